@@ -1,0 +1,1 @@
+"""The backend ring; see docs/architecture.md."""

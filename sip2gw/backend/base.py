@@ -1,0 +1,173 @@
+"""The port: what the gateway asks of whatever keeps the library's data.
+
+Every backend inherits the one contract suite in `tests/backend`. Methods are coroutines; one that
+needs no waiting (SQLite reads) returns without suspending, and the gateway then answers in the
+same loop turn. What a backend cannot do is missing from its `capabilities` and raises
+`UnsupportedError`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+from sip2gw.model import (
+    AccessRow,
+    Block,
+    Minor,
+    PatronRecord,
+    Payment,
+    PaymentLine,
+)
+
+
+class BackendError(Exception):
+    """The backend failed; `kind` is the metric label of C74. Never carries patron data."""
+
+    kind = "bug"
+
+
+class UnavailableError(BackendError):
+    """The store cannot be reached or is closed; nothing was changed."""
+
+    kind = "unavailable"
+
+
+class BackendTimeoutError(BackendError):
+    """No answer within the deadline; the outcome of a write is unknown."""
+
+    kind = "timeout"
+
+
+class UnsupportedError(BackendError):
+    """The backend lacks the capability."""
+
+    kind = "unsupported"
+
+
+class Capability(StrEnum):
+    """What a backend can do; decides BX and the flags of 98 together with the profile (B13)."""
+
+    PATRONS = "patrons"
+    PAYMENTS = "payments"
+    BLOCKS = "blocks"
+    ACCESS_LOG = "access_log"
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentOrder:
+    """What a terminal asks to be booked, and under which key it may be asked only once (B46, C4)."""
+
+    terminal: str
+    key: str
+    """Identifies the request among those of `terminal`: the BK, or what stands in for it."""
+    content: str
+    """What a retry must repeat exactly: patron, amount, currency, type, CG, ZD (C4)."""
+    payer_id: str
+    amount: Minor
+    currency: str
+    payment_type: str
+    bk: str
+    now: datetime
+    key_expires: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentFacts:
+    """What a payment is decided on, read inside the booking transaction (C60)."""
+
+    payer: PatronRecord
+    debtors: tuple[PatronRecord, ...]
+    """The other parties of `payer.payer_for`, whether or not the relationship is valid now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Allocation:
+    """The decision to book: which fees are settled by how much, and what the screen says."""
+
+    lines: tuple[PaymentLine, ...]
+    texts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentRefusal:
+    """The decision not to book; `reason` is a stable word, `text_key` a catalogue key."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentResult:
+    """What became of an order: `booked`, `replayed` (with the first payment), or `refused`."""
+
+    outcome: str
+    payment: Payment | None = None
+    refusal: PaymentRefusal | None = None
+
+
+DecidePayment = Callable[[PaymentFacts], Allocation | PaymentRefusal]
+"""Pure; runs inside the write transaction, possibly in another thread."""
+
+
+class Backend(Protocol):
+    """The library system behind the gateway."""
+
+    capabilities: frozenset[Capability]
+
+    async def find_by_card(self, number: str) -> PatronRecord | None:
+        """The holder of card `number` (any state, a replaced one too), or None."""
+        ...
+
+    async def find_patron(self, patron_id: str) -> PatronRecord | None:
+        """The patron whose main card is `patron_id`, or None."""
+        ...
+
+    async def record_pin_failure(
+        self, card: str, now: datetime, failures_max: int, lock_until: datetime
+    ) -> bool:
+        """Count a wrong PIN, durably; an expired lock starts a new count (C19, C81).
+
+        Returns:
+            True when this failure locked the card's PIN.
+        """
+        ...
+
+    async def clear_pin_failures(self, card: str) -> None:
+        """Forget the failures of `card` after a right PIN."""
+        ...
+
+    async def book_payment(self, order: PaymentOrder, decide: DecidePayment) -> PaymentResult:
+        """Book `order` exactly once, durably before it returns (B46).
+
+        Inside one write transaction: an unexpired key with the same content gives the first
+        payment again (`replayed`), with other content a refusal (`bk_reused`); otherwise facts
+        are read, `decide` is called, and its allocation is written to the ledger.
+        """
+        ...
+
+    async def set_block(self, patron_id: str, block: Block) -> None:
+        """Add `block`, replacing one of the same type and source."""
+        ...
+
+    async def lift_blocks(self, patron_id: str, sources: frozenset[str]) -> int:
+        """Remove the blocks set by `sources`; returns how many (C41)."""
+        ...
+
+    def log_access(self, row: AccessRow) -> None:
+        """Queue a door decision; written within one second, never waited for (C65)."""
+        ...
+
+    async def ping(self) -> None:
+        """Prove that reads and writes are possible.
+
+        Raises:
+            BackendError: they are not.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Write what is queued and let go of everything."""
+        ...

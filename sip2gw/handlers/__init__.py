@@ -1,0 +1,1 @@
+"""The handlers ring; see docs/architecture.md."""

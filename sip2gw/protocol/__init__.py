@@ -1,0 +1,1 @@
+"""The protocol ring; see docs/architecture.md."""
