@@ -1,0 +1,160 @@
+"""The one table of reasons: why somebody is refused, and all that follows from it (B27, B39).
+
+A refusal is a value. All reasons are kept, in the order of the table; the first speaks. What
+follows from a reason (flags of the patron status, screen text, metric label, documentation) stands
+here and nowhere else. Flags are positions of the SIP2 patron status, 0-13.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+CHARGE_DENIED = 0
+RENEWAL_DENIED = 1
+RECALL_DENIED = 2
+HOLD_DENIED = 3
+CARD_LOST = 4
+TOO_MANY_CHARGED = 5
+EXCESSIVE_FINES = 10
+EXCESSIVE_FEES = 11
+
+NO_FLAGS: frozenset[int] = frozenset()
+ALL_DENIED = frozenset({CHARGE_DENIED, RENEWAL_DENIED, RECALL_DENIED, HOLD_DENIED})
+"""No self-service at all."""
+MONEY_DENIED = frozenset({CHARGE_DENIED, RENEWAL_DENIED, HOLD_DENIED})
+"""What a money block takes away, beside flags 10 and 11 (B25)."""
+
+
+class Reason(StrEnum):
+    """Why a patron is refused, in the fixed order in which reasons speak (B39). Stable codes."""
+
+    GRANTED = "granted"
+    CLOSED = "closed"
+    TOO_LATE = "too_late"
+    UNKNOWN_CARD = "unknown_card"
+    CARD_BLOCKED = "card_blocked"
+    CARD_REPLACED = "card_replaced"
+    WRONG_PIN = "wrong_pin"
+    PIN_LOCKED = "pin_locked"
+    NO_BADGE = "no_badge"
+    MEMBERSHIP_EXPIRED = "membership_expired"
+    STATUS = "status"
+    BLOCKED = "blocked"
+    UNDER_AGE = "under_age"
+    MEMBERSHIP_NOT_ALLOWED = "membership_not_allowed"
+    OTHER_BRANCH = "other_branch"
+    FEE_LIMIT = "fee_limit"
+    FEE_AGE = "fee_age"
+    NO_CONSENT = "no_consent"
+    BARRED = "barred"
+    FULL = "full"
+    ALREADY_INSIDE = "already_inside"
+    SYSTEM = "system"
+
+
+@dataclass(frozen=True, slots=True)
+class ReasonEntry:
+    """What follows from one reason."""
+
+    meaning: str
+    """For the reference page."""
+    flags: frozenset[int]
+    """Set in 24, 64 and 26 outside doors; money adds 10 and 11 (C39), a lost card 4 (C84)."""
+    text_key: str
+    """Screen text for the patron at a kiosk."""
+    door_text_key: str
+    """Screen text at a door, where others listen: announces neither a debt nor a ban (B39)."""
+
+
+def _entry(meaning: str, flags: frozenset[int], text_key: str, door: str = "") -> ReasonEntry:
+    return ReasonEntry(meaning, flags, text_key, door or text_key)
+
+
+REASONS: dict[Reason, ReasonEntry] = {
+    Reason.GRANTED: _entry("nothing stands against it", NO_FLAGS, "granted"),
+    Reason.CLOSED: _entry("the branch is closed at this moment", NO_FLAGS, "closed"),
+    Reason.TOO_LATE: _entry("the branch closes within the margin", NO_FLAGS, "too_late"),
+    Reason.UNKNOWN_CARD: _entry("nobody has this card", ALL_DENIED, "unknown_card"),
+    Reason.CARD_BLOCKED: _entry("the card is blocked or lost", ALL_DENIED, "card_blocked"),
+    Reason.CARD_REPLACED: _entry("the patron has a newer card", ALL_DENIED, "card_replaced"),
+    Reason.WRONG_PIN: _entry("the PIN is wrong or was not given", ALL_DENIED, "wrong_pin"),
+    # A locked card answers exactly like a wrong PIN (B20).
+    Reason.PIN_LOCKED: _entry("too many wrong PINs with this card", ALL_DENIED, "wrong_pin"),
+    Reason.NO_BADGE: _entry("a required badge is missing", NO_FLAGS, "no_badge"),
+    Reason.MEMBERSHIP_EXPIRED: _entry(
+        "no valid membership: expired, not begun, none, or (at a door) without an end",
+        ALL_DENIED,
+        "membership_expired",
+    ),
+    Reason.STATUS: _entry("a blocking customer status", ALL_DENIED, "status", "door_refused"),
+    Reason.BLOCKED: _entry("a block set by staff", ALL_DENIED, "blocked", "door_refused"),
+    Reason.UNDER_AGE: _entry("too young, or the birth date is unknown", NO_FLAGS, "under_age"),
+    Reason.MEMBERSHIP_NOT_ALLOWED: _entry(
+        "the membership does not count at this door", NO_FLAGS, "membership_not_allowed"
+    ),
+    Reason.OTHER_BRANCH: _entry("the home branch is another one", NO_FLAGS, "other_branch"),
+    Reason.FEE_LIMIT: _entry(
+        "more is owed than the limit", MONEY_DENIED, "fee_limit", "door_refused"
+    ),
+    Reason.FEE_AGE: _entry("a fee is open for too long", MONEY_DENIED, "fee_age", "door_refused"),
+    Reason.NO_CONSENT: _entry("the house rules are not accepted", NO_FLAGS, "no_consent"),
+    Reason.BARRED: _entry("on the bar list of the branch", NO_FLAGS, "barred", "door_refused"),
+    Reason.FULL: _entry("as many inside as are allowed", NO_FLAGS, "full"),
+    Reason.ALREADY_INSIDE: _entry("went in and not out", NO_FLAGS, "already_inside"),
+    Reason.SYSTEM: _entry("the gateway could not decide", ALL_DENIED, "system"),
+}
+"""In the order in which they speak."""
+
+
+def door_flags(reason: Reason) -> frozenset[int]:
+    """Flags in a door's decision (C66, C90)."""
+    if reason is Reason.GRANTED:
+        return NO_FLAGS
+    if reason is Reason.UNKNOWN_CARD:
+        return ALL_DENIED
+    return frozenset({CHARGE_DENIED})
+
+
+class PaymentRefusalReason(StrEnum):
+    """Why a 37 is answered with `38N`; nothing is booked (B43, B44, B46)."""
+
+    UNKNOWN_CARD = "unknown_card"
+    WRONG_PIN = "wrong_pin"
+    NO_PIN = "no_pin"
+    NOT_ALLOWED = "not_allowed"
+    AMOUNT = "amount"
+    CURRENCY = "currency"
+    PAYMENT_TYPE = "payment_type"
+    UNKNOWN_FEE = "unknown_fee"
+    NOT_PAYABLE = "not_payable"
+    NOT_YOURS = "not_yours"
+    OVERPAYMENT = "overpayment"
+    PARTIAL = "partial"
+    BK_REUSED = "bk_reused"
+    NO_TRANSACTION_DATE = "no_transaction_date"
+    NOTHING_TO_PAY = "nothing_to_pay"
+    SYSTEM = "system"
+    UNKNOWN_OUTCOME = "unknown_outcome"
+
+
+PAYMENT_TEXT_KEYS: dict[PaymentRefusalReason, str] = {
+    PaymentRefusalReason.UNKNOWN_CARD: "unknown_card",
+    PaymentRefusalReason.WRONG_PIN: "wrong_pin",
+    PaymentRefusalReason.NO_PIN: "pin_needed",
+    PaymentRefusalReason.NOT_ALLOWED: "terminal_not_allowed",
+    PaymentRefusalReason.AMOUNT: "payment_amount",
+    PaymentRefusalReason.CURRENCY: "payment_currency",
+    PaymentRefusalReason.PAYMENT_TYPE: "payment_type",
+    PaymentRefusalReason.UNKNOWN_FEE: "payment_unknown_fee",
+    PaymentRefusalReason.NOT_PAYABLE: "payment_not_payable",
+    PaymentRefusalReason.NOT_YOURS: "payment_not_yours",
+    PaymentRefusalReason.OVERPAYMENT: "payment_overpayment",
+    PaymentRefusalReason.PARTIAL: "payment_partial",
+    PaymentRefusalReason.BK_REUSED: "payment_bk_reused",
+    PaymentRefusalReason.NO_TRANSACTION_DATE: "payment_no_transaction_date",
+    PaymentRefusalReason.NOTHING_TO_PAY: "payment_nothing_to_pay",
+    PaymentRefusalReason.SYSTEM: "system",
+    PaymentRefusalReason.UNKNOWN_OUTCOME: "unknown_outcome",
+}
+"""Screen text of each; `unknown_fee` and `not_yours` read the same, so no fee can be probed."""
