@@ -1,0 +1,105 @@
+"""What screens say: texts per language that a library can override (B29).
+
+Texts use `{name}` placeholders from a closed list per key. They contain only characters of code
+page 850, the standard's default, which has no euro sign: amounts name their currency.
+"""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Mapping
+
+from sip2gw.model import Minor, format_amount
+from sip2gw.texts import dutch, english, french, german
+
+BUILT_IN: dict[str, dict[str, str]] = {
+    "nl": dutch.TEXTS,
+    "en": english.TEXTS,
+    "fr": french.TEXTS,
+    "de": german.TEXTS,
+}
+"""Language → key → text."""
+
+LANGUAGES = tuple(BUILT_IN)
+TEXT_KEYS = tuple(english.TEXTS)
+
+_SIP2_LANGUAGES = {"001": "en", "002": "fr", "003": "de", "005": "nl", "024": "en"}
+
+
+def language_for_code(sip2_code: str) -> str | None:
+    """The language a SIP2 language code asks for.
+
+    None for 000 (unknown), 026 (Belgian: Dutch, French or German) and codes without a catalogue:
+    then the patron's language counts, else the terminal's (B29, C55, C85).
+    """
+    return _SIP2_LANGUAGES.get(sip2_code)
+
+
+def choose_language(sip2_code: str, patron_language: str | None, terminal_language: str) -> str:
+    """The language to answer in: as asked, else the patron's, else the terminal's (B29)."""
+    asked = _SIP2_LANGUAGES.get(sip2_code)
+    if asked is not None:
+        return asked
+    return patron_language if patron_language in BUILT_IN else terminal_language
+
+
+def format_money(minor: Minor, currency: str, language: str) -> str:
+    """`minor` units for people: `EUR 12,50` (nl), `EUR 12.50` (en), `12,50 EUR` (fr, de)."""
+    amount = format_amount(minor, currency)
+    if language == "en":
+        return f"{currency} {amount}"
+    amount = amount.replace(".", ",")
+    return f"{currency} {amount}" if language == "nl" else f"{amount} {currency}"
+
+
+def placeholders(text: str) -> frozenset[str]:
+    """The names of the `{name}` placeholders in `text`.
+
+    Raises:
+        ValueError: unbalanced braces, or anything but a plain name between them.
+    """
+    names = set()
+    for _, name, spec, conversion in string.Formatter().parse(text):
+        if name is None:
+            continue
+        if spec or conversion or not name.isidentifier():
+            raise ValueError("placeholders are plain names like {amount}")
+        names.add(name)
+    return frozenset(names)
+
+
+def override_problem(key: str, text: str) -> str | None:
+    """What is wrong with replacing the text of `key` by `text`, or None.
+
+    A wrong override is found when the configuration is read, not when a patron waits.
+    """
+    if key not in english.TEXTS:
+        return "unknown text key"
+    if not text.isprintable():
+        return "control characters and line ends are not allowed"
+    try:
+        unknown = placeholders(text) - placeholders(english.TEXTS[key])
+    except ValueError as error:
+        return str(error)
+    if unknown:
+        return f"unknown placeholder {{{min(unknown)}}}"
+    return None
+
+
+class Catalogue:
+    """The built-in texts with the overrides of one library."""
+
+    def __init__(self, overrides: Mapping[str, Mapping[str, str]] | None = None) -> None:
+        """`overrides`: language → key → text, free of what `override_problem` names."""
+        chosen = overrides or {}
+        self._texts = {
+            language: {**texts, **chosen.get(language, {})} for language, texts in BUILT_IN.items()
+        }
+
+    def text(self, language: str, key: str, **values: object) -> str:
+        """The text of `key` in `language` with its placeholders filled.
+
+        Raises:
+            KeyError: no such language or key, or a placeholder without a value.
+        """
+        return self._texts[language][key].format_map(values)
