@@ -1,0 +1,83 @@
+"""The checksum of SIP2 and the trailer that carries it.  Spec: SIP2 2.00, error detection."""
+
+from __future__ import annotations
+
+import re
+import zlib
+from typing import NamedTuple
+
+_CHUNK = 256
+"""Adler-32's low half is an exact sum below 65,521: true for 256 bytes of at most 255 each."""
+
+
+def checksum(data: bytes) -> int:
+    """Sum of the bytes of `data`, computed at C speed through Adler-32."""
+    if len(data) <= _CHUNK:
+        return (zlib.adler32(data) & 0xFFFF) - 1
+    return sum(checksum(data[start : start + _CHUNK]) for start in range(0, len(data), _CHUNK))
+
+
+def checksum_digits(data: bytes) -> bytes:
+    """The four upper-case hex digits that follow `data`, which ends in the letters `AZ` (B6)."""
+    return b"%04X" % (-checksum(data) & 0xFFFF)
+
+
+def checksum_matches(data: bytes, digits: bytes) -> bool:
+    """Whether the hex `digits`, in either case, fit the bytes of `data` up to and with `AZ`."""
+    return (checksum(data) + int(digits, 16)) & 0xFFFF == 0
+
+
+def character_checksum_matches(text: str, digits: bytes) -> bool:
+    """The same over code points: what some peers do with text beyond ASCII (B6)."""
+    return (sum(map(ord, text)) + int(digits, 16)) & 0xFFFF == 0
+
+
+class Trailer(NamedTuple):
+    """A frame taken apart at its end."""
+
+    body: bytes
+    """Command, fixed block and fields."""
+    sequence: bytes
+    """The digit of AY, or empty."""
+    digits: bytes
+    """The four digits of AZ, or empty."""
+    summed: bytes
+    """What the checksum covers: all up to and with the letters `AZ`; empty without AZ."""
+
+
+_TRAILER = re.compile(rb"(?:AY([0-9])\|?)?AZ([0-9A-Fa-f]{4})(\|*)\Z|AY([0-9])(\|*)\Z")
+_TRAILER_BYTES_MAX = 16
+_COMMAND_BYTES = 2
+
+
+def split_trailer(frame: bytes) -> Trailer:
+    """Cut AY and AZ off the end of `frame`, with or without `|` before, between and after (B1).
+
+    A trailer that is itself followed by `|` must begin where a field begins, so that a value
+    which happens to end in such letters (`AA12AZ34EF|`) stays a value.
+    """
+    match = _TRAILER.search(frame, max(_COMMAND_BYTES, len(frame) - _TRAILER_BYTES_MAX))
+    if match is None:
+        return Trailer(frame, b"", b"", b"")
+    start = match.start()
+    followed = match.group(3) or match.group(5)
+    if followed and not _begins_field(frame, start):
+        return Trailer(frame, b"", b"", b"")
+    body = frame[:start]
+    if match.group(4):
+        return Trailer(body, match.group(4), b"", b"")
+    return Trailer(body, match.group(1) or b"", match.group(2), frame[: match.start(2)])
+
+
+def _begins_field(frame: bytes, start: int) -> bool:
+    return frame[start - 1 : start] == b"|" or b"|" not in frame[:start]
+
+
+def seal(body: bytes, sequence: bytes, with_checksum: bool) -> bytes:
+    """`body` with AY (unless `sequence` is empty) and AZ (if `with_checksum`) behind it."""
+    if sequence:
+        body = b"%bAY%b" % (body, sequence)
+    if not with_checksum:
+        return body
+    body += b"AZ"
+    return body + checksum_digits(body)

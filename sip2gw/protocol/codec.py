@@ -1,0 +1,249 @@
+"""Messages to bytes and back, compiled from the declarations into closures over plain tuples.
+
+Frames here have no line end. `serialise` writes no AY and AZ and `parse_…` ignores them: error
+detection belongs to the connection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from operator import attrgetter
+from typing import Any, TypeVar
+
+from sip2gw.protocol.checksum import split_trailer
+from sip2gw.protocol.encoding import plain
+from sip2gw.protocol.errors import UnknownMessageError, UnreadableError
+from sip2gw.protocol.fields import COMMAND_WIDTH, TAG_WIDTH, VALUE_BYTES_MAX, Fixed, Tagged
+from sip2gw.protocol.layout import layout_of
+from sip2gw.protocol.message import Message, Request, Response
+from sip2gw.protocol.registry import REQUESTS, RESPONSES
+from sip2gw.protocol.values import TEXT, TIMESTAMP
+from sip2gw.protocol.wire import WireFormat
+
+Kind = TypeVar("Kind", bound=Message)
+Reader = Callable[[bytes], Any]
+Writer = Callable[[Any], str]
+
+_NEVER = object()
+"""Stands where every value, even none, is said."""
+_RENDERED_MAX = 512
+"""Remembered renderings of one field whose values come from a small set."""
+
+
+def parse_request(frame: bytes, wire: WireFormat) -> Request:
+    """The request in `frame`.
+
+    Raises:
+        UnknownMessageError: no request has this command.
+        UnreadableError: the fixed block is too short or has a delimiter inside.
+    """
+    return parse_request_body(split_trailer(frame).body, wire)
+
+
+def parse_response(frame: bytes, wire: WireFormat) -> Response:
+    """The response in `frame`; raises as `parse_request`."""
+    return parse_response_body(split_trailer(frame).body, wire)
+
+
+def parse_request_body(body: bytes, wire: WireFormat) -> Request:
+    """`parse_request` for a frame whose trailer is already off."""
+    message: Request = _reader(body, wire, REQUESTS)(body)
+    return message
+
+
+def parse_response_body(body: bytes, wire: WireFormat) -> Response:
+    """`parse_response` for a frame whose trailer is already off."""
+    message: Response = _reader(body, wire, RESPONSES)(body)
+    return message
+
+
+def serialise(message: Message, wire: WireFormat) -> bytes:
+    """`message` as a frame: fixed widths exact, values clean and short enough (B4, B9)."""
+    kind = type(message)
+    writer = wire.compiled.get(kind)
+    if writer is None:
+        writer = wire.compiled[kind] = _compile_writer(kind, wire)
+    frame: bytes = writer(message)
+    return frame
+
+
+# Reading --------------------------------------------------------------------------------------
+
+
+def _reader(body: bytes, wire: WireFormat, classes: dict[str, type[Kind]]) -> Reader:
+    command = body[:COMMAND_WIDTH]
+    reader = wire.compiled.get(command)
+    code = command.decode("latin-1")
+    if code not in classes:
+        raise UnknownMessageError
+    if reader is None:
+        reader = wire.compiled[command] = _compile_reader(classes[code], wire)
+    found: Reader = reader
+    return found
+
+
+def _compile_reader(message: type[Message], wire: WireFormat) -> Reader:
+    layout = layout_of(message)
+    decode = wire.text.decode
+    fixed_end = COMMAND_WIDTH + layout.fixed_width
+    cuts: list[tuple[int, int, Callable[[str], Any] | None]] = []
+    start = COMMAND_WIDTH
+    for fixed in layout.fixed:
+        end = start + fixed.place.width
+        cuts.append((start, end, _read_of(fixed.place)))
+        start = end
+    slots = {
+        tagged.place.tag: (at, _read_of(tagged.place), tagged.place.repeated)
+        for at, tagged in enumerate(layout.tagged, len(cuts))
+    }
+    defaults = [tagged.default for tagged in layout.tagged]
+
+    def read(body: bytes) -> Message:
+        head = body[:fixed_end].decode("latin-1")
+        if len(head) < fixed_end or "|" in head:
+            raise UnreadableError(message.code)
+        values: list[Any] = [
+            head[start:end] if read_value is None else read_value(head[start:end])
+            for start, end, read_value in cuts
+        ]
+        values += defaults
+        waiting = slots.copy()
+        strange: list[int] = []
+        for position, part in enumerate(decode(body[fixed_end:]).split("|")):
+            tag = part[:TAG_WIDTH]
+            slot = waiting.get(tag)
+            if slot is None:
+                if part:
+                    strange.append(position)
+                continue
+            at, read_value, repeated = slot
+            value = part[TAG_WIDTH:] if read_value is None else read_value(part[TAG_WIDTH:])
+            if repeated:
+                values[at] += (value,)
+            else:
+                values[at] = value
+                del waiting[tag]
+        result = message(*values)
+        if strange:
+            result.extra_fields = _raw_fields(body[fixed_end:], strange)
+        return result
+
+    return read
+
+
+def _read_of(place: Fixed | Tagged) -> Callable[[str], Any] | None:
+    """How to read a value at `place`; None when it is taken as it is. Dates stay raw."""
+    return None if place.codec in (TEXT, TIMESTAMP) else place.codec.read
+
+
+def _raw_fields(tagged: bytes, positions: Sequence[int]) -> list[tuple[str, bytes]]:
+    parts = tagged.split(b"|")
+    return [(parts[at][:TAG_WIDTH].decode("latin-1"), parts[at][TAG_WIDTH:]) for at in positions]
+
+
+# Writing --------------------------------------------------------------------------------------
+
+
+def _compile_writer(message: type[Message], wire: WireFormat) -> Callable[[Message], bytes]:
+    """A writer for `message` that first takes the values as short and representable.
+
+    A value of at most `trusted` characters cannot be too long; only if the encoding then lacks a
+    character is the message written again with every value fitted.
+    """
+    trusted = VALUE_BYTES_MAX // wire.text.bytes_per_character_max
+    write_text = _compile_text_writer(message, wire, trusted)
+    write_fitted_text = _compile_text_writer(message, wire, -1)
+    encode = wire.text.encode_strict
+
+    def write(value: Message) -> bytes:
+        try:
+            return encode(write_text(value))
+        except UnicodeEncodeError:
+            return encode(write_fitted_text(value))
+
+    return write
+
+
+def _compile_text_writer(message: type[Message], wire: WireFormat, trusted: int) -> Writer:
+    layout = layout_of(message)
+    writers = [_fixed_writer(placement.place, wire) for placement in layout.fixed]
+    unsaid: list[object] = [_NEVER] * len(writers)
+    for placement in layout.tagged:
+        place = placement.place
+        writers.append(_tagged_writer(place, wire, trusted))
+        unsaid.append(_NEVER if place.is_required else () if place.repeated else None)
+    code = message.code
+    values_of = _all_values(layout.attributes)
+
+    def write(value: Message) -> str:
+        return code + "".join(
+            [
+                writer(part)
+                for writer, nothing, part in zip(writers, unsaid, values_of(value), strict=True)
+                if part is not nothing
+            ]
+        )
+
+    return write
+
+
+def _all_values(attributes: tuple[str, ...]) -> Callable[[Message], Sequence[Any]]:
+    """Fetch all `attributes` at once; `attrgetter` gives a tuple only from two on."""
+    if len(attributes) > 1:
+        return attrgetter(*attributes)
+    return lambda message: [getattr(message, name) for name in attributes]
+
+
+def _fixed_writer(place: Fixed, wire: WireFormat) -> Writer:
+    width, write_value = place.width, place.codec.write
+    if place.codec is TIMESTAMP:
+        return wire.timestamps.render
+    if place.codec is TEXT:
+        return lambda value: _exact(value, width)
+    return lru_cache(maxsize=_RENDERED_MAX)(lambda value: write_value(value, width))
+
+
+def _exact(text: str, width: int) -> str:
+    if len(text) != width:
+        text = text[:width].ljust(width)
+    return plain(text)
+
+
+def _tagged_writer(place: Tagged, wire: WireFormat, trusted: int) -> Writer:
+    empty = f"{place.tag}|" if place.is_required else ""
+    if place.tag in wire.hidden_fields:
+        return lambda _value: empty
+    if place.repeated:
+        write_one = _text_field_writer(place, wire, trusted)
+        return lambda values: "".join([write_one(value) for value in values])
+    if place.codec is TEXT and not place.width:
+        return _text_field_writer(place, wire, trusted)
+    return _exact_field_writer(place, wire)
+
+
+def _exact_field_writer(place: Tagged, wire: WireFormat) -> Writer:
+    """A writer for values of one width or a small domain: flags, limits, codes and dates."""
+    tag, width, write_value = place.tag, place.width, place.codec.write
+    if place.codec is TIMESTAMP:
+        render = wire.timestamps.render
+        return lambda value: f"{tag}{render(value)}|"
+    if place.codec is TEXT:
+        return lambda value: f"{tag}{_exact(value, width)}|"
+    return lru_cache(maxsize=_RENDERED_MAX)(lambda value: f"{tag}{write_value(value, width)}|")
+
+
+def _text_field_writer(place: Tagged, wire: WireFormat, trusted: int) -> Writer:
+    tag, splits = place.tag, place.splits
+    fit, pieces = wire.text.fit, wire.text.pieces
+
+    def write(value: str | None) -> str:
+        if value is None:
+            return f"{tag}|"
+        if len(value) <= trusted and value.isprintable() and "|" not in value:
+            return f"{tag}{value}|"
+        if splits:
+            return "".join([f"{tag}{piece}|" for piece in pieces(value, VALUE_BYTES_MAX)])
+        return f"{tag}{fit(value, VALUE_BYTES_MAX)}|"
+
+    return write

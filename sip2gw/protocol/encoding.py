@@ -1,0 +1,119 @@
+"""Text on the wire: five encodings that never raise, and values that cannot break a frame."""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass
+
+ENCODINGS = ("cp850", "latin-1", "cp1252", "utf-8", "ascii")
+"""What a profile may choose; cp850 is SIP2's own default (B5)."""
+
+_READABLE = {
+    "ß": "ss", "ẞ": "SS", "æ": "ae", "Æ": "AE", "œ": "oe", "Œ": "OE", "ø": "o", "Ø": "O",
+    "ł": "l", "Ł": "L", "đ": "d", "Đ": "D", "ð": "d", "Ð": "D", "þ": "th", "Þ": "Th",
+    "\N{LATIN SMALL LETTER DOTLESS I}": "i", "ħ": "h", "Ħ": "H", "€": "EUR", "£": "GBP",
+    "\N{EN DASH}": "-", "\N{EM DASH}": "-", "\N{MINUS SIGN}": "-",
+    "\N{LEFT SINGLE QUOTATION MARK}": "'", "\N{RIGHT SINGLE QUOTATION MARK}": "'",
+    "\N{SINGLE LOW-9 QUOTATION MARK}": "'", "“": '"', "”": '"', "„": '"', "«": '"', "»": '"',
+    "•": "*", "·": ".", "\N{MULTIPLICATION SIGN}": "x", "°": "o",
+}  # fmt: skip
+"""Substitutes for what Unicode does not decompose into plain letters."""
+
+
+def clean(text: str) -> str:
+    """`text` with every delimiter, control or otherwise unprintable character as a blank (B4)."""
+    if text.isprintable() and "|" not in text:
+        return text
+    return "".join([c if c.isprintable() and c != "|" else " " for c in text])
+
+
+def plain(text: str) -> str:
+    """`text` with anything that could shift a fixed block as a blank, one for one (B9)."""
+    if text.isascii() and text.isprintable() and "|" not in text:
+        return text
+    return "".join([c if c.isascii() and c.isprintable() and c != "|" else " " for c in text])
+
+
+@dataclass(frozen=True, slots=True)
+class TextEncoding:
+    """One character encoding of the wire. All five agree on ASCII, hence the fast paths."""
+
+    name: str
+    bytes_per_character_max: int
+
+    def decode(self, data: bytes) -> str:
+        """Read `data`; an undecodable byte becomes U+FFFD, and every `|` stays where it is."""
+        if data.isascii():
+            return data.decode("ascii")
+        return data.decode(self.name, "replace")
+
+    def encode(self, text: str) -> bytes:
+        """Write `text`; what the encoding lacks becomes readable (ß→ss, č→c), else `?` (B5)."""
+        try:
+            return self.encode_strict(text)
+        except UnicodeEncodeError:
+            composed = unicodedata.normalize("NFC", text)
+            return b"".join([self._encode_character(character) for character in composed])
+
+    def encode_strict(self, text: str) -> bytes:
+        """Write `text`.
+
+        Raises:
+            UnicodeEncodeError: the encoding lacks a character.
+        """
+        return text.encode("ascii" if text.isascii() else self.name)
+
+    def _encode_character(self, character: str) -> bytes:
+        for candidate in (character, *_substitutes(character)):
+            try:
+                return candidate.encode(self.name)
+            except UnicodeEncodeError:
+                continue
+        return b"" if unicodedata.combining(character) else b"?"
+
+    def head(self, data: bytes, limit: int) -> bytes:
+        """At most `limit` bytes of encoded `data`, cut on a character edge."""
+        if len(data) <= limit:
+            return data
+        return data[:limit].decode(self.name, "ignore").encode(self.name)
+
+    def fit(self, text: str, limit: int) -> str:
+        """`text` as it will arrive: clean, representable, at most `limit` bytes encoded (B4)."""
+        return self.head(self.encode(clean(text)), limit).decode(self.name)
+
+    def pieces(self, text: str, limit: int) -> list[str]:
+        """`text` as `fit` would have it, in pieces of at most `limit` bytes; nothing is lost.
+
+        A piece ends behind a blank where there is one, so that a screen shows whole words.
+        """
+        rest = self.encode(clean(text))
+        pieces = []
+        while len(rest) > limit:
+            end = rest.rfind(b" ", 0, limit) + 1 or len(self.head(rest, limit))
+            pieces.append(rest[:end].decode(self.name))
+            rest = rest[end:]
+        pieces.append(rest.decode(self.name))
+        return pieces
+
+
+def _substitutes(character: str) -> tuple[str, ...]:
+    """Spellings of `character` in simpler ones, best first; never with a delimiter in them."""
+    readable = _READABLE.get(character, "")
+    plain = "".join(
+        [c for c in unicodedata.normalize("NFKD", character) if not unicodedata.combining(c)]
+    )
+    return tuple([clean(candidate) for candidate in (readable, plain) if candidate])
+
+
+_TEXT_ENCODINGS = {name: TextEncoding(name, 4 if name == "utf-8" else 1) for name in ENCODINGS}
+
+
+def text_encoding(name: str) -> TextEncoding:
+    """The encoding called `name`.
+
+    Raises:
+        ValueError: not one of `ENCODINGS`.
+    """
+    if name not in _TEXT_ENCODINGS:
+        raise ValueError(f"unknown encoding; allowed: {', '.join(ENCODINGS)}")
+    return _TEXT_ENCODINGS[name]

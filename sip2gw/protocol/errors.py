@@ -1,0 +1,29 @@
+"""What can go wrong between bytes and messages. No error text quotes the wire (B16)."""
+
+from __future__ import annotations
+
+
+class ProtocolError(Exception):
+    """Base of everything that the protocol ring raises on purpose."""
+
+
+class UnknownMessageError(ProtocolError):
+    """The command is not one of ours; a terminal gets no answer to it (B2)."""
+
+    def __init__(self) -> None:
+        super().__init__("unknown command")
+
+
+class UnreadableError(ProtocolError):
+    """The fixed block of the known `command` cannot be read; answered in failure form (B2)."""
+
+    def __init__(self, command: str) -> None:
+        super().__init__(f"the fixed block of message {command} cannot be read")
+        self.command = command
+
+
+class FrameTooLongError(ProtocolError):
+    """A frame, or what has come of one so far, is longer than the limit (B3)."""
+
+    def __init__(self, frame_bytes_max: int) -> None:
+        super().__init__(f"a frame is longer than {frame_bytes_max} bytes")

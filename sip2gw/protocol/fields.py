@@ -1,0 +1,242 @@
+"""Every field of SIP2: the only place with a tag or a width.
+
+An annotation joins the type that handlers see with the place on the wire. A tag that some
+messages demand and others do not has two annotations made from the same declaration: a
+*required* field is sent empty when there is nothing to say, any other is left out.
+Spec: SIP2 2.00, field definitions; vendor and own extensions are marked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Annotated
+
+from sip2gw.protocol.timestamps import Timestamp
+from sip2gw.protocol.values import (
+    COUNT,
+    FLAG,
+    FLAG_OR_UNKNOWN,
+    LIMIT,
+    OK,
+    PATRON_STATUS,
+    SUMMARY,
+    SUPPORTED,
+    TEXT,
+    TIMESTAMP,
+    Codec,
+    PatronFlag,
+    Summary,
+)
+
+VALUE_BYTES_MAX = 255
+"""Limit of one identified field's value, in bytes of the encoded text (B4)."""
+
+COMMAND_WIDTH = 2
+TAG_WIDTH = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """A place in the fixed block: no tag, always exactly `width` characters (B9)."""
+
+    width: int
+    codec: Codec
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tagged:
+    """An identified field: a two-letter tag, the value and the delimiter."""
+
+    tag: str
+    codec: Codec
+    label: str
+    width: int = 0
+    """Exact width of the value, 0 when it is free."""
+    sensitive: bool = False
+    """Never in a log, repr or description (B16)."""
+    repeated: bool = False
+    """May stand several times; the value is a tuple."""
+    splits: bool = False
+    """A text that continues in a further field of the same tag when it is too long (B4)."""
+    is_required: bool = False
+
+    def required(self) -> Tagged:
+        """The same field where the message demands it."""
+        return replace(self, is_required=True)
+
+
+# Fixed blocks ---------------------------------------------------------------------------------
+
+Language = Annotated[str, Fixed(3, TEXT, "language")]
+TransactionDate = Annotated[str, Fixed(18, TIMESTAMP, "transaction date")]
+AnswerDate = Annotated[Timestamp, Fixed(18, TIMESTAMP, "transaction date")]
+NbDueDate = Annotated[str, Fixed(18, TIMESTAMP, "no block due date")]
+ReturnDate = Annotated[str, Fixed(18, TIMESTAMP, "return date")]
+
+UidAlgorithm = Annotated[str, Fixed(1, TEXT, "user id algorithm")]
+PwdAlgorithm = Annotated[str, Fixed(1, TEXT, "password algorithm")]
+StatusCode = Annotated[str, Fixed(1, TEXT, "status code")]
+MaxPrintWidth = Annotated[str, Fixed(3, TEXT, "max print width")]
+ProtocolVersion = Annotated[str, Fixed(4, TEXT, "protocol version")]
+Online = Annotated[bool, Fixed(1, FLAG, "on-line status")]
+CheckinOk = Annotated[bool, Fixed(1, FLAG, "checkin ok")]
+CheckoutOk = Annotated[bool, Fixed(1, FLAG, "checkout ok")]
+RenewalPolicy = Annotated[bool, Fixed(1, FLAG, "renewal policy")]
+StatusUpdateOk = Annotated[bool, Fixed(1, FLAG, "status update ok")]
+OfflineOk = Annotated[bool, Fixed(1, FLAG, "off-line ok")]
+TimeoutPeriod = Annotated[int, Fixed(3, COUNT, "timeout period, tenths of a second")]
+RetriesAllowed = Annotated[int, Fixed(3, COUNT, "retries allowed")]
+
+PatronStatus = Annotated[frozenset[PatronFlag], Fixed(14, PATRON_STATUS, "patron status")]
+SummaryFlags = Annotated[frozenset[Summary], Fixed(10, SUMMARY, "summary")]
+HoldItemsCount = Annotated[int, Fixed(4, COUNT, "hold items count")]
+OverdueItemsCount = Annotated[int, Fixed(4, COUNT, "overdue items count")]
+ChargedItemsCount = Annotated[int, Fixed(4, COUNT, "charged items count")]
+FineItemsCount = Annotated[int, Fixed(4, COUNT, "fine items count")]
+RecallItemsCount = Annotated[int, Fixed(4, COUNT, "recall items count")]
+UnavailableHoldsCount = Annotated[int, Fixed(4, COUNT, "unavailable holds count")]
+CardRetained = Annotated[bool, Fixed(1, FLAG, "card retained")]
+EndSession = Annotated[bool, Fixed(1, FLAG, "end session")]
+
+Ok = Annotated[bool, Fixed(1, OK, "ok")]
+RenewalOk = Annotated[bool, Fixed(1, FLAG, "renewal ok")]
+MagneticMedia = Annotated[bool | None, Fixed(1, FLAG_OR_UNKNOWN, "magnetic media")]
+Desensitize = Annotated[bool, Fixed(1, FLAG, "desensitize")]
+Resensitize = Annotated[bool, Fixed(1, FLAG, "resensitize")]
+Alert = Annotated[bool, Fixed(1, FLAG, "alert")]
+Available = Annotated[bool, Fixed(1, FLAG, "available")]
+ScRenewalPolicy = Annotated[bool, Fixed(1, FLAG, "SC renewal policy")]
+NoBlock = Annotated[bool, Fixed(1, FLAG, "no block")]
+ThirdPartyAllowed = Annotated[bool, Fixed(1, FLAG, "third party allowed")]
+RenewedCount = Annotated[int, Fixed(4, COUNT, "renewed count")]
+UnrenewedCount = Annotated[int, Fixed(4, COUNT, "unrenewed count")]
+CirculationStatus = Annotated[str, Fixed(2, TEXT, "circulation status")]
+SecurityMarker = Annotated[str, Fixed(2, TEXT, "security marker")]
+HoldMode = Annotated[str, Fixed(1, TEXT, "hold mode")]
+
+FixedFeeType = Annotated[str, Fixed(2, TEXT, "fee type")]
+PaymentType = Annotated[str, Fixed(2, TEXT, "payment type")]
+FixedCurrencyType = Annotated[str, Fixed(3, TEXT, "currency type")]
+PaymentAccepted = Annotated[bool, Fixed(1, FLAG, "payment accepted")]
+
+# Who and where --------------------------------------------------------------------------------
+
+_AA = Tagged("AA", TEXT, "patron identifier")
+_AB = Tagged("AB", TEXT, "item identifier")
+_AC = Tagged("AC", TEXT, "terminal password", sensitive=True)
+_AD = Tagged("AD", TEXT, "patron password", sensitive=True)
+_AH = Tagged("AH", TEXT, "due date")
+_AJ = Tagged("AJ", TEXT, "title identifier")
+_AP = Tagged("AP", TEXT, "current location")
+_AQ = Tagged("AQ", TEXT, "permanent location")
+_CH = Tagged("CH", TEXT, "item properties")
+
+InstitutionId = Annotated[str, Tagged("AO", TEXT, "institution id").required()]
+PatronIdentifier = Annotated[str, _AA.required()]
+OptionalPatronIdentifier = Annotated[str | None, _AA]
+ItemIdentifier = Annotated[str, _AB.required()]
+OptionalItemIdentifier = Annotated[str | None, _AB]
+TerminalPassword = Annotated[str | None, _AC]
+RequiredTerminalPassword = Annotated[str | None, _AC.required()]
+PatronPassword = Annotated[str | None, _AD]
+RequiredPatronPassword = Annotated[str | None, _AD.required()]
+LoginUserId = Annotated[str, Tagged("CN", TEXT, "login user id", sensitive=True).required()]
+LoginPassword = Annotated[str, Tagged("CO", TEXT, "login password", sensitive=True).required()]
+LocationCode = Annotated[str | None, Tagged("CP", TEXT, "location code")]
+LibraryName = Annotated[str | None, Tagged("AM", TEXT, "library name")]
+TerminalLocation = Annotated[str | None, Tagged("AN", TEXT, "terminal location")]
+SupportedMessages = Annotated[
+    frozenset[str], Tagged("BX", SUPPORTED, "supported messages", width=16).required()
+]
+
+# The patron -----------------------------------------------------------------------------------
+
+PersonalName = Annotated[str, Tagged("AE", TEXT, "personal name").required()]
+ValidPatron = Annotated[bool | None, Tagged("BL", FLAG, "valid patron", width=1)]
+ValidPatronPassword = Annotated[bool | None, Tagged("CQ", FLAG, "valid patron password", width=1)]
+HoldItemsLimit = Annotated[int | None, Tagged("BZ", LIMIT, "hold items limit", width=4)]
+OverdueItemsLimit = Annotated[int | None, Tagged("CA", LIMIT, "overdue items limit", width=4)]
+ChargedItemsLimit = Annotated[int | None, Tagged("CB", LIMIT, "charged items limit", width=4)]
+HoldItems = Annotated[tuple[str, ...], Tagged("AS", TEXT, "hold item", repeated=True)]
+OverdueItems = Annotated[tuple[str, ...], Tagged("AT", TEXT, "overdue item", repeated=True)]
+ChargedItems = Annotated[tuple[str, ...], Tagged("AU", TEXT, "charged item", repeated=True)]
+FineItems = Annotated[tuple[str, ...], Tagged("AV", TEXT, "fine item", repeated=True, splits=True)]
+RecallItems = Annotated[tuple[str, ...], Tagged("BU", TEXT, "recall item", repeated=True)]
+UnavailableHoldItems = Annotated[
+    tuple[str, ...], Tagged("CD", TEXT, "unavailable hold item", repeated=True)
+]
+HomeAddress = Annotated[str | None, Tagged("BD", TEXT, "home address")]
+Email = Annotated[str | None, Tagged("BE", TEXT, "e-mail address")]
+HomePhone = Annotated[str | None, Tagged("BF", TEXT, "home phone number")]
+BirthDate = Annotated[str | None, Tagged("PB", TEXT, "birth date (extension)")]
+PatronClass = Annotated[str | None, Tagged("PC", TEXT, "patron class (extension)")]
+Badges = Annotated[tuple[str, ...], Tagged("GL", TEXT, "badge (Wise extension)", repeated=True)]
+StartItem = Annotated[str | None, Tagged("BP", TEXT, "start item")]
+EndItem = Annotated[str | None, Tagged("BQ", TEXT, "end item")]
+FetchReason = Annotated[str | None, Tagged("FW", TEXT, "fetch reason (Wise extension)")]
+BlockedCardMessage = Annotated[str, Tagged("AL", TEXT, "blocked card message").required()]
+
+# Money ----------------------------------------------------------------------------------------
+
+_BV = Tagged("BV", TEXT, "fee amount")
+
+CurrencyType = Annotated[str | None, Tagged("BH", TEXT, "currency type", width=3)]
+FeeAmount = Annotated[str | None, _BV]
+PaidAmount = Annotated[str, _BV.required()]
+FeeLimit = Annotated[str | None, Tagged("CC", TEXT, "fee limit")]
+FeeType = Annotated[str | None, Tagged("BT", TEXT, "fee type", width=2)]
+FeeIdentifier = Annotated[str | None, Tagged("CG", TEXT, "fee identifier")]
+TransactionId = Annotated[str | None, Tagged("BK", TEXT, "transaction id")]
+FeeAcknowledged = Annotated[bool, Tagged("BO", FLAG, "fee acknowledged", width=1)]
+Debtor = Annotated[str | None, Tagged("ZD", TEXT, "debtor's card (own extension)")]
+PayableAccounts = Annotated[
+    tuple[str, ...], Tagged("ZR", TEXT, "payable account (own extension)", repeated=True)
+]
+PayableFees = Annotated[
+    tuple[str, ...], Tagged("ZF", TEXT, "payable fee (own extension)", repeated=True)
+]
+
+# Items and holds ------------------------------------------------------------------------------
+
+TitleIdentifier = Annotated[str, _AJ.required()]
+OptionalTitleIdentifier = Annotated[str | None, _AJ]
+DueDate = Annotated[str, _AH.required()]
+OptionalDueDate = Annotated[str | None, _AH]
+CurrentLocation = Annotated[str, _AP.required()]
+OptionalCurrentLocation = Annotated[str | None, _AP]
+PermanentLocation = Annotated[str, _AQ.required()]
+OptionalPermanentLocation = Annotated[str | None, _AQ]
+ItemProperties = Annotated[str | None, _CH]
+RequiredItemProperties = Annotated[str, _CH.required()]
+Cancel = Annotated[bool, Tagged("BI", FLAG, "cancel", width=1)]
+SecurityInhibit = Annotated[bool | None, Tagged("CI", FLAG, "security inhibit", width=1)]
+MediaType = Annotated[str | None, Tagged("CK", TEXT, "media type", width=3)]
+SortBin = Annotated[str | None, Tagged("CL", TEXT, "sort bin")]
+HoldQueueLength = Annotated[str | None, Tagged("CF", TEXT, "hold queue length")]
+RecallDate = Annotated[Timestamp | None, Tagged("CJ", TIMESTAMP, "recall date", width=18)]
+HoldPickupDate = Annotated[Timestamp | None, Tagged("CM", TIMESTAMP, "hold pickup date", width=18)]
+Owner = Annotated[str | None, Tagged("BG", TEXT, "owner")]
+ExpirationDate = Annotated[Timestamp | None, Tagged("BW", TIMESTAMP, "expiration date", width=18)]
+PickupLocation = Annotated[str | None, Tagged("BS", TEXT, "pickup location")]
+HoldType = Annotated[str | None, Tagged("BY", TEXT, "hold type", width=1)]
+QueuePosition = Annotated[str | None, Tagged("BR", TEXT, "queue position")]
+RenewedItems = Annotated[tuple[str, ...], Tagged("BM", TEXT, "renewed item", repeated=True)]
+UnrenewedItems = Annotated[tuple[str, ...], Tagged("BN", TEXT, "unrenewed item", repeated=True)]
+CollectionCode = Annotated[str | None, Tagged("CR", TEXT, "collection code (3M extension)")]
+CallNumber = Annotated[str | None, Tagged("CS", TEXT, "call number (3M extension)")]
+DestinationLocation = Annotated[
+    str | None, Tagged("CT", TEXT, "destination location (3M extension)")
+]
+AlertType = Annotated[str | None, Tagged("CV", TEXT, "alert type (3M extension)", width=2)]
+HoldPatronIdentifier = Annotated[
+    str | None, Tagged("CY", TEXT, "hold patron identifier (3M extension)")
+]
+HoldPatronName = Annotated[str | None, Tagged("DA", TEXT, "hold patron name (3M extension)")]
+
+# For the eye ----------------------------------------------------------------------------------
+
+ScreenMessage = Annotated[
+    tuple[str, ...], Tagged("AF", TEXT, "screen message", repeated=True, splits=True)
+]
+PrintLine = Annotated[tuple[str, ...], Tagged("AG", TEXT, "print line", repeated=True, splits=True)]

@@ -1,0 +1,67 @@
+"""From a stream of bytes to frames: one message each, without its line ends (B3)."""
+
+from __future__ import annotations
+
+import re
+
+from sip2gw.protocol.errors import FrameTooLongError
+
+FRAME_BYTES_MAX = 8192
+"""Default limit of a frame, line end not counted (C31)."""
+
+_LEADING_JUNK = re.compile(rb"[\0 \r\n]*")
+_LINE_END = re.compile(rb"[\r\n]")
+
+
+class FrameBuffer:
+    """Collects bytes and hands out frames.
+
+    CR, LF and any mix of them end a frame; NUL, blanks and line ends before one are skipped.
+    Every byte is looked at a bounded number of times, however finely the stream is chopped.
+    """
+
+    __slots__ = ("_data", "_frame_bytes_max", "_searched")
+
+    def __init__(self, frame_bytes_max: int = FRAME_BYTES_MAX) -> None:
+        self._frame_bytes_max = frame_bytes_max
+        self._data = bytearray()
+        self._searched = 0
+
+    def feed(self, data: bytes) -> None:
+        """Add what has arrived."""
+        self._data += data
+
+    def next_frame(self) -> bytes | None:
+        """The next complete frame, or None until more arrives.
+
+        Raises:
+            FrameTooLongError: the next frame is over the limit, complete or not. The buffer is
+                of no use afterwards.
+        """
+        data = self._data
+        if not self._searched:
+            self._skip_junk()
+        found = _LINE_END.search(data, self._searched)
+        end = len(data) if found is None else found.start()
+        if end > self._frame_bytes_max:
+            raise FrameTooLongError(self._frame_bytes_max)
+        if found is None:
+            self._searched = end
+            return None
+        frame = bytes(data[:end])
+        del data[: end + 1]
+        self._searched = 0
+        return frame
+
+    @property
+    def partial(self) -> bool:
+        """Whether part of a frame waits for its end; leading junk alone is not a frame."""
+        if not self._searched:
+            self._skip_junk()
+        return bool(self._data)
+
+    def _skip_junk(self) -> None:
+        junk = _LEADING_JUNK.match(self._data)
+        assert junk is not None, "the pattern matches the empty string too"
+        if junk.end():
+            del self._data[: junk.end()]

@@ -1,0 +1,80 @@
+"""What a message class declares, read once from its annotations."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar, get_type_hints
+
+from sip2gw.protocol.fields import Fixed, Tagged
+
+Place = TypeVar("Place", Fixed, Tagged)
+
+
+@dataclass(frozen=True, slots=True)
+class Placement(Generic[Place]):
+    """One attribute of a message and its place on the wire."""
+
+    attribute: str
+    place: Place
+    default: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The wire order of one message: its fixed block, then its identified fields."""
+
+    fixed: tuple[Placement[Fixed], ...]
+    tagged: tuple[Placement[Tagged], ...]
+
+    @property
+    def fixed_width(self) -> int:
+        """Characters of the fixed block, the command not counted."""
+        return sum(placement.place.width for placement in self.fixed)
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        """All attributes in wire order."""
+        return (*(p.attribute for p in self.fixed), *(p.attribute for p in self.tagged))
+
+    @property
+    def sensitive(self) -> frozenset[str]:
+        """Attributes that no log, repr or description may show (B16)."""
+        return frozenset(p.attribute for p in self.tagged if p.place.sensitive)
+
+
+_layouts: dict[type[Any], Layout] = {}
+
+
+def layout_of(message: type[Any]) -> Layout:
+    """The layout of the dataclass `message`, read once.
+
+    Raises:
+        TypeError: as `read_layout`.
+    """
+    if message not in _layouts:
+        _layouts[message] = read_layout(message)
+    return _layouts[message]
+
+
+def read_layout(message: type[Any]) -> Layout:
+    """The layout of the dataclass `message` from its annotations.
+
+    Raises:
+        TypeError: an attribute stands in no place, a fixed field behind an identified one, or a
+            tag twice; all three are mistakes in the declaration.
+    """
+    fixed: list[Placement[Fixed]] = []
+    tagged: list[Placement[Tagged]] = []
+    hints = get_type_hints(message, include_extras=True)
+    for field in dataclasses.fields(message):
+        if field.name == "extra_fields":
+            continue
+        match getattr(hints[field.name], "__metadata__", (None,))[0]:
+            case Fixed() as place if not tagged:
+                fixed.append(Placement(field.name, place, field.default))
+            case Tagged() as place if all(place.tag != other.place.tag for other in tagged):
+                tagged.append(Placement(field.name, place, field.default))
+            case _:
+                raise TypeError(f"{message.__name__}.{field.name} has no proper place")
+    return Layout(tuple(fixed), tuple(tagged))

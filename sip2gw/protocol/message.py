@@ -1,0 +1,61 @@
+"""What every message has: unknown fields, a safe repr and, for a request, its refusal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from typing import Any, ClassVar
+
+from sip2gw.protocol.layout import layout_of
+
+
+@dataclass(slots=True, repr=False)
+class Message:
+    """A message of either side. `repr` shows no sensitive value and no unknown field (B16)."""
+
+    code: ClassVar[str]
+
+    extra_fields: list[tuple[str, bytes]] = field(default_factory=list, kw_only=True)
+    """Fields that the message does not know, and repetitions of one that may stand only once
+    (the first counts): tag and value byte for byte (B1). They may hold secrets."""
+
+    def __repr__(self) -> str:
+        layout = layout_of(type(self))
+        shown = ", ".join(
+            f"{name}=***" if name in layout.sensitive else f"{name}={getattr(self, name)!r}"
+            for name in layout.attributes
+        )
+        return f"{type(self).__name__}({shown})"
+
+
+@dataclass(slots=True, repr=False)
+class Response(Message):
+    """What the gateway says."""
+
+
+_ECHOED = ("language", "patron_identifier", "item_identifier", "transaction_id")
+"""What a refusal repeats of the request, as far as both messages have it (C27)."""
+
+
+@dataclass(slots=True, repr=False)
+class Request(Message):
+    """What a terminal says."""
+
+    response: ClassVar[type[Response]]
+
+    def refused(self, institution_id: str, now: datetime, texts: tuple[str, ...]) -> Response:
+        """The answer of this request's own type in failure form, with `texts` as AF (B2, C27).
+
+        The defaults of a response *are* its failure form; this adds who, when and why.
+        """
+        known = {attribute.name for attribute in fields(self.response)}
+        values: dict[str, Any] = {
+            "institution_id": institution_id,
+            "transaction_date": now,
+            "screen_message": texts,
+        }
+        for name in _ECHOED:
+            values[name] = getattr(self, name, None)
+        return self.response(
+            **{name: value for name, value in values.items() if name in known and value is not None}
+        )

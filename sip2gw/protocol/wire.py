@@ -1,0 +1,45 @@
+"""How one terminal wants its messages on the wire: tolerance and dialect as data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from sip2gw.protocol.encoding import TextEncoding, text_encoding
+from sip2gw.protocol.timestamps import DateZone, TimestampCache
+
+ErrorDetection = Literal["mirror", "always", "never"]
+
+
+@dataclass(frozen=True, slots=True)
+class WireFormat:
+    """The wire side of a profile; share one object among all connections of a profile.
+
+    The defaults hold before login (C73).
+
+    Raises:
+        ValueError: `encoding` is not one of `encoding.ENCODINGS`.
+    """
+
+    encoding: str = "cp850"
+    terminator: bytes = b"\r"
+    """What ends a frame we send: CR or CRLF (B3)."""
+    error_detection: ErrorDetection = "mirror"
+    """`mirror`: AZ is verified when it came, and answered with AZ. `always`: a message without AZ
+    is asked for again. `never`: AZ is neither verified nor sent. AY is echoed in all (B7, C29)."""
+    accept_character_checksum: bool = False
+    """Also accept checksums that were summed over characters (B6)."""
+    resend_with_sequence: bool = False
+    """Whether the answer to a 97 is identical, or without its AY as the standard says (B8)."""
+    date_zone: DateZone = "local"
+    hidden_fields: frozenset[str] = frozenset()
+    """Tags that never leave; a required one leaves empty (C33)."""
+
+    text: TextEncoding = field(init=False, repr=False, compare=False)
+    timestamps: TimestampCache = field(init=False, repr=False, compare=False)
+    compiled: dict[Any, Any] = field(init=False, repr=False, compare=False, default_factory=dict)
+    """Readers and writers that `codec` has made for this format."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "text", text_encoding(self.encoding))
+        object.__setattr__(self, "timestamps", TimestampCache(self.date_zone))
