@@ -1,0 +1,87 @@
+"""The door log: rows wait in memory for the next commit, and are listed for staff (B42, C65).
+
+A crash may lose what was queued in the last moments before it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import deque
+from datetime import datetime
+from typing import Any
+
+from sip2gw.backend.store import queries
+from sip2gw.backend.store.values import new_id, time_text
+from sip2gw.model import AccessRow
+
+ROWS_WAITING_MAX = 100_000
+"""Beyond that the oldest waiting rows are dropped: the disk has been failing for long."""
+
+FLUSH_AFTER_S = 0.25
+
+
+class AccessLog:
+    """The rows that are not written yet. One thread adds, another takes."""
+
+    def __init__(self) -> None:
+        self._rows: deque[AccessRow] = deque(maxlen=ROWS_WAITING_MAX)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def add(self, row: AccessRow) -> None:
+        """Queue `row`."""
+        self._rows.append(row)
+
+    def take(self) -> list[AccessRow]:
+        """Remove and return what waits."""
+        return [self._rows.popleft() for _ in range(len(self._rows))]
+
+    def put_back(self, rows: list[AccessRow]) -> None:
+        """Return rows that could not be written; they stay the oldest."""
+        room = ROWS_WAITING_MAX - len(self._rows)
+        self._rows.extendleft(rows[: -room - 1 : -1])
+
+    @staticmethod
+    def write(connection: sqlite3.Connection, rows: list[AccessRow]) -> None:
+        """Insert `rows` in the running transaction."""
+        if rows:
+            connection.executemany(queries.ADD_ACCESS, map(_values, rows))
+
+
+def _values(row: AccessRow) -> tuple[Any, ...]:
+    return (
+        new_id(),
+        time_text(row.time),
+        row.branch,
+        row.terminal,
+        row.decision,
+        row.reason,
+        row.mode,
+        row.checks,
+        row.patron_id,
+        row.direction,
+    )
+
+
+def access_rows(
+    connection: sqlite3.Connection,
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    branch: str | None = None,
+    terminal: str | None = None,
+    reason: str | None = None,
+    limit: int = 1000,
+) -> list[AccessRow]:
+    """The newest `limit` rows in the half-open time span, newest last."""
+    wanted = {
+        "since": time_text(since) if since else None,
+        "until": time_text(until) if until else None,
+        "branch": branch,
+        "terminal": terminal,
+        "reason": reason,
+    }
+    statement, values = queries.filtered(queries.ACCESS_ROWS, queries.ACCESS_FILTERS, wanted)
+    rows = connection.execute(statement, (*values, limit)).fetchall()
+    return [AccessRow(datetime.fromisoformat(time), *rest) for time, *rest in reversed(rows)]

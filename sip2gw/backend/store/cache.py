@@ -1,0 +1,52 @@
+"""A bounded memory of patron snapshots, found by card number or by patron id."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable
+
+from sip2gw.model import PatronRecord
+
+
+class RecordCache:
+    """Keeps at most `records_max` snapshots; the one kept longest makes room.
+
+    Used by one thread only. Whoever changes a patron must `evict` the snapshot afterwards.
+    """
+
+    def __init__(self, records_max: int) -> None:
+        self._records_max = records_max
+        self._by_id: OrderedDict[str, PatronRecord] = OrderedDict()
+        self._by_card: dict[str, PatronRecord] = {}
+        self.by_card = self._by_card.get
+        """The snapshot of the holder of a card, or None."""
+        self.by_id = self._by_id.get
+        """The snapshot of a patron, or None."""
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def add(self, record: PatronRecord) -> None:
+        """Remember `record` instead of what was known of that patron."""
+        self.evict((record.id,))
+        while len(self._by_id) >= self._records_max:
+            self._forget(self._by_id.popitem(last=False)[1])
+        self._by_id[record.id] = record
+        for card in record.cards:
+            self._by_card[card.number] = record
+
+    def evict(self, patron_ids: Iterable[str]) -> None:
+        """Forget these patrons."""
+        for patron_id in patron_ids:
+            record = self._by_id.pop(patron_id, None)
+            if record is not None:
+                self._forget(record)
+
+    def clear(self) -> None:
+        """Forget everybody."""
+        self._by_id.clear()
+        self._by_card.clear()
+
+    def _forget(self, record: PatronRecord) -> None:
+        for card in record.cards:
+            self._by_card.pop(card.number, None)

@@ -1,0 +1,74 @@
+"""What only SQLite says: opening a connection, PRAGMAs, triggers, the NULL-safe comparison.
+
+Everything else of the store is SQL that PostgreSQL takes as well.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+
+WRITE_WAIT_S = 30.0
+"""How long a writer waits for another process's transaction before it fails."""
+
+READ_WAIT_S = 1.0
+"""Readers only ever wait for a recovery or a checkpoint that restarts the log."""
+
+DIFFERS = "IS NOT"
+"""NULL-safe inequality (`IS DISTINCT FROM` elsewhere)."""
+
+_STATEMENTS_CACHED = 256
+_CACHE_KIB = 8 * 1024
+_MMAP_BYTES = 256 * 1024 * 1024
+_LOG_BYTES_KEPT = 64 * 1024 * 1024
+
+
+def create_file(path: Path) -> None:
+    """Make an empty database file that only its owner may read; an existing one is left alone."""
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+
+
+def connect(
+    path: Path, *, read_only: bool = False, factory: type[sqlite3.Connection] = sqlite3.Connection
+) -> sqlite3.Connection:
+    """A connection in autocommit mode with the store's PRAGMAs (WAL, synchronous=FULL).
+
+    It may be handed from one thread to another, but used by one at a time.
+    """
+    connection = sqlite3.connect(
+        path,
+        timeout=READ_WAIT_S if read_only else WRITE_WAIT_S,
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=_STATEMENTS_CACHED,
+        factory=factory,
+    )
+    for pragma in (
+        "journal_mode = WAL",
+        "synchronous = FULL",
+        "foreign_keys = ON",
+        f"cache_size = -{_CACHE_KIB}",
+        f"mmap_size = {_MMAP_BYTES}",
+        f"journal_size_limit = {_LOG_BYTES_KEPT}",
+        f"query_only = {int(read_only)}",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+    return connection
+
+
+def append_only(table: str) -> tuple[str, ...]:
+    """Triggers that refuse to change or delete a row of `table`."""
+    return tuple(
+        f"CREATE TRIGGER {table}_no_{verb.lower()} BEFORE {verb} ON {table} "
+        f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
+        for verb in ("UPDATE", "DELETE")
+    )
+
+
+def physical_problems(connection: sqlite3.Connection) -> list[str]:
+    """What SQLite itself finds wrong: broken pages and rows whose parent is missing."""
+    problems = [row[0] for row in connection.execute("PRAGMA quick_check") if row[0] != "ok"]
+    for table, _, parent, _ in connection.execute("PRAGMA foreign_key_check"):
+        problems.append(f"{table}: a row refers to a missing {parent}")
+    return problems

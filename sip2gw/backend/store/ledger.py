@@ -1,0 +1,267 @@
+"""Booking: exactly once, balanced, append-only (B46, B47, C71).
+
+Every transaction is a set of entries that sums to zero: `till:<terminal>:<payment type>` against
+`fee:<id>`. What is owed on a fee is the sum of its entries. An undo is the opposite transaction.
+All functions run inside a transaction of the caller.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime, tzinfo
+from typing import Any
+
+from sip2gw.backend.base import (
+    Allocation,
+    BackendError,
+    DecidePayment,
+    PaymentFacts,
+    PaymentOrder,
+    PaymentRefusal,
+    PaymentResult,
+)
+from sip2gw.backend.store import queries
+from sip2gw.backend.store.records import load_patron
+from sip2gw.backend.store.values import list_text, list_value, new_id, time_text
+from sip2gw.backend.store.writer import Done
+from sip2gw.model import PatronRecord, Payment, PaymentLine
+
+BOOKED = "booked"
+REPLAYED = "replayed"
+REFUSED = "refused"
+UNDONE = "undone"
+
+
+class UndoRefusedError(BackendError):
+    """The payment cannot be taken back; the text says why."""
+
+    kind = "conflict"
+
+
+def book(
+    connection: sqlite3.Connection, order: PaymentOrder, decide: DecidePayment
+) -> Done[PaymentResult]:
+    """Book `order`, repeat its first booking, or refuse; a refusal leaves the key free (C4)."""
+    earlier = _under_key(connection, order)
+    if earlier is not None:
+        return Done(earlier)
+    payer = load_patron(connection, order.payer_id)
+    if payer is None:
+        return Done(_refused("unknown_card"))
+    facts = PaymentFacts(payer, _debtors(connection, payer))
+    decision = decide(facts)
+    if isinstance(decision, PaymentRefusal):
+        return Done(PaymentResult(REFUSED, refusal=decision))
+    _insist(order, facts, decision)
+    payment = _payment(order, decision)
+    _write(connection, order, payment)
+    return Done(PaymentResult(BOOKED, payment), {payer.id, *_debtor_ids(payment.lines)})
+
+
+def _refused(reason: str) -> PaymentResult:
+    return PaymentResult(REFUSED, refusal=PaymentRefusal(reason))
+
+
+def _under_key(connection: sqlite3.Connection, order: PaymentOrder) -> PaymentResult | None:
+    """What an unexpired key of the order stands for; an expired one is free again (C5)."""
+    row = connection.execute(queries.PAYMENT_KEY, (order.terminal, order.key)).fetchone()
+    if row is None:
+        return None
+    content, payment_id, expires = row
+    if expires <= time_text(order.now):
+        return None
+    if content != order.content:
+        return _refused("bk_reused")
+    return PaymentResult(REPLAYED, load_payment(connection, payment_id))
+
+
+def _debtors(connection: sqlite3.Connection, payer: PatronRecord) -> tuple[PatronRecord, ...]:
+    others = (
+        relation.to_id if relation.from_id == payer.id else relation.from_id
+        for relation in payer.payer_for
+    )
+    records = (load_patron(connection, other) for other in dict.fromkeys(others))
+    return tuple(record for record in records if record is not None)
+
+
+def _insist(order: PaymentOrder, facts: PaymentFacts, allocation: Allocation) -> None:
+    """The decision must fit the facts; anything else is our own fault and is not booked."""
+    owed = {
+        (record.id, fee.id): fee.owed
+        for record in (facts.payer, *facts.debtors)
+        for fee in record.fees
+    }
+    fits = all(
+        0 < line.amount <= owed.pop((line.debtor_id, line.fee_id), 0) for line in allocation.lines
+    )
+    if not fits or sum(line.amount for line in allocation.lines) != order.amount:
+        raise BackendError("a payment was allocated to what is not owed")
+
+
+def _payment(order: PaymentOrder, allocation: Allocation) -> Payment:
+    return Payment(
+        id=new_id(),
+        time=order.now,
+        terminal=order.terminal,
+        payer_id=order.payer_id,
+        amount=order.amount,
+        currency=order.currency,
+        payment_type=order.payment_type,
+        bk=order.bk,
+        status=BOOKED,
+        lines=allocation.lines,
+        texts=allocation.texts,
+    )
+
+
+def _write(connection: sqlite3.Connection, order: PaymentOrder, payment: Payment) -> None:
+    connection.execute(
+        queries.ADD_PAYMENT,
+        (
+            payment.id,
+            time_text(payment.time),
+            payment.terminal,
+            payment.payer_id,
+            payment.amount,
+            payment.currency,
+            payment.payment_type,
+            payment.bk,
+            payment.status,
+            list_text(payment.texts),
+        ),
+    )
+    for position, line in enumerate(payment.lines):
+        connection.execute(
+            queries.ADD_PAYMENT_LINE,
+            (payment.id, position, line.fee_id, line.debtor_id, line.relation, line.amount),
+        )
+    _post(connection, "payment", payment, payment.time, _entries(payment))
+    connection.execute(
+        queries.SET_PAYMENT_KEY,
+        (order.terminal, order.key, order.content, payment.id, time_text(order.key_expires)),
+    )
+
+
+def _entries(payment: Payment) -> Iterator[tuple[Any, ...]]:
+    """Account, amount, fee, debtor and relation of each entry of a payment."""
+    till = f"till:{payment.terminal}:{payment.payment_type}"
+    for line in payment.lines:
+        yield f"fee:{line.fee_id}", -line.amount, line.fee_id, line.debtor_id, line.relation
+        yield till, line.amount, None, line.debtor_id, line.relation
+
+
+def _post(
+    connection: sqlite3.Connection,
+    kind: str,
+    payment: Payment,
+    time: datetime,
+    entries: Iterable[tuple[Any, ...]],
+) -> None:
+    transaction_id = new_id()
+    connection.execute(
+        queries.ADD_TRANSACTION,
+        (
+            transaction_id,
+            time_text(time),
+            kind,
+            payment.id,
+            payment.payer_id,
+            payment.terminal,
+            payment.bk,
+        ),
+    )
+    connection.executemany(
+        queries.ADD_ENTRY,
+        ((transaction_id, position, *entry) for position, entry in enumerate(entries)),
+    )
+
+
+def _debtor_ids(lines: Iterable[PaymentLine]) -> set[str]:
+    return {line.debtor_id for line in lines}
+
+
+def undo(
+    connection: sqlite3.Connection, payment_id: str, now: datetime, zone: tzinfo
+) -> Done[Payment]:
+    """Take a whole payment back on the day it was made (C54); its key stays taken.
+
+    Raises:
+        UndoRefusedError: unknown, not booked (any more), or of an earlier day in `zone`.
+    """
+    payment = load_payment(connection, payment_id)
+    if payment is None:
+        raise UndoRefusedError("no such payment")
+    if payment.status != BOOKED:
+        raise UndoRefusedError(f"the payment is {payment.status}")
+    if payment.time.astimezone(zone).date() != now.astimezone(zone).date():
+        raise UndoRefusedError("a payment can only be undone on the day it was made")
+    booked = connection.execute(queries.PAYMENT_ENTRIES, (payment_id,)).fetchall()
+    opposite = ((account, -amount, *rest) for account, amount, *rest in booked)
+    _post(connection, "undo", payment, now, opposite)
+    connection.execute(queries.SET_PAYMENT_STATUS, (UNDONE, payment_id))
+    undone = load_payment(connection, payment_id)
+    assert undone is not None
+    return Done(undone, {payment.payer_id, *_debtor_ids(payment.lines)})
+
+
+def load_payment(connection: sqlite3.Connection, payment_id: str) -> Payment | None:
+    """The payment with its lines and texts, or None."""
+    return next(_select(connection, {"payment_id": payment_id}), None)
+
+
+def payments(
+    connection: sqlite3.Connection,
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    terminal: str | None = None,
+    status: str | None = None,
+    payer_id: str | None = None,
+) -> Iterator[Payment]:
+    """The payments in the half-open time span, oldest first."""
+    wanted = {
+        "since": time_text(since) if since else None,
+        "until": time_text(until) if until else None,
+        "terminal": terminal,
+        "status": status,
+        "payer_id": payer_id,
+    }
+    return _select(connection, wanted)
+
+
+def _select(connection: sqlite3.Connection, wanted: Mapping[str, str | None]) -> Iterator[Payment]:
+    statement, values = queries.filtered(queries.PAYMENTS, queries.PAYMENT_FILTERS, wanted)
+    for row in connection.execute(statement, values):
+        yield _from_row(connection, row)
+
+
+def _from_row(connection: sqlite3.Connection, row: tuple[Any, ...]) -> Payment:
+    payment_id, time, *middle, texts = row
+    lines = connection.execute(queries.PAYMENT_LINES, (payment_id,)).fetchall()
+    return Payment(
+        payment_id,
+        datetime.fromisoformat(time),
+        *middle,
+        tuple(PaymentLine(*line) for line in lines),
+        list_value(texts),
+    )
+
+
+_CHECKS = (
+    (queries.UNBALANCED, "ledger transaction {} does not sum to zero"),
+    (queries.FEES_OUT_OF_RANGE, "fee {} owes less than nothing or more than its amount"),
+    (queries.FEES_WITHOUT_OPENING, "fee {}: the ledger opened it with another amount"),
+    (queries.PAYMENTS_UNLIKE_LINES, "payment {}: the lines do not sum to its amount"),
+    (queries.PAYMENTS_UNLIKE_LEDGER, "payment {}: the ledger has another amount"),
+    (queries.PAYMENTS_BOOKED_TWICE, "payment {} is in the ledger twice"),
+    (queries.KEYS_SHARED, "payment {} has two keys"),
+    (queries.FAMILY_TWO_STEPS, "patron {} is both head of family and child"),
+)
+
+
+def problems(connection: sqlite3.Connection) -> list[str]:
+    """What is wrong with the money and the families; empty when all is well."""
+    return [
+        text.format(row[0]) for statement, text in _CHECKS for row in connection.execute(statement)
+    ]

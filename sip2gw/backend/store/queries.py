@@ -1,0 +1,201 @@
+"""Every statement that runs while the gateway serves, once and by name.
+
+Import and export have their own in `staging` and `exporting`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+
+def fill(template: str, **names: str) -> str:
+    """`template` with names of our own (columns, tables) filled in; values go through `?`."""
+    return template.format(**names)
+
+
+_PATRON = """
+    SELECT p.id, p.name, p.pin_hash, p.birth_date, p.membership_from, p.membership_until,
+           p.status, p.home_branch, p.language, p.email, p.phone, p.address, p.notices,
+           p.house_rules_accepted, p.fee_limit,
+           EXISTS (SELECT 1 FROM badge_assignment a WHERE a.patron_id = p.id),
+           EXISTS (SELECT 1 FROM block b WHERE b.patron_id = p.id),
+           EXISTS (SELECT 1 FROM fee f WHERE f.patron_id = p.id),
+           EXISTS (SELECT 1 FROM loan l WHERE l.patron_id = p.id),
+           EXISTS (SELECT 1 FROM hold h WHERE h.patron_id = p.id),
+           m.code, m.description, m.type, m.minimum_age, m.maximum_age, m.max_items,
+           m.max_fees_self_service, m.alert_amount
+    FROM {source} LEFT JOIN membership m ON m.code = p.membership_code
+    WHERE {key} = ?"""
+
+PATRON_BY_ID = fill(_PATRON, source="patron p", key="p.id")
+PATRON_BY_CARD = fill(_PATRON, source="card c JOIN patron p ON p.id = c.patron_id", key="c.number")
+
+CARDS = """
+    SELECT c.number, c.state, a.failures, a.locked_until
+    FROM card c LEFT JOIN pin_attempt a ON a.card_number = c.number
+    WHERE c.patron_id = ? ORDER BY c.number"""
+
+BADGES = """
+    SELECT b.code, b.active, a.valid_from, a.valid_until, b.branches, a.branches
+    FROM badge_assignment a JOIN badge b ON b.code = a.badge_code
+    WHERE a.patron_id = ? ORDER BY b.code"""
+
+BLOCKS = """
+    SELECT type, note, valid_until, source FROM block
+    WHERE patron_id = ? ORDER BY type, source, position"""
+
+FEES = """
+    SELECT f.id, f.patron_id, f.amount, CAST(SUM(e.amount) AS BIGINT), f.created, f.type,
+           f.description, f.item_id, MAX(i.title), f.status, f.arrangement_date
+    FROM fee f JOIN ledger_entry e ON e.fee_id = f.id LEFT JOIN item i ON i.id = f.item_id
+    WHERE f.patron_id = ? GROUP BY f.id HAVING SUM(e.amount) <> 0
+    ORDER BY f.created, f.id"""
+
+LOANS = """
+    SELECT l.item_id, i.title, l.due, l.checked_out, l.renewals
+    FROM loan l JOIN item i ON i.id = l.item_id
+    WHERE l.patron_id = ? ORDER BY l.due, l.item_id"""
+
+HOLDS = """
+    SELECT h.id, h.item_id, h.title_id,
+           COALESCE((SELECT i.title FROM item i WHERE i.id = h.item_id),
+                    (SELECT MIN(i.title) FROM item i WHERE i.title_id = h.title_id), ''),
+           h.placed, h.ready, h.pickup_branch, h.expires
+    FROM hold h WHERE h.patron_id = ? ORDER BY h.placed, h.id"""
+
+PAYER_FOR = """
+    SELECT type, from_id, to_id, may_renew, may_pay, confirmed FROM relationship
+    WHERE type = 'head_of_family' AND from_id = ?
+    UNION ALL
+    SELECT type, from_id, to_id, may_renew, may_pay, confirmed FROM relationship
+    WHERE type = 'authorisation' AND to_id = ? AND may_pay = 1
+    ORDER BY 1 DESC, 2, 3"""
+
+# PIN lock-out
+
+CARD_HOLDER = "SELECT patron_id FROM card WHERE number = ?"
+PIN_ATTEMPT = "SELECT failures, locked_until FROM pin_attempt WHERE card_number = ?"
+SET_PIN_ATTEMPT = """
+    INSERT INTO pin_attempt (card_number, failures, locked_until) VALUES (?, ?, ?)
+    ON CONFLICT (card_number) DO UPDATE
+    SET failures = excluded.failures, locked_until = excluded.locked_until"""
+CLEAR_PIN_ATTEMPT = "DELETE FROM pin_attempt WHERE card_number = ?"
+
+# Payments and ledger
+
+PAYMENT_KEY = "SELECT content, payment_id, expires FROM payment_key WHERE terminal = ? AND key = ?"
+SET_PAYMENT_KEY = """
+    INSERT INTO payment_key (terminal, key, content, payment_id, expires) VALUES (?, ?, ?, ?, ?)
+    ON CONFLICT (terminal, key) DO UPDATE
+    SET content = excluded.content, payment_id = excluded.payment_id, expires = excluded.expires"""
+ADD_PAYMENT = """
+    INSERT INTO payment (id, time, terminal, payer_id, amount, currency, payment_type, bk, status,
+                         texts)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+ADD_PAYMENT_LINE = """
+    INSERT INTO payment_line (payment_id, position, fee_id, debtor_id, relation, amount)
+    VALUES (?, ?, ?, ?, ?, ?)"""
+ADD_TRANSACTION = """
+    INSERT INTO ledger_transaction (id, time, kind, payment_id, payer_id, terminal, bk)
+    VALUES (?, ?, ?, ?, ?, ?, ?)"""
+ADD_ENTRY = """
+    INSERT INTO ledger_entry (transaction_id, position, account, amount, fee_id, debtor_id,
+                              relation)
+    VALUES (?, ?, ?, ?, ?, ?, ?)"""
+PAYMENTS = """
+    SELECT id, time, terminal, payer_id, amount, currency, payment_type, bk, status, texts
+    FROM payment{where} ORDER BY time, id"""
+PAYMENT_LINES = """
+    SELECT fee_id, debtor_id, relation, amount FROM payment_line
+    WHERE payment_id = ? ORDER BY position"""
+PAYMENT_FILTERS = {
+    "payment_id": "id = ?",
+    "since": "time >= ?",
+    "until": "time < ?",
+    "terminal": "terminal = ?",
+    "status": "status = ?",
+    "payer_id": "payer_id = ?",
+}
+SET_PAYMENT_STATUS = "UPDATE payment SET status = ? WHERE id = ?"
+PAYMENT_ENTRIES = """
+    SELECT e.account, e.amount, e.fee_id, e.debtor_id, e.relation
+    FROM ledger_entry e JOIN ledger_transaction t ON t.id = e.transaction_id
+    WHERE t.payment_id = ? AND t.kind = 'payment' ORDER BY e.position"""
+
+UNBALANCED = """
+    SELECT t.id FROM ledger_transaction t
+    LEFT JOIN ledger_entry e ON e.transaction_id = t.id
+    GROUP BY t.id HAVING COALESCE(SUM(e.amount), 1) <> 0"""
+FEES_OUT_OF_RANGE = """
+    SELECT f.id FROM fee f LEFT JOIN ledger_entry e ON e.fee_id = f.id
+    GROUP BY f.id, f.amount
+    HAVING COALESCE(SUM(e.amount), 0) < 0 OR COALESCE(SUM(e.amount), 0) > f.amount"""
+FEES_WITHOUT_OPENING = """
+    SELECT f.id FROM fee f WHERE f.amount <> 0 AND f.amount <>
+        (SELECT COALESCE(SUM(e.amount), 0) FROM ledger_entry e
+         JOIN ledger_transaction t ON t.id = e.transaction_id
+         WHERE e.fee_id = f.id AND t.kind IN ('opening', 'adjustment')
+           AND (t.kind = 'adjustment' OR e.amount > 0))"""
+PAYMENTS_UNLIKE_LINES = """
+    SELECT p.id FROM payment p WHERE p.amount <>
+        (SELECT COALESCE(SUM(l.amount), 0) FROM payment_line l WHERE l.payment_id = p.id)"""
+PAYMENTS_UNLIKE_LEDGER = """
+    SELECT p.id FROM payment p WHERE
+        CASE p.status WHEN 'booked' THEN p.amount ELSE 0 END <>
+        (SELECT COALESCE(-SUM(e.amount), 0) FROM ledger_entry e
+         JOIN ledger_transaction t ON t.id = e.transaction_id
+         WHERE t.payment_id = p.id AND e.fee_id IS NOT NULL)"""
+PAYMENTS_BOOKED_TWICE = """
+    SELECT payment_id FROM ledger_transaction WHERE payment_id IS NOT NULL
+    GROUP BY payment_id, kind HAVING COUNT(*) > 1"""
+KEYS_SHARED = """
+    SELECT payment_id FROM payment_key GROUP BY payment_id HAVING COUNT(*) > 1"""
+FAMILY_TWO_STEPS = """
+    SELECT a.to_id FROM relationship a JOIN relationship b ON b.from_id = a.to_id
+    WHERE a.type = 'head_of_family' AND b.type = 'head_of_family'"""
+
+# Staff and terminals
+
+SET_BLOCK = """
+    INSERT INTO block (patron_id, source, type, note, valid_until) VALUES (?, ?, ?, ?, ?)
+    ON CONFLICT (patron_id, source, type, position) DO UPDATE
+    SET note = excluded.note, valid_until = excluded.valid_until"""
+LIFT_BLOCKS = "DELETE FROM block WHERE patron_id = ? AND source = ?"
+SET_PIN_HASH = "UPDATE patron SET pin_hash = ? WHERE id = ?"
+CLEAR_PIN_ATTEMPTS_OF = """
+    DELETE FROM pin_attempt
+    WHERE card_number IN (SELECT number FROM card WHERE patron_id = ?)"""
+
+# Door log
+
+ADD_ACCESS = """
+    INSERT INTO access_log (id, time, branch, terminal, decision, reason, mode, checks, patron_id,
+                            direction)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+ACCESS_ROWS = """
+    SELECT time, branch, terminal, decision, reason, mode, checks, patron_id, direction
+    FROM access_log{where} ORDER BY time DESC, id DESC LIMIT ?"""
+ACCESS_FILTERS = {
+    "since": "time >= ?",
+    "until": "time < ?",
+    "branch": "branch = ?",
+    "terminal": "terminal = ?",
+    "reason": "reason = ?",
+}
+ERASE_ACCESS = "UPDATE access_log SET patron_id = NULL WHERE time < ? AND patron_id IS NOT NULL"
+
+# The store itself
+
+STORE_VERSION = "SELECT version FROM store_version WHERE id = 1"
+BUMP_VERSION = "UPDATE store_version SET version = version + 1 WHERE id = 1"
+SETTING = "SELECT value FROM setting WHERE name = ?"
+ADD_SETTING = "INSERT INTO setting (name, value) VALUES (?, ?) ON CONFLICT (name) DO NOTHING"
+
+
+def filtered(
+    statement: str, conditions: Mapping[str, str], wanted: Mapping[str, str | None]
+) -> tuple[str, list[str]]:
+    """`statement` with a WHERE for the filters in `wanted` that are set, and their parameters."""
+    given = {name: value for name, value in wanted.items() if value is not None}
+    clauses = " AND ".join(conditions[name] for name in given)
+    return statement.format(where=f" WHERE {clauses}" if clauses else ""), list(given.values())

@@ -1,0 +1,153 @@
+"""From rows to the words of the library.
+
+`load_patron` and `load_by_card` read a whole snapshot in a few indexed statements; statements for
+lists that the patron does not have are not run at all.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from datetime import date, datetime
+from typing import Any
+
+from sip2gw.backend.store import queries
+from sip2gw.backend.store.values import date_value, list_value, time_value
+from sip2gw.model import (
+    BadgeAssignment,
+    Block,
+    BlockType,
+    Card,
+    CardState,
+    Fee,
+    FeeStatus,
+    Hold,
+    Loan,
+    Membership,
+    PatronRecord,
+    Relationship,
+    RelationshipType,
+)
+
+Row = tuple[Any, ...]
+
+_CARD_STATES = {state.value: state for state in CardState}
+_FEE_STATUSES = {status.value: status for status in FeeStatus}
+
+
+def load_by_card(connection: sqlite3.Connection, number: str) -> PatronRecord | None:
+    """The holder of card `number`, as the connection sees them now."""
+    return _record(connection, connection.execute(queries.PATRON_BY_CARD, (number,)).fetchone())
+
+
+def load_patron(connection: sqlite3.Connection, patron_id: str) -> PatronRecord | None:
+    """The patron `patron_id`, as the connection sees them now."""
+    return _record(connection, connection.execute(queries.PATRON_BY_ID, (patron_id,)).fetchone())
+
+
+def _record(connection: sqlite3.Connection, row: Row | None) -> PatronRecord | None:
+    if row is None:
+        return None
+    patron_id = row[0]
+    has_badges, has_blocks, has_fees, has_loans, has_holds = row[15:20]
+
+    def rows(present: object, statement: str) -> list[Row]:
+        return connection.execute(statement, (patron_id,)).fetchall() if present else []
+
+    return PatronRecord(
+        id=patron_id,
+        name=row[1],
+        pin_hash=row[2],
+        birth_date=date_value(row[3]),
+        membership=None if row[20] is None else Membership(*row[20:]),
+        membership_from=date_value(row[4]),
+        membership_until=date_value(row[5]),
+        status=row[6],
+        home_branch=row[7],
+        language=row[8],
+        email=row[9],
+        phone=row[10],
+        address=row[11],
+        notices=list_value(row[12]),
+        house_rules_accepted=date_value(row[13]),
+        fee_limit=row[14],
+        cards=tuple(map(_card, rows(True, queries.CARDS))),
+        badges=tuple(map(_badge, rows(has_badges, queries.BADGES))),
+        blocks=tuple(map(_block, rows(has_blocks, queries.BLOCKS))),
+        fees=tuple(map(_fee, rows(has_fees, queries.FEES))),
+        loans=tuple(map(_loan, rows(has_loans, queries.LOANS))),
+        holds=tuple(map(_hold, rows(has_holds, queries.HOLDS))),
+        payer_for=payer_for(connection, patron_id),
+    )
+
+
+def payer_for(connection: sqlite3.Connection, patron_id: str) -> tuple[Relationship, ...]:
+    """The relationships in which `patron_id` may be the payer (B51)."""
+    return tuple(
+        map(relationship, connection.execute(queries.PAYER_FOR, (patron_id, patron_id)).fetchall())
+    )
+
+
+def relationship(row: Row) -> Relationship:
+    """The value behind a row of the relationship columns."""
+    kind, from_id, to_id, may_renew, may_pay, confirmed = row
+    functions = frozenset(name for name, given in (("renew", may_renew), ("pay", may_pay)) if given)
+    return Relationship(RelationshipType(kind), from_id, to_id, functions, bool(confirmed))
+
+
+def _card(row: Row) -> Card:
+    number, state, failures, locked_until = row
+    return Card(number, _CARD_STATES[state], failures or 0, time_value(locked_until))
+
+
+def _badge(row: Row) -> BadgeAssignment:
+    code, active, valid_from, valid_until, badge_branches, assignment_branches = row
+    return BadgeAssignment(
+        code,
+        bool(active),
+        date_value(valid_from),
+        date_value(valid_until),
+        list_value(badge_branches),
+        list_value(assignment_branches),
+    )
+
+
+def _block(row: Row) -> Block:
+    kind, note, valid_until, source = row
+    return Block(BlockType(kind), note, date_value(valid_until), source)
+
+
+def _fee(row: Row) -> Fee:
+    return Fee(
+        id=row[0],
+        patron_id=row[1],
+        amount=row[2],
+        owed=row[3],
+        created=datetime.fromisoformat(row[4]),
+        type=row[5],
+        description=row[6],
+        item_id=row[7],
+        title=row[8] or "",
+        status=_FEE_STATUSES[row[9]],
+        arrangement_date=None if row[10] is None else date.fromisoformat(row[10]),
+    )
+
+
+def _loan(row: Row) -> Loan:
+    item_id, title, due, checked_out, renewals = row
+    return Loan(
+        item_id, title, datetime.fromisoformat(due), datetime.fromisoformat(checked_out), renewals
+    )
+
+
+def _hold(row: Row) -> Hold:
+    hold_id, item_id, title_id, title, placed, ready, pickup_branch, expires = row
+    return Hold(
+        id=hold_id,
+        item_id=item_id,
+        title_id=title_id,
+        title=title,
+        placed=datetime.fromisoformat(placed),
+        ready=bool(ready),
+        pickup_branch=pickup_branch,
+        expires=time_value(expires),
+    )

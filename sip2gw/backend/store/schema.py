@@ -1,0 +1,270 @@
+"""The tables, as numbered migrations.
+
+Amounts are minor units (BIGINT), times UTC text, dates ISO text, lists JSON text, flags 0/1. The
+invariants stand here and not in hope: one open loan per item, one head per child, each function
+of an account given once, one payment per key, foreign keys everywhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One step of the schema; `append_only` names tables whose rows never change afterwards."""
+
+    number: int
+    title: str
+    statements: tuple[str, ...]
+    append_only: tuple[str, ...] = ()
+
+
+def _flag(name: str, default: int = 0) -> str:
+    return f"{name} INTEGER NOT NULL DEFAULT {default} CHECK ({name} IN (0, 1))"
+
+
+_PEOPLE = (
+    f"""CREATE TABLE membership (
+        code TEXT PRIMARY KEY,
+        description TEXT NOT NULL,
+        type INTEGER NOT NULL CHECK (type BETWEEN 0 AND 8),
+        customer_group TEXT,
+        minimum_age INTEGER,
+        maximum_age INTEGER,
+        max_items INTEGER NOT NULL DEFAULT 0,
+        max_holds INTEGER NOT NULL DEFAULT 0,
+        {_flag("holds_permitted", 1)},
+        max_fees_self_service BIGINT,
+        max_fees_desk BIGINT,
+        alert_amount BIGINT,
+        {_flag("fines_via_invoice")},
+        fee BIGINT NOT NULL DEFAULT 0,
+        renewal_type INTEGER NOT NULL DEFAULT 0,
+        term_months INTEGER,
+        minimum_term_months INTEGER,
+        minimum_duration_months INTEGER,
+        free_months INTEGER,
+        trial_months INTEGER,
+        subsequent_membership TEXT REFERENCES membership (code),
+        notification_term_months INTEGER,
+        remove_after_months INTEGER,
+        {_flag("hidden")},
+        {_flag("outgoing")},
+        {_flag("guest_lending")},
+        {_flag("automatic_renewal")},
+        {_flag("allow_pin_reset")},
+        {_flag("no_card_replacement_fee")},
+        statistical_code TEXT,
+        reporting_group TEXT,
+        book_code TEXT,
+        info TEXT)""",
+    f"""CREATE TABLE badge (
+        code TEXT PRIMARY KEY,
+        name TEXT NOT NULL,
+        description TEXT NOT NULL DEFAULT '',
+        {_flag("active", 1)},
+        branches TEXT NOT NULL DEFAULT '[]')""",
+    """CREATE TABLE patron (
+        id TEXT PRIMARY KEY,
+        name TEXT NOT NULL,
+        pin_hash TEXT,
+        birth_date TEXT,
+        membership_code TEXT REFERENCES membership (code),
+        membership_from TEXT,
+        membership_until TEXT,
+        status INTEGER NOT NULL DEFAULT 5 CHECK (status BETWEEN 0 AND 9),
+        home_branch TEXT,
+        language TEXT,
+        email TEXT,
+        phone TEXT,
+        address TEXT,
+        notices TEXT NOT NULL DEFAULT '[]',
+        house_rules_accepted TEXT,
+        fee_limit BIGINT CHECK (fee_limit >= 0))""",
+    """CREATE TABLE card (
+        number TEXT PRIMARY KEY,
+        patron_id TEXT NOT NULL REFERENCES patron (id),
+        state TEXT NOT NULL CHECK (state IN ('active', 'blocked', 'replaced', 'lost')))""",
+    "CREATE INDEX card_patron ON card (patron_id)",
+    """CREATE TABLE pin_attempt (
+        card_number TEXT PRIMARY KEY REFERENCES card (number) ON DELETE CASCADE,
+        failures INTEGER NOT NULL CHECK (failures > 0),
+        locked_until TEXT)""",
+    """CREATE TABLE badge_assignment (
+        patron_id TEXT NOT NULL REFERENCES patron (id),
+        badge_code TEXT NOT NULL REFERENCES badge (code),
+        valid_from TEXT,
+        valid_until TEXT,
+        branches TEXT NOT NULL DEFAULT '[]',
+        source TEXT NOT NULL DEFAULT 'import' CHECK (source IN ('import', 'staff')),
+        PRIMARY KEY (patron_id, badge_code))""",
+    "CREATE INDEX badge_assignment_badge ON badge_assignment (badge_code)",
+    """CREATE TABLE block (
+        patron_id TEXT NOT NULL REFERENCES patron (id),
+        source TEXT NOT NULL CHECK (source IN ('import', 'staff', 'terminal')),
+        type TEXT NOT NULL,
+        position INTEGER NOT NULL DEFAULT 0,
+        note TEXT NOT NULL DEFAULT '',
+        valid_until TEXT,
+        PRIMARY KEY (patron_id, source, type, position))""",
+    f"""CREATE TABLE relationship (
+        type TEXT NOT NULL CHECK (type IN ('head_of_family', 'authorisation')),
+        from_id TEXT NOT NULL REFERENCES patron (id),
+        to_id TEXT NOT NULL REFERENCES patron (id),
+        {_flag("may_renew")},
+        {_flag("may_pay")},
+        {_flag("confirmed", 1)},
+        PRIMARY KEY (type, from_id, to_id),
+        CHECK (from_id <> to_id))""",
+    "CREATE INDEX relationship_to ON relationship (to_id)",
+    """CREATE UNIQUE INDEX relationship_one_head ON relationship (to_id)
+        WHERE type = 'head_of_family'""",
+    """CREATE UNIQUE INDEX relationship_renew_once ON relationship (from_id)
+        WHERE type = 'authorisation' AND may_renew = 1""",
+    """CREATE UNIQUE INDEX relationship_pay_once ON relationship (from_id)
+        WHERE type = 'authorisation' AND may_pay = 1""",
+)
+
+_STOCK = (
+    f"""CREATE TABLE item (
+        id TEXT PRIMARY KEY,
+        title TEXT NOT NULL,
+        title_id TEXT,
+        author TEXT,
+        media_type TEXT,
+        material TEXT,
+        owner_branch TEXT,
+        current_branch TEXT,
+        shelf TEXT,
+        call_number TEXT,
+        {_flag("for_loan", 1)},
+        loan_days INTEGER NOT NULL DEFAULT 21,
+        max_renewals INTEGER NOT NULL DEFAULT 2,
+        checkout_fee BIGINT,
+        overdue_fee_per_day BIGINT,
+        {_flag("magnetic")},
+        security_marker TEXT,
+        note TEXT,
+        attachment TEXT,
+        status TEXT NOT NULL DEFAULT 'available' CHECK
+            (status IN ('available', 'in_transit', 'lost', 'missing', 'in_process')),
+        properties TEXT)""",
+    "CREATE INDEX item_title ON item (title_id)",
+    """CREATE TABLE loan (
+        item_id TEXT PRIMARY KEY REFERENCES item (id),
+        patron_id TEXT NOT NULL REFERENCES patron (id),
+        checked_out TEXT NOT NULL,
+        due TEXT NOT NULL,
+        renewals INTEGER NOT NULL DEFAULT 0)""",
+    "CREATE INDEX loan_patron ON loan (patron_id)",
+    f"""CREATE TABLE hold (
+        id TEXT PRIMARY KEY,
+        patron_id TEXT NOT NULL REFERENCES patron (id),
+        item_id TEXT REFERENCES item (id),
+        title_id TEXT,
+        placed TEXT NOT NULL,
+        pickup_branch TEXT,
+        {_flag("ready")},
+        expires TEXT,
+        CHECK (item_id IS NOT NULL OR title_id IS NOT NULL))""",
+    "CREATE INDEX hold_patron ON hold (patron_id)",
+    "CREATE INDEX hold_item ON hold (item_id)",
+)
+
+_MONEY = (
+    """CREATE TABLE fee (
+        id TEXT PRIMARY KEY,
+        patron_id TEXT NOT NULL REFERENCES patron (id),
+        amount BIGINT NOT NULL CHECK (amount >= 0),
+        created TEXT NOT NULL,
+        type TEXT NOT NULL DEFAULT '04',
+        description TEXT NOT NULL DEFAULT '',
+        item_id TEXT REFERENCES item (id),
+        status TEXT NOT NULL DEFAULT 'open' CHECK (status IN ('open', 'I', 'J', 'D', 'R')),
+        arrangement_date TEXT)""",
+    "CREATE INDEX fee_patron ON fee (patron_id)",
+    "CREATE INDEX fee_item ON fee (item_id)",
+    """CREATE TABLE payment (
+        id TEXT PRIMARY KEY,
+        time TEXT NOT NULL,
+        terminal TEXT NOT NULL,
+        payer_id TEXT NOT NULL REFERENCES patron (id),
+        amount BIGINT NOT NULL CHECK (amount > 0),
+        currency TEXT NOT NULL,
+        payment_type TEXT NOT NULL,
+        bk TEXT NOT NULL,
+        status TEXT NOT NULL CHECK (status IN ('booked', 'unknown', 'undone')),
+        texts TEXT NOT NULL DEFAULT '[]')""",
+    "CREATE INDEX payment_time ON payment (time)",
+    "CREATE INDEX payment_payer ON payment (payer_id)",
+    """CREATE TABLE payment_line (
+        payment_id TEXT NOT NULL REFERENCES payment (id),
+        position INTEGER NOT NULL,
+        fee_id TEXT NOT NULL REFERENCES fee (id),
+        debtor_id TEXT NOT NULL REFERENCES patron (id),
+        relation TEXT NOT NULL CHECK (relation IN ('own', 'head_of_family', 'authorisation')),
+        amount BIGINT NOT NULL CHECK (amount > 0),
+        PRIMARY KEY (payment_id, position))""",
+    """CREATE TABLE payment_key (
+        terminal TEXT NOT NULL,
+        key TEXT NOT NULL,
+        content TEXT NOT NULL,
+        payment_id TEXT NOT NULL REFERENCES payment (id),
+        expires TEXT NOT NULL,
+        PRIMARY KEY (terminal, key))""",
+    """CREATE TABLE ledger_transaction (
+        id TEXT PRIMARY KEY,
+        time TEXT NOT NULL,
+        kind TEXT NOT NULL CHECK (kind IN ('opening', 'adjustment', 'payment', 'undo')),
+        payment_id TEXT REFERENCES payment (id),
+        payer_id TEXT REFERENCES patron (id),
+        terminal TEXT,
+        bk TEXT)""",
+    "CREATE INDEX ledger_transaction_payment ON ledger_transaction (payment_id)",
+    """CREATE TABLE ledger_entry (
+        transaction_id TEXT NOT NULL REFERENCES ledger_transaction (id),
+        position BIGINT NOT NULL,
+        account TEXT NOT NULL,
+        amount BIGINT NOT NULL CHECK (amount <> 0),
+        fee_id TEXT REFERENCES fee (id),
+        debtor_id TEXT REFERENCES patron (id),
+        relation TEXT,
+        PRIMARY KEY (transaction_id, position))""",
+    """CREATE INDEX ledger_entry_fee ON ledger_entry (fee_id, amount)
+        WHERE fee_id IS NOT NULL""",
+)
+
+_OPERATION = (
+    """CREATE TABLE access_log (
+        id TEXT PRIMARY KEY,
+        time TEXT NOT NULL,
+        branch TEXT NOT NULL,
+        terminal TEXT NOT NULL,
+        decision TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        mode TEXT NOT NULL,
+        checks TEXT NOT NULL,
+        patron_id TEXT,
+        direction TEXT NOT NULL)""",
+    "CREATE INDEX access_log_time ON access_log (time)",
+    """CREATE TABLE store_version (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        version BIGINT NOT NULL)""",
+    "INSERT INTO store_version (id, version) VALUES (1, 0)",
+    """CREATE TABLE setting (
+        name TEXT PRIMARY KEY,
+        value TEXT NOT NULL)""",
+)
+
+MIGRATIONS = (
+    Migration(
+        1,
+        "the library, its money and the door log",
+        _PEOPLE + _STOCK + _MONEY + _OPERATION,
+        append_only=("ledger_transaction", "ledger_entry"),
+    ),
+)
+
+SCHEMA_NUMBER = MIGRATIONS[-1].number
+"""The schema that this program reads and writes."""

@@ -1,0 +1,358 @@
+"""The embedded store: the library's data in one SQLite file, behind the port (B69, C62, C72).
+
+Reads run synchronously in the event loop's thread: an indexed read takes microseconds, and a
+snapshot that is in the cache takes one. All writes go through the writer thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import sqlite3
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, tzinfo
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from sip2gw.backend.base import (
+    BackendError,
+    Capability,
+    DecidePayment,
+    PaymentOrder,
+    PaymentResult,
+    UnavailableError,
+)
+from sip2gw.backend.store import ledger, lockout, queries
+from sip2gw.backend.store.access_log import FLUSH_AFTER_S, AccessLog, access_rows
+from sip2gw.backend.store.cache import RecordCache
+from sip2gw.backend.store.dialect import connect, create_file, physical_problems
+from sip2gw.backend.store.migrate import migrate
+from sip2gw.backend.store.records import load_by_card, load_patron
+from sip2gw.backend.store.secret import PinSecretError, load_pin_secret
+from sip2gw.backend.store.values import date_text, time_text
+from sip2gw.backend.store.writer import Done, Writer
+from sip2gw.model import AccessRow, Block, PatronRecord, Payment
+from sip2gw.pin import secret_fingerprint
+
+RECORDS_CACHED_MAX = 20_000
+
+Role = Literal["daemon", "command"]
+T = TypeVar("T")
+
+
+class StoreInUseError(BackendError):
+    """Another daemon serves the same store."""
+
+    kind = "conflict"
+
+
+class Store:
+    """One open SQLite store; implements `sip2gw.backend.base.Backend`.
+
+    To be used from one event loop; the listings and `snapshot` open connections of their own and
+    may be used from any thread.
+    """
+
+    capabilities = frozenset(Capability)
+
+    def __init__(
+        self, path: Path, pin_secret: bytes, *, role: Role, lock: int | None, records_max: int
+    ) -> None:
+        self.path = path
+        self.pin_secret = pin_secret
+        """Keys the PIN hashes; never to be shown."""
+        self._lock = lock
+        self._cache = RecordCache(records_max)
+        self._version = -1
+        self._cache_checked = False
+        self._flush: asyncio.TimerHandle | None = None
+        self._closed = False
+        self._access_log = AccessLog()
+        self._reader = connect(path, read_only=True)
+        self._writer = Writer(
+            connect(path), self._access_log, self._cache.evict, bump_version=role == "command"
+        )
+
+    # Reads
+
+    async def find_by_card(self, number: str) -> PatronRecord | None:
+        """The holder of card `number` (any state, a replaced one too), or None."""
+        if not self._cache_checked:
+            self._check_cache()
+        return self._cache.by_card(number) or self._load(load_by_card, number)
+
+    async def find_patron(self, patron_id: str) -> PatronRecord | None:
+        """The patron whose main card is `patron_id`, or None."""
+        if not self._cache_checked:
+            self._check_cache()
+        return self._cache.by_id(patron_id) or self._load(load_patron, patron_id)
+
+    def _load(
+        self, load: Callable[[sqlite3.Connection, str], PatronRecord | None], key: str
+    ) -> PatronRecord | None:
+        with self._reading():
+            self._reader.execute("BEGIN")
+            try:
+                record = load(self._reader, key)
+            finally:
+                self._reader.execute("COMMIT")
+        if record is not None:
+            self._cache.add(record)
+        return record
+
+    def _check_cache(self) -> None:
+        """Forget all snapshots when another process has written; once in a turn of the loop."""
+        with self._reading():
+            (version,) = self._reader.execute(queries.STORE_VERSION).fetchone()
+        if version != self._version:
+            self._cache.clear()
+            self._version = version
+        self._cache_checked = True
+        asyncio.get_running_loop().call_soon(self._distrust_cache)
+
+    def _distrust_cache(self) -> None:
+        self._cache_checked = False
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        if self._closed:
+            raise UnavailableError("the store is closed")
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise UnavailableError(f"the store cannot be read: {error}") from None
+
+    # Writes
+
+    def write(self, job: Callable[[sqlite3.Connection], Done[T]]) -> Awaitable[T]:
+        """Run `job` in the writer's next transaction; awaiting gives its result, durable.
+
+        Raises:
+            BackendError: nothing was changed.
+        """
+        if self._closed:
+            raise UnavailableError("the store is closed")
+        return self._writer.submit(job)
+
+    async def record_pin_failure(
+        self, card: str, now: datetime, failures_max: int, lock_until: datetime
+    ) -> bool:
+        """Count a wrong PIN, durably; an expired lock starts a new count (C19, C81)."""
+        return await self.write(
+            lambda connection: lockout.record(connection, card, now, failures_max, lock_until)
+        )
+
+    async def clear_pin_failures(self, card: str) -> None:
+        """Forget the failures of `card` after a right PIN."""
+        await self.write(lambda connection: lockout.clear(connection, card))
+
+    async def book_payment(self, order: PaymentOrder, decide: DecidePayment) -> PaymentResult:
+        """Book `order` exactly once, durably before it returns (B46)."""
+        return await self.write(lambda connection: ledger.book(connection, order, decide))
+
+    async def undo_payment(self, payment_id: str, now: datetime, zone: tzinfo) -> Payment:
+        """Take a payment back on the day it was made (C54).
+
+        Raises:
+            ledger.UndoRefusedError: it cannot be; the text says why.
+        """
+        return await self.write(lambda connection: ledger.undo(connection, payment_id, now, zone))
+
+    async def set_block(self, patron_id: str, block: Block) -> None:
+        """Add `block`, replacing one of the same type and source."""
+        values = (
+            patron_id,
+            block.source,
+            block.type.value,
+            block.note,
+            date_text(block.valid_until),
+        )
+
+        def job(connection: sqlite3.Connection) -> Done[None]:
+            connection.execute(queries.SET_BLOCK, values)
+            return Done(None, (patron_id,))
+
+        await self.write(job)
+
+    async def lift_blocks(self, patron_id: str, sources: frozenset[str]) -> int:
+        """Remove the blocks set by `sources`; returns how many (C41)."""
+
+        def job(connection: sqlite3.Connection) -> Done[int]:
+            lifted = sum(
+                connection.execute(queries.LIFT_BLOCKS, (patron_id, source)).rowcount
+                for source in sorted(sources)
+            )
+            return Done(lifted, (patron_id,))
+
+        return await self.write(job)
+
+    async def set_pin_hash(self, patron_id: str, pin_hash: str | None) -> bool:
+        """Replace a patron's PIN hash and unlock the PIN; False for an unknown patron."""
+
+        def job(connection: sqlite3.Connection) -> Done[bool]:
+            changed = connection.execute(queries.SET_PIN_HASH, (pin_hash, patron_id)).rowcount
+            connection.execute(queries.CLEAR_PIN_ATTEMPTS_OF, (patron_id,))
+            return Done(changed > 0, (patron_id,))
+
+        return await self.write(job)
+
+    # Door log
+
+    def log_access(self, row: AccessRow) -> None:
+        """Queue a door decision; written with the next commit or after 0.25 s (C65)."""
+        self._access_log.add(row)
+        if self._flush is None and not self._closed:
+            self._flush = asyncio.get_running_loop().call_later(FLUSH_AFTER_S, self._flush_log)
+
+    def _flush_log(self) -> None:
+        self._flush = None
+        if self._access_log:
+            self._writer.nudge()
+
+    async def erase_access_identities(self, before: datetime) -> int:
+        """Forget who stood at the doors before `before`; the rows are kept (B42)."""
+
+        def job(connection: sqlite3.Connection) -> Done[int]:
+            return Done(connection.execute(queries.ERASE_ACCESS, (time_text(before),)).rowcount)
+
+        return await self.write(job)
+
+    # Listings, each on a snapshot of its own
+
+    @contextmanager
+    def snapshot(self) -> Iterator[sqlite3.Connection]:
+        """A read-only connection that sees one moment of the store."""
+        connection = connect(self.path, read_only=True)
+        try:
+            connection.execute("BEGIN")
+            yield connection
+        finally:
+            connection.close()
+
+    def payments(self, **filters: Any) -> Iterator[Payment]:
+        """Payments, oldest first; filters as in `ledger.payments`."""
+        with self.snapshot() as connection:
+            yield from ledger.payments(connection, **filters)
+
+    def payment(self, payment_id: str) -> Payment | None:
+        """One payment, or None."""
+        with self.snapshot() as connection:
+            return ledger.load_payment(connection, payment_id)
+
+    def access_rows(self, **filters: Any) -> list[AccessRow]:
+        """Door log rows, newest last; filters as in `access_log.access_rows`."""
+        with self.snapshot() as connection:
+            return access_rows(connection, **filters)
+
+    def self_check(self) -> list[str]:
+        """What is wrong with the stored data; empty when all is well. Reads everything."""
+        with self.snapshot() as connection:
+            return physical_problems(connection) + ledger.problems(connection)
+
+    # Life
+
+    async def ping(self) -> None:
+        """Prove that reads and writes are possible.
+
+        Raises:
+            BackendError: they are not.
+        """
+        with self._reading():
+            self._reader.execute(queries.STORE_VERSION).fetchone()
+        await self.write(lambda _: Done(None))
+
+    async def close(self) -> None:
+        """Write what is queued and let go of everything; a second call does nothing."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._flush is not None:
+            self._flush.cancel()
+        await asyncio.get_running_loop().run_in_executor(None, self._writer.stop)
+        self._reader.close()
+        if self._lock is not None:
+            os.close(self._lock)
+
+
+def open_store(
+    path: Path,
+    *,
+    role: Role,
+    currency: str,
+    pin_secret_file: Path | None = None,
+    records_max: int = RECORDS_CACHED_MAX,
+) -> Store:
+    """Open the SQLite file `path`, making it and its PIN secret at first use.
+
+    Args:
+        path: the database; its directory must exist.
+        role: a `daemon` is alone on a store; `command`s work beside it.
+        currency: the institution's; a store keeps amounts in one currency only.
+        pin_secret_file: default `<path>.pin-secret`.
+        records_max: patron snapshots kept in memory.
+
+    Raises:
+        BackendError: the store cannot be opened; the text says why.
+    """
+    lock = _lock(path) if role == "daemon" else None
+    try:
+        create_file(path)
+        connection = connect(path)
+        try:
+            migrate(connection)
+            secret = _pin_secret(connection, pin_secret_file or Path(f"{path}.pin-secret"))
+            _insist_on_currency(connection, currency)
+        finally:
+            connection.close()
+        return Store(path, secret, role=role, lock=lock, records_max=records_max)
+    except BaseException as error:
+        if lock is not None:
+            os.close(lock)
+        if isinstance(error, OSError):
+            raise UnavailableError(f"{path}: {error.strerror}") from None
+        if isinstance(error, sqlite3.Error):
+            raise UnavailableError(f"{path}: {error}") from None
+        raise
+
+
+def _lock(path: Path) -> int:
+    """Hold `<path>.lock` as the one daemon on this store; the system lets go when we die."""
+    try:
+        descriptor = os.open(f"{path}.lock", os.O_CREAT | os.O_RDWR, 0o600)
+    except OSError as error:
+        raise UnavailableError(f"{path}.lock: {error.strerror}") from None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise StoreInUseError(
+            f"{path}: another sip2gw serves this store; stop it first, or give this one its own"
+        ) from None
+    return descriptor
+
+
+def _setting(connection: sqlite3.Connection, name: str) -> str | None:
+    row = connection.execute(queries.SETTING, (name,)).fetchone()
+    return None if row is None else str(row[0])
+
+
+def _pin_secret(connection: sqlite3.Connection, path: Path) -> bytes:
+    """The secret in `path`, which must be the one that the store was made with."""
+    known = _setting(connection, "pin_secret_fingerprint")
+    secret = load_pin_secret(path, create=known is None)
+    fingerprint = secret_fingerprint(secret)
+    if known is None:
+        connection.execute(queries.ADD_SETTING, ("pin_secret_fingerprint", fingerprint))
+        known = _setting(connection, "pin_secret_fingerprint")
+    if known != fingerprint:
+        raise PinSecretError(f"{path}: the PINs in this store were hashed with another secret")
+    return secret
+
+
+def _insist_on_currency(connection: sqlite3.Connection, currency: str) -> None:
+    connection.execute(queries.ADD_SETTING, ("currency", currency))
+    known = _setting(connection, "currency")
+    if known != currency:
+        raise BackendError(f"the store holds amounts in {known}, not in {currency}")
