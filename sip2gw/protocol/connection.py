@@ -1,0 +1,276 @@
+"""The gateway's side of a conversation, without I/O: bytes in, events and bytes out (B7, B8).
+
+Framing, checksums, sequence numbers, replay, 96 and 97 and the login gate live here and nowhere
+else; handlers see typed messages only (B10). The terminal's side is in `client`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+from sip2gw.protocol.checksum import (
+    Trailer,
+    character_checksum_matches,
+    checksum_matches,
+    seal,
+    split_trailer,
+)
+from sip2gw.protocol.codec import parse_request_body, serialise
+from sip2gw.protocol.errors import (
+    FrameTooLongError,
+    ProtocolError,
+    UnknownMessageError,
+    UnreadableError,
+)
+from sip2gw.protocol.fields import COMMAND_WIDTH
+from sip2gw.protocol.framing import FRAME_BYTES_MAX, FrameBuffer
+from sip2gw.protocol.message import Request, Response
+from sip2gw.protocol.messages import Login, RequestAcsResend, RequestScResend, ScStatus
+from sip2gw.protocol.registry import REQUESTS
+from sip2gw.protocol.wire import WireFormat
+
+RESEND_LIMIT = 3
+"""Default of how many bad checksums in a row are answered before the line is closed (B8)."""
+REPLAY_WINDOW_S = 60.0
+"""How long after the first a retransmission counts as one (C68)."""
+
+_UNGATED = (Login, ScStatus)
+"""Served before login, and always answered afresh (B11, C68)."""
+
+
+@dataclass(slots=True)
+class RequestReceived:
+    """A request for a handler; to be answered with `ServerConnection.send`."""
+
+    request: Request
+    gated: bool
+    """The terminal must log in first: to be answered in failure form (C26)."""
+    frame: bytes = field(default=b"", repr=False)
+    """As it came, for a trace that redacts it first."""
+
+
+@dataclass(slots=True)
+class UnreadableReceived:
+    """A known command with an unreadable fixed block; `send` its refusal (B2)."""
+
+    request_type: type[Request]
+    frame: bytes = field(default=b"", repr=False)
+
+
+@dataclass(slots=True)
+class Reply:
+    """Bytes that the connection itself wants written at once."""
+
+    data: bytes = field(repr=False)
+    kind: Literal["requested_by_us", "requested_by_terminal", "replayed"]
+
+
+@dataclass(slots=True)
+class Dropped:
+    """A frame that gets no answer and is only counted (B2)."""
+
+    reason: Literal["unknown_message"]
+
+
+@dataclass(slots=True)
+class Closed:
+    """The connection must be closed; nothing more will come out of it."""
+
+    reason: Literal["too_long", "checksum"]
+
+
+Event = RequestReceived | UnreadableReceived | Reply | Dropped | Closed
+
+
+class _Sent(NamedTuple):
+    """Something that we sent, kept to send it again."""
+
+    body: bytes
+    sequence: bytes
+    with_checksum: bool
+    data: bytes
+    """All of it, with trailer and terminator."""
+
+
+@dataclass(slots=True)
+class _Exchange:
+    """The last request that was handed out, and its answer once there is one."""
+
+    frame: bytes
+    trailer: Trailer
+    at: float
+    replayable: bool
+    answer: _Sent | None = None
+
+
+class ServerConnection:
+    """Our side of one terminal's line.
+
+    Feed it with `receive`, then take events until None. After RequestReceived or
+    UnreadableReceived the next event comes only when `send` has answered it, so a pipelining
+    terminal is served one request at a time and in order.
+    """
+
+    __slots__ = (
+        "_bad_checksums",
+        "_closing",
+        "_exchange",
+        "_frames",
+        "_last_sent",
+        "_over",
+        "_resend_limit",
+        "logged_in",
+        "wire",
+    )
+
+    def __init__(
+        self,
+        wire: WireFormat,
+        frame_bytes_max: int = FRAME_BYTES_MAX,
+        resend_limit: int = RESEND_LIMIT,
+    ) -> None:
+        self.wire = wire
+        """May be replaced at any time, above all after a login."""
+        self.logged_in = False
+        self._frames = FrameBuffer(frame_bytes_max)
+        self._resend_limit = resend_limit
+        self._bad_checksums = 0
+        self._closing: Closed | None = None
+        self._over = False
+        self._exchange: _Exchange | None = None
+        self._last_sent: _Sent | None = None
+
+    @property
+    def pending(self) -> bool:
+        """Whether a request waits for its answer."""
+        return self._exchange is not None and self._exchange.answer is None
+
+    @property
+    def partial(self) -> bool:
+        """Whether a half-sent frame waits for its end (slow-loris limit, B3)."""
+        return self._frames.partial
+
+    def receive(self, data: bytes) -> None:
+        """Take what the terminal has sent; nothing any more once it is closed."""
+        if not self._over:
+            self._frames.feed(data)
+
+    def next_event(self, now: float) -> Event | None:
+        """The next event at the monotonic time `now`, in seconds, or None.
+
+        None: nothing to do until more data has come or the pending request is answered, or the
+        connection has already been declared closed.
+        """
+        if self._over or self.pending:
+            return None
+        if self._closing is not None:
+            return self._close(self._closing)
+        try:
+            frame = self._frames.next_frame()
+        except FrameTooLongError:
+            return self._close(Closed("too_long"))
+        return None if frame is None else self._judge(frame, now)
+
+    def send(self, response: Response) -> bytes:
+        """The bytes that answer the pending request, with its AY echoed.
+
+        Raises:
+            ProtocolError: no request is pending.
+        """
+        exchange = self._exchange
+        if exchange is None or exchange.answer is not None:
+            raise ProtocolError("no request is pending")
+        trailer = exchange.trailer
+        exchange.answer = self._sealed(
+            serialise(response, self.wire), trailer.sequence, self._uses_checksum(trailer)
+        )
+        return exchange.answer.data
+
+    def _close(self, closed: Closed) -> Closed:
+        self._over = True
+        return closed
+
+    def _judge(self, frame: bytes, now: float) -> Event:
+        trailer = split_trailer(frame)
+        code = trailer.body[:COMMAND_WIDTH].decode("latin-1")
+        if not self._checksum_good(trailer, code):
+            return self._ask_again(trailer)
+        self._bad_checksums = 0
+        if code == RequestAcsResend.code:
+            return self._send_again(trailer)
+        exchange = self._exchange
+        if exchange is not None and _is_retransmission(exchange, frame, now):
+            assert exchange.answer is not None, "frames wait while a request is pending"
+            self._last_sent = exchange.answer
+            return Reply(exchange.answer.data, "replayed")
+        return self._hand_out(frame, trailer, now)
+
+    def _hand_out(self, frame: bytes, trailer: Trailer, now: float) -> Event:
+        event: RequestReceived | UnreadableReceived
+        try:
+            request = parse_request_body(trailer.body, self.wire)
+        except UnknownMessageError:
+            return Dropped("unknown_message")
+        except UnreadableError as error:
+            request_type = REQUESTS[error.command]
+            event = UnreadableReceived(request_type, frame)
+        else:
+            request_type = type(request)
+            gated = not self.logged_in and request_type not in _UNGATED
+            event = RequestReceived(request, gated, frame)
+        self._exchange = _Exchange(frame, trailer, now, request_type not in _UNGATED)
+        return event
+
+    def _checksum_good(self, trailer: Trailer, code: str) -> bool:
+        wire = self.wire
+        if wire.error_detection == "never":
+            return True
+        if not trailer.digits:
+            return wire.error_detection == "mirror" or code not in REQUESTS
+        if checksum_matches(trailer.summed, trailer.digits):
+            return True
+        return wire.accept_character_checksum and character_checksum_matches(
+            wire.text.decode(trailer.summed), trailer.digits
+        )
+
+    def _uses_checksum(self, trailer: Trailer) -> bool:
+        """Whether the answer to a frame with this `trailer` carries AZ (B7, C29)."""
+        mode = self.wire.error_detection
+        return mode == "always" or (mode == "mirror" and bool(trailer.digits))
+
+    def _ask_again(self, trailer: Trailer) -> Reply:
+        """96; after the last one allowed the connection closes (B8, C28)."""
+        self._bad_checksums += 1
+        if self._bad_checksums >= self._resend_limit:
+            self._closing = Closed("checksum")
+        return self._request_resend(trailer)
+
+    def _request_resend(self, trailer: Trailer) -> Reply:
+        body = serialise(RequestScResend(), self.wire)
+        return Reply(self._sealed(body, b"", self._uses_checksum(trailer)).data, "requested_by_us")
+
+    def _send_again(self, trailer: Trailer) -> Reply:
+        """Answer a 97: the last thing sent, even a 96; 96 if there was nothing yet (B8)."""
+        sent = self._last_sent
+        if sent is None:
+            return self._request_resend(trailer)
+        sequence = sent.sequence if self.wire.resend_with_sequence else b""
+        with_checksum = sent.with_checksum or self._uses_checksum(trailer)
+        data = seal(sent.body, sequence, with_checksum) + self.wire.terminator
+        return Reply(data, "requested_by_terminal")
+
+    def _sealed(self, body: bytes, sequence: bytes, with_checksum: bool) -> _Sent:
+        data = seal(body, sequence, with_checksum) + self.wire.terminator
+        self._last_sent = _Sent(body, sequence, with_checksum, data)
+        return self._last_sent
+
+
+def _is_retransmission(exchange: _Exchange, frame: bytes, now: float) -> bool:
+    """The previous request once more: same AY, same bytes, soon after (B8, C30, C68)."""
+    return (
+        exchange.replayable
+        and exchange.trailer.sequence != b""
+        and exchange.frame == frame
+        and now - exchange.at <= REPLAY_WINDOW_S
+    )
