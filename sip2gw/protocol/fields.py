@@ -9,6 +9,7 @@ Spec: SIP2 2.00, field definitions; vendor and own extensions are marked.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from enum import IntEnum, StrEnum
 from typing import Annotated
 
 from sip2gw.protocol.timestamps import Timestamp
@@ -18,14 +19,11 @@ from sip2gw.protocol.values import (
     FLAG_OR_UNKNOWN,
     LIMIT,
     OK,
-    PATRON_STATUS,
-    SUMMARY,
-    SUPPORTED,
     TEXT,
     TIMESTAMP,
     Codec,
-    PatronFlag,
-    Summary,
+    flags,
+    letters,
 )
 
 VALUE_BYTES_MAX = 255
@@ -66,6 +64,71 @@ class Tagged:
         return replace(self, is_required=True)
 
 
+class PatronFlag(IntEnum):
+    """Positions of the patron status.  Spec: SIP2 2.00, patron status."""
+
+    CHARGE_DENIED = 0
+    RENEWAL_DENIED = 1
+    RECALL_DENIED = 2
+    HOLD_DENIED = 3
+    CARD_LOST = 4
+    TOO_MANY_CHARGED = 5
+    TOO_MANY_OVERDUE = 6
+    TOO_MANY_RENEWALS = 7
+    TOO_MANY_CLAIMS = 8
+    TOO_MANY_LOST = 9
+    EXCESSIVE_FINES = 10
+    EXCESSIVE_FEES = 11
+    RECALL_OVERDUE = 12
+    TOO_MANY_BILLED = 13
+
+
+class Summary(IntEnum):
+    """Positions of the summary in a 63; 6-9 are undefined and ignored.  Spec: SIP2 2.00."""
+
+    HOLDS = 0
+    OVERDUE = 1
+    CHARGED = 2
+    FINES = 3
+    RECALLS = 4
+    UNAVAILABLE_HOLDS = 5
+
+
+class SupportedMessage(StrEnum):
+    """The slots of BX in their order, each by the code of its request.  Spec: SIP2 2.00, BX."""
+
+    PATRON_STATUS_REQUEST = "23"
+    CHECKOUT = "11"
+    CHECKIN = "09"
+    BLOCK_PATRON = "01"
+    STATUS = "99"
+    RESEND = "97"
+    LOGIN = "93"
+    PATRON_INFORMATION = "63"
+    END_PATRON_SESSION = "35"
+    FEE_PAID = "37"
+    ITEM_INFORMATION = "17"
+    ITEM_STATUS_UPDATE = "19"
+    PATRON_ENABLE = "25"
+    HOLD = "15"
+    RENEW = "29"
+    RENEW_ALL = "65"
+
+
+UNKNOWN_CARD_FLAGS = frozenset(
+    {
+        PatronFlag.CHARGE_DENIED,
+        PatronFlag.RENEWAL_DENIED,
+        PatronFlag.RECALL_DENIED,
+        PatronFlag.HOLD_DENIED,
+    }
+)
+"""The patron status of an unknown card and of every failure form (B18, C27)."""
+
+_PATRON_STATUS = flags("14 flags, Y or blank", PatronFlag)
+_SUMMARY = flags("10 flags, Y or blank", Summary)
+_SUPPORTED = letters("16 letters, Y or N", SupportedMessage)
+
 # Fixed blocks ---------------------------------------------------------------------------------
 
 Language = Annotated[str, Fixed(3, TEXT, "language")]
@@ -88,8 +151,8 @@ OfflineOk = Annotated[bool, Fixed(1, FLAG, "off-line ok")]
 TimeoutPeriod = Annotated[int, Fixed(3, COUNT, "timeout period, tenths of a second")]
 RetriesAllowed = Annotated[int, Fixed(3, COUNT, "retries allowed")]
 
-PatronStatus = Annotated[frozenset[PatronFlag], Fixed(14, PATRON_STATUS, "patron status")]
-SummaryFlags = Annotated[frozenset[Summary], Fixed(10, SUMMARY, "summary")]
+PatronStatus = Annotated[frozenset[PatronFlag], Fixed(14, _PATRON_STATUS, "patron status")]
+SummaryFlags = Annotated[frozenset[Summary], Fixed(10, _SUMMARY, "summary")]
 HoldItemsCount = Annotated[int, Fixed(4, COUNT, "hold items count")]
 OverdueItemsCount = Annotated[int, Fixed(4, COUNT, "overdue items count")]
 ChargedItemsCount = Annotated[int, Fixed(4, COUNT, "charged items count")]
@@ -147,7 +210,7 @@ LocationCode = Annotated[str | None, Tagged("CP", TEXT, "location code")]
 LibraryName = Annotated[str | None, Tagged("AM", TEXT, "library name")]
 TerminalLocation = Annotated[str | None, Tagged("AN", TEXT, "terminal location")]
 SupportedMessages = Annotated[
-    frozenset[str], Tagged("BX", SUPPORTED, "supported messages", width=16).required()
+    frozenset[str], Tagged("BX", _SUPPORTED, "supported messages", width=16).required()
 ]
 
 # The patron -----------------------------------------------------------------------------------

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from sip2gw.protocol import fields as f
-from sip2gw.protocol.message import Request, Response
-from sip2gw.protocol.values import UNKNOWN_CARD_FLAGS
+from sip2gw.protocol.message import Message as Message
+from sip2gw.protocol.message import Request as Request
+from sip2gw.protocol.message import Response as Response
 
 _NOT_ENCRYPTED = "0"
 _ALWAYS_SUPPORTED = frozenset({"93", "97", "99"})
@@ -104,7 +105,7 @@ class PatronStatusResponse(Response):
 
     code: ClassVar[str] = "24"
 
-    patron_status: f.PatronStatus = UNKNOWN_CARD_FLAGS
+    patron_status: f.PatronStatus = f.UNKNOWN_CARD_FLAGS
     language: f.Language = "000"
     transaction_date: f.AnswerDate = ""
     institution_id: f.InstitutionId = ""
@@ -140,7 +141,7 @@ class PatronInformationResponse(Response):
 
     code: ClassVar[str] = "64"
 
-    patron_status: f.PatronStatus = UNKNOWN_CARD_FLAGS
+    patron_status: f.PatronStatus = f.UNKNOWN_CARD_FLAGS
     language: f.Language = "000"
     transaction_date: f.AnswerDate = ""
     hold_items_count: f.HoldItemsCount = 0
@@ -218,7 +219,7 @@ class PatronEnableResponse(Response):
 
     code: ClassVar[str] = "26"
 
-    patron_status: f.PatronStatus = UNKNOWN_CARD_FLAGS
+    patron_status: f.PatronStatus = f.UNKNOWN_CARD_FLAGS
     language: f.Language = "000"
     transaction_date: f.AnswerDate = ""
     institution_id: f.InstitutionId = ""
