@@ -1,0 +1,350 @@
+"""Reading the file: all of it or nothing, every problem on a line of its own (B66)."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import TypeVar
+from zoneinfo import ZoneInfo
+
+from pydantic import Field, SecretStr, ValidationError
+
+from sip2gw.config.branches import Branch, BranchTable, resolve_branch
+from sip2gw.config.problems import Problems
+from sip2gw.config.profiles import ProfileTable, ResolvedProfile, resolve_profile
+from sip2gw.config.sections import (
+    AdminSection,
+    BackendSection,
+    InstitutionSection,
+    LogSection,
+    PrivacySection,
+    RelationshipsSection,
+    SecuritySection,
+    ServerSection,
+    StoreSection,
+    SupportSection,
+)
+from sip2gw.config.terminals import (
+    PASSWORD_CHARACTERS_MAX,
+    Terminal,
+    TerminalTable,
+    resolve_terminal,
+)
+from sip2gw.config.types import Code, Language, Name, Section
+from sip2gw.pin import is_password_hash
+from sip2gw.texts import TEXT_KEYS, override_problem
+
+_T = TypeVar("_T")
+_SECRET_BYTES_MAX = 4_096
+_CREDENTIALS = "$CREDENTIALS_DIRECTORY/"
+
+
+class ConfigFile(Section):
+    """The whole file, as written."""
+
+    institution: InstitutionSection = Field(description="The library.")
+    store: StoreSection = Field(default=StoreSection(), description="Where data is kept.")
+    server: ServerSection = Field(default=ServerSection(), description="The SIP2 side.")
+    admin: AdminSection = Field(default=AdminSection(), description="The HTTP side.")
+    relationships: RelationshipsSection = Field(
+        default=RelationshipsSection(), description="Families and authorisations."
+    )
+    backend: BackendSection = Field(
+        default=BackendSection(), description="Which system is the library."
+    )
+    security: SecuritySection = Field(
+        default=SecuritySection(), description="Brakes against guessing."
+    )
+    log: LogSection = Field(default=LogSection(), description="The log.")
+    privacy: PrivacySection = Field(
+        default=PrivacySection(), description="How long identities are kept."
+    )
+    support: SupportSection = Field(
+        default=SupportSection(), description="Customer support messages."
+    )
+    texts: dict[Language, dict[str, str]] = Field(
+        default={}, description="Screen texts of our own: `[texts.nl]`, key and text."
+    )
+    branches: dict[Code, BranchTable] = Field(default={}, description="Branches by code.")
+    profiles: dict[Name, ProfileTable] = Field(default={}, description="Profiles by name.")
+    terminals: dict[Name, TerminalTable] = Field(default={}, description="Terminals by login.")
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """The files of the SIP2 listener's TLS."""
+
+    certificate: Path
+    key: Path
+    client_ca: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """A valid configuration with every reference followed and every secret read.
+
+    `repr` shows no secret.
+    """
+
+    path: Path
+    institution: InstitutionSection
+    store: StoreSection
+    server: ServerSection
+    admin: AdminSection
+    relationships: RelationshipsSection
+    backend: BackendSection
+    security: SecuritySection
+    log: LogSection
+    privacy: PrivacySection
+    support: SupportSection
+    texts: Mapping[str, Mapping[str, str]]
+    """Language → key → text: the overrides for `sip2gw.texts.Catalogue`."""
+    branches: Mapping[str, Branch]
+    profiles: Mapping[str, ResolvedProfile]
+    terminals: Mapping[str, Terminal]
+    """By login (CN)."""
+    zone: ZoneInfo
+    """The institution's."""
+    tls: TlsFiles | None
+    pin_secret_path: Path | None
+    store_password: SecretStr | None = field(repr=False)
+    admin_token: SecretStr | None = field(repr=False)
+    upstream_password: SecretStr | None = field(repr=False)
+    source: ConfigFile = field(repr=False)
+    """What the file says."""
+
+    @property
+    def base_dir(self) -> Path:
+        """What relative file names are relative to."""
+        return self.path.parent
+
+
+def load_config(path: str | os.PathLike[str]) -> Config:
+    """Read and check the configuration at `path` as a whole.
+
+    Raises:
+        ConfigError: with one line per problem, `FILE: key: message; got …; allowed: …`. Secrets
+            are never part of it.
+    """
+    file = Path(path).absolute()
+    problems = Problems(str(path))
+    data = _read_toml(file, problems)
+    try:
+        source = ConfigFile.model_validate(data)
+    except ValidationError as error:
+        problems.add_validation(error, ConfigFile)
+        raise problems.error() from None
+    config = _Resolver(file, source, problems).config()
+    problems.raise_if_any()
+    return config
+
+
+def _read_toml(file: Path, problems: Problems) -> dict[str, object]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        problems.add("", f"cannot be read: {error.strerror}")
+    except UnicodeDecodeError as error:
+        problems.add("", f"is not UTF-8 at byte {error.start}")
+    except tomllib.TOMLDecodeError as error:
+        problems.add("", f"is not valid TOML: {error}")
+    raise problems.error() from None
+
+
+class _Resolver:
+    """Follows references and reads secrets of one file; what is wrong is added to `problems`."""
+
+    def __init__(self, file: Path, source: ConfigFile, problems: Problems) -> None:
+        self._file = file
+        self._source = source
+        self._problems = problems
+        self._zone = ZoneInfo(source.institution.timezone)
+
+    def config(self) -> Config:
+        """Everything resolved; only valid when no problem was added."""
+        source = self._source
+        self._check_combinations()
+        self._check_texts()
+        branches = {
+            code: resolve_branch(code, table, source.institution.timezone)
+            for code, table in source.branches.items()
+        }
+        profiles = {
+            name: resolve_profile(
+                name,
+                table,
+                language=source.institution.language,
+                relationships=bool(source.relationships.active_types),
+            )
+            for name, table in source.profiles.items()
+        }
+        upstream = source.backend.sip2
+        return Config(
+            path=self._file,
+            institution=source.institution,
+            store=source.store,
+            server=source.server,
+            admin=source.admin,
+            relationships=source.relationships,
+            backend=source.backend,
+            security=source.security,
+            log=source.log,
+            privacy=source.privacy,
+            support=source.support,
+            texts=MappingProxyType({lang: dict(own) for lang, own in source.texts.items()}),
+            branches=MappingProxyType(branches),
+            profiles=MappingProxyType(profiles),
+            terminals=MappingProxyType(self._terminals(profiles, branches)),
+            zone=self._zone,
+            tls=self._tls(),
+            pin_secret_path=self._path(source.store.pin_secret_file),
+            store_password=self._secret(
+                "store.password", source.store.password, source.store.password_file
+            ),
+            admin_token=self._secret("admin.token", source.admin.token, source.admin.token_file),
+            upstream_password=self._secret(
+                "backend.sip2.password", upstream.password, upstream.password_file
+            )
+            if upstream
+            else None,
+            source=source,
+        )
+
+    def _check_combinations(self) -> None:
+        server, store, backend = self._source.server, self._source.store, self._source.backend
+        add = self._problems.add
+        if server.workers > 1 and store.is_sqlite:
+            add(
+                "server.workers",
+                "more than one process needs PostgreSQL: an SQLite file has one writer",
+                got=server.workers,
+                allowed="1, or a postgresql:// address in store.url",
+            )
+        if server.terminal_timeout_s <= server.request_timeout_s:
+            add(
+                "server.terminal_timeout_s",
+                "terminals would give up before their request is decided",
+                got=server.terminal_timeout_s,
+                allowed=f"more than server.request_timeout_s = {server.request_timeout_s:g}",
+            )
+        if backend.kind == "sip2" and backend.sip2 is None:
+            add("backend.sip2", 'is required with backend.kind = "sip2"')
+
+    def _check_texts(self) -> None:
+        for language, own in self._source.texts.items():
+            for key, text in own.items():
+                problem = override_problem(key, text)
+                if problem is not None:
+                    known = key in TEXT_KEYS
+                    self._problems.add(
+                        f"texts.{language}.{key}",
+                        problem,
+                        got=text if known else key,
+                        allowed="" if known else ", ".join(TEXT_KEYS),
+                    )
+
+    def _terminals(
+        self, profiles: Mapping[str, ResolvedProfile], branches: Mapping[str, Branch]
+    ) -> dict[str, Terminal]:
+        terminals: dict[str, Terminal] = {}
+        keys: dict[str, str] = {}
+        for key, table in self._source.terminals.items():
+            where = f"terminals.{key}"
+            login = table.login or key
+            if login in keys:
+                self._problems.add(f"{where}.login", f"is also that of {keys[login]}", got=login)
+            keys[login] = where
+            password = self._terminal_password(where, table)
+            profile = self._follow(f"{where}.profile", table.profile, profiles)
+            branch = table.branch and self._follow(f"{where}.branch", table.branch, branches)
+            if table.tls_client_name and not self._source.server.tls_client_ca:
+                self._problems.add(f"{where}.tls_client_name", "needs server.tls_client_ca")
+            if profile is not None:
+                terminals[login] = resolve_terminal(
+                    key,
+                    table,
+                    profile=profile,
+                    branch=branch or None,
+                    password=password,
+                    zone=self._zone,
+                )
+        return terminals
+
+    def _follow(self, where: str, name: str, known: Mapping[str, _T]) -> _T | None:
+        if name not in known:
+            self._problems.add(
+                where, "does not exist", got=name, allowed=", ".join(known) or "none is defined"
+            )
+        return known.get(name)
+
+    def _terminal_password(self, where: str, table: TerminalTable) -> SecretStr | None:
+        hashed = table.password_hash
+        if hashed is not None:
+            if not is_password_hash(hashed.get_secret_value()):
+                self._problems.add(
+                    f"{where}.password_hash", "is not a line made by sip2gw hash-password"
+                )
+            return None
+        return self._secret(f"{where}.password", table.password, table.password_file)
+
+    def _secret(
+        self, where: str, given: SecretStr | None, file_name: str | None
+    ) -> SecretStr | None:
+        """The secret as given, or from its file without the line end."""
+        if given is not None and file_name is not None:
+            self._problems.add(where, "is given twice: here and as a file")
+        if given is not None:
+            return self._sound_secret(where, given.get_secret_value())
+        path = self._path(file_name)
+        if path is None:
+            return None
+        where = f"{where}_file"
+        try:
+            with path.open("rb") as file:
+                text = file.read(_SECRET_BYTES_MAX).decode("utf-8")
+        except OSError as error:
+            self._problems.add(where, f"cannot be read: {error.strerror}", got=file_name)
+        except UnicodeDecodeError:
+            self._problems.add(where, "is not UTF-8 text", got=file_name)
+        else:
+            return self._sound_secret(where, text.removesuffix("\n").removesuffix("\r"))
+        return None
+
+    def _sound_secret(self, where: str, secret: str) -> SecretStr | None:
+        if not secret:
+            self._problems.add(where, "is empty: everybody would know it")
+        elif len(secret) > PASSWORD_CHARACTERS_MAX or not secret.isprintable():
+            self._problems.add(
+                where, f"must be one line of at most {PASSWORD_CHARACTERS_MAX} characters"
+            )
+        return SecretStr(secret)
+
+    def _tls(self) -> TlsFiles | None:
+        server = self._source.server
+        certificate, key = self._path(server.tls_certificate), self._path(server.tls_key)
+        client_ca = self._path(server.tls_client_ca)
+        for name, file in (
+            ("tls_certificate", certificate),
+            ("tls_key", key),
+            ("tls_client_ca", client_ca),
+        ):
+            if file is not None and not os.access(file, os.R_OK):
+                self._problems.add(f"server.{name}", "cannot be read", got=str(file))
+        if certificate is not None and key is not None:
+            return TlsFiles(certificate, key, client_ca)
+        if certificate is not None or key is not None or client_ca is not None:
+            self._problems.add("server", "TLS needs both tls_certificate and tls_key")
+        return None
+
+    def _path(self, file_name: str | None) -> Path | None:
+        """`file_name` relative to the configuration file, or among systemd's credentials."""
+        if file_name is None:
+            return None
+        if file_name.startswith(_CREDENTIALS):
+            directory = os.environ.get("CREDENTIALS_DIRECTORY", "")
+            return Path(directory, file_name.removeprefix(_CREDENTIALS))
+        return self._file.parent / file_name

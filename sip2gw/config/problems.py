@@ -1,0 +1,93 @@
+"""Problems of a configuration file, told so that a person can mend them (B66)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from sip2gw.config.schema import Node, describe_node, is_secret, node_at
+
+_SHOWN_CHARACTERS_MAX = 80
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used; the text has one line per problem and no secrets."""
+
+    def __init__(self, problems: tuple[str, ...]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class Problems:
+    """Collects the problems of one file."""
+
+    def __init__(self, file: str) -> None:
+        self._file = file
+        self._lines: list[str] = []
+
+    def add(self, where: str, message: str, *, got: object = None, allowed: str = "") -> None:
+        """Note that the key `where` (empty: the file) is wrong; `got` must not be a secret."""
+        line = f"{self._file}: {where}: {message}" if where else f"{self._file}: {message}"
+        if got is not None:
+            line += f"; got {_shown(got)}"
+        if allowed:
+            line += f"; allowed: {allowed}"
+        self._lines.append(line)
+
+    def add_validation(self, error: ValidationError, model: type[BaseModel]) -> None:
+        """Note everything that `model` found wrong."""
+        schema = model.model_json_schema()
+        for detail in error.errors(include_url=False, include_context=False):
+            self._add_detail(detail, schema)
+
+    def _add_detail(self, detail: Mapping[str, Any], schema: Node) -> None:
+        path = tuple(detail["loc"])
+        where = ".".join(str(part) for part in path if part != "[key]")
+        kind = detail["type"]
+        if kind == "missing":
+            self.add(where, "is required", allowed=describe_node(node_at(schema, path), schema))
+        elif kind == "extra_forbidden":
+            # Never with its value: a misspelt password is a password.
+            keys = node_at(schema, path[:-1]).get("properties", {})
+            self.add(where, "unknown key", allowed=", ".join(keys))
+        else:
+            node = node_at(schema, path)
+            of_table = kind == "value_error" and node.get("type") == "object"
+            self.add(
+                where,
+                _message(kind, detail["msg"]),
+                got=detail["input"] if _may_show(detail["input"], node) else None,
+                allowed="" if of_table else describe_node(node, schema),
+            )
+
+    def raise_if_any(self) -> None:
+        """Raise what was noted."""
+        if self._lines:
+            raise self.error()
+
+    def error(self) -> ConfigError:
+        """What was noted, to be raised."""
+        return ConfigError(tuple(self._lines))
+
+
+def _may_show(value: object, node: Node) -> bool:
+    """Whether `value` is neither a secret nor might hold one, as a table or an address may."""
+    if is_secret(node) or node.get("type") == "object":
+        return False
+    return isinstance(value, str | int | float | bool) and "@" not in str(value)
+
+
+def _message(kind: str, text: str) -> str:
+    """pydantic's sentence in the words of the file."""
+    if kind == "literal_error":
+        return "unknown value"
+    text = text.removeprefix("Value error, ").replace("Input should be", "should be")
+    return text.replace("valid tuple", "list").replace("Tuple", "List")
+
+
+def _shown(value: object) -> str:
+    shown = repr(value) if isinstance(value, str) else str(value)
+    shown = {"True": "true", "False": "false"}.get(shown, shown)
+    return shown if len(shown) <= _SHOWN_CHARACTERS_MAX else shown[:_SHOWN_CHARACTERS_MAX] + "…"

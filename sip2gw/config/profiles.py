@@ -1,0 +1,363 @@
+"""`[profiles.X]`: the rights and habits of one kind of terminal, as written and as used (B13).
+
+What a profile leaves open is decided by its kind (C24, C81), once, in `resolve_profile`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Annotated, Literal
+
+from pydantic import Field, Strict, model_validator
+
+from sip2gw.config.sections import Encoding, ErrorDetection, Terminator
+from sip2gw.config.types import (
+    Badges,
+    FieldCodes,
+    Language,
+    Memberships,
+    PersonalFields,
+    Section,
+    YesOrDay,
+)
+from sip2gw.policy.access import DoorRules
+
+Kind = Literal["selfcheck", "sorter", "door", "payment", "auth"]
+Family = Literal["off", "merged", "separate"]
+Message = Literal[
+    "01", "09", "11", "15", "17", "19", "23", "25", "29",
+    "35", "37", "41", "63", "65", "93", "97", "99",
+]  # fmt: skip
+SESSION_MESSAGES = frozenset({"93", "97"})
+"""Served by every profile (C24)."""
+
+
+@dataclass(frozen=True, slots=True)
+class KindDefaults:
+    """What a kind decides when the profile does not say."""
+
+    messages: tuple[Message, ...]
+    pin_required: bool = False
+    payment_types: tuple[str, ...] = ()
+    family: Family = "off"
+
+
+KIND_DEFAULTS: dict[Kind, KindDefaults] = {
+    "selfcheck": KindDefaults(
+        ("01", "09", "11", "15", "17", "19", "23", "25", "29", "35", "63", "65", "99")
+    ),
+    "sorter": KindDefaults(("09", "17", "19", "99")),
+    "door": KindDefaults(("23", "35", "63", "99")),
+    "payment": KindDefaults(
+        ("23", "35", "37", "63", "99"),
+        pin_required=True,
+        payment_types=("00", "01", "02"),
+        family="merged",
+    ),
+    "auth": KindDefaults(("23", "35", "63", "99"), pin_required=True),
+}
+"""C20, C24, C81."""
+
+
+class DoorTable(Section):
+    """`[profiles.X.door]`: the checks of a door, each switched and parametrised (B33-B41)."""
+
+    mode: Literal["decision", "facts"] = Field(
+        default="decision",
+        description="decision: the gateway decides; facts: plain truth, the controller decides.",
+    )
+    require_pin: bool = Field(
+        default=True, description="Whether the PIN is asked for; false: AD is not looked at."
+    )
+    require_badges: Badges = Field(default=(), description="Codes of badges that are needed.")
+    badges: Literal["all", "any"] = Field(
+        default="all", description="Whether all of `require_badges` are needed, or any of them."
+    )
+    minimum_age: int = Field(
+        default=0, ge=0, le=150, description="Years; 0 is no check. No birth date is refused."
+    )
+    memberships: Memberships = Field(
+        default=(), description="Membership codes that count here; empty: all."
+    )
+    home_branch_only: bool = Field(
+        default=False, description="Whether only patrons of this branch enter."
+    )
+    fees: Literal["limit", "ignore"] = Field(
+        default="limit", description="Whether debts above the limit or too old keep out."
+    )
+    when_staffed: Literal["admit", "refuse"] = Field(
+        default="admit", description="In staffed hours: the other checks apply, or nobody enters."
+    )
+    last_entry_margin_min: int = Field(
+        default=0, ge=0, le=1_440, description="Minutes before closing with no more entry."
+    )
+    require_house_rules: YesOrDay = Field(
+        default=False,
+        description="Whether the house rules must be accepted; a date: on or after it.",
+    )
+    refuse_as: Literal["flags", "cqn", "bln"] = Field(
+        default="flags", description="What else a refusal turns, for simple controllers."
+    )
+    direction: Literal["in", "out"] = Field(
+        default="in", description="out: every card is let out and only recorded."
+    )
+    capacity: int = Field(
+        default=0, ge=0, le=100_000, description="People inside at most; 0 is no limit."
+    )
+    refuse_inside: bool = Field(
+        default=False, description="Whether a card that went in must go out before it enters again."
+    )
+    passage_window_s: Annotated[float, Field(ge=0, le=3_600)] = Field(
+        default=5, description="Seconds in which the same card is one passage; 0 is off."
+    )
+    emergency: bool = Field(
+        default=False,
+        description="Whether earlier granted decisions count while the backend is down.",
+    )
+    emergency_max_age_h: Annotated[float, Field(gt=0, le=8_784)] = Field(
+        default=24, description="Hours for which a granted decision counts then."
+    )
+
+    def rules(self) -> DoorRules:
+        """The same for the decision."""
+        return DoorRules(
+            require_pin=self.require_pin,
+            require_badges=frozenset(self.require_badges),
+            every_badge=self.badges == "all",
+            minimum_age=self.minimum_age,
+            memberships=frozenset(self.memberships),
+            home_branch_only=self.home_branch_only,
+            fees=self.fees == "limit",
+            admit_when_staffed=self.when_staffed == "admit",
+            last_entry_margin=timedelta(minutes=self.last_entry_margin_min),
+            house_rules=self.require_house_rules,
+        )
+
+
+class ProfileTable(Section):
+    """A profile. Keys marked "by kind" depend on `kind`."""
+
+    kind: Kind = Field(description="What these terminals are; decides the defaults.")
+    messages: Annotated[tuple[Message, ...], Strict(False)] | None = Field(
+        default=None,
+        description="Request codes that are served; 93 and 97 always are. Unset: by kind.",
+    )
+    language: Language | None = Field(
+        default=None, description="Language of the terminal; unset: the institution's."
+    )
+    encoding: Encoding = Field(default="cp850", description="Character encoding.")
+    terminator: Terminator = Field(default="CR", description="End of an answer.")
+    error_detection: ErrorDetection = Field(
+        default="mirror",
+        description="AY and AZ: as in the request, always (a request without gets 96), or never.",
+    )
+    accept_character_checksum: bool = Field(
+        default=False, description="Accept checksums over characters instead of bytes."
+    )
+    resend_with_sequence: bool = Field(
+        default=False, description="Whether the answer to 97 keeps its AY."
+    )
+    date_zone: Literal["local", "utc"] = Field(
+        default="local", description="Dates on the wire: local with blanks, or UTC with Z."
+    )
+    dialect: Literal["standard", "wise", "gossip"] = Field(
+        default="standard", description="Vendor extensions that are spoken."
+    )
+    pin_required: bool | None = Field(
+        default=None,
+        description="Whether patrons must give their PIN. Unset: by kind. Not for doors, see"
+        " `door.require_pin`.",
+    )
+    wrong_pin_hides_card: bool = Field(
+        default=False, description="Whether a wrong PIN answers `BLN`, as an unknown card."
+    )
+    may_block_patrons: bool = Field(
+        default=False, description="Whether 01 blocks and 25 lifts such a block."
+    )
+    personal_fields: PersonalFields = Field(
+        default=(), description="Personal fields that are sent; true: all of them."
+    )
+    hide_fields: FieldCodes = Field(
+        default=(), description="Fields never sent; a required one is sent empty."
+    )
+    allow_fields: FieldCodes = Field(
+        default=(), description="Optional fields that are sent, no others; empty: all."
+    )
+    staff_notices: bool = Field(
+        default=False, description="Whether notices for the staff are shown."
+    )
+    badge_separator: Annotated[str, Field(pattern=r"^[^|\x00-\x1f]{1,3}$")] | None = Field(
+        default=None, description="Join badges in one GL by this; unset: one GL each."
+    )
+    fw_b: Literal["payment", "any", "off"] = Field(
+        default="payment",
+        description="Who may lift the money block by FW=B: profiles with payments, any, none.",
+    )
+    payment_types: (
+        Annotated[tuple[Annotated[str, Field(pattern=r"^[0-9A-Za-z]{2}$")], ...], Strict(False)]
+        | None
+    ) = Field(
+        default=None,
+        description="Payment types taken: 00 cash, 01 VISA, 02 credit card. Unset: by kind.",
+    )
+    partial_payment: bool = Field(default=True, description="Whether part of a fee may be paid.")
+    invoiced_payable: bool = Field(
+        default=False, description="Whether fees of status J and D may be paid."
+    )
+    bk_retention_days: int = Field(
+        default=30, ge=1, le=3_660, description="Days for which a BK cannot be used again."
+    )
+    family: Family | None = Field(
+        default=None,
+        description="How fees of children and authorisers are shown. Unset: by kind.",
+    )
+    relation_titles: bool = Field(
+        default=False, description="Whether titles of a debtor's items are shown to the payer."
+    )
+    fee_lines: Literal["none", "AV", "ZF"] = Field(
+        default="AV", description="The field that lists fees."
+    )
+    second_checkout: Literal["renew", "refuse"] = Field(
+        default="renew", description="A checkout of what the patron already has."
+    )
+    checked_in_ok: bool = Field(
+        default=False, description="Whether the return of an item not on loan is ok."
+    )
+    renewals_of_authorisers: bool = Field(
+        default=False,
+        description="Whether an authorised person sees and renews the authoriser's items.",
+    )
+    door: DoorTable | None = Field(
+        default=None, description='The checks of a door; only with `kind = "door"`.'
+    )
+
+    @model_validator(mode="after")
+    def _fits_kind(self) -> ProfileTable:
+        if self.kind == "door" and self.pin_required is not None:
+            raise ValueError("pin_required is not for doors; use door.require_pin")
+        if self.kind != "door" and self.door is not None:
+            raise ValueError('a door table needs kind = "door"')
+        if self.dialect != "wise" and "41" in (self.messages or ()):
+            raise ValueError('message 41 needs dialect = "wise"')
+        both = set(self.hide_fields) & set(self.allow_fields)
+        if both:
+            raise ValueError(f"hidden and allowed at once: {', '.join(sorted(both))}")
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedProfile:
+    """A profile with every question answered. Meanings and units: `ProfileTable`."""
+
+    name: str
+    kind: Kind
+    messages: frozenset[str]
+    """Served request codes, 93 and 97 among them."""
+    language: str
+    encoding: Encoding
+    terminator: bytes
+    """`\\r` or `\\r\\n`."""
+    error_detection: ErrorDetection
+    accept_character_checksum: bool
+    resend_with_sequence: bool
+    date_zone: str
+    dialect: str
+    pin_required: bool
+    """At a door: `door.require_pin`."""
+    wrong_pin_hides_card: bool
+    may_block_patrons: bool
+    personal_fields: frozenset[str]
+    hide_fields: frozenset[str]
+    allow_fields: frozenset[str]
+    staff_notices: bool
+    badge_separator: str | None
+    fw_b: str
+    payment_types: tuple[str, ...]
+    partial_payment: bool
+    invoiced_payable: bool
+    bk_retention_days: int
+    family: Family
+    """`off` where relationships are switched off."""
+    relation_titles: bool
+    fee_lines: str
+    second_checkout: str
+    checked_in_ok: bool
+    renewals_of_authorisers: bool
+    door: DoorTable | None
+    """Set exactly for `kind` door."""
+    door_rules: DoorRules | None
+    """`door` in the words of the decision."""
+
+    @property
+    def may_take_payments(self) -> bool:
+        """37 is served and at least one payment type is taken (C24)."""
+        return "37" in self.messages and bool(self.payment_types)
+
+    @property
+    def honours_fw_b(self) -> bool:
+        """Whether `FW=B` lifts the money block (B26, C40)."""
+        return self.fw_b == "any" or (self.fw_b == "payment" and self.may_take_payments)
+
+
+def _served_messages(table: ProfileTable, payment_types: tuple[str, ...]) -> frozenset[str]:
+    if table.messages is not None:
+        return SESSION_MESSAGES | frozenset(table.messages)
+    messages = SESSION_MESSAGES.union(KIND_DEFAULTS[table.kind].messages)
+    if table.kind == "selfcheck" and payment_types:
+        messages |= {"37"}
+    if table.kind == "payment" and table.dialect == "wise":
+        messages |= {"41"}
+    return messages
+
+
+def resolve_profile(
+    name: str, table: ProfileTable, *, language: str, relationships: bool
+) -> ResolvedProfile:
+    """`table` with what its kind and the institution decide filled in.
+
+    Args:
+        name: its key in the file, used as metric label.
+        table: what the file says.
+        language: the institution's.
+        relationships: whether the institution has any.
+    """
+    by_kind = KIND_DEFAULTS[table.kind]
+    payment_types = by_kind.payment_types if table.payment_types is None else table.payment_types
+    door = (table.door or DoorTable()) if table.kind == "door" else None
+    pin_required = by_kind.pin_required if table.pin_required is None else table.pin_required
+    family = by_kind.family if table.family is None else table.family
+    return ResolvedProfile(
+        name=name,
+        kind=table.kind,
+        messages=_served_messages(table, payment_types),
+        language=table.language or language,
+        encoding=table.encoding,
+        terminator=b"\r\n" if table.terminator == "CRLF" else b"\r",
+        error_detection=table.error_detection,
+        accept_character_checksum=table.accept_character_checksum,
+        resend_with_sequence=table.resend_with_sequence,
+        date_zone=table.date_zone,
+        dialect=table.dialect,
+        pin_required=door.require_pin if door else pin_required,
+        wrong_pin_hides_card=table.wrong_pin_hides_card,
+        may_block_patrons=table.may_block_patrons,
+        personal_fields=frozenset(table.personal_fields),
+        hide_fields=frozenset(table.hide_fields),
+        allow_fields=frozenset(table.allow_fields),
+        staff_notices=table.staff_notices,
+        badge_separator=table.badge_separator,
+        fw_b=table.fw_b,
+        payment_types=payment_types,
+        partial_payment=table.partial_payment,
+        invoiced_payable=table.invoiced_payable,
+        bk_retention_days=table.bk_retention_days,
+        family=family if relationships else "off",
+        relation_titles=table.relation_titles,
+        fee_lines=table.fee_lines,
+        second_checkout=table.second_checkout,
+        checked_in_ok=table.checked_in_ok,
+        renewals_of_authorisers=table.renewals_of_authorisers,
+        door=door,
+        door_rules=door.rules() if door else None,
+    )

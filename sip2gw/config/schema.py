@@ -1,0 +1,82 @@
+"""The JSON Schema of the file as a map: what may stand where, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+Node = dict[str, Any]
+
+
+def resolve(node: Node, schema: Node) -> Node:
+    """`node` with its reference followed and "or nothing" left out."""
+    if "$ref" in node:
+        definition = schema["$defs"][node["$ref"].rpartition("/")[2]]
+        node = {**definition, **{key: value for key, value in node.items() if key != "$ref"}}
+    options = [option for option in node.get("anyOf", ()) if option.get("type") != "null"]
+    if len(options) == 1:
+        rest = {key: value for key, value in node.items() if key != "anyOf"}
+        return {**resolve(options[0], schema), **rest}
+    return node
+
+
+def member_node(node: Node) -> Node:
+    """What may stand under any name in the table `node`; empty for a table of fixed keys."""
+    for member in node.get("patternProperties", {}).values():
+        return dict(member)
+    member = node.get("additionalProperties")
+    return dict(member) if isinstance(member, dict) else {}
+
+
+def node_at(schema: Node, path: Iterable[str | int]) -> Node:
+    """What may stand at `path`; empty when nothing is known of it.
+
+    The part `[key]` means the key before it instead of its value.
+    """
+    node = above = schema
+    for part in path:
+        if part == "[key]":
+            step = above.get("propertyNames", {})
+        elif isinstance(part, int):
+            step = node.get("items", {})
+        else:
+            step = node.get("properties", {}).get(part) or member_node(node)
+        above, node = node, resolve(step, schema)
+    return node
+
+
+def is_secret(node: Node) -> bool:
+    """Whether its value must not be shown; so is what nothing is known of."""
+    return not node or bool(node.get("writeOnly"))
+
+
+def describe_node(node: Node, schema: Node) -> str:
+    """What may stand there: `"a" | "b"`, `integer 1-256`, `list of …`; empty if unknown."""
+    node = resolve(node, schema)
+    if "anyOf" in node:
+        return " or ".join(describe_node(option, schema) for option in node["anyOf"])
+    if "enum" in node:
+        return " | ".join(f'"{value}"' for value in node["enum"])
+    if "const" in node:
+        return f'"{node["const"]}"'
+    kind = node.get("type", "")
+    if kind == "array":
+        return f"list of {describe_node(node.get('items', {}), schema)}"
+    if kind == "object":
+        return "table"
+    if is_secret(node):
+        return "string"
+    if kind in ("integer", "number"):
+        return f"{kind}{_bounds(node)}"
+    if kind == "string" and "format" in node:
+        return f"string ({node['format']})"
+    if kind == "string" and "pattern" in node:
+        return f"string like {node['pattern']}"
+    return "true | false" if kind == "boolean" else str(kind)
+
+
+def _bounds(node: Node) -> str:
+    low, high = node.get("minimum"), node.get("maximum")
+    if low is None and "exclusiveMinimum" in node:
+        return f" above {node['exclusiveMinimum']:.10g}, up to {high:.10g}"
+    return f" {low:.10g}-{high:.10g}" if low is not None and high is not None else ""

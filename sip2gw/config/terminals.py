@@ -1,0 +1,126 @@
+"""`[terminals.X]`: one login each, as written and as used (B12)."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass, field
+from datetime import date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+from pydantic import Field, SecretStr, model_validator
+
+from sip2gw.config.branches import Branch
+from sip2gw.config.profiles import ResolvedProfile
+from sip2gw.config.types import DayOrTime, FileName, Name, Network, Networks, Section, parse_network
+
+PASSWORD_CHARACTERS_MAX = 255
+
+
+class TerminalTable(Section):
+    """A terminal. Its key is the login unless `login` says otherwise."""
+
+    profile: str = Field(description="Name of its profile.")
+    branch: str | None = Field(
+        default=None, description="Code of its branch; a door without one admits nobody."
+    )
+    login: Name | None = Field(default=None, description="Login (CN); unset: the key.")
+    password: SecretStr | None = Field(
+        default=None,
+        max_length=PASSWORD_CHARACTERS_MAX,
+        description="Password (CO) in clear; exactly one of `password`, `password_file` and"
+        " `password_hash` is given.",
+    )
+    password_file: FileName | None = Field(default=None, description="File with the password.")
+    password_hash: SecretStr | None = Field(
+        default=None, description="Argon2id hash of it, made by `sip2gw hash-password`."
+    )
+    networks: Networks = Field(
+        default=("0.0.0.0/0", "::/0"), description="Networks it may come from."
+    )
+    location: Name | None = Field(
+        default=None, description="Location (CP) it must send; unset: not looked at."
+    )
+    expires: DayOrTime | None = Field(
+        default=None, description="Last day, or the moment, until which it may log in."
+    )
+    tls_client_name: Name | None = Field(
+        default=None, description="Name in the client certificate it must show."
+    )
+    max_connections: int = Field(
+        default=1,
+        ge=1,
+        le=1_000,
+        description="Connections at a time; with 1 a new login closes the older connection.",
+    )
+
+    @model_validator(mode="after")
+    def _one_password(self) -> TerminalTable:
+        given = (self.password, self.password_file, self.password_hash)
+        if sum(value is not None for value in given) != 1:
+            raise ValueError("give exactly one of password, password_file, password_hash")
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Terminal:
+    """A terminal as the gateway uses it. Exactly one of the password attributes is set."""
+
+    name: str
+    """Its key in the file: what logs and metrics call it."""
+    login: str = field(repr=False)
+    profile: ResolvedProfile
+    branch: Branch | None
+    password: SecretStr | None = field(repr=False)
+    password_hash: SecretStr | None = field(repr=False)
+    networks: tuple[Network, ...]
+    location: str | None
+    expires_at: datetime | None
+    """The first instant at which it may no longer log in, aware; None is never."""
+    tls_client_name: str | None
+    max_connections: int
+
+    def allows_address(self, address: str) -> bool:
+        """Whether it may connect from the IP `address`; an unreadable one is refused."""
+        try:
+            ip = ipaddress.ip_address(address.partition("%")[0])
+        except ValueError:
+            return False
+        if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
+            ip = ip.ipv4_mapped
+        return any(ip in network for network in self.networks)
+
+    def expired_at(self, moment: datetime) -> bool:
+        """Whether it may no longer log in at `moment` (aware)."""
+        return self.expires_at is not None and moment >= self.expires_at
+
+
+def _first_void_instant(until: date, zone: ZoneInfo) -> datetime:
+    """The end of the last valid day, or the time given (C34)."""
+    if isinstance(until, datetime):
+        return until if until.tzinfo is not None else until.replace(tzinfo=zone)
+    return datetime.combine(until + timedelta(days=1), time(), tzinfo=zone)
+
+
+def resolve_terminal(
+    name: str,
+    table: TerminalTable,
+    *,
+    profile: ResolvedProfile,
+    branch: Branch | None,
+    password: SecretStr | None,
+    zone: ZoneInfo,
+) -> Terminal:
+    """The terminal `name` as `table` describes it; `password` is the one in clear, if any."""
+    return Terminal(
+        name=name,
+        login=table.login or name,
+        profile=profile,
+        branch=branch,
+        password=password,
+        password_hash=table.password_hash,
+        networks=tuple(parse_network(text) for text in table.networks),
+        location=table.location,
+        expires_at=_first_void_instant(table.expires, zone) if table.expires else None,
+        tls_client_name=table.tls_client_name,
+        max_connections=table.max_connections,
+    )
