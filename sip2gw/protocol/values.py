@@ -10,7 +10,6 @@ from typing import Any
 
 from sip2gw.protocol.timestamps import write_timestamp
 
-
 _READINGS_MAX = 512
 """Remembered readings of one kind of flag string."""
 

@@ -1,0 +1,210 @@
+"""Frames in words for people, with everything secret masked, and the reference of all messages.
+
+`python -m sip2gw.protocol.describe` prints the reference page.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+
+from sip2gw.protocol.checksum import Trailer, checksum_digits, checksum_matches, split_trailer
+from sip2gw.protocol.fields import COMMAND_WIDTH, TAG_WIDTH, Fixed, Tagged
+from sip2gw.protocol.layout import Layout, Placement, layout_of
+from sip2gw.protocol.message import Message
+from sip2gw.protocol.registry import FIELDS, MESSAGES, REQUESTS, SENSITIVE_TAGS
+from sip2gw.protocol.wire import WireFormat
+
+MASK = "***"
+
+_SECRET = re.compile("|".join(sorted(SENSITIVE_TAGS)))
+
+
+def redact_frame(frame: bytes) -> bytes:
+    """`frame` with every sensitive value masked, fit for a trace (C78).
+
+    What follows the letters AC, AD, CN or CO is masked wherever they stand, so that a lost
+    delimiter or a mangled command cannot carry a password out; capitals in a text may suffer.
+    """
+    trailer = split_trailer(frame)
+    message = _message_of(trailer.body)
+    text = trailer.body.decode("latin-1")
+    if message is None:
+        return "|".join(_masked_parts(text)).encode("latin-1") + frame[len(trailer.body) :]
+    head, parts = _masked(text, layout_of(message))
+    return (head + "|".join(parts)).encode("latin-1") + frame[len(trailer.body) :]
+
+
+def describe_frame(frame: bytes, wire: WireFormat) -> list[str]:
+    """Readable lines for `frame`: its name, then every field with its label and value.
+
+    Sensitive values are `***` as in `redact_frame`. Any bytes give some lines; nothing raises.
+    """
+    trailer = split_trailer(frame)
+    message = _message_of(trailer.body)
+    text = wire.text.decode(trailer.body)
+    if message is None:
+        lines = [f"unknown or unreadable: {_shown('|'.join(_masked_parts(text)))}"]
+    else:
+        lines = [f"{message.code} {_title(message)}", *_field_lines(trailer.body, message, wire)]
+    return lines + _trailer_lines(trailer)
+
+
+def _message_of(body: bytes) -> type[Message] | None:
+    """The message class of `body`, or None when it is unknown or its fixed block is broken."""
+    message = MESSAGES.get(body[:COMMAND_WIDTH].decode("latin-1"))
+    if message is None:
+        return None
+    end = COMMAND_WIDTH + layout_of(message).fixed_width
+    return None if len(body) < end or b"|" in body[:end] else message
+
+
+def _masked(text: str, layout: Layout) -> tuple[str, list[str]]:
+    """Command and fixed block, and the identified fields of `text`, each with secrets masked.
+
+    The fixed block keeps its width. If the first field begins with no known tag, the fixed block
+    may be shifted and what follows a sensitive tag there reaches over its end.
+    """
+    end = COMMAND_WIDTH + layout.fixed_width
+    head, rest = text[:end], text[end:]
+    found = _SECRET.search(head, COMMAND_WIDTH)
+    parts = _masked_parts(rest)
+    if found is not None:
+        head = head[: found.end()] + "*" * (end - found.end())
+        if rest[:TAG_WIDTH] not in FIELDS:
+            parts[0] = MASK
+    elif head[-1:] + rest[:1] in SENSITIVE_TAGS:
+        parts[0] = MASK
+    return head, parts
+
+
+def _masked_parts(text: str) -> list[str]:
+    """The fields of `text`; a stray piece behind a sensitive one may be the rest of a secret."""
+    parts: list[str] = []
+    after_secret = False
+    for part in text.split("|"):
+        found = _SECRET.search(part)
+        stray = part[:TAG_WIDTH] not in FIELDS
+        if found is not None:
+            parts.append(part[: found.end()] + (MASK if part[found.end() :] else ""))
+        elif after_secret and stray:
+            parts.append(MASK if part else "")
+        else:
+            parts.append(part)
+        after_secret = found is not None or (after_secret and stray)
+    return parts
+
+
+def _field_lines(body: bytes, message: type[Message], wire: WireFormat) -> list[str]:
+    layout = layout_of(message)
+    end = COMMAND_WIDTH + layout.fixed_width
+    text = body[:end].decode("latin-1") + wire.text.decode(body[end:])
+    head, parts = _masked(text, layout)
+    lines = []
+    start = COMMAND_WIDTH
+    for placement in layout.fixed:
+        stop = start + placement.place.width
+        lines.append(_line("", placement.place.label, head[start:stop]))
+        start = stop
+    known = {placement.place.tag for placement in layout.tagged}
+    for part in parts:
+        if part:
+            tag = part[:TAG_WIDTH]
+            label = FIELDS[tag].label if tag in FIELDS else "unknown field"
+            note = " (not of this message)" if tag in FIELDS and tag not in known else ""
+            lines.append(_line(tag, label + note, part[TAG_WIDTH:]))
+    return lines
+
+
+def _line(tag: str, label: str, value: str) -> str:
+    return f"  {_shown(tag):2} {label}: {_shown(value)}"
+
+
+def _shown(text: str) -> str:
+    """`text` without anything that could disturb a terminal or fake a line."""
+    return "".join([c if c.isprintable() else f"\\x{ord(c):02x}" for c in text])
+
+
+def _title(message: type[Message]) -> str:
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", message.__name__)
+    return words[0] + words[1:].lower().replace("acs", "ACS").replace("sc ", "SC ")
+
+
+def _trailer_lines(trailer: Trailer) -> list[str]:
+    lines = []
+    if trailer.sequence:
+        lines.append(_line("AY", "sequence number", trailer.sequence.decode("ascii")))
+    if trailer.digits:
+        good = checksum_matches(trailer.summed, trailer.digits)
+        right = checksum_digits(trailer.summed).decode("ascii")
+        verdict = "right" if good else f"wrong, should be {right}"
+        lines.append(_line("AZ", "checksum", f"{trailer.digits.decode('ascii')} ({verdict})"))
+    return lines
+
+
+# The reference page ---------------------------------------------------------------------------
+
+_HEAD = """\
+# Messages
+
+Every message that sip2gw reads and writes, generated from the declarations in
+`sip2gw/protocol/`. A message is its command, the fixed block (exact widths, no tags), the
+identified fields (tag, value, `|`; in any order when read, in this order when written) and a
+line end. *Required* fields are sent empty when there is nothing to say, *repeated* ones may stand
+several times, *continued* texts go on in a further field of the same tag when they are over 255
+bytes, and *secret* values appear in no log. Fields that we do not know are kept and counted.
+"""
+
+
+def message_reference() -> str:
+    """The Markdown page of all messages, requests before their responses."""
+    order: list[type[Message]] = []
+    for request in sorted(REQUESTS.values(), key=lambda request: request.code):
+        order += [message for message in (request, request.response) if message not in order]
+    return "\n".join([_HEAD, *(_section(message) for message in order)])
+
+
+def _section(message: type[Message]) -> str:
+    layout = layout_of(message)
+    lines = [f"## {message.code} {_title(message)}", "", _first_paragraph(message), ""]
+    response = getattr(message, "response", None)
+    if response is not None:
+        lines += [f"Answered with {response.code} {_title(response)}.", ""]
+    if layout.attributes:
+        lines += ["| where | width | field | value | attribute | |", "|---|---|---|---|---|---|"]
+        lines += [_fixed_row(placement) for placement in layout.fixed]
+        lines += [_tagged_row(placement) for placement in layout.tagged]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _first_paragraph(message: type[Message]) -> str:
+    return " ".join((message.__doc__ or "").split())
+
+
+def _fixed_row(placement: Placement[Fixed]) -> str:
+    place = placement.place
+    return (
+        f"| fixed | {place.width} | {place.label} | {place.codec.name} "
+        f"| `{placement.attribute}` | |"
+    )
+
+
+def _tagged_row(placement: Placement[Tagged]) -> str:
+    place = placement.place
+    marks = {
+        "required": place.is_required,
+        "repeated": place.repeated,
+        "continued": place.splits,
+        "secret": place.sensitive,
+    }
+    notes = ", ".join(name for name, holds in marks.items() if holds)
+    width = str(place.width or "")
+    return (
+        f"| `{place.tag}` | {width} | {place.label} | {place.codec.name} "
+        f"| `{placement.attribute}` | {notes} |"
+    )
+
+
+if __name__ == "__main__":
+    sys.stdout.write(message_reference())
