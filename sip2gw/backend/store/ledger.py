@@ -237,14 +237,19 @@ def _select(connection: sqlite3.Connection, wanted: Mapping[str, str | None]) ->
 
 
 def _from_row(connection: sqlite3.Connection, row: tuple[Any, ...]) -> Payment:
-    payment_id, time, *middle, texts = row
-    lines = connection.execute(queries.PAYMENT_LINES, (payment_id,)).fetchall()
+    lines = connection.execute(queries.PAYMENT_LINES, (row[0],)).fetchall()
     return Payment(
-        payment_id,
-        datetime.fromisoformat(time),
-        *middle,
-        tuple(PaymentLine(*line) for line in lines),
-        list_value(texts),
+        id=row[0],
+        time=datetime.fromisoformat(row[1]),
+        terminal=row[2],
+        payer_id=row[3],
+        amount=row[4],
+        currency=row[5],
+        payment_type=row[6],
+        bk=row[7],
+        status=row[8],
+        lines=tuple(PaymentLine(*line) for line in lines),
+        texts=list_value(row[9]),
     )
 
 

@@ -1,0 +1,224 @@
+"""The library data format: one JSON object a line, `kind` first (interface §4, C82).
+
+The same structures read an import and write an export. Amounts are decimal strings; a field that
+takes a date or a time is a string here and is read by `moments`.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Annotated, Literal, TypeAlias
+
+from msgspec import UNSET, Meta, Struct, UnsetType, field
+
+from sip2gw.model import BlockType, CardState, FeeStatus, ItemStatus, RelationshipType
+
+_NAME = r"^[^\x00-\x20\x7f|](?:[^\x00-\x1f\x7f|]*[^\x00-\x20\x7f|])?$"
+
+Key: TypeAlias = Annotated[str, Meta(max_length=64, pattern=_NAME)]
+"""Identifies something: 1-64 characters, no controls, no `|`, no blank at either end."""
+
+Code: TypeAlias = Annotated[str, Meta(max_length=10, pattern=_NAME)]
+"""A badge code (B22)."""
+
+Text: TypeAlias = Annotated[str, Meta(max_length=2000)]
+Count: TypeAlias = Annotated[int, Meta(ge=0, le=9999)]
+Age: TypeAlias = Annotated[int, Meta(ge=0, le=150)]
+Months: TypeAlias = Annotated[int, Meta(ge=0, le=1200)]
+
+
+class Line(Struct, tag_field="kind", forbid_unknown_fields=True, omit_defaults=True):
+    """One line of a file."""
+
+
+class MembershipLine(Line, tag="membership"):
+    """A membership definition (B62, C82)."""
+
+    code: Annotated[str, Meta(pattern=r"^[0-9]{3}$")]
+    description: Text
+    type: Annotated[int, Meta(ge=0, le=8)]
+    customer_group: Text | None = None
+    minimum_age: Age | None = None
+    maximum_age: Age | None = None
+    max_items: Count = 0
+    max_holds: Count = 0
+    holds_permitted: bool = True
+    max_fees_self_service: str | None = None
+    max_fees_desk: str | None = None
+    alert_amount: str | None = None
+    fines_via_invoice: bool = False
+    fee: str | None = None
+    renewal_type: int = 0
+    term_months: Months | None = None
+    minimum_term_months: Months | None = None
+    minimum_duration_months: Months | None = None
+    free_months: Months | None = None
+    trial_months: Months | None = None
+    subsequent_membership: str | None = None
+    notification_term_months: Months | None = None
+    remove_after_months: Months | None = None
+    hidden: bool = False
+    outgoing: bool = False
+    guest_lending: bool = False
+    automatic_renewal: bool = False
+    allow_pin_reset: bool = False
+    no_card_replacement_fee: bool = False
+    statistical_code: Text | None = None
+    reporting_group: Text | None = None
+    book_code: Text | None = None
+    info: Text | None = None
+
+
+class BadgeLine(Line, tag="badge"):
+    """A badge definition (B22)."""
+
+    code: Code
+    name: Text
+    description: Text = ""
+    active: bool = True
+    branches: list[Key] = []
+
+
+class CardEntry(Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """A card of a patron."""
+
+    number: Key
+    state: CardState = CardState.ACTIVE
+
+
+class BadgeEntry(Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """A badge of a patron, with limits of its own."""
+
+    code: Code
+    from_: str | None = field(name="from", default=None)
+    until: str | None = None
+    branches: list[Key] = []
+
+
+class BlockEntry(Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """A block of a patron."""
+
+    type: BlockType
+    note: Text = ""
+    until: str | None = None
+
+
+class PatronLine(Line, tag="patron"):
+    """A patron with what belongs to nobody else (C16, C35, C70)."""
+
+    id: Key
+    name: Text
+    pin: str | None = None
+    pin_hash: str | None = None
+    birth_date: date | None = None
+    membership: str | None = None
+    membership_from: date | None = None
+    membership_until: date | None = None
+    status: Annotated[int, Meta(ge=0, le=9)] = 5
+    home_branch: Key | None = None
+    language: Annotated[str, Meta(pattern=r"^[a-z]{2,3}$")] | None = None
+    email: Text | None = None
+    phone: Text | None = None
+    address: Text | None = None
+    cards: list[CardEntry] = []
+    badges: list[Code | BadgeEntry] | UnsetType = UNSET
+    blocks: list[BlockEntry] = []
+    notices: list[Text] = []
+    house_rules_accepted: date | None = None
+    fee_limit: str | None = None
+
+    def __repr__(self) -> str:
+        return "<PatronLine>"
+
+
+class RelationshipLine(Line, tag="relationship"):
+    """head → child, or authoriser → authorised (B49)."""
+
+    type: RelationshipType
+    from_: Key = field(name="from")
+    to: Key
+    functions: list[Literal["renew", "pay"]] = []
+    confirmed: bool = True
+
+
+class ItemLine(Line, tag="item"):
+    """A copy that can be lent."""
+
+    id: Key
+    title: Text
+    title_id: Key | None = None
+    author: Text | None = None
+    media_type: Annotated[str, Meta(pattern=r"^[0-9]{3}$")] | None = None
+    material: Text | None = None
+    owner_branch: Key | None = None
+    current_branch: Key | None = None
+    shelf: Text | None = None
+    call_number: Text | None = None
+    for_loan: bool = True
+    loan_days: Count = 21
+    max_renewals: Count = 2
+    checkout_fee: str | None = None
+    overdue_fee_per_day: str | None = None
+    magnetic: bool = False
+    security_marker: Text | None = None
+    note: Text | None = None
+    attachment: Text | None = None
+    status: ItemStatus = ItemStatus.AVAILABLE
+    properties: Text | None = None
+
+
+class LoanLine(Line, tag="loan"):
+    """An item that somebody has."""
+
+    item: Key
+    patron: Key
+    checked_out: str
+    due: str
+    renewals: Count = 0
+
+
+class HoldLine(Line, tag="hold"):
+    """A reservation of a copy or of a title."""
+
+    id: Key
+    patron: Key
+    placed: str
+    item: Key | None = None
+    title_id: Key | None = None
+    pickup_branch: Key | None = None
+    ready: bool = False
+    expires: str | None = None
+
+
+class FeeLine(Line, tag="fee"):
+    """A money line; `amount` is the original amount (C16, C17)."""
+
+    id: Key
+    patron: Key
+    amount: str
+    created: str
+    type: Annotated[str, Meta(pattern=r"^0[1-9]$")] = "04"
+    description: Text = ""
+    item: Key | None = None
+    status: FeeStatus = FeeStatus.OPEN
+    arrangement_date: date | None = None
+    paid: str | None = None
+
+
+class PinSecretLine(Line, tag="pin_secret"):
+    """Under which secret the PIN hashes of the file were made (C95)."""
+
+    fingerprint: str
+
+
+AnyLine: TypeAlias = (
+    MembershipLine
+    | BadgeLine
+    | PatronLine
+    | RelationshipLine
+    | ItemLine
+    | LoanLine
+    | HoldLine
+    | FeeLine
+    | PinSecretLine
+)

@@ -1,0 +1,226 @@
+"""Import: all or nothing, idempotent, and short where it holds the write lock (B69, C16, C63)."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import datetime, tzinfo
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO
+
+from sip2gw.backend.base import UnavailableError
+from sip2gw.backend.store import checking
+from sip2gw.backend.store.dialect import connect
+from sip2gw.backend.store.queries import BUMP_VERSION
+from sip2gw.backend.store.reading import (
+    Findings,
+    RecordReader,
+    Rules,
+    TooManyErrorsError,
+    numbered_lines,
+)
+from sip2gw.backend.store.staging import Stage
+from sip2gw.backend.store.store import Store
+from sip2gw.backend.store.values import time_text
+from sip2gw.model import RelationshipType
+from sip2gw.pin import hash_pin, secret_fingerprint, verify_pin
+
+Source = Path | tuple[str, BinaryIO]
+"""A file, or a name for messages with an open stream."""
+
+Progress = Callable[[str, int, int], None]
+"""Told the phase (`read`, `check`, `hash`, `apply`), what is done and the total (0: unknown)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImportSettings:
+    """What the configuration says about an import, and the moment it happens."""
+
+    currency: str
+    zone: tzinfo
+    now: datetime
+    relationship_types: frozenset[RelationshipType] = frozenset(RelationshipType)
+    """Empty when the relationships feature is off."""
+    hash_pin: Callable[[bytes, str], str] = hash_pin
+    verify_pin: Callable[[bytes, str, str], bool] = verify_pin
+
+
+@dataclass(frozen=True, slots=True)
+class ImportReport:
+    """What an import found and did; nothing was applied when there are `errors`."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+    """Records read, by kind."""
+    rows_changed: int = 0
+    """Rows written or removed; 0 when the store was like the files already."""
+    errors: tuple[str, ...] = ()
+    """`FILE:LINE: message`, at most 100 (C52)."""
+    warnings: tuple[str, ...] = ()
+    applied: bool = False
+
+
+def import_files(
+    store: Store,
+    sources: Iterable[Source],
+    *,
+    settings: ImportSettings,
+    dry_run: bool = False,
+    progress: Progress | None = None,
+) -> ImportReport:
+    """Load JSON Lines into `store`, all of them or nothing.
+
+    Blocks; holds the write lock only while the checked rows are applied.
+
+    Raises:
+        BackendError: the store failed; nothing was applied.
+        OSError: a file cannot be read.
+    """
+    tell = progress or (lambda phase, done, total: None)
+    try:
+        with closing(connect(store.path)) as connection:
+            return _Import(store, connection, settings, tell).run(sources, dry_run)
+    except sqlite3.Error as error:
+        raise UnavailableError(f"the import was not applied: {error}") from None
+
+
+class _Import:
+    """One import from the first line to the commit."""
+
+    def __init__(
+        self,
+        store: Store,
+        connection: sqlite3.Connection,
+        settings: ImportSettings,
+        progress: Progress,
+    ) -> None:
+        self._store = store
+        self._connection = connection
+        self._settings = settings
+        self._progress = progress
+        self._findings = Findings()
+        self._stage = Stage(connection)
+        rules = Rules(settings.currency, settings.zone, settings.relationship_types)
+        self._reader = RecordReader(self._stage, rules, self._findings)
+
+    def run(self, sources: Iterable[Source], dry_run: bool) -> ImportReport:
+        changed = 0
+        try:
+            self._connection.execute("BEGIN")
+            self._read(sources)
+            self._stage.complete()
+            self._connection.execute("COMMIT")
+            self._check()
+            if not dry_run and not self._findings.errors:
+                self._hash_pins()
+                changed = self._apply()
+        except TooManyErrorsError:
+            pass
+        errors = self._findings.texts(self._findings.errors)
+        return ImportReport(
+            counts=dict(self._reader.counts),
+            rows_changed=changed,
+            errors=errors,
+            warnings=self._findings.texts(self._findings.warnings),
+            applied=not dry_run and not errors,
+        )
+
+    def _read(self, sources: Iterable[Source]) -> None:
+        start = 0
+        for source in sources:
+            if isinstance(source, Path):
+                with source.open("rb") as stream:
+                    start = self._read_stream(str(source), stream, start)
+            else:
+                start = self._read_stream(*source, start)
+
+    def _read_stream(self, name: str, stream: BinaryIO, start: int) -> int:
+        self._findings.begin_file(name, start)
+        total = _size(stream)
+        src, done = start, 0
+        for src, line in numbered_lines(stream, start):
+            self._reader.read(src, line)
+            done += len(line or b"")
+            if src % 1000 == 0:
+                self._progress("read", done, total)
+        self._progress("read", done, total or done)
+        return src
+
+    def _check(self) -> None:
+        self._progress("check", 0, 0)
+        self._check_secret()
+        for src, message in checking.reference_problems(self._connection, self._reader.seen):
+            self._findings.error(src, message)
+        for src, message in checking.state_problems(self._connection, self._settings.currency):
+            self._findings.error(src, message)
+        today = self._settings.now.astimezone(self._settings.zone).date()
+        self._findings.warnings.extend(checking.sleeping_relations(self._connection, today))
+
+    def _check_secret(self) -> None:
+        """Hashes made under another secret could never be verified here (C61, C95)."""
+        if not self._reader.has_pin_hashes:
+            return
+        ours = secret_fingerprint(self._store.pin_secret)
+        for src, fingerprint in self._reader.fingerprints:
+            if fingerprint != ours:
+                self._findings.error(
+                    src,
+                    "the PIN hashes were made under another PIN secret than this store's: "
+                    "bring that secret along, or leave `pin_hash` out",
+                )
+
+    def _hash_pins(self) -> None:
+        """Hash, on all cores, the PINs that are not what is stored already (C61)."""
+        pins = self._reader.pins
+        if not pins:
+            return
+        hashes: list[tuple[str, str]] = []
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            work = partial(_new_hash, self._settings, self._store.pin_secret)
+            stored = checking.pin_hashes(self._connection, [patron_id for patron_id, _ in pins])
+            results = pool.map(work, stored, [pin for _, pin in pins])
+            for done, ((patron_id, _), made) in enumerate(zip(pins, results, strict=True), 1):
+                if made is not None:
+                    hashes.append((made, patron_id))
+                self._progress("hash", done, len(pins))
+        pins.clear()
+        self._stage.set_pin_hashes(hashes)
+
+    def _apply(self) -> int:
+        """The one write transaction; what may have changed since is checked again inside."""
+        self._progress("apply", 0, 1)
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            for src, message in checking.state_problems(self._connection, self._settings.currency):
+                self._findings.error(src, message)
+            changed = 0
+            if not self._findings.errors:
+                changed = self._stage.apply(time_text(self._settings.now))
+            if changed:
+                self._connection.execute(BUMP_VERSION)
+            self._connection.execute("COMMIT" if changed else "ROLLBACK")
+        except BaseException:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise
+        self._progress("apply", 1, 1)
+        return changed
+
+
+def _new_hash(settings: ImportSettings, secret: bytes, stored: str | None, pin: str) -> str | None:
+    """The hash to store for `pin`, or None when `stored` is one of it."""
+    if stored is not None and settings.verify_pin(secret, stored, pin):
+        return None
+    return settings.hash_pin(secret, pin)
+
+
+def _size(stream: BinaryIO) -> int:
+    """Bytes in the file behind `stream`, 0 when there is none."""
+    try:
+        return os.fstat(stream.fileno()).st_size
+    except OSError:
+        return 0

@@ -1,0 +1,54 @@
+"""Fields that take a date or a time (C34): a date is the start or the end of that local day."""
+
+from __future__ import annotations
+
+import re
+from datetime import date, datetime, time, tzinfo
+
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
+_TIME = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?"
+    r"(Z|[+-][0-9]{2}:?[0-9]{2})?",
+    re.ASCII,
+)
+_YEARS = range(1800, 9000)
+END_OF_DAY = time(23, 59, 59)
+
+
+def read_day(text: str, zone: tzinfo) -> date:
+    """The local day that `text` names.
+
+    Raises:
+        ValueError: neither a date nor a time.
+    """
+    return _read(text, time.min, zone).astimezone(zone).date()
+
+
+def read_start(text: str, zone: tzinfo) -> datetime:
+    """The time that `text` names; a date means its start (`created`, `placed`, `checked_out`).
+
+    Raises:
+        ValueError: neither a date nor a time.
+    """
+    return _read(text, time.min, zone)
+
+
+def read_end(text: str, zone: tzinfo) -> datetime:
+    """The time that `text` names; a date means its last second (`due`, `expires`).
+
+    Raises:
+        ValueError: neither a date nor a time.
+    """
+    return _read(text, END_OF_DAY, zone)
+
+
+def _read(text: str, clock: time, zone: tzinfo) -> datetime:
+    if _DATE.fullmatch(text):
+        moment = datetime.combine(date.fromisoformat(text), clock, zone)
+    elif _TIME.fullmatch(text):
+        moment = datetime.fromisoformat(text)
+    else:
+        raise ValueError("not a date YYYY-MM-DD or a time YYYY-MM-DDTHH:MM:SS")
+    if moment.year not in _YEARS:
+        raise ValueError("year out of range")
+    return moment.replace(tzinfo=zone) if moment.tzinfo is None else moment
