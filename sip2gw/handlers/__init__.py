@@ -1,1 +1,48 @@
-"""The handlers ring; see docs/architecture.md."""
+"""Which function answers which request; what is missing here is refused, and 98 says so (B13)."""
+
+from __future__ import annotations
+
+from sip2gw.handlers import door, fee, patron, status
+from sip2gw.handlers.base import Answer, Handler, Services, Session, TerminalView
+from sip2gw.protocol.messages import (
+    BlockPatron,
+    EndPatronSession,
+    FeePaid,
+    PatronEnable,
+    PatronInformation,
+    PatronStatusRequest,
+    Request,
+    ScStatus,
+)
+
+HANDLERS: dict[type[Request], Handler] = {
+    ScStatus: status.sc_status,
+    PatronStatusRequest: patron.patron_status,
+    PatronInformation: patron.patron_information,
+    BlockPatron: patron.block_patron,
+    PatronEnable: patron.patron_enable,
+    EndPatronSession: patron.end_session,
+    FeePaid: fee.fee_paid,
+}
+"""For every kind of terminal."""
+
+DOOR_HANDLERS: dict[type[Request], Handler] = {
+    **HANDLERS,
+    PatronStatusRequest: door.patron_status,
+    PatronInformation: door.patron_information,
+}
+"""For profiles of kind `door`."""
+
+SUPPORTED_CODES = frozenset(request.code for request in HANDLERS)
+"""Request codes that this program answers usefully."""
+
+__all__ = [
+    "DOOR_HANDLERS",
+    "HANDLERS",
+    "SUPPORTED_CODES",
+    "Answer",
+    "Handler",
+    "Services",
+    "Session",
+    "TerminalView",
+]

@@ -1,0 +1,213 @@
+"""The composition root: a configuration becomes a running gateway, and stops cleanly again."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import resource
+import signal
+import ssl
+import sys
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Protocol
+
+from sip2gw.admin import AdminServer
+from sip2gw.backend.base import Backend, BackendError
+from sip2gw.backend.factory import open_backend
+from sip2gw.clock import Clock
+from sip2gw.config import Config, ConfigError, TlsFiles, load_config
+from sip2gw.gateway import Gateway
+from sip2gw.handlers import Services
+from sip2gw.metrics import Metrics, build_registry
+from sip2gw.notify import notify, watchdog_interval_s
+from sip2gw.server import TerminalServer
+from sip2gw.site import Site, build_site
+from sip2gw.telemetry import Log, Redactor, open_log
+from sip2gw.verification import PasswordService, PinLockRules, PinService, SlowVerifier
+
+
+class LibraryStore(Backend, Protocol):
+    """A backend that also keeps the secret of the PIN hashes (C18)."""
+
+    pin_secret: bytes
+
+
+def open_store(config: Config, role: str) -> LibraryStore:
+    """Open the store that `config` names, as `daemon` or `command`.
+
+    Raises:
+        BackendError: it cannot be used; the text says why.
+    """
+    return open_backend(
+        config.store.url,
+        base_dir=config.base_dir,
+        role="daemon" if role == "daemon" else "command",
+        currency=config.institution.currency,
+        pin_secret_file=config.pin_secret_path,
+    )
+
+
+class App:
+    """One gateway process."""
+
+    def __init__(self, config: Config, backend: LibraryStore, log: Log, clock: Clock) -> None:
+        self.config = config
+        self.backend = backend
+        self.log = log
+        self.metrics = Metrics()
+        self._verifier = SlowVerifier(clock.monotonic)
+        site = build_site(config, backend.capabilities)
+        pins = PinService(
+            backend,
+            self._verifier,
+            backend.pin_secret,
+            PinLockRules(
+                config.security.pin_failures_max, timedelta(minutes=config.security.pin_lock_min)
+            ),
+            self._pin_locked,
+        )
+        services = Services(backend, pins, site.texts, self.metrics, clock, backend.log_access)
+        passwords = PasswordService(self._verifier)
+        self.gateway = Gateway(site, backend, services, passwords, log)
+        self.server = TerminalServer(self.gateway)
+        self.admin = AdminServer(
+            build_registry(self.metrics),
+            is_ready=lambda: self.server.listening and self.gateway.backend_up,
+            is_alive=lambda: True,
+        )
+        self._stopping = asyncio.Event()
+
+    def _pin_locked(self, what: str) -> None:
+        self.metrics.pin_locks += 1
+        self.log.events.warning("pin_locked", limit=what)
+
+    async def start(self) -> tuple[list[str], str]:
+        """Open the listeners; returns the addresses of SIP2 and of the admin side.
+
+        Raises:
+            OSError: an address cannot be bound.
+        """
+        tls = _tls_context(self.config.tls) if self.config.tls is not None else None
+        await self.gateway.check_backend()
+        await self.server.listen(self.config.server.addresses, tls)
+        admin = ""
+        if self.config.admin.enabled:
+            admin = self.admin.start(self.config.admin.address)
+        return self.server.bound_addresses(), admin
+
+    async def run(self, on_ready: Callable[[list[str], str], None]) -> None:
+        """Serve until SIGTERM or SIGINT; SIGHUP reloads."""
+        loop = asyncio.get_running_loop()
+        for stop_signal in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(stop_signal, self._stopping.set)
+        loop.add_signal_handler(signal.SIGHUP, self.reload)
+        sip2, admin = await self.start()
+        # Start-up leaves much that never dies; the collector need not look at it again.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 100)
+        self.log.events.info("listening", sip2=sip2, admin=admin)
+        notify("READY=1")
+        self._watchdog()
+        on_ready(sip2, admin)
+        await self._stopping.wait()
+        await self.stop()
+
+    def _watchdog(self) -> None:
+        interval = watchdog_interval_s()
+        if interval is not None:
+            notify("WATCHDOG=1")
+            asyncio.get_running_loop().call_later(interval, self._watchdog)
+
+    async def stop(self) -> None:
+        """Drain and close everything."""
+        notify("STOPPING=1")
+        self.log.events.info("stopping")
+        await self.server.stop()
+        if self.config.admin.enabled:
+            self.admin.stop()
+        self._verifier.close()
+        await self.backend.close()
+        self.log.events.info("stopped")
+
+    def reload(self) -> None:
+        """Read the configuration again; a bad one changes nothing (B66, C48)."""
+        notify("RELOADING=1")
+        try:
+            config = load_config(self.config.path)
+            site = build_site(config, self.backend.capabilities)
+        except ConfigError as error:
+            self.log.events.error("reload_failed", problems=str(error).splitlines())
+        else:
+            self._swap(config, site)
+        notify("READY=1")
+
+    def _swap(self, config: Config, site: Site) -> None:
+        fixed = {
+            "server.listen": config.server.listen != self.config.server.listen,
+            "server.workers": config.server.workers != self.config.server.workers,
+            "store": config.store != self.config.store,
+            "admin.listen": config.admin.listen != self.config.admin.listen,
+        }
+        self.config = config
+        self.gateway.site = site
+        self.gateway.services.texts = site.texts
+        self.server.refresh_terminals()
+        restart = [key for key, changed in fixed.items() if changed]
+        self.log.events.info("reload_done", needs_restart=restart)
+
+
+def _tls_context(files: TlsFiles) -> ssl.SSLContext:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(files.certificate, files.key)
+    if files.client_ca is not None:
+        context.load_verify_locations(files.client_ca)
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
+def _raise_file_limit() -> None:
+    """Allow as many sockets as the system lets us have."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def event_loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop's loop when the extra is installed, else asyncio's own."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+def serve(
+    config: Config, on_ready: Callable[[list[str], str], None] = lambda sip2, admin: None
+) -> int:
+    """Run a gateway in the foreground until it is told to stop; the exit status."""
+    _raise_file_limit()
+    with asyncio.Runner(loop_factory=event_loop_factory()) as runner:
+        return runner.run(_serve(config, on_ready))
+
+
+async def _serve(config: Config, on_ready: Callable[[list[str], str], None]) -> int:
+    try:
+        backend = open_store(config, "daemon")
+    except BackendError as error:
+        sys.stderr.write(f"sip2gw: {error}\n")
+        return 1
+    redactor = Redactor(backend.pin_secret)
+    log = open_log(redactor, level=config.log.level, log_format=config.log.format)
+    try:
+        app = App(config, backend, log, Clock())
+        await app.run(on_ready)
+    except OSError as error:
+        log.events.error("cannot_listen", problem=error.strerror or type(error).__name__)
+        sys.stderr.write(f"sip2gw: cannot listen: {error.strerror}\n")
+        await backend.close()
+        return 1
+    finally:
+        log.close()
+    return 0

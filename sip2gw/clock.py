@@ -1,0 +1,39 @@
+"""Time as the gateway sees it: whole seconds, one conversion per second and zone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, tzinfo
+
+
+class Clock:
+    """The wall clock in any zone, and a monotonic one for time-outs; both can be injected."""
+
+    def __init__(
+        self,
+        epoch: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.epoch = epoch
+        self.monotonic = monotonic
+        self._second = -1
+        self._moments: dict[tzinfo, datetime] = {}
+
+    def now(self, zone: tzinfo = UTC) -> datetime:
+        """This second in `zone`, aware. Within one second the same object is returned, so that
+        what is derived from it (the stamp on the wire) is derived once."""
+        second = int(self.epoch())
+        if second != self._second:
+            self._second = second
+            self._moments.clear()
+        moment = self._moments.get(zone)
+        if moment is None:
+            moment = self._moments[zone] = datetime.fromtimestamp(second, zone)
+        return moment
+
+
+def fixed_clock(moment: datetime) -> Clock:
+    """A clock that stands still at `moment` (tests, `explain --at`)."""
+    epoch = moment.timestamp()
+    return Clock(lambda: epoch, lambda: epoch)

@@ -1,0 +1,134 @@
+"""What every handler gets and gives: the session of one terminal, and an answer.
+
+A handler gathers facts, lets a pure policy decide, applies, and responds with a typed message. It
+never sees a field code, a position or a checksum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from typing import Any, Protocol
+from zoneinfo import ZoneInfo
+
+from sip2gw.backend.base import Backend
+from sip2gw.clock import Clock
+from sip2gw.config import ResolvedProfile
+from sip2gw.metrics import Metrics
+from sip2gw.model import AccessRow, PatronRecord
+from sip2gw.policy.access import BarEntry, DoorRules, PassEntry, PinState
+from sip2gw.policy.calendar import BranchCalendar
+from sip2gw.policy.relationships import RelationshipRules
+from sip2gw.protocol.fields import PatronFlag
+from sip2gw.protocol.messages import Response
+from sip2gw.protocol.wire import WireFormat
+from sip2gw.texts import Catalogue, choose_language
+
+VERIFIED_TTL_S = 600.0
+"""How long a verified PIN stands in for an absent AD in a 37 (C64)."""
+
+
+class PinChecker(Protocol):
+    """Says what a presented PIN is worth; counts failures where that is its task."""
+
+    async def check(
+        self, record: PatronRecord, card_number: str, pin: str | None, terminal: str, now: datetime
+    ) -> PinState:
+        """The worth of `pin` for the card."""
+        ...
+
+
+@dataclass(slots=True)
+class Services:
+    """What all sessions share."""
+
+    backend: Backend
+    pins: PinChecker
+    texts: Catalogue
+    metrics: Metrics
+    clock: Clock
+    record_access: Callable[[AccessRow], None]
+
+
+@dataclass(frozen=True, slots=True)
+class TerminalView:
+    """One terminal with everything that its profile, branch and institution settle about it."""
+
+    name: str
+    """Its key in the configuration: label of logs and metrics."""
+    profile: ResolvedProfile
+    institution_id: str
+    library_name: str
+    currency: str
+    language: str
+    branch: str | None
+    zone: ZoneInfo
+    calendar: BranchCalendar | None
+    max_fee_age_days: int | None
+    relationships: RelationshipRules
+    messages: frozenset[str]
+    """Request codes that it may send and that are answered usefully; what BX shows (B13)."""
+    wire: WireFormat
+    timeout_s: float
+    """What 98 advertises; longer than our own deadline (B17)."""
+    retries: int
+    door: DoorRules
+    bars: tuple[BarEntry, ...] = ()
+    passes: tuple[PassEntry, ...] = ()
+
+
+@dataclass(slots=True)
+class Session:
+    """One connection of a logged-in terminal, between requests."""
+
+    services: Services
+    terminal: TerminalView
+    verified_card: str = ""
+    """The card whose PIN was last verified here, until 35, another card or a wrong PIN (C64)."""
+    verified_at: float = 0.0
+
+    def now(self) -> datetime:
+        """This second in the branch's zone."""
+        return self.services.clock.now(self.terminal.zone)
+
+    def note_pin(self, card: str, pin: PinState) -> None:
+        """Remember a verified PIN for C64, or forget an older one (C94)."""
+        if pin is PinState.OK:
+            self.verified_card = card
+            self.verified_at = self.services.clock.monotonic()
+        elif card != self.verified_card or pin is not PinState.ABSENT:
+            self.verified_card = ""
+
+    def is_verified(self, card: str) -> bool:
+        """Whether `card`'s PIN was verified here within the last ten minutes."""
+        age = self.services.clock.monotonic() - self.verified_at
+        return bool(card) and card == self.verified_card and age <= VERIFIED_TTL_S
+
+    def language(self, sip2_code: str, record: PatronRecord | None = None) -> str:
+        """The language of screen texts: as asked, the patron's, or the terminal's (B29)."""
+        patron_language = record.language if record is not None else None
+        return choose_language(sip2_code, patron_language, self.terminal.language)
+
+
+@dataclass(slots=True)
+class Answer:
+    """A response, and what observers are told of it."""
+
+    response: Response
+    outcome: str = "ok"
+    """`ok`, `refused` or `error` (C23)."""
+    reason: str = ""
+    """A stable word for the log."""
+    card: str = ""
+    """The card asked about; logged as a pseudonym."""
+
+
+Handler = Callable[[Session, Any], Awaitable[Answer]]
+
+
+@cache
+def patron_flags(positions: frozenset[int]) -> frozenset[PatronFlag]:
+    """Policy's flag positions as the protocol's patron status; few combinations exist."""
+    return frozenset(PatronFlag(position) for position in positions)

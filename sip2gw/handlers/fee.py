@@ -1,0 +1,265 @@
+"""Fee paid: a terminal took money, we book it exactly once.  (B43-B48, B51-B53, C4-C7, C64)"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sip2gw.backend.base import (
+    Allocation,
+    DecidePayment,
+    PaymentFacts,
+    PaymentOrder,
+    PaymentRefusal,
+    PaymentResult,
+)
+from sip2gw.handlers.base import Answer, Session
+from sip2gw.handlers.patron import Visit, identify
+from sip2gw.model import (
+    CardState,
+    Minor,
+    PatronRecord,
+    Payment,
+    PaymentLine,
+    currency_digits,
+    parse_amount,
+)
+from sip2gw.policy.access import PinState
+from sip2gw.policy.money import PaymentRequest, PaymentRules, decide_allocation, payable_total
+from sip2gw.policy.reasons import PAYMENT_TEXT_KEYS, PaymentRefusalReason
+from sip2gw.policy.relationships import PayableAccount, payable_accounts
+from sip2gw.protocol.messages import FeePaid, FeePaidResponse
+from sip2gw.texts import format_money
+
+
+@dataclass(frozen=True, slots=True)
+class _Bill:
+    """A 37 after its text was read."""
+
+    amount: Minor
+    fee_id: str | None
+    debtor_card: str | None
+    bk: str
+
+
+async def fee_paid(session: Session, request: FeePaid) -> Answer:
+    """Answer a 37 with a 38.  Spec: SIP2 2.00, messages 37 and 38.
+
+    `38Y` leaves only after the booking is durable; the same BK again gives the same 38 (B46).
+    """
+    bill = _read(session, request)
+    if isinstance(bill, PaymentRefusalReason):
+        return _refuse(session, request, bill)
+    visit = await identify_payer(session, request)
+    payer = visit.record
+    if payer is None or not visit.valid_patron:
+        return _refuse(session, request, _not_identified(visit))
+    if visit.pin in (PinState.WRONG, PinState.LOCKED):
+        return _refuse(session, request, PaymentRefusalReason.WRONG_PIN)
+    debtor_id = await _debtor_id(session, bill, payer)
+    if isinstance(debtor_id, PaymentRefusalReason):
+        return _refuse(session, request, debtor_id)
+    order = _order(session, request, bill, payer)
+    if order is None:
+        return _refuse(session, request, PaymentRefusalReason.NO_TRANSACTION_DATE)
+    decide = _decider(session, request, bill, visit, debtor_id)
+    result = await session.services.backend.book_payment(order, decide)
+    return _answer(session, request, result)
+
+
+def _read(session: Session, request: FeePaid) -> _Bill | PaymentRefusalReason:
+    """Amount, currency and payment type, or why they are refused (B43, B48)."""
+    terminal = session.terminal
+    if request.currency_type != terminal.currency:
+        return PaymentRefusalReason.CURRENCY
+    if request.payment_type not in terminal.profile.payment_types:
+        return PaymentRefusalReason.PAYMENT_TYPE
+    try:
+        amount = parse_amount(request.fee_amount or "", terminal.currency)
+    except ValueError:
+        return PaymentRefusalReason.AMOUNT
+    if amount <= 0:
+        return PaymentRefusalReason.AMOUNT
+    return _Bill(
+        amount,
+        request.fee_identifier or None,
+        request.debtor or None,
+        (request.transaction_id or "").strip(),
+    )
+
+
+async def identify_payer(session: Session, request: FeePaid) -> Visit:
+    """The payer; an absent AD counts as verified when the card's PIN lately was (C64)."""
+    number = request.patron_identifier
+    verified = request.patron_password is None and session.is_verified(number)
+    required = session.terminal.profile.pin_required and not verified
+    kept = (session.verified_card, session.verified_at)
+    visit = await identify(session, number, request.patron_password, pin_required=required)
+    if verified:
+        session.verified_card, session.verified_at = kept
+    return visit
+
+
+def _not_identified(visit: Visit) -> PaymentRefusalReason:
+    if visit.record is not None and visit.pin in (PinState.WRONG, PinState.LOCKED):
+        return PaymentRefusalReason.WRONG_PIN
+    return PaymentRefusalReason.UNKNOWN_CARD
+
+
+async def _debtor_id(
+    session: Session, bill: _Bill, payer: PatronRecord
+) -> str | PaymentRefusalReason | None:
+    """Whose fees are meant: None is everybody's that may be paid (`merged`), else one patron's.
+
+    In `separate` ZD names the debtor and its absence means the payer (C37). Where ZD has no
+    meaning it is ignored in `merged`, and refused in `off` when it names somebody else: money
+    meant for another must not settle the payer's own fees.
+    """
+    family = session.terminal.profile.family
+    if family == "merged":
+        return None
+    if bill.debtor_card is None:
+        return payer.id
+    debtor = await session.services.backend.find_by_card(bill.debtor_card)
+    if debtor is None or (family == "off" and debtor.id != payer.id):
+        return PaymentRefusalReason.NOT_YOURS
+    return debtor.id
+
+
+def _order(
+    session: Session, request: FeePaid, bill: _Bill, payer: PatronRecord
+) -> PaymentOrder | None:
+    """The booking with its key: the BK, or what stands in for it (B46); None without either."""
+    terminal = session.terminal
+    fee_id, debtor = bill.fee_id or "", bill.debtor_card or ""
+    if bill.bk:
+        key = f"bk:{bill.bk}"
+    elif request.transaction_date.strip():
+        key = f"tx:{payer.id}|{fee_id}|{bill.amount}|{request.transaction_date}"
+    else:
+        return None
+    now = session.now()
+    content = (payer.id, str(bill.amount), terminal.currency, request.payment_type, fee_id, debtor)
+    return PaymentOrder(
+        terminal=terminal.name,
+        key=key,
+        content="|".join(content),
+        payer_id=payer.id,
+        amount=bill.amount,
+        currency=terminal.currency,
+        payment_type=request.payment_type,
+        bk=bill.bk,
+        now=now,
+        key_expires=now + timedelta(days=terminal.profile.bk_retention_days),
+    )
+
+
+def _decider(
+    session: Session, request: FeePaid, bill: _Bill, visit: Visit, debtor_id: str | None
+) -> DecidePayment:
+    """The pure decision for the booking transaction (C60).
+
+    What stands against the payer is judged here, not before: a retry whose answer was lost must
+    find its booking even when it comes over a new connection without the PIN (B46, C4).
+    """
+    terminal, texts = session.terminal, session.services.texts
+    today = session.now().date()
+    profile, rules = terminal.profile, terminal.relationships
+    payment_rules = PaymentRules(profile.partial_payment, profile.invoiced_payable)
+    card_active = visit.card is not None and visit.card.state is CardState.ACTIVE
+    pin_missing = visit.pin is PinState.ABSENT
+    language = session.language("000", visit.record)
+
+    def decide(facts: PaymentFacts) -> Allocation | PaymentRefusal:
+        if pin_missing:
+            return PaymentRefusal(PaymentRefusalReason.NO_PIN)
+        if not card_active:
+            return PaymentRefusal(PaymentRefusalReason.NOT_ALLOWED)
+        accounts: tuple[PayableAccount, ...] = ()
+        if profile.family != "off":
+            accounts = payable_accounts(facts.payer, facts.debtors, rules, today)
+        payer, accounts = _of_debtor(facts.payer, accounts, debtor_id)
+        if payer is None:
+            return PaymentRefusal(PaymentRefusalReason.NOT_YOURS)
+        wanted = PaymentRequest(bill.amount, bill.fee_id)
+        lines = decide_allocation(payer, accounts, wanted, payment_rules)
+        if isinstance(lines, str):
+            return PaymentRefusal(lines)
+        fees = [*payer.fees, *(fee for account in accounts for fee in account.debtor.fees)]
+        left = payable_total(fees, profile.invoiced_payable) - bill.amount
+        paid = format_money(bill.amount, terminal.currency, language)
+        spoken = [texts.text(language, "payment_accepted", amount=paid)]
+        if left > 0:
+            shown = format_money(left, terminal.currency, language)
+            spoken.append(texts.text(language, "payment_remaining", amount=shown))
+        return Allocation(lines, tuple(spoken))
+
+    return decide
+
+
+def _of_debtor(
+    payer: PatronRecord, accounts: tuple[PayableAccount, ...], debtor_id: str | None
+) -> tuple[PatronRecord | None, tuple[PayableAccount, ...]]:
+    """Narrow what may be paid to `debtor_id`'s fees; (None, ()) when they may not be paid."""
+    if debtor_id is None:
+        return payer, accounts
+    if debtor_id == payer.id:
+        return payer, ()
+    chosen = tuple(account for account in accounts if account.debtor.id == debtor_id)
+    return (_without_fees(payer) if chosen else None), chosen
+
+
+def _without_fees(payer: PatronRecord) -> PatronRecord:
+    return PatronRecord(id=payer.id, name=payer.name)
+
+
+def _relation_label(lines: tuple[PaymentLine, ...]) -> str:
+    """One label for a payment: the first relation used, else `own` (C23)."""
+    return next((line.relation for line in lines if line.relation != "own"), "own")
+
+
+def _answer(session: Session, request: FeePaid, result: PaymentResult) -> Answer:
+    payment = result.payment
+    if payment is None:
+        refusal = result.refusal
+        reason = PaymentRefusalReason(refusal.reason) if refusal is not None else None
+        return _refuse(session, request, reason or PaymentRefusalReason.SYSTEM)
+    metrics = session.services.metrics
+    metrics.payments[result.outcome, _relation_label(payment.lines)] += 1
+    if result.outcome == "booked":
+        metrics.payment_booked(
+            payment.amount,
+            payment.currency,
+            currency_digits(payment.currency),
+            payment.payment_type,
+        )
+    return Answer(
+        _accepted(session, request, payment), "ok", result.outcome, request.patron_identifier
+    )
+
+
+def _accepted(session: Session, request: FeePaid, payment: Payment) -> FeePaidResponse:
+    """The 38 of `payment`, the same at every retry (C4)."""
+    return FeePaidResponse(
+        payment_accepted=True,
+        transaction_date=payment.time.astimezone(session.terminal.zone),
+        institution_id=session.terminal.institution_id,
+        patron_identifier=payment.payer_id,
+        transaction_id=request.transaction_id,
+        screen_message=payment.texts,
+    )
+
+
+def _refuse(session: Session, request: FeePaid, reason: PaymentRefusalReason) -> Answer:
+    """`38N`: nothing is booked, the BK stays free (B43, C4)."""
+    session.services.metrics.payments["refused", "own"] += 1
+    text = session.services.texts.text(session.language("000"), PAYMENT_TEXT_KEYS[reason])
+    response = FeePaidResponse(
+        payment_accepted=False,
+        transaction_date=session.now(),
+        institution_id=session.terminal.institution_id,
+        patron_identifier=request.patron_identifier,
+        transaction_id=request.transaction_id,
+        screen_message=(text,),
+    )
+    return Answer(response, "refused", reason, request.patron_identifier)

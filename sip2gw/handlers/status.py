@@ -1,0 +1,31 @@
+"""SC status: what this terminal may do here.  (B13, B15, B17, C25)"""
+
+from __future__ import annotations
+
+from sip2gw.handlers.base import Answer, Session
+from sip2gw.protocol.messages import AcsStatus, ScStatus
+
+ALWAYS_SUPPORTED = frozenset({"93", "97", "99"})
+"""Served to everybody, before login too (C25, C26)."""
+
+
+async def sc_status(session: Session, request: ScStatus) -> Answer:
+    """Answer a 99 with a 98 that promises nothing that is refused.  Spec: SIP2 2.00, message 99."""
+    terminal = session.terminal
+    messages = terminal.messages
+    response = AcsStatus(
+        online=True,
+        checkin_ok="09" in messages,
+        checkout_ok="11" in messages,
+        renewal_policy="29" in messages or "65" in messages,
+        status_update_ok="01" in messages and terminal.profile.may_block_patrons,
+        offline_ok="09" in messages or "11" in messages,
+        timeout_period_ds=int(terminal.timeout_s * 10),
+        retries_allowed=terminal.retries,
+        transaction_date=session.now(),
+        institution_id=terminal.institution_id,
+        library_name=terminal.library_name,
+        supported_messages=messages | ALWAYS_SUPPORTED,
+        terminal_location=terminal.branch,
+    )
+    return Answer(response)

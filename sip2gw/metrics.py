@@ -1,0 +1,212 @@
+"""What Prometheus sees (B67, interface §5, C23, C74).
+
+Counters are plain attributes and dictionaries bumped from the event loop; Prometheus families are
+built from them only when somebody scrapes, in the scraping thread. Labels come from closed sets.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+
+from sip2gw import __version__
+
+BUCKETS_S = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+"""Upper edges of the latency histograms; the last bucket, +Inf, is implied."""
+
+
+class Histogram:
+    """Counts of durations per bucket, and their sum."""
+
+    __slots__ = ("counts", "sum_s")
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(BUCKETS_S) + 1)
+        self.sum_s = 0.0
+
+    def observe(self, seconds: float) -> None:
+        """Count one duration."""
+        self.counts[bisect_left(BUCKETS_S, seconds)] += 1
+        self.sum_s += seconds
+
+    def cumulative(self) -> list[tuple[str, float]]:
+        """Buckets as Prometheus wants them: up to and including each edge."""
+        total = 0.0
+        rows: list[tuple[str, float]] = []
+        edges = [*map(str, BUCKETS_S), "+Inf"]
+        for edge, count in zip(edges, tuple(self.counts), strict=True):
+            total += count
+            rows.append((edge, total))
+        return rows
+
+
+class Metrics:
+    """All numbers of one process."""
+
+    def __init__(self) -> None:
+        self.connections: Counter[str] = Counter()
+        self.requests: Counter[tuple[str, str, str]] = Counter()
+        self.request_seconds: dict[str, Histogram] = {}
+        self.access_decisions: Counter[tuple[str, str, str, str]] = Counter()
+        self.payments: Counter[tuple[str, str]] = Counter()
+        self._payment_minor: Counter[tuple[str, str, int]] = Counter()
+        self.fee_limit_lifted = 0
+        self.frames_rejected: Counter[str] = Counter()
+        self.resends: Counter[str] = Counter()
+        self.unknown_fields = 0
+        self.foreign_institution = 0
+        self.logins: Counter[str] = Counter()
+        self.connections_refused: Counter[str] = Counter()
+        self.pin_locks = 0
+        self.last_message: dict[str, float] = {}
+        self.backend_seconds: dict[str, Histogram] = {}
+        self.backend_errors: Counter[tuple[str, str]] = Counter()
+        self.outcome_unknown = 0
+
+    def timer(self, message: str) -> Histogram:
+        """The latency histogram of requests with code `message`."""
+        return self.request_seconds.setdefault(message, Histogram())
+
+    def backend_timer(self, operation: str) -> Histogram:
+        """The latency histogram of one backend operation."""
+        return self.backend_seconds.setdefault(operation, Histogram())
+
+    def payment_booked(self, minor: int, currency: str, digits: int, payment_type: str) -> None:
+        """Add a booked amount."""
+        self._payment_minor[currency, payment_type, digits] += minor
+
+    def _amounts(self) -> Iterable[tuple[tuple[str, str], float]]:
+        for (currency, payment_type, digits), minor in list(self._payment_minor.items()):
+            yield (currency, payment_type), minor / 10**digits
+
+
+def _counter(
+    name: str, text: str, labels: tuple[str, ...], rows: Iterable[tuple[tuple[str, ...], float]]
+) -> Metric:
+    family = CounterMetricFamily(f"sip2gw_{name}", text, labels=labels)
+    for values, value in rows:
+        family.add_metric(values, value)
+    return family
+
+
+def _gauge(
+    name: str, text: str, labels: tuple[str, ...], rows: Iterable[tuple[tuple[str, ...], float]]
+) -> Metric:
+    family = GaugeMetricFamily(f"sip2gw_{name}", text, labels=labels)
+    for values, value in rows:
+        family.add_metric(values, value)
+    return family
+
+
+def _histogram(name: str, text: str, label: str, timers: dict[str, Histogram]) -> Metric:
+    family = HistogramMetricFamily(f"sip2gw_{name}", text, labels=(label,))
+    for value, timer in list(timers.items()):
+        family.add_metric((value,), timer.cumulative(), timer.sum_s)
+    return family
+
+
+def _single(counter: Counter[str]) -> Iterable[tuple[tuple[str, ...], float]]:
+    return [((label,), count) for label, count in list(counter.items())]
+
+
+class MetricsCollector(Collector):
+    """Shows a `Metrics` to Prometheus; every name is there from the start (C23)."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> Iterator[Metric]:
+        """Build all families from the numbers of this moment."""
+        yield from self._terminals()
+        yield from self._wire()
+        yield from self._decisions()
+        yield from self._backend()
+
+    def _terminals(self) -> Iterator[Metric]:
+        m = self._metrics
+        info = InfoMetricFamily("sip2gw_build", "Version of the running program")
+        info.add_metric((), {"version": __version__})
+        yield info
+        yield _gauge("connections", "Open connections", ("profile",), _single(m.connections))
+        yield _counter("logins", "Logins (93)", ("outcome",), _single(m.logins))
+        yield _counter(
+            "connections_refused", "Newcomers refused", ("reason",), _single(m.connections_refused)
+        )
+        yield _gauge(
+            "terminal_last_message_timestamp_seconds",
+            "When the terminal last sent a message",
+            ("terminal",),
+            [((name,), at) for name, at in list(m.last_message.items())],
+        )
+
+    def _wire(self) -> Iterator[Metric]:
+        m = self._metrics
+        yield _counter(
+            "requests",
+            "Answered requests",
+            ("message", "profile", "outcome"),
+            list(m.requests.items()),
+        )
+        yield _histogram(
+            "request_seconds", "Time to answer a request", "message", m.request_seconds
+        )
+        yield _counter(
+            "frames_rejected", "Frames not acted on", ("reason",), _single(m.frames_rejected)
+        )
+        yield _counter("resends", "Answers sent again", ("kind",), _single(m.resends))
+        yield _counter("unknown_fields", "Fields not known", (), [((), m.unknown_fields)])
+        yield _counter(
+            "foreign_institution", "Requests with another AO", (), [((), m.foreign_institution)]
+        )
+
+    def _decisions(self) -> Iterator[Metric]:
+        m = self._metrics
+        yield _counter(
+            "access_decisions",
+            "Door decisions",
+            ("branch", "decision", "reason", "mode"),
+            list(m.access_decisions.items()),
+        )
+        yield _counter(
+            "payments", "Payments (37)", ("outcome", "relation"), list(m.payments.items())
+        )
+        yield _counter(
+            "payment_amount", "Booked amounts", ("currency", "payment_type"), list(m._amounts())
+        )
+        yield _counter("fee_limit_lifted", "FW=B honoured", (), [((), m.fee_limit_lifted)])
+        yield _counter("pin_locks", "PINs locked", (), [((), m.pin_locks)])
+
+    def _backend(self) -> Iterator[Metric]:
+        m = self._metrics
+        yield _histogram(
+            "backend_seconds", "Time of a backend operation", "operation", m.backend_seconds
+        )
+        yield _counter(
+            "backend_errors",
+            "Failed backend operations",
+            ("operation", "kind"),
+            list(m.backend_errors.items()),
+        )
+        yield _gauge(
+            "outcome_unknown", "Payments of unknown outcome", (), [((), m.outcome_unknown)]
+        )
+
+
+def build_registry(metrics: Metrics) -> CollectorRegistry:
+    """What `/metrics` renders: ours, the process and the garbage collector."""
+    registry = CollectorRegistry()
+    registry.register(MetricsCollector(metrics))
+    ProcessCollector(registry=registry)
+    GCCollector(registry=registry)
+    return registry

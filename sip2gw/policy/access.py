@@ -1,0 +1,317 @@
+"""May this card's holder come in, at this door, now?  (B33-B41, C10-C15, C74, C75)
+
+One fixed order of checks. The first failure is the reason; all results are kept for the access log
+and for `explain`. Missing data fails closed (B36). Pure: everything it needs is in `DoorFacts`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from enum import StrEnum
+
+from sip2gw.model import Card, CardState, PatronRecord
+from sip2gw.policy.calendar import CalendarMoment, OpeningState
+from sip2gw.policy.membership import MembershipState, age_on, membership_state
+from sip2gw.policy.money import MoneyStanding
+from sip2gw.policy.reasons import Reason
+from sip2gw.policy.standing import BLOCKING_STATUSES, active_blocks, visible_badges
+
+
+class PinState(StrEnum):
+    """What is known of the PIN that came with a request (B18-B20, C1)."""
+
+    OK = "ok"
+    WRONG = "wrong"
+    LOCKED = "locked"
+    """Too many failures; answered exactly like a wrong PIN."""
+    ABSENT = "absent"
+    """None presented: AD absent or empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class DoorRules:
+    """The checks of one door profile, each switched and parametrised (B35, C10)."""
+
+    require_pin: bool = True
+    require_badges: frozenset[str] = frozenset()
+    every_badge: bool = True
+    """All of `require_badges`, or any one of them."""
+    minimum_age: int = 0
+    memberships: frozenset[str] = frozenset()
+    home_branch_only: bool = False
+    fees: bool = True
+    """Whether debts count at the door."""
+    admit_when_staffed: bool = True
+    last_entry_margin: timedelta = timedelta(0)
+    house_rules: bool | date = False
+    """True: accepted at any time; a date: accepted on or after it."""
+
+
+@dataclass(frozen=True, slots=True)
+class DoorFacts:
+    """What one decision is made on."""
+
+    now: datetime
+    """Aware, in the branch's zone."""
+    branch: str | None
+    """None: the terminal's branch is unknown or misconfigured (C75)."""
+    calendar: CalendarMoment | None
+    record: PatronRecord | None
+    card: Card | None
+    pin: PinState
+    money: MoneyStanding | None
+    """The debts of `record` at this branch; None without a record."""
+    barred: bool = False
+    """The card is on the branch's bar list today."""
+    has_pass: bool = False
+    """The card is on the branch's pass list now; beats the calendar only (C11)."""
+
+
+class CheckResult(StrEnum):
+    """The outcome of one check (C74)."""
+
+    OK = "ok"
+    REFUSED = "refused"
+    SKIPPED = "skipped"
+    """Switched off, not available, or nothing to look at."""
+
+
+Verdict = Reason | CheckResult
+"""`OK`, `SKIPPED`, or the reason to refuse."""
+
+OK = CheckResult.OK
+SKIPPED = CheckResult.SKIPPED
+
+
+def _terminal(facts: DoorFacts, rules: DoorRules) -> Verdict:
+    return Reason.SYSTEM if facts.branch is None or facts.calendar is None else OK
+
+
+def _calendar(facts: DoorFacts, rules: DoorRules) -> Verdict:
+    moment = facts.calendar
+    if moment is None:
+        return SKIPPED
+    if facts.has_pass and not facts.barred:
+        return OK
+    if moment.state is OpeningState.CLOSED:
+        return Reason.CLOSED
+    if moment.state is OpeningState.STAFFED:
+        return OK if rules.admit_when_staffed else Reason.CLOSED
+    closing = moment.open_until
+    if closing is not None and facts.now >= closing - rules.last_entry_margin:
+        return Reason.TOO_LATE
+    return OK
+
+
+def _card(facts: DoorFacts, rules: DoorRules) -> Verdict:
+    return Reason.UNKNOWN_CARD if facts.record is None or facts.card is None else OK
+
+
+_CARD_STATES: dict[CardState, Verdict] = {
+    CardState.ACTIVE: OK,
+    CardState.BLOCKED: Reason.CARD_BLOCKED,
+    CardState.LOST: Reason.CARD_BLOCKED,
+    CardState.REPLACED: Reason.CARD_REPLACED,
+}
+
+_PINS: dict[PinState, Verdict] = {
+    PinState.OK: OK,
+    PinState.WRONG: Reason.WRONG_PIN,
+    PinState.ABSENT: Reason.WRONG_PIN,
+    PinState.LOCKED: Reason.PIN_LOCKED,
+}
+
+
+def _card_state(facts: DoorFacts, rules: DoorRules, record: PatronRecord, card: Card) -> Verdict:
+    return _CARD_STATES[card.state]
+
+
+def _pin(facts: DoorFacts, rules: DoorRules, record: PatronRecord, card: Card) -> Verdict:
+    return _PINS[facts.pin] if rules.require_pin else SKIPPED
+
+
+def _badge(facts: DoorFacts, rules: DoorRules, record: PatronRecord, card: Card) -> Verdict:
+    if not rules.require_badges:
+        return SKIPPED
+    held = rules.require_badges.intersection(
+        visible_badges(record, facts.branch or "", facts.now.date())
+    )
+    enough = len(held) == len(rules.require_badges) if rules.every_badge else bool(held)
+    return OK if enough else Reason.NO_BADGE
+
+
+def _membership(facts: DoorFacts, rules: DoorRules, record: PatronRecord, card: Card) -> Verdict:
+    valid = membership_state(record, facts.now.date()) is MembershipState.VALID
+    return OK if valid and record.membership_until is not None else Reason.MEMBERSHIP_EXPIRED
+
+
+def _status(facts: DoorFacts, rules: DoorRules, record: PatronRecord, card: Card) -> Verdict:
+    if record.status in BLOCKING_STATUSES:
+        return Reason.STATUS
+    return Reason.BLOCKED if active_blocks(record, facts.now.date()) else OK
+
+
+def _age(facts: DoorFacts, rules: DoorRules, record: PatronRecord, card: Card) -> Verdict:
+    if rules.minimum_age <= 0:
+        return SKIPPED
+    born = record.birth_date
+    old_enough = born is not None and age_on(born, facts.now.date()) >= rules.minimum_age
+    return OK if old_enough else Reason.UNDER_AGE
+
+
+def _membership_allowed(
+    facts: DoorFacts, rules: DoorRules, record: PatronRecord, card: Card
+) -> Verdict:
+    if not rules.memberships:
+        return SKIPPED
+    allowed = record.membership is not None and record.membership.code in rules.memberships
+    return OK if allowed else Reason.MEMBERSHIP_NOT_ALLOWED
+
+
+def _home_branch(facts: DoorFacts, rules: DoorRules, record: PatronRecord, card: Card) -> Verdict:
+    if not rules.home_branch_only:
+        return SKIPPED
+    return OK if record.home_branch == facts.branch else Reason.OTHER_BRANCH
+
+
+def _fee_limit(facts: DoorFacts, rules: DoorRules, record: PatronRecord, card: Card) -> Verdict:
+    if not rules.fees or facts.money is None:
+        return SKIPPED
+    return Reason.FEE_LIMIT if facts.money.over_limit else OK
+
+
+def _fee_age(facts: DoorFacts, rules: DoorRules, record: PatronRecord, card: Card) -> Verdict:
+    if not rules.fees or facts.money is None:
+        return SKIPPED
+    return Reason.FEE_AGE if facts.money.over_age else OK
+
+
+def _house_rules(facts: DoorFacts, rules: DoorRules, record: PatronRecord, card: Card) -> Verdict:
+    required = rules.house_rules
+    if required is False:
+        return SKIPPED
+    accepted = record.house_rules_accepted
+    if accepted is None or (required is not True and accepted < required):
+        return Reason.NO_CONSENT
+    return OK
+
+
+def _bar(facts: DoorFacts, rules: DoorRules, record: PatronRecord, card: Card) -> Verdict:
+    return Reason.BARRED if facts.barred else OK
+
+
+_SITE_CHECKS: tuple[tuple[str, Callable[[DoorFacts, DoorRules], Verdict]], ...] = (
+    ("terminal", _terminal),
+    ("calendar", _calendar),
+    ("card", _card),
+)
+_PATRON_CHECKS: tuple[
+    tuple[str, Callable[[DoorFacts, DoorRules, PatronRecord, Card], Verdict]], ...
+] = (
+    ("card_state", _card_state),
+    ("pin", _pin),
+    ("badge", _badge),
+    ("membership", _membership),
+    ("status", _status),
+    ("age", _age),
+    ("membership_allowed", _membership_allowed),
+    ("home_branch", _home_branch),
+    ("fee_limit", _fee_limit),
+    ("fee_age", _fee_age),
+    ("house_rules", _house_rules),
+    ("bar", _bar),
+)
+_OCCUPANCY_CHECKS = ("capacity", "inside")
+"""They need to know who is inside, which is not recorded yet: always skipped."""
+
+CHECK_NAMES = (
+    *(name for name, _ in _SITE_CHECKS),
+    *(name for name, _ in _PATRON_CHECKS),
+    *_OCCUPANCY_CHECKS,
+)
+"""Every check, in the order in which failures speak (B34, C74)."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccessDecision:
+    """Granted or not, why, and the verdict of every check in the order of `CHECK_NAMES`."""
+
+    reason: Reason
+    verdicts: tuple[Verdict, ...]
+
+    @property
+    def granted(self) -> bool:
+        """Whether the door opens."""
+        return self.reason is Reason.GRANTED
+
+    def results(self) -> Iterable[tuple[str, CheckResult]]:
+        """Each check's name with `ok`, `refused` or `skipped`."""
+        for name, verdict in zip(CHECK_NAMES, self.verdicts, strict=True):
+            yield name, verdict if isinstance(verdict, CheckResult) else CheckResult.REFUSED
+
+
+def decide_access(facts: DoorFacts, rules: DoorRules) -> AccessDecision:
+    """Decide `facts` under `rules`: the first failing check is the reason (B34).
+
+    All checks are made even after one failed, so that the log tells everything; those about the
+    patron are skipped for an unknown card.
+    """
+    verdicts = [check(facts, rules) for _, check in _SITE_CHECKS]
+    record, card = facts.record, facts.card
+    if record is None or card is None:
+        verdicts.extend([SKIPPED] * len(_PATRON_CHECKS))
+    else:
+        verdicts.extend([check(facts, rules, record, card) for _, check in _PATRON_CHECKS])
+    verdicts.extend([SKIPPED] * len(_OCCUPANCY_CHECKS))
+    for verdict in verdicts:
+        if verdict is not OK and verdict is not SKIPPED:
+            return AccessDecision(Reason(verdict), tuple(verdicts))
+    return AccessDecision(Reason.GRANTED, tuple(verdicts))
+
+
+@dataclass(frozen=True, slots=True)
+class BarEntry:
+    """A card that may not come in at this branch, up to and including `until` (C10)."""
+
+    card: str
+    until: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PassEntry:
+    """A card that may come in outside the calendar, by weekday and time of day (C10, C11)."""
+
+    card: str
+    until: date | None = None
+    weekdays: frozenset[int] = frozenset(range(7))
+    """0 is Monday."""
+    start_minute: int = 0
+    end_minute: int = 24 * 60
+    """Minutes after midnight, half-open; an end at or before the start is on the next day."""
+
+
+def is_barred(entries: Iterable[BarEntry], cards: frozenset[str], today: date) -> bool:
+    """Whether any of the holder's `cards` is barred on `today`."""
+    return any(
+        entry.card in cards and (entry.until is None or today <= entry.until) for entry in entries
+    )
+
+
+def has_pass(entries: Iterable[PassEntry], cards: frozenset[str], now: datetime) -> bool:
+    """Whether any of the holder's `cards` has a pass at the local time `now`."""
+    return any(entry.card in cards and _pass_holds(entry, now) for entry in entries)
+
+
+def _pass_holds(entry: PassEntry, now: datetime) -> bool:
+    minute = now.hour * 60 + now.minute
+    started = now.date()
+    if entry.end_minute > entry.start_minute:
+        inside = entry.start_minute <= minute < entry.end_minute
+    elif minute < entry.end_minute:
+        inside, started = True, started - timedelta(days=1)
+    else:
+        inside = minute >= entry.start_minute
+    in_time = entry.until is None or started <= entry.until
+    return inside and in_time and started.weekday() in entry.weekdays

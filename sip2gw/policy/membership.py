@@ -1,0 +1,34 @@
+"""Is a membership valid today?  (B27, B36, C14, C15, C34)"""
+
+from __future__ import annotations
+
+from datetime import date
+from enum import StrEnum
+
+from sip2gw.model import PatronRecord
+
+
+class MembershipState(StrEnum):
+    """What a patron's membership is worth on one day."""
+
+    VALID = "valid"
+    MISSING = "missing"
+    NOT_YET = "not_yet"
+    EXPIRED = "expired"
+
+
+def membership_state(record: PatronRecord, today: date) -> MembershipState:
+    """The state of `record`'s membership on `today`; without an end it is open-ended (C15)."""
+    if record.membership is None:
+        return MembershipState.MISSING
+    if record.membership_from is not None and today < record.membership_from:
+        return MembershipState.NOT_YET
+    if record.membership_until is not None and today > record.membership_until:
+        return MembershipState.EXPIRED
+    return MembershipState.VALID
+
+
+def age_on(birth_date: date, today: date) -> int:
+    """Whole years on `today`; the birthday counts, 29 February turns on 1 March (B38)."""
+    had_birthday = (today.month, today.day) >= (birth_date.month, birth_date.day)
+    return today.year - birth_date.year - (not had_birthday)

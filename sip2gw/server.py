@@ -1,0 +1,458 @@
+"""The asyncio shell: listeners, one protocol object per terminal, time-outs, caps, draining.
+
+A request is answered inside `data_received` when nothing has to wait; only then a task is made.
+One sweep a second looks after all time-outs, so an idle terminal costs no timer.  (B3, B8, B14,
+B66, B68, C8, C80)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import socket
+import ssl
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import cast
+
+from sip2gw.config import Address, Config
+from sip2gw.eager import Suspended, start
+from sip2gw.gateway import Conversation, Gateway
+from sip2gw.handlers import Answer
+from sip2gw.protocol.connection import (
+    Closed,
+    Dropped,
+    Reply,
+    RequestReceived,
+    ServerConnection,
+    UnreadableReceived,
+)
+from sip2gw.protocol.message import Request
+
+FRAMES_PER_TURN = 32
+"""After so many frames of one connection the others get their turn (C80)."""
+
+SWEEP_INTERVAL_S = 1.0
+BACKEND_CHECK_INTERVAL_S = 5.0
+LISTEN_BACKLOG = 1024
+NO_PROFILE = ""
+"""Label of connections that have not logged in."""
+
+
+class TerminalLine(asyncio.Protocol):
+    """One connection: feeds bytes to the core, writes what comes out."""
+
+    __slots__ = (
+        "_frame_started",
+        "_pump_scheduled",
+        "_server",
+        "_task",
+        "_transport",
+        "_writable",
+        "conversation",
+        "last_heard",
+        "opened",
+        "profile_label",
+        "terminal_name",
+    )
+
+    def __init__(self, server: TerminalServer) -> None:
+        self._server = server
+        self._task: asyncio.Task[None] | None = None
+        self._transport: asyncio.Transport | None = None
+        self._pump_scheduled = False
+        self._writable = True
+        self._frame_started: float | None = None
+        self.opened = self.last_heard = server.monotonic()
+        self.profile_label = NO_PROFILE
+        self.terminal_name = ""
+        self.conversation: Conversation | None = None
+
+    # asyncio.Protocol ----------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the connection in, or refuse it at a cap."""
+        # uvloop's transports are not instances of asyncio's classes.
+        self._transport = cast("asyncio.Transport", transport)
+        self.conversation = self._server.admit(self, self._transport)
+        if self.conversation is None:
+            self._transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the terminal; a write that runs goes on to its end, its answer goes nowhere."""
+        if self.conversation is not None:
+            self._server.forget(self, self.conversation)
+        if self._task is not None:
+            self._task.cancel()
+        self._transport = None
+
+    def data_received(self, data: bytes) -> None:
+        """Answer what can be answered at once."""
+        conversation = self.conversation
+        if conversation is None:
+            return
+        self.last_heard = self._server.monotonic()
+        conversation.link.receive(data)
+        if self._task is None and not self._pump_scheduled and self._writable:
+            self._pump()
+        elif self._transport is not None:
+            # One request at a time: what comes meanwhile waits in the kernel.
+            self._transport.pause_reading()
+
+    def pause_writing(self) -> None:
+        """The terminal does not read; stop answering until it does."""
+        self._writable = False
+
+    def resume_writing(self) -> None:
+        """It reads again."""
+        self._writable = True
+        self._schedule_pump()
+
+    # The conversation ----------------------------------------------------------------------
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request is being worked on."""
+        return self._task is not None
+
+    def _schedule_pump(self) -> None:
+        if not self._pump_scheduled:
+            self._pump_scheduled = True
+            asyncio.get_running_loop().call_soon(self._pump_again)
+
+    def _pump_again(self) -> None:
+        self._pump_scheduled = False
+        if self._transport is None or self._task is not None or not self._writable:
+            return
+        self._pump()
+        idle = self._task is None and not self._pump_scheduled and self._writable
+        if idle and self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def _pump(self) -> None:
+        """Handle waiting frames, at most `FRAMES_PER_TURN`, with one write for all answers."""
+        conversation = self.conversation
+        assert conversation is not None
+        out: list[bytes] = []
+        complete = False
+        for _ in range(FRAMES_PER_TURN):
+            event = conversation.link.next_event(self._server.monotonic())
+            if event is None:
+                break
+            complete = True
+            if not self._handle(conversation, event, out) or conversation.closing:
+                break
+        else:
+            if self._transport is not None:
+                self._transport.pause_reading()
+            self._schedule_pump()
+        self._note_partial(conversation, complete)
+        self._write(out)
+        if conversation.closing and self._task is None:
+            self.close(conversation.closing)
+
+    def _note_partial(self, conversation: Conversation, complete: bool) -> None:
+        if not conversation.link.partial:
+            self._frame_started = None
+        elif complete or self._frame_started is None:
+            self._frame_started = self._server.monotonic()
+
+    def _handle(self, conversation: Conversation, event: object, out: list[bytes]) -> bool:
+        """Deal with one event; False when the conversation must wait or end."""
+        metrics = self._server.gateway.metrics
+        if isinstance(event, RequestReceived):
+            return self._begin(conversation, event, out)
+        if isinstance(event, UnreadableReceived):
+            metrics.frames_rejected["unreadable"] += 1
+            request = event.request_type()
+            answer = self._server.gateway.refuse(conversation, request, "system", "unreadable")
+            self._finish(conversation, request, answer, self._server.monotonic(), out)
+        elif isinstance(event, Reply):
+            metrics.resends[event.kind] += 1
+            if event.kind == "requested_by_us":
+                metrics.frames_rejected["checksum"] += 1
+            out.append(event.data)
+        elif isinstance(event, Dropped):
+            metrics.frames_rejected[event.reason] += 1
+        elif isinstance(event, Closed):
+            if event.reason == "too_long":
+                metrics.frames_rejected["too_long"] += 1
+            conversation.closing = event.reason
+            return False
+        return True
+
+    def _begin(self, conversation: Conversation, event: RequestReceived, out: list[bytes]) -> bool:
+        server, request = self._server, event.request
+        started = server.monotonic()
+        result = start(server.gateway.answer(conversation, request, event.gated))
+        if isinstance(result, Suspended):
+            self._task = asyncio.get_running_loop().create_task(
+                self._wait(conversation, request, result, started)
+            )
+            return False
+        self._finish(conversation, request, result, started, out)
+        return True
+
+    async def _wait(
+        self,
+        conversation: Conversation,
+        request: Request,
+        suspended: Suspended[Answer],
+        started: float,
+    ) -> None:
+        """Finish a request that has to wait, within the deadline (B17)."""
+        out: list[bytes] = []
+        try:
+            async with asyncio.timeout(self._server.request_timeout_s):
+                answer = await suspended.finish()
+        except TimeoutError:
+            answer = self._server.gateway.timed_out(conversation, request)
+        self._task = None
+        self._finish(conversation, request, answer, started, out)
+        self._write(out)
+        if conversation.closing:
+            self.close(conversation.closing)
+        else:
+            self._schedule_pump()
+
+    def _finish(
+        self,
+        conversation: Conversation,
+        request: Request,
+        answer: Answer,
+        started: float,
+        out: list[bytes],
+    ) -> None:
+        link = conversation.link
+        out.append(link.send(answer.response))
+        terminal = conversation.terminal
+        if terminal is not None and (not link.logged_in or link.wire is not terminal.wire):
+            # The 94 itself still goes out as the line was before (C73).
+            link.wire, link.logged_in = terminal.wire, True
+        self._server.gateway.observe(conversation, request.code, answer, started)
+
+    def _write(self, out: list[bytes]) -> None:
+        transport = self._transport
+        if out and transport is not None and not transport.is_closing():
+            transport.write(out[0] if len(out) == 1 else b"".join(out))
+
+    # Ending --------------------------------------------------------------------------------
+
+    def close(self, reason: str) -> None:
+        """Close after what was written has left."""
+        if self._transport is not None and not self._transport.is_closing():
+            gateway, conversation = self._server.gateway, self.conversation
+            gateway.log.events.info(
+                "connection_closed",
+                connection=conversation.number if conversation is not None else 0,
+                reason=reason,
+            )
+            self._transport.close()
+
+    def close_when_done(self, reason: str) -> None:
+        """Close now, or after the request that is running."""
+        if self.conversation is not None:
+            self.conversation.closing = self.conversation.closing or reason
+        if not self.busy:
+            self.close(reason)
+
+    def abort(self) -> None:
+        """Drop the connection at once."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def expired(self, now: float) -> str | None:
+        """Which time limit has passed, if any (B3, B14)."""
+        server = self._server.config.server
+        conversation = self.conversation
+        if conversation is None or self.busy:
+            return None
+        if self._frame_started is not None and now - self._frame_started > server.frame_timeout_s:
+            return "stalled"
+        if conversation.session is None and now - self.opened > server.login_timeout_s:
+            return "login_timeout"
+        return "idle" if now - self.last_heard > server.idle_timeout_s else None
+
+
+class TerminalServer:
+    """All listeners and lines of one process."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self.gateway = gateway
+        self.monotonic: Callable[[], float] = gateway.clock.monotonic
+        self._lines: dict[int, TerminalLine] = {}
+        """By the number of their conversation."""
+        self._by_terminal: dict[str, list[TerminalLine]] = {}
+        self._per_address: Counter[str] = Counter()
+        self._numbers = itertools.count(1)
+        self._listeners: list[asyncio.Server] = []
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._next_backend_check = 0.0
+        self._backend_check: asyncio.Task[None] | None = None
+        gateway.on_login = self._logged_in
+
+    @property
+    def config(self) -> Config:
+        """The configuration in force."""
+        return self.gateway.site.config
+
+    @property
+    def request_timeout_s(self) -> float:
+        """Our own deadline."""
+        return self.config.server.request_timeout_s
+
+    @property
+    def listening(self) -> bool:
+        """Whether newcomers are taken."""
+        return bool(self._listeners)
+
+    async def listen(self, addresses: Iterable[Address], tls: ssl.SSLContext | None = None) -> None:
+        """Open all listeners.
+
+        Raises:
+            OSError: an address cannot be bound.
+        """
+        loop = asyncio.get_running_loop()
+        for address in addresses:
+            self._listeners.append(
+                await loop.create_server(
+                    lambda: TerminalLine(self),
+                    address.host,
+                    address.port,
+                    backlog=LISTEN_BACKLOG,
+                    ssl=tls,
+                )
+            )
+        self._sweep()
+
+    def bound_addresses(self) -> list[str]:
+        """Where the listeners really listen, as `host:port`."""
+        names = [s.getsockname() for listener in self._listeners for s in listener.sockets]
+        return [f"[{n[0]}]:{n[1]}" if ":" in n[0] else f"{n[0]}:{n[1]}" for n in names]
+
+    async def stop(self) -> None:
+        """Stop accepting, finish what runs, close all (B66)."""
+        for listener in self._listeners:
+            listener.close()
+        self._listeners.clear()
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        for line in list(self._lines.values()):
+            line.close_when_done("stopping")
+        deadline = self.monotonic() + self.config.server.drain_timeout_s
+        while self._lines and self.monotonic() < deadline:  # noqa: ASYNC110 -- bounded, at exit
+            await asyncio.sleep(0.02)
+        for line in list(self._lines.values()):
+            line.abort()
+        await asyncio.sleep(0)
+
+    # Lines ---------------------------------------------------------------------------------
+
+    def admit(self, line: TerminalLine, transport: asyncio.Transport) -> Conversation | None:
+        """Take a new connection in; None at a cap: the newcomer is refused and counted (B14)."""
+        peer = transport.get_extra_info("peername")
+        address = str(peer[0]) if peer else ""
+        limits, refused = self.config.server, self.gateway.metrics.connections_refused
+        if len(self._lines) >= limits.max_connections:
+            refused["total"] += 1
+            return None
+        if self._per_address[address] >= limits.max_connections_per_address:
+            refused["address"] += 1
+            return None
+        number = next(self._numbers)
+        self._lines[number] = line
+        self._per_address[address] += 1
+        self.gateway.metrics.connections[NO_PROFILE] += 1
+        _keep_alive(transport.get_extra_info("socket"), limits.tcp_keepalive_s)
+        link = ServerConnection(
+            self.gateway.site.prelogin, limits.frame_bytes_max, limits.resend_limit
+        )
+        names = _client_names(transport.get_extra_info("peercert"))
+        return Conversation(number, address, link, names)
+
+    def forget(self, line: TerminalLine, conversation: Conversation) -> None:
+        """A connection has ended."""
+        self._lines.pop(conversation.number, None)
+        self._per_address[conversation.address] -= 1
+        if self._per_address[conversation.address] <= 0:
+            del self._per_address[conversation.address]
+        self.gateway.metrics.connections[line.profile_label] -= 1
+        self._leave_terminal(line)
+
+    def _leave_terminal(self, line: TerminalLine) -> None:
+        lines = self._by_terminal.get(line.terminal_name)
+        if lines is not None and line in lines:
+            lines.remove(line)
+
+    def _logged_in(self, conversation: Conversation) -> None:
+        """A terminal has logged in: it replaces its older connection (B14, C8)."""
+        line = self._lines.get(conversation.number)
+        terminal = conversation.terminal
+        if line is None or terminal is None:
+            return
+        connections = self.gateway.metrics.connections
+        connections[line.profile_label] -= 1
+        line.profile_label = terminal.profile.name
+        connections[line.profile_label] += 1
+        self._leave_terminal(line)
+        line.terminal_name = terminal.name
+        lines = self._by_terminal.setdefault(terminal.name, [])
+        lines.append(line)
+        allowed = self.gateway.site.by_name[terminal.name].terminal.max_connections
+        for older in lines[: max(0, len(lines) - allowed)]:
+            older.close_when_done("replaced")
+
+    def refresh_terminals(self) -> None:
+        """After a reload: sessions get their new view, removed terminals are closed (C48)."""
+        known = self.gateway.site.by_name
+        for line in list(self._lines.values()):
+            conversation = line.conversation
+            if conversation is None or conversation.session is None:
+                continue
+            entry = known.get(conversation.session.terminal.name)
+            if entry is None:
+                line.close_when_done("terminal_removed")
+            else:
+                conversation.session.terminal = entry.view
+
+    # Time ----------------------------------------------------------------------------------
+
+    def _sweep(self) -> None:
+        loop = asyncio.get_running_loop()
+        now = self.monotonic()
+        for line in list(self._lines.values()):
+            reason = line.expired(now)
+            if reason is not None:
+                if reason == "stalled":
+                    self.gateway.metrics.frames_rejected["stalled"] += 1
+                line.close(reason)
+        if now >= self._next_backend_check and self._backend_check is None:
+            self._next_backend_check = now + BACKEND_CHECK_INTERVAL_S
+            self._backend_check = loop.create_task(self.gateway.check_backend())
+            self._backend_check.add_done_callback(self._backend_checked)
+        self._sweeper = loop.call_later(SWEEP_INTERVAL_S, self._sweep)
+
+    def _backend_checked(self, task: asyncio.Task[None]) -> None:
+        self._backend_check = None
+
+
+def _keep_alive(sock: socket.socket | None, idle_s: float) -> None:
+    """Let the kernel find half-open connections (B14)."""
+    if sock is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, max(1, int(idle_s)))
+
+
+def _client_names(certificate: dict[str, object] | None) -> frozenset[str]:
+    """Common and alternative names of a verified TLS client certificate."""
+    if not certificate:
+        return frozenset()
+    names: set[str] = set()
+    alternatives = certificate.get("subjectAltName", ())
+    subject = certificate.get("subject", ())
+    assert isinstance(alternatives, tuple)
+    assert isinstance(subject, tuple)
+    names.update(value for _, value in alternatives)
+    names.update(value for part in subject for key, value in part if key == "commonName")
+    return frozenset(names)

@@ -1,0 +1,126 @@
+"""The configuration turned into what a request needs: one ready view per terminal.
+
+Everything that a profile, a branch and the institution settle is settled here once, so that
+handlers look at one object. A reload builds a new `Site` and swaps it in (B66).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+from sip2gw.backend.base import Capability
+from sip2gw.config import Config, ResolvedProfile, Terminal
+from sip2gw.handlers import SUPPORTED_CODES, TerminalView
+from sip2gw.policy.access import DoorRules
+from sip2gw.policy.relationships import RelationshipRules
+from sip2gw.protocol.layout import layout_of
+from sip2gw.protocol.registry import RESPONSES
+from sip2gw.protocol.wire import WireFormat
+from sip2gw.texts import Catalogue
+
+_CODES_BY_CAPABILITY = {
+    Capability.PAYMENTS: frozenset({"37"}),
+    Capability.BLOCKS: frozenset({"01", "25"}),
+    Capability.PATRONS: frozenset({"23", "63", "35"}),
+}
+
+_NEVER_HIDDEN_BY_ALLOWING = frozenset({"BL", "CQ", "BK"})
+"""An allow list is about content; these say whether the card, the PIN and the payment are good."""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownTerminal:
+    """A login and the view that it opens."""
+
+    terminal: Terminal
+    view: TerminalView
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """All terminals of one configuration."""
+
+    config: Config
+    by_login: dict[str, KnownTerminal]
+    by_name: dict[str, KnownTerminal]
+    texts: Catalogue
+    prelogin: WireFormat
+    """How lines look before the login (C73)."""
+
+
+@cache
+def _optional_tags() -> frozenset[str]:
+    """Tags that no response demands."""
+    places = [placed.place for kind in RESPONSES.values() for placed in layout_of(kind).tagged]
+    demanded = {place.tag for place in places if place.is_required}
+    return frozenset(place.tag for place in places) - demanded
+
+
+def _hidden_fields(profile: ResolvedProfile) -> frozenset[str]:
+    hidden = profile.hide_fields
+    if profile.allow_fields:
+        hidden |= _optional_tags() - profile.allow_fields - _NEVER_HIDDEN_BY_ALLOWING
+    return hidden
+
+
+def _wire(profile: ResolvedProfile) -> WireFormat:
+    return WireFormat(
+        encoding=profile.encoding,
+        terminator=profile.terminator,
+        error_detection=profile.error_detection,
+        accept_character_checksum=profile.accept_character_checksum,
+        resend_with_sequence=profile.resend_with_sequence,
+        date_zone="utc" if profile.date_zone == "utc" else "local",
+        hidden_fields=_hidden_fields(profile),
+    )
+
+
+def _served(profile: ResolvedProfile, capabilities: frozenset[Capability]) -> frozenset[str]:
+    """What a terminal of `profile` may send and gets a useful answer to (B13, C25)."""
+    served = profile.messages & SUPPORTED_CODES
+    for capability, codes in _CODES_BY_CAPABILITY.items():
+        if capability not in capabilities:
+            served -= codes
+    if not profile.payment_types:
+        served -= {"37"}
+    return served
+
+
+def build_site(config: Config, capabilities: frozenset[Capability]) -> Site:
+    """Compile `config` for a backend with `capabilities`."""
+    wires = {name: _wire(profile) for name, profile in config.profiles.items()}
+    relationships = RelationshipRules(
+        enabled=config.relationships.enabled, types=config.relationships.active_types
+    )
+    known: dict[str, KnownTerminal] = {}
+    for login, terminal in config.terminals.items():
+        profile, branch = terminal.profile, terminal.branch
+        view = TerminalView(
+            name=terminal.name,
+            profile=profile,
+            institution_id=config.institution.id,
+            library_name=config.institution.name,
+            currency=config.institution.currency,
+            language=profile.language,
+            branch=branch.code if branch is not None else None,
+            zone=branch.zone if branch is not None else config.zone,
+            calendar=branch.calendar if branch is not None else None,
+            max_fee_age_days=branch.max_fee_age_days if branch is not None else None,
+            relationships=relationships,
+            messages=_served(profile, capabilities),
+            wire=wires[profile.name],
+            timeout_s=config.server.terminal_timeout_s,
+            retries=config.server.terminal_retries,
+            door=profile.door_rules or DoorRules(),
+            bars=branch.bar if branch is not None else (),
+            passes=branch.passes if branch is not None else (),
+        )
+        known[login] = KnownTerminal(terminal, view)
+    return Site(
+        config=config,
+        by_login=known,
+        by_name={entry.terminal.name: entry for entry in known.values()},
+        texts=Catalogue(config.texts),
+        prelogin=WireFormat(),
+    )

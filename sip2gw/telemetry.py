@@ -1,0 +1,234 @@
+"""Logging: one place where values become log fields, one sink that never stops the loop.
+
+Redaction happens here and nowhere else (B16, C78): secrets are masked by field name, card and
+patron numbers become keyed pseudonyms, and a traceback is told as frames and exception type,
+because an exception's text may quote input. The line per message skips structlog for speed but
+takes its card field from the same `Redactor`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Mapping, MutableMapping
+from datetime import UTC, datetime
+from typing import Any, BinaryIO, Literal, cast
+
+import msgspec
+import structlog
+
+SECRET_FIELDS = frozenset(
+    {
+        "pin", "password", "token", "secret", "login", "pin_hash", "password_hash",
+        "login_user_id", "login_password", "terminal_password", "patron_password",
+    }
+)  # fmt: skip
+"""Log fields that are never shown, whatever they hold."""
+
+PERSON_FIELDS = frozenset({"card", "patron", "payer", "debtor", "patron_identifier"})
+"""Log fields whose value is a card or patron number: shown as a pseudonym."""
+
+MASK = "***"
+_QUEUE_LINES_MAX = 50_000
+_FLUSH_INTERVAL_S = 0.1
+
+LogFormat = Literal["auto", "json", "console"]
+
+
+class Redactor:
+    """Turns card numbers into pseudonyms and masks secrets.
+
+    The pseudonym of a number is the same in every log line and in `door log` as long as `key`
+    (derived from the library's secret) is the same; without the key it cannot be traced back.
+    """
+
+    def __init__(self, key: bytes) -> None:
+        self._keyed = hashlib.blake2b(
+            key=hashlib.sha256(b"pseudonym" + key).digest(), digest_size=6
+        )
+
+    def pseudonym(self, number: str) -> str:
+        """Twelve hex digits that stand for `number`; empty for an empty one."""
+        if not number:
+            return ""
+        digest = self._keyed.copy()
+        digest.update(number.encode("utf-8", "surrogatepass"))
+        return digest.hexdigest()
+
+    def __call__(
+        self, logger: object, name: str, fields: MutableMapping[str, Any]
+    ) -> MutableMapping[str, Any]:
+        """structlog processor: replace what must not be shown."""
+        for field in SECRET_FIELDS & fields.keys():
+            fields[field] = MASK
+        for field in PERSON_FIELDS & fields.keys():
+            fields[field] = self.pseudonym(str(fields[field]))
+        return fields
+
+
+class LogSink:
+    """Writes lines to a stream from its own thread, in batches, so that a slow reader of stderr
+    cannot stop the event loop. A full queue drops lines and says how many.
+    """
+
+    def __init__(self, stream: BinaryIO, *, lines_max: int = _QUEUE_LINES_MAX) -> None:
+        self._stream = stream
+        self._lines: list[bytes] = []
+        self._lines_max = lines_max
+        self._dropped = 0
+        self._wake = threading.Event()
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="sip2gw-log", daemon=True)
+        self._thread.start()
+
+    def write(self, line: bytes) -> None:
+        """Queue `line` (without its end); never blocks."""
+        lines = self._lines
+        if len(lines) >= self._lines_max:
+            self._dropped += 1
+            return
+        lines.append(line)
+        if len(lines) == 1:
+            self._wake.set()
+
+    def close(self) -> None:
+        """Write what is queued and end the thread."""
+        self._closing.set()
+        self._wake.set()
+        self._thread.join(timeout=5)
+
+    def _run(self) -> None:
+        while not self._closing.is_set():
+            self._wake.wait()
+            self._wake.clear()
+            self._closing.wait(_FLUSH_INTERVAL_S)
+            self._flush()
+        self._flush()
+
+    def _flush(self) -> None:
+        lines, self._lines = self._lines, []
+        dropped, self._dropped = self._dropped, 0
+        if dropped:
+            lines.append(b'{"event":"log_lines_dropped","count":%d}' % dropped)
+        if not lines:
+            return
+        lines.append(b"")
+        try:
+            self._stream.write(b"\n".join(lines))
+            self._stream.flush()
+        except (OSError, ValueError):
+            # Nobody reads our log any more; serving terminals matters more.
+            return
+
+
+class _SinkLogger:
+    """What structlog calls at the end of its chain."""
+
+    def __init__(self, sink: LogSink) -> None:
+        self._sink = sink
+
+    def _write(self, line: bytes | str) -> None:
+        self._sink.write(line if isinstance(line, bytes) else line.encode("utf-8", "replace"))
+
+    debug = info = warning = error = critical = exception = msg = _write
+
+
+def describe_exception(
+    logger: object, name: str, fields: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    """structlog processor: an exception becomes its type and its frames, never its text."""
+    info = fields.pop("exc_info", None)
+    error = sys.exc_info()[1] if info is True else info
+    if isinstance(error, BaseException):
+        frames = traceback.extract_tb(error.__traceback__)
+        fields["exception"] = type(error).__qualname__
+        fields["frames"] = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
+    return fields
+
+
+def _stamp(logger: object, name: str, fields: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    return {"time": timestamp(datetime.now(UTC)), **fields}
+
+
+def timestamp(moment: datetime) -> str:
+    """`moment` as log lines write it: UTC, milliseconds."""
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+
+
+def _render_json(logger: object, name: str, fields: Mapping[str, Any]) -> bytes:
+    return msgspec.json.encode(fields, enc_hook=str)
+
+
+class RequestLine(msgspec.Struct, omit_defaults=True):
+    """The line per message; the field set is closed so that nothing else can slip in."""
+
+    time: str
+    event: str
+    level: str
+    connection: int
+    terminal: str
+    message: str
+    outcome: str
+    duration_us: int
+    reason: str = ""
+    card: str = ""
+    """Pseudonym."""
+
+
+class Log:
+    """The process's log: structlog for events, `request` for the line per message."""
+
+    def __init__(
+        self,
+        stream: BinaryIO,
+        redactor: Redactor,
+        *,
+        level: str = "info",
+        console: bool = False,
+    ) -> None:
+        self.redactor = redactor
+        self.sink = LogSink(stream)
+        self._encode = msgspec.json.Encoder().encode
+        self._console = console
+        self._requests = level in ("debug", "info")
+        render: Callable[..., Any] = (
+            structlog.dev.ConsoleRenderer(colors=False) if console else _render_json
+        )
+        self.events = cast(
+            structlog.typing.FilteringBoundLogger,
+            structlog.wrap_logger(
+                _SinkLogger(self.sink),
+                processors=[
+                    structlog.processors.add_log_level,
+                    _stamp,
+                    redactor,
+                    describe_exception,
+                    render,
+                ],
+                wrapper_class=structlog.make_filtering_bound_logger(level),
+            ),
+        )
+
+    def request(self, line: RequestLine) -> None:
+        """Write the line of one answered message."""
+        if not self._requests:
+            return
+        if self._console:
+            shown = (
+                f"{line.time} {line.terminal or '-'} {line.message} {line.outcome} {line.reason}"
+            )
+            self.sink.write(shown.encode("utf-8", "replace"))
+        else:
+            self.sink.write(self._encode(line))
+
+    def close(self) -> None:
+        """Flush and stop."""
+        self.sink.close()
+
+
+def open_log(redactor: Redactor, *, level: str = "info", log_format: LogFormat = "auto") -> Log:
+    """The log on stderr: JSON lines, or readable text when stderr is a terminal (§2 `serve`)."""
+    console = log_format == "console" or (log_format == "auto" and sys.stderr.isatty())
+    return Log(sys.stderr.buffer, redactor, level=level, console=console)

@@ -1,0 +1,211 @@
+"""Slow verification of PINs and terminal passwords, kept off the loop.  (B11, B12, B20, C19)
+
+Argon2 runs in a small thread pool behind a bounded queue. A success is remembered under a keyed
+digest of (whose, secret, stored hash) for some minutes, so that a second request of the same
+patron, or 500 kiosks that reconnect, cost microseconds; a changed hash misses by itself. Failures
+are never remembered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import secrets
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from weakref import WeakValueDictionary
+
+from sip2gw.backend.base import Backend, UnavailableError
+from sip2gw.model import PatronRecord
+from sip2gw.pin import verify_password, verify_pin
+from sip2gw.policy.access import PinState
+
+SUCCESS_TTL_S = 15 * 60.0
+SUCCESS_ENTRIES_MAX = 50_000
+PENDING_MAX = 256
+"""Verifications that may wait for a thread; beyond that the store counts as unavailable."""
+
+TERMINAL_FAILURES_MAX = 50
+TERMINAL_FAILURES_WINDOW_S = 15 * 60.0
+
+
+class SlowVerifier:
+    """A thread pool for slow hashes, and the memory of what was verified lately."""
+
+    def __init__(self, monotonic: Callable[[], float], *, threads: int | None = None) -> None:
+        self._monotonic = monotonic
+        self._pool = ThreadPoolExecutor(
+            threads or min(4, os.cpu_count() or 1), thread_name_prefix="sip2gw-hash"
+        )
+        self._pending = 0
+        self._key = secrets.token_bytes(32)
+        self._successes: OrderedDict[bytes, float] = OrderedDict()
+
+    def digest(self, *parts: str) -> bytes:
+        """A keyed digest of `parts`, worthless outside this process."""
+        text = "\0".join(parts).encode("utf-8", "surrogatepass")
+        return hashlib.blake2b(text, key=self._key, digest_size=16).digest()
+
+    def is_remembered(self, digest: bytes) -> bool:
+        """Whether `digest` was verified within the last `SUCCESS_TTL_S`."""
+        verified = self._successes.get(digest)
+        if verified is None:
+            return False
+        if self._monotonic() - verified <= SUCCESS_TTL_S:
+            return True
+        del self._successes[digest]
+        return False
+
+    def remember(self, digest: bytes) -> None:
+        """Note a success; the oldest entry goes when there are too many."""
+        self._successes[digest] = self._monotonic()
+        self._successes.move_to_end(digest)
+        if len(self._successes) > SUCCESS_ENTRIES_MAX:
+            self._successes.popitem(last=False)
+
+    async def run(self, verify: Callable[[], bool]) -> bool:
+        """Run the slow `verify` in a thread.
+
+        Raises:
+            UnavailableError: too many verifications are waiting already.
+        """
+        if self._pending >= PENDING_MAX:
+            raise UnavailableError("too many verifications are waiting")
+        self._pending += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, verify)
+        finally:
+            self._pending -= 1
+
+    def close(self) -> None:
+        """Let the threads go."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+@dataclass(frozen=True, slots=True)
+class PinLockRules:
+    """How many failures lock a card's PIN, and for how long (C19)."""
+
+    failures_max: int = 5
+    lock: timedelta = timedelta(minutes=15)
+
+
+class PinService:
+    """Says what a presented PIN is worth, counts failures, locks."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        verifier: SlowVerifier,
+        pin_secret: bytes,
+        rules: PinLockRules,
+        on_lock: Callable[[str], None],
+    ) -> None:
+        """`on_lock` is called with `card` or `terminal` when one of the two limits is reached."""
+        self._backend = backend
+        self._verifier = verifier
+        self._secret = pin_secret
+        self._rules = rules
+        self._on_lock = on_lock
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._terminal_failures: dict[str, deque[float]] = {}
+
+    async def check(
+        self, record: PatronRecord, card_number: str, pin: str | None, terminal: str, now: datetime
+    ) -> PinState:
+        """The worth of `pin` for `card_number`; a wrong one is counted, durably, before return.
+
+        Suspends only when the PIN was not verified lately.
+        """
+        if not pin:
+            return PinState.ABSENT
+        card = record.card(card_number)
+        if card is not None and not card.pin_failures and record.pin_hash is not None:
+            digest = self._verifier.digest(record.id, pin, record.pin_hash)
+            if self._verifier.is_remembered(digest):
+                return PinState.OK
+        return await self._check_slowly(card_number, pin, terminal, now)
+
+    async def _check_slowly(
+        self, card_number: str, pin: str, terminal: str, now: datetime
+    ) -> PinState:
+        # One guess at a time per card: parallel connections may not outrun the lock.
+        lock = self._locks.setdefault(card_number, asyncio.Lock())
+        async with lock:
+            record = await self._backend.find_by_card(card_number)
+            card = record.card(card_number) if record is not None else None
+            if record is None or card is None:
+                return PinState.WRONG
+            if card.pin_locked_until is not None and now < card.pin_locked_until:
+                return PinState.LOCKED
+            if await self._matches(record, pin):
+                if card.pin_failures:
+                    await self._backend.clear_pin_failures(card_number)
+                return PinState.OK
+            await self._count_failure(card_number, terminal, now)
+            return PinState.WRONG
+
+    async def _matches(self, record: PatronRecord, pin: str) -> bool:
+        pin_hash = record.pin_hash
+        if pin_hash is None:
+            return False
+        digest = self._verifier.digest(record.id, pin, pin_hash)
+        if self._verifier.is_remembered(digest):
+            return True
+        secret = self._secret
+        matches = await self._verifier.run(lambda: verify_pin(secret, pin_hash, pin))
+        if matches:
+            self._verifier.remember(digest)
+        return matches
+
+    async def _count_failure(self, card_number: str, terminal: str, now: datetime) -> None:
+        locked = await self._backend.record_pin_failure(
+            card_number, now, self._rules.failures_max, now + self._rules.lock
+        )
+        if locked:
+            self._on_lock("card")
+        failures = self._terminal_failures.setdefault(terminal, deque())
+        failures.append(now.timestamp())
+        while failures and failures[0] < now.timestamp() - TERMINAL_FAILURES_WINDOW_S:
+            failures.popleft()
+        if len(failures) >= TERMINAL_FAILURES_MAX:
+            failures.clear()
+            self._on_lock("terminal")
+
+
+_NOBODY_HASH = (
+    "$argon2id$v=19$m=19456,t=2,p=1$c2lwMmd3LW5vYm9keS4u$"
+    "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+)
+"""Nobody's password: verified for unknown logins so that they take as long as known ones (B11)."""
+
+
+class PasswordService:
+    """Verifies terminal passwords (93)."""
+
+    def __init__(self, verifier: SlowVerifier) -> None:
+        self._verifier = verifier
+
+    async def check(self, login: str, stored: str | None, is_hash: bool, password: str) -> bool:
+        """Whether `password` is right; `stored` is None for an unknown login.
+
+        Every failure costs one slow hash, so unknown and wrong take the same time (B11).
+        """
+        digest = self._verifier.digest("login", login, password, stored or "")
+        if self._verifier.is_remembered(digest):
+            return True
+        if stored is not None and not is_hash:
+            expected = self._verifier.digest("login", login, stored, stored)
+            if secrets.compare_digest(expected, digest):
+                return True
+        against = stored if stored is not None and is_hash else _NOBODY_HASH
+        encoded = password.encode("utf-8", "surrogatepass")
+        matches = await self._verifier.run(lambda: verify_password(against, encoded))
+        if matches and stored is not None and is_hash:
+            self._verifier.remember(digest)
+            return True
+        return False
