@@ -105,7 +105,7 @@ class Config:
     """Language → key → text: the overrides for `sip2gw.texts.Catalogue`."""
     branches: Mapping[str, Branch]
     profiles: Mapping[str, ResolvedProfile]
-    terminals: Mapping[str, Terminal]
+    terminals: Mapping[str, Terminal] = field(repr=False)
     """By login (CN)."""
     zone: ZoneInfo
     """The institution's."""
@@ -233,6 +233,13 @@ class _Resolver:
             )
         if backend.kind == "sip2" and backend.sip2 is None:
             add("backend.sip2", 'is required with backend.kind = "sip2"')
+        if backend.sip2 is not None and backend.sip2.timeout_s >= server.request_timeout_s:
+            add(
+                "backend.sip2.timeout_s",
+                "requests would be refused before the upstream answers",
+                got=backend.sip2.timeout_s,
+                allowed=f"less than server.request_timeout_s = {server.request_timeout_s:g}",
+            )
 
     def _check_texts(self) -> None:
         for language, own in self._source.texts.items():
@@ -256,7 +263,7 @@ class _Resolver:
             where = f"terminals.{key}"
             login = table.login or key
             if login in keys:
-                self._problems.add(f"{where}.login", f"is also that of {keys[login]}", got=login)
+                self._problems.add(f"{where}.login", f"is also that of {keys[login]}")
             keys[login] = where
             password = self._terminal_password(where, table)
             profile = self._follow(f"{where}.profile", table.profile, profiles)

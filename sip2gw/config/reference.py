@@ -21,6 +21,7 @@ relative to the file; `$CREDENTIALS_DIRECTORY/name` is a systemd credential. Sec
 file lose the line end.
 """
 
+_HIDDEN = "**********"
 _BY_KIND = """\
 ## Defaults by kind
 
@@ -110,9 +111,14 @@ def _kinds() -> str:
 
 
 def public_dict(config: Config) -> dict[str, Any]:
-    """The configuration as it may be shown: without secrets and card numbers."""
+    """The configuration as it may be shown: without secrets, logins and card numbers."""
     shown = config.source.model_dump(mode="json", by_alias=True, exclude_none=True)
     for branch in shown["branches"].values():
         for entry in (*branch["bar"], *branch["pass"]):
-            entry["card"] = "**********"
+            entry["card"] = _HIDDEN
+    for terminal in shown["terminals"].values():
+        if "login" in terminal:
+            terminal["login"] = _HIDDEN
+    if "sip2" in shown["backend"]:
+        shown["backend"]["sip2"]["login"] = _HIDDEN
     return shown

@@ -230,7 +230,7 @@ class UpstreamSection(Section):
     """A library system that speaks SIP2, behind the gateway."""
 
     address: AddressText = Field(description="Its address.")
-    login: Name = Field(description="Login of the gateway there (CN).")
+    login: Name = Field(repr=False, description="Login of the gateway there (CN).")
     password: SecretStr | None = Field(
         default=None, description="Password (CO); better `password_file`."
     )

@@ -23,7 +23,7 @@ class TerminalTable(Section):
     branch: str | None = Field(
         default=None, description="Code of its branch; a door without one admits nobody."
     )
-    login: Name | None = Field(default=None, description="Login (CN); unset: the key.")
+    login: Name | None = Field(default=None, repr=False, description="Login (CN); unset: the key.")
     password: SecretStr | None = Field(
         default=None,
         max_length=PASSWORD_CHARACTERS_MAX,

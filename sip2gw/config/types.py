@@ -18,7 +18,6 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    PlainValidator,
     Strict,
     WithJsonSchema,
 )
@@ -36,6 +35,7 @@ class Section(BaseModel):
         extra="forbid",
         frozen=True,
         strict=True,
+        defer_build=True,
         hide_input_in_errors=True,
         regex_engine="python-re",
     )
@@ -192,16 +192,16 @@ FileName = Annotated[
 ]
 """Relative to the configuration file; `$CREDENTIALS_DIRECTORY/…` for systemd credentials."""
 Day = Annotated[
-    date, PlainValidator(_read_day), WithJsonSchema({"type": "string", "format": "date"})
+    date, BeforeValidator(_read_day), WithJsonSchema({"type": "string", "format": "date"})
 ]
 DayOrTime = Annotated[
     datetime | date,
-    PlainValidator(_read_day_or_time),
+    BeforeValidator(_read_day_or_time),
     WithJsonSchema({"type": "string", "format": "date or time"}),
 ]
 YesOrDay = Annotated[
     bool | date,
-    PlainValidator(_read_yes_or_day),
+    BeforeValidator(_read_yes_or_day),
     WithJsonSchema({"anyOf": [{"type": "boolean"}, {"type": "string", "format": "date"}]}),
 ]
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]

@@ -60,7 +60,7 @@ TEXTS = {
     "payment_bk_reused": "Ce paiement a déjà été utilisé. Adressez-vous au personnel.",
     "payment_no_transaction_date": "La borne n'a pas envoyé de date. Rien n'a été payé.",
     "payment_nothing_to_pay": "Il n'y a rien à payer.",
-    "unknown_outcome": "Il n'est pas sûr que le paiement soit enregistré. Adressez-vous au personnel.",
+    "unknown_outcome": "Paiement peut-être non enregistré. Adressez-vous au personnel.",
     # The terminal itself
     "terminal_not_allowed": "Cela n'est pas possible sur cette borne.",
     "not_logged_in": "Cette borne n'est pas connectée. Adressez-vous au personnel.",

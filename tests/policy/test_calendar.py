@@ -1,0 +1,374 @@
+"""Opening hours by the wall clock of the branch (B37, C13, C91)."""
+
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sip2gw.policy.calendar import (
+    DAY_MIN,
+    BranchCalendar,
+    CalendarException,
+    OpeningState,
+    Slot,
+    find_exception_overlap,
+    find_slot_overlap,
+    span_end,
+)
+
+BRUSSELS = ZoneInfo("Europe/Brussels")
+STAFFED, UNSTAFFED, CLOSED = OpeningState.STAFFED, OpeningState.UNSTAFFED, OpeningState.CLOSED
+EVERY_DAY = frozenset(range(7))
+MONDAY = date(2026, 6, 1)
+
+
+def minute(text: str) -> int:
+    hours, minutes = text.split(":")
+    return int(hours) * 60 + int(minutes)
+
+
+def slot(start: str, end: str, state: OpeningState, days: frozenset[int] = EVERY_DAY) -> Slot:
+    return Slot(days, minute(start), minute(end), state)
+
+
+def special(
+    day: date, state: OpeningState, start: str | None = None, end: str | None = None
+) -> CalendarException:
+    if start is None or end is None:
+        return CalendarException(day, state)
+    return CalendarException(day, state, minute(start), minute(end))
+
+
+def at(text: str, fold: int = 0) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=BRUSSELS, fold=fold)
+
+
+def state(calendar: BranchCalendar, text: str, fold: int = 0) -> OpeningState:
+    return calendar.state_at(at(text, fold)).state
+
+
+def open_until(calendar: BranchCalendar, text: str, fold: int = 0) -> datetime | None:
+    return calendar.state_at(at(text, fold)).open_until
+
+
+WEEK = (slot("10:00", "18:00", STAFFED), slot("18:00", "22:00", UNSTAFFED))
+
+
+@pytest.mark.parametrize(
+    ("moment", "expected"),
+    [
+        ("2026-06-01T09:59:59", CLOSED),
+        ("2026-06-01T10:00:00", STAFFED),
+        ("2026-06-01T17:59:59", STAFFED),
+        ("2026-06-01T18:00:00", UNSTAFFED),
+        ("2026-06-01T22:00:00", CLOSED),
+    ],
+)
+def test_intervals_are_half_open_b37(moment: str, expected: OpeningState) -> None:
+    assert state(BranchCalendar(WEEK, zone=BRUSSELS), moment) is expected
+
+
+def test_no_hours_means_closed_c13() -> None:
+    answer = BranchCalendar().state_at(datetime(2026, 6, 1, 12, tzinfo=UTC))
+    assert (answer.state, answer.open_until) == (CLOSED, None)
+
+
+def test_adjoining_slots_are_one_open_time_c13() -> None:
+    calendar = BranchCalendar(WEEK, zone=BRUSSELS)
+    assert open_until(calendar, "2026-06-01T10:00") == at("2026-06-01T22:00")
+    assert open_until(calendar, "2026-06-01T21:59") == at("2026-06-01T22:00")
+    assert open_until(calendar, "2026-06-01T23:00") is None
+
+
+def test_a_slot_over_midnight_belongs_to_the_day_it_starts_c13() -> None:
+    calendar = BranchCalendar([slot("22:00", "02:00", UNSTAFFED, frozenset({6}))], zone=BRUSSELS)
+    assert state(calendar, "2026-05-31T23:00") is UNSTAFFED
+    assert state(calendar, "2026-06-01T01:59") is UNSTAFFED
+    assert state(calendar, "2026-06-01T02:00") is CLOSED
+    assert state(calendar, "2026-06-01T22:30") is CLOSED
+    assert open_until(calendar, "2026-05-31T22:00") == at("2026-06-01T02:00")
+
+
+@pytest.mark.parametrize("midnight", ["00:00", "24:00"])
+def test_both_spellings_of_midnight_end_the_day_c13(midnight: str) -> None:
+    calendar = BranchCalendar([slot("20:00", midnight, STAFFED, frozenset({0}))], zone=BRUSSELS)
+    assert state(calendar, "2026-06-01T23:59") is STAFFED
+    assert state(calendar, "2026-06-02T00:00") is CLOSED
+
+
+def test_open_day_and_night_has_no_end() -> None:
+    assert (
+        open_until(BranchCalendar([slot("00:00", "24:00", UNSTAFFED)]), "2026-06-01T12:00") is None
+    )
+    assert (
+        open_until(BranchCalendar([slot("10:00", "10:00", UNSTAFFED)]), "2026-06-01T12:00") is None
+    )
+
+
+NIGHTS = (slot("18:00", "02:00", UNSTAFFED),)
+
+
+@pytest.mark.parametrize(
+    ("moment", "expected"),
+    [
+        ("2026-05-31T23:59", UNSTAFFED),
+        ("2026-06-01T00:00", CLOSED),
+        ("2026-06-01T18:30", CLOSED),
+        ("2026-06-01T23:59", CLOSED),
+        ("2026-06-02T00:00", UNSTAFFED),
+    ],
+)
+def test_an_exception_covers_its_date_and_beats_the_evening_before_c13(
+    moment: str, expected: OpeningState
+) -> None:
+    """The slot that starts on the exception's own date still shows after its midnight."""
+    calendar = BranchCalendar(NIGHTS, [special(MONDAY, CLOSED)], BRUSSELS)
+    assert state(calendar, moment) is expected
+
+
+@pytest.mark.parametrize(
+    ("moment", "expected"),
+    [
+        ("2026-06-01T11:59", STAFFED),
+        ("2026-06-01T12:00", CLOSED),
+        ("2026-06-01T14:00", STAFFED),
+        ("2026-06-02T12:00", STAFFED),
+    ],
+)
+def test_an_exception_with_hours_replaces_only_its_own_span_c91(
+    moment: str, expected: OpeningState
+) -> None:
+    calendar = BranchCalendar(WEEK, [special(MONDAY, CLOSED, "12:00", "14:00")], BRUSSELS)
+    assert state(calendar, moment) is expected
+
+
+def test_an_exception_with_hours_may_reach_over_midnight_c91() -> None:
+    calendar = BranchCalendar([], [special(MONDAY, UNSTAFFED, "22:00", "03:00")], BRUSSELS)
+    assert open_until(calendar, "2026-06-01T22:00") == at("2026-06-02T03:00")
+    assert state(calendar, "2026-06-02T02:59") is UNSTAFFED
+    assert state(calendar, "2026-06-01T02:59") is CLOSED
+
+
+def test_on_one_date_hours_beat_the_whole_date() -> None:
+    exceptions = [special(MONDAY, CLOSED), special(MONDAY, STAFFED, "10:00", "12:00")]
+    for order in (exceptions, exceptions[::-1]):
+        calendar = BranchCalendar(WEEK, order, BRUSSELS)
+        assert state(calendar, "2026-06-01T11:00") is STAFFED
+        assert state(calendar, "2026-06-01T12:00") is CLOSED
+
+
+def test_a_whole_date_beats_hours_from_the_evening_before() -> None:
+    exceptions = [special(date(2026, 5, 31), STAFFED, "22:00", "03:00"), special(MONDAY, CLOSED)]
+    calendar = BranchCalendar(WEEK, exceptions, BRUSSELS)
+    assert open_until(calendar, "2026-05-31T22:00") == at("2026-06-01T00:00")
+
+
+def test_an_hour_that_happens_twice_has_its_state_twice_b37() -> None:
+    """25 October 2026, 3:00 back to 2:00: open until 2:30 both times, closed in between."""
+    calendar = BranchCalendar([slot("22:00", "02:30", UNSTAFFED)], zone=BRUSSELS)
+    assert state(calendar, "2026-10-25T02:15", fold=0) is UNSTAFFED
+    assert state(calendar, "2026-10-25T02:45", fold=0) is CLOSED
+    assert state(calendar, "2026-10-25T02:15", fold=1) is UNSTAFFED
+    assert open_until(calendar, "2026-10-24T23:00") == datetime(2026, 10, 25, 0, 30, tzinfo=UTC)
+    assert open_until(calendar, "2026-10-25T02:15", fold=1) == datetime(
+        2026, 10, 25, 1, 30, tzinfo=UTC
+    )
+
+
+def test_a_skipped_hour_ends_what_would_end_in_it_b37() -> None:
+    """29 March 2026, 2:00 forward to 3:00."""
+    calendar = BranchCalendar([slot("22:00", "02:30", UNSTAFFED)], zone=BRUSSELS)
+    assert open_until(calendar, "2026-03-28T23:00") == datetime(2026, 3, 29, 1, 0, tzinfo=UTC)
+
+
+def test_the_kept_answer_is_given_again_and_dropped_at_the_next_edge() -> None:
+    calendar = BranchCalendar(WEEK, zone=BRUSSELS)
+    first = calendar.state_at(at("2026-06-01T10:00"))
+    assert calendar.state_at(at("2026-06-01T17:59:59.999999")) is first
+    assert calendar.state_at(at("2026-06-01T18:00")).state is UNSTAFFED
+    assert calendar.state_at(at("2026-06-01T12:00")) == first
+
+
+def test_equal_calendars_are_equal() -> None:
+    one, same, other = (BranchCalendar(slots, zone=BRUSSELS) for slots in (WEEK, WEEK, NIGHTS))
+    assert one == same
+    assert hash(one) == hash(same)
+    assert one != other
+    assert one != "calendar"
+    assert repr(one) == "<BranchCalendar Europe/Brussels: 2 slots, 0 exceptions>"
+
+
+# A second, slow statement of the rules: minute by minute, straight from their words.
+
+
+def covers_slot(one: Slot, wall: datetime) -> bool:
+    for back in (0, 1):
+        start_day = wall.date() - timedelta(days=back)
+        start = datetime.combine(start_day, time()) + timedelta(minutes=one.start_minute)
+        end = datetime.combine(start_day, time()) + timedelta(minutes=one.end_minute)
+        if end <= start:
+            end += timedelta(days=1)
+        if start_day.weekday() in one.days and start <= wall < end:
+            return True
+    return False
+
+
+def covers_exception(one: CalendarException, wall: datetime) -> bool:
+    midnight = datetime.combine(one.date, time())
+    if one.start_minute is None or one.end_minute is None:
+        return wall.date() == one.date
+    start = midnight + timedelta(minutes=one.start_minute)
+    end = midnight + timedelta(minutes=one.end_minute)
+    return start <= wall < (end if end > start else end + timedelta(days=1))
+
+
+def oracle_state(calendar: BranchCalendar, moment: datetime) -> OpeningState:
+    wall = moment.astimezone(calendar.zone).replace(tzinfo=None, fold=0)
+    special_ones = [one for one in calendar.exceptions if covers_exception(one, wall)]
+    if special_ones:
+        return max(special_ones, key=lambda one: (one.date, one.start_minute is not None)).state
+    return next((one.state for one in calendar.slots if covers_slot(one, wall)), CLOSED)
+
+
+def check_every_minute(
+    calendar: BranchCalendar, start: datetime, days: int, step_min: int = 1
+) -> None:
+    """Compare states and ends of open time over a span, against the oracle."""
+    moments = [start + timedelta(minutes=n) for n in range(0, days * DAY_MIN, step_min)]
+    states = [oracle_state(calendar, moment) for moment in moments]
+    ends: list[datetime | None] = []
+    end: datetime | None = None
+    for moment, expected in zip(reversed(moments), reversed(states), strict=True):
+        end = moment if expected is CLOSED else end
+        ends.append(end)
+    ends.reverse()
+    known_until = moments[-1] - timedelta(days=9)
+    for moment, expected, closing in zip(moments, states, ends, strict=True):
+        answer = calendar.state_at(moment)
+        assert answer.state is expected, moment
+        if expected is CLOSED:
+            assert answer.open_until is None
+        elif closing is not None and closing - moment < timedelta(days=8):
+            assert answer.open_until == closing, moment
+        elif moment < known_until and (closing is None or closing - moment > timedelta(days=9)):
+            assert answer.open_until is None, moment
+
+
+BUSY = BranchCalendar(
+    [
+        slot("09:00", "17:00", STAFFED, frozenset({0, 1, 2, 3, 4})),
+        slot("17:00", "02:30", UNSTAFFED, frozenset({0, 2, 4, 5})),
+        slot("02:30", "03:30", CLOSED),
+        slot("12:00", "24:00", UNSTAFFED, frozenset({6})),
+    ],
+    [
+        special(date(2026, 3, 29), STAFFED, "01:30", "03:15"),
+        special(date(2026, 4, 1), CLOSED),
+        special(date(2026, 10, 24), UNSTAFFED, "20:00", "02:15"),
+        special(date(2026, 10, 28), STAFFED),
+    ],
+    BRUSSELS,
+)
+
+
+@pytest.mark.parametrize("start", ["2026-03-27T12:00", "2026-10-23T12:00"])
+def test_every_minute_around_both_clock_changes_is_as_the_oracle_says(start: str) -> None:
+    check_every_minute(BUSY, at(start).astimezone(UTC), days=7)
+
+
+STATES = st.sampled_from([STAFFED, UNSTAFFED, CLOSED])
+QUARTERS = st.integers(0, 95).map(lambda quarter: quarter * 15)
+SLOTS = st.builds(Slot, st.frozensets(st.integers(0, 6), min_size=1), QUARTERS, QUARTERS, STATES)
+DATES = st.integers(0, 13).map(lambda day: date(2026, 10, 20) + timedelta(days=day))
+EXCEPTIONS = st.one_of(
+    st.builds(CalendarException, DATES, STATES),
+    st.builds(CalendarException, DATES, STATES, QUARTERS, QUARTERS),
+)
+
+
+def accepted_slots(slots: list[Slot]) -> list[Slot]:
+    chosen: list[Slot] = []
+    for one in slots:
+        if find_slot_overlap([*chosen, one]) is None:
+            chosen.append(one)
+    return chosen
+
+
+def accepted_exceptions(exceptions: list[CalendarException]) -> list[CalendarException]:
+    chosen: list[CalendarException] = []
+    for one in exceptions:
+        if find_exception_overlap([*chosen, one]) is None:
+            chosen.append(one)
+    return chosen
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    slots=st.lists(SLOTS, max_size=6).map(accepted_slots),
+    exceptions=st.lists(EXCEPTIONS, max_size=4).map(accepted_exceptions),
+    zone=st.sampled_from(["Europe/Brussels", "UTC", "Australia/Lord_Howe", "Asia/Kathmandu"]),
+)
+def test_any_calendar_is_as_the_oracle_says(
+    slots: list[Slot], exceptions: list[CalendarException], zone: str
+) -> None:
+    calendar = BranchCalendar(slots, exceptions, ZoneInfo(zone))
+    check_every_minute(calendar, datetime(2026, 10, 19, 12, tzinfo=UTC), days=12, step_min=15)
+
+
+@settings(max_examples=50, deadline=None)
+@given(slots=st.lists(SLOTS, max_size=4))
+def test_overlap_is_found_exactly_when_two_slots_share_a_minute_c13(slots: list[Slot]) -> None:
+    claimed: list[tuple[int, int]] = []
+    for number, one in enumerate(slots):
+        for day in one.days:
+            first = day * DAY_MIN + one.start_minute
+            for at_minute in range(
+                first, day * DAY_MIN + span_end(one.start_minute, one.end_minute)
+            ):
+                claimed.append((at_minute % (7 * DAY_MIN), number))
+    minutes = [at_minute for at_minute, _ in claimed]
+    assert (find_slot_overlap(slots) is not None) == (len(minutes) != len(set(minutes)))
+
+
+def test_overlap_names_the_slots_and_the_minute_c13() -> None:
+    sunday_night = slot("20:00", "02:00", UNSTAFFED, frozenset({6}))
+    monday_early = slot("01:00", "03:00", STAFFED, frozenset({0}))
+    assert find_slot_overlap([monday_early, sunday_night]) == (0, 1, 60)
+    assert find_slot_overlap([*WEEK]) is None
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "clash"),
+    [
+        (special(MONDAY, CLOSED), special(MONDAY, STAFFED), True),
+        (special(MONDAY, CLOSED), special(date(2026, 6, 2), CLOSED), False),
+        (special(MONDAY, CLOSED), special(MONDAY, STAFFED, "10:00", "12:00"), False),
+        (
+            special(MONDAY, CLOSED, "10:00", "12:00"),
+            special(MONDAY, STAFFED, "11:59", "13:00"),
+            True,
+        ),
+        (
+            special(MONDAY, CLOSED, "10:00", "12:00"),
+            special(MONDAY, STAFFED, "12:00", "13:00"),
+            False,
+        ),
+        (
+            special(MONDAY, CLOSED, "22:00", "02:00"),
+            special(date(2026, 6, 2), STAFFED, "01:00", "04:00"),
+            True,
+        ),
+        (
+            special(MONDAY, CLOSED, "22:00", "02:00"),
+            special(date(2026, 6, 3), STAFFED, "01:00", "04:00"),
+            False,
+        ),
+    ],
+)
+def test_exceptions_of_equal_strength_may_not_overlap(
+    one: CalendarException, other: CalendarException, clash: bool
+) -> None:
+    assert (find_exception_overlap([one, other]) is not None) == clash
+    assert (find_exception_overlap([other, one]) is not None) == clash
