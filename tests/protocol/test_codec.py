@@ -1,0 +1,209 @@
+"""Messages to bytes and back: tolerant in, strict out."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sip2gw.protocol.codec import parse_request, parse_response, serialise
+from sip2gw.protocol.encoding import ENCODINGS
+from sip2gw.protocol.errors import ProtocolError, UnknownMessageError, UnreadableError
+from sip2gw.protocol.message import Message, Request
+from sip2gw.protocol.messages import (
+    AcsStatus,
+    Checkout,
+    CheckoutResponse,
+    FeePaidResponse,
+    HoldResponse,
+    LoginResponse,
+    PatronInformation,
+    PatronInformationResponse,
+    PatronStatusRequest,
+    PatronStatusResponse,
+)
+from sip2gw.protocol.registry import MESSAGES
+from sip2gw.protocol.wire import WireFormat
+
+from .strategies import messages
+
+WIRE = WireFormat()
+NOW = datetime(2026, 7, 31, 14, 25, tzinfo=UTC)
+HEAD_23 = b"2300120260131    142500"
+
+
+@pytest.mark.parametrize("kind", MESSAGES.values(), ids=lambda kind: kind.__name__)
+@settings(max_examples=25, deadline=None)
+@given(data=st.data())
+def test_every_message_survives_a_round_trip(kind: type[Message], data: st.DataObject) -> None:
+    message = data.draw(messages(kind))
+    frame = serialise(message, WIRE)
+    parse = parse_request if issubclass(kind, Request) else parse_response
+    # A sealed frame, because an unsealed value may happen to look like a trailer.
+    assert parse(frame + b"AY1AZ0000", WIRE) == message
+
+
+@given(st.sampled_from(sorted(MESSAGES)), st.binary(max_size=200), st.sampled_from(ENCODINGS))
+def test_any_bytes_give_a_message_or_a_declared_error(
+    code: str, rest: bytes, encoding: str
+) -> None:
+    wire = WireFormat(encoding=encoding)
+    for parse in (parse_request, parse_response):
+        try:
+            message = parse(code.encode() + rest, wire)
+        except ProtocolError:
+            continue
+        assert serialise(message, wire).startswith(code.encode())
+
+
+def request_23(tagged: bytes) -> PatronStatusRequest:
+    request = parse_request(HEAD_23 + tagged, WIRE)
+    assert isinstance(request, PatronStatusRequest)
+    return request
+
+
+def test_b1_fields_in_any_order_and_without_the_last_delimiter() -> None:
+    request = request_23(b"AD1234|AA2100|AC|AOHUB")
+    assert request.institution_id == "HUB"
+    assert request.patron_password == "1234"
+    assert request.terminal_password == ""
+
+
+def test_b18_an_absent_ad_is_not_an_empty_one() -> None:
+    assert request_23(b"AO|AA1|").patron_password is None
+    assert request_23(b"AO|AA1|AD|").patron_password == ""
+
+
+def test_b1_unknown_and_repeated_fields_are_kept_byte_for_byte() -> None:
+    request = request_23(b"AOHUB|XY\x82\xff|AA1|AA2||Q|AD|\xff\xfe1|")
+    assert request.patron_identifier == "1"
+    assert request.extra_fields == [
+        ("XY", b"\x82\xff"),
+        ("AA", b"2"),
+        ("Q", b""),
+        ("\xff\xfe", b"1"),
+    ]
+
+
+def test_b5_undecodable_input_degrades() -> None:
+    request = parse_request(HEAD_23 + b"AO\xff\xfe|AA1|", WireFormat(encoding="utf-8"))
+    assert isinstance(request, PatronStatusRequest)
+    assert request.institution_id == "\ufffd\ufffd"
+    assert request.patron_identifier == "1"
+
+
+@pytest.mark.parametrize("frame", [b"23", b"23001", HEAD_23[:-1], b"2300120260131|    14250AO|"])
+def test_b2_a_known_command_with_a_broken_fixed_block_is_unreadable(frame: bytes) -> None:
+    with pytest.raises(UnreadableError) as caught:
+        parse_request(frame, WIRE)
+    assert caught.value.command == "23"
+
+
+@pytest.mark.parametrize("frame", [b"", b"2", b"77", b"24", b"\xff\xff"])
+def test_b2_an_unknown_command_is_unknown(frame: bytes) -> None:
+    with pytest.raises(UnknownMessageError):
+        parse_request(frame, WIRE)
+
+
+def test_known_request_is_no_response_even_when_its_reader_is_compiled() -> None:
+    request_23(b"AO|")
+    with pytest.raises(UnknownMessageError):
+        parse_response(HEAD_23 + b"AO|", WIRE)
+
+
+def test_flags_are_read_tolerantly() -> None:
+    frame = b"11y?" + b" " * 36 + b"AO|AA|AB|AC|BOYES|BIY|"
+    request = parse_request(frame, WIRE)
+    assert isinstance(request, Checkout)
+    assert not request.sc_renewal_policy
+    assert not request.no_block
+    assert not request.fee_acknowledged
+    assert request.cancel
+
+
+def test_b28_several_summary_positions_and_undefined_ones() -> None:
+    request = parse_request(b"63001" + b" " * 18 + b"Y YyN YYYYAO|AA|", WIRE)
+    assert isinstance(request, PatronInformation)
+    assert sorted(request.summary) == [0, 2]
+
+
+def test_blank_counts_and_strange_limits_of_an_upstream() -> None:
+    frame = b"64" + b" " * 14 + b"001" + b" " * 18 + b" " * 24 + b"AO|AA|AE|BZmany|CA0005|"
+    response = parse_response(frame, WIRE)
+    assert isinstance(response, PatronInformationResponse)
+    assert response.hold_items_count == 0
+    assert response.hold_items_limit is None
+    assert response.overdue_items_limit == 5
+    assert response.valid_patron is False
+
+
+def test_b9_fixed_widths_are_exact_whatever_is_passed() -> None:
+    response = PatronInformationResponse(
+        language="nl|BE",
+        transaction_date="2026\r",
+        hold_items_count=12345,
+        fine_items_count=-1,
+        currency_type="EURO",
+        hold_items_limit=99999,
+    )
+    frame = serialise(response, WIRE)
+    assert frame.startswith(b"64YYYY          nl 2026" + b" " * 14 + b"999900000000000000000000AO|")
+    assert b"|BHEUR|" in frame
+    assert b"|BZ9999|" in frame
+
+
+def test_b9_dates_by_the_terminals_zone() -> None:
+    response = HoldResponse(transaction_date=NOW, expiration_date=NOW)
+    utc = serialise(response, WireFormat(date_zone="utc"))
+    assert utc == b"160N20260731   Z142500BW20260731   Z142500|AO|AA|"
+    assert serialise(response, WIRE) == b"160N20260731    142500BW20260731    142500|AO|AA|"
+
+
+def test_b4_nothing_leaves_that_breaks_a_frame() -> None:
+    response = FeePaidResponse(
+        transaction_date="\n" * 18,
+        patron_identifier="1|BLY\r24",
+        screen_message=("a\0b", "c|d"),
+    )
+    assert serialise(response, WIRE) == (b"38N" + b" " * 18 + b"AO|AA1 BLY 24|AFa b|AFc d|")
+
+
+def test_b4_a_long_value_is_cut_on_a_character_edge_and_a_long_text_goes_on() -> None:
+    wire = WireFormat(encoding="utf-8")
+    text = "é" * 200
+    response = PatronStatusResponse(personal_name=text, screen_message=(text,), badges=(text,))
+    parts = serialise(response, wire).split(b"|")
+    values = [part for part in parts if part[:2] in (b"AE", b"AF", b"GL")]
+    assert [part[:2] + b"%d" % len(part[2:]) for part in values] == [
+        b"AE254",
+        b"GL254",
+        b"AF254",
+        b"AF146",
+    ]
+
+
+def test_b5_what_the_encoding_lacks_is_substituted_before_it_is_cut() -> None:
+    wire = WireFormat(encoding="ascii")
+    response = PatronStatusResponse(personal_name="ß" * 200, screen_message=("č",))
+    frame = serialise(response, wire)
+    assert b"|AE" + b"s" * 255 + b"|" in frame
+    assert frame.endswith(b"|AFc|")
+
+
+def test_c33_hidden_fields_are_dropped_or_empty_when_required() -> None:
+    wire = WireFormat(hidden_fields=frozenset({"AE", "BV", "AF"}))
+    response = PatronStatusResponse(personal_name="Anna", fee_amount="1.00", screen_message=("x",))
+    assert serialise(response, wire).endswith(b"AO|AA|AE|BLN|CQN|")
+
+
+def test_optional_flags_may_be_left_out() -> None:
+    response = replace(CheckoutResponse(), security_inhibit=None)
+    assert b"CI" not in serialise(response, WIRE)
+    assert serialise(LoginResponse(ok=True), WIRE) == b"941"
+
+
+def test_98_has_sixteen_letters_and_its_time_out_is_capped() -> None:
+    frame = serialise(AcsStatus(online=True, timeout_period_ds=5000), WIRE)
+    assert frame.startswith(b"98YNNNNN999000")
+    assert b"BXNNNNYYYNNNNNNNNN|" in frame

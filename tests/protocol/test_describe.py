@@ -1,0 +1,88 @@
+"""Frames in words, and nothing secret in them (B16, C78)."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sip2gw.protocol.describe import describe_frame, message_reference, redact_frame
+from sip2gw.protocol.wire import WireFormat
+
+WIRE = WireFormat()
+HEAD_23 = b"2300120260131    142500"
+
+
+def shown(frame: bytes) -> str:
+    return "\n".join(describe_frame(frame, WIRE)) + redact_frame(frame).decode("latin-1")
+
+
+def test_a_request_in_words() -> None:
+    frame = HEAD_23 + b"AOHUB|AA2100|ACterm|AD1234|XYz\x07|GLa|AY1AZ0000"
+    assert describe_frame(frame, WIRE) == [
+        "23 Patron status request",
+        "     language: 001",
+        "     transaction date: 20260131    142500",
+        "  AO institution id: HUB",
+        "  AA patron identifier: 2100",
+        "  AC terminal password: ***",
+        "  AD patron password: ***",
+        "  ** unknown field: *",
+        "  GL badge (Wise extension) (not of this message): a",
+        "  AY sequence number: 1",
+        "  AZ checksum: 0000 (wrong, should be EBC1)",
+    ]
+    assert redact_frame(frame) == HEAD_23 + b"AOHUB|AA2100|AC***|AD***|***|GLa|AY1AZ0000"
+
+
+def test_an_unknown_field_and_a_right_checksum_are_shown() -> None:
+    lines = describe_frame(b"941XY1\x07|", WIRE)
+    assert lines == ["94 Login response", "     ok: 1", "  XY unknown field: 1\\x07"]
+    assert describe_frame(b"97AZFEF5", WIRE)[1:] == ["  AZ checksum: FEF5 (right)"]
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        HEAD_23 + b"AOHUB|AA2100|ACcanary|ADcanary|",
+        HEAD_23 + b"AOHUB|AA2100ADcanary|",
+        HEAD_23 + b"AOHUB|ADpin|canary|AY1AZ0000",
+        HEAD_23 + b"ADcanary",
+        b"23001ADcanary       AO|",
+        b"23001ADcana         rycanary|AA1|",
+        b"23001              xxADcanary|",
+        b"2300120260131    14250ADcanary|",
+        b"2300120260131    14250AADcanary|",
+        b"2X0012026ADcanary|AA1|",
+        b"ADcanary",
+        b"23ADcanary|",
+        b"9300CNcanary|COcanary|CPx|",
+        b"93CNcanary|COcanary|",
+        b"9300CNlogin|CO|canary|CPx|",
+        b"24" + b" " * 35 + b"AOHUB|AA1ADcanary|",
+        b"77COcanary",
+    ],
+)
+def test_b16_no_secret_leaves_in_any_line_however_broken(frame: bytes) -> None:
+    assert "canary" not in shown(frame)
+
+
+def test_canadian_dollars_are_no_secret() -> None:
+    frame = b"3720260131    1425000400CADBV10.00|AO|AA1|"
+    assert redact_frame(frame) == frame
+
+
+def test_what_follows_a_secret_field_is_shown_when_it_is_a_field() -> None:
+    assert redact_frame(b"77AD1|x||AA2|y|") == b"77AD***|***||AA2|y|"
+    assert redact_frame(b"77AD|AC|") == b"77AD|AC|"
+
+
+@given(st.binary(max_size=120))
+def test_any_bytes_give_lines_without_control_characters(frame: bytes) -> None:
+    assert all(line.isprintable() for line in describe_frame(frame, WIRE))
+    redact_frame(frame)
+
+
+def test_the_reference_page_is_the_generated_one() -> None:
+    page = Path(__file__).parents[2] / "docs" / "reference" / "messages.md"
+    assert page.read_text(encoding="utf-8") == message_reference()

@@ -1,0 +1,1 @@
+"""Whole messages as data: the bytes beside what they mean."""
