@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -18,6 +19,11 @@ class ConfigError(Exception):
     def __init__(self, problems: tuple[str, ...]) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
+
+
+@cache
+def _schema_of(model: type[BaseModel]) -> Node:
+    return model.model_json_schema()
 
 
 class Problems:
@@ -38,7 +44,7 @@ class Problems:
 
     def add_validation(self, error: ValidationError, model: type[BaseModel]) -> None:
         """Note everything that `model` found wrong."""
-        schema = model.model_json_schema()
+        schema = _schema_of(model)
         for detail in error.errors(include_url=False, include_context=False):
             self._add_detail(detail, schema)
 
@@ -88,6 +94,11 @@ def _message(kind: str, text: str) -> str:
 
 
 def _shown(value: object) -> str:
-    shown = repr(value) if isinstance(value, str) else str(value)
-    shown = {"True": "true", "False": "false"}.get(shown, shown)
+    """`value` as it would stand in the file."""
+    if isinstance(value, str):
+        shown = repr(value)
+    elif isinstance(value, bool):
+        shown = str(value).lower()
+    else:
+        shown = f"{value:.10g}" if isinstance(value, float) else str(value)
     return shown if len(shown) <= _SHOWN_CHARACTERS_MAX else shown[:_SHOWN_CHARACTERS_MAX] + "…"

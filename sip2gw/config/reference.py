@@ -21,6 +21,14 @@ relative to the file; `$CREDENTIALS_DIRECTORY/name` is a systemd credential. Sec
 file lose the line end.
 """
 
+_TEXTS = """\
+## `[texts.LANGUAGE]`
+
+Screen texts of the library's own, under `nl`, `en`, `fr` or `de`: the key of a text and what it
+says instead. Keys, texts and placeholders are listed in [reasons](reasons.md).
+
+"""
+
 _HIDDEN = "**********"
 _BY_KIND = """\
 ## Defaults by kind
@@ -45,7 +53,7 @@ def configuration_reference() -> str:
     """The reference page in Markdown: every key with type, default and meaning."""
     schema = json_schema()
     tables = "".join(_tables("", schema, schema))
-    return f"{_INTRODUCTION}\n{tables}{_kinds()}"
+    return f"{_INTRODUCTION}\n{tables}{_TEXTS}{_kinds()}"
 
 
 def _tables(path: str, node: Node, schema: Node) -> Iterator[str]:

@@ -36,7 +36,9 @@ def node_at(schema: Node, path: Iterable[str | int]) -> Node:
     node = above = schema
     for part in path:
         if part == "[key]":
-            step = above.get("propertyNames", {})
+            patterns = list(above.get("patternProperties", ()))
+            named_like = {"type": "string", "pattern": patterns[0]} if patterns else {}
+            step = above.get("propertyNames", named_like)
         elif isinstance(part, int):
             step = node.get("items", {})
         else:

@@ -112,7 +112,7 @@ def _check_network(text: str) -> str:
 def _check_zone(text: str) -> str:
     try:
         ZoneInfo(text)
-    except (OSError, ValueError):
+    except (KeyError, OSError, ValueError):
         raise ValueError("unknown time zone") from None
     return text
 

@@ -1,0 +1,169 @@
+"""A bad file is refused whole, and every line of the refusal helps to mend it (B66)."""
+
+import traceback
+from pathlib import Path
+
+import pytest
+
+from sip2gw.config import ConfigError, load_config, public_dict
+
+CANARY = "canary-4711"
+BASE = '[institution]\nid = "HUB"\n[profiles.p]\nkind = "auth"\n[profiles.d]\nkind = "door"\n'
+TERMINAL = '[terminals.t]\nprofile = "p"\n'
+
+
+def problems(tmp_path: Path, text: str) -> list[str]:
+    """What is wrong with `text`, without the file name that starts each line."""
+    file = tmp_path / "bad.toml"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        load_config(file)
+    assert str(caught.value) == "\n".join(caught.value.problems)
+    assert all(line.startswith(f"{file}: ") for line in caught.value.problems)
+    return [line.removeprefix(f"{file}: ") for line in caught.value.problems]
+
+
+def examples() -> list[tuple[str, list[str]]]:
+    """What stands in `refused.txt`: TOML and the expected lines."""
+    blocks = (Path(__file__).parent / "refused.txt").read_text(encoding="utf-8").split("====\n")[1:]
+    found = []
+    for block in blocks:
+        text, _, expected = block.partition("-->\n")
+        text = text.replace("BASE TERMINAL\n", BASE + TERMINAL).replace("BASE\n", BASE)
+        found.append((text, expected.splitlines()))
+    return found
+
+
+@pytest.mark.parametrize(("text", "expected"), examples())
+def test_each_problem_names_key_value_and_what_is_allowed_b66(
+    tmp_path: Path, text: str, expected: list[str]
+) -> None:
+    found = problems(tmp_path, text)
+    assert [line.replace(str(tmp_path), "DIR") for line in found] == expected
+
+
+def test_all_problems_are_named_at_once_b66(tmp_path: Path) -> None:
+    found = problems(
+        tmp_path, BASE + '[server]\nworkers = 0\n[log]\nlevel = "x"\n[security]\npin_lock_min = 0'
+    )
+    assert [line.partition(":")[0] for line in found] == [
+        "server.workers",
+        "security.pin_lock_min",
+        "log.level",
+    ]
+
+
+def test_an_unknown_text_key_lists_the_known_ones_b29(tmp_path: Path) -> None:
+    (line,) = problems(tmp_path, BASE + '[texts.nl]\ngrantd = "Dag"')
+    assert line.startswith(
+        "texts.nl.grantd: unknown text key; got 'grantd'; allowed: granted, closed,"
+    )
+
+
+def test_a_long_value_is_cut(tmp_path: Path) -> None:
+    (line,) = problems(tmp_path, BASE + f'[log]\nlevel = "{"x" * 5000}"')
+    assert len(line) < 250
+
+
+def test_a_missing_file_is_a_problem_of_its_own(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"nowhere\.toml: cannot be read: No such file"):
+        load_config(tmp_path / "nowhere.toml")
+
+
+def test_a_file_in_another_encoding_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "latin.toml"
+    file.write_bytes('[institution]\nid = "é"'.encode("latin-1"))
+    with pytest.raises(ConfigError, match=r"latin\.toml: is not UTF-8 at byte 20"):
+        load_config(file)
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (
+            None,
+            "terminals.t.password_file: cannot be read: No such file or directory; got 'secret'",
+        ),
+        (b"\n", "terminals.t.password_file: is empty: everybody would know it"),
+        (
+            b"canary-4711\nsecond line\n",
+            "terminals.t.password_file: must be one line of at most 255 characters",
+        ),
+        (
+            b"canary-4711" * 30,
+            "terminals.t.password_file: must be one line of at most 255 characters",
+        ),
+        (b"canary-4711\xff", "terminals.t.password_file: is not UTF-8 text; got 'secret'"),
+    ],
+)
+def test_a_secret_file_must_hold_one_line_b12(
+    tmp_path: Path, content: bytes | None, problem: str
+) -> None:
+    if content is not None:
+        (tmp_path / "secret").write_bytes(content)
+    assert problems(tmp_path, BASE + TERMINAL + 'password_file = "secret"') == [problem]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        f'passwort = "{CANARY}"',
+        f'password = "{CANARY}"\npassword_file = "x"',
+        f'password = ["{CANARY}"]',
+        f'password = {{ text = "{CANARY}" }}',
+        f'password_hash = "{CANARY}"',
+        f'password = "{CANARY}{"x" * 300}"',
+        f'password = "{CANARY}\\n"',
+        f'password = "{CANARY}"\nprofile2 = "{CANARY}"',
+        f'password = "x"\n[admin]\ntoken = "{CANARY}\\u0007"',
+        f'password = "x"\n[admin]\ntoken = "{CANARY}"\ntoken_file = "x"',
+        f'password = "x"\n[store]\nurl = "mysql://gw:{CANARY}@host/db"',
+        f'password = "x"\n[store]\nurl = "postgresql:/gw:{CANARY}@host/db/"\npassword = 3',
+        f'password = "x"\n[store]\nurl = "postgresql://gw:{CANARY}@host/db"\npassword = "y"',
+        f'password = "x"\n[terminals]\nu = "{CANARY}"',
+        f'password = "x"\n[terminals.u]\nprofile = "p"\npassword = "{CANARY}" x',
+    ],
+)
+def test_no_secret_is_in_an_error_b16(tmp_path: Path, lines: str) -> None:
+    file = tmp_path / "bad.toml"
+    file.write_text(BASE + TERMINAL + lines)
+    with pytest.raises(ConfigError) as caught:
+        load_config(file)
+    assert CANARY not in "".join(traceback.format_exception(caught.value, chain=True))
+    assert CANARY not in repr(caught.value)
+
+
+def test_no_secret_login_or_card_is_in_a_repr_or_the_public_view_b16(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text(CANARY)
+    file = tmp_path / "good.toml"
+    file.write_text(
+        BASE
+        + f"""
+        [store]
+        url = "postgresql://gw:{CANARY}@host/db"
+        [admin]
+        token = "{CANARY}"
+        [backend]
+        kind = "sip2"
+        sip2 = {{ address = "ils:6001", login = "{CANARY}", password = "{CANARY}" }}
+        [branches.MAIN]
+        bar = [{{ card = "{CANARY}", note = "x" }}]
+        pass = [{{ card = "{CANARY}" }}]
+        [terminals.t]
+        profile = "p"
+        branch = "MAIN"
+        login = "{CANARY}"
+        password_file = "secret"
+        [terminals.u]
+        profile = "p"
+        password = "{CANARY}"
+        """
+    )
+    config = load_config(file)
+    terminal = config.terminals[CANARY]
+    shown = [config, config.source, terminal, terminal.branch, public_dict(config)]
+    shown += [config.source.model_dump()["store"], config.admin, config.store, config.backend]
+    for value in shown:
+        assert CANARY not in repr(value)
+        assert CANARY not in str(value)
+    assert public_dict(config)["terminals"]["u"]["password"] == "**********"

@@ -1,0 +1,113 @@
+"""The reference pages and the shipped example follow the models (interface §3)."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sip2gw.config import configuration_reference, json_schema, load_config
+from sip2gw.config.schema import describe_node, node_at, resolve
+from sip2gw.texts.reference import reason_reference
+
+ROOT = Path(__file__).parents[2]
+PAGES = ROOT / "docs" / "reference"
+
+
+def test_the_configuration_page_is_up_to_date() -> None:
+    assert (PAGES / "configuration.md").read_text(encoding="utf-8") == configuration_reference()
+
+
+def test_the_reasons_page_is_up_to_date() -> None:
+    assert (PAGES / "reasons.md").read_text(encoding="utf-8") == reason_reference()
+
+
+@pytest.mark.parametrize(
+    ("module", "page"), [("sip2gw.config", "configuration.md"), ("sip2gw.texts", "reasons.md")]
+)
+def test_the_pages_are_printed_by_their_modules(module: str, page: str) -> None:
+    printed = subprocess.run(
+        [sys.executable, "-m", module], capture_output=True, check=True, cwd=ROOT
+    )
+    assert printed.stdout.decode("utf-8") == (PAGES / page).read_text(encoding="utf-8")
+
+
+def every_key(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for name, table in {**schema["$defs"], "file": schema}.items():
+        for key, node in table.get("properties", {}).items():
+            yield f"{name}.{key}", node
+
+
+def test_every_key_is_described_and_on_the_page() -> None:
+    page, schema = configuration_reference(), json_schema()
+    for name, node in every_key(schema):
+        assert resolve(node, schema).get("description"), name
+        key = name.rpartition(".")[2]
+        assert f"| `{key}` |" in page or f"[{key}" in page, name
+
+
+def test_every_key_that_was_promised_exists() -> None:
+    """The names of interface §3 and of C8, C10, C18, C19, C31, C33, C81."""
+    promised = {
+        "server": """listen workers tls_certificate tls_key tls_client_ca proxy_protocol
+            login_timeout_s idle_timeout_s drain_timeout_s max_connections frame_bytes_max
+            max_connections_per_address frame_timeout_s resend_limit login_attempts
+            tcp_keepalive_s""",
+        "store": "url pin_secret_file",
+        "admin": "listen token_file",
+        "security": "pin_failures_max pin_lock_min login_backoff_s",
+        "log": "level format",
+        "privacy": "access_log_days",
+        "branches.X": "name hours exceptions max_fee_age_days bar pass timezone",
+        "profiles.X": """kind messages encoding terminator error_detection dialect language
+            pin_required may_block_patrons personal_fields hide_fields allow_fields
+            staff_notices badge_separator fw_b payment_types partial_payment invoiced_payable
+            second_checkout checked_in_ok fee_lines accept_character_checksum
+            resend_with_sequence date_zone wrong_pin_hides_card renewals_of_authorisers
+            relation_titles bk_retention_days family door""",
+        "profiles.X.door": """mode require_pin require_badges badges minimum_age fees
+            when_staffed last_entry_margin_min refuse_as memberships home_branch_only
+            require_house_rules capacity refuse_inside direction passage_window_s emergency
+            emergency_max_age_h""",
+        "terminals.X": """profile branch login password password_file password_hash networks
+            location expires tls_client_name max_connections""",
+        "backend": "kind sip2",
+        "backend.sip2": "address login password_file connections timeout_s",
+    }
+    schema = json_schema()
+    for table, keys in promised.items():
+        node = node_at(schema, table.split("."))
+        assert set(keys.split()) <= set(node["properties"]), table
+
+
+def test_the_schema_tells_secrets_apart() -> None:
+    for key in ("password", "password_hash"):
+        assert node_at(json_schema(), ["terminals", "X", key])["writeOnly"]
+
+
+def test_an_unknown_place_is_described_by_nothing() -> None:
+    schema = json_schema()
+    node = node_at(schema, ["nowhere", 3, "x"])
+    assert node == {}
+    assert describe_node(node, schema) == "string"
+
+
+def test_the_shipped_example_is_valid(tmp_path: Path) -> None:
+    config = load_config(ROOT / "systemd" / "sip2gw.toml")
+    assert {terminal.profile.kind for terminal in config.terminals.values()} == {
+        "selfcheck",
+        "payment",
+        "door",
+    }
+
+
+def test_the_service_waits_longer_than_the_gateway_drains() -> None:
+    unit = (ROOT / "systemd" / "sip2gw.service").read_text(encoding="utf-8")
+    stop = re.search(r"^TimeoutStopSec=(\d+)$", unit, re.MULTILINE)
+    assert stop is not None
+    drain = node_at(json_schema(), ["server", "drain_timeout_s"])["default"]
+    assert int(stop[1]) > drain
+    assert "Type=notify" in unit
