@@ -72,7 +72,8 @@ class AdminServer:
         if environ.get("REQUEST_METHOD") not in ("GET", "HEAD"):
             return _plain(start_response, "405 Method Not Allowed", "only GET and HEAD")
         if path == "/metrics":
-            return self._metrics(environ, start_response)
+            body: Iterable[bytes] = self._metrics(environ, start_response)
+            return body
         check = self._checks.get(path)
         if check is None:
             return _plain(start_response, "404 Not Found", "/metrics /livez /readyz")

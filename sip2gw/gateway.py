@@ -27,6 +27,7 @@ from sip2gw.protocol.messages import (
 )
 from sip2gw.site import KnownTerminal, Site
 from sip2gw.telemetry import Log, RequestLine, timestamp
+from sip2gw.texts import choose_language
 from sip2gw.verification import PasswordService
 
 LOGIN_FAILURES_WINDOW_S = 300.0
@@ -146,7 +147,8 @@ class Gateway:
         """The failure form of `request`'s own response, with a text (B2, C27)."""
         terminal = conversation.terminal
         now = self._now(conversation)
-        language = terminal.language if terminal else self.site.config.institution.language
+        spoken = terminal.language if terminal else self.site.config.institution.language
+        language = choose_language(getattr(request, "language", ""), None, spoken)
         text = self.site.texts.text(language, text_key)
         institution = self.site.config.institution.id
         return Answer(request.refused(institution, now, (text,)), "refused", reason)
