@@ -51,7 +51,7 @@ _RENAMED = {
     "badge_code": "code",
 }
 _AMOUNTS = frozenset(
-    [
+    (
         "max_fees_self_service",
         "max_fees_desk",
         "alert_amount",
@@ -61,10 +61,10 @@ _AMOUNTS = frozenset(
         "overdue_fee_per_day",
         "amount",
         "paid",
-    ]
+    )
 )
-_TIMES = frozenset(["checked_out", "due", "placed", "expires", "created"])
-_LISTS = frozenset(["branches", "notices"])
+_TIMES = frozenset(("checked_out", "due", "placed", "expires", "created"))
+_LISTS = frozenset(("branches", "notices"))
 _ZERO_IS_DEFAULT = frozenset(("fee", "paid"))
 
 _encoder = msgspec.json.Encoder()

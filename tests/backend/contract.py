@@ -1,0 +1,329 @@
+"""What every backend must do; a backend's test class inherits it and provides `backend`."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+
+from sip2gw.backend.base import Allocation, Backend, BackendError, Capability, PaymentFacts
+from sip2gw.model import (
+    AccessRow,
+    Block,
+    BlockType,
+    CardState,
+    FeeStatus,
+    PaymentLine,
+    Relationship,
+    RelationshipType,
+)
+
+from .library import NOW, order, pay_fee
+
+LOCK_UNTIL = NOW + timedelta(minutes=15)
+
+
+async def owed(backend: Backend, patron_id: str) -> dict[str, int]:
+    """What the patron owes, by fee."""
+    record = await backend.find_patron(patron_id)
+    assert record is not None
+    return {fee.id: fee.owed for fee in record.fees}
+
+
+class BackendContract:
+    """The contract suite; the backend is loaded with the small library."""
+
+    # Reading
+
+    async def test_any_card_finds_its_holder_a_replaced_one_too(self, backend: Backend) -> None:
+        """B21."""
+        for number in ("P1", "C1", "OLD1"):
+            record = await backend.find_by_card(number)
+            assert record is not None
+            assert record.id == "P1"
+        assert await backend.find_by_card("nobody") is None
+        assert await backend.find_patron("C1") is None
+
+    async def test_a_second_look_sees_the_same(self, backend: Backend) -> None:
+        assert await backend.find_by_card("C1") == await backend.find_by_card("C1")
+
+    async def test_a_snapshot_holds_everything(self, backend: Backend) -> None:
+        record = await backend.find_patron("P1")
+        assert record is not None
+        assert record.birth_date == date(1980, 2, 29)
+        assert record.membership is not None
+        assert record.membership.max_fees_self_service == 500
+        assert record.membership.alert_amount == 400
+        assert record.membership_until == date(2026, 12, 31)
+        assert record.fee_limit == 750
+        assert record.notices == ("A book was found",)
+        assert record.house_rules_accepted == date(2026, 1, 2)
+        assert record.blocks == (Block(BlockType.GENERAL, "ask", date(2026, 5, 1), "import"),)
+        assert [loan.title for loan in record.loans] == ["Reinaert"]
+        assert [(hold.title, hold.ready) for hold in record.holds] == [("Tijl", True)]
+
+    async def test_the_id_is_an_active_card_unless_listed_otherwise(self, backend: Backend) -> None:
+        """C35."""
+        first, second = await backend.find_patron("P1"), await backend.find_patron("P2")
+        assert first is not None
+        assert second is not None
+        states = {card.number: card.state for card in first.cards}
+        assert states == {
+            "P1": CardState.ACTIVE,
+            "C1": CardState.ACTIVE,
+            "OLD1": CardState.REPLACED,
+        }
+        assert [card.state for card in second.cards] == [CardState.LOST]
+
+    async def test_badges_come_with_their_definition(self, backend: Backend) -> None:
+        """B22: active or not, and both lists of branches (C35)."""
+        record = await backend.find_patron("P1")
+        assert record is not None
+        open_library, study_room = record.badges
+        assert open_library.code == "ONBE"
+        assert open_library.active
+        assert open_library.valid_from == date(2026, 1, 1)
+        assert open_library.badge_branches == ("MAIN", "EAST")
+        assert open_library.assignment_branches == ("MAIN",)
+        assert not study_room.active
+
+    async def test_fees_are_what_is_owed_oldest_first_then_by_id(self, backend: Backend) -> None:
+        """C6, C17: partly paid before, and settled ones left out."""
+        assert list((await owed(backend, "P1")).items()) == [("F1", 250), ("F2", 120)]
+        record = await backend.find_patron("P2")
+        assert record is not None
+        (fee,) = record.fees
+        assert (fee.id, fee.amount, fee.owed) == ("F3", 1000, 600)
+        assert (fee.status, fee.arrangement_date) == (FeeStatus.ARRANGEMENT, date(2026, 6, 1))
+
+    async def test_dates_in_times_are_local_days(self, backend: Backend) -> None:
+        """C34: a start for `created`, an end for `due`."""
+        record = await backend.find_patron("P1")
+        assert record is not None
+        assert record.fees[0].created == datetime(2026, 1, 31, 23, tzinfo=UTC)
+        assert record.loans[0].due == datetime(2026, 3, 22, 22, 59, 59, tzinfo=UTC)
+
+    async def test_payer_for_names_children_and_authorisers(self, backend: Backend) -> None:
+        """B51: never the reverse; confirmation is judged later."""
+        head, child = await backend.find_patron("P1"), await backend.find_patron("P2")
+        assert head is not None
+        assert child is not None
+        assert head.payer_for == (
+            Relationship(RelationshipType.HEAD_OF_FAMILY, "P1", "P2"),
+            Relationship(
+                RelationshipType.AUTHORISATION, "P3", "P1", frozenset({"pay", "renew"}), False
+            ),
+        )
+        assert child.payer_for == ()
+
+    # PIN lock-out
+
+    async def test_the_last_allowed_failure_locks_the_card(self, backend: Backend) -> None:
+        """B20, C19: only that card."""
+        locked = [await backend.record_pin_failure("C1", NOW, 3, LOCK_UNTIL) for _ in range(4)]
+        assert locked == [False, False, True, False]
+        record = await backend.find_by_card("C1")
+        assert record is not None
+        card, other = record.card("C1"), record.card("P1")
+        assert card is not None
+        assert other is not None
+        assert (card.pin_failures, card.pin_locked_until) == (3, LOCK_UNTIL)
+        assert other.pin_failures == 0
+
+    async def test_concurrent_failures_are_all_counted(self, backend: Backend) -> None:
+        tries = [backend.record_pin_failure("C1", NOW, 5, LOCK_UNTIL) for _ in range(5)]
+        assert sum(await asyncio.gather(*tries)) == 1
+
+    async def test_an_expired_lock_starts_a_new_count(self, backend: Backend) -> None:
+        """C81."""
+        await backend.record_pin_failure("C1", NOW, 1, LOCK_UNTIL)
+        later = LOCK_UNTIL
+        assert not await backend.record_pin_failure("C1", later, 2, later + timedelta(hours=1))
+        assert await backend.record_pin_failure("C1", later, 2, later + timedelta(hours=1))
+
+    async def test_success_forgets_failures(self, backend: Backend) -> None:
+        await backend.record_pin_failure("C1", NOW, 5, LOCK_UNTIL)
+        await backend.clear_pin_failures("C1")
+        await backend.clear_pin_failures("C1")
+        record = await backend.find_by_card("C1")
+        assert record is not None
+        assert all(card.pin_failures == 0 for card in record.cards)
+
+    async def test_unknown_cards_are_not_counted(self, backend: Backend) -> None:
+        assert not await backend.record_pin_failure("nobody", NOW, 1, LOCK_UNTIL)
+
+    # Payments
+
+    async def test_a_payment_settles_and_is_seen_at_once(self, backend: Backend) -> None:
+        """B44: the snapshot read before is not believed any more."""
+        assert (await owed(backend, "P1"))["F1"] == 250
+        result = await backend.book_payment(order(), pay_fee("F1"))
+        assert result.outcome == "booked"
+        assert result.payment is not None
+        assert result.payment.lines == (PaymentLine("F1", "P1", "own", 100),)
+        assert (await owed(backend, "P1"))["F1"] == 150
+
+    async def test_a_settled_fee_disappears(self, backend: Backend) -> None:
+        await backend.book_payment(order(amount=250), pay_fee("F1", 250))
+        assert await owed(backend, "P1") == {"F2": 120}
+
+    async def test_a_payer_settles_anothers_fee(self, backend: Backend) -> None:
+        """B53: the child is free at once."""
+        await owed(backend, "P2")
+        await backend.book_payment(
+            order(amount=600), pay_fee("F3", 600, RelationshipType.HEAD_OF_FAMILY)
+        )
+        assert await owed(backend, "P2") == {}
+
+    async def test_facts_hold_payer_and_debtors(self, backend: Backend) -> None:
+        seen: list[PaymentFacts] = []
+
+        def decide(facts: PaymentFacts) -> Allocation:
+            seen.append(facts)
+            return Allocation((PaymentLine("F1", "P1", "own", 100),), ())
+
+        await backend.book_payment(order(), decide)
+        assert seen[0].payer.id == "P1"
+        assert [debtor.id for debtor in seen[0].debtors] == ["P2", "P3"]
+
+    async def test_the_same_key_and_content_is_booked_once(self, backend: Backend) -> None:
+        """B46, C4: the replay has the first payment and its texts."""
+        first = await backend.book_payment(order(), pay_fee("F1"))
+        again = await backend.book_payment(order(now=NOW + timedelta(hours=1)), pay_fee("F2"))
+        assert again.outcome == "replayed"
+        assert again.payment == first.payment
+        assert again.payment is not None
+        assert again.payment.texts == ("Thank you",)
+        assert (await owed(backend, "P1"))["F1"] == 150
+
+    async def test_the_same_key_at_the_same_moment_is_booked_once(self, backend: Backend) -> None:
+        results = await asyncio.gather(
+            *(backend.book_payment(order(), pay_fee("F1")) for _ in range(10))
+        )
+        assert sorted(r.outcome for r in results) == ["booked"] + ["replayed"] * 9
+        assert (await owed(backend, "P1"))["F1"] == 150
+
+    async def test_the_same_key_with_other_content_is_refused(self, backend: Backend) -> None:
+        """B46."""
+        await backend.book_payment(order(), pay_fee("F1"))
+        result = await backend.book_payment(order(amount=50), pay_fee("F1", 50))
+        assert result.outcome == "refused"
+        assert result.refusal is not None
+        assert result.refusal.reason == "bk_reused"
+        assert (await owed(backend, "P1"))["F1"] == 150
+
+    async def test_keys_belong_to_their_terminal(self, backend: Backend) -> None:
+        await backend.book_payment(order(), pay_fee("F1"))
+        result = await backend.book_payment(order(terminal="cash-2"), pay_fee("F1"))
+        assert result.outcome == "booked"
+
+    async def test_an_expired_key_is_free_again(self, backend: Backend) -> None:
+        """C5."""
+        first = order()
+        await backend.book_payment(first, pay_fee("F1"))
+        result = await backend.book_payment(order(now=first.key_expires), pay_fee("F1"))
+        assert result.outcome == "booked"
+        assert (await owed(backend, "P1"))["F1"] == 50
+
+    async def test_a_refusal_books_nothing_and_leaves_the_key_free(self, backend: Backend) -> None:
+        """C4."""
+        refused = await backend.book_payment(order(amount=900), pay_fee("F1", 900))
+        assert refused.refusal is not None
+        assert refused.refusal.reason == "overpayment"
+        assert (await owed(backend, "P1"))["F1"] == 250
+        assert (await backend.book_payment(order(), pay_fee("F1"))).outcome == "booked"
+
+    async def test_an_unknown_payer_is_refused(self, backend: Backend) -> None:
+        result = await backend.book_payment(order(payer_id="nobody"), pay_fee("F1"))
+        assert result.refusal is not None
+        assert result.refusal.reason == "unknown_card"
+
+    async def test_two_payments_for_one_fee_never_both_pass(self, backend: Backend) -> None:
+        """C60: they are decided one after the other, on facts of their own."""
+        results = await asyncio.gather(
+            *(backend.book_payment(order(f"BK{n}", 200), pay_fee("F1", 200)) for n in range(3))
+        )
+        assert sorted(r.outcome for r in results) == ["booked", "refused", "refused"]
+        assert (await owed(backend, "P1"))["F1"] == 50
+
+    @pytest.mark.parametrize(
+        "lines",
+        [
+            (PaymentLine("F1", "P1", "own", 99),),
+            (PaymentLine("F1", "P2", "own", 100),),
+            (PaymentLine("F1", "P1", "own", 251), PaymentLine("F2", "P1", "own", -151)),
+            (PaymentLine("F1", "P1", "own", 50), PaymentLine("F1", "P1", "own", 50)),
+            (),
+        ],
+    )
+    async def test_an_allocation_that_does_not_fit_is_not_booked(
+        self, backend: Backend, lines: tuple[PaymentLine, ...]
+    ) -> None:
+        with pytest.raises(BackendError):
+            await backend.book_payment(order(), lambda facts: Allocation(lines, ()))
+        assert await owed(backend, "P1") == {"F1": 250, "F2": 120}
+
+    async def test_a_failing_decision_fails_only_its_own_payment(self, backend: Backend) -> None:
+        def decide(facts: PaymentFacts) -> Allocation:
+            raise ZeroDivisionError
+
+        bad, good = await asyncio.gather(
+            backend.book_payment(order("BK1"), decide),
+            backend.book_payment(order("BK2"), pay_fee("F1")),
+            return_exceptions=True,
+        )
+        assert isinstance(bad, ZeroDivisionError)
+        assert not isinstance(good, BaseException)
+        assert good.outcome == "booked"
+
+    # Blocks
+
+    async def test_a_block_replaces_one_of_the_same_type_and_source(self, backend: Backend) -> None:
+        block = Block(BlockType.GENERAL, "card retained", None, "terminal")
+        await backend.set_block("P1", block)
+        await backend.set_block("P1", replace(block, note="again"))
+        record = await backend.find_patron("P1")
+        assert record is not None
+        assert [(b.source, b.note) for b in record.blocks] == [
+            ("import", "ask"),
+            ("terminal", "again"),
+        ]
+
+    async def test_only_blocks_of_the_named_sources_are_lifted(self, backend: Backend) -> None:
+        """C41."""
+        for source in ("staff", "terminal"):
+            await backend.set_block("P1", Block(BlockType.GENERAL, "", None, source))
+        assert await backend.lift_blocks("P1", frozenset({"terminal"})) == 1
+        assert await backend.lift_blocks("P1", frozenset({"terminal"})) == 0
+        record = await backend.find_patron("P1")
+        assert record is not None
+        assert [block.source for block in record.blocks] == ["import", "staff"]
+
+    async def test_a_block_of_an_unknown_patron_is_an_error(self, backend: Backend) -> None:
+        with pytest.raises(BackendError):
+            await backend.set_block("nobody", Block(BlockType.GENERAL))
+
+    # Life
+
+    async def test_it_says_what_it_can(self, backend: Backend) -> None:
+        assert backend.capabilities <= frozenset(Capability)
+        await backend.ping()
+
+    async def test_after_closing_everything_fails(self, backend: Backend) -> None:
+        await backend.close()
+        await backend.close()
+        for failing in (
+            backend.ping(),
+            backend.find_by_card("P1"),
+            backend.book_payment(order(), pay_fee("F1")),
+        ):
+            with pytest.raises(BackendError):
+                await failing
+
+    async def test_the_door_log_takes_rows_at_any_time(self, backend: Backend) -> None:
+        backend.log_access(
+            AccessRow(NOW, "MAIN", "door-1", "granted", "granted", "normal", "pin=ok", "P1")
+        )
+        await backend.close()
