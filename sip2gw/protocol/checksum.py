@@ -53,15 +53,15 @@ _COMMAND_BYTES = 2
 def split_trailer(frame: bytes) -> Trailer:
     """Cut AY and AZ off the end of `frame`, with or without `|` before, between and after (B1).
 
-    A trailer that is itself followed by `|` must begin where a field begins, so that a value
-    which happens to end in such letters (`AA12AZ34EF|`) stays a value.
+    AY or AZ alone with a `|` behind it must begin where a field begins, so that a value which
+    happens to end in such letters (`AA12AZ34EF|`) stays a value.
     """
     match = _TRAILER.search(frame, max(_COMMAND_BYTES, len(frame) - _TRAILER_BYTES_MAX))
     if match is None:
         return Trailer(frame, b"", b"", b"")
     start = match.start()
-    followed = match.group(3) or match.group(5)
-    if followed and not _begins_field(frame, start):
+    alone_and_followed = match.group(5) or (match.group(3) and not match.group(1))
+    if alone_and_followed and not _begins_field(frame, start):
         return Trailer(frame, b"", b"", b"")
     body = frame[:start]
     if match.group(4):

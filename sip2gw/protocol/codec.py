@@ -97,7 +97,7 @@ def _compile_reader(message: type[Message], wire: WireFormat) -> Reader:
         tagged.place.tag: (at, _read_of(tagged.place), tagged.place.repeated)
         for at, tagged in enumerate(layout.tagged, len(cuts))
     }
-    defaults = [tagged.default for tagged in layout.tagged]
+    absent = [tagged.absent for tagged in layout.tagged]
 
     def read(body: bytes) -> Message:
         head = body[:fixed_end].decode("latin-1")
@@ -107,7 +107,7 @@ def _compile_reader(message: type[Message], wire: WireFormat) -> Reader:
             head[start:end] if read_value is None else read_value(head[start:end])
             for start, end, read_value in cuts
         ]
-        values += defaults
+        values += absent
         waiting = slots.copy()
         strange: list[int] = []
         for position, part in enumerate(decode(body[fixed_end:]).split("|")):

@@ -108,7 +108,9 @@ def _field_lines(body: bytes, message: type[Message], wire: WireFormat) -> list[
         start = stop
     known = {placement.place.tag for placement in layout.tagged}
     for part in parts:
-        if part:
+        if part == MASK:
+            lines.append(_line("", "hidden", MASK))
+        elif part:
             tag = part[:TAG_WIDTH]
             label = FIELDS[tag].label if tag in FIELDS else "unknown field"
             note = " (not of this message)" if tag in FIELDS and tag not in known else ""

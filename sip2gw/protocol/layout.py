@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar, get_type_hints
+from typing import Any, Generic, TypeVar, get_args, get_type_hints
 
 from sip2gw.protocol.fields import Fixed, Tagged
 
@@ -17,7 +17,8 @@ class Placement(Generic[Place]):
 
     attribute: str
     place: Place
-    default: Any
+    absent: Any
+    """What a reader sets when the field is not there: None where the type allows it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +71,14 @@ def read_layout(message: type[Any]) -> Layout:
     for field in dataclasses.fields(message):
         if field.name == "extra_fields":
             continue
-        match getattr(hints[field.name], "__metadata__", (None,))[0]:
+        hint = hints[field.name]
+        optional = type(None) in get_args(getattr(hint, "__origin__", hint))
+        absent = None if optional else field.default
+        match getattr(hint, "__metadata__", (None,))[0]:
             case Fixed() as place if not tagged:
-                fixed.append(Placement(field.name, place, field.default))
+                fixed.append(Placement(field.name, place, absent))
             case Tagged() as place if all(place.tag != other.place.tag for other in tagged):
-                tagged.append(Placement(field.name, place, field.default))
+                tagged.append(Placement(field.name, place, absent))
             case _:
                 raise TypeError(f"{message.__name__}.{field.name} has no proper place")
     return Layout(tuple(fixed), tuple(tagged))

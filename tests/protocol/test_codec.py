@@ -135,7 +135,7 @@ def test_blank_counts_and_strange_limits_of_an_upstream() -> None:
     assert response.hold_items_count == 0
     assert response.hold_items_limit is None
     assert response.overdue_items_limit == 5
-    assert response.valid_patron is False
+    assert response.valid_patron is None, "an absent BL is not a BLN"
 
 
 def test_b9_fixed_widths_are_exact_whatever_is_passed() -> None:

@@ -27,10 +27,10 @@ def test_a_request_in_words() -> None:
         "  AA patron identifier: 2100",
         "  AC terminal password: ***",
         "  AD patron password: ***",
-        "  ** unknown field: *",
+        "     hidden: ***",
         "  GL badge (Wise extension) (not of this message): a",
         "  AY sequence number: 1",
-        "  AZ checksum: 0000 (wrong, should be EBC1)",
+        "  AZ checksum: 0000 (wrong, should be EF1C)",
     ]
     assert redact_frame(frame) == HEAD_23 + b"AOHUB|AA2100|AC***|AD***|***|GLa|AY1AZ0000"
 
