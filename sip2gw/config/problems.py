@@ -11,6 +11,15 @@ from pydantic import BaseModel, ValidationError
 from sip2gw.config.schema import Node, describe_node, is_secret, node_at
 
 _SHOWN_CHARACTERS_MAX = 80
+_OWN_WORDS = {
+    "literal_error": "unknown value",
+    "model_type": "should be a table",
+    "dict_type": "should be a table",
+    "tuple_type": "should be a list",
+    "missing": "is required",
+    "extra_forbidden": "unknown key",
+}
+"""Instead of pydantic's sentences, which speak of Python."""
 
 
 class ConfigError(Exception):
@@ -50,23 +59,21 @@ class Problems:
 
     def _add_detail(self, detail: Mapping[str, Any], schema: Node) -> None:
         path = tuple(detail["loc"])
-        where = ".".join(str(part) for part in path if part != "[key]")
-        kind = detail["type"]
-        if kind == "missing":
-            self.add(where, "is required", allowed=describe_node(node_at(schema, path), schema))
-        elif kind == "extra_forbidden":
+        node, kind, value = node_at(schema, path), detail["type"], detail["input"]
+        if kind == "extra_forbidden":
             # Never with its value: a misspelt password is a password.
-            keys = node_at(schema, path[:-1]).get("properties", {})
-            self.add(where, "unknown key", allowed=", ".join(keys))
+            node, value = {}, None
+            allowed = ", ".join(node_at(schema, path[:-1])["properties"])
+        elif kind == "value_error" and node.get("type") == "object":
+            allowed = ""
         else:
-            node = node_at(schema, path)
-            of_table = kind == "value_error" and node.get("type") == "object"
-            self.add(
-                where,
-                _message(kind, detail["msg"]),
-                got=detail["input"] if _may_show(detail["input"], node) else None,
-                allowed="" if of_table else describe_node(node, schema),
-            )
+            allowed = describe_node(node, schema)
+        self.add(
+            ".".join(str(part) for part in path if part != "[key]"),
+            _message(kind, detail["msg"]),
+            got=value if _may_show(value, node) else None,
+            allowed=allowed,
+        )
 
     def raise_if_any(self) -> None:
         """Raise what was noted."""
@@ -87,10 +94,9 @@ def _may_show(value: object, node: Node) -> bool:
 
 def _message(kind: str, text: str) -> str:
     """pydantic's sentence in the words of the file."""
-    if kind == "literal_error":
-        return "unknown value"
-    text = text.removeprefix("Value error, ").replace("Input should be", "should be")
-    return text.replace("valid tuple", "list").replace("Tuple", "List")
+    if kind in _OWN_WORDS:
+        return _OWN_WORDS[kind]
+    return text.removeprefix("Value error, ").removeprefix("Input ")
 
 
 def _shown(value: object) -> str:

@@ -100,13 +100,7 @@ def _row(key: str, value: Node, schema: Node, *, required: bool) -> str:
 
 def _default(value: Node) -> str:
     default = value.get("default")
-    if default is None:
-        return "unset"
-    if isinstance(default, dict):
-        return ""
-    if isinstance(default, float) and default.is_integer():
-        default = int(default)
-    return f"`{json.dumps(default)}`"
+    return "unset" if default is None else f"`{json.dumps(default)}`"
 
 
 def _kinds() -> str:

@@ -59,8 +59,6 @@ def describe_node(node: Node, schema: Node) -> str:
         return " or ".join(describe_node(option, schema) for option in node["anyOf"])
     if "enum" in node:
         return " | ".join(f'"{value}"' for value in node["enum"])
-    if "const" in node:
-        return f'"{node["const"]}"'
     kind = node.get("type", "")
     if kind == "array":
         return f"list of {describe_node(node.get('items', {}), schema)}"
