@@ -12,7 +12,6 @@ from operator import attrgetter
 from typing import Any, TypeVar
 
 from sip2gw.protocol.checksum import split_trailer
-from sip2gw.protocol.encoding import plain
 from sip2gw.protocol.errors import UnknownMessageError, UnreadableError
 from sip2gw.protocol.fields import COMMAND_WIDTH, TAG_WIDTH, VALUE_BYTES_MAX, Fixed, Tagged
 from sip2gw.protocol.layout import layout_of
@@ -91,10 +90,10 @@ def _compile_reader(message: type[Message], wire: WireFormat) -> Reader:
     start = COMMAND_WIDTH
     for fixed in layout.fixed:
         end = start + fixed.place.width
-        cuts.append((start, end, _read_of(fixed.place)))
+        cuts.append((start, end, fixed.place.codec.read))
         start = end
     slots = {
-        tagged.place.tag: (at, _read_of(tagged.place), tagged.place.repeated)
+        tagged.place.tag: (at, tagged.place.codec.read, tagged.place.repeated)
         for at, tagged in enumerate(layout.tagged, len(cuts))
     }
     absent = [tagged.absent for tagged in layout.tagged]
@@ -132,11 +131,6 @@ def _compile_reader(message: type[Message], wire: WireFormat) -> Reader:
     return read
 
 
-def _read_of(place: Fixed | Tagged) -> Callable[[str], Any] | None:
-    """How to read a value at `place`; None when it is taken as it is. Dates stay raw."""
-    return None if place.codec in (TEXT, TIMESTAMP) else place.codec.read
-
-
 def _raw_fields(tagged: bytes, positions: Sequence[int]) -> list[tuple[str, bytes]]:
     parts = tagged.split(b"|")
     return [(parts[at][:TAG_WIDTH].decode("latin-1"), parts[at][TAG_WIDTH:]) for at in positions]
@@ -167,7 +161,7 @@ def _compile_writer(message: type[Message], wire: WireFormat) -> Callable[[Messa
 
 def _compile_text_writer(message: type[Message], wire: WireFormat, trusted: int) -> Writer:
     layout = layout_of(message)
-    writers = [_fixed_writer(placement.place, wire) for placement in layout.fixed]
+    writers = [_exact_writer(placement.place, wire, "", "") for placement in layout.fixed]
     unsaid: list[object] = [_NEVER] * len(writers)
     for placement in layout.tagged:
         place = placement.place
@@ -195,19 +189,15 @@ def _all_values(attributes: tuple[str, ...]) -> Callable[[Message], Sequence[Any
     return lambda message: [getattr(message, name) for name in attributes]
 
 
-def _fixed_writer(place: Fixed, wire: WireFormat) -> Writer:
+def _exact_writer(place: Fixed | Tagged, wire: WireFormat, before: str, after: str) -> Writer:
+    """A writer for values of one width, which repeat themselves: flags, counts, codes, dates."""
     width, write_value = place.width, place.codec.write
     if place.codec is TIMESTAMP:
-        return wire.timestamps.render
-    if place.codec is TEXT:
-        return lambda value: _exact(value, width)
-    return lru_cache(maxsize=_RENDERED_MAX)(lambda value: write_value(value, width))
-
-
-def _exact(text: str, width: int) -> str:
-    if len(text) != width:
-        text = text[:width].ljust(width)
-    return plain(text)
+        render = wire.timestamps.render
+        return lambda value: f"{before}{render(value)}{after}"
+    return lru_cache(maxsize=_RENDERED_MAX)(
+        lambda value: f"{before}{write_value(value, width)}{after}"
+    )
 
 
 def _tagged_writer(place: Tagged, wire: WireFormat, trusted: int) -> Writer:
@@ -219,18 +209,7 @@ def _tagged_writer(place: Tagged, wire: WireFormat, trusted: int) -> Writer:
         return lambda values: "".join([write_one(value) for value in values])
     if place.codec is TEXT and not place.width:
         return _text_field_writer(place, wire, trusted)
-    return _exact_field_writer(place, wire)
-
-
-def _exact_field_writer(place: Tagged, wire: WireFormat) -> Writer:
-    """A writer for values of one width or a small domain: flags, limits, codes and dates."""
-    tag, width, write_value = place.tag, place.width, place.codec.write
-    if place.codec is TIMESTAMP:
-        render = wire.timestamps.render
-        return lambda value: f"{tag}{render(value)}|"
-    if place.codec is TEXT:
-        return lambda value: f"{tag}{_exact(value, width)}|"
-    return lru_cache(maxsize=_RENDERED_MAX)(lambda value: f"{tag}{write_value(value, width)}|")
+    return _exact_writer(place, wire, place.tag, "|")
 
 
 def _text_field_writer(place: Tagged, wire: WireFormat, trusted: int) -> Writer:

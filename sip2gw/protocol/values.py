@@ -8,6 +8,7 @@ from enum import IntEnum, StrEnum
 from functools import lru_cache
 from typing import Any
 
+from sip2gw.protocol.encoding import plain
 from sip2gw.protocol.timestamps import write_timestamp
 
 _READINGS_MAX = 512
@@ -16,28 +17,24 @@ _READINGS_MAX = 512
 
 @dataclass(frozen=True, slots=True)
 class Codec:
-    """One way to write a value. `write` gets the value and the width (0 when it is free)."""
+    """One way to write a value."""
 
     name: str
-    read: Callable[[str], Any]
+    read: Callable[[str], Any] | None
+    """None: the text is taken as it is."""
     write: Callable[[Any, int], str]
-
-
-def _read_text(text: str) -> str:
-    return text
+    """Makes exactly the given width of a value; a text of free width needs no codec."""
 
 
 def _write_text(value: str, width: int) -> str:
-    return value[:width].ljust(width) if width else value
+    return plain(value[:width].ljust(width))
 
 
 def _read_count(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdecimal() else None
 
 
-def _write_count(value: int | None, width: int) -> str:
-    if value is None:
-        return " " * width
+def _write_count(value: int, width: int) -> str:
     return f"{min(max(value, 0), 10**width - 1):0{width}}"
 
 
@@ -53,8 +50,8 @@ def _write_yes_no_unknown(value: bool | None, _width: int) -> str:
     return "U" if value is None else "Y" if value else "N"
 
 
-TEXT = Codec("text", _read_text, _write_text)
-TIMESTAMP = Codec("date and time", _read_text, lambda value, _width: write_timestamp(value))
+TEXT = Codec("text", None, _write_text)
+TIMESTAMP = Codec("date and time", None, lambda value, _width: write_timestamp(value))
 COUNT = Codec("number", _read_fixed_count, _write_count)
 LIMIT = Codec("number", _read_count, _write_count)
 FLAG = Codec("Y or N", lambda text: text == "Y", lambda value, _width: "Y" if value else "N")

@@ -1,11 +1,13 @@
 """Frames in words, and nothing secret in them (B16, C78)."""
 
+import runpy
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sip2gw.protocol import describe
 from sip2gw.protocol.describe import describe_frame, message_reference, redact_frame
 from sip2gw.protocol.wire import WireFormat
 
@@ -83,6 +85,8 @@ def test_any_bytes_give_lines_without_control_characters(frame: bytes) -> None:
     redact_frame(frame)
 
 
-def test_the_reference_page_is_the_generated_one() -> None:
+def test_the_reference_page_is_the_generated_one(capsys: pytest.CaptureFixture[str]) -> None:
     page = Path(__file__).parents[2] / "docs" / "reference" / "messages.md"
     assert page.read_text(encoding="utf-8") == message_reference()
+    runpy.run_path(describe.__file__, run_name="__main__")
+    assert capsys.readouterr().out == message_reference()
