@@ -207,6 +207,7 @@ class _Import:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
             raise
+        self._store.distrust_cache()
         self._progress("apply", 1, 1)
         return changed
 

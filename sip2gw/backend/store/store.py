@@ -110,9 +110,10 @@ class Store:
             self._cache.clear()
             self._version = version
         self._cache_checked = True
-        asyncio.get_running_loop().call_soon(self._distrust_cache)
+        asyncio.get_running_loop().call_soon(self.distrust_cache)
 
-    def _distrust_cache(self) -> None:
+    def distrust_cache(self) -> None:
+        """Look at the store's version again before the next snapshot is given out."""
         self._cache_checked = False
 
     @contextmanager

@@ -1,0 +1,241 @@
+"""An import with an error changes nothing and names file and line (B69, C52)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sip2gw.backend.store import Store, import_files
+from sip2gw.backend.store import reading as reading_module
+from sip2gw.pin import secret_fingerprint
+
+from .library import LIBRARY, SETTINGS, content, load, order, pay_fee, stream_of
+
+MEMBERSHIP = {"kind": "membership", "code": "300", "description": "New", "type": 3}
+PATRON = {"kind": "patron", "id": "P9", "name": "New"}
+FEE = {"kind": "fee", "id": "F9", "patron": "P1", "amount": "1.00", "created": "2026-01-01"}
+LOAN = {
+    "kind": "loan",
+    "item": "I2",
+    "patron": "P1",
+    "checked_out": "2026-01-01",
+    "due": "2026-02-01",
+}
+HOLD = {"kind": "hold", "id": "H9", "patron": "P1", "item": "I1", "placed": "2026-01-01"}
+FAMILY = {"kind": "relationship", "type": "head_of_family"}
+AUTHORISATION = {"kind": "relationship", "type": "authorisation", "functions": ["pay"]}
+PIN_HASH = "$argon2id$v=19$m=8,t=1,p=1$c2FsdA$aGFzaA"
+
+REFUSED: list[tuple[dict[str, Any] | str | bytes, str]] = [
+    # the line
+    ("{", "truncated"),
+    ("[]", "Expected `object`"),
+    (b'{"kind": "badge", "code": "A", "name": "\xff"}', "UTF-8"),
+    ('{"kind": "badge", "code": "A", "name": "\\u0000"}', "NUL"),
+    ("[" * 100_000, "nested|malformed|Expected"),
+    ({"kind": "nonsense"}, "nonsense"),
+    ({"code": "A", "name": "B"}, "kind"),
+    ({**PATRON, "nick": "x"}, "unknown field `nick`"),
+    ({"kind": "patron", "id": "P9"}, "missing required field `name`"),
+    # values
+    ({**PATRON, "id": ""}, "id"),
+    ({**PATRON, "id": "a|b"}, "id"),
+    ({**PATRON, "id": " P9"}, "id"),
+    ({**PATRON, "id": "x" * 65}, "id"),
+    ({**PATRON, "birth_date": "1980-02-30"}, "birth_date"),
+    ({**PATRON, "birth_date": "01-02-1980"}, "birth_date"),
+    ({**PATRON, "status": 10}, "status"),
+    ({**PATRON, "fee_limit": "-1"}, "must not be negative"),
+    ({**PATRON, "fee_limit": 5}, "Expected `str"),
+    ({**PATRON, "pin": ""}, "`pin`: must have"),
+    ({**PATRON, "pin": "1", "pin_hash": PIN_HASH}, "not both"),
+    ({**PATRON, "pin_hash": "1234"}, "PHC"),
+    ({**PATRON, "cards": [{"number": "X", "state": "eaten"}]}, "eaten"),
+    ({**PATRON, "cards": [{"number": "X"}, {"number": "X"}]}, "card X is listed twice"),
+    ({**PATRON, "badges": ["ONBE", {"code": "ONBE"}]}, "badge ONBE is listed twice"),
+    ({**PATRON, "badges": [{"code": "ONBE", "until": "soon"}]}, "`until`: not a date"),
+    ({**PATRON, "blocks": [{"type": "whim"}]}, "whim"),
+    ({**FEE, "amount": "1.005"}, "`amount`: EUR has 2 decimals"),
+    ({**FEE, "amount": "1,00"}, "`amount`: not an amount"),
+    ({**FEE, "paid": "1.01"}, "`paid` is above"),
+    ({**FEE, "created": "2026-W01-1"}, "`created`: not a date"),
+    ({**FEE, "created": "0001-01-01T00:00:00+23:59"}, "`created`"),
+    ({**FEE, "type": "10"}, "type"),
+    ({**FEE, "status": "X"}, "X"),
+    ({**HOLD, "item": None}, "needs `item` or `title_id`"),
+    ({**LOAN, "renewals": -1}, "renewals"),
+    # memberships (C47)
+    ({**MEMBERSHIP, "code": "30"}, "code"),
+    ({**MEMBERSHIP, "type": 9}, "type"),
+    ({**MEMBERSHIP, "type": 0, "fee": "1.00"}, "type 0 has no fee"),
+    ({**MEMBERSHIP, "type": 1, "minimum_age": 3}, "needs minimum_age and maximum_age"),
+    ({**MEMBERSHIP, "minimum_age": 9, "maximum_age": 8}, "above maximum_age"),
+    ({**MEMBERSHIP, "renewal_type": 2}, "must be one of 0, 1, 3, 4, 5, 9"),
+    ({**MEMBERSHIP, "renewal_type": 3}, "only with type 6"),
+    ({**MEMBERSHIP, "renewal_type": 1}, "only with type 1 or 2"),
+    ({**MEMBERSHIP, "alert_amount": "6", "max_fees_self_service": "5"}, "alert_amount is above"),
+    ({**MEMBERSHIP, "subsequent_membership": "999"}, "unknown membership 999"),
+    # references
+    ({**PATRON, "membership": "999"}, "unknown membership 999"),
+    ({**PATRON, "badges": ["NONE"]}, "unknown badge NONE"),
+    ({**PATRON, "cards": [{"number": "C1"}]}, "card C1 belongs to patron P1"),
+    ({**PATRON, "id": "C1"}, "card C1 belongs to patron P1"),
+    ({**FEE, "patron": "nobody"}, "unknown patron nobody"),
+    ({**FEE, "item": "none"}, "unknown item none"),
+    ({**LOAN, "item": "none"}, "unknown item none"),
+    ({**LOAN, "patron": "nobody"}, "unknown patron nobody"),
+    ({**HOLD, "item": "none"}, "unknown item none"),
+    # relationships (B49)
+    ({**FAMILY, "from": "P3", "to": "P3"}, "with themselves"),
+    ({**FAMILY, "from": "P3", "to": "nobody"}, "unknown patron nobody"),
+    ({**FAMILY, "from": "P3", "to": "P2"}, "has a head of family already: P1"),
+    ({**FAMILY, "from": "P2", "to": "P3"}, "P2 is a child"),
+    ({**FAMILY, "from": "P3", "to": "P1"}, "P1 is a head of family"),
+    ({**FAMILY, "from": "P1", "to": "P3", "functions": ["pay"]}, "belongs to an authorisation"),
+    ({**AUTHORISATION, "from": "P1", "to": "P3", "functions": []}, "needs `functions`"),
+    ({**AUTHORISATION, "from": "P3", "to": "P2"}, "P3 has given pay to P1 already"),
+]
+
+
+@pytest.mark.parametrize(("line", "message"), REFUSED)
+def test_what_is_refused(store: Store, line: Any, message: str) -> None:
+    before = content(store)
+    report = load(store, {"kind": "badge", "code": "GOOD", "name": "Good"}, line)
+    assert not report.applied
+    assert any(error.startswith("data.jsonl:2: ") for error in report.errors)
+    assert any(_says(error, message) for error in report.errors), report.errors
+    assert content(store) == before
+
+
+def _says(error: str, message: str) -> bool:
+    return any(part in error for part in message.split("|"))
+
+
+def test_a_dry_run_finds_the_same_and_changes_nothing(store: Store) -> None:
+    """C52."""
+    before = content(store)
+    bad = load(store, {**FEE, "patron": "nobody"}, dry_run=True)
+    good = load(store, PATRON, dry_run=True)
+    assert bad.errors == ("data.jsonl:1: unknown patron nobody",)
+    assert (good.errors, good.applied, good.counts) == ((), False, {"patron": 1})
+    assert content(store) == before
+
+
+def test_the_same_key_twice_names_both_lines(store: Store) -> None:
+    """C16, over files too."""
+    files = [("a.jsonl", stream_of("", PATRON)), ("b.jsonl", stream_of(FEE, PATRON))]
+    report = import_files(store, files, settings=SETTINGS)
+    assert report.errors == ("b.jsonl:2: patron P9 stands already in a.jsonl:2",)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [MEMBERSHIP, FEE, LOAN, HOLD, {**AUTHORISATION, "from": "P2", "to": "P3"}, LIBRARY[2]],
+)
+def test_every_kind_has_a_key(store: Store, record: dict[str, Any]) -> None:
+    (error,) = load(store, record, record).errors
+    assert error.startswith("data.jsonl:2: ")
+    assert error.endswith("stands already in data.jsonl:1")
+
+
+def test_two_patrons_cannot_have_one_card(store: Store) -> None:
+    cards = {"cards": [{"number": "X"}]}
+    (error,) = load(store, {**PATRON, **cards}, {**PATRON, "id": "P8", **cards}).errors
+    assert error == "data.jsonl:2: card X stands already in data.jsonl:1"
+
+
+def test_all_errors_are_named_in_order_up_to_a_hundred(store: Store) -> None:
+    """C52."""
+    report = load(store, {**FEE, "patron": "nobody"}, "{", {**PATRON, "membership": "999"})
+    assert [error.split(": ")[0] for error in report.errors] == [
+        "data.jsonl:1",
+        "data.jsonl:2",
+        "data.jsonl:3",
+    ]
+    assert len(load(store, *["{"] * 300).errors) == 100
+
+
+def test_a_refused_line_still_counts_as_a_reference(store: Store) -> None:
+    """Its own error is enough; what refers to it is not complained of."""
+    report = load(store, {**PATRON, "fee_limit": "x"}, {**FEE, "patron": "P9"})
+    assert len(report.errors) == 1
+
+
+def test_blank_lines_carriage_returns_and_byte_order_marks_are_no_errors(store: Store) -> None:
+    report = load(store, b"\xef\xbb\xbf", b"", b"  ", b'{"kind":"badge","code":"A","name":"B"}\r')
+    assert (report.errors, report.applied) == ((), True)
+
+
+def test_a_line_has_a_limit(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading_module, "LINE_BYTES_MAX", 100)
+    report = load(store, b"x" * 1000, PATRON, b"y" * 101)
+    assert [error.split(": ")[0] for error in report.errors] == ["data.jsonl:1", "data.jsonl:3"]
+
+
+def test_structure_is_judged_within_one_file_too(store: Store) -> None:
+    report = load(
+        store,
+        PATRON,
+        {**FAMILY, "from": "P1", "to": "P9"},
+        {**FAMILY, "from": "P3", "to": "P9"},
+    )
+    assert report.errors == ("data.jsonl:3: patron P9 has a head of family already: P1",)
+
+
+def test_switched_off_relationships_are_refused(store: Store) -> None:
+    """B49."""
+    settings = replace(SETTINGS, relationship_types=frozenset())
+    (error,) = load(store, {**FAMILY, "from": "P1", "to": "P3"}, settings=settings).errors
+    assert error == "data.jsonl:1: relationships of type head_of_family are switched off"
+
+
+def test_a_relation_without_valid_membership_is_loaded_with_a_warning(store: Store) -> None:
+    """C3."""
+    report = load(store, PATRON, {**FAMILY, "from": "P1", "to": "P9"})
+    assert report.applied
+    (warning,) = report.warnings
+    assert warning.startswith("data.jsonl:2: warning: patron P9 has no valid membership")
+
+
+async def test_an_amount_below_what_is_paid_is_refused(store: Store) -> None:
+    """C71."""
+    await store.book_payment(order(), pay_fee("F1"))
+    (error,) = load(store, {**FEE, "id": "F1", "amount": "0.99"}).errors
+    assert error == "data.jsonl:1: `amount` is below the 1.00 paid already"
+
+
+def test_hashes_of_another_secret_are_refused(store: Store) -> None:
+    """C61, C95: wherever the fingerprint stands; without hashes it does not matter."""
+    theirs = {"kind": "pin_secret", "fingerprint": "0000"}
+    ours = {"kind": "pin_secret", "fingerprint": secret_fingerprint(store.pin_secret)}
+    hashed = {**PATRON, "pin_hash": PIN_HASH}
+    (error,) = load(store, hashed, theirs).errors
+    assert "another PIN secret" in error
+    assert load(store, PATRON, theirs).applied
+    assert load(store, hashed, ours).applied
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        {**PATRON, "pin": "canary-4711", "nick": 1},
+        {**PATRON, "pin": "canary-4711", "status": "x"},
+        {**PATRON, "pin": "canary-4711", "pin_hash": "canary-4711"},
+        {**PATRON, "pin": "canary-4711" * 20},
+        {**PATRON, "pin": ["canary-4711"]},
+        '{"kind": "patron", "pin": "canary-4711',
+    ],
+)
+def test_no_error_shows_a_pin(store: Store, line: Any) -> None:
+    """B16."""
+    report = load(store, line)
+    assert report.errors
+    assert "canary" not in repr(report)
+
+
+def test_a_missing_file_is_an_error_of_the_system(store: Store, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        import_files(store, [tmp_path / "none.jsonl"], settings=SETTINGS)
