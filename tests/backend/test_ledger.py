@@ -28,15 +28,20 @@ async def test_a_payment_moves_money_from_the_fee_to_the_till(store: Store) -> N
     assert store.self_check() == []
 
 
-@pytest.mark.parametrize("table", ["ledger_entry", "ledger_transaction"])
-@pytest.mark.parametrize("statement", ["DELETE FROM {}", "UPDATE {} SET rowid = rowid"])
-def test_ledger_rows_can_be_neither_changed_nor_deleted(
-    store: Store, table: str, statement: str
-) -> None:
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM ledger_entry",
+        "DELETE FROM ledger_transaction",
+        "UPDATE ledger_entry SET amount = 1",
+        "UPDATE ledger_transaction SET terminal = 'x'",
+    ],
+)
+def test_ledger_rows_can_be_neither_changed_nor_deleted(store: Store, statement: str) -> None:
     """B47."""
     connection = connect(store.path)
     with pytest.raises(sqlite3.IntegrityError, match="append-only"):
-        connection.execute(statement.format(table))
+        connection.execute(statement)
     connection.close()
 
 

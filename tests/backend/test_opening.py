@@ -95,7 +95,7 @@ def test_only_missing_migrations_run(tmp_path: Path, monkeypatch: pytest.MonkeyP
     migrate(connection)
     migrate(connection)
     assert schema_number(connection) == SCHEMA_NUMBER
-    later = Migration(SCHEMA_NUMBER + 1, "more", ("CREATE TABLE more (id TEXT)",))
+    later = Migration(SCHEMA_NUMBER + 1, "more", ("CREATE TABLE more (id TEXT PRIMARY KEY)",))
     monkeypatch.setattr(migrate_module, "MIGRATIONS", (*migrate_module.MIGRATIONS, later))
     monkeypatch.setattr(migrate_module, "SCHEMA_NUMBER", later.number)
     migrate(connection)
@@ -107,7 +107,7 @@ def test_a_failing_migration_leaves_nothing_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     connection = connect(tmp_path / "x.db")
-    bad = Migration(1, "bad", ("CREATE TABLE half (id TEXT)", "NONSENSE"))
+    bad = Migration(1, "bad", ("CREATE TABLE half (id TEXT PRIMARY KEY)", "NONSENSE"))
     monkeypatch.setattr(migrate_module, "MIGRATIONS", (bad,))
     with pytest.raises(sqlite3.OperationalError):
         migrate(connection)

@@ -57,6 +57,11 @@ def connect(
     return connection
 
 
+def create_table(statement: str) -> str:
+    """`CREATE TABLE` with its rows kept in key order: one tree instead of two."""
+    return f"{statement} WITHOUT ROWID"
+
+
 def append_only(table: str) -> tuple[str, ...]:
     """Triggers that refuse to change or delete a row of `table`."""
     return tuple(

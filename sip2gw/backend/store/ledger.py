@@ -136,7 +136,7 @@ def _write(connection: sqlite3.Connection, order: PaymentOrder, payment: Payment
             queries.ADD_PAYMENT_LINE,
             (payment.id, position, line.fee_id, line.debtor_id, line.relation, line.amount),
         )
-    _post(connection, "payment", payment, payment.time, _entries(payment))
+    _post(connection, "payment", payment.id, payment, payment.time, _entries(payment))
     connection.execute(
         queries.SET_PAYMENT_KEY,
         (order.terminal, order.key, order.content, payment.id, time_text(order.key_expires)),
@@ -154,11 +154,12 @@ def _entries(payment: Payment) -> Iterator[tuple[Any, ...]]:
 def _post(
     connection: sqlite3.Connection,
     kind: str,
+    transaction_id: str,
     payment: Payment,
     time: datetime,
     entries: Iterable[tuple[Any, ...]],
 ) -> None:
-    transaction_id = new_id()
+    """Add a transaction; its id derives from the payment's, so none can be posted twice."""
     connection.execute(
         queries.ADD_TRANSACTION,
         (
@@ -196,9 +197,9 @@ def undo(
         raise UndoRefusedError(f"the payment is {payment.status}")
     if payment.time.astimezone(zone).date() != now.astimezone(zone).date():
         raise UndoRefusedError("a payment can only be undone on the day it was made")
-    booked = connection.execute(queries.PAYMENT_ENTRIES, (payment_id,)).fetchall()
+    booked = connection.execute(queries.TRANSACTION_ENTRIES, (payment_id,)).fetchall()
     opposite = ((account, -amount, *rest) for account, amount, *rest in booked)
-    _post(connection, "undo", payment, now, opposite)
+    _post(connection, "undo", f"{payment_id}-undo", payment, now, opposite)
     connection.execute(queries.SET_PAYMENT_STATUS, (UNDONE, payment_id))
     undone = load_payment(connection, payment_id)
     assert undone is not None
@@ -259,7 +260,6 @@ _CHECKS = (
     (queries.FEES_WITHOUT_OPENING, "fee {}: the ledger opened it with another amount"),
     (queries.PAYMENTS_UNLIKE_LINES, "payment {}: the lines do not sum to its amount"),
     (queries.PAYMENTS_UNLIKE_LEDGER, "payment {}: the ledger has another amount"),
-    (queries.PAYMENTS_BOOKED_TWICE, "payment {} is in the ledger twice"),
     (queries.KEYS_SHARED, "payment {} has two keys"),
     (queries.FAMILY_TWO_STEPS, "patron {} is both head of family and child"),
 )

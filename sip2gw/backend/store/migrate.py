@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 from sip2gw.backend.base import BackendError
-from sip2gw.backend.store.dialect import append_only
+from sip2gw.backend.store.dialect import append_only, create_table
 from sip2gw.backend.store.schema import MIGRATIONS, SCHEMA_NUMBER, Migration
 
 _CREATE = "CREATE TABLE IF NOT EXISTS schema_migration (number INTEGER PRIMARY KEY, title TEXT)"
@@ -58,7 +58,8 @@ def _refuse_newer(present: int) -> None:
 
 def _run(connection: sqlite3.Connection, migration: Migration) -> None:
     for statement in migration.statements:
-        connection.execute(statement)
+        is_table = statement.startswith("CREATE TABLE")
+        connection.execute(create_table(statement) if is_table else statement)
     for table in migration.append_only:
         for statement in append_only(table):
             connection.execute(statement)

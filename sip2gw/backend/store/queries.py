@@ -117,10 +117,9 @@ PAYMENT_FILTERS = {
     "payer_id": "payer_id = ?",
 }
 SET_PAYMENT_STATUS = "UPDATE payment SET status = ? WHERE id = ?"
-PAYMENT_ENTRIES = """
-    SELECT e.account, e.amount, e.fee_id, e.debtor_id, e.relation
-    FROM ledger_entry e JOIN ledger_transaction t ON t.id = e.transaction_id
-    WHERE t.payment_id = ? AND t.kind = 'payment' ORDER BY e.position"""
+TRANSACTION_ENTRIES = """
+    SELECT account, amount, fee_id, debtor_id, relation FROM ledger_entry
+    WHERE transaction_id = ? ORDER BY position"""
 
 UNBALANCED = """
     SELECT t.id FROM ledger_transaction t
@@ -140,14 +139,12 @@ PAYMENTS_UNLIKE_LINES = """
     SELECT p.id FROM payment p WHERE p.amount <>
         (SELECT COALESCE(SUM(l.amount), 0) FROM payment_line l WHERE l.payment_id = p.id)"""
 PAYMENTS_UNLIKE_LEDGER = """
-    SELECT p.id FROM payment p WHERE
-        CASE p.status WHEN 'booked' THEN p.amount ELSE 0 END <>
-        (SELECT COALESCE(-SUM(e.amount), 0) FROM ledger_entry e
-         JOIN ledger_transaction t ON t.id = e.transaction_id
-         WHERE t.payment_id = p.id AND e.fee_id IS NOT NULL)"""
-PAYMENTS_BOOKED_TWICE = """
-    SELECT payment_id FROM ledger_transaction WHERE payment_id IS NOT NULL
-    GROUP BY payment_id, kind HAVING COUNT(*) > 1"""
+    SELECT p.id FROM payment p LEFT JOIN
+        (SELECT t.payment_id AS payment_id, -SUM(e.amount) AS booked
+         FROM ledger_transaction t JOIN ledger_entry e ON e.transaction_id = t.id
+         WHERE t.payment_id IS NOT NULL AND e.fee_id IS NOT NULL GROUP BY t.payment_id) b
+        ON b.payment_id = p.id
+    WHERE COALESCE(b.booked, 0) <> CASE p.status WHEN 'booked' THEN p.amount ELSE 0 END"""
 KEYS_SHARED = """
     SELECT payment_id FROM payment_key GROUP BY payment_id HAVING COUNT(*) > 1"""
 FAMILY_TWO_STEPS = """

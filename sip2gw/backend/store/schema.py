@@ -99,7 +99,6 @@ _PEOPLE = (
         branches TEXT NOT NULL DEFAULT '[]',
         source TEXT NOT NULL DEFAULT 'import' CHECK (source IN ('import', 'staff')),
         PRIMARY KEY (patron_id, badge_code))""",
-    "CREATE INDEX badge_assignment_badge ON badge_assignment (badge_code)",
     """CREATE TABLE block (
         patron_id TEXT NOT NULL REFERENCES patron (id),
         source TEXT NOT NULL CHECK (source IN ('import', 'staff', 'terminal')),
@@ -184,7 +183,6 @@ _MONEY = (
         status TEXT NOT NULL DEFAULT 'open' CHECK (status IN ('open', 'I', 'J', 'D', 'R')),
         arrangement_date TEXT)""",
     "CREATE INDEX fee_patron ON fee (patron_id)",
-    "CREATE INDEX fee_item ON fee (item_id)",
     """CREATE TABLE payment (
         id TEXT PRIMARY KEY,
         time TEXT NOT NULL,
@@ -197,7 +195,6 @@ _MONEY = (
         status TEXT NOT NULL CHECK (status IN ('booked', 'unknown', 'undone')),
         texts TEXT NOT NULL DEFAULT '[]')""",
     "CREATE INDEX payment_time ON payment (time)",
-    "CREATE INDEX payment_payer ON payment (payer_id)",
     """CREATE TABLE payment_line (
         payment_id TEXT NOT NULL REFERENCES payment (id),
         position INTEGER NOT NULL,
@@ -221,7 +218,6 @@ _MONEY = (
         payer_id TEXT REFERENCES patron (id),
         terminal TEXT,
         bk TEXT)""",
-    "CREATE INDEX ledger_transaction_payment ON ledger_transaction (payment_id)",
     """CREATE TABLE ledger_entry (
         transaction_id TEXT NOT NULL REFERENCES ledger_transaction (id),
         position BIGINT NOT NULL,

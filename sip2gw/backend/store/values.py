@@ -12,9 +12,8 @@ import time
 from collections.abc import Iterable
 from datetime import UTC, date, datetime
 
-_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-_TIME_CHARACTERS = 11
-_PROCESS_CHARACTERS = 4
+_TIME_DIGITS = 13
+_PROCESS_BYTES = 2
 
 
 def time_text(moment: datetime) -> str:
@@ -57,17 +56,13 @@ class IdSource:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._last = 0
-        self._tag = "".join(secrets.choice(_ALPHABET) for _ in range(_PROCESS_CHARACTERS))
+        self._tag = secrets.token_hex(_PROCESS_BYTES).upper()
 
     def __call__(self) -> str:
-        """The next id: 15 capital letters and digits without I, L, O, U."""
+        """The next id: 17 hexadecimal digits in capitals."""
         with self._lock:
             self._last = number = max(self._last + 1, time.time_ns() // 1000)
-        characters = []
-        for _ in range(_TIME_CHARACTERS):
-            number, digit = divmod(number, len(_ALPHABET))
-            characters.append(_ALPHABET[digit])
-        return "".join(reversed(characters)) + self._tag
+        return f"{number:0{_TIME_DIGITS}X}{self._tag}"
 
 
 new_id = IdSource()
