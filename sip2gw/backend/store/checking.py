@@ -45,7 +45,8 @@ _FEES_BELOW_PAID = """
     SELECT s.src, f.amount - (SELECT COALESCE(SUM(e.amount), 0) FROM ledger_entry e
                               WHERE e.fee_id = f.id)
     FROM stage_fee s JOIN fee f ON f.id = s.id
-    WHERE s.amount < f.amount - (SELECT COALESCE(SUM(e.amount), 0) FROM ledger_entry e
+    WHERE s.amount < f.amount
+      AND s.amount < f.amount - (SELECT COALESCE(SUM(e.amount), 0) FROM ledger_entry e
                                  WHERE e.fee_id = f.id)
     ORDER BY s.src LIMIT 100"""
 

@@ -20,6 +20,7 @@ DIFFERS = "IS NOT"
 
 _STATEMENTS_CACHED = 256
 _CACHE_KIB = 8 * 1024
+_BULK_CACHE_KIB = 64 * 1024
 _MMAP_BYTES = 256 * 1024 * 1024
 _LOG_BYTES_KEPT = 64 * 1024 * 1024
 
@@ -55,6 +56,11 @@ def connect(
     ):
         connection.execute(f"PRAGMA {pragma}")
     return connection
+
+
+def expect_bulk(connection: sqlite3.Connection) -> None:
+    """Give `connection` the memory for one large transaction."""
+    connection.execute(f"PRAGMA cache_size = -{_BULK_CACHE_KIB}")
 
 
 def create_table(statement: str) -> str:

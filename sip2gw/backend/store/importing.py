@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 from sip2gw.backend.base import UnavailableError
 from sip2gw.backend.store import checking
-from sip2gw.backend.store.dialect import connect
+from sip2gw.backend.store.dialect import connect, expect_bulk
 from sip2gw.backend.store.queries import BUMP_VERSION
 from sip2gw.backend.store.reading import (
     Findings,
@@ -83,6 +83,7 @@ def import_files(
     tell = progress or (lambda phase, done, total: None)
     try:
         with closing(connect(store.path)) as connection:
+            expect_bulk(connection)
             return _Import(store, connection, settings, tell).run(sources, dry_run)
     except sqlite3.Error as error:
         raise UnavailableError(f"the import was not applied: {error}") from None
