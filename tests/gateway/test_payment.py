@@ -1,0 +1,238 @@
+"""Payments on the wire (B43-B53): exactly once, exactly what was asked, never for strangers."""
+
+import asyncio
+
+import pytest
+from harness import CONFIG, STAMP, ask_23, ask_37, ask_63, fields, running
+
+FIXED_38 = 21
+
+
+def accepted(answer):
+    return answer[2] == "Y"
+
+
+def text_of(answer):
+    return fields(answer, "AF", fixed=FIXED_38)
+
+
+async def owed(gateway, patron):
+    record = await gateway.store.find_patron(patron)
+    return {fee.id: fee.owed for fee in record.fees}
+
+
+async def test_one_fee_is_paid_and_said_so(gateway):
+    pay = await gateway.terminal("pay-1")
+    answer = await pay.ask(ask_37("1004", "2.50", pin="1004", fee="D2", bk="K1"))
+    assert answer == (
+        f"38Y{STAMP}AOHUB|AA1004|BKK1|AFEUR 2.50 has been paid. Thank you.|"
+        "AFStill to pay: EUR 10.00.|"
+    )
+    assert await owed(gateway, "1004") == {"D1": 1000}
+    (payment,) = gateway.store.payments()
+    assert (payment.amount, payment.terminal, payment.bk) == (250, "pay-1", "K1")
+    assert gateway.metrics.payments["booked", "own"] == 1
+
+
+async def test_after_payment_the_patron_is_unblocked_at_once(gateway):
+    pay, kiosk = await gateway.terminal("pay-1"), await gateway.terminal("kiosk-1")
+    assert (await kiosk.ask(ask_23("1004", "1004"))).startswith("24YY Y")
+    await pay.ask(ask_37("1004", "12.50", pin="1004"))
+    assert (await kiosk.ask(ask_23("1004", "1004"))).startswith("24    ")
+
+
+@pytest.mark.parametrize(
+    ("request_text", "word"),
+    [
+        (ask_37("1004", "0.00", pin="1004"), "amount"),
+        (ask_37("1004", "-1.00", pin="1004"), "amount"),
+        (ask_37("1004", "", pin="1004"), "amount"),
+        (ask_37("1004", "1,00", pin="1004"), "amount"),
+        (ask_37("1004", "1.005", pin="1004"), "amount"),
+        (ask_37("1004", "1e1", pin="1004"), "amount"),
+        (ask_37("1004", "9" * 30, pin="1004"), "amount"),
+        (ask_37("1004", "12.51", pin="1004"), "more than is owed"),
+        (ask_37("1004", "2.51", pin="1004", fee="D2"), "more than is owed"),
+        (ask_37("1004", "1.00", pin="1004", currency="USD"), "currency"),
+        (ask_37("1004", "1.00", pin="1004", kind="09"), "way of paying"),
+        (ask_37("1004", "1.00", pin="1004", fee="T1"), "not known"),
+        (ask_37("1004", "1.00", pin="1004", fee="XX"), "not known"),
+        (ask_37("1004", "1.00", pin="0000"), "PIN"),
+        (ask_37("1004", "1.00"), "PIN"),
+        (ask_37("1004", "1.00", pin=""), "PIN"),
+        (ask_37("4711", "1.00", pin="1"), "not known"),
+        (ask_37("1001B", "1.00", pin="1001"), "not possible"),
+        (ask_37("1009", "1.00", pin="1009"), "nothing to pay"),
+        (ask_37("1004", "1.00", pin="1004").replace(STAMP, " " * 18), "no date"),
+    ],
+)
+async def test_what_is_refused_books_nothing(gateway, request_text, word):
+    pay = await gateway.terminal("pay-1")
+    answer = await pay.ask(request_text)
+    assert answer.startswith("38N")
+    assert word in text_of(answer)[0]
+    assert list(gateway.store.payments()) == []
+    assert gateway.metrics.payments["refused", "own"] == 1
+
+
+async def test_a_head_pays_a_childs_fee_with_the_own_card(gateway):
+    pay, kiosk = await gateway.terminal("pay-1"), await gateway.terminal("kiosk-1")
+    assert accepted(await pay.ask(ask_37("1001", "3.00", pin="1001", fee="T1", bk="K")))
+    assert await owed(gateway, "1002") == {}
+    assert "BV0.00" in await kiosk.ask(ask_23("1002", "1002"))
+    (payment,) = gateway.store.payments()
+    (line,) = payment.lines
+    assert (payment.payer_id, line.debtor_id, line.relation) == ("1001", "1002", "head_of_family")
+    assert gateway.metrics.payments["booked", "head_of_family"] == 1
+
+
+@pytest.mark.parametrize(
+    ("terminal", "payer", "fee", "extra"),
+    [
+        ("pay-1", "1002", "A1", ""),  # a child does not pay for the head
+        ("pay-1", "1005", "C1", ""),  # an authoriser does not pay for the authorised
+        ("pay-3", "1001", "T1", ""),  # families are off
+        ("pay-3", "1001", None, "ZD1002|"),  # and money for another does not settle own fees
+        ("pay-2", "1001", "T1", ""),  # separate: the debtor was not named
+        ("pay-2", "1001", None, "ZD1005|"),  # not related
+        ("pay-2", "1001", None, "ZD4711|"),  # unknown
+    ],
+)
+async def test_never_for_strangers_nor_the_reverse(gateway, terminal, payer, fee, extra):
+    pay = await gateway.terminal(terminal)
+    answer = await pay.ask(ask_37(payer, "1.00", pin=payer, fee=fee, extra=extra))
+    assert answer.startswith("38N")
+    assert list(gateway.store.payments()) == []
+
+
+async def test_separate_kiosks_name_the_debtor(gateway):
+    pay = await gateway.terminal("pay-2")
+    assert accepted(await pay.ask(ask_37("1006", "2.00", pin="1006", extra="ZD1005|")))
+    assert await owed(gateway, "1005") == {"B1": 300}
+    assert accepted(await pay.ask(ask_37("1005", "3.00", pin="1005", extra="ZD1005|")))
+
+
+async def test_the_same_bk_is_booked_once_on_any_connection(gateway):
+    request = ask_37("1004", "2.50", pin="1004", fee="D2", bk="K1")
+    first = await gateway.terminal("pay-1")
+    booked = await first.ask(request)
+    gateway.clock.advance(120)
+    again = await gateway.terminal("pay-1")  # closes the first connection
+    assert await first.ended()
+    assert await again.ask(request) == booked  # with its first date
+    assert len(list(gateway.store.payments())) == 1
+    assert gateway.metrics.payments["replayed", "own"] == 1
+
+
+async def test_a_retry_without_pin_after_reconnect_finds_its_booking(gateway):
+    pay = await gateway.terminal("pay-1")
+    await pay.ask(ask_63("1004", "1004"))
+    booked = await pay.ask(ask_37("1004", "2.50", fee="D2", bk="K1"))
+    assert accepted(booked)
+    pay = await gateway.terminal("pay-1")
+    assert await pay.ask(ask_37("1004", "2.50", fee="D2", bk="K1")) == booked
+    assert not accepted(await pay.ask(ask_37("1004", "2.50", fee="D1", bk="K2")))
+
+
+async def test_the_same_bk_with_other_content_is_refused(gateway):
+    pay = await gateway.terminal("pay-1")
+    assert accepted(await pay.ask(ask_37("1004", "2.50", pin="1004", fee="D2", bk="K1")))
+    for other in (
+        ask_37("1004", "2.00", pin="1004", fee="D2", bk="K1"),
+        ask_37("1004", "2.50", pin="1004", fee="D1", bk="K1"),
+        ask_37("1004", "2.50", pin="1004", fee="D2", bk="K1", kind="01"),
+        ask_37("1001", "2.50", pin="1001", bk="K1"),
+    ):
+        answer = await pay.ask(other)
+        assert answer.startswith("38N")
+        assert "already used" in text_of(answer)[0]
+
+
+async def test_another_terminal_has_bks_of_its_own(gateway):
+    for login in ("pay-1", "pay-2"):
+        pay = await gateway.terminal(login)
+        assert accepted(await pay.ask(ask_37("1004", "1.00", pin="1004", bk="K1")))
+    assert await owed(gateway, "1004") == {"D1": 800, "D2": 250}
+
+
+async def test_a_refused_bk_stays_free(gateway):
+    pay = await gateway.terminal("pay-1")
+    assert not accepted(await pay.ask(ask_37("1004", "99.00", pin="1004", bk="K1")))
+    assert accepted(await pay.ask(ask_37("1004", "1.00", pin="1004", bk="K1")))
+
+
+async def test_a_bk_is_free_again_after_its_retention(gateway):
+    pay = await gateway.terminal("pay-1")
+    assert accepted(await pay.ask(ask_37("1004", "1.00", pin="1004", bk="K1")))
+    gateway.clock.advance(30 * 86400 + 1)
+    pay = await gateway.terminal("pay-1")
+    assert accepted(await pay.ask(ask_37("1004", "2.00", pin="1004", bk="K1")))
+    assert len(list(gateway.store.payments())) == 2
+
+
+@pytest.mark.parametrize("bk", [None, ""])
+async def test_without_bk_the_transaction_date_tells_retries_apart(gateway, bk):
+    pay = await gateway.terminal("pay-1")
+    request = ask_37("1004", "1.00", pin="1004", bk=bk)
+    await pay.ask(request)
+    await pay.ask(request)
+    assert len(list(gateway.store.payments())) == 1
+    await pay.ask(request.replace(STAMP, "20260310    120001"))
+    assert len(list(gateway.store.payments())) == 2
+
+
+async def test_a_pin_verified_on_this_connection_stands_in_for_an_absent_one(gateway):
+    pay = await gateway.terminal("pay-1")
+    one = ask_37("1004", "1.00")
+    assert not accepted(await pay.ask(one))
+    await pay.ask(ask_63("1004", "1004"))
+    assert not accepted(await pay.ask(ask_37("1004", "1.00", pin="")))  # empty is not absent
+    await pay.ask(ask_63("1004", "1004"))
+    assert accepted(await pay.ask(one))
+
+
+@pytest.mark.parametrize(
+    "between",
+    [ask_63("1001", "1001"), ask_63("1004", "0000"), f"35{STAMP}AOHUB|AA1004|AC|", None],
+    ids=["another card", "a wrong PIN", "end of session", "ten minutes"],
+)
+async def test_it_does_so_no_longer_after(gateway, between):
+    pay = await gateway.terminal("pay-1")
+    await pay.ask(ask_63("1004", "1004"))
+    if between is None:
+        gateway.clock.advance(601)
+    else:
+        await pay.ask(between)
+    assert not accepted(await pay.ask(ask_37("1004", "1.00")))
+
+
+async def test_twenty_terminals_race_for_one_fee(tmp_path):
+    names = [f"race-{number}" for number in range(20)]
+    config = CONFIG + "".join(
+        f'[terminals.{name}]\nprofile = "cash"\nbranch = "MAIN"\npassword = "pw"\n'
+        for name in names
+    )
+    async with running(tmp_path, config=config) as gateway:
+        kiosks = [await gateway.terminal(name) for name in names]
+        answers = await asyncio.gather(
+            *(kiosk.ask(ask_37("1001", "3.00", pin="1001", fee="T1", bk="K")) for kiosk in kiosks)
+        )
+        assert sum(accepted(answer) for answer in answers) == 1
+        assert await owed(gateway, "1002") == {}
+        assert gateway.store.self_check() == []
+
+
+async def test_whole_fees_only_where_parts_are_not_taken(tmp_path):
+    config = CONFIG.replace(
+        '[profiles.cash]\nkind = "payment"',
+        '[profiles.cash]\nkind = "payment"\npartial_payment = false',
+    )
+    async with running(tmp_path, config=config) as gateway:
+        pay = await gateway.terminal("pay-1")
+        for amount, good in (("2.50", False), ("10.00", True), ("1.00", False), ("2.50", True)):
+            assert accepted(await pay.ask(ask_37("1004", amount, pin="1004"))) is good
+
+
+async def test_a_kiosk_without_payment_rights_answers_no(gateway):
+    kiosk = await gateway.terminal("kiosk-1")
+    assert (await kiosk.ask(ask_37("1004", "1.00", pin="1004"))).startswith("38N")
