@@ -1,0 +1,1 @@
+"""What the gateway costs, measured against a bare responder; `python -m benchmarks --help`."""

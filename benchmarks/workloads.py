@@ -1,0 +1,159 @@
+"""What is asked of the servers, and what a good answer looks like."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from benchmarks.library import (
+    CURRENCY,
+    INSTITUTION,
+    PASSWORD,
+    SLOW_PIN,
+    Library,
+    pin_of,
+    shared_logins,
+)
+from benchmarks.load import Expected
+from sip2gw.protocol.connection import ClientConnection
+from sip2gw.protocol.fields import Summary
+from sip2gw.protocol.messages import (
+    FeePaid,
+    Login,
+    PatronInformation,
+    PatronStatusRequest,
+    Request,
+    ScStatus,
+)
+from sip2gw.protocol.wire import WireFormat
+
+_DATE = "20260302    101500"
+_AMOUNT = "0.01"
+_NO_FLAGS = b" " * 14
+STATUS_ANSWER = Expected(b"98Y")
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """One kind of request, sent over and over."""
+
+    name: str
+    title: str
+    profile: str
+    """Whose terminals ask."""
+    goal: float
+    """Server CPU as a multiple of the bare responder's, at most."""
+    expected: Expected
+    frames: Callable[[int], list[bytes]]
+    """Up to so many frames; fewer are to be sent again from the first."""
+    warm_up: Callable[[], list[bytes]]
+    """Sent once beforehand, so that PINs are verified and records known."""
+    repeats: bool = True
+    """Whether a frame may be sent twice."""
+
+
+def sealed(requests: Iterable[Request]) -> list[bytes]:
+    """`requests` as a terminal sends them: numbered, with checksums."""
+    line = ClientConnection(WireFormat())
+    return [line.send(request) for request in requests]
+
+
+def hello(login: str) -> bytes:
+    """The login of a terminal."""
+    return sealed([Login(login_user_id=login, login_password=PASSWORD)])[0]
+
+
+def shared_hellos(count: int) -> list[bytes]:
+    """Logins for `count` connections, a thousand of which may share one."""
+    logins = [hello(login) for login in shared_logins()]
+    return [logins[number % len(logins)] for number in range(count)]
+
+
+def status_frames() -> list[bytes]:
+    """Ten 99, one for each sequence number."""
+    return sealed([ScStatus()] * 10)
+
+
+def information_frames(cards: Iterable[str], *summary: Summary) -> list[bytes]:
+    """A 63 with the right PIN for each of `cards`."""
+    return sealed(_information(card, pin_of(card), *summary) for card in cards)
+
+
+def guess_frames(library: Library) -> list[bytes]:
+    """63s with wrong PINs, no more for a card than it takes to lock it."""
+    wrong = SLOW_PIN[::-1]
+    return sealed(_information(card, wrong) for card in library.slow_cards * 4)
+
+
+def _information(card: str, pin: str, *summary: Summary) -> PatronInformation:
+    return PatronInformation(
+        language="001",
+        transaction_date=_DATE,
+        summary=frozenset(summary),
+        institution_id=INSTITUTION,
+        patron_identifier=card,
+        patron_password=pin,
+    )
+
+
+def _door_frames(cards: Iterable[str]) -> list[bytes]:
+    return sealed(
+        PatronStatusRequest(
+            language="001",
+            transaction_date=_DATE,
+            institution_id=INSTITUTION,
+            patron_identifier=card,
+            patron_password=pin_of(card),
+        )
+        for card in cards
+    )
+
+
+def _payment_frames(cards: list[str], count: int) -> list[bytes]:
+    tag = secrets.token_hex(4)
+    return sealed(
+        FeePaid(
+            transaction_date=_DATE,
+            payment_type="00",
+            currency_type=CURRENCY,
+            fee_amount=_AMOUNT,
+            institution_id=INSTITUTION,
+            patron_identifier=(card := cards[number % len(cards)]),
+            patron_password=pin_of(card),
+            fee_identifier=f"F{card}",
+            transaction_id=f"{tag}-{number}",
+        )
+        for number in range(count)
+    )
+
+
+def workloads(library: Library) -> list[Workload]:
+    """Those that are compared with the bare responder over lasting connections."""
+    plain, fees, payers = library.plain_cards, library.fee_cards, library.payer_cards
+    door, plain63 = _door_frames(plain), information_frames(plain)
+    lines63 = information_frames(fees, Summary.FINES)
+    pay63 = information_frames(payers)
+    status = status_frames()
+    shown = b"|BLY|CQY|"
+    return [
+        Workload("status", "99", "kiosk", 3, STATUS_ANSWER, lambda _: status, lambda: status),
+        Workload(
+            "door", "23 at a door", "door", 5,
+            Expected(b"24" + _NO_FLAGS, shown), lambda _: door, lambda: door,
+        ),
+        Workload(
+            "patron", "63, no list", "kiosk", 6,
+            Expected(b"64" + _NO_FLAGS, shown + b"BHEUR|BV0.00|"),
+            lambda _: plain63, lambda: plain63,
+        ),
+        Workload(
+            "fees", "63, ten fee lines", "kiosk", 8,
+            Expected(b"64" + _NO_FLAGS, shown + b"BHEUR|BV5.00|CC10.00|AVF"),
+            lambda _: lines63, lambda: lines63,
+        ),
+        Workload(
+            "pay", "37, durable", "cash", 8, Expected(b"38Y"),
+            lambda count: _payment_frames(payers, count), lambda: pay63, repeats=False,
+        ),
+    ]  # fmt: skip

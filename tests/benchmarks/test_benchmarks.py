@@ -1,0 +1,34 @@
+"""The benchmarks run; what they measure is not judged here."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks.__main__ import COMPARED, FIGURES, main
+
+TINY = ["--runs", "1", "--seconds", "0.05", "--patrons", "80", "--connections", "4"]
+
+
+def test_every_part_is_reported_without_errors(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "report.json"
+    status = main([*TINY, "--quick", "--idle", "20", "--json", str(file)])
+    shown = capsys.readouterr().out
+    report = json.loads(file.read_text())
+    assert status == 0, shown
+    assert [part["name"] for part in report["comparisons"]] == list(COMPARED)
+    assert {part["name"] for part in report["figures"]} >= set(FIGURES)
+    assert report["errors"] == 0
+
+
+def test_a_second_report_can_be_set_against_a_first(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "report.json"
+    file.write_text(json.dumps({"ratios": {"status": 2.0}}))
+    assert main([*TINY, "--only", "status", "--against", str(file)]) == 0
+    assert "x earlier" in capsys.readouterr().out
