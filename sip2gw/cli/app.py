@@ -1,0 +1,105 @@
+"""All commands in one tree, and one place that turns failures into exit statuses (interface §2)."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from sip2gw import __version__
+from sip2gw.cli.check import check
+from sip2gw.cli.demo import demo
+from sip2gw.cli.door import door
+from sip2gw.cli.explain import explain
+from sip2gw.cli.failures import Failure, failure_of
+from sip2gw.cli.library import export_library, import_library
+from sip2gw.cli.passwords import hash_password
+from sip2gw.cli.patron import patron
+from sip2gw.cli.payment import payment
+from sip2gw.cli.serve import serve
+from sip2gw.cli.wire import decode, send
+
+PIPE_CLOSED_STATUS = 1
+
+
+class _Commands(TyperGroup):
+    """The top of the tree: every command runs inside `invoke`."""
+
+    def invoke(self, *args: Any, **kwargs: Any) -> Any:
+        """Run a command; a failure that was to be foreseen becomes a sentence and a status."""
+        try:
+            result = super().invoke(*args, **kwargs)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            _forget_stdout()
+            raise typer.Exit(PIPE_CLOSED_STATUS) from None
+        except Exception as error:
+            failure = failure_of(error)
+            if failure is None:
+                raise
+            _tell(failure)
+            raise typer.Exit(failure.status) from None
+        return result
+
+
+def _tell(failure: Failure) -> None:
+    for line in failure.lines:
+        sys.stderr.write(f"sip2gw: {line}\n")
+
+
+def _forget_stdout() -> None:
+    """Nobody reads any more: let the interpreter's last flush go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+app = typer.Typer(
+    name="sip2gw",
+    cls=_Commands,
+    help="SIP2 self-service gateway for libraries: kiosks, doors and payment terminals.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"sip2gw {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _top(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    pass
+
+
+app.command()(serve)
+app.command()(demo)
+app.command()(check)
+app.command("import")(import_library)
+app.command("export")(export_library)
+app.command()(explain)
+app.command()(send)
+app.command()(decode)
+app.add_typer(patron, name="patron")
+app.add_typer(payment, name="payment")
+app.add_typer(door, name="door")
+app.command()(hash_password)
+
+
+def main() -> None:
+    """Run the command line; ends the process with its exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            # A terminal that cannot show a character is no reason to fail.
+            stream.reconfigure(errors="backslashreplace")
+    app()

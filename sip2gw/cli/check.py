@@ -1,0 +1,107 @@
+"""`check`: is the configuration valid, is the store sound, does a running gateway answer?"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sip2gw.cli.common import ConfigOption, configured, opened_store, say
+from sip2gw.cli.failures import CommandError, UsageError
+from sip2gw.cli.passwords import PasswordFileOption, PasswordOption, read_password
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sip2gw.config import Config
+
+
+def check(
+    schema: Annotated[
+        bool, typer.Option("--schema", help="Print the JSON Schema of the configuration.")
+    ] = False,
+    live: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="Probe a running gateway instead.")
+    ] = None,
+    terminal: Annotated[
+        str | None,
+        typer.Option(metavar="T", help="With --live: log in as this configured terminal."),
+    ] = None,
+    login: Annotated[str | None, typer.Option(metavar="L", help="With --live: its login.")] = None,
+    password: PasswordOption = None,
+    password_file: PasswordFileOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Check the configuration and the store, or probe a running gateway.
+
+    Without options: the configuration is read as a whole, then the store's schema, its integrity
+    and the balance of its ledger.
+    """
+    if schema:
+        _print_schema()
+    elif live is not None:
+        if terminal is not None:
+            login, password = _credentials(configured(config), terminal)
+        _probe(live, login, read_password(password, password_file))
+    else:
+        _check_site(configured(config))
+
+
+def _print_schema() -> None:
+    import json
+
+    from sip2gw.config import json_schema
+
+    sys.stdout.write(json.dumps(json_schema(), indent=2) + "\n")
+
+
+def _check_site(config: Config) -> None:
+    say(
+        f"configuration: {len(config.branches)} branches, {len(config.profiles)} profiles,"
+        f" {len(config.terminals)} terminals"
+    )
+    if not _store_file(config).exists():
+        say("store: not there yet; `import` or `serve` makes it")
+        return
+    with opened_store(config) as store:
+        problems = store.self_check()
+    if problems:
+        raise CommandError("\n".join(f"store: {problem}" for problem in problems))
+    say("store: schema, integrity and ledger are right")
+
+
+def _store_file(config: Config) -> Path:
+    from sip2gw.backend.factory import sqlite_file
+
+    return config.base_dir / sqlite_file(config.store.url)
+
+
+def _credentials(config: Config, name: str) -> tuple[str, str]:
+    """Login and password of a terminal whose password is known here."""
+    known = {terminal.name: terminal for terminal in config.terminals.values()}
+    terminal = config.terminals.get(name) or known.get(name)
+    if terminal is None:
+        raise CommandError(f"no terminal {name}; there are: {', '.join(sorted(known))}")
+    if terminal.password is None:
+        raise UsageError(f"only a hash of {name}'s password is known: give --login and --password")
+    return terminal.login, terminal.password.get_secret_value()
+
+
+def _probe(address: str, login: str | None, password: str | None) -> None:
+    """Log in if there is a login, ask for the status, and say what came back."""
+    from sip2gw.cli.kiosk import Kiosk
+    from sip2gw.protocol.messages import AcsStatus, ScStatus
+
+    with Kiosk.connect(address) as kiosk:
+        say(f"{address}: connected")
+        if login is not None:
+            kiosk.log_in(login, password or "")
+            say("login: accepted")
+        status = kiosk.ask(ScStatus())
+    if not isinstance(status, AcsStatus):
+        raise CommandError("status: the answer to 99 is no 98")
+    if not status.online:
+        raise CommandError("status: the gateway is up but not on-line, its store does not work")
+    say(f"status: on-line, institution {status.institution_id}")
+    say(f"served messages: {' '.join(sorted(status.supported_messages))}")

@@ -1,0 +1,136 @@
+"""What many commands share: their options, the configuration, the store, and output."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime, tzinfo
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sip2gw.cli.failures import UsageError
+
+if TYPE_CHECKING:
+    from sip2gw.backend.store import Store
+    from sip2gw.config import Config
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config", envvar="SIP2GW_CONFIG", metavar="FILE", help="The configuration file (TOML)."
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="JSON Lines on standard output.")]
+SinceOption = Annotated[
+    str | None,
+    typer.Option(metavar="TIME", help="From this date or time on (the library's time zone)."),
+]
+UntilOption = Annotated[
+    str | None,
+    typer.Option(metavar="TIME", help="Up to this time; a date is included to its end."),
+]
+
+
+def configured(path: Path | None) -> Config:
+    """The configuration in `path`.
+
+    Raises:
+        UsageError: no file is named.
+        ConfigError: it is not valid.
+    """
+    from sip2gw.config import load_config
+
+    if path is None:
+        raise UsageError("name the configuration with --config FILE or SIP2GW_CONFIG")
+    return load_config(path)
+
+
+@contextmanager
+def opened_store(config: Config) -> Iterator[Store]:
+    """The store of `config`, beside a daemon if one runs (C62).
+
+    Raises:
+        BackendError: it cannot be opened.
+    """
+    from sip2gw.app import open_store
+    from sip2gw.backend.store import Store
+
+    store = open_store(config, "command")
+    assert isinstance(store, Store), "there is no other kind yet"
+    try:
+        yield store
+    finally:
+        asyncio.run(store.close())
+
+
+def read_since(text: str | None, zone: tzinfo) -> datetime | None:
+    """The moment that `text` names; a date is its start (C34).
+
+    Raises:
+        UsageError: neither a date nor a time.
+    """
+    from sip2gw.backend.store.moments import read_start
+
+    try:
+        return read_start(text, zone) if text else None
+    except ValueError as error:
+        raise UsageError(f"--since {text}: {error}") from None
+
+
+def read_until(text: str | None, zone: tzinfo) -> datetime | None:
+    """The moment that `text` names; a date is its end (C34).
+
+    Raises:
+        UsageError: neither a date nor a time.
+    """
+    from sip2gw.backend.store.moments import read_end
+
+    try:
+        return read_end(text, zone) if text else None
+    except ValueError as error:
+        raise UsageError(f"--until {text}: {error}") from None
+
+
+def say(text: str) -> None:
+    """Tell a person something, on standard error."""
+    sys.stderr.write(f"{text}\n")
+
+
+def write_json(record: dict[str, Any]) -> None:
+    """One JSON line on standard output."""
+    import msgspec
+
+    sys.stdout.write(msgspec.json.encode(record, enc_hook=str).decode() + "\n")
+
+
+def write_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A table for people on standard output; plain, aligned text where it is not a terminal."""
+    lines = [tuple(map(printable, row)) for row in rows]
+    if sys.stdout.isatty():
+        _write_rich_table(columns, lines)
+        return
+    widths = [max(map(len, cells)) for cells in zip(columns, *lines, strict=True)]
+    for line in (tuple(columns), *lines):
+        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        sys.stdout.write("  ".join(cells).rstrip() + "\n")
+
+
+def _write_rich_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*columns, box=box.SIMPLE_HEAD)
+    for row in rows:
+        table.add_row(*map(Text, row))
+    Console().print(table)
+
+
+def printable(text: str) -> str:
+    """`text` without anything that could disturb a terminal or fake a line."""
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)

@@ -1,0 +1,126 @@
+"""`demo`: a gateway with a small library, ready to be tried (interface §1, C53)."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sys
+import tempfile
+from contextlib import AbstractContextManager, nullcontext
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sip2gw.cli.common import ConfigOption
+from sip2gw.cli.failures import CommandError
+
+if TYPE_CHECKING:
+    from sip2gw.config import Config
+
+CONFIGURATION, LIBRARY = "sip2gw.toml", "library.jsonl"
+
+
+def demo(
+    sip2: Annotated[
+        str, typer.Option(metavar="HOST:PORT", help="Where terminals connect.")
+    ] = "127.0.0.1:6001",
+    admin: Annotated[
+        str, typer.Option(metavar="HOST:PORT", help="Where metrics and health are.")
+    ] = "127.0.0.1:9102",
+    directory: Annotated[
+        Path | None,
+        typer.Option(
+            "--dir", metavar="DIR", help="Keep configuration and library here. Default: nowhere."
+        ),
+    ] = None,
+    config: ConfigOption = None,
+) -> None:
+    """Start a gateway with a small, lively library, and print what to try with it.
+
+    Without --dir everything is thrown away at the end. A library that is in DIR is kept as it
+    is; the configuration is written anew.
+    """
+    with _place(directory) as place:
+        raise typer.Exit(_run(Path(place), sip2, admin))
+
+
+def _place(directory: Path | None) -> AbstractContextManager[str]:
+    if directory is None:
+        return tempfile.TemporaryDirectory(prefix="sip2gw-demo-")
+    directory.mkdir(parents=True, exist_ok=True)
+    return nullcontext(str(directory))
+
+
+def _run(place: Path, sip2: str, admin: str) -> int:
+    from sip2gw.app import serve
+    from sip2gw.config import load_config
+    from sip2gw.demo import configuration
+
+    file = place / CONFIGURATION
+    file.write_text(configuration(sip2, admin), encoding="utf-8")
+    settings = load_config(file)
+    if not (place / "library.db").exists():
+        _fill(settings, place / LIBRARY)
+    return serve(settings, lambda addresses, url: _announce(addresses[0], url, file))
+
+
+def _fill(config: Config, library: Path) -> None:
+    """Write the library's data, unless DIR has its own, and import it."""
+    import msgspec
+
+    from sip2gw.app import open_store
+    from sip2gw.backend.store import Store, import_files
+    from sip2gw.cli.library import import_settings
+    from sip2gw.demo import library_records
+
+    if not library.exists():
+        today = datetime.now(config.zone).date()
+        lines = [msgspec.json.encode(record) + b"\n" for record in library_records(today)]
+        library.write_bytes(b"".join(lines))
+    store = open_store(config, "command")
+    assert isinstance(store, Store), "there is no other kind yet"
+    try:
+        report = import_files(store, [library], settings=import_settings(config))
+    finally:
+        asyncio.run(store.close())
+    if report.errors:
+        raise CommandError("\n".join(report.errors))
+
+
+def _program() -> str:
+    """How this program is called from here."""
+    if shutil.which("sip2gw"):
+        return "sip2gw"
+    beside = Path(sys.executable).with_name("sip2gw")
+    return str(beside) if beside.exists() else f"{sys.executable} -m sip2gw"
+
+
+def _announce(sip2: str, admin: str, file: Path) -> None:
+    """Logins, cards and dialogues on standard output, at once (C53)."""
+    from sip2gw.demo import DIALOGUES, PEOPLE, TERMINALS
+
+    program = _program()
+    lines = [
+        f"Demo Public Library: SIP2 on {sip2}, configuration {file}. Ctrl-C ends it.",
+        "",
+        *(f"login={t.login} password={t.password}  # {t.note}" for t in TERMINALS),
+        "",
+        *(f"card={p.card} pin={p.pin}  # {p.name}: {p.note}" for p in PEOPLE),
+        "",
+        "To try, in another terminal:",
+    ]
+    for dialogue in DIALOGUES:
+        lines += ["", dialogue.command(program, sip2), f"  {dialogue.outcome}"]
+    lines += [
+        "",
+        f"{program} explain --config {file} --terminal door-1 --card {PEOPLE[5].card}",
+        "  → every check of that door, and which one refuses",
+        "",
+        f"metrics: http://{admin}/metrics",
+        f"health:  http://{admin}/readyz http://{admin}/livez",
+        "",
+    ]
+    sys.stdout.write("\n".join(lines))
+    sys.stdout.flush()

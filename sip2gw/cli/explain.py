@@ -1,0 +1,110 @@
+"""`explain`: what would be answered, and why."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from datetime import datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sip2gw.cli.common import (
+    ConfigOption,
+    JsonOption,
+    configured,
+    printable,
+    write_json,
+    write_table,
+)
+from sip2gw.cli.failures import CommandError, UsageError
+
+if TYPE_CHECKING:
+    from sip2gw.config import Config
+    from sip2gw.explain import Explanation
+    from sip2gw.handlers import TerminalView
+
+
+class Message(StrEnum):
+    """What a terminal asks with."""
+
+    PATRON_STATUS = "23"
+    PATRON_INFORMATION = "63"
+
+
+def explain(
+    terminal: Annotated[str, typer.Option(metavar="T", help="Login or name of the terminal.")],
+    card: Annotated[str, typer.Option(metavar="N", help="Card number, known or not.")],
+    message: Annotated[
+        Message | None, typer.Option(help="What the terminal asks with.", show_default=False)
+    ] = None,
+    at: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="The moment, in the branch's time zone. Default: now."),
+    ] = None,
+    json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Say what a card would be answered at a terminal, and why, check by check.
+
+    Nothing is recorded, counted or locked, and the PIN is taken as right. Exit status 0 whenever
+    it could be explained, for a refused or unknown card too.
+    """
+    settings = configured(config)
+    explanation = asyncio.run(_explain(settings, terminal, card, message, at))
+    if json:
+        _write_json(explanation)
+    else:
+        _write_text(explanation)
+
+
+async def _explain(
+    config: Config, terminal: str, card: str, message: Message | None, at: str | None
+) -> Explanation:
+    from sip2gw.app import open_store
+    from sip2gw.explain import explain as explained
+    from sip2gw.site import build_site
+
+    store = open_store(config, "command")
+    try:
+        site = build_site(config, store.capabilities)
+        known = site.by_login.get(terminal) or site.by_name.get(terminal)
+        if known is None:
+            names = ", ".join(sorted(site.by_name)) or "none"
+            raise CommandError(f"no terminal {printable(terminal)}; there are: {names}")
+        moment = _moment(at, known.view)
+        code = message.value if message is not None else None
+        return await explained(site, store, known.view, card, message=code, at=moment)
+    finally:
+        await store.close()
+
+
+def _moment(text: str | None, terminal: TerminalView) -> datetime | None:
+    from sip2gw.backend.store.moments import read_start
+
+    if text is None:
+        return None
+    try:
+        return read_start(text, terminal.zone).astimezone(terminal.zone)
+    except ValueError as error:
+        raise UsageError(f"--at {text}: {error}") from None
+
+
+def _write_json(explanation: Explanation) -> None:
+    for check in explanation.checks:
+        write_json({"check": check.check, "result": check.result, "detail": check.detail})
+    write_json(
+        {
+            "decision": explanation.decision,
+            "reason": explanation.reason,
+            "answer": explanation.answer,
+        }
+    )
+
+
+def _write_text(explanation: Explanation) -> None:
+    rows = [(check.check, check.result, check.detail) for check in explanation.checks]
+    write_table(("check", "result", "detail"), rows)
+    sys.stdout.write(f"\n{explanation.decision}: {explanation.reason}\n")
+    sys.stdout.write(f"answer: {printable(explanation.answer)}\n")

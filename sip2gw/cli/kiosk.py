@@ -1,0 +1,145 @@
+"""A test kiosk: the terminal's side of one line, one request at a time, waiting for each answer."""
+
+from __future__ import annotations
+
+import socket
+import time
+from types import TracebackType
+
+from sip2gw.cli.failures import CommandError, UsageError
+from sip2gw.config.types import parse_address
+from sip2gw.protocol.checksum import split_trailer
+from sip2gw.protocol.codec import parse_response, serialise
+from sip2gw.protocol.connection import ClientConnection
+from sip2gw.protocol.errors import FrameTooLongError, ProtocolError
+from sip2gw.protocol.framing import FrameBuffer
+from sip2gw.protocol.messages import Login, LoginResponse, Request, Response
+from sip2gw.protocol.wire import WireFormat
+
+TIMEOUT_S = 10.0
+FRAME_BYTES_MAX = 1 << 20
+"""What a gateway may answer at most; generous, because we test."""
+_CHUNK = 65536
+
+
+class Kiosk:
+    """One connection to a gateway."""
+
+    def __init__(
+        self, line: socket.socket, wire: WireFormat, timeout_s: float, *, checksums: bool
+    ) -> None:
+        self.wire = wire
+        self._line = line
+        self._timeout_s = timeout_s
+        self._checksums = checksums
+        self._sealer = ClientConnection(wire)
+        self._frames = FrameBuffer(FRAME_BYTES_MAX)
+
+    @classmethod
+    def connect(
+        cls,
+        address: str,
+        *,
+        encoding: str = "cp850",
+        timeout_s: float = TIMEOUT_S,
+        checksums: bool = True,
+    ) -> Kiosk:
+        """Connect to `address`, `host:port`.
+
+        Raises:
+            UsageError: no such address or encoding can be.
+            CommandError: nobody listens there.
+        """
+        try:
+            host, port = parse_address(address)
+            wire = WireFormat(encoding=encoding)
+        except ValueError as error:
+            raise UsageError(f"{address}: {error}") from None
+        try:
+            line = socket.create_connection((host, port), timeout_s)
+        except OSError as error:
+            raise CommandError(f"{address}: {error.strerror or error}") from None
+        return cls(line, wire, timeout_s, checksums=checksums)
+
+    def __enter__(self) -> Kiosk:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._line.close()
+
+    def log_in(self, login: str, password: str, location: str | None = None) -> None:
+        """93, and nothing more if it was good.
+
+        Raises:
+            CommandError: it was refused, or no answer came.
+        """
+        answer = self.ask(
+            Login(login_user_id=login, login_password=password, location_code=location)
+        )
+        if not isinstance(answer, LoginResponse) or not answer.ok:
+            raise CommandError("login: refused (940)")
+
+    def ask(self, request: Request) -> Response:
+        """Send `request`; the answer as a message.
+
+        Raises:
+            CommandError: none came, or none that can be read.
+        """
+        self.send(self.frame_of(request))
+        try:
+            return parse_response(self.receive(), self.wire)
+        except ProtocolError as error:
+            raise CommandError(f"unreadable answer: {error}") from None
+
+    def frame_of(self, request: Request) -> bytes:
+        """`request` as it will leave, with its trailer."""
+        return self.sealed(serialise(request, self.wire))
+
+    def sealed(self, body: bytes) -> bytes:
+        """`body` with the next AY and its AZ; one that has its own trailer is left as it is."""
+        trailer = split_trailer(body)
+        if not self._checksums or trailer.sequence or trailer.digits:
+            return body
+        return self._sealer.send_body(body).removesuffix(self.wire.terminator)
+
+    def send(self, frame: bytes) -> None:
+        """Write `frame` and its end.
+
+        Raises:
+            CommandError: the line is closed.
+        """
+        try:
+            self._line.sendall(frame + self.wire.terminator)
+        except OSError as error:
+            raise CommandError(f"the line was closed: {error.strerror or error}") from None
+
+    def receive(self) -> bytes:
+        """The next frame, whatever it is.
+
+        Raises:
+            CommandError: none came in time, or the line was closed.
+        """
+        deadline = time.monotonic() + self._timeout_s
+        while (frame := self._next_frame()) is None:
+            self._line.settimeout(max(0.001, deadline - time.monotonic()))
+            try:
+                data = self._line.recv(_CHUNK)
+            except TimeoutError:
+                raise CommandError(f"no answer within {self._timeout_s:g} s") from None
+            except OSError as error:
+                raise CommandError(f"the line broke: {error.strerror or error}") from None
+            if not data:
+                raise CommandError("no answer: the gateway closed the line")
+            self._frames.feed(data)
+        return frame
+
+    def _next_frame(self) -> bytes | None:
+        try:
+            return self._frames.next_frame()
+        except FrameTooLongError as error:
+            raise CommandError(str(error)) from None
