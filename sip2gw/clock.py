@@ -18,6 +18,8 @@ class Clock:
         self.epoch = epoch
         self.monotonic = monotonic
         self._second = -1
+        self._log_second = -1
+        self._log_prefix = ""
         self._moments: dict[tzinfo, datetime] = {}
 
     def now(self, zone: tzinfo = UTC) -> datetime:
@@ -31,6 +33,15 @@ class Clock:
         if moment is None:
             moment = self._moments[zone] = datetime.fromtimestamp(second, zone)
         return moment
+
+    def log_text(self) -> str:
+        """This moment as log lines write it: UTC, milliseconds."""
+        epoch = self.epoch()
+        if int(epoch) != self._log_second:
+            self._log_second = int(epoch)
+            moment = datetime.fromtimestamp(self._log_second, UTC)
+            self._log_prefix = moment.strftime("%Y-%m-%dT%H:%M:%S.")
+        return f"{self._log_prefix}{int(epoch % 1 * 1000):03d}Z"
 
 
 def fixed_clock(moment: datetime) -> Clock:

@@ -26,7 +26,7 @@ from sip2gw.protocol.messages import (
     ScStatus,
 )
 from sip2gw.site import KnownTerminal, Site
-from sip2gw.telemetry import Log, RequestLine, timestamp
+from sip2gw.telemetry import Log, RequestLine
 from sip2gw.texts import choose_language
 from sip2gw.verification import PasswordService
 
@@ -313,7 +313,7 @@ class Gateway:
             metrics.last_message[terminal.name] = self.clock.epoch()
         self.log.request(
             RequestLine(
-                time=timestamp(self.clock.now()),
+                time=self.clock.log_text(),
                 event="request",
                 level="info",
                 connection=conversation.number,

@@ -76,11 +76,17 @@ class Metrics:
 
     def timer(self, message: str) -> Histogram:
         """The latency histogram of requests with code `message`."""
-        return self.request_seconds.setdefault(message, Histogram())
+        timer = self.request_seconds.get(message)
+        if timer is None:
+            timer = self.request_seconds[message] = Histogram()
+        return timer
 
     def backend_timer(self, operation: str) -> Histogram:
         """The latency histogram of one backend operation."""
-        return self.backend_seconds.setdefault(operation, Histogram())
+        timer = self.backend_seconds.get(operation)
+        if timer is None:
+            timer = self.backend_seconds[operation] = Histogram()
+        return timer
 
     def payment_booked(self, minor: int, currency: str, digits: int, payment_type: str) -> None:
         """Add a booked amount."""

@@ -59,7 +59,7 @@ class Capability(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PaymentOrder:
-    """What a terminal asks to be booked, and under which key it may be asked only once (B46, C4)."""
+    """What a terminal asks to be booked, and the key under which that happens once (B46, C4)."""
 
     terminal: str
     key: str
@@ -77,7 +77,11 @@ class PaymentOrder:
 
 @dataclass(frozen=True, slots=True)
 class PaymentFacts:
-    """What a payment is decided on, read inside the booking transaction (C60)."""
+    """What a payment is decided on, read inside the booking transaction (C60).
+
+    The records hold membership, fees and relationships only; cards, badges, blocks, loans and
+    holds are left out.
+    """
 
     payer: PatronRecord
     debtors: tuple[PatronRecord, ...]

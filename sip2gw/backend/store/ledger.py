@@ -22,7 +22,7 @@ from sip2gw.backend.base import (
     PaymentResult,
 )
 from sip2gw.backend.store import queries
-from sip2gw.backend.store.records import load_patron
+from sip2gw.backend.store.records import load_account
 from sip2gw.backend.store.values import list_text, list_value, new_id, time_text
 from sip2gw.backend.store.writer import Done
 from sip2gw.model import PatronRecord, Payment, PaymentLine
@@ -46,7 +46,7 @@ def book(
     earlier = _under_key(connection, order)
     if earlier is not None:
         return Done(earlier)
-    payer = load_patron(connection, order.payer_id)
+    payer = load_account(connection, order.payer_id)
     if payer is None:
         return Done(_refused("unknown_card"))
     facts = PaymentFacts(payer, _debtors(connection, payer))
@@ -81,7 +81,7 @@ def _debtors(connection: sqlite3.Connection, payer: PatronRecord) -> tuple[Patro
         relation.to_id if relation.from_id == payer.id else relation.from_id
         for relation in payer.payer_for
     )
-    records = (load_patron(connection, other) for other in dict.fromkeys(others))
+    records = (load_account(connection, other) for other in dict.fromkeys(others))
     return tuple(record for record in records if record is not None)
 
 
