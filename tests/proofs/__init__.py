@@ -1,0 +1,1 @@
+"""Programs that prove the big promises at full size; `tests/e2e` runs their short forms."""

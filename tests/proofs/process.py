@@ -1,0 +1,182 @@
+"""A real gateway process over a real store: start it, ask it, signal it, kill it."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from harness import Terminal, load
+
+from sip2gw.app import open_store
+from sip2gw.config import load_config
+
+ROOT = Path(__file__).parents[2]
+READY_TIMEOUT_S = 30.0
+END_TIMEOUT_S = 30.0
+
+
+def today() -> datetime:
+    """Now, as a real process sees it."""
+    return datetime.now(ZoneInfo("Europe/Brussels"))
+
+
+async def prepare(directory: Path, config: str, records: Iterable[dict[str, object]]) -> Path:
+    """Write the configuration into `directory`, load the library, and return the file's path."""
+    path = directory / "sip2gw.toml"
+    path.write_text(config)
+    store = open_store(load_config(path), "command")
+    load(store, list(records), now=today())
+    await store.close()
+    return path
+
+
+class GatewayProcess:
+    """`sip2gw serve` as a child process; its log is read as it comes."""
+
+    def __init__(self, config: Path) -> None:
+        self.config = config
+        self.address = ("", 0)
+        self.addresses: list[str] = []
+        self.admin = ""
+        self.log: list[dict[str, object]] = []
+        self.other_output: list[str] = []
+        """Lines on stderr that are no log lines."""
+        self._process: asyncio.subprocess.Process | None = None
+        self._reader: asyncio.Task[None] | None = None
+        self._seen = asyncio.Condition()
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    async def launch(self) -> None:
+        """Start the process without waiting for it to listen."""
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "sip2gw",
+            "serve",
+            "--config",
+            str(self.config),
+            stderr=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.DEVNULL,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            limit=1 << 20,
+        )
+        self._reader = asyncio.create_task(self._read())
+
+    async def start(self) -> None:
+        """Start it and wait until it listens."""
+        already = self._count("listening")
+        await self.launch()
+        line = await self.logged("listening", already + 1, READY_TIMEOUT_S)
+        sip2 = line["sip2"]
+        assert isinstance(sip2, list)
+        self.addresses = sip2
+        host, _, port = sip2[0].rpartition(":")
+        self.address = (host.strip("[]"), int(port))
+        self.admin = str(line["admin"])
+
+    async def _read(self) -> None:
+        assert self._process is not None
+        assert self._process.stderr is not None
+        async for raw in self._process.stderr:
+            text = raw.decode("utf-8", "replace").rstrip("\n")
+            async with self._seen:
+                try:
+                    self.log.append(json.loads(text))
+                except ValueError:
+                    self.other_output.append(text)
+                self._seen.notify_all()
+        async with self._seen:
+            self._seen.notify_all()
+
+    def _count(self, event: str) -> int:
+        return len(self.events(event))
+
+    def events(self, event: str) -> list[dict[str, object]]:
+        """All log lines of `event` so far."""
+        return [line for line in self.log if line.get("event") == event]
+
+    async def logged(
+        self, event: str, number: int = 1, timeout_s: float = 10.0
+    ) -> dict[str, object]:
+        """The `number`-th log line of `event`, once it is there.
+
+        Raises:
+            AssertionError: the process ended, or the time is over, without it.
+        """
+        try:
+            async with asyncio.timeout(timeout_s), self._seen:
+                await self._seen.wait_for(
+                    lambda: (
+                        self._count(event) >= number
+                        or (self._reader is not None and self._reader.done())
+                    )
+                )
+        except TimeoutError:
+            pass
+        found = self.events(event)
+        assert len(found) >= number, f"no {event!r} in the log; it said {self.other_output[-20:]}"
+        return found[number - 1]
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    async def ended(self) -> int:
+        """Wait for the end; the exit status (negative: the signal that killed it)."""
+        assert self._process is not None
+        assert self._reader is not None
+        async with asyncio.timeout(END_TIMEOUT_S):
+            status = await self._process.wait()
+            await self._reader
+        self._process = None
+        return status
+
+    async def kill(self) -> None:
+        """SIGKILL: no goodbye."""
+        self.signal(signal.SIGKILL)
+        await self.ended()
+
+    async def stop(self) -> int:
+        """SIGTERM; the exit status."""
+        self.signal(signal.SIGTERM)
+        return await self.ended()
+
+    async def __aenter__(self) -> "GatewayProcess":
+        return self
+
+    async def __aexit__(self, *failure: object) -> None:
+        if self._process is not None:
+            if self._process.returncode is None:
+                self.signal(signal.SIGKILL)
+            await self.ended()
+
+    async def connect(self) -> Terminal:
+        """A connected terminal that has not logged in."""
+        return Terminal(*await asyncio.open_connection(*self.address))
+
+    async def terminal(self, login: str, password: str = "pw") -> Terminal:
+        """A connected and logged-in terminal."""
+        terminal = await self.connect()
+        assert await terminal.ask(f"9300CN{login}|CO{password}|") == "941"
+        return terminal
+
+    async def http(self, path: str) -> tuple[int, str]:
+        """Status and body of a GET on the admin side."""
+        host, _, port = self.admin.rpartition(":")
+        reader, writer = await asyncio.open_connection(host.strip("[]"), int(port))
+        writer.write(f"GET {path} HTTP/1.0\r\nHost: {host}\r\n\r\n".encode())
+        async with asyncio.timeout(10):
+            answer = (await reader.read()).decode()
+        writer.close()
+        head, _, body = answer.partition("\r\n\r\n")
+        return int(head.split()[1]), body
