@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -56,6 +55,8 @@ def opened_store(config: Config) -> Iterator[Store]:
     Raises:
         BackendError: it cannot be opened.
     """
+    import asyncio
+
     from sip2gw.app import open_store
     from sip2gw.backend.store import Store
 

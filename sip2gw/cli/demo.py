@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 import sys
 import tempfile
@@ -68,6 +67,8 @@ def _run(place: Path, sip2: str, admin: str) -> int:
 
 def _fill(config: Config, library: Path) -> None:
     """Write the library's data, unless DIR has its own, and import it."""
+    import asyncio
+
     import msgspec
 
     from sip2gw.app import open_store

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from datetime import datetime
 from enum import StrEnum
@@ -51,6 +50,8 @@ def explain(
     Nothing is recorded, counted or locked, and the PIN is taken as right. Exit status 0 whenever
     it could be explained, for a refused or unknown card too.
     """
+    import asyncio
+
     settings = configured(config)
     explanation = asyncio.run(_explain(settings, terminal, card, message, at))
     if json:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from datetime import datetime, tzinfo
 from typing import TYPE_CHECKING, Annotated, Any
@@ -41,6 +40,8 @@ def show(
 
     The PIN and its hash are never shown, only whether there is one.
     """
+    import asyncio
+
     settings = configured(config)
     with opened_store(settings) as store:
         record = asyncio.run(_find(store, patron_id))

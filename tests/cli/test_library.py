@@ -1,0 +1,223 @@
+"""`import`, `export`, `check`, `patron`, `payment`, `door` on a store of their own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sip2gw.app import open_store
+from sip2gw.backend.base import Allocation, PaymentOrder
+from sip2gw.config import load_config
+from sip2gw.model import AccessRow, PaymentLine
+from tests.cli.conftest import LIBRARY, Run
+
+
+def records(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_import_says_what_it_did_on_stderr(sip2gw: Run, config: Path) -> None:
+    result = sip2gw("import", "-", "--config", config, stdin=LIBRARY.encode())
+    assert (result.status, result.out) == (0, "")
+    assert "2 patron" in result.err
+
+
+def test_importing_the_same_again_changes_nothing(sip2gw: Run, library: Path) -> None:
+    result = sip2gw("import", library.with_name("library.jsonl"), "--config", library)
+    assert "0 rows changed" in result.err
+
+
+def test_c52_errors_name_file_and_line_and_nothing_is_changed(sip2gw: Run, library: Path) -> None:
+    bad = library.with_name("bad.jsonl")
+    bad.write_text('{"kind": "badge", "code": "NEW", "name": "New"}\n{"kind": "badge"}\n')
+    result = sip2gw("import", bad, "--config", library)
+    assert result.status == 1
+    assert f"{bad}:2: " in result.err
+    assert '"NEW"' not in sip2gw("export", "--config", library).out
+
+
+def test_a_dry_run_changes_nothing(sip2gw: Run, config: Path) -> None:
+    result = sip2gw("import", "-", "--dry-run", "--config", config, stdin=LIBRARY.encode())
+    assert (result.status, result.out) == (0, "")
+    assert "Nothing was changed" in result.err
+    assert len(records(sip2gw("export", "--config", config).out)) == 1
+
+
+def test_a_missing_file_is_a_failure(sip2gw: Run, config: Path) -> None:
+    result = sip2gw("import", "nowhere.jsonl", "--config", config)
+    assert (result.status, result.err) == (1, "sip2gw: nowhere.jsonl: No such file or directory\n")
+
+
+def test_export_can_be_imported_again(sip2gw: Run, library: Path) -> None:
+    copy = library.with_name("copy.jsonl")
+    assert sip2gw("export", copy, "--config", library).status == 0
+    assert copy.stat().st_mode & 0o077 == 0
+    result = sip2gw("import", copy, "--config", library)
+    assert (result.status, "0 rows changed" in result.err) == (0, True)
+
+
+def test_export_into_a_directory_that_is_not_there(sip2gw: Run, library: Path) -> None:
+    result = sip2gw("export", library.with_name("no") / "copy.jsonl", "--config", library)
+    assert result.status == 1
+    assert "Traceback" not in result.err
+
+
+def test_a_failed_export_leaves_the_old_file(
+    sip2gw: Run, library: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = library.with_name("copy.jsonl")
+    copy.write_text("old")
+    monkeypatch.setattr("os.fsync", lambda descriptor: (_ for _ in ()).throw(OSError(28, "full")))
+    assert sip2gw("export", copy, "--config", library).status == 1
+    assert copy.read_text() == "old"
+    assert [file.name for file in library.parent.glob(".copy*")] == []
+
+
+def test_export_to_a_device(sip2gw: Run, library: Path) -> None:
+    assert sip2gw("export", "/dev/null", "--config", library).status == 0
+
+
+def test_check_says_that_all_is_well(sip2gw: Run, library: Path) -> None:
+    result = sip2gw("check", "--config", library)
+    assert (result.status, result.out) == (0, "")
+    assert "ledger are right" in result.err
+
+
+def test_check_makes_no_store(sip2gw: Run, config: Path) -> None:
+    assert sip2gw("check", "--config", config).status == 0
+    assert not config.with_name("library.db").exists()
+
+
+def test_check_names_what_is_wrong_with_the_store(
+    sip2gw: Run, library: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sip2gw.backend.store.Store.self_check", lambda store: ["fee X is wrong"])
+    result = sip2gw("check", "--config", library)
+    assert (result.status, "sip2gw: store: fee X is wrong" in result.err) == (1, True)
+
+
+def test_check_schema_needs_no_configuration(sip2gw: Run) -> None:
+    result = sip2gw("check", "--schema")
+    assert result.status == 0
+    assert "institution" in json.loads(result.out)["properties"]
+
+
+@pytest.mark.parametrize("number", ["P2", "OLD2"])
+def test_patron_show_finds_by_id_and_by_card(sip2gw: Run, library: Path, number: str) -> None:
+    (told,) = records(sip2gw("patron", "show", number, "--json", "--config", library).out)
+    assert told["id"] == "P2"
+    assert told["owed"] == "12.50"
+    assert told["badges"][0]["code"] == "ONBE"
+    assert {"number": "OLD2", "state": "replaced"}.items() <= told["cards"][0].items()
+
+
+def test_b16_patron_show_shows_no_pin_and_no_hash(sip2gw: Run, config: Path) -> None:
+    patron = {"kind": "patron", "id": "P9", "name": "Nine", "pin": "8642"}
+    sip2gw("import", "-", "--config", config, stdin=json.dumps(patron).encode())
+    for options in ((), ("--json",)):
+        result = sip2gw("patron", "show", "P9", *options, "--config", config)
+        assert "8642" not in result.out
+        assert "argon2" not in result.out
+        assert "has_pin" in result.out
+
+
+def test_patron_show_for_people(sip2gw: Run, library: Path) -> None:
+    out = sip2gw("patron", "show", "P1", "--config", library).out
+    assert "may_pay_for  type head_of_family, from P1, to P2, confirmed yes" in out
+
+
+def test_an_unknown_patron_is_a_failure(sip2gw: Run, library: Path) -> None:
+    result = sip2gw("patron", "show", "P\n3", "--config", library)
+    assert (result.status, result.err) == (1, "sip2gw: no patron and no card P\\x0a3\n")
+
+
+async def _live(config: Path) -> None:
+    """A payment for a child and a refusal at a door."""
+    store = open_store(load_config(config), "command")
+    line = PaymentLine("F2", "P2", "head_of_family", 1250)
+    now = datetime(2026, 3, 1, 9, 30, tzinfo=UTC)
+    order = PaymentOrder(
+        "cash-1", "bk:7", "x", "P1", 1250, "EUR", "01", "7", now, datetime(2026, 4, 1, tzinfo=UTC)
+    )
+    await store.book_payment(order, lambda facts: Allocation((line,), ()))
+    checks = "terminal=ok calendar=refused"
+    store.log_access(AccessRow(now, "MAIN", "door-1", "refused", "closed", "normal", checks, "P2"))
+    await store.close()
+
+
+def test_c21_payment_list(sip2gw: Run, library: Path) -> None:
+    asyncio.run(_live(library))
+    (told,) = records(sip2gw("payment", "list", "--json", "--config", library).out)
+    assert told.pop("id")
+    assert told == {
+        "time": "2026-03-01T10:30:00+01:00",
+        "terminal": "cash-1",
+        "payer": "P1",
+        "debtors": ["P2"],
+        "relation": "head_of_family",
+        "amount": "12.50",
+        "currency": "EUR",
+        "payment_type": "01",
+        "bk": "7",
+        "status": "booked",
+        "lines": [{"fee": "F2", "debtor": "P2", "amount": "12.50"}],
+    }
+    assert "cash-1" in sip2gw("payment", "list", "--config", library).out
+
+
+@pytest.mark.parametrize(
+    ("options", "count"),
+    [
+        (("--patron", "P2"), 1),
+        (("--patron", "P3"), 0),
+        (("--terminal", "cash-2"), 0),
+        (("--since", "2026-03-01", "--until", "2026-03-01"), 1),
+        (("--since", "2026-03-01T10:31"), 0),
+        (("--until", "2026-02-28"), 0),
+    ],
+)
+def test_payment_list_filters(
+    sip2gw: Run, library: Path, options: tuple[str, ...], count: int
+) -> None:
+    asyncio.run(_live(library))
+    result = sip2gw("payment", "list", "--json", *options, "--config", library)
+    assert len(records(result.out)) == count
+
+
+def test_c21_c76_door_log_shows_a_pseudonym(sip2gw: Run, library: Path) -> None:
+    asyncio.run(_live(library))
+    result = sip2gw("door", "log", "--json", "--config", library)
+    (told,) = records(result.out)
+    assert len(told.pop("patron")) == 12
+    assert told == {
+        "time": "2026-03-01T10:30:00+01:00",
+        "branch": "MAIN",
+        "terminal": "door-1",
+        "decision": "refused",
+        "reason": "closed",
+        "mode": "normal",
+        "checks": {"terminal": "ok", "calendar": "refused"},
+    }
+    assert "P2" not in result.out
+
+
+@pytest.mark.parametrize(
+    ("options", "count"),
+    [(("--reason", "closed"), 1), (("--branch", "ANNEX"), 0), (("--until", "2026-02-28"), 0)],
+)
+def test_door_log_filters(sip2gw: Run, library: Path, options: tuple[str, ...], count: int) -> None:
+    asyncio.run(_live(library))
+    result = sip2gw("door", "log", *options, "--config", library)
+    assert result.out.count("door-1") == count
+
+
+@pytest.mark.parametrize("option", ["--since", "--until"])
+def test_a_time_that_is_none_is_wrong_usage(sip2gw: Run, library: Path, option: str) -> None:
+    result = sip2gw("door", "log", option, "yesterday", "--config", library)
+    assert result.status == 2
+    assert f"{option} yesterday" in result.err
