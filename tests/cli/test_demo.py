@@ -1,0 +1,176 @@
+"""The demo does what it prints: every dialogue is played against it (interface §1, C53)."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sip2gw.demo import DIALOGUES, PEOPLE, TERMINALS, library_records
+from tests.cli.conftest import Run
+
+READY = "health:"
+
+
+def start(*options: str) -> tuple[subprocess.Popen[str], str]:
+    """A demo on free ports, and what it printed until it was ready."""
+    program = [sys.executable, "-m", "sip2gw", "demo", "--sip2", "127.0.0.1:0"]
+    process = subprocess.Popen(
+        [*program, "--admin", "127.0.0.1:0", *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        encoding="utf-8",
+    )
+    assert process.stdout is not None
+    printed = ""
+    for line in process.stdout:
+        printed += line
+        if line.startswith(READY):
+            return process, printed
+    raise AssertionError(f"the demo ended: {printed}")
+
+
+def stop(process: subprocess.Popen[str]) -> int:
+    process.send_signal(signal.SIGTERM)
+    with process:
+        return process.wait(20)
+
+
+@pytest.fixture(scope="module")
+def demo() -> Iterator[str]:
+    process, printed = start()
+    yield printed
+    assert stop(process) == 0
+    directory = Path(found(r"configuration (\S+)\.", printed)).parent
+    assert not directory.exists(), "a throw-away library is thrown away"
+
+
+def found(pattern: str, text: str) -> str:
+    match = re.search(pattern, text)
+    assert match is not None, pattern
+    return match.group(1)
+
+
+def address(printed: str) -> str:
+    return found(r"SIP2 on (\S+),", printed)
+
+
+def test_c53_one_line_per_terminal_and_per_patron(demo: str) -> None:
+    lines = demo.splitlines()
+    assert sum(bool(re.match(r"login=\S+ password=\S+  # .", line)) for line in lines) == len(
+        TERMINALS
+    )
+    assert sum(bool(re.match(r"card=\S+ pin=\S+  # .", line)) for line in lines) == len(PEOPLE)
+
+
+def test_every_kind_of_terminal_is_there() -> None:
+    logins = {terminal.login.rpartition("-")[0] for terminal in TERMINALS}
+    assert logins == {"kiosk", "sorter", "door", "cash", "auth"}
+
+
+def test_every_dialogue_gives_what_is_printed_below_it(demo: str, sip2gw: Run) -> None:
+    for dialogue in DIALOGUES:
+        assert dialogue.command("", address(demo)) in demo
+        result = sip2gw(*dialogue.arguments(address(demo)))
+        assert result.status == 0, result.err
+        answer = found(r"← (.*)", result.out)
+        assert answer.startswith(dialogue.answer[:2])
+        for shown in dialogue.shows:
+            assert shown in answer, f"{dialogue.outcome}: {answer}"
+        assert dialogue.outcome in demo
+    assert dialogue.login == "sorter-1", "all were played"
+
+
+def test_a_refused_patron_gets_no_badge(demo: str, sip2gw: Run) -> None:
+    refused = next(dialogue for dialogue in DIALOGUES if "too young" in dialogue.answer)
+    assert "|GL" not in sip2gw(*refused.arguments(address(demo))).out
+
+
+@pytest.mark.parametrize("path", ["metrics", "readyz", "livez"])
+def test_metrics_and_health_are_where_it_says(demo: str, path: str) -> None:
+    url = found(rf"(http://\S+/{path})", demo)
+    with urllib.request.urlopen(url) as answer:
+        assert answer.status == 200
+
+
+@pytest.mark.parametrize(
+    ("card", "reason"),
+    [
+        ("20001001", "granted"),
+        ("20001003", "under_age"),
+        ("20001006", "fee_limit"),
+        ("20001007", "fee_age"),
+        ("20001008", "membership_expired"),
+        ("20001009", "no_badge"),
+        ("20001010", "blocked"),
+        ("20001011", "status"),
+        ("20001012", "granted"),
+        ("20000012", "card_replaced"),
+        ("20001013", "card_blocked"),
+        ("20001014", "barred"),
+        ("20001015", "under_age"),
+        ("20001016", "no_badge"),
+        ("20001017", "granted"),
+        ("99", "unknown_card"),
+    ],
+)
+def test_each_person_is_in_the_standing_that_the_note_says(
+    demo: str, sip2gw: Run, card: str, reason: str
+) -> None:
+    config = found(r"configuration (\S+)\.", demo)
+    options = ("--terminal", "door-1", "--card", card, "--json", "--config", config)
+    result = sip2gw("explain", *options)
+    assert json.loads(result.out.splitlines()[-1])["reason"] == reason
+
+
+def test_dir_keeps_the_library_that_is_there(tmp_path: Path, sip2gw: Run) -> None:
+    place = tmp_path / "demo"
+    place.mkdir()
+    own = {"kind": "patron", "id": "P9", "name": "Nine"}
+    (place / "library.jsonl").write_text(json.dumps(own))
+    for _ in range(2):
+        process, _printed = start("--dir", str(place))
+        assert stop(process) == 0
+    exported = sip2gw("export", "--config", place / "sip2gw.toml").out
+    assert '"P9"' in exported
+    assert '"20001001"' not in exported
+
+
+def test_a_taken_port_is_a_failure(sip2gw: Run, demo: str, tmp_path: Path) -> None:
+    taken = ["--sip2", address(demo), "--admin", "127.0.0.1:0", "--dir", str(tmp_path)]
+    (tmp_path / "library.jsonl").write_text("")
+    result = subprocess.run(
+        [sys.executable, "-m", "sip2gw", "demo", *taken], capture_output=True, text=True
+    )
+    assert result.returncode == 1
+    assert "cannot listen" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_an_address_that_is_none_is_an_invalid_configuration(sip2gw: Run) -> None:
+    assert sip2gw("demo", "--sip2", "nonsense").status == 2
+
+
+def test_a_wrong_library_in_dir_is_told(sip2gw: Run, tmp_path: Path) -> None:
+    (tmp_path / "library.jsonl").write_text('{"kind": "nonsense"}\n')
+    result = sip2gw("demo", "--dir", tmp_path)
+    assert result.status == 1
+    assert "library.jsonl:1:" in result.err
+
+
+@pytest.mark.parametrize("today", [date(2024, 2, 29), date(2026, 12, 31)])
+def test_the_library_fits_any_day(today: date) -> None:
+    records: list[dict[str, Any]] = list(library_records(today))
+    ages = {record["id"]: record.get("birth_date", "") for record in records if "pin" in record}
+    assert ages["20001015"] == ""
+    assert today.year - int(ages["20001003"][:4]) in (12, 13)
