@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -83,17 +83,19 @@ def read_since(text: str | None, zone: tzinfo) -> datetime | None:
 
 
 def read_until(text: str | None, zone: tzinfo) -> datetime | None:
-    """The moment that `text` names; a date is its end (C34).
+    """The first moment behind the span that ends with `text`; a date is its whole day (C34).
 
     Raises:
         UsageError: neither a date nor a time.
     """
-    from sip2gw.backend.store.moments import read_end
+    from sip2gw.backend.store.moments import read_start
 
     try:
-        return read_end(text, zone) if text else None
+        moment = read_start(text, zone) if text else None
     except ValueError as error:
         raise UsageError(f"--until {text}: {error}") from None
+    is_date = text is not None and len(text) == len("YYYY-MM-DD")
+    return moment + timedelta(days=1) if moment is not None and is_date else moment
 
 
 def say(text: str) -> None:

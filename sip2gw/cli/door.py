@@ -44,7 +44,7 @@ def list_decisions(
     reason: Annotated[
         str | None, typer.Option(metavar="R", help="Only this reason, such as no_badge.")
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="The newest so many.")] = 1000,
+    limit: Annotated[int, typer.Option(min=1, metavar="N", help="The newest so many.")] = 1000,
     config: ConfigOption = None,
 ) -> None:
     """List door decisions, newest last. Patrons appear under the pseudonym of the log."""

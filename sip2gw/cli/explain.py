@@ -36,7 +36,8 @@ def explain(
     terminal: Annotated[str, typer.Option(metavar="T", help="Login or name of the terminal.")],
     card: Annotated[str, typer.Option(metavar="N", help="Card number, known or not.")],
     message: Annotated[
-        Message | None, typer.Option(help="What the terminal asks with.", show_default=False)
+        Message | None,
+        typer.Option(metavar="23|63", help="What the terminal asks with. Default: what it may."),
     ] = None,
     at: Annotated[
         str | None,

@@ -1,0 +1,396 @@
+"""Every check in plain words: the fact, the rule, the setting (B70, C22)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from sip2gw.model import (
+    BadgeAssignment,
+    Block,
+    BlockType,
+    Card,
+    CardState,
+    Fee,
+    Membership,
+    PatronRecord,
+)
+from sip2gw.policy.access import (
+    CHECK_NAMES,
+    CheckResult,
+    DoorFacts,
+    DoorRules,
+    PinState,
+    decide_access,
+)
+from sip2gw.policy.calendar import CalendarMoment, OpeningState
+from sip2gw.policy.explain import (
+    STANDING_CHECKS,
+    ExplainedCheck,
+    Place,
+    explain_access,
+    explain_exit,
+    explain_standing,
+    explain_unknown_card,
+)
+from sip2gw.policy.money import money_standing
+from sip2gw.policy.standing import decide_standing
+
+BRUSSELS = ZoneInfo("Europe/Brussels")
+NOW = datetime(2026, 3, 4, 19, 30, tzinfo=BRUSSELS)
+TODAY = NOW.date()
+PLACE = Place("door-1", "entrance", "MAIN", "EUR", 49)
+CARD = Card("P1")
+RECORD = PatronRecord(
+    id="P1",
+    name="Anna",
+    birth_date=date(1980, 3, 4),
+    membership=Membership("201", "Adult", 0, max_fees_self_service=1000),
+    membership_until=date(2026, 12, 31),
+    home_branch="MAIN",
+    cards=(CARD,),
+    badges=(BadgeAssignment("ONBE"),),
+    house_rules_accepted=date(2025, 5, 1),
+)
+UNSTAFFED = CalendarMoment(OpeningState.UNSTAFFED, NOW.replace(hour=22, minute=0))
+
+
+def fee(owed: int, days: int) -> Fee:
+    return Fee("F1", "P1", owed, owed, NOW - timedelta(days=days))
+
+
+def at_door(
+    record: PatronRecord | None = RECORD,
+    rules: DoorRules | None = None,
+    place: Place = PLACE,
+    **changes: Any,
+) -> dict[str, ExplainedCheck]:
+    facts = DoorFacts(
+        now=NOW,
+        branch="MAIN",
+        calendar=UNSTAFFED,
+        record=record,
+        card=CARD if record is not None else None,
+        pin=PinState.OK,
+        money=money_standing(record, TODAY, BRUSSELS, 49) if record is not None else None,
+    )
+    facts = replace(facts, **changes)
+    rules = rules or DoorRules()
+    explained = explain_access(facts, rules, decide_access(facts, rules), place)
+    assert tuple(check.check for check in explained) == CHECK_NAMES
+    return {check.check: check for check in explained}
+
+
+def detail(check: str, record: PatronRecord = RECORD, **rules: Any) -> str:
+    """What is said of one check at a door with `rules`."""
+    return at_door(record, DoorRules(**rules))[check].detail
+
+
+def with_(**changes: Any) -> PatronRecord:
+    return replace(RECORD, **changes)
+
+
+def test_c22_an_age_names_the_fact_and_the_setting() -> None:
+    young = with_(birth_date=date(2010, 3, 5))
+    told = at_door(young, DoorRules(minimum_age=16))["age"]
+    assert told.result is CheckResult.REFUSED
+    assert told.detail == "age 15, profiles.entrance.door.minimum_age = 16"
+
+
+@pytest.mark.parametrize(
+    ("check", "record", "rules", "said"),
+    [
+        ("terminal", RECORD, {}, "terminal door-1 at branch MAIN"),
+        ("card", RECORD, {}, "a card of patron P1"),
+        ("card_state", RECORD, {}, "the card is active"),
+        ("pin", RECORD, {}, "the PIN is taken as right; profiles.entrance.door.require_pin = true"),
+        (
+            "pin",
+            RECORD,
+            {"require_pin": False},
+            "not asked: profiles.entrance.door.require_pin = false",
+        ),
+        ("age", RECORD, {}, "no age is asked for: profiles.entrance.door.minimum_age = 0"),
+        (
+            "age",
+            with_(birth_date=None),
+            {"minimum_age": 16},
+            "birth date unknown, profiles.entrance.door.minimum_age = 16",
+        ),
+        ("membership", RECORD, {}, "membership 201 valid until 2026-12-31"),
+        ("membership", with_(membership=None), {}, "no membership"),
+        (
+            "membership",
+            with_(membership_from=date(2026, 4, 1)),
+            {},
+            "membership 201 begins on 2026-04-01",
+        ),
+        (
+            "membership",
+            with_(membership_until=date(2026, 3, 3)),
+            {},
+            "membership 201 ended on 2026-03-03",
+        ),
+        (
+            "membership",
+            with_(membership_until=None),
+            {},
+            "membership 201 without an end; a door wants to know until when",
+        ),
+        ("status", RECORD, {}, "customer status 5 (normal); blocks: none"),
+        ("status", with_(status=8), {}, "customer status 8 (banned) blocks; blocks: none"),
+        (
+            "status",
+            with_(blocks=(Block(BlockType.GENERAL), Block(BlockType.PAYMENT))),
+            {},
+            "customer status 5 (normal); blocks: general, payment",
+        ),
+        (
+            "membership_allowed",
+            RECORD,
+            {},
+            "every membership counts: profiles.entrance.door.memberships = []",
+        ),
+        (
+            "membership_allowed",
+            RECORD,
+            {"memberships": frozenset({"301", "202"})},
+            'membership 201, profiles.entrance.door.memberships = ["202", "301"]',
+        ),
+        (
+            "membership_allowed",
+            with_(membership=None),
+            {"memberships": frozenset({"202"})},
+            'membership none, profiles.entrance.door.memberships = ["202"]',
+        ),
+        (
+            "home_branch",
+            RECORD,
+            {},
+            "every home branch may enter: profiles.entrance.door.home_branch_only = false",
+        ),
+        (
+            "home_branch",
+            with_(home_branch=None),
+            {"home_branch_only": True},
+            "home branch unknown, door of MAIN; profiles.entrance.door.home_branch_only = true",
+        ),
+        (
+            "fee_limit",
+            RECORD,
+            {"fees": False},
+            'debts do not count here: profiles.entrance.door.fees = "ignore"',
+        ),
+        (
+            "fee_age",
+            RECORD,
+            {"fees": False},
+            'debts do not count here: profiles.entrance.door.fees = "ignore"',
+        ),
+        (
+            "fee_limit",
+            with_(fees=(fee(1250, 3),)),
+            {},
+            "owes 12.50 EUR, limit 10.00 EUR (max_fees_self_service of membership 201);"
+            ' profiles.entrance.door.fees = "limit"',
+        ),
+        (
+            "fee_limit",
+            with_(fee_limit=500),
+            {},
+            "owes 0.00 EUR, limit 5.00 EUR (fee_limit of the patron);"
+            ' profiles.entrance.door.fees = "limit"',
+        ),
+        (
+            "fee_limit",
+            with_(membership=None),
+            {},
+            'owes 0.00 EUR, no limit is set; profiles.entrance.door.fees = "limit"',
+        ),
+        ("fee_age", RECORD, {}, "no open charge; branches.MAIN.max_fee_age_days = 49"),
+        (
+            "fee_age",
+            with_(fees=(fee(100, 60),)),
+            {},
+            "oldest open charge 60 days; branches.MAIN.max_fee_age_days = 49",
+        ),
+        (
+            "house_rules",
+            RECORD,
+            {},
+            "house rules are not asked for: profiles.entrance.door.require_house_rules = false",
+        ),
+        (
+            "house_rules",
+            RECORD,
+            {"house_rules": date(2026, 1, 1)},
+            "house rules accepted on 2025-05-01;"
+            " profiles.entrance.door.require_house_rules = 2026-01-01",
+        ),
+        (
+            "house_rules",
+            with_(house_rules_accepted=None),
+            {"house_rules": True},
+            "house rules not accepted; profiles.entrance.door.require_house_rules = true",
+        ),
+        ("bar", RECORD, {}, "not on the bar list (branches.MAIN.bar)"),
+        ("inside", RECORD, {}, "not looked at: who is inside is not counted"),
+    ],
+)
+def test_a_check_in_words(
+    check: str, record: PatronRecord, rules: dict[str, Any], said: str
+) -> None:
+    assert detail(check, record, **rules) == said
+
+
+BADGES = 'profiles.entrance.door.require_badges = ["ONBE"], badges = "all"'
+
+
+@pytest.mark.parametrize(
+    ("badges", "said"),
+    [
+        ((BadgeAssignment("ONBE"),), f"badges here: ONBE; {BADGES}"),
+        ((), f"badges here: none; {BADGES}"),
+        ((BadgeAssignment("ONBE", active=False),), "ONBE is not active"),
+        ((BadgeAssignment("ONBE", valid_from=date(2026, 5, 1)),), "ONBE is valid from 2026-05-01"),
+        (
+            (BadgeAssignment("ONBE", valid_until=date(2026, 3, 3)),),
+            "ONBE was valid until 2026-03-03",
+        ),
+        (
+            (BadgeAssignment("ONBE", assignment_branches=("ANNEX",)),),
+            "ONBE is not for branch MAIN",
+        ),
+    ],
+)
+def test_b22_a_badge_that_does_not_count_says_why(
+    badges: tuple[BadgeAssignment, ...], said: str
+) -> None:
+    told = detail("badge", with_(badges=badges), require_badges=frozenset({"ONBE"}))
+    assert said in told
+    assert told.endswith(BADGES)
+
+
+def test_badges_that_are_not_asked_for() -> None:
+    assert detail("badge") == "no badge is asked for: profiles.entrance.door.require_badges = []"
+    rules = {"require_badges": frozenset({"A", "B"}), "every_badge": False}
+    assert detail("badge", **rules).endswith('require_badges = ["A", "B"], badges = "any"')
+
+
+@pytest.mark.parametrize(
+    ("moment", "changes", "said"),
+    [
+        (
+            UNSTAFFED,
+            {},
+            "MAIN is unstaffed on Wed 2026-03-04 19:30, open until Wed 22:00;"
+            " profiles.entrance.door.last_entry_margin_min = 15",
+        ),
+        (
+            CalendarMoment(OpeningState.UNSTAFFED, None),
+            {},
+            "MAIN is unstaffed on Wed 2026-03-04 19:30, open for more than a week to come;"
+            " profiles.entrance.door.last_entry_margin_min = 15",
+        ),
+        (
+            CalendarMoment(OpeningState.STAFFED, None),
+            {},
+            "MAIN is staffed on Wed 2026-03-04 19:30;"
+            ' profiles.entrance.door.when_staffed = "admit"',
+        ),
+        (
+            CalendarMoment(OpeningState.CLOSED, None),
+            {},
+            "MAIN is closed on Wed 2026-03-04 19:30 (branches.MAIN.hours and exceptions)",
+        ),
+        (
+            CalendarMoment(OpeningState.CLOSED, None),
+            {"has_pass": True},
+            "the card has a pass that beats the calendar (branches.MAIN.pass)",
+        ),
+        (
+            CalendarMoment(OpeningState.CLOSED, None),
+            {"has_pass": True, "barred": True},
+            "MAIN is closed on Wed 2026-03-04 19:30 (branches.MAIN.hours and exceptions)",
+        ),
+    ],
+)
+def test_the_calendar_in_words(moment: CalendarMoment, changes: dict[str, Any], said: str) -> None:
+    rules = DoorRules(last_entry_margin=timedelta(minutes=15))
+    assert at_door(rules=rules, calendar=moment, **changes)["calendar"].detail == said
+
+
+def test_staffed_hours_may_refuse() -> None:
+    moment = CalendarMoment(OpeningState.STAFFED, None)
+    told = at_door(rules=DoorRules(admit_when_staffed=False), calendar=moment)["calendar"]
+    assert told.detail.endswith('when_staffed = "refuse"')
+
+
+def test_b34_a_barred_card() -> None:
+    assert at_door(barred=True)["bar"].detail == "on the bar list (branches.MAIN.bar)"
+
+
+def test_c75_a_door_without_a_branch() -> None:
+    told = at_door(place=replace(PLACE, branch=""), branch=None, calendar=None)
+    assert "terminals.door-1.branch is not set" in told["terminal"].detail
+    assert told["calendar"].detail == "not looked at: the terminal has no branch"
+    assert told["bar"].detail == "not on the bar list (the terminal has no branch)"
+
+
+def test_an_unknown_card_at_a_door() -> None:
+    told = at_door(None)
+    assert told["card"] == ExplainedCheck("card", CheckResult.REFUSED, "nobody has this card")
+    assert told["age"].detail == "not looked at: nobody has this card"
+
+
+def test_c67_a_door_that_leads_out_checks_nothing() -> None:
+    told = explain_exit(PLACE)
+    assert [check.check for check in told] == list(CHECK_NAMES)
+    assert {check.result for check in told} == {CheckResult.SKIPPED}
+    assert 'profiles.entrance.door.direction = "out"' in told[0].detail
+
+
+def at_kiosk(
+    record: PatronRecord, card: Card = CARD, place: Place = PLACE
+) -> dict[str, ExplainedCheck]:
+    standing = decide_standing(record, card, TODAY, BRUSSELS, place.max_fee_age_days)
+    explained = explain_standing(record, card, standing, TODAY, place)
+    assert tuple(check.check for check in explained) == STANDING_CHECKS
+    return {check.check: check for check in explained}
+
+
+@pytest.mark.parametrize(
+    ("record", "card", "refused"),
+    [
+        (RECORD, CARD, set()),
+        (RECORD, Card("P1", CardState.LOST), {"card_state"}),
+        (with_(membership=None), CARD, {"membership"}),
+        (with_(membership_until=None), CARD, set()),
+        (with_(status=9, blocks=(Block(BlockType.GENERAL),)), CARD, {"status"}),
+        (with_(fees=(fee(1250, 60),)), CARD, {"fee_limit", "fee_age"}),
+        (RECORD, Card("P1", CardState.REPLACED), {"card_state"}),
+    ],
+)
+def test_outside_doors_each_obstacle_is_a_refused_check(
+    record: PatronRecord, card: Card, refused: set[str]
+) -> None:
+    told = at_kiosk(record, card)
+    assert {name for name in told if told[name].result is CheckResult.REFUSED} == refused
+
+
+def test_a_terminal_without_an_age_of_charges() -> None:
+    told = at_kiosk(RECORD, place=replace(PLACE, branch="", max_fee_age_days=None))["fee_age"]
+    assert told.detail == "no age of charges is set (the terminal has no branch)"
+    told = at_kiosk(RECORD, place=replace(PLACE, max_fee_age_days=None))["fee_age"]
+    assert told.detail == "no age of charges is set (branches.MAIN.max_fee_age_days)"
+
+
+def test_an_unknown_card_outside_doors() -> None:
+    card, *rest = explain_unknown_card()
+    assert card == ExplainedCheck("card", CheckResult.REFUSED, "nobody has this card")
+    assert [check.check for check in rest] == list(STANDING_CHECKS[1:])
+    assert {check.result for check in rest} == {CheckResult.SKIPPED}
