@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
-from sip2gw.model import PatronRecord
+from sip2gw.model import Fee, PatronRecord
 
 
 class RecordCache:
@@ -41,6 +42,17 @@ class RecordCache:
             record = self._by_id.pop(patron_id, None)
             if record is not None:
                 self._forget(record)
+
+    def update_fees(self, fees: Mapping[str, tuple[Fee, ...]]) -> None:
+        """Replace what is open of these patrons, whose other facts did not change."""
+        for patron_id, open_fees in fees.items():
+            record = self._by_id.get(patron_id)
+            if record is None:
+                continue
+            record = replace(record, fees=open_fees, extra={})
+            self._by_id[patron_id] = record
+            for card in record.cards:
+                self._by_card[card.number] = record
 
     def clear(self) -> None:
         """Forget everybody."""

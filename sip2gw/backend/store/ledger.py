@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime, tzinfo
+from itertools import chain
 from typing import Any
 
 from sip2gw.backend.base import (
@@ -25,12 +27,15 @@ from sip2gw.backend.store import queries
 from sip2gw.backend.store.records import load_account
 from sip2gw.backend.store.values import list_text, list_value, new_id, time_text
 from sip2gw.backend.store.writer import Done
-from sip2gw.model import PatronRecord, Payment, PaymentLine
+from sip2gw.model import Fee, PatronRecord, Payment, PaymentLine
 
 BOOKED = "booked"
 REPLAYED = "replayed"
 REFUSED = "refused"
 UNDONE = "undone"
+
+ENTRIES_PER_STATEMENT = 100
+"""Rows of one INSERT; databases limit its values."""
 
 
 class UndoRefusedError(BackendError):
@@ -56,7 +61,22 @@ def book(
     _insist(order, facts, decision)
     payment = _payment(order, decision)
     _write(connection, order, payment)
-    return Done(PaymentResult(BOOKED, payment), {payer.id, *_debtor_ids(payment.lines)})
+    return Done(PaymentResult(BOOKED, payment), fees=_fees_after(facts, payment.lines))
+
+
+def _fees_after(facts: PaymentFacts, lines: Iterable[PaymentLine]) -> dict[str, tuple[Fee, ...]]:
+    """What is open after the payment, by debtor: snapshots need not be read again."""
+    paid = {line.fee_id: line.amount for line in lines}
+    debtors = _debtor_ids(lines)
+    return {
+        record.id: tuple(
+            replace(fee, owed=fee.owed - paid.get(fee.id, 0))
+            for fee in record.fees
+            if fee.owed != paid.get(fee.id, 0)
+        )
+        for record in (facts.payer, *facts.debtors)
+        if record.id in debtors
+    }
 
 
 def _refused(reason: str) -> PaymentResult:
@@ -131,11 +151,6 @@ def _write(connection: sqlite3.Connection, order: PaymentOrder, payment: Payment
             list_text(payment.texts),
         ),
     )
-    for position, line in enumerate(payment.lines):
-        connection.execute(
-            queries.ADD_PAYMENT_LINE,
-            (payment.id, position, line.fee_id, line.debtor_id, line.relation, line.amount),
-        )
     _post(connection, "payment", payment.id, payment, payment.time, _entries(payment))
     connection.execute(
         queries.SET_PAYMENT_KEY,
@@ -172,10 +187,10 @@ def _post(
             payment.bk,
         ),
     )
-    connection.executemany(
-        queries.ADD_ENTRY,
-        ((transaction_id, position, *entry) for position, entry in enumerate(entries)),
-    )
+    rows = [(transaction_id, position, *entry) for position, entry in enumerate(entries)]
+    for start in range(0, len(rows), ENTRIES_PER_STATEMENT):
+        part = rows[start : start + ENTRIES_PER_STATEMENT]
+        connection.execute(queries.add_entries(len(part)), tuple(chain.from_iterable(part)))
 
 
 def _debtor_ids(lines: Iterable[PaymentLine]) -> set[str]:

@@ -6,6 +6,7 @@ Import and export have their own in `staging` and `exporting`.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 
 
 def fill(template: str, **names: str) -> str:
@@ -51,6 +52,21 @@ FEES = """
     WHERE f.patron_id = ? GROUP BY f.id HAVING SUM(e.amount) <> 0
     ORDER BY f.created, f.id"""
 
+ACCOUNT = """
+    SELECT p.name, p.membership_from, p.membership_until,
+           EXISTS (SELECT 1 FROM relationship r WHERE r.from_id = p.id)
+           OR EXISTS (SELECT 1 FROM relationship r WHERE r.to_id = p.id),
+           m.code, m.description, m.type, m.minimum_age, m.maximum_age, m.max_items,
+           m.max_fees_self_service, m.alert_amount,
+           f.id, f.patron_id, f.amount,
+           (SELECT CAST(SUM(e.amount) AS BIGINT) FROM ledger_entry e WHERE e.fee_id = f.id),
+           f.created, f.type, f.description, f.item_id,
+           (SELECT i.title FROM item i WHERE i.id = f.item_id), f.status, f.arrangement_date
+    FROM patron p LEFT JOIN membership m ON m.code = p.membership_code
+    LEFT JOIN fee f ON f.patron_id = p.id
+    WHERE p.id = ? ORDER BY f.created, f.id"""
+"""What a payment is decided on, a row per fee; one row without fee for who owes nothing."""
+
 LOANS = """
     SELECT l.item_id, i.title, l.due, l.checked_out, l.renewals
     FROM loan l JOIN item i ON i.id = l.item_id
@@ -92,9 +108,6 @@ ADD_PAYMENT = """
     INSERT INTO payment (id, time, terminal, payer_id, amount, currency, payment_type, bk, status,
                          texts)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
-ADD_PAYMENT_LINE = """
-    INSERT INTO payment_line (payment_id, position, fee_id, debtor_id, relation, amount)
-    VALUES (?, ?, ?, ?, ?, ?)"""
 ADD_TRANSACTION = """
     INSERT INTO ledger_transaction (id, time, kind, payment_id, payer_id, terminal, bk)
     VALUES (?, ?, ?, ?, ?, ?, ?)"""
@@ -102,12 +115,21 @@ ADD_ENTRY = """
     INSERT INTO ledger_entry (transaction_id, position, account, amount, fee_id, debtor_id,
                               relation)
     VALUES (?, ?, ?, ?, ?, ?, ?)"""
+
+
+@cache
+def add_entries(count: int) -> str:
+    """`ADD_ENTRY` for `count` rows in one statement."""
+    return ADD_ENTRY + ", (?, ?, ?, ?, ?, ?, ?)" * (count - 1)
+
+
 PAYMENTS = """
     SELECT id, time, terminal, payer_id, amount, currency, payment_type, bk, status, texts
     FROM payment{where} ORDER BY time, id"""
 PAYMENT_LINES = """
-    SELECT fee_id, debtor_id, relation, amount FROM payment_line
-    WHERE payment_id = ? ORDER BY position"""
+    SELECT fee_id, debtor_id, relation, -amount FROM ledger_entry
+    WHERE transaction_id = ? AND fee_id IS NOT NULL ORDER BY position"""
+"""A payment's lines are its ledger entries on fees; its first transaction has its own id."""
 PAYMENT_FILTERS = {
     "payment_id": "id = ?",
     "since": "time >= ?",
@@ -137,7 +159,8 @@ FEES_WITHOUT_OPENING = """
            AND (t.kind = 'adjustment' OR e.amount > 0))"""
 PAYMENTS_UNLIKE_LINES = """
     SELECT p.id FROM payment p WHERE p.amount <>
-        (SELECT COALESCE(SUM(l.amount), 0) FROM payment_line l WHERE l.payment_id = p.id)"""
+        (SELECT COALESCE(-SUM(e.amount), 0) FROM ledger_entry e
+         WHERE e.transaction_id = p.id AND e.fee_id IS NOT NULL)"""
 PAYMENTS_UNLIKE_LEDGER = """
     SELECT p.id FROM payment p LEFT JOIN
         (SELECT t.payment_id AS payment_id, -SUM(e.amount) AS booked

@@ -46,19 +46,26 @@ def load_patron(connection: sqlite3.Connection, patron_id: str) -> PatronRecord 
 
 def load_account(connection: sqlite3.Connection, patron_id: str) -> PatronRecord | None:
     """What a payment is decided on: membership, fees and whom they may pay for; no more."""
-    row = connection.execute(queries.PATRON_BY_ID, (patron_id,)).fetchone()
-    return _record(connection, row, account_only=True)
+    rows = connection.execute(queries.ACCOUNT, (patron_id,)).fetchall()
+    if not rows:
+        return None
+    name, valid_from, valid_until, has_relations, *membership = rows[0][:12]
+    return PatronRecord(
+        id=patron_id,
+        name=name,
+        membership=None if membership[0] is None else Membership(*membership),
+        membership_from=date_value(valid_from),
+        membership_until=date_value(valid_until),
+        fees=tuple(_fee(row[12:]) for row in rows if row[15]),
+        payer_for=payer_for(connection, patron_id) if has_relations else (),
+    )
 
 
-def _record(
-    connection: sqlite3.Connection, row: Row | None, *, account_only: bool = False
-) -> PatronRecord | None:
+def _record(connection: sqlite3.Connection, row: Row | None) -> PatronRecord | None:
     if row is None:
         return None
     patron_id = row[0]
     has_badges, has_blocks, has_fees, has_loans, has_holds = row[15:20]
-    if account_only:
-        has_badges = has_blocks = has_loans = has_holds = False
 
     def rows(present: object, statement: str) -> list[Row]:
         return connection.execute(statement, (patron_id,)).fetchall() if present else []
@@ -80,7 +87,7 @@ def _record(
         notices=list_value(row[12]),
         house_rules_accepted=date_value(row[13]),
         fee_limit=row[14],
-        cards=tuple(map(_card, rows(not account_only, queries.CARDS))),
+        cards=tuple(map(_card, rows(True, queries.CARDS))),
         badges=tuple(map(_badge, rows(has_badges, queries.BADGES))),
         blocks=tuple(map(_block, rows(has_blocks, queries.BLOCKS))),
         fees=tuple(map(_fee, rows(has_fees, queries.FEES))),

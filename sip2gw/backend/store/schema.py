@@ -195,14 +195,6 @@ _MONEY = (
         status TEXT NOT NULL CHECK (status IN ('booked', 'unknown', 'undone')),
         texts TEXT NOT NULL DEFAULT '[]')""",
     "CREATE INDEX payment_time ON payment (time)",
-    """CREATE TABLE payment_line (
-        payment_id TEXT NOT NULL REFERENCES payment (id),
-        position INTEGER NOT NULL,
-        fee_id TEXT NOT NULL REFERENCES fee (id),
-        debtor_id TEXT NOT NULL REFERENCES patron (id),
-        relation TEXT NOT NULL CHECK (relation IN ('own', 'head_of_family', 'authorisation')),
-        amount BIGINT NOT NULL CHECK (amount > 0),
-        PRIMARY KEY (payment_id, position))""",
     """CREATE TABLE payment_key (
         terminal TEXT NOT NULL,
         key TEXT NOT NULL,

@@ -72,7 +72,11 @@ class Store:
         self._access_log = AccessLog()
         self._reader = connect(path, read_only=True)
         self._writer = Writer(
-            connect(path), self._access_log, self._cache.evict, bump_version=role == "command"
+            connect(path),
+            self._access_log,
+            self._cache.evict,
+            bump_version=role == "command",
+            update_fees=self._cache.update_fees,
         )
 
     # Reads

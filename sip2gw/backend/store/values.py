@@ -5,12 +5,13 @@ Texts of times and dates sort like what they mean.
 
 from __future__ import annotations
 
-import json
 import secrets
 import threading
 import time
 from collections.abc import Iterable
 from datetime import UTC, date, datetime
+
+import msgspec
 
 _TIME_DIGITS = 13
 _PROCESS_BYTES = 2
@@ -38,12 +39,12 @@ def date_text(day: date | None) -> str | None:
 
 def list_text(texts: Iterable[str]) -> str:
     """The stored form of a list of texts."""
-    return json.dumps(list(texts), ensure_ascii=False)
+    return msgspec.json.encode(tuple(texts)).decode()
 
 
 def list_value(text: str) -> tuple[str, ...]:
     """The texts behind a stored list."""
-    return () if text == "[]" else tuple(json.loads(text))
+    return () if text == "[]" else tuple(msgspec.json.decode(text, type=list[str]))
 
 
 class IdSource:

@@ -1,7 +1,7 @@
 """The one writer thread: many jobs, one transaction, one fsync, one wake-up of the event loop.
 
-Group commit: the thread takes what waits (at most `BATCH_JOBS_MAX`), runs each job in a SAVEPOINT
-of its own, commits once and only then reports. A failing job undoes only itself; a failing COMMIT
+Group commit: the thread takes what waits (at most `BATCH_JOBS_MAX`), runs each job, commits
+once and only then reports. A failing job undoes only itself; a failing COMMIT
 fails them all, and nothing is acknowledged.
 """
 
@@ -10,14 +10,15 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
 from sip2gw.backend.base import BackendError, UnavailableError
 from sip2gw.backend.store.access_log import AccessLog
 from sip2gw.backend.store.queries import BUMP_VERSION
+from sip2gw.model import AccessRow, Fee
 
 BATCH_JOBS_MAX = 64
 QUEUE_JOBS_MAX = 10_000
@@ -32,6 +33,8 @@ class Done(Generic[T]):
 
     result: T
     touched: Collection[str] = ()
+    fees: Mapping[str, tuple[Fee, ...]] = field(default_factory=dict)
+    """Patrons of whom only the open fees changed, and what these are now."""
 
 
 Job = Callable[[sqlite3.Connection], Done[Any]]
@@ -66,6 +69,7 @@ class Writer:
         access_log: rows that go along with each transaction.
         evict: called in the event loop with the touched patrons, before anybody is answered.
         bump_version: whether each transaction that changed something tells other processes (C62).
+        update_fees: called in the event loop with open fees that changed, like `evict`.
     """
 
     def __init__(
@@ -75,11 +79,13 @@ class Writer:
         evict: Callable[[Collection[str]], None],
         *,
         bump_version: bool,
+        update_fees: Callable[[Mapping[str, tuple[Fee, ...]]], None] = lambda fees: None,
     ) -> None:
         self._connection = connection
         self._access_log = access_log
         self._evict = evict
         self._bump_version = bump_version
+        self._update_fees = update_fees
         self._queue: SimpleQueue[_Waiting | None] = SimpleQueue()
         self._waiting = 0
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -133,42 +139,41 @@ class Writer:
         return True
 
     def _commit(self, batch: list[_Waiting]) -> None:
-        connection = self._connection
+        """All jobs in one transaction; where one fails, again with a savepoint for each.
+
+        Failures are rare and savepoints cost every job, so the first try does without.
+        """
         rows = self._access_log.take()
+        if not self._try(batch, rows, _run_plainly):
+            self._try(batch, rows, _run_alone)
+
+    def _try(
+        self,
+        batch: list[_Waiting],
+        rows: list[AccessRow],
+        run: Callable[[sqlite3.Connection, Job], Done[Any] | Exception],
+    ) -> bool:
+        """One transaction with all of `batch`; False when a job spoiled it and must run alone."""
+        connection = self._connection
         try:
             connection.execute("BEGIN IMMEDIATE")
             before = connection.total_changes
             for waiting in batch:
-                waiting.outcome = self._attempt(waiting.job)
+                waiting.outcome = run(connection, waiting.job)
             self._access_log.write(connection, rows)
             if self._bump_version and connection.total_changes != before:
                 connection.execute(BUMP_VERSION)
             connection.execute("COMMIT")
+        except _JobError:
+            self._roll_back()
+            return False
         except Exception as error:
             self._access_log.put_back(rows)
             self._roll_back()
             failure = UnavailableError(f"the store could not commit: {error}")
             for waiting in batch:
                 waiting.outcome = failure
-
-    def _attempt(self, job: Job) -> Done[Any] | Exception:
-        """Run `job` in its own savepoint.
-
-        Raises:
-            sqlite3.Error: the whole transaction is lost.
-        """
-        connection = self._connection
-        connection.execute("SAVEPOINT job")
-        try:
-            done = job(connection)
-        except Exception as error:
-            if not connection.in_transaction:
-                raise
-            connection.execute("ROLLBACK TO job")
-            connection.execute("RELEASE job")
-            return _as_backend_error(error)
-        connection.execute("RELEASE job")
-        return done
+        return True
 
     def _roll_back(self) -> None:
         try:
@@ -187,11 +192,45 @@ class Writer:
 
     def _settle(self, batch: list[_Waiting]) -> None:
         for waiting in batch:
-            if isinstance(waiting.outcome, Done) and waiting.outcome.touched:
-                self._evict(waiting.outcome.touched)
+            outcome = waiting.outcome
+            if isinstance(outcome, Done):
+                if outcome.fees:
+                    self._update_fees(outcome.fees)
+                if outcome.touched:
+                    self._evict(outcome.touched)
         for waiting in batch:
             self._waiting -= waiting.future is not None
             waiting.settle()
+
+
+class _JobError(Exception):
+    """A job failed in a transaction without savepoints."""
+
+
+def _run_plainly(connection: sqlite3.Connection, job: Job) -> Done[Any]:
+    try:
+        return job(connection)
+    except Exception:
+        raise _JobError from None
+
+
+def _run_alone(connection: sqlite3.Connection, job: Job) -> Done[Any] | Exception:
+    """Run `job` in its own savepoint.
+
+    Raises:
+        sqlite3.Error: the whole transaction is lost.
+    """
+    connection.execute("SAVEPOINT job")
+    try:
+        done = job(connection)
+    except Exception as error:
+        if not connection.in_transaction:
+            raise
+        connection.execute("ROLLBACK TO job")
+        connection.execute("RELEASE job")
+        return _as_backend_error(error)
+    connection.execute("RELEASE job")
+    return done
 
 
 def _as_backend_error(error: Exception) -> Exception:
