@@ -14,7 +14,8 @@ from sip2gw.backend.base import UnavailableError
 from sip2gw.cli import app as app_module
 from sip2gw.cli.app import app
 from sip2gw.cli.failures import CommandError, UsageError, failure_of
-from tests.cli.conftest import Run
+
+from .conftest import Run
 
 COMMANDS = [
     ("serve",),

@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from sip2gw.demo import DIALOGUES, PEOPLE, TERMINALS, library_records
-from tests.cli.conftest import Run
+
+from .conftest import Run
 
 READY = "health:"
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from sip2gw.policy.access import CHECK_NAMES
-from tests.cli.conftest import Run
+
+from .conftest import Run
 
 AT = "2026-03-04T19:30"
 

@@ -14,7 +14,8 @@ from sip2gw.app import open_store
 from sip2gw.backend.base import Allocation, PaymentOrder
 from sip2gw.config import load_config
 from sip2gw.model import AccessRow, PaymentLine
-from tests.cli.conftest import LIBRARY, Run
+
+from .conftest import LIBRARY, Run
 
 
 def records(text: str) -> list[dict[str, Any]]:

@@ -17,7 +17,8 @@ from sip2gw.pin import verify_password
 from sip2gw.protocol.checksum import checksum_matches, split_trailer
 from sip2gw.protocol.registry import REQUESTS
 from sip2gw.protocol.wire import WireFormat
-from tests.cli.conftest import Run
+
+from .conftest import Run
 
 ONLINE = b"98YNNNNN10000320260101    1000002.00AOHUB|BXNNNNYYYNNNNNNNNN|"
 STATUS = b"24              00020260101    100000AOHUB|AA7|AEAnna|BLY|CQY|"
