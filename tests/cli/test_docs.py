@@ -1,0 +1,83 @@
+"""The pages for people: their files load, their links lead somewhere, their lines run."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from .conftest import Run
+
+ROOT = Path(__file__).parents[2]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs" / "how-to").glob("*.md")),
+]
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+
+
+def test_the_readme_begins_with_the_demo_line_and_the_test_line() -> None:
+    first, second = blocks(ROOT / "README.md", "sh")
+    assert first.count("\n") == second.count("\n") == 1
+    assert first.endswith("sip2gw demo\n")
+    assert second.endswith("tests/run\n")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_to_files(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+        assert target.startswith("https://") or (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_json_lines_are_json(page: Path) -> None:
+    for block in blocks(page, "json"):
+        for line in block.splitlines():
+            assert json.loads(line)["kind"]
+
+
+def test_the_tutorial_works_as_it_says(
+    sip2gw: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = ROOT / "docs" / "tutorial.md"
+    (toml,), (library,) = blocks(page, "toml"), blocks(page, "json")
+    (tmp_path / "sip2gw.toml").write_text(toml)
+    (tmp_path / "library.jsonl").write_text(library)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SIP2GW_CONFIG", "sip2gw.toml")
+    assert sip2gw("check").status == 0
+    assert sip2gw("import", "library.jsonl").status == 0
+    assert "granted" in sip2gw("explain", "--terminal", "door-1", "--card", "1001").out
+    assert "refused: no_badge" in sip2gw("explain", "--terminal", "door-1", "--card", "1002").out
+
+
+def test_the_door_page_is_a_valid_configuration(sip2gw: Run, tmp_path: Path) -> None:
+    """With an institution, and a real hash in the place of the three dots."""
+    hashed = sip2gw("hash-password", stdin=b"x\n").out.strip()
+    parts = [part for page in ("door", "payments") for part in _how_to(page)]
+    text = "\n".join(['[institution]\nid = "HUB"\ncurrency = "EUR"', *parts])
+    (tmp_path / "sip2gw.toml").write_text(text.replace('"…"', f'"{hashed}"'))
+    result = sip2gw("check", "--config", tmp_path / "sip2gw.toml")
+    assert result.status == 0, result.err
+
+
+def _how_to(name: str) -> list[str]:
+    return blocks(ROOT / "docs" / "how-to" / f"{name}.md", "toml")
+
+
+def test_monitoring_names_only_metrics_that_exist(capsys: pytest.CaptureFixture[str]) -> None:
+    from prometheus_client import generate_latest
+
+    from sip2gw.metrics import Metrics, build_registry
+
+    shown = generate_latest(build_registry(Metrics())).decode()
+    page = (ROOT / "docs" / "how-to" / "monitoring.md").read_text()
+    for name in set(re.findall(r"sip2gw_[a-z_]+", page)):
+        assert name.removesuffix("_bucket").removesuffix("_total") in shown, name
