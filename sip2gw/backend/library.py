@@ -1,0 +1,189 @@
+"""What the commands and the composition root ask of a store, whichever database keeps it.
+
+`Library` is the port of `base` plus what only staff does: listings, import, export, undo. Code that
+reads or writes with SQL of its own gets a `Connection`, which is all that SQLite and PostgreSQL
+have in common: statements with `?` for values, and rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime, tzinfo
+from typing import Any, Protocol, TypeVar
+
+from sip2gw.backend.base import Backend
+from sip2gw.model import AccessRow, Fee, Payment
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Rows(Protocol):
+    """What a statement gave."""
+
+    @property
+    def rowcount(self) -> int:
+        """Rows that the statement changed."""
+        ...
+
+    def fetchone(self) -> Any:
+        """The next row, None behind the last."""
+        ...
+
+    def fetchall(self) -> list[Any]:
+        """The rows that were not fetched yet."""
+        ...
+
+    def __iter__(self) -> Iterator[Any]: ...
+
+
+class Dialect(Protocol):
+    """What the two databases say differently; everything else is the same SQL."""
+
+    differs: str
+    """NULL-safe inequality."""
+    begin_write: tuple[str, ...]
+    """Starts a transaction that changes what payments are decided on; no other runs beside it."""
+    table_names: str
+    """Lists the tables of the store."""
+    beside: Mapping[int, tuple[str, ...]]
+    """Statements that go with the migration of that number in this database only."""
+
+    def create_table(self, statement: str) -> str:
+        """`CREATE TABLE` as this database wants it."""
+        ...
+
+    def append_only(self, table: str) -> tuple[str, ...]:
+        """Statements that make the database refuse to change or delete a row of `table`."""
+        ...
+
+    def add_rows(
+        self,
+        connection: Connection,
+        table: str,
+        columns: Sequence[str],
+        rows: list[tuple[Any, ...]],
+    ) -> None:
+        """Insert many rows in the fastest way there is."""
+        ...
+
+    def after_loading(self, table: str) -> tuple[str, ...]:
+        """Statements to run once `table` has been filled with many rows."""
+        ...
+
+    def physical_problems(self, connection: Connection) -> list[str]:
+        """What the database itself finds wrong with the stored data."""
+        ...
+
+
+class Connection(Protocol):
+    """One connection, used by one thread at a time; transactions are begun explicitly."""
+
+    @property
+    def dialect(self) -> Dialect:
+        """What this connection's database says differently."""
+        ...
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction is open."""
+        ...
+
+    def execute(self, statement: str, values: Sequence[Any] = ..., /) -> Rows:
+        """Run one statement."""
+        ...
+
+    def executemany(self, statement: str, values: Iterable[Sequence[Any]], /) -> Rows:
+        """Run one statement for each of `values`."""
+        ...
+
+
+class Outcome(Protocol[T_co]):
+    """What a write job achieved, and whose snapshots are out of date now."""
+
+    @property
+    def result(self) -> T_co:
+        """What is given to whoever waits."""
+        ...
+
+    @property
+    def touched(self) -> Collection[str]:
+        """Patrons whose snapshots must be read again."""
+        ...
+
+    @property
+    def fees(self) -> Mapping[str, tuple[Fee, ...]]:
+        """Patrons of whom only the open fees changed, and what these are now."""
+        ...
+
+
+Job = Callable[[Connection], Outcome[T]]
+"""Runs inside a write transaction, in another thread; raises to undo what it wrote."""
+
+
+class Library(Backend, Protocol):
+    """A store: the library system itself, with its administration."""
+
+    pin_secret: bytes
+    """Keys the PIN hashes; never to be shown (C18)."""
+
+    def write(self, job: Job[T]) -> Awaitable[T]:
+        """Run `job` in a write transaction; awaiting gives its result, durable.
+
+        Raises:
+            BackendError: nothing was changed.
+        """
+        ...
+
+    async def undo_payment(self, payment_id: str, now: datetime, zone: tzinfo) -> Payment:
+        """Take a payment back on the day it was made (C54).
+
+        Raises:
+            UndoRefusedError: it cannot be; the text says why.
+        """
+        ...
+
+    async def set_pin_hash(self, patron_id: str, pin_hash: str | None) -> bool:
+        """Replace a patron's PIN hash and unlock the PIN; False for an unknown patron."""
+        ...
+
+    async def erase_access_identities(self, before: datetime) -> int:
+        """Forget who stood at the doors before `before`; the rows are kept (B42)."""
+        ...
+
+    def snapshot(self) -> AbstractContextManager[Connection]:
+        """A read-only connection that sees one moment of the store.
+
+        Raises:
+            BackendError: the store cannot be read.
+        """
+        ...
+
+    def bulk(self) -> AbstractContextManager[Connection]:
+        """A connection of its own for an import.
+
+        Raises:
+            BackendError: the store failed; an open transaction was not applied.
+        """
+        ...
+
+    def distrust_cache(self) -> None:
+        """Others may have written: trust no snapshot kept in memory."""
+        ...
+
+    def payments(self, **filters: Any) -> Iterator[Payment]:
+        """Payments, oldest first; filters as in `ledger.payments`."""
+        ...
+
+    def payment(self, payment_id: str) -> Payment | None:
+        """One payment, or None."""
+        ...
+
+    def access_rows(self, **filters: Any) -> list[AccessRow]:
+        """Door log rows, newest last; filters as in `access_log.access_rows`."""
+        ...
+
+    def self_check(self) -> list[str]:
+        """What is wrong with the stored data; empty when all is well. Reads everything."""
+        ...

@@ -1,0 +1,80 @@
+"""What staff asks of a store, the same on every database: listings, undo, erasure."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AbstractContextManager
+from datetime import datetime, tzinfo
+from typing import Any, TypeVar
+
+from sip2gw.backend.library import Connection
+from sip2gw.backend.store import ledger, queries
+from sip2gw.backend.store.access_log import access_rows
+from sip2gw.backend.store.values import time_text
+from sip2gw.backend.store.writer import Done
+from sip2gw.model import AccessRow, Payment
+
+T = TypeVar("T")
+
+
+class StaffOperations(ABC):
+    """Built on `write` and `snapshot`, which each database provides."""
+
+    @abstractmethod
+    def write(self, job: Callable[[Connection], Done[T]]) -> Awaitable[T]:
+        """Run `job` in a write transaction; awaiting gives its result, durable.
+
+        Raises:
+            BackendError: nothing was changed.
+        """
+
+    @abstractmethod
+    def snapshot(self) -> AbstractContextManager[Connection]:
+        """A read-only connection that sees one moment of the store."""
+
+    async def undo_payment(self, payment_id: str, now: datetime, zone: tzinfo) -> Payment:
+        """Take a payment back on the day it was made (C54).
+
+        Raises:
+            ledger.UndoRefusedError: it cannot be; the text says why.
+        """
+        return await self.write(lambda connection: ledger.undo(connection, payment_id, now, zone))
+
+    async def set_pin_hash(self, patron_id: str, pin_hash: str | None) -> bool:
+        """Replace a patron's PIN hash and unlock the PIN; False for an unknown patron."""
+
+        def job(connection: Connection) -> Done[bool]:
+            changed = connection.execute(queries.SET_PIN_HASH, (pin_hash, patron_id)).rowcount
+            connection.execute(queries.CLEAR_PIN_ATTEMPTS_OF, (patron_id,))
+            return Done(changed > 0, (patron_id,))
+
+        return await self.write(job)
+
+    async def erase_access_identities(self, before: datetime) -> int:
+        """Forget who stood at the doors before `before`; the rows are kept (B42)."""
+
+        def job(connection: Connection) -> Done[int]:
+            return Done(connection.execute(queries.ERASE_ACCESS, (time_text(before),)).rowcount)
+
+        return await self.write(job)
+
+    def payments(self, **filters: Any) -> Iterator[Payment]:
+        """Payments, oldest first; filters as in `ledger.payments`."""
+        with self.snapshot() as connection:
+            yield from ledger.payments(connection, **filters)
+
+    def payment(self, payment_id: str) -> Payment | None:
+        """One payment, or None."""
+        with self.snapshot() as connection:
+            return ledger.load_payment(connection, payment_id)
+
+    def access_rows(self, **filters: Any) -> list[AccessRow]:
+        """Door log rows, newest last; filters as in `access_log.access_rows`."""
+        with self.snapshot() as connection:
+            return access_rows(connection, **filters)
+
+    def self_check(self) -> list[str]:
+        """What is wrong with the stored data; empty when all is well. Reads everything."""
+        with self.snapshot() as connection:
+            return connection.dialect.physical_problems(connection) + ledger.problems(connection)
