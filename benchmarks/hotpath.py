@@ -14,7 +14,7 @@ import itertools
 import pstats
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from benchmarks.library import Library, build
@@ -27,6 +27,8 @@ from sip2gw.telemetry import Log, Redactor
 
 _BATCH = 50
 """Requests for each turn of the loop, as with so many terminals."""
+_SLICES = 10
+"""The time is that of the best of so many slices: others on the machine only ever add to it."""
 
 
 class _Wire(asyncio.Transport):
@@ -85,23 +87,27 @@ class _Terminals:
 async def _drive(
     server: TerminalServer, workload: Workload, count: int
 ) -> tuple[float, cProfile.Profile]:
-    """Seconds per request, and a profile of as many again."""
+    """Seconds per request in the best slice, and a profile of as many again."""
     terminals = _Terminals(server)
     await terminals.ask([hello(f"{workload.profile}-{number}") for number in range(_BATCH)])
     await terminals.ask(workload.warm_up())
     supply = itertools.cycle(workload.frames(2 * count))
-    frames = list(itertools.islice(supply, 2 * count))
-    began = time.perf_counter()
-    await terminals.ask(frames[:count])
-    each = (time.perf_counter() - began) / count
+    best = min([await _timed(terminals, supply, count // _SLICES) for _ in range(_SLICES)])
     profile = cProfile.Profile()
     profile.enable()
-    await terminals.ask(frames[count:])
+    await terminals.ask(list(itertools.islice(supply, count)))
     profile.disable()
     wrong = [w.last for w in terminals.wires if not workload.expected.is_good(w.last)]
     if wrong:
         raise RuntimeError(f"unexpected answer {wrong[0]!r}")
-    return each, profile
+    return best, profile
+
+
+async def _timed(terminals: _Terminals, supply: Iterator[bytes], count: int) -> float:
+    frames = list(itertools.islice(supply, count))
+    began = time.perf_counter()
+    await terminals.ask(frames)
+    return (time.perf_counter() - began) / count
 
 
 async def _profile(
@@ -114,8 +120,8 @@ async def _profile(
         for workload in workloads(library):
             if workload.name not in names:
                 continue
-            each, profile = await _drive(app.server, workload, count)
-            print(f"\n== {workload.title}: {each * 1e6:.1f} µs\n")
+            best, profile = await _drive(app.server, workload, count)
+            print(f"\n== {workload.title}: {best * 1e6:.1f} µs\n")
             pstats.Stats(profile).sort_stats("tottime").print_stats(rows)
         await app.stop()
         log.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from typing import NamedTuple
+from dataclasses import dataclass
 
 _CHUNK = 256
 """Adler-32's low half is an exact sum below 65,521: true for 256 bytes of at most 255 each."""
@@ -14,7 +14,10 @@ def checksum(data: bytes) -> int:
     """Sum of the bytes of `data`, computed at C speed through Adler-32."""
     if len(data) <= _CHUNK:
         return (zlib.adler32(data) & 0xFFFF) - 1
-    return sum(checksum(data[start : start + _CHUNK]) for start in range(0, len(data), _CHUNK))
+    total = 0
+    for start in range(0, len(data), _CHUNK):
+        total += (zlib.adler32(data[start : start + _CHUNK]) & 0xFFFF) - 1
+    return total
 
 
 def checksum_digits(data: bytes) -> bytes:
@@ -32,7 +35,8 @@ def character_checksum_matches(text: str, digits: bytes) -> bool:
     return (sum(map(ord, text)) + int(digits, 16)) & 0xFFFF == 0
 
 
-class Trailer(NamedTuple):
+@dataclass(slots=True)
+class Trailer:
     """A frame taken apart at its end."""
 
     body: bytes
@@ -45,6 +49,8 @@ class Trailer(NamedTuple):
     """What the checksum covers: all up to and with the letters `AZ`; empty without AZ."""
 
 
+_USUAL_TRAILER = re.compile(rb"AY[0-9]AZ[0-9A-Fa-f]{4}\Z")
+_USUAL_TRAILER_BYTES = 9
 _TRAILER = re.compile(rb"(?:AY([0-9])\|?)?AZ([0-9A-Fa-f]{4})(\|*)\Z|AY([0-9])(\|*)\Z")
 _TRAILER_BYTES_MAX = 16
 _COMMAND_BYTES = 2
@@ -56,6 +62,8 @@ def split_trailer(frame: bytes) -> Trailer:
     AY or AZ alone with a `|` behind it must begin where a field begins, so that a value which
     happens to end in such letters (`AA12AZ34EF|`) stays a value.
     """
+    if _USUAL_TRAILER.match(frame, max(_COMMAND_BYTES, len(frame) - _USUAL_TRAILER_BYTES)):
+        return Trailer(frame[:-9], frame[-7:-6], frame[-4:], frame[:-4])
     match = _TRAILER.search(frame, max(_COMMAND_BYTES, len(frame) - _TRAILER_BYTES_MAX))
     if match is None:
         return Trailer(frame, b"", b"", b"")
@@ -76,7 +84,7 @@ def _begins_field(frame: bytes, start: int) -> bool:
 def seal(body: bytes, sequence: bytes, with_checksum: bool) -> bytes:
     """`body` with AY (unless `sequence` is empty) and AZ (if `with_checksum`) behind it."""
     if sequence:
-        body = b"%bAY%b" % (body, sequence)
+        body += b"AY" + sequence
     if not with_checksum:
         return body
     body += b"AZ"

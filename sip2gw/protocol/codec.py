@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from itertools import groupby
 from operator import attrgetter
 from typing import Any, TypeVar
 
 from sip2gw.protocol.checksum import split_trailer
 from sip2gw.protocol.errors import UnknownMessageError, UnreadableError
 from sip2gw.protocol.fields import COMMAND_WIDTH, TAG_WIDTH, VALUE_BYTES_MAX, Fixed, Tagged
-from sip2gw.protocol.layout import layout_of
+from sip2gw.protocol.layout import Layout, layout_of
 from sip2gw.protocol.message import Message, Request, Response
 from sip2gw.protocol.registry import REQUESTS, RESPONSES
 from sip2gw.protocol.values import TEXT, TIMESTAMP
@@ -23,11 +24,13 @@ from sip2gw.protocol.wire import WireFormat
 Kind = TypeVar("Kind", bound=Message)
 Reader = Callable[[bytes], Any]
 Writer = Callable[[Any], str]
+_Step = tuple[Writer, object, "int | slice"]
+"""A writer, the value that needs no writing, and which value or values it takes."""
 
 _NEVER = object()
 """Stands where every value, even none, is said."""
-_RENDERED_MAX = 512
-"""Remembered renderings of one field whose values come from a small set."""
+_RENDERED_MAX = 1024
+"""Remembered renderings of one field, or some neighbours, whose values come from small sets."""
 
 
 def parse_request(frame: bytes, wire: WireFormat) -> Request:
@@ -47,22 +50,26 @@ def parse_response(frame: bytes, wire: WireFormat) -> Response:
 
 def parse_request_body(body: bytes, wire: WireFormat) -> Request:
     """`parse_request` for a frame whose trailer is already off."""
-    message: Request = _reader(body, wire, REQUESTS)(body)
+    readers = wire.request_readers
+    read = readers.get(body[:COMMAND_WIDTH]) or _new_reader(body, wire, REQUESTS, readers)
+    message: Request = read(body)
     return message
 
 
 def parse_response_body(body: bytes, wire: WireFormat) -> Response:
     """`parse_response` for a frame whose trailer is already off."""
-    message: Response = _reader(body, wire, RESPONSES)(body)
+    readers = wire.response_readers
+    read = readers.get(body[:COMMAND_WIDTH]) or _new_reader(body, wire, RESPONSES, readers)
+    message: Response = read(body)
     return message
 
 
 def serialise(message: Message, wire: WireFormat) -> bytes:
     """`message` as a frame: fixed widths exact, values clean and short enough (B4, B9)."""
     kind = type(message)
-    writer = wire.compiled.get(kind)
+    writer = wire.writers.get(kind)
     if writer is None:
-        writer = wire.compiled[kind] = _compile_writer(kind, wire)
+        writer = wire.writers[kind] = _compile_writer(kind, wire)
     frame: bytes = writer(message)
     return frame
 
@@ -70,16 +77,19 @@ def serialise(message: Message, wire: WireFormat) -> bytes:
 # Reading --------------------------------------------------------------------------------------
 
 
-def _reader(body: bytes, wire: WireFormat, classes: dict[str, type[Kind]]) -> Reader:
+def _new_reader(
+    body: bytes,
+    wire: WireFormat,
+    classes: dict[str, type[Kind]],
+    readers: dict[bytes, Reader],
+) -> Reader:
+    """Compile the reader of `body`'s command among `classes`, into `readers`."""
     command = body[:COMMAND_WIDTH]
-    reader = wire.compiled.get(command)
     code = command.decode("latin-1")
     if code not in classes:
         raise UnknownMessageError
-    if reader is None:
-        reader = wire.compiled[command] = _compile_reader(classes[code], wire)
-    found: Reader = reader
-    return found
+    reader = readers[command] = _compile_reader(classes[code], wire)
+    return reader
 
 
 def _compile_reader(message: type[Message], wire: WireFormat) -> Reader:
@@ -161,32 +171,72 @@ def _compile_writer(message: type[Message], wire: WireFormat) -> Callable[[Messa
 
 def _compile_text_writer(message: type[Message], wire: WireFormat, trusted: int) -> Writer:
     layout = layout_of(message)
-    writers = [_exact_writer(placement.place, wire, "", "") for placement in layout.fixed]
-    unsaid: list[object] = [_NEVER] * len(writers)
-    for placement in layout.tagged:
-        place = placement.place
-        writers.append(_tagged_writer(place, wire, trusted))
-        unsaid.append(_NEVER if place.is_required else () if place.repeated else None)
+    plan = _plan(layout, wire, trusted)
     code = message.code
     values_of = _all_values(layout.attributes)
 
     def write(value: Message) -> str:
+        values = values_of(value)
         return code + "".join(
             [
                 writer(part)
-                for writer, nothing, part in zip(writers, unsaid, values_of(value), strict=True)
-                if part is not nothing
+                for writer, nothing, where in plan
+                if (part := values[where]) is not nothing
             ]
         )
 
     return write
 
 
-def _all_values(attributes: tuple[str, ...]) -> Callable[[Message], Sequence[Any]]:
+def _plan(layout: Layout, wire: WireFormat, trusted: int) -> list[_Step]:
+    """What to write in which order.
+
+    Neighbours whose values come from small sets are one step: their text is remembered together.
+    """
+    places: list[Fixed | Tagged] = [placement.place for placement in layout.fixed]
+    places += [placement.place for placement in layout.tagged]
+    plan: list[_Step] = []
+    start = 0
+    for alike, group in groupby(places, _comes_from_a_small_set):
+        steps = [_step(place, wire, trusted, at) for at, place in enumerate(group, start)]
+        if alike:
+            plan.append((_together(steps), _NEVER, slice(start, start + len(steps))))
+        else:
+            plan += steps
+        start += len(steps)
+    return plan
+
+
+def _comes_from_a_small_set(place: Fixed | Tagged) -> bool:
+    return bool(place.width) and place.codec is not TIMESTAMP
+
+
+def _step(place: Fixed | Tagged, wire: WireFormat, trusted: int, at: int) -> _Step:
+    if isinstance(place, Fixed):
+        return _exact_writer(place, wire, "", ""), _NEVER, at
+    nothing: object = _NEVER if place.is_required else () if place.repeated else None
+    return _tagged_writer(place, wire, trusted), nothing, at
+
+
+def _together(steps: list[_Step]) -> Writer:
+    """One writer for the tuple of all values of `steps`."""
+
+    @lru_cache(maxsize=_RENDERED_MAX)
+    def write(values: tuple[Any, ...]) -> str:
+        return "".join(
+            writer(value)
+            for (writer, nothing, _), value in zip(steps, values, strict=True)
+            if value is not nothing
+        )
+
+    return write
+
+
+def _all_values(attributes: tuple[str, ...]) -> Callable[[Message], tuple[Any, ...]]:
     """Fetch all `attributes` at once; `attrgetter` gives a tuple only from two on."""
     if len(attributes) > 1:
         return attrgetter(*attributes)
-    return lambda message: [getattr(message, name) for name in attributes]
+    return lambda message: tuple([getattr(message, name) for name in attributes])
 
 
 def _exact_writer(place: Fixed | Tagged, wire: WireFormat, before: str, after: str) -> Writer:
@@ -205,11 +255,19 @@ def _tagged_writer(place: Tagged, wire: WireFormat, trusted: int) -> Writer:
     if place.tag in wire.hidden_fields:
         return lambda _value: empty
     if place.repeated:
-        write_one = _text_field_writer(place, wire, trusted)
-        return lambda values: "".join([write_one(value) for value in values])
+        return _repeated_writer(_text_field_writer(place, wire, trusted))
     if place.codec is TEXT and not place.width:
         return _text_field_writer(place, wire, trusted)
     return _exact_writer(place, wire, place.tag, "|")
+
+
+def _repeated_writer(write_one: Writer) -> Writer:
+    def write(values: Sequence[str]) -> str:
+        if len(values) == 1:
+            return write_one(values[0])
+        return "".join([write_one(value) for value in values])
+
+    return write
 
 
 def _text_field_writer(place: Tagged, wire: WireFormat, trusted: int) -> Writer:

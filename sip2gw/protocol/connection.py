@@ -7,7 +7,7 @@ else; handlers see typed messages only (B10).
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from sip2gw.protocol.checksum import (
     Trailer,
@@ -35,6 +35,7 @@ RESEND_LIMIT = 3
 REPLAY_WINDOW_S = 60.0
 """How long after the first a retransmission counts as one (C68)."""
 
+_RESEND = RequestAcsResend.code.encode()
 _UNGATED = (Login, ScStatus)
 """Served before login, and always answered afresh (B11, C68)."""
 
@@ -83,7 +84,8 @@ class Closed:
 Event = RequestReceived | UnreadableReceived | Reply | Dropped | Closed
 
 
-class _Sent(NamedTuple):
+@dataclass(slots=True)
+class _Sent:
     """Something that we sent, kept to send it again."""
 
     body: bytes
@@ -121,6 +123,7 @@ class ServerConnection:
         "_over",
         "_resend_limit",
         "logged_in",
+        "pending",
         "wire",
     )
 
@@ -133,6 +136,8 @@ class ServerConnection:
         self.wire = wire
         """May be replaced at any time, above all after a login."""
         self.logged_in = False
+        self.pending = False
+        """Whether a request waits for its answer."""
         self._frames = FrameBuffer(frame_bytes_max)
         self._resend_limit = resend_limit
         self._bad_checksums = 0
@@ -140,11 +145,6 @@ class ServerConnection:
         self._over = False
         self._exchange: _Exchange | None = None
         self._last_sent: _Sent | None = None
-
-    @property
-    def pending(self) -> bool:
-        """Whether a request waits for its answer."""
-        return self._exchange is not None and self._exchange.answer is None
 
     @property
     def partial(self) -> bool:
@@ -179,12 +179,13 @@ class ServerConnection:
             ProtocolError: no request is pending.
         """
         exchange = self._exchange
-        if exchange is None or exchange.answer is not None:
+        if exchange is None or not self.pending:
             raise ProtocolError("no request is pending")
         trailer = exchange.trailer
         exchange.answer = self._sealed(
             serialise(response, self.wire), trailer.sequence, self._uses_checksum(trailer)
         )
+        self.pending = False
         return exchange.answer.data
 
     def _close(self, closed: Closed) -> Closed:
@@ -193,11 +194,10 @@ class ServerConnection:
 
     def _judge(self, frame: bytes, now: float) -> Event:
         trailer = split_trailer(frame)
-        code = trailer.body[:COMMAND_WIDTH].decode("latin-1")
-        if not self._checksum_good(trailer, code):
+        if not self._checksum_good(trailer):
             return self._ask_again(trailer)
         self._bad_checksums = 0
-        if code == RequestAcsResend.code:
+        if trailer.body[:COMMAND_WIDTH] == _RESEND:
             return self._send_again(trailer)
         exchange = self._exchange
         if exchange is not None and _is_retransmission(exchange, frame, now):
@@ -220,13 +220,15 @@ class ServerConnection:
             gated = not self.logged_in and request_type not in _UNGATED
             event = RequestReceived(request, gated, frame)
         self._exchange = _Exchange(frame, trailer, now, request_type not in _UNGATED)
+        self.pending = True
         return event
 
-    def _checksum_good(self, trailer: Trailer, code: str) -> bool:
+    def _checksum_good(self, trailer: Trailer) -> bool:
         wire = self.wire
         if wire.error_detection == "never":
             return True
         if not trailer.digits:
+            code = trailer.body[:COMMAND_WIDTH].decode("latin-1")
             return wire.error_detection == "mirror" or code not in REQUESTS
         if checksum_matches(trailer.summed, trailer.digits):
             return True

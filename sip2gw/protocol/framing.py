@@ -9,6 +9,7 @@ from sip2gw.protocol.errors import FrameTooLongError
 FRAME_BYTES_MAX = 8192
 """Default limit of a frame, line end not counted (C31)."""
 
+_JUNK = b"\0 \r\n"
 _LEADING_JUNK = re.compile(rb"[\0 \r\n]*")
 _LINE_END = re.compile(rb"[\r\n]")
 
@@ -41,6 +42,8 @@ class FrameBuffer:
         data = self._data
         if not self._searched:
             self._skip_junk()
+        if not data:
+            return None
         found = _LINE_END.search(data, self._searched)
         end = len(data) if found is None else found.start()
         if end > self._frame_bytes_max:
@@ -61,7 +64,8 @@ class FrameBuffer:
         return bool(self._data)
 
     def _skip_junk(self) -> None:
+        if not self._data or self._data[0] not in _JUNK:
+            return
         junk = _LEADING_JUNK.match(self._data)
         assert junk is not None, "the pattern matches the empty string too"
-        if junk.end():
-            del self._data[: junk.end()]
+        del self._data[: junk.end()]

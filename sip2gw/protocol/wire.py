@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -9,6 +10,8 @@ from sip2gw.protocol.encoding import TextEncoding, text_encoding
 from sip2gw.protocol.timestamps import DateZone, TimestampCache
 
 ErrorDetection = Literal["mirror", "always", "never"]
+Readers = dict[bytes, Callable[[bytes], Any]]
+Writers = dict[type[Any], Callable[[Any], bytes]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +40,10 @@ class WireFormat:
 
     text: TextEncoding = field(init=False, repr=False, compare=False)
     timestamps: TimestampCache = field(init=False, repr=False, compare=False)
-    compiled: dict[Any, Any] = field(init=False, repr=False, compare=False, default_factory=dict)
-    """Readers and writers that `codec` has made for this format."""
+    request_readers: Readers = field(init=False, repr=False, compare=False, default_factory=dict)
+    response_readers: Readers = field(init=False, repr=False, compare=False, default_factory=dict)
+    writers: Writers = field(init=False, repr=False, compare=False, default_factory=dict)
+    """What `codec` has compiled for this format, by command or message class."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "text", text_encoding(self.encoding))

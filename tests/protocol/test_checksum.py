@@ -70,7 +70,7 @@ def test_character_sum_counts_code_points() -> None:
 )
 def test_trailer_forms_of_b1(frame: bytes, body: bytes, sequence: bytes, digits: bytes) -> None:
     found = split_trailer(frame)
-    assert found[:3] == (body, sequence, digits)
+    assert (found.body, found.sequence, found.digits) == (body, sequence, digits)
     assert found.summed == (frame[: frame.rindex(b"AZ") + 2] if digits else b"")
 
 
