@@ -125,10 +125,11 @@ def write_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 def _write_rich_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     from rich import box
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
     from rich.text import Text
 
-    table = Table(*columns, box=box.SIMPLE_HEAD)
+    # A number or a reason that is cut off is worth nothing: fold it.
+    table = Table(*(Column(name, overflow="fold") for name in columns), box=box.SIMPLE_HEAD)
     for row in rows:
         table.add_row(*map(Text, row))
     Console().print(table)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sip2gw.cli.common import ConfigOption
+from sip2gw.cli.common import ConfigOption, opened_store
 from sip2gw.cli.failures import CommandError
 
 if TYPE_CHECKING:
@@ -67,12 +67,9 @@ def _run(place: Path, sip2: str, admin: str) -> int:
 
 def _fill(config: Config, library: Path) -> None:
     """Write the library's data, unless DIR has its own, and import it."""
-    import asyncio
-
     import msgspec
 
-    from sip2gw.app import open_store
-    from sip2gw.backend.store import Store, import_files
+    from sip2gw.backend.store import import_files
     from sip2gw.cli.library import import_settings
     from sip2gw.demo import library_records
 
@@ -80,12 +77,8 @@ def _fill(config: Config, library: Path) -> None:
         today = datetime.now(config.zone).date()
         lines = [msgspec.json.encode(record) + b"\n" for record in library_records(today)]
         library.write_bytes(b"".join(lines))
-    store = open_store(config, "command")
-    assert isinstance(store, Store), "there is no other kind yet"
-    try:
+    with opened_store(config) as store:
         report = import_files(store, [library], settings=import_settings(config))
-    finally:
-        asyncio.run(store.close())
     if report.errors:
         raise CommandError("\n".join(report.errors))
 

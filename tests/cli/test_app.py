@@ -13,6 +13,7 @@ from sip2gw import __version__
 from sip2gw.backend.base import UnavailableError
 from sip2gw.cli import app as app_module
 from sip2gw.cli.app import app
+from sip2gw.cli.common import write_table
 from sip2gw.cli.failures import CommandError, UsageError, failure_of
 
 from .conftest import Run
@@ -136,3 +137,28 @@ def test_ctrl_c_is_quiet(sip2gw: Run, config: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("sip2gw.config.load_config", interrupt)
     result = sip2gw("check", "--config", config)
     assert (result.status, result.out, result.err) == (130, "", "")
+
+
+def test_on_a_terminal_a_table_is_drawn(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    write_table(("name", "value"), [("[red]x", "1\x1b[0m")])
+    out = capsys.readouterr().out
+    assert "[red]x" in out, "texts are no markup"
+    assert "\\x1b[0m" in out, "texts steer no terminal"
+
+
+def test_on_a_terminal_import_shows_its_progress(
+    sip2gw: Run, config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    record = b'{"kind": "patron", "id": "P", "name": "P", "pin": "1"}'
+    assert sip2gw("import", "-", "--config", config, stdin=record).status == 0
+
+
+def test_only_what_is_listed_stands_on_an_empty_table(sip2gw: Run, library: Path) -> None:
+    result = sip2gw("payment", "list", "--config", library)
+    assert result.out.split() == [
+        "time", "terminal", "payer", "debtors", "amount", "currency", "bk", "status",
+    ]  # fmt: skip

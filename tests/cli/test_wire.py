@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from sip2gw.cli.failures import UsageError
+from sip2gw.cli.passwords import hash_password
 from sip2gw.cli.requests import message_name, request_type, requested
 from sip2gw.pin import verify_password
 from sip2gw.protocol.checksum import checksum_matches, split_trailer
@@ -303,3 +304,28 @@ def test_c51_hash_password_reads_stdin(sip2gw: Run) -> None:
 
 def test_hash_password_of_nothing_is_wrong_usage(sip2gw: Run) -> None:
     assert sip2gw("hash-password", stdin=b"\n").status == 2
+
+
+@pytest.mark.parametrize(("again", "status"), [("hush", 0), ("other", 2)])
+def test_on_a_terminal_the_password_is_asked_for_twice(
+    monkeypatch: pytest.MonkeyPatch, again: str, status: int
+) -> None:
+    typed = iter(["hush", again])
+    monkeypatch.setattr("getpass.getpass", lambda prompt: next(typed))
+    monkeypatch.setattr("sys.stdin", TypedIn())
+    assert _hash_on_terminal() == status
+
+
+class TypedIn:
+    """Standard input with a person at it."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def _hash_on_terminal() -> int:
+    try:
+        hash_password()
+    except UsageError as error:
+        return error.status
+    return 0
