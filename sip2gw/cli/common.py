@@ -135,6 +135,11 @@ def _write_rich_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> 
     Console().print(table)
 
 
+def clock_time(iso: str) -> str:
+    """A local time for people: `2026-03-01T10:30:00+01:00` without `T` and offset."""
+    return iso[: len("YYYY-MM-DDTHH:MM:SS")].replace("T", " ")
+
+
 def printable(text: str) -> str:
     """`text` without anything that could disturb a terminal or fake a line."""
     return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)

@@ -11,6 +11,7 @@ from sip2gw.cli.common import (
     JsonOption,
     SinceOption,
     UntilOption,
+    clock_time,
     configured,
     opened_store,
     read_since,
@@ -60,7 +61,11 @@ def list_decisions(
         for record in told:
             write_json(record)
     else:
-        write_table(_COLUMNS, ([str(record[name]) for name in _COLUMNS] for record in told))
+        write_table(_COLUMNS, map(_row, told))
+
+
+def _row(told: dict[str, Any]) -> list[str]:
+    return [clock_time(told["time"]), *(told[name] for name in _COLUMNS[1:])]
 
 
 def tell_decision(row: AccessRow, zone: tzinfo, redactor: Redactor) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from sip2gw.cli.common import (
     JsonOption,
     SinceOption,
     UntilOption,
+    clock_time,
     configured,
     opened_store,
     read_since,
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 payment = typer.Typer(help="Payments at terminals.", no_args_is_help=True)
 
-_COLUMNS = ("time", "terminal", "payer", "debtors", "amount", "currency", "bk", "status")
+_COLUMNS = ("time", "terminal", "payer", "debtors", "amount", "bk", "status")
 
 
 @payment.callback()
@@ -93,8 +94,14 @@ def tell_payment(entry: Payment, zone: tzinfo) -> dict[str, Any]:
     }
 
 
-def _row(record: dict[str, Any]) -> list[str]:
+def _row(told: dict[str, Any]) -> list[str]:
+    """The cells of `_COLUMNS`."""
     return [
-        " ".join(value) if isinstance(value, list) else str(value)
-        for value in (record[column] for column in _COLUMNS)
+        clock_time(told["time"]),
+        told["terminal"],
+        told["payer"],
+        " ".join(told["debtors"]),
+        f"{told['amount']} {told['currency']}",
+        told["bk"],
+        told["status"],
     ]
