@@ -61,7 +61,7 @@ class Rig:
 async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
     rig = Rig(tmp_path / "library.db")
     yield rig
-    await asyncio.to_thread(rig.writer.stop)
+    await rig.writer.stop()
 
 
 def add(name: str, *, fail: bool = False) -> writer_module.Job:

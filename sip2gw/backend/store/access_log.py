@@ -8,6 +8,7 @@ from __future__ import annotations
 import sqlite3
 from collections import deque
 from datetime import datetime
+from itertools import chain
 from typing import Any
 
 from sip2gw.backend.store import queries
@@ -18,6 +19,9 @@ ROWS_WAITING_MAX = 100_000
 """Beyond that the oldest waiting rows are dropped: the disk has been failing for long."""
 
 FLUSH_AFTER_S = 0.25
+
+ROWS_PER_STATEMENT = 64
+"""Each statement of the writer's thread waits for the interpreter; so few, large ones."""
 
 
 class AccessLog:
@@ -45,8 +49,10 @@ class AccessLog:
     @staticmethod
     def write(connection: sqlite3.Connection, rows: list[AccessRow]) -> None:
         """Insert `rows` in the running transaction."""
-        if rows:
-            connection.executemany(queries.ADD_ACCESS, map(_values, rows))
+        for start in range(0, len(rows), ROWS_PER_STATEMENT):
+            part = rows[start : start + ROWS_PER_STATEMENT]
+            values = tuple(chain.from_iterable(map(_values, part)))
+            connection.execute(queries.add_access(len(part)), values)
 
 
 def _values(row: AccessRow) -> tuple[Any, ...]:

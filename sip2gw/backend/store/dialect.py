@@ -18,6 +18,7 @@ READ_WAIT_S = 1.0
 DIFFERS = "IS NOT"
 """NULL-safe inequality (`IS DISTINCT FROM` elsewhere)."""
 
+_PRIMARY_CODE = 0xFF
 _STATEMENTS_CACHED = 256
 _CACHE_KIB = 8 * 1024
 _BULK_CACHE_KIB = 64 * 1024
@@ -56,6 +57,17 @@ def connect(
     ):
         connection.execute(f"PRAGMA {pragma}")
     return connection
+
+
+def never_wait(connection: sqlite3.Connection) -> None:
+    """Make a statement that finds the write lock taken fail at once instead of waiting."""
+    connection.execute("PRAGMA busy_timeout = 0")
+
+
+def is_busy(error: sqlite3.Error) -> bool:
+    """Whether `error` says that another process holds the write lock."""
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK)
+    return (code & _PRIMARY_CODE) == sqlite3.SQLITE_BUSY
 
 
 def expect_bulk(connection: sqlite3.Connection) -> None:

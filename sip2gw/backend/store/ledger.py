@@ -8,7 +8,7 @@ All functions run inside a transaction of the caller.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, tzinfo
 from itertools import chain
@@ -44,17 +44,24 @@ class UndoRefusedError(BackendError):
     kind = "conflict"
 
 
+FindAccount = Callable[[sqlite3.Connection, str], PatronRecord | None]
+"""Membership, fees and relationships of a patron as the running transaction sees them."""
+
+
 def book(
-    connection: sqlite3.Connection, order: PaymentOrder, decide: DecidePayment
+    connection: sqlite3.Connection,
+    order: PaymentOrder,
+    decide: DecidePayment,
+    account: FindAccount = load_account,
 ) -> Done[PaymentResult]:
     """Book `order`, repeat its first booking, or refuse; a refusal leaves the key free (C4)."""
     earlier = _under_key(connection, order)
     if earlier is not None:
         return Done(earlier)
-    payer = load_account(connection, order.payer_id)
+    payer = account(connection, order.payer_id)
     if payer is None:
         return Done(_refused("unknown_card"))
-    facts = PaymentFacts(payer, _debtors(connection, payer))
+    facts = PaymentFacts(payer, _debtors(connection, payer, account))
     decision = decide(facts)
     if isinstance(decision, PaymentRefusal):
         return Done(PaymentResult(REFUSED, refusal=decision))
@@ -96,12 +103,14 @@ def _under_key(connection: sqlite3.Connection, order: PaymentOrder) -> PaymentRe
     return PaymentResult(REPLAYED, load_payment(connection, payment_id))
 
 
-def _debtors(connection: sqlite3.Connection, payer: PatronRecord) -> tuple[PatronRecord, ...]:
+def _debtors(
+    connection: sqlite3.Connection, payer: PatronRecord, account: FindAccount
+) -> tuple[PatronRecord, ...]:
     others = (
         relation.to_id if relation.from_id == payer.id else relation.from_id
         for relation in payer.payer_for
     )
-    records = (load_account(connection, other) for other in dict.fromkeys(others))
+    records = (account(connection, other) for other in dict.fromkeys(others))
     return tuple(record for record in records if record is not None)
 
 

@@ -54,8 +54,10 @@ FEES = """
 
 ACCOUNT = """
     SELECT p.name, p.membership_from, p.membership_until,
-           EXISTS (SELECT 1 FROM relationship r WHERE r.from_id = p.id)
-           OR EXISTS (SELECT 1 FROM relationship r WHERE r.to_id = p.id),
+           EXISTS (SELECT 1 FROM relationship r
+                   WHERE r.type = 'head_of_family' AND r.from_id = p.id)
+           OR EXISTS (SELECT 1 FROM relationship r
+                      WHERE r.to_id = p.id AND r.type = 'authorisation'),
            m.code, m.description, m.type, m.minimum_age, m.maximum_age, m.max_items,
            m.max_fees_self_service, m.alert_amount,
            f.id, f.patron_id, f.amount,
@@ -192,6 +194,14 @@ ADD_ACCESS = """
     INSERT INTO access_log (id, time, branch, terminal, decision, reason, mode, checks, patron_id,
                             direction)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+
+
+@cache
+def add_access(count: int) -> str:
+    """`ADD_ACCESS` for `count` rows in one statement."""
+    return ADD_ACCESS + ", (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)" * (count - 1)
+
+
 ACCESS_ROWS = """
     SELECT time, branch, terminal, decision, reason, mode, checks, patron_id, direction
     FROM access_log{where} ORDER BY time DESC, id DESC LIMIT ?"""

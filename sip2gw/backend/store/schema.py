@@ -194,7 +194,6 @@ _MONEY = (
         bk TEXT NOT NULL,
         status TEXT NOT NULL CHECK (status IN ('booked', 'unknown', 'undone')),
         texts TEXT NOT NULL DEFAULT '[]')""",
-    "CREATE INDEX payment_time ON payment (time)",
     """CREATE TABLE payment_key (
         terminal TEXT NOT NULL,
         key TEXT NOT NULL,

@@ -29,7 +29,7 @@ from sip2gw.backend.store.access_log import FLUSH_AFTER_S, AccessLog, access_row
 from sip2gw.backend.store.cache import RecordCache
 from sip2gw.backend.store.dialect import connect, create_file, physical_problems
 from sip2gw.backend.store.migrate import migrate
-from sip2gw.backend.store.records import load_by_card, load_patron
+from sip2gw.backend.store.records import load_account, load_by_card, load_patron
 from sip2gw.backend.store.secret import PinSecretError, load_pin_secret
 from sip2gw.backend.store.values import date_text, time_text
 from sip2gw.backend.store.writer import Done, Writer
@@ -77,6 +77,7 @@ class Store:
             self._cache.evict,
             bump_version=role == "command",
             update_fees=self._cache.update_fees,
+            on_begin=self._trust_cache,
         )
 
     # Reads
@@ -115,6 +116,13 @@ class Store:
             self._version = version
         self._cache_checked = True
         asyncio.get_running_loop().call_soon(self.distrust_cache)
+
+    def _trust_cache(self, connection: sqlite3.Connection) -> None:
+        """At the start of a write transaction: drop snapshots that others have made stale."""
+        (version,) = connection.execute(queries.STORE_VERSION).fetchone()
+        if version != self._version:
+            self._cache.clear()
+            self._version = version
 
     def distrust_cache(self) -> None:
         """Look at the store's version again before the next snapshot is given out."""
@@ -155,7 +163,21 @@ class Store:
 
     async def book_payment(self, order: PaymentOrder, decide: DecidePayment) -> PaymentResult:
         """Book `order` exactly once, durably before it returns (B46)."""
-        return await self.write(lambda connection: ledger.book(connection, order, decide))
+        return await self.write(
+            lambda connection: ledger.book(connection, order, decide, self._account)
+        )
+
+    def _account(self, connection: sqlite3.Connection, patron_id: str) -> PatronRecord | None:
+        """The patron as the running write transaction sees them (C60).
+
+        Nobody else can write now and `_trust_cache` has found that nobody did, so a snapshot is
+        as good as a read unless a job of this very transaction has changed the patron.
+        """
+        if patron_id not in self._writer.touched:
+            record = self._cache.by_id(patron_id)
+            if record is not None:
+                return record
+        return load_account(connection, patron_id)
 
     async def undo_payment(self, payment_id: str, now: datetime, zone: tzinfo) -> Payment:
         """Take a payment back on the day it was made (C54).
@@ -275,7 +297,7 @@ class Store:
         self._closed = True
         if self._flush is not None:
             self._flush.cancel()
-        await asyncio.get_running_loop().run_in_executor(None, self._writer.stop)
+        await self._writer.stop()
         self._reader.close()
         if self._lock is not None:
             os.close(self._lock)
