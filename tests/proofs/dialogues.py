@@ -1,5 +1,7 @@
 """Valid dialogues: every request in several shapes, as the material that the fuzzers spoil."""
 
+import random
+
 from harness import STAMP, ask_23, ask_37, ask_63
 
 from sip2gw.protocol.checksum import seal
@@ -46,13 +48,22 @@ REQUESTS: dict[str, tuple[str, ...]] = {
         ask_63("1004", "1004", extra="XXunknown|YYfield|AOagain|"),
     ),
     "65": (f"65{STAMP}AOHUB|AA1001|AD1001|AC|BON|",),
-    "93": ("9300CNkiosk-1|COpw|", "9300CNpay-1|COpw|CPMAIN|", "9300CNnobody|COpw|"),
+    "93": ("9300CNt-kiosk|COpw|", "9300CNt-cash|COpw|CPMAIN|", "9300CNnobody|COpw|"),
     "97": ("97",),
     "99": ("9900802.00", "9910402.00", "9900301.00"),
 }
 """By command; the texts are in the words of the small library of the test harness."""
 
-BODIES = tuple(text.encode("cp850") for texts in REQUESTS.values() for text in texts)
+BODIES = {code: tuple(text.encode("cp850") for text in texts) for code, texts in REQUESTS.items()}
+ALL_BODIES = tuple(body for bodies in BODIES.values() for body in bodies)
+
+
+def any_body(chance: random.Random) -> bytes:
+    """A request of any kind; another login now and then only, as it may end the session."""
+    code = chance.choice(tuple(BODIES))
+    if code == "93" and chance.random() < 0.5:
+        code = "63"
+    return chance.choice(BODIES[code])
 
 
 def login(terminal: str) -> bytes:

@@ -22,14 +22,15 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from proofs.dialogues import BODIES, login, sealed
+from proofs.dialogues import any_body, login, sealed
 from proofs.judge import frames_of, in_order, read_answer
 from proofs.mutations import chunks, mutated
 from proofs.report import Report
 from proofs.rig import TERMINALS, Rig, rigged
 
 FRAMES_PER_CONVERSATION = 60
-SOCKET_SHARE = 0.02
+SOCKET_EVERY = 50
+"""Every so many conversations one goes over TCP."""
 GROWTH_BYTES_MAX = 24 << 20
 """How much more memory the second half of a run may leave in use."""
 WARM_UP_SHARE = 0.3
@@ -42,7 +43,7 @@ def dialogue(chance: random.Random) -> bytes:
         body = login(chance.choice(TERMINALS))
         parts.append((sealed(body, 0) if chance.random() < 0.5 else body) + b"\r")
     for sequence in range(1, chance.randint(2, FRAMES_PER_CONVERSATION)):
-        parts.append(mutated(chance, chance.choice(BODIES), sequence))
+        parts.append(mutated(chance, any_body(chance), sequence))
         if chance.random() < 0.05:
             parts.append(parts[-1])
     return b"".join(parts)
@@ -77,7 +78,7 @@ class Fuzz:
         growth = resident_bytes() - baseline
         self.report.failures += self.rig.faults()
         self.report.expect(growth < GROWTH_BYTES_MAX, f"memory grew by {growth} bytes")
-        rejected = {name: count for name, count in self.rig.app.metrics.frames_rejected.items()}
+        rejected = dict(self.rig.app.metrics.frames_rejected.items())
         self.report.numbers |= {
             "frames": self.frames,
             "conversations": self.conversations,
@@ -95,14 +96,14 @@ class Fuzz:
         stream = dialogue(self.chance)
         # Locks run out, replays grow old.
         self.rig.clock.advance(self.chance.choice((0.1, 1, 30, 400)))
-        if self.chance.random() < SOCKET_SHARE:
+        if self.conversations % SOCKET_EVERY == 0:
             await self._through_a_socket(stream)
             return
         outcome = await self.rig.converse(chunks(self.chance, stream))
         self.frames += outcome.frames
         self.answers += outcome.answers
         self.closed[outcome.closed] += 1
-        for problem in outcome.problems:
+        for problem in (*outcome.problems, *self.rig.backend_errors):
             self.report.expect(False, f"conversation {self.conversations}: {problem}")
         if self.frames - self._told_at > 100_000:
             self._told_at = self.frames
@@ -146,8 +147,7 @@ class Fuzz:
 async def fuzz(directory: Path, frames: int, seed: int) -> Report:
     """Run `frames` spoiled frames against a fresh gateway in `directory`."""
     async with rigged(directory) as rig:
-        report = await Fuzz(rig, frames, seed).run()
-    return report
+        return await Fuzz(rig, frames, seed).run()
 
 
 def main(arguments: list[str]) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 
-from proofs.dialogues import BODIES, sealed
+from proofs.dialogues import any_body, sealed
 
 Mutation = Callable[[random.Random, bytearray], None]
 
@@ -59,7 +59,7 @@ def long_run(chance: random.Random, frame: bytearray) -> None:
 
 
 def splice(chance: random.Random, frame: bytearray) -> None:
-    frame[chance.randrange(len(frame)) :] = chance.choice(BODIES)[chance.randrange(20) :]
+    frame[chance.randrange(len(frame)) :] = any_body(chance)[chance.randrange(20) :]
 
 
 def noise(chance: random.Random, frame: bytearray) -> None:

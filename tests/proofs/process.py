@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from harness import Terminal, load
@@ -36,16 +37,21 @@ async def prepare(directory: Path, config: str, records: Iterable[dict[str, obje
 
 
 class GatewayProcess:
-    """`sip2gw serve` as a child process; its log is read as it comes."""
+    """`sip2gw serve` as a child process; its log is read as it comes.
 
-    def __init__(self, config: Path) -> None:
+    `keep_requests` off: the lines of single messages are passed over, for who measures beside it.
+    """
+
+    def __init__(self, config: Path, *, keep_requests: bool = True) -> None:
         self.config = config
+        self._keep_requests = keep_requests
         self.address = ("", 0)
         self.addresses: list[str] = []
         self.admin = ""
         self.log: list[dict[str, object]] = []
         self.other_output: list[str] = []
         """Lines on stderr that are no log lines."""
+        self._terminals: list[Terminal] = []
         self._process: asyncio.subprocess.Process | None = None
         self._reader: asyncio.Task[None] | None = None
         self._seen = asyncio.Condition()
@@ -87,6 +93,8 @@ class GatewayProcess:
         assert self._process is not None
         assert self._process.stderr is not None
         async for raw in self._process.stderr:
+            if not self._keep_requests and b'"event":"request"' in raw:
+                continue
             text = raw.decode("utf-8", "replace").rstrip("\n")
             async with self._seen:
                 try:
@@ -155,14 +163,20 @@ class GatewayProcess:
         return self
 
     async def __aexit__(self, *failure: object) -> None:
+        for terminal in self._terminals:
+            terminal.writer.transport.abort()
+        await asyncio.sleep(0)
         if self._process is not None:
             if self._process.returncode is None:
                 self.signal(signal.SIGKILL)
             await self.ended()
 
-    async def connect(self) -> Terminal:
-        """A connected terminal that has not logged in."""
-        return Terminal(*await asyncio.open_connection(*self.address))
+    async def connect(self, address: tuple[str, int] | None = None, **options: Any) -> Terminal:
+        """A connected terminal that has not logged in; `options` as of `create_connection`."""
+        host, port = address or self.address
+        terminal = Terminal(*await asyncio.open_connection(host, port, **options))
+        self._terminals.append(terminal)
+        return terminal
 
     async def terminal(self, login: str, password: str = "pw") -> Terminal:
         """A connected and logged-in terminal."""

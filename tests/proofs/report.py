@@ -13,8 +13,8 @@ class Report:
     failures: list[str] = field(default_factory=list)
 
     def expect(self, holds: bool, otherwise: str) -> None:
-        """Note `otherwise` unless it `holds`; at most the first hundred are kept."""
-        if not holds and len(self.failures) < 100:
+        """Note `otherwise` unless it `holds`, once; at most the first hundred are kept."""
+        if not holds and len(self.failures) < 100 and otherwise not in self.failures:
             self.failures.append(otherwise)
 
     def tell(self) -> int:

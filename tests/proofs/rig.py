@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO, cast
 from unittest.mock import patch
 
 from harness import CONFIG, LIBRARY, NOON, TurnableClock, load
@@ -15,12 +16,13 @@ from harness import CONFIG, LIBRARY, NOON, TurnableClock, load
 from proofs.judge import Seen, frames_of, in_order, read_answer
 from sip2gw import verification
 from sip2gw.app import App, open_store
+from sip2gw.backend.base import BackendError
 from sip2gw.config import load_config
 from sip2gw.pin import hash_password
 from sip2gw.server import TerminalLine
 from sip2gw.telemetry import Log, Redactor
 
-TURNS_MAX = 200_000
+TURNS_MAX = 20_000
 """Turns of the loop in which a line must be done with what it was given; else it hangs."""
 SECONDS_MAX = 20.0
 
@@ -116,12 +118,28 @@ class Rig:
         self.app, self.clock = app, clock
         self.unhandled = unhandled
         """What reached the loop's exception handler."""
+        self.lines: list[TerminalLine] = []
+        """The line of the last conversation, for whoever wants to look at what it holds."""
+        self.backend_errors: list[str] = []
+        """The first few in words; the log tells their kind only."""
+        self._note_backend_errors()
+
+    def _note_backend_errors(self) -> None:
+        failed = self.app.gateway.backend_failed
+
+        def note(error: BackendError, operation: str) -> None:
+            if len(self.backend_errors) < 5:
+                self.backend_errors.append(f"{operation}: {error}")
+            failed(error, operation)
+
+        self.app.gateway.backend_failed = note  # type: ignore[method-assign]  # listening in
 
     async def converse(self, chunks: Iterable[bytes]) -> Outcome:
         """Feed a new line and judge all that comes back."""
         outcome, transport, fed = Outcome(), FakeTransport(), bytearray()
         line = TerminalLine(self.app.server)
         line.connection_made(transport)
+        self.lines = [line]
         try:
             async with asyncio.timeout(SECONDS_MAX):
                 for chunk in chunks:
@@ -184,15 +202,18 @@ class Rig:
         """What must not have happened on the gateway's side."""
         errors = self.app.metrics.backend_errors
         found = [f"{count} backend errors {label}" for label, count in errors.items() if count]
-        return found + self.unhandled
+        return found + self.backend_errors + self.unhandled
 
 
 async def _settled(line: TerminalLine, transport: FakeTransport) -> None:
     """Let the line finish what it has."""
     for _ in range(TURNS_MAX):
-        if not (line.busy or line._pump_scheduled or (transport.paused and not transport.closed)):
+        if line._task is not None:
+            await asyncio.wait({line._task})
+        elif line._pump_scheduled or (transport.paused and not transport.closed):
+            await asyncio.sleep(0)
+        else:
             return
-        await asyncio.sleep(0)
     raise TimeoutError
 
 
@@ -201,18 +222,27 @@ def _cheap_nobody_hash() -> str:
 
 
 @asynccontextmanager
-async def rigged(directory: Path, log: Log | None = None) -> AsyncIterator[Rig]:
-    """A gateway over the harness's small library in `directory`.
+async def rigged(
+    directory: Path,
+    *,
+    config_text: str = FUZZ_CONFIG,
+    records: Iterable[dict[str, object]] = LIBRARY,
+    stream: BinaryIO | None = None,
+    level: str = "info",
+    console: bool = False,
+) -> AsyncIterator[Rig]:
+    """A gateway over the harness's small library in `directory`, logging to `stream`.
 
     Unknown logins cost a cheap hash here: a million frames hold tens of thousands of them.
     """
     path = directory / "sip2gw.toml"
-    path.write_text(FUZZ_CONFIG)
+    path.write_text(config_text)
     config = load_config(path)
     store = open_store(config, "daemon")
-    load(store, LIBRARY)
+    load(store, list(records))
     clock = TurnableClock(NOON)
-    log = log or Log(NullStream(), Redactor(store.pin_secret), level="info")
+    redactor = Redactor(store.pin_secret)
+    log = Log(stream or cast("BinaryIO", NullStream()), redactor, level=level, console=console)
     unhandled: list[str] = []
     asyncio.get_running_loop().set_exception_handler(
         lambda _, context: unhandled.append(f"{context['message']}: {context.get('exception')!r}")

@@ -1,0 +1,162 @@
+"""A real process through its life: start, signals, reload, refusal to start (B66, C48, §2)."""
+
+import signal
+import sqlite3
+
+import pytest
+from harness import CONFIG, LIBRARY, ask_23, ask_37
+from proofs.process import GatewayProcess, prepare
+
+PAY = ask_37("1004", "2.50", pin="1004", fee="D2", bk="K1")
+
+
+async def test_it_says_when_it_listens_and_ends_with_0(start):
+    async with start() as gateway:
+        kiosk = await gateway.terminal("kiosk-1")
+        assert await gateway.http("/livez") == (200, "ok\n")
+        assert await gateway.http("/readyz") == (200, "ok\n")
+        assert await gateway.stop() == 0
+        assert await kiosk.ended()
+        assert [line["event"] for line in gateway.log if line["event"] != "request"] == [
+            "listening",
+            "login",
+            "stopping",
+            "connection_closed",
+            "stopped",
+        ]
+        assert gateway.other_output == []
+
+
+async def test_ctrl_c_ends_it_as_well(start):
+    async with start() as gateway:
+        gateway.signal(signal.SIGINT)
+        assert await gateway.ended() == 0
+
+
+async def test_sigterm_waits_for_a_running_payment(start, tmp_path):
+    async with start() as gateway:
+        pay, idle = await gateway.terminal("pay-1"), await gateway.terminal("kiosk-1")
+        await pay.ask(ask_23("1004", "1004"))
+        other = sqlite3.connect(tmp_path / "library.db", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        await pay.send(PAY)
+        gateway.signal(signal.SIGTERM)
+        await gateway.logged("stopping")
+        assert await idle.ended()  # and the payment still waits for the store
+        other.execute("COMMIT")
+        other.close()
+        assert (await pay.read()).startswith("38Y")
+        assert await pay.ended()
+        assert await gateway.ended() == 0
+        await gateway.start()
+        pay = await gateway.terminal("pay-1")
+        assert (await pay.ask(PAY)).startswith("38Y")  # the first 38 once more: it was booked
+        assert 'outcome="replayed"' in (await gateway.http("/metrics"))[1]
+
+
+async def test_a_payment_acknowledged_before_sigkill_is_the_same_after_it(start):
+    async with start() as gateway:
+        first = await (await gateway.terminal("pay-1")).ask(PAY)
+        await gateway.kill()
+        await gateway.start()
+        again = await (await gateway.terminal("pay-1")).ask(PAY)
+    assert first == again
+    assert first.startswith("38Y")
+
+
+async def test_sighup_reloads_without_dropping_terminals(start):
+    async with start() as gateway:
+        kiosk, removed = await gateway.terminal("kiosk-1"), await gateway.terminal("pay-2")
+        new = CONFIG.replace("Hub Library", "New Library").replace(
+            "[terminals.pay-2]", "[terminals.pay-9]"
+        )
+        gateway.config.write_text(new.replace('listen = "127.0.0.1:0"', 'listen = "127.0.0.1:1"'))
+        gateway.signal(signal.SIGHUP)
+        done = await gateway.logged("reload_done")
+        assert done["needs_restart"] == ["admin.listen"]
+        assert "AMNew Library|" in await kiosk.ask("9900302.00")
+        assert await removed.ended()
+        assert await (await gateway.terminal("pay-9")).ask("9900302.00")
+
+
+async def test_a_bad_configuration_changes_nothing(start):
+    async with start() as gateway:
+        kiosk = await gateway.terminal("kiosk-1")
+        bad = CONFIG.replace("Hub Library", "New Library").replace(
+            'kind = "selfcheck"', 'kind = "robot"'
+        )
+        gateway.config.write_text(bad)
+        gateway.signal(signal.SIGHUP)
+        failed = await gateway.logged("reload_failed")
+        (problem,) = failed["problems"]
+        assert "profiles.kiosk.kind" in problem
+        assert "robot" in problem
+        assert "AMHub Library|" in await kiosk.ask("9900302.00")
+        gateway.config.write_text(CONFIG)
+        gateway.signal(signal.SIGHUP)
+        await gateway.logged("reload_done")
+        assert "AMHub Library|" in await kiosk.ask("9900302.00")
+
+
+async def test_a_second_daemon_on_the_same_store_is_refused(start):
+    async with start() as gateway:
+        second = GatewayProcess(gateway.config)
+        await second.launch()
+        assert await second.ended() == 1
+        assert "another sip2gw serves this store" in second.other_output[0]
+        assert (await (await gateway.terminal("kiosk-1")).ask("9900302.00")).startswith("98Y")
+
+
+async def test_an_address_that_is_taken_is_refused(start, tmp_path):
+    async with start() as gateway:
+        elsewhere = tmp_path / "other"
+        elsewhere.mkdir()
+        taken = CONFIG.replace(
+            'listen = ["127.0.0.1:0"]', f'listen = ["127.0.0.1:{gateway.address[1]}"]'
+        )
+        second = GatewayProcess(await prepare(elsewhere, taken, LIBRARY))
+        await second.launch()
+        assert await second.ended() == 1
+        assert any("cannot listen" in line for line in second.other_output)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ('kind = "selfcheck"', 'kind = "robot"', ("profiles.kiosk.kind", "robot", "selfcheck")),
+        ('currency = "EUR"', 'currency = "euro"', ("institution.currency", "euro")),
+        ('profile = "kiosk"', 'profile = "kisok"', ("terminals.kiosk-1.profile", "kisok", "kiosk")),
+        ("[server]", "[server]\nidle_timeout = 3", ("server.idle_timeout",)),
+    ],
+)
+async def test_a_configuration_error_names_file_key_value_and_what_is_allowed(
+    tmp_path, old, new, told
+):
+    path = tmp_path / "sip2gw.toml"
+    path.write_text(CONFIG.replace(old, new))
+    gateway = GatewayProcess(path)
+    await gateway.launch()
+    assert await gateway.ended() == 2
+    said = "\n".join(gateway.other_output)
+    assert "Traceback" not in said
+    for word in ("sip2gw.toml", *told):
+        assert word in said
+
+
+async def test_a_missing_configuration_file_exits_2(tmp_path):
+    gateway = GatewayProcess(tmp_path / "nothing.toml")
+    await gateway.launch()
+    assert await gateway.ended() == 2
+    assert "nothing.toml" in gateway.other_output[0]
+
+
+async def test_many_starts_and_stops_leave_the_store_sound(start):
+    async with start() as gateway:
+        for number in range(3):
+            pay = await gateway.terminal("pay-1")
+            text = ask_37("1004", "0.10", pin="1004", bk=f"B{number}")
+            assert (await pay.ask(text)).startswith("38Y")
+            await (gateway.stop() if number % 2 else gateway.kill())
+            await gateway.start()
+        _, metrics = await gateway.http("/metrics")
+        assert "sip2gw_backend_errors_total{" not in metrics
