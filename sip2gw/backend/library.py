@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
-from typing import Any, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from sip2gw.backend.base import Backend
 from sip2gw.model import AccessRow, Fee, Payment
 
 T = TypeVar("T")
-T_co = TypeVar("T_co", covariant=True)
 
 
 class Rows(Protocol):
@@ -58,16 +58,6 @@ class Dialect(Protocol):
         """Statements that make the database refuse to change or delete a row of `table`."""
         ...
 
-    def add_rows(
-        self,
-        connection: Connection,
-        table: str,
-        columns: Sequence[str],
-        rows: list[tuple[Any, ...]],
-    ) -> None:
-        """Insert many rows in the fastest way there is."""
-        ...
-
     def after_loading(self, table: str) -> tuple[str, ...]:
         """Statements to run once `table` has been filled with many rows."""
         ...
@@ -98,28 +88,21 @@ class Connection(Protocol):
         """Run one statement for each of `values`."""
         ...
 
-
-class Outcome(Protocol[T_co]):
-    """What a write job achieved, and whose snapshots are out of date now."""
-
-    @property
-    def result(self) -> T_co:
-        """What is given to whoever waits."""
-        ...
-
-    @property
-    def touched(self) -> Collection[str]:
-        """Patrons whose snapshots must be read again."""
-        ...
-
-    @property
-    def fees(self) -> Mapping[str, tuple[Fee, ...]]:
-        """Patrons of whom only the open fees changed, and what these are now."""
+    def add_rows(
+        self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], /
+    ) -> None:
+        """Insert many rows in the fastest way there is."""
         ...
 
 
-Job = Callable[[Connection], Outcome[T]]
-"""Runs inside a write transaction, in another thread; raises to undo what it wrote."""
+@dataclass(frozen=True, slots=True)
+class Done(Generic[T]):
+    """What a write job achieved, and the patrons whose snapshots are out of date now."""
+
+    result: T
+    touched: Collection[str] = ()
+    fees: Mapping[str, tuple[Fee, ...]] = field(default_factory=dict)
+    """Patrons of whom only the open fees changed, and what these are now."""
 
 
 class Library(Backend, Protocol):
@@ -128,7 +111,7 @@ class Library(Backend, Protocol):
     pin_secret: bytes
     """Keys the PIN hashes; never to be shown (C18)."""
 
-    def write(self, job: Job[T]) -> Awaitable[T]:
+    def write(self, job: Callable[[Connection], Done[T]]) -> Awaitable[T]:
         """Run `job` in a write transaction; awaiting gives its result, durable.
 
         Raises:

@@ -11,7 +11,7 @@ import pytest
 from sip2gw.backend.base import BackendError, UnavailableError
 from sip2gw.backend.store import writer as writer_module
 from sip2gw.backend.store.access_log import AccessLog
-from sip2gw.backend.store.dialect import connect
+from sip2gw.backend.store.dialect import SqliteConnection, connect
 from sip2gw.backend.store.migrate import migrate
 from sip2gw.backend.store.writer import Done, Writer
 from sip2gw.model import AccessRow
@@ -19,7 +19,7 @@ from sip2gw.model import AccessRow
 from .library import NOW
 
 
-class Disk(sqlite3.Connection):
+class Disk(SqliteConnection):
     """A connection whose next statements of one kind can be made to fail."""
 
     failing = ""
@@ -65,7 +65,7 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
 
 
 def add(name: str, *, fail: bool = False) -> writer_module.Job:
-    def job(connection: sqlite3.Connection) -> Done[str]:
+    def job(connection: SqliteConnection) -> Done[str]:
         connection.execute("INSERT INTO patron (id, name) VALUES (?, '')", (name,))
         if fail:
             raise ValueError("no")
@@ -112,7 +112,7 @@ async def test_a_store_that_cannot_begin_answers_and_recovers(rig: Rig) -> None:
 async def test_a_lost_transaction_fails_the_whole_batch(rig: Rig) -> None:
     """A full disk makes SQLite roll everything back by itself: nobody may be acknowledged."""
 
-    def lose(connection: sqlite3.Connection) -> Done[None]:
+    def lose(connection: SqliteConnection) -> Done[None]:
         connection.execute("ROLLBACK")
         raise sqlite3.OperationalError("database or disk is full")
 

@@ -5,12 +5,12 @@ A crash may lose what was queued in the last moments before it.
 
 from __future__ import annotations
 
-import sqlite3
 from collections import deque
 from datetime import datetime
 from itertools import chain
 from typing import Any
 
+from sip2gw.backend.library import Connection
 from sip2gw.backend.store import queries
 from sip2gw.backend.store.values import new_id, time_text
 from sip2gw.model import AccessRow
@@ -47,15 +47,16 @@ class AccessLog:
         self._rows.extendleft(rows[: -room - 1 : -1])
 
     @staticmethod
-    def write(connection: sqlite3.Connection, rows: list[AccessRow]) -> None:
+    def write(connection: Connection, rows: list[AccessRow]) -> None:
         """Insert `rows` in the running transaction."""
         for start in range(0, len(rows), ROWS_PER_STATEMENT):
             part = rows[start : start + ROWS_PER_STATEMENT]
-            values = tuple(chain.from_iterable(map(_values, part)))
+            values = tuple(chain.from_iterable(map(values_of, part)))
             connection.execute(queries.add_access(len(part)), values)
 
 
-def _values(row: AccessRow) -> tuple[Any, ...]:
+def values_of(row: AccessRow) -> tuple[Any, ...]:
+    """The stored form of `row`, with a new id."""
     return (
         new_id(),
         time_text(row.time),
@@ -71,7 +72,7 @@ def _values(row: AccessRow) -> tuple[Any, ...]:
 
 
 def access_rows(
-    connection: sqlite3.Connection,
+    connection: Connection,
     *,
     since: datetime | None = None,
     until: datetime | None = None,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any
 
+from sip2gw.backend.library import Connection
 from sip2gw.backend.store.queries import fill
 from sip2gw.backend.store.rules import Relation, structure_problems
 from sip2gw.model import format_amount
@@ -42,8 +42,8 @@ _CARDS_OF_OTHERS = """
     ORDER BY s.src LIMIT 100"""
 
 _FEES_BELOW_PAID = """
-    SELECT s.src, f.amount - (SELECT COALESCE(SUM(e.amount), 0) FROM ledger_entry e
-                              WHERE e.fee_id = f.id)
+    SELECT s.src, f.amount - (SELECT CAST(COALESCE(SUM(e.amount), 0) AS BIGINT)
+                              FROM ledger_entry e WHERE e.fee_id = f.id)
     FROM stage_fee s JOIN fee f ON f.id = s.id
     WHERE s.amount < f.amount
       AND s.amount < f.amount - (SELECT COALESCE(SUM(e.amount), 0) FROM ledger_entry e
@@ -64,7 +64,7 @@ _INVALID_PARTIES = """
 
 
 def reference_problems(
-    connection: sqlite3.Connection, seen: Mapping[str, Mapping[Any, int]]
+    connection: Connection, seen: Mapping[str, Mapping[Any, int]]
 ) -> Iterator[Problem]:
     """References to what is neither imported nor stored.
 
@@ -77,7 +77,7 @@ def reference_problems(
                 yield src, f"unknown {target} {value}"
 
 
-def state_problems(connection: sqlite3.Connection, currency: str) -> Iterator[Problem]:
+def state_problems(connection: Connection, currency: str) -> Iterator[Problem]:
     """What must also hold at the moment of the commit: cards, families, money."""
     for src, number, holder in connection.execute(_CARDS_OF_OTHERS):
         yield src, f"card {number} belongs to patron {holder}"
@@ -89,7 +89,7 @@ def state_problems(connection: sqlite3.Connection, currency: str) -> Iterator[Pr
         yield from structure_problems(stored, staged)
 
 
-def sleeping_relations(connection: sqlite3.Connection, today: date) -> Iterator[Problem]:
+def sleeping_relations(connection: Connection, today: date) -> Iterator[Problem]:
     """Relationships of somebody without a valid membership: loaded, but not in force (C3)."""
     day = today.isoformat()
     for side in ("from_id", "to_id"):
@@ -101,7 +101,7 @@ def sleeping_relations(connection: sqlite3.Connection, today: date) -> Iterator[
             )
 
 
-def pin_hashes(connection: sqlite3.Connection, patron_ids: Sequence[str]) -> Iterator[str | None]:
+def pin_hashes(connection: Connection, patron_ids: Sequence[str]) -> Iterator[str | None]:
     """What is stored for each patron, None for no PIN or no such patron."""
     for patron_id in patron_ids:
         row = connection.execute(

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+from sip2gw.backend.library import Connection
+from sip2gw.backend.store.queries import fill
 
 WRITE_WAIT_S = 30.0
 """How long a writer waits for another process's transaction before it fails."""
 
 READ_WAIT_S = 1.0
 """Readers only ever wait for a recovery or a checkpoint that restarts the log."""
-
-DIFFERS = "IS NOT"
-"""NULL-safe inequality (`IS DISTINCT FROM` elsewhere)."""
 
 _PRIMARY_CODE = 0xFF
 _STATEMENTS_CACHED = 256
@@ -31,9 +33,62 @@ def create_file(path: Path) -> None:
     os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
 
 
+class SqliteDialect:
+    """See `sip2gw.backend.library.Dialect`."""
+
+    differs = "IS NOT"
+    begin_write: tuple[str, ...] = ("BEGIN IMMEDIATE",)
+    table_names = "SELECT name FROM sqlite_master WHERE type = 'table'"
+    beside: Mapping[int, tuple[str, ...]] = {}
+
+    def create_table(self, statement: str) -> str:
+        """`CREATE TABLE` with its rows kept in key order: one tree instead of two."""
+        return f"{statement} WITHOUT ROWID"
+
+    def append_only(self, table: str) -> tuple[str, ...]:
+        """Triggers that refuse to change or delete a row of `table`."""
+        return tuple(
+            f"CREATE TRIGGER {table}_no_{verb.lower()} BEFORE {verb} ON {table} "
+            f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
+            for verb in ("UPDATE", "DELETE")
+        )
+
+    def after_loading(self, table: str) -> tuple[str, ...]:
+        """Nothing: indexes are enough for the planner."""
+        return ()
+
+    def physical_problems(self, connection: Connection) -> list[str]:
+        """What SQLite itself finds wrong: broken pages and rows whose parent is missing."""
+        problems = [row[0] for row in connection.execute("PRAGMA quick_check") if row[0] != "ok"]
+        for table, _, parent, _ in connection.execute("PRAGMA foreign_key_check"):
+            problems.append(f"{table}: a row refers to a missing {parent}")
+        return problems
+
+
+SQLITE = SqliteDialect()
+
+
+class SqliteConnection(sqlite3.Connection):
+    """A connection that knows its dialect, see `sip2gw.backend.library.Connection`."""
+
+    dialect = SQLITE
+
+    def add_rows(
+        self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], /
+    ) -> None:
+        """Insert `rows` with one prepared statement."""
+        statement = fill(
+            "INSERT INTO {table} ({columns}) VALUES ({marks})",
+            table=table,
+            columns=", ".join(columns),
+            marks=", ".join("?" * len(columns)),
+        )
+        self.executemany(statement, rows)
+
+
 def connect(
-    path: Path, *, read_only: bool = False, factory: type[sqlite3.Connection] = sqlite3.Connection
-) -> sqlite3.Connection:
+    path: Path, *, read_only: bool = False, factory: type[SqliteConnection] = SqliteConnection
+) -> SqliteConnection:
     """A connection in autocommit mode with the store's PRAGMAs (WAL, synchronous=FULL).
 
     It may be handed from one thread to another, but used by one at a time.
@@ -70,28 +125,6 @@ def is_busy(error: sqlite3.Error) -> bool:
     return (code & _PRIMARY_CODE) == sqlite3.SQLITE_BUSY
 
 
-def expect_bulk(connection: sqlite3.Connection) -> None:
+def expect_bulk(connection: SqliteConnection) -> None:
     """Give `connection` the memory for one large transaction."""
     connection.execute(f"PRAGMA cache_size = -{_BULK_CACHE_KIB}")
-
-
-def create_table(statement: str) -> str:
-    """`CREATE TABLE` with its rows kept in key order: one tree instead of two."""
-    return f"{statement} WITHOUT ROWID"
-
-
-def append_only(table: str) -> tuple[str, ...]:
-    """Triggers that refuse to change or delete a row of `table`."""
-    return tuple(
-        f"CREATE TRIGGER {table}_no_{verb.lower()} BEFORE {verb} ON {table} "
-        f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
-        for verb in ("UPDATE", "DELETE")
-    )
-
-
-def physical_problems(connection: sqlite3.Connection) -> list[str]:
-    """What SQLite itself finds wrong: broken pages and rows whose parent is missing."""
-    problems = [row[0] for row in connection.execute("PRAGMA quick_check") if row[0] != "ok"]
-    for table, _, parent, _ in connection.execute("PRAGMA foreign_key_check"):
-        problems.append(f"{table}: a row refers to a missing {parent}")
-    return problems

@@ -5,7 +5,6 @@ PIN hashes leave, PINs are not known. Settled fees are left out unless asked for
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterator
 from itertools import groupby
 from operator import itemgetter
@@ -13,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from sip2gw.backend.library import Connection, Library
 from sip2gw.backend.store import staging
 from sip2gw.backend.store.format import (
     BadgeLine,
@@ -28,7 +28,6 @@ from sip2gw.backend.store.format import (
 )
 from sip2gw.backend.store.queries import fill
 from sip2gw.backend.store.staging import Staged
-from sip2gw.backend.store.store import Store
 from sip2gw.backend.store.values import list_value
 from sip2gw.model import CardState, format_amount
 from sip2gw.pin import secret_fingerprint
@@ -72,7 +71,7 @@ _encoder = msgspec.json.Encoder()
 Record = dict[str, Any]
 
 
-def export_lines(store: Store, *, currency: str, everything: bool = False) -> Iterator[bytes]:
+def export_lines(store: Library, *, currency: str, everything: bool = False) -> Iterator[bytes]:
     """The store's data as lines of JSON with their newlines.
 
     Args:
@@ -94,7 +93,7 @@ def _line(record: Line) -> bytes:
 class _Exporter:
     """Reads rows as records with the format's names and values."""
 
-    def __init__(self, connection: sqlite3.Connection, currency: str) -> None:
+    def __init__(self, connection: Connection, currency: str) -> None:
         self._connection = connection
         self._currency = currency
 

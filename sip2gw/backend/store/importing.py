@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-from sip2gw.backend.base import UnavailableError
+from sip2gw.backend.library import Connection, Library
 from sip2gw.backend.store import checking
-from sip2gw.backend.store.dialect import connect, expect_bulk
 from sip2gw.backend.store.queries import BUMP_VERSION
 from sip2gw.backend.store.reading import (
     Findings,
@@ -25,7 +22,6 @@ from sip2gw.backend.store.reading import (
     numbered_lines,
 )
 from sip2gw.backend.store.staging import Stage
-from sip2gw.backend.store.store import Store
 from sip2gw.backend.store.values import time_text
 from sip2gw.model import RelationshipType
 from sip2gw.pin import hash_pin, secret_fingerprint, verify_pin
@@ -65,7 +61,7 @@ class ImportReport:
 
 
 def import_files(
-    store: Store,
+    store: Library,
     sources: Iterable[Source],
     *,
     settings: ImportSettings,
@@ -81,12 +77,8 @@ def import_files(
         OSError: a file cannot be read.
     """
     tell = progress or (lambda phase, done, total: None)
-    try:
-        with closing(connect(store.path)) as connection:
-            expect_bulk(connection)
-            return _Import(store, connection, settings, tell).run(sources, dry_run)
-    except sqlite3.Error as error:
-        raise UnavailableError(f"the import was not applied: {error}") from None
+    with store.bulk() as connection:
+        return _Import(store, connection, settings, tell).run(sources, dry_run)
 
 
 class _Import:
@@ -94,8 +86,8 @@ class _Import:
 
     def __init__(
         self,
-        store: Store,
-        connection: sqlite3.Connection,
+        store: Library,
+        connection: Connection,
         settings: ImportSettings,
         progress: Progress,
     ) -> None:
@@ -194,7 +186,8 @@ class _Import:
     def _apply(self) -> int:
         """The one write transaction; what may have changed since is checked again inside."""
         self._progress("apply", 0, 1)
-        self._connection.execute("BEGIN IMMEDIATE")
+        for statement in self._connection.dialect.begin_write:
+            self._connection.execute(statement)
         try:
             for src, message in checking.state_problems(self._connection, self._settings.currency):
                 self._findings.error(src, message)

@@ -7,11 +7,11 @@ All functions run inside a transaction of the caller.
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, tzinfo
-from itertools import chain
+from itertools import chain, groupby
+from operator import itemgetter
 from typing import Any
 
 from sip2gw.backend.base import (
@@ -23,10 +23,10 @@ from sip2gw.backend.base import (
     PaymentRefusal,
     PaymentResult,
 )
+from sip2gw.backend.library import Connection, Done
 from sip2gw.backend.store import queries
 from sip2gw.backend.store.records import load_account
 from sip2gw.backend.store.values import list_text, list_value, new_id, time_text
-from sip2gw.backend.store.writer import Done
 from sip2gw.model import Fee, PatronRecord, Payment, PaymentLine
 
 BOOKED = "booked"
@@ -44,31 +44,73 @@ class UndoRefusedError(BackendError):
     kind = "conflict"
 
 
-FindAccount = Callable[[sqlite3.Connection, str], PatronRecord | None]
+FindAccount = Callable[[Connection, str], PatronRecord | None]
 """Membership, fees and relationships of a patron as the running transaction sees them."""
 
 
 def book(
-    connection: sqlite3.Connection,
+    connection: Connection,
     order: PaymentOrder,
     decide: DecidePayment,
     account: FindAccount = load_account,
 ) -> Done[PaymentResult]:
     """Book `order`, repeat its first booking, or refuse; a refusal leaves the key free (C4)."""
-    earlier = _under_key(connection, order)
-    if earlier is not None:
-        return Done(earlier)
+    key = connection.execute(queries.PAYMENT_KEY, (order.terminal, order.key)).fetchone()
+    holder = holder_of(order, key)
+    if isinstance(holder, PaymentResult):
+        return Done(holder)
+    if holder is not None:
+        return Done(PaymentResult(REPLAYED, load_payment(connection, holder)))
     payer = account(connection, order.payer_id)
     if payer is None:
-        return Done(_refused("unknown_card"))
-    facts = PaymentFacts(payer, _debtors(connection, payer, account))
-    decision = decide(facts)
-    if isinstance(decision, PaymentRefusal):
-        return Done(PaymentResult(REFUSED, refusal=decision))
-    _insist(order, facts, decision)
-    payment = _payment(order, decision)
+        return Done(refused("unknown_card"))
+    others = (account(connection, party) for party in other_parties(payer))
+    facts = PaymentFacts(payer, tuple(record for record in others if record is not None))
+    payment = decided(order, facts, decide)
+    if isinstance(payment, PaymentResult):
+        return Done(payment)
     _write(connection, order, payment)
     return Done(PaymentResult(BOOKED, payment), fees=_fees_after(facts, payment.lines))
+
+
+def holder_of(order: PaymentOrder, key: Sequence[Any] | None) -> str | PaymentResult | None:
+    """The payment that holds the order's key; a refusal when that was for something else.
+
+    Args:
+        order: what is to be booked.
+        key: content, payment id and expiry under the key; an expired one is free again (C5).
+    """
+    if key is None or key[2] <= time_text(order.now):
+        return None
+    return str(key[1]) if key[0] == order.content else refused("bk_reused")
+
+
+def refused(reason: str) -> PaymentResult:
+    """A payment that is not booked because of `reason`."""
+    return PaymentResult(REFUSED, refusal=PaymentRefusal(reason))
+
+
+def other_parties(payer: PatronRecord) -> Iterable[str]:
+    """Whom `payer` may pay for, each once."""
+    return dict.fromkeys(
+        relation.to_id if relation.from_id == payer.id else relation.from_id
+        for relation in payer.payer_for
+    )
+
+
+def decided(
+    order: PaymentOrder, facts: PaymentFacts, decide: DecidePayment
+) -> Payment | PaymentResult:
+    """The payment to write, or the refusal.
+
+    Raises:
+        BackendError: the decision does not fit the facts.
+    """
+    decision = decide(facts)
+    if isinstance(decision, PaymentRefusal):
+        return PaymentResult(REFUSED, refusal=decision)
+    _insist(order, facts, decision)
+    return _payment(order, decision)
 
 
 def _fees_after(facts: PaymentFacts, lines: Iterable[PaymentLine]) -> dict[str, tuple[Fee, ...]]:
@@ -84,34 +126,6 @@ def _fees_after(facts: PaymentFacts, lines: Iterable[PaymentLine]) -> dict[str, 
         for record in (facts.payer, *facts.debtors)
         if record.id in debtors
     }
-
-
-def _refused(reason: str) -> PaymentResult:
-    return PaymentResult(REFUSED, refusal=PaymentRefusal(reason))
-
-
-def _under_key(connection: sqlite3.Connection, order: PaymentOrder) -> PaymentResult | None:
-    """What an unexpired key of the order stands for; an expired one is free again (C5)."""
-    row = connection.execute(queries.PAYMENT_KEY, (order.terminal, order.key)).fetchone()
-    if row is None:
-        return None
-    content, payment_id, expires = row
-    if expires <= time_text(order.now):
-        return None
-    if content != order.content:
-        return _refused("bk_reused")
-    return PaymentResult(REPLAYED, load_payment(connection, payment_id))
-
-
-def _debtors(
-    connection: sqlite3.Connection, payer: PatronRecord, account: FindAccount
-) -> tuple[PatronRecord, ...]:
-    others = (
-        relation.to_id if relation.from_id == payer.id else relation.from_id
-        for relation in payer.payer_for
-    )
-    records = (account(connection, other) for other in dict.fromkeys(others))
-    return tuple(record for record in records if record is not None)
 
 
 def _insist(order: PaymentOrder, facts: PaymentFacts, allocation: Allocation) -> None:
@@ -144,7 +158,7 @@ def _payment(order: PaymentOrder, allocation: Allocation) -> Payment:
     )
 
 
-def _write(connection: sqlite3.Connection, order: PaymentOrder, payment: Payment) -> None:
+def _write(connection: Connection, order: PaymentOrder, payment: Payment) -> None:
     connection.execute(
         queries.ADD_PAYMENT,
         (
@@ -160,14 +174,14 @@ def _write(connection: sqlite3.Connection, order: PaymentOrder, payment: Payment
             list_text(payment.texts),
         ),
     )
-    _post(connection, "payment", payment.id, payment, payment.time, _entries(payment))
+    _post(connection, "payment", payment.id, payment, payment.time, entries_of(payment))
     connection.execute(
         queries.SET_PAYMENT_KEY,
         (order.terminal, order.key, order.content, payment.id, time_text(order.key_expires)),
     )
 
 
-def _entries(payment: Payment) -> Iterator[tuple[Any, ...]]:
+def entries_of(payment: Payment) -> Iterator[tuple[Any, ...]]:
     """Account, amount, fee, debtor and relation of each entry of a payment."""
     till = f"till:{payment.terminal}:{payment.payment_type}"
     for line in payment.lines:
@@ -176,7 +190,7 @@ def _entries(payment: Payment) -> Iterator[tuple[Any, ...]]:
 
 
 def _post(
-    connection: sqlite3.Connection,
+    connection: Connection,
     kind: str,
     transaction_id: str,
     payment: Payment,
@@ -206,9 +220,7 @@ def _debtor_ids(lines: Iterable[PaymentLine]) -> set[str]:
     return {line.debtor_id for line in lines}
 
 
-def undo(
-    connection: sqlite3.Connection, payment_id: str, now: datetime, zone: tzinfo
-) -> Done[Payment]:
+def undo(connection: Connection, payment_id: str, now: datetime, zone: tzinfo) -> Done[Payment]:
     """Take a whole payment back on the day it was made (C54); its key stays taken.
 
     Raises:
@@ -230,13 +242,13 @@ def undo(
     return Done(undone, {payment.payer_id, *_debtor_ids(payment.lines)})
 
 
-def load_payment(connection: sqlite3.Connection, payment_id: str) -> Payment | None:
+def load_payment(connection: Connection, payment_id: str) -> Payment | None:
     """The payment with its lines and texts, or None."""
     return next(_select(connection, {"payment_id": payment_id}), None)
 
 
 def payments(
-    connection: sqlite3.Connection,
+    connection: Connection,
     *,
     since: datetime | None = None,
     until: datetime | None = None,
@@ -255,14 +267,15 @@ def payments(
     return _select(connection, wanted)
 
 
-def _select(connection: sqlite3.Connection, wanted: Mapping[str, str | None]) -> Iterator[Payment]:
+def _select(connection: Connection, wanted: Mapping[str, str | None]) -> Iterator[Payment]:
     statement, values = queries.filtered(queries.PAYMENTS, queries.PAYMENT_FILTERS, wanted)
-    for row in connection.execute(statement, values):
-        yield _from_row(connection, row)
+    for _, rows in groupby(connection.execute(statement, values), itemgetter(0)):
+        yield payment_of(list(rows))
 
 
-def _from_row(connection: sqlite3.Connection, row: tuple[Any, ...]) -> Payment:
-    lines = connection.execute(queries.PAYMENT_LINES, (row[0],)).fetchall()
+def payment_of(rows: Sequence[Sequence[Any]]) -> Payment:
+    """The payment behind rows of `queries.PAYMENTS`, one for each of its lines."""
+    row = rows[0]
     return Payment(
         id=row[0],
         time=datetime.fromisoformat(row[1]),
@@ -273,7 +286,7 @@ def _from_row(connection: sqlite3.Connection, row: tuple[Any, ...]) -> Payment:
         payment_type=row[6],
         bk=row[7],
         status=row[8],
-        lines=tuple(PaymentLine(*line) for line in lines),
+        lines=tuple(PaymentLine(*line[10:]) for line in rows if line[10] is not None),
         texts=list_value(row[9]),
     )
 
@@ -289,7 +302,7 @@ _CHECKS = (
 )
 
 
-def problems(connection: sqlite3.Connection) -> list[str]:
+def problems(connection: Connection) -> list[str]:
     """What is wrong with the money and the families; empty when all is well."""
     return [
         text.format(row[0]) for statement, text in _CHECKS for row in connection.execute(statement)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import sqlite3
 from datetime import datetime
 
+from sip2gw.backend.library import Connection, Done
 from sip2gw.backend.store import queries
 from sip2gw.backend.store.values import time_text
-from sip2gw.backend.store.writer import Done
 
 
 def record(
-    connection: sqlite3.Connection,
+    connection: Connection,
     card: str,
     now: datetime,
     failures_max: int,
@@ -21,26 +20,30 @@ def record(
 
     While the lock lasts nothing is counted; an expired lock starts a new count (C81).
     """
-    holder = _holder(connection, card)
-    if holder is None:
+    row = connection.execute(
+        queries.RECORD_PIN_FAILURE, failure_values(card, now, failures_max, lock_until)
+    ).fetchone()
+    if row is None:
         return Done(False)
-    failures, locked_until = connection.execute(queries.PIN_ATTEMPT, (card,)).fetchone() or (
-        0,
-        None,
-    )
-    if locked_until is not None:
-        if time_text(now) < locked_until:
-            return Done(False)
-        failures = 0
-    failures += 1
-    locks = failures >= failures_max
-    connection.execute(
-        queries.SET_PIN_ATTEMPT, (card, failures, time_text(lock_until) if locks else None)
-    )
-    return Done(locks, (holder,))
+    locked_until, holder = row
+    return Done(locked_until is not None, (holder,))
 
 
-def clear(connection: sqlite3.Connection, card: str) -> Done[None]:
+def failure_values(
+    card: str, now: datetime, failures_max: int, lock_until: datetime
+) -> tuple[object, ...]:
+    """What `queries.RECORD_PIN_FAILURE` wants to know."""
+    return (
+        failures_max,
+        time_text(lock_until),
+        card,
+        failures_max,
+        time_text(lock_until),
+        time_text(now),
+    )
+
+
+def clear(connection: Connection, card: str) -> Done[None]:
     """Forget the failures and the lock of `card`."""
     if not connection.execute(queries.CLEAR_PIN_ATTEMPT, (card,)).rowcount:
         return Done(None)
@@ -48,6 +51,6 @@ def clear(connection: sqlite3.Connection, card: str) -> Done[None]:
     return Done(None, () if holder is None else (holder,))
 
 
-def _holder(connection: sqlite3.Connection, card: str) -> str | None:
+def _holder(connection: Connection, card: str) -> str | None:
     row = connection.execute(queries.CARD_HOLDER, (card,)).fetchone()
     return None if row is None else str(row[0])

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sqlite3
-
 from sip2gw.backend.base import BackendError
-from sip2gw.backend.store.dialect import append_only, create_table
+from sip2gw.backend.library import Connection
 from sip2gw.backend.store.schema import MIGRATIONS, SCHEMA_NUMBER, Migration
 
 _CREATE = "CREATE TABLE IF NOT EXISTS schema_migration (number INTEGER PRIMARY KEY, title TEXT)"
@@ -17,17 +15,15 @@ class SchemaError(BackendError):
     """The database's schema and this program do not fit."""
 
 
-def schema_number(connection: sqlite3.Connection) -> int:
+def schema_number(connection: Connection) -> int:
     """The number of the last migration that ran; 0 for an empty database."""
-    try:
-        return int(connection.execute(_CURRENT).fetchone()[0])
-    except sqlite3.OperationalError as error:
-        if "no such table" in str(error):
-            return 0
-        raise
+    tables = connection.execute(connection.dialect.table_names)
+    if ("schema_migration",) not in map(tuple, tables):
+        return 0
+    return int(connection.execute(_CURRENT).fetchone()[0])
 
 
-def migrate(connection: sqlite3.Connection) -> None:
+def migrate(connection: Connection) -> None:
     """Run the missing migrations, all or none, under the write lock.
 
     Raises:
@@ -35,9 +31,11 @@ def migrate(connection: sqlite3.Connection) -> None:
     """
     if schema_number(connection) == SCHEMA_NUMBER:
         return
-    connection.execute("BEGIN IMMEDIATE")
+    dialect = connection.dialect
+    for statement in dialect.begin_write:
+        connection.execute(statement)
     try:
-        connection.execute(_CREATE)
+        connection.execute(dialect.create_table(_CREATE))
         present = schema_number(connection)
         _refuse_newer(present)
         for migration in MIGRATIONS[present:]:
@@ -56,11 +54,14 @@ def _refuse_newer(present: int) -> None:
         )
 
 
-def _run(connection: sqlite3.Connection, migration: Migration) -> None:
+def _run(connection: Connection, migration: Migration) -> None:
+    dialect = connection.dialect
     for statement in migration.statements:
         is_table = statement.startswith("CREATE TABLE")
-        connection.execute(create_table(statement) if is_table else statement)
+        connection.execute(dialect.create_table(statement) if is_table else statement)
+    for statement in dialect.beside.get(migration.number, ()):
+        connection.execute(statement)
     for table in migration.append_only:
-        for statement in append_only(table):
+        for statement in dialect.append_only(table):
             connection.execute(statement)
     connection.execute(_RECORD, (migration.number, migration.title))

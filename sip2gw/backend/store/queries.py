@@ -14,22 +14,37 @@ def fill(template: str, **names: str) -> str:
     return template.format(**names)
 
 
-_PATRON = """
+MEMBERSHIP_COLUMNS = """m.code, m.description, m.type, m.minimum_age, m.maximum_age, m.max_items,
+           m.max_fees_self_service, m.alert_amount"""
+
+_RECORD = """
     SELECT p.id, p.name, p.pin_hash, p.birth_date, p.membership_from, p.membership_until,
            p.status, p.home_branch, p.language, p.email, p.phone, p.address, p.notices,
            p.house_rules_accepted, p.fee_limit,
-           EXISTS (SELECT 1 FROM badge_assignment a WHERE a.patron_id = p.id),
-           EXISTS (SELECT 1 FROM block b WHERE b.patron_id = p.id),
-           EXISTS (SELECT 1 FROM fee f WHERE f.patron_id = p.id),
-           EXISTS (SELECT 1 FROM loan l WHERE l.patron_id = p.id),
-           EXISTS (SELECT 1 FROM hold h WHERE h.patron_id = p.id),
-           m.code, m.description, m.type, m.minimum_age, m.maximum_age, m.max_items,
-           m.max_fees_self_service, m.alert_amount
+           {membership}, {lists}
     FROM {source} LEFT JOIN membership m ON m.code = p.membership_code
     WHERE {key} = ?"""
 
-PATRON_BY_ID = fill(_PATRON, source="patron p", key="p.id")
-PATRON_BY_CARD = fill(_PATRON, source="card c JOIN patron p ON p.id = c.patron_id", key="c.number")
+
+def record_by_id(lists: str) -> str:
+    """A patron with the membership and `lists` (expressions over `p`), by patron id."""
+    return fill(_RECORD, membership=MEMBERSHIP_COLUMNS, lists=lists, source="patron p", key="p.id")
+
+
+def record_by_card(lists: str) -> str:
+    """The same by card number."""
+    source = "card c JOIN patron p ON p.id = c.patron_id"
+    return fill(_RECORD, membership=MEMBERSHIP_COLUMNS, lists=lists, source=source, key="c.number")
+
+
+_PRESENT = """EXISTS (SELECT 1 FROM badge_assignment a WHERE a.patron_id = p.id),
+           EXISTS (SELECT 1 FROM block b WHERE b.patron_id = p.id),
+           EXISTS (SELECT 1 FROM fee f WHERE f.patron_id = p.id),
+           EXISTS (SELECT 1 FROM loan l WHERE l.patron_id = p.id),
+           EXISTS (SELECT 1 FROM hold h WHERE h.patron_id = p.id)"""
+
+PATRON_BY_ID = record_by_id(_PRESENT)
+PATRON_BY_CARD = record_by_card(_PRESENT)
 
 CARDS = """
     SELECT c.number, c.state, a.failures, a.locked_until
@@ -92,11 +107,17 @@ PAYER_FOR = """
 # PIN lock-out
 
 CARD_HOLDER = "SELECT patron_id FROM card WHERE number = ?"
-PIN_ATTEMPT = "SELECT failures, locked_until FROM pin_attempt WHERE card_number = ?"
-SET_PIN_ATTEMPT = """
-    INSERT INTO pin_attempt (card_number, failures, locked_until) VALUES (?, ?, ?)
+RECORD_PIN_FAILURE = """
+    INSERT INTO pin_attempt (card_number, failures, locked_until)
+    SELECT number, 1, CASE WHEN ? <= 1 THEN ? END FROM card WHERE number = ?
     ON CONFLICT (card_number) DO UPDATE
-    SET failures = excluded.failures, locked_until = excluded.locked_until"""
+    SET failures = CASE WHEN pin_attempt.locked_until IS NULL
+                        THEN pin_attempt.failures + 1 ELSE 1 END,
+        locked_until = CASE WHEN ? <= CASE WHEN pin_attempt.locked_until IS NULL
+                                           THEN pin_attempt.failures + 1 ELSE 1 END THEN ? END
+    WHERE pin_attempt.locked_until IS NULL OR pin_attempt.locked_until <= ?
+    RETURNING locked_until, (SELECT patron_id FROM card WHERE number = card_number)"""
+"""One statement, so that guesses at several doors cannot outrun the lock; no row while it lasts."""
 CLEAR_PIN_ATTEMPT = "DELETE FROM pin_attempt WHERE card_number = ?"
 
 # Payments and ledger
@@ -126,19 +147,20 @@ def add_entries(count: int) -> str:
 
 
 PAYMENTS = """
-    SELECT id, time, terminal, payer_id, amount, currency, payment_type, bk, status, texts
-    FROM payment{where} ORDER BY time, id"""
-PAYMENT_LINES = """
-    SELECT fee_id, debtor_id, relation, -amount FROM ledger_entry
-    WHERE transaction_id = ? AND fee_id IS NOT NULL ORDER BY position"""
-"""A payment's lines are its ledger entries on fees; its first transaction has its own id."""
+    SELECT p.id, p.time, p.terminal, p.payer_id, p.amount, p.currency, p.payment_type, p.bk,
+           p.status, p.texts, e.fee_id, e.debtor_id, e.relation, -e.amount
+    FROM payment p
+    LEFT JOIN ledger_entry e ON e.transaction_id = p.id AND e.fee_id IS NOT NULL
+    {where} ORDER BY p.time, p.id, e.position"""
+"""A row per line. A payment's lines are its ledger entries on fees; its first transaction has its
+own id."""
 PAYMENT_FILTERS = {
-    "payment_id": "id = ?",
-    "since": "time >= ?",
-    "until": "time < ?",
-    "terminal": "terminal = ?",
-    "status": "status = ?",
-    "payer_id": "payer_id = ?",
+    "payment_id": "p.id = ?",
+    "since": "p.time >= ?",
+    "until": "p.time < ?",
+    "terminal": "p.terminal = ?",
+    "status": "p.status = ?",
+    "payer_id": "p.payer_id = ?",
 }
 SET_PAYMENT_STATUS = "UPDATE payment SET status = ? WHERE id = ?"
 TRANSACTION_ENTRIES = """

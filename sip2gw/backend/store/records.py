@@ -6,10 +6,11 @@ lists that the patron does not have are not run at all.
 
 from __future__ import annotations
 
-import sqlite3
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 from typing import Any
 
+from sip2gw.backend.library import Connection
 from sip2gw.backend.store import queries
 from sip2gw.backend.store.values import date_value, list_value, time_value
 from sip2gw.model import (
@@ -34,48 +35,85 @@ _CARD_STATES = {state.value: state for state in CardState}
 _FEE_STATUSES = {status.value: status for status in FeeStatus}
 
 
-def load_by_card(connection: sqlite3.Connection, number: str) -> PatronRecord | None:
+def load_by_card(connection: Connection, number: str) -> PatronRecord | None:
     """The holder of card `number`, as the connection sees them now."""
     return _record(connection, connection.execute(queries.PATRON_BY_CARD, (number,)).fetchone())
 
 
-def load_patron(connection: sqlite3.Connection, patron_id: str) -> PatronRecord | None:
+def load_patron(connection: Connection, patron_id: str) -> PatronRecord | None:
     """The patron `patron_id`, as the connection sees them now."""
     return _record(connection, connection.execute(queries.PATRON_BY_ID, (patron_id,)).fetchone())
 
 
-def load_account(connection: sqlite3.Connection, patron_id: str) -> PatronRecord | None:
+def load_account(connection: Connection, patron_id: str) -> PatronRecord | None:
     """What a payment is decided on: membership, fees and whom they may pay for; no more."""
     rows = connection.execute(queries.ACCOUNT, (patron_id,)).fetchall()
     if not rows:
         return None
-    name, valid_from, valid_until, has_relations, *membership = rows[0][:12]
+    name, valid_from, valid_until, has_relations = rows[0][:4]
+    relations = _payer_for(connection, patron_id) if has_relations else ()
+    fees = (row[12:] for row in rows if row[15])
+    return account((patron_id, name, valid_from, valid_until, *rows[0][4:12]), fees, relations)
+
+
+def account(row: Sequence[Any], fees: Iterable[Row], relations: Iterable[Row]) -> PatronRecord:
+    """What a payment is decided on, from id, name, membership span and membership."""
+    patron_id, name, valid_from, valid_until, *membership = row
     return PatronRecord(
         id=patron_id,
         name=name,
         membership=None if membership[0] is None else Membership(*membership),
         membership_from=date_value(valid_from),
         membership_until=date_value(valid_until),
-        fees=tuple(_fee(row[12:]) for row in rows if row[15]),
-        payer_for=payer_for(connection, patron_id) if has_relations else (),
+        fees=tuple(map(_fee, fees)),
+        payer_for=tuple(map(relationship, relations)),
     )
 
 
-def _record(connection: sqlite3.Connection, row: Row | None) -> PatronRecord | None:
+def _record(connection: Connection, row: Row | None) -> PatronRecord | None:
     if row is None:
         return None
     patron_id = row[0]
-    has_badges, has_blocks, has_fees, has_loans, has_holds = row[15:20]
+    has_badges, has_blocks, has_fees, has_loans, has_holds = row[23:]
 
     def rows(present: object, statement: str) -> list[Row]:
         return connection.execute(statement, (patron_id,)).fetchall() if present else []
 
+    return assemble(
+        row,
+        (
+            rows(True, queries.CARDS),
+            rows(has_badges, queries.BADGES),
+            rows(has_blocks, queries.BLOCKS),
+            rows(has_fees, queries.FEES),
+            rows(has_loans, queries.LOANS),
+            rows(has_holds, queries.HOLDS),
+            _payer_for(connection, patron_id),
+        ),
+    )
+
+
+LISTS = (
+    queries.CARDS,
+    queries.BADGES,
+    queries.BLOCKS,
+    queries.FEES,
+    queries.LOANS,
+    queries.HOLDS,
+    queries.PAYER_FOR,
+)
+"""The statements behind the lists of `assemble`, in its order; each `?` is the patron's id."""
+
+
+def assemble(row: Sequence[Any], lists: Sequence[Iterable[Row]]) -> PatronRecord:
+    """The record behind a row of `queries.record_by_id` and the rows of each of `LISTS`."""
+    cards, badges, blocks, fees, loans, holds, relations = lists
     return PatronRecord(
-        id=patron_id,
+        id=row[0],
         name=row[1],
         pin_hash=row[2],
         birth_date=date_value(row[3]),
-        membership=None if row[20] is None else Membership(*row[20:]),
+        membership=None if row[15] is None else Membership(*row[15:23]),
         membership_from=date_value(row[4]),
         membership_until=date_value(row[5]),
         status=row[6],
@@ -87,21 +125,19 @@ def _record(connection: sqlite3.Connection, row: Row | None) -> PatronRecord | N
         notices=list_value(row[12]),
         house_rules_accepted=date_value(row[13]),
         fee_limit=row[14],
-        cards=tuple(map(_card, rows(True, queries.CARDS))),
-        badges=tuple(map(_badge, rows(has_badges, queries.BADGES))),
-        blocks=tuple(map(_block, rows(has_blocks, queries.BLOCKS))),
-        fees=tuple(map(_fee, rows(has_fees, queries.FEES))),
-        loans=tuple(map(_loan, rows(has_loans, queries.LOANS))),
-        holds=tuple(map(_hold, rows(has_holds, queries.HOLDS))),
-        payer_for=payer_for(connection, patron_id),
+        cards=tuple(map(_card, cards)),
+        badges=tuple(map(_badge, badges)),
+        blocks=tuple(map(_block, blocks)),
+        fees=tuple(map(_fee, fees)),
+        loans=tuple(map(_loan, loans)),
+        holds=tuple(map(_hold, holds)),
+        payer_for=tuple(map(relationship, relations)),
     )
 
 
-def payer_for(connection: sqlite3.Connection, patron_id: str) -> tuple[Relationship, ...]:
+def _payer_for(connection: Connection, patron_id: str) -> list[Row]:
     """The relationships in which `patron_id` may be the payer (B51)."""
-    return tuple(
-        map(relationship, connection.execute(queries.PAYER_FOR, (patron_id, patron_id)).fetchall())
-    )
+    return connection.execute(queries.PAYER_FOR, (patron_id, patron_id)).fetchall()
 
 
 def relationship(row: Row) -> Relationship:

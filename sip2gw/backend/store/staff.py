@@ -8,11 +8,10 @@ from contextlib import AbstractContextManager
 from datetime import datetime, tzinfo
 from typing import Any, TypeVar
 
-from sip2gw.backend.library import Connection
+from sip2gw.backend.library import Connection, Done
 from sip2gw.backend.store import ledger, queries
 from sip2gw.backend.store.access_log import access_rows
 from sip2gw.backend.store.values import time_text
-from sip2gw.backend.store.writer import Done
 from sip2gw.model import AccessRow, Payment
 
 T = TypeVar("T")

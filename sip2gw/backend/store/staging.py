@@ -7,12 +7,11 @@ same data writes nothing.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sip2gw.backend.store.dialect import DIFFERS
+from sip2gw.backend.library import Connection
 from sip2gw.backend.store.queries import fill
 from sip2gw.backend.store.values import new_id
 
@@ -150,6 +149,7 @@ _KEEP_PINS = """
     SET pin_hash = (SELECT p.pin_hash FROM patron p WHERE p.id = stage_patron.id)
     WHERE pin_hash IS NULL"""
 
+_ON_STAGE_ONLY = (_KEEP_PINS, _FORGET_BLOCKS_OF_STAFF)
 _BEFORE: dict[str, tuple[str, ...]] = {
     "patron": (_KEEP_PINS,),
     "card": (_DROP_CARDS,),
@@ -194,10 +194,10 @@ _ADD_OPENING_ENTRIES = """
 class Stage:
     """The temporary tables of one import on its own connection."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._dialect = connection.dialect
         self._buffers: dict[str, list[tuple[Any, ...]]] = {}
-        self._inserts: dict[str, str] = {}
         for table in STAGED:
             self._create(table)
 
@@ -213,28 +213,24 @@ class Stage:
             )
         )
         self._buffers[table.name] = []
-        self._inserts[table.name] = fill(
-            "INSERT INTO stage_{table} ({columns}) VALUES ({marks})",
-            table=table.name,
-            columns=", ".join(table.all_columns),
-            marks=", ".join("?" * len(table.all_columns)),
-        )
 
     def add(self, table: Staged, row: tuple[Any, ...]) -> None:
         """Stage one row (`table.all_columns`)."""
         buffer = self._buffers[table.name]
         buffer.append(row)
         if len(buffer) >= ROWS_BUFFERED:
-            self._write(table.name)
+            self._write(table)
 
-    def _write(self, name: str) -> None:
-        self._connection.executemany(self._inserts[name], self._buffers[name])
-        self._buffers[name].clear()
+    def _write(self, table: Staged) -> None:
+        rows = self._buffers[table.name]
+        if rows:
+            self._connection.add_rows(f"stage_{table.name}", table.all_columns, rows)
+            rows.clear()
 
     def complete(self) -> None:
         """No more rows: write what is buffered and index the keys."""
         for table in STAGED:
-            self._write(table.name)
+            self._write(table)
             self._connection.execute(
                 fill(
                     "CREATE INDEX stage_{table}_key ON stage_{table} ({key})",
@@ -242,6 +238,8 @@ class Stage:
                     key=", ".join(table.key),
                 )
             )
+            for statement in self._dialect.after_loading(f"stage_{table.name}"):
+                self._connection.execute(statement)
 
     def set_pin_hashes(self, hashes: Iterable[tuple[str, str]]) -> None:
         """Fill in (hash, patron id) pairs that were made after staging."""
@@ -254,25 +252,26 @@ class Stage:
             How many rows were written or removed; 0 when everything was as staged.
         """
         self._connection.execute(_NOTE_OPENINGS)
-        before = self._connection.total_changes
-        stage_only = 0
+        changed = 0
         for table in STAGED:
             for statement in _BEFORE.get(table.name, ()):
-                changed = self._connection.execute(statement).rowcount
-                if statement in (_KEEP_PINS, _FORGET_BLOCKS_OF_STAFF):
-                    stage_only += changed
-            self._connection.execute(_upsert(table))
-        self._open_fees(time)
-        return self._connection.total_changes - before - stage_only
+                rows = self._connection.execute(statement).rowcount
+                changed += 0 if statement in _ON_STAGE_ONLY else rows
+            upsert = _upsert(table, self._dialect.differs)
+            changed += self._connection.execute(upsert).rowcount
+        return changed + self._open_fees(time)
 
-    def _open_fees(self, time: str) -> None:
+    def _open_fees(self, time: str) -> int:
+        changed = 0
         for (kind,) in self._connection.execute(_OPENING_KINDS).fetchall():
             transaction_id = new_id()
             self._connection.execute(_ADD_OPENING, (transaction_id, time, kind))
-            self._connection.execute(_ADD_OPENING_ENTRIES, (transaction_id, kind) * 4)
+            entries = self._connection.execute(_ADD_OPENING_ENTRIES, (transaction_id, kind) * 4)
+            changed += 1 + entries.rowcount
+        return changed
 
 
-def _upsert(table: Staged) -> str:
+def _upsert(table: Staged, differs: str) -> str:
     rest = [name for name in table.columns if name not in table.key]
     return fill(
         _UPSERT,
@@ -281,7 +280,7 @@ def _upsert(table: Staged) -> str:
         staged_columns=", ".join(f"s.{name}" for name in table.columns),
         same_key=" AND ".join(f"t.{name} = s.{name}" for name in table.key),
         first_key=table.key[0],
-        or_differs="".join(f" OR t.{name} {DIFFERS} s.{name}" for name in rest),
+        or_differs="".join(f" OR t.{name} {differs} s.{name}" for name in rest),
         key=", ".join(table.key),
         assignments=", ".join(f"{name} = excluded.{name}" for name in rest),
     )

@@ -11,10 +11,10 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
-from datetime import datetime, tzinfo
+from contextlib import closing, contextmanager
+from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 from sip2gw.backend.base import (
     BackendError,
@@ -24,17 +24,18 @@ from sip2gw.backend.base import (
     PaymentResult,
     UnavailableError,
 )
+from sip2gw.backend.library import Connection, Done
 from sip2gw.backend.store import ledger, lockout, queries
-from sip2gw.backend.store.access_log import FLUSH_AFTER_S, AccessLog, access_rows
+from sip2gw.backend.store.access_log import FLUSH_AFTER_S, AccessLog
 from sip2gw.backend.store.cache import RecordCache
-from sip2gw.backend.store.dialect import connect, create_file, physical_problems
+from sip2gw.backend.store.dialect import SqliteConnection, connect, create_file, expect_bulk
+from sip2gw.backend.store.identity import insist_on_currency, pin_secret_in_file
 from sip2gw.backend.store.migrate import migrate
 from sip2gw.backend.store.records import load_account, load_by_card, load_patron
-from sip2gw.backend.store.secret import PinSecretError, load_pin_secret
-from sip2gw.backend.store.values import date_text, time_text
-from sip2gw.backend.store.writer import Done, Writer
-from sip2gw.model import AccessRow, Block, PatronRecord, Payment
-from sip2gw.pin import secret_fingerprint
+from sip2gw.backend.store.staff import StaffOperations
+from sip2gw.backend.store.values import date_text
+from sip2gw.backend.store.writer import Writer
+from sip2gw.model import AccessRow, Block, PatronRecord
 
 RECORDS_CACHED_MAX = 20_000
 
@@ -48,7 +49,7 @@ class StoreInUseError(BackendError):
     kind = "conflict"
 
 
-class Store:
+class Store(StaffOperations):
     """One open SQLite store; implements `sip2gw.backend.base.Backend`.
 
     To be used from one event loop; the listings and `snapshot` open connections of their own and
@@ -95,7 +96,7 @@ class Store:
         return self._cache.by_id(patron_id) or self._load(load_patron, patron_id)
 
     def _load(
-        self, load: Callable[[sqlite3.Connection, str], PatronRecord | None], key: str
+        self, load: Callable[[SqliteConnection, str], PatronRecord | None], key: str
     ) -> PatronRecord | None:
         with self._reading():
             self._reader.execute("BEGIN")
@@ -117,7 +118,7 @@ class Store:
         self._cache_checked = True
         asyncio.get_running_loop().call_soon(self.distrust_cache)
 
-    def _trust_cache(self, connection: sqlite3.Connection) -> None:
+    def _trust_cache(self, connection: SqliteConnection) -> None:
         """At the start of a write transaction: drop snapshots that others have made stale."""
         (version,) = connection.execute(queries.STORE_VERSION).fetchone()
         if version != self._version:
@@ -139,7 +140,7 @@ class Store:
 
     # Writes
 
-    def write(self, job: Callable[[sqlite3.Connection], Done[T]]) -> Awaitable[T]:
+    def write(self, job: Callable[[SqliteConnection], Done[T]]) -> Awaitable[T]:
         """Run `job` in the writer's next transaction; awaiting gives its result, durable.
 
         Raises:
@@ -167,7 +168,7 @@ class Store:
             lambda connection: ledger.book(connection, order, decide, self._account)
         )
 
-    def _account(self, connection: sqlite3.Connection, patron_id: str) -> PatronRecord | None:
+    def _account(self, connection: Connection, patron_id: str) -> PatronRecord | None:
         """The patron as the running write transaction sees them (C60).
 
         Nobody else can write now and `_trust_cache` has found that nobody did, so a snapshot is
@@ -179,14 +180,6 @@ class Store:
                 return record
         return load_account(connection, patron_id)
 
-    async def undo_payment(self, payment_id: str, now: datetime, zone: tzinfo) -> Payment:
-        """Take a payment back on the day it was made (C54).
-
-        Raises:
-            ledger.UndoRefusedError: it cannot be; the text says why.
-        """
-        return await self.write(lambda connection: ledger.undo(connection, payment_id, now, zone))
-
     async def set_block(self, patron_id: str, block: Block) -> None:
         """Add `block`, replacing one of the same type and source."""
         values = (
@@ -197,7 +190,7 @@ class Store:
             date_text(block.valid_until),
         )
 
-        def job(connection: sqlite3.Connection) -> Done[None]:
+        def job(connection: SqliteConnection) -> Done[None]:
             connection.execute(queries.SET_BLOCK, values)
             return Done(None, (patron_id,))
 
@@ -206,22 +199,12 @@ class Store:
     async def lift_blocks(self, patron_id: str, sources: frozenset[str]) -> int:
         """Remove the blocks set by `sources`; returns how many (C41)."""
 
-        def job(connection: sqlite3.Connection) -> Done[int]:
+        def job(connection: SqliteConnection) -> Done[int]:
             lifted = sum(
                 connection.execute(queries.LIFT_BLOCKS, (patron_id, source)).rowcount
                 for source in sorted(sources)
             )
             return Done(lifted, (patron_id,))
-
-        return await self.write(job)
-
-    async def set_pin_hash(self, patron_id: str, pin_hash: str | None) -> bool:
-        """Replace a patron's PIN hash and unlock the PIN; False for an unknown patron."""
-
-        def job(connection: sqlite3.Connection) -> Done[bool]:
-            changed = connection.execute(queries.SET_PIN_HASH, (pin_hash, patron_id)).rowcount
-            connection.execute(queries.CLEAR_PIN_ATTEMPTS_OF, (patron_id,))
-            return Done(changed > 0, (patron_id,))
 
         return await self.write(job)
 
@@ -238,18 +221,10 @@ class Store:
         if self._access_log:
             self._writer.nudge()
 
-    async def erase_access_identities(self, before: datetime) -> int:
-        """Forget who stood at the doors before `before`; the rows are kept (B42)."""
-
-        def job(connection: sqlite3.Connection) -> Done[int]:
-            return Done(connection.execute(queries.ERASE_ACCESS, (time_text(before),)).rowcount)
-
-        return await self.write(job)
-
-    # Listings, each on a snapshot of its own
+    # Listings and imports, each on a connection of its own
 
     @contextmanager
-    def snapshot(self) -> Iterator[sqlite3.Connection]:
+    def snapshot(self) -> Iterator[SqliteConnection]:
         """A read-only connection that sees one moment of the store."""
         connection = connect(self.path, read_only=True)
         try:
@@ -258,25 +233,19 @@ class Store:
         finally:
             connection.close()
 
-    def payments(self, **filters: Any) -> Iterator[Payment]:
-        """Payments, oldest first; filters as in `ledger.payments`."""
-        with self.snapshot() as connection:
-            yield from ledger.payments(connection, **filters)
+    @contextmanager
+    def bulk(self) -> Iterator[SqliteConnection]:
+        """A connection of its own for an import.
 
-    def payment(self, payment_id: str) -> Payment | None:
-        """One payment, or None."""
-        with self.snapshot() as connection:
-            return ledger.load_payment(connection, payment_id)
-
-    def access_rows(self, **filters: Any) -> list[AccessRow]:
-        """Door log rows, newest last; filters as in `access_log.access_rows`."""
-        with self.snapshot() as connection:
-            return access_rows(connection, **filters)
-
-    def self_check(self) -> list[str]:
-        """What is wrong with the stored data; empty when all is well. Reads everything."""
-        with self.snapshot() as connection:
-            return physical_problems(connection) + ledger.problems(connection)
+        Raises:
+            UnavailableError: the store failed; an open transaction was not applied.
+        """
+        try:
+            with closing(connect(self.path)) as connection:
+                expect_bulk(connection)
+                yield connection
+        except sqlite3.Error as error:
+            raise UnavailableError(f"the import was not applied: {error}") from None
 
     # Life
 
@@ -329,8 +298,9 @@ def open_store(
         connection = connect(path)
         try:
             migrate(connection)
-            secret = _pin_secret(connection, pin_secret_file or Path(f"{path}.pin-secret"))
-            _insist_on_currency(connection, currency)
+            secret_file = pin_secret_file or Path(f"{path}.pin-secret")
+            secret = pin_secret_in_file(connection, secret_file)
+            insist_on_currency(connection, currency)
         finally:
             connection.close()
         return Store(path, secret, role=role, lock=lock, records_max=records_max)
@@ -358,28 +328,3 @@ def _lock(path: Path) -> int:
             f"{path}: another sip2gw serves this store; stop it first, or give this one its own"
         ) from None
     return descriptor
-
-
-def _setting(connection: sqlite3.Connection, name: str) -> str | None:
-    row = connection.execute(queries.SETTING, (name,)).fetchone()
-    return None if row is None else str(row[0])
-
-
-def _pin_secret(connection: sqlite3.Connection, path: Path) -> bytes:
-    """The secret in `path`, which must be the one that the store was made with."""
-    known = _setting(connection, "pin_secret_fingerprint")
-    secret = load_pin_secret(path, create=known is None)
-    fingerprint = secret_fingerprint(secret)
-    if known is None:
-        connection.execute(queries.ADD_SETTING, ("pin_secret_fingerprint", fingerprint))
-        known = _setting(connection, "pin_secret_fingerprint")
-    if known != fingerprint:
-        raise PinSecretError(f"{path}: the PINs in this store were hashed with another secret")
-    return secret
-
-
-def _insist_on_currency(connection: sqlite3.Connection, currency: str) -> None:
-    connection.execute(queries.ADD_SETTING, ("currency", currency))
-    known = _setting(connection, "currency")
-    if known != currency:
-        raise BackendError(f"the store holds amounts in {known}, not in {currency}")

@@ -17,13 +17,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
 from queue import SimpleQueue
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from sip2gw.backend.base import BackendError, UnavailableError
+from sip2gw.backend.library import Done
 from sip2gw.backend.store.access_log import AccessLog
-from sip2gw.backend.store.dialect import WRITE_WAIT_S, is_busy, never_wait
+from sip2gw.backend.store.dialect import WRITE_WAIT_S, SqliteConnection, is_busy, never_wait
 from sip2gw.backend.store.queries import BUMP_VERSION
 from sip2gw.model import AccessRow, Fee
 
@@ -34,20 +34,7 @@ QUEUE_JOBS_MAX = 10_000
 """More waiting jobs than that are refused at once: the disk has stopped keeping up."""
 LOCK_POLL_S = 0.005
 
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Done(Generic[T]):
-    """What a job achieved, and the patrons whose snapshots are out of date now."""
-
-    result: T
-    touched: Collection[str] = ()
-    fees: Mapping[str, tuple[Fee, ...]] = field(default_factory=dict)
-    """Patrons of whom only the open fees changed, and what these are now."""
-
-
-Job = Callable[[sqlite3.Connection], Done[Any]]
+Job = Callable[[SqliteConnection], Done[Any]]
 """Runs inside a transaction, may be run again; raises to undo what it wrote."""
 
 
@@ -85,13 +72,13 @@ class Writer:
 
     def __init__(
         self,
-        connection: sqlite3.Connection,
+        connection: SqliteConnection,
         access_log: AccessLog,
         evict: Callable[[Collection[str]], None],
         *,
         bump_version: bool,
         update_fees: Callable[[Mapping[str, tuple[Fee, ...]]], None] = lambda fees: None,
-        on_begin: Callable[[sqlite3.Connection], None] = lambda connection: None,
+        on_begin: Callable[[SqliteConnection], None] = lambda connection: None,
     ) -> None:
         never_wait(connection)
         self.touched: set[str] = set()
@@ -282,7 +269,7 @@ def _tell(loop: asyncio.AbstractEventLoop, what: Callable[..., None], *arguments
         return  # the loop has been closed: nobody is left to be told
 
 
-def _run_alone(connection: sqlite3.Connection, job: Job) -> Done[Any] | Exception:
+def _run_alone(connection: SqliteConnection, job: Job) -> Done[Any] | Exception:
     """Run `job` in its own savepoint.
 
     Raises:

@@ -1,0 +1,90 @@
+"""Where the database is and how to talk to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import asyncpg
+
+from sip2gw.backend.base import BackendError, UnavailableError
+from sip2gw.backend.postgres.failures import FAILURES, as_backend_error
+
+CONNECT_TIMEOUT_S = 3.0
+PATIENCE_S = 0.5
+"""Longer than the server's own time-out, after which nobody knows what became of a statement."""
+
+SERVER_VERSION_MIN = 13
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A PostgreSQL URL with its password; `repr` shows neither."""
+
+    url: str = field(repr=False)
+    """`postgresql://user@host[,host…]/database`; the first host that takes writes is used."""
+    password: str | None = field(default=None, repr=False)
+
+    async def connect(self, *, statement_timeout_s: float | None) -> asyncpg.Connection:
+        """A new connection; its statements are cancelled after `statement_timeout_s`.
+
+        Raises:
+            UnavailableError: nobody there who takes writes, or not for us.
+        """
+        settings = {
+            "application_name": "sip2gw",
+            "jit": "off",
+            "statement_timeout": f"{int((statement_timeout_s or 0) * 1000)}ms",
+            "timezone": "UTC",
+        }
+        try:
+            connection = await asyncpg.connect(
+                self.url,
+                password=self.password,
+                timeout=CONNECT_TIMEOUT_S,
+                command_timeout=statement_timeout_s and statement_timeout_s + PATIENCE_S,
+                server_settings=settings,
+                target_session_attrs="read-write",
+            )
+        except (*FAILURES, ValueError) as error:
+            raise UnavailableError(_why_not(error)) from None
+        try:
+            await connection.execute(_KEEP_PROMISES)
+        except FAILURES as error:
+            connection.terminate()
+            raise as_backend_error(error) from None
+        return connection
+
+
+_KEEP_PROMISES = """
+    SELECT set_config('synchronous_commit', 'on', false)
+    WHERE current_setting('synchronous_commit') = 'off'"""
+"""What was answered is durable, whatever the server does by default."""
+
+
+def insist_on_server(connection: asyncpg.Connection) -> None:
+    """Refuse servers that cannot keep a library.
+
+    Raises:
+        BackendError: too old, or texts are not UTF-8.
+    """
+    version = connection.get_server_version().major
+    if version < SERVER_VERSION_MIN:
+        raise BackendError(
+            f"PostgreSQL {SERVER_VERSION_MIN} or later is needed, the server has {version}"
+        )
+    encoding = connection.get_settings().server_encoding
+    if encoding != "UTF8":
+        raise BackendError(f"the database's encoding must be UTF8, not {encoding}")
+
+
+def _why_not(error: BaseException) -> str:
+    name = type(error).__name__
+    if isinstance(error, TimeoutError):
+        reason = f"no answer within {CONNECT_TIMEOUT_S:g} s"
+    elif isinstance(error, OSError) and error.strerror:
+        reason = error.strerror
+    elif isinstance(error, asyncpg.PostgresError):
+        reason = f"it refuses: {name}"
+    else:
+        reason = name
+    return f"the database of store.url cannot be reached: {reason}"

@@ -1,0 +1,203 @@
+"""Booking in two round trips: read what it is decided on, then write it if that still holds (B46).
+
+The decision is a Python function, so no single statement can make it. `book_payment` in the
+database writes the whole payment at once, or nothing when its key is taken or when anything that
+was read has changed since; then it is read and decided again.
+
+Why a payment is never booked twice nor lost: the key is written with the payment, in one
+transaction. When a connection is lost in the middle nobody knows whether the payment was written,
+so everything is read again on a new connection. If the key is there, it was. If not, the same
+facts give the same decision and a second try, which the key (or the lock of the first try, still
+running) keeps from being a second payment. If the facts have changed, the first try can no longer
+succeed, because it was bound to the old ones; so a refusal is certain, too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from sip2gw.backend.base import (
+    BackendTimeoutError,
+    DecidePayment,
+    PaymentFacts,
+    PaymentOrder,
+    PaymentResult,
+    UnavailableError,
+)
+from sip2gw.backend.postgres.dialect import numbered
+from sip2gw.backend.postgres.failures import (
+    CONFLICTS,
+    FAILURES,
+    LOST,
+    ConflictError,
+    as_backend_error,
+)
+from sip2gw.backend.postgres.pool import Pool
+from sip2gw.backend.postgres.reading import rows_of
+from sip2gw.backend.store import queries
+from sip2gw.backend.store.ledger import (
+    BOOKED,
+    REPLAYED,
+    decided,
+    entries_of,
+    holder_of,
+    other_parties,
+    payment_of,
+    refused,
+)
+from sip2gw.backend.store.records import account
+from sip2gw.backend.store.values import list_text, time_text
+from sip2gw.model import PatronRecord, Payment
+
+TRIES_MAX = 20
+"""Payments for the same fees at the same moment; more than that never meet."""
+
+TOO_MANY_TRIES = "others changed the same data again and again"
+UNKNOWN_RETRY_S = 0.05
+
+_PARTIES = """
+    SELECT ? AS id UNION
+    SELECT CASE WHEN r.from_id = ? THEN r.to_id ELSE r.from_id END FROM ({payer_for}) r"""
+
+FACTS = numbered(
+    queries.fill(
+        """
+    SELECT v.version, k.content, k.payment_id, k.expires, a.*
+    FROM store_version v LEFT JOIN payment_key k ON k.terminal = $2 AND k.key = $3
+    LEFT JOIN (
+        SELECT p.id, p.name, p.membership_from, p.membership_until, {membership}, {lists}
+        FROM ({parties}) parties JOIN patron p ON p.id = parties.id
+        LEFT JOIN membership m ON m.code = p.membership_code) a ON TRUE
+    WHERE v.id = 1""",
+        membership=queries.MEMBERSHIP_COLUMNS,
+        lists=rows_of((queries.FEES, queries.PAYER_FOR)),
+        parties=queries.fill(_PARTIES, payer_for=queries.PAYER_FOR).replace("?", "$1"),
+    )
+)
+"""The key and the accounts of payer ($1) and debtors, a row for each; one row without account for
+an unknown payer."""
+
+BOOK = f"SELECT book_payment({', '.join(f'${number}' for number in range(1, 22))})"
+PAYMENT = numbered(queries.fill(queries.PAYMENTS, where=" WHERE p.id = ?"))
+
+_KEY = slice(1, 4)
+_ACCOUNT = slice(4, 16)
+
+
+class Booking:
+    """One order on its way into the ledger."""
+
+    def __init__(self, pool: Pool, order: PaymentOrder, decide: DecidePayment) -> None:
+        self._pool = pool
+        self._order = order
+        self._decide = decide
+        self._tried: set[str] = set()
+        self._unknown = False
+
+    async def run(self, deadline: float) -> PaymentResult:
+        """Book, repeat the first booking, or refuse.
+
+        Raises:
+            BackendTimeoutError: the database could not be asked again before `deadline` (of the
+                loop's clock) whether the payment was written.
+            BackendError: nothing was changed.
+        """
+        for _ in range(TRIES_MAX):
+            try:
+                result = await self._try()
+            except UnavailableError:
+                if not self._unknown:
+                    raise
+                await self._wait(deadline)
+            else:
+                if result is not None:
+                    return result
+        raise self._unknown_outcome() if self._unknown else ConflictError(TOO_MANY_TRIES)
+
+    async def _wait(self, deadline: float) -> None:
+        """Give the database a moment before it is asked again what became of the payment."""
+        delay_s = max(UNKNOWN_RETRY_S, self._pool.backoff_s)
+        if asyncio.get_running_loop().time() + delay_s >= deadline:
+            raise self._unknown_outcome() from None
+        await asyncio.sleep(delay_s)
+
+    def _unknown_outcome(self) -> BackendTimeoutError:
+        return BackendTimeoutError("whether the payment was booked is not known")
+
+    async def _try(self) -> PaymentResult | None:
+        """One reading and, if that says so, one writing; None when it has to be done again."""
+        order = self._order
+        rows = await self._pool.fetch(FACTS, order.payer_id, order.terminal, order.key)
+        key = rows[0][_KEY]
+        holder = holder_of(order, None if key[0] is None else key)
+        if isinstance(holder, PaymentResult):
+            return holder
+        if holder is not None:
+            return await self._first_payment(holder)
+        records = {record.id: record for record in map(_account_of, rows) if record is not None}
+        payer = records.get(order.payer_id)
+        if payer is None:
+            return refused("unknown_card")
+        others = (records.get(party) for party in other_parties(payer))
+        facts = PaymentFacts(payer, tuple(record for record in others if record is not None))
+        payment = decided(order, facts, self._decide)
+        if isinstance(payment, PaymentResult):
+            return payment
+        booked = await self._write(rows[0][0], records, payment)
+        return PaymentResult(BOOKED, payment) if booked else None
+
+    async def _first_payment(self, payment_id: str) -> PaymentResult:
+        payment = payment_of(await self._pool.fetch(PAYMENT, payment_id))
+        return PaymentResult(BOOKED if payment_id in self._tried else REPLAYED, payment)
+
+    async def _write(
+        self, version: int, records: dict[str, PatronRecord], payment: Payment
+    ) -> bool:
+        """Whether the payment was written; False also when nobody knows."""
+        self._tried.add(payment.id)
+        try:
+            async with self._pool.connection() as connection:
+                booked = await connection.fetchval(
+                    BOOK, version, *_guard(records), *_values(self._order, payment)
+                )
+        except CONFLICTS:
+            return False
+        except LOST:
+            self._unknown = True
+            return False
+        except FAILURES as error:
+            raise as_backend_error(error) from None
+        return bool(booked)
+
+
+def _account_of(row: Sequence[Any]) -> PatronRecord | None:
+    values = row[_ACCOUNT]
+    return None if values[0] is None else account(values, row[16], row[17])
+
+
+def _guard(records: dict[str, PatronRecord]) -> tuple[list[str], str]:
+    """The parties and what they owe, as `book_payment` compares it."""
+    fees = sorted((fee.id, fee.owed) for record in records.values() for fee in record.fees)
+    return sorted(records), "\n".join(f"{fee_id} {owed}" for fee_id, owed in fees)
+
+
+def _values(order: PaymentOrder, payment: Payment) -> tuple[Any, ...]:
+    """The rest of the parameters of `book_payment`."""
+    return (
+        order.terminal,
+        order.key,
+        order.content,
+        time_text(order.key_expires),
+        payment.id,
+        time_text(payment.time),
+        payment.payer_id,
+        payment.amount,
+        payment.currency,
+        payment.payment_type,
+        payment.bk,
+        payment.status,
+        list_text(payment.texts),
+        *map(list, zip(*entries_of(payment), strict=True)),
+    )

@@ -1,0 +1,59 @@
+"""What goes wrong between us and PostgreSQL, in the words of the port.
+
+The messages name kinds and constraints only: the server's own texts may quote values.
+"""
+
+from __future__ import annotations
+
+import asyncpg
+
+from sip2gw.backend.base import BackendError, UnavailableError
+
+LOST = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.ConnectionDoesNotExistError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.InternalClientError,
+)
+"""The connection is gone, or nobody knows: what was asked may have happened or not."""
+
+CONFLICTS = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
+"""Nothing was changed and the next try may succeed."""
+
+FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, *LOST)
+"""Everything that asyncpg and the network raise."""
+
+_UNAVAILABLE = (
+    asyncpg.QueryCanceledError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.InsufficientPrivilegeError,
+)
+
+
+class ConflictError(BackendError):
+    """Others were faster again and again; nothing was changed."""
+
+    kind = "conflict"
+
+
+def as_backend_error(error: BaseException) -> BackendError:
+    """`error` without the server's text."""
+    name = type(error).__name__
+    if isinstance(error, LOST):
+        return UnavailableError(f"the connection to the database was lost ({name})")
+    if isinstance(error, CONFLICTS):
+        return ConflictError("others changed the same data again and again")
+    if isinstance(error, _UNAVAILABLE):
+        return UnavailableError(f"the database could not do it: {name}")
+    constraint = getattr(error, "constraint_name", None)
+    return BackendError(f"the store refused: {name}" + (f" ({constraint})" if constraint else ""))

@@ -1,0 +1,279 @@
+"""The library's data in PostgreSQL, shared by any number of gateways (C62, C72, B69).
+
+Nothing that others may change is kept in memory: every read is one statement that sees what is
+committed. A daemon's connections belong to its event loop; a command's live in a loop of the
+store's own, since a command may run several loops one after the other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sip2gw.backend.base import (
+    Capability,
+    DecidePayment,
+    PaymentOrder,
+    PaymentResult,
+    UnavailableError,
+)
+from sip2gw.backend.library import Connection, Done
+from sip2gw.backend.postgres.address import Address
+from sip2gw.backend.postgres.booking import Booking
+from sip2gw.backend.postgres.dialect import numbered
+from sip2gw.backend.postgres.doorlog import DoorLog
+from sip2gw.backend.postgres.pool import CONNECTIONS_MAX, Pool
+from sip2gw.backend.postgres.reading import RECORD_BY_CARD, RECORD_BY_ID, is_storable, record_of
+from sip2gw.backend.postgres.session import LoopThread, Session, SnapshotSession
+from sip2gw.backend.store import lockout, queries
+from sip2gw.backend.store.identity import (
+    insist_on_currency,
+    pin_secret_in_file,
+    pin_secret_in_store,
+)
+from sip2gw.backend.store.migrate import migrate
+from sip2gw.backend.store.queries import BUMP_VERSION
+from sip2gw.backend.store.staff import StaffOperations
+from sip2gw.backend.store.store import Role
+from sip2gw.backend.store.values import date_text
+from sip2gw.model import AccessRow, Block, PatronRecord
+
+TIMEOUT_S = 4.0
+"""How long one operation may take; shorter than the gateway's own deadline for a request."""
+
+_RECORD_PIN_FAILURE = numbered(queries.RECORD_PIN_FAILURE)
+_CLEAR_PIN_ATTEMPT = numbered(queries.CLEAR_PIN_ATTEMPT)
+_SET_BLOCK = numbered(queries.SET_BLOCK)
+_LIFT_BLOCKS = numbered(f"{queries.LIFT_BLOCKS} RETURNING 1")
+_TAKES_WRITES = "SELECT current_setting('transaction_read_only') = 'off'"
+
+T = TypeVar("T")
+S = TypeVar("S", bound=Session)
+
+
+class PostgresStore(StaffOperations):
+    """One open PostgreSQL store; implements `sip2gw.backend.library.Library`."""
+
+    capabilities = frozenset(Capability)
+
+    def __init__(
+        self,
+        address: Address,
+        pin_secret: bytes,
+        *,
+        role: Role,
+        timeout_s: float = TIMEOUT_S,
+        connections_max: int = CONNECTIONS_MAX,
+    ) -> None:
+        self.pin_secret = pin_secret
+        """Keys the PIN hashes; never to be shown."""
+        self._address = address
+        self._timeout_s = timeout_s
+        self._pool = Pool(address, statement_timeout_s=timeout_s, connections_max=connections_max)
+        self._door_log = DoorLog(self._pool)
+        self._own_loop = LoopThread() if role == "command" else None
+        self._closed = False
+
+    # Reads
+
+    async def find_by_card(self, number: str) -> PatronRecord | None:
+        """The holder of card `number` (any state, a replaced one too), or None."""
+        return await self._record(RECORD_BY_CARD, number)
+
+    async def find_patron(self, patron_id: str) -> PatronRecord | None:
+        """The patron whose main card is `patron_id`, or None."""
+        return await self._record(RECORD_BY_ID, patron_id)
+
+    async def _record(self, statement: str, key: str) -> PatronRecord | None:
+        rows = await self._fetch(statement, key) if is_storable(key) else []
+        return record_of(rows[0]) if rows else None
+
+    async def _fetch(self, statement: str, *values: Any) -> list[Any]:
+        return await self._at_home(self._pool.fetch(statement, *values))
+
+    async def _at_home(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run `work` in the loop that the connections belong to."""
+        return await (self._own_loop.hand_over(work) if self._own_loop else work)
+
+    # Writes of the gateway, one statement each
+
+    async def record_pin_failure(
+        self, card: str, now: datetime, failures_max: int, lock_until: datetime
+    ) -> bool:
+        """Count a wrong PIN, durably; an expired lock starts a new count (C19, C81).
+
+        Better counted twice, when a connection is lost, than not at all.
+        """
+        if not is_storable(card):
+            return False
+        values = lockout.failure_values(card, now, failures_max, lock_until)
+        rows = await self._fetch(_RECORD_PIN_FAILURE, *values)
+        return bool(rows) and rows[0][0] is not None
+
+    async def clear_pin_failures(self, card: str) -> None:
+        """Forget the failures of `card` after a right PIN."""
+        if is_storable(card):
+            await self._fetch(_CLEAR_PIN_ATTEMPT, card)
+
+    async def book_payment(self, order: PaymentOrder, decide: DecidePayment) -> PaymentResult:
+        """Book `order` exactly once, durably before it returns (B46)."""
+        return await self._at_home(self._book(order, decide))
+
+    async def _book(self, order: PaymentOrder, decide: DecidePayment) -> PaymentResult:
+        deadline = asyncio.get_running_loop().time() + self._timeout_s
+        return await Booking(self._pool, order, decide).run(deadline)
+
+    async def set_block(self, patron_id: str, block: Block) -> None:
+        """Add `block`, replacing one of the same type and source."""
+        await self._fetch(
+            _SET_BLOCK,
+            patron_id,
+            block.source,
+            block.type.value,
+            block.note,
+            date_text(block.valid_until),
+        )
+
+    async def lift_blocks(self, patron_id: str, sources: frozenset[str]) -> int:
+        """Remove the blocks set by `sources`; returns how many (C41)."""
+        lifted = [await self._fetch(_LIFT_BLOCKS, patron_id, name) for name in sorted(sources)]
+        return sum(map(len, lifted))
+
+    def log_access(self, row: AccessRow) -> None:
+        """Queue a door decision; written within one second, never waited for (C65)."""
+        if self._own_loop:
+            self._own_loop.loop.call_soon_threadsafe(self._door_log.add, row)
+        else:
+            self._door_log.add(row)
+
+    # Staff, imports and listings, each on a connection of its own
+
+    def write(self, job: Callable[[Connection], Done[T]]) -> Awaitable[T]:
+        """Run `job` in a write transaction beside which no payment is booked.
+
+        Raises:
+            BackendError: nothing was changed.
+        """
+        return asyncio.to_thread(self._write, job)
+
+    def _write(self, job: Callable[[Connection], Done[T]]) -> T:
+        with self.bulk() as connection:
+            for statement in connection.dialect.begin_write:
+                connection.execute(statement)
+            done = job(connection)
+            connection.execute(BUMP_VERSION)
+            connection.execute("COMMIT")
+        return done.result
+
+    @contextmanager
+    def bulk(self) -> Iterator[Session]:
+        """A connection of its own for an import; what it has not committed is undone.
+
+        Raises:
+            BackendError: the store failed.
+        """
+        with self._session(Session) as session:
+            yield session
+
+    @contextmanager
+    def snapshot(self) -> Iterator[SnapshotSession]:
+        """A read-only connection that sees one moment of the store."""
+        with self._session(SnapshotSession) as session:
+            session.begin()
+            yield session
+
+    @contextmanager
+    def _session(self, kind: type[S]) -> Iterator[S]:
+        if self._closed:
+            raise UnavailableError("the store is closed")
+        with session_at(self._address, kind) as session:
+            yield session
+
+    def distrust_cache(self) -> None:
+        """Nothing to do: there is no cache."""
+
+    # Life
+
+    async def ping(self) -> None:
+        """Prove that reads and writes are possible.
+
+        Raises:
+            BackendError: they are not.
+        """
+        rows = await self._fetch(_TAKES_WRITES)
+        if not rows[0][0]:
+            raise UnavailableError("the database takes no writes")
+
+    async def close(self) -> None:
+        """Write what is queued and let go of everything; a second call does nothing."""
+        if self._closed:
+            return
+        self._closed = True
+        await self._at_home(self._shut())
+        if self._own_loop:
+            self._own_loop.close()
+
+    async def _shut(self) -> None:
+        await self._door_log.close()
+        await self._pool.close()
+
+
+@contextmanager
+def session_at(address: Address, kind: type[S]) -> Iterator[S]:
+    """A blocking connection with a thread of its own.
+
+    Raises:
+        UnavailableError: the database cannot be reached.
+    """
+    home = LoopThread()
+    try:
+        connection = home.call(address.connect(statement_timeout_s=None))
+        session = kind(home, connection)
+        try:
+            yield session
+        finally:
+            session.close()
+    finally:
+        home.close()
+
+
+def open_postgres(
+    url: str,
+    *,
+    password: str | None,
+    role: Role,
+    currency: str,
+    pin_secret_file: Path | None = None,
+    timeout_s: float = TIMEOUT_S,
+    connections_max: int = CONNECTIONS_MAX,
+) -> PostgresStore:
+    """Open the database `url`, making its tables and its PIN secret at first use. Blocks.
+
+    Args:
+        url: `postgresql://user@host[,host…]/database`, without a password.
+        password: the user's, if the server asks for one.
+        role: any number of `daemon`s and `command`s may work on one database.
+        currency: the institution's; a store keeps amounts in one currency only.
+        pin_secret_file: the same on all hosts; default: the database keeps the secret (C18).
+        timeout_s: how long one operation may take; shorter than `server.request_timeout_s`.
+        connections_max: of this process.
+
+    Raises:
+        BackendError: the store cannot be opened; the text says why.
+    """
+    address = Address(url, password)
+    with session_at(address, Session) as session:
+        session.insist_on_server()
+        migrate(session)
+        if pin_secret_file is None:
+            secret = pin_secret_in_store(session)
+        else:
+            secret = pin_secret_in_file(session, pin_secret_file)
+        insist_on_currency(session, currency)
+    return PostgresStore(
+        address, secret, role=role, timeout_s=timeout_s, connections_max=connections_max
+    )
