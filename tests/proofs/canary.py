@@ -16,6 +16,7 @@ import gc
 import io
 import json
 import tempfile
+import traceback
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import FrameType, FunctionType, ModuleType
@@ -35,6 +36,10 @@ from sip2gw.cli.app import app as program
 from sip2gw.config import ConfigError, load_config
 from sip2gw.handlers import DOOR_HANDLERS, HANDLERS
 from sip2gw.metrics import build_registry
+from sip2gw.protocol.codec import parse_request
+from sip2gw.protocol.connection import ServerConnection
+from sip2gw.protocol.errors import ProtocolError
+from sip2gw.protocol.wire import WireFormat
 
 PIN = "71cnry7pin"
 WRONG_PIN = "cnry7wrong"
@@ -184,6 +189,24 @@ def _reachable_reprs(rig: Rig) -> Iterator[tuple[str, str]]:
         waiting += gc.get_referents(thing)
 
 
+def messages(report: Report) -> None:
+    """No event, message or protocol error shows what a frame held."""
+    for frame in (*secret_messages(), *logins()):
+        for logged_in in (False, True):
+            link = ServerConnection(WireFormat())
+            link.logged_in = logged_in
+            link.receive(sealed(frame, 1) + b"\r")
+            event = link.next_event(0.0)
+            shown = [repr(event), str(event), repr(getattr(event, "request", None)), repr(link)]
+            for text in shown:
+                report.expect(not _chirps(text), f"event: {_around(text)}")
+        try:
+            parse_request(frame, WireFormat())
+        except ProtocolError as error:
+            text = "".join(traceback.format_exception(error))
+            report.expect(not _chirps(text), f"protocol error: {_around(text)}")
+
+
 async def in_process(directory: Path, report: Report, levels: Iterable[str]) -> None:
     """The whole song against gateways in this process, one for each way of logging."""
     for level in levels:
@@ -193,9 +216,13 @@ async def in_process(directory: Path, report: Report, levels: Iterable[str]) -> 
             place.mkdir()
             (place / "password").write_text(FILE_PASSWORD)
             stream = io.BytesIO()
-            options = {"stream": stream, "level": level, "console": console}
             async with rigged(
-                place, config_text=config_text(), records=library(), **options
+                place,
+                config_text=config_text(),
+                records=library(),
+                stream=stream,
+                level=level,
+                console=console,
             ) as rig:
                 await _talk(rig, report, look_often=level == "debug" and not console)
                 await _with_failures(rig, report)
@@ -367,16 +394,15 @@ async def _other_commands(config: Path, report: Report) -> None:
         report.expect(not _chirps(said), f"{name}: {_around(said)}")
     for record in BROKEN_RECORDS:
         line = json.dumps({"kind": "patron", "id": "9001", "name": "New", **record})
-        asked = ("import", "-", "--dry-run", "--config", str(config))
-        _, said = await _run(
-            *asked, stdin=line.encode() + b'\n{"kind": "patron", "pin": "' + PIN.encode()
-        )
+        two_lines = line.encode() + b'\n{"kind": "patron", "pin": "' + PIN.encode()
+        _, said = await _run("import", "-", "--dry-run", "--config", str(config), stdin=two_lines)
         report.expect(not _chirps(said), f"import: {_around(said)}")
 
 
 async def sing(directory: Path, levels: Iterable[str] = LEVELS) -> Report:
     """All of it, in `directory`."""
     report = Report("canary")
+    messages(report)
     broken_configurations(directory / "broken", report)
     await in_process(directory, report, levels)
     await commands(directory / "commands", report)

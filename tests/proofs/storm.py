@@ -26,8 +26,9 @@ from harness import STAMP, ask_37, debt, person
 from proofs.process import GatewayProcess, prepare
 from proofs.report import Report
 from sip2gw.app import open_store
+from sip2gw.backend.store import Store
 from sip2gw.config import load_config
-from sip2gw.model import Payment
+from sip2gw.model import PatronRecord, Payment
 from sip2gw.protocol.checksum import seal, split_trailer
 
 CONNECTIONS = 20
@@ -262,6 +263,7 @@ async def blow(directory: Path, rounds: int, seed: int) -> Report:
 async def judge(config: Path, storm: Storm, report: Report) -> None:
     """Compare the ledger with what the kiosks know."""
     store = open_store(load_config(config), "daemon")
+    assert isinstance(store, Store)
     booked = list(store.payments())
     faults = store.self_check()
     owed = {fee.id: fee.owed for card in PATRONS for fee in (await _record(store, card)).fees}
@@ -281,7 +283,7 @@ async def judge(config: Path, storm: Storm, report: Report) -> None:
     }
 
 
-async def _record(store, card):
+async def _record(store: Store, card: str) -> PatronRecord:
     record = await store.find_patron(card)
     assert record is not None
     return record
