@@ -1,11 +1,14 @@
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from postgres import Server, running_server
 
+from sip2gw.backend.postgres import PostgresStore
 from sip2gw.backend.store import Store
 
-from .library import LIBRARY, load, open_library
+from .library import LIBRARY, load, open_library, open_postgres_library
 
 
 @pytest.fixture
@@ -22,3 +25,43 @@ def store(empty_store: Store) -> Store:
     report = load(empty_store, *LIBRARY)
     assert report.errors == ()
     return empty_store
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """A PostgreSQL server for the whole run."""
+    with running_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def library_template(postgres: Server) -> str:
+    """A database with the small library, to be copied for each test."""
+    name = postgres.make_database()
+    store = open_postgres_library(postgres.url(name), role="command")
+    assert load(store, *LIBRARY).errors == ()
+    run(store.close())
+    return name
+
+
+def run(work: Any) -> Any:
+    """Run a coroutine in a loop of its own."""
+    import asyncio
+
+    return asyncio.run(work)
+
+
+@pytest.fixture
+def postgres_url(postgres: Server, library_template: str) -> Iterator[str]:
+    """The URL of a database with the small library."""
+    name = postgres.make_database(library_template)
+    yield postgres.url(name)
+    postgres.drop_database(name)
+
+
+@pytest.fixture
+async def postgres_store(postgres_url: str) -> AsyncIterator[PostgresStore]:
+    """A daemon's store with the small library on PostgreSQL."""
+    store = open_postgres_library(postgres_url)
+    yield store
+    await store.close()

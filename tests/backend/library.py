@@ -16,6 +16,8 @@ from sip2gw.backend.base import (
     PaymentOrder,
     PaymentRefusal,
 )
+from sip2gw.backend.library import Library
+from sip2gw.backend.postgres import PostgresStore, open_postgres
 from sip2gw.backend.store import ImportReport, ImportSettings, Store, import_files, open_store
 from sip2gw.model import PaymentLine
 
@@ -152,7 +154,7 @@ def _bytes(line: dict[str, Any] | str | bytes) -> bytes:
 
 
 def load(
-    store: Store,
+    store: Library,
     *lines: dict[str, Any] | str | bytes,
     settings: ImportSettings = SETTINGS,
     dry_run: bool = False,
@@ -168,10 +170,15 @@ def open_library(directory: Path, role: Any = "daemon") -> Store:
     return open_store(directory / "library.db", role=role, currency="EUR")
 
 
-def content(store: Store) -> dict[str, list[Any]]:
+def open_postgres_library(url: str, role: Any = "daemon", **limits: Any) -> PostgresStore:
+    """The store in the database `url`."""
+    return open_postgres(url, password=None, role=role, currency="EUR", **limits)
+
+
+def content(store: Library) -> dict[str, list[Any]]:
     """Every row of every table, to see that nothing has changed."""
     with store.snapshot() as connection:
-        names = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+        names = connection.execute(connection.dialect.table_names)
         return {
             name: connection.execute(f"SELECT * FROM {name} ORDER BY 1, 2").fetchall()
             for (name,) in names.fetchall()
