@@ -27,6 +27,19 @@ def store(empty_store: Store) -> Store:
     return empty_store
 
 
+@pytest.fixture(params=["sqlite", "postgres"])
+def library(request: pytest.FixtureRequest) -> Any:
+    """The small library, once on each database."""
+    return request.getfixturevalue("store" if request.param == "sqlite" else "postgres_store")
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def empty_library(request: pytest.FixtureRequest) -> Any:
+    """A new store, once on each database."""
+    name = "empty_store" if request.param == "sqlite" else "empty_postgres_store"
+    return request.getfixturevalue(name)
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Server]:
     """A PostgreSQL server for the whole run."""
@@ -56,6 +69,16 @@ def postgres_url(postgres: Server, library_template: str) -> Iterator[str]:
     """The URL of a database with the small library."""
     name = postgres.make_database(library_template)
     yield postgres.url(name)
+    postgres.drop_database(name)
+
+
+@pytest.fixture
+async def empty_postgres_store(postgres: Server) -> AsyncIterator[PostgresStore]:
+    """A new store on PostgreSQL."""
+    name = postgres.make_database()
+    store = open_postgres_library(postgres.url(name))
+    yield store
+    await store.close()
     postgres.drop_database(name)
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,14 +14,16 @@ from zoneinfo import ZoneInfo
 
 from sip2gw.backend.base import (
     Allocation,
+    BackendError,
     DecidePayment,
     PaymentFacts,
     PaymentOrder,
     PaymentRefusal,
 )
-from sip2gw.backend.library import Library
+from sip2gw.backend.library import Connection, Library
 from sip2gw.backend.postgres import PostgresStore, open_postgres
 from sip2gw.backend.store import ImportReport, ImportSettings, Store, import_files, open_store
+from sip2gw.backend.store.dialect import connect
 from sip2gw.model import PaymentLine
 
 NOW = datetime(2026, 3, 10, 9, 30, tzinfo=UTC)
@@ -173,6 +178,23 @@ def open_library(directory: Path, role: Any = "daemon") -> Store:
 def open_postgres_library(url: str, role: Any = "daemon", **limits: Any) -> PostgresStore:
     """The store in the database `url`."""
     return open_postgres(url, password=None, role=role, currency="EUR", **limits)
+
+
+@contextmanager
+def unguarded(store: Library) -> Iterator[Connection]:
+    """A connection on which references are not checked."""
+    if isinstance(store, Store):
+        with closing(connect(store.path)) as connection:
+            connection.execute("PRAGMA foreign_keys = OFF")
+            yield connection
+    else:
+        with store.bulk() as connection:
+            connection.execute("SET session_replication_role = replica")
+            yield connection
+
+
+REFUSALS = (sqlite3.IntegrityError, BackendError)
+"""How the two databases refuse a statement of ours."""
 
 
 def content(store: Library) -> dict[str, list[Any]]:

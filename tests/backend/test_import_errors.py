@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from sip2gw.backend.store import Store, import_files
+from sip2gw.backend.library import Library
+from sip2gw.backend.store import import_files
 from sip2gw.backend.store import reading as reading_module
 from sip2gw.pin import secret_fingerprint
 
@@ -101,33 +102,33 @@ REFUSED: list[tuple[dict[str, Any] | str | bytes, str]] = [
 
 
 @pytest.mark.parametrize(("line", "message"), REFUSED)
-def test_what_is_refused(store: Store, line: Any, message: str) -> None:
-    before = content(store)
-    report = load(store, {"kind": "badge", "code": "GOOD", "name": "Good"}, line)
+def test_what_is_refused(library: Library, line: Any, message: str) -> None:
+    before = content(library)
+    report = load(library, {"kind": "badge", "code": "GOOD", "name": "Good"}, line)
     assert not report.applied
     assert any(error.startswith("data.jsonl:2: ") for error in report.errors)
     assert any(_says(error, message) for error in report.errors), report.errors
-    assert content(store) == before
+    assert content(library) == before
 
 
 def _says(error: str, message: str) -> bool:
     return any(part in error for part in message.split("|"))
 
 
-def test_a_dry_run_finds_the_same_and_changes_nothing(store: Store) -> None:
+def test_a_dry_run_finds_the_same_and_changes_nothing(library: Library) -> None:
     """C52."""
-    before = content(store)
-    bad = load(store, {**FEE, "patron": "nobody"}, dry_run=True)
-    good = load(store, PATRON, dry_run=True)
+    before = content(library)
+    bad = load(library, {**FEE, "patron": "nobody"}, dry_run=True)
+    good = load(library, PATRON, dry_run=True)
     assert bad.errors == ("data.jsonl:1: unknown patron nobody",)
     assert (good.errors, good.applied, good.counts) == ((), False, {"patron": 1})
-    assert content(store) == before
+    assert content(library) == before
 
 
-def test_the_same_key_twice_names_both_lines(store: Store) -> None:
+def test_the_same_key_twice_names_both_lines(library: Library) -> None:
     """C16, over files too."""
     files = [("a.jsonl", stream_of("", PATRON)), ("b.jsonl", stream_of(FEE, PATRON))]
-    report = import_files(store, files, settings=SETTINGS)
+    report = import_files(library, files, settings=SETTINGS)
     assert report.errors == ("b.jsonl:2: patron P9 stands already in a.jsonl:2",)
 
 
@@ -135,49 +136,49 @@ def test_the_same_key_twice_names_both_lines(store: Store) -> None:
     "record",
     [MEMBERSHIP, FEE, LOAN, HOLD, {**AUTHORISATION, "from": "P2", "to": "P3"}, LIBRARY[2]],
 )
-def test_every_kind_has_a_key(store: Store, record: dict[str, Any]) -> None:
-    (error,) = load(store, record, record).errors
+def test_every_kind_has_a_key(library: Library, record: dict[str, Any]) -> None:
+    (error,) = load(library, record, record).errors
     assert error.startswith("data.jsonl:2: ")
     assert error.endswith("stands already in data.jsonl:1")
 
 
-def test_two_patrons_cannot_have_one_card(store: Store) -> None:
+def test_two_patrons_cannot_have_one_card(library: Library) -> None:
     cards = {"cards": [{"number": "X"}]}
-    (error,) = load(store, {**PATRON, **cards}, {**PATRON, "id": "P8", **cards}).errors
+    (error,) = load(library, {**PATRON, **cards}, {**PATRON, "id": "P8", **cards}).errors
     assert error == "data.jsonl:2: card X stands already in data.jsonl:1"
 
 
-def test_all_errors_are_named_in_order_up_to_a_hundred(store: Store) -> None:
+def test_all_errors_are_named_in_order_up_to_a_hundred(library: Library) -> None:
     """C52."""
-    report = load(store, {**FEE, "patron": "nobody"}, "{", {**PATRON, "membership": "999"})
+    report = load(library, {**FEE, "patron": "nobody"}, "{", {**PATRON, "membership": "999"})
     assert [error.split(": ")[0] for error in report.errors] == [
         "data.jsonl:1",
         "data.jsonl:2",
         "data.jsonl:3",
     ]
-    assert len(load(store, *["{"] * 300).errors) == 100
+    assert len(load(library, *["{"] * 300).errors) == 100
 
 
-def test_a_refused_line_still_counts_as_a_reference(store: Store) -> None:
+def test_a_refused_line_still_counts_as_a_reference(library: Library) -> None:
     """Its own error is enough; what refers to it is not complained of."""
-    report = load(store, {**PATRON, "fee_limit": "x"}, {**FEE, "patron": "P9"})
+    report = load(library, {**PATRON, "fee_limit": "x"}, {**FEE, "patron": "P9"})
     assert len(report.errors) == 1
 
 
-def test_blank_lines_carriage_returns_and_byte_order_marks_are_no_errors(store: Store) -> None:
-    report = load(store, b"\xef\xbb\xbf", b"", b"  ", b'{"kind":"badge","code":"A","name":"B"}\r')
+def test_blank_lines_carriage_returns_and_byte_order_marks_are_no_errors(library: Library) -> None:
+    report = load(library, b"\xef\xbb\xbf", b"", b"  ", b'{"kind":"badge","code":"A","name":"B"}\r')
     assert (report.errors, report.applied) == ((), True)
 
 
-def test_a_line_has_a_limit(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_line_has_a_limit(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reading_module, "LINE_BYTES_MAX", 100)
-    report = load(store, b"x" * 1000, PATRON, b"y" * 101)
+    report = load(library, b"x" * 1000, PATRON, b"y" * 101)
     assert [error.split(": ")[0] for error in report.errors] == ["data.jsonl:1", "data.jsonl:3"]
 
 
-def test_structure_is_judged_within_one_file_too(store: Store) -> None:
+def test_structure_is_judged_within_one_file_too(library: Library) -> None:
     report = load(
-        store,
+        library,
         PATRON,
         {**FAMILY, "from": "P1", "to": "P9"},
         {**FAMILY, "from": "P3", "to": "P9"},
@@ -185,37 +186,37 @@ def test_structure_is_judged_within_one_file_too(store: Store) -> None:
     assert report.errors == ("data.jsonl:3: patron P9 has a head of family already: P1",)
 
 
-def test_switched_off_relationships_are_refused(store: Store) -> None:
+def test_switched_off_relationships_are_refused(library: Library) -> None:
     """B49."""
     settings = replace(SETTINGS, relationship_types=frozenset())
-    (error,) = load(store, {**FAMILY, "from": "P1", "to": "P3"}, settings=settings).errors
+    (error,) = load(library, {**FAMILY, "from": "P1", "to": "P3"}, settings=settings).errors
     assert error == "data.jsonl:1: relationships of type head_of_family are switched off"
 
 
-def test_a_relation_without_valid_membership_is_loaded_with_a_warning(store: Store) -> None:
+def test_a_relation_without_valid_membership_is_loaded_with_a_warning(library: Library) -> None:
     """C3."""
-    report = load(store, PATRON, {**FAMILY, "from": "P1", "to": "P9"})
+    report = load(library, PATRON, {**FAMILY, "from": "P1", "to": "P9"})
     assert report.applied
     (warning,) = report.warnings
     assert warning.startswith("data.jsonl:2: warning: patron P9 has no valid membership")
 
 
-async def test_an_amount_below_what_is_paid_is_refused(store: Store) -> None:
+async def test_an_amount_below_what_is_paid_is_refused(library: Library) -> None:
     """C71."""
-    await store.book_payment(order(), pay_fee("F1"))
-    (error,) = load(store, {**FEE, "id": "F1", "amount": "0.99"}).errors
+    await library.book_payment(order(), pay_fee("F1"))
+    (error,) = load(library, {**FEE, "id": "F1", "amount": "0.99"}).errors
     assert error == "data.jsonl:1: `amount` is below the 1.00 paid already"
 
 
-def test_hashes_of_another_secret_are_refused(store: Store) -> None:
+def test_hashes_of_another_secret_are_refused(library: Library) -> None:
     """C61, C95: wherever the fingerprint stands; without hashes it does not matter."""
     theirs = {"kind": "pin_secret", "fingerprint": "0000"}
-    ours = {"kind": "pin_secret", "fingerprint": secret_fingerprint(store.pin_secret)}
+    ours = {"kind": "pin_secret", "fingerprint": secret_fingerprint(library.pin_secret)}
     hashed = {**PATRON, "pin_hash": PIN_HASH}
-    (error,) = load(store, hashed, theirs).errors
+    (error,) = load(library, hashed, theirs).errors
     assert "another PIN secret" in error
-    assert load(store, PATRON, theirs).applied
-    assert load(store, hashed, ours).applied
+    assert load(library, PATRON, theirs).applied
+    assert load(library, hashed, ours).applied
 
 
 @pytest.mark.parametrize(
@@ -229,13 +230,13 @@ def test_hashes_of_another_secret_are_refused(store: Store) -> None:
         '{"kind": "patron", "pin": "canary-4711',
     ],
 )
-def test_no_error_shows_a_pin(store: Store, line: Any) -> None:
+def test_no_error_shows_a_pin(library: Library, line: Any) -> None:
     """B16."""
-    report = load(store, line)
+    report = load(library, line)
     assert report.errors
     assert "canary" not in repr(report)
 
 
-def test_a_missing_file_is_an_error_of_the_system(store: Store, tmp_path: Path) -> None:
+def test_a_missing_file_is_an_error_of_the_system(library: Library, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        import_files(store, [tmp_path / "none.jsonl"], settings=SETTINGS)
+        import_files(library, [tmp_path / "none.jsonl"], settings=SETTINGS)

@@ -1,31 +1,32 @@
 """The ledger: append-only, balanced, undone by the opposite, and checked (B47, C54, C71)."""
 
-import sqlite3
 from datetime import timedelta
 
 import pytest
 
+from sip2gw.backend.library import Library
+from sip2gw.backend.postgres import PostgresStore
 from sip2gw.backend.store import Store, UndoRefusedError
-from sip2gw.backend.store.dialect import connect
 
-from .library import NOW, ZONE, order, pay_fee
+from .library import NOW, REFUSALS, ZONE, order, pay_fee, unguarded
 
 
-def entries(store: Store) -> list[tuple[str, int]]:
+def entries(library: Library) -> list[tuple[str, int]]:
     """Accounts and amounts of what was booked after the import."""
-    with store.snapshot() as connection:
-        return connection.execute(
+    with library.snapshot() as connection:
+        rows = connection.execute(
             "SELECT e.account, e.amount FROM ledger_entry e JOIN ledger_transaction t "
             "ON t.id = e.transaction_id WHERE t.kind IN ('payment', 'undo') "
             "ORDER BY t.id, e.position"
-        ).fetchall()
+        )
+        return rows.fetchall()
 
 
-async def test_a_payment_moves_money_from_the_fee_to_the_till(store: Store) -> None:
+async def test_a_payment_moves_money_from_the_fee_to_the_till(library: Library) -> None:
     """C71."""
-    await store.book_payment(order(), pay_fee("F1"))
-    assert entries(store) == [("fee:F1", -100), ("till:cash-1:00", 100)]
-    assert store.self_check() == []
+    await library.book_payment(order(), pay_fee("F1"))
+    assert entries(library) == [("fee:F1", -100), ("till:cash-1:00", 100)]
+    assert library.self_check() == []
 
 
 @pytest.mark.parametrize(
@@ -37,63 +38,64 @@ async def test_a_payment_moves_money_from_the_fee_to_the_till(store: Store) -> N
         "UPDATE ledger_transaction SET terminal = 'x'",
     ],
 )
-def test_ledger_rows_can_be_neither_changed_nor_deleted(store: Store, statement: str) -> None:
+def test_ledger_rows_can_be_neither_changed_nor_deleted(library: Library, statement: str) -> None:
     """B47."""
-    connection = connect(store.path)
-    with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+    with (
+        library.bulk() as connection,
+        pytest.raises(REFUSALS, match="append-only"),
+    ):
         connection.execute(statement)
-    connection.close()
 
 
-async def test_undo_takes_back_the_whole_payment(store: Store) -> None:
+async def test_undo_takes_back_the_whole_payment(library: Library) -> None:
     """C54: an opposite entry; the retried BK is still the first 38."""
-    booked = await store.book_payment(order(), pay_fee("F1"))
+    booked = await library.book_payment(order(), pay_fee("F1"))
     assert booked.payment is not None
-    undone = await store.undo_payment(booked.payment.id, NOW, ZONE)
+    undone = await library.undo_payment(booked.payment.id, NOW, ZONE)
     assert undone.status == "undone"
-    assert [amount for _, amount in entries(store)] == [-100, 100, 100, -100]
-    record = await store.find_patron("P1")
+    assert [amount for _, amount in entries(library)] == [-100, 100, 100, -100]
+    record = await library.find_patron("P1")
     assert record is not None
     assert record.fees[0].owed == 250
-    assert (await store.book_payment(order(), pay_fee("F1"))).outcome == "replayed"
-    assert store.self_check() == []
+    assert (await library.book_payment(order(), pay_fee("F1"))).outcome == "replayed"
+    assert library.self_check() == []
 
 
-async def test_undo_is_refused_twice_and_for_the_unknown(store: Store) -> None:
-    booked = await store.book_payment(order(), pay_fee("F1"))
+async def test_undo_is_refused_twice_and_for_the_unknown(library: Library) -> None:
+    booked = await library.book_payment(order(), pay_fee("F1"))
     assert booked.payment is not None
-    await store.undo_payment(booked.payment.id, NOW, ZONE)
+    await library.undo_payment(booked.payment.id, NOW, ZONE)
     with pytest.raises(UndoRefusedError, match="undone"):
-        await store.undo_payment(booked.payment.id, NOW, ZONE)
+        await library.undo_payment(booked.payment.id, NOW, ZONE)
     with pytest.raises(UndoRefusedError, match="no such payment"):
-        await store.undo_payment("X", NOW, ZONE)
+        await library.undo_payment("X", NOW, ZONE)
 
 
-async def test_undo_is_refused_after_local_midnight(store: Store) -> None:
+async def test_undo_is_refused_after_local_midnight(library: Library) -> None:
     """C54: midnight of the institution, here an hour before that of UTC."""
     late = NOW.replace(hour=22, minute=59)
-    booked = await store.book_payment(order(now=late), pay_fee("F1"))
+    booked = await library.book_payment(order(now=late), pay_fee("F1"))
     assert booked.payment is not None
     with pytest.raises(UndoRefusedError, match="on the day"):
-        await store.undo_payment(booked.payment.id, late + timedelta(minutes=1), ZONE)
-    await store.undo_payment(booked.payment.id, late, ZONE)
+        await library.undo_payment(booked.payment.id, late + timedelta(minutes=1), ZONE)
+    await library.undo_payment(booked.payment.id, late, ZONE)
 
 
-async def test_payments_are_listed_oldest_first_and_filtered(store: Store) -> None:
+async def test_payments_are_listed_oldest_first_and_filtered(library: Library) -> None:
     for number, terminal in enumerate(("a", "b", "a")):
         moment = NOW + timedelta(hours=number)
-        await store.book_payment(
+        await library.book_payment(
             order(f"BK{number}", 10, terminal=terminal, now=moment), pay_fee("F1", 10)
         )
-    keys = [payment.bk for payment in store.payments()]
+    keys = [payment.bk for payment in library.payments()]
     assert keys == ["BK0", "BK1", "BK2"]
-    assert [payment.bk for payment in store.payments(terminal="a")] == ["BK0", "BK2"]
-    span = store.payments(since=NOW + timedelta(hours=1), until=NOW + timedelta(hours=2))
+    assert [payment.bk for payment in library.payments(terminal="a")] == ["BK0", "BK2"]
+    span = library.payments(since=NOW + timedelta(hours=1), until=NOW + timedelta(hours=2))
     (payment,) = span
     assert payment.bk == "BK1"
-    assert store.payment(payment.id) == payment
-    assert store.payment("X") is None
-    assert list(store.payments(status="undone", payer_id="P1")) == []
+    assert library.payment(payment.id) == payment
+    assert library.payment("X") is None
+    assert list(library.payments(status="undone", payer_id="P1")) == []
 
 
 @pytest.mark.parametrize(
@@ -112,25 +114,35 @@ async def test_payments_are_listed_oldest_first_and_filtered(store: Store) -> No
             "FROM payment_key",
             "has two keys",
         ),
-        ("DELETE FROM patron WHERE id = 'P3'", "refers to a missing patron"),
         (
             "INSERT INTO relationship (type, from_id, to_id) VALUES ('head_of_family', 'P2', 'P3')",
             "both head of family and child",
         ),
     ],
 )
-async def test_self_check_finds_damage(store: Store, damage: str, finding: str) -> None:
-    await store.book_payment(order(), pay_fee("F1"))
-    connection = connect(store.path)
-    connection.execute("PRAGMA foreign_keys = OFF")
-    connection.execute(damage)
-    connection.close()
-    assert any(finding in problem for problem in store.self_check())
+async def test_self_check_finds_damage(library: Library, damage: str, finding: str) -> None:
+    await library.book_payment(order(), pay_fee("F1"))
+    with unguarded(library) as connection:
+        connection.execute(damage)
+    assert any(finding in problem for problem in library.self_check())
 
 
-def test_the_schema_itself_keeps_the_invariants(store: Store) -> None:
+async def test_self_check_finds_rows_without_parent(store: Store) -> None:
+    """PostgreSQL cannot have any."""
+    with unguarded(store) as connection:
+        connection.execute("DELETE FROM patron WHERE id = 'P3'")
+    assert any("refers to a missing patron" in problem for problem in store.self_check())
+
+
+async def test_self_check_finds_guards_switched_off(postgres_store: PostgresStore) -> None:
+    with postgres_store.bulk() as connection:
+        connection.execute("ALTER TABLE ledger_entry DISABLE TRIGGER ledger_entry_append_only")
+    (problem,) = postgres_store.self_check()
+    assert problem == "ledger_entry: trigger ledger_entry_append_only is switched off"
+
+
+def test_the_schema_itself_keeps_the_invariants(library: Library) -> None:
     """One open loan per item, one head per child, one holder per function."""
-    connection = connect(store.path)
     for statement in (
         "INSERT INTO loan (item_id, patron_id, checked_out, due) VALUES ('I1', 'P2', '', '')",
         "INSERT INTO relationship (type, from_id, to_id) VALUES ('head_of_family', 'P3', 'P2')",
@@ -139,6 +151,5 @@ def test_the_schema_itself_keeps_the_invariants(store: Store) -> None:
         "INSERT INTO relationship (type, from_id, to_id) VALUES ('authorisation', 'P1', 'P1')",
         "INSERT INTO card (number, patron_id, state) VALUES ('X', 'nobody', 'active')",
     ):
-        with pytest.raises(sqlite3.IntegrityError):
+        with library.bulk() as connection, pytest.raises(REFUSALS):
             connection.execute(statement)
-    connection.close()

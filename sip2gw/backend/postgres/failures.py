@@ -55,5 +55,7 @@ def as_backend_error(error: BaseException) -> BackendError:
         return ConflictError("others changed the same data again and again")
     if isinstance(error, _UNAVAILABLE):
         return UnavailableError(f"the database could not do it: {name}")
+    if isinstance(error, asyncpg.RaiseError):
+        return BackendError(f"the store refused: {error.args[0]}")  # a text of our own
     constraint = getattr(error, "constraint_name", None)
     return BackendError(f"the store refused: {name}" + (f" ({constraint})" if constraint else ""))
