@@ -198,6 +198,7 @@ class Stage:
         self._connection = connection
         self._dialect = connection.dialect
         self._buffers: dict[str, list[tuple[Any, ...]]] = {}
+        self._filled: set[str] = set()
         for table in STAGED:
             self._create(table)
 
@@ -224,6 +225,7 @@ class Stage:
     def _write(self, table: Staged) -> None:
         rows = self._buffers[table.name]
         if rows:
+            self._filled.add(table.name)
             self._connection.add_rows(f"stage_{table.name}", table.all_columns, rows)
             rows.clear()
 
@@ -231,6 +233,8 @@ class Stage:
         """No more rows: write what is buffered and index the keys."""
         for table in STAGED:
             self._write(table)
+            if table.name not in self._filled:
+                continue
             self._connection.execute(
                 fill(
                     "CREATE INDEX stage_{table}_key ON stage_{table} ({key})",

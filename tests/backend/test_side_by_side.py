@@ -1,0 +1,233 @@
+"""The same random operations on SQLite and on PostgreSQL: same answers, same balances.
+
+The short form runs with the other tests. In full (20,000 operations, some minutes):
+
+    SIP2GW_MODEL_OPERATIONS=20000 pytest tests/backend/test_side_by_side.py
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from hypothesis import HealthCheck, event, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from postgres import Server
+
+from sip2gw.backend.base import (
+    Allocation,
+    BackendError,
+    PaymentFacts,
+    PaymentRefusal,
+    PaymentResult,
+)
+from sip2gw.backend.library import Library
+from sip2gw.backend.store import export_lines
+from sip2gw.model import Block, BlockType, Payment, PaymentLine
+
+from .library import NOW, ZONE, load, open_library, open_postgres_library, order
+
+OPERATIONS = int(os.environ.get("SIP2GW_MODEL_OPERATIONS", "240"))
+STEPS = 60
+
+PATRONS = ("P1", "P2", "P3", "P4")
+MEMBERSHIP = {"kind": "membership", "code": "101", "description": "All", "type": 0}
+BADGES = [{"kind": "badge", "code": code, "name": code} for code in ("ONBE", "STUD")]
+
+patrons = st.sampled_from(PATRONS)
+cards = st.sampled_from((*PATRONS, "C1", "C2", "nobody"))
+keys = st.integers(1, 12).map("BK{}".format)
+cents = st.integers(0, 900)
+days = st.integers(1, 28)
+new_cards = st.sampled_from(("C1", "C2", None))
+sources_of_blocks = st.sampled_from(("staff", "terminal"))
+minutes = st.integers(0, 40)
+
+
+def pay_all(amount: int) -> Callable[[PaymentFacts], Allocation | PaymentRefusal]:
+    """Spread `amount` over what the payer and then the debtors owe, oldest first."""
+
+    def decide(facts: PaymentFacts) -> Allocation | PaymentRefusal:
+        left, lines = amount, []
+        for record in (facts.payer, *facts.debtors):
+            relation = "own" if record is facts.payer else "head_of_family"
+            for fee in record.fees:
+                paid = min(left, fee.owed)
+                if paid:
+                    lines.append(PaymentLine(fee.id, record.id, relation, paid))
+                    left -= paid
+        return PaymentRefusal("overpayment") if left else Allocation(tuple(lines), ("Thanks",))
+
+    return decide
+
+
+def without_ids(result: Any) -> Any:
+    """Payments have other ids in each store."""
+    if isinstance(result, PaymentResult) and result.payment is not None:
+        return replace(result, payment=without_ids(result.payment))
+    return replace(result, id="") if isinstance(result, Payment) else result
+
+
+class SideBySide(RuleBasedStateMachine):
+    """Both stores do everything; every answer is compared."""
+
+    server: Server
+
+    @initialize()
+    def open(self) -> None:
+        self.runner = asyncio.Runner()
+        self.directory = tempfile.TemporaryDirectory()
+        self.database = self.server.make_database()
+        self.sqlite = open_library(Path(self.directory.name))
+        self.postgres = open_postgres_library(self.server.url(self.database), "command")
+        self.now = NOW
+        self.payments: list[tuple[str, str]] = []
+        people = [{"kind": "patron", "id": name, "name": name} for name in PATRONS]
+        self.load(MEMBERSHIP, *BADGES, *people)
+
+    def both(self, work: Callable[[Library], Any]) -> tuple[Any, Any]:
+        """What each store answers, an error included."""
+        return self.answer(self.sqlite, work), self.answer(self.postgres, work)
+
+    def answer(self, store: Library, work: Callable[[Library], Any]) -> Any:
+        try:
+            found = work(store)
+            if isinstance(found, Coroutine):
+                found = self.runner.run(found)
+        except BackendError as error:
+            return f"{error.kind}: {error}" if error.kind == "conflict" else "refused"
+        return found
+
+    def same(self, work: Callable[[Library], Any]) -> Any:
+        """The answer, which must be the same."""
+        one, other = self.both(work)
+        assert without_ids(one) == without_ids(other)
+        return one
+
+    def load(self, *lines: dict[str, Any]) -> None:
+        self.same(lambda store: load(store, *lines))
+
+    # What happens
+
+    @rule(
+        name=patrons,
+        number=st.sampled_from(("C1", "C2", None)),
+        code=st.sampled_from(("101", None)),
+    )
+    def import_patron(self, name: str, number: str | None, code: str | None) -> None:
+        listed = [{"number": number, "state": "blocked"}] if number else []
+        badges = ["ONBE"] if number else [{"code": "STUD", "until": "2026-05-01"}]
+        blocks = [{"type": "general", "note": "x"}] if code else []
+        line = {"kind": "patron", "id": name, "name": name, "cards": listed, "badges": badges}
+        self.load({**line, "blocks": blocks, "membership": code, "pin": name})
+
+    @rule(number=st.integers(1, 5), name=patrons, amount=cents, day=days, paid=st.booleans())
+    def import_fee(self, number: int, name: str, amount: int, day: int, paid: bool) -> None:
+        line = {"kind": "fee", "id": f"F{number}", "patron": name, "amount": f"{amount / 100:.2f}"}
+        extra = {"paid": f"{amount / 200:.2f}"} if paid else {}
+        self.load({**line, "created": f"2026-02-{day:02}", **extra})
+
+    @rule(head=patrons, other=patrons, kind=st.sampled_from(("head_of_family", "authorisation")))
+    def import_relationship(self, head: str, other: str, kind: str) -> None:
+        functions = ["pay"] if kind == "authorisation" else []
+        line = {"kind": "relationship", "type": kind, "from": head, "to": other}
+        self.load({**line, "functions": functions})
+
+    @rule(key=keys, payer=patrons, amount=st.integers(1, 900), expires=minutes)
+    def pay(self, key: str, payer: str, amount: int, expires: int) -> None:
+        wanted = order(
+            key,
+            amount,
+            payer_id=payer,
+            content=f"{payer}|{amount}",
+            now=self.now,
+            key_expires=self.now + timedelta(minutes=expires),
+        )
+        one, other = self.both(lambda store: store.book_payment(wanted, pay_all(amount)))
+        assert without_ids(one) == without_ids(other)
+        event(f"payment {one.outcome}")
+        if one.outcome == "booked":
+            self.payments.append((one.payment.id, other.payment.id))
+
+    @rule(index=st.integers(0, 30))
+    def undo(self, index: int) -> None:
+        if not self.payments:
+            return
+        ids = dict(
+            zip(
+                (self.sqlite, self.postgres), self.payments[index % len(self.payments)], strict=True
+            )
+        )
+        self.same(lambda store: store.undo_payment(ids[store], self.now, ZONE))
+
+    @rule(later=st.integers(1, 600))
+    def wait(self, later: int) -> None:
+        self.now += timedelta(minutes=later)
+
+    @rule(card=cards, minute=minutes)
+    def present_a_wrong_pin(self, card: str, minute: int) -> None:
+        until = self.now + timedelta(minutes=minute)
+        self.same(lambda store: store.record_pin_failure(card, self.now, 3, until))
+
+    @rule(card=cards)
+    def present_the_right_pin(self, card: str) -> None:
+        self.same(lambda store: store.clear_pin_failures(card))
+
+    @rule(name=patrons)
+    def set_pin(self, name: str) -> None:
+        self.same(lambda store: store.set_pin_hash(name, f"hash {self.now}"))
+
+    @rule(
+        name=cards, kind=st.sampled_from(BlockType), source=st.sampled_from(("staff", "terminal"))
+    )
+    def block(self, name: str, kind: BlockType, source: str) -> None:
+        self.same(lambda store: store.set_block(name, Block(kind, "note", None, source)))
+
+    @rule(name=patrons, sources=st.sets(sources_of_blocks))
+    def unblock(self, name: str, sources: set[str]) -> None:
+        self.same(lambda store: store.lift_blocks(name, frozenset(sources)))
+
+    # What must hold
+
+    @invariant()
+    def the_patrons_are_the_same(self) -> None:
+        if hasattr(self, "sqlite"):
+            for name in PATRONS:
+                self.same(lambda store, name=name: store.find_patron(name))
+            self.same(lambda store: store.find_by_card("C1"))
+
+    def teardown(self) -> None:
+        if not hasattr(self, "postgres"):
+            return
+        try:
+            for store in (self.sqlite, self.postgres):
+                assert store.self_check() == []
+            self.same(lambda store: [without_ids(payment) for payment in store.payments()])
+            self.same(lambda store: list(export_lines(store, currency="EUR", everything=True))[1:])
+        finally:
+            for store in (self.sqlite, self.postgres):
+                self.runner.run(store.close())
+            self.runner.close()
+            self.directory.cleanup()
+            self.server.drop_database(self.database)
+
+
+def test_both_stores_answer_the_same(postgres: Server) -> None:
+    SideBySide.server = postgres
+    machine = SideBySide.TestCase
+    machine.settings = settings(
+        max_examples=max(1, OPERATIONS // STEPS),
+        stateful_step_count=STEPS,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+        derandomize="SIP2GW_MODEL_OPERATIONS" not in os.environ,
+        database=None,
+    )
+    machine("runTest").runTest()
