@@ -255,8 +255,8 @@ class PatronRecord:
     payer_for: tuple[Relationship, ...] = ()
     """Relationships in which this patron may be the payer: children of a head, and authorisers
     of an authorised person; validity and confirmation are judged when used (B51)."""
-    extra: dict[str, object] = field(default_factory=dict, compare=False)
-    """Values derived once and kept with the snapshot, e.g. the log pseudonym."""
+    extra: dict[tuple[object, ...], object] = field(default_factory=dict, compare=False)
+    """Values derived from this snapshot once and kept with it."""
 
     def __repr__(self) -> str:
         return "<PatronRecord>"

@@ -29,8 +29,9 @@ from sip2gw.protocol.connection import (
 )
 from sip2gw.protocol.message import Request
 
-FRAMES_PER_TURN = 32
-"""After so many frames of one connection the others get their turn (C80)."""
+FRAMES_PER_TURN = 4
+"""After so many frames of one connection the others get their turn (C80). A terminal has one
+request outstanding, so honest ones never notice; 200 that flood share the loop fairly."""
 
 SWEEP_INTERVAL_S = 1.0
 BACKEND_CHECK_INTERVAL_S = 5.0

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import partial
+from typing import TypeVar, cast
 
 from sip2gw.handlers.base import Answer, Session, patron_flags
 from sip2gw.model import (
@@ -15,6 +17,7 @@ from sip2gw.model import (
     Fee,
     Hold,
     Loan,
+    Minor,
     PatronRecord,
     format_amount,
 )
@@ -107,17 +110,26 @@ def standing_of(
 ) -> Standing:
     """`decide_standing` at the session's branch, remembered with the snapshot."""
     terminal = session.terminal
-    key = f"standing {card.number} {today} {terminal.name} {for_payment}"
-    known = record.extra.get(key)
-    if isinstance(known, Standing):
-        return known
-    standing = decide_standing(
-        record, card, today, terminal.zone, terminal.max_fee_age_days, for_payment=for_payment
+    return _derived(
+        record,
+        ("standing", card.number, today, terminal.name, for_payment),
+        lambda: decide_standing(
+            record, card, today, terminal.zone, terminal.max_fee_age_days, for_payment=for_payment
+        ),
     )
-    if len(record.extra) >= _DERIVED_MAX:
-        record.extra.clear()
-    record.extra[key] = standing
-    return standing
+
+
+T = TypeVar("T")
+
+
+def _derived(record: PatronRecord, key: tuple[object, ...], make: Callable[[], T]) -> T:
+    """What `make` makes of `record`, made once and kept with the snapshot under `key`."""
+    known = record.extra.get(key)
+    if known is None:
+        if len(record.extra) >= _DERIVED_MAX:
+            record.extra.clear()
+        known = record.extra[key] = make()
+    return cast("T", known)
 
 
 def withheld_text_key(visit: Visit) -> str:
@@ -258,11 +270,20 @@ def _shown_answer(response: _PatronResponse, visit: Visit, standing: Standing) -
     return Answer(response, outcome, standing.reason, visit.number)
 
 
-def _total(session: Session, record: PatronRecord, accounts: Sequence[PayableAccount]) -> str:
+def _payable(session: Session, record: PatronRecord) -> Minor:
     invoiced = session.terminal.profile.invoiced_payable
-    total = payable_total(record.fees, invoiced)
-    if session.terminal.profile.family == "merged":
-        total += sum(payable_total(account.debtor.fees, invoiced) for account in accounts)
+    return _derived(record, ("payable", invoiced), lambda: payable_total(record.fees, invoiced))
+
+
+def _owed_fees(record: PatronRecord) -> tuple[Fee, ...]:
+    return _derived(record, ("owed",), lambda: tuple(filter(is_owed, record.fees)))
+
+
+def _total(session: Session, record: PatronRecord, accounts: Sequence[PayableAccount]) -> str:
+    """BV: what may be paid, the accounts of others included (B52)."""
+    total = _payable(session, record) if record.fees else 0
+    for account in accounts:
+        total += _payable(session, account.debtor)
     return format_amount(total, session.terminal.currency)
 
 
@@ -379,26 +400,51 @@ async def _fill_money(
     accounts: tuple[PayableAccount, ...] = ()
     if record.payer_for:
         accounts = await accounts_payable_by(session, record, session.now().date())
+    family = terminal.profile.family
+    merged = accounts if family == "merged" else ()
     response.currency_type = terminal.currency
-    response.fee_amount = _total(session, record, accounts)
+    response.fee_amount = _total(session, record, merged)
     if standing.money.limit is not None:
         response.fee_limit = format_amount(standing.money.limit, terminal.currency)
-    family = terminal.profile.family
-    own = [(fee, None) for fee in record.fees if is_owed(fee)]
-    others = [(fee, account) for account in accounts for fee in account.debtor.fees if is_owed(fee)]
-    response.fine_items_count = len(own) + (len(others) if family == "merged" else 0)
+    if record.fees or merged:
+        debtors = [record, *(account.debtor for account in merged)]
+        response.fine_items_count = sum(len(_owed_fees(debtor)) for debtor in debtors)
     if family == "separate":
         response.payable_accounts = _account_values(session, accounts)
-    if Summary.FINES not in request.summary or not (own or others):
+    if Summary.FINES not in request.summary:
         return
     if family == "separate" or terminal.profile.fee_lines == "ZF":
-        lines = [_extension_line(session, fee, account) for fee, account in [*own, *others]]
+        lines = _lines(session, record, accounts, _extension_line)
         response.payable_fees = _page(request, lines)
     if terminal.profile.fee_lines == "AV":
-        shown = own if family == "separate" else [*own, *others]
-        response.fine_items = _page(
-            request, [_fee_line(session, fee, account) for fee, account in shown]
+        response.fine_items = _page(request, _lines(session, record, merged, _fee_line))
+
+
+_FeeWriter = Callable[[Session, Fee, PayableAccount | None], str]
+
+
+def _lines(
+    session: Session,
+    record: PatronRecord,
+    accounts: Sequence[PayableAccount],
+    write: _FeeWriter,
+) -> list[str]:
+    """Every owed fee of `record` and then of `accounts`, each as `write` has it."""
+    lines: list[str] = []
+    for account in (None, *accounts):
+        debtor = record if account is None else account.debtor
+        lines += _derived(
+            debtor,
+            ("lines", write, session.terminal.name, account is None),
+            partial(_write_lines, session, debtor, account, write),
         )
+    return lines
+
+
+def _write_lines(
+    session: Session, debtor: PatronRecord, account: PayableAccount | None, write: _FeeWriter
+) -> tuple[str, ...]:
+    return tuple(write(session, fee, account) for fee in _owed_fees(debtor))
 
 
 def _label(account: PayableAccount) -> str:
@@ -450,7 +496,7 @@ def _account_values(session: Session, accounts: Sequence[PayableAccount]) -> tup
     terminal = session.terminal
     values = []
     for account in accounts:
-        total = payable_total(account.debtor.fees, terminal.profile.invoiced_payable)
+        total = _payable(session, account.debtor)
         if total:
             amount = format_amount(total, terminal.currency)
             values.append(_tilde_line(account.debtor.id, _label(account), account.relation, amount))
