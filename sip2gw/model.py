@@ -269,7 +269,7 @@ class PatronRecord:
         return None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class AccessRow:
     """One decision at a door as it is kept (B42, C65)."""
 

@@ -11,7 +11,7 @@ import asyncio
 import itertools
 import socket
 import ssl
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from typing import cast
 
@@ -29,9 +29,11 @@ from sip2gw.protocol.connection import (
 )
 from sip2gw.protocol.message import Request
 
-FRAMES_PER_TURN = 4
-"""After so many frames of one connection the others get their turn (C80). A terminal has one
-request outstanding, so honest ones never notice; 200 that flood share the loop fairly."""
+FRAMES_PER_TURN = 8
+"""After so many frames of one connection the others get their turn (C80)."""
+
+BACKLOG_SLICE_S = 0.002
+"""So long at a time are lines served that have more to say than that; newcomers come between."""
 
 SWEEP_INTERVAL_S = 1.0
 BACKEND_CHECK_INTERVAL_S = 5.0
@@ -44,6 +46,7 @@ class TerminalLine(asyncio.Protocol):
     """One connection: feeds bytes to the core, writes what comes out."""
 
     __slots__ = (
+        "_deadline",
         "_frame_started",
         "_pump_scheduled",
         "_server",
@@ -64,6 +67,7 @@ class TerminalLine(asyncio.Protocol):
         self._pump_scheduled = False
         self._writable = True
         self._frame_started: float | None = None
+        self._deadline = 0.0
         self.opened = self.last_heard = server.monotonic()
         self.profile_label = NO_PROFILE
         self.terminal_name = ""
@@ -119,9 +123,10 @@ class TerminalLine(asyncio.Protocol):
     def _schedule_pump(self) -> None:
         if not self._pump_scheduled:
             self._pump_scheduled = True
-            asyncio.get_running_loop().call_soon(self._pump_again)
+            self._server.serve_later(self)
 
-    def _pump_again(self) -> None:
+    def pump_again(self) -> None:
+        """Go on with what waits in this line; its turn has come."""
         self._pump_scheduled = False
         if self._transport is None or self._task is not None or not self._writable:
             return
@@ -201,12 +206,14 @@ class TerminalLine(asyncio.Protocol):
         suspended: Suspended[Answer],
         started: float,
     ) -> None:
-        """Finish a request that has to wait, within the deadline (B17)."""
+        """Finish a request that has to wait; `enforce_deadline` cancels it when it is late."""
         out: list[bytes] = []
+        self._deadline = started + self._server.request_timeout_s
         try:
-            async with asyncio.timeout(self._server.request_timeout_s):
-                answer = await suspended.finish()
-        except TimeoutError:
+            answer = await suspended
+        except asyncio.CancelledError:
+            if self._transport is None:
+                raise
             answer = self._server.gateway.timed_out(conversation, request)
         self._task = None
         self._finish(conversation, request, answer, started, out)
@@ -262,6 +269,11 @@ class TerminalLine(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
+    def enforce_deadline(self, now: float) -> None:
+        """Give up a request that takes longer than its deadline; it is refused (B17)."""
+        if self._task is not None and now > self._deadline:
+            self._task.cancel()
+
     def expired(self, now: float) -> str | None:
         """Which time limit has passed, if any (B3, B14)."""
         server = self._server.config.server
@@ -288,6 +300,8 @@ class TerminalServer:
         self._numbers = itertools.count(1)
         self._listeners: list[asyncio.Server] = []
         self._sweeper: asyncio.TimerHandle | None = None
+        self._backlog: deque[TerminalLine] = deque()
+        self._backlog_scheduled = False
         self._next_backend_check = 0.0
         self._backend_check: asyncio.Task[None] | None = None
         gateway.on_login = self._logged_in
@@ -346,6 +360,26 @@ class TerminalServer:
         for line in list(self._lines.values()):
             line.abort()
         await asyncio.sleep(0)
+
+    # Turns ---------------------------------------------------------------------------------
+
+    def serve_later(self, line: TerminalLine) -> None:
+        """Put `line` behind all others that have more to say (C80)."""
+        self._backlog.append(line)
+        self._schedule_backlog()
+
+    def _schedule_backlog(self) -> None:
+        if self._backlog and not self._backlog_scheduled:
+            self._backlog_scheduled = True
+            asyncio.get_running_loop().call_soon(self._serve_backlog)
+
+    def _serve_backlog(self) -> None:
+        now = asyncio.get_running_loop().time
+        until = now() + BACKLOG_SLICE_S
+        while self._backlog and now() < until:
+            self._backlog.popleft().pump_again()
+        self._backlog_scheduled = False
+        self._schedule_backlog()
 
     # Lines ---------------------------------------------------------------------------------
 
@@ -422,6 +456,7 @@ class TerminalServer:
         loop = asyncio.get_running_loop()
         now = self.monotonic()
         for line in list(self._lines.values()):
+            line.enforce_deadline(now)
             reason = line.expired(now)
             if reason is not None:
                 if reason == "stalled":

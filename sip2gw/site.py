@@ -6,7 +6,7 @@ handlers look at one object. A reload builds a new `Site` and swaps it in (B66).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 
 from sip2gw.backend.base import Capability
@@ -42,7 +42,7 @@ class Site:
     """All terminals of one configuration."""
 
     config: Config
-    by_login: dict[str, KnownTerminal]
+    by_login: dict[str, KnownTerminal] = field(repr=False)
     by_name: dict[str, KnownTerminal]
     texts: Catalogue
     prelogin: WireFormat

@@ -144,6 +144,10 @@ def describe_exception(
     if isinstance(error, BaseException):
         frames = traceback.extract_tb(error.__traceback__)
         fields["exception"] = type(error).__qualname__
+        # A note was added by us, for this log; the text of an exception may quote anything.
+        notes = getattr(error, "__notes__", None)
+        if notes:
+            fields["problem"] = "; ".join(notes)
         fields["frames"] = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
     return fields
 
@@ -159,6 +163,11 @@ def timestamp(moment: datetime) -> str:
 
 def _render_json(logger: object, name: str, fields: Mapping[str, Any]) -> bytes:
     return msgspec.json.encode(fields, enc_hook=str)
+
+
+def _render_console(logger: object, name: str, fields: MutableMapping[str, Any]) -> str:
+    head = f"{fields.pop('time', '')} {fields.pop('level', ''):8} {fields.pop('event', '')}"
+    return " ".join([head, *(f"{key}={value!r}" for key, value in fields.items())])
 
 
 class RequestLine(msgspec.Struct, omit_defaults=True):
@@ -193,9 +202,7 @@ class Log:
         self._encode = msgspec.json.Encoder().encode
         self._console = console
         self._requests = level in ("debug", "info")
-        render: Callable[..., Any] = (
-            structlog.dev.ConsoleRenderer(colors=False) if console else _render_json
-        )
+        render: Callable[..., Any] = _render_console if console else _render_json
         self.events = cast(
             structlog.typing.FilteringBoundLogger,
             structlog.wrap_logger(

@@ -42,7 +42,7 @@ def request_type(text: str) -> type[Request]:
     found = names.get(typed) or names.get(f"{typed}-request")
     if found is None:
         known = ", ".join(f"{kind.code} {name}" for name, kind in sorted(names.items()))
-        raise UsageError(f"no message {text!r}; there are: {known}")
+        raise UsageError(f"no message {text.partition('=')[0]!r}; there are: {known}")
     return found
 
 

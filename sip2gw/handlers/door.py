@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 from sip2gw.config import DoorTable
 from sip2gw.handlers import patron
 from sip2gw.handlers.base import Answer, Session, patron_flags
@@ -13,7 +11,6 @@ from sip2gw.policy.access import (
     AccessDecision,
     CheckResult,
     DoorFacts,
-    DoorRules,
     PinState,
     Verdict,
     decide_access,
@@ -84,7 +81,11 @@ def gather_facts(session: Session, visit: patron.Visit) -> DoorFacts:
     money = None
     if record is not None and card is not None:
         money = patron.standing_of(session, record, card, now.date()).money
-    cards = frozenset(held.number for held in record.cards) if record is not None else frozenset()
+    barred = passes = False
+    if record is not None and (terminal.bars or terminal.passes):
+        cards = frozenset(held.number for held in record.cards)
+        barred = is_barred(terminal.bars, cards, now.date())
+        passes = has_pass(terminal.passes, cards, now)
     return DoorFacts(
         now=now,
         branch=terminal.branch,
@@ -93,8 +94,8 @@ def gather_facts(session: Session, visit: patron.Visit) -> DoorFacts:
         card=card,
         pin=visit.pin,
         money=money,
-        barred=bool(terminal.bars) and is_barred(terminal.bars, cards, now.date()),
-        has_pass=bool(terminal.passes) and has_pass(terminal.passes, cards, now),
+        barred=barred,
+        has_pass=passes,
     )
 
 
@@ -103,7 +104,7 @@ def _decide(session: Session, visit: patron.Visit, response: _DoorResponse) -> A
     rules = session.terminal.door
     decision = decide_access(facts, rules)
     _record(session, decision, facts.record, "normal")
-    _answer_decision(session, response, visit, decision, rules)
+    _answer_decision(session, response, visit, decision, facts)
     return Answer(response, "ok" if decision.granted else "refused", decision.reason, visit.number)
 
 
@@ -129,12 +130,12 @@ def _answer_decision(
     response: _DoorResponse,
     visit: patron.Visit,
     decision: AccessDecision,
-    rules: DoorRules,
+    facts: DoorFacts,
 ) -> None:
     """Fill in the decision (B33): flag 0 and no required badge refuse, 14 blanks admit (C66)."""
-    terminal = session.terminal
+    terminal, rules = session.terminal, session.terminal.door
     record = visit.shown
-    response.transaction_date = session.now()
+    response.transaction_date = facts.now
     response.institution_id = terminal.institution_id
     response.patron_status = patron_flags(
         door_flags(decision.reason) if visit.record is not None else ALL_DENIED
@@ -153,7 +154,7 @@ def _answer_decision(
             response.valid_patron_password = False
     if record is not None:
         response.personal_name = record.name
-        badges = visible_badges(record, terminal.branch or "", session.now().date())
+        badges = visible_badges(record, terminal.branch or "", facts.now.date())
         if not decision.granted:
             badges = tuple(code for code in badges if code not in rules.require_badges)
         response.badges = patron.badge_values(session, badges)
@@ -173,9 +174,21 @@ def _tell_facts(session: Session, visit: patron.Visit, answer: Answer) -> Answer
     return answer
 
 
-@lru_cache(maxsize=4096)
+_told: list[tuple[tuple[Verdict, ...], str]] = []
+_TOLD_MAX = 16
+
+
 def _checks_text(decision: AccessDecision) -> str:
-    return " ".join(f"{name}={result}" for name, result in decision.results())
+    """All results in one text. Few combinations recur, and comparing two tuples of the same
+    members is far cheaper than hashing them."""
+    verdicts = decision.verdicts
+    for known, text in _told:
+        if known == verdicts:
+            return text
+    text = " ".join(f"{name}={result}" for name, result in decision.results())
+    _told.insert(0, (verdicts, text))
+    del _told[_TOLD_MAX:]
+    return text
 
 
 def _record(

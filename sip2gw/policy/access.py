@@ -49,9 +49,9 @@ class DoorRules:
     """True: accepted at any time; a date: accepted on or after it."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class DoorFacts:
-    """What one decision is made on."""
+    """What one decision is made on. Not frozen only because making it would cost three times."""
 
     now: datetime
     """Aware, in the branch's zone."""
@@ -234,7 +234,7 @@ CHECK_NAMES = (
 """Every check, in the order in which failures speak (B34, C74)."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class AccessDecision:
     """Granted or not, why, and the verdict of every check in the order of `CHECK_NAMES`."""
 

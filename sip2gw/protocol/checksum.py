@@ -35,9 +35,9 @@ def character_checksum_matches(text: str, digits: bytes) -> bool:
     return (sum(map(ord, text)) + int(digits, 16)) & 0xFFFF == 0
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Trailer:
-    """A frame taken apart at its end."""
+    """A frame taken apart at its end. Its parts may hold secrets, so `repr` shows none (B16)."""
 
     body: bytes
     """Command, fixed block and fields."""

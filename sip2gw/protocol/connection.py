@@ -84,7 +84,7 @@ class Closed:
 Event = RequestReceived | UnreadableReceived | Reply | Dropped | Closed
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class _Sent:
     """Something that we sent, kept to send it again."""
 
@@ -95,7 +95,7 @@ class _Sent:
     """All of it, with trailer and terminator."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class _Exchange:
     """The last request that was handed out, and its answer once there is one."""
 

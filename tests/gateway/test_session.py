@@ -323,7 +323,10 @@ async def test_a_payment_that_takes_too_long_is_unknown_and_found_later(tmp_path
 
         gateway.store.book_payment = book_slowly
         request = ask_37("1004", "1.00", pin="1004", bk="K")
-        unsure = await pay.ask(request)
+        await pay.send(request)
+        await asyncio.sleep(0.05)  # until it is being booked
+        gateway.clock.advance(1)
+        unsure = await pay.read()
         assert unsure.startswith("38N")
         assert "not sure" in unsure
         assert gateway.metrics.payments["unknown", "own"] == 1

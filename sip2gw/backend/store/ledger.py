@@ -119,9 +119,9 @@ def _fees_after(facts: PaymentFacts, lines: Iterable[PaymentLine]) -> dict[str, 
     debtors = _debtor_ids(lines)
     return {
         record.id: tuple(
-            replace(fee, owed=fee.owed - paid.get(fee.id, 0))
+            replace(fee, owed=fee.owed - paid[fee.id]) if fee.id in paid else fee
             for fee in record.fees
-            if fee.owed != paid.get(fee.id, 0)
+            if fee.owed != paid.get(fee.id)
         )
         for record in (facts.payer, *facts.debtors)
         if record.id in debtors

@@ -234,7 +234,6 @@ _OPERATION = (
         checks TEXT NOT NULL,
         patron_id TEXT,
         direction TEXT NOT NULL)""",
-    "CREATE INDEX access_log_time ON access_log (time)",
     """CREATE TABLE store_version (
         id INTEGER PRIMARY KEY CHECK (id = 1),
         version BIGINT NOT NULL)""",

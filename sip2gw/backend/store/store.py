@@ -136,7 +136,9 @@ class Store(StaffOperations):
         try:
             yield
         except sqlite3.Error as error:
-            raise UnavailableError(f"the store cannot be read: {error}") from None
+            failure = UnavailableError(f"the store cannot be read: {error}")
+            failure.add_note(str(error))
+            raise failure from None
 
     # Writes
 

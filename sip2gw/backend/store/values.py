@@ -17,9 +17,17 @@ _TIME_DIGITS = 13
 _PROCESS_BYTES = 2
 
 
+_last_time: list[tuple[datetime | None, str]] = [(None, "")]
+
+
 def time_text(moment: datetime) -> str:
-    """The stored form of an aware `moment`."""
-    return moment.astimezone(UTC).isoformat(timespec="microseconds")
+    """The stored form of an aware `moment`; the last one is remembered, for one moment is
+    written many times."""
+    known, text = _last_time[0]
+    if known is not moment:
+        text = moment.astimezone(UTC).isoformat(timespec="microseconds")
+        _last_time[0] = (moment, text)
+    return text
 
 
 def time_value(text: str | None) -> datetime | None:

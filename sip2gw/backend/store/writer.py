@@ -201,6 +201,7 @@ class Writer:
         if error is not None:
             self._roll_back()
             failure = UnavailableError(f"the store could not commit: {error}")
+            failure.add_note(str(error))
             for waiting in batch:
                 waiting.outcome = failure
         for waiting in batch:
