@@ -7,8 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from postgres import Server
 
-from .library import load, open_library
+from sip2gw.backend.library import Library
+
+from .library import load, open_library, open_postgres_library
 
 ROUNDS = 3
 
@@ -17,63 +20,112 @@ import asyncio, sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from sip2gw.backend.base import Allocation, PaymentOrder
-from sip2gw.backend.store import open_store
+from sip2gw.backend.factory import open_backend
 from sip2gw.model import PaymentLine
 
 NOW = datetime(2026, 3, 10, tzinfo=UTC)
 
-def order(key):
-    return PaymentOrder("cash-1", key, "c", "P1", 1, "EUR", "00", key, NOW, NOW + timedelta(days=9))
+def order(key, payer):
+    until = NOW + timedelta(days=9)
+    return PaymentOrder("cash-1", key, "c", payer, 1, "EUR", "00", key, NOW, until)
 
 def decide(facts):
-    return Allocation((PaymentLine("F1", "P1", "own", 1),), ("Thank you",))
+    payer = facts.payer.id
+    return Allocation((PaymentLine(payer.replace("P", "F"), payer, "own", 1),), ("Thank you",))
 
 async def client(store, first):
     for number in range(first, 100_000, 4):
-        result = await store.book_payment(order(f"{sys.argv[2]}-{number}"), decide)
+        wanted = order(f"{sys.argv[2]}-{number}", f"P{number % 4}")
+        result = await store.book_payment(wanted, decide)
         print(result.payment.bk, flush=True)
 
 async def main():
-    store = open_store(Path(sys.argv[1]), role="daemon", currency="EUR")
+    store = open_backend(sys.argv[1], base_dir=Path("/"), role="daemon", currency="EUR")
     await asyncio.gather(*(client(store, first) for first in range(4)))
 
 asyncio.run(main())
 """
 
 
-def acknowledged_until_killed(path: Path, name: str, after: int) -> list[str]:
-    """Run the paying process, kill it when `after` payments were acknowledged."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", PAYING, str(path), name], stdout=subprocess.PIPE, text=True
+LINES = [
+    {"kind": kind, **line}
+    for number in range(4)
+    for kind, line in (
+        ("patron", {"id": f"P{number}", "name": "Ann"}),
+        (
+            "fee",
+            {
+                "id": f"F{number}",
+                "patron": f"P{number}",
+                "amount": "9000",
+                "created": "2026-01-01",
+            },
+        ),
     )
-    assert process.stdout is not None
-    keys = [process.stdout.readline().strip() for _ in range(after)]
-    process.send_signal(signal.SIGKILL)
-    keys += [line.strip() for line in process.stdout if line.endswith("\n")]
-    process.wait()
-    process.stdout.close()
-    return keys
+]
+
+
+class Paying:
+    """A process that books payments and tells which were acknowledged."""
+
+    def __init__(self, url: str, name: str) -> None:
+        command = [sys.executable, "-c", PAYING, url, name]
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        self.acknowledged: list[str] = []
+
+    def read(self, count: int) -> None:
+        """Wait for `count` more acknowledgements."""
+        assert self._process.stdout is not None
+        self.acknowledged += [self._process.stdout.readline().strip() for _ in range(count)]
+
+    def kill(self) -> None:
+        """SIGKILL, and read what was said before."""
+        assert self._process.stdout is not None
+        self._process.send_signal(signal.SIGKILL)
+        rest = self._process.stdout.readlines()
+        self.acknowledged += [line.strip() for line in rest if line.endswith("\n")]
+        self._process.wait()
+        self._process.stdout.close()
+
+
+async def insist_on_books(library: Library, acknowledged: set[str]) -> None:
+    """Each acknowledged payment once, none twice, and balances that are their sums."""
+    booked = [payment.bk for payment in library.payments()]
+    records = [await library.find_patron(f"P{number}") for number in range(4)]
+    assert library.self_check() == []
+    assert len(set(booked)) == len(booked)
+    assert acknowledged <= set(booked)
+    owed = sum(record.fees[0].owed for record in records if record is not None)
+    assert owed == 4 * 900_000 - len(booked)
 
 
 @pytest.mark.parametrize("seed", range(ROUNDS))
 async def test_acknowledged_payments_survive_exactly_once(tmp_path: Path, seed: int) -> None:
     store = open_library(tmp_path)
-    load(
-        store,
-        {"kind": "patron", "id": "P1", "name": "Ann"},
-        {"kind": "fee", "id": "F1", "patron": "P1", "amount": "9000", "created": "2026-01-01"},
-    )
+    load(store, *LINES)
     await store.close()
-    after = random.Random(seed).randint(1, 120)
-    acknowledged = acknowledged_until_killed(store.path, f"BK{seed}", after)
+    paying = Paying(f"sqlite:{store.path}", f"BK{seed}")
+    paying.read(random.Random(seed).randint(1, 120))
+    paying.kill()
     store = open_library(tmp_path)
-    booked = [payment.bk for payment in store.payments()]
-    record = await store.find_patron("P1")
-    problems = store.self_check()
+    await insist_on_books(store, set(paying.acknowledged))
     await store.close()
-    assert len(acknowledged) >= after
-    assert len(set(booked)) == len(booked)
-    assert set(acknowledged) <= set(booked)
-    assert record is not None
-    assert record.fees[0].owed == 900_000 - len(booked)
-    assert problems == []
+
+
+async def test_two_gateways_with_the_same_keys_book_each_once_when_one_is_killed(
+    postgres: Server,
+) -> None:
+    """Both ask for every key; the one that is left goes on."""
+    database, seed = postgres.make_database(), random.Random(1)
+    url = postgres.url(database)
+    store = open_postgres_library(url, role="command")
+    load(store, *LINES)
+    first, second = Paying(url, "BK"), Paying(url, "BK")
+    first.read(seed.randint(1, 60))
+    second.read(seed.randint(1, 60))
+    first.kill()
+    second.read(30)
+    second.kill()
+    await insist_on_books(store, {*first.acknowledged, *second.acknowledged})
+    await store.close()
+    postgres.drop_database(database)

@@ -51,8 +51,8 @@ from sip2gw.backend.store.records import account
 from sip2gw.backend.store.values import list_text, time_text
 from sip2gw.model import PatronRecord, Payment
 
-TRIES_MAX = 20
-"""Payments for the same fees at the same moment; more than that never meet."""
+TRIES_MAX = 100
+"""Each payment for the same fees that is faster costs a try; more than that never meet."""
 
 TOO_MANY_TRIES = "others changed the same data again and again"
 UNKNOWN_RETRY_S = 0.05

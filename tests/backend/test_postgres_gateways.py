@@ -1,0 +1,74 @@
+"""Two gateways over real sockets on one database: no state in the one that the other needs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness import CONFIG, ask_23, ask_37, ask_63, running
+from postgres import Server
+
+
+@pytest.fixture
+async def gateways(postgres: Server, tmp_path: Path) -> AsyncIterator[list[Any]]:
+    """Two gateways with the same configuration."""
+    database = postgres.make_database()
+    config = CONFIG.replace("sqlite:library.db", postgres.url(database))
+    async with AsyncExitStack() as stack:
+        started = []
+        for name in ("first", "second"):
+            (tmp_path / name).mkdir()
+            started.append(await stack.enter_async_context(running(tmp_path / name, config=config)))
+        yield started
+    postgres.drop_database(database)
+
+
+async def test_a_payment_retried_at_another_host_is_booked_once(gateways: list[Any]) -> None:
+    """B46: the same 38, from a gateway that has never seen the first request."""
+    first, second = [await gateway.terminal("pay-1") for gateway in gateways]
+    request = ask_37("1004", "2.50", pin="1004", fee="D2", bk="K1")
+    answer = await first.ask(request)
+    assert answer.startswith("38Y")
+    assert await second.ask(request) == answer
+    assert len(await asyncio.to_thread(lambda: list(gateways[0].store.payments()))) == 1
+
+
+async def test_duplicates_at_both_hosts_at_once_get_the_same_answer(gateways: list[Any]) -> None:
+    first, second = [await gateway.terminal("pay-1") for gateway in gateways]
+    for number in range(10):
+        request = ask_37("1004", "0.10", pin="1004", bk=f"K{number}")
+        one, other = await asyncio.gather(first.ask(request), second.ask(request))
+        assert one.startswith("38Y")
+        # Only the text on what is still to pay may be older in neither: it is the first one's.
+        assert one == other
+    assert await asyncio.to_thread(gateways[0].store.self_check) == []
+
+
+async def test_what_one_changes_the_other_sees_at_its_next_request(gateways: list[Any]) -> None:
+    """C62: a paid debt opens the door in the other building."""
+    kiosk, pay = await gateways[0].terminal("kiosk-1"), await gateways[1].terminal("pay-1")
+    assert (await kiosk.ask(ask_23("1004", "1004"))).startswith("24YY Y")
+    assert (await pay.ask(ask_37("1004", "12.50", pin="1004"))).startswith("38Y")
+    assert (await kiosk.ask(ask_23("1004", "1004"))).startswith("24    ")
+
+
+async def test_wrong_pins_at_both_hosts_count_together(gateways: list[Any]) -> None:
+    """C19: five in all, wherever."""
+    kiosks = [await gateway.terminal("kiosk-1") for gateway in gateways]
+    for number in range(5):
+        assert "CQN" in await kiosks[number % 2].ask(ask_63("1001", "0000"))
+    for kiosk in kiosks:
+        assert "CQN" in await kiosk.ask(ask_63("1001", "1001"))
+
+
+async def test_a_door_writes_its_log(gateways: list[Any]) -> None:
+    """B42, C65; written at the latest when the gateway ends."""
+    door = await gateways[0].terminal("door-1")
+    assert "BLY" in await door.ask(ask_23("1001", "1001"))
+    await gateways[0].store._door_log._write()
+    (row,) = await asyncio.to_thread(gateways[1].store.access_rows)
+    assert (row.terminal, row.decision) == ("door-1", "granted")
