@@ -13,6 +13,12 @@ FACTS_LOCK = 5120194301
 """The advisory lock that booking shares, and that everything holds alone which changes what a
 payment is decided on: imports, staff, migrations."""
 
+_PROBE_LOCK = FACTS_LOCK + 1
+HOLD_PROBE = f"SELECT pg_advisory_lock({_PROBE_LOCK})"
+TRY_PROBE = f"SELECT pg_try_advisory_lock({_PROBE_LOCK})"
+LEAVE_PROBE = f"SELECT pg_advisory_unlock({_PROBE_LOCK})"
+"""Show at each start that a lock held by one session keeps another out."""
+
 LOCK_FACTS = f"SELECT pg_advisory_xact_lock({FACTS_LOCK})"
 
 _TEXT = re.compile(r"\bTEXT\b")

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sip2gw.backend.base import (
+    BackendError,
     Capability,
     DecidePayment,
     PaymentOrder,
@@ -24,7 +25,7 @@ from sip2gw.backend.base import (
 from sip2gw.backend.library import Connection, Done
 from sip2gw.backend.postgres.address import Address
 from sip2gw.backend.postgres.booking import Booking
-from sip2gw.backend.postgres.dialect import numbered
+from sip2gw.backend.postgres.dialect import HOLD_PROBE, LEAVE_PROBE, TRY_PROBE, numbered
 from sip2gw.backend.postgres.doorlog import DoorLog
 from sip2gw.backend.postgres.pool import CONNECTIONS_MAX, Pool
 from sip2gw.backend.postgres.reading import RECORD_BY_CARD, RECORD_BY_ID, is_storable, record_of
@@ -268,6 +269,8 @@ def open_postgres(
     address = Address(url, password)
     with session_at(address, Session) as session:
         session.insist_on_server()
+        with session_at(address, Session) as other:
+            _insist_on_locks(session, other)
         migrate(session)
         if pin_secret_file is None:
             secret = pin_secret_in_store(session)
@@ -277,3 +280,16 @@ def open_postgres(
     return PostgresStore(
         address, secret, role=role, timeout_s=timeout_s, connections_max=connections_max
     )
+
+
+def _insist_on_locks(session: Session, other: Session) -> None:
+    """Refuse a database that only pretends to have advisory locks: imports rely on them.
+
+    Raises:
+        BackendError: two sessions can hold the same lock.
+    """
+    session.execute(HOLD_PROBE)
+    (held_twice,) = other.execute(TRY_PROBE).fetchone() or (True,)
+    session.execute(LEAVE_PROBE)
+    if held_twice:
+        raise BackendError("the database's advisory locks have no effect; the store needs them")
