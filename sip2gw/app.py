@@ -13,8 +13,10 @@ from datetime import timedelta
 from typing import Protocol
 
 from sip2gw.admin import AdminServer
+from sip2gw.availability import unavailable
 from sip2gw.backend.base import Backend, BackendError
 from sip2gw.backend.factory import open_backend
+from sip2gw.backend.timed import TimedBackend
 from sip2gw.clock import Clock
 from sip2gw.config import Config, ConfigError, TlsFiles, load_config
 from sip2gw.gateway import Gateway
@@ -58,8 +60,13 @@ class App:
         self.metrics = Metrics()
         self._verifier = SlowVerifier(clock.monotonic)
         site = build_site(config, backend.capabilities)
-        pins = PinService(
+        timed = TimedBackend(
             backend,
+            lambda operation, seconds: self.metrics.backend_timer(operation).observe(seconds),
+            clock.monotonic,
+        )
+        pins = PinService(
+            timed,
             self._verifier,
             backend.pin_secret,
             PinLockRules(
@@ -67,9 +74,9 @@ class App:
             ),
             self._pin_locked,
         )
-        services = Services(backend, pins, site.texts, self.metrics, clock, backend.log_access)
+        services = Services(timed, pins, site.texts, self.metrics, clock, timed.log_access)
         passwords = PasswordService(self._verifier)
-        self.gateway = Gateway(site, backend, services, passwords, log)
+        self.gateway = Gateway(site, timed, services, passwords, log)
         self.server = TerminalServer(self.gateway)
         self.admin = AdminServer(
             build_registry(self.metrics),
@@ -136,9 +143,12 @@ class App:
         notify("RELOADING=1")
         try:
             config = load_config(self.config.path)
+            problems = unavailable(config)
             site = build_site(config, self.backend.capabilities)
         except ConfigError as error:
-            self.log.events.error("reload_failed", problems=str(error).splitlines())
+            problems = str(error).splitlines()
+        if problems:
+            self.log.events.error("reload_failed", problems=problems)
         else:
             self._swap(config, site)
         notify("READY=1")
@@ -187,6 +197,10 @@ def serve(
     config: Config, on_ready: Callable[[list[str], str], None] = lambda sip2, admin: None
 ) -> int:
     """Run a gateway in the foreground until it is told to stop; the exit status."""
+    problems = unavailable(config)
+    if problems:
+        sys.stderr.write("".join(f"{line}\n" for line in problems))
+        return 2
     _raise_file_limit()
     with asyncio.Runner(loop_factory=event_loop_factory()) as runner:
         return runner.run(_serve(config, on_ready))

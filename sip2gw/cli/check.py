@@ -57,6 +57,11 @@ def _print_schema() -> None:
 
 
 def _check_site(config: Config) -> None:
+    from sip2gw.availability import unavailable
+
+    problems = unavailable(config)
+    if problems:
+        raise UsageError("\n".join(problems))
     say(
         f"configuration: {len(config.branches)} branches, {len(config.profiles)} profiles,"
         f" {len(config.terminals)} terminals"

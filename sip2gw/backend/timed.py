@@ -1,0 +1,72 @@
+"""A backend whose writes are timed (`backend_seconds`, interface §5).
+
+Look-ups go straight through: a cached one takes less time than measuring it would.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine
+from datetime import datetime
+from typing import Any, TypeVar
+
+from sip2gw.backend.base import Backend, DecidePayment, PaymentOrder, PaymentResult
+from sip2gw.model import AccessRow, Block, PatronRecord
+
+T = TypeVar("T")
+_Find = Callable[[str], Coroutine[Any, Any, PatronRecord | None]]
+
+
+class TimedBackend:
+    """Wraps a backend and tells `observe` the operation and its seconds, failed ones too."""
+
+    def __init__(
+        self,
+        inner: Backend,
+        observe: Callable[[str, float], None],
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._inner = inner
+        self._observe = observe
+        self._monotonic = monotonic
+        self.capabilities = inner.capabilities
+        self.find_by_card: _Find = inner.find_by_card
+        self.find_patron: _Find = inner.find_patron
+        self.log_access: Callable[[AccessRow], None] = inner.log_access
+
+    async def _timed(self, operation: str, waiting: Awaitable[T]) -> T:
+        started = self._monotonic()
+        try:
+            return await waiting
+        finally:
+            self._observe(operation, self._monotonic() - started)
+
+    async def record_pin_failure(
+        self, card: str, now: datetime, failures_max: int, lock_until: datetime
+    ) -> bool:
+        """See `Backend.record_pin_failure`."""
+        waiting = self._inner.record_pin_failure(card, now, failures_max, lock_until)
+        return await self._timed("record_pin_failure", waiting)
+
+    async def clear_pin_failures(self, card: str) -> None:
+        """See `Backend.clear_pin_failures`."""
+        await self._timed("clear_pin_failures", self._inner.clear_pin_failures(card))
+
+    async def book_payment(self, order: PaymentOrder, decide: DecidePayment) -> PaymentResult:
+        """See `Backend.book_payment`."""
+        return await self._timed("book_payment", self._inner.book_payment(order, decide))
+
+    async def set_block(self, patron_id: str, block: Block) -> None:
+        """See `Backend.set_block`."""
+        await self._timed("set_block", self._inner.set_block(patron_id, block))
+
+    async def lift_blocks(self, patron_id: str, sources: frozenset[str]) -> int:
+        """See `Backend.lift_blocks`."""
+        return await self._timed("lift_blocks", self._inner.lift_blocks(patron_id, sources))
+
+    async def ping(self) -> None:
+        """See `Backend.ping`."""
+        await self._timed("ping", self._inner.ping())
+
+    async def close(self) -> None:
+        """See `Backend.close`."""
+        await self._inner.close()

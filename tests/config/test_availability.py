@@ -1,0 +1,46 @@
+"""What this version cannot do yet is refused when it is asked for, never ignored."""
+
+from dataclasses import replace
+
+import pytest
+from harness import CONFIG
+
+from sip2gw.app import serve
+from sip2gw.availability import unavailable
+from sip2gw.config import load_config
+
+
+def load(tmp_path, text):
+    path = tmp_path / "sip2gw.toml"
+    path.write_text(text)
+    return load_config(path)
+
+
+def test_the_example_asks_for_nothing_that_is_missing(tmp_path):
+    assert unavailable(load(tmp_path, CONFIG)) == []
+
+
+@pytest.mark.parametrize(
+    ("key", "before", "after"),
+    [
+        ("server.proxy_protocol", "[server]", "[server]\nproxy_protocol = true"),
+        ("profiles.cash.dialect", "[profiles.cash]", '[profiles.cash]\ndialect = "gossip"'),
+        (
+            "backend.kind",
+            "[admin]",
+            '[backend]\nkind = "sip2"\nsip2 = { address = "127.0.0.1:6002", login = "x" }\n[admin]',
+        ),
+    ],
+)
+def test_serve_refuses_it_by_name(tmp_path, capfd, key, before, after):
+    config = load(tmp_path, CONFIG.replace(before, after, 1))
+    assert serve(config) == 2
+    told = capfd.readouterr().err
+    assert str(config.path) in told
+    assert f"{key}: is not available in this version" in told
+
+
+def test_several_processes(tmp_path):
+    config = load(tmp_path, CONFIG)
+    several = replace(config, server=config.server.model_copy(update={"workers": 2}))
+    assert "start several gateways" in unavailable(several)[0]
