@@ -8,7 +8,7 @@ from sip2gw.backend.library import Library
 from sip2gw.backend.postgres import PostgresStore
 from sip2gw.backend.store import Store, UndoRefusedError
 
-from .library import NOW, REFUSALS, ZONE, order, pay_fee, unguarded
+from .library import LIBRARY, NOW, REFUSALS, ZONE, load, order, pay_fee, unguarded
 
 
 def entries(library: Library) -> list[tuple[str, int]]:
@@ -59,6 +59,20 @@ async def test_undo_takes_back_the_whole_payment(library: Library) -> None:
     assert record.fees[0].owed == 250
     assert (await library.book_payment(order(), pay_fee("F1"))).outcome == "replayed"
     assert library.self_check() == []
+
+
+async def test_undo_is_seen_by_whoever_has_the_fee_by_then(library: Library) -> None:
+    """An import has moved the fee to somebody else since."""
+    booked = await library.book_payment(order(), pay_fee("F1"))
+    assert booked.payment is not None
+    fee = next(line for line in LIBRARY if line.get("id") == "F1")
+    load(library, {**fee, "patron": "P3"})
+    before = await library.find_patron("P3")
+    await library.undo_payment(booked.payment.id, NOW, ZONE)
+    after = await library.find_patron("P3")
+    assert before is not None
+    assert after is not None
+    assert (before.fees[0].owed, after.fees[0].owed) == (150, 250)
 
 
 async def test_undo_is_refused_twice_and_for_the_unknown(library: Library) -> None:

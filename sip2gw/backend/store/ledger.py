@@ -239,7 +239,8 @@ def undo(connection: Connection, payment_id: str, now: datetime, zone: tzinfo) -
     connection.execute(queries.SET_PAYMENT_STATUS, (UNDONE, payment_id))
     undone = load_payment(connection, payment_id)
     assert undone is not None
-    return Done(undone, {payment.payer_id, *_debtor_ids(payment.lines)})
+    holders = connection.execute(queries.FEE_HOLDERS, (payment_id,))
+    return Done(undone, {payment.payer_id, *(holder for (holder,) in holders)})
 
 
 def load_payment(connection: Connection, payment_id: str) -> Payment | None:

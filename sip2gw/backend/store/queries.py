@@ -163,6 +163,10 @@ PAYMENT_FILTERS = {
     "payer_id": "p.payer_id = ?",
 }
 SET_PAYMENT_STATUS = "UPDATE payment SET status = ? WHERE id = ?"
+FEE_HOLDERS = """
+    SELECT DISTINCT f.patron_id FROM fee f JOIN ledger_entry e ON e.fee_id = f.id
+    WHERE e.transaction_id = ?"""
+"""Whose fees a transaction is about now; an import may have moved them since."""
 TRANSACTION_ENTRIES = """
     SELECT account, amount, fee_id, debtor_id, relation FROM ledger_entry
     WHERE transaction_id = ? ORDER BY position"""
