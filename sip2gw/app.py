@@ -59,6 +59,8 @@ class App:
         self.log = log
         self.metrics = Metrics()
         self._verifier = SlowVerifier(clock.monotonic)
+        # Threads of its own: a flood of wrong logins must not keep patrons waiting.
+        self._login_verifier = SlowVerifier(clock.monotonic, threads=1)
         site = build_site(config, backend.capabilities)
         timed = TimedBackend(
             backend,
@@ -75,7 +77,7 @@ class App:
             self._pin_locked,
         )
         services = Services(timed, pins, site.texts, self.metrics, clock, timed.log_access)
-        passwords = PasswordService(self._verifier)
+        passwords = PasswordService(self._login_verifier)
         self.gateway = Gateway(site, timed, services, passwords, log)
         self.server = TerminalServer(self.gateway)
         self.admin = AdminServer(
@@ -135,6 +137,7 @@ class App:
         if self.config.admin.enabled:
             self.admin.stop()
         self._verifier.close()
+        self._login_verifier.close()
         await self.backend.close()
         self.log.events.info("stopped")
 

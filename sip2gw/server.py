@@ -37,6 +37,8 @@ BACKLOG_SLICE_S = 0.002
 
 SWEEP_INTERVAL_S = 1.0
 BACKEND_CHECK_INTERVAL_S = 5.0
+CLOSE_TIMEOUT_S = 10.0
+"""How long the last answers of a closed line may wait to be read."""
 LISTEN_BACKLOG = 1024
 NO_PROFILE = ""
 """Label of connections that have not logged in."""
@@ -46,6 +48,7 @@ class TerminalLine(asyncio.Protocol):
     """One connection: feeds bytes to the core, writes what comes out."""
 
     __slots__ = (
+        "_closed_at",
         "_deadline",
         "_frame_started",
         "_pump_scheduled",
@@ -68,6 +71,7 @@ class TerminalLine(asyncio.Protocol):
         self._writable = True
         self._frame_started: float | None = None
         self._deadline = 0.0
+        self._closed_at: float | None = None
         self.opened = self.last_heard = server.monotonic()
         self.profile_label = NO_PROFILE
         self.terminal_name = ""
@@ -128,7 +132,10 @@ class TerminalLine(asyncio.Protocol):
     def pump_again(self) -> None:
         """Go on with what waits in this line; its turn has come."""
         self._pump_scheduled = False
-        if self._transport is None or self._task is not None or not self._writable:
+        transport = self._transport
+        if transport is None or transport.is_closing() or self._task is not None:
+            return
+        if not self._writable:
             return
         self._pump()
         idle = self._task is None and not self._pump_scheduled and self._writable
@@ -206,7 +213,7 @@ class TerminalLine(asyncio.Protocol):
         suspended: Suspended[Answer],
         started: float,
     ) -> None:
-        """Finish a request that has to wait; `enforce_deadline` cancels it when it is late."""
+        """Finish a request that has to wait; `enforce_deadlines` cancels it when it is late."""
         out: list[bytes] = []
         self._deadline = started + self._server.request_timeout_s
         try:
@@ -256,6 +263,7 @@ class TerminalLine(asyncio.Protocol):
                 reason=reason,
             )
             self._transport.close()
+            self._closed_at = self._server.monotonic()
 
     def close_when_done(self, reason: str) -> None:
         """Close now, or after the request that is running."""
@@ -269,10 +277,12 @@ class TerminalLine(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    def enforce_deadline(self, now: float) -> None:
-        """Give up a request that takes longer than its deadline; it is refused (B17)."""
+    def enforce_deadlines(self, now: float) -> None:
+        """Refuse a request that takes too long (B17); drop a closed line that is never read."""
         if self._task is not None and now > self._deadline:
             self._task.cancel()
+        if self._closed_at is not None and now - self._closed_at > CLOSE_TIMEOUT_S:
+            self.abort()
 
     def expired(self, now: float) -> str | None:
         """Which time limit has passed, if any (B3, B14)."""
@@ -456,7 +466,7 @@ class TerminalServer:
         loop = asyncio.get_running_loop()
         now = self.monotonic()
         for line in list(self._lines.values()):
-            line.enforce_deadline(now)
+            line.enforce_deadlines(now)
             reason = line.expired(now)
             if reason is not None:
                 if reason == "stalled":

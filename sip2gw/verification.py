@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from weakref import WeakValueDictionary
 
-from sip2gw.backend.base import Backend, UnavailableError
+from sip2gw.backend.base import Backend, BackendTimeoutError
 from sip2gw.model import PatronRecord
 from sip2gw.pin import verify_password, verify_pin
 from sip2gw.policy.access import PinState
@@ -27,7 +27,7 @@ from sip2gw.policy.access import PinState
 SUCCESS_TTL_S = 15 * 60.0
 SUCCESS_ENTRIES_MAX = 50_000
 PENDING_MAX = 256
-"""Verifications that may wait for a thread; beyond that the store counts as unavailable."""
+"""Verifications that may wait for a thread; beyond that they are refused as too late."""
 
 TERMINAL_FAILURES_MAX = 50
 TERMINAL_FAILURES_WINDOW_S = 15 * 60.0
@@ -71,10 +71,11 @@ class SlowVerifier:
         """Run the slow `verify` in a thread.
 
         Raises:
-            UnavailableError: too many verifications are waiting already.
+            BackendTimeoutError: too many verifications are waiting already; this one would not
+                be done in time.
         """
         if self._pending >= PENDING_MAX:
-            raise UnavailableError("too many verifications are waiting")
+            raise BackendTimeoutError("too many verifications are waiting")
         self._pending += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._pool, verify)
