@@ -50,6 +50,8 @@ def parse_amount(text: str, currency: str) -> Minor:
 def format_amount(minor: Minor, currency: str) -> str:
     """Write `minor` as a plain decimal with a dot and the currency's decimals ("2.50")."""
     digits = currency_digits(currency)
+    if digits == 2 and minor >= 0:
+        return f"{minor // 100}.{minor % 100:02d}"
     sign, magnitude = ("-", -minor) if minor < 0 else ("", minor)
     if not digits:
         return f"{sign}{magnitude}"

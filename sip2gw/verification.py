@@ -42,13 +42,14 @@ class SlowVerifier:
             threads or min(4, os.cpu_count() or 1), thread_name_prefix="sip2gw-hash"
         )
         self._pending = 0
-        self._key = secrets.token_bytes(32)
+        self._keyed = hashlib.blake2b(key=secrets.token_bytes(32), digest_size=16)
         self._successes: OrderedDict[bytes, float] = OrderedDict()
 
     def digest(self, *parts: str) -> bytes:
         """A keyed digest of `parts`, worthless outside this process."""
-        text = "\0".join(parts).encode("utf-8", "surrogatepass")
-        return hashlib.blake2b(text, key=self._key, digest_size=16).digest()
+        digest = self._keyed.copy()
+        digest.update("\0".join(parts).encode("utf-8", "surrogatepass"))
+        return digest.digest()
 
     def is_remembered(self, digest: bytes) -> bool:
         """Whether `digest` was verified within the last `SUCCESS_TTL_S`."""

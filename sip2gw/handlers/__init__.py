@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sip2gw.handlers import door, fee, patron, status
+from sip2gw.handlers import door, fee, information, patron, status
 from sip2gw.handlers.base import Answer, Handler, Services, Session, TerminalView
 from sip2gw.protocol.messages import (
     BlockPatron,
@@ -18,7 +18,7 @@ from sip2gw.protocol.messages import (
 HANDLERS: dict[type[Request], Handler] = {
     ScStatus: status.sc_status,
     PatronStatusRequest: patron.patron_status,
-    PatronInformation: patron.patron_information,
+    PatronInformation: information.patron_information,
     BlockPatron: patron.block_patron,
     PatronEnable: patron.patron_enable,
     EndPatronSession: patron.end_session,

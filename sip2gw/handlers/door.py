@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sip2gw.config import DoorTable
-from sip2gw.handlers import patron
+from sip2gw.handlers import information, patron
 from sip2gw.handlers.base import Answer, Session, patron_flags
 from sip2gw.model import AccessRow, CardState, PatronRecord
 from sip2gw.policy.access import (
@@ -54,7 +54,7 @@ async def patron_information(session: Session, request: PatronInformation) -> An
     visit = await _identify(session, request)
     if _door(session).mode == "decision":
         return _decide(session, visit, PatronInformationResponse(language=request.language))
-    return _tell_facts(session, visit, await patron.tell_information(session, request, visit))
+    return _tell_facts(session, visit, await information.tell_information(session, request, visit))
 
 
 async def _identify(

@@ -17,8 +17,9 @@ OVERDUE_FEE_TYPE = "04"
 
 def is_owed(fee: Fee) -> bool:
     """Whether `fee` counts for limits: all but a payment arrangement that runs (C7)."""
-    arranged = fee.status is FeeStatus.ARRANGEMENT and fee.arrangement_date is not None
-    return fee.owed > 0 and not arranged
+    if fee.status is FeeStatus.ARRANGEMENT and fee.arrangement_date is not None:
+        return False
+    return fee.owed > 0
 
 
 def is_payable(fee: Fee, invoiced_payable: bool) -> bool:
