@@ -47,10 +47,10 @@ BEGIN
        OR p_version <> (SELECT version FROM store_version WHERE id = 1)
        OR p_owed <> (
             SELECT COALESCE(string_agg(o.id || ' ' || o.owed, E'\\n' ORDER BY o.id), '')
-            FROM (SELECT f.id, SUM(e.amount) AS owed
-                  FROM fee f JOIN ledger_entry e ON e.fee_id = f.id
-                  WHERE f.patron_id = ANY (p_parties)
-                  GROUP BY f.id HAVING SUM(e.amount) <> 0) o)
+            FROM (SELECT f.id, (SELECT SUM(e.amount) FROM ledger_entry e
+                                WHERE e.fee_id = f.id) AS owed
+                  FROM fee f WHERE f.patron_id = ANY (p_parties)) o
+            WHERE o.owed <> 0)
     THEN
         RETURN FALSE;
     END IF;
