@@ -290,7 +290,7 @@ class AccessRow:
     direction: str = "in"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class PaymentLine:
     """What one payment settles of one fee."""
 
@@ -301,7 +301,7 @@ class PaymentLine:
     amount: Minor
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Payment:
     """A booked payment as listed and as replayed (B46, B47, C21)."""
 

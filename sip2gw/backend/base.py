@@ -57,7 +57,7 @@ class Capability(StrEnum):
     ACCESS_LOG = "access_log"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class PaymentOrder:
     """What a terminal asks to be booked, and the key under which that happens once (B46, C4)."""
 
@@ -75,7 +75,7 @@ class PaymentOrder:
     key_expires: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class PaymentFacts:
     """What a payment is decided on, read inside the booking transaction (C60).
 
@@ -88,7 +88,7 @@ class PaymentFacts:
     """The other parties of `payer.payer_for`, whether or not the relationship is valid now."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Allocation:
     """The decision to book: which fees are settled by how much, and what the screen says."""
 
@@ -96,14 +96,14 @@ class Allocation:
     texts: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class PaymentRefusal:
     """The decision not to book; `reason` is a stable word, `text_key` a catalogue key."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class PaymentResult:
     """What became of an order: `booked`, `replayed` (with the first payment), or `refused`."""
 

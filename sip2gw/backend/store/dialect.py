@@ -26,8 +26,6 @@ _CACHE_KIB = 8 * 1024
 _BULK_CACHE_KIB = 64 * 1024
 _MMAP_BYTES = 256 * 1024 * 1024
 _LOG_BYTES_KEPT = 64 * 1024 * 1024
-_LOG_PAGES = 8_000
-"""Pages of 4 KiB in the log before it is copied back: many payments touch the same pages."""
 
 
 def create_file(path: Path) -> None:
@@ -110,7 +108,6 @@ def connect(
         f"cache_size = -{_CACHE_KIB}",
         f"mmap_size = {_MMAP_BYTES}",
         f"journal_size_limit = {_LOG_BYTES_KEPT}",
-        f"wal_autocheckpoint = {_LOG_PAGES}",
         f"query_only = {int(read_only)}",
     ):
         connection.execute(f"PRAGMA {pragma}")
