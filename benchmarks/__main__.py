@@ -13,20 +13,24 @@ from benchmarks.compare import Comparison, Scale, Site, compare, compare_visits
 from benchmarks.figures import Figure
 from benchmarks.library import Library, build, count_rows, ledger_problems
 from benchmarks.report import Report, as_json, as_text, read_ratios
-from benchmarks.servers import raise_file_limit, use_load_cpu
+from benchmarks.servers import Server, raise_file_limit, use_load_cpu
 from benchmarks.workloads import workloads
 
 ASKED = 20_000
 """Patrons that are asked about; half of them at the door."""
 
 COMPARED = ("status", "door", "patron", "fees", "pay", "visit")
-FIGURES: dict[str, Callable[[Site, Scale], list[Figure]]] = {
-    "idle": figures.idle_memory,
-    "start": figures.start_up,
+SHARED: dict[str, Callable[[Site, Server, Scale], list[Figure]]] = {
     "garbage": figures.garbage,
     "guesses": figures.guesses,
 }
-PARTS = (*COMPARED, *FIGURES)
+"""Figures of the gateway that has served the comparisons."""
+FRESH: dict[str, Callable[[Site, Scale], list[Figure]]] = {
+    "idle": figures.idle_memory,
+    "start": figures.start_up,
+}
+"""Figures that need a gateway of their own."""
+PARTS = (*COMPARED, *SHARED, *FRESH)
 QUICK = Scale(runs=1, seconds=0.5, idle=1_000, starts=1)
 
 
@@ -36,6 +40,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--runs", type=int, help=f"pairs of runs (default {full.runs})")
     parser.add_argument("--seconds", type=float, help=f"of one run (default {full.seconds:g})")
     parser.add_argument("--connections", type=int, default=full.connections)
+    parser.add_argument("--settle", type=float, help="seconds for a server to settle after a run")
     parser.add_argument("--idle", type=int, help=f"idle connections (default {full.idle})")
     parser.add_argument("--patrons", type=int, default=20_000)
     parser.add_argument("--quick", action="store_true", help="one short run of everything")
@@ -58,6 +63,7 @@ def _scale(arguments: argparse.Namespace) -> Scale:
         connections=arguments.connections,
         idle=arguments.idle or base.idle,
         starts=base.starts,
+        settle_s=base.settle_s if arguments.settle is None else arguments.settle,
     )
 
 
@@ -69,22 +75,32 @@ def tell(text: str) -> None:
 def measure(site: Site, scale: Scale, parts: Sequence[str], report: Report) -> None:
     """Fill `report` with the `parts` that are wanted."""
     payments = count_rows(site.directory, "payment")
-    if set(parts) & set(COMPARED):
+    if set(parts) - set(FRESH):
         with site.gateway() as server:
-            for workload in workloads(site.library):
-                if workload.name in parts:
-                    tell(workload.title)
-                    report.comparisons.append(compare(site, server, workload, scale))
-            if "visit" in parts:
-                tell("visits")
-                report.comparisons.append(compare_visits(site, server, scale))
+            _measure_together(site, server, scale, parts, report)
     for comparison in report.comparisons:
         if comparison.name == "pay":
             _check_ledger(comparison, site, payments)
-    for name, figure in FIGURES.items():
+    for name, figure in FRESH.items():
         if name in parts:
             tell(name)
             report.figures += figure(site, scale)
+
+
+def _measure_together(
+    site: Site, server: Server, scale: Scale, parts: Sequence[str], report: Report
+) -> None:
+    for workload in workloads(site.library):
+        if workload.name in parts:
+            tell(workload.name)
+            report.comparisons.append(compare(site, server, workload, scale))
+    if "visit" in parts:
+        tell("visit")
+        report.comparisons.append(compare_visits(site, server, scale))
+    for name, figure in SHARED.items():
+        if name in parts:
+            tell(name)
+            report.figures += figure(site, server, scale)
 
 
 def _check_ledger(comparison: Comparison, site: Site, before: int) -> None:

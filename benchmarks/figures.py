@@ -27,7 +27,6 @@ GARBAGE_GOAL_MS = 50.0
 GUESSED_GOAL = 2.0
 
 GARBAGE_CONNECTIONS = 200
-GARBAGE_WARM_UP_S = 0.5
 GUESSES_PER_S = 10.0
 PACED_CONNECTIONS = 20
 PACED_PER_S = 200.0
@@ -52,9 +51,9 @@ def idle_memory(site: Site, scale: Scale) -> list[Figure]:
     """What a connection that is logged in and silent keeps in memory, in both servers."""
     hellos = shared_hellos(scale.idle)
     with site.gateway() as server:
-        base, each = _growth(server, hellos)
+        base, each = _growth(server, hellos, scale.settle_s)
     with bare_responder(b"941", site.loop) as bare:
-        _, bare_each = _growth(bare, hellos)
+        _, bare_each = _growth(bare, hellos, scale.settle_s)
     note = f"{scale.idle:,} logged-in connections; bare responder {bare_each / 1024:.1f} KiB"
     return [
         Figure("idle", "memory per idle connection", each / 1024, "KiB", MEMORY_GOAL_KIB, note),
@@ -62,18 +61,15 @@ def idle_memory(site: Site, scale: Scale) -> list[Figure]:
     ]
 
 
-def _growth(server: Server, hellos: list[bytes]) -> tuple[float, float]:
+def _growth(server: Server, hellos: list[bytes], settle_s: float) -> tuple[float, float]:
     """Resident bytes before, and more for each connection that stays."""
     with connected(server.address, hellos[:50]):
         pass
-    time.sleep(_FLUSHED_S)
+    time.sleep(settle_s)
     base = server.rss_bytes()
     with connected(server.address, hellos):
-        time.sleep(_FLUSHED_S)
+        time.sleep(settle_s)
         return base, (server.rss_bytes() - base) / len(hellos)
-
-
-_FLUSHED_S = 0.6
 
 
 def start_up(site: Site, scale: Scale) -> list[Figure]:
@@ -113,23 +109,21 @@ def _await_listening(server: Server) -> None:
     raise RuntimeError("the gateway did not start; see start.log")
 
 
-def garbage(site: Site, scale: Scale) -> list[Figure]:
+def garbage(site: Site, server: Server, scale: Scale) -> list[Figure]:
     """How long a 99 takes while many connections send garbage (C80)."""
-    with site.gateway() as server:
-        hellos = station_hellos("kiosk", PACED_CONNECTIONS)
-        with connected(server.address, hellos) as sockets:
-            stream = Stream(sockets, itertools.cycle(status_frames()), PACED_PER_S, STATUS_ANSWER)
-            (calm,) = open_loop([stream], scale.seconds)
-            host, port = server.address
-            command = ["-m", "benchmarks.garbage", f"{host}:{port}", str(GARBAGE_CONNECTIONS)]
-            noise = Server(spawn(command, cpu=LOAD_CPU), server.address)
-            try:
-                assert noise.process.stdout is not None
-                noise.process.stdout.readline()
-                time.sleep(GARBAGE_WARM_UP_S)
-                (loud,) = open_loop([stream], scale.seconds)
-            finally:
-                noise.stop()
+    with connected(server.address, station_hellos("kiosk", PACED_CONNECTIONS)) as sockets:
+        stream = Stream(sockets, itertools.cycle(status_frames()), PACED_PER_S, STATUS_ANSWER)
+        (calm,) = open_loop([stream], scale.seconds)
+        host, port = server.address
+        command = ["-m", "benchmarks.garbage", f"{host}:{port}", str(GARBAGE_CONNECTIONS)]
+        noise = Server(spawn(command, cpu=LOAD_CPU), server.address)
+        try:
+            assert noise.process.stdout is not None
+            noise.process.stdout.readline()
+            time.sleep(scale.settle_s)
+            (loud,) = open_loop([stream], scale.seconds)
+        finally:
+            noise.stop()
     note = f"{GARBAGE_CONNECTIONS} connections send it; without {_ms(calm, 99):.1f} ms"
     title = "p99 of a 99 beside garbage"
     return [
@@ -139,12 +133,11 @@ def garbage(site: Site, scale: Scale) -> list[Figure]:
     ]
 
 
-def guesses(site: Site, scale: Scale) -> list[Figure]:
+def guesses(site: Site, server: Server, scale: Scale) -> list[Figure]:
     """How long a 63 takes while wrong PINs arrive, each worth a full hash (B20)."""
     cards = site.library.plain_cards[:1000]
     frames = itertools.cycle(information_frames(cards))
     with (
-        site.gateway() as server,
         connected(server.address, station_hellos("kiosk", PACED_CONNECTIONS)) as sockets,
         connected(server.address, shared_hellos(10)) as guessers,
     ):

@@ -78,13 +78,21 @@ class Outcome:
 def connect(address: Address, number: int) -> socket.socket:
     """A new connection, from the address that belongs to `number`."""
     sock = socket.socket()
+    try:
+        _prepare(sock, number)
+        sock.connect(address)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def _prepare(sock: socket.socket, number: int) -> None:
     # Leaves the choice of a port to connect(), so that TIME_WAIT does not exhaust them.
     sock.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.bind((f"127.0.0.{number % _ADDRESSES + 1}", 0))
     sock.settimeout(ANSWER_TIMEOUT_S)
-    sock.connect(address)
-    return sock
 
 
 _IP_BIND_ADDRESS_NO_PORT = 24
