@@ -27,7 +27,7 @@ STATIONS = 50
 """Terminals of each kind."""
 SHARED_TERMINALS = 20
 """Logins that a thousand connections may share, for the measurement of memory."""
-SLOW_CARDS = 100
+SLOW_CARDS = 1_000
 """Cards whose PIN has a hash of full cost, to guess at."""
 SLOW_PIN = "2468"
 FEES = 10
