@@ -71,9 +71,7 @@ class App:
             timed,
             self._verifier,
             backend.pin_secret,
-            PinLockRules(
-                config.security.pin_failures_max, timedelta(minutes=config.security.pin_lock_min)
-            ),
+            _pin_rules(config),
             self._pin_locked,
         )
         services = Services(timed, pins, site.texts, self.metrics, clock, timed.log_access)
@@ -169,6 +167,16 @@ class App:
         self.server.refresh_terminals()
         restart = [key for key, changed in fixed.items() if changed]
         self.log.events.info("reload_done", needs_restart=restart)
+
+
+def _pin_rules(config: Config) -> PinLockRules:
+    security = config.security
+    return PinLockRules(
+        security.pin_failures_max,
+        timedelta(minutes=security.pin_lock_min),
+        security.terminal_pin_failures_max,
+        timedelta(minutes=security.terminal_pin_window_min),
+    )
 
 
 def _tls_context(files: TlsFiles) -> ssl.SSLContext:

@@ -29,9 +29,6 @@ SUCCESS_ENTRIES_MAX = 50_000
 PENDING_MAX = 256
 """Verifications that may wait for a thread; beyond that they are refused as too late."""
 
-TERMINAL_FAILURES_MAX = 50
-TERMINAL_FAILURES_WINDOW_S = 15 * 60.0
-
 
 class SlowVerifier:
     """A thread pool for slow hashes, and the memory of what was verified lately."""
@@ -90,10 +87,13 @@ class SlowVerifier:
 
 @dataclass(frozen=True, slots=True)
 class PinLockRules:
-    """How many failures lock a card's PIN, and for how long (C19)."""
+    """How many failures lock a card's PIN, and for how long; and how many at one terminal
+    within a window are reported (C19)."""
 
     failures_max: int = 5
     lock: timedelta = timedelta(minutes=15)
+    terminal_failures_max: int = 50
+    terminal_window: timedelta = timedelta(minutes=15)
 
 
 class PinService:
@@ -172,9 +172,10 @@ class PinService:
             self._on_lock("card")
         failures = self._terminal_failures.setdefault(terminal, deque())
         failures.append(now.timestamp())
-        while failures and failures[0] < now.timestamp() - TERMINAL_FAILURES_WINDOW_S:
+        oldest = now.timestamp() - self._rules.terminal_window.total_seconds()
+        while failures and failures[0] < oldest:
             failures.popleft()
-        if len(failures) >= TERMINAL_FAILURES_MAX:
+        if len(failures) >= self._rules.terminal_failures_max:
             failures.clear()
             self._on_lock("terminal")
 

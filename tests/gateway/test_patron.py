@@ -1,7 +1,7 @@
 """Patron status and information on the wire (B18-B32): request bytes beside what they mean."""
 
 import pytest
-from harness import STAMP, ask_23, ask_63, fields
+from harness import CONFIG, STAMP, ask_23, ask_63, fields, running
 
 FIXED_24, FIXED_64 = 37, 61
 
@@ -63,6 +63,16 @@ async def test_five_wrong_pins_lock_the_card_and_the_lock_looks_like_a_wrong_pin
     assert gateway.metrics.pin_locks == 1
     gateway.clock.advance(15 * 60 + 1)
     assert "CQY" in await kiosk.ask(ask_23("1001", "1001"))
+
+
+async def test_many_wrong_pins_at_one_terminal_are_reported_and_nothing_more(tmp_path):
+    config = CONFIG.replace("[security]", "[security]\nterminal_pin_failures_max = 4")
+    async with running(tmp_path, config=config) as gateway:
+        kiosk = await gateway.terminal("kiosk-1")
+        for card in ("1001", "1002", "1004", "1005"):
+            await kiosk.ask(ask_23(card, "0000"))
+        assert gateway.metrics.pin_locks == 1
+        assert "CQY" in await kiosk.ask(ask_23("1001", "1001"))
 
 
 async def test_a_right_pin_resets_the_count_of_wrong_ones(gateway):
