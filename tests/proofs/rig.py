@@ -24,7 +24,7 @@ from sip2gw.telemetry import Log, Redactor
 
 TURNS_MAX = 20_000
 """Turns of the loop in which a line must be done with what it was given; else it hangs."""
-SECONDS_MAX = 20.0
+SECONDS_MAX = 60
 
 PROFILES = {
     "kiosk": 'kind = "selfcheck"',
