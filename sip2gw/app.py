@@ -74,7 +74,16 @@ class App:
             _pin_rules(config),
             self._pin_locked,
         )
-        services = Services(timed, pins, site.texts, self.metrics, clock, timed.log_access)
+        services = Services(
+            timed,
+            pins,
+            site.texts,
+            self.metrics,
+            clock,
+            record_access=timed.log_access,
+            enter=timed.enter_branch,
+            leave=timed.leave_branch,
+        )
         passwords = PasswordService(self._login_verifier)
         self.gateway = Gateway(site, timed, services, passwords, log)
         self.server = TerminalServer(self.gateway)

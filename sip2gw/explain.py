@@ -12,11 +12,12 @@ from datetime import datetime
 from sip2gw.backend.base import Backend
 from sip2gw.clock import fixed_clock
 from sip2gw.handlers import DOOR_HANDLERS, HANDLERS, Answer, Services, Session, TerminalView
-from sip2gw.handlers.door import gather_facts
+from sip2gw.handlers.door import judge
+from sip2gw.handlers.memory import Passages
 from sip2gw.handlers.patron import Visit, identify, standing_of
 from sip2gw.metrics import Metrics
 from sip2gw.model import AccessRow, PatronRecord
-from sip2gw.policy.access import CheckResult, PinState, decide_access
+from sip2gw.policy.access import CheckResult, PinState
 from sip2gw.policy.explain import (
     ExplainedCheck,
     Place,
@@ -62,9 +63,17 @@ class _AssumedPins:
         """Right."""
         return PinState.OK
 
+    async def matches(self, record: PatronRecord, pin: str) -> bool:
+        """Right."""
+        return True
+
 
 def _not_recorded(row: AccessRow) -> None:
     """An explanation is no passage."""
+
+
+async def _not_left(branch: str, patron_id: str) -> None:
+    """Nor does anybody go out."""
 
 
 async def explain(
@@ -90,7 +99,16 @@ async def explain(
         BackendError: the store cannot be read.
     """
     clock = fixed_clock(at or datetime.now(terminal.zone))
-    services = Services(backend, _AssumedPins(), site.texts, Metrics(), clock, _not_recorded)
+    services = Services(
+        backend,
+        _AssumedPins(),
+        site.texts,
+        Metrics(),
+        clock,
+        record_access=_not_recorded,
+        enter=backend.presence,
+        leave=_not_left,
+    )
     session = Session(services, terminal)
     code = message or next((code for code in MESSAGES if code in terminal.messages), MESSAGES[0])
     request = _request(code, terminal, card)
@@ -144,8 +162,10 @@ async def _checks(session: Session, card: str) -> list[ExplainedCheck]:
     if visit.record is not None:
         visit.pin = PinState.OK
     if door is not None:
-        facts = gather_facts(session, visit)
-        return explain_access(facts, terminal.door, decide_access(facts, terminal.door), place)
+        # What the handler has just granted here is no earlier passage.
+        session.services.passages = Passages()
+        facts, decision = await judge(session, visit)
+        return explain_access(facts, terminal.door, decision, place)
     return _standing_checks(session, visit, place)
 
 

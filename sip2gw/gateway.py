@@ -14,6 +14,7 @@ from datetime import datetime
 from sip2gw.backend.base import Backend, BackendError, BackendTimeoutError
 from sip2gw.clock import Clock
 from sip2gw.handlers import DOOR_HANDLERS, HANDLERS, Answer, Services, Session, TerminalView
+from sip2gw.handlers.door import decide_without_backend
 from sip2gw.handlers.status import ALWAYS_SUPPORTED
 from sip2gw.metrics import Metrics
 from sip2gw.protocol.connection import ServerConnection
@@ -22,6 +23,8 @@ from sip2gw.protocol.messages import (
     FeePaid,
     Login,
     LoginResponse,
+    PatronInformation,
+    PatronStatusRequest,
     Request,
     ScStatus,
 )
@@ -109,7 +112,8 @@ class Gateway:
             return await self._dispatch(conversation, request, gated)
         except BackendError as error:
             self.backend_failed(error, request.code)
-            return self._failed(conversation, request, error.kind)
+            answer = await self._door_without_backend(conversation, request, error)
+            return answer or self._failed(conversation, request, error.kind)
         except Exception as error:
             self.metrics.backend_errors["answer", "bug"] += 1
             self.log.events.error("request_failed", message=request.code, exc_info=error)
@@ -196,6 +200,22 @@ class Gateway:
         answer = self.refuse(conversation, request, key, reason)
         answer.outcome = "error"
         return answer
+
+    async def _door_without_backend(
+        self, conversation: Conversation, request: Request, error: BackendError
+    ) -> Answer | None:
+        """What a door says all the same (B40, C67); None for everything else."""
+        session = conversation.session
+        if session is None or session.terminal.profile.kind != "door":
+            return None
+        if not isinstance(request, PatronStatusRequest | PatronInformation):
+            return None
+        try:
+            return await decide_without_backend(session, request, error)
+        except Exception as failure:
+            self.metrics.backend_errors["answer", "bug"] += 1
+            self.log.events.error("request_failed", message=request.code, exc_info=failure)
+            return None
 
     def timed_out(self, conversation: Conversation, request: Request) -> Answer:
         """The answer when the deadline has passed; what was to be written may still be (B46)."""

@@ -161,6 +161,30 @@ class Block:
     """Who set it: `import`, `staff` (`patron block`) or `terminal` (message 01) (C41, C70)."""
 
 
+EVERY_BRANCH = "*"
+"""Stands in a `DoorEntry` for all branches."""
+
+
+@dataclass(frozen=True, slots=True)
+class DoorEntry:
+    """A card on a bar or pass list that the store keeps for all gateways (C10, C11)."""
+
+    kind: str
+    """`bar` or `pass`."""
+    branch: str
+    """The branch whose doors it concerns, or `EVERY_BRANCH`."""
+    card: str
+    valid_until: date | None = None
+    """The last day; None is until removed."""
+    weekdays: frozenset[int] = frozenset(range(7))
+    """Days on which a pass holds, 0 is Monday; a bar holds on all."""
+    start_minute: int = 0
+    end_minute: int = 24 * 60
+    """Hours of a pass, half-open; an end at or before the start is on the next day."""
+    note: str = field(default="", repr=False)
+    """For the staff; never sent."""
+
+
 @dataclass(frozen=True, slots=True)
 class Fee:
     """One open money line (Wise: registration). `owed` is the sum of its ledger entries (C71)."""
@@ -257,6 +281,8 @@ class PatronRecord:
     payer_for: tuple[Relationship, ...] = ()
     """Relationships in which this patron may be the payer: children of a head, and authorisers
     of an authorised person; validity and confirmation are judged when used (B51)."""
+    door_entries: tuple[DoorEntry, ...] = ()
+    """Entries of the store's bar and pass lists for any of the cards, without their notes."""
     extra: dict[tuple[object, ...], object] = field(default_factory=dict, compare=False)
     """Values derived from this snapshot once and kept with it."""
 
@@ -288,6 +314,49 @@ class AccessRow:
     patron_id: str | None
     """Kept until erasure; shown as a pseudonym (C76)."""
     direction: str = "in"
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """Who is inside a branch, as far as one patron's entry is concerned (C10)."""
+
+    others: int
+    """Other patrons inside."""
+    inside: bool
+    """Whether the patron went in before and neither went out nor stayed beyond the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """One granted passage of a known patron through a door, in or out."""
+
+    time: datetime
+    patron_id: str
+    direction: str
+
+
+@dataclass(frozen=True, slots=True)
+class DoorCount:
+    """How many decisions of one reason a branch's doors made in one minute (C96)."""
+
+    minute: datetime
+    branch: str
+    reason: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reveal:
+    """Somebody had the names of those told who were inside (C76)."""
+
+    time: datetime
+    user: str
+    """The system's name of the account that asked."""
+    branch: str
+    since: datetime
+    until: datetime
+    people: int
+    """How many were told."""
 
 
 @dataclass(slots=True)

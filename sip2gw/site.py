@@ -87,12 +87,24 @@ def _served(profile: ResolvedProfile, capabilities: frozenset[Capability]) -> fr
     return served
 
 
+def _counting_branches(config: Config) -> frozenset[str]:
+    """Branches of which any door wants to know who is inside."""
+    return frozenset(
+        terminal.branch.code
+        for terminal in config.terminals.values()
+        if terminal.branch is not None
+        and (rules := terminal.profile.door_rules) is not None
+        and (rules.capacity or rules.refuse_inside)
+    )
+
+
 def build_site(config: Config, capabilities: frozenset[Capability]) -> Site:
     """Compile `config` for a backend with `capabilities`."""
     wires = {name: _wire(profile) for name, profile in config.profiles.items()}
     relationships = RelationshipRules(
         enabled=config.relationships.enabled, types=config.relationships.active_types
     )
+    counting = _counting_branches(config)
     known: dict[str, KnownTerminal] = {}
     for login, terminal in config.terminals.items():
         profile, branch = terminal.profile, terminal.branch
@@ -115,6 +127,7 @@ def build_site(config: Config, capabilities: frozenset[Capability]) -> Site:
             door=profile.door_rules or DoorRules(),
             bars=branch.bar if branch is not None else (),
             passes=branch.passes if branch is not None else (),
+            counts_inside=branch is not None and branch.code in counting,
         )
         known[login] = KnownTerminal(terminal, view)
     return Site(

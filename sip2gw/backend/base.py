@@ -21,6 +21,7 @@ from sip2gw.model import (
     PatronRecord,
     Payment,
     PaymentLine,
+    Presence,
 )
 
 
@@ -116,6 +117,24 @@ DecidePayment = Callable[[PaymentFacts], Allocation | PaymentRefusal]
 """Pure; runs inside the write transaction, possibly in another thread."""
 
 
+@dataclass(frozen=True, slots=True)
+class EntryOrder:
+    """A patron stands before a door, and everything else speaks for letting them in (C10)."""
+
+    branch: str
+    terminal: str
+    patron_id: str
+    now: datetime
+    stay_ends: datetime
+    """When the stay ends by itself."""
+    same_since: datetime
+    """An entry through the same terminal at or after this moment is this same passage (B41)."""
+    capacity: int
+    """People inside at most; 0 is no limit."""
+    refuse_inside: bool
+    """Whether who is inside must go out before entering again."""
+
+
 class Backend(Protocol):
     """The library system behind the gateway."""
 
@@ -162,6 +181,25 @@ class Backend(Protocol):
 
     def log_access(self, row: AccessRow) -> None:
         """Queue a door decision; written within one second, never waited for (C65)."""
+        ...
+
+    async def enter_branch(self, order: EntryOrder) -> Presence:
+        """Note that the patron is inside, unless `policy.access.has_room` speaks against it.
+
+        Looking and noting are one step for all gateways: of two who ask for the last place one
+        gets it. Asking twice for the same passage is asking once.
+
+        Returns:
+            Who was inside before.
+        """
+        ...
+
+    async def presence(self, order: EntryOrder) -> Presence:
+        """Who is inside now; like `enter_branch`, but nothing is noted."""
+        ...
+
+    async def leave_branch(self, branch: str, patron_id: str) -> None:
+        """The patron has gone out; nothing happens to one who was not inside."""
         ...
 
     async def ping(self) -> None:

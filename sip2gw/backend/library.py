@@ -14,7 +14,7 @@ from datetime import datetime, tzinfo
 from typing import Any, Generic, Protocol, TypeVar
 
 from sip2gw.backend.base import Backend
-from sip2gw.model import AccessRow, Fee, Payment
+from sip2gw.model import AccessRow, DoorCount, DoorEntry, Fee, Passage, Payment, Reveal
 
 T = TypeVar("T")
 
@@ -132,7 +132,45 @@ class Library(Backend, Protocol):
         ...
 
     async def erase_access_identities(self, before: datetime) -> int:
-        """Forget who stood at the doors before `before`; the rows are kept (B42)."""
+        """Forget who stood at the doors before `before`; the rows are kept (B42).
+
+        Done in small steps beside everything else; doing it again changes nothing.
+
+        Returns:
+            How many rows lost their patron.
+        """
+        ...
+
+    def count_access_identities(self, before: datetime) -> int:
+        """How many rows `erase_access_identities` would change."""
+        ...
+
+    async def put_door_entry(self, entry: DoorEntry) -> None:
+        """Put a card on a bar or pass list, instead of its entry there if it has one."""
+        ...
+
+    async def remove_door_entry(self, kind: str, branch: str, card: str) -> bool:
+        """Take a card from a list; False when it is not on it."""
+        ...
+
+    def door_entries(self, kind: str, branch: str | None = None) -> list[DoorEntry]:
+        """The `bar` or `pass` list, by branch and card."""
+        ...
+
+    def door_counts(self, **filters: Any) -> list[DoorCount]:
+        """Door decisions per minute, branch and reason; filters as in `doors.counts`."""
+        ...
+
+    def passages(self, branch: str, since: datetime, until: datetime) -> list[Passage]:
+        """Granted passages of known patrons in the half-open span, oldest first."""
+        ...
+
+    async def add_reveal(self, reveal: Reveal) -> None:
+        """Write down, durably, that names were asked for (C76)."""
+        ...
+
+    def reveals(self) -> list[Reveal]:
+        """Who asked for names, oldest first."""
         ...
 
     def snapshot(self) -> AbstractContextManager[Connection]:

@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable, Coroutine
 from datetime import datetime
 from typing import Any, TypeVar
 
-from sip2gw.backend.base import Backend, DecidePayment, PaymentOrder, PaymentResult
-from sip2gw.model import AccessRow, Block, PatronRecord
+from sip2gw.backend.base import Backend, DecidePayment, EntryOrder, PaymentOrder, PaymentResult
+from sip2gw.model import AccessRow, Block, PatronRecord, Presence
 
 T = TypeVar("T")
 _Find = Callable[[str], Coroutine[Any, Any, PatronRecord | None]]
@@ -31,6 +31,7 @@ class TimedBackend:
         self.capabilities = inner.capabilities
         self.find_by_card: _Find = inner.find_by_card
         self.find_patron: _Find = inner.find_patron
+        self.presence: Callable[[EntryOrder], Coroutine[Any, Any, Presence]] = inner.presence
         self.log_access: Callable[[AccessRow], None] = inner.log_access
 
     async def _timed(self, operation: str, waiting: Awaitable[T]) -> T:
@@ -62,6 +63,14 @@ class TimedBackend:
     async def lift_blocks(self, patron_id: str, sources: frozenset[str]) -> int:
         """See `Backend.lift_blocks`."""
         return await self._timed("lift_blocks", self._inner.lift_blocks(patron_id, sources))
+
+    async def enter_branch(self, order: EntryOrder) -> Presence:
+        """See `Backend.enter_branch`."""
+        return await self._timed("enter_branch", self._inner.enter_branch(order))
+
+    async def leave_branch(self, branch: str, patron_id: str) -> None:
+        """See `Backend.leave_branch`."""
+        await self._timed("leave_branch", self._inner.leave_branch(branch, patron_id))
 
     async def ping(self) -> None:
         """See `Backend.ping`."""

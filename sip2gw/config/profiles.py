@@ -132,6 +132,11 @@ class DoorTable(Section):
             admit_when_staffed=self.when_staffed == "admit",
             last_entry_margin=timedelta(minutes=self.last_entry_margin_min),
             house_rules=self.require_house_rules,
+            capacity=self.capacity,
+            refuse_inside=self.refuse_inside,
+            emergency_max_age=(
+                timedelta(hours=self.emergency_max_age_h) if self.emergency else None
+            ),
         )
 
 

@@ -7,17 +7,18 @@ never sees a field code, a position or a checksum.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
-from sip2gw.backend.base import Backend
+from sip2gw.backend.base import Backend, EntryOrder
 from sip2gw.clock import Clock
 from sip2gw.config import ResolvedProfile
+from sip2gw.handlers.memory import Admissions, Passages
 from sip2gw.metrics import Metrics
-from sip2gw.model import AccessRow, PatronRecord
+from sip2gw.model import AccessRow, PatronRecord, Presence
 from sip2gw.policy.access import BarEntry, DoorRules, PassEntry, PinState
 from sip2gw.policy.calendar import BranchCalendar
 from sip2gw.policy.relationships import RelationshipRules
@@ -39,6 +40,10 @@ class PinChecker(Protocol):
         """The worth of `pin` for the card."""
         ...
 
+    async def matches(self, record: PatronRecord, pin: str) -> bool:
+        """Whether `pin` is that of `record`; asks nobody and counts nothing."""
+        ...
+
 
 @dataclass(slots=True)
 class Services:
@@ -50,6 +55,12 @@ class Services:
     metrics: Metrics
     clock: Clock
     record_access: Callable[[AccessRow], None]
+    enter: Callable[[EntryOrder], Awaitable[Presence]]
+    """Lets a patron in where people are counted, and says who was inside before."""
+    leave: Callable[[str, str], Awaitable[None]]
+    """Lets a patron out of a branch where people are counted."""
+    passages: Passages = field(default_factory=Passages)
+    admissions: Admissions = field(default_factory=Admissions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +88,8 @@ class TerminalView:
     door: DoorRules
     bars: tuple[BarEntry, ...] = ()
     passes: tuple[PassEntry, ...] = ()
+    counts_inside: bool = False
+    """Whether any door of the branch wants to know who is inside (C10)."""
 
 
 @dataclass(slots=True)

@@ -1,7 +1,10 @@
-"""The door: 23 and 63 answered with a decision.  (B33-B39, B42, C2, C66, C67, C90, C92)"""
+"""The door: 23 and 63 answered with a decision.  (B33-B42, C2, C10, C66, C67, C90, C92, C93)"""
 
 from __future__ import annotations
 
+from datetime import timedelta
+
+from sip2gw.backend.base import BackendError, EntryOrder
 from sip2gw.config import DoorTable
 from sip2gw.handlers import information, patron
 from sip2gw.handlers.base import Answer, Session, patron_flags
@@ -16,9 +19,11 @@ from sip2gw.policy.access import (
     decide_access,
     has_pass,
     is_barred,
+    lists_here,
 )
 from sip2gw.policy.reasons import ALL_DENIED, NO_FLAGS, REASONS, Reason, door_flags
 from sip2gw.policy.standing import visible_badges
+from sip2gw.policy.stays import stay_end
 from sip2gw.protocol.messages import (
     PatronInformation,
     PatronInformationResponse,
@@ -26,7 +31,25 @@ from sip2gw.protocol.messages import (
     PatronStatusResponse,
 )
 
+_DoorRequest = PatronStatusRequest | PatronInformation
 _DoorResponse = PatronStatusResponse | PatronInformationResponse
+
+AWAY = frozenset({"unavailable", "timeout"})
+"""Kinds of backend failure in which an emergency door goes on (B40)."""
+
+_NOT_ABOUT_THE_CARD = frozenset(
+    {
+        Reason.CLOSED,
+        Reason.TOO_LATE,
+        Reason.WRONG_PIN,
+        Reason.FULL,
+        Reason.ALREADY_INSIDE,
+        Reason.SYSTEM,
+    }
+)
+"""Refusals after which an earlier admission still counts; all others end it (B40)."""
+
+_NOTHING_LOOKED_AT: tuple[Verdict, ...] = (CheckResult.SKIPPED,) * len(CHECK_NAMES)
 
 
 def _door(session: Session) -> DoorTable:
@@ -41,9 +64,12 @@ async def patron_status(session: Session, request: PatronStatusRequest) -> Answe
     if _door(session).direction == "out":
         return await _let_out(session, request, PatronStatusResponse(language=request.language))
     visit = await _identify(session, request)
+    facts, decision = await judge(session, visit) if _counts(session) else _judge(session, visit)
     if _door(session).mode == "decision":
-        return _decide(session, visit, PatronStatusResponse(language=request.language))
-    return _tell_facts(session, visit, await patron.tell_status(session, request, visit))
+        response = PatronStatusResponse(language=request.language)
+        return _decide(session, visit, response, facts, decision)
+    answer = await patron.tell_status(session, request, visit)
+    return _tell_facts(session, visit, decision, answer)
 
 
 async def patron_information(session: Session, request: PatronInformation) -> Answer:
@@ -52,14 +78,19 @@ async def patron_information(session: Session, request: PatronInformation) -> An
         response = PatronInformationResponse(language=request.language)
         return await _let_out(session, request, response)
     visit = await _identify(session, request)
+    facts, decision = await judge(session, visit) if _counts(session) else _judge(session, visit)
     if _door(session).mode == "decision":
-        return _decide(session, visit, PatronInformationResponse(language=request.language))
-    return _tell_facts(session, visit, await information.tell_information(session, request, visit))
+        response = PatronInformationResponse(language=request.language)
+        return _decide(session, visit, response, facts, decision)
+    answer = await information.tell_information(session, request, visit)
+    return _tell_facts(session, visit, decision, answer)
 
 
-async def _identify(
-    session: Session, request: PatronStatusRequest | PatronInformation
-) -> patron.Visit:
+def _counts(session: Session) -> bool:
+    return session.terminal.counts_inside
+
+
+async def _identify(session: Session, request: _DoorRequest) -> patron.Visit:
     number = request.patron_identifier
     door = _door(session)
     if door.require_pin or door.mode == "facts":
@@ -82,10 +113,11 @@ def gather_facts(session: Session, visit: patron.Visit) -> DoorFacts:
     if record is not None and card is not None:
         money = patron.standing_of(session, record, card, now.date()).money
     barred = passes = False
-    if record is not None and (terminal.bars or terminal.passes):
+    if record is not None and (terminal.bars or terminal.passes or record.door_entries):
         cards = frozenset(held.number for held in record.cards)
-        barred = is_barred(terminal.bars, cards, now.date())
-        passes = has_pass(terminal.passes, cards, now)
+        more_bars, more_passes = lists_here(record.door_entries, terminal.branch or "")
+        barred = is_barred((*terminal.bars, *more_bars), cards, now.date())
+        passes = has_pass((*terminal.passes, *more_passes), cards, now)
     return DoorFacts(
         now=now,
         branch=terminal.branch,
@@ -99,23 +131,79 @@ def gather_facts(session: Session, visit: patron.Visit) -> DoorFacts:
     )
 
 
-def _decide(session: Session, visit: patron.Visit, response: _DoorResponse) -> Answer:
+def _judge(session: Session, visit: patron.Visit) -> tuple[DoorFacts, AccessDecision]:
     facts = gather_facts(session, visit)
+    return facts, decide_access(facts, session.terminal.door)
+
+
+async def judge(session: Session, visit: patron.Visit) -> tuple[DoorFacts, AccessDecision]:
+    """The decision and its facts; where people are counted, who may enter has entered.
+
+    Everything else is decided first, for who is refused must not count as inside.
+    """
+    facts, decision = _judge(session, visit)
+    if not _counts(session) or not decision.granted or _same_passage(session, visit.number):
+        return facts, decision
+    order = _entry_order(session, facts)
+    facts.presence = await session.services.enter(order)
+    return facts, decide_access(facts, session.terminal.door)
+
+
+def _entry_order(session: Session, facts: DoorFacts) -> EntryOrder:
+    assert facts.record is not None
+    assert facts.calendar is not None
     rules = session.terminal.door
-    decision = decide_access(facts, rules)
-    _record(session, decision, facts.record, "normal")
+    return EntryOrder(
+        branch=session.terminal.branch or "",
+        terminal=session.terminal.name,
+        patron_id=facts.record.id,
+        now=facts.now,
+        stay_ends=stay_end(facts.now, facts.calendar),
+        same_since=facts.now - timedelta(seconds=_door(session).passage_window_s),
+        capacity=rules.capacity,
+        refuse_inside=rules.refuse_inside,
+    )
+
+
+def _same_passage(session: Session, card: str) -> bool:
+    """Whether the card has just been granted here (B41)."""
+    services, window_s = session.services, _door(session).passage_window_s
+    now_s = services.clock.monotonic()
+    return services.passages.goes_on(session.terminal.name, card, now_s, window_s)
+
+
+def _decide(
+    session: Session,
+    visit: patron.Visit,
+    response: _DoorResponse,
+    facts: DoorFacts,
+    decision: AccessDecision,
+    mode: str = "normal",
+) -> Answer:
+    if session.terminal.door.emergency_max_age is not None and mode == "normal":
+        _prepare_for_emergency(session, visit, decision)
+    _record(session, visit.number, decision, visit.record, mode)
     _answer_decision(session, response, visit, decision, facts)
     return Answer(response, "ok" if decision.granted else "refused", decision.reason, visit.number)
 
 
-async def _let_out(
-    session: Session, request: PatronStatusRequest | PatronInformation, response: _DoorResponse
-) -> Answer:
+async def _let_out(session: Session, request: _DoorRequest, response: _DoorResponse) -> Answer:
     """Nobody is ever kept inside: granted for anybody, recorded (C67, C92)."""
     number = request.patron_identifier
     record = await session.services.backend.find_by_card(number) if number else None
-    skipped: tuple[Verdict, ...] = (CheckResult.SKIPPED,) * len(CHECK_NAMES)
-    _record(session, AccessDecision(Reason.GRANTED, skipped), record, "normal")
+    if record is not None and _counts(session):
+        await session.services.leave(session.terminal.branch or "", record.id)
+    return _let_anybody_out(session, number, record, response, "normal")
+
+
+def _let_anybody_out(
+    session: Session,
+    number: str,
+    record: PatronRecord | None,
+    response: _DoorResponse,
+    mode: str,
+) -> Answer:
+    _record(session, number, AccessDecision(Reason.GRANTED, _NOTHING_LOOKED_AT), record, mode)
     response.transaction_date = session.now()
     response.institution_id = session.terminal.institution_id
     response.patron_status = patron_flags(NO_FLAGS)
@@ -123,6 +211,70 @@ async def _let_out(
     response.valid_patron = True
     response.valid_patron_password = True
     return Answer(response, "ok", Reason.GRANTED, number)
+
+
+# Without the backend (B40) -------------------------------------------------------------------
+
+
+def _prepare_for_emergency(session: Session, visit: patron.Visit, decision: AccessDecision) -> None:
+    """Remember an admission, and forget those of a card that is refused for what it is."""
+    services, record = session.services, visit.record
+    if decision.granted and record is not None:
+        now_s = services.clock.monotonic()
+        services.admissions.remember(session.terminal.name, visit.number, record, now_s)
+    elif decision.reason not in _NOT_ABOUT_THE_CARD:
+        services.admissions.forget(visit.number)
+
+
+async def decide_without_backend(
+    session: Session, request: _DoorRequest, error: BackendError
+) -> Answer | None:
+    """The answer when `error` kept a door from deciding; None: refused, as by any terminal.
+
+    An exit lets everybody out (C67). Otherwise, by profile, who was admitted here before is
+    decided on with what was known then: calendar, lists of the configuration, PIN and all other
+    checks hold, but nobody is counted (B40).
+    """
+    door, number = _door(session), request.patron_identifier
+    is_status = isinstance(request, PatronStatusRequest)
+    kind = PatronStatusResponse if is_status else PatronInformationResponse
+    response = kind(language=request.language)
+    if door.direction == "out":
+        return _let_anybody_out(session, number, None, response, "emergency")
+    record = _admitted_before(session, number) if error.kind in AWAY else None
+    card = record.card(number) if record is not None else None
+    if record is None or card is None or door.mode != "decision":
+        refusal = AccessDecision(Reason.SYSTEM, _NOTHING_LOOKED_AT)
+        _record(session, number, refusal, None, "normal")
+        return None
+    pin = await _pin_without_backend(session, record, number, request.patron_password)
+    visit = patron.Visit(number, record, card, pin, True, pin is PinState.OK)
+    facts, decision = _judge(session, visit)
+    return _decide(session, visit, response, facts, decision, "emergency")
+
+
+def _admitted_before(session: Session, card: str) -> PatronRecord | None:
+    max_age = session.terminal.door.emergency_max_age
+    if max_age is None:
+        return None
+    services = session.services
+    now_s = services.clock.monotonic()
+    return services.admissions.recall(session.terminal.name, card, now_s, max_age.total_seconds())
+
+
+async def _pin_without_backend(
+    session: Session, record: PatronRecord, card: str, pin: str | None
+) -> PinState:
+    if not session.terminal.door.require_pin:
+        return PinState.OK
+    if not pin:
+        return PinState.ABSENT
+    right = await session.services.pins.matches(record, pin)
+    session.services.admissions.note_pin(card, right=right)
+    return PinState.OK if right else PinState.WRONG
+
+
+# The answer and the record -------------------------------------------------------------------
 
 
 def _answer_decision(
@@ -165,11 +317,11 @@ def _answer_decision(
     response.screen_message = (session.services.texts.text(language, text_key),)
 
 
-def _tell_facts(session: Session, visit: patron.Visit, answer: Answer) -> Answer:
+def _tell_facts(
+    session: Session, visit: patron.Visit, decision: AccessDecision, answer: Answer
+) -> Answer:
     """Mode `facts`: the plain answer goes out; what we would have decided is recorded (B33)."""
-    facts = gather_facts(session, visit)
-    decision = decide_access(facts, session.terminal.door)
-    _record(session, decision, facts.record, "facts")
+    _record(session, visit.number, decision, visit.record, "facts")
     answer.reason = decision.reason
     return answer
 
@@ -192,12 +344,20 @@ def _checks_text(decision: AccessDecision) -> str:
 
 
 def _record(
-    session: Session, decision: AccessDecision, record: PatronRecord | None, mode: str
+    session: Session,
+    card: str,
+    decision: AccessDecision,
+    record: PatronRecord | None,
+    mode: str,
 ) -> None:
-    """One row and one count per decision (B42, C65); never waited for."""
-    terminal, services = session.terminal, session.services
-    branch = terminal.branch or ""
+    """One row and one count per passage and per refusal (B41, B42, C65, C93); never waited for."""
+    terminal, services, door = session.terminal, session.services, _door(session)
     outcome = "granted" if decision.granted else "refused"
+    if decision.granted and door.passage_window_s:
+        now_s = services.clock.monotonic()
+        if not services.passages.begins(terminal.name, card, now_s, door.passage_window_s):
+            return
+    branch = terminal.branch or ""
     services.metrics.access_decisions[branch, outcome, decision.reason, mode] += 1
     services.record_access(
         AccessRow(
@@ -209,6 +369,6 @@ def _record(
             mode=mode,
             checks=_checks_text(decision),
             patron_id=record.id if record is not None else None,
-            direction=_door(session).direction,
+            direction=door.direction,
         )
     )

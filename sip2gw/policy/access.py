@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 
-from sip2gw.model import Card, CardState, PatronRecord
+from sip2gw.model import EVERY_BRANCH, Card, CardState, DoorEntry, PatronRecord, Presence
 from sip2gw.policy.calendar import CalendarMoment, OpeningState
 from sip2gw.policy.membership import MembershipState, age_on, membership_state
 from sip2gw.policy.money import MoneyStanding
@@ -47,6 +47,12 @@ class DoorRules:
     last_entry_margin: timedelta = timedelta(0)
     house_rules: bool | date = False
     """True: accepted at any time; a date: accepted on or after it."""
+    capacity: int = 0
+    """People inside at most; 0 is no limit."""
+    refuse_inside: bool = False
+    """Whether who went in must go out before entering again."""
+    emergency_max_age: timedelta | None = None
+    """How long an admission counts while the store is away; None: not at all (B40)."""
 
 
 @dataclass(slots=True)
@@ -67,6 +73,8 @@ class DoorFacts:
     """The card is on the branch's bar list today."""
     has_pass: bool = False
     """The card is on the branch's pass list now; beats the calendar only (C11)."""
+    presence: Presence | None = None
+    """Who is inside; None while nobody has looked, because it does not matter or not yet."""
 
 
 class CheckResult(StrEnum):
@@ -202,6 +210,25 @@ def _bar(facts: DoorFacts, rules: DoorRules, record: PatronRecord, card: Card) -
     return Reason.BARRED if facts.barred else OK
 
 
+def _capacity(presence: Presence, capacity: int, refuse_inside: bool) -> Verdict:
+    if not capacity:
+        return SKIPPED
+    return OK if presence.others < capacity else Reason.FULL
+
+
+def _inside(presence: Presence, capacity: int, refuse_inside: bool) -> Verdict:
+    if not refuse_inside:
+        return SKIPPED
+    return Reason.ALREADY_INSIDE if presence.inside else OK
+
+
+def has_room(presence: Presence, capacity: int, refuse_inside: bool) -> bool:
+    """Whether one more may enter: what a store decides on while it notes the entry (C10)."""
+    return all(
+        check(presence, capacity, refuse_inside) in (OK, SKIPPED) for _, check in _OCCUPANCY_CHECKS
+    )
+
+
 _SITE_CHECKS: tuple[tuple[str, Callable[[DoorFacts, DoorRules], Verdict]], ...] = (
     ("terminal", _terminal),
     ("calendar", _calendar),
@@ -223,13 +250,16 @@ _PATRON_CHECKS: tuple[
     ("house_rules", _house_rules),
     ("bar", _bar),
 )
-_OCCUPANCY_CHECKS = ("capacity", "inside")
-"""They need to know who is inside, which is not recorded yet: always skipped."""
+_OCCUPANCY_CHECKS: tuple[tuple[str, Callable[[Presence, int, bool], Verdict]], ...] = (
+    ("capacity", _capacity),
+    ("inside", _inside),
+)
+"""Looked at only when nothing else speaks against the patron, for looking is entering (C10)."""
 
 CHECK_NAMES = (
     *(name for name, _ in _SITE_CHECKS),
     *(name for name, _ in _PATRON_CHECKS),
-    *_OCCUPANCY_CHECKS,
+    *(name for name, _ in _OCCUPANCY_CHECKS),
 )
 """Every check, in the order in which failures speak (B34, C74)."""
 
@@ -264,7 +294,13 @@ def decide_access(facts: DoorFacts, rules: DoorRules) -> AccessDecision:
         verdicts.extend([SKIPPED] * len(_PATRON_CHECKS))
     else:
         verdicts.extend([check(facts, rules, record, card) for _, check in _PATRON_CHECKS])
-    verdicts.extend([SKIPPED] * len(_OCCUPANCY_CHECKS))
+    presence = facts.presence
+    if presence is None:
+        verdicts.extend([SKIPPED] * len(_OCCUPANCY_CHECKS))
+    else:
+        verdicts.extend(
+            [check(presence, rules.capacity, rules.refuse_inside) for _, check in _OCCUPANCY_CHECKS]
+        )
     for verdict in verdicts:
         if verdict is not OK and verdict is not SKIPPED:
             return AccessDecision(Reason(verdict), tuple(verdicts))
@@ -290,6 +326,26 @@ class PassEntry:
     start_minute: int = 0
     end_minute: int = 24 * 60
     """Minutes after midnight, half-open; an end at or before the start is on the next day."""
+
+
+def lists_here(
+    entries: Iterable[DoorEntry], branch: str
+) -> tuple[tuple[BarEntry, ...], tuple[PassEntry, ...]]:
+    """The entries of the store's lists that hold at `branch`, as the branch's own are."""
+    here = [entry for entry in entries if entry.branch in (branch, EVERY_BRANCH)]
+    bars = (BarEntry(entry.card, entry.valid_until) for entry in here if entry.kind == "bar")
+    passes = (
+        PassEntry(
+            entry.card,
+            entry.valid_until,
+            entry.weekdays,
+            entry.start_minute,
+            entry.end_minute,
+        )
+        for entry in here
+        if entry.kind == "pass"
+    )
+    return tuple(bars), tuple(passes)
 
 
 def is_barred(entries: Iterable[BarEntry], cards: frozenset[str], today: date) -> bool:

@@ -113,14 +113,20 @@ def explain_exit(place: Place) -> list[ExplainedCheck]:
 def _terminal(facts: DoorFacts, rules: DoorRules, place: Place) -> str:
     if facts.branch is None:
         return f"terminals.{place.terminal}.branch is not set: a door without one admits nobody"
-    return f"terminal {place.terminal} at branch {place.branch}"
+    here = f"terminal {place.terminal} at branch {place.branch}"
+    if rules.emergency_max_age is None:
+        return here
+    hours = f"{rules.emergency_max_age.total_seconds() / 3600:g}"
+    setting = f"{place.door('emergency', True)}, emergency_max_age_h = {hours}"
+    return f"{here}; while the store is away, cards admitted here before are: {setting}"
 
 
 def _calendar(facts: DoorFacts, rules: DoorRules, place: Place) -> str:
     if facts.calendar is None:
         return "not looked at: the terminal has no branch"
     if facts.has_pass and not facts.barred:
-        return f"the card has a pass that beats the calendar ({place.of_branch('pass')})"
+        lists = f"{place.of_branch('pass')}, door pass list"
+        return f"the card has a pass that beats the calendar ({lists})"
     now = f"{facts.now:%a %Y-%m-%d %H:%M}"
     state = f"{place.branch} is {facts.calendar.state} on {now}"
     if facts.calendar.state is OpeningState.CLOSED:
@@ -305,13 +311,30 @@ def _house_rules(
 
 
 def _bar(facts: DoorFacts, rules: DoorRules, record: PatronRecord, card: Card, place: Place) -> str:
-    return f"{'on' if facts.barred else 'not on'} the bar list ({place.of_branch('bar')})"
+    lists = f"{place.of_branch('bar')}, door bar list"
+    return f"{'on' if facts.barred else 'not on'} the bar list ({lists})"
 
 
-def _occupancy(
+def _capacity(
     facts: DoorFacts, rules: DoorRules, record: PatronRecord, card: Card, place: Place
 ) -> str:
-    return "not looked at: who is inside is not counted"
+    setting = place.door("capacity", rules.capacity)
+    if not rules.capacity:
+        return f"no limit: {setting}"
+    if facts.presence is None:
+        return f"not looked at, for another check refuses; {setting}"
+    return f"{facts.presence.others} others inside; {setting}"
+
+
+def _inside(
+    facts: DoorFacts, rules: DoorRules, record: PatronRecord, card: Card, place: Place
+) -> str:
+    setting = place.door("refuse_inside", rules.refuse_inside)
+    if not rules.refuse_inside:
+        return f"who is inside may enter again: {setting}"
+    if facts.presence is None:
+        return f"not looked at, for another check refuses; {setting}"
+    return f"{'went in and not out' if facts.presence.inside else 'not inside'}; {setting}"
 
 
 _SITE_DETAILS: dict[str, Callable[[DoorFacts, DoorRules, Place], str]] = {
@@ -332,8 +355,8 @@ _PATRON_DETAILS: dict[str, Callable[[DoorFacts, DoorRules, PatronRecord, Card, P
     "fee_age": _fee_age,
     "house_rules": _house_rules,
     "bar": _bar,
-    "capacity": _occupancy,
-    "inside": _occupancy,
+    "capacity": _capacity,
+    "inside": _inside,
 }
 
 

@@ -5,10 +5,18 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import pytest
 
-from sip2gw.backend.base import Allocation, Backend, BackendError, Capability, PaymentFacts
+from sip2gw.backend.base import (
+    Allocation,
+    Backend,
+    BackendError,
+    Capability,
+    EntryOrder,
+    PaymentFacts,
+)
 from sip2gw.model import (
     AccessRow,
     Block,
@@ -16,6 +24,7 @@ from sip2gw.model import (
     CardState,
     FeeStatus,
     PaymentLine,
+    Presence,
     Relationship,
     RelationshipType,
 )
@@ -23,6 +32,22 @@ from sip2gw.model import (
 from .library import NOW, order, pay_fee
 
 LOCK_UNTIL = NOW + timedelta(minutes=15)
+
+
+def entry(patron_id: str = "P1", minutes: int = 0, **changes: Any) -> EntryOrder:
+    """Somebody wants to enter the main branch, which closes in four hours."""
+    now = NOW + timedelta(minutes=minutes)
+    known = EntryOrder(
+        branch="MAIN",
+        terminal="door-1",
+        patron_id=patron_id,
+        now=now,
+        stay_ends=NOW + timedelta(hours=4),
+        same_since=now - timedelta(seconds=5),
+        capacity=0,
+        refuse_inside=False,
+    )
+    return replace(known, **changes)
 
 
 async def owed(backend: Backend, patron_id: str) -> dict[str, int]:
@@ -304,6 +329,59 @@ class BackendContract:
     async def test_a_block_of_an_unknown_patron_is_an_error(self, backend: Backend) -> None:
         with pytest.raises(BackendError):
             await backend.set_block("nobody", Block(BlockType.GENERAL))
+
+    # Who is inside
+
+    async def test_who_enters_is_inside_until_going_out(self, backend: Backend) -> None:
+        """C10, C67."""
+        assert await backend.enter_branch(entry("P1")) == Presence(0, False)
+        assert await backend.enter_branch(entry("P2", 1)) == Presence(1, False)
+        assert await backend.presence(entry("P1", 2)) == Presence(1, True)
+        assert await backend.presence(entry("P1", 2, branch="EAST")) == Presence(0, False)
+        await backend.leave_branch("MAIN", "P1")
+        await backend.leave_branch("MAIN", "P1")
+        assert await backend.presence(entry("P1", 2)) == Presence(1, False)
+
+    async def test_looking_is_not_entering(self, backend: Backend) -> None:
+        await backend.presence(entry("P1"))
+        assert await backend.presence(entry("P1", 1)) == Presence(0, False)
+
+    async def test_a_full_branch_takes_nobody_more(self, backend: Backend) -> None:
+        for patron_id in ("P1", "P2", "P3"):
+            await backend.enter_branch(entry(patron_id, capacity=2))
+        assert await backend.presence(entry("P4")) == Presence(2, False)
+        await backend.enter_branch(entry("P1", 1, capacity=2))
+        await backend.leave_branch("MAIN", "P2")
+        assert await backend.enter_branch(entry("P3", 2, capacity=2)) == Presence(1, False)
+        assert await backend.presence(entry("P3", 3)) == Presence(1, True)
+
+    async def test_of_many_at_once_only_as_many_as_fit_get_in(self, backend: Backend) -> None:
+        """C10: racing entries never exceed the capacity."""
+        seen = await asyncio.gather(
+            *(backend.enter_branch(entry(f"P{n}", capacity=3)) for n in range(12))
+        )
+        assert sorted(presence.others for presence in seen) == [0, 1, 2, *[3] * 9]
+        assert await backend.presence(entry("nobody")) == Presence(3, False)
+
+    async def test_who_is_inside_and_refused_stays_as_counted(self, backend: Backend) -> None:
+        await backend.enter_branch(entry("P1", refuse_inside=True))
+        assert await backend.enter_branch(entry("P1", 1, refuse_inside=True)) == Presence(0, True)
+        assert await backend.presence(entry("P2", 1)) == Presence(1, False)
+
+    async def test_the_same_passage_twice_is_once(self, backend: Backend) -> None:
+        """B41: a retry, perhaps at another gateway, is not refused for its own first try."""
+        await backend.enter_branch(entry("P1", refuse_inside=True))
+        again = entry("P1", refuse_inside=True, same_since=NOW)
+        assert await backend.enter_branch(again) == Presence(0, False)
+        other_door = replace(again, terminal="door-2")
+        assert await backend.enter_branch(other_door) == Presence(0, True)
+
+    async def test_a_stay_ends_by_itself(self, backend: Backend) -> None:
+        await backend.enter_branch(entry("P1"))
+        assert await backend.presence(entry("P1", 239)) == Presence(0, True)
+        assert await backend.presence(entry("P2", 240)) == Presence(0, False)
+        tomorrow = entry("P1", 1440, stay_ends=NOW + timedelta(hours=30), refuse_inside=True)
+        assert await backend.enter_branch(tomorrow) == Presence(0, False)
 
     # Life
 

@@ -8,7 +8,16 @@ from family import ADULT, NOON, ZONE, fee, patron
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sip2gw.model import BadgeAssignment, Block, BlockType, Card, CardState
+from sip2gw.model import (
+    EVERY_BRANCH,
+    BadgeAssignment,
+    Block,
+    BlockType,
+    Card,
+    CardState,
+    DoorEntry,
+    Presence,
+)
 from sip2gw.policy.access import (
     CHECK_NAMES,
     BarEntry,
@@ -19,7 +28,9 @@ from sip2gw.policy.access import (
     PinState,
     decide_access,
     has_pass,
+    has_room,
     is_barred,
+    lists_here,
 )
 from sip2gw.policy.calendar import CalendarMoment, OpeningState
 from sip2gw.policy.money import money_standing
@@ -186,6 +197,37 @@ def test_the_first_failing_check_is_the_reason_and_all_failures_are_told():
     refused = [name for name, result in decision.results() if result is CheckResult.REFUSED]
     assert decision.reason is Reason.CLOSED
     assert refused == ["calendar", "pin", "badge", "membership", "status", "age"]
+
+
+@pytest.mark.parametrize(
+    ("capacity", "refuse_inside", "presence", "expected"),
+    [
+        (0, False, Presence(99, True), Reason.GRANTED),
+        (3, False, Presence(2, False), Reason.GRANTED),
+        (3, False, Presence(3, False), Reason.FULL),
+        (3, False, Presence(2, True), Reason.GRANTED),  # inside already: counted once
+        (0, True, Presence(0, False), Reason.GRANTED),
+        (0, True, Presence(0, True), Reason.ALREADY_INSIDE),
+        (3, True, Presence(3, True), Reason.FULL),
+    ],
+)
+def test_c10_who_is_inside_decides_last(capacity, refuse_inside, presence, expected):
+    rules = replace(RULES, capacity=capacity, refuse_inside=refuse_inside)
+    assert reason(facts(presence=presence), rules) is expected
+    assert has_room(presence, capacity, refuse_inside) is (expected is Reason.GRANTED)
+    assert reason(facts(presence=presence, barred=True), rules) is Reason.BARRED
+
+
+def test_the_lists_of_the_store_hold_at_their_branch_or_at_every_branch():
+    """C10, C11."""
+    entries = [
+        DoorEntry("bar", "MAIN", "P", date(2026, 3, 10)),
+        DoorEntry("bar", "EAST", "Q"),
+        DoorEntry("pass", EVERY_BRANCH, "R", None, frozenset({0}), 300, 420),
+    ]
+    bars, passes = lists_here(entries, "MAIN")
+    assert bars == (BarEntry("P", date(2026, 3, 10)),)
+    assert passes == (PassEntry("R", None, frozenset({0}), 300, 420),)
 
 
 def test_bar_list_by_card_and_last_day():

@@ -18,6 +18,7 @@ from sip2gw.model import (
     Fee,
     Membership,
     PatronRecord,
+    Presence,
 )
 from sip2gw.policy.access import (
     CHECK_NAMES,
@@ -237,14 +238,55 @@ def test_c22_an_age_names_the_fact_and_the_setting() -> None:
             {"house_rules": True},
             "house rules not accepted; profiles.entrance.door.require_house_rules = true",
         ),
-        ("bar", RECORD, {}, "not on the bar list (branches.MAIN.bar)"),
-        ("inside", RECORD, {}, "not looked at: who is inside is not counted"),
+        ("bar", RECORD, {}, "not on the bar list (branches.MAIN.bar, door bar list)"),
+        ("capacity", RECORD, {}, "no limit: profiles.entrance.door.capacity = 0"),
+        (
+            "capacity",
+            RECORD,
+            {"capacity": 10},
+            "not looked at, for another check refuses; profiles.entrance.door.capacity = 10",
+        ),
+        (
+            "inside",
+            RECORD,
+            {},
+            "who is inside may enter again: profiles.entrance.door.refuse_inside = false",
+        ),
+        (
+            "inside",
+            RECORD,
+            {"refuse_inside": True},
+            "not looked at, for another check refuses; profiles.entrance.door.refuse_inside = true",
+        ),
+        (
+            "terminal",
+            RECORD,
+            {"emergency_max_age": timedelta(hours=12)},
+            "terminal door-1 at branch MAIN; while the store is away, cards admitted here before"
+            " are: profiles.entrance.door.emergency = true, emergency_max_age_h = 12",
+        ),
     ],
 )
 def test_a_check_in_words(
     check: str, record: PatronRecord, rules: dict[str, Any], said: str
 ) -> None:
     assert detail(check, record, **rules) == said
+
+
+@pytest.mark.parametrize(
+    ("check", "presence", "result", "said"),
+    [
+        ("capacity", Presence(9, False), "ok", "9 others inside; "),
+        ("capacity", Presence(10, False), "refused", "10 others inside; "),
+        ("inside", Presence(1, True), "refused", "went in and not out; "),
+        ("inside", Presence(1, False), "ok", "not inside; "),
+    ],
+)
+def test_who_is_inside_in_words(check: str, presence: Presence, result: str, said: str) -> None:
+    rules = DoorRules(capacity=10, refuse_inside=True)
+    told = at_door(rules=rules, presence=presence)[check]
+    assert told.result == result
+    assert told.detail.startswith(said)
 
 
 BADGES = 'profiles.entrance.door.require_badges = ["ONBE"], badges = "all"'
@@ -310,7 +352,7 @@ def test_badges_that_are_not_asked_for() -> None:
         (
             CalendarMoment(OpeningState.CLOSED, None),
             {"has_pass": True},
-            "the card has a pass that beats the calendar (branches.MAIN.pass)",
+            "the card has a pass that beats the calendar (branches.MAIN.pass, door pass list)",
         ),
         (
             CalendarMoment(OpeningState.CLOSED, None),

@@ -80,6 +80,28 @@ has changed anything since (`store_version`), and the parties owe what they owed
 rows are locked, in the order of their ids, so that payments for the same fee come one by one;
 each statement of the function sees what was committed before it."""
 
+ENTER_BRANCH = """
+CREATE FUNCTION enter_branch(
+    p_branch TEXT, p_terminal TEXT, p_patron TEXT, p_now TEXT, p_ends TEXT, p_same_since TEXT,
+    p_capacity BIGINT, p_refuse_inside BOOLEAN, OUT o_others BIGINT, OUT o_inside BIGINT)
+LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtext('sip2gw presence'), hashtext(p_branch));
+    DELETE FROM presence WHERE branch = p_branch AND ends <= p_now;
+    SELECT COUNT(*) FILTER (WHERE patron_id <> p_patron),
+           COUNT(*) FILTER (WHERE patron_id = p_patron
+                            AND NOT (terminal = p_terminal AND since >= p_same_since))
+    INTO o_others, o_inside FROM presence WHERE branch = p_branch;
+    IF (p_capacity = 0 OR o_others < p_capacity) AND NOT (p_refuse_inside AND o_inside > 0) THEN
+        INSERT INTO presence (branch, patron_id, terminal, since, ends)
+        VALUES (p_branch, p_patron, p_terminal, p_now, p_ends)
+        ON CONFLICT (branch, patron_id) DO UPDATE
+        SET terminal = excluded.terminal, since = excluded.since, ends = excluded.ends;
+    END IF;
+END $$"""
+"""Looks who is inside and notes the patron in one round trip, one entry of a branch after the
+other. The condition is `sip2gw.policy.access.has_room`; the contract suite holds both together."""
+
 _REFUSE_CHANGE = """
 CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -102,7 +124,10 @@ class PostgresDialect:
     table_names = """
         SELECT table_name::text FROM information_schema.tables
         WHERE table_schema = current_schema() AND table_type = 'BASE TABLE'"""
-    beside: Mapping[int, tuple[str, ...]] = {1: (_REFUSE_CHANGE, BOOK_PAYMENT)}
+    beside: Mapping[int, tuple[str, ...]] = {
+        1: (_REFUSE_CHANGE, BOOK_PAYMENT),
+        2: (ENTER_BRANCH,),
+    }
 
     def create_table(self, statement: str) -> str:
         """`CREATE TABLE` with texts that compare by their bytes, as everywhere else."""

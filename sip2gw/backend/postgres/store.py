@@ -18,6 +18,7 @@ from sip2gw.backend.base import (
     BackendError,
     Capability,
     DecidePayment,
+    EntryOrder,
     PaymentOrder,
     PaymentResult,
     UnavailableError,
@@ -30,7 +31,7 @@ from sip2gw.backend.postgres.doorlog import DoorLog
 from sip2gw.backend.postgres.pool import CONNECTIONS_MAX, Pool
 from sip2gw.backend.postgres.reading import RECORD_BY_CARD, RECORD_BY_ID, is_storable, record_of
 from sip2gw.backend.postgres.session import LoopThread, Session, SnapshotSession
-from sip2gw.backend.store import lockout, queries
+from sip2gw.backend.store import doors, lockout, queries
 from sip2gw.backend.store.identity import (
     insist_on_currency,
     pin_secret_in_file,
@@ -40,8 +41,8 @@ from sip2gw.backend.store.migrate import migrate
 from sip2gw.backend.store.queries import BUMP_VERSION
 from sip2gw.backend.store.staff import StaffOperations
 from sip2gw.backend.store.store import Role
-from sip2gw.backend.store.values import date_text
-from sip2gw.model import AccessRow, Block, PatronRecord
+from sip2gw.backend.store.values import date_text, time_text
+from sip2gw.model import AccessRow, Block, PatronRecord, Presence
 
 TIMEOUT_S = 4.0
 """How long one operation may take; shorter than the gateway's own deadline for a request."""
@@ -49,6 +50,9 @@ TIMEOUT_S = 4.0
 _RECORD_PIN_FAILURE = numbered(queries.RECORD_PIN_FAILURE)
 _CLEAR_PIN_ATTEMPT = numbered(queries.CLEAR_PIN_ATTEMPT)
 _SET_BLOCK = numbered(queries.SET_BLOCK)
+_PRESENCE = numbered(queries.PRESENCE)
+_ENTER = "SELECT * FROM enter_branch($1, $2, $3, $4, $5, $6, $7, $8)"
+_LEAVE = numbered(queries.LEAVE)
 _LIFT_BLOCKS = numbered(f"{queries.LIFT_BLOCKS} RETURNING 1")
 _TAKES_WRITES = "SELECT current_setting('transaction_read_only') = 'off'"
 
@@ -143,6 +147,32 @@ class PostgresStore(StaffOperations):
         """Remove the blocks set by `sources`; returns how many (C41)."""
         lifted = [await self._fetch(_LIFT_BLOCKS, patron_id, name) for name in sorted(sources)]
         return sum(map(len, lifted))
+
+    # Doors
+
+    async def enter_branch(self, order: EntryOrder) -> Presence:
+        """Note that the patron is inside, if there is room; returns who was inside before."""
+        rows = await self._fetch(
+            _ENTER,
+            order.branch,
+            order.terminal,
+            order.patron_id,
+            time_text(order.now),
+            time_text(order.stay_ends),
+            time_text(order.same_since),
+            order.capacity,
+            order.refuse_inside,
+        )
+        return doors.presence_of(tuple(rows[0]))
+
+    async def presence(self, order: EntryOrder) -> Presence:
+        """Who is inside now."""
+        rows = await self._fetch(_PRESENCE, *doors.presence_values(order))
+        return doors.presence_of(tuple(rows[0]))
+
+    async def leave_branch(self, branch: str, patron_id: str) -> None:
+        """The patron has gone out."""
+        await self._fetch(_LEAVE, branch, patron_id)
 
     def log_access(self, row: AccessRow) -> None:
         """Queue a door decision; written within one second, never waited for (C65)."""

@@ -41,7 +41,9 @@ _PRESENT = """EXISTS (SELECT 1 FROM badge_assignment a WHERE a.patron_id = p.id)
            EXISTS (SELECT 1 FROM block b WHERE b.patron_id = p.id),
            EXISTS (SELECT 1 FROM fee f WHERE f.patron_id = p.id),
            EXISTS (SELECT 1 FROM loan l WHERE l.patron_id = p.id),
-           EXISTS (SELECT 1 FROM hold h WHERE h.patron_id = p.id)"""
+           EXISTS (SELECT 1 FROM hold h WHERE h.patron_id = p.id),
+           EXISTS (SELECT 1 FROM card k JOIN door_entry d ON d.card = k.number
+                   WHERE k.patron_id = p.id)"""
 
 PATRON_BY_ID = record_by_id(_PRESENT)
 PATRON_BY_CARD = record_by_card(_PRESENT)
@@ -103,6 +105,11 @@ PAYER_FOR = """
     SELECT type, from_id, to_id, may_renew, may_pay, confirmed FROM relationship
     WHERE type = 'authorisation' AND to_id = ? AND may_pay = 1
     ORDER BY 1 DESC, 2, 3"""
+
+DOOR_ENTRIES_OF = """
+    SELECT d.kind, d.branch, d.card, d.valid_until, d.weekdays, d.start_minute, d.end_minute
+    FROM card k JOIN door_entry d ON d.card = k.number
+    WHERE k.patron_id = ? ORDER BY d.card, d.kind, d.branch"""
 
 # PIN lock-out
 
@@ -237,8 +244,53 @@ ACCESS_FILTERS = {
     "branch": "branch = ?",
     "terminal": "terminal = ?",
     "reason": "reason = ?",
+    "direction": "direction = ?",
 }
-ERASE_ACCESS = "UPDATE access_log SET patron_id = NULL WHERE time < ? AND patron_id IS NOT NULL"
+ACCESS_IDS = """
+    SELECT MAX(id) FROM (SELECT id FROM access_log WHERE id > ? ORDER BY id LIMIT ?) portion"""
+ERASE_ACCESS = """
+    UPDATE access_log SET patron_id = NULL
+    WHERE id > ? AND id <= ? AND time < ? AND patron_id IS NOT NULL"""
+IDENTITIES = "SELECT COUNT(*) FROM access_log WHERE time < ? AND patron_id IS NOT NULL"
+ACCESS_COUNTS = """
+    SELECT SUBSTR(time, 1, 16), branch, reason, COUNT(*) FROM access_log{where}
+    GROUP BY SUBSTR(time, 1, 16), branch, reason ORDER BY 1, 2, 3"""
+PASSAGES = """
+    SELECT time, patron_id, direction FROM access_log
+    WHERE branch = ? AND time >= ? AND time < ? AND decision = 'granted'
+      AND patron_id IS NOT NULL
+    ORDER BY time, id"""
+ADD_REVEAL = """
+    INSERT INTO reveal (id, time, user_name, branch, since, until, people)
+    VALUES (?, ?, ?, ?, ?, ?, ?)"""
+REVEALS = "SELECT time, user_name, branch, since, until, people FROM reveal ORDER BY id"
+
+# Who is inside, and the doors' lists
+
+PRESENCE = """
+    SELECT COUNT(CASE WHEN patron_id <> ? THEN 1 END),
+           COUNT(CASE WHEN patron_id = ? AND NOT (terminal = ? AND since >= ?) THEN 1 END)
+    FROM presence WHERE branch = ? AND ends > ?"""
+ENTER = """
+    INSERT INTO presence (branch, patron_id, terminal, since, ends) VALUES (?, ?, ?, ?, ?)
+    ON CONFLICT (branch, patron_id) DO UPDATE
+    SET terminal = excluded.terminal, since = excluded.since, ends = excluded.ends"""
+END_STAYS = "DELETE FROM presence WHERE branch = ? AND ends <= ?"
+LEAVE = "DELETE FROM presence WHERE branch = ? AND patron_id = ?"
+FORGET_STAYS = "DELETE FROM presence WHERE ends <= ?"
+PUT_DOOR_ENTRY = """
+    INSERT INTO door_entry (kind, branch, card, valid_until, weekdays, start_minute, end_minute,
+                            note)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (card, kind, branch) DO UPDATE
+    SET valid_until = excluded.valid_until, weekdays = excluded.weekdays,
+        start_minute = excluded.start_minute, end_minute = excluded.end_minute,
+        note = excluded.note"""
+REMOVE_DOOR_ENTRY = "DELETE FROM door_entry WHERE kind = ? AND branch = ? AND card = ?"
+DOOR_ENTRIES = """
+    SELECT kind, branch, card, valid_until, weekdays, start_minute, end_minute, note
+    FROM door_entry{where} ORDER BY branch, card"""
+DOOR_ENTRY_FILTERS = {"kind": "kind = ?", "branch": "branch = ?"}
 
 # The store itself
 

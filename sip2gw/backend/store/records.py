@@ -19,6 +19,7 @@ from sip2gw.model import (
     BlockType,
     Card,
     CardState,
+    DoorEntry,
     Fee,
     FeeStatus,
     Hold,
@@ -74,7 +75,7 @@ def _record(connection: Connection, row: Row | None) -> PatronRecord | None:
     if row is None:
         return None
     patron_id = row[0]
-    has_badges, has_blocks, has_fees, has_loans, has_holds = row[23:]
+    has_badges, has_blocks, has_fees, has_loans, has_holds, has_entries = row[23:]
 
     def rows(present: object, statement: str) -> list[Row]:
         return connection.execute(statement, (patron_id,)).fetchall() if present else []
@@ -89,6 +90,7 @@ def _record(connection: Connection, row: Row | None) -> PatronRecord | None:
             rows(has_loans, queries.LOANS),
             rows(has_holds, queries.HOLDS),
             _payer_for(connection, patron_id),
+            rows(has_entries, queries.DOOR_ENTRIES_OF),
         ),
     )
 
@@ -101,13 +103,14 @@ LISTS = (
     queries.LOANS,
     queries.HOLDS,
     queries.PAYER_FOR,
+    queries.DOOR_ENTRIES_OF,
 )
 """The statements behind the lists of `assemble`, in its order; each `?` is the patron's id."""
 
 
 def assemble(row: Sequence[Any], lists: Sequence[Iterable[Row]]) -> PatronRecord:
     """The record behind a row of `queries.record_by_id` and the rows of each of `LISTS`."""
-    cards, badges, blocks, fees, loans, holds, relations = lists
+    cards, badges, blocks, fees, loans, holds, relations, door_entries = lists
     return PatronRecord(
         id=row[0],
         name=row[1],
@@ -132,6 +135,7 @@ def assemble(row: Sequence[Any], lists: Sequence[Iterable[Row]]) -> PatronRecord
         loans=tuple(map(_loan, loans)),
         holds=tuple(map(_hold, holds)),
         payer_for=tuple(map(relationship, relations)),
+        door_entries=tuple(map(door_entry, door_entries)),
     )
 
 
@@ -145,6 +149,13 @@ def relationship(row: Row) -> Relationship:
     kind, from_id, to_id, may_renew, may_pay, confirmed = row
     functions = frozenset(name for name, given in (("renew", may_renew), ("pay", may_pay)) if given)
     return Relationship(RelationshipType(kind), from_id, to_id, functions, bool(confirmed))
+
+
+def door_entry(row: Row) -> DoorEntry:
+    """The value behind a row of the columns of the doors' lists."""
+    kind, branch, card, valid_until, weekdays, *rest = row
+    days = frozenset(map(int, weekdays))
+    return DoorEntry(kind, branch, card, date_value(valid_until), days, *rest)
 
 
 def _card(row: Row) -> Card:

@@ -243,6 +243,34 @@ _OPERATION = (
         value TEXT NOT NULL)""",
 )
 
+_DOORS = (
+    """CREATE TABLE presence (
+        branch TEXT NOT NULL,
+        patron_id TEXT NOT NULL,
+        terminal TEXT NOT NULL,
+        since TEXT NOT NULL,
+        ends TEXT NOT NULL,
+        PRIMARY KEY (branch, patron_id))""",
+    """CREATE TABLE door_entry (
+        card TEXT NOT NULL,
+        kind TEXT NOT NULL CHECK (kind IN ('bar', 'pass')),
+        branch TEXT NOT NULL,
+        valid_until TEXT,
+        weekdays TEXT NOT NULL,
+        start_minute INTEGER NOT NULL,
+        end_minute INTEGER NOT NULL,
+        note TEXT NOT NULL,
+        PRIMARY KEY (card, kind, branch))""",
+    """CREATE TABLE reveal (
+        id TEXT PRIMARY KEY,
+        time TEXT NOT NULL,
+        user_name TEXT NOT NULL,
+        branch TEXT NOT NULL,
+        since TEXT NOT NULL,
+        until TEXT NOT NULL,
+        people BIGINT NOT NULL)""",
+)
+
 MIGRATIONS = (
     Migration(
         1,
@@ -250,6 +278,7 @@ MIGRATIONS = (
         _PEOPLE + _STOCK + _MONEY + _OPERATION,
         append_only=("ledger_transaction", "ledger_entry"),
     ),
+    Migration(2, "who is inside, the doors' lists, who asked for names", _DOORS, ("reveal",)),
 )
 
 SCHEMA_NUMBER = MIGRATIONS[-1].number

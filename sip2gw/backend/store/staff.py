@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager
@@ -9,10 +10,9 @@ from datetime import datetime, tzinfo
 from typing import Any, TypeVar
 
 from sip2gw.backend.library import Connection, Done
-from sip2gw.backend.store import ledger, queries
+from sip2gw.backend.store import doors, ledger, queries
 from sip2gw.backend.store.access_log import access_rows
-from sip2gw.backend.store.values import time_text
-from sip2gw.model import AccessRow, Payment
+from sip2gw.model import AccessRow, DoorCount, DoorEntry, Passage, Payment, Reveal
 
 T = TypeVar("T")
 
@@ -31,6 +31,14 @@ class StaffOperations(ABC):
     @abstractmethod
     def snapshot(self) -> AbstractContextManager[Connection]:
         """A read-only connection that sees one moment of the store."""
+
+    @abstractmethod
+    def bulk(self) -> AbstractContextManager[Connection]:
+        """A connection of its own.
+
+        Raises:
+            BackendError: the store failed.
+        """
 
     async def undo_payment(self, payment_id: str, now: datetime, zone: tzinfo) -> Payment:
         """Take a payment back on the day it was made (C54).
@@ -53,10 +61,50 @@ class StaffOperations(ABC):
     async def erase_access_identities(self, before: datetime) -> int:
         """Forget who stood at the doors before `before`; the rows are kept (B42)."""
 
-        def job(connection: Connection) -> Done[int]:
-            return Done(connection.execute(queries.ERASE_ACCESS, (time_text(before),)).rowcount)
+        def erase() -> int:
+            with self.bulk() as connection:
+                return doors.erase_identities(connection, before)
 
-        return await self.write(job)
+        return await asyncio.to_thread(erase)
+
+    def count_access_identities(self, before: datetime) -> int:
+        """How many rows `erase_access_identities` would change."""
+        with self.snapshot() as connection:
+            return doors.count_identities(connection, before)
+
+    async def put_door_entry(self, entry: DoorEntry) -> None:
+        """Put a card on a bar or pass list, instead of its entry there if it has one."""
+        await self.write(lambda connection: doors.put_entry(connection, entry))
+
+    async def remove_door_entry(self, kind: str, branch: str, card: str) -> bool:
+        """Take a card from a list; False when it is not on it."""
+        return await self.write(
+            lambda connection: doors.remove_entry(connection, kind, branch, card)
+        )
+
+    def door_entries(self, kind: str, branch: str | None = None) -> list[DoorEntry]:
+        """The `bar` or `pass` list, by branch and card."""
+        with self.snapshot() as connection:
+            return doors.entries(connection, kind, branch)
+
+    def door_counts(self, **filters: Any) -> list[DoorCount]:
+        """Door decisions per minute, branch and reason; filters as in `doors.counts`."""
+        with self.snapshot() as connection:
+            return doors.counts(connection, **filters)
+
+    def passages(self, branch: str, since: datetime, until: datetime) -> list[Passage]:
+        """Granted passages of known patrons in the half-open span, oldest first."""
+        with self.snapshot() as connection:
+            return doors.passages(connection, branch, since, until)
+
+    async def add_reveal(self, reveal: Reveal) -> None:
+        """Write down, durably, that names were asked for (C76)."""
+        await self.write(lambda connection: doors.add_reveal(connection, reveal))
+
+    def reveals(self) -> list[Reveal]:
+        """Who asked for names, oldest first."""
+        with self.snapshot() as connection:
+            return doors.reveals(connection)
 
     def payments(self, **filters: Any) -> Iterator[Payment]:
         """Payments, oldest first; filters as in `ledger.payments`."""

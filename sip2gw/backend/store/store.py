@@ -20,12 +20,13 @@ from sip2gw.backend.base import (
     BackendError,
     Capability,
     DecidePayment,
+    EntryOrder,
     PaymentOrder,
     PaymentResult,
     UnavailableError,
 )
 from sip2gw.backend.library import Connection, Done
-from sip2gw.backend.store import ledger, lockout, queries
+from sip2gw.backend.store import doors, ledger, lockout, queries
 from sip2gw.backend.store.access_log import FLUSH_AFTER_S, AccessLog
 from sip2gw.backend.store.cache import RecordCache
 from sip2gw.backend.store.dialect import SqliteConnection, connect, create_file, expect_bulk
@@ -35,7 +36,7 @@ from sip2gw.backend.store.records import load_account, load_by_card, load_patron
 from sip2gw.backend.store.staff import StaffOperations
 from sip2gw.backend.store.values import date_text
 from sip2gw.backend.store.writer import Writer
-from sip2gw.model import AccessRow, Block, PatronRecord
+from sip2gw.model import AccessRow, Block, PatronRecord, Presence
 
 RECORDS_CACHED_MAX = 20_000
 
@@ -210,7 +211,26 @@ class Store(StaffOperations):
 
         return await self.write(job)
 
-    # Door log
+    # Doors
+
+    async def enter_branch(self, order: EntryOrder) -> Presence:
+        """Note that the patron is inside, if there is room; returns who was inside before."""
+        return await self.write(lambda connection: doors.enter(connection, order))
+
+    async def presence(self, order: EntryOrder) -> Presence:
+        """Who is inside now."""
+        with self._reading():
+            row = self._reader.execute(queries.PRESENCE, doors.presence_values(order)).fetchone()
+        return doors.presence_of(row)
+
+    async def leave_branch(self, branch: str, patron_id: str) -> None:
+        """The patron has gone out."""
+
+        def job(connection: SqliteConnection) -> Done[None]:
+            connection.execute(queries.LEAVE, (branch, patron_id))
+            return Done(None)
+
+        await self.write(job)
 
     def log_access(self, row: AccessRow) -> None:
         """Queue a door decision; written with the next commit or after 0.25 s (C65)."""

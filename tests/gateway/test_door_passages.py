@@ -1,0 +1,311 @@
+"""One passage, who is inside, and the time without the store (B40, B41, C10, C49, C67, C93)."""
+
+import asyncio
+from contextlib import contextmanager
+from unittest.mock import patch
+
+import pytest
+from harness import CONFIG, ask_23, ask_63, running
+
+from sip2gw.backend.base import BackendError, UnavailableError
+from sip2gw.explain import explain
+from sip2gw.model import DoorEntry
+from sip2gw.site import build_site
+
+ADMITTED, REFUSED = "24    ", "24Y   "
+
+
+def door(**settings):
+    """The configuration with more keys in the entrance's door table, and a second door."""
+    more = "".join(f", {name} = {value}" for name, value in settings.items())
+    config = CONFIG.replace("minimum_age = 16", f"minimum_age = 16{more}")
+    return f'{config}[terminals.door-2]\nprofile = "entrance"\nbranch = "MAIN"\npassword = "pw"\n'
+
+
+@contextmanager
+def store_away(gateway, error=None):
+    """Nothing can be read."""
+    error = error or UnavailableError("away")
+    with patch.object(gateway.app.gateway.backend, "find_by_card", side_effect=error):
+        yield
+
+
+async def told(gateway):
+    """Reasons and modes of the log, oldest first."""
+    await gateway.store.ping()
+    return [(row.reason, row.mode) for row in gateway.store.access_rows()]
+
+
+async def reasons(gateway):
+    return [reason for reason, _ in await told(gateway)]
+
+
+# One passage (B41, C49, C93)
+
+
+async def test_a_card_read_twice_is_one_passage(gateway):
+    entrance = await gateway.terminal("door-1")
+    first = await entrance.ask(ask_23("1001", "1001"))
+    gateway.clock.advance(4)
+    again = await entrance.ask(ask_23("1001", "1001"))
+    assert again.replace("120004", "120000") == first
+    assert await reasons(gateway) == ["granted"]
+    assert gateway.metrics.access_decisions["MAIN", "granted", "granted", "normal"] == 1
+    gateway.clock.advance(1)
+    await entrance.ask(ask_23("1001", "1001"))
+    assert await reasons(gateway) == ["granted", "granted"]
+
+
+async def test_another_card_another_door_and_every_refusal_are_told(tmp_path):
+    async with running(tmp_path, config=door()) as gateway:
+        entrance, second = [await gateway.terminal(name) for name in ("door-1", "door-2")]
+        for terminal, card in ((entrance, "1001"), (entrance, "1005"), (second, "1001")):
+            assert (await terminal.ask(ask_23(card, card))).startswith(ADMITTED)
+        for _ in range(2):  # a wrong PIN is no part of the passage before
+            assert (await entrance.ask(ask_23("1001", "0000"))).startswith(REFUSED)
+        assert await reasons(gateway) == ["granted"] * 3 + ["wrong_pin"] * 2
+
+
+async def test_without_a_window_every_answer_is_a_passage(tmp_path):
+    async with running(tmp_path, config=door(passage_window_s=0)) as gateway:
+        entrance = await gateway.terminal("door-1")
+        for _ in range(2):
+            await entrance.ask(ask_23("1001", "1001"))
+        assert await reasons(gateway) == ["granted", "granted"]
+
+
+async def test_c92_the_way_out_has_passages_too(gateway):
+    way_out = await gateway.terminal("door-out")
+    for _ in range(2):
+        await way_out.ask(ask_23("1001"))
+    assert await reasons(gateway) == ["granted"]
+
+
+# Who is inside (C10, C67)
+
+
+async def test_a_full_branch_waits_until_somebody_goes_out(tmp_path):
+    async with running(tmp_path, config=door(capacity=2)) as gateway:
+        entrance, second = [await gateway.terminal(name) for name in ("door-1", "door-2")]
+        way_out = await gateway.terminal("door-out")
+        assert (await entrance.ask(ask_23("1001", "1001"))).startswith(ADMITTED)
+        assert (await second.ask(ask_23("1005", "1005"))).startswith(ADMITTED)
+        assert (await entrance.ask(ask_63("1006", "1006"))).startswith("64Y")
+        await way_out.ask(ask_23("1001"))
+        assert (await entrance.ask(ask_63("1006", "1006"))).startswith("64  ")
+        assert await reasons(gateway) == ["granted", "granted", "full", "granted", "granted"]
+
+
+async def test_a_race_for_the_last_place_has_one_winner(tmp_path):
+    async with running(tmp_path, config=door(capacity=1)) as gateway:
+        doors = [await gateway.terminal(name) for name in ("door-1", "door-2")]
+        cards = ("1001", "1005")
+        for terminal, card in zip(doors, cards, strict=True):
+            await terminal.send(ask_23(card, card))
+        answers = [await terminal.read() for terminal in doors]
+        assert sorted(answer[:6] for answer in answers) == [ADMITTED, REFUSED]
+
+
+async def test_who_is_inside_is_not_let_in_again(tmp_path):
+    async with running(tmp_path, config=door(refuse_inside="true")) as gateway:
+        entrance, second = [await gateway.terminal(name) for name in ("door-1", "door-2")]
+        assert (await entrance.ask(ask_23("1001", "1001"))).startswith(ADMITTED)
+        assert (await entrance.ask(ask_23("1001", "1001"))).startswith(ADMITTED)  # one passage
+        assert (await second.ask(ask_23("1001", "1001"))).startswith(REFUSED)
+        gateway.clock.advance(6)
+        assert (await entrance.ask(ask_23("1001", "1001"))).startswith(REFUSED)
+        await (await gateway.terminal("door-out")).ask(ask_23("1001"))
+        assert (await entrance.ask(ask_23("1001", "1001"))).startswith(ADMITTED)
+        wanted = ["granted", "already_inside", "already_inside", "granted", "granted"]
+        assert await reasons(gateway) == wanted
+
+
+async def test_a_stay_ends_at_midnight_where_nothing_closes(tmp_path):
+    async with running(tmp_path, config=door(refuse_inside="true")) as gateway:
+        entrance = await gateway.terminal("door-1")
+        await entrance.ask(ask_23("1001", "1001"))
+        gateway.clock.advance(12 * 3600 - 1)
+        assert (await entrance.ask(ask_23("1001", "1001"))).startswith(REFUSED)
+        gateway.clock.advance(1)
+        assert (await entrance.ask(ask_23("1001", "1001"))).startswith(ADMITTED)
+
+
+async def test_who_is_refused_for_anything_else_is_not_inside(tmp_path):
+    async with running(tmp_path, config=door(capacity=1)) as gateway:
+        entrance = await gateway.terminal("door-1")
+        assert (await entrance.ask(ask_23("1001", "0000"))).startswith(REFUSED)
+        assert (await entrance.ask(ask_23("1005", "1005"))).startswith(ADMITTED)
+
+
+async def test_who_is_inside_outlives_a_restart(tmp_path):
+    config = door(refuse_inside="true")
+    async with running(tmp_path, config=config) as gateway:
+        await (await gateway.terminal("door-1")).ask(ask_23("1001", "1001"))
+    async with running(tmp_path, config=config) as gateway:
+        gateway.clock.advance(6)
+        entrance = await gateway.terminal("door-1")
+        assert (await entrance.ask(ask_23("1001", "1001"))).startswith(REFUSED)
+
+
+async def test_explaining_who_is_inside_lets_nobody_in(tmp_path):
+    """B70."""
+    async with running(tmp_path, config=door(capacity=1, refuse_inside="true")) as gateway:
+        site = build_site(gateway.app.config, gateway.store.capabilities)
+        view = site.by_name["door-1"].view
+        now = gateway.clock.now(view.zone)
+        for _ in range(2):
+            said = await explain(site, gateway.store, view, "1001", at=now)
+            details = {check.check: check.detail for check in said.checks}
+            assert said.reason == "granted"
+            assert details["capacity"].startswith("0 others inside")
+            assert details["inside"].startswith("not inside")
+        await (await gateway.terminal("door-1")).ask(ask_23("1005", "1005"))
+        assert (await explain(site, gateway.store, view, "1001", at=now)).reason == "full"
+
+
+# The lists in the store (C10, C11, C62)
+
+
+async def test_a_bar_in_the_store_counts_at_the_next_request(gateway):
+    entrance = await gateway.terminal("door-1")
+    assert (await entrance.ask(ask_23("1001", "1001"))).startswith(ADMITTED)
+    await gateway.store.put_door_entry(DoorEntry("bar", "MAIN", "1001B"))
+    assert (await entrance.ask(ask_23("1001", "1001"))).startswith(REFUSED)
+    await gateway.store.remove_door_entry("bar", "MAIN", "1001B")
+    assert (await entrance.ask(ask_23("1001", "1001"))).startswith(ADMITTED)
+
+
+async def test_a_pass_in_the_store_beats_the_calendar(gateway):
+    shut = await gateway.terminal("door-shut")
+    assert (await shut.ask(ask_23("1001", "1001"))).startswith(REFUSED)
+    await gateway.store.put_door_entry(DoorEntry("pass", "*", "1001"))
+    assert (await shut.ask(ask_23("1001", "1001"))).startswith(ADMITTED)
+
+
+# Without the store (B40)
+
+
+async def test_without_emergency_mode_a_door_refuses_and_says_so(gateway):
+    entrance = await gateway.terminal("door-1")
+    await entrance.ask(ask_23("1001", "1001"))
+    with store_away(gateway):
+        answer = await entrance.ask(ask_23("1001", "1001"))
+    assert answer.startswith("24YYYY")
+    assert await told(gateway) == [("granted", "normal"), ("system", "normal")]
+
+
+async def test_who_was_admitted_before_is_admitted_from_memory(tmp_path):
+    config = door(emergency="true", emergency_max_age_h=2)
+    async with running(tmp_path, config=config) as gateway:
+        entrance, second = [await gateway.terminal(name) for name in ("door-1", "door-2")]
+        known = await entrance.ask(ask_23("1001", "1001"))
+        gateway.clock.advance(3600)
+        with store_away(gateway):
+            answer = await entrance.ask(ask_23("1001", "1001"))
+            assert answer == known.replace("120000", "130000")
+            assert (await entrance.ask(ask_23("1001", "0000"))).startswith(REFUSED)
+            assert (await entrance.ask(ask_23("1001"))).startswith(REFUSED)
+            for never_here in (entrance.ask(ask_23("1005", "1005")), second.ask(ask_23("1001"))):
+                assert (await never_here).startswith("24YYYY")
+            gateway.clock.advance(3601)  # use has not made it younger
+            assert (await entrance.ask(ask_23("1001", "1001"))).startswith("24YYYY")
+        assert await told(gateway) == [
+            ("granted", "normal"),
+            ("granted", "emergency"),
+            ("wrong_pin", "emergency"),
+            ("wrong_pin", "emergency"),
+            *[("system", "normal")] * 3,
+        ]
+        assert gateway.metrics.access_decisions["MAIN", "granted", "granted", "emergency"] == 1
+
+
+async def test_guessing_pins_without_the_store_ends_the_admission(tmp_path):
+    async with running(tmp_path, config=door(emergency="true")) as gateway:
+        entrance = await gateway.terminal("door-1")
+        await entrance.ask(ask_23("1001", "1001"))
+        with store_away(gateway):
+            for guess in ("0001", "0002", "0003", "0004", "0005"):
+                assert (await entrance.ask(ask_23("1001", guess))).startswith(REFUSED)
+            assert (await entrance.ask(ask_23("1001", "1001"))).startswith("24YYYY")
+
+
+async def test_the_calendar_and_the_bar_list_hold_without_the_store(tmp_path):
+    config = door(emergency="true").replace(
+        'from = "00:00", to = "24:00", state = "unstaffed"',
+        'from = "10:00", to = "13:00", state = "unstaffed"',
+    )
+    async with running(tmp_path, config=config) as gateway:
+        entrance = await gateway.terminal("door-1")
+        await entrance.ask(ask_23("1001", "1001"))
+        barred = config.replace("[branches.MAIN]", '[branches.MAIN]\nbar = [{ card = "1001" }]')
+        with store_away(gateway):
+            gateway.app.config.path.write_text(barred)
+            gateway.app.reload()
+            assert (await entrance.ask(ask_23("1001", "1001"))).startswith(REFUSED)
+            gateway.app.config.path.write_text(config)
+            gateway.app.reload()
+            gateway.clock.advance(3600)
+            assert (await entrance.ask(ask_23("1001", "1001"))).startswith(REFUSED)
+        assert await told(gateway) == [
+            ("granted", "normal"),
+            ("barred", "emergency"),
+            ("closed", "emergency"),
+        ]
+
+
+async def test_a_later_refusal_with_the_store_ends_the_admission(tmp_path):
+    async with running(tmp_path, config=door(emergency="true")) as gateway:
+        entrance = await gateway.terminal("door-1")
+        await entrance.ask(ask_23("1001", "1001"))
+        await gateway.store.put_door_entry(DoorEntry("bar", "MAIN", "1001"))
+        await entrance.ask(ask_23("1001", "1001"))
+        with store_away(gateway):
+            assert (await entrance.ask(ask_23("1001", "1001"))).startswith("24YYYY")
+
+
+async def test_a_fault_of_ours_is_no_emergency(tmp_path):
+    async with running(tmp_path, config=door(emergency="true")) as gateway:
+        entrance = await gateway.terminal("door-1")
+        await entrance.ask(ask_23("1001", "1001"))
+        with store_away(gateway, BackendError("broken")):
+            assert (await entrance.ask(ask_63("1001", "1001"))).startswith("64YYYY")
+
+
+async def test_a_fault_in_the_emergency_itself_is_a_refusal(tmp_path):
+    async with running(tmp_path, config=door(emergency="true")) as gateway:
+        entrance = await gateway.terminal("door-1")
+        await entrance.ask(ask_23("1001", "1001"))
+        pins = gateway.app.gateway.services.pins
+        with store_away(gateway), patch.object(pins, "matches", side_effect=ValueError):
+            assert (await entrance.ask(ask_23("1001", "1001"))).startswith("24YYYY")
+        assert gateway.metrics.backend_errors["answer", "bug"] == 1
+
+
+async def test_a_door_without_pin_asks_for_none_in_an_emergency(tmp_path):
+    async with running(tmp_path, config=door(emergency="true", require_pin="false")) as gateway:
+        entrance = await gateway.terminal("door-1")
+        await entrance.ask(ask_23("1001"))
+        with store_away(gateway):
+            assert (await entrance.ask(ask_23("1001"))).startswith(ADMITTED)
+
+
+@pytest.mark.parametrize("error", [UnavailableError("away"), BackendError("broken")])
+async def test_nobody_is_kept_inside_while_the_store_is_away(gateway, error):
+    """C67."""
+    way_out = await gateway.terminal("door-out")
+    with store_away(gateway, error):
+        answer = await way_out.ask(ask_63("1001"))
+    assert answer.startswith("64   ")
+    assert "BLY|CQY" in answer
+    assert await told(gateway) == [("granted", "emergency")]
+
+
+async def test_rows_of_an_emergency_wait_for_the_store(tmp_path):
+    async with running(tmp_path, config=door(emergency="true")) as gateway:
+        entrance = await gateway.terminal("door-1")
+        await entrance.ask(ask_23("1001", "1001"))
+        with store_away(gateway):
+            gateway.clock.advance(60)
+            await entrance.ask(ask_23("1001", "1001"))
+        await asyncio.sleep(0)
+        assert await told(gateway) == [("granted", "normal"), ("granted", "emergency")]
