@@ -9,13 +9,13 @@ import signal
 import ssl
 import sys
 from collections.abc import Callable
-from datetime import timedelta
-from typing import Protocol
+from datetime import datetime, timedelta
 
 from sip2gw.admin import AdminServer
 from sip2gw.availability import unavailable
-from sip2gw.backend.base import Backend, BackendError
+from sip2gw.backend.base import BackendError
 from sip2gw.backend.factory import open_backend
+from sip2gw.backend.library import Library
 from sip2gw.backend.timed import TimedBackend
 from sip2gw.clock import Clock
 from sip2gw.config import Config, ConfigError, TlsFiles, load_config
@@ -29,13 +29,7 @@ from sip2gw.telemetry import Log, Redactor, open_log
 from sip2gw.verification import PasswordService, PinLockRules, PinService, SlowVerifier
 
 
-class LibraryStore(Backend, Protocol):
-    """A backend that also keeps the secret of the PIN hashes (C18)."""
-
-    pin_secret: bytes
-
-
-def open_store(config: Config, role: str) -> LibraryStore:
+def open_store(config: Config, role: str) -> Library:
     """Open the store that `config` names, as `daemon` or `command`.
 
     Raises:
@@ -50,10 +44,19 @@ def open_store(config: Config, role: str) -> LibraryStore:
     )
 
 
+MAINTENANCE_FIRST_S = 60.0
+MAINTENANCE_EVERY_S = 24 * 3600.0
+
+
+def anonymous_before(config: Config, now: datetime) -> datetime:
+    """Rows of the door log from before this moment forget their patron (B42)."""
+    return now - timedelta(days=config.privacy.access_log_days)
+
+
 class App:
     """One gateway process."""
 
-    def __init__(self, config: Config, backend: LibraryStore, log: Log, clock: Clock) -> None:
+    def __init__(self, config: Config, backend: Library, log: Log, clock: Clock) -> None:
         self.config = config
         self.backend = backend
         self.log = log
@@ -93,6 +96,7 @@ class App:
             is_alive=lambda: True,
         )
         self._stopping = asyncio.Event()
+        self._maintenance: asyncio.Task[None] | None = None
 
     def _pin_locked(self, what: str) -> None:
         self.metrics.pin_locks += 1
@@ -126,6 +130,7 @@ class App:
         self.log.events.info("listening", sip2=sip2, admin=admin)
         notify("READY=1")
         self._watchdog()
+        self._maintain_after(MAINTENANCE_FIRST_S)
         on_ready(sip2, admin)
         await self._stopping.wait()
         await self.stop()
@@ -136,10 +141,34 @@ class App:
             notify("WATCHDOG=1")
             asyncio.get_running_loop().call_later(interval, self._watchdog)
 
+    def _maintain_after(self, delay_s: float) -> None:
+        """Do what is due once a day (B42); several gateways on one store do no harm."""
+
+        async def when_due() -> None:
+            await asyncio.sleep(delay_s)
+            while True:
+                await self.maintain()
+                await asyncio.sleep(MAINTENANCE_EVERY_S)
+
+        self._maintenance = asyncio.get_running_loop().create_task(when_due())
+
+    async def maintain(self) -> None:
+        """Take the patrons from old rows of the door log; a failure is logged and tried again
+        the next day."""
+        before = anonymous_before(self.config, self.gateway.clock.now())
+        try:
+            erased = await self.backend.erase_access_identities(before)
+        except BackendError as error:
+            self.gateway.backend_failed(error, "maintain")
+        else:
+            self.log.events.info("maintenance_done", identities_erased=erased)
+
     async def stop(self) -> None:
         """Drain and close everything."""
         notify("STOPPING=1")
         self.log.events.info("stopping")
+        if self._maintenance is not None:
+            self._maintenance.cancel()
         await self.server.stop()
         if self.config.admin.enabled:
             self.admin.stop()

@@ -16,6 +16,7 @@ from sip2gw.cli.door import door
 from sip2gw.cli.explain import explain
 from sip2gw.cli.failures import Failure, failure_of
 from sip2gw.cli.library import export_library, import_library
+from sip2gw.cli.maintain import maintain
 from sip2gw.cli.passwords import hash_password
 from sip2gw.cli.patron import patron
 from sip2gw.cli.payment import payment
@@ -88,6 +89,7 @@ app.command()(check)
 app.command("import")(import_library)
 app.command("export")(export_library)
 app.command()(explain)
+app.command()(maintain)
 app.command()(send)
 app.command()(decode)
 app.add_typer(patron, name="patron")

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Coroutine, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timedelta, tzinfo
+from datetime import date, datetime, timedelta, tzinfo
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
 
-from sip2gw.cli.failures import UsageError
+from sip2gw.cli.failures import CommandError, UsageError
 
 if TYPE_CHECKING:
-    from sip2gw.backend.store import Store
+    from sip2gw.backend.library import Library
     from sip2gw.config import Config
+    from sip2gw.model import PatronRecord
+
+T = TypeVar("T")
 
 ConfigOption = Annotated[
     Path | None,
@@ -24,6 +27,9 @@ ConfigOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON Lines on standard output.")]
+CsvOption = Annotated[
+    bool, typer.Option("--csv", help="Comma-separated values with a header on standard output.")
+]
 SinceOption = Annotated[
     str | None,
     typer.Option(metavar="TIME", help="From this date or time on (the library's time zone)."),
@@ -49,26 +55,41 @@ def configured(path: Path | None) -> Config:
 
 
 @contextmanager
-def opened_store(config: Config) -> Iterator[Store]:
+def opened_store(config: Config) -> Iterator[Library]:
     """The store of `config`, beside a daemon if one runs (C62).
 
     Raises:
         BackendError: it cannot be opened.
     """
-    import asyncio
-
     from sip2gw.app import open_store
-    from sip2gw.backend.store import Store
 
     store = open_store(config, "command")
-    assert isinstance(store, Store), "there is no other kind yet"
     try:
         yield store
     finally:
-        asyncio.run(store.close())
+        run(store.close())
 
 
-def read_since(text: str | None, zone: tzinfo) -> datetime | None:
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Do `work` to its end."""
+    import asyncio
+
+    return asyncio.run(work)
+
+
+async def find_patron(store: Library, number: str) -> PatronRecord:
+    """The patron with this id or any card of this number.
+
+    Raises:
+        CommandError: there is none.
+    """
+    record = await store.find_patron(number) or await store.find_by_card(number)
+    if record is None:
+        raise CommandError(f"no patron and no card {printable(number)}")
+    return record
+
+
+def read_since(text: str | None, zone: tzinfo, option: str = "--since") -> datetime | None:
     """The moment that `text` names; a date is its start (C34).
 
     Raises:
@@ -79,10 +100,10 @@ def read_since(text: str | None, zone: tzinfo) -> datetime | None:
     try:
         return read_start(text, zone) if text else None
     except ValueError as error:
-        raise UsageError(f"--since {text}: {error}") from None
+        raise UsageError(f"{option} {text}: {error}") from None
 
 
-def read_until(text: str | None, zone: tzinfo) -> datetime | None:
+def read_until(text: str | None, zone: tzinfo, option: str = "--until") -> datetime | None:
     """The first moment behind the span that ends with `text`; a date is its whole day (C34).
 
     Raises:
@@ -93,9 +114,32 @@ def read_until(text: str | None, zone: tzinfo) -> datetime | None:
     try:
         moment = read_start(text, zone) if text else None
     except ValueError as error:
-        raise UsageError(f"--until {text}: {error}") from None
+        raise UsageError(f"{option} {text}: {error}") from None
     is_date = text is not None and len(text) == len("YYYY-MM-DD")
     return moment + timedelta(days=1) if moment is not None and is_date else moment
+
+
+def output_format(json: bool, csv: bool) -> Literal["json", "csv", "table"]:
+    """How a listing is to be written.
+
+    Raises:
+        UsageError: in two ways at once.
+    """
+    if json and csv:
+        raise UsageError("--json or --csv, not both")
+    return "json" if json else "csv" if csv else "table"
+
+
+def read_day_option(option: str, text: str | None) -> date | None:
+    """The day that an option names.
+
+    Raises:
+        UsageError: not a date.
+    """
+    try:
+        return None if text is None else date.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"{option} {text}: not a date YYYY-MM-DD") from None
 
 
 def say(text: str) -> None:
@@ -108,6 +152,22 @@ def write_json(record: dict[str, Any]) -> None:
     import msgspec
 
     sys.stdout.write(msgspec.json.encode(record, enc_hook=str).decode() + "\n")
+
+
+def write_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Comma-separated values with a header on standard output, for spreadsheets.
+
+    A text that a spreadsheet would take for a formula gets an apostrophe in front.
+    """
+    import csv
+
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([_harmless(str(cell)) for cell in row] for row in rows)
+
+
+def _harmless(cell: str) -> str:
+    return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
 
 
 def write_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

@@ -19,7 +19,7 @@ from sip2gw.cli.common import (
 from sip2gw.cli.failures import CommandError
 
 if TYPE_CHECKING:
-    from sip2gw.backend.store import Store
+    from sip2gw.backend.library import Library
     from sip2gw.model import Fee, PatronRecord
 
 patron = typer.Typer(help="One patron.", no_args_is_help=True)
@@ -54,7 +54,7 @@ def show(
         _write_text(told)
 
 
-async def _find(store: Store, patron_id: str) -> PatronRecord | None:
+async def _find(store: Library, patron_id: str) -> PatronRecord | None:
     return await store.find_patron(patron_id) or await store.find_by_card(patron_id)
 
 

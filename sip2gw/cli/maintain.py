@@ -1,0 +1,33 @@
+"""`maintain`: what has to be done with the library's data from time to time."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from sip2gw.cli.common import ConfigOption, configured, opened_store, run, say
+
+
+def maintain(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done.")] = False,
+    config: ConfigOption = None,
+) -> None:
+    """Take the patrons from door log rows older than `privacy.access_log_days`; rows stay.
+
+    The gateway does the same once a day. Doing it again changes nothing.
+    """
+    from datetime import UTC, datetime
+
+    from sip2gw.app import anonymous_before
+
+    settings = configured(config)
+    before = anonymous_before(settings, datetime.now(UTC))
+    with opened_store(settings) as store:
+        if dry_run:
+            count = store.count_access_identities(before)
+        else:
+            count = run(store.erase_access_identities(before))
+    would = "would lose" if dry_run else "have lost"
+    day = before.astimezone(settings.zone)
+    say(f"sip2gw: {count} rows of the door log before {day:%Y-%m-%d %H:%M} {would} their patron")
