@@ -14,7 +14,7 @@ from datetime import datetime
 from sip2gw.backend.base import Backend, BackendError, BackendTimeoutError
 from sip2gw.clock import Clock
 from sip2gw.handlers import DOOR_HANDLERS, HANDLERS, Answer, Services, Session, TerminalView
-from sip2gw.handlers.door import decide_without_backend
+from sip2gw.handlers.door import decide_without_backend, let_out_anyway
 from sip2gw.handlers.status import ALWAYS_SUPPORTED
 from sip2gw.metrics import Metrics
 from sip2gw.protocol.connection import ServerConnection
@@ -80,6 +80,12 @@ class LoginBackoff:
             self._failures.clear()
         self._failures[address] = recent
         return self.step_s * min(len(recent), LOGIN_DELAY_STEPS_MAX)
+
+
+def _session_of_door(conversation: Conversation) -> Session | None:
+    session = conversation.session
+    is_door = session is not None and session.terminal.profile.kind == "door"
+    return session if is_door else None
 
 
 class Gateway:
@@ -191,7 +197,15 @@ class Gateway:
         return answer
 
     def _failed(self, conversation: Conversation, request: Request, reason: str) -> Answer:
-        """Negative, with "try again / ask staff"; a payment's outcome may be unknown (B46)."""
+        """Negative, with "try again / ask staff"; a payment's outcome may be unknown (B46).
+
+        Only an exit lets out all the same (C67).
+        """
+        session = _session_of_door(conversation)
+        if session is not None and isinstance(request, PatronStatusRequest | PatronInformation):
+            answer = let_out_anyway(session, request)
+            if answer is not None:
+                return answer
         key = "system"
         if isinstance(request, FeePaid):
             key = "unknown_outcome" if reason == "timeout" else "system"
@@ -204,11 +218,9 @@ class Gateway:
     async def _door_without_backend(
         self, conversation: Conversation, request: Request, error: BackendError
     ) -> Answer | None:
-        """What a door says all the same (B40, C67); None for everything else."""
-        session = conversation.session
-        if session is None or session.terminal.profile.kind != "door":
-            return None
-        if not isinstance(request, PatronStatusRequest | PatronInformation):
+        """What an entrance decides all the same (B40); None for everything else."""
+        session = _session_of_door(conversation)
+        if session is None or not isinstance(request, PatronStatusRequest | PatronInformation):
             return None
         try:
             return await decide_without_backend(session, request, error)

@@ -173,7 +173,7 @@ class DoorEntry:
     """`bar` or `pass`."""
     branch: str
     """The branch whose doors it concerns, or `EVERY_BRANCH`."""
-    card: str
+    card: str = field(repr=False)
     valid_until: date | None = None
     """The last day; None is until removed."""
     weekdays: frozenset[int] = frozenset(range(7))
@@ -331,7 +331,7 @@ class Passage:
     """One granted passage of a known patron through a door, in or out."""
 
     time: datetime
-    patron_id: str
+    patron_id: str = field(repr=False)
     direction: str
 
 

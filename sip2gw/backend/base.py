@@ -9,7 +9,7 @@ same loop turn. What a backend cannot do is missing from its `capabilities` and 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
@@ -123,7 +123,7 @@ class EntryOrder:
 
     branch: str
     terminal: str
-    patron_id: str
+    patron_id: str = field(repr=False)
     now: datetime
     stay_ends: datetime
     """When the stay ends by itself."""

@@ -62,12 +62,11 @@ def _door(session: Session) -> DoorTable:
 async def patron_status(session: Session, request: PatronStatusRequest) -> Answer:
     """Answer a door's 23: the decision, or by profile the facts (B33)."""
     if _door(session).direction == "out":
-        return await _let_out(session, request, PatronStatusResponse(language=request.language))
+        return await _let_out(session, request)
     visit = await _identify(session, request)
     facts, decision = await judge(session, visit) if _counts(session) else _judge(session, visit)
     if _door(session).mode == "decision":
-        response = PatronStatusResponse(language=request.language)
-        return _decide(session, visit, response, facts, decision)
+        return _decide(session, visit, _response_to(request), facts, decision)
     answer = await patron.tell_status(session, request, visit)
     return _tell_facts(session, visit, decision, answer)
 
@@ -75,13 +74,11 @@ async def patron_status(session: Session, request: PatronStatusRequest) -> Answe
 async def patron_information(session: Session, request: PatronInformation) -> Answer:
     """Answer a door's 63 like its 23 (B33)."""
     if _door(session).direction == "out":
-        response = PatronInformationResponse(language=request.language)
-        return await _let_out(session, request, response)
+        return await _let_out(session, request)
     visit = await _identify(session, request)
     facts, decision = await judge(session, visit) if _counts(session) else _judge(session, visit)
     if _door(session).mode == "decision":
-        response = PatronInformationResponse(language=request.language)
-        return _decide(session, visit, response, facts, decision)
+        return _decide(session, visit, _response_to(request), facts, decision)
     answer = await information.tell_information(session, request, visit)
     return _tell_facts(session, visit, decision, answer)
 
@@ -187,13 +184,13 @@ def _decide(
     return Answer(response, "ok" if decision.granted else "refused", decision.reason, visit.number)
 
 
-async def _let_out(session: Session, request: _DoorRequest, response: _DoorResponse) -> Answer:
+async def _let_out(session: Session, request: _DoorRequest) -> Answer:
     """Nobody is ever kept inside: granted for anybody, recorded (C67, C92)."""
     number = request.patron_identifier
     record = await session.services.backend.find_by_card(number) if number else None
     if record is not None and _counts(session):
         await session.services.leave(session.terminal.branch or "", record.id)
-    return _let_anybody_out(session, number, record, response, "normal")
+    return _let_anybody_out(session, number, record, _response_to(request), "normal")
 
 
 def _let_anybody_out(
@@ -226,21 +223,26 @@ def _prepare_for_emergency(session: Session, visit: patron.Visit, decision: Acce
         services.admissions.forget(visit.number)
 
 
+def let_out_anyway(session: Session, request: _DoorRequest) -> Answer | None:
+    """The answer of an exit when anything has failed: nobody is kept inside (C67). None for
+    other doors."""
+    if _door(session).direction != "out":
+        return None
+    number, response = request.patron_identifier, _response_to(request)
+    return _let_anybody_out(session, number, None, response, "emergency")
+
+
 async def decide_without_backend(
     session: Session, request: _DoorRequest, error: BackendError
 ) -> Answer | None:
-    """The answer when `error` kept a door from deciding; None: refused, as by any terminal.
+    """The answer when `error` kept an entrance from deciding; None: refused, as by any terminal.
 
-    An exit lets everybody out (C67). Otherwise, by profile, who was admitted here before is
-    decided on with what was known then: calendar, lists of the configuration, PIN and all other
-    checks hold, but nobody is counted (B40).
+    By profile, who was admitted here before is decided on with what was known then: calendar,
+    lists of the configuration, PIN and all other checks hold, but nobody is counted (B40).
     """
     door, number = _door(session), request.patron_identifier
-    is_status = isinstance(request, PatronStatusRequest)
-    kind = PatronStatusResponse if is_status else PatronInformationResponse
-    response = kind(language=request.language)
     if door.direction == "out":
-        return _let_anybody_out(session, number, None, response, "emergency")
+        return None
     record = _admitted_before(session, number) if error.kind in AWAY else None
     card = record.card(number) if record is not None else None
     if record is None or card is None or door.mode != "decision":
@@ -250,7 +252,13 @@ async def decide_without_backend(
     pin = await _pin_without_backend(session, record, number, request.patron_password)
     visit = patron.Visit(number, record, card, pin, True, pin is PinState.OK)
     facts, decision = _judge(session, visit)
-    return _decide(session, visit, response, facts, decision, "emergency")
+    return _decide(session, visit, _response_to(request), facts, decision, "emergency")
+
+
+def _response_to(request: _DoorRequest) -> _DoorResponse:
+    if isinstance(request, PatronStatusRequest):
+        return PatronStatusResponse(language=request.language)
+    return PatronInformationResponse(language=request.language)
 
 
 def _admitted_before(session: Session, card: str) -> PatronRecord | None:

@@ -20,7 +20,7 @@ class Passages:
     """The last granted passage of each card at each door (B41, C93)."""
 
     def __init__(self) -> None:
-        self._begun: dict[tuple[str, str], float] = {}
+        self._begun: OrderedDict[tuple[str, str], float] = OrderedDict()
 
     def goes_on(self, terminal: str, card: str, now_s: float, window_s: float) -> bool:
         """Whether a passage that began within the last `window_s` seconds is still this one."""
@@ -31,10 +31,10 @@ class Passages:
         """Note a passage at `now_s` (monotonic); False when it is part of an earlier one."""
         if self.goes_on(terminal, card, now_s, window_s):
             return False
-        self._begun.pop((terminal, card), None)
         self._begun[terminal, card] = now_s
+        self._begun.move_to_end((terminal, card))
         if len(self._begun) > PASSAGES_MAX:
-            del self._begun[next(iter(self._begun))]
+            self._begun.popitem(last=False)
         return True
 
 

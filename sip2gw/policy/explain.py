@@ -58,6 +58,11 @@ class Place:
         """The name of a key of the branch, if there is one."""
         return f"branches.{self.branch}.{key}" if self.branch else "the terminal has no branch"
 
+    def lists(self, kind: str) -> str:
+        """Where the cards of the `bar` or `pass` list stand: in the file and in the store."""
+        own = self.of_branch(kind)
+        return f"{own}, door {kind} list" if self.branch else own
+
     def money(self, minor: Minor) -> str:
         """An amount with its currency."""
         return f"{format_amount(minor, self.currency)} {self.currency}"
@@ -125,8 +130,7 @@ def _calendar(facts: DoorFacts, rules: DoorRules, place: Place) -> str:
     if facts.calendar is None:
         return "not looked at: the terminal has no branch"
     if facts.has_pass and not facts.barred:
-        lists = f"{place.of_branch('pass')}, door pass list"
-        return f"the card has a pass that beats the calendar ({lists})"
+        return f"the card has a pass that beats the calendar ({place.lists('pass')})"
     now = f"{facts.now:%a %Y-%m-%d %H:%M}"
     state = f"{place.branch} is {facts.calendar.state} on {now}"
     if facts.calendar.state is OpeningState.CLOSED:
@@ -311,8 +315,7 @@ def _house_rules(
 
 
 def _bar(facts: DoorFacts, rules: DoorRules, record: PatronRecord, card: Card, place: Place) -> str:
-    lists = f"{place.of_branch('bar')}, door bar list"
-    return f"{'on' if facts.barred else 'not on'} the bar list ({lists})"
+    return f"{'on' if facts.barred else 'not on'} the bar list ({place.lists('bar')})"
 
 
 def _capacity(

@@ -8,7 +8,7 @@ branch does not close within a day.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
 
 from sip2gw.model import Passage
@@ -34,7 +34,7 @@ def stay_end(entered: datetime, calendar: CalendarMoment) -> datetime:
 class Stay:
     """From a passage in to the end."""
 
-    patron_id: str
+    patron_id: str = field(repr=False)
     entered: datetime
     left: datetime
     seen_leaving: bool

@@ -289,7 +289,7 @@ async def test_a_door_without_pin_asks_for_none_in_an_emergency(tmp_path):
             assert (await entrance.ask(ask_23("1001"))).startswith(ADMITTED)
 
 
-@pytest.mark.parametrize("error", [UnavailableError("away"), BackendError("broken")])
+@pytest.mark.parametrize("error", [UnavailableError("away"), BackendError("broken"), ValueError()])
 async def test_nobody_is_kept_inside_while_the_store_is_away(gateway, error):
     """C67."""
     way_out = await gateway.terminal("door-out")
@@ -309,3 +309,35 @@ async def test_rows_of_an_emergency_wait_for_the_store(tmp_path):
             await entrance.ask(ask_23("1001", "1001"))
         await asyncio.sleep(0)
         assert await told(gateway) == [("granted", "normal"), ("granted", "emergency")]
+
+
+# Once a day (B42)
+
+
+async def test_the_gateway_forgets_who_stood_at_its_doors(tmp_path):
+    async with running(tmp_path) as gateway:
+        entrance = await gateway.terminal("door-1")
+        await entrance.ask(ask_23("1001", "1001"))
+        gateway.clock.advance(31 * 24 * 3600)
+        await entrance.ask(ask_23("1005", "1005"))
+        await gateway.store.ping()
+        await gateway.app.maintain()
+        assert [row.patron_id for row in gateway.store.access_rows()] == [None, "1005"]
+
+
+async def test_a_failed_maintenance_is_told_and_does_not_stop_the_gateway(gateway):
+    failing = patch.object(gateway.store, "erase_access_identities", side_effect=UnavailableError)
+    with failing:
+        await gateway.app.maintain()
+    assert gateway.metrics.backend_errors["maintain", "unavailable"] == 1
+
+
+async def test_maintenance_comes_by_itself(gateway):
+    done = asyncio.Event()
+
+    async def maintain():
+        done.set()
+
+    with patch.object(gateway.app, "maintain", maintain):
+        gateway.app._maintain_after(0)
+        await asyncio.wait_for(done.wait(), 5)

@@ -373,7 +373,9 @@ def test_staffed_hours_may_refuse() -> None:
 
 
 def test_b34_a_barred_card() -> None:
-    assert at_door(barred=True)["bar"].detail == "on the bar list (branches.MAIN.bar)"
+    assert (
+        at_door(barred=True)["bar"].detail == "on the bar list (branches.MAIN.bar, door bar list)"
+    )
 
 
 def test_c75_a_door_without_a_branch() -> None:
