@@ -30,6 +30,11 @@ COMMANDS = [
     ("patron", "show"),
     ("payment", "list"),
     ("door", "log"),
+    ("door", "stats"),
+    ("door", "inside"),
+    ("door", "reveals"),
+    *((("door", kind, what)) for kind in ("bar", "pass") for what in ("add", "remove", "list")),
+    ("maintain",),
     ("hash-password",),
 ]
 
