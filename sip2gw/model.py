@@ -150,6 +150,34 @@ class BadgeAssignment:
 
 
 @dataclass(frozen=True, slots=True)
+class Badge:
+    """A badge definition as staff lists it (B65, C21)."""
+
+    code: str
+    name: str
+    active: bool = True
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BadgeHolder:
+    """One assignment of a badge as staff reports it (B65)."""
+
+    code: str
+    patron_id: str
+    name: str
+    """Of the patron."""
+    active: bool
+    """Whether the badge is; terminals see active ones only."""
+    valid_from: date | None
+    valid_until: date | None
+    branches: tuple[str, ...]
+    """Of the assignment; empty is every branch of the badge."""
+    source: str
+    """Who assigned it: `import` or `staff` (C70)."""
+
+
+@dataclass(frozen=True, slots=True)
 class Block:
     """A reason, set by staff or a terminal, why a patron may not use self-service (B27)."""
 
@@ -240,6 +268,11 @@ class Relationship:
     functions: frozenset[str] = frozenset()
     """For an authorisation: `renew` and/or `pay`; empty for a family."""
     confirmed: bool = True
+
+    @property
+    def key(self) -> tuple[RelationshipType, str, str]:
+        """What identifies it: there is one of a type between the same two."""
+        return self.type, self.from_id, self.to_id
 
 
 @dataclass(frozen=True, slots=True)

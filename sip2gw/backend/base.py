@@ -49,6 +49,12 @@ class UnsupportedError(BackendError):
     kind = "unsupported"
 
 
+class RefusedError(BackendError):
+    """Staff asked for what is not allowed; the text says why. Nothing was changed."""
+
+    kind = "conflict"
+
+
 class Capability(StrEnum):
     """What a backend can do; decides BX and the flags of 98 together with the profile (B13)."""
 

@@ -10,11 +10,24 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from datetime import datetime, tzinfo
+from datetime import date, datetime, tzinfo
 from typing import Any, Generic, Protocol, TypeVar
 
 from sip2gw.backend.base import Backend
-from sip2gw.model import AccessRow, DoorCount, DoorEntry, Fee, Passage, Payment, Reveal
+from sip2gw.model import (
+    AccessRow,
+    Badge,
+    BadgeHolder,
+    DoorCount,
+    DoorEntry,
+    Fee,
+    Passage,
+    Payment,
+    Relationship,
+    RelationshipType,
+    Reveal,
+)
+from sip2gw.policy.relationships import RelationshipRules
 
 T = TypeVar("T")
 
@@ -123,7 +136,69 @@ class Library(Backend, Protocol):
         """Take a payment back on the day it was made (C54).
 
         Raises:
-            UndoRefusedError: it cannot be; the text says why.
+            RefusedError: it cannot be; the text says why.
+        """
+        ...
+
+    async def add_relationship(
+        self, wanted: Relationship, rules: RelationshipRules, today: date
+    ) -> Relationship:
+        """Make a relationship between the holders of two cards; what it replaces is gone (B49).
+
+        Raises:
+            RefusedError: it may not be; the text says why.
+        """
+        ...
+
+    async def confirm_relationship(
+        self, kind: RelationshipType, from_card: str, to_card: str
+    ) -> Relationship:
+        """Put an unconfirmed relationship in force (B50).
+
+        Raises:
+            RefusedError: there is none.
+        """
+        ...
+
+    async def remove_relationship(
+        self, kind: RelationshipType, from_card: str, to_card: str
+    ) -> Relationship:
+        """End a relationship.
+
+        Raises:
+            RefusedError: there is none.
+        """
+        ...
+
+    async def define_badge(self, badge: Badge) -> None:
+        """Make a badge, or change what the one of its code is called and whether it is active.
+
+        Raises:
+            RefusedError: not a badge that an import would take.
+        """
+        ...
+
+    async def set_badge_active(self, code: str, active: bool) -> None:
+        """Show a badge to terminals, or to none (B65).
+
+        Raises:
+            RefusedError: there is no such badge.
+        """
+        ...
+
+    async def assign_badge(self, code: str, card: str) -> str:
+        """Give a badge, without limits, to the holder of `card`; the patron's id.
+
+        Raises:
+            RefusedError: no such badge or card.
+        """
+        ...
+
+    async def unassign_badge(self, code: str, card: str) -> str:
+        """Take a badge from the holder of `card`; the patron's id.
+
+        Raises:
+            RefusedError: no such card, or the patron does not have the badge.
         """
         ...
 
@@ -199,6 +274,18 @@ class Library(Backend, Protocol):
 
     def payment(self, payment_id: str) -> Payment | None:
         """One payment, or None."""
+        ...
+
+    def relationships(self, card: str | None = None) -> Iterator[Relationship]:
+        """All relationships, or those of the holder of `card`."""
+        ...
+
+    def badges(self) -> list[Badge]:
+        """All badge definitions, by code."""
+        ...
+
+    def badge_holders(self, code: str | None = None) -> Iterator[BadgeHolder]:
+        """Who has the badge `code`, or any badge (B65)."""
         ...
 
     def access_rows(self, **filters: Any) -> list[AccessRow]:

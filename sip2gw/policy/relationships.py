@@ -1,12 +1,14 @@
-"""Who may pay for whom, now.  (B49-B53, C3, C37)
+"""Which relationships there may be, and who may pay for whom, now.  (B49-B53, C3, C37)
 
-A payer acts for the other party of a *direct* relationship only: a head of family for a child, an
-authorised person (function `pay`) for the authoriser. Never the reverse, never over two steps.
+The rules of form and structure speak in sentences for staff, the same at `import` and at
+`relationship add`. A payer acts for the other party of a *direct* relationship only: a head of
+family for a child, an authorised person (function `pay`) for the authoriser. Never the reverse,
+never over two steps.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
 
@@ -20,6 +22,109 @@ class RelationshipRules:
 
     enabled: bool = True
     types: frozenset[RelationshipType] = frozenset(RelationshipType)
+
+    @property
+    def active_types(self) -> frozenset[RelationshipType]:
+        """The types that may be made and used; none when switched off."""
+        return self.types if self.enabled else frozenset()
+
+
+FUNCTIONS = ("renew", "pay")
+"""What an authorisation may allow."""
+
+
+def form_problems(
+    relation: Relationship, active_types: frozenset[RelationshipType]
+) -> Iterator[str]:
+    """What is wrong with `relation` by itself, whatever else there is (B49)."""
+    if relation.type not in active_types:
+        yield f"relationships of type {relation.type} are switched off"
+    if relation.from_id == relation.to_id:
+        yield "nobody has a relationship with themselves"
+    if relation.type is RelationshipType.HEAD_OF_FAMILY:
+        if relation.functions:
+            yield "`functions` belongs to an authorisation"
+    elif not relation.functions:
+        yield "an authorisation needs `functions`: renew, pay or both"
+
+
+class Structure:
+    """The shape of families and authorisations so far (B49).
+
+    A child has one head, nobody is both head and child, and an account gives each function to at
+    most one person. Unconfirmed relationships take their place as well.
+    """
+
+    def __init__(self) -> None:
+        self._head_of: dict[str, str] = {}
+        self._heads: set[str] = set()
+        self._holder_of: dict[tuple[str, str], str] = {}
+
+    def add(self, relation: Relationship) -> list[str]:
+        """Take `relation` in; how it breaks the shape, nothing when it fits."""
+        if relation.type is RelationshipType.HEAD_OF_FAMILY:
+            return list(self._add_family(relation.from_id, relation.to_id))
+        return list(self._add_authorisation(relation))
+
+    def _add_family(self, head: str, child: str) -> Iterator[str]:
+        if self._head_of.get(child, head) != head:
+            yield f"patron {child} has a head of family already: {self._head_of[child]}"
+        if head in self._head_of:
+            yield f"patron {head} is a child and cannot be a head of family"
+        if child in self._heads:
+            yield f"patron {child} is a head of family and cannot be a child"
+        self._head_of[child] = head
+        self._heads.add(head)
+
+    def _add_authorisation(self, relation: Relationship) -> Iterator[str]:
+        for function in FUNCTIONS:
+            if function in relation.functions:
+                key = relation.from_id, function
+                holder = self._holder_of.setdefault(key, relation.to_id)
+                if holder != relation.to_id:
+                    yield f"patron {relation.from_id} has given {function} to {holder} already"
+
+
+def structure_problems(
+    stored: Iterable[Relationship], coming: Iterable[Relationship]
+) -> Iterator[tuple[Relationship, str]]:
+    """How each of `coming` breaks the shape with those before it, and with those `stored` that it
+    does not replace (C16)."""
+    coming = list(coming)
+    replaced = {relation.key for relation in coming}
+    structure = Structure()
+    for relation in stored:
+        if relation.key not in replaced:
+            structure.add(relation)
+    for relation in coming:
+        for problem in structure.add(relation):
+            yield relation, problem
+
+
+def addition_problems(
+    relation: Relationship,
+    parties: Iterable[PatronRecord],
+    stored: Iterable[Relationship],
+    rules: RelationshipRules,
+    today: date,
+) -> list[str]:
+    """Why staff may not make `relation` on `today`: form, structure, memberships (B49, C3).
+
+    Args:
+        relation: as it is to be stored; one with the same key is replaced.
+        parties: both sides.
+        stored: at least all relationships of either side.
+        rules: which types there are.
+        today: the day on which both memberships must be valid.
+    """
+    problems = list(form_problems(relation, rules.active_types))
+    problems += (problem for _, problem in structure_problems(stored, [relation]))
+    problems += (
+        f"patron {party.id} has no valid membership"
+        for party in parties
+        if membership_state(party, today) is not MembershipState.VALID
+    )
+    return problems
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +151,7 @@ def payer_id_of(relation: Relationship) -> str:
 
 def may_pay_by(relation: Relationship, payer_id: str, rules: RelationshipRules) -> bool:
     """Whether `relation` by itself lets `payer_id` pay, memberships aside."""
-    if not rules.enabled or relation.type not in rules.types or not relation.confirmed:
+    if relation.type not in rules.active_types or not relation.confirmed:
         return False
     if payer_id_of(relation) != payer_id or debtor_id_of(relation) == payer_id:
         return False

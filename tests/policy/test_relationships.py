@@ -1,5 +1,6 @@
 """Who pays for whom (B49-B53): only directly, only confirmed, only while both are members."""
 
+import random
 from dataclasses import replace
 from datetime import date
 
@@ -12,13 +13,20 @@ from family import (
     HEAD_OF_TOM,
     TODAY,
     TOM,
+    fee,
     patron,
 )
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sip2gw.model import Relationship, RelationshipType
-from sip2gw.policy.relationships import RelationshipRules, payable_accounts
+from sip2gw.policy.money import PaymentRequest, PaymentRules, decide_allocation
+from sip2gw.policy.relationships import (
+    RelationshipRules,
+    addition_problems,
+    payable_accounts,
+    structure_problems,
+)
 
 RULES = RelationshipRules()
 FLANDERS = RelationshipRules(types=frozenset({RelationshipType.HEAD_OF_FAMILY}))
@@ -91,3 +99,154 @@ def test_never_over_two_steps(edges):
         }
         record = replace(payer, payer_for=tuple(relations))
         assert set(debtors(record, everybody)) == direct - {payer.id}
+
+
+# Which relationships there may be (B49)
+
+
+def family(head, child):
+    return Relationship(RelationshipType.HEAD_OF_FAMILY, head, child)
+
+
+def authorised(giver, receiver, *functions):
+    return Relationship(RelationshipType.AUTHORISATION, giver, receiver, frozenset(functions))
+
+
+PEOPLE = {name: patron(name) for name in "ABCD"}
+
+
+def refusals(relation, stored=(), rules=RULES, **changed):
+    people = PEOPLE | changed
+    parties = [people[relation.from_id], people[relation.to_id]]
+    return addition_problems(relation, parties, stored, rules, TODAY)
+
+
+@pytest.mark.parametrize(
+    ("relation", "stored"),
+    [
+        (family("A", "B"), []),
+        (family("A", "C"), [family("A", "B")]),  # a head has many children
+        (family("A", "B"), [authorised("B", "A", "pay")]),  # both kinds at once
+        (authorised("A", "B", "pay"), [authorised("B", "A", "pay")]),  # mutually
+        (authorised("A", "B", "pay"), [authorised("A", "C", "renew")]),  # another function
+        (authorised("A", "C", "pay"), [authorised("B", "C", "pay")]),  # C acts for two
+        (authorised("A", "B", "pay", "renew"), [authorised("A", "B", "pay")]),  # replaces
+    ],
+)
+def test_what_may_be(relation, stored):
+    assert refusals(relation, stored) == []
+
+
+@pytest.mark.parametrize(
+    ("relation", "stored", "sentence"),
+    [
+        (family("A", "A"), [], "nobody has a relationship with themselves"),
+        (authorised("A", "A", "pay"), [], "nobody has a relationship with themselves"),
+        (
+            replace(family("A", "B"), functions=frozenset({"pay"})),
+            [],
+            "`functions` belongs to an authorisation",
+        ),
+        (authorised("A", "B"), [], "an authorisation needs `functions`: renew, pay or both"),
+        (family("C", "B"), [family("A", "B")], "patron B has a head of family already: A"),
+        (
+            family("B", "C"),
+            [family("A", "B")],
+            "patron B is a child and cannot be a head of family",
+        ),
+        (
+            family("C", "A"),
+            [family("A", "B")],
+            "patron A is a head of family and cannot be a child",
+        ),
+        (
+            authorised("A", "C", "pay"),
+            [authorised("A", "B", "pay", "renew")],
+            "patron A has given pay to B already",
+        ),
+        (
+            authorised("A", "C", "renew"),
+            [replace(authorised("A", "B", "renew"), confirmed=False)],
+            "patron A has given renew to B already",
+        ),
+    ],
+)
+def test_what_may_not_be(relation, stored, sentence):
+    assert sentence in refusals(relation, stored)
+
+
+def test_switches_are_told():
+    """The licence, and Flanders."""
+    assert refusals(family("A", "B"), rules=WITHOUT_LICENCE) == [
+        "relationships of type head_of_family are switched off"
+    ]
+    assert refusals(authorised("A", "B", "pay"), rules=FLANDERS) == [
+        "relationships of type authorisation are switched off"
+    ]
+    assert refusals(family("A", "B"), rules=FLANDERS) == []
+
+
+@pytest.mark.parametrize("side", ["A", "B"])
+@pytest.mark.parametrize(
+    "changes", [{"membership": None}, {"membership_until": date(2026, 3, 9)}], ids=["none", "ended"]
+)
+def test_c3_both_need_a_valid_membership(side, changes):
+    found = refusals(family("A", "B"), **{side: patron(side, **changes)})
+    assert found == [f"patron {side} has no valid membership"]
+
+
+def test_those_that_come_together_must_fit_each_other():
+    coming = [family("A", "B"), family("B", "C")]
+    found = list(structure_problems([], coming))
+    assert found == [(coming[1], "patron B is a child and cannot be a head of family")]
+
+
+def random_relations(size, chance):
+    """What is left of many random relationships when those are refused that do not fit."""
+    stored = {}
+    for _ in range(3 * size):
+        one, other = (f"P{chance.randrange(size)}" for _ in range(2))
+        functions = chance.choice((("pay",), ("renew",), ("renew", "pay")))
+        relation = chance.choice((family(one, other), authorised(one, other, *functions)))
+        relation = replace(relation, confirmed=chance.random() < 0.8)
+        near = [
+            known for party in {one, other} for known in stored.get(party, []) if known != relation
+        ]
+        if not addition_problems(relation, [ANNA, TOM], near, RULES, TODAY):
+            for party in (one, other):
+                known = [old for old in stored.get(party, []) if old.key != relation.key]
+                stored[party] = [*known, relation]
+    return stored
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(2, 1000), st.integers(0, 2**32))
+def test_in_no_family_is_anything_paid_over_two_steps(size, seed):
+    """Random families of up to 1,000 patrons, each of whom owes something (B51)."""
+    chance = random.Random(seed)
+    stored = random_relations(size, chance)
+    everybody = {
+        name: patron(
+            name, fees=(fee(f"F-{name}", name, 100),), payer_for=tuple(stored.get(name, ()))
+        )
+        for name in (f"P{number}" for number in range(size))
+    }
+    for payer in chance.sample(list(everybody.values()), min(size, 20)):
+        relations = payer.payer_for
+        direct = {r.to_id for r in relations if r.type == "head_of_family"}
+        direct |= {r.from_id for r in relations if "pay" in r.functions}
+        accounts = payable_accounts(payer, everybody.values(), RULES, TODAY)
+        allowed = {account.debtor.id for account in accounts}
+        assert allowed <= direct - {payer.id}
+        beyond = {
+            name
+            for relation in relations
+            for party in (relation.from_id, relation.to_id)
+            for near in stored[party]
+            for name in (near.from_id, near.to_id)
+        }
+        strangers = chance.sample(list(everybody), min(size, 10))
+        for name in {payer.id, *beyond, *strangers}:
+            wanted = PaymentRequest(100, f"F-{name}")
+            lines = decide_allocation(payer, accounts, wanted, PaymentRules(True, True))
+            assert (lines != "unknown_fee") is (name in {payer.id, *allowed})

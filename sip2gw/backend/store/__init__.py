@@ -1,6 +1,6 @@
 """The embedded store on SQLite, with its import and export."""
 
-from sip2gw.backend.store.exporting import export_lines
+from sip2gw.backend.store.exporting import export_lines, membership_records
 from sip2gw.backend.store.importing import ImportReport, ImportSettings, import_files
 from sip2gw.backend.store.ledger import UndoRefusedError
 from sip2gw.backend.store.migrate import SchemaError
@@ -19,5 +19,6 @@ __all__ = [
     "export_lines",
     "import_files",
     "load_pin_secret",
+    "membership_records",
     "open_store",
 ]

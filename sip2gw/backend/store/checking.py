@@ -7,9 +7,10 @@ from datetime import date
 from typing import Any
 
 from sip2gw.backend.library import Connection
-from sip2gw.backend.store.queries import fill
-from sip2gw.backend.store.rules import Relation, structure_problems
+from sip2gw.backend.store.queries import RELATIONSHIPS, fill
+from sip2gw.backend.store.records import relationship
 from sip2gw.model import format_amount
+from sip2gw.policy.relationships import structure_problems
 
 Problem = tuple[int, str]
 """The number of a line and what is wrong with it."""
@@ -51,8 +52,8 @@ _FEES_BELOW_PAID = """
     ORDER BY s.src LIMIT 100"""
 
 _STAGED_RELATIONS = """
-    SELECT src, type, from_id, to_id, may_renew, may_pay FROM stage_relationship"""
-_STORED_RELATIONS = "SELECT 0, type, from_id, to_id, may_renew, may_pay FROM relationship"
+    SELECT type, from_id, to_id, may_renew, may_pay, confirmed, src FROM stage_relationship
+    ORDER BY src"""
 
 _INVALID_PARTIES = """
     SELECT r.src, r.{side} FROM stage_relationship r
@@ -83,10 +84,13 @@ def state_problems(connection: Connection, currency: str) -> Iterator[Problem]:
         yield src, f"card {number} belongs to patron {holder}"
     for src, paid in connection.execute(_FEES_BELOW_PAID):
         yield src, f"`amount` is below the {format_amount(paid, currency)} paid already"
-    staged = [Relation(*row) for row in connection.execute(_STAGED_RELATIONS)]
+    staged = {
+        relationship(row[:-1]): row[-1] for row in connection.execute(_STAGED_RELATIONS).fetchall()
+    }
     if staged:
-        stored = map(Relation._make, connection.execute(_STORED_RELATIONS))
-        yield from structure_problems(stored, staged)
+        stored = map(relationship, connection.execute(RELATIONSHIPS))
+        for relation, problem in structure_problems(stored, staged):
+            yield staged[relation], problem
 
 
 def sleeping_relations(connection: Connection, today: date) -> Iterator[Problem]:

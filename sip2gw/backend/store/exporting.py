@@ -86,6 +86,15 @@ def export_lines(store: Library, *, currency: str, everything: bool = False) -> 
             yield _line(msgspec.convert(record, kind, strict=False))
 
 
+def membership_records(store: Library, *, currency: str) -> list[Record]:
+    """The membership definitions by code, each with every key of the format."""
+    with store.snapshot() as connection:
+        return [
+            msgspec.structs.asdict(msgspec.convert(record, MembershipLine, strict=False))
+            for record in _Exporter(connection, currency).memberships()
+        ]
+
+
 def _line(record: Line) -> bytes:
     return _encoder.encode(record) + b"\n"
 
@@ -100,7 +109,7 @@ class _Exporter:
     def records(self, everything: bool) -> Iterator[tuple[type[Line], Record]]:
         """Every record with its kind, what is referred to before what refers."""
         plain: tuple[tuple[type[Line], Callable[[], Iterator[Record]]], ...] = (
-            (MembershipLine, lambda: self._table(staging.MEMBERSHIP)),
+            (MembershipLine, self.memberships),
             (BadgeLine, lambda: self._table(staging.BADGE)),
             (PatronLine, self._patrons),
             (RelationshipLine, self._relationships),
@@ -112,6 +121,10 @@ class _Exporter:
         for kind, read in plain:
             for record in read():
                 yield kind, record | {"kind": kind.__struct_config__.tag}
+
+    def memberships(self) -> Iterator[Record]:
+        """The membership definitions."""
+        return self._table(staging.MEMBERSHIP)
 
     def _table(self, table: Staged) -> Iterator[Record]:
         statement = fill(

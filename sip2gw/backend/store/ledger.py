@@ -22,6 +22,7 @@ from sip2gw.backend.base import (
     PaymentOrder,
     PaymentRefusal,
     PaymentResult,
+    RefusedError,
 )
 from sip2gw.backend.library import Connection, Done
 from sip2gw.backend.store import queries
@@ -38,10 +39,8 @@ ENTRIES_PER_STATEMENT = 100
 """Rows of one INSERT; databases limit its values."""
 
 
-class UndoRefusedError(BackendError):
+class UndoRefusedError(RefusedError):
     """The payment cannot be taken back; the text says why."""
-
-    kind = "conflict"
 
 
 FindAccount = Callable[[Connection, str], PatronRecord | None]
@@ -228,11 +227,14 @@ def undo(connection: Connection, payment_id: str, now: datetime, zone: tzinfo) -
     """
     payment = load_payment(connection, payment_id)
     if payment is None:
-        raise UndoRefusedError("no such payment")
+        raise UndoRefusedError(f"no such payment: {payment_id}")
     if payment.status != BOOKED:
-        raise UndoRefusedError(f"the payment is {payment.status}")
-    if payment.time.astimezone(zone).date() != now.astimezone(zone).date():
-        raise UndoRefusedError("a payment can only be undone on the day it was made")
+        raise UndoRefusedError(f"payment {payment_id} is {payment.status}, not booked")
+    day = payment.time.astimezone(zone).date()
+    if day != now.astimezone(zone).date():
+        raise UndoRefusedError(
+            f"payment {payment_id} can only be undone on the day it was made, {day}"
+        )
     booked = connection.execute(queries.TRANSACTION_ENTRIES, (payment_id,)).fetchall()
     opposite = ((account, -amount, *rest) for account, amount, *rest in booked)
     _post(connection, "undo", f"{payment_id}-undo", payment, now, opposite)

@@ -221,6 +221,39 @@ CLEAR_PIN_ATTEMPTS_OF = """
     DELETE FROM pin_attempt
     WHERE card_number IN (SELECT number FROM card WHERE patron_id = ?)"""
 
+# Relationships and badges
+
+_RELATIONSHIPS = """
+    SELECT type, from_id, to_id, may_renew, may_pay, confirmed FROM relationship
+    {where} ORDER BY type DESC, from_id, to_id"""
+RELATIONSHIPS = fill(_RELATIONSHIPS, where="")
+RELATIONSHIPS_OF = fill(_RELATIONSHIPS, where="WHERE from_id = ? OR to_id = ?")
+ADD_RELATIONSHIP = """
+    INSERT INTO relationship (type, from_id, to_id, may_renew, may_pay, confirmed)
+    VALUES (?, ?, ?, ?, ?, ?)"""
+CONFIRM_RELATIONSHIP = """
+    UPDATE relationship SET confirmed = 1 WHERE type = ? AND from_id = ? AND to_id = ?"""
+REMOVE_RELATIONSHIP = "DELETE FROM relationship WHERE type = ? AND from_id = ? AND to_id = ?"
+
+BADGE_DEFINITIONS = "SELECT code, name, active, description FROM badge ORDER BY code"
+DEFINE_BADGE = """
+    INSERT INTO badge (code, name, active, description) VALUES (?, ?, ?, ?)
+    ON CONFLICT (code) DO UPDATE SET name = excluded.name, active = excluded.active,
+        description = excluded.description"""
+SET_BADGE_ACTIVE = "UPDATE badge SET active = ? WHERE code = ?"
+BADGE_HOLDER_IDS = "SELECT patron_id FROM badge_assignment WHERE badge_code = ?"
+BADGE_HOLDERS = """
+    SELECT b.code, p.id, p.name, b.active, a.valid_from, a.valid_until, a.branches, a.source
+    FROM badge_assignment a JOIN badge b ON b.code = a.badge_code
+    JOIN patron p ON p.id = a.patron_id
+    {where} ORDER BY b.code, p.id"""
+BADGE_HOLDER_FILTERS = {"code": "b.code = ?"}
+ASSIGN_BADGE = """
+    INSERT INTO badge_assignment (patron_id, badge_code, source) VALUES (?, ?, 'staff')
+    ON CONFLICT (patron_id, badge_code) DO UPDATE
+    SET valid_from = NULL, valid_until = NULL, branches = '[]', source = 'staff'"""
+UNASSIGN_BADGE = "DELETE FROM badge_assignment WHERE patron_id = ? AND badge_code = ?"
+
 # Door log
 
 ADD_ACCESS = """

@@ -29,12 +29,12 @@ from sip2gw.backend.store.moments import read_day, read_end, read_start
 from sip2gw.backend.store.rules import membership_problems
 from sip2gw.backend.store.staging import Stage
 from sip2gw.backend.store.values import date_text, list_text, time_text
-from sip2gw.model import CardState, Minor, RelationshipType, parse_amount
-from sip2gw.pin import is_password_hash
+from sip2gw.model import CardState, Minor, Relationship, RelationshipType, parse_amount
+from sip2gw.pin import PIN_CHARACTERS_MAX, is_password_hash
+from sip2gw.policy.relationships import FUNCTIONS, form_problems
 
 LINE_BYTES_MAX = 256 * 1024
 ERRORS_MAX = 100
-PIN_CHARACTERS_MAX = 100
 
 
 class LineError(ValueError):
@@ -294,16 +294,13 @@ class RecordReader:
     def _relationship(self, line: RelationshipLine, src: int) -> None:
         key = (line.type.value, line.from_, line.to)
         self._claim("relationship", key, " ".join(key), src)
-        if line.type not in self._rules.relationship_types:
-            raise LineError(f"relationships of type {line.type.value} are switched off")
-        if line.from_ == line.to:
-            raise LineError("nobody has a relationship with themselves")
-        if line.type is RelationshipType.HEAD_OF_FAMILY:
-            if line.functions:
-                raise LineError("`functions` belongs to an authorisation")
-        elif not line.functions:
-            raise LineError("an authorisation needs `functions`: renew, pay or both")
-        may_renew, may_pay = (int(name in line.functions) for name in ("renew", "pay"))
+        relation = Relationship(
+            line.type, line.from_, line.to, frozenset(line.functions), line.confirmed
+        )
+        problem = next(form_problems(relation, self._rules.relationship_types), None)
+        if problem is not None:
+            raise LineError(problem)
+        may_renew, may_pay = (int(name in line.functions) for name in FUNCTIONS)
         self._stage.add(staging.RELATIONSHIP, (*key, may_renew, may_pay, int(line.confirmed), src))
 
     def _item(self, line: ItemLine, src: int) -> None:

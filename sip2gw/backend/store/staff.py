@@ -1,4 +1,4 @@
-"""What staff asks of a store, the same on every database: listings, undo, erasure."""
+"""What staff asks of a store, the same on every database: undo, relationships, badges, listings."""
 
 from __future__ import annotations
 
@@ -6,13 +6,27 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager
-from datetime import datetime, tzinfo
+from datetime import date, datetime, tzinfo
 from typing import Any, TypeVar
 
 from sip2gw.backend.library import Connection, Done
-from sip2gw.backend.store import doors, ledger, queries
+from sip2gw.backend.store import badges, doors, ledger, queries, relations
 from sip2gw.backend.store.access_log import access_rows
-from sip2gw.model import AccessRow, DoorCount, DoorEntry, Passage, Payment, Reveal
+from sip2gw.backend.store.people import holder
+from sip2gw.backend.store.values import time_text
+from sip2gw.model import (
+    AccessRow,
+    Badge,
+    BadgeHolder,
+    DoorCount,
+    DoorEntry,
+    Passage,
+    Payment,
+    Relationship,
+    RelationshipType,
+    Reveal,
+)
+from sip2gw.policy.relationships import RelationshipRules
 
 T = TypeVar("T")
 
@@ -57,6 +71,72 @@ class StaffOperations(ABC):
             return Done(changed > 0, (patron_id,))
 
         return await self.write(job)
+
+    async def add_relationship(
+        self, wanted: Relationship, rules: RelationshipRules, today: date
+    ) -> Relationship:
+        """Make a relationship between the holders of two cards; what it replaces is gone (B49).
+
+        Raises:
+            RefusedError: it may not be; the text says why.
+        """
+        return await self.write(lambda connection: relations.add(connection, wanted, rules, today))
+
+    async def confirm_relationship(
+        self, kind: RelationshipType, from_card: str, to_card: str
+    ) -> Relationship:
+        """Put an unconfirmed relationship in force (B50).
+
+        Raises:
+            RefusedError: there is none.
+        """
+        return await self.write(
+            lambda connection: relations.confirm(connection, kind, from_card, to_card)
+        )
+
+    async def remove_relationship(
+        self, kind: RelationshipType, from_card: str, to_card: str
+    ) -> Relationship:
+        """End a relationship.
+
+        Raises:
+            RefusedError: there is none.
+        """
+        return await self.write(
+            lambda connection: relations.remove(connection, kind, from_card, to_card)
+        )
+
+    async def define_badge(self, badge: Badge) -> None:
+        """Make a badge, or change what the one of its code is called and whether it is active.
+
+        Raises:
+            RefusedError: not a badge that an import would take.
+        """
+        await self.write(lambda connection: badges.define(connection, badge))
+
+    async def set_badge_active(self, code: str, active: bool) -> None:
+        """Show a badge to terminals, or to none (B65).
+
+        Raises:
+            RefusedError: there is no such badge.
+        """
+        await self.write(lambda connection: badges.set_active(connection, code, active))
+
+    async def assign_badge(self, code: str, card: str) -> str:
+        """Give a badge, without limits, to the holder of `card`; the patron's id.
+
+        Raises:
+            RefusedError: no such badge or card.
+        """
+        return await self.write(lambda connection: badges.assign(connection, code, card))
+
+    async def unassign_badge(self, code: str, card: str) -> str:
+        """Take a badge from the holder of `card`; the patron's id.
+
+        Raises:
+            RefusedError: no such card, or the patron does not have the badge.
+        """
+        return await self.write(lambda connection: badges.unassign(connection, code, card))
 
     async def erase_access_identities(self, before: datetime) -> int:
         """Forget who stood at the doors before `before`; the rows are kept (B42)."""
@@ -115,6 +195,32 @@ class StaffOperations(ABC):
         """One payment, or None."""
         with self.snapshot() as connection:
             return ledger.load_payment(connection, payment_id)
+
+    def relationships(self, card: str | None = None) -> Iterator[Relationship]:
+        """All relationships, or those of the holder of `card`.
+
+        Raises:
+            RefusedError: nobody has the card.
+        """
+        with self.snapshot() as connection:
+            if card is None:
+                yield from relations.of_everybody(connection)
+            else:
+                yield from relations.of_patron(connection, holder(connection, card))
+
+    def badges(self) -> list[Badge]:
+        """All badge definitions, by code."""
+        with self.snapshot() as connection:
+            return badges.definitions(connection)
+
+    def badge_holders(self, code: str | None = None) -> Iterator[BadgeHolder]:
+        """Who has the badge `code`, or any badge (B65).
+
+        Raises:
+            RefusedError: there is no such badge.
+        """
+        with self.snapshot() as connection:
+            yield from badges.holders(connection, code)
 
     def access_rows(self, **filters: Any) -> list[AccessRow]:
         """Door log rows, newest last; filters as in `access_log.access_rows`."""

@@ -1,0 +1,40 @@
+"""What a till or a card terminal should have at the end of a day.  (B47, C21)"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, tzinfo
+
+from sip2gw.model import Minor, Payment
+
+COUNTED = "booked"
+"""The status of a payment that stands. One that was undone was given back on the same day (C54),
+one of unknown outcome is not ours until it is reconciled."""
+
+
+@dataclass(frozen=True, slots=True)
+class DayTotal:
+    """The payments of one day, terminal, payment type and currency, taken together."""
+
+    date: date
+    """The local day."""
+    terminal: str
+    payment_type: str
+    currency: str
+    count: int
+    amount: Minor
+
+
+def day_totals(payments: Iterable[Payment], zone: tzinfo) -> list[DayTotal]:
+    """Count and sum of the payments that stand, by day in `zone`, terminal, type and currency."""
+    counts: Counter[tuple[date, str, str, str]] = Counter()
+    amounts: Counter[tuple[date, str, str, str]] = Counter()
+    for payment in payments:
+        if payment.status == COUNTED:
+            day = payment.time.astimezone(zone).date()
+            key = day, payment.terminal, payment.payment_type, payment.currency
+            counts[key] += 1
+            amounts[key] += payment.amount
+    return [DayTotal(*key, counts[key], amounts[key]) for key in sorted(counts)]
