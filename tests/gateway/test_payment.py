@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from harness import CONFIG, STAMP, ask_23, ask_37, ask_63, fields, running
+from harness import CONFIG, LIBRARY, STAMP, ask_23, ask_37, ask_63, debt, fields, running
 
 FIXED_38 = 21
 
@@ -236,3 +236,63 @@ async def test_whole_fees_only_where_parts_are_not_taken(tmp_path):
 async def test_a_kiosk_without_payment_rights_answers_no(gateway):
     kiosk = await gateway.terminal("kiosk-1")
     assert (await kiosk.ask(ask_37("1004", "1.00", pin="1004"))).startswith("38N")
+
+
+COLLECTED = [
+    *LIBRARY,
+    debt("I9", "1009", "1.00", status="I"),
+    debt("J9", "1009", "2.00", status="J"),
+    debt("Q9", "1009", "4.00", status="D"),
+    debt("R9", "1009", "8.00", status="R"),
+    debt("A9", "1009", "16.00", status="R", arrangement_date="2026-09-01"),
+]
+
+
+@pytest.mark.parametrize(
+    ("invoiced_payable", "total", "payable"),
+    [("false", "8.00", {"R9"}), ("true", "14.00", {"J9", "Q9", "R9"})],
+)
+async def test_b45_what_is_collected_elsewhere_is_listed_but_not_taken(
+    tmp_path, invoiced_payable, total, payable
+):
+    """I never, J and D by option, R unless an arrangement runs (C7)."""
+    config = CONFIG.replace(
+        '[profiles.cash]\nkind = "payment"',
+        f'[profiles.cash]\nkind = "payment"\ninvoiced_payable = {invoiced_payable}',
+    )
+    async with running(tmp_path, config=config, records=COLLECTED) as gateway:
+        pay = await gateway.terminal("pay-1")
+        told = await pay.ask(ask_63("1009", "1009", summary="   Y      "))
+        assert fields(told, "BV", fixed=61) == [total]
+        listed = {line.split()[0] for line in fields(told, "AV", fixed=61)}
+        assert listed == {"I9", "J9", "Q9", "R9"}
+        for fee in ("I9", "J9", "Q9", "R9", "A9"):
+            answer = await pay.ask(ask_37("1009", "1.00", pin="1009", fee=fee))
+            assert accepted(answer) is (fee in payable), fee
+        assert not accepted(await pay.ask(ask_37("1009", total, pin="1009")))  # 1.00 each is paid
+
+
+async def test_b48_a_terminal_takes_only_the_types_of_its_profile(tmp_path):
+    config = CONFIG.replace(
+        '[profiles.cash]\nkind = "payment"',
+        '[profiles.cash]\nkind = "payment"\npayment_types = ["01"]',
+    )
+    async with running(tmp_path, config=config) as gateway:
+        pay = await gateway.terminal("pay-1")
+        for kind, good in (("00", False), ("02", False), ("01", True)):
+            answer = await pay.ask(ask_37("1004", "1.00", pin="1004", kind=kind))
+            assert accepted(answer) is good
+        (payment,) = gateway.store.payments()
+        assert payment.payment_type == "01"
+
+
+async def test_c24_a_self_check_with_payment_types_takes_payments(tmp_path):
+    """And says so in its 98, and honours FW=B; families stay off by default."""
+    config = CONFIG.replace('kind = "selfcheck"', 'kind = "selfcheck"\npayment_types = ["02"]')
+    async with running(tmp_path, config=config) as gateway:
+        kiosk = await gateway.terminal("kiosk-1")
+        (supported,) = fields(await kiosk.ask("9900302.00"), "BX", fixed=36)
+        assert supported[9] == "Y"  # fee paid
+        assert (await kiosk.ask(ask_63("1004", "1004", extra="FWB|"))).startswith("64    ")
+        assert accepted(await kiosk.ask(ask_37("1004", "2.50", pin="1004", fee="D2", kind="02")))
+        assert not accepted(await kiosk.ask(ask_37("1001", "3.00", pin="1001", kind="02")))
