@@ -16,6 +16,7 @@ from argon2.low_level import Type, hash_secret, verify_secret
 ARGON2_MEMORY_KIB = 19 * 1024
 ARGON2_TIME = 2
 ARGON2_LANES = 1
+PIN_CHARACTERS_MAX = 100
 _SALT_BYTES = 16
 _HASH_BYTES = 32
 

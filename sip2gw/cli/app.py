@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from sip2gw import __version__
+from sip2gw.cli.badge import badge
 from sip2gw.cli.check import check
 from sip2gw.cli.demo import demo
 from sip2gw.cli.door import door
@@ -17,9 +18,11 @@ from sip2gw.cli.explain import explain
 from sip2gw.cli.failures import Failure, failure_of
 from sip2gw.cli.library import export_library, import_library
 from sip2gw.cli.maintain import maintain
+from sip2gw.cli.membership import membership
 from sip2gw.cli.passwords import hash_password
 from sip2gw.cli.patron import patron
 from sip2gw.cli.payment import payment
+from sip2gw.cli.relationship import relationship
 from sip2gw.cli.serve import serve
 from sip2gw.cli.wire import decode, send
 
@@ -93,6 +96,9 @@ app.command()(maintain)
 app.command()(send)
 app.command()(decode)
 app.add_typer(patron, name="patron")
+app.add_typer(badge, name="badge")
+app.add_typer(relationship, name="relationship")
+app.add_typer(membership, name="membership")
 app.add_typer(payment, name="payment")
 app.add_typer(door, name="door")
 app.command()(hash_password)

@@ -40,6 +40,9 @@ UntilOption = Annotated[
 ]
 
 
+PatronArgument = Annotated[str, typer.Argument(metavar="ID", help="Patron id or any card number.")]
+
+
 def configured(path: Path | None) -> Config:
     """The configuration in `path`.
 
@@ -168,6 +171,30 @@ def write_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
 
 def _harmless(cell: str) -> str:
     return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
+
+
+def write_record(record: dict[str, Any]) -> None:
+    """One record for people: a line for each value, several for a list."""
+    for key, value in record.items():
+        for entry in value if isinstance(value, list) else [value]:
+            if entry is not None:
+                sys.stdout.write(f"{key:>20}  {printable(_one_line(entry))}\n")
+
+
+_NOTHING: tuple[object, ...] = (None, "", [])
+"""What need not be said of a card, a badge or a fee."""
+
+
+def _one_line(value: object) -> str:
+    """A value for people; of a record only what says something."""
+    if isinstance(value, dict):
+        told = (f"{name} {_one_line(part)}" for name, part in value.items() if part not in _NOTHING)
+        return ", ".join(told)
+    if isinstance(value, list):
+        return " ".join(map(str, value))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value)
 
 
 def write_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

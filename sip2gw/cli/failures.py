@@ -42,6 +42,8 @@ def failure_of(error: Exception) -> Failure | None:
         return Failure(WRONG_USAGE, error.problems)
     if isinstance(error, BackendError):
         return Failure(FAILED, (str(error),))
+    if isinstance(error, UnicodeEncodeError):
+        return Failure(WRONG_USAGE, ("an argument is not text",))
     if isinstance(error, OSError):
         what = error.strerror or type(error).__name__
         return Failure(FAILED, (f"{error.filename}: {what}" if error.filename else what,))

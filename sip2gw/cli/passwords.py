@@ -48,17 +48,31 @@ def hash_password(config: ConfigOption = None) -> None:
     """Hash a terminal's password, read from standard input, for `password_hash`."""
     from sip2gw.pin import hash_password as hashed
 
-    password = _typed_password() if sys.stdin.isatty() else sys.stdin.readline()
-    password = password.removesuffix("\n").removesuffix("\r")
-    if not password:
-        raise UsageError("no password on standard input")
+    password = read_secret("password", not sys.stdin.isatty())
     typer.echo(hashed(password.encode("utf-8", "surrogateescape")))
 
 
-def _typed_password() -> str:
+def read_secret(what: str, from_stdin: bool) -> str:
+    """A secret as it is typed twice, or the first line of standard input.
+
+    Args:
+        what: how it is called: PIN, password.
+        from_stdin: whether it is piped in rather than typed.
+
+    Raises:
+        UsageError: nothing was given, or not the same twice.
+    """
+    secret = sys.stdin.readline() if from_stdin else _typed_twice(what)
+    secret = secret.removesuffix("\n").removesuffix("\r")
+    if not secret:
+        raise UsageError(f"no {what} was given")
+    return secret
+
+
+def _typed_twice(what: str) -> str:
     from getpass import getpass
 
-    password = getpass("Password: ")
-    if password != getpass("Once more: "):
-        raise UsageError("the two passwords differ")
-    return password
+    secret = getpass(f"{what[0].upper()}{what[1:]}: ")
+    if secret != getpass("Once more: "):
+        raise UsageError(f"the two {what}s differ")
+    return secret

@@ -1,8 +1,7 @@
-"""`patron …`: what the store knows of one patron."""
+"""`patron …`: what the store knows of one patron, the PIN, blocks (C41, C51)."""
 
 from __future__ import annotations
 
-import sys
 from datetime import datetime, tzinfo
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,18 +10,30 @@ import typer
 from sip2gw.cli.common import (
     ConfigOption,
     JsonOption,
+    PatronArgument,
     configured,
+    find_patron,
     opened_store,
     printable,
+    read_day_option,
+    run,
+    say,
     write_json,
+    write_record,
 )
-from sip2gw.cli.failures import CommandError
+from sip2gw.cli.failures import CommandError, UsageError
+from sip2gw.cli.passwords import read_secret
+from sip2gw.cli.relationship import tell_relationship
+from sip2gw.model import Block, BlockType
 
 if TYPE_CHECKING:
     from sip2gw.backend.library import Library
     from sip2gw.model import Fee, PatronRecord
 
 patron = typer.Typer(help="One patron.", no_args_is_help=True)
+
+LIFTED_BY_STAFF = frozenset({"staff", "terminal"})
+"""Whose blocks `unblock` lifts (C41)."""
 
 
 @patron.callback()
@@ -32,7 +43,7 @@ def _patron() -> None:
 
 @patron.command()
 def show(
-    patron_id: Annotated[str, typer.Argument(metavar="ID", help="Patron id or any card number.")],
+    patron_id: PatronArgument,
     json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
@@ -40,22 +51,76 @@ def show(
 
     The PIN and its hash are never shown, only whether there is one.
     """
-    import asyncio
-
     settings = configured(config)
     with opened_store(settings) as store:
-        record = asyncio.run(_find(store, patron_id))
-    if record is None:
-        raise CommandError(f"no patron and no card {printable(patron_id)}")
+        record = run(find_patron(store, patron_id))
     told = tell_patron(record, settings.institution.currency, settings.zone)
     if json:
         write_json(told)
     else:
-        _write_text(told)
+        write_record(told)
 
 
-async def _find(store: Library, patron_id: str) -> PatronRecord | None:
-    return await store.find_patron(patron_id) or await store.find_by_card(patron_id)
+@patron.command("set-pin")
+def set_pin(
+    patron_id: PatronArgument,
+    stdin: Annotated[
+        bool, typer.Option("--stdin", help="Read the PIN from standard input, one line.")
+    ] = False,
+    config: ConfigOption = None,
+) -> None:
+    """Give a patron a new PIN, which also unlocks it on all cards. Asks for it twice."""
+    settings = configured(config)
+    with opened_store(settings) as store:
+        record = run(find_patron(store, patron_id))
+        pin = read_secret("PIN", stdin)
+        if not run(_set_pin(store, record.id, pin)):
+            raise CommandError(f"patron {printable(record.id)} is there no longer")
+    say(f"The PIN of patron {printable(record.id)} has been set.")
+
+
+async def _set_pin(store: Library, patron_id: str, pin: str) -> bool:
+    from sip2gw.pin import PIN_CHARACTERS_MAX, hash_pin
+
+    if len(pin) > PIN_CHARACTERS_MAX:
+        raise UsageError(f"a PIN has at most {PIN_CHARACTERS_MAX} characters")
+    return await store.set_pin_hash(patron_id, hash_pin(store.pin_secret, pin))
+
+
+@patron.command()
+def block(
+    patron_id: PatronArgument,
+    block_type: Annotated[
+        BlockType, typer.Option("--type", metavar="TYPE", help=f"One of {', '.join(BlockType)}.")
+    ] = BlockType.GENERAL,
+    note: Annotated[str, typer.Option(metavar="N", help="Why, for the staff.")] = "",
+    until: Annotated[
+        str | None, typer.Option(metavar="D", help="The last day of it. Default: until lifted.")
+    ] = None,
+    config: ConfigOption = None,
+) -> None:
+    """Block a patron from self-service; a block of the same type by staff is replaced."""
+    settings = configured(config)
+    set_by_staff = Block(block_type, note, read_day_option("--until", until), "staff")
+    with opened_store(settings) as store:
+        record = run(find_patron(store, patron_id))
+        run(store.set_block(record.id, set_by_staff))
+    say(f"Patron {printable(record.id)} is blocked: {block_type}.")
+
+
+@patron.command()
+def unblock(patron_id: PatronArgument, config: ConfigOption = None) -> None:
+    """Lift the blocks that staff or a terminal has set; imported ones go by import."""
+    settings = configured(config)
+    with opened_store(settings) as store:
+        record = run(find_patron(store, patron_id))
+        lifted = run(store.lift_blocks(record.id, LIFTED_BY_STAFF))
+    imported = sum(block.source not in LIFTED_BY_STAFF for block in record.blocks)
+    remaining = f"; {imported} imported ones go by import" if imported else ""
+    name = printable(record.id)
+    if not lifted:
+        raise CommandError(f"patron {name} has no block by staff or a terminal{remaining}")
+    say(f"{lifted} of the blocks of patron {name} lifted{remaining}.")
 
 
 def tell_patron(record: PatronRecord, currency: str, zone: tzinfo) -> dict[str, Any]:
@@ -96,7 +161,7 @@ def tell_patron(record: PatronRecord, currency: str, zone: tzinfo) -> dict[str, 
         "fees": [_fee(fee, currency, zone) for fee in record.fees],
         "loans": _loans(record, zone),
         "holds": _holds(record, zone),
-        "may_pay_for": _relations(record),
+        "may_pay_for": [tell_relationship(relation) for relation in record.payer_for],
     }
 
 
@@ -184,41 +249,3 @@ def _holds(record: PatronRecord, zone: tzinfo) -> list[dict[str, Any]]:
         }
         for hold in record.holds
     ]
-
-
-def _relations(record: PatronRecord) -> list[dict[str, Any]]:
-    return [
-        {
-            "type": str(relation.type),
-            "from": relation.from_id,
-            "to": relation.to_id,
-            "functions": sorted(relation.functions),
-            "confirmed": relation.confirmed,
-        }
-        for relation in record.payer_for
-    ]
-
-
-def _write_text(told: dict[str, Any]) -> None:
-    for key, value in told.items():
-        if isinstance(value, list):
-            for entry in value:
-                sys.stdout.write(f"{key:>20}  {printable(_one_line(entry))}\n")
-        elif value is not None:
-            sys.stdout.write(f"{key:>20}  {printable(_one_line(value))}\n")
-
-
-def _one_line(value: object) -> str:
-    """A value for people; of a record only what says something."""
-    if isinstance(value, dict):
-        told = (f"{name} {_one_line(part)}" for name, part in value.items() if part not in _NOTHING)
-        return ", ".join(told)
-    if isinstance(value, list):
-        return " ".join(map(str, value))
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return str(value)
-
-
-_NOTHING: tuple[object, ...] = (None, "", [])
-"""What need not be said of a card, a badge or a fee."""

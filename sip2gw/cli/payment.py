@@ -1,33 +1,50 @@
-"""`payment …`: what was paid at the terminals."""
+"""`payment …`: what was paid at the terminals, and what the bookkeeper needs of it (B47)."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from sip2gw.cli.common import (
     ConfigOption,
+    CsvOption,
     JsonOption,
     SinceOption,
     UntilOption,
     clock_time,
     configured,
     opened_store,
+    output_format,
+    printable,
     read_since,
     read_until,
+    run,
+    say,
+    write_csv,
     write_json,
+    write_record,
     write_table,
 )
+from sip2gw.cli.failures import FAILED, CommandError
 
 if TYPE_CHECKING:
     from datetime import tzinfo
 
     from sip2gw.model import Payment
+    from sip2gw.policy.totals import DayTotal
 
 payment = typer.Typer(help="Payments at terminals.", no_args_is_help=True)
 
-_COLUMNS = ("time", "terminal", "payer", "debtors", "amount", "bk", "status")
+PaymentArgument = Annotated[
+    str, typer.Argument(metavar="ID", help="Id of the payment, see `payment list`.")
+]
+TerminalOption = Annotated[str | None, typer.Option(metavar="T", help="Only this one.")]
+
+_COLUMNS = ("id", "time", "terminal", "payer", "debtors", "amount", "bk", "status")
+_TOTALS_COLUMNS = ("date", "terminal", "payment_type", "currency", "count", "amount")
 
 
 @payment.callback()
@@ -38,15 +55,21 @@ def _payment() -> None:
 @payment.command("list")
 def list_payments(
     json: JsonOption = False,
+    csv: CsvOption = False,
     since: SinceOption = None,
     until: UntilOption = None,
-    terminal: Annotated[str | None, typer.Option(metavar="T", help="Only this one.")] = None,
+    terminal: TerminalOption = None,
     patron: Annotated[
         str | None, typer.Option(metavar="ID", help="Only with this patron as payer or debtor.")
     ] = None,
     config: ConfigOption = None,
 ) -> None:
-    """List payments, oldest first."""
+    """List payments, oldest first; undone ones too, with that status.
+
+    In CSV a payment is one row, so that amounts can be added up; what it settled stands in
+    `lines` as FEE=AMOUNT.
+    """
+    output = output_format(json, csv)
     settings = configured(config)
     span = {"since": read_since(since, settings.zone), "until": read_until(until, settings.zone)}
     with opened_store(settings) as store:
@@ -55,15 +78,103 @@ def list_payments(
             for entry in store.payments(terminal=terminal, **span)
             if patron is None or _concerns(entry, patron)
         )
-        if json:
-            for record in told:
-                write_json(record)
+        if output == "csv":
+            _write_csv(told)
         else:
-            write_table(_COLUMNS, (_row(record) for record in told))
+            _write_payments(told, json)
 
 
 def _concerns(entry: Payment, patron_id: str) -> bool:
     return entry.payer_id == patron_id or any(line.debtor_id == patron_id for line in entry.lines)
+
+
+@payment.command()
+def show(
+    payment_id: PaymentArgument, json: JsonOption = False, config: ConfigOption = None
+) -> None:
+    """Show a payment and the fees that it settled."""
+    settings = configured(config)
+    with opened_store(settings) as store:
+        found = store.payment(payment_id)
+    if found is None:
+        raise CommandError(f"no such payment: {printable(payment_id)}")
+    told = tell_payment(found, settings.zone)
+    if json:
+        write_json(told)
+    else:
+        write_record(told)
+
+
+@payment.command()
+def undo(payment_id: PaymentArgument, config: ConfigOption = None) -> None:
+    """Take a whole payment back, on the day it was made.
+
+    The fees are owed again. Nothing is deleted: the ledger gets the opposite entries. A kiosk
+    that repeats the payment's BK still gets the first answer, and nothing is booked.
+    """
+    from sip2gw.model import format_amount
+
+    settings = configured(config)
+    with opened_store(settings) as store:
+        undone = run(store.undo_payment(payment_id, datetime.now(UTC), settings.zone))
+    amount = format_amount(undone.amount, undone.currency)
+    say(
+        f"Payment {undone.id} is undone: give {undone.currency} {amount} back to "
+        f"patron {printable(undone.payer_id)}."
+    )
+
+
+@payment.command()
+def totals(
+    json: JsonOption = False,
+    csv: CsvOption = False,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    terminal: TerminalOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Add up payments by day, terminal and payment type: what each till should hold.
+
+    Undone payments do not count: they were given back on the same day. Nor do payments of
+    unknown outcome, see `payment reconcile`. Days are those of the library's time zone.
+    """
+    from sip2gw.policy.totals import day_totals
+
+    output = output_format(json, csv)
+    settings = configured(config)
+    span = {"since": read_since(since, settings.zone), "until": read_until(until, settings.zone)}
+    with opened_store(settings) as store:
+        found = day_totals(store.payments(terminal=terminal, **span), settings.zone)
+    told = [_tell_total(total) for total in found]
+    if output == "json":
+        for record in told:
+            write_json(record)
+        return
+    write = write_csv if output == "csv" else write_table
+    write(_TOTALS_COLUMNS, [tuple(map(str, record.values())) for record in told])
+
+
+@payment.command()
+def reconcile(json: JsonOption = False, config: ConfigOption = None) -> None:
+    """List what a person must look at: payments of unknown outcome, and errors in the ledger.
+
+    Exit status 1 when there is anything. A store of our own always knows the outcome, so there
+    is normally nothing.
+    """
+    settings = configured(config)
+    with opened_store(settings) as store:
+        told = [tell_payment(entry, settings.zone) for entry in store.payments(status="unknown")]
+        problems = store.self_check()
+    if told or not problems:
+        _write_payments(told, json)
+    for problem in problems:
+        if json:
+            write_json({"problem": problem})
+        else:
+            say(problem)
+    say(f"{len(told)} payments of unknown outcome, {len(problems)} errors in the ledger.")
+    if told or problems:
+        raise typer.Exit(FAILED)
 
 
 def tell_payment(entry: Payment, zone: tzinfo) -> dict[str, Any]:
@@ -94,14 +205,61 @@ def tell_payment(entry: Payment, zone: tzinfo) -> dict[str, Any]:
     }
 
 
+def _tell_total(total: DayTotal) -> dict[str, Any]:
+    """A day total with the keys of C21."""
+    from sip2gw.model import format_amount
+
+    return {
+        "date": total.date.isoformat(),
+        "terminal": total.terminal,
+        "payment_type": total.payment_type,
+        "currency": total.currency,
+        "count": total.count,
+        "amount": format_amount(total.amount, total.currency),
+    }
+
+
+def _write_payments(told: Iterable[dict[str, Any]], json: bool) -> None:
+    if json:
+        for record in told:
+            write_json(record)
+    else:
+        write_table(_COLUMNS, (_row(record) for record in told))
+
+
 def _row(told: dict[str, Any]) -> list[str]:
     """The cells of `_COLUMNS`."""
-    return [
-        clock_time(told["time"]),
-        told["terminal"],
-        told["payer"],
-        " ".join(told["debtors"]),
-        f"{told['amount']} {told['currency']}",
-        told["bk"],
-        told["status"],
-    ]
+    shown = {
+        **told,
+        "time": clock_time(told["time"]),
+        "debtors": " ".join(told["debtors"]),
+        "amount": f"{told['amount']} {told['currency']}",
+    }
+    return [shown[name] for name in _COLUMNS]
+
+
+_CSV_COLUMNS = (
+    "id",
+    "time",
+    "terminal",
+    "payer",
+    "debtors",
+    "relation",
+    "amount",
+    "currency",
+    "payment_type",
+    "bk",
+    "status",
+    "lines",
+)
+
+
+def _write_csv(told: Iterable[dict[str, Any]]) -> None:
+    write_csv(_CSV_COLUMNS, _csv_rows(told))
+
+
+def _csv_rows(told: Iterable[dict[str, Any]]) -> Iterator[list[str]]:
+    for record in told:
+        lines = "; ".join(f"{line['fee']}={line['amount']}" for line in record["lines"])
+        shown = {**record, "debtors": " ".join(record["debtors"]), "lines": lines}
+        yield [shown[name] for name in _CSV_COLUMNS]

@@ -67,7 +67,7 @@ def _long(option: Any) -> str:
 
 
 def _row(name: str, param: Any) -> str:
-    shown = "" if param.default in (None, False, ...) else f"`{param.default}`"
+    shown = "" if param.default in (None, False, "", ...) else f"`{param.default}`"
     default = "required" if param.required else shown
     meaning = param.help
     if param.envvar:

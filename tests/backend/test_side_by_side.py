@@ -30,7 +30,16 @@ from sip2gw.backend.base import (
 )
 from sip2gw.backend.library import Library
 from sip2gw.backend.store import export_lines
-from sip2gw.model import Block, BlockType, Payment, PaymentLine
+from sip2gw.model import (
+    Badge,
+    Block,
+    BlockType,
+    Payment,
+    PaymentLine,
+    Relationship,
+    RelationshipType,
+)
+from sip2gw.policy.relationships import RelationshipRules
 
 from .library import NOW, ZONE, load, open_library, open_postgres_library, order
 
@@ -49,6 +58,7 @@ days = st.integers(1, 28)
 new_cards = st.sampled_from(("C1", "C2", None))
 sources_of_blocks = st.sampled_from(("staff", "terminal"))
 minutes = st.integers(0, 40)
+codes = st.sampled_from(("ONBE", "STUD", "NEW", ""))
 
 
 def pay_all(amount: int) -> Callable[[PaymentFacts], Allocation | PaymentRefusal]:
@@ -194,6 +204,40 @@ class SideBySide(RuleBasedStateMachine):
     def unblock(self, name: str, sources: set[str]) -> None:
         self.same(lambda store: store.lift_blocks(name, frozenset(sources)))
 
+    @rule(
+        one=cards,
+        other=cards,
+        kind=st.sampled_from(RelationshipType),
+        functions=st.sets(st.sampled_from(("renew", "pay"))),
+        confirmed=st.booleans(),
+    )
+    def add_relationship(
+        self, one: str, other: str, kind: RelationshipType, functions: set[str], confirmed: bool
+    ) -> None:
+        wanted = Relationship(kind, one, other, frozenset(functions), confirmed)
+        today = self.now.date()
+        added = self.same(lambda store: store.add_relationship(wanted, RelationshipRules(), today))
+        event("relationship refused" if isinstance(added, str) else "relationship added")
+
+    @rule(one=cards, other=cards, kind=st.sampled_from(RelationshipType), confirm=st.booleans())
+    def change_relationship(
+        self, one: str, other: str, kind: RelationshipType, confirm: bool
+    ) -> None:
+        name = "confirm_relationship" if confirm else "remove_relationship"
+        self.same(lambda store: getattr(store, name)(kind, one, other))
+
+    @rule(code=codes, active=st.booleans(), define=st.booleans())
+    def change_badge(self, code: str, active: bool, define: bool) -> None:
+        if define:
+            self.same(lambda store: store.define_badge(Badge(code, f"{self.now}", active)))
+        else:
+            self.same(lambda store: store.set_badge_active(code, active))
+
+    @rule(code=codes, card=cards, give=st.booleans())
+    def give_or_take_a_badge(self, code: str, card: str, give: bool) -> None:
+        name = "assign_badge" if give else "unassign_badge"
+        self.same(lambda store: getattr(store, name)(code, card))
+
     # What must hold
 
     @invariant()
@@ -210,6 +254,8 @@ class SideBySide(RuleBasedStateMachine):
             for store in (self.sqlite, self.postgres):
                 assert store.self_check() == []
             self.same(lambda store: [without_ids(payment) for payment in store.payments()])
+            self.same(lambda store: list(store.relationships()))
+            self.same(lambda store: (store.badges(), list(store.badge_holders())))
             self.same(lambda store: list(export_lines(store, currency="EUR", everything=True))[1:])
         finally:
             for store in (self.sqlite, self.postgres):

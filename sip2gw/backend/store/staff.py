@@ -13,7 +13,6 @@ from sip2gw.backend.library import Connection, Done
 from sip2gw.backend.store import badges, doors, ledger, queries, relations
 from sip2gw.backend.store.access_log import access_rows
 from sip2gw.backend.store.people import holder
-from sip2gw.backend.store.values import time_text
 from sip2gw.model import (
     AccessRow,
     Badge,

@@ -1,0 +1,147 @@
+"""`badge …`: which badges there are and who has them (B22, B65, C57)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sip2gw.cli.common import (
+    ConfigOption,
+    JsonOption,
+    configured,
+    opened_store,
+    printable,
+    run,
+    say,
+    write_json,
+    write_table,
+)
+
+if TYPE_CHECKING:
+    from sip2gw.model import BadgeHolder
+
+badge = typer.Typer(help="Badges, such as those that open a door.", no_args_is_help=True)
+
+CodeArgument = Annotated[str, typer.Argument(metavar="CODE", help="Code of the badge.")]
+HolderArgument = Annotated[
+    str, typer.Argument(metavar="PATRON", help="Patron id or any card number.")
+]
+
+_COLUMNS = ("code", "name", "active")
+_REPORT_COLUMNS = ("code", "patron", "name", "active", "from", "until", "branches", "source")
+
+
+@badge.callback()
+def _badge() -> None:
+    pass
+
+
+@badge.command()
+def define(
+    code: CodeArgument,
+    name: Annotated[str, typer.Option(metavar="N", help="What it is called.")],
+    description: Annotated[str, typer.Option(metavar="D", help="What it is for.")] = "",
+    inactive: Annotated[
+        bool, typer.Option("--inactive", help="No terminal sees it until it is activated.")
+    ] = False,
+    config: ConfigOption = None,
+) -> None:
+    """Make a badge, or change the name, the description and the state of one.
+
+    Its holders and the branches where it counts stay.
+    """
+    from sip2gw.model import Badge
+
+    with opened_store(configured(config)) as store:
+        run(store.define_badge(Badge(code, name, not inactive, description)))
+    say(f"Badge {printable(code)} is defined{' and inactive' if inactive else ''}.")
+
+
+@badge.command("list")
+def list_badges(json: JsonOption = False, config: ConfigOption = None) -> None:
+    """List the badges that there are."""
+    with opened_store(configured(config)) as store:
+        told = [
+            {"code": entry.code, "name": entry.name, "active": entry.active}
+            for entry in store.badges()
+        ]
+    _write(_COLUMNS, told, json)
+
+
+@badge.command()
+def activate(code: CodeArgument, config: ConfigOption = None) -> None:
+    """Show a badge to terminals from their next request on."""
+    _set_active(code, True, config)
+
+
+@badge.command()
+def deactivate(code: CodeArgument, config: ConfigOption = None) -> None:
+    """Hide a badge from terminals; its holders keep it."""
+    _set_active(code, False, config)
+
+
+def _set_active(code: str, active: bool, config: ConfigOption) -> None:
+    with opened_store(configured(config)) as store:
+        run(store.set_badge_active(code, active))
+    say(f"Badge {printable(code)} is {'active' if active else 'inactive'}.")
+
+
+@badge.command()
+def assign(code: CodeArgument, patron: HolderArgument, config: ConfigOption = None) -> None:
+    """Give a patron a badge, without an end and at all branches where the badge counts.
+
+    An assignment with an end or for some branches, which an import can make, is replaced.
+    """
+    with opened_store(configured(config)) as store:
+        patron_id = run(store.assign_badge(code, patron))
+    say(f"Patron {printable(patron_id)} has badge {printable(code)}.")
+
+
+@badge.command()
+def unassign(code: CodeArgument, patron: HolderArgument, config: ConfigOption = None) -> None:
+    """Take a badge from a patron."""
+    with opened_store(configured(config)) as store:
+        patron_id = run(store.unassign_badge(code, patron))
+    say(f"Patron {printable(patron_id)} has badge {printable(code)} no longer.")
+
+
+@badge.command()
+def report(
+    code: Annotated[
+        str | None, typer.Argument(metavar="[CODE]", help="Default: every badge.")
+    ] = None,
+    json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """List who has a badge."""
+    with opened_store(configured(config)) as store:
+        _write(_REPORT_COLUMNS, map(_tell_holder, store.badge_holders(code)), json)
+
+
+def _tell_holder(holder: BadgeHolder) -> dict[str, Any]:
+    return {
+        "code": holder.code,
+        "patron": holder.patron_id,
+        "name": holder.name,
+        "active": holder.active,
+        "from": None if holder.valid_from is None else holder.valid_from.isoformat(),
+        "until": None if holder.valid_until is None else holder.valid_until.isoformat(),
+        "branches": list(holder.branches),
+        "source": holder.source,
+    }
+
+
+def _write(columns: tuple[str, ...], told: Iterable[dict[str, Any]], json: bool) -> None:
+    if json:
+        for record in told:
+            write_json(record)
+    else:
+        write_table(columns, ([_cell(record[name]) for name in columns] for record in told))
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return " ".join(value) if isinstance(value, list) else value or ""

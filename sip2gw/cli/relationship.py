@@ -1,0 +1,154 @@
+"""`relationship …`: families and authorisations (B49, B50, C57)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sip2gw.cli.common import (
+    ConfigOption,
+    JsonOption,
+    configured,
+    opened_store,
+    printable,
+    run,
+    say,
+    write_json,
+    write_table,
+)
+from sip2gw.cli.failures import UsageError
+from sip2gw.model import RelationshipType
+
+if TYPE_CHECKING:
+    from sip2gw.config import Config
+    from sip2gw.model import Relationship
+    from sip2gw.policy.relationships import RelationshipRules
+
+relationship = typer.Typer(help="Who pays and renews for whom.", no_args_is_help=True)
+
+TypeArgument = Annotated[
+    RelationshipType, typer.Argument(metavar="TYPE", help="head_of_family or authorisation.")
+]
+FromArgument = Annotated[
+    str, typer.Argument(metavar="FROM", help="Head or authoriser: id or any card number.")
+]
+ToArgument = Annotated[
+    str, typer.Argument(metavar="TO", help="Child or authorised person: id or any card number.")
+]
+
+_COLUMNS = ("type", "from", "to", "functions", "confirmed")
+
+
+@relationship.callback()
+def _relationship() -> None:
+    pass
+
+
+@relationship.command()
+def add(
+    kind: TypeArgument,
+    from_card: FromArgument,
+    to_card: ToArgument,
+    functions: Annotated[
+        str | None,
+        typer.Option(metavar="F,F", help="What an authorisation allows: renew, pay or both."),
+    ] = None,
+    unconfirmed: Annotated[
+        bool, typer.Option("--unconfirmed", help="Not in force until it is confirmed.")
+    ] = False,
+    config: ConfigOption = None,
+) -> None:
+    """Make somebody head of family of a child, or authorise somebody.
+
+    A child has one head, nobody is both head and child, and each function is given to one person
+    only. Both need a valid membership. A relationship of the same type between the same two is
+    replaced.
+    """
+    from sip2gw.model import Relationship
+
+    settings = configured(config)
+    wanted = Relationship(kind, from_card, to_card, _functions(functions), not unconfirmed)
+    today = datetime.now(UTC).astimezone(settings.zone).date()
+    with opened_store(settings) as store:
+        added = run(store.add_relationship(wanted, _rules(settings), today))
+    say(f"{_sentence(added)} {'has been added' if added.confirmed else 'waits to be confirmed'}.")
+
+
+def _functions(text: str | None) -> frozenset[str]:
+    from sip2gw.policy.relationships import FUNCTIONS
+
+    names = frozenset(name.strip() for name in text.split(",")) if text else frozenset()
+    if not names <= frozenset(FUNCTIONS):
+        raise UsageError(f"--functions {text}: there are {', '.join(FUNCTIONS)}")
+    return names
+
+
+def _rules(config: Config) -> RelationshipRules:
+    from sip2gw.policy.relationships import RelationshipRules
+
+    section = config.relationships
+    return RelationshipRules(section.enabled, section.active_types)
+
+
+@relationship.command()
+def confirm(
+    kind: TypeArgument, from_card: FromArgument, to_card: ToArgument, config: ConfigOption = None
+) -> None:
+    """Put a relationship in force that waits for it."""
+    with opened_store(configured(config)) as store:
+        confirmed = run(store.confirm_relationship(kind, from_card, to_card))
+    say(f"{_sentence(confirmed)} is confirmed.")
+
+
+@relationship.command()
+def remove(
+    kind: TypeArgument, from_card: FromArgument, to_card: ToArgument, config: ConfigOption = None
+) -> None:
+    """End a relationship."""
+    with opened_store(configured(config)) as store:
+        removed = run(store.remove_relationship(kind, from_card, to_card))
+    say(f"{_sentence(removed)} has been removed.")
+
+
+@relationship.command("list")
+def list_relationships(
+    json: JsonOption = False,
+    patron: Annotated[
+        str | None, typer.Option(metavar="ID", help="Only of this patron, on either side.")
+    ] = None,
+    config: ConfigOption = None,
+) -> None:
+    """List relationships, families first."""
+    with opened_store(configured(config)) as store:
+        told = map(tell_relationship, store.relationships(patron))
+        if json:
+            for record in told:
+                write_json(record)
+        else:
+            write_table(_COLUMNS, (_row(record) for record in told))
+
+
+def tell_relationship(relation: Relationship) -> dict[str, Any]:
+    """A relationship with the keys of C21."""
+    return {
+        "type": str(relation.type),
+        "from": relation.from_id,
+        "to": relation.to_id,
+        "functions": sorted(relation.functions),
+        "confirmed": relation.confirmed,
+    }
+
+
+def _row(told: dict[str, Any]) -> list[str]:
+    shown = {
+        **told,
+        "functions": " ".join(told["functions"]),
+        "confirmed": "yes" if told["confirmed"] else "no",
+    }
+    return [shown[name] for name in _COLUMNS]
+
+
+def _sentence(relation: Relationship) -> str:
+    return f"The {relation.type} {printable(f'from {relation.from_id} to {relation.to_id}')}"

@@ -1,0 +1,388 @@
+"""What staff does at the command line: payments, relationships, badges, PINs (C21, C57, C96)."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sip2gw.app import open_store
+from sip2gw.backend.base import Allocation, PaymentOrder
+from sip2gw.config import load_config
+from sip2gw.model import PaymentLine
+from sip2gw.pin import verify_pin
+
+from .conftest import Result, Run
+
+
+@pytest.fixture
+def command(sip2gw: Run, library: Path) -> Run:
+    """`sip2gw` with the library's configuration."""
+
+    def run(*arguments: object, **options: Any) -> Result:
+        return sip2gw(*arguments, "--config", library, **options)
+
+    return run
+
+
+def records(result: Result) -> list[dict[str, Any]]:
+    assert result.status == 0, result.err
+    return [json.loads(line) for line in result.out.splitlines()]
+
+
+def pay(config: Path, amount: int, *, now: datetime, bk: str = "7", kind: str = "01") -> str:
+    """Pay a part of the child's fee; the payment's id."""
+
+    async def book() -> str:
+        store = open_store(load_config(config), "command")
+        line = PaymentLine("F2", "P2", "head_of_family", amount)
+        later = now + timedelta(days=30)
+        order = PaymentOrder("cash-1", bk, "x", "P1", amount, "EUR", kind, bk, now, later)
+        result = await store.book_payment(order, lambda facts: Allocation((line,), ()))
+        await store.close()
+        assert result.payment is not None
+        return result.payment.id
+
+    return asyncio.run(book())
+
+
+MARCH = datetime(2026, 3, 1, 9, 30, tzinfo=UTC)
+
+
+# Payments
+
+
+def test_payment_show(command: Run, library: Path) -> None:
+    payment_id = pay(library, 250, now=MARCH)
+    (told,) = records(command("payment", "show", payment_id, "--json"))
+    (listed,) = records(command("payment", "list", "--json"))
+    assert told == listed
+    shown = command("payment", "show", payment_id).out
+    assert "fee F2, debtor P2, amount 2.50" in shown
+    missing = command("payment", "show", "X")
+    assert (missing.status, missing.err) == (1, "sip2gw: no such payment: X\n")
+
+
+def test_c54_a_payment_is_undone_on_the_same_day(command: Run, library: Path) -> None:
+    payment_id = pay(library, 250, now=datetime.now(UTC))
+    result = command("payment", "undo", payment_id)
+    assert (result.status, result.out) == (0, "")
+    assert "is undone: give EUR 2.50 back to patron P1." in result.err
+    (told,) = records(command("payment", "list", "--json"))
+    assert told["status"] == "undone"
+    (patron,) = records(command("patron", "show", "P2", "--json"))
+    assert patron["owed"] == "12.50"
+    again = command("payment", "undo", payment_id)
+    assert (again.status, "is undone, not booked" in again.err) == (1, True)
+
+
+def test_c54_and_no_later(command: Run, library: Path) -> None:
+    payment_id = pay(library, 250, now=MARCH)
+    result = command("payment", "undo", payment_id)
+    assert result.status == 1
+    assert "can only be undone on the day it was made, 2026-03-01" in result.err
+
+
+def test_c21_payment_totals(command: Run, library: Path) -> None:
+    """B47: undone payments do not count."""
+    for number, amount in enumerate((250, 150)):
+        pay(library, amount, now=MARCH, bk=str(number))
+    pay(library, 100, now=MARCH + timedelta(days=1), bk="cash", kind="00")
+    command("payment", "undo", pay(library, 50, now=datetime.now(UTC), bk="undone"))
+    first = {
+        "date": "2026-03-01",
+        "terminal": "cash-1",
+        "payment_type": "01",
+        "currency": "EUR",
+        "count": 2,
+        "amount": "4.00",
+    }
+    second = first | {"date": "2026-03-02", "payment_type": "00", "count": 1, "amount": "1.00"}
+    assert records(command("payment", "totals", "--json")) == [first, second]
+    assert records(command("payment", "totals", "--json", "--since", "2026-03-02")) == [second]
+    assert records(command("payment", "totals", "--json", "--terminal", "cash-2")) == []
+    assert command("payment", "totals", "--csv").out == (
+        "date,terminal,payment_type,currency,count,amount\n"
+        "2026-03-01,cash-1,01,EUR,2,4.00\n"
+        "2026-03-02,cash-1,00,EUR,1,1.00\n"
+    )
+    assert "4.00" in command("payment", "totals").out
+
+
+def test_c96_payments_as_csv_are_one_row_each(command: Run, library: Path) -> None:
+    """Texts of a terminal are no formulas for the bookkeeper's spreadsheet."""
+    payment_id = pay(library, 250, now=MARCH, bk="=1+2")
+    (row,) = csv.DictReader(io.StringIO(command("payment", "list", "--csv").out))
+    assert row == {
+        "id": payment_id,
+        "time": "2026-03-01T10:30:00+01:00",
+        "terminal": "cash-1",
+        "payer": "P1",
+        "debtors": "P2",
+        "relation": "head_of_family",
+        "amount": "2.50",
+        "currency": "EUR",
+        "payment_type": "01",
+        "bk": "'=1+2",
+        "status": "booked",
+        "lines": "F2=2.50",
+    }
+
+
+@pytest.mark.parametrize("name", ["list", "totals"])
+def test_only_one_output_format(command: Run, name: str) -> None:
+    assert command("payment", name, "--json", "--csv").status == 2
+
+
+def test_reconcile_finds_nothing_in_a_store_of_our_own(command: Run, library: Path) -> None:
+    pay(library, 250, now=MARCH)
+    result = command("payment", "reconcile", "--json")
+    assert (result.status, result.out) == (0, "")
+    assert "0 payments of unknown outcome, 0 errors in the ledger." in result.err
+
+
+def damage(library: Path, statement: str) -> None:
+    """Change the database behind the store's back."""
+    import sqlite3
+
+    with sqlite3.connect(library.with_name(load_config(library).store.url[7:])) as connection:
+        connection.execute(statement)
+    connection.close()
+
+
+def test_b46_reconcile_lists_what_is_not_known(command: Run, library: Path) -> None:
+    payment_id = pay(library, 250, now=MARCH)
+    damage(library, "UPDATE payment SET status = 'unknown'")
+    result = command("payment", "reconcile", "--json")
+    told = [json.loads(line) for line in result.out.splitlines()]
+    assert result.status == 1
+    assert (told[0]["id"], told[0]["status"]) == (payment_id, "unknown")
+    assert told[1] == {"problem": f"payment {payment_id}: the ledger has another amount"}
+    for_people = command("payment", "reconcile")
+    assert payment_id in for_people.out
+    assert "the ledger has another amount" in for_people.err
+
+
+# Relationships
+
+
+def test_c21_relationships_are_added_listed_and_removed(command: Run) -> None:
+    add = ("relationship", "add", "authorisation", "P1", "OLD2")
+    assert command(*add, "--functions", "pay,renew", "--unconfirmed").status == 0
+    told = records(command("relationship", "list", "--json"))
+    assert told == [
+        {
+            "type": "head_of_family",
+            "from": "P1",
+            "to": "P2",
+            "functions": [],
+            "confirmed": True,
+        },
+        {
+            "type": "authorisation",
+            "from": "P1",
+            "to": "P2",
+            "functions": ["pay", "renew"],
+            "confirmed": False,
+        },
+    ]
+    confirmed = command("relationship", "confirm", "authorisation", "P1", "P2")
+    assert confirmed.err == "The authorisation from P1 to P2 is confirmed.\n"
+    assert command("relationship", "remove", "head_of_family", "P1", "P2").status == 0
+    (left,) = records(command("relationship", "list", "--patron", "OLD2", "--json"))
+    assert (left["type"], left["confirmed"]) == ("authorisation", True)
+    assert "authorisation  P1    P2  pay renew  yes" in command("relationship", "list").out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "sentence"),
+    [
+        (("head_of_family", "P2", "P1"), 1, "patron P2 is a child and cannot be a head of family"),
+        (("head_of_family", "P1", "P1"), 1, "nobody has a relationship with themselves"),
+        (("authorisation", "P1", "P2"), 1, "an authorisation needs `functions`"),
+        (("authorisation", "P1", "P9", "--functions", "pay"), 1, "no patron and no card P9"),
+        (("authorisation", "P1", "P2", "--functions", "lend"), 2, "there are renew, pay"),
+        (("cousin", "P1", "P2"), 2, "cousin"),
+    ],
+)
+def test_what_may_not_be_is_refused(
+    command: Run, arguments: tuple[str, ...], status: int, sentence: str
+) -> None:
+    """B49."""
+    result = command("relationship", "add", *arguments)
+    assert (result.status, sentence in result.err) == (status, True), result.err
+    assert len(records(command("relationship", "list", "--json"))) == 1
+
+
+def test_c3_an_invalid_membership_is_refused(command: Run) -> None:
+    patron = {"kind": "patron", "id": "P3", "name": "Three"}
+    command("import", "-", stdin=json.dumps(patron).encode())
+    result = command("relationship", "add", "head_of_family", "P1", "P3")
+    assert (result.status, result.err) == (1, "sip2gw: patron P3 has no valid membership\n")
+
+
+@pytest.mark.parametrize(
+    "section",
+    ["[relationships]\nenabled = false\n", '[relationships]\ntypes = ["authorisation"]\n'],
+    ids=["no licence", "no families"],
+)
+def test_b49_what_is_switched_off_is_refused(command: Run, library: Path, section: str) -> None:
+    library.write_text(library.read_text() + "\n" + section)
+    result = command("relationship", "add", "head_of_family", "P1", "P2")
+    sentence = "relationships of type head_of_family are switched off"
+    assert (result.status, result.err) == (1, f"sip2gw: {sentence}\n")
+    line = {"kind": "relationship", "type": "head_of_family", "from": "P1", "to": "P2"}
+    imported = command("import", "-", stdin=json.dumps(line).encode())
+    assert (imported.status, sentence in imported.err) == (1, True)
+
+
+# Badges
+
+
+def test_c57_badges_from_definition_to_report(command: Run) -> None:
+    define = ("badge", "define", "VOLU", "--name", "Volunteers")
+    assert command(*define, "--description", "They have a key", "--inactive").status == 0
+    listed = records(command("badge", "list", "--json"))
+    assert listed == [
+        {"code": "ONBE", "name": "Hours without staff", "active": True},
+        {"code": "VOLU", "name": "Volunteers", "active": False},
+    ]
+    assert command("badge", "activate", "VOLU").err == "Badge VOLU is active.\n"
+    assert command("badge", "assign", "VOLU", "OLD2").err == "Patron P2 has badge VOLU.\n"
+    assert records(command("badge", "report", "VOLU", "--json")) == [
+        {
+            "code": "VOLU",
+            "patron": "P2",
+            "name": "Dirk Wouters",
+            "active": True,
+            "from": None,
+            "until": None,
+            "branches": [],
+            "source": "staff",
+        }
+    ]
+    assert len(records(command("badge", "report", "--json"))) == 3
+    assert command("badge", "unassign", "VOLU", "P2").status == 0
+    assert command("badge", "deactivate", "ONBE").status == 0
+    table = command("badge", "list").out
+    assert "ONBE  Hours without staff  no" in table
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("activate", "NONE"), "there is no badge NONE"),
+        (("report", "NONE"), "there is no badge NONE"),
+        (("assign", "NONE", "P1"), "there is no badge NONE"),
+        (("assign", "ONBE", "P9"), "no patron and no card P9"),
+        (("define", "A|B", "--name", "N"), "badge A|B: "),
+    ],
+)
+def test_what_is_not_there_is_refused(
+    command: Run, arguments: tuple[str, ...], sentence: str
+) -> None:
+    result = command("badge", *arguments)
+    assert (result.status, sentence in result.err) == (1, True)
+
+
+# Patrons and memberships
+
+
+@pytest.fixture
+def typed(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """What the prompts are answered with."""
+    answers: list[str] = []
+    monkeypatch.setattr("getpass.getpass", lambda prompt: answers.pop(0))
+    yield answers
+    assert answers == []
+
+
+def pin_hash(library: Path, patron_id: str) -> tuple[bytes, str]:
+    async def read() -> tuple[bytes, str]:
+        store = open_store(load_config(library), "command")
+        record = await store.find_patron(patron_id)
+        await store.close()
+        assert record is not None
+        assert record.pin_hash is not None
+        return store.pin_secret, record.pin_hash
+
+    return asyncio.run(read())
+
+
+def test_c51_set_pin_prompts_twice(command: Run, library: Path, typed: list[str]) -> None:
+    typed += ["8642", "8642"]
+    result = command("patron", "set-pin", "OLD2")
+    assert (result.status, result.out) == (0, "")
+    assert result.err == "The PIN of patron P2 has been set.\n"
+    assert verify_pin(*pin_hash(library, "P2"), "8642")
+
+
+def test_c51_set_pin_from_standard_input(command: Run, library: Path) -> None:
+    assert command("patron", "set-pin", "P1", "--stdin", stdin=b"8642\n").status == 0
+    assert verify_pin(*pin_hash(library, "P1"), "8642")
+
+
+@pytest.mark.parametrize(
+    ("answers", "status", "sentence"),
+    [
+        (["1", "2"], 2, "the two PINs differ"),
+        (["", ""], 2, "no PIN was given"),
+        (["9" * 101] * 2, 2, "at most 100 characters"),
+    ],
+)
+def test_a_pin_must_be_one(
+    command: Run, typed: list[str], answers: list[str], status: int, sentence: str
+) -> None:
+    typed += answers
+    result = command("patron", "set-pin", "P1")
+    assert (result.status, sentence in result.err) == (status, True)
+    assert "999" not in result.err
+
+
+def test_c41_patrons_are_blocked_and_unblocked(command: Run) -> None:
+    options = ("--type", "payment", "--note", "ask", "--until", "2099-05-01")
+    assert command("patron", "block", "OLD2", *options).err == "Patron P2 is blocked: payment.\n"
+    (told,) = records(command("patron", "show", "P2", "--json"))
+    assert told["blocks"] == [
+        {"type": "payment", "note": "ask", "until": "2099-05-01", "source": "staff"}
+    ]
+    assert command("patron", "unblock", "P2").err == "1 of the blocks of patron P2 lifted.\n"
+    again = command("patron", "unblock", "P2")
+    assert (again.status, "has no block by staff or a terminal" in again.err) == (1, True)
+
+
+def test_c41_imported_blocks_go_by_import(command: Run) -> None:
+    patron = {"kind": "patron", "id": "P4", "name": "Four", "blocks": [{"type": "general"}]}
+    command("import", "-", stdin=json.dumps(patron).encode())
+    result = command("patron", "unblock", "P4")
+    assert (result.status, "1 imported ones go by import" in result.err) == (1, True)
+
+
+@pytest.mark.parametrize(
+    "arguments", [("--until", "soon"), ("--type", "magic")], ids=["a date", "a type"]
+)
+def test_a_block_that_is_none_is_wrong_usage(command: Run, arguments: tuple[str, ...]) -> None:
+    assert command("patron", "block", "P1", *arguments).status == 2
+
+
+def test_memberships_are_listed_with_all_their_keys(command: Run) -> None:
+    (listed,) = records(command("membership", "list", "--json"))
+    (shown,) = records(command("membership", "show", "201", "--json"))
+    assert listed == shown
+    assert listed["max_fees_self_service"] == "10.00"
+    assert listed["subsequent_membership"] is None
+    assert "Adult" in command("membership", "list").out
+    assert "max_fees_self_service  10.00" in command("membership", "show", "201").out
+    assert command("membership", "show", "999").status == 1
+
+
+def test_arguments_that_are_no_text_are_wrong_usage(command: Run) -> None:
+    result = command("badge", "assign", "ONBE", "\udcff")
+    assert (result.status, result.err) == (2, "sip2gw: an argument is not text\n")
