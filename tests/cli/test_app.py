@@ -168,4 +168,5 @@ def test_on_a_terminal_import_shows_its_progress(
 
 def test_only_what_is_listed_stands_on_an_empty_table(sip2gw: Run, library: Path) -> None:
     result = sip2gw("payment", "list", "--config", library)
-    assert result.out.split() == ["time", "terminal", "payer", "debtors", "amount", "bk", "status"]
+    titles = ["id", "time", "terminal", "payer", "debtors", "amount", "bk", "status"]
+    assert result.out.split() == titles
