@@ -35,12 +35,14 @@ def open_store(config: Config, role: str) -> Library:
     Raises:
         BackendError: it cannot be used; the text says why.
     """
+    password = config.store_password
     return open_backend(
         config.store.url,
         base_dir=config.base_dir,
         role="daemon" if role == "daemon" else "command",
         currency=config.institution.currency,
         pin_secret_file=config.pin_secret_path,
+        password=None if password is None else password.get_secret_value(),
     )
 
 

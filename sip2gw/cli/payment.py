@@ -16,6 +16,7 @@ from sip2gw.cli.common import (
     UntilOption,
     clock_time,
     configured,
+    find_patron,
     opened_store,
     output_format,
     printable,
@@ -60,7 +61,8 @@ def list_payments(
     until: UntilOption = None,
     terminal: TerminalOption = None,
     patron: Annotated[
-        str | None, typer.Option(metavar="ID", help="Only with this patron as payer or debtor.")
+        str | None,
+        typer.Option(metavar="ID", help="Only with this patron (any card) as payer or debtor."),
     ] = None,
     config: ConfigOption = None,
 ) -> None:
@@ -73,10 +75,11 @@ def list_payments(
     settings = configured(config)
     span = {"since": read_since(since, settings.zone), "until": read_until(until, settings.zone)}
     with opened_store(settings) as store:
+        patron_id = None if patron is None else run(find_patron(store, patron)).id
         told = (
             tell_payment(entry, settings.zone)
             for entry in store.payments(terminal=terminal, **span)
-            if patron is None or _concerns(entry, patron)
+            if patron_id is None or _concerns(entry, patron_id)
         )
         if output == "csv":
             _write_csv(told)

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from sip2gw.app import open_store
 from sip2gw.cli.app import app
+from sip2gw.config import load_config
 
 Command = Callable[..., list[dict[str, Any]]]
 
@@ -42,3 +44,19 @@ def test_staff_works_on_postgresql_as_well(command: Command) -> None:
     assert len(command("membership", "list", "--json")) == 2
     assert command("payment", "totals", "--json") == []
     assert command("payment", "reconcile", "--json") == []
+
+
+def test_the_password_of_the_database_reaches_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    given: dict[str, Any] = {}
+    monkeypatch.setattr("sip2gw.app.open_backend", lambda url, **options: given.update(options))
+    (tmp_path / "password").write_text("s3cret\n")
+    config = tmp_path / "sip2gw.toml"
+    config.write_text(
+        '[institution]\nid = "HUB"\nname = "Hub"\ncurrency = "EUR"\n'
+        '[store]\nurl = "postgresql://sip2gw@db/library"\npassword_file = "password"\n'
+    )
+    open_store(load_config(config), "command")
+    assert given["password"] == "s3cret"
+    assert "s3cret" not in repr(load_config(config))

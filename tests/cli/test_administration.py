@@ -386,3 +386,8 @@ def test_memberships_are_listed_with_all_their_keys(command: Run) -> None:
 def test_arguments_that_are_no_text_are_wrong_usage(command: Run) -> None:
     result = command("badge", "assign", "ONBE", "\udcff")
     assert (result.status, result.err) == (2, "sip2gw: an argument is not text\n")
+
+
+def test_payments_of_nobody_are_a_failure(command: Run) -> None:
+    result = command("payment", "list", "--patron", "P9")
+    assert (result.status, result.err) == (1, "sip2gw: no patron and no card P9\n")

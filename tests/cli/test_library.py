@@ -175,7 +175,7 @@ def test_c21_payment_list(sip2gw: Run, library: Path) -> None:
     ("options", "count"),
     [
         (("--patron", "P2"), 1),
-        (("--patron", "P3"), 0),
+        (("--patron", "OLD2"), 1),
         (("--terminal", "cash-2"), 0),
         (("--since", "2026-03-01", "--until", "2026-03-01"), 1),
         (("--since", "2026-03-01T10:31"), 0),
