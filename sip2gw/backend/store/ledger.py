@@ -229,12 +229,10 @@ def undo(connection: Connection, payment_id: str, now: datetime, zone: tzinfo) -
     if payment is None:
         raise UndoRefusedError(f"no such payment: {payment_id}")
     if payment.status != BOOKED:
-        raise UndoRefusedError(f"payment {payment_id} is {payment.status}, not booked")
+        raise UndoRefusedError(f"the payment is {payment.status}, not booked")
     day = payment.time.astimezone(zone).date()
     if day != now.astimezone(zone).date():
-        raise UndoRefusedError(
-            f"payment {payment_id} can only be undone on the day it was made, {day}"
-        )
+        raise UndoRefusedError(f"a payment can only be undone on the day it was made, {day}")
     booked = connection.execute(queries.TRANSACTION_ENTRIES, (payment_id,)).fetchall()
     opposite = ((account, -amount, *rest) for account, amount, *rest in booked)
     _post(connection, "undo", f"{payment_id}-undo", payment, now, opposite)
