@@ -159,12 +159,15 @@ def _lines(
     write: _FeeWriter,
 ) -> list[str]:
     """Every owed fee of `record` and then of `accounts`, each as `write` has it."""
+    terminal = session.terminal
+    # All that a line depends on besides the fees, so that terminals share what was rendered.
+    circumstances = (terminal.zone, terminal.currency, terminal.profile.relation_titles)
     lines: list[str] = []
     for account in (None, *accounts):
         debtor = record if account is None else account.debtor
         lines += derived(
             debtor,
-            ("lines", write, session.terminal.name, account is None),
+            ("lines", write, *circumstances, account is None),
             partial(_write_lines, session, debtor, account, write),
         )
     return lines

@@ -104,7 +104,7 @@ def standing_of(
     terminal = session.terminal
     return derived(
         record,
-        ("standing", card.number, today, terminal.name, for_payment),
+        ("standing", card.number, today, terminal.branch, for_payment),
         lambda: decide_standing(
             record, card, today, terminal.zone, terminal.max_fee_age_days, for_payment=for_payment
         ),
