@@ -12,6 +12,7 @@ import asyncio
 import hashlib
 import os
 import secrets
+import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -26,8 +27,15 @@ from sip2gw.policy.access import PinState
 
 SUCCESS_TTL_S = 15 * 60.0
 SUCCESS_ENTRIES_MAX = 50_000
+HASHING_NICENESS = 10
+"""How far the hashing threads step back behind the event loop, on Linux's scale."""
 PENDING_MAX = 256
 """Verifications that may wait for a thread; beyond that they are refused as too late."""
+
+
+def _step_back() -> None:
+    """Let this thread's work wait for the event loop's when there is one core for both."""
+    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), HASHING_NICENESS)
 
 
 class SlowVerifier:
@@ -36,7 +44,9 @@ class SlowVerifier:
     def __init__(self, monotonic: Callable[[], float], *, threads: int | None = None) -> None:
         self._monotonic = monotonic
         self._pool = ThreadPoolExecutor(
-            threads or min(4, os.cpu_count() or 1), thread_name_prefix="sip2gw-hash"
+            threads or min(4, os.cpu_count() or 1),
+            thread_name_prefix="sip2gw-hash",
+            initializer=_step_back,
         )
         self._pending = 0
         self._keyed = hashlib.blake2b(key=secrets.token_bytes(32), digest_size=16)

@@ -27,7 +27,7 @@ from sip2gw.backend.base import (
 from sip2gw.backend.library import Connection, Done
 from sip2gw.backend.store import queries
 from sip2gw.backend.store.records import load_account
-from sip2gw.backend.store.values import list_text, list_value, new_id, time_text
+from sip2gw.backend.store.values import list_text, list_value, new_id, single_time_text, time_text
 from sip2gw.model import Fee, PatronRecord, Payment, PaymentLine
 
 BOOKED = "booked"
@@ -176,7 +176,7 @@ def _write(connection: Connection, order: PaymentOrder, payment: Payment) -> Non
     _post(connection, "payment", payment.id, payment, payment.time, entries_of(payment))
     connection.execute(
         queries.SET_PAYMENT_KEY,
-        (order.terminal, order.key, order.content, payment.id, time_text(order.key_expires)),
+        (order.terminal, order.key, order.content, payment.id, single_time_text(order.key_expires)),
     )
 
 

@@ -25,9 +25,14 @@ def time_text(moment: datetime) -> str:
     written many times."""
     known, text = _last_time[0]
     if known is not moment:
-        text = moment.astimezone(UTC).isoformat(timespec="microseconds")
+        text = single_time_text(moment)
         _last_time[0] = (moment, text)
     return text
+
+
+def single_time_text(moment: datetime) -> str:
+    """`time_text` of a moment that is written once and need not be remembered."""
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")
 
 
 def time_value(text: str | None) -> datetime | None:
