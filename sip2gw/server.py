@@ -384,12 +384,18 @@ class TerminalServer:
             asyncio.get_running_loop().call_soon(self._serve_backlog)
 
     def _serve_backlog(self) -> None:
+        self._backlog_scheduled = False
         now = asyncio.get_running_loop().time
         until = now() + BACKLOG_SLICE_S
-        while self._backlog and now() < until:
-            self._backlog.popleft().pump_again()
-        self._backlog_scheduled = False
-        self._schedule_backlog()
+        try:
+            # At least one: a busy machine may take the slice away before it begins.
+            while self._backlog:
+                self._backlog.popleft().pump_again()
+                if now() >= until:
+                    break
+        finally:
+            # Whatever one line does, the others get their turn.
+            self._schedule_backlog()
 
     # Lines ---------------------------------------------------------------------------------
 

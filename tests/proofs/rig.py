@@ -22,7 +22,7 @@ from sip2gw.pin import hash_password
 from sip2gw.server import TerminalLine
 from sip2gw.telemetry import Log, Redactor
 
-TURNS_MAX = 20_000
+TURNS_MAX = 500_000
 """Turns of the loop in which a line must be done with what it was given; else it hangs."""
 SECONDS_MAX = 60
 
