@@ -6,12 +6,13 @@ handlers look at one object. A reload builds a new `Site` and swaps it in (B66).
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, field
 from functools import cache
 
 from sip2gw.backend.base import Capability
 from sip2gw.config import Config, ResolvedProfile, Terminal
-from sip2gw.handlers import SUPPORTED_CODES, TerminalView
+from sip2gw.handlers import SUPPORTED_CODES, Standpoint, TerminalView
 from sip2gw.policy.access import DoorRules
 from sip2gw.policy.relationships import RelationshipRules
 from sip2gw.protocol.layout import layout_of
@@ -105,6 +106,7 @@ def build_site(config: Config, capabilities: frozenset[Capability]) -> Site:
         enabled=config.relationships.enabled, types=config.relationships.active_types
     )
     counting = _counting_branches(config)
+    standpoints: defaultdict[tuple[str, str], Standpoint] = defaultdict(Standpoint)
     known: dict[str, KnownTerminal] = {}
     for login, terminal in config.terminals.items():
         profile, branch = terminal.profile, terminal.branch
@@ -128,6 +130,7 @@ def build_site(config: Config, capabilities: frozenset[Capability]) -> Site:
             bars=branch.bar if branch is not None else (),
             passes=branch.passes if branch is not None else (),
             counts_inside=branch is not None and branch.code in counting,
+            standpoint=standpoints[profile.name, branch.code if branch is not None else ""],
         )
         known[login] = KnownTerminal(terminal, view)
     return Site(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sip2gw.handlers import door, fee, information, patron, status
-from sip2gw.handlers.base import Answer, Handler, Services, Session, TerminalView
+from sip2gw.handlers.base import Answer, Handler, Services, Session, Standpoint, TerminalView
 from sip2gw.protocol.messages import (
     BlockPatron,
     EndPatronSession,
@@ -44,5 +44,6 @@ __all__ = [
     "Handler",
     "Services",
     "Session",
+    "Standpoint",
     "TerminalView",
 ]

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 
 from sip2gw.backend.base import BackendError, EntryOrder
 from sip2gw.config import DoorTable
 from sip2gw.handlers import information, patron
 from sip2gw.handlers.base import Answer, Session, patron_flags
-from sip2gw.model import AccessRow, CardState, PatronRecord
+from sip2gw.model import AccessRow, Card, CardState, PatronRecord
 from sip2gw.policy.access import (
     CHECK_NAMES,
     AccessDecision,
     CheckResult,
     DoorFacts,
+    Holder,
+    JudgedHolder,
     PinState,
-    Verdict,
     decide_access,
     has_pass,
     is_barred,
+    judge_holder,
     lists_here,
 )
 from sip2gw.policy.reasons import ALL_DENIED, NO_FLAGS, REASONS, Reason, door_flags
-from sip2gw.policy.standing import visible_badges
 from sip2gw.policy.stays import stay_end
 from sip2gw.protocol.messages import (
     PatronInformation,
@@ -49,7 +50,9 @@ _NOT_ABOUT_THE_CARD = frozenset(
 )
 """Refusals after which an earlier admission still counts; all others end it (B40)."""
 
-_NOTHING_LOOKED_AT: tuple[Verdict, ...] = (CheckResult.SKIPPED,) * len(CHECK_NAMES)
+_NOTHING_LOOKED_AT = (CheckResult.SKIPPED,) * len(CHECK_NAMES)
+_LET_OUT = AccessDecision(Reason.GRANTED, _NOTHING_LOOKED_AT)
+_NOT_DECIDED = AccessDecision(Reason.SYSTEM, _NOTHING_LOOKED_AT)
 
 
 def _door(session: Session) -> DoorTable:
@@ -106,9 +109,9 @@ def gather_facts(session: Session, visit: patron.Visit) -> DoorFacts:
     terminal = session.terminal
     now = session.now()
     record, card = visit.record, visit.card
-    money = None
+    holder = None
     if record is not None and card is not None:
-        money = patron.standing_of(session, record, card, now.date()).money
+        holder = _judged(session, record, card, now.date())
     barred = passes = False
     if record is not None and (terminal.bars or terminal.passes or record.door_entries):
         cards = frozenset(held.number for held in record.cards)
@@ -122,10 +125,21 @@ def gather_facts(session: Session, visit: patron.Visit) -> DoorFacts:
         record=record,
         card=card,
         pin=visit.pin,
-        money=money,
+        holder=holder,
         barred=barred,
         has_pass=passes,
     )
+
+
+def _judged(session: Session, record: PatronRecord, card: Card, today: date) -> JudgedHolder:
+    """`judge_holder` at the session's door, kept with the snapshot for all doors alike."""
+    terminal = session.terminal
+
+    def judge_now() -> JudgedHolder:
+        money = patron.standing_of(session, record, card, today).money
+        return judge_holder(Holder(record, card, terminal.branch, today, money), terminal.door)
+
+    return patron.derived(record, ("door", terminal.standpoint, card.number, today), judge_now)
 
 
 def _judge(session: Session, visit: patron.Visit) -> tuple[DoorFacts, AccessDecision]:
@@ -200,7 +214,7 @@ def _let_anybody_out(
     response: _DoorResponse,
     mode: str,
 ) -> Answer:
-    _record(session, number, AccessDecision(Reason.GRANTED, _NOTHING_LOOKED_AT), record, mode)
+    _record(session, number, _LET_OUT, record, mode)
     response.transaction_date = session.now()
     response.institution_id = session.terminal.institution_id
     response.patron_status = patron_flags(NO_FLAGS)
@@ -246,8 +260,7 @@ async def decide_without_backend(
     record = _admitted_before(session, number) if error.kind in AWAY else None
     card = record.card(number) if record is not None else None
     if record is None or card is None or door.mode != "decision":
-        refusal = AccessDecision(Reason.SYSTEM, _NOTHING_LOOKED_AT)
-        _record(session, number, refusal, None, "normal")
+        _record(session, number, _NOT_DECIDED, None, "normal")
         return None
     pin = await _pin_without_backend(session, record, number, request.patron_password)
     visit = patron.Visit(number, record, card, pin, True, pin is PinState.OK)
@@ -312,9 +325,9 @@ def _answer_decision(
             response.valid_patron = False
         elif _door(session).refuse_as == "cqn":
             response.valid_patron_password = False
-    if record is not None:
+    if record is not None and facts.holder is not None:
         response.personal_name = record.name
-        badges = visible_badges(record, terminal.branch or "", facts.now.date())
+        badges = facts.holder.badges
         if not decision.granted:
             badges = tuple(code for code in badges if code not in rules.require_badges)
         response.badges = patron.badge_values(session, badges)
@@ -332,23 +345,6 @@ def _tell_facts(
     _record(session, visit.number, decision, visit.record, "facts")
     answer.reason = decision.reason
     return answer
-
-
-_told: list[tuple[tuple[Verdict, ...], str]] = []
-_TOLD_MAX = 16
-
-
-def _checks_text(decision: AccessDecision) -> str:
-    """All results in one text. Few combinations recur, and comparing two tuples of the same
-    members is far cheaper than hashing them."""
-    verdicts = decision.verdicts
-    for known, text in _told:
-        if known == verdicts:
-            return text
-    text = " ".join(f"{name}={result}" for name, result in decision.results())
-    _told.insert(0, (verdicts, text))
-    del _told[_TOLD_MAX:]
-    return text
 
 
 def _record(
@@ -375,7 +371,7 @@ def _record(
             decision=outcome,
             reason=decision.reason,
             mode=mode,
-            checks=_checks_text(decision),
+            checks=decision.checks,
             patron_id=record.id if record is not None else None,
             direction=door.direction,
         )

@@ -29,10 +29,13 @@ class Passages:
 
     def begins(self, terminal: str, card: str, now_s: float, window_s: float) -> bool:
         """Note a passage at `now_s` (monotonic); False when it is part of an earlier one."""
-        if self.goes_on(terminal, card, now_s, window_s):
-            return False
-        self._begun[terminal, card] = now_s
-        self._begun.move_to_end((terminal, card))
+        passage = (terminal, card)
+        begun = self._begun.get(passage)
+        if begun is not None:
+            if now_s - begun < window_s:
+                return False
+            self._begun.move_to_end(passage)
+        self._begun[passage] = now_s
         if len(self._begun) > PASSAGES_MAX:
             self._begun.popitem(last=False)
         return True

@@ -87,7 +87,10 @@ async def identify(session: Session, number: str, pin: str | None, *, pin_requir
     if record is None or card is None or card.state is CardState.REPLACED:
         session.note_pin(number, PinState.WRONG)
         return Visit(number, record, card, PinState.ABSENT, False, False)
-    state = await services.pins.check(record, number, pin, terminal.name, services.clock.now())
+    if pin and services.pins.remembers(record, card, pin):
+        state = PinState.OK
+    else:
+        state = await services.pins.check(record, number, pin, terminal.name, services.clock.now())
     session.note_pin(number, state)
     if state is PinState.OK:
         return Visit(number, record, card, state, True, True)
@@ -104,7 +107,7 @@ def standing_of(
     terminal = session.terminal
     return derived(
         record,
-        ("standing", card.number, today, terminal.branch, for_payment),
+        ("standing", terminal.standpoint, card.number, today, for_payment),
         lambda: decide_standing(
             record, card, today, terminal.zone, terminal.max_fee_age_days, for_payment=for_payment
         ),
