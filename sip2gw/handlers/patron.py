@@ -34,6 +34,7 @@ from sip2gw.policy.standing import (
     decide_standing,
     visible_badges,
 )
+from sip2gw.protocol.fields import PatronFlag
 from sip2gw.protocol.messages import (
     BlockPatron,
     EndPatronSession,
@@ -221,13 +222,59 @@ async def tell_status(session: Session, request: PatronStatusRequest, visit: Vis
     record = visit.shown
     if record is None or visit.card is None:
         return withhold(session, response, visit)
-    standing = show(session, response, visit, record, visit.card)
+    portrait = show(session, response, visit, record, visit.card)
     response.currency_type = session.terminal.currency
-    accounts: tuple[PayableAccount, ...] = ()
-    if session.terminal.profile.family == "merged":
+    response.fee_amount = portrait.fee_amount
+    if record.payer_for and session.terminal.profile.family == "merged":
         accounts = await accounts_payable_by(session, record, session.now().date())
-    response.fee_amount = total_payable(session, record, accounts)
-    return shown_answer(response, visit, standing)
+        response.fee_amount = total_payable(session, record, accounts)
+    return shown_answer(response, visit, portrait.standing)
+
+
+@dataclass(frozen=True, slots=True)
+class Portrait:
+    """What one standpoint shows of a patron in one language, the same for a whole day."""
+
+    standing: Standing
+    flags: frozenset[PatronFlag]
+    badges: tuple[str, ...]
+    screen_message: tuple[str, ...]
+    fee_amount: str
+    """What may be paid of the patron's own fees, as BV."""
+    fee_limit: str | None
+    """CC; None without a limit."""
+    fine_items_count: int
+    """Of the patron's own fees."""
+
+
+def portrait_of(
+    session: Session,
+    record: PatronRecord,
+    card: Card,
+    today: date,
+    language: str,
+    *,
+    for_payment: bool = False,
+) -> Portrait:
+    """What is shown of `record` here, remembered with the snapshot."""
+    terminal = session.terminal
+
+    def draw() -> Portrait:
+        standing = standing_of(session, record, card, today, for_payment=for_payment)
+        limit = standing.money.limit
+        codes = visible_badges(record, terminal.branch or "", today)
+        return Portrait(
+            standing,
+            patron_flags(standing.flags),
+            badge_values(session, codes),
+            screen_texts(session, language, record, standing),
+            total_payable(session, record, ()),
+            None if limit is None else format_amount(limit, terminal.currency),
+            len(owed_fees(record)),
+        )
+
+    key = ("portrait", terminal.standpoint, card.number, today, language, for_payment)
+    return derived(record, key, draw)
 
 
 _PatronResponse = PatronStatusResponse | PatronInformationResponse | PatronEnableResponse
@@ -241,23 +288,21 @@ def show(
     card: Card,
     *,
     for_payment: bool = False,
-) -> Standing:
+) -> Portrait:
     """Fill in what 24, 26 and 64 have in common for a patron who may be shown."""
     now = session.now()
-    standing = standing_of(session, record, card, now.date(), for_payment=for_payment)
     language = session.language(response.language, record)
-    response.patron_status = patron_flags(standing.flags)
+    portrait = portrait_of(session, record, card, now.date(), language, for_payment=for_payment)
+    response.patron_status = portrait.flags
     response.transaction_date = now
     response.institution_id = session.terminal.institution_id
     response.patron_identifier = record.id
     response.personal_name = record.name
     response.valid_patron = True
     response.valid_patron_password = visit.valid_password
-    if record.badges:
-        codes = visible_badges(record, session.terminal.branch or "", now.date())
-        response.badges = badge_values(session, codes)
-    response.screen_message = screen_texts(session, language, record, standing)
-    return standing
+    response.badges = portrait.badges
+    response.screen_message = portrait.screen_message
+    return portrait
 
 
 def shown_answer(response: _PatronResponse, visit: Visit, standing: Standing) -> Answer:
@@ -343,8 +388,8 @@ async def patron_enable(session: Session, request: PatronEnable) -> Answer:
     record = visit.shown
     if record is None or visit.card is None:
         return withhold(session, response, visit)
-    standing = show(session, response, visit, record, visit.card)
-    return shown_answer(response, visit, standing)
+    portrait = show(session, response, visit, record, visit.card)
+    return shown_answer(response, visit, portrait.standing)
 
 
 async def end_session(session: Session, request: EndPatronSession) -> Answer:
