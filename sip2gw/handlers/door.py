@@ -8,6 +8,7 @@ from sip2gw.backend.base import BackendError, EntryOrder
 from sip2gw.config import DoorTable
 from sip2gw.handlers import information, patron
 from sip2gw.handlers.base import Answer, Session, patron_flags
+from sip2gw.handlers.derived import derived, shared
 from sip2gw.model import AccessRow, Card, CardState, PatronRecord
 from sip2gw.policy.access import (
     CHECK_NAMES,
@@ -137,9 +138,10 @@ def _judged(session: Session, record: PatronRecord, card: Card, today: date) -> 
 
     def judge_now() -> JudgedHolder:
         money = patron.standing_of(session, record, card, today).money
-        return judge_holder(Holder(record, card, terminal.branch, today, money), terminal.door)
+        holder = Holder(record, card, terminal.branch, today, money)
+        return shared(judge_holder(holder, terminal.door))
 
-    return patron.derived(record, ("door", terminal.standpoint, card.number, today), judge_now)
+    return derived(record, ("door", terminal.standpoint, card.state, today), judge_now)
 
 
 def _judge(session: Session, visit: patron.Visit) -> tuple[DoorFacts, AccessDecision]:

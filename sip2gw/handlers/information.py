@@ -7,11 +7,11 @@ from datetime import datetime
 from functools import partial
 
 from sip2gw.handlers.base import Answer, Session
+from sip2gw.handlers.derived import derived
 from sip2gw.handlers.patron import (
     Portrait,
     Visit,
     accounts_payable_by,
-    derived,
     identify,
     owed_fees,
     payable,

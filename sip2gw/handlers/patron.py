@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import TypeVar, cast
 
 from sip2gw.handlers.base import Answer, Session, patron_flags
+from sip2gw.handlers.derived import derived, shared
 from sip2gw.model import (
     Block,
     BlockType,
@@ -46,9 +46,6 @@ from sip2gw.protocol.messages import (
     PatronStatusResponse,
 )
 from sip2gw.texts import format_money
-
-_DERIVED_MAX = 32
-"""Derived values kept with one snapshot; yesterday's and other branches' go first come."""
 
 
 @dataclass(slots=True)
@@ -108,24 +105,11 @@ def standing_of(
     terminal = session.terminal
     return derived(
         record,
-        ("standing", terminal.standpoint, card.number, today, for_payment),
+        ("standing", terminal.standpoint, card.state, today, for_payment),
         lambda: decide_standing(
             record, card, today, terminal.zone, terminal.max_fee_age_days, for_payment=for_payment
         ),
     )
-
-
-T = TypeVar("T")
-
-
-def derived(record: PatronRecord, key: tuple[object, ...], make: Callable[[], T]) -> T:
-    """What `make` makes of `record`, made once and kept with the snapshot under `key`."""
-    known = record.extra.get(key)
-    if known is None:
-        if len(record.extra) >= _DERIVED_MAX:
-            record.extra.clear()
-        known = record.extra[key] = make()
-    return cast("T", known)
 
 
 def withheld_text_key(visit: Visit) -> str:
@@ -263,7 +247,7 @@ def portrait_of(
         standing = standing_of(session, record, card, today, for_payment=for_payment)
         limit = standing.money.limit
         codes = visible_badges(record, terminal.branch or "", today)
-        return Portrait(
+        portrait = Portrait(
             standing,
             patron_flags(standing.flags),
             badge_values(session, codes),
@@ -272,8 +256,9 @@ def portrait_of(
             None if limit is None else format_amount(limit, terminal.currency),
             len(owed_fees(record)),
         )
+        return portrait if record.notices else shared(portrait)
 
-    key = ("portrait", terminal.standpoint, card.number, today, language, for_payment)
+    key = ("portrait", terminal.standpoint, card.state, today, language, for_payment)
     return derived(record, key, draw)
 
 
