@@ -65,11 +65,12 @@ def _door(session: Session) -> DoorTable:
 
 async def patron_status(session: Session, request: PatronStatusRequest) -> Answer:
     """Answer a door's 23: the decision, or by profile the facts (B33)."""
-    if _door(session).direction == "out":
+    door = _door(session)
+    if door.direction == "out":
         return await _let_out(session, request)
     visit = await _identify(session, request)
     facts, decision = await judge(session, visit) if _counts(session) else _judge(session, visit)
-    if _door(session).mode == "decision":
+    if door.mode == "decision":
         return _decide(session, visit, _response_to(request), facts, decision)
     answer = await patron.tell_status(session, request, visit)
     return _tell_facts(session, visit, decision, answer)
@@ -77,11 +78,12 @@ async def patron_status(session: Session, request: PatronStatusRequest) -> Answe
 
 async def patron_information(session: Session, request: PatronInformation) -> Answer:
     """Answer a door's 63 like its 23 (B33)."""
-    if _door(session).direction == "out":
+    door = _door(session)
+    if door.direction == "out":
         return await _let_out(session, request)
     visit = await _identify(session, request)
     facts, decision = await judge(session, visit) if _counts(session) else _judge(session, visit)
-    if _door(session).mode == "decision":
+    if door.mode == "decision":
         return _decide(session, visit, _response_to(request), facts, decision)
     answer = await information.tell_information(session, request, visit)
     return _tell_facts(session, visit, decision, answer)
