@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -191,7 +192,11 @@ def decode(
     encoding: EncodingOption = "cp850",
     config: ConfigOption = None,
 ) -> None:
-    """Explain captured SIP2 lines, field by field; every secret is masked."""
+    """Explain captured SIP2 lines of both sides, field by field; every secret is masked.
+
+    What is wrong with a line stands beside it: bad checksum, unknown, missing or misplaced fields,
+    wrong lengths. Arrows before a line, as `send` prints them, do not matter.
+    """
     from sip2gw.protocol.wire import WireFormat
 
     try:
@@ -199,26 +204,34 @@ def decode(
     except ValueError as error:
         raise UsageError(f"--encoding: {error}") from None
     if file is None:
-        _decode(sys.stdin.buffer, wire)
+        explain_lines(sys.stdin.buffer, wire)
     else:
         with file.open("rb") as stream:
-            _decode(stream, wire)
+            explain_lines(stream, wire)
 
 
-def _decode(stream: BinaryIO, wire: WireFormat) -> None:
+def explain_lines(stream: BinaryIO, wire: WireFormat) -> None:
+    """What each line of `stream` says, on standard output."""
     from sip2gw.protocol.describe import describe_frame
+    from sip2gw.protocol.registry import REQUESTS, RESPONSES
 
+    arrows = {code.encode(): "→ " for code in REQUESTS} | {
+        code.encode(): "← " for code in RESPONSES
+    }
     for frame in _frames(stream):
-        for line in describe_frame(frame, wire):
-            sys.stdout.write(f"{line}\n")
-        sys.stdout.write("\n")
+        first, *others = describe_frame(frame, wire)
+        sys.stdout.write(arrows.get(frame[:2], "") + "\n".join((first, *others)) + "\n\n")
         sys.stdout.flush()
+
+
+_ARROW = re.compile(rb"(?:\(lost\) )?(?:\xe2\x86[\x90\x92]|[<>]+)[ \t]+")
+"""What `send` and most traces put before a line, in UTF-8."""
 
 
 def _frames(lines: Iterable[bytes]) -> Iterator[bytes]:
     """What stands between line ends of any kind, blank pieces left out."""
     for line in lines:
         for piece in line.split(b"\r"):
-            frame = piece.strip(b"\0 \n")
+            frame = _ARROW.sub(b"", piece.strip(b"\0 \n"), count=1)
             if frame:
                 yield frame
