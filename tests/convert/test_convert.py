@@ -10,7 +10,7 @@ from typing import Any
 from xml.sax.saxutils import quoteattr
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import Field, create_model
 
@@ -408,6 +408,7 @@ ATTRIBUTES = st.dictionaries(
 )
 
 
+@settings(max_examples=40, deadline=None)
 @given(ATTRIBUTES, st.text("NS.-_ é|\"'\\#\x7f", max_size=25))
 def test_whatever_stands_there_what_comes_out_is_valid(
     attributes: dict[str, str], institution: str
@@ -440,6 +441,7 @@ JSONS = st.recursive(
 )
 
 
+@settings(max_examples=60, deadline=None)
 @given(JSONS, JSONS, JSONS)
 def test_whatever_json_stands_there_what_comes_out_is_valid(a: Any, b: Any, c: Any) -> None:
     tenant = {**(a if isinstance(a, dict) else {"scSubnet": a}), "tenant": "t"}
