@@ -136,11 +136,11 @@ def _trailer_lines(trailer: Trailer) -> list[str]:
     lines = []
     if trailer.sequence:
         lines.append(_line("AY", "sequence number", trailer.sequence.decode("ascii")))
-    if trailer.digits:
+    if trailer.has_checksum:
         good = checksum_matches(trailer.summed, trailer.digits)
         right = checksum_digits(trailer.summed).decode("ascii")
         verdict = "right" if good else f"wrong, should be {right}"
-        lines.append(_line("AZ", "checksum", f"{trailer.digits.decode('ascii')} ({verdict})"))
+        lines.append(_line("AZ", "checksum", f"{trailer.digits.decode('latin-1')} ({verdict})"))
     return lines
 
 
