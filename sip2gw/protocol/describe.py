@@ -190,14 +190,14 @@ def _trailer_lines(trailer: Trailer, wire: WireFormat) -> list[str]:
     lines = []
     if trailer.sequence:
         lines.append(_line("AY", "sequence number", trailer.sequence.decode("ascii")))
-    if trailer.digits:
+    if trailer.has_checksum:
         good = checksum_matches(trailer.summed, trailer.digits)
         right = checksum_digits(trailer.summed).decode("ascii")
         verdict = "right" if good else f"wrong, should be {right}"
         text = wire.text.decode(trailer.summed)
         if not good and character_checksum_matches(text, trailer.digits):
             verdict += "; right when summed over characters"
-        lines.append(_line("AZ", "checksum", f"{trailer.digits.decode('ascii')} ({verdict})"))
+        lines.append(_line("AZ", "checksum", f"{trailer.digits.decode('latin-1')} ({verdict})"))
     return lines
 
 
