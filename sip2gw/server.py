@@ -210,6 +210,8 @@ class TerminalLine(asyncio.Protocol):
         request = event.request
         result = start(self._server.gateway.answer(conversation, request, event.gated))
         if isinstance(result, Suspended):
+            # Before the task exists: a sweep may come between its making and its first step.
+            self._deadline = started + self._server.request_timeout_s
             self._task = asyncio.get_running_loop().create_task(
                 self._wait(conversation, request, result, started)
             )
@@ -226,7 +228,6 @@ class TerminalLine(asyncio.Protocol):
     ) -> None:
         """Finish a request that has to wait; `enforce_deadlines` cancels it when it is late."""
         out: list[bytes] = []
-        self._deadline = started + self._server.request_timeout_s
         try:
             answer = await suspended
         except asyncio.CancelledError:

@@ -44,6 +44,11 @@ class Passages:
             self._begun, self._earlier = {}, self._begun
         return True
 
+    def end(self, terminal: str, card: str) -> None:
+        """Whatever `card` does at `terminal` next is a passage of its own."""
+        self._begun.pop((terminal, card), None)
+        self._earlier.pop((terminal, card), None)
+
 
 @dataclass(slots=True)
 class Admitted:

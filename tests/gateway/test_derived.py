@@ -42,3 +42,6 @@ def test_at_least_the_last_passages_are_known_and_not_many_more():
     assert not passages.begins("door", last[0], 4.9, 5.0)
     assert passages.begins("door", last[0], 5.0, 5.0)
     assert not passages.goes_on("door", "0", 0.0, 5.0)
+    for card in last[:2]:
+        passages.end("door", card)
+        assert not passages.goes_on("door", card, 5.0, 5.0)
