@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Mapping
 
 from sip2gw.protocol.checksum import Trailer, checksum_digits, checksum_matches, split_trailer
-from sip2gw.protocol.fields import COMMAND_WIDTH, TAG_WIDTH, Fixed, Tagged
+from sip2gw.protocol.dialect import dialect_of
+from sip2gw.protocol.fields import COMMAND_WIDTH, TAG_WIDTH, Fixed, Group, Tagged
 from sip2gw.protocol.layout import Layout, Placement, layout_of
 from sip2gw.protocol.message import Message
 from sip2gw.protocol.registry import FIELDS, MESSAGES, REQUESTS, SENSITIVE_TAGS
@@ -106,16 +108,21 @@ def _field_lines(body: bytes, message: type[Message], wire: WireFormat) -> list[
         stop = start + placement.place.width
         lines.append(_line("", placement.place.label, head[start:stop]))
         start = stop
-    known = {placement.place.tag for placement in layout.tagged}
+    known = {place.tag: place for place in layout.fields}
     for part in parts:
         if part == MASK:
             lines.append(_line("", "hidden", MASK))
         elif part:
             tag = part[:TAG_WIDTH]
-            label = FIELDS[tag].label if tag in FIELDS else "unknown field"
-            note = " (not of this message)" if tag in FIELDS and tag not in known else ""
-            lines.append(_line(tag, label + note, part[TAG_WIDTH:]))
+            lines.append(_line(tag, _label(tag, known), part[TAG_WIDTH:]))
     return lines
+
+
+def _label(tag: str, known: Mapping[str, Tagged]) -> str:
+    """What `tag` is in a message with the `known` fields."""
+    if tag in known:
+        return known[tag].label
+    return f"{FIELDS[tag].label} (not of this message)" if tag in FIELDS else "unknown field"
 
 
 def _line(tag: str, label: str, value: str) -> str:
@@ -154,7 +161,11 @@ Every message that sip2gw reads and writes, generated from the declarations in
 identified fields (tag, value, `|`; in any order when read, in this order when written) and a
 line end. *Required* fields are sent empty when there is nothing to say, *repeated* ones may stand
 several times, *continued* texts go on in a further field of the same tag when they are over 255
-bytes, and *secret* values appear in no log. Fields that we do not know are kept and counted.
+bytes, and *secret* values appear in no log. Fields *in a group* stand together, all of them, once
+for each thing they tell of. Fields that we do not know are kept and counted.
+
+A message of a vendor's dialect is known only at terminals whose profile has that `dialect`; at all
+others its command is unknown and gets no answer.
 """
 
 
@@ -169,13 +180,17 @@ def message_reference() -> str:
 def _section(message: type[Message]) -> str:
     layout = layout_of(message)
     lines = [f"## {message.code} {_title(message)}", "", _first_paragraph(message), ""]
+    dialect = dialect_of(message)
+    if dialect != "standard":
+        lines += [f'Known only with `dialect = "{dialect}"`.', ""]
     response = getattr(message, "response", None)
     if response is not None:
         lines += [f"Answered with {response.code} {_title(response)}.", ""]
     if layout.attributes:
         lines += ["| where | width | field | value | attribute | |", "|---|---|---|---|---|---|"]
         lines += [_fixed_row(placement) for placement in layout.fixed]
-        lines += [_tagged_row(placement) for placement in layout.tagged]
+        lines += [_tagged_row(placement.place, placement.attribute) for placement in layout.tagged]
+        lines += [row for placement in layout.groups for row in _group_rows(placement)]
         lines.append("")
     return "\n".join(lines)
 
@@ -192,9 +207,14 @@ def _fixed_row(placement: Placement[Fixed]) -> str:
     )
 
 
-def _tagged_row(placement: Placement[Tagged]) -> str:
-    place = placement.place
+def _group_rows(placement: Placement[Group]) -> list[str]:
+    members = placement.place.members
+    return [_tagged_row(member, placement.attribute, "in a group") for member in members]
+
+
+def _tagged_row(place: Tagged, attribute: str, mark: str = "") -> str:
     marks = {
+        mark: bool(mark),
         "required": place.is_required,
         "repeated": place.repeated,
         "continued": place.splits,
@@ -204,7 +224,7 @@ def _tagged_row(placement: Placement[Tagged]) -> str:
     width = str(place.width or "")
     return (
         f"| `{place.tag}` | {width} | {place.label} | {place.codec.name} "
-        f"| `{placement.attribute}` | {notes} |"
+        f"| `{attribute}` | {notes} |"
     )
 
 
