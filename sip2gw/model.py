@@ -234,6 +234,14 @@ class Fee:
 
 
 @dataclass(frozen=True, slots=True)
+class PaidFee:
+    """A fee of which something was paid, settled or not."""
+
+    fee: Fee
+    paid: Minor
+
+
+@dataclass(frozen=True, slots=True)
 class Loan:
     """An item that the patron has on loan."""
 

@@ -18,6 +18,7 @@ from sip2gw.model import (
     AccessRow,
     Block,
     Minor,
+    PaidFee,
     PatronRecord,
     Payment,
     PaymentLine,
@@ -174,6 +175,26 @@ class Backend(Protocol):
         Inside one write transaction: an unexpired key with the same content gives the first
         payment again (`replayed`), with other content a refusal (`bk_reused`); otherwise facts
         are read, `decide` is called, and its allocation is written to the ledger.
+        """
+        ...
+
+    async def paid_fees(
+        self, patron_id: str, since: datetime, payer_id: str | None = None
+    ) -> tuple[PaidFee, ...]:
+        """The patron's fees of which something is paid, and how much, oldest first, then by id.
+
+        Args:
+            patron_id: who owes or owed them.
+            since: older payments count, but not fees for which nothing was paid since then.
+            payer_id: count only what this patron paid; None: whatever was paid, also before the
+                fee came to us.
+        """
+        ...
+
+    async def fees_settled_by(self, payment_id: str) -> tuple[PaidFee, ...]:
+        """What each line of a payment paid, in its order, always the same.
+
+        `fee.owed` is what was left right after the payment, whatever came later.
         """
         ...
 

@@ -7,12 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from sip2gw.backend.base import Backend, DecidePayment, EntryOrder, PaymentOrder, PaymentResult
-from sip2gw.model import AccessRow, Block, PatronRecord, Presence
+from sip2gw.model import AccessRow, Block, PaidFee, PatronRecord, Presence
 
 T = TypeVar("T")
+
+
+class _PaidFees(Protocol):
+    def __call__(
+        self, patron_id: str, since: datetime, payer_id: str | None = None
+    ) -> Coroutine[Any, Any, tuple[PaidFee, ...]]: ...
+
+
 _Find = Callable[[str], Coroutine[Any, Any, PatronRecord | None]]
 
 
@@ -32,6 +40,10 @@ class TimedBackend:
         self.find_by_card: _Find = inner.find_by_card
         self.find_patron: _Find = inner.find_patron
         self.presence: Callable[[EntryOrder], Coroutine[Any, Any, Presence]] = inner.presence
+        self.paid_fees: _PaidFees = inner.paid_fees
+        self.fees_settled_by: Callable[[str], Coroutine[Any, Any, tuple[PaidFee, ...]]] = (
+            inner.fees_settled_by
+        )
         self.log_access: Callable[[AccessRow], None] = inner.log_access
 
     async def _timed(self, operation: str, waiting: Awaitable[T]) -> T:

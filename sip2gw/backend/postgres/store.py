@@ -39,10 +39,11 @@ from sip2gw.backend.store.identity import (
 )
 from sip2gw.backend.store.migrate import migrate
 from sip2gw.backend.store.queries import BUMP_VERSION
+from sip2gw.backend.store.records import paid_fee
 from sip2gw.backend.store.staff import StaffOperations
 from sip2gw.backend.store.store import Role
 from sip2gw.backend.store.values import date_text, time_text
-from sip2gw.model import AccessRow, Block, PatronRecord, Presence
+from sip2gw.model import AccessRow, Block, PaidFee, PatronRecord, Presence
 
 TIMEOUT_S = 4.0
 """How long one operation may take; shorter than the gateway's own deadline for a request."""
@@ -52,6 +53,7 @@ _CLEAR_PIN_ATTEMPT = numbered(queries.CLEAR_PIN_ATTEMPT)
 _SET_BLOCK = numbered(queries.SET_BLOCK)
 _PRESENCE = numbered(queries.PRESENCE)
 _ENTER = "SELECT * FROM enter_branch($1, $2, $3, $4, $5, $6, $7, $8)"
+_FEES_SETTLED_BY = numbered(queries.FEES_SETTLED_BY)
 _LEAVE = numbered(queries.LEAVE)
 _LIFT_BLOCKS = numbered(f"{queries.LIFT_BLOCKS} RETURNING 1")
 _TAKES_WRITES = "SELECT current_setting('transaction_read_only') = 'off'"
@@ -92,6 +94,20 @@ class PostgresStore(StaffOperations):
     async def find_patron(self, patron_id: str) -> PatronRecord | None:
         """The patron whose main card is `patron_id`, or None."""
         return await self._record(RECORD_BY_ID, patron_id)
+
+    async def paid_fees(
+        self, patron_id: str, since: datetime, payer_id: str | None = None
+    ) -> tuple[PaidFee, ...]:
+        """The patron's fees of which something is paid, and how much."""
+        statement, values = queries.paid_fees(patron_id, time_text(since), payer_id)
+        return await self._paid_fees(numbered(statement), *values)
+
+    async def fees_settled_by(self, payment_id: str) -> tuple[PaidFee, ...]:
+        """What each line of a payment paid, in its order."""
+        return await self._paid_fees(_FEES_SETTLED_BY, payment_id)
+
+    async def _paid_fees(self, statement: str, *values: str) -> tuple[PaidFee, ...]:
+        return tuple(paid_fee(tuple(row)) for row in await self._fetch(statement, *values))
 
     async def _record(self, statement: str, key: str) -> PatronRecord | None:
         rows = await self._fetch(statement, key) if is_storable(key) else []

@@ -25,6 +25,7 @@ from sip2gw.model import (
     Hold,
     Loan,
     Membership,
+    PaidFee,
     PatronRecord,
     Relationship,
     RelationshipType,
@@ -194,6 +195,11 @@ def _fee(row: Row) -> Fee:
         status=_FEE_STATUSES[row[9]],
         arrangement_date=None if row[10] is None else date.fromisoformat(row[10]),
     )
+
+
+def paid_fee(row: Row) -> PaidFee:
+    """The value behind a row of `queries.PAID_FEES` and its like."""
+    return PaidFee(_fee(row), row[11])
 
 
 def _loan(row: Row) -> Loan:

@@ -32,11 +32,11 @@ from sip2gw.backend.store.cache import RecordCache
 from sip2gw.backend.store.dialect import SqliteConnection, connect, create_file, expect_bulk
 from sip2gw.backend.store.identity import insist_on_currency, pin_secret_in_file
 from sip2gw.backend.store.migrate import migrate
-from sip2gw.backend.store.records import load_account, load_by_card, load_patron
+from sip2gw.backend.store.records import load_account, load_by_card, load_patron, paid_fee
 from sip2gw.backend.store.staff import StaffOperations
-from sip2gw.backend.store.values import date_text
+from sip2gw.backend.store.values import date_text, time_text
 from sip2gw.backend.store.writer import Writer
-from sip2gw.model import AccessRow, Block, PatronRecord, Presence
+from sip2gw.model import AccessRow, Block, PaidFee, PatronRecord, Presence
 
 RECORDS_CACHED_MAX = 20_000
 
@@ -108,6 +108,20 @@ class Store(StaffOperations):
         if record is not None:
             self._cache.add(record)
         return record
+
+    async def paid_fees(
+        self, patron_id: str, since: datetime, payer_id: str | None = None
+    ) -> tuple[PaidFee, ...]:
+        """The patron's fees of which something is paid, and how much."""
+        return self._paid_fees(*queries.paid_fees(patron_id, time_text(since), payer_id))
+
+    async def fees_settled_by(self, payment_id: str) -> tuple[PaidFee, ...]:
+        """What each line of a payment paid, in its order."""
+        return self._paid_fees(queries.FEES_SETTLED_BY, (payment_id,))
+
+    def _paid_fees(self, statement: str, values: tuple[str, ...]) -> tuple[PaidFee, ...]:
+        with self._reading():
+            return tuple(map(paid_fee, self._reader.execute(statement, values)))
 
     def _check_cache(self) -> None:
         """Forget all snapshots when another process has written; once in a turn of the loop."""
