@@ -13,7 +13,7 @@ from datetime import datetime
 
 from sip2gw.backend.base import Backend, BackendError, BackendTimeoutError
 from sip2gw.clock import Clock
-from sip2gw.handlers import DOOR_HANDLERS, HANDLERS, Answer, Services, Session, TerminalView
+from sip2gw.handlers import Answer, Services, Session, TerminalView
 from sip2gw.handlers.door import decide_without_backend, let_out_anyway
 from sip2gw.handlers.status import ALWAYS_SUPPORTED
 from sip2gw.metrics import Metrics
@@ -141,8 +141,7 @@ class Gateway:
             return self.refuse(conversation, request, key, "not_allowed")
         if isinstance(request, ScStatus) and not await self._is_ready(request):
             return self._offline(conversation, request)
-        handlers = DOOR_HANDLERS if terminal.profile.kind == "door" else HANDLERS
-        return await handlers[type(request)](session, request)
+        return await terminal.handlers[type(request)](session, request)
 
     def _note_oddities(self, terminal: TerminalView, request: Request) -> None:
         if request.extra_fields:

@@ -11,7 +11,7 @@ from functools import cache
 
 from sip2gw.backend.base import Capability
 from sip2gw.config import Config, ResolvedProfile, Terminal
-from sip2gw.handlers import SUPPORTED_CODES, TerminalView
+from sip2gw.handlers import SUPPORTED_CODES, TerminalView, handlers_of
 from sip2gw.policy.access import DoorRules
 from sip2gw.policy.relationships import RelationshipRules
 from sip2gw.protocol.layout import layout_of
@@ -20,7 +20,7 @@ from sip2gw.protocol.wire import WireFormat
 from sip2gw.texts import Catalogue
 
 _CODES_BY_CAPABILITY = {
-    Capability.PAYMENTS: frozenset({"37"}),
+    Capability.PAYMENTS: frozenset({"37", "41"}),
     Capability.BLOCKS: frozenset({"01", "25"}),
     Capability.PATRONS: frozenset({"23", "63", "35"}),
 }
@@ -52,7 +52,7 @@ class Site:
 @cache
 def _optional_tags() -> frozenset[str]:
     """Tags that no response demands."""
-    places = [placed.place for kind in RESPONSES.values() for placed in layout_of(kind).tagged]
+    places = [place for kind in RESPONSES.values() for place in layout_of(kind).fields]
     demanded = {place.tag for place in places if place.is_required}
     return frozenset(place.tag for place in places) - demanded
 
@@ -73,6 +73,7 @@ def _wire(profile: ResolvedProfile) -> WireFormat:
         resend_with_sequence=profile.resend_with_sequence,
         date_zone="utc" if profile.date_zone == "utc" else "local",
         hidden_fields=_hidden_fields(profile),
+        dialect=profile.dialect,
     )
 
 
@@ -128,6 +129,7 @@ def build_site(config: Config, capabilities: frozenset[Capability]) -> Site:
             bars=branch.bar if branch is not None else (),
             passes=branch.passes if branch is not None else (),
             counts_inside=branch is not None and branch.code in counting,
+            handlers=handlers_of(profile.kind, profile.dialect),
         )
         known[login] = KnownTerminal(terminal, view)
     return Site(

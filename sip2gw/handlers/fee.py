@@ -165,7 +165,12 @@ def _decider(
     terminal, texts = session.terminal, session.services.texts
     today = session.now().date()
     profile, rules = terminal.profile, terminal.relationships
-    payment_rules = PaymentRules(profile.partial_payment, profile.invoiced_payable)
+    payment_rules = PaymentRules(
+        profile.partial_payment,
+        profile.invoiced_payable,
+        profile.single_fee_payment,
+        profile.subtotal_payment,
+    )
     card_active = visit.card is not None and visit.card.state is CardState.ACTIVE
     pin_missing = visit.pin is PinState.ABSENT
     language = session.language("000", visit.record)
@@ -233,9 +238,8 @@ def _answer(session: Session, request: FeePaid, result: PaymentResult) -> Answer
             currency_digits(payment.currency),
             payment.payment_type,
         )
-    return Answer(
-        _accepted(session, request, payment), "ok", result.outcome, request.patron_identifier
-    )
+    response = _accepted(session, request, payment)
+    return Answer(response, "ok", result.outcome, request.patron_identifier, payment)
 
 
 def _accepted(session: Session, request: FeePaid, payment: Payment) -> FeePaidResponse:
