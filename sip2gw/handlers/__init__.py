@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from sip2gw.handlers import door, fee, information, patron, status
+from sip2gw.handlers import circulation, door, fee, information, item, patron, status
 from sip2gw.handlers.base import Answer, Handler, Services, Session, TerminalView
 from sip2gw.protocol.messages import (
     BlockPatron,
+    Checkin,
+    Checkout,
     EndPatronSession,
     FeePaid,
+    ItemInformation,
     PatronEnable,
     PatronInformation,
     PatronStatusRequest,
@@ -23,6 +26,9 @@ HANDLERS: dict[type[Request], Handler] = {
     PatronEnable: patron.patron_enable,
     EndPatronSession: patron.end_session,
     FeePaid: fee.fee_paid,
+    ItemInformation: item.item_information,
+    Checkout: circulation.checkout,
+    Checkin: circulation.checkin,
 }
 """For every kind of terminal."""
 

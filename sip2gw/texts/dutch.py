@@ -61,6 +61,18 @@ TEXTS = {
     "payment_no_transaction_date": "De automaat stuurde geen datum. Er is niets betaald.",
     "payment_nothing_to_pay": "Er is niets te betalen.",
     "unknown_outcome": "Niet zeker of uw betaling is verwerkt. Vraag het aan de medewerkers.",
+    # Loans, returns, renewals
+    "unknown_item": "Dit exemplaar is niet bekend. Vraag het aan de medewerkers.",
+    "not_for_loan": "Dit exemplaar wordt niet uitgeleend. Vraag het aan de medewerkers.",
+    "on_hold": "Dit exemplaar is gereserveerd voor iemand anders.",
+    "charged_to_other": "Dit exemplaar is aan iemand anders uitgeleend.",
+    "already_charged": "U hebt dit exemplaar al geleend.",
+    "not_charged": "Dit exemplaar is niet uitgeleend.",
+    "renewal_limit": "Dit exemplaar kan niet meer worden verlengd.",
+    "fee_not_acknowledged": "Dit kost {amount}. Bevestig dit eerst.",
+    "nothing_to_cancel": "Er is niets te annuleren.",
+    "fee_checkout": "Leengeld",
+    "fee_overdue": "Te laat ingeleverd, dagen: {days}",
     # The terminal itself
     "terminal_not_allowed": "Dit is niet mogelijk bij deze automaat.",
     "not_logged_in": "Deze automaat is niet aangemeld. Vraag het aan de medewerkers.",

@@ -61,6 +61,18 @@ TEXTS = {
     "payment_no_transaction_date": "The terminal sent no date. Nothing has been paid.",
     "payment_nothing_to_pay": "There is nothing to pay.",
     "unknown_outcome": "It is not sure that your payment was recorded. Please ask the staff.",
+    # Loans, returns, renewals
+    "unknown_item": "This item is not known. Please ask the staff.",
+    "not_for_loan": "This item cannot be borrowed. Please ask the staff.",
+    "on_hold": "This item is reserved for somebody else.",
+    "charged_to_other": "This item is on loan to somebody else.",
+    "already_charged": "You have this item on loan already.",
+    "not_charged": "This item is not on loan.",
+    "renewal_limit": "This item cannot be renewed any more.",
+    "fee_not_acknowledged": "This costs {amount}. Please confirm.",
+    "nothing_to_cancel": "There is nothing to cancel.",
+    "fee_checkout": "Loan charge",
+    "fee_overdue": "Late return, days: {days}",
     # The terminal itself
     "terminal_not_allowed": "This is not possible at this terminal.",
     "not_logged_in": "This terminal is not logged in. Please ask the staff.",

@@ -61,6 +61,18 @@ TEXTS = {
     "payment_no_transaction_date": "La borne n'a pas envoyé de date. Rien n'a été payé.",
     "payment_nothing_to_pay": "Il n'y a rien à payer.",
     "unknown_outcome": "Paiement peut-être non enregistré. Adressez-vous au personnel.",
+    # Loans, returns, renewals
+    "unknown_item": "Ce document est inconnu. Adressez-vous au personnel.",
+    "not_for_loan": "Ce document ne se prête pas. Adressez-vous au personnel.",
+    "on_hold": "Ce document est réservé pour quelqu'un d'autre.",
+    "charged_to_other": "Ce document est prêté à quelqu'un d'autre.",
+    "already_charged": "Vous avez déjà emprunté ce document.",
+    "not_charged": "Ce document n'est pas emprunté.",
+    "renewal_limit": "Ce document ne peut plus être prolongé.",
+    "fee_not_acknowledged": "Cela coûte {amount}. Veuillez confirmer.",
+    "nothing_to_cancel": "Il n'y a rien à annuler.",
+    "fee_checkout": "Droit de prêt",
+    "fee_overdue": "Retour tardif, jours : {days}",
     # The terminal itself
     "terminal_not_allowed": "Cela n'est pas possible sur cette borne.",
     "not_logged_in": "Cette borne n'est pas connectée. Adressez-vous au personnel.",

@@ -61,6 +61,18 @@ TEXTS = {
     "payment_no_transaction_date": "Das Gerät sandte kein Datum. Es wurde nichts gezahlt.",
     "payment_nothing_to_pay": "Es ist nichts zu zahlen.",
     "unknown_outcome": "Unsicher, ob Ihre Zahlung gebucht wurde. Bitte fragen Sie das Personal.",
+    # Loans, returns, renewals
+    "unknown_item": "Dieses Medium ist nicht bekannt. Bitte fragen Sie das Personal.",
+    "not_for_loan": "Dieses Medium ist nicht ausleihbar. Bitte fragen Sie das Personal.",
+    "on_hold": "Dieses Medium ist für jemand anderen vorgemerkt.",
+    "charged_to_other": "Dieses Medium ist an jemand anderen verliehen.",
+    "already_charged": "Sie haben dieses Medium schon ausgeliehen.",
+    "not_charged": "Dieses Medium ist nicht ausgeliehen.",
+    "renewal_limit": "Dieses Medium kann nicht mehr verlängert werden.",
+    "fee_not_acknowledged": "Das kostet {amount}. Bitte bestätigen Sie.",
+    "nothing_to_cancel": "Es gibt nichts zu stornieren.",
+    "fee_checkout": "Leihgebühr",
+    "fee_overdue": "Verspätete Rückgabe, Tage: {days}",
     # The terminal itself
     "terminal_not_allowed": "Das ist an diesem Gerät nicht möglich.",
     "not_logged_in": "Dieses Gerät ist nicht angemeldet. Bitte fragen Sie das Personal.",
