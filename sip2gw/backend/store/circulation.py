@@ -8,6 +8,7 @@ write. What was done with an item lately is kept for a day, so that a retry gets
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -51,6 +52,7 @@ def circulate(
     connection: Connection, order: CirculationOrder, decide: DecideCirculation, find: FindPatron
 ) -> Done[CirculationResult]:
     """Do what `decide` decides about the order's item, or repeat what was done (C69)."""
+    order = keyed(order)
     record = load_item(connection, order.item_id, order.now)
     facts = Facts(record, find(connection, order.patron_id) if order.patron_id else None)
     loan = record.state.loan if record is not None else None
@@ -60,6 +62,11 @@ def circulate(
     for write, row in rows:
         connection.execute(write.statement, row)
     return Done(result, touched)
+
+
+def keyed(order: CirculationOrder) -> CirculationOrder:
+    """`order` with a key of its own if it has none, so that no try of it is made twice."""
+    return order if order.key is not None else replace(order, key=f"#{new_id()}")
 
 
 # Reading ----------------------------------------------------------------------------------------
@@ -168,9 +175,7 @@ def decided(
 
 def _holder_of_key(order: CirculationOrder, record: ItemRecord | None) -> Event | None:
     """What was done under the order's key; an expired key is free again."""
-    if order.key is None or record is None:
-        return None
-    for event in record.events:
+    for event in record.events if record is not None else ():
         if event.key == order.key and event.expires > order.now:
             return event
     return None
@@ -265,7 +270,7 @@ def _event_row(
     position = record.events[-1].position + 1 if record.events else 1
     values = (
         order.item_id,
-        order.key or f"#{position}",
+        order.key,
         order.terminal,
         order.code,
         effect.outcome.patron_id,
@@ -282,7 +287,7 @@ def _review_rows(order: CirculationOrder, outcome: str, reasons: Iterable[str]) 
     if not order.no_block:
         return
     values = (
-        order.key or new_id(),
+        order.key,
         time_text(order.now),
         order.terminal,
         order.code,
