@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sip2gw.handlers import circulation, door, fee, information, item, patron, status
+from sip2gw.handlers import door, fee, information, item, lending, patron, returns, status
 from sip2gw.handlers.base import Answer, Handler, Services, Session, TerminalView
 from sip2gw.protocol.messages import (
     BlockPatron,
@@ -14,6 +14,8 @@ from sip2gw.protocol.messages import (
     PatronEnable,
     PatronInformation,
     PatronStatusRequest,
+    Renew,
+    RenewAll,
     Request,
     ScStatus,
 )
@@ -27,8 +29,10 @@ HANDLERS: dict[type[Request], Handler] = {
     EndPatronSession: patron.end_session,
     FeePaid: fee.fee_paid,
     ItemInformation: item.item_information,
-    Checkout: circulation.checkout,
-    Checkin: circulation.checkin,
+    Checkout: lending.checkout,
+    Checkin: returns.checkin,
+    Renew: lending.renew,
+    RenewAll: lending.renew_all,
 }
 """For every kind of terminal."""
 

@@ -69,6 +69,7 @@ TEXTS = {
     "already_charged": "U hebt dit exemplaar al geleend.",
     "not_charged": "Dit exemplaar is niet uitgeleend.",
     "renewal_limit": "Dit exemplaar kan niet meer worden verlengd.",
+    "unrenewed": "{title}: {reason}",
     "fee_not_acknowledged": "Dit kost {amount}. Bevestig dit eerst.",
     "nothing_to_cancel": "Er is niets te annuleren.",
     "fee_checkout": "Leengeld",

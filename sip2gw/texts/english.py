@@ -69,6 +69,7 @@ TEXTS = {
     "already_charged": "You have this item on loan already.",
     "not_charged": "This item is not on loan.",
     "renewal_limit": "This item cannot be renewed any more.",
+    "unrenewed": "{title}: {reason}",
     "fee_not_acknowledged": "This costs {amount}. Please confirm.",
     "nothing_to_cancel": "There is nothing to cancel.",
     "fee_checkout": "Loan charge",

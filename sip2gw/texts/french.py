@@ -69,6 +69,7 @@ TEXTS = {
     "already_charged": "Vous avez déjà emprunté ce document.",
     "not_charged": "Ce document n'est pas emprunté.",
     "renewal_limit": "Ce document ne peut plus être prolongé.",
+    "unrenewed": "{title} : {reason}",
     "fee_not_acknowledged": "Cela coûte {amount}. Veuillez confirmer.",
     "nothing_to_cancel": "Il n'y a rien à annuler.",
     "fee_checkout": "Droit de prêt",

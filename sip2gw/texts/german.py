@@ -69,6 +69,7 @@ TEXTS = {
     "already_charged": "Sie haben dieses Medium schon ausgeliehen.",
     "not_charged": "Dieses Medium ist nicht ausgeliehen.",
     "renewal_limit": "Dieses Medium kann nicht mehr verlängert werden.",
+    "unrenewed": "{title}: {reason}",
     "fee_not_acknowledged": "Das kostet {amount}. Bitte bestätigen Sie.",
     "nothing_to_cancel": "Es gibt nichts zu stornieren.",
     "fee_checkout": "Leihgebühr",

@@ -2,7 +2,17 @@
 
 import pytest
 import pytest_asyncio
-from desk import BLANK, DESK_CONFIG, DESK_LIBRARY, DUE, ask_09, ask_11, ask_17
+from desk import (
+    BLANK,
+    DESK_CONFIG,
+    DESK_LIBRARY,
+    DUE,
+    ask_09,
+    ask_11,
+    ask_17,
+    ask_29,
+    ask_65,
+)
 from harness import STAMP, ask_63, fields, running
 
 LATER = "20260310    121500"
@@ -350,6 +360,107 @@ async def test_off_line_a_return_is_of_its_own_day_b57(desk):
     assert (await kiosk.ask(request)).startswith("101Y")
     assert await fees(desk, "1009") == [(20, "04", "Late return, days: 1", "LATE1")]
     assert reviews(desk) == [("kiosk-1", "09", "LATE1", "", "done", "")]
+
+
+# Renewal
+
+
+async def test_a_loan_is_renewed_by_item_or_by_title(desk):
+    kiosk = await desk.terminal("kiosk-1")
+    renewed = f"301YNY{STAMP}AOHUB|AA1002|ABLENT1|AJThe LENT1|AH{DUE}|"
+    assert await kiosk.ask(ask_29("ABLENT1", "1002", "1002")) == renewed
+    again = ask_29("AJThe LENT1", "1002", "1002", stamp=LATER)
+    assert await kiosk.ask(again) == renewed
+    refused = await kiosk.ask(ask_29("ABLENT1", "1002", "1002", stamp=BLANK))
+    assert refused.startswith("300N")
+    assert text_of(refused) == ["This item cannot be renewed any more."]
+
+
+@pytest.mark.parametrize(
+    ("item", "card", "pin", "word"),
+    [
+        ("ABNOPE", "1009", "1009", "not known"),
+        ("AJThe FREE1", "1009", "1009", "not known"),
+        ("ABFREE1", "1009", "1009", "not on loan"),
+        ("ABLENT1", "1009", "1009", "somebody else"),
+        ("ABQUEUED1", "1009", "1009", "reserved"),
+        ("ABLENT1", "4711", None, "card is not known"),
+        ("ABLENT1", "1002", "0000", "PIN"),
+        ("ABIVO2", "1011", "1011", "any more"),
+        ("ABBOOK1", "1001B", "1001", "cannot be used"),
+    ],
+)
+async def test_each_refusal_of_a_renewal_has_its_text(desk, item, card, pin, word):
+    kiosk = await desk.terminal("kiosk-1")
+    answer = await kiosk.ask(ask_29(item, card, pin))
+    assert answer.startswith("300N")
+    assert word in text_of(answer)[0]
+
+
+async def test_a_renewal_costs_what_a_loan_costs(desk):
+    kiosk = await desk.terminal("kiosk-1")
+    await kiosk.ask(ask_11("PAID1", "1009", "1009", extra="BOY|"))
+    refused = await kiosk.ask(ask_29("ABPAID1", "1009", "1009"))
+    assert "|BT06|BHEUR|BV1.50|" in refused
+    agreed = ask_29("ABPAID1", "1009", "1009", extra="BOY|")
+    assert (await kiosk.ask(agreed)).startswith("301Y")
+    assert await kiosk.ask(agreed) == await kiosk.ask(agreed)
+    assert [owed for owed, *_ in await fees(desk, "1009")] == [150, 150]
+    sound(desk)
+
+
+async def test_off_line_a_renewal_has_its_own_due_date_b57(desk):
+    kiosk = await desk.terminal("kiosk-1")
+    due = "20260420    235959"
+    answer = await kiosk.ask(ask_29("ABQUEUED1", "1009", flags="NY", due=due))
+    assert answer.startswith("301Y")
+    assert f"|AH{due}|" in answer
+    assert reviews(desk) == [("kiosk-1", "29", "QUEUED1", "1009", "done", "on_hold")]
+
+
+async def test_for_another_only_with_the_relation_and_the_terminals_leave_b54(desk):
+    kiosk = await desk.terminal("kiosk-1")
+    refused = await kiosk.ask(ask_29("ABIVO1", "1020", "1020", flags="NN"))
+    assert "somebody else" in text_of(refused)[0]
+    renewed = await kiosk.ask(ask_29("ABIVO1", "1020", "1020", flags="YN"))
+    assert renewed.startswith("301Y")
+    assert "|AA1020|" in renewed
+    head = await kiosk.ask(ask_29("ABLENT1", "1001", "1001", flags="YN"))  # never as head
+    assert head.startswith("300N")
+    payer = await kiosk.ask(ask_29("ABLENT1", "1006", "1006", flags="YN"))  # never by `pay`
+    assert payer.startswith("300N")
+
+
+async def test_for_another_the_pin_is_needed_where_pins_are_c20(desk):
+    helper = await desk.terminal("helper-1")
+    own = await helper.ask(ask_29("ABLENT1", "1002"))
+    assert own.startswith("301Y")
+    refused = await helper.ask(ask_29("ABIVO1", "1020", flags="YN"))
+    assert text_of(refused) == ["Please enter your PIN."]
+    assert (await helper.ask(ask_29("ABIVO1", "1020", "1020", flags="YN"))).startswith("301")
+
+
+async def test_all_loans_are_renewed_each_by_itself(desk):
+    kiosk = await desk.terminal("kiosk-1")
+    assert await kiosk.ask(ask_65("1009", "1009")) == (
+        f"66100010002{STAMP}AOHUB|BMLATE1|BNQUEUED1|BNQUEUED2|"
+        "AFThe QUEUED1: This item is reserved for somebody else.|"
+        "AFThe QUEUED2: This item is reserved for somebody else.|"
+    )
+    assert await kiosk.ask(ask_65("1006", "1006")) == f"66100000000{STAMP}AOHUB|"
+    refused = await kiosk.ask(ask_65("1011", "0000"))
+    assert refused == f"66000000000{STAMP}AOHUB|AFCard or PIN is not correct.|"
+    assert (await kiosk.ask(ask_65("4711"))).startswith("66000000000")
+
+
+async def test_those_of_an_authoriser_too_by_profile_b54(desk):
+    helper, kiosk = await desk.terminal("helper-1"), await desk.terminal("kiosk-1")
+    charged = "  Y       "
+    assert "|AUIVO1|" in await helper.ask(ask_63("1020", "1020", summary=charged))
+    assert "|AU" not in await kiosk.ask(ask_63("1020", "1020", summary=charged))
+    assert await helper.ask(ask_65("1020", "1020")) == f"66100010000{STAMP}AOHUB|BMIVO1|"
+    assert (await helper.ask(ask_65("1020"))).startswith("66000000000")
+    assert await kiosk.ask(ask_65("1020")) == f"66100000000{STAMP}AOHUB|"
 
 
 # Item information

@@ -2,7 +2,8 @@
 
 On the library of `harness`: copies FREE1-3, one for reference, one that costs 1.50, one of another
 branch; Hugo (1020) may have two items. kiosk-2 is strict about second checkouts; sorter-1 takes
-everything back, sorter-east stands in the branch EAST.
+everything back, sorter-east stands in the branch EAST. Ivo (1011) has authorised Hugo to renew for
+him, and helper-1 lets him.
 """
 
 from harness import CONFIG, LIBRARY, STAMP, person
@@ -20,12 +21,20 @@ second_checkout = "refuse"
 [profiles.sorter]
 kind = "sorter"
 checked_in_ok = true
+[profiles.helper]
+kind = "selfcheck"
+pin_required = true
+renewals_of_authorisers = true
 [terminals.kiosk-2]
 profile = "strict"
 branch = "MAIN"
 password = "pw"
 [terminals.kiosk-3]
 profile = "kiosk"
+branch = "MAIN"
+password = "pw"
+[terminals.helper-1]
+profile = "helper"
 branch = "MAIN"
 password = "pw"
 [terminals.sorter-1]
@@ -71,6 +80,17 @@ DESK_LIBRARY = [
     *LIBRARY,
     {"kind": "membership", "code": "202", "description": "Two", "type": 4, "max_items": 2},
     person("1020", "Hugo Two", membership="202"),
+    {
+        "kind": "relationship",
+        "type": "authorisation",
+        "from": "1011",
+        "to": "1020",
+        "functions": ["renew"],
+    },
+    copy("IVO1"),
+    lent("IVO1", "1011"),
+    copy("IVO2", max_renewals=0),
+    lent("IVO2", "1011"),
     copy("FREE1", "TF", media_type="001", properties="red", security_marker="02"),
     copy("FREE2", "TF2", magnetic=True, security_marker="01"),
     copy("FREE3"),
@@ -106,3 +126,14 @@ def ask_09(item, *, no_block="N", stamp=STAMP, returned=STAMP, extra=""):
 
 def ask_17(item):
     return f"17{STAMP}AOHUB|AB{item}|"
+
+
+def ask_29(item, card, pin=None, *, flags="NN", due=BLANK, stamp=STAMP, extra=""):
+    """`flags`: third party allowed and no block; `item` is a field, like ABX or AJX."""
+    ad = "" if pin is None else f"AD{pin}|"
+    return f"29{flags}{stamp}{due}AOHUB|AA{card}|{ad}{item}|{extra}"
+
+
+def ask_65(card, pin=None, *, extra=""):
+    ad = "" if pin is None else f"AD{pin}|"
+    return f"65{STAMP}AOHUB|AA{card}|{ad}{extra}"

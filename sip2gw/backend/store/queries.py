@@ -87,7 +87,7 @@ ACCOUNT = """
 """What a payment is decided on, a row per fee; one row without fee for who owes nothing."""
 
 LOANS = """
-    SELECT l.item_id, i.title, l.due, l.checked_out, l.renewals
+    SELECT l.item_id, i.title, l.due, l.checked_out, l.renewals, i.max_renewals
     FROM loan l JOIN item i ON i.id = l.item_id
     WHERE l.patron_id = ? ORDER BY l.due, l.item_id"""
 
@@ -103,7 +103,7 @@ PAYER_FOR = """
     WHERE type = 'head_of_family' AND from_id = ?
     UNION ALL
     SELECT type, from_id, to_id, may_renew, may_pay, confirmed FROM relationship
-    WHERE type = 'authorisation' AND to_id = ? AND may_pay = 1
+    WHERE type = 'authorisation' AND to_id = ?
     ORDER BY 1 DESC, 2, 3"""
 
 DOOR_ENTRIES_OF = """
