@@ -199,6 +199,8 @@ class TerminalLine(asyncio.Protocol):
         started = server.monotonic()
         result = start(server.gateway.answer(conversation, request, event.gated))
         if isinstance(result, Suspended):
+            # Before the task exists: a sweep may come between its making and its first step.
+            self._deadline = started + server.request_timeout_s
             self._task = asyncio.get_running_loop().create_task(
                 self._wait(conversation, request, result, started)
             )
@@ -215,7 +217,6 @@ class TerminalLine(asyncio.Protocol):
     ) -> None:
         """Finish a request that has to wait; `enforce_deadlines` cancels it when it is late."""
         out: list[bytes] = []
-        self._deadline = started + self._server.request_timeout_s
         try:
             answer = await suspended
         except asyncio.CancelledError:

@@ -115,6 +115,21 @@ def _counting_branches(config: Config) -> frozenset[str]:
     )
 
 
+def _way_back(config: Config, door: Terminal) -> tuple[str, ...]:
+    """The doors at the branch of `door` that lead the other way."""
+    table = door.profile.door
+    if table is None or door.branch is None:
+        return ()
+    return tuple(
+        other.name
+        for other in config.terminals.values()
+        if other.branch is not None
+        and other.branch.code == door.branch.code
+        and other.profile.door is not None
+        and other.profile.door.direction != table.direction
+    )
+
+
 def build_site(config: Config, capabilities: frozenset[Capability]) -> Site:
     """Compile `config` for a backend with `capabilities`."""
     wires = {name: _wire(profile) for name, profile in config.profiles.items()}
@@ -148,6 +163,7 @@ def build_site(config: Config, capabilities: frozenset[Capability]) -> Site:
             bars=branch.bar if branch is not None else (),
             passes=branch.passes if branch is not None else (),
             counts_inside=branch is not None and branch.code in counting,
+            way_back=_way_back(config, terminal),
         )
         known[login] = KnownTerminal(terminal, view)
     return Site(

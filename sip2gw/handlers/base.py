@@ -92,6 +92,8 @@ class TerminalView:
     passes: tuple[PassEntry, ...] = ()
     counts_inside: bool = False
     """Whether any door of the branch wants to know who is inside (C10)."""
+    way_back: tuple[str, ...] = ()
+    """The doors of the branch that lead the other way than this one."""
 
 
 @dataclass(slots=True)

@@ -54,7 +54,8 @@ _TEXTS = """\
 ## Texts
 
 A library replaces a text in `[texts.nl]` (or `en`, `fr`, `de`) under its key. Placeholders in
-braces are filled in; a text may leave them out but not name others.
+braces are filled in; a text may leave them out but not name others. A text is one line without
+`|`; `{{` and `}}` stand for braces. `sip2gw check`, start and reload refuse a wrong one.
 
 | key | Dutch | English | French | German |
 |---|---|---|---|---|

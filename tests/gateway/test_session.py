@@ -8,7 +8,7 @@ from harness import CONFIG, STAMP, ask_23, ask_37, fields, running
 
 from sip2gw.backend.base import UnavailableError
 from sip2gw.protocol.registry import REQUESTS
-from sip2gw.server import SWEEP_INTERVAL_S
+from sip2gw.server import SWEEP_INTERVAL_S, TerminalLine
 
 LOGIN = "9300CNkiosk-1|COpw|"
 REQUEST_OF_EACH_KIND = {
@@ -363,3 +363,17 @@ async def test_a_reload_reaches_logged_in_terminals_and_a_bad_one_changes_nothin
     events = [entry["event"] for entry in gateway.logged()]
     assert events.count("reload_failed") == 1
     assert events.count("reload_done") == 1
+
+
+async def test_a_sweep_right_after_a_request_began_to_wait_does_not_end_it(gateway, monkeypatch):
+    """The line had no deadline before the task's first step, and was then stuck for ever."""
+    begin = TerminalLine._begin
+
+    def begin_and_sweep(self, conversation, event, out):
+        going_on = begin(self, conversation, event, out)
+        self.enforce_deadlines(gateway.clock.monotonic())
+        return going_on
+
+    line = await gateway.terminal("kiosk-1")
+    monkeypatch.setattr(TerminalLine, "_begin", begin_and_sweep)
+    assert (await line.ask(ask_23("1001", "wrong"))).startswith("24")

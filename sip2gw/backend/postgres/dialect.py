@@ -22,6 +22,9 @@ LEAVE_PROBE = f"SELECT pg_advisory_unlock({_PROBE_LOCK})"
 
 LOCK_FACTS = f"SELECT pg_advisory_xact_lock({FACTS_LOCK})"
 
+_LOCK_IMPORT = f"SELECT pg_advisory_xact_lock({FACTS_LOCK + 2})"
+"""One import after the other: what it adds before `LOCK_FACTS` only another import could add."""
+
 _TEXT = re.compile(r"\bTEXT\b")
 
 
@@ -122,6 +125,8 @@ class PostgresDialect:
 
     differs = "IS DISTINCT FROM"
     begin_write: tuple[str, ...] = ("BEGIN", LOCK_FACTS)
+    begin_import: tuple[str, ...] = ("BEGIN", _LOCK_IMPORT)
+    lock_facts: tuple[str, ...] = (LOCK_FACTS,)
     table_names = """
         SELECT table_name::text FROM information_schema.tables
         WHERE table_schema = current_schema() AND table_type = 'BASE TABLE'"""
