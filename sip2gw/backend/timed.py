@@ -5,15 +5,24 @@ Look-ups go straight through: a cached one takes less time than measuring it wou
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Collection, Coroutine
 from datetime import datetime
 from typing import Any, TypeVar
 
-from sip2gw.backend.base import Backend, DecidePayment, EntryOrder, PaymentOrder, PaymentResult
+from sip2gw.backend.base import (
+    Backend,
+    DecidePayment,
+    EntryOrder,
+    PaymentFacts,
+    PaymentOrder,
+    PaymentResult,
+)
 from sip2gw.model import AccessRow, Block, PatronRecord, Presence
 
 T = TypeVar("T")
 _Find = Callable[[str], Coroutine[Any, Any, PatronRecord | None]]
+_FindSome = Callable[[Collection[str]], Coroutine[Any, Any, list[PatronRecord]]]
+_FindPayer = Callable[[str], Coroutine[Any, Any, PaymentFacts | None]]
 
 
 class TimedBackend:
@@ -31,6 +40,8 @@ class TimedBackend:
         self.capabilities = inner.capabilities
         self.find_by_card: _Find = inner.find_by_card
         self.find_patron: _Find = inner.find_patron
+        self.find_patrons: _FindSome = inner.find_patrons
+        self.find_payer: _FindPayer = inner.find_payer
         self.presence: Callable[[EntryOrder], Coroutine[Any, Any, Presence]] = inner.presence
         self.log_access: Callable[[AccessRow], None] = inner.log_access
 
