@@ -8,6 +8,7 @@ from functools import cache
 from itertools import count
 
 from sip2gw.backend.library import Connection
+from sip2gw.backend.postgres.functions import CIRCULATION_FACTS, circulate_function
 
 FACTS_LOCK = 5120194301
 """The advisory lock that booking shares, and that everything holds alone which changes what a
@@ -132,6 +133,7 @@ class PostgresDialect:
     beside: Mapping[int, tuple[str, ...]] = {
         1: (_REFUSE_CHANGE, BOOK_PAYMENT),
         2: (ENTER_BRANCH,),
+        3: (CIRCULATION_FACTS, circulate_function(FACTS_LOCK)),
     }
 
     def create_table(self, statement: str) -> str:
