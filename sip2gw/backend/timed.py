@@ -5,7 +5,7 @@ Look-ups go straight through: a cached one takes less time than measuring it wou
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Collection, Coroutine
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
@@ -16,6 +16,7 @@ from sip2gw.backend.base import (
     DecideCirculation,
     DecidePayment,
     EntryOrder,
+    PaymentFacts,
     PaymentOrder,
     PaymentResult,
 )
@@ -32,6 +33,8 @@ class _PaidFees(Protocol):
 
 
 _Find = Callable[[str], Coroutine[Any, Any, PatronRecord | None]]
+_FindSome = Callable[[Collection[str]], Coroutine[Any, Any, list[PatronRecord]]]
+_FindPayer = Callable[[str], Coroutine[Any, Any, PaymentFacts | None]]
 
 
 class TimedBackend:
@@ -49,6 +52,8 @@ class TimedBackend:
         self.capabilities = inner.capabilities
         self.find_by_card: _Find = inner.find_by_card
         self.find_patron: _Find = inner.find_patron
+        self.find_patrons: _FindSome = inner.find_patrons
+        self.find_payer: _FindPayer = inner.find_payer
         self.find_item: Callable[[str, datetime], Coroutine[Any, Any, ItemRecord | None]] = (
             inner.find_item
         )

@@ -16,6 +16,7 @@ from sip2gw.backend.base import (
     Capability,
     EntryOrder,
     PaymentFacts,
+    PaymentRefusal,
 )
 from sip2gw.model import (
     AccessRow,
@@ -81,6 +82,32 @@ class BackendContract:
             assert record.id == "P1"
         assert await backend.find_by_card("nobody") is None
         assert await backend.find_patron("C1") is None
+
+    async def test_several_patrons_are_found_at_once(self, backend: Backend) -> None:
+        found = await backend.find_patrons({"P3", "P1", "nobody"})
+        assert found == [await backend.find_patron("P1"), await backend.find_patron("P3")]
+        assert await backend.find_patrons(()) == []
+
+    async def test_a_payer_is_found_with_whom_they_might_pay_for(self, backend: Backend) -> None:
+        """B51; the unconfirmed relation to P3, too: the decision is not made here."""
+        facts = await backend.find_payer("C1")
+        assert facts is not None
+        assert facts.payer == await backend.find_patron("P1")
+        assert [record.id for record in facts.debtors] == ["P2", "P3"]
+        child = facts.debtors[0]
+        assert child.card("P2") is not None
+        assert {fee.id: fee.owed for fee in child.fees} == await owed(backend, "P2")
+        assert await backend.find_payer("nobody") is None
+
+    async def test_what_was_seen_of_the_payer_may_be_out_of_date(self, backend: Backend) -> None:
+        """C60: decided again on what is true; and a retry is found although nothing is owed."""
+        seen = await backend.find_payer("C1")
+        first = order("BK1", 200, seen=seen)
+        assert (await backend.book_payment(first, pay_fee("F1", 200))).outcome == "booked"
+        late = await backend.book_payment(order("BK2", 200, seen=seen), pay_fee("F1", 200))
+        assert late.refusal == PaymentRefusal("overpayment")
+        assert (await backend.book_payment(first, pay_fee("F1", 200))).outcome == "replayed"
+        assert (await owed(backend, "P1"))["F1"] == 50
 
     async def test_a_second_look_sees_the_same(self, backend: Backend) -> None:
         assert await backend.find_by_card("C1") == await backend.find_by_card("C1")

@@ -129,7 +129,7 @@ def assemble(row: Sequence[Any], lists: Sequence[Iterable[Row]]) -> PatronRecord
         notices=list_value(row[12]),
         house_rules_accepted=date_value(row[13]),
         fee_limit=row[14],
-        cards=tuple(map(_card, cards)),
+        cards=cards_of(cards),
         badges=tuple(map(_badge, badges)),
         blocks=tuple(map(_block, blocks)),
         fees=tuple(map(_fee, fees)),
@@ -157,6 +157,11 @@ def door_entry(row: Row) -> DoorEntry:
     kind, branch, card, valid_until, weekdays, *rest = row
     days = frozenset(map(int, weekdays))
     return DoorEntry(kind, branch, card, date_value(valid_until), days, *rest)
+
+
+def cards_of(rows: Iterable[Row]) -> tuple[Card, ...]:
+    """The cards behind rows of `queries.CARDS`."""
+    return tuple(map(_card, rows))
 
 
 def _card(row: Row) -> Card:

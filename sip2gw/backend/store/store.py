@@ -10,7 +10,7 @@ import asyncio
 import fcntl
 import os
 import sqlite3
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -24,6 +24,7 @@ from sip2gw.backend.base import (
     DecideCirculation,
     DecidePayment,
     EntryOrder,
+    PaymentFacts,
     PaymentOrder,
     PaymentResult,
     UnavailableError,
@@ -99,6 +100,19 @@ class Store(StaffOperations):
         if not self._cache_checked:
             self._check_cache()
         return self._cache.by_id(patron_id) or self._load(load_patron, patron_id)
+
+    async def find_patrons(self, patron_ids: Collection[str]) -> list[PatronRecord]:
+        """The patrons with these ids, by id; unknown ones are left out."""
+        found = [await self.find_patron(patron_id) for patron_id in sorted(patron_ids)]
+        return [record for record in found if record is not None]
+
+    async def find_payer(self, number: str) -> PaymentFacts | None:
+        """The holder of card `number` and whom they might pay for; read again when booking."""
+        payer = await self.find_by_card(number)
+        if payer is None:
+            return None
+        parties = ledger.other_parties(payer) if payer.payer_for else ()
+        return PaymentFacts(payer, tuple(await self.find_patrons(parties) if parties else ()))
 
     def _load(
         self, load: Callable[[SqliteConnection, str], PatronRecord | None], key: str
