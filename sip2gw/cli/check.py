@@ -96,13 +96,13 @@ def _credentials(config: Config, name: str) -> tuple[str, str]:
 
 def _probe(address: str, login: str | None, password: str | None) -> None:
     """Log in if there is a login, ask for the status, and say what came back."""
-    from sip2gw.cli.kiosk import Kiosk
+    from sip2gw.cli.kiosk import Credentials, Kiosk
     from sip2gw.protocol.messages import AcsStatus, ScStatus
 
     with Kiosk.connect(address) as kiosk:
         say(f"{address}: connected")
         if login is not None:
-            kiosk.log_in(login, password or "")
+            kiosk.log_in(Credentials(login, password or ""))
             say("login: accepted")
         status = kiosk.ask(ScStatus())
     if not isinstance(status, AcsStatus):
