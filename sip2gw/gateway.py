@@ -14,7 +14,7 @@ from datetime import datetime
 from sip2gw.backend.base import Backend, BackendError, BackendTimeoutError
 from sip2gw.clock import Clock
 from sip2gw.handlers import Answer, Services, Session, TerminalView
-from sip2gw.handlers.door import decide_without_backend, let_out_anyway
+from sip2gw.handlers.door import decide_without_backend, end_undecided
 from sip2gw.handlers.status import ALWAYS_SUPPORTED
 from sip2gw.metrics import Metrics
 from sip2gw.protocol.connection import ServerConnection
@@ -202,7 +202,7 @@ class Gateway:
         """
         session = _session_of_door(conversation)
         if session is not None and isinstance(request, PatronStatusRequest | PatronInformation):
-            answer = let_out_anyway(session, request)
+            answer = end_undecided(session, request)
             if answer is not None:
                 return answer
         key = "system"
