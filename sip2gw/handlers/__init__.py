@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sip2gw.handlers import door, fee, information, item, lending, patron, returns, status
+from sip2gw.handlers import door, fee, hold, information, item, lending, patron, returns, status
 from sip2gw.handlers.base import Answer, Handler, Services, Session, TerminalView
 from sip2gw.protocol.messages import (
     BlockPatron,
@@ -10,7 +10,9 @@ from sip2gw.protocol.messages import (
     Checkout,
     EndPatronSession,
     FeePaid,
+    Hold,
     ItemInformation,
+    ItemStatusUpdate,
     PatronEnable,
     PatronInformation,
     PatronStatusRequest,
@@ -29,6 +31,8 @@ HANDLERS: dict[type[Request], Handler] = {
     EndPatronSession: patron.end_session,
     FeePaid: fee.fee_paid,
     ItemInformation: item.item_information,
+    ItemStatusUpdate: item.item_status_update,
+    Hold: hold.hold,
     Checkout: lending.checkout,
     Checkin: returns.checkin,
     Renew: lending.renew,

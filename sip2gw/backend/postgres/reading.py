@@ -25,7 +25,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 RECORD_BY_CARD = numbered(queries.record_by_card(rows_of(LISTS)))
 RECORD_BY_ID = numbered(queries.record_by_id(rows_of(LISTS)))
 
-_OWN_COLUMNS = 23
+_OWN_COLUMNS = 25
 
 
 def is_storable(text: str) -> bool:
