@@ -122,6 +122,9 @@ class Membership:
     """Owed above this blocks self-service; None is no limit (B23)."""
     alert_amount: Minor | None = None
     """Owed from here on up to the limit is worth a warning (B32)."""
+    max_holds: int = 0
+    """Holds at a time; 0 is no limit."""
+    holds_permitted: bool = True
 
 
 @dataclass(frozen=True, slots=True)

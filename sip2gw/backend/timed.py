@@ -57,8 +57,9 @@ class TimedBackend:
         self.find_item: Callable[[str, datetime], Coroutine[Any, Any, ItemRecord | None]] = (
             inner.find_item
         )
-        self.hold_queue_length: Callable[[ItemRecord, datetime], Coroutine[Any, Any, int]] = (
-            inner.hold_queue_length
+        self.copy_of_title: Callable[[str], Coroutine[Any, Any, str | None]] = inner.copy_of_title
+        self.hold_queue: Callable[[ItemRecord, datetime], Coroutine[Any, Any, tuple[str, ...]]] = (
+            inner.hold_queue
         )
         self.presence: Callable[[EntryOrder], Coroutine[Any, Any, Presence]] = inner.presence
         self.paid_fees: _PaidFees = inner.paid_fees

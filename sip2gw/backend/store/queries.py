@@ -21,7 +21,7 @@ _RECORD = """
     SELECT p.id, p.name, p.pin_hash, p.birth_date, p.membership_from, p.membership_until,
            p.status, p.home_branch, p.language, p.email, p.phone, p.address, p.notices,
            p.house_rules_accepted, p.fee_limit,
-           {membership}, {lists}
+           {membership}, m.max_holds, m.holds_permitted, {lists}
     FROM {source} LEFT JOIN membership m ON m.code = p.membership_code
     WHERE {key} = ?"""
 
@@ -175,11 +175,12 @@ _NEXT_HOLD = """
 NEXT_HOLD_OF_ITEM = fill(_NEXT_HOLD, queue="h.item_id = ?")
 NEXT_HOLD_OF_TITLE = fill(_NEXT_HOLD, queue="h.title_id = ? AND h.item_id IS NULL")
 
-HOLDS_WAITING = """
-    SELECT (SELECT COUNT(*) FROM hold h
-            WHERE h.item_id = ? AND (h.expires IS NULL OR h.expires > ?))
-         + (SELECT COUNT(*) FROM hold h WHERE h.title_id = ? AND h.item_id IS NULL
-            AND (h.expires IS NULL OR h.expires > ?))"""
+HOLD_QUEUE = """
+    SELECT h.id FROM hold h
+    WHERE (h.item_id = ? OR (h.title_id = ? AND h.item_id IS NULL))
+      AND (h.expires IS NULL OR h.expires > ?)
+    ORDER BY h.ready DESC, h.placed, h.id"""
+COPY_OF_TITLE = "SELECT id FROM item WHERE title_id = ? ORDER BY for_loan DESC, id LIMIT 1"
 
 EVENTS = """
     SELECT c.terminal, c.code, c.key, c.patron_id, c.position, c.expires, c.outcome, c.before
