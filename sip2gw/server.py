@@ -466,6 +466,9 @@ class TerminalServer:
                 line.close_when_done("terminal_removed")
             else:
                 conversation.session.terminal = entry.view
+                if not conversation.link.pending:
+                    # Else the answer that is being made still goes out as it was asked for.
+                    conversation.link.wire = entry.view.wire
 
     # Time ----------------------------------------------------------------------------------
 
