@@ -191,8 +191,10 @@ class Gateway:
 
     def _offline(self, conversation: Conversation, request: ScStatus) -> Answer:
         """98 with on-line `N` and time-out 000: backend down, or a too old protocol (B15)."""
+        if self.backend_up:
+            return self.refuse(conversation, request, "old_protocol", "old_protocol")
         answer = self.refuse(conversation, request, "system", "unavailable")
-        answer.outcome = "error" if not self.backend_up else "refused"
+        answer.outcome = "error"
         return answer
 
     def _failed(self, conversation: Conversation, request: Request, reason: str) -> Answer:
