@@ -66,7 +66,7 @@ def _check_site(config: Config) -> None:
         f"configuration: {len(config.branches)} branches, {len(config.profiles)} profiles,"
         f" {len(config.terminals)} terminals"
     )
-    if not _store_file(config).exists():
+    if config.store.is_sqlite and not _store_file(config).exists():
         say("store: not there yet; `import` or `serve` makes it")
         return
     with opened_store(config) as store:
