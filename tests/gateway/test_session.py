@@ -239,6 +239,15 @@ async def test_time_limits(gateway, start, seconds, reason):
     assert any(entry.get("reason") == reason for entry in gateway.logged())
 
 
+async def test_b14_a_terminal_may_try_again_when_a_later_login_fails(gateway):
+    kiosk = await gateway.terminal("kiosk-1")
+    gateway.clock.advance(500)
+    assert await kiosk.ask("9300CNkiosk-1|COwrong|") == "940"
+    (line,) = gateway.app.server._lines.values()
+    assert line.expired(gateway.clock.monotonic()) is None
+    assert line.expired(gateway.clock.monotonic() + 61) == "login_timeout"
+
+
 async def test_a_poll_every_seven_minutes_keeps_the_line(gateway):
     kiosk = await gateway.terminal("kiosk-1")
     for _ in range(3):
