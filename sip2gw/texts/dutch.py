@@ -100,5 +100,6 @@ TEXTS = {
     # The terminal itself
     "terminal_not_allowed": "Dit is niet mogelijk bij deze automaat.",
     "not_logged_in": "Deze automaat is niet aangemeld. Vraag het aan de medewerkers.",
+    "old_protocol": "Deze automaat spreekt een te oude versie van SIP2; 2.00 is nodig.",
     "not_supported": "Dit is hier niet mogelijk. Vraag het aan de medewerkers.",
 }

@@ -100,5 +100,6 @@ TEXTS = {
     # The terminal itself
     "terminal_not_allowed": "This is not possible at this terminal.",
     "not_logged_in": "This terminal is not logged in. Please ask the staff.",
+    "old_protocol": "This terminal speaks a version of SIP2 that is too old; 2.00 is needed.",
     "not_supported": "This is not possible here. Please ask the staff.",
 }

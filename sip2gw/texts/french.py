@@ -100,5 +100,6 @@ TEXTS = {
     # The terminal itself
     "terminal_not_allowed": "Cela n'est pas possible sur cette borne.",
     "not_logged_in": "Cette borne n'est pas connectée. Adressez-vous au personnel.",
+    "old_protocol": "Cet automate parle une version trop ancienne de SIP2 ; il faut la 2.00.",
     "not_supported": "Cela n'est pas possible ici. Adressez-vous au personnel.",
 }

@@ -100,5 +100,6 @@ TEXTS = {
     # The terminal itself
     "terminal_not_allowed": "Das ist an diesem Gerät nicht möglich.",
     "not_logged_in": "Dieses Gerät ist nicht angemeldet. Bitte fragen Sie das Personal.",
+    "old_protocol": "Dieser Automat spricht eine zu alte Version von SIP2; nötig ist 2.00.",
     "not_supported": "Das ist hier nicht möglich. Bitte fragen Sie das Personal.",
 }
