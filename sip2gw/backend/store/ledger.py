@@ -8,7 +8,6 @@ All functions run inside a transaction of the caller.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime, tzinfo
 from itertools import chain, groupby
 from operator import itemgetter
@@ -27,8 +26,8 @@ from sip2gw.backend.base import (
 from sip2gw.backend.library import Connection, Done
 from sip2gw.backend.store import queries
 from sip2gw.backend.store.records import load_account
-from sip2gw.backend.store.values import list_text, list_value, new_id, single_time_text, time_text
-from sip2gw.model import Fee, PatronRecord, Payment, PaymentLine
+from sip2gw.backend.store.values import list_text, list_value, new_id, time_text
+from sip2gw.model import Fee, PatronRecord, Payment, PaymentLine, altered
 
 BOOKED = "booked"
 REPLAYED = "replayed"
@@ -118,7 +117,7 @@ def _fees_after(facts: PaymentFacts, lines: Iterable[PaymentLine]) -> dict[str, 
     debtors = _debtor_ids(lines)
     return {
         record.id: tuple(
-            replace(fee, owed=fee.owed - paid[fee.id]) if fee.id in paid else fee
+            altered(fee, owed=fee.owed - paid[fee.id]) if fee.id in paid else fee
             for fee in record.fees
             if fee.owed != paid.get(fee.id)
         )
@@ -176,7 +175,7 @@ def _write(connection: Connection, order: PaymentOrder, payment: Payment) -> Non
     _post(connection, "payment", payment.id, payment, payment.time, entries_of(payment))
     connection.execute(
         queries.SET_PAYMENT_KEY,
-        (order.terminal, order.key, order.content, payment.id, single_time_text(order.key_expires)),
+        (order.terminal, order.key, order.content, payment.id, time_text(order.key_expires)),
     )
 
 
