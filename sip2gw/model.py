@@ -269,6 +269,7 @@ class Loan:
     due: datetime
     checked_out: datetime
     renewals: int = 0
+    max_renewals: int = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,8 +341,9 @@ class PatronRecord:
     holds: tuple[Hold, ...] = ()
     """By placing time, then id."""
     payer_for: tuple[Relationship, ...] = ()
-    """Relationships in which this patron may be the payer: children of a head, and authorisers
-    of an authorised person; validity and confirmation are judged when used (B51)."""
+    """Relationships in which this patron may act for the other, above all pay: children of a
+    head, and authorisers of an authorised person; functions, validity and confirmation are judged
+    when used (B51, B54)."""
     door_entries: tuple[DoorEntry, ...] = ()
     """Entries of the store's bar and pass lists for any of the cards, without their notes."""
     extra: dict[tuple[object, ...], object] = field(default_factory=dict, compare=False)

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cache
+from zoneinfo import ZoneInfo
 
 from sip2gw.backend.base import Capability
 from sip2gw.config import Config, ResolvedProfile, Terminal
 from sip2gw.handlers import SUPPORTED_CODES, TerminalView
 from sip2gw.policy.access import DoorRules
+from sip2gw.policy.circulation import CirculationRules
 from sip2gw.policy.relationships import RelationshipRules
 from sip2gw.protocol.layout import layout_of
 from sip2gw.protocol.registry import RESPONSES
@@ -22,6 +24,7 @@ from sip2gw.texts import Catalogue
 _CODES_BY_CAPABILITY = {
     Capability.PAYMENTS: frozenset({"37"}),
     Capability.BLOCKS: frozenset({"01", "25"}),
+    Capability.CIRCULATION: frozenset({"09", "11", "15", "17", "19", "29", "65"}),
     Capability.PATRONS: frozenset({"23", "63", "35"}),
 }
 
@@ -87,6 +90,20 @@ def _served(profile: ResolvedProfile, capabilities: frozenset[Capability]) -> fr
     return served
 
 
+def _circulation(terminal: Terminal, zone: ZoneInfo, texts: Catalogue) -> CirculationRules:
+    profile = terminal.profile
+    language = profile.language
+    return CirculationRules(
+        terminal=terminal.name,
+        branch=terminal.branch.code if terminal.branch is not None else None,
+        zone=zone,
+        renews_own_loan=profile.second_checkout == "renew",
+        takes_what_is_not_on_loan=profile.checked_in_ok,
+        describe_checkout_fee=texts.text(language, "fee_checkout"),
+        describe_overdue_fee=lambda days: texts.text(language, "fee_overdue", days=days),
+    )
+
+
 def _counting_branches(config: Config) -> frozenset[str]:
     """Branches of which any door wants to know who is inside."""
     return frozenset(
@@ -98,6 +115,21 @@ def _counting_branches(config: Config) -> frozenset[str]:
     )
 
 
+def _way_back(config: Config, door: Terminal) -> tuple[str, ...]:
+    """The doors at the branch of `door` that lead the other way."""
+    table = door.profile.door
+    if table is None or door.branch is None:
+        return ()
+    return tuple(
+        other.name
+        for other in config.terminals.values()
+        if other.branch is not None
+        and other.branch.code == door.branch.code
+        and other.profile.door is not None
+        and other.profile.door.direction != table.direction
+    )
+
+
 def build_site(config: Config, capabilities: frozenset[Capability]) -> Site:
     """Compile `config` for a backend with `capabilities`."""
     wires = {name: _wire(profile) for name, profile in config.profiles.items()}
@@ -105,9 +137,11 @@ def build_site(config: Config, capabilities: frozenset[Capability]) -> Site:
         enabled=config.relationships.enabled, types=config.relationships.active_types
     )
     counting = _counting_branches(config)
+    texts = Catalogue(config.texts)
     known: dict[str, KnownTerminal] = {}
     for login, terminal in config.terminals.items():
         profile, branch = terminal.profile, terminal.branch
+        zone = branch.zone if branch is not None else config.zone
         view = TerminalView(
             name=terminal.name,
             profile=profile,
@@ -116,7 +150,7 @@ def build_site(config: Config, capabilities: frozenset[Capability]) -> Site:
             currency=config.institution.currency,
             language=profile.language,
             branch=branch.code if branch is not None else None,
-            zone=branch.zone if branch is not None else config.zone,
+            zone=zone,
             calendar=branch.calendar if branch is not None else None,
             max_fee_age_days=branch.max_fee_age_days if branch is not None else None,
             relationships=relationships,
@@ -125,15 +159,17 @@ def build_site(config: Config, capabilities: frozenset[Capability]) -> Site:
             timeout_s=config.server.terminal_timeout_s,
             retries=config.server.terminal_retries,
             door=profile.door_rules or DoorRules(),
+            circulation=_circulation(terminal, zone, texts),
             bars=branch.bar if branch is not None else (),
             passes=branch.passes if branch is not None else (),
             counts_inside=branch is not None and branch.code in counting,
+            way_back=_way_back(config, terminal),
         )
         known[login] = KnownTerminal(terminal, view)
     return Site(
         config=config,
         by_login=known,
         by_name={entry.terminal.name: entry for entry in known.values()},
-        texts=Catalogue(config.texts),
+        texts=texts,
         prelogin=WireFormat(),
     )

@@ -23,6 +23,8 @@ from sip2gw.model import (
     PaymentLine,
     Presence,
 )
+from sip2gw.policy.circulation import Decide, Refusal
+from sip2gw.stock import ItemRecord, Outcome
 
 
 class BackendError(Exception):
@@ -62,6 +64,7 @@ class Capability(StrEnum):
     PAYMENTS = "payments"
     BLOCKS = "blocks"
     ACCESS_LOG = "access_log"
+    CIRCULATION = "circulation"
 
 
 @dataclass(slots=True)
@@ -123,6 +126,41 @@ DecidePayment = Callable[[PaymentFacts], Allocation | PaymentRefusal]
 """Pure; runs inside the write transaction, possibly in another thread."""
 
 
+@dataclass(slots=True)
+class CirculationOrder:
+    """What a terminal asks to be done with one item (B56-B61)."""
+
+    code: str
+    """Of the request: 11, 09, 29, 15 or 19."""
+    terminal: str
+    item_id: str
+    patron_id: str | None
+    """Who asks; None when nobody does (09, 19) or the card is unknown."""
+    now: datetime
+    key: str | None = None
+    """Under which it is done once (C69, C88); None does it each time."""
+    key_expires: datetime | None = None
+    no_block: bool = False
+    """It happened off line: a person is to look at it, done or refused (B57)."""
+    with_borrower: bool = False
+    """Whether the facts must hold who has the item on loan."""
+
+
+@dataclass(slots=True)
+class CirculationResult:
+    """What became of an order: `done`, `replayed` (with what was done first), or `refused`."""
+
+    outcome: str
+    record: ItemRecord | None
+    """The item as it was found; None for an unknown one."""
+    done: Outcome | None = None
+    refusal: Refusal | None = None
+
+
+DecideCirculation = Decide
+"""Pure; runs inside the write transaction, perhaps more than once."""
+
+
 @dataclass(frozen=True, slots=True)
 class EntryOrder:
     """A patron stands before a door, and everything else speaks for letting them in (C10)."""
@@ -174,6 +212,24 @@ class Backend(Protocol):
         Inside one write transaction: an unexpired key with the same content gives the first
         payment again (`replayed`), with other content a refusal (`bk_reused`); otherwise facts
         are read, `decide` is called, and its allocation is written to the ledger.
+        """
+        ...
+
+    async def find_item(self, item_id: str, now: datetime) -> ItemRecord | None:
+        """The item with its loan and the first hold that it could serve at `now`, or None."""
+        ...
+
+    async def hold_queue_length(self, record: ItemRecord, now: datetime) -> int:
+        """How many wait, at `now`, for this item or for any copy of its title."""
+        ...
+
+    async def circulate(
+        self, order: CirculationOrder, decide: DecideCirculation
+    ) -> CirculationResult:
+        """Do what `decide` decides, durably before it returns (B61).
+
+        Inside one write transaction: an unexpired key of what was done gives the same again
+        (`replayed`); otherwise facts are read, `decide` is called, and its effect is written.
         """
         ...
 

@@ -58,6 +58,10 @@ class Dialect(Protocol):
     """NULL-safe inequality."""
     begin_write: tuple[str, ...]
     """Starts a transaction that changes what payments are decided on; no other runs beside it."""
+    begin_import: tuple[str, ...]
+    """Starts an import's transaction, one at a time; others need not be kept from writing yet."""
+    lock_facts: tuple[str, ...]
+    """Keeps them from writing from here on, if the transaction does not do so already."""
     table_names: str
     """Lists the tables of the store."""
     beside: Mapping[int, tuple[str, ...]]

@@ -9,8 +9,18 @@ from collections.abc import Awaitable, Callable, Coroutine
 from datetime import datetime
 from typing import Any, TypeVar
 
-from sip2gw.backend.base import Backend, DecidePayment, EntryOrder, PaymentOrder, PaymentResult
+from sip2gw.backend.base import (
+    Backend,
+    CirculationOrder,
+    CirculationResult,
+    DecideCirculation,
+    DecidePayment,
+    EntryOrder,
+    PaymentOrder,
+    PaymentResult,
+)
 from sip2gw.model import AccessRow, Block, PatronRecord, Presence
+from sip2gw.stock import ItemRecord
 
 T = TypeVar("T")
 _Find = Callable[[str], Coroutine[Any, Any, PatronRecord | None]]
@@ -31,6 +41,12 @@ class TimedBackend:
         self.capabilities = inner.capabilities
         self.find_by_card: _Find = inner.find_by_card
         self.find_patron: _Find = inner.find_patron
+        self.find_item: Callable[[str, datetime], Coroutine[Any, Any, ItemRecord | None]] = (
+            inner.find_item
+        )
+        self.hold_queue_length: Callable[[ItemRecord, datetime], Coroutine[Any, Any, int]] = (
+            inner.hold_queue_length
+        )
         self.presence: Callable[[EntryOrder], Coroutine[Any, Any, Presence]] = inner.presence
         self.log_access: Callable[[AccessRow], None] = inner.log_access
 
@@ -59,6 +75,12 @@ class TimedBackend:
             return await self._inner.book_payment(order, decide)
         finally:
             self._observe("book_payment", self._monotonic() - started)
+
+    async def circulate(
+        self, order: CirculationOrder, decide: DecideCirculation
+    ) -> CirculationResult:
+        """See `Backend.circulate`."""
+        return await self._timed("circulate", self._inner.circulate(order, decide))
 
     async def set_block(self, patron_id: str, block: Block) -> None:
         """See `Backend.set_block`."""

@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 from sip2gw import __version__
 from sip2gw.cli.badge import badge
 from sip2gw.cli.check import check
+from sip2gw.cli.convert import convert_config
 from sip2gw.cli.demo import demo
 from sip2gw.cli.door import door
 from sip2gw.cli.explain import explain
@@ -101,6 +102,7 @@ app.add_typer(relationship, name="relationship")
 app.add_typer(membership, name="membership")
 app.add_typer(payment, name="payment")
 app.add_typer(door, name="door")
+app.command()(convert_config)
 app.command()(hash_password)
 
 

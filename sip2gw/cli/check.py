@@ -12,8 +12,6 @@ from sip2gw.cli.failures import CommandError, UsageError
 from sip2gw.cli.passwords import PasswordFileOption, PasswordOption, read_password
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from sip2gw.config import Config
 
 
@@ -66,7 +64,7 @@ def _check_site(config: Config) -> None:
         f"configuration: {len(config.branches)} branches, {len(config.profiles)} profiles,"
         f" {len(config.terminals)} terminals"
     )
-    if not _store_file(config).exists():
+    if not _has_store(config):
         say("store: not there yet; `import` or `serve` makes it")
         return
     with opened_store(config) as store:
@@ -76,10 +74,13 @@ def _check_site(config: Config) -> None:
     say("store: schema, integrity and ledger are right")
 
 
-def _store_file(config: Config) -> Path:
+def _has_store(config: Config) -> bool:
+    """Whether there is something to look at; a database server is asked, not a file."""
     from sip2gw.backend.factory import sqlite_file
 
-    return config.base_dir / sqlite_file(config.store.url)
+    if not config.store.is_sqlite:
+        return True
+    return (config.base_dir / sqlite_file(config.store.url)).exists()
 
 
 def _credentials(config: Config, name: str) -> tuple[str, str]:
@@ -95,13 +96,13 @@ def _credentials(config: Config, name: str) -> tuple[str, str]:
 
 def _probe(address: str, login: str | None, password: str | None) -> None:
     """Log in if there is a login, ask for the status, and say what came back."""
-    from sip2gw.cli.kiosk import Kiosk
+    from sip2gw.cli.kiosk import Credentials, Kiosk
     from sip2gw.protocol.messages import AcsStatus, ScStatus
 
     with Kiosk.connect(address) as kiosk:
         say(f"{address}: connected")
         if login is not None:
-            kiosk.log_in(login, password or "")
+            kiosk.log_in(Credentials(login, password or ""))
             say("login: accepted")
         status = kiosk.ask(ScStatus())
     if not isinstance(status, AcsStatus):

@@ -3,23 +3,66 @@
 from __future__ import annotations
 
 import socket
+import sys
 import time
+from dataclasses import dataclass, field
 from types import TracebackType
 
+from sip2gw.cli.common import printable
 from sip2gw.cli.failures import CommandError, UsageError
 from sip2gw.config.types import parse_address
-from sip2gw.protocol.checksum import split_trailer
+from sip2gw.protocol.checksum import seal, split_trailer
 from sip2gw.protocol.codec import parse_response, serialise
 from sip2gw.protocol.connection import ClientConnection
+from sip2gw.protocol.describe import describe_frame, redact_frame
 from sip2gw.protocol.errors import FrameTooLongError, ProtocolError
 from sip2gw.protocol.framing import FrameBuffer
-from sip2gw.protocol.messages import Login, LoginResponse, Request, Response
+from sip2gw.protocol.messages import (
+    Login,
+    LoginResponse,
+    Request,
+    RequestAcsResend,
+    Response,
+    ScStatus,
+)
 from sip2gw.protocol.wire import WireFormat
 
 TIMEOUT_S = 10.0
 FRAME_BYTES_MAX = 1 << 20
 """What a gateway may answer at most; generous, because we test."""
 _CHUNK = 65536
+_RESEND = RequestAcsResend.code.encode()
+
+
+class NoAnswerError(CommandError):
+    """Nothing came in time."""
+
+
+class LineClosedError(CommandError):
+    """The other side has closed the line."""
+
+
+def show_frame(arrow: str, frame: bytes, wire: WireFormat) -> None:
+    """`frame` on standard output, as it is and field by field, secrets masked."""
+    sys.stdout.write(f"{arrow} {printable(wire.text.decode(redact_frame(frame)))}\n")
+    for line in describe_frame(frame, wire):
+        sys.stdout.write(f"  {line}\n")
+    sys.stdout.flush()
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """How a terminal logs in; with an empty login it does not."""
+
+    login: str = field(repr=False)
+    password: str = field(repr=False)
+    location: str | None = None
+
+    def request(self) -> Login:
+        """The 93."""
+        return Login(
+            login_user_id=self.login, login_password=self.password, location_code=self.location
+        )
 
 
 class Kiosk:
@@ -59,6 +102,8 @@ class Kiosk:
             line = socket.create_connection((host, port), timeout_s)
         except OSError as error:
             raise CommandError(f"{address}: {error.strerror or error}") from None
+        # Pieces that are written apart shall leave apart.
+        line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return cls(line, wire, timeout_s, checksums=checksums)
 
     def __enter__(self) -> Kiosk:
@@ -70,19 +115,34 @@ class Kiosk:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Hang up."""
         self._line.close()
 
-    def log_in(self, login: str, password: str, location: str | None = None) -> None:
+    @property
+    def closed(self) -> bool:
+        """Whether we have hung up."""
+        return self._line.fileno() < 0
+
+    def log_in(self, credentials: Credentials) -> None:
         """93, and nothing more if it was good.
 
         Raises:
             CommandError: it was refused, or no answer came.
         """
-        answer = self.ask(
-            Login(login_user_id=login, login_password=password, location_code=location)
-        )
+        answer = self.ask(credentials.request())
         if not isinstance(answer, LoginResponse) or not answer.ok:
             raise CommandError("login: refused (940)")
+
+    def institution(self) -> str:
+        """What the gateway calls its institution; empty when it does not say.
+
+        Raises:
+            CommandError: it does not answer.
+        """
+        return getattr(self.ask(ScStatus()), "institution_id", "")
 
     def ask(self, request: Request) -> Response:
         """Send `request`; the answer as a message.
@@ -101,28 +161,43 @@ class Kiosk:
         return self.sealed(serialise(request, self.wire))
 
     def sealed(self, body: bytes) -> bytes:
-        """`body` with the next AY and its AZ; one that has its own trailer is left as it is."""
+        """`body` with the next AY and its AZ; one that has its own trailer is left as it is.
+
+        A 97 carries no AY (B7).
+        """
         trailer = split_trailer(body)
         if not self._checksums or trailer.sequence or trailer.digits:
             return body
+        if body == _RESEND:
+            return seal(body, b"", with_checksum=True)
         return self._sealer.send_body(body).removesuffix(self.wire.terminator)
 
     def send(self, frame: bytes) -> None:
         """Write `frame` and its end.
 
         Raises:
-            CommandError: the line is closed.
+            LineClosedError: nobody is there any more.
+        """
+        self.write(frame + self.wire.terminator)
+
+    def write(self, data: bytes) -> None:
+        """Write bytes as they are.
+
+        Raises:
+            LineClosedError: nobody is there any more.
         """
         try:
-            self._line.sendall(frame + self.wire.terminator)
+            self._line.sendall(data)
         except OSError as error:
-            raise CommandError(f"the line was closed: {error.strerror or error}") from None
+            raise LineClosedError(f"the line was closed: {error.strerror or error}") from None
 
     def receive(self) -> bytes:
         """The next frame, whatever it is.
 
         Raises:
-            CommandError: none came in time, or the line was closed.
+            NoAnswerError: none came in time.
+            LineClosedError: none will come any more.
+            CommandError: it has no end.
         """
         deadline = time.monotonic() + self._timeout_s
         while (frame := self._next_frame()) is None:
@@ -130,11 +205,11 @@ class Kiosk:
             try:
                 data = self._line.recv(_CHUNK)
             except TimeoutError:
-                raise CommandError(f"no answer within {self._timeout_s:g} s") from None
+                raise NoAnswerError(f"no answer within {self._timeout_s:g} s") from None
             except OSError as error:
-                raise CommandError(f"the line broke: {error.strerror or error}") from None
+                raise LineClosedError(f"the line broke: {error.strerror or error}") from None
             if not data:
-                raise CommandError("no answer: the gateway closed the line")
+                raise LineClosedError("no answer: the gateway closed the line")
             self._frames.feed(data)
         return frame
 

@@ -12,7 +12,7 @@ from sip2gw.cli.failures import UsageError
 from sip2gw.protocol.codec import serialise
 from sip2gw.protocol.fields import Fixed, Summary, Tagged
 from sip2gw.protocol.layout import Placement, layout_of
-from sip2gw.protocol.messages import Request
+from sip2gw.protocol.messages import Login, Request
 from sip2gw.protocol.registry import REQUESTS
 from sip2gw.protocol.timestamps import write_timestamp
 from sip2gw.protocol.wire import WireFormat
@@ -61,9 +61,9 @@ class Wanted:
         known = "institution_id" in layout_of(self.kind).attributes
         return known and "institution_id" not in self.values
 
-    def with_login(self, login: str | None, password: str, location: str | None) -> Wanted:
-        """The same 93 with what the options say, unless fields say otherwise."""
-        given = {"login_user_id": login, "login_password": password, "location_code": location}
+    def with_login(self, login: Login) -> Wanted:
+        """The same 93 with what `login` says, unless fields say otherwise."""
+        given = {name: getattr(login, name) for name in layout_of(type(login)).attributes}
         values = {name: value for name, value in given.items() if value} | self.values
         return replace(self, values=values)
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO
 
@@ -14,7 +18,8 @@ from sip2gw.cli.failures import UsageError
 from sip2gw.cli.passwords import PasswordFileOption, PasswordOption, read_password
 
 if TYPE_CHECKING:
-    from sip2gw.cli.kiosk import Kiosk
+    from sip2gw.cli.kiosk import Credentials, Kiosk
+    from sip2gw.cli.requests import Wanted
     from sip2gw.protocol.wire import WireFormat
 
 RAW = "raw"
@@ -56,33 +61,77 @@ def send(
     timeout: Annotated[
         float, typer.Option(min=0.1, max=3600, metavar="S", help="Seconds to wait for an answer.")
     ] = 10.0,
+    script: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Play the dialogue in this file instead; - is standard input."
+        ),
+    ] = None,
     config: ConfigOption = None,
 ) -> None:
-    """Be a test kiosk: log in, send one message, and show both sides decoded.
+    """Be a test kiosk: log in, send one message or play a script, and show both sides decoded.
 
     Dates, institution and what else a message demands are filled in. Exit status 0 when an
-    answer came, whatever it says; 1 when none did or the login was refused.
+    answer came, whatever it says, or when all of a script went as it expects; 1 otherwise.
     """
-    from sip2gw.cli.kiosk import Kiosk
-    from sip2gw.cli.requests import requested
-    from sip2gw.protocol.messages import Login, ScStatus
+    from sip2gw.cli.kiosk import Credentials, Kiosk
 
-    pairs = fields or []
-    raw = _raw_text(pairs) if message == RAW else None
-    wanted = requested(message, pairs) if message is not None and raw is None else None
-    secret = read_password(password, password_file) or ""
-    with Kiosk.connect(to, encoding=encoding, timeout_s=timeout, checksums=checksum) as kiosk:
-        if login is not None and (wanted is None or wanted.kind is not Login):
-            _log_in(kiosk, login, secret, location, shown=message is None)
-        if raw is not None:
-            _exchange(kiosk, kiosk.sealed(kiosk.wire.text.encode(raw)))
-        elif wanted is None:
+    if script is not None and message is not None:
+        raise UsageError("give a message or --script, not both")
+    to_send = None if script is not None else _Message.typed(message, fields or [])
+    secret = read_password(password, password_file)
+    credentials = Credentials(login or "", secret or "", location)
+    connect = partial(Kiosk.connect, to, encoding=encoding, timeout_s=timeout, checksums=checksum)
+    if script is not None:
+        _play(script, connect, credentials, institution)
+    elif to_send is not None:
+        with connect() as kiosk:
+            to_send.exchange(kiosk, credentials, institution)
+
+
+@dataclass(frozen=True, slots=True)
+class _Message:
+    """What the command line asks to send; neither raw nor wanted: 93 and 99."""
+
+    raw: str | None = field(default=None, repr=False)
+    wanted: Wanted | None = None
+
+    @classmethod
+    def typed(cls, message: str | None, words: list[str]) -> _Message:
+        """The message with its fields.
+
+        Raises:
+            UsageError: there is none such.
+        """
+        from sip2gw.cli.requests import requested
+
+        if message is None:
+            return cls()
+        if message == RAW:
+            return cls(raw=_raw_text(words))
+        return cls(wanted=requested(message, words))
+
+    @property
+    def is_login(self) -> bool:
+        """Whether it is a 93 itself."""
+        return self.wanted is not None and self.wanted.kind.code == "93"
+
+    def exchange(self, kiosk: Kiosk, credentials: Credentials, institution: str | None) -> None:
+        """Log in, unless this is the login, send it and show both sides."""
+        from sip2gw.protocol.messages import ScStatus
+
+        if credentials.login and not self.is_login:
+            _log_in(kiosk, credentials, shown=self == _Message())
+        if self.raw is not None:
+            _exchange(kiosk, kiosk.sealed(kiosk.wire.text.encode(self.raw)))
+        elif self.wanted is None:
             _exchange(kiosk, kiosk.frame_of(ScStatus()))
         else:
-            if wanted.kind is Login:
-                wanted = wanted.with_login(login, secret, location)
+            wanted = self.wanted
+            if self.is_login:
+                wanted = wanted.with_login(credentials.request())
             elif wanted.needs_institution and institution is None:
-                institution = _institution(kiosk)
+                institution = kiosk.institution()
             _exchange(kiosk, kiosk.sealed(wanted.body(kiosk.wire, institution or "")))
 
 
@@ -92,43 +141,48 @@ def _raw_text(words: list[str]) -> str:
     return " ".join(words)
 
 
-def _log_in(kiosk: Kiosk, login: str, password: str, location: str | None, *, shown: bool) -> None:
-    from sip2gw.protocol.messages import Login
-
+def _log_in(kiosk: Kiosk, credentials: Credentials, *, shown: bool) -> None:
     if not shown:
-        kiosk.log_in(login, password, location)
-        return
-    request = Login(login_user_id=login, login_password=password, location_code=location)
-    answer = _exchange(kiosk, kiosk.frame_of(request))
-    if not answer.startswith(b"941"):
+        kiosk.log_in(credentials)
+    elif not _exchange(kiosk, kiosk.frame_of(credentials.request())).startswith(b"941"):
         say("sip2gw: login: refused")
         raise typer.Exit(1)
 
 
-def _institution(kiosk: Kiosk) -> str:
-    """What the gateway calls its institution; empty when it does not say."""
-    from sip2gw.protocol.messages import ScStatus
+def _play(
+    script: Path,
+    connect: Callable[[], Kiosk],
+    credentials: Credentials,
+    institution: str | None,
+) -> None:
+    from sip2gw.cli.play import Player
+    from sip2gw.cli.script import read_script
 
-    return getattr(kiosk.ask(ScStatus()), "institution_id", "")
+    name = script.name
+    steps = read_script(_script_text(script), name, run=str(time.time_ns() // 1000))
+    score = Player(connect, name, credentials, institution).play(steps)
+    say(f"{name}: {score.sent} sent, {score.checks} checked, {score.failures} failed")
+    if score.failures:
+        raise typer.Exit(1)
+
+
+def _script_text(script: Path) -> str:
+    data = sys.stdin.buffer.read() if str(script) == "-" else script.read_bytes()
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{script}: is not UTF-8 at byte {error.start}") from None
 
 
 def _exchange(kiosk: Kiosk, frame: bytes) -> bytes:
     """Send `frame`, show it and the answer."""
-    _show("→", frame, kiosk.wire)
+    from sip2gw.cli.kiosk import show_frame
+
+    show_frame("→", frame, kiosk.wire)
     kiosk.send(frame)
     answer = kiosk.receive()
-    _show("←", answer, kiosk.wire)
+    show_frame("←", answer, kiosk.wire)
     return answer
-
-
-def _show(arrow: str, frame: bytes, wire: WireFormat) -> None:
-    from sip2gw.cli.common import printable
-    from sip2gw.protocol.describe import describe_frame, redact_frame
-
-    sys.stdout.write(f"{arrow} {printable(wire.text.decode(redact_frame(frame)))}\n")
-    for line in describe_frame(frame, wire):
-        sys.stdout.write(f"  {line}\n")
-    sys.stdout.flush()
 
 
 def decode(
@@ -138,7 +192,11 @@ def decode(
     encoding: EncodingOption = "cp850",
     config: ConfigOption = None,
 ) -> None:
-    """Explain captured SIP2 lines, field by field; every secret is masked."""
+    """Explain captured SIP2 lines of both sides, field by field; every secret is masked.
+
+    What is wrong with a line stands beside it: bad checksum, unknown, missing or misplaced fields,
+    wrong lengths. Arrows before a line, as `send` prints them, do not matter.
+    """
     from sip2gw.protocol.wire import WireFormat
 
     try:
@@ -146,26 +204,34 @@ def decode(
     except ValueError as error:
         raise UsageError(f"--encoding: {error}") from None
     if file is None:
-        _decode(sys.stdin.buffer, wire)
+        explain_lines(sys.stdin.buffer, wire)
     else:
         with file.open("rb") as stream:
-            _decode(stream, wire)
+            explain_lines(stream, wire)
 
 
-def _decode(stream: BinaryIO, wire: WireFormat) -> None:
+def explain_lines(stream: BinaryIO, wire: WireFormat) -> None:
+    """What each line of `stream` says, on standard output."""
     from sip2gw.protocol.describe import describe_frame
+    from sip2gw.protocol.registry import REQUESTS, RESPONSES
 
+    arrows = {code.encode(): "→ " for code in REQUESTS} | {
+        code.encode(): "← " for code in RESPONSES
+    }
     for frame in _frames(stream):
-        for line in describe_frame(frame, wire):
-            sys.stdout.write(f"{line}\n")
-        sys.stdout.write("\n")
+        first, *others = describe_frame(frame, wire)
+        sys.stdout.write(arrows.get(frame[:2], "") + "\n".join((first, *others)) + "\n\n")
         sys.stdout.flush()
+
+
+_ARROW = re.compile(rb"(?:\(lost\) )?(?:\xe2\x86[\x90\x92]|[<>]+)[ \t]+")
+"""What `send` and most traces put before a line, in UTF-8."""
 
 
 def _frames(lines: Iterable[bytes]) -> Iterator[bytes]:
     """What stands between line ends of any kind, blank pieces left out."""
     for line in lines:
         for piece in line.split(b"\r"):
-            frame = piece.strip(b"\0 \n")
+            frame = _ARROW.sub(b"", piece.strip(b"\0 \n"), count=1)
             if frame:
                 yield frame

@@ -36,7 +36,7 @@ from sip2gw.config.terminals import (
 )
 from sip2gw.config.types import Code, Language, Name, Section
 from sip2gw.pin import is_password_hash
-from sip2gw.texts import TEXT_KEYS, override_problem
+from sip2gw.texts import TEXT_KEYS, override_allowed, override_problem
 
 _T = TypeVar("_T")
 _SECRET_BYTES_MAX = 4_096
@@ -246,12 +246,11 @@ class _Resolver:
             for key, text in own.items():
                 problem = override_problem(key, text)
                 if problem is not None:
-                    known = key in TEXT_KEYS
                     self._problems.add(
                         f"texts.{language}.{key}",
                         problem,
-                        got=text if known else key,
-                        allowed="" if known else ", ".join(TEXT_KEYS),
+                        got=text if key in TEXT_KEYS else key,
+                        allowed=override_allowed(key),
                     )
 
     def _terminals(

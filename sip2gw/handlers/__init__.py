@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from sip2gw.handlers import door, fee, information, patron, status
+from sip2gw.handlers import door, fee, information, item, lending, patron, returns, status
 from sip2gw.handlers.base import Answer, Handler, Services, Session, TerminalView
 from sip2gw.protocol.messages import (
     BlockPatron,
+    Checkin,
+    Checkout,
     EndPatronSession,
     FeePaid,
+    ItemInformation,
     PatronEnable,
     PatronInformation,
     PatronStatusRequest,
+    Renew,
+    RenewAll,
     Request,
     ScStatus,
 )
@@ -23,6 +28,11 @@ HANDLERS: dict[type[Request], Handler] = {
     PatronEnable: patron.patron_enable,
     EndPatronSession: patron.end_session,
     FeePaid: fee.fee_paid,
+    ItemInformation: item.item_information,
+    Checkout: lending.checkout,
+    Checkin: returns.checkin,
+    Renew: lending.renew,
+    RenewAll: lending.renew_all,
 }
 """For every kind of terminal."""
 

@@ -21,6 +21,7 @@ from sip2gw.metrics import Metrics
 from sip2gw.model import AccessRow, PatronRecord, Presence
 from sip2gw.policy.access import BarEntry, DoorRules, PassEntry, PinState
 from sip2gw.policy.calendar import BranchCalendar
+from sip2gw.policy.circulation import CirculationRules
 from sip2gw.policy.relationships import RelationshipRules
 from sip2gw.protocol.fields import PatronFlag
 from sip2gw.protocol.messages import Response
@@ -86,10 +87,13 @@ class TerminalView:
     """What 98 advertises; longer than our own deadline (B17)."""
     retries: int
     door: DoorRules
+    circulation: CirculationRules
     bars: tuple[BarEntry, ...] = ()
     passes: tuple[PassEntry, ...] = ()
     counts_inside: bool = False
     """Whether any door of the branch wants to know who is inside (C10)."""
+    way_back: tuple[str, ...] = ()
+    """The doors of the branch that lead the other way than this one."""
 
 
 @dataclass(slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from itertools import product
 
 from sip2gw.backend.base import BackendError, EntryOrder
 from sip2gw.config import DoorTable
@@ -351,6 +352,27 @@ def _checks_text(decision: AccessDecision) -> str:
     return text
 
 
+def _begins_passage(session: Session, card: str, record: PatronRecord | None) -> bool:
+    """Note a passage; False when it is part of an earlier one (B41).
+
+    It ends those of the holder at the doors that lead the other way: who has gone out and comes
+    back is not the one who was read twice.
+    """
+    terminal, services, window_s = (
+        session.terminal,
+        session.services,
+        _door(session).passage_window_s,
+    )
+    now_s = services.clock.monotonic()
+    if window_s and not services.passages.begins(terminal.name, card, now_s, window_s):
+        return False
+    if terminal.way_back:
+        cards = [held.number for held in record.cards] if record is not None else [card]
+        for other, number in product(terminal.way_back, cards):
+            services.passages.end(other, number)
+    return True
+
+
 def _record(
     session: Session,
     card: str,
@@ -361,10 +383,8 @@ def _record(
     """One row and one count per passage and per refusal (B41, B42, C65, C93); never waited for."""
     terminal, services, door = session.terminal, session.services, _door(session)
     outcome = "granted" if decision.granted else "refused"
-    if decision.granted and door.passage_window_s:
-        now_s = services.clock.monotonic()
-        if not services.passages.begins(terminal.name, card, now_s, door.passage_window_s):
-            return
+    if decision.granted and not _begins_passage(session, card, record):
+        return
     branch = terminal.branch or ""
     services.metrics.access_decisions[branch, outcome, decision.reason, mode] += 1
     services.record_access(

@@ -57,13 +57,14 @@ async def fee_paid(session: Session, request: FeePaid) -> Answer:
         return _refuse(session, request, PaymentRefusalReason.WRONG_PIN)
     debtor_id = await _debtor_id(session, bill, payer)
     if isinstance(debtor_id, PaymentRefusalReason):
-        return _refuse(session, request, debtor_id)
+        return _refuse(session, request, debtor_id, visit.shown)
     order = _order(session, request, bill, payer)
     if order is None:
-        return _refuse(session, request, PaymentRefusalReason.NO_TRANSACTION_DATE)
+        reason = PaymentRefusalReason.NO_TRANSACTION_DATE
+        return _refuse(session, request, reason, visit.shown)
     decide = _decider(session, request, bill, visit, debtor_id)
     result = await session.services.backend.book_payment(order, decide)
-    return _answer(session, request, result)
+    return _answer(session, request, result, visit)
 
 
 def _read(session: Session, request: FeePaid) -> _Bill | PaymentRefusalReason:
@@ -217,12 +218,12 @@ def _relation_label(lines: tuple[PaymentLine, ...]) -> str:
     return next((line.relation for line in lines if line.relation != "own"), "own")
 
 
-def _answer(session: Session, request: FeePaid, result: PaymentResult) -> Answer:
+def _answer(session: Session, request: FeePaid, result: PaymentResult, visit: Visit) -> Answer:
     payment = result.payment
     if payment is None:
         refusal = result.refusal
         reason = PaymentRefusalReason(refusal.reason) if refusal is not None else None
-        return _refuse(session, request, reason or PaymentRefusalReason.SYSTEM)
+        return _refuse(session, request, reason or PaymentRefusalReason.SYSTEM, visit.shown)
     metrics = session.services.metrics
     metrics.payments[result.outcome, _relation_label(payment.lines)] += 1
     if result.outcome == "booked":
@@ -249,10 +250,17 @@ def _accepted(session: Session, request: FeePaid, payment: Payment) -> FeePaidRe
     )
 
 
-def _refuse(session: Session, request: FeePaid, reason: PaymentRefusalReason) -> Answer:
-    """`38N`: nothing is booked, the BK stays free (B43, C4)."""
+def _refuse(
+    session: Session,
+    request: FeePaid,
+    reason: PaymentRefusalReason,
+    payer: PatronRecord | None = None,
+) -> Answer:
+    """`38N` in the language of the `payer`, if known: nothing is booked, the BK stays free
+    (B29, B43, C4)."""
     session.services.metrics.payments["refused", "own"] += 1
-    text = session.services.texts.text(session.language("000"), PAYMENT_TEXT_KEYS[reason])
+    language = session.language("000", payer)
+    text = session.services.texts.text(language, PAYMENT_TEXT_KEYS[reason])
     response = FeePaidResponse(
         payment_accepted=False,
         transaction_date=session.now(),

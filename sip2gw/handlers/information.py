@@ -7,6 +7,7 @@ from datetime import datetime
 from functools import partial
 
 from sip2gw.handlers.base import Answer, Session
+from sip2gw.handlers.lending import loans_of_authorisers
 from sip2gw.handlers.patron import (
     Visit,
     accounts_payable_by,
@@ -58,7 +59,8 @@ async def tell_information(session: Session, request: PatronInformation, visit: 
     if for_payment:
         session.services.metrics.fee_limit_lifted += 1
     standing = show(session, response, visit, record, visit.card, for_payment=for_payment)
-    _fill_circulation(response, record, request, session.now())
+    others = await loans_of_authorisers(session, record) if record.payer_for else []
+    _fill_circulation(response, record, request, session.now(), others)
     await _fill_money(session, response, record, request, standing)
     personal = session.terminal.profile.personal_fields
     if personal:
@@ -85,18 +87,23 @@ def _fill_circulation(
     record: PatronRecord,
     request: PatronInformation,
     now: datetime,
+    others: list[Loan],
 ) -> None:
-    """Counts always; lists as the summary asks, several categories merged (B28, C36)."""
+    """Counts always; lists as the summary asks, several categories merged (B28, C36).
+
+    What the patron may renew for `others` is listed among the charged items (B54).
+    """
     if record.membership is not None and record.membership.max_items:
         response.charged_items_limit = record.membership.max_items
-    if record.loans:
+    if record.loans or others:
+        charged = [*record.loans, *others]
         overdue = [loan for loan in record.loans if loan.due < now]
         response.overdue_items_count = len(overdue)
-        response.charged_items_count = len(record.loans)
+        response.charged_items_count = len(charged)
         if Summary.OVERDUE in request.summary:
             response.overdue_items = _page(request, [_loan_value(loan) for loan in overdue])
         if Summary.CHARGED in request.summary:
-            response.charged_items = _page(request, [_loan_value(loan) for loan in record.loans])
+            response.charged_items = _page(request, [_loan_value(loan) for loan in charged])
     if record.holds:
         holds = [hold for hold in record.holds if hold.expires is None or now < hold.expires]
         ready = [hold for hold in holds if hold.ready]

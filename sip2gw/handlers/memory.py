@@ -37,6 +37,10 @@ class Passages:
             self._begun.popitem(last=False)
         return True
 
+    def end(self, terminal: str, card: str) -> None:
+        """Whatever `card` does at `terminal` next is a passage of its own."""
+        self._begun.pop((terminal, card), None)
+
 
 @dataclass(slots=True)
 class Admitted:

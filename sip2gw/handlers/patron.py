@@ -141,7 +141,8 @@ def withheld_reason(visit: Visit) -> str:
     return Reason.PIN_LOCKED if visit.pin is PinState.LOCKED else Reason.WRONG_PIN
 
 
-def _obstacle_text(session: Session, language: str, obstacle: Obstacle) -> str:
+def obstacle_text(session: Session, language: str, obstacle: Obstacle) -> str:
+    """What the screen says of one obstacle."""
     texts, currency = session.services.texts, session.terminal.currency
     values: dict[str, object] = {}
     if obstacle.amount is not None:
@@ -164,7 +165,7 @@ def screen_texts(
         about_money = (o for o in standing.obstacles[1:] if o.reason in MONEY_REASONS)
         if spoken[0].reason not in MONEY_REASONS:
             spoken.extend(next(([obstacle] for obstacle in about_money), []))
-        lines.extend(_obstacle_text(session, language, obstacle) for obstacle in spoken)
+        lines.extend(obstacle_text(session, language, obstacle) for obstacle in spoken)
     if standing.too_many_items:
         lines.append(texts.text(language, "too_many_items"))
     left = standing.money.alert_left

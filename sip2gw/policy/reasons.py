@@ -158,3 +158,71 @@ PAYMENT_TEXT_KEYS: dict[PaymentRefusalReason, str] = {
     PaymentRefusalReason.UNKNOWN_OUTCOME: "unknown_outcome",
 }
 """Screen text of each; `unknown_fee` and `not_yours` read the same, so no fee can be probed."""
+
+
+class CirculationReason(StrEnum):
+    """Why 11, 09, 29, 65, 15, 17 or 19 is refused, in the fixed order of speaking (B56-B60)."""
+
+    UNKNOWN_CARD = "unknown_card"
+    CARD_REPLACED = "card_replaced"
+    WRONG_PIN = "wrong_pin"
+    NO_PIN = "no_pin"
+    UNKNOWN_ITEM = "unknown_item"
+    NOT_FOR_LOAN = "not_for_loan"
+    ON_HOLD = "on_hold"
+    CHARGED_TO_OTHER = "charged_to_other"
+    ALREADY_CHARGED = "already_charged"
+    NOT_CHARGED = "not_charged"
+    BLOCKED = "blocked"
+    ITEM_LIMIT = "item_limit"
+    RENEWAL_LIMIT = "renewal_limit"
+    FEE = "fee"
+    NOTHING_TO_CANCEL = "nothing_to_cancel"
+
+
+@dataclass(frozen=True, slots=True)
+class CirculationEntry:
+    """What follows from one reason."""
+
+    meaning: str
+    """For the reference page."""
+    text_key: str
+
+
+CIRCULATION_REASONS: dict[CirculationReason, CirculationEntry] = {
+    CirculationReason.UNKNOWN_CARD: CirculationEntry("nobody has this card", "unknown_card"),
+    CirculationReason.CARD_REPLACED: CirculationEntry(
+        "the patron has a newer card", "card_replaced"
+    ),
+    CirculationReason.WRONG_PIN: CirculationEntry("the PIN is wrong or locked", "wrong_pin"),
+    CirculationReason.NO_PIN: CirculationEntry("the PIN is needed and missing", "pin_needed"),
+    CirculationReason.UNKNOWN_ITEM: CirculationEntry("there is no such item", "unknown_item"),
+    CirculationReason.NOT_FOR_LOAN: CirculationEntry(
+        "a reference copy, in process, or reported lost or missing", "not_for_loan"
+    ),
+    CirculationReason.ON_HOLD: CirculationEntry("somebody else waits for it", "on_hold"),
+    CirculationReason.CHARGED_TO_OTHER: CirculationEntry(
+        "somebody else has it on loan", "charged_to_other"
+    ),
+    CirculationReason.ALREADY_CHARGED: CirculationEntry(
+        'the patron has it already (`second_checkout = "refuse"`)', "already_charged"
+    ),
+    CirculationReason.NOT_CHARGED: CirculationEntry("nobody has it on loan", "not_charged"),
+    CirculationReason.BLOCKED: CirculationEntry(
+        "something stands against the patron; the text is that of the reason above", "blocked"
+    ),
+    CirculationReason.ITEM_LIMIT: CirculationEntry(
+        "as many loans as the membership allows", "too_many_items"
+    ),
+    CirculationReason.RENEWAL_LIMIT: CirculationEntry(
+        "renewed as often as the item allows", "renewal_limit"
+    ),
+    CirculationReason.FEE: CirculationEntry(
+        "it costs something, and the patron has not agreed (BO)", "fee_not_acknowledged"
+    ),
+    CirculationReason.NOTHING_TO_CANCEL: CirculationEntry(
+        "the last transaction with the item is not one of this terminal to be cancelled (BI)",
+        "nothing_to_cancel",
+    ),
+}
+"""In the order in which they speak."""

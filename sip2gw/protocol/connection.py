@@ -227,7 +227,7 @@ class ServerConnection:
         wire = self.wire
         if wire.error_detection == "never":
             return True
-        if not trailer.digits:
+        if not trailer.has_checksum:
             code = trailer.body[:COMMAND_WIDTH].decode("latin-1")
             return wire.error_detection == "mirror" or code not in REQUESTS
         if checksum_matches(trailer.summed, trailer.digits):
@@ -239,7 +239,7 @@ class ServerConnection:
     def _uses_checksum(self, trailer: Trailer) -> bool:
         """Whether the answer to a frame with this `trailer` carries AZ (B7, C29)."""
         mode = self.wire.error_detection
-        return mode == "always" or (mode == "mirror" and bool(trailer.digits))
+        return mode == "always" or (mode == "mirror" and trailer.has_checksum)
 
     def _ask_again(self, trailer: Trailer) -> Reply:
         """96; after the last one allowed the connection closes (B8, C28)."""
@@ -348,7 +348,7 @@ class ClientConnection:
         """
         while (frame := self._frames.next_frame()) is not None:
             trailer = split_trailer(frame)
-            if trailer.digits and not checksum_matches(trailer.summed, trailer.digits):
+            if trailer.has_checksum and not checksum_matches(trailer.summed, trailer.digits):
                 return BadChecksum()
             if trailer.sequence in (b"", self._expected):
                 return self._understand(frame, trailer)

@@ -7,9 +7,22 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Iterator
 
-from sip2gw.protocol.checksum import Trailer, checksum_digits, checksum_matches, split_trailer
-from sip2gw.protocol.fields import COMMAND_WIDTH, TAG_WIDTH, Fixed, Tagged
+from sip2gw.protocol.checksum import (
+    Trailer,
+    character_checksum_matches,
+    checksum_digits,
+    checksum_matches,
+    split_trailer,
+)
+from sip2gw.protocol.fields import (
+    COMMAND_WIDTH,
+    TAG_WIDTH,
+    VALUE_BYTES_MAX,
+    Fixed,
+    Tagged,
+)
 from sip2gw.protocol.layout import Layout, Placement, layout_of
 from sip2gw.protocol.message import Message
 from sip2gw.protocol.registry import FIELDS, MESSAGES, REQUESTS, SENSITIVE_TAGS
@@ -38,16 +51,33 @@ def redact_frame(frame: bytes) -> bytes:
 def describe_frame(frame: bytes, wire: WireFormat) -> list[str]:
     """Readable lines for `frame`: its name, then every field with its label and value.
 
-    Sensitive values are `***` as in `redact_frame`. Any bytes give some lines; nothing raises.
+    What is wrong stands beside it: a fixed block of another width, a field of a wrong length or
+    out of place, a missing one, a bad checksum. Sensitive values are `***` as in `redact_frame`.
+    Any bytes give some lines; nothing raises.
     """
     trailer = split_trailer(frame)
     message = _message_of(trailer.body)
-    text = wire.text.decode(trailer.body)
     if message is None:
-        lines = [f"unknown or unreadable: {_shown('|'.join(_masked_parts(text)))}"]
+        lines = _unreadable_lines(trailer.body, wire)
     else:
         lines = [f"{message.code} {_title(message)}", *_field_lines(trailer.body, message, wire)]
-    return lines + _trailer_lines(trailer)
+    return lines + _trailer_lines(trailer, wire)
+
+
+def _unreadable_lines(body: bytes, wire: WireFormat) -> list[str]:
+    """What can be said of a line whose command or fixed block is broken."""
+    text = _shown("|".join(_masked_parts(wire.text.decode(body))))
+    message = MESSAGES.get(body[:COMMAND_WIDTH].decode("latin-1"))
+    if message is None:
+        return [f"unknown or unreadable: {text}"]
+    start, end, _ = body.partition(b"|")
+    what = f"the first | comes after {len(start)}" if end else f"the line has {len(start)}"
+    width = COMMAND_WIDTH + layout_of(message).fixed_width
+    return [
+        f"{message.code} {_title(message)}: unreadable, its first {width} characters have"
+        f" no |, but {what}",
+        _line("", "text", text),
+    ]
 
 
 def _message_of(body: bytes) -> type[Message] | None:
@@ -106,16 +136,40 @@ def _field_lines(body: bytes, message: type[Message], wire: WireFormat) -> list[
         stop = start + placement.place.width
         lines.append(_line("", placement.place.label, head[start:stop]))
         start = stop
-    known = {placement.place.tag for placement in layout.tagged}
-    for part in parts:
-        if part == MASK:
-            lines.append(_line("", "hidden", MASK))
-        elif part:
-            tag = part[:TAG_WIDTH]
-            label = FIELDS[tag].label if tag in FIELDS else "unknown field"
-            note = " (not of this message)" if tag in FIELDS and tag not in known else ""
-            lines.append(_line(tag, label + note, part[TAG_WIDTH:]))
+    lines += _tagged_lines(parts, layout, wire)
     return lines
+
+
+def _tagged_lines(parts: list[str], layout: Layout, wire: WireFormat) -> Iterator[str]:
+    """The identified fields, then those that the message demands and that are not there."""
+    places = {placement.place.tag: placement.place for placement in layout.tagged}
+    seen: set[str] = set()
+    for part in parts:
+        tag, value = part[:TAG_WIDTH], part[TAG_WIDTH:]
+        if part == MASK:
+            yield _line("", "hidden", MASK)
+        elif part:
+            label = FIELDS[tag].label if tag in FIELDS else "unknown field"
+            notes = list(_notes(tag, value, places.get(tag), wire))
+            if tag in seen and tag in places and not places[tag].repeated:
+                notes.append("again: only the first counts")
+            yield _line(tag, label + "".join(f" ({note})" for note in notes), value)
+            seen.add(tag)
+    for tag, place in places.items():
+        if place.is_required and tag not in seen:
+            yield _line(tag, place.label, "missing")
+
+
+def _notes(tag: str, value: str, place: Tagged | None, wire: WireFormat) -> Iterator[str]:
+    """What is wrong with a field, in few words; of a masked value nothing is told."""
+    if place is None:
+        if tag in FIELDS:
+            yield "not of this message"
+    elif place.width and value and len(value) != place.width:
+        yield f"{len(value)} characters instead of {place.width}"
+    size = len(wire.text.encode(value))
+    if size > VALUE_BYTES_MAX:
+        yield f"{size} bytes, over {VALUE_BYTES_MAX}"
 
 
 def _line(tag: str, label: str, value: str) -> str:
@@ -128,19 +182,22 @@ def _shown(text: str) -> str:
 
 
 def _title(message: type[Message]) -> str:
-    words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", message.__name__)
-    return words[0] + words[1:].lower().replace("acs", "ACS").replace("sc ", "SC ")
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", message.__name__).capitalize()
+    return re.sub(r"\b(acs|sc)\b", lambda match: match[0].upper(), words, flags=re.IGNORECASE)
 
 
-def _trailer_lines(trailer: Trailer) -> list[str]:
+def _trailer_lines(trailer: Trailer, wire: WireFormat) -> list[str]:
     lines = []
     if trailer.sequence:
         lines.append(_line("AY", "sequence number", trailer.sequence.decode("ascii")))
-    if trailer.digits:
+    if trailer.has_checksum:
         good = checksum_matches(trailer.summed, trailer.digits)
         right = checksum_digits(trailer.summed).decode("ascii")
         verdict = "right" if good else f"wrong, should be {right}"
-        lines.append(_line("AZ", "checksum", f"{trailer.digits.decode('ascii')} ({verdict})"))
+        text = wire.text.decode(trailer.summed)
+        if not good and character_checksum_matches(text, trailer.digits):
+            verdict += "; right when summed over characters"
+        lines.append(_line("AZ", "checksum", f"{trailer.digits.decode('latin-1')} ({verdict})"))
     return lines
 
 

@@ -77,6 +77,8 @@ def override_problem(key: str, text: str) -> str | None:
         return "unknown text key"
     if not text.isprintable():
         return "control characters and line ends are not allowed"
+    if "|" in text:
+        return "the delimiter | cannot be shown"
     try:
         unknown = placeholders(text) - placeholders(english.TEXTS[key])
     except ValueError as error:
@@ -84,6 +86,15 @@ def override_problem(key: str, text: str) -> str | None:
     if unknown:
         return f"unknown placeholder {{{min(unknown)}}}"
     return None
+
+
+def override_allowed(key: str) -> str:
+    """What may stand instead of the text of `key`, or the keys that there are."""
+    if key not in english.TEXTS:
+        return ", ".join(TEXT_KEYS)
+    names = sorted(placeholders(english.TEXTS[key]))
+    with_names = f" with {' '.join(f'{{{name}}}' for name in names)}" if names else ""
+    return f"one line without |{with_names}; {{{{ and }}}} for braces"
 
 
 class Catalogue:

@@ -1,5 +1,7 @@
 """kill -9 while payments are booked: whatever was acknowledged is there exactly once (B46)."""
 
+import asyncio
+import json
 import random
 import signal
 import subprocess
@@ -9,9 +11,11 @@ from pathlib import Path
 import pytest
 from postgres import Server
 
+from sip2gw.backend.factory import open_backend
 from sip2gw.backend.library import Library
+from sip2gw.backend.store import import_files
 
-from .library import load, open_library, open_postgres_library
+from .library import SETTINGS, content, load, open_library, open_postgres_library
 
 ROUNDS = 3
 
@@ -129,3 +133,43 @@ async def test_two_gateways_with_the_same_keys_book_each_once_when_one_is_killed
     await insist_on_books(store, {*first.acknowledged, *second.acknowledged})
     await store.close()
     postgres.drop_database(database)
+
+
+IMPORTING = """
+import os, signal, sys
+from pathlib import Path
+from sip2gw.backend.factory import open_backend
+from sip2gw.backend.store import import_files
+from sip2gw.backend.store.applying import Plan
+sys.path.insert(0, sys.argv[2])
+from backend.library import SETTINGS
+
+def die(plan, time):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+Plan.write_rest = die
+store = open_backend(sys.argv[1], base_dir=Path("/"), role="command", currency="EUR")
+import_files(store, [Path(sys.argv[3])], settings=SETTINGS)
+"""
+
+
+def test_an_import_that_is_killed_while_it_writes_leaves_the_old_state(
+    tmp_path: Path, postgres: Server
+) -> None:
+    """B69, C63: nothing has to be cleaned up, and the same import then works."""
+    lines = tmp_path / "data.jsonl"
+    more = ({"kind": "patron", "id": f"N{number}", "name": "New"} for number in range(500))
+    lines.write_text("".join(json.dumps(line) + "\n" for line in more))
+    postgres_url = postgres.url(postgres.make_database())
+    for url in (f"sqlite:{tmp_path / 'library.db'}", postgres_url):
+        store = open_backend(url, base_dir=tmp_path, role="command", currency="EUR")
+        load(store, *LINES)
+        before = content(store)
+        command = [sys.executable, "-c", IMPORTING, url, str(Path(__file__).parents[1]), lines]
+        ended = subprocess.run(command, capture_output=True, check=False)
+        assert ended.returncode == -signal.SIGKILL, ended.stderr
+        assert content(store) == before
+        assert import_files(store, [lines], settings=SETTINGS).applied
+        assert len(content(store)["patron"]) == len(LINES) // 2 + 500
+        assert store.self_check() == []
+        asyncio.run(store.close())

@@ -44,6 +44,7 @@ def test_staff_works_on_postgresql_as_well(command: Command) -> None:
     assert len(command("membership", "list", "--json")) == 2
     assert command("payment", "totals", "--json") == []
     assert command("payment", "reconcile", "--json") == []
+    assert command("check") == []
 
 
 def test_the_password_of_the_database_reaches_it(

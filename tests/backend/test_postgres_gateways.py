@@ -12,6 +12,9 @@ import pytest
 from harness import CONFIG, ask_23, ask_37, ask_63, running
 from postgres import Server
 
+from sip2gw import verification
+from sip2gw.pin import verify_pin
+
 
 @pytest.fixture
 async def gateways(postgres: Server, tmp_path: Path) -> AsyncIterator[list[Any]]:
@@ -63,6 +66,27 @@ async def test_wrong_pins_at_both_hosts_count_together(gateways: list[Any]) -> N
         assert "CQN" in await kiosks[number % 2].ask(ask_63("1001", "0000"))
     for kiosk in kiosks:
         assert "CQN" in await kiosk.ask(ask_63("1001", "1001"))
+
+
+async def test_parallel_guesses_at_both_hosts_do_not_outrun_the_lock(
+    gateways: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """C19: each gateway has at most one guess at a card under way, so one too many at two."""
+    guesses: list[str] = []
+
+    def counting(secret: bytes, pin_hash: str, pin: str) -> bool:
+        guesses.append(pin)
+        return verify_pin(secret, pin_hash, pin)
+
+    monkeypatch.setattr(verification, "verify_pin", counting)
+    logins = ("kiosk-1", "pay-1", "pay-2", "pay-3", "desk-1", "door-1", "door-facts")
+    terminals = [await gateway.terminal(login) for gateway in gateways for login in logins]
+    answers = await asyncio.gather(
+        *(terminal.ask(ask_23("1001", f"{number:04}")) for number, terminal in enumerate(terminals))
+    )
+    assert all("CQN" in answer for answer in answers)
+    assert 5 <= len(guesses) <= 5 + len(gateways) - 1
+    assert "CQN" in await terminals[0].ask(ask_23("1001", "1001"))
 
 
 async def test_a_door_writes_its_log(gateways: list[Any]) -> None:

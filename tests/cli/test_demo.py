@@ -92,6 +92,21 @@ def test_every_dialogue_gives_what_is_printed_below_it(demo: str, sip2gw: Run) -
     assert dialogue.login == "sorter-1", "all were played"
 
 
+def test_the_script_of_the_page_on_the_test_kiosk_goes_as_it_expects(
+    demo: str, sip2gw: Run, tmp_path: Path
+) -> None:
+    page = Path(__file__).parents[2] / "docs" / "how-to" / "test-kiosk.md"
+    script = tmp_path / "dirk.sip"
+    script.write_text(found(r"(?s)```sip\n(.*?)```", page.read_text(encoding="utf-8")))
+    options = ("--login", "cash-1", "--password", "cash-demo", "--script", script)
+    for _ in range(2):
+        result = sip2gw("send", "--to", address(demo), *options)
+        assert result.status == 0, result.err
+        assert result.err == "dirk.sip: 10 sent, 9 checked, 0 failed\n"
+        assert "1006|" in result.out
+        assert "AD1006" not in result.out
+
+
 def test_a_refused_patron_gets_no_badge(demo: str, sip2gw: Run) -> None:
     refused = next(dialogue for dialogue in DIALOGUES if "too young" in dialogue.answer)
     assert "|GL" not in sip2gw(*refused.arguments(address(demo))).out

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import io
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from datetime import datetime
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sip2gw.cli.failures import UsageError
 from sip2gw.cli.passwords import hash_password
 from sip2gw.cli.requests import message_name, request_type, requested
+from sip2gw.cli.wire import explain_lines
 from sip2gw.pin import verify_password
 from sip2gw.protocol.checksum import checksum_matches, split_trailer
-from sip2gw.protocol.registry import REQUESTS
+from sip2gw.protocol.encoding import ENCODINGS
+from sip2gw.protocol.registry import MESSAGES, REQUESTS
 from sip2gw.protocol.wire import WireFormat
 
 from .conftest import Run
@@ -247,6 +252,33 @@ def test_decode_reads_a_file_and_survives_anything(sip2gw: Run, tmp_path: Path) 
     assert result.status == 0
     assert "unknown or unreadable" in result.out
     assert "24 Patron status response" in result.out
+
+
+def test_decode_says_who_speaks_and_takes_what_send_printed(sip2gw: Run) -> None:
+    capture = "→ 9900302.00AY2AZFCA4\n(lost) ← 941\n>> 97AZFEF5\n".encode()
+    result = sip2gw("decode", stdin=capture)
+    assert [line for line in result.out.splitlines() if not line.startswith("  ")] == [
+        "→ 99 SC status",
+        "",
+        "← 94 Login response",
+        "",
+        "→ 97 Request ACS resend",
+        "",
+    ]
+
+
+PIECES = [b"|", b"\r", b"\n", b"\xe2\x86\x92 ", b"AY1AZ", b"ADx|", *map(str.encode, MESSAGES)]
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.sampled_from(PIECES) | st.binary(max_size=40), max_size=12))
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_decode_explains_any_bytes_in_lines_that_can_be_shown(
+    encoding: str, pieces: list[bytes]
+) -> None:
+    with redirect_stdout(io.StringIO()) as out:
+        explain_lines(io.BytesIO(b"".join(pieces)), WireFormat(encoding))
+    assert out.getvalue().replace("\n", "").isprintable()
 
 
 def test_decode_of_an_unknown_encoding_is_wrong_usage(sip2gw: Run) -> None:

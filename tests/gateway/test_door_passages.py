@@ -81,6 +81,30 @@ async def test_c92_the_way_out_has_passages_too(gateway):
     assert await reasons(gateway) == ["granted"]
 
 
+async def test_who_comes_back_at_once_passes_anew(tmp_path):
+    async with running(tmp_path, config=door(capacity=1)) as gateway:
+        entrance, way_out = [await gateway.terminal(name) for name in ("door-1", "door-out")]
+        assert (await entrance.ask(ask_23("1001", "1001"))).startswith(ADMITTED)
+        await way_out.ask(ask_23("1001"))
+        assert (await entrance.ask(ask_23("1005", "1005"))).startswith(ADMITTED)
+        # No second reading of the first passage: the place is taken.
+        assert (await entrance.ask(ask_23("1001", "1001"))).startswith(REFUSED)
+        await way_out.ask(ask_23("1005"))
+        assert (await entrance.ask(ask_23("1001", "1001"))).startswith(ADMITTED)
+        await way_out.ask(ask_23("1001"))
+        wanted = ["granted", "granted", "granted", "full", "granted", "granted", "granted"]
+        assert await reasons(gateway) == wanted
+
+
+async def test_whichever_card_somebody_goes_out_with(tmp_path):
+    async with running(tmp_path, config=door()) as gateway:
+        entrance, way_out = [await gateway.terminal(name) for name in ("door-1", "door-out")]
+        await entrance.ask(ask_23("1001", "1001"))
+        await way_out.ask(ask_23("1001B"))
+        await entrance.ask(ask_23("1001", "1001"))
+        assert await reasons(gateway) == ["granted"] * 3
+
+
 # Who is inside (C10, C67)
 
 

@@ -75,6 +75,15 @@ async def test_what_is_refused_books_nothing(gateway, request_text, word):
     assert gateway.metrics.payments["refused", "own"] == 1
 
 
+async def test_a_refusal_speaks_the_payers_language_b29(gateway):
+    pay = await gateway.terminal("pay-1")
+    answer = await pay.ask(ask_37("1006", "1.00", pin="1006", fee="XX"))
+    assert text_of(answer) == ["Dit bedrag is niet bekend. Er is niets betaald."]
+    # Who has not shown the PIN learns nothing of the patron, the language not either.
+    answer = await pay.ask(ask_37("1006", "1.00", pin="0000"))
+    assert text_of(answer) == ["Card or PIN is not correct."]
+
+
 async def test_a_head_pays_a_childs_fee_with_the_own_card(gateway):
     pay, kiosk = await gateway.terminal("pay-1"), await gateway.terminal("kiosk-1")
     assert accepted(await pay.ask(ask_37("1001", "3.00", pin="1001", fee="T1", bk="K")))

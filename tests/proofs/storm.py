@@ -1,9 +1,10 @@
 """Payments in a storm: 20 connections, SIGKILL at random moments, every cent where it belongs.
 
-Each kiosk pays fees of many patrons at one gateway process that is killed again and again and
+Each kiosk pays fees of many patrons at a gateway process that is killed again and again and
 comes back on the same store. A 37 whose answer was lost is sent again after the reconnect (some
 are given up), an answered one is now and then repeated on purpose: over the same connection, over
-another of the same terminal, in a later life of the gateway.
+another of the same terminal, in a later life of the gateway. `network` is the same with two
+gateways on one database, where kiosks reconnect to either.
 
 Shown (B46, C4): every acknowledged payment is in the ledger exactly once; nothing is there twice
 or was never asked for or was refused; every repetition got the first 38 byte for byte but for AY
@@ -17,7 +18,7 @@ import random
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from harness import STAMP, ask_37, debt, person
 from proofs.process import GatewayProcess, prepare
 from proofs.report import Report
 from sip2gw.app import open_store
-from sip2gw.backend.store import Store
+from sip2gw.backend.library import Library
 from sip2gw.config import load_config
 from sip2gw.model import PatronRecord, Payment
 from sip2gw.protocol.checksum import seal, split_trailer
@@ -38,6 +39,8 @@ FEES_PER_PATRON = 30
 FEE_MINOR = 2_000
 ROUND_S = (0.1, 1.2)
 """Seconds that a gateway lives before it is killed."""
+LULL_S = 1.2
+"""Seconds that the kiosks go on after the last kill."""
 ANSWER_TIMEOUT_S = 20.0
 
 CONFIG = """
@@ -70,16 +73,16 @@ family = "separate"
 )
 
 HEAD, CHILD, AUTHORISER, AUTHORISED = "2001", "2002", "2003", "2004"
-PATRONS = (HEAD, CHILD, AUTHORISER, AUTHORISED, *(str(number) for number in range(2005, 2013)))
+PATRONS = tuple(str(number) for number in range(2001, 2013))
 DEBTORS = {HEAD: (HEAD, CHILD), AUTHORISED: (AUTHORISED, AUTHORISER)}
 """Whose fees a payer may also settle; everybody else's are the own ones."""
 
 
-def library() -> Iterator[dict[str, object]]:
-    """A dozen patrons with far too many fees; a family and an authorisation among them."""
+def library(patrons: Iterable[str] = PATRONS) -> Iterator[dict[str, object]]:
+    """Patrons with far too many fees; a family and an authorisation among them."""
     yield {"kind": "membership", "code": "201", "description": "Adult", "type": 4}
     yield {"kind": "badge", "code": "ONBE", "name": "Unmanned opening hours"}
-    for card in PATRONS:
+    for card in patrons:
         yield person(card, f"Patron {card}", membership_until="2099-12-31")
         for number in range(FEES_PER_PATRON):
             yield debt(f"{card}F{number}", card, f"{FEE_MINOR / 100:.2f}", created="2026-01-01")
@@ -104,6 +107,8 @@ class Order:
     body: bytes
     answers: list[bytes] = field(default_factory=list)
     """Bodies, without AY and AZ."""
+    accepted_by: "Host | None" = None
+    """Who said so first."""
 
     @property
     def accepted(self) -> bool:
@@ -115,24 +120,78 @@ class Order:
         return (self.terminal, self.bk, 0 if self.bk else self.amount)
 
 
-class Storm:
-    """All kiosks, the gateway they talk to, and everything that was asked and answered."""
+@dataclass(eq=False)
+class Host:
+    """One gateway process that lives and dies, and whether it listens now."""
 
-    def __init__(self, gateway: GatewayProcess, seed: int) -> None:
-        self.gateway = gateway
+    gateway: GatewayProcess
+    up: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Storm:
+    """All kiosks, the gateways they talk to, and everything that was asked and answered."""
+
+    def __init__(
+        self, gateways: Iterable[GatewayProcess], seed: int, patrons: tuple[str, ...] = PATRONS
+    ) -> None:
+        self.hosts = [Host(gateway) for gateway in gateways]
         self.chance = random.Random(seed)
+        self.patrons = patrons
         self.orders: list[Order] = []
-        self.up = asyncio.Event()
         self.ending = False
+        self.kills = 0
+        self.acknowledged = 0
         self.repeated = 0
+        self.answered_elsewhere = 0
+        """Answers to what another gateway had accepted first."""
         self.reused_refused = 0
         self.failures: list[str] = []
         self._unique = iter(range(1, 10_000))
 
+    async def blow(
+        self,
+        connections: int,
+        is_over: Callable[["Storm"], bool],
+        life_s: tuple[float, float] = ROUND_S,
+    ) -> None:
+        """Let kiosks pay while the gateways are killed, until `is_over`; they end with SIGTERM."""
+        kiosks = [Kiosk(self, number) for number in range(connections)]
+        running = [asyncio.create_task(kiosk.run()) for kiosk in kiosks]
+        await asyncio.gather(*(self._rage(host, is_over, life_s) for host in self.hosts))
+        await asyncio.sleep(LULL_S)
+        self.ending = True
+        await asyncio.gather(*running)
+        for host in self.hosts:
+            status = await host.gateway.stop()
+            unforeseen = [line for line in host.gateway.log if line.get("level") == "error"]
+            if status:
+                self.failures.append(f"SIGTERM ended with {status}")
+            if unforeseen:
+                self.failures.append(f"logged as errors: {unforeseen[:3]}")
+
+    async def _rage(
+        self, host: Host, is_over: Callable[["Storm"], bool], life_s: tuple[float, float]
+    ) -> None:
+        while True:
+            await host.gateway.start()
+            host.up.set()
+            if is_over(self):
+                return
+            await asyncio.sleep(self.chance.uniform(*life_s))
+            host.up.clear()
+            await host.gateway.kill()
+            self.kills += 1
+
+    async def any_host(self) -> Host:
+        """One of the hosts, as soon as it listens."""
+        host = self.chance.choice(self.hosts)
+        await host.up.wait()
+        return host
+
     def new_order(self, terminal: str) -> Order:
         """Any payment: with and without CG and BK, own and others' fees, sometimes too much."""
         chance, number = self.chance, len(self.orders)
-        payer = chance.choice(PATRONS)
+        payer = chance.choice(self.patrons)
         separate = int(terminal[4:]) % 4 == 3
         amount, bk = chance.randint(1, 300), f"BK{number}"
         if chance.random() < 0.1:
@@ -155,11 +214,16 @@ class Storm:
         self.orders.append(order)
         return order
 
-    def note(self, order: Order, answer: bytes) -> None:
+    def note(self, order: Order, answer: bytes, host: Host) -> None:
         """Keep an answer; after an acceptance all must be the same."""
         if order.accepted and answer != order.answers[-1]:
             self.failures.append(f"{order.key}: {order.answers[-1]!r}, then {answer!r}")
         order.answers.append(answer)
+        if order.accepted_by is not None:
+            self.answered_elsewhere += host is not order.accepted_by
+        elif order.accepted:
+            order.accepted_by = host
+            self.acknowledged += 1
 
 
 class Kiosk:
@@ -175,21 +239,21 @@ class Kiosk:
     async def run(self) -> None:
         """Pay until the storm is over."""
         while not self.storm.ending:
-            await self.storm.up.wait()
+            host = await self.storm.any_host()
             try:
-                await self._one_life()
+                await self._one_life(host)
             except (OSError, EOFError, asyncio.IncompleteReadError):
                 continue
 
-    async def _one_life(self) -> None:
-        reader, writer = await asyncio.open_connection(*self.storm.gateway.address)
+    async def _one_life(self, host: Host) -> None:
+        reader, writer = await asyncio.open_connection(*host.gateway.address)
         try:
             login = b"9300CN%b|COpw|" % self.terminal.encode()
             assert await self._ask(reader, writer, login) == b"941"
             while not self.storm.ending:
                 order = self._next_order()
                 self.open = order
-                self.storm.note(order, await self._ask(reader, writer, order.body))
+                self.storm.note(order, await self._ask(reader, writer, order.body), host)
                 self.open = None
                 await self._reuse_key(reader, writer, order)
         finally:
@@ -237,53 +301,37 @@ async def blow(directory: Path, rounds: int, seed: int) -> Report:
     report = Report("storm")
     config = await prepare(directory, CONFIG, library())
     async with GatewayProcess(config) as gateway:
-        storm = Storm(gateway, seed)
-        kiosks = [Kiosk(storm, number) for number in range(CONNECTIONS)]
-        running = [asyncio.create_task(kiosk.run()) for kiosk in kiosks]
-        for _ in range(rounds):
-            await gateway.start()
-            storm.up.set()
-            await asyncio.sleep(storm.chance.uniform(*ROUND_S))
-            storm.up.clear()
-            await gateway.kill()
-        await gateway.start()
-        storm.up.set()
-        await asyncio.sleep(ROUND_S[1])
-        storm.ending = True
-        await asyncio.gather(*running)
-        report.expect(await gateway.stop() == 0, "SIGTERM did not end with 0")
-        report.failures += storm.failures
-        unforeseen = [line for line in gateway.log if line.get("level") == "error"]
-        report.expect(not unforeseen, f"logged as errors: {unforeseen[:3]}")
+        storm = Storm([gateway], seed)
+        await storm.blow(CONNECTIONS, lambda storm: storm.kills >= rounds)
     await judge(config, storm, report)
-    report.numbers["kills"] = rounds
     return report
 
 
 async def judge(config: Path, storm: Storm, report: Report) -> None:
     """Compare the ledger with what the kiosks know."""
+    report.failures += storm.failures
     store = open_store(load_config(config), "daemon")
-    assert isinstance(store, Store)
     booked = list(store.payments())
     faults = store.self_check()
-    owed = {fee.id: fee.owed for card in PATRONS for fee in (await _record(store, card)).fees}
+    records = [await _record(store, card) for card in storm.patrons]
+    owed = {fee.id: fee.owed for record in records for fee in record.fees}
     await store.close()
     report.expect(not faults, f"the store finds fault with itself: {faults[:5]}")
     _judge_keys(booked, storm.orders, report)
-    _judge_money(booked, owed, report)
-    accepted = sum(order.accepted for order in storm.orders)
+    _judge_money(booked, owed, storm.patrons, report)
     report.numbers |= {
         "asked": len(storm.orders),
-        "acknowledged": accepted,
+        "acknowledged": storm.acknowledged,
         "booked": len(booked),
-        "booked_unacknowledged": len(booked) - accepted,
+        "booked_unacknowledged": len(booked) - storm.acknowledged,
         "repetitions": storm.repeated,
         "answers": sum(len(order.answers) for order in storm.orders),
         "reused_keys_refused": storm.reused_refused,
+        "kills": storm.kills,
     }
 
 
-async def _record(store: Store, card: str) -> PatronRecord:
+async def _record(store: Library, card: str) -> PatronRecord:
     record = await store.find_patron(card)
     assert record is not None
     return record
@@ -306,7 +354,9 @@ def _judge_keys(booked: list[Payment], orders: list[Order], report: Report) -> N
     report.expect(not in_ledger, f"never asked for: {list(in_ledger)[:3]}")
 
 
-def _judge_money(booked: list[Payment], owed: dict[str, int], report: Report) -> None:
+def _judge_money(
+    booked: list[Payment], owed: dict[str, int], patrons: Iterable[str], report: Report
+) -> None:
     settled: Counter[str] = Counter()
     for payment in booked:
         lines = sum(line.amount for line in payment.lines)
@@ -314,7 +364,7 @@ def _judge_money(booked: list[Payment], owed: dict[str, int], report: Report) ->
         settled.update({line.fee_id: 0 for line in payment.lines})
         for line in payment.lines:
             settled[line.fee_id] += line.amount
-    for card in PATRONS:
+    for card in patrons:
         for number in range(FEES_PER_PATRON):
             fee = f"{card}F{number}"
             left = owed.get(fee, 0)

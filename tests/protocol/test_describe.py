@@ -4,7 +4,7 @@ import runpy
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sip2gw.protocol import describe
@@ -35,6 +35,52 @@ def test_a_request_in_words() -> None:
         "  AZ checksum: 0000 (wrong, should be EF1C)",
     ]
     assert redact_frame(frame) == HEAD_23 + b"AOHUB|AA2100|AC***|AD***|***|GLa|AY1AZ0000"
+
+
+def test_what_is_wrong_with_a_field_stands_beside_it() -> None:
+    frame = b"98YNNNNN10000320260101    1000002.00BXYYY|BX|AM" + b"x" * 256 + b"|AMtwice|AF1|AF2|"
+    assert describe_frame(frame, WIRE)[11:] == [
+        "  BX supported messages (3 characters instead of 16): YYY",
+        "  BX supported messages (again: only the first counts): ",
+        f"  AM library name (256 bytes, over 255): {'x' * 256}",
+        "  AM library name (again: only the first counts): twice",
+        "  AF screen message: 1",
+        "  AF screen message: 2",
+        "  AO institution id: missing",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("frame", "lines"),
+    [
+        (
+            b"23001202601|AA1|ADcanary|",
+            [
+                "23 Patron status request: unreadable, its first 23 characters have no |, but the"
+                " first | comes after 11",
+                "     text: 23001202601|AA1|AD***|",
+            ],
+        ),
+        (
+            b"941|"[:2],
+            [
+                "94 Login response: unreadable, its first 3 characters have no |, but the line"
+                " has 2",
+                "     text: 94",
+            ],
+        ),
+        (b"77x", ["unknown or unreadable: 77x"]),
+    ],
+)
+def test_a_broken_fixed_block_is_explained(frame: bytes, lines: list[str]) -> None:
+    assert describe_frame(frame, WIRE) == lines
+
+
+def test_a_checksum_over_characters_is_recognised() -> None:
+    body = "35" + " " * 18 + "AOé|AA1|AZ"
+    digits = f"{-sum(map(ord, body)) & 0xFFFF:04X}"
+    *_, last = describe_frame(WIRE.text.encode(body + digits), WIRE)
+    assert last.endswith("; right when summed over characters)")
 
 
 def test_an_unknown_field_and_a_right_checksum_are_shown() -> None:
@@ -83,6 +129,14 @@ def test_what_follows_a_secret_field_is_shown_when_it_is_a_field() -> None:
 def test_any_bytes_give_lines_without_control_characters(frame: bytes) -> None:
     assert all(line.isprintable() for line in describe_frame(frame, WIRE))
     redact_frame(frame)
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=30), st.binary(max_size=30), st.sampled_from([HEAD_23, b"9300", b"77"]))
+def test_b16_whatever_surrounds_a_secret_it_does_not_show(
+    before: bytes, after: bytes, head: bytes
+) -> None:
+    assert "canary" not in shown(head + before + b"ADcanary|" + after)
 
 
 def test_the_reference_page_is_the_generated_one(capsys: pytest.CaptureFixture[str]) -> None:

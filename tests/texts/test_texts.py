@@ -140,6 +140,7 @@ def test_a_library_overrides_single_texts() -> None:
         ("fee_limit", "Pay {amount!r}", "placeholders are plain names like {amount}"),
         ("fee_limit", "Pay {amount:>9}", "placeholders are plain names like {amount}"),
         ("fee_limit", "Pay {}", "placeholders are plain names like {amount}"),
+        ("granted", "Hello|world", "the delimiter | cannot be shown"),
         ("granted", "Hello\nworld", "control characters and line ends are not allowed"),
     ],
 )

@@ -8,6 +8,7 @@ from functools import cache
 from itertools import count
 
 from sip2gw.backend.library import Connection
+from sip2gw.backend.postgres.functions import CIRCULATION_FACTS, circulate_function
 
 FACTS_LOCK = 5120194301
 """The advisory lock that booking shares, and that everything holds alone which changes what a
@@ -20,6 +21,9 @@ LEAVE_PROBE = f"SELECT pg_advisory_unlock({_PROBE_LOCK})"
 """Show at each start that a lock held by one session keeps another out."""
 
 LOCK_FACTS = f"SELECT pg_advisory_xact_lock({FACTS_LOCK})"
+
+_LOCK_IMPORT = f"SELECT pg_advisory_xact_lock({FACTS_LOCK + 2})"
+"""One import after the other: what it adds before `LOCK_FACTS` only another import could add."""
 
 _TEXT = re.compile(r"\bTEXT\b")
 
@@ -121,12 +125,15 @@ class PostgresDialect:
 
     differs = "IS DISTINCT FROM"
     begin_write: tuple[str, ...] = ("BEGIN", LOCK_FACTS)
+    begin_import: tuple[str, ...] = ("BEGIN", _LOCK_IMPORT)
+    lock_facts: tuple[str, ...] = (LOCK_FACTS,)
     table_names = """
         SELECT table_name::text FROM information_schema.tables
         WHERE table_schema = current_schema() AND table_type = 'BASE TABLE'"""
     beside: Mapping[int, tuple[str, ...]] = {
         1: (_REFUSE_CHANGE, BOOK_PAYMENT),
         2: (ENTER_BRANCH,),
+        3: (CIRCULATION_FACTS, circulate_function(FACTS_LOCK)),
     }
 
     def create_table(self, statement: str) -> str:

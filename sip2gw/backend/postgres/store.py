@@ -17,6 +17,9 @@ from typing import Any, TypeVar
 from sip2gw.backend.base import (
     BackendError,
     Capability,
+    CirculationOrder,
+    CirculationResult,
+    DecideCirculation,
     DecidePayment,
     EntryOrder,
     PaymentOrder,
@@ -26,12 +29,14 @@ from sip2gw.backend.base import (
 from sip2gw.backend.library import Connection, Done
 from sip2gw.backend.postgres.address import Address
 from sip2gw.backend.postgres.booking import Booking
+from sip2gw.backend.postgres.circulation import Circulating, find_item
 from sip2gw.backend.postgres.dialect import HOLD_PROBE, LEAVE_PROBE, TRY_PROBE, numbered
 from sip2gw.backend.postgres.doorlog import DoorLog
 from sip2gw.backend.postgres.pool import CONNECTIONS_MAX, Pool
 from sip2gw.backend.postgres.reading import RECORD_BY_CARD, RECORD_BY_ID, is_storable, record_of
 from sip2gw.backend.postgres.session import LoopThread, Session, SnapshotSession
 from sip2gw.backend.store import doors, lockout, queries
+from sip2gw.backend.store.circulation import queue_values
 from sip2gw.backend.store.identity import (
     insist_on_currency,
     pin_secret_in_file,
@@ -43,6 +48,7 @@ from sip2gw.backend.store.staff import StaffOperations
 from sip2gw.backend.store.store import Role
 from sip2gw.backend.store.values import date_text, time_text
 from sip2gw.model import AccessRow, Block, PatronRecord, Presence
+from sip2gw.stock import ItemRecord
 
 TIMEOUT_S = 4.0
 """How long one operation may take; shorter than the gateway's own deadline for a request."""
@@ -51,6 +57,7 @@ _RECORD_PIN_FAILURE = numbered(queries.RECORD_PIN_FAILURE)
 _CLEAR_PIN_ATTEMPT = numbered(queries.CLEAR_PIN_ATTEMPT)
 _SET_BLOCK = numbered(queries.SET_BLOCK)
 _PRESENCE = numbered(queries.PRESENCE)
+_HOLDS_WAITING = numbered(queries.HOLDS_WAITING)
 _ENTER = "SELECT * FROM enter_branch($1, $2, $3, $4, $5, $6, $7, $8)"
 _LEAVE = numbered(queries.LEAVE)
 _LIFT_BLOCKS = numbered(f"{queries.LIFT_BLOCKS} RETURNING 1")
@@ -131,6 +138,27 @@ class PostgresStore(StaffOperations):
     async def _book(self, order: PaymentOrder, decide: DecidePayment) -> PaymentResult:
         deadline = asyncio.get_running_loop().time() + self._timeout_s
         return await Booking(self._pool, order, decide).run(deadline)
+
+    async def find_item(self, item_id: str, now: datetime) -> ItemRecord | None:
+        """The item with its loan and the first hold that it could serve at `now`, or None."""
+        return await self._at_home(find_item(self._pool, item_id, now))
+
+    async def hold_queue_length(self, record: ItemRecord, now: datetime) -> int:
+        """How many wait for this item or for any copy of its title."""
+        rows = await self._fetch(_HOLDS_WAITING, *queue_values(record.item, now))
+        return int(rows[0][0])
+
+    async def circulate(
+        self, order: CirculationOrder, decide: DecideCirculation
+    ) -> CirculationResult:
+        """Do what `decide` decides, exactly once under the order's key (B61, C69)."""
+        return await self._at_home(self._circulate(order, decide))
+
+    async def _circulate(
+        self, order: CirculationOrder, decide: DecideCirculation
+    ) -> CirculationResult:
+        deadline = asyncio.get_running_loop().time() + self._timeout_s
+        return await Circulating(self._pool, order, decide).run(deadline)
 
     async def set_block(self, patron_id: str, block: Block) -> None:
         """Add `block`, replacing one of the same type and source."""

@@ -45,7 +45,7 @@ _CARDS_OF_OTHERS = """
 _FEES_BELOW_PAID = """
     SELECT s.src, f.amount - (SELECT CAST(COALESCE(SUM(e.amount), 0) AS BIGINT)
                               FROM ledger_entry e WHERE e.fee_id = f.id)
-    FROM stage_fee s JOIN fee f ON f.id = s.id
+    FROM {staged}_fee s JOIN fee f ON f.id = s.id
     WHERE s.amount < f.amount
       AND s.amount < f.amount - (SELECT COALESCE(SUM(e.amount), 0) FROM ledger_entry e
                                  WHERE e.fee_id = f.id)
@@ -78,12 +78,18 @@ def reference_problems(
                 yield src, f"unknown {target} {value}"
 
 
-def state_problems(connection: Connection, currency: str) -> Iterator[Problem]:
-    """What must also hold at the moment of the commit: cards, families, money."""
+def paid_problems(
+    connection: Connection, currency: str, staged: str = "stage"
+) -> Iterator[Problem]:
+    """Fees that would be less than what is paid already (C71); of the `staged` tables."""
+    for src, paid in connection.execute(fill(_FEES_BELOW_PAID, staged=staged)):
+        yield src, f"`amount` is below the {format_amount(paid, currency)} paid already"
+
+
+def state_problems(connection: Connection) -> Iterator[Problem]:
+    """What must hold between cards and between relationships, stored and staged."""
     for src, number, holder in connection.execute(_CARDS_OF_OTHERS):
         yield src, f"card {number} belongs to patron {holder}"
-    for src, paid in connection.execute(_FEES_BELOW_PAID):
-        yield src, f"`amount` is below the {format_amount(paid, currency)} paid already"
     staged = {
         relationship(row[:-1]): row[-1] for row in connection.execute(_STAGED_RELATIONS).fetchall()
     }

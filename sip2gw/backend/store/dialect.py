@@ -23,7 +23,7 @@ READ_WAIT_S = 1.0
 _PRIMARY_CODE = 0xFF
 _STATEMENTS_CACHED = 256
 _CACHE_KIB = 8 * 1024
-_BULK_CACHE_KIB = 64 * 1024
+_BULK_CACHE_KIB = 256 * 1024
 _MMAP_BYTES = 256 * 1024 * 1024
 _LOG_BYTES_KEPT = 64 * 1024 * 1024
 
@@ -38,6 +38,9 @@ class SqliteDialect:
 
     differs = "IS NOT"
     begin_write: tuple[str, ...] = ("BEGIN IMMEDIATE",)
+    # An import has looked up all references at once; row by row takes most of its time.
+    begin_import: tuple[str, ...] = ("PRAGMA foreign_keys = OFF", *begin_write)
+    lock_facts: tuple[str, ...] = ()
     table_names = "SELECT name FROM sqlite_master WHERE type = 'table'"
     beside: Mapping[int, tuple[str, ...]] = {}
 

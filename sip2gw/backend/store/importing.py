@@ -1,10 +1,11 @@
-"""Import: all or nothing, idempotent, and short where it holds the write lock (B69, C16, C63)."""
+"""Import: all or nothing, idempotent, and short where it keeps others out (B69, C16, C63)."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 from functools import partial
@@ -13,7 +14,8 @@ from typing import BinaryIO
 
 from sip2gw.backend.library import Connection, Library
 from sip2gw.backend.store import checking
-from sip2gw.backend.store.queries import BUMP_VERSION
+from sip2gw.backend.store.applying import Plan
+from sip2gw.backend.store.queries import BUMP_VERSION, STORE_VERSION
 from sip2gw.backend.store.reading import (
     Findings,
     RecordReader,
@@ -70,7 +72,7 @@ def import_files(
 ) -> ImportReport:
     """Load JSON Lines into `store`, all of them or nothing.
 
-    Blocks; holds the write lock only while the checked rows are applied.
+    Blocks; keeps others from writing only while what differs is written.
 
     Raises:
         BackendError: the store failed; nothing was applied.
@@ -97,6 +99,9 @@ class _Import:
         self._progress = progress
         self._findings = Findings()
         self._stage = Stage(connection)
+        self._plan = Plan(connection)
+        self._version: int | None = None
+        """Of the store when it was looked at last."""
         rules = Rules(settings.currency, settings.zone, settings.relationship_types)
         self._reader = RecordReader(self._stage, rules, self._findings)
 
@@ -145,11 +150,11 @@ class _Import:
 
     def _check(self) -> None:
         self._progress("check", 0, 0)
+        self._version = self._version_now()
         self._check_secret()
-        for src, message in checking.reference_problems(self._connection, self._reader.seen):
-            self._findings.error(src, message)
-        for src, message in checking.state_problems(self._connection, self._settings.currency):
-            self._findings.error(src, message)
+        self._note(checking.reference_problems(self._connection, self._reader.seen))
+        self._note(checking.state_problems(self._connection))
+        self._note(checking.paid_problems(self._connection, self._settings.currency))
         today = self._settings.now.astimezone(self._settings.zone).date()
         self._findings.warnings.extend(checking.sleeping_relations(self._connection, today))
 
@@ -184,26 +189,69 @@ class _Import:
         self._stage.set_pin_hashes(hashes)
 
     def _apply(self) -> int:
-        """The one write transaction; what may have changed since is checked again inside."""
+        """Write what differs, in one transaction; how many rows that were."""
         self._progress("apply", 0, 1)
-        for statement in self._connection.dialect.begin_write:
-            self._connection.execute(statement)
-        try:
-            for src, message in checking.state_problems(self._connection, self._settings.currency):
-                self._findings.error(src, message)
-            changed = 0
-            if not self._findings.errors:
-                changed = self._stage.apply(time_text(self._settings.now))
-            if changed:
-                self._connection.execute(BUMP_VERSION)
-            self._connection.execute("COMMIT" if changed else "ROLLBACK")
-        except BaseException:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
-            raise
+        changed = 0
+        self._plan.make()
+        if not self._plan.is_empty:
+            written = self._write_as_planned()
+            changed = self._write_alone() if written is None else written
         self._store.distrust_cache()
         self._progress("apply", 1, 1)
         return changed
+
+    def _write_as_planned(self) -> int | None:
+        """The short way; None, and nothing written, when a command has written meanwhile."""
+        dialect, time = self._connection.dialect, time_text(self._settings.now)
+        with self._transaction(dialect.begin_import):
+            if not self._is_current():
+                return None
+            changed = self._plan.write_ahead(time)
+            for statement in dialect.lock_facts:
+                self._connection.execute(statement)
+            if not self._is_current():
+                return None
+            # Payments have gone on: the one thing that they can have made impossible.
+            self._note(checking.paid_problems(self._connection, self._settings.currency, "todo"))
+            return self._finish(changed + self._plan.write_rest(time))
+
+    def _write_alone(self) -> int:
+        """The sure way: look at everything again and write it while nobody else may."""
+        dialect, time = self._connection.dialect, time_text(self._settings.now)
+        with self._transaction((*dialect.begin_import, *dialect.lock_facts)):
+            self._check()
+            self._plan.make()
+            return self._finish(self._plan.write_ahead(time) + self._plan.write_rest(time))
+
+    @contextmanager
+    def _transaction(self, begin: Sequence[str]) -> Iterator[None]:
+        """A transaction that is undone unless it was committed inside."""
+        for statement in begin:
+            self._connection.execute(statement)
+        try:
+            yield
+        finally:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+
+    def _is_current(self) -> bool:
+        return self._version == self._version_now()
+
+    def _version_now(self) -> int:
+        (version,) = self._connection.execute(STORE_VERSION).fetchone()
+        return int(version)
+
+    def _finish(self, changed: int) -> int:
+        """Commit, unless there are errors; how many rows were changed."""
+        if self._findings.errors:
+            return 0
+        self._connection.execute(BUMP_VERSION)
+        self._connection.execute("COMMIT")
+        return changed
+
+    def _note(self, problems: Iterable[checking.Problem]) -> None:
+        for src, message in problems:
+            self._findings.error(src, message)
 
 
 def _new_hash(settings: ImportSettings, secret: bytes, stored: str | None, pin: str) -> str | None:

@@ -87,7 +87,7 @@ ACCOUNT = """
 """What a payment is decided on, a row per fee; one row without fee for who owes nothing."""
 
 LOANS = """
-    SELECT l.item_id, i.title, l.due, l.checked_out, l.renewals
+    SELECT l.item_id, i.title, l.due, l.checked_out, l.renewals, i.max_renewals
     FROM loan l JOIN item i ON i.id = l.item_id
     WHERE l.patron_id = ? ORDER BY l.due, l.item_id"""
 
@@ -103,13 +103,47 @@ PAYER_FOR = """
     WHERE type = 'head_of_family' AND from_id = ?
     UNION ALL
     SELECT type, from_id, to_id, may_renew, may_pay, confirmed FROM relationship
-    WHERE type = 'authorisation' AND to_id = ? AND may_pay = 1
+    WHERE type = 'authorisation' AND to_id = ?
     ORDER BY 1 DESC, 2, 3"""
 
 DOOR_ENTRIES_OF = """
     SELECT d.kind, d.branch, d.card, d.valid_until, d.weekdays, d.start_minute, d.end_minute
     FROM card k JOIN door_entry d ON d.card = k.number
     WHERE k.patron_id = ? ORDER BY d.card, d.kind, d.branch"""
+
+# Items
+
+ITEM = """
+    SELECT i.id, i.title, i.title_id, i.author, i.media_type, i.material, i.owner_branch, i.shelf,
+           i.call_number, i.for_loan, i.loan_days, i.max_renewals, i.checkout_fee,
+           i.overdue_fee_per_day, i.magnetic, i.security_marker, i.note, i.attachment,
+           i.status, i.current_branch, i.properties,
+           l.patron_id, l.checked_out, l.due, l.renewals,
+           EXISTS (SELECT 1 FROM hold h WHERE h.item_id = i.id),
+           EXISTS (SELECT 1 FROM hold h WHERE h.title_id = i.title_id AND h.item_id IS NULL),
+           EXISTS (SELECT 1 FROM circulation c WHERE c.item_id = i.id)
+    FROM item i LEFT JOIN loan l ON l.item_id = i.id
+    WHERE i.id = ?"""
+
+_NEXT_HOLD = """
+    SELECT h.id, h.patron_id, p.name, h.item_id, h.title_id, h.placed, h.ready, h.pickup_branch,
+           h.expires
+    FROM hold h JOIN patron p ON p.id = h.patron_id
+    WHERE {queue} AND (h.expires IS NULL OR h.expires > ?)
+    ORDER BY h.ready DESC, h.placed, h.id LIMIT 1"""
+NEXT_HOLD_OF_ITEM = fill(_NEXT_HOLD, queue="h.item_id = ?")
+NEXT_HOLD_OF_TITLE = fill(_NEXT_HOLD, queue="h.title_id = ? AND h.item_id IS NULL")
+
+HOLDS_WAITING = """
+    SELECT (SELECT COUNT(*) FROM hold h
+            WHERE h.item_id = ? AND (h.expires IS NULL OR h.expires > ?))
+         + (SELECT COUNT(*) FROM hold h WHERE h.title_id = ? AND h.item_id IS NULL
+            AND (h.expires IS NULL OR h.expires > ?))"""
+
+EVENTS = """
+    SELECT c.terminal, c.code, c.key, c.patron_id, c.position, c.expires, c.outcome, c.before
+    FROM circulation c WHERE c.item_id = ? ORDER BY c.position"""
+FORGET_EVENTS = "DELETE FROM circulation WHERE expires <= ?"
 
 # PIN lock-out
 

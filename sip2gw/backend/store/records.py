@@ -140,7 +140,7 @@ def assemble(row: Sequence[Any], lists: Sequence[Iterable[Row]]) -> PatronRecord
 
 
 def _payer_for(connection: Connection, patron_id: str) -> list[Row]:
-    """The relationships in which `patron_id` may be the payer (B51)."""
+    """The relationships in which `patron_id` may act for another (B51, B54)."""
     return connection.execute(queries.PAYER_FOR, (patron_id, patron_id)).fetchall()
 
 
@@ -197,9 +197,9 @@ def _fee(row: Row) -> Fee:
 
 
 def _loan(row: Row) -> Loan:
-    item_id, title, due, checked_out, renewals = row
+    item_id, title, due, checked_out, *renewals = row
     return Loan(
-        item_id, title, datetime.fromisoformat(due), datetime.fromisoformat(checked_out), renewals
+        item_id, title, datetime.fromisoformat(due), datetime.fromisoformat(checked_out), *renewals
     )
 
 

@@ -19,6 +19,9 @@ from typing import Literal, TypeVar
 from sip2gw.backend.base import (
     BackendError,
     Capability,
+    CirculationOrder,
+    CirculationResult,
+    DecideCirculation,
     DecidePayment,
     EntryOrder,
     PaymentOrder,
@@ -26,7 +29,7 @@ from sip2gw.backend.base import (
     UnavailableError,
 )
 from sip2gw.backend.library import Connection, Done
-from sip2gw.backend.store import doors, ledger, lockout, queries
+from sip2gw.backend.store import circulation, doors, ledger, lockout, queries
 from sip2gw.backend.store.access_log import FLUSH_AFTER_S, AccessLog
 from sip2gw.backend.store.cache import RecordCache
 from sip2gw.backend.store.dialect import SqliteConnection, connect, create_file, expect_bulk
@@ -37,6 +40,7 @@ from sip2gw.backend.store.staff import StaffOperations
 from sip2gw.backend.store.values import date_text
 from sip2gw.backend.store.writer import Writer
 from sip2gw.model import AccessRow, Block, PatronRecord, Presence
+from sip2gw.stock import ItemRecord
 
 RECORDS_CACHED_MAX = 20_000
 
@@ -109,6 +113,20 @@ class Store(StaffOperations):
             self._cache.add(record)
         return record
 
+    async def find_item(self, item_id: str, now: datetime) -> ItemRecord | None:
+        """The item with its loan and the first hold that it could serve at `now`, or None."""
+        with self._reading():
+            self._reader.execute("BEGIN")
+            try:
+                return circulation.load_item(self._reader, item_id, now)
+            finally:
+                self._reader.execute("COMMIT")
+
+    async def hold_queue_length(self, record: ItemRecord, now: datetime) -> int:
+        """How many wait for this item or for any copy of its title."""
+        with self._reading():
+            return circulation.queue_length(self._reader, record.item, now)
+
     def _check_cache(self) -> None:
         """Forget all snapshots when another process has written; once in a turn of the loop."""
         with self._reading():
@@ -170,6 +188,22 @@ class Store(StaffOperations):
         return await self.write(
             lambda connection: ledger.book(connection, order, decide, self._account)
         )
+
+    async def circulate(
+        self, order: CirculationOrder, decide: DecideCirculation
+    ) -> CirculationResult:
+        """Do what `decide` decides, exactly once under the order's key (B61, C69)."""
+        return await self.write(
+            lambda connection: circulation.circulate(connection, order, decide, self._patron)
+        )
+
+    def _patron(self, connection: Connection, patron_id: str) -> PatronRecord | None:
+        """Like `_account`, but everything about the patron."""
+        if patron_id not in self._writer.touched:
+            record = self._cache.by_id(patron_id)
+            if record is not None:
+                return record
+        return load_patron(connection, patron_id)
 
     def _account(self, connection: Connection, patron_id: str) -> PatronRecord | None:
         """The patron as the running write transaction sees them (C60).

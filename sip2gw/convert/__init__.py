@@ -1,0 +1,77 @@
+"""Other servers' configurations as ours: `sip2gw convert-config`.
+
+`options` has every option of theirs in one row, `sipconfig` and `edge` read their files into a
+`Draft`, and `converted` proves that what came out is a configuration.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from sip2gw.availability import unavailable
+from sip2gw.config import load_config
+from sip2gw.convert.draft import Draft, Note
+from sip2gw.convert.edge import draft_from_edge, read_json
+from sip2gw.convert.sipconfig import draft_from_sipconfig
+from sip2gw.convert.source import SourceError
+from sip2gw.convert.xml import read_xml
+
+__all__ = ["Converted", "Note", "SourceError", "converted"]
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """A configuration of ours, and what is not in it."""
+
+    toml: str
+    notes: tuple[Note, ...]
+
+
+def converted(sources: dict[str, bytes], institution: str | None = None) -> Converted:
+    """The configuration that `sources` (name → content) come to; it is valid and starts.
+
+    Args:
+        sources: one `SIPconfig.xml`, or the JSON files of one edge-sip2.
+        institution: which institution or tenant is the library; None: the first.
+
+    Raises:
+        SourceError: they cannot be read.
+    """
+    draft = _draft(sources, institution)
+    title = f"Made by sip2gw convert-config from {', '.join(sources)}."
+    _drop_unavailable(draft, title)
+    return Converted(draft.toml(title), draft.notes)
+
+
+def _draft(sources: dict[str, bytes], institution: str | None) -> Draft:
+    documents = []
+    for name, data in sources.items():
+        try:
+            if not data.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
+                if len(sources) > 1:
+                    raise SourceError("only the JSON files of edge-sip2 come several at a time")
+                return draft_from_sipconfig(read_xml(data), institution)
+            documents.append(read_json(data))
+        except SourceError as error:
+            raise SourceError(f"{name}: {error}") from None
+    try:
+        return draft_from_edge(documents, institution)
+    except SourceError as error:
+        raise SourceError(f"{', '.join(sources)}: {error}") from None
+
+
+def _drop_unavailable(draft: Draft, title: str) -> None:
+    """Take out what this version names but cannot do yet; the rest must be valid as a whole."""
+    with tempfile.TemporaryDirectory() as directory:
+        file = Path(directory, "sip2gw.toml")
+        file.write_text(draft.toml(title), encoding="utf-8")
+        lines = [line.removeprefix(f"{file}: ") for line in unavailable(load_config(file))]
+    for path, values in draft.tables.items():
+        for name in tuple(values):
+            key = ".".join((*path, name))
+            for line in lines:
+                if line.startswith(f"{key}: "):
+                    draft.note(key, line.removeprefix(f"{key}: "))
+                    values.pop(name, None)

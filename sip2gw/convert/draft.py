@@ -1,0 +1,147 @@
+"""The configuration that is being made: its tables, and what could not be carried over."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sip2gw.convert.option import AS_HERE, NotCarriedError, Option, RefusedError, problem_with
+
+Values = dict[str, Any]
+
+
+PLACES_SHOWN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """An option that was not carried over, in all places where that is so for the same reason."""
+
+    places: tuple[str, ...]
+    name: str
+    """Of the option; empty when it is the place itself."""
+    reason: str
+    refused: bool = False
+    """It contradicts a rule (C86)."""
+
+    def __str__(self) -> str:
+        shown = ", ".join(self.places[:PLACES_SHOWN])
+        more = len(self.places) - PLACES_SHOWN
+        where = f"{shown} and {more} more" if more > 0 else shown
+        parts = (where, self.name, f"{'refused: ' if self.refused else ''}{self.reason}")
+        return ": ".join(filter(None, parts))
+
+
+@dataclass(slots=True)
+class Draft:
+    """Tables by their path, in the order of the file. `repr` shows no password hash."""
+
+    tables: dict[tuple[str, ...], Values] = field(default_factory=dict, repr=False)
+    remarks: list[str] = field(default_factory=list)
+    """What was decided where the other file says nothing; for the head of ours."""
+    _noted: dict[tuple[str, str, bool], dict[str, None]] = field(default_factory=dict)
+
+    @property
+    def notes(self) -> tuple[Note, ...]:
+        """What was not carried over, in the order in which it was found."""
+        return tuple(
+            Note(tuple(places), name, reason, refused)
+            for (name, reason, refused), places in self._noted.items()
+        )
+
+    def note(self, where: str, reason: str, *, refused: bool = False) -> None:
+        """Remember that the option at `where` (`PLACE: NAME`, or a name) was not carried over."""
+        place, _, name = _one_line(where).rpartition(": ")
+        key = (name, _one_line(reason), refused)
+        self._noted.setdefault(key, {})[place] = None
+
+    def read(self, where: str, option: Option, raw: Any) -> Any:
+        """The value of `option` here, or `AS_HERE` when none is to be written."""
+        try:
+            value = option.read(raw)
+        except NotCarriedError as error:
+            self.note(where, str(error), refused=isinstance(error, RefusedError))
+            return AS_HERE
+        if value is AS_HERE:
+            return AS_HERE
+        problem = problem_with(option.key, value)
+        if problem is not None:
+            self.note(where, problem)
+            return AS_HERE
+        return value
+
+    def read_all(
+        self, where: str, options: Iterable[Option], raw: Mapping[str, Any], unknown: str
+    ) -> dict[str, Any]:
+        """All of `raw` by our keys; `unknown` is the reason for what no row knows."""
+        rows = {option.name: option for option in options}
+        found: dict[str, Any] = {}
+        for name, given in raw.items():
+            row = rows.get(name)
+            if row is None:
+                self.note(f"{where}{name}", unknown)
+                continue
+            value = self.read(f"{where}{name}", row, given)
+            if value is not AS_HERE:
+                before = found.get(row.key)
+                if isinstance(before, list) and isinstance(value, list):
+                    value = [*before, *value]
+                found[row.key] = value
+        return found
+
+    def put(self, found: Mapping[str, Any], table: str) -> None:
+        """Write those of `found` that belong to the general `table`."""
+        for key, value in found.items():
+            if key.rpartition(".")[0] == table:
+                self.tables.setdefault((table,), {})[key.rpartition(".")[2]] = value
+
+    def toml(self, title: str) -> str:
+        """The file."""
+        lines = [
+            f"# {_one_line(title)}",
+            *(f"# {_one_line(text)}".rstrip() for text in self.remarks),
+        ]
+        if self.notes:
+            lines += ["#", "# Not carried over:", *(f"# - {note}" for note in self.notes)]
+        for path, values in self.tables.items():
+            lines += ["", f"[{'.'.join(map(_key, path))}]"]
+            lines += [f"{_key(name)} = {toml_value(value)}" for name, value in values.items()]
+        return "\n".join(lines) + "\n"
+
+
+def of_table(found: Mapping[str, Any], table: str) -> Values:
+    """Those of `found` that belong to `table`, by their last name."""
+    split = ((key.rpartition("."), value) for key, value in found.items())
+    return {name: value for (where, _, name), value in split if where == table}
+
+
+def toml_value(value: Any) -> str:
+    """`value` as it stands in a TOML file."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return f"{value:g}" if isinstance(value, float) else str(value)
+    if isinstance(value, list):
+        return f"[{', '.join(map(toml_value, value))}]"
+    if isinstance(value, dict):
+        return f"{{ {', '.join(f'{_key(k)} = {toml_value(v)}' for k, v in value.items())} }}"
+    # JSON's escapes are TOML's, but for DEL and lone surrogates.
+    text = str(value).encode("utf-8", "replace").decode("utf-8")
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else toml_value(name)
+
+
+def _one_line(text: str) -> str:
+    """`text` without anything that could end a comment or disturb a terminal."""
+    return "".join(_shown(text))[:500]
+
+
+def _shown(text: str) -> Iterator[str]:
+    for character in text:
+        yield character if character.isprintable() else " "
