@@ -31,7 +31,8 @@ TEXTS = "".join(
     + "".join(f"{key} = {json.dumps(marked(language, key))}\n" for key in TEXT_KEYS)
     for language in LANGUAGES
 )
-MARKED = re.compile(r"<(\w\w)\.(\w+)>( [^<>]*)?")
+MARKED = re.compile(r"<(\w\w)\.(\w+)>( ([^<>]|<\w\w\.\w+>)*)?")
+"""A text, perhaps with another one in it: why a title was not renewed."""
 PEOPLE = [
     *LIBRARY,
     *(person(f"20{status}0", "Stan Status", status=status) for status in (4, 6, 7, 9)),
