@@ -87,8 +87,12 @@ class TimedBackend:
         await self._timed("clear_pin_failures", self._inner.clear_pin_failures(card))
 
     async def book_payment(self, order: PaymentOrder, decide: DecidePayment) -> PaymentResult:
-        """See `Backend.book_payment`."""
-        return await self._timed("book_payment", self._inner.book_payment(order, decide))
+        """See `Backend.book_payment`. Timed here: each coroutine more costs a payment a µs."""
+        started = self._monotonic()
+        try:
+            return await self._inner.book_payment(order, decide)
+        finally:
+            self._observe("book_payment", self._monotonic() - started)
 
     async def circulate(
         self, order: CirculationOrder, decide: DecideCirculation

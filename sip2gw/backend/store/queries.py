@@ -205,18 +205,16 @@ CLEAR_PIN_ATTEMPT = "DELETE FROM pin_attempt WHERE card_number = ?"
 
 # Payments and ledger
 
-PAYMENT_KEY = "SELECT content, payment_id, expires FROM payment_key WHERE terminal = ? AND key = ?"
-SET_PAYMENT_KEY = """
-    INSERT INTO payment_key (terminal, key, content, payment_id, expires) VALUES (?, ?, ?, ?, ?)
-    ON CONFLICT (terminal, key) DO UPDATE
-    SET content = excluded.content, payment_id = excluded.payment_id, expires = excluded.expires"""
+PAYMENT_KEY = "SELECT content, id, key_expires FROM payment WHERE terminal = ? AND key = ?"
+FREE_KEY = "UPDATE payment SET key = NULL WHERE terminal = ? AND key = ?"
+"""A payment whose key has expired stays for ever, without it (C5)."""
 ADD_PAYMENT = """
     INSERT INTO payment (id, time, terminal, payer_id, amount, currency, payment_type, bk, status,
-                         texts)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+                         texts, key, content, key_expires)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (terminal, key) DO NOTHING"""
 ADD_TRANSACTION = """
-    INSERT INTO ledger_transaction (id, time, kind, payment_id, payer_id, terminal, bk)
-    VALUES (?, ?, ?, ?, ?, ?, ?)"""
+    INSERT INTO ledger_transaction (id, time, kind, payment_id) VALUES (?, ?, ?, ?)"""
 ADD_ENTRY = """
     INSERT INTO ledger_entry (transaction_id, position, account, amount, fee_id, debtor_id,
                               relation)
@@ -279,8 +277,6 @@ PAYMENTS_UNLIKE_LEDGER = """
          WHERE t.payment_id IS NOT NULL AND e.fee_id IS NOT NULL GROUP BY t.payment_id) b
         ON b.payment_id = p.id
     WHERE COALESCE(b.booked, 0) <> CASE p.status WHEN 'booked' THEN p.amount ELSE 0 END"""
-KEYS_SHARED = """
-    SELECT payment_id FROM payment_key GROUP BY payment_id HAVING COUNT(*) > 1"""
 FAMILY_TWO_STEPS = """
     SELECT a.to_id FROM relationship a JOIN relationship b ON b.from_id = a.to_id
     WHERE a.type = 'head_of_family' AND b.type = 'head_of_family'"""
