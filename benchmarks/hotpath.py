@@ -46,6 +46,9 @@ class _Wire(asyncio.Transport):
     def is_closing(self) -> bool:
         return False
 
+    def is_reading(self) -> bool:
+        return True
+
     def pause_reading(self) -> None:
         """Nothing is read anyhow."""
 

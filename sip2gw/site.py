@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, field
 from functools import cache
+from zoneinfo import ZoneInfo
 
 from sip2gw.backend.base import Capability
 from sip2gw.config import Config, ResolvedProfile, Terminal
-from sip2gw.handlers import SUPPORTED_CODES, Standpoint, TerminalView
+from sip2gw.handlers import SUPPORTED_CODES, Standpoint, TerminalView, handlers_of
 from sip2gw.policy.access import DoorRules
+from sip2gw.policy.circulation import CirculationRules
 from sip2gw.policy.relationships import RelationshipRules
 from sip2gw.protocol.layout import layout_of
 from sip2gw.protocol.registry import RESPONSES
@@ -21,8 +23,9 @@ from sip2gw.protocol.wire import WireFormat
 from sip2gw.texts import Catalogue
 
 _CODES_BY_CAPABILITY = {
-    Capability.PAYMENTS: frozenset({"37"}),
+    Capability.PAYMENTS: frozenset({"37", "41"}),
     Capability.BLOCKS: frozenset({"01", "25"}),
+    Capability.CIRCULATION: frozenset({"09", "11", "15", "17", "19", "29", "65"}),
     Capability.PATRONS: frozenset({"23", "63", "35"}),
 }
 
@@ -53,7 +56,7 @@ class Site:
 @cache
 def _optional_tags() -> frozenset[str]:
     """Tags that no response demands."""
-    places = [placed.place for kind in RESPONSES.values() for placed in layout_of(kind).tagged]
+    places = [place for kind in RESPONSES.values() for place in layout_of(kind).fields]
     demanded = {place.tag for place in places if place.is_required}
     return frozenset(place.tag for place in places) - demanded
 
@@ -74,6 +77,7 @@ def _wire(profile: ResolvedProfile) -> WireFormat:
         resend_with_sequence=profile.resend_with_sequence,
         date_zone="utc" if profile.date_zone == "utc" else "local",
         hidden_fields=_hidden_fields(profile),
+        dialect=profile.dialect,
     )
 
 
@@ -86,6 +90,20 @@ def _served(profile: ResolvedProfile, capabilities: frozenset[Capability]) -> fr
     if not profile.payment_types:
         served -= {"37"}
     return served
+
+
+def _circulation(terminal: Terminal, zone: ZoneInfo, texts: Catalogue) -> CirculationRules:
+    profile = terminal.profile
+    language = profile.language
+    return CirculationRules(
+        terminal=terminal.name,
+        branch=terminal.branch.code if terminal.branch is not None else None,
+        zone=zone,
+        renews_own_loan=profile.second_checkout == "renew",
+        takes_what_is_not_on_loan=profile.checked_in_ok,
+        describe_checkout_fee=texts.text(language, "fee_checkout"),
+        describe_overdue_fee=lambda days: texts.text(language, "fee_overdue", days=days),
+    )
 
 
 def _counting_branches(config: Config) -> frozenset[str]:
@@ -122,9 +140,11 @@ def build_site(config: Config, capabilities: frozenset[Capability]) -> Site:
     )
     counting = _counting_branches(config)
     standpoints: defaultdict[tuple[str, str], Standpoint] = defaultdict(Standpoint)
+    texts = Catalogue(config.texts)
     known: dict[str, KnownTerminal] = {}
     for login, terminal in config.terminals.items():
         profile, branch = terminal.profile, terminal.branch
+        zone = branch.zone if branch is not None else config.zone
         view = TerminalView(
             name=terminal.name,
             profile=profile,
@@ -133,7 +153,7 @@ def build_site(config: Config, capabilities: frozenset[Capability]) -> Site:
             currency=config.institution.currency,
             language=profile.language,
             branch=branch.code if branch is not None else None,
-            zone=branch.zone if branch is not None else config.zone,
+            zone=zone,
             calendar=branch.calendar if branch is not None else None,
             max_fee_age_days=branch.max_fee_age_days if branch is not None else None,
             relationships=relationships,
@@ -142,10 +162,13 @@ def build_site(config: Config, capabilities: frozenset[Capability]) -> Site:
             timeout_s=config.server.terminal_timeout_s,
             retries=config.server.terminal_retries,
             door=profile.door_rules or DoorRules(),
+            circulation=_circulation(terminal, zone, texts),
+            branches=frozenset(config.branches),
             bars=branch.bar if branch is not None else (),
             passes=branch.passes if branch is not None else (),
             counts_inside=branch is not None and branch.code in counting,
             standpoint=standpoints[profile.name, branch.code if branch is not None else ""],
+            handlers=handlers_of(profile.kind, profile.dialect),
             way_back=_way_back(config, terminal),
         )
         known[login] = KnownTerminal(terminal, view)
@@ -153,6 +176,6 @@ def build_site(config: Config, capabilities: frozenset[Capability]) -> Site:
         config=config,
         by_login=known,
         by_name={entry.terminal.name: entry for entry in known.values()},
-        texts=Catalogue(config.texts),
+        texts=texts,
         prelogin=WireFormat(),
     )

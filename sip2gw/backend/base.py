@@ -8,7 +8,7 @@ same loop turn. What a backend cannot do is missing from its `capabilities` and 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -18,11 +18,14 @@ from sip2gw.model import (
     AccessRow,
     Block,
     Minor,
+    PaidFee,
     PatronRecord,
     Payment,
     PaymentLine,
     Presence,
 )
+from sip2gw.policy.circulation import Decide, Refusal
+from sip2gw.stock import ItemRecord, Outcome
 
 
 class BackendError(Exception):
@@ -62,6 +65,22 @@ class Capability(StrEnum):
     PAYMENTS = "payments"
     BLOCKS = "blocks"
     ACCESS_LOG = "access_log"
+    CIRCULATION = "circulation"
+
+
+@dataclass(slots=True)
+class PaymentFacts:
+    """What a payment is decided on (C60).
+
+    Read inside the booking transaction the records hold membership, fees and relationships only;
+    cards, badges, blocks, loans and holds are left out.
+    """
+
+    payer: PatronRecord
+    debtors: tuple[PatronRecord, ...]
+    """The other parties of `payer.payer_for`, whether or not the relationship is valid now."""
+    as_of: int | None = None
+    """The store's version, when read beforehand and still good if nothing has changed since."""
 
 
 @dataclass(slots=True)
@@ -80,19 +99,8 @@ class PaymentOrder:
     bk: str
     now: datetime
     key_expires: datetime
-
-
-@dataclass(slots=True)
-class PaymentFacts:
-    """What a payment is decided on, read inside the booking transaction (C60).
-
-    The records hold membership, fees and relationships only; cards, badges, blocks, loans and
-    holds are left out.
-    """
-
-    payer: PatronRecord
-    debtors: tuple[PatronRecord, ...]
-    """The other parties of `payer.payer_for`, whether or not the relationship is valid now."""
+    seen: PaymentFacts | None = field(default=None, repr=False)
+    """What `find_payer` told: saves reading it again where that takes a round trip."""
 
 
 @dataclass(slots=True)
@@ -121,6 +129,41 @@ class PaymentResult:
 
 DecidePayment = Callable[[PaymentFacts], Allocation | PaymentRefusal]
 """Pure; runs inside the write transaction, possibly in another thread."""
+
+
+@dataclass(slots=True)
+class CirculationOrder:
+    """What a terminal asks to be done with one item (B56-B61)."""
+
+    code: str
+    """Of the request: 11, 09, 29, 65, 15 or 19."""
+    terminal: str
+    item_id: str
+    patron_id: str | None
+    """Who asks; None when nobody does (09, 19) or the card is unknown."""
+    now: datetime
+    key: str | None = None
+    """Under which it is done once (C69, C88); None does it each time."""
+    key_expires: datetime | None = None
+    no_block: bool = False
+    """It happened off line: a person is to look at it, done or refused (B57)."""
+    with_borrower: bool = False
+    """Whether the facts must hold who has the item on loan."""
+
+
+@dataclass(slots=True)
+class CirculationResult:
+    """What became of an order: `done`, `replayed` (with what was done first), or `refused`."""
+
+    outcome: str
+    record: ItemRecord | None
+    """The item as it was found; None for an unknown one."""
+    done: Outcome | None = None
+    refusal: Refusal | None = None
+
+
+DecideCirculation = Decide
+"""Pure; runs inside the write transaction, perhaps more than once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +197,17 @@ class Backend(Protocol):
         """The patron whose main card is `patron_id`, or None."""
         ...
 
+    async def find_patrons(self, patron_ids: Collection[str]) -> list[PatronRecord]:
+        """The patrons with these ids, by id; unknown ones are left out. One look-up for all."""
+        ...
+
+    async def find_payer(self, number: str) -> PaymentFacts | None:
+        """The holder of card `number`, who wants to pay, and whom they might pay for; or None.
+
+        These records have cards, too.
+        """
+        ...
+
     async def record_pin_failure(
         self, card: str, now: datetime, failures_max: int, lock_until: datetime
     ) -> bool:
@@ -173,7 +227,50 @@ class Backend(Protocol):
 
         Inside one write transaction: an unexpired key with the same content gives the first
         payment again (`replayed`), with other content a refusal (`bk_reused`); otherwise facts
-        are read, `decide` is called, and its allocation is written to the ledger.
+        are read, `decide` is called, and its allocation is written to the ledger. `decide` may
+        be called again when its facts have changed before they could be written on.
+        """
+        ...
+
+    async def paid_fees(
+        self, patron_id: str, since: datetime, payer_id: str | None = None
+    ) -> tuple[PaidFee, ...]:
+        """The patron's fees of which something is paid, and how much, oldest first, then by id.
+
+        Args:
+            patron_id: who owes or owed them.
+            since: older payments count, but not fees for which nothing was paid since then.
+            payer_id: count only what this patron paid; None: whatever was paid, also before the
+                fee came to us.
+        """
+        ...
+
+    async def fees_settled_by(self, payment_id: str) -> tuple[PaidFee, ...]:
+        """What each line of a payment paid, in its order, always the same.
+
+        `fee.owed` is what was left right after the payment, whatever came later.
+        """
+        ...
+
+    async def find_item(self, item_id: str, now: datetime) -> ItemRecord | None:
+        """The item with its loan and the first hold that it could serve at `now`, or None."""
+        ...
+
+    async def copy_of_title(self, title_id: str) -> str | None:
+        """The id of some copy of the title, one for loan if there is any, or None."""
+        ...
+
+    async def hold_queue(self, record: ItemRecord, now: datetime) -> tuple[str, ...]:
+        """The holds that wait, at `now`, for this item or any copy of its title; first come."""
+        ...
+
+    async def circulate(
+        self, order: CirculationOrder, decide: DecideCirculation
+    ) -> CirculationResult:
+        """Do what `decide` decides, durably before it returns (B61).
+
+        Inside one write transaction: an unexpired key of what was done gives the same again
+        (`replayed`); otherwise facts are read, `decide` is called, and its effect is written.
         """
         ...
 

@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
-from sip2gw.handlers import door, fee, information, patron, status
+from sip2gw.handlers import (
+    door,
+    fee,
+    gossip,
+    hold,
+    information,
+    item,
+    lending,
+    patron,
+    returns,
+    status,
+    wise,
+)
 from sip2gw.handlers.base import Answer, Handler, Services, Session, Standpoint, TerminalView
+from sip2gw.protocol.dialect import DialectName, MoneyLines
 from sip2gw.protocol.messages import (
     BlockPatron,
+    Checkin,
+    Checkout,
     EndPatronSession,
     FeePaid,
+    Hold,
+    ItemInformation,
+    ItemStatusUpdate,
     PatronEnable,
     PatronInformation,
     PatronStatusRequest,
+    Renew,
+    RenewAll,
     Request,
     ScStatus,
 )
@@ -23,6 +43,13 @@ HANDLERS: dict[type[Request], Handler] = {
     PatronEnable: patron.patron_enable,
     EndPatronSession: patron.end_session,
     FeePaid: fee.fee_paid,
+    ItemInformation: item.item_information,
+    ItemStatusUpdate: item.item_status_update,
+    Hold: hold.hold,
+    Checkout: lending.checkout,
+    Checkin: returns.checkin,
+    Renew: lending.renew,
+    RenewAll: lending.renew_all,
 }
 """For every kind of terminal."""
 
@@ -33,10 +60,32 @@ DOOR_HANDLERS: dict[type[Request], Handler] = {
 }
 """For profiles of kind `door`."""
 
-SUPPORTED_CODES = frozenset(request.code for request in HANDLERS)
+DIALECT_HANDLERS: dict[DialectName, dict[type[Request], Handler]] = {
+    "standard": {},
+    "wise": {MoneyLines: wise.money_lines},
+    "gossip": {
+        PatronInformation: gossip.patron_information,
+        FeePaid: gossip.fee_paid,
+    },
+}
+"""What a dialect adds to `HANDLERS` or answers in its own way (B55)."""
+
+
+def handlers_of(kind: str, dialect: DialectName) -> dict[type[Request], Handler]:
+    """The handlers for profiles of `kind` in `dialect`; a door answers as a door in each."""
+    own = DIALECT_HANDLERS[dialect]
+    if kind == "door":
+        return {**own, **DOOR_HANDLERS} if own else DOOR_HANDLERS
+    return {**HANDLERS, **own} if own else HANDLERS
+
+
+SUPPORTED_CODES = frozenset(
+    request.code for table in (HANDLERS, *DIALECT_HANDLERS.values()) for request in table
+)
 """Request codes that this program answers usefully."""
 
 __all__ = [
+    "DIALECT_HANDLERS",
     "DOOR_HANDLERS",
     "HANDLERS",
     "SUPPORTED_CODES",
@@ -46,4 +95,5 @@ __all__ = [
     "Session",
     "Standpoint",
     "TerminalView",
+    "handlers_of",
 ]

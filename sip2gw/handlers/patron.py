@@ -75,12 +75,24 @@ class Visit:
 
 
 async def identify(session: Session, number: str, pin: str | None, *, pin_required: bool) -> Visit:
-    """Find the holder of card `number` and judge the PIN (B18-B21, C1, C20).
+    """Find the holder of card `number` and judge the PIN (B18-B21, C1, C20)."""
+    record = await session.services.backend.find_by_card(number) if number else None
+    return await judge(session, number, record, pin, pin_required=pin_required)
+
+
+async def judge(
+    session: Session,
+    number: str,
+    record: PatronRecord | None,
+    pin: str | None,
+    *,
+    pin_required: bool,
+) -> Visit:
+    """What the card `number` of `record`, as just found, and the PIN are worth.
 
     `Visit.pin` is `OK` as well when none was presented and none is required.
     """
     services, terminal = session.services, session.terminal
-    record = await services.backend.find_by_card(number) if number else None
     card = record.card(number) if record is not None else None
     if record is None or card is None or card.state is CardState.REPLACED:
         session.note_pin(number, PinState.WRONG)
@@ -129,7 +141,8 @@ def withheld_reason(visit: Visit) -> str:
     return Reason.PIN_LOCKED if visit.pin is PinState.LOCKED else Reason.WRONG_PIN
 
 
-def _obstacle_text(session: Session, language: str, obstacle: Obstacle) -> str:
+def obstacle_text(session: Session, language: str, obstacle: Obstacle) -> str:
+    """What the screen says of one obstacle."""
     texts, currency = session.services.texts, session.terminal.currency
     values: dict[str, object] = {}
     if obstacle.amount is not None:
@@ -152,7 +165,7 @@ def screen_texts(
         about_money = (o for o in standing.obstacles[1:] if o.reason in MONEY_REASONS)
         if spoken[0].reason not in MONEY_REASONS:
             spoken.extend(next(([obstacle] for obstacle in about_money), []))
-        lines.extend(_obstacle_text(session, language, obstacle) for obstacle in spoken)
+        lines.extend(obstacle_text(session, language, obstacle) for obstacle in spoken)
     if standing.too_many_items:
         lines.append(texts.text(language, "too_many_items"))
     left = standing.money.alert_left
@@ -184,8 +197,7 @@ async def accounts_payable_by(
         for relation in record.payer_for
         if may_pay_by(relation, record.id, terminal.relationships)
     }
-    found = [await session.services.backend.find_patron(debtor) for debtor in sorted(wanted)]
-    debtors = [debtor for debtor in found if debtor is not None]
+    debtors = await session.services.backend.find_patrons(wanted)
     return payable_accounts(record, debtors, terminal.relationships, today)
 
 

@@ -131,6 +131,8 @@ class PaymentRefusalReason(StrEnum):
     NOT_YOURS = "not_yours"
     OVERPAYMENT = "overpayment"
     PARTIAL = "partial"
+    SINGLE_FEE = "single_fee"
+    SUBTOTAL = "subtotal"
     BK_REUSED = "bk_reused"
     NO_TRANSACTION_DATE = "no_transaction_date"
     NOTHING_TO_PAY = "nothing_to_pay"
@@ -151,6 +153,8 @@ PAYMENT_TEXT_KEYS: dict[PaymentRefusalReason, str] = {
     PaymentRefusalReason.NOT_YOURS: "payment_not_yours",
     PaymentRefusalReason.OVERPAYMENT: "payment_overpayment",
     PaymentRefusalReason.PARTIAL: "payment_partial",
+    PaymentRefusalReason.SINGLE_FEE: "payment_single_fee",
+    PaymentRefusalReason.SUBTOTAL: "payment_subtotal",
     PaymentRefusalReason.BK_REUSED: "payment_bk_reused",
     PaymentRefusalReason.NO_TRANSACTION_DATE: "payment_no_transaction_date",
     PaymentRefusalReason.NOTHING_TO_PAY: "payment_nothing_to_pay",
@@ -158,3 +162,103 @@ PAYMENT_TEXT_KEYS: dict[PaymentRefusalReason, str] = {
     PaymentRefusalReason.UNKNOWN_OUTCOME: "unknown_outcome",
 }
 """Screen text of each; `unknown_fee` and `not_yours` read the same, so no fee can be probed."""
+
+
+class CirculationReason(StrEnum):
+    """Why 11, 09, 29, 65, 15, 17 or 19 is refused, in the fixed order of speaking (B56-B60)."""
+
+    UNKNOWN_CARD = "unknown_card"
+    CARD_REPLACED = "card_replaced"
+    WRONG_PIN = "wrong_pin"
+    NO_PIN = "no_pin"
+    UNKNOWN_ITEM = "unknown_item"
+    NOT_FOR_LOAN = "not_for_loan"
+    ON_HOLD = "on_hold"
+    CHARGED_TO_OTHER = "charged_to_other"
+    ALREADY_CHARGED = "already_charged"
+    NOT_CHARGED = "not_charged"
+    BLOCKED = "blocked"
+    ITEM_LIMIT = "item_limit"
+    RENEWAL_LIMIT = "renewal_limit"
+    FEE = "fee"
+    NOTHING_TO_CANCEL = "nothing_to_cancel"
+    ALREADY_HELD = "already_held"
+    NO_SUCH_HOLD = "no_such_hold"
+    HOLDS_NOT_PERMITTED = "holds_not_permitted"
+    HOLD_LIMIT = "hold_limit"
+    HOLD_READY = "hold_ready"
+    UNKNOWN_BRANCH = "unknown_branch"
+    EXPIRED = "expired"
+    UNKNOWN_MODE = "unknown_mode"
+
+
+@dataclass(frozen=True, slots=True)
+class CirculationEntry:
+    """What follows from one reason."""
+
+    meaning: str
+    """For the reference page."""
+    text_key: str
+
+
+CIRCULATION_REASONS: dict[CirculationReason, CirculationEntry] = {
+    CirculationReason.UNKNOWN_CARD: CirculationEntry("nobody has this card", "unknown_card"),
+    CirculationReason.CARD_REPLACED: CirculationEntry(
+        "the patron has a newer card", "card_replaced"
+    ),
+    CirculationReason.WRONG_PIN: CirculationEntry("the PIN is wrong or locked", "wrong_pin"),
+    CirculationReason.NO_PIN: CirculationEntry("the PIN is needed and missing", "pin_needed"),
+    CirculationReason.UNKNOWN_ITEM: CirculationEntry("there is no such item", "unknown_item"),
+    CirculationReason.NOT_FOR_LOAN: CirculationEntry(
+        "a reference copy, in process, or reported lost or missing", "not_for_loan"
+    ),
+    CirculationReason.ON_HOLD: CirculationEntry("somebody else waits for it", "on_hold"),
+    CirculationReason.CHARGED_TO_OTHER: CirculationEntry(
+        "somebody else has it on loan", "charged_to_other"
+    ),
+    CirculationReason.ALREADY_CHARGED: CirculationEntry(
+        'the patron has it already (`second_checkout = "refuse"`)', "already_charged"
+    ),
+    CirculationReason.NOT_CHARGED: CirculationEntry("nobody has it on loan", "not_charged"),
+    CirculationReason.BLOCKED: CirculationEntry(
+        "something stands against the patron; the text is that of the reason above", "blocked"
+    ),
+    CirculationReason.ITEM_LIMIT: CirculationEntry(
+        "as many loans as the membership allows", "too_many_items"
+    ),
+    CirculationReason.RENEWAL_LIMIT: CirculationEntry(
+        "renewed as often as the item allows", "renewal_limit"
+    ),
+    CirculationReason.FEE: CirculationEntry(
+        "it costs something, and the patron has not agreed (BO)", "fee_not_acknowledged"
+    ),
+    CirculationReason.NOTHING_TO_CANCEL: CirculationEntry(
+        "the last transaction with the item is not one of this terminal to be cancelled (BI)",
+        "nothing_to_cancel",
+    ),
+    CirculationReason.ALREADY_HELD: CirculationEntry(
+        "the patron waits for it already", "already_held"
+    ),
+    CirculationReason.NO_SUCH_HOLD: CirculationEntry(
+        "the patron does not wait for it", "no_such_hold"
+    ),
+    CirculationReason.HOLDS_NOT_PERMITTED: CirculationEntry(
+        "the membership allows no holds", "holds_not_permitted"
+    ),
+    CirculationReason.HOLD_LIMIT: CirculationEntry(
+        "as many holds as the membership allows", "hold_limit"
+    ),
+    CirculationReason.HOLD_READY: CirculationEntry(
+        "it waits on the shelf, the branch cannot change any more", "hold_ready"
+    ),
+    CirculationReason.UNKNOWN_BRANCH: CirculationEntry(
+        "there is no such branch to pick it up (BS)", "unknown_branch"
+    ),
+    CirculationReason.EXPIRED: CirculationEntry(
+        "the expiration date has passed (BW)", "hold_expired"
+    ),
+    CirculationReason.UNKNOWN_MODE: CirculationEntry(
+        "the hold mode is none of + - *", "not_supported"
+    ),
+}
+"""In the order in which they speak."""

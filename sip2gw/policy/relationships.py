@@ -169,7 +169,7 @@ def payable_accounts(
     A relationship sleeps while either membership is invalid (B49, C3). Someone related twice is
     listed once, as family.
     """
-    if membership_state(payer, today) is not MembershipState.VALID:
+    if not payer.payer_for or membership_state(payer, today) is not MembershipState.VALID:
         return ()
     relations: dict[str, RelationshipType] = {}
     for relation in payer.payer_for:
@@ -184,3 +184,26 @@ def payable_accounts(
         if debtor.id in relations and membership_state(debtor, today) is MembershipState.VALID
     }
     return tuple(accounts[debtor_id] for debtor_id in sorted(accounts))
+
+
+def renewable_by(record: PatronRecord, rules: RelationshipRules) -> tuple[str, ...]:
+    """The authorisers whose loans `record` may renew, memberships aside (B54)."""
+    if RelationshipType.AUTHORISATION not in rules.active_types:
+        return ()
+    return tuple(
+        relation.from_id
+        for relation in record.payer_for
+        if relation.type is RelationshipType.AUTHORISATION
+        and relation.to_id == record.id
+        and relation.confirmed
+        and "renew" in relation.functions
+    )
+
+
+def may_renew_for(
+    record: PatronRecord, authoriser: PatronRecord, rules: RelationshipRules, today: date
+) -> bool:
+    """Whether `record` may renew `authoriser`'s loans on `today` (B49, B54, C3)."""
+    return authoriser.id in renewable_by(record, rules) and all(
+        membership_state(party, today) is MembershipState.VALID for party in (record, authoriser)
+    )

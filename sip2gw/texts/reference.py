@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sip2gw.policy.reasons import PAYMENT_TEXT_KEYS, REASONS
+from sip2gw.policy.reasons import CIRCULATION_REASONS, PAYMENT_TEXT_KEYS, REASONS
 from sip2gw.texts import BUILT_IN, TEXT_KEYS
 
 _INTRODUCTION = """\
@@ -38,6 +38,17 @@ A refused payment is `38N`; nothing is booked.
 |---|---|
 """
 
+_CIRCULATION = """\
+
+## Refused loans, returns, renewals and holds
+
+When several apply, the first of this table speaks. What happened off line (no block) is refused for
+an unknown card or item only; everything else is done and listed for review.
+
+| reason | meaning | text |
+|---|---|---|
+"""
+
 _TEXTS = """\
 
 ## Texts
@@ -58,11 +69,21 @@ def reason_reference() -> str:
         for reason, e in REASONS.items()
     )
     payments = ((reason, f"`{key}`") for reason, key in PAYMENT_TEXT_KEYS.items())
+    circulation = (
+        (reason, entry.meaning, f"`{entry.text_key}`")
+        for reason, entry in CIRCULATION_REASONS.items()
+    )
     texts = (
         (key, *(BUILT_IN[lang][key] for lang in ("nl", "en", "fr", "de"))) for key in TEXT_KEYS
     )
     return "".join(
-        (_INTRODUCTION, _REASONS, _rows(reasons), _PAYMENTS, _rows(payments), _TEXTS, _rows(texts))
+        (
+            _INTRODUCTION,
+            *(_REASONS, _rows(reasons)),
+            *(_PAYMENTS, _rows(payments)),
+            *(_CIRCULATION, _rows(circulation)),
+            *(_TEXTS, _rows(texts)),
+        )
     )
 
 

@@ -24,7 +24,9 @@ from sip2gw.policy.money import PaymentRequest, PaymentRules, decide_allocation
 from sip2gw.policy.relationships import (
     RelationshipRules,
     addition_problems,
+    may_renew_for,
     payable_accounts,
+    renewable_by,
     structure_problems,
 )
 
@@ -250,3 +252,31 @@ def test_in_no_family_is_anything_paid_over_two_steps(size, seed):
             wanted = PaymentRequest(100, f"F-{name}")
             lines = decide_allocation(payer, accounts, wanted, PaymentRules(True, True))
             assert (lines != "unknown_fee") is (name in {payer.id, *allowed})
+
+
+CARLA_RENEWS_FOR_BERT = replace(CARLA_PAYS_FOR_BERT, functions=frozenset({"renew"}))
+
+
+@pytest.mark.parametrize(
+    ("relation", "rules", "allowed"),
+    [
+        (CARLA_RENEWS_FOR_BERT, RULES, True),
+        (replace(CARLA_RENEWS_FOR_BERT, confirmed=False), RULES, False),
+        (CARLA_PAYS_FOR_BERT, RULES, False),
+        (replace(CARLA_RENEWS_FOR_BERT, to_id="ANNA"), RULES, False),
+        (replace(HEAD_OF_TOM, from_id="BERT", to_id="CARLA"), RULES, False),
+        (CARLA_RENEWS_FOR_BERT, FLANDERS, False),
+        (CARLA_RENEWS_FOR_BERT, WITHOUT_LICENCE, False),
+    ],
+)
+def test_only_the_authorised_renew_b54(relation, rules, allowed):
+    carla = replace(CARLA, payer_for=(relation,))
+    assert may_renew_for(carla, BERT, rules, TODAY) is allowed
+    assert (renewable_by(carla, rules) == ("BERT",)) is allowed
+
+
+def test_renewing_for_another_needs_both_memberships_c3():
+    carla = replace(CARLA, payer_for=(CARLA_RENEWS_FOR_BERT,))
+    ended = date(2026, 1, 31)
+    assert not may_renew_for(replace(carla, membership_until=ended), BERT, RULES, TODAY)
+    assert not may_renew_for(carla, replace(BERT, membership_until=ended), RULES, TODAY)

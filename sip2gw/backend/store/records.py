@@ -25,6 +25,7 @@ from sip2gw.model import (
     Hold,
     Loan,
     Membership,
+    PaidFee,
     PatronRecord,
     Relationship,
     RelationshipType,
@@ -75,7 +76,7 @@ def _record(connection: Connection, row: Row | None) -> PatronRecord | None:
     if row is None:
         return None
     patron_id = row[0]
-    has_badges, has_blocks, has_fees, has_loans, has_holds, has_entries = row[23:]
+    has_badges, has_blocks, has_fees, has_loans, has_holds, has_entries = row[25:]
 
     def rows(present: object, statement: str) -> list[Row]:
         return connection.execute(statement, (patron_id,)).fetchall() if present else []
@@ -116,7 +117,7 @@ def assemble(row: Sequence[Any], lists: Sequence[Iterable[Row]]) -> PatronRecord
         name=row[1],
         pin_hash=row[2],
         birth_date=date_value(row[3]),
-        membership=None if row[15] is None else Membership(*row[15:23]),
+        membership=None if row[15] is None else _membership(*row[15:25]),
         membership_from=date_value(row[4]),
         membership_until=date_value(row[5]),
         status=row[6],
@@ -128,7 +129,7 @@ def assemble(row: Sequence[Any], lists: Sequence[Iterable[Row]]) -> PatronRecord
         notices=list_value(row[12]),
         house_rules_accepted=date_value(row[13]),
         fee_limit=row[14],
-        cards=tuple(map(_card, cards)),
+        cards=cards_of(cards),
         badges=tuple(map(_badge, badges)),
         blocks=tuple(map(_block, blocks)),
         fees=tuple(map(_fee, fees)),
@@ -139,8 +140,13 @@ def assemble(row: Sequence[Any], lists: Sequence[Iterable[Row]]) -> PatronRecord
     )
 
 
+def _membership(*columns: Any) -> Membership:
+    values = (*columns[:-1], bool(columns[-1]))
+    return Membership(*values)
+
+
 def _payer_for(connection: Connection, patron_id: str) -> list[Row]:
-    """The relationships in which `patron_id` may be the payer (B51)."""
+    """The relationships in which `patron_id` may act for another (B51, B54)."""
     return connection.execute(queries.PAYER_FOR, (patron_id, patron_id)).fetchall()
 
 
@@ -156,6 +162,11 @@ def door_entry(row: Row) -> DoorEntry:
     kind, branch, card, valid_until, weekdays, *rest = row
     days = frozenset(map(int, weekdays))
     return DoorEntry(kind, branch, card, date_value(valid_until), days, *rest)
+
+
+def cards_of(rows: Iterable[Row]) -> tuple[Card, ...]:
+    """The cards behind rows of `queries.CARDS`."""
+    return tuple(map(_card, rows))
 
 
 def _card(row: Row) -> Card:
@@ -196,10 +207,15 @@ def _fee(row: Row) -> Fee:
     )
 
 
+def paid_fee(row: Row) -> PaidFee:
+    """The value behind a row of `queries.PAID_FEES` and its like."""
+    return PaidFee(_fee(row), row[11])
+
+
 def _loan(row: Row) -> Loan:
-    item_id, title, due, checked_out, renewals = row
+    item_id, title, due, checked_out, *renewals = row
     return Loan(
-        item_id, title, datetime.fromisoformat(due), datetime.fromisoformat(checked_out), renewals
+        item_id, title, datetime.fromisoformat(due), datetime.fromisoformat(checked_out), *renewals
     )
 
 

@@ -193,22 +193,16 @@ _MONEY = (
         payment_type TEXT NOT NULL,
         bk TEXT NOT NULL,
         status TEXT NOT NULL CHECK (status IN ('booked', 'unknown', 'undone')),
-        texts TEXT NOT NULL DEFAULT '[]')""",
-    """CREATE TABLE payment_key (
-        terminal TEXT NOT NULL,
-        key TEXT NOT NULL,
+        texts TEXT NOT NULL DEFAULT '[]',
+        key TEXT,
         content TEXT NOT NULL,
-        payment_id TEXT NOT NULL REFERENCES payment (id),
-        expires TEXT NOT NULL,
-        PRIMARY KEY (terminal, key))""",
+        key_expires TEXT NOT NULL)""",
+    "CREATE UNIQUE INDEX payment_key ON payment (terminal, key)",
     """CREATE TABLE ledger_transaction (
         id TEXT PRIMARY KEY,
         time TEXT NOT NULL,
         kind TEXT NOT NULL CHECK (kind IN ('opening', 'adjustment', 'payment', 'undo')),
-        payment_id TEXT REFERENCES payment (id),
-        payer_id TEXT REFERENCES patron (id),
-        terminal TEXT,
-        bk TEXT)""",
+        payment_id TEXT REFERENCES payment (id))""",
     """CREATE TABLE ledger_entry (
         transaction_id TEXT NOT NULL REFERENCES ledger_transaction (id),
         position BIGINT NOT NULL,
@@ -271,6 +265,33 @@ _DOORS = (
         people BIGINT NOT NULL)""",
 )
 
+_CIRCULATION = (
+    "DROP INDEX hold_item",
+    "CREATE INDEX hold_queue_item ON hold (item_id, ready DESC, placed, id)",
+    """CREATE INDEX hold_queue_title ON hold (title_id, ready DESC, placed, id)
+        WHERE item_id IS NULL""",
+    """CREATE TABLE circulation (
+        item_id TEXT NOT NULL REFERENCES item (id),
+        key TEXT NOT NULL,
+        terminal TEXT NOT NULL,
+        code TEXT NOT NULL,
+        patron_id TEXT NOT NULL,
+        position INTEGER NOT NULL,
+        expires TEXT NOT NULL,
+        outcome TEXT NOT NULL,
+        before TEXT NOT NULL,
+        PRIMARY KEY (item_id, key))""",
+    """CREATE TABLE review (
+        id TEXT PRIMARY KEY,
+        time TEXT NOT NULL,
+        terminal TEXT NOT NULL,
+        code TEXT NOT NULL,
+        item_id TEXT NOT NULL,
+        patron_id TEXT NOT NULL,
+        outcome TEXT NOT NULL CHECK (outcome IN ('done', 'refused')),
+        reasons TEXT NOT NULL)""",
+)
+
 MIGRATIONS = (
     Migration(
         1,
@@ -279,6 +300,7 @@ MIGRATIONS = (
         append_only=("ledger_transaction", "ledger_entry"),
     ),
     Migration(2, "who is inside, the doors' lists, who asked for names", _DOORS, ("reveal",)),
+    Migration(3, "the queues of holds, transactions to repeat or cancel, reviews", _CIRCULATION),
 )
 
 SCHEMA_NUMBER = MIGRATIONS[-1].number

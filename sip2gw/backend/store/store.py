@@ -10,7 +10,7 @@ import asyncio
 import fcntl
 import os
 import sqlite3
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -19,24 +19,29 @@ from typing import Literal, TypeVar
 from sip2gw.backend.base import (
     BackendError,
     Capability,
+    CirculationOrder,
+    CirculationResult,
+    DecideCirculation,
     DecidePayment,
     EntryOrder,
+    PaymentFacts,
     PaymentOrder,
     PaymentResult,
     UnavailableError,
 )
 from sip2gw.backend.library import Connection, Done
-from sip2gw.backend.store import doors, ledger, lockout, queries
+from sip2gw.backend.store import circulation, doors, ledger, lockout, queries
 from sip2gw.backend.store.access_log import FLUSH_AFTER_S, AccessLog
 from sip2gw.backend.store.cache import RecordCache
 from sip2gw.backend.store.dialect import SqliteConnection, connect, create_file, expect_bulk
 from sip2gw.backend.store.identity import insist_on_currency, pin_secret_in_file
 from sip2gw.backend.store.migrate import migrate
-from sip2gw.backend.store.records import load_account, load_by_card, load_patron
+from sip2gw.backend.store.records import load_account, load_by_card, load_patron, paid_fee
 from sip2gw.backend.store.staff import StaffOperations
-from sip2gw.backend.store.values import date_text
+from sip2gw.backend.store.values import date_text, time_text
 from sip2gw.backend.store.writer import Writer
-from sip2gw.model import AccessRow, Block, PatronRecord, Presence
+from sip2gw.model import AccessRow, Block, PaidFee, PatronRecord, Presence
+from sip2gw.stock import ItemRecord
 
 RECORDS_CACHED_MAX = 20_000
 
@@ -96,6 +101,19 @@ class Store(StaffOperations):
             self._check_cache()
         return self._cache.by_id(patron_id) or self._load(load_patron, patron_id)
 
+    async def find_patrons(self, patron_ids: Collection[str]) -> list[PatronRecord]:
+        """The patrons with these ids, by id; unknown ones are left out."""
+        found = [await self.find_patron(patron_id) for patron_id in sorted(patron_ids)]
+        return [record for record in found if record is not None]
+
+    async def find_payer(self, number: str) -> PaymentFacts | None:
+        """The holder of card `number` and whom they might pay for; read again when booking."""
+        payer = await self.find_by_card(number)
+        if payer is None:
+            return None
+        parties = ledger.other_parties(payer) if payer.payer_for else ()
+        return PaymentFacts(payer, tuple(await self.find_patrons(parties) if parties else ()))
+
     def _load(
         self, load: Callable[[SqliteConnection, str], PatronRecord | None], key: str
     ) -> PatronRecord | None:
@@ -108,6 +126,42 @@ class Store(StaffOperations):
         if record is not None:
             self._cache.add(record)
         return record
+
+    async def paid_fees(
+        self, patron_id: str, since: datetime, payer_id: str | None = None
+    ) -> tuple[PaidFee, ...]:
+        """The patron's fees of which something is paid, and how much."""
+        return self._paid_fees(*queries.paid_fees(patron_id, time_text(since), payer_id))
+
+    async def fees_settled_by(self, payment_id: str) -> tuple[PaidFee, ...]:
+        """What each line of a payment paid, in its order."""
+        return self._paid_fees(queries.FEES_SETTLED_BY, (payment_id,))
+
+    def _paid_fees(self, statement: str, values: tuple[str, ...]) -> tuple[PaidFee, ...]:
+        with self._reading():
+            return tuple(map(paid_fee, self._reader.execute(statement, values)))
+
+    async def find_item(self, item_id: str, now: datetime) -> ItemRecord | None:
+        """The item with its loan and the first hold that it could serve at `now`, or None."""
+        with self._reading():
+            self._reader.execute("BEGIN")
+            try:
+                return circulation.load_item(self._reader, item_id, now)
+            finally:
+                self._reader.execute("COMMIT")
+
+    async def copy_of_title(self, title_id: str) -> str | None:
+        """The id of some copy of the title, one for loan if there is any, or None."""
+        with self._reading():
+            row = self._reader.execute(queries.COPY_OF_TITLE, (title_id,)).fetchone()
+        return None if row is None else str(row[0])
+
+    async def hold_queue(self, record: ItemRecord, now: datetime) -> tuple[str, ...]:
+        """The holds that wait for this item or any copy of its title; first come."""
+        values = circulation.queue_values(record.item, now)
+        with self._reading():
+            rows = self._reader.execute(queries.HOLD_QUEUE, values).fetchall()
+        return tuple(hold_id for (hold_id,) in rows)
 
     def _check_cache(self) -> None:
         """Forget all snapshots when another process has written; once in a turn of the loop."""
@@ -170,6 +224,22 @@ class Store(StaffOperations):
         return await self.write(
             lambda connection: ledger.book(connection, order, decide, self._account)
         )
+
+    async def circulate(
+        self, order: CirculationOrder, decide: DecideCirculation
+    ) -> CirculationResult:
+        """Do what `decide` decides, exactly once under the order's key (B61, C69)."""
+        return await self.write(
+            lambda connection: circulation.circulate(connection, order, decide, self._patron)
+        )
+
+    def _patron(self, connection: Connection, patron_id: str) -> PatronRecord | None:
+        """Like `_account`, but everything about the patron."""
+        if patron_id not in self._writer.touched:
+            record = self._cache.by_id(patron_id)
+            if record is not None:
+                return record
+        return load_patron(connection, patron_id)
 
     def _account(self, connection: Connection, patron_id: str) -> PatronRecord | None:
         """The patron as the running write transaction sees them (C60).

@@ -1,0 +1,302 @@
+"""What is done with items: exactly once, decided on facts of the same transaction (B56-B61, C60).
+
+`decided` is the common heart of both databases: facts and a decision become a result and rows to
+write. What was done with an item lately is kept for a day, so that a retry gets the same answer
+(C69) and a failed transaction can be cancelled (B58).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from sip2gw.backend.base import CirculationOrder, CirculationResult, DecideCirculation
+from sip2gw.backend.library import Connection, Done
+from sip2gw.backend.store import queries, writes
+from sip2gw.backend.store.values import new_id, time_text, time_value
+from sip2gw.backend.store.writes import Rows
+from sip2gw.model import ItemStatus, PatronRecord
+from sip2gw.policy.circulation import Effect, Facts, NewFee, Refusal, before_of
+from sip2gw.stock import (
+    Before,
+    Event,
+    Item,
+    ItemLoan,
+    ItemRecord,
+    ItemState,
+    Outcome,
+    QueuedHold,
+)
+
+DONE = "done"
+REPLAYED = "replayed"
+REFUSED = "refused"
+
+NO_BEFORE = "null"
+
+_ITEM_COLUMNS = 18
+_encode = msgspec.json.Encoder().encode
+_outcome_of = msgspec.json.Decoder(Outcome).decode
+_before_of = msgspec.json.Decoder(Before | None).decode
+_STATUSES = {status.value: status for status in ItemStatus}
+
+FindPatron = Callable[[Connection, str], PatronRecord | None]
+"""A patron as the running transaction sees them."""
+
+
+def circulate(
+    connection: Connection, order: CirculationOrder, decide: DecideCirculation, find: FindPatron
+) -> Done[CirculationResult]:
+    """Do what `decide` decides about the order's item, or repeat what was done (C69)."""
+    order = keyed(order)
+    record = load_item(connection, order.item_id, order.now)
+    facts = Facts(record, find(connection, order.patron_id) if order.patron_id else None)
+    loan = record.state.loan if record is not None else None
+    if order.with_borrower and loan is not None and loan.patron_id != order.patron_id:
+        facts.borrower = find(connection, loan.patron_id)
+    result, rows, touched = decided(order, facts, decide)
+    for write, row in rows:
+        connection.execute(write.statement, row)
+    return Done(result, touched)
+
+
+def keyed(order: CirculationOrder) -> CirculationOrder:
+    """`order` with a key of its own if it has none, so that no try of it is made twice."""
+    return order if order.key is not None else replace(order, key=f"#{new_id()}")
+
+
+# Reading ----------------------------------------------------------------------------------------
+
+
+def load_item(connection: Connection, item_id: str, now: datetime) -> ItemRecord | None:
+    """The item as the connection sees it now; what it does not have is not asked for."""
+    row = connection.execute(queries.ITEM, (item_id,)).fetchone()
+    if row is None:
+        return None
+    has_own_holds, has_title_holds, has_events = row[-3:]
+    holds: list[Any] = []
+    if has_own_holds:
+        values = (item_id, time_text(now))
+        holds += connection.execute(queries.NEXT_HOLD_OF_ITEM, values).fetchall()
+    if has_title_holds:
+        values = (row[2], time_text(now))
+        holds += connection.execute(queries.NEXT_HOLD_OF_TITLE, values).fetchall()
+    events = connection.execute(queries.EVENTS, (item_id,)).fetchall() if has_events else ()
+    return item_record(row, holds, events)
+
+
+def item_record(
+    row: Sequence[Any], holds: Iterable[Sequence[Any]], events: Iterable[Sequence[Any]]
+) -> ItemRecord:
+    """The record behind a row of `queries.ITEM` and rows of holds and events."""
+    status, branch, properties, patron_id, checked_out, due, renewals = row[18:25]
+    loan = None
+    if patron_id is not None:
+        taken, until = datetime.fromisoformat(checked_out), datetime.fromisoformat(due)
+        loan = ItemLoan(patron_id, taken, until, renewals)
+    values = list(row[:_ITEM_COLUMNS])
+    values[9], values[14] = bool(values[9]), bool(values[14])
+    return ItemRecord(
+        Item(*values),
+        ItemState(_STATUSES[status], branch, properties, loan),
+        min(map(_hold, holds), key=_place_in_queue, default=None),
+        tuple(map(_event, events)),
+    )
+
+
+def _hold(row: Sequence[Any]) -> QueuedHold:
+    hold_id, patron_id, name, item_id, title_id, placed, ready, pickup_branch, expires = row
+    return QueuedHold(
+        hold_id,
+        patron_id,
+        name,
+        item_id,
+        title_id,
+        datetime.fromisoformat(placed),
+        bool(ready),
+        pickup_branch,
+        time_value(expires),
+    )
+
+
+def _place_in_queue(hold: QueuedHold) -> tuple[bool, datetime, str]:
+    return not hold.ready, hold.placed, hold.id
+
+
+def _event(row: Sequence[Any]) -> Event:
+    terminal, code, key, patron_id, position, expires, outcome, before = row
+    return Event(
+        terminal,
+        code,
+        key,
+        patron_id,
+        position,
+        datetime.fromisoformat(expires),
+        _outcome_of(outcome),
+        _before_of(before),
+    )
+
+
+def queue_values(item: Item, now: datetime) -> tuple[Any, ...]:
+    """What `queries.HOLD_QUEUE` wants to know."""
+    return item.id, item.title_id, time_text(now)
+
+
+# Deciding ---------------------------------------------------------------------------------------
+
+
+def decided(
+    order: CirculationOrder, facts: Facts, decide: DecideCirculation
+) -> tuple[CirculationResult, Rows, set[str]]:
+    """What becomes of `order`, the rows to write, and the patrons whom they touch."""
+    record = facts.record
+    earlier = _holder_of_key(order, record)
+    if earlier is not None:
+        return CirculationResult(REPLAYED, record, earlier.outcome), [], set()
+    decision = decide(facts)
+    if isinstance(decision, Refusal):
+        rows = list(_review_rows(order, REFUSED, decision.reasons))
+        return CirculationResult(REFUSED, record, refusal=decision), rows, set()
+    assert record is not None
+    decision = _with_hold_id(order, decision)
+    rows = list(_rows_of(order, record, decision))
+    touched = _touched(record, decision)
+    return CirculationResult(DONE, record, decision.outcome), rows, touched
+
+
+def _with_hold_id(order: CirculationOrder, effect: Effect) -> Effect:
+    """A new hold gets an id that stays the same however often the order is tried."""
+    if effect.add_hold is None or order.key is None:
+        return effect
+    hold = replace(effect.add_hold, id=order.key.removeprefix("#"))
+    return replace(effect, add_hold=hold, outcome=replace(effect.outcome, hold=hold))
+
+
+def _holder_of_key(order: CirculationOrder, record: ItemRecord | None) -> Event | None:
+    """What was done under the order's key; an expired key is free again."""
+    for event in record.events if record is not None else ():
+        if event.key == order.key and event.expires > order.now:
+            return event
+    return None
+
+
+def _touched(record: ItemRecord, effect: Effect) -> set[str]:
+    holds = (effect.add_hold, effect.set_hold, effect.drop_hold, effect.restore_hold)
+    touched = {hold.patron_id for hold in holds if hold is not None}
+    if effect.after.loan != record.state.loan:
+        loans = (record.state.loan, effect.after.loan)
+        touched.update(loan.patron_id for loan in loans if loan is not None)
+    if effect.fee is not None:
+        touched.add(effect.fee.patron_id)
+    if effect.undoes is not None:
+        touched.add(effect.undoes.patron_id)
+    return touched
+
+
+# Writing ----------------------------------------------------------------------------------------
+
+
+def _rows_of(order: CirculationOrder, record: ItemRecord, effect: Effect) -> Iterator[Any]:
+    yield from _state_rows(record, effect.after)
+    yield from _hold_rows(effect)
+    fee_id = None
+    if effect.fee is not None:
+        fee_id = new_id()
+        yield from _fee_rows(order, effect.fee, fee_id)
+    if effect.undoes is not None:
+        yield from _undo_rows(order, effect.undoes)
+    if order.key_expires is not None:
+        yield _event_row(order, record, effect, fee_id)
+    yield from _review_rows(order, DONE, effect.overridden)
+
+
+def _state_rows(record: ItemRecord, after: ItemState) -> Iterator[Any]:
+    before, item_id = record.state, record.item.id
+    if after.loan is None:
+        if before.loan is not None:
+            yield writes.END_LOAN, (item_id,)
+    elif after.loan != before.loan:
+        loan = after.loan
+        taken, due = time_text(loan.checked_out), time_text(loan.due)
+        yield writes.PUT_LOAN, (item_id, loan.patron_id, taken, due, loan.renewals)
+    where = (after.status, after.current_branch, after.properties)
+    if where != (before.status, before.current_branch, before.properties):
+        status, branch, properties = where
+        yield writes.MOVE_ITEM, (status.value, branch, properties, item_id)
+
+
+def _hold_rows(effect: Effect) -> Iterator[Any]:
+    if effect.drop_hold is not None:
+        yield writes.DROP_HOLD, (effect.drop_hold.id,)
+    hold = effect.set_hold
+    if hold is not None:
+        expires = time_text(hold.expires) if hold.expires else None
+        values = (hold.item_id, hold.pickup_branch, int(hold.ready), expires, hold.id)
+        yield writes.SET_HOLD, values
+    hold = effect.add_hold or effect.restore_hold
+    if hold is not None:
+        expires = time_text(hold.expires) if hold.expires else None
+        placed, ready = time_text(hold.placed), int(hold.ready)
+        whose = (hold.id, hold.patron_id, hold.item_id, hold.title_id)
+        yield writes.ADD_HOLD, (*whose, placed, hold.pickup_branch, ready, expires)
+
+
+def _fee_rows(order: CirculationOrder, fee: NewFee, fee_id: str) -> Iterator[Any]:
+    """A fee enters the ledger through `opening`, like one that was imported (C71)."""
+    now, item_id = time_text(order.now), order.item_id
+    whose = (fee_id, fee.patron_id, fee.amount)
+    yield writes.ADD_FEE, (*whose, now, fee.type, fee.description, item_id)
+    yield writes.OPEN_FEE, (fee_id, now, "opening")
+    yield writes.ADD_ENTRY, (fee_id, 0, f"fee:{fee_id}", fee.amount, fee_id, fee.patron_id)
+    yield writes.ADD_ENTRY, (fee_id, 1, "opening", -fee.amount, None, fee.patron_id)
+
+
+def _undo_rows(order: CirculationOrder, event: Event) -> Iterator[Any]:
+    """What is cancelled holds its key no longer, and what is still owed of its fee is waived."""
+    yield writes.DROP_EVENT, (order.item_id, event.key)
+    fee_id = event.before.fee_id if event.before is not None else None
+    if fee_id is not None:
+        waiver = f"{fee_id}-waived"
+        yield writes.LOWER_FEE, (fee_id,)
+        yield writes.WAIVE, (waiver, time_text(order.now), fee_id)
+        yield writes.ADD_WAIVER, (waiver, fee_id)
+
+
+def _event_row(
+    order: CirculationOrder, record: ItemRecord, effect: Effect, fee_id: str | None
+) -> Any:
+    assert order.key_expires is not None
+    position = record.events[-1].position + 1 if record.events else 1
+    values = (
+        order.item_id,
+        order.key,
+        order.terminal,
+        order.code,
+        effect.outcome.patron_id,
+        position,
+        time_text(order.key_expires),
+        _encode(effect.outcome).decode(),
+        _encode(before_of(record, effect, fee_id)).decode(),
+    )
+    return writes.PUT_EVENT, values
+
+
+def _review_rows(order: CirculationOrder, outcome: str, reasons: Iterable[str]) -> Iterator[Any]:
+    """Whatever happened off line is looked at by a person, once (B57)."""
+    if not order.no_block:
+        return
+    values = (
+        order.key,
+        time_text(order.now),
+        order.terminal,
+        order.code,
+        order.item_id,
+        order.patron_id or "",
+        outcome,
+        " ".join(reasons),
+    )
+    yield writes.ADD_REVIEW, values

@@ -1,0 +1,113 @@
+"""What all requests about an item have in common.  (B57, B61, C20, C69, C88)"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from sip2gw.backend.base import CirculationOrder
+from sip2gw.handlers.base import Session
+from sip2gw.handlers.patron import Visit, obstacle_text, standing_of
+from sip2gw.model import Card, CardState, PatronRecord
+from sip2gw.policy.access import PinState
+from sip2gw.policy.circulation import Refusal
+from sip2gw.policy.reasons import CIRCULATION_REASONS, CirculationReason
+from sip2gw.policy.standing import Standing
+from sip2gw.protocol.messages import Checkin, Checkout, Renew
+from sip2gw.protocol.timestamps import read_timestamp, write_timestamp
+from sip2gw.texts import format_money
+
+KEY_KEPT = timedelta(hours=24)
+"""How long a retry gets the same answer, and a transaction can be cancelled (C69)."""
+
+NO_SECURITY = "01"
+"""The security marker of an item that has none."""
+
+
+def card_reason(visit: Visit) -> CirculationReason | None:
+    """What is wrong with the card or the PIN (C20)."""
+    if visit.card is not None and visit.card.state is CardState.REPLACED:
+        return CirculationReason.CARD_REPLACED
+    if visit.record is None or visit.card is None or not visit.valid_patron:
+        return CirculationReason.UNKNOWN_CARD
+    if visit.pin in (PinState.WRONG, PinState.LOCKED):
+        return CirculationReason.WRONG_PIN
+    return CirculationReason.NO_PIN if visit.pin is PinState.ABSENT else None
+
+
+def early_refusal(visit: Visit, *, no_block: bool) -> Refusal | None:
+    """Who shows no good card and PIN is told nothing about items.
+
+    What happened off line goes on all the same: it is accepted, or at least noted (B57).
+    """
+    reason = card_reason(visit)
+    return None if reason is None or no_block else Refusal((reason,))
+
+
+def offline_time(session: Session, no_block: bool, raw: str) -> datetime | None:
+    """The terminal's own date, for what happened off line only (B57)."""
+    return read_timestamp(raw, session.terminal.zone) if no_block else None
+
+
+def order_for(
+    session: Session,
+    code: str,
+    item_id: str,
+    request: Checkout | Checkin | Renew,
+    visit: Visit | None,
+) -> CirculationOrder:
+    """The order to do what `request` asks with the item."""
+    record = visit.record if visit is not None else None
+    now = session.now()
+    return CirculationOrder(
+        code=code,
+        terminal=session.terminal.name,
+        item_id=item_id,
+        patron_id=record.id if record is not None else None,
+        now=now,
+        key=_key(session, code, request, record),
+        key_expires=now + KEY_KEPT,
+        no_block=request.no_block,
+    )
+
+
+def _key(
+    session: Session, code: str, request: Checkout | Checkin | Renew, record: PatronRecord | None
+) -> str | None:
+    """Under which the request is done once; None without a date (C69, C88)."""
+    if not request.transaction_date.strip():
+        return None
+    said = (getattr(request, name, False) for name in ("fee_acknowledged", "cancel", "no_block"))
+    patron = record.id if record is not None else ""
+    flags = "".join("Y" if flag else "N" for flag in said)
+    return f"{session.terminal.name}|{code}|{patron}|{request.transaction_date}|{flags}"
+
+
+def refusal_texts(
+    session: Session, refusal: Refusal, record: PatronRecord | None
+) -> tuple[str, ...]:
+    """What the screen says of a refusal."""
+    language = session.language("000", record)
+    if refusal.reason is CirculationReason.BLOCKED and refusal.obstacle is not None:
+        return (obstacle_text(session, language, refusal.obstacle),)
+    values = {}
+    if refusal.reason is CirculationReason.FEE:
+        values["amount"] = format_money(refusal.fee, session.terminal.currency, language)
+    key = CIRCULATION_REASONS[refusal.reason].text_key
+    return (session.services.texts.text(language, key, **values),)
+
+
+def due_text(session: Session, due: datetime | None) -> str:
+    """AH: like the other dates of the answer, in the branch's zone."""
+    if due is None:
+        return ""
+    return write_timestamp(due.astimezone(session.terminal.zone), session.terminal.wire.date_zone)
+
+
+def standing_in(
+    session: Session, record: PatronRecord | None, card: Card | None
+) -> Standing | None:
+    """What stands against `record` with `card`, as the transaction sees it."""
+    if record is None or card is None:
+        return None
+    known = record.card(card.number) or card
+    return standing_of(session, record, known, session.now().date())

@@ -1,0 +1,74 @@
+"""Checkin: 09.  (B57-B59, C44)"""
+
+from __future__ import annotations
+
+from sip2gw.backend.base import CirculationResult
+from sip2gw.handlers.base import Answer, Session
+from sip2gw.handlers.circulation import NO_SECURITY, offline_time, order_for, refusal_texts
+from sip2gw.policy.circulation import CHECKIN, Wish, decide_cancel
+from sip2gw.policy.returns import decide_checkin
+from sip2gw.protocol.messages import Checkin, CheckinResponse
+from sip2gw.stock import Item, ItemRecord, Outcome
+
+OTHER_ALERT = "99"
+
+
+async def checkin(session: Session, request: Checkin) -> Answer:
+    """Answer a 09 with a 10.  Spec: SIP2 2.00, messages 09 and 10; B57-B59."""
+    wish = Wish(
+        now=session.now(),
+        code=CHECKIN,
+        no_block=request.no_block,
+        moment=offline_time(session, request.no_block, request.return_date),
+    )
+    rules = session.terminal.circulation
+    decide = decide_cancel if request.cancel else decide_checkin
+    result = await session.services.backend.circulate(
+        order_for(session, CHECKIN, request.item_identifier, request, None),
+        lambda facts: decide(facts, wish, rules),
+    )
+    return _checkin_answer(session, request, result)
+
+
+def _checkin_answer(session: Session, request: Checkin, result: CirculationResult) -> Answer:
+    response = CheckinResponse(
+        transaction_date=session.now(),
+        institution_id=session.terminal.institution_id,
+        item_identifier=request.item_identifier,
+    )
+    if result.record is not None:
+        _describe_returned(response, result.record)
+    if result.done is None:
+        assert result.refusal is not None
+        if result.record is None:
+            response.alert, response.alert_type = True, OTHER_ALERT
+        response.screen_message = refusal_texts(session, result.refusal, None)
+        return Answer(response, "refused", result.refusal.reason)
+    assert result.record is not None
+    _tell_return(session, response, result.record.item, result.done)
+    return Answer(response, "ok", result.outcome)
+
+
+def _describe_returned(response: CheckinResponse, record: ItemRecord) -> None:
+    """What is told of the item whatever becomes of the request."""
+    item = record.item
+    response.permanent_location = item.owner_branch or ""
+    response.title_identifier = item.title
+    response.magnetic_media = item.magnetic
+    response.media_type = item.media_type
+    response.item_properties = record.state.properties
+    response.collection_code = item.material
+    response.call_number = item.call_number
+
+
+def _tell_return(session: Session, response: CheckinResponse, item: Item, done: Outcome) -> None:
+    response.ok = True
+    response.resensitize = item.security_marker != NO_SECURITY
+    response.transaction_date = done.time.astimezone(session.terminal.zone)
+    response.patron_identifier = done.patron_id or None
+    response.destination_location = done.destination
+    response.alert = done.alert is not None
+    response.alert_type = done.alert
+    if done.hold is not None:
+        response.hold_patron_identifier = done.hold.patron_id
+        response.hold_patron_name = done.hold.patron_name

@@ -1,0 +1,117 @@
+"""Checkin as a pure, ordered decision: what is owed, and where the item goes.  (B57, B59, C44)"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, tzinfo
+
+from sip2gw.model import ItemStatus
+from sip2gw.policy.circulation import (
+    CirculationRules,
+    Decision,
+    Effect,
+    Facts,
+    NewFee,
+    Wish,
+    refusal,
+)
+from sip2gw.policy.money import OVERDUE_FEE_TYPE
+from sip2gw.policy.reasons import CirculationReason
+from sip2gw.stock import Item, ItemLoan, ItemRecord, ItemState, Outcome, QueuedHold
+
+LOCAL_HOLD = "01"
+REMOTE_HOLD = "02"
+"""Alert types, CV (C44)."""
+
+EXPECTED_BACK = frozenset({ItemStatus.IN_TRANSIT, ItemStatus.LOST, ItemStatus.MISSING})
+"""A copy that nobody has on loan, and whose arrival is good news all the same."""
+
+
+def decide_checkin(facts: Facts, wish: Wish, rules: CirculationRules) -> Decision:
+    """Whether the item is taken back, and where it goes from here (B59)."""
+    record = facts.record
+    if record is None:
+        return refusal(CirculationReason.UNKNOWN_ITEM)
+    loan = record.state.loan
+    if loan is not None and wish.moment is not None and wish.moment < loan.checked_out:
+        # The item has been lent again since: what came back late is the news, not the item.
+        return Effect(
+            Outcome(wish.now),
+            record.state,
+            overridden=(CirculationReason.CHARGED_TO_OTHER,),
+        )
+    overridden: tuple[CirculationReason, ...] = ()
+    expected = loan is not None or record.state.status in EXPECTED_BACK
+    if not expected and not rules.takes_what_is_not_on_loan:
+        overridden = (CirculationReason.NOT_CHARGED,)
+        if not wish.no_block:
+            return refusal(CirculationReason.NOT_CHARGED)
+    return _take_back(record, wish, rules, overridden)
+
+
+def _take_back(
+    record: ItemRecord,
+    wish: Wish,
+    rules: CirculationRules,
+    overridden: tuple[CirculationReason, ...],
+) -> Effect:
+    loan, hold = record.state.loan, record.next_hold
+    fee = _overdue_fee(record.item, loan, wish.at, rules) if loan is not None else None
+    outcome = Outcome(
+        wish.now,
+        loan.patron_id if loan is not None else "",
+        fee=fee.amount if fee is not None else 0,
+    )
+    if hold is not None:
+        return replace(_for_hold(record, hold, outcome, rules), fee=fee, overridden=overridden)
+    owner = record.item.owner_branch
+    travels = owner is not None and rules.branch is not None and owner != rules.branch
+    return Effect(
+        replace(outcome, destination=owner) if travels else outcome,
+        _arrived(record, rules, travels=travels),
+        fee=fee,
+        overridden=overridden,
+    )
+
+
+def _for_hold(
+    record: ItemRecord, hold: QueuedHold, outcome: Outcome, rules: CirculationRules
+) -> Effect:
+    """Set the item aside for `hold`, here or on the way to where it is picked up."""
+    pickup = hold.pickup_branch
+    travels = pickup is not None and rules.branch is not None and pickup != rules.branch
+    set_aside = replace(hold, item_id=record.item.id, ready=not travels)
+    return Effect(
+        replace(
+            outcome,
+            destination=pickup if travels else None,
+            alert=REMOTE_HOLD if travels else LOCAL_HOLD,
+            hold=set_aside,
+        ),
+        _arrived(record, rules, travels=travels),
+        set_hold=set_aside,
+    )
+
+
+def _arrived(record: ItemRecord, rules: CirculationRules, *, travels: bool) -> ItemState:
+    return replace(
+        record.state,
+        status=ItemStatus.IN_TRANSIT if travels else ItemStatus.AVAILABLE,
+        current_branch=rules.branch or record.state.current_branch,
+        loan=None,
+    )
+
+
+def days_late(loan: ItemLoan, at: datetime, zone: tzinfo) -> int:
+    """Calendar days in `zone` between the due date and the return; 0 when in time (C44)."""
+    return max(0, (at.astimezone(zone).date() - loan.due.astimezone(zone).date()).days)
+
+
+def _overdue_fee(
+    item: Item, loan: ItemLoan, at: datetime, rules: CirculationRules
+) -> NewFee | None:
+    days = days_late(loan, at, rules.zone)
+    amount = days * (item.overdue_fee_per_day or 0)
+    if not amount:
+        return None
+    return NewFee(loan.patron_id, amount, OVERDUE_FEE_TYPE, rules.describe_overdue_fee(days))

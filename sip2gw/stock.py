@@ -1,0 +1,137 @@
+"""The words of circulation: copies, where they are, who waits for them, what was done lately.
+
+Immutable values without behaviour that needs a clock or a store, like those of `model`; there a
+loan or a hold is seen from the patron, here from the item.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sip2gw.model import ItemStatus, Minor
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One copy as the catalogue describes it (interface §4); where it is, its `ItemState` says."""
+
+    id: str
+    title: str
+    title_id: str | None = None
+    author: str | None = None
+    media_type: str | None = None
+    """SIP2 media type, three digits."""
+    material: str | None = None
+    owner_branch: str | None = None
+    shelf: str | None = None
+    call_number: str | None = None
+    for_loan: bool = True
+    loan_days: int = 21
+    max_renewals: int = 2
+    checkout_fee: Minor | None = None
+    overdue_fee_per_day: Minor | None = None
+    magnetic: bool = False
+    """Magnetic media: the copy itself must not be (de)sensitised by a magnet."""
+    security_marker: str | None = None
+    """SIP2 security marker, two digits."""
+    note: str | None = None
+    attachment: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ItemLoan:
+    """Who has a copy, and until when."""
+
+    patron_id: str
+    checked_out: datetime
+    due: datetime
+    renewals: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ItemState:
+    """Where a copy is now: all of it that circulation changes."""
+
+    status: ItemStatus = ItemStatus.AVAILABLE
+    """Holds while nobody has it on loan."""
+    current_branch: str | None = None
+    properties: str | None = None
+    """What a terminal stored with a 19 (CH)."""
+    loan: ItemLoan | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedHold:
+    """A hold in the queue of a copy, or of any copy of a title while `item_id` is None."""
+
+    id: str
+    patron_id: str
+    patron_name: str = field(repr=False)
+    item_id: str | None
+    title_id: str | None
+    placed: datetime
+    ready: bool = False
+    pickup_branch: str | None = None
+    expires: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What was done, as far as the terminal is told; kept so that a retry is told the same."""
+
+    time: datetime
+    patron_id: str = ""
+    """Whose loan it was or is."""
+    renewed: bool = False
+    due: datetime | None = None
+    fee: Minor = 0
+    """Booked with it."""
+    destination: str | None = None
+    """The branch that the item must go to."""
+    alert: str | None = None
+    """Alert type, CV."""
+    hold: QueuedHold | None = None
+    """The hold that was placed, changed or removed, or for which the item was set aside."""
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """What a transaction changed, as it was before: enough to cancel it (B58)."""
+
+    state: ItemState
+    hold: QueuedHold | None = None
+    """The hold that it changed or removed."""
+    hold_removed: bool = False
+    fee_id: str | None = None
+    """The fee that it created."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One of the last transactions with a copy (C69, B58)."""
+
+    terminal: str
+    code: str
+    """Of the request: 11, 09, 29, 65 or 15."""
+    key: str
+    """Under which it happened once; unique for the copy."""
+    patron_id: str
+    position: int
+    """Counts the transactions with this copy; the highest is the last."""
+    expires: datetime
+    outcome: Outcome
+    before: Before | None
+    """None for what cannot be cancelled: a cancellation itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class ItemRecord:
+    """All that is known of one copy at one moment."""
+
+    item: Item
+    state: ItemState
+    next_hold: QueuedHold | None = None
+    """The first hold that this copy could serve: ready before waiting, then the oldest."""
+    events: tuple[Event, ...] = ()
+    """The transactions of the last day, oldest first."""

@@ -1,0 +1,397 @@
+"""What every store must do with items: once, whole, one at a time (B56-B61, C69)."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from sip2gw.backend.base import CirculationOrder, CirculationResult
+from sip2gw.backend.library import Library
+from sip2gw.model import ItemStatus
+from sip2gw.policy.circulation import (
+    CHECKIN,
+    CHECKOUT,
+    CirculationRules,
+    Decide,
+    Facts,
+    Refusal,
+    Wish,
+    decide_cancel,
+)
+from sip2gw.policy.holds import HoldWish, decide_hold
+from sip2gw.policy.lending import decide_checkout, decide_renewal
+from sip2gw.policy.reasons import CirculationReason
+from sip2gw.policy.returns import decide_checkin
+from sip2gw.policy.standing import decide_standing
+
+from .library import NOW, ZONE, load
+
+RULES = CirculationRules("kiosk-1", "MAIN", ZONE, describe_overdue_fee="Late by {}".format)
+KEPT = timedelta(hours=24)
+
+
+def order(
+    code: str = CHECKOUT, item: str = "I2", patron: str | None = "P3", **changes: Any
+) -> CirculationOrder:
+    """What kiosk-1 wants now, under a key of its own."""
+    values: dict[str, Any] = {
+        "code": code,
+        "terminal": "kiosk-1",
+        "item_id": item,
+        "patron_id": patron,
+        "now": NOW,
+        "key": f"kiosk-1|{code}|{patron}|{item}",
+        "key_expires": NOW + KEPT,
+    }
+    return CirculationOrder(**(values | changes))
+
+
+def lending(**asked: Any) -> Decide:
+    """Lend by the rules; nobody has a block."""
+    wish = Wish(asked.pop("now", NOW), CHECKOUT, **asked)
+
+    def decide(facts: Facts) -> Any:
+        patron = facts.patron
+        standing = None
+        if patron is not None:
+            card = patron.cards[0]
+            standing = decide_standing(patron, card, NOW.date(), ZONE, None)
+            standing = replace(standing, obstacles=())
+        return decide_checkout(facts, standing, wish, RULES)
+
+    return decide
+
+
+def returning(code: str = CHECKIN, **asked: Any) -> Decide:
+    """Take back by the rules."""
+    wish = Wish(NOW, code, **asked)
+    return lambda facts: decide_checkin(facts, wish, RULES)
+
+
+def cancelling(code: str) -> Decide:
+    """Cancel by the rules."""
+    wish = Wish(NOW, code)
+    return lambda facts: decide_cancel(facts, wish, RULES)
+
+
+async def loans(library: Library, patron_id: str) -> list[str]:
+    """What the patron has."""
+    record = await library.find_patron(patron_id)
+    assert record is not None
+    return [loan.item_id for loan in record.loans]
+
+
+async def owed(library: Library, patron_id: str) -> list[tuple[int, str]]:
+    """What the patron owes, and for what."""
+    record = await library.find_patron(patron_id)
+    assert record is not None
+    return [(fee.owed, fee.description) for fee in record.fees]
+
+
+def reason_of(result: CirculationResult) -> str:
+    """Why it was refused."""
+    assert result.refusal is not None
+    return result.refusal.reason
+
+
+@pytest.fixture
+def desk(library: Library) -> Library:
+    """The small library and a few copies more."""
+    report = load(
+        library,
+        {"kind": "item", "id": "N1", "title": "New", "title_id": "T9", "checkout_fee": "1.50"},
+        {"kind": "item", "id": "N2", "title": "New", "title_id": "T9"},
+        {"kind": "item", "id": "L1", "title": "Late", "overdue_fee_per_day": "0.20"},
+        {
+            "kind": "loan",
+            "item": "L1",
+            "patron": "P3",
+            "checked_out": "2026-02-01",
+            "due": "2026-03-07",
+        },
+    )
+    assert report.errors == ()
+    return library
+
+
+async def test_an_item_is_found_with_its_loan_and_first_hold(desk: Library) -> None:
+    record = await desk.find_item("I1", NOW)
+    assert record is not None
+    assert (record.item.title, record.item.for_loan, record.item.loan_days) == (
+        "Reinaert",
+        True,
+        21,
+    )
+    assert record.state.loan is not None
+    assert (record.state.loan.patron_id, record.state.loan.renewals) == ("P1", 1)
+    assert record.next_hold is None
+    held = await desk.find_item("I2", NOW)
+    assert held is not None
+    assert held.next_hold is not None
+    assert (held.next_hold.id, held.next_hold.patron_name) == ("H1", "Ann Maes")
+    assert await desk.hold_queue(held, NOW) == ("H1",)
+    late = NOW + timedelta(days=90)
+    assert (await desk.find_item("I2", late)) == replace(held, next_hold=None)
+    assert await desk.hold_queue(held, late) == ()
+
+
+async def test_no_item_is_found_under_strange_names(desk: Library) -> None:
+    for name in ("", "nothing", "NUL\0", "I1' OR '1'='1"):
+        assert await desk.find_item(name, NOW) is None
+        result = await desk.circulate(order(item=name), lending())
+        assert reason_of(result) == "unknown_item"
+
+
+async def test_a_loan_is_seen_at_once_and_survives(desk: Library) -> None:
+    assert await loans(desk, "P3") == ["L1"]
+    result = await desk.circulate(order(item="N2"), lending())
+    assert result.outcome == "done"
+    assert result.done is not None
+    assert result.done.patron_id == "P3"
+    assert await loans(desk, "P3") == ["L1", "N2"]
+    record = await desk.find_item("N2", NOW)
+    assert record is not None
+    assert record.state.loan is not None
+    assert record.state.loan.due == result.done.due
+
+
+async def test_a_refusal_changes_nothing(desk: Library) -> None:
+    result = await desk.circulate(order(item="I1"), lending())
+    assert (result.outcome, reason_of(result)) == ("refused", "charged_to_other")
+    assert await loans(desk, "P1") == ["I1"]
+    assert await loans(desk, "P3") == ["L1"]
+
+
+async def test_facts_are_those_of_the_transaction(desk: Library) -> None:
+    """Two orders in flight at once never decide on the same moment (C60)."""
+    seen: list[int] = []
+
+    def looking(facts: Facts) -> Any:
+        assert facts.patron is not None
+        seen.append(len(facts.patron.loans))
+        return lending()(facts)
+
+    await asyncio.gather(
+        desk.circulate(order(item="N2"), looking),
+        desk.circulate(order(item="N1", key="other"), lambda f: looking(f)),
+    )
+    assert seen[-1] in (1, 2)
+    if len(seen) == 2:
+        assert sorted(seen) in ([1, 1], [1, 2])
+
+
+async def test_of_two_who_want_the_same_item_one_gets_it(desk: Library) -> None:
+    """B61."""
+    results = await asyncio.gather(
+        *(
+            desk.circulate(order(item="N2", patron=patron, key=patron), lending())
+            for patron in ("P1", "P2", "P3")
+        )
+    )
+    outcomes = sorted(result.outcome for result in results)
+    assert outcomes == ["done", "refused", "refused"]
+    assert {reason_of(r) for r in results if r.refusal} == {"charged_to_other"}
+    assert sorted(
+        [*await loans(desk, "P1"), *await loans(desk, "P2"), *await loans(desk, "P3")]
+    ) == [
+        "I1",
+        "L1",
+        "N2",
+    ]
+
+
+async def test_the_same_key_is_done_once_and_told_the_same(desk: Library) -> None:
+    """C69: at once, and after the item has come back."""
+    wanted = order(item="N1")
+    first, *others = await asyncio.gather(
+        *(desk.circulate(wanted, lending(fee_acknowledged=True)) for _ in range(4))
+    )
+    results = [first, *others]
+    assert sorted(result.outcome for result in results) == ["done", *["replayed"] * 3]
+    assert len({result.done for result in results}) == 1
+    await desk.circulate(order(CHECKIN, "N1", None), returning())
+    again = await desk.circulate(wanted, lending())
+    assert (again.outcome, again.done) == ("replayed", first.done)
+    assert await owed(desk, "P3") == [(150, "")]
+    assert desk.self_check() == []
+
+
+async def test_an_expired_key_is_free_again(desk: Library) -> None:
+    wanted = order(item="N2")
+    await desk.circulate(wanted, lending())
+    later = NOW + KEPT
+    again = replace(wanted, now=later, key_expires=later + KEPT)
+    result = await desk.circulate(again, lending())
+    assert result.done is not None
+    assert (result.outcome, result.done.renewed) == ("done", True)
+
+
+async def test_without_a_key_it_is_done_each_time(desk: Library) -> None:
+    wanted = order(item="N2", key=None)
+    for renewed in (False, True):
+        result = await desk.circulate(wanted, lending())
+        assert result.done is not None
+        assert (result.outcome, result.done.renewed) == ("done", renewed)
+
+
+async def test_a_late_return_opens_a_fee_in_the_ledger(desk: Library) -> None:
+    result = await desk.circulate(order(CHECKIN, "L1", None), returning())
+    assert result.done is not None
+    assert result.done.fee == 60
+    assert await owed(desk, "P3") == [(60, "Late by 3")]
+    assert await loans(desk, "P3") == []
+    assert desk.self_check() == []
+
+
+async def test_a_cancelled_return_leaves_no_trace(desk: Library) -> None:
+    before = await desk.find_patron("P3")
+    item = await desk.find_item("L1", NOW)
+    await desk.circulate(order(CHECKIN, "L1", None), returning())
+    result = await desk.circulate(order(item="L1", key="cancel"), cancelling(CHECKOUT))
+    assert result.outcome == "done"
+    assert await desk.find_patron("P3") == before
+    after = await desk.find_item("L1", NOW)
+    assert after is not None
+    assert item is not None
+    assert after.state == item.state
+    assert desk.self_check() == []
+    again = await desk.circulate(order(CHECKIN, "L1", None), returning())
+    assert again.outcome == "done"  # its key is free
+    assert desk.self_check() == []
+
+
+async def test_holds_are_served_set_aside_and_put_back(desk: Library) -> None:
+    lent = await desk.circulate(order(patron="P1"), lending())
+    assert lent.outcome == "done"
+    patron = await desk.find_patron("P1")
+    assert patron is not None
+    assert patron.holds == ()
+    await desk.circulate(order(CHECKIN, patron=None), cancelling(CHECKIN))
+    patron = await desk.find_patron("P1")
+    assert patron is not None
+    (hold,) = patron.holds
+    assert (hold.id, hold.item_id, hold.title_id, hold.ready) == ("H1", None, "T2", True)
+    found = replace(RULES, takes_what_is_not_on_loan=True)
+    await desk.circulate(
+        order(CHECKIN, patron=None, key="found"),
+        lambda facts: decide_checkin(facts, Wish(NOW, CHECKIN), found),
+    )
+    patron = await desk.find_patron("P1")
+    assert patron is not None
+    assert [hold.item_id for hold in patron.holds] == ["I2"]
+
+
+async def test_where_an_item_is_gets_written(desk: Library) -> None:
+    east = replace(RULES, branch="EAST")
+    load(desk, {"kind": "item", "id": "N2", "title": "New", "owner_branch": "MAIN"})
+    await desk.circulate(order(item="N2"), lending())
+    result = await desk.circulate(
+        order(CHECKIN, "N2", None),
+        lambda facts: decide_checkin(facts, Wish(NOW, CHECKIN), east),
+    )
+    assert result.done is not None
+    assert result.done.destination == "MAIN"
+    record = await desk.find_item("N2", NOW)
+    assert record is not None
+    assert (record.state.status, record.state.current_branch) == (ItemStatus.IN_TRANSIT, "EAST")
+
+
+async def test_the_borrower_is_among_the_facts_when_asked_for(desk: Library) -> None:
+    seen: list[Facts] = []
+
+    def looking(facts: Facts) -> Any:
+        seen.append(facts)
+        return decide_renewal(facts, (), Wish(NOW, "29"), RULES, may_act=True)
+
+    wanted = order("29", "I1", "P3", with_borrower=True)
+    result = await desk.circulate(wanted, looking)
+    assert result.done is not None
+    assert result.done.patron_id == "P1"
+    assert seen[-1].borrower is not None
+    assert seen[-1].borrower.name == "Ann Maes"
+    assert seen[-1].patron is not None
+    assert seen[-1].patron == await desk.find_patron("P3")
+    await desk.circulate(order("29", "I1", "P3", key="K2"), looking)
+    assert seen[-1].borrower is None
+
+
+async def test_what_happened_off_line_is_noted_once_done_or_refused(desk: Library) -> None:
+    """B57."""
+    done = order(item="I1", no_block=True, key="A")
+    for _ in range(2):
+        await desk.circulate(done, lending(no_block=True))
+    assert await loans(desk, "P1") == []
+    assert "I1" in await loans(desk, "P3")
+    impossible = order(item="nothing", no_block=True, key="B")
+    for _ in range(2):
+        await desk.circulate(impossible, lending(no_block=True))
+    with desk.snapshot() as connection:
+        rows = connection.execute(
+            "SELECT code, item_id, patron_id, outcome, reasons FROM review ORDER BY id"
+        ).fetchall()
+    assert [tuple(row) for row in rows] == [
+        ("11", "I1", "P3", "done", "charged_to_other"),
+        ("11", "nothing", "P3", "refused", "unknown_item"),
+    ]
+
+
+async def test_a_decision_that_fails_changes_nothing(desk: Library) -> None:
+    def fails(facts: Facts) -> Any:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await desk.circulate(order(item="N2"), fails)
+    assert reason_of(
+        await desk.circulate(
+            order(item="N2"), lambda facts: Refusal((CirculationReason.NOT_FOR_LOAN,))
+        )
+    )
+    assert await loans(desk, "P3") == ["L1"]
+
+
+async def test_a_snapshot_taken_before_is_not_given_out_after(desk: Library) -> None:
+    """Whoever lost, got or paid something is seen anew."""
+    for patron in ("P1", "P3"):
+        await desk.find_patron(patron)
+    await desk.circulate(order(item="I1", no_block=True), lending(no_block=True))
+    assert await loans(desk, "P1") == []
+    assert await loans(desk, "P3") == ["L1", "I1"]
+
+
+async def test_a_copy_of_a_title_is_found_one_for_loan_first(desk: Library) -> None:
+    assert await desk.copy_of_title("T9") == "N1"
+    load(desk, {"kind": "item", "id": "N1", "title": "New", "title_id": "T9", "for_loan": False})
+    assert await desk.copy_of_title("T9") == "N2"
+    for name in ("", "nothing", "NUL\0"):
+        assert await desk.copy_of_title(name) is None
+
+
+async def test_holds_queue_in_the_order_of_their_coming(desk: Library) -> None:
+    """B60."""
+    for number, patron in enumerate(("P3", "P2")):
+        now = NOW + timedelta(minutes=number)
+        wish = HoldWish(now, "+", any_copy=True)
+
+        def placing(facts: Facts, wish: HoldWish = wish) -> Any:
+            assert facts.patron is not None
+            card = facts.patron.cards[0]
+            standing = decide_standing(facts.patron, card, NOW.date(), ZONE, None)
+            return decide_hold(facts, replace(standing, obstacles=()), wish)
+
+        result = await desk.circulate(
+            order("15", "N1", patron, key=None, now=now, key_expires=now + KEPT), placing
+        )
+        assert result.done is not None
+        assert result.done.hold is not None
+        record = await desk.find_item("N2", now)
+        assert record is not None
+        assert (await desk.hold_queue(record, now))[-1] == result.done.hold.id
+        holder = await desk.find_patron(patron)
+        assert holder is not None
+        assert holder.holds[-1].id == result.done.hold.id
+    assert record.next_hold is not None
+    assert record.next_hold.patron_id == "P3"
