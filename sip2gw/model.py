@@ -146,6 +146,9 @@ class Membership:
     """Owed above this blocks self-service; None is no limit (B23)."""
     alert_amount: Minor | None = None
     """Owed from here on up to the limit is worth a warning (B32)."""
+    max_holds: int = 0
+    """Holds at a time; 0 is no limit."""
+    holds_permitted: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,6 +261,14 @@ class Fee:
     """Title of the item, empty without one."""
     status: FeeStatus = FeeStatus.OPEN
     arrangement_date: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PaidFee:
+    """A fee of which something was paid, settled or not."""
+
+    fee: Fee
+    paid: Minor
 
 
 @dataclass(frozen=True, slots=True)

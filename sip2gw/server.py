@@ -292,7 +292,9 @@ class TerminalLine(asyncio.Protocol):
             return None
         if self._frame_started is not None and now - self._frame_started > server.frame_timeout_s:
             return "stalled"
-        if conversation.session is None and now - self.opened > server.login_timeout_s:
+        # Who was logged in and is no more has as long again for the next attempt.
+        since = self.last_heard if self.terminal_name else self.opened
+        if conversation.session is None and now - since > server.login_timeout_s:
             return "login_timeout"
         return "idle" if now - self.last_heard > server.idle_timeout_s else None
 
@@ -465,6 +467,9 @@ class TerminalServer:
                 line.close_when_done("terminal_removed")
             else:
                 conversation.session.terminal = entry.view
+                if not conversation.link.pending:
+                    # Else the answer that is being made still goes out as it was asked for.
+                    conversation.link.wire = entry.view.wire
 
     # Time ----------------------------------------------------------------------------------
 

@@ -5,9 +5,9 @@ Look-ups go straight through: a cached one takes less time than measuring it wou
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Collection, Coroutine
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from sip2gw.backend.base import (
     Backend,
@@ -16,14 +16,25 @@ from sip2gw.backend.base import (
     DecideCirculation,
     DecidePayment,
     EntryOrder,
+    PaymentFacts,
     PaymentOrder,
     PaymentResult,
 )
-from sip2gw.model import AccessRow, Block, PatronRecord, Presence
+from sip2gw.model import AccessRow, Block, PaidFee, PatronRecord, Presence
 from sip2gw.stock import ItemRecord
 
 T = TypeVar("T")
+
+
+class _PaidFees(Protocol):
+    def __call__(
+        self, patron_id: str, since: datetime, payer_id: str | None = None
+    ) -> Coroutine[Any, Any, tuple[PaidFee, ...]]: ...
+
+
 _Find = Callable[[str], Coroutine[Any, Any, PatronRecord | None]]
+_FindSome = Callable[[Collection[str]], Coroutine[Any, Any, list[PatronRecord]]]
+_FindPayer = Callable[[str], Coroutine[Any, Any, PaymentFacts | None]]
 
 
 class TimedBackend:
@@ -41,13 +52,20 @@ class TimedBackend:
         self.capabilities = inner.capabilities
         self.find_by_card: _Find = inner.find_by_card
         self.find_patron: _Find = inner.find_patron
+        self.find_patrons: _FindSome = inner.find_patrons
+        self.find_payer: _FindPayer = inner.find_payer
         self.find_item: Callable[[str, datetime], Coroutine[Any, Any, ItemRecord | None]] = (
             inner.find_item
         )
-        self.hold_queue_length: Callable[[ItemRecord, datetime], Coroutine[Any, Any, int]] = (
-            inner.hold_queue_length
+        self.copy_of_title: Callable[[str], Coroutine[Any, Any, str | None]] = inner.copy_of_title
+        self.hold_queue: Callable[[ItemRecord, datetime], Coroutine[Any, Any, tuple[str, ...]]] = (
+            inner.hold_queue
         )
         self.presence: Callable[[EntryOrder], Coroutine[Any, Any, Presence]] = inner.presence
+        self.paid_fees: _PaidFees = inner.paid_fees
+        self.fees_settled_by: Callable[[str], Coroutine[Any, Any, tuple[PaidFee, ...]]] = (
+            inner.fees_settled_by
+        )
         self.log_access: Callable[[AccessRow], None] = inner.log_access
 
     async def _timed(self, operation: str, waiting: Awaitable[T]) -> T:

@@ -102,7 +102,12 @@ class PaymentRules:
     """What the terminal's profile allows of a payment."""
 
     partial_payment: bool
+    """Part of a fee may be paid."""
     invoiced_payable: bool
+    single_fee: bool = True
+    """A fee may be paid by itself."""
+    subtotal: bool = True
+    """Less than all that is payable may be paid when no fee is named."""
 
 
 @dataclass(slots=True)
@@ -133,13 +138,16 @@ def decide_allocation(
 
     Returns:
         Lines whose amounts add up to exactly `request.amount`, or one of the payment reasons
-        `amount`, `unknown_fee`, `not_payable`, `partial`, `overpayment`, `nothing_to_pay`.
+        `amount`, `single_fee`, `unknown_fee`, `not_payable`, `partial`, `subtotal`,
+        `overpayment`, `nothing_to_pay`.
     """
     if request.amount <= 0:
         return "amount"
     own = [(fee, "own") for fee in payer.fees]
     others = [(fee, str(account.relation)) for account in accounts for fee in account.debtor.fees]
     if request.fee_id is not None:
+        if not rules.single_fee:
+            return "single_fee"
         return _pay_one(own + others, request.fee_id, request.amount, rules)
     candidates = sorted(own, key=_age_order) + sorted(others, key=_age_order)
     return _spread(candidates, request.amount, rules)
@@ -167,6 +175,8 @@ def _spread(
     payable = [entry for entry in candidates if is_payable(entry[0], rules.invoiced_payable)]
     if not payable:
         return "nothing_to_pay"
+    if not rules.subtotal and amount < sum(fee.owed for fee, _ in payable):
+        return "subtotal"
     lines: list[PaymentLine] = []
     left = amount
     for fee, relation in payable:

@@ -82,6 +82,18 @@ async def test_undo_takes_back_the_whole_payment(library: Library) -> None:
     assert library.self_check() == []
 
 
+async def test_what_was_taken_back_is_not_paid_but_its_payment_tells_the_same(
+    library: Library,
+) -> None:
+    booked = await library.book_payment(order(), pay_fee("F1"))
+    assert booked.payment is not None
+    told = await library.fees_settled_by(booked.payment.id)
+    await library.undo_payment(booked.payment.id, NOW, ZONE)
+    assert await library.paid_fees("P1", NOW) == ()
+    assert await library.fees_settled_by(booked.payment.id) == told
+    assert [(settled.fee.owed, settled.paid) for settled in told] == [(150, 100)]
+
+
 async def test_undo_is_seen_by_whoever_has_the_fee_by_then(library: Library) -> None:
     """An import has moved the fee to somebody else since."""
     booked = await library.book_payment(order(), pay_fee("F1"))

@@ -7,7 +7,7 @@ All functions run inside a transaction of the caller.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, tzinfo
 from itertools import chain, groupby
 from operator import itemgetter
@@ -102,7 +102,7 @@ def refused(reason: str) -> PaymentResult:
     return PaymentResult(REFUSED, refusal=PaymentRefusal(reason))
 
 
-def other_parties(payer: PatronRecord) -> Iterable[str]:
+def other_parties(payer: PatronRecord) -> Collection[str]:
     """Whom `payer` may pay for, each once."""
     return dict.fromkeys(
         relation.to_id if relation.from_id == payer.id else relation.from_id
