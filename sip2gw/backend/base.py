@@ -18,6 +18,7 @@ from sip2gw.model import (
     AccessRow,
     Block,
     Minor,
+    PaidFee,
     PatronRecord,
     Payment,
     PaymentLine,
@@ -135,7 +136,7 @@ class CirculationOrder:
     """What a terminal asks to be done with one item (B56-B61)."""
 
     code: str
-    """Of the request: 11, 09, 29, 15 or 19."""
+    """Of the request: 11, 09, 29, 65, 15 or 19."""
     terminal: str
     item_id: str
     patron_id: str | None
@@ -231,12 +232,36 @@ class Backend(Protocol):
         """
         ...
 
+    async def paid_fees(
+        self, patron_id: str, since: datetime, payer_id: str | None = None
+    ) -> tuple[PaidFee, ...]:
+        """The patron's fees of which something is paid, and how much, oldest first, then by id.
+
+        Args:
+            patron_id: who owes or owed them.
+            since: older payments count, but not fees for which nothing was paid since then.
+            payer_id: count only what this patron paid; None: whatever was paid, also before the
+                fee came to us.
+        """
+        ...
+
+    async def fees_settled_by(self, payment_id: str) -> tuple[PaidFee, ...]:
+        """What each line of a payment paid, in its order, always the same.
+
+        `fee.owed` is what was left right after the payment, whatever came later.
+        """
+        ...
+
     async def find_item(self, item_id: str, now: datetime) -> ItemRecord | None:
         """The item with its loan and the first hold that it could serve at `now`, or None."""
         ...
 
-    async def hold_queue_length(self, record: ItemRecord, now: datetime) -> int:
-        """How many wait, at `now`, for this item or for any copy of its title."""
+    async def copy_of_title(self, title_id: str) -> str | None:
+        """The id of some copy of the title, one for loan if there is any, or None."""
+        ...
+
+    async def hold_queue(self, record: ItemRecord, now: datetime) -> tuple[str, ...]:
+        """The holds that wait, at `now`, for this item or any copy of its title; first come."""
         ...
 
     async def circulate(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
 
 from sip2gw.backend.base import (
     Allocation,
@@ -35,7 +34,7 @@ NOBODY = ""
 """No patron has this id."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Bill:
     """A 37 after its text was read."""
 
@@ -131,7 +130,7 @@ def _order(
     session: Session, request: FeePaid, bill: _Bill, seen: PaymentFacts
 ) -> PaymentOrder | None:
     """The booking with its key: the BK, or what stands in for it (B46); None without either."""
-    terminal, payer = session.terminal, seen.payer
+    services, terminal, payer = session.services, session.terminal, seen.payer
     fee_id, debtor = bill.fee_id or "", bill.debtor_card or ""
     if bill.bk:
         key = f"bk:{bill.bk}"
@@ -151,7 +150,7 @@ def _order(
         payment_type=request.payment_type,
         bk=bill.bk,
         now=now,
-        key_expires=now + timedelta(days=terminal.profile.bk_retention_days),
+        key_expires=services.clock.in_days(terminal.profile.bk_retention_days, terminal.zone),
         seen=seen,
     )
 
@@ -167,7 +166,12 @@ def _decider(
     terminal, texts = session.terminal, session.services.texts
     today = session.now().date()
     profile, rules = terminal.profile, terminal.relationships
-    payment_rules = PaymentRules(profile.partial_payment, profile.invoiced_payable)
+    payment_rules = PaymentRules(
+        profile.partial_payment,
+        profile.invoiced_payable,
+        profile.single_fee_payment,
+        profile.subtotal_payment,
+    )
     card_active = visit.card is not None and visit.card.state is CardState.ACTIVE
     pin_missing = visit.pin is PinState.ABSENT
     language = session.language("000", visit.record)
@@ -235,9 +239,8 @@ def _answer(session: Session, request: FeePaid, result: PaymentResult, visit: Vi
             currency_digits(payment.currency),
             payment.payment_type,
         )
-    return Answer(
-        _accepted(session, request, payment), "ok", result.outcome, request.patron_identifier
-    )
+    response = _accepted(session, request, payment)
+    return Answer(response, "ok", result.outcome, request.patron_identifier, payment)
 
 
 def _accepted(session: Session, request: FeePaid, payment: Payment) -> FeePaidResponse:

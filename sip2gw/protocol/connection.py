@@ -27,7 +27,7 @@ from sip2gw.protocol.fields import COMMAND_WIDTH
 from sip2gw.protocol.framing import FRAME_BYTES_MAX, FrameBuffer
 from sip2gw.protocol.message import Request, Response
 from sip2gw.protocol.messages import Login, RequestAcsResend, RequestScResend, ScStatus
-from sip2gw.protocol.registry import REQUESTS
+from sip2gw.protocol.registry import requests_in
 from sip2gw.protocol.wire import WireFormat
 
 RESEND_LIMIT = 3
@@ -213,7 +213,7 @@ class ServerConnection:
         except UnknownMessageError:
             return Dropped("unknown_message")
         except UnreadableError as error:
-            request_type = REQUESTS[error.command]
+            request_type = requests_in(self.wire.dialect)[error.command]
             event = UnreadableReceived(request_type, frame)
         else:
             request_type = type(request)
@@ -229,7 +229,7 @@ class ServerConnection:
             return True
         if not trailer.has_checksum:
             code = trailer.body[:COMMAND_WIDTH].decode("latin-1")
-            return wire.error_detection == "mirror" or code not in REQUESTS
+            return wire.error_detection == "mirror" or code not in requests_in(wire.dialect)
         if checksum_matches(trailer.summed, trailer.digits):
             return True
         return wire.accept_character_checksum and character_checksum_matches(
@@ -256,7 +256,7 @@ class ServerConnection:
         """Answer a 97: the last thing sent, even a 96; 96 if there was nothing yet (B8)."""
         sent = self._last_sent
         if sent is None:
-            return self._request_resend(trailer)
+            return Reply(self._request_resend(trailer).data, "requested_by_terminal")
         sequence = sent.sequence if self.wire.resend_with_sequence else b""
         with_checksum = sent.with_checksum or self._uses_checksum(trailer)
         data = seal(sent.body, sequence, with_checksum) + self.wire.terminator

@@ -58,6 +58,17 @@ async def owed(backend: Backend, patron_id: str) -> dict[str, int]:
     return {fee.id: fee.owed for fee in record.fees}
 
 
+LONG_AGO = NOW - timedelta(days=10_000)
+
+
+async def paid_by(
+    backend: Backend, patron_id: str, since: datetime = LONG_AGO, payer_id: str | None = None
+) -> dict[str, int]:
+    """What was paid of the patron's fees, by fee."""
+    found = await backend.paid_fees(patron_id, since, payer_id)
+    return {paid.fee.id: paid.paid for paid in found}
+
+
 class BackendContract:
     """The contract suite; the backend is loaded with the small library."""
 
@@ -329,6 +340,40 @@ class BackendContract:
         assert isinstance(bad, ZeroDivisionError)
         assert not isinstance(good, BaseException)
         assert good.outcome == "booked"
+
+    # What was paid
+
+    async def test_what_was_paid_shows_up_and_what_is_left_of_it(self, backend: Backend) -> None:
+        """B55: part of a fee, and what had been paid before the fee came to us (C17)."""
+        assert await backend.paid_fees("P1", LONG_AGO) == ()
+        await backend.book_payment(order(), pay_fee("F1"))
+        await backend.book_payment(order("BK2", 50), pay_fee("F1", 50))
+        (paid,) = await backend.paid_fees("P1", LONG_AGO)
+        assert (paid.fee.id, paid.fee.amount, paid.fee.owed, paid.paid) == ("F1", 250, 100, 150)
+        assert (paid.fee.title, paid.fee.item_id, paid.fee.type) == ("Reinaert", "I1", "01")
+        assert await paid_by(backend, "P2") == {"F3": 400, "F4": 100}
+
+    async def test_only_what_was_paid_lately_and_by_whom(self, backend: Backend) -> None:
+        later = NOW + timedelta(days=3)
+        await backend.book_payment(order("BK1"), pay_fee("F2"))
+        await backend.book_payment(order("BK2", 30, now=later), pay_fee("F3", 30, "head_of_family"))
+        assert await paid_by(backend, "P2", since=later) == {"F3": 430}
+        assert await paid_by(backend, "P2", payer_id="P1") == {"F3": 30}
+        assert await paid_by(backend, "P2", payer_id="P3") == {}
+        assert await paid_by(backend, "P1", since=later) == {}
+        assert await paid_by(backend, "P1", since=NOW, payer_id="P1") == {"F2": 100}
+
+    async def test_a_payment_always_tells_the_same_of_its_fees(self, backend: Backend) -> None:
+        """C4: whatever is paid later, at the same moment too."""
+        first = await backend.book_payment(order(), pay_fee("F1"))
+        second = await backend.book_payment(order("BK2", 50), pay_fee("F1", 50))
+        told = []
+        for result in (first, second):
+            assert result.payment is not None
+            (settled,) = await backend.fees_settled_by(result.payment.id)
+            told.append((settled.fee.id, settled.fee.owed, settled.paid))
+        assert told == [("F1", 150, 100), ("F1", 100, 50)]
+        assert await backend.fees_settled_by("nothing") == ()
 
     # Blocks
 

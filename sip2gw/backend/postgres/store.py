@@ -53,10 +53,11 @@ from sip2gw.backend.store.identity import (
 )
 from sip2gw.backend.store.migrate import migrate
 from sip2gw.backend.store.queries import BUMP_VERSION
+from sip2gw.backend.store.records import paid_fee
 from sip2gw.backend.store.staff import StaffOperations
 from sip2gw.backend.store.store import Role
 from sip2gw.backend.store.values import date_text, time_text
-from sip2gw.model import AccessRow, Block, PatronRecord, Presence
+from sip2gw.model import AccessRow, Block, PaidFee, PatronRecord, Presence
 from sip2gw.stock import ItemRecord
 
 TIMEOUT_S = 4.0
@@ -66,8 +67,10 @@ _RECORD_PIN_FAILURE = numbered(queries.RECORD_PIN_FAILURE)
 _CLEAR_PIN_ATTEMPT = numbered(queries.CLEAR_PIN_ATTEMPT)
 _SET_BLOCK = numbered(queries.SET_BLOCK)
 _PRESENCE = numbered(queries.PRESENCE)
-_HOLDS_WAITING = numbered(queries.HOLDS_WAITING)
+_HOLD_QUEUE = numbered(queries.HOLD_QUEUE)
+_COPY_OF_TITLE = numbered(queries.COPY_OF_TITLE)
 _ENTER = "SELECT * FROM enter_branch($1, $2, $3, $4, $5, $6, $7, $8)"
+_FEES_SETTLED_BY = numbered(queries.FEES_SETTLED_BY)
 _LEAVE = numbered(queries.LEAVE)
 _LIFT_BLOCKS = numbered(f"{queries.LIFT_BLOCKS} RETURNING 1")
 _TAKES_WRITES = "SELECT current_setting('transaction_read_only') = 'off'"
@@ -108,6 +111,20 @@ class PostgresStore(StaffOperations):
     async def find_patron(self, patron_id: str) -> PatronRecord | None:
         """The patron whose main card is `patron_id`, or None."""
         return await self._record(RECORD_BY_ID, patron_id)
+
+    async def paid_fees(
+        self, patron_id: str, since: datetime, payer_id: str | None = None
+    ) -> tuple[PaidFee, ...]:
+        """The patron's fees of which something is paid, and how much."""
+        statement, values = queries.paid_fees(patron_id, time_text(since), payer_id)
+        return await self._paid_fees(numbered(statement), *values)
+
+    async def fees_settled_by(self, payment_id: str) -> tuple[PaidFee, ...]:
+        """What each line of a payment paid, in its order."""
+        return await self._paid_fees(_FEES_SETTLED_BY, payment_id)
+
+    async def _paid_fees(self, statement: str, *values: str) -> tuple[PaidFee, ...]:
+        return tuple(paid_fee(tuple(row)) for row in await self._fetch(statement, *values))
 
     async def find_patrons(self, patron_ids: Collection[str]) -> list[PatronRecord]:
         """The patrons with these ids, by id; unknown ones are left out."""
@@ -165,10 +182,15 @@ class PostgresStore(StaffOperations):
         """The item with its loan and the first hold that it could serve at `now`, or None."""
         return await self._at_home(find_item(self._pool, item_id, now))
 
-    async def hold_queue_length(self, record: ItemRecord, now: datetime) -> int:
-        """How many wait for this item or for any copy of its title."""
-        rows = await self._fetch(_HOLDS_WAITING, *queue_values(record.item, now))
-        return int(rows[0][0])
+    async def copy_of_title(self, title_id: str) -> str | None:
+        """The id of some copy of the title, one for loan if there is any, or None."""
+        rows = await self._fetch(_COPY_OF_TITLE, title_id) if is_storable(title_id) else []
+        return str(rows[0][0]) if rows else None
+
+    async def hold_queue(self, record: ItemRecord, now: datetime) -> tuple[str, ...]:
+        """The holds that wait for this item or any copy of its title; first come."""
+        rows = await self._fetch(_HOLD_QUEUE, *queue_values(record.item, now))
+        return tuple(row[0] for row in rows)
 
     async def circulate(
         self, order: CirculationOrder, decide: DecideCirculation

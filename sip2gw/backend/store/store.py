@@ -36,11 +36,11 @@ from sip2gw.backend.store.cache import RecordCache
 from sip2gw.backend.store.dialect import SqliteConnection, connect, create_file, expect_bulk
 from sip2gw.backend.store.identity import insist_on_currency, pin_secret_in_file
 from sip2gw.backend.store.migrate import migrate
-from sip2gw.backend.store.records import load_account, load_by_card, load_patron
+from sip2gw.backend.store.records import load_account, load_by_card, load_patron, paid_fee
 from sip2gw.backend.store.staff import StaffOperations
-from sip2gw.backend.store.values import date_text
+from sip2gw.backend.store.values import date_text, time_text
 from sip2gw.backend.store.writer import Writer
-from sip2gw.model import AccessRow, Block, PatronRecord, Presence
+from sip2gw.model import AccessRow, Block, PaidFee, PatronRecord, Presence
 from sip2gw.stock import ItemRecord
 
 RECORDS_CACHED_MAX = 20_000
@@ -127,6 +127,20 @@ class Store(StaffOperations):
             self._cache.add(record)
         return record
 
+    async def paid_fees(
+        self, patron_id: str, since: datetime, payer_id: str | None = None
+    ) -> tuple[PaidFee, ...]:
+        """The patron's fees of which something is paid, and how much."""
+        return self._paid_fees(*queries.paid_fees(patron_id, time_text(since), payer_id))
+
+    async def fees_settled_by(self, payment_id: str) -> tuple[PaidFee, ...]:
+        """What each line of a payment paid, in its order."""
+        return self._paid_fees(queries.FEES_SETTLED_BY, (payment_id,))
+
+    def _paid_fees(self, statement: str, values: tuple[str, ...]) -> tuple[PaidFee, ...]:
+        with self._reading():
+            return tuple(map(paid_fee, self._reader.execute(statement, values)))
+
     async def find_item(self, item_id: str, now: datetime) -> ItemRecord | None:
         """The item with its loan and the first hold that it could serve at `now`, or None."""
         with self._reading():
@@ -136,10 +150,18 @@ class Store(StaffOperations):
             finally:
                 self._reader.execute("COMMIT")
 
-    async def hold_queue_length(self, record: ItemRecord, now: datetime) -> int:
-        """How many wait for this item or for any copy of its title."""
+    async def copy_of_title(self, title_id: str) -> str | None:
+        """The id of some copy of the title, one for loan if there is any, or None."""
         with self._reading():
-            return circulation.queue_length(self._reader, record.item, now)
+            row = self._reader.execute(queries.COPY_OF_TITLE, (title_id,)).fetchone()
+        return None if row is None else str(row[0])
+
+    async def hold_queue(self, record: ItemRecord, now: datetime) -> tuple[str, ...]:
+        """The holds that wait for this item or any copy of its title; first come."""
+        values = circulation.queue_values(record.item, now)
+        with self._reading():
+            rows = self._reader.execute(queries.HOLD_QUEUE, values).fetchall()
+        return tuple(hold_id for (hold_id,) in rows)
 
     def _check_cache(self) -> None:
         """Forget all snapshots when another process has written; once in a turn of the loop."""
