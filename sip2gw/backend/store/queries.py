@@ -105,7 +105,11 @@ PAID_FEES = fill(
     _PAID_FEES,
     by="(t.kind IN ('payment', 'undo') OR t.kind = 'opening' AND e.amount < 0)",
 )
-PAID_FEES_BY = fill(_PAID_FEES, by="t.kind IN ('payment', 'undo') AND t.payer_id = ?")
+PAID_FEES_BY = fill(
+    _PAID_FEES,
+    by="""t.kind IN ('payment', 'undo')
+    AND EXISTS (SELECT 1 FROM payment p WHERE p.id = t.payment_id AND p.payer_id = ?)""",
+)
 FEES_SETTLED_BY = fill(
     _PAID,
     owed="""(SELECT CAST(SUM(x.amount) AS BIGINT) FROM ledger_entry x
