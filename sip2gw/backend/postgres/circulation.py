@@ -100,13 +100,15 @@ class Circulating:
         asked = (item_id, order.patron_id, order.with_borrower, time_text(order.now))
         text = (await self._pool.fetch(FACTS, *asked))[0][0]
         facts = _facts(text)
-        result, rows, touched = decided(order, facts, self._decide)
+        plan = decided(order, facts, self._decide)
+        result = plan.result
         if result.outcome == REPLAYED and self._unknown:
             return replace(result, outcome=DONE)  # by this very order
-        if not rows:
+        if not plan.rows:
             return result
-        parties = touched.union(party.id for party in (facts.patron, facts.borrower) if party)
-        return result if await self._write(*asked, sorted(parties), text, _json(rows)) else None
+        parties = plan.parties.union(p.id for p in (facts.patron, facts.borrower) if p)
+        written = await self._write(*asked, sorted(parties), text, _json(plan.rows))
+        return result if written else None
 
     async def _write(self, *values: Any) -> bool:
         """Whether the rows were written; False also when nobody knows."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from sip2gw.model import Fee, PatronRecord
@@ -51,6 +51,14 @@ class RecordCache:
                 continue
             record = replace(record, fees=open_fees, extra={})
             self._by_id[patron_id] = record
+            for card in record.cards:
+                self._by_card[card.number] = record
+
+    def change(self, patron_id: str, change: Callable[[PatronRecord], PatronRecord]) -> None:
+        """Replace the snapshot of this patron, if there is one, by what `change` makes of it."""
+        record = self._by_id.get(patron_id)
+        if record is not None:
+            record = self._by_id[patron_id] = change(record)
             for card in record.cards:
                 self._by_card[card.number] = record
 

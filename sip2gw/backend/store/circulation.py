@@ -7,9 +7,10 @@ write. What was done with an item lately is kept for a day, so that a retry gets
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
-from datetime import datetime
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -19,7 +20,7 @@ from sip2gw.backend.library import Connection, Done
 from sip2gw.backend.store import queries, writes
 from sip2gw.backend.store.values import new_id, time_text, time_value
 from sip2gw.backend.store.writes import Rows
-from sip2gw.model import ItemStatus, PatronRecord
+from sip2gw.model import ItemStatus, Loan, PatronRecord
 from sip2gw.policy.circulation import Effect, Facts, NewFee, Refusal, before_of
 from sip2gw.stock import (
     Before,
@@ -58,10 +59,10 @@ def circulate(
     loan = record.state.loan if record is not None else None
     if order.with_borrower and loan is not None and loan.patron_id != order.patron_id:
         facts.borrower = find(connection, loan.patron_id)
-    result, rows, touched = decided(order, facts, decide)
-    for write, row in rows:
+    plan = decided(order, facts, decide)
+    for write, row in plan.rows:
         connection.execute(write.statement, row)
-    return Done(result, touched)
+    return Done(plan.result, plan.touched, changes=plan.changes)
 
 
 def keyed(order: CirculationOrder) -> CirculationOrder:
@@ -149,23 +150,41 @@ def queue_values(item: Item, now: datetime) -> tuple[Any, ...]:
 # Deciding ---------------------------------------------------------------------------------------
 
 
-def decided(
-    order: CirculationOrder, facts: Facts, decide: DecideCirculation
-) -> tuple[CirculationResult, Rows, set[str]]:
-    """What becomes of `order`, the rows to write, and the patrons whom they touch."""
+@dataclass(slots=True)
+class Plan:
+    """What becomes of an order."""
+
+    result: CirculationResult
+    rows: Rows = field(default_factory=list)
+    """To be written."""
+    touched: Collection[str] = ()
+    """Patrons whose snapshots are out of date then."""
+    changes: Mapping[str, Callable[[PatronRecord], PatronRecord]] = field(default_factory=dict)
+    """Patrons of whom only loans change, and how."""
+
+    @property
+    def parties(self) -> set[str]:
+        """All patrons whom the rows concern."""
+        return {*self.touched, *self.changes}
+
+
+def decided(order: CirculationOrder, facts: Facts, decide: DecideCirculation) -> Plan:
+    """What becomes of `order`: repeated, refused or done."""
     record = facts.record
     earlier = _holder_of_key(order, record)
     if earlier is not None:
-        return CirculationResult(REPLAYED, record, earlier.outcome), [], set()
+        return Plan(CirculationResult(REPLAYED, record, earlier.outcome))
     decision = decide(facts)
     if isinstance(decision, Refusal):
-        rows = list(_review_rows(order, REFUSED, decision.reasons))
-        return CirculationResult(REFUSED, record, refusal=decision), rows, set()
+        result = CirculationResult(REFUSED, record, refusal=decision)
+        return Plan(result, list(_review_rows(order, REFUSED, decision.reasons)))
     assert record is not None
-    decision = _with_hold_id(order, decision)
-    rows = list(_rows_of(order, record, decision))
-    touched = _touched(record, decision)
-    return CirculationResult(DONE, record, decision.outcome), rows, touched
+    effect = _with_hold_id(order, decision)
+    plan = Plan(CirculationResult(DONE, record, effect.outcome))
+    plan.rows.extend(_rows_of(order, record, effect))
+    plan.touched = _touched(effect)
+    plan.changes = _changes(record, effect)
+    return plan
 
 
 def _with_hold_id(order: CirculationOrder, effect: Effect) -> Effect:
@@ -184,17 +203,42 @@ def _holder_of_key(order: CirculationOrder, record: ItemRecord | None) -> Event 
     return None
 
 
-def _touched(record: ItemRecord, effect: Effect) -> set[str]:
+def _touched(effect: Effect) -> set[str]:
+    """Patrons of whom more than loans changes."""
     holds = (effect.add_hold, effect.set_hold, effect.drop_hold, effect.restore_hold)
     touched = {hold.patron_id for hold in holds if hold is not None}
-    if effect.after.loan != record.state.loan:
-        loans = (record.state.loan, effect.after.loan)
-        touched.update(loan.patron_id for loan in loans if loan is not None)
     if effect.fee is not None:
         touched.add(effect.fee.patron_id)
     if effect.undoes is not None:
         touched.add(effect.undoes.patron_id)
     return touched
+
+
+def _changes(
+    record: ItemRecord, effect: Effect
+) -> dict[str, Callable[[PatronRecord], PatronRecord]]:
+    """How the snapshots of those change who had or have the item on loan."""
+    before, after = record.state.loan, effect.after.loan
+    if before == after:
+        return {}
+    item = record.item
+    holders = {loan.patron_id for loan in (before, after) if loan is not None}
+    return {
+        holder: partial(
+            _with_loan, item, after if after is not None and after.patron_id == holder else None
+        )
+        for holder in holders
+    }
+
+
+def _with_loan(item: Item, loan: ItemLoan | None, record: PatronRecord) -> PatronRecord:
+    """`record` with `loan` of `item` in its place, by due date and item, or without any."""
+    loans = [known for known in record.loans if known.item_id != item.id]
+    if loan is not None:
+        taken = (loan.due.astimezone(UTC), loan.checked_out.astimezone(UTC), loan.renewals)
+        loans.append(Loan(item.id, item.title, *taken, item.max_renewals))
+        loans.sort(key=lambda known: (known.due, known.item_id))
+    return replace(record, loans=tuple(loans), extra={})
 
 
 # Writing ----------------------------------------------------------------------------------------
