@@ -21,7 +21,7 @@ from sip2gw.backend.store import queries, writes
 from sip2gw.backend.store.values import new_id, time_text, time_value
 from sip2gw.backend.store.writes import Rows
 from sip2gw.model import ItemStatus, Loan, PatronRecord
-from sip2gw.policy.circulation import Effect, Facts, NewFee, Refusal, before_of
+from sip2gw.policy.circulation import HOLD, Effect, Facts, NewFee, Refusal, before_of
 from sip2gw.stock import (
     Before,
     Event,
@@ -54,7 +54,7 @@ def circulate(
 ) -> Done[CirculationResult]:
     """Do what `decide` decides about the order's item, or repeat what was done (C69)."""
     order = keyed(order)
-    record = load_item(connection, order.item_id, order.now)
+    record = load_item(connection, order.item_id, order.now, order.key)
     facts = Facts(record, find(connection, order.patron_id) if order.patron_id else None)
     loan = record.state.loan if record is not None else None
     if order.with_borrower and loan is not None and loan.patron_id != order.patron_id:
@@ -73,8 +73,13 @@ def keyed(order: CirculationOrder) -> CirculationOrder:
 # Reading ----------------------------------------------------------------------------------------
 
 
-def load_item(connection: Connection, item_id: str, now: datetime) -> ItemRecord | None:
-    """The item as the connection sees it now; what it does not have is not asked for."""
+def load_item(
+    connection: Connection, item_id: str, now: datetime, key: str | None = None
+) -> ItemRecord | None:
+    """The item as the connection sees it now; what it does not have is not asked for.
+
+    The transactions are left out without the `key` of an order.
+    """
     row = connection.execute(queries.ITEM, (item_id,)).fetchone()
     if row is None:
         return None
@@ -86,14 +91,20 @@ def load_item(connection: Connection, item_id: str, now: datetime) -> ItemRecord
     if has_title_holds:
         values = (row[2], time_text(now))
         holds += connection.execute(queries.NEXT_HOLD_OF_TITLE, values).fetchall()
-    events = connection.execute(queries.EVENTS, (item_id,)).fetchall() if has_events else ()
-    return item_record(row, holds, events)
+    events: list[Any] = []
+    if has_events and key is not None:
+        events = connection.execute(queries.EVENTS, (item_id, key, item_id)).fetchall()
+    return item_record(row, holds, events, key)
 
 
 def item_record(
-    row: Sequence[Any], holds: Iterable[Sequence[Any]], events: Iterable[Sequence[Any]]
+    row: Sequence[Any],
+    holds: Iterable[Sequence[Any]],
+    events: Iterable[Sequence[Any]],
+    key: str | None,
 ) -> ItemRecord:
     """The record behind a row of `queries.ITEM` and rows of holds and events."""
+    known = [_event(event) for event in events]
     status, branch, properties, patron_id, checked_out, due, renewals = row[18:25]
     loan = None
     if patron_id is not None:
@@ -105,7 +116,8 @@ def item_record(
         Item(*values),
         ItemState(_STATUSES[status], branch, properties, loan),
         min(map(_hold, holds), key=_place_in_queue, default=None),
-        tuple(map(_event, events)),
+        next((event for event in known if event.key == key), None),
+        max(known, key=_position, default=None),
     )
 
 
@@ -126,6 +138,10 @@ def _hold(row: Sequence[Any]) -> QueuedHold:
 
 def _place_in_queue(hold: QueuedHold) -> tuple[bool, datetime, str]:
     return not hold.ready, hold.placed, hold.id
+
+
+def _position(event: Event) -> int:
+    return event.position
 
 
 def _event(row: Sequence[Any]) -> Event:
@@ -197,10 +213,8 @@ def _with_hold_id(order: CirculationOrder, effect: Effect) -> Effect:
 
 def _holder_of_key(order: CirculationOrder, record: ItemRecord | None) -> Event | None:
     """What was done under the order's key; an expired key is free again."""
-    for event in record.events if record is not None else ():
-        if event.key == order.key and event.expires > order.now:
-            return event
-    return None
+    event = record.repeated if record is not None else None
+    return event if event is not None and event.expires > order.now else None
 
 
 def _touched(effect: Effect) -> set[str]:
@@ -314,7 +328,7 @@ def _event_row(
     order: CirculationOrder, record: ItemRecord, effect: Effect, fee_id: str | None
 ) -> Any:
     assert order.key_expires is not None
-    position = record.events[-1].position + 1 if record.events else 1
+    position = 0 if order.code == HOLD else 1 + (record.last.position if record.last else 0)
     values = (
         order.item_id,
         order.key,
