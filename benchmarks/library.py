@@ -17,7 +17,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from sip2gw.backend.store import ImportSettings, Store, import_files, open_store
+from sip2gw.backend.factory import open_backend
+from sip2gw.backend.library import Library as KeptLibrary
+from sip2gw.backend.store import ImportSettings, import_files
 from sip2gw.pin import hash_pin
 
 INSTITUTION = "HUB"
@@ -31,6 +33,7 @@ SLOW_CARDS = 1_000
 """Cards whose PIN has a hash of full cost, to guess at."""
 SLOW_PIN = "2468"
 FEES = 10
+SQLITE = "sqlite:library.db"
 
 _PIN_MEMORY_KIB = 8
 _PIN_ROUNDS = 1
@@ -123,7 +126,7 @@ def _fee(fee_id: str, card: str, amount: str, created: str) -> Row:
     }  # fmt: skip
 
 
-def configuration() -> str:
+def configuration(url: str = SQLITE) -> str:
     """The TOML of a gateway with everything on and a door that is never closed."""
     parts = [
         f"""[institution]
@@ -131,7 +134,7 @@ id = "{INSTITUTION}"
 name = "Hub Public Library"
 currency = "{CURRENCY}"
 [store]
-url = "sqlite:library.db"
+url = "{url}"
 [server]
 listen = ["127.0.0.1:0"]
 max_connections = 20000
@@ -181,19 +184,21 @@ def shared_logins() -> list[str]:
     return [f"shared-{number}" for number in range(SHARED_TERMINALS)]
 
 
-def build(library: Library, directory: Path, tell: Callable[[str], None]) -> Path:
+def build(
+    library: Library, directory: Path, tell: Callable[[str], None], url: str = SQLITE
+) -> Path:
     """Write configuration and store into `directory` unless they are there; the former's path."""
     config = directory / "sip2gw.toml"
-    config.write_text(configuration())
+    config.write_text(configuration(url))
     if not (directory / "built").exists():
-        asyncio.run(_import(library, directory, tell))
+        asyncio.run(_import(library, directory, tell, url))
         (directory / "built").touch()
     return config
 
 
-async def _import(library: Library, directory: Path, tell: Callable[[str], None]) -> None:
+async def _import(library: Library, directory: Path, tell: Callable[[str], None], url: str) -> None:
     lines = directory / "library.jsonl"
-    store = open_library(directory)
+    store = open_library(directory, url)
     try:
         tell(f"writing {library.patrons:,} patrons")
         with lines.open("w") as file:
@@ -223,11 +228,11 @@ def count_rows(directory: Path, table: str) -> int:
     return int(count)
 
 
-def ledger_problems(directory: Path) -> list[str]:
+def ledger_problems(directory: Path, url: str = SQLITE) -> list[str]:
     """What the store's own check finds wrong."""
 
     async def check() -> list[str]:
-        store = open_library(directory)
+        store = open_library(directory, url)
         try:
             return store.self_check()
         finally:
@@ -236,6 +241,6 @@ def ledger_problems(directory: Path) -> list[str]:
     return asyncio.run(check())
 
 
-def open_library(directory: Path) -> Store:
-    """The store in `directory`, opened as a command would."""
-    return open_store(directory / "library.db", role="command", currency=CURRENCY)
+def open_library(directory: Path, url: str = SQLITE) -> KeptLibrary:
+    """The store of `url` as seen from `directory`, opened as a command would."""
+    return open_backend(url, base_dir=directory, role="command", currency=CURRENCY)

@@ -29,9 +29,3 @@ def _lines(config: Config) -> Iterator[str]:
             f"backend.kind: is not available in this version; got {config.backend.kind};"
             f' allowed: "store"'
         )
-    for name, profile in config.profiles.items():
-        if profile.dialect != "standard":
-            yield (
-                f"profiles.{name}.dialect: is not available in this version; got"
-                f' {profile.dialect}; allowed: "standard"'
-            )

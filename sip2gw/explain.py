@@ -11,7 +11,7 @@ from datetime import datetime
 
 from sip2gw.backend.base import Backend
 from sip2gw.clock import fixed_clock
-from sip2gw.handlers import DOOR_HANDLERS, HANDLERS, Answer, Services, Session, TerminalView
+from sip2gw.handlers import Answer, Services, Session, TerminalView
 from sip2gw.handlers.door import judge
 from sip2gw.handlers.memory import Passages
 from sip2gw.handlers.patron import Visit, identify, standing_of
@@ -114,8 +114,7 @@ async def explain(
     request = _request(code, terminal, card)
     if code not in terminal.messages:
         return _not_served(session, request)
-    handlers = DOOR_HANDLERS if terminal.profile.kind == "door" else HANDLERS
-    answer: Answer = await handlers[type(request)](session, request)
+    answer: Answer = await terminal.handlers[type(request)](session, request)
     checks = await _checks(session, card)
     return Explanation(tuple(checks), answer.reason, _wire_text(terminal, answer))
 

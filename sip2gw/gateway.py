@@ -13,8 +13,8 @@ from datetime import datetime
 
 from sip2gw.backend.base import Backend, BackendError, BackendTimeoutError
 from sip2gw.clock import Clock
-from sip2gw.handlers import DOOR_HANDLERS, HANDLERS, Answer, Services, Session, TerminalView
-from sip2gw.handlers.door import decide_without_backend, let_out_anyway
+from sip2gw.handlers import Answer, Services, Session, TerminalView
+from sip2gw.handlers.door import decide_without_backend, end_undecided
 from sip2gw.handlers.status import ALWAYS_SUPPORTED
 from sip2gw.metrics import Metrics
 from sip2gw.protocol.connection import ServerConnection
@@ -65,12 +65,11 @@ class Conversation:
 class LoginBackoff:
     """Delays the answers to failing logins of one address; good ones never wait (B11, C9)."""
 
-    step_s: float
     monotonic: Callable[[], float]
     _failures: dict[str, list[float]] = field(default_factory=dict)
 
-    def delay_after_failure(self, address: str) -> float:
-        """Seconds by which this failure's answer is held back."""
+    def delay_after_failure(self, address: str, step_s: float) -> float:
+        """Seconds by which this failure's answer is held back; `step_s` for each recent one."""
         now = self.monotonic()
         recent = [
             at for at in self._failures.get(address, ()) if now - at < LOGIN_FAILURES_WINDOW_S
@@ -79,7 +78,7 @@ class LoginBackoff:
         if len(self._failures) > 10_000:
             self._failures.clear()
         self._failures[address] = recent
-        return self.step_s * min(len(recent), LOGIN_DELAY_STEPS_MAX)
+        return step_s * min(len(recent), LOGIN_DELAY_STEPS_MAX)
 
 
 def _session_of_door(conversation: Conversation) -> Session | None:
@@ -108,7 +107,7 @@ class Gateway:
         self.backend_up = True
         self.on_login: Callable[[Conversation], None] = lambda conversation: None
         self._passwords = passwords
-        self._backoff = LoginBackoff(site.config.security.login_backoff_s, self.clock.monotonic)
+        self._backoff = LoginBackoff(self.clock.monotonic)
 
     # Answering -----------------------------------------------------------------------------
 
@@ -141,8 +140,7 @@ class Gateway:
             return self.refuse(conversation, request, key, "not_allowed")
         if isinstance(request, ScStatus) and not await self._is_ready(request):
             return self._offline(conversation, request)
-        handlers = DOOR_HANDLERS if terminal.profile.kind == "door" else HANDLERS
-        return await handlers[type(request)](session, request)
+        return await terminal.handlers[type(request)](session, request)
 
     def _note_oddities(self, terminal: TerminalView, request: Request) -> None:
         if request.extra_fields:
@@ -192,8 +190,10 @@ class Gateway:
 
     def _offline(self, conversation: Conversation, request: ScStatus) -> Answer:
         """98 with on-line `N` and time-out 000: backend down, or a too old protocol (B15)."""
+        if self.backend_up:
+            return self.refuse(conversation, request, "old_protocol", "old_protocol")
         answer = self.refuse(conversation, request, "system", "unavailable")
-        answer.outcome = "error" if not self.backend_up else "refused"
+        answer.outcome = "error"
         return answer
 
     def _failed(self, conversation: Conversation, request: Request, reason: str) -> Answer:
@@ -203,7 +203,7 @@ class Gateway:
         """
         session = _session_of_door(conversation)
         if session is not None and isinstance(request, PatronStatusRequest | PatronInformation):
-            answer = let_out_anyway(session, request)
+            answer = end_undecided(session, request)
             if answer is not None:
                 return answer
         key = "system"
@@ -289,7 +289,8 @@ class Gateway:
         )
         if conversation.failed_logins >= self.site.config.server.login_attempts:
             conversation.closing = "login_attempts"
-        delay = self._backoff.delay_after_failure(conversation.address)
+        step_s = self.site.config.security.login_backoff_s
+        delay = self._backoff.delay_after_failure(conversation.address, step_s)
         if delay:
             await asyncio.sleep(delay)
         return Answer(LoginResponse(ok=False), "refused", "login")

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from sip2gw.backend.base import Capability
 from sip2gw.config import Config, ResolvedProfile, Terminal
-from sip2gw.handlers import SUPPORTED_CODES, TerminalView
+from sip2gw.handlers import SUPPORTED_CODES, TerminalView, handlers_of
 from sip2gw.policy.access import DoorRules
 from sip2gw.policy.circulation import CirculationRules
 from sip2gw.policy.relationships import RelationshipRules
@@ -22,7 +22,7 @@ from sip2gw.protocol.wire import WireFormat
 from sip2gw.texts import Catalogue
 
 _CODES_BY_CAPABILITY = {
-    Capability.PAYMENTS: frozenset({"37"}),
+    Capability.PAYMENTS: frozenset({"37", "41"}),
     Capability.BLOCKS: frozenset({"01", "25"}),
     Capability.CIRCULATION: frozenset({"09", "11", "15", "17", "19", "29", "65"}),
     Capability.PATRONS: frozenset({"23", "63", "35"}),
@@ -55,7 +55,7 @@ class Site:
 @cache
 def _optional_tags() -> frozenset[str]:
     """Tags that no response demands."""
-    places = [placed.place for kind in RESPONSES.values() for placed in layout_of(kind).tagged]
+    places = [place for kind in RESPONSES.values() for place in layout_of(kind).fields]
     demanded = {place.tag for place in places if place.is_required}
     return frozenset(place.tag for place in places) - demanded
 
@@ -76,6 +76,7 @@ def _wire(profile: ResolvedProfile) -> WireFormat:
         resend_with_sequence=profile.resend_with_sequence,
         date_zone="utc" if profile.date_zone == "utc" else "local",
         hidden_fields=_hidden_fields(profile),
+        dialect=profile.dialect,
     )
 
 
@@ -164,6 +165,7 @@ def build_site(config: Config, capabilities: frozenset[Capability]) -> Site:
             bars=branch.bar if branch is not None else (),
             passes=branch.passes if branch is not None else (),
             counts_inside=branch is not None and branch.code in counting,
+            handlers=handlers_of(profile.kind, profile.dialect),
             way_back=_way_back(config, terminal),
         )
         known[login] = KnownTerminal(terminal, view)

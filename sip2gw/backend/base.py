@@ -8,7 +8,7 @@ same loop turn. What a backend cannot do is missing from its `capabilities` and 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -18,6 +18,7 @@ from sip2gw.model import (
     AccessRow,
     Block,
     Minor,
+    PaidFee,
     PatronRecord,
     Payment,
     PaymentLine,
@@ -68,6 +69,21 @@ class Capability(StrEnum):
 
 
 @dataclass(slots=True)
+class PaymentFacts:
+    """What a payment is decided on (C60).
+
+    Read inside the booking transaction the records hold membership, fees and relationships only;
+    cards, badges, blocks, loans and holds are left out.
+    """
+
+    payer: PatronRecord
+    debtors: tuple[PatronRecord, ...]
+    """The other parties of `payer.payer_for`, whether or not the relationship is valid now."""
+    as_of: int | None = None
+    """The store's version, when read beforehand and still good if nothing has changed since."""
+
+
+@dataclass(slots=True)
 class PaymentOrder:
     """What a terminal asks to be booked, and the key under which that happens once (B46, C4)."""
 
@@ -83,19 +99,8 @@ class PaymentOrder:
     bk: str
     now: datetime
     key_expires: datetime
-
-
-@dataclass(slots=True)
-class PaymentFacts:
-    """What a payment is decided on, read inside the booking transaction (C60).
-
-    The records hold membership, fees and relationships only; cards, badges, blocks, loans and
-    holds are left out.
-    """
-
-    payer: PatronRecord
-    debtors: tuple[PatronRecord, ...]
-    """The other parties of `payer.payer_for`, whether or not the relationship is valid now."""
+    seen: PaymentFacts | None = field(default=None, repr=False)
+    """What `find_payer` told: saves reading it again where that takes a round trip."""
 
 
 @dataclass(slots=True)
@@ -192,6 +197,17 @@ class Backend(Protocol):
         """The patron whose main card is `patron_id`, or None."""
         ...
 
+    async def find_patrons(self, patron_ids: Collection[str]) -> list[PatronRecord]:
+        """The patrons with these ids, by id; unknown ones are left out. One look-up for all."""
+        ...
+
+    async def find_payer(self, number: str) -> PaymentFacts | None:
+        """The holder of card `number`, who wants to pay, and whom they might pay for; or None.
+
+        These records have cards, too.
+        """
+        ...
+
     async def record_pin_failure(
         self, card: str, now: datetime, failures_max: int, lock_until: datetime
     ) -> bool:
@@ -211,7 +227,28 @@ class Backend(Protocol):
 
         Inside one write transaction: an unexpired key with the same content gives the first
         payment again (`replayed`), with other content a refusal (`bk_reused`); otherwise facts
-        are read, `decide` is called, and its allocation is written to the ledger.
+        are read, `decide` is called, and its allocation is written to the ledger. `decide` may
+        be called again when its facts have changed before they could be written on.
+        """
+        ...
+
+    async def paid_fees(
+        self, patron_id: str, since: datetime, payer_id: str | None = None
+    ) -> tuple[PaidFee, ...]:
+        """The patron's fees of which something is paid, and how much, oldest first, then by id.
+
+        Args:
+            patron_id: who owes or owed them.
+            since: older payments count, but not fees for which nothing was paid since then.
+            payer_id: count only what this patron paid; None: whatever was paid, also before the
+                fee came to us.
+        """
+        ...
+
+    async def fees_settled_by(self, payment_id: str) -> tuple[PaidFee, ...]:
+        """What each line of a payment paid, in its order, always the same.
+
+        `fee.owed` is what was left right after the payment, whatever came later.
         """
         ...
 

@@ -5,9 +5,9 @@ Look-ups go straight through: a cached one takes less time than measuring it wou
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Collection, Coroutine
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from sip2gw.backend.base import (
     Backend,
@@ -16,14 +16,25 @@ from sip2gw.backend.base import (
     DecideCirculation,
     DecidePayment,
     EntryOrder,
+    PaymentFacts,
     PaymentOrder,
     PaymentResult,
 )
-from sip2gw.model import AccessRow, Block, PatronRecord, Presence
+from sip2gw.model import AccessRow, Block, PaidFee, PatronRecord, Presence
 from sip2gw.stock import ItemRecord
 
 T = TypeVar("T")
+
+
+class _PaidFees(Protocol):
+    def __call__(
+        self, patron_id: str, since: datetime, payer_id: str | None = None
+    ) -> Coroutine[Any, Any, tuple[PaidFee, ...]]: ...
+
+
 _Find = Callable[[str], Coroutine[Any, Any, PatronRecord | None]]
+_FindSome = Callable[[Collection[str]], Coroutine[Any, Any, list[PatronRecord]]]
+_FindPayer = Callable[[str], Coroutine[Any, Any, PaymentFacts | None]]
 
 
 class TimedBackend:
@@ -41,6 +52,8 @@ class TimedBackend:
         self.capabilities = inner.capabilities
         self.find_by_card: _Find = inner.find_by_card
         self.find_patron: _Find = inner.find_patron
+        self.find_patrons: _FindSome = inner.find_patrons
+        self.find_payer: _FindPayer = inner.find_payer
         self.find_item: Callable[[str, datetime], Coroutine[Any, Any, ItemRecord | None]] = (
             inner.find_item
         )
@@ -49,6 +62,10 @@ class TimedBackend:
             inner.hold_queue
         )
         self.presence: Callable[[EntryOrder], Coroutine[Any, Any, Presence]] = inner.presence
+        self.paid_fees: _PaidFees = inner.paid_fees
+        self.fees_settled_by: Callable[[str], Coroutine[Any, Any, tuple[PaidFee, ...]]] = (
+            inner.fees_settled_by
+        )
         self.log_access: Callable[[AccessRow], None] = inner.log_access
 
     async def _timed(self, operation: str, waiting: Awaitable[T]) -> T:
@@ -70,8 +87,12 @@ class TimedBackend:
         await self._timed("clear_pin_failures", self._inner.clear_pin_failures(card))
 
     async def book_payment(self, order: PaymentOrder, decide: DecidePayment) -> PaymentResult:
-        """See `Backend.book_payment`."""
-        return await self._timed("book_payment", self._inner.book_payment(order, decide))
+        """See `Backend.book_payment`. Timed here: each coroutine more costs a payment a µs."""
+        started = self._monotonic()
+        try:
+            return await self._inner.book_payment(order, decide)
+        finally:
+            self._observe("book_payment", self._monotonic() - started)
 
     async def circulate(
         self, order: CirculationOrder, decide: DecideCirculation

@@ -67,7 +67,7 @@ def import_settings(config: Config) -> ImportSettings:
 
 def tell_import(report: ImportReport, *, dry_run: bool) -> None:
     """Errors, warnings and what was done, on standard error (C52)."""
-    for line in (*report.errors, *(f"{line} (warning)" for line in report.warnings)):
+    for line in (*report.errors, *report.warnings):
         say(line)
     read = ", ".join(f"{count} {kind}" for kind, count in report.counts.items()) or "nothing"
     if report.errors:

@@ -5,6 +5,7 @@ What a profile leaves open is decided by its kind (C24, C81), once, in `resolve_
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, Literal
@@ -22,6 +23,7 @@ from sip2gw.config.types import (
     YesOrDay,
 )
 from sip2gw.policy.access import DoorRules
+from sip2gw.protocol.dialect import DialectName
 
 Kind = Literal["selfcheck", "sorter", "door", "payment", "auth"]
 Family = Literal["off", "merged", "separate"]
@@ -140,6 +142,37 @@ class DoorTable(Section):
         )
 
 
+Switch = Literal["FA", "FB", "FC"]
+
+
+class WiseTable(Section):
+    """`[profiles.X.wise]`: what Wise's public pages leave open about 41 and 42 (B55, C45)."""
+
+    open_lines: Switch = Field(default="FB", description="The switch that asks for open lines.")
+    paid_lines: Switch = Field(default="FC", description="The switch that asks for paid lines.")
+    all_lines: Switch = Field(default="FA", description="The switch that asks for both.")
+    paid_days: int = Field(
+        default=90, ge=1, le=3_660, description="Days for which a paid line is shown."
+    )
+    paid_status: Annotated[str, Field(pattern=r"^[A-Z]?$")] = Field(
+        default="P", description="Status letter of a paid line; empty: none."
+    )
+    separator: Literal["~", " ~ "] = Field(
+        default="~", description="What stands between the parts of a YZ."
+    )
+
+    @model_validator(mode="after")
+    def _switches_differ(self) -> WiseTable:
+        if len({self.open_lines, self.paid_lines, self.all_lines}) < 3:
+            raise ValueError("open_lines, paid_lines and all_lines must differ")
+        return self
+
+    def asked(self, switches: Mapping[str, bool]) -> tuple[bool, bool]:
+        """Whether open and whether paid lines are asked for by the switches that are on."""
+        both = switches[self.all_lines]
+        return both or switches[self.open_lines], both or switches[self.paid_lines]
+
+
 class ProfileTable(Section):
     """A profile. Keys marked "by kind" depend on `kind`."""
 
@@ -166,7 +199,7 @@ class ProfileTable(Section):
     date_zone: Literal["local", "utc"] = Field(
         default="local", description="Dates on the wire: local with blanks, or UTC with Z."
     )
-    dialect: Literal["standard", "wise", "gossip"] = Field(
+    dialect: DialectName = Field(
         default="standard", description="Vendor extensions that are spoken."
     )
     pin_required: bool | None = Field(
@@ -207,6 +240,12 @@ class ProfileTable(Section):
         description="Payment types taken: 00 cash, 01 VISA, 02 credit card. Unset: by kind.",
     )
     partial_payment: bool = Field(default=True, description="Whether part of a fee may be paid.")
+    single_fee_payment: bool = Field(
+        default=True, description="Whether one fee may be paid by itself, named in CG."
+    )
+    subtotal_payment: bool = Field(
+        default=True, description="Whether less than all that is payable may be paid without CG."
+    )
     invoiced_payable: bool = Field(
         default=False, description="Whether fees of status J and D may be paid."
     )
@@ -236,6 +275,9 @@ class ProfileTable(Section):
     door: DoorTable | None = Field(
         default=None, description='The checks of a door; only with `kind = "door"`.'
     )
+    wise: WiseTable | None = Field(
+        default=None, description='About 41 and 42; only with `dialect = "wise"`.'
+    )
 
     @model_validator(mode="after")
     def _fits_kind(self) -> ProfileTable:
@@ -245,6 +287,8 @@ class ProfileTable(Section):
             raise ValueError('a door table needs kind = "door"')
         if self.dialect != "wise" and "41" in (self.messages or ()):
             raise ValueError('message 41 needs dialect = "wise"')
+        if self.dialect != "wise" and self.wise is not None:
+            raise ValueError('a wise table needs dialect = "wise"')
         both = set(self.hide_fields) & set(self.allow_fields)
         if both:
             raise ValueError(f"hidden and allowed at once: {', '.join(sorted(both))}")
@@ -267,7 +311,7 @@ class ResolvedProfile:
     accept_character_checksum: bool
     resend_with_sequence: bool
     date_zone: str
-    dialect: str
+    dialect: DialectName
     pin_required: bool
     """At a door: `door.require_pin`."""
     wrong_pin_hides_card: bool
@@ -280,6 +324,8 @@ class ResolvedProfile:
     fw_b: str
     payment_types: tuple[str, ...]
     partial_payment: bool
+    single_fee_payment: bool
+    subtotal_payment: bool
     invoiced_payable: bool
     bk_retention_days: int
     family: Family
@@ -293,6 +339,7 @@ class ResolvedProfile:
     """Set exactly for `kind` door."""
     door_rules: DoorRules | None
     """`door` in the words of the decision."""
+    wise: WiseTable
 
     @property
     def may_take_payments(self) -> bool:
@@ -355,6 +402,8 @@ def resolve_profile(
         fw_b=table.fw_b,
         payment_types=payment_types,
         partial_payment=table.partial_payment,
+        single_fee_payment=table.single_fee_payment,
+        subtotal_payment=table.subtotal_payment,
         invoiced_payable=table.invoiced_payable,
         bk_retention_days=table.bk_retention_days,
         family=family if relationships else "off",
@@ -365,4 +414,5 @@ def resolve_profile(
         renewals_of_authorisers=table.renewals_of_authorisers,
         door=door,
         door_rules=door.rules() if door else None,
+        wise=table.wise or WiseTable(),
     )

@@ -17,6 +17,8 @@ from sip2gw.pin import hash_password
 
 KIND = "selfcheck"
 PAYMENT_TYPES = ["00", "01", "02"]
+LOGIN, PASSWORD = ("id", "login_id"), ("password", "login_password")
+"""In a file, and as Koha calls them in its database."""
 REPEATED = (
     "screen_msg_regex", "patron_attribute", "item_field", "custom_item_field",
     "custom_patron_field", "sort_bin_mapping",
@@ -248,7 +250,7 @@ class _Conversion:
         names: dict[str, list[str]] = {}
         profiles: dict[str, Values] = {}
         for element in self._root.below("accounts", "login"):
-            login = element.attributes.get("id", "")
+            login = _either(element.values(), LOGIN)
             institution = institutions.get(element.attributes.get("institution", ""))
             terminal = self._terminal(login, element, institution, known=login in terminals)
             if terminal is None:
@@ -275,7 +277,7 @@ class _Conversion:
             what = "there is one of that name" if known else "no name for a terminal"
             self._draft.note(where, f"{what}: left out")
             return None
-        password = element.values().get("password", "")
+        password = _either(element.values(), PASSWORD)
         if not password or problem_with("terminals.X.password", password) is not None:
             self._draft.note(
                 f"account {login}: password",
@@ -302,7 +304,7 @@ class _Conversion:
         given: dict[str, Any] = {
             name: value
             for name, value in element.values().items()
-            if name not in ("id", "password", "institution", "syspref_overrides", *REPEATED)
+            if name not in (*LOGIN, *PASSWORD, "institution", "syspref_overrides", *REPEATED)
         }
         for name in REPEATED:
             raw = [{"text": child.text, **child.attributes} for child in element.named(name)]
@@ -347,6 +349,11 @@ class _Conversion:
             served = [*usual, "37"] if "37" not in withheld else [*usual]
             whole["messages"] = sorted(set(served) - withheld)
         return whole | values
+
+
+def _either(values: dict[str, str], names: tuple[str, ...]) -> str:
+    """The first of `names` that says something; empty when none does."""
+    return next((values[name] for name in names if values.get(name)), "")
 
 
 def _profile_name(

@@ -2,8 +2,21 @@
 
 from __future__ import annotations
 
-from sip2gw.handlers import door, fee, hold, information, item, lending, patron, returns, status
+from sip2gw.handlers import (
+    door,
+    fee,
+    gossip,
+    hold,
+    information,
+    item,
+    lending,
+    patron,
+    returns,
+    status,
+    wise,
+)
 from sip2gw.handlers.base import Answer, Handler, Services, Session, TerminalView
+from sip2gw.protocol.dialect import DialectName, MoneyLines
 from sip2gw.protocol.messages import (
     BlockPatron,
     Checkin,
@@ -47,10 +60,32 @@ DOOR_HANDLERS: dict[type[Request], Handler] = {
 }
 """For profiles of kind `door`."""
 
-SUPPORTED_CODES = frozenset(request.code for request in HANDLERS)
+DIALECT_HANDLERS: dict[DialectName, dict[type[Request], Handler]] = {
+    "standard": {},
+    "wise": {MoneyLines: wise.money_lines},
+    "gossip": {
+        PatronInformation: gossip.patron_information,
+        FeePaid: gossip.fee_paid,
+    },
+}
+"""What a dialect adds to `HANDLERS` or answers in its own way (B55)."""
+
+
+def handlers_of(kind: str, dialect: DialectName) -> dict[type[Request], Handler]:
+    """The handlers for profiles of `kind` in `dialect`; a door answers as a door in each."""
+    own = DIALECT_HANDLERS[dialect]
+    if kind == "door":
+        return {**own, **DOOR_HANDLERS} if own else DOOR_HANDLERS
+    return {**HANDLERS, **own} if own else HANDLERS
+
+
+SUPPORTED_CODES = frozenset(
+    request.code for table in (HANDLERS, *DIALECT_HANDLERS.values()) for request in table
+)
 """Request codes that this program answers usefully."""
 
 __all__ = [
+    "DIALECT_HANDLERS",
     "DOOR_HANDLERS",
     "HANDLERS",
     "SUPPORTED_CODES",
@@ -59,4 +94,5 @@ __all__ = [
     "Services",
     "Session",
     "TerminalView",
+    "handlers_of",
 ]

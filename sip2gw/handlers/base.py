@@ -6,7 +6,7 @@ never sees a field code, a position or a checksum.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
@@ -18,13 +18,13 @@ from sip2gw.clock import Clock
 from sip2gw.config import ResolvedProfile
 from sip2gw.handlers.memory import Admissions, Passages
 from sip2gw.metrics import Metrics
-from sip2gw.model import AccessRow, PatronRecord, Presence
+from sip2gw.model import AccessRow, PatronRecord, Payment, Presence
 from sip2gw.policy.access import BarEntry, DoorRules, PassEntry, PinState
 from sip2gw.policy.calendar import BranchCalendar
 from sip2gw.policy.circulation import CirculationRules
 from sip2gw.policy.relationships import RelationshipRules
 from sip2gw.protocol.fields import PatronFlag
-from sip2gw.protocol.messages import Response
+from sip2gw.protocol.messages import Request, Response
 from sip2gw.protocol.wire import WireFormat
 from sip2gw.texts import Catalogue, choose_language
 
@@ -94,6 +94,8 @@ class TerminalView:
     passes: tuple[PassEntry, ...] = ()
     counts_inside: bool = False
     """Whether any door of the branch wants to know who is inside (C10)."""
+    handlers: Mapping[type[Request], Handler] = field(default_factory=dict, repr=False)
+    """What answers each request that it may send."""
     way_back: tuple[str, ...] = ()
     """The doors of the branch that lead the other way than this one."""
 
@@ -142,6 +144,8 @@ class Answer:
     """A stable word for the log."""
     card: str = ""
     """The card asked about; logged as a pseudonym."""
+    payment: Payment | None = None
+    """The payment that a 38 says yes to, for a dialect that tells more of it."""
 
 
 Handler = Callable[[Session, Any], Awaitable[Answer]]

@@ -224,19 +224,23 @@ def _prepare_for_emergency(session: Session, visit: patron.Visit, decision: Acce
         services.admissions.forget(visit.number)
 
 
-def let_out_anyway(session: Session, request: _DoorRequest) -> Answer | None:
-    """The answer of an exit when anything has failed: nobody is kept inside (C67). None for
-    other doors."""
-    if _door(session).direction != "out":
-        return None
-    number, response = request.patron_identifier, _response_to(request)
-    return _let_anybody_out(session, number, None, response, "emergency")
+def end_undecided(session: Session, request: _DoorRequest) -> Answer | None:
+    """The answer of an exit when anything has failed: nobody is kept inside (C67).
+
+    None for other doors, which refuse as any terminal; that is a row and a count too (C93).
+    """
+    number = request.patron_identifier
+    if _door(session).direction == "out":
+        return _let_anybody_out(session, number, None, _response_to(request), "emergency")
+    refusal = AccessDecision(Reason.SYSTEM, _NOTHING_LOOKED_AT)
+    _record(session, number, refusal, None, "normal")
+    return None
 
 
 async def decide_without_backend(
     session: Session, request: _DoorRequest, error: BackendError
 ) -> Answer | None:
-    """The answer when `error` kept an entrance from deciding; None: refused, as by any terminal.
+    """The answer when `error` kept an entrance from deciding; None: it cannot decide.
 
     By profile, who was admitted here before is decided on with what was known then: calendar,
     lists of the configuration, PIN and all other checks hold, but nobody is counted (B40).
@@ -247,8 +251,6 @@ async def decide_without_backend(
     record = _admitted_before(session, number) if error.kind in AWAY else None
     card = record.card(number) if record is not None else None
     if record is None or card is None or door.mode != "decision":
-        refusal = AccessDecision(Reason.SYSTEM, _NOTHING_LOOKED_AT)
-        _record(session, number, refusal, None, "normal")
         return None
     pin = await _pin_without_backend(session, record, number, request.patron_password)
     visit = patron.Visit(number, record, card, pin, True, pin is PinState.OK)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
 
 from sip2gw.backend.base import (
     Allocation,
@@ -14,7 +13,7 @@ from sip2gw.backend.base import (
     PaymentResult,
 )
 from sip2gw.handlers.base import Answer, Session
-from sip2gw.handlers.patron import Visit, identify
+from sip2gw.handlers.patron import Visit, judge
 from sip2gw.model import (
     CardState,
     Minor,
@@ -31,8 +30,11 @@ from sip2gw.policy.relationships import PayableAccount, payable_accounts
 from sip2gw.protocol.messages import FeePaid, FeePaidResponse
 from sip2gw.texts import format_money
 
+NOBODY = ""
+"""No patron has this id."""
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)
 class _Bill:
     """A 37 after its text was read."""
 
@@ -50,20 +52,18 @@ async def fee_paid(session: Session, request: FeePaid) -> Answer:
     bill = _read(session, request)
     if isinstance(bill, PaymentRefusalReason):
         return _refuse(session, request, bill)
-    visit = await identify_payer(session, request)
-    payer = visit.record
-    if payer is None or not visit.valid_patron:
+    number = request.patron_identifier
+    seen = await session.services.backend.find_payer(number) if number else None
+    visit = await _judge_payer(session, request, seen)
+    if seen is None or not visit.valid_patron:
         return _refuse(session, request, _not_identified(visit))
     if visit.pin in (PinState.WRONG, PinState.LOCKED):
         return _refuse(session, request, PaymentRefusalReason.WRONG_PIN)
-    debtor_id = await _debtor_id(session, bill, payer)
-    if isinstance(debtor_id, PaymentRefusalReason):
-        return _refuse(session, request, debtor_id, visit.shown)
-    order = _order(session, request, bill, payer)
+    order = _order(session, request, bill, seen)
     if order is None:
         reason = PaymentRefusalReason.NO_TRANSACTION_DATE
         return _refuse(session, request, reason, visit.shown)
-    decide = _decider(session, request, bill, visit, debtor_id)
+    decide = _decider(session, request, bill, visit, _debtor_id(session, bill, seen))
     result = await session.services.backend.book_payment(order, decide)
     return _answer(session, request, result, visit)
 
@@ -89,13 +89,14 @@ def _read(session: Session, request: FeePaid) -> _Bill | PaymentRefusalReason:
     )
 
 
-async def identify_payer(session: Session, request: FeePaid) -> Visit:
+async def _judge_payer(session: Session, request: FeePaid, seen: PaymentFacts | None) -> Visit:
     """The payer; an absent AD counts as verified when the card's PIN lately was (C64)."""
     number = request.patron_identifier
     verified = request.patron_password is None and session.is_verified(number)
     required = session.terminal.profile.pin_required and not verified
     kept = (session.verified_card, session.verified_at)
-    visit = await identify(session, number, request.patron_password, pin_required=required)
+    record = None if seen is None else seen.payer
+    visit = await judge(session, number, record, request.patron_password, pin_required=required)
     if verified:
         session.verified_card, session.verified_at = kept
     return visit
@@ -107,31 +108,29 @@ def _not_identified(visit: Visit) -> PaymentRefusalReason:
     return PaymentRefusalReason.UNKNOWN_CARD
 
 
-async def _debtor_id(
-    session: Session, bill: _Bill, payer: PatronRecord
-) -> str | PaymentRefusalReason | None:
+def _debtor_id(session: Session, bill: _Bill, seen: PaymentFacts) -> str | None:
     """Whose fees are meant: None is everybody's that may be paid (`merged`), else one patron's.
 
     In `separate` ZD names the debtor and its absence means the payer (C37). Where ZD has no
     meaning it is ignored in `merged`, and refused in `off` when it names somebody else: money
-    meant for another must not settle the payer's own fees.
+    meant for another must not settle the payer's own fees. A card of nobody whom the payer might
+    pay for is `NOBODY`'s.
     """
     family = session.terminal.profile.family
     if family == "merged":
         return None
     if bill.debtor_card is None:
-        return payer.id
-    debtor = await session.services.backend.find_by_card(bill.debtor_card)
-    if debtor is None or (family == "off" and debtor.id != payer.id):
-        return PaymentRefusalReason.NOT_YOURS
-    return debtor.id
+        return seen.payer.id
+    candidates = (seen.payer,) if family == "off" else (seen.payer, *seen.debtors)
+    holders = (record.id for record in candidates if record.card(bill.debtor_card) is not None)
+    return next(holders, NOBODY)
 
 
 def _order(
-    session: Session, request: FeePaid, bill: _Bill, payer: PatronRecord
+    session: Session, request: FeePaid, bill: _Bill, seen: PaymentFacts
 ) -> PaymentOrder | None:
     """The booking with its key: the BK, or what stands in for it (B46); None without either."""
-    terminal = session.terminal
+    services, terminal, payer = session.services, session.terminal, seen.payer
     fee_id, debtor = bill.fee_id or "", bill.debtor_card or ""
     if bill.bk:
         key = f"bk:{bill.bk}"
@@ -151,7 +150,8 @@ def _order(
         payment_type=request.payment_type,
         bk=bill.bk,
         now=now,
-        key_expires=now + timedelta(days=terminal.profile.bk_retention_days),
+        key_expires=services.clock.in_days(terminal.profile.bk_retention_days, terminal.zone),
+        seen=seen,
     )
 
 
@@ -166,7 +166,12 @@ def _decider(
     terminal, texts = session.terminal, session.services.texts
     today = session.now().date()
     profile, rules = terminal.profile, terminal.relationships
-    payment_rules = PaymentRules(profile.partial_payment, profile.invoiced_payable)
+    payment_rules = PaymentRules(
+        profile.partial_payment,
+        profile.invoiced_payable,
+        profile.single_fee_payment,
+        profile.subtotal_payment,
+    )
     card_active = visit.card is not None and visit.card.state is CardState.ACTIVE
     pin_missing = visit.pin is PinState.ABSENT
     language = session.language("000", visit.record)
@@ -234,9 +239,8 @@ def _answer(session: Session, request: FeePaid, result: PaymentResult, visit: Vi
             currency_digits(payment.currency),
             payment.payment_type,
         )
-    return Answer(
-        _accepted(session, request, payment), "ok", result.outcome, request.patron_identifier
-    )
+    response = _accepted(session, request, payment)
+    return Answer(response, "ok", result.outcome, request.patron_identifier, payment)
 
 
 def _accepted(session: Session, request: FeePaid, payment: Payment) -> FeePaidResponse:

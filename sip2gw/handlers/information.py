@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
+from typing import TypeVar
 
 from sip2gw.handlers.base import Answer, Session
 from sip2gw.handlers.lending import loans_of_authorisers
@@ -25,6 +26,8 @@ from sip2gw.policy.relationships import PayableAccount
 from sip2gw.policy.standing import Standing
 from sip2gw.protocol.fields import Summary
 from sip2gw.protocol.messages import PatronInformation, PatronInformationResponse
+
+T = TypeVar("T")
 
 PAYMENT_FETCH = "B"
 """The one value of FW: the patron is fetched in order to pay (B26)."""
@@ -49,7 +52,22 @@ async def patron_information(session: Session, request: PatronInformation) -> An
     return await tell_information(session, request, visit)
 
 
-async def tell_information(session: Session, request: PatronInformation, visit: Visit) -> Answer:
+TellMore = Callable[
+    [
+        Session,
+        PatronInformation,
+        PatronInformationResponse,
+        PatronRecord,
+        Sequence[PayableAccount],
+    ],
+    None,
+]
+"""Adds what a dialect says of a shown patron and the accounts whose fees are listed with theirs."""
+
+
+async def tell_information(
+    session: Session, request: PatronInformation, visit: Visit, tell_more: TellMore | None = None
+) -> Answer:
     """The 64 for an identified card."""
     response = PatronInformationResponse(language=request.language)
     record = visit.shown
@@ -61,14 +79,16 @@ async def tell_information(session: Session, request: PatronInformation, visit: 
     standing = show(session, response, visit, record, visit.card, for_payment=for_payment)
     others = await loans_of_authorisers(session, record) if record.payer_for else []
     _fill_circulation(response, record, request, session.now(), others)
-    await _fill_money(session, response, record, request, standing)
+    listed = await _fill_money(session, response, record, request, standing)
+    if tell_more is not None:
+        tell_more(session, request, response, record, listed)
     personal = session.terminal.profile.personal_fields
     if personal:
         _fill_personal(response, record, personal)
     return shown_answer(response, visit, standing)
 
 
-def _page(request: PatronInformation, values: list[str]) -> tuple[str, ...]:
+def page(request: PatronInformation, values: list[T]) -> tuple[T, ...]:
     """The slice that BP/BQ ask for: 1-based, inclusive; nonsense means no limit (B28)."""
     if request.start_item is None and request.end_item is None:
         return tuple(values)
@@ -103,9 +123,9 @@ def _fill_circulation(
         response.overdue_items_count = len(overdue)
         response.charged_items_count = len(charged)
         if Summary.OVERDUE in request.summary:
-            response.overdue_items = _page(request, [_loan_value(loan) for loan in overdue])
+            response.overdue_items = page(request, [_loan_value(loan) for loan in overdue])
         if Summary.CHARGED in request.summary:
-            response.charged_items = _page(request, [_loan_value(loan) for loan in charged])
+            response.charged_items = page(request, [_loan_value(loan) for loan in charged])
     if record.holds:
         holds = [hold for hold in record.holds if hold.expires is None or now < hold.expires]
         ready = [hold for hold in holds if hold.ready]
@@ -113,9 +133,9 @@ def _fill_circulation(
         response.hold_items_count = len(ready)
         response.unavailable_holds_count = len(waiting)
         if Summary.HOLDS in request.summary:
-            response.hold_items = _page(request, [_hold_value(hold) for hold in ready])
+            response.hold_items = page(request, [_hold_value(hold) for hold in ready])
         if Summary.UNAVAILABLE_HOLDS in request.summary:
-            response.unavailable_hold_items = _page(request, [_hold_value(h) for h in waiting])
+            response.unavailable_hold_items = page(request, [_hold_value(h) for h in waiting])
 
 
 def _loan_value(loan: Loan) -> str:
@@ -132,8 +152,12 @@ async def _fill_money(
     record: PatronRecord,
     request: PatronInformation,
     standing: Standing,
-) -> None:
-    """BH, BV, CC, and what may be paid for others (B25, B52, C36, C37, C77)."""
+) -> Sequence[PayableAccount]:
+    """BH, BV, CC, and what may be paid for others (B25, B52, C36, C37, C77).
+
+    Returns:
+        The accounts whose fees are listed with the patron's own.
+    """
     terminal = session.terminal
     accounts: tuple[PayableAccount, ...] = ()
     if record.payer_for:
@@ -150,12 +174,13 @@ async def _fill_money(
     if family == "separate":
         response.payable_accounts = _account_values(session, accounts)
     if Summary.FINES not in request.summary:
-        return
+        return merged
     if family == "separate" or terminal.profile.fee_lines == "ZF":
         lines = _lines(session, record, accounts, _extension_line)
-        response.payable_fees = _page(request, lines)
+        response.payable_fees = page(request, lines)
     if terminal.profile.fee_lines == "AV":
-        response.fine_items = _page(request, _lines(session, record, merged, _fee_line))
+        response.fine_items = page(request, _lines(session, record, merged, _fee_line))
+    return merged
 
 
 _FeeWriter = Callable[[Session, Fee, PayableAccount | None], str]
@@ -188,15 +213,15 @@ def _write_lines(
     return tuple(write(session, fee, account) for fee in owed_fees(debtor))
 
 
-def _label(account: PayableAccount) -> str:
+def account_label(account: PayableAccount) -> str:
     """Whose a fee is, in one word: the debtor's first name (C77)."""
     words = account.debtor.name.split()
     return words[0].rstrip(",") if words else account.debtor.id
 
 
-def _description(session: Session, fee: Fee, account: PayableAccount | None) -> str:
+def fee_text(session: Session, fee: Fee, *, is_own: bool) -> str:
     """What a fee is for; titles of a debtor's items only by profile (B53, C37)."""
-    if account is not None and not session.terminal.profile.relation_titles:
+    if not is_own and not session.terminal.profile.relation_titles:
         return fee.description if not fee.title else fee.description.replace(fee.title, "").strip()
     return " ".join(part for part in (fee.description, fee.title) if part)
 
@@ -209,8 +234,8 @@ def _fee_line(session: Session, fee: Fee, account: PayableAccount | None) -> str
         format_amount(fee.owed, terminal.currency),
         terminal.currency,
         fee.created.astimezone(terminal.zone).date().isoformat(),
-        f"{_label(account)}:" if account is not None else "",
-        _description(session, fee, account),
+        f"{account_label(account)}:" if account is not None else "",
+        fee_text(session, fee, is_own=account is None),
     ]
     return " ".join(part for part in parts if part)
 
@@ -228,7 +253,7 @@ def _extension_line(session: Session, fee: Fee, account: PayableAccount | None) 
         format_amount(fee.owed, terminal.currency),
         fee.type,
         fee.created.astimezone(terminal.zone).date().isoformat(),
-        _description(session, fee, account),
+        fee_text(session, fee, is_own=account is None),
     )
 
 
@@ -240,7 +265,9 @@ def _account_values(session: Session, accounts: Sequence[PayableAccount]) -> tup
         total = payable(session, account.debtor)
         if total:
             amount = format_amount(total, terminal.currency)
-            values.append(_tilde_line(account.debtor.id, _label(account), account.relation, amount))
+            values.append(
+                _tilde_line(account.debtor.id, account_label(account), account.relation, amount)
+            )
     return tuple(values)
 
 

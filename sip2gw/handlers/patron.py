@@ -77,12 +77,24 @@ class Visit:
 
 
 async def identify(session: Session, number: str, pin: str | None, *, pin_required: bool) -> Visit:
-    """Find the holder of card `number` and judge the PIN (B18-B21, C1, C20).
+    """Find the holder of card `number` and judge the PIN (B18-B21, C1, C20)."""
+    record = await session.services.backend.find_by_card(number) if number else None
+    return await judge(session, number, record, pin, pin_required=pin_required)
+
+
+async def judge(
+    session: Session,
+    number: str,
+    record: PatronRecord | None,
+    pin: str | None,
+    *,
+    pin_required: bool,
+) -> Visit:
+    """What the card `number` of `record`, as just found, and the PIN are worth.
 
     `Visit.pin` is `OK` as well when none was presented and none is required.
     """
     services, terminal = session.services, session.terminal
-    record = await services.backend.find_by_card(number) if number else None
     card = record.card(number) if record is not None else None
     if record is None or card is None or card.state is CardState.REPLACED:
         session.note_pin(number, PinState.WRONG)
@@ -197,8 +209,7 @@ async def accounts_payable_by(
         for relation in record.payer_for
         if may_pay_by(relation, record.id, terminal.relationships)
     }
-    found = [await session.services.backend.find_patron(debtor) for debtor in sorted(wanted)]
-    debtors = [debtor for debtor in found if debtor is not None]
+    debtors = await session.services.backend.find_patrons(wanted)
     return payable_accounts(record, debtors, terminal.relationships, today)
 
 

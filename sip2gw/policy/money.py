@@ -97,15 +97,20 @@ def money_standing(
     )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class PaymentRules:
     """What the terminal's profile allows of a payment."""
 
     partial_payment: bool
+    """Part of a fee may be paid."""
     invoiced_payable: bool
+    single_fee: bool = True
+    """A fee may be paid by itself."""
+    subtotal: bool = True
+    """Less than all that is payable may be paid when no fee is named."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class PaymentRequest:
     """What a 37 asks for, after its text was read."""
 
@@ -116,7 +121,8 @@ class PaymentRequest:
     """ZD in `separate`: whose fees; None is the payer's own there and everybody's in `merged`."""
 
 
-def _age_order(fee: Fee) -> tuple[datetime, str]:
+def _age_order(candidate: tuple[Fee, str]) -> tuple[datetime, str]:
+    fee, _ = candidate
     return fee.created, fee.id
 
 
@@ -132,16 +138,18 @@ def decide_allocation(
 
     Returns:
         Lines whose amounts add up to exactly `request.amount`, or one of the payment reasons
-        `amount`, `unknown_fee`, `not_payable`, `partial`, `overpayment`, `nothing_to_pay`.
+        `amount`, `single_fee`, `unknown_fee`, `not_payable`, `partial`, `subtotal`,
+        `overpayment`, `nothing_to_pay`.
     """
     if request.amount <= 0:
         return "amount"
-    own = [(fee, "own") for fee in sorted(payer.fees, key=_age_order)]
+    own = [(fee, "own") for fee in payer.fees]
     others = [(fee, str(account.relation)) for account in accounts for fee in account.debtor.fees]
-    others.sort(key=lambda entry: _age_order(entry[0]))
-    candidates = own + others
     if request.fee_id is not None:
-        return _pay_one(candidates, request.fee_id, request.amount, rules)
+        if not rules.single_fee:
+            return "single_fee"
+        return _pay_one(own + others, request.fee_id, request.amount, rules)
+    candidates = sorted(own, key=_age_order) + sorted(others, key=_age_order)
     return _spread(candidates, request.amount, rules)
 
 
@@ -167,6 +175,8 @@ def _spread(
     payable = [entry for entry in candidates if is_payable(entry[0], rules.invoiced_payable)]
     if not payable:
         return "nothing_to_pay"
+    if not rules.subtotal and amount < sum(fee.owed for fee, _ in payable):
+        return "subtotal"
     lines: list[PaymentLine] = []
     left = amount
     for fee, relation in payable:

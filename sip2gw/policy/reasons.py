@@ -131,6 +131,8 @@ class PaymentRefusalReason(StrEnum):
     NOT_YOURS = "not_yours"
     OVERPAYMENT = "overpayment"
     PARTIAL = "partial"
+    SINGLE_FEE = "single_fee"
+    SUBTOTAL = "subtotal"
     BK_REUSED = "bk_reused"
     NO_TRANSACTION_DATE = "no_transaction_date"
     NOTHING_TO_PAY = "nothing_to_pay"
@@ -151,6 +153,8 @@ PAYMENT_TEXT_KEYS: dict[PaymentRefusalReason, str] = {
     PaymentRefusalReason.NOT_YOURS: "payment_not_yours",
     PaymentRefusalReason.OVERPAYMENT: "payment_overpayment",
     PaymentRefusalReason.PARTIAL: "payment_partial",
+    PaymentRefusalReason.SINGLE_FEE: "payment_single_fee",
+    PaymentRefusalReason.SUBTOTAL: "payment_subtotal",
     PaymentRefusalReason.BK_REUSED: "payment_bk_reused",
     PaymentRefusalReason.NO_TRANSACTION_DATE: "payment_no_transaction_date",
     PaymentRefusalReason.NOTHING_TO_PAY: "payment_nothing_to_pay",

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 _CHUNK = 256
 """Adler-32's low half is an exact sum below 65,521: true for 256 bytes of at most 255 each."""
 
+_DIGITS = 4
+_HEX_DIGITS = b"0123456789ABCDEFabcdef"
+
 
 def checksum(data: bytes) -> int:
     """Sum of the bytes of `data`, computed at C speed through Adler-32."""
@@ -26,13 +29,20 @@ def checksum_digits(data: bytes) -> bytes:
 
 
 def checksum_matches(data: bytes, digits: bytes) -> bool:
-    """Whether the hex `digits`, in either case, fit the bytes of `data` up to and with `AZ`."""
-    return (checksum(data) + int(digits, 16)) & 0xFFFF == 0
+    """Whether `digits` are four hex digits, in either case, that fit the bytes of `data` up to
+    and with `AZ`."""
+    return _fits(checksum(data), digits)
 
 
 def character_checksum_matches(text: str, digits: bytes) -> bool:
     """The same over code points: what some peers do with text beyond ASCII (B6)."""
-    return (sum(map(ord, text)) + int(digits, 16)) & 0xFFFF == 0
+    return _fits(sum(map(ord, text)), digits)
+
+
+def _fits(total: int, digits: bytes) -> bool:
+    if len(digits) != _DIGITS or digits.strip(_HEX_DIGITS):
+        return False
+    return (total + int(digits, 16)) & 0xFFFF == 0
 
 
 @dataclass(slots=True, repr=False)
@@ -44,14 +54,20 @@ class Trailer:
     sequence: bytes
     """The digit of AY, or empty."""
     digits: bytes
-    """The four digits of AZ, or empty."""
+    """The four digits of AZ, or what a noisy line has made of them; empty without AZ."""
     summed: bytes
     """What the checksum covers: all up to and with the letters `AZ`; empty without AZ."""
+
+    @property
+    def has_checksum(self) -> bool:
+        """Whether AZ is there, whatever its digits."""
+        return bool(self.summed)
 
 
 _USUAL_TRAILER = re.compile(rb"AY[0-9]AZ[0-9A-Fa-f]{4}\Z")
 _USUAL_TRAILER_BYTES = 9
 _TRAILER = re.compile(rb"(?:AY([0-9])\|?)?AZ([0-9A-Fa-f]{4})(\|*)\Z|AY([0-9])(\|*)\Z")
+_DAMAGED_TRAILER = re.compile(rb"(?:AY([0-9])\|?|\|)AZ([^|]*)\|*\Z")
 _TRAILER_BYTES_MAX = 16
 _COMMAND_BYTES = 2
 
@@ -60,13 +76,15 @@ def split_trailer(frame: bytes) -> Trailer:
     """Cut AY and AZ off the end of `frame`, with or without `|` before, between and after (B1).
 
     AY or AZ alone with a `|` behind it must begin where a field begins, so that a value which
-    happens to end in such letters (`AA12AZ34EF|`) stays a value.
+    happens to end in such letters (`AA12AZ34EF|`) stays a value. An AZ without four hex digits is
+    a checksum all the same, and a wrong one (B8).
     """
     if _USUAL_TRAILER.match(frame, max(_COMMAND_BYTES, len(frame) - _USUAL_TRAILER_BYTES)):
         return Trailer(frame[:-9], frame[-7:-6], frame[-4:], frame[:-4])
-    match = _TRAILER.search(frame, max(_COMMAND_BYTES, len(frame) - _TRAILER_BYTES_MAX))
+    tail = max(_COMMAND_BYTES, len(frame) - _TRAILER_BYTES_MAX)
+    match = _TRAILER.search(frame, tail)
     if match is None:
-        return Trailer(frame, b"", b"", b"")
+        return _split_damaged(frame, tail)
     start = match.start()
     alone_and_followed = match.group(5) or (match.group(3) and not match.group(1))
     if alone_and_followed and not _begins_field(frame, start):
@@ -75,6 +93,15 @@ def split_trailer(frame: bytes) -> Trailer:
     if match.group(4):
         return Trailer(body, match.group(4), b"", b"")
     return Trailer(body, match.group(1) or b"", match.group(2), frame[: match.start(2)])
+
+
+def _split_damaged(frame: bytes, tail: int) -> Trailer:
+    match = _DAMAGED_TRAILER.search(frame, tail)
+    if match is None:
+        return Trailer(frame, b"", b"", b"")
+    sequence = match.group(1) or b""
+    body = frame[: match.start() if sequence else match.start() + 1]
+    return Trailer(body, sequence, match.group(2), frame[: match.start(2)])
 
 
 def _begins_field(frame: bytes, start: int) -> bool:

@@ -14,10 +14,17 @@ from typing import Any, TypeVar
 
 from sip2gw.protocol.checksum import split_trailer
 from sip2gw.protocol.errors import UnknownMessageError, UnreadableError
-from sip2gw.protocol.fields import COMMAND_WIDTH, TAG_WIDTH, VALUE_BYTES_MAX, Fixed, Tagged
-from sip2gw.protocol.layout import Layout, layout_of
+from sip2gw.protocol.fields import (
+    COMMAND_WIDTH,
+    TAG_WIDTH,
+    VALUE_BYTES_MAX,
+    Fixed,
+    Group,
+    Tagged,
+)
+from sip2gw.protocol.layout import Layout, Placement, layout_of
 from sip2gw.protocol.message import Message, Request, Response
-from sip2gw.protocol.registry import REQUESTS, RESPONSES
+from sip2gw.protocol.registry import requests_in, responses_in
 from sip2gw.protocol.values import TEXT, TIMESTAMP
 from sip2gw.protocol.wire import WireFormat
 
@@ -51,7 +58,9 @@ def parse_response(frame: bytes, wire: WireFormat) -> Response:
 def parse_request_body(body: bytes, wire: WireFormat) -> Request:
     """`parse_request` for a frame whose trailer is already off."""
     readers = wire.request_readers
-    read = readers.get(body[:COMMAND_WIDTH]) or _new_reader(body, wire, REQUESTS, readers)
+    read = readers.get(body[:COMMAND_WIDTH])
+    if read is None:
+        read = _new_reader(body, wire, requests_in(wire.dialect), readers)
     message: Request = read(body)
     return message
 
@@ -59,7 +68,9 @@ def parse_request_body(body: bytes, wire: WireFormat) -> Request:
 def parse_response_body(body: bytes, wire: WireFormat) -> Response:
     """`parse_response` for a frame whose trailer is already off."""
     readers = wire.response_readers
-    read = readers.get(body[:COMMAND_WIDTH]) or _new_reader(body, wire, RESPONSES, readers)
+    read = readers.get(body[:COMMAND_WIDTH])
+    if read is None:
+        read = _new_reader(body, wire, responses_in(wire.dialect), readers)
     message: Response = read(body)
     return message
 
@@ -88,8 +99,40 @@ def _new_reader(
     code = command.decode("latin-1")
     if code not in classes:
         raise UnknownMessageError
-    reader = readers[command] = _compile_reader(classes[code], wire)
+    kind = classes[code]
+    reader = _compile_reader(kind, wire)
+    for placement in layout_of(kind).groups:
+        reader = _grouping(reader, placement, wire)
+    readers[command] = reader
     return reader
+
+
+def _grouping(read: Reader, placement: Placement[Group], wire: WireFormat) -> Reader:
+    """`read`, and then the fields of a group taken out of what it did not know.
+
+    A group begins wherever its first member stands; members that are missing are empty.
+    """
+    group = placement.place
+    columns = {member.tag: at for at, member in enumerate(group.members)}
+    first = group.members[0].tag
+
+    def read_grouped(body: bytes) -> Any:
+        message = read(body)
+        rows: list[list[str]] = []
+        strange = []
+        for tag, raw in message.extra_fields:
+            if tag == first:
+                rows.append([""] * len(columns))
+            if tag in columns and rows:
+                rows[-1][columns[tag]] = wire.text.decode(raw)
+            else:
+                strange.append((tag, raw))
+        if rows:
+            setattr(message, placement.attribute, tuple(group.kind(*row) for row in rows))
+            message.extra_fields = strange
+        return message
+
+    return read_grouped
 
 
 def _compile_reader(message: type[Message], wire: WireFormat) -> Reader:
@@ -193,8 +236,9 @@ def _plan(layout: Layout, wire: WireFormat, trusted: int) -> list[_Step]:
 
     Neighbours whose values come from small sets are one step: their text is remembered together.
     """
-    places: list[Fixed | Tagged] = [placement.place for placement in layout.fixed]
+    places: list[Fixed | Tagged | Group] = [placement.place for placement in layout.fixed]
     places += [placement.place for placement in layout.tagged]
+    places += [placement.place for placement in layout.groups]
     plan: list[_Step] = []
     start = 0
     for alike, group in groupby(places, _comes_from_a_small_set):
@@ -207,11 +251,13 @@ def _plan(layout: Layout, wire: WireFormat, trusted: int) -> list[_Step]:
     return plan
 
 
-def _comes_from_a_small_set(place: Fixed | Tagged) -> bool:
-    return bool(place.width) and place.codec is not TIMESTAMP
+def _comes_from_a_small_set(place: Fixed | Tagged | Group) -> bool:
+    return not isinstance(place, Group) and bool(place.width) and place.codec is not TIMESTAMP
 
 
-def _step(place: Fixed | Tagged, wire: WireFormat, trusted: int, at: int) -> _Step:
+def _step(place: Fixed | Tagged | Group, wire: WireFormat, trusted: int, at: int) -> _Step:
+    if isinstance(place, Group):
+        return _group_writer(place, wire, trusted), (), at
     if isinstance(place, Fixed):
         return _exact_writer(place, wire, "", ""), _NEVER, at
     nothing: object = _NEVER if place.is_required else () if place.repeated else None
@@ -266,6 +312,17 @@ def _repeated_writer(write_one: Writer) -> Writer:
         if len(values) == 1:
             return write_one(values[0])
         return "".join([write_one(value) for value in values])
+
+    return write
+
+
+def _group_writer(group: Group, wire: WireFormat, trusted: int) -> Writer:
+    writers = [_tagged_writer(member, wire, trusted) for member in group.members]
+
+    def write(rows: Sequence[Sequence[str]]) -> str:
+        return "".join(
+            [writer(value) for row in rows for writer, value in zip(writers, row, strict=True)]
+        )
 
     return write
 

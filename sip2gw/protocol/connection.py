@@ -27,7 +27,7 @@ from sip2gw.protocol.fields import COMMAND_WIDTH
 from sip2gw.protocol.framing import FRAME_BYTES_MAX, FrameBuffer
 from sip2gw.protocol.message import Request, Response
 from sip2gw.protocol.messages import Login, RequestAcsResend, RequestScResend, ScStatus
-from sip2gw.protocol.registry import REQUESTS
+from sip2gw.protocol.registry import requests_in
 from sip2gw.protocol.wire import WireFormat
 
 RESEND_LIMIT = 3
@@ -213,7 +213,7 @@ class ServerConnection:
         except UnknownMessageError:
             return Dropped("unknown_message")
         except UnreadableError as error:
-            request_type = REQUESTS[error.command]
+            request_type = requests_in(self.wire.dialect)[error.command]
             event = UnreadableReceived(request_type, frame)
         else:
             request_type = type(request)
@@ -227,9 +227,9 @@ class ServerConnection:
         wire = self.wire
         if wire.error_detection == "never":
             return True
-        if not trailer.digits:
+        if not trailer.has_checksum:
             code = trailer.body[:COMMAND_WIDTH].decode("latin-1")
-            return wire.error_detection == "mirror" or code not in REQUESTS
+            return wire.error_detection == "mirror" or code not in requests_in(wire.dialect)
         if checksum_matches(trailer.summed, trailer.digits):
             return True
         return wire.accept_character_checksum and character_checksum_matches(
@@ -239,7 +239,7 @@ class ServerConnection:
     def _uses_checksum(self, trailer: Trailer) -> bool:
         """Whether the answer to a frame with this `trailer` carries AZ (B7, C29)."""
         mode = self.wire.error_detection
-        return mode == "always" or (mode == "mirror" and bool(trailer.digits))
+        return mode == "always" or (mode == "mirror" and trailer.has_checksum)
 
     def _ask_again(self, trailer: Trailer) -> Reply:
         """96; after the last one allowed the connection closes (B8, C28)."""
@@ -256,7 +256,7 @@ class ServerConnection:
         """Answer a 97: the last thing sent, even a 96; 96 if there was nothing yet (B8)."""
         sent = self._last_sent
         if sent is None:
-            return self._request_resend(trailer)
+            return Reply(self._request_resend(trailer).data, "requested_by_terminal")
         sequence = sent.sequence if self.wire.resend_with_sequence else b""
         with_checksum = sent.with_checksum or self._uses_checksum(trailer)
         data = seal(sent.body, sequence, with_checksum) + self.wire.terminator
@@ -348,7 +348,7 @@ class ClientConnection:
         """
         while (frame := self._frames.next_frame()) is not None:
             trailer = split_trailer(frame)
-            if trailer.digits and not checksum_matches(trailer.summed, trailer.digits):
+            if trailer.has_checksum and not checksum_matches(trailer.summed, trailer.digits):
                 return BadChecksum()
             if trailer.sequence in (b"", self._expected):
                 return self._understand(frame, trailer)

@@ -16,11 +16,13 @@ from sip2gw.protocol.checksum import (
     checksum_matches,
     split_trailer,
 )
+from sip2gw.protocol.dialect import dialect_of
 from sip2gw.protocol.fields import (
     COMMAND_WIDTH,
     TAG_WIDTH,
     VALUE_BYTES_MAX,
     Fixed,
+    Group,
     Tagged,
 )
 from sip2gw.protocol.layout import Layout, Placement, layout_of
@@ -142,16 +144,18 @@ def _field_lines(body: bytes, message: type[Message], wire: WireFormat) -> list[
 
 def _tagged_lines(parts: list[str], layout: Layout, wire: WireFormat) -> Iterator[str]:
     """The identified fields, then those that the message demands and that are not there."""
-    places = {placement.place.tag: placement.place for placement in layout.tagged}
+    places = {place.tag: place for place in layout.fields}
+    once = {p.place.tag for p in layout.tagged if not p.place.repeated}
     seen: set[str] = set()
     for part in parts:
         tag, value = part[:TAG_WIDTH], part[TAG_WIDTH:]
         if part == MASK:
             yield _line("", "hidden", MASK)
         elif part:
-            label = FIELDS[tag].label if tag in FIELDS else "unknown field"
+            known = places.get(tag) or FIELDS.get(tag)
+            label = known.label if known is not None else "unknown field"
             notes = list(_notes(tag, value, places.get(tag), wire))
-            if tag in seen and tag in places and not places[tag].repeated:
+            if tag in seen and tag in once:
                 notes.append("again: only the first counts")
             yield _line(tag, label + "".join(f" ({note})" for note in notes), value)
             seen.add(tag)
@@ -190,14 +194,14 @@ def _trailer_lines(trailer: Trailer, wire: WireFormat) -> list[str]:
     lines = []
     if trailer.sequence:
         lines.append(_line("AY", "sequence number", trailer.sequence.decode("ascii")))
-    if trailer.digits:
+    if trailer.has_checksum:
         good = checksum_matches(trailer.summed, trailer.digits)
         right = checksum_digits(trailer.summed).decode("ascii")
         verdict = "right" if good else f"wrong, should be {right}"
         text = wire.text.decode(trailer.summed)
         if not good and character_checksum_matches(text, trailer.digits):
             verdict += "; right when summed over characters"
-        lines.append(_line("AZ", "checksum", f"{trailer.digits.decode('ascii')} ({verdict})"))
+        lines.append(_line("AZ", "checksum", f"{trailer.digits.decode('latin-1')} ({verdict})"))
     return lines
 
 
@@ -211,7 +215,11 @@ Every message that sip2gw reads and writes, generated from the declarations in
 identified fields (tag, value, `|`; in any order when read, in this order when written) and a
 line end. *Required* fields are sent empty when there is nothing to say, *repeated* ones may stand
 several times, *continued* texts go on in a further field of the same tag when they are over 255
-bytes, and *secret* values appear in no log. Fields that we do not know are kept and counted.
+bytes, and *secret* values appear in no log. Fields *in a group* stand together, all of them, once
+for each thing they tell of. Fields that we do not know are kept and counted.
+
+A message of a vendor's dialect is known only at terminals whose profile has that `dialect`; at all
+others its command is unknown and gets no answer.
 """
 
 
@@ -226,13 +234,17 @@ def message_reference() -> str:
 def _section(message: type[Message]) -> str:
     layout = layout_of(message)
     lines = [f"## {message.code} {_title(message)}", "", _first_paragraph(message), ""]
+    dialect = dialect_of(message)
+    if dialect != "standard":
+        lines += [f'Known only with `dialect = "{dialect}"`.', ""]
     response = getattr(message, "response", None)
     if response is not None:
         lines += [f"Answered with {response.code} {_title(response)}.", ""]
     if layout.attributes:
         lines += ["| where | width | field | value | attribute | |", "|---|---|---|---|---|---|"]
         lines += [_fixed_row(placement) for placement in layout.fixed]
-        lines += [_tagged_row(placement) for placement in layout.tagged]
+        lines += [_tagged_row(placement.place, placement.attribute) for placement in layout.tagged]
+        lines += [row for placement in layout.groups for row in _group_rows(placement)]
         lines.append("")
     return "\n".join(lines)
 
@@ -249,9 +261,14 @@ def _fixed_row(placement: Placement[Fixed]) -> str:
     )
 
 
-def _tagged_row(placement: Placement[Tagged]) -> str:
-    place = placement.place
+def _group_rows(placement: Placement[Group]) -> list[str]:
+    members = placement.place.members
+    return [_tagged_row(member, placement.attribute, "in a group") for member in members]
+
+
+def _tagged_row(place: Tagged, attribute: str, mark: str = "") -> str:
     marks = {
+        mark: bool(mark),
         "required": place.is_required,
         "repeated": place.repeated,
         "continued": place.splits,
@@ -261,7 +278,7 @@ def _tagged_row(placement: Placement[Tagged]) -> str:
     width = str(place.width or "")
     return (
         f"| `{place.tag}` | {width} | {place.label} | {place.codec.name} "
-        f"| `{placement.attribute}` | {notes} |"
+        f"| `{attribute}` | {notes} |"
     )
 
 

@@ -8,9 +8,10 @@ Spec: SIP2 2.00, field definitions; vendor and own extensions are marked.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import IntEnum, StrEnum
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from sip2gw.protocol.timestamps import Timestamp
 from sip2gw.protocol.values import (
@@ -64,6 +65,18 @@ class Tagged:
         return replace(self, is_required=True)
 
 
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Identified fields that stand together, once for each thing that they tell of.
+
+    The value is a tuple of `kind`, whose attributes are the values of `members` in their order. All
+    members are sent, empty ones too, so that readers who collect a tag's values keep in step.
+    """
+
+    kind: Callable[..., tuple[str, ...]]
+    members: tuple[Tagged, ...]
+
+
 class PatronFlag(IntEnum):
     """Positions of the patron status.  Spec: SIP2 2.00, patron status."""
 
@@ -84,7 +97,10 @@ class PatronFlag(IntEnum):
 
 
 class Summary(IntEnum):
-    """Positions of the summary in a 63; 6-9 are undefined and ignored.  Spec: SIP2 2.00."""
+    """Positions of the summary in a 63; 7-9 are undefined and ignored.  Spec: SIP2 2.00.
+
+    Position 6 is Gossip's; where its dialect is not spoken it is ignored as well.
+    """
 
     HOLDS = 0
     OVERDUE = 1
@@ -92,6 +108,7 @@ class Summary(IntEnum):
     FINES = 3
     RECALLS = 4
     UNAVAILABLE_HOLDS = 5
+    FEE_DETAILS = 6
 
 
 class SupportedMessage(StrEnum):
@@ -258,6 +275,58 @@ PayableAccounts = Annotated[
 ]
 PayableFees = Annotated[
     tuple[str, ...], Tagged("ZF", TEXT, "payable fee (own extension)", repeated=True)
+]
+
+# Money in vendors' words; FA, FB and FC are Wise's in a 41 and Gossip's in a 64 or 38 ------------
+
+SwitchFA = Annotated[bool, Tagged("FA", FLAG, "switch FA (Wise extension)", width=1)]
+SwitchFB = Annotated[bool, Tagged("FB", FLAG, "switch FB (Wise extension)", width=1)]
+SwitchFC = Annotated[bool, Tagged("FC", FLAG, "switch FC (Wise extension)", width=1)]
+MoneyLines = Annotated[
+    tuple[str, ...], Tagged("YZ", TEXT, "money line (Wise extension)", repeated=True)
+]
+
+
+class FeeDetail(NamedTuple):
+    """One fee as Gossip tells it; every value as it is sent."""
+
+    id: str
+    owed: str
+    """With a dot."""
+    item_id: str
+    created: str
+    """`dd.MM.yyyy`."""
+    title: str
+    type: str
+    type_text: str
+
+
+class SettledFee(NamedTuple):
+    """One fee as Gossip tells it after a payment: what is left of it, and what was paid."""
+
+    id: str
+    owed: str
+    item_id: str
+    created: str
+    title: str
+    type: str
+    type_text: str
+    paid: str
+
+
+_FEE_DETAIL = (
+    Tagged("CG", TEXT, "fee identifier"),
+    Tagged("FA", TEXT, "amount owed (Gossip extension)"),
+    Tagged("FB", TEXT, "item identifier of the fee (Gossip extension)"),
+    Tagged("FC", TEXT, "date of the fee (Gossip extension)"),
+    Tagged("FD", TEXT, "title of the fee (Gossip extension)"),
+    Tagged("FE", TEXT, "cost type (Gossip extension)"),
+    Tagged("FF", TEXT, "cost type text (Gossip extension)"),
+)
+FeeDetails = Annotated[tuple[FeeDetail, ...], Group(FeeDetail, _FEE_DETAIL)]
+SettledFees = Annotated[
+    tuple[SettledFee, ...],
+    Group(SettledFee, (*_FEE_DETAIL, Tagged("FG", TEXT, "amount paid (Gossip extension)"))),
 ]
 
 # Items and holds ------------------------------------------------------------------------------

@@ -6,9 +6,9 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, get_args, get_type_hints
 
-from sip2gw.protocol.fields import Fixed, Tagged
+from sip2gw.protocol.fields import Fixed, Group, Tagged
 
-Place = TypeVar("Place", Fixed, Tagged)
+Place = TypeVar("Place", Fixed, Tagged, Group)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +23,11 @@ class Placement(Generic[Place]):
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The wire order of one message: its fixed block, then its identified fields."""
+    """The wire order of one message: its fixed block, its identified fields, groups of them."""
 
     fixed: tuple[Placement[Fixed], ...]
     tagged: tuple[Placement[Tagged], ...]
+    groups: tuple[Placement[Group], ...] = ()
 
     @property
     def fixed_width(self) -> int:
@@ -36,7 +37,17 @@ class Layout:
     @property
     def attributes(self) -> tuple[str, ...]:
         """All attributes in wire order."""
-        return (*(p.attribute for p in self.fixed), *(p.attribute for p in self.tagged))
+        return (
+            *(p.attribute for p in self.fixed),
+            *(p.attribute for p in self.tagged),
+            *(p.attribute for p in self.groups),
+        )
+
+    @property
+    def fields(self) -> tuple[Tagged, ...]:
+        """All identified fields, those in groups too."""
+        members = (member for placement in self.groups for member in placement.place.members)
+        return (*(placement.place for placement in self.tagged), *members)
 
     @property
     def sensitive(self) -> frozenset[str]:
@@ -62,11 +73,12 @@ def read_layout(message: type[Any]) -> Layout:
     """The layout of the dataclass `message` from its annotations.
 
     Raises:
-        TypeError: an attribute stands in no place, a fixed field behind an identified one, or a
-            tag twice; all three are mistakes in the declaration.
+        TypeError: an attribute stands in no place, a fixed field behind an identified one, an
+            identified one behind a group, or a tag twice; all are mistakes in the declaration.
     """
     fixed: list[Placement[Fixed]] = []
     tagged: list[Placement[Tagged]] = []
+    groups: list[Placement[Group]] = []
     hints = get_type_hints(message, include_extras=True)
     for field in dataclasses.fields(message):
         if field.name == "extra_fields":
@@ -77,8 +89,14 @@ def read_layout(message: type[Any]) -> Layout:
         match getattr(hint, "__metadata__", (None,))[0]:
             case Fixed() as place if not tagged:
                 fixed.append(Placement(field.name, place, absent))
-            case Tagged() as place if all(place.tag != other.place.tag for other in tagged):
+            case Tagged() as place if not groups:
                 tagged.append(Placement(field.name, place, absent))
+            case Group() as place:
+                groups.append(Placement(field.name, place, absent))
             case _:
                 raise TypeError(f"{message.__name__}.{field.name} has no proper place")
-    return Layout(tuple(fixed), tuple(tagged))
+    layout = Layout(tuple(fixed), tuple(tagged), tuple(groups))
+    tags = [place.tag for place in layout.fields]
+    if len(set(tags)) < len(tags):
+        raise TypeError(f"{message.__name__} has a tag twice")
+    return layout

@@ -177,6 +177,7 @@ class PatronInformationResponse(Response):
     payable_fees: f.PayableFees = ()
     screen_message: f.ScreenMessage = ()
     print_line: f.PrintLine = ()
+    fee_details: f.FeeDetails = ()
 
 
 @dataclass(slots=True, repr=False)
@@ -287,6 +288,7 @@ class FeePaidResponse(Response):
     transaction_id: f.TransactionId = None
     screen_message: f.ScreenMessage = ()
     print_line: f.PrintLine = ()
+    settled_fees: f.SettledFees = ()
 
 
 @dataclass(slots=True, repr=False)

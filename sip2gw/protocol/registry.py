@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 from sip2gw.protocol import messages
+from sip2gw.protocol.dialect import MESSAGES_OF, DialectName
 from sip2gw.protocol.fields import Tagged
 from sip2gw.protocol.layout import layout_of
 from sip2gw.protocol.message import Message, Request, Response
@@ -41,10 +42,10 @@ def check(requests: Iterable[type[Request]], responses: Iterable[type[Response]]
     """
     requests, responses = tuple(requests), tuple(responses)
     sensitive = {
-        placement.place.tag
+        place.tag
         for message in (*requests, *responses)
-        for placement in layout_of(message).tagged
-        if placement.place.sensitive
+        for place in layout_of(message).fields
+        if place.sensitive
     }
     if sensitive != SENSITIVE_TAGS:
         raise TypeError("the sensitive fields are not the published ones")
@@ -56,22 +57,36 @@ def check(requests: Iterable[type[Request]], responses: Iterable[type[Response]]
             raise TypeError(f"message {request.code} has no refusal of its own type")
 
 
-_CLASSES = [
+_STANDARD = [
     value
     for value in vars(messages).values()
     if isinstance(value, type) and issubclass(value, Message) and hasattr(value, "code")
 ]
+_OF_VENDORS = [kind for kinds in MESSAGES_OF.values() for kind in kinds]
 
-REQUESTS: dict[str, type[Request]] = by_code(Request, _CLASSES)
-"""What terminals send, by code."""
-RESPONSES: dict[str, type[Response]] = by_code(Response, _CLASSES)
-"""What the gateway sends, by code."""
+_REQUESTS_IN = {name: by_code(Request, (*_STANDARD, *own)) for name, own in MESSAGES_OF.items()}
+_RESPONSES_IN = {name: by_code(Response, (*_STANDARD, *own)) for name, own in MESSAGES_OF.items()}
+
+
+def requests_in(dialect: DialectName) -> dict[str, type[Request]]:
+    """What terminals of that dialect send, by code."""
+    return _REQUESTS_IN[dialect]
+
+
+def responses_in(dialect: DialectName) -> dict[str, type[Response]]:
+    """What they are answered, by code."""
+    return _RESPONSES_IN[dialect]
+
+
+REQUESTS: dict[str, type[Request]] = by_code(Request, (*_STANDARD, *_OF_VENDORS))
+"""What terminals of any dialect send, by code."""
+RESPONSES: dict[str, type[Response]] = by_code(Response, (*_STANDARD, *_OF_VENDORS))
+"""What the gateway sends in any dialect, by code."""
 MESSAGES: dict[str, type[Message]] = {**REQUESTS, **RESPONSES}
-FIELDS: dict[str, Tagged] = {
-    placement.place.tag: placement.place
-    for message in MESSAGES.values()
-    for placement in layout_of(message).tagged
-}
-"""Every identified field by tag."""
+FIELDS: dict[str, Tagged] = {}
+"""Every identified field by tag; of a tag with several meanings the first."""
+for _kind in MESSAGES.values():
+    for _place in layout_of(_kind).fields:
+        FIELDS.setdefault(_place.tag, _place)
 
 check(REQUESTS.values(), RESPONSES.values())

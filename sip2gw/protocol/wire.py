@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from sip2gw.protocol.dialect import DialectName
 from sip2gw.protocol.encoding import TextEncoding, text_encoding
 from sip2gw.protocol.timestamps import DateZone, TimestampCache
 
@@ -37,6 +38,8 @@ class WireFormat:
     date_zone: DateZone = "local"
     hidden_fields: frozenset[str] = frozenset()
     """Tags that never leave; a required one leaves empty (C33)."""
+    dialect: DialectName = "standard"
+    """Which vendor's messages are known besides the standard's (B55)."""
 
     text: TextEncoding = field(init=False, repr=False, compare=False)
     timestamps: TimestampCache = field(init=False, repr=False, compare=False)

@@ -57,10 +57,22 @@ TEXTS = {
     "payment_not_yours": "Dit bedrag is niet bekend. Er is niets betaald.",
     "payment_overpayment": "Dit is meer dan er openstaat. Er is niets betaald.",
     "payment_partial": "Hier kunnen alleen hele bedragen worden betaald.",
+    "payment_single_fee": "Hier kan niet per bedrag worden betaald. Er is niets betaald.",
+    "payment_subtotal": "Hier kan alleen alles in één keer worden betaald.",
     "payment_bk_reused": "Deze betaling is al gebruikt. Vraag het aan de medewerkers.",
     "payment_no_transaction_date": "De automaat stuurde geen datum. Er is niets betaald.",
     "payment_nothing_to_pay": "Er is niets te betalen.",
     "unknown_outcome": "Niet zeker of uw betaling is verwerkt. Vraag het aan de medewerkers.",
+    # Fee types
+    "fee_type_01": "Overige",
+    "fee_type_02": "Administratiekosten",
+    "fee_type_03": "Beschadiging",
+    "fee_type_04": "Te laat",
+    "fee_type_05": "Verwerkingskosten",
+    "fee_type_06": "Leengeld",
+    "fee_type_07": "Vervanging",
+    "fee_type_08": "Computergebruik",
+    "fee_type_09": "Reservering",
     # Loans, returns, renewals
     "unknown_item": "Dit exemplaar is niet bekend. Vraag het aan de medewerkers.",
     "not_for_loan": "Dit exemplaar wordt niet uitgeleend. Vraag het aan de medewerkers.",
@@ -88,5 +100,6 @@ TEXTS = {
     # The terminal itself
     "terminal_not_allowed": "Dit is niet mogelijk bij deze automaat.",
     "not_logged_in": "Deze automaat is niet aangemeld. Vraag het aan de medewerkers.",
+    "old_protocol": "Deze automaat spreekt een te oude versie van SIP2; 2.00 is nodig.",
     "not_supported": "Dit is hier niet mogelijk. Vraag het aan de medewerkers.",
 }

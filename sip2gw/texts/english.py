@@ -57,10 +57,22 @@ TEXTS = {
     "payment_not_yours": "This charge is not known. Nothing has been paid.",
     "payment_overpayment": "This is more than is owed. Nothing has been paid.",
     "payment_partial": "Only whole charges can be paid here.",
+    "payment_single_fee": "Charges cannot be paid one by one here. Nothing has been paid.",
+    "payment_subtotal": "Only the whole amount can be paid here.",
     "payment_bk_reused": "This payment was already used. Please ask the staff.",
     "payment_no_transaction_date": "The terminal sent no date. Nothing has been paid.",
     "payment_nothing_to_pay": "There is nothing to pay.",
     "unknown_outcome": "It is not sure that your payment was recorded. Please ask the staff.",
+    # Fee types
+    "fee_type_01": "Other",
+    "fee_type_02": "Administration",
+    "fee_type_03": "Damage",
+    "fee_type_04": "Overdue",
+    "fee_type_05": "Processing",
+    "fee_type_06": "Rental",
+    "fee_type_07": "Replacement",
+    "fee_type_08": "Computer access",
+    "fee_type_09": "Hold",
     # Loans, returns, renewals
     "unknown_item": "This item is not known. Please ask the staff.",
     "not_for_loan": "This item cannot be borrowed. Please ask the staff.",
@@ -88,5 +100,6 @@ TEXTS = {
     # The terminal itself
     "terminal_not_allowed": "This is not possible at this terminal.",
     "not_logged_in": "This terminal is not logged in. Please ask the staff.",
+    "old_protocol": "This terminal speaks a version of SIP2 that is too old; 2.00 is needed.",
     "not_supported": "This is not possible here. Please ask the staff.",
 }

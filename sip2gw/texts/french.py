@@ -57,10 +57,22 @@ TEXTS = {
     "payment_not_yours": "Ce montant est inconnu. Rien n'a été payé.",
     "payment_overpayment": "C'est plus que le montant dû. Rien n'a été payé.",
     "payment_partial": "Ici, un montant se paie en entier.",
+    "payment_single_fee": "Ici, on ne peut pas payer séparément. Rien n'a été payé.",
+    "payment_subtotal": "Ici, seul le montant total peut être payé.",
     "payment_bk_reused": "Ce paiement a déjà été utilisé. Adressez-vous au personnel.",
     "payment_no_transaction_date": "La borne n'a pas envoyé de date. Rien n'a été payé.",
     "payment_nothing_to_pay": "Il n'y a rien à payer.",
     "unknown_outcome": "Paiement peut-être non enregistré. Adressez-vous au personnel.",
+    # Fee types
+    "fee_type_01": "Autre",
+    "fee_type_02": "Frais administratifs",
+    "fee_type_03": "Dommage",
+    "fee_type_04": "Retard",
+    "fee_type_05": "Frais de traitement",
+    "fee_type_06": "Location",
+    "fee_type_07": "Remplacement",
+    "fee_type_08": "Accès à l'ordinateur",
+    "fee_type_09": "Réservation",
     # Loans, returns, renewals
     "unknown_item": "Ce document est inconnu. Adressez-vous au personnel.",
     "not_for_loan": "Ce document ne se prête pas. Adressez-vous au personnel.",
@@ -88,5 +100,6 @@ TEXTS = {
     # The terminal itself
     "terminal_not_allowed": "Cela n'est pas possible sur cette borne.",
     "not_logged_in": "Cette borne n'est pas connectée. Adressez-vous au personnel.",
+    "old_protocol": "Cet automate parle une version trop ancienne de SIP2 ; il faut la 2.00.",
     "not_supported": "Cela n'est pas possible ici. Adressez-vous au personnel.",
 }

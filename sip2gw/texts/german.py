@@ -57,10 +57,22 @@ TEXTS = {
     "payment_not_yours": "Dieser Betrag ist nicht bekannt. Es wurde nichts gezahlt.",
     "payment_overpayment": "Das ist mehr als offen ist. Es wurde nichts gezahlt.",
     "payment_partial": "Hier können nur ganze Beträge gezahlt werden.",
+    "payment_single_fee": "Hier kann nicht einzeln bezahlt werden. Es wurde nichts bezahlt.",
+    "payment_subtotal": "Hier kann nur der gesamte Betrag bezahlt werden.",
     "payment_bk_reused": "Diese Zahlung wurde schon verwendet. Bitte fragen Sie das Personal.",
     "payment_no_transaction_date": "Das Gerät sandte kein Datum. Es wurde nichts gezahlt.",
     "payment_nothing_to_pay": "Es ist nichts zu zahlen.",
     "unknown_outcome": "Unsicher, ob Ihre Zahlung gebucht wurde. Bitte fragen Sie das Personal.",
+    # Fee types
+    "fee_type_01": "Sonstiges",
+    "fee_type_02": "Verwaltungsgebühr",
+    "fee_type_03": "Beschädigung",
+    "fee_type_04": "Überziehung",
+    "fee_type_05": "Bearbeitungsgebühr",
+    "fee_type_06": "Leihgebühr",
+    "fee_type_07": "Ersatz",
+    "fee_type_08": "Computernutzung",
+    "fee_type_09": "Vormerkung",
     # Loans, returns, renewals
     "unknown_item": "Dieses Medium ist nicht bekannt. Bitte fragen Sie das Personal.",
     "not_for_loan": "Dieses Medium ist nicht ausleihbar. Bitte fragen Sie das Personal.",
@@ -88,5 +100,6 @@ TEXTS = {
     # The terminal itself
     "terminal_not_allowed": "Das ist an diesem Gerät nicht möglich.",
     "not_logged_in": "Dieses Gerät ist nicht angemeldet. Bitte fragen Sie das Personal.",
+    "old_protocol": "Dieser Automat spricht eine zu alte Version von SIP2; nötig ist 2.00.",
     "not_supported": "Das ist hier nicht möglich. Bitte fragen Sie das Personal.",
 }

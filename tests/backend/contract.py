@@ -16,6 +16,7 @@ from sip2gw.backend.base import (
     Capability,
     EntryOrder,
     PaymentFacts,
+    PaymentRefusal,
 )
 from sip2gw.model import (
     AccessRow,
@@ -57,6 +58,17 @@ async def owed(backend: Backend, patron_id: str) -> dict[str, int]:
     return {fee.id: fee.owed for fee in record.fees}
 
 
+LONG_AGO = NOW - timedelta(days=10_000)
+
+
+async def paid_by(
+    backend: Backend, patron_id: str, since: datetime = LONG_AGO, payer_id: str | None = None
+) -> dict[str, int]:
+    """What was paid of the patron's fees, by fee."""
+    found = await backend.paid_fees(patron_id, since, payer_id)
+    return {paid.fee.id: paid.paid for paid in found}
+
+
 class BackendContract:
     """The contract suite; the backend is loaded with the small library."""
 
@@ -70,6 +82,32 @@ class BackendContract:
             assert record.id == "P1"
         assert await backend.find_by_card("nobody") is None
         assert await backend.find_patron("C1") is None
+
+    async def test_several_patrons_are_found_at_once(self, backend: Backend) -> None:
+        found = await backend.find_patrons({"P3", "P1", "nobody"})
+        assert found == [await backend.find_patron("P1"), await backend.find_patron("P3")]
+        assert await backend.find_patrons(()) == []
+
+    async def test_a_payer_is_found_with_whom_they_might_pay_for(self, backend: Backend) -> None:
+        """B51; the unconfirmed relation to P3, too: the decision is not made here."""
+        facts = await backend.find_payer("C1")
+        assert facts is not None
+        assert facts.payer == await backend.find_patron("P1")
+        assert [record.id for record in facts.debtors] == ["P2", "P3"]
+        child = facts.debtors[0]
+        assert child.card("P2") is not None
+        assert {fee.id: fee.owed for fee in child.fees} == await owed(backend, "P2")
+        assert await backend.find_payer("nobody") is None
+
+    async def test_what_was_seen_of_the_payer_may_be_out_of_date(self, backend: Backend) -> None:
+        """C60: decided again on what is true; and a retry is found although nothing is owed."""
+        seen = await backend.find_payer("C1")
+        first = order("BK1", 200, seen=seen)
+        assert (await backend.book_payment(first, pay_fee("F1", 200))).outcome == "booked"
+        late = await backend.book_payment(order("BK2", 200, seen=seen), pay_fee("F1", 200))
+        assert late.refusal == PaymentRefusal("overpayment")
+        assert (await backend.book_payment(first, pay_fee("F1", 200))).outcome == "replayed"
+        assert (await owed(backend, "P1"))["F1"] == 50
 
     async def test_a_second_look_sees_the_same(self, backend: Backend) -> None:
         assert await backend.find_by_card("C1") == await backend.find_by_card("C1")
@@ -302,6 +340,40 @@ class BackendContract:
         assert isinstance(bad, ZeroDivisionError)
         assert not isinstance(good, BaseException)
         assert good.outcome == "booked"
+
+    # What was paid
+
+    async def test_what_was_paid_shows_up_and_what_is_left_of_it(self, backend: Backend) -> None:
+        """B55: part of a fee, and what had been paid before the fee came to us (C17)."""
+        assert await backend.paid_fees("P1", LONG_AGO) == ()
+        await backend.book_payment(order(), pay_fee("F1"))
+        await backend.book_payment(order("BK2", 50), pay_fee("F1", 50))
+        (paid,) = await backend.paid_fees("P1", LONG_AGO)
+        assert (paid.fee.id, paid.fee.amount, paid.fee.owed, paid.paid) == ("F1", 250, 100, 150)
+        assert (paid.fee.title, paid.fee.item_id, paid.fee.type) == ("Reinaert", "I1", "01")
+        assert await paid_by(backend, "P2") == {"F3": 400, "F4": 100}
+
+    async def test_only_what_was_paid_lately_and_by_whom(self, backend: Backend) -> None:
+        later = NOW + timedelta(days=3)
+        await backend.book_payment(order("BK1"), pay_fee("F2"))
+        await backend.book_payment(order("BK2", 30, now=later), pay_fee("F3", 30, "head_of_family"))
+        assert await paid_by(backend, "P2", since=later) == {"F3": 430}
+        assert await paid_by(backend, "P2", payer_id="P1") == {"F3": 30}
+        assert await paid_by(backend, "P2", payer_id="P3") == {}
+        assert await paid_by(backend, "P1", since=later) == {}
+        assert await paid_by(backend, "P1", since=NOW, payer_id="P1") == {"F2": 100}
+
+    async def test_a_payment_always_tells_the_same_of_its_fees(self, backend: Backend) -> None:
+        """C4: whatever is paid later, at the same moment too."""
+        first = await backend.book_payment(order(), pay_fee("F1"))
+        second = await backend.book_payment(order("BK2", 50), pay_fee("F1", 50))
+        told = []
+        for result in (first, second):
+            assert result.payment is not None
+            (settled,) = await backend.fees_settled_by(result.payment.id)
+            told.append((settled.fee.id, settled.fee.owed, settled.paid))
+        assert told == [("F1", 150, 100), ("F1", 100, 50)]
+        assert await backend.fees_settled_by("nothing") == ()
 
     # Blocks
 

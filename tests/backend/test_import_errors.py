@@ -186,11 +186,15 @@ def test_structure_is_judged_within_one_file_too(library: Library) -> None:
     assert report.errors == ("data.jsonl:3: patron P9 has a head of family already: P1",)
 
 
-def test_switched_off_relationships_are_refused(library: Library) -> None:
-    """B49."""
+def test_switched_off_relationships_are_loaded_and_sleep(library: Library) -> None:
+    """An import refuses breaches of structure only (B49, C3)."""
     settings = replace(SETTINGS, relationship_types=frozenset())
-    (error,) = load(library, {**FAMILY, "from": "P1", "to": "P3"}, settings=settings).errors
-    assert error == "data.jsonl:1: relationships of type head_of_family are switched off"
+    report = load(library, {**FAMILY, "from": "P1", "to": "P3"}, settings=settings)
+    assert report.applied
+    (warning,) = report.warnings
+    assert warning == (
+        "data.jsonl:1: warning: relationships of type head_of_family are switched off: it sleeps"
+    )
 
 
 def test_a_relation_without_valid_membership_is_loaded_with_a_warning(library: Library) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import postgres
 from benchmarks.__main__ import COMPARED, PARTS, main
 
 TINY = ["--runs", "1", "--seconds", "0.05", "--patrons", "80", "--connections", "4"]
@@ -33,3 +34,8 @@ def test_a_second_report_can_be_set_against_a_first(
     file.write_text(json.dumps({"ratios": {"status": 2.0}}))
     assert main([*TINY, "--only", "status", "--against", str(file)]) == 0
     assert "x earlier" in capsys.readouterr().out
+
+
+def test_payments_on_postgresql_are_measured(capsys: pytest.CaptureFixture[str]) -> None:
+    assert postgres.main(["--runs", "1", "--seconds", "0.2", "--patrons", "200"]) == 0
+    assert "booked, as acknowledged" in capsys.readouterr().out

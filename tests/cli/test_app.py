@@ -39,6 +39,7 @@ COMMANDS = [
     ("door", "reveals"),
     *((("door", kind, what)) for kind in ("bar", "pass") for what in ("add", "remove", "list")),
     ("maintain",),
+    ("convert-config",),
     ("hash-password",),
 ]
 

@@ -227,6 +227,13 @@ def test_a_summary_by_name_or_as_on_the_wire(summary: str) -> None:
     assert body[23:33] == b"Y  Y      "
 
 
+def test_b55_what_dialects_add_is_typed_like_the_rest() -> None:
+    body = requested("money-lines", ["AA=7", "FB=Y"]).body(WireFormat(), "HUB", NOW)
+    assert body == b"4120260102    030405AOHUB|AA7|FAN|FBY|FCN|"
+    body = requested("63", ["summary=fee-details"]).body(WireFormat(), "", NOW)
+    assert body[23:33] == b"      Y   "
+
+
 def test_b16_what_was_typed_is_in_no_repr() -> None:
     assert "4711" not in repr(requested("23", ["AD=4711", "XX=4711"]))
 

@@ -24,7 +24,6 @@ def test_the_example_asks_for_nothing_that_is_missing(tmp_path):
     ("key", "before", "after"),
     [
         ("server.proxy_protocol", "[server]", "[server]\nproxy_protocol = true"),
-        ("profiles.cash.dialect", "[profiles.cash]", '[profiles.cash]\ndialect = "gossip"'),
         (
             "backend.kind",
             "[admin]",

@@ -228,6 +228,16 @@ def test_a_payment_profile_in_the_wise_dialect_serves_41_c24(load: Load) -> None
     assert "41" in one_profile(load, 'kind = "payment"\ndialect = "wise"').profiles["p"].messages
 
 
+def test_the_switches_of_a_41_can_be_changed_c45(load: Load) -> None:
+    kept = one_profile(load, 'kind = "payment"\ndialect = "wise"').profiles["p"].wise
+    assert kept.asked({"FA": False, "FB": True, "FC": False}) == (True, False)
+    assert kept.asked({"FA": False, "FB": False, "FC": True}) == (False, True)
+    assert kept.asked({"FA": True, "FB": False, "FC": False}) == (True, True)
+    table = 'wise = { open_lines = "FC", paid_lines = "FB" }'
+    changed = one_profile(load, f'kind = "payment"\ndialect = "wise"\n{table}').profiles["p"].wise
+    assert changed.asked({"FA": False, "FB": True, "FC": False}) == (False, True)
+
+
 def test_own_messages_replace_those_of_the_kind(load: Load) -> None:
     profile = one_profile(load, 'kind = "payment"\nmessages = ["63", "99"]').profiles["p"]
     assert profile.messages == {"63", "99", "93", "97"}

@@ -331,6 +331,16 @@ def test_where_nothing_is_said_the_other_servers_habits_are_kept() -> None:
     assert "terminator" not in evergreen["profiles"]["N"]
 
 
+def test_login_and_password_may_have_the_names_of_kohas_database() -> None:
+    document = (
+        '<acsconfig><accounts><login login_id="k" login_password="hush" institution="N"/>'
+        '</accounts><institutions><institution id="N"/></institutions></acsconfig>'
+    )
+    result = converted({"x": document.encode()})
+    assert verify_password(tables(result)["terminals"]["k"]["password_hash"], b"hush")
+    assert told(result) == []
+
+
 def test_an_element_written_as_an_attribute_is_named() -> None:
     assert "account k: sort_bin_mapping: is an element, not an attribute" in told(
         login('sort_bin_mapping="N:a:eq:b:1"')

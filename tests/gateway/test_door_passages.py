@@ -287,12 +287,31 @@ async def test_a_later_refusal_with_the_store_ends_the_admission(tmp_path):
             assert (await entrance.ask(ask_23("1001", "1001"))).startswith("24YYYY")
 
 
-async def test_a_fault_of_ours_is_no_emergency(tmp_path):
+@pytest.mark.parametrize("error", [BackendError("broken"), ValueError()])
+async def test_a_fault_of_ours_is_no_emergency_and_told_too_c93(tmp_path, error):
     async with running(tmp_path, config=door(emergency="true")) as gateway:
         entrance = await gateway.terminal("door-1")
         await entrance.ask(ask_23("1001", "1001"))
-        with store_away(gateway, BackendError("broken")):
+        with store_away(gateway, error):
             assert (await entrance.ask(ask_63("1001", "1001"))).startswith("64YYYY")
+        assert await told(gateway) == [("granted", "normal"), ("system", "normal")]
+
+
+async def test_a_decision_that_comes_too_late_is_told_c93(gateway):
+    asked = asyncio.Event()
+
+    async def never(card):
+        asked.set()
+        await asyncio.Event().wait()
+
+    entrance = await gateway.terminal("door-1")
+    backend = gateway.app.gateway.backend
+    with patch.object(backend, "find_by_card", side_effect=never):
+        await entrance.send(ask_23("1001", "1001"))
+        await asked.wait()
+        gateway.clock.advance(60)
+        assert (await entrance.read()).startswith("24YYYY")
+    assert await told(gateway) == [("system", "normal")]
 
 
 async def test_a_fault_in_the_emergency_itself_is_a_refusal(tmp_path):

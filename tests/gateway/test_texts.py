@@ -13,7 +13,7 @@ import sip2gw
 from sip2gw.model import BlockType
 from sip2gw.protocol.fields import COMMAND_WIDTH
 from sip2gw.protocol.layout import layout_of
-from sip2gw.protocol.registry import REQUESTS, RESPONSES
+from sip2gw.protocol.registry import RESPONSES, requests_in
 from sip2gw.texts import BUILT_IN, LANGUAGES, TEXT_KEYS, placeholders
 
 CODES = {"nl": "005", "en": "001", "fr": "002", "de": "003"}
@@ -31,8 +31,8 @@ TEXTS = "".join(
     + "".join(f"{key} = {json.dumps(marked(language, key))}\n" for key in TEXT_KEYS)
     for language in LANGUAGES
 )
-MARKED = re.compile(r"<(\w\w)\.(\w+)>( (?:[^<>]|<\w\w\.\w+>)*)?")
-"""A text may have another one in a placeholder."""
+MARKED = re.compile(r"<(\w\w)\.(\w+)>( ([^<>]|<\w\w\.\w+>)*)?")
+"""A text, perhaps with another one in it: why a title was not renewed."""
 PEOPLE = [
     *LIBRARY,
     *(person(f"20{status}0", "Stan Status", status=status) for status in (4, 6, 7, 9)),
@@ -66,7 +66,7 @@ def requests(card, pin, language):
     yield ask_37(card, "1.00", pin=pin, fee="NONE")
     yield ask_37(card, "1.00", pin=pin, currency="XXX")
     yield f"25{STAMP}AOHUB|AA{card}|AC|AD{pin}|"
-    for request in REQUESTS.values():
+    for request in requests_in("standard").values():
         if request.code not in ("93", "96", "97", "99", "23", "63", "37", "25"):
             body = f"{request.code}{' ' * layout_of(request).fixed_width}"
             yield f"{body}AOHUB|AA{card}|AB1|AC|AD{pin}|"
@@ -125,7 +125,7 @@ def test_every_text_of_the_catalogue_is_used():
         for node in ast.walk(tree)
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     }
-    made = tuple(word for word in words if word in ("status_", "block_"))
+    made = tuple(word for word in words if word in ("status_", "block_", "fee_type_"))
     assert [key for key in TEXT_KEYS if key not in words and not key.startswith(made)] == []
 
 

@@ -22,6 +22,8 @@ from sip2gw.policy.relationships import PayableAccount
 
 ANYTHING = PaymentRules(partial_payment=True, invoiced_payable=False)
 WHOLE_FEES = PaymentRules(partial_payment=False, invoiced_payable=False)
+NOT_ONE_BY_ONE = replace(ANYTHING, single_fee=False)
+ALL_AT_ONCE = replace(ANYTHING, subtotal=False)
 ARRANGED = {"status": FeeStatus.ARRANGEMENT, "arrangement_date": date(2026, 9, 1)}
 
 
@@ -118,6 +120,12 @@ def spread(payer, amount, *, fee_id=None, accounts=(), rules=ANYTHING):
         (100, "NEW", WHOLE_FEES, "partial"),
         (201, "NEW", ANYTHING, "overpayment"),
         (1, "T1", ANYTHING, "unknown_fee"),
+        (200, "NEW", NOT_ONE_BY_ONE, "single_fee"),
+        (600, None, NOT_ONE_BY_ONE, [("OLD", "P", "own", 500), ("NEW", "P", "own", 100)]),
+        (500, None, ALL_AT_ONCE, "subtotal"),
+        (200, "NEW", ALL_AT_ONCE, [("NEW", "P", "own", 200)]),
+        (700, None, ALL_AT_ONCE, [("OLD", "P", "own", 500), ("NEW", "P", "own", 200)]),
+        (701, None, ALL_AT_ONCE, "overpayment"),
     ],
 )
 def test_own_fees_oldest_first_or_exactly_the_one_named(amount, fee_id, rules, expected):

@@ -52,13 +52,16 @@ TERMINAL_PASSWORD = "cnry7ac"
 CANARY = "cnry7"
 """In all of them, so that one search finds any, in either case and any encoding of ours."""
 
+LOGINS = ("kiosk", "cash", "wise", "gossip", "entrance")
+"""Terminals of the rig that get a login of their own."""
+
 LEVELS = ("debug", "info", "warning", "error")
 
 
 def config_text() -> str:
     """Terminals of every kind whose logins are not their names, and whose secrets are canaries."""
     text = FUZZ_CONFIG.replace('password = "pw"', f'password = "{PASSWORD}"')
-    for name in ("kiosk", "cash", "entrance"):
+    for name in LOGINS:
         text = text.replace(
             f"[terminals.t-{name}]", f'[terminals.t-{name}]\nlogin = "{LOGIN}{name}"'
         )
@@ -94,7 +97,7 @@ def secret_messages() -> Iterator[bytes]:
 
 def logins() -> Iterator[bytes]:
     """Good and bad ones."""
-    for suffix in ("kiosk", "cash", "entrance"):
+    for suffix in LOGINS:
         yield f"9300CN{LOGIN}{suffix}|CO{PASSWORD}|".encode()
     yield f"9300CN{LOGIN}file|CO{FILE_PASSWORD}|".encode()
     yield f"9300CN{LOGIN}kiosk|CO{WRONG_PASSWORD}|".encode()

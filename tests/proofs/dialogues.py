@@ -41,14 +41,27 @@ REQUESTS: dict[str, tuple[str, ...]] = {
         ask_37("1006", "0.02", pin="1006", extra="ZD1005|"),
         ask_37("1004", "99.00", pin="1004", kind="01"),
     ),
+    "41": (
+        f"41{STAMP}AOHUB|AA1004|AC|AD1004|FAN|FBY|FCN|",
+        f"41{STAMP}AOHUB|AA1001|AD1001|FAY|",
+        f"41{STAMP}AOHUB|AA1006|AC|AD1006|FCY|",
+        f"41{STAMP}AOHUB|AA4711|AC|FBY|",
+        f"41{STAMP}AOHUB|AA1004|AD1004|",
+    ),
     "63": (
         *(ask_63(card, card, summary=summary) for card in CARDS for summary in (NOTHING, "Y" * 10)),
         ask_63("1001", "1001", summary="  Y       ", extra="BP1|BQ2|"),
+        ask_63("1001", "1001", summary="      Y   ", extra="BP1|BQ5|"),
         ask_63("1004", "1004", summary="   Y      ", extra="FWB|", language="002"),
         ask_63("1004", "1004", extra="XXunknown|YYfield|AOagain|"),
     ),
     "65": (f"65{STAMP}AOHUB|AA1001|AD1001|AC|BON|",),
-    "93": ("9300CNt-kiosk|COpw|", "9300CNt-cash|COpw|CPMAIN|", "9300CNnobody|COpw|"),
+    "93": (
+        "9300CNt-kiosk|COpw|",
+        "9300CNt-wise|COpw|",
+        "9300CNt-cash|COpw|CPMAIN|",
+        "9300CNnobody|COpw|",
+    ),
     "97": ("97",),
     "99": ("9900802.00", "9910402.00", "9900301.00"),
 }

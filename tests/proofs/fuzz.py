@@ -1,8 +1,8 @@
 """Spoiled dialogues by the million: the gateway answers each known request and never breaks.
 
-A byte mutator spoils valid dialogues of all 16 requests, before and after login, on terminals of
-every kind, encoding, terminator and way of error detection, in any chunking. Most are fed to real
-lines of a gateway in this process, a share through real sockets.
+A byte mutator spoils valid dialogues of all requests, before and after login, on terminals of
+every kind, dialect, encoding, terminator and way of error detection, in any chunking. Most are
+fed to real lines of a gateway in this process, a share through real sockets.
 
 Shown (B1-B9, B68): no unhandled exception (our own catch-all counts as one), no hang, exactly one
 answer for each known request, in order, of its own type or a 96; every answer well-formed by an

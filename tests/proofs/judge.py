@@ -25,6 +25,7 @@ FIXED: dict[bytes, bytes] = {
     b"10": rb"[01][YN][YNU][YN]" + DATE,
     b"66": rb"[01][0-9]{8}" + DATE,
     b"38": rb"[YN]" + DATE,
+    b"42": DATE,
     b"36": rb"Y" + DATE,
     b"18": rb"[0-9]{6}" + DATE,
     b"20": rb"[01]" + DATE,
@@ -40,6 +41,7 @@ REQUIRED: dict[bytes, tuple[bytes, ...]] = {
     b"10": (b"AO", b"AB", b"AQ"),
     b"66": (b"AO",),
     b"38": (b"AO", b"AA"),
+    b"42": (b"AO", b"AA"),
     b"36": (b"AO", b"AA"),
     b"18": (b"AB", b"AJ"),
     b"20": (b"AB",),
@@ -63,6 +65,8 @@ ANSWER_TO: dict[bytes, bytes] = {
     b"19": b"20",
     b"15": b"16",
 }
+DIALECT_ANSWER_TO: dict[bytes, bytes] = {b"41": b"42"}
+"""Answered where the terminal speaks the dialect; unknown everywhere else."""
 VALUE_BYTES_MAX = 255
 
 _SHAPES = {
@@ -136,7 +140,7 @@ def fits(frame: bytes, answer: Seen) -> bool:
     code = frame[:2]
     if code == b"97" or answer.code == b"96":
         return True
-    if answer.code != ANSWER_TO.get(code):
+    if answer.code != (ANSWER_TO | DIALECT_ANSWER_TO).get(code):
         return False
     return answer.sequence is None or b"AY" + answer.sequence in frame
 
@@ -144,16 +148,19 @@ def fits(frame: bytes, answer: Seen) -> bool:
 def in_order(frames: list[bytes], answers: list[Seen], *, closed: bool) -> bool:
     """Whether every known request got exactly one fitting answer, in order, and nothing else did.
 
-    What is no request we know gets no answer, or a 96 when it looks as if it had a checksum. After
-    `closed` the rest of the frames has no answer.
+    What is no request we know gets no answer, or a 96 when it looks as if it had a checksum; a
+    dialect's request is one or the other. After `closed` the rest of the frames has no answer.
     """
     positions = {0}
     for frame in frames:
         if closed and len(answers) in positions:
             return True
         known = frame[:2] in ANSWER_TO or frame[:2] == b"97"
+        answerable = known or frame[:2] in DIALECT_ANSWER_TO
         positions = {
-            at + 1 for at in positions if at < len(answers) and fits_any(frame, answers[at], known)
+            at + 1
+            for at in positions
+            if at < len(answers) and fits_any(frame, answers[at], answerable)
         } | (set() if known else positions)
         if not positions:
             return False

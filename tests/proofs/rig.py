@@ -36,6 +36,8 @@ PROFILES = {
     'hide_fields = ["AE", "AF"]\nwrong_pin_hides_card = true',
     "cash": 'kind = "payment"\nencoding = "cp1252"',
     "separate": 'kind = "payment"\nfamily = "separate"\nterminator = "CRLF"\nfee_lines = "ZF"',
+    "wise": 'kind = "payment"\ndialect = "wise"\nencoding = "utf-8"',
+    "gossip": 'kind = "payment"\ndialect = "gossip"',
     "sorter": 'kind = "sorter"',
     "desk": 'kind = "auth"\nmay_block_patrons = true\npin_required = false\n'
     'messages = ["01", "23", "25", "35", "37", "63", "99"]\npayment_types = ["00"]\nfw_b = "any"',
@@ -45,7 +47,7 @@ PROFILES = {
     "facts": 'kind = "door"\ndoor = { mode = "facts", require_badges = ["ONBE"] }',
     "exit": 'kind = "door"\ndoor = { direction = "out" }',
 }
-"""Every kind, encoding, terminator and way of error detection."""
+"""Every kind, encoding, terminator, dialect and way of error detection."""
 TERMINALS = tuple(f"t-{name}" for name in PROFILES)
 
 HEAD = CONFIG.partition("[profiles.kiosk]")[0]

@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from sip2gw.protocol import values
-from sip2gw.protocol.fields import Fixed, PatronFlag, Summary, SupportedMessage, Tagged
+from sip2gw.protocol.fields import Fixed, Group, PatronFlag, Summary, SupportedMessage, Tagged
 from sip2gw.protocol.layout import layout_of
 from sip2gw.protocol.message import Message
 
@@ -18,7 +18,7 @@ def value_at(place: Fixed | Tagged) -> st.SearchStrategy[Any]:
         return st.lists(st.text(LETTERS, max_size=20), max_size=3).map(tuple)
     one = _one(place)
     optional = isinstance(place, Tagged) and not place.is_required
-    absent_is_false = isinstance(place, Tagged) and place.tag in ("BO", "BI")
+    absent_is_false = isinstance(place, Tagged) and place.tag in ("BO", "BI", "FA", "FB", "FC")
     return st.none() | one if optional and not absent_is_false else one
 
 
@@ -39,9 +39,17 @@ def _one(place: Fixed | Tagged) -> st.SearchStrategy[Any]:
     return st.frozensets(st.sampled_from(members[place.width]))
 
 
+def rows_of(group: Group) -> st.SearchStrategy[Any]:
+    """Any values of a group."""
+    values_ = [st.text(LETTERS, max_size=20) for _ in group.members]
+    return st.lists(st.builds(group.kind, *values_), max_size=3).map(tuple)
+
+
 def messages(kind: type[Message]) -> st.SearchStrategy[Message]:
     """Any message of class `kind`."""
     layout = layout_of(kind)
     placements = [(p.attribute, p.place) for p in layout.fixed]
     placements += [(p.attribute, p.place) for p in layout.tagged]
-    return st.builds(kind, **{name: value_at(place) for name, place in placements})
+    values_ = {name: value_at(place) for name, place in placements}
+    values_ |= {p.attribute: rows_of(p.place) for p in layout.groups}
+    return st.builds(kind, **values_)

@@ -75,6 +75,25 @@ def test_trailer_forms_of_b1(frame: bytes, body: bytes, sequence: bytes, digits:
 
 
 @pytest.mark.parametrize(
+    ("frame", "body", "sequence"),
+    [
+        (b"9900302.00AY2AZFC+4", b"9900302.00", b"2"),
+        (b"9900302.00AY2AZFCA", b"9900302.00", b"2"),
+        (b"9900302.00AY2AZ", b"9900302.00", b"2"),
+        (b"9900302.00AY2AZFCA45", b"9900302.00", b"2"),
+        (b"23AO|AD1AY3|AZ 1A2|", b"23AO|AD1", b"3"),
+        (b"23AO|AD1|AZ1A2", b"23AO|AD1|", b""),
+        (b"23AO|AD1|AZ-1A2", b"23AO|AD1|", b""),
+        (b"23AO|AD1|AZ1_A2", b"23AO|AD1|", b""),
+    ],
+)
+def test_b8_a_damaged_checksum_is_a_wrong_one(frame: bytes, body: bytes, sequence: bytes) -> None:
+    found = split_trailer(frame)
+    assert (found.body, found.sequence, found.has_checksum) == (body, sequence, True)
+    assert not checksum_matches(found.summed, found.digits)
+
+
+@pytest.mark.parametrize(
     "frame", [b"23AO|AA12AZ34EF|", b"23AO|AAMAY3|", b"23AO|AAAZ12|", b"23AO|AY|", b"AZ", b""]
 )
 def test_values_that_look_like_a_trailer_stay_values(frame: bytes) -> None:

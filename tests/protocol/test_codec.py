@@ -8,8 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sip2gw.protocol.codec import parse_request, parse_response, serialise
+from sip2gw.protocol.dialect import MESSAGES_OF, DialectName, MoneyLines, dialect_of
 from sip2gw.protocol.encoding import ENCODINGS
 from sip2gw.protocol.errors import ProtocolError, UnknownMessageError, UnreadableError
+from sip2gw.protocol.fields import FeeDetail
 from sip2gw.protocol.message import Message, Request
 from sip2gw.protocol.messages import (
     AcsStatus,
@@ -38,23 +40,70 @@ HEAD_23 = b"2300120260131    142500"
 @given(data=st.data())
 def test_every_message_survives_a_round_trip(kind: type[Message], data: st.DataObject) -> None:
     message = data.draw(messages(kind))
-    frame = serialise(message, WIRE)
+    wire = WireFormat(dialect=dialect_of(kind))
+    frame = serialise(message, wire)
     parse = parse_request if issubclass(kind, Request) else parse_response
     # A sealed frame, because an unsealed value may happen to look like a trailer.
-    assert parse(frame + b"AY1AZ0000", WIRE) == message
+    assert parse(frame + b"AY1AZ0000", wire) == message
 
 
 @given(st.sampled_from(sorted(MESSAGES)), st.binary(max_size=200), st.sampled_from(ENCODINGS))
 def test_any_bytes_give_a_message_or_a_declared_error(
     code: str, rest: bytes, encoding: str
 ) -> None:
-    wire = WireFormat(encoding=encoding)
+    wire = WireFormat(encoding=encoding, dialect=dialect_of(MESSAGES[code]))
     for parse in (parse_request, parse_response):
         try:
             message = parse(code.encode() + rest, wire)
         except ProtocolError:
             continue
         assert serialise(message, wire).startswith(code.encode())
+
+
+@pytest.mark.parametrize("dialect", MESSAGES_OF)
+def test_b55_a_vendors_message_is_known_in_that_dialect_only(dialect: DialectName) -> None:
+    wire, frame = WireFormat(dialect=dialect), serialise(MoneyLines(switch_fb=True), WIRE)
+    if dialect == "wise":
+        assert parse_request(frame, wire) == MoneyLines(
+            transaction_date=" " * 18, patron_identifier="", switch_fb=True
+        )
+    else:
+        with pytest.raises(UnknownMessageError):
+            parse_request(frame, wire)
+
+
+DETAILS = (
+    b"CGF1|FA2.50|FBI1|FC01.02.2026|FDReinaert|FE04|FFOverdue|"
+    b"CGF2|FA0.20|FB|FC02.02.2026|FD|FE01|FFOther|"
+)
+
+
+def test_b55_a_groups_fields_stand_together_and_empty_ones_too() -> None:
+    response = PatronInformationResponse(
+        fee_details=(
+            FeeDetail("F1", "2.50", "I1", "01.02.2026", "Reinaert", "04", "Overdue"),
+            FeeDetail("F2", "0.20", "", "02.02.2026", "", "01", "Other"),
+        )
+    )
+    assert serialise(response, WIRE).endswith(DETAILS)
+    without = WireFormat(hidden_fields=frozenset({"FB", "FD", "FF"}))
+    assert serialise(response, without).endswith(
+        b"CGF1|FA2.50|FC01.02.2026|FE04|CGF2|FA0.20|FC02.02.2026|FE01|"
+    )
+
+
+def test_b4_a_value_in_a_group_cannot_break_out_of_it() -> None:
+    bad = FeeDetail("F|1", "2.50", "I\r1", "", "x" * 300, "", "č")
+    frame = serialise(PatronInformationResponse(fee_details=(bad,)), WIRE)
+    assert frame.endswith(b"CGF 1|FA2.50|FBI 1|FC|FD" + b"x" * 255 + b"|FE|FFc|")
+
+
+def test_b1_what_stands_before_the_first_group_is_not_of_it() -> None:
+    head = serialise(PatronInformationResponse(), WIRE)
+    response = parse_response(head + b"FAstray|XX1|CGF1|FDTitle|XX2|", WIRE)
+    assert isinstance(response, PatronInformationResponse)
+    assert response.fee_details == (FeeDetail("F1", "", "", "", "Title", "", ""),)
+    assert response.extra_fields == [("FA", b"stray"), ("XX", b"1"), ("XX", b"2")]
 
 
 def request_23(tagged: bytes) -> PatronStatusRequest:
@@ -125,7 +174,7 @@ def test_flags_are_read_tolerantly() -> None:
 def test_b28_several_summary_positions_and_undefined_ones() -> None:
     request = parse_request(b"63001" + b" " * 18 + b"Y YyN YYYYAO|AA|", WIRE)
     assert isinstance(request, PatronInformation)
-    assert sorted(request.summary) == [0, 2]
+    assert sorted(request.summary) == [0, 2, 6]
 
 
 def test_blank_counts_and_strange_limits_of_an_upstream() -> None:

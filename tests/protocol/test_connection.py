@@ -98,6 +98,12 @@ def test_b8_bad_checksums_get_96_and_the_last_one_closes() -> None:
     assert connection.next_event(0) is None
 
 
+@pytest.mark.parametrize("digits", [b"", b"FCA", b"FC#4", b"FCA44"])
+def test_b8_a_checksum_that_noise_has_damaged_gets_96(digits: bytes) -> None:
+    connection = server(data=b"9900302.00AY2AZ" + digits + b"\r")
+    assert connection.next_event(0) == Reply(b"96AZFEF6\r", "requested_by_us")
+
+
 def test_b8_a_good_frame_resets_the_count() -> None:
     connection = server(data=(b"35AZ0000\r" * 2 + b"97AZFEF5\r") * 3)
     events = [connection.next_event(0) for _ in range(9)]
@@ -177,7 +183,7 @@ def test_b8_97_gets_the_last_response_again(with_sequence: bool, sequence: bytes
 
 def test_b8_97_before_anything_gets_96_and_then_that_96_again() -> None:
     connection = server(data=b"97\r97AZFEF5\r")
-    assert connection.next_event(0) == Reply(b"96\r", "requested_by_us")
+    assert connection.next_event(0) == Reply(b"96\r", "requested_by_terminal")
     assert connection.next_event(0) == Reply(b"96AZFEF6\r", "requested_by_terminal")
 
 

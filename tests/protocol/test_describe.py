@@ -37,6 +37,21 @@ def test_a_request_in_words() -> None:
     assert redact_frame(frame) == HEAD_23 + b"AOHUB|AA2100|AC***|AD***|***|GLa|AY1AZ0000"
 
 
+def test_b55_a_tag_is_called_what_it_is_in_its_message() -> None:
+    stamp = b"20260131    142500"
+    asked = b"41" + stamp + b"AOHUB|AA2100|AD1234|FAN|"
+    assert describe_frame(asked, WIRE)[-2:] == [
+        "  AD patron password: ***",
+        "  FA switch FA (Wise extension): N",
+    ]
+    assert redact_frame(asked) == asked.replace(b"1234", b"***")
+    paid = describe_frame(b"38Y" + stamp + b"AOHUB|AA2100|CGF1|FA0.50|FG2.00|", WIRE)
+    assert paid[-2:] == [
+        "  FA amount owed (Gossip extension): 0.50",
+        "  FG amount paid (Gossip extension): 2.00",
+    ]
+
+
 def test_what_is_wrong_with_a_field_stands_beside_it() -> None:
     frame = b"98YNNNNN10000320260101    1000002.00BXYYY|BX|AM" + b"x" * 256 + b"|AMtwice|AF1|AF2|"
     assert describe_frame(frame, WIRE)[11:] == [

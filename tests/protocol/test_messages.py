@@ -8,6 +8,7 @@ import pytest
 
 from sip2gw.protocol import fields as f
 from sip2gw.protocol.codec import serialise
+from sip2gw.protocol.dialect import MoneyLines
 from sip2gw.protocol.fields import PatronFlag, Summary, SupportedMessage
 from sip2gw.protocol.layout import layout_of, read_layout
 from sip2gw.protocol.message import Request, Response
@@ -31,6 +32,8 @@ from sip2gw.protocol.registry import (
     SENSITIVE_TAGS,
     by_code,
     check,
+    requests_in,
+    responses_in,
 )
 from sip2gw.protocol.wire import WireFormat
 
@@ -40,10 +43,11 @@ WIRE = WireFormat()
 FIXED_WIDTHS = {
     "01": 19, "09": 37, "10": 22, "11": 38, "12": 22, "15": 19, "16": 20, "17": 18, "18": 24,
     "19": 18, "20": 19, "23": 21, "24": 35, "25": 18, "26": 35, "29": 38, "30": 22, "35": 18,
-    "36": 19, "37": 25, "38": 19, "63": 31, "64": 59, "65": 18, "66": 27, "93": 2, "94": 1,
-    "96": 0, "97": 0, "98": 34, "99": 8,
+    "36": 19, "37": 25, "38": 19, "41": 18, "42": 18, "63": 31, "64": 59, "65": 18, "66": 27,
+    "93": 2, "94": 1, "96": 0, "97": 0, "98": 34, "99": 8,
 }  # fmt: skip
-"""Characters between the command and the first identified field, from the standard's tables."""
+"""Characters between the command and the first identified field, from the standard's tables;
+of 41 and 42 from C45."""
 
 
 def test_fixed_width_of_every_message() -> None:
@@ -57,12 +61,15 @@ def test_sensitive_fields_are_exactly_ac_ad_cn_co() -> None:
 
 def test_every_request_has_a_response_and_sixteen_have_a_slot_in_bx() -> None:
     assert {request.response for request in REQUESTS.values()} == set(RESPONSES.values())
-    assert {member.value for member in SupportedMessage} == set(REQUESTS)
+    assert {member.value for member in SupportedMessage} == set(requests_in("standard"))
+    assert set(requests_in("wise")) - set(requests_in("standard")) == {"41"}
+    assert set(responses_in("wise")) - set(responses_in("standard")) == {"42"}
+    assert requests_in("gossip") == requests_in("standard")
 
 
 def test_flag_orders() -> None:
     assert [flag.value for flag in PatronFlag] == list(range(14))
-    assert [part.value for part in Summary] == list(range(6))
+    assert [part.value for part in Summary] == list(range(7))
     assert "".join(SupportedMessage) == "23110901999793633537171925152965"
 
 
@@ -103,6 +110,7 @@ def test_b2_every_request_refuses_in_its_own_type(request_type: type[Request]) -
             ItemInformation(item_identifier="9"),
             b"1801000120260131    142500AB9|AJ|AFno|",
         ),
+        (MoneyLines(patron_identifier="1"), b"4220260131    142500AOHUB|AA1|AFno|"),
         (RenewAll(), b"660" + b"0" * 8 + b"20260131    142500AOHUB|AFno|"),
         (Checkin(item_identifier="9"), b"100NUN20260131    142500AOHUB|AB9|AQ|AFno|"),
     ],
@@ -155,6 +163,20 @@ class WithoutPlace(Response):
 
 
 @dataclass(slots=True, repr=False)
+class TagTwiceInAGroup(Response):
+    code: ClassVar[str] = "02"
+    fee_identifier: f.FeeIdentifier = None
+    fee_details: f.FeeDetails = ()
+
+
+@dataclass(slots=True, repr=False)
+class TaggedBehindGroup(Response):
+    code: ClassVar[str] = "02"
+    fee_details: f.FeeDetails = ()
+    institution_id: f.InstitutionId = ""
+
+
+@dataclass(slots=True, repr=False)
 class Orphan(Request):
     code: ClassVar[str] = "03"
     response: ClassVar[type[Response]] = FixedBehindTagged
@@ -165,7 +187,10 @@ class Mute(Login):
         return FixedBehindTagged()
 
 
-@pytest.mark.parametrize("message", [FixedBehindTagged, TagTwice, WithoutPlace])
+@pytest.mark.parametrize(
+    "message",
+    [FixedBehindTagged, TagTwice, WithoutPlace, TagTwiceInAGroup, TaggedBehindGroup],
+)
 def test_a_wrong_declaration_is_noticed_at_import(message: type[Response]) -> None:
     with pytest.raises(TypeError, match=message.__name__):
         read_layout(message)

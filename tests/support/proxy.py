@@ -26,6 +26,8 @@ class BreakableProxy:
         self.then_close = False
         """Whether a cut also closes the door for new connections."""
         self.cuts = 0
+        self.round_trips = 0
+        """How often a client spoke after the server had answered."""
 
     @property
     def address(self) -> str:
@@ -81,10 +83,13 @@ class _Line:
         self._near = near
         self._far = far
         self._doomed = False
+        self._answered = False
 
     async def pass_on(self, reader: asyncio.StreamReader) -> None:
         while data := await reader.read(65536):
             proxy = self._proxy
+            proxy.round_trips += self._answered
+            self._answered = False
             if proxy.cut_before and proxy.cut_before in data:
                 proxy.cut_before = None
                 await proxy.cut()
@@ -96,6 +101,7 @@ class _Line:
 
     async def pass_back(self, reader: asyncio.StreamReader) -> None:
         while data := await reader.read(65536):
+            self._answered = True
             if not self._doomed:
                 self._near.write(data)
             elif READY_FOR_QUERY in data:

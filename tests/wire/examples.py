@@ -6,7 +6,8 @@ The bytes have no trailer and no line end; the tests add them in all their forms
 
 from dataclasses import dataclass
 
-from sip2gw.protocol.fields import PatronFlag, Summary
+from sip2gw.protocol.dialect import MoneyLines, MoneyLinesResponse
+from sip2gw.protocol.fields import FeeDetail, PatronFlag, SettledFee, Summary
 from sip2gw.protocol.message import Message
 from sip2gw.protocol.messages import (
     AcsStatus,
@@ -461,5 +462,85 @@ EXAMPLES = [
             title_identifier="Title",
         ),
     ),
+    Example(
+        b"41" + DATE.encode() + b"AOHUB|AA2100|AC|AD1234|FAN|FBY|FCN|",
+        MoneyLines(
+            transaction_date=DATE,
+            institution_id="HUB",
+            patron_identifier="2100",
+            terminal_password="",
+            patron_password="1234",
+            switch_fb=True,
+        ),
+        "made here after what is known of Wise's dialog 41/42",
+    ),
+    Example(
+        b"42" + DATE.encode() + b"AOHUB|AA2100|"
+        b"YZ01-02-2026~Late~Reinaert~01-02-2026~2.50~I~~F1~2~|"
+        b"YZ03-02-2026~~Other~03-02-2026~0.30~R~~F2~2~01-06-2026|AFHi|",
+        MoneyLinesResponse(
+            transaction_date=DATE,
+            institution_id="HUB",
+            patron_identifier="2100",
+            money_lines=(
+                "01-02-2026~Late~Reinaert~01-02-2026~2.50~I~~F1~2~",
+                "03-02-2026~~Other~03-02-2026~0.30~R~~F2~2~01-06-2026",
+            ),
+            screen_message=("Hi",),
+        ),
+        "made here after what is known of Wise's dialog 41/42",
+    ),
+    Example(
+        b"63003" + DATE.encode() + b"      Y   AOHUB|AA2100|AD1234|BP1|BQ5|",
+        PatronInformation(
+            language="003",
+            transaction_date=DATE,
+            summary=frozenset({Summary.FEE_DETAILS}),
+            institution_id="HUB",
+            patron_identifier="2100",
+            patron_password="1234",
+            start_item="1",
+            end_item="5",
+        ),
+        "made here as clients of Gossip ask",
+    ),
+    Example(
+        b"64              003" + DATE.encode() + b"000000000000000200000000AOHUB|AA2100|AEAnna|"
+        b"BLY|CQY|BHEUR|BV2.70|CGF1|FA2.50|FBI1|FC01.02.2026|FDReinaert|FE04|FFLate|"
+        b"CGF2|FA0.20|FB|FC02.02.2026|FDCopies|FE01|FFOther|",
+        PatronInformationResponse(
+            patron_status=frozenset(),
+            language="003",
+            transaction_date=DATE,
+            fine_items_count=2,
+            institution_id="HUB",
+            patron_identifier="2100",
+            personal_name="Anna",
+            valid_patron=True,
+            valid_patron_password=True,
+            currency_type="EUR",
+            fee_amount="2.70",
+            fee_details=(
+                FeeDetail("F1", "2.50", "I1", "01.02.2026", "Reinaert", "04", "Late"),
+                FeeDetail("F2", "0.20", "", "02.02.2026", "Copies", "01", "Other"),
+            ),
+        ),
+        "made here as clients of Gossip read it",
+    ),
+    Example(
+        b"38Y" + DATE.encode() + b"AOHUB|AA2100|BK77|AFthanks|"
+        b"CGF1|FA0.50|FBI1|FC01.02.2026|FDReinaert|FE04|FFLate|FG2.00|",
+        FeePaidResponse(
+            payment_accepted=True,
+            transaction_date=DATE,
+            institution_id="HUB",
+            patron_identifier="2100",
+            transaction_id="77",
+            screen_message=("thanks",),
+            settled_fees=(
+                SettledFee("F1", "0.50", "I1", "01.02.2026", "Reinaert", "04", "Late", "2.00"),
+            ),
+        ),
+        "made here as clients of Gossip read it",
+    ),
 ]
-"""One for every message."""

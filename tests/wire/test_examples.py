@@ -10,20 +10,25 @@ from sip2gw.protocol.connection import (
     ResponseReceived,
     ServerConnection,
 )
+from sip2gw.protocol.dialect import MESSAGES_OF, dialect_of
 from sip2gw.protocol.message import Message, Request
 from sip2gw.protocol.registry import MESSAGES
 from sip2gw.protocol.wire import WireFormat
 
 from .examples import EXAMPLES, Example
 
-WIRE = WireFormat()
+WIRES = {name: WireFormat(dialect=name) for name in MESSAGES_OF}
 each_example = pytest.mark.parametrize("example", EXAMPLES, ids=lambda e: e.message.code)
 
 
 def parse(frame: bytes, like: Message) -> Message:
     if isinstance(like, Request):
-        return parse_request(frame, WIRE)
-    return parse_response(frame, WIRE)
+        return parse_request(frame, wire_of(like))
+    return parse_response(frame, wire_of(like))
+
+
+def wire_of(message: Message) -> WireFormat:
+    return WIRES[dialect_of(type(message))]
 
 
 def test_every_message_has_an_example() -> None:
@@ -38,7 +43,7 @@ def test_is_read_as_what_it_means(example: Example) -> None:
 
 @each_example
 def test_is_written_byte_for_byte(example: Example) -> None:
-    assert serialise(example.message, WIRE) == example.wire
+    assert serialise(example.message, wire_of(example.message)) == example.wire
 
 
 @each_example
@@ -70,7 +75,7 @@ def test_stream_of_it_gives_it_whatever_the_chunks(
 def messages_from(stream: bytes, size: int, like: Message) -> list[Message]:
     """What one of the two peers makes of `stream` in chunks of `size`; 96 and 97 stay inside."""
     found: list[Message] = []
-    server, client = ServerConnection(WIRE), ClientConnection(WIRE)
+    server, client = ServerConnection(wire_of(like)), ClientConnection(wire_of(like))
     for start in range(0, len(stream), size):
         chunk = stream[start : start + size]
         if isinstance(like, Request):

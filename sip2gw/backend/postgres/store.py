@@ -8,7 +8,7 @@ store's own, since a command may run several loops one after the other.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -22,6 +22,7 @@ from sip2gw.backend.base import (
     DecideCirculation,
     DecidePayment,
     EntryOrder,
+    PaymentFacts,
     PaymentOrder,
     PaymentResult,
     UnavailableError,
@@ -33,7 +34,15 @@ from sip2gw.backend.postgres.circulation import Circulating, find_item
 from sip2gw.backend.postgres.dialect import HOLD_PROBE, LEAVE_PROBE, TRY_PROBE, numbered
 from sip2gw.backend.postgres.doorlog import DoorLog
 from sip2gw.backend.postgres.pool import CONNECTIONS_MAX, Pool
-from sip2gw.backend.postgres.reading import RECORD_BY_CARD, RECORD_BY_ID, is_storable, record_of
+from sip2gw.backend.postgres.reading import (
+    PAYER_BY_CARD,
+    RECORD_BY_CARD,
+    RECORD_BY_ID,
+    RECORDS_BY_ID,
+    is_storable,
+    payer_of,
+    record_of,
+)
 from sip2gw.backend.postgres.session import LoopThread, Session, SnapshotSession
 from sip2gw.backend.store import doors, lockout, queries
 from sip2gw.backend.store.circulation import queue_values
@@ -44,10 +53,11 @@ from sip2gw.backend.store.identity import (
 )
 from sip2gw.backend.store.migrate import migrate
 from sip2gw.backend.store.queries import BUMP_VERSION
+from sip2gw.backend.store.records import paid_fee
 from sip2gw.backend.store.staff import StaffOperations
 from sip2gw.backend.store.store import Role
 from sip2gw.backend.store.values import date_text, time_text
-from sip2gw.model import AccessRow, Block, PatronRecord, Presence
+from sip2gw.model import AccessRow, Block, PaidFee, PatronRecord, Presence
 from sip2gw.stock import ItemRecord
 
 TIMEOUT_S = 4.0
@@ -60,6 +70,7 @@ _PRESENCE = numbered(queries.PRESENCE)
 _HOLD_QUEUE = numbered(queries.HOLD_QUEUE)
 _COPY_OF_TITLE = numbered(queries.COPY_OF_TITLE)
 _ENTER = "SELECT * FROM enter_branch($1, $2, $3, $4, $5, $6, $7, $8)"
+_FEES_SETTLED_BY = numbered(queries.FEES_SETTLED_BY)
 _LEAVE = numbered(queries.LEAVE)
 _LIFT_BLOCKS = numbered(f"{queries.LIFT_BLOCKS} RETURNING 1")
 _TAKES_WRITES = "SELECT current_setting('transaction_read_only') = 'off'"
@@ -100,6 +111,33 @@ class PostgresStore(StaffOperations):
     async def find_patron(self, patron_id: str) -> PatronRecord | None:
         """The patron whose main card is `patron_id`, or None."""
         return await self._record(RECORD_BY_ID, patron_id)
+
+    async def paid_fees(
+        self, patron_id: str, since: datetime, payer_id: str | None = None
+    ) -> tuple[PaidFee, ...]:
+        """The patron's fees of which something is paid, and how much."""
+        statement, values = queries.paid_fees(patron_id, time_text(since), payer_id)
+        return await self._paid_fees(numbered(statement), *values)
+
+    async def fees_settled_by(self, payment_id: str) -> tuple[PaidFee, ...]:
+        """What each line of a payment paid, in its order."""
+        return await self._paid_fees(_FEES_SETTLED_BY, payment_id)
+
+    async def _paid_fees(self, statement: str, *values: str) -> tuple[PaidFee, ...]:
+        return tuple(paid_fee(tuple(row)) for row in await self._fetch(statement, *values))
+
+    async def find_patrons(self, patron_ids: Collection[str]) -> list[PatronRecord]:
+        """The patrons with these ids, by id; unknown ones are left out."""
+        wanted = sorted(filter(is_storable, patron_ids))
+        if not wanted:
+            return []
+        records = map(record_of, await self._fetch(RECORDS_BY_ID, wanted))
+        return sorted((record for record in records if record), key=lambda record: record.id)
+
+    async def find_payer(self, number: str) -> PaymentFacts | None:
+        """The holder of card `number` and whom they might pay for, as of one moment."""
+        rows = await self._fetch(PAYER_BY_CARD, number) if is_storable(number) else []
+        return payer_of(rows[0]) if rows else None
 
     async def _record(self, statement: str, key: str) -> PatronRecord | None:
         rows = await self._fetch(statement, key) if is_storable(key) else []

@@ -105,10 +105,7 @@ def sleeping_relations(connection: Connection, today: date) -> Iterator[Problem]
     for side in ("from_id", "to_id"):
         rows = connection.execute(fill(_INVALID_PARTIES, side=side), (day,) * 4)
         for src, patron_id in rows:
-            yield (
-                src,
-                f"warning: patron {patron_id} has no valid membership: the relationship sleeps",
-            )
+            yield src, f"patron {patron_id} has no valid membership: the relationship sleeps"
 
 
 def pin_hashes(connection: Connection, patron_ids: Sequence[str]) -> Iterator[str | None]:

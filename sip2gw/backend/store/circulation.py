@@ -20,7 +20,7 @@ from sip2gw.backend.library import Connection, Done
 from sip2gw.backend.store import queries, writes
 from sip2gw.backend.store.values import new_id, time_text, time_value
 from sip2gw.backend.store.writes import Rows
-from sip2gw.model import ItemStatus, Loan, PatronRecord
+from sip2gw.model import ItemStatus, Loan, PatronRecord, altered
 from sip2gw.policy.circulation import HOLD, Effect, Facts, NewFee, Refusal, before_of
 from sip2gw.stock import (
     Before,
@@ -252,7 +252,7 @@ def _with_loan(item: Item, loan: ItemLoan | None, record: PatronRecord) -> Patro
         taken = (loan.due.astimezone(UTC), loan.checked_out.astimezone(UTC), loan.renewals)
         loans.append(Loan(item.id, item.title, *taken, item.max_renewals))
         loans.sort(key=lambda known: (known.due, known.item_id))
-    return replace(record, loans=tuple(loans), extra={})
+    return altered(record, loans=tuple(loans), extra={})
 
 
 # Writing ----------------------------------------------------------------------------------------

@@ -156,7 +156,8 @@ class _Import:
         self._note(checking.state_problems(self._connection))
         self._note(checking.paid_problems(self._connection, self._settings.currency))
         today = self._settings.now.astimezone(self._settings.zone).date()
-        self._findings.warnings.extend(checking.sleeping_relations(self._connection, today))
+        for src, message in checking.sleeping_relations(self._connection, today):
+            self._findings.warning(src, message)
 
     def _check_secret(self) -> None:
         """Hashes made under another secret could never be verified here (C61, C95)."""

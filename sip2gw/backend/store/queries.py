@@ -86,6 +86,37 @@ ACCOUNT = """
     WHERE p.id = ? ORDER BY f.created, f.id"""
 """What a payment is decided on, a row per fee; one row without fee for who owes nothing."""
 
+_PAID = """
+    SELECT f.id, f.patron_id, f.amount, {owed}, f.created, f.type, f.description, f.item_id,
+           (SELECT i.title FROM item i WHERE i.id = f.item_id), f.status, f.arrangement_date,
+           {paid}
+    FROM fee f JOIN ledger_entry e ON e.fee_id = f.id
+    JOIN ledger_transaction t ON t.id = e.transaction_id
+    WHERE {what}"""
+_PAID_FEES = fill(
+    _PAID,
+    owed="(SELECT CAST(SUM(x.amount) AS BIGINT) FROM ledger_entry x WHERE x.fee_id = f.id)",
+    paid="CAST(-SUM(e.amount) AS BIGINT)",
+    what="""f.patron_id = ? AND {by}
+    GROUP BY f.id HAVING SUM(e.amount) < 0 AND MAX(t.time) >= ?
+    ORDER BY f.created, f.id""",
+)
+PAID_FEES = fill(
+    _PAID_FEES,
+    by="(t.kind IN ('payment', 'undo') OR t.kind = 'opening' AND e.amount < 0)",
+)
+PAID_FEES_BY = fill(_PAID_FEES, by="t.kind IN ('payment', 'undo') AND t.payer_id = ?")
+FEES_SETTLED_BY = fill(
+    _PAID,
+    owed="""(SELECT CAST(SUM(x.amount) AS BIGINT) FROM ledger_entry x
+            JOIN ledger_transaction u ON u.id = x.transaction_id
+            WHERE x.fee_id = f.id AND NOT (u.kind IN ('payment', 'undo')
+                AND (u.time > t.time OR u.time = t.time AND u.id > t.id)))""",
+    paid="-e.amount",
+    what="t.id = ? ORDER BY e.position",
+)
+"""What is owed there is without what was paid or taken back after the payment."""
+
 LOANS = """
     SELECT l.item_id, i.title, l.due, l.checked_out, l.renewals, i.max_renewals
     FROM loan l JOIN item i ON i.id = l.item_id
@@ -110,6 +141,16 @@ DOOR_ENTRIES_OF = """
     SELECT d.kind, d.branch, d.card, d.valid_until, d.weekdays, d.start_minute, d.end_minute
     FROM card k JOIN door_entry d ON d.card = k.number
     WHERE k.patron_id = ? ORDER BY d.card, d.kind, d.branch"""
+
+
+def paid_fees(
+    patron_id: str, since: str, payer_id: str | None = None
+) -> tuple[str, tuple[str, ...]]:
+    """The statement for what was paid of a patron's fees, by anybody or by one payer; values."""
+    if payer_id is None:
+        return PAID_FEES, (patron_id, since)
+    return PAID_FEES_BY, (patron_id, payer_id, since)
+
 
 # Items
 
@@ -170,18 +211,16 @@ CLEAR_PIN_ATTEMPT = "DELETE FROM pin_attempt WHERE card_number = ?"
 
 # Payments and ledger
 
-PAYMENT_KEY = "SELECT content, payment_id, expires FROM payment_key WHERE terminal = ? AND key = ?"
-SET_PAYMENT_KEY = """
-    INSERT INTO payment_key (terminal, key, content, payment_id, expires) VALUES (?, ?, ?, ?, ?)
-    ON CONFLICT (terminal, key) DO UPDATE
-    SET content = excluded.content, payment_id = excluded.payment_id, expires = excluded.expires"""
+PAYMENT_KEY = "SELECT content, id, key_expires FROM payment WHERE terminal = ? AND key = ?"
+FREE_KEY = "UPDATE payment SET key = NULL WHERE terminal = ? AND key = ?"
+"""A payment whose key has expired stays for ever, without it (C5)."""
 ADD_PAYMENT = """
     INSERT INTO payment (id, time, terminal, payer_id, amount, currency, payment_type, bk, status,
-                         texts)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+                         texts, key, content, key_expires)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (terminal, key) DO NOTHING"""
 ADD_TRANSACTION = """
-    INSERT INTO ledger_transaction (id, time, kind, payment_id, payer_id, terminal, bk)
-    VALUES (?, ?, ?, ?, ?, ?, ?)"""
+    INSERT INTO ledger_transaction (id, time, kind, payment_id) VALUES (?, ?, ?, ?)"""
 ADD_ENTRY = """
     INSERT INTO ledger_entry (transaction_id, position, account, amount, fee_id, debtor_id,
                               relation)
@@ -244,8 +283,6 @@ PAYMENTS_UNLIKE_LEDGER = """
          WHERE t.payment_id IS NOT NULL AND e.fee_id IS NOT NULL GROUP BY t.payment_id) b
         ON b.payment_id = p.id
     WHERE COALESCE(b.booked, 0) <> CASE p.status WHEN 'booked' THEN p.amount ELSE 0 END"""
-KEYS_SHARED = """
-    SELECT payment_id FROM payment_key GROUP BY payment_id HAVING COUNT(*) > 1"""
 FAMILY_TWO_STEPS = """
     SELECT a.to_id FROM relationship a JOIN relationship b ON b.from_id = a.to_id
     WHERE a.type = 'head_of_family' AND b.type = 'head_of_family'"""

@@ -69,6 +69,10 @@ class Findings:
         if len(self.errors) >= ERRORS_MAX:
             raise TooManyErrorsError
 
+    def warning(self, src: int, message: str) -> None:
+        """Note what is loaded all the same (C3)."""
+        self.warnings.append((src, f"warning: {message}"))
+
     def place(self, src: int) -> str:
         """`FILE:LINE` of a line."""
         index = bisect_right(self._starts, src - 1) - 1
@@ -297,9 +301,13 @@ class RecordReader:
         relation = Relationship(
             line.type, line.from_, line.to, frozenset(line.functions), line.confirmed
         )
-        problem = next(form_problems(relation, self._rules.relationship_types), None)
+        problem = next(form_problems(relation, frozenset(RelationshipType)), None)
         if problem is not None:
             raise LineError(problem)
+        if line.type not in self._rules.relationship_types:
+            self._findings.warning(
+                src, f"relationships of type {line.type} are switched off: it sleeps"
+            )
         may_renew, may_pay = (int(name in line.functions) for name in FUNCTIONS)
         self._stage.add(staging.RELATIONSHIP, (*key, may_renew, may_pay, int(line.confirmed), src))
 

@@ -25,6 +25,7 @@ from sip2gw.model import (
     Hold,
     Loan,
     Membership,
+    PaidFee,
     PatronRecord,
     Relationship,
     RelationshipType,
@@ -128,7 +129,7 @@ def assemble(row: Sequence[Any], lists: Sequence[Iterable[Row]]) -> PatronRecord
         notices=list_value(row[12]),
         house_rules_accepted=date_value(row[13]),
         fee_limit=row[14],
-        cards=tuple(map(_card, cards)),
+        cards=cards_of(cards),
         badges=tuple(map(_badge, badges)),
         blocks=tuple(map(_block, blocks)),
         fees=tuple(map(_fee, fees)),
@@ -161,6 +162,11 @@ def door_entry(row: Row) -> DoorEntry:
     kind, branch, card, valid_until, weekdays, *rest = row
     days = frozenset(map(int, weekdays))
     return DoorEntry(kind, branch, card, date_value(valid_until), days, *rest)
+
+
+def cards_of(rows: Iterable[Row]) -> tuple[Card, ...]:
+    """The cards behind rows of `queries.CARDS`."""
+    return tuple(map(_card, rows))
 
 
 def _card(row: Row) -> Card:
@@ -199,6 +205,11 @@ def _fee(row: Row) -> Fee:
         status=_FEE_STATUSES[row[9]],
         arrangement_date=None if row[10] is None else date.fromisoformat(row[10]),
     )
+
+
+def paid_fee(row: Row) -> PaidFee:
+    """The value behind a row of `queries.PAID_FEES` and its like."""
+    return PaidFee(_fee(row), row[11])
 
 
 def _loan(row: Row) -> Loan:

@@ -10,7 +10,7 @@ import asyncio
 import fcntl
 import os
 import sqlite3
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -24,6 +24,7 @@ from sip2gw.backend.base import (
     DecideCirculation,
     DecidePayment,
     EntryOrder,
+    PaymentFacts,
     PaymentOrder,
     PaymentResult,
     UnavailableError,
@@ -35,11 +36,11 @@ from sip2gw.backend.store.cache import RecordCache
 from sip2gw.backend.store.dialect import SqliteConnection, connect, create_file, expect_bulk
 from sip2gw.backend.store.identity import insist_on_currency, pin_secret_in_file
 from sip2gw.backend.store.migrate import migrate
-from sip2gw.backend.store.records import load_account, load_by_card, load_patron
+from sip2gw.backend.store.records import load_account, load_by_card, load_patron, paid_fee
 from sip2gw.backend.store.staff import StaffOperations
-from sip2gw.backend.store.values import date_text
+from sip2gw.backend.store.values import date_text, time_text
 from sip2gw.backend.store.writer import Writer
-from sip2gw.model import AccessRow, Block, PatronRecord, Presence
+from sip2gw.model import AccessRow, Block, PaidFee, PatronRecord, Presence
 from sip2gw.stock import ItemRecord
 
 RECORDS_CACHED_MAX = 20_000
@@ -101,6 +102,19 @@ class Store(StaffOperations):
             self._check_cache()
         return self._cache.by_id(patron_id) or self._load(load_patron, patron_id)
 
+    async def find_patrons(self, patron_ids: Collection[str]) -> list[PatronRecord]:
+        """The patrons with these ids, by id; unknown ones are left out."""
+        found = [await self.find_patron(patron_id) for patron_id in sorted(patron_ids)]
+        return [record for record in found if record is not None]
+
+    async def find_payer(self, number: str) -> PaymentFacts | None:
+        """The holder of card `number` and whom they might pay for; read again when booking."""
+        payer = await self.find_by_card(number)
+        if payer is None:
+            return None
+        parties = ledger.other_parties(payer) if payer.payer_for else ()
+        return PaymentFacts(payer, tuple(await self.find_patrons(parties) if parties else ()))
+
     def _load(
         self, load: Callable[[SqliteConnection, str], PatronRecord | None], key: str
     ) -> PatronRecord | None:
@@ -113,6 +127,20 @@ class Store(StaffOperations):
         if record is not None:
             self._cache.add(record)
         return record
+
+    async def paid_fees(
+        self, patron_id: str, since: datetime, payer_id: str | None = None
+    ) -> tuple[PaidFee, ...]:
+        """The patron's fees of which something is paid, and how much."""
+        return self._paid_fees(*queries.paid_fees(patron_id, time_text(since), payer_id))
+
+    async def fees_settled_by(self, payment_id: str) -> tuple[PaidFee, ...]:
+        """What each line of a payment paid, in its order."""
+        return self._paid_fees(queries.FEES_SETTLED_BY, (payment_id,))
+
+    def _paid_fees(self, statement: str, values: tuple[str, ...]) -> tuple[PaidFee, ...]:
+        with self._reading():
+            return tuple(map(paid_fee, self._reader.execute(statement, values)))
 
     async def find_item(self, item_id: str, now: datetime) -> ItemRecord | None:
         """The item with its loan and the first hold that it could serve at `now`, or None."""
