@@ -184,9 +184,15 @@ HOLD_QUEUE = """
     ORDER BY h.ready DESC, h.placed, h.id"""
 COPY_OF_TITLE = "SELECT id FROM item WHERE title_id = ? ORDER BY for_loan DESC, id LIMIT 1"
 
-EVENTS = """
+_EVENT = """
     SELECT c.terminal, c.code, c.key, c.patron_id, c.position, c.expires, c.outcome, c.before
-    FROM circulation c WHERE c.item_id = ? ORDER BY c.position"""
+    FROM circulation c WHERE c.item_id = ?"""
+EVENTS = fill(
+    """{event} AND c.key = ? UNION ALL
+    SELECT * FROM ({event} AND c.position > 0 ORDER BY c.position DESC LIMIT 1) last""",
+    event=_EVENT,
+)
+"""The transaction under a key, if there is one, and the last one behind it."""
 FORGET_EVENTS = "DELETE FROM circulation WHERE expires <= ?"
 
 # PIN lock-out

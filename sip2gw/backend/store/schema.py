@@ -281,6 +281,8 @@ _CIRCULATION = (
         outcome TEXT NOT NULL,
         before TEXT NOT NULL,
         PRIMARY KEY (item_id, key))""",
+    """CREATE UNIQUE INDEX circulation_order ON circulation (item_id, position)
+        WHERE position > 0""",
     """CREATE TABLE review (
         id TEXT PRIMARY KEY,
         time TEXT NOT NULL,
