@@ -337,7 +337,8 @@ def withhold(session: Session, response: _PatronResponse, visit: Visit) -> Answe
     response.patron_identifier = visit.patron_id
     response.valid_patron = visit.valid_patron
     response.valid_patron_password = visit.valid_password
-    language = session.language(response.language)
+    record = visit.record if visit.valid_patron else None
+    language = session.language(response.language, record)
     response.screen_message = (session.services.texts.text(language, withheld_text_key(visit)),)
     return Answer(response, "refused", withheld_reason(visit), visit.number)
 
@@ -356,7 +357,7 @@ async def block_patron(session: Session, request: BlockPatron) -> Answer:
     answer = withhold(session, response := PatronStatusResponse(language="000"), visit)
     if record is None or card is None or not known:
         return answer
-    language = session.language("000")
+    language = session.language("000", record)
     if not session.terminal.profile.may_block_patrons:
         standing = standing_of(session, record, card, session.now().date())
         response.patron_status = patron_flags(standing.flags)
