@@ -46,6 +46,9 @@ class _Wire(asyncio.Transport):
     def is_closing(self) -> bool:
         return False
 
+    def is_reading(self) -> bool:
+        return True
+
     def pause_reading(self) -> None:
         """Nothing is read anyhow."""
 
@@ -53,6 +56,9 @@ class _Wire(asyncio.Transport):
         """Nothing is read anyhow."""
 
     def close(self) -> None:
+        """Nothing is open."""
+
+    def abort(self) -> None:
         """Nothing is open."""
 
 

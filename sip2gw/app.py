@@ -25,7 +25,7 @@ from sip2gw.metrics import Metrics, build_registry
 from sip2gw.notify import notify, watchdog_interval_s
 from sip2gw.server import TerminalServer
 from sip2gw.site import Site, build_site
-from sip2gw.telemetry import Log, Redactor, open_log
+from sip2gw.telemetry import Log, Redactor, is_for_people, open_log
 from sip2gw.verification import PasswordService, PinLockRules, PinService, SlowVerifier
 
 
@@ -72,7 +72,7 @@ class App:
             lambda operation, seconds: self.metrics.backend_timer(operation).observe(seconds),
             clock.monotonic,
         )
-        pins = PinService(
+        self._pins = PinService(
             timed,
             self._verifier,
             backend.pin_secret,
@@ -81,7 +81,7 @@ class App:
         )
         services = Services(
             timed,
-            pins,
+            self._pins,
             site.texts,
             self.metrics,
             clock,
@@ -198,12 +198,17 @@ class App:
         fixed = {
             "server.listen": config.server.listen != self.config.server.listen,
             "server.workers": config.server.workers != self.config.server.workers,
+            "server.tls_certificate": config.tls != self.config.tls,
             "store": config.store != self.config.store,
             "admin.listen": config.admin.listen != self.config.admin.listen,
+            "admin.enabled": config.admin.enabled != self.config.admin.enabled,
         }
+        if config.log != self.config.log:
+            self.log.configure(config.log.level, console=is_for_people(config.log.format))
         self.config = config
         self.gateway.site = site
         self.gateway.services.texts = site.texts
+        self._pins.rules = _pin_rules(config)
         self.server.refresh_terminals()
         restart = [key for key, changed in fixed.items() if changed]
         self.log.events.info("reload_done", needs_restart=restart)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 
 
 class Clock:
@@ -21,6 +21,7 @@ class Clock:
         self._log_second = -1
         self._log_prefix = ""
         self._moments: dict[tzinfo, datetime] = {}
+        self._later: dict[tuple[tzinfo, int], datetime] = {}
 
     def now(self, zone: tzinfo = UTC) -> datetime:
         """This second in `zone`, aware. Within one second the same object is returned, so that
@@ -29,10 +30,19 @@ class Clock:
         if second != self._second:
             self._second = second
             self._moments.clear()
+            self._later.clear()
         moment = self._moments.get(zone)
         if moment is None:
             moment = self._moments[zone] = datetime.fromtimestamp(second, zone)
         return moment
+
+    def in_days(self, days: int, zone: tzinfo = UTC) -> datetime:
+        """This second in `zone`, so many days later; the same object within one second, too."""
+        now = self.now(zone)
+        later = self._later.get((zone, days))
+        if later is None:
+            later = self._later[zone, days] = now + timedelta(days=days)
+        return later
 
     def log_text(self) -> str:
         """This moment as log lines write it: UTC, milliseconds."""

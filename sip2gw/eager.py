@@ -1,49 +1,72 @@
-"""Running a coroutine at once, and only making a task of it when it really has to wait.
+"""Running a coroutine at once, and driving it by callbacks when it really has to wait.
 
 Most requests are answered from memory or by a read that takes microseconds; a task for each would
 cost more than the whole answer. The coroutine's first step is made by the caller; if it suspends,
-the rest goes on inside an ordinary task.
+each further step is made by whatever it waits for. A task would cost a write several bare
+exchanges: its own first turn of the loop, a context and a second coroutine around the first.
+
+The price: there is no current task inside, so what needs one (`asyncio.timeout`, connecting with
+asyncpg) has to make one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Generator
-from functools import partial
+import asyncio
+from collections.abc import Callable, Coroutine
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
 
 class Suspended(Generic[T]):
-    """A coroutine that has made its first step and waits for something."""
+    """A coroutine that has made its first step and waits for a future (None: for its turn)."""
 
-    __slots__ = ("_coroutine", "_waits_for")
+    __slots__ = ("_cancelled", "_coroutine", "_then", "_waits_for")
 
-    def __init__(self, coroutine: Coroutine[Any, Any, T], waits_for: Any) -> None:
+    def __init__(
+        self, coroutine: Coroutine[Any, Any, T], waits_for: asyncio.Future[Any] | None
+    ) -> None:
         self._coroutine = coroutine
         self._waits_for = waits_for
+        self._cancelled = False
+        self._then: Callable[[T | asyncio.CancelledError], None]
 
-    async def finish(self) -> T:
-        """Go on to the end; must run inside a task."""
-        return await self
+    def go_on(self, then: Callable[[T | asyncio.CancelledError], None]) -> None:
+        """Let it run to its end whenever it can, and call `then` with the result.
 
-    def __await__(self) -> Generator[Any, Any, T]:
-        step: Callable[[], Any] = partial(getattr, self, "_waits_for")
-        while True:
-            try:
-                waits_for = step()
-            except StopIteration as done:
-                result: T = done.value
-                return result
-            try:
-                sent = yield waits_for
-            except GeneratorExit:
-                self._coroutine.close()
-                raise
-            except BaseException as error:
-                step = partial(self._coroutine.throw, error)
+        Args:
+            then: called from the loop, with the cancellation instead when that ended it. Any
+                other exception of the coroutine goes to the loop's exception handler.
+        """
+        self._then = then
+        self._wait()
+
+    def cancel(self) -> None:
+        """Cancel what it waits for; the coroutine finds out, and may clean up, in a later turn."""
+        if self._waits_for is None or not self._waits_for.cancel():
+            self._cancelled = True
+
+    def _wait(self) -> None:
+        if self._waits_for is None:
+            asyncio.get_running_loop().call_soon(self._step, None)
+        else:
+            self._waits_for.add_done_callback(self._step)
+
+    def _step(self, done: asyncio.Future[Any] | None) -> None:
+        """Resume; the coroutine itself takes the result or the exception of what is `done`."""
+        self._waits_for = None
+        try:
+            if self._cancelled:
+                self._cancelled = False
+                self._waits_for = self._coroutine.throw(asyncio.CancelledError())
             else:
-                step = partial(self._coroutine.send, sent)
+                self._waits_for = self._coroutine.send(None)
+        except StopIteration as end:
+            self._then(end.value)
+        except asyncio.CancelledError as error:
+            self._then(error)
+        else:
+            self._wait()
 
 
 def start(coroutine: Coroutine[Any, Any, T]) -> T | Suspended[T]:

@@ -65,12 +65,11 @@ class Conversation:
 class LoginBackoff:
     """Delays the answers to failing logins of one address; good ones never wait (B11, C9)."""
 
-    step_s: float
     monotonic: Callable[[], float]
     _failures: dict[str, list[float]] = field(default_factory=dict)
 
-    def delay_after_failure(self, address: str) -> float:
-        """Seconds by which this failure's answer is held back."""
+    def delay_after_failure(self, address: str, step_s: float) -> float:
+        """Seconds by which this failure's answer is held back; `step_s` for each recent one."""
         now = self.monotonic()
         recent = [
             at for at in self._failures.get(address, ()) if now - at < LOGIN_FAILURES_WINDOW_S
@@ -79,7 +78,7 @@ class LoginBackoff:
         if len(self._failures) > 10_000:
             self._failures.clear()
         self._failures[address] = recent
-        return self.step_s * min(len(recent), LOGIN_DELAY_STEPS_MAX)
+        return step_s * min(len(recent), LOGIN_DELAY_STEPS_MAX)
 
 
 def _session_of_door(conversation: Conversation) -> Session | None:
@@ -108,7 +107,7 @@ class Gateway:
         self.backend_up = True
         self.on_login: Callable[[Conversation], None] = lambda conversation: None
         self._passwords = passwords
-        self._backoff = LoginBackoff(site.config.security.login_backoff_s, self.clock.monotonic)
+        self._backoff = LoginBackoff(self.clock.monotonic)
 
     # Answering -----------------------------------------------------------------------------
 
@@ -191,8 +190,10 @@ class Gateway:
 
     def _offline(self, conversation: Conversation, request: ScStatus) -> Answer:
         """98 with on-line `N` and time-out 000: backend down, or a too old protocol (B15)."""
+        if self.backend_up:
+            return self.refuse(conversation, request, "old_protocol", "old_protocol")
         answer = self.refuse(conversation, request, "system", "unavailable")
-        answer.outcome = "error" if not self.backend_up else "refused"
+        answer.outcome = "error"
         return answer
 
     def _failed(self, conversation: Conversation, request: Request, reason: str) -> Answer:
@@ -288,7 +289,8 @@ class Gateway:
         )
         if conversation.failed_logins >= self.site.config.server.login_attempts:
             conversation.closing = "login_attempts"
-        delay = self._backoff.delay_after_failure(conversation.address)
+        step_s = self.site.config.security.login_backoff_s
+        delay = self._backoff.delay_after_failure(conversation.address, step_s)
         if delay:
             await asyncio.sleep(delay)
         return Answer(LoginResponse(ok=False), "refused", "login")

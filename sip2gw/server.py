@@ -1,6 +1,7 @@
 """The asyncio shell: listeners, one protocol object per terminal, time-outs, caps, draining.
 
-A request is answered inside `data_received` when nothing has to wait; only then a task is made.
+A request is answered inside `data_received` when nothing has to wait, else by whatever it waits
+for; no task is made.
 One sweep a second looks after all time-outs, so an idle terminal costs no timer.  (B3, B8, B14,
 B66, B68, C8, C80)
 """
@@ -13,6 +14,7 @@ import socket
 import ssl
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import cast
 
 from sip2gw.config import Address, Config
@@ -53,7 +55,7 @@ class TerminalLine(asyncio.Protocol):
         "_frame_started",
         "_pump_scheduled",
         "_server",
-        "_task",
+        "_suspended",
         "_transport",
         "_writable",
         "conversation",
@@ -65,7 +67,7 @@ class TerminalLine(asyncio.Protocol):
 
     def __init__(self, server: TerminalServer) -> None:
         self._server = server
-        self._task: asyncio.Task[None] | None = None
+        self._suspended: Suspended[Answer] | None = None
         self._transport: asyncio.Transport | None = None
         self._pump_scheduled = False
         self._writable = True
@@ -91,8 +93,8 @@ class TerminalLine(asyncio.Protocol):
         """Forget the terminal; a write that runs goes on to its end, its answer goes nowhere."""
         if self.conversation is not None:
             self._server.forget(self, self.conversation)
-        if self._task is not None:
-            self._task.cancel()
+        if self._suspended is not None:
+            self._suspended.cancel()
         self._transport = None
 
     def data_received(self, data: bytes) -> None:
@@ -102,7 +104,7 @@ class TerminalLine(asyncio.Protocol):
             return
         self.last_heard = self._server.monotonic()
         conversation.link.receive(data)
-        if self._task is None and not self._pump_scheduled and self._writable:
+        if self._suspended is None and not self._pump_scheduled and self._writable:
             self._pump()
         elif self._transport is not None:
             # One request at a time: what comes meanwhile waits in the kernel.
@@ -122,7 +124,7 @@ class TerminalLine(asyncio.Protocol):
     @property
     def busy(self) -> bool:
         """Whether a request is being worked on."""
-        return self._task is not None
+        return self._suspended is not None
 
     def _schedule_pump(self) -> None:
         if not self._pump_scheduled:
@@ -133,12 +135,12 @@ class TerminalLine(asyncio.Protocol):
         """Go on with what waits in this line; its turn has come."""
         self._pump_scheduled = False
         transport = self._transport
-        if transport is None or transport.is_closing() or self._task is not None:
+        if transport is None or transport.is_closing() or self._suspended is not None:
             return
         if not self._writable:
             return
         self._pump()
-        idle = self._task is None and not self._pump_scheduled and self._writable
+        idle = self._suspended is None and not self._pump_scheduled and self._writable
         if idle and self._transport is not None and not self._transport.is_closing():
             self._transport.resume_reading()
 
@@ -161,7 +163,7 @@ class TerminalLine(asyncio.Protocol):
             self._schedule_pump()
         self._note_partial(conversation, complete)
         self._write(out)
-        if conversation.closing and self._task is None:
+        if conversation.closing and self._suspended is None:
             self.close(conversation.closing)
 
     def _note_partial(self, conversation: Conversation, complete: bool) -> None:
@@ -199,36 +201,33 @@ class TerminalLine(asyncio.Protocol):
         started = server.monotonic()
         result = start(server.gateway.answer(conversation, request, event.gated))
         if isinstance(result, Suspended):
-            # Before the task exists: a sweep may come between its making and its first step.
+            self._suspended = result
             self._deadline = started + server.request_timeout_s
-            self._task = asyncio.get_running_loop().create_task(
-                self._wait(conversation, request, result, started)
-            )
+            result.go_on(partial(self._resume, conversation, request, started))
             return False
         self._finish(conversation, request, result, started, out)
         return True
 
-    async def _wait(
+    def _resume(
         self,
         conversation: Conversation,
         request: Request,
-        suspended: Suspended[Answer],
         started: float,
+        answer: Answer | asyncio.CancelledError,
     ) -> None:
-        """Finish a request that has to wait; `enforce_deadlines` cancels it when it is late."""
-        out: list[bytes] = []
-        try:
-            answer = await suspended
-        except asyncio.CancelledError:
-            if self._transport is None:
-                raise
+        """Finish a request that had to wait; `enforce_deadlines` cancels it when it is late."""
+        transport = self._transport
+        if isinstance(answer, asyncio.CancelledError):
+            if transport is None:
+                return  # the terminal has gone, nobody is left to be told
             answer = self._server.gateway.timed_out(conversation, request)
-        self._task = None
+        self._suspended = None
+        out: list[bytes] = []
         self._finish(conversation, request, answer, started, out)
         self._write(out)
         if conversation.closing:
             self.close(conversation.closing)
-        else:
+        elif transport is not None and (conversation.link.partial or not transport.is_reading()):
             self._schedule_pump()
 
     def _finish(
@@ -280,8 +279,8 @@ class TerminalLine(asyncio.Protocol):
 
     def enforce_deadlines(self, now: float) -> None:
         """Refuse a request that takes too long (B17); drop a closed line that is never read."""
-        if self._task is not None and now > self._deadline:
-            self._task.cancel()
+        if self._suspended is not None and now > self._deadline:
+            self._suspended.cancel()
         if self._closed_at is not None and now - self._closed_at > CLOSE_TIMEOUT_S:
             self.abort()
 
@@ -293,7 +292,9 @@ class TerminalLine(asyncio.Protocol):
             return None
         if self._frame_started is not None and now - self._frame_started > server.frame_timeout_s:
             return "stalled"
-        if conversation.session is None and now - self.opened > server.login_timeout_s:
+        # Who was logged in and is no more has as long again for the next attempt.
+        since = self.last_heard if self.terminal_name else self.opened
+        if conversation.session is None and now - since > server.login_timeout_s:
             return "login_timeout"
         return "idle" if now - self.last_heard > server.idle_timeout_s else None
 
@@ -466,6 +467,9 @@ class TerminalServer:
                 line.close_when_done("terminal_removed")
             else:
                 conversation.session.terminal = entry.view
+                if not conversation.link.pending:
+                    # Else the answer that is being made still goes out as it was asked for.
+                    conversation.link.wire = entry.view.wire
 
     # Time ----------------------------------------------------------------------------------
 

@@ -161,6 +161,7 @@ def build_site(config: Config, capabilities: frozenset[Capability]) -> Site:
             retries=config.server.terminal_retries,
             door=profile.door_rules or DoorRules(),
             circulation=_circulation(terminal, zone, texts),
+            branches=frozenset(config.branches),
             bars=branch.bar if branch is not None else (),
             passes=branch.passes if branch is not None else (),
             counts_inside=branch is not None and branch.code in counting,

@@ -91,8 +91,8 @@ class Outcome:
     """The branch that the item must go to."""
     alert: str | None = None
     """Alert type, CV."""
-    hold_patron_id: str | None = None
-    hold_patron_name: str | None = field(default=None, repr=False)
+    hold: QueuedHold | None = None
+    """The hold that was placed, changed or removed, or for which the item was set aside."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,7 @@ class Event:
 
     terminal: str
     code: str
-    """Of the request: 11, 09 or 29."""
+    """Of the request: 11, 09, 29, 65 or 15."""
     key: str
     """Under which it happened once; unique for the copy."""
     patron_id: str

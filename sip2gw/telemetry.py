@@ -200,6 +200,10 @@ class Log:
         self.redactor = redactor
         self.sink = LogSink(stream)
         self._encode = msgspec.json.Encoder().encode
+        self.configure(level, console=console)
+
+    def configure(self, level: str, *, console: bool) -> None:
+        """Write what is at least of `level` from now on, as JSON or as text for people."""
         self._console = console
         self._requests = level in ("debug", "info")
         render: Callable[..., Any] = _render_console if console else _render_json
@@ -210,7 +214,7 @@ class Log:
                 processors=[
                     structlog.processors.add_log_level,
                     _stamp,
-                    redactor,
+                    self.redactor,
                     describe_exception,
                     render,
                 ],
@@ -237,5 +241,9 @@ class Log:
 
 def open_log(redactor: Redactor, *, level: str = "info", log_format: LogFormat = "auto") -> Log:
     """The log on stderr: JSON lines, or readable text when stderr is a terminal (§2 `serve`)."""
-    console = log_format == "console" or (log_format == "auto" and sys.stderr.isatty())
-    return Log(sys.stderr.buffer, redactor, level=level, console=console)
+    return Log(sys.stderr.buffer, redactor, level=level, console=is_for_people(log_format))
+
+
+def is_for_people(log_format: LogFormat) -> bool:
+    """Whether the log is written as text rather than JSON."""
+    return log_format == "console" or (log_format == "auto" and sys.stderr.isatty())

@@ -117,11 +117,14 @@ class PinService:
         rules: PinLockRules,
         on_lock: Callable[[str], None],
     ) -> None:
-        """`on_lock` is called with `card` or `terminal` when one of the two limits is reached."""
+        """`on_lock` is called with `card` or `terminal` when one of the two limits is reached.
+
+        `rules` may be replaced at any time; locks that exist stay as they are.
+        """
         self._backend = backend
         self._verifier = verifier
         self._secret = pin_secret
-        self._rules = rules
+        self.rules = rules
         self._on_lock = on_lock
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._terminal_failures: dict[str, deque[float]] = {}
@@ -177,16 +180,16 @@ class PinService:
 
     async def _count_failure(self, card_number: str, terminal: str, now: datetime) -> None:
         locked = await self._backend.record_pin_failure(
-            card_number, now, self._rules.failures_max, now + self._rules.lock
+            card_number, now, self.rules.failures_max, now + self.rules.lock
         )
         if locked:
             self._on_lock("card")
         failures = self._terminal_failures.setdefault(terminal, deque())
         failures.append(now.timestamp())
-        oldest = now.timestamp() - self._rules.terminal_window.total_seconds()
+        oldest = now.timestamp() - self.rules.terminal_window.total_seconds()
         while failures and failures[0] < oldest:
             failures.popleft()
-        if len(failures) >= self._rules.terminal_failures_max:
+        if len(failures) >= self.rules.terminal_failures_max:
             failures.clear()
             self._on_lock("terminal")
 

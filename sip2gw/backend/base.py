@@ -136,7 +136,7 @@ class CirculationOrder:
     """What a terminal asks to be done with one item (B56-B61)."""
 
     code: str
-    """Of the request: 11, 09, 29, 15 or 19."""
+    """Of the request: 11, 09, 29, 65, 15 or 19."""
     terminal: str
     item_id: str
     patron_id: str | None
@@ -257,8 +257,12 @@ class Backend(Protocol):
         """The item with its loan and the first hold that it could serve at `now`, or None."""
         ...
 
-    async def hold_queue_length(self, record: ItemRecord, now: datetime) -> int:
-        """How many wait, at `now`, for this item or for any copy of its title."""
+    async def copy_of_title(self, title_id: str) -> str | None:
+        """The id of some copy of the title, one for loan if there is any, or None."""
+        ...
+
+    async def hold_queue(self, record: ItemRecord, now: datetime) -> tuple[str, ...]:
+        """The holds that wait, at `now`, for this item or any copy of its title; first come."""
         ...
 
     async def circulate(

@@ -112,7 +112,7 @@ class Connection(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Done(Generic[T]):
     """What a write job achieved, and the patrons whose snapshots are out of date now."""
 

@@ -295,7 +295,10 @@ class _Resolver:
                     f"{where}.password_hash", "is not a line made by sip2gw hash-password"
                 )
             return None
-        return self._secret(f"{where}.password", table.password, table.password_file)
+        password = self._secret(f"{where}.password", table.password, table.password_file)
+        if password is not None and "|" in password.get_secret_value():
+            self._problems.add(f"{where}.password", "has a |, which no terminal can send")
+        return password
 
     def _secret(
         self, where: str, given: SecretStr | None, file_name: str | None

@@ -40,11 +40,17 @@ def node_at(schema: Node, path: Iterable[str | int]) -> Node:
             named_like = {"type": "string", "pattern": patterns[0]} if patterns else {}
             step = above.get("propertyNames", named_like)
         elif isinstance(part, int):
-            step = node.get("items", {})
+            step = _items_of(node)
         else:
             step = node.get("properties", {}).get(part) or member_node(node)
         above, node = node, resolve(step, schema)
     return node
+
+
+def _items_of(node: Node) -> Node:
+    """What the list at `node` holds, if there may be one; empty when nothing is known of it."""
+    options: list[Node] = [node, *node.get("anyOf", ())]
+    return next((option["items"] for option in options if "items" in option), {})
 
 
 def is_secret(node: Node) -> bool:

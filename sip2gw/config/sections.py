@@ -267,8 +267,8 @@ class SecuritySection(Section):
     pin_failures_max: int = Field(
         default=5, ge=1, le=100, description="Wrong PINs in a row that lock the PIN of a card."
     )
-    pin_lock_min: int = Field(
-        default=15, ge=1, le=10_080, description="Minutes for which a PIN stays locked."
+    pin_lock_min: Annotated[float, Field(gt=0, le=10_080)] = Field(
+        default=15, description="Minutes for which a PIN stays locked."
     )
     terminal_pin_failures_max: int = Field(
         default=50,

@@ -88,6 +88,8 @@ class TerminalView:
     retries: int
     door: DoorRules
     circulation: CirculationRules
+    branches: frozenset[str]
+    """The codes of all branches."""
     bars: tuple[BarEntry, ...] = ()
     passes: tuple[PassEntry, ...] = ()
     counts_inside: bool = False

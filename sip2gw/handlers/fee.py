@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
 
 from sip2gw.backend.base import (
     Allocation,
@@ -35,7 +34,7 @@ NOBODY = ""
 """No patron has this id."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Bill:
     """A 37 after its text was read."""
 
@@ -131,7 +130,7 @@ def _order(
     session: Session, request: FeePaid, bill: _Bill, seen: PaymentFacts
 ) -> PaymentOrder | None:
     """The booking with its key: the BK, or what stands in for it (B46); None without either."""
-    terminal, payer = session.terminal, seen.payer
+    services, terminal, payer = session.services, session.terminal, seen.payer
     fee_id, debtor = bill.fee_id or "", bill.debtor_card or ""
     if bill.bk:
         key = f"bk:{bill.bk}"
@@ -151,7 +150,7 @@ def _order(
         payment_type=request.payment_type,
         bk=bill.bk,
         now=now,
-        key_expires=now + timedelta(days=terminal.profile.bk_retention_days),
+        key_expires=services.clock.in_days(terminal.profile.bk_retention_days, terminal.zone),
         seen=seen,
     )
 

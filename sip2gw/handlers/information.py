@@ -115,6 +115,8 @@ def _fill_circulation(
     """
     if record.membership is not None and record.membership.max_items:
         response.charged_items_limit = record.membership.max_items
+    if record.membership is not None and record.membership.max_holds:
+        response.hold_items_limit = record.membership.max_holds
     if record.loans or others:
         charged = [*record.loans, *others]
         overdue = [loan for loan in record.loans if loan.due < now]

@@ -1,13 +1,24 @@
-"""Item information: 17 and 18.  (B60, C27)"""
+"""Item information and item status update: 17 and 19.  (B60, C27)"""
 
 from __future__ import annotations
 
+from sip2gw.backend.base import CirculationOrder
 from sip2gw.handlers.base import Answer, Session
-from sip2gw.handlers.circulation import due_text
+from sip2gw.handlers.circulation import due_text, refusal_texts
 from sip2gw.model import ItemStatus, format_amount
-from sip2gw.policy.circulation import CHECKOUT_FEE_TYPE, checkout_fee
-from sip2gw.policy.reasons import CIRCULATION_REASONS, CirculationReason
-from sip2gw.protocol.messages import ItemInformation, ItemInformationResponse
+from sip2gw.policy.circulation import (
+    CHECKOUT_FEE_TYPE,
+    checkout_fee,
+    decide_properties,
+    refusal,
+)
+from sip2gw.policy.reasons import CirculationReason
+from sip2gw.protocol.messages import (
+    ItemInformation,
+    ItemInformationResponse,
+    ItemStatusUpdate,
+    ItemStatusUpdateResponse,
+)
 from sip2gw.stock import ItemRecord
 
 OTHER_MARKER = "00"
@@ -47,12 +58,11 @@ async def item_information(session: Session, request: ItemInformation) -> Answer
         transaction_date=now, item_identifier=request.item_identifier
     )
     if record is None:
-        reason = CirculationReason.UNKNOWN_ITEM
-        language, key = session.language("000"), CIRCULATION_REASONS[reason].text_key
-        response.screen_message = (session.services.texts.text(language, key),)
-        return Answer(response, "refused", reason)
-    waiting = 0 if record.next_hold is None else await backend.hold_queue_length(record, now)
-    response.hold_queue_length = str(waiting)
+        unknown = refusal(CirculationReason.UNKNOWN_ITEM)
+        response.screen_message = refusal_texts(session, unknown, None)
+        return Answer(response, "refused", unknown.reason)
+    queue = () if record.next_hold is None else await backend.hold_queue(record, now)
+    response.hold_queue_length = str(len(queue))
     _fill(session, response, record)
     return Answer(response)
 
@@ -78,3 +88,29 @@ def _fill(session: Session, response: ItemInformationResponse, record: ItemRecor
     if fee:
         response.currency_type = session.terminal.currency
         response.fee_amount = format_amount(fee, session.terminal.currency)
+
+
+async def item_status_update(session: Session, request: ItemStatusUpdate) -> Answer:
+    """Answer a 19 with a 20: store the properties.  Spec: SIP2 2.00, messages 19 and 20."""
+    now, properties = session.now(), request.item_properties
+    order = CirculationOrder(
+        code=request.code,
+        terminal=session.terminal.name,
+        item_id=request.item_identifier,
+        patron_id=None,
+        now=now,
+    )
+    result = await session.services.backend.circulate(
+        order, lambda facts: decide_properties(facts, properties, now)
+    )
+    response = ItemStatusUpdateResponse(
+        transaction_date=now, item_identifier=request.item_identifier
+    )
+    if result.refusal is not None or result.record is None:
+        unknown = result.refusal or refusal(CirculationReason.UNKNOWN_ITEM)
+        response.screen_message = refusal_texts(session, unknown, None)
+        return Answer(response, "refused", unknown.reason)
+    response.ok = True
+    response.title_identifier = result.record.item.title
+    response.item_properties = properties
+    return Answer(response)

@@ -69,5 +69,6 @@ def _tell_return(session: Session, response: CheckinResponse, item: Item, done: 
     response.destination_location = done.destination
     response.alert = done.alert is not None
     response.alert_type = done.alert
-    response.hold_patron_identifier = done.hold_patron_id
-    response.hold_patron_name = done.hold_patron_name
+    if done.hold is not None:
+        response.hold_patron_identifier = done.hold.patron_id
+        response.hold_patron_name = done.hold.patron_name

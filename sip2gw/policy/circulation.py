@@ -18,6 +18,7 @@ from sip2gw.stock import Before, Event, Item, ItemRecord, ItemState, Outcome, Qu
 CHECKOUT = "11"
 CHECKIN = "09"
 RENEWAL = "29"
+HOLD = "15"
 
 END_OF_DAY = time(23, 59, 59)
 """When something is due on its day (C34)."""
@@ -91,6 +92,8 @@ class Effect:
 
     outcome: Outcome
     after: ItemState
+    add_hold: QueuedHold | None = None
+    """A new hold; its id is not known before it is written."""
     set_hold: QueuedHold | None = None
     """The hold as it is afterwards."""
     drop_hold: QueuedHold | None = None
@@ -165,7 +168,8 @@ def decide_cancel(facts: Facts, wish: Wish, rules: CirculationRules) -> Decision
         return refusal(CirculationReason.UNKNOWN_ITEM)
     if wish.code == CHECKOUT and facts.patron is None:
         return refusal(CirculationReason.UNKNOWN_CARD)
-    event = record.events[-1] if record.events else None
+    events = [event for event in record.events if event.code != HOLD]
+    event = events[-1] if events else None
     if event is None or event.before is None or not _matches(event, facts, wish, rules):
         return refusal(CirculationReason.NOTHING_TO_CANCEL)
     before = event.before
@@ -190,6 +194,13 @@ def _matches(event: Event, facts: Facts, wish: Wish, rules: CirculationRules) ->
         return False
     holder = record.state.loan.patron_id if record.state.loan is not None else ""
     return holder == (event.patron_id if event.code == CHECKOUT else "")
+
+
+def decide_properties(facts: Facts, properties: str, now: datetime) -> Decision:
+    """Store what a terminal says of the item (B60)."""
+    if facts.record is None:
+        return refusal(CirculationReason.UNKNOWN_ITEM)
+    return Effect(Outcome(now), replace(facts.record.state, properties=properties or None))
 
 
 def before_of(record: ItemRecord, effect: Effect, fee_id: str | None) -> Before | None:

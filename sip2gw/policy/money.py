@@ -97,7 +97,7 @@ def money_standing(
     )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class PaymentRules:
     """What the terminal's profile allows of a payment."""
 
@@ -110,7 +110,7 @@ class PaymentRules:
     """Less than all that is payable may be paid when no fee is named."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class PaymentRequest:
     """What a 37 asks for, after its text was read."""
 
@@ -121,7 +121,8 @@ class PaymentRequest:
     """ZD in `separate`: whose fees; None is the payer's own there and everybody's in `merged`."""
 
 
-def _age_order(fee: Fee) -> tuple[datetime, str]:
+def _age_order(candidate: tuple[Fee, str]) -> tuple[datetime, str]:
+    fee, _ = candidate
     return fee.created, fee.id
 
 
@@ -142,14 +143,13 @@ def decide_allocation(
     """
     if request.amount <= 0:
         return "amount"
-    own = [(fee, "own") for fee in sorted(payer.fees, key=_age_order)]
+    own = [(fee, "own") for fee in payer.fees]
     others = [(fee, str(account.relation)) for account in accounts for fee in account.debtor.fees]
-    others.sort(key=lambda entry: _age_order(entry[0]))
-    candidates = own + others
     if request.fee_id is not None:
         if not rules.single_fee:
             return "single_fee"
-        return _pay_one(candidates, request.fee_id, request.amount, rules)
+        return _pay_one(own + others, request.fee_id, request.amount, rules)
+    candidates = sorted(own, key=_age_order) + sorted(others, key=_age_order)
     return _spread(candidates, request.amount, rules)
 
 

@@ -182,6 +182,14 @@ class CirculationReason(StrEnum):
     RENEWAL_LIMIT = "renewal_limit"
     FEE = "fee"
     NOTHING_TO_CANCEL = "nothing_to_cancel"
+    ALREADY_HELD = "already_held"
+    NO_SUCH_HOLD = "no_such_hold"
+    HOLDS_NOT_PERMITTED = "holds_not_permitted"
+    HOLD_LIMIT = "hold_limit"
+    HOLD_READY = "hold_ready"
+    UNKNOWN_BRANCH = "unknown_branch"
+    EXPIRED = "expired"
+    UNKNOWN_MODE = "unknown_mode"
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +235,30 @@ CIRCULATION_REASONS: dict[CirculationReason, CirculationEntry] = {
     CirculationReason.NOTHING_TO_CANCEL: CirculationEntry(
         "the last transaction with the item is not one of this terminal to be cancelled (BI)",
         "nothing_to_cancel",
+    ),
+    CirculationReason.ALREADY_HELD: CirculationEntry(
+        "the patron waits for it already", "already_held"
+    ),
+    CirculationReason.NO_SUCH_HOLD: CirculationEntry(
+        "the patron does not wait for it", "no_such_hold"
+    ),
+    CirculationReason.HOLDS_NOT_PERMITTED: CirculationEntry(
+        "the membership allows no holds", "holds_not_permitted"
+    ),
+    CirculationReason.HOLD_LIMIT: CirculationEntry(
+        "as many holds as the membership allows", "hold_limit"
+    ),
+    CirculationReason.HOLD_READY: CirculationEntry(
+        "it waits on the shelf, the branch cannot change any more", "hold_ready"
+    ),
+    CirculationReason.UNKNOWN_BRANCH: CirculationEntry(
+        "there is no such branch to pick it up (BS)", "unknown_branch"
+    ),
+    CirculationReason.EXPIRED: CirculationEntry(
+        "the expiration date has passed (BW)", "hold_expired"
+    ),
+    CirculationReason.UNKNOWN_MODE: CirculationEntry(
+        "the hold mode is none of + - *", "not_supported"
     ),
 }
 """In the order in which they speak."""

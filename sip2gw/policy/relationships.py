@@ -169,7 +169,7 @@ def payable_accounts(
     A relationship sleeps while either membership is invalid (B49, C3). Someone related twice is
     listed once, as family.
     """
-    if membership_state(payer, today) is not MembershipState.VALID:
+    if not payer.payer_for or membership_state(payer, today) is not MembershipState.VALID:
         return ()
     relations: dict[str, RelationshipType] = {}
     for relation in payer.payer_for:

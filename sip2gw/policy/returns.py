@@ -80,16 +80,16 @@ def _for_hold(
     """Set the item aside for `hold`, here or on the way to where it is picked up."""
     pickup = hold.pickup_branch
     travels = pickup is not None and rules.branch is not None and pickup != rules.branch
+    set_aside = replace(hold, item_id=record.item.id, ready=not travels)
     return Effect(
         replace(
             outcome,
             destination=pickup if travels else None,
             alert=REMOTE_HOLD if travels else LOCAL_HOLD,
-            hold_patron_id=hold.patron_id,
-            hold_patron_name=hold.patron_name,
+            hold=set_aside,
         ),
         _arrived(record, rules, travels=travels),
-        set_hold=replace(hold, item_id=record.item.id, ready=not travels),
+        set_hold=set_aside,
     )
 
 

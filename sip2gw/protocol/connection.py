@@ -256,7 +256,7 @@ class ServerConnection:
         """Answer a 97: the last thing sent, even a 96; 96 if there was nothing yet (B8)."""
         sent = self._last_sent
         if sent is None:
-            return self._request_resend(trailer)
+            return Reply(self._request_resend(trailer).data, "requested_by_terminal")
         sequence = sent.sequence if self.wire.resend_with_sequence else b""
         with_checksum = sent.with_checksum or self._uses_checksum(trailer)
         data = seal(sent.body, sequence, with_checksum) + self.wire.terminator

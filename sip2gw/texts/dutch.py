@@ -86,8 +86,20 @@ TEXTS = {
     "nothing_to_cancel": "Er is niets te annuleren.",
     "fee_checkout": "Leengeld",
     "fee_overdue": "Te laat ingeleverd, dagen: {days}",
+    # Holds
+    "already_held": "U hebt dit al gereserveerd.",
+    "no_such_hold": "U hebt dit niet gereserveerd.",
+    "holds_not_permitted": "U kunt niet reserveren. Vraag het aan de medewerkers.",
+    "hold_limit": "U hebt uw maximale aantal reserveringen bereikt.",
+    "hold_ready": "Dit ligt voor u klaar en kan niet meer worden gewijzigd.",
+    "unknown_branch": "Afhalen is daar niet mogelijk.",
+    "hold_expired": "Deze datum is voorbij.",
+    "hold_placed": "Gereserveerd. Uw plaats in de rij: {position}.",
+    "hold_removed": "De reservering is verwijderd.",
+    "hold_changed": "De reservering is gewijzigd.",
     # The terminal itself
     "terminal_not_allowed": "Dit is niet mogelijk bij deze automaat.",
     "not_logged_in": "Deze automaat is niet aangemeld. Vraag het aan de medewerkers.",
+    "old_protocol": "Deze automaat spreekt een te oude versie van SIP2; 2.00 is nodig.",
     "not_supported": "Dit is hier niet mogelijk. Vraag het aan de medewerkers.",
 }

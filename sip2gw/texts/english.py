@@ -86,8 +86,20 @@ TEXTS = {
     "nothing_to_cancel": "There is nothing to cancel.",
     "fee_checkout": "Loan charge",
     "fee_overdue": "Late return, days: {days}",
+    # Holds
+    "already_held": "You have reserved this already.",
+    "no_such_hold": "You have not reserved this.",
+    "holds_not_permitted": "You cannot make reservations. Please ask the staff.",
+    "hold_limit": "You have reached your maximum number of reservations.",
+    "hold_ready": "This is ready for you and cannot be changed any more.",
+    "unknown_branch": "It cannot be picked up there.",
+    "hold_expired": "This date has passed.",
+    "hold_placed": "Reserved. Your place in the queue: {position}.",
+    "hold_removed": "The reservation has been removed.",
+    "hold_changed": "The reservation has been changed.",
     # The terminal itself
     "terminal_not_allowed": "This is not possible at this terminal.",
     "not_logged_in": "This terminal is not logged in. Please ask the staff.",
+    "old_protocol": "This terminal speaks a version of SIP2 that is too old; 2.00 is needed.",
     "not_supported": "This is not possible here. Please ask the staff.",
 }

@@ -86,8 +86,20 @@ TEXTS = {
     "nothing_to_cancel": "Il n'y a rien à annuler.",
     "fee_checkout": "Droit de prêt",
     "fee_overdue": "Retour tardif, jours : {days}",
+    # Holds
+    "already_held": "Vous avez déjà réservé ce document.",
+    "no_such_hold": "Vous n'avez pas réservé ce document.",
+    "holds_not_permitted": "Vous ne pouvez pas réserver. Adressez-vous au personnel.",
+    "hold_limit": "Vous avez atteint votre nombre maximal de réservations.",
+    "hold_ready": "Ce document vous attend, la réservation ne change plus.",
+    "unknown_branch": "Le retrait n'y est pas possible.",
+    "hold_expired": "Cette date est passée.",
+    "hold_placed": "Réservé. Votre place dans la file : {position}.",
+    "hold_removed": "La réservation est annulée.",
+    "hold_changed": "La réservation est modifiée.",
     # The terminal itself
     "terminal_not_allowed": "Cela n'est pas possible sur cette borne.",
     "not_logged_in": "Cette borne n'est pas connectée. Adressez-vous au personnel.",
+    "old_protocol": "Cet automate parle une version trop ancienne de SIP2 ; il faut la 2.00.",
     "not_supported": "Cela n'est pas possible ici. Adressez-vous au personnel.",
 }

@@ -86,8 +86,20 @@ TEXTS = {
     "nothing_to_cancel": "Es gibt nichts zu stornieren.",
     "fee_checkout": "Leihgebühr",
     "fee_overdue": "Verspätete Rückgabe, Tage: {days}",
+    # Holds
+    "already_held": "Sie haben dieses Medium schon vorgemerkt.",
+    "no_such_hold": "Sie haben dieses Medium nicht vorgemerkt.",
+    "holds_not_permitted": "Sie können nichts vormerken. Bitte fragen Sie das Personal.",
+    "hold_limit": "Sie haben Ihre Höchstzahl an Vormerkungen erreicht.",
+    "hold_ready": "Das Medium liegt bereit, die Vormerkung ist nicht mehr änderbar.",
+    "unknown_branch": "Dort ist keine Abholung möglich.",
+    "hold_expired": "Dieses Datum ist vorbei.",
+    "hold_placed": "Vorgemerkt. Ihr Platz in der Reihe: {position}.",
+    "hold_removed": "Die Vormerkung ist gelöscht.",
+    "hold_changed": "Die Vormerkung ist geändert.",
     # The terminal itself
     "terminal_not_allowed": "Das ist an diesem Gerät nicht möglich.",
     "not_logged_in": "Dieses Gerät ist nicht angemeldet. Bitte fragen Sie das Personal.",
+    "old_protocol": "Dieser Automat spricht eine zu alte Version von SIP2; nötig ist 2.00.",
     "not_supported": "Das ist hier nicht möglich. Bitte fragen Sie das Personal.",
 }

@@ -22,6 +22,7 @@ from sip2gw.policy.circulation import (
     Wish,
     decide_cancel,
 )
+from sip2gw.policy.holds import HoldWish, decide_hold
 from sip2gw.policy.lending import decide_checkout, decide_renewal
 from sip2gw.policy.reasons import CirculationReason
 from sip2gw.policy.returns import decide_checkin
@@ -132,10 +133,10 @@ async def test_an_item_is_found_with_its_loan_and_first_hold(desk: Library) -> N
     assert held is not None
     assert held.next_hold is not None
     assert (held.next_hold.id, held.next_hold.patron_name) == ("H1", "Ann Maes")
-    assert await desk.hold_queue_length(held, NOW) == 1
+    assert await desk.hold_queue(held, NOW) == ("H1",)
     late = NOW + timedelta(days=90)
     assert (await desk.find_item("I2", late)) == replace(held, next_hold=None)
-    assert await desk.hold_queue_length(held, late) == 0
+    assert await desk.hold_queue(held, late) == ()
 
 
 async def test_no_item_is_found_under_strange_names(desk: Library) -> None:
@@ -359,3 +360,38 @@ async def test_a_snapshot_taken_before_is_not_given_out_after(desk: Library) -> 
     await desk.circulate(order(item="I1", no_block=True), lending(no_block=True))
     assert await loans(desk, "P1") == []
     assert await loans(desk, "P3") == ["L1", "I1"]
+
+
+async def test_a_copy_of_a_title_is_found_one_for_loan_first(desk: Library) -> None:
+    assert await desk.copy_of_title("T9") == "N1"
+    load(desk, {"kind": "item", "id": "N1", "title": "New", "title_id": "T9", "for_loan": False})
+    assert await desk.copy_of_title("T9") == "N2"
+    for name in ("", "nothing", "NUL\0"):
+        assert await desk.copy_of_title(name) is None
+
+
+async def test_holds_queue_in_the_order_of_their_coming(desk: Library) -> None:
+    """B60."""
+    for number, patron in enumerate(("P3", "P2")):
+        now = NOW + timedelta(minutes=number)
+        wish = HoldWish(now, "+", any_copy=True)
+
+        def placing(facts: Facts, wish: HoldWish = wish) -> Any:
+            assert facts.patron is not None
+            card = facts.patron.cards[0]
+            standing = decide_standing(facts.patron, card, NOW.date(), ZONE, None)
+            return decide_hold(facts, replace(standing, obstacles=()), wish)
+
+        result = await desk.circulate(
+            order("15", "N1", patron, key=None, now=now, key_expires=now + KEPT), placing
+        )
+        assert result.done is not None
+        assert result.done.hold is not None
+        record = await desk.find_item("N2", now)
+        assert record is not None
+        assert (await desk.hold_queue(record, now))[-1] == result.done.hold.id
+        holder = await desk.find_patron(patron)
+        assert holder is not None
+        assert holder.holds[-1].id == result.done.hold.id
+    assert record.next_hold is not None
+    assert record.next_hold.patron_id == "P3"

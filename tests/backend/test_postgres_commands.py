@@ -33,6 +33,7 @@ def command(postgres_url: str, tmp_path: Path) -> Command:
 
 
 def test_staff_works_on_postgresql_as_well(command: Command) -> None:
+    command("check")
     command("relationship", "confirm", "authorisation", "P3", "C1")
     command("badge", "activate", "STUD")
     command("patron", "block", "C1", "--note", "ask")

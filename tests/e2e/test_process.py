@@ -1,5 +1,6 @@
 """A real process through its life: start, signals, reload, refusal to start (B66, C48, §2)."""
 
+import os
 import signal
 import sqlite3
 
@@ -62,6 +63,20 @@ async def test_a_payment_acknowledged_before_sigkill_is_the_same_after_it(start)
         again = await (await gateway.terminal("pay-1")).ask(PAY)
     assert first == again
     assert first.startswith("38Y")
+
+
+async def test_a_store_that_breaks_under_it_is_answered_and_does_not_end_it(start, tmp_path):
+    async with start() as gateway:
+        kiosk = await gateway.terminal("kiosk-1")
+        other = sqlite3.connect(tmp_path / "library.db")
+        other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        other.close()
+        assert (await (await gateway.terminal("pay-1")).ask(PAY)).startswith("38Y")
+        os.truncate(tmp_path / "library.db", 0)
+        os.truncate(tmp_path / "library.db-wal", 0)
+        assert (await kiosk.ask(ask_23("1010"))).startswith("24")
+        assert (await kiosk.ask("9900302.00")).startswith("98NNNNNN000")
+        assert (await gateway.http("/readyz"))[0] == 503
 
 
 async def test_sighup_reloads_without_dropping_terminals(start):

@@ -1,27 +1,19 @@
 """Checkout, checkin and item information on the wire, byte for byte (B56-B61, C42-C44, C69)."""
 
 import pytest
-import pytest_asyncio
 from desk import (
     BLANK,
-    DESK_CONFIG,
-    DESK_LIBRARY,
     DUE,
     ask_09,
     ask_11,
     ask_17,
+    ask_19,
     ask_29,
     ask_65,
 )
-from harness import STAMP, ask_63, fields, running
+from harness import STAMP, ask_63, fields
 
 LATER = "20260310    121500"
-
-
-@pytest_asyncio.fixture
-async def desk(tmp_path):
-    async with running(tmp_path, config=DESK_CONFIG, records=DESK_LIBRARY) as started:
-        yield started
 
 
 def text_of(answer):
@@ -492,3 +484,24 @@ async def test_debts_made_here_block_here(desk):
     kiosk = await desk.terminal("kiosk-1")
     await kiosk.ask(ask_09("LATE1"))
     assert "|BV0.60|" in await kiosk.ask(ask_63("1009", "1009"))
+
+
+# Item status update
+
+
+async def test_properties_are_stored_and_told(desk):
+    kiosk = await desk.terminal("kiosk-1")
+    assert await kiosk.ask(ask_19("FREE1", "page 3 torn")) == (
+        f"201{STAMP}ABFREE1|AJThe FREE1|CHpage 3 torn|"
+    )
+    assert "|CHpage 3 torn|" in await kiosk.ask(ask_17("FREE1"))
+    assert "|CHpage 3 torn|" in await kiosk.ask(ask_11("FREE1", "1009"))
+    await kiosk.ask(ask_19("FREE1", ""))
+    assert "|CH" not in await kiosk.ask(ask_17("FREE1"))
+
+
+async def test_properties_of_an_unknown_item_are_refused(desk):
+    kiosk = await desk.terminal("kiosk-1")
+    assert await kiosk.ask(ask_19("NOPE", "torn")) == (
+        f"200{STAMP}ABNOPE|AFThis item is not known. Please ask the staff.|"
+    )

@@ -7,6 +7,7 @@ import pytest
 from harness import CONFIG, STAMP, ask_23, ask_37, fields, running
 
 from sip2gw.backend.base import UnavailableError
+from sip2gw.protocol.checksum import seal
 from sip2gw.protocol.registry import REQUESTS, requests_in
 from sip2gw.server import SWEEP_INTERVAL_S, TerminalLine
 
@@ -43,6 +44,14 @@ async def test_before_login_known_requests_are_answered_in_failure_form(gateway,
     assert gateway.metrics.frames_rejected["not_logged_in"] == 1
 
 
+SERVED = {
+    "kiosk-1": {"01", "09", "11", "15", "17", "19", "23", "25", "29", "35", "63", "65"},
+    "door-1": {"23", "35", "63"},
+    "pay-1": {"23", "35", "37", "63"},
+}
+"""C24."""
+
+
 @pytest.mark.parametrize("code", REQUEST_OF_EACH_KIND)
 @pytest.mark.parametrize("login", ["kiosk-1", "door-1", "pay-1"])
 async def test_after_login_too_whatever_the_terminal_may_do(gateway, login, code):
@@ -54,8 +63,7 @@ async def test_after_login_too_whatever_the_terminal_may_do(gateway, login, code
     places = ["23", "11", "09", "01", "99", "97", "93", "63", "35", "37", "17", "19", "25", "15"]
     places += ["29", "65"]
     promised = supported[places.index(code)] == "Y"
-    not_built_yet = code in {"15", "19"}
-    assert not (promised and not_built_yet)  # and 98 says so
+    assert promised == (code in SERVED[login])
 
 
 async def test_status_before_and_after_login(gateway):
@@ -66,13 +74,15 @@ async def test_status_before_and_after_login(gateway):
     )
     await line.ask(LOGIN)
     assert await line.ask("9900302.00") == (
-        f"98YYYYNY100003{STAMP}2.00AOHUB|AMHub Library|BXYYYYYYYYYNYNYNYY|ANMAIN|"
+        f"98YYYYNY100003{STAMP}2.00AOHUB|AMHub Library|BXYYYYYYYYYNYYYYYY|ANMAIN|"
     )
 
 
 async def test_a_terminal_of_an_old_protocol_is_told_so(gateway):
     kiosk = await gateway.terminal("kiosk-1")
-    assert (await kiosk.ask("9900301.00")).startswith("98NNNNNN000000")
+    answer = await kiosk.ask("9900301.00")
+    assert answer.startswith("98NNNNNN000000")
+    assert "|AFThis terminal speaks a version of SIP2 that is too old; 2.00 is needed.|" in answer
 
 
 @pytest.mark.parametrize(
@@ -172,6 +182,7 @@ async def test_the_last_answer_is_sent_again_on_request(gateway):
 async def test_nothing_sent_yet_and_asked_to_send_again(gateway):
     line = await gateway.connect()
     assert await line.ask("97AZFEF5") == "96AZFEF6"
+    assert gateway.metrics.frames_rejected["checksum"] == 0
 
 
 async def test_a_retransmission_is_answered_from_memory(gateway):
@@ -233,6 +244,15 @@ async def test_time_limits(gateway, start, seconds, reason):
     async with asyncio.timeout(5 * SWEEP_INTERVAL_S):
         assert await line.ended()
     assert any(entry.get("reason") == reason for entry in gateway.logged())
+
+
+async def test_b14_a_terminal_may_try_again_when_a_later_login_fails(gateway):
+    kiosk = await gateway.terminal("kiosk-1")
+    gateway.clock.advance(500)
+    assert await kiosk.ask("9300CNkiosk-1|COwrong|") == "940"
+    (line,) = gateway.app.server._lines.values()
+    assert line.expired(gateway.clock.monotonic()) is None
+    assert line.expired(gateway.clock.monotonic() + 61) == "login_timeout"
 
 
 async def test_a_poll_every_seven_minutes_keeps_the_line(gateway):
@@ -363,6 +383,32 @@ async def test_a_reload_reaches_logged_in_terminals_and_a_bad_one_changes_nothin
     events = [entry["event"] for entry in gateway.logged()]
     assert events.count("reload_failed") == 1
     assert events.count("reload_done") == 1
+
+
+async def test_c48_a_reload_reaches_everything_from_the_next_request_on(gateway):
+    """How a line is written too, and the brakes against guessing."""
+    kiosk = await gateway.terminal("kiosk-1")
+    assert "GLONBE|" in await kiosk.ask(ask_23("1001", "1001"))
+    path = gateway.app.config.path
+    profile = '[profiles.kiosk]\nhide_fields = ["GL"]\nerror_detection = "always"\n'
+    changed = CONFIG.replace("[profiles.kiosk]\n", profile)
+    path.write_text(changed.replace("login_backoff_s = 0", "pin_failures_max = 1"))
+    gateway.app.reload()
+    assert await kiosk.ask(ask_23("1001", "1001")) == "96AZFEF6"
+    answer = await kiosk.ask(seal(ask_23("1001", "1001").encode(), b"3", True) + b"\r")
+    assert "BLY|CQY|" in answer
+    assert "GL" not in answer
+    for pin in ("wrong", "1001"):
+        assert "CQN|" in await kiosk.ask(seal(ask_23("1001", pin).encode(), b"", True) + b"\r")
+    assert gateway.metrics.pin_locks == 1
+
+
+async def test_c48_a_log_level_takes_effect_at_a_reload(gateway):
+    kiosk = await gateway.terminal("kiosk-1")
+    gateway.app.config.path.write_text(CONFIG + '[log]\nlevel = "warning"\n')
+    gateway.app.reload()
+    await kiosk.ask("9900302.00")
+    assert [entry["message"] for entry in gateway.logged() if entry["event"] == "request"] == ["93"]
 
 
 async def test_a_sweep_right_after_a_request_began_to_wait_does_not_end_it(gateway, monkeypatch):

@@ -14,6 +14,7 @@ from sip2gw.policy.circulation import (
     Refusal,
     before_of,
     decide_cancel,
+    decide_properties,
 )
 from sip2gw.policy.lending import decide_checkout
 from sip2gw.policy.reasons import CIRCULATION_REASONS
@@ -124,3 +125,9 @@ def test_unknown_items_and_cards() -> None:
 
 def test_every_reason_has_an_entry_in_its_order() -> None:
     assert list(CIRCULATION_REASONS) == list(R)
+
+
+def test_properties_are_stored_and_emptied() -> None:
+    assert decide_properties(facts(record()), "torn", NOON).after.properties == "torn"
+    assert decide_properties(facts(record()), "", NOON).after.properties is None
+    assert decide_properties(facts(None), "torn", NOON) == Refusal((R.UNKNOWN_ITEM,))

@@ -78,7 +78,7 @@ def test_a_hold_is_set_aside_here(pickup) -> None:
     assert done.after.status is ItemStatus.AVAILABLE
     outcome = done.outcome
     assert (outcome.alert, outcome.destination) == ("01", None)
-    assert (outcome.hold_patron_id, outcome.hold_patron_name) == ("BERT", "Bert Maes")
+    assert outcome.hold == done.set_hold
 
 
 def test_a_hold_for_another_branch_travels_there() -> None:

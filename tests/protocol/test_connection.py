@@ -183,7 +183,7 @@ def test_b8_97_gets_the_last_response_again(with_sequence: bool, sequence: bytes
 
 def test_b8_97_before_anything_gets_96_and_then_that_96_again() -> None:
     connection = server(data=b"97\r97AZFEF5\r")
-    assert connection.next_event(0) == Reply(b"96\r", "requested_by_us")
+    assert connection.next_event(0) == Reply(b"96\r", "requested_by_terminal")
     assert connection.next_event(0) == Reply(b"96AZFEF6\r", "requested_by_terminal")
 
 

@@ -78,7 +78,22 @@ def waits(hold_id, patron, **changes):
 
 DESK_LIBRARY = [
     *LIBRARY,
-    {"kind": "membership", "code": "202", "description": "Two", "type": 4, "max_items": 2},
+    {
+        "kind": "membership",
+        "code": "202",
+        "description": "Two",
+        "type": 4,
+        "max_items": 2,
+        "max_holds": 1,
+    },
+    {
+        "kind": "membership",
+        "code": "203",
+        "description": "None",
+        "type": 4,
+        "holds_permitted": False,
+    },
+    person("1021", "Ina None", membership="203"),
     person("1020", "Hugo Two", membership="202"),
     {
         "kind": "relationship",
@@ -137,3 +152,13 @@ def ask_29(item, card, pin=None, *, flags="NN", due=BLANK, stamp=STAMP, extra=""
 def ask_65(card, pin=None, *, extra=""):
     ad = "" if pin is None else f"AD{pin}|"
     return f"65{STAMP}AOHUB|AA{card}|{ad}{extra}"
+
+
+def ask_15(item, card, pin=None, *, mode="+", stamp=STAMP, extra=""):
+    """`item` is a field, like ABX or AJX; `extra` may hold BW, BS, BY."""
+    ad = "" if pin is None else f"AD{pin}|"
+    return f"15{mode}{stamp}{extra}AOHUB|AA{card}|{ad}{item}|"
+
+
+def ask_19(item, properties):
+    return f"19{STAMP}AOHUB|AB{item}|AC|CH{properties}|"

@@ -65,8 +65,8 @@ _PARTIES = """
 FACTS = numbered(
     queries.fill(
         """
-    SELECT v.version, k.content, k.payment_id, k.expires, a.*
-    FROM store_version v LEFT JOIN payment_key k ON k.terminal = $2 AND k.key = $3
+    SELECT v.version, k.content, k.id, k.key_expires, a.*
+    FROM store_version v LEFT JOIN payment k ON k.terminal = $2 AND k.key = $3
     LEFT JOIN (
         SELECT p.id, p.name, p.membership_from, p.membership_until, {membership}, {lists}
         FROM ({parties}) parties JOIN patron p ON p.id = parties.id

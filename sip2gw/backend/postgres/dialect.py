@@ -46,8 +46,8 @@ RETURNS BOOLEAN LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM pg_advisory_xact_lock_shared(<FACTS_LOCK>);
     PERFORM 1 FROM patron WHERE id = ANY (p_parties) ORDER BY id FOR NO KEY UPDATE;
-    IF EXISTS (SELECT 1 FROM payment_key k
-               WHERE k.terminal = p_terminal AND k.key = p_key AND k.expires > p_time)
+    IF EXISTS (SELECT 1 FROM payment k
+               WHERE k.terminal = p_terminal AND k.key = p_key AND k.key_expires > p_time)
        OR p_version <> (SELECT version FROM store_version WHERE id = 1)
        OR p_owed <> (
             SELECT COALESCE(string_agg(o.id || ' ' || o.owed, E'\\n' ORDER BY o.id), '')
@@ -58,20 +58,18 @@ BEGIN
     THEN
         RETURN FALSE;
     END IF;
+    UPDATE payment SET key = NULL
+    WHERE terminal = p_terminal AND key = p_key AND key_expires <= p_time;
     INSERT INTO payment (id, time, terminal, payer_id, amount, currency, payment_type, bk, status,
-                         texts)
+                         texts, key, content, key_expires)
     VALUES (p_id, p_time, p_terminal, p_payer, p_amount, p_currency, p_type, p_bk, p_status,
-            p_texts);
-    INSERT INTO payment_key AS k (terminal, key, content, payment_id, expires)
-    VALUES (p_terminal, p_key, p_content, p_id, p_expires)
-    ON CONFLICT (terminal, key) DO UPDATE
-    SET content = excluded.content, payment_id = excluded.payment_id, expires = excluded.expires
-    WHERE k.expires <= p_time;
+            p_texts, p_key, p_content, p_expires)
+    ON CONFLICT (terminal, key) DO NOTHING;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'the key was taken meanwhile' USING ERRCODE = 'serialization_failure';
     END IF;
-    INSERT INTO ledger_transaction (id, time, kind, payment_id, payer_id, terminal, bk)
-    VALUES (p_id, p_time, 'payment', p_id, p_payer, p_terminal, p_bk);
+    INSERT INTO ledger_transaction (id, time, kind, payment_id)
+    VALUES (p_id, p_time, 'payment', p_id);
     INSERT INTO ledger_entry (transaction_id, position, account, amount, fee_id, debtor_id,
                               relation)
     SELECT p_id, n.place - 1, n.account, n.amount, n.fee, n.debtor, n.relation

@@ -45,7 +45,7 @@ PAYER_BY_CARD = numbered(
 )
 """All of a patron, the accounts and cards of those they might pay for, and as of when."""
 
-_OWN_COLUMNS = 23
+_OWN_COLUMNS = 25
 _ACCOUNT_COLUMNS = 12
 
 

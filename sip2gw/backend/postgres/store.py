@@ -67,7 +67,8 @@ _RECORD_PIN_FAILURE = numbered(queries.RECORD_PIN_FAILURE)
 _CLEAR_PIN_ATTEMPT = numbered(queries.CLEAR_PIN_ATTEMPT)
 _SET_BLOCK = numbered(queries.SET_BLOCK)
 _PRESENCE = numbered(queries.PRESENCE)
-_HOLDS_WAITING = numbered(queries.HOLDS_WAITING)
+_HOLD_QUEUE = numbered(queries.HOLD_QUEUE)
+_COPY_OF_TITLE = numbered(queries.COPY_OF_TITLE)
 _ENTER = "SELECT * FROM enter_branch($1, $2, $3, $4, $5, $6, $7, $8)"
 _FEES_SETTLED_BY = numbered(queries.FEES_SETTLED_BY)
 _LEAVE = numbered(queries.LEAVE)
@@ -181,10 +182,15 @@ class PostgresStore(StaffOperations):
         """The item with its loan and the first hold that it could serve at `now`, or None."""
         return await self._at_home(find_item(self._pool, item_id, now))
 
-    async def hold_queue_length(self, record: ItemRecord, now: datetime) -> int:
-        """How many wait for this item or for any copy of its title."""
-        rows = await self._fetch(_HOLDS_WAITING, *queue_values(record.item, now))
-        return int(rows[0][0])
+    async def copy_of_title(self, title_id: str) -> str | None:
+        """The id of some copy of the title, one for loan if there is any, or None."""
+        rows = await self._fetch(_COPY_OF_TITLE, title_id) if is_storable(title_id) else []
+        return str(rows[0][0]) if rows else None
+
+    async def hold_queue(self, record: ItemRecord, now: datetime) -> tuple[str, ...]:
+        """The holds that wait for this item or any copy of its title; first come."""
+        rows = await self._fetch(_HOLD_QUEUE, *queue_values(record.item, now))
+        return tuple(row[0] for row in rows)
 
     async def circulate(
         self, order: CirculationOrder, decide: DecideCirculation

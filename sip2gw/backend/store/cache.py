@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 
-from sip2gw.model import Fee, PatronRecord
+from sip2gw.model import Fee, PatronRecord, altered
 
 
 class RecordCache:
@@ -49,7 +48,7 @@ class RecordCache:
             record = self._by_id.get(patron_id)
             if record is None:
                 continue
-            record = replace(record, fees=open_fees, extra={})
+            record = altered(record, fees=open_fees, extra={})
             self._by_id[patron_id] = record
             for card in record.cards:
                 self._by_card[card.number] = record

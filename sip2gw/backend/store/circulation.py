@@ -141,15 +141,9 @@ def _event(row: Sequence[Any]) -> Event:
     )
 
 
-def queue_length(connection: Connection, item: Item, now: datetime) -> int:
-    """How many wait for `item` or for any copy of its title."""
-    row = connection.execute(queries.HOLDS_WAITING, queue_values(item, now)).fetchone()
-    return int(row[0])
-
-
 def queue_values(item: Item, now: datetime) -> tuple[Any, ...]:
-    """What `queries.HOLDS_WAITING` wants to know."""
-    return item.id, time_text(now), item.title_id, time_text(now)
+    """What `queries.HOLD_QUEUE` wants to know."""
+    return item.id, item.title_id, time_text(now)
 
 
 # Deciding ---------------------------------------------------------------------------------------
@@ -168,9 +162,18 @@ def decided(
         rows = list(_review_rows(order, REFUSED, decision.reasons))
         return CirculationResult(REFUSED, record, refusal=decision), rows, set()
     assert record is not None
+    decision = _with_hold_id(order, decision)
     rows = list(_rows_of(order, record, decision))
     touched = _touched(record, decision)
     return CirculationResult(DONE, record, decision.outcome), rows, touched
+
+
+def _with_hold_id(order: CirculationOrder, effect: Effect) -> Effect:
+    """A new hold gets an id that stays the same however often the order is tried."""
+    if effect.add_hold is None or order.key is None:
+        return effect
+    hold = replace(effect.add_hold, id=order.key.removeprefix("#"))
+    return replace(effect, add_hold=hold, outcome=replace(effect.outcome, hold=hold))
 
 
 def _holder_of_key(order: CirculationOrder, record: ItemRecord | None) -> Event | None:
@@ -182,7 +185,7 @@ def _holder_of_key(order: CirculationOrder, record: ItemRecord | None) -> Event 
 
 
 def _touched(record: ItemRecord, effect: Effect) -> set[str]:
-    holds = (effect.set_hold, effect.drop_hold, effect.restore_hold)
+    holds = (effect.add_hold, effect.set_hold, effect.drop_hold, effect.restore_hold)
     touched = {hold.patron_id for hold in holds if hold is not None}
     if effect.after.loan != record.state.loan:
         loans = (record.state.loan, effect.after.loan)
@@ -234,7 +237,7 @@ def _hold_rows(effect: Effect) -> Iterator[Any]:
         expires = time_text(hold.expires) if hold.expires else None
         values = (hold.item_id, hold.pickup_branch, int(hold.ready), expires, hold.id)
         yield writes.SET_HOLD, values
-    hold = effect.restore_hold
+    hold = effect.add_hold or effect.restore_hold
     if hold is not None:
         expires = time_text(hold.expires) if hold.expires else None
         placed, ready = time_text(hold.placed), int(hold.ready)

@@ -8,7 +8,6 @@ All functions run inside a transaction of the caller.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime, tzinfo
 from itertools import chain, groupby
 from operator import itemgetter
@@ -27,8 +26,8 @@ from sip2gw.backend.base import (
 from sip2gw.backend.library import Connection, Done
 from sip2gw.backend.store import queries
 from sip2gw.backend.store.records import load_account
-from sip2gw.backend.store.values import list_text, list_value, new_id, single_time_text, time_text
-from sip2gw.model import Fee, PatronRecord, Payment, PaymentLine
+from sip2gw.backend.store.values import list_text, list_value, new_id, time_text
+from sip2gw.model import Fee, PatronRecord, Payment, PaymentLine, altered
 
 BOOKED = "booked"
 REPLAYED = "replayed"
@@ -53,23 +52,37 @@ def book(
     decide: DecidePayment,
     account: FindAccount = load_account,
 ) -> Done[PaymentResult]:
-    """Book `order`, repeat its first booking, or refuse; a refusal leaves the key free (C4)."""
-    key = connection.execute(queries.PAYMENT_KEY, (order.terminal, order.key)).fetchone()
-    holder = holder_of(order, key)
-    if isinstance(holder, PaymentResult):
-        return Done(holder)
-    if holder is not None:
-        return Done(PaymentResult(REPLAYED, load_payment(connection, holder)))
+    """Book `order`, repeat its first booking, or refuse; a refusal leaves the key free (C4).
+
+    It is decided and written as if the key were free, as it nearly always is; the key's index then
+    says whether it was. Whoever holds it speaks before any refusal.
+    """
+    facts = _facts(connection, order, account)
+    outcome = refused("unknown_card") if facts is None else decided(order, facts, decide)
+    if not isinstance(outcome, Payment) or not _write(connection, order, outcome):
+        key = connection.execute(queries.PAYMENT_KEY, (order.terminal, order.key)).fetchone()
+        holder = holder_of(order, key)
+        if isinstance(holder, PaymentResult):
+            return Done(holder)
+        if holder is not None:
+            return Done(PaymentResult(REPLAYED, load_payment(connection, holder)))
+        if isinstance(outcome, PaymentResult):
+            return Done(outcome)
+        connection.execute(queries.FREE_KEY, (order.terminal, order.key))
+        _write(connection, order, outcome)
+    assert facts is not None
+    return Done(PaymentResult(BOOKED, outcome), fees=_fees_after(facts, outcome.lines))
+
+
+def _facts(
+    connection: Connection, order: PaymentOrder, account: FindAccount
+) -> PaymentFacts | None:
+    """What `order` is decided on; None for an unknown payer."""
     payer = account(connection, order.payer_id)
     if payer is None:
-        return Done(refused("unknown_card"))
+        return None
     others = (account(connection, party) for party in other_parties(payer))
-    facts = PaymentFacts(payer, tuple(record for record in others if record is not None))
-    payment = decided(order, facts, decide)
-    if isinstance(payment, PaymentResult):
-        return Done(payment)
-    _write(connection, order, payment)
-    return Done(PaymentResult(BOOKED, payment), fees=_fees_after(facts, payment.lines))
+    return PaymentFacts(payer, tuple(record for record in others if record is not None))
 
 
 def holder_of(order: PaymentOrder, key: Sequence[Any] | None) -> str | PaymentResult | None:
@@ -118,7 +131,7 @@ def _fees_after(facts: PaymentFacts, lines: Iterable[PaymentLine]) -> dict[str, 
     debtors = _debtor_ids(lines)
     return {
         record.id: tuple(
-            replace(fee, owed=fee.owed - paid[fee.id]) if fee.id in paid else fee
+            altered(fee, owed=fee.owed - paid[fee.id]) if fee.id in paid else fee
             for fee in record.fees
             if fee.owed != paid.get(fee.id)
         )
@@ -157,8 +170,9 @@ def _payment(order: PaymentOrder, allocation: Allocation) -> Payment:
     )
 
 
-def _write(connection: Connection, order: PaymentOrder, payment: Payment) -> None:
-    connection.execute(
+def _write(connection: Connection, order: PaymentOrder, payment: Payment) -> bool:
+    """Write `payment`; False, and nothing is written, when its key is taken."""
+    added = connection.execute(
         queries.ADD_PAYMENT,
         (
             payment.id,
@@ -171,13 +185,15 @@ def _write(connection: Connection, order: PaymentOrder, payment: Payment) -> Non
             payment.bk,
             payment.status,
             list_text(payment.texts),
+            order.key,
+            order.content,
+            time_text(order.key_expires),
         ),
     )
+    if not added.rowcount:
+        return False
     _post(connection, "payment", payment.id, payment, payment.time, entries_of(payment))
-    connection.execute(
-        queries.SET_PAYMENT_KEY,
-        (order.terminal, order.key, order.content, payment.id, single_time_text(order.key_expires)),
-    )
+    return True
 
 
 def entries_of(payment: Payment) -> Iterator[tuple[Any, ...]]:
@@ -197,18 +213,7 @@ def _post(
     entries: Iterable[tuple[Any, ...]],
 ) -> None:
     """Add a transaction; its id derives from the payment's, so none can be posted twice."""
-    connection.execute(
-        queries.ADD_TRANSACTION,
-        (
-            transaction_id,
-            time_text(time),
-            kind,
-            payment.id,
-            payment.payer_id,
-            payment.terminal,
-            payment.bk,
-        ),
-    )
+    connection.execute(queries.ADD_TRANSACTION, (transaction_id, time_text(time), kind, payment.id))
     rows = [(transaction_id, position, *entry) for position, entry in enumerate(entries)]
     for start in range(0, len(rows), ENTRIES_PER_STATEMENT):
         part = rows[start : start + ENTRIES_PER_STATEMENT]
@@ -298,7 +303,6 @@ _CHECKS = (
     (queries.FEES_WITHOUT_OPENING, "fee {}: the ledger opened it with another amount"),
     (queries.PAYMENTS_UNLIKE_LINES, "payment {}: the lines do not sum to its amount"),
     (queries.PAYMENTS_UNLIKE_LEDGER, "payment {}: the ledger has another amount"),
-    (queries.KEYS_SHARED, "payment {} has two keys"),
     (queries.FAMILY_TWO_STEPS, "patron {} is both head of family and child"),
 )
 

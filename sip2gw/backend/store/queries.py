@@ -21,7 +21,7 @@ _RECORD = """
     SELECT p.id, p.name, p.pin_hash, p.birth_date, p.membership_from, p.membership_until,
            p.status, p.home_branch, p.language, p.email, p.phone, p.address, p.notices,
            p.house_rules_accepted, p.fee_limit,
-           {membership}, {lists}
+           {membership}, m.max_holds, m.holds_permitted, {lists}
     FROM {source} LEFT JOIN membership m ON m.code = p.membership_code
     WHERE {key} = ?"""
 
@@ -175,11 +175,12 @@ _NEXT_HOLD = """
 NEXT_HOLD_OF_ITEM = fill(_NEXT_HOLD, queue="h.item_id = ?")
 NEXT_HOLD_OF_TITLE = fill(_NEXT_HOLD, queue="h.title_id = ? AND h.item_id IS NULL")
 
-HOLDS_WAITING = """
-    SELECT (SELECT COUNT(*) FROM hold h
-            WHERE h.item_id = ? AND (h.expires IS NULL OR h.expires > ?))
-         + (SELECT COUNT(*) FROM hold h WHERE h.title_id = ? AND h.item_id IS NULL
-            AND (h.expires IS NULL OR h.expires > ?))"""
+HOLD_QUEUE = """
+    SELECT h.id FROM hold h
+    WHERE (h.item_id = ? OR (h.title_id = ? AND h.item_id IS NULL))
+      AND (h.expires IS NULL OR h.expires > ?)
+    ORDER BY h.ready DESC, h.placed, h.id"""
+COPY_OF_TITLE = "SELECT id FROM item WHERE title_id = ? ORDER BY for_loan DESC, id LIMIT 1"
 
 EVENTS = """
     SELECT c.terminal, c.code, c.key, c.patron_id, c.position, c.expires, c.outcome, c.before
@@ -204,18 +205,16 @@ CLEAR_PIN_ATTEMPT = "DELETE FROM pin_attempt WHERE card_number = ?"
 
 # Payments and ledger
 
-PAYMENT_KEY = "SELECT content, payment_id, expires FROM payment_key WHERE terminal = ? AND key = ?"
-SET_PAYMENT_KEY = """
-    INSERT INTO payment_key (terminal, key, content, payment_id, expires) VALUES (?, ?, ?, ?, ?)
-    ON CONFLICT (terminal, key) DO UPDATE
-    SET content = excluded.content, payment_id = excluded.payment_id, expires = excluded.expires"""
+PAYMENT_KEY = "SELECT content, id, key_expires FROM payment WHERE terminal = ? AND key = ?"
+FREE_KEY = "UPDATE payment SET key = NULL WHERE terminal = ? AND key = ?"
+"""A payment whose key has expired stays for ever, without it (C5)."""
 ADD_PAYMENT = """
     INSERT INTO payment (id, time, terminal, payer_id, amount, currency, payment_type, bk, status,
-                         texts)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+                         texts, key, content, key_expires)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (terminal, key) DO NOTHING"""
 ADD_TRANSACTION = """
-    INSERT INTO ledger_transaction (id, time, kind, payment_id, payer_id, terminal, bk)
-    VALUES (?, ?, ?, ?, ?, ?, ?)"""
+    INSERT INTO ledger_transaction (id, time, kind, payment_id) VALUES (?, ?, ?, ?)"""
 ADD_ENTRY = """
     INSERT INTO ledger_entry (transaction_id, position, account, amount, fee_id, debtor_id,
                               relation)
@@ -278,8 +277,6 @@ PAYMENTS_UNLIKE_LEDGER = """
          WHERE t.payment_id IS NOT NULL AND e.fee_id IS NOT NULL GROUP BY t.payment_id) b
         ON b.payment_id = p.id
     WHERE COALESCE(b.booked, 0) <> CASE p.status WHEN 'booked' THEN p.amount ELSE 0 END"""
-KEYS_SHARED = """
-    SELECT payment_id FROM payment_key GROUP BY payment_id HAVING COUNT(*) > 1"""
 FAMILY_TWO_STEPS = """
     SELECT a.to_id FROM relationship a JOIN relationship b ON b.from_id = a.to_id
     WHERE a.type = 'head_of_family' AND b.type = 'head_of_family'"""

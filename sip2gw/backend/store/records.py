@@ -76,7 +76,7 @@ def _record(connection: Connection, row: Row | None) -> PatronRecord | None:
     if row is None:
         return None
     patron_id = row[0]
-    has_badges, has_blocks, has_fees, has_loans, has_holds, has_entries = row[23:]
+    has_badges, has_blocks, has_fees, has_loans, has_holds, has_entries = row[25:]
 
     def rows(present: object, statement: str) -> list[Row]:
         return connection.execute(statement, (patron_id,)).fetchall() if present else []
@@ -117,7 +117,7 @@ def assemble(row: Sequence[Any], lists: Sequence[Iterable[Row]]) -> PatronRecord
         name=row[1],
         pin_hash=row[2],
         birth_date=date_value(row[3]),
-        membership=None if row[15] is None else Membership(*row[15:23]),
+        membership=None if row[15] is None else _membership(*row[15:25]),
         membership_from=date_value(row[4]),
         membership_until=date_value(row[5]),
         status=row[6],
@@ -138,6 +138,11 @@ def assemble(row: Sequence[Any], lists: Sequence[Iterable[Row]]) -> PatronRecord
         payer_for=tuple(map(relationship, relations)),
         door_entries=tuple(map(door_entry, door_entries)),
     )
+
+
+def _membership(*columns: Any) -> Membership:
+    values = (*columns[:-1], bool(columns[-1]))
+    return Membership(*values)
 
 
 def _payer_for(connection: Connection, patron_id: str) -> list[Row]:

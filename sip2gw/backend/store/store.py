@@ -150,10 +150,18 @@ class Store(StaffOperations):
             finally:
                 self._reader.execute("COMMIT")
 
-    async def hold_queue_length(self, record: ItemRecord, now: datetime) -> int:
-        """How many wait for this item or for any copy of its title."""
+    async def copy_of_title(self, title_id: str) -> str | None:
+        """The id of some copy of the title, one for loan if there is any, or None."""
         with self._reading():
-            return circulation.queue_length(self._reader, record.item, now)
+            row = self._reader.execute(queries.COPY_OF_TITLE, (title_id,)).fetchone()
+        return None if row is None else str(row[0])
+
+    async def hold_queue(self, record: ItemRecord, now: datetime) -> tuple[str, ...]:
+        """The holds that wait for this item or any copy of its title; first come."""
+        values = circulation.queue_values(record.item, now)
+        with self._reading():
+            rows = self._reader.execute(queries.HOLD_QUEUE, values).fetchall()
+        return tuple(hold_id for (hold_id,) in rows)
 
     def _check_cache(self) -> None:
         """Forget all snapshots when another process has written; once in a turn of the loop."""

@@ -17,22 +17,21 @@ _TIME_DIGITS = 13
 _PROCESS_BYTES = 2
 
 
-_last_time: list[tuple[datetime | None, str]] = [(None, "")]
+_MOMENTS_KEPT_MAX = 16
+_moments: dict[int, tuple[datetime, str]] = {}
+"""Moments written lately, by identity: two of one zone are equal across a clock change."""
 
 
 def time_text(moment: datetime) -> str:
-    """The stored form of an aware `moment`; the last one is remembered, for one moment is
-    written many times."""
-    known, text = _last_time[0]
-    if known is not moment:
-        text = single_time_text(moment)
-        _last_time[0] = (moment, text)
+    """The stored form of an aware `moment`; remembered, for one moment is written many times."""
+    known = _moments.get(id(moment))
+    if known is not None:
+        return known[1]
+    text = moment.astimezone(UTC).isoformat(timespec="microseconds")
+    if len(_moments) >= _MOMENTS_KEPT_MAX:
+        _moments.clear()
+    _moments[id(moment)] = moment, text
     return text
-
-
-def single_time_text(moment: datetime) -> str:
-    """`time_text` of a moment that is written once and need not be remembered."""
-    return moment.astimezone(UTC).isoformat(timespec="microseconds")
 
 
 def time_value(text: str | None) -> datetime | None:

@@ -1,0 +1,99 @@
+"""Coroutines without a task: driven by what they wait for, cancelled like one."""
+
+import asyncio
+import gc
+from collections.abc import Coroutine
+from typing import Any
+
+import pytest
+
+from sip2gw.eager import Suspended, start
+
+
+async def outcome(suspended: Suspended[Any]) -> Any:
+    """What the coroutine ends with."""
+    ended: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    suspended.go_on(ended.set_result)
+    return await ended
+
+
+def suspended(coroutine: Coroutine[Any, Any, Any]) -> Suspended[Any]:
+    left = start(coroutine)
+    assert isinstance(left, Suspended)
+    return left
+
+
+async def test_what_need_not_wait_is_done_at_once() -> None:
+    async def work() -> int:
+        return 7
+
+    assert start(work()) == 7
+
+
+async def test_it_goes_on_when_what_it_waits_for_is_done() -> None:
+    async def work() -> list[int]:
+        return [await first, await asyncio.sleep(0, 2), await second]
+
+    first, second = (asyncio.get_running_loop().create_future() for _ in range(2))
+    left = suspended(work())
+    first.set_result(1)
+    second.set_result(3)
+    assert await outcome(left) == [1, 2, 3]
+
+
+async def test_a_failure_is_raised_where_it_waits() -> None:
+    async def work() -> str:
+        try:
+            await waits_for
+        except OSError:
+            return "caught"
+        return "passed"
+
+    waits_for = asyncio.get_running_loop().create_future()
+    left = suspended(work())
+    waits_for.set_exception(OSError())
+    assert await outcome(left) == "caught"
+
+
+async def test_cancelling_cancels_what_it_waits_for() -> None:
+    async def work() -> None:
+        await waits_for
+
+    waits_for = asyncio.get_running_loop().create_future()
+    left = suspended(work())
+    left.cancel()
+    assert waits_for.cancelled()
+    assert isinstance(await outcome(left), asyncio.CancelledError)
+
+
+async def test_cancelling_between_the_event_and_the_step_still_cancels() -> None:
+    """As a task: what was waited for is done, but the coroutine does not get to see it."""
+
+    async def work() -> str:
+        try:
+            return await waits_for
+        except asyncio.CancelledError:
+            await asyncio.sleep(0)
+            return "cleaned up"
+
+    waits_for = asyncio.get_running_loop().create_future()
+    left = suspended(work())
+    waits_for.set_result("never seen")
+    left.cancel()
+    assert await outcome(left) == "cleaned up"
+
+
+async def test_a_bug_goes_to_the_loops_exception_handler() -> None:
+    async def work() -> None:
+        await waits_for
+        raise ZeroDivisionError
+
+    told: list[Any] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: told.append(context["exception"]))
+    waits_for = loop.create_future()
+    suspended(work()).go_on(lambda _: pytest.fail("it did not end"))
+    waits_for.set_result(None)
+    await asyncio.sleep(0)
+    gc.collect()
+    assert [type(error) for error in told] == [ZeroDivisionError]
