@@ -167,11 +167,12 @@ async def judge(session: Session, visit: patron.Visit) -> tuple[DoorFacts, Acces
 
 def _entry_order(session: Session, facts: DoorFacts) -> EntryOrder:
     assert facts.record is not None
+    assert facts.card is not None
     assert facts.calendar is not None
     rules = session.terminal.door
     return EntryOrder(
         branch=session.terminal.branch or "",
-        terminal=session.terminal.name,
+        passage=f"{session.terminal.name} {facts.card.number}",
         patron_id=facts.record.id,
         now=facts.now,
         stay_ends=stay_end(facts.now, facts.calendar),

@@ -382,12 +382,12 @@ REVEALS = "SELECT time, user_name, branch, since, until, people FROM reveal ORDE
 
 PRESENCE = """
     SELECT COUNT(CASE WHEN patron_id <> ? THEN 1 END),
-           COUNT(CASE WHEN patron_id = ? AND NOT (terminal = ? AND since >= ?) THEN 1 END)
+           COUNT(CASE WHEN patron_id = ? AND NOT (passage = ? AND since > ?) THEN 1 END)
     FROM presence WHERE branch = ? AND ends > ?"""
 ENTER = """
-    INSERT INTO presence (branch, patron_id, terminal, since, ends) VALUES (?, ?, ?, ?, ?)
+    INSERT INTO presence (branch, patron_id, passage, since, ends) VALUES (?, ?, ?, ?, ?)
     ON CONFLICT (branch, patron_id) DO UPDATE
-    SET terminal = excluded.terminal, since = excluded.since, ends = excluded.ends"""
+    SET passage = excluded.passage, since = excluded.since, ends = excluded.ends"""
 END_STAYS = "DELETE FROM presence WHERE branch = ? AND ends <= ?"
 LEAVE = "DELETE FROM presence WHERE branch = ? AND patron_id = ?"
 FORGET_STAYS = "DELETE FROM presence WHERE ends <= ?"

@@ -303,6 +303,9 @@ MIGRATIONS = (
     ),
     Migration(2, "who is inside, the doors' lists, who asked for names", _DOORS, ("reveal",)),
     Migration(3, "the queues of holds, transactions to repeat or cancel, reviews", _CIRCULATION),
+    Migration(
+        4, "a passage is a door and a card", ("ALTER TABLE presence RENAME terminal TO passage",)
+    ),
 )
 
 SCHEMA_NUMBER = MIGRATIONS[-1].number
