@@ -105,7 +105,9 @@ PAID_FEES = fill(
     _PAID_FEES,
     by="(t.kind IN ('payment', 'undo') OR t.kind = 'opening' AND e.amount < 0)",
 )
-PAID_FEES_BY = fill(_PAID_FEES, by="t.kind IN ('payment', 'undo') AND t.payer_id = ?")
+PAID_FEES_BY = fill(
+    _PAID_FEES, by="t.payment_id IN (SELECT p.id FROM payment p WHERE p.payer_id = ?)"
+)
 FEES_SETTLED_BY = fill(
     _PAID,
     owed="""(SELECT CAST(SUM(x.amount) AS BIGINT) FROM ledger_entry x
