@@ -106,7 +106,7 @@ PAID_FEES = fill(
     by="(t.kind IN ('payment', 'undo') OR t.kind = 'opening' AND e.amount < 0)",
 )
 PAID_FEES_BY = fill(
-    _PAID_FEES, by="(SELECT p.payer_id FROM payment p WHERE p.id = t.payment_id) = ?"
+    _PAID_FEES, by="t.payment_id IN (SELECT p.id FROM payment p WHERE p.payer_id = ?)"
 )
 FEES_SETTLED_BY = fill(
     _PAID,
