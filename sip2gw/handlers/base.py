@@ -29,7 +29,7 @@ from sip2gw.protocol.wire import WireFormat
 from sip2gw.texts import Catalogue, choose_language
 
 VERIFIED_TTL_S = 600.0
-"""How long a verified PIN stands in for an absent AD in a 37 (C64)."""
+"""How long a verified PIN stands in for an absent or empty AD in a 37 (C1, C64)."""
 
 
 class PinChecker(Protocol):
