@@ -53,7 +53,7 @@ def test_the_tables_are_those_of_the_declarations(code):
 async def test_a_gateway_answers_as_the_page_says_and_for_the_reason_it_gives(code, tmp_path):
     said, reasons = await played(page(code), tmp_path)
     assert said == page(code), RENEW
-    if code in OF_THE_LINE:
+    if code == "97":
         return  # what the line repeats by itself is not in the log
     claimed = claims(page(code))
     assert [asked for asked, _ in claimed] == [asked for asked, _ in reasons]
