@@ -15,7 +15,7 @@ from sip2gw.handlers import (
     status,
     wise,
 )
-from sip2gw.handlers.base import Answer, Handler, Services, Session, TerminalView
+from sip2gw.handlers.base import Answer, Handler, Services, Session, Standpoint, TerminalView
 from sip2gw.protocol.dialect import DialectName, MoneyLines
 from sip2gw.protocol.messages import (
     BlockPatron,
@@ -93,6 +93,7 @@ __all__ = [
     "Handler",
     "Services",
     "Session",
+    "Standpoint",
     "TerminalView",
     "handlers_of",
 ]

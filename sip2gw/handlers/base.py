@@ -18,7 +18,7 @@ from sip2gw.clock import Clock
 from sip2gw.config import ResolvedProfile
 from sip2gw.handlers.memory import Admissions, Passages
 from sip2gw.metrics import Metrics
-from sip2gw.model import AccessRow, PatronRecord, Payment, Presence
+from sip2gw.model import AccessRow, Card, PatronRecord, Payment, Presence
 from sip2gw.policy.access import BarEntry, DoorRules, PassEntry, PinState
 from sip2gw.policy.calendar import BranchCalendar
 from sip2gw.policy.circulation import CirculationRules
@@ -34,6 +34,10 @@ VERIFIED_TTL_S = 600.0
 
 class PinChecker(Protocol):
     """Says what a presented PIN is worth; counts failures where that is its task."""
+
+    def remembers(self, record: PatronRecord, card: Card, pin: str) -> bool:
+        """Whether `pin` is known to be right, so that nobody need be asked."""
+        ...
 
     async def check(
         self, record: PatronRecord, card_number: str, pin: str | None, terminal: str, now: datetime
@@ -64,6 +68,16 @@ class Services:
     admissions: Admissions = field(default_factory=Admissions)
 
 
+class Standpoint:
+    """Stands for all that the configuration says about a profile at a branch, by identity.
+
+    What is derived from a snapshot under a `Standpoint` may use everything that is the same for
+    its terminals. A reload makes new ones, so that nothing derived outlives its settings.
+    """
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True)
 class TerminalView:
     """One terminal with everything that its profile, branch and institution settle about it."""
@@ -87,6 +101,8 @@ class TerminalView:
     """What 98 advertises; longer than our own deadline (B17)."""
     retries: int
     door: DoorRules
+    standpoint: Standpoint
+    """Shared by all terminals of the same profile at the same branch."""
     circulation: CirculationRules
     branches: frozenset[str]
     """The codes of all branches."""
