@@ -461,3 +461,5 @@ class Payment:
     lines: tuple[PaymentLine, ...]
     texts: tuple[str, ...] = ()
     """The screen messages of the first 38, repeated in every replay (C4)."""
+    card: str = field(default="", repr=False)
+    """The payer's card as scanned (B21)."""

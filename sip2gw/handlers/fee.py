@@ -151,6 +151,7 @@ def _order(
         bk=bill.bk,
         now=now,
         key_expires=services.clock.in_days(terminal.profile.bk_retention_days, terminal.zone),
+        card=request.patron_identifier,
         seen=seen,
     )
 

@@ -167,6 +167,7 @@ def _payment(order: PaymentOrder, allocation: Allocation) -> Payment:
         status=BOOKED,
         lines=allocation.lines,
         texts=allocation.texts,
+        card=order.card,
     )
 
 
@@ -188,6 +189,7 @@ def _write(connection: Connection, order: PaymentOrder, payment: Payment) -> boo
             order.key,
             order.content,
             time_text(order.key_expires),
+            payment.card,
         ),
     )
     if not added.rowcount:
@@ -292,8 +294,9 @@ def payment_of(rows: Sequence[Sequence[Any]]) -> Payment:
         payment_type=row[6],
         bk=row[7],
         status=row[8],
-        lines=tuple(PaymentLine(*line[10:]) for line in rows if line[10] is not None),
+        lines=tuple(PaymentLine(*line[11:]) for line in rows if line[11] is not None),
         texts=list_value(row[9]),
+        card=row[10],
     )
 
 

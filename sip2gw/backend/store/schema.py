@@ -196,7 +196,8 @@ _MONEY = (
         texts TEXT NOT NULL DEFAULT '[]',
         key TEXT,
         content TEXT NOT NULL,
-        key_expires TEXT NOT NULL)""",
+        key_expires TEXT NOT NULL,
+        card TEXT NOT NULL)""",
     "CREATE UNIQUE INDEX payment_key ON payment (terminal, key)",
     """CREATE TABLE ledger_transaction (
         id TEXT PRIMARY KEY,
