@@ -7,7 +7,7 @@ from itertools import product
 
 from sip2gw.backend.base import BackendError, EntryOrder
 from sip2gw.config import DoorTable
-from sip2gw.handlers import information, patron
+from sip2gw.handlers import custom, information, patron
 from sip2gw.handlers.base import Answer, Session, patron_flags
 from sip2gw.model import AccessRow, CardState, PatronRecord
 from sip2gw.policy.access import (
@@ -316,7 +316,7 @@ def _answer_decision(
         elif _door(session).refuse_as == "cqn":
             response.valid_patron_password = False
     if record is not None:
-        response.personal_name = record.name
+        response.personal_name = custom.patron_name(session, record)
         badges = visible_badges(record, terminal.branch or "", facts.now.date())
         if not decision.granted:
             badges = tuple(code for code in badges if code not in rules.require_badges)

@@ -215,5 +215,5 @@ def _values(order: PaymentOrder, payment: Payment) -> tuple[Any, ...]:
         payment.bk,
         payment.status,
         list_text(payment.texts),
-        *map(list, zip(*entries_of(payment), strict=True)),
+        *map(list, zip(*entries_of(order, payment), strict=True)),
     )

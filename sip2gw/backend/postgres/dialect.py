@@ -132,6 +132,7 @@ class PostgresDialect:
         1: (_REFUSE_CHANGE, BOOK_PAYMENT),
         2: (ENTER_BRANCH,),
         3: (CIRCULATION_FACTS, circulate_function(FACTS_LOCK)),
+        4: ("DROP FUNCTION circulation_facts", CIRCULATION_FACTS),
     }
 
     def create_table(self, statement: str) -> str:

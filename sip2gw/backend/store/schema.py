@@ -301,6 +301,7 @@ MIGRATIONS = (
     ),
     Migration(2, "who is inside, the doors' lists, who asked for names", _DOORS, ("reveal",)),
     Migration(3, "the queues of holds, transactions to repeat or cancel, reviews", _CIRCULATION),
+    Migration(4, "what is lost among a patron's loans", ()),
 )
 
 SCHEMA_NUMBER = MIGRATIONS[-1].number
