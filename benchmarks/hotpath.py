@@ -128,7 +128,8 @@ async def _profile(
                 continue
             best, profile = await _drive(app.server, workload, count)
             print(f"\n== {workload.title}: {best * 1e6:.1f} µs\n")
-            pstats.Stats(profile).sort_stats("tottime").print_stats(rows)
+            if rows:
+                pstats.Stats(profile).sort_stats("tottime").print_stats(rows)
         await app.stop()
         log.close()
 
@@ -138,7 +139,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.hotpath", description=__doc__)
     parser.add_argument("--only", nargs="+", default=["status", "door", "patron", "fees", "pay"])
     parser.add_argument("--requests", type=int, default=2_000)
-    parser.add_argument("--rows", type=int, default=25, help="functions to show")
+    parser.add_argument("--rows", type=int, default=25, help="functions to show (0: times only)")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="sip2gw-hotpath-") as directory:
         library = Library(4 * arguments.requests, 4 * arguments.requests)

@@ -155,15 +155,18 @@ class App:
         self._maintenance = asyncio.get_running_loop().create_task(when_due())
 
     async def maintain(self) -> None:
-        """Take the patrons from old rows of the door log; a failure is logged and tried again
-        the next day."""
-        before = anonymous_before(self.config, self.gateway.clock.now())
+        """Take the patrons from old rows of the door log and from transactions of the days
+        before; a failure is logged and tried again the next day."""
+        now = self.gateway.clock.now()
         try:
-            erased = await self.backend.erase_access_identities(before)
+            erased = await self.backend.erase_access_identities(anonymous_before(self.config, now))
+            forgotten = await self.backend.forget_transactions(now)
         except BackendError as error:
             self.gateway.backend_failed(error, "maintain")
         else:
-            self.log.events.info("maintenance_done", identities_erased=erased)
+            self.log.events.info(
+                "maintenance_done", identities_erased=erased, transactions_forgotten=forgotten
+            )
 
     async def stop(self) -> None:
         """Drain and close everything."""

@@ -44,14 +44,14 @@ class Clock:
             later = self._later[zone, days] = now + timedelta(days=days)
         return later
 
-    def log_text(self) -> str:
-        """This moment as log lines write it: UTC, milliseconds."""
-        epoch = self.epoch()
-        if int(epoch) != self._log_second:
-            self._log_second = int(epoch)
+    def log_text(self, epoch: float) -> str:
+        """The moment `epoch` as log lines write it: UTC, milliseconds."""
+        second = int(epoch)
+        if second != self._log_second:
+            self._log_second = second
             moment = datetime.fromtimestamp(self._log_second, UTC)
             self._log_prefix = moment.strftime("%Y-%m-%dT%H:%M:%S.")
-        return f"{self._log_prefix}{int(epoch % 1 * 1000):03d}Z"
+        return f"{self._log_prefix}{int((epoch - second) * 1000):03d}Z"
 
 
 def fixed_clock(moment: datetime) -> Clock:

@@ -336,25 +336,25 @@ class Gateway:
         self, conversation: Conversation, code: str, answer: Answer, started: float
     ) -> None:
         """Count and log one answered request."""
-        seconds = self.clock.monotonic() - started
-        terminal = conversation.terminal
-        profile = terminal.profile.name if terminal is not None else ""
-        metrics = self.metrics
+        clock, metrics, log = self.clock, self.metrics, self.log
+        seconds, epoch = clock.monotonic() - started, clock.epoch()
+        terminal, profile, session = "", "", conversation.session
+        if session is not None:
+            terminal, profile = session.terminal.name, session.terminal.profile.name
+            metrics.last_message[terminal] = epoch
         metrics.requests[code, profile, answer.outcome] += 1
         metrics.timer(code).observe(seconds)
-        if terminal is not None:
-            metrics.last_message[terminal.name] = self.clock.epoch()
-        self.log.request(
+        log.request(
             RequestLine(
-                time=self.clock.log_text(),
+                time=clock.log_text(epoch),
                 event="request",
                 level="info",
                 connection=conversation.number,
-                terminal=terminal.name if terminal is not None else "",
+                terminal=terminal,
                 message=code,
                 outcome=answer.outcome,
                 duration_us=int(seconds * 1e6),
                 reason=answer.reason,
-                card=self.log.redactor.pseudonym(answer.card) if answer.card else "",
+                card=log.redactor.pseudonym(answer.card) if answer.card else "",
             )
         )

@@ -102,10 +102,10 @@ class TerminalLine(asyncio.Protocol):
         conversation = self.conversation
         if conversation is None:
             return
-        self.last_heard = self._server.monotonic()
+        self.last_heard = now = self._server.monotonic()
         conversation.link.receive(data)
         if self._suspended is None and not self._pump_scheduled and self._writable:
-            self._pump()
+            self._pump(now)
         elif self._transport is not None:
             # One request at a time: what comes meanwhile waits in the kernel.
             self._transport.pause_reading()
@@ -139,24 +139,28 @@ class TerminalLine(asyncio.Protocol):
             return
         if not self._writable:
             return
-        self._pump()
+        self._pump(self._server.monotonic())
         idle = self._suspended is None and not self._pump_scheduled and self._writable
         if idle and self._transport is not None and not self._transport.is_closing():
             self._transport.resume_reading()
 
-    def _pump(self) -> None:
+    def _pump(self, now: float) -> None:
         """Handle waiting frames, at most `FRAMES_PER_TURN`, with one write for all answers."""
         conversation = self.conversation
         assert conversation is not None
+        link = conversation.link
         out: list[bytes] = []
         complete = False
         for _ in range(FRAMES_PER_TURN):
-            event = conversation.link.next_event(self._server.monotonic())
+            event = link.next_event(now)
             if event is None:
                 break
             complete = True
-            if not self._handle(conversation, event, out) or conversation.closing:
+            if not self._handle(conversation, event, now, out) or conversation.closing:
                 break
+            if not link.has_more:
+                break
+            now = self._server.monotonic()
         else:
             if self._transport is not None:
                 self._transport.pause_reading()
@@ -172,16 +176,18 @@ class TerminalLine(asyncio.Protocol):
         elif complete or self._frame_started is None:
             self._frame_started = self._server.monotonic()
 
-    def _handle(self, conversation: Conversation, event: object, out: list[bytes]) -> bool:
+    def _handle(
+        self, conversation: Conversation, event: object, now: float, out: list[bytes]
+    ) -> bool:
         """Deal with one event; False when the conversation must wait or end."""
-        metrics = self._server.gateway.metrics
         if isinstance(event, RequestReceived):
-            return self._begin(conversation, event, out)
+            return self._begin(conversation, event, now, out)
+        metrics = self._server.gateway.metrics
         if isinstance(event, UnreadableReceived):
             metrics.frames_rejected["unreadable"] += 1
             request = event.request_type()
             answer = self._server.gateway.refuse(conversation, request, "system", "unreadable")
-            self._finish(conversation, request, answer, self._server.monotonic(), out)
+            self._finish(conversation, request, answer, now, out)
         elif isinstance(event, Reply):
             metrics.resends[event.kind] += 1
             if event.kind == "requested_by_us":
@@ -196,13 +202,18 @@ class TerminalLine(asyncio.Protocol):
             return False
         return True
 
-    def _begin(self, conversation: Conversation, event: RequestReceived, out: list[bytes]) -> bool:
-        server, request = self._server, event.request
-        started = server.monotonic()
-        result = start(server.gateway.answer(conversation, request, event.gated))
+    def _begin(
+        self,
+        conversation: Conversation,
+        event: RequestReceived,
+        started: float,
+        out: list[bytes],
+    ) -> bool:
+        request = event.request
+        result = start(self._server.gateway.answer(conversation, request, event.gated))
         if isinstance(result, Suspended):
             self._suspended = result
-            self._deadline = started + server.request_timeout_s
+            self._deadline = started + self._server.request_timeout_s
             result.go_on(partial(self._resume, conversation, request, started))
             return False
         self._finish(conversation, request, result, started, out)

@@ -6,6 +6,7 @@ handlers look at one object. A reload builds a new `Site` and swaps it in (B66).
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, field
 from functools import cache
 from zoneinfo import ZoneInfo
@@ -13,7 +14,7 @@ from zoneinfo import ZoneInfo
 from sip2gw.backend.base import Capability
 from sip2gw.config import Config, ResolvedProfile, Terminal
 from sip2gw.config.options import CHECKIN_REFUSALS, ItemFieldTable, PatronFieldTable
-from sip2gw.handlers import SUPPORTED_CODES, CustomField, TerminalView, handlers_of
+from sip2gw.handlers import SUPPORTED_CODES, CustomField, Standpoint, TerminalView, handlers_of
 from sip2gw.policy.access import DoorRules
 from sip2gw.policy.circulation import CirculationRules, Materials
 from sip2gw.policy.relationships import RelationshipRules
@@ -168,6 +169,7 @@ def build_site(config: Config, capabilities: frozenset[Capability]) -> Site:
         enabled=config.relationships.enabled, types=config.relationships.active_types
     )
     counting = _counting_branches(config)
+    standpoints: defaultdict[tuple[str, str], Standpoint] = defaultdict(Standpoint)
     texts = Catalogue(config.texts)
     branches = {code: branch.name for code, branch in config.branches.items()}
     known: dict[str, KnownTerminal] = {}
@@ -198,6 +200,7 @@ def build_site(config: Config, capabilities: frozenset[Capability]) -> Site:
             bars=branch.bar if branch is not None else (),
             passes=branch.passes if branch is not None else (),
             counts_inside=branch is not None and branch.code in counting,
+            standpoint=standpoints[profile.name, branch.code if branch is not None else ""],
             handlers=handlers_of(profile.kind, profile.dialect),
             way_back=_way_back(config, terminal),
         )

@@ -118,7 +118,8 @@ class Event:
     """Under which it happened once; unique for the copy."""
     patron_id: str
     position: int
-    """Counts the transactions with this copy; the highest is the last."""
+    """Counts the transactions with this copy; the highest is the last. 0 for a hold, which stands
+    outside of this order."""
     expires: datetime
     outcome: Outcome
     before: Before | None
@@ -133,5 +134,7 @@ class ItemRecord:
     state: ItemState
     next_hold: QueuedHold | None = None
     """The first hold that this copy could serve: ready before waiting, then the oldest."""
-    events: tuple[Event, ...] = ()
-    """The transactions of the last day, oldest first."""
+    repeated: Event | None = None
+    """The transaction under the key of the order, as long as it is kept."""
+    last: Event | None = None
+    """The last transaction, as long as it is kept."""

@@ -157,8 +157,8 @@ def _stamp(logger: object, name: str, fields: MutableMapping[str, Any]) -> Mutab
 
 
 def timestamp(moment: datetime) -> str:
-    """`moment` as log lines write it: UTC, milliseconds."""
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+    """`moment`, in UTC, as log lines write it: with milliseconds."""
+    return moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
 
 def _render_json(logger: object, name: str, fields: Mapping[str, Any]) -> bytes:
@@ -219,7 +219,8 @@ class Log:
                     render,
                 ],
                 wrapper_class=structlog.make_filtering_bound_logger(level),
-            ),
+                # Bound now, for an unbound logger is made anew for every event.
+            ).bind(),
         )
 
     def request(self, line: RequestLine) -> None:

@@ -21,7 +21,7 @@ from datetime import datetime, timedelta
 from weakref import WeakValueDictionary
 
 from sip2gw.backend.base import Backend, BackendTimeoutError
-from sip2gw.model import PatronRecord
+from sip2gw.model import Card, PatronRecord
 from sip2gw.pin import verify_password, verify_pin
 from sip2gw.policy.access import PinState
 
@@ -129,6 +129,13 @@ class PinService:
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._terminal_failures: dict[str, deque[float]] = {}
 
+    def remembers(self, record: PatronRecord, card: Card, pin: str) -> bool:
+        """Whether `pin` was verified lately and no wrong one has come since; costs microseconds."""
+        pin_hash, verifier = record.pin_hash, self._verifier
+        if card.pin_failures or pin_hash is None:
+            return False
+        return verifier.is_remembered(verifier.digest(record.id, pin, pin_hash))
+
     async def check(
         self, record: PatronRecord, card_number: str, pin: str | None, terminal: str, now: datetime
     ) -> PinState:
@@ -139,10 +146,8 @@ class PinService:
         if not pin:
             return PinState.ABSENT
         card = record.card(card_number)
-        if card is not None and not card.pin_failures and record.pin_hash is not None:
-            digest = self._verifier.digest(record.id, pin, record.pin_hash)
-            if self._verifier.is_remembered(digest):
-                return PinState.OK
+        if card is not None and self.remembers(record, card, pin):
+            return PinState.OK
         return await self._check_slowly(card_number, pin, terminal, now)
 
     async def _check_slowly(

@@ -174,13 +174,14 @@ class EntryOrder:
     """A patron stands before a door, and everything else speaks for letting them in (C10)."""
 
     branch: str
-    terminal: str
+    passage: str = field(repr=False)
+    """The door and the card: the same again within the window is one passage (B41)."""
     patron_id: str = field(repr=False)
     now: datetime
     stay_ends: datetime
     """When the stay ends by itself."""
     same_since: datetime
-    """An entry through the same terminal at or after this moment is this same passage (B41)."""
+    """An entry by the same `passage` after this moment is this same one."""
     capacity: int
     """People inside at most; 0 is no limit."""
     refuse_inside: bool

@@ -22,6 +22,7 @@ from sip2gw.model import (
     DoorEntry,
     Fee,
     Passage,
+    PatronRecord,
     Payment,
     Relationship,
     RelationshipType,
@@ -120,6 +121,9 @@ class Done(Generic[T]):
     touched: Collection[str] = ()
     fees: Mapping[str, tuple[Fee, ...]] = field(default_factory=dict)
     """Patrons of whom only the open fees changed, and what these are now."""
+    changes: Mapping[str, Callable[[PatronRecord], PatronRecord]] = field(default_factory=dict)
+    """Patrons whose snapshot, if there is one, is right again after this; doing it twice is doing
+    it once, for the snapshot may have been taken after the write."""
 
 
 class Library(Backend, Protocol):
@@ -222,6 +226,14 @@ class Library(Backend, Protocol):
 
     def count_access_identities(self, before: datetime) -> int:
         """How many rows `erase_access_identities` would change."""
+        ...
+
+    async def forget_transactions(self, now: datetime) -> int:
+        """Forget who did what with which item, once it can neither be repeated nor cancelled.
+
+        Returns:
+            How many transactions were forgotten.
+        """
         ...
 
     async def put_door_entry(self, entry: DoorEntry) -> None:

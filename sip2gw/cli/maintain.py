@@ -15,6 +15,9 @@ def maintain(
 ) -> None:
     """Take the patrons from door log rows older than `privacy.access_log_days`; rows stay.
 
+    Loans and returns of more than a day ago are forgotten as transactions that a terminal could
+    repeat or cancel.
+
     The gateway does the same once a day. Doing it again changes nothing.
     """
     from datetime import UTC, datetime
@@ -22,12 +25,14 @@ def maintain(
     from sip2gw.app import anonymous_before
 
     settings = configured(config)
-    before = anonymous_before(settings, datetime.now(UTC))
+    now = datetime.now(UTC)
+    before = anonymous_before(settings, now)
     with opened_store(settings) as store:
         if dry_run:
             count = store.count_access_identities(before)
         else:
             count = run(store.erase_access_identities(before))
+            run(store.forget_transactions(now))
     would = "would lose" if dry_run else "have lost"
     day = before.astimezone(settings.zone)
     say(f"sip2gw: {count} rows of the door log before {day:%Y-%m-%d %H:%M} {would} their patron")

@@ -21,6 +21,7 @@ from sip2gw.handlers.base import (
     Handler,
     Services,
     Session,
+    Standpoint,
     TerminalView,
 )
 from sip2gw.protocol.dialect import DialectName, MoneyLines
@@ -101,6 +102,7 @@ __all__ = [
     "Handler",
     "Services",
     "Session",
+    "Standpoint",
     "TerminalView",
     "handlers_of",
 ]

@@ -18,7 +18,7 @@ from sip2gw.clock import Clock
 from sip2gw.config import ResolvedProfile
 from sip2gw.handlers.memory import Admissions, Passages
 from sip2gw.metrics import Metrics
-from sip2gw.model import AccessRow, PatronRecord, Payment, Presence
+from sip2gw.model import AccessRow, Card, PatronRecord, Payment, Presence
 from sip2gw.policy.access import BarEntry, DoorRules, PassEntry, PinState
 from sip2gw.policy.calendar import BranchCalendar
 from sip2gw.policy.circulation import CirculationRules
@@ -37,6 +37,10 @@ VERIFIED_TTL_S = 600.0
 
 class PinChecker(Protocol):
     """Says what a presented PIN is worth; counts failures where that is its task."""
+
+    def remembers(self, record: PatronRecord, card: Card, pin: str) -> bool:
+        """Whether `pin` is known to be right, so that nobody need be asked."""
+        ...
 
     async def check(
         self, record: PatronRecord, card_number: str, pin: str | None, terminal: str, now: datetime
@@ -67,6 +71,16 @@ class Services:
     admissions: Admissions = field(default_factory=Admissions)
 
 
+class Standpoint:
+    """Stands for all that the configuration says about a profile at a branch, by identity.
+
+    What is derived from a snapshot under a `Standpoint` may use everything that is the same for
+    its terminals. A reload makes new ones, so that nothing derived outlives its settings.
+    """
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True)
 class TerminalView:
     """One terminal with everything that its profile, branch and institution settle about it."""
@@ -90,6 +104,8 @@ class TerminalView:
     """What 98 advertises; longer than our own deadline (B17)."""
     retries: int
     door: DoorRules
+    standpoint: Standpoint
+    """Shared by all terminals of the same profile at the same branch."""
     circulation: CirculationRules
     branches: Mapping[str, str]
     """The names of all branches by their codes."""

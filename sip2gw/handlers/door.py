@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 from itertools import product
 
 from sip2gw.backend.base import BackendError, EntryOrder
 from sip2gw.config import DoorTable
 from sip2gw.handlers import custom, information, patron
 from sip2gw.handlers.base import Answer, Session, patron_flags
-from sip2gw.model import AccessRow, CardState, PatronRecord
+from sip2gw.handlers.derived import derived, shared
+from sip2gw.model import AccessRow, Card, CardState, PatronRecord
 from sip2gw.policy.access import (
     CHECK_NAMES,
     AccessDecision,
     CheckResult,
     DoorFacts,
+    Holder,
+    JudgedHolder,
     PinState,
-    Verdict,
     decide_access,
     has_pass,
     is_barred,
+    judge_holder,
     lists_here,
 )
 from sip2gw.policy.reasons import ALL_DENIED, NO_FLAGS, REASONS, Reason, door_flags
-from sip2gw.policy.standing import visible_badges
 from sip2gw.policy.stays import stay_end
 from sip2gw.protocol.messages import (
     PatronInformation,
@@ -50,7 +52,9 @@ _NOT_ABOUT_THE_CARD = frozenset(
 )
 """Refusals after which an earlier admission still counts; all others end it (B40)."""
 
-_NOTHING_LOOKED_AT: tuple[Verdict, ...] = (CheckResult.SKIPPED,) * len(CHECK_NAMES)
+_NOTHING_LOOKED_AT = (CheckResult.SKIPPED,) * len(CHECK_NAMES)
+_LET_OUT = AccessDecision(Reason.GRANTED, _NOTHING_LOOKED_AT)
+_NOT_DECIDED = AccessDecision(Reason.SYSTEM, _NOTHING_LOOKED_AT)
 
 
 def _door(session: Session) -> DoorTable:
@@ -62,11 +66,12 @@ def _door(session: Session) -> DoorTable:
 
 async def patron_status(session: Session, request: PatronStatusRequest) -> Answer:
     """Answer a door's 23: the decision, or by profile the facts (B33)."""
-    if _door(session).direction == "out":
+    door = _door(session)
+    if door.direction == "out":
         return await _let_out(session, request)
     visit = await _identify(session, request)
     facts, decision = await judge(session, visit) if _counts(session) else _judge(session, visit)
-    if _door(session).mode == "decision":
+    if door.mode == "decision":
         return _decide(session, visit, _response_to(request), facts, decision)
     answer = await patron.tell_status(session, request, visit)
     return _tell_facts(session, visit, decision, answer)
@@ -74,11 +79,12 @@ async def patron_status(session: Session, request: PatronStatusRequest) -> Answe
 
 async def patron_information(session: Session, request: PatronInformation) -> Answer:
     """Answer a door's 63 like its 23 (B33)."""
-    if _door(session).direction == "out":
+    door = _door(session)
+    if door.direction == "out":
         return await _let_out(session, request)
     visit = await _identify(session, request)
     facts, decision = await judge(session, visit) if _counts(session) else _judge(session, visit)
-    if _door(session).mode == "decision":
+    if door.mode == "decision":
         return _decide(session, visit, _response_to(request), facts, decision)
     answer = await information.tell_information(session, request, visit)
     return _tell_facts(session, visit, decision, answer)
@@ -107,9 +113,9 @@ def gather_facts(session: Session, visit: patron.Visit) -> DoorFacts:
     terminal = session.terminal
     now = session.now()
     record, card = visit.record, visit.card
-    money = None
+    holder = None
     if record is not None and card is not None:
-        money = patron.standing_of(session, record, card, now.date()).money
+        holder = _judged(session, record, card, now.date())
     barred = passes = False
     if record is not None and (terminal.bars or terminal.passes or record.door_entries):
         cards = frozenset(held.number for held in record.cards)
@@ -123,10 +129,22 @@ def gather_facts(session: Session, visit: patron.Visit) -> DoorFacts:
         record=record,
         card=card,
         pin=visit.pin,
-        money=money,
+        holder=holder,
         barred=barred,
         has_pass=passes,
     )
+
+
+def _judged(session: Session, record: PatronRecord, card: Card, today: date) -> JudgedHolder:
+    """`judge_holder` at the session's door, kept with the snapshot for all doors alike."""
+    terminal = session.terminal
+
+    def judge_now() -> JudgedHolder:
+        money = patron.standing_of(session, record, card, today).money
+        holder = Holder(record, card, terminal.branch, today, money)
+        return shared(judge_holder(holder, terminal.door))
+
+    return derived(record, ("door", terminal.standpoint, card.state, today), judge_now)
 
 
 def _judge(session: Session, visit: patron.Visit) -> tuple[DoorFacts, AccessDecision]:
@@ -149,11 +167,12 @@ async def judge(session: Session, visit: patron.Visit) -> tuple[DoorFacts, Acces
 
 def _entry_order(session: Session, facts: DoorFacts) -> EntryOrder:
     assert facts.record is not None
+    assert facts.card is not None
     assert facts.calendar is not None
     rules = session.terminal.door
     return EntryOrder(
         branch=session.terminal.branch or "",
-        terminal=session.terminal.name,
+        passage=f"{session.terminal.name} {facts.card.number}",
         patron_id=facts.record.id,
         now=facts.now,
         stay_ends=stay_end(facts.now, facts.calendar),
@@ -201,7 +220,7 @@ def _let_anybody_out(
     response: _DoorResponse,
     mode: str,
 ) -> Answer:
-    _record(session, number, AccessDecision(Reason.GRANTED, _NOTHING_LOOKED_AT), record, mode)
+    _record(session, number, _LET_OUT, record, mode)
     response.transaction_date = session.now()
     response.institution_id = session.terminal.institution_id
     response.patron_status = patron_flags(NO_FLAGS)
@@ -232,8 +251,7 @@ def end_undecided(session: Session, request: _DoorRequest) -> Answer | None:
     number = request.patron_identifier
     if _door(session).direction == "out":
         return _let_anybody_out(session, number, None, _response_to(request), "emergency")
-    refusal = AccessDecision(Reason.SYSTEM, _NOTHING_LOOKED_AT)
-    _record(session, number, refusal, None, "normal")
+    _record(session, number, _NOT_DECIDED, None, "normal")
     return None
 
 
@@ -315,9 +333,9 @@ def _answer_decision(
             response.valid_patron = False
         elif _door(session).refuse_as == "cqn":
             response.valid_patron_password = False
-    if record is not None:
+    if record is not None and facts.holder is not None:
         response.personal_name = custom.patron_name(session, record)
-        badges = visible_badges(record, terminal.branch or "", facts.now.date())
+        badges = facts.holder.badges
         if not decision.granted:
             badges = tuple(code for code in badges if code not in rules.require_badges)
         response.badges = patron.badge_values(session, badges)
@@ -335,23 +353,6 @@ def _tell_facts(
     _record(session, visit.number, decision, visit.record, "facts")
     answer.reason = decision.reason
     return answer
-
-
-_told: list[tuple[tuple[Verdict, ...], str]] = []
-_TOLD_MAX = 16
-
-
-def _checks_text(decision: AccessDecision) -> str:
-    """All results in one text. Few combinations recur, and comparing two tuples of the same
-    members is far cheaper than hashing them."""
-    verdicts = decision.verdicts
-    for known, text in _told:
-        if known == verdicts:
-            return text
-    text = " ".join(f"{name}={result}" for name, result in decision.results())
-    _told.insert(0, (verdicts, text))
-    del _told[_TOLD_MAX:]
-    return text
 
 
 def _begins_passage(session: Session, card: str, record: PatronRecord | None) -> bool:
@@ -397,7 +398,7 @@ def _record(
             decision=outcome,
             reason=decision.reason,
             mode=mode,
-            checks=_checks_text(decision),
+            checks=decision.checks,
             patron_id=record.id if record is not None else None,
             direction=door.direction,
         )

@@ -8,11 +8,12 @@ from functools import partial
 from typing import TypeVar
 
 from sip2gw.handlers.base import Answer, Session
+from sip2gw.handlers.derived import derived
 from sip2gw.handlers.lending import loans_of_authorisers
 from sip2gw.handlers.patron import (
+    Portrait,
     Visit,
     accounts_payable_by,
-    derived,
     identify,
     owed_fees,
     payable,
@@ -23,7 +24,6 @@ from sip2gw.handlers.patron import (
 )
 from sip2gw.model import Fee, Hold, Loan, PatronRecord, format_amount
 from sip2gw.policy.relationships import PayableAccount
-from sip2gw.policy.standing import Standing
 from sip2gw.protocol.fields import Summary
 from sip2gw.protocol.messages import PatronInformation, PatronInformationResponse
 from sip2gw.texts.templates import fill, first_word
@@ -77,16 +77,16 @@ async def tell_information(
     for_payment = honours_payment_fetch(session, request)
     if for_payment:
         session.services.metrics.fee_limit_lifted += 1
-    standing = show(session, response, visit, record, visit.card, for_payment=for_payment)
+    portrait = show(session, response, visit, record, visit.card, for_payment=for_payment)
     others = await loans_of_authorisers(session, record) if record.payer_for else []
     _fill_circulation(response, record, request, session.now(), others)
-    listed = await _fill_money(session, response, record, request, standing)
+    listed = await _fill_money(session, response, record, request, portrait)
     if tell_more is not None:
         tell_more(session, request, response, record, listed)
     personal = session.terminal.profile.personal_fields
     if personal:
         _fill_personal(response, record, personal)
-    return shown_answer(response, visit, standing)
+    return shown_answer(response, visit, portrait.standing)
 
 
 def page(request: PatronInformation, values: list[T]) -> tuple[T, ...]:
@@ -152,7 +152,7 @@ async def _fill_money(
     response: PatronInformationResponse,
     record: PatronRecord,
     request: PatronInformation,
-    standing: Standing,
+    portrait: Portrait,
 ) -> Sequence[PayableAccount]:
     """BH, BV, CC, and what may be paid for others (B25, B52, C36, C37, C77).
 
@@ -166,10 +166,11 @@ async def _fill_money(
     family = terminal.profile.family
     merged = accounts if family == "merged" else ()
     response.currency_type = terminal.currency
-    response.fee_amount = total_payable(session, record, merged)
-    if standing.money.limit is not None:
-        response.fee_limit = format_amount(standing.money.limit, terminal.currency)
-    if record.fees or merged:
+    response.fee_amount = portrait.fee_amount
+    response.fee_limit = portrait.fee_limit
+    response.fine_items_count = portrait.fine_items_count
+    if merged:
+        response.fee_amount = total_payable(session, record, merged)
         debtors = [record, *(account.debtor for account in merged)]
         response.fine_items_count = sum(len(owed_fees(debtor)) for debtor in debtors)
     if family == "separate":

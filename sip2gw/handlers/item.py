@@ -95,7 +95,7 @@ def _fill(session: Session, response: ItemInformationResponse, record: ItemRecor
 
 async def item_status_update(session: Session, request: ItemStatusUpdate) -> Answer:
     """Answer a 19 with a 20: store the properties.  Spec: SIP2 2.00, messages 19 and 20."""
-    now, properties = session.now(), request.item_properties
+    now, properties = session.now(), request.item_properties.replace("\0", "")
     order = CirculationOrder(
         code=request.code,
         terminal=session.terminal.name,

@@ -20,26 +20,34 @@ class Passages:
     """The last granted passage of each card at each door (B41, C93)."""
 
     def __init__(self) -> None:
-        self._begun: OrderedDict[tuple[str, str], float] = OrderedDict()
+        self._begun: dict[tuple[str, str], float] = {}
+        self._earlier: dict[tuple[str, str], float] = {}
+        """Those before the last `PASSAGES_MAX`, until there are as many again."""
 
     def goes_on(self, terminal: str, card: str, now_s: float, window_s: float) -> bool:
         """Whether a passage that began within the last `window_s` seconds is still this one."""
-        begun = self._begun.get((terminal, card))
+        begun = self._last((terminal, card))
         return begun is not None and now_s - begun < window_s
+
+    def _last(self, passage: tuple[str, str]) -> float | None:
+        begun = self._begun.get(passage)
+        return self._earlier.get(passage) if begun is None else begun
 
     def begins(self, terminal: str, card: str, now_s: float, window_s: float) -> bool:
         """Note a passage at `now_s` (monotonic); False when it is part of an earlier one."""
-        if self.goes_on(terminal, card, now_s, window_s):
+        passage = (terminal, card)
+        begun = self._last(passage)
+        if begun is not None and now_s - begun < window_s:
             return False
-        self._begun[terminal, card] = now_s
-        self._begun.move_to_end((terminal, card))
-        if len(self._begun) > PASSAGES_MAX:
-            self._begun.popitem(last=False)
+        self._begun[passage] = now_s
+        if len(self._begun) >= PASSAGES_MAX:
+            self._begun, self._earlier = {}, self._begun
         return True
 
     def end(self, terminal: str, card: str) -> None:
         """Whatever `card` does at `terminal` next is a passage of its own."""
         self._begun.pop((terminal, card), None)
+        self._earlier.pop((terminal, card), None)
 
 
 @dataclass(slots=True)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import TypeVar, cast
 
 from sip2gw.handlers import custom
 from sip2gw.handlers.base import Answer, Session, patron_flags
+from sip2gw.handlers.derived import derived, shared
 from sip2gw.model import (
     Block,
     BlockType,
@@ -35,6 +35,7 @@ from sip2gw.policy.standing import (
     decide_standing,
     visible_badges,
 )
+from sip2gw.protocol.fields import PatronFlag
 from sip2gw.protocol.messages import (
     BlockPatron,
     EndPatronSession,
@@ -46,9 +47,6 @@ from sip2gw.protocol.messages import (
     PatronStatusResponse,
 )
 from sip2gw.texts import format_money
-
-_DERIVED_MAX = 32
-"""Derived values kept with one snapshot; yesterday's and other branches' go first come."""
 
 
 @dataclass(slots=True)
@@ -100,7 +98,10 @@ async def judge(
     if record is None or card is None or card.state is CardState.REPLACED:
         session.note_pin(number, PinState.WRONG)
         return Visit(number, record, card, PinState.ABSENT, False, False)
-    state = await services.pins.check(record, number, pin, terminal.name, services.clock.now())
+    if pin and services.pins.remembers(record, card, pin):
+        state = PinState.OK
+    else:
+        state = await services.pins.check(record, number, pin, terminal.name, services.clock.now())
     session.note_pin(number, state)
     if state is PinState.OK:
         return Visit(number, record, card, state, True, True)
@@ -117,24 +118,11 @@ def standing_of(
     terminal = session.terminal
     return derived(
         record,
-        ("standing", card.number, today, terminal.branch, for_payment),
+        ("standing", terminal.standpoint, card.state, today, for_payment),
         lambda: decide_standing(
             record, card, today, terminal.zone, terminal.max_fee_age_days, for_payment=for_payment
         ),
     )
-
-
-T = TypeVar("T")
-
-
-def derived(record: PatronRecord, key: tuple[object, ...], make: Callable[[], T]) -> T:
-    """What `make` makes of `record`, made once and kept with the snapshot under `key`."""
-    known = record.extra.get(key)
-    if known is None:
-        if len(record.extra) >= _DERIVED_MAX:
-            record.extra.clear()
-        known = record.extra[key] = make()
-    return cast("T", known)
 
 
 def withheld_text_key(visit: Visit) -> str:
@@ -246,13 +234,60 @@ async def tell_status(session: Session, request: PatronStatusRequest, visit: Vis
     record = visit.shown
     if record is None or visit.card is None:
         return withhold(session, response, visit)
-    standing = show(session, response, visit, record, visit.card)
+    portrait = show(session, response, visit, record, visit.card)
     response.currency_type = session.terminal.currency
-    accounts: tuple[PayableAccount, ...] = ()
-    if session.terminal.profile.family == "merged":
+    response.fee_amount = portrait.fee_amount
+    if record.payer_for and session.terminal.profile.family == "merged":
         accounts = await accounts_payable_by(session, record, session.now().date())
-    response.fee_amount = total_payable(session, record, accounts)
-    return shown_answer(response, visit, standing)
+        response.fee_amount = total_payable(session, record, accounts)
+    return shown_answer(response, visit, portrait.standing)
+
+
+@dataclass(frozen=True, slots=True)
+class Portrait:
+    """What one standpoint shows of a patron in one language, the same for a whole day."""
+
+    standing: Standing
+    flags: frozenset[PatronFlag]
+    badges: tuple[str, ...]
+    screen_message: tuple[str, ...]
+    fee_amount: str
+    """What may be paid of the patron's own fees, as BV."""
+    fee_limit: str | None
+    """CC; None without a limit."""
+    fine_items_count: int
+    """Of the patron's own fees."""
+
+
+def portrait_of(
+    session: Session,
+    record: PatronRecord,
+    card: Card,
+    today: date,
+    language: str,
+    *,
+    for_payment: bool = False,
+) -> Portrait:
+    """What is shown of `record` here, remembered with the snapshot."""
+    terminal = session.terminal
+
+    def draw() -> Portrait:
+        standing = standing_of(session, record, card, today, for_payment=for_payment)
+        limit = standing.money.limit
+        codes = visible_badges(record, terminal.branch or "", today)
+        portrait = Portrait(
+            standing,
+            patron_flags(standing.flags),
+            badge_values(session, codes),
+            screen_texts(session, language, record, standing),
+            total_payable(session, record, ()),
+            None if limit is None else format_amount(limit, terminal.currency),
+            len(owed_fees(record)),
+        )
+        return portrait if record.notices else shared(portrait)
+
+    key = ("portrait", terminal.standpoint, card.state, today, language, for_payment)
+    return derived(record, key, draw)
 
 
 _PatronResponse = PatronStatusResponse | PatronInformationResponse | PatronEnableResponse
@@ -266,12 +301,12 @@ def show(
     card: Card,
     *,
     for_payment: bool = False,
-) -> Standing:
+) -> Portrait:
     """Fill in what 24, 26 and 64 have in common for a patron who may be shown."""
     now = session.now()
-    standing = standing_of(session, record, card, now.date(), for_payment=for_payment)
     language = session.language(response.language, record)
-    response.patron_status = patron_flags(standing.flags)
+    portrait = portrait_of(session, record, card, now.date(), language, for_payment=for_payment)
+    response.patron_status = portrait.flags
     response.transaction_date = now
     response.institution_id = session.terminal.institution_id
     response.patron_identifier = record.id
@@ -280,11 +315,9 @@ def show(
         response.extra_fields = custom.patron_fields(session, record)
     response.valid_patron = True
     response.valid_patron_password = visit.valid_password
-    if record.badges:
-        codes = visible_badges(record, session.terminal.branch or "", now.date())
-        response.badges = badge_values(session, codes)
-    response.screen_message = screen_texts(session, language, record, standing)
-    return standing
+    response.badges = portrait.badges
+    response.screen_message = portrait.screen_message
+    return portrait
 
 
 def shown_answer(response: _PatronResponse, visit: Visit, standing: Standing) -> Answer:
@@ -322,7 +355,8 @@ def withhold(session: Session, response: _PatronResponse, visit: Visit) -> Answe
     response.patron_identifier = visit.patron_id
     response.valid_patron = visit.valid_patron
     response.valid_patron_password = visit.valid_password
-    language = session.language(response.language)
+    record = visit.record if visit.valid_patron else None
+    language = session.language(response.language, record)
     response.screen_message = (session.services.texts.text(language, withheld_text_key(visit)),)
     return Answer(response, "refused", withheld_reason(visit), visit.number)
 
@@ -341,7 +375,7 @@ async def block_patron(session: Session, request: BlockPatron) -> Answer:
     answer = withhold(session, response := PatronStatusResponse(language="000"), visit)
     if record is None or card is None or not known:
         return answer
-    language = session.language("000")
+    language = session.language("000", record)
     if not session.terminal.profile.may_block_patrons:
         standing = standing_of(session, record, card, session.now().date())
         response.patron_status = patron_flags(standing.flags)
@@ -370,8 +404,8 @@ async def patron_enable(session: Session, request: PatronEnable) -> Answer:
     record = visit.shown
     if record is None or visit.card is None:
         return withhold(session, response, visit)
-    standing = show(session, response, visit, record, visit.card)
-    return shown_answer(response, visit, standing)
+    portrait = show(session, response, visit, record, visit.card)
+    return shown_answer(response, visit, portrait.standing)
 
 
 async def end_session(session: Session, request: EndPatronSession) -> Answer:

@@ -7,9 +7,10 @@ and for `explain`. Missing data fails closed (B36). Pure: everything it needs is
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
 
 from sip2gw.model import EVERY_BRANCH, Card, CardState, DoorEntry, PatronRecord, Presence
 from sip2gw.policy.calendar import CalendarMoment, OpeningState
@@ -55,28 +56,6 @@ class DoorRules:
     """How long an admission counts while the store is away; None: not at all (B40)."""
 
 
-@dataclass(slots=True)
-class DoorFacts:
-    """What one decision is made on. Not frozen only because making it would cost three times."""
-
-    now: datetime
-    """Aware, in the branch's zone."""
-    branch: str | None
-    """None: the terminal's branch is unknown or misconfigured (C75)."""
-    calendar: CalendarMoment | None
-    record: PatronRecord | None
-    card: Card | None
-    pin: PinState
-    money: MoneyStanding | None
-    """The debts of `record` at this branch; None without a record."""
-    barred: bool = False
-    """The card is on the branch's bar list today."""
-    has_pass: bool = False
-    """The card is on the branch's pass list now; beats the calendar only (C11)."""
-    presence: Presence | None = None
-    """Who is inside; None while nobody has looked, because it does not matter or not yet."""
-
-
 class CheckResult(StrEnum):
     """The outcome of one check (C74)."""
 
@@ -91,6 +70,52 @@ Verdict = Reason | CheckResult
 
 OK = CheckResult.OK
 SKIPPED = CheckResult.SKIPPED
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A known card's holder at one branch, as they are for the whole of `today`."""
+
+    record: PatronRecord
+    card: Card
+    branch: str | None
+    today: date
+    """In the branch's zone."""
+    money: MoneyStanding
+    """The debts at this branch."""
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedHolder:
+    """What a door thinks of a holder, whatever the moment and the PIN: see `judge_holder`."""
+
+    money: MoneyStanding
+    verdicts: tuple[Verdict, ...]
+    """Those of the checks about the holder, in their order."""
+    badges: tuple[str, ...]
+    """The codes that may be shown here (B22)."""
+
+
+@dataclass(slots=True)
+class DoorFacts:
+    """What one decision is made on. Not frozen only because making it would cost three times."""
+
+    now: datetime
+    """Aware, in the branch's zone."""
+    branch: str | None
+    """None: the terminal's branch is unknown or misconfigured (C75)."""
+    calendar: CalendarMoment | None
+    record: PatronRecord | None
+    card: Card | None
+    pin: PinState
+    holder: JudgedHolder | None
+    """What `judge_holder` says of `record` and `card` today; None for an unknown card."""
+    barred: bool = False
+    """The card is on the branch's bar list today."""
+    has_pass: bool = False
+    """The card is on the branch's pass list now; beats the calendar only (C11)."""
+    presence: Presence | None = None
+    """Who is inside; None while nobody has looked, because it does not matter or not yet."""
 
 
 def _terminal(facts: DoorFacts, rules: DoorRules) -> Verdict:
@@ -114,7 +139,7 @@ def _calendar(facts: DoorFacts, rules: DoorRules) -> Verdict:
 
 
 def _card(facts: DoorFacts, rules: DoorRules) -> Verdict:
-    return Reason.UNKNOWN_CARD if facts.record is None or facts.card is None else OK
+    return Reason.UNKNOWN_CARD if facts.holder is None else OK
 
 
 _CARD_STATES: dict[CardState, Verdict] = {
@@ -132,82 +157,82 @@ _PINS: dict[PinState, Verdict] = {
 }
 
 
-def _card_state(facts: DoorFacts, rules: DoorRules, record: PatronRecord, card: Card) -> Verdict:
-    return _CARD_STATES[card.state]
-
-
-def _pin(facts: DoorFacts, rules: DoorRules, record: PatronRecord, card: Card) -> Verdict:
+def _pin(facts: DoorFacts, rules: DoorRules) -> Verdict:
     return _PINS[facts.pin] if rules.require_pin else SKIPPED
 
 
-def _badge(facts: DoorFacts, rules: DoorRules, record: PatronRecord, card: Card) -> Verdict:
+def _bar(facts: DoorFacts, rules: DoorRules) -> Verdict:
+    return Reason.BARRED if facts.barred else OK
+
+
+def _card_state(holder: Holder, rules: DoorRules) -> Verdict:
+    return _CARD_STATES[holder.card.state]
+
+
+def _badge(holder: Holder, rules: DoorRules) -> Verdict:
     if not rules.require_badges:
         return SKIPPED
     held = rules.require_badges.intersection(
-        visible_badges(record, facts.branch or "", facts.now.date())
+        visible_badges(holder.record, holder.branch or "", holder.today)
     )
     enough = len(held) == len(rules.require_badges) if rules.every_badge else bool(held)
     return OK if enough else Reason.NO_BADGE
 
 
-def _membership(facts: DoorFacts, rules: DoorRules, record: PatronRecord, card: Card) -> Verdict:
-    valid = membership_state(record, facts.now.date()) is MembershipState.VALID
+def _membership(holder: Holder, rules: DoorRules) -> Verdict:
+    record = holder.record
+    valid = membership_state(record, holder.today) is MembershipState.VALID
     return OK if valid and record.membership_until is not None else Reason.MEMBERSHIP_EXPIRED
 
 
-def _status(facts: DoorFacts, rules: DoorRules, record: PatronRecord, card: Card) -> Verdict:
-    if record.status in BLOCKING_STATUSES:
+def _status(holder: Holder, rules: DoorRules) -> Verdict:
+    if holder.record.status in BLOCKING_STATUSES:
         return Reason.STATUS
-    return Reason.BLOCKED if active_blocks(record, facts.now.date()) else OK
+    return Reason.BLOCKED if active_blocks(holder.record, holder.today) else OK
 
 
-def _age(facts: DoorFacts, rules: DoorRules, record: PatronRecord, card: Card) -> Verdict:
+def _age(holder: Holder, rules: DoorRules) -> Verdict:
     if rules.minimum_age <= 0:
         return SKIPPED
-    born = record.birth_date
-    old_enough = born is not None and age_on(born, facts.now.date()) >= rules.minimum_age
+    born = holder.record.birth_date
+    old_enough = born is not None and age_on(born, holder.today) >= rules.minimum_age
     return OK if old_enough else Reason.UNDER_AGE
 
 
-def _membership_allowed(
-    facts: DoorFacts, rules: DoorRules, record: PatronRecord, card: Card
-) -> Verdict:
+def _membership_allowed(holder: Holder, rules: DoorRules) -> Verdict:
     if not rules.memberships:
         return SKIPPED
-    allowed = record.membership is not None and record.membership.code in rules.memberships
+    membership = holder.record.membership
+    allowed = membership is not None and membership.code in rules.memberships
     return OK if allowed else Reason.MEMBERSHIP_NOT_ALLOWED
 
 
-def _home_branch(facts: DoorFacts, rules: DoorRules, record: PatronRecord, card: Card) -> Verdict:
+def _home_branch(holder: Holder, rules: DoorRules) -> Verdict:
     if not rules.home_branch_only:
         return SKIPPED
-    return OK if record.home_branch == facts.branch else Reason.OTHER_BRANCH
+    return OK if holder.record.home_branch == holder.branch else Reason.OTHER_BRANCH
 
 
-def _fee_limit(facts: DoorFacts, rules: DoorRules, record: PatronRecord, card: Card) -> Verdict:
-    if not rules.fees or facts.money is None:
+def _fee_limit(holder: Holder, rules: DoorRules) -> Verdict:
+    if not rules.fees:
         return SKIPPED
-    return Reason.FEE_LIMIT if facts.money.over_limit else OK
+    return Reason.FEE_LIMIT if holder.money.over_limit else OK
 
 
-def _fee_age(facts: DoorFacts, rules: DoorRules, record: PatronRecord, card: Card) -> Verdict:
-    if not rules.fees or facts.money is None:
+def _fee_age(holder: Holder, rules: DoorRules) -> Verdict:
+    if not rules.fees:
         return SKIPPED
-    return Reason.FEE_AGE if facts.money.over_age else OK
+    return Reason.FEE_AGE if holder.money.over_age else OK
 
 
-def _house_rules(facts: DoorFacts, rules: DoorRules, record: PatronRecord, card: Card) -> Verdict:
+def _house_rules(holder: Holder, rules: DoorRules) -> Verdict:
     required = rules.house_rules
     if required is False:
         return SKIPPED
-    accepted = record.house_rules_accepted
+    accepted = holder.record.house_rules_accepted
     if accepted is None or (required is not True and accepted < required):
         return Reason.NO_CONSENT
     return OK
-
-
-def _bar(facts: DoorFacts, rules: DoorRules, record: PatronRecord, card: Card) -> Verdict:
-    return Reason.BARRED if facts.barred else OK
 
 
 def _capacity(presence: Presence, capacity: int, refuse_inside: bool) -> Verdict:
@@ -229,16 +254,8 @@ def has_room(presence: Presence, capacity: int, refuse_inside: bool) -> bool:
     )
 
 
-_SITE_CHECKS: tuple[tuple[str, Callable[[DoorFacts, DoorRules], Verdict]], ...] = (
-    ("terminal", _terminal),
-    ("calendar", _calendar),
-    ("card", _card),
-)
-_PATRON_CHECKS: tuple[
-    tuple[str, Callable[[DoorFacts, DoorRules, PatronRecord, Card], Verdict]], ...
-] = (
+_HOLDER_CHECKS: tuple[tuple[str, Callable[[Holder, DoorRules], Verdict]], ...] = (
     ("card_state", _card_state),
-    ("pin", _pin),
     ("badge", _badge),
     ("membership", _membership),
     ("status", _status),
@@ -248,8 +265,8 @@ _PATRON_CHECKS: tuple[
     ("fee_limit", _fee_limit),
     ("fee_age", _fee_age),
     ("house_rules", _house_rules),
-    ("bar", _bar),
 )
+"""These hold for a day. All others are made anew for every request, in `decide_access`."""
 _OCCUPANCY_CHECKS: tuple[tuple[str, Callable[[Presence, int, bool], Verdict]], ...] = (
     ("capacity", _capacity),
     ("inside", _inside),
@@ -257,24 +274,36 @@ _OCCUPANCY_CHECKS: tuple[tuple[str, Callable[[Presence, int, bool], Verdict]], .
 """Looked at only when nothing else speaks against the patron, for looking is entering (C10)."""
 
 CHECK_NAMES = (
-    *(name for name, _ in _SITE_CHECKS),
-    *(name for name, _ in _PATRON_CHECKS),
+    "terminal",
+    "calendar",
+    "card",
+    _HOLDER_CHECKS[0][0],
+    "pin",
+    *(name for name, _ in _HOLDER_CHECKS[1:]),
+    "bar",
     *(name for name, _ in _OCCUPANCY_CHECKS),
 )
 """Every check, in the order in which failures speak (B34, C74)."""
 
+_NO_HOLDER = (SKIPPED,) * (len(_HOLDER_CHECKS) + 2)
+_NOBODY_LOOKED = (SKIPPED,) * len(_OCCUPANCY_CHECKS)
 
-@dataclass(slots=True)
+
+@dataclass(frozen=True, slots=True)
 class AccessDecision:
     """Granted or not, why, and the verdict of every check in the order of `CHECK_NAMES`."""
 
     reason: Reason
     verdicts: tuple[Verdict, ...]
+    granted: bool = field(init=False)
+    """Whether the door opens."""
+    checks: str = field(init=False)
+    """All results as the access log keeps them: `name=result` pairs, blank-separated."""
 
-    @property
-    def granted(self) -> bool:
-        """Whether the door opens."""
-        return self.reason is Reason.GRANTED
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "granted", self.reason is Reason.GRANTED)
+        told = (f"{name}={result}" for name, result in self.results())
+        object.__setattr__(self, "checks", " ".join(told))
 
     def results(self) -> Iterable[tuple[str, CheckResult]]:
         """Each check's name with `ok`, `refused` or `skipped`."""
@@ -282,29 +311,50 @@ class AccessDecision:
             yield name, verdict if isinstance(verdict, CheckResult) else CheckResult.REFUSED
 
 
+def judge_holder(holder: Holder, rules: DoorRules) -> JudgedHolder:
+    """The part of a decision that holds as long as the snapshot, for the day of `holder`."""
+    return JudgedHolder(
+        holder.money,
+        tuple(check(holder, rules) for _, check in _HOLDER_CHECKS),
+        visible_badges(holder.record, holder.branch or "", holder.today),
+    )
+
+
 def decide_access(facts: DoorFacts, rules: DoorRules) -> AccessDecision:
     """Decide `facts` under `rules`: the first failing check is the reason (B34).
 
     All checks are made even after one failed, so that the log tells everything; those about the
-    patron are skipped for an unknown card.
+    holder are skipped for an unknown card.
     """
-    verdicts = [check(facts, rules) for _, check in _SITE_CHECKS]
-    record, card = facts.record, facts.card
-    if record is None or card is None:
-        verdicts.extend([SKIPPED] * len(_PATRON_CHECKS))
-    else:
-        verdicts.extend([check(facts, rules, record, card) for _, check in _PATRON_CHECKS])
+    verdicts: tuple[Verdict, ...] = _NO_HOLDER
+    holder = facts.holder
+    if holder is not None:
+        card_state, *others = holder.verdicts
+        verdicts = (card_state, _pin(facts, rules), *others, _bar(facts, rules))
+    occupancy: tuple[Verdict, ...] = _NOBODY_LOOKED
     presence = facts.presence
-    if presence is None:
-        verdicts.extend([SKIPPED] * len(_OCCUPANCY_CHECKS))
-    else:
-        verdicts.extend(
-            [check(presence, rules.capacity, rules.refuse_inside) for _, check in _OCCUPANCY_CHECKS]
+    if presence is not None:
+        occupancy = tuple(
+            check(presence, rules.capacity, rules.refuse_inside) for _, check in _OCCUPANCY_CHECKS
         )
+    return _decision(
+        (
+            _terminal(facts, rules),
+            _calendar(facts, rules),
+            _card(facts, rules),
+            *verdicts,
+            *occupancy,
+        )
+    )
+
+
+@lru_cache(maxsize=1024)
+def _decision(verdicts: tuple[Verdict, ...]) -> AccessDecision:
+    """The first reason in `verdicts` decides. Few patterns occur, so each is worked out once."""
     for verdict in verdicts:
-        if verdict is not OK and verdict is not SKIPPED:
-            return AccessDecision(Reason(verdict), tuple(verdicts))
-    return AccessDecision(Reason.GRANTED, tuple(verdicts))
+        if isinstance(verdict, Reason):
+            return AccessDecision(verdict, verdicts)
+    return AccessDecision(Reason.GRANTED, verdicts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -207,8 +207,7 @@ def decide_cancel(facts: Facts, wish: Wish, rules: CirculationRules) -> Decision
         return refusal(CirculationReason.UNKNOWN_ITEM)
     if wish.code == CHECKOUT and facts.patron is None:
         return refusal(CirculationReason.UNKNOWN_CARD)
-    events = [event for event in record.events if event.code != HOLD]
-    event = events[-1] if events else None
+    event = record.last
     if event is None or event.before is None or not _matches(event, facts, wish, rules):
         return refusal(CirculationReason.NOTHING_TO_CANCEL)
     before = event.before

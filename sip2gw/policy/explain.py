@@ -271,9 +271,9 @@ def _home_branch(
 def _fee_limit(
     facts: DoorFacts, rules: DoorRules, record: PatronRecord, card: Card, place: Place
 ) -> str:
-    if not rules.fees or facts.money is None:
+    if not rules.fees or facts.holder is None:
         return f"debts do not count here: {place.door('fees', 'ignore')}"
-    return f"{_limit_words(record, facts.money, place)}; {place.door('fees', 'limit')}"
+    return f"{_limit_words(record, facts.holder.money, place)}; {place.door('fees', 'limit')}"
 
 
 def _limit_words(record: PatronRecord, money: MoneyStanding, place: Place) -> str:
@@ -289,9 +289,9 @@ def _limit_words(record: PatronRecord, money: MoneyStanding, place: Place) -> st
 def _fee_age(
     facts: DoorFacts, rules: DoorRules, record: PatronRecord, card: Card, place: Place
 ) -> str:
-    if not rules.fees or facts.money is None:
+    if not rules.fees or facts.holder is None:
         return f"debts do not count here: {place.door('fees', 'ignore')}"
-    return _fee_age_words(facts.money, place)
+    return _fee_age_words(facts.holder.money, place)
 
 
 def _fee_age_words(money: MoneyStanding, place: Place) -> str:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 _CHUNK = 256
 """Adler-32's low half is an exact sum below 65,521: true for 256 bytes of at most 255 each."""
+_ASCII_CHUNK = 512
+"""And for 512 bytes of at most 127 each."""
 
 _DIGITS = 4
 _HEX_DIGITS = b"0123456789ABCDEFabcdef"
@@ -15,11 +17,12 @@ _HEX_DIGITS = b"0123456789ABCDEFabcdef"
 
 def checksum(data: bytes) -> int:
     """Sum of the bytes of `data`, computed at C speed through Adler-32."""
-    if len(data) <= _CHUNK:
+    chunk = _ASCII_CHUNK if data.isascii() else _CHUNK
+    if len(data) <= chunk:
         return (zlib.adler32(data) & 0xFFFF) - 1
     total = 0
-    for start in range(0, len(data), _CHUNK):
-        total += (zlib.adler32(data[start : start + _CHUNK]) & 0xFFFF) - 1
+    for start in range(0, len(data), chunk):
+        total += (zlib.adler32(data[start : start + chunk]) & 0xFFFF) - 1
     return total
 
 

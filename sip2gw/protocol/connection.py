@@ -151,6 +151,11 @@ class ServerConnection:
         """Whether a half-sent frame waits for its end (slow-loris limit, B3)."""
         return self._frames.partial
 
+    @property
+    def has_more(self) -> bool:
+        """Whether `next_event` may have something to say before more data comes."""
+        return self._closing is not None or self._frames.partial
+
     def receive(self, data: bytes) -> None:
         """Take what the terminal has sent; nothing any more once it is closed."""
         if not self._over:

@@ -59,7 +59,7 @@ class FrameBuffer:
     @property
     def partial(self) -> bool:
         """Whether part of a frame waits for its end; leading junk alone is not a frame."""
-        if not self._searched:
+        if self._data and not self._searched:
             self._skip_junk()
         return bool(self._data)
 

@@ -115,6 +115,11 @@ class Catalogue:
         self._texts = {
             language: {**texts, **chosen.get(language, {})} for language, texts in BUILT_IN.items()
         }
+        self._ready = {
+            language: {key: text.format() for key, text in texts.items() if not placeholders(text)}
+            for language, texts in self._texts.items()
+        }
+        """Those without placeholders, as they are said."""
 
     def text(self, language: str, key: str, **values: object) -> str:
         """The text of `key` in `language` with its placeholders filled.
@@ -122,4 +127,5 @@ class Catalogue:
         Raises:
             KeyError: no such language or key, or a placeholder without a value.
         """
-        return self._texts[language][key].format_map(values)
+        ready = self._ready[language].get(key)
+        return self._texts[language][key].format_map(values) if ready is None else ready

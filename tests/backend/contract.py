@@ -40,7 +40,7 @@ def entry(patron_id: str = "P1", minutes: int = 0, **changes: Any) -> EntryOrder
     now = NOW + timedelta(minutes=minutes)
     known = EntryOrder(
         branch="MAIN",
-        terminal="door-1",
+        passage="door-1 P1",
         patron_id=patron_id,
         now=now,
         stay_ends=NOW + timedelta(hours=4),
@@ -443,10 +443,12 @@ class BackendContract:
     async def test_the_same_passage_twice_is_once(self, backend: Backend) -> None:
         """B41: a retry, perhaps at another gateway, is not refused for its own first try."""
         await backend.enter_branch(entry("P1", refuse_inside=True))
-        again = entry("P1", refuse_inside=True, same_since=NOW)
+        again = entry("P1", refuse_inside=True)
         assert await backend.enter_branch(again) == Presence(0, False)
-        other_door = replace(again, terminal="door-2")
+        other_door = replace(again, passage="door-2 P1")
         assert await backend.enter_branch(other_door) == Presence(0, True)
+        without_window = replace(again, same_since=NOW)
+        assert await backend.enter_branch(without_window) == Presence(0, True)
 
     async def test_a_stay_ends_by_itself(self, backend: Backend) -> None:
         await backend.enter_branch(entry("P1"))

@@ -395,3 +395,12 @@ async def test_holds_queue_in_the_order_of_their_coming(desk: Library) -> None:
         assert holder.holds[-1].id == result.done.hold.id
     assert record.next_hold is not None
     assert record.next_hold.patron_id == "P3"
+
+
+async def test_yesterdays_transactions_are_forgotten_and_loans_are_not(desk: Library) -> None:
+    await desk.circulate(order(item="N2"), lending())
+    assert await desk.forget_transactions(NOW) == 0
+    assert await desk.forget_transactions(NOW + KEPT) == 1
+    assert await loans(desk, "P3") == ["L1", "N2"]
+    cancelled = await desk.circulate(order(CHECKIN, "N2", None), cancelling(CHECKIN))
+    assert reason_of(cancelled) == "nothing_to_cancel"

@@ -47,6 +47,27 @@ def test_ledger_rows_can_be_neither_changed_nor_deleted(library: Library, statem
         connection.execute(statement)
 
 
+async def test_a_key_that_was_free_again_belongs_to_its_last_payment(library: Library) -> None:
+    """C5: the ledger keeps the first for ever."""
+    first = await library.book_payment(order(), pay_fee("F1"))
+    later = order(now=order().key_expires, key_expires=NOW + timedelta(days=60))
+    second = await library.book_payment(later, pay_fee("F1"))
+    again = await library.book_payment(later, pay_fee("F1"))
+    assert first.payment is not None
+    assert second.payment is not None
+    assert (again.outcome, again.payment) == ("replayed", second.payment)
+    assert list(library.payments()) == [first.payment, second.payment]
+    assert library.self_check() == []
+
+
+async def test_two_payments_never_hold_the_same_key(library: Library) -> None:
+    """B46, by the database itself."""
+    for key in ("BK1", "BK2"):
+        await library.book_payment(order(key), pay_fee("F1"))
+    with library.bulk() as connection, pytest.raises(REFUSALS):
+        connection.execute("UPDATE payment SET key = 'BK1'")
+
+
 async def test_undo_takes_back_the_whole_payment(library: Library) -> None:
     """C54: an opposite entry; the retried BK is still the first 38."""
     booked = await library.book_payment(order(), pay_fee("F1"))

@@ -1,7 +1,18 @@
 """The door on the wire (B33-B42): admitted and refused, decision and facts."""
 
 import pytest
-from harness import CONFIG, LIBRARY, NOON, STAMP, ask_23, ask_63, fields, load, running
+from harness import (
+    CONFIG,
+    LIBRARY,
+    NOON,
+    STAMP,
+    ask_23,
+    ask_63,
+    fields,
+    load,
+    person,
+    running,
+)
 
 FIXED_24 = 37
 
@@ -183,3 +194,25 @@ async def test_what_others_change_counts_at_the_next_request(gateway):
     ]
     load(gateway.store, changed)
     assert (await door.ask(ask_23("1001", "1001"))).startswith("24Y  ")
+
+
+async def test_what_was_thought_of_a_patron_ends_with_the_day(gateway):
+    door, kiosk = await gateway.terminal("door-1"), await gateway.terminal("kiosk-1")
+    load(gateway.store, [{**person("1012", "Jan Young"), "birth_date": "2010-03-11"}])
+    assert (await door.ask(ask_23("1012", "1012"))).startswith("24Y  ")
+    load(gateway.store, [{**person("1013", "Kim Last"), "membership_until": "2026-03-10"}])
+    assert (await kiosk.ask(ask_63("1013", "1013"))).startswith("64   ")
+    gateway.clock.advance(24 * 3600)
+    assert (await door.ask(ask_23("1012", "1012"))).startswith("24   ")
+    assert (await kiosk.ask(ask_63("1013", "1013"))).startswith("64YYYY")
+
+
+async def test_what_was_thought_of_a_patron_ends_with_the_settings(gateway):
+    door, kiosk = await gateway.terminal("door-1"), await gateway.terminal("kiosk-1")
+    assert (await door.ask(ask_23("1010", "1010"))).startswith("24Y  ")
+    assert (await kiosk.ask(ask_63("1010", "1010"))).startswith("64YY Y")
+    settings = CONFIG.replace("max_fee_age_days = 49", "max_fee_age_days = 99")
+    gateway.app.config.path.write_text(settings)
+    gateway.app.reload()
+    assert (await door.ask(ask_23("1010", "1010"))).startswith("24   ")
+    assert (await kiosk.ask(ask_63("1010", "1010"))).startswith("64   ")

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from unittest.mock import patch
 
 import pytest
-from harness import CONFIG, ask_23, ask_63, running
+from harness import CONFIG, LIBRARY, ask_23, ask_63, person, running
 
 from sip2gw.backend.base import BackendError, UnavailableError
 from sip2gw.explain import explain
@@ -128,6 +128,26 @@ async def test_a_race_for_the_last_place_has_one_winner(tmp_path):
             await terminal.send(ask_23(card, card))
         answers = [await terminal.read() for terminal in doors]
         assert sorted(answer[:6] for answer in answers) == [ADMITTED, REFUSED]
+
+
+async def test_without_a_window_the_second_reading_finds_the_first_inside(tmp_path):
+    config = door(refuse_inside="true", passage_window_s=0)
+    async with running(tmp_path, config=config) as gateway:
+        entrance = await gateway.terminal("door-1")
+        for reason in ("granted", "already_inside"):
+            await entrance.ask(ask_23("1001", "1001"))
+            assert (await reasons(gateway))[-1] == reason
+
+
+async def test_who_is_inside_does_not_come_in_with_another_card(tmp_path):
+    """The window joins readings of one card (B41)."""
+    twice = person("2001", "Two Cards", cards=[{"number": "2001B"}])
+    config = door(refuse_inside="true")
+    async with running(tmp_path, config=config, records=[*LIBRARY, twice]) as gateway:
+        entrance = await gateway.terminal("door-1")
+        assert (await entrance.ask(ask_23("2001", "2001"))).startswith(ADMITTED)
+        assert (await entrance.ask(ask_23("2001B", "2001"))).startswith(REFUSED)
+        assert await reasons(gateway) == ["granted", "already_inside"]
 
 
 async def test_who_is_inside_is_not_let_in_again(tmp_path):

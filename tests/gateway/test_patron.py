@@ -38,6 +38,15 @@ async def test_where_a_pin_is_required_none_shows_nothing(gateway):
         assert "GL" not in answer
 
 
+async def test_b29_a_wrong_pin_is_told_in_the_patrons_language_unless_the_card_is_hidden(tmp_path):
+    hiding = CONFIG.replace("[profiles.cash]", "[profiles.cash]\nwrong_pin_hides_card = true")
+    async with running(tmp_path, config=hiding) as gateway:
+        kiosk, pay = await gateway.terminal("kiosk-1"), await gateway.terminal("pay-1")
+        wrong = ask_23("1006", "0000", language="000")
+        assert "|AFPas of pincode is niet juist.|" in await kiosk.ask(wrong)
+        assert "|AFThis card is not known." in await pay.ask(wrong)
+
+
 @pytest.mark.parametrize("card", ["", "4711", "1001R"], ids=["empty", "unknown", "replaced"])
 async def test_an_unknown_or_replaced_card(gateway, card):
     kiosk = await gateway.terminal("kiosk-1")

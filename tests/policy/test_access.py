@@ -24,12 +24,14 @@ from sip2gw.policy.access import (
     CheckResult,
     DoorFacts,
     DoorRules,
+    Holder,
     PassEntry,
     PinState,
     decide_access,
     has_pass,
     has_room,
     is_barred,
+    judge_holder,
     lists_here,
 )
 from sip2gw.policy.calendar import CalendarMoment, OpeningState
@@ -51,17 +53,27 @@ def facts(record=None, **changes):
         "record": record,
         "card": record.cards[0],
         "pin": PinState.OK,
-        "money": money_standing(record, NOON.date(), ZONE, 49),
+        "holder": None,
     }
     return DoorFacts(**{**known, **changes})
 
 
+def decide(given_facts, rules=RULES):
+    """The decision about a holder who is judged under the same rules."""
+    record, card, today = given_facts.record, given_facts.card, given_facts.now.date()
+    if record is not None and card is not None:
+        money = money_standing(record, today, ZONE, 49)
+        holder = Holder(record, card, given_facts.branch, today, money)
+        given_facts = replace(given_facts, holder=judge_holder(holder, rules))
+    return decide_access(given_facts, rules)
+
+
 def reason(given_facts, rules=RULES):
-    return decide_access(given_facts, rules).reason
+    return decide(given_facts, rules).reason
 
 
 def test_a_member_with_pin_and_badge_comes_in_and_every_check_is_told():
-    decision = decide_access(facts(), RULES)
+    decision = decide(facts(), RULES)
     assert decision.granted
     results = dict(decision.results())
     assert tuple(results) == CHECK_NAMES
@@ -77,7 +89,7 @@ def test_a_member_with_pin_and_badge_comes_in_and_every_check_is_told():
         ({"calendar": CalendarMoment(OpeningState.UNSTAFFED, None)}, Reason.GRANTED),
         ({"branch": None}, Reason.SYSTEM),
         ({"branch": None, "calendar": None}, Reason.SYSTEM),
-        ({"record": None, "card": None, "money": None}, Reason.UNKNOWN_CARD),
+        ({"record": None, "card": None}, Reason.UNKNOWN_CARD),
         ({"pin": PinState.WRONG}, Reason.WRONG_PIN),
         ({"pin": PinState.ABSENT}, Reason.WRONG_PIN),
         ({"pin": PinState.LOCKED}, Reason.PIN_LOCKED),
@@ -193,7 +205,7 @@ def test_house_rules_are_accepted_at_any_time_or_since_their_last_version(
 
 def test_the_first_failing_check_is_the_reason_and_all_failures_are_told():
     worst = patron("P", badges=(), membership=None, status=8, birth_date=None)
-    decision = decide_access(facts(worst, pin=PinState.WRONG, calendar=CLOSED), RULES)
+    decision = decide(facts(worst, pin=PinState.WRONG, calendar=CLOSED), RULES)
     refused = [name for name, result in decision.results() if result is CheckResult.REFUSED]
     assert decision.reason is Reason.CLOSED
     assert refused == ["calendar", "pin", "badge", "membership", "status", "age"]
@@ -280,9 +292,9 @@ RECORDS = st.builds(
 
 @given(RECORDS, st.sampled_from(list(PinState)), st.sampled_from([UNSTAFFED, STAFFED, CLOSED]))
 def test_one_more_obstacle_never_admits_and_a_higher_limit_never_refuses(record, pin, moment):
-    before = decide_access(facts(record, pin=pin, calendar=moment), RULES)
+    before = decide(facts(record, pin=pin, calendar=moment), RULES)
     blocked = replace(record, blocks=(*record.blocks, Block(BlockType.GENERAL)))
-    assert not decide_access(facts(blocked, pin=pin, calendar=moment), RULES).granted
+    assert not decide(facts(blocked, pin=pin, calendar=moment), RULES).granted
     richer = replace(record, fee_limit=10**9)
-    after = decide_access(facts(richer, pin=pin, calendar=moment), RULES)
+    after = decide(facts(richer, pin=pin, calendar=moment), RULES)
     assert after.granted or not before.granted

@@ -25,8 +25,10 @@ from sip2gw.policy.access import (
     CheckResult,
     DoorFacts,
     DoorRules,
+    Holder,
     PinState,
     decide_access,
+    judge_holder,
 )
 from sip2gw.policy.calendar import CalendarMoment, OpeningState
 from sip2gw.policy.explain import (
@@ -70,6 +72,7 @@ def at_door(
     place: Place = PLACE,
     **changes: Any,
 ) -> dict[str, ExplainedCheck]:
+    rules = rules or DoorRules()
     facts = DoorFacts(
         now=NOW,
         branch="MAIN",
@@ -77,10 +80,13 @@ def at_door(
         record=record,
         card=CARD if record is not None else None,
         pin=PinState.OK,
-        money=money_standing(record, TODAY, BRUSSELS, 49) if record is not None else None,
+        holder=None,
     )
     facts = replace(facts, **changes)
-    rules = rules or DoorRules()
+    if facts.record is not None and facts.card is not None:
+        money = money_standing(facts.record, TODAY, BRUSSELS, 49)
+        holder = Holder(facts.record, facts.card, facts.branch, TODAY, money)
+        facts = replace(facts, holder=judge_holder(holder, rules))
     explained = explain_access(facts, rules, decide_access(facts, rules), place)
     assert tuple(check.check for check in explained) == CHECK_NAMES
     return {check.check: check for check in explained}

@@ -1,5 +1,6 @@
 """Who pays for whom (B49-B53): only directly, only confirmed, only while both are members."""
 
+import os
 import random
 from dataclasses import replace
 from datetime import date
@@ -221,8 +222,12 @@ def random_relations(size, chance):
     return stored
 
 
-@settings(max_examples=25, deadline=None)
-@given(st.integers(2, 1000), st.integers(0, 2**32))
+FULL = "SIP2GW_FULL" in os.environ
+"""Two hundred times a thousand patrons, and everybody tries to pay."""
+
+
+@settings(max_examples=200 if FULL else 25, deadline=None, database=None)
+@given(st.just(1000) if FULL else st.integers(2, 1000), st.integers(0, 2**32))
 def test_in_no_family_is_anything_paid_over_two_steps(size, seed):
     """Random families of up to 1,000 patrons, each of whom owes something (B51)."""
     chance = random.Random(seed)
@@ -233,7 +238,8 @@ def test_in_no_family_is_anything_paid_over_two_steps(size, seed):
         )
         for name in (f"P{number}" for number in range(size))
     }
-    for payer in chance.sample(list(everybody.values()), min(size, 20)):
+    payers = list(everybody.values())
+    for payer in payers if FULL else chance.sample(payers, min(size, 20)):
         relations = payer.payer_for
         direct = {r.to_id for r in relations if r.type == "head_of_family"}
         direct |= {r.from_id for r in relations if "pay" in r.functions}

@@ -7,7 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sip2gw.protocol.codec import parse_request, parse_response, serialise
+from sip2gw.protocol.codec import (
+    _compile_text_writer,
+    parse_request,
+    parse_response,
+    serialise,
+)
 from sip2gw.protocol.dialect import MESSAGES_OF, DialectName, MoneyLines, dialect_of
 from sip2gw.protocol.encoding import ENCODINGS
 from sip2gw.protocol.errors import ProtocolError, UnknownMessageError, UnreadableError
@@ -45,6 +50,18 @@ def test_every_message_survives_a_round_trip(kind: type[Message], data: st.DataO
     parse = parse_request if issubclass(kind, Request) else parse_response
     # A sealed frame, because an unsealed value may happen to look like a trailer.
     assert parse(frame + b"AY1AZ0000", wire) == message
+
+
+@pytest.mark.parametrize("kind", MESSAGES.values(), ids=lambda kind: kind.__name__)
+@settings(max_examples=25, deadline=None)
+@given(data=st.data(), encoding=st.sampled_from(ENCODINGS))
+def test_the_quick_way_writes_what_the_long_way_writes(
+    kind: type[Message], data: st.DataObject, encoding: str
+) -> None:
+    message = data.draw(messages(kind))
+    wire = WireFormat(encoding=encoding)
+    fitted = _compile_text_writer(kind, wire, trusted=-1)(message)
+    assert serialise(message, wire) == wire.text.encode_strict(fitted)
 
 
 @given(st.sampled_from(sorted(MESSAGES)), st.binary(max_size=200), st.sampled_from(ENCODINGS))
@@ -230,6 +247,12 @@ def test_b4_a_long_value_is_cut_on_a_character_edge_and_a_long_text_goes_on() ->
         b"AF254",
         b"AF146",
     ]
+
+
+def test_b4_a_required_field_without_a_value_is_empty_beside_a_long_one_too() -> None:
+    for card in ("1", "1" * 300):
+        request = PatronStatusRequest(transaction_date="", patron_identifier=card)
+        assert serialise(request, WIRE).endswith(f"|AA{card[:255]}|AC|AD|".encode())
 
 
 def test_b5_what_the_encoding_lacks_is_substituted_before_it_is_cut() -> None:

@@ -89,6 +89,18 @@ def test_b6_a_checksum_over_characters_is_accepted_by_profile() -> None:
     assert isinstance(wrong.next_event(0), Reply)
 
 
+def test_a_line_says_whether_it_has_more_to_say() -> None:
+    connection = server(data=FIRST + b"\n")
+    answered(connection)
+    assert not connection.has_more, "a line end alone is nothing"
+    connection.receive(b"35")
+    assert connection.has_more, "perhaps: a frame has begun"
+    closing = server(data=b"35AZ0000\r", resend_limit=1)
+    assert isinstance(closing.next_event(0), Reply)
+    assert closing.has_more, "that it closes"
+    assert closing.next_event(0) == Closed("checksum")
+
+
 def test_b8_bad_checksums_get_96_and_the_last_one_closes() -> None:
     connection = server(data=b"35AZ0000\r" * 5)
     for _ in range(3):

@@ -36,9 +36,9 @@ def hold(patron_id, **changes):
     return replace(QueuedHold("H1", patron_id, "Bert Maes", None, "T1", placed), **changes)
 
 
-def record(*, loan=None, hold=None, events=(), state=None, **changes):
+def record(*, loan=None, hold=None, state=None, **changes):
     known = state or ItemState(current_branch="MAIN")
-    return ItemRecord(item(**changes), replace(known, loan=loan), hold, tuple(events))
+    return ItemRecord(item(**changes), replace(known, loan=loan), hold)
 
 
 def facts(known, who=None, borrower=None):

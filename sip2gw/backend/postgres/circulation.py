@@ -39,8 +39,8 @@ from sip2gw.model import PatronRecord
 from sip2gw.policy.circulation import Facts
 from sip2gw.stock import ItemRecord
 
-FACTS = "SELECT circulation_facts($1, $2, $3, $4)"
-CIRCULATE = "SELECT circulate($1, $2, $3, $4, $5, $6, $7)"
+FACTS = "SELECT circulation_facts($1, $2, $3, $4, $5)"
+CIRCULATE = "SELECT circulate($1, $2, $3, $4, $5, $6, $7, $8)"
 
 _decode = msgspec.json.Decoder(list[list[dict[str, Any]]]).decode
 _encode = msgspec.json.Encoder().encode
@@ -50,8 +50,8 @@ async def find_item(pool: Pool, item_id: str, now: datetime) -> ItemRecord | Non
     """The item as it is now, or None."""
     if not is_storable(item_id):
         return None
-    rows = await pool.fetch(FACTS, item_id, None, False, time_text(now))
-    return _facts(rows[0][0]).record
+    rows = await pool.fetch(FACTS, item_id, None, None, False, time_text(now))
+    return _facts(rows[0][0], None).record
 
 
 class Circulating:
@@ -59,7 +59,7 @@ class Circulating:
 
     def __init__(self, pool: Pool, order: CirculationOrder, decide: DecideCirculation) -> None:
         self._pool = pool
-        self._order = keyed(order)
+        self._order = keyed(_storable(order))
         self._decide = decide
         self._unknown = False
 
@@ -96,17 +96,24 @@ class Circulating:
     async def _try(self) -> CirculationResult | None:
         """One reading and, if that says so, one writing; None when it has to be done again."""
         order = self._order
-        item_id = order.item_id if is_storable(order.item_id) else ""
-        asked = (item_id, order.patron_id, order.with_borrower, time_text(order.now))
+        asked = (
+            order.item_id,
+            order.key,
+            order.patron_id,
+            order.with_borrower,
+            time_text(order.now),
+        )
         text = (await self._pool.fetch(FACTS, *asked))[0][0]
-        facts = _facts(text)
-        result, rows, touched = decided(order, facts, self._decide)
+        facts = _facts(text, order.key)
+        plan = decided(order, facts, self._decide)
+        result = plan.result
         if result.outcome == REPLAYED and self._unknown:
             return replace(result, outcome=DONE)  # by this very order
-        if not rows:
+        if not plan.rows:
             return result
-        parties = touched.union(party.id for party in (facts.patron, facts.borrower) if party)
-        return result if await self._write(*asked, sorted(parties), text, _json(rows)) else None
+        parties = plan.parties.union(p.id for p in (facts.patron, facts.borrower) if p)
+        written = await self._write(*asked, sorted(parties), text, _json(plan.rows))
+        return result if written else None
 
     async def _write(self, *values: Any) -> bool:
         """Whether the rows were written; False also when nobody knows."""
@@ -122,9 +129,18 @@ class Circulating:
             raise as_backend_error(error) from None
 
 
-def _facts(text: str) -> Facts:
+def _storable(order: CirculationOrder) -> CirculationOrder:
+    """`order` without texts that the database cannot keep: nothing has such an id or key."""
+    if order.key is not None and not is_storable(order.key):
+        order = replace(order, key=None)
+    return order if is_storable(order.item_id) else replace(order, item_id="")
+
+
+def _facts(text: str, key: str | None) -> Facts:
     item, item_holds, title_holds, events, patron, borrower = map(_plain, _decode(text))
-    record = item_record(item[0], [*item_holds, *title_holds], events) if item else None
+    record = None
+    if item:
+        record = item_record(item[0], [*item_holds, *title_holds], events, key)
     return Facts(record, _patron(patron), _patron(borrower))
 
 

@@ -84,7 +84,7 @@ each statement of the function sees what was committed before it."""
 
 ENTER_BRANCH = """
 CREATE FUNCTION enter_branch(
-    p_branch TEXT, p_terminal TEXT, p_patron TEXT, p_now TEXT, p_ends TEXT, p_same_since TEXT,
+    p_branch TEXT, p_passage TEXT, p_patron TEXT, p_now TEXT, p_ends TEXT, p_same_since TEXT,
     p_capacity BIGINT, p_refuse_inside BOOLEAN, OUT o_others BIGINT, OUT o_inside BIGINT)
 LANGUAGE plpgsql AS $$
 BEGIN
@@ -92,17 +92,18 @@ BEGIN
     DELETE FROM presence WHERE branch = p_branch AND ends <= p_now;
     SELECT COUNT(*) FILTER (WHERE patron_id <> p_patron),
            COUNT(*) FILTER (WHERE patron_id = p_patron
-                            AND NOT (terminal = p_terminal AND since >= p_same_since))
+                            AND NOT (passage = p_passage AND since > p_same_since))
     INTO o_others, o_inside FROM presence WHERE branch = p_branch;
     IF (p_capacity = 0 OR o_others < p_capacity) AND NOT (p_refuse_inside AND o_inside > 0) THEN
-        INSERT INTO presence (branch, patron_id, terminal, since, ends)
-        VALUES (p_branch, p_patron, p_terminal, p_now, p_ends)
+        INSERT INTO presence (branch, patron_id, passage, since, ends)
+        VALUES (p_branch, p_patron, p_passage, p_now, p_ends)
         ON CONFLICT (branch, patron_id) DO UPDATE
-        SET terminal = excluded.terminal, since = excluded.since, ends = excluded.ends;
+        SET passage = excluded.passage, since = excluded.since, ends = excluded.ends;
     END IF;
 END $$"""
 """Looks who is inside and notes the patron in one round trip, one entry of a branch after the
-other. The condition is `sip2gw.policy.access.has_room`; the contract suite holds both together."""
+other. The condition is `sip2gw.policy.access.has_room`; the contract suite holds both together.
+Migration 4 makes it anew: `passage` was `terminal` before."""
 
 _REFUSE_CHANGE = """
 CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -132,7 +133,8 @@ class PostgresDialect:
         1: (_REFUSE_CHANGE, BOOK_PAYMENT),
         2: (ENTER_BRANCH,),
         3: (CIRCULATION_FACTS, circulate_function(FACTS_LOCK)),
-        4: ("DROP FUNCTION circulation_facts", CIRCULATION_FACTS),
+        4: ("DROP FUNCTION enter_branch", ENTER_BRANCH),
+        5: ("DROP FUNCTION circulation_facts", CIRCULATION_FACTS),
     }
 
     def create_table(self, statement: str) -> str:

@@ -227,7 +227,7 @@ class PostgresStore(StaffOperations):
         rows = await self._fetch(
             _ENTER,
             order.branch,
-            order.terminal,
+            order.passage,
             order.patron_id,
             time_text(order.now),
             time_text(order.stay_ends),

@@ -5,7 +5,8 @@ keys: rows that differ, and keys of rows that a record no longer has. The write 
 only copies; a second import of the same data has nothing to copy.
 
 The plan holds as long as no command has written meanwhile (`store_version`). What the gateway
-itself writes does not matter: it changes no row that an import sets, but for what is checked again.
+itself writes does not matter: of the rows that an import sets it changes only loans, holds and
+where items are, and whichever of the two comes last there is right; all else is checked again.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from sip2gw.model import Fee, PatronRecord, altered
 
@@ -50,6 +50,14 @@ class RecordCache:
                 continue
             record = altered(record, fees=open_fees, extra={})
             self._by_id[patron_id] = record
+            for card in record.cards:
+                self._by_card[card.number] = record
+
+    def change(self, patron_id: str, change: Callable[[PatronRecord], PatronRecord]) -> None:
+        """Replace the snapshot of this patron, if there is one, by what `change` makes of it."""
+        record = self._by_id.get(patron_id)
+        if record is not None:
+            record = self._by_id[patron_id] = change(record)
             for card in record.cards:
                 self._by_card[card.number] = record
 

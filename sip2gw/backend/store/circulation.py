@@ -7,9 +7,10 @@ write. What was done with an item lately is kept for a day, so that a retry gets
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
-from datetime import datetime
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -19,8 +20,8 @@ from sip2gw.backend.library import Connection, Done
 from sip2gw.backend.store import queries, writes
 from sip2gw.backend.store.values import new_id, time_text, time_value
 from sip2gw.backend.store.writes import Rows
-from sip2gw.model import ItemStatus, PatronRecord
-from sip2gw.policy.circulation import Effect, Facts, NewFee, Refusal, before_of
+from sip2gw.model import ItemStatus, Loan, PatronRecord, altered
+from sip2gw.policy.circulation import HOLD, Effect, Facts, NewFee, Refusal, before_of
 from sip2gw.stock import (
     Before,
     Event,
@@ -53,15 +54,15 @@ def circulate(
 ) -> Done[CirculationResult]:
     """Do what `decide` decides about the order's item, or repeat what was done (C69)."""
     order = keyed(order)
-    record = load_item(connection, order.item_id, order.now)
+    record = load_item(connection, order.item_id, order.now, order.key)
     facts = Facts(record, find(connection, order.patron_id) if order.patron_id else None)
     loan = record.state.loan if record is not None else None
     if order.with_borrower and loan is not None and loan.patron_id != order.patron_id:
         facts.borrower = find(connection, loan.patron_id)
-    result, rows, touched = decided(order, facts, decide)
-    for write, row in rows:
+    plan = decided(order, facts, decide)
+    for write, row in plan.rows:
         connection.execute(write.statement, row)
-    return Done(result, touched)
+    return Done(plan.result, plan.touched, changes=plan.changes)
 
 
 def keyed(order: CirculationOrder) -> CirculationOrder:
@@ -72,8 +73,13 @@ def keyed(order: CirculationOrder) -> CirculationOrder:
 # Reading ----------------------------------------------------------------------------------------
 
 
-def load_item(connection: Connection, item_id: str, now: datetime) -> ItemRecord | None:
-    """The item as the connection sees it now; what it does not have is not asked for."""
+def load_item(
+    connection: Connection, item_id: str, now: datetime, key: str | None = None
+) -> ItemRecord | None:
+    """The item as the connection sees it now; what it does not have is not asked for.
+
+    The transactions are left out without the `key` of an order.
+    """
     row = connection.execute(queries.ITEM, (item_id,)).fetchone()
     if row is None:
         return None
@@ -85,14 +91,20 @@ def load_item(connection: Connection, item_id: str, now: datetime) -> ItemRecord
     if has_title_holds:
         values = (row[2], time_text(now))
         holds += connection.execute(queries.NEXT_HOLD_OF_TITLE, values).fetchall()
-    events = connection.execute(queries.EVENTS, (item_id,)).fetchall() if has_events else ()
-    return item_record(row, holds, events)
+    events: list[Any] = []
+    if has_events and key is not None:
+        events = connection.execute(queries.EVENTS, (item_id, key, item_id)).fetchall()
+    return item_record(row, holds, events, key)
 
 
 def item_record(
-    row: Sequence[Any], holds: Iterable[Sequence[Any]], events: Iterable[Sequence[Any]]
+    row: Sequence[Any],
+    holds: Iterable[Sequence[Any]],
+    events: Iterable[Sequence[Any]],
+    key: str | None,
 ) -> ItemRecord:
     """The record behind a row of `queries.ITEM` and rows of holds and events."""
+    known = [_event(event) for event in events]
     status, branch, properties, patron_id, checked_out, due, renewals = row[18:25]
     loan = None
     if patron_id is not None:
@@ -104,7 +116,8 @@ def item_record(
         Item(*values),
         ItemState(_STATUSES[status], branch, properties, loan),
         min(map(_hold, holds), key=_place_in_queue, default=None),
-        tuple(map(_event, events)),
+        next((event for event in known if event.key == key), None),
+        max(known, key=_position, default=None),
     )
 
 
@@ -125,6 +138,10 @@ def _hold(row: Sequence[Any]) -> QueuedHold:
 
 def _place_in_queue(hold: QueuedHold) -> tuple[bool, datetime, str]:
     return not hold.ready, hold.placed, hold.id
+
+
+def _position(event: Event) -> int:
+    return event.position
 
 
 def _event(row: Sequence[Any]) -> Event:
@@ -149,23 +166,41 @@ def queue_values(item: Item, now: datetime) -> tuple[Any, ...]:
 # Deciding ---------------------------------------------------------------------------------------
 
 
-def decided(
-    order: CirculationOrder, facts: Facts, decide: DecideCirculation
-) -> tuple[CirculationResult, Rows, set[str]]:
-    """What becomes of `order`, the rows to write, and the patrons whom they touch."""
+@dataclass(slots=True)
+class Plan:
+    """What becomes of an order."""
+
+    result: CirculationResult
+    rows: Rows = field(default_factory=list)
+    """To be written."""
+    touched: Collection[str] = ()
+    """Patrons whose snapshots are out of date then."""
+    changes: Mapping[str, Callable[[PatronRecord], PatronRecord]] = field(default_factory=dict)
+    """Patrons of whom only loans change, and how."""
+
+    @property
+    def parties(self) -> set[str]:
+        """All patrons whom the rows concern."""
+        return {*self.touched, *self.changes}
+
+
+def decided(order: CirculationOrder, facts: Facts, decide: DecideCirculation) -> Plan:
+    """What becomes of `order`: repeated, refused or done."""
     record = facts.record
     earlier = _holder_of_key(order, record)
     if earlier is not None:
-        return CirculationResult(REPLAYED, record, earlier.outcome), [], set()
+        return Plan(CirculationResult(REPLAYED, record, earlier.outcome))
     decision = decide(facts)
     if isinstance(decision, Refusal):
-        rows = list(_review_rows(order, REFUSED, decision.reasons))
-        return CirculationResult(REFUSED, record, refusal=decision), rows, set()
+        result = CirculationResult(REFUSED, record, refusal=decision)
+        return Plan(result, list(_review_rows(order, REFUSED, decision.reasons)))
     assert record is not None
-    decision = _with_hold_id(order, decision)
-    rows = list(_rows_of(order, record, decision))
-    touched = _touched(record, decision)
-    return CirculationResult(DONE, record, decision.outcome), rows, touched
+    effect = _with_hold_id(order, decision)
+    plan = Plan(CirculationResult(DONE, record, effect.outcome))
+    plan.rows.extend(_rows_of(order, record, effect))
+    plan.touched = _touched(effect)
+    plan.changes = _changes(record, effect)
+    return plan
 
 
 def _with_hold_id(order: CirculationOrder, effect: Effect) -> Effect:
@@ -178,23 +213,46 @@ def _with_hold_id(order: CirculationOrder, effect: Effect) -> Effect:
 
 def _holder_of_key(order: CirculationOrder, record: ItemRecord | None) -> Event | None:
     """What was done under the order's key; an expired key is free again."""
-    for event in record.events if record is not None else ():
-        if event.key == order.key and event.expires > order.now:
-            return event
-    return None
+    event = record.repeated if record is not None else None
+    return event if event is not None and event.expires > order.now else None
 
 
-def _touched(record: ItemRecord, effect: Effect) -> set[str]:
+def _touched(effect: Effect) -> set[str]:
+    """Patrons of whom more than loans changes."""
     holds = (effect.add_hold, effect.set_hold, effect.drop_hold, effect.restore_hold)
     touched = {hold.patron_id for hold in holds if hold is not None}
-    if effect.after.loan != record.state.loan:
-        loans = (record.state.loan, effect.after.loan)
-        touched.update(loan.patron_id for loan in loans if loan is not None)
     if effect.fee is not None:
         touched.add(effect.fee.patron_id)
     if effect.undoes is not None:
         touched.add(effect.undoes.patron_id)
     return touched
+
+
+def _changes(
+    record: ItemRecord, effect: Effect
+) -> dict[str, Callable[[PatronRecord], PatronRecord]]:
+    """How the snapshots of those change who had or have the item on loan."""
+    before, after = record.state.loan, effect.after.loan
+    if before == after:
+        return {}
+    item = record.item
+    holders = {loan.patron_id for loan in (before, after) if loan is not None}
+    return {
+        holder: partial(
+            _with_loan, item, after if after is not None and after.patron_id == holder else None
+        )
+        for holder in holders
+    }
+
+
+def _with_loan(item: Item, loan: ItemLoan | None, record: PatronRecord) -> PatronRecord:
+    """`record` with `loan` of `item` in its place, by due date and item, or without any."""
+    loans = [known for known in record.loans if known.item_id != item.id]
+    if loan is not None:
+        taken = (loan.due.astimezone(UTC), loan.checked_out.astimezone(UTC), loan.renewals)
+        loans.append(Loan(item.id, item.title, *taken, item.max_renewals))
+        loans.sort(key=lambda known: (known.due, known.item_id))
+    return altered(record, loans=tuple(loans), extra={})
 
 
 # Writing ----------------------------------------------------------------------------------------
@@ -270,7 +328,7 @@ def _event_row(
     order: CirculationOrder, record: ItemRecord, effect: Effect, fee_id: str | None
 ) -> Any:
     assert order.key_expires is not None
-    position = record.events[-1].position + 1 if record.events else 1
+    position = 0 if order.code == HOLD else 1 + (record.last.position if record.last else 0)
     values = (
         order.item_id,
         order.key,

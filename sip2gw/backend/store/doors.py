@@ -21,7 +21,7 @@ def presence_values(order: EntryOrder) -> tuple[str, ...]:
     return (
         order.patron_id,
         order.patron_id,
-        order.terminal,
+        order.passage,
         time_text(order.same_since),
         order.branch,
         time_text(order.now),
@@ -40,7 +40,7 @@ def enter(connection: Connection, order: EntryOrder) -> Done[Presence]:
     connection.execute(queries.END_STAYS, (order.branch, now))
     presence = presence_of(connection.execute(queries.PRESENCE, presence_values(order)).fetchone())
     if has_room(presence, order.capacity, order.refuse_inside):
-        stay = (order.branch, order.patron_id, order.terminal, now, time_text(order.stay_ends))
+        stay = (order.branch, order.patron_id, order.passage, now, time_text(order.stay_ends))
         connection.execute(queries.ENTER, stay)
     return Done(presence)
 

@@ -105,7 +105,9 @@ PAID_FEES = fill(
     _PAID_FEES,
     by="(t.kind IN ('payment', 'undo') OR t.kind = 'opening' AND e.amount < 0)",
 )
-PAID_FEES_BY = fill(_PAID_FEES, by="t.kind IN ('payment', 'undo') AND t.payer_id = ?")
+PAID_FEES_BY = fill(
+    _PAID_FEES, by="t.payment_id IN (SELECT p.id FROM payment p WHERE p.payer_id = ?)"
+)
 FEES_SETTLED_BY = fill(
     _PAID,
     owed="""(SELECT CAST(SUM(x.amount) AS BIGINT) FROM ledger_entry x
@@ -183,9 +185,15 @@ HOLD_QUEUE = """
     ORDER BY h.ready DESC, h.placed, h.id"""
 COPY_OF_TITLE = "SELECT id FROM item WHERE title_id = ? ORDER BY for_loan DESC, id LIMIT 1"
 
-EVENTS = """
+_EVENT = """
     SELECT c.terminal, c.code, c.key, c.patron_id, c.position, c.expires, c.outcome, c.before
-    FROM circulation c WHERE c.item_id = ? ORDER BY c.position"""
+    FROM circulation c WHERE c.item_id = ?"""
+EVENTS = fill(
+    """{event} AND c.key = ? UNION ALL
+    SELECT * FROM ({event} AND c.position > 0 ORDER BY c.position DESC LIMIT 1) last""",
+    event=_EVENT,
+)
+"""The transaction under a key, if there is one, and the last one behind it."""
 FORGET_EVENTS = "DELETE FROM circulation WHERE expires <= ?"
 
 # PIN lock-out
@@ -375,12 +383,12 @@ REVEALS = "SELECT time, user_name, branch, since, until, people FROM reveal ORDE
 
 PRESENCE = """
     SELECT COUNT(CASE WHEN patron_id <> ? THEN 1 END),
-           COUNT(CASE WHEN patron_id = ? AND NOT (terminal = ? AND since >= ?) THEN 1 END)
+           COUNT(CASE WHEN patron_id = ? AND NOT (passage = ? AND since > ?) THEN 1 END)
     FROM presence WHERE branch = ? AND ends > ?"""
 ENTER = """
-    INSERT INTO presence (branch, patron_id, terminal, since, ends) VALUES (?, ?, ?, ?, ?)
+    INSERT INTO presence (branch, patron_id, passage, since, ends) VALUES (?, ?, ?, ?, ?)
     ON CONFLICT (branch, patron_id) DO UPDATE
-    SET terminal = excluded.terminal, since = excluded.since, ends = excluded.ends"""
+    SET passage = excluded.passage, since = excluded.since, ends = excluded.ends"""
 END_STAYS = "DELETE FROM presence WHERE branch = ? AND ends <= ?"
 LEAVE = "DELETE FROM presence WHERE branch = ? AND patron_id = ?"
 FORGET_STAYS = "DELETE FROM presence WHERE ends <= ?"

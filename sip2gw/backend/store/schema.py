@@ -281,6 +281,8 @@ _CIRCULATION = (
         outcome TEXT NOT NULL,
         before TEXT NOT NULL,
         PRIMARY KEY (item_id, key))""",
+    """CREATE UNIQUE INDEX circulation_order ON circulation (item_id, position)
+        WHERE position > 0""",
     """CREATE TABLE review (
         id TEXT PRIMARY KEY,
         time TEXT NOT NULL,
@@ -301,7 +303,10 @@ MIGRATIONS = (
     ),
     Migration(2, "who is inside, the doors' lists, who asked for names", _DOORS, ("reveal",)),
     Migration(3, "the queues of holds, transactions to repeat or cancel, reviews", _CIRCULATION),
-    Migration(4, "what is lost among a patron's loans", ()),
+    Migration(
+        4, "a passage is a door and a card", ("ALTER TABLE presence RENAME terminal TO passage",)
+    ),
+    Migration(5, "what is lost among a patron's loans", ()),
 )
 
 SCHEMA_NUMBER = MIGRATIONS[-1].number

@@ -13,6 +13,7 @@ from sip2gw.backend.library import Connection, Done
 from sip2gw.backend.store import badges, doors, ledger, queries, relations
 from sip2gw.backend.store.access_log import access_rows
 from sip2gw.backend.store.people import holder
+from sip2gw.backend.store.values import time_text
 from sip2gw.model import (
     AccessRow,
     Badge,
@@ -150,6 +151,15 @@ class StaffOperations(ABC):
         """How many rows `erase_access_identities` would change."""
         with self.snapshot() as connection:
             return doors.count_identities(connection, before)
+
+    async def forget_transactions(self, now: datetime) -> int:
+        """Forget who did what with which item, once it can neither be repeated nor cancelled."""
+
+        def forget() -> int:
+            with self.bulk() as connection:
+                return connection.execute(queries.FORGET_EVENTS, (time_text(now),)).rowcount
+
+        return await asyncio.to_thread(forget)
 
     async def put_door_entry(self, entry: DoorEntry) -> None:
         """Put a card on a bar or pass list, instead of its entry there if it has one."""

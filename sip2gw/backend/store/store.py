@@ -84,6 +84,7 @@ class Store(StaffOperations):
             self._cache.evict,
             bump_version=role == "command",
             update_fees=self._cache.update_fees,
+            change=self._cache.change,
             on_begin=self._trust_cache,
         )
 

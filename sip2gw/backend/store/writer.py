@@ -25,7 +25,7 @@ from sip2gw.backend.library import Done
 from sip2gw.backend.store.access_log import AccessLog
 from sip2gw.backend.store.dialect import WRITE_WAIT_S, SqliteConnection, is_busy, never_wait
 from sip2gw.backend.store.queries import BUMP_VERSION
-from sip2gw.model import AccessRow, Fee
+from sip2gw.model import AccessRow, Fee, PatronRecord
 
 BATCH_JOBS_MAX = 64
 JOBS_PER_TURN = 16
@@ -67,6 +67,7 @@ class Writer:
         evict: called with the touched patrons, before anybody is answered.
         bump_version: whether each transaction that changed something tells other processes (C62).
         update_fees: called with open fees that changed, like `evict`.
+        change: called for each patron whose snapshot is to be changed, like `evict`.
         on_begin: called in each write transaction before its first job.
     """
 
@@ -78,6 +79,9 @@ class Writer:
         *,
         bump_version: bool,
         update_fees: Callable[[Mapping[str, tuple[Fee, ...]]], None] = lambda fees: None,
+        change: Callable[[str, Callable[[PatronRecord], PatronRecord]], None] = (
+            lambda patron_id, change: None
+        ),
         on_begin: Callable[[SqliteConnection], None] = lambda connection: None,
     ) -> None:
         never_wait(connection)
@@ -88,6 +92,7 @@ class Writer:
         self._evict = evict
         self._bump_version = bump_version
         self._update_fees = update_fees
+        self._change = change
         self._on_begin = on_begin
         self._queue: deque[_Waiting] = deque()
         self._busy = False
@@ -191,6 +196,7 @@ class Writer:
         if isinstance(outcome, Done):
             self.touched.update(outcome.touched)
             self.touched.update(outcome.fees)
+            self.touched.update(outcome.changes)
 
     def _hand_over(self, batch: list[_Waiting]) -> None:
         loop, rows = asyncio.get_running_loop(), self._access_log.take()
@@ -209,6 +215,8 @@ class Writer:
             if isinstance(outcome, Done):
                 if outcome.fees:
                     self._update_fees(outcome.fees)
+                for patron_id, change in outcome.changes.items():
+                    self._change(patron_id, change)
                 if outcome.touched:
                     self._evict(outcome.touched)
         for waiting in batch:
