@@ -281,6 +281,8 @@ class Loan:
     checked_out: datetime
     renewals: int = 0
     max_renewals: int = 2
+    lost: bool = False
+    """The item has been reported lost."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -216,5 +216,5 @@ def _values(order: PaymentOrder, payment: Payment) -> tuple[Any, ...]:
         payment.status,
         list_text(payment.texts),
         payment.card,
-        *map(list, zip(*entries_of(payment), strict=True)),
+        *map(list, zip(*entries_of(order, payment), strict=True)),
     )

@@ -134,6 +134,7 @@ class PostgresDialect:
         2: (ENTER_BRANCH,),
         3: (CIRCULATION_FACTS, circulate_function(FACTS_LOCK)),
         4: ("DROP FUNCTION enter_branch", ENTER_BRANCH),
+        5: ("DROP FUNCTION circulation_facts", CIRCULATION_FACTS),
     }
 
     def create_table(self, statement: str) -> str:

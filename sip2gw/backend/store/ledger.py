@@ -1,8 +1,8 @@
 """Booking: exactly once, balanced, append-only (B46, B47, C71).
 
-Every transaction is a set of entries that sums to zero: `till:<terminal>:<payment type>` against
-`fee:<id>`. What is owed on a fee is the sum of its entries. An undo is the opposite transaction.
-All functions run inside a transaction of the caller.
+Every transaction is a set of entries that sums to zero: `till:<terminal>:<payment type>`, or the
+account that the order names, against `fee:<id>`. What is owed on a fee is the sum of its entries.
+An undo is the opposite transaction. All functions run inside a transaction of the caller.
 """
 
 from __future__ import annotations
@@ -194,16 +194,16 @@ def _write(connection: Connection, order: PaymentOrder, payment: Payment) -> boo
     )
     if not added.rowcount:
         return False
-    _post(connection, "payment", payment.id, payment, payment.time, entries_of(payment))
+    _post(connection, "payment", payment.id, payment, payment.time, entries_of(order, payment))
     return True
 
 
-def entries_of(payment: Payment) -> Iterator[tuple[Any, ...]]:
+def entries_of(order: PaymentOrder, payment: Payment) -> Iterator[tuple[Any, ...]]:
     """Account, amount, fee, debtor and relation of each entry of a payment."""
-    till = f"till:{payment.terminal}:{payment.payment_type}"
+    account = order.account or f"till:{payment.terminal}:{payment.payment_type}"
     for line in payment.lines:
         yield f"fee:{line.fee_id}", -line.amount, line.fee_id, line.debtor_id, line.relation
-        yield till, line.amount, None, line.debtor_id, line.relation
+        yield account, line.amount, None, line.debtor_id, line.relation
 
 
 def _post(

@@ -120,7 +120,8 @@ FEES_SETTLED_BY = fill(
 """What is owed there is without what was paid or taken back after the payment."""
 
 LOANS = """
-    SELECT l.item_id, i.title, l.due, l.checked_out, l.renewals, i.max_renewals
+    SELECT l.item_id, i.title, l.due, l.checked_out, l.renewals, i.max_renewals,
+           CASE WHEN i.status = 'lost' THEN 1 ELSE 0 END
     FROM loan l JOIN item i ON i.id = l.item_id
     WHERE l.patron_id = ? ORDER BY l.due, l.item_id"""
 

@@ -307,6 +307,7 @@ MIGRATIONS = (
     Migration(
         4, "a passage is a door and a card", ("ALTER TABLE presence RENAME terminal TO passage",)
     ),
+    Migration(5, "what is lost among a patron's loans", ()),
 )
 
 SCHEMA_NUMBER = MIGRATIONS[-1].number
