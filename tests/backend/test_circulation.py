@@ -404,3 +404,19 @@ async def test_yesterdays_transactions_are_forgotten_and_loans_are_not(desk: Lib
     assert await loans(desk, "P3") == ["L1", "N2"]
     cancelled = await desk.circulate(order(CHECKIN, "N2", None), cancelling(CHECKIN))
     assert reason_of(cancelled) == "nothing_to_cancel"
+
+
+async def test_a_patron_is_known_with_what_has_been_lost(desk: Library) -> None:
+    load(desk, {"kind": "item", "id": "L1", "title": "Late", "status": "lost"})
+    record = await desk.find_patron("P3")
+    assert record is not None
+    assert [(loan.item_id, loan.lost) for loan in record.loans] == [("L1", True)]
+    seen: list[bool] = []
+
+    def looking(facts: Facts) -> Any:
+        assert facts.patron is not None
+        seen.extend(loan.lost for loan in facts.patron.loans)
+        return lending()(facts)
+
+    await desk.circulate(order(item="N2"), looking)
+    assert set(seen) == {True}

@@ -80,7 +80,7 @@ FACTS = numbered(
 """The key and the accounts of payer ($1) and debtors, a row for each; one row without account for
 an unknown payer."""
 
-BOOK = f"SELECT book_payment({', '.join(f'${number}' for number in range(1, 22))})"
+BOOK = f"SELECT book_payment({', '.join(f'${number}' for number in range(1, 23))})"
 PAYMENT = numbered(queries.fill(queries.PAYMENTS, where=" WHERE p.id = ?"))
 
 _KEY = slice(1, 4)
@@ -215,5 +215,6 @@ def _values(order: PaymentOrder, payment: Payment) -> tuple[Any, ...]:
         payment.bk,
         payment.status,
         list_text(payment.texts),
-        *map(list, zip(*entries_of(payment), strict=True)),
+        payment.card,
+        *map(list, zip(*entries_of(order, payment), strict=True)),
     )
