@@ -40,6 +40,40 @@ PROFILES = {
     "parts-1": 'kind = "payment"\npartial_payment = false',
     "returns-1": 'kind = "sorter"',
     "hiding-1": 'kind = "selfcheck"\nwrong_pin_hides_card = true',
+    "waiver-1": 'kind = "payment"\nwrite_off_payment_type = "09"',
+    "choosy-1": """kind = "selfcheck"
+blocked_material_types = ["GAME*"]
+lend_with_attachment = false
+overdues_block_checkout = true
+lost_block_checkout = 1
+in_house_material_types = ["NEWSPAPER"]
+due_date_format = "library"
+""",
+    "choosy-2": """kind = "sorter"
+checked_in_ok = true
+refuse_checkin = ["in_transit", "note", "reference", "reserved"]
+refuse_checkin_material_types = ["GAME*"]
+""",
+    "bins-1": """kind = "sorter"
+checked_in_ok = true
+cv_on_success = true
+send_ct = "always"
+show_checkin_message = true
+template_da = "{first_word}"
+sort_bins = [
+  { field = "alert_type", value = "01", bin = "3" },
+  { field = "destination", comparator = "ne", value = "", bin = "2" },
+  { field = "item", comparator = "ne", value = "", bin = "9" },
+]
+""",
+    "chatty-1": """kind = "selfcheck"
+template_ae = "{first_word}"
+template_av = "{description}: {amount}"
+show_owed_amount = true
+custom_patron_fields = [{ field = "XU", template = "{membership_until}" }]
+custom_item_fields = [{ field = "XT", template = "{title_id}" }]
+rewrite_screen_texts = [{ find = "Please pay first.", replace = "Please go to the till." }]
+""",
 }
 CONFIG = DESK_CONFIG + "".join(
     f'[profiles.{name}]\n{profile}\n[terminals.{name}]\nprofile = "{name}"\nbranch = "MAIN"\n'
@@ -54,6 +88,14 @@ LIBRARY = [
     lent("LAST1", "1009", renewals=1),
     copy("MUSIC1", "TM", checkout_fee="0.75"),
     lent("MUSIC1", "1009"),
+    person("1031", "Mo Lost"),
+    copy("GONE1", status="lost"),
+    lent("GONE1", "1031"),
+    copy("GAME1", material="GAMES"),
+    copy("MAP1", attachment="a map"),
+    copy("NEWS1", material="NEWSPAPER"),
+    copy("NOTE1", "TN", note="look at it"),
+    copy("MOVING1", status="in_transit"),
     waits("HQ3", "1020", title_id="TM", pickup_branch="MAIN"),
 ]
 
