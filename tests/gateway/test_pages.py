@@ -1,4 +1,4 @@
-"""Every message is whole: a handler, a refusal, a page with examples that a gateway still gives,
+"""Every message is whole: a handler, a refusal, a page with examples that a gateway still gives
 (B2). That each is read and written byte for byte is in `tests/wire`."""
 
 import re
@@ -6,6 +6,7 @@ import re
 import pytest
 from pages import DIRECTORY, claims, exchanges, pages, played, with_tables
 
+from sip2gw.config.profiles import ProfileTable
 from sip2gw.handlers import SUPPORTED_CODES
 from sip2gw.policy.reasons import CirculationReason, PaymentRefusalReason
 from sip2gw.protocol.registry import REQUESTS
@@ -65,6 +66,12 @@ def test_every_reason_is_shown_on_some_page():
     shown = {claim for code in REQUESTS for _, claim in claims(page(code))}
     known = {str(reason) for kind in (CirculationReason, PaymentRefusalReason) for reason in kind}
     assert known - NEVER_SHOWN <= shown
+
+
+@pytest.mark.parametrize("key", ProfileTable.model_fields)
+def test_every_key_of_a_profile_is_told_where_it_changes_a_message(key):
+    told = "".join(path.read_text() for path in DIRECTORY.glob("*.md"))
+    assert f"`{key}`" in told or f"[profiles.X.{key}]" in told
 
 
 def test_the_index_lists_every_page():
