@@ -17,8 +17,8 @@ async def test_one_of_all_gets_each_copy_whatever_is_killed(tmp_path, kiosks):
 async def test_one_of_all_gets_each_copy_at_either_of_two_gateways(tmp_path):
     with running_server() as server:
         report = await lending.prove(
-            tmp_path, kiosks=20, races=20, kills=2, seed=1, server=server, life_s=(0.2, 0.8)
+            tmp_path, kiosks=20, races=10, kills=2, seed=1, server=server, life_s=(0.5, 1.5)
         )
     assert report.failures == []
-    assert report.numbers["acknowledged"] >= 40
+    assert report.numbers["acknowledged"] >= 20
     assert report.numbers["kills"] >= 2

@@ -39,6 +39,9 @@ KILLS = 20
 REPEATED = 0.3
 """How often a kiosk repeats an earlier request between two races."""
 
+NETWORK_LIFE_S = (0.5, 5.0)
+"""Two start while the other serves, which takes one processor each."""
+
 SQLITE = "sqlite:library.db"
 CONFIG = """
 [institution]
@@ -214,7 +217,7 @@ async def prove(
     kills: int,
     seed: int,
     server: Server | None = None,
-    life_s: tuple[float, float] = LIFE_S,
+    life_s: tuple[float, float] | None = None,
 ) -> Report:
     """Race until so many races were run and so many gateways killed, and judge.
 
@@ -225,7 +228,7 @@ async def prove(
         kills: at least so many.
         seed: of what is random.
         server: with one, two gateways on a database there; else one on SQLite.
-        life_s: how long a gateway lives.
+        life_s: how long a gateway lives, if not as usual.
     """
     report = Report(f"lending, {kiosks} terminals, {'PostgreSQL' if server else 'SQLite'}")
     database = server.make_database() if server else ""
@@ -243,7 +246,8 @@ async def prove(
             contest.race_until(lambda: contest.run >= races and over.is_set())
         )
         await outages.rage(
-            lambda: racing.done() or (contest.run >= races and outages.kills >= kills), life_s
+            lambda: racing.done() or (contest.run >= races and outages.kills >= kills),
+            life_s or (NETWORK_LIFE_S if server else LIFE_S),
         )
         over.set()
         await racing
