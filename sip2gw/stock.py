@@ -133,7 +133,8 @@ class ItemRecord:
     item: Item
     state: ItemState
     next_hold: QueuedHold | None = None
-    """The first hold that this copy could serve: ready before waiting, then the oldest."""
+    """The first hold that this copy could serve: ready before waiting, then the one that it
+    was promised to, then the oldest."""
     repeated: Event | None = None
     """The transaction under the key of the order, as long as it is kept."""
     last: Event | None = None

@@ -420,3 +420,35 @@ async def test_a_patron_is_known_with_what_has_been_lost(desk: Library) -> None:
 
     await desk.circulate(order(item="N2"), looking)
     assert set(seen) == {True}
+
+
+async def test_a_copy_on_its_way_keeps_its_goal(desk: Library) -> None:
+    """B59: whoever loses a copy is first in the queue again, but not for what was promised."""
+    load(
+        desk,
+        *({"kind": "item", "id": f"Q{n}", "title": "Queue", "title_id": "TQ"} for n in (1, 2)),
+        *(
+            {"kind": "hold", "id": f"HQ{n}", "patron": f"P{n}", "title_id": "TQ"}
+            | {"placed": f"2026-03-0{n}", "pickup_branch": branch}
+            for n, branch in ((1, "MAIN"), (2, "EAST"))
+        ),
+    )
+    found = replace(RULES, takes_what_is_not_on_loan=True)
+    east = replace(found, branch="EAST")
+
+    async def arrives(item: str, rules: CirculationRules) -> str:
+        result = await desk.circulate(
+            order(CHECKIN, item, None, key=None),
+            lambda facts: decide_checkin(facts, Wish(NOW, CHECKIN), rules),
+        )
+        assert result.done is not None
+        assert result.done.hold is not None
+        return result.done.hold.patron_id
+
+    assert await arrives("Q1", found) == "P1"
+    assert await arrives("Q2", found) == "P2"  # on its way to EAST
+    await desk.circulate(order(item="Q1", no_block=True), lending(no_block=True))
+    assert await arrives("Q2", east) == "P2"
+    record = await desk.find_item("Q2", NOW)
+    assert record is not None
+    assert await desk.hold_queue(record, NOW) == ("HQ2", "HQ1")

@@ -136,8 +136,13 @@ def _hold(row: Sequence[Any]) -> QueuedHold:
     )
 
 
-def _place_in_queue(hold: QueuedHold) -> tuple[bool, datetime, str]:
-    return not hold.ready, hold.placed, hold.id
+def _place_in_queue(hold: QueuedHold) -> tuple[bool, bool, datetime, str]:
+    """Who finds it on the shelf, whose it is though any copy would have done, who came first.
+
+    A copy that is on its way keeps its goal, although somebody who came earlier lost theirs.
+    """
+    promised = hold.item_id is not None and hold.title_id is not None
+    return not hold.ready, not promised, hold.placed, hold.id
 
 
 def _position(event: Event) -> int:

@@ -182,7 +182,8 @@ HOLD_QUEUE = """
     SELECT h.id FROM hold h
     WHERE (h.item_id = ? OR (h.title_id = ? AND h.item_id IS NULL))
       AND (h.expires IS NULL OR h.expires > ?)
-    ORDER BY h.ready DESC, h.placed, h.id"""
+    ORDER BY h.ready DESC, CASE WHEN h.item_id IS NULL OR h.title_id IS NULL THEN 1 ELSE 0 END,
+             h.placed, h.id"""
 COPY_OF_TITLE = "SELECT id FROM item WHERE title_id = ? ORDER BY for_loan DESC, id LIMIT 1"
 
 _EVENT = """

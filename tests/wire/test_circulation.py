@@ -1,0 +1,72 @@
+"""Circulation as bytes: the dialogues in `circulation/*.txt`, played against a running gateway.
+
+Each dialogue begins with `== TITLE` and a fresh library (`desk`: NOON on 10 March 2026). A line
+`TERMINAL > BYTES` is what a terminal sends, `TERMINAL < BYTES` what it must get, without AY, AZ and
+line end, which are added and checked here. Every reason for a refusal occurs, in its own words.
+"""
+
+import asyncio
+from pathlib import Path
+from shutil import copytree
+
+import pytest
+from desk import DESK_CONFIG, DESK_LIBRARY
+from harness import running
+
+from sip2gw.policy.reasons import CIRCULATION_REASONS, CirculationReason
+from sip2gw.protocol.checksum import seal
+from sip2gw.texts.english import TEXTS
+
+FILES = sorted((Path(__file__).parent / "circulation").glob("*.txt"))
+REQUESTS = {"09", "11", "15", "17", "19", "29", "65", "63"}
+"""63 tells what became of the money."""
+
+
+def dialogues():
+    """Title and lines of each dialogue in each file."""
+    for file in FILES:
+        for part in file.read_text("ascii").split("\n== ")[1:]:
+            title, *lines = part.splitlines()
+            said = [line.split(" ", 2) for line in lines if line and not line.startswith("#")]
+            yield pytest.param(said, id=f"{file.stem}: {title}")
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory):
+    """A directory with the library as each dialogue finds it."""
+    directory = tmp_path_factory.mktemp("desk")
+
+    async def fill():
+        async with running(directory, config=DESK_CONFIG, records=DESK_LIBRARY):
+            pass
+
+    asyncio.run(fill())
+    return directory
+
+
+@pytest.mark.parametrize("lines", list(dialogues()))
+async def test_is_answered_byte_for_byte(tmp_path, library, lines):
+    copytree(library, tmp_path, dirs_exist_ok=True)
+    async with running(tmp_path, config=DESK_CONFIG, records=[]) as gateway:
+        terminals = {}
+        for number, (name, direction, text) in enumerate(lines):
+            if name not in terminals:
+                terminals[name] = await gateway.terminal(name)
+            digit = b"%d" % (number // 2 % 10)
+            if direction == ">":
+                await terminals[name].send(seal(text.encode("ascii"), digit, True) + b"\r")
+            else:
+                answer = await terminals[name].read()
+                assert answer == seal(text.encode("ascii"), digit, True).decode("ascii")
+        assert gateway.store.self_check() == []
+
+
+def test_each_request_and_each_refusal_occurs():
+    lines = [line for param in dialogues() for line in param.values[0]]
+    assert {text[:2] for _, direction, text in lines if direction == ">"} == REQUESTS
+    told = [text for _, direction, text in lines if direction == "<"]
+    for reason, entry in CIRCULATION_REASONS.items():
+        if reason is CirculationReason.BLOCKED:
+            continue  # says what stands against the patron, see "blocked" in the files
+        spoken = TEXTS[entry.text_key].partition("{")[0]
+        assert any(f"|AF{spoken}" in text for text in told), reason
