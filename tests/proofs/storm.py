@@ -35,7 +35,8 @@ CONNECTIONS = 20
 TERMINALS = 8
 """Fewer than connections: the same BK also races over two lines of one terminal."""
 FEES_PER_PATRON = 30
-FEE_MINOR = 2_000
+FEE_MINOR = 2_000_000
+"""So much that a storm never runs out of what can be paid."""
 LULL_S = 1.2
 """Seconds that the kiosks go on after the last kill."""
 
