@@ -30,7 +30,7 @@ async def _book(connection: asyncpg.Connection, card: str, key: str) -> None:
     (row,) = await connection.fetch(FACTS, card, "bare", key)
     (fee,) = row[_FEES]
     till, fee_account = "till:bare:00", f"fee:{fee[_FEE_ID]}"
-    payment = (new_id(), _TIME, card, 1, "EUR", "00", key, "booked", "[]")
+    payment = (new_id(), _TIME, card, 1, "EUR", "00", key, "booked", "[]", card)
     booked = await connection.fetchval(
         BOOK,
         row[0],

@@ -87,12 +87,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=5.0, help="of one run (default 5)")
     parser.add_argument("--patrons", type=int, default=20_000)
     parser.add_argument("--loop", choices=("asyncio", "uvloop"), default="asyncio")
+    parser.add_argument("--volatile", action="store_true",
+                        help="a server without fsync: processors decide, not the disk")  # fmt: skip
     options = parser.parse_args(argv)
     # The same server that the tests start.
     sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
     running_server = importlib.import_module("postgres").running_server
     with (
-        running_server(durable=True) as server,
+        running_server(durable=not options.volatile) as server,
         tempfile.TemporaryDirectory(prefix="sip2gw-benchmark-") as directory,
     ):
         url = server.url(server.make_database())

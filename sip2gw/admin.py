@@ -17,6 +17,8 @@ from prometheus_client.exposition import ThreadingWSGIServer
 from sip2gw.config import Address
 
 REQUEST_TIMEOUT_S = 10
+STOP_POLL_S = 0.05
+"""How long `stop` waits at most for the thread to notice."""
 
 _StartResponse = Callable[[str, list[tuple[str, str]]], Any]
 
@@ -56,7 +58,10 @@ class AdminServer:
             address.host, address.port, self._app, server_class=kind, handler_class=_QuietHandler
         )
         threading.Thread(
-            target=self._server.serve_forever, name="sip2gw-admin", daemon=True
+            target=self._server.serve_forever,
+            args=(STOP_POLL_S,),
+            name="sip2gw-admin",
+            daemon=True,
         ).start()
         host = f"[{address.host}]" if ":" in address.host else address.host
         return f"{host}:{self._server.server_port}"

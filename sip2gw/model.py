@@ -281,6 +281,8 @@ class Loan:
     checked_out: datetime
     renewals: int = 0
     max_renewals: int = 2
+    lost: bool = False
+    """The item has been reported lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -461,3 +463,5 @@ class Payment:
     lines: tuple[PaymentLine, ...]
     texts: tuple[str, ...] = ()
     """The screen messages of the first 38, repeated in every replay (C4)."""
+    card: str = field(default="", repr=False)
+    """The payer's card as scanned (B21)."""

@@ -13,10 +13,12 @@ from zoneinfo import ZoneInfo
 
 from sip2gw.backend.base import Capability
 from sip2gw.config import Config, ResolvedProfile, Terminal
-from sip2gw.handlers import SUPPORTED_CODES, Standpoint, TerminalView, handlers_of
+from sip2gw.config.options import CHECKIN_REFUSALS, ItemFieldTable, PatronFieldTable
+from sip2gw.handlers import SUPPORTED_CODES, CustomField, Standpoint, TerminalView, handlers_of
 from sip2gw.policy.access import DoorRules
-from sip2gw.policy.circulation import CirculationRules
+from sip2gw.policy.circulation import CirculationRules, Materials
 from sip2gw.policy.relationships import RelationshipRules
+from sip2gw.policy.sorting import SortRule
 from sip2gw.protocol.layout import layout_of
 from sip2gw.protocol.registry import RESPONSES
 from sip2gw.protocol.wire import WireFormat
@@ -78,6 +80,20 @@ def _wire(profile: ResolvedProfile) -> WireFormat:
         date_zone="utc" if profile.date_zone == "utc" else "local",
         hidden_fields=_hidden_fields(profile),
         dialect=profile.dialect,
+        substitute=profile.options.convert_control_characters,
+        rewritten=tuple((one.find, one.replace) for one in profile.options.rewrite_screen_texts),
+    )
+
+
+def _custom_fields(
+    profile: ResolvedProfile, tables: tuple[PatronFieldTable, ...] | tuple[ItemFieldTable, ...]
+) -> tuple[CustomField, ...]:
+    """Those of `tables` that the profile neither hides nor leaves out of what it allows."""
+    return tuple(
+        (table.field, table.template)
+        for table in tables
+        if table.field not in profile.hide_fields
+        and (not profile.allow_fields or table.field in profile.allow_fields)
     )
 
 
@@ -93,7 +109,7 @@ def _served(profile: ResolvedProfile, capabilities: frozenset[Capability]) -> fr
 
 
 def _circulation(terminal: Terminal, zone: ZoneInfo, texts: Catalogue) -> CirculationRules:
-    profile = terminal.profile
+    profile, options = terminal.profile, terminal.profile.options
     language = profile.language
     return CirculationRules(
         terminal=terminal.name,
@@ -101,6 +117,20 @@ def _circulation(terminal: Terminal, zone: ZoneInfo, texts: Catalogue) -> Circul
         zone=zone,
         renews_own_loan=profile.second_checkout == "renew",
         takes_what_is_not_on_loan=profile.checked_in_ok,
+        not_lent=Materials.of(options.blocked_material_types),
+        lends_with_attachment=options.lend_with_attachment,
+        overdue_blocks=options.overdues_block_checkout,
+        lost_blocks=options.lost_block_checkout,
+        in_house=Materials.of(options.in_house_material_types),
+        in_house_memberships=frozenset(options.in_house_memberships),
+        not_taken_back=frozenset(CHECKIN_REFUSALS[name] for name in options.refuse_checkin),
+        not_taken_back_materials=Materials.of(options.refuse_checkin_material_types),
+        captures_holds=options.capture_holds,
+        holds_travel=options.hold_as_transit,
+        sort_rules=tuple(
+            SortRule(one.branch, one.field, one.comparator, one.value, one.bin)
+            for one in options.sort_bins
+        ),
         describe_checkout_fee=texts.text(language, "fee_checkout"),
         describe_overdue_fee=lambda days: texts.text(language, "fee_overdue", days=days),
     )
@@ -141,6 +171,7 @@ def build_site(config: Config, capabilities: frozenset[Capability]) -> Site:
     counting = _counting_branches(config)
     standpoints: defaultdict[tuple[str, str], Standpoint] = defaultdict(Standpoint)
     texts = Catalogue(config.texts)
+    branches = {code: branch.name for code, branch in config.branches.items()}
     known: dict[str, KnownTerminal] = {}
     for login, terminal in config.terminals.items():
         profile, branch = terminal.profile, terminal.branch
@@ -163,7 +194,9 @@ def build_site(config: Config, capabilities: frozenset[Capability]) -> Site:
             retries=config.server.terminal_retries,
             door=profile.door_rules or DoorRules(),
             circulation=_circulation(terminal, zone, texts),
-            branches=frozenset(config.branches),
+            branches=branches,
+            patron_fields=_custom_fields(profile, profile.options.custom_patron_fields),
+            item_fields=_custom_fields(profile, profile.options.custom_item_fields),
             bars=branch.bar if branch is not None else (),
             passes=branch.passes if branch is not None else (),
             counts_inside=branch is not None and branch.code in counting,

@@ -99,6 +99,11 @@ class PaymentOrder:
     bk: str
     now: datetime
     key_expires: datetime
+    card: str = field(default="", repr=False)
+    """The payer's card as scanned (B21); a retry may come with another."""
+    account: str = ""
+    """The ledger account against which the fees are settled; empty: the terminal's till for
+    the payment type (C71)."""
     seen: PaymentFacts | None = field(default=None, repr=False)
     """What `find_payer` told: saves reading it again where that takes a round trip."""
 

@@ -95,13 +95,13 @@ def _concerns(entry: Payment, patron_id: str) -> bool:
 def show(
     payment_id: PaymentArgument, json: JsonOption = False, config: ConfigOption = None
 ) -> None:
-    """Show a payment and the fees that it settled."""
+    """Show a payment, the fees that it settled, and the card that was scanned."""
     settings = configured(config)
     with opened_store(settings) as store:
         found = store.payment(payment_id)
     if found is None:
         raise CommandError(f"no such payment: {printable(payment_id)}")
-    told = tell_payment(found, settings.zone)
+    told = {**tell_payment(found, settings.zone), "card": found.card}
     if json:
         write_json(told)
     else:

@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, Strict, model_validator
 
+from sip2gw.config.options import ProfileOptions
 from sip2gw.config.sections import Encoding, ErrorDetection, Terminator
 from sip2gw.config.types import (
     Badges,
@@ -24,6 +25,7 @@ from sip2gw.config.types import (
 )
 from sip2gw.policy.access import DoorRules
 from sip2gw.protocol.dialect import DialectName
+from sip2gw.texts.templates import PATRON
 
 Kind = Literal["selfcheck", "sorter", "door", "payment", "auth"]
 Family = Literal["off", "merged", "separate"]
@@ -173,8 +175,8 @@ class WiseTable(Section):
         return both or switches[self.open_lines], both or switches[self.paid_lines]
 
 
-class ProfileTable(Section):
-    """A profile. Keys marked "by kind" depend on `kind`."""
+class BasicTable(Section):
+    """The keys of a profile that a kind decides, or that are rights and manners of speaking."""
 
     kind: Kind = Field(description="What these terminals are; decides the defaults.")
     messages: Annotated[tuple[Message, ...], Strict(False)] | None = Field(
@@ -279,6 +281,10 @@ class ProfileTable(Section):
         default=None, description='About 41 and 42; only with `dialect = "wise"`.'
     )
 
+
+class ProfileTable(ProfileOptions, BasicTable):
+    """A profile. Keys marked "by kind" depend on `kind`."""
+
     @model_validator(mode="after")
     def _fits_kind(self) -> ProfileTable:
         if self.kind == "door" and self.pin_required is not None:
@@ -292,6 +298,16 @@ class ProfileTable(Section):
         both = set(self.hide_fields) & set(self.allow_fields)
         if both:
             raise ValueError(f"hidden and allowed at once: {', '.join(sorted(both))}")
+        return self
+
+    @model_validator(mode="after")
+    def _options_fit(self) -> ProfileTable:
+        if "not_on_loan" in self.refuse_checkin and self.checked_in_ok:
+            raise ValueError('refuse_checkin "not_on_loan" contradicts checked_in_ok')
+        for where, template in self.patron_templates():
+            missing = PATRON.needs(template) - set(self.personal_fields)
+            if missing:
+                raise ValueError(f"{where} needs personal_fields {', '.join(sorted(missing))}")
         return self
 
 
@@ -335,6 +351,8 @@ class ResolvedProfile:
     second_checkout: str
     checked_in_ok: bool
     renewals_of_authorisers: bool
+    options: ProfileOptions
+    """What needs no resolving."""
     door: DoorTable | None
     """Set exactly for `kind` door."""
     door_rules: DoorRules | None
@@ -376,6 +394,9 @@ def resolve_profile(
     """
     by_kind = KIND_DEFAULTS[table.kind]
     payment_types = by_kind.payment_types if table.payment_types is None else table.payment_types
+    write_off = table.write_off_payment_type
+    if payment_types and write_off is not None and write_off not in payment_types:
+        payment_types = (*payment_types, write_off)
     door = (table.door or DoorTable()) if table.kind == "door" else None
     pin_required = by_kind.pin_required if table.pin_required is None else table.pin_required
     family = by_kind.family if table.family is None else table.family
@@ -412,6 +433,7 @@ def resolve_profile(
         second_checkout=table.second_checkout,
         checked_in_ok=table.checked_in_ok,
         renewals_of_authorisers=table.renewals_of_authorisers,
+        options=table,
         door=door,
         door_rules=door.rules() if door else None,
         wise=table.wise or WiseTable(),

@@ -89,6 +89,10 @@ class Draft:
                 before = found.get(row.key)
                 if isinstance(before, list) and isinstance(value, list):
                     value = [*before, *value]
+                    problem = problem_with(row.key, value)
+                    if problem is not None:
+                        self.note(f"{where}{name}", problem)
+                        continue
                 found[row.key] = value
         return found
 

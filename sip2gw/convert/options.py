@@ -29,17 +29,47 @@ from sip2gw.convert.option import (
 
 # Values with a form of their own ------------------------------------------------------------------
 
-_PLACEHOLDER = re.compile(r"\[%-?\s*(?:[A-Za-z_]+\.)?([A-Za-z_]+)\s*-?%\]")
+_PLACEHOLDER = re.compile(
+    r"\[%-?\s*(?:[A-Za-z_]+\.)?([A-Za-z_]+)\s*(?:\|\s*format\(\s*['\"]%\.2f['\"]\s*\)\s*)?-?%\]"
+)
+_WHOLE_NAME = re.compile(r"\{firstname\} +\{surname\}|\{surname\},? +\{firstname\}")
+"""A name is one text here."""
+NAMES = {
+    "cardnumber": "card",
+    "categorycode": "membership_code",
+    "branchcode": "home_branch",
+    "dateexpiry": "membership_until",
+    "dateofbirth": "birth_date",
+    "lang": "language",
+    "amountoutstanding": "amount",
+    "accountlines_id": "fee",
+    "barcode": "item",
+    "biblionumber": "title_id",
+    "itype": "material",
+    "location": "shelf",
+    "permanent_location": "shelf",
+    "itemcallnumber": "call_number",
+    "homebranch": "owner_branch",
+    "holdingbranch": "current_branch",
+    "materials": "attachment",
+}
+"""Columns of Koha, and what they are called in templates and rules here."""
+COMPARATORS = {"==": "eq", "!=": "ne", "<": "lt", "<=": "le", ">": "gt", ">=": "ge"}
 _PATTERN = re.compile(r"[\\^$*+?()\[\]{}|]")
 _SORT_RULE = re.compile(r"\s*([^:]*):([^:]+):(eq|ne|lt|gt|le|ge|<|>|<=|>=|==|!=):(.*):([^:]+)\s*")
 
 
 def template(raw: Any) -> Any:
-    """Template Toolkit with plain names only: `[% patron.surname %]` is `{surname}` here (C86)."""
-    text = _PLACEHOLDER.sub(r"{\1}", str(raw))
+    """Template Toolkit with plain names only: `[% item.barcode %]` is `{item}` here (C86)."""
+    literal = str(raw).replace("{", "{{").replace("}", "}}")
+    text = _PLACEHOLDER.sub(lambda found: f"{{{_name(found[1])}}}", literal)
     if "[%" in text:
-        raise NotCarriedError("only plain names like [% patron.surname %] can be carried over")
-    return text or AS_HERE
+        raise NotCarriedError("only plain names like [% item.barcode %] can be carried over")
+    return _WHOLE_NAME.sub("{name}", text) or AS_HERE
+
+
+def _name(column: str) -> str:
+    return NAMES.get(column, column)
 
 
 def rewriting(raw: Any) -> Any:
@@ -64,7 +94,8 @@ def field_templates(raw: Any) -> Any:
 def item_fields(raw: Any) -> Any:
     """`item_field`: a field and the column that fills it."""
     return [
-        {"field": one.get("field", ""), "template": f"{{{one.get('code', '')}}}"} for one in raw
+        {"field": one.get("field", ""), "template": f"{{{_name(one.get('code', ''))}}}"}
+        for one in raw
     ]
 
 
@@ -77,8 +108,16 @@ def sort_rules(raw: Any) -> Any:
         match = _SORT_RULE.fullmatch(line)
         if match is None:
             raise NotCarriedError("is not of the form branch:field:comparator:value:bin")
-        names = ("branch", "field", "comparator", "value", "bin")
-        rules.append(dict(zip(names, match.groups(), strict=True)))
+        branch, column, comparator, value, sort_bin = match.groups()
+        rules.append(
+            {
+                "branch": branch or "*",
+                "field": _name(column),
+                "comparator": COMPARATORS.get(comparator, comparator),
+                "value": value,
+                "bin": sort_bin,
+            }
+        )
     return rules
 
 
@@ -138,23 +177,39 @@ def line_end(raw: Any) -> Any:
 _MIRRORED = "checksums are mirrored: a terminal that sends them gets them"
 _ONE_PROCESS = "one process serves all lines: there are no children to count"
 _TO_STDERR = "the log goes to standard error, systemd keeps it"
-_NO_PREFERENCES = "there are no system preferences here"
+_NO_HISTORY = "what somebody borrowed once is not kept, and nobody can ask to be warned of it"
 
 ACCOUNT = (
     Option("ae_field_template", "profiles.X.template_ae", template, "plain names only"),
     Option("av_field_template", "profiles.X.template_av", template, "plain names only"),
     Option("da_field_template", "profiles.X.template_da", template, "plain names only"),
-    Option("allow_additional_materials_checkout", "profiles.X.lend_with_attachment", flag),
+    Option(
+        "allow_additional_materials_checkout",
+        "profiles.X.lend_with_attachment",
+        flag,
+        "`false` when not said, for Koha",
+    ),
     refused_when("allow_empty_passwords", True, "an empty PIN is never a valid one (B18, C86)"),
     Option("allow_fields", "profiles.X.allow_fields", words),
     Option("hide_fields", "profiles.X.hide_fields", words),
     Option("blocked_item_types", "profiles.X.blocked_material_types", words),
     Option("checked_in_ok", "profiles.X.checked_in_ok", flag),
     Option("convert_nonprinting_characters", "profiles.X.convert_control_characters"),
-    Option("cr_item_field", "profiles.X.cr_item_field", filled),
+    Option(
+        "cr_item_field",
+        "profiles.X.cr_item_field",
+        choice(
+            collectioncode=AS_HERE,
+            ccode=AS_HERE,
+            shelvinglocation="shelf",
+            location="shelf",
+            permanentlocation="shelf",
+        ),
+        "a collection is the material here",
+    ),
     Option("ct_always_send", "profiles.X.send_ct", flag_as("always"), "`always`"),
     Option("cv_send_00_on_success", "profiles.X.cv_on_success", flag),
-    Option("cv_triggers_alert", "profiles.X.cv_triggers_alert", flag),
+    always_so("cv_triggers_alert", "the alert is raised exactly when there is an alert type"),
     Option("delimiter", "", delimiter, "the delimiter is | for every terminal"),
     refused_when(
         "disallow_overpayment", False, "what is over is refused, never taken as credit (B44, C86)"
@@ -171,9 +226,19 @@ ACCOUNT = (
     not_carried(
         "lost_status_for_missing", "an item of status `missing` is circulation status 13 anyway"
     ),
-    Option("overdues_block_checkout", "profiles.X.overdues_block_checkout", flag),
-    Option("payment_type_writeoff", "profiles.X.write_off_payment_type", filled),
-    Option("prevcheckout_block_checkout", "profiles.X.confirm_previously_borrowed", flag),
+    Option(
+        "overdues_block_checkout",
+        "profiles.X.overdues_block_checkout",
+        flag,
+        "set when not said, for Koha",
+    ),
+    Option(
+        "payment_type_writeoff",
+        "profiles.X.write_off_payment_type",
+        filled,
+        "not taken when not set; 06 there",
+    ),
+    not_carried("prevcheckout_block_checkout", _NO_HISTORY),
     Option("register_id", "profiles.X.register_id", filled),
     not_carried("seen_on_item_information", "a 17 reads and changes nothing"),
     Option("send_patron_home_library_in_af", "profiles.X.show_home_branch", flag),
@@ -428,7 +493,12 @@ WISE = (
     Option("refuse items in transport, with a note, …", "profiles.X.refuse_checkin"),
     Option("block material types (check-in)", "profiles.X.refuse_checkin_material_types"),
     Option("refuse items not on loan", "profiles.X.checked_in_ok", why="the other way round"),
-    Option("ask confirmation via FV", "profiles.X.confirm_previously_borrowed"),
+    Option(
+        "transport for a hold goes to the hold bin", "profiles.X.sort_bins", why="by alert_type"
+    ),
+    always_so("accept items with attachment", "they are taken back"),
+    not_carried("refuse on-the-fly items", "each item has a title"),
+    not_carried("ask confirmation via FV", f"how a terminal answers is not public; {_NO_HISTORY}"),
     Option("fixed IP address", "terminals.X.networks"),
     Option("validity of the 2-factor token", "terminals.X.expires"),
 )

@@ -18,9 +18,9 @@ _HEAD = """\
 What Koha, Evergreen, edge-sip2 (FOLIO) and the SSS profiles of Wise call it, and what it is called
 here. [`sip2gw convert-config`](commands.md) carries a `SIPconfig.xml` or the JSON files of an
 edge-sip2 over by this table; how to move is told in
-[move from another server](../how-to/move.md). X stands for any name. "Not yet" is a key that
-this version does not have: the option is named as not carried over until there is one. Evergreen's
-`supports` and edge-sip2's `supportedMessages` become `messages`.
+[move from another server](../how-to/move.md). X stands for any name. Evergreen's `supports` and
+edge-sip2's `supportedMessages` become `messages`. What each of our options does stands in
+[configuration](configuration.md).
 
 ## Options with an equivalent
 
@@ -63,7 +63,11 @@ def option_reference() -> str:
         f"| `{key}` | {_default(key)} | {' | '.join(column.get(key, '') for column in columns)} |\n"
         for key in sorted(keys)
     )
-    none = (*_without_key("Koha, Evergreen", _KOHA), *_without_key("edge-sip2", _EDGE))
+    none = (
+        *_without_key("Koha, Evergreen", _KOHA),
+        *_without_key("edge-sip2", _EDGE),
+        *_without_key("Wise", {"SSS profile": options.WISE}),
+    )
     return "".join((_HEAD, *rows, _NONE, *none))
 
 

@@ -332,7 +332,12 @@ class _Conversion:
         """What the other server does when nothing is said."""
         if self._evergreen:
             return {"profiles.X.encoding": "ascii"}
-        return {"profiles.X.encoding": "utf-8", "profiles.X.terminator": "CRLF"}
+        return {
+            "profiles.X.encoding": "utf-8",
+            "profiles.X.terminator": "CRLF",
+            "profiles.X.overdues_block_checkout": True,
+            "profiles.X.lend_with_attachment": False,
+        }
 
     def _whole(self, values: Values, institution: _Institution | None) -> Values:
         """The profile with its kind, its messages and its payments."""

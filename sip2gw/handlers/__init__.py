@@ -15,7 +15,15 @@ from sip2gw.handlers import (
     status,
     wise,
 )
-from sip2gw.handlers.base import Answer, Handler, Services, Session, Standpoint, TerminalView
+from sip2gw.handlers.base import (
+    Answer,
+    CustomField,
+    Handler,
+    Services,
+    Session,
+    Standpoint,
+    TerminalView,
+)
 from sip2gw.protocol.dialect import DialectName, MoneyLines
 from sip2gw.protocol.messages import (
     BlockPatron,
@@ -90,6 +98,7 @@ __all__ = [
     "HANDLERS",
     "SUPPORTED_CODES",
     "Answer",
+    "CustomField",
     "Handler",
     "Services",
     "Session",

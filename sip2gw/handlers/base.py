@@ -28,8 +28,11 @@ from sip2gw.protocol.messages import Request, Response
 from sip2gw.protocol.wire import WireFormat
 from sip2gw.texts import Catalogue, choose_language
 
+CustomField = tuple[str, str]
+"""A field of the profile's own: its tag, and the template of what it says."""
+
 VERIFIED_TTL_S = 600.0
-"""How long a verified PIN stands in for an absent AD in a 37 (C64)."""
+"""How long a verified PIN stands in for an absent or empty AD in a 37 (C1, C64)."""
 
 
 class PinChecker(Protocol):
@@ -104,8 +107,12 @@ class TerminalView:
     standpoint: Standpoint
     """Shared by all terminals of the same profile at the same branch."""
     circulation: CirculationRules
-    branches: frozenset[str]
-    """The codes of all branches."""
+    branches: Mapping[str, str]
+    """The names of all branches by their codes."""
+    patron_fields: tuple[CustomField, ...] = ()
+    """Sent with 24, 64 and 26 of a patron who is shown."""
+    item_fields: tuple[CustomField, ...] = ()
+    """Sent with 10, 12, 18 and 30 of an item that is known."""
     bars: tuple[BarEntry, ...] = ()
     passes: tuple[PassEntry, ...] = ()
     counts_inside: bool = False

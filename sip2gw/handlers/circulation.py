@@ -9,12 +9,12 @@ from sip2gw.handlers.base import Session
 from sip2gw.handlers.patron import Visit, obstacle_text, standing_of
 from sip2gw.model import Card, CardState, PatronRecord
 from sip2gw.policy.access import PinState
-from sip2gw.policy.circulation import Refusal
+from sip2gw.policy.circulation import END_OF_DAY, Refusal
 from sip2gw.policy.reasons import CIRCULATION_REASONS, CirculationReason
 from sip2gw.policy.standing import Standing
 from sip2gw.protocol.messages import Checkin, Checkout, Renew
 from sip2gw.protocol.timestamps import read_timestamp, write_timestamp
-from sip2gw.texts import format_money
+from sip2gw.texts import format_day, format_money
 
 KEY_KEPT = timedelta(hours=24)
 """How long a retry gets the same answer, and a transaction can be cancelled (C69)."""
@@ -97,10 +97,14 @@ def refusal_texts(
 
 
 def due_text(session: Session, due: datetime | None) -> str:
-    """AH: like the other dates of the answer, in the branch's zone."""
+    """AH in the branch's zone: like the other dates of the answer, or as people write one."""
     if due is None:
         return ""
-    return write_timestamp(due.astimezone(session.terminal.zone), session.terminal.wire.date_zone)
+    terminal, local = session.terminal, due.astimezone(session.terminal.zone)
+    if terminal.profile.options.due_date_format == "sip2":
+        return write_timestamp(local, terminal.wire.date_zone)
+    day = format_day(local.date(), terminal.language)
+    return day if local.time() == END_OF_DAY else f"{day} {local:%H:%M}"
 
 
 def standing_in(

@@ -7,7 +7,7 @@ from itertools import product
 
 from sip2gw.backend.base import BackendError, EntryOrder
 from sip2gw.config import DoorTable
-from sip2gw.handlers import information, patron
+from sip2gw.handlers import custom, information, patron
 from sip2gw.handlers.base import Answer, Session, patron_flags
 from sip2gw.handlers.derived import derived, shared
 from sip2gw.model import AccessRow, Card, CardState, PatronRecord
@@ -334,7 +334,7 @@ def _answer_decision(
         elif _door(session).refuse_as == "cqn":
             response.valid_patron_password = False
     if record is not None and facts.holder is not None:
-        response.personal_name = record.name
+        response.personal_name = custom.patron_name(session, record)
         badges = facts.holder.badges
         if not decision.granted:
             badges = tuple(code for code in badges if code not in rules.require_badges)

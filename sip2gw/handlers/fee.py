@@ -12,7 +12,7 @@ from sip2gw.backend.base import (
     PaymentRefusal,
     PaymentResult,
 )
-from sip2gw.handlers.base import Answer, Session
+from sip2gw.handlers.base import Answer, Session, TerminalView
 from sip2gw.handlers.patron import Visit, judge
 from sip2gw.model import (
     CardState,
@@ -90,9 +90,9 @@ def _read(session: Session, request: FeePaid) -> _Bill | PaymentRefusalReason:
 
 
 async def _judge_payer(session: Session, request: FeePaid, seen: PaymentFacts | None) -> Visit:
-    """The payer; an absent AD counts as verified when the card's PIN lately was (C64)."""
+    """The payer; no PIN (C1) counts as verified when the card's lately was (C64)."""
     number = request.patron_identifier
-    verified = request.patron_password is None and session.is_verified(number)
+    verified = not request.patron_password and session.is_verified(number)
     required = session.terminal.profile.pin_required and not verified
     kept = (session.verified_card, session.verified_at)
     record = None if seen is None else seen.payer
@@ -151,8 +151,18 @@ def _order(
         bk=bill.bk,
         now=now,
         key_expires=services.clock.in_days(terminal.profile.bk_retention_days, terminal.zone),
+        card=request.patron_identifier,
+        account=_account(terminal, request.payment_type),
         seen=seen,
     )
+
+
+def _account(terminal: TerminalView, payment_type: str) -> str:
+    """Where the money goes, if not into the terminal's own till; a waived fee brings none."""
+    options = terminal.profile.options
+    if payment_type == options.write_off_payment_type:
+        return f"write_off:{terminal.name}"
+    return f"till:{options.register_id}:{payment_type}" if options.register_id else ""
 
 
 def _decider(
@@ -194,7 +204,9 @@ def _decider(
         fees = [*payer.fees, *(fee for account in accounts for fee in account.debtor.fees)]
         left = payable_total(fees, profile.invoiced_payable) - bill.amount
         paid = format_money(bill.amount, terminal.currency, language)
-        spoken = [texts.text(language, "payment_accepted", amount=paid)]
+        waived = request.payment_type == profile.options.write_off_payment_type
+        key = "payment_waived" if waived else "payment_accepted"
+        spoken = [texts.text(language, key, amount=paid)]
         if left > 0:
             shown = format_money(left, terminal.currency, language)
             spoken.append(texts.text(language, "payment_remaining", amount=shown))

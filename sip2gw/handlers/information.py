@@ -26,6 +26,7 @@ from sip2gw.model import Fee, Hold, Loan, PatronRecord, format_amount
 from sip2gw.policy.relationships import PayableAccount
 from sip2gw.protocol.fields import Summary
 from sip2gw.protocol.messages import PatronInformation, PatronInformationResponse
+from sip2gw.texts.templates import fill, first_word
 
 T = TypeVar("T")
 
@@ -196,7 +197,9 @@ def _lines(
     """Every owed fee of `record` and then of `accounts`, each as `write` has it."""
     terminal = session.terminal
     # All that a line depends on besides the fees, so that terminals share what was rendered.
-    circumstances = (terminal.zone, terminal.currency, terminal.profile.relation_titles)
+    profile = terminal.profile
+    template = profile.options.template_av
+    circumstances = (terminal.zone, terminal.currency, profile.relation_titles, template)
     lines: list[str] = []
     for account in (None, *accounts):
         debtor = record if account is None else account.debtor
@@ -216,8 +219,7 @@ def _write_lines(
 
 def account_label(account: PayableAccount) -> str:
     """Whose a fee is, in one word: the debtor's first name (C77)."""
-    words = account.debtor.name.split()
-    return words[0].rstrip(",") if words else account.debtor.id
+    return first_word(account.debtor.name) or account.debtor.id
 
 
 def fee_text(session: Session, fee: Fee, *, is_own: bool) -> str:
@@ -230,6 +232,9 @@ def fee_text(session: Session, fee: Fee, *, is_own: bool) -> str:
 def _fee_line(session: Session, fee: Fee, account: PayableAccount | None) -> str:
     """One AV: fee id, amount, currency, date, label and description (C36)."""
     terminal = session.terminal
+    template = terminal.profile.options.template_av
+    if template is not None:
+        return fill(template, _fee_values(session, fee, account))
     parts = [
         fee.id,
         format_amount(fee.owed, terminal.currency),
@@ -239,6 +244,22 @@ def _fee_line(session: Session, fee: Fee, account: PayableAccount | None) -> str
         fee_text(session, fee, is_own=account is None),
     ]
     return " ".join(part for part in parts if part)
+
+
+def _fee_values(session: Session, fee: Fee, account: PayableAccount | None) -> dict[str, object]:
+    """What `templates.FEE` may say."""
+    terminal = session.terminal
+    titled = account is None or terminal.profile.relation_titles
+    return {
+        "fee": fee.id,
+        "amount": format_amount(fee.owed, terminal.currency),
+        "currency": terminal.currency,
+        "date": fee.created.astimezone(terminal.zone).date().isoformat(),
+        "type": fee.type,
+        "label": account_label(account) if account is not None else "",
+        "description": fee.description if titled else fee_text(session, fee, is_own=False),
+        "title": fee.title if titled else "",
+    }
 
 
 def _tilde_line(*parts: str) -> str:

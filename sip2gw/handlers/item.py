@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sip2gw.backend.base import CirculationOrder
+from sip2gw.handlers import custom
 from sip2gw.handlers.base import Answer, Session
 from sip2gw.handlers.circulation import due_text, refusal_texts
 from sip2gw.model import ItemStatus, format_amount
@@ -64,6 +65,8 @@ async def item_information(session: Session, request: ItemInformation) -> Answer
     queue = () if record.next_hold is None else await backend.hold_queue(record, now)
     response.hold_queue_length = str(len(queue))
     _fill(session, response, record)
+    if session.terminal.item_fields:
+        response.extra_fields = custom.item_fields(session, record)
     return Answer(response)
 
 

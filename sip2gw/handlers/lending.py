@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sip2gw.backend.base import CirculationOrder, CirculationResult, DecideCirculation
+from sip2gw.handlers import custom
 from sip2gw.handlers.base import Answer, Session
 from sip2gw.handlers.circulation import (
     KEY_KEPT,
@@ -28,7 +29,7 @@ from sip2gw.policy.circulation import (
     decide_cancel,
     refusal,
 )
-from sip2gw.policy.lending import decide_checkout, decide_renewal
+from sip2gw.policy.lending import decide_checkout, decide_renewal, is_in_house
 from sip2gw.policy.reasons import CirculationReason
 from sip2gw.policy.relationships import may_renew_for, renewable_by
 from sip2gw.protocol.messages import (
@@ -228,29 +229,34 @@ def _loan_answer(
     response.institution_id = session.terminal.institution_id
     response.patron_identifier = visit.patron_id
     if result.record is not None:
-        _describe(response, result.record)
+        _describe(session, response, result.record)
     if result.done is None:
         assert result.refusal is not None
         _tell_fee(session, response, result.refusal.fee)
         response.screen_message = refusal_texts(session, result.refusal, visit.shown)
         return Answer(response, "refused", result.refusal.reason, visit.number)
     assert result.record is not None
-    _tell_loan(session, response, result.record.item, result.done)
+    _tell_loan(session, response, visit, result.record.item, result.done)
     return Answer(response, "ok", result.outcome, visit.number)
 
 
-def _describe(response: _LoanResponse, record: ItemRecord) -> None:
+def _describe(session: Session, response: _LoanResponse, record: ItemRecord) -> None:
     """What is told of the item whatever becomes of the request."""
     response.title_identifier = record.item.title
     response.magnetic_media = record.item.magnetic
     response.media_type = record.item.media_type
     response.item_properties = record.state.properties
+    if session.terminal.item_fields:
+        response.extra_fields = custom.item_fields(session, record)
 
 
-def _tell_loan(session: Session, response: _LoanResponse, item: Item, done: Outcome) -> None:
+def _tell_loan(
+    session: Session, response: _LoanResponse, visit: Visit, item: Item, done: Outcome
+) -> None:
     response.ok = True
     response.renewal_ok = done.renewed
-    response.desensitize = item.security_marker != NO_SECURITY
+    in_house = is_in_house(item, visit.record, session.terminal.circulation)
+    response.desensitize = item.security_marker != NO_SECURITY and not in_house
     response.transaction_date = done.time.astimezone(session.terminal.zone)
     response.due_date = due_text(session, done.due)
     _tell_fee(session, response, done.fee)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 
+from sip2gw.handlers import custom
 from sip2gw.handlers.base import Answer, Session, patron_flags
 from sip2gw.handlers.derived import derived, shared
 from sip2gw.model import (
@@ -172,9 +173,24 @@ def screen_texts(
     if left is not None:
         shown = format_money(left, session.terminal.currency, language)
         lines.append(texts.text(language, "alert", left=shown))
+    lines.extend(_optional_texts(session, language, record, standing))
     if session.terminal.profile.staff_notices:
         lines.extend(record.notices)
     return tuple(lines)
+
+
+def _optional_texts(
+    session: Session, language: str, record: PatronRecord, standing: Standing
+) -> Iterator[str]:
+    """What else the profile wants to be said of a patron."""
+    terminal, texts = session.terminal, session.services.texts
+    options, owed = terminal.profile.options, standing.money.owed
+    if options.show_owed_amount and owed:
+        amount = format_money(owed, terminal.currency, language)
+        yield texts.text(language, "owed", amount=amount)
+    if options.show_home_branch and record.home_branch:
+        branch = custom.branch_name(session, record.home_branch)
+        yield texts.text(language, "home_branch", branch=branch)
 
 
 def badge_values(session: Session, codes: Sequence[str]) -> tuple[str, ...]:
@@ -294,7 +310,9 @@ def show(
     response.transaction_date = now
     response.institution_id = session.terminal.institution_id
     response.patron_identifier = record.id
-    response.personal_name = record.name
+    response.personal_name = custom.patron_name(session, record)
+    if session.terminal.patron_fields:
+        response.extra_fields = custom.patron_fields(session, record)
     response.valid_patron = True
     response.valid_patron_password = visit.valid_password
     response.badges = portrait.badges

@@ -6,12 +6,13 @@ afterwards. Deciding changes nothing, so it may be done again.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, time, timedelta, tzinfo
 
 from sip2gw.model import Minor, PatronRecord
 from sip2gw.policy.reasons import CirculationReason
+from sip2gw.policy.sorting import SortRule
 from sip2gw.policy.standing import Obstacle
 from sip2gw.stock import Before, Event, Item, ItemRecord, ItemState, Outcome, QueuedHold
 
@@ -27,6 +28,27 @@ CHECKOUT_FEE_TYPE = "06"
 
 
 @dataclass(frozen=True, slots=True)
+class Materials:
+    """Some kinds of material."""
+
+    names: frozenset[str] = frozenset()
+    prefixes: tuple[str, ...] = ()
+    """How further names begin; the empty one is every material, even none."""
+
+    @classmethod
+    def of(cls, patterns: Iterable[str]) -> Materials:
+        """Those that `patterns` name; `*` at the end of one stands for anything."""
+        patterns = tuple(patterns)
+        return cls(
+            frozenset(pattern for pattern in patterns if not pattern.endswith("*")),
+            tuple(pattern[:-1] for pattern in patterns if pattern.endswith("*")),
+        )
+
+    def __contains__(self, material: str | None) -> bool:
+        return material in self.names or (material or "").startswith(self.prefixes)
+
+
+@dataclass(frozen=True, slots=True)
 class CirculationRules:
     """What the terminal, its profile and its branch settle."""
 
@@ -37,6 +59,23 @@ class CirculationRules:
     """A second checkout of one's own loan is a renewal; else it is refused (B56)."""
     takes_what_is_not_on_loan: bool = False
     """The return of an item that nobody has on loan is ok (B59)."""
+    not_lent: Materials = Materials()
+    lends_with_attachment: bool = True
+    overdue_blocks: bool = False
+    """Nothing is lent to whoever has something overdue."""
+    lost_blocks: int = 0
+    """Nothing is lent to whoever has so many lost items on loan; 0 is no limit."""
+    in_house: Materials = Materials()
+    in_house_memberships: frozenset[str] = frozenset()
+    """Codes of memberships whose loans stay in the house."""
+    not_taken_back: frozenset[CirculationReason] = frozenset()
+    """Which of `returns.REFUSABLE` refuse a return (B59)."""
+    not_taken_back_materials: Materials = Materials()
+    captures_holds: bool = True
+    """A return sets the item aside for the hold that it can serve."""
+    holds_travel: bool = False
+    """What is set aside here is on its way to the hold shelf until it is returned there."""
+    sort_rules: tuple[SortRule, ...] = ()
     describe_checkout_fee: str = ""
     """What the record of such a fee says."""
     describe_overdue_fee: Callable[[int], str] = str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -25,7 +25,7 @@ class HoldWish:
     pickup_branch: str | None = None
     """None is what the hold has, or the terminal's branch for a new one."""
     expires: datetime | None = None
-    branches: frozenset[str] = frozenset()
+    branches: Collection[str] = ()
     """Where holds may be picked up; empty is not checked."""
     here: str | None = None
     """The terminal's branch."""

@@ -50,14 +50,18 @@ def decide_checkout(
         if rules.renews_own_loan or wish.no_block:
             return _renew(record, loan, (standing,), wish, rules)
         return refusal(CirculationReason.ALREADY_CHARGED)
-    reasons = tuple(_against_checkout(record, patron, standing, wish))
+    reasons = tuple(_against_checkout(record, patron, standing, wish, rules))
     if reasons and not wish.no_block:
         return _refuse(reasons, (standing,), CHARGE_DENIED, record.item)
     return _lend(record, patron, wish, rules, reasons)
 
 
 def _against_checkout(
-    record: ItemRecord, patron: PatronRecord, standing: Standing, wish: Wish
+    record: ItemRecord,
+    patron: PatronRecord,
+    standing: Standing,
+    wish: Wish,
+    rules: CirculationRules,
 ) -> Iterator[CirculationReason]:
     """Everything that speaks against it, in the order of B56.
 
@@ -67,16 +71,32 @@ def _against_checkout(
         yield wish.card_reason
     if not record.item.for_loan or record.state.status in NEVER_LENT:
         yield CirculationReason.NOT_FOR_LOAN
+    if record.item.material in rules.not_lent:
+        yield CirculationReason.MATERIAL
+    if record.item.attachment and not rules.lends_with_attachment:
+        yield CirculationReason.ATTACHMENT
     if waits_for_another(record, patron.id):
         yield CirculationReason.ON_HOLD
     if record.state.loan is not None:
         yield CirculationReason.CHARGED_TO_OTHER
     if _obstacle((standing,), CHARGE_DENIED) is not None:
         yield CirculationReason.BLOCKED
+    if rules.overdue_blocks and any(loan.due < wish.at for loan in patron.loans):
+        yield CirculationReason.OVERDUE
+    if 0 < rules.lost_blocks <= sum(loan.lost for loan in patron.loans):
+        yield CirculationReason.LOST_ITEMS
     if standing.too_many_items:
         yield CirculationReason.ITEM_LIMIT
     if checkout_fee(record.item) and not wish.fee_acknowledged:
         yield CirculationReason.FEE
+
+
+def is_in_house(item: Item, patron: PatronRecord | None, rules: CirculationRules) -> bool:
+    """Whether a loan stays in the house, so that its security marker must stay on."""
+    membership = patron.membership if patron is not None else None
+    return item.material in rules.in_house or (
+        membership is not None and membership.code in rules.in_house_memberships
+    )
 
 
 def _obstacle(standings: tuple[Standing, ...], flag: int) -> Obstacle | None:

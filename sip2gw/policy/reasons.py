@@ -173,11 +173,19 @@ class CirculationReason(StrEnum):
     NO_PIN = "no_pin"
     UNKNOWN_ITEM = "unknown_item"
     NOT_FOR_LOAN = "not_for_loan"
+    MATERIAL = "material"
+    ATTACHMENT = "attachment"
     ON_HOLD = "on_hold"
     CHARGED_TO_OTHER = "charged_to_other"
     ALREADY_CHARGED = "already_charged"
     NOT_CHARGED = "not_charged"
+    IN_TRANSIT = "in_transit"
+    NOTE = "note"
+    REFERENCE = "reference"
+    RESERVED = "reserved"
     BLOCKED = "blocked"
+    OVERDUE = "overdue"
+    LOST_ITEMS = "lost_items"
     ITEM_LIMIT = "item_limit"
     RENEWAL_LIMIT = "renewal_limit"
     FEE = "fee"
@@ -212,6 +220,14 @@ CIRCULATION_REASONS: dict[CirculationReason, CirculationEntry] = {
     CirculationReason.NOT_FOR_LOAN: CirculationEntry(
         "a reference copy, in process, or reported lost or missing", "not_for_loan"
     ),
+    CirculationReason.MATERIAL: CirculationEntry(
+        "this material is not for this terminal (`blocked_material_types`,"
+        " `refuse_checkin_material_types`)",
+        "material",
+    ),
+    CirculationReason.ATTACHMENT: CirculationEntry(
+        "something belongs to it (`lend_with_attachment`)", "attachment"
+    ),
     CirculationReason.ON_HOLD: CirculationEntry("somebody else waits for it", "on_hold"),
     CirculationReason.CHARGED_TO_OTHER: CirculationEntry(
         "somebody else has it on loan", "charged_to_other"
@@ -220,8 +236,26 @@ CIRCULATION_REASONS: dict[CirculationReason, CirculationEntry] = {
         'the patron has it already (`second_checkout = "refuse"`)', "already_charged"
     ),
     CirculationReason.NOT_CHARGED: CirculationEntry("nobody has it on loan", "not_charged"),
+    CirculationReason.IN_TRANSIT: CirculationEntry(
+        "it is on its way to another branch (`refuse_checkin`)", "return_refused"
+    ),
+    CirculationReason.NOTE: CirculationEntry(
+        "staff has left a note (`refuse_checkin`)", "return_refused"
+    ),
+    CirculationReason.REFERENCE: CirculationEntry(
+        "a reference copy (`refuse_checkin`)", "return_refused"
+    ),
+    CirculationReason.RESERVED: CirculationEntry(
+        "somebody waits for it (`refuse_checkin`)", "return_refused"
+    ),
     CirculationReason.BLOCKED: CirculationEntry(
         "something stands against the patron; the text is that of the reason above", "blocked"
+    ),
+    CirculationReason.OVERDUE: CirculationEntry(
+        "the patron has something overdue (`overdues_block_checkout`)", "overdue"
+    ),
+    CirculationReason.LOST_ITEMS: CirculationEntry(
+        "the patron has lost so many items (`lost_block_checkout`)", "lost_items"
     ),
     CirculationReason.ITEM_LIMIT: CirculationEntry(
         "as many loans as the membership allows", "too_many_items"

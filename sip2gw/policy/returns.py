@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, tzinfo
 
@@ -12,6 +13,7 @@ from sip2gw.policy.circulation import (
     Effect,
     Facts,
     NewFee,
+    Refusal,
     Wish,
     refusal,
 )
@@ -22,6 +24,15 @@ from sip2gw.stock import Item, ItemLoan, ItemRecord, ItemState, Outcome, QueuedH
 LOCAL_HOLD = "01"
 REMOTE_HOLD = "02"
 """Alert types, CV (C44)."""
+
+REFUSABLE = (
+    CirculationReason.IN_TRANSIT,
+    CirculationReason.NOTE,
+    CirculationReason.NOT_CHARGED,
+    CirculationReason.REFERENCE,
+    CirculationReason.RESERVED,
+)
+"""For what a profile may refuse a return, besides the material (B59)."""
 
 EXPECTED_BACK = frozenset({ItemStatus.IN_TRANSIT, ItemStatus.LOST, ItemStatus.MISSING})
 """A copy that nobody has on loan, and whose arrival is good news all the same."""
@@ -40,13 +51,29 @@ def decide_checkin(facts: Facts, wish: Wish, rules: CirculationRules) -> Decisio
             record.state,
             overridden=(CirculationReason.CHARGED_TO_OTHER,),
         )
-    overridden: tuple[CirculationReason, ...] = ()
-    expected = loan is not None or record.state.status in EXPECTED_BACK
-    if not expected and not rules.takes_what_is_not_on_loan:
-        overridden = (CirculationReason.NOT_CHARGED,)
-        if not wish.no_block:
-            return refusal(CirculationReason.NOT_CHARGED)
-    return _take_back(record, wish, rules, overridden)
+    reasons = tuple(_against_return(record, rules))
+    if reasons and not wish.no_block:
+        return Refusal(reasons)
+    return _take_back(record, wish, rules, reasons)
+
+
+def _against_return(record: ItemRecord, rules: CirculationRules) -> Iterator[CirculationReason]:
+    """Everything that speaks against it, in the order of the reasons."""
+    item, state, refused = record.item, record.state, rules.not_taken_back
+    if item.material in rules.not_taken_back_materials:
+        yield CirculationReason.MATERIAL
+    if state.loan is None and (
+        CirculationReason.NOT_CHARGED in refused
+        or not (rules.takes_what_is_not_on_loan or state.status in EXPECTED_BACK)
+    ):
+        yield CirculationReason.NOT_CHARGED
+    speaks = {
+        CirculationReason.IN_TRANSIT: state.loan is None and state.status is ItemStatus.IN_TRANSIT,
+        CirculationReason.NOTE: bool(item.note),
+        CirculationReason.REFERENCE: not item.for_loan,
+        CirculationReason.RESERVED: record.next_hold is not None,
+    }
+    yield from (reason for reason, so in speaks.items() if so and reason in refused)
 
 
 def _take_back(
@@ -63,7 +90,8 @@ def _take_back(
         fee=fee.amount if fee is not None else 0,
     )
     if hold is not None:
-        return replace(_for_hold(record, hold, outcome, rules), fee=fee, overridden=overridden)
+        decide = _for_hold if rules.captures_holds else _beside_hold
+        return replace(decide(record, hold, outcome, rules), fee=fee, overridden=overridden)
     owner = record.item.owner_branch
     travels = owner is not None and rules.branch is not None and owner != rules.branch
     return Effect(
@@ -78,19 +106,34 @@ def _for_hold(
     record: ItemRecord, hold: QueuedHold, outcome: Outcome, rules: CirculationRules
 ) -> Effect:
     """Set the item aside for `hold`, here or on the way to where it is picked up."""
-    pickup = hold.pickup_branch
-    travels = pickup is not None and rules.branch is not None and pickup != rules.branch
+    elsewhere = _is_picked_up_elsewhere(hold, rules)
+    travels = elsewhere or rules.holds_travel
     set_aside = replace(hold, item_id=record.item.id, ready=not travels)
     return Effect(
         replace(
-            outcome,
-            destination=pickup if travels else None,
-            alert=REMOTE_HOLD if travels else LOCAL_HOLD,
-            hold=set_aside,
+            _told_of(set_aside, outcome, rules),
+            destination=hold.pickup_branch or rules.branch if travels else None,
         ),
         _arrived(record, rules, travels=travels),
         set_hold=set_aside,
     )
+
+
+def _beside_hold(
+    record: ItemRecord, hold: QueuedHold, outcome: Outcome, rules: CirculationRules
+) -> Effect:
+    """Leave it to a person to set the item aside for `hold`: it stays, and the alert says so."""
+    return Effect(_told_of(hold, outcome, rules), _arrived(record, rules, travels=False))
+
+
+def _is_picked_up_elsewhere(hold: QueuedHold, rules: CirculationRules) -> bool:
+    pickup = hold.pickup_branch
+    return pickup is not None and rules.branch is not None and pickup != rules.branch
+
+
+def _told_of(hold: QueuedHold, outcome: Outcome, rules: CirculationRules) -> Outcome:
+    alert = REMOTE_HOLD if _is_picked_up_elsewhere(hold, rules) else LOCAL_HOLD
+    return replace(outcome, alert=alert, hold=hold)
 
 
 def _arrived(record: ItemRecord, rules: CirculationRules, *, travels: bool) -> ItemState:

@@ -7,7 +7,7 @@ detection belongs to the connection.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import lru_cache, reduce
 from itertools import groupby
 from operator import attrgetter
 from typing import Any, TypeVar
@@ -16,6 +16,7 @@ from sip2gw.protocol.checksum import split_trailer
 from sip2gw.protocol.errors import UnknownMessageError, UnreadableError
 from sip2gw.protocol.fields import (
     COMMAND_WIDTH,
+    SCREEN_TAG,
     TAG_WIDTH,
     VALUE_BYTES_MAX,
     Fixed,
@@ -212,11 +213,17 @@ def _compile_writer(message: type[Message], wire: WireFormat) -> Callable[[Messa
 
     def write(value: Message) -> bytes:
         try:
-            return encode(write_text(value))
+            frame = encode(write_text(value))
         except UnicodeEncodeError:
-            return encode(write_fitted_text(value))
+            frame = encode(write_fitted_text(value))
+        return frame + _extra(value.extra_fields) if value.extra_fields else frame
 
     return write
+
+
+def _extra(fields: list[tuple[str, bytes]]) -> bytes:
+    """Fields that the message does not know; their values must be clean."""
+    return b"".join([tag.encode("latin-1") + value + b"|" for tag, value in fields])
 
 
 def _compile_usual_writer(message: type[Message], wire: WireFormat, trusted: int) -> Writer:
@@ -373,7 +380,9 @@ def _tagged_writer(place: Tagged, wire: WireFormat, trusted: int) -> Writer:
     if place.tag in wire.hidden_fields:
         return lambda _value: empty
     if place.repeated:
-        return _repeated_writer(place.tag, _text_field_writer(place, wire, trusted), trusted)
+        write = _repeated_writer(place.tag, _text_field_writer(place, wire, trusted), trusted)
+        rewrites = place.tag == SCREEN_TAG and wire.rewritten
+        return _rewriting_writer(write, wire.rewritten) if rewrites else write
     if place.codec is TEXT and not place.width:
         return _text_field_writer(place, wire, trusted)
     return _exact_writer(place, wire, place.tag, "|")
@@ -402,6 +411,16 @@ def _group_writer(group: Group, wire: WireFormat, trusted: int) -> Writer:
         return "".join(
             [writer(value) for row in rows for writer, value in zip(writers, row, strict=True)]
         )
+
+    return write
+
+
+def _rewriting_writer(write_all: Writer, rewritten: tuple[tuple[str, str], ...]) -> Writer:
+    """Replace texts before they are cut to their length; what becomes empty is not said."""
+
+    def write(values: Sequence[str]) -> str:
+        texts = (reduce(lambda text, pair: text.replace(*pair), rewritten, v) for v in values)
+        return write_all([text for text in texts if text.strip()])
 
     return write
 

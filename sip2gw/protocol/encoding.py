@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 ENCODINGS = ("cp850", "latin-1", "cp1252", "utf-8", "ascii")
 """What a profile may choose; cp850 is SIP2's own default (B5)."""
@@ -20,11 +20,11 @@ _READABLE = {
 """Substitutes for what Unicode does not decompose into plain letters."""
 
 
-def clean(text: str) -> str:
-    """`text` with every delimiter, control or otherwise unprintable character as a blank (B4)."""
+def clean(text: str, substitute: str = " ") -> str:
+    """`text` with `substitute` for every delimiter and every unprintable character (B4)."""
     if text.isprintable() and "|" not in text:
         return text
-    return "".join([c if c.isprintable() and c != "|" else " " for c in text])
+    return "".join([c if c.isprintable() and c != "|" else substitute for c in text])
 
 
 def plain(text: str) -> str:
@@ -40,6 +40,8 @@ class TextEncoding:
 
     name: str
     bytes_per_character_max: int
+    substitute: str = " "
+    """What a delimiter or an unprintable character of a value becomes."""
 
     def decode(self, data: bytes) -> str:
         """Read `data`; an undecodable byte becomes U+FFFD, and every `|` stays where it is."""
@@ -79,14 +81,14 @@ class TextEncoding:
 
     def fit(self, text: str, limit: int) -> str:
         """`text` as it will arrive: clean, representable, at most `limit` bytes encoded (B4)."""
-        return self.head(self.encode(clean(text)), limit).decode(self.name)
+        return self.head(self.encode(clean(text, self.substitute)), limit).decode(self.name)
 
     def pieces(self, text: str, limit: int) -> list[str]:
         """`text` as `fit` would have it, in pieces of at most `limit` bytes; nothing is lost.
 
         A piece ends behind a blank where there is one, so that a screen shows whole words.
         """
-        rest = self.encode(clean(text))
+        rest = self.encode(clean(text, self.substitute))
         pieces = []
         while len(rest) > limit:
             end = rest.rfind(b" ", 0, limit) + 1 or len(self.head(rest, limit))
@@ -108,12 +110,12 @@ def _substitutes(character: str) -> tuple[str, ...]:
 _TEXT_ENCODINGS = {name: TextEncoding(name, 4 if name == "utf-8" else 1) for name in ENCODINGS}
 
 
-def text_encoding(name: str) -> TextEncoding:
-    """The encoding called `name`.
+def text_encoding(name: str, substitute: str = " ") -> TextEncoding:
+    """The encoding called `name`, with `substitute` for what would break a frame.
 
     Raises:
         ValueError: not one of `ENCODINGS`.
     """
     if name not in _TEXT_ENCODINGS:
         raise ValueError(f"unknown encoding; allowed: {', '.join(ENCODINGS)}")
-    return _TEXT_ENCODINGS[name]
+    return replace(_TEXT_ENCODINGS[name], substitute=substitute)

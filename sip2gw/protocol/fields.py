@@ -30,6 +30,9 @@ from sip2gw.protocol.values import (
 VALUE_BYTES_MAX = 255
 """Limit of one identified field's value, in bytes of the encoded text (B4)."""
 
+SCREEN_TAG = "AF"
+"""Where the screen texts stand that a wire format may rewrite."""
+
 COMMAND_WIDTH = 2
 TAG_WIDTH = 2
 
@@ -369,6 +372,6 @@ HoldPatronName = Annotated[str | None, Tagged("DA", TEXT, "hold patron name (3M 
 # For the eye ----------------------------------------------------------------------------------
 
 ScreenMessage = Annotated[
-    tuple[str, ...], Tagged("AF", TEXT, "screen message", repeated=True, splits=True)
+    tuple[str, ...], Tagged(SCREEN_TAG, TEXT, "screen message", repeated=True, splits=True)
 ]
 PrintLine = Annotated[tuple[str, ...], Tagged("AG", TEXT, "print line", repeated=True, splits=True)]

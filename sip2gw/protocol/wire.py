@@ -40,6 +40,10 @@ class WireFormat:
     """Tags that never leave; a required one leaves empty (C33)."""
     dialect: DialectName = "standard"
     """Which vendor's messages are known besides the standard's (B55)."""
+    substitute: str = " "
+    """What a delimiter or an unprintable character inside a value becomes (B4)."""
+    rewritten: tuple[tuple[str, str], ...] = ()
+    """What is found in screen texts and what stands there instead, one after the other."""
 
     text: TextEncoding = field(init=False, repr=False, compare=False)
     timestamps: TimestampCache = field(init=False, repr=False, compare=False)
@@ -49,5 +53,5 @@ class WireFormat:
     """What `codec` has compiled for this format, by command or message class."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "text", text_encoding(self.encoding))
+        object.__setattr__(self, "text", text_encoding(self.encoding, self.substitute))
         object.__setattr__(self, "timestamps", TimestampCache(self.date_zone))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import string
 from collections.abc import Mapping
+from datetime import date
 
 from sip2gw.model import Minor, format_amount
 from sip2gw.texts import dutch, english, french, german
@@ -50,6 +51,14 @@ def format_money(minor: Minor, currency: str, language: str) -> str:
         return f"{currency} {amount}"
     amount = amount.replace(".", ",")
     return f"{currency} {amount}" if language == "nl" else f"{amount} {currency}"
+
+
+_DAY_FORMATS = {"nl": "%d-%m-%Y", "en": "%d/%m/%Y", "fr": "%d/%m/%Y", "de": "%d.%m.%Y"}
+
+
+def format_day(day: date, language: str) -> str:
+    """`day` for people: `31-12-2026` (nl), `31/12/2026` (en, fr), `31.12.2026` (de)."""
+    return day.strftime(_DAY_FORMATS[language])
 
 
 def placeholders(text: str) -> frozenset[str]:

@@ -30,6 +30,8 @@ TEXTS = {
     "system": "This is not possible now. Please try again or ask the staff.",
     # Money that does not block yet
     "alert": "You have charges to pay. You are blocked when they rise by more than {left}.",
+    "owed": "You owe {amount}.",
+    "home_branch": "Your library: {branch}.",
     # Customer statuses
     "status_4": "Self-service is not possible. Please ask the staff.",
     "status_6": "Your registration has not been paid yet.",
@@ -48,6 +50,7 @@ TEXTS = {
     "too_many_items": "You have reached your maximum number of loans.",
     # Payments
     "payment_accepted": "{amount} has been paid. Thank you.",
+    "payment_waived": "{amount} has been waived.",
     "payment_remaining": "Still to pay: {amount}.",
     "payment_amount": "This amount cannot be paid.",
     "payment_currency": "This currency is not accepted.",
@@ -83,6 +86,14 @@ TEXTS = {
     "renewal_limit": "This item cannot be renewed any more.",
     "unrenewed": "{title}: {reason}",
     "fee_not_acknowledged": "This costs {amount}. Please confirm.",
+    "material": "This kind of item is not handled here. Please ask the staff.",
+    "attachment": "Something belongs to this item. Please ask the staff.",
+    "overdue": "You have overdue items. Please return them first.",
+    "lost_items": "You have lost items. Please ask the staff.",
+    "return_refused": "This item cannot be returned here. Please ask the staff.",
+    "shelve": "Belongs on: {place}.",
+    "send_to": "Goes to: {branch}.",
+    "set_aside": "Reserved: please set aside.",
     "nothing_to_cancel": "There is nothing to cancel.",
     "fee_checkout": "Loan charge",
     "fee_overdue": "Late return, days: {days}",

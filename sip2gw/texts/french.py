@@ -30,6 +30,8 @@ TEXTS = {
     "system": "Impossible pour l'instant. Réessayez ou adressez-vous au personnel.",
     # Money that does not block yet
     "alert": "Vous avez des montants à payer. Vous serez bloqué au-delà de {left} de plus.",
+    "owed": "Vous devez {amount}.",
+    "home_branch": "Votre bibliothèque : {branch}.",
     # Customer statuses
     "status_4": "Le libre-service n'est pas possible. Adressez-vous au personnel.",
     "status_6": "Votre inscription n'est pas encore payée.",
@@ -48,6 +50,7 @@ TEXTS = {
     "too_many_items": "Vous avez atteint le nombre maximum de prêts.",
     # Payments
     "payment_accepted": "Paiement reçu : {amount}. Merci.",
+    "payment_waived": "{amount} : montant annulé.",
     "payment_remaining": "Reste à payer : {amount}.",
     "payment_amount": "Ce montant ne peut pas être payé.",
     "payment_currency": "Cette monnaie n'est pas acceptée.",
@@ -83,6 +86,14 @@ TEXTS = {
     "renewal_limit": "Ce document ne peut plus être prolongé.",
     "unrenewed": "{title} : {reason}",
     "fee_not_acknowledged": "Cela coûte {amount}. Veuillez confirmer.",
+    "material": "Ce type de document n'est pas traité ici. Adressez-vous au personnel.",
+    "attachment": "Ce document a un accompagnement. Adressez-vous au personnel.",
+    "overdue": "Vous avez des documents en retard. Rendez-les d'abord.",
+    "lost_items": "Vous avez des documents perdus. Adressez-vous au personnel.",
+    "return_refused": "Ce document ne peut pas être rendu ici. Adressez-vous au personnel.",
+    "shelve": "À ranger : {place}.",
+    "send_to": "À envoyer à : {branch}.",
+    "set_aside": "Réservé : à mettre de côté.",
     "nothing_to_cancel": "Il n'y a rien à annuler.",
     "fee_checkout": "Droit de prêt",
     "fee_overdue": "Retour tardif, jours : {days}",

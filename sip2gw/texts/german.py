@@ -30,6 +30,8 @@ TEXTS = {
     "system": "Das geht zurzeit nicht. Bitte versuchen Sie es erneut oder fragen Sie das Personal.",
     # Money that does not block yet
     "alert": "Sie haben offene Beträge. Bei mehr als {left} zusätzlich werden Sie gesperrt.",
+    "owed": "Sie schulden {amount}.",
+    "home_branch": "Ihre Bibliothek: {branch}.",
     # Customer statuses
     "status_4": "Selbstbedienung ist nicht möglich. Bitte fragen Sie das Personal.",
     "status_6": "Ihre Anmeldung ist noch nicht bezahlt.",
@@ -48,6 +50,7 @@ TEXTS = {
     "too_many_items": "Sie haben die Höchstzahl an Ausleihen erreicht.",
     # Payments
     "payment_accepted": "{amount} bezahlt. Vielen Dank.",
+    "payment_waived": "{amount} wurde erlassen.",
     "payment_remaining": "Noch zu zahlen: {amount}.",
     "payment_amount": "Dieser Betrag kann nicht gezahlt werden.",
     "payment_currency": "Diese Währung wird nicht angenommen.",
@@ -83,6 +86,14 @@ TEXTS = {
     "renewal_limit": "Dieses Medium kann nicht mehr verlängert werden.",
     "unrenewed": "{title}: {reason}",
     "fee_not_acknowledged": "Das kostet {amount}. Bitte bestätigen Sie.",
+    "material": "Diese Art Medium geht hier nicht. Bitte fragen Sie das Personal.",
+    "attachment": "Zu diesem Medium gehört eine Beilage. Bitte fragen Sie das Personal.",
+    "overdue": "Sie haben überfällige Medien. Bitte geben Sie diese zuerst zurück.",
+    "lost_items": "Sie haben verlorene Medien. Bitte fragen Sie das Personal.",
+    "return_refused": "Rückgabe hier nicht möglich. Bitte fragen Sie das Personal.",
+    "shelve": "Standort: {place}.",
+    "send_to": "Geht an: {branch}.",
+    "set_aside": "Vorgemerkt: bitte beiseitelegen.",
     "nothing_to_cancel": "Es gibt nichts zu stornieren.",
     "fee_checkout": "Leihgebühr",
     "fee_overdue": "Verspätete Rückgabe, Tage: {days}",

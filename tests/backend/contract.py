@@ -99,6 +99,15 @@ class BackendContract:
         assert {fee.id: fee.owed for fee in child.fees} == await owed(backend, "P2")
         assert await backend.find_payer("nobody") is None
 
+    async def test_a_payment_keeps_the_card_that_was_scanned_first(self, backend: Backend) -> None:
+        """B21; a retry with another card of the same patron is still the same payment (C4)."""
+        first = await backend.book_payment(order(card="C1"), pay_fee("F1"))
+        again = await backend.book_payment(order(card="P1"), pay_fee("F1"))
+        assert first.payment is not None
+        assert first.payment.card == "C1"
+        assert "'C1'" not in repr(first)
+        assert (again.outcome, again.payment) == ("replayed", first.payment)
+
     async def test_what_was_seen_of_the_payer_may_be_out_of_date(self, backend: Backend) -> None:
         """C60: decided again on what is true; and a retry is found although nothing is owed."""
         seen = await backend.find_payer("C1")

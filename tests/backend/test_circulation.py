@@ -436,3 +436,19 @@ async def test_a_copy_on_its_way_keeps_its_goal(desk: Library) -> None:
     record = await desk.find_item("Q2", NOW)
     assert record is not None
     assert await desk.hold_queue(record, NOW) == ("HQ2", "HQ1")
+
+
+async def test_a_patron_is_known_with_what_has_been_lost(desk: Library) -> None:
+    load(desk, {"kind": "item", "id": "L1", "title": "Late", "status": "lost"})
+    record = await desk.find_patron("P3")
+    assert record is not None
+    assert [(loan.item_id, loan.lost) for loan in record.loans] == [("L1", True)]
+    seen: list[bool] = []
+
+    def looking(facts: Facts) -> Any:
+        assert facts.patron is not None
+        seen.extend(loan.lost for loan in facts.patron.loans)
+        return lending()(facts)
+
+    await desk.circulate(order(item="N2"), looking)
+    assert set(seen) == {True}

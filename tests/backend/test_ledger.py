@@ -29,6 +29,15 @@ async def test_a_payment_moves_money_from_the_fee_to_the_till(library: Library) 
     assert library.self_check() == []
 
 
+async def test_an_order_may_name_another_account(library: Library) -> None:
+    result = await library.book_payment(order(account="till:desk:00"), pay_fee("F1"))
+    assert result.payment is not None
+    assert entries(library) == [("fee:F1", -100), ("till:desk:00", 100)]
+    await library.undo_payment(result.payment.id, NOW, ZONE)
+    assert ("till:desk:00", -100) in entries(library)
+    assert library.self_check() == []
+
+
 @pytest.mark.parametrize(
     "statement",
     [

@@ -288,7 +288,7 @@ class SideBySide(RuleBasedStateMachine):
     def enter(self, name: str, branch: str, capacity: int, refuse: bool) -> None:
         wanted = EntryOrder(
             branch=branch,
-            terminal="door",
+            passage=f"door {name}",
             patron_id=name,
             now=self.now,
             stay_ends=self.now + timedelta(hours=4),

@@ -1,6 +1,7 @@
 """From a file to a configuration: what is read, defaulted and resolved (interface §3, C24, C81)."""
 
 import os
+import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -453,3 +454,11 @@ def test_an_upstream_system(load: Load, tmp_path: Path) -> None:
 def test_own_texts_are_kept_by_language_b29(load: Load) -> None:
     config = load('institution.id = "HUB"\ntexts.nl.granted = "Dag!"')
     assert config.texts["nl"] == {"granted": "Dag!"}
+
+
+def test_the_profiles_of_the_how_to_on_kiosks_load(tmp_path: Path) -> None:
+    page = Path(__file__).parents[2] / "docs" / "how-to" / "kiosk.md"
+    examples = re.findall(r"```toml\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    file = tmp_path / "sip2gw.toml"
+    file.write_text('[institution]\nid = "HUB"\n' + "".join(examples), encoding="utf-8")
+    assert set(load_config(file).profiles) == {"kiosk", "sorter"}

@@ -11,6 +11,7 @@ from sip2gw.policy.circulation import (
     CHECKIN,
     CHECKOUT,
     Effect,
+    Materials,
     Refusal,
     before_of,
     decide_cancel,
@@ -131,3 +132,17 @@ def test_properties_are_stored_and_emptied() -> None:
     assert decide_properties(facts(record()), "torn", NOON).after.properties == "torn"
     assert decide_properties(facts(record()), "", NOON).after.properties is None
     assert decide_properties(facts(None), "torn", NOON) == Refusal((R.UNKNOWN_ITEM,))
+
+
+@pytest.mark.parametrize(
+    ("patterns", "inside", "outside"),
+    [
+        ([], [], ["", None, "DVD"]),
+        (["DVD", "C*"], ["DVD", "C", "CD"], ["DVDX", "dvd", "", None]),
+        (["*"], ["", None, "DVD"], []),
+    ],
+)
+def test_materials_are_named_or_begin_with_a_pattern(patterns, inside, outside) -> None:
+    materials = Materials.of(patterns)
+    assert all(material in materials for material in inside)
+    assert not any(material in materials for material in outside)

@@ -20,8 +20,8 @@ from stock import (
 )
 
 from sip2gw.model import ItemStatus, Loan
-from sip2gw.policy.circulation import Effect, NewFee, Refusal
-from sip2gw.policy.lending import decide_checkout, decide_renewal
+from sip2gw.policy.circulation import Effect, Materials, NewFee, Refusal
+from sip2gw.policy.lending import decide_checkout, decide_renewal, is_in_house
 from sip2gw.policy.reasons import CirculationReason as R
 from sip2gw.stock import ItemLoan, ItemState
 
@@ -240,3 +240,72 @@ def test_somebody_authorised_renews_for_the_borrower_b54() -> None:
     assert done.fee.patron_id == "BERT"
     refused = renew(record(loan=loan("FRED")), READER, None, BANNED, may_act=True)
     assert reasons(refused) == [R.BLOCKED]
+
+
+# Options of a profile ---------------------------------------------------------------------------
+
+LATE = patron("ANNA", loans=(Loan("X1", "X", NOON - timedelta(seconds=1), NOON),))
+ON_TIME = patron("ANNA", loans=(Loan("X1", "X", NOON, NOON),))
+LOST_TWO = patron("ANNA", loans=tuple(Loan(f"X{n}", "X", DUE, NOON, lost=n > 0) for n in range(3)))
+
+OPTIONS = [
+    (record(material="DVD"), READER, {"not_lent": Materials.of(["D*"])}, R.MATERIAL),
+    (record(attachment="map"), READER, {"lends_with_attachment": False}, R.ATTACHMENT),
+    (record(), LATE, {"overdue_blocks": True}, R.OVERDUE),
+    (record(), LOST_TWO, {"lost_blocks": 2}, R.LOST_ITEMS),
+]
+
+
+@pytest.mark.parametrize(("known", "who", "option", "reason"), OPTIONS)
+def test_an_option_refuses_what_is_lent_without_it(known, who, option, reason) -> None:
+    rules = replace(RULES, **option)
+    assert effect(check_out(known, who)).overridden == ()
+    assert reasons(check_out(known, who, rules=rules)) == [reason]
+    assert effect(check_out(known, who, wish(no_block=True), rules)).overridden == (reason,)
+
+
+@pytest.mark.parametrize(
+    ("known", "who", "option"),
+    [
+        (record(material="BOOK"), READER, {"not_lent": Materials.of(["D*"])}),
+        (record(attachment=""), READER, {"lends_with_attachment": False}),
+        (record(), ON_TIME, {"overdue_blocks": True}),
+        (record(), LOST_TWO, {"lost_blocks": 3}),
+    ],
+)
+def test_an_option_refuses_nothing_else(known, who, option) -> None:
+    assert effect(check_out(known, who, rules=replace(RULES, **option))).overridden == ()
+
+
+def test_options_speak_in_their_order_too() -> None:
+    strict = replace(
+        RULES,
+        not_lent=Materials.of(["*"]),
+        lends_with_attachment=False,
+        overdue_blocks=True,
+        lost_blocks=1,
+    )
+    who = patron("ANNA", loans=(Loan("X1", "X", NOON - timedelta(days=1), NOON, lost=True),))
+    known = record(for_loan=False, attachment="map", hold=hold("BERT"))
+    assert reasons(check_out(known, who, rules=strict)) == [
+        R.NOT_FOR_LOAN,
+        R.MATERIAL,
+        R.ATTACHMENT,
+        R.ON_HOLD,
+        R.OVERDUE,
+        R.LOST_ITEMS,
+    ]
+
+
+def test_what_stays_in_the_house_is_known_by_material_or_membership() -> None:
+    rules = replace(
+        RULES,
+        in_house=Materials.of(["NEWS"]),
+        in_house_memberships=frozenset({ADULT.code}),
+    )
+    nobody = patron("ANNA", membership=None)
+    assert is_in_house(record(material="NEWS").item, nobody, rules)
+    assert is_in_house(record().item, patron("ANNA", membership=ADULT), rules)
+    assert not is_in_house(record().item, nobody, rules)
+    assert not is_in_house(record().item, None, rules)
+    assert not is_in_house(record().item, READER, RULES)

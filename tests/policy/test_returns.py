@@ -8,9 +8,9 @@ from family import NOON, ZONE
 from stock import RULES, facts, hold, item, loan, record, wish
 
 from sip2gw.model import ItemStatus
-from sip2gw.policy.circulation import Effect, NewFee, Refusal
+from sip2gw.policy.circulation import Effect, Materials, NewFee, Refusal
 from sip2gw.policy.reasons import CirculationReason as R
-from sip2gw.policy.returns import days_late, decide_checkin
+from sip2gw.policy.returns import REFUSABLE, days_late, decide_checkin
 from sip2gw.stock import ItemRecord, ItemState
 
 AT_EAST = replace(RULES, branch="EAST")
@@ -126,3 +126,83 @@ def test_off_line_a_return_from_before_the_loan_does_not_end_it() -> None:
     done = effect(check_in(LENT, no_block=True, moment=before))
     assert done.after == LENT.state
     assert done.overridden == (R.CHARGED_TO_OTHER,)
+
+
+# Options of a profile ---------------------------------------------------------------------------
+
+REFUSALS = [
+    (R.IN_TRANSIT, record(state=ItemState(ItemStatus.IN_TRANSIT, "EAST"))),
+    (R.NOTE, record(loan=loan("ANNA"), note="look inside")),
+    (R.NOT_CHARGED, record(state=ItemState(ItemStatus.LOST))),
+    (R.REFERENCE, record(loan=loan("ANNA"), for_loan=False)),
+    (R.RESERVED, record(loan=loan("ANNA"), hold=hold("BERT"))),
+]
+
+
+@pytest.mark.parametrize(("reason", "known"), REFUSALS)
+def test_a_profile_may_refuse_a_return(reason, known) -> None:
+    rules = replace(RULES, not_taken_back=frozenset({reason}))
+    others = replace(RULES, not_taken_back=frozenset(REFUSABLE) - {reason, R.NOT_CHARGED})
+    assert check_in(known, rules) == Refusal((reason,))
+    assert effect(check_in(known, rules, no_block=True)).overridden == (reason,)
+    assert effect(check_in(known, others)).overridden == ()
+    assert effect(check_in(known)).overridden == ()
+
+
+def test_all_of_them_leave_an_ordinary_return_alone() -> None:
+    rules = replace(RULES, not_taken_back=frozenset(REFUSABLE))
+    assert effect(check_in(LENT, rules)).overridden == ()
+    assert {reason for reason, _ in REFUSALS} == set(REFUSABLE)
+
+
+def test_what_is_on_loan_is_not_on_its_way() -> None:
+    rules = replace(RULES, not_taken_back=frozenset({R.IN_TRANSIT}))
+    lent = record(loan=loan("ANNA"), state=ItemState(ItemStatus.IN_TRANSIT))
+    assert effect(check_in(lent, rules)).overridden == ()
+
+
+def test_material_is_not_taken_back_by_pattern_b59() -> None:
+    rules = replace(RULES, not_taken_back_materials=Materials.of(["C*"]))
+    cd = record(loan=loan("ANNA"), material="CD")
+    assert check_in(cd, rules) == Refusal((R.MATERIAL,))
+    assert effect(check_in(LENT, rules)).overridden == ()
+
+
+def test_all_reasons_against_a_return_are_kept_in_their_order() -> None:
+    rules = replace(
+        RULES,
+        not_taken_back=frozenset(REFUSABLE),
+        not_taken_back_materials=Materials.of(["*"]),
+    )
+    known = record(
+        state=ItemState(ItemStatus.IN_TRANSIT), hold=hold("BERT"), note="x", for_loan=False
+    )
+    refused = check_in(known, rules)
+    assert refused == Refusal(
+        (R.MATERIAL, R.NOT_CHARGED, *(r for r in REFUSABLE if r != R.NOT_CHARGED))
+    )
+    assert list(refused.reasons) == sorted(refused.reasons, key=list(R).index)
+
+
+@pytest.mark.parametrize(("pickup", "alert"), [("MAIN", "01"), (None, "01"), ("EAST", "02")])
+def test_a_hold_that_is_not_captured_is_told_and_left_in_the_queue(pickup, alert) -> None:
+    waiting = hold("BERT", pickup_branch=pickup)
+    rules = replace(RULES, captures_holds=False)
+    done = effect(check_in(replace(LENT, next_hold=waiting), rules))
+    assert (done.set_hold, done.outcome.destination) == (None, None)
+    assert (done.outcome.alert, done.outcome.hold) == (alert, waiting)
+    assert done.after == ItemState(ItemStatus.AVAILABLE, "MAIN")
+
+
+@pytest.mark.parametrize("pickup", ["MAIN", None])
+def test_a_hold_as_transit_is_ready_only_after_a_return_at_the_shelf(pickup) -> None:
+    waiting = hold("BERT", pickup_branch=pickup)
+    sorter = replace(RULES, holds_travel=True)
+    first = effect(check_in(replace(LENT, next_hold=waiting), sorter))
+    assert first.set_hold == replace(waiting, item_id="I1", ready=False)
+    assert first.after.status is ItemStatus.IN_TRANSIT
+    assert (first.outcome.alert, first.outcome.destination) == ("01", "MAIN")
+    on_its_way = replace(LENT, state=first.after, next_hold=first.set_hold)
+    at_the_shelf = effect(check_in(on_its_way))
+    assert at_the_shelf.set_hold.ready
+    assert at_the_shelf.after.status is ItemStatus.AVAILABLE

@@ -91,6 +91,9 @@ class FakeTransport(asyncio.Transport):
     def resume_reading(self) -> None:
         self.paused = False
 
+    def is_reading(self) -> bool:
+        return not (self.paused or self.closed)
+
     def is_closing(self) -> bool:
         return self.closed
 
@@ -210,9 +213,10 @@ class Rig:
 async def _settled(line: TerminalLine, transport: FakeTransport) -> None:
     """Let the line finish what it has."""
     for _ in range(TURNS_MAX):
-        if line._task is not None:
-            await asyncio.wait({line._task})
-        elif line._pump_scheduled or (transport.paused and not transport.closed):
+        waits_for = line._suspended._waits_for if line._suspended is not None else None
+        if waits_for is not None:
+            await asyncio.wait({waits_for})
+        elif line.busy or line._pump_scheduled or (transport.paused and not transport.closed):
             await asyncio.sleep(0)
         else:
             return

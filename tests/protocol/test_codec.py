@@ -279,3 +279,32 @@ def test_98_has_sixteen_letters_and_its_time_out_is_capped() -> None:
     frame = serialise(AcsStatus(online=True, timeout_period_ds=5000), WIRE)
     assert frame.startswith(b"98YNNNNN999000")
     assert b"BXNNNNYYYNNNNNNNNN|" in frame
+
+
+def test_fields_that_a_message_does_not_know_go_out_behind_it() -> None:
+    message = LoginResponse(ok=True)
+    message.extra_fields = [("XP", b"a"), ("XQ", b"")]
+    frame = serialise(message, WIRE)
+    assert frame == b"941XPa|XQ|"
+    assert parse_response(frame, WIRE).extra_fields == message.extra_fields
+
+
+def test_screen_texts_are_rewritten_before_they_are_cut_and_empty_ones_are_left_out() -> None:
+    wire = WireFormat(rewritten=(("long", "x" * 300), ("Koha", "Hub"), ("Hub!", "")))
+    response = PatronStatusResponse(screen_message=("Koha.", "Koha!", "long"))
+    frame = serialise(response, wire)
+    assert frame.endswith(b"AFHub.|AF" + b"x" * 255 + b"|AF" + b"x" * 45 + b"|")
+    assert b"AF" not in serialise(replace(response, screen_message=("Koha!",)), wire)
+    named = replace(response, personal_name="Koha")
+    assert b"AEKoha|" in serialise(named, wire), "other fields are left alone"
+
+
+@pytest.mark.parametrize(("substitute", "name"), [(" ", b"a b c"), ("_", b"a_b_c"), ("", b"abc")])
+def test_b4_what_would_break_a_frame_becomes_what_the_profile_says(
+    substitute: str, name: bytes
+) -> None:
+    wire = WireFormat(substitute=substitute)
+    response = PatronStatusResponse(personal_name="a\rb|c", screen_message=("a\tb|c",))
+    frame = serialise(response, wire)
+    assert b"|AE" + name + b"|" in frame
+    assert b"|AF" + name + b"|" in frame

@@ -40,7 +40,7 @@ CREATE FUNCTION book_payment(
     p_version BIGINT, p_parties TEXT[], p_owed TEXT,
     p_terminal TEXT, p_key TEXT, p_content TEXT, p_expires TEXT,
     p_id TEXT, p_time TEXT, p_payer TEXT, p_amount BIGINT, p_currency TEXT, p_type TEXT,
-    p_bk TEXT, p_status TEXT, p_texts TEXT,
+    p_bk TEXT, p_status TEXT, p_texts TEXT, p_card TEXT,
     p_accounts TEXT[], p_amounts BIGINT[], p_fees TEXT[], p_debtors TEXT[], p_relations TEXT[])
 RETURNS BOOLEAN LANGUAGE plpgsql AS $$
 BEGIN
@@ -61,9 +61,9 @@ BEGIN
     UPDATE payment SET key = NULL
     WHERE terminal = p_terminal AND key = p_key AND key_expires <= p_time;
     INSERT INTO payment (id, time, terminal, payer_id, amount, currency, payment_type, bk, status,
-                         texts, key, content, key_expires)
+                         texts, key, content, key_expires, card)
     VALUES (p_id, p_time, p_terminal, p_payer, p_amount, p_currency, p_type, p_bk, p_status,
-            p_texts, p_key, p_content, p_expires)
+            p_texts, p_key, p_content, p_expires, p_card)
     ON CONFLICT (terminal, key) DO NOTHING;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'the key was taken meanwhile' USING ERRCODE = 'serialization_failure';
@@ -134,6 +134,7 @@ class PostgresDialect:
         2: (ENTER_BRANCH,),
         3: (CIRCULATION_FACTS, circulate_function(FACTS_LOCK)),
         4: ("DROP FUNCTION enter_branch", ENTER_BRANCH),
+        5: ("DROP FUNCTION circulation_facts", CIRCULATION_FACTS),
     }
 
     def create_table(self, statement: str) -> str:

@@ -1,8 +1,8 @@
 """Booking: exactly once, balanced, append-only (B46, B47, C71).
 
-Every transaction is a set of entries that sums to zero: `till:<terminal>:<payment type>` against
-`fee:<id>`. What is owed on a fee is the sum of its entries. An undo is the opposite transaction.
-All functions run inside a transaction of the caller.
+Every transaction is a set of entries that sums to zero: `till:<terminal>:<payment type>`, or the
+account that the order names, against `fee:<id>`. What is owed on a fee is the sum of its entries.
+An undo is the opposite transaction. All functions run inside a transaction of the caller.
 """
 
 from __future__ import annotations
@@ -167,6 +167,7 @@ def _payment(order: PaymentOrder, allocation: Allocation) -> Payment:
         status=BOOKED,
         lines=allocation.lines,
         texts=allocation.texts,
+        card=order.card,
     )
 
 
@@ -188,20 +189,21 @@ def _write(connection: Connection, order: PaymentOrder, payment: Payment) -> boo
             order.key,
             order.content,
             time_text(order.key_expires),
+            payment.card,
         ),
     )
     if not added.rowcount:
         return False
-    _post(connection, "payment", payment.id, payment, payment.time, entries_of(payment))
+    _post(connection, "payment", payment.id, payment, payment.time, entries_of(order, payment))
     return True
 
 
-def entries_of(payment: Payment) -> Iterator[tuple[Any, ...]]:
+def entries_of(order: PaymentOrder, payment: Payment) -> Iterator[tuple[Any, ...]]:
     """Account, amount, fee, debtor and relation of each entry of a payment."""
-    till = f"till:{payment.terminal}:{payment.payment_type}"
+    account = order.account or f"till:{payment.terminal}:{payment.payment_type}"
     for line in payment.lines:
         yield f"fee:{line.fee_id}", -line.amount, line.fee_id, line.debtor_id, line.relation
-        yield till, line.amount, None, line.debtor_id, line.relation
+        yield account, line.amount, None, line.debtor_id, line.relation
 
 
 def _post(
@@ -292,8 +294,9 @@ def payment_of(rows: Sequence[Sequence[Any]]) -> Payment:
         payment_type=row[6],
         bk=row[7],
         status=row[8],
-        lines=tuple(PaymentLine(*line[10:]) for line in rows if line[10] is not None),
+        lines=tuple(PaymentLine(*line[11:]) for line in rows if line[11] is not None),
         texts=list_value(row[9]),
+        card=row[10],
     )
 
 

@@ -120,7 +120,8 @@ FEES_SETTLED_BY = fill(
 """What is owed there is without what was paid or taken back after the payment."""
 
 LOANS = """
-    SELECT l.item_id, i.title, l.due, l.checked_out, l.renewals, i.max_renewals
+    SELECT l.item_id, i.title, l.due, l.checked_out, l.renewals, i.max_renewals,
+           CASE WHEN i.status = 'lost' THEN 1 ELSE 0 END
     FROM loan l JOIN item i ON i.id = l.item_id
     WHERE l.patron_id = ? ORDER BY l.due, l.item_id"""
 
@@ -219,8 +220,8 @@ FREE_KEY = "UPDATE payment SET key = NULL WHERE terminal = ? AND key = ?"
 """A payment whose key has expired stays for ever, without it (C5)."""
 ADD_PAYMENT = """
     INSERT INTO payment (id, time, terminal, payer_id, amount, currency, payment_type, bk, status,
-                         texts, key, content, key_expires)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                         texts, key, content, key_expires, card)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (terminal, key) DO NOTHING"""
 ADD_TRANSACTION = """
     INSERT INTO ledger_transaction (id, time, kind, payment_id) VALUES (?, ?, ?, ?)"""
@@ -238,7 +239,7 @@ def add_entries(count: int) -> str:
 
 PAYMENTS = """
     SELECT p.id, p.time, p.terminal, p.payer_id, p.amount, p.currency, p.payment_type, p.bk,
-           p.status, p.texts, e.fee_id, e.debtor_id, e.relation, -e.amount
+           p.status, p.texts, p.card, e.fee_id, e.debtor_id, e.relation, -e.amount
     FROM payment p
     LEFT JOIN ledger_entry e ON e.transaction_id = p.id AND e.fee_id IS NOT NULL
     {where} ORDER BY p.time, p.id, e.position"""

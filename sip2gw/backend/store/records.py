@@ -213,9 +213,15 @@ def paid_fee(row: Row) -> PaidFee:
 
 
 def _loan(row: Row) -> Loan:
-    item_id, title, due, checked_out, *renewals = row
+    item_id, title, due, checked_out, renewals, max_renewals, lost = row
     return Loan(
-        item_id, title, datetime.fromisoformat(due), datetime.fromisoformat(checked_out), *renewals
+        item_id,
+        title,
+        datetime.fromisoformat(due),
+        datetime.fromisoformat(checked_out),
+        renewals,
+        max_renewals,
+        bool(lost),
     )
 
 

@@ -196,7 +196,8 @@ _MONEY = (
         texts TEXT NOT NULL DEFAULT '[]',
         key TEXT,
         content TEXT NOT NULL,
-        key_expires TEXT NOT NULL)""",
+        key_expires TEXT NOT NULL,
+        card TEXT NOT NULL)""",
     "CREATE UNIQUE INDEX payment_key ON payment (terminal, key)",
     """CREATE TABLE ledger_transaction (
         id TEXT PRIMARY KEY,
@@ -306,6 +307,7 @@ MIGRATIONS = (
     Migration(
         4, "a passage is a door and a card", ("ALTER TABLE presence RENAME terminal TO passage",)
     ),
+    Migration(5, "what is lost among a patron's loans", ()),
 )
 
 SCHEMA_NUMBER = MIGRATIONS[-1].number

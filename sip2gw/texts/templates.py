@@ -1,0 +1,82 @@
+"""Templates of a library's own: `{name}` placeholders from a closed list each (C86).
+
+A wrong template is found when the configuration is read. No list has a PIN or a password, and what
+is personal says which of `personal_fields` must allow it (B16, B30).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sip2gw.texts import placeholders
+
+
+@dataclass(frozen=True, slots=True)
+class Placeholders:
+    """The names that one kind of template may use."""
+
+    names: tuple[str, ...]
+    personal: Mapping[str, str]
+    """Names that need a personal field, and which."""
+
+    def problem(self, template: str) -> str | None:
+        """What is wrong with `template`, or None."""
+        if not template.isprintable() or "|" in template:
+            return "control characters and | are not allowed"
+        try:
+            unknown = placeholders(template) - frozenset(self.names)
+        except ValueError as error:
+            return str(error)
+        return f"unknown placeholder {{{min(unknown)}}}" if unknown else None
+
+    def needs(self, template: str) -> frozenset[str]:
+        """The personal fields without which `template` would tell too much."""
+        used = placeholders(template)
+        return frozenset(field for name, field in self.personal.items() if name in used)
+
+    def __str__(self) -> str:
+        return " ".join(f"{{{name}}}" for name in self.names)
+
+
+PATRON = Placeholders(
+    (
+        "card", "name", "first_word", "membership", "membership_code", "membership_until",
+        "home_branch", "language", "owed", "birth_date", "address", "email", "phone",
+    ),
+    {
+        "membership": "PC",
+        "membership_code": "PC",
+        "birth_date": "PB",
+        "address": "BD",
+        "email": "BE",
+        "phone": "BF",
+    },
+)  # fmt: skip
+"""Of a patron whose data may be shown."""
+HOLDER = Placeholders(("card", "name", "first_word"), {})
+"""Of the patron for whom an item was set aside."""
+FEE = Placeholders(
+    ("fee", "amount", "currency", "date", "type", "label", "description", "title"), {}
+)
+"""Of one fee; `label` is whose it is when it is not the patron's own (C77)."""
+ITEM = Placeholders(
+    (
+        "item", "title", "title_id", "author", "material", "media_type", "owner_branch",
+        "current_branch", "shelf", "call_number", "attachment",
+    ),
+    {},
+)  # fmt: skip
+"""Of one copy."""
+
+
+def first_word(name: str) -> str:
+    """What a patron is called by at a screen that others see: the first word of the name."""
+    words = name.split()
+    return words[0].rstrip(",") if words else ""
+
+
+def fill(template: str, values: Mapping[str, object]) -> str:
+    """`template` with its placeholders filled; None is nothing, and blanks are not doubled."""
+    said = {name: "" if value is None else value for name, value in values.items()}
+    return " ".join(template.format_map(said).split())
