@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import CONFIG, ask_23, ask_37, ask_63, running
+from desk import DESK_CONFIG, DESK_LIBRARY, ask_11, ask_29, ask_65
+from harness import CONFIG, LIBRARY, ask_23, ask_37, ask_63, running
 from postgres import Server
 
 from sip2gw import verification
@@ -19,13 +20,29 @@ from sip2gw.pin import verify_pin
 @pytest.fixture
 async def gateways(postgres: Server, tmp_path: Path) -> AsyncIterator[list[Any]]:
     """Two gateways with the same configuration."""
+    async with two_gateways(postgres, tmp_path, CONFIG, LIBRARY) as started:
+        yield started
+
+
+@pytest.fixture
+async def desks(postgres: Server, tmp_path: Path) -> AsyncIterator[list[Any]]:
+    """The same with items to lend."""
+    async with two_gateways(postgres, tmp_path, DESK_CONFIG, DESK_LIBRARY) as started:
+        yield started
+
+
+@asynccontextmanager
+async def two_gateways(
+    postgres: Server, directory: Path, config: str, records: list[dict[str, Any]]
+) -> AsyncIterator[list[Any]]:
     database = postgres.make_database()
-    config = CONFIG.replace("sqlite:library.db", postgres.url(database))
+    shared = config.replace("sqlite:library.db", postgres.url(database))
     async with AsyncExitStack() as stack:
         started = []
         for name in ("first", "second"):
-            (tmp_path / name).mkdir()
-            started.append(await stack.enter_async_context(running(tmp_path / name, config=config)))
+            (directory / name).mkdir()
+            gateway = running(directory / name, config=shared, records=records)
+            started.append(await stack.enter_async_context(gateway))
         yield started
     postgres.drop_database(database)
 
@@ -96,3 +113,23 @@ async def test_a_door_writes_its_log(gateways: list[Any]) -> None:
     await gateways[0].store._door_log._write()
     (row,) = await asyncio.to_thread(gateways[1].store.access_rows)
     assert (row.terminal, row.decision) == ("door-1", "granted")
+
+
+async def test_loans_of_authorisers_are_told_and_renewed_at_either_host(desks: list[Any]) -> None:
+    """B54: `renewals_of_authorisers`; what cannot be renewed any more is not offered."""
+    first, second = [await gateway.terminal("helper-1") for gateway in desks]
+    charged = ask_63("1020", "1020", summary="  Y       ")
+    assert "|AUIVO1|" in await first.ask(charged)
+    assert "|AUIVO2|" not in await first.ask(charged)
+    renewed = await first.ask(ask_29("ABIVO1", "1020", "1020", flags="YN"))
+    assert renewed.startswith("301Y")
+    assert await second.ask(ask_29("ABIVO1", "1020", "1020", flags="YN")) == renewed
+    assert (await second.ask(ask_29("ABIVO2", "1020", "1020", flags="YN"))).startswith("300")
+    alone = ask_29("ABIVO1", "1020", "1020", stamp="20260310    121500")
+    assert (await second.ask(alone)).startswith("300")
+    assert (await second.ask(ask_11("FREE1", "1020", "1020"))).startswith("121N")
+    all_of_them = await first.ask(ask_65("1020", "1020"))
+    assert all_of_them.startswith("6610002")
+    assert {"BMIVO1", "BMFREE1"} <= set(all_of_them.split("|"))
+    assert "|AUIVO1|" not in await second.ask(charged)  # renewed twice, as often as allowed
+    assert await asyncio.to_thread(desks[0].store.self_check) == []

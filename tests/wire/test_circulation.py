@@ -1,6 +1,7 @@
 """Circulation as bytes: the dialogues in `circulation/*.txt`, played against a running gateway.
 
-Each dialogue begins with `== TITLE` and a fresh library (`desk`: NOON on 10 March 2026). A line
+Each dialogue begins with `== TITLE` and a fresh library (`desk` and what is here added to it; it is
+noon on 10 March 2026). A line
 `TERMINAL > BYTES` is what a terminal sends, `TERMINAL < BYTES` what it must get, without AY, AZ and
 line end, which are added and checked here. Every reason for a refusal occurs, in its own words.
 """
@@ -10,12 +11,44 @@ from pathlib import Path
 from shutil import copytree
 
 import pytest
-from desk import DESK_CONFIG, DESK_LIBRARY
-from harness import running
+from desk import DESK_CONFIG, DESK_LIBRARY, copy, lent
+from harness import person, running
 
 from sip2gw.policy.reasons import CIRCULATION_REASONS, CirculationReason
 from sip2gw.protocol.checksum import seal
 from sip2gw.texts.english import TEXTS
+
+CONFIG = f"""{DESK_CONFIG}
+[profiles.picky]
+kind = "selfcheck"
+blocked_material_types = ["M*"]
+lend_with_attachment = false
+overdues_block_checkout = true
+lost_block_checkout = 1
+checked_in_ok = true
+refuse_checkin = ["in_transit", "note", "reference", "reserved"]
+refuse_checkin_material_types = ["M*"]
+[terminals.picky-1]
+profile = "picky"
+branch = "MAIN"
+password = "pw"
+"""
+"""With a kiosk that refuses whatever a profile can refuse."""
+
+LIBRARY = [
+    *DESK_LIBRARY,
+    person("1031", "Lea Late"),
+    copy("LATE9"),
+    lent("LATE9", "1031", due="2026-03-05"),
+    person("1032", "Mo Lost"),
+    copy("LOST1", status="lost"),
+    lent("LOST1", "1032", due="2026-04-05"),
+    copy("MAP1", material="MAP"),
+    copy("BOX1", attachment="a map"),
+    copy("NOTE1", note="look"),
+    lent("NOTE1", "1031", due="2026-04-05"),
+    copy("MOVING1", status="in_transit"),
+]
 
 FILES = sorted((Path(__file__).parent / "circulation").glob("*.txt"))
 REQUESTS = {"09", "11", "15", "17", "19", "29", "65", "63"}
@@ -37,7 +70,7 @@ def library(tmp_path_factory):
     directory = tmp_path_factory.mktemp("desk")
 
     async def fill():
-        async with running(directory, config=DESK_CONFIG, records=DESK_LIBRARY):
+        async with running(directory, config=CONFIG, records=LIBRARY):
             pass
 
     asyncio.run(fill())
@@ -47,7 +80,7 @@ def library(tmp_path_factory):
 @pytest.mark.parametrize("lines", list(dialogues()))
 async def test_is_answered_byte_for_byte(tmp_path, library, lines):
     copytree(library, tmp_path, dirs_exist_ok=True)
-    async with running(tmp_path, config=DESK_CONFIG, records=[]) as gateway:
+    async with running(tmp_path, config=CONFIG, records=[]) as gateway:
         terminals = {}
         for number, (name, direction, text) in enumerate(lines):
             if name not in terminals:
