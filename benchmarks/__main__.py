@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmarks import figures
+from benchmarks import figures, queues
 from benchmarks.compare import Comparison, Scale, Site, compare, compare_visits
 from benchmarks.figures import Figure
 from benchmarks.library import Library, build, count_rows, ledger_problems
@@ -19,7 +19,7 @@ from benchmarks.workloads import workloads
 ASKED = 20_000
 """Patrons that are asked about; half of them at the door."""
 
-COMPARED = ("status", "door", "patron", "fees", "pay", "visit")
+COMPARED = ("status", "door", "patron", "fees", "pay", "kiosk", "visit")
 SHARED: dict[str, Callable[[Site, Server, Scale], list[Figure]]] = {
     "garbage": figures.garbage,
     "guesses": figures.guesses,
@@ -28,6 +28,7 @@ SHARED: dict[str, Callable[[Site, Server, Scale], list[Figure]]] = {
 FRESH: dict[str, Callable[[Site, Scale], list[Figure]]] = {
     "idle": figures.idle_memory,
     "start": figures.start_up,
+    "queue": queues.checkout_with_queue,
 }
 """Figures that need a gateway of their own."""
 PARTS = (*COMPARED, *SHARED, *FRESH)
@@ -74,13 +75,15 @@ def tell(text: str) -> None:
 
 def measure(site: Site, scale: Scale, parts: Sequence[str], report: Report) -> None:
     """Fill `report` with the `parts` that are wanted."""
-    payments = count_rows(site.directory, "payment")
+    payments, loans = (count_rows(site.directory, table) for table in ("payment", "circulation"))
     if set(parts) - set(FRESH):
         with site.gateway() as server:
             _measure_together(site, server, scale, parts, report)
     for comparison in report.comparisons:
         if comparison.name == "pay":
             _check_ledger(comparison, site, payments)
+        elif comparison.name == "kiosk":
+            _check_loans(comparison, site, loans)
     for name, figure in FRESH.items():
         if name in parts:
             tell(name)
@@ -112,6 +115,15 @@ def _check_ledger(comparison: Comparison, site: Site, before: int) -> None:
     if booked != acknowledged:
         comparison.problems.append(comparison.note)
     comparison.problems += ledger_problems(site.directory)
+
+
+def _check_loans(comparison: Comparison, site: Site, before: int) -> None:
+    """Every acknowledged loan and return was noted once, and everything has come back."""
+    noted = count_rows(site.directory, "circulation") - before
+    done = comparison.acknowledged // 2
+    comparison.note = f"{done:,} loans and returns acknowledged, {noted:,} noted"
+    if noted != done or count_rows(site.directory, "loan"):
+        comparison.problems.append(f"{comparison.note}, or not all has come back")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

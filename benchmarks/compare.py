@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from benchmarks.library import Library, count_rows, station_logins
+from benchmarks.library import STATIONS, Library, count_rows, station_logins
 from benchmarks.load import (
     Expected,
     Outcome,
@@ -27,8 +27,8 @@ from sip2gw.protocol.checksum import split_trailer
 
 FLUSHED_S = 0.6
 """After so long a server has written its last log lines and rows."""
-PAYMENTS_PER_S_MAX = 25_000
-"""No more 37s than that are made beforehand."""
+DURABLE_PER_S_MAX = 25_000
+"""No more requests that change something are made beforehand."""
 VISIT_GOAL = 3.0
 WARM_UP_S = 3600.0
 """A warm-up ends with its frames, not with the time."""
@@ -151,10 +151,11 @@ def compare(site: Site, server: Server, workload: Workload, scale: Scale) -> Com
     hellos = station_hellos(workload.profile, scale.connections)
     rows_before = count_rows(site.directory, "access_log")
     with connected(server.address, hellos) as ours:
-        warmed = closed_loop(ours, iter(workload.warm_up()), Expected(b""), WARM_UP_S)
+        warm_up = [iter(workload.warm_up())] * len(ours)
+        warmed = closed_loop(ours, warm_up, Expected(b""), WARM_UP_S)
         # One that no run begins or ends with, so that it cannot pass for a retransmission.
         frames = workload.frames(1)
-        body = answer_body(ours[0], frames[len(frames) // 2])
+        body = answer_body(ours[0], frames[min(len(frames), STATIONS) // 2])
         with (
             bare_responder(body, site.loop) as bare,
             connected(bare.address, hellos) as bares,
@@ -162,9 +163,12 @@ def compare(site: Site, server: Server, workload: Workload, scale: Scale) -> Com
             sockets = {server.address: ours, bare.address: bares}
 
             def load(target: Server) -> Outcome:
-                frames = _supply(workload, scale.seconds)
                 return closed_loop(
-                    sockets[target.address], frames, workload.expected, scale.seconds
+                    sockets[target.address],
+                    _supplies(workload, scale),
+                    workload.expected,
+                    scale.seconds,
+                    workload.turns,
                 )
 
             for _ in range(scale.runs):
@@ -175,9 +179,14 @@ def compare(site: Site, server: Server, workload: Workload, scale: Scale) -> Com
     return result
 
 
-def _supply(workload: Workload, seconds: float) -> Iterator[bytes]:
-    frames = workload.frames(int(seconds * PAYMENTS_PER_S_MAX))
-    return itertools.cycle(frames) if workload.repeats else iter(frames)
+def _supplies(workload: Workload, scale: Scale) -> list[Iterator[bytes]]:
+    """What each connection sends: of the same frames, or its station's own dialogues."""
+    frames = workload.frames(int(scale.seconds * DURABLE_PER_S_MAX))
+    if workload.turns > 1:
+        stations = min(scale.connections, STATIONS)
+        return [iter(frames[station::STATIONS]) for station in range(stations)]
+    shared = itertools.cycle(frames) if workload.repeats else iter(frames)
+    return [shared] * scale.connections
 
 
 def answer_body(sock: socket.socket, frame: bytes) -> bytes:

@@ -8,9 +8,10 @@ pay on.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -33,6 +34,8 @@ SLOW_CARDS = 1_000
 """Cards whose PIN has a hash of full cost, to guess at."""
 SLOW_PIN = "2468"
 FEES = 10
+COPIES = 40
+"""Copies that each kiosk lends."""
 SQLITE = "sqlite:library.db"
 
 _PIN_MEMORY_KIB = 8
@@ -86,6 +89,11 @@ def pin_of(card: str) -> str:
     return card[-4:]
 
 
+def copies_of(station: int) -> list[str]:
+    """The copies that lie at a kiosk."""
+    return [f"I{station:02d}-{number:02d}" for number in range(COPIES)]
+
+
 def rows(library: Library, pin_secret: bytes) -> Iterator[Row]:
     """All records, for the import."""
     yield {
@@ -109,13 +117,30 @@ def rows(library: Library, pin_secret: bytes) -> Iterator[Row]:
     for card in library.fee_cards:
         for number in range(FEES):
             yield _fee(f"F{card}-{number}", card, "0.50", yesterday)
+    for station in range(STATIONS):
+        for copy in copies_of(station):
+            yield copy_row(copy, f"T{copy}")
 
 
 def _patron(card: str, pin_hash: str) -> Row:
+    return {**reader_row(card), "pin_hash": pin_hash}
+
+
+def reader_row(card: str) -> Row:
+    """A patron without a PIN, against whom nothing stands."""
     return {
-        "kind": "patron", "id": card, "name": f"Janssens, Marie {card[-5:]}", "pin_hash": pin_hash,
+        "kind": "patron", "id": card, "name": f"Janssens, Marie {card[-5:]}",
         "birth_date": "1984-05-17", "membership": "201", "membership_from": "2024-01-01",
         "membership_until": "2099-12-31", "home_branch": "MAIN", "badges": ["ONBE"],
+    }  # fmt: skip
+
+
+def copy_row(item_id: str, title_id: str) -> Row:
+    """A copy for loan."""
+    return {
+        "kind": "item", "id": item_id, "title": f"The title {title_id}", "title_id": title_id,
+        "media_type": "001", "owner_branch": "MAIN", "current_branch": "MAIN",
+        "call_number": "F 12", "security_marker": "02",
     }  # fmt: skip
 
 
@@ -185,24 +210,37 @@ def shared_logins() -> list[str]:
 
 
 def build(
-    library: Library, directory: Path, tell: Callable[[str], None], url: str = SQLITE
+    library: Library,
+    directory: Path,
+    tell: Callable[[str], None],
+    url: str = SQLITE,
+    more: Iterable[Row] = (),
 ) -> Path:
-    """Write configuration and store into `directory` unless they are there; the former's path."""
+    """Write configuration and store into `directory` unless they are there; the former's path.
+
+    `more` are records besides those of `library`.
+    """
     config = directory / "sip2gw.toml"
     config.write_text(configuration(url))
     if not (directory / "built").exists():
-        asyncio.run(_import(library, directory, tell, url))
+        asyncio.run(_import(library, directory, tell, url, more))
         (directory / "built").touch()
     return config
 
 
-async def _import(library: Library, directory: Path, tell: Callable[[str], None], url: str) -> None:
+async def _import(
+    library: Library,
+    directory: Path,
+    tell: Callable[[str], None],
+    url: str,
+    more: Iterable[Row],
+) -> None:
     lines = directory / "library.jsonl"
     store = open_library(directory, url)
     try:
         tell(f"writing {library.patrons:,} patrons")
         with lines.open("w") as file:
-            for row in rows(library, store.pin_secret):
+            for row in itertools.chain(rows(library, store.pin_secret), more):
                 file.write(json.dumps(row) + "\n")
         tell("importing them")
         settings = ImportSettings(CURRENCY, ZoneInfo("Europe/Brussels"), datetime.now(UTC))

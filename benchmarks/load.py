@@ -33,7 +33,8 @@ class NoAnswerError(Exception):
 class Expected:
     """What makes an answer a good one."""
 
-    prefix: bytes
+    prefix: bytes | tuple[bytes, ...]
+    """How it begins: one of these."""
     marks: bytes = b""
     """Bytes that stand somewhere in it."""
 
@@ -128,23 +129,33 @@ def connected(address: Address, hellos: Iterable[bytes]) -> Iterator[list[socket
 
 def closed_loop(
     sockets: Sequence[socket.socket],
-    frames: Iterator[bytes],
+    supplies: Sequence[Iterator[bytes]],
     expected: Expected,
     seconds: float,
+    turns: int = 1,
 ) -> Outcome:
-    """Send the next of `frames` on a connection as soon as its last one is answered.
+    """Send the next frame on a connection as soon as its last one is answered.
 
     Ends after `seconds` or when there are no more frames, and when all are answered.
+
+    Args:
+        sockets: one for each terminal.
+        supplies: what each of them sends; they may share one.
+        expected: what a good answer is.
+        seconds: how long.
+        turns: frames of a dialogue, which is finished when it was begun in time.
     """
     outcome = Outcome()
     clock, poll = time.perf_counter_ns, select.epoll()
     receive = {sock.fileno(): sock.recv for sock in sockets}
     send = {sock.fileno(): sock.send for sock in sockets}
+    supply = dict(zip(receive, supplies, strict=False))
+    left = dict.fromkeys(receive, turns)
     sent: dict[int, int] = {}
     partial: dict[int, bytes] = {}
     start = clock()
     deadline = start + int(seconds * 1e9)
-    for sock in sockets:
+    for sock, frames in zip(sockets, supplies, strict=False):
         frame = next(frames, None)
         if frame is not None:
             poll.register(sock, select.EPOLLIN)
@@ -161,7 +172,9 @@ def closed_loop(
                     continue
             took(now - sent[fd])
             outcome.judge(answer, expected)
-            frame = next(frames, None) if now < deadline else None
+            left[fd] -= 1
+            frame = next(supply[fd], None) if left[fd] or now < deadline else None
+            left[fd] = left[fd] or turns
             if frame is None:
                 del sent[fd]
             else:

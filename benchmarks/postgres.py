@@ -25,7 +25,7 @@ from sip2gw.backend.postgres.pool import CONNECTIONS_MAX
 
 GOAL = 0.6
 STATIONS = 50
-PAYMENTS_PER_S_MAX = 5_000
+DURABLE_PER_S_MAX = 5_000
 
 
 def _bare_rate(url: str, cards: Sequence[str], seconds: float) -> float:
@@ -53,11 +53,11 @@ def measure(
         connected(server.address, station_hellos("cash", STATIONS)) as sockets,
     ):
         server.use_all_cpus()
-        closed_loop(sockets, iter(pay.warm_up()), Expected(b""), WARM_UP_S)
+        closed_loop(sockets, [iter(pay.warm_up())] * STATIONS, Expected(b""), WARM_UP_S)
         for _ in range(runs):
             bare = _bare_rate(url, library.payer_cards, seconds)
-            frames = pay.frames(int(seconds * PAYMENTS_PER_S_MAX))
-            run = closed_loop(sockets, iter(frames), Expected(b"38Y"), seconds)
+            frames = iter(pay.frames(int(seconds * DURABLE_PER_S_MAX)))
+            run = closed_loop(sockets, [frames] * STATIONS, Expected(b"38Y"), seconds)
             paid.errors += run.errors
             paid.latencies_ns.extend(run.latencies_ns)
             paid.sample = paid.sample or run.sample

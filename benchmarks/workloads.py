@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 from benchmarks.library import (
     CURRENCY,
     INSTITUTION,
     PASSWORD,
     SLOW_PIN,
+    STATIONS,
     Library,
+    copies_of,
     pin_of,
     shared_logins,
 )
@@ -20,6 +24,9 @@ from benchmarks.load import Expected
 from sip2gw.protocol.connection import ClientConnection
 from sip2gw.protocol.fields import Summary
 from sip2gw.protocol.messages import (
+    Checkin,
+    Checkout,
+    EndPatronSession,
     FeePaid,
     Login,
     PatronInformation,
@@ -52,6 +59,9 @@ class Workload:
     """Sent once beforehand, so that PINs are verified and records known."""
     repeats: bool = True
     """Whether a frame may be sent twice."""
+    turns: int = 1
+    """Frames of one dialogue. With more than one, frame n is that of station n % `STATIONS`,
+    and dialogues that were begun are finished."""
 
 
 def sealed(requests: Iterable[Request]) -> list[bytes]:
@@ -130,6 +140,63 @@ def _payment_frames(cards: list[str], count: int) -> list[bytes]:
     )
 
 
+DIALOGUE = 4
+"""Frames of a kiosk dialogue: 63, 11, 09, 35."""
+
+
+def _kiosk_frames(cards: list[str], count: int) -> list[bytes]:
+    """Dialogues of all stations in step, `count` frames or a few more.
+
+    Each has a patron of its own lend one of its own copies and bring it back.
+    """
+    dialogues = -(-count // (DIALOGUE * STATIONS))
+    # A key that nobody used within the last day, should the library be used again (C69).
+    begun = datetime(2000, 1, 1, tzinfo=UTC) + timedelta(
+        seconds=secrets.randbelow(20 * 365 * 86400)
+    )
+    stations = [
+        sealed(
+            request
+            for number in range(dialogues)
+            for request in _dialogue(
+                cards[(station + STATIONS * number) % len(cards)],
+                copies[number % len(copies)],
+                f"{begun + timedelta(seconds=number):%Y%m%d    %H%M%S}",
+            )
+        )
+        for station in range(STATIONS)
+        for copies in (copies_of(station),)
+    ]
+    return list(itertools.chain.from_iterable(zip(*stations, strict=True)))
+
+
+def _dialogue(card: str, item: str, date: str) -> Iterable[Request]:
+    pin = pin_of(card)
+    yield _information(card, pin)
+    yield Checkout(
+        transaction_date=date,
+        nb_due_date=date,
+        institution_id=INSTITUTION,
+        patron_identifier=card,
+        item_identifier=item,
+        terminal_password="",
+        patron_password=pin,
+    )
+    yield Checkin(
+        transaction_date=date,
+        return_date=date,
+        institution_id=INSTITUTION,
+        item_identifier=item,
+        terminal_password="",
+    )
+    yield EndPatronSession(
+        transaction_date=date, institution_id=INSTITUTION, patron_identifier=card
+    )
+
+
+_KIOSK_ANSWERS = (b"64" + _NO_FLAGS, b"121N", b"101Y", b"36Y")
+
+
 def workloads(library: Library) -> list[Workload]:
     """Those that are compared with the bare responder over lasting connections."""
     plain, fees, payers = library.plain_cards, library.fee_cards, library.payer_cards
@@ -157,5 +224,10 @@ def workloads(library: Library) -> list[Workload]:
         Workload(
             "pay", "37, durable", "cash", 8, Expected(b"38Y"),
             lambda count: _payment_frames(payers, count), lambda: pay63, repeats=False,
+        ),
+        Workload(
+            "kiosk", "63, 11, 09, 35, durable", "kiosk", 8, Expected(_KIOSK_ANSWERS),
+            lambda count: _kiosk_frames(plain, count), lambda: plain63,
+            repeats=False, turns=DIALOGUE,
         ),
     ]  # fmt: skip

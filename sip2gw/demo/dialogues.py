@@ -42,6 +42,7 @@ class Dialogue:
 
 
 _EMMAS_FEE = ("BV=6.20", "CG=F-1003-1", "BK=demo-1")
+_KEPT, _FILM = ("AB=30000003",), ("AB=30000006",)
 
 DIALOGUES = (
     Dialogue("door-1", "23", ANNA, "24: admitted", ("BLY", "CQY", "GLONBE")),
@@ -78,6 +79,29 @@ DIALOGUES = (
         ("summary=fines",),
     ),
     Dialogue("auth-1", "63", ANNA, "64: card and PIN are right", ("BLY", "CQY")),
+    Dialogue(
+        "kiosk-1", "17", "", "18: on loan, and until when", ("1804", "AH20"), ("AB=30000001",)
+    ),
+    Dialogue(
+        "kiosk-1", "11", GREET, "12: refused, reserved for Anna", ("120N", "AFThis item is"), _KEPT
+    ),
+    Dialogue("kiosk-1", "11", ANNA, "12: lent, for she reserved it", ("121", "AH20"), _KEPT),
+    Dialogue("kiosk-1", "11", GREET, "12: refused, it costs something", ("120N", "BV1.50"), _FILM),
+    Dialogue(
+        "kiosk-1", "11", GREET, "12: lent, she agreed to pay", ("121", "BV1.50"), (*_FILM, "BO=Y")
+    ),
+    Dialogue("kiosk-1", "29", ANNA, "30: renewed", ("301Y", "AH20"), ("AB=30000001",)),
+    Dialogue("kiosk-1", "65", ANNA, "66: all of hers renewed", ("661", "BM30000000")),
+    Dialogue("sorter-1", "09", "", "10: back on the shelf", ("101Y", "AQMAIN"), ("AB=30000002",)),
+    Dialogue(
+        "sorter-1",
+        "09",
+        "",
+        "10: late, and set aside for Carla",
+        ("101Y", "CV01", "CY20001005"),
+        ("AB=30000005",),
+    ),
+    Dialogue("sorter-1", "09", "", "10: refused, not known", ("100", "CV99"), ("AB=39999999",)),
     Dialogue("sorter-1", "99", "", "98: what this terminal may do", ("98Y",)),
 )
-"""In this order: paying changes what comes after."""
+"""In this order: what is paid, lent and returned changes what comes after. Each may be repeated."""

@@ -151,7 +151,10 @@ _TITLES = (
     "Reynard the Fox",
     "The Evenings",
     "Pluk of the Petteflet",
+    "Film: Daens",
 )
+_FEES_OF_LOANS = {6: "1.50"}
+"""What it costs to borrow a title."""
 _LOANS = ((0, ANNA, -30, -9), (1, ANNA, -10, 11), (2, ANNA, -3, 18), (5, EMMA, -40, -19))
 """Title, patron, day of the checkout, day when due."""
 _FEES = (
@@ -175,7 +178,15 @@ def library_records(today: date) -> Iterator[Record]:
         yield _patron(person, today)
     yield from _RELATIONSHIPS
     for number, title in enumerate(_TITLES):
-        yield {"kind": "item", "id": _item(number), "title": title, "title_id": f"T{number}"}
+        yield {
+            "kind": "item",
+            "id": _item(number),
+            "title": title,
+            "title_id": f"T{number}",
+            "owner_branch": "MAIN",
+            "max_renewals": 20,
+            "checkout_fee": _FEES_OF_LOANS.get(number),
+        }
     for number, patron, checked_out, due in _LOANS:
         yield {
             "kind": "loan",
@@ -246,5 +257,13 @@ def _holds(today: date) -> Iterator[Record]:
         "patron": ANNA,
         "title_id": "T4",
         "placed": str(today - timedelta(2)),
+        "pickup_branch": "MAIN",
+    }
+    yield {
+        "kind": "hold",
+        "id": "H3",
+        "patron": CARLA,
+        "title_id": "T5",
+        "placed": str(today - timedelta(20)),
         "pickup_branch": "MAIN",
     }

@@ -68,6 +68,7 @@ kind = "selfcheck"
 
 [profiles.sorter]
 kind = "sorter"
+checked_in_ok = true
 
 [profiles.entrance]
 kind = "door"

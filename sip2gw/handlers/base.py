@@ -32,7 +32,7 @@ CustomField = tuple[str, str]
 """A field of the profile's own: its tag, and the template of what it says."""
 
 VERIFIED_TTL_S = 600.0
-"""How long a verified PIN stands in for an absent AD in a 37 (C64)."""
+"""How long a verified PIN stands in for an absent or empty AD in a 37 (C1, C64)."""
 
 ANSWER_WITHIN_S = 120.0
 """How long a patron has to present again what was borrowed before."""

@@ -90,9 +90,9 @@ def _read(session: Session, request: FeePaid) -> _Bill | PaymentRefusalReason:
 
 
 async def _judge_payer(session: Session, request: FeePaid, seen: PaymentFacts | None) -> Visit:
-    """The payer; an absent AD counts as verified when the card's PIN lately was (C64)."""
+    """The payer; no PIN (C1) counts as verified when the card's lately was (C64)."""
     number = request.patron_identifier
-    verified = request.patron_password is None and session.is_verified(number)
+    verified = not request.patron_password and session.is_verified(number)
     required = session.terminal.profile.pin_required and not verified
     kept = (session.verified_card, session.verified_at)
     record = None if seen is None else seen.payer

@@ -26,7 +26,7 @@ from sip2gw.protocol.fields import (
     Tagged,
 )
 from sip2gw.protocol.layout import Layout, Placement, layout_of
-from sip2gw.protocol.message import Message
+from sip2gw.protocol.message import Message, Request
 from sip2gw.protocol.registry import FIELDS, MESSAGES, REQUESTS, SENSITIVE_TAGS
 from sip2gw.protocol.wire import WireFormat
 
@@ -220,6 +220,8 @@ for each thing they tell of. Fields that we do not know are kept and counted.
 
 A message of a vendor's dialect is known only at terminals whose profile has that `dialect`; at all
 others its command is unknown and gets no answer.
+
+What each is for, when it is refused, and examples: [messages, one by one](../messages/README.md).
 """
 
 
@@ -241,12 +243,28 @@ def _section(message: type[Message]) -> str:
     if response is not None:
         lines += [f"Answered with {response.code} {_title(response)}.", ""]
     if layout.attributes:
-        lines += ["| where | width | field | value | attribute | |", "|---|---|---|---|---|---|"]
-        lines += [_fixed_row(placement) for placement in layout.fixed]
-        lines += [_tagged_row(placement.place, placement.attribute) for placement in layout.tagged]
-        lines += [row for placement in layout.groups for row in _group_rows(placement)]
-        lines.append("")
+        lines += [*_field_rows(layout), ""]
     return "\n".join(lines)
+
+
+def field_tables(request: type[Request]) -> str:
+    """The Markdown tables of `request` and its response, for the page about this pair."""
+    parts: list[str] = []
+    for message in (request, request.response):
+        layout = layout_of(message)
+        rows = _field_rows(layout) if layout.attributes else ["It has no fields."]
+        parts += [f"**{message.code} {_title(message)}**", "", *rows, ""]
+    return "\n".join(parts)
+
+
+def _field_rows(layout: Layout) -> list[str]:
+    return [
+        "| where | width | field | value | attribute | |",
+        "|---|---|---|---|---|---|",
+        *(_fixed_row(placement) for placement in layout.fixed),
+        *(_tagged_row(placement.place, placement.attribute) for placement in layout.tagged),
+        *(row for placement in layout.groups for row in _group_rows(placement)),
+    ]
 
 
 def _first_paragraph(message: type[Message]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import signal
+import socket
 import subprocess
 import sys
 import urllib.request
@@ -15,7 +16,9 @@ from typing import Any
 
 import pytest
 
+from sip2gw.cli.requests import requested
 from sip2gw.demo import DIALOGUES, PEOPLE, TERMINALS, library_records
+from sip2gw.protocol.wire import WireFormat
 
 from .conftest import Run
 
@@ -79,17 +82,33 @@ def test_every_kind_of_terminal_is_there() -> None:
     assert logins == {"kiosk", "sorter", "door", "cash", "auth"}
 
 
-def test_every_dialogue_gives_what_is_printed_below_it(demo: str, sip2gw: Run) -> None:
+def test_every_dialogue_gives_what_is_printed_below_it_sent_and_raw(demo: str, sip2gw: Run) -> None:
     for dialogue in DIALOGUES:
+        arguments = dialogue.arguments(address(demo))
         assert dialogue.command("", address(demo)) in demo
-        result = sip2gw(*dialogue.arguments(address(demo)))
-        assert result.status == 0, result.err
-        answer = found(r"← (.*)", result.out)
-        assert answer.startswith(dialogue.answer[:2])
-        for shown in dialogue.shows:
-            assert shown in answer, f"{dialogue.outcome}: {answer}"
         assert dialogue.outcome in demo
+        result = sip2gw(*arguments)
+        assert result.status == 0, result.err
+        for answer in (found(r"← (.*)", result.out), asked_raw(arguments)):
+            assert answer.startswith(dialogue.answer[:2])
+            for shown in dialogue.shows:
+                assert shown in answer, f"{dialogue.outcome}: {answer}"
     assert dialogue.login == "sorter-1", "all were played"
+
+
+def asked_raw(arguments: list[str]) -> str:
+    """The same over a bare connection, without AY and AZ."""
+    _, _, place, _, login, _, password, message, *pairs = arguments
+    host, _, port = place.rpartition(":")
+    body = requested(message, pairs).body(WireFormat(), "DEMO")
+    with socket.create_connection((host, int(port)), timeout=10) as line:
+        answers = line.makefile("rb")
+        for frame in (f"9300CN{login}|CO{password}|".encode(), body):
+            line.sendall(frame + b"\r")
+            answer = b""
+            while not answer.endswith(b"\r"):
+                answer += answers.read(1)
+    return answer[:-1].decode("cp850")
 
 
 def test_the_script_of_the_page_on_the_test_kiosk_goes_as_it_expects(

@@ -16,6 +16,7 @@ PAGES = [
     ROOT / "CONTRIBUTING.md",
     *sorted((ROOT / "docs").glob("*.md")),
     *sorted((ROOT / "docs" / "how-to").glob("*.md")),
+    *sorted((ROOT / "docs" / "messages").glob("*.md")),
 ]
 
 
@@ -58,10 +59,12 @@ def test_the_tutorial_works_as_it_says(
     assert "refused: no_badge" in sip2gw("explain", "--terminal", "door-1", "--card", "1002").out
 
 
-def test_the_door_page_is_a_valid_configuration(sip2gw: Run, tmp_path: Path) -> None:
+def test_the_pages_on_doors_money_and_loans_are_a_valid_configuration(
+    sip2gw: Run, tmp_path: Path
+) -> None:
     """With an institution, and a real hash in the place of the three dots."""
     hashed = sip2gw("hash-password", stdin=b"x\n").out.strip()
-    parts = [part for page in ("door", "payments") for part in _how_to(page)]
+    parts = [part for page in ("door", "payments", "circulation") for part in _how_to(page)]
     text = "\n".join(['[institution]\nid = "HUB"\ncurrency = "EUR"', *parts])
     (tmp_path / "sip2gw.toml").write_text(text.replace('"…"', f'"{hashed}"'))
     result = sip2gw("check", "--config", tmp_path / "sip2gw.toml")

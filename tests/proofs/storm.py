@@ -14,7 +14,6 @@ fault with itself; SIGTERM ends with 0.
 
 import argparse
 import asyncio
-import random
 import re
 import tempfile
 from collections import Counter
@@ -24,24 +23,21 @@ from pathlib import Path
 
 from harness import STAMP, ask_37, debt, person
 
+from proofs.outages import LIFE_S, LOST, Host, Line, Outages
 from proofs.process import GatewayProcess, prepare
 from proofs.report import Report
 from sip2gw.app import open_store
 from sip2gw.backend.library import Library
 from sip2gw.config import load_config
 from sip2gw.model import PatronRecord, Payment
-from sip2gw.protocol.checksum import seal, split_trailer
 
 CONNECTIONS = 20
 TERMINALS = 8
 """Fewer than connections: the same BK also races over two lines of one terminal."""
 FEES_PER_PATRON = 30
 FEE_MINOR = 2_000
-ROUND_S = (0.1, 1.2)
-"""Seconds that a gateway lives before it is killed."""
 LULL_S = 1.2
 """Seconds that the kiosks go on after the last kill."""
-ANSWER_TIMEOUT_S = 20.0
 
 CONFIG = """
 [institution]
@@ -107,7 +103,7 @@ class Order:
     body: bytes
     answers: list[bytes] = field(default_factory=list)
     """Bodies, without AY and AZ."""
-    accepted_by: "Host | None" = None
+    accepted_by: Host | None = None
     """Who said so first."""
 
     @property
@@ -120,73 +116,37 @@ class Order:
         return (self.terminal, self.bk, 0 if self.bk else self.amount)
 
 
-@dataclass(eq=False)
-class Host:
-    """One gateway process that lives and dies, and whether it listens now."""
-
-    gateway: GatewayProcess
-    up: asyncio.Event = field(default_factory=asyncio.Event)
-
-
-class Storm:
+class Storm(Outages):
     """All kiosks, the gateways they talk to, and everything that was asked and answered."""
 
     def __init__(
         self, gateways: Iterable[GatewayProcess], seed: int, patrons: tuple[str, ...] = PATRONS
     ) -> None:
-        self.hosts = [Host(gateway) for gateway in gateways]
-        self.chance = random.Random(seed)
+        super().__init__(gateways, seed)
         self.patrons = patrons
         self.orders: list[Order] = []
         self.ending = False
-        self.kills = 0
         self.acknowledged = 0
         self.repeated = 0
         self.answered_elsewhere = 0
         """Answers to what another gateway had accepted first."""
         self.reused_refused = 0
-        self.failures: list[str] = []
         self._unique = iter(range(1, 10_000))
 
     async def blow(
         self,
         connections: int,
         is_over: Callable[["Storm"], bool],
-        life_s: tuple[float, float] = ROUND_S,
+        life_s: tuple[float, float] = LIFE_S,
     ) -> None:
         """Let kiosks pay while the gateways are killed, until `is_over`; they end with SIGTERM."""
         kiosks = [Kiosk(self, number) for number in range(connections)]
         running = [asyncio.create_task(kiosk.run()) for kiosk in kiosks]
-        await asyncio.gather(*(self._rage(host, is_over, life_s) for host in self.hosts))
+        await self.rage(lambda: is_over(self), life_s)
         await asyncio.sleep(LULL_S)
         self.ending = True
         await asyncio.gather(*running)
-        for host in self.hosts:
-            status = await host.gateway.stop()
-            unforeseen = [line for line in host.gateway.log if line.get("level") == "error"]
-            if status:
-                self.failures.append(f"SIGTERM ended with {status}")
-            if unforeseen:
-                self.failures.append(f"logged as errors: {unforeseen[:3]}")
-
-    async def _rage(
-        self, host: Host, is_over: Callable[["Storm"], bool], life_s: tuple[float, float]
-    ) -> None:
-        while True:
-            await host.gateway.start()
-            host.up.set()
-            if is_over(self):
-                return
-            await asyncio.sleep(self.chance.uniform(*life_s))
-            host.up.clear()
-            await host.gateway.kill()
-            self.kills += 1
-
-    async def any_host(self) -> Host:
-        """One of the hosts, as soon as it listens."""
-        host = self.chance.choice(self.hosts)
-        await host.up.wait()
-        return host
+        await self.end()
 
     def new_order(self, terminal: str) -> Order:
         """Any payment: with and without CG and BK, own and others' fees, sometimes too much."""
@@ -232,7 +192,6 @@ class Kiosk:
     def __init__(self, storm: Storm, number: int) -> None:
         self.storm = storm
         self.terminal = f"pay-{number % TERMINALS}"
-        self.sequence = 0
         self.open: Order | None = None
         """Sent, not answered yet."""
 
@@ -242,22 +201,20 @@ class Kiosk:
             host = await self.storm.any_host()
             try:
                 await self._one_life(host)
-            except (OSError, EOFError, asyncio.IncompleteReadError):
+            except LOST:
                 continue
 
     async def _one_life(self, host: Host) -> None:
-        reader, writer = await asyncio.open_connection(*host.gateway.address)
+        line = await Line.open(host, self.terminal, self.storm.failures)
         try:
-            login = b"9300CN%b|COpw|" % self.terminal.encode()
-            assert await self._ask(reader, writer, login) == b"941"
             while not self.storm.ending:
                 order = self._next_order()
                 self.open = order
-                self.storm.note(order, await self._ask(reader, writer, order.body), host)
+                self.storm.note(order, await line.ask(order.body), host)
                 self.open = None
-                await self._reuse_key(reader, writer, order)
+                await self._reuse_key(line, order)
         finally:
-            writer.close()
+            line.close()
 
     def _next_order(self) -> Order:
         storm, chance = self.storm, self.storm.chance
@@ -271,29 +228,15 @@ class Kiosk:
                 return chance.choice(mine)
         return storm.new_order(self.terminal)
 
-    async def _reuse_key(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, order: Order
-    ) -> None:
+    async def _reuse_key(self, line: Line, order: Order) -> None:
         """The same BK for another amount must be refused."""
         if not (order.accepted and order.bk and self.storm.chance.random() < 0.05):
             return
         other = re.sub(rb"BV[0-9.]+", b"BV%d.99" % (order.amount // 100 + 1), order.body)
-        answer = await self._ask(reader, writer, other)
+        answer = await line.ask(other)
         self.storm.reused_refused += 1
         if not answer.startswith(b"38N"):
             self.storm.failures.append(f"{order.key}: its BK was accepted for another amount")
-
-    async def _ask(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, body: bytes
-    ) -> bytes:
-        self.sequence = (self.sequence + 1) % 10
-        writer.write(seal(body, b"%d" % self.sequence, True) + b"\r")
-        async with asyncio.timeout(ANSWER_TIMEOUT_S):
-            frame = (await reader.readuntil(b"\r"))[:-1]
-        trailer = split_trailer(frame)
-        if seal(trailer.body, b"%d" % self.sequence, True) != frame:
-            self.storm.failures.append(f"not the sequence or checksum asked for: {frame!r}")
-        return trailer.body
 
 
 async def blow(directory: Path, rounds: int, seed: int) -> Report:

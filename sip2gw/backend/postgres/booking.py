@@ -15,26 +15,17 @@ succeed, because it was bound to the old ones; so a refusal is certain, too.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from typing import Any
 
 from sip2gw.backend.base import (
-    BackendTimeoutError,
     DecidePayment,
     PaymentFacts,
     PaymentOrder,
     PaymentResult,
-    UnavailableError,
 )
+from sip2gw.backend.postgres.attempts import Attempts
 from sip2gw.backend.postgres.dialect import numbered
-from sip2gw.backend.postgres.failures import (
-    CONFLICTS,
-    FAILURES,
-    LOST,
-    ConflictError,
-    as_backend_error,
-)
 from sip2gw.backend.postgres.pool import Pool
 from sip2gw.backend.postgres.reading import rows_of
 from sip2gw.backend.store import queries
@@ -51,12 +42,6 @@ from sip2gw.backend.store.ledger import (
 from sip2gw.backend.store.records import account
 from sip2gw.backend.store.values import list_text, time_text
 from sip2gw.model import PatronRecord, Payment
-
-TRIES_MAX = 100
-"""Each payment for the same fees that is faster costs a try; more than that never meet."""
-
-TOO_MANY_TRIES = "others changed the same data again and again"
-UNKNOWN_RETRY_S = 0.05
 
 _PARTIES = """
     SELECT ? AS id UNION
@@ -87,45 +72,18 @@ _KEY = slice(1, 4)
 _ACCOUNT = slice(4, 16)
 
 
-class Booking:
+class Booking(Attempts[PaymentResult]):
     """One order on its way into the ledger."""
 
     def __init__(self, pool: Pool, order: PaymentOrder, decide: DecidePayment) -> None:
-        self._pool = pool
+        super().__init__(pool, "the payment was booked")
         self._order = order
         self._decide = decide
         self._tried: set[str] = set()
-        self._unknown = False
 
-    async def run(self, deadline: float) -> PaymentResult:
-        """Book, repeat the first booking, or refuse.
-
-        Raises:
-            BackendTimeoutError: the database could not be asked again before `deadline` (of the
-                loop's clock) whether the payment was written.
-            BackendError: nothing was changed.
-        """
-        for number in range(TRIES_MAX):
-            try:
-                result = await (self._try() if number else self._try_on_seen())
-            except UnavailableError:
-                if not self._unknown:
-                    raise
-                await self._wait(deadline)
-            else:
-                if result is not None:
-                    return result
-        raise self._unknown_outcome() if self._unknown else ConflictError(TOO_MANY_TRIES)
-
-    async def _wait(self, deadline: float) -> None:
-        """Give the database a moment before it is asked again what became of the payment."""
-        delay_s = max(UNKNOWN_RETRY_S, self._pool.backoff_s)
-        if asyncio.get_running_loop().time() + delay_s >= deadline:
-            raise self._unknown_outcome() from None
-        await asyncio.sleep(delay_s)
-
-    def _unknown_outcome(self) -> BackendTimeoutError:
-        return BackendTimeoutError("whether the payment was booked is not known")
+    async def attempt(self, number: int) -> PaymentResult | None:
+        """The first time on what was read with the payer, then on what is read anew."""
+        return await (self._try() if number else self._try_on_seen())
 
     async def _try_on_seen(self) -> PaymentResult | None:
         """Write on what was read when the payer was identified, if it gives a payment at all.
@@ -173,19 +131,7 @@ class Booking:
     ) -> bool:
         """Whether the payment was written; False also when nobody knows."""
         self._tried.add(payment.id)
-        try:
-            async with self._pool.connection() as connection:
-                booked = await connection.fetchval(
-                    BOOK, version, *_guard(records), *_values(self._order, payment)
-                )
-        except CONFLICTS:
-            return False
-        except LOST:
-            self._unknown = True
-            return False
-        except FAILURES as error:
-            raise as_backend_error(error) from None
-        return bool(booked)
+        return await self.write(BOOK, version, *_guard(records), *_values(self._order, payment))
 
 
 def _account_of(row: Sequence[Any]) -> PatronRecord | None:

@@ -7,7 +7,6 @@ under the same key, so that there is never a second one.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -16,20 +15,11 @@ from typing import Any
 import msgspec
 
 from sip2gw.backend.base import (
-    BackendTimeoutError,
     CirculationOrder,
     CirculationResult,
     DecideCirculation,
-    UnavailableError,
 )
-from sip2gw.backend.postgres.booking import TOO_MANY_TRIES, TRIES_MAX, UNKNOWN_RETRY_S
-from sip2gw.backend.postgres.failures import (
-    CONFLICTS,
-    FAILURES,
-    LOST,
-    ConflictError,
-    as_backend_error,
-)
+from sip2gw.backend.postgres.attempts import Attempts
 from sip2gw.backend.postgres.pool import Pool
 from sip2gw.backend.postgres.reading import is_storable, record_of
 from sip2gw.backend.store.circulation import DONE, REPLAYED, decided, item_record, keyed
@@ -54,46 +44,15 @@ async def find_item(pool: Pool, item_id: str, now: datetime) -> ItemRecord | Non
     return _facts(rows[0][0], None).record
 
 
-class Circulating:
+class Circulating(Attempts[CirculationResult]):
     """One order on its way into the library."""
 
     def __init__(self, pool: Pool, order: CirculationOrder, decide: DecideCirculation) -> None:
-        self._pool = pool
+        super().__init__(pool, "it was done")
         self._order = keyed(_storable(order))
         self._decide = decide
-        self._unknown = False
 
-    async def run(self, deadline: float) -> CirculationResult:
-        """Do it, repeat what was done first, or refuse.
-
-        Raises:
-            BackendTimeoutError: the database could not be asked again before `deadline` (of the
-                loop's clock) whether it was done.
-            BackendError: nothing was changed.
-        """
-        for _ in range(TRIES_MAX):
-            try:
-                result = await self._try()
-            except UnavailableError:
-                if not self._unknown:
-                    raise
-                await self._wait(deadline)
-            else:
-                if result is not None:
-                    return result
-        raise self._unknown_outcome() if self._unknown else ConflictError(TOO_MANY_TRIES)
-
-    async def _wait(self, deadline: float) -> None:
-        """Give the database a moment before it is asked again what became of it."""
-        delay_s = max(UNKNOWN_RETRY_S, self._pool.backoff_s)
-        if asyncio.get_running_loop().time() + delay_s >= deadline:
-            raise self._unknown_outcome() from None
-        await asyncio.sleep(delay_s)
-
-    def _unknown_outcome(self) -> BackendTimeoutError:
-        return BackendTimeoutError("whether it was done is not known")
-
-    async def _try(self) -> CirculationResult | None:
+    async def attempt(self, number: int) -> CirculationResult | None:
         """One reading and, if that says so, one writing; None when it has to be done again."""
         order = self._order
         asked = (
@@ -113,21 +72,8 @@ class Circulating:
         if not plan.rows:
             return result
         parties = plan.parties.union(p.id for p in (facts.patron, facts.borrower) if p)
-        written = await self._write(*asked, sorted(parties), text, _json(plan.rows))
+        written = await self.write(CIRCULATE, *asked, sorted(parties), text, _json(plan.rows))
         return result if written else None
-
-    async def _write(self, *values: Any) -> bool:
-        """Whether the rows were written; False also when nobody knows."""
-        try:
-            async with self._pool.connection() as connection:
-                return bool(await connection.fetchval(CIRCULATE, *values))
-        except CONFLICTS:
-            return False
-        except LOST:
-            self._unknown = True
-            return False
-        except FAILURES as error:
-            raise as_backend_error(error) from None
 
 
 def _storable(order: CirculationOrder) -> CirculationOrder:

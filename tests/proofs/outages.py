@@ -1,0 +1,107 @@
+"""Gateway processes that are killed at random moments, and lines of terminals that notice."""
+
+import asyncio
+import random
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from proofs.process import GatewayProcess
+from sip2gw.protocol.checksum import seal, split_trailer
+
+LIFE_S = (0.1, 1.2)
+"""Seconds that a gateway lives before it is killed."""
+ANSWER_TIMEOUT_S = 20.0
+LOST = (OSError, EOFError, asyncio.IncompleteReadError)
+"""What a terminal sees of a gateway that was killed."""
+
+
+@dataclass(eq=False)
+class Host:
+    """One gateway process that lives and dies, and whether it listens now."""
+
+    gateway: GatewayProcess
+    up: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Outages:
+    """The gateways of a library, killed and started again on the same store."""
+
+    def __init__(self, gateways: Iterable[GatewayProcess], seed: int) -> None:
+        self.hosts = [Host(gateway) for gateway in gateways]
+        self.chance = random.Random(seed)
+        self.kills = 0
+        self.failures: list[str] = []
+
+    async def rage(self, is_over: Callable[[], bool], life_s: tuple[float, float] = LIFE_S) -> None:
+        """Kill all of them again and again until `is_over`; they are up at the end."""
+        await asyncio.gather(*(self._rage(host, is_over, life_s) for host in self.hosts))
+
+    async def _rage(
+        self, host: Host, is_over: Callable[[], bool], life_s: tuple[float, float]
+    ) -> None:
+        while True:
+            await host.gateway.start()
+            host.up.set()
+            if is_over():
+                return
+            await asyncio.sleep(self.chance.uniform(*life_s))
+            host.up.clear()
+            await host.gateway.kill()
+            self.kills += 1
+
+    async def any_host(self) -> Host:
+        """One of the hosts, as soon as it listens."""
+        host = self.chance.choice(self.hosts)
+        await host.up.wait()
+        return host
+
+    async def end(self) -> None:
+        """SIGTERM, which ends with 0; nothing unforeseen was logged."""
+        for host in self.hosts:
+            status = await host.gateway.stop()
+            unforeseen = [line for line in host.gateway.log if line.get("level") == "error"]
+            if status:
+                self.failures.append(f"SIGTERM ended with {status}")
+            if unforeseen:
+                self.failures.append(f"logged as errors: {unforeseen[:3]}")
+
+
+class Line:
+    """A connection of a terminal to one gateway, logged in."""
+
+    def __init__(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, failures: list[str]
+    ) -> None:
+        self._reader, self._writer, self._failures = reader, writer, failures
+        self._sequence = 0
+
+    @classmethod
+    async def open(cls, host: Host, terminal: str, failures: list[str]) -> "Line":
+        """Connect and log in.
+
+        Raises:
+            OSError, EOFError: the gateway is gone, as from all that a line does.
+        """
+        line = cls(*await asyncio.open_connection(*host.gateway.address), failures)
+        try:
+            assert await line.ask(b"9300CN%b|COpw|" % terminal.encode()) == b"941"
+        except BaseException:
+            line.close()
+            raise
+        return line
+
+    async def ask(self, body: bytes) -> bytes:
+        """The body of the answer, whose sequence and checksum are looked at."""
+        self._sequence = (self._sequence + 1) % 10
+        digit = b"%d" % self._sequence
+        self._writer.write(seal(body, digit, True) + b"\r")
+        async with asyncio.timeout(ANSWER_TIMEOUT_S):
+            frame = (await self._reader.readuntil(b"\r"))[:-1]
+        trailer = split_trailer(frame)
+        if seal(trailer.body, digit, True) != frame:
+            self._failures.append(f"not the sequence or checksum asked for: {frame!r}")
+        return trailer.body
+
+    def close(self) -> None:
+        """Hang up."""
+        self._writer.close()
