@@ -55,6 +55,11 @@ def anonymous_before(config: Config, now: datetime) -> datetime:
     return now - timedelta(days=config.privacy.access_log_days)
 
 
+def loans_forgotten_before(config: Config, now: datetime) -> datetime:
+    """Loans that ended before this moment are forgotten; now, if none are to be known."""
+    return now - timedelta(days=config.privacy.loan_history_days)
+
+
 class App:
     """One gateway process."""
 
@@ -156,16 +161,20 @@ class App:
 
     async def maintain(self) -> None:
         """Take the patrons from old rows of the door log and from transactions of the days
-        before; a failure is logged and tried again the next day."""
+        before, and forget old loans; a failure is logged and tried again the next day."""
         now = self.gateway.clock.now()
         try:
             erased = await self.backend.erase_access_identities(anonymous_before(self.config, now))
             forgotten = await self.backend.forget_transactions(now)
+            loans = await self.backend.forget_loans(loans_forgotten_before(self.config, now))
         except BackendError as error:
             self.gateway.backend_failed(error, "maintain")
         else:
             self.log.events.info(
-                "maintenance_done", identities_erased=erased, transactions_forgotten=forgotten
+                "maintenance_done",
+                identities_erased=erased,
+                transactions_forgotten=forgotten,
+                loans_forgotten=loans,
             )
 
     async def stop(self) -> None:

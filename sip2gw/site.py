@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import cache
 from zoneinfo import ZoneInfo
 
@@ -108,7 +109,9 @@ def _served(profile: ResolvedProfile, capabilities: frozenset[Capability]) -> fr
     return served
 
 
-def _circulation(terminal: Terminal, zone: ZoneInfo, texts: Catalogue) -> CirculationRules:
+def _circulation(
+    terminal: Terminal, zone: ZoneInfo, texts: Catalogue, loan_history_days: int
+) -> CirculationRules:
     profile, options = terminal.profile, terminal.profile.options
     language = profile.language
     return CirculationRules(
@@ -121,6 +124,8 @@ def _circulation(terminal: Terminal, zone: ZoneInfo, texts: Catalogue) -> Circul
         lends_with_attachment=options.lend_with_attachment,
         overdue_blocks=options.overdues_block_checkout,
         lost_blocks=options.lost_block_checkout,
+        loan_history=timedelta(days=loan_history_days) if loan_history_days else None,
+        confirms_borrowed=options.confirm_previously_borrowed,
         in_house=Materials.of(options.in_house_material_types),
         in_house_memberships=frozenset(options.in_house_memberships),
         not_taken_back=frozenset(CHECKIN_REFUSALS[name] for name in options.refuse_checkin),
@@ -171,6 +176,7 @@ def build_site(config: Config, capabilities: frozenset[Capability]) -> Site:
     counting = _counting_branches(config)
     standpoints: defaultdict[tuple[str, str], Standpoint] = defaultdict(Standpoint)
     texts = Catalogue(config.texts)
+    loan_history_days = config.privacy.loan_history_days
     branches = {code: branch.name for code, branch in config.branches.items()}
     known: dict[str, KnownTerminal] = {}
     for login, terminal in config.terminals.items():
@@ -193,7 +199,7 @@ def build_site(config: Config, capabilities: frozenset[Capability]) -> Site:
             timeout_s=config.server.terminal_timeout_s,
             retries=config.server.terminal_retries,
             door=profile.door_rules or DoorRules(),
-            circulation=_circulation(terminal, zone, texts),
+            circulation=_circulation(terminal, zone, texts, loan_history_days),
             branches=branches,
             patron_fields=_custom_fields(profile, profile.options.custom_patron_fields),
             item_fields=_custom_fields(profile, profile.options.custom_item_fields),

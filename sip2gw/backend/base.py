@@ -154,6 +154,10 @@ class CirculationOrder:
     """It happened off line: a person is to look at it, done or refused (B57)."""
     with_borrower: bool = False
     """Whether the facts must hold who has the item on loan."""
+    borrowed_since: datetime | None = None
+    """The facts must hold whether the patron had it since then; None: nobody looks."""
+    keeps_history: bool = False
+    """Whether it is remembered whose loan ends."""
 
 
 @dataclass(slots=True)

@@ -236,6 +236,14 @@ class Library(Backend, Protocol):
         """
         ...
 
+    async def forget_loans(self, before: datetime) -> int:
+        """Forget who borrowed what until `before`; loans that go on are not touched.
+
+        Returns:
+            How many were forgotten.
+        """
+        ...
+
     async def put_door_entry(self, entry: DoorEntry) -> None:
         """Put a card on a bar or pass list, instead of its entry there if it has one."""
         ...

@@ -16,13 +16,13 @@ def maintain(
     """Take the patrons from door log rows older than `privacy.access_log_days`; rows stay.
 
     Loans and returns of more than a day ago are forgotten as transactions that a terminal could
-    repeat or cancel.
+    repeat or cancel, and loans that ended more than `privacy.loan_history_days` ago altogether.
 
     The gateway does the same once a day. Doing it again changes nothing.
     """
     from datetime import UTC, datetime
 
-    from sip2gw.app import anonymous_before
+    from sip2gw.app import anonymous_before, loans_forgotten_before
 
     settings = configured(config)
     now = datetime.now(UTC)
@@ -33,6 +33,7 @@ def maintain(
         else:
             count = run(store.erase_access_identities(before))
             run(store.forget_transactions(now))
+            run(store.forget_loans(loans_forgotten_before(settings, now)))
     would = "would lose" if dry_run else "have lost"
     day = before.astimezone(settings.zone)
     say(f"sip2gw: {count} rows of the door log before {day:%Y-%m-%d %H:%M} {would} their patron")

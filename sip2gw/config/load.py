@@ -168,6 +168,7 @@ class _Resolver:
         """Everything resolved; only valid when no problem was added."""
         source = self._source
         self._check_combinations()
+        self._check_history()
         self._check_texts()
         branches = {
             code: resolve_branch(code, table, source.institution.timezone)
@@ -240,6 +241,18 @@ class _Resolver:
                 got=backend.sip2.timeout_s,
                 allowed=f"less than server.request_timeout_s = {server.request_timeout_s:g}",
             )
+
+    def _check_history(self) -> None:
+        if self._source.privacy.loan_history_days:
+            return
+        for name, table in self._source.profiles.items():
+            if table.confirm_previously_borrowed:
+                self._problems.add(
+                    f"profiles.{name}.confirm_previously_borrowed",
+                    "no loan is known any more once it has ended",
+                    got=True,
+                    allowed="false, or privacy.loan_history_days of at least 1",
+                )
 
     def _check_texts(self) -> None:
         for language, own in self._source.texts.items():

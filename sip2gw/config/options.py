@@ -195,6 +195,11 @@ class ProfileOptions(Section):
     lost_block_checkout: Annotated[int, Field(ge=0, le=9_999)] = Field(
         default=0, description="Nothing is lent to whoever has so many lost items; 0 is no limit."
     )
+    confirm_previously_borrowed: bool = Field(
+        default=False,
+        description="Whether what the patron has borrowed before, within"
+        " `privacy.loan_history_days`, is lent only when it is presented again.",
+    )
     lend_with_attachment: bool = Field(
         default=True, description="Whether items are lent to which something belongs."
     )

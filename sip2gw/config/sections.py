@@ -304,6 +304,13 @@ class PrivacySection(Section):
         le=3_660,
         description="Days after which the access log forgets who it was; the rows stay.",
     )
+    loan_history_days: int = Field(
+        default=0,
+        ge=0,
+        le=3_660,
+        description="For so many days after a return it is known who had borrowed it; 0: not at"
+        " all.",
+    )
 
 
 class SupportSection(Section):

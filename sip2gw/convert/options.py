@@ -177,7 +177,6 @@ def line_end(raw: Any) -> Any:
 _MIRRORED = "checksums are mirrored: a terminal that sends them gets them"
 _ONE_PROCESS = "one process serves all lines: there are no children to count"
 _TO_STDERR = "the log goes to standard error, systemd keeps it"
-_NO_HISTORY = "what somebody borrowed once is not kept, and nobody can ask to be warned of it"
 
 ACCOUNT = (
     Option("ae_field_template", "profiles.X.template_ae", template, "plain names only"),
@@ -238,7 +237,12 @@ ACCOUNT = (
         filled,
         "not taken when not set; 06 there",
     ),
-    not_carried("prevcheckout_block_checkout", _NO_HISTORY),
+    Option(
+        "prevcheckout_block_checkout",
+        "profiles.X.confirm_previously_borrowed",
+        flag,
+        "lent when it is presented again",
+    ),
     Option("register_id", "profiles.X.register_id", filled),
     not_carried("seen_on_item_information", "a 17 reads and changes nothing"),
     Option("send_patron_home_library_in_af", "profiles.X.show_home_branch", flag),
@@ -498,7 +502,7 @@ WISE = (
     ),
     always_so("accept items with attachment", "they are taken back"),
     not_carried("refuse on-the-fly items", "each item has a title"),
-    not_carried("ask confirmation via FV", f"how a terminal answers is not public; {_NO_HISTORY}"),
+    not_carried("ask confirmation via FV", "how a terminal answers is not public"),
     Option("fixed IP address", "terminals.X.networks"),
     Option("validity of the 2-factor token", "terminals.X.expires"),
 )

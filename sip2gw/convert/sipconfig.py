@@ -16,6 +16,8 @@ from sip2gw.convert.xml import Element
 from sip2gw.pin import hash_password
 
 KIND = "selfcheck"
+HISTORY_DAYS = 365
+"""How long loans are known for those that ask about them; the other server forgets none."""
 PAYMENT_TYPES = ["00", "01", "02"]
 LOGIN, PASSWORD = ("id", "login_id"), ("password", "login_password")
 """In a file, and as Koha calls them in its database."""
@@ -83,6 +85,7 @@ class _Conversion:
             if one.branch is not None:
                 self._draft.tables[("branches", one.branch)] = {"name": one.id}
         self._accounts(institutions, preferences, allowed)
+        self._history()
         return self._draft
 
     def _library(self, institutions: dict[str, _Institution], chosen: str | None) -> _Institution:
@@ -126,6 +129,17 @@ class _Conversion:
             said.append("Currency, time zone and language are the defaults: set them.")
         if not self._evergreen:
             said.append("What is paid too much is refused here (B44), there it may be a credit.")
+
+    def _history(self) -> None:
+        """A profile that asks about earlier loans needs to know of them."""
+        tables = self._draft.tables
+        profiles = (values for path, values in tables.items() if path[0] == "profiles")
+        if any(values.get("confirm_previously_borrowed") for values in profiles):
+            tables[("privacy",)] = {"loan_history_days": HISTORY_DAYS}
+            self._draft.remarks.append(
+                f"Who borrowed what is known for {HISTORY_DAYS} days from now on: set"
+                " loan_history_days as your privacy rules say."
+            )
 
     # The general part -------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from functools import cache
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
-from sip2gw.backend.base import Backend, EntryOrder
+from sip2gw.backend.base import Backend, CirculationOrder, EntryOrder
 from sip2gw.clock import Clock
 from sip2gw.config import ResolvedProfile
 from sip2gw.handlers.memory import Admissions, Passages
@@ -33,6 +33,12 @@ CustomField = tuple[str, str]
 
 VERIFIED_TTL_S = 600.0
 """How long a verified PIN stands in for an absent or empty AD in a 37 (C1, C64)."""
+
+ANSWER_WITHIN_S = 120.0
+"""How long a patron has to present again what was borrowed before."""
+
+ASKED_MAX = 100
+"""So many such questions are open in a session; the oldest makes room."""
 
 
 class PinChecker(Protocol):
@@ -132,6 +138,10 @@ class Session:
     verified_card: str = ""
     """The card whose PIN was last verified here, until 35, another card or a wrong PIN (C64)."""
     verified_at: float = 0.0
+    asked: dict[tuple[str | None, str], tuple[str | None, float]] = field(
+        default_factory=dict, repr=False
+    )
+    """Patron and item → the key of the order that was answered with a question, and when."""
 
     def now(self) -> datetime:
         """This second in the branch's zone."""
@@ -149,6 +159,21 @@ class Session:
         """Whether `card`'s PIN was verified here within the last ten minutes."""
         age = self.services.clock.monotonic() - self.verified_at
         return bool(card) and card == self.verified_card and age <= VERIFIED_TTL_S
+
+    def ask(self, order: CirculationOrder) -> None:
+        """Remember that `order` was answered with a question, which the same again answers."""
+        whose = (order.patron_id, order.item_id)
+        self.asked.pop(whose, None)
+        self.asked[whose] = (order.key, self.services.clock.monotonic())
+        if len(self.asked) > ASKED_MAX:
+            del self.asked[next(iter(self.asked))]
+
+    def is_answer(self, order: CirculationOrder) -> bool:
+        """Whether the patron was asked lately; a retry of what was asked is no answer (C88)."""
+        asked = self.asked.get((order.patron_id, order.item_id))
+        if asked is None or (order.key is not None and order.key == asked[0]):
+            return False
+        return self.services.clock.monotonic() - asked[1] < ANSWER_WITHIN_S
 
     def language(self, sip2_code: str, record: PatronRecord | None = None) -> str:
         """The language of screen texts: as asked, the patron's, or the terminal's (B29)."""

@@ -67,6 +67,7 @@ def order_for(
         key=_key(session, code, request, record),
         key_expires=now + KEY_KEPT,
         no_block=request.no_block,
+        keeps_history=session.terminal.circulation.loan_history is not None,
     )
 
 

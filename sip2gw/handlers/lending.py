@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from sip2gw.backend.base import CirculationOrder, CirculationResult, DecideCirculation
 from sip2gw.handlers import custom
 from sip2gw.handlers.base import Answer, Session
@@ -59,9 +61,23 @@ async def checkout(session: Session, request: Checkout) -> Answer:
         return _loan_answer(session, response, visit, _refused(refused))
     order = order_for(session, CHECKOUT, request.item_identifier, request, visit)
     wish = _wish(session, CHECKOUT, request, visit)
+    order.borrowed_since = _looks_back(session, order)
     decide = _checkout_decider(session, visit, wish, cancel=request.cancel)
     result = await session.services.backend.circulate(order, decide)
+    refused = result.refusal
+    if refused is not None and refused.reason is CirculationReason.PREVIOUSLY_BORROWED:
+        session.ask(order)
     return _loan_answer(session, response, visit, result)
+
+
+def _looks_back(session: Session, order: CirculationOrder) -> datetime | None:
+    """Since when an earlier loan has to be confirmed; None when nobody asks, or it is."""
+    rules = session.terminal.circulation
+    if not rules.confirms_borrowed or rules.loan_history is None:
+        return None
+    if order.no_block or session.is_answer(order):
+        return None
+    return order.now - rules.loan_history
 
 
 def _wish(session: Session, code: str, request: Checkout | Renew, visit: Visit) -> Wish:

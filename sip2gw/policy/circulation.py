@@ -65,6 +65,10 @@ class CirculationRules:
     """Nothing is lent to whoever has something overdue."""
     lost_blocks: int = 0
     """Nothing is lent to whoever has so many lost items on loan; 0 is no limit."""
+    loan_history: timedelta | None = None
+    """How long it is remembered who borrowed what; None: not at all."""
+    confirms_borrowed: bool = False
+    """What the patron has borrowed within `loan_history` is lent when it is presented again."""
     in_house: Materials = Materials()
     in_house_memberships: frozenset[str] = frozenset()
     """Codes of memberships whose loans stay in the house."""
@@ -112,6 +116,8 @@ class Facts:
     patron: PatronRecord | None
     borrower: PatronRecord | None = None
     """Who has the item on loan, if the order asked for it and it is not `patron`."""
+    borrowed_before: bool = False
+    """Whether `patron` had it, or another copy of the title, lately; if the order asked for it."""
 
 
 @dataclass(frozen=True, slots=True)

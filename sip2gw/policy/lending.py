@@ -50,7 +50,10 @@ def decide_checkout(
         if rules.renews_own_loan or wish.no_block:
             return _renew(record, loan, (standing,), wish, rules)
         return refusal(CirculationReason.ALREADY_CHARGED)
-    reasons = tuple(_against_checkout(record, patron, standing, wish, rules))
+    reasons = (
+        *_against_checkout(record, patron, standing, wish, rules),
+        *_to_be_confirmed(facts, record, wish),
+    )
     if reasons and not wish.no_block:
         return _refuse(reasons, (standing,), CHARGE_DENIED, record.item)
     return _lend(record, patron, wish, rules, reasons)
@@ -63,7 +66,7 @@ def _against_checkout(
     wish: Wish,
     rules: CirculationRules,
 ) -> Iterator[CirculationReason]:
-    """Everything that speaks against it, in the order of B56.
+    """Everything that speaks against it whatever the patron says, in the order of B56.
 
     Memberships have no rules about material yet; their place is behind the item limit.
     """
@@ -87,6 +90,12 @@ def _against_checkout(
         yield CirculationReason.LOST_ITEMS
     if standing.too_many_items:
         yield CirculationReason.ITEM_LIMIT
+
+
+def _to_be_confirmed(facts: Facts, record: ItemRecord, wish: Wish) -> Iterator[CirculationReason]:
+    """What the patron can say yes to; the fee last, for that yes (BO) comes with the request."""
+    if facts.borrowed_before:
+        yield CirculationReason.PREVIOUSLY_BORROWED
     if checkout_fee(record.item) and not wish.fee_acknowledged:
         yield CirculationReason.FEE
 

@@ -188,6 +188,7 @@ class CirculationReason(StrEnum):
     LOST_ITEMS = "lost_items"
     ITEM_LIMIT = "item_limit"
     RENEWAL_LIMIT = "renewal_limit"
+    PREVIOUSLY_BORROWED = "previously_borrowed"
     FEE = "fee"
     NOTHING_TO_CANCEL = "nothing_to_cancel"
     ALREADY_HELD = "already_held"
@@ -262,6 +263,11 @@ CIRCULATION_REASONS: dict[CirculationReason, CirculationEntry] = {
     ),
     CirculationReason.RENEWAL_LIMIT: CirculationEntry(
         "renewed as often as the item allows", "renewal_limit"
+    ),
+    CirculationReason.PREVIOUSLY_BORROWED: CirculationEntry(
+        "the patron had it before, and has not presented it again to say so"
+        " (`confirm_previously_borrowed`)",
+        "previously_borrowed",
     ),
     CirculationReason.FEE: CirculationEntry(
         "it costs something, and the patron has not agreed (BO)", "fee_not_acknowledged"

@@ -90,6 +90,7 @@ TEXTS = {
     "attachment": "Bij dit exemplaar hoort een bijlage. Vraag het aan de medewerkers.",
     "overdue": "U heeft materialen te laat. Breng die eerst terug.",
     "lost_items": "U heeft verloren materialen. Vraag het aan de medewerkers.",
+    "previously_borrowed": "U heeft dit al eens geleend. Bied het opnieuw aan om het te lenen.",
     "return_refused": "Dit exemplaar kan hier niet worden ingeleverd. Vraag de medewerkers.",
     "shelve": "Plaats: {place}.",
     "send_to": "Gaat naar: {branch}.",

@@ -90,6 +90,7 @@ TEXTS = {
     "attachment": "Something belongs to this item. Please ask the staff.",
     "overdue": "You have overdue items. Please return them first.",
     "lost_items": "You have lost items. Please ask the staff.",
+    "previously_borrowed": "You have borrowed this before. Present it again to borrow it.",
     "return_refused": "This item cannot be returned here. Please ask the staff.",
     "shelve": "Belongs on: {place}.",
     "send_to": "Goes to: {branch}.",

@@ -90,6 +90,7 @@ TEXTS = {
     "attachment": "Ce document a un accompagnement. Adressez-vous au personnel.",
     "overdue": "Vous avez des documents en retard. Rendez-les d'abord.",
     "lost_items": "Vous avez des documents perdus. Adressez-vous au personnel.",
+    "previously_borrowed": "Vous l'avez déjà emprunté. Présentez-le à nouveau pour l'emprunter.",
     "return_refused": "Ce document ne peut pas être rendu ici. Adressez-vous au personnel.",
     "shelve": "À ranger : {place}.",
     "send_to": "À envoyer à : {branch}.",

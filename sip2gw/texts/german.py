@@ -90,6 +90,7 @@ TEXTS = {
     "attachment": "Zu diesem Medium gehört eine Beilage. Bitte fragen Sie das Personal.",
     "overdue": "Sie haben überfällige Medien. Bitte geben Sie diese zuerst zurück.",
     "lost_items": "Sie haben verlorene Medien. Bitte fragen Sie das Personal.",
+    "previously_borrowed": "Das hatten Sie schon ausgeliehen. Zum Ausleihen bitte erneut auflegen.",
     "return_refused": "Rückgabe hier nicht möglich. Bitte fragen Sie das Personal.",
     "shelve": "Standort: {place}.",
     "send_to": "Geht an: {branch}.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -452,3 +452,78 @@ async def test_a_copy_on_its_way_keeps_its_goal(desk: Library) -> None:
     record = await desk.find_item("Q2", NOW)
     assert record is not None
     assert await desk.hold_queue(record, NOW) == ("HQ2", "HQ1")
+
+
+# What somebody borrowed before ------------------------------------------------------------------
+
+
+async def known_before(desk: Library, item: str, patron: str | None, since: datetime) -> bool:
+    """Whether the patron is known to have had it since then; nothing is done."""
+    seen: list[bool] = []
+
+    def looking(facts: Facts) -> Any:
+        seen.append(facts.borrowed_before)
+        return Refusal((CirculationReason.PREVIOUSLY_BORROWED,))
+
+    await desk.circulate(order(item=item, patron=patron, key=None, borrowed_since=since), looking)
+    return seen[-1]
+
+
+async def had(desk: Library, item: str, patron: str, **changes: Any) -> None:
+    """The patron has borrowed it, and brought it back."""
+    await desk.circulate(order(item=item, patron=patron, key=None), lending(fee_acknowledged=True))
+    back = order(CHECKIN, item, None, key=None, **({"keeps_history": True} | changes))
+    await desk.circulate(back, returning())
+
+
+async def test_who_had_what_is_known_by_title_or_item_for_as_long_as_asked(desk: Library) -> None:
+    await had(desk, "N1", "P3")
+    await had(desk, "L1", "P3")
+    before = NOW - timedelta(days=1)
+    assert [await known_before(desk, item, "P3", before) for item in ("N1", "N2", "L1", "I2")] == [
+        True,
+        True,
+        True,
+        False,
+    ]
+    assert not await known_before(desk, "N1", "P2", before)
+    assert not await known_before(desk, "N1", None, before)
+    assert not await known_before(desk, "nothing", "P3", before)
+    assert not await known_before(desk, "N1", "P3", NOW)
+    await had(desk, "N2", "P3", now=NOW + timedelta(days=2))
+    assert await known_before(desk, "N1", "P3", NOW)
+    assert desk.self_check() == []
+
+
+async def test_nothing_is_kept_unless_it_is_asked_for(desk: Library) -> None:
+    await had(desk, "N1", "P3", keeps_history=False)
+    assert not await known_before(desk, "N1", "P3", NOW - timedelta(days=1))
+    assert await desk.forget_loans(NOW + timedelta(days=1)) == 0
+
+
+async def test_who_does_not_ask_is_not_told(desk: Library) -> None:
+    await had(desk, "N2", "P3")
+    result = await desk.circulate(order(item="N2", key="again"), lending())
+    assert result.outcome == "done"
+
+
+async def test_a_cancelled_loan_was_none_and_one_that_goes_over_was_one(desk: Library) -> None:
+    before = NOW - timedelta(days=1)
+    await desk.circulate(order(item="N2"), lending())
+    cancel = order(CHECKIN, "N2", None, key="cancel", keeps_history=True)
+    assert (await desk.circulate(cancel, cancelling(CHECKIN))).outcome == "done"
+    assert not await known_before(desk, "N2", "P3", before)
+    over = order(item="L1", patron="P2", no_block=True, keeps_history=True)
+    assert (await desk.circulate(over, lending(no_block=True))).outcome == "done"
+    assert await known_before(desk, "L1", "P3", before)
+    assert not await known_before(desk, "L1", "P2", before)
+
+
+async def test_old_loans_are_forgotten(desk: Library) -> None:
+    await had(desk, "N1", "P3")
+    await had(desk, "L1", "P3", now=NOW + timedelta(days=2))
+    before = NOW - timedelta(days=1)
+    assert await desk.forget_loans(before) == 0
+    assert await desk.forget_loans(NOW) == 1
+    assert not await known_before(desk, "N1", "P3", before)
+    assert await known_before(desk, "L1", "P3", before)

@@ -88,6 +88,23 @@ def test_many_may_open_a_new_database_at_once(postgres: Server) -> None:
     postgres.drop_database(name)
 
 
+async def test_functions_of_an_older_schema_are_replaced(postgres_url: str) -> None:
+    store = open_postgres_library(postgres_url, role="command")
+    with store.bulk() as connection:
+        for statement in (
+            "DELETE FROM schema_migration WHERE number >= 6",
+            "DROP TABLE borrowed",
+            "DROP FUNCTION circulation_facts",
+            "CREATE FUNCTION circulation_facts(p_item TEXT) RETURNS TEXT LANGUAGE sql"
+            " AS 'SELECT p_item'",
+        ):
+            connection.execute(statement)
+    await store.close()
+    store = open_postgres_library(postgres_url)
+    assert await store.find_item("I1", NOW) is not None
+    await store.close()
+
+
 def test_a_newer_schema_is_refused(postgres_url: str) -> None:
     store = open_postgres_library(postgres_url, role="command")
     with store.bulk() as connection:

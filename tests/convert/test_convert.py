@@ -280,6 +280,7 @@ def test_the_options_of_an_account_come_over() -> None:
         "blocked_material_types": ["REF", "MAP"],
         "overdues_block_checkout": True,
         "lost_block_checkout": 2,
+        "confirm_previously_borrowed": True,
         "lend_with_attachment": True,
         "in_house_material_types": ["NEWS"],
         "in_house_memberships": ["201"],
@@ -303,6 +304,15 @@ def test_the_options_of_an_account_come_over() -> None:
         "register_id": "3",
     }
     assert tables(sample(EVERGREEN))["profiles"]["valley"]["hold_as_transit"] is True
+
+
+def test_who_asks_about_earlier_loans_has_them_remembered() -> None:
+    result = sample(KOHA)
+    assert tables(result)["privacy"] == {"loan_history_days": 365}
+    assert "# Who borrowed what is known for 365 days from now on: set" in result.toml
+    for value in ("", "0"):
+        silent = login(f'prevcheckout_block_checkout="{value}"')
+        assert "privacy" not in tables(silent)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,8 @@ import pytest
 from desk import DESK_CONFIG, DESK_LIBRARY, ask_09, ask_11, ask_17, ask_29, copy, lent
 from harness import ask_23, ask_37, ask_63, debt, fields, person, running
 
+from sip2gw.handlers import base
+
 LIBRARY = [
     *DESK_LIBRARY,
     person(
@@ -231,6 +233,102 @@ async def test_the_due_date_as_people_write_it(tmp_path):
         assert said(await kiosk.ask(ask_17("FREE1")), "AH") == ["31-03-2026"]
         off_line = ask_11("FREE2", "1009", flags="NY", due="20260320    120000")
         assert said(await kiosk.ask(off_line), "AH") == ["20-03-2026 12:00"]
+
+
+CONFIRMS = """confirm_previously_borrowed = true
+[privacy]
+loan_history_days = 30
+"""
+BORROWED_BEFORE = "You have borrowed this before. Present it again to borrow it."
+
+
+def stamp(number):
+    return f"20260310    1200{number:02}"
+
+
+async def has_had(gateway, item, card="1009"):
+    usual, sorter = await gateway.terminal("kiosk-1"), await gateway.terminal("sorter-1")
+    assert (await usual.ask(ask_11(item, card, card, extra="BOY|"))).startswith("121")
+    assert (await sorter.ask(ask_09(item))).startswith("101")
+
+
+async def test_what_was_borrowed_before_is_lent_when_it_is_presented_again(tmp_path):
+    async with with_options(tmp_path, CONFIRMS) as (kiosk, gateway):
+        await has_had(gateway, "FREE1")
+        assert (await kiosk.ask(ask_11("FREE2", "1009", "1009"))).startswith("121N")
+        assert (await kiosk.ask(ask_11("FREE1", "1002", "1002"))).startswith("121N")
+        await (await gateway.terminal("sorter-1")).ask(ask_09("FREE1", stamp=stamp(2)))
+        for number in (3, 3, 4):  # the second is a retry, and no answer
+            gateway.clock.advance(1)
+            answer = await kiosk.ask(ask_11("FREE1", "1009", "1009", stamp=stamp(number)))
+            assert answer.startswith("121N" if number == 4 else "120N")
+            assert said(answer, "AF") == ([] if number == 4 else [BORROWED_BEFORE])
+
+
+async def test_an_answer_counts_for_two_minutes_and_for_that_item_and_card_only(tmp_path):
+    async with with_options(tmp_path, CONFIRMS) as (kiosk, gateway):
+        for item in ("FREE1", "FREE3"):
+            await has_had(gateway, item)
+
+        async def lends(item, number, card="1009"):
+            answer = await kiosk.ask(ask_11(item, card, card, stamp=stamp(number)))
+            return answer.startswith("121")
+
+        assert not await lends("FREE1", 1)
+        assert not await lends("FREE3", 2)
+        gateway.clock.advance(119)
+        assert await lends("FREE3", 3)
+        gateway.clock.advance(1)
+        assert not await lends("FREE1", 4)
+        other = await gateway.terminal("special-1")
+        answer = await other.ask(ask_11("FREE1", "1009", "1009", stamp=stamp(5)))
+        assert answer.startswith("120"), "a new session was not asked"
+
+
+async def test_the_question_comes_before_that_about_the_fee(tmp_path):
+    async with with_options(tmp_path, CONFIRMS) as (kiosk, gateway):
+        await has_had(gateway, "PAID1")
+        asked = [
+            await kiosk.ask(ask_11("PAID1", "1009", "1009", stamp=stamp(number), extra=extra))
+            for number, extra in ((1, ""), (2, ""), (3, "BOY|"))
+        ]
+    assert [answer[:3] for answer in asked] == ["120", "120", "121"]
+    assert said(asked[0], "AF") == [BORROWED_BEFORE]
+    assert said(asked[1], "AF") == ["This costs EUR 1.50. Please confirm."]
+
+
+async def test_what_happened_off_line_and_usual_machines_ask_nothing(tmp_path):
+    async with with_options(tmp_path, CONFIRMS) as (kiosk, gateway):
+        for item in ("FREE1", "FREE3"):
+            await has_had(gateway, item)
+        off_line = ask_11("FREE1", "1009", flags="NY", stamp=stamp(1))
+        assert (await kiosk.ask(off_line)).startswith("121N")
+        usual = await gateway.terminal("kiosk-1")
+        assert (await usual.ask(ask_11("FREE3", "1009", "1009", stamp=stamp(1)))).startswith("121N")
+
+
+async def test_loans_are_forgotten_after_the_days_of_the_configuration(tmp_path):
+    async with with_options(tmp_path, CONFIRMS) as (kiosk, gateway):
+        for item in ("FREE1", "FREE3"):
+            await has_had(gateway, item)
+        gateway.clock.advance(30 * 86_400)
+        answer = await kiosk.ask(ask_11("FREE1", "1009", "1009", stamp=stamp(1)))
+        assert answer.startswith("121N")
+        await gateway.app.maintain()
+        assert await gateway.store.forget_loans(gateway.clock.now()) == 0
+        assert gateway.logged()[-1]["loans_forgotten"] == 2
+
+
+async def test_questions_of_a_session_are_bounded(tmp_path, monkeypatch):
+    monkeypatch.setattr(base, "ASKED_MAX", 1)
+    async with with_options(tmp_path, CONFIRMS) as (kiosk, gateway):
+        for item in ("FREE1", "FREE3"):
+            await has_had(gateway, item)
+        told = [
+            (await kiosk.ask(ask_11(item, "1009", "1009", stamp=stamp(number))))[:3]
+            for number, item in enumerate(("FREE1", "FREE3", "FREE1", "FREE1"))
+        ]
+    assert told == ["120", "120", "120", "121"]
 
 
 # Checkin ------------------------------------------------------------------------------------------

@@ -309,3 +309,20 @@ def test_what_stays_in_the_house_is_known_by_material_or_membership() -> None:
     assert not is_in_house(record().item, nobody, rules)
     assert not is_in_house(record().item, None, rules)
     assert not is_in_house(record().item, READER, RULES)
+
+
+def test_what_was_borrowed_before_is_asked_about_behind_all_else_but_the_fee() -> None:
+    """And as long as nobody looked it up, nothing is known of it."""
+    known = record(checkout_fee=150)
+    again = replace(facts(known, READER), borrowed_before=True)
+    refused = decide_checkout(again, standing_of(READER), wish(), RULES)
+    assert reasons(refused) == [R.PREVIOUSLY_BORROWED, R.FEE]
+    refused = decide_checkout(again, standing_of(BANNED), wish(fee_acknowledged=True), RULES)
+    assert reasons(refused) == [R.BLOCKED, R.PREVIOUSLY_BORROWED]
+    assert reasons(check_out(known, READER)) == [R.FEE]
+
+
+def test_a_renewal_is_not_asked_about() -> None:
+    again = replace(facts(record(loan=loan("ANNA")), READER), borrowed_before=True)
+    done = effect(decide_checkout(again, standing_of(READER), wish(), RULES))
+    assert done.outcome.renewed

@@ -29,8 +29,8 @@ from sip2gw.model import PatronRecord
 from sip2gw.policy.circulation import Facts
 from sip2gw.stock import ItemRecord
 
-FACTS = "SELECT circulation_facts($1, $2, $3, $4, $5)"
-CIRCULATE = "SELECT circulate($1, $2, $3, $4, $5, $6, $7, $8)"
+FACTS = "SELECT circulation_facts($1, $2, $3, $4, $5, $6)"
+CIRCULATE = "SELECT circulate($1, $2, $3, $4, $5, $6, $7, $8, $9)"
 
 _decode = msgspec.json.Decoder(list[list[dict[str, Any]]]).decode
 _encode = msgspec.json.Encoder().encode
@@ -40,7 +40,7 @@ async def find_item(pool: Pool, item_id: str, now: datetime) -> ItemRecord | Non
     """The item as it is now, or None."""
     if not is_storable(item_id):
         return None
-    rows = await pool.fetch(FACTS, item_id, None, None, False, time_text(now))
+    rows = await pool.fetch(FACTS, item_id, None, None, False, time_text(now), None)
     return _facts(rows[0][0], None).record
 
 
@@ -61,6 +61,7 @@ class Circulating(Attempts[CirculationResult]):
             order.patron_id,
             order.with_borrower,
             time_text(order.now),
+            time_text(order.borrowed_since) if order.borrowed_since is not None else None,
         )
         text = (await self._pool.fetch(FACTS, *asked))[0][0]
         facts = _facts(text, order.key)
@@ -83,11 +84,11 @@ def _storable(order: CirculationOrder) -> CirculationOrder:
 
 
 def _facts(text: str, key: str | None) -> Facts:
-    item, item_holds, title_holds, events, patron, borrower = map(_plain, _decode(text))
+    item, item_holds, title_holds, events, patron, borrower, borrowed = map(_plain, _decode(text))
     record = None
     if item:
         record = item_record(item[0], [*item_holds, *title_holds], events, key)
-    return Facts(record, _patron(patron), _patron(borrower))
+    return Facts(record, _patron(patron), _patron(borrower), bool(borrowed))
 
 
 def _plain(rows: list[dict[str, Any]]) -> list[list[Any]]:

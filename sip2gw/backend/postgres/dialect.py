@@ -132,9 +132,14 @@ class PostgresDialect:
     beside: Mapping[int, tuple[str, ...]] = {
         1: (_REFUSE_CHANGE, BOOK_PAYMENT),
         2: (ENTER_BRANCH,),
-        3: (CIRCULATION_FACTS, circulate_function(FACTS_LOCK)),
         4: ("DROP FUNCTION enter_branch", ENTER_BRANCH),
-        5: ("DROP FUNCTION circulation_facts", CIRCULATION_FACTS),
+        # Those made of the tables as they are now come with the last migration that changes them.
+        6: (
+            "DROP FUNCTION IF EXISTS circulation_facts",
+            "DROP FUNCTION IF EXISTS circulate",
+            CIRCULATION_FACTS,
+            circulate_function(FACTS_LOCK),
+        ),
     }
 
     def create_table(self, statement: str) -> str:

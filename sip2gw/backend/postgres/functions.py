@@ -37,10 +37,10 @@ _BORROWER = "(SELECT l.patron_id FROM loan l WHERE l.item_id = p_item AND p_borr
 CIRCULATION_FACTS = fill(
     """
 CREATE FUNCTION circulation_facts(
-    p_item TEXT, p_key TEXT, p_patron TEXT, p_borrower BOOLEAN, p_now TEXT)
+    p_item TEXT, p_key TEXT, p_patron TEXT, p_borrower BOOLEAN, p_now TEXT, p_since TEXT)
 RETURNS TEXT LANGUAGE sql STABLE AS $$
     SELECT json_build_array({item}, {item_holds}, {title_holds}, {events},
-                            {patron}, {borrower})::text
+                            {patron}, {borrower}, {borrowed})::text
 $$""",
     item=_rows(queries.ITEM, "p_item"),
     item_holds=_rows(queries.NEXT_HOLD_OF_ITEM, "p_item", "p_now"),
@@ -48,8 +48,11 @@ $$""",
     events=_rows(queries.EVENTS, "p_item", "p_key", "p_item AND p_key IS NOT NULL"),
     patron=_rows(_PATRON, "p_patron"),
     borrower=_rows(_PATRON, _BORROWER),
+    borrowed=_rows(
+        queries.BORROWED_BEFORE, "p_patron", "p_item", "p_since AND p_since IS NOT NULL"
+    ),
 )
-"""Item, holds, events, patron, borrower: each a list of rows, empty when there is none."""
+"""Item, holds, events, patron, borrower, earlier loans: lists of rows, empty without any."""
 
 
 def _loop(write: Write) -> str:
@@ -78,8 +81,8 @@ def circulate_function(facts_lock: int) -> str:
     return fill(
         """
 CREATE FUNCTION circulate(
-    p_item TEXT, p_key TEXT, p_patron TEXT, p_borrower BOOLEAN, p_now TEXT, p_parties TEXT[],
-    p_facts TEXT, p_rows JSONB)
+    p_item TEXT, p_key TEXT, p_patron TEXT, p_borrower BOOLEAN, p_now TEXT, p_since TEXT,
+    p_parties TEXT[], p_facts TEXT, p_rows JSONB)
 RETURNS BOOLEAN LANGUAGE plpgsql AS $$
 DECLARE
     r RECORD;
@@ -87,7 +90,8 @@ BEGIN
     PERFORM pg_advisory_xact_lock_shared({lock});
     PERFORM 1 FROM patron WHERE id = ANY (p_parties) ORDER BY id FOR NO KEY UPDATE;
     PERFORM 1 FROM item WHERE id = p_item FOR NO KEY UPDATE;
-    IF p_facts <> circulation_facts(p_item, p_key, p_patron, p_borrower, p_now) THEN
+    IF p_facts <> circulation_facts(p_item, p_key, p_patron, p_borrower, p_now, p_since)
+    THEN
         RETURN FALSE;
     END IF;{loops}
     RETURN TRUE;

@@ -59,6 +59,10 @@ def circulate(
     loan = record.state.loan if record is not None else None
     if order.with_borrower and loan is not None and loan.patron_id != order.patron_id:
         facts.borrower = find(connection, loan.patron_id)
+    if order.borrowed_since is not None:
+        values = (order.patron_id, order.item_id, time_text(order.borrowed_since))
+        found = connection.execute(queries.BORROWED_BEFORE, values).fetchone()
+        facts.borrowed_before = found is not None
     plan = decided(order, facts, decide)
     for write, row in plan.rows:
         connection.execute(write.statement, row)
@@ -265,6 +269,8 @@ def _with_loan(item: Item, loan: ItemLoan | None, record: PatronRecord) -> Patro
 
 def _rows_of(order: CirculationOrder, record: ItemRecord, effect: Effect) -> Iterator[Any]:
     yield from _state_rows(record, effect.after)
+    if order.keeps_history:
+        yield from _history_rows(order, record, effect)
     yield from _hold_rows(effect)
     fee_id = None
     if effect.fee is not None:
@@ -290,6 +296,15 @@ def _state_rows(record: ItemRecord, after: ItemState) -> Iterator[Any]:
     if where != (before.status, before.current_branch, before.properties):
         status, branch, properties = where
         yield writes.MOVE_ITEM, (status.value, branch, properties, item_id)
+
+
+def _history_rows(order: CirculationOrder, record: ItemRecord, effect: Effect) -> Iterator[Any]:
+    """Whose loan ends is remembered; one that is cancelled was none."""
+    before, after = record.state.loan, effect.after.loan
+    if before is None or effect.undoes is not None:
+        return
+    if after is None or after.patron_id != before.patron_id:
+        yield writes.REMEMBER_LOAN, (before.patron_id, time_text(order.now), record.item.id)
 
 
 def _hold_rows(effect: Effect) -> Iterator[Any]:

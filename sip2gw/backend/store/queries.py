@@ -195,6 +195,22 @@ EVENTS = fill(
     event=_EVENT,
 )
 """The transaction under a key, if there is one, and the last one behind it."""
+_WORK = "COALESCE('title ' || i.title_id, 'item ' || i.id)"
+"""What counts as the same thing borrowed again: any copy of the title."""
+
+BORROWED_BEFORE = fill(
+    """
+    SELECT b.until FROM item i JOIN borrowed b ON b.patron_id = ? AND b.work = {work}
+    WHERE i.id = ? AND b.until > ?""",
+    work=_WORK,
+)
+REMEMBER_LOAN = fill(
+    """INSERT INTO borrowed (patron_id, work, until)
+    SELECT ?, {work}, ? FROM item i WHERE i.id = ?
+    ON CONFLICT (patron_id, work) DO UPDATE SET until = excluded.until""",
+    work=_WORK,
+)
+FORGET_LOANS = "DELETE FROM borrowed WHERE until <= ?"
 FORGET_EVENTS = "DELETE FROM circulation WHERE expires <= ?"
 
 # PIN lock-out

@@ -295,6 +295,15 @@ _CIRCULATION = (
         reasons TEXT NOT NULL)""",
 )
 
+_HISTORY = (
+    """CREATE TABLE borrowed (
+        patron_id TEXT NOT NULL REFERENCES patron (id),
+        work TEXT NOT NULL,
+        until TEXT NOT NULL,
+        PRIMARY KEY (patron_id, work))""",
+    "CREATE INDEX borrowed_until ON borrowed (until)",
+)
+
 MIGRATIONS = (
     Migration(
         1,
@@ -308,6 +317,7 @@ MIGRATIONS = (
         4, "a passage is a door and a card", ("ALTER TABLE presence RENAME terminal TO passage",)
     ),
     Migration(5, "what is lost among a patron's loans", ()),
+    Migration(6, "who borrowed what lately, where the library wants to know", _HISTORY),
 )
 
 SCHEMA_NUMBER = MIGRATIONS[-1].number

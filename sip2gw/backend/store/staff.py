@@ -161,6 +161,15 @@ class StaffOperations(ABC):
 
         return await asyncio.to_thread(forget)
 
+    async def forget_loans(self, before: datetime) -> int:
+        """Forget who borrowed what until `before`."""
+
+        def forget() -> int:
+            with self.bulk() as connection:
+                return connection.execute(queries.FORGET_LOANS, (time_text(before),)).rowcount
+
+        return await asyncio.to_thread(forget)
+
     async def put_door_entry(self, entry: DoorEntry) -> None:
         """Put a card on a bar or pass list, instead of its entry there if it has one."""
         await self.write(lambda connection: doors.put_entry(connection, entry))

@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from sip2gw.backend.store import queries
+
 
 @dataclass(frozen=True, slots=True)
 class Write:
@@ -41,6 +43,7 @@ PUT_LOAN = Write(
         due = excluded.due, renewals = excluded.renewals""",
 )
 END_LOAN = Write("end_loan", ("item_id",), "DELETE FROM loan WHERE item_id = ?")
+REMEMBER_LOAN = Write("remember_loan", _names("patron_id until item_id"), queries.REMEMBER_LOAN)
 MOVE_ITEM = Write(
     "move_item",
     _names("status current_branch properties item_id"),
@@ -129,6 +132,7 @@ ADD_REVIEW = Write(
 WRITES = (
     PUT_LOAN,
     END_LOAN,
+    REMEMBER_LOAN,
     MOVE_ITEM,
     ADD_HOLD,
     SET_HOLD,
