@@ -32,14 +32,17 @@ _BY_STATUS = {
     ItemStatus.LOST: "12",
     ItemStatus.MISSING: "13",
 }
+_GONE = frozenset({ItemStatus.LOST, ItemStatus.MISSING})
+"""Told of an item also while it stands on somebody's account."""
 
 
 def circulation_status(record: ItemRecord) -> str:
     """Where the item is.  Spec: SIP2 2.00, circulation status."""
-    if record.state.loan is not None:
+    status = record.state.status
+    if record.state.loan is not None and status not in _GONE:
         return _CHARGED
-    if record.state.status in _BY_STATUS:
-        return _BY_STATUS[record.state.status]
+    if status in _BY_STATUS:
+        return _BY_STATUS[status]
     if is_set_aside(record):
         return _HOLD_SHELF
     return _AVAILABLE if record.item.for_loan else _OTHER

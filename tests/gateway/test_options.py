@@ -217,6 +217,16 @@ async def test_an_option_refuses_a_loan_that_is_made_without_it(tmp_path, option
         assert (await usual.ask(request_)).startswith("121N")
 
 
+async def test_what_is_lost_stays_lost_when_its_loan_is_renewed(tmp_path):
+    """In the snapshot that is kept, too (B56), and for item information (B60)."""
+    async with with_options(tmp_path, "lost_block_checkout = 1") as (kiosk, _):
+        assert (await kiosk.ask(ask_29("ABLOST1", "1032", "1032"))).startswith("301Y")
+        assert (await kiosk.ask(ask_11("FREE1", "1032", "1032"))).startswith("120N")
+        answer = await kiosk.ask(ask_17("LOST1"))
+        assert answer.startswith("1812")
+        assert said(answer, "AH")
+
+
 @pytest.mark.parametrize(
     "option", ['in_house_material_types = ["MAP"]', 'in_house_memberships = ["201"]']
 )

@@ -244,22 +244,18 @@ def _changes(
     before, after = record.state.loan, effect.after.loan
     if before == after:
         return {}
-    item = record.item
     holders = {loan.patron_id for loan in (before, after) if loan is not None}
-    return {
-        holder: partial(
-            _with_loan, item, after if after is not None and after.patron_id == holder else None
-        )
-        for holder in holders
-    }
+    return {holder: partial(_with_item, record.item, effect.after, holder) for holder in holders}
 
 
-def _with_loan(item: Item, loan: ItemLoan | None, record: PatronRecord) -> PatronRecord:
-    """`record` with `loan` of `item` in its place, by due date and item, or without any."""
+def _with_item(item: Item, after: ItemState, holder: str, record: PatronRecord) -> PatronRecord:
+    """`record` of `holder` with the loan of `item` in its place, by due date and item, if any."""
     loans = [known for known in record.loans if known.item_id != item.id]
-    if loan is not None:
+    loan = after.loan
+    if loan is not None and loan.patron_id == holder:
         taken = (loan.due.astimezone(UTC), loan.checked_out.astimezone(UTC), loan.renewals)
-        loans.append(Loan(item.id, item.title, *taken, item.max_renewals))
+        lost = after.status is ItemStatus.LOST
+        loans.append(Loan(item.id, item.title, *taken, item.max_renewals, lost))
         loans.sort(key=lambda known: (known.due, known.item_id))
     return altered(record, loans=tuple(loans), extra={})
 
