@@ -49,6 +49,7 @@ lost_block_checkout = 1
 in_house_material_types = ["NEWSPAPER"]
 due_date_format = "library"
 """,
+    "asking-1": 'kind = "selfcheck"\nconfirm_previously_borrowed = true',
     "choosy-2": """kind = "sorter"
 checked_in_ok = true
 refuse_checkin = ["in_transit", "note", "reference", "reserved"]
@@ -75,10 +76,14 @@ custom_item_fields = [{ field = "XT", template = "{title_id}" }]
 rewrite_screen_texts = [{ find = "Please pay first.", replace = "Please go to the till." }]
 """,
 }
-CONFIG = DESK_CONFIG + "".join(
-    f'[profiles.{name}]\n{profile}\n[terminals.{name}]\nprofile = "{name}"\nbranch = "MAIN"\n'
-    'password = "pw"\n'
-    for name, profile in PROFILES.items()
+CONFIG = (
+    DESK_CONFIG
+    + "".join(
+        f'[profiles.{name}]\n{profile}\n[terminals.{name}]\nprofile = "{name}"\nbranch = "MAIN"\n'
+        'password = "pw"\n'
+        for name, profile in PROFILES.items()
+    )
+    + "[privacy]\nloan_history_days = 365\n"
 )
 LIBRARY = [
     *DESK_LIBRARY,
