@@ -32,8 +32,17 @@ refuse_checkin_material_types = ["M*"]
 profile = "picky"
 branch = "MAIN"
 password = "pw"
+[privacy]
+loan_history_days = 30
+[profiles.asking]
+kind = "selfcheck"
+confirm_previously_borrowed = true
+[terminals.asking-1]
+profile = "asking"
+branch = "MAIN"
+password = "pw"
 """
-"""With a kiosk that refuses whatever a profile can refuse."""
+"""With a kiosk that refuses whatever a profile can refuse, and one that asks."""
 
 LIBRARY = [
     *DESK_LIBRARY,
