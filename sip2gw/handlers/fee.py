@@ -190,7 +190,7 @@ def _decider(
         if pin_missing:
             return PaymentRefusal(PaymentRefusalReason.NO_PIN)
         if not card_active:
-            return PaymentRefusal(PaymentRefusalReason.NOT_ALLOWED)
+            return PaymentRefusal(PaymentRefusalReason.CARD_BLOCKED)
         accounts: tuple[PayableAccount, ...] = ()
         if profile.family != "off":
             accounts = payable_accounts(facts.payer, facts.debtors, rules, today)

@@ -122,7 +122,7 @@ class PaymentRefusalReason(StrEnum):
     UNKNOWN_CARD = "unknown_card"
     WRONG_PIN = "wrong_pin"
     NO_PIN = "no_pin"
-    NOT_ALLOWED = "not_allowed"
+    CARD_BLOCKED = "card_blocked"
     AMOUNT = "amount"
     CURRENCY = "currency"
     PAYMENT_TYPE = "payment_type"
@@ -144,7 +144,7 @@ PAYMENT_TEXT_KEYS: dict[PaymentRefusalReason, str] = {
     PaymentRefusalReason.UNKNOWN_CARD: "unknown_card",
     PaymentRefusalReason.WRONG_PIN: "wrong_pin",
     PaymentRefusalReason.NO_PIN: "pin_needed",
-    PaymentRefusalReason.NOT_ALLOWED: "terminal_not_allowed",
+    PaymentRefusalReason.CARD_BLOCKED: "card_blocked",
     PaymentRefusalReason.AMOUNT: "payment_amount",
     PaymentRefusalReason.CURRENCY: "payment_currency",
     PaymentRefusalReason.PAYMENT_TYPE: "payment_type",

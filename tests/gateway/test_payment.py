@@ -61,7 +61,7 @@ async def test_after_payment_the_patron_is_unblocked_at_once(gateway):
         (ask_37("1004", "1.00"), "PIN"),
         (ask_37("1004", "1.00", pin=""), "PIN"),
         (ask_37("4711", "1.00", pin="1"), "not known"),
-        (ask_37("1001B", "1.00", pin="1001"), "not possible"),
+        (ask_37("1001B", "1.00", pin="1001"), "cannot be used"),
         (ask_37("1009", "1.00", pin="1009"), "nothing to pay"),
         (ask_37("1004", "1.00", pin="1004").replace(STAMP, " " * 18), "no date"),
     ],
