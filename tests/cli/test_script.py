@@ -379,7 +379,7 @@ class Line:
 
 def played(line: Line, script: str) -> tuple[Player, list[float]]:
     waits: list[float] = []
-    kiosk = Kiosk(line, WireFormat(), 1.0, checksums=True)  # type: ignore[arg-type]
+    kiosk = Kiosk(line, WireFormat(), 1.0, checksums=True)  # type: ignore[arg-type]  # a stand-in
     player = Player(lambda: kiosk, "x", Credentials("", ""), "HUB", waits.append)
     player.play(read_script(script, "x", "1"))
     return player, waits

@@ -149,7 +149,7 @@ class Pool:
             delay_s = min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2**self._failures)
             self._failures += 1
             # Many gateways must not come back in the same moment; no secret hangs on the number.
-            self._retry_at = self._monotonic() + delay_s * random.uniform(0.5, 1)  # noqa: S311
+            self._retry_at = self._monotonic() + delay_s * random.uniform(0.5, 1)  # noqa: S311 -- no secret
             raise
         self._failures = 0
         return connection
