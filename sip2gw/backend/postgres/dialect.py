@@ -133,14 +133,13 @@ class PostgresDialect:
         1: (_REFUSE_CHANGE, BOOK_PAYMENT),
         2: (ENTER_BRANCH,),
         4: ("DROP FUNCTION enter_branch", ENTER_BRANCH),
-        # Those made of the tables as they are now come with the last migration that changes them.
-        6: (
-            "DROP FUNCTION IF EXISTS circulation_facts",
-            "DROP FUNCTION IF EXISTS circulate",
-            CIRCULATION_FACTS,
-            circulate_function(FACTS_LOCK),
-        ),
     }
+    derived: tuple[str, ...] = (
+        "DROP FUNCTION IF EXISTS circulation_facts",
+        "DROP FUNCTION IF EXISTS circulate",
+        CIRCULATION_FACTS,
+        circulate_function(FACTS_LOCK),
+    )
 
     def create_table(self, statement: str) -> str:
         """`CREATE TABLE` with texts that compare by their bytes, as everywhere else."""

@@ -44,6 +44,7 @@ class SqliteDialect:
     lock_facts: tuple[str, ...] = ()
     table_names = "SELECT name FROM sqlite_master WHERE type = 'table'"
     beside: Mapping[int, tuple[str, ...]] = {}
+    derived: tuple[str, ...] = ()
 
     def create_table(self, statement: str) -> str:
         """`CREATE TABLE` with its rows kept in key order: one tree instead of two."""
