@@ -41,7 +41,7 @@ from sip2gw.policy.standing import Standing, decide_standing
 from .desk_model import DAY, ZONE, Answer, Copy, Desk, Terminal
 from .library import NOW, load, open_library, open_postgres_library
 
-OPERATIONS = int(os.environ.get("SIP2GW_MODEL_OPERATIONS", "400"))
+OPERATIONS = int(os.environ.get("SIP2GW_MODEL_OPERATIONS", "300"))
 STEPS = 50
 FIRST_SEED = int(os.environ.get("SIP2GW_MODEL_SEED", "1"))
 

@@ -55,7 +55,7 @@ from sip2gw.policy.relationships import RelationshipRules
 
 from .library import NOW, ZONE, load, open_library, open_postgres_library, order
 
-OPERATIONS = int(os.environ.get("SIP2GW_MODEL_OPERATIONS", "240"))
+OPERATIONS = int(os.environ.get("SIP2GW_MODEL_OPERATIONS", "160"))
 STEPS = 60
 FIRST_SEED = int(os.environ.get("SIP2GW_MODEL_SEED", "1"))
 

@@ -37,6 +37,7 @@ async def blow(
     payments: int,
     kills: int,
     seed: int,
+    connections: int = CONNECTIONS,
     life_s: tuple[float, float] = LIFE_S,
 ) -> Report:
     """Run until so many payments were acknowledged and so many gateways killed, and judge."""
@@ -53,7 +54,7 @@ async def blow(
         ]
         storm = Storm(gateways, seed, patrons)
         await storm.blow(
-            CONNECTIONS,
+            connections,
             lambda storm: storm.acknowledged >= payments and storm.kills >= kills,
             life_s,
         )
