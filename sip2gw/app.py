@@ -8,7 +8,7 @@ import resource
 import signal
 import ssl
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 
 from sip2gw.admin import AdminServer
@@ -46,6 +46,8 @@ def open_store(config: Config, role: str) -> Library:
     )
 
 
+STORE_LOOK_EVERY_S = 1.0
+"""So soon it is noticed, without anybody asking, that the store's file has gone or come back."""
 MAINTENANCE_FIRST_S = 60.0
 MAINTENANCE_EVERY_S = 24 * 3600.0
 
@@ -103,7 +105,7 @@ class App:
             is_alive=lambda: True,
         )
         self._stopping = asyncio.Event()
-        self._maintenance: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
     def _pin_locked(self, what: str) -> None:
         self.metrics.pin_locks += 1
@@ -137,7 +139,8 @@ class App:
         self.log.events.info("listening", sip2=sip2, admin=admin)
         notify("READY=1")
         self._watchdog()
-        self._maintain_after(MAINTENANCE_FIRST_S)
+        self.repeat(self.maintain, MAINTENANCE_FIRST_S, MAINTENANCE_EVERY_S)
+        self.repeat(self.gateway.watch_backend, STORE_LOOK_EVERY_S, STORE_LOOK_EVERY_S)
         on_ready(sip2, admin)
         await self._stopping.wait()
         await self.stop()
@@ -148,20 +151,23 @@ class App:
             notify("WATCHDOG=1")
             asyncio.get_running_loop().call_later(interval, self._watchdog)
 
-    def _maintain_after(self, delay_s: float) -> None:
-        """Do what is due once a day (B42); several gateways on one store do no harm."""
+    def repeat(
+        self, work: Callable[[], Awaitable[None]], first_after_s: float, every_s: float
+    ) -> None:
+        """Do `work` again and again until `stop`."""
 
         async def when_due() -> None:
-            await asyncio.sleep(delay_s)
+            await asyncio.sleep(first_after_s)
             while True:
-                await self.maintain()
-                await asyncio.sleep(MAINTENANCE_EVERY_S)
+                await work()
+                await asyncio.sleep(every_s)
 
-        self._maintenance = asyncio.get_running_loop().create_task(when_due())
+        self._tasks.append(asyncio.get_running_loop().create_task(when_due()))
 
     async def maintain(self) -> None:
         """Take the patrons from old rows of the door log and from transactions of the days
-        before, and forget old loans; a failure is logged and tried again the next day."""
+        before, and forget old loans (B42); a failure is logged and tried again the next day.
+        Several gateways on one store do no harm."""
         now = self.gateway.clock.now()
         try:
             erased = await self.backend.erase_access_identities(anonymous_before(self.config, now))
@@ -181,8 +187,8 @@ class App:
         """Drain and close everything."""
         notify("STOPPING=1")
         self.log.events.info("stopping")
-        if self._maintenance is not None:
-            self._maintenance.cancel()
+        for task in self._tasks:
+            task.cancel()
         await self.server.stop()
         if self.config.admin.enabled:
             self.admin.stop()

@@ -258,6 +258,16 @@ class Gateway:
                 self.log.events.info("backend_up")
             self.backend_up = True
 
+    async def watch_backend(self) -> None:
+        """Notice, though nobody asks, that the store has gone, or that it works again (C109)."""
+        if not self.backend_up:
+            await self.check_backend()
+            return
+        try:
+            await self.backend.look()
+        except BackendError as error:
+            self.backend_failed(error, "look")
+
     # Login ---------------------------------------------------------------------------------
 
     async def _login(self, conversation: Conversation, request: Login) -> Answer:

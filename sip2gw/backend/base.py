@@ -315,6 +315,14 @@ class Backend(Protocol):
         """The patron has gone out; nothing happens to one who was not inside."""
         ...
 
+    async def look(self) -> None:
+        """Look, quickly and without reading or writing, whether it is what was opened (C109).
+
+        Raises:
+            UnavailableError: it is gone, or something else has taken its place.
+        """
+        ...
+
     async def ping(self) -> None:
         """Prove that reads and writes are possible.
 

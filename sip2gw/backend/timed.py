@@ -116,6 +116,10 @@ class TimedBackend:
         """See `Backend.leave_branch`."""
         await self._timed("leave_branch", self._inner.leave_branch(branch, patron_id))
 
+    async def look(self) -> None:
+        """See `Backend.look`."""
+        await self._inner.look()
+
     async def ping(self) -> None:
         """See `Backend.ping`."""
         await self._timed("ping", self._inner.ping())

@@ -402,5 +402,5 @@ async def test_maintenance_comes_by_itself(gateway):
         done.set()
 
     with patch.object(gateway.app, "maintain", maintain):
-        gateway.app._maintain_after(0)
+        gateway.app.repeat(gateway.app.maintain, 0, 3600)
         await asyncio.wait_for(done.wait(), 5)

@@ -301,6 +301,9 @@ class PostgresStore(StaffOperations):
 
     # Life
 
+    async def look(self) -> None:
+        """Nothing to look at: a database that is gone is noticed by what asks it."""
+
     async def ping(self) -> None:
         """Prove that reads and writes are possible.
 

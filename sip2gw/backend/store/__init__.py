@@ -4,8 +4,9 @@ from sip2gw.backend.store.exporting import export_lines, membership_records
 from sip2gw.backend.store.importing import ImportReport, ImportSettings, import_files
 from sip2gw.backend.store.ledger import UndoRefusedError
 from sip2gw.backend.store.migrate import SchemaError
+from sip2gw.backend.store.place import StoreInUseError
 from sip2gw.backend.store.secret import PinSecretError, load_pin_secret
-from sip2gw.backend.store.store import Role, Store, StoreInUseError, open_store
+from sip2gw.backend.store.store import Role, Store, open_store
 
 __all__ = [
     "ImportReport",

@@ -5,7 +5,6 @@ Everything else of the store is SQL that PostgreSQL takes as well.
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -27,11 +26,6 @@ _BULK_CACHE_KIB = 256 * 1024
 _LOG_BYTES_KEPT = 64 * 1024 * 1024
 _LOG_PAGES_GATHERED = 8_000
 """Of 4 KiB. A page that many payments change is copied back into the database once for all."""
-
-
-def create_file(path: Path) -> None:
-    """Make an empty database file that only its owner may read; an existing one is left alone."""
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
 
 
 class SqliteDialect:

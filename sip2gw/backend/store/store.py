@@ -7,7 +7,6 @@ snapshot that is in the cache takes one. All writes go through the writer thread
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
 import sqlite3
 from collections.abc import Awaitable, Callable, Collection, Iterator
@@ -17,7 +16,6 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from sip2gw.backend.base import (
-    BackendError,
     Capability,
     CirculationOrder,
     CirculationResult,
@@ -33,9 +31,10 @@ from sip2gw.backend.library import Connection, Done
 from sip2gw.backend.store import circulation, doors, ledger, lockout, queries
 from sip2gw.backend.store.access_log import FLUSH_AFTER_S, AccessLog
 from sip2gw.backend.store.cache import RecordCache
-from sip2gw.backend.store.dialect import SqliteConnection, connect, create_file, expect_bulk
+from sip2gw.backend.store.dialect import SqliteConnection, connect, expect_bulk
 from sip2gw.backend.store.identity import insist_on_currency, pin_secret_in_file
 from sip2gw.backend.store.migrate import migrate
+from sip2gw.backend.store.place import Place
 from sip2gw.backend.store.records import load_account, load_by_card, load_patron, paid_fee
 from sip2gw.backend.store.staff import StaffOperations
 from sip2gw.backend.store.values import date_text, time_text
@@ -49,12 +48,6 @@ Role = Literal["daemon", "command"]
 T = TypeVar("T")
 
 
-class StoreInUseError(BackendError):
-    """Another daemon serves the same store."""
-
-    kind = "conflict"
-
-
 class Store(StaffOperations):
     """One open SQLite store; implements `sip2gw.backend.base.Backend`.
 
@@ -65,9 +58,10 @@ class Store(StaffOperations):
     capabilities = frozenset(Capability)
 
     def __init__(
-        self, path: Path, pin_secret: bytes, *, role: Role, lock: int | None, records_max: int
+        self, place: Place, pin_secret: bytes, *, role: Role, lock: int | None, records_max: int
     ) -> None:
-        self.path = path
+        self.path = place.path
+        self._place = place
         self.pin_secret = pin_secret
         """Keys the PIN hashes; never to be shown."""
         self._lock = lock
@@ -77,15 +71,18 @@ class Store(StaffOperations):
         self._flush: asyncio.TimerHandle | None = None
         self._closed = False
         self._access_log = AccessLog()
-        self._reader = connect(path, read_only=True)
+        self._reader = connect(self.path, read_only=True)
+        writing = connect(self.path)
+        place.remember()
         self._writer = Writer(
-            connect(path),
+            writing,
             self._access_log,
             self._cache.evict,
             bump_version=role == "command",
             update_fees=self._cache.update_fees,
             change=self._cache.change,
             on_begin=self._trust_cache,
+            still_there=place.insist,
         )
 
     # Reads
@@ -189,6 +186,7 @@ class Store(StaffOperations):
     def _reading(self) -> Iterator[None]:
         if self._closed:
             raise UnavailableError("the store is closed")
+        self._place.insist_as_last_seen()
         try:
             yield
         except sqlite3.Error as error:
@@ -319,6 +317,7 @@ class Store(StaffOperations):
     @contextmanager
     def snapshot(self) -> Iterator[SqliteConnection]:
         """A read-only connection that sees one moment of the store."""
+        self._place.insist()
         connection = connect(self.path, read_only=True)
         try:
             connection.execute("BEGIN")
@@ -333,14 +332,24 @@ class Store(StaffOperations):
         Raises:
             UnavailableError: the store failed; an open transaction was not applied.
         """
+        self._place.insist()
         try:
             with closing(connect(self.path)) as connection:
                 expect_bulk(connection)
                 yield connection
+                self._place.insist()
         except sqlite3.Error as error:
             raise UnavailableError(f"the import was not applied: {error}") from None
 
     # Life
+
+    async def look(self) -> None:
+        """Look whether the file is still where it was opened; nothing is read or written.
+
+        Raises:
+            UnavailableError: it is not.
+        """
+        await asyncio.to_thread(self._place.insist)
 
     async def ping(self) -> None:
         """Prove that reads and writes are possible.
@@ -348,6 +357,7 @@ class Store(StaffOperations):
         Raises:
             BackendError: they are not.
         """
+        await self.look()
         with self._reading():
             self._reader.execute(queries.STORE_VERSION).fetchone()
         await self.write(lambda _: Done(None))
@@ -385,18 +395,17 @@ def open_store(
     Raises:
         BackendError: the store cannot be opened; the text says why.
     """
-    lock = _lock(path) if role == "daemon" else None
+    place = Place(path)
+    lock = place.lock() if role == "daemon" else None
     try:
-        create_file(path)
-        connection = connect(path)
+        connection = connect(place.path)
         try:
             migrate(connection)
-            secret_file = pin_secret_file or Path(f"{path}.pin-secret")
-            secret = pin_secret_in_file(connection, secret_file)
+            secret = pin_secret_in_file(connection, pin_secret_file or place.beside(".pin-secret"))
             insist_on_currency(connection, currency)
         finally:
             connection.close()
-        return Store(path, secret, role=role, lock=lock, records_max=records_max)
+        return Store(place, secret, role=role, lock=lock, records_max=records_max)
     except BaseException as error:
         if lock is not None:
             os.close(lock)
@@ -405,19 +414,3 @@ def open_store(
         if isinstance(error, sqlite3.Error):
             raise UnavailableError(f"{path}: {error}") from None
         raise
-
-
-def _lock(path: Path) -> int:
-    """Hold `<path>.lock` as the one daemon on this store; the system lets go when we die."""
-    try:
-        descriptor = os.open(f"{path}.lock", os.O_CREAT | os.O_RDWR, 0o600)
-    except OSError as error:
-        raise UnavailableError(f"{path}.lock: {error.strerror}") from None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
-        raise StoreInUseError(
-            f"{path}: another sip2gw serves this store; stop it first, or give this one its own"
-        ) from None
-    return descriptor

@@ -69,6 +69,8 @@ class Writer:
         update_fees: called with open fees that changed, like `evict`.
         change: called for each patron whose snapshot is to be changed, like `evict`.
         on_begin: called in each write transaction before its first job.
+        still_there: called in the thread before and after each COMMIT; raises when what is
+            written would not be found again.
     """
 
     def __init__(
@@ -83,6 +85,7 @@ class Writer:
             lambda patron_id, change: None
         ),
         on_begin: Callable[[SqliteConnection], None] = lambda connection: None,
+        still_there: Callable[[], None] = lambda: None,
     ) -> None:
         never_wait(connection)
         self.touched: set[str] = set()
@@ -94,6 +97,7 @@ class Writer:
         self._update_fees = update_fees
         self._change = change
         self._on_begin = on_begin
+        self._still_there = still_there
         self._queue: deque[_Waiting] = deque()
         self._busy = False
         self._idle: asyncio.Future[None] | None = None
@@ -261,6 +265,7 @@ class Writer:
         connection = self._connection
         error: Exception | None = None
         try:
+            self._still_there()
             self._access_log.write(connection, rows)
             if self._bump_version and connection.total_changes != self._changes:
                 connection.execute(BUMP_VERSION)
@@ -268,7 +273,20 @@ class Writer:
         except Exception as failure:
             self._access_log.put_back(rows)
             error = failure
+        else:
+            error = self._lost_meanwhile()
         _tell(loop, self._finish, batch, error)
+
+    def _lost_meanwhile(self) -> Exception | None:
+        """Why what was just committed must not be acknowledged, as if COMMIT had failed.
+
+        Looking before it is not enough: the file may have gone while COMMIT waited for the disk.
+        """
+        try:
+            self._still_there()
+        except Exception as failure:
+            return failure
+        return None
 
 
 def _tell(loop: asyncio.AbstractEventLoop, what: Callable[..., None], *arguments: object) -> None:
