@@ -18,7 +18,7 @@ from sip2gw.backend.factory import open_backend
 from sip2gw.backend.library import Library
 from sip2gw.backend.timed import TimedBackend
 from sip2gw.clock import Clock
-from sip2gw.config import Config, ConfigError, TlsFiles, load_config
+from sip2gw.config import Config, ConfigError, Lasting, TlsFiles, load_config
 from sip2gw.gateway import Gateway
 from sip2gw.handlers import Services
 from sip2gw.metrics import Metrics, build_registry
@@ -67,6 +67,7 @@ class App:
 
     def __init__(self, config: Config, backend: Library, log: Log, clock: Clock) -> None:
         self.config = config
+        self._lasting = Lasting(config)
         self.backend = backend
         self.log = log
         self.metrics = Metrics()
@@ -190,19 +191,19 @@ class App:
         for task in self._tasks:
             task.cancel()
         await self.server.stop()
-        if self.config.admin.enabled:
-            self.admin.stop()
+        self.admin.stop()
         self._verifier.close()
         self._login_verifier.close()
         await self.backend.close()
         self.log.events.info("stopped")
 
     def reload(self) -> None:
-        """Read the configuration again; a bad one changes nothing (B66, C48)."""
+        """Read the configuration again; a bad one changes nothing, and so does one that changes
+        what a reload may not (B66, C48, C113)."""
         notify("RELOADING=1")
         try:
             config = load_config(self.config.path)
-            problems = unavailable(config)
+            problems = unavailable(config) + self._lasting.forbidden(config)
             site = build_site(config, self.backend.capabilities)
         except ConfigError as error:
             problems = str(error).splitlines()
@@ -213,14 +214,6 @@ class App:
         notify("READY=1")
 
     def _swap(self, config: Config, site: Site) -> None:
-        fixed = {
-            "server.listen": config.server.listen != self.config.server.listen,
-            "server.workers": config.server.workers != self.config.server.workers,
-            "server.tls_certificate": config.tls != self.config.tls,
-            "store": config.store != self.config.store,
-            "admin.listen": config.admin.listen != self.config.admin.listen,
-            "admin.enabled": config.admin.enabled != self.config.admin.enabled,
-        }
         if config.log != self.config.log:
             self.log.configure(config.log.level, console=is_for_people(config.log.format))
         self.config = config
@@ -228,8 +221,7 @@ class App:
         self.gateway.services.texts = site.texts
         self._pins.rules = _pin_rules(config)
         self.server.refresh_terminals()
-        restart = [key for key, changed in fixed.items() if changed]
-        self.log.events.info("reload_done", needs_restart=restart)
+        self.log.events.info("reload_done", needs_restart=self._lasting.waiting(config))
 
 
 def _pin_rules(config: Config) -> PinLockRules:

@@ -5,6 +5,7 @@ from sip2gw.config.load import Config, ConfigFile, TlsFiles, load_config
 from sip2gw.config.problems import ConfigError
 from sip2gw.config.profiles import DoorTable, ResolvedProfile
 from sip2gw.config.reference import configuration_reference, json_schema, public_dict
+from sip2gw.config.reload import Lasting, reload_marks
 from sip2gw.config.terminals import Terminal
 from sip2gw.config.types import Address
 
@@ -15,6 +16,7 @@ __all__ = [
     "ConfigError",
     "ConfigFile",
     "DoorTable",
+    "Lasting",
     "ResolvedProfile",
     "Terminal",
     "TlsFiles",
@@ -22,4 +24,5 @@ __all__ = [
     "json_schema",
     "load_config",
     "public_dict",
+    "reload_marks",
 ]

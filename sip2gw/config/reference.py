@@ -8,7 +8,9 @@ from typing import Any
 
 from sip2gw.config.load import Config, ConfigFile
 from sip2gw.config.profiles import KIND_DEFAULTS
+from sip2gw.config.reload import reload_marks
 from sip2gw.config.schema import Node, describe_node, member_node, resolve
+from sip2gw.config.types import RELOAD, ReloadMark
 
 _INTRODUCTION = """\
 # Configuration
@@ -43,6 +45,29 @@ A `selfcheck` with `payment_types` also serves 37, a `payment` profile in the `w
 41. Every profile serves 93 and 97. At a door `door.require_pin` takes the place of `pin_required`.
 """
 
+_MARKED: dict[ReloadMark, str] = {
+    "restart": "Counts from the next start.",
+    "refused": "Cannot be changed by a reload.",
+}
+_RELOAD = """
+## What a reload can and cannot change
+
+SIGHUP (`systemctl reload sip2gw`) reads the file again without dropping a terminal.
+
+Money or identity hangs on these keys. If one of them differs from what runs, the whole file is
+refused, and `reload_failed` in the log names it; restart the gateway if the change is meant:
+
+{refused}
+
+These count from the next start. Until then every reload names what differs in `needs_restart`:
+
+{restart}
+
+All else takes effect at once:
+
+{at_once}
+"""
+
 
 def json_schema() -> dict[str, Any]:
     """The JSON Schema of the file, for editors and `check --schema`."""
@@ -53,7 +78,7 @@ def configuration_reference() -> str:
     """The reference page in Markdown: every key with type, default and meaning."""
     schema = json_schema()
     tables = "".join(_tables("", schema, schema))
-    return f"{_INTRODUCTION}\n{tables}{_TEXTS}{_kinds()}"
+    return f"{_INTRODUCTION}\n{tables}{_TEXTS}{_kinds()}{_reload()}"
 
 
 def _tables(path: str, node: Node, schema: Node) -> Iterator[str]:
@@ -94,7 +119,8 @@ def _heading(path: str, node: Node, rows: list[str]) -> str:
 def _row(key: str, value: Node, schema: Node, *, required: bool) -> str:
     allowed = describe_node(value, schema).replace("|", "\\|")
     default = "required" if required else _default(value)
-    meaning = value.get("description", "").replace("|", "\\|")
+    mark = _MARKED.get(value.get(RELOAD, ""))
+    meaning = " ".join(filter(None, (value.get("description", "").replace("|", "\\|"), mark)))
     return f"| `{key}` | {allowed} | {default} | {meaning} |\n"
 
 
@@ -110,6 +136,21 @@ def _kinds() -> str:
         for kind, given in KIND_DEFAULTS.items()
     )
     return f"{_BY_KIND}{''.join(rows)}{_AFTER_KINDS}"
+
+
+def _reload() -> str:
+    return _RELOAD.format(
+        refused=_keys_marked("refused"), restart=_keys_marked("restart"), at_once=_keys_marked(None)
+    )
+
+
+def _keys_marked(wanted: ReloadMark | None) -> str:
+    """A line for each table that has such keys."""
+    tables: dict[str, list[str]] = {}
+    for key, mark in reload_marks().items():
+        if mark == wanted:
+            tables.setdefault(key.partition(".")[0], []).append(f"`{key}`")
+    return "\n".join(f"- {', '.join(keys)}" for keys in tables.values())
 
 
 def public_dict(config: Config) -> dict[str, Any]:

@@ -16,6 +16,8 @@ from pydantic import (
 )
 
 from sip2gw.config.types import (
+    NEVER_BY_RELOAD,
+    NEXT_START,
     Address,
     Addresses,
     AddressText,
@@ -40,13 +42,15 @@ ErrorDetection = Literal["mirror", "always", "never"]
 class InstitutionSection(Section):
     """The library."""
 
-    id: Code = Field(description="Institution id, sent as AO.")
+    id: Code = Field(description="Institution id, sent as AO.", json_schema_extra=NEVER_BY_RELOAD)
     name: Name = Field(default="", validate_default=False, description="Library name, sent as AM.")
     currency: str = Field(
         default="EUR",
         pattern=r"^[A-Z]{3}$",
         description="ISO 4217 currency of every amount; a payment in another one is refused.",
+        json_schema_extra=NEVER_BY_RELOAD,
     )
+    # A reload may correct it: times are stored in UTC, and days are counted when asked for.
     timezone: ZoneText = Field(
         default="Europe/Brussels", description="Time zone of the institution and its branches."
     )
@@ -79,17 +83,23 @@ class StoreSection(Section):
         default="sqlite:library.db",
         description="`sqlite:FILE`, relative to the configuration file, or"
         " `postgresql://user@host/db`.",
+        json_schema_extra=NEVER_BY_RELOAD,
     )
     password: SecretStr | None = Field(
-        default=None, description="Password of the PostgreSQL user; better `password_file`."
+        default=None,
+        description="Password of the PostgreSQL user; better `password_file`.",
+        json_schema_extra=NEXT_START,
     )
     password_file: FileName | None = Field(
-        default=None, description="File with the password of the PostgreSQL user."
+        default=None,
+        description="File with the password of the PostgreSQL user.",
+        json_schema_extra=NEXT_START,
     )
     pin_secret_file: FileName | None = Field(
         default=None,
         description="File with the server's secret for PIN hashes; unset: made at first use next"
         " to the SQLite file, or kept in the PostgreSQL database.",
+        json_schema_extra=NEVER_BY_RELOAD,
     )
 
     @model_validator(mode="before")
@@ -115,29 +125,38 @@ class ServerSection(Section):
 
     listen: Addresses = Field(
         default=("127.0.0.1:6001",),
-        description='Addresses to listen on; IPv6 as `"[::1]:6001"`. Needs a restart.',
+        description='Addresses to listen on; IPv6 as `"[::1]:6001"`.',
+        json_schema_extra=NEXT_START,
     )
     workers: int = Field(
         default=1,
         ge=1,
         le=256,
-        description="Processes; more than 1 needs PostgreSQL. Needs a restart.",
+        description="Processes; more than 1 needs PostgreSQL.",
+        json_schema_extra=NEXT_START,
     )
     tls_certificate: FileName | None = Field(
-        default=None, description="PEM file of the certificate chain; set: terminals speak TLS."
+        default=None,
+        description="PEM file of the certificate chain; set: terminals speak TLS.",
+        json_schema_extra=NEXT_START,
     )
-    tls_key: FileName | None = Field(default=None, description="PEM file of the private key.")
+    tls_key: FileName | None = Field(
+        default=None, description="PEM file of the private key.", json_schema_extra=NEXT_START
+    )
     tls_client_ca: FileName | None = Field(
         default=None,
         description="PEM file of the authority whose client certificates are required.",
+        json_schema_extra=NEXT_START,
     )
     proxy_protocol: bool = Field(
         default=False,
         description="Expect a PROXY protocol header from `proxy_networks` on each connection.",
+        json_schema_extra=NEXT_START,
     )
     proxy_networks: Networks = Field(
         default=("127.0.0.0/8", "::1/128"),
         description="Networks of the proxies that are believed.",
+        json_schema_extra=NEXT_START,
     )
     login_timeout_s: Seconds = Field(
         default=60, description="Seconds in which a new connection must log in."
@@ -194,16 +213,21 @@ class ServerSection(Section):
 class AdminSection(Section):
     """Metrics, health, REST and console over HTTP."""
 
-    enabled: bool = Field(default=True, description="Whether the HTTP side is opened.")
+    enabled: bool = Field(
+        default=True, description="Whether the HTTP side is opened.", json_schema_extra=NEXT_START
+    )
     listen: AddressText = Field(
-        default="127.0.0.1:9102", description="Address to listen on. Needs a restart."
+        default="127.0.0.1:9102", description="Address to listen on.", json_schema_extra=NEXT_START
     )
     token: SecretStr | None = Field(
-        default=None, description="Bearer token of REST and console; better `token_file`."
+        default=None,
+        description="Bearer token of REST and console; better `token_file`.",
+        json_schema_extra=NEXT_START,
     )
     token_file: FileName | None = Field(
         default=None,
         description="File with the token; without one REST and console answer on loopback only.",
+        json_schema_extra=NEXT_START,
     )
 
     @property
@@ -256,9 +280,13 @@ class BackendSection(Section):
     """Which system is the library."""
 
     kind: Literal["store", "sip2"] = Field(
-        default="store", description="The store itself, or an upstream SIP2 system."
+        default="store",
+        description="The store itself, or an upstream SIP2 system.",
+        json_schema_extra=NEVER_BY_RELOAD,
     )
-    sip2: UpstreamSection | None = Field(default=None, description="The upstream system.")
+    sip2: UpstreamSection | None = Field(
+        default=None, description="The upstream system.", json_schema_extra=NEXT_START
+    )
 
 
 class SecuritySection(Section):

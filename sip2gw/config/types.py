@@ -18,6 +18,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    JsonValue,
     Strict,
     WithJsonSchema,
 )
@@ -26,6 +27,15 @@ from sip2gw.policy.calendar import DAY_MIN
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+
+
+RELOAD = "x-reload"
+"""The key of a mark in the JSON Schema; a key of the file without one takes effect at once."""
+ReloadMark = Literal["restart", "refused"]
+NEXT_START: dict[str, JsonValue] = {RELOAD: "restart"}
+"""Mark: what is changed counts from the next start, and is reported until then (C113)."""
+NEVER_BY_RELOAD: dict[str, JsonValue] = {RELOAD: "refused"}
+"""Mark: money or identity hangs on it; a reload that changes it is refused as a whole (C113)."""
 
 
 class Section(BaseModel):

@@ -113,6 +113,20 @@ async def test_a_bad_configuration_changes_nothing(start):
         assert "AMHub Library|" in await kiosk.ask("9900302.00")
 
 
+async def test_a_reload_to_another_currency_is_refused_and_money_stays_what_it_was(start):
+    """C113."""
+    async with start() as gateway:
+        pay = await gateway.terminal("pay-1")
+        gateway.config.write_text(CONFIG.replace('currency = "EUR"', 'currency = "JPY"'))
+        gateway.signal(signal.SIGHUP)
+        failed = await gateway.logged("reload_failed")
+        (problem,) = failed["problems"]
+        assert "institution.currency: cannot be changed by a reload" in problem
+        answer = await pay.ask(ask_37("1004", "2", pin="1004", fee="D2", bk="K1"))
+        assert answer.startswith("38Y")
+        assert "EUR 2.00 has been paid." in answer
+
+
 async def test_a_second_daemon_on_the_same_store_is_refused(start):
     async with start() as gateway:
         second = GatewayProcess(gateway.config)

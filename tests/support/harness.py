@@ -300,6 +300,7 @@ async def running(directory, *, config=CONFIG, records=LIBRARY, now=NOON):
     log = Log(stream, Redactor(store.pin_secret), level="debug")
     clock = TurnableClock(now)
     app = App(settings, store, log, clock)
+    del settings  # after a reload only what still runs on the old ones holds them
     addresses, _ = await app.start()
     host, _, port = addresses[0].rpartition(":")
     gateway = Running(app, clock, (host, int(port)), stream)
