@@ -329,14 +329,15 @@ async def test_what_happened_off_line_is_noted_once_done_or_refused(desk: Librar
     impossible = order(item="nothing", no_block=True, key="B")
     for _ in range(2):
         await desk.circulate(impossible, lending(no_block=True))
-    with desk.snapshot() as connection:
-        rows = connection.execute(
-            "SELECT code, item_id, patron_id, outcome, reasons FROM review ORDER BY id"
-        ).fetchall()
-    assert [tuple(row) for row in rows] == [
-        ("11", "I1", "P3", "done", "charged_to_other"),
-        ("11", "nothing", "P3", "refused", "unknown_item"),
-    ]
+    await desk.circulate(order(item="N2", no_block=True, key="A"), lending(no_block=True))
+    noted = {
+        (e.kind.value, e.message, e.item, e.patron, e.outcome, e.reasons) for e in desk.reviews()
+    }
+    assert noted == {
+        ("conflict", "11", "I1", "P3", "done", ("charged_to_other",)),
+        ("conflict", "11", "nothing", "P3", "refused", ("unknown_item",)),
+        ("offline", "11", "N2", "P3", "done", ()),
+    }
 
 
 async def test_a_decision_that_fails_changes_nothing(desk: Library) -> None:
