@@ -15,6 +15,7 @@ from sip2gw.app import open_store
 from sip2gw.backend.base import CirculationOrder
 from sip2gw.config import load_config
 from sip2gw.policy.circulation import Refusal
+from sip2gw.policy.offline import Claim
 from sip2gw.policy.reasons import CirculationReason
 
 from .conftest import Result, Run
@@ -44,7 +45,7 @@ async def _refuse_two(config: Path) -> None:
             item_id=f"I{minute}",
             patron_id="P1",
             now=MARCH + timedelta(minutes=minute),
-            no_block=True,
+            claim=Claim(believed=True),
         )
         await store.circulate(order, lambda facts, reason=reason: Refusal((reason,)))
     await store.close()

@@ -362,10 +362,16 @@ def _event_row(
 
 
 def _review_rows(order: CirculationOrder, outcome: str, reasons: Iterable[str]) -> Iterator[Any]:
-    """Whatever happened off line is looked at by a person, once (B57)."""
-    if not order.no_block:
+    """Whatever happened off line is looked at by a person, once (B57).
+
+    What only claims to have, and was done like any other request, is nothing to look at (C106).
+    """
+    claim = order.claim
+    if claim is None:
         return
-    reasons = tuple(reasons)
+    reasons = (*reasons, *claim.doubts)
     smooth = outcome == DONE and not reasons
+    if smooth and not claim.believed:
+        return
     kind = ReviewKind.OFFLINE if smooth else ReviewKind.CONFLICT
     yield writes.ADD_REVIEW, review_row(order, kind, outcome, reasons)
