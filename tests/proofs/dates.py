@@ -40,10 +40,16 @@ from sip2gw.cli.payment import tell_payment
 
 REQUESTS_PER_LINE = 50
 LENDING = ("t-kiosk", "t-utf", "t-strict", "t-sorter")
+LENDING_CODES = ("09", "11", "15", "17", "19", "29", "63", "65")
 PAYING = ("t-cash", "t-separate", "t-wise", "t-gossip")
+PAYING_CODES = ("37", "41", "63")
+LOOK_EVERY = 1_000
+"""So many requests later something may be put right again that was wrong in between."""
 CHECKED = "t-strict"
 """Hangs up on who sends no checksums."""
 CONFIG = FUZZ_CONFIG.replace("[profiles.", "[branches.EAST]\n[profiles.", 1)
+KINDS = ((TERMINALS, ()), (LENDING, LENDING_CODES), (PAYING, PAYING_CODES))
+"""Who sends, and what most often."""
 DONE = (b"121", b"101", b"301", b"161", b"201", b"38Y", b"661", b"64 ", b"24 ", b"26 ", b"18")
 """How answers begin that say yes, or show something; each must have been given."""
 
@@ -76,8 +82,12 @@ class Dates:
     async def run(self) -> Report:
         """Send the wanted number of requests, then look at everything."""
         began = time.monotonic()
+        looked = 0
         while self.sent < self.wanted:
-            await self._line(self._chance.choice(self._chance.choice((TERMINALS, LENDING, PAYING))))
+            await self._line(*self._chance.choice(KINDS))
+            if self.sent - looked >= LOOK_EVERY:
+                looked = self.sent
+                await look_at_everything(self.rig, self.report)
         await look_at_everything(self.rig, self.report)
         errors = self.rig.app.metrics.backend_errors
         self.report.failures += self.rig.faults()
@@ -94,9 +104,10 @@ class Dates:
         }
         return self.report
 
-    async def _line(self, terminal: str) -> None:
+    async def _line(self, terminals: tuple[str, ...], codes: tuple[str, ...]) -> None:
+        terminal = self._chance.choice(terminals)
         share = 1 if terminal == CHECKED else 0.2
-        bodies = [login(terminal), *(self._speaker.body() for _ in range(REQUESTS_PER_LINE))]
+        bodies = [login(terminal), *(self._speaker.body(codes) for _ in range(REQUESTS_PER_LINE))]
         lines = [
             (sealed(body, number) if self._chance.random() < share else body) + b"\r"
             for number, body in enumerate(bodies)

@@ -2,6 +2,7 @@
 
 import random
 import string
+from collections.abc import Collection
 
 CARDS = ("1001", "1002", "1004", "1005", "1006", "1008", "1009", "1010", "1011", "1020", "4711")
 ITEMS = (
@@ -20,6 +21,11 @@ DAYS = (
 )  # fmt: skip
 ZONES = ("    ", "    ", "   Z", "   z", "0000", "UTC ", "  +1", "\0\0\0\0", "\xff   ")
 TIMES = ("000000", "023000", "115500", "120000", "235959", "240000", "236060", "999999", "12:00:")
+EDGES = (
+    "00010101    000000", "00010101   Z000000", "00010102   Z235959", "99991230   Z000000",
+    "99991231    235959", "99991231   Z235959",
+)  # fmt: skip
+"""Moments that have no date in some zone."""
 STRANGE_DATES = (" " * 18, "0" * 18, "\0" * 18, "9" * 18, "-0010101    000000", "\xe9" * 18)
 AMOUNTS = (
     "0.01", "0.50", "1.00", "3.00", "12.50", "", "0", "0.00", "-1.00", "1.001", ".50", "1.", "1,50",
@@ -30,9 +36,11 @@ NUMBERS = (
     "", "0", "1", "2", "5", "-1", "007", "99999", "999999", "99999999999", "9" * 300, "9" * 2_000,
     "1.5", "\xb2", "1\0", "\0", " 1 ", "abc",
 )  # fmt: skip
+NOISE = "".join(random.Random(1).choices(string.ascii_letters + string.digits, k=5_000))
+"""Cannot be made shorter, so that no index holds it."""
 TEXTS = (
     "", "a", "good", "\0", "a\0b", "\xff\xfe", "\xed\xa0\x80", "\xc3\xa9", "\x7f\x1b[2J",
-    "' OR 1=1", "x" * 255, "x" * 300, "x" * 3_000, "%s{0}", "~", "MAIN", "EAST",
+    "' OR 1=1", "x" * 255, "x" * 300, "x" * 3_000, NOISE, "%s{0}", "~", "MAIN", "EAST",
     "\xed\xb0\x80\xed\xa0\x80",
 )  # fmt: skip
 
@@ -70,10 +78,13 @@ class Speaker:
     def __init__(self, chance: random.Random) -> None:
         self._chance = chance
 
-    def body(self) -> bytes:
-        """One request without its trailer."""
+    def body(self, codes: Collection[str] = ()) -> bytes:
+        """One request without its trailer, most often one of `codes` if there are any."""
         card = self._chance.choice(CARDS)
-        template = self._chance.choice(REQUESTS)
+        fitting = [one for one in REQUESTS if one[:2] in codes]
+        template = self._chance.choice(
+            fitting if fitting and self._chance.random() < 0.9 else REQUESTS
+        )
         parts = string.Formatter().parse(template)
         return "".join(
             literal + (self._value(name, card) if name else "") for literal, name, _, _ in parts
@@ -88,14 +99,14 @@ class Speaker:
             "yn": "YN",
             "mode": "+++-*x",
             "type": "1234 ",
-            "kind": ("00", "01", "02", "99", "\0\0"),
+            "kind": ("00", "00", "01", "02", "99", "\0\0"),
             "number1": "012\0",
             "number2": ("01", "04", "\0\0", "99"),
             "number3": ("000", "080", "999", "   "),
             "currency": ("EUR", "EUR", "USD", "\0\0\0"),
             "language": ("000", "001", "999", "\0\0\0"),
             "summary": (" " * 10, "Y" * 10, "  Y       ", "   Y      ", "\0" * 10),
-            "branch": ("", "BSMAIN|", "BSEAST|", "BSa\0b|", f"BS{'x' * 300}|"),
+            "branch": ("", "", "BSMAIN|", "BSEAST|", "BSa\0b|", f"BS{'x' * 300}|"),
             "cancel": ("", "", "", "BIY|"),
             "fee": ("", "BOY|"),
         }
@@ -104,7 +115,7 @@ class Speaker:
         if name == "card":
             return card
         if name == "pin":
-            return chance.choice((f"AD{card}|", f"AD{card}|", "", "AD|", "ADno|"))
+            return f"AD{card}|" if chance.random() < 0.8 else chance.choice(("", "AD|", "ADno|"))
         return self._odd(name)
 
     def _odd(self, name: str) -> str:
@@ -125,6 +136,8 @@ class Speaker:
             minutes = chance.randrange(24 * 60)
             return f"202603{chance.randint(9, 12):02}    {minutes // 60:02}{minutes % 60:02}00"
         if kind < 0.4:
+            return chance.choice(EDGES)
+        if kind < 0.45:
             return chance.choice(STRANGE_DATES)
         if kind < 0.5:
             return "".join(chance.choices("0123456789 Z\0", k=18))
