@@ -87,8 +87,8 @@ class Dates:
             await self._line(*self._chance.choice(KINDS))
             if self.sent - looked >= LOOK_EVERY:
                 looked = self.sent
-                await look_at_everything(self.rig, self.report)
-        await look_at_everything(self.rig, self.report)
+                await self._look()
+        await self._look()
         errors = self.rig.app.metrics.backend_errors
         self.report.failures += self.rig.faults()
         for begins in DONE:
@@ -103,6 +103,12 @@ class Dates:
             "seconds": round(time.monotonic() - began),
         }
         return self.report
+
+    async def _look(self) -> None:
+        try:
+            await look_at_everything(self.rig, self.report)
+        except Exception as error:
+            self.report.expect(False, f"after {self.sent} requests, looking: {error!r}")
 
     async def _line(self, terminals: tuple[str, ...], codes: tuple[str, ...]) -> None:
         terminal = self._chance.choice(terminals)
