@@ -150,3 +150,19 @@ async def test_a_cancellation_is_not_believed_to_have_happened(desk):
     assert (await kiosk.ask(cancels)).startswith("120")
     assert await kiosk.ask(f"17{STAMP}AOHUB|ABFREE1|")
     assert reviews(desk) == [("conflict", "11", "FREE1", "1009", "refused", "wrong_pin")]
+
+
+async def test_a_renewal_off_line_goes_on_with_a_wrong_pin(desk):
+    kiosk = await desk.terminal("kiosk-1")
+    renews = ask_29("ABLENT1", "1002", "0000", flags="NY", stamp=EARLIER)
+    assert (await kiosk.ask(renews)).startswith("301Y")
+    assert reviews(desk) == [("conflict", "29", "LENT1", "1002", "done", "wrong_pin")]
+
+
+async def test_98_says_off_line_only_where_something_can_happen_off_line(tmp_path):
+    """C25."""
+    only_asks = 'kind = "selfcheck"\nmessages = ["17", "63", "99"]'
+    config = DESK_CONFIG.replace('kind = "selfcheck"', only_asks, 1)
+    async with running(tmp_path, config=config, records=DESK_LIBRARY) as gateway:
+        kiosk = await gateway.terminal("kiosk-1")
+        assert (await kiosk.ask("9900302.00")).startswith("98YNNNNN")

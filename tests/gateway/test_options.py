@@ -313,6 +313,8 @@ async def test_what_happened_off_line_and_usual_machines_ask_nothing(tmp_path):
             await has_had(gateway, item)
         off_line = ask_11("FREE1", "1009", flags="NY", stamp=EARLIER)
         assert (await kiosk.ask(off_line)).startswith("121N")
+        not_believed = ask_11("FREE3", "1009", "1009", flags="NY", stamp=stamp(1))
+        assert said(await kiosk.ask(not_believed), "AF") == [BORROWED_BEFORE]
         usual = await gateway.terminal("kiosk-1")
         assert (await usual.ask(ask_11("FREE3", "1009", "1009", stamp=stamp(1)))).startswith("121N")
 
