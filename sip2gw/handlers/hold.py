@@ -124,7 +124,8 @@ async def _tell_hold(
     response.title_identifier = record.item.title
     values: dict[str, int] = {}
     if request.hold_mode != "-":
-        response.available = is_available(record)
+        placed = done if request.hold_mode == "+" else None  # there already when told again
+        response.available = is_available(record, but_for=placed)
         response.expiration_date = done.expires and done.expires.astimezone(terminal.zone)
         response.pickup_location = done.pickup_branch
         queue = await session.services.backend.hold_queue(record, now)

@@ -50,12 +50,13 @@ def decide_hold(facts: Facts, standing: Standing | None, wish: HoldWish) -> Deci
     return refusal(CirculationReason.UNKNOWN_MODE)
 
 
-def is_available(record: ItemRecord) -> bool:
-    """Whether the copy is on the shelf, for whoever comes first."""
+def is_available(record: ItemRecord, but_for: QueuedHold | None = None) -> bool:
+    """Whether the copy is on the shelf, for whoever comes first (`but_for` one hold)."""
+    first = record.next_hold
     return (
         record.state.loan is None
         and record.state.status is ItemStatus.AVAILABLE
-        and record.next_hold is None
+        and (first is None or (but_for is not None and first.id == but_for.id))
     )
 
 

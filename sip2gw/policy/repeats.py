@@ -65,14 +65,17 @@ def _is_set_aside_as_said(event: Event, record: ItemRecord) -> bool:
 
 
 def _cancellation_is_so(event: Event, record: ItemRecord) -> bool:
-    """Nothing has happened since, and the loan that came back or went is as it was left."""
+    """Nothing has happened since, and the loan that is back, if any, is as it was told.
+
+    A cancelled return gives it back to whoever was named; a cancelled loan to who had it before.
+    """
     last, loan = record.last, record.state.loan
     if last is None or last.position != event.position:
         return False
     if loan is None:
         return event.outcome.due is None
-    given_back = event.code == CHECKOUT
-    return loan.due == event.outcome.due and (loan.patron_id == event.patron_id) is given_back
+    is_theirs = event.code != CHECKOUT or loan.patron_id == event.patron_id
+    return is_theirs and loan.due == event.outcome.due
 
 
 def _hold_is_so(event: Event, item: Item, patron: PatronRecord, now: datetime) -> bool:
