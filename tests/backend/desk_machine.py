@@ -211,8 +211,10 @@ class DeskMachine(RuleBasedStateMachine):
         for store in self.stores:
             before = self.runner.run(store.find_item(request.item, self.now))
             result = self.runner.run(store.circulate(self.order(request), self.decider(request)))
-            assert said(result, expected) == expected, type(store).__name__
-            assert result.outcome == outcome, type(store).__name__
+            where = f"{type(store).__name__}, {request}"
+            told_here = said(result, expected)
+            assert told_here == expected, f"{where}: {told_here}, not {expected}"
+            assert result.outcome == outcome, f"{where}: {result.outcome}, not {outcome}"
             if result.done is not None:
                 self.runner.run(self.must_be_so(store, request, result.done, before))
         self.count(request, expected, outcome, known)

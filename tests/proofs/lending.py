@@ -6,11 +6,11 @@ on the same store; with `--postgresql` there are two gateways on one database, a
 kiosks are at each. What was not answered is asked for again after the reconnect, wherever; and now
 and then a kiosk repeats what was answered before.
 
-Shown (B61, C69, C88, C97): each race has one winner, and all others are told who is to blame; each copy
-comes back once; what was acknowledged is in the store, once, and loans and returns of a copy take
-turns; a repetition gets the same answer byte for byte but for AY and AZ as long as it is so, and a
-return of long ago, since when somebody else had the copy, is refused; nothing is on loan at the
-end, and the store finds no fault with itself.
+Shown (B61, C69, C88, C97): each race has one winner, and all others are told who is to blame; each
+copy comes back once; what was acknowledged is in the store, once, and loans and returns of a copy
+take turns; a repetition gets the same answer byte for byte but for AY and AZ as long as it is so,
+and a return of long ago, since when somebody else had the copy, is refused; nothing is on loan at
+the end, and the store finds no fault with itself.
 """
 
 import argparse
