@@ -182,6 +182,7 @@ def test_a_hold_that_has_expired_is_not_there() -> None:
     [
         ([], True),
         ([MINE], False),
+        ([replace(MINE, placed=NOON - timedelta(days=1))], False),  # an import brought it back
         ([replace(MINE, id="H8", placed=NOON - timedelta(seconds=1))], True),
         ([replace(MINE, id="H8")], False),  # reserved anew within the same second
         ([replace(MINE, id="H8", placed=LATER)], False),
