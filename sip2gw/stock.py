@@ -94,6 +94,8 @@ class Outcome:
     """Alert type, CV."""
     hold: QueuedHold | None = None
     """The hold that was placed, changed or removed, or for which the item was set aside."""
+    branch: str | None = None
+    """Where the item was returned, if that is known; not told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +127,8 @@ class Event:
     outcome: Outcome
     before: Before | None
     """None for what cannot be cancelled: a cancellation itself."""
+    had_since: bool = False
+    """Whether somebody has or had the copy on loan since then."""
 
 
 class ReviewKind(StrEnum):

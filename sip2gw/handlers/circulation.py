@@ -103,13 +103,22 @@ def order_for(
 def _key(
     session: Session, code: str, request: Checkout | Checkin | Renew, record: PatronRecord | None
 ) -> str | None:
-    """Under which the request is done once; None without a date (C69, C88)."""
-    if not request.transaction_date.strip():
-        return None
     said = (getattr(request, name, False) for name in ("fee_acknowledged", "cancel", "no_block"))
-    patron = record.id if record is not None else ""
     flags = "".join("Y" if flag else "N" for flag in said)
-    return f"{session.terminal.name}|{code}|{patron}|{request.transaction_date}|{flags}"
+    return transaction_key(session, code, record, request.transaction_date, flags)
+
+
+def transaction_key(
+    session: Session, code: str, record: PatronRecord | None, date: str, said: str
+) -> str | None:
+    """Under which a request that says `said` is done once; None without a date (C69, C88).
+
+    A terminal whose clock stands still uses it again: it counts while what was done is so (C97).
+    """
+    if not date.strip():
+        return None
+    patron = record.id if record is not None else ""
+    return f"{session.terminal.name}|{code}|{patron}|{date}|{said}"
 
 
 def refusal_texts(

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from sip2gw.backend.base import CirculationOrder, CirculationResult, DecideCirculation
 from sip2gw.handlers.base import Answer, Session
-from sip2gw.handlers.circulation import KEY_KEPT, early_refusal, refusal_texts, standing_in
+from sip2gw.handlers.circulation import (
+    KEY_KEPT,
+    early_refusal,
+    refusal_texts,
+    standing_in,
+    transaction_key,
+)
 from sip2gw.handlers.patron import Visit, identify
 from sip2gw.policy.circulation import HOLD, Decision, Facts
 from sip2gw.policy.holds import HoldWish, decide_hold, is_available
@@ -41,10 +47,24 @@ async def hold(session: Session, request: Hold) -> Answer:
         item_id=item_id or "",
         patron_id=visit.record.id if visit.record is not None else None,
         now=now,
+        key=_key(session, request, visit),
         key_expires=now + KEY_KEPT,
     )
     result = await backend.circulate(order, _decider(session, visit, _wish(session, request)))
     return await _answer(session, request, visit, result)
+
+
+def _key(session: Session, request: Hold, visit: Visit) -> str | None:
+    """Under which it is done once, so that a retry finds it (C97)."""
+    wanted = (
+        request.hold_mode,
+        request.hold_type,
+        request.expiration_date,
+        request.pickup_location,
+        request.item_identifier,
+    )
+    said = "|".join(str(value or "") for value in wanted)
+    return transaction_key(session, HOLD, visit.record, request.transaction_date, said)
 
 
 def _wish(session: Session, request: Hold) -> HoldWish:
@@ -104,7 +124,8 @@ async def _tell_hold(
     response.title_identifier = record.item.title
     values: dict[str, int] = {}
     if request.hold_mode != "-":
-        response.available = is_available(record)
+        placed = done if request.hold_mode == "+" else None  # there already when told again
+        response.available = is_available(record, but_for=placed)
         response.expiration_date = done.expires and done.expires.astimezone(terminal.zone)
         response.pickup_location = done.pickup_branch
         queue = await session.services.backend.hold_queue(record, now)

@@ -10,7 +10,7 @@ from sip2gw.model import NAME_CHARACTERS_MAX, Hold, ItemStatus, PatronRecord
 from sip2gw.policy.circulation import Decision, Effect, Facts, Refusal, refusal
 from sip2gw.policy.reasons import HOLD_DENIED, CirculationReason
 from sip2gw.policy.standing import Obstacle, Standing
-from sip2gw.stock import ItemRecord, Outcome, QueuedHold
+from sip2gw.stock import Item, ItemRecord, Outcome, QueuedHold
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,24 +50,29 @@ def decide_hold(facts: Facts, standing: Standing | None, wish: HoldWish) -> Deci
     return refusal(CirculationReason.UNKNOWN_MODE)
 
 
-def is_available(record: ItemRecord) -> bool:
-    """Whether the copy is on the shelf, for whoever comes first."""
+def is_available(record: ItemRecord, but_for: QueuedHold | None = None) -> bool:
+    """Whether the copy is on the shelf, for whoever comes first (`but_for` one hold)."""
+    first = record.next_hold
     return (
         record.state.loan is None
         and record.state.status is ItemStatus.AVAILABLE
-        and record.next_hold is None
+        and (first is None or (but_for is not None and first.id == but_for.id))
     )
 
 
 def _own_hold(record: ItemRecord, patron: PatronRecord, wish: HoldWish) -> QueuedHold | None:
     """The patron's hold of this copy, or else of its title."""
-    item = record.item
+    own = next(holds_of(record.item, patron, wish.now), None)
+    return _queued(own, patron) if own is not None else None
+
+
+def holds_of(item: Item, patron: PatronRecord, now: datetime) -> Iterator[Hold]:
+    """The patron's holds of this copy, then those of its title, that have not expired."""
     of_copy = (hold for hold in patron.holds if hold.item_id == item.id)
     of_title = (hold for hold in patron.holds if item.title_id and hold.title_id == item.title_id)
     for hold in (*of_copy, *of_title):
-        if hold.expires is None or wish.now < hold.expires:
-            return _queued(hold, patron)
-    return None
+        if hold.expires is None or now < hold.expires:
+            yield hold
 
 
 def _queued(hold: Hold, patron: PatronRecord) -> QueuedHold:

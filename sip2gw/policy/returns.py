@@ -88,6 +88,7 @@ def _take_back(
         wish.now,
         loan.patron_id if loan is not None else "",
         fee=fee.amount if fee is not None else 0,
+        branch=rules.branch,
     )
     if hold is not None:
         decide = _for_hold if rules.captures_holds else _beside_hold

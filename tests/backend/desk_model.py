@@ -1,4 +1,4 @@
-"""A lending desk in plain Python, stated anew from B56-B60, C42-C44 and C69: what should happen.
+"""A lending desk in plain Python, stated anew from B56-B60, C42-C44, C69, C97: what should happen.
 
 It shares no code with `sip2gw.policy`: a copy is a record that is changed in place, a queue is a
 list. Answers are `(reason,)` for a refusal, else a dictionary of what the terminal is told.
@@ -7,6 +7,7 @@ list. Answers are `(reason,)` for a refusal, else a dictionary of what the termi
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta
 from typing import Any
@@ -47,6 +48,8 @@ class Wait:
     placed: datetime
     pickup: str | None
     expires: datetime | None
+    number: int
+    """Whose it is may ask twice; this tells one from the other."""
     set_aside: str | None = None
     ready: bool = False
 
@@ -77,6 +80,24 @@ class Last:
 
 
 @dataclass
+class Told:
+    """A yes, and what makes it true (C97)."""
+
+    code: str
+    until: datetime
+    answer: dict[str, Any]
+    time: datetime
+    left: Copy
+    """The copy as it was left."""
+    wait: Wait | None
+    """As it was left: who it was set aside for; or what was placed, changed or removed."""
+    lent: int
+    """How often the copy had been handed out."""
+    done: int
+    """How much had been done with the copy."""
+
+
+@dataclass
 class Desk:
     """The whole library as the rules see it."""
 
@@ -89,8 +110,13 @@ class Desk:
     waits: list[Wait] = field(default_factory=list)
     debts: list[tuple[str, int]] = field(default_factory=list)
     last: dict[str, Last] = field(default_factory=dict)
-    told: dict[tuple[str, str], tuple[datetime, dict[str, Any]]] = field(default_factory=dict)
-    """By copy and key: until when, and what."""
+    told: dict[tuple[str, str], Told] = field(default_factory=dict)
+    """By copy and key."""
+    lent: Counter[str] = field(default_factory=Counter)
+    """How often each copy was handed out."""
+    done: Counter[str] = field(default_factory=Counter)
+    """How much was done with each, but for who waits."""
+    waited: int = 0
 
     # What there is
 
@@ -124,15 +150,66 @@ class Desk:
 
     # What is asked
 
-    def repeated(self, item: str, key: str, now: datetime) -> dict[str, Any] | None:
-        """What was told under this key within a day."""
-        until, answer = self.told.get((item, key), (now, {}))
-        return answer if now < until else None
+    def repeated(self, item: str, key: str, reader: str | None, now: datetime) -> Told | None:
+        """What was told under this key within a day, if it is so (C97)."""
+        told = self.told.get((item, key))
+        if told is None or told.until <= now:
+            return None
+        return told if self._is_so(item, reader, told, now) else None
 
-    def _note(self, item: str, key: str, now: datetime, last: Last, answer: dict[str, Any]) -> None:
+    def _is_so(self, item: str, reader: str | None, told: Told, now: datetime) -> bool:
+        it, left = self.copies[item], told.left
+        if told.code == "cancel":
+            return self.done[item] == told.done
+        if told.code in ("11", "29"):
+            same = (it.reader, it.due) == (left.reader, left.due)
+            return same and (not told.answer["renewed"] or it.renewals >= left.renewals)
+        if told.code == "09":
+            gone = it.reader is None and left.reader is None and self.lent[item] == told.lent
+            there = (it.travels, it.place) == (left.travels, left.place)
+            return gone and there and self._is_set_aside_as_told(item, told, now)
+        assert told.wait is not None
+        mine = self._waits_of(str(reader), item, now)
+        if told.code == "15-":
+            newer = any(wait.placed >= told.time for wait in mine)
+            return not newer and told.wait.number not in [wait.number for wait in mine]
+        terms = (told.wait.number, told.wait.pickup, told.wait.expires)
+        return terms in [(wait.number, wait.pickup, wait.expires) for wait in mine]
+
+    def _is_set_aside_as_told(self, item: str, told: Told, now: datetime) -> bool:
+        first = self.first(item, now)
+        if told.wait is None:
+            return first is None or not first.ready
+        then = (told.wait.number, told.wait.set_aside, told.wait.ready)
+        return first is not None and (first.number, first.set_aside, first.ready) == then
+
+    def _note(
+        self,
+        item: str,
+        key: str,
+        now: datetime,
+        last: Last,
+        answer: dict[str, Any],
+        wait: Wait | None = None,
+    ) -> None:
         last.key = (item, key)
         self.last[item] = last
-        self.told[item, key] = (now + DAY, answer)
+        self.done[item] += 1
+        code = last.code if last.before is not None else "cancel"
+        self._tell(code, item, key, now, answer, wait)
+
+    def _tell(
+        self,
+        code: str,
+        item: str,
+        key: str,
+        now: datetime,
+        answer: dict[str, Any],
+        wait: Wait | None,
+    ) -> None:
+        left, lent, done = copy.copy(self.copies[item]), self.lent[item], self.done[item]
+        told = Told(code, now + DAY, answer, now, left, copy.copy(wait), lent, done)
+        self.told[item, key] = told
 
     def checkout(
         self,
@@ -192,6 +269,7 @@ class Desk:
             first.set_aside, first.ready = None, False
         at = happened or now
         it.reader, it.taken, it.renewals, it.travels = reader, at, 0, False
+        self.lent[item] += 1
         it.due = end_of_day(at, it.days)
         fee = self._charge(last, reader, it.costs if agreed else 0)
         answer = {"patron": reader, "renewed": False, "due": it.due, "fee": fee}
@@ -288,7 +366,7 @@ class Desk:
             answer["alert"] = "01" if first.ready else "02"
         it.travels = goal != place.branch
         answer["to"] = goal if it.travels else None
-        self._note(item, key, now, last, answer)
+        self._note(item, key, now, last, answer, first)
         return answer
 
     def cancel(
@@ -327,7 +405,8 @@ class Desk:
 
     # Waiting
 
-    def _own_wait(self, reader: str, item: str, now: datetime) -> Wait | None:
+    def _waits_of(self, reader: str, item: str, now: datetime) -> list[Wait]:
+        """This reader's for the copy, then those for its title."""
         title = self.copies[item].title
         mine = [
             wait
@@ -336,13 +415,14 @@ class Desk:
         ]
         this_one = [wait for wait in mine if item in (wait.set_aside, wait.only)]
         any_one = [wait for wait in mine if wait.title == title]
-        return next(iter(this_one + any_one), None)
+        return this_one + any_one
 
     def hold(
         self,
         reader: str,
         item: str,
         now: datetime,
+        key: str,
         *,
         mode: str,
         any_copy: bool,
@@ -354,26 +434,33 @@ class Desk:
             return ("unknown_card",)
         if item not in self.copies:
             return ("unknown_item",)
-        it, own = self.copies[item], self._own_wait(reader, item, now)
+        it, own = self.copies[item], next(iter(self._waits_of(reader, item, now)), None)
         past = expires is not None and expires <= now
         if mode == "+":
             reason = self._against_waiting(reader, it, own, now) or ("expired" if past else "")
             if reason:
                 return (reason,)
             title, only = (it.title, None) if any_copy else (None, item)
-            self.waits.append(Wait(reader, title, only, now, pickup or "MAIN", expires))
-            return {"for": reader}
+            self.waited += 1
+            own = Wait(reader, title, only, now, pickup or "MAIN", expires, self.waited)
+            self.waits.append(own)
+            return self._wait_told("15+", item, key, now, own)
         if own is None:
             return ("no_such_hold",)
         if mode == "-":
             self.waits.remove(own)
-            return {"for": reader}
+            return self._wait_told("15-", item, key, now, own)
         if own.ready and pickup is not None and pickup != own.pickup:
             return ("hold_ready",)
         if past:
             return ("expired",)
         own.pickup, own.expires = pickup or own.pickup, expires or own.expires
-        return {"for": reader}
+        return self._wait_told("15*", item, key, now, own)
+
+    def _wait_told(self, code: str, item: str, key: str, now: datetime, wait: Wait) -> Answer:
+        answer = {"for": wait.reader}
+        self._tell(code, item, key, now, answer, wait)
+        return answer
 
     def _against_waiting(self, reader: str, it: Copy, own: Wait | None, now: datetime) -> str:
         if not it.for_loan:

@@ -207,7 +207,7 @@ async def test_of_two_who_want_the_same_item_one_gets_it(desk: Library) -> None:
 
 
 async def test_the_same_key_is_done_once_and_told_the_same(desk: Library) -> None:
-    """C69: at once, and after the item has come back."""
+    """C69, while it is so."""
     wanted = order(item="N1")
     first, *others = await asyncio.gather(
         *(desk.circulate(wanted, lending(fee_acknowledged=True)) for _ in range(4))
@@ -215,11 +215,118 @@ async def test_the_same_key_is_done_once_and_told_the_same(desk: Library) -> Non
     results = [first, *others]
     assert sorted(result.outcome for result in results) == ["done", *["replayed"] * 3]
     assert len({result.done for result in results}) == 1
-    await desk.circulate(order(CHECKIN, "N1", None), returning())
-    again = await desk.circulate(wanted, lending())
-    assert (again.outcome, again.done) == ("replayed", first.done)
     assert await owed(desk, "P3") == [(150, "")]
     assert desk.self_check() == []
+
+
+async def test_a_second_loan_under_the_same_key_is_one(desk: Library) -> None:
+    """C97: lent and back within a second, by a terminal whose clock stands still; a fee for each.
+
+    The first return is not repeated either, and each answer takes the place of the one before.
+    """
+    borrows, comes_back = order(item="N1"), order(CHECKIN, "N1", None)
+    for fees in (1, 2):
+        for outcome in ("done", "replayed"):
+            lent = await desk.circulate(borrows, lending(fee_acknowledged=True))
+            assert lent.outcome == outcome
+            assert "N1" in await loans(desk, "P3")
+        for outcome in ("done", "replayed"):
+            back = await desk.circulate(comes_back, returning())
+            assert back.outcome == outcome
+            assert back.done is not None
+            assert back.done.patron_id == "P3"
+            assert "N1" not in await loans(desk, "P3")
+        assert await owed(desk, "P3") == [(150, "")] * fees
+    assert desk.self_check() == []
+
+
+async def test_a_return_is_not_repeated_when_somebody_has_had_the_item_since(desk: Library) -> None:
+    """C97: not even when it has come back; but whoever only looked at it changes nothing."""
+    tolerant = replace(RULES, takes_what_is_not_on_loan=True)
+
+    async def returned(key: str) -> tuple[str, str]:
+        result = await desk.circulate(
+            order(CHECKIN, "N2", None, key=key),
+            lambda facts: decide_checkin(facts, Wish(NOW, CHECKIN), tolerant),
+        )
+        assert result.done is not None
+        return result.outcome, result.done.patron_id
+
+    await desk.circulate(order(item="N2"), lending())
+    assert await returned("kiosk") == ("done", "P3")
+    assert await returned("sorter") == ("done", "")
+    assert await returned("kiosk") == ("replayed", "P3")
+    assert await returned("sorter") == ("replayed", "")
+    await desk.circulate(order(item="N2", patron="P2", key="other"), lending())
+    assert await returned("desk") == ("done", "P2")
+    assert await returned("kiosk") == ("done", "")
+
+
+async def test_a_return_sees_a_loan_that_came_by_import(desk: Library) -> None:
+    """C97: nobody else noted it."""
+    await desk.circulate(order(item="N2"), lending())
+    await desk.circulate(order(CHECKIN, "N2", None), returning())
+    loan = {"kind": "loan", "item": "N2", "patron": "P2", "due": "2026-04-01"}
+    assert load(desk, {**loan, "checked_out": "2026-03-10"}).errors == ()
+    again = await desk.circulate(order(CHECKIN, "N2", None), returning())
+    assert again.done is not None
+    assert (again.outcome, again.done.patron_id) == ("done", "P2")
+    assert await loans(desk, "P2") == []
+
+
+async def test_a_renewal_is_repeated_until_another_date_is_set(desk: Library) -> None:
+    """C97: a retry renews once; after an import with another due date it renews again."""
+    wanted = order("29", "L1", "P3")
+
+    async def renewed() -> tuple[str, int]:
+        result = await desk.circulate(
+            wanted, lambda facts: decide_renewal(facts, (), Wish(NOW, "29"), RULES)
+        )
+        record = await desk.find_item("L1", NOW)
+        assert record is not None
+        assert record.state.loan is not None
+        return result.outcome, record.state.loan.renewals
+
+    assert [await renewed(), await renewed()] == [("done", 1), ("replayed", 1)]
+    loan = {"kind": "loan", "item": "L1", "patron": "P3", "due": "2026-03-15", "renewals": 1}
+    assert load(desk, {**loan, "checked_out": "2026-02-01"}).errors == ()
+    assert [await renewed(), await renewed()] == [("done", 2), ("replayed", 2)]
+
+
+async def test_a_cancellation_is_repeated_until_there_is_something_to_cancel(
+    desk: Library,
+) -> None:
+    """B58, C97: lent and cancelled, and again, by a terminal whose clock stands still."""
+    borrows, cancels = order(item="N2"), order(CHECKIN, "N2", None, key="cancel")
+    for _ in range(2):
+        assert (await desk.circulate(borrows, lending())).outcome == "done"
+        for outcome in ("done", "replayed"):
+            assert (await desk.circulate(cancels, cancelling(CHECKIN))).outcome == outcome
+            assert await loans(desk, "P3") == ["L1"]
+
+
+async def test_a_hold_is_repeated_while_it_is_there(desk: Library) -> None:
+    """C97: placed and removed, and again, within a second; and two items under the same key."""
+
+    async def asked(mode: str, item: str = "N1") -> str:
+        def decide(facts: Facts) -> Any:
+            assert facts.patron is not None
+            card = facts.patron.cards[0]
+            standing = decide_standing(facts.patron, card, NOW.date(), ZONE, None)
+            wish = HoldWish(NOW, mode, any_copy=False)
+            return decide_hold(facts, replace(standing, obstacles=()), wish)
+
+        return (await desk.circulate(order("15", item, "P3", key=f"K{mode}"), decide)).outcome
+
+    async def held() -> list[str | None]:
+        patron = await desk.find_patron("P3")
+        assert patron is not None
+        return sorted(str(hold.item_id) for hold in patron.holds)
+
+    for _ in range(2):
+        assert [await asked("+"), await asked("+"), await held()] == ["done", "replayed", ["N1"]]
+        assert [await asked("-"), await asked("-"), await held()] == ["done", "replayed", []]
+    assert [await asked("+"), await asked("+", "N2"), await held()] == ["done"] * 2 + [["N1", "N2"]]
 
 
 async def test_an_expired_key_is_free_again(desk: Library) -> None:
@@ -340,6 +447,18 @@ async def test_what_happened_off_line_is_noted_once_done_or_refused(desk: Librar
         ("conflict", "11", "nothing", "P3", "refused", ("unknown_item",)),
         ("offline", "11", "N2", "P3", "done", ()),
     }
+
+
+async def test_each_loan_of_the_same_off_line_second_is_noted(desk: Library) -> None:
+    """B57, C97: two items under one key, and one of them twice."""
+    for item in ("N1", "N2"):
+        lent = order(item=item, claim=OFF_LINE, key="stopped")
+        assert (await desk.circulate(lent, lending(no_block=True))).outcome == "done"
+    await desk.circulate(order(CHECKIN, "N2", None), returning())
+    for outcome in ("done", "replayed"):
+        again = await desk.circulate(lent, lending(no_block=True))
+        assert again.outcome == outcome
+    assert sorted(entry.item for entry in desk.reviews()) == ["N1", "N2", "N2"]
 
 
 async def test_a_decision_that_fails_changes_nothing(desk: Library) -> None:

@@ -139,6 +139,9 @@ def test_available_is_what_stands_on_the_shelf() -> None:
     assert is_available(record())
     assert not is_available(record(loan=loan("ANNA")))
     assert not is_available(record(hold=hold("BERT")))
+    assert is_available(record(hold=hold("BERT")), but_for=hold("BERT"))
+    assert not is_available(record(hold=hold("BERT")), but_for=hold("BERT", id="H2"))
+    assert not is_available(record(loan=loan("ANNA")), but_for=hold("BERT"))
     assert not is_available(record(state=ItemState(ItemStatus.IN_TRANSIT)))
 
 

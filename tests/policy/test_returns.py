@@ -37,6 +37,7 @@ def test_a_return_in_time_at_home() -> None:
         None,
         None,
     )
+    assert done.outcome.branch == "MAIN"
 
 
 def test_an_unknown_item_is_refused_even_off_line() -> None:

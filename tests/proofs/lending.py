@@ -4,12 +4,13 @@ In each race all kiosks ask for one copy at once, each for a patron of its own; 
 half of the time through all kiosks at once. The gateway is killed again and again and comes back
 on the same store; with `--postgresql` there are two gateways on one database, and half of the
 kiosks are at each. What was not answered is asked for again after the reconnect, wherever; and now
-and then a kiosk repeats what was answered long ago.
+and then a kiosk repeats what was answered before.
 
-Shown (B61, C69, C88): each race has one winner, and all others are told who is to blame; each copy
-comes back once; what was acknowledged is in the store, once, and loans and returns of a copy take
-turns; a repetition gets the same answer byte for byte but for AY and AZ; nothing is on loan at the
-end, and the store finds no fault with itself.
+Shown (B61, C69, C88, C97): each race has one winner, and all others are told who is to blame; each
+copy comes back once; what was acknowledged is in the store, once, and loans and returns of a copy
+take turns; a repetition gets the same answer byte for byte but for AY and AZ as long as it is so,
+and a return of long ago, since when somebody else had the copy, is refused; nothing is on loan at
+the end, and the store finds no fault with itself.
 """
 
 import argparse
@@ -37,7 +38,7 @@ KIOSKS = (2, 20)
 RACES = 1_000
 KILLS = 20
 REPEATED = 0.3
-"""How often a kiosk repeats an earlier request between two races."""
+"""How often a kiosk repeats what was just done, and an earlier return."""
 
 NETWORK_LIFE_S = (0.5, 5.0)
 """Two start while the other serves, which takes one processor each."""
@@ -151,8 +152,10 @@ class Races:
         while not is_over():
             item = f"COPY{self.run % COPIES}"
             await self._lend(item)
+            await self._repeat()
             await self._take_back(item)
             await self._repeat()
+            await self._repeat_old_return()
             self.run += 1
         for kiosk in self.kiosks:
             kiosk.hang_up()
@@ -197,16 +200,28 @@ class Races:
         return accepted
 
     async def _repeat(self) -> None:
-        """What was done is not done again, but told again, whoever is asked."""
-        if self.outages.chance.random() > REPEATED:
-            return
-        done = self.outages.chance.choice(self.done[-200:])
+        """What was just done is not done again, but told again, whoever is asked."""
+        if self.done and self.outages.chance.random() < REPEATED:
+            done = self.done[-1]
+            answer = await self._ask_again(done)
+            if answer != done.answer:
+                self.outages.failures.append(f"{done.body!r}: {done.answer!r}, then {answer!r}")
+
+    async def _repeat_old_return(self) -> None:
+        """Others had the copy since; now nobody has it (C97)."""
+        last = {done.item: done for done in self.done}
+        old = [done for done in self.done[-200:] if done.code == "09" and done != last[done.item]]
+        if old and self.outages.chance.random() < REPEATED:
+            done = self.outages.chance.choice(old)
+            answer = await self._ask_again(done)
+            if not (answer.startswith(NOT_TAKEN) and b"AF" + NOT_ON_LOAN in answer):
+                self.outages.failures.append(f"{done.body!r}: {answer!r}, long after")
+
+    async def _ask_again(self, done: Done) -> bytes:
         if self.outages.chance.random() < 0.5:
             done.kiosk.hang_up()
-        answer = await done.kiosk.ask(done.body)
         self.repeated += 1
-        if answer != done.answer:
-            self.outages.failures.append(f"{done.body!r}: {done.answer!r}, then {answer!r}")
+        return await done.kiosk.ask(done.body)
 
 
 async def prove(

@@ -2,7 +2,7 @@
 
 `decided` is the common heart of both databases: facts and a decision become a result and rows to
 write. What was done with an item lately is kept for a day, so that a retry gets the same answer
-(C69) and a failed transaction can be cancelled (B58).
+while that is true (C69, C97) and a failed transaction can be cancelled (B58).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -23,6 +24,7 @@ from sip2gw.backend.store.values import moment_value, new_id, time_text, time_va
 from sip2gw.backend.store.writes import Rows
 from sip2gw.model import ItemStatus, Loan, PatronRecord, altered
 from sip2gw.policy.circulation import HOLD, Effect, Facts, NewFee, Refusal, before_of
+from sip2gw.policy.repeats import still_holds
 from sip2gw.stock import (
     Before,
     Event,
@@ -123,7 +125,7 @@ def item_record(
         ItemState(_STATUSES[status], branch, properties, loan),
         min(map(_hold, holds), key=_place_in_queue, default=None),
         next((event for event in known if event.key == key), None),
-        max(known, key=_position, default=None),
+        max(known, key=attrgetter("position"), default=None),
     )
 
 
@@ -151,12 +153,8 @@ def _place_in_queue(hold: QueuedHold) -> tuple[bool, bool, datetime, str]:
     return not hold.ready, not promised, hold.placed, hold.id
 
 
-def _position(event: Event) -> int:
-    return event.position
-
-
 def _event(row: Sequence[Any]) -> Event:
-    terminal, code, key, patron_id, position, expires, outcome, before = row
+    terminal, code, key, patron_id, position, expires, outcome, before, had_since = row
     return Event(
         terminal,
         code,
@@ -166,6 +164,7 @@ def _event(row: Sequence[Any]) -> Event:
         moment_value(expires),
         _outcome_of(outcome),
         _before_of(before),
+        bool(had_since),
     )
 
 
@@ -198,7 +197,7 @@ class Plan:
 def decided(order: CirculationOrder, facts: Facts, decide: DecideCirculation) -> Plan:
     """What becomes of `order`: repeated, refused or done."""
     record = facts.record
-    earlier = _holder_of_key(order, record)
+    earlier = _holder_of_key(order, facts)
     if earlier is not None:
         return Plan(CirculationResult(REPLAYED, record, earlier.outcome))
     decision = decide(facts)
@@ -206,7 +205,7 @@ def decided(order: CirculationOrder, facts: Facts, decide: DecideCirculation) ->
         result = CirculationResult(REFUSED, record, refusal=decision)
         return Plan(result, list(_review_rows(order, REFUSED, decision.reasons)))
     assert record is not None
-    effect = _with_hold_id(order, decision)
+    effect = _with_hold_id(decision)
     plan = Plan(CirculationResult(DONE, record, effect.outcome))
     plan.rows.extend(_rows_of(order, record, effect))
     plan.touched = _touched(effect)
@@ -214,18 +213,20 @@ def decided(order: CirculationOrder, facts: Facts, decide: DecideCirculation) ->
     return plan
 
 
-def _with_hold_id(order: CirculationOrder, effect: Effect) -> Effect:
-    """A new hold gets an id that stays the same however often the order is tried."""
-    if effect.add_hold is None or order.key is None:
+def _with_hold_id(effect: Effect) -> Effect:
+    """`effect` with an id for a new hold."""
+    if effect.add_hold is None:
         return effect
-    hold = replace(effect.add_hold, id=order.key.removeprefix("#"))
+    hold = replace(effect.add_hold, id=new_id())
     return replace(effect, add_hold=hold, outcome=replace(effect.outcome, hold=hold))
 
 
-def _holder_of_key(order: CirculationOrder, record: ItemRecord | None) -> Event | None:
-    """What was done under the order's key; an expired key is free again."""
-    event = record.repeated if record is not None else None
-    return event if event is not None and event.expires > order.now else None
+def _holder_of_key(order: CirculationOrder, facts: Facts) -> Event | None:
+    """What was done under the order's key, while that is so; else the key is free again (C97)."""
+    event = facts.record.repeated if facts.record is not None else None
+    if event is None or event.expires <= order.now:
+        return None
+    return event if still_holds(event, facts, order.now) else None
 
 
 def _touched(effect: Effect) -> set[str]:
@@ -278,7 +279,7 @@ def _rows_of(order: CirculationOrder, record: ItemRecord, effect: Effect) -> Ite
         yield from _undo_rows(order, effect.undoes)
     if order.key_expires is not None:
         yield _event_row(order, record, effect, fee_id)
-    yield from _review_rows(order, DONE, effect.overridden)
+    yield from _review_rows(order, DONE, effect.overridden, _next_position(order, record))
 
 
 def _state_rows(record: ItemRecord, after: ItemState) -> Iterator[Any]:
@@ -342,18 +343,22 @@ def _undo_rows(order: CirculationOrder, event: Event) -> Iterator[Any]:
         yield writes.ADD_WAIVER, (waiver, fee_id)
 
 
+def _next_position(order: CirculationOrder, record: ItemRecord) -> int:
+    """The place of `order` among the transactions with the item; a hold has none."""
+    return 0 if order.code == HOLD else 1 + (record.last.position if record.last else 0)
+
+
 def _event_row(
     order: CirculationOrder, record: ItemRecord, effect: Effect, fee_id: str | None
 ) -> Any:
     assert order.key_expires is not None
-    position = 0 if order.code == HOLD else 1 + (record.last.position if record.last else 0)
     values = (
         order.item_id,
         order.key,
         order.terminal,
         order.code,
         effect.outcome.patron_id,
-        position,
+        _next_position(order, record),
         time_text(order.key_expires),
         _encode(effect.outcome).decode(),
         _encode(before_of(record, effect, fee_id)).decode(),
@@ -361,10 +366,14 @@ def _event_row(
     return writes.PUT_EVENT, values
 
 
-def _review_rows(order: CirculationOrder, outcome: str, reasons: Iterable[str]) -> Iterator[Any]:
+def _review_rows(
+    order: CirculationOrder, outcome: str, reasons: Iterable[str], position: int = 0
+) -> Iterator[Any]:
     """Whatever happened off line is looked at by a person, once (B57).
 
-    What only claims to have, and was done like any other request, is nothing to look at (C106).
+    What only claims to have, and was done like any other request, is nothing to look at (C106). A
+    key may be used again (`position` tells how often the copy was handled): for another item, and
+    for this one when it was lent and came back while the terminal's clock stood still.
     """
     claim = order.claim
     if claim is None:
@@ -374,4 +383,4 @@ def _review_rows(order: CirculationOrder, outcome: str, reasons: Iterable[str]) 
     if smooth and not claim.believed:
         return
     kind = ReviewKind.OFFLINE if smooth else ReviewKind.CONFLICT
-    yield writes.ADD_REVIEW, review_row(order, kind, outcome, reasons)
+    yield writes.ADD_REVIEW, review_row(order, kind, outcome, reasons, position)

@@ -187,14 +187,18 @@ HOLD_QUEUE = """
 COPY_OF_TITLE = "SELECT id FROM item WHERE title_id = ? ORDER BY for_loan DESC, id LIMIT 1"
 
 _EVENT = """
-    SELECT c.terminal, c.code, c.key, c.patron_id, c.position, c.expires, c.outcome, c.before
+    SELECT c.terminal, c.code, c.key, c.patron_id, c.position, c.expires, c.outcome, c.before,
+           EXISTS (SELECT 1 FROM circulation n
+                   WHERE n.item_id = c.item_id AND n.position > c.position AND n.position > 0
+                     AND n.patron_id <> '')
     FROM circulation c WHERE c.item_id = ?"""
 EVENTS = fill(
     """{event} AND c.key = ? UNION ALL
     SELECT * FROM ({event} AND c.position > 0 ORDER BY c.position DESC LIMIT 1) last""",
     event=_EVENT,
 )
-"""The transaction under a key, if there is one, and the last one behind it."""
+"""The transaction under a key, if there is one, and the last one behind it; of each, whether
+somebody has had the copy since: every transaction but the return of what nobody had names them."""
 _WORK = "COALESCE('title ' || i.title_id, 'item ' || i.id)"
 """What counts as the same thing borrowed again: any copy of the title."""
 

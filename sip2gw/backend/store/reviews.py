@@ -17,11 +17,15 @@ _ID_DIGITS = 16
 
 
 def review_row(
-    order: CirculationOrder, kind: ReviewKind, outcome: str, reasons: Iterable[str]
+    order: CirculationOrder,
+    kind: ReviewKind,
+    outcome: str,
+    reasons: Iterable[str],
+    position: int = 0,
 ) -> tuple[Any, ...]:
-    """The row of `writes.ADD_REVIEW` for what became of `order`."""
+    """The row of `writes.ADD_REVIEW` for what became of `order`, at this place of its item."""
     return (
-        _id_of(order),
+        _id_of(order, position),
         time_text(order.now),
         kind.value,
         order.terminal,
@@ -33,9 +37,9 @@ def review_row(
     )
 
 
-def _id_of(order: CirculationOrder) -> str:
+def _id_of(order: CirculationOrder, position: int) -> str:
     """Short enough to be typed, and the same for each repetition of the order (C69)."""
-    named = f"{order.item_id}\0{order.key}".encode("utf-8", "surrogatepass")
+    named = f"{order.item_id}\0{order.key}\0{position}".encode("utf-8", "surrogatepass")
     return sha256(named).hexdigest()[:_ID_DIGITS].upper()
 
 

@@ -348,6 +348,7 @@ MIGRATIONS = (
     Migration(5, "what is lost among a patron's loans", ()),
     Migration(6, "who borrowed what lately, where the library wants to know", _HISTORY),
     Migration(7, "what a person has to look at, and what became of it", _REVIEWS),
+    Migration(8, "whether somebody has had a copy since a transaction with it", ()),
 )
 
 SCHEMA_NUMBER = MIGRATIONS[-1].number
