@@ -304,6 +304,28 @@ _HISTORY = (
     "CREATE INDEX borrowed_until ON borrowed (until)",
 )
 
+LEDGER_KINDS = """CHECK (kind IN
+            ('opening', 'adjustment', 'payment', 'undo', 'surplus', 'refund'))"""
+"""Since migration 7."""
+
+FEE_WITH_CREDITS = """CREATE TABLE fee (
+        id TEXT PRIMARY KEY,
+        patron_id TEXT NOT NULL REFERENCES patron (id),
+        amount BIGINT NOT NULL,
+        created TEXT NOT NULL,
+        type TEXT NOT NULL DEFAULT '04',
+        description TEXT NOT NULL DEFAULT '',
+        item_id TEXT REFERENCES item (id),
+        status TEXT NOT NULL DEFAULT 'open' CHECK (status IN ('open', 'I', 'J', 'D', 'R')),
+        arrangement_date TEXT)"""
+FEE_INDEX = "CREATE INDEX fee_patron ON fee (patron_id)"
+LEDGER_TRANSACTION_WITH_SURPLUS = f"""CREATE TABLE ledger_transaction (
+        id TEXT PRIMARY KEY,
+        time TEXT NOT NULL,
+        kind TEXT NOT NULL {LEDGER_KINDS},
+        payment_id TEXT REFERENCES payment (id))"""
+"""What migration 7 makes of the two tables; PostgreSQL only changes their constraints."""
+
 MIGRATIONS = (
     Migration(
         1,
@@ -318,6 +340,7 @@ MIGRATIONS = (
     ),
     Migration(5, "what is lost among a patron's loans", ()),
     Migration(6, "who borrowed what lately, where the library wants to know", _HISTORY),
+    Migration(7, "credits; what was paid too much, and given back", ()),
 )
 
 SCHEMA_NUMBER = MIGRATIONS[-1].number
