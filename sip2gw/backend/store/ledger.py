@@ -153,6 +153,7 @@ def _insist(order: PaymentOrder, facts: PaymentFacts, allocation: Allocation) ->
         _is_part(line.amount, owed.pop((line.debtor_id, line.fee_id), 0))
         for line in allocation.lines
     )
+    fits = fits and min(_taken(allocation.lines).values(), default=0) > 0
     if not fits or sum(line.amount for line in allocation.lines) != order.amount:
         raise BackendError("a payment was allocated to what is not owed")
 
@@ -212,7 +213,17 @@ def entries_of(order: PaymentOrder, payment: Payment) -> Iterator[tuple[Any, ...
     account = order.account or f"till:{payment.terminal}:{payment.payment_type}"
     for line in payment.lines:
         yield f"fee:{line.fee_id}", -line.amount, line.fee_id, line.debtor_id, line.relation
-        yield account, line.amount, None, line.debtor_id, line.relation
+    for (debtor_id, relation), amount in _taken(payment.lines).items():
+        yield account, amount, None, debtor_id, relation
+
+
+def _taken(lines: Iterable[PaymentLine]) -> dict[tuple[str, str], Minor]:
+    """What is paid for each debtor, by debtor and relation; credits are none of it."""
+    taken: dict[tuple[str, str], Minor] = {}
+    for line in lines:
+        whose = line.debtor_id, line.relation
+        taken[whose] = taken.get(whose, 0) + line.amount
+    return taken
 
 
 def _post(
