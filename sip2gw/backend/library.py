@@ -72,6 +72,10 @@ class Dialect(Protocol):
     """Lists the tables of the store."""
     beside: Mapping[int, tuple[str, ...]]
     """Statements that go with the migration of that number in this database only."""
+    derived: tuple[str, ...]
+    """Statements that make anew what is generated from the tables and queries of this program; they
+    run after the last missing migration. When they change, add a migration, an empty one if the
+    tables stay, or stores that are up to date keep what they have."""
 
     def create_table(self, statement: str) -> str:
         """`CREATE TABLE` as this database wants it."""

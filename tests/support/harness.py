@@ -286,12 +286,16 @@ def load(store, records, *, now=NOON):
 
 @asynccontextmanager
 async def running(directory, *, config=CONFIG, records=LIBRARY, now=NOON):
-    """Start a gateway with its library in `directory`, stop it at the end."""
+    """Start a gateway with its library in `directory`, stop it at the end.
+
+    Without `records` the store is as it is.
+    """
     path = directory / "sip2gw.toml"
     path.write_text(config)
     settings = load_config(path)
     store = open_store(settings, "daemon")
-    load(store, records, now=now)
+    if records:
+        load(store, records, now=now)
     stream = io.BytesIO()
     log = Log(stream, Redactor(store.pin_secret), level="debug")
     clock = TurnableClock(now)

@@ -136,19 +136,18 @@ class PostgresDialect:
         1: (_REFUSE_CHANGE, BOOK_PAYMENT),
         2: (ENTER_BRANCH,),
         4: ("DROP FUNCTION enter_branch", ENTER_BRANCH),
-        # Those made of the tables as they are now come with the last migration that changes them.
-        6: (
-            "DROP FUNCTION IF EXISTS circulation_facts",
-            "DROP FUNCTION IF EXISTS circulate",
-            CIRCULATION_FACTS,
-            circulate_function(FACTS_LOCK),
-        ),
         7: (
             "ALTER TABLE fee DROP CONSTRAINT fee_amount_check",
             "ALTER TABLE ledger_transaction DROP CONSTRAINT ledger_transaction_kind_check",
             f"ALTER TABLE ledger_transaction ADD {LEDGER_KINDS}",
         ),
     }
+    derived: tuple[str, ...] = (
+        "DROP FUNCTION IF EXISTS circulation_facts",
+        "DROP FUNCTION IF EXISTS circulate",
+        CIRCULATION_FACTS,
+        circulate_function(FACTS_LOCK),
+    )
 
     def create_table(self, statement: str) -> str:
         """`CREATE TABLE` with texts that compare by their bytes, as everywhere else."""

@@ -73,7 +73,6 @@ class SqliteDialect:
     begin_migration: tuple[str, ...] = ("PRAGMA foreign_keys = OFF", *begin_write)
     end_migration: tuple[str, ...] = ("PRAGMA foreign_keys = ON",)
     table_names = "SELECT name FROM sqlite_master WHERE type = 'table'"
-
     beside: Mapping[int, tuple[str, ...]] = {
         7: (
             *_remade(schema.FEE_WITH_CREDITS),
@@ -82,6 +81,7 @@ class SqliteDialect:
             *_guards("ledger_transaction"),
         )
     }
+    derived: tuple[str, ...] = ()
 
     def create_table(self, statement: str) -> str:
         """`CREATE TABLE` with its rows kept in key order: one tree instead of two."""

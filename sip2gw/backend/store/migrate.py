@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from sip2gw.backend.base import BackendError
-from sip2gw.backend.library import Connection
+from sip2gw.backend.library import Connection, Dialect
 from sip2gw.backend.store.schema import MIGRATIONS, SCHEMA_NUMBER, Migration
 
 _CREATE = "CREATE TABLE IF NOT EXISTS schema_migration (number INTEGER PRIMARY KEY, title TEXT)"
@@ -39,7 +41,11 @@ def migrate(connection: Connection) -> None:
         present = schema_number(connection)
         _refuse_newer(present)
         for migration in MIGRATIONS[present:]:
-            _run(connection, migration)
+            for statement in statements_of(migration, dialect):
+                connection.execute(statement)
+            connection.execute(_RECORD, (migration.number, migration.title))
+        for statement in dialect.derived:
+            connection.execute(statement)
         connection.execute("COMMIT")
     except BaseException:
         connection.execute("ROLLBACK")
@@ -57,14 +63,11 @@ def _refuse_newer(present: int) -> None:
         )
 
 
-def _run(connection: Connection, migration: Migration) -> None:
-    dialect = connection.dialect
+def statements_of(migration: Migration, dialect: Dialect) -> Iterator[str]:
+    """What `migration` executes in the database that speaks `dialect`."""
     for statement in migration.statements:
         is_table = statement.startswith("CREATE TABLE")
-        connection.execute(dialect.create_table(statement) if is_table else statement)
-    for statement in dialect.beside.get(migration.number, ()):
-        connection.execute(statement)
+        yield dialect.create_table(statement) if is_table else statement
+    yield from dialect.beside.get(migration.number, ())
     for table in migration.append_only:
-        for statement in dialect.append_only(table):
-            connection.execute(statement)
-    connection.execute(_RECORD, (migration.number, migration.title))
+        yield from dialect.append_only(table)

@@ -1,0 +1,253 @@
+"""Stores that released versions made (`tests/fixtures`): this program upgrades them and works on.
+
+What was released never changes: neither the migrations nor what they execute.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness import running
+from postgres import Server
+from released import MADE, SQLITE_URL, Released, log_in, migration_digests, released_schemas
+
+from sip2gw.backend.library import Library
+from sip2gw.backend.store import export_lines
+from sip2gw.backend.store.migrate import schema_number
+from sip2gw.backend.store.schema import SCHEMA_NUMBER
+
+from .library import open_library, open_postgres_library
+
+EDITED = """\
+Migration {number} was released and reads otherwise now ({database}). Leave released migrations and
+what goes `beside` them as they were; write what is to change as a new migration."""
+
+BEHIND = """\
+An upgraded store is not as a new one. Tables: a released migration was edited. Functions made of
+the queries and of WRITES (`derived` in backend/postgres/dialect.py): they are made anew only when
+a migration runs, so a change of them needs a new migration, an empty one if the tables stay."""
+
+schemas = pytest.mark.parametrize(
+    "released", released_schemas(), ids=lambda it: f"schema-{it.number}"
+)
+on_both = pytest.mark.parametrize("database", ["sqlite", "postgres"])
+
+
+def test_there_are_fixtures_and_none_from_the_future() -> None:
+    numbers = [released.number for released in released_schemas()]
+    assert 6 in numbers
+    assert max(numbers) <= SCHEMA_NUMBER
+
+
+@schemas
+def test_released_migrations_are_as_they_were(released: Released) -> None:
+    now = migration_digests()
+    for database, digests in released.digests.items():
+        assert set(digests) == {str(number + 1) for number in range(released.number)}
+        for number, digest in digests.items():
+            assert now[database][number] == digest, EDITED.format(number=number, database=database)
+
+
+# The schema afterwards
+
+_SQLITE_SCHEMA = "SELECT type, name, tbl_name, sql FROM sqlite_master"
+_OURS = "current_schema()::regnamespace"
+_POSTGRES_SCHEMA = f"""
+    SELECT 'column', c.relname || '.' || a.attname, format_type(a.atttypid, a.atttypmod)
+           || ' ' || a.attnotnull || ' ' || COALESCE(pg_get_expr(d.adbin, d.adrelid), '')
+           || ' ' || a.attcollation::regcollation
+    FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+    LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+    WHERE c.relkind = 'r' AND c.relnamespace = {_OURS} AND a.attnum > 0 AND NOT a.attisdropped
+    UNION ALL
+    SELECT 'constraint', conrelid::regclass || '.' || conname, pg_get_constraintdef(oid)
+    FROM pg_constraint WHERE connamespace = {_OURS}
+    UNION ALL
+    SELECT 'index', indexname, indexdef FROM pg_indexes WHERE schemaname = current_schema()
+    UNION ALL
+    SELECT 'trigger', tgname, pg_get_triggerdef(t.oid)
+    FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
+    WHERE NOT tgisinternal AND c.relnamespace = {_OURS}
+    UNION ALL
+    SELECT 'function', proname, pg_get_functiondef(oid) FROM pg_proc WHERE pronamespace = {_OURS}"""
+
+
+def schema_of(store: Library, statement: str) -> list[Any]:
+    """All that the database says of its tables, indexes, triggers and functions."""
+    with store.snapshot() as connection:
+        assert schema_number(connection) == SCHEMA_NUMBER
+        return sorted(map(tuple, connection.execute(statement)), key=str)
+
+
+@schemas
+async def test_an_upgraded_sqlite_store_is_as_a_new_one(released: Released, tmp_path: Path) -> None:
+    (tmp_path / "new").mkdir()
+    released.copy_sqlite(tmp_path)
+    new, old = open_library(tmp_path / "new"), open_library(tmp_path)
+    assert schema_of(old, _SQLITE_SCHEMA) == schema_of(new, _SQLITE_SCHEMA), BEHIND
+    await old.close()
+    await new.close()
+
+
+@schemas
+async def test_an_upgraded_postgresql_store_is_as_a_new_one(
+    released: Released, postgres: Server
+) -> None:
+    of_then, of_now = postgres.make_database(), postgres.make_database()
+    await released.load_postgres(postgres.url(of_then))
+    old, new = (open_postgres_library(postgres.url(name)) for name in (of_then, of_now))
+    assert schema_of(old, _POSTGRES_SCHEMA) == schema_of(new, _POSTGRES_SCHEMA), BEHIND
+    await old.close()
+    await new.close()
+    for name in (of_then, of_now):
+        postgres.drop_database(name)
+
+
+# What it answers afterwards
+
+
+@pytest.fixture
+def database_url(database: str, request: pytest.FixtureRequest) -> Iterator[str]:
+    """Where the copy of a released store is to lie."""
+    if database == "sqlite":
+        yield SQLITE_URL
+        return
+    server: Server = request.getfixturevalue("postgres")
+    name = server.make_database()
+    yield server.url(name)
+    server.drop_database(name)
+
+
+@asynccontextmanager
+async def upgraded(released: Released, directory: Path, url: str) -> Any:
+    """A gateway on a copy of the released store, an hour after it was made."""
+    if url == SQLITE_URL:
+        released.copy_sqlite(directory)
+    else:
+        await released.load_postgres(url)
+    config = released.config.replace(SQLITE_URL, url)
+    later = MADE + timedelta(hours=1)
+    async with running(directory, config=config, records=(), now=later) as gateway:
+        assert gateway.store.self_check() == []
+        yield gateway
+        assert gateway.store.self_check() == []
+
+
+LATER = (MADE + timedelta(hours=1)).strftime("%Y%m%d    %H%M%S")
+NO_DATE = " " * 18
+
+
+@on_both
+@schemas
+async def test_people_and_things_are_known(
+    released: Released, database_url: str, tmp_path: Path
+) -> None:
+    async with upgraded(released, tmp_path, database_url) as gateway:
+        kiosk = await log_in(gateway, tmp_path, "kiosk-1")
+        # Anna, her PIN, one item overdue, two more on loan, one hold that waits for a title.
+        answer = await kiosk.ask(f"63001{LATER}{NO_DATE[:10]}AODEMO|AA20001001|AC|AD1001|")
+        assert answer[37:61] == "000000010003000000000001"
+        assert "|BLY|CQY|" in answer
+        assert "AEAnna Claes|" in answer
+        # A PIN that is not hers; Els, who got hers wrong once; Noor, whose card a terminal blocked.
+        wrong = await kiosk.ask(f"23001{LATER}AODEMO|AA20001001|AC|AD1002|")
+        assert "|CQN|" in wrong
+        assert "|CQY|" in await kiosk.ask(f"23001{LATER}AODEMO|AA20001007|AC|AD1007|")
+        blocked = await kiosk.ask(f"23001{LATER}AODEMO|AA20001016|AC|AD1016|")
+        assert "AFSelf-service is not possible. Please ask the staff.|" in blocked
+        # A door, its lists in the configuration and in the store.
+        door = await log_in(gateway, tmp_path, "door-1")
+        admitted = await door.ask(f"23001{LATER}AODEMO|AA20001001|AC|AD1001|")
+        assert admitted.startswith("24 ")
+        barred = await door.ask(f"23001{LATER}AODEMO|AA20001014|AC|AD1014|")
+        assert barred.startswith("24Y")
+
+
+@on_both
+@schemas
+async def test_money_is_booked_once_and_can_be_booked(
+    released: Released, database_url: str, tmp_path: Path
+) -> None:
+    async with upgraded(released, tmp_path, database_url) as gateway:
+        cash = await log_in(gateway, tmp_path, "cash-1")
+        (paid,) = [line for line in released.played if "BKpaid-1|" in line[1]]
+        assert await cash.ask(paid[1]) == paid[2]
+        # What is left of Lars's 0.80.
+        rest = f"37{LATER}0100EURBV0.30|AODEMO|AA20001002|AC|AD1002|CGF-1004-1|BKrest-1|"
+        assert (await cash.ask(rest)).startswith("38Y")
+        states = {payment.bk: payment.status for payment in gateway.store.payments()}
+        assert states == {
+            "paid-1": "booked",
+            "part-1": "booked",
+            "undone-1": "undone",
+            "rest-1": "booked",
+        }
+        # Emma's debt is settled, of Bram's own nothing: that payment was undone.
+        owed = await cash.ask(f"63001{LATER}   Y      AODEMO|AA20001002|AC|AD1002|")
+        assert "BV2.50|" in owed
+
+
+@on_both
+@schemas
+async def test_things_are_returned_and_lent(
+    released: Released, database_url: str, tmp_path: Path
+) -> None:
+    async with upgraded(released, tmp_path, database_url) as gateway:
+        kiosk = await log_in(gateway, tmp_path, "kiosk-1")
+        sorter = await log_in(gateway, tmp_path, "sorter-1")
+        back = f"09N{LATER}{LATER}APMAIN|AODEMO|AB30000003|AC|"
+        assert (await sorter.ask(back)).startswith("101")
+        again = f"11NN{LATER}{NO_DATE}AODEMO|AA20001012|AB30000003|AC|AD1012|"
+        assert (await kiosk.ask(again)).startswith("121")
+        # It was set aside for Carla when it came back.
+        kept = f"11NN{LATER}{NO_DATE}AODEMO|AA20001012|AB30000005|AC|AD1012|"
+        assert (await kiosk.ask(kept)).startswith("120")
+        for_carla = f"11NN{LATER}{NO_DATE}AODEMO|AA20001005|AB30000005|AC|AD1005|"
+        assert (await kiosk.ask(for_carla)).startswith("121")
+        # Greet has the film since then.
+        renewed = f"29NN{LATER}{NO_DATE}AODEMO|AA20001009|AD1009|AB30000006|BOY|"
+        assert (await kiosk.ask(renewed)).startswith("301")
+
+
+@on_both
+@schemas
+async def test_staff_finds_what_there_was(
+    released: Released, database_url: str, tmp_path: Path
+) -> None:
+    async with upgraded(released, tmp_path, database_url) as gateway:
+        store: Library = gateway.store
+        exported = [json.loads(line) for line in export_lines(store, currency="EUR")]
+        kinds = [record["kind"] for record in exported]
+        counts = {kind: kinds.count(kind) for kind in ("patron", "item", "loan", "hold", "fee")}
+        assert counts == {"patron": 18, "item": 7, "loan": 5, "hold": 3, "fee": 8}
+        log = store.access_rows()
+        assert [(row.terminal, row.decision) for row in log] == [
+            ("door-1", "granted"),
+            ("door-1", "refused"),
+            ("door-3", "granted"),
+        ]
+        assert [entry.card for entry in store.door_entries("bar")] == ["20001014"]
+        assert [entry.branch for entry in store.door_entries("pass")] == ["ANNEX"]
+        assert [badge.code for badge in store.badges()] == ["MAKE", "ONBE", "STUD"]
+        assert len(store.reveals()) == 1
+        assert len(list(store.relationships())) == 4
+
+
+@on_both
+@schemas
+async def test_it_is_upgraded_once(released: Released, database_url: str, tmp_path: Path) -> None:
+    async with upgraded(released, tmp_path, database_url) as gateway:
+        with gateway.store.snapshot() as connection:
+            before = connection.execute("SELECT number, title FROM schema_migration").fetchall()
+    config = released.config.replace(SQLITE_URL, database_url)
+    async with running(tmp_path, config=config, records=(), now=MADE) as gateway:
+        with gateway.store.snapshot() as connection:
+            after = connection.execute("SELECT number, title FROM schema_migration").fetchall()
+    assert before == after
+    assert len(after) == SCHEMA_NUMBER
