@@ -54,8 +54,9 @@ def _remoteness(fee: Fee) -> int:
 def _offsets(fees: Sequence[Fee]) -> Iterator[tuple[Fee, Fee, Minor]]:
     """Which credit settles how much of which fee: (credit, fee, amount), each above zero.
 
-    A credit goes to fees of its own debtor and, as far as there are any, to those that a terminal
-    takes money for, the oldest first; an invoiced credit goes to what is invoiced first.
+    A credit goes to its own debtor's fees, the oldest first, and as long as there are any to those
+    that a terminal takes money for; an invoiced credit first to what is invoiced. So a terminal
+    never shows more of a fee than it takes money for.
     """
     left = {fee.id: fee.owed for fee in fees if fee.owed > 0}
     for credit in sorted((fee for fee in fees if fee.owed < 0), key=_nearness):
@@ -73,7 +74,7 @@ def _nearness(fee: Fee) -> tuple[int, datetime, str]:
 
 
 def _nearness_to(credit: Fee, fee: Fee) -> tuple[bool, int, datetime, str]:
-    return _remoteness(fee) < _remoteness(credit), *_nearness(fee)
+    return _remoteness(fee) != _remoteness(credit), *_nearness(fee)
 
 
 def _age(fee: Fee) -> tuple[datetime, str]:
