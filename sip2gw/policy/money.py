@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, tzinfo
-from functools import partial
 
 from sip2gw.model import Fee, FeeStatus, Minor, PaidFee, PatronRecord, PaymentLine, altered
 from sip2gw.policy.relationships import PayableAccount
@@ -47,22 +46,18 @@ _REMOTENESS = {FeeStatus.INVOICE_DEBIT: 1, FeeStatus.DEBT_COLLECTION: 1, FeeStat
 """How far a fee is from being paid at a terminal; 0 is what every terminal takes money for."""
 
 
-def _remoteness(fee: Fee) -> int:
-    return _REMOTENESS.get(fee.status, 0)
-
-
 def _offsets(fees: Sequence[Fee]) -> Iterator[tuple[Fee, Fee, Minor]]:
     """Which credit settles how much of which fee: (credit, fee, amount), each above zero.
 
-    A credit goes to its own debtor's fees, the oldest first, and as long as there are any to those
-    that a terminal takes money for; an invoiced credit first to what is invoiced. So a terminal
-    never shows more of a fee than it takes money for.
+    A credit goes to its own debtor's fees: to those that a terminal takes money for before the
+    others, the oldest first. So a terminal never shows more of a fee than it takes money for.
     """
     left = {fee.id: fee.owed for fee in fees if fee.owed > 0}
-    for credit in sorted((fee for fee in fees if fee.owed < 0), key=_nearness):
+    owed = sorted((fee for fee in fees if fee.owed > 0), key=_nearness)
+    for credit in (fee for fee in fees if fee.owed < 0):
         rest = -credit.owed
-        for fee in sorted(fees, key=partial(_nearness_to, credit)):
-            part = min(rest, left.get(fee.id, 0)) if fee.patron_id == credit.patron_id else 0
+        for fee in owed:
+            part = min(rest, left[fee.id]) if fee.patron_id == credit.patron_id else 0
             if part:
                 rest -= part
                 left[fee.id] -= part
@@ -70,11 +65,7 @@ def _offsets(fees: Sequence[Fee]) -> Iterator[tuple[Fee, Fee, Minor]]:
 
 
 def _nearness(fee: Fee) -> tuple[int, datetime, str]:
-    return _remoteness(fee), *_age(fee)
-
-
-def _nearness_to(credit: Fee, fee: Fee) -> tuple[bool, int, datetime, str]:
-    return _remoteness(fee) != _remoteness(credit), *_nearness(fee)
+    return _REMOTENESS.get(fee.status, 0), *_age(fee)
 
 
 def _age(fee: Fee) -> tuple[datetime, str]:

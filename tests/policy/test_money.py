@@ -317,6 +317,36 @@ def test_the_next_payment_uses_the_credits_up(amount, fee_id, rules, expected):
     assert spread(WITH_CREDIT, amount, fee_id=fee_id, rules=rules) == expected
 
 
+def test_credits_settle_several_fees_and_those_first_that_may_always_be_paid():
+    fees = (
+        fee("A", "P", 100, days_old=9),
+        fee("B", "P", 100, days_old=8),
+        fee("C", "P", 200, days_old=7),
+        fee("X", "P", -250, days_old=1),
+        fee("Y", "P", -50, days_old=2),
+    )
+    assert spread(patron("P", fees=fees), 100) == [
+        ("A", "P", "own", 100),
+        ("B", "P", "own", 100),
+        ("C", "P", "own", 200),
+        ("Y", "P", "own", -50),
+        ("X", "P", "own", -250),
+    ]
+    # What may be paid only where `invoiced_payable` is set comes after what always may.
+    claimed = fee("J", "P", 300, days_old=99, status=J)
+    used = spread(
+        patron("P", fees=(*fees[:2], claimed, fee("Z", "P", -150))),
+        350,
+        rules=PaymentRules(partial_payment=False, invoiced_payable=True),
+    )
+    assert used == [
+        ("J", "P", "own", 300),
+        ("A", "P", "own", 100),
+        ("B", "P", "own", 100),
+        ("Z", "P", "own", -150),
+    ]
+
+
 def test_who_owes_nothing_after_credits_has_nothing_to_pay():
     payer = patron("P", fees=(fee("F", "P", 500), fee("C", "P", -500)))
     assert spread(payer, 1) == "nothing_to_pay"
@@ -357,6 +387,7 @@ def test_what_was_paid_in_money_is_told_without_what_credits_settled():
     ("amount", "paid", "surplus"),
     [
         (400, 0, 0),
+        (400, 399, 0),
         (400, 400, 0),
         (400, 401, 1),
         (0, 5, 5),
