@@ -202,10 +202,7 @@ def reconcile(json: JsonOption = False, config: ConfigOption = None) -> None:
             write_json({"problem": problem})
         else:
             say(problem)
-    say(
-        f"{len(told)} payments of unknown outcome, {len(surpluses)} surpluses, "
-        f"{len(problems)} errors in the ledger."
-    )
+    say(f"{len(told)} payments of unknown outcome, {len(problems)} errors in the ledger.")
     if told or surpluses or problems:
         raise typer.Exit(FAILED)
 
@@ -214,13 +211,18 @@ _SURPLUS_COLUMNS = ("surplus", "fee", "patron", "time")
 
 
 def _write_surpluses(surpluses: Iterable[Surplus], settings: Config, json: bool) -> None:
-    """What is to be given back; nothing at all when there is nothing."""
+    """What is to be given back, and how that is noted; nothing at all when there is nothing."""
     told = [_tell_surplus(one, settings.institution.currency, settings.zone) for one in surpluses]
     if json:
         for record in told:
             write_json(record)
     elif told:
         write_table(_SURPLUS_COLUMNS, [_surplus_row(record) for record in told])
+    if told:
+        say(
+            f"Charges of which too much is paid: {len(told)}. Give it back, then say so with "
+            "`sip2gw payment refund FEE`."
+        )
 
 
 def _tell_surplus(entry: Surplus, currency: str, zone: tzinfo) -> dict[str, str]:
