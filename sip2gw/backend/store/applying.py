@@ -84,7 +84,7 @@ _PUT = """
 
 _TODO_OPENINGS = """
     CREATE TEMP TABLE todo_opening AS
-    SELECT s.src AS src, s.id AS fee_id, s.patron_id AS debtor_id,
+    SELECT s.src AS src, s.id AS fee_id, s.patron_id AS debtor_id, s.amount AS amount,
            s.amount - COALESCE(f.amount, 0) AS delta,
            CASE WHEN f.id IS NULL THEN s.paid ELSE 0 END AS paid,
            CASE WHEN f.id IS NULL THEN 'opening' ELSE 'adjustment' END AS kind, s.ahead AS ahead
@@ -111,9 +111,9 @@ _ADD_OPENING_ENTRIES = """
 
 
 _SURPLUS = balances("""
-        SELECT s.src, s.id, s.patron_id, s.amount, o.paid
-        FROM todo_opening o JOIN todo_fee s ON s.id = o.fee_id
-        WHERE o.kind = 'adjustment' OR o.paid > 0 AND o.paid > s.amount""")
+        SELECT o.src, o.fee_id AS id, o.debtor_id AS patron_id, o.amount, o.paid
+        FROM todo_opening o
+        WHERE o.kind = 'adjustment' OR o.paid > 0 AND o.paid > o.amount""")
 
 
 class Plan:
