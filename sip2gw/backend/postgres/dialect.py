@@ -137,8 +137,8 @@ class PostgresDialect:
         2: (ENTER_BRANCH,),
         4: ("DROP FUNCTION enter_branch", ENTER_BRANCH),
         7: (
-            "ALTER TABLE fee DROP CONSTRAINT fee_amount_check",
-            "ALTER TABLE ledger_transaction DROP CONSTRAINT ledger_transaction_kind_check",
+            "ALTER TABLE fee DROP CONSTRAINT IF EXISTS fee_amount_check",
+            "ALTER TABLE ledger_transaction DROP CONSTRAINT IF EXISTS ledger_transaction_kind_check",
             f"ALTER TABLE ledger_transaction ADD {LEDGER_KINDS}",
         ),
     }
