@@ -251,6 +251,9 @@ class DoorEntry:
 class Fee:
     """One open money line (Wise: registration). `owed` is the sum of its ledger entries (C71).
 
+    One with a negative amount is a credit; what it still lowers the debtor's debts by is `-owed`
+    (B98). `policy.money` says what credits leave of fees.
+
     Never changed, only replaced; not frozen, because that would make it three times dearer.
     """
 
@@ -276,6 +279,17 @@ class PaidFee:
 
     fee: Fee
     paid: Minor
+
+
+@dataclass(frozen=True, slots=True)
+class Surplus:
+    """What was paid of a fee beyond what it is worth by now, and is to be given back (C103)."""
+
+    fee_id: str
+    patron_id: str
+    amount: Minor
+    since: datetime
+    """When it changed last."""
 
 
 @dataclass(frozen=True, slots=True)

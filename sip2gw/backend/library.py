@@ -27,6 +27,7 @@ from sip2gw.model import (
     Relationship,
     RelationshipType,
     Reveal,
+    Surplus,
 )
 from sip2gw.policy.relationships import RelationshipRules
 from sip2gw.stock import Review
@@ -64,6 +65,10 @@ class Dialect(Protocol):
     """Starts an import's transaction, one at a time; others need not be kept from writing yet."""
     lock_facts: tuple[str, ...]
     """Keeps them from writing from here on, if the transaction does not do so already."""
+    begin_migration: tuple[str, ...]
+    """Starts a transaction that may also make a table anew that others refer to."""
+    end_migration: tuple[str, ...]
+    """Comes after that transaction, whatever became of it."""
     table_names: str
     """Lists the tables of the store."""
     beside: Mapping[int, tuple[str, ...]]
@@ -213,6 +218,18 @@ class Library(Backend, Protocol):
         Raises:
             RefusedError: no such card, or the patron does not have the badge.
         """
+        ...
+
+    async def refund(self, fee_id: str, now: datetime) -> list[Surplus]:
+        """Book that what was paid too much of a fee was given back; to whom, and how much (C103).
+
+        Raises:
+            RefusedError: nothing was paid too much of it.
+        """
+        ...
+
+    def surpluses(self) -> list[Surplus]:
+        """What was paid too much and not given back, the longest unchanged first (C103)."""
         ...
 
     async def set_pin_hash(self, patron_id: str, pin_hash: str | None) -> bool:

@@ -66,8 +66,8 @@ def import_settings(config: Config) -> ImportSettings:
 
 
 def tell_import(report: ImportReport, *, dry_run: bool) -> None:
-    """Errors, warnings and what was done, on standard error (C52)."""
-    for line in (*report.errors, *report.warnings):
+    """Errors, warnings, surpluses and what was done, on standard error (C52, C103)."""
+    for line in (*report.errors, *report.warnings, *report.surpluses):
         say(line)
     read = ", ".join(f"{count} {kind}" for kind, count in report.counts.items()) or "nothing"
     if report.errors:
@@ -76,6 +76,8 @@ def tell_import(report: ImportReport, *, dry_run: bool) -> None:
         say(f"No errors in: {read}. Nothing was changed.")
     else:
         say(f"Read {read}; {report.rows_changed} rows changed.")
+    if report.surpluses:
+        say(f"Surpluses that are new or change: {len(report.surpluses)}; see `payment reconcile`.")
 
 
 def _source(name: str) -> Source:

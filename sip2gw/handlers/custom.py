@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 
 from sip2gw.handlers.base import CustomField, Session
 from sip2gw.model import PatronRecord
-from sip2gw.policy.money import is_owed
+from sip2gw.policy.money import owed_total
 from sip2gw.protocol.fields import VALUE_BYTES_MAX
 from sip2gw.stock import ItemRecord, QueuedHold
 from sip2gw.texts import format_day, format_money
@@ -68,7 +68,7 @@ def _patron_values(session: Session, record: PatronRecord) -> dict[str, object]:
     terminal, membership = session.terminal, record.membership
     language = session.language("000", record)
     until, born = record.membership_until, record.birth_date
-    owed = sum(fee.owed for fee in record.fees if is_owed(fee))
+    owed = owed_total(record.fees)
     return {
         "card": record.id,
         "name": record.name,

@@ -10,6 +10,7 @@ from sip2gw.handlers.base import Answer, Session
 from sip2gw.handlers.information import account_label, fee_text, page, tell_information
 from sip2gw.handlers.patron import identify, owed_fees
 from sip2gw.model import Fee, PaidFee, PatronRecord, Payment, format_amount
+from sip2gw.policy.money import paid_in_money
 from sip2gw.policy.relationships import PayableAccount
 from sip2gw.protocol.fields import FeeDetail, SettledFee, Summary
 from sip2gw.protocol.messages import (
@@ -86,7 +87,9 @@ async def fee_paid(session: Session, request: FeePaid) -> Answer:
         # It is booked: the answer stays yes, whatever more there is to tell.
         session.services.metrics.backend_errors["fees_settled_by", error.kind] += 1
     else:
-        response.settled_fees = tuple(_settled(session, payment, one) for one in settled)
+        response.settled_fees = tuple(
+            _settled(session, payment, one) for one in paid_in_money(settled)
+        )
     return answer
 
 

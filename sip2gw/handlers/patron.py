@@ -20,8 +20,8 @@ from sip2gw.model import (
     PatronRecord,
     format_amount,
 )
+from sip2gw.policy import money
 from sip2gw.policy.access import PinState
-from sip2gw.policy.money import is_owed, payable_total
 from sip2gw.policy.reasons import ALL_DENIED, Reason
 from sip2gw.policy.relationships import (
     PayableAccount,
@@ -330,12 +330,14 @@ def shown_answer(response: _PatronResponse, visit: Visit, standing: Standing) ->
 def payable(session: Session, record: PatronRecord) -> Minor:
     """What of `record`'s fees may be paid at this terminal (C7)."""
     invoiced = session.terminal.profile.invoiced_payable
-    return derived(record, ("payable", invoiced), lambda: payable_total(record.fees, invoiced))
+    return derived(
+        record, ("payable", invoiced), lambda: money.payable_total(record.fees, invoiced)
+    )
 
 
 def owed_fees(record: PatronRecord) -> tuple[Fee, ...]:
-    """The fees that count and are listed (C7)."""
-    return derived(record, ("owed",), lambda: tuple(filter(is_owed, record.fees)))
+    """The fees that count and are listed, after credits (B98, C7)."""
+    return derived(record, ("owed",), lambda: money.owed_fees(record.fees))
 
 
 def total_payable(

@@ -15,6 +15,7 @@ from sip2gw.handlers.patron import (
     withheld_text_key,
 )
 from sip2gw.model import Fee, FeeStatus, Minor, PaidFee, PatronRecord, format_amount
+from sip2gw.policy.money import open_fees
 from sip2gw.policy.relationships import PayableAccount
 from sip2gw.protocol.dialect import MoneyLines, MoneyLinesResponse
 from sip2gw.protocol.fields import VALUE_BYTES_MAX
@@ -84,7 +85,7 @@ def _open_lines(
     return [
         _line(session, language, fee, account, fee.owed, _STATUS_LETTERS[fee.status])
         for account in (None, *accounts)
-        for fee in (record if account is None else account.debtor).fees
+        for fee in open_fees((record if account is None else account.debtor).fees)
     ]
 
 

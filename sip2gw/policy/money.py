@@ -1,44 +1,124 @@
-"""What is owed, what may be paid, what blocks, and how a payment is spread.  (B23-B26, B43-B48)
+"""What is owed, what may be paid, what blocks, how a payment is spread.  (B23-B26, B43-B48, B98)
 
 *Owed* counts for limits and ages; *payable* is what a terminal may take money for (C7).
+
+A credit is a fee with a negative amount. It belongs to its debtor's account, and counts where a
+fee of its status would. What is said here of fees is what their credits leave of them: nobody is
+asked for more, and nothing is ever below zero.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, tzinfo
 
-from sip2gw.model import Fee, FeeStatus, Minor, PatronRecord, PaymentLine
+from sip2gw.model import Fee, FeeStatus, Minor, PaidFee, PatronRecord, PaymentLine, altered
 from sip2gw.policy.relationships import PayableAccount
 
 OVERDUE_FEE_TYPE = "04"
 
 
-def is_owed(fee: Fee) -> bool:
+def surplus_of(amount: Minor, paid: Minor) -> Minor:
+    """How much of `paid` is more than a fee of `amount` was worth (C103).
+
+    What is owed is then `amount - paid + surplus_of(amount, paid)`: never negative, unless it is a
+    credit of which nothing but its own use was booked. `paid` is negative for that use.
+    """
+    return max(paid - amount, 0) if paid > 0 else 0
+
+
+def _counts(fee: Fee) -> bool:
     """Whether `fee` counts for limits: all but a payment arrangement that runs (C7)."""
-    if fee.status is FeeStatus.ARRANGEMENT and fee.arrangement_date is not None:
-        return False
-    return fee.owed > 0
+    return fee.status is not FeeStatus.ARRANGEMENT or fee.arrangement_date is None
 
 
-def is_payable(fee: Fee, invoiced_payable: bool) -> bool:
-    """Whether a terminal may take money for `fee` (B45, C7)."""
-    if not is_owed(fee) or fee.status is FeeStatus.INVOICE:
+def _may_be_paid(fee: Fee, invoiced_payable: bool) -> bool:
+    """Whether a terminal may take money for a fee of this status (B45, C7)."""
+    if not _counts(fee) or fee.status is FeeStatus.INVOICE:
         return False
     if fee.status in (FeeStatus.INVOICE_DEBIT, FeeStatus.DEBT_COLLECTION):
         return invoiced_payable
     return True
 
 
+_REMOTENESS = {FeeStatus.INVOICE_DEBIT: 1, FeeStatus.DEBT_COLLECTION: 1, FeeStatus.INVOICE: 2}
+"""How far a fee is from being paid at a terminal; 0 is what every terminal takes money for."""
+
+
+def _offsets(fees: Sequence[Fee]) -> Iterator[tuple[Fee, Fee, Minor]]:
+    """Which credit settles how much of which fee: (credit, fee, amount), each above zero.
+
+    A credit goes to its own debtor's fees: to those that a terminal takes money for before the
+    others, the oldest first. So a terminal never shows more of a fee than it takes money for.
+    """
+    left = {fee.id: fee.owed for fee in fees if fee.owed > 0}
+    owed = sorted((fee for fee in fees if fee.owed > 0), key=_nearness)
+    for credit in (fee for fee in fees if fee.owed < 0):
+        rest = -credit.owed
+        for fee in owed:
+            part = min(rest, left[fee.id]) if fee.patron_id == credit.patron_id else 0
+            if part:
+                rest -= part
+                left[fee.id] -= part
+                yield credit, fee, part
+
+
+def _nearness(fee: Fee) -> tuple[int, datetime, str]:
+    return _REMOTENESS.get(fee.status, 0), *_age(fee)
+
+
+def _age(fee: Fee) -> tuple[datetime, str]:
+    return fee.created, fee.id
+
+
+def _after_credits(fees: Sequence[Fee]) -> tuple[Fee, ...]:
+    """The fees that `fees` leave open, each with what is left of it, in their order."""
+    if all(fee.owed > 0 for fee in fees):
+        return tuple(fees)
+    left = {fee.id: fee.owed for fee in fees}
+    for _, fee, part in _offsets(fees):
+        left[fee.id] -= part
+    return tuple(
+        fee if left[fee.id] == fee.owed else altered(fee, owed=left[fee.id])
+        for fee in fees
+        if left[fee.id] > 0
+    )
+
+
+def owed_fees(fees: Iterable[Fee]) -> tuple[Fee, ...]:
+    """The fees that count for limits and are listed, after credits (C7, B98)."""
+    return _after_credits([fee for fee in fees if _counts(fee)])
+
+
+def open_fees(fees: Sequence[Fee]) -> tuple[Fee, ...]:
+    """The owed fees and those in a payment arrangement."""
+    owed = {fee.id: fee for fee in owed_fees(fees)}
+    arranged = {fee.id: fee for fee in fees if fee.owed > 0 and not _counts(fee)}
+    known = owed | arranged
+    return tuple(known[fee.id] for fee in fees if fee.id in known)
+
+
+def payable_fees(fees: Iterable[Fee], invoiced_payable: bool) -> tuple[Fee, ...]:
+    """The fees that a terminal may take money for, after credits (B45, B98, C7)."""
+    return _after_credits([fee for fee in fees if _may_be_paid(fee, invoiced_payable)])
+
+
 def owed_total(fees: Iterable[Fee]) -> Minor:
-    """The sum that limits are compared with."""
-    return sum(fee.owed for fee in fees if is_owed(fee))
+    """The sum that limits are compared with; never negative."""
+    return sum(fee.owed for fee in owed_fees(fees))
 
 
 def payable_total(fees: Iterable[Fee], invoiced_payable: bool) -> Minor:
-    """The sum that BV shows."""
-    return sum(fee.owed for fee in fees if is_payable(fee, invoiced_payable))
+    """The sum that BV shows; never negative, whatever credits there are."""
+    return sum(fee.owed for fee in payable_fees(fees, invoiced_payable))
+
+
+def paid_in_money(settled: Sequence[PaidFee]) -> tuple[PaidFee, ...]:
+    """What a payment brought for each fee, without what the credits settled that it used up."""
+    paid = [altered(one.fee, owed=one.paid) for one in settled]
+    money = {fee.id: fee.owed for fee in _after_credits(paid)}
+    return tuple(PaidFee(one.fee, money[one.fee.id]) for one in settled if one.fee.id in money)
 
 
 def fee_limit(record: PatronRecord) -> Minor | None:
@@ -76,12 +156,12 @@ def money_standing(
     record: PatronRecord, today: date, zone: tzinfo, max_fee_age_days: int | None
 ) -> MoneyStanding:
     """Hold `record`'s debts against its limit and `max_fee_age_days` (B23, B24, B32, C38)."""
-    owed_fees = [fee for fee in record.fees if is_owed(fee)]
+    fees = owed_fees(record.fees)
     limit = fee_limit(record)
-    if not owed_fees:
+    if not fees:
         return MoneyStanding(0, limit, False, False, 0, False, False, None)
-    owed = sum(fee.owed for fee in owed_fees)
-    oldest = max((today - fee.created.astimezone(zone).date()).days for fee in owed_fees)
+    owed = sum(fee.owed for fee in fees)
+    oldest = max((today - fee.created.astimezone(zone).date()).days for fee in fees)
     over_limit = limit is not None and owed > limit
     alert = record.membership.alert_amount if record.membership is not None else None
     warn = alert is not None and limit is not None and alert <= owed <= limit
@@ -91,8 +171,8 @@ def money_standing(
         over_limit=over_limit,
         over_age=max_fee_age_days is not None and oldest > max_fee_age_days,
         oldest_days=oldest,
-        has_fines=any(fee.type == OVERDUE_FEE_TYPE for fee in owed_fees),
-        has_fees=any(fee.type != OVERDUE_FEE_TYPE for fee in owed_fees),
+        has_fines=any(fee.type == OVERDUE_FEE_TYPE for fee in fees),
+        has_fees=any(fee.type != OVERDUE_FEE_TYPE for fee in fees),
         alert_left=limit - owed if warn and limit is not None else None,
     )
 
@@ -121,20 +201,17 @@ class PaymentRequest:
     """ZD in `separate`: whose fees; None is the payer's own there and everybody's in `merged`."""
 
 
-def _age_order(candidate: tuple[Fee, str]) -> tuple[datetime, str]:
-    fee, _ = candidate
-    return fee.created, fee.id
-
-
 def decide_allocation(
     payer: PatronRecord,
     accounts: Sequence[PayableAccount],
     request: PaymentRequest,
     rules: PaymentRules,
 ) -> tuple[PaymentLine, ...] | str:
-    """Which fees `request` settles, or the word of the refusal (B43, B44, B51, C6, C37).
+    """Which fees `request` settles, or the word of the refusal (B43, B44, B51, B98, C6, C37).
 
     Own fees come first, oldest first, then those of `accounts`, oldest first over all of them.
+    The credits of everybody for whom something is paid are used up with it: their lines are
+    negative, and what they settle is in the lines of the fees.
 
     Returns:
         Lines whose amounts add up to exactly `request.amount`, or one of the payment reasons
@@ -143,48 +220,78 @@ def decide_allocation(
     """
     if request.amount <= 0:
         return "amount"
-    own = [(fee, "own") for fee in payer.fees]
+    own = sorted(payer.fees, key=_age)
     others = [(fee, str(account.relation)) for account in accounts for fee in account.debtor.fees]
+    others.sort(key=lambda entry: _age(entry[0]))
+    relations = {fee.id: "own" for fee in own} | {fee.id: relation for fee, relation in others}
+    fees = [*own, *(fee for fee, _ in others)]
     if request.fee_id is not None:
-        if not rules.single_fee:
-            return "single_fee"
-        return _pay_one(own + others, request.fee_id, request.amount, rules)
-    candidates = sorted(own, key=_age_order) + sorted(others, key=_age_order)
-    return _spread(candidates, request.amount, rules)
+        paid = _pay_one(fees, request.fee_id, request.amount, rules)
+    else:
+        paid = _spread(fees, request.amount, rules)
+    if isinstance(paid, str):
+        return paid
+    settled = _with_credits(fees, paid, rules)
+    return tuple(
+        PaymentLine(fee.id, fee.patron_id, relations[fee.id], settled[fee.id])
+        for fee in fees
+        if fee.id in settled
+    )
 
 
 def _pay_one(
-    candidates: Sequence[tuple[Fee, str]], fee_id: str, amount: Minor, rules: PaymentRules
-) -> tuple[PaymentLine, ...] | str:
-    for fee, relation in candidates:
-        if fee.id != fee_id:
-            continue
-        if not is_payable(fee, rules.invoiced_payable):
-            return "not_payable"
-        if amount > fee.owed:
-            return "overpayment"
-        if amount < fee.owed and not rules.partial_payment:
-            return "partial"
-        return (PaymentLine(fee.id, fee.patron_id, relation, amount),)
-    return "unknown_fee"
+    fees: Sequence[Fee], fee_id: str, amount: Minor, rules: PaymentRules
+) -> Mapping[str, Minor] | str:
+    """How much of the fee is paid; what its debtor's credits settle of it need not be."""
+    if not rules.single_fee:
+        return "single_fee"
+    named = next((fee for fee in fees if fee.id == fee_id), None)
+    if named is None:
+        return "unknown_fee"
+    if named.owed < 0 or not _may_be_paid(named, rules.invoiced_payable):
+        return "not_payable"
+    payable = payable_fees(fees, rules.invoiced_payable)
+    owed = next((fee.owed for fee in payable if fee.id == fee_id), 0)
+    if not owed:
+        return "nothing_to_pay"
+    if amount > owed:
+        return "overpayment"
+    if amount < owed and not rules.partial_payment:
+        return "partial"
+    return {fee_id: amount}
 
 
-def _spread(
-    candidates: Sequence[tuple[Fee, str]], amount: Minor, rules: PaymentRules
-) -> tuple[PaymentLine, ...] | str:
-    payable = [entry for entry in candidates if is_payable(entry[0], rules.invoiced_payable)]
+def _spread(fees: Sequence[Fee], amount: Minor, rules: PaymentRules) -> Mapping[str, Minor] | str:
+    """How much of each fee is paid, in their order."""
+    payable = payable_fees(fees, rules.invoiced_payable)
     if not payable:
         return "nothing_to_pay"
-    if not rules.subtotal and amount < sum(fee.owed for fee, _ in payable):
+    if not rules.subtotal and amount < sum(fee.owed for fee in payable):
         return "subtotal"
-    lines: list[PaymentLine] = []
+    paid: dict[str, Minor] = {}
     left = amount
-    for fee, relation in payable:
-        part = min(left, fee.owed)
+    for fee in payable:
+        paid[fee.id] = part = min(left, fee.owed)
         if part < fee.owed and not rules.partial_payment:
             return "partial"
-        lines.append(PaymentLine(fee.id, fee.patron_id, relation, part))
         left -= part
         if not left:
-            return tuple(lines)
+            return paid
     return "overpayment"
+
+
+def _with_credits(
+    fees: Sequence[Fee], paid: Mapping[str, Minor], rules: PaymentRules
+) -> Mapping[str, Minor]:
+    """`paid` and what the credits of the same debtors settle besides, and the credits' own use."""
+    debtors = {fee.patron_id for fee in fees if fee.id in paid}
+    theirs = [
+        fee
+        for fee in fees
+        if fee.patron_id in debtors and _may_be_paid(fee, rules.invoiced_payable)
+    ]
+    settled = dict(paid)
+    for credit, fee, part in _offsets(theirs):
+        settled[fee.id] = settled.get(fee.id, 0) + part
+        settled[credit.id] = settled.get(credit.id, 0) - part
+    return settled

@@ -82,8 +82,8 @@ def test_a_relationship_that_was_made_meanwhile_stands_against_the_import(
     assert "N1" not in {row[0] for row in content(library)["patron"]}
 
 
-async def test_what_was_paid_meanwhile_stands_against_a_lower_amount(library: Library) -> None:
-    """C71; a payment does not wait for an import that has not begun to write."""
+async def test_what_was_paid_meanwhile_is_too_much_for_a_lower_amount(library: Library) -> None:
+    """C103; a payment does not wait for an import that has not begun to write."""
     loop = asyncio.get_running_loop()
     booked: list[PaymentResult] = []
 
@@ -94,7 +94,9 @@ async def test_what_was_paid_meanwhile_stands_against_a_lower_amount(library: Li
     lower = {"kind": "fee", "id": "F1", "patron": "P1", "amount": "0.99", "created": "2026-02-01"}
     report = await asyncio.to_thread(load_while, library, pay, lower)
     assert booked[0].outcome == "booked"
-    assert report.errors == ("data.jsonl:1: `amount` is below the 1.00 paid already",)
+    assert report.surpluses == (
+        "data.jsonl:1: 0.01 of fee F1 is paid too much: a surplus of patron P1",
+    )
     assert library.self_check() == []
 
 
@@ -104,7 +106,7 @@ def test_a_failure_in_the_middle_of_writing_leaves_everything_as_it_was(
     """B69."""
     before = content(library)
 
-    def fail(plan: Plan, time: str) -> int:
+    def fail(plan: Plan, time: str, surpluses: object) -> int:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Plan, "write_rest", fail)

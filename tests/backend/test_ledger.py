@@ -159,7 +159,7 @@ async def test_payments_are_listed_oldest_first_and_filtered(library: Library) -
     [
         ("UPDATE payment SET amount = 99", "the lines do not sum"),
         ("UPDATE payment SET status = 'undone'", "the ledger has another amount"),
-        ("UPDATE fee SET amount = 10 WHERE id = 'F1'", "owes less than nothing or more"),
+        ("UPDATE fee SET amount = 10 WHERE id = 'F1'", "is not the amount less what was paid"),
         ("UPDATE fee SET amount = 9000 WHERE id = 'F1'", "opened it with another amount"),
         (
             "INSERT INTO ledger_transaction (id, time, kind) VALUES ('X', '2026', 'opening')",

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import running
+from harness import load, running
 from postgres import Server
 from released import MADE, SQLITE_URL, Released, log_in, migration_digests, released_schemas
 
@@ -191,6 +191,26 @@ async def test_money_is_booked_once_and_can_be_booked(
         # Emma's debt is settled, of Bram's own nothing: that payment was undone.
         owed = await cash.ask(f"63001{LATER}   Y      AODEMO|AA20001002|AC|AD1002|")
         assert "BV2.50|" in owed
+
+
+@on_both
+@schemas
+async def test_credits_and_surpluses_find_their_place(
+    released: Released, database_url: str, tmp_path: Path
+) -> None:
+    """B98, C103: what was paid on Emma's F-1003-1 then is too much now."""
+    async with upgraded(released, tmp_path, database_url) as gateway:
+        paid = gateway.store.payment(next(iter(gateway.store.payments())).id)
+        (line,) = paid.lines
+        fee = {"kind": "fee", "id": line.fee_id, "patron": line.debtor_id, "created": "2026-11-01"}
+        credit = {**fee, "id": "CREDIT", "patron": "20001004", "amount": "-0.10"}
+        load(gateway.store, [{**fee, "amount": "0.10"}, credit])
+        (surplus,) = gateway.store.surpluses()
+        assert (surplus.fee_id, surplus.amount) == (line.fee_id, line.amount - 10)
+        cash = await log_in(gateway, tmp_path, "cash-1")
+        # Lars owes 0.30 of his 0.80.
+        told = await cash.ask(f"63001{LATER}   Y      AODEMO|AA20001004|AC|AD1004|")
+        assert "BV0.20|" in told
 
 
 @on_both

@@ -41,17 +41,17 @@ from sip2gw.backend.base import (
     PaymentResult,
 )
 from sip2gw.backend.library import Library
-from sip2gw.backend.store import export_lines
+from sip2gw.backend.store import ImportReport, export_lines
 from sip2gw.model import (
     Badge,
     Block,
     BlockType,
     Payment,
-    PaymentLine,
     Relationship,
     RelationshipType,
 )
-from sip2gw.policy.relationships import RelationshipRules
+from sip2gw.policy.money import PaymentRequest, PaymentRules, decide_allocation
+from sip2gw.policy.relationships import PayableAccount, RelationshipRules
 
 from .library import NOW, ZONE, load, open_library, open_postgres_library, order
 
@@ -66,7 +66,7 @@ BADGES = [{"kind": "badge", "code": code, "name": code} for code in ("ONBE", "ST
 patrons = st.sampled_from(PATRONS)
 cards = st.sampled_from((*PATRONS, "C1", "C2", "nobody"))
 keys = st.integers(1, 12).map("BK{}".format)
-cents = st.integers(0, 900)
+cents = st.integers(-600, 900)
 days = st.integers(1, 28)
 new_cards = st.sampled_from(("C1", "C2", None))
 sources_of_blocks = st.sampled_from(("staff", "terminal"))
@@ -77,6 +77,7 @@ branches = st.sampled_from(("MAIN", "EAST"))
 
 MET = {
     *(f"payment {outcome}" for outcome in ("booked", "replayed", "refused")),
+    *("credit used", "surplus", "no longer a surplus", "refunded"),
     *("undone", "undo refused", "relationship added", "relationship refused"),
 }
 """What a long run must have come across."""
@@ -88,19 +89,17 @@ def debt(number: int, patron: str, amount: int, day: int) -> dict[str, Any]:
     return {**made, "amount": f"{amount / 100:.2f}"}
 
 
+ANYTHING = PaymentRules(partial_payment=True, invoiced_payable=False)
+
+
 def pay_all(amount: int) -> Callable[[PaymentFacts], Allocation | PaymentRefusal]:
-    """Spread `amount` over what the payer and then the debtors owe, oldest first."""
+    """Spread `amount` over what the payer and then the debtors owe after credits, oldest first."""
 
     def decide(facts: PaymentFacts) -> Allocation | PaymentRefusal:
-        left, lines = amount, []
-        for record in (facts.payer, *facts.debtors):
-            relation = "own" if record is facts.payer else "head_of_family"
-            for fee in record.fees:
-                paid = min(left, fee.owed)
-                if paid:
-                    lines.append(PaymentLine(fee.id, record.id, relation, paid))
-                    left -= paid
-        return PaymentRefusal("overpayment") if left else Allocation(tuple(lines), ("Thanks",))
+        family = RelationshipType.HEAD_OF_FAMILY
+        accounts = [PayableAccount(debtor, family) for debtor in facts.debtors]
+        lines = decide_allocation(facts.payer, accounts, PaymentRequest(amount, None), ANYTHING)
+        return PaymentRefusal(lines) if isinstance(lines, str) else Allocation(lines, ("Thanks",))
 
     return decide
 
@@ -154,8 +153,9 @@ class SideBySide(RuleBasedStateMachine):
         assert without_ids(one) == without_ids(other)
         return one
 
-    def load(self, *lines: dict[str, Any]) -> None:
-        self.same(lambda store: load(store, *lines))
+    def load(self, *lines: dict[str, Any]) -> ImportReport:
+        report: ImportReport = self.same(lambda store: load(store, *lines))
+        return report
 
     # What happens
 
@@ -174,7 +174,15 @@ class SideBySide(RuleBasedStateMachine):
     @rule(number=st.integers(1, 5), name=patrons, amount=cents, day=days, paid=st.booleans())
     def import_fee(self, number: int, name: str, amount: int, day: int, paid: bool) -> None:
         extra = {"paid": f"{amount / 200:.2f}"} if paid else {}
-        self.load({**debt(number, name, amount, day), **extra})
+        report = self.load({**debt(number, name, amount, day), **extra})
+        for told in report.surpluses:
+            self.note("no longer a surplus" if "no longer" in told else "surplus")
+
+    @rule(number=st.integers(1, 5))
+    def refund(self, number: int) -> None:
+        given = self.same(lambda store: store.refund(f"F{number}", self.now))
+        if not isinstance(given, str):
+            self.note("refunded")
 
     @rule(head=patrons, other=patrons, kind=st.sampled_from(("head_of_family", "authorisation")))
     def import_relationship(self, head: str, other: str, kind: str) -> None:
@@ -202,6 +210,8 @@ class SideBySide(RuleBasedStateMachine):
         self.note(f"payment {one.outcome}")
         if one.outcome == "booked":
             self.payments.append((one.payment.id, other.payment.id))
+            if any(line.amount < 0 for line in one.payment.lines):
+                self.note("credit used")
 
     @rule(index=st.integers(0, 30))
     def pay_again(self, index: int) -> None:
@@ -317,6 +327,7 @@ class SideBySide(RuleBasedStateMachine):
             for name in PATRONS:
                 self.same(lambda store, name=name: store.find_patron(name))
             self.same(lambda store: store.find_by_card("C1"))
+            self.same(lambda store: store.surpluses())
 
     def teardown(self) -> None:
         if not hasattr(self, "postgres"):

@@ -32,7 +32,7 @@ COMMANDS = [
     *(("badge", name) for name in ("assign", "unassign")),
     *(("relationship", name) for name in ("add", "confirm", "remove", "list")),
     *(("membership", name) for name in ("list", "show")),
-    *(("payment", name) for name in ("list", "show", "undo", "totals", "reconcile")),
+    *(("payment", name) for name in ("list", "show", "undo", "refund", "totals", "reconcile")),
     ("door", "log"),
     ("door", "stats"),
     ("door", "inside"),

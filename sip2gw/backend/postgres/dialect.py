@@ -9,6 +9,7 @@ from itertools import count
 
 from sip2gw.backend.library import Connection
 from sip2gw.backend.postgres.functions import CIRCULATION_FACTS, circulate_function
+from sip2gw.backend.store.schema import LEDGER_KINDS
 
 FACTS_LOCK = 5120194301
 """The advisory lock that booking shares, and that everything holds alone which changes what a
@@ -126,6 +127,8 @@ class PostgresDialect:
     begin_write: tuple[str, ...] = ("BEGIN", LOCK_FACTS)
     begin_import: tuple[str, ...] = ("BEGIN", _LOCK_IMPORT)
     lock_facts: tuple[str, ...] = (LOCK_FACTS,)
+    begin_migration = begin_write
+    end_migration: tuple[str, ...] = ()
     table_names = """
         SELECT table_name::text FROM information_schema.tables
         WHERE table_schema = current_schema() AND table_type = 'BASE TABLE'"""
@@ -133,6 +136,11 @@ class PostgresDialect:
         1: (_REFUSE_CHANGE, BOOK_PAYMENT),
         2: (ENTER_BRANCH,),
         4: ("DROP FUNCTION enter_branch", ENTER_BRANCH),
+        9: (
+            "ALTER TABLE fee DROP CONSTRAINT IF EXISTS fee_amount_check",
+            "ALTER TABLE ledger_transaction DROP CONSTRAINT IF EXISTS ledger_transaction_kind_check",
+            f"ALTER TABLE ledger_transaction ADD {LEDGER_KINDS}",
+        ),
     }
     derived: tuple[str, ...] = (
         "DROP FUNCTION IF EXISTS circulation_facts",

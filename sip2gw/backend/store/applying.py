@@ -11,11 +11,13 @@ where items are, and whichever of the two comes last there is right; all else is
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from sip2gw.backend.library import Connection
-from sip2gw.backend.store.queries import fill
+from sip2gw.backend.store.ledger import book_surplus
+from sip2gw.backend.store.queries import balances, fill
 from sip2gw.backend.store.staging import STAGED, Staged
+from sip2gw.backend.store.surplus import Correction, corrections
 from sip2gw.backend.store.values import new_id
 
 _TODO = """
@@ -82,15 +84,16 @@ _PUT = """
 
 _TODO_OPENINGS = """
     CREATE TEMP TABLE todo_opening AS
-    SELECT s.src AS src, s.id AS fee_id, s.patron_id AS debtor_id,
+    SELECT s.src AS src, s.id AS fee_id, s.patron_id AS debtor_id, s.amount AS amount,
            s.amount - COALESCE(f.amount, 0) AS delta,
            CASE WHEN f.id IS NULL THEN s.paid ELSE 0 END AS paid,
            CASE WHEN f.id IS NULL THEN 'opening' ELSE 'adjustment' END AS kind, s.ahead AS ahead
     FROM todo_fee s LEFT JOIN fee f ON f.id = s.id
-    WHERE f.id IS NULL OR f.amount <> s.amount
+    WHERE f.id IS NULL OR f.amount <> s.amount OR f.patron_id <> s.patron_id
     ORDER BY s.src"""
 _OPENING_KINDS = """
-    SELECT DISTINCT kind FROM todo_opening WHERE delta <> 0 AND ahead = ? ORDER BY kind"""
+    SELECT DISTINCT kind FROM todo_opening
+    WHERE (delta <> 0 OR paid <> 0) AND ahead = ? ORDER BY kind"""
 _ADD_OPENING = "INSERT INTO ledger_transaction (id, time, kind) VALUES (?, ?, ?)"
 _ADD_OPENING_ENTRIES = """
     INSERT INTO ledger_entry (transaction_id, position, account, amount, fee_id, debtor_id)
@@ -105,6 +108,12 @@ _ADD_OPENING_ENTRIES = """
     UNION ALL
     SELECT ?, 4 * src + 3, 'opening', paid, NULL, debtor_id
     FROM todo_opening WHERE kind = ? AND ahead = ? AND paid <> 0"""
+
+
+_SURPLUS = balances("""
+        SELECT o.src, o.fee_id AS id, o.debtor_id AS patron_id, o.amount, o.paid
+        FROM todo_opening o
+        WHERE o.kind = 'adjustment' OR o.paid > 0 AND o.paid > o.amount""")
 
 
 class Plan:
@@ -149,10 +158,15 @@ class Plan:
         written = sum(self._fill(_ADD, table) for table in self._tables())
         return written + self._open_fees(time, ahead=1)
 
-    def write_rest(self, time: str) -> int:
+    def surpluses(self) -> list[Correction]:
+        """What is paid too much of the fees once they are written, or no longer (C103)."""
+        return list(corrections(self._connection.execute(_SURPLUS)))
+
+    def write_rest(self, time: str, surpluses: Sequence[Correction]) -> int:
         """Make everything else follow, in the same transaction, while no payment is booked.
 
-        Returns how many rows were written or removed.
+        `surpluses` is what the method of that name says in this transaction. Returns how many rows
+        were written or removed.
         """
         if "card" in self._gone:
             self._connection.execute(_FORGET_PINS_OF_GONE)
@@ -162,7 +176,8 @@ class Plan:
                 changed += self._fill(_REMOVE, table)
             if table.name in self._todo:
                 changed += self._fill(_PUT, table)
-        return changed + self._open_fees(time, ahead=0)
+        changed += self._open_fees(time, ahead=0)
+        return changed + book_surplus(self._connection, surpluses, time)
 
     def _tables(self) -> Iterator[Staged]:
         return (table for table in STAGED if table.name in self._todo)

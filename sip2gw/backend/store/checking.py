@@ -1,4 +1,4 @@
-"""What staged rows must fulfil together with what is stored: references, families, ledger."""
+"""What staged rows must fulfil together with what is stored: references, cards, families."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 from sip2gw.backend.library import Connection
 from sip2gw.backend.store.queries import RELATIONSHIPS, fill
 from sip2gw.backend.store.records import relationship
-from sip2gw.model import format_amount
 from sip2gw.policy.relationships import structure_problems
 
 Problem = tuple[int, str]
@@ -42,15 +41,6 @@ _CARDS_OF_OTHERS = """
       AND NOT EXISTS (SELECT 1 FROM stage_patron p WHERE p.id = c.patron_id)
     ORDER BY s.src LIMIT 100"""
 
-_FEES_BELOW_PAID = """
-    SELECT s.src, f.amount - (SELECT CAST(COALESCE(SUM(e.amount), 0) AS BIGINT)
-                              FROM ledger_entry e WHERE e.fee_id = f.id)
-    FROM {staged}_fee s JOIN fee f ON f.id = s.id
-    WHERE s.amount < f.amount
-      AND s.amount < f.amount - (SELECT COALESCE(SUM(e.amount), 0) FROM ledger_entry e
-                                 WHERE e.fee_id = f.id)
-    ORDER BY s.src LIMIT 100"""
-
 _STAGED_RELATIONS = """
     SELECT type, from_id, to_id, may_renew, may_pay, confirmed, src FROM stage_relationship
     ORDER BY src"""
@@ -76,14 +66,6 @@ def reference_problems(
         for src, value in connection.execute(statement):
             if value not in seen.get(target, ()):
                 yield src, f"unknown {target} {value}"
-
-
-def paid_problems(
-    connection: Connection, currency: str, staged: str = "stage"
-) -> Iterator[Problem]:
-    """Fees that would be less than what is paid already (C71); of the `staged` tables."""
-    for src, paid in connection.execute(fill(_FEES_BELOW_PAID, staged=staged)):
-        yield src, f"`amount` is below the {format_amount(paid, currency)} paid already"
 
 
 def state_problems(connection: Connection) -> Iterator[Problem]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sip2gw.backend.library import Connection
+from sip2gw.backend.store import schema
 from sip2gw.backend.store.queries import fill
 
 WRITE_WAIT_S = 30.0
@@ -28,6 +29,32 @@ _LOG_PAGES_GATHERED = 8_000
 """Of 4 KiB. A page that many payments change is copied back into the database once for all."""
 
 
+def _in_key_order(statement: str) -> str:
+    return f"{statement} WITHOUT ROWID"
+
+
+def _guards(table: str) -> tuple[str, ...]:
+    return tuple(
+        f"CREATE TRIGGER {table}_no_{verb.lower()} BEFORE {verb} ON {table} "
+        f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
+        for verb in ("UPDATE", "DELETE")
+    )
+
+
+def _remade(definition: str) -> tuple[str, ...]:
+    """Put a table with the same columns and rows, and other constraints, in the place of one.
+
+    The old one's indexes and triggers go with it.
+    """
+    name = definition.split()[2]
+    return (
+        _in_key_order(definition.replace(name, f"{name}_new", 1)),
+        fill("INSERT INTO {name}_new SELECT * FROM {name}", name=name),
+        f"DROP TABLE {name}",
+        f"ALTER TABLE {name}_new RENAME TO {name}",
+    )
+
+
 class SqliteDialect:
     """See `sip2gw.backend.library.Dialect`."""
 
@@ -36,21 +63,27 @@ class SqliteDialect:
     # An import has looked up all references at once; row by row takes most of its time.
     begin_import: tuple[str, ...] = ("PRAGMA foreign_keys = OFF", *begin_write)
     lock_facts: tuple[str, ...] = ()
+    # Between the old and the new form of a table the others refer to nothing.
+    begin_migration: tuple[str, ...] = ("PRAGMA foreign_keys = OFF", *begin_write)
+    end_migration: tuple[str, ...] = ("PRAGMA foreign_keys = ON",)
     table_names = "SELECT name FROM sqlite_master WHERE type = 'table'"
-    beside: Mapping[int, tuple[str, ...]] = {}
+    beside: Mapping[int, tuple[str, ...]] = {
+        9: (
+            *_remade(schema.FEE_WITH_CREDITS),
+            schema.FEE_INDEX,
+            *_remade(schema.LEDGER_TRANSACTION_WITH_SURPLUS),
+            *_guards("ledger_transaction"),
+        )
+    }
     derived: tuple[str, ...] = ()
 
     def create_table(self, statement: str) -> str:
         """`CREATE TABLE` with its rows kept in key order: one tree instead of two."""
-        return f"{statement} WITHOUT ROWID"
+        return _in_key_order(statement)
 
     def append_only(self, table: str) -> tuple[str, ...]:
         """Triggers that refuse to change or delete a row of `table`."""
-        return tuple(
-            f"CREATE TRIGGER {table}_no_{verb.lower()} BEFORE {verb} ON {table} "
-            f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
-            for verb in ("UPDATE", "DELETE")
-        )
+        return _guards(table)
 
     def after_loading(self, table: str) -> tuple[str, ...]:
         """Nothing: indexes are enough for the planner."""

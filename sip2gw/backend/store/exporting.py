@@ -35,9 +35,15 @@ from sip2gw.pin import secret_fingerprint
 _TABLE = "SELECT {columns} FROM {table} ORDER BY {order}"
 _FEES = """
     SELECT f.id, f.patron_id, f.amount, f.created, f.type, f.description, f.item_id, f.status,
-           f.arrangement_date, f.amount - CAST(COALESCE(SUM(e.amount), 0) AS BIGINT)
+           f.arrangement_date, f.amount -
+           CAST(COALESCE(SUM(CASE WHEN t.kind <> 'surplus' THEN e.amount END), 0) AS BIGINT)
     FROM fee f LEFT JOIN ledger_entry e ON e.fee_id = f.id
-    GROUP BY f.id HAVING ? = 1 OR SUM(e.amount) <> 0 ORDER BY f.id"""
+    LEFT JOIN ledger_transaction t ON t.id = e.transaction_id
+    GROUP BY f.id
+    HAVING ? = 1 OR SUM(e.amount) <> 0
+        OR SUM(CASE WHEN t.kind = 'surplus' THEN e.amount END) <> 0
+    ORDER BY f.id"""
+"""What was paid too much of a settled fee is not to be lost on the way to another store."""
 
 _RENAMED = {
     "membership_code": "membership",

@@ -200,7 +200,10 @@ class HoldLine(Line, tag="hold"):
 
 
 class FeeLine(Line, tag="fee"):
-    """A money line; `amount` is the original amount (C16, C17)."""
+    """A money line; `amount` is the original amount, that of a credit is negative (B98, C16, C17).
+
+    `paid` is what was paid of it, be it too much (C103); below zero, what of a credit was used up.
+    """
 
     id: Key
     patron: Key

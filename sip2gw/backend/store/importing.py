@@ -24,8 +24,9 @@ from sip2gw.backend.store.reading import (
     numbered_lines,
 )
 from sip2gw.backend.store.staging import Stage
+from sip2gw.backend.store.surplus import Correction
 from sip2gw.backend.store.values import time_text
-from sip2gw.model import RelationshipType
+from sip2gw.model import RelationshipType, format_amount
 from sip2gw.pin import hash_pin, secret_fingerprint, verify_pin
 
 Source = Path | tuple[str, BinaryIO]
@@ -59,6 +60,8 @@ class ImportReport:
     errors: tuple[str, ...] = ()
     """`FILE:LINE: message`, at most 100 (C52)."""
     warnings: tuple[str, ...] = ()
+    surpluses: tuple[str, ...] = ()
+    """Likewise, one for each patron who has paid too much of a fee now, or no longer (C103)."""
     applied: bool = False
 
 
@@ -100,6 +103,7 @@ class _Import:
         self._findings = Findings()
         self._stage = Stage(connection)
         self._plan = Plan(connection)
+        self._surpluses: list[Correction] = []
         self._version: int | None = None
         """Of the store when it was looked at last."""
         rules = Rules(settings.currency, settings.zone, settings.relationship_types)
@@ -113,9 +117,8 @@ class _Import:
             self._stage.complete()
             self._connection.execute("COMMIT")
             self._check()
-            if not dry_run and not self._findings.errors:
-                self._hash_pins()
-                changed = self._apply()
+            if not self._findings.errors:
+                changed = self._foresee() if dry_run else self._apply()
         except TooManyErrorsError:
             pass
         errors = self._findings.texts(self._findings.errors)
@@ -124,6 +127,9 @@ class _Import:
             rows_changed=changed,
             errors=errors,
             warnings=self._findings.texts(self._findings.warnings),
+            surpluses=()
+            if errors
+            else self._findings.texts(list(map(self._told, self._surpluses))),
             applied=not dry_run and not errors,
         )
 
@@ -154,7 +160,6 @@ class _Import:
         self._check_secret()
         self._note(checking.reference_problems(self._connection, self._reader.seen))
         self._note(checking.state_problems(self._connection))
-        self._note(checking.paid_problems(self._connection, self._settings.currency))
         today = self._settings.now.astimezone(self._settings.zone).date()
         for src, message in checking.sleeping_relations(self._connection, today):
             self._findings.warning(src, message)
@@ -189,8 +194,22 @@ class _Import:
         pins.clear()
         self._stage.set_pin_hashes(hashes)
 
+    def _foresee(self) -> int:
+        """Only find out what would be paid too much; no row is changed."""
+        self._plan.make()
+        self._surpluses = self._plan.surpluses()
+        return 0
+
+    def _told(self, change: Correction) -> checking.Problem:
+        amount = format_amount(abs(change.amount), self._settings.currency)
+        whose = f"a surplus of patron {change.patron_id}"
+        if change.amount > 0:
+            return change.src, f"{amount} of fee {change.fee_id} is paid too much: {whose}"
+        return change.src, f"{amount} of fee {change.fee_id} is no longer {whose}"
+
     def _apply(self) -> int:
         """Write what differs, in one transaction; how many rows that were."""
+        self._hash_pins()
         self._progress("apply", 0, 1)
         changed = 0
         self._plan.make()
@@ -212,9 +231,7 @@ class _Import:
                 self._connection.execute(statement)
             if not self._is_current():
                 return None
-            # Payments have gone on: the one thing that they can have made impossible.
-            self._note(checking.paid_problems(self._connection, self._settings.currency, "todo"))
-            return self._finish(changed + self._plan.write_rest(time))
+            return self._finish(changed + self._write_rest(time))
 
     def _write_alone(self) -> int:
         """The sure way: look at everything again and write it while nobody else may."""
@@ -222,7 +239,12 @@ class _Import:
         with self._transaction((*dialect.begin_import, *dialect.lock_facts)):
             self._check()
             self._plan.make()
-            return self._finish(self._plan.write_ahead(time) + self._plan.write_rest(time))
+            return self._finish(self._plan.write_ahead(time) + self._write_rest(time))
+
+    def _write_rest(self, time: str) -> int:
+        # Payments have gone on until now.
+        self._surpluses = self._plan.surpluses()
+        return self._plan.write_rest(time, self._surpluses)
 
     @contextmanager
     def _transaction(self, begin: Sequence[str]) -> Iterator[None]:

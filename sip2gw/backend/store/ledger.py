@@ -2,7 +2,8 @@
 
 Every transaction is a set of entries that sums to zero: `till:<terminal>:<payment type>`, or the
 account that the order names, against `fee:<id>`. What is owed on a fee is the sum of its entries.
-An undo is the opposite transaction. All functions run inside a transaction of the caller.
+A credit that a payment uses up is a fee like the others, with opposite signs (B98). An undo is the
+opposite transaction. All functions run inside a transaction of the caller.
 """
 
 from __future__ import annotations
@@ -24,10 +25,11 @@ from sip2gw.backend.base import (
     RefusedError,
 )
 from sip2gw.backend.library import Connection, Done
-from sip2gw.backend.store import queries
+from sip2gw.backend.store import queries, surplus
 from sip2gw.backend.store.records import load_account
+from sip2gw.backend.store.surplus import Correction, corrections
 from sip2gw.backend.store.values import list_text, list_value, moment_value, new_id, time_text
-from sip2gw.model import Fee, PatronRecord, Payment, PaymentLine, altered
+from sip2gw.model import Fee, Minor, PatronRecord, Payment, PaymentLine, Surplus, altered
 
 BOOKED = "booked"
 REPLAYED = "replayed"
@@ -148,10 +150,17 @@ def _insist(order: PaymentOrder, facts: PaymentFacts, allocation: Allocation) ->
         for fee in record.fees
     }
     fits = all(
-        0 < line.amount <= owed.pop((line.debtor_id, line.fee_id), 0) for line in allocation.lines
+        _is_part(line.amount, owed.pop((line.debtor_id, line.fee_id), 0))
+        for line in allocation.lines
     )
+    fits = fits and min(_taken(allocation.lines).values(), default=0) > 0
     if not fits or sum(line.amount for line in allocation.lines) != order.amount:
         raise BackendError("a payment was allocated to what is not owed")
+
+
+def _is_part(amount: Minor, owed: Minor) -> bool:
+    """Whether `amount` is some of what is owed, or of what a credit still has."""
+    return 0 < amount <= owed or owed <= amount < 0
 
 
 def _payment(order: PaymentOrder, allocation: Allocation) -> Payment:
@@ -194,7 +203,8 @@ def _write(connection: Connection, order: PaymentOrder, payment: Payment) -> boo
     )
     if not added.rowcount:
         return False
-    _post(connection, "payment", payment.id, payment, payment.time, entries_of(order, payment))
+    time = time_text(payment.time)
+    _post(connection, "payment", payment.id, payment.id, time, entries_of(order, payment))
     return True
 
 
@@ -203,19 +213,29 @@ def entries_of(order: PaymentOrder, payment: Payment) -> Iterator[tuple[Any, ...
     account = order.account or f"till:{payment.terminal}:{payment.payment_type}"
     for line in payment.lines:
         yield f"fee:{line.fee_id}", -line.amount, line.fee_id, line.debtor_id, line.relation
-        yield account, line.amount, None, line.debtor_id, line.relation
+    for (debtor_id, relation), amount in _taken(payment.lines).items():
+        yield account, amount, None, debtor_id, relation
+
+
+def _taken(lines: Iterable[PaymentLine]) -> dict[tuple[str, str], Minor]:
+    """What is paid for each debtor, by debtor and relation; credits are none of it."""
+    taken: dict[tuple[str, str], Minor] = {}
+    for line in lines:
+        whose = line.debtor_id, line.relation
+        taken[whose] = taken.get(whose, 0) + line.amount
+    return taken
 
 
 def _post(
     connection: Connection,
     kind: str,
     transaction_id: str,
-    payment: Payment,
-    time: datetime,
+    payment_id: str | None,
+    time: str,
     entries: Iterable[tuple[Any, ...]],
 ) -> None:
-    """Add a transaction; its id derives from the payment's, so none can be posted twice."""
-    connection.execute(queries.ADD_TRANSACTION, (transaction_id, time_text(time), kind, payment.id))
+    """Add a transaction; a payment's id derives from the payment's, so none is posted twice."""
+    connection.execute(queries.ADD_TRANSACTION, (transaction_id, time, kind, payment_id))
     rows = [(transaction_id, position, *entry) for position, entry in enumerate(entries)]
     for start in range(0, len(rows), ENTRIES_PER_STATEMENT):
         part = rows[start : start + ENTRIES_PER_STATEMENT]
@@ -242,12 +262,43 @@ def undo(connection: Connection, payment_id: str, now: datetime, zone: tzinfo) -
         raise UndoRefusedError(f"a payment can only be undone on the day it was made, {day}")
     booked = connection.execute(queries.TRANSACTION_ENTRIES, (payment_id,)).fetchall()
     opposite = ((account, -amount, *rest) for account, amount, *rest in booked)
-    _post(connection, "undo", f"{payment_id}-undo", payment, now, opposite)
+    time = time_text(now)
+    _post(connection, "undo", f"{payment_id}-undo", payment_id, time, opposite)
+    book_surplus(connection, _corrections(connection, payment_id), time)
     connection.execute(queries.SET_PAYMENT_STATUS, (UNDONE, payment_id))
     undone = load_payment(connection, payment_id)
     assert undone is not None
     holders = connection.execute(queries.FEE_HOLDERS, (payment_id,))
     return Done(undone, {payment.payer_id, *(holder for (holder,) in holders)})
+
+
+def _corrections(connection: Connection, transaction_id: str) -> list[Correction]:
+    """What was paid too much of the transaction's fees may not have been, or be more, now."""
+    rows = connection.execute(queries.BALANCES_OF_TRANSACTION, (transaction_id,))
+    return list(corrections(rows))
+
+
+def book_surplus(connection: Connection, changes: Sequence[Correction], time: str) -> int:
+    """Book what patrons have too much or no longer have (C103); how many rows were written."""
+    if not changes:
+        return 0
+    _post(connection, "surplus", new_id(), None, time, surplus.entries_of(changes))
+    return 1 + 2 * len(changes)
+
+
+def refund(connection: Connection, fee_id: str, now: datetime) -> Done[list[Surplus]]:
+    """Book that what was paid too much of a fee was given back: to whom, and how much.
+
+    Raises:
+        RefusedError: nothing was.
+    """
+    owned = [entry for entry in surplus.surpluses(connection) if entry.fee_id == fee_id]
+    if not owned:
+        raise RefusedError(f"nothing is paid too much of fee {fee_id}")
+    transaction_id, time = new_id(), time_text(now)
+    _post(connection, "refund", transaction_id, None, time, surplus.refund_entries_of(owned))
+    book_surplus(connection, _corrections(connection, transaction_id), time)
+    return Done(owned, {entry.patron_id for entry in owned})
 
 
 def load_payment(connection: Connection, payment_id: str) -> Payment | None:
@@ -302,7 +353,7 @@ def payment_of(rows: Sequence[Sequence[Any]]) -> Payment:
 
 _CHECKS = (
     (queries.UNBALANCED, "ledger transaction {} does not sum to zero"),
-    (queries.FEES_OUT_OF_RANGE, "fee {} owes less than nothing or more than its amount"),
+    (queries.FEES_UNLIKE_PAYMENTS, "fee {}: what is owed is not the amount less what was paid"),
     (queries.FEES_WITHOUT_OPENING, "fee {}: the ledger opened it with another amount"),
     (queries.PAYMENTS_UNLIKE_LINES, "payment {}: the lines do not sum to its amount"),
     (queries.PAYMENTS_UNLIKE_LEDGER, "payment {}: the ledger has another amount"),

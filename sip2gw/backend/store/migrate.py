@@ -34,7 +34,7 @@ def migrate(connection: Connection) -> None:
     if schema_number(connection) == SCHEMA_NUMBER:
         return
     dialect = connection.dialect
-    for statement in dialect.begin_write:
+    for statement in dialect.begin_migration:
         connection.execute(statement)
     try:
         connection.execute(dialect.create_table(_CREATE))
@@ -50,6 +50,9 @@ def migrate(connection: Connection) -> None:
     except BaseException:
         connection.execute("ROLLBACK")
         raise
+    finally:
+        for statement in dialect.end_migration:
+            connection.execute(statement)
 
 
 def _refuse_newer(present: int) -> None:

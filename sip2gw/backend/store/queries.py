@@ -86,6 +86,11 @@ ACCOUNT = """
     WHERE p.id = ? ORDER BY f.created, f.id"""
 """What a payment is decided on, a row per fee; one row without fee for who owes nothing."""
 
+_PAYS = """(t.kind IN ('payment', 'undo', 'refund')
+           OR t.kind = 'opening' AND e.position % 4 = 2)"""
+"""Whether an entry on a fee is about what was paid of it; the third of the four that an import
+opens a fee with is what was paid before."""
+
 _PAID = """
     SELECT f.id, f.patron_id, f.amount, {owed}, f.created, f.type, f.description, f.item_id,
            (SELECT i.title FROM item i WHERE i.id = f.item_id), f.status, f.arrangement_date,
@@ -103,7 +108,7 @@ _PAID_FEES = fill(
 )
 PAID_FEES = fill(
     _PAID_FEES,
-    by="(t.kind IN ('payment', 'undo') OR t.kind = 'opening' AND e.amount < 0)",
+    by=_PAYS,
 )
 PAID_FEES_BY = fill(
     _PAID_FEES, by="t.payment_id IN (SELECT p.id FROM payment p WHERE p.payer_id = ?)"
@@ -286,16 +291,25 @@ UNBALANCED = """
     SELECT t.id FROM ledger_transaction t
     LEFT JOIN ledger_entry e ON e.transaction_id = t.id
     GROUP BY t.id HAVING COALESCE(SUM(e.amount), 1) <> 0"""
-FEES_OUT_OF_RANGE = """
-    SELECT f.id FROM fee f LEFT JOIN ledger_entry e ON e.fee_id = f.id
-    GROUP BY f.id, f.amount
-    HAVING COALESCE(SUM(e.amount), 0) < 0 OR COALESCE(SUM(e.amount), 0) > f.amount"""
+FEES_UNLIKE_PAYMENTS = fill(
+    """
+    SELECT b.id FROM
+        (SELECT f.id AS id, f.amount AS amount, COALESCE(SUM(e.amount), 0) AS owed,
+                COALESCE(-SUM(CASE WHEN {pays} THEN e.amount END), 0) AS paid
+         FROM fee f LEFT JOIN ledger_entry e ON e.fee_id = f.id
+         LEFT JOIN ledger_transaction t ON t.id = e.transaction_id
+         GROUP BY f.id, f.amount) b
+    WHERE b.owed <> CASE WHEN b.paid > 0 AND b.paid > b.amount THEN 0
+                         ELSE b.amount - b.paid END""",
+    pays=_PAYS,
+)
+"""The same rule as `sip2gw.policy.money.surplus_of`."""
 FEES_WITHOUT_OPENING = """
     SELECT f.id FROM fee f WHERE f.amount <> 0 AND f.amount <>
         (SELECT COALESCE(SUM(e.amount), 0) FROM ledger_entry e
          JOIN ledger_transaction t ON t.id = e.transaction_id
          WHERE e.fee_id = f.id AND t.kind IN ('opening', 'adjustment')
-           AND (t.kind = 'adjustment' OR e.amount > 0))"""
+           AND (t.kind = 'adjustment' OR e.position % 4 = 0))"""
 PAYMENTS_UNLIKE_LINES = """
     SELECT p.id FROM payment p WHERE p.amount <>
         (SELECT COALESCE(-SUM(e.amount), 0) FROM ledger_entry e
@@ -307,6 +321,41 @@ PAYMENTS_UNLIKE_LEDGER = """
          WHERE t.payment_id IS NOT NULL AND e.fee_id IS NOT NULL GROUP BY t.payment_id) b
         ON b.payment_id = p.id
     WHERE COALESCE(b.booked, 0) <> CASE p.status WHEN 'booked' THEN p.amount ELSE 0 END"""
+
+_BALANCES = """
+    WITH changed AS ({changed})
+    SELECT src, id, patron_id, amount, holder, CAST(SUM(value) AS BIGINT) FROM
+        (SELECT c.src, c.id, c.patron_id, c.amount, NULL AS holder,
+                c.amount - COALESCE(f.amount, c.paid) AS value
+         FROM changed c LEFT JOIN fee f ON f.id = c.id
+         UNION ALL
+         SELECT c.src, c.id, c.patron_id, c.amount,
+                CASE WHEN t.kind = 'surplus' THEN e.debtor_id END, e.amount
+         FROM changed c JOIN ledger_entry e ON e.fee_id = c.id
+         JOIN ledger_transaction t ON t.id = e.transaction_id) b
+    GROUP BY src, id, patron_id, amount, holder ORDER BY src, id"""
+
+
+def balances(changed: str) -> str:
+    """The statement that says what was paid of fees, and what of it is booked as too much.
+
+    Rows of `changed` have `src`, `id`, `patron_id` and `amount` of a fee as it is or will be, and
+    `paid` if it is not stored yet; so the result is the same before and after it is written. It has
+    a row for each fee: `src` to `amount`, NULL, and the amount less what was paid; and one for each
+    patron with a surplus of that fee: the same four, the patron's id, and the surplus.
+    """
+    return fill(_BALANCES, changed=changed)
+
+
+BALANCES_OF_TRANSACTION = balances("""
+        SELECT 0 AS src, f.id, f.patron_id, f.amount, 0 AS paid FROM fee f
+        WHERE f.id IN (SELECT e.fee_id FROM ledger_entry e WHERE e.transaction_id = ?)""")
+SURPLUSES = """
+    SELECT e.fee_id, e.debtor_id, CAST(SUM(e.amount) AS BIGINT), MAX(t.time)
+    FROM ledger_transaction t JOIN ledger_entry e ON e.transaction_id = t.id
+    WHERE t.kind = 'surplus' AND e.fee_id IS NOT NULL
+    GROUP BY e.fee_id, e.debtor_id HAVING SUM(e.amount) <> 0
+    ORDER BY MAX(t.time), e.fee_id, e.debtor_id"""
 FAMILY_TWO_STEPS = """
     SELECT a.to_id FROM relationship a JOIN relationship b ON b.from_id = a.to_id
     WHERE a.type = 'head_of_family' AND b.type = 'head_of_family'"""

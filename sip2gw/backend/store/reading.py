@@ -179,13 +179,17 @@ class RecordReader:
     # Values
 
     def _money(self, name: str, text: str) -> Minor:
-        try:
-            amount = parse_amount(text, self._rules.currency)
-        except ValueError as error:
-            raise LineError(f"`{name}`: {error}") from None
+        amount = self._signed(name, text)
         if amount < 0:
             raise LineError(f"`{name}`: must not be negative")
         return amount
+
+    def _signed(self, name: str, text: str) -> Minor:
+        """An amount that may be negative: of a credit (B98)."""
+        try:
+            return parse_amount(text, self._rules.currency)
+        except ValueError as error:
+            raise LineError(f"`{name}`: {error}") from None
 
     def _money_if(self, name: str, text: str | None) -> Minor | None:
         return None if text is None else self._money(name, text)
@@ -342,18 +346,14 @@ class RecordReader:
 
     def _fee(self, line: FeeLine, src: int) -> None:
         self._claim("fee", line.id, line.id, src)
-        amount = self._money("amount", line.amount)
-        paid = self._money_if("paid", line.paid) or 0
-        if paid > amount:
-            raise LineError("`paid` is above `amount`")
         changed = {
             "patron_id": line.patron,
-            "amount": amount,
+            "amount": self._signed("amount", line.amount),
             "created": self._time("created", line.created, read_start),
             "item_id": line.item,
             "status": line.status.value,
             "arrangement_date": date_text(line.arrangement_date),
-            "paid": paid,
+            "paid": self._signed("paid", line.paid or "0"),
         }
         self._stage.add(staging.FEE, _row(staging.FEE, line, changed, src))
 

@@ -333,6 +333,28 @@ _REVIEWS = (
     "CREATE INDEX review_open ON review (time, id) WHERE state = 'open'",
 )
 
+LEDGER_KINDS = """CHECK (kind IN
+            ('opening', 'adjustment', 'payment', 'undo', 'surplus', 'refund'))"""
+"""Since migration 9."""
+
+FEE_WITH_CREDITS = """CREATE TABLE fee (
+        id TEXT PRIMARY KEY,
+        patron_id TEXT NOT NULL REFERENCES patron (id),
+        amount BIGINT NOT NULL,
+        created TEXT NOT NULL,
+        type TEXT NOT NULL DEFAULT '04',
+        description TEXT NOT NULL DEFAULT '',
+        item_id TEXT REFERENCES item (id),
+        status TEXT NOT NULL DEFAULT 'open' CHECK (status IN ('open', 'I', 'J', 'D', 'R')),
+        arrangement_date TEXT)"""
+FEE_INDEX = "CREATE INDEX fee_patron ON fee (patron_id)"
+LEDGER_TRANSACTION_WITH_SURPLUS = f"""CREATE TABLE ledger_transaction (
+        id TEXT PRIMARY KEY,
+        time TEXT NOT NULL,
+        kind TEXT NOT NULL {LEDGER_KINDS},
+        payment_id TEXT REFERENCES payment (id))"""
+"""What migration 9 makes of the two tables; PostgreSQL only changes their constraints."""
+
 MIGRATIONS = (
     Migration(
         1,
@@ -349,6 +371,7 @@ MIGRATIONS = (
     Migration(6, "who borrowed what lately, where the library wants to know", _HISTORY),
     Migration(7, "what a person has to look at, and what became of it", _REVIEWS),
     Migration(8, "whether somebody has had a copy since a transaction with it", ()),
+    Migration(9, "credits; what was paid too much, and given back", ()),
 )
 
 SCHEMA_NUMBER = MIGRATIONS[-1].number

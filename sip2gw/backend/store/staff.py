@@ -10,7 +10,7 @@ from datetime import date, datetime, tzinfo
 from typing import Any, TypeVar
 
 from sip2gw.backend.library import Connection, Done
-from sip2gw.backend.store import badges, doors, ledger, queries, relations, reviews
+from sip2gw.backend.store import badges, doors, ledger, queries, relations, reviews, surplus
 from sip2gw.backend.store.access_log import access_rows
 from sip2gw.backend.store.people import holder
 from sip2gw.backend.store.values import time_text
@@ -25,6 +25,7 @@ from sip2gw.model import (
     Relationship,
     RelationshipType,
     Reveal,
+    Surplus,
 )
 from sip2gw.policy.relationships import RelationshipRules
 from sip2gw.stock import Review
@@ -62,6 +63,19 @@ class StaffOperations(ABC):
             ledger.UndoRefusedError: it cannot be; the text says why.
         """
         return await self.write(lambda connection: ledger.undo(connection, payment_id, now, zone))
+
+    async def refund(self, fee_id: str, now: datetime) -> list[Surplus]:
+        """Book that what was paid too much of a fee was given back; to whom, and how much (C103).
+
+        Raises:
+            RefusedError: nothing was paid too much of it.
+        """
+        return await self.write(lambda connection: ledger.refund(connection, fee_id, now))
+
+    def surpluses(self) -> list[Surplus]:
+        """What was paid too much and not given back, the longest unchanged first (C103)."""
+        with self.snapshot() as connection:
+            return surplus.surpluses(connection)
 
     async def set_pin_hash(self, patron_id: str, pin_hash: str | None) -> bool:
         """Replace a patron's PIN hash and unlock the PIN; False for an unknown patron."""
