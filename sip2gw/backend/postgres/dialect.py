@@ -138,7 +138,8 @@ class PostgresDialect:
         4: ("DROP FUNCTION enter_branch", ENTER_BRANCH),
         9: (
             "ALTER TABLE fee DROP CONSTRAINT IF EXISTS fee_amount_check",
-            "ALTER TABLE ledger_transaction DROP CONSTRAINT IF EXISTS ledger_transaction_kind_check",
+            "ALTER TABLE ledger_transaction"
+            " DROP CONSTRAINT IF EXISTS ledger_transaction_kind_check",
             f"ALTER TABLE ledger_transaction ADD {LEDGER_KINDS}",
         ),
     }
