@@ -44,7 +44,7 @@ CURRENCY_DIGITS = {"JPY": 0, "KRW": 0, "ISK": 0, "BHD": 3, "KWD": 3, "TND": 3}
 AMOUNT_MAX_MINOR = 10**12
 """No amount in a library is larger; a bigger one is an input error."""
 
-_AMOUNT = re.compile(r"(-?)([0-9]{1,12})(?:\.([0-9]{1,6}))?", re.ASCII)
+_AMOUNT = re.compile(r"(-?)(?=\.?[0-9])([0-9]{0,12})(?:\.([0-9]{1,6}))?", re.ASCII)
 
 
 def currency_digits(currency: str) -> int:
@@ -53,22 +53,29 @@ def currency_digits(currency: str) -> int:
 
 
 def parse_amount(text: str, currency: str) -> Minor:
-    """Read `text` ("2.50", "7") as minor units of `currency`.
+    """Read `text` ("2.50", ".5", " 7 ") as minor units of `currency`; nothing is guessed (C105).
 
     Raises:
         ValueError: not a plain decimal, more decimals than the currency has, or out of range.
     """
-    match = _AMOUNT.fullmatch(text.strip())
+    match = _AMOUNT.fullmatch(text.strip(" "))
     if match is None:
         raise ValueError("not an amount like 2.50")
     sign, whole, fraction = match.group(1), match.group(2), match.group(3) or ""
     digits = currency_digits(currency)
     if fraction[digits:].strip("0"):
         raise ValueError(f"{currency} has {digits} decimals")
-    minor = int(whole + fraction[:digits].ljust(digits, "0"))
+    minor = int(whole + fraction[:digits].ljust(digits, "0") or "0")
     if minor > AMOUNT_MAX_MINOR:
         raise ValueError("amount out of range")
     return -minor if sign else minor
+
+
+def read_currency(text: str, own: str) -> str:
+    """The code that a terminal means by `text`: capitals, blanks around left out, `own` for nothing
+    but blanks (C105). Only ASCII letters have capitals here; anything else stays as it is."""
+    code = text.strip(" ")
+    return (code.upper() if code.isascii() else code) or own
 
 
 def format_amount(minor: Minor, currency: str) -> str:
@@ -465,3 +472,32 @@ class Payment:
     """The screen messages of the first 38, repeated in every replay (C4)."""
     card: str = field(default="", repr=False)
     """The payer's card as scanned (B21)."""
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedPayment:
+    """A 37 that was answered no, as staff find it (B100, C104); no PIN is ever in it."""
+
+    time: datetime
+    """In the zone of the branch, whose day is that of the limit."""
+    terminal: str
+    payer: str = field(repr=False)
+    """The card as scanned; once it is written, the patron's id if somebody has the card."""
+    amount: str
+    """A plain decimal with the decimals of `currency`; what could not be read is as it was sent."""
+    currency: str
+    """As read: in capitals, the library's own if none was sent."""
+    payment_type: str
+    bk: str
+    reason: str
+    """A `PaymentRefusalReason`, a kind of failure (C74) or `unreadable`."""
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedPaymentsMore:
+    """How many of a terminal's refused payments of one day were only counted (C104)."""
+
+    time: datetime
+    """Of the last one."""
+    terminal: str
+    count: int

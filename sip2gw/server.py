@@ -185,8 +185,9 @@ class TerminalLine(asyncio.Protocol):
         metrics = self._server.gateway.metrics
         if isinstance(event, UnreadableReceived):
             metrics.frames_rejected["unreadable"] += 1
-            request = event.request_type()
-            answer = self._server.gateway.refuse(conversation, request, "system", "unreadable")
+            request, answer = self._server.gateway.unreadable(
+                conversation, event.request_type, event.frame
+            )
             self._finish(conversation, request, answer, now, out)
         elif isinstance(event, Reply):
             metrics.resends[event.kind] += 1

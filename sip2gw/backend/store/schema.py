@@ -304,6 +304,30 @@ _HISTORY = (
     "CREATE INDEX borrowed_until ON borrowed (until)",
 )
 
+_REFUSED_PAYMENTS = (
+    # None for what was booked before: then our own time tells (C105).
+    "ALTER TABLE payment ADD COLUMN transacted TEXT",
+    """CREATE TABLE refused_payment (
+        id TEXT PRIMARY KEY,
+        time TEXT NOT NULL,
+        terminal TEXT NOT NULL,
+        day TEXT NOT NULL,
+        payer TEXT NOT NULL,
+        amount TEXT NOT NULL,
+        currency TEXT NOT NULL,
+        payment_type TEXT NOT NULL,
+        bk TEXT NOT NULL,
+        reason TEXT NOT NULL)""",
+    "CREATE INDEX refused_payment_day ON refused_payment (terminal, day)",
+    "CREATE INDEX refused_payment_time ON refused_payment (time)",
+    """CREATE TABLE refused_more (
+        terminal TEXT NOT NULL,
+        day TEXT NOT NULL,
+        time TEXT NOT NULL,
+        count BIGINT NOT NULL,
+        PRIMARY KEY (terminal, day))""",
+)
+
 MIGRATIONS = (
     Migration(
         1,
@@ -318,6 +342,7 @@ MIGRATIONS = (
     ),
     Migration(5, "what is lost among a patron's loans", ()),
     Migration(6, "who borrowed what lately, where the library wants to know", _HISTORY),
+    Migration(7, "refused payments, and when a terminal says it took money", _REFUSED_PAYMENTS),
 )
 
 SCHEMA_NUMBER = MIGRATIONS[-1].number

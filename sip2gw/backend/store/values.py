@@ -34,6 +34,11 @@ def time_text(moment: datetime) -> str:
     return text
 
 
+def moment_text(moment: datetime | None) -> str | None:
+    """The stored form of a time that may be missing."""
+    return None if moment is None else time_text(moment)
+
+
 def time_value(text: str | None) -> datetime | None:
     """The UTC datetime behind a stored time."""
     return None if text is None else datetime.fromisoformat(text)
