@@ -19,7 +19,7 @@ from sip2gw.handlers.refusal import count_refused, refused_payment
 from sip2gw.handlers.status import ALWAYS_SUPPORTED
 from sip2gw.metrics import Metrics
 from sip2gw.protocol.codec import salvage
-from sip2gw.protocol.connection import ServerConnection
+from sip2gw.protocol.connection import ServerConnection, UnreadableReceived
 from sip2gw.protocol.messages import (
     AcsStatus,
     FeePaid,
@@ -87,8 +87,10 @@ class LoginBackoff:
         return step_s * min(len(recent), LOGIN_DELAY_STEPS_MAX)
 
 
-async def _wait_a_little(written: asyncio.Future[None]) -> None:
+async def _wait_a_little(written: asyncio.Future[None] | None) -> None:
     """Wait for `written`, but let a no out in time when the store is slow, or nobody waits."""
+    if written is None:
+        return
     try:
         await asyncio.wait((written,), timeout=KEEP_REFUSED_WAIT_S)
     except asyncio.CancelledError:
@@ -138,9 +140,7 @@ class Gateway:
             self.log.events.error("request_failed", message=request.code, exc_info=error)
             answer = self._failed(conversation, request, "bug")
         if isinstance(request, FeePaid):
-            written = self._keep_refused(conversation, request, answer)
-            if written is not None:
-                await _wait_a_little(written)
+            await _wait_a_little(self._keep_refused(conversation, request, answer))
         return answer
 
     async def _dispatch(self, conversation: Conversation, request: Request, gated: bool) -> Answer:
@@ -180,15 +180,13 @@ class Gateway:
         institution = self.site.config.institution.id
         return Answer(request.refused(institution, now, (text,)), "refused", reason)
 
-    def unreadable(
-        self, conversation: Conversation, kind: type[Request], frame: bytes
-    ) -> tuple[Request, Answer]:
-        """What can be told of a request with a broken fixed block, and its refusal (B2)."""
-        request = salvage(frame, kind, conversation.link.wire)
-        answer = self.refuse(conversation, request, "system", "unreadable")
-        if isinstance(request, FeePaid):
-            self._keep_refused(conversation, request, answer)
-        return request, answer
+    async def unreadable(self, conversation: Conversation, event: UnreadableReceived) -> Answer:
+        """The refusal of a request with a broken fixed block (B2)."""
+        answer = self.refuse(conversation, event.request_type(), "system", "unreadable")
+        if event.request_type is FeePaid:
+            told = salvage(event.frame, FeePaid, conversation.link.wire)
+            await _wait_a_little(self._keep_refused(conversation, told, answer))
+        return answer
 
     def _keep_refused(
         self, conversation: Conversation, request: FeePaid, answer: Answer

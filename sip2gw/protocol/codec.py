@@ -86,7 +86,7 @@ def serialise(message: Message, wire: WireFormat) -> bytes:
     return frame
 
 
-def salvage(frame: bytes, request: type[Request], wire: WireFormat) -> Request:
+def salvage(frame: bytes, request: type[Kind], wire: WireFormat) -> Kind:
     """A `request` with those texts that `frame`, whose fixed block is unreadable, still tells.
 
     The texts of its fixed block are empty. What follows its first delimiter is read like any other

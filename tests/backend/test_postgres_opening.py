@@ -19,7 +19,7 @@ from sip2gw.backend.store import PinSecretError, SchemaError
 from sip2gw.backend.store import migrate as migrate_module
 from sip2gw.backend.store.schema import SCHEMA_NUMBER, Migration
 
-from .library import LIBRARY, NOW, load, open_postgres_library
+from .library import LIBRARY, NOW, load, open_postgres_library, order, pay_fee
 
 
 def test_placeholders_are_numbered() -> None:
@@ -93,7 +93,11 @@ async def test_functions_of_an_older_schema_are_replaced(postgres_url: str) -> N
     with store.bulk() as connection:
         for statement in (
             "DELETE FROM schema_migration WHERE number >= 6",
-            "DROP TABLE borrowed",
+            "DROP TABLE borrowed, refused_payment, refused_more",
+            "ALTER TABLE payment DROP COLUMN transacted",
+            "DROP FUNCTION book_payment",
+            "CREATE FUNCTION book_payment(p_version BIGINT) RETURNS BOOLEAN LANGUAGE sql"
+            " AS 'SELECT FALSE'",
             "DROP FUNCTION circulation_facts",
             "CREATE FUNCTION circulation_facts(p_item TEXT) RETURNS TEXT LANGUAGE sql"
             " AS 'SELECT p_item'",
@@ -102,6 +106,7 @@ async def test_functions_of_an_older_schema_are_replaced(postgres_url: str) -> N
     await store.close()
     store = open_postgres_library(postgres_url)
     assert await store.find_item("I1", NOW) is not None
+    assert (await store.book_payment(order(), pay_fee("F1"))).outcome == "booked"
     await store.close()
 
 
