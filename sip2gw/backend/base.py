@@ -24,10 +24,10 @@ from sip2gw.model import (
     Payment,
     PaymentLine,
     Presence,
-    RefusedPayment,
 )
 from sip2gw.policy.circulation import Decide, Refusal
 from sip2gw.policy.receipts import ReceiptRules
+from sip2gw.refused import RefusedPayment
 from sip2gw.stock import ItemRecord, Outcome
 
 

@@ -24,13 +24,12 @@ from sip2gw.model import (
     Passage,
     PatronRecord,
     Payment,
-    RefusedPayment,
-    RefusedPaymentsMore,
     Relationship,
     RelationshipType,
     Reveal,
 )
 from sip2gw.policy.relationships import RelationshipRules
+from sip2gw.refused import RefusedPayment, RefusedPaymentsMore
 
 T = TypeVar("T")
 

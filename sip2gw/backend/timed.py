@@ -21,7 +21,8 @@ from sip2gw.backend.base import (
     PaymentOrder,
     PaymentResult,
 )
-from sip2gw.model import AccessRow, Block, PaidFee, PatronRecord, Presence, RefusedPayment
+from sip2gw.model import AccessRow, Block, PaidFee, PatronRecord, Presence
+from sip2gw.refused import RefusedPayment
 from sip2gw.stock import ItemRecord
 
 T = TypeVar("T")

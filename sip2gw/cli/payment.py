@@ -34,8 +34,9 @@ from sip2gw.cli.failures import FAILED, CommandError
 if TYPE_CHECKING:
     from datetime import tzinfo
 
-    from sip2gw.model import Payment, RefusedPayment, RefusedPaymentsMore
+    from sip2gw.model import Payment
     from sip2gw.policy.totals import DayTotal
+    from sip2gw.refused import RefusedPayment, RefusedPaymentsMore
 
 payment = typer.Typer(help="Payments at terminals.", no_args_is_help=True)
 
@@ -222,7 +223,7 @@ def list_refused(
 
 def tell_refused(entry: RefusedPayment | RefusedPaymentsMore, zone: tzinfo) -> dict[str, Any]:
     """A refused payment; how many more there were has the same keys, and `count`."""
-    from sip2gw.model import RefusedPaymentsMore
+    from sip2gw.refused import RefusedPaymentsMore
 
     told = {name: getattr(entry, name, "") for name in _REFUSED_COLUMNS}
     told["time"] = entry.time.astimezone(zone).isoformat()

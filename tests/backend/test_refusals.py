@@ -14,7 +14,7 @@ from sip2gw.backend.postgres import PostgresStore
 from sip2gw.backend.store import Store
 from sip2gw.backend.store import refusals as module
 from sip2gw.backend.store.refusals import Refusals, Writing
-from sip2gw.model import RefusedPayment, RefusedPaymentsMore
+from sip2gw.refused import RefusedPayment, RefusedPaymentsMore
 
 from .library import NOW, ZONE, open_library, open_postgres_library
 

@@ -18,8 +18,9 @@ import pytest
 from sip2gw.app import open_store
 from sip2gw.backend.base import Allocation, PaymentOrder
 from sip2gw.config import load_config
-from sip2gw.model import PaymentLine, RefusedPayment
+from sip2gw.model import PaymentLine
 from sip2gw.pin import verify_pin
+from sip2gw.refused import RefusedPayment
 
 from .conftest import Result, Run
 

@@ -8,7 +8,7 @@ from harness import CONFIG, STAMP, ask_23, ask_37, running
 
 from sip2gw.backend.base import BackendTimeoutError, UnavailableError
 from sip2gw.metrics import MetricsCollector
-from sip2gw.model import RefusedPaymentsMore
+from sip2gw.refused import RefusedPaymentsMore
 
 
 def listed(gateway):

@@ -65,7 +65,8 @@ from sip2gw.backend.store.refusals import Refusals, Writing
 from sip2gw.backend.store.staff import StaffOperations
 from sip2gw.backend.store.store import Role
 from sip2gw.backend.store.values import date_text, time_text
-from sip2gw.model import AccessRow, Block, PaidFee, PatronRecord, Presence, RefusedPayment
+from sip2gw.model import AccessRow, Block, PaidFee, PatronRecord, Presence
+from sip2gw.refused import RefusedPayment
 from sip2gw.stock import ItemRecord
 
 TIMEOUT_S = 4.0

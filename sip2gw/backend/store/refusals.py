@@ -20,7 +20,7 @@ from sip2gw.backend.base import BackendError
 from sip2gw.backend.library import Connection, Rows
 from sip2gw.backend.store import queries
 from sip2gw.backend.store.values import moment_text, new_id, time_text
-from sip2gw.model import RefusedPayment, RefusedPaymentsMore
+from sip2gw.refused import RefusedPayment, RefusedPaymentsMore
 
 KEPT_MAX = 1_000
 """Refused payments of a terminal and day (of its branch) that are kept; more are only counted."""

@@ -22,13 +22,12 @@ from sip2gw.model import (
     DoorEntry,
     Passage,
     Payment,
-    RefusedPayment,
-    RefusedPaymentsMore,
     Relationship,
     RelationshipType,
     Reveal,
 )
 from sip2gw.policy.relationships import RelationshipRules
+from sip2gw.refused import RefusedPayment, RefusedPaymentsMore
 
 T = TypeVar("T")
 

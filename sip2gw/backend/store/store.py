@@ -41,7 +41,8 @@ from sip2gw.backend.store.refusals import Refusals, Writing
 from sip2gw.backend.store.staff import StaffOperations
 from sip2gw.backend.store.values import date_text, time_text
 from sip2gw.backend.store.writer import Writer
-from sip2gw.model import AccessRow, Block, PaidFee, PatronRecord, Presence, RefusedPayment
+from sip2gw.model import AccessRow, Block, PaidFee, PatronRecord, Presence
+from sip2gw.refused import RefusedPayment
 from sip2gw.stock import ItemRecord
 
 RECORDS_CACHED_MAX = 20_000
