@@ -247,8 +247,9 @@ async def test_a_no_leaves_in_time_when_the_store_is_slow(gateway, monkeypatch):
     assert listed(gateway) == [("1004", "1.00", "USD", "00", "K1", "currency")]
 
 
-async def test_a_no_stays_one_when_the_deadline_passes_while_it_is_written(tmp_path):
+async def test_a_no_stays_one_when_the_deadline_passes_while_it_is_written(tmp_path, monkeypatch):
     """It was decided: the terminal must not hear that nobody knows."""
+    monkeypatch.setattr("sip2gw.gateway.KEEP_REFUSED_WAIT_S", 60)
     config = CONFIG.replace("[server]", "[server]\nrequest_timeout_s = 0.1")
     async with running(tmp_path, config=config) as gateway:
         pay = await gateway.terminal("pay-1")

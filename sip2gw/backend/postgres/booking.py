@@ -145,7 +145,7 @@ class Booking(Attempts[PaymentResult]):
         """
         self._tried.add(payment.id)
         values = _values(self._order, payment)
-        return await self.write(BOOK, version, *_guard(records), holder, *values)
+        return await self.write(BOOK, version, *_guard(records, holder), *values)
 
 
 def _account_of(row: Sequence[Any]) -> PatronRecord | None:
@@ -153,10 +153,12 @@ def _account_of(row: Sequence[Any]) -> PatronRecord | None:
     return None if values[0] is None else account(values, row[_FEES], row[_PAYER_FOR])
 
 
-def _guard(records: dict[str, PatronRecord]) -> tuple[list[str], str]:
-    """The parties and what they owe, as `book_payment` compares it."""
+def _guard(
+    records: dict[str, PatronRecord], holder: str | None
+) -> tuple[list[str], str, str | None]:
+    """The parties, what they owe and who may hold the key, as `book_payment` compares it."""
     fees = sorted((fee.id, fee.owed) for record in records.values() for fee in record.fees)
-    return sorted(records), "\n".join(f"{fee_id} {owed}" for fee_id, owed in fees)
+    return sorted(records), "\n".join(f"{fee_id} {owed}" for fee_id, owed in fees), holder
 
 
 def _values(order: PaymentOrder, payment: Payment) -> tuple[Any, ...]:
