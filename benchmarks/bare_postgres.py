@@ -21,7 +21,7 @@ from sip2gw.backend.store.values import new_id
 
 _TIME = "2026-03-02T10:15:00.000000+00:00"
 _EXPIRES = "2036-03-02T10:15:00.000000+00:00"
-_FEES = 16
+_FEES = 18
 """Where the fees stand in a row of `FACTS`, and in each of them id and what is owed."""
 _FEE_ID, _OWED = 0, 3
 
@@ -36,8 +36,10 @@ async def _book(connection: asyncpg.Connection, card: str, key: str) -> None:
         row[0],
         [card],
         f"{fee[_FEE_ID]} {fee[_OWED]}",
+        None,
         *("bare", key, "content", _EXPIRES),
         *payment,
+        _TIME,
         *([fee_account, till], [-1, 1], [fee[_FEE_ID], None], [card, card], ["own", "own"]),
     )
     if not booked:

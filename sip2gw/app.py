@@ -62,6 +62,11 @@ def loans_forgotten_before(config: Config, now: datetime) -> datetime:
     return now - timedelta(days=config.privacy.loan_history_days)
 
 
+def refusals_forgotten_before(config: Config, now: datetime) -> datetime:
+    """Payments that were refused before this moment are forgotten (C104)."""
+    return now - timedelta(days=config.privacy.refused_payment_days)
+
+
 class App:
     """One gateway process."""
 
@@ -167,13 +172,16 @@ class App:
 
     async def maintain(self) -> None:
         """Take the patrons from old rows of the door log and from transactions of the days
-        before, and forget old loans (B42); a failure is logged and tried again the next day.
-        Several gateways on one store do no harm."""
+        before, and forget old loans and refused payments (B42); a failure is logged and tried again
+        the next day. Several gateways on one store do no harm."""
         now = self.gateway.clock.now()
         try:
             erased = await self.backend.erase_access_identities(anonymous_before(self.config, now))
             forgotten = await self.backend.forget_transactions(now)
             loans = await self.backend.forget_loans(loans_forgotten_before(self.config, now))
+            refused = await self.backend.forget_refused_payments(
+                refusals_forgotten_before(self.config, now)
+            )
         except BackendError as error:
             self.gateway.backend_failed(error, "maintain")
         else:
@@ -182,6 +190,7 @@ class App:
                 identities_erased=erased,
                 transactions_forgotten=forgotten,
                 loans_forgotten=loans,
+                refused_payments_forgotten=refused,
             )
 
     async def stop(self) -> None:

@@ -15,12 +15,15 @@ from sip2gw.backend.base import Backend, BackendError, BackendTimeoutError
 from sip2gw.clock import Clock
 from sip2gw.handlers import Answer, Services, Session, TerminalView
 from sip2gw.handlers.door import decide_without_backend, end_undecided
+from sip2gw.handlers.refusal import count_refused, refused_payment
 from sip2gw.handlers.status import ALWAYS_SUPPORTED
 from sip2gw.metrics import Metrics
-from sip2gw.protocol.connection import ServerConnection
+from sip2gw.protocol.codec import salvage
+from sip2gw.protocol.connection import ServerConnection, UnreadableReceived
 from sip2gw.protocol.messages import (
     AcsStatus,
     FeePaid,
+    FeePaidResponse,
     Login,
     LoginResponse,
     PatronInformation,
@@ -36,6 +39,9 @@ from sip2gw.verification import PasswordService
 LOGIN_FAILURES_WINDOW_S = 300.0
 LOGIN_DELAY_STEPS_MAX = 3
 """Back-off grows with each failure of an address, up to this many times `login_backoff_s`."""
+
+KEEP_REFUSED_WAIT_S = 0.5
+"""So long a refused 37 waits at most until staff can find it after a power cut, too."""
 
 OLD_VERSIONS = ("0.", "1.")
 """Protocol versions that are answered with on-line `N` (SIP2 2.00, message 99)."""
@@ -81,6 +87,16 @@ class LoginBackoff:
         return step_s * min(len(recent), LOGIN_DELAY_STEPS_MAX)
 
 
+async def _wait_a_little(written: asyncio.Future[None] | None) -> None:
+    """Wait for `written`, but let a no out in time when the store is slow, or nobody waits."""
+    if written is None:
+        return
+    try:
+        await asyncio.wait((written,), timeout=KEEP_REFUSED_WAIT_S)
+    except asyncio.CancelledError:
+        return  # what was decided stays decided, and it is written all the same
+
+
 def _session_of_door(conversation: Conversation) -> Session | None:
     session = conversation.session
     is_door = session is not None and session.terminal.profile.kind == "door"
@@ -114,15 +130,18 @@ class Gateway:
     async def answer(self, conversation: Conversation, request: Request, gated: bool) -> Answer:
         """The answer to `request`; never raises but for cancellation."""
         try:
-            return await self._dispatch(conversation, request, gated)
+            answer = await self._dispatch(conversation, request, gated)
         except BackendError as error:
             self.backend_failed(error, request.code)
-            answer = await self._door_without_backend(conversation, request, error)
-            return answer or self._failed(conversation, request, error.kind)
+            decided = await self._door_without_backend(conversation, request, error)
+            answer = decided or self._failed(conversation, request, error.kind)
         except Exception as error:
             self.metrics.backend_errors["answer", "bug"] += 1
             self.log.events.error("request_failed", message=request.code, exc_info=error)
-            return self._failed(conversation, request, "bug")
+            answer = self._failed(conversation, request, "bug")
+        if isinstance(request, FeePaid):
+            await _wait_a_little(self._keep_refused(conversation, request, answer))
+        return answer
 
     async def _dispatch(self, conversation: Conversation, request: Request, gated: bool) -> Answer:
         if isinstance(request, Login):
@@ -160,6 +179,44 @@ class Gateway:
         text = self.site.texts.text(language, text_key)
         institution = self.site.config.institution.id
         return Answer(request.refused(institution, now, (text,)), "refused", reason)
+
+    async def unreadable(self, conversation: Conversation, event: UnreadableReceived) -> Answer:
+        """The refusal of a request with a broken fixed block (B2)."""
+        answer = self.refuse(conversation, event.request_type(), "system", "unreadable")
+        if event.request_type is FeePaid:
+            told = salvage(event.frame, FeePaid, conversation.link.wire)
+            await _wait_a_little(self._keep_refused(conversation, told, answer))
+        return answer
+
+    def _keep_refused(
+        self, conversation: Conversation, request: FeePaid, answer: Answer
+    ) -> asyncio.Future[None] | None:
+        """Keep a 37 that gets a no for staff: the terminal may have taken the money (B100, C104).
+
+        In the log too, where it is at once, whatever becomes of the store. A terminal that may not
+        take payments cannot fill the list.
+
+        Returns:
+            What is done once it is written; None when there is nothing to wait for.
+        """
+        response, session = answer.response, conversation.session
+        if not isinstance(response, FeePaidResponse) or response.payment_accepted:
+            return None
+        if session is None or request.code not in session.terminal.messages:
+            return None
+        count_refused(self.metrics, session, request)
+        refused = refused_payment(session, request, answer.reason)
+        self.log.events.info(
+            "payment_refused",
+            terminal=refused.terminal,
+            card=refused.payer,
+            amount=refused.amount,
+            currency=refused.currency,
+            payment_type=refused.payment_type,
+            bk=refused.bk,
+            reason=refused.reason,
+        )
+        return self.backend.keep_refused_payment(refused)
 
     def _now(self, conversation: Conversation) -> datetime:
         terminal = conversation.terminal
@@ -232,7 +289,10 @@ class Gateway:
     def timed_out(self, conversation: Conversation, request: Request) -> Answer:
         """The answer when the deadline has passed; what was to be written may still be (B46)."""
         self.backend_failed(BackendTimeoutError("deadline"), request.code)
-        return self._failed(conversation, request, "timeout")
+        answer = self._failed(conversation, request, "timeout")
+        if isinstance(request, FeePaid):
+            self._keep_refused(conversation, request, answer)
+        return answer
 
     # Backend state -------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ built from them only when somebody scrapes, in the scraping thread. Labels come 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 
 from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector
@@ -61,6 +61,7 @@ class Metrics:
         self.access_decisions: Counter[tuple[str, str, str, str]] = Counter()
         self.payments: Counter[tuple[str, str]] = Counter()
         self._payment_minor: Counter[tuple[str, str, int]] = Counter()
+        self._refused_minor: Counter[tuple[str, int]] = Counter()
         self.fee_limit_lifted = 0
         self.frames_rejected: Counter[str] = Counter()
         self.resends: Counter[str] = Counter()
@@ -91,6 +92,17 @@ class Metrics:
     def payment_booked(self, minor: int, currency: str, digits: int, payment_type: str) -> None:
         """Add a booked amount."""
         self._payment_minor[currency, payment_type, digits] += minor
+
+    def payment_refused(self, minor: int, currency: str, digits: int) -> None:
+        """Add an amount that was refused; `currency` is the library's own or `other` (C104)."""
+        self._refused_minor[currency, digits] += minor
+
+    def _refused_amounts(self) -> Iterable[tuple[tuple[str], float]]:
+        """By label only: other currencies have different decimals."""
+        sums: defaultdict[str, float] = defaultdict(float)
+        for (currency, digits), minor in list(self._refused_minor.items()):
+            sums[currency] += minor / 10**digits
+        return [((currency,), amount) for currency, amount in sums.items()]
 
     def _amounts(self) -> Iterable[tuple[tuple[str, str], float]]:
         for (currency, payment_type, digits), minor in list(self._payment_minor.items()):
@@ -189,6 +201,12 @@ class MetricsCollector(Collector):
         )
         yield _counter(
             "payment_amount", "Booked amounts", ("currency", "payment_type"), list(m._amounts())
+        )
+        yield _counter(
+            "payments_refused_amount",
+            "Amounts of refused payments (37)",
+            ("currency",),
+            m._refused_amounts(),
         )
         yield _counter("fee_limit_lifted", "FW=B honoured", (), [((), m.fee_limit_lifted)])
         yield _counter("pin_locks", "PINs locked", (), [((), m.pin_locks)])

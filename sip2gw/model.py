@@ -51,7 +51,7 @@ NAME_CHARACTERS_MAX = 64
 COUNT_MAX = 9_999
 """The same for what is counted: loans, renewals, days."""
 
-_AMOUNT = re.compile(r"(-?)([0-9]{1,12})(?:\.([0-9]{1,6}))?", re.ASCII)
+_AMOUNT = re.compile(r"(-?)(?=\.?[0-9])([0-9]{0,12})(?:\.([0-9]{1,6}))?", re.ASCII)
 
 
 def currency_digits(currency: str) -> int:
@@ -60,22 +60,29 @@ def currency_digits(currency: str) -> int:
 
 
 def parse_amount(text: str, currency: str) -> Minor:
-    """Read `text` ("2.50", "7") as minor units of `currency`.
+    """Read `text` ("2.50", ".5", " 7 ") as minor units of `currency`; nothing is guessed (C105).
 
     Raises:
         ValueError: not a plain decimal, more decimals than the currency has, or out of range.
     """
-    match = _AMOUNT.fullmatch(text.strip())
+    match = _AMOUNT.fullmatch(text.strip(" "))
     if match is None:
         raise ValueError("not an amount like 2.50")
     sign, whole, fraction = match.group(1), match.group(2), match.group(3) or ""
     digits = currency_digits(currency)
     if fraction[digits:].strip("0"):
         raise ValueError(f"{currency} has {digits} decimals")
-    minor = int(whole + fraction[:digits].ljust(digits, "0"))
+    minor = int(whole + fraction[:digits].ljust(digits, "0") or "0")
     if minor > AMOUNT_MAX_MINOR:
         raise ValueError("amount out of range")
     return -minor if sign else minor
+
+
+def read_currency(text: str, own: str) -> str:
+    """The code that a terminal means by `text`: capitals, blanks around left out, `own` for nothing
+    but blanks (C105). Only ASCII letters have capitals here; anything else stays as it is."""
+    code = text.strip(" ")
+    return (code.upper() if code.isascii() else code) or own
 
 
 def format_amount(minor: Minor, currency: str) -> str:

@@ -13,9 +13,9 @@ import itertools
 import socket
 import ssl
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
 from sip2gw.config import Address, Config
 from sip2gw.eager import Suspended, start
@@ -180,15 +180,15 @@ class TerminalLine(asyncio.Protocol):
         self, conversation: Conversation, event: object, now: float, out: list[bytes]
     ) -> bool:
         """Deal with one event; False when the conversation must wait or end."""
+        gateway, metrics = self._server.gateway, self._server.gateway.metrics
         if isinstance(event, RequestReceived):
-            return self._begin(conversation, event, now, out)
-        metrics = self._server.gateway.metrics
+            answering = gateway.answer(conversation, event.request, event.gated)
+            return self._begin(conversation, event.request, answering, now, out)
         if isinstance(event, UnreadableReceived):
             metrics.frames_rejected["unreadable"] += 1
-            request = event.request_type()
-            answer = self._server.gateway.refuse(conversation, request, "system", "unreadable")
-            self._finish(conversation, request, answer, now, out)
-        elif isinstance(event, Reply):
+            refusing = gateway.unreadable(conversation, event)
+            return self._begin(conversation, event.request_type(), refusing, now, out)
+        if isinstance(event, Reply):
             metrics.resends[event.kind] += 1
             if event.kind == "requested_by_us":
                 metrics.frames_rejected["checksum"] += 1
@@ -205,12 +205,12 @@ class TerminalLine(asyncio.Protocol):
     def _begin(
         self,
         conversation: Conversation,
-        event: RequestReceived,
+        request: Request,
+        answering: Coroutine[Any, Any, Answer],
         started: float,
         out: list[bytes],
     ) -> bool:
-        request = event.request
-        result = start(self._server.gateway.answer(conversation, request, event.gated))
+        result = start(answering)
         if isinstance(result, Suspended):
             self._suspended = result
             self._deadline = started + self._server.request_timeout_s

@@ -8,6 +8,7 @@ same loop turn. What a backend cannot do is missing from its `capabilities` and 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -26,6 +27,8 @@ from sip2gw.model import (
 )
 from sip2gw.policy.circulation import Decide, Refusal
 from sip2gw.policy.offline import Claim
+from sip2gw.policy.receipts import ReceiptRules
+from sip2gw.refused import RefusedPayment
 from sip2gw.stock import ItemRecord, Outcome
 
 
@@ -107,6 +110,10 @@ class PaymentOrder:
     the payment type (C71)."""
     seen: PaymentFacts | None = field(default=None, repr=False)
     """What `find_payer` told: saves reading it again where that takes a round trip."""
+    transacted: datetime | None = None
+    """The transaction date of the message; None without a readable one (C105)."""
+    receipts: ReceiptRules = field(default_factory=ReceiptRules)
+    """How the terminal numbers its receipts, for a key that is taken (C105)."""
 
 
 @dataclass(slots=True)
@@ -237,10 +244,11 @@ class Backend(Protocol):
     async def book_payment(self, order: PaymentOrder, decide: DecidePayment) -> PaymentResult:
         """Book `order` exactly once, durably before it returns (B46).
 
-        Inside one write transaction: an unexpired key with the same content gives the first
-        payment again (`replayed`), with other content a refusal (`bk_reused`); otherwise facts
-        are read, `decide` is called, and its allocation is written to the ledger. `decide` may
-        be called again when its facts have changed before they could be written on.
+        Inside one write transaction: of an order whose key is taken and not expired
+        `policy.receipts` says whether it gets the first payment again (`replayed`), is refused
+        (`bk_reused`, `bk_another_day`) or takes the key over; in the end facts are read, `decide`
+        is called, and its allocation is written to the ledger. `decide` may be called again when
+        its facts have changed before they could be written on.
         """
         ...
 
@@ -292,6 +300,17 @@ class Backend(Protocol):
 
     async def lift_blocks(self, patron_id: str, sources: frozenset[str]) -> int:
         """Remove the blocks set by `sources`; returns how many (C41)."""
+        ...
+
+    def keep_refused_payment(self, refused: RefusedPayment) -> asyncio.Future[None] | None:
+        """Keep a 37 that is answered no for staff, at most 1,000 a terminal and day (C104).
+
+        It waits in memory until the store takes it, also after a failure.
+
+        Returns:
+            What is done when it was written or could not be for now, and never raises; None
+            when there is nothing to wait for, because it is only counted.
+        """
         ...
 
     def log_access(self, row: AccessRow) -> None:

@@ -30,6 +30,7 @@ from sip2gw.model import (
     Surplus,
 )
 from sip2gw.policy.relationships import RelationshipRules
+from sip2gw.refused import RefusedPayment, RefusedPaymentsMore
 from sip2gw.stock import Review
 
 T = TypeVar("T")
@@ -264,6 +265,22 @@ class Library(Backend, Protocol):
         Returns:
             How many were forgotten.
         """
+        ...
+
+    async def forget_refused_payments(self, before: datetime) -> int:
+        """Forget which payments were refused before `before`, and how many more were (C104).
+
+        Returns:
+            How many were forgotten, those not counted of which only the number was known.
+        """
+        ...
+
+    def count_forgotten_refusals(self, before: datetime) -> int:
+        """How many `forget_refused_payments` would forget."""
+        ...
+
+    def refused_payments(self, **filters: Any) -> Iterator[RefusedPayment | RefusedPaymentsMore]:
+        """Refused payments, oldest first; filters as in `refusals.refused_payments` (B100)."""
         ...
 
     async def put_door_entry(self, entry: DoorEntry) -> None:

@@ -5,6 +5,7 @@ Look-ups go straight through: a cached one takes less time than measuring it wou
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Collection, Coroutine
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
@@ -21,6 +22,7 @@ from sip2gw.backend.base import (
     PaymentResult,
 )
 from sip2gw.model import AccessRow, Block, PaidFee, PatronRecord, Presence
+from sip2gw.refused import RefusedPayment
 from sip2gw.stock import ItemRecord
 
 T = TypeVar("T")
@@ -34,6 +36,7 @@ class _PaidFees(Protocol):
 
 _Find = Callable[[str], Coroutine[Any, Any, PatronRecord | None]]
 _FindSome = Callable[[Collection[str]], Coroutine[Any, Any, list[PatronRecord]]]
+_KeepRefused = Callable[[RefusedPayment], asyncio.Future[None] | None]
 _FindPayer = Callable[[str], Coroutine[Any, Any, PaymentFacts | None]]
 
 
@@ -66,6 +69,7 @@ class TimedBackend:
         self.fees_settled_by: Callable[[str], Coroutine[Any, Any, tuple[PaidFee, ...]]] = (
             inner.fees_settled_by
         )
+        self.keep_refused_payment: _KeepRefused = inner.keep_refused_payment
         self.log_access: Callable[[AccessRow], None] = inner.log_access
 
     async def _timed(self, operation: str, waiting: Awaitable[T]) -> T:

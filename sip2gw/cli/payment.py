@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from sip2gw.config import Config
     from sip2gw.model import Payment, Surplus
     from sip2gw.policy.totals import DayTotal
+    from sip2gw.refused import RefusedPayment, RefusedPaymentsMore
 
 payment = typer.Typer(help="Payments at terminals.", no_args_is_help=True)
 
@@ -242,6 +243,64 @@ def _surplus_row(told: dict[str, str]) -> list[str]:
     """The cells of `_SURPLUS_COLUMNS`."""
     amount = f"{told['surplus']} {told['currency']}"
     return [amount, told["fee"], told["patron"], clock_time(told["time"])]
+
+
+_REFUSED_COLUMNS = (
+    "time",
+    "terminal",
+    "payer",
+    "amount",
+    "currency",
+    "payment_type",
+    "bk",
+    "reason",
+)
+MORE = "more"
+"""Where a reason is: so many others of the terminal's day were only counted."""
+
+
+@payment.command("refused")
+def list_refused(
+    json: JsonOption = False,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    terminal: TerminalOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """List payments that were answered no, oldest first: the terminal may have taken the money.
+
+    Each time counts, a retry too: terminal and BK tell what belongs together, and `payment list`
+    whether it was booked later. Of a terminal and day 1,000 are kept; a line with the reason
+    `more` says how many there were besides.
+    """
+    settings = configured(config)
+    span = {"since": read_since(since, settings.zone), "until": read_until(until, settings.zone)}
+    with opened_store(settings) as store:
+        found = store.refused_payments(terminal=terminal, **span)
+        told = (tell_refused(entry, settings.zone) for entry in found)
+        if json:
+            for record in told:
+                write_json(record)
+        else:
+            write_table(_REFUSED_COLUMNS, map(_refused_row, told))
+
+
+def tell_refused(entry: RefusedPayment | RefusedPaymentsMore, zone: tzinfo) -> dict[str, Any]:
+    """A refused payment; how many more there were has the same keys, and `count`."""
+    from sip2gw.refused import RefusedPaymentsMore
+
+    told = {name: getattr(entry, name, "") for name in _REFUSED_COLUMNS}
+    told["time"] = entry.time.astimezone(zone).isoformat()
+    if isinstance(entry, RefusedPaymentsMore):
+        return {**told, "reason": MORE, "count": entry.count}
+    return told
+
+
+def _refused_row(told: dict[str, Any]) -> list[str]:
+    """The cells of `_REFUSED_COLUMNS`."""
+    reason = f"{told['count']} {MORE}" if "count" in told else told["reason"]
+    shown = {**told, "time": clock_time(told["time"]), "reason": reason}
+    return [shown[name] for name in _REFUSED_COLUMNS]
 
 
 def tell_payment(entry: Payment, zone: tzinfo) -> dict[str, Any]:

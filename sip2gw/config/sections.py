@@ -339,6 +339,12 @@ class PrivacySection(Section):
         description="For so many days after a return it is known who had borrowed it; 0: not at"
         " all.",
     )
+    refused_payment_days: int = Field(
+        default=90,
+        ge=0,
+        le=3_660,
+        description="For so many days `payment refused` lists a payment that was answered no.",
+    )
 
 
 class SupportSection(Section):

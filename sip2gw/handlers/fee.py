@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import MAXYEAR, MINYEAR, datetime
 from hashlib import sha256
 
 from sip2gw.backend.base import (
@@ -23,12 +24,14 @@ from sip2gw.model import (
     PaymentLine,
     currency_digits,
     parse_amount,
+    read_currency,
 )
 from sip2gw.policy.access import PinState
 from sip2gw.policy.money import PaymentRequest, PaymentRules, decide_allocation, payable_total
 from sip2gw.policy.reasons import PAYMENT_TEXT_KEYS, PaymentRefusalReason
 from sip2gw.policy.relationships import PayableAccount, payable_accounts
 from sip2gw.protocol.messages import FeePaid, FeePaidResponse
+from sip2gw.protocol.timestamps import read_timestamp
 from sip2gw.texts import format_money
 
 KEY_CHARACTERS_MAX = 300
@@ -74,9 +77,9 @@ async def fee_paid(session: Session, request: FeePaid) -> Answer:
 
 
 def _read(session: Session, request: FeePaid) -> _Bill | PaymentRefusalReason:
-    """Amount, currency and payment type, or why they are refused (B43, B48)."""
+    """Amount, currency and payment type, or why they are refused (B43, B48, C105)."""
     terminal = session.terminal
-    if request.currency_type != terminal.currency:
+    if read_currency(request.currency_type, terminal.currency) != terminal.currency:
         return PaymentRefusalReason.CURRENCY
     if request.payment_type not in terminal.profile.payment_types:
         return PaymentRefusalReason.PAYMENT_TYPE
@@ -159,6 +162,8 @@ def _order(
         card=request.patron_identifier,
         account=_account(terminal, request.payment_type),
         seen=seen,
+        transacted=_transacted(request, terminal),
+        receipts=terminal.receipts,
     )
 
 
@@ -167,6 +172,13 @@ def _short(key: str) -> str:
     if len(key) <= KEY_CHARACTERS_MAX:
         return key
     return f"{key[:KEY_CHARACTERS_KEPT]}#{sha256(key.encode()).hexdigest()}"
+
+
+def _transacted(request: FeePaid, terminal: TerminalView) -> datetime | None:
+    """When the terminal says that it took the money; None if that is no date (C105)."""
+    moment = read_timestamp(request.transaction_date, terminal.zone)
+    # The first and the last year have moments that no other zone can tell.
+    return moment if moment is not None and MINYEAR < moment.year < MAXYEAR else None
 
 
 def _account(terminal: TerminalView, payment_type: str) -> str:

@@ -134,6 +134,7 @@ class PaymentRefusalReason(StrEnum):
     SINGLE_FEE = "single_fee"
     SUBTOTAL = "subtotal"
     BK_REUSED = "bk_reused"
+    BK_ANOTHER_DAY = "bk_another_day"
     NO_TRANSACTION_DATE = "no_transaction_date"
     NOTHING_TO_PAY = "nothing_to_pay"
     SYSTEM = "system"
@@ -156,6 +157,8 @@ PAYMENT_TEXT_KEYS: dict[PaymentRefusalReason, str] = {
     PaymentRefusalReason.SINGLE_FEE: "payment_single_fee",
     PaymentRefusalReason.SUBTOTAL: "payment_subtotal",
     PaymentRefusalReason.BK_REUSED: "payment_bk_reused",
+    # A late retry of what was booked, or a new payment: nobody can say (C105).
+    PaymentRefusalReason.BK_ANOTHER_DAY: "unknown_outcome",
     PaymentRefusalReason.NO_TRANSACTION_DATE: "payment_no_transaction_date",
     PaymentRefusalReason.NOTHING_TO_PAY: "payment_nothing_to_pay",
     PaymentRefusalReason.SYSTEM: "system",

@@ -90,6 +90,28 @@ def serialise(message: Message, wire: WireFormat) -> bytes:
     return frame
 
 
+def salvage(frame: bytes, request: type[Kind], wire: WireFormat) -> Kind:
+    """A `request` with those texts that `frame`, whose fixed block is unreadable, still tells.
+
+    The texts of its fixed block are empty. What follows its first delimiter is read like any other
+    identified field; secrets are left out.
+    """
+    layout, message = layout_of(request), request()
+    for fixed in layout.fixed:
+        if fixed.place.codec is TEXT:
+            setattr(message, fixed.attribute, "")
+    texts = {
+        tagged.place.tag: tagged.attribute
+        for tagged in layout.tagged
+        if tagged.place.codec is TEXT and not (tagged.place.repeated or tagged.place.sensitive)
+    }
+    for part in wire.text.decode(split_trailer(frame).body).split("|")[1:]:
+        attribute = texts.pop(part[:TAG_WIDTH], None)
+        if attribute is not None:
+            setattr(message, attribute, part[TAG_WIDTH:])
+    return message
+
+
 # Reading --------------------------------------------------------------------------------------
 
 

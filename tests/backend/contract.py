@@ -29,6 +29,7 @@ from sip2gw.model import (
     Relationship,
     RelationshipType,
 )
+from sip2gw.policy.receipts import ReceiptRules
 
 from .library import NOW, order, pay_fee
 
@@ -298,6 +299,75 @@ class BackendContract:
         result = await backend.book_payment(order(now=first.key_expires), pay_fee("F1"))
         assert result.outcome == "booked"
         assert (await owed(backend, "P1"))["F1"] == 50
+
+    async def test_a_retry_is_told_by_the_transaction_date(self, backend: Backend) -> None:
+        """C105: whatever our own clock says of when it came."""
+        first = await backend.book_payment(order(transacted=NOW), pay_fee("F1"))
+        for hours, days in ((0, 0), (1, 0), (12, 0), (0, 29)):
+            retry = order(
+                transacted=NOW + timedelta(hours=hours), now=NOW + timedelta(hours=hours, days=days)
+            )
+            again = await backend.book_payment(retry, pay_fee("F1"))
+            assert (again.outcome, again.payment) == ("replayed", first.payment)
+
+    async def test_a_receipt_number_of_another_day_is_in_doubt(self, backend: Backend) -> None:
+        """C105: the same content, so it may be a late retry or the next day's number."""
+        await backend.book_payment(order(transacted=NOW), pay_fee("F1"))
+        for days in (-1, 1, 29):
+            late = order(transacted=NOW + timedelta(days=days))
+            result = await backend.book_payment(late, pay_fee("F1"))
+            assert result.refusal == PaymentRefusal("bk_another_day")
+        assert await owed(backend, "P1") == {"F1": 150, "F2": 120}
+        # Where no date was told, our own clocks measure.
+        result = await backend.book_payment(order(now=NOW + timedelta(days=2)), pay_fee("F1"))
+        assert result.refusal == PaymentRefusal("bk_another_day")
+
+    async def test_where_numbers_start_anew_each_day_it_is_a_new_payment(
+        self, backend: Backend
+    ) -> None:
+        """C5, C105; from then on the number is the new one's, and the first stays booked."""
+        anew = ReceiptRules(UTC, starts_anew=True)
+        first = await backend.book_payment(order(transacted=NOW, receipts=anew), pay_fee("F1"))
+        tomorrow = NOW + timedelta(days=1)
+        second = order(transacted=tomorrow, receipts=anew, now=NOW + timedelta(hours=20))
+        booked = await backend.book_payment(second, pay_fee("F1"))
+        assert booked.outcome == "booked"
+        assert booked.payment is not None
+        assert first.payment is not None
+        assert booked.payment.id != first.payment.id
+        again = await backend.book_payment(second, pay_fee("F1"))
+        assert (again.outcome, again.payment) == ("replayed", booked.payment)
+        assert await owed(backend, "P1") == {"F1": 50, "F2": 120}
+        # What was refused takes no number away.
+        beyond = order(amount=900, transacted=NOW + timedelta(days=2), receipts=anew)
+        refused = await backend.book_payment(beyond, pay_fee("F1", 900))
+        assert refused.refusal == PaymentRefusal("overpayment")
+        again = await backend.book_payment(second, pay_fee("F1"))
+        assert (again.outcome, again.payment) == ("replayed", booked.payment)
+
+    async def test_another_payment_of_another_day_takes_the_receipt_number(
+        self, backend: Backend
+    ) -> None:
+        """C105: a retry has the same content, so nobody can mean the first one."""
+        await backend.book_payment(order(transacted=NOW), pay_fee("F1"))
+        other = order(amount=50, transacted=NOW + timedelta(days=1))
+        soon = replace(other, transacted=NOW + timedelta(hours=1))
+        refused = await backend.book_payment(soon, pay_fee("F1", 50))
+        assert refused.refusal == PaymentRefusal("bk_reused")
+        assert (await backend.book_payment(other, pay_fee("F1", 50))).outcome == "booked"
+        assert (await backend.book_payment(other, pay_fee("F1", 50))).outcome == "replayed"
+        late = await backend.book_payment(order(transacted=NOW), pay_fee("F2"))
+        assert late.outcome == "booked"  # the first one's content is the other one here
+        assert await owed(backend, "P1") == {"F1": 100, "F2": 20}
+
+    async def test_of_many_that_take_a_number_at_once_one_gets_it(self, backend: Backend) -> None:
+        await backend.book_payment(order(transacted=NOW), pay_fee("F1"))
+        other = order(amount=50, transacted=NOW + timedelta(days=1))
+        results = await asyncio.gather(
+            *(backend.book_payment(other, pay_fee("F1", 50)) for _ in range(10))
+        )
+        assert sorted(result.outcome for result in results) == ["booked"] + ["replayed"] * 9
+        assert (await owed(backend, "P1"))["F1"] == 100
 
     async def test_a_refusal_books_nothing_and_leaves_the_key_free(self, backend: Backend) -> None:
         """C4."""

@@ -8,15 +8,12 @@ import pytest
 
 from sip2gw.backend.library import Library
 from sip2gw.backend.store import export_lines
-from sip2gw.backend.store.migrate import migrate
 from sip2gw.cli.patron import tell_patron
-from sip2gw.handlers.circulation import KEY_KEPT
 from sip2gw.policy.circulation import Wish
 from sip2gw.policy.lending import decide_renewal
 
 from .library import NOW, ZONE, load, unguarded
 from .test_circulation import RULES, lending, order, returning
-from .test_reviews import go_back
 
 EVER = "9999-12-31T23:59:59.000000+00:00"
 NEVER = "0001-01-01T00:00:00.000000+00:00"
@@ -67,21 +64,3 @@ async def test_the_item_is_renewed_and_returned(odd: Library) -> None:
     returned = await odd.circulate(order("09", "I1", None), returning())
     assert returned.done is not None
     assert (await odd.circulate(order("11", "I2", "P1"), lending())).done is not None
-
-
-KEPT = """INSERT INTO circulation
-    (item_id, key, terminal, code, patron_id, position, expires, outcome, before)
-    VALUES ('I1', '{key}', 'kiosk-1', '11', 'P1', {position}, '{expires}',
-            '{{"time":"2026-03-10T09:30:00Z","due":"{due}"}}', 'null')"""
-
-
-async def test_answers_of_such_dates_are_not_repeated_by_a_newer_program(library: Library) -> None:
-    expires = (NOW + KEY_KEPT).isoformat()
-    with library.bulk() as connection:
-        go_back(connection)
-        for position, due in enumerate(("9999-12-31T23:59:59+01:00", "2026-04-01T00:00:00Z")):
-            values = {"key": f"K{position}", "position": position + 1, "expires": expires}
-            connection.execute(KEPT.format(due=due, **values))
-        migrate(connection)
-        keys = connection.execute("SELECT key FROM circulation").fetchall()
-    assert [tuple(row) for row in keys] == [("K1",)]

@@ -88,7 +88,7 @@ async def test_rivals_that_always_win_are_a_conflict(
     """Retries are bounded; nothing is booked."""
     monkeypatch.setattr("sip2gw.backend.postgres.booking.BOOK", "SELECT $1::bigint < 0")
     monkeypatch.setattr("sip2gw.backend.postgres.booking._values", lambda order, payment: ())
-    monkeypatch.setattr("sip2gw.backend.postgres.booking._guard", lambda records: ())
+    monkeypatch.setattr("sip2gw.backend.postgres.booking._guard", lambda *read: ())
     with pytest.raises(ConflictError):
         await postgres_store.book_payment(order(), pay_fee("F1"))
     assert await asyncio.to_thread(lambda: list(postgres_store.payments())) == []

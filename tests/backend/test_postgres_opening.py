@@ -20,7 +20,6 @@ from sip2gw.backend.store import migrate as migrate_module
 from sip2gw.backend.store.schema import SCHEMA_NUMBER, Migration
 
 from .library import LIBRARY, NOW, load, open_postgres_library
-from .test_reviews import go_back
 
 
 def test_placeholders_are_numbered() -> None:
@@ -87,24 +86,6 @@ def test_many_may_open_a_new_database_at_once(postgres: Server) -> None:
         asyncio.run(store.close())
     assert postgres.run("SELECT count(*) FROM schema_migration", name) == [(SCHEMA_NUMBER,)]
     postgres.drop_database(name)
-
-
-async def test_functions_of_an_older_schema_are_replaced(postgres_url: str) -> None:
-    store = open_postgres_library(postgres_url, role="command")
-    with store.bulk() as connection:
-        go_back(connection)
-        for statement in (
-            "DELETE FROM schema_migration WHERE number = 6",
-            "DROP TABLE borrowed",
-            "DROP FUNCTION circulation_facts",
-            "CREATE FUNCTION circulation_facts(p_item TEXT) RETURNS TEXT LANGUAGE sql"
-            " AS 'SELECT p_item'",
-        ):
-            connection.execute(statement)
-    await store.close()
-    store = open_postgres_library(postgres_url)
-    assert await store.find_item("I1", NOW) is not None
-    await store.close()
 
 
 def test_a_newer_schema_is_refused(postgres_url: str) -> None:

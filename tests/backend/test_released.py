@@ -6,12 +6,14 @@ What was released never changes: neither the migrations nor what they execute.
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 from harness import load, running
 from postgres import Server
@@ -21,6 +23,7 @@ from sip2gw.backend.library import Library
 from sip2gw.backend.store import export_lines
 from sip2gw.backend.store.migrate import schema_number
 from sip2gw.backend.store.schema import SCHEMA_NUMBER
+from sip2gw.stock import ReviewKind
 
 from .library import open_library, open_postgres_library
 
@@ -271,3 +274,57 @@ async def test_it_is_upgraded_once(released: Released, database_url: str, tmp_pa
             after = connection.execute("SELECT number, title FROM schema_migration").fetchall()
     assert before == after
     assert len(after) == SCHEMA_NUMBER
+
+
+# What schema 6 left behind, and the migrations since then put in order
+
+_OLD_REVIEW = """INSERT INTO review (id, time, terminal, code, item_id, patron_id, outcome, reasons)
+    VALUES ('kiosk-1|11|P3|20260310    0930{n}|NNY', '2026-03-10T09:30:0{n}.000000+00:00',
+            'kiosk-1', '11', 'I{n}', 'P3', '{outcome}', '{reasons}')"""
+_OLD_ANSWER = """INSERT INTO circulation
+    (item_id, key, terminal, code, patron_id, position, expires, outcome, before)
+    VALUES ((SELECT MIN(id) FROM item), '{key}', 'kiosk-1', '11', 'P1', {place},
+            '2099-01-01T00:00:00+00:00',
+            '{{"time":"2026-03-10T09:30:00Z","due":"{due}"}}', 'null')"""
+_LEFT_BEHIND = (
+    _OLD_REVIEW.format(n=2, outcome="refused", reasons="unknown_item"),
+    _OLD_REVIEW.format(n=1, outcome="done", reasons=""),
+    _OLD_REVIEW.format(n=3, outcome="done", reasons="on_hold fee"),
+    _OLD_ANSWER.format(key="K-odd", place=9001, due="9999-12-31T23:59:59+01:00"),
+    _OLD_ANSWER.format(key="K-good", place=9002, due="2026-04-01T00:00:00Z"),
+)
+
+
+@on_both
+async def test_reviews_and_odd_dates_of_schema_6_are_put_in_order(
+    database: str, database_url: str, tmp_path: Path
+) -> None:
+    """Entries for review get a kind, a state and a short id; answers of odd dates go (C106)."""
+    released = Released(6)
+    if database == "sqlite":
+        released.copy_sqlite(tmp_path)
+        with closing(sqlite3.connect(tmp_path / "library.db", isolation_level=None)) as connection:
+            for statement in _LEFT_BEHIND:
+                connection.execute(statement)
+        store: Library = open_library(tmp_path)
+    else:
+        await released.load_postgres(database_url)
+        connection = await asyncpg.connect(database_url)
+        for statement in _LEFT_BEHIND:
+            await connection.execute(statement)
+        await connection.close()
+        store = open_postgres_library(database_url, "command")
+    told = [(e.id, e.kind, e.item, e.patron, e.outcome, e.reasons) for e in store.reviews()]
+    assert told[:3] == [
+        ("R1", ReviewKind.OFFLINE, "I1", "P3", "done", ()),
+        ("R2", ReviewKind.CONFLICT, "I2", "P3", "refused", ("unknown_item",)),
+        ("R3", ReviewKind.CONFLICT, "I3", "P3", "done", ("on_hold", "fee")),
+    ]
+    assert {(e.terminal, e.message, e.state) for e in list(store.reviews())[:3]} == {
+        ("kiosk-1", "11", "open")
+    }
+    with store.snapshot() as reading:
+        keys = {key for (key,) in reading.execute("SELECT key FROM circulation")}
+    assert "K-good" in keys
+    assert "K-odd" not in keys
+    await store.close()

@@ -7,9 +7,7 @@ from datetime import timedelta
 import pytest
 
 from sip2gw.backend.base import RefusedError
-from sip2gw.backend.library import Connection, Library
-from sip2gw.backend.store import migrate as migrate_module
-from sip2gw.backend.store.migrate import migrate
+from sip2gw.backend.library import Library
 from sip2gw.stock import Review, ReviewKind
 
 from .library import NOW, load
@@ -60,37 +58,3 @@ async def test_several_are_closed_all_or_none(library: Library) -> None:
     assert {entry.state for entry in library.reviews()} == {"open"}
     await library.close_reviews([smooth.id, impossible.id, smooth.id], "", "ann", LATER)
     assert {entry.state for entry in library.reviews()} == {"closed"}
-
-
-OLD = """INSERT INTO review (id, time, terminal, code, item_id, patron_id, outcome, reasons)
-    VALUES ('kiosk-1|11|P3|20260310    0930{n}|NNY', '2026-03-10T09:30:0{n}.000000+00:00',
-            'kiosk-1', '11', 'I{n}', 'P3', '{outcome}', '{reasons}')"""
-
-
-def go_back(connection: Connection) -> None:
-    """To the table as schema 6 has it, with rows in it."""
-    for statement in (
-        "DROP TABLE review",
-        next(s for m in migrate_module.MIGRATIONS[:6] for s in m.statements if " review (" in s),
-        "DELETE FROM schema_migration WHERE number > 6",
-        OLD.format(n=2, outcome="refused", reasons="unknown_item"),
-        OLD.format(n=1, outcome="done", reasons=""),
-        OLD.format(n=3, outcome="done", reasons="on_hold fee"),
-    ):
-        connection.execute(statement)
-
-
-async def test_entries_of_schema_6_are_carried_over(library: Library) -> None:
-    with library.bulk() as connection:
-        go_back(connection)
-        migrate(connection)
-    told = [(e.id, e.kind, e.item, e.patron, e.outcome, e.reasons) for e in library.reviews()]
-    assert told == [
-        ("R1", ReviewKind.OFFLINE, "I1", "P3", "done", ()),
-        ("R2", ReviewKind.CONFLICT, "I2", "P3", "refused", ("unknown_item",)),
-        ("R3", ReviewKind.CONFLICT, "I3", "P3", "done", ("on_hold", "fee")),
-    ]
-    assert {(e.terminal, e.message, e.state) for e in library.reviews()} == {
-        ("kiosk-1", "11", "open")
-    }
-    await library.close_reviews(["R2"], "", "ann", LATER)

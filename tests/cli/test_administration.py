@@ -7,9 +7,11 @@ import csv
 import io
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -18,6 +20,7 @@ from sip2gw.backend.base import Allocation, PaymentOrder
 from sip2gw.config import load_config
 from sip2gw.model import PaymentLine
 from sip2gw.pin import verify_pin
+from sip2gw.refused import RefusedPayment
 
 from .conftest import Result, Run
 
@@ -134,6 +137,86 @@ def test_c96_payments_as_csv_are_one_row_each(command: Run, library: Path) -> No
         "status": "booked",
         "lines": "F2=2.50",
     }
+
+
+def refuse(config: Path, *entries: RefusedPayment) -> None:
+    """Have a gateway of `config` refuse payments."""
+
+    async def keep() -> None:
+        store = open_store(load_config(config), "daemon")
+        for entry in entries:
+            store.keep_refused_payment(entry)
+        await store.close()
+
+    asyncio.run(keep())
+
+
+def refusal(number: int = 0, **changed: str) -> RefusedPayment:
+    values = {"payer": "OLD2", "amount": "2.50", "currency": "EUR", "reason": "overpayment"}
+    time = MARCH.astimezone(ZoneInfo("Europe/Brussels")) + timedelta(hours=number)
+    values |= {"terminal": "cash-1", "payment_type": "00", "bk": f"K{number}"} | changed
+    return RefusedPayment(time=time, **values)
+
+
+def test_b100_payment_refused(command: Run, library: Path) -> None:
+    refuse(library, refusal(0), refusal(1, terminal="cash-2", payer="4711", amount="1,\x1b"))
+    first = {
+        "time": "2026-03-01T10:30:00+01:00",
+        "terminal": "cash-1",
+        "payer": "P2",
+        "amount": "2.50",
+        "currency": "EUR",
+        "payment_type": "00",
+        "bk": "K0",
+        "reason": "overpayment",
+    }
+    second = first | {
+        "time": "2026-03-01T11:30:00+01:00",
+        "terminal": "cash-2",
+        "payer": "4711",
+        "amount": "1,\x1b",
+        "bk": "K1",
+    }
+    assert records(command("payment", "refused", "--json")) == [first, second]
+    assert records(command("payment", "refused", "--json", "--terminal", "cash-2")) == [second]
+    since = ("--since", "2026-03-01 11:00", "--until", "2026-03-01")
+    assert records(command("payment", "refused", "--json", *since)) == [second]
+    assert records(command("payment", "refused", "--json", "--until", "2026-02-28")) == []
+    shown = command("payment", "refused")
+    assert shown.status == 0
+    assert shown.out.splitlines() == [
+        "time                 terminal  payer  amount  currency  payment_type  bk  reason",
+        "2026-03-01 10:30:00  cash-1    P2     2.50    EUR       00            K0  overpayment",
+        "2026-03-01 11:30:00  cash-2    4711   1,\\x1b  EUR       00            K1  overpayment",
+    ]
+
+
+def test_c104_what_was_only_counted_is_told(
+    command: Run, library: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sip2gw.backend.store.refusals.KEPT_MAX", 1)
+    refuse(library, *map(refusal, range(4)))
+    kept, more = records(command("payment", "refused", "--json"))
+    assert kept["bk"] == "K0"
+    assert more == {
+        "time": "2026-03-01T13:30:00+01:00",
+        "terminal": "cash-1",
+        "payer": "",
+        "amount": "",
+        "currency": "",
+        "payment_type": "",
+        "bk": "",
+        "reason": "more",
+        "count": 3,
+    }
+    assert command("payment", "refused").out.splitlines()[-1].endswith("  3 more")
+
+
+def test_c166_maintain_forgets_refused_payments(command: Run, library: Path) -> None:
+    refuse(library, refusal(0), replace(refusal(1), time=datetime.now(UTC)))
+    assert "1 refused payments before" in command("maintain", "--dry-run").err
+    assert "are forgotten" in command("maintain").err
+    assert [told["bk"] for told in records(command("payment", "refused", "--json"))] == ["K1"]
 
 
 @pytest.mark.parametrize("name", ["list", "totals"])

@@ -131,6 +131,7 @@ def test_the_shortest_file_names_the_institution_and_has_the_defaults_of_c81(loa
     )
     assert (config.log.level, config.log.format) == ("info", "auto")
     assert config.privacy.access_log_days == 30
+    assert config.privacy.refused_payment_days == 90
     assert config.backend.kind == "store"
     assert config.relationships.active_types == set(RelationshipType)
     assert config.store.is_sqlite

@@ -60,7 +60,7 @@ def test_every_key_that_was_promised_exists() -> None:
         "admin": "listen token_file",
         "security": "pin_failures_max pin_lock_min login_backoff_s",
         "log": "level format",
-        "privacy": "access_log_days",
+        "privacy": "access_log_days refused_payment_days",
         "branches.X": "name hours exceptions max_fee_age_days bar pass timezone",
         "profiles.X": """kind messages encoding terminator error_detection dialect language
             pin_required may_block_patrons personal_fields hide_fields allow_fields

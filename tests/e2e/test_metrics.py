@@ -12,6 +12,7 @@ NAMES = {
     "access_decisions_total": "counter",
     "payments_total": "counter",
     "payment_amount_total": "counter",
+    "payments_refused_amount_total": "counter",
     "fee_limit_lifted_total": "counter",
     "frames_rejected_total": "counter",
     "resends_total": "counter",
@@ -62,6 +63,7 @@ LABELS = {
     ("sip2gw_payments", "outcome"): {"booked", "replayed", "refused", "unknown"},
     ("sip2gw_payments", "relation"): {"own", "head_of_family", "authorisation"},
     ("sip2gw_payment_amount", "currency"): {"EUR"},
+    ("sip2gw_payments_refused_amount", "currency"): {"EUR", "other"},
     ("sip2gw_payment_amount", "payment_type"): {"00", "01", "02"},
     ("sip2gw_frames_rejected", "reason"): {
         "too_long",
@@ -111,6 +113,8 @@ async def _some_of_everything(gateway):
             await terminal.ask(ask_63(card, "no", extra="XYodd|"))
         await terminal.ask(ask_37("1001", "1.00", pin="1001", fee="T1", bk="X"))
         await terminal.ask(ask_37("1001", "1.00", pin="1001", fee="T1", bk="X"))
+        await terminal.ask(ask_37("1001", "1.00", pin="1001", currency="XYZ"))
+        await terminal.ask(ask_37("1001", "99.00", pin="1001"))
         await terminal.ask(b"11YN\r")
         await terminal.ask(b"9900302.00AY1AZ0000\r")
 

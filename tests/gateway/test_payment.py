@@ -305,3 +305,138 @@ async def test_c24_a_self_check_with_payment_types_takes_payments(tmp_path):
         assert (await kiosk.ask(ask_63("1004", "1004", extra="FWB|"))).startswith("64    ")
         assert accepted(await kiosk.ask(ask_37("1004", "2.50", pin="1004", fee="D2", kind="02")))
         assert not accepted(await kiosk.ask(ask_37("1001", "3.00", pin="1001", kind="02")))
+
+
+# Receipt numbers that come again (C105) ----------------------------------------------------------
+
+TOMORROW, LATER_TODAY = "20260311    120000", "20260310    235959"
+
+
+def on(stamp, text):
+    """The same request with another transaction date."""
+    return text.replace(STAMP, stamp)
+
+
+async def test_a_late_retry_and_the_next_days_number_cannot_be_told_apart(gateway):
+    pay = await gateway.terminal("pay-1")
+    request = ask_37("1004", "1.00", pin="1004", bk="K1")
+    booked = await pay.ask(request)
+    assert await pay.ask(on(LATER_TODAY, request)) == booked
+    answer = await pay.ask(on(TOMORROW, request))
+    assert answer.startswith("38N")
+    assert "not sure" in text_of(answer)[0]
+    assert len(list(gateway.store.payments())) == 1
+    (refused,) = gateway.store.refused_payments()
+    assert (refused.bk, refused.amount, refused.reason) == ("K1", "1.00", "bk_another_day")
+    # The first one's own retry still finds it, whenever it comes.
+    gateway.clock.advance(20 * 24 * 3600)
+    pay = await gateway.terminal("pay-1")
+    assert await pay.ask(request) == booked
+
+
+async def test_a_counter_that_begins_anew_each_day_loses_no_payment(tmp_path):
+    config = CONFIG.replace(
+        '[profiles.cash]\nkind = "payment"',
+        '[profiles.cash]\nkind = "payment"\nbk_retention_days = 1',
+    )
+    async with running(tmp_path, config=config) as gateway:
+        pay = await gateway.terminal("pay-1")
+        request = ask_37("1004", "1.00", pin="1004", bk="1")
+        assert accepted(await pay.ask(request))
+        gateway.clock.advance(20 * 3600)  # the day after, but not a whole day later
+        pay = await gateway.terminal("pay-1")
+        second = on("20260311    080000", request)
+        assert accepted(await pay.ask(second))
+        assert accepted(await pay.ask(second))
+        assert len(list(gateway.store.payments())) == 2
+        assert (await owed(gateway, "1004"))["D1"] == 800
+        assert gateway.store.self_check() == []
+
+
+async def test_another_payment_of_another_day_is_booked_under_the_same_number(gateway):
+    pay = await gateway.terminal("pay-1")
+    assert accepted(await pay.ask(ask_37("1004", "1.00", pin="1004", bk="1")))
+    other = ask_37("1004", "2.00", pin="1004", bk="1")
+    assert "already used" in text_of(await pay.ask(on(LATER_TODAY, other)))[0]
+    assert accepted(await pay.ask(on(TOMORROW, other)))
+    assert [payment.amount for payment in gateway.store.payments()] == [100, 200]
+    # From now on the number belongs to the second one.
+    assert (
+        "already used"
+        in text_of(await pay.ask(on(TOMORROW, ask_37("1004", "1.00", pin="1004", bk="1"))))[0]
+    )
+
+
+@pytest.mark.parametrize(
+    "stamp", [" " * 18, "20260231    120000", "00010101    000000", "99991231   Z235959", "X" * 18]
+)
+async def test_without_a_readable_date_our_own_clock_tells(gateway, stamp):
+    pay = await gateway.terminal("pay-1")
+    request = on(stamp, ask_37("1004", "1.00", pin="1004", bk="1"))
+    booked = await pay.ask(request)
+    assert accepted(booked)
+    gateway.clock.advance(3600)
+    pay = await gateway.terminal("pay-1")
+    assert await pay.ask(request) == booked
+    gateway.clock.advance(24 * 3600)
+    pay = await gateway.terminal("pay-1")
+    assert "not sure" in text_of(await pay.ask(request))[0]
+
+
+async def test_c54_after_an_undo_the_retry_still_gets_the_first_answer(gateway):
+    pay = await gateway.terminal("pay-1")
+    request = ask_37("1004", "1.00", pin="1004", bk="1")
+    booked = await pay.ask(request)
+    (payment,) = gateway.store.payments()
+    await gateway.store.undo_payment(payment.id, gateway.clock.now(), gateway.clock.now().tzinfo)
+    assert await pay.ask(request) == booked
+    assert (await owed(gateway, "1004"))["D1"] == 1000
+
+
+# Amounts and currencies that are read (C105) ----------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "paid"),
+    [
+        (".50", "EUR", 50),
+        ("5", "EUR", 500),
+        ("5.0", "EUR", 500),
+        (" 5.00", "EUR", 500),
+        ("5.00  ", "EUR", 500),
+        ("1.00", "eur", 100),
+        ("1.00", "Eur", 100),
+        ("1.00", "   ", 100),
+    ],
+)
+async def test_what_only_looks_different_is_taken(gateway, amount, currency, paid):
+    pay = await gateway.terminal("pay-1")
+    answer = await pay.ask(ask_37("1004", amount, pin="1004", bk="1", currency=currency))
+    assert accepted(answer)
+    (payment,) = gateway.store.payments()
+    assert (payment.amount, payment.currency) == (paid, "EUR")
+    # However it is written, it is the same payment.
+    usual = ask_37("1004", f"{paid / 100:.2f}", pin="1004", bk="1")
+    assert await pay.ask(usual) == answer
+
+
+@pytest.mark.parametrize(
+    "amount",
+    [
+        *("5,00", "+5.00", "1.000,00", "1 000.00", "5.", ".", " ", "5\x00", "\t5", "5.001"),
+        *("0x5", "5e0", "1_0", "\xb25", "5.00 EUR", "EUR5"),
+    ],
+)
+async def test_nothing_else_is_guessed(gateway, amount):
+    pay = await gateway.terminal("pay-1")
+    answer = await pay.ask(ask_37("1004", amount, pin="1004"))
+    assert "amount cannot be paid" in text_of(answer)[0]
+    assert list(gateway.store.payments()) == []
+
+
+@pytest.mark.parametrize("currency", ["EU ", "EUX", "€  ", "\x00UR", "USD"])
+async def test_no_currency_is_guessed(gateway, currency):
+    pay = await gateway.terminal("pay-1")
+    text = ask_37("1004", "1.00", pin="1004", currency=currency.replace("€", "\x80"))
+    answer = await pay.ask(text.encode("latin-1") + b"\r")
+    assert "currency" in text_of(answer)[0]

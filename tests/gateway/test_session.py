@@ -415,8 +415,8 @@ async def test_a_sweep_right_after_a_request_began_to_wait_does_not_end_it(gatew
     """The line had no deadline before the task's first step, and was then stuck for ever."""
     begin = TerminalLine._begin
 
-    def begin_and_sweep(self, conversation, event, now, out):
-        going_on = begin(self, conversation, event, now, out)
+    def begin_and_sweep(self, conversation, *arguments):
+        going_on = begin(self, conversation, *arguments)
         self.enforce_deadlines(gateway.clock.monotonic())
         return going_on
 

@@ -11,6 +11,7 @@ from sip2gw.protocol.codec import (
     _compile_text_writer,
     parse_request,
     parse_response,
+    salvage,
     serialise,
 )
 from sip2gw.protocol.dialect import MESSAGES_OF, DialectName, MoneyLines, dialect_of
@@ -22,6 +23,7 @@ from sip2gw.protocol.messages import (
     AcsStatus,
     Checkout,
     CheckoutResponse,
+    FeePaid,
     FeePaidResponse,
     HoldResponse,
     LoginResponse,
@@ -330,3 +332,32 @@ def test_a_limit_of_thousands_of_digits_is_none() -> None:
     read = parse_response(empty + b"BZ" + b"9" * 5_000 + b"|CA0012|", WIRE)
     assert isinstance(read, PatronInformationResponse)
     assert (read.hold_items_limit, read.overdue_items_limit) == (None, 12)
+
+
+@pytest.mark.parametrize(
+    ("frame", "told"),
+    [
+        # The currency is missing, so nobody knows where the fixed block ends.
+        (
+            b"3720260310    1200000100|BV1.00|AOHUB|AA1004|BK7|XXodd|AY1AZ0000",
+            {
+                "fee_amount": "1.00",
+                "institution_id": "HUB",
+                "patron_identifier": "1004",
+                "transaction_id": "7",
+            },
+        ),
+        # The first of a field counts, and no secret is told.
+        (
+            b"37|AA1|AA2|ADsecret|ACsecret|BV\x9c|BV2",
+            {"patron_identifier": "1", "fee_amount": "\xa3"},
+        ),
+        (b"37BV1.00", {}),
+        (b"37", {}),
+    ],
+)
+def test_what_an_unreadable_payment_still_tells(frame: bytes, told: dict[str, str]) -> None:
+    with pytest.raises(UnreadableError):
+        parse_request(frame, WireFormat())
+    nothing = FeePaid(fee_type="", payment_type="")
+    assert salvage(frame, FeePaid, WireFormat()) == replace(nothing, **told)

@@ -40,7 +40,7 @@ from sip2gw.backend.store.ledger import (
     refused,
 )
 from sip2gw.backend.store.records import account
-from sip2gw.backend.store.values import list_text, time_text
+from sip2gw.backend.store.values import list_text, moment_text, time_text
 from sip2gw.model import PatronRecord, Payment
 
 _PARTIES = """
@@ -50,13 +50,14 @@ _PARTIES = """
 FACTS = numbered(
     queries.fill(
         """
-    SELECT v.version, k.content, k.id, k.key_expires, a.*
+    SELECT v.version, {key}, a.*
     FROM store_version v LEFT JOIN payment k ON k.terminal = $2 AND k.key = $3
     LEFT JOIN (
         SELECT p.id, p.name, p.membership_from, p.membership_until, {membership}, {lists}
         FROM ({parties}) parties JOIN patron p ON p.id = parties.id
         LEFT JOIN membership m ON m.code = p.membership_code) a ON TRUE
     WHERE v.id = 1""",
+        key=queries.KEY_COLUMNS,
         membership=queries.MEMBERSHIP_COLUMNS,
         lists=rows_of((queries.FEES, queries.PAYER_FOR)),
         parties=queries.fill(_PARTIES, payer_for=queries.PAYER_FOR).replace("?", "$1"),
@@ -65,11 +66,12 @@ FACTS = numbered(
 """The key and the accounts of payer ($1) and debtors, a row for each; one row without account for
 an unknown payer."""
 
-BOOK = f"SELECT book_payment({', '.join(f'${number}' for number in range(1, 23))})"
+BOOK = f"SELECT book_payment({', '.join(f'${number}' for number in range(1, 25))})"
 PAYMENT = numbered(queries.fill(queries.PAYMENTS, where=" WHERE p.id = ?"))
 
-_KEY = slice(1, 4)
-_ACCOUNT = slice(4, 16)
+_KEY, _HOLDER = slice(1, 6), 2
+_ACCOUNT = slice(6, 18)
+_FEES, _PAYER_FOR = 18, 19
 
 
 class Booking(Attempts[PaymentResult]):
@@ -97,7 +99,7 @@ class Booking(Attempts[PaymentResult]):
         if isinstance(payment, PaymentResult):
             return await self._try()
         records = {record.id: record for record in (seen.payer, *seen.debtors)}
-        booked = await self._write(seen.as_of, records, payment)
+        booked = await self._write(seen.as_of, records, payment, None)
         return PaymentResult(BOOKED, payment) if booked else None
 
     async def _try(self) -> PaymentResult | None:
@@ -119,7 +121,7 @@ class Booking(Attempts[PaymentResult]):
         payment = decided(order, facts, self._decide)
         if isinstance(payment, PaymentResult):
             return payment
-        booked = await self._write(rows[0][0], records, payment)
+        booked = await self._write(rows[0][0], records, payment, rows[0][_HOLDER])
         return PaymentResult(BOOKED, payment) if booked else None
 
     async def _first_payment(self, payment_id: str) -> PaymentResult:
@@ -127,22 +129,36 @@ class Booking(Attempts[PaymentResult]):
         return PaymentResult(BOOKED if payment_id in self._tried else REPLAYED, payment)
 
     async def _write(
-        self, version: int, records: dict[str, PatronRecord], payment: Payment
+        self,
+        version: int,
+        records: dict[str, PatronRecord],
+        payment: Payment,
+        holder: str | None,
     ) -> bool:
-        """Whether the payment was written; False also when nobody knows."""
+        """Whether the payment was written; False also when nobody knows.
+
+        Args:
+            version: of the store, when the facts were read.
+            records: the parties, as they were read.
+            payment: what is to be written.
+            holder: the payment that had the key, which now belongs to this one.
+        """
         self._tried.add(payment.id)
-        return await self.write(BOOK, version, *_guard(records), *_values(self._order, payment))
+        values = _values(self._order, payment)
+        return await self.write(BOOK, version, *_guard(records, holder), *values)
 
 
 def _account_of(row: Sequence[Any]) -> PatronRecord | None:
     values = row[_ACCOUNT]
-    return None if values[0] is None else account(values, row[16], row[17])
+    return None if values[0] is None else account(values, row[_FEES], row[_PAYER_FOR])
 
 
-def _guard(records: dict[str, PatronRecord]) -> tuple[list[str], str]:
-    """The parties and what they owe, as `book_payment` compares it."""
+def _guard(
+    records: dict[str, PatronRecord], holder: str | None
+) -> tuple[list[str], str, str | None]:
+    """The parties, what they owe and who may hold the key, as `book_payment` compares it."""
     fees = sorted((fee.id, fee.owed) for record in records.values() for fee in record.fees)
-    return sorted(records), "\n".join(f"{fee_id} {owed}" for fee_id, owed in fees)
+    return sorted(records), "\n".join(f"{fee_id} {owed}" for fee_id, owed in fees), holder
 
 
 def _values(order: PaymentOrder, payment: Payment) -> tuple[Any, ...]:
@@ -162,5 +178,6 @@ def _values(order: PaymentOrder, payment: Payment) -> tuple[Any, ...]:
         payment.status,
         list_text(payment.texts),
         payment.card,
+        moment_text(order.transacted),
         *map(list, zip(*entries_of(order, payment), strict=True)),
     )

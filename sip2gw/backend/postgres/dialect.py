@@ -9,6 +9,7 @@ from itertools import count
 
 from sip2gw.backend.library import Connection
 from sip2gw.backend.postgres.functions import CIRCULATION_FACTS, circulate_function
+from sip2gw.backend.postgres.released import BOOK_PAYMENT_1
 from sip2gw.backend.store.schema import LEDGER_KINDS
 
 FACTS_LOCK = 5120194301
@@ -26,6 +27,9 @@ LOCK_FACTS = f"SELECT pg_advisory_xact_lock({FACTS_LOCK})"
 _LOCK_IMPORT = f"SELECT pg_advisory_xact_lock({FACTS_LOCK + 2})"
 """One import after the other: what it adds before `LOCK_FACTS` only another import could add."""
 
+LOCK_REFUSALS = f"SELECT pg_advisory_xact_lock({FACTS_LOCK + 3})"
+"""Refused payments of all gateways are written one after the other, so that they can be counted."""
+
 _TEXT = re.compile(r"\bTEXT\b")
 
 
@@ -38,17 +42,18 @@ def numbered(statement: str) -> str:
 
 BOOK_PAYMENT = """
 CREATE FUNCTION book_payment(
-    p_version BIGINT, p_parties TEXT[], p_owed TEXT,
+    p_version BIGINT, p_parties TEXT[], p_owed TEXT, p_holder TEXT,
     p_terminal TEXT, p_key TEXT, p_content TEXT, p_expires TEXT,
     p_id TEXT, p_time TEXT, p_payer TEXT, p_amount BIGINT, p_currency TEXT, p_type TEXT,
-    p_bk TEXT, p_status TEXT, p_texts TEXT, p_card TEXT,
+    p_bk TEXT, p_status TEXT, p_texts TEXT, p_card TEXT, p_transacted TEXT,
     p_accounts TEXT[], p_amounts BIGINT[], p_fees TEXT[], p_debtors TEXT[], p_relations TEXT[])
 RETURNS BOOLEAN LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM pg_advisory_xact_lock_shared(<FACTS_LOCK>);
     PERFORM 1 FROM patron WHERE id = ANY (p_parties) ORDER BY id FOR NO KEY UPDATE;
     IF EXISTS (SELECT 1 FROM payment k
-               WHERE k.terminal = p_terminal AND k.key = p_key AND k.key_expires > p_time)
+               WHERE k.terminal = p_terminal AND k.key = p_key AND k.key_expires > p_time
+               AND k.id IS DISTINCT FROM p_holder)
        OR p_version <> (SELECT version FROM store_version WHERE id = 1)
        OR p_owed <> (
             SELECT COALESCE(string_agg(o.id || ' ' || o.owed, E'\\n' ORDER BY o.id), '')
@@ -60,11 +65,12 @@ BEGIN
         RETURN FALSE;
     END IF;
     UPDATE payment SET key = NULL
-    WHERE terminal = p_terminal AND key = p_key AND key_expires <= p_time;
+    WHERE terminal = p_terminal AND key = p_key
+      AND (key_expires <= p_time OR id = p_holder);
     INSERT INTO payment (id, time, terminal, payer_id, amount, currency, payment_type, bk, status,
-                         texts, key, content, key_expires, card)
+                         texts, key, content, key_expires, card, transacted)
     VALUES (p_id, p_time, p_terminal, p_payer, p_amount, p_currency, p_type, p_bk, p_status,
-            p_texts, p_key, p_content, p_expires, p_card)
+            p_texts, p_key, p_content, p_expires, p_card, p_transacted)
     ON CONFLICT (terminal, key) DO NOTHING;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'the key was taken meanwhile' USING ERRCODE = 'serialization_failure';
@@ -78,10 +84,11 @@ BEGIN
         AS n (account, amount, fee, debtor, relation, place);
     RETURN TRUE;
 END $$""".replace("<FACTS_LOCK>", str(FACTS_LOCK))
-"""Writes a payment if its key is free and what it was decided on still holds: nobody but payments
-has changed anything since (`store_version`), and the parties owe what they owed. The parties'
-rows are locked, in the order of their ids, so that payments for the same fee come one by one;
-each statement of the function sees what was committed before it."""
+"""Writes a payment if its key is free, or still that of `p_holder`, which then loses it (C105), and
+if what it was decided on still holds: nobody but payments has changed anything since
+(`store_version`), and the parties owe what they owed. The parties' rows are locked, in the order of
+their ids, so that payments for the same fee come one by one; each statement of the function sees
+what was committed before it."""
 
 ENTER_BRANCH = """
 CREATE FUNCTION enter_branch(
@@ -133,7 +140,7 @@ class PostgresDialect:
         SELECT table_name::text FROM information_schema.tables
         WHERE table_schema = current_schema() AND table_type = 'BASE TABLE'"""
     beside: Mapping[int, tuple[str, ...]] = {
-        1: (_REFUSE_CHANGE, BOOK_PAYMENT),
+        1: (_REFUSE_CHANGE, BOOK_PAYMENT_1),
         2: (ENTER_BRANCH,),
         4: ("DROP FUNCTION enter_branch", ENTER_BRANCH),
         9: (
@@ -144,6 +151,8 @@ class PostgresDialect:
         ),
     }
     derived: tuple[str, ...] = (
+        "DROP FUNCTION IF EXISTS book_payment",
+        BOOK_PAYMENT,
         "DROP FUNCTION IF EXISTS circulation_facts",
         "DROP FUNCTION IF EXISTS circulate",
         CIRCULATION_FACTS,

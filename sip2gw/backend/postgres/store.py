@@ -31,8 +31,15 @@ from sip2gw.backend.library import Connection, Done
 from sip2gw.backend.postgres.address import Address
 from sip2gw.backend.postgres.booking import Booking
 from sip2gw.backend.postgres.circulation import Circulating, find_item
-from sip2gw.backend.postgres.dialect import HOLD_PROBE, LEAVE_PROBE, TRY_PROBE, numbered
+from sip2gw.backend.postgres.dialect import (
+    HOLD_PROBE,
+    LEAVE_PROBE,
+    LOCK_REFUSALS,
+    TRY_PROBE,
+    numbered,
+)
 from sip2gw.backend.postgres.doorlog import DoorLog
+from sip2gw.backend.postgres.failures import FAILURES, as_backend_error
 from sip2gw.backend.postgres.pool import CONNECTIONS_MAX, Pool
 from sip2gw.backend.postgres.reading import (
     PAYER_BY_CARD,
@@ -54,10 +61,12 @@ from sip2gw.backend.store.identity import (
 from sip2gw.backend.store.migrate import migrate
 from sip2gw.backend.store.queries import BUMP_VERSION
 from sip2gw.backend.store.records import paid_fee
+from sip2gw.backend.store.refusals import Refusals, Writing
 from sip2gw.backend.store.staff import StaffOperations
 from sip2gw.backend.store.store import Role
 from sip2gw.backend.store.values import date_text, time_text
 from sip2gw.model import AccessRow, Block, PaidFee, PatronRecord, Presence
+from sip2gw.refused import RefusedPayment
 from sip2gw.stock import ItemRecord
 
 TIMEOUT_S = 4.0
@@ -99,6 +108,7 @@ class PostgresStore(StaffOperations):
         self._timeout_s = timeout_s
         self._pool = Pool(address, statement_timeout_s=timeout_s, connections_max=connections_max)
         self._door_log = DoorLog(self._pool)
+        self._refusals = Refusals(self._write_refusals)
         self._own_loop = LoopThread() if role == "command" else None
         self._closed = False
 
@@ -253,6 +263,26 @@ class PostgresStore(StaffOperations):
         else:
             self._door_log.add(row)
 
+    def keep_refused_payment(self, refused: RefusedPayment) -> asyncio.Future[None] | None:
+        """Keep a 37 that is answered no for staff, at most 1,000 a terminal and day (C104).
+
+        A command has nothing to wait for: it writes when it closes.
+        """
+        if self._own_loop:
+            self._own_loop.loop.call_soon_threadsafe(self._refusals.add, refused)
+            return None
+        return self._refusals.add(refused)
+
+    async def _write_refusals(self, writing: Writing) -> None:
+        try:
+            async with self._pool.connection() as connection, connection.transaction():
+                # Or two gateways would each keep the last one of a terminal's day.
+                await connection.execute(LOCK_REFUSALS)
+                for statement, rows in writing.statements():
+                    await connection.executemany(numbered(statement), rows)
+        except FAILURES as error:
+            raise as_backend_error(error) from None
+
     # Staff, imports and listings, each on a connection of its own
 
     def write(self, job: Callable[[Connection], Done[T]]) -> Awaitable[T]:
@@ -324,6 +354,7 @@ class PostgresStore(StaffOperations):
             self._own_loop.close()
 
     async def _shut(self) -> None:
+        await self._refusals.close()
         await self._door_log.close()
         await self._pool.close()
 

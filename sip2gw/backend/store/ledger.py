@@ -28,8 +28,17 @@ from sip2gw.backend.library import Connection, Done
 from sip2gw.backend.store import queries, surplus
 from sip2gw.backend.store.records import load_account
 from sip2gw.backend.store.surplus import Correction, corrections
-from sip2gw.backend.store.values import list_text, list_value, moment_value, new_id, time_text
+from sip2gw.backend.store.values import (
+    list_text,
+    list_value,
+    moment_text,
+    moment_value,
+    new_id,
+    time_text,
+    time_value,
+)
 from sip2gw.model import Fee, Minor, PatronRecord, Payment, PaymentLine, Surplus, altered
+from sip2gw.policy.receipts import Receipt, ReceiptUse, receipt_use
 
 BOOKED = "booked"
 REPLAYED = "replayed"
@@ -88,15 +97,27 @@ def _facts(
 
 
 def holder_of(order: PaymentOrder, key: Sequence[Any] | None) -> str | PaymentResult | None:
-    """The payment that holds the order's key; a refusal when that was for something else.
+    """The payment that holds the order's key; a refusal when that is not this one.
 
     Args:
         order: what is to be booked.
-        key: content, payment id and expiry under the key; an expired one is free again (C5).
+        key: `queries.KEY_COLUMNS` of the payment under the key, which is free when that has
+            expired (C5) or the order is another payment that takes it over (C105).
     """
     if key is None or key[2] <= time_text(order.now):
         return None
-    return str(key[1]) if key[0] == order.content else refused("bk_reused")
+    content, payment_id, _, transacted, booked = key
+    first = Receipt(content, time_value(transacted), datetime.fromisoformat(booked))
+    again = Receipt(order.content, order.transacted, order.now)
+    match receipt_use(first, again, order.receipts):
+        case ReceiptUse.RETRY:
+            return str(payment_id)
+        case ReceiptUse.REUSED:
+            return refused("bk_reused")
+        case ReceiptUse.DOUBTFUL:
+            return refused("bk_another_day")
+        case ReceiptUse.NEW:
+            return None
 
 
 def refused(reason: str) -> PaymentResult:
@@ -199,6 +220,7 @@ def _write(connection: Connection, order: PaymentOrder, payment: Payment) -> boo
             order.content,
             time_text(order.key_expires),
             payment.card,
+            moment_text(order.transacted),
         ),
     )
     if not added.rowcount:

@@ -240,13 +240,16 @@ CLEAR_PIN_ATTEMPT = "DELETE FROM pin_attempt WHERE card_number = ?"
 
 # Payments and ledger
 
-PAYMENT_KEY = "SELECT content, id, key_expires FROM payment WHERE terminal = ? AND key = ?"
+KEY_COLUMNS = "k.content, k.id, k.key_expires, k.transacted, k.time"
+PAYMENT_KEY = fill(
+    "SELECT {columns} FROM payment k WHERE k.terminal = ? AND k.key = ?", columns=KEY_COLUMNS
+)
 FREE_KEY = "UPDATE payment SET key = NULL WHERE terminal = ? AND key = ?"
-"""A payment whose key has expired stays for ever, without it (C5)."""
+"""A payment whose key has expired, or belongs to another now, stays for ever, without it (C5)."""
 ADD_PAYMENT = """
     INSERT INTO payment (id, time, terminal, payer_id, amount, currency, payment_type, bk, status,
-                         texts, key, content, key_expires, card)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                         texts, key, content, key_expires, card, transacted)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (terminal, key) DO NOTHING"""
 ADD_TRANSACTION = """
     INSERT INTO ledger_transaction (id, time, kind, payment_id) VALUES (?, ?, ?, ?)"""
@@ -486,6 +489,31 @@ DOOR_ENTRIES = """
     SELECT kind, branch, card, valid_until, weekdays, start_minute, end_minute, note
     FROM door_entry{where} ORDER BY branch, card"""
 DOOR_ENTRY_FILTERS = {"kind": "kind = ?", "branch": "branch = ?"}
+
+# Refused payments
+
+KEEP_REFUSED = """
+    INSERT INTO refused_payment (id, time, terminal, day, payer, amount, currency, payment_type,
+                                 bk, reason)
+    SELECT ?, ?, ?, ?, COALESCE((SELECT c.patron_id FROM card c WHERE c.number = ?), ?), ?, ?, ?,
+           ?, ?
+    WHERE ? > (SELECT COUNT(*) FROM refused_payment r WHERE r.terminal = ? AND r.day = ?)
+    ON CONFLICT (id) DO NOTHING"""
+COUNT_REFUSED = """
+    INSERT INTO refused_more (terminal, day, time, count)
+    SELECT ?, ?, ?, CAST(? AS BIGINT)
+    WHERE NOT EXISTS (SELECT 1 FROM refused_payment r WHERE r.id = ?)
+    ON CONFLICT (terminal, day) DO UPDATE
+    SET count = refused_more.count + excluded.count, time = excluded.time"""
+"""What `KEEP_REFUSED` has not kept, or what was never meant to be kept (an id of nothing)."""
+REFUSED_PAYMENTS = """
+    SELECT time, terminal, payer, amount, currency, payment_type, bk, reason
+    FROM refused_payment{where} ORDER BY time, id"""
+REFUSED_MORE = "SELECT time, terminal, count FROM refused_more{where} ORDER BY time, terminal"
+REFUSED_FILTERS = {"since": "time >= ?", "until": "time < ?", "terminal": "terminal = ?"}
+FORGET_REFUSED = "DELETE FROM refused_payment WHERE time < ?"
+FORGET_REFUSED_MORE = "DELETE FROM refused_more WHERE time < ?"
+COUNT_FORGOTTEN_REFUSED = "SELECT COUNT(*) FROM refused_payment WHERE time < ?"
 
 # The store itself
 

@@ -355,6 +355,31 @@ LEDGER_TRANSACTION_WITH_SURPLUS = f"""CREATE TABLE ledger_transaction (
         payment_id TEXT REFERENCES payment (id))"""
 """What migration 9 makes of the two tables; PostgreSQL only changes their constraints."""
 
+
+_REFUSED_PAYMENTS = (
+    # None for what was booked before: then our own time tells (C105).
+    "ALTER TABLE payment ADD COLUMN transacted TEXT",
+    """CREATE TABLE refused_payment (
+        id TEXT PRIMARY KEY,
+        time TEXT NOT NULL,
+        terminal TEXT NOT NULL,
+        day TEXT NOT NULL,
+        payer TEXT NOT NULL,
+        amount TEXT NOT NULL,
+        currency TEXT NOT NULL,
+        payment_type TEXT NOT NULL,
+        bk TEXT NOT NULL,
+        reason TEXT NOT NULL)""",
+    "CREATE INDEX refused_payment_day ON refused_payment (terminal, day)",
+    "CREATE INDEX refused_payment_time ON refused_payment (time)",
+    """CREATE TABLE refused_more (
+        terminal TEXT NOT NULL,
+        day TEXT NOT NULL,
+        time TEXT NOT NULL,
+        count BIGINT NOT NULL,
+        PRIMARY KEY (terminal, day))""",
+)
+
 MIGRATIONS = (
     Migration(
         1,
@@ -372,6 +397,7 @@ MIGRATIONS = (
     Migration(7, "what a person has to look at, and what became of it", _REVIEWS),
     Migration(8, "whether somebody has had a copy since a transaction with it", ()),
     Migration(9, "credits; what was paid too much, and given back", ()),
+    Migration(10, "refused payments, and when a terminal says it took money", _REFUSED_PAYMENTS),
 )
 
 SCHEMA_NUMBER = MIGRATIONS[-1].number

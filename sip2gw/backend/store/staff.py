@@ -10,7 +10,16 @@ from datetime import date, datetime, tzinfo
 from typing import Any, TypeVar
 
 from sip2gw.backend.library import Connection, Done
-from sip2gw.backend.store import badges, doors, ledger, queries, relations, reviews, surplus
+from sip2gw.backend.store import (
+    badges,
+    doors,
+    ledger,
+    queries,
+    refusals,
+    relations,
+    reviews,
+    surplus,
+)
 from sip2gw.backend.store.access_log import access_rows
 from sip2gw.backend.store.people import holder
 from sip2gw.backend.store.values import time_text
@@ -28,6 +37,7 @@ from sip2gw.model import (
     Surplus,
 )
 from sip2gw.policy.relationships import RelationshipRules
+from sip2gw.refused import RefusedPayment, RefusedPaymentsMore
 from sip2gw.stock import Review
 
 T = TypeVar("T")
@@ -184,6 +194,25 @@ class StaffOperations(ABC):
                 return connection.execute(queries.FORGET_LOANS, (time_text(before),)).rowcount
 
         return await asyncio.to_thread(forget)
+
+    async def forget_refused_payments(self, before: datetime) -> int:
+        """Forget which payments were refused before `before` (C104)."""
+
+        def forget() -> int:
+            with self.bulk() as connection:
+                return refusals.forget(connection, before)
+
+        return await asyncio.to_thread(forget)
+
+    def count_forgotten_refusals(self, before: datetime) -> int:
+        """How many `forget_refused_payments` would forget."""
+        with self.snapshot() as connection:
+            return refusals.count_forgotten(connection, before)
+
+    def refused_payments(self, **filters: Any) -> Iterator[RefusedPayment | RefusedPaymentsMore]:
+        """Refused payments, oldest first; filters as in `refusals.refused_payments`."""
+        with self.snapshot() as connection:
+            yield from refusals.refused_payments(connection, **filters)
 
     async def put_door_entry(self, entry: DoorEntry) -> None:
         """Put a card on a bar or pass list, instead of its entry there if it has one."""

@@ -36,10 +36,12 @@ from sip2gw.backend.store.identity import insist_on_currency, pin_secret_in_file
 from sip2gw.backend.store.migrate import migrate
 from sip2gw.backend.store.place import Place
 from sip2gw.backend.store.records import load_account, load_by_card, load_patron, paid_fee
+from sip2gw.backend.store.refusals import Refusals, Writing
 from sip2gw.backend.store.staff import StaffOperations
 from sip2gw.backend.store.values import date_text, time_text
 from sip2gw.backend.store.writer import Writer
 from sip2gw.model import AccessRow, Block, PaidFee, PatronRecord, Presence
+from sip2gw.refused import RefusedPayment
 from sip2gw.stock import ItemRecord
 
 RECORDS_CACHED_MAX = 20_000
@@ -71,6 +73,7 @@ class Store(StaffOperations):
         self._flush: asyncio.TimerHandle | None = None
         self._closed = False
         self._access_log = AccessLog()
+        self._refusals = Refusals(self._write_refusals)
         self._reader = connect(self.path, read_only=True)
         writing = connect(self.path)
         place.remember()
@@ -280,6 +283,17 @@ class Store(StaffOperations):
 
         return await self.write(job)
 
+    def keep_refused_payment(self, refused: RefusedPayment) -> asyncio.Future[None] | None:
+        """Keep a 37 that is answered no for staff, at most 1,000 a terminal and day (C104)."""
+        return self._refusals.add(refused)
+
+    async def _write_refusals(self, writing: Writing) -> None:
+        def job(connection: SqliteConnection) -> Done[None]:
+            writing.run(connection)
+            return Done(None)
+
+        await self._writer.submit(job)
+
     # Doors
 
     async def enter_branch(self, order: EntryOrder) -> Presence:
@@ -369,6 +383,7 @@ class Store(StaffOperations):
         self._closed = True
         if self._flush is not None:
             self._flush.cancel()
+        await self._refusals.close()
         await self._writer.stop()
         self._reader.close()
         if self._lock is not None:

@@ -55,6 +55,11 @@ def moment_value(text: str) -> datetime:
     return min(max(moment, _FIRST_MOMENT), _LAST_MOMENT)
 
 
+def moment_text(moment: datetime | None) -> str | None:
+    """The stored form of a time that may be missing."""
+    return None if moment is None else time_text(moment)
+
+
 def time_value(text: str | None) -> datetime | None:
     """The UTC datetime behind a stored time."""
     return None if text is None else moment_value(text)

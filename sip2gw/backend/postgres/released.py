@@ -1,0 +1,50 @@
+"""Functions as released migrations made them; `derived` in `dialect` replaces them at once.
+
+A released migration executes for ever what it executed when it was released.
+"""
+
+from __future__ import annotations
+
+BOOK_PAYMENT_1 = """
+CREATE FUNCTION book_payment(
+    p_version BIGINT, p_parties TEXT[], p_owed TEXT,
+    p_terminal TEXT, p_key TEXT, p_content TEXT, p_expires TEXT,
+    p_id TEXT, p_time TEXT, p_payer TEXT, p_amount BIGINT, p_currency TEXT, p_type TEXT,
+    p_bk TEXT, p_status TEXT, p_texts TEXT, p_card TEXT,
+    p_accounts TEXT[], p_amounts BIGINT[], p_fees TEXT[], p_debtors TEXT[], p_relations TEXT[])
+RETURNS BOOLEAN LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock_shared(5120194301);
+    PERFORM 1 FROM patron WHERE id = ANY (p_parties) ORDER BY id FOR NO KEY UPDATE;
+    IF EXISTS (SELECT 1 FROM payment k
+               WHERE k.terminal = p_terminal AND k.key = p_key AND k.key_expires > p_time)
+       OR p_version <> (SELECT version FROM store_version WHERE id = 1)
+       OR p_owed <> (
+            SELECT COALESCE(string_agg(o.id || ' ' || o.owed, E'\\n' ORDER BY o.id), '')
+            FROM (SELECT f.id, (SELECT SUM(e.amount) FROM ledger_entry e
+                                WHERE e.fee_id = f.id) AS owed
+                  FROM fee f WHERE f.patron_id = ANY (p_parties)) o
+            WHERE o.owed <> 0)
+    THEN
+        RETURN FALSE;
+    END IF;
+    UPDATE payment SET key = NULL
+    WHERE terminal = p_terminal AND key = p_key AND key_expires <= p_time;
+    INSERT INTO payment (id, time, terminal, payer_id, amount, currency, payment_type, bk, status,
+                         texts, key, content, key_expires, card)
+    VALUES (p_id, p_time, p_terminal, p_payer, p_amount, p_currency, p_type, p_bk, p_status,
+            p_texts, p_key, p_content, p_expires, p_card)
+    ON CONFLICT (terminal, key) DO NOTHING;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'the key was taken meanwhile' USING ERRCODE = 'serialization_failure';
+    END IF;
+    INSERT INTO ledger_transaction (id, time, kind, payment_id)
+    VALUES (p_id, p_time, 'payment', p_id);
+    INSERT INTO ledger_entry (transaction_id, position, account, amount, fee_id, debtor_id,
+                              relation)
+    SELECT p_id, n.place - 1, n.account, n.amount, n.fee, n.debtor, n.relation
+    FROM unnest(p_accounts, p_amounts, p_fees, p_debtors, p_relations) WITH ORDINALITY
+        AS n (account, amount, fee, debtor, relation, place);
+    RETURN TRUE;
+END $$"""
+"""As of schema 6."""

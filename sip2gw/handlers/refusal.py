@@ -1,0 +1,54 @@
+"""What is kept of a 37 that is answered no, whatever the reason (B100, C104)."""
+
+from __future__ import annotations
+
+from sip2gw.handlers.base import Session
+from sip2gw.metrics import Metrics
+from sip2gw.model import Minor, currency_digits, format_amount, parse_amount, read_currency
+from sip2gw.protocol.messages import FeePaid
+from sip2gw.refused import RefusedPayment
+
+TEXT_MAX = 255
+"""Characters that are kept of what a terminal sent."""
+
+OTHER_CURRENCIES = "other"
+"""The metric's label for all but the library's own: terminals must not invent labels."""
+
+
+def refused_payment(session: Session, request: FeePaid, reason: str) -> RefusedPayment:
+    """What staff is told of `request`. Its texts are the terminal's, so they are cleaned and cut;
+    an amount that cannot be read is kept like them."""
+    currency = read_currency(request.currency_type, session.terminal.currency)
+    minor = _minor(request.fee_amount, currency)
+    return RefusedPayment(
+        time=session.now(),
+        terminal=session.terminal.name,
+        payer=_kept(request.patron_identifier),
+        amount=_kept(request.fee_amount) if minor is None else format_amount(minor, currency),
+        currency=_kept(currency),
+        payment_type=_kept(request.payment_type),
+        bk=_kept((request.transaction_id or "").strip()),
+        reason=str(reason),
+    )
+
+
+def count_refused(metrics: Metrics, session: Session, request: FeePaid) -> None:
+    """Count the amount of a refused 37, if there is one."""
+    own = session.terminal.currency
+    currency = read_currency(request.currency_type, own)
+    minor = _minor(request.fee_amount, currency)
+    if minor is not None and minor > 0:
+        label = own if currency == own else OTHER_CURRENCIES
+        metrics.payment_refused(minor, label, currency_digits(currency))
+
+
+def _minor(text: str, currency: str) -> Minor | None:
+    try:
+        return parse_amount(text, currency)
+    except ValueError:
+        return None
+
+
+def _kept(text: str) -> str:
+    """`text` without what a database or a screen cannot bear, and not too long."""
+    return "".join(c if c.isprintable() else "?" for c in text[:TEXT_MAX])

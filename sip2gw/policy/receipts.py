@@ -1,0 +1,76 @@
+"""Whether a receipt number (BK) comes again with a retry or with another payment.  (B46, C4, C105)
+
+Kiosks count their receipts, and some begin anew each day: the same number then belongs to another
+payment, and answering it as a retry would lose money silently. The transaction date tells.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, tzinfo
+from enum import Enum, auto
+
+RETRY_WITHIN = timedelta(hours=1)
+"""A retry may cross midnight; so much apart it is one at any hour."""
+
+
+class ReceiptUse(Enum):
+    """What a payment under a receipt number that is taken is."""
+
+    RETRY = auto()
+    """The same payment again: it gets the first answer."""
+    REUSED = auto()
+    """Another payment, too soon after the first: refused (C4)."""
+    DOUBTFUL = auto()
+    """A late retry or the next day's number for the same thing, nobody can say: refused, and a
+    person looks at it."""
+    NEW = auto()
+    """Another payment, to be booked; the number is the new one's from then on."""
+
+
+@dataclass(slots=True)
+class Receipt:
+    """A payment, as far as it tells one receipt from another."""
+
+    content: str
+    """What a retry repeats exactly (C4)."""
+    transacted: datetime | None
+    """The transaction date in the message, of the terminal's clock; None when there was none or
+    it could not be read."""
+    time: datetime
+    """By our own clock: when it was booked, or has come in now."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptRules:
+    """How a terminal numbers its receipts."""
+
+    zone: tzinfo = UTC
+    """Whose midnight ends a day."""
+    starts_anew: bool = False
+    """The counter starts anew each day (`bk_retention_days` of 1, C5)."""
+
+
+def receipt_use(first: Receipt, again: Receipt, rules: ReceiptRules) -> ReceiptUse:
+    """What `again` is, whose receipt number belongs to `first` (C105)."""
+    same_content = first.content == again.content
+    if _belong_together(first, again, rules.zone):
+        return ReceiptUse.RETRY if same_content else ReceiptUse.REUSED
+    if same_content and not rules.starts_anew:
+        return ReceiptUse.DOUBTFUL
+    return ReceiptUse.NEW
+
+
+def _belong_together(first: Receipt, again: Receipt, zone: tzinfo) -> bool:
+    """Of the same day, or at most an hour apart.
+
+    One clock measures both: the terminal's, or ours where a date is missing. So a terminal whose
+    clock is wrong, or stands still, is compared with itself.
+    """
+    if first.transacted is None or again.transacted is None:
+        one, other = first.time, again.time
+    else:
+        one, other = first.transacted, again.transacted
+    same_day = one.astimezone(zone).date() == other.astimezone(zone).date()
+    # In UTC: between two moments of one zone Python subtracts what the clock on the wall showed.
+    return same_day or abs(one.astimezone(UTC) - other.astimezone(UTC)) <= RETRY_WITHIN

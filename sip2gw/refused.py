@@ -1,0 +1,35 @@
+"""What is known of payments that were answered no (B100, C104)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedPayment:
+    """A 37 that was answered no, as staff find it (B100, C104); no PIN is ever in it."""
+
+    time: datetime
+    """In the zone of the branch, whose day is that of the limit."""
+    terminal: str
+    payer: str = field(repr=False)
+    """The card as scanned; once it is written, the patron's id if somebody has the card."""
+    amount: str
+    """A plain decimal with the decimals of `currency`; what could not be read is as it was sent."""
+    currency: str
+    """As read: in capitals, the library's own if none was sent."""
+    payment_type: str
+    bk: str
+    reason: str
+    """A `PaymentRefusalReason`, a kind of failure (C74) or `unreadable`."""
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedPaymentsMore:
+    """How many of a terminal's refused payments of one day were only counted (C104)."""
+
+    time: datetime
+    """Of the last one."""
+    terminal: str
+    count: int
