@@ -94,8 +94,8 @@ class App:
             enter=timed.enter_branch,
             leave=timed.leave_branch,
         )
-        passwords = PasswordService(self._login_verifier)
-        self.gateway = Gateway(site, timed, services, passwords, log)
+        self._passwords = PasswordService(self._login_verifier, backend.pin_secret, timed)
+        self.gateway = Gateway(site, timed, services, self._passwords, log)
         self.server = TerminalServer(self.gateway)
         self.admin = AdminServer(
             build_registry(self.metrics),
@@ -117,6 +117,7 @@ class App:
         """
         tls = _tls_context(self.config.tls) if self.config.tls is not None else None
         await self.gateway.check_backend()
+        await self._passwords.recall()
         await self.server.listen(self.config.server.addresses, tls)
         admin = ""
         if self.config.admin.enabled:

@@ -10,17 +10,19 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import hmac
 import os
 import secrets
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Protocol
 from weakref import WeakValueDictionary
 
-from sip2gw.backend.base import Backend, BackendTimeoutError
+from sip2gw.backend.base import Backend, BackendError, BackendTimeoutError
 from sip2gw.model import Card, PatronRecord
 from sip2gw.pin import verify_password, verify_pin
 from sip2gw.policy.access import PinState
@@ -42,7 +44,8 @@ class SlowVerifier:
     """A thread pool for slow hashes, and the memory of what was verified lately."""
 
     def __init__(self, monotonic: Callable[[], float], *, threads: int | None = None) -> None:
-        self._monotonic = monotonic
+        self.monotonic = monotonic
+        """Seconds that only grow."""
         self._pool = ThreadPoolExecutor(
             threads or min(4, os.cpu_count() or 1),
             thread_name_prefix="sip2gw-hash",
@@ -63,14 +66,14 @@ class SlowVerifier:
         verified = self._successes.get(digest)
         if verified is None:
             return False
-        if self._monotonic() - verified <= SUCCESS_TTL_S:
+        if self.monotonic() - verified <= SUCCESS_TTL_S:
             return True
         del self._successes[digest]
         return False
 
     def remember(self, digest: bytes) -> None:
         """Note a success; the oldest entry goes when there are too many."""
-        self._successes[digest] = self._monotonic()
+        self._successes[digest] = self.monotonic()
         self._successes.move_to_end(digest)
         if len(self._successes) > SUCCESS_ENTRIES_MAX:
             self._successes.popitem(last=False)
@@ -206,28 +209,103 @@ _NOBODY_HASH = (
 """Nobody's password: verified for unknown logins so that they take as long as known ones (B11)."""
 
 
-class PasswordService:
-    """Verifies terminal passwords (93)."""
+class LoginMemory(Protocol):
+    """Where the digests of good logins survive a restart; see `sip2gw.backend.base.Backend`."""
 
-    def __init__(self, verifier: SlowVerifier) -> None:
+    async def known_logins(self) -> Mapping[str, str]:
+        """Login → digest."""
+        ...
+
+    async def remember_logins(self, digests: Mapping[str, str]) -> None:
+        """Keep these, instead of what was kept for the same logins."""
+        ...
+
+
+RECALL_EVERY_S = 2.0
+"""A password that is not known makes the gateway look at most so often what others know."""
+
+REMEMBER_AFTER_S = 1.0
+"""So long good logins are gathered before they are written together."""
+
+
+class PasswordService:
+    """Verifies terminal passwords (93).
+
+    A good login with a hashed password is kept as a keyed digest of login, password and hash, in
+    memory and in the store: after a restart thousands of terminals log in within seconds (C100).
+    A changed hash misses by itself.
+    """
+
+    def __init__(self, verifier: SlowVerifier, secret: bytes, memory: LoginMemory) -> None:
+        """`secret` keys the digests; only a digest of it is kept."""
         self._verifier = verifier
+        self._key = hashlib.sha256(b"logins" + secret).digest()
+        self._memory = memory
+        self._recalled_at = -RECALL_EVERY_S
+        self._known: dict[str, str] = {}
+        self._unwritten: dict[str, str] = {}
+        self._writing: asyncio.Task[None] | None = None
+
+    async def recall(self) -> None:
+        """Read the digests that the store has kept; without them passwords are hashed again."""
+        try:
+            self._known.update(await self._memory.known_logins())
+        except BackendError:
+            return
+
+    async def is_known(self, login: str, stored: str, is_hash: bool, password: str) -> bool:
+        """Whether `password` was found right before, here or by another gateway of the store."""
+        if self.recognises(login, stored, is_hash, password):
+            return True
+        now = self._verifier.monotonic()
+        if not is_hash or now - self._recalled_at < RECALL_EVERY_S:
+            return False
+        self._recalled_at = now
+        await self.recall()
+        return self.recognises(login, stored, is_hash, password)
+
+    def recognises(self, login: str, stored: str, is_hash: bool, password: str) -> bool:
+        """Whether `password` is known to be right for `login`; costs microseconds."""
+        digest = self._digest(login, stored, password)
+        expected = self._known.get(login, "") if is_hash else self._digest(login, stored, stored)
+        return hmac.compare_digest(expected, digest)
 
     async def check(self, login: str, stored: str | None, is_hash: bool, password: str) -> bool:
         """Whether `password` is right; `stored` is None for an unknown login.
 
-        Every failure costs one slow hash, so unknown and wrong take the same time (B11).
+        Costs one slow hash in any case, so that unknown, wrong and right take the same time (B11).
+
+        Raises:
+            BackendTimeoutError: too many verifications are waiting.
         """
-        digest = self._verifier.digest("login", login, password, stored or "")
-        if self._verifier.is_remembered(digest):
-            return True
-        if stored is not None and not is_hash:
-            expected = self._verifier.digest("login", login, stored, stored)
-            if secrets.compare_digest(expected, digest):
-                return True
         against = stored if stored is not None and is_hash else _NOBODY_HASH
         encoded = password.encode("utf-8", "surrogatepass")
         matches = await self._verifier.run(lambda: verify_password(against, encoded))
-        if matches and stored is not None and is_hash:
-            self._verifier.remember(digest)
-            return True
-        return False
+        if stored is None:
+            return False
+        if not is_hash:
+            return self.recognises(login, stored, is_hash, password)
+        if matches:
+            self._remember(login, self._digest(login, stored, password))
+        return matches
+
+    def _digest(self, login: str, stored: str, password: str) -> str:
+        text = "\0".join((login, stored, password)).encode("utf-8", "surrogatepass")
+        return hmac.digest(self._key, text, "sha256").hex()
+
+    def _remember(self, login: str, digest: str) -> None:
+        self._known[login] = self._unwritten[login] = digest
+        if self._writing is None:
+            self._writing = asyncio.get_running_loop().create_task(self._write())
+
+    async def _write(self) -> None:
+        """Write what has gathered; what cannot be written costs another hash after a restart."""
+        try:
+            while self._unwritten:
+                await asyncio.sleep(REMEMBER_AFTER_S)
+                digests, self._unwritten = self._unwritten, {}
+                await self._memory.remember_logins(digests)
+        except BackendError:
+            self._unwritten.clear()
+        finally:
+            self._writing = None

@@ -8,7 +8,7 @@ same loop turn. What a backend cannot do is missing from its `capabilities` and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -290,6 +290,14 @@ class Backend(Protocol):
 
     async def lift_blocks(self, patron_id: str, sources: frozenset[str]) -> int:
         """Remove the blocks set by `sources`; returns how many (C41)."""
+        ...
+
+    async def known_logins(self) -> Mapping[str, str]:
+        """The digests of logins that were good, by login (C100)."""
+        ...
+
+    async def remember_logins(self, digests: Mapping[str, str]) -> None:
+        """Keep these digests, durably, instead of what was kept for the same logins."""
         ...
 
     def log_access(self, row: AccessRow) -> None:

@@ -5,7 +5,7 @@ Look-ups go straight through: a cached one takes less time than measuring it wou
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Coroutine
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
@@ -66,6 +66,7 @@ class TimedBackend:
         self.fees_settled_by: Callable[[str], Coroutine[Any, Any, tuple[PaidFee, ...]]] = (
             inner.fees_settled_by
         )
+        self.known_logins: Callable[[], Coroutine[Any, Any, Mapping[str, str]]] = inner.known_logins
         self.log_access: Callable[[AccessRow], None] = inner.log_access
 
     async def _timed(self, operation: str, waiting: Awaitable[T]) -> T:
@@ -99,6 +100,10 @@ class TimedBackend:
     ) -> CirculationResult:
         """See `Backend.circulate`."""
         return await self._timed("circulate", self._inner.circulate(order, decide))
+
+    async def remember_logins(self, digests: Mapping[str, str]) -> None:
+        """See `Backend.remember_logins`."""
+        await self._timed("remember_logins", self._inner.remember_logins(digests))
 
     async def set_block(self, patron_id: str, block: Block) -> None:
         """See `Backend.set_block`."""

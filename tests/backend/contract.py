@@ -72,6 +72,15 @@ async def paid_by(
 class BackendContract:
     """The contract suite; the backend is loaded with the small library."""
 
+    # Logins
+
+    async def test_digests_of_good_logins_are_kept_and_replaced(self, backend: Backend) -> None:
+        """C100."""
+        assert await backend.known_logins() == {}
+        await backend.remember_logins({"kiosk-1": "aa", "kiosk-2": "bb"})
+        await backend.remember_logins({"kiosk-2": "cc"})
+        assert await backend.known_logins() == {"kiosk-1": "aa", "kiosk-2": "cc"}
+
     # Reading
 
     async def test_any_card_finds_its_holder_a_replaced_one_too(self, backend: Backend) -> None:

@@ -4,7 +4,16 @@ import importlib
 import sys
 from pathlib import Path
 
-PROGRAMS = ("storm", "network", "lending", "fuzz", "garbage", "canary", "doors")
+PROGRAMS = (
+    "storm",
+    "network",
+    "lending",
+    "fuzz",
+    "garbage",
+    "canary",
+    "doors",
+    "logins",
+)
 
 
 def main() -> int:

@@ -8,7 +8,7 @@ store's own, since a command may run several loops one after the other.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -73,6 +73,9 @@ _ENTER = "SELECT * FROM enter_branch($1, $2, $3, $4, $5, $6, $7, $8)"
 _FEES_SETTLED_BY = numbered(queries.FEES_SETTLED_BY)
 _LEAVE = numbered(queries.LEAVE)
 _LIFT_BLOCKS = numbered(f"{queries.LIFT_BLOCKS} RETURNING 1")
+_REMEMBER_LOGINS = queries.REMEMBER_LOGIN.replace(
+    "VALUES (?, ?)", "SELECT * FROM unnest($1::text[], $2::text[])"
+)
 _TAKES_WRITES = "SELECT current_setting('transaction_read_only') = 'off'"
 
 T = TypeVar("T")
@@ -219,6 +222,16 @@ class PostgresStore(StaffOperations):
         """Remove the blocks set by `sources`; returns how many (C41)."""
         lifted = [await self._fetch(_LIFT_BLOCKS, patron_id, name) for name in sorted(sources)]
         return sum(map(len, lifted))
+
+    # Logins
+
+    async def known_logins(self) -> Mapping[str, str]:
+        """The digests of logins that were good, by login (C100)."""
+        return dict(map(tuple, await self._fetch(queries.KNOWN_LOGINS)))
+
+    async def remember_logins(self, digests: Mapping[str, str]) -> None:
+        """Keep these digests, instead of what was kept for the same logins."""
+        await self._fetch(_REMEMBER_LOGINS, list(digests), list(digests.values()))
 
     # Doors
 

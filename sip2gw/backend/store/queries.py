@@ -427,6 +427,10 @@ DOOR_ENTRY_FILTERS = {"kind": "kind = ?", "branch": "branch = ?"}
 
 STORE_VERSION = "SELECT version FROM store_version WHERE id = 1"
 BUMP_VERSION = "UPDATE store_version SET version = version + 1 WHERE id = 1"
+KNOWN_LOGINS = "SELECT login, digest FROM known_login"
+REMEMBER_LOGIN = """
+    INSERT INTO known_login (login, digest) VALUES (?, ?)
+    ON CONFLICT (login) DO UPDATE SET digest = excluded.digest"""
 SETTING = "SELECT value FROM setting WHERE name = ?"
 ADD_SETTING = "INSERT INTO setting (name, value) VALUES (?, ?) ON CONFLICT (name) DO NOTHING"
 

@@ -304,6 +304,12 @@ _HISTORY = (
     "CREATE INDEX borrowed_until ON borrowed (until)",
 )
 
+_LOGINS = (
+    """CREATE TABLE known_login (
+        login TEXT PRIMARY KEY,
+        digest TEXT NOT NULL)""",
+)
+
 MIGRATIONS = (
     Migration(
         1,
@@ -318,6 +324,7 @@ MIGRATIONS = (
     ),
     Migration(5, "what is lost among a patron's loans", ()),
     Migration(6, "who borrowed what lately, where the library wants to know", _HISTORY),
+    Migration(7, "terminals whose password was right", _LOGINS),
 )
 
 SCHEMA_NUMBER = MIGRATIONS[-1].number

@@ -10,7 +10,7 @@ import asyncio
 import fcntl
 import os
 import sqlite3
-from collections.abc import Awaitable, Callable, Collection, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -281,6 +281,22 @@ class Store(StaffOperations):
             return Done(lifted, (patron_id,))
 
         return await self.write(job)
+
+    # Logins
+
+    async def known_logins(self) -> Mapping[str, str]:
+        """The digests of logins that were good, by login (C100)."""
+        with self._reading():
+            return dict(self._reader.execute(queries.KNOWN_LOGINS).fetchall())
+
+    async def remember_logins(self, digests: Mapping[str, str]) -> None:
+        """Keep these digests, instead of what was kept for the same logins."""
+
+        def job(connection: SqliteConnection) -> Done[None]:
+            connection.executemany(queries.REMEMBER_LOGIN, digests.items())
+            return Done(None)
+
+        await self.write(job)
 
     # Doors
 
