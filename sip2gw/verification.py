@@ -1,4 +1,4 @@
-"""Slow verification of PINs and terminal passwords, kept off the loop.  (B11, B12, B20, C19)
+"""Slow verification of PINs and terminal passwords, kept off the loop.  (B11, B12, B20, C100)
 
 Argon2 runs in a small thread pool behind a bounded queue. A success is remembered under a keyed
 digest of (whose, secret, stored hash) for some minutes, so that a second request of the same
@@ -14,18 +14,13 @@ import hmac
 import os
 import secrets
 import threading
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from datetime import datetime, timedelta
 from typing import Protocol
-from weakref import WeakValueDictionary
 
-from sip2gw.backend.base import Backend, BackendError, BackendTimeoutError
-from sip2gw.model import Card, PatronRecord
-from sip2gw.pin import verify_password, verify_pin
-from sip2gw.policy.access import PinState
+from sip2gw.backend.base import BackendError, BackendTimeoutError
+from sip2gw.pin import verify_password
 
 SUCCESS_TTL_S = 15 * 60.0
 SUCCESS_ENTRIES_MAX = 50_000
@@ -96,110 +91,6 @@ class SlowVerifier:
     def close(self) -> None:
         """Let the threads go."""
         self._pool.shutdown(wait=False, cancel_futures=True)
-
-
-@dataclass(frozen=True, slots=True)
-class PinLockRules:
-    """How many failures lock a card's PIN, and for how long; and how many at one terminal
-    within a window are reported (C19)."""
-
-    failures_max: int = 5
-    lock: timedelta = timedelta(minutes=15)
-    terminal_failures_max: int = 50
-    terminal_window: timedelta = timedelta(minutes=15)
-
-
-class PinService:
-    """Says what a presented PIN is worth, counts failures, locks."""
-
-    def __init__(
-        self,
-        backend: Backend,
-        verifier: SlowVerifier,
-        pin_secret: bytes,
-        rules: PinLockRules,
-        on_lock: Callable[[str], None],
-    ) -> None:
-        """`on_lock` is called with `card` or `terminal` when one of the two limits is reached.
-
-        `rules` may be replaced at any time; locks that exist stay as they are.
-        """
-        self._backend = backend
-        self._verifier = verifier
-        self._secret = pin_secret
-        self.rules = rules
-        self._on_lock = on_lock
-        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self._terminal_failures: dict[str, deque[float]] = {}
-
-    def remembers(self, record: PatronRecord, card: Card, pin: str) -> bool:
-        """Whether `pin` was verified lately and no wrong one has come since; costs microseconds."""
-        pin_hash, verifier = record.pin_hash, self._verifier
-        if card.pin_failures or pin_hash is None:
-            return False
-        return verifier.is_remembered(verifier.digest(record.id, pin, pin_hash))
-
-    async def check(
-        self, record: PatronRecord, card_number: str, pin: str | None, terminal: str, now: datetime
-    ) -> PinState:
-        """The worth of `pin` for `card_number`; a wrong one is counted, durably, before return.
-
-        Suspends only when the PIN was not verified lately.
-        """
-        if not pin:
-            return PinState.ABSENT
-        card = record.card(card_number)
-        if card is not None and self.remembers(record, card, pin):
-            return PinState.OK
-        return await self._check_slowly(card_number, pin, terminal, now)
-
-    async def _check_slowly(
-        self, card_number: str, pin: str, terminal: str, now: datetime
-    ) -> PinState:
-        # One guess at a time per card: parallel connections may not outrun the lock.
-        lock = self._locks.setdefault(card_number, asyncio.Lock())
-        async with lock:
-            record = await self._backend.find_by_card(card_number)
-            card = record.card(card_number) if record is not None else None
-            if record is None or card is None:
-                return PinState.WRONG
-            if card.pin_locked_until is not None and now < card.pin_locked_until:
-                return PinState.LOCKED
-            if await self.matches(record, pin):
-                if card.pin_failures:
-                    await self._backend.clear_pin_failures(card_number)
-                return PinState.OK
-            await self._count_failure(card_number, terminal, now)
-            return PinState.WRONG
-
-    async def matches(self, record: PatronRecord, pin: str) -> bool:
-        """Whether `pin` is that of `record`; asks nobody and counts nothing."""
-        pin_hash = record.pin_hash
-        if pin_hash is None:
-            return False
-        digest = self._verifier.digest(record.id, pin, pin_hash)
-        if self._verifier.is_remembered(digest):
-            return True
-        secret = self._secret
-        matches = await self._verifier.run(lambda: verify_pin(secret, pin_hash, pin))
-        if matches:
-            self._verifier.remember(digest)
-        return matches
-
-    async def _count_failure(self, card_number: str, terminal: str, now: datetime) -> None:
-        locked = await self._backend.record_pin_failure(
-            card_number, now, self.rules.failures_max, now + self.rules.lock
-        )
-        if locked:
-            self._on_lock("card")
-        failures = self._terminal_failures.setdefault(terminal, deque())
-        failures.append(now.timestamp())
-        oldest = now.timestamp() - self.rules.terminal_window.total_seconds()
-        while failures and failures[0] < oldest:
-            failures.popleft()
-        if len(failures) >= self.rules.terminal_failures_max:
-            failures.clear()
-            self._on_lock("terminal")
 
 
 _NOBODY_HASH = (

@@ -219,17 +219,18 @@ class Backend(Protocol):
         ...
 
     async def record_pin_failure(
-        self, card: str, now: datetime, failures_max: int, lock_until: datetime
-    ) -> bool:
-        """Count a wrong PIN, durably; an expired lock starts a new count (C19, C81).
+        self, patron_id: str, now: datetime, failures_max: int, lock_until: datetime
+    ) -> int | None:
+        """Count a wrong PIN of the patron, durably; an expired lock starts a new count (C19, C81).
 
         Returns:
-            True when this failure locked the card's PIN.
+            How many there are now; with `failures_max` of them the PIN is locked. None when it was
+            locked already, and for an unknown patron: nothing was counted.
         """
         ...
 
-    async def clear_pin_failures(self, card: str) -> None:
-        """Forget the failures of `card` after a right PIN."""
+    async def clear_pin_failures(self, patron_id: str) -> None:
+        """Forget the failures of the patron after a right PIN."""
         ...
 
     async def book_payment(self, order: PaymentOrder, decide: DecidePayment) -> PaymentResult:

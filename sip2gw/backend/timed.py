@@ -77,15 +77,15 @@ class TimedBackend:
             self._observe(operation, self._monotonic() - started)
 
     async def record_pin_failure(
-        self, card: str, now: datetime, failures_max: int, lock_until: datetime
-    ) -> bool:
+        self, patron_id: str, now: datetime, failures_max: int, lock_until: datetime
+    ) -> int | None:
         """See `Backend.record_pin_failure`."""
-        waiting = self._inner.record_pin_failure(card, now, failures_max, lock_until)
+        waiting = self._inner.record_pin_failure(patron_id, now, failures_max, lock_until)
         return await self._timed("record_pin_failure", waiting)
 
-    async def clear_pin_failures(self, card: str) -> None:
+    async def clear_pin_failures(self, patron_id: str) -> None:
         """See `Backend.clear_pin_failures`."""
-        await self._timed("clear_pin_failures", self._inner.clear_pin_failures(card))
+        await self._timed("clear_pin_failures", self._inner.clear_pin_failures(patron_id))
 
     async def book_payment(self, order: PaymentOrder, decide: DecidePayment) -> PaymentResult:
         """See `Backend.book_payment`. Timed here: each coroutine more costs a payment a µs."""

@@ -58,6 +58,10 @@ class PinChecker(Protocol):
         """Whether `pin` is that of `record`; asks nobody and counts nothing."""
         ...
 
+    async def hold_back(self, terminal: str, now: datetime, began_s: float) -> None:
+        """Wait for the moment at which a failing answer may leave (C99)."""
+        ...
+
 
 @dataclass(slots=True)
 class Services:

@@ -40,6 +40,9 @@ _DoorResponse = PatronStatusResponse | PatronInformationResponse
 AWAY = frozenset({"unavailable", "timeout"})
 """Kinds of backend failure in which an emergency door goes on (B40)."""
 
+_SAID_ALIKE = frozenset({Reason.CARD_BLOCKED, Reason.WRONG_PIN, Reason.PIN_LOCKED})
+"""What whoever shows no good PIN is not told apart (C99)."""
+
 _NOT_ABOUT_THE_CARD = frozenset(
     {
         Reason.CLOSED,
@@ -298,9 +301,18 @@ async def _pin_without_backend(
         return PinState.OK
     if not pin:
         return PinState.ABSENT
+    began_s = session.services.clock.monotonic()
     right = await session.services.pins.matches(record, pin)
     session.services.admissions.note_pin(card, right=right)
+    if not right:
+        await patron.hold_back(session, began_s)
     return PinState.OK if right else PinState.WRONG
+
+
+def _is_known_to_the_door(visit: patron.Visit) -> bool:
+    """Whether the flags may differ from those of an unknown card (C90, C99)."""
+    replaced = visit.card is not None and visit.card.state is CardState.REPLACED
+    return visit.valid_patron or replaced
 
 
 # The answer and the record -------------------------------------------------------------------
@@ -319,7 +331,7 @@ def _answer_decision(
     response.transaction_date = facts.now
     response.institution_id = terminal.institution_id
     response.patron_status = patron_flags(
-        door_flags(decision.reason) if visit.record is not None else ALL_DENIED
+        door_flags(decision.reason) if _is_known_to_the_door(visit) else ALL_DENIED
     )
     response.patron_identifier = visit.patron_id
     response.valid_patron = visit.valid_patron
@@ -341,7 +353,7 @@ def _answer_decision(
         response.badges = patron.badge_values(session, badges)
     language = session.language(response.language, record)
     text_key = REASONS[decision.reason].door_text_key
-    if decision.reason is Reason.WRONG_PIN:
+    if visit.shown is None and decision.reason in _SAID_ALIKE:
         text_key = patron.withheld_text_key(visit)
     response.screen_message = (session.services.texts.text(language, text_key),)
 

@@ -21,7 +21,7 @@ from sip2gw.model import (
 )
 from sip2gw.policy.access import PinState
 from sip2gw.policy.money import is_owed, payable_total
-from sip2gw.policy.reasons import ALL_DENIED, Reason
+from sip2gw.policy.reasons import ALL_DENIED, NO_FLAGS, Reason
 from sip2gw.policy.relationships import (
     PayableAccount,
     debtor_id_of,
@@ -65,8 +65,9 @@ class Visit:
 
     @property
     def patron_id(self) -> str:
-        """AA of the answer: the main card of a known patron, else what was scanned."""
-        return self.record.id if self.record is not None and self.valid_patron else self.number
+        """AA of the answer: the main card, for whoever may see it, else what was scanned (C112)."""
+        record = self.shown
+        return self.number if record is None else record.id
 
     @property
     def shown(self) -> PatronRecord | None:
@@ -94,21 +95,32 @@ async def judge(
     `Visit.pin` is `OK` as well when none was presented and none is required.
     """
     services, terminal = session.services, session.terminal
+    hidden = terminal.profile.wrong_pin_hides_card
     card = record.card(number) if record is not None else None
     if record is None or card is None or card.state is CardState.REPLACED:
         session.note_pin(number, PinState.WRONG)
+        if pin and hidden:
+            await hold_back(session, services.clock.monotonic())
         return Visit(number, record, card, PinState.ABSENT, False, False)
     if pin and services.pins.remembers(record, card, pin):
         state = PinState.OK
     else:
+        began_s = services.clock.monotonic()
         state = await services.pins.check(record, number, pin, terminal.name, services.clock.now())
+        if state in (PinState.WRONG, PinState.LOCKED):
+            await hold_back(session, began_s)
     session.note_pin(number, state)
     if state is PinState.OK:
         return Visit(number, record, card, state, True, True)
     if state is PinState.ABSENT and not pin_required:
         return Visit(number, record, card, PinState.OK, True, None if pin is None else False)
-    hidden = terminal.profile.wrong_pin_hides_card
     return Visit(number, record, card, state, not hidden, False)
+
+
+async def hold_back(session: Session, began_s: float) -> None:
+    """Let the answer to a wrong PIN leave at a moment that tells nothing (C99)."""
+    services = session.services
+    await services.pins.hold_back(session.terminal.name, services.clock.now(), began_s)
 
 
 def standing_of(
@@ -364,7 +376,8 @@ def withhold(session: Session, response: _PatronResponse, visit: Visit) -> Answe
 async def block_patron(session: Session, request: BlockPatron) -> Answer:
     """Answer a 01 with a 24; only a profile that may block does block (B31).
 
-    Nobody has shown a PIN, so nothing of the patron is shown. Spec: SIP2 2.00, message 01.
+    Nobody has shown a PIN, so nothing of the patron is shown: the flags say only whether this
+    request has blocked the patron (C115).  Spec: SIP2 2.00, message 01.
     """
     services, number = session.services, request.patron_identifier
     record = await services.backend.find_by_card(number) if number else None
@@ -377,8 +390,7 @@ async def block_patron(session: Session, request: BlockPatron) -> Answer:
         return answer
     language = session.language("000", record)
     if not session.terminal.profile.may_block_patrons:
-        standing = standing_of(session, record, card, session.now().date())
-        response.patron_status = patron_flags(standing.flags)
+        response.patron_status = patron_flags(NO_FLAGS)
         response.screen_message = (services.texts.text(language, "terminal_not_allowed"),)
         return Answer(response, "refused", "not_allowed", number)
     note = request.blocked_card_message or ""

@@ -64,7 +64,7 @@ TIMEOUT_S = 4.0
 """How long one operation may take; shorter than the gateway's own deadline for a request."""
 
 _RECORD_PIN_FAILURE = numbered(queries.RECORD_PIN_FAILURE)
-_CLEAR_PIN_ATTEMPT = numbered(queries.CLEAR_PIN_ATTEMPT)
+_CLEAR_PIN_FAILURES = numbered(queries.CLEAR_PIN_FAILURES)
 _SET_BLOCK = numbered(queries.SET_BLOCK)
 _PRESENCE = numbered(queries.PRESENCE)
 _HOLD_QUEUE = numbered(queries.HOLD_QUEUE)
@@ -156,22 +156,22 @@ class PostgresStore(StaffOperations):
     # Writes of the gateway, one statement each
 
     async def record_pin_failure(
-        self, card: str, now: datetime, failures_max: int, lock_until: datetime
-    ) -> bool:
+        self, patron_id: str, now: datetime, failures_max: int, lock_until: datetime
+    ) -> int | None:
         """Count a wrong PIN, durably; an expired lock starts a new count (C19, C81).
 
         Better counted twice, when a connection is lost, than not at all.
         """
-        if not is_storable(card):
-            return False
-        values = lockout.failure_values(card, now, failures_max, lock_until)
+        if not is_storable(patron_id):
+            return None
+        values = lockout.failure_values(patron_id, now, failures_max, lock_until)
         rows = await self._fetch(_RECORD_PIN_FAILURE, *values)
-        return bool(rows) and rows[0][0] is not None
+        return int(rows[0][0]) if rows else None
 
-    async def clear_pin_failures(self, card: str) -> None:
-        """Forget the failures of `card` after a right PIN."""
-        if is_storable(card):
-            await self._fetch(_CLEAR_PIN_ATTEMPT, card)
+    async def clear_pin_failures(self, patron_id: str) -> None:
+        """Forget the failures of the patron after a right PIN."""
+        if is_storable(patron_id):
+            await self._fetch(_CLEAR_PIN_FAILURES, patron_id)
 
     async def book_payment(self, order: PaymentOrder, decide: DecidePayment) -> PaymentResult:
         """Book `order` exactly once, durably before it returns (B46)."""

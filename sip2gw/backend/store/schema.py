@@ -310,6 +310,17 @@ _LOGINS = (
         digest TEXT NOT NULL)""",
 )
 
+_PATRONS_FAILURES = (
+    """CREATE TABLE pin_failure (
+        patron_id TEXT PRIMARY KEY REFERENCES patron (id) ON DELETE CASCADE,
+        failures INTEGER NOT NULL CHECK (failures > 0),
+        locked_until TEXT)""",
+    """INSERT INTO pin_failure (patron_id, failures, locked_until)
+    SELECT c.patron_id, MAX(a.failures), MAX(a.locked_until)
+    FROM pin_attempt a JOIN card c ON c.number = a.card_number GROUP BY c.patron_id""",
+    "DROP TABLE pin_attempt",
+)
+
 MIGRATIONS = (
     Migration(
         1,
@@ -325,6 +336,7 @@ MIGRATIONS = (
     Migration(5, "what is lost among a patron's loans", ()),
     Migration(6, "who borrowed what lately, where the library wants to know", _HISTORY),
     Migration(7, "terminals whose password was right", _LOGINS),
+    Migration(8, "wrong PINs counted for the patron, whatever the card", _PATRONS_FAILURES),
 )
 
 SCHEMA_NUMBER = MIGRATIONS[-1].number

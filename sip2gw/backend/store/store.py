@@ -209,16 +209,16 @@ class Store(StaffOperations):
         return self._writer.submit(job)
 
     async def record_pin_failure(
-        self, card: str, now: datetime, failures_max: int, lock_until: datetime
-    ) -> bool:
+        self, patron_id: str, now: datetime, failures_max: int, lock_until: datetime
+    ) -> int | None:
         """Count a wrong PIN, durably; an expired lock starts a new count (C19, C81)."""
         return await self.write(
-            lambda connection: lockout.record(connection, card, now, failures_max, lock_until)
+            lambda connection: lockout.record(connection, patron_id, now, failures_max, lock_until)
         )
 
-    async def clear_pin_failures(self, card: str) -> None:
-        """Forget the failures of `card` after a right PIN."""
-        await self.write(lambda connection: lockout.clear(connection, card))
+    async def clear_pin_failures(self, patron_id: str) -> None:
+        """Forget the failures of the patron after a right PIN."""
+        await self.write(lambda connection: lockout.clear(connection, patron_id))
 
     async def book_payment(self, order: PaymentOrder, decide: DecidePayment) -> PaymentResult:
         """Book `order` exactly once, durably before it returns (B46)."""
