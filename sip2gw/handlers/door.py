@@ -237,13 +237,13 @@ def _let_anybody_out(
 
 
 def _prepare_for_emergency(session: Session, visit: patron.Visit, decision: AccessDecision) -> None:
-    """Remember an admission, and forget those of a card that is refused for what it is."""
+    """Remember an admission, and forget those of whoever is refused for what they are."""
     services, record = session.services, visit.record
     if decision.granted and record is not None:
         now_s = services.clock.monotonic()
         services.admissions.remember(session.terminal.name, visit.number, record, now_s)
-    elif decision.reason not in _NOT_ABOUT_THE_CARD:
-        services.admissions.forget(visit.number)
+    elif record is not None and decision.reason not in _NOT_ABOUT_THE_CARD:
+        services.admissions.forget(record.id)
 
 
 def end_undecided(session: Session, request: _DoorRequest) -> Answer | None:
@@ -301,12 +301,18 @@ async def _pin_without_backend(
         return PinState.OK
     if not pin:
         return PinState.ABSENT
-    began_s = session.services.clock.monotonic()
-    right = await session.services.pins.matches(record, pin)
-    session.services.admissions.note_pin(card, right=right)
-    if not right:
+    services, began_s = session.services, session.services.clock.monotonic()
+    known = record.card(card)
+    locked_until = known.pin_locked_until if known is not None else None
+    if locked_until is not None and services.clock.now() < locked_until:
+        state = PinState.LOCKED
+    else:
+        right = await services.pins.matches(record, pin)
+        services.admissions.see(record, right=right)
+        state = PinState.OK if right else PinState.WRONG
+    if state is not PinState.OK:
         await patron.hold_back(session, began_s)
-    return PinState.OK if right else PinState.WRONG
+    return state
 
 
 def _is_known_to_the_door(visit: patron.Visit) -> bool:

@@ -110,6 +110,9 @@ async def judge(
         if state in (PinState.WRONG, PinState.LOCKED):
             await hold_back(session, began_s)
     session.note_pin(number, state)
+    services.admissions.see(
+        record, right=None if state is PinState.ABSENT else state is PinState.OK
+    )
     if state is PinState.OK:
         return Visit(number, record, card, state, True, True)
     if state is PinState.ABSENT and not pin_required:
@@ -395,6 +398,7 @@ async def block_patron(session: Session, request: BlockPatron) -> Answer:
         return Answer(response, "refused", "not_allowed", number)
     note = request.blocked_card_message or ""
     await services.backend.set_block(record.id, Block(BlockType.GENERAL, note, None, "terminal"))
+    services.admissions.forget(record.id)
     response.screen_message = (services.texts.text(language, "blocked_by_terminal"),)
     return Answer(response, "ok", "", number)
 
