@@ -40,7 +40,9 @@ _DoorResponse = PatronStatusResponse | PatronInformationResponse
 AWAY = frozenset({"unavailable", "timeout"})
 """Kinds of backend failure in which an emergency door goes on (B40)."""
 
-_SAID_ALIKE = frozenset({Reason.CARD_BLOCKED, Reason.WRONG_PIN, Reason.PIN_LOCKED})
+_SAID_ALIKE = frozenset(
+    {Reason.CARD_BLOCKED, Reason.CARD_REPLACED, Reason.WRONG_PIN, Reason.PIN_LOCKED}
+)
 """What whoever shows no good PIN is not told apart (C99)."""
 
 _NOT_ABOUT_THE_CARD = frozenset(
@@ -317,8 +319,7 @@ async def _pin_without_backend(
 
 def _is_known_to_the_door(visit: patron.Visit) -> bool:
     """Whether the flags may differ from those of an unknown card (C90, C99)."""
-    replaced = visit.card is not None and visit.card.state is CardState.REPLACED
-    return visit.valid_patron or replaced
+    return visit.valid_patron or visit.replaced
 
 
 # The answer and the record -------------------------------------------------------------------

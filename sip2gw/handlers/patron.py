@@ -62,11 +62,22 @@ class Visit:
     """BL."""
     valid_password: bool | None
     """CQ; None leaves it out."""
+    tells_main_card: bool = True
+    """Whether whoever may see the patron may see the number of the main card as well."""
+
+    hidden: bool = False
+    """Whether the profile answers a card that shows no good PIN like an unknown one (B19)."""
+
+    @property
+    def replaced(self) -> bool:
+        """Whether the card is called a replaced one; where cards are hidden it is unknown."""
+        card = self.card
+        return card is not None and card.state is CardState.REPLACED and not self.hidden
 
     @property
     def patron_id(self) -> str:
         """AA of the answer: the main card, for whoever may see it, else what was scanned (C112)."""
-        record = self.shown
+        record = self.shown if self.tells_main_card else None
         return self.number if record is None else record.id
 
     @property
@@ -101,7 +112,7 @@ async def judge(
         session.note_pin(number, PinState.WRONG)
         if pin and hidden:
             await hold_back(session, services.clock.monotonic())
-        return Visit(number, record, card, PinState.ABSENT, False, False)
+        return Visit(number, record, card, PinState.ABSENT, False, False, hidden=hidden)
     if pin and services.pins.remembers(record, card, pin):
         state = PinState.OK
     else:
@@ -116,8 +127,10 @@ async def judge(
     if state is PinState.OK:
         return Visit(number, record, card, state, True, True)
     if state is PinState.ABSENT and not pin_required:
-        return Visit(number, record, card, PinState.OK, True, None if pin is None else False)
-    return Visit(number, record, card, state, not hidden, False)
+        absent = None if pin is None else False
+        tells = not terminal.profile.pin_required
+        return Visit(number, record, card, PinState.OK, True, absent, tells)
+    return Visit(number, record, card, state, not hidden, False, hidden=hidden)
 
 
 async def hold_back(session: Session, began_s: float) -> None:
@@ -141,11 +154,10 @@ def standing_of(
 
 
 def withheld_text_key(visit: Visit) -> str:
-    """Why nothing is shown, as a text key; hiding profiles do not tell a wrong PIN (B19)."""
+    """Why nothing is shown, as a text key; hiding profiles tell nothing but that (B19, C99)."""
     if visit.record is not None and visit.card is not None and visit.valid_patron:
         return "pin_needed" if visit.pin is PinState.ABSENT else "wrong_pin"
-    replaced = visit.card is not None and visit.card.state is CardState.REPLACED
-    return "card_replaced" if replaced else "unknown_card"
+    return "card_replaced" if visit.replaced else "unknown_card"
 
 
 def withheld_reason(visit: Visit) -> str:
@@ -386,8 +398,11 @@ async def block_patron(session: Session, request: BlockPatron) -> Answer:
     record = await services.backend.find_by_card(number) if number else None
     card = record.card(number) if record is not None else None
     known = card is not None and card.state is not CardState.REPLACED
+    profile = session.terminal.profile
+    hidden = profile.wrong_pin_hides_card and not profile.may_block_patrons
     session.note_pin(number, PinState.WRONG)
-    visit = Visit(number, record, card, PinState.ABSENT, known, False)
+    known = known and not hidden
+    visit = Visit(number, record, card, PinState.ABSENT, known, False, hidden=hidden)
     answer = withhold(session, response := PatronStatusResponse(language="000"), visit)
     if record is None or card is None or not known:
         return answer
