@@ -13,6 +13,7 @@ PROGRAMS = (
     "canary",
     "doors",
     "logins",
+    "guesses",
 )
 
 
