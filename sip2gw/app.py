@@ -23,10 +23,11 @@ from sip2gw.gateway import Gateway
 from sip2gw.handlers import Services
 from sip2gw.metrics import Metrics, build_registry
 from sip2gw.notify import notify, watchdog_interval_s
+from sip2gw.pins import PinRules, PinService
 from sip2gw.server import TerminalServer
 from sip2gw.site import Site, build_site
 from sip2gw.telemetry import Log, Redactor, is_for_people, open_log
-from sip2gw.verification import PasswordService, PinLockRules, PinService, SlowVerifier
+from sip2gw.verification import PasswordService, SlowVerifier
 
 
 def open_store(config: Config, role: str) -> Library:
@@ -102,8 +103,8 @@ class App:
             enter=timed.enter_branch,
             leave=timed.leave_branch,
         )
-        passwords = PasswordService(self._login_verifier)
-        self.gateway = Gateway(site, timed, services, passwords, log)
+        self._passwords = PasswordService(self._login_verifier, backend.pin_secret, timed)
+        self.gateway = Gateway(site, timed, services, self._passwords, log)
         self.server = TerminalServer(self.gateway)
         self.admin = AdminServer(
             build_registry(self.metrics),
@@ -125,6 +126,7 @@ class App:
         """
         tls = _tls_context(self.config.tls) if self.config.tls is not None else None
         await self.gateway.check_backend()
+        await self._passwords.recall()
         await self.server.listen(self.config.server.addresses, tls)
         admin = ""
         if self.config.admin.enabled:
@@ -233,13 +235,14 @@ class App:
         self.log.events.info("reload_done", needs_restart=self._lasting.waiting(config))
 
 
-def _pin_rules(config: Config) -> PinLockRules:
+def _pin_rules(config: Config) -> PinRules:
     security = config.security
-    return PinLockRules(
+    return PinRules(
         security.pin_failures_max,
         timedelta(minutes=security.pin_lock_min),
         security.terminal_pin_failures_max,
         timedelta(minutes=security.terminal_pin_window_min),
+        security.failing_answer_slot_s,
     )
 
 

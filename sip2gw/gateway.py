@@ -6,9 +6,7 @@ in or may not ask, negative when the backend fails or our own code does. No exce
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 
 from sip2gw.backend.base import Backend, BackendError, BackendTimeoutError
@@ -17,6 +15,7 @@ from sip2gw.handlers import Answer, Services, Session, TerminalView
 from sip2gw.handlers.door import decide_without_backend, end_undecided
 from sip2gw.handlers.refusal import count_refused, refused_payment
 from sip2gw.handlers.status import ALWAYS_SUPPORTED
+from sip2gw.login import LoginDesk
 from sip2gw.metrics import Metrics
 from sip2gw.protocol.codec import salvage
 from sip2gw.protocol.connection import ServerConnection, UnreadableReceived
@@ -25,7 +24,6 @@ from sip2gw.protocol.messages import (
     FeePaid,
     FeePaidResponse,
     Login,
-    LoginResponse,
     PatronInformation,
     PatronStatusRequest,
     Request,
@@ -35,10 +33,6 @@ from sip2gw.site import KnownTerminal, Site
 from sip2gw.telemetry import Log, RequestLine
 from sip2gw.texts import choose_language
 from sip2gw.verification import PasswordService
-
-LOGIN_FAILURES_WINDOW_S = 300.0
-LOGIN_DELAY_STEPS_MAX = 3
-"""Back-off grows with each failure of an address, up to this many times `login_backoff_s`."""
 
 KEEP_REFUSED_WAIT_S = 0.5
 """So long a refused 37 waits at most until staff can find it after a power cut, too."""
@@ -57,6 +51,8 @@ class Conversation:
     client_names: frozenset[str] = frozenset()
     """Names in the TLS client certificate."""
     session: Session | None = None
+    known: KnownTerminal | None = None
+    """The terminal as it was configured when it logged in."""
     failed_logins: int = 0
     closing: str = ""
     """Set when the connection must be closed after the answer: why."""
@@ -65,26 +61,6 @@ class Conversation:
     def terminal(self) -> TerminalView | None:
         """The logged-in terminal."""
         return self.session.terminal if self.session is not None else None
-
-
-@dataclass(slots=True)
-class LoginBackoff:
-    """Delays the answers to failing logins of one address; good ones never wait (B11, C9)."""
-
-    monotonic: Callable[[], float]
-    _failures: dict[str, list[float]] = field(default_factory=dict)
-
-    def delay_after_failure(self, address: str, step_s: float) -> float:
-        """Seconds by which this failure's answer is held back; `step_s` for each recent one."""
-        now = self.monotonic()
-        recent = [
-            at for at in self._failures.get(address, ()) if now - at < LOGIN_FAILURES_WINDOW_S
-        ]
-        recent = [*recent[-LOGIN_DELAY_STEPS_MAX:], now]
-        if len(self._failures) > 10_000:
-            self._failures.clear()
-        self._failures[address] = recent
-        return step_s * min(len(recent), LOGIN_DELAY_STEPS_MAX)
 
 
 async def _wait_a_little(written: asyncio.Future[None] | None) -> None:
@@ -121,9 +97,7 @@ class Gateway:
         self.clock: Clock = services.clock
         self.log = log
         self.backend_up = True
-        self.on_login: Callable[[Conversation], None] = lambda conversation: None
-        self._passwords = passwords
-        self._backoff = LoginBackoff(self.clock.monotonic)
+        self.logins = LoginDesk(passwords, services, log, lambda: self.site)
 
     # Answering -----------------------------------------------------------------------------
 
@@ -145,11 +119,14 @@ class Gateway:
 
     async def _dispatch(self, conversation: Conversation, request: Request, gated: bool) -> Answer:
         if isinstance(request, Login):
-            return await self._login(conversation, request)
+            return await self.logins.answer(conversation, request)
         session = conversation.session
         if session is None or gated:
             return self._before_login(conversation, request)
         terminal = session.terminal
+        if terminal.expires_at is not None and self.clock.now() >= terminal.expires_at:
+            conversation.closing = "terminal_expired"
+            return self.refuse(conversation, request, "terminal_not_allowed", "expired")
         self._note_oddities(terminal, request)
         if request.code not in terminal.messages and request.code not in ALWAYS_SUPPORTED:
             offered = request.code in terminal.profile.messages
@@ -327,78 +304,6 @@ class Gateway:
             await self.backend.look()
         except BackendError as error:
             self.backend_failed(error, "look")
-
-    # Login ---------------------------------------------------------------------------------
-
-    async def _login(self, conversation: Conversation, request: Login) -> Answer:
-        """Answer a 93 with a 94.  Spec: SIP2 2.00, message 93; B11, B12, C9, C28."""
-        known = self.site.by_login.get(request.login_user_id)
-        reason = await self._login_obstacle(conversation, request, known)
-        if reason is None and known is not None:
-            self.metrics.logins["ok"] += 1
-            conversation.failed_logins = 0
-            conversation.session = Session(self.services, known.view)
-            self.log.events.info(
-                "login",
-                connection=conversation.number,
-                terminal=known.view.name,
-                address=conversation.address,
-            )
-            self.on_login(conversation)
-            return Answer(LoginResponse(ok=True))
-        conversation.session = None
-        conversation.link.logged_in = False
-        conversation.failed_logins += 1
-        self.metrics.logins["refused"] += 1
-        self.log.events.warning(
-            "login_refused",
-            connection=conversation.number,
-            terminal=known.view.name if known is not None else "",
-            address=conversation.address,
-            reason=reason,
-        )
-        if conversation.failed_logins >= self.site.config.server.login_attempts:
-            conversation.closing = "login_attempts"
-        step_s = self.site.config.security.login_backoff_s
-        delay = self._backoff.delay_after_failure(conversation.address, step_s)
-        if delay:
-            await asyncio.sleep(delay)
-        return Answer(LoginResponse(ok=False), "refused", "login")
-
-    async def _login_obstacle(
-        self, conversation: Conversation, request: Login, known: KnownTerminal | None
-    ) -> str | None:
-        """Why the login is refused, for the log; None when it is good.
-
-        The password is verified first whatever else is wrong, so that all refusals take as long.
-        """
-        if not await self._password_good(request, known):
-            return "unknown_or_wrong_password"
-        assert known is not None
-        terminal = known.terminal
-        if (request.uid_algorithm, request.pwd_algorithm) != ("0", "0"):
-            return "algorithm"
-        if not terminal.allows_address(conversation.address):
-            return "network"
-        if terminal.expired_at(self.clock.now()):
-            return "expired"
-        if terminal.location is not None and terminal.location != (request.location_code or ""):
-            return "location"
-        wanted = terminal.tls_client_name
-        if wanted is not None and wanted not in conversation.client_names:
-            return "client_certificate"
-        return None
-
-    async def _password_good(self, request: Login, known: KnownTerminal | None) -> bool:
-        clear = known.terminal.password if known is not None else None
-        hashed = known.terminal.password_hash if known is not None else None
-        stored = clear or hashed
-        return await self._passwords.check(
-            request.login_user_id,
-            stored.get_secret_value() if stored is not None else None,
-            hashed is not None,
-            request.login_password,
-        )
 
     # Observing -----------------------------------------------------------------------------
 

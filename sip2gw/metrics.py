@@ -69,6 +69,7 @@ class Metrics:
         self.foreign_institution = 0
         self.logins: Counter[str] = Counter()
         self.connections_refused: Counter[str] = Counter()
+        self.terminal_replaced: Counter[str] = Counter()
         self.pin_locks = 0
         self.last_message: dict[str, float] = {}
         self.backend_seconds: dict[str, Histogram] = {}
@@ -160,6 +161,12 @@ class MetricsCollector(Collector):
         yield _counter("logins", "Logins (93)", ("outcome",), _single(m.logins))
         yield _counter(
             "connections_refused", "Newcomers refused", ("reason",), _single(m.connections_refused)
+        )
+        yield _counter(
+            "terminal_replaced",
+            "Lines in use that another login of the same terminal replaced",
+            ("terminal",),
+            _single(m.terminal_replaced),
         )
         yield _gauge(
             "terminal_last_message_timestamp_seconds",

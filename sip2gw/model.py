@@ -167,11 +167,12 @@ class Membership:
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """One card of a patron, with the state of its PIN lock (B20, B21)."""
+    """One card of a patron, with the state of the PIN that all their cards share (B20, B21)."""
 
     number: str
     state: CardState = CardState.ACTIVE
     pin_failures: int = 0
+    """Wrong PINs of the patron, with whatever card (C99)."""
     pin_locked_until: datetime | None = None
 
 

@@ -12,11 +12,12 @@ import asyncio
 import itertools
 import socket
 import ssl
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
 from functools import partial
 from typing import Any, cast
 
+from sip2gw.admission import HEARD_WITHIN_S, Doorkeeper, Replacements
 from sip2gw.config import Address, Config
 from sip2gw.eager import Suspended, start
 from sip2gw.gateway import Conversation, Gateway
@@ -50,12 +51,16 @@ class TerminalLine(asyncio.Protocol):
     """One connection: feeds bytes to the core, writes what comes out."""
 
     __slots__ = (
+        "_closed",
         "_closed_at",
         "_deadline",
+        "_early",
         "_frame_started",
+        "_handshake",
         "_pump_scheduled",
         "_server",
         "_suspended",
+        "_tls",
         "_transport",
         "_writable",
         "conversation",
@@ -65,14 +70,19 @@ class TerminalLine(asyncio.Protocol):
         "terminal_name",
     )
 
-    def __init__(self, server: TerminalServer) -> None:
+    def __init__(self, server: TerminalServer, tls: ssl.SSLContext | None = None) -> None:
+        """With `tls` the line begins with a handshake."""
         self._server = server
+        self._tls = tls
+        self._handshake: asyncio.Task[None] | None = None
+        self._early = b""
         self._suspended: Suspended[Answer] | None = None
         self._transport: asyncio.Transport | None = None
         self._pump_scheduled = False
         self._writable = True
         self._frame_started: float | None = None
         self._deadline = 0.0
+        self._closed = False
         self._closed_at: float | None = None
         self.opened = self.last_heard = server.monotonic()
         self.profile_label = NO_PROFILE
@@ -88,9 +98,43 @@ class TerminalLine(asyncio.Protocol):
         self.conversation = self._server.admit(self, self._transport)
         if self.conversation is None:
             self._transport.abort()
+        elif self._tls is not None:
+            self._transport.pause_reading()
+            self._handshake = asyncio.get_running_loop().create_task(self._shake_hands(self._tls))
+
+    async def _shake_hands(self, tls: ssl.SSLContext) -> None:
+        """Go over to TLS; the line has counted since it was accepted (C101)."""
+        raw, conversation = self._transport, self.conversation
+        assert raw is not None
+        assert conversation is not None
+        try:
+            secure = await asyncio.get_running_loop().start_tls(
+                raw,
+                self,
+                tls,
+                server_side=True,
+                ssl_handshake_timeout=self._server.config.server.login_timeout_s,
+            )
+        except (OSError, ssl.SSLError) as error:
+            raw.abort()
+            self.connection_lost(error)
+            return
+        finally:
+            self._handshake = None
+        if secure is None:
+            self.connection_lost(None)
+            return
+        self._transport = secure
+        conversation.client_names = client_names(secure.get_extra_info("peercert"))
+        early, self._early = self._early, b""
+        if early:
+            self.data_received(early)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the terminal; a write that runs goes on to its end, its answer goes nowhere."""
+        if self._closed:
+            return
+        self._closed = True
         if self.conversation is not None:
             self._server.forget(self, self.conversation)
         if self._suspended is not None:
@@ -101,6 +145,10 @@ class TerminalLine(asyncio.Protocol):
         """Answer what can be answered at once."""
         conversation = self.conversation
         if conversation is None:
+            return
+        if self._handshake is not None:
+            # What came with the end of the handshake waits until the line speaks TLS.
+            self._early += data
             return
         self.last_heard = now = self._server.monotonic()
         conversation.link.receive(data)
@@ -267,8 +315,9 @@ class TerminalLine(asyncio.Protocol):
     def close(self, reason: str) -> None:
         """Close after what was written has left."""
         if self._transport is not None and not self._transport.is_closing():
-            gateway, conversation = self._server.gateway, self.conversation
-            gateway.log.events.info(
+            log, conversation = self._server.gateway.log, self.conversation
+            tell = log.events.info if self.terminal_name else log.stranger
+            tell(
                 "connection_closed",
                 connection=conversation.number if conversation is not None else 0,
                 reason=reason,
@@ -319,7 +368,8 @@ class TerminalServer:
         self._lines: dict[int, TerminalLine] = {}
         """By the number of their conversation."""
         self._by_terminal: dict[str, list[TerminalLine]] = {}
-        self._per_address: Counter[str] = Counter()
+        self._doorkeeper = Doorkeeper(lambda: gateway.site)
+        self._replacements = Replacements()
         self._numbers = itertools.count(1)
         self._listeners: list[asyncio.Server] = []
         self._sweeper: asyncio.TimerHandle | None = None
@@ -327,7 +377,7 @@ class TerminalServer:
         self._backlog_scheduled = False
         self._next_backend_check = 0.0
         self._backend_check: asyncio.Task[None] | None = None
-        gateway.on_login = self._logged_in
+        gateway.logins.on_login = self._logged_in
 
     @property
     def config(self) -> Config:
@@ -354,11 +404,10 @@ class TerminalServer:
         for address in addresses:
             self._listeners.append(
                 await loop.create_server(
-                    lambda: TerminalLine(self),
+                    lambda: TerminalLine(self, tls),
                     address.host,
                     address.port,
                     backlog=LISTEN_BACKLOG,
-                    ssl=tls,
                 )
             )
         self._sweep()
@@ -416,30 +465,24 @@ class TerminalServer:
         """Take a new connection in; None at a cap: the newcomer is refused and counted (B14)."""
         peer = transport.get_extra_info("peername")
         address = str(peer[0]) if peer else ""
-        limits, refused = self.config.server, self.gateway.metrics.connections_refused
-        if len(self._lines) >= limits.max_connections:
-            refused["total"] += 1
+        obstacle = self._doorkeeper.obstacle(address)
+        if obstacle:
+            self.gateway.metrics.connections_refused[obstacle] += 1
             return None
-        if self._per_address[address] >= limits.max_connections_per_address:
-            refused["address"] += 1
-            return None
-        number = next(self._numbers)
+        number, limits = next(self._numbers), self.config.server
         self._lines[number] = line
-        self._per_address[address] += 1
+        self._doorkeeper.enter(address)
         self.gateway.metrics.connections[NO_PROFILE] += 1
         _keep_alive(transport.get_extra_info("socket"), limits.tcp_keepalive_s)
         link = ServerConnection(
             self.gateway.site.prelogin, limits.frame_bytes_max, limits.resend_limit
         )
-        names = _client_names(transport.get_extra_info("peercert"))
-        return Conversation(number, address, link, names)
+        return Conversation(number, address, link)
 
     def forget(self, line: TerminalLine, conversation: Conversation) -> None:
         """A connection has ended."""
         self._lines.pop(conversation.number, None)
-        self._per_address[conversation.address] -= 1
-        if self._per_address[conversation.address] <= 0:
-            del self._per_address[conversation.address]
+        self._doorkeeper.leave(conversation.address, stranger=not line.terminal_name)
         self.gateway.metrics.connections[line.profile_label] -= 1
         self._leave_terminal(line)
 
@@ -454,6 +497,8 @@ class TerminalServer:
         terminal = conversation.terminal
         if line is None or terminal is None:
             return
+        if not line.terminal_name:
+            self._doorkeeper.recognise(conversation.address)
         connections = self.gateway.metrics.connections
         connections[line.profile_label] -= 1
         line.profile_label = terminal.profile.name
@@ -463,8 +508,22 @@ class TerminalServer:
         lines = self._by_terminal.setdefault(terminal.name, [])
         lines.append(line)
         allowed = self.gateway.site.by_name[terminal.name].terminal.max_connections
-        for older in lines[: max(0, len(lines) - allowed)]:
-            older.close_when_done("replaced")
+        for older in lines[: len(lines) - allowed] if 0 < allowed < len(lines) else ():
+            self._replace(older, line)
+
+    def _replace(self, older: TerminalLine, newer: TerminalLine) -> None:
+        """Close `older`, and say so when two machines seem to share a login (C102)."""
+        name, now = newer.terminal_name, self.monotonic()
+        if now - older.last_heard <= HEARD_WITHIN_S:
+            self.gateway.metrics.terminal_replaced[name] += 1
+        if self._replacements.note(name, older.last_heard, now):
+            lines = (line.conversation for line in (older, newer))
+            self.gateway.log.events.warning(
+                "login_shared",
+                terminal=name,
+                addresses=sorted({line.address for line in lines if line is not None}),
+            )
+        older.close_when_done("replaced")
 
     def refresh_terminals(self) -> None:
         """After a reload: sessions get their new view, removed terminals are closed (C48)."""
@@ -476,8 +535,10 @@ class TerminalServer:
             entry = known.get(conversation.session.terminal.name)
             if entry is None:
                 line.close_when_done("terminal_removed")
+            elif conversation.known is None or not conversation.known.admits_like(entry):
+                line.close_when_done("login_changed")
             else:
-                conversation.session.terminal = entry.view
+                conversation.known, conversation.session.terminal = entry, entry.view
                 if not conversation.link.pending:
                     # Else the answer that is being made still goes out as it was asked for.
                     conversation.link.wire = entry.view.wire
@@ -494,6 +555,7 @@ class TerminalServer:
                 if reason == "stalled":
                     self.gateway.metrics.frames_rejected["stalled"] += 1
                 line.close(reason)
+        self.gateway.log.sum_up()
         if now >= self._next_backend_check and self._backend_check is None:
             self._next_backend_check = now + BACKEND_CHECK_INTERVAL_S
             self._backend_check = loop.create_task(self.gateway.check_backend())
@@ -512,7 +574,7 @@ def _keep_alive(sock: socket.socket | None, idle_s: float) -> None:
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, max(1, int(idle_s)))
 
 
-def _client_names(certificate: dict[str, object] | None) -> frozenset[str]:
+def client_names(certificate: dict[str, object] | None) -> frozenset[str]:
     """Common and alternative names of a verified TLS client certificate."""
     if not certificate:
         return frozenset()

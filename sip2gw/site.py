@@ -37,12 +37,19 @@ _NEVER_HIDDEN_BY_ALLOWING = frozenset({"BL", "CQ", "BK"})
 """An allow list is about content; these say whether the card, the PIN and the payment are good."""
 
 
+ADDRESSES_REMEMBERED_MAX = 1_000
+
+
 @dataclass(frozen=True, slots=True)
 class KnownTerminal:
     """A login and the view that it opens."""
 
     terminal: Terminal
     view: TerminalView
+
+    def admits_like(self, other: KnownTerminal) -> bool:
+        """Whether both ask the same of whoever logs in (C101)."""
+        return self.terminal.admission == other.terminal.admission
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +62,18 @@ class Site:
     texts: Catalogue
     prelogin: WireFormat
     """How lines look before the login (C73)."""
+    _expected: dict[str, bool] = field(default_factory=dict, repr=False)
+
+    def is_expected(self, address: str) -> bool:
+        """Whether any terminal may come from `address`; others are not even listened to (C100)."""
+        known = self._expected.get(address)
+        if known is None:
+            if len(self._expected) >= ADDRESSES_REMEMBERED_MAX:
+                self._expected.clear()
+            terminals = (entry.terminal for entry in self.by_login.values())
+            known = any(terminal.allows_address(address) for terminal in terminals)
+            self._expected[address] = known
+        return known
 
 
 @cache
@@ -210,6 +229,7 @@ def build_site(config: Config, capabilities: frozenset[Capability]) -> Site:
             counts_inside=branch is not None and branch.code in counting,
             standpoint=standpoints[profile.name, branch.code if branch is not None else ""],
             handlers=handlers_of(profile.kind, profile.dialect),
+            expires_at=terminal.expires_at,
             way_back=_way_back(config, terminal),
         )
         known[login] = KnownTerminal(terminal, view)

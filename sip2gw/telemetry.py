@@ -12,6 +12,7 @@ import hashlib
 import sys
 import threading
 import traceback
+from collections import Counter
 from collections.abc import Callable, Mapping, MutableMapping
 from datetime import UTC, datetime
 from typing import Any, BinaryIO, Literal, cast
@@ -186,6 +187,10 @@ class RequestLine(msgspec.Struct, omit_defaults=True):
     """Pseudonym."""
 
 
+STRANGERS_LINES_MAX = 20
+"""Between two `Log.sum_up`, a second, so many lines are written about who has not logged in."""
+
+
 class Log:
     """The process's log: structlog for events, `request` for the line per message."""
 
@@ -200,6 +205,8 @@ class Log:
         self.redactor = redactor
         self.sink = LogSink(stream)
         self._encode = msgspec.json.Encoder().encode
+        self._strangers_lines = 0
+        self._summed_up: Counter[str] = Counter()
         self.configure(level, console=console)
 
     def configure(self, level: str, *, console: bool) -> None:
@@ -223,9 +230,30 @@ class Log:
             ).bind(),
         )
 
+    def stranger(self, event: str, **fields: object) -> None:
+        """Warn of what somebody does who has not logged in; a flood of it is summed up (C100)."""
+        if self._tells_of_strangers(f"{event} {fields.get('reason', '')}"):
+            self.events.warning(event, **fields)
+
+    def _tells_of_strangers(self, what: str) -> bool:
+        if self._strangers_lines >= STRANGERS_LINES_MAX:
+            self._summed_up[what.strip()] += 1
+            return False
+        self._strangers_lines += 1
+        return True
+
+    def sum_up(self) -> None:
+        """Say what `stranger` has left out since the last time; to be called once a second."""
+        self._strangers_lines = 0
+        if self._summed_up:
+            self.events.warning("lines_summed_up", lines=dict(self._summed_up))
+            self._summed_up.clear()
+
     def request(self, line: RequestLine) -> None:
         """Write the line of one answered message."""
         if not self._requests:
+            return
+        if not line.terminal and not self._tells_of_strangers(f"request {line.message}"):
             return
         if self._console:
             shown = (

@@ -1,4 +1,4 @@
-"""Slow verification of PINs and terminal passwords, kept off the loop.  (B11, B12, B20, C19)
+"""Slow verification of PINs and terminal passwords, kept off the loop.  (B11, B12, B20, C100)
 
 Argon2 runs in a small thread pool behind a bounded queue. A success is remembered under a keyed
 digest of (whose, secret, stored hash) for some minutes, so that a second request of the same
@@ -10,20 +10,17 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import hmac
 import os
 import secrets
 import threading
-from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from weakref import WeakValueDictionary
+from typing import Protocol
 
-from sip2gw.backend.base import Backend, BackendTimeoutError
-from sip2gw.model import Card, PatronRecord
-from sip2gw.pin import verify_password, verify_pin
-from sip2gw.policy.access import PinState
+from sip2gw.backend.base import BackendError, BackendTimeoutError
+from sip2gw.pin import verify_password
 
 SUCCESS_TTL_S = 15 * 60.0
 SUCCESS_ENTRIES_MAX = 50_000
@@ -42,7 +39,8 @@ class SlowVerifier:
     """A thread pool for slow hashes, and the memory of what was verified lately."""
 
     def __init__(self, monotonic: Callable[[], float], *, threads: int | None = None) -> None:
-        self._monotonic = monotonic
+        self.monotonic = monotonic
+        """Seconds that only grow."""
         self._pool = ThreadPoolExecutor(
             threads or min(4, os.cpu_count() or 1),
             thread_name_prefix="sip2gw-hash",
@@ -63,14 +61,14 @@ class SlowVerifier:
         verified = self._successes.get(digest)
         if verified is None:
             return False
-        if self._monotonic() - verified <= SUCCESS_TTL_S:
+        if self.monotonic() - verified <= SUCCESS_TTL_S:
             return True
         del self._successes[digest]
         return False
 
     def remember(self, digest: bytes) -> None:
         """Note a success; the oldest entry goes when there are too many."""
-        self._successes[digest] = self._monotonic()
+        self._successes[digest] = self.monotonic()
         self._successes.move_to_end(digest)
         if len(self._successes) > SUCCESS_ENTRIES_MAX:
             self._successes.popitem(last=False)
@@ -95,110 +93,6 @@ class SlowVerifier:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
-@dataclass(frozen=True, slots=True)
-class PinLockRules:
-    """How many failures lock a card's PIN, and for how long; and how many at one terminal
-    within a window are reported (C19)."""
-
-    failures_max: int = 5
-    lock: timedelta = timedelta(minutes=15)
-    terminal_failures_max: int = 50
-    terminal_window: timedelta = timedelta(minutes=15)
-
-
-class PinService:
-    """Says what a presented PIN is worth, counts failures, locks."""
-
-    def __init__(
-        self,
-        backend: Backend,
-        verifier: SlowVerifier,
-        pin_secret: bytes,
-        rules: PinLockRules,
-        on_lock: Callable[[str], None],
-    ) -> None:
-        """`on_lock` is called with `card` or `terminal` when one of the two limits is reached.
-
-        `rules` may be replaced at any time; locks that exist stay as they are.
-        """
-        self._backend = backend
-        self._verifier = verifier
-        self._secret = pin_secret
-        self.rules = rules
-        self._on_lock = on_lock
-        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self._terminal_failures: dict[str, deque[float]] = {}
-
-    def remembers(self, record: PatronRecord, card: Card, pin: str) -> bool:
-        """Whether `pin` was verified lately and no wrong one has come since; costs microseconds."""
-        pin_hash, verifier = record.pin_hash, self._verifier
-        if card.pin_failures or pin_hash is None:
-            return False
-        return verifier.is_remembered(verifier.digest(record.id, pin, pin_hash))
-
-    async def check(
-        self, record: PatronRecord, card_number: str, pin: str | None, terminal: str, now: datetime
-    ) -> PinState:
-        """The worth of `pin` for `card_number`; a wrong one is counted, durably, before return.
-
-        Suspends only when the PIN was not verified lately.
-        """
-        if not pin:
-            return PinState.ABSENT
-        card = record.card(card_number)
-        if card is not None and self.remembers(record, card, pin):
-            return PinState.OK
-        return await self._check_slowly(card_number, pin, terminal, now)
-
-    async def _check_slowly(
-        self, card_number: str, pin: str, terminal: str, now: datetime
-    ) -> PinState:
-        # One guess at a time per card: parallel connections may not outrun the lock.
-        lock = self._locks.setdefault(card_number, asyncio.Lock())
-        async with lock:
-            record = await self._backend.find_by_card(card_number)
-            card = record.card(card_number) if record is not None else None
-            if record is None or card is None:
-                return PinState.WRONG
-            if card.pin_locked_until is not None and now < card.pin_locked_until:
-                return PinState.LOCKED
-            if await self.matches(record, pin):
-                if card.pin_failures:
-                    await self._backend.clear_pin_failures(card_number)
-                return PinState.OK
-            await self._count_failure(card_number, terminal, now)
-            return PinState.WRONG
-
-    async def matches(self, record: PatronRecord, pin: str) -> bool:
-        """Whether `pin` is that of `record`; asks nobody and counts nothing."""
-        pin_hash = record.pin_hash
-        if pin_hash is None:
-            return False
-        digest = self._verifier.digest(record.id, pin, pin_hash)
-        if self._verifier.is_remembered(digest):
-            return True
-        secret = self._secret
-        matches = await self._verifier.run(lambda: verify_pin(secret, pin_hash, pin))
-        if matches:
-            self._verifier.remember(digest)
-        return matches
-
-    async def _count_failure(self, card_number: str, terminal: str, now: datetime) -> None:
-        locked = await self._backend.record_pin_failure(
-            card_number, now, self.rules.failures_max, now + self.rules.lock
-        )
-        if locked:
-            self._on_lock("card")
-        failures = self._terminal_failures.setdefault(terminal, deque())
-        failures.append(now.timestamp())
-        oldest = now.timestamp() - self.rules.terminal_window.total_seconds()
-        while failures and failures[0] < oldest:
-            failures.popleft()
-        if len(failures) >= self.rules.terminal_failures_max:
-            failures.clear()
-            self._on_lock("terminal")
-
-
 _NOBODY_HASH = (
     "$argon2id$v=19$m=19456,t=2,p=1$c2lwMmd3LW5vYm9keS4u$"
     "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
@@ -206,28 +100,103 @@ _NOBODY_HASH = (
 """Nobody's password: verified for unknown logins so that they take as long as known ones (B11)."""
 
 
-class PasswordService:
-    """Verifies terminal passwords (93)."""
+class LoginMemory(Protocol):
+    """Where the digests of good logins survive a restart; see `sip2gw.backend.base.Backend`."""
 
-    def __init__(self, verifier: SlowVerifier) -> None:
+    async def known_logins(self) -> Mapping[str, str]:
+        """Login → digest."""
+        ...
+
+    async def remember_logins(self, digests: Mapping[str, str]) -> None:
+        """Keep these, instead of what was kept for the same logins."""
+        ...
+
+
+RECALL_EVERY_S = 2.0
+"""A password that is not known makes the gateway look at most so often what others know."""
+
+REMEMBER_AFTER_S = 1.0
+"""So long good logins are gathered before they are written together."""
+
+
+class PasswordService:
+    """Verifies terminal passwords (93).
+
+    A good login with a hashed password is kept as a keyed digest of login, password and hash, in
+    memory and in the store: after a restart thousands of terminals log in within seconds (C100).
+    A changed hash misses by itself.
+    """
+
+    def __init__(self, verifier: SlowVerifier, secret: bytes, memory: LoginMemory) -> None:
+        """`secret` keys the digests; only a digest of it is kept."""
         self._verifier = verifier
+        self._key = hashlib.sha256(b"logins" + secret).digest()
+        self._memory = memory
+        self._recalled_at = -RECALL_EVERY_S
+        self._known: dict[str, str] = {}
+        self._unwritten: dict[str, str] = {}
+        self._writing: asyncio.Task[None] | None = None
+
+    async def recall(self) -> None:
+        """Read the digests that the store has kept; without them passwords are hashed again."""
+        try:
+            self._known.update(await self._memory.known_logins())
+        except BackendError:
+            return
+
+    async def is_known(self, login: str, stored: str, is_hash: bool, password: str) -> bool:
+        """Whether `password` was found right before, here or by another gateway of the store."""
+        if self.recognises(login, stored, is_hash, password):
+            return True
+        now = self._verifier.monotonic()
+        if not is_hash or now - self._recalled_at < RECALL_EVERY_S:
+            return False
+        self._recalled_at = now
+        await self.recall()
+        return self.recognises(login, stored, is_hash, password)
+
+    def recognises(self, login: str, stored: str, is_hash: bool, password: str) -> bool:
+        """Whether `password` is known to be right for `login`; costs microseconds."""
+        digest = self._digest(login, stored, password)
+        expected = self._known.get(login, "") if is_hash else self._digest(login, stored, stored)
+        return hmac.compare_digest(expected, digest)
 
     async def check(self, login: str, stored: str | None, is_hash: bool, password: str) -> bool:
         """Whether `password` is right; `stored` is None for an unknown login.
 
-        Every failure costs one slow hash, so unknown and wrong take the same time (B11).
+        Costs one slow hash in any case, so that unknown, wrong and right take the same time (B11).
+
+        Raises:
+            BackendTimeoutError: too many verifications are waiting.
         """
-        digest = self._verifier.digest("login", login, password, stored or "")
-        if self._verifier.is_remembered(digest):
-            return True
-        if stored is not None and not is_hash:
-            expected = self._verifier.digest("login", login, stored, stored)
-            if secrets.compare_digest(expected, digest):
-                return True
         against = stored if stored is not None and is_hash else _NOBODY_HASH
         encoded = password.encode("utf-8", "surrogatepass")
         matches = await self._verifier.run(lambda: verify_password(against, encoded))
-        if matches and stored is not None and is_hash:
-            self._verifier.remember(digest)
-            return True
-        return False
+        if stored is None:
+            return False
+        if not is_hash:
+            return self.recognises(login, stored, is_hash, password)
+        if matches:
+            self._remember(login, self._digest(login, stored, password))
+        return matches
+
+    def _digest(self, login: str, stored: str, password: str) -> str:
+        text = "\0".join((login, stored, password)).encode("utf-8", "surrogatepass")
+        return hmac.digest(self._key, text, "sha256").hex()
+
+    def _remember(self, login: str, digest: str) -> None:
+        self._known[login] = self._unwritten[login] = digest
+        if self._writing is None:
+            self._writing = asyncio.get_running_loop().create_task(self._write())
+
+    async def _write(self) -> None:
+        """Write what has gathered; what cannot be written costs another hash after a restart."""
+        try:
+            while self._unwritten:
+                await asyncio.sleep(REMEMBER_AFTER_S)
+                digests, self._unwritten = self._unwritten, {}
+                await self._memory.remember_logins(digests)
+        except BackendError:
+            self._unwritten.clear()
+        finally:
+            self._writing = None

@@ -9,7 +9,7 @@ same loop turn. What a backend cannot do is missing from its `capabilities` and 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -228,17 +228,18 @@ class Backend(Protocol):
         ...
 
     async def record_pin_failure(
-        self, card: str, now: datetime, failures_max: int, lock_until: datetime
-    ) -> bool:
-        """Count a wrong PIN, durably; an expired lock starts a new count (C19, C81).
+        self, patron_id: str, now: datetime, failures_max: int, lock_until: datetime
+    ) -> int | None:
+        """Count a wrong PIN of the patron, durably; an expired lock starts a new count (C19, C81).
 
         Returns:
-            True when this failure locked the card's PIN.
+            How many there are now; with `failures_max` of them the PIN is locked. None when it was
+            locked already, and for an unknown patron: nothing was counted.
         """
         ...
 
-    async def clear_pin_failures(self, card: str) -> None:
-        """Forget the failures of `card` after a right PIN."""
+    async def clear_pin_failures(self, patron_id: str) -> None:
+        """Forget the failures of the patron after a right PIN."""
         ...
 
     async def book_payment(self, order: PaymentOrder, decide: DecidePayment) -> PaymentResult:
@@ -311,6 +312,14 @@ class Backend(Protocol):
             What is done when it was written or could not be for now, and never raises; None
             when there is nothing to wait for, because it is only counted.
         """
+        ...
+
+    async def known_logins(self) -> Mapping[str, str]:
+        """The digests of logins that were good, by login (C100)."""
+        ...
+
+    async def remember_logins(self, digests: Mapping[str, str]) -> None:
+        """Keep these digests, durably, instead of what was kept for the same logins."""
         ...
 
     def log_access(self, row: AccessRow) -> None:

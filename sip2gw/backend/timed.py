@@ -6,7 +6,7 @@ Look-ups go straight through: a cached one takes less time than measuring it wou
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Coroutine
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
@@ -70,6 +70,7 @@ class TimedBackend:
             inner.fees_settled_by
         )
         self.keep_refused_payment: _KeepRefused = inner.keep_refused_payment
+        self.known_logins: Callable[[], Coroutine[Any, Any, Mapping[str, str]]] = inner.known_logins
         self.log_access: Callable[[AccessRow], None] = inner.log_access
 
     async def _timed(self, operation: str, waiting: Awaitable[T]) -> T:
@@ -80,15 +81,15 @@ class TimedBackend:
             self._observe(operation, self._monotonic() - started)
 
     async def record_pin_failure(
-        self, card: str, now: datetime, failures_max: int, lock_until: datetime
-    ) -> bool:
+        self, patron_id: str, now: datetime, failures_max: int, lock_until: datetime
+    ) -> int | None:
         """See `Backend.record_pin_failure`."""
-        waiting = self._inner.record_pin_failure(card, now, failures_max, lock_until)
+        waiting = self._inner.record_pin_failure(patron_id, now, failures_max, lock_until)
         return await self._timed("record_pin_failure", waiting)
 
-    async def clear_pin_failures(self, card: str) -> None:
+    async def clear_pin_failures(self, patron_id: str) -> None:
         """See `Backend.clear_pin_failures`."""
-        await self._timed("clear_pin_failures", self._inner.clear_pin_failures(card))
+        await self._timed("clear_pin_failures", self._inner.clear_pin_failures(patron_id))
 
     async def book_payment(self, order: PaymentOrder, decide: DecidePayment) -> PaymentResult:
         """See `Backend.book_payment`. Timed here: each coroutine more costs a payment a µs."""
@@ -103,6 +104,10 @@ class TimedBackend:
     ) -> CirculationResult:
         """See `Backend.circulate`."""
         return await self._timed("circulate", self._inner.circulate(order, decide))
+
+    async def remember_logins(self, digests: Mapping[str, str]) -> None:
+        """See `Backend.remember_logins`."""
+        await self._timed("remember_logins", self._inner.remember_logins(digests))
 
     async def set_block(self, patron_id: str, block: Block) -> None:
         """See `Backend.set_block`."""

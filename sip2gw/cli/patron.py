@@ -139,6 +139,8 @@ def tell_patron(record: PatronRecord, currency: str, zone: tzinfo) -> dict[str, 
         "id": record.id,
         "name": record.name,
         "has_pin": record.pin_hash is not None,
+        "pin_failures": max((card.pin_failures for card in record.cards), default=0),
+        "pin_locked_until": _local(_pin_locked_until(record), zone),
         "birth_date": _text(record.birth_date),
         "membership": membership.code if membership is not None else None,
         "membership_from": _text(record.membership_from),
@@ -149,7 +151,7 @@ def tell_patron(record: PatronRecord, currency: str, zone: tzinfo) -> dict[str, 
         "email": record.email,
         "phone": record.phone,
         "address": record.address,
-        "cards": _cards(record, zone),
+        "cards": _cards(record),
         "badges": _badges(record),
         "blocks": _blocks(record),
         "notices": list(record.notices),
@@ -173,13 +175,16 @@ def _local(moment: datetime | None, zone: tzinfo) -> str | None:
     return None if moment is None else moment.astimezone(zone).isoformat()
 
 
-def _cards(record: PatronRecord, zone: tzinfo) -> list[dict[str, Any]]:
+def _pin_locked_until(record: PatronRecord) -> datetime | None:
+    """The lock that all cards share."""
+    return next((card.pin_locked_until for card in record.cards), None)
+
+
+def _cards(record: PatronRecord) -> list[dict[str, Any]]:
     return [
         {
             "number": card.number,
             "state": str(card.state),
-            "pin_failures": card.pin_failures,
-            "pin_locked_until": _local(card.pin_locked_until, zone),
         }
         for card in record.cards
     ]

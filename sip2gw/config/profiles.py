@@ -36,6 +36,10 @@ Message = Literal[
 SESSION_MESSAGES = frozenset({"93", "97"})
 """Served by every profile (C24)."""
 
+NEVER_HIDDEN = frozenset({"AA", "AE", "AO", "BL", "CQ"})
+"""Without these a terminal cannot tell whose answer it is, and whether card and PIN are good
+(C107)."""
+
 
 @dataclass(frozen=True, slots=True)
 class KindDefaults:
@@ -221,7 +225,8 @@ class BasicTable(Section):
         default=(), description="Personal fields that are sent; true: all of them."
     )
     hide_fields: FieldCodes = Field(
-        default=(), description="Fields never sent; a required one is sent empty."
+        default=(),
+        description="Fields never sent; a required one is sent empty. Not AA, AE, AO, BL and CQ.",
     )
     allow_fields: FieldCodes = Field(
         default=(), description="Optional fields that are sent, no others; empty: all."
@@ -302,6 +307,11 @@ class ProfileTable(ProfileOptions, BasicTable):
             raise ValueError('message 41 needs dialect = "wise"')
         if self.dialect != "wise" and self.wise is not None:
             raise ValueError('a wise table needs dialect = "wise"')
+        needed = NEVER_HIDDEN.intersection(self.hide_fields)
+        if needed:
+            raise ValueError(
+                f"hide_fields cannot hide {', '.join(sorted(needed))}: terminals need them"
+            )
         both = set(self.hide_fields) & set(self.allow_fields)
         if both:
             raise ValueError(f"hidden and allowed at once: {', '.join(sorted(both))}")

@@ -293,7 +293,10 @@ class SecuritySection(Section):
     """Brakes against guessing."""
 
     pin_failures_max: int = Field(
-        default=5, ge=1, le=100, description="Wrong PINs in a row that lock the PIN of a card."
+        default=5,
+        ge=1,
+        le=100,
+        description="Wrong PINs in a row, with whatever card, that lock a patron's PIN.",
     )
     pin_lock_min: Annotated[float, Field(gt=0, le=10_080)] = Field(
         default=15, description="Minutes for which a PIN stays locked."
@@ -302,10 +305,16 @@ class SecuritySection(Section):
         default=50,
         ge=1,
         le=10_000,
-        description="Wrong PINs at one terminal, in `terminal_pin_window_min`, that are reported.",
+        description="Wrong PINs at one terminal, in `terminal_pin_window_min`, that are reported."
+        " From then on its failing answers come up to 2 s late.",
     )
     terminal_pin_window_min: int = Field(
         default=15, ge=1, le=1_440, description="Minutes over which they are counted."
+    )
+    failing_answer_slot_s: Annotated[float, Field(ge=0, le=2)] = Field(
+        default=0.5,
+        description="The answer to a wrong or locked PIN leaves so many seconds after the request,"
+        " or twice, three times as many, so that its time tells nothing. 0: at once.",
     )
     login_backoff_s: Annotated[float, Field(ge=0, le=60)] = Field(
         default=1, description="Seconds by which the answer to a failing login is delayed."

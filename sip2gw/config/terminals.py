@@ -46,11 +46,12 @@ class TerminalTable(Section):
     tls_client_name: Name | None = Field(
         default=None, description="Name in the client certificate it must show."
     )
-    max_connections: int = Field(
-        default=1,
-        ge=1,
+    max_connections: int | None = Field(
+        default=None,
+        ge=0,
         le=1_000,
-        description="Connections at a time; with 1 a new login closes the older connection.",
+        description="Connections at a time; one more login closes the oldest connection. 0: as many"
+        " as the caps of `server` allow. Unset: 1, for `auth` 0.",
     )
 
     @model_validator(mode="after")
@@ -78,6 +79,19 @@ class Terminal:
     """The first instant at which it may no longer log in, aware; None is never."""
     tls_client_name: str | None
     max_connections: int
+    """0 is no limit but the caps."""
+
+    @property
+    def admission(self) -> tuple[object, ...]:
+        """What a terminal must show to log in; a line that showed something else ends (C101)."""
+        return (
+            self.login,
+            self.password,
+            self.password_hash,
+            self.networks,
+            self.location,
+            self.tls_client_name,
+        )
 
     def allows_address(self, address: str) -> bool:
         """Whether it may connect from the IP `address`; an unreadable one is refused."""
@@ -124,5 +138,12 @@ def resolve_terminal(
         location=table.location,
         expires_at=_first_void_instant(table.expires, zone) if table.expires else None,
         tls_client_name=table.tls_client_name,
-        max_connections=table.max_connections,
+        max_connections=_connections(table, profile),
     )
+
+
+def _connections(table: TerminalTable, profile: ResolvedProfile) -> int:
+    """A kiosk is one machine; services that only ask open a line for each question (C102)."""
+    if table.max_connections is None:
+        return 0 if profile.kind == "auth" else 1
+    return table.max_connections

@@ -100,6 +100,7 @@ class _Conversion:
             '    profile = "…"',
             '    password_hash = "…"',
             '    networks = ["…"]            # its scSubnet',
+            "    max_connections = 0         # as many machines as share the user",
         ]
 
     def _main(self, document: Object) -> None:

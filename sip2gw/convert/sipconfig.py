@@ -275,7 +275,9 @@ class _Conversion:
             profiles[name] = values
             names.setdefault(name, []).append(login)
             networks = {"networks": allowed} if allowed else {}
-            terminals[login] = {"profile": name, **terminal, **networks}
+            # Their servers let any number of machines share an account (C102).
+            lines = {"max_connections": 0}
+            terminals[login] = {"profile": name, **terminal, **networks, **lines}
         for name, values in profiles.items():
             self._draft.tables[("profiles", name)] = values
         for login, values in terminals.items():

@@ -59,6 +59,10 @@ class PinChecker(Protocol):
         """Whether `pin` is that of `record`; asks nobody and counts nothing."""
         ...
 
+    async def hold_back(self, terminal: str, now: datetime, began_s: float) -> None:
+        """Wait for the moment at which a failing answer may leave (C99)."""
+        ...
+
 
 @dataclass(slots=True)
 class Services:
@@ -127,6 +131,8 @@ class TerminalView:
     """Whether any door of the branch wants to know who is inside (C10)."""
     handlers: Mapping[type[Request], Handler] = field(default_factory=dict, repr=False)
     """What answers each request that it may send."""
+    expires_at: datetime | None = None
+    """From this instant on it is refused and its lines are closed (C101)."""
     way_back: tuple[str, ...] = ()
     """The doors of the branch that lead the other way than this one."""
 

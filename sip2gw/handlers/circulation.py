@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from sip2gw.backend.base import CirculationOrder
 from sip2gw.handlers.base import Session
 from sip2gw.handlers.patron import Visit, obstacle_text, standing_of
-from sip2gw.model import Card, CardState, PatronRecord
+from sip2gw.model import Card, PatronRecord
 from sip2gw.policy.access import PinState
 from sip2gw.policy.circulation import END_OF_DAY, Refusal
 from sip2gw.policy.offline import Claim, judge_claim
@@ -26,7 +26,7 @@ NO_SECURITY = "01"
 
 def card_reason(visit: Visit) -> CirculationReason | None:
     """What is wrong with the card or the PIN (C20)."""
-    if visit.card is not None and visit.card.state is CardState.REPLACED:
+    if visit.replaced:
         return CirculationReason.CARD_REPLACED
     if visit.record is None or visit.card is None or not visit.valid_patron:
         return CirculationReason.UNKNOWN_CARD

@@ -40,6 +40,11 @@ _DoorResponse = PatronStatusResponse | PatronInformationResponse
 AWAY = frozenset({"unavailable", "timeout"})
 """Kinds of backend failure in which an emergency door goes on (B40)."""
 
+_SAID_ALIKE = frozenset(
+    {Reason.CARD_BLOCKED, Reason.CARD_REPLACED, Reason.WRONG_PIN, Reason.PIN_LOCKED}
+)
+"""What whoever shows no good PIN is not told apart (C99)."""
+
 _NOT_ABOUT_THE_CARD = frozenset(
     {
         Reason.CLOSED,
@@ -234,13 +239,13 @@ def _let_anybody_out(
 
 
 def _prepare_for_emergency(session: Session, visit: patron.Visit, decision: AccessDecision) -> None:
-    """Remember an admission, and forget those of a card that is refused for what it is."""
+    """Remember an admission, and forget those of whoever is refused for what they are."""
     services, record = session.services, visit.record
     if decision.granted and record is not None:
         now_s = services.clock.monotonic()
         services.admissions.remember(session.terminal.name, visit.number, record, now_s)
-    elif decision.reason not in _NOT_ABOUT_THE_CARD:
-        services.admissions.forget(visit.number)
+    elif record is not None and decision.reason not in _NOT_ABOUT_THE_CARD:
+        services.admissions.forget(record.id)
 
 
 def end_undecided(session: Session, request: _DoorRequest) -> Answer | None:
@@ -298,9 +303,23 @@ async def _pin_without_backend(
         return PinState.OK
     if not pin:
         return PinState.ABSENT
-    right = await session.services.pins.matches(record, pin)
-    session.services.admissions.note_pin(card, right=right)
-    return PinState.OK if right else PinState.WRONG
+    services, began_s = session.services, session.services.clock.monotonic()
+    known = record.card(card)
+    locked_until = known.pin_locked_until if known is not None else None
+    if locked_until is not None and services.clock.now() < locked_until:
+        state = PinState.LOCKED
+    else:
+        right = await services.pins.matches(record, pin)
+        services.admissions.see(record, right=right)
+        state = PinState.OK if right else PinState.WRONG
+    if state is not PinState.OK:
+        await patron.hold_back(session, began_s)
+    return state
+
+
+def _is_known_to_the_door(visit: patron.Visit) -> bool:
+    """Whether the flags may differ from those of an unknown card (C90, C99)."""
+    return visit.valid_patron or visit.replaced
 
 
 # The answer and the record -------------------------------------------------------------------
@@ -319,7 +338,7 @@ def _answer_decision(
     response.transaction_date = facts.now
     response.institution_id = terminal.institution_id
     response.patron_status = patron_flags(
-        door_flags(decision.reason) if visit.record is not None else ALL_DENIED
+        door_flags(decision.reason) if _is_known_to_the_door(visit) else ALL_DENIED
     )
     response.patron_identifier = visit.patron_id
     response.valid_patron = visit.valid_patron
@@ -341,7 +360,7 @@ def _answer_decision(
         response.badges = patron.badge_values(session, badges)
     language = session.language(response.language, record)
     text_key = REASONS[decision.reason].door_text_key
-    if decision.reason is Reason.WRONG_PIN:
+    if visit.shown is None and decision.reason in _SAID_ALIKE:
         text_key = patron.withheld_text_key(visit)
     response.screen_message = (session.services.texts.text(language, text_key),)
 

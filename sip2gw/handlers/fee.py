@@ -64,7 +64,9 @@ async def fee_paid(session: Session, request: FeePaid) -> Answer:
     seen = await session.services.backend.find_payer(number) if number else None
     visit = await _judge_payer(session, request, seen)
     if seen is None or not visit.valid_patron:
-        return _refuse(session, request, _not_identified(visit))
+        # Whatever the reason: a card that is not shown is an unknown one (C99).
+        said = PaymentRefusalReason.UNKNOWN_CARD
+        return _refuse(session, request, _not_identified(visit), said=said)
     if visit.pin in (PinState.WRONG, PinState.LOCKED):
         return _refuse(session, request, PaymentRefusalReason.WRONG_PIN)
     order = _order(session, request, bill, seen)
@@ -296,12 +298,14 @@ def _refuse(
     request: FeePaid,
     reason: PaymentRefusalReason,
     payer: PatronRecord | None = None,
+    *,
+    said: PaymentRefusalReason | None = None,
 ) -> Answer:
     """`38N` in the language of the `payer`, if known: nothing is booked, the BK stays free
-    (B29, B43, C4)."""
+    (B29, B43, C4). `said` is what the screen is told instead of the reason."""
     session.services.metrics.payments["refused", "own"] += 1
     language = session.language("000", payer)
-    text = session.services.texts.text(language, PAYMENT_TEXT_KEYS[reason])
+    text = session.services.texts.text(language, PAYMENT_TEXT_KEYS[said or reason])
     response = FeePaidResponse(
         payment_accepted=False,
         transaction_date=session.now(),

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from sip2gw.model import PatronRecord
 
 PASSAGES_MAX = 10_000
-CARDS_MAX = 20_000
+PATRONS_MAX = 20_000
 WRONG_PINS_MAX = 5
-"""So many wrong PINs in a row, and a card is not admitted from memory any more."""
+"""So many wrong PINs in a row, and a patron is not admitted from memory any more."""
 
 
 class Passages:
@@ -52,53 +52,63 @@ class Passages:
 
 @dataclass(slots=True)
 class Admitted:
-    """A card that was admitted, and what was known of its holder then."""
+    """A patron who was admitted, and the last that was seen of them."""
 
     record: PatronRecord
-    times_s: dict[str, float] = field(default_factory=dict)
-    """When, by door; monotonic."""
+    times_s: dict[tuple[str, str], float] = field(default_factory=dict)
+    """When, by door and card; monotonic."""
     wrong_pins: int = 0
+    """With whatever card, since the last right one (C99)."""
 
 
 class Admissions:
-    """Which cards were admitted where and when, for the time when the store is away (B40).
+    """Who was admitted where and when, for the time when the store is away (B40, C110).
 
-    Only a decision made with the store adds to it; use does not make an admission younger.
+    Only a decision made with the store adds to it; use does not make an admission younger. Whatever
+    the gateway sees of an admitted patron later, at any terminal, is what an emergency decides on:
+    blocks, bars, another PIN, its lock.
     """
 
     def __init__(self) -> None:
-        self._cards: OrderedDict[str, Admitted] = OrderedDict()
+        self._patrons: OrderedDict[str, Admitted] = OrderedDict()
+        self._holders: dict[str, str] = {}
+        """Card → patron, for each card that was admitted."""
 
     def __repr__(self) -> str:
-        return f"<Admissions of {len(self._cards)} cards>"
+        return f"<Admissions of {len(self._patrons)} patrons>"
 
     def remember(self, terminal: str, card: str, record: PatronRecord, now_s: float) -> None:
-        """`card` has been admitted; the card admitted longest ago makes room."""
-        admitted = self._cards.get(card)
+        """`card` has been admitted; the patron admitted longest ago makes room."""
+        admitted = self._patrons.get(record.id)
         if admitted is None:
-            admitted = self._cards[card] = Admitted(record)
+            admitted = self._patrons[record.id] = Admitted(record)
         admitted.record, admitted.wrong_pins = record, 0
-        admitted.times_s[terminal] = now_s
-        self._cards.move_to_end(card)
-        if len(self._cards) > CARDS_MAX:
-            self._cards.popitem(last=False)
+        admitted.times_s[terminal, card] = now_s
+        self._holders[card] = record.id
+        self._patrons.move_to_end(record.id)
+        if len(self._patrons) > PATRONS_MAX:
+            self.forget(next(iter(self._patrons)))
+
+    def see(self, record: PatronRecord, *, right: bool | None = None) -> None:
+        """This is what is known of a patron now; `right` says what a presented PIN was worth."""
+        admitted = self._patrons.get(record.id)
+        if admitted is not None:
+            admitted.record = record
+            if right is not None:
+                admitted.wrong_pins = 0 if right else admitted.wrong_pins + 1
 
     def recall(
         self, terminal: str, card: str, now_s: float, max_age_s: float
     ) -> PatronRecord | None:
         """The holder of `card`, if it was admitted at `terminal` within `max_age_s` seconds."""
-        admitted = self._cards.get(card)
+        admitted = self._patrons.get(self._holders.get(card, ""))
         if admitted is None or admitted.wrong_pins >= WRONG_PINS_MAX:
             return None
-        at = admitted.times_s.get(terminal)
+        at = admitted.times_s.get((terminal, card))
         return admitted.record if at is not None and now_s - at <= max_age_s else None
 
-    def note_pin(self, card: str, *, right: bool) -> None:
-        """Count a wrong PIN; a right one starts a new count."""
-        admitted = self._cards.get(card)
-        if admitted is not None:
-            admitted.wrong_pins = 0 if right else admitted.wrong_pins + 1
-
-    def forget(self, card: str) -> None:
-        """`card` has been refused for what it is: earlier admissions count nowhere."""
-        self._cards.pop(card, None)
+    def forget(self, patron_id: str) -> None:
+        """The patron has been refused for what they are: earlier admissions count nowhere."""
+        admitted = self._patrons.pop(patron_id, None)
+        for _, card in admitted.times_s if admitted is not None else ():
+            self._holders.pop(card, None)

@@ -22,7 +22,7 @@ from sip2gw.model import (
 )
 from sip2gw.policy import money
 from sip2gw.policy.access import PinState
-from sip2gw.policy.reasons import ALL_DENIED, Reason
+from sip2gw.policy.reasons import ALL_DENIED, NO_FLAGS, Reason
 from sip2gw.policy.relationships import (
     PayableAccount,
     debtor_id_of,
@@ -63,11 +63,23 @@ class Visit:
     """BL."""
     valid_password: bool | None
     """CQ; None leaves it out."""
+    tells_main_card: bool = True
+    """Whether whoever may see the patron may see the number of the main card as well."""
+
+    hidden: bool = False
+    """Whether the profile answers a card that shows no good PIN like an unknown one (B19)."""
+
+    @property
+    def replaced(self) -> bool:
+        """Whether the card is called a replaced one; where cards are hidden it is unknown."""
+        card = self.card
+        return card is not None and card.state is CardState.REPLACED and not self.hidden
 
     @property
     def patron_id(self) -> str:
-        """AA of the answer: the main card of a known patron, else what was scanned."""
-        return self.record.id if self.record is not None and self.valid_patron else self.number
+        """AA of the answer: the main card, for whoever may see it, else what was scanned (C112)."""
+        record = self.shown if self.tells_main_card else None
+        return self.number if record is None else record.id
 
     @property
     def shown(self) -> PatronRecord | None:
@@ -95,21 +107,37 @@ async def judge(
     `Visit.pin` is `OK` as well when none was presented and none is required.
     """
     services, terminal = session.services, session.terminal
+    hidden = terminal.profile.wrong_pin_hides_card
     card = record.card(number) if record is not None else None
     if record is None or card is None or card.state is CardState.REPLACED:
         session.note_pin(number, PinState.WRONG)
-        return Visit(number, record, card, PinState.ABSENT, False, False)
+        if pin and hidden:
+            await hold_back(session, services.clock.monotonic())
+        return Visit(number, record, card, PinState.ABSENT, False, False, hidden=hidden)
     if pin and services.pins.remembers(record, card, pin):
         state = PinState.OK
     else:
+        began_s = services.clock.monotonic()
         state = await services.pins.check(record, number, pin, terminal.name, services.clock.now())
+        if state in (PinState.WRONG, PinState.LOCKED):
+            await hold_back(session, began_s)
     session.note_pin(number, state)
+    services.admissions.see(
+        record, right=None if state is PinState.ABSENT else state is PinState.OK
+    )
     if state is PinState.OK:
         return Visit(number, record, card, state, True, True)
     if state is PinState.ABSENT and not pin_required:
-        return Visit(number, record, card, PinState.OK, True, None if pin is None else False)
-    hidden = terminal.profile.wrong_pin_hides_card
-    return Visit(number, record, card, state, not hidden, False)
+        absent = None if pin is None else False
+        tells = not terminal.profile.pin_required
+        return Visit(number, record, card, PinState.OK, True, absent, tells)
+    return Visit(number, record, card, state, not hidden, False, hidden=hidden)
+
+
+async def hold_back(session: Session, began_s: float) -> None:
+    """Let the answer to a wrong PIN leave at a moment that tells nothing (C99)."""
+    services = session.services
+    await services.pins.hold_back(session.terminal.name, services.clock.now(), began_s)
 
 
 def standing_of(
@@ -127,11 +155,10 @@ def standing_of(
 
 
 def withheld_text_key(visit: Visit) -> str:
-    """Why nothing is shown, as a text key; hiding profiles do not tell a wrong PIN (B19)."""
+    """Why nothing is shown, as a text key; hiding profiles tell nothing but that (B19, C99)."""
     if visit.record is not None and visit.card is not None and visit.valid_patron:
         return "pin_needed" if visit.pin is PinState.ABSENT else "wrong_pin"
-    replaced = visit.card is not None and visit.card.state is CardState.REPLACED
-    return "card_replaced" if replaced else "unknown_card"
+    return "card_replaced" if visit.replaced else "unknown_card"
 
 
 def withheld_reason(visit: Visit) -> str:
@@ -367,25 +394,29 @@ def withhold(session: Session, response: _PatronResponse, visit: Visit) -> Answe
 async def block_patron(session: Session, request: BlockPatron) -> Answer:
     """Answer a 01 with a 24; only a profile that may block does block (B31).
 
-    Nobody has shown a PIN, so nothing of the patron is shown. Spec: SIP2 2.00, message 01.
+    Nobody has shown a PIN, so nothing of the patron is shown: the flags say only whether this
+    request has blocked the patron (C115).  Spec: SIP2 2.00, message 01.
     """
     services, number = session.services, request.patron_identifier
     record = await services.backend.find_by_card(number) if number else None
     card = record.card(number) if record is not None else None
     known = card is not None and card.state is not CardState.REPLACED
+    profile = session.terminal.profile
+    hidden = profile.wrong_pin_hides_card and not profile.may_block_patrons
     session.note_pin(number, PinState.WRONG)
-    visit = Visit(number, record, card, PinState.ABSENT, known, False)
+    known = known and not hidden
+    visit = Visit(number, record, card, PinState.ABSENT, known, False, hidden=hidden)
     answer = withhold(session, response := PatronStatusResponse(language="000"), visit)
     if record is None or card is None or not known:
         return answer
     language = session.language("000", record)
     if not session.terminal.profile.may_block_patrons:
-        standing = standing_of(session, record, card, session.now().date())
-        response.patron_status = patron_flags(standing.flags)
+        response.patron_status = patron_flags(NO_FLAGS)
         response.screen_message = (services.texts.text(language, "terminal_not_allowed"),)
         return Answer(response, "refused", "not_allowed", number)
     note = (request.blocked_card_message or "")[:TEXT_CHARACTERS_MAX]
     await services.backend.set_block(record.id, Block(BlockType.GENERAL, note, None, "terminal"))
+    services.admissions.forget(record.id)
     response.screen_message = (services.texts.text(language, "blocked_by_terminal"),)
     return Answer(response, "ok", "", number)
 

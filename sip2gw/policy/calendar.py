@@ -1,8 +1,9 @@
-"""When a branch is staffed, open without staff, or closed (B37, C13, C91).
+"""When a branch is staffed, open without staff, or closed (B37, C13, C91, C111).
 
-The state at an instant depends only on the wall clock of the branch at that instant, through
-daylight saving too: an hour that happens twice has the same state twice, a skipped one has none.
-All intervals are half-open. Minutes count from local midnight.
+Hours are meant as the branch's clock shows them. They begin and end when the clock shows their
+minute for the first time, or has jumped over it: hours that end within an hour that happens twice
+are over then, and those that reach beyond it are an hour longer. All intervals are half-open.
+Minutes count from local midnight.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from zoneinfo import ZoneInfo
 
 DAY_MIN = 24 * 60
 WEEK_MIN = 7 * DAY_MIN
+MINUTE = timedelta(minutes=1)
 LOOK_AHEAD_DAYS = 8
 """A branch open for longer than this counts as always open; a week repeats within it."""
 
@@ -152,10 +154,23 @@ class BranchCalendar:
     def _state_on_wall(self, moment: datetime) -> OpeningState:
         local = moment.astimezone(self.zone)
         minute = local.hour * 60 + local.minute
+        again_until = self._again_until(moment, local) if local.fold else minute
         for start, end, state in self._covers(local.date()):
-            if start <= minute < end:
+            # Whatever ends while the clock shows its minutes again has ended the first time.
+            if start <= max(minute, again_until - 1) and max(minute + 1, again_until) <= end:
                 return state
         return OpeningState.CLOSED
+
+    def _again_until(self, moment: datetime, local: datetime) -> int:
+        """The minute of `local`'s date at which the hour that happens again, just now, is over."""
+        first = local.replace(fold=0).utcoffset()
+        assert first is not None
+        day = moment.astimezone(UTC).date()
+        changes = _offset_changes(day, self.zone) | _offset_changes(
+            day - timedelta(days=1), self.zone
+        )
+        over = max(change for change in changes if change <= moment) + first
+        return (over.replace(tzinfo=None) - datetime.combine(local.date(), time())) // MINUTE
 
     def _covers(self, day: date) -> tuple[_Cover, ...]:
         """All that can hold on `day`, the strongest first."""

@@ -18,6 +18,7 @@ from sip2gw.protocol.values import (
     COUNT,
     FLAG,
     FLAG_OR_UNKNOWN,
+    LANGUAGE,
     LIMIT,
     OK,
     TEXT,
@@ -151,7 +152,7 @@ _SUPPORTED = letters("16 letters, Y or N", SupportedMessage)
 
 # Fixed blocks ---------------------------------------------------------------------------------
 
-Language = Annotated[str, Fixed(3, TEXT, "language")]
+Language = Annotated[str, Fixed(3, LANGUAGE, "language")]
 TransactionDate = Annotated[str, Fixed(18, TIMESTAMP, "transaction date")]
 AnswerDate = Annotated[Timestamp, Fixed(18, TIMESTAMP, "transaction date")]
 NbDueDate = Annotated[str, Fixed(18, TIMESTAMP, "no block due date")]

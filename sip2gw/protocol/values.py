@@ -55,7 +55,16 @@ def _write_yes_no_unknown(value: bool | None, _width: int) -> str:
     return "U" if value is None else "Y" if value else "N"
 
 
+NO_LANGUAGE = "000"
+
+
+def _read_language(text: str) -> str:
+    """What is not three digits is answered as no language at all (C108)."""
+    return text if text.isascii() and text.isdecimal() else NO_LANGUAGE
+
+
 TEXT = Codec("text", None, _write_text)
+LANGUAGE = Codec("3 digits", _read_language, _write_text)
 TIMESTAMP = Codec("date and time", None, lambda value, _width: write_timestamp(value))
 COUNT = Codec("number", _read_fixed_count, _write_count)
 LIMIT = Codec("number", _read_count, _write_count)

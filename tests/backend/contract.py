@@ -73,6 +73,15 @@ async def paid_by(
 class BackendContract:
     """The contract suite; the backend is loaded with the small library."""
 
+    # Logins
+
+    async def test_digests_of_good_logins_are_kept_and_replaced(self, backend: Backend) -> None:
+        """C100."""
+        assert await backend.known_logins() == {}
+        await backend.remember_logins({"kiosk-1": "aa", "kiosk-2": "bb"})
+        await backend.remember_logins({"kiosk-2": "cc"})
+        assert await backend.known_logins() == {"kiosk-1": "aa", "kiosk-2": "cc"}
+
     # Reading
 
     async def test_any_card_finds_its_holder_a_replaced_one_too(self, backend: Backend) -> None:
@@ -193,39 +202,41 @@ class BackendContract:
 
     # PIN lock-out
 
-    async def test_the_last_allowed_failure_locks_the_card(self, backend: Backend) -> None:
-        """B20, C19: only that card."""
-        locked = [await backend.record_pin_failure("C1", NOW, 3, LOCK_UNTIL) for _ in range(4)]
-        assert locked == [False, False, True, False]
+    async def test_the_last_allowed_failure_locks_all_cards(self, backend: Backend) -> None:
+        """B20, C19, C99: failures are the patron's, whatever the card."""
+        counts = [await backend.record_pin_failure("P1", NOW, 3, LOCK_UNTIL) for _ in range(4)]
+        assert counts == [1, 2, 3, None]
         record = await backend.find_by_card("C1")
         assert record is not None
-        card, other = record.card("C1"), record.card("P1")
-        assert card is not None
+        assert {(c.pin_failures, c.pin_locked_until) for c in record.cards} == {(3, LOCK_UNTIL)}
+        other = await backend.find_patron("P2")
         assert other is not None
-        assert (card.pin_failures, card.pin_locked_until) == (3, LOCK_UNTIL)
-        assert other.pin_failures == 0
+        assert all(card.pin_failures == 0 for card in other.cards)
 
     async def test_concurrent_failures_are_all_counted(self, backend: Backend) -> None:
-        tries = [backend.record_pin_failure("C1", NOW, 5, LOCK_UNTIL) for _ in range(5)]
-        assert sum(await asyncio.gather(*tries)) == 1
+        tries = [backend.record_pin_failure("P1", NOW, 5, LOCK_UNTIL) for _ in range(7)]
+        counts = await asyncio.gather(*tries)
+        assert sorted(count for count in counts if count) == [1, 2, 3, 4, 5]
 
     async def test_an_expired_lock_starts_a_new_count(self, backend: Backend) -> None:
         """C81."""
-        await backend.record_pin_failure("C1", NOW, 1, LOCK_UNTIL)
-        later = LOCK_UNTIL
-        assert not await backend.record_pin_failure("C1", later, 2, later + timedelta(hours=1))
-        assert await backend.record_pin_failure("C1", later, 2, later + timedelta(hours=1))
+        assert await backend.record_pin_failure("P1", NOW, 1, LOCK_UNTIL) == 1
+        later, until = LOCK_UNTIL, LOCK_UNTIL + timedelta(hours=1)
+        earlier = later - timedelta(seconds=1)
+        assert await backend.record_pin_failure("P1", earlier, 2, until) is None
+        assert await backend.record_pin_failure("P1", later, 2, until) == 1
+        assert await backend.record_pin_failure("P1", later, 2, until) == 2
 
     async def test_success_forgets_failures(self, backend: Backend) -> None:
-        await backend.record_pin_failure("C1", NOW, 5, LOCK_UNTIL)
-        await backend.clear_pin_failures("C1")
-        await backend.clear_pin_failures("C1")
+        await backend.record_pin_failure("P1", NOW, 5, LOCK_UNTIL)
+        await backend.clear_pin_failures("P1")
+        await backend.clear_pin_failures("P1")
         record = await backend.find_by_card("C1")
         assert record is not None
         assert all(card.pin_failures == 0 for card in record.cards)
 
-    async def test_unknown_cards_are_not_counted(self, backend: Backend) -> None:
-        assert not await backend.record_pin_failure("nobody", NOW, 1, LOCK_UNTIL)
+    async def test_unknown_patrons_are_not_counted(self, backend: Backend) -> None:
+        assert await backend.record_pin_failure("nobody", NOW, 1, LOCK_UNTIL) is None
 
     # Payments
 

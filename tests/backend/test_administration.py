@@ -199,7 +199,7 @@ async def test_holders_are_reported_by_badge(library: Library) -> None:
 
 async def test_a_new_pin_unlocks(library: Library) -> None:
     """C51."""
-    await library.record_pin_failure("C1", NOW, 1, NOW + timedelta(hours=1))
+    await library.record_pin_failure("P1", NOW, 1, NOW + timedelta(hours=1))
     assert await library.set_pin_hash("P1", "$new")
     record = await found(library, "P1")
     assert record.pin_hash == "$new"

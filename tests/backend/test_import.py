@@ -128,7 +128,7 @@ async def test_functions_may_change_hands_in_one_import(library: Library) -> Non
 
 async def test_pin_failures_survive_an_import(library: Library) -> None:
     """B20: counted persistently."""
-    await library.record_pin_failure("C1", NOW, 5, NOW)
+    await library.record_pin_failure("P1", NOW, 5, NOW)
     load(library, {**P1, "name": "Ann Changed"})
     card = (await patron(library)).card("C1")
     assert card is not None

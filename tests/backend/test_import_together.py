@@ -121,12 +121,12 @@ def test_references_are_looked_up_though_not_row_by_row(library: Library) -> Non
     assert library.self_check() == []
 
 
-async def test_wrong_pins_of_a_card_that_goes_are_forgotten(library: Library) -> None:
-    """C16: the card may come back, and then it begins anew."""
+async def test_wrong_pins_outlive_the_card_that_they_came_with(library: Library) -> None:
+    """C99: they are the patron's."""
     later = SETTINGS.now.replace(year=2027)
-    await library.record_pin_failure("C1", SETTINGS.now, 5, later)
+    await library.record_pin_failure("P1", SETTINGS.now, 5, later)
     load(library, ANN)
-    assert content(library)["pin_attempt"] == []
+    assert [row[:2] for row in content(library)["pin_failure"]] == [("P1", 1)]
     assert library.self_check() == []
 
 

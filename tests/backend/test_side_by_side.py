@@ -237,14 +237,14 @@ class SideBySide(RuleBasedStateMachine):
     def wait(self, later: int) -> None:
         self.now += timedelta(minutes=later)
 
-    @rule(card=cards, minute=minutes)
-    def present_a_wrong_pin(self, card: str, minute: int) -> None:
+    @rule(name=patrons, minute=minutes)
+    def present_a_wrong_pin(self, name: str, minute: int) -> None:
         until = self.now + timedelta(minutes=minute)
-        self.same(lambda store: store.record_pin_failure(card, self.now, 3, until))
+        self.same(lambda store: store.record_pin_failure(name, self.now, 3, until))
 
-    @rule(card=cards)
-    def present_the_right_pin(self, card: str) -> None:
-        self.same(lambda store: store.clear_pin_failures(card))
+    @rule(name=patrons)
+    def present_the_right_pin(self, name: str) -> None:
+        self.same(lambda store: store.clear_pin_failures(name))
 
     @rule(name=patrons)
     def set_pin(self, name: str) -> None:

@@ -86,9 +86,9 @@ def one_profile(load: Load, lines: str, before: str = "") -> Config:
     return load(f'{before}\n[institution]\nid = "HUB"\n[profiles.p]\n{lines}\n')
 
 
-def one_terminal(load: Load, lines: str, more: str = "") -> Config:
+def one_terminal(load: Load, lines: str, more: str = "", kind: str = "auth") -> Config:
     return load(
-        f'[institution]\nid = "HUB"\n[profiles.p]\nkind = "auth"\n'
+        f'[institution]\nid = "HUB"\n[profiles.p]\nkind = "{kind}"\n'
         f'[terminals.t]\nprofile = "p"\n{lines}\n{more}'
     )
 
@@ -312,7 +312,18 @@ def test_house_rules_are_a_switch_or_a_date_c10(
 def test_the_key_is_the_login_unless_login_says_otherwise(load: Load) -> None:
     config = one_terminal(load, 'login = "SC0042"\npassword = "x"')
     assert config.terminals["SC0042"].name == "t"
-    assert config.terminals["SC0042"].max_connections == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "written", "lines"),
+    [("selfcheck", "", 1), ("door", "", 1), ("auth", "", 0), ("auth", "max_connections = 1", 1)],
+)
+def test_a_kiosk_has_one_line_and_a_service_any_number(
+    load: Load, kind: str, written: str, lines: int
+) -> None:
+    """C102."""
+    config = one_terminal(load, f'password = "x"\n{written}', kind=kind)
+    assert config.terminals["t"].max_connections == lines
 
 
 @pytest.mark.parametrize(

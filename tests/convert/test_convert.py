@@ -82,6 +82,7 @@ def test_each_account_becomes_a_terminal_that_shares_its_profile() -> None:
         "profile": "NORTH",
         "branch": "NORTH",
         "networks": ["10.1.0.0/16", "127.0.0.1/32"],
+        "max_connections": 0,
     }
     assert found["terminals"]["hall-2"]["profile"] == "NORTH"
     assert found["profiles"]["NORTH"] == {

@@ -2,17 +2,22 @@
 
 import asyncio
 from contextlib import contextmanager
+from datetime import timedelta
 from unittest.mock import patch
 
 import pytest
-from harness import CONFIG, LIBRARY, ask_23, ask_63, person, running
+from harness import CONFIG, LIBRARY, STAMP, ask_23, ask_63, person, running
 
 from sip2gw.backend.base import BackendError, UnavailableError
 from sip2gw.explain import explain
-from sip2gw.model import DoorEntry
+from sip2gw.handlers.memory import WRONG_PINS_MAX, Admissions
+from sip2gw.model import Block, BlockType, DoorEntry, PatronRecord
+from sip2gw.pin import hash_pin
 from sip2gw.site import build_site
 
 ADMITTED, REFUSED = "24    ", "24Y   "
+STAFF_BLOCK = Block(BlockType.GENERAL, "", None, "staff")
+OTHER_PIN = hash_pin(b"", "9999", memory_kib=8, time_cost=1)
 
 
 def door(**settings):
@@ -305,6 +310,87 @@ async def test_a_later_refusal_with_the_store_ends_the_admission(tmp_path):
         await entrance.ask(ask_23("1001", "1001"))
         with store_away(gateway):
             assert (await entrance.ask(ask_23("1001", "1001"))).startswith("24YYYY")
+
+
+SEEN_SINCE = {
+    "a block, set at a desk": (lambda store: store.set_block("1001", STAFF_BLOCK), REFUSED),
+    "a bar": (lambda store: store.put_door_entry(DoorEntry("bar", "MAIN", "1001")), REFUSED),
+    "another PIN": (lambda store: store.set_pin_hash("1001", OTHER_PIN), REFUSED),
+    "nothing": (lambda store: store.ping(), ADMITTED),
+}
+
+
+@pytest.mark.parametrize("change", SEEN_SINCE)
+async def test_an_emergency_knows_what_was_seen_since_at_any_terminal_c110(tmp_path, change):
+    """Seen with another card and at a kiosk; the door itself was not asked again."""
+    apply, expected = SEEN_SINCE[change]
+    async with running(tmp_path, config=door(emergency="true")) as gateway:
+        entrance, kiosk = await gateway.terminal("door-1"), await gateway.terminal("kiosk-1")
+        assert (await entrance.ask(ask_23("1001", "1001"))).startswith(ADMITTED)
+        await apply(gateway.store)
+        await kiosk.ask(ask_23("1001B"))
+        with store_away(gateway):
+            assert (await entrance.ask(ask_23("1001", "1001"))).startswith(expected)
+
+
+async def test_a_block_by_a_terminal_ends_the_admission_c110(tmp_path):
+    async with running(tmp_path, config=door(emergency="true")) as gateway:
+        entrance, desk = await gateway.terminal("door-1"), await gateway.terminal("desk-1")
+        await entrance.ask(ask_23("1001", "1001"))
+        await desk.ask(f"01N{STAMP}AOHUB|ALlost|AA1001B|AC|")
+        with store_away(gateway):
+            assert (await entrance.ask(ask_23("1001", "1001"))).startswith("24YYYY")
+
+
+async def test_wrong_pins_count_before_and_in_an_emergency_with_any_card_c110(tmp_path):
+    async with running(tmp_path, config=door(emergency="true")) as gateway:
+        entrance, kiosk = await gateway.terminal("door-1"), await gateway.terminal("kiosk-1")
+        await entrance.ask(ask_23("1001", "1001"))
+        for card in ("1001", "1001B", "1001"):
+            await kiosk.ask(ask_23(card, "0000"))
+        with store_away(gateway):
+            for _ in range(2):
+                assert (await entrance.ask(ask_23("1001", "0000"))).startswith(REFUSED)
+            assert (await entrance.ask(ask_23("1001", "1001"))).startswith("24YYYY")
+
+
+async def test_a_pin_that_was_seen_locked_is_not_accepted_c110(tmp_path):
+    async with running(tmp_path, config=door(emergency="true")) as gateway:
+        entrance, kiosk = await gateway.terminal("door-1"), await gateway.terminal("kiosk-1")
+        await entrance.ask(ask_23("1001", "1001"))
+        until = gateway.clock.now() + timedelta(minutes=15)
+        await gateway.store.record_pin_failure("1001", gateway.clock.now(), 1, until)
+        await kiosk.ask(ask_23("1001"))
+        with store_away(gateway):
+            assert (await entrance.ask(ask_23("1001", "1001"))).startswith(REFUSED)
+            gateway.clock.advance(15 * 60)
+            assert (await entrance.ask(ask_23("1001", "1001"))).startswith(ADMITTED)
+        assert await reasons(gateway) == ["granted", "pin_locked", "granted"]
+
+
+def test_another_admission_begins_a_new_count_of_wrong_pins():
+    admissions, anna = Admissions(), PatronRecord("1001", "Anna")
+    admissions.remember("door-1", "1001", anna, 0)
+    for _ in range(WRONG_PINS_MAX - 1):
+        admissions.see(anna, right=False)
+    admissions.remember("door-1", "1001", anna, 1)
+    admissions.see(anna, right=False)
+    assert admissions.recall("door-1", "1001", 1, 10) is anna
+    for _ in range(WRONG_PINS_MAX - 1):
+        admissions.see(anna, right=False)
+    assert admissions.recall("door-1", "1001", 1, 10) is None
+    admissions.see(anna, right=True)
+    assert admissions.recall("door-1", "1001", 1, 10) is anna
+
+
+def test_whoever_was_admitted_longest_ago_makes_room(monkeypatch):
+    monkeypatch.setattr("sip2gw.handlers.memory.PATRONS_MAX", 2)
+    admissions = Admissions()
+    for number, patron in enumerate(("A", "B", "A", "C")):
+        admissions.remember("door-1", f"card of {patron}", PatronRecord(patron, patron), number)
+    recalled = [admissions.recall("door-1", f"card of {p}", 4, 10) for p in ("A", "B", "C")]
+    assert [record and record.id for record in recalled] == ["A", None, "C"]
+    admissions.forget("nobody")
 
 
 @pytest.mark.parametrize("error", [BackendError("broken"), ValueError()])

@@ -14,6 +14,8 @@ PROGRAMS = (
     "garbage",
     "canary",
     "doors",
+    "logins",
+    "guesses",
 )
 
 

@@ -33,7 +33,7 @@ PROFILES = {
     "strict": 'kind = "selfcheck"\nencoding = "latin-1"\nerror_detection = "always"\n'
     "accept_character_checksum = true\nresend_with_sequence = true\nmay_block_patrons = true",
     "lax": 'kind = "auth"\nencoding = "ascii"\nerror_detection = "never"\ndate_zone = "utc"\n'
-    'hide_fields = ["AE", "AF"]\nwrong_pin_hides_card = true',
+    'hide_fields = ["AF", "BV"]\nwrong_pin_hides_card = true',
     "cash": 'kind = "payment"\nencoding = "cp1252"',
     "separate": 'kind = "payment"\nfamily = "separate"\nterminator = "CRLF"\nfee_lines = "ZF"',
     "wise": 'kind = "payment"\ndialect = "wise"\nencoding = "utf-8"',

@@ -27,6 +27,8 @@ def _one(place: Fixed | Tagged) -> st.SearchStrategy[Any]:
     exact = st.text(printable, min_size=place.width, max_size=place.width).filter(str.isprintable)
     if place.codec in (values.FLAG, values.OK):
         return st.booleans()
+    if place.codec is values.LANGUAGE:
+        return st.integers(0, 999).map("{:03}".format)
     if place.codec is values.FLAG_OR_UNKNOWN:
         return st.none() | st.booleans()
     if place.codec in (values.COUNT, values.LIMIT):

@@ -39,6 +39,7 @@ listen = ["127.0.0.1:0"]
 listen = "127.0.0.1:0"
 [security]
 login_backoff_s = 0
+failing_answer_slot_s = 0
 [branches.MAIN]
 max_fee_age_days = 49
 hours = [

@@ -8,7 +8,7 @@ store's own, since a command may run several loops one after the other.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -73,7 +73,7 @@ TIMEOUT_S = 4.0
 """How long one operation may take; shorter than the gateway's own deadline for a request."""
 
 _RECORD_PIN_FAILURE = numbered(queries.RECORD_PIN_FAILURE)
-_CLEAR_PIN_ATTEMPT = numbered(queries.CLEAR_PIN_ATTEMPT)
+_CLEAR_PIN_FAILURES = numbered(queries.CLEAR_PIN_FAILURES)
 _SET_BLOCK = numbered(queries.SET_BLOCK)
 _PRESENCE = numbered(queries.PRESENCE)
 _HOLD_QUEUE = numbered(queries.HOLD_QUEUE)
@@ -82,6 +82,9 @@ _ENTER = "SELECT * FROM enter_branch($1, $2, $3, $4, $5, $6, $7, $8)"
 _FEES_SETTLED_BY = numbered(queries.FEES_SETTLED_BY)
 _LEAVE = numbered(queries.LEAVE)
 _LIFT_BLOCKS = numbered(f"{queries.LIFT_BLOCKS} RETURNING 1")
+_REMEMBER_LOGINS = queries.REMEMBER_LOGIN.replace(
+    "VALUES (?, ?)", "SELECT * FROM unnest($1::text[], $2::text[])"
+)
 _TAKES_WRITES = "SELECT current_setting('transaction_read_only') = 'off'"
 
 T = TypeVar("T")
@@ -163,22 +166,22 @@ class PostgresStore(StaffOperations):
     # Writes of the gateway, one statement each
 
     async def record_pin_failure(
-        self, card: str, now: datetime, failures_max: int, lock_until: datetime
-    ) -> bool:
+        self, patron_id: str, now: datetime, failures_max: int, lock_until: datetime
+    ) -> int | None:
         """Count a wrong PIN, durably; an expired lock starts a new count (C19, C81).
 
         Better counted twice, when a connection is lost, than not at all.
         """
-        if not is_storable(card):
-            return False
-        values = lockout.failure_values(card, now, failures_max, lock_until)
+        if not is_storable(patron_id):
+            return None
+        values = lockout.failure_values(patron_id, now, failures_max, lock_until)
         rows = await self._fetch(_RECORD_PIN_FAILURE, *values)
-        return bool(rows) and rows[0][0] is not None
+        return int(rows[0][0]) if rows else None
 
-    async def clear_pin_failures(self, card: str) -> None:
-        """Forget the failures of `card` after a right PIN."""
-        if is_storable(card):
-            await self._fetch(_CLEAR_PIN_ATTEMPT, card)
+    async def clear_pin_failures(self, patron_id: str) -> None:
+        """Forget the failures of the patron after a right PIN."""
+        if is_storable(patron_id):
+            await self._fetch(_CLEAR_PIN_FAILURES, patron_id)
 
     async def book_payment(self, order: PaymentOrder, decide: DecidePayment) -> PaymentResult:
         """Book `order` exactly once, durably before it returns (B46)."""
@@ -229,6 +232,16 @@ class PostgresStore(StaffOperations):
         """Remove the blocks set by `sources`; returns how many (C41)."""
         lifted = [await self._fetch(_LIFT_BLOCKS, patron_id, name) for name in sorted(sources)]
         return sum(map(len, lifted))
+
+    # Logins
+
+    async def known_logins(self) -> Mapping[str, str]:
+        """The digests of logins that were good, by login (C100)."""
+        return dict(map(tuple, await self._fetch(queries.KNOWN_LOGINS)))
+
+    async def remember_logins(self, digests: Mapping[str, str]) -> None:
+        """Keep these digests, instead of what was kept for the same logins."""
+        await self._fetch(_REMEMBER_LOGINS, list(digests), list(digests.values()))
 
     # Doors
 

@@ -71,8 +71,6 @@ _GONE: Mapping[str, str] = {
 }
 """Keys of rows that must go before the new ones come."""
 
-_FORGET_PINS_OF_GONE = """
-    DELETE FROM pin_attempt WHERE card_number IN (SELECT number FROM gone_card)"""
 _REMOVE = "DELETE FROM {table} WHERE ({key}) IN (SELECT {key} FROM gone_{table})"
 _ADD = """
     INSERT INTO {table} ({columns}) SELECT {columns} FROM todo_{table} WHERE ahead = 1"""
@@ -168,8 +166,6 @@ class Plan:
         `surpluses` is what the method of that name says in this transaction. Returns how many rows
         were written or removed.
         """
-        if "card" in self._gone:
-            self._connection.execute(_FORGET_PINS_OF_GONE)
         changed = 0
         for table in STAGED:
             if table.name in self._gone:

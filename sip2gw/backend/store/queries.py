@@ -50,7 +50,7 @@ PATRON_BY_CARD = record_by_card(_PRESENT)
 
 CARDS = """
     SELECT c.number, c.state, a.failures, a.locked_until
-    FROM card c LEFT JOIN pin_attempt a ON a.card_number = c.number
+    FROM card c LEFT JOIN pin_failure a ON a.patron_id = c.patron_id
     WHERE c.patron_id = ? ORDER BY c.number"""
 
 BADGES = """
@@ -226,17 +226,17 @@ FORGET_EVENTS = "DELETE FROM circulation WHERE expires <= ?"
 
 CARD_HOLDER = "SELECT patron_id FROM card WHERE number = ?"
 RECORD_PIN_FAILURE = """
-    INSERT INTO pin_attempt (card_number, failures, locked_until)
-    SELECT number, 1, CASE WHEN ? <= 1 THEN ? END FROM card WHERE number = ?
-    ON CONFLICT (card_number) DO UPDATE
-    SET failures = CASE WHEN pin_attempt.locked_until IS NULL
-                        THEN pin_attempt.failures + 1 ELSE 1 END,
-        locked_until = CASE WHEN ? <= CASE WHEN pin_attempt.locked_until IS NULL
-                                           THEN pin_attempt.failures + 1 ELSE 1 END THEN ? END
-    WHERE pin_attempt.locked_until IS NULL OR pin_attempt.locked_until <= ?
-    RETURNING locked_until, (SELECT patron_id FROM card WHERE number = card_number)"""
+    INSERT INTO pin_failure (patron_id, failures, locked_until)
+    SELECT id, 1, CASE WHEN ? <= 1 THEN ? END FROM patron WHERE id = ?
+    ON CONFLICT (patron_id) DO UPDATE
+    SET failures = CASE WHEN pin_failure.locked_until IS NULL
+                        THEN pin_failure.failures + 1 ELSE 1 END,
+        locked_until = CASE WHEN ? <= CASE WHEN pin_failure.locked_until IS NULL
+                                           THEN pin_failure.failures + 1 ELSE 1 END THEN ? END
+    WHERE pin_failure.locked_until IS NULL OR pin_failure.locked_until <= ?
+    RETURNING failures"""
 """One statement, so that guesses at several doors cannot outrun the lock; no row while it lasts."""
-CLEAR_PIN_ATTEMPT = "DELETE FROM pin_attempt WHERE card_number = ?"
+CLEAR_PIN_FAILURES = "DELETE FROM pin_failure WHERE patron_id = ?"
 
 # Payments and ledger
 
@@ -371,9 +371,6 @@ SET_BLOCK = """
     SET note = excluded.note, valid_until = excluded.valid_until"""
 LIFT_BLOCKS = "DELETE FROM block WHERE patron_id = ? AND source = ?"
 SET_PIN_HASH = "UPDATE patron SET pin_hash = ? WHERE id = ?"
-CLEAR_PIN_ATTEMPTS_OF = """
-    DELETE FROM pin_attempt
-    WHERE card_number IN (SELECT number FROM card WHERE patron_id = ?)"""
 
 # Relationships and badges
 
@@ -519,6 +516,10 @@ COUNT_FORGOTTEN_REFUSED = "SELECT COUNT(*) FROM refused_payment WHERE time < ?"
 
 STORE_VERSION = "SELECT version FROM store_version WHERE id = 1"
 BUMP_VERSION = "UPDATE store_version SET version = version + 1 WHERE id = 1"
+KNOWN_LOGINS = "SELECT login, digest FROM known_login"
+REMEMBER_LOGIN = """
+    INSERT INTO known_login (login, digest) VALUES (?, ?)
+    ON CONFLICT (login) DO UPDATE SET digest = excluded.digest"""
 SETTING = "SELECT value FROM setting WHERE name = ?"
 ADD_SETTING = "INSERT INTO setting (name, value) VALUES (?, ?) ON CONFLICT (name) DO NOTHING"
 

@@ -380,6 +380,23 @@ _REFUSED_PAYMENTS = (
         PRIMARY KEY (terminal, day))""",
 )
 
+_LOGINS = (
+    """CREATE TABLE known_login (
+        login TEXT PRIMARY KEY,
+        digest TEXT NOT NULL)""",
+)
+
+_PATRONS_FAILURES = (
+    """CREATE TABLE pin_failure (
+        patron_id TEXT PRIMARY KEY REFERENCES patron (id) ON DELETE CASCADE,
+        failures INTEGER NOT NULL CHECK (failures > 0),
+        locked_until TEXT)""",
+    """INSERT INTO pin_failure (patron_id, failures, locked_until)
+    SELECT c.patron_id, MAX(a.failures), MAX(a.locked_until)
+    FROM pin_attempt a JOIN card c ON c.number = a.card_number GROUP BY c.patron_id""",
+    "DROP TABLE pin_attempt",
+)
+
 MIGRATIONS = (
     Migration(
         1,
@@ -398,6 +415,8 @@ MIGRATIONS = (
     Migration(8, "whether somebody has had a copy since a transaction with it", ()),
     Migration(9, "credits; what was paid too much, and given back", ()),
     Migration(10, "refused payments, and when a terminal says it took money", _REFUSED_PAYMENTS),
+    Migration(11, "terminals whose password was right", _LOGINS),
+    Migration(12, "wrong PINs counted for the patron, whatever the card", _PATRONS_FAILURES),
 )
 
 SCHEMA_NUMBER = MIGRATIONS[-1].number

@@ -92,7 +92,7 @@ class StaffOperations(ABC):
 
         def job(connection: Connection) -> Done[bool]:
             changed = connection.execute(queries.SET_PIN_HASH, (pin_hash, patron_id)).rowcount
-            connection.execute(queries.CLEAR_PIN_ATTEMPTS_OF, (patron_id,))
+            connection.execute(queries.CLEAR_PIN_FAILURES, (patron_id,))
             return Done(changed > 0, (patron_id,))
 
         return await self.write(job)

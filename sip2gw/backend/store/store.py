@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
-from collections.abc import Awaitable, Callable, Collection, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -210,16 +210,16 @@ class Store(StaffOperations):
         return self._writer.submit(job)
 
     async def record_pin_failure(
-        self, card: str, now: datetime, failures_max: int, lock_until: datetime
-    ) -> bool:
+        self, patron_id: str, now: datetime, failures_max: int, lock_until: datetime
+    ) -> int | None:
         """Count a wrong PIN, durably; an expired lock starts a new count (C19, C81)."""
         return await self.write(
-            lambda connection: lockout.record(connection, card, now, failures_max, lock_until)
+            lambda connection: lockout.record(connection, patron_id, now, failures_max, lock_until)
         )
 
-    async def clear_pin_failures(self, card: str) -> None:
-        """Forget the failures of `card` after a right PIN."""
-        await self.write(lambda connection: lockout.clear(connection, card))
+    async def clear_pin_failures(self, patron_id: str) -> None:
+        """Forget the failures of the patron after a right PIN."""
+        await self.write(lambda connection: lockout.clear(connection, patron_id))
 
     async def book_payment(self, order: PaymentOrder, decide: DecidePayment) -> PaymentResult:
         """Book `order` exactly once, durably before it returns (B46)."""
@@ -293,6 +293,22 @@ class Store(StaffOperations):
             return Done(None)
 
         await self._writer.submit(job)
+
+    # Logins
+
+    async def known_logins(self) -> Mapping[str, str]:
+        """The digests of logins that were good, by login (C100)."""
+        with self._reading():
+            return dict(self._reader.execute(queries.KNOWN_LOGINS).fetchall())
+
+    async def remember_logins(self, digests: Mapping[str, str]) -> None:
+        """Keep these digests, instead of what was kept for the same logins."""
+
+        def job(connection: SqliteConnection) -> Done[None]:
+            connection.executemany(queries.REMEMBER_LOGIN, digests.items())
+            return Done(None)
+
+        await self.write(job)
 
     # Doors
 

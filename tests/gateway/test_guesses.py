@@ -1,0 +1,418 @@
+"""What guessing a PIN costs, and that nobody else pays for it.  (B19, B20, C19, C99)"""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+from harness import CONFIG, LIBRARY, NOON, ask_23, person, running
+
+from sip2gw.backend.base import BackendError, BackendTimeoutError, UnavailableError
+from sip2gw.model import Card, PatronRecord
+from sip2gw.pins import LATE_MAX_S, PinRules, PinService, next_slot_s
+from sip2gw.policy.access import PinState
+from sip2gw.verification import SlowVerifier
+
+LOCK = timedelta(minutes=15)
+
+
+class FakeStore:
+    """One patron with two cards, and failures that are counted or cannot be."""
+
+    def __init__(self):
+        self.failures, self.locked_until, self.broken = 0, None, False
+        self.events = []
+
+    def record(self):
+        cards = (Card("1", pin_failures=self.failures, pin_locked_until=self.locked_until),)
+        return PatronRecord(id="P", name="Pat", pin_hash="right", cards=cards)
+
+    async def find_by_card(self, number):
+        return self.record()
+
+    async def record_pin_failure(self, patron_id, now, failures_max, lock_until):
+        await asyncio.sleep(0)
+        if self.broken:
+            raise UnavailableError("full")
+        if self.locked_until is not None and now < self.locked_until:
+            return None
+        self.failures = 1 if self.locked_until is not None else self.failures + 1
+        self.locked_until = lock_until if self.failures >= failures_max else None
+        self.events.append("counted")
+        return self.failures
+
+    async def clear_pin_failures(self, patron_id):
+        if self.broken:
+            raise UnavailableError("full")
+        self.failures, self.locked_until = 0, None
+        self.events.append("cleared")
+
+
+class Verifier(SlowVerifier):
+    """Hashes nothing; every guess that is judged is an event."""
+
+    def __init__(self, store):
+        super().__init__(lambda: 0.0, threads=1)
+        self._store = store
+        self.gate = None
+
+    async def run(self, verify):
+        self._store.events.append("judged")
+        if self.gate is not None:
+            await self.gate.wait()
+        return verify()
+
+
+@pytest.fixture
+def store(monkeypatch):
+    monkeypatch.setattr("sip2gw.pins.verify_pin", lambda secret, stored, pin: stored == pin)
+    return FakeStore()
+
+
+@pytest.fixture
+def locks():
+    return []
+
+
+@pytest.fixture
+def pins(store, locks):
+    return PinService(store, Verifier(store), b"", PinRules(), locks.append)
+
+
+async def guess(pins, store, pin="wrong", now=NOON, terminal="door-1"):
+    return await pins.check(store.record(), "1", pin, terminal, now)
+
+
+# Counting (C99) -----------------------------------------------------------------------------------
+
+
+async def test_the_first_guess_is_judged_and_counted_the_others_counted_and_judged(pins, store):
+    for _ in range(3):
+        assert await guess(pins, store) is PinState.WRONG
+    assert store.events == ["judged", "counted", *["counted", "judged"] * 2]
+
+
+async def test_five_wrong_pins_are_judged_and_then_the_right_one_is_not(pins, store, locks):
+    answers = [await guess(pins, store) for _ in range(7)]
+    assert answers == [PinState.WRONG] * 5 + [PinState.LOCKED] * 2
+    assert await guess(pins, store, "right") is PinState.LOCKED
+    assert store.events.count("judged") == 5
+    assert locks == ["card"]
+
+
+async def test_the_lock_ends_and_the_count_begins_anew(pins, store):
+    for _ in range(5):
+        await guess(pins, store)
+    assert await guess(pins, store, now=NOON + LOCK - timedelta(seconds=1)) is PinState.LOCKED
+    assert await guess(pins, store, now=NOON + LOCK) is PinState.WRONG
+    assert store.failures == 1
+
+
+async def test_a_right_pin_ends_the_count_and_costs_nothing_without_one(pins, store):
+    assert await guess(pins, store, "right") is PinState.OK
+    assert store.events == ["judged"]
+    await guess(pins, store)
+    assert await guess(pins, store, "right") is PinState.OK
+    assert store.events == ["judged", "judged", "counted", "cleared"]
+    assert store.failures == 0
+
+
+async def test_a_remembered_pin_is_not_taken_for_a_guess(pins, store):
+    await guess(pins, store, "right")
+    for _ in range(4):
+        await guess(pins, store)
+    store.events.clear()
+    assert await guess(pins, store, "right") is PinState.OK
+    assert store.events == ["cleared"]
+    assert pins.remembers(store.record(), store.record().cards[0], "right")
+
+
+async def test_parallel_guesses_come_one_after_the_other(pins, store):
+    answers = await asyncio.gather(*(guess(pins, store) for _ in range(20)))
+    assert answers.count(PinState.WRONG) == 5
+    assert store.events.count("judged") == 5
+
+
+async def test_whoever_hangs_up_has_guessed_all_the_same(pins, store):
+    pins._verifier.gate = asyncio.Event()
+    for _ in range(10):
+        impatient = asyncio.create_task(guess(pins, store))
+        await asyncio.sleep(0)
+        impatient.cancel()
+    pins._verifier.gate.set()
+    await asyncio.gather(*pins._guesses)
+    assert store.failures == 5
+    assert store.events.count("judged") == 5
+    assert await guess(pins, store, "right") is PinState.LOCKED
+
+
+async def test_two_gateways_judge_one_guess_more_than_one(pins, store, locks):
+    """`pin_failures_max + gateways - 1`: the first of each may be judged at the same time."""
+    other = PinService(store, Verifier(store), b"", PinRules(), locks.append)
+    answers = await asyncio.gather(*(guess(p, store) for p in (pins, other) for _ in range(20)))
+    assert store.events.count("judged") <= 6
+    assert answers.count(PinState.WRONG) <= 6
+
+
+async def test_another_gateway_may_have_locked_between_reading_and_counting(pins, store):
+    await guess(pins, store)
+    read = store.record()
+
+    async def stale(number):
+        return read
+
+    store.find_by_card = stale
+    store.failures, store.locked_until = 5, NOON + LOCK
+    assert await guess(pins, store, "right") is PinState.LOCKED
+    assert store.events == ["judged", "counted"]
+
+
+async def test_no_pin_is_no_guess_and_an_unknown_card_no_patrons(pins, store):
+    assert await guess(pins, store, "") is PinState.ABSENT
+    assert await pins.check(store.record(), "other", "wrong", "door-1", NOON) is PinState.WRONG
+    assert store.events == []
+
+
+async def test_a_patron_without_pin_has_none_that_is_right(pins, store):
+    record = PatronRecord(id="P", name="Pat", cards=(Card("1"),))
+    store.record = lambda: record
+    assert await guess(pins, store, "") is PinState.ABSENT
+    assert await guess(pins, store, "right") is PinState.WRONG
+    assert store.events == ["counted"]
+
+
+async def test_a_failing_guess_that_nobody_waits_for_disturbs_nobody(pins, store):
+    async def fail(number):
+        raise BackendError("bug")
+
+    store.find_by_card = fail
+    with pytest.raises(BackendError):
+        await guess(pins, store)
+    impatient = asyncio.create_task(guess(pins, store))
+    await asyncio.sleep(0)
+    impatient.cancel()
+    await asyncio.gather(*pins._guesses, return_exceptions=True)
+    assert pins._guesses == set()
+
+
+# A store that cannot be written (C99) -------------------------------------------------------------
+
+
+async def test_what_the_store_cannot_count_is_counted_in_memory(pins, store, locks):
+    store.broken = True
+    answers = [await guess(pins, store) for _ in range(7)]
+    assert answers == [PinState.WRONG] * 5 + [PinState.LOCKED] * 2
+    assert await guess(pins, store, "right") is PinState.LOCKED
+    assert locks == ["card"]
+    assert await guess(pins, store, now=NOON + LOCK) is PinState.WRONG
+
+
+async def test_memory_and_store_count_together(pins, store):
+    for _ in range(2):
+        await guess(pins, store)
+    store.broken = True
+    answers = [await guess(pins, store) for _ in range(4)]
+    assert answers == [PinState.WRONG] * 3 + [PinState.LOCKED]
+
+
+async def test_the_count_in_memory_goes_to_the_store_when_it_works_again(pins, store, monkeypatch):
+    monkeypatch.setattr("sip2gw.pins.WRITE_AGAIN_S", 0)
+    store.broken = True
+    for _ in range(3):
+        await guess(pins, store)
+    writing = pins._writing
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert pins._unwritten["P"].failures == 3
+    store.broken = False
+    await writing
+    assert (store.failures, pins._unwritten, pins._writing) == (3, {}, None)
+
+
+async def test_a_right_pin_ends_the_count_in_memory_too(pins, store):
+    await guess(pins, store, "right")
+    store.broken = True
+    await guess(pins, store)
+    assert not pins.remembers(store.record(), store.record().cards[0], "right")
+    assert await guess(pins, store, "right") is PinState.OK
+    assert pins._unwritten == {}
+    assert pins.remembers(store.record(), store.record().cards[0], "right")
+
+
+async def test_whose_failures_can_be_kept_nowhere_is_treated_as_locked(pins, store, monkeypatch):
+    monkeypatch.setattr("sip2gw.pins.UNWRITTEN_PATRONS_MAX", 1)
+    store.broken = True
+    await guess(pins, store)
+    other = PatronRecord(id="Q", name="Quinn", pin_hash="right", cards=(Card("1"),))
+    store.record = lambda: other
+    assert await guess(pins, store, "right") is PinState.LOCKED
+
+
+# Terminals (C19, C99) -----------------------------------------------------------------------------
+
+
+async def test_too_many_failures_at_a_terminal_are_reported_once(store, locks):
+    rules = PinRules(failures_max=100, terminal_failures_max=3)
+    pins = PinService(store, Verifier(store), b"", rules, locks.append)
+    for _ in range(2):
+        await guess(pins, store)
+    assert locks == []
+    for _ in range(3):
+        await guess(pins, store)
+    assert locks == ["terminal"]
+    for _ in range(3):
+        await guess(pins, store, now=NOON + timedelta(minutes=16))
+    assert locks == ["terminal"] * 2
+    await guess(pins, store, terminal="door-2", now=NOON + timedelta(minutes=16))
+    assert locks == ["terminal"] * 2
+
+
+async def test_such_a_terminal_has_two_pins_judged_at_once_and_the_others_do_not_wait(store, locks):
+    rules = PinRules(failures_max=100, terminal_failures_max=1)
+    pins = PinService(store, Verifier(store), b"", rules, locks.append)
+    await guess(pins, store)
+    pins._verifier.gate = asyncio.Event()
+    store.events.clear()
+
+    async def guess_of(number, terminal):
+        record = PatronRecord(f"{number}", "Pat", pin_hash="right", cards=(Card(f"{number}"),))
+
+        async def find(card):
+            return PatronRecord(card, "Pat", pin_hash="right", cards=(Card(card),))
+
+        store.find_by_card = find
+        return await pins.check(record, f"{number}", "right", terminal, NOON)
+
+    here = [asyncio.create_task(guess_of(number, "door-1")) for number in range(5)]
+    there = [asyncio.create_task(guess_of(number, "door-2")) for number in range(10, 13)]
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert store.events.count("judged") == 2 + 3
+    pins._verifier.gate.set()
+    assert await asyncio.gather(*here, *there) == [PinState.OK] * 8
+
+
+async def test_changed_rules_begin_a_new_count_at_terminals(store, locks):
+    pins = PinService(store, Verifier(store), b"", PinRules(terminal_failures_max=2), locks.append)
+    await guess(pins, store)
+    pins.rules = PinRules(terminal_failures_max=1)
+    await guess(pins, store)
+    assert locks == ["terminal"]
+
+
+# Times (C99) --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("elapsed", "leaves_at"), [(0.0, 0.5), (0.1, 0.5), (0.5, 0.5), (0.51, 1.0), (1.7, 2.0)]
+)
+def test_failing_answers_leave_at_the_next_slot(elapsed, leaves_at):
+    assert next_slot_s(elapsed, 0.5) == leaves_at
+
+
+async def test_the_time_of_the_answer_is_that_of_the_slot(store, locks, monkeypatch):
+    slept = []
+
+    async def sleep(seconds):
+        slept.append(seconds)
+
+    now = [0.2]
+    verifier = Verifier(store)
+    verifier.monotonic = lambda: now[0]
+    rules = PinRules(failures_max=100, terminal_failures_max=1, answer_slot_s=0.5)
+    pins = PinService(store, verifier, b"", rules, locks.append)
+    monkeypatch.setattr("sip2gw.pins.asyncio.sleep", sleep)
+    await pins.hold_back("door-1", NOON, 0.0)
+    await guess(pins, store)
+    slept.clear()
+    await pins.hold_back("door-1", NOON, 0.0)
+    await pins.hold_back("door-2", NOON, 0.1)
+    assert slept == pytest.approx([LATE_MAX_S - 0.2, 0.4])
+    pins.rules = PinRules(answer_slot_s=0)
+    await pins.hold_back("door-1", NOON, 0.0)
+    assert len(slept) == 2
+
+
+@pytest.mark.parametrize("hides", [False, True])
+async def test_wrong_locked_and_hidden_unknown_are_held_back_and_others_are_not(tmp_path, hides):
+    """Which answers wait: a fact of the code, not of the clock."""
+    config = CONFIG.replace(
+        "[profiles.kiosk]\n", f"[profiles.kiosk]\nwrong_pin_hides_card = {str(hides).lower()}\n"
+    )
+    async with running(tmp_path, config=config) as gateway:
+        held = []
+        pins = gateway.app._pins
+
+        async def hold_back(terminal, now, began_s):
+            held.append(terminal)
+
+        pins.hold_back = hold_back
+        kiosk = await gateway.terminal("kiosk-1")
+        for card, pin, waits in (
+            ("1001", "1001", False),
+            ("1001", "wrong", True),
+            ("1001", None, False),
+            ("1001", "", False),
+            ("4711", "wrong", hides),
+            ("4711", None, False),
+            ("1001R", "wrong", hides),
+        ):
+            held.clear()
+            await kiosk.ask(ask_23(card, pin))
+            assert held == ["kiosk-1"] * waits, (card, pin)
+        for _ in range(5):
+            await kiosk.ask(ask_23("1001", "wrong"))
+        held.clear()
+        await kiosk.ask(ask_23("1001", "1001"))
+        assert held == ["kiosk-1"]
+
+
+# Through the gateway ------------------------------------------------------------------------------
+
+
+async def test_all_cards_of_a_patron_share_the_guesses(tmp_path):
+    """C99: seen were five more guesses with each further card, lost and blocked ones included."""
+    states = {"1001B": "blocked", "1001L": "lost", "1001X": "active"}
+    cards = [{"number": number, "state": state} for number, state in states.items()]
+    records = [one for one in LIBRARY if one.get("id") != "1001"]
+    records.append(person("1001", "Anna Peeters", cards=cards))
+    async with running(tmp_path, records=records) as gateway:
+        kiosk = await gateway.terminal("kiosk-1")
+        for card in ("1001", "1001B", "1001L", "1001X", "1001"):
+            await kiosk.ask(ask_23(card, "wrong"))
+        for card in ("1001", "1001X"):
+            assert "CQN" in await kiosk.ask(ask_23(card, "1001"))
+        assert gateway.metrics.pin_locks == 1
+        gateway.clock.advance(15 * 60)
+        assert "CQY" in await kiosk.ask(ask_23("1001", "1001"))
+
+
+async def locked(gateway, card):
+    return (await gateway.store.find_by_card(card)).cards[0].pin_locked_until is not None
+
+
+async def test_a_line_that_hangs_up_does_not_stop_the_count(gateway):
+    for _ in range(8):
+        kiosk = await gateway.terminal("kiosk-1")
+        await kiosk.send(ask_23("1001", "wrong"))
+        kiosk.close()
+    pins = gateway.app._pins
+    async with asyncio.timeout(5):
+        while pins._guesses or not await locked(gateway, "1001"):  # noqa: ASYNC110 -- from outside
+            await asyncio.sleep(0.01)
+    kiosk = await gateway.terminal("kiosk-1")
+    assert "CQN" in await kiosk.ask(ask_23("1001", "1001"))
+    assert "CQY" in await kiosk.ask(ask_23("1002", "1002"))
+
+
+async def test_too_much_to_hash_is_said_and_costs_a_patron_nothing(gateway):
+    async def busy(verify):
+        raise BackendTimeoutError("too many verifications are waiting")
+
+    gateway.app._verifier.run = busy
+    kiosk = await gateway.terminal("kiosk-1")
+    answer = await kiosk.ask(ask_23("1001", "1001"))
+    assert answer.startswith("24YYYY")
+    assert "CQN" in answer
+    assert gateway.metrics.backend_errors == {("23", "timeout"): 1}
+    record = await gateway.store.find_by_card("1001")
+    assert record.cards[0].pin_failures == 0

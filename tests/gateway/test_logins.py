@@ -1,0 +1,580 @@
+"""What logging in costs those who guess, and all others.  (B11, B12, B14, C100-C102)"""
+
+import asyncio
+import ssl
+from datetime import timedelta
+
+import pytest
+import trustme
+from harness import CONFIG, ask_23, running
+
+from sip2gw.admission import DESCRIPTORS_RESERVED, STRANGERS_MIN, Doorkeeper, Replacements
+from sip2gw.backend.base import BackendError
+from sip2gw.config import load_config
+from sip2gw.login import FAILURES_WINDOW_S, AddressGuard, neighbourhood
+from sip2gw.pin import hash_password
+from sip2gw.site import build_site
+from sip2gw.telemetry import STRANGERS_LINES_MAX
+
+LOGIN = "9300CNkiosk-1|COpw|"
+WRONG = "9300CNkiosk-1|COguess|"
+HASHED = hash_password(b"pw", memory_kib=8, time_cost=1)
+OTHER = hash_password(b"new", memory_kib=8, time_cost=1)
+HASHED_CONFIG = CONFIG.replace(
+    '[terminals.kiosk-1]\nprofile = "kiosk"\nbranch = "MAIN"\npassword = "pw"',
+    f'[terminals.kiosk-1]\nprofile = "kiosk"\nbranch = "MAIN"\npassword_hash = "{HASHED}"',
+)
+BACKOFF = CONFIG.replace("login_backoff_s = 0", "login_backoff_s = 60")
+"""The answer to a wrong login is held back for longer than a test takes."""
+
+
+def with_keys(text, config=CONFIG):
+    return config.replace("[terminals.kiosk-1]", f"[terminals.kiosk-1]\n{text}")
+
+
+async def settled(condition):
+    """Wait until `condition` holds."""
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110 -- nothing tells a test
+            await asyncio.sleep(0)
+
+
+# Guesses (C100) -----------------------------------------------------------------------------------
+
+
+async def test_two_guesses_of_an_address_are_judged_and_the_rest_is_refused_at_once(tmp_path):
+    """C100: a held-back answer keeps its place, so more lines are not more guesses."""
+    async with running(tmp_path, config=BACKOFF) as gateway:
+        judged = gateway.app.gateway.logins._passwords
+        hashed = []
+        check = judged.check
+
+        async def counted(*arguments):
+            hashed.append(arguments[0])
+            return await check(*arguments)
+
+        judged.check = counted
+        lines = [await gateway.connect() for _ in range(12)]
+        for line in lines:
+            await line.send(WRONG)
+        answers = [asyncio.create_task(line.read()) for line in lines]
+        await settled(lambda: sum(task.done() for task in answers) == 10)
+        assert len(hashed) == 2
+        assert {task.result() for task in answers if task.done()} == {"940"}
+        newcomer = await gateway.connect()
+        assert await newcomer.ask(WRONG) == "940"
+        assert len(hashed) == 2
+        for task in answers:
+            task.cancel()
+
+
+async def test_who_hangs_up_has_made_a_guess_and_keeps_its_place(tmp_path):
+    async with running(tmp_path, config=BACKOFF) as gateway:
+        guard = gateway.app.gateway.logins._guard
+        for _ in range(2):
+            line = await gateway.connect()
+            await line.send(WRONG)
+            line.close()
+        await settled(lambda: len(guard._caller("127.0.0.1").failures) == 2)
+        assert await (await gateway.connect()).ask(WRONG) == "940"
+        assert guard._caller("127.0.0.1").judged == 2
+
+
+async def test_a_terminal_whose_password_is_known_gets_through_beside_guesses(tmp_path):
+    """C9, C100: both places of its address are taken."""
+    async with running(tmp_path, config=BACKOFF) as gateway:
+        for _ in range(2):
+            await (await gateway.connect()).send(WRONG)
+        guard = gateway.app.gateway.logins._guard
+        await settled(lambda: len(guard._caller("127.0.0.1").failures) == 2)
+        line = await gateway.connect()
+        assert await line.ask(LOGIN) == "941"
+        assert await line.ask(WRONG) == "940"
+        assert await line.ask(LOGIN) == "941"
+
+
+async def test_a_hashed_password_is_hashed_once_even_over_a_restart(tmp_path, monkeypatch):
+    """C100: 2,000 kiosks after a restart; the store keeps a keyed digest."""
+    async with running(tmp_path, config=HASHED_CONFIG) as gateway:
+        line = await gateway.connect()
+        assert await line.ask(WRONG) == "940"
+        assert await line.ask(LOGIN) == "941"
+        await gateway.app.gateway.logins._passwords._writing
+        kept = await gateway.store.known_logins()
+        assert set(kept) == {"kiosk-1"}
+        assert "pw" not in kept["kiosk-1"]
+    monkeypatch.setattr("sip2gw.verification.verify_password", lambda *_: pytest.fail("hashed"))
+    async with running(tmp_path, config=HASHED_CONFIG) as gateway:
+        assert await (await gateway.connect()).ask(LOGIN) == "941"
+
+
+async def test_what_another_gateway_found_right_is_looked_up_in_the_store(tmp_path, monkeypatch):
+    async with running(tmp_path, config=HASHED_CONFIG) as gateway:
+        passwords = gateway.app.gateway.logins._passwords
+        digest = passwords._digest("kiosk-1", HASHED, "pw")
+        await gateway.store.remember_logins({"kiosk-1": digest, "door-1": "other"})
+        monkeypatch.setattr("sip2gw.verification.verify_password", lambda *_: pytest.fail("hashed"))
+        assert await (await gateway.connect()).ask(LOGIN) == "941"
+
+
+async def test_a_digest_is_worth_nothing_for_a_changed_password(tmp_path):
+    async with running(tmp_path, config=HASHED_CONFIG) as gateway:
+        assert await (await gateway.connect()).ask(LOGIN) == "941"
+        await gateway.app.gateway.logins._passwords._writing
+    async with running(tmp_path, config=HASHED_CONFIG.replace(HASHED, OTHER)) as gateway:
+        line = await gateway.connect()
+        assert await line.ask(LOGIN) == "940"
+        assert await line.ask(LOGIN.replace("pw", "new")) == "941"
+
+
+async def test_a_store_that_cannot_keep_the_digest_costs_nothing_but_a_hash(tmp_path):
+    async with running(tmp_path, config=HASHED_CONFIG) as gateway:
+        passwords = gateway.app.gateway.logins._passwords
+
+        async def fail(digests=None):
+            raise BackendError("away")
+
+        passwords._memory.known_logins = passwords._memory.remember_logins = fail
+        assert await (await gateway.connect()).ask(LOGIN) == "941"
+        await passwords._writing
+        assert passwords._unwritten == {}
+        assert await (await gateway.connect()).ask(LOGIN) == "941"
+
+
+async def test_a_right_password_from_elsewhere_takes_as_long_as_a_wrong_one(tmp_path):
+    """B11: the time must not tell that the password was right."""
+    config = with_keys('networks = ["10.0.0.0/8"]')
+    async with running(tmp_path, config=config) as gateway:
+        passwords = gateway.app.gateway.logins._passwords
+        hashed = []
+        check = passwords.check
+
+        async def counted(*arguments):
+            hashed.append(arguments[0])
+            return await check(*arguments)
+
+        passwords.check = counted
+        line = await gateway.connect()
+        assert await line.ask(LOGIN) == "940"
+        assert hashed == ["kiosk-1"]
+
+
+async def test_more_verifications_than_can_be_done_are_refused_and_not_judged(tmp_path):
+    async with running(tmp_path) as gateway:
+        gateway.app._login_verifier._pending = 256
+        line = await gateway.connect()
+        assert await line.ask(WRONG) == "940"
+        assert gateway.app.gateway.logins._guard._caller("127.0.0.1").failures == type(
+            gateway.app.gateway.logins._guard._caller("127.0.0.1").failures
+        )(maxlen=3)
+        assert not gateway.metrics.backend_errors
+        gateway.app._login_verifier._pending = 0
+
+
+class TestAddressGuard:
+    """The places of one address, without a gateway around them."""
+
+    async def test_without_failures_all_get_their_turn(self):
+        guard = AddressGuard(lambda: 0.0)
+        assert await guard.take_place("a")
+        assert await guard.take_place("a")
+        third = asyncio.create_task(guard.take_place("a"))
+        await asyncio.sleep(0)
+        assert not third.done()
+        guard.leave_place("a")
+        assert await third
+
+    async def test_a_failure_sends_away_who_waits(self):
+        guard = AddressGuard(lambda: 0.0)
+        for _ in range(2):
+            await guard.take_place("a")
+        third = asyncio.create_task(guard.take_place("a"))
+        await asyncio.sleep(0)
+        assert guard.note_failure("a", 1.0) == 1.0
+        assert not await third
+        assert not await guard.take_place("a")
+        assert await guard.take_place("b")
+
+    async def test_answers_are_held_back_longer_up_to_three_steps(self):
+        guard = AddressGuard(lambda: 0.0)
+        assert [guard.note_failure("a", 2.0) for _ in range(4)] == [2.0, 4.0, 6.0, 6.0]
+
+    @pytest.mark.parametrize(
+        ("later", "step"), [(FAILURES_WINDOW_S - 1, 2), (FAILURES_WINDOW_S, 1)]
+    )
+    async def test_old_failures_are_forgotten(self, later, step):
+        now = [0.0]
+        guard = AddressGuard(lambda: now[0])
+        guard.note_failure("a", 1.0)
+        now[0] = later
+        assert guard.note_failure("a", 1.0) == step
+
+    @pytest.mark.parametrize(("later", "waits"), [(299.0, False), (300.0, True)])
+    async def test_after_five_minutes_an_address_may_wait_again(self, later, waits):
+        now = [0.0]
+        guard = AddressGuard(lambda: now[0])
+        guard.note_failure("a", 1.0)
+        now[0] = later
+        for _ in range(2):
+            await guard.take_place("a")
+        third = asyncio.create_task(guard.take_place("a"))
+        await asyncio.sleep(0)
+        assert third.done() is not waits
+        third.cancel()
+
+    async def test_who_gives_up_waiting_loses_no_place_of_others(self):
+        guard = AddressGuard(lambda: 0.0)
+        for _ in range(2):
+            await guard.take_place("a")
+        gone, patient = (asyncio.create_task(guard.take_place("a")) for _ in range(2))
+        await asyncio.sleep(0)
+        gone.cancel()
+        await asyncio.sleep(0)
+        guard.leave_place("a")
+        assert await patient
+
+    async def test_who_gives_up_in_the_moment_of_getting_a_place_gives_it_back(self):
+        guard = AddressGuard(lambda: 0.0)
+        for _ in range(2):
+            await guard.take_place("a")
+        gone = asyncio.create_task(guard.take_place("a"))
+        await asyncio.sleep(0)
+        guard.leave_place("a")
+        gone.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await gone
+        assert guard._caller("a").judged == 1
+
+    async def test_only_so_many_addresses_are_remembered_but_no_taken_place_forgotten(
+        self, monkeypatch
+    ):
+        monkeypatch.setattr("sip2gw.login.ADDRESSES_MAX", 2)
+        guard = AddressGuard(lambda: 0.0)
+        await guard.take_place("busy")
+        for address in ("b", "c", "d"):
+            guard.note_failure(address, 1.0)
+        assert set(guard._callers) == {"busy", "d"}
+        monkeypatch.setattr("sip2gw.login.ADDRESSES_MAX", 1)
+        await guard.take_place("d")
+        await guard.take_place("e")
+        assert set(guard._callers) == {"busy", "d", "e"}
+
+
+@pytest.mark.parametrize(
+    ("address", "counted_as"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("not:an:address", "not:an:address"),
+    ],
+)
+def test_one_customers_network_counts_as_one_address(address, counted_as):
+    assert neighbourhood(address) == counted_as
+
+
+# Lines that may stay (C101) -----------------------------------------------------------------------
+
+
+async def test_an_expired_terminal_is_refused_and_closed_at_its_next_request(tmp_path):
+    """C101: it had logged in before; 2026-03-10 is the last valid day."""
+    async with running(tmp_path, config=with_keys("expires = 2026-03-10")) as gateway:
+        kiosk = await gateway.terminal("kiosk-1")
+        assert "CQY" in await kiosk.ask(ask_23("1001", "1001"))
+        gateway.clock.advance(timedelta(hours=11, minutes=59).total_seconds())
+        assert "CQY" in await kiosk.ask(ask_23("1001", "1001"))
+        gateway.clock.advance(60)
+        answer = await kiosk.ask(ask_23("1001", "1001"))
+        assert answer.startswith("24YYYY")
+        assert "CQN" in answer
+        assert await kiosk.ended()
+
+
+RELOADS = {
+    "password": ('password = "pw"', 'password = "new"'),
+    "networks": ("[terminals.kiosk-1]", '[terminals.kiosk-1]\nnetworks = ["10.0.0.0/8"]'),
+    "location": ("[terminals.kiosk-1]", '[terminals.kiosk-1]\nlocation = "hall"'),
+    "login": ("[terminals.kiosk-1]", '[terminals.kiosk-1]\nlogin = "other"'),
+}
+
+
+@pytest.mark.parametrize("change", RELOADS)
+async def test_what_a_login_must_show_has_changed_so_the_line_ends(tmp_path, change):
+    async with running(tmp_path) as gateway:
+        kiosk, door = await gateway.terminal("kiosk-1"), await gateway.terminal("door-1")
+        old, new = RELOADS[change]
+        before, terminals, after = CONFIG.partition("[terminals.kiosk-1]")
+        changed = before + (terminals + after).replace(old, new, 1)
+        (tmp_path / "sip2gw.toml").write_text(changed)
+        gateway.app.reload()
+        assert await kiosk.ended()
+        assert "CQ" in await door.ask(ask_23("1001", "1001"))
+
+
+async def test_a_reload_that_leaves_the_login_alone_leaves_the_line_alone_twice(tmp_path):
+    async with running(tmp_path) as gateway:
+        kiosk = await gateway.terminal("kiosk-1")
+        for language in ("nl", "en"):
+            changed = CONFIG.replace('language = "en"', f'language = "{language}"')
+            (tmp_path / "sip2gw.toml").write_text(changed)
+            gateway.app.reload()
+            assert "CQY" in await kiosk.ask(ask_23("1001", "1001"))
+
+
+async def test_a_password_that_changes_while_it_is_hashed_does_not_let_in(tmp_path):
+    async with running(tmp_path, config=HASHED_CONFIG) as gateway:
+        passwords = gateway.app.gateway.logins._passwords
+        check = passwords.check
+
+        async def and_reload(*arguments):
+            good = await check(*arguments)
+            (tmp_path / "sip2gw.toml").write_text(HASHED_CONFIG.replace(HASHED, OTHER))
+            gateway.app.reload()
+            return good
+
+        passwords.check = and_reload
+        assert await (await gateway.connect()).ask(LOGIN) == "940"
+
+
+# Newcomers (B14, C100, C101) ----------------------------------------------------------------------
+
+
+async def test_an_address_that_no_terminal_has_is_closed_at_accept(tmp_path):
+    config = CONFIG.replace('password = "pw"', 'password = "pw"\nnetworks = ["10.0.0.0/8"]')
+    async with running(tmp_path, config=config) as gateway:
+        assert await (await gateway.connect()).ended()
+        assert gateway.metrics.connections_refused == {"network": 1}
+
+
+class TestDoorkeeper:
+    """Which newcomers find a place, without sockets."""
+
+    def keeper(self, tmp_path, *, descriptors=1_000_000, config=CONFIG):
+        path = tmp_path / "sip2gw.toml"
+        path.write_text(config)
+        site = build_site(load_config(path), frozenset())
+        return Doorkeeper(lambda: site, lambda: descriptors)
+
+    def test_the_places_are_those_that_the_system_leaves(self, tmp_path):
+        keeper = self.keeper(tmp_path, descriptors=DESCRIPTORS_RESERVED + 3)
+        for number in range(3):
+            assert keeper.obstacle("10.0.0.1") == ""
+            keeper.enter(f"10.0.1.{number}")
+        assert keeper.obstacle("10.0.0.1") == "total"
+        keeper.leave("10.0.1.0", stranger=True)
+        assert keeper.obstacle("10.0.0.1") == ""
+
+    def test_one_address_has_a_share_of_the_places_until_its_lines_log_in(self, tmp_path):
+        keeper = self.keeper(tmp_path, descriptors=DESCRIPTORS_RESERVED + 4 * 20)
+        for _ in range(20):
+            assert keeper.obstacle("10.0.0.1") == ""
+            keeper.enter("10.0.0.1")
+        assert keeper.obstacle("10.0.0.1") == "strangers"
+        assert keeper.obstacle("10.0.0.2") == ""
+        keeper.recognise("10.0.0.1")
+        assert keeper.obstacle("10.0.0.1") == ""
+        keeper.leave("10.0.0.1", stranger=False)
+        assert keeper.obstacle("10.0.0.1") == ""
+        keeper.enter("10.0.0.1")
+        assert keeper.obstacle("10.0.0.1") == "strangers"
+        keeper.leave("10.0.0.1", stranger=True)
+        assert keeper.obstacle("10.0.0.1") == ""
+
+    def test_a_small_system_still_has_some_places_for_each(self, tmp_path):
+        keeper = self.keeper(tmp_path, descriptors=DESCRIPTORS_RESERVED + STRANGERS_MIN + 2)
+        for _ in range(STRANGERS_MIN):
+            assert keeper.obstacle("10.0.0.1") == ""
+            keeper.enter("10.0.0.1")
+        assert keeper.obstacle("10.0.0.1") == "strangers"
+
+    def test_the_cap_of_an_address_counts_all_its_lines(self, tmp_path):
+        config = CONFIG.replace("[server]", "[server]\nmax_connections_per_address = 1")
+        keeper = self.keeper(tmp_path, config=config)
+        keeper.enter("10.0.0.1")
+        keeper.recognise("10.0.0.1")
+        assert keeper.obstacle("10.0.0.1") == "address"
+        keeper.leave("10.0.0.1", stranger=False)
+        assert keeper.obstacle("10.0.0.1") == ""
+
+    def test_what_is_known_of_addresses_is_bounded(self, tmp_path, monkeypatch):
+        monkeypatch.setattr("sip2gw.site.ADDRESSES_REMEMBERED_MAX", 2)
+        config = CONFIG.replace('password = "pw"', 'password = "pw"\nnetworks = ["10.0.0.0/8"]')
+        keeper = self.keeper(tmp_path, config=config)
+        answers = [keeper.obstacle(address) for address in ("10.0.0.1", "11.0.0.1", "10.0.0.1")]
+        assert answers == ["", "network", ""]
+        assert keeper.obstacle("12.0.0.1") == "network"
+        assert len(keeper._site()._expected) <= 2
+
+
+# Lines that share a login (C102) ------------------------------------------------------------------
+
+
+async def test_services_that_only_ask_may_open_a_line_for_each_question(gateway):
+    lines = [await gateway.terminal("desk-1") for _ in range(5)]
+    for line in lines:
+        assert "CQY" in await line.ask(ask_23("1001", "1001"))
+    assert gateway.metrics.terminal_replaced == {}
+
+
+async def test_two_machines_with_one_login_are_noticed(gateway):
+    """Each logs in again as soon as the other has thrown it out."""
+    for _ in range(4):
+        await gateway.terminal("kiosk-1")
+    assert gateway.metrics.terminal_replaced == {"kiosk-1": 3}
+    warnings = [line for line in gateway.logged() if line["event"] == "login_shared"]
+    assert [line["terminal"] for line in warnings] == ["kiosk-1"]
+    assert warnings[0]["addresses"] == ["127.0.0.1"]
+
+
+async def test_a_machine_that_comes_back_after_silence_is_no_sharing(gateway):
+    for _ in range(4):
+        await gateway.terminal("kiosk-1")
+        gateway.clock.advance(121)
+    assert gateway.metrics.terminal_replaced == {}
+
+
+@pytest.mark.parametrize(("apart", "noticed"), [(299, True), (300, False)])
+def test_three_times_within_ten_minutes(apart, noticed):
+    replacements = Replacements()
+    times = [0, apart, 2 * apart]
+    assert [replacements.note("t", at, at) for at in times] == [False, False, noticed]
+
+
+def test_it_is_said_once_for_three_times():
+    replacements = Replacements()
+    said = [replacements.note("t", at, at) for at in range(7)]
+    assert said == [False, False, True, False, False, True, False]
+    assert not replacements.note("other", 7, 7)
+
+
+# The log ------------------------------------------------------------------------------------------
+
+
+async def test_a_flood_of_strangers_is_summed_up(tmp_path):
+    """C100: each of these would write three lines."""
+    async with running(tmp_path) as gateway:
+        gateway.app.server._sweeper.cancel()  # sums up once a second; here the test does
+        for _ in range(STRANGERS_LINES_MAX):
+            line = await gateway.connect()
+            assert await line.ask(ask_23("1001")) != ""
+            assert await line.ask(WRONG) == "940"
+            line.close()
+        gateway.app.log.sum_up()
+        kiosk = await gateway.terminal("kiosk-1")
+        await kiosk.ask(ask_23("1001", "1001"))
+        lines = gateway.logged()
+        about = [line for line in lines if line.get("terminal", "kiosk-1") != "kiosk-1"]
+        about += [line for line in lines if line.get("reason") == "unknown_or_wrong_password"]
+        assert len(about) <= 2 * STRANGERS_LINES_MAX
+        (summary,) = [line for line in lines if line["event"] == "lines_summed_up"]
+        counts = summary["lines"]
+        assert counts["request 23"] + counts["request 93"] > STRANGERS_LINES_MAX // 2
+        assert counts["login_refused unknown_or_wrong_password"] > 0
+        assert [line["message"] for line in lines if line["event"] == "request"][-1] == "23"
+
+
+# TLS (C101) ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def authority():
+    return trustme.CA()
+
+
+@pytest.fixture
+def tls_config(tmp_path, authority):
+    """A configuration whose terminals show certificates; kiosk-1 one with the name k1."""
+    server = authority.issue_cert("127.0.0.1")
+    server.cert_chain_pems[0].write_to_path(tmp_path / "server.pem")
+    server.private_key_pem.write_to_path(tmp_path / "server.key")
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    keys = 'tls_certificate = "server.pem"\ntls_key = "server.key"\ntls_client_ca = "ca.pem"\n'
+    return with_keys('tls_client_name = "k1"', CONFIG.replace("[server]\n", f"[server]\n{keys}"))
+
+
+def client(authority, name):
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    authority.issue_cert(name).configure_cert(context)
+    return context
+
+
+async def over_tls(gateway, context):
+    reader, writer = await asyncio.open_connection(*gateway.address, ssl=context)
+    terminal = type(await gateway.connect())(reader, writer)
+    gateway.terminals.append(terminal)
+    return terminal
+
+
+async def test_a_terminal_over_tls_is_known_by_its_certificate(tmp_path, authority, tls_config):
+    async with running(tmp_path, config=tls_config) as gateway:
+        kiosk = await over_tls(gateway, client(authority, "k1"))
+        assert await kiosk.ask(LOGIN) == "941"
+        assert "CQY" in await kiosk.ask(ask_23("1001", "1001"))
+        other = await over_tls(gateway, client(authority, "k2"))
+        assert await other.ask(LOGIN) == "940"
+
+
+async def test_another_certificate_name_ends_the_line(tmp_path, authority, tls_config):
+    async with running(tmp_path, config=tls_config) as gateway:
+        kiosk = await over_tls(gateway, client(authority, "k1"))
+        assert await kiosk.ask(LOGIN) == "941"
+        (tmp_path / "sip2gw.toml").write_text(tls_config.replace('"k1"', '"k2"'))
+        gateway.app.reload()
+        assert await kiosk.ended()
+
+
+async def test_a_frame_right_behind_the_handshake_is_answered(tmp_path, authority, tls_config):
+    async with running(tmp_path, config=tls_config) as gateway:
+        kiosk = await over_tls(gateway, client(authority, "k1"))
+        await kiosk.send(LOGIN)
+        await kiosk.send("9900302.00")
+        assert await kiosk.read() == "941"
+        assert (await kiosk.read()).startswith("98Y")
+
+
+async def test_lines_that_never_shake_hands_count_and_time_out(tmp_path, authority, tls_config):
+    """C101: caps and the login time-out count from accept."""
+    config = tls_config.replace("[server]", "[server]\nmax_connections_per_address = 2")
+    async with running(tmp_path, config=config) as gateway:
+        silent = [await gateway.connect() for _ in range(2)]
+        refused = await gateway.connect()
+        assert await refused.ended()
+        assert gateway.metrics.connections_refused == {"address": 1}
+        gateway.clock.advance(61)
+        gateway.app.server._sweep()
+        assert await silent[0].ended()
+        assert await silent[1].ended()
+        assert gateway.metrics.connections[""] == 0
+        kiosk = await over_tls(gateway, client(authority, "k1"))
+        assert await kiosk.ask(LOGIN) == "941"
+
+
+@pytest.mark.parametrize("words", [b"9300CNkiosk-1|COpw|\r", b"\x16\x03\x01\x00\x05hello", b""])
+async def test_who_speaks_no_tls_is_closed_and_forgotten(tmp_path, authority, tls_config, words):
+    async with running(tmp_path, config=tls_config) as gateway:
+        line = await gateway.connect()
+        if words:
+            await line.send(words)
+            while await line.reader.read(1000):
+                pass
+        else:
+            line.close()
+        await settled(lambda: gateway.metrics.connections[""] == 0)
+        assert gateway.app.server._lines == {}
+
+
+async def test_who_shows_no_certificate_is_not_let_in(tmp_path, authority, tls_config):
+    async with running(tmp_path, config=tls_config) as gateway:
+        context = ssl.create_default_context()
+        authority.configure_trust(context)
+
+        async def log_in():
+            return await (await over_tls(gateway, context)).ask(LOGIN)
+
+        with pytest.raises((ssl.SSLError, ConnectionError, asyncio.IncompleteReadError)):
+            await log_in()
+        await settled(
+            lambda: not any(line.terminal_name for line in gateway.app.server._lines.values())
+        )
