@@ -6,6 +6,7 @@ in or may not ask, negative when the backend fails or our own code does. No exce
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from datetime import datetime
 

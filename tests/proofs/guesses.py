@@ -1,13 +1,13 @@
 """Nobody guesses a PIN, whatever they do to lines, gateways and store.  (B20, C19, C99)
 
 Two hundred lines of kiosks try wrong PINs on the cards of four hundred patrons: they wait for the
-answer or hang up, use any of a patron's cards, and go to another gateway. Meanwhile gateways are killed, and on
-SQLite another process holds the write lock for seconds at a time. Beside all that, patrons whom
-nobody attacks come to a door with PINs that the gateway has not seen yet.
+answer or hang up, use any of a patron's cards, and go to another gateway. Meanwhile gateways are
+killed, and on SQLite another process holds the write lock for seconds at a time. Beside all that,
+patrons whom nobody attacks come to a door with PINs that the gateway has not seen yet.
 
 How many guesses were judged is counted from the gateways' logs, which tell wrong from locked (the
-answers do not). At the end each attacked patron's right PIN must be refused. Then the times of wrong,
-locked and hidden unknown answers are measured beside load. The program ends by itself.
+answers do not). At the end each attacked patron's right PIN must be refused. Then the times of
+wrong, locked and hidden unknown answers are measured beside load. The program ends by itself.
 """
 
 from __future__ import annotations
