@@ -8,12 +8,21 @@ store's own, since a command may run several loops one after the other.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator
+from collections.abc import (
+    Awaitable,
+    Callable,
+    Collection,
+    Coroutine,
+    Iterable,
+    Iterator,
+    Sequence,
+)
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
+from sip2gw.backend.attempts import Settlement, UnknownAttempt, UnknownPayment
 from sip2gw.backend.base import (
     BackendError,
     Capability,
@@ -22,11 +31,13 @@ from sip2gw.backend.base import (
     DecideCirculation,
     DecidePayment,
     EntryOrder,
+    OutcomeUnknownError,
     PaymentFacts,
     PaymentOrder,
     PaymentResult,
     UnavailableError,
 )
+from sip2gw.backend.doubts import Doubts, key_of
 from sip2gw.backend.library import Connection, Done
 from sip2gw.backend.postgres.address import Address
 from sip2gw.backend.postgres.booking import Booking
@@ -44,6 +55,7 @@ from sip2gw.backend.postgres.reading import (
     record_of,
 )
 from sip2gw.backend.postgres.session import LoopThread, Session, SnapshotSession
+from sip2gw.backend.postgres.settling import Settler
 from sip2gw.backend.store import doors, lockout, queries
 from sip2gw.backend.store.circulation import queue_values
 from sip2gw.backend.store.identity import (
@@ -51,6 +63,7 @@ from sip2gw.backend.store.identity import (
     pin_secret_in_file,
     pin_secret_in_store,
 )
+from sip2gw.backend.store.ledger import refused
 from sip2gw.backend.store.migrate import migrate
 from sip2gw.backend.store.queries import BUMP_VERSION
 from sip2gw.backend.store.records import paid_fee
@@ -90,6 +103,7 @@ class PostgresStore(StaffOperations):
         pin_secret: bytes,
         *,
         role: Role,
+        doubts: Doubts,
         timeout_s: float = TIMEOUT_S,
         connections_max: int = CONNECTIONS_MAX,
     ) -> None:
@@ -98,6 +112,8 @@ class PostgresStore(StaffOperations):
         self._address = address
         self._timeout_s = timeout_s
         self._pool = Pool(address, statement_timeout_s=timeout_s, connections_max=connections_max)
+        self._doubts = doubts
+        self._settler = Settler(self._pool, doubts)
         self._door_log = DoorLog(self._pool)
         self._own_loop = LoopThread() if role == "command" else None
         self._closed = False
@@ -176,7 +192,14 @@ class PostgresStore(StaffOperations):
 
     async def _book(self, order: PaymentOrder, decide: DecidePayment) -> PaymentResult:
         deadline = asyncio.get_running_loop().time() + self._timeout_s
-        return await Booking(self._pool, order, decide).run(deadline)
+        if not self._doubts.writable:
+            raise UnavailableError(f"an unknown outcome could not be noted: {self._doubts.problem}")
+        known = await self._settler.clear(key_of(order.terminal, order.key), order.now)
+        if known is not None:
+            if isinstance(known, UnknownPayment) and known.content != order.content:
+                return refused("bk_reused")
+            raise OutcomeUnknownError("what became of the first request is still not known")
+        return await Booking(self._pool, self._doubts, order, decide).run(deadline)
 
     async def find_item(self, item_id: str, now: datetime) -> ItemRecord | None:
         """The item with its loan and the first hold that it could serve at `now`, or None."""
@@ -202,7 +225,11 @@ class PostgresStore(StaffOperations):
         self, order: CirculationOrder, decide: DecideCirculation
     ) -> CirculationResult:
         deadline = asyncio.get_running_loop().time() + self._timeout_s
-        return await Circulating(self._pool, order, decide).run(deadline)
+        if order.key is not None:
+            key = key_of(order.terminal, order.key, order.item_id)
+            if await self._settler.clear(key, order.now) is not None:
+                raise OutcomeUnknownError("what became of the first request is still not known")
+        return await Circulating(self._pool, self._doubts, order, decide).run(deadline)
 
     async def set_block(self, patron_id: str, block: Block) -> None:
         """Add `block`, replacing one of the same type and source."""
@@ -252,6 +279,18 @@ class PostgresStore(StaffOperations):
             self._own_loop.loop.call_soon_threadsafe(self._door_log.add, row)
         else:
             self._door_log.add(row)
+
+    # Attempts of unknown outcome
+
+    def spooled(self) -> Sequence[UnknownAttempt]:
+        """Attempts of unknown outcome that are not in the store yet."""
+        return self._doubts.all()
+
+    async def settle(
+        self, attempts: Iterable[UnknownAttempt], now: datetime
+    ) -> Sequence[Settlement]:
+        """Look what became of `attempts`, fence those that were not done, note the result."""
+        return await self._at_home(self._settler.settle(attempts, now))
 
     # Staff, imports and listings, each on a connection of its own
 
@@ -379,8 +418,18 @@ def open_postgres(
         else:
             secret = pin_secret_in_file(session, pin_secret_file)
         insist_on_currency(session, currency)
+    import tempfile
+    from sip2gw.backend.spool import Spool
+
+    doubts = Doubts(Spool(Path(tempfile.mkdtemp()) / "spool"))
+    doubts.open()
     return PostgresStore(
-        address, secret, role=role, timeout_s=timeout_s, connections_max=connections_max
+        address,
+        secret,
+        role=role,
+        doubts=doubts,
+        timeout_s=timeout_s,
+        connections_max=connections_max,
     )
 
 
