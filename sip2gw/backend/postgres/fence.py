@@ -43,8 +43,8 @@ def _named(statement: str, *values: str) -> str:
     return statement
 
 
-_PAYMENT = ("p_attempt", "p_time", "p_terminal", "p_payer", "p_amount", "p_currency", "p_type")
-_PAYMENT += ("p_bk", "p_status", "p_texts", "p_no_key", "p_content", "p_expires", "p_card")
+_PAYMENT = """p_attempt p_time p_terminal p_payer p_amount p_currency p_type p_bk p_status p_texts
+    p_no_key p_content p_expires p_card""".split()
 
 SETTLE_PAYMENT = fill(
     """
@@ -108,5 +108,5 @@ END $$""",
     settle=_named(queries.SETTLE_CIRCULATION, *_CIRCULATION, "v_outcome"),
     outcome=_named(queries.CIRCULATION_OUTCOME, "p_attempt"),
 )
-"""Whether the attempt was done; from now on it is not, if it was not. What was answered with a plain
-no is no business of the staff: its entry is closed from the start."""
+"""Whether the attempt was done; from now on it is not, if it was not. What was answered with a
+plain no is nothing for staff to look at: its entry is closed from the start."""

@@ -335,7 +335,7 @@ OWED_WITH_OTHERS = """
         SELECT to_id FROM relationship WHERE type = 'head_of_family' AND from_id = ?
         UNION SELECT from_id FROM relationship WHERE type = 'authorisation' AND to_id = ?)"""
 """What a patron and those they may pay for owe together."""
-DONE_UNDER_KEY = "SELECT 1 FROM circulation WHERE item_id = ? AND key = ?"
+DONE_BY_ATTEMPT = "SELECT 1 FROM circulation WHERE item_id = ? AND attempt = ?"
 SETTLE_CIRCULATION = """
     INSERT INTO review (id, time, kind, terminal, message, item, patron, key, outcome)
     VALUES (?, ?, 'unknown', ?, ?, ?, ?, ?, ?)
