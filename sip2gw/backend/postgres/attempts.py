@@ -21,13 +21,10 @@ from typing import Any, Generic, NoReturn, Protocol, TypeVar
 from sip2gw.backend.base import (
     BackendError,
     BackendTimeoutError,
-    CirculationOrder,
     HungUpError,
     OutcomeUnknownError,
-    PaymentOrder,
     UnavailableError,
 )
-from sip2gw.backend.doubts import Doubts
 from sip2gw.backend.postgres.failures import (
     CONFLICTS,
     FAILURES,
@@ -36,7 +33,7 @@ from sip2gw.backend.postgres.failures import (
     as_backend_error,
 )
 from sip2gw.backend.postgres.pool import Pool, within
-from sip2gw.backend.postgres.settling import settle
+from sip2gw.backend.postgres.settling import Order, Settler, settle
 from sip2gw.backend.store.unknown import attempt_of
 
 TRIES_MAX = 100
@@ -63,9 +60,9 @@ T = TypeVar("T", bound=_Result)
 class Attempts(ABC, Generic[T]):
     """One order on its way into the database; `attempt` is made until it has a result."""
 
-    def __init__(self, pool: Pool, doubts: Doubts, order: PaymentOrder | CirculationOrder) -> None:
+    def __init__(self, pool: Pool, settler: Settler, order: Order) -> None:
         self._pool = pool
-        self._doubts = doubts
+        self._settler = settler
         self._made_for = order
         self._deadline = 0.0
         self._lost = False
@@ -94,6 +91,14 @@ class Attempts(ABC, Generic[T]):
             BackendError: nothing was changed, and nothing will be.
         """
         self._deadline = deadline
+        try:
+            return await self._run()
+        except HungUpError:
+            if self._is_open:
+                self._settler.leave(attempt_of(self._made_for))
+            raise
+
+    async def _run(self) -> T:
         try:
             result = await self._tries()
         except HungUpError:
@@ -163,7 +168,7 @@ class Attempts(ABC, Generic[T]):
         return await self.done() if was_done else None
 
     async def _leave_open(self) -> NoReturn:
-        await self._doubts.note(attempt_of(self._made_for))
+        await self._settler.note(attempt_of(self._made_for))
         raise OutcomeUnknownError("nobody knows whether it was done") from None
 
     async def write(self, statement: str, *values: Any) -> bool:

@@ -24,11 +24,11 @@ from sip2gw.backend.base import (
     PaymentOrder,
     PaymentResult,
 )
-from sip2gw.backend.doubts import Doubts
 from sip2gw.backend.postgres.attempts import Attempts
 from sip2gw.backend.postgres.dialect import numbered
 from sip2gw.backend.postgres.pool import Pool
 from sip2gw.backend.postgres.reading import rows_of
+from sip2gw.backend.postgres.settling import Settler
 from sip2gw.backend.store import queries
 from sip2gw.backend.store.ledger import (
     BOOKED,
@@ -68,10 +68,13 @@ an unknown payer."""
 
 BOOK = f"SELECT book_payment({', '.join(f'${number}' for number in range(1, 23))})"
 PAYMENT = numbered(queries.fill(queries.PAYMENTS, where=" WHERE p.id = ?"))
-REPLAY = f"""
+REPLAY = queries.fill(
+    """
     WITH resolved AS (
         UPDATE attempt SET resolved = $2 WHERE id = $1 AND resolved IS NULL)
-    {PAYMENT}"""
+    {payment}""",
+    payment=PAYMENT,
+)
 """`PAYMENT`, of which the terminal is told now whatever it was told before (C59)."""
 
 _KEY = slice(1, 4)
@@ -82,9 +85,9 @@ class Booking(Attempts[PaymentResult]):
     """One order on its way into the ledger."""
 
     def __init__(
-        self, pool: Pool, doubts: Doubts, order: PaymentOrder, decide: DecidePayment
+        self, pool: Pool, settler: Settler, order: PaymentOrder, decide: DecidePayment
     ) -> None:
-        super().__init__(pool, doubts, order)
+        super().__init__(pool, settler, order)
         self._order = order
         self._decide = decide
 

@@ -43,8 +43,8 @@ def _named(statement: str, *values: str) -> str:
     return statement
 
 
-_PAYMENT = """p_attempt p_time p_terminal p_payer p_amount p_currency p_type p_bk p_status p_texts
-    p_no_key p_content p_expires p_card""".split()
+_PAYMENT = ("p_attempt", "p_time", "p_terminal", "p_payer", "p_amount", "p_currency", "p_type")
+_REST = ("p_bk", "p_status", "p_texts", "p_no_key", "p_content", "p_expires", "p_card")
 
 SETTLE_PAYMENT = fill(
     """
@@ -68,7 +68,7 @@ BEGIN
     RETURN v_status IN ('booked', 'undone');
 END $$""",
     lock_timeout_ms=f"{LOCK_TIMEOUT_S * 1000:.0f}",
-    add_refused=_named(queries.ADD_GIVEN_UP, *_PAYMENT),
+    add_refused=_named(queries.ADD_GIVEN_UP, *_PAYMENT, *_REST),
     give_up=_named(queries.GIVE_UP, "p_attempt"),
     status=_named(queries.PAYMENT_STATUS, "p_attempt"),
     note=_named(queries.ADD_ATTEMPT, "p_attempt", "p_key", "p_owed", "p_now", "''"),

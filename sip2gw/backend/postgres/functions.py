@@ -142,8 +142,8 @@ def circulate_function(facts_lock: int) -> str:
     return fill(
         """
 CREATE FUNCTION circulate(
-    p_attempt TEXT, p_item TEXT, p_key TEXT, p_patron TEXT, p_borrower BOOLEAN, p_now TEXT, p_since TEXT,
-    p_parties TEXT[], p_facts TEXT, p_rows JSONB)
+    p_attempt TEXT, p_item TEXT, p_key TEXT, p_patron TEXT, p_borrower BOOLEAN, p_now TEXT,
+    p_since TEXT, p_parties TEXT[], p_facts TEXT, p_rows JSONB)
 RETURNS BOOLEAN LANGUAGE plpgsql AS $$
 DECLARE
     r RECORD;

@@ -37,7 +37,7 @@ from sip2gw.backend.base import (
     PaymentResult,
     UnavailableError,
 )
-from sip2gw.backend.doubts import Doubts, key_of
+from sip2gw.backend.doubts import Doubts
 from sip2gw.backend.library import Connection, Done
 from sip2gw.backend.postgres.address import Address
 from sip2gw.backend.postgres.booking import Booking
@@ -56,6 +56,7 @@ from sip2gw.backend.postgres.reading import (
 )
 from sip2gw.backend.postgres.session import LoopThread, Session, SnapshotSession
 from sip2gw.backend.postgres.settling import Settler
+from sip2gw.backend.spool import Spool, read_spool
 from sip2gw.backend.store import doors, lockout, queries
 from sip2gw.backend.store.circulation import queue_values
 from sip2gw.backend.store.identity import (
@@ -103,7 +104,7 @@ class PostgresStore(StaffOperations):
         pin_secret: bytes,
         *,
         role: Role,
-        doubts: Doubts,
+        spool_file: Path | None = None,
         timeout_s: float = TIMEOUT_S,
         connections_max: int = CONNECTIONS_MAX,
     ) -> None:
@@ -112,7 +113,12 @@ class PostgresStore(StaffOperations):
         self._address = address
         self._timeout_s = timeout_s
         self._pool = Pool(address, statement_timeout_s=timeout_s, connections_max=connections_max)
-        self._doubts = doubts
+        self._spool_file = spool_file
+        self._is_daemon = role == "daemon"
+        doubts = None
+        if self._is_daemon and spool_file is not None:
+            doubts = Doubts(Spool(spool_file))
+            doubts.open()
         self._settler = Settler(self._pool, doubts)
         self._door_log = DoorLog(self._pool)
         self._own_loop = LoopThread() if role == "command" else None
@@ -192,14 +198,12 @@ class PostgresStore(StaffOperations):
 
     async def _book(self, order: PaymentOrder, decide: DecidePayment) -> PaymentResult:
         deadline = asyncio.get_running_loop().time() + self._timeout_s
-        if not self._doubts.writable:
-            raise UnavailableError(f"an unknown outcome could not be noted: {self._doubts.problem}")
-        known = await self._settler.clear(key_of(order.terminal, order.key), order.now)
-        if known is not None:
-            if isinstance(known, UnknownPayment) and known.content != order.content:
-                return refused("bk_reused")
-            raise OutcomeUnknownError("what became of the first request is still not known")
-        return await Booking(self._pool, self._doubts, order, decide).run(deadline)
+        self._settler.insist_on_spool()
+        known = await self._settler.clear(order)
+        if isinstance(known, UnknownPayment) and known.content != order.content:
+            return refused("bk_reused")
+        _insist_on_certainty(known)
+        return await Booking(self._pool, self._settler, order, decide).run(deadline)
 
     async def find_item(self, item_id: str, now: datetime) -> ItemRecord | None:
         """The item with its loan and the first hold that it could serve at `now`, or None."""
@@ -225,11 +229,8 @@ class PostgresStore(StaffOperations):
         self, order: CirculationOrder, decide: DecideCirculation
     ) -> CirculationResult:
         deadline = asyncio.get_running_loop().time() + self._timeout_s
-        if order.key is not None:
-            key = key_of(order.terminal, order.key, order.item_id)
-            if await self._settler.clear(key, order.now) is not None:
-                raise OutcomeUnknownError("what became of the first request is still not known")
-        return await Circulating(self._pool, self._doubts, order, decide).run(deadline)
+        _insist_on_certainty(await self._settler.clear(order))
+        return await Circulating(self._pool, self._settler, order, decide).run(deadline)
 
     async def set_block(self, patron_id: str, block: Block) -> None:
         """Add `block`, replacing one of the same type and source."""
@@ -284,7 +285,16 @@ class PostgresStore(StaffOperations):
 
     def spooled(self) -> Sequence[UnknownAttempt]:
         """Attempts of unknown outcome that are not in the store yet."""
-        return self._doubts.all()
+        if self._is_daemon or self._spool_file is None:
+            return self._settler.all()
+        return read_spool(self._spool_file)
+
+    async def unknown_attempts(self) -> Sequence[UnknownAttempt]:
+        """All attempts that are not settled yet, oldest first; they lie in the spool only.
+
+        Writing them to the database would settle them (`fence`), so it never has any.
+        """
+        return self.spooled() if self._is_daemon else await super().unknown_attempts()
 
     async def settle(
         self, attempts: Iterable[UnknownAttempt], now: datetime
@@ -346,6 +356,7 @@ class PostgresStore(StaffOperations):
         Raises:
             BackendError: they are not.
         """
+        await self._at_home(self._settler.mend())
         rows = await self._fetch(_TAKES_WRITES)
         if not rows[0][0]:
             raise UnavailableError("the database takes no writes")
@@ -360,8 +371,19 @@ class PostgresStore(StaffOperations):
             self._own_loop.close()
 
     async def _shut(self) -> None:
+        await self._settler.close()
         await self._door_log.close()
         await self._pool.close()
+
+
+def _insist_on_certainty(known: UnknownAttempt | None) -> None:
+    """`known` is an earlier attempt that an order repeats, and that could not be settled.
+
+    Raises:
+        OutcomeUnknownError: there is one.
+    """
+    if known is not None:
+        raise OutcomeUnknownError("what became of the first request is still not known")
 
 
 @contextmanager
@@ -390,6 +412,7 @@ def open_postgres(
     role: Role,
     currency: str,
     pin_secret_file: Path | None = None,
+    spool_file: Path | None = None,
     timeout_s: float = TIMEOUT_S,
     connections_max: int = CONNECTIONS_MAX,
 ) -> PostgresStore:
@@ -401,6 +424,8 @@ def open_postgres(
         role: any number of `daemon`s and `command`s may work on one database.
         currency: the institution's; a store keeps amounts in one currency only.
         pin_secret_file: the same on all hosts; default: the database keeps the secret (C18).
+        spool_file: of this gateway alone; keeps attempts of unknown outcome while the database
+            cannot be asked (C98). Without one they are not noted at all.
         timeout_s: how long one operation may take; shorter than `server.request_timeout_s`.
         connections_max: of this process.
 
@@ -418,16 +443,11 @@ def open_postgres(
         else:
             secret = pin_secret_in_file(session, pin_secret_file)
         insist_on_currency(session, currency)
-    import tempfile
-    from sip2gw.backend.spool import Spool
-
-    doubts = Doubts(Spool(Path(tempfile.mkdtemp()) / "spool"))
-    doubts.open()
     return PostgresStore(
         address,
         secret,
         role=role,
-        doubts=doubts,
+        spool_file=spool_file,
         timeout_s=timeout_s,
         connections_max=connections_max,
     )
