@@ -274,7 +274,10 @@ class Store(StaffOperations):
 
     async def unknown_attempts(self) -> Sequence[UnknownAttempt]:
         """All attempts that are not settled yet, oldest first; they lie in the spool only."""
-        return self.spooled() if self._doubts is not None else await super().unknown_attempts()
+        if self._doubts is None:
+            return await super().unknown_attempts()
+        await self._doubts.mend()
+        return self._doubts.all()
 
     async def settle(
         self, attempts: Iterable[UnknownAttempt], now: datetime
