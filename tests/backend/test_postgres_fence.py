@@ -38,7 +38,7 @@ from sip2gw.eager import Suspended, start
 from . import test_circulation as desk
 from .library import NOW, open_postgres_library, order, pay_fee
 
-WAITING = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+WAITING = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Gateways on a PostgreSQL that stalls, over real sockets: "not sure", and what comes of it (C98)."""
+"""A gateway on a PostgreSQL that stalls, over real sockets: "not sure" and its end (C98)."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ async def test_a_server_that_stalls_after_the_statement_was_sent(
         (open_one,) = gateway.store.spooled()
         assert gateway.app.metrics.payments["unknown", "own"] == 1
     async with asyncio.timeout(10):
-        while gateway.store.spooled():
-            await asyncio.sleep(0.05)
+        while gateway.store.spooled():  # the gateway settles it by itself
+            await asyncio.to_thread(int)
     (shown,) = await asyncio.to_thread(gateway.store.reconciliations, open_one.time)
     assert shown.id == open_one.id
     assert shown.state in (AttemptState.BOOKED, AttemptState.REFUSED)
@@ -93,7 +93,4 @@ async def test_a_retry_is_not_sure_either_while_the_first_one_is_being_committed
 
 async def backends_at(trapped: asyncpg.Connection) -> list[int]:
     """The processes that wait in the trap."""
-    rows = await trapped.fetch(
-        "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
-    )
-    return [row[0] for row in rows]
+    return [row[0] for row in await trapped.fetch(WAITING)]
