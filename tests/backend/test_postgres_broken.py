@@ -126,6 +126,8 @@ async def test_a_refusal_after_a_cut_is_certain(
     await other.close()
     assert result.outcome == "refused"
     assert decisions == ["Allocation", "PaymentRefusal"]
+    fenced = await asyncio.to_thread(lambda: list(store.payments(status="refused")))
+    assert [payment.bk for payment in fenced] == ["BK1"]
     assert await booked(postgres_url) == ["BK2"]
 
 
