@@ -14,7 +14,7 @@ the commit of `settle` itself (see `writer`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -30,7 +30,8 @@ from sip2gw.backend.base import CirculationOrder, PaymentFacts, PaymentOrder, Re
 from sip2gw.backend.library import Connection, Done
 from sip2gw.backend.store import queries
 from sip2gw.backend.store.values import list_text, time_text, time_value
-from sip2gw.model import Minor
+from sip2gw.model import Minor, Payment
+from sip2gw.stock import Review, ReviewKind
 
 DONE_STATUSES = ("booked", "undone")
 UNKNOWN = "unknown"
@@ -256,6 +257,66 @@ def _owed_now(connection: Connection, patron_id: str) -> Minor:
     """The counterpart of `owed_by`."""
     row = connection.execute(queries.OWED_WITH_OTHERS, (patron_id,) * 3).fetchone()
     return int(row[0])
+
+
+def spooled_payments(
+    connection: Connection,
+    spooled: Iterable[UnknownAttempt],
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    terminal: str | None = None,
+    status: str | None = None,
+    payer_id: str | None = None,
+) -> Iterator[Payment]:
+    """Those of a spool that have no row of their own yet, as payments; filters as in `ledger`."""
+    for known in spooled:
+        if (
+            isinstance(known, UnknownPayment)
+            and (since is None or known.time >= since)
+            and (until is None or known.time < until)
+            and terminal in (None, known.terminal)
+            and status in (None, UNKNOWN)
+            and payer_id in (None, known.payer_id)
+            and connection.execute(queries.PAYMENT_STATUS, (known.id,)).fetchone() is None
+        ):
+            yield _as_payment(known)
+
+
+def _as_payment(known: UnknownPayment) -> Payment:
+    return Payment(
+        id=known.id,
+        time=known.time,
+        terminal=known.terminal,
+        payer_id=known.payer_id,
+        amount=known.amount,
+        currency=known.currency,
+        payment_type=known.payment_type,
+        bk=known.bk,
+        status=UNKNOWN,
+        lines=(),
+        card=known.card,
+    )
+
+
+def spooled_reviews(
+    connection: Connection, spooled: Iterable[UnknownAttempt], *, state: str | None = None
+) -> Iterator[Review]:
+    """The others of a spool that are not settled, as entries for review; all are open."""
+    if state not in (None, "open"):
+        return
+    for known in unsettled(connection, spooled):
+        if isinstance(known, UnknownCirculation):
+            yield Review(
+                id=known.id,
+                time=known.time,
+                kind=ReviewKind.UNKNOWN,
+                terminal=known.terminal,
+                message=known.code,
+                item=known.item_id,
+                patron=known.patron_id,
+                outcome=UNKNOWN,
+            )
 
 
 # Staff ------------------------------------------------------------------------------------------
