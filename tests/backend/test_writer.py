@@ -271,10 +271,11 @@ async def test_an_order_whose_commit_failed_is_done_once_when_the_disk_works_aga
 
 
 async def test_while_nobody_knows_everything_else_is_refused_at_once(rig: Rig) -> None:
-    rig.disk.failing = "COMMIT"
+    rig.disk.failing, rig.disk.passes = "COMMIT", threading.Event()
     first = rig.writer.submit(pay("P1"), "BK1")
     await begun(first)
     second = rig.writer.submit(pay("P2"), "BK2")
+    rig.disk.passes.set()
     with pytest.raises(UnavailableError):
         await second.future
     with pytest.raises(UnavailableError, match="recovered"):
