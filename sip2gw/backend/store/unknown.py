@@ -29,7 +29,7 @@ from sip2gw.backend.attempts import (
 from sip2gw.backend.base import CirculationOrder, PaymentFacts, PaymentOrder, RefusedError
 from sip2gw.backend.library import Connection, Done
 from sip2gw.backend.store import queries
-from sip2gw.backend.store.values import list_text, time_text, time_value
+from sip2gw.backend.store.values import list_text, moment_value, time_text, time_value
 from sip2gw.model import Minor, Payment
 from sip2gw.stock import Review, ReviewKind
 
@@ -146,7 +146,7 @@ def _payment(row: Sequence[Any]) -> UnknownPayment:
     key, content, key_expires, card, owed = rest
     return UnknownPayment(
         id=payment_id,
-        time=datetime.fromisoformat(time),
+        time=moment_value(time),
         terminal=terminal,
         payer_id=payer,
         amount=amount,
@@ -155,7 +155,7 @@ def _payment(row: Sequence[Any]) -> UnknownPayment:
         bk=bk,
         key=key,
         content=content,
-        key_expires=datetime.fromisoformat(key_expires),
+        key_expires=moment_value(key_expires),
         card=card,
         owed=owed,
     )
@@ -165,7 +165,7 @@ def _circulation(row: Sequence[Any]) -> UnknownCirculation:
     attempt_id, time, terminal, code, item_id, patron_id, key = row
     return UnknownCirculation(
         id=attempt_id,
-        time=datetime.fromisoformat(time),
+        time=moment_value(time),
         terminal=terminal,
         code=code,
         item_id=item_id,
@@ -211,7 +211,7 @@ def _reconciliation(connection: Connection, row: Sequence[Any]) -> Reconciliatio
     state = _state(status, bool(resolved))
     return Reconciliation(
         id=payment_id,
-        time=datetime.fromisoformat(time),
+        time=moment_value(time),
         terminal=terminal,
         payer_id=payer,
         amount=amount,
