@@ -13,7 +13,7 @@ from sip2gw.backend.store.migrate import migrate
 from sip2gw.stock import Review, ReviewKind
 
 from .library import NOW, load
-from .test_circulation import lending, order
+from .test_circulation import OFF_LINE, lending, order
 
 LATER = NOW + timedelta(hours=1)
 
@@ -22,7 +22,7 @@ async def noted(library: Library) -> list[Review]:
     """Two entries: a loan that nothing spoke against, and one of an unknown item."""
     assert load(library, {"kind": "item", "id": "N1", "title": "New"}).errors == ()
     for item in ("N1", "nothing"):
-        await library.circulate(order(item=item, no_block=True, key="K"), lending(no_block=True))
+        await library.circulate(order(item=item, claim=OFF_LINE, key="K"), lending(no_block=True))
     return sorted(library.reviews(), key=lambda entry: entry.item)
 
 

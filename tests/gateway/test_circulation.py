@@ -4,6 +4,7 @@ import pytest
 from desk import (
     BLANK,
     DUE,
+    EARLIER,
     ask_09,
     ask_11,
     ask_17,
@@ -209,7 +210,7 @@ async def test_off_line_its_own_dates_are_used_and_it_is_reviewed_b57(desk):
 )
 async def test_off_line_all_is_accepted_and_reviewed(desk, item, card, pin, reasons):
     kiosk = await desk.terminal("kiosk-1")
-    request = ask_11(item, card, pin, flags="NY")
+    request = ask_11(item, card, pin, flags="NY", stamp=EARLIER)
     assert (await kiosk.ask(request)).startswith("121N")
     assert item in await loans(desk, card)
     assert "LENT1" not in await loans(desk, "1002") or item != "LENT1"
@@ -227,7 +228,7 @@ async def test_off_line_only_the_impossible_is_refused_and_reviewed_too_c42(
 ):
     kiosk = await desk.terminal("kiosk-1")
     for _ in range(2):
-        assert (await kiosk.ask(ask_11(item, card, flags="NY"))).startswith("120N")
+        assert (await kiosk.ask(ask_11(item, card, flags="NY", stamp=EARLIER))).startswith("120N")
     known = card if card == "1009" else ""
     assert reviews(desk) == [("conflict", "kiosk-1", "11", item, known, "refused", reason)]
 
@@ -409,7 +410,7 @@ async def test_a_renewal_costs_what_a_loan_costs(desk):
 async def test_off_line_a_renewal_has_its_own_due_date_b57(desk):
     kiosk = await desk.terminal("kiosk-1")
     due = "20260420    235959"
-    answer = await kiosk.ask(ask_29("ABQUEUED1", "1009", flags="NY", due=due))
+    answer = await kiosk.ask(ask_29("ABQUEUED1", "1009", flags="NY", stamp=EARLIER, due=due))
     assert answer.startswith("301Y")
     assert f"|AH{due}|" in answer
     assert reviews(desk) == [("conflict", "kiosk-1", "29", "QUEUED1", "1009", "done", "on_hold")]

@@ -1,10 +1,10 @@
-"""`python tests/proofs storm|network|lending|fuzz|garbage|canary|doors …`: see docs/proofs.md."""
+"""`python tests/proofs storm|lending|fuzz|dates|… [options]`: see docs/proofs.md."""
 
 import importlib
 import sys
 from pathlib import Path
 
-PROGRAMS = ("storm", "network", "lending", "fuzz", "garbage", "canary", "doors")
+PROGRAMS = ("storm", "network", "lending", "fuzz", "dates", "garbage", "canary", "doors")
 
 
 def main() -> int:
