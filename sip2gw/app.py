@@ -25,9 +25,13 @@ from sip2gw.metrics import Metrics, build_registry
 from sip2gw.notify import notify, watchdog_interval_s
 from sip2gw.pins import PinRules, PinService
 from sip2gw.server import TerminalServer
+from sip2gw.settling import Settler
 from sip2gw.site import Site, build_site
 from sip2gw.telemetry import Log, Redactor, is_for_people, open_log
 from sip2gw.verification import PasswordService, SlowVerifier
+
+STORE_SHARE = 0.8
+"""Of the time for a request that the store may take; the rest is for saying what became of it."""
 
 
 def open_store(config: Config, role: str) -> Library:
@@ -44,6 +48,8 @@ def open_store(config: Config, role: str) -> Library:
         currency=config.institution.currency,
         pin_secret_file=config.pin_secret_path,
         password=None if password is None else password.get_secret_value(),
+        spool_file=config.spool_path,
+        timeout_s=config.server.request_timeout_s * STORE_SHARE,
     )
 
 
@@ -105,6 +111,8 @@ class App:
         )
         self._passwords = PasswordService(self._login_verifier, backend.pin_secret, timed)
         self.gateway = Gateway(site, timed, services, self._passwords, log)
+        self.settler = Settler(timed, self.metrics, clock, log)
+        self.gateway.on_unknown = self.settler.nudge
         self.server = TerminalServer(self.gateway)
         self.admin = AdminServer(
             build_registry(self.metrics),
@@ -127,6 +135,7 @@ class App:
         tls = _tls_context(self.config.tls) if self.config.tls is not None else None
         await self.gateway.check_backend()
         await self._passwords.recall()
+        self.settler.start()
         await self.server.listen(self.config.server.addresses, tls)
         admin = ""
         if self.config.admin.enabled:
@@ -202,6 +211,7 @@ class App:
         for task in self._tasks:
             task.cancel()
         await self.server.stop()
+        await self.settler.stop()
         self.admin.stop()
         self._verifier.close()
         self._login_verifier.close()

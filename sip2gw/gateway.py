@@ -7,10 +7,16 @@ in or may not ask, negative when the backend fails or our own code does. No exce
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from sip2gw.backend.base import Backend, BackendError, BackendTimeoutError
+from sip2gw.backend.base import (
+    Backend,
+    BackendError,
+    BackendTimeoutError,
+    OutcomeUnknownError,
+)
 from sip2gw.clock import Clock
 from sip2gw.handlers import Answer, Services, Session, TerminalView
 from sip2gw.handlers.door import decide_without_backend, end_undecided
@@ -37,6 +43,9 @@ from sip2gw.verification import PasswordService
 
 KEEP_REFUSED_WAIT_S = 0.5
 """So long a refused 37 waits at most until staff can find it after a power cut, too."""
+
+UNKNOWN = "unknown"
+"""Reason of an answer that says "not sure" (C98)."""
 
 OLD_VERSIONS = ("0.", "1.")
 """Protocol versions that are answered with on-line `N` (SIP2 2.00, message 99)."""
@@ -99,6 +108,8 @@ class Gateway:
         self.log = log
         self.backend_up = True
         self.logins = LoginDesk(passwords, services, log, lambda: self.site)
+        self.on_unknown: Callable[[], None] = lambda: None
+        """Called when a terminal is told "not sure": there is something to settle."""
 
     # Answering -----------------------------------------------------------------------------
 
@@ -109,11 +120,11 @@ class Gateway:
         except BackendError as error:
             self.backend_failed(error, request.code)
             decided = await self._door_without_backend(conversation, request, error)
-            answer = decided or self._failed(conversation, request, error.kind)
+            answer = decided or self._failed(conversation, request, error)
         except Exception as error:
             self.metrics.backend_errors["answer", "bug"] += 1
             self.log.events.error("request_failed", message=request.code, exc_info=error)
-            answer = self._failed(conversation, request, "bug")
+            answer = self._failed(conversation, request, BackendError())
         if isinstance(request, FeePaid):
             await _wait_a_little(self._keep_refused(conversation, request, answer))
         return answer
@@ -182,6 +193,8 @@ class Gateway:
             return None
         if session is None or request.code not in session.terminal.messages:
             return None
+        if answer.reason == UNKNOWN:
+            return None  # it is noted already, and `payment reconcile` lists it
         count_refused(self.metrics, session, request)
         refused = refused_payment(session, request, answer.reason)
         self.log.events.info(
@@ -231,8 +244,9 @@ class Gateway:
         answer.outcome = "error"
         return answer
 
-    def _failed(self, conversation: Conversation, request: Request, reason: str) -> Answer:
-        """Negative, with "try again / ask staff"; a payment's outcome may be unknown (B46).
+    def _failed(self, conversation: Conversation, request: Request, error: BackendError) -> Answer:
+        """Negative, with "try again / ask staff"; or "not sure, ask staff" where nobody knows
+        what becomes of it, and only there (B46, C59, C98).
 
         Only an exit lets out all the same (C67).
         """
@@ -241,10 +255,12 @@ class Gateway:
             answer = end_undecided(session, request)
             if answer is not None:
                 return answer
-        key = "system"
+        key, reason, outcome = "system", error.kind, "refused"
+        if isinstance(error, OutcomeUnknownError):
+            key = "unknown_outcome" if isinstance(request, FeePaid) else "unknown_outcome_item"
+            reason = outcome = UNKNOWN
+            self.on_unknown()
         if isinstance(request, FeePaid):
-            key = "unknown_outcome" if reason == "timeout" else "system"
-            outcome = "unknown" if reason == "timeout" else "refused"
             self.metrics.payments[outcome, "own"] += 1
         answer = self.refuse(conversation, request, key, reason)
         answer.outcome = "error"
@@ -265,9 +281,14 @@ class Gateway:
             return None
 
     def timed_out(self, conversation: Conversation, request: Request) -> Answer:
-        """The answer when the deadline has passed; what was to be written may still be (B46)."""
-        self.backend_failed(BackendTimeoutError("deadline"), request.code)
-        answer = self._failed(conversation, request, "timeout")
+        """The answer when the deadline has passed before anything was written: a plain no.
+
+        What was being written is waited for, or noted as unknown (`OutcomeUnknownError`), and
+        what was written already is answered with yes: neither comes here (C98).
+        """
+        error = BackendTimeoutError("deadline")
+        self.backend_failed(error, request.code)
+        answer = self._failed(conversation, request, error)
         if isinstance(request, FeePaid):
             self._keep_refused(conversation, request, answer)
         return answer

@@ -6,10 +6,19 @@ Look-ups go straight through: a cached one takes less time than measuring it wou
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
+from collections.abc import (
+    Awaitable,
+    Callable,
+    Collection,
+    Coroutine,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
+from sip2gw.backend.attempts import Settlement, UnknownAttempt
 from sip2gw.backend.base import (
     Backend,
     CirculationOrder,
@@ -108,6 +117,16 @@ class TimedBackend:
     async def remember_logins(self, digests: Mapping[str, str]) -> None:
         """See `Backend.remember_logins`."""
         await self._timed("remember_logins", self._inner.remember_logins(digests))
+
+    async def unknown_attempts(self) -> Sequence[UnknownAttempt]:
+        """See `Backend.unknown_attempts`."""
+        return await self._inner.unknown_attempts()
+
+    async def settle(
+        self, attempts: Iterable[UnknownAttempt], now: datetime
+    ) -> Sequence[Settlement]:
+        """See `Backend.settle`."""
+        return await self._timed("settle", self._inner.settle(attempts, now))
 
     async def set_block(self, patron_id: str, block: Block) -> None:
         """See `Backend.set_block`."""

@@ -29,13 +29,13 @@ from sip2gw.cli.common import (
     write_record,
     write_table,
 )
-from sip2gw.cli.failures import FAILED, CommandError
+from sip2gw.cli.failures import CommandError
+from sip2gw.cli.reconcile import reconcile, tell_surplus
 
 if TYPE_CHECKING:
     from datetime import tzinfo
 
-    from sip2gw.config import Config
-    from sip2gw.model import Payment, Surplus
+    from sip2gw.model import Payment
     from sip2gw.policy.totals import DayTotal
     from sip2gw.refused import RefusedPayment, RefusedPaymentsMore
 
@@ -146,7 +146,7 @@ def refund(
         given = run(store.refund(fee_id, datetime.now(UTC)))
     currency = settings.institution.currency
     for entry in given:
-        told = _tell_surplus(entry, currency, settings.zone)
+        told = tell_surplus(entry, currency, settings.zone)
         say(
             f"{currency} {told['surplus']} of charge {printable(entry.fee_id)} is given back to "
             f"patron {printable(entry.patron_id)}."
@@ -183,66 +183,7 @@ def totals(
     write(_TOTALS_COLUMNS, [tuple(map(str, record.values())) for record in told])
 
 
-@payment.command()
-def reconcile(json: JsonOption = False, config: ConfigOption = None) -> None:
-    """List what a person must look at.
-
-    Payments of unknown outcome; what was paid of a charge that an import has lowered since, until
-    it is given back (`payment refund`); errors in the ledger. Exit status 1 when there is anything.
-    """
-    settings = configured(config)
-    with opened_store(settings) as store:
-        told = [tell_payment(entry, settings.zone) for entry in store.payments(status="unknown")]
-        surpluses = store.surpluses()
-        problems = store.self_check()
-    if told or not problems:
-        _write_payments(told, json)
-    _write_surpluses(surpluses, settings, json)
-    for problem in problems:
-        if json:
-            write_json({"problem": problem})
-        else:
-            say(problem)
-    say(f"{len(told)} payments of unknown outcome, {len(problems)} errors in the ledger.")
-    if told or surpluses or problems:
-        raise typer.Exit(FAILED)
-
-
-_SURPLUS_COLUMNS = ("surplus", "fee", "patron", "time")
-
-
-def _write_surpluses(surpluses: Iterable[Surplus], settings: Config, json: bool) -> None:
-    """What is to be given back, and how that is noted; nothing at all when there is nothing."""
-    told = [_tell_surplus(one, settings.institution.currency, settings.zone) for one in surpluses]
-    if json:
-        for record in told:
-            write_json(record)
-    elif told:
-        write_table(_SURPLUS_COLUMNS, [_surplus_row(record) for record in told])
-    if told:
-        say(
-            f"Charges of which too much is paid: {len(told)}. Give it back, then say so with "
-            "`sip2gw payment refund FEE`."
-        )
-
-
-def _tell_surplus(entry: Surplus, currency: str, zone: tzinfo) -> dict[str, str]:
-    """What was paid too much, as a string, of which fee, and whose it is; since when."""
-    from sip2gw.model import format_amount
-
-    return {
-        "surplus": format_amount(entry.amount, currency),
-        "currency": currency,
-        "fee": entry.fee_id,
-        "patron": entry.patron_id,
-        "time": entry.since.astimezone(zone).isoformat(),
-    }
-
-
-def _surplus_row(told: dict[str, str]) -> list[str]:
-    """The cells of `_SURPLUS_COLUMNS`."""
-    amount = f"{told['surplus']} {told['currency']}"
-    return [amount, told["fee"], told["patron"], clock_time(told["time"])]
+payment.command()(reconcile)
 
 
 _REFUSED_COLUMNS = (

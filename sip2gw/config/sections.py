@@ -101,6 +101,12 @@ class StoreSection(Section):
         " to the SQLite file, or kept in the PostgreSQL database.",
         json_schema_extra=NEVER_BY_RELOAD,
     )
+    spool_file: FileName | None = Field(
+        default=None,
+        description="PostgreSQL: file of this gateway alone, which notes what was answered with"
+        " “not sure” while the database cannot be asked; unset: next to the configuration file,"
+        " with its name and `.spool`.",
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
+import signal
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -51,6 +53,21 @@ class Server:
     def drop_database(self, name: str) -> None:
         """Remove a database, whoever still uses it."""
         self.run(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Stop all of the server's processes, as on a machine that stalls, and let them go on."""
+        postmaster = int((self.socket_directory / "postmaster.pid").read_text().split()[0])
+        os.kill(postmaster, signal.SIGSTOP)  # first, so that it makes no more of them
+        children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
+        processes = [*map(int, children), postmaster]
+        try:
+            for process in processes:
+                os.kill(process, signal.SIGSTOP)
+            yield
+        finally:
+            for process in processes:
+                os.kill(process, signal.SIGCONT)
 
     def run(self, statement: str, database: str = "postgres") -> list[Any]:
         """Run one statement and return its rows; works inside a running event loop, too."""

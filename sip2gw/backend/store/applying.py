@@ -13,12 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from sip2gw.backend.ids import new_id
 from sip2gw.backend.library import Connection
 from sip2gw.backend.store.ledger import book_surplus
 from sip2gw.backend.store.queries import balances, fill
 from sip2gw.backend.store.staging import STAGED, Staged
 from sip2gw.backend.store.surplus import Correction, corrections
-from sip2gw.backend.store.values import new_id
 
 _TODO = """
     CREATE TEMP TABLE todo_{table} AS

@@ -17,13 +17,22 @@ from typing import Any
 import msgspec
 
 from sip2gw.backend.base import CirculationOrder, CirculationResult, DecideCirculation
+from sip2gw.backend.ids import new_id
 from sip2gw.backend.library import Connection, Done
 from sip2gw.backend.store import queries, writes
 from sip2gw.backend.store.reviews import review_row
-from sip2gw.backend.store.values import moment_value, new_id, time_text, time_value
+from sip2gw.backend.store.values import moment_value, time_text, time_value
 from sip2gw.backend.store.writes import Rows
 from sip2gw.model import ItemStatus, Loan, PatronRecord, altered
-from sip2gw.policy.circulation import HOLD, Effect, Facts, NewFee, Refusal, before_of
+from sip2gw.policy.circulation import (
+    HOLD,
+    STATUS_UPDATE,
+    Effect,
+    Facts,
+    NewFee,
+    Refusal,
+    before_of,
+)
 from sip2gw.policy.repeats import still_holds
 from sip2gw.stock import (
     Before,
@@ -56,7 +65,11 @@ FindPatron = Callable[[Connection, str], PatronRecord | None]
 def circulate(
     connection: Connection, order: CirculationOrder, decide: DecideCirculation, find: FindPatron
 ) -> Done[CirculationResult]:
-    """Do what `decide` decides about the order's item, or repeat what was done (C69)."""
+    """Do what `decide` decides about the order's item, or repeat what was done (C69).
+
+    Raises:
+        BackendError: the attempt was given up meanwhile (see `unknown.settle`).
+    """
     order = keyed(order)
     record = load_item(connection, order.item_id, order.now, order.key)
     facts = Facts(record, find(connection, order.patron_id) if order.patron_id else None)
@@ -75,7 +88,7 @@ def circulate(
 
 def keyed(order: CirculationOrder) -> CirculationOrder:
     """`order` with a key of its own if it has none, so that no try of it is made twice."""
-    return order if order.key is not None else replace(order, key=f"#{new_id()}")
+    return order if order.key is not None else replace(order, key=f"#{order.id}")
 
 
 # Reading ----------------------------------------------------------------------------------------
@@ -344,8 +357,10 @@ def _undo_rows(order: CirculationOrder, event: Event) -> Iterator[Any]:
 
 
 def _next_position(order: CirculationOrder, record: ItemRecord) -> int:
-    """The place of `order` among the transactions with the item; a hold has none."""
-    return 0 if order.code == HOLD else 1 + (record.last.position if record.last else 0)
+    """The place of `order` among the transactions with the item; holds and properties have none."""
+    if order.code in (HOLD, STATUS_UPDATE):
+        return 0
+    return 1 + (record.last.position if record.last else 0)
 
 
 def _event_row(
@@ -362,6 +377,7 @@ def _event_row(
         time_text(order.key_expires),
         _encode(effect.outcome).decode(),
         _encode(before_of(record, effect, fee_id)).decode(),
+        order.id,
     )
     return writes.PUT_EVENT, values
 

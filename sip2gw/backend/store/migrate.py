@@ -68,6 +68,8 @@ def statements_of(migration: Migration, dialect: Dialect) -> Iterator[str]:
     for statement in migration.statements:
         is_table = statement.startswith("CREATE TABLE")
         yield dialect.create_table(statement) if is_table else statement
+    for check in migration.checks:
+        yield from dialect.replace_check(check.table, check.column, check.before, check.after)
     yield from dialect.beside.get(migration.number, ())
     for table in migration.append_only:
         yield from dialect.append_only(table)

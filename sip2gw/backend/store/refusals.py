@@ -17,9 +17,10 @@ from operator import attrgetter
 from typing import Any
 
 from sip2gw.backend.base import BackendError
+from sip2gw.backend.ids import new_id
 from sip2gw.backend.library import Connection, Rows
 from sip2gw.backend.store import queries
-from sip2gw.backend.store.values import moment_text, new_id, time_text
+from sip2gw.backend.store.values import moment_text, time_text
 from sip2gw.refused import RefusedPayment, RefusedPaymentsMore
 
 KEPT_MAX = 1_000

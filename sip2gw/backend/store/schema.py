@@ -11,13 +11,29 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
+class NewCheck:
+    """The CHECK of one column replaced by another that all rows pass, too."""
+
+    table: str
+    column: str
+    before: str
+    """As it stands in the schema, character by character."""
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
 class Migration:
-    """One step of the schema; `append_only` names tables whose rows never change afterwards."""
+    """One step of the schema.
+
+    `append_only` names tables whose rows never change afterwards, `checks` what columns may hold
+    from now on.
+    """
 
     number: int
     title: str
     statements: tuple[str, ...]
     append_only: tuple[str, ...] = ()
+    checks: tuple[NewCheck, ...] = ()
 
 
 def _flag(name: str, default: int = 0) -> str:
@@ -397,6 +413,33 @@ _PATRONS_FAILURES = (
     "DROP TABLE pin_attempt",
 )
 
+_ATTEMPTS = (
+    """CREATE TABLE attempt (
+        id TEXT PRIMARY KEY REFERENCES payment (id),
+        key TEXT NOT NULL,
+        owed BIGINT,
+        settled TEXT,
+        resolved TEXT,
+        note TEXT NOT NULL DEFAULT '')""",
+    "CREATE INDEX attempt_open ON attempt (id) WHERE settled IS NULL",
+    "ALTER TABLE review ADD COLUMN key TEXT",
+    "CREATE INDEX review_unknown ON review (id) WHERE outcome = 'unknown'",
+)
+"""Of payments that were answered with "not sure": under which key, what was owed then, when they
+were settled, and when the terminal asked again and was told yes. The payment itself says how it
+ended: `unknown` until it is settled, then `refused` if it was not booked. An entry for review of
+unknown outcome has the key under which it was to be done."""
+
+_DOERS = ("ALTER TABLE circulation ADD COLUMN attempt TEXT NOT NULL DEFAULT ''",)
+"""Which attempt did it: under the same key it may have been an earlier one."""
+
+_PAYMENT_STATUS = NewCheck(
+    "payment",
+    "status",
+    "status IN ('booked', 'unknown', 'undone')",
+    "status IN ('booked', 'unknown', 'refused', 'undone')",
+)
+
 MIGRATIONS = (
     Migration(
         1,
@@ -417,6 +460,8 @@ MIGRATIONS = (
     Migration(10, "refused payments, and when a terminal says it took money", _REFUSED_PAYMENTS),
     Migration(11, "terminals whose password was right", _LOGINS),
     Migration(12, "wrong PINs counted for the patron, whatever the card", _PATRONS_FAILURES),
+    Migration(13, "what nobody knew whether it was done", _ATTEMPTS, checks=(_PAYMENT_STATUS,)),
+    Migration(14, "which attempt a transaction was", _DOERS),
 )
 
 SCHEMA_NUMBER = MIGRATIONS[-1].number

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import date, datetime, tzinfo
 from typing import Any, TypeVar
 
+from sip2gw.backend.attempts import Reconciliation, Settlement, UnknownAttempt, UnknownPayment
+from sip2gw.backend.base import BackendError, RefusedError
 from sip2gw.backend.library import Connection, Done
 from sip2gw.backend.store import (
     badges,
@@ -19,6 +21,7 @@ from sip2gw.backend.store import (
     relations,
     reviews,
     surplus,
+    unknown,
 )
 from sip2gw.backend.store.access_log import access_rows
 from sip2gw.backend.store.people import holder
@@ -86,6 +89,54 @@ class StaffOperations(ABC):
         """What was paid too much and not given back, the longest unchanged first (C103)."""
         with self.snapshot() as connection:
             return surplus.surpluses(connection)
+
+    def spooled(self) -> Sequence[UnknownAttempt]:
+        """Attempts of unknown outcome that are not in the store yet."""
+        return ()
+
+    async def unknown_attempts(self) -> Sequence[UnknownAttempt]:
+        """All attempts that are not settled yet, oldest first."""
+
+        def read() -> list[UnknownAttempt]:
+            with self.snapshot() as connection:
+                stored = unknown.unknown_attempts(connection)
+                return unknown.merged(stored, unknown.unsettled(connection, spooled))
+
+        spooled = self.spooled()
+        try:
+            return await asyncio.to_thread(read)
+        except BackendError:
+            if not spooled:
+                raise
+            return spooled
+
+    async def settle(
+        self, attempts: Iterable[UnknownAttempt], now: datetime
+    ) -> Sequence[Settlement]:
+        """Look what became of `attempts`, fence those that were not done, note the result."""
+        chosen = tuple(attempts)
+        return await self.write(lambda connection: unknown.settle(connection, chosen, now))
+
+    def reconciliations(self, since: datetime) -> list[Reconciliation]:
+        """Payments that were answered with "not sure": open ones, and those settled since."""
+        with self.snapshot() as connection:
+            return unknown.reconciliations(connection, self.spooled(), since)
+
+    async def settle_payment(
+        self, payment_id: str, *, booked: bool, note: str, now: datetime
+    ) -> None:
+        """Settle an open payment as staff say, with their `note`.
+
+        Raises:
+            RefusedError: it is not open, or what staff say is not what the store knows.
+        """
+        known = next((it for it in await self.unknown_attempts() if it.id == payment_id), None)
+        if not isinstance(known, UnknownPayment):
+            raise RefusedError(f"no payment of unknown outcome: {payment_id}")
+        chosen = known
+        await self.write(
+            lambda connection: unknown.settle_as_told(connection, chosen, booked, note, now)
+        )
 
     async def set_pin_hash(self, patron_id: str, pin_hash: str | None) -> bool:
         """Replace a patron's PIN hash and unlock the PIN; False for an unknown patron."""
@@ -252,6 +303,7 @@ class StaffOperations(ABC):
         """What a person has to look at, oldest first; filters as in `reviews.reviews`."""
         with self.snapshot() as connection:
             yield from reviews.reviews(connection, **filters)
+            yield from unknown.spooled_reviews(connection, self.spooled(), **filters)
 
     def review(self, review_id: str) -> Review | None:
         """One entry of `reviews`, or None."""
@@ -272,11 +324,14 @@ class StaffOperations(ABC):
         """Payments, oldest first; filters as in `ledger.payments`."""
         with self.snapshot() as connection:
             yield from ledger.payments(connection, **filters)
+            yield from unknown.spooled_payments(connection, self.spooled(), **filters)
 
     def payment(self, payment_id: str) -> Payment | None:
         """One payment, or None."""
         with self.snapshot() as connection:
-            return ledger.load_payment(connection, payment_id)
+            found = ledger.load_payment(connection, payment_id)
+            spooled = unknown.spooled_payments(connection, self.spooled())
+            return found or next((one for one in spooled if one.id == payment_id), None)
 
     def relationships(self, card: str | None = None) -> Iterator[Relationship]:
         """All relationships, or those of the holder of `card`.

@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Literal, TypeVar
 
+from sip2gw.backend.attempts import Settlement, UnknownAttempt
 from sip2gw.backend.base import (
     Capability,
     CirculationOrder,
@@ -27,19 +28,22 @@ from sip2gw.backend.base import (
     PaymentResult,
     UnavailableError,
 )
+from sip2gw.backend.doubts import Doubts
 from sip2gw.backend.library import Connection, Done
+from sip2gw.backend.spool import Spool, read_spool
 from sip2gw.backend.store import circulation, doors, ledger, lockout, queries
 from sip2gw.backend.store.access_log import FLUSH_AFTER_S, AccessLog
 from sip2gw.backend.store.cache import RecordCache
-from sip2gw.backend.store.dialect import SqliteConnection, connect, expect_bulk
+from sip2gw.backend.store.dialect import WRITE_WAIT_S, SqliteConnection, connect, expect_bulk
 from sip2gw.backend.store.identity import insist_on_currency, pin_secret_in_file
 from sip2gw.backend.store.migrate import migrate
+from sip2gw.backend.store.orders import Orders
 from sip2gw.backend.store.place import Place
 from sip2gw.backend.store.records import load_account, load_by_card, load_patron, paid_fee
 from sip2gw.backend.store.refusals import Refusals, Writing
 from sip2gw.backend.store.staff import StaffOperations
 from sip2gw.backend.store.values import date_text, time_text
-from sip2gw.backend.store.writer import Writer
+from sip2gw.backend.store.writer import LOCK_WAIT_S, Writer
 from sip2gw.model import AccessRow, Block, PaidFee, PatronRecord, Presence
 from sip2gw.refused import RefusedPayment
 from sip2gw.stock import ItemRecord
@@ -72,6 +76,12 @@ class Store(StaffOperations):
         self._cache_checked = False
         self._flush: asyncio.TimerHandle | None = None
         self._closed = False
+        self._spool_path = Path(f"{self.path}.spool")
+        self._doubts: Doubts | None = None
+        """Of the daemon; a command writes no spool."""
+        if role == "daemon":
+            self._doubts = Doubts(Spool(self._spool_path))
+            self._doubts.open()
         self._access_log = AccessLog()
         self._refusals = Refusals(self._write_refusals)
         self._reader = connect(self.path, read_only=True)
@@ -82,11 +92,13 @@ class Store(StaffOperations):
             self._access_log,
             self._cache.evict,
             bump_version=role == "command",
+            lock_wait_s=LOCK_WAIT_S if role == "daemon" else WRITE_WAIT_S,
             update_fees=self._cache.update_fees,
             change=self._cache.change,
             on_begin=self._trust_cache,
             still_there=place.insist,
         )
+        self._orders = Orders(self._writer, self._doubts)
 
     # Reads
 
@@ -187,8 +199,7 @@ class Store(StaffOperations):
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
-        if self._closed:
-            raise UnavailableError("the store is closed")
+        self._check_open()
         self._place.insist_as_last_seen()
         try:
             yield
@@ -205,14 +216,25 @@ class Store(StaffOperations):
         Raises:
             BackendError: nothing was changed.
         """
+        self._check_open()
+        return self._writer.submit(job).future
+
+    def _write_if_wanted(self, job: Callable[[SqliteConnection], Done[T]]) -> Awaitable[T]:
+        """Like `write`, but it is not begun when nobody waits for it any more."""
+        self._check_open()
+        return self._writer.submit(job, optional=True).future
+
+    def _check_open(self) -> None:
         if self._closed:
             raise UnavailableError("the store is closed")
-        return self._writer.submit(job)
 
     async def record_pin_failure(
         self, patron_id: str, now: datetime, failures_max: int, lock_until: datetime
     ) -> int | None:
-        """Count a wrong PIN, durably; an expired lock starts a new count (C19, C81)."""
+        """Count a wrong PIN, durably; an expired lock starts a new count (C19, C81).
+
+        Done also when the terminal has hung up: else guessing would cost nothing.
+        """
         return await self.write(
             lambda connection: lockout.record(connection, patron_id, now, failures_max, lock_until)
         )
@@ -222,18 +244,44 @@ class Store(StaffOperations):
         await self.write(lambda connection: lockout.clear(connection, patron_id))
 
     async def book_payment(self, order: PaymentOrder, decide: DecidePayment) -> PaymentResult:
-        """Book `order` exactly once, durably before it returns (B46)."""
-        return await self.write(
-            lambda connection: ledger.book(connection, order, decide, self._account)
+        """Book `order` exactly once, durably before it returns (B46, C98)."""
+        self._check_open()
+        self._orders.insist_on_spool()
+        result: PaymentResult = await self._orders.run(
+            order, lambda connection: ledger.book(connection, order, decide, self._account)
         )
+        return result
 
     async def circulate(
         self, order: CirculationOrder, decide: DecideCirculation
     ) -> CirculationResult:
-        """Do what `decide` decides, exactly once under the order's key (B61, C69)."""
-        return await self.write(
-            lambda connection: circulation.circulate(connection, order, decide, self._patron)
+        """Do what `decide` decides, exactly once under the order's key (B61, C69, C98)."""
+        self._check_open()
+        result: CirculationResult = await self._orders.run(
+            order,
+            lambda connection: circulation.circulate(connection, order, decide, self._patron),
         )
+        return result
+
+    def spooled(self) -> Sequence[UnknownAttempt]:
+        """Attempts of unknown outcome that are not in the store yet."""
+        return read_spool(self._spool_path) if self._doubts is None else self._doubts.all()
+
+    async def unknown_attempts(self) -> Sequence[UnknownAttempt]:
+        """All attempts that are not settled yet, oldest first; they lie in the spool only."""
+        if self._doubts is None:
+            return await super().unknown_attempts()
+        await self._doubts.mend()
+        return self._doubts.all()
+
+    async def settle(
+        self, attempts: Iterable[UnknownAttempt], now: datetime
+    ) -> Sequence[Settlement]:
+        """Look what became of `attempts`; committing what was found is the fence (see `writer`)."""
+        settled = await super().settle(attempts, now)
+        if self._doubts is not None:
+            self._doubts.forget(known.attempt.id for known in settled)
+        return settled
 
     def _patron(self, connection: Connection, patron_id: str) -> PatronRecord | None:
         """Like `_account`, but everything about the patron."""
@@ -281,7 +329,7 @@ class Store(StaffOperations):
             )
             return Done(lifted, (patron_id,))
 
-        return await self.write(job)
+        return await self._write_if_wanted(job)
 
     def keep_refused_payment(self, refused: RefusedPayment) -> asyncio.Future[None] | None:
         """Keep a 37 that is answered no for staff, at most 1,000 a terminal and day (C104)."""
@@ -292,7 +340,7 @@ class Store(StaffOperations):
             writing.run(connection)
             return Done(None)
 
-        await self._writer.submit(job)
+        await self._writer.submit(job).future
 
     # Logins
 
@@ -314,7 +362,7 @@ class Store(StaffOperations):
 
     async def enter_branch(self, order: EntryOrder) -> Presence:
         """Note that the patron is inside, if there is room; returns who was inside before."""
-        return await self.write(lambda connection: doors.enter(connection, order))
+        return await self._write_if_wanted(lambda connection: doors.enter(connection, order))
 
     async def presence(self, order: EntryOrder) -> Presence:
         """Who is inside now."""
@@ -388,9 +436,11 @@ class Store(StaffOperations):
             BackendError: they are not.
         """
         await self.look()
+        if self._doubts is not None:
+            await self._doubts.mend()
         with self._reading():
             self._reader.execute(queries.STORE_VERSION).fetchone()
-        await self.write(lambda _: Done(None))
+        await self._write_if_wanted(lambda _: Done(None))
 
     async def close(self) -> None:
         """Write what is queued and let go of everything; a second call does nothing."""
@@ -401,6 +451,8 @@ class Store(StaffOperations):
             self._flush.cancel()
         await self._refusals.close()
         await self._writer.stop()
+        if self._doubts is not None:
+            await self._doubts.close()
         self._reader.close()
         if self._lock is not None:
             os.close(self._lock)
