@@ -12,8 +12,8 @@ import pytest
 
 from sip2gw.backend.attempts import UnknownAttempt, UnknownCirculation, UnknownPayment
 from sip2gw.backend.base import BackendError, CirculationOrder, PaymentOrder, RefusedError
-from sip2gw.backend.library import Library
-from sip2gw.backend.store.unknown import attempt_of
+from sip2gw.backend.library import Connection, Done, Library
+from sip2gw.backend.store.unknown import attempt_of, unknown_attempts
 
 from . import test_circulation as desk
 from .library import NOW, order, pay_fee
@@ -139,6 +139,28 @@ class UnknownContract:
             assert [known.done for known in settled] == [False, True]
         assert listed(library) == {lost.id: ("BK1", "refused"), done.id: ("BK2", "booked")}
         assert {one.settled for one in library.reconciliations(NOW)} == {LATER}
+
+    async def test_what_another_gateway_left_open_in_the_store_is_settled(
+        self, library: Library
+    ) -> None:
+        """Its row holds the key until then."""
+        left = order()
+        await library.settle([unknown(left)], LATER)
+
+        def reopen(connection: Connection) -> Done[None]:
+            connection.execute("UPDATE payment SET status = 'unknown', key = 'BK1'")
+            connection.execute("UPDATE attempt SET settled = NULL")
+            return Done(None)
+
+        await library.write(reopen)
+        assert listed(library) == {left.id: ("BK1", "unknown")}
+        with library.snapshot() as connection:
+            (found,) = unknown_attempts(connection)
+        assert found == unknown(left)
+        (settled,) = await library.settle([found], LATER)
+        assert not settled.done
+        assert listed(library) == {left.id: ("BK1", "refused")}
+        assert (await library.book_payment(order(), pay_fee("F1"))).outcome == "booked"
 
     async def test_what_was_settled_long_ago_is_not_shown(self, library: Library) -> None:
         await library.settle([unknown(order())], LATER)

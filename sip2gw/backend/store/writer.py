@@ -408,8 +408,6 @@ class Writer:
         batch, self._batch = self._batch, []
         for waiting in reversed(batch):
             waiting.state = State.QUEUED
-            if waiting.future.done():
-                continue
             if waiting.tries < TRIES_MAX:
                 self._queue.appendleft(waiting)
             else:
