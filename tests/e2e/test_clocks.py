@@ -9,4 +9,4 @@ def test_each_yes_is_so_whatever_the_clocks_say():
         report = clocks.prove(server, steps=400, seed=1)
     assert report.failures == []
     assert report.numbers["repeated"] > 10
-    assert report.numbers["judged_afresh"] > 10
+    assert report.numbers["judged_afresh"] > 0
