@@ -1,10 +1,10 @@
-"""`python tests/proofs storm|network|lending|fuzz|garbage|canary|doors …`: see docs/proofs.md."""
+"""`python tests/proofs NAME …`: see docs/proofs.md."""
 
 import importlib
 import sys
 from pathlib import Path
 
-PROGRAMS = ("storm", "network", "lending", "fuzz", "garbage", "canary", "doors")
+PROGRAMS = ("storm", "network", "lending", "faults", "fuzz", "garbage", "canary", "doors")
 
 
 def main() -> int:

@@ -26,8 +26,16 @@ class BreakableProxy:
         self.then_close = False
         """Whether a cut also closes the door for new connections."""
         self.cuts = 0
+        self.flowing = asyncio.Event()
+        """Cleared, all bytes wait in the proxy, like in a network that has come to a standstill."""
+        self.flowing.set()
         self.round_trips = 0
         """How often a client spoke after the server had answered."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether new connections are let in."""
+        return self._server is not None
 
     @property
     def address(self) -> str:
@@ -96,12 +104,14 @@ class _Line:
             if proxy.cut_after and proxy.cut_after in data:
                 proxy.cut_after = None
                 self._doomed = True
+            await proxy.flowing.wait()
             self._far.write(data)
         raise _CutError
 
     async def pass_back(self, reader: asyncio.StreamReader) -> None:
         while data := await reader.read(65536):
             self._answered = True
+            await self._proxy.flowing.wait()
             if not self._doomed:
                 self._near.write(data)
             elif READY_FOR_QUERY in data:
