@@ -50,6 +50,8 @@ WINDOW = 20
 GIVEN_UP_S = 30.0
 """A gateway that has not recovered after that will not."""
 MINUTES_MAX = 30.0
+UNSURE_MAX = 0.01
+"""Of all payments, and of all loans and returns (C98)."""
 
 CONFIG = """
 [institution]
@@ -84,6 +86,7 @@ class Plan:
     deadline_s: the gateway's `request_timeout_s`; terminals wait twice as long.
     kinds: the faults, all of them in each round; None: all that are possible.
     seconds_max: no fault lasts longer.
+    unsure_max: the share of payments, and of loans and returns, that may be 'not sure'.
     """
 
     payments: int = PAYMENTS
@@ -95,6 +98,7 @@ class Plan:
     think_s: tuple[float, float] = THINK_S
     quiet_s: tuple[float, float] = QUIET_S
     minutes_max: float = MINUTES_MAX
+    unsure_max: float = UNSURE_MAX
 
 
 def library() -> Iterator[dict[str, object]]:
@@ -302,7 +306,7 @@ async def _judge(course: Course, witnesses: Sequence[Witness]) -> None:
         audit.judge_balances(payments, books, debts, report)
         audit.judge_copies(copies, errands, books, report)
     audit.same_books(before, after, report)
-    audit.judge_share(errands, report)
+    audit.judge_share(errands, course.plan.unsure_max, report)
     _judge_course(course)
 
 

@@ -247,8 +247,13 @@ class Copy:
     where: Where = Where.HOME
     borrower: str = ""
     """Who has it when it is lent, or might have it."""
-    last: Errand | None = None
-    """Its last loan or return."""
+    errands: list[Errand] = field(default_factory=list)
+    """Its loans and returns, the last ones of them at least."""
+
+    @property
+    def past(self) -> str:
+        """For a person who reads a report."""
+        return f"{self.id} ({'; '.join(errand.name for errand in self.errands[-3:])})"
 
 
 def readers_of(kiosk: int) -> list[str]:
@@ -287,7 +292,7 @@ class Kiosk(Witness):
         else:
             text = f"09N{stamp}{stamp}APMAIN|AOHUB|AB{copy.id}|AC|"
             errand = self.new("09", copy.id, copy.borrower, text.encode("ascii"))
-        copy.last = errand
+        copy.errands.append(errand)
         self._learn(copy, errand, await self.pursue(errand))
 
     def _learn(self, copy: Copy, errand: Errand, told: Told) -> None:

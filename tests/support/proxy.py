@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -23,6 +23,8 @@ class BreakableProxy:
         """The connection that sends this is cut, and the bytes go nowhere."""
         self.cut_after: bytes | None = None
         """The connection that sends this is cut when the answer has come, which goes nowhere."""
+        self.watch: Callable[[bytes], None] = lambda data: None
+        """Called with what a client sends, before it is passed on."""
         self.then_close = False
         """Whether a cut also closes the door for new connections."""
         self.cuts = 0
@@ -57,7 +59,11 @@ class BreakableProxy:
         await asyncio.sleep(0)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        behind, ahead = await asyncio.open_unix_connection(str(self._target))
+        try:
+            behind, ahead = await asyncio.open_unix_connection(str(self._target))
+        except OSError:
+            writer.transport.abort()  # nobody listens there now
+            return
         self._writers |= {writer, ahead}
         line = _Line(self, writer, ahead)
         try:
@@ -96,6 +102,7 @@ class _Line:
     async def pass_on(self, reader: asyncio.StreamReader) -> None:
         while data := await reader.read(65536):
             proxy = self._proxy
+            proxy.watch(data)
             proxy.round_trips += self._answered
             self._answered = False
             if proxy.cut_before and proxy.cut_before in data:

@@ -1,0 +1,208 @@
+"""What was answered no is not done later; what nobody knows is shown to staff (C59, C98).
+
+Each scene breaks the store of a real gateway process in one way, at one moment.
+"""
+
+import asyncio
+import json
+import os
+import signal
+import sqlite3
+import sys
+import time
+from contextlib import asynccontextmanager, closing
+
+import pytest
+from desk import ask_11, copy
+from faulty_disk import build
+from harness import CONFIG, LIBRARY, ask_23, ask_37
+from postgres import running_server
+from proofs.faults import open_unknown
+from proofs.process import ROOT, GatewayProcess, prepare
+from proxy import breakable
+
+QUICK = (
+    CONFIG.replace("[server]\n", "[server]\nrequest_timeout_s = 1\nterminal_timeout_s = 5\n")
+    + """
+[terminals.pay-4]
+profile = "cash"
+branch = "MAIN"
+password = "pw"
+"""
+)
+PAY = ask_37("1004", "2.50", pin="1004", fee="D2", bk="K1")
+PAY_MORE = ask_37("1005", "1.00", pin="1005", bk="K2")
+PAY_AFTER = ask_37("1011", "0.10", pin="1011", bk="K9")
+LEND = ask_11("FREE1", "1009", "1009")
+SYSTEM = "|AFThis is not possible now. Please try again or ask the staff.|"
+NOT_SURE = "|AFIt is not sure that your payment was recorded. Please ask the staff.|"
+SOON_S = 10
+
+
+@pytest.fixture
+def disk(tmp_path_factory):
+    made = build(tmp_path_factory.mktemp("disk"))
+    if made is None:
+        pytest.skip("gcc compiles what makes the disk fail")
+    with made:
+        yield made
+
+
+@pytest.fixture
+async def gateway(tmp_path, disk):
+    """On SQLite, on a disk that can be made to fail."""
+    config = await prepare(tmp_path, QUICK, [*LIBRARY, copy("FREE1")])
+    async with GatewayProcess(config, environment=disk.environment) as gateway:
+        await gateway.start()
+        yield gateway
+
+
+async def told(gateway, *words):
+    """What a command says, record by record."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "sip2gw", *words, "--json", "--config", str(gateway.config)),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    output, _ = await process.communicate()
+    return [json.loads(line) for line in output.splitlines()]
+
+
+async def booked(gateway):
+    """The BKs of what is in the ledger."""
+    return {
+        row["bk"] for row in await told(gateway, "payment", "list") if row["status"] == "booked"
+    }
+
+
+async def reconciled(gateway):
+    """What became of each BK that is or was unknown."""
+    return {row["bk"]: row["state"] for row in await told(gateway, "payment", "reconcile")}
+
+
+async def shown(gateway, number):
+    """Wait until the gauge of unknown outcomes shows `number`."""
+    async with asyncio.timeout(SOON_S):
+        while await open_unknown(gateway) != number:
+            await asyncio.to_thread(time.sleep, 0.02)
+
+
+async def lent_to(gateway, item):
+    """Who has the copy, as a person at the desk sees it."""
+    text = json.dumps(await told(gateway, "patron", "show", "1009"))
+    return "1009" if item in text else None
+
+
+@asynccontextmanager
+async def write_lock(path):
+    """Another process has SQLite's file for itself."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+
+
+async def test_what_waited_for_another_process_and_was_refused_is_not_done_later(gateway, tmp_path):
+    first, second = await gateway.terminal("pay-1"), await gateway.terminal("pay-4")
+    kiosk = await gateway.terminal("kiosk-1")
+    async with write_lock(tmp_path / "library.db"):
+        answers = await asyncio.gather(first.ask(PAY), second.ask(PAY_MORE), kiosk.ask(LEND))
+    assert [answer[:3] for answer in answers] == ["38N", "38N", "120"]
+    assert (await first.ask(PAY_AFTER)).startswith("38Y")  # it came after them in every queue
+    assert await booked(gateway) == {"K9"}
+    assert await lent_to(gateway, "FREE1") is None
+    assert all(SYSTEM in answer for answer in answers)
+    assert await reconciled(gateway) == {}
+
+
+async def test_a_flush_that_failed_is_not_forgotten_when_the_log_brings_it_back(gateway, disk):
+    """38N, SIGKILL, and SQLite's log still holds the payment when the gateway starts again."""
+    till = await gateway.terminal("pay-1")
+    await till.ask(ask_23("1004", "1004"))
+    disk.store.fail(flush=True)
+    answer = await till.ask(PAY)
+    assert answer.startswith("38N")
+    assert NOT_SURE in answer
+    await gateway.kill()
+    disk.heal()
+    await gateway.start()
+    await shown(gateway, 0)
+    state = "booked" if "K1" in await booked(gateway) else "refused"
+    assert await reconciled(gateway) == {"K1": state}
+
+
+async def test_what_is_not_sure_is_counted_and_listed_until_it_is_settled(gateway, disk):
+    till = await gateway.terminal("pay-1")
+    disk.store.fail(flush=True)
+    assert NOT_SURE in await till.ask(PAY)
+    await shown(gateway, 1)
+    (row,) = await told(gateway, "payment", "list")
+    assert (row["bk"], row["status"], row["amount"]) == ("K1", "unknown", "2.50")
+    assert await reconciled(gateway) == {"K1": "unknown"}
+    refused = await till.ask(PAY_MORE)  # while the disk fails nothing is begun
+    assert refused.startswith("38N")
+    assert SYSTEM in refused
+    disk.heal()
+    await shown(gateway, 0)
+    assert "K2" not in await booked(gateway)
+    assert (await reconciled(gateway))["K1"] in ("booked", "refused")
+    assert (await till.ask(PAY)).startswith("38Y")
+    assert await booked(gateway) == {"K1"}
+
+
+class Freezer:
+    """Stops the sessions of a database when a payment's last statement is on its way to them."""
+
+    def __init__(self, server, database, proxy):
+        self.server, self.database = server, database
+        self.sightings = 0
+        self.freeze_at = 0
+        self.frozen = []
+        proxy.watch = self.see
+
+    def see(self, data):
+        self.sightings += b"pay-1" in data
+        if self.freeze_at and self.sightings == self.freeze_at:
+            self.freeze_at = 0
+            self.frozen = self.server.processes(self.database)
+            self.server.signal(signal.SIGSTOP, self.frozen)
+
+    def thaw(self):
+        self.server.signal(signal.SIGCONT, self.frozen)
+        self.frozen = []
+
+
+@pytest.fixture
+async def freezer_and_gateway(tmp_path):
+    """On PostgreSQL."""
+    with running_server() as server:
+        database = server.make_database()
+        url = '"sqlite:library.db"'
+        direct = QUICK.replace(url, f'"{server.url(database)}"')
+        config = await prepare(tmp_path, direct, [*LIBRARY, copy("FREE1")])
+        async with breakable(server.socket) as proxy, GatewayProcess(config) as gateway:
+            config.write_text(
+                QUICK.replace(url, f'"postgresql://postgres@{proxy.address}/{database}"')
+            )
+            await gateway.start()
+            freezer = Freezer(server, database, proxy)
+            yield freezer, gateway
+            freezer.thaw()
+
+
+async def test_a_statement_that_postgresql_runs_after_the_answer_is_found(freezer_and_gateway):
+    """The sessions stop before they read it and go on when the terminal has its answer."""
+    freezer, gateway = freezer_and_gateway
+    till = await gateway.terminal("pay-1")
+    assert (await till.ask(PAY_MORE)).startswith("38Y")
+    freezer.freeze_at = 2 * freezer.sightings  # the next payment's last one
+    answer = await till.ask(PAY)
+    assert freezer.frozen
+    assert answer.startswith("38N")
+    assert NOT_SURE in answer
+    freezer.thaw()
+    await shown(gateway, 0)
+    state = "booked" if "K1" in await booked(gateway) else "refused"
+    assert await reconciled(gateway) == {"K1": state}
+    assert (await till.ask(PAY)).startswith("38Y")
+    assert await booked(gateway) == {"K1", "K2"}
