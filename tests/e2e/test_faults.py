@@ -34,7 +34,8 @@ async def test_a_yes_is_true_and_a_no_is_final_whatever_fails(tmp_path, disk):
     report = await faults.prove(tmp_path, replace(SHORT, kinds=kinds), disk)
     assert report.failures == []
     assert report.numbers["faults"] == 4
-    assert report.numbers["disk_faults"]
+    assert disk.store.hits.flushes_failed
+    assert disk.spool.hits.flushes_failed
 
 
 async def test_a_yes_is_true_and_a_no_is_final_on_postgresql(tmp_path):

@@ -6,10 +6,6 @@ and `export --all` of the running gateway's store, as staff would.
 
 from __future__ import annotations
 
-import asyncio
-import json
-import os
-import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,11 +13,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from proofs.process import ROOT
+from proofs import clerk
 from proofs.report import Report
 from proofs.witnesses import Copy, Errand, Told, Where
 
-COMMAND_TIMEOUT_S = 120.0
 OPEN = "unknown"
 """The state of what nobody knows yet."""
 
@@ -42,39 +37,28 @@ class Books:
 
 
 async def read_books(config: Path, report: Report) -> Books:
-    """Ask the commands, one after the other; one that fails is a failure of the proof."""
-    payments = await _told(config, report, "payment", "list", "--json")
-    reconcile = await _told(config, report, "payment", "reconcile", "--json")
-    review = await _told(config, report, "review", "list", "--json")
+    """Ask the commands; one that fails is a failure of the proof."""
+    questions = (
+        ("payment", "list", "--json"),
+        ("payment", "reconcile", "--json"),
+        ("review", "list", "--json"),
+        ("export", "--all"),
+    )
+    answers = await clerk.ask(config, *questions)
+    for words, said in zip(questions, answers, strict=True):
+        finds_something = "reconcile" in words  # which it says with 1
+        good = said.status == 0 or (finds_something and said.status == 1)
+        report.expect(good, f"{' '.join(words)}: {said.complaints}")
+    payments, reconcile, review, exported = (said.records for said in answers)
     owed: Counter[str] = Counter()
     borrowers = {}
-    for record in await _told(config, report, "export", "--all"):
+    for record in exported:
         if record["kind"] == "fee":
             left = Decimal(record["amount"]) - Decimal(record.get("paid") or 0)
             owed[record["patron"]] += int(left * 100)
         elif record["kind"] == "loan":
             borrowers[record["item"]] = record["patron"]
     return Books(payments, reconcile, review, owed, borrowers)
-
-
-async def _told(config: Path, report: Report, *words: str) -> list[Row]:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "sip2gw", *words, "--config", str(config)),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-    try:
-        async with asyncio.timeout(COMMAND_TIMEOUT_S):
-            output, complaints = await process.communicate()
-    except BaseException:
-        process.kill()
-        await process.wait()
-        raise
-    finds_something = words[1] == "reconcile"  # which it says with 1
-    good = process.returncode == 0 or (finds_something and process.returncode == 1)
-    report.expect(good, f"{' '.join(words)}: {complaints.decode()}")
-    return [json.loads(line) for line in output.splitlines()]
 
 
 def judge_payments(errands: list[Errand], books: Books, report: Report) -> None:

@@ -14,6 +14,7 @@ import argparse
 import asyncio
 import random
 import signal
+import sys
 import tempfile
 import time
 from collections import defaultdict
@@ -353,8 +354,8 @@ def _judge_course(course: Course) -> None:
     }
     if scene.place.disk is not None:
         report.numbers |= {
-            "disk_faults": scene.place.disk.store.hits.total,
-            "spool_faults": scene.place.disk.spool.hits.total,
+            "disk_failed_full_slow": "/".join(map(str, scene.place.disk.store.hits)),
+            "spool_failed_full_slow": "/".join(map(str, scene.place.disk.spool.hits)),
         }
     for name, seconds in sorted(course.recovery_s.items()):
         worst = f"{max(seconds):.2f}"
@@ -370,6 +371,8 @@ async def _until_told_to_end(
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     library_directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
     disk = build(library_directory)
+    if disk is None:
+        sys.stdout.write("There is no gcc: the disk does not fail, and is neither full nor slow.\n")
     server = None
     if postgresql:
         environment = disk.environment if disk else None

@@ -10,27 +10,21 @@ import errno
 import mmap
 import shutil
 import subprocess
-from dataclasses import dataclass
 from pathlib import Path
 from struct import Struct
 from types import TracebackType
+from typing import NamedTuple
 
 SOURCE = Path(__file__).with_name("faulty_disk.c")
 _SWITCHES = Struct("=6I")
 
 
-@dataclass(frozen=True, slots=True)
-class Hits:
+class Hits(NamedTuple):
     """How often the faults of one kind of file took effect."""
 
     flushes_failed: int
     writes_refused: int
     flushes_delayed: int
-
-    @property
-    def total(self) -> int:
-        """Of all faults."""
-        return self.flushes_failed + self.writes_refused + self.flushes_delayed
 
 
 class Files:
