@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 
 from sip2gw.model import ItemStatus, Minor
 
@@ -124,6 +125,47 @@ class Event:
     outcome: Outcome
     before: Before | None
     """None for what cannot be cancelled: a cancellation itself."""
+
+
+class ReviewKind(StrEnum):
+    """Why a person has to look at a transaction (C165)."""
+
+    OFFLINE = "offline"
+    """It happened off line, was done as told, and nothing spoke against it (B57)."""
+    CONFLICT = "conflict"
+    """It happened off line and was refused, or done although something spoke against it."""
+    UNKNOWN = "unknown"
+    """Nobody knows whether it was done (C98)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """A transaction that a person has to look at, or has looked at."""
+
+    id: str
+    time: datetime
+    """When the terminal told us, by our clock."""
+    kind: ReviewKind
+    terminal: str
+    message: str
+    """Code of the request: 11, 09, 29, …"""
+    item: str
+    """As the terminal named it; it may be unknown."""
+    patron: str
+    """Id of the patron; empty where none is known."""
+    outcome: str
+    """`done`, `refused` or `unknown`."""
+    reasons: tuple[str, ...] = ()
+    """What spoke against it; words of `CirculationReason`."""
+    note: str = ""
+    """What the one who closed it wrote."""
+    closed: datetime | None = None
+    closed_by: str = ""
+
+    @property
+    def state(self) -> str:
+        """`open` until somebody has closed it, then `closed`."""
+        return "open" if self.closed is None else "closed"
 
 
 @dataclass(frozen=True, slots=True)

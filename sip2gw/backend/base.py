@@ -25,6 +25,7 @@ from sip2gw.model import (
     Presence,
 )
 from sip2gw.policy.circulation import Decide, Refusal
+from sip2gw.policy.offline import Claim
 from sip2gw.stock import ItemRecord, Outcome
 
 
@@ -150,8 +151,9 @@ class CirculationOrder:
     key: str | None = None
     """Under which it is done once (C69, C88); None does it each time."""
     key_expires: datetime | None = None
-    no_block: bool = False
-    """It happened off line: a person is to look at it, done or refused (B57)."""
+    claim: Claim | None = None
+    """That it has happened already, as the terminal says: a person is to look at it, at least if
+    it is refused (B57, C106)."""
     with_borrower: bool = False
     """Whether the facts must hold who has the item on loan."""
     borrowed_since: datetime | None = None

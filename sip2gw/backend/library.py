@@ -29,6 +29,7 @@ from sip2gw.model import (
     Reveal,
 )
 from sip2gw.policy.relationships import RelationshipRules
+from sip2gw.stock import Review
 
 T = TypeVar("T")
 
@@ -270,6 +271,24 @@ class Library(Backend, Protocol):
 
     def reveals(self) -> list[Reveal]:
         """Who asked for names, oldest first."""
+        ...
+
+    def reviews(self, **filters: Any) -> Iterator[Review]:
+        """What a person has to look at, oldest first; filters as in `reviews.reviews`."""
+        ...
+
+    def review(self, review_id: str) -> Review | None:
+        """One entry of `reviews`, or None."""
+        ...
+
+    async def close_reviews(
+        self, review_ids: Sequence[str], note: str, user: str, now: datetime
+    ) -> None:
+        """Note that `user` has looked at them, all or none (C165).
+
+        Raises:
+            RefusedError: one of them is unknown or closed already; the text says which.
+        """
         ...
 
     def snapshot(self) -> AbstractContextManager[Connection]:

@@ -24,6 +24,7 @@ from sip2gw.cli.passwords import hash_password
 from sip2gw.cli.patron import patron
 from sip2gw.cli.payment import payment
 from sip2gw.cli.relationship import relationship
+from sip2gw.cli.review import review
 from sip2gw.cli.serve import serve
 from sip2gw.cli.wire import decode, send
 
@@ -101,6 +102,7 @@ app.add_typer(badge, name="badge")
 app.add_typer(relationship, name="relationship")
 app.add_typer(membership, name="membership")
 app.add_typer(payment, name="payment")
+app.add_typer(review, name="review")
 app.add_typer(door, name="door")
 app.command()(convert_config)
 app.command()(hash_password)

@@ -45,13 +45,15 @@ class KindDefaults:
     pin_required: bool = False
     payment_types: tuple[str, ...] = ()
     family: Family = "off"
+    accept_offline: bool = False
 
 
 KIND_DEFAULTS: dict[Kind, KindDefaults] = {
     "selfcheck": KindDefaults(
-        ("01", "09", "11", "15", "17", "19", "23", "25", "29", "35", "63", "65", "99")
+        ("01", "09", "11", "15", "17", "19", "23", "25", "29", "35", "63", "65", "99"),
+        accept_offline=True,
     ),
-    "sorter": KindDefaults(("09", "17", "19", "99")),
+    "sorter": KindDefaults(("09", "17", "19", "99"), accept_offline=True),
     "door": KindDefaults(("23", "35", "63", "99")),
     "payment": KindDefaults(
         ("23", "35", "37", "63", "99"),
@@ -61,7 +63,7 @@ KIND_DEFAULTS: dict[Kind, KindDefaults] = {
     ),
     "auth": KindDefaults(("23", "35", "63", "99"), pin_required=True),
 }
-"""C20, C24, C81."""
+"""C20, C24, C81, C106."""
 
 
 class DoorTable(Section):
@@ -274,6 +276,11 @@ class BasicTable(Section):
         default=False,
         description="Whether an authorised person sees and renews the authoriser's items.",
     )
+    accept_offline: bool | None = Field(
+        default=None,
+        description="Whether it is believed that something happened off line (no block Y), if it"
+        " is dated more than two minutes ago. Unset: by kind, true for selfcheck and sorter.",
+    )
     door: DoorTable | None = Field(
         default=None, description='The checks of a door; only with `kind = "door"`.'
     )
@@ -351,6 +358,8 @@ class ResolvedProfile:
     second_checkout: str
     checked_in_ok: bool
     renewals_of_authorisers: bool
+    accept_offline: bool
+    """No block `Y` is believed (C106)."""
     options: ProfileOptions
     """What needs no resolving."""
     door: DoorTable | None
@@ -400,6 +409,9 @@ def resolve_profile(
     door = (table.door or DoorTable()) if table.kind == "door" else None
     pin_required = by_kind.pin_required if table.pin_required is None else table.pin_required
     family = by_kind.family if table.family is None else table.family
+    accept_offline = table.accept_offline
+    if accept_offline is None:
+        accept_offline = by_kind.accept_offline
     return ResolvedProfile(
         name=name,
         kind=table.kind,
@@ -433,6 +445,7 @@ def resolve_profile(
         second_checkout=table.second_checkout,
         checked_in_ok=table.checked_in_ok,
         renewals_of_authorisers=table.renewals_of_authorisers,
+        accept_offline=accept_offline,
         options=table,
         door=door,
         door_rules=door.rules() if door else None,

@@ -342,7 +342,7 @@ POLICY = (
         "set `may_block_patrons` where a machine shall really block cards: there a 01 is only"
         " answered",
     ),
-    not_carried("offline", "98 promises what the terminal may do (C25)"),
+    Option("offline", "profiles.X.accept_offline", flag),
     Option("timeout", "server.terminal_timeout_s", tenths, "tenths of a second"),
     Option("retries", "server.terminal_retries", number),
 )
@@ -395,6 +395,10 @@ SUPPORTS = {
     "renew all": "65",
 }
 """Items of Evergreen's `supports` that are messages."""
+SUPPORTS_OPTIONS = (
+    Option("offline operation", "profiles.X.accept_offline", flag_as(AS_HERE, False)),
+)
+"""Those that are settings here."""
 SUPPORTS_ELSE = "98 promises what the terminal may do (C25)"
 
 # edge-sip2 ----------------------------------------------------------------------------------------
@@ -440,7 +444,7 @@ EDGE_TENANT = (
 EDGE_SETTINGS = (
     # acsTenantConfig
     not_carried("statusUpdateOk", "set `may_block_patrons` where a machine shall block cards"),
-    not_carried("offlineOk", "98 promises what the terminal may do (C25)"),
+    Option("offlineOk", "profiles.X.accept_offline", flag),
     Option("patronPasswordVerificationRequired", "profiles.X.pin_required", flag),
     always_so("usePinForPatronVerification", "it is the PIN that is verified"),
     refused_when(

@@ -45,6 +45,7 @@ _KOHA = {
     "policy": options.POLICY,
     "implementation_config": options.IMPLEMENTATION,
     "option": options.OPTIONS,
+    "supports": options.SUPPORTS_OPTIONS,
     "syspref_overrides": options.PREFERENCES,
 }
 _EDGE = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -220,7 +220,7 @@ class _Conversion:
         return into
 
     def _withheld(
-        self, where: str, values: dict[str, str], messages: dict[str, tuple[str, ...]]
+        self, where: str, values: dict[str, str], messages: Mapping[str, tuple[str, ...]]
     ) -> set[str]:
         """Messages whose flag is not set."""
         withheld: set[str] = set()
@@ -244,15 +244,16 @@ class _Conversion:
             for element in config.below("options", "option")
         }
         into.found |= draft.read_all(f"{where}option ", options.OPTIONS, given, options.UNKNOWN)
-        for item in config.below("supports", "item"):
-            name = item.attributes.get("name", "")
-            code = options.SUPPORTS.get(name)
-            if code is None:
-                draft.note(f"{where}supports {name}", options.SUPPORTS_ELSE)
-            else:
-                into.withheld |= self._withheld(
-                    f"{where}supports ", {name: item.attributes.get("value", "")}, {name: (code,)}
-                )
+        supports = {
+            item.attributes.get("name", ""): item.attributes.get("value", "")
+            for item in config.below("supports", "item")
+        }
+        messages = {name: (code,) for name, code in options.SUPPORTS.items()}
+        into.withheld |= self._withheld(f"{where}supports ", supports, messages)
+        rest = {name: value for name, value in supports.items() if name not in messages}
+        into.found |= draft.read_all(
+            f"{where}supports ", options.SUPPORTS_OPTIONS, rest, options.SUPPORTS_ELSE
+        )
 
     # Accounts -----------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from sip2gw.handlers.patron import Visit, obstacle_text, standing_of
 from sip2gw.model import Card, CardState, PatronRecord
 from sip2gw.policy.access import PinState
 from sip2gw.policy.circulation import END_OF_DAY, Refusal
+from sip2gw.policy.offline import Claim, judge_claim
 from sip2gw.policy.reasons import CIRCULATION_REASONS, CirculationReason
 from sip2gw.policy.standing import Standing
 from sip2gw.protocol.messages import Checkin, Checkout, Renew
@@ -34,18 +35,45 @@ def card_reason(visit: Visit) -> CirculationReason | None:
     return CirculationReason.NO_PIN if visit.pin is PinState.ABSENT else None
 
 
-def early_refusal(visit: Visit, *, no_block: bool) -> Refusal | None:
+def early_refusal(visit: Visit, claim: Claim | None = None) -> Refusal | None:
     """Who shows no good card and PIN is told nothing about items.
 
-    What happened off line goes on all the same: it is accepted, or at least noted (B57).
+    What is believed to have happened off line goes on all the same (B57).
     """
     reason = card_reason(visit)
-    return None if reason is None or no_block else Refusal((reason,))
+    believed = claim is not None and claim.believed
+    return None if reason is None or believed else Refusal((reason,))
 
 
-def offline_time(session: Session, no_block: bool, raw: str) -> datetime | None:
-    """The terminal's own date, for what happened off line only (B57)."""
-    return read_timestamp(raw, session.terminal.zone) if no_block else None
+async def note_refusal(session: Session, order: CirculationOrder, refused: Refusal) -> None:
+    """What is refused early is noted for review, if it may have happened all the same (C106)."""
+    if order.claim is not None:
+        await session.services.backend.circulate(order, lambda _facts: refused)
+
+
+def claim_of(session: Session, request: Checkout | Checkin | Renew) -> Claim | None:
+    """What to make of no block `Y`; None without it (B57, C106).
+
+    A return has a date of its own; some terminals say in the other one when they send it.
+    """
+    if not request.no_block:
+        return None
+    dates, due = [request.transaction_date], []
+    if isinstance(request, Checkin):
+        dates.insert(0, request.return_date)
+    else:
+        due.append(request.nb_due_date)
+    return judge_claim(
+        session.now(),
+        accepted=session.terminal.profile.accept_offline,
+        dates=_said(session, dates),
+        due=_said(session, due),
+    )
+
+
+def _said(session: Session, raw: list[str]) -> list[datetime | None]:
+    """Dates as moments, without those that are blank or zeros."""
+    return [read_timestamp(one, session.terminal.zone) for one in raw if one.strip(" 0")]
 
 
 def order_for(
@@ -54,8 +82,9 @@ def order_for(
     item_id: str,
     request: Checkout | Checkin | Renew,
     visit: Visit | None,
+    claim: Claim | None,
 ) -> CirculationOrder:
-    """The order to do what `request` asks with the item."""
+    """The order to do what `request` asks with the item, or claims to have been done."""
     record = visit.record if visit is not None else None
     now = session.now()
     return CirculationOrder(
@@ -66,7 +95,7 @@ def order_for(
         now=now,
         key=_key(session, code, request, record),
         key_expires=now + KEY_KEPT,
-        no_block=request.no_block,
+        claim=claim,
         keeps_history=session.terminal.circulation.loan_history is not None,
     )
 

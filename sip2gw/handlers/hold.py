@@ -26,7 +26,7 @@ async def hold(session: Session, request: Hold) -> Answer:
         request.patron_password,
         pin_required=session.terminal.profile.pin_required,
     )
-    refused = early_refusal(visit, no_block=False)
+    refused = early_refusal(visit)
     if refused is not None:
         return await _answer(
             session, request, visit, CirculationResult("refused", None, refusal=refused)

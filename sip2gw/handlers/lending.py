@@ -11,9 +11,10 @@ from sip2gw.handlers.circulation import (
     KEY_KEPT,
     NO_SECURITY,
     card_reason,
+    claim_of,
     due_text,
     early_refusal,
-    offline_time,
+    note_refusal,
     order_for,
     refusal_texts,
     standing_in,
@@ -28,10 +29,12 @@ from sip2gw.policy.circulation import (
     Facts,
     Refusal,
     Wish,
+    claimed,
     decide_cancel,
     refusal,
 )
 from sip2gw.policy.lending import decide_checkout, decide_renewal, is_in_house
+from sip2gw.policy.offline import Claim
 from sip2gw.policy.reasons import CirculationReason
 from sip2gw.policy.relationships import may_renew_for, renewable_by
 from sip2gw.protocol.messages import (
@@ -56,11 +59,13 @@ async def checkout(session: Session, request: Checkout) -> Answer:
         session, request.patron_identifier, request.patron_password, pin_required=False
     )
     response = CheckoutResponse(item_identifier=request.item_identifier)
-    refused = early_refusal(visit, no_block=request.no_block and not request.cancel)
+    claim = claim_of(session, request)
+    order = order_for(session, CHECKOUT, request.item_identifier, request, visit, claim)
+    refused = early_refusal(visit, None if request.cancel else claim)
     if refused is not None:
+        await note_refusal(session, order, refused)
         return _loan_answer(session, response, visit, _refused(refused))
-    order = order_for(session, CHECKOUT, request.item_identifier, request, visit)
-    wish = _wish(session, CHECKOUT, request, visit)
+    wish = _wish(session, CHECKOUT, request, visit, claim)
     order.borrowed_since = _looks_back(session, order)
     decide = _checkout_decider(session, visit, wish, cancel=request.cancel)
     result = await session.services.backend.circulate(order, decide)
@@ -75,21 +80,21 @@ def _looks_back(session: Session, order: CirculationOrder) -> datetime | None:
     rules = session.terminal.circulation
     if not rules.confirms_borrowed or rules.loan_history is None:
         return None
-    if order.no_block or session.is_answer(order):
+    if (order.claim is not None and order.claim.believed) or session.is_answer(order):
         return None
     return order.now - rules.loan_history
 
 
-def _wish(session: Session, code: str, request: Checkout | Renew, visit: Visit) -> Wish:
-    return Wish(
+def _wish(
+    session: Session, code: str, request: Checkout | Renew, visit: Visit, claim: Claim | None
+) -> Wish:
+    wish = Wish(
         now=session.now(),
         code=code,
-        no_block=request.no_block,
-        moment=offline_time(session, request.no_block, request.transaction_date),
-        due=offline_time(session, request.no_block, request.nb_due_date),
         fee_acknowledged=request.fee_acknowledged,
         card_reason=card_reason(visit),
     )
+    return claimed(wish, claim)
 
 
 def _checkout_decider(
@@ -116,12 +121,14 @@ async def renew(session: Session, request: Renew) -> Answer:
     )
     item_id = request.item_identifier or _item_with_title(visit.shown, request.title_identifier)
     response = RenewResponse(item_identifier=item_id)
-    refused = early_refusal(visit, no_block=request.no_block)
-    if refused is not None:
-        return _loan_answer(session, response, visit, _refused(refused))
-    order = order_for(session, RENEWAL, item_id, request, visit)
+    claim = claim_of(session, request)
+    order = order_for(session, RENEWAL, item_id, request, visit, claim)
     order.with_borrower = request.third_party_allowed
-    wish = _wish(session, RENEWAL, request, visit)
+    refused = early_refusal(visit, claim)
+    if refused is not None:
+        await note_refusal(session, order, refused)
+        return _loan_answer(session, response, visit, _refused(refused))
+    wish = _wish(session, RENEWAL, request, visit, claim)
     result = await session.services.backend.circulate(order, _renewal_decider(session, visit, wish))
     return _loan_answer(session, response, visit, result)
 
@@ -166,7 +173,7 @@ async def renew_all(session: Session, request: RenewAll) -> Answer:
     response = RenewAllResponse(
         transaction_date=session.now(), institution_id=terminal.institution_id
     )
-    refused = early_refusal(visit, no_block=False)
+    refused = early_refusal(visit)
     if refused is not None or visit.record is None:
         refused = refused or refusal(CirculationReason.UNKNOWN_CARD)
         response.screen_message = refusal_texts(session, refused, visit.shown)

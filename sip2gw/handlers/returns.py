@@ -5,8 +5,8 @@ from __future__ import annotations
 from sip2gw.backend.base import CirculationResult
 from sip2gw.handlers import custom
 from sip2gw.handlers.base import Answer, Session
-from sip2gw.handlers.circulation import NO_SECURITY, offline_time, order_for, refusal_texts
-from sip2gw.policy.circulation import CHECKIN, Wish, decide_cancel
+from sip2gw.handlers.circulation import NO_SECURITY, claim_of, order_for, refusal_texts
+from sip2gw.policy.circulation import CHECKIN, Wish, claimed, decide_cancel
 from sip2gw.policy.returns import decide_checkin
 from sip2gw.policy.sorting import sort_bin
 from sip2gw.protocol.messages import Checkin, CheckinResponse
@@ -18,16 +18,12 @@ NO_ALERT = "00"
 
 async def checkin(session: Session, request: Checkin) -> Answer:
     """Answer a 09 with a 10.  Spec: SIP2 2.00, messages 09 and 10; B57-B59."""
-    wish = Wish(
-        now=session.now(),
-        code=CHECKIN,
-        no_block=request.no_block,
-        moment=offline_time(session, request.no_block, request.return_date),
-    )
+    claim = claim_of(session, request)
+    wish = claimed(Wish(now=session.now(), code=CHECKIN), claim)
     rules = session.terminal.circulation
     decide = decide_cancel if request.cancel else decide_checkin
     result = await session.services.backend.circulate(
-        order_for(session, CHECKIN, request.item_identifier, request, None),
+        order_for(session, CHECKIN, request.item_identifier, request, None, claim),
         lambda facts: decide(facts, wish, rules),
     )
     return _checkin_answer(session, request, result)

@@ -8,6 +8,9 @@ from sip2gw.protocol.messages import AcsStatus, ScStatus
 ALWAYS_SUPPORTED = frozenset({"93", "97", "99"})
 """Served to everybody, before login too (C25, C26)."""
 
+OFF_LINE = frozenset({"09", "11"})
+"""What can happen while the line is down (C25, C85)."""
+
 
 async def sc_status(session: Session, request: ScStatus) -> Answer:
     """Answer a 99 with a 98 that promises nothing that is refused.  Spec: SIP2 2.00, message 99."""
@@ -19,7 +22,7 @@ async def sc_status(session: Session, request: ScStatus) -> Answer:
         checkout_ok="11" in messages,
         renewal_policy="29" in messages or "65" in messages,
         status_update_ok="01" in messages and terminal.profile.may_block_patrons,
-        offline_ok="09" in messages or "11" in messages,
+        offline_ok=terminal.profile.accept_offline and bool(messages & OFF_LINE),
         timeout_period_ds=int(terminal.timeout_s * 10),
         retries_allowed=terminal.retries,
         transaction_date=session.now(),

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, time, timedelta, tzinfo
 
 from sip2gw.model import Minor, PatronRecord
+from sip2gw.policy.offline import Claim
 from sip2gw.policy.reasons import CirculationReason
 from sip2gw.policy.sorting import SortRule
 from sip2gw.policy.standing import Obstacle
@@ -93,7 +94,7 @@ class Wish:
     now: datetime
     code: str
     no_block: bool = False
-    """It happened already, while the terminal was off line (B57)."""
+    """It happened already, while the terminal was off line (B57); believed (C106)."""
     moment: datetime | None = None
     """When it happened, as the terminal says; None is now. Only with `no_block`."""
     due: datetime | None = None
@@ -106,6 +107,13 @@ class Wish:
     def at(self) -> datetime:
         """When it happens or happened."""
         return self.moment or self.now
+
+
+def claimed(wish: Wish, claim: Claim | None) -> Wish:
+    """`wish` as something that has happened already, if that is claimed and believed (C106)."""
+    if claim is None or not claim.believed:
+        return wish
+    return replace(wish, no_block=True, moment=claim.moment, due=claim.due)
 
 
 @dataclass(slots=True)

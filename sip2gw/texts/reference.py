@@ -42,8 +42,10 @@ _CIRCULATION = """\
 
 ## Refused loans, returns, renewals and holds
 
-When several apply, the first of this table speaks. What happened off line (no block) is refused for
-an unknown card or item only; everything else is done and listed for review.
+When several apply, the first of this table speaks. What is believed to have happened off line (no
+block, `accept_offline`) is refused for an unknown card or item only; everything else is done.
+`sip2gw review list` lists it with its reasons, and besides `date_ignored` and `due_date_ignored`
+where a date of the terminal cannot be right and was not used (C106).
 
 | reason | meaning | text |
 |---|---|---|

@@ -24,6 +24,7 @@ from sip2gw.policy.circulation import (
 )
 from sip2gw.policy.holds import HoldWish, decide_hold
 from sip2gw.policy.lending import decide_checkout, decide_renewal
+from sip2gw.policy.offline import Claim
 from sip2gw.policy.reasons import CirculationReason
 from sip2gw.policy.returns import decide_checkin
 from sip2gw.policy.standing import decide_standing
@@ -32,6 +33,7 @@ from .library import NOW, ZONE, load
 
 RULES = CirculationRules("kiosk-1", "MAIN", ZONE, describe_overdue_fee="Late by {}".format)
 KEPT = timedelta(hours=24)
+OFF_LINE = Claim(believed=True)
 
 
 def order(
@@ -321,22 +323,23 @@ async def test_the_borrower_is_among_the_facts_when_asked_for(desk: Library) -> 
 
 async def test_what_happened_off_line_is_noted_once_done_or_refused(desk: Library) -> None:
     """B57."""
-    done = order(item="I1", no_block=True, key="A")
+    done = order(item="I1", claim=OFF_LINE, key="A")
     for _ in range(2):
         await desk.circulate(done, lending(no_block=True))
     assert await loans(desk, "P1") == []
     assert "I1" in await loans(desk, "P3")
-    impossible = order(item="nothing", no_block=True, key="B")
+    impossible = order(item="nothing", claim=OFF_LINE, key="B")
     for _ in range(2):
         await desk.circulate(impossible, lending(no_block=True))
-    with desk.snapshot() as connection:
-        rows = connection.execute(
-            "SELECT code, item_id, patron_id, outcome, reasons FROM review ORDER BY id"
-        ).fetchall()
-    assert [tuple(row) for row in rows] == [
-        ("11", "I1", "P3", "done", "charged_to_other"),
-        ("11", "nothing", "P3", "refused", "unknown_item"),
-    ]
+    await desk.circulate(order(item="N2", claim=OFF_LINE, key="A"), lending(no_block=True))
+    noted = {
+        (e.kind.value, e.message, e.item, e.patron, e.outcome, e.reasons) for e in desk.reviews()
+    }
+    assert noted == {
+        ("conflict", "11", "I1", "P3", "done", ("charged_to_other",)),
+        ("conflict", "11", "nothing", "P3", "refused", ("unknown_item",)),
+        ("offline", "11", "N2", "P3", "done", ()),
+    }
 
 
 async def test_a_decision_that_fails_changes_nothing(desk: Library) -> None:
@@ -357,7 +360,7 @@ async def test_a_snapshot_taken_before_is_not_given_out_after(desk: Library) -> 
     """Whoever lost, got or paid something is seen anew."""
     for patron in ("P1", "P3"):
         await desk.find_patron(patron)
-    await desk.circulate(order(item="I1", no_block=True), lending(no_block=True))
+    await desk.circulate(order(item="I1", claim=OFF_LINE), lending(no_block=True))
     assert await loans(desk, "P1") == []
     assert await loans(desk, "P3") == ["L1", "I1"]
 
@@ -447,7 +450,7 @@ async def test_a_copy_on_its_way_keeps_its_goal(desk: Library) -> None:
 
     assert await arrives("Q1", found) == "P1"
     assert await arrives("Q2", found) == "P2"  # on its way to EAST
-    await desk.circulate(order(item="Q1", no_block=True), lending(no_block=True))
+    await desk.circulate(order(item="Q1", claim=OFF_LINE), lending(no_block=True))
     assert await arrives("Q2", east) == "P2"
     record = await desk.find_item("Q2", NOW)
     assert record is not None
@@ -513,7 +516,7 @@ async def test_a_cancelled_loan_was_none_and_one_that_goes_over_was_one(desk: Li
     cancel = order(CHECKIN, "N2", None, key="cancel", keeps_history=True)
     assert (await desk.circulate(cancel, cancelling(CHECKIN))).outcome == "done"
     assert not await known_before(desk, "N2", "P3", before)
-    over = order(item="L1", patron="P2", no_block=True, keeps_history=True)
+    over = order(item="L1", patron="P2", claim=OFF_LINE, keeps_history=True)
     assert (await desk.circulate(over, lending(no_block=True))).outcome == "done"
     assert await known_before(desk, "L1", "P3", before)
     assert not await known_before(desk, "L1", "P2", before)

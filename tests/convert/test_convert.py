@@ -89,6 +89,7 @@ def test_each_account_becomes_a_terminal_that_shares_its_profile() -> None:
         "payment_types": ["00", "01", "02"],
         "encoding": "utf-8",
         "terminator": "CR",
+        "accept_offline": True,
         "overdues_block_checkout": True,
         "lend_with_attachment": False,
     }
@@ -128,6 +129,7 @@ def test_edge_gives_profiles_and_the_library_but_no_terminals() -> None:
         "kind": "selfcheck",
         "messages": ["09", "11", "15", "17", "19", "23", "25", "35", "63", "99"],
         "pin_required": True,
+        "accept_offline": False,
         "error_detection": "mirror",
         "encoding": "latin-1",
         "terminator": "CRLF",
@@ -262,6 +264,7 @@ def test_the_options_of_an_account_come_over() -> None:
     assert {name: found[name] for name in found if name not in ("kind", "payment_types")} == {
         "encoding": "ascii",
         "terminator": "CRLF",
+        "accept_offline": True,
         "hide_fields": ["BD", "BE"],
         "allow_fields": ["AF", "AE"],
         "template_ae": "{name} ({card})",
@@ -557,3 +560,23 @@ def test_every_row_is_on_the_page_and_has_a_key_or_a_reason() -> None:
 def test_a_key_of_today_has_its_default_on_the_page() -> None:
     assert exists("profiles.X.encoding")
     assert '| `profiles.X.encoding` | `"cp850"` |' in option_reference()
+
+
+@pytest.mark.parametrize(
+    ("policy", "supports", "accepts"),
+    [
+        ("true", "true", True),
+        ("true", "false", False),
+        ("false", "true", False),
+        ("false", "false", False),
+    ],
+)
+def test_off_line_is_accepted_unless_evergreen_denies_it_in_either_place(
+    policy: str, supports: str, accepts: bool
+) -> None:
+    """C106."""
+    text = (SAMPLES / "evergreen.xml").read_text()
+    text = text.replace('offline="false"', f'offline="{policy}"')
+    text = text.replace('operation" value="false"', f'operation" value="{supports}"')
+    found = tables(converted({"evergreen.xml": text.encode()}))
+    assert found["profiles"]["valley"]["accept_offline"] is accepts

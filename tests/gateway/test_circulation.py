@@ -4,6 +4,7 @@ import pytest
 from desk import (
     BLANK,
     DUE,
+    EARLIER,
     ask_09,
     ask_11,
     ask_17,
@@ -31,9 +32,14 @@ async def fees(gateway, patron):
 
 
 def reviews(gateway):
-    with gateway.store.snapshot() as connection:
-        statement = "SELECT terminal, code, item_id, patron_id, outcome, reasons FROM review"
-        return connection.execute(f"{statement} ORDER BY time, id").fetchall()
+    return [
+        (entry.kind, entry.terminal, entry.message, entry.item, entry.patron, *why(entry))
+        for entry in gateway.store.reviews()
+    ]
+
+
+def why(entry):
+    return entry.outcome, " ".join(entry.reasons)
 
 
 def sound(gateway):
@@ -188,7 +194,7 @@ async def test_off_line_its_own_dates_are_used_and_it_is_reviewed_b57(desk):
     record = await desk.store.find_patron("1009")
     (loan,) = (loan for loan in record.loans if loan.item_id == "FREE1")
     assert loan.checked_out.isoformat() == "2026-03-09T15:00:00+00:00"
-    assert reviews(desk) == [("kiosk-1", "11", "FREE1", "1009", "done", "")]
+    assert reviews(desk) == [("offline", "kiosk-1", "11", "FREE1", "1009", "done", "")]
 
 
 @pytest.mark.parametrize(
@@ -204,12 +210,12 @@ async def test_off_line_its_own_dates_are_used_and_it_is_reviewed_b57(desk):
 )
 async def test_off_line_all_is_accepted_and_reviewed(desk, item, card, pin, reasons):
     kiosk = await desk.terminal("kiosk-1")
-    request = ask_11(item, card, pin, flags="NY")
+    request = ask_11(item, card, pin, flags="NY", stamp=EARLIER)
     assert (await kiosk.ask(request)).startswith("121N")
     assert item in await loans(desk, card)
     assert "LENT1" not in await loans(desk, "1002") or item != "LENT1"
     assert (await kiosk.ask(request)).startswith("121N")
-    assert reviews(desk) == [("kiosk-1", "11", item, card, "done", reasons)]
+    assert reviews(desk) == [("conflict", "kiosk-1", "11", item, card, "done", reasons)]
     sound(desk)
 
 
@@ -222,9 +228,9 @@ async def test_off_line_only_the_impossible_is_refused_and_reviewed_too_c42(
 ):
     kiosk = await desk.terminal("kiosk-1")
     for _ in range(2):
-        assert (await kiosk.ask(ask_11(item, card, flags="NY"))).startswith("120N")
+        assert (await kiosk.ask(ask_11(item, card, flags="NY", stamp=EARLIER))).startswith("120N")
     known = card if card == "1009" else ""
-    assert reviews(desk) == [("kiosk-1", "11", item, known, "refused", reason)]
+    assert reviews(desk) == [("conflict", "kiosk-1", "11", item, known, "refused", reason)]
 
 
 # Cancelling
@@ -351,7 +357,7 @@ async def test_off_line_a_return_is_of_its_own_day_b57(desk):
     request = ask_09("LATE1", no_block="Y", returned="20260308    090000")
     assert (await kiosk.ask(request)).startswith("101Y")
     assert await fees(desk, "1009") == [(20, "04", "Late return, days: 1", "LATE1")]
-    assert reviews(desk) == [("kiosk-1", "09", "LATE1", "", "done", "")]
+    assert reviews(desk) == [("offline", "kiosk-1", "09", "LATE1", "", "done", "")]
 
 
 # Renewal
@@ -404,10 +410,10 @@ async def test_a_renewal_costs_what_a_loan_costs(desk):
 async def test_off_line_a_renewal_has_its_own_due_date_b57(desk):
     kiosk = await desk.terminal("kiosk-1")
     due = "20260420    235959"
-    answer = await kiosk.ask(ask_29("ABQUEUED1", "1009", flags="NY", due=due))
+    answer = await kiosk.ask(ask_29("ABQUEUED1", "1009", flags="NY", stamp=EARLIER, due=due))
     assert answer.startswith("301Y")
     assert f"|AH{due}|" in answer
-    assert reviews(desk) == [("kiosk-1", "29", "QUEUED1", "1009", "done", "on_hold")]
+    assert reviews(desk) == [("conflict", "kiosk-1", "29", "QUEUED1", "1009", "done", "on_hold")]
 
 
 async def test_for_another_only_with_the_relation_and_the_terminals_leave_b54(desk):

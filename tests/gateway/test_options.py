@@ -3,7 +3,7 @@
 from contextlib import asynccontextmanager
 
 import pytest
-from desk import DESK_CONFIG, DESK_LIBRARY, ask_09, ask_11, ask_17, ask_29, copy, lent
+from desk import DESK_CONFIG, DESK_LIBRARY, EARLIER, ask_09, ask_11, ask_17, ask_29, copy, lent
 from harness import ask_23, ask_37, ask_63, debt, fields, person, running
 
 from sip2gw.handlers import base
@@ -241,7 +241,7 @@ async def test_the_due_date_as_people_write_it(tmp_path):
     async with with_options(tmp_path, 'due_date_format = "library"\nlanguage = "nl"') as (kiosk, _):
         assert said(await kiosk.ask(ask_11("FREE1", "1009", "1009")), "AH") == ["31-03-2026"]
         assert said(await kiosk.ask(ask_17("FREE1")), "AH") == ["31-03-2026"]
-        off_line = ask_11("FREE2", "1009", flags="NY", due="20260320    120000")
+        off_line = ask_11("FREE2", "1009", flags="NY", stamp=EARLIER, due="20260320    120000")
         assert said(await kiosk.ask(off_line), "AH") == ["20-03-2026 12:00"]
 
 
@@ -311,7 +311,7 @@ async def test_what_happened_off_line_and_usual_machines_ask_nothing(tmp_path):
     async with with_options(tmp_path, CONFIRMS) as (kiosk, gateway):
         for item in ("FREE1", "FREE3"):
             await has_had(gateway, item)
-        off_line = ask_11("FREE1", "1009", flags="NY", stamp=stamp(1))
+        off_line = ask_11("FREE1", "1009", flags="NY", stamp=EARLIER)
         assert (await kiosk.ask(off_line)).startswith("121N")
         usual = await gateway.terminal("kiosk-1")
         assert (await usual.ask(ask_11("FREE3", "1009", "1009", stamp=stamp(1)))).startswith("121N")

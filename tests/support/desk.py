@@ -8,6 +8,8 @@ him, and helper-1 lets him.
 
 from harness import CONFIG, LIBRARY, STAMP, person
 
+EARLIER = "20260310    110000"
+"""An hour before the clock of the tests: what happened off line (C106)."""
 BLANK = " " * 18
 DUE = "20260331    235959"
 

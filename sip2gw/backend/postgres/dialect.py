@@ -134,7 +134,7 @@ class PostgresDialect:
         2: (ENTER_BRANCH,),
         4: ("DROP FUNCTION enter_branch", ENTER_BRANCH),
         # Those made of the tables as they are now come with the last migration that changes them.
-        6: (
+        7: (
             "DROP FUNCTION IF EXISTS circulation_facts",
             "DROP FUNCTION IF EXISTS circulate",
             CIRCULATION_FACTS,

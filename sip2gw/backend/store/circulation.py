@@ -18,6 +18,7 @@ import msgspec
 from sip2gw.backend.base import CirculationOrder, CirculationResult, DecideCirculation
 from sip2gw.backend.library import Connection, Done
 from sip2gw.backend.store import queries, writes
+from sip2gw.backend.store.reviews import review_row
 from sip2gw.backend.store.values import new_id, time_text, time_value
 from sip2gw.backend.store.writes import Rows
 from sip2gw.model import ItemStatus, Loan, PatronRecord, altered
@@ -31,6 +32,7 @@ from sip2gw.stock import (
     ItemState,
     Outcome,
     QueuedHold,
+    ReviewKind,
 )
 
 DONE = "done"
@@ -360,17 +362,16 @@ def _event_row(
 
 
 def _review_rows(order: CirculationOrder, outcome: str, reasons: Iterable[str]) -> Iterator[Any]:
-    """Whatever happened off line is looked at by a person, once (B57)."""
-    if not order.no_block:
+    """Whatever happened off line is looked at by a person, once (B57).
+
+    What only claims to have, and was done like any other request, is nothing to look at (C106).
+    """
+    claim = order.claim
+    if claim is None:
         return
-    values = (
-        order.key,
-        time_text(order.now),
-        order.terminal,
-        order.code,
-        order.item_id,
-        order.patron_id or "",
-        outcome,
-        " ".join(reasons),
-    )
-    yield writes.ADD_REVIEW, values
+    reasons = (*reasons, *claim.doubts)
+    smooth = outcome == DONE and not reasons
+    if smooth and not claim.believed:
+        return
+    kind = ReviewKind.OFFLINE if smooth else ReviewKind.CONFLICT
+    yield writes.ADD_REVIEW, review_row(order, kind, outcome, reasons)

@@ -396,6 +396,17 @@ ADD_REVEAL = """
     VALUES (?, ?, ?, ?, ?, ?, ?)"""
 REVEALS = "SELECT time, user_name, branch, since, until, people FROM reveal ORDER BY id"
 
+# What a person has to look at
+
+REVIEWS = """
+    SELECT id, time, kind, terminal, message, item, patron, outcome, reasons, note,
+           closed, closed_by
+    FROM review{where} ORDER BY time, id"""
+REVIEW_FILTERS = {"id": "id = ?", "state": "state = ?"}
+CLOSE_REVIEW = """
+    UPDATE review SET state = 'closed', note = ?, closed = ?, closed_by = ?
+    WHERE id = ? AND state = 'open'"""
+
 # Who is inside, and the doors' lists
 
 PRESENCE = """

@@ -304,6 +304,32 @@ _HISTORY = (
     "CREATE INDEX borrowed_until ON borrowed (until)",
 )
 
+_REVIEWS = (
+    "ALTER TABLE review RENAME TO review_before",
+    """CREATE TABLE review (
+        id TEXT PRIMARY KEY,
+        time TEXT NOT NULL,
+        kind TEXT NOT NULL CHECK (kind IN ('offline', 'conflict', 'unknown')),
+        terminal TEXT NOT NULL,
+        message TEXT NOT NULL,
+        item TEXT NOT NULL,
+        patron TEXT NOT NULL,
+        outcome TEXT NOT NULL CHECK (outcome IN ('done', 'refused', 'unknown')),
+        reasons TEXT NOT NULL DEFAULT '',
+        state TEXT NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'closed')),
+        note TEXT NOT NULL DEFAULT '',
+        closed TEXT,
+        closed_by TEXT,
+        CHECK ((state = 'closed') = (closed IS NOT NULL)))""",
+    """INSERT INTO review (id, time, kind, terminal, message, item, patron, outcome, reasons)
+        SELECT 'R' || ROW_NUMBER() OVER (ORDER BY time, id), time,
+               CASE WHEN outcome = 'done' AND reasons = '' THEN 'offline' ELSE 'conflict' END,
+               terminal, code, item_id, patron_id, outcome, reasons
+        FROM review_before""",
+    "DROP TABLE review_before",
+    "CREATE INDEX review_open ON review (time, id) WHERE state = 'open'",
+)
+
 MIGRATIONS = (
     Migration(
         1,
@@ -318,6 +344,7 @@ MIGRATIONS = (
     ),
     Migration(5, "what is lost among a patron's loans", ()),
     Migration(6, "who borrowed what lately, where the library wants to know", _HISTORY),
+    Migration(7, "what a person has to look at, and what became of it", _REVIEWS),
 )
 
 SCHEMA_NUMBER = MIGRATIONS[-1].number

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import date, datetime, tzinfo
 from typing import Any, TypeVar
 
 from sip2gw.backend.library import Connection, Done
-from sip2gw.backend.store import badges, doors, ledger, queries, relations
+from sip2gw.backend.store import badges, doors, ledger, queries, relations, reviews
 from sip2gw.backend.store.access_log import access_rows
 from sip2gw.backend.store.people import holder
 from sip2gw.backend.store.values import time_text
@@ -27,6 +27,7 @@ from sip2gw.model import (
     Reveal,
 )
 from sip2gw.policy.relationships import RelationshipRules
+from sip2gw.stock import Review
 
 T = TypeVar("T")
 
@@ -203,6 +204,26 @@ class StaffOperations(ABC):
         """Who asked for names, oldest first."""
         with self.snapshot() as connection:
             return doors.reveals(connection)
+
+    def reviews(self, **filters: Any) -> Iterator[Review]:
+        """What a person has to look at, oldest first; filters as in `reviews.reviews`."""
+        with self.snapshot() as connection:
+            yield from reviews.reviews(connection, **filters)
+
+    def review(self, review_id: str) -> Review | None:
+        """One entry of `reviews`, or None."""
+        with self.snapshot() as connection:
+            return reviews.review(connection, review_id)
+
+    async def close_reviews(
+        self, review_ids: Sequence[str], note: str, user: str, now: datetime
+    ) -> None:
+        """Note that `user` has looked at them, all or none (C165).
+
+        Raises:
+            RefusedError: one of them is unknown or closed already; the text says which.
+        """
+        await self.write(lambda connection: reviews.close(connection, review_ids, note, user, now))
 
     def payments(self, **filters: Any) -> Iterator[Payment]:
         """Payments, oldest first; filters as in `ledger.payments`."""

@@ -123,9 +123,9 @@ DROP_EVENT = Write(
 )
 ADD_REVIEW = Write(
     "add_review",
-    _names("id time terminal code item_id patron_id outcome reasons"),
-    """INSERT INTO review (id, time, terminal, code, item_id, patron_id, outcome, reasons)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+    _names("id time kind terminal message item patron outcome reasons"),
+    """INSERT INTO review (id, time, kind, terminal, message, item, patron, outcome, reasons)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (id) DO NOTHING""",
 )
 
