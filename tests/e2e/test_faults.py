@@ -11,6 +11,7 @@ SHORT = faults.Plan(
     payments=0,
     seed=1,
     deadline_s=1,
+    timeout_s=5,
     seconds_max=1.5,
     think_s=(0.02, 0.1),
     quiet_s=(0, 0.1),

@@ -84,7 +84,7 @@ SQLITE = "sqlite:library.db"
 class Plan:
     """What a run is like; see `main` for the full size.
 
-    deadline_s: the gateway's `request_timeout_s`; terminals wait twice as long.
+    deadline_s, timeout_s: the gateway's `request_timeout_s` and `terminal_timeout_s`.
     kinds: the faults, all of them in each round; None: all that are possible.
     seconds_max: no fault lasts longer.
     unsure_max: the share of payments, and of loans and returns, that may be 'not sure'.
@@ -95,6 +95,7 @@ class Plan:
     rounds: int = 1
     kinds: tuple[str, ...] | None = None
     deadline_s: float = 5
+    timeout_s: float = 10
     seconds_max: float = 12
     think_s: tuple[float, float] = THINK_S
     quiet_s: tuple[float, float] = QUIET_S
@@ -117,12 +118,12 @@ def library() -> Iterator[dict[str, object]]:
             yield {"kind": "item", "id": copy, "title": f"Title {copy}"}
 
 
-def configuration(url: str, deadline_s: float) -> str:
+def configuration(url: str, plan: Plan) -> str:
     """One gateway for all terminals."""
-    text = CONFIG.replace("URL", url).replace("TIMEOUT", str(2 * deadline_s))
+    text = CONFIG.replace("URL", url).replace("TIMEOUT", str(plan.timeout_s))
     terminals = [("pay", "till", number) for number in range(TILLS)]
     terminals += [("kiosk", "kiosk", number) for number in range(KIOSKS)]
-    return text.replace("DEADLINE", str(deadline_s)) + "".join(
+    return text.replace("DEADLINE", str(plan.deadline_s)) + "".join(
         f'[terminals.{name}-{number}]\nprofile = "{profile}"\nbranch = "MAIN"\npassword = "pw"\n'
         for name, profile, number in terminals
     )
@@ -244,6 +245,7 @@ async def prove(
             await course.run()
         finally:
             scene.ending.set()
+            place.host.up.set()  # so that nobody waits for a gateway that did not come back
             await asyncio.gather(*running)
         await _judge(course, witnesses)
     return report
@@ -266,7 +268,7 @@ async def _place(
     """The gateway on its store, started."""
     name = server.make_database() if server else ""
     url = server.url(name) if server else SQLITE
-    config = await prepare(directory, configuration(url, plan.deadline_s), library())
+    config = await prepare(directory, configuration(url, plan), library())
     gateway = GatewayProcess(
         config, keep_requests=False, environment=disk.environment if disk else None
     )
@@ -278,7 +280,7 @@ async def _place(
             return
         async with breakable(server.socket) as proxy:
             through = f"postgresql://postgres@{proxy.address}/{name}"
-            config.write_text(configuration(through, plan.deadline_s))
+            config.write_text(configuration(through, plan))
             place = Place(gateway, chance, disk, database=Database(server, name, proxy))
             await place.start()
             yield place

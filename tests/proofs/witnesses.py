@@ -167,12 +167,13 @@ class Witness(ABC):
 
     async def ask(self, errand: Errand) -> Told:
         """Ask once."""
+        await self.scene.place.host.up.wait()
         begun, answer = time.monotonic(), b""
         try:
+            if self._line is None:
+                self._line = await self._connect()
+            begun = time.monotonic()
             async with asyncio.timeout(self.scene.patience_s):
-                if self._line is None:
-                    self._line = await self._connect()
-                begun = time.monotonic()
                 answer = await self._line.ask(errand.body)
             told = self._understood(errand, answer)
         except TimeoutError:
@@ -188,9 +189,8 @@ class Witness(ABC):
         return told
 
     async def _connect(self) -> Line:
-        host = self.scene.place.host
-        await host.up.wait()
-        return await Line.open(host, self.name, self.scene.failures)
+        async with asyncio.timeout(self.scene.patience_s):
+            return await Line.open(self.scene.place.host, self.name, self.scene.failures)
 
     def _understood(self, errand: Errand, answer: bytes) -> Told:
         """What `answer` says; what no fault explains is a failure of the proof."""
