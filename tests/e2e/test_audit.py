@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 from proofs.audit import Books, judge_balances, judge_copies, judge_payments, judge_share
+from proofs.faults import recovered_at
 from proofs.report import Report
 from proofs.witnesses import Copy, Errand, Told, Try, Where
 
@@ -116,6 +117,17 @@ def test_each_unsure_loan_is_in_review():
         report = Report("")
         judge_copies([], errands, replace(EMPTY, review=[entry] * number), report)
         assert bool(report.failures) is (number < 2)
+
+
+def test_when_a_gateway_has_recovered():
+    def tries(*heard):
+        return [Try(told, b"", 100.0 + number, 0) for number, told in enumerate(heard)]
+
+    assert recovered_at(tries(*[YES] * 20), 100) == 100
+    assert recovered_at(tries(*[YES] * 19), 100) is None
+    assert recovered_at(tries(*[YES] * 25), 102.5) == 103
+    assert recovered_at(tries(NO, NO, *[YES] * 19), 100) == 101  # one of twenty may fail
+    assert recovered_at(tries(NO, LOST, UNSURE, *[YES] * 18), 100) is None
 
 
 def test_the_share_of_what_is_unsure():

@@ -33,7 +33,17 @@ from proofs.outages import Line
 from proofs.process import GatewayProcess, prepare
 from proofs.report import Report
 from proofs.trouble import CRASHES, ON_POSTGRESQL, ON_SQLITE, Database, Kind, Place, strike
-from proofs.witnesses import Kiosk, Scene, Till, Told, Witness, copies_of, line_cutter, readers_of
+from proofs.witnesses import (
+    Kiosk,
+    Scene,
+    Till,
+    Told,
+    Try,
+    Witness,
+    copies_of,
+    line_cutter,
+    readers_of,
+)
 
 TILLS = KIOSKS = 10
 PAYMENTS = 10_000
@@ -48,6 +58,8 @@ RECOVERY_S = 5.0
 RECOVERED = 0.95
 WINDOW = 20
 """Requests of which 95 % succeed."""
+TRIES_LOOKED_AT = 5_000
+"""Of the last ones; no fault is followed by more before the gateway has recovered."""
 GIVEN_UP_S = 30.0
 """A gateway that has not recovered after that will not."""
 MINUTES_MAX = 30.0
@@ -170,7 +182,7 @@ class Course:
     async def _recover(self, name: str, seconds: float) -> None:
         """Wait until 95 % succeed again, and a while longer."""
         ended = time.monotonic()
-        while (recovered := self._recovered_at(ended)) is None:
+        while (recovered := recovered_at(self.scene.tries, ended)) is None:
             await asyncio.sleep(0.05)
             if time.monotonic() - ended > GIVEN_UP_S:
                 break
@@ -184,21 +196,20 @@ class Course:
             one.told is Told.YES for one in self.scene.tries if one.begun >= ended + RECOVERY_S
         ]
 
-    def _recovered_at(self, ended: float) -> float | None:
-        """The first moment from which on `WINDOW` requests succeeded but for 5 %."""
-        after = sorted(
-            (one.begun, one.told is Told.YES)
-            for one in self.scene.tries[-5_000:]
-            if one.begun >= ended
-        )
-        for first in range(len(after) - WINDOW + 1):
-            good = sum(succeeded for _, succeeded in after[first : first + WINDOW])
-            if good >= RECOVERED * WINDOW:
-                return after[first][0]
-        return None
-
     async def _look_at_gauge(self) -> None:
         self.unknown_seen = max(self.unknown_seen, await open_unknown(self.scene.place.gateway))
+
+
+def recovered_at(tries: Sequence[Try], ended: float) -> float | None:
+    """The first moment from `ended` on from which 95 % of `WINDOW` requests succeeded, if any."""
+    after = sorted(
+        (one.begun, one.told is Told.YES) for one in tries[-TRIES_LOOKED_AT:] if one.begun >= ended
+    )
+    for first in range(len(after) - WINDOW + 1):
+        good = sum(succeeded for _, succeeded in after[first : first + WINDOW])
+        if good >= RECOVERED * WINDOW:
+            return after[first][0]
+    return None
 
 
 async def open_unknown(gateway: GatewayProcess) -> int:
@@ -402,4 +413,5 @@ def main(arguments: list[str]) -> int:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         report = asyncio.run(_until_told_to_end(directory, plan, stack, options.postgresql))
         return report.tell()
+    sys.stdout.write("faults: ended before it was done\n")
     return 1
