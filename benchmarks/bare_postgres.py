@@ -16,8 +16,8 @@ from collections.abc import Iterator
 
 import asyncpg
 
+from sip2gw.backend.ids import new_id
 from sip2gw.backend.postgres.booking import BOOK, FACTS
-from sip2gw.backend.store.values import new_id
 
 _TIME = "2026-03-02T10:15:00.000000+00:00"
 _EXPIRES = "2036-03-02T10:15:00.000000+00:00"

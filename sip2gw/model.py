@@ -459,7 +459,7 @@ class Payment:
     payment_type: str
     bk: str
     status: str
-    """`booked`, `unknown` or `undone`."""
+    """`booked`, `unknown`, `refused` or `undone` (C157)."""
     lines: tuple[PaymentLine, ...]
     texts: tuple[str, ...] = ()
     """The screen messages of the first 38, repeated in every replay (C4)."""

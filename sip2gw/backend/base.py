@@ -8,12 +8,15 @@ same loop turn. What a backend cannot do is missing from its `capabilities` and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+import asyncio
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
+from sip2gw.backend.attempts import Settlement, UnknownAttempt
+from sip2gw.backend.ids import new_id
 from sip2gw.model import (
     AccessRow,
     Block,
@@ -36,15 +39,33 @@ class BackendError(Exception):
 
 
 class UnavailableError(BackendError):
-    """The store cannot be reached or is closed; nothing was changed."""
+    """The store cannot be reached or is closed; nothing was changed, and nothing will be."""
 
     kind = "unavailable"
 
 
 class BackendTimeoutError(BackendError):
-    """No answer within the deadline; the outcome of a write is unknown."""
+    """No answer within the deadline; nothing was changed, and nothing will be."""
 
     kind = "timeout"
+
+
+class OutcomeUnknownError(BackendError):
+    """A write was begun, and may or may not be done, or become done (C98).
+
+    Raised only after the attempt was noted as unknown, in the store or in its spool. Every other
+    `BackendError` of a write means: certainly not done, and never will be.
+    """
+
+    kind = "timeout"
+
+
+class HungUpError(asyncio.CancelledError):
+    """Cancels a request whose terminal has hung up: nobody was told anything, nobody will be.
+
+    What was begun ends as it ends, and the terminal's retry finds it; nothing is noted as
+    unknown. What was not begun is not begun.
+    """
 
 
 class UnsupportedError(BackendError):
@@ -107,6 +128,8 @@ class PaymentOrder:
     the payment type (C71)."""
     seen: PaymentFacts | None = field(default=None, repr=False)
     """What `find_payer` told: saves reading it again where that takes a round trip."""
+    id: str = field(default_factory=new_id)
+    """Of this attempt, and of the payment if it is booked, however often the store tries (C98)."""
 
 
 @dataclass(slots=True)
@@ -160,6 +183,8 @@ class CirculationOrder:
     """The facts must hold whether the patron had it since then; None: nobody looks."""
     keeps_history: bool = False
     """Whether it is remembered whose loan ends."""
+    id: str = field(default_factory=new_id)
+    """Of this attempt, however often the store tries (C98)."""
 
 
 @dataclass(slots=True)
@@ -241,6 +266,15 @@ class Backend(Protocol):
         payment again (`replayed`), with other content a refusal (`bk_reused`); otherwise facts
         are read, `decide` is called, and its allocation is written to the ledger. `decide` may
         be called again when its facts have changed before they could be written on.
+
+        Cancelled, it finds out whether the booking was begun: one that was not is dropped, one
+        that was is noted as unknown (but for `HungUpError`). While an attempt under the same key
+        is unknown it is settled first; as long as that is not possible, the same content is
+        answered with `OutcomeUnknownError` again, other content with a refusal (`bk_reused`).
+
+        Raises:
+            OutcomeUnknownError: it was begun, and nobody knows what becomes of it (C98).
+            BackendError: it was not booked, and will not be.
         """
         ...
 
@@ -283,6 +317,36 @@ class Backend(Protocol):
 
         Inside one write transaction: an unexpired key of what was done gives the same again
         (`replayed`); otherwise facts are read, `decide` is called, and its effect is written.
+        Cancelled, it does as `book_payment` does.
+
+        Raises:
+            OutcomeUnknownError: it was begun, and nobody knows what becomes of it (C98).
+            BackendError: nothing was done, and nothing will be.
+        """
+        ...
+
+    async def unknown_attempts(self) -> Sequence[UnknownAttempt]:
+        """All attempts that are not settled yet, oldest first; those of other gateways, too.
+
+        Those that lie in the spool are among them, so it works without a store, too.
+
+        Raises:
+            BackendError: the store cannot be read, and nothing lies in the spool.
+        """
+        ...
+
+    async def settle(
+        self, attempts: Iterable[UnknownAttempt], now: datetime
+    ) -> Sequence[Settlement]:
+        """Look what became of `attempts`, fence those that were not done, note the result.
+
+        Settling again what is settled finds the same. Several gateways may do it at once.
+
+        Returns:
+            Those that could be settled; the others stay unknown, and are to be tried again.
+
+        Raises:
+            BackendError: nothing could be settled.
         """
         ...
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, tzinfo
 from typing import Any, Generic, Protocol, TypeVar
 
+from sip2gw.backend.attempts import Reconciliation
 from sip2gw.backend.base import Backend
 from sip2gw.model import (
     AccessRow,
@@ -75,6 +76,13 @@ class Dialect(Protocol):
 
     def append_only(self, table: str) -> tuple[str, ...]:
         """Statements that make the database refuse to change or delete a row of `table`."""
+        ...
+
+    def replace_check(self, table: str, column: str, before: str, after: str) -> tuple[str, ...]:
+        """Statements that put the CHECK `after` of a column in the place of `before`.
+
+        Every row that passed `before` must pass `after`: nobody looks.
+        """
         ...
 
     def after_loading(self, table: str) -> tuple[str, ...]:
@@ -146,6 +154,24 @@ class Library(Backend, Protocol):
 
         Raises:
             RefusedError: it cannot be; the text says why.
+        """
+        ...
+
+    def reconciliations(self, since: datetime) -> list[Reconciliation]:
+        """Payments that were answered with "not sure": open ones, and those settled since (C157).
+
+        Oldest first.
+        """
+        ...
+
+    async def settle_payment(
+        self, payment_id: str, *, booked: bool, note: str, now: datetime
+    ) -> None:
+        """Settle an open payment as staff say, with their `note` (C157).
+
+        Raises:
+            RefusedError: it is not open, or what staff say is not what the store knows; the
+                text says so.
         """
         ...
 

@@ -5,10 +5,11 @@ Look-ups go straight through: a cached one takes less time than measuring it wou
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Coroutine
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Sequence
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
+from sip2gw.backend.attempts import Settlement, UnknownAttempt
 from sip2gw.backend.base import (
     Backend,
     CirculationOrder,
@@ -99,6 +100,16 @@ class TimedBackend:
     ) -> CirculationResult:
         """See `Backend.circulate`."""
         return await self._timed("circulate", self._inner.circulate(order, decide))
+
+    async def unknown_attempts(self) -> Sequence[UnknownAttempt]:
+        """See `Backend.unknown_attempts`."""
+        return await self._inner.unknown_attempts()
+
+    async def settle(
+        self, attempts: Iterable[UnknownAttempt], now: datetime
+    ) -> Sequence[Settlement]:
+        """See `Backend.settle`."""
+        return await self._timed("settle", self._inner.settle(attempts, now))
 
     async def set_block(self, patron_id: str, block: Block) -> None:
         """See `Backend.set_block`."""

@@ -233,9 +233,8 @@ async def test_an_expired_key_is_free_again(desk: Library) -> None:
 
 
 async def test_without_a_key_it_is_done_each_time(desk: Library) -> None:
-    wanted = order(item="N2", key=None)
     for renewed in (False, True):
-        result = await desk.circulate(wanted, lending())
+        result = await desk.circulate(order(item="N2", key=None), lending())
         assert result.done is not None
         assert (result.outcome, result.done.renewed) == ("done", renewed)
 

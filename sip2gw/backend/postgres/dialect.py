@@ -153,6 +153,15 @@ class PostgresDialect:
             "FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()",
         )
 
+    def replace_check(self, table: str, column: str, before: str, after: str) -> tuple[str, ...]:
+        """PostgreSQL has named the constraint after table and column."""
+        name = f"{table}_{column}_check"
+        return (
+            f"ALTER TABLE {table} DROP CONSTRAINT {name}",
+            f"ALTER TABLE {table} ADD CONSTRAINT {name} CHECK ({after}) NOT VALID",
+            f"ALTER TABLE {table} VALIDATE CONSTRAINT {name}",
+        )
+
     def after_loading(self, table: str) -> tuple[str, ...]:
         """Let the planner know what was loaded."""
         return (f"ANALYZE {table}",)

@@ -10,9 +10,10 @@ from datetime import datetime
 from itertools import chain
 from typing import Any
 
+from sip2gw.backend.ids import new_id
 from sip2gw.backend.library import Connection
 from sip2gw.backend.store import queries
-from sip2gw.backend.store.values import new_id, time_text
+from sip2gw.backend.store.values import time_text
 from sip2gw.model import AccessRow
 
 ROWS_WAITING_MAX = 100_000

@@ -13,10 +13,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from sip2gw.backend.ids import new_id
 from sip2gw.backend.library import Connection
 from sip2gw.backend.store.queries import fill
 from sip2gw.backend.store.staging import STAGED, Staged
-from sip2gw.backend.store.values import new_id
 
 _TODO = """
     CREATE TEMP TABLE todo_{table} AS

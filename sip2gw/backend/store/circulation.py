@@ -16,10 +16,11 @@ from typing import Any
 import msgspec
 
 from sip2gw.backend.base import CirculationOrder, CirculationResult, DecideCirculation
+from sip2gw.backend.ids import new_id
 from sip2gw.backend.library import Connection, Done
 from sip2gw.backend.store import queries, writes
 from sip2gw.backend.store.reviews import review_row
-from sip2gw.backend.store.values import new_id, time_text, time_value
+from sip2gw.backend.store.values import time_text, time_value
 from sip2gw.backend.store.writes import Rows
 from sip2gw.model import ItemStatus, Loan, PatronRecord, altered
 from sip2gw.policy.circulation import HOLD, Effect, Facts, NewFee, Refusal, before_of
@@ -54,7 +55,11 @@ FindPatron = Callable[[Connection, str], PatronRecord | None]
 def circulate(
     connection: Connection, order: CirculationOrder, decide: DecideCirculation, find: FindPatron
 ) -> Done[CirculationResult]:
-    """Do what `decide` decides about the order's item, or repeat what was done (C69)."""
+    """Do what `decide` decides about the order's item, or repeat what was done (C69).
+
+    Raises:
+        BackendError: the attempt was given up meanwhile (see `unknown.settle`).
+    """
     order = keyed(order)
     record = load_item(connection, order.item_id, order.now, order.key)
     facts = Facts(record, find(connection, order.patron_id) if order.patron_id else None)
@@ -73,7 +78,7 @@ def circulate(
 
 def keyed(order: CirculationOrder) -> CirculationOrder:
     """`order` with a key of its own if it has none, so that no try of it is made twice."""
-    return order if order.key is not None else replace(order, key=f"#{new_id()}")
+    return order if order.key is not None else replace(order, key=f"#{order.id}")
 
 
 # Reading ----------------------------------------------------------------------------------------

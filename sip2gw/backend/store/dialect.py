@@ -57,6 +57,21 @@ class SqliteDialect:
             for verb in ("UPDATE", "DELETE")
         )
 
+    def replace_check(self, table: str, column: str, before: str, after: str) -> tuple[str, ...]:
+        """The table's own text is changed, as SQLite advises for CHECK constraints.
+
+        https://www.sqlite.org/lang_altertable.html#otheralter: no row has to be written anew.
+        The migration that it belongs to changes the schema in another way, too, so that other
+        connections read it again.
+        """
+        quoted = (text.replace("'", "''") for text in (before, after, table))
+        change = "UPDATE sqlite_master SET sql = replace(sql, '{}', '{}') WHERE name = '{}'"
+        return (
+            "PRAGMA writable_schema = ON",
+            change.format(*quoted),
+            "PRAGMA writable_schema = RESET",
+        )
+
     def after_loading(self, table: str) -> tuple[str, ...]:
         """Nothing: indexes are enough for the planner."""
         return ()

@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from sip2gw.backend.base import EntryOrder
+from sip2gw.backend.ids import new_id
 from sip2gw.backend.library import Connection, Done
 from sip2gw.backend.store import queries
 from sip2gw.backend.store.records import door_entry
-from sip2gw.backend.store.values import date_text, new_id, time_text
+from sip2gw.backend.store.values import date_text, time_text
 from sip2gw.model import DoorCount, DoorEntry, Passage, Presence, Reveal
 from sip2gw.policy.access import has_room
 

@@ -26,7 +26,7 @@ from sip2gw.backend.base import (
 from sip2gw.backend.library import Connection, Done
 from sip2gw.backend.store import queries
 from sip2gw.backend.store.records import load_account
-from sip2gw.backend.store.values import list_text, list_value, new_id, time_text
+from sip2gw.backend.store.values import list_text, list_value, time_text
 from sip2gw.model import Fee, PatronRecord, Payment, PaymentLine, altered
 
 BOOKED = "booked"
@@ -55,7 +55,11 @@ def book(
     """Book `order`, repeat its first booking, or refuse; a refusal leaves the key free (C4).
 
     It is decided and written as if the key were free, as it nearly always is; the key's index then
-    says whether it was. Whoever holds it speaks before any refusal.
+    says whether it was. Whoever holds it speaks before any refusal. An order that is tried again
+    because nobody knew whether it was booked finds its own payment.
+
+    Raises:
+        BackendError: the attempt was given up meanwhile (see `unknown.settle`).
     """
     facts = _facts(connection, order, account)
     outcome = refused("unknown_card") if facts is None else decided(order, facts, decide)
@@ -65,13 +69,25 @@ def book(
         if isinstance(holder, PaymentResult):
             return Done(holder)
         if holder is not None:
-            return Done(PaymentResult(REPLAYED, load_payment(connection, holder)))
+            return Done(_first_payment(connection, order, holder))
         if isinstance(outcome, PaymentResult):
             return Done(outcome)
         connection.execute(queries.FREE_KEY, (order.terminal, order.key))
-        _write(connection, order, outcome)
+        if not _write(connection, order, outcome):
+            raise BackendError("the attempt to pay was given up")
     assert facts is not None
     return Done(PaymentResult(BOOKED, outcome), fees=_fees_after(facts, outcome.lines))
+
+
+def _first_payment(connection: Connection, order: PaymentOrder, holder: str) -> PaymentResult:
+    """What was booked under the order's key: by an earlier try of this order, or by another.
+
+    A terminal that was told "not sure" and asks again is told yes now: nothing is left to do.
+    """
+    if holder == order.id:
+        return PaymentResult(BOOKED, load_payment(connection, holder))
+    connection.execute(queries.RESOLVE, (time_text(order.now), holder))
+    return PaymentResult(REPLAYED, load_payment(connection, holder))
 
 
 def _facts(
@@ -156,7 +172,7 @@ def _insist(order: PaymentOrder, facts: PaymentFacts, allocation: Allocation) ->
 
 def _payment(order: PaymentOrder, allocation: Allocation) -> Payment:
     return Payment(
-        id=new_id(),
+        id=order.id,
         time=order.now,
         terminal=order.terminal,
         payer_id=order.payer_id,

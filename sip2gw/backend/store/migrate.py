@@ -59,6 +59,11 @@ def _run(connection: Connection, migration: Migration) -> None:
     for statement in migration.statements:
         is_table = statement.startswith("CREATE TABLE")
         connection.execute(dialect.create_table(statement) if is_table else statement)
+    for check in migration.checks:
+        for statement in dialect.replace_check(
+            check.table, check.column, check.before, check.after
+        ):
+            connection.execute(statement)
     for statement in dialect.beside.get(migration.number, ()):
         connection.execute(statement)
     for table in migration.append_only:

@@ -238,7 +238,8 @@ ADD_PAYMENT = """
     INSERT INTO payment (id, time, terminal, payer_id, amount, currency, payment_type, bk, status,
                          texts, key, content, key_expires, card)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-    ON CONFLICT (terminal, key) DO NOTHING"""
+    ON CONFLICT DO NOTHING"""
+"""Writes nothing when its key is taken, or when the attempt with its id was given up."""
 ADD_TRANSACTION = """
     INSERT INTO ledger_transaction (id, time, kind, payment_id) VALUES (?, ?, ?, ?)"""
 ADD_ENTRY = """
@@ -293,7 +294,7 @@ FEES_WITHOUT_OPENING = """
          WHERE e.fee_id = f.id AND t.kind IN ('opening', 'adjustment')
            AND (t.kind = 'adjustment' OR e.amount > 0))"""
 PAYMENTS_UNLIKE_LINES = """
-    SELECT p.id FROM payment p WHERE p.amount <>
+    SELECT p.id FROM payment p WHERE p.status IN ('booked', 'undone') AND p.amount <>
         (SELECT COALESCE(-SUM(e.amount), 0) FROM ledger_entry e
          WHERE e.transaction_id = p.id AND e.fee_id IS NOT NULL)"""
 PAYMENTS_UNLIKE_LEDGER = """
@@ -303,6 +304,47 @@ PAYMENTS_UNLIKE_LEDGER = """
          WHERE t.payment_id IS NOT NULL AND e.fee_id IS NOT NULL GROUP BY t.payment_id) b
         ON b.payment_id = p.id
     WHERE COALESCE(b.booked, 0) <> CASE p.status WHEN 'booked' THEN p.amount ELSE 0 END"""
+
+# Attempts of which nobody knew whether they were done; see `unknown`
+
+ADD_GIVEN_UP = ADD_PAYMENT.replace("ON CONFLICT DO", "ON CONFLICT (id) DO")
+GIVE_UP = "UPDATE payment SET status = 'refused', key = NULL WHERE id = ? AND status = 'unknown'"
+PAYMENT_STATUS = "SELECT status FROM payment WHERE id = ?"
+ADD_ATTEMPT = """
+    INSERT INTO attempt (id, key, owed, settled, note) VALUES (?, ?, ?, ?, ?)
+    ON CONFLICT (id) DO UPDATE SET settled = excluded.settled, note = excluded.note
+    WHERE attempt.settled IS NULL"""
+RESOLVE = "UPDATE attempt SET resolved = ? WHERE id = ? AND resolved IS NULL"
+UNKNOWN_PAYMENTS = """
+    SELECT p.id, p.time, p.terminal, p.payer_id, p.amount, p.currency, p.payment_type, p.bk,
+           a.key, p.content, p.key_expires, p.card, a.owed
+    FROM attempt a JOIN payment p ON p.id = a.id WHERE a.settled IS NULL ORDER BY p.time, p.id"""
+RECONCILIATIONS = """
+    SELECT p.id, p.time, p.terminal, p.payer_id, p.amount, p.currency, p.bk, p.status, a.owed,
+           a.settled, a.note,
+           CASE WHEN a.resolved IS NOT NULL OR EXISTS (
+               SELECT 1 FROM payment r WHERE r.terminal = p.terminal AND r.key = a.key
+               AND r.content = p.content AND r.id <> p.id AND r.status IN ('booked', 'undone'))
+           THEN 1 ELSE 0 END
+    FROM attempt a JOIN payment p ON p.id = a.id
+    WHERE a.settled IS NULL OR a.settled >= ? ORDER BY p.time, p.id"""
+OWED_WITH_OTHERS = """
+    SELECT CAST(COALESCE(SUM(e.amount), 0) AS BIGINT)
+    FROM fee f JOIN ledger_entry e ON e.fee_id = f.id
+    WHERE f.patron_id = ? OR f.patron_id IN (
+        SELECT to_id FROM relationship WHERE type = 'head_of_family' AND from_id = ?
+        UNION SELECT from_id FROM relationship WHERE type = 'authorisation' AND to_id = ?)"""
+"""What a patron and those they may pay for owe together."""
+DONE_UNDER_KEY = "SELECT 1 FROM circulation WHERE item_id = ? AND key = ?"
+SETTLE_CIRCULATION = """
+    INSERT INTO review (id, time, kind, terminal, message, item, patron, key, outcome)
+    VALUES (?, ?, 'unknown', ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (id) DO UPDATE SET outcome = excluded.outcome WHERE review.outcome = 'unknown'"""
+CIRCULATION_OUTCOME = "SELECT outcome FROM review WHERE id = ?"
+UNKNOWN_CIRCULATION = """
+    SELECT id, time, terminal, message, item, patron, key FROM review
+    WHERE kind = 'unknown' AND outcome = 'unknown' ORDER BY time, id"""
+
 FAMILY_TWO_STEPS = """
     SELECT a.to_id FROM relationship a JOIN relationship b ON b.from_id = a.to_id
     WHERE a.type = 'head_of_family' AND b.type = 'head_of_family'"""

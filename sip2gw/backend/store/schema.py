@@ -11,13 +11,29 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
+class NewCheck:
+    """The CHECK of one column replaced by another that all rows pass, too."""
+
+    table: str
+    column: str
+    before: str
+    """As it stands in the schema, character by character."""
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
 class Migration:
-    """One step of the schema; `append_only` names tables whose rows never change afterwards."""
+    """One step of the schema.
+
+    `append_only` names tables whose rows never change afterwards, `checks` what columns may hold
+    from now on.
+    """
 
     number: int
     title: str
     statements: tuple[str, ...]
     append_only: tuple[str, ...] = ()
+    checks: tuple[NewCheck, ...] = ()
 
 
 def _flag(name: str, default: int = 0) -> str:
@@ -330,6 +346,28 @@ _REVIEWS = (
     "CREATE INDEX review_open ON review (time, id) WHERE state = 'open'",
 )
 
+_ATTEMPTS = (
+    """CREATE TABLE attempt (
+        id TEXT PRIMARY KEY REFERENCES payment (id),
+        key TEXT NOT NULL,
+        owed BIGINT,
+        settled TEXT,
+        resolved TEXT,
+        note TEXT NOT NULL DEFAULT '')""",
+    "ALTER TABLE review ADD COLUMN key TEXT",
+)
+"""Of payments that were answered with "not sure": under which key, what was owed then, when they
+were settled, and when the terminal asked again and was told yes. The payment itself says how it
+ended: `unknown` until it is settled, then `refused` if it was not booked. An entry for review of
+unknown outcome has the key under which it was to be done."""
+
+_PAYMENT_STATUS = NewCheck(
+    "payment",
+    "status",
+    "status IN ('booked', 'unknown', 'undone')",
+    "status IN ('booked', 'unknown', 'refused', 'undone')",
+)
+
 MIGRATIONS = (
     Migration(
         1,
@@ -345,6 +383,7 @@ MIGRATIONS = (
     Migration(5, "what is lost among a patron's loans", ()),
     Migration(6, "who borrowed what lately, where the library wants to know", _HISTORY),
     Migration(7, "what a person has to look at, and what became of it", _REVIEWS),
+    Migration(8, "what nobody knew whether it was done", _ATTEMPTS, checks=(_PAYMENT_STATUS,)),
 )
 
 SCHEMA_NUMBER = MIGRATIONS[-1].number

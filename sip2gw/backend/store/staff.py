@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import date, datetime, tzinfo
 from typing import Any, TypeVar
 
+from sip2gw.backend.attempts import Reconciliation, Settlement, UnknownAttempt, UnknownPayment
+from sip2gw.backend.base import BackendError, RefusedError
 from sip2gw.backend.library import Connection, Done
-from sip2gw.backend.store import badges, doors, ledger, queries, relations, reviews
+from sip2gw.backend.store import badges, doors, ledger, queries, relations, reviews, unknown
 from sip2gw.backend.store.access_log import access_rows
 from sip2gw.backend.store.people import holder
 from sip2gw.backend.store.values import time_text
@@ -62,6 +64,54 @@ class StaffOperations(ABC):
             ledger.UndoRefusedError: it cannot be; the text says why.
         """
         return await self.write(lambda connection: ledger.undo(connection, payment_id, now, zone))
+
+    def spooled(self) -> Sequence[UnknownAttempt]:
+        """Attempts of unknown outcome that are not in the store yet."""
+        return ()
+
+    async def unknown_attempts(self) -> Sequence[UnknownAttempt]:
+        """All attempts that are not settled yet, oldest first."""
+
+        def read() -> list[UnknownAttempt]:
+            with self.snapshot() as connection:
+                return unknown.unknown_attempts(connection)
+
+        spooled = self.spooled()
+        try:
+            stored = await asyncio.to_thread(read)
+        except BackendError:
+            if not spooled:
+                raise
+            return spooled
+        return unknown.merged(stored, spooled)
+
+    async def settle(
+        self, attempts: Iterable[UnknownAttempt], now: datetime
+    ) -> Sequence[Settlement]:
+        """Look what became of `attempts`, fence those that were not done, note the result."""
+        chosen = tuple(attempts)
+        return await self.write(lambda connection: unknown.settle(connection, chosen, now))
+
+    def reconciliations(self, since: datetime) -> list[Reconciliation]:
+        """Payments that were answered with "not sure": open ones, and those settled since."""
+        with self.snapshot() as connection:
+            return unknown.reconciliations(connection, self.spooled(), since)
+
+    async def settle_payment(
+        self, payment_id: str, *, booked: bool, note: str, now: datetime
+    ) -> None:
+        """Settle an open payment as staff say, with their `note`.
+
+        Raises:
+            RefusedError: it is not open, or what staff say is not what the store knows.
+        """
+        known = next((it for it in await self.unknown_attempts() if it.id == payment_id), None)
+        if not isinstance(known, UnknownPayment):
+            raise RefusedError(f"no payment of unknown outcome: {payment_id}")
+        chosen = known
+        await self.write(
+            lambda connection: unknown.settle_as_told(connection, chosen, booked, note, now)
+        )
 
     async def set_pin_hash(self, patron_id: str, pin_hash: str | None) -> bool:
         """Replace a patron's PIN hash and unlock the PIN; False for an unknown patron."""

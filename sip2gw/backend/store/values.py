@@ -5,17 +5,10 @@ Texts of times and dates sort like what they mean.
 
 from __future__ import annotations
 
-import secrets
-import threading
-import time
 from collections.abc import Iterable
 from datetime import UTC, date, datetime
 
 import msgspec
-
-_TIME_DIGITS = 13
-_PROCESS_BYTES = 2
-
 
 _MOMENTS_KEPT_MAX = 16
 _moments: dict[int, tuple[datetime, str]] = {}
@@ -57,25 +50,3 @@ def list_text(texts: Iterable[str]) -> str:
 def list_value(text: str) -> tuple[str, ...]:
     """The texts behind a stored list."""
     return () if text == "[]" else tuple(msgspec.json.decode(text, type=list[str]))
-
-
-class IdSource:
-    """Makes short ids that are unique and sort by the time they were made.
-
-    Microseconds of the wall clock (never the same twice) and a random tag of the process, so that
-    several processes and a clock that is set back do no harm.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._last = 0
-        self._tag = secrets.token_hex(_PROCESS_BYTES).upper()
-
-    def __call__(self) -> str:
-        """The next id: 17 hexadecimal digits in capitals."""
-        with self._lock:
-            self._last = number = max(self._last + 1, time.time_ns() // 1000)
-        return f"{number:0{_TIME_DIGITS}X}{self._tag}"
-
-
-new_id = IdSource()

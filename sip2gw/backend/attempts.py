@@ -1,0 +1,100 @@
+"""Attempts of which nobody knows whether they were done, and what became of them (C98).
+
+A terminal that was told "not sure" must find its way out, and so must the staff. So each order is
+an *attempt* with an id of its own. An attempt whose outcome is unknown is noted under that id
+before the terminal is answered, and later *settled*: somebody looks whether it was done, and in
+the same step makes sure that it cannot be done any more (a fence).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from sip2gw.model import Minor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnknownPayment:
+    """A payment that may or may not have been booked; everything that its row needs."""
+
+    id: str
+    """Of the order, and of the payment if there is one."""
+    time: datetime
+    terminal: str
+    payer_id: str
+    amount: Minor
+    currency: str
+    payment_type: str
+    bk: str
+    key: str
+    """Stays taken until the attempt is settled as not booked."""
+    content: str
+    key_expires: datetime
+    card: str = field(default="", repr=False)
+    owed: Minor | None = None
+    """What the payer and those they may pay for owed when it was attempted; None: not seen."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnknownCirculation:
+    """A loan, return, renewal, hold … that may or may not have been done with an item."""
+
+    id: str
+    time: datetime
+    terminal: str
+    code: str
+    """Of the request: 11, 09, 29, 65, 15 or 19."""
+    item_id: str
+    patron_id: str
+    """Empty where nobody asked for it, or where the card is unknown."""
+    key: str
+    """Under which it is done once; there is always one."""
+
+
+UnknownAttempt = UnknownPayment | UnknownCirculation
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What looking found: `done`, or not done and never to be."""
+
+    attempt: UnknownAttempt
+    done: bool
+
+
+class AttemptState(StrEnum):
+    """What is known of a payment that was answered with "not sure" (C98, C157)."""
+
+    UNKNOWN = "unknown"
+    """Open: it may have been booked."""
+    BOOKED = "booked"
+    """It was booked, and the terminal has not asked again: it still thinks "not sure"."""
+    REFUSED = "refused"
+    """It was not booked, and never will be."""
+    RESOLVED = "resolved"
+    """The terminal has asked again and was told yes: there is nothing left to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciliation:
+    """A payment that was answered with "not sure", as staff see it (C157)."""
+
+    id: str
+    time: datetime
+    terminal: str
+    payer_id: str
+    amount: Minor
+    currency: str
+    bk: str
+    state: AttemptState
+    before: Minor | None
+    """What the payer and those they may pay for owed when it was attempted; None: not seen."""
+    after: Minor | None
+    """What they owe now; None for a patron who is no longer known."""
+    proposal: str = ""
+    """What looking suggests for an open one, `booked` or `not-booked`; empty when settled."""
+    settled: datetime | None = None
+    note: str = ""
+    """What the one who settled it wrote."""

@@ -1,0 +1,147 @@
+"""Attempts of unknown outcome that are not in the store yet, in memory and in the spool (C98)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+
+from sip2gw.backend.attempts import UnknownAttempt, UnknownCirculation
+from sip2gw.backend.spool import Spool, SpoolError
+
+NOTE_WAIT_S = 1.0
+"""So long may noting an attempt hold up the answer. A disk that takes longer goes on writing the
+entry, which then outlives our own end, but perhaps not that of the machine."""
+
+Key = tuple[str, ...]
+
+
+def key_of(terminal: str, key: str, item_id: str = "") -> Key:
+    """What no two attempts of unknown outcome may have in common, unless one repeats the other."""
+    return terminal, key, item_id
+
+
+def _key(attempt: UnknownAttempt) -> Key:
+    item_id = attempt.item_id if isinstance(attempt, UnknownCirculation) else ""
+    return key_of(attempt.terminal, attempt.key, item_id)
+
+
+class Doubts:
+    """Notes attempts and finds them again. All methods belong to one event loop.
+
+    Args:
+        spool: opened by `open`; used in a thread of its own.
+    """
+
+    def __init__(self, spool: Spool) -> None:
+        self.writable = False
+        """Whether an attempt could be noted: else no payment is taken any more."""
+        self.problem = "not open"
+        """Why it could not."""
+        self._spool = spool
+        self._known: dict[str, UnknownAttempt] = {}
+        self._by_key: dict[Key, UnknownAttempt] = {}
+        self._unwritten: set[str] = set()
+        """Noted in memory only."""
+        self._opened = False
+        self._thread = ThreadPoolExecutor(1, "spool")
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def open(self) -> None:
+        """Take in what a former process has left; blocking, before the loop runs.
+
+        A spool that cannot be opened is tried again by `mend`.
+        """
+        try:
+            found = self._spool.open()
+        except SpoolError as error:
+            self.problem = str(error)
+            return
+        self._opened = self.writable = True
+        for attempt in found:
+            self._add(attempt)
+
+    def all(self) -> list[UnknownAttempt]:
+        """All of them, oldest first."""
+        return sorted(self._known.values(), key=lambda known: (known.time, known.id))
+
+    def under(self, key: Key) -> UnknownAttempt | None:
+        """The attempt under `key` (see `key_of`), if there is one."""
+        return self._by_key.get(key)
+
+    async def note(self, attempt: UnknownAttempt) -> None:
+        """Remember `attempt`, durably before this returns if the disk lets us.
+
+        Where it does not, the attempt is kept in memory, and `writable` is false.
+        """
+        if attempt.id in self._known:
+            return
+        self._add(attempt)
+        self._unwritten.add(attempt.id)
+        writing = self._run(self._put, attempt)
+        await asyncio.wait({writing}, timeout=NOTE_WAIT_S)
+
+    async def forget(self, attempt_ids: Iterable[str]) -> None:
+        """These are settled, durably, in the store."""
+        gone = [attempt_id for attempt_id in attempt_ids if attempt_id in self._known]
+        for attempt_id in gone:
+            attempt = self._known.pop(attempt_id)
+            self._unwritten.discard(attempt_id)
+            if self._by_key.get(_key(attempt)) is attempt:
+                del self._by_key[_key(attempt)]
+        if gone:
+            await self._run(self._drop, gone)
+
+    async def mend(self) -> None:
+        """Try again what failed; afterwards `writable` says whether it works."""
+        if self._unwritten or not self.writable:
+            unwritten = [self._known[attempt_id] for attempt_id in sorted(self._unwritten)]
+            await self._run(self._mend, unwritten)
+
+    async def close(self) -> None:
+        """Finish what is being written and let go of the spool."""
+        await self._run(self._spool.close)
+        self._thread.shutdown(wait=False)
+
+    def _add(self, attempt: UnknownAttempt) -> None:
+        self._known[attempt.id] = attempt
+        self._by_key[_key(attempt)] = attempt
+
+    def _run(self, what: object, *arguments: object) -> asyncio.Future[None]:
+        loop = asyncio.get_running_loop()
+        return loop.run_in_executor(self._thread, what, *arguments)  # type: ignore[arg-type]
+
+    # In the thread --------------------------------------------------------------------------
+
+    def _put(self, attempt: UnknownAttempt) -> None:
+        try:
+            self._spool.put(attempt)
+        except SpoolError as error:
+            self._failed(error)
+        else:
+            self._unwritten.discard(attempt.id)
+
+    def _drop(self, attempt_ids: Iterable[str]) -> None:
+        try:
+            self._spool.drop(attempt_ids)
+        except SpoolError as error:
+            self._failed(error)
+
+    def _mend(self, unwritten: Iterable[UnknownAttempt]) -> None:
+        try:
+            if not self._opened:
+                self._spool.open()
+                self._opened = True
+            for attempt in unwritten:
+                self._spool.put(attempt)
+                self._unwritten.discard(attempt.id)
+            self._spool.check()
+        except SpoolError as error:
+            self._failed(error)
+        else:
+            self.writable = True
+
+    def _failed(self, error: SpoolError) -> None:
+        self.problem, self.writable = str(error), False

@@ -1,0 +1,195 @@
+"""A file for attempts of unknown outcome while the store cannot be written (C98).
+
+A fixed number of slots of fixed size, filled with zeros when the file is made and overwritten in
+place ever after: noting an attempt needs no space and no change to the file system. A slot has a
+checksum, so one that was written halfway when the machine stopped is no entry; nobody was
+answered on its behalf. What is dropped is overwritten without waiting for the disk: an entry that
+comes back after a crash is settled once more, which changes nothing.
+
+The file holds what the store holds, card numbers too, but no PIN. Only its owner may read it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import struct
+from collections.abc import Iterable
+from pathlib import Path
+from zlib import crc32
+
+import msgspec
+
+from sip2gw.backend.attempts import UnknownAttempt, UnknownCirculation, UnknownPayment
+
+SLOT_BYTES = 4096
+SLOTS = 256
+
+_HEAD = struct.Struct(">4sII")
+"""Mark, bytes of the entry, checksum of the entry."""
+_MARK = b"S2GU"
+_EMPTY = bytes(SLOT_BYTES)
+_KINDS: dict[str, type[UnknownAttempt]] = {
+    "payment": UnknownPayment,
+    "circulation": UnknownCirculation,
+}
+_NAMES = {kind: name for name, kind in _KINDS.items()}
+_encode = msgspec.msgpack.encode
+
+
+class SpoolError(Exception):
+    """The spool cannot be used; the text says why."""
+
+
+class Spool:
+    """One spool file, of one gateway. Every method waits for the disk: not for the loop's thread.
+
+    Used by one thread at a time.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file: int | None = None
+        self._slots: dict[str, int] = {}
+        """Where each entry lies, by the id of its attempt."""
+
+    def open(self) -> list[UnknownAttempt]:
+        """Make the file if need be and keep it for this process; what lies in it.
+
+        Raises:
+            SpoolError: it cannot be made or read, or another gateway has it.
+        """
+        try:
+            self._file = _open(self.path)
+            content = os.pread(self._file, SLOTS * SLOT_BYTES, 0)
+        except OSError as error:
+            raise SpoolError(f"{self.path}: {error.strerror}") from None
+        entries = dict(_entries(content))
+        self._slots = {known.id: slot for slot, known in entries.items()}
+        return list(entries.values())
+
+    def put(self, attempt: UnknownAttempt) -> None:
+        """Note `attempt`; durable when this returns. Noting it again writes it again.
+
+        Raises:
+            SpoolError: it was not noted.
+        """
+        entry = _encode((_NAMES[type(attempt)], attempt))
+        if len(entry) > SLOT_BYTES - _HEAD.size:
+            raise SpoolError(f"{self.path}: an entry of {len(entry)} bytes does not fit")
+        slot = self._slots.get(attempt.id)
+        if slot is None:
+            taken = set(self._slots.values())
+            slot = next((number for number in range(SLOTS) if number not in taken), None)
+        if slot is None:
+            raise SpoolError(f"{self.path}: all {SLOTS} slots are taken")
+        data = _HEAD.pack(_MARK, len(entry), crc32(entry)) + entry
+        self._write(slot, data.ljust(SLOT_BYTES, b"\0"))
+        self._slots[attempt.id] = slot
+        self._flush()
+
+    def drop(self, attempt_ids: Iterable[str]) -> None:
+        """Give the slots of settled attempts free; unknown ids do not matter.
+
+        Raises:
+            SpoolError: they are not free yet.
+        """
+        for attempt_id in attempt_ids:
+            slot = self._slots.get(attempt_id)
+            if slot is not None:
+                self._write(slot, _EMPTY)
+                del self._slots[attempt_id]
+
+    def check(self) -> None:
+        """Prove that an attempt could be noted.
+
+        Raises:
+            SpoolError: it could not.
+        """
+        taken = set(self._slots.values())
+        free = next((number for number in range(SLOTS) if number not in taken), None)
+        if free is None:
+            raise SpoolError(f"{self.path}: all {SLOTS} slots are taken")
+        self._write(free, _EMPTY)
+        self._flush()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+    def _write(self, slot: int, data: bytes) -> None:
+        if self._file is None:
+            raise SpoolError(f"{self.path}: not open")
+        try:
+            written = os.pwrite(self._file, data, slot * SLOT_BYTES)
+        except OSError as error:
+            raise SpoolError(f"{self.path}: {error.strerror}") from None
+        if written != len(data):
+            raise SpoolError(f"{self.path}: a slot was written halfway")
+
+    def _flush(self) -> None:
+        assert self._file is not None
+        try:
+            os.fdatasync(self._file)
+        except OSError as error:
+            raise SpoolError(f"{self.path}: {error.strerror}") from None
+
+
+def read_spool(path: Path) -> list[UnknownAttempt]:
+    """What lies in the spool of a gateway that may be running; nothing without a file."""
+    try:
+        return list(dict(_entries(path.read_bytes())).values())
+    except OSError:
+        return []
+
+
+def _open(path: Path) -> int:
+    """The file at its full size, locked for us.
+
+    Raises:
+        OSError: somebody else has it, or it cannot be made.
+    """
+    descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        size = os.fstat(descriptor).st_size
+        if size < SLOTS * SLOT_BYTES:
+            _fill(descriptor, size)
+            _flush_directory(path.parent)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _fill(descriptor: int, size: int) -> None:
+    """Write zeros, not a hole: overwriting them later takes no space."""
+    start = size - size % SLOT_BYTES
+    for slot in range(start // SLOT_BYTES, SLOTS):
+        data = _EMPTY
+        while data:
+            data = data[os.pwrite(descriptor, data, (slot + 1) * SLOT_BYTES - len(data)) :]
+    os.fsync(descriptor)
+
+
+def _flush_directory(directory: Path) -> None:
+    """Make the file's name durable; not every file system can."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(directory, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _entries(content: bytes) -> Iterable[tuple[int, UnknownAttempt]]:
+    for slot in range(len(content) // SLOT_BYTES):
+        start = slot * SLOT_BYTES
+        mark, size, checksum = _HEAD.unpack_from(content, start)
+        entry = content[start + _HEAD.size : start + SLOT_BYTES][:size]
+        if mark == _MARK and len(entry) == size and crc32(entry) == checksum:
+            name, raw = msgspec.msgpack.decode(entry, type=tuple[str, msgspec.Raw])
+            yield slot, msgspec.msgpack.decode(raw, type=_KINDS[name])

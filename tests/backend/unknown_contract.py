@@ -1,0 +1,203 @@
+"""What every store must do with attempts of which nobody knew whether they were done (C98).
+
+A store's test class inherits it and provides `library`. An attempt is made unknown here by saying
+so: whether it was booked before, will be tried later, or never reached the store.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from sip2gw.backend.attempts import UnknownAttempt, UnknownCirculation, UnknownPayment
+from sip2gw.backend.base import BackendError, CirculationOrder, PaymentOrder, RefusedError
+from sip2gw.backend.library import Library
+from sip2gw.backend.store.unknown import attempt_of
+
+from . import test_circulation as desk
+from .library import NOW, order, pay_fee
+
+LATER = NOW + timedelta(minutes=5)
+
+
+def unknown(attempted: PaymentOrder | CirculationOrder) -> UnknownAttempt:
+    """What is noted of the order when its outcome is unknown."""
+    return attempt_of(attempted)
+
+
+def listed(library: Library) -> dict[str, tuple[str, str]]:
+    """BK and state of each payment that was answered with "not sure", by id."""
+    return {one.id: (one.bk, one.state) for one in library.reconciliations(NOW)}
+
+
+async def owed(library: Library, fee_id: str = "F1") -> int:
+    """What P1 owes of a fee: 2.50 at first."""
+    record = await library.find_patron("P1")
+    assert record is not None
+    return {fee.id: fee.owed for fee in record.fees}[fee_id]
+
+
+class UnknownContract:
+    """The contract suite; `library` is loaded with the small library."""
+
+    # Payments
+
+    async def test_every_attempt_has_an_id_and_the_payment_gets_it(self, library: Library) -> None:
+        first, second = order("BK1"), order("BK2")
+        assert first.id != second.id
+        booked = await library.book_payment(first, pay_fee("F1"))
+        assert booked.payment is not None
+        assert booked.payment.id == first.id
+
+    async def test_what_was_not_booked_is_settled_as_refused_and_shown(
+        self, library: Library
+    ) -> None:
+        """C157: with what was owed then and is owed now, 2.50 + 1.20 and 6.00 of the child."""
+        seen = await library.find_payer("C1")
+        lost = order(seen=seen, card="C1")
+        (settled,) = await library.settle([unknown(lost)], LATER)
+        assert (settled.attempt.id, settled.done) == (lost.id, False)
+        (shown,) = library.reconciliations(NOW)
+        assert (shown.id, shown.bk, shown.state) == (lost.id, "BK1", "refused")
+        assert (shown.before, shown.after) == (970, 970)
+        assert (shown.settled, shown.proposal) == (LATER, "")
+        (row,) = library.payments()
+        assert (row.id, row.status, row.lines) == (lost.id, "refused", ())
+        assert library.self_check() == []
+        assert await owed(library) == 250
+
+    async def test_what_was_settled_as_refused_is_never_booked_later(
+        self, library: Library
+    ) -> None:
+        """The fence: the statement that was stuck on its way arrives after all."""
+        late = order()
+        await library.settle([unknown(late)], LATER)
+        with pytest.raises(BackendError):
+            await library.book_payment(late, pay_fee("F1"))
+        assert await owed(library) == 250
+        assert [row.status for row in library.payments()] == ["refused"]
+
+    async def test_a_retry_after_a_refusal_is_booked_and_resolves_it(
+        self, library: Library
+    ) -> None:
+        lost, again = order(), order()
+        await library.settle([unknown(lost)], LATER)
+        result = await library.book_payment(again, pay_fee("F1"))
+        assert result.outcome == "booked"
+        assert await owed(library) == 150
+        assert listed(library) == {lost.id: ("BK1", "resolved")}
+
+    async def test_another_payment_under_the_freed_key_resolves_nothing(
+        self, library: Library
+    ) -> None:
+        lost = order()
+        await library.settle([unknown(lost)], LATER)
+        other = order(amount=50)
+        result = await library.book_payment(other, pay_fee("F1", 50))
+        assert result.outcome == "booked"
+        assert listed(library) == {lost.id: ("BK1", "refused")}
+
+    async def test_what_was_booked_is_settled_as_booked(self, library: Library) -> None:
+        """The answer was "not sure", but the commit had gone through."""
+        done = order()
+        await library.book_payment(done, pay_fee("F1"))
+        (settled,) = await library.settle([unknown(done)], LATER)
+        assert settled.done
+        assert listed(library) == {done.id: ("BK1", "booked")}
+        assert [row.status for row in library.payments()] == ["booked"]
+        assert library.self_check() == []
+
+    async def test_a_retry_of_what_was_booked_gets_its_yes_and_resolves_it(
+        self, library: Library
+    ) -> None:
+        """C59."""
+        done = order()
+        first = await library.book_payment(done, pay_fee("F1"))
+        await library.settle([unknown(done)], LATER)
+        again = await library.book_payment(order(), pay_fee("F1"))
+        assert (again.outcome, again.payment) == ("replayed", first.payment)
+        assert listed(library) == {done.id: ("BK1", "resolved")}
+        assert await owed(library) == 150
+
+    async def test_what_was_booked_and_undone_was_booked(self, library: Library) -> None:
+        from .library import ZONE
+
+        done = order()
+        await library.book_payment(done, pay_fee("F1"))
+        await library.undo_payment(done.id, NOW, ZONE)
+        (settled,) = await library.settle([unknown(done)], LATER)
+        assert settled.done
+        assert [row.status for row in library.payments()] == ["undone"]
+
+    async def test_settling_twice_finds_the_same(self, library: Library) -> None:
+        """Two gateways look at once; or what lay in a spool comes back after a crash."""
+        lost, done = order("BK1"), order("BK2")
+        await library.book_payment(done, pay_fee("F1"))
+        for moment in (LATER, LATER + timedelta(hours=1)):
+            settled = await library.settle([unknown(lost), unknown(done)], moment)
+            assert [known.done for known in settled] == [False, True]
+        assert listed(library) == {lost.id: ("BK1", "refused"), done.id: ("BK2", "booked")}
+        assert {one.settled for one in library.reconciliations(NOW)} == {LATER}
+
+    async def test_what_was_settled_long_ago_is_not_shown(self, library: Library) -> None:
+        await library.settle([unknown(order())], LATER)
+        assert len(library.reconciliations(LATER)) == 1
+        assert library.reconciliations(LATER + timedelta(seconds=1)) == []
+
+    async def test_nothing_is_open_once_it_is_settled(self, library: Library) -> None:
+        assert list(await library.unknown_attempts()) == []
+        await library.settle([unknown(order()), unknown(desk.order())], LATER)
+        assert list(await library.unknown_attempts()) == []
+
+    async def test_staff_cannot_settle_what_is_settled(self, library: Library) -> None:
+        lost = order()
+        await library.settle([unknown(lost)], LATER)
+        with pytest.raises(RefusedError, match=lost.id):
+            await library.settle_payment(lost.id, booked=False, note="gave 1.00 back", now=LATER)
+        with pytest.raises(RefusedError, match="nobody"):
+            await library.settle_payment("nobody", booked=True, note="", now=LATER)
+
+    # Circulation
+
+    async def test_a_loan_that_was_not_made_is_for_review_as_refused(
+        self, library: Library
+    ) -> None:
+        lost = desk.order()
+        (settled,) = await library.settle([unknown(lost)], LATER)
+        assert not settled.done
+        (entry,) = library.reviews()
+        assert (entry.id, entry.kind, entry.outcome) == (lost.id, "unknown", "refused")
+        assert (entry.message, entry.item, entry.patron) == ("11", "I2", "P3")
+        assert entry.state == "open"
+
+    @pytest.mark.parametrize("key", ["kiosk-1|11|P1|I2", None])
+    async def test_a_loan_that_was_made_is_for_review_as_done(
+        self, library: Library, key: str | None
+    ) -> None:
+        done = desk.order(patron="P1", key=key)
+        assert (await library.circulate(done, desk.lending())).outcome == "done"
+        (settled,) = await library.settle([unknown(done)], LATER)
+        assert settled.done
+        assert [(entry.kind, entry.outcome) for entry in library.reviews()] == [("unknown", "done")]
+
+    async def test_a_retry_of_a_loan_is_judged_afresh_once_it_is_settled(
+        self, library: Library
+    ) -> None:
+        await library.settle([unknown(desk.order(patron="P1"))], LATER)
+        again = await library.circulate(desk.order(patron="P1"), desk.lending())
+        assert again.outcome == "done"
+
+    # What is noted
+
+    async def test_everything_that_settling_needs_is_noted(self, library: Library) -> None:
+        seen = await library.find_payer("C1")
+        payment, loan = order(seen=seen, card="C1"), desk.order(key=None, patron=None)
+        noted = attempt_of(payment)
+        assert isinstance(noted, UnknownPayment)
+        assert (noted.id, noted.key, noted.content) == (payment.id, payment.key, payment.content)
+        assert (noted.owed, noted.time) == (970, NOW)
+        assert "C1" not in repr(noted)
+        other = attempt_of(loan)
+        assert isinstance(other, UnknownCirculation)
+        assert (other.key, other.patron_id) == (f"#{loan.id}", "")
