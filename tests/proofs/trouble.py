@@ -217,15 +217,9 @@ async def frozen(place: Place) -> AsyncIterator[None]:
 async def frozen_database(place: Place) -> AsyncIterator[None]:
     """The sessions of the gateway stop where they are; in half of the cases the whole server."""
     assert place.database is not None
-    server = place.database.server
-    pids = server.processes(place.database.name)
-    if place.chance.random() < 0.5:
-        pids = [server.postmaster, *server.processes()]
-    server.signal(signal.SIGSTOP, pids)
-    try:
+    some = place.chance.random() < 0.5
+    with place.database.server.frozen(place.database.name if some else ""):
         yield
-    finally:
-        server.signal(signal.SIGCONT, pids)
 
 
 @asynccontextmanager

@@ -90,6 +90,18 @@ class Server:
         with _environment(self.environment):
             self.installed.ensure_postgres_running()
 
+    @contextmanager
+    def frozen(self, database: str = "") -> Iterator[None]:
+        """Stop its processes, as on a machine that stalls; with `database`, those that serve it."""
+        pids = [] if database else [self.postmaster]
+        self.signal(signal.SIGSTOP, pids)  # the first one, so that it makes no more of them
+        pids += self.processes(database)
+        try:
+            self.signal(signal.SIGSTOP, pids)
+            yield
+        finally:
+            self.signal(signal.SIGCONT, pids)
+
     def run(self, statement: str, database: str = "postgres") -> list[Any]:
         """Run one statement and return its rows; works inside a running event loop, too."""
 
