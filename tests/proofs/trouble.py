@@ -10,7 +10,7 @@ import signal
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -149,11 +149,19 @@ async def locked_rows(place: Place) -> AsyncIterator[None]:
 async def full(place: Place) -> AsyncIterator[None]:
     """No file of the store gets longer; in half of the cases the spool's neither."""
     assert place.disk is not None
+    if place.file is not None:
+        await asyncio.to_thread(_shorten_log, place.file)
     place.disk.store.fail(full=True)
     if place.chance.random() < 0.5:
         place.disk.spool.fail(full=True)
     async with _healed(place):
         yield
+
+
+def _shorten_log(file: Path) -> None:
+    """Make SQLite's log start anew, so that it has to grow: what is in place can be written."""
+    with closing(sqlite3.connect(file, timeout=5)) as other, suppress(sqlite3.OperationalError):
+        other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 @asynccontextmanager
