@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager, closing
 import pytest
 from desk import ask_11, copy
 from faulty_disk import build
-from harness import CONFIG, LIBRARY, ask_23, ask_37
+from harness import CONFIG, LIBRARY, ask_37
 from postgres import running_server
 from proofs import clerk
 from proofs.faults import open_unknown
@@ -34,6 +34,7 @@ PAY_AFTER = ask_37("1011", "0.10", pin="1011", bk="K9")
 LEND = ask_11("FREE1", "1009", "1009")
 SYSTEM = "|AFThis is not possible now. Please try again or ask the staff.|"
 NOT_SURE = "|AFIt is not sure that your payment was recorded. Please ask the staff.|"
+LOAN_NOT_SURE = "sure"
 SOON_S = 10
 
 
@@ -98,11 +99,14 @@ async def test_what_waited_for_another_process_and_was_refused_is_not_done_later
     assert all(SYSTEM in answer for answer in answers)
 
 
-async def test_a_flush_that_failed_is_not_forgotten_when_the_log_brings_it_back(gateway, disk):
+@pytest.mark.parametrize("spool_too", [False, True])
+async def test_a_flush_that_failed_is_not_forgotten_when_the_log_brings_it_back(
+    gateway, disk, spool_too
+):
     """38N, SIGKILL, and SQLite's log still holds the payment when the gateway starts again."""
     till = await gateway.terminal("pay-1")
-    await till.ask(ask_23("1004", "1004"))
     disk.store.fail(flush=True)
+    disk.spool.fail(flush=spool_too)
     answer = await till.ask(PAY)
     assert answer.startswith("38N")
     assert NOT_SURE in answer
@@ -113,6 +117,24 @@ async def test_a_flush_that_failed_is_not_forgotten_when_the_log_brings_it_back(
     payments, doubts = await ledger(gateway)
     assert doubts == {"K1": payments["K1"]}
     assert payments["K1"] in ("booked", "refused")
+
+
+async def test_a_loan_whose_flush_failed_is_left_to_staff(gateway, disk):
+    kiosk = await gateway.terminal("kiosk-1")
+    disk.store.fail(flush=True)
+    answer = await kiosk.ask(LEND)
+    assert answer.startswith("120")
+    assert LOAN_NOT_SURE in answer
+    await gateway.kill()
+    disk.heal()
+    await gateway.start()
+    await shown(gateway, 0)
+    (reviews,) = await told(gateway, "review list")
+    (entry,) = reviews
+    assert (entry["kind"], entry["terminal"], entry["message"]) == ("unknown", "kiosk-1", "11")
+    assert (entry["item"], entry["patron"]) == ("FREE1", "1009")
+    kiosk = await gateway.terminal("kiosk-1")
+    assert (await kiosk.ask(LEND)).startswith("121N")  # done then, or done now
 
 
 async def test_what_is_not_sure_is_counted_and_listed_until_it_is_settled(gateway, disk):
