@@ -24,6 +24,7 @@ from sip2gw.handlers import Services
 from sip2gw.metrics import Metrics, build_registry
 from sip2gw.notify import notify, watchdog_interval_s
 from sip2gw.server import TerminalServer
+from sip2gw.settling import Settler
 from sip2gw.site import Site, build_site
 from sip2gw.telemetry import Log, Redactor, is_for_people, open_log
 from sip2gw.verification import PasswordService, PinLockRules, PinService, SlowVerifier
@@ -96,6 +97,8 @@ class App:
         )
         passwords = PasswordService(self._login_verifier)
         self.gateway = Gateway(site, timed, services, passwords, log)
+        self.settler = Settler(timed, self.metrics, clock, log)
+        self.gateway.on_unknown = self.settler.nudge
         self.server = TerminalServer(self.gateway)
         self.admin = AdminServer(
             build_registry(self.metrics),
@@ -117,6 +120,7 @@ class App:
         """
         tls = _tls_context(self.config.tls) if self.config.tls is not None else None
         await self.gateway.check_backend()
+        self.settler.start()
         await self.server.listen(self.config.server.addresses, tls)
         admin = ""
         if self.config.admin.enabled:
@@ -184,6 +188,7 @@ class App:
         if self._maintenance is not None:
             self._maintenance.cancel()
         await self.server.stop()
+        await self.settler.stop()
         if self.config.admin.enabled:
             self.admin.stop()
         self._verifier.close()

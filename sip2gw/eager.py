@@ -21,14 +21,16 @@ T = TypeVar("T")
 class Suspended(Generic[T]):
     """A coroutine that has made its first step and waits for a future (None: for its turn)."""
 
-    __slots__ = ("_cancelled", "_coroutine", "_then", "_waits_for")
+    __slots__ = ("_cancelled", "_coroutine", "_passed_on", "_then", "_waits_for")
 
     def __init__(
         self, coroutine: Coroutine[Any, Any, T], waits_for: asyncio.Future[Any] | None
     ) -> None:
         self._coroutine = coroutine
         self._waits_for = waits_for
-        self._cancelled = False
+        self._cancelled: asyncio.CancelledError | None = None
+        self._passed_on = False
+        """Whether what it waits for was cancelled, and is to say how it ends."""
         self._then: Callable[[T | asyncio.CancelledError], None]
 
     def go_on(self, then: Callable[[T | asyncio.CancelledError], None]) -> None:
@@ -41,10 +43,15 @@ class Suspended(Generic[T]):
         self._then = then
         self._wait()
 
-    def cancel(self) -> None:
-        """Cancel what it waits for; the coroutine finds out, and may clean up, in a later turn."""
-        if self._waits_for is None or not self._waits_for.cancel():
-            self._cancelled = True
+    def cancel(self, why: asyncio.CancelledError | None = None) -> None:
+        """Cancel what it waits for; the coroutine finds out, and may clean up, in a later turn.
+
+        Args:
+            why: what is raised in the coroutine, a plain cancellation by default. Not if what it
+                waits for comes to a result all the same.
+        """
+        self._cancelled = why or asyncio.CancelledError()
+        self._passed_on = self._waits_for is not None and self._waits_for.cancel()
 
     def _wait(self) -> None:
         if self._waits_for is None:
@@ -55,10 +62,10 @@ class Suspended(Generic[T]):
     def _step(self, done: asyncio.Future[Any] | None) -> None:
         """Resume; the coroutine itself takes the result or the exception of what is `done`."""
         self._waits_for = None
+        why, self._cancelled = self._cancelled, None
         try:
-            if self._cancelled:
-                self._cancelled = False
-                self._waits_for = self._coroutine.throw(asyncio.CancelledError())
+            if why is not None and not (self._passed_on and done and not done.cancelled()):
+                self._waits_for = self._coroutine.throw(why)
             else:
                 self._waits_for = self._coroutine.send(None)
         except StopIteration as end:

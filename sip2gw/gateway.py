@@ -11,7 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sip2gw.backend.base import Backend, BackendError, BackendTimeoutError
+from sip2gw.backend.base import (
+    Backend,
+    BackendError,
+    BackendTimeoutError,
+    OutcomeUnknownError,
+)
 from sip2gw.clock import Clock
 from sip2gw.handlers import Answer, Services, Session, TerminalView
 from sip2gw.handlers.door import decide_without_backend, end_undecided
@@ -106,6 +111,8 @@ class Gateway:
         self.log = log
         self.backend_up = True
         self.on_login: Callable[[Conversation], None] = lambda conversation: None
+        self.on_unknown: Callable[[], None] = lambda: None
+        """Called when a terminal is told "not sure": there is something to settle."""
         self._passwords = passwords
         self._backoff = LoginBackoff(self.clock.monotonic)
 
@@ -118,11 +125,11 @@ class Gateway:
         except BackendError as error:
             self.backend_failed(error, request.code)
             answer = await self._door_without_backend(conversation, request, error)
-            return answer or self._failed(conversation, request, error.kind)
+            return answer or self._failed(conversation, request, error)
         except Exception as error:
             self.metrics.backend_errors["answer", "bug"] += 1
             self.log.events.error("request_failed", message=request.code, exc_info=error)
-            return self._failed(conversation, request, "bug")
+            return self._failed(conversation, request, BackendError())
 
     async def _dispatch(self, conversation: Conversation, request: Request, gated: bool) -> Answer:
         if isinstance(request, Login):
@@ -196,8 +203,9 @@ class Gateway:
         answer.outcome = "error"
         return answer
 
-    def _failed(self, conversation: Conversation, request: Request, reason: str) -> Answer:
-        """Negative, with "try again / ask staff"; a payment's outcome may be unknown (B46).
+    def _failed(self, conversation: Conversation, request: Request, error: BackendError) -> Answer:
+        """Negative, with "try again / ask staff"; or "not sure, ask staff" where nobody knows
+        what becomes of it, and only there (B46, C59, C98).
 
         Only an exit lets out all the same (C67).
         """
@@ -206,10 +214,12 @@ class Gateway:
             answer = end_undecided(session, request)
             if answer is not None:
                 return answer
-        key = "system"
+        key, reason, outcome = "system", error.kind, "refused"
+        if isinstance(error, OutcomeUnknownError):
+            key = "unknown_outcome" if isinstance(request, FeePaid) else "unknown_outcome_item"
+            reason = outcome = "unknown"
+            self.on_unknown()
         if isinstance(request, FeePaid):
-            key = "unknown_outcome" if reason == "timeout" else "system"
-            outcome = "unknown" if reason == "timeout" else "refused"
             self.metrics.payments[outcome, "own"] += 1
         answer = self.refuse(conversation, request, key, reason)
         answer.outcome = "error"
@@ -230,9 +240,14 @@ class Gateway:
             return None
 
     def timed_out(self, conversation: Conversation, request: Request) -> Answer:
-        """The answer when the deadline has passed; what was to be written may still be (B46)."""
-        self.backend_failed(BackendTimeoutError("deadline"), request.code)
-        return self._failed(conversation, request, "timeout")
+        """The answer when the deadline has passed before anything was written: a plain no.
+
+        What was being written is waited for, or noted as unknown (`OutcomeUnknownError`), and
+        what was written already is answered with yes: neither comes here (C98).
+        """
+        error = BackendTimeoutError("deadline")
+        self.backend_failed(error, request.code)
+        return self._failed(conversation, request, error)
 
     # Backend state -------------------------------------------------------------------------
 

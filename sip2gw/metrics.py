@@ -205,7 +205,10 @@ class MetricsCollector(Collector):
             list(m.backend_errors.items()),
         )
         yield _gauge(
-            "outcome_unknown", "Payments of unknown outcome", (), [((), m.outcome_unknown)]
+            "outcome_unknown",
+            "Payments and loans of unknown outcome",
+            (),
+            [((), m.outcome_unknown)],
         )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import math
 import socket
 import ssl
 from collections import Counter, deque
@@ -17,6 +18,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import cast
 
+from sip2gw.backend.base import HungUpError
 from sip2gw.config import Address, Config
 from sip2gw.eager import Suspended, start
 from sip2gw.gateway import Conversation, Gateway
@@ -90,11 +92,12 @@ class TerminalLine(asyncio.Protocol):
             self._transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the terminal; a write that runs goes on to its end, its answer goes nowhere."""
+        """Forget the terminal: what was not begun for it is not begun, what was begun goes on to
+        its end, and its answer goes nowhere (C98)."""
         if self.conversation is not None:
             self._server.forget(self, self.conversation)
         if self._suspended is not None:
-            self._suspended.cancel()
+            self._suspended.cancel(HungUpError())
         self._transport = None
 
     def data_received(self, data: bytes) -> None:
@@ -291,6 +294,8 @@ class TerminalLine(asyncio.Protocol):
     def enforce_deadlines(self, now: float) -> None:
         """Refuse a request that takes too long (B17); drop a closed line that is never read."""
         if self._suspended is not None and now > self._deadline:
+            # Once: whoever writes has to find out what became of it, and note that.
+            self._deadline = math.inf
             self._suspended.cancel()
         if self._closed_at is not None and now - self._closed_at > CLOSE_TIMEOUT_S:
             self.abort()

@@ -114,13 +114,13 @@ class Event:
 
     terminal: str
     code: str
-    """Of the request: 11, 09, 29, 65 or 15."""
+    """Of the request: 11, 09, 29, 65, 15 or 19."""
     key: str
     """Under which it happened once; unique for the copy."""
     patron_id: str
     position: int
-    """Counts the transactions with this copy; the highest is the last. 0 for a hold, which stands
-    outside of this order."""
+    """Counts the transactions with this copy; the highest is the last. 0 for a hold and for
+    stored properties, which have no place in this order."""
     expires: datetime
     outcome: Outcome
     before: Before | None

@@ -14,16 +14,13 @@ NOTE_WAIT_S = 1.0
 entry, which then outlives our own end, but perhaps not that of the machine."""
 
 Key = tuple[str, ...]
+"""What two attempts have in common only if one repeats the other."""
 
 
-def key_of(terminal: str, key: str, item_id: str = "") -> Key:
-    """What no two attempts of unknown outcome may have in common, unless one repeats the other."""
-    return terminal, key, item_id
-
-
-def _key(attempt: UnknownAttempt) -> Key:
+def key_of(attempt: UnknownAttempt) -> Key:
+    """Under which `attempt` is found."""
     item_id = attempt.item_id if isinstance(attempt, UnknownCirculation) else ""
-    return key_of(attempt.terminal, attempt.key, item_id)
+    return attempt.terminal, attempt.key, item_id
 
 
 class Doubts:
@@ -83,16 +80,16 @@ class Doubts:
         writing = self._run(self._put, attempt)
         await asyncio.wait({writing}, timeout=NOTE_WAIT_S)
 
-    async def forget(self, attempt_ids: Iterable[str]) -> None:
-        """These are settled, durably, in the store."""
+    def forget(self, attempt_ids: Iterable[str]) -> None:
+        """These are settled, durably, in the store; nobody waits for the spool."""
         gone = [attempt_id for attempt_id in attempt_ids if attempt_id in self._known]
         for attempt_id in gone:
             attempt = self._known.pop(attempt_id)
             self._unwritten.discard(attempt_id)
-            if self._by_key.get(_key(attempt)) is attempt:
-                del self._by_key[_key(attempt)]
+            if self._by_key.get(key_of(attempt)) is attempt:
+                del self._by_key[key_of(attempt)]
         if gone:
-            await self._run(self._drop, gone)
+            self._run(self._drop, gone)
 
     async def mend(self) -> None:
         """Try again what failed; afterwards `writable` says whether it works."""
@@ -107,7 +104,7 @@ class Doubts:
 
     def _add(self, attempt: UnknownAttempt) -> None:
         self._known[attempt.id] = attempt
-        self._by_key[_key(attempt)] = attempt
+        self._by_key[key_of(attempt)] = attempt
 
     def _run(self, what: object, *arguments: object) -> asyncio.Future[None]:
         loop = asyncio.get_running_loop()

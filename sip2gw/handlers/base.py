@@ -6,14 +6,15 @@ never sees a field code, a position or a checksum.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 from zoneinfo import ZoneInfo
 
-from sip2gw.backend.base import Backend, CirculationOrder, EntryOrder
+from sip2gw.backend.base import Backend, BackendError, CirculationOrder, EntryOrder
 from sip2gw.clock import Clock
 from sip2gw.config import ResolvedProfile
 from sip2gw.handlers.memory import Admissions, Passages
@@ -36,6 +37,8 @@ VERIFIED_TTL_S = 600.0
 
 ANSWER_WITHIN_S = 120.0
 """How long a patron has to present again what was borrowed before."""
+
+T = TypeVar("T")
 
 ASKED_MAX = 100
 """So many such questions are open in a session; the oldest makes room."""
@@ -203,3 +206,14 @@ Handler = Callable[[Session, Any], Awaitable[Answer]]
 def patron_flags(positions: frozenset[int]) -> frozenset[PatronFlag]:
     """Policy's flag positions as the protocol's patron status; few combinations exist."""
     return frozenset(PatronFlag(position) for position in positions)
+
+
+async def if_told(reading: Awaitable[T]) -> T | None:
+    """What more there is to tell of something that is done; None when it cannot be read in time.
+
+    It is done: neither a store that fails nor the deadline may turn the yes into a no (C98).
+    """
+    try:
+        return await reading
+    except (BackendError, asyncio.CancelledError):
+        return None

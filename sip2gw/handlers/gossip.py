@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sip2gw.backend.base import BackendError
 from sip2gw.handlers import fee as standard
-from sip2gw.handlers.base import Answer, Session
+from sip2gw.handlers.base import Answer, Session, if_told
 from sip2gw.handlers.information import account_label, fee_text, page, tell_information
 from sip2gw.handlers.patron import identify, owed_fees
 from sip2gw.model import Fee, PaidFee, PatronRecord, Payment, format_amount
@@ -80,11 +79,9 @@ async def fee_paid(session: Session, request: FeePaid) -> Answer:
     response, payment = answer.response, answer.payment
     if payment is None or not isinstance(response, FeePaidResponse):
         return answer
-    try:
-        settled = await session.services.backend.fees_settled_by(payment.id)
-    except BackendError as error:
-        # It is booked: the answer stays yes, whatever more there is to tell.
-        session.services.metrics.backend_errors["fees_settled_by", error.kind] += 1
+    settled = await if_told(session.services.backend.fees_settled_by(payment.id))
+    if settled is None:
+        session.services.metrics.backend_errors["fees_settled_by", "unavailable"] += 1
     else:
         response.settled_fees = tuple(_settled(session, payment, one) for one in settled)
     return answer

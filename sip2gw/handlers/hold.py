@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sip2gw.backend.base import CirculationOrder, CirculationResult, DecideCirculation
-from sip2gw.handlers.base import Answer, Session
+from sip2gw.handlers.base import Answer, Session, if_told
 from sip2gw.handlers.circulation import KEY_KEPT, early_refusal, refusal_texts, standing_in
 from sip2gw.handlers.patron import Visit, identify
 from sip2gw.policy.circulation import HOLD, Decision, Facts
@@ -103,14 +103,19 @@ async def _tell_hold(
     response.ok = True
     response.title_identifier = record.item.title
     values: dict[str, int] = {}
+    told = True
     if request.hold_mode != "-":
         response.available = is_available(record)
         response.expiration_date = done.expires and done.expires.astimezone(terminal.zone)
         response.pickup_location = done.pickup_branch
-        queue = await session.services.backend.hold_queue(record, now)
-        position = queue.index(done.id) + 1 if done.id in queue else len(queue)
-        response.queue_position = str(position)
-        values["position"] = position
+        queue = await if_told(session.services.backend.hold_queue(record, now))
+        told = queue is not None
+        if queue is not None:
+            position = queue.index(done.id) + 1 if done.id in queue else len(queue)
+            response.queue_position = str(position)
+            values["position"] = position
+    if not told:
+        return
     language = session.language("000")
     key = _SAID[request.hold_mode]
     response.screen_message = (session.services.texts.text(language, key, **values),)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sip2gw.backend.base import CirculationOrder
 from sip2gw.handlers import custom
 from sip2gw.handlers.base import Answer, Session
-from sip2gw.handlers.circulation import due_text, refusal_texts
+from sip2gw.handlers.circulation import KEY_KEPT, due_text, refusal_texts
 from sip2gw.model import ItemStatus, format_amount
 from sip2gw.policy.circulation import (
     CHECKOUT_FEE_TYPE,
@@ -105,6 +105,7 @@ async def item_status_update(session: Session, request: ItemStatusUpdate) -> Ans
         item_id=request.item_identifier,
         patron_id=None,
         now=now,
+        key_expires=now + KEY_KEPT,
     )
     result = await session.services.backend.circulate(
         order, lambda facts: decide_properties(facts, properties, now)

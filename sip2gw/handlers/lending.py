@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sip2gw.backend.base import CirculationOrder, CirculationResult, DecideCirculation
+from sip2gw.backend.base import (
+    BackendError,
+    CirculationOrder,
+    CirculationResult,
+    DecideCirculation,
+    OutcomeUnknownError,
+)
 from sip2gw.handlers import custom
 from sip2gw.handlers.base import Answer, Session
 from sip2gw.handlers.circulation import (
@@ -162,7 +168,10 @@ def _renewal_decider(session: Session, visit: Visit, wish: Wish) -> DecideCircul
 
 
 async def renew_all(session: Session, request: RenewAll) -> Answer:
-    """Answer a 65 with a 66: each loan by itself.  Spec: SIP2 2.00, messages 65 and 66; B60."""
+    """Answer a 65 with a 66: each loan by itself.  Spec: SIP2 2.00, messages 65 and 66; B60.
+
+    When the store fails on the way, what was renewed before is told all the same (C98).
+    """
     terminal = session.terminal
     visit = await identify(
         session,
@@ -181,8 +190,21 @@ async def renew_all(session: Session, request: RenewAll) -> Answer:
     loans = [*visit.record.loans, *await loans_of_authorisers(session, visit.record)]
     renewed: list[str] = []
     unrenewed: dict[str, str] = {}
+    failure: BackendError | None = None
     for loan in loans:
-        result = await _renew_one(session, request, visit, loan)
+        if failure is not None:
+            unrenewed[loan.item_id] = _unrenewed(session, visit.record, loan, "system")
+            continue
+        try:
+            result = await _renew_one(session, request, visit, loan)
+        except BackendError as error:
+            if not renewed:
+                raise
+            failure = error
+            is_unknown = isinstance(error, OutcomeUnknownError)
+            key = "unknown_outcome_item" if is_unknown else "system"
+            unrenewed[loan.item_id] = _unrenewed(session, visit.record, loan, key)
+            continue
         if result.refusal is None:
             renewed.append(loan.item_id)
         else:
@@ -217,6 +239,13 @@ def _why_not(session: Session, record: PatronRecord, loan: Loan, refused: Refusa
     (text,) = refusal_texts(session, refused, record)
     language = session.language("000", record)
     return session.services.texts.text(language, "unrenewed", title=loan.title, reason=text)
+
+
+def _unrenewed(session: Session, record: PatronRecord, loan: Loan, key: str) -> str:
+    """The same for one that the store could not renew."""
+    texts, language = session.services.texts, session.language("000", record)
+    reason = texts.text(language, key)
+    return texts.text(language, "unrenewed", title=loan.title, reason=reason)
 
 
 async def loans_of_authorisers(session: Session, record: PatronRecord) -> list[Loan]:

@@ -21,6 +21,7 @@ CHECKOUT = "11"
 CHECKIN = "09"
 RENEWAL = "29"
 HOLD = "15"
+STATUS_UPDATE = "19"
 
 END_OF_DAY = time(23, 59, 59)
 """When something is due on its day (C34)."""

@@ -66,6 +66,7 @@ TEXTS = {
     "payment_no_transaction_date": "De automaat stuurde geen datum. Er is niets betaald.",
     "payment_nothing_to_pay": "Er is niets te betalen.",
     "unknown_outcome": "Niet zeker of uw betaling is verwerkt. Vraag het aan de medewerkers.",
+    "unknown_outcome_item": "Niet zeker of dit gelukt is. Vraag het aan de medewerkers.",
     # Fee types
     "fee_type_01": "Overige",
     "fee_type_02": "Administratiekosten",

@@ -66,6 +66,7 @@ TEXTS = {
     "payment_no_transaction_date": "The terminal sent no date. Nothing has been paid.",
     "payment_nothing_to_pay": "There is nothing to pay.",
     "unknown_outcome": "It is not sure that your payment was recorded. Please ask the staff.",
+    "unknown_outcome_item": "It is not sure that this was done. Please ask the staff.",
     # Fee types
     "fee_type_01": "Other",
     "fee_type_02": "Administration",

@@ -66,6 +66,7 @@ TEXTS = {
     "payment_no_transaction_date": "La borne n'a pas envoyé de date. Rien n'a été payé.",
     "payment_nothing_to_pay": "Il n'y a rien à payer.",
     "unknown_outcome": "Paiement peut-être non enregistré. Adressez-vous au personnel.",
+    "unknown_outcome_item": "Pas certain que cela ait réussi. Adressez-vous au personnel.",
     # Fee types
     "fee_type_01": "Autre",
     "fee_type_02": "Frais administratifs",

@@ -66,6 +66,7 @@ TEXTS = {
     "payment_no_transaction_date": "Das Gerät sandte kein Datum. Es wurde nichts gezahlt.",
     "payment_nothing_to_pay": "Es ist nichts zu zahlen.",
     "unknown_outcome": "Unsicher, ob Ihre Zahlung gebucht wurde. Bitte fragen Sie das Personal.",
+    "unknown_outcome_item": "Unsicher, ob das gelungen ist. Bitte fragen Sie das Personal.",
     # Fee types
     "fee_type_01": "Sonstiges",
     "fee_type_02": "Verwaltungsgebühr",

@@ -46,6 +46,9 @@ class Rig:
         self.writer = Writer(connection, self.log, self._evict, bump_version=False)
         self.path = path
 
+    def submit(self, job: writer_module.Job) -> asyncio.Future[Any]:
+        return self.writer.submit(job).future
+
     def _evict(self, patron_ids: Collection[str]) -> None:
         self.evicted.extend(patron_ids)
 
@@ -75,14 +78,14 @@ def add(name: str, *, fail: bool = False) -> writer_module.Job:
 
 
 async def test_what_waits_together_shares_one_commit(rig: Rig) -> None:
-    results = await asyncio.gather(*(rig.writer.submit(add(f"P{n:02}")) for n in range(40)))
+    results = await asyncio.gather(*(rig.submit(add(f"P{n:02}")) for n in range(40)))
     assert results == [f"P{n:02}" for n in range(40)]
     assert rig.names() == results
     assert rig.disk.commits < 40
 
 
 async def test_a_failing_job_undoes_only_itself(rig: Rig) -> None:
-    good, bad = rig.writer.submit(add("P1")), rig.writer.submit(add("P2", fail=True))
+    good, bad = rig.submit(add("P1")), rig.submit(add("P2", fail=True))
     with pytest.raises(ValueError, match="no"):
         await bad
     assert await good == "P1"
@@ -92,11 +95,11 @@ async def test_a_failing_job_undoes_only_itself(rig: Rig) -> None:
 
 async def test_a_failing_commit_fails_all_and_nothing_is_kept(rig: Rig) -> None:
     rig.disk.failing = "COMMIT"
-    futures = [rig.writer.submit(add(f"P{n}")) for n in range(3)]
+    futures = [rig.submit(add(f"P{n}")) for n in range(3)]
     outcomes = await asyncio.gather(*futures, return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [UnavailableError] * 3
     rig.disk.failing = ""
-    assert await rig.writer.submit(add("P9")) == "P9"
+    assert await rig.submit(add("P9")) == "P9"
     assert rig.names() == ["P9"]
     assert rig.evicted == ["P9"]
 
@@ -104,9 +107,9 @@ async def test_a_failing_commit_fails_all_and_nothing_is_kept(rig: Rig) -> None:
 async def test_a_store_that_cannot_begin_answers_and_recovers(rig: Rig) -> None:
     rig.disk.failing = "BEGIN"
     with pytest.raises(UnavailableError):
-        await rig.writer.submit(add("P1"))
+        await rig.submit(add("P1"))
     rig.disk.failing = ""
-    assert await rig.writer.submit(add("P1")) == "P1"
+    assert await rig.submit(add("P1")) == "P1"
 
 
 async def test_a_lost_transaction_fails_the_whole_batch(rig: Rig) -> None:
@@ -116,22 +119,22 @@ async def test_a_lost_transaction_fails_the_whole_batch(rig: Rig) -> None:
         connection.execute("ROLLBACK")
         raise sqlite3.OperationalError("database or disk is full")
 
-    first, second = rig.writer.submit(add("P1")), rig.writer.submit(lose)
+    first, second = rig.submit(add("P1")), rig.submit(lose)
     outcomes = await asyncio.gather(first, second, return_exceptions=True)
     assert isinstance(outcomes[1], UnavailableError)
     assert rig.names() == ([] if isinstance(outcomes[0], UnavailableError) else ["P1"])
 
 
 async def test_errors_of_the_database_become_errors_of_the_port(rig: Rig) -> None:
-    await rig.writer.submit(add("P1"))
+    await rig.submit(add("P1"))
     with pytest.raises(BackendError, match="refused"):
-        await rig.writer.submit(add("P1"))
+        await rig.submit(add("P1"))
     with pytest.raises(UnavailableError, match="no such table"):
-        await rig.writer.submit(lambda c: Done(c.execute("SELECT * FROM absent")))
+        await rig.submit(lambda c: Done(c.execute("SELECT * FROM absent")))
 
 
 async def test_who_gave_up_waiting_disturbs_nobody(rig: Rig) -> None:
-    given_up, other = rig.writer.submit(add("P1")), rig.writer.submit(add("P2"))
+    given_up, other = rig.submit(add("P1")), rig.submit(add("P2"))
     given_up.cancel()
     assert await other == "P2"
     assert rig.names() == ["P1", "P2"]
@@ -139,11 +142,11 @@ async def test_who_gave_up_waiting_disturbs_nobody(rig: Rig) -> None:
 
 async def test_a_full_queue_refuses_at_once(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writer_module, "QUEUE_JOBS_MAX", 2)
-    waiting = [rig.writer.submit(add("P1")), rig.writer.submit(add("P2"))]
+    waiting = [rig.submit(add("P1")), rig.submit(add("P2"))]
     with pytest.raises(UnavailableError, match="full"):
-        rig.writer.submit(add("P3"))
+        rig.submit(add("P3"))
     await asyncio.gather(*waiting)
-    assert await rig.writer.submit(add("P3")) == "P3"
+    assert await rig.submit(add("P3")) == "P3"
 
 
 async def test_door_rows_survive_a_failing_commit(rig: Rig) -> None:
@@ -151,16 +154,16 @@ async def test_door_rows_survive_a_failing_commit(rig: Rig) -> None:
     rig.log.add(row)
     rig.disk.failing = "COMMIT"
     with pytest.raises(UnavailableError):
-        await rig.writer.submit(add("P1"))
+        await rig.submit(add("P1"))
     assert len(rig.log) == 1
     rig.disk.failing = ""
-    await rig.writer.submit(add("P1"))
+    await rig.submit(add("P1"))
     assert len(rig.log) == 0
 
 
 async def test_a_slow_disk_batches_up_to_the_limit(rig: Rig) -> None:
     """More than a batch waits: all are served, in order."""
     count = writer_module.BATCH_JOBS_MAX * 2 + 5
-    results = await asyncio.gather(*(rig.writer.submit(add(f"P{n:03}")) for n in range(count)))
+    results = await asyncio.gather(*(rig.submit(add(f"P{n:03}")) for n in range(count)))
     assert results == sorted(results)
     assert rig.disk.commits >= 3

@@ -23,7 +23,15 @@ from sip2gw.backend.store.reviews import review_row
 from sip2gw.backend.store.values import time_text, time_value
 from sip2gw.backend.store.writes import Rows
 from sip2gw.model import ItemStatus, Loan, PatronRecord, altered
-from sip2gw.policy.circulation import HOLD, Effect, Facts, NewFee, Refusal, before_of
+from sip2gw.policy.circulation import (
+    HOLD,
+    STATUS_UPDATE,
+    Effect,
+    Facts,
+    NewFee,
+    Refusal,
+    before_of,
+)
 from sip2gw.stock import (
     Before,
     Event,
@@ -351,7 +359,10 @@ def _event_row(
     order: CirculationOrder, record: ItemRecord, effect: Effect, fee_id: str | None
 ) -> Any:
     assert order.key_expires is not None
-    position = 0 if order.code == HOLD else 1 + (record.last.position if record.last else 0)
+    if order.code in (HOLD, STATUS_UPDATE):
+        position = 0
+    else:
+        position = 1 + (record.last.position if record.last else 0)
     values = (
         order.item_id,
         order.key,

@@ -335,6 +335,8 @@ OWED_WITH_OTHERS = """
         SELECT to_id FROM relationship WHERE type = 'head_of_family' AND from_id = ?
         UNION SELECT from_id FROM relationship WHERE type = 'authorisation' AND to_id = ?)"""
 """What a patron and those they may pay for owe together."""
+ATTEMPT_SETTLED = "SELECT 1 FROM attempt WHERE id = ? AND settled IS NOT NULL"
+REVIEW_SETTLED = "SELECT 1 FROM review WHERE id = ? AND outcome <> 'unknown'"
 DONE_UNDER_KEY = "SELECT 1 FROM circulation WHERE item_id = ? AND key = ?"
 SETTLE_CIRCULATION = """
     INSERT INTO review (id, time, kind, terminal, message, item, patron, key, outcome)

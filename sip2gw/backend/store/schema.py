@@ -354,7 +354,9 @@ _ATTEMPTS = (
         settled TEXT,
         resolved TEXT,
         note TEXT NOT NULL DEFAULT '')""",
+    "CREATE INDEX attempt_open ON attempt (id) WHERE settled IS NULL",
     "ALTER TABLE review ADD COLUMN key TEXT",
+    "CREATE INDEX review_unknown ON review (id) WHERE outcome = 'unknown'",
 )
 """Of payments that were answered with "not sure": under which key, what was owed then, when they
 were settled, and when the terminal asked again and was told yes. The payment itself says how it

@@ -74,16 +74,16 @@ class StaffOperations(ABC):
 
         def read() -> list[UnknownAttempt]:
             with self.snapshot() as connection:
-                return unknown.unknown_attempts(connection)
+                stored = unknown.unknown_attempts(connection)
+                return unknown.merged(stored, unknown.unsettled(connection, spooled))
 
         spooled = self.spooled()
         try:
-            stored = await asyncio.to_thread(read)
+            return await asyncio.to_thread(read)
         except BackendError:
             if not spooled:
                 raise
             return spooled
-        return unknown.merged(stored, spooled)
 
     async def settle(
         self, attempts: Iterable[UnknownAttempt], now: datetime

@@ -10,12 +10,13 @@ import asyncio
 import fcntl
 import os
 import sqlite3
-from collections.abc import Awaitable, Callable, Collection, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Literal, TypeVar
 
+from sip2gw.backend.attempts import Settlement, UnknownAttempt
 from sip2gw.backend.base import (
     BackendError,
     Capability,
@@ -29,17 +30,26 @@ from sip2gw.backend.base import (
     PaymentResult,
     UnavailableError,
 )
+from sip2gw.backend.doubts import Doubts
 from sip2gw.backend.library import Connection, Done
+from sip2gw.backend.spool import Spool, read_spool
 from sip2gw.backend.store import circulation, doors, ledger, lockout, queries
 from sip2gw.backend.store.access_log import FLUSH_AFTER_S, AccessLog
 from sip2gw.backend.store.cache import RecordCache
-from sip2gw.backend.store.dialect import SqliteConnection, connect, create_file, expect_bulk
+from sip2gw.backend.store.dialect import (
+    WRITE_WAIT_S,
+    SqliteConnection,
+    connect,
+    create_file,
+    expect_bulk,
+)
 from sip2gw.backend.store.identity import insist_on_currency, pin_secret_in_file
 from sip2gw.backend.store.migrate import migrate
+from sip2gw.backend.store.orders import Orders
 from sip2gw.backend.store.records import load_account, load_by_card, load_patron, paid_fee
 from sip2gw.backend.store.staff import StaffOperations
 from sip2gw.backend.store.values import date_text, time_text
-from sip2gw.backend.store.writer import Writer
+from sip2gw.backend.store.writer import LOCK_WAIT_S, Writer
 from sip2gw.model import AccessRow, Block, PaidFee, PatronRecord, Presence
 from sip2gw.stock import ItemRecord
 
@@ -76,6 +86,12 @@ class Store(StaffOperations):
         self._cache_checked = False
         self._flush: asyncio.TimerHandle | None = None
         self._closed = False
+        self._spool_path = Path(f"{path}.spool")
+        self._doubts: Doubts | None = None
+        """Of the daemon; a command writes no spool."""
+        if role == "daemon":
+            self._doubts = Doubts(Spool(self._spool_path))
+            self._doubts.open()
         self._access_log = AccessLog()
         self._reader = connect(path, read_only=True)
         self._writer = Writer(
@@ -83,10 +99,12 @@ class Store(StaffOperations):
             self._access_log,
             self._cache.evict,
             bump_version=role == "command",
+            lock_wait_s=LOCK_WAIT_S if role == "daemon" else WRITE_WAIT_S,
             update_fees=self._cache.update_fees,
             change=self._cache.change,
             on_begin=self._trust_cache,
         )
+        self._orders = Orders(self._writer, self._doubts)
 
     # Reads
 
@@ -187,8 +205,7 @@ class Store(StaffOperations):
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
-        if self._closed:
-            raise UnavailableError("the store is closed")
+        self._check_open()
         try:
             yield
         except sqlite3.Error as error:
@@ -204,14 +221,25 @@ class Store(StaffOperations):
         Raises:
             BackendError: nothing was changed.
         """
+        self._check_open()
+        return self._writer.submit(job).future
+
+    def _write_if_wanted(self, job: Callable[[SqliteConnection], Done[T]]) -> Awaitable[T]:
+        """Like `write`, but it is not begun when nobody waits for it any more."""
+        self._check_open()
+        return self._writer.submit(job, optional=True).future
+
+    def _check_open(self) -> None:
         if self._closed:
             raise UnavailableError("the store is closed")
-        return self._writer.submit(job)
 
     async def record_pin_failure(
         self, card: str, now: datetime, failures_max: int, lock_until: datetime
     ) -> bool:
-        """Count a wrong PIN, durably; an expired lock starts a new count (C19, C81)."""
+        """Count a wrong PIN, durably; an expired lock starts a new count (C19, C81).
+
+        Done also when the terminal has hung up: else guessing would cost nothing.
+        """
         return await self.write(
             lambda connection: lockout.record(connection, card, now, failures_max, lock_until)
         )
@@ -221,18 +249,44 @@ class Store(StaffOperations):
         await self.write(lambda connection: lockout.clear(connection, card))
 
     async def book_payment(self, order: PaymentOrder, decide: DecidePayment) -> PaymentResult:
-        """Book `order` exactly once, durably before it returns (B46)."""
-        return await self.write(
-            lambda connection: ledger.book(connection, order, decide, self._account)
+        """Book `order` exactly once, durably before it returns (B46, C98)."""
+        self._check_open()
+        self._orders.insist_on_spool()
+        result: PaymentResult = await self._orders.run(
+            order, lambda connection: ledger.book(connection, order, decide, self._account)
         )
+        return result
 
     async def circulate(
         self, order: CirculationOrder, decide: DecideCirculation
     ) -> CirculationResult:
-        """Do what `decide` decides, exactly once under the order's key (B61, C69)."""
-        return await self.write(
-            lambda connection: circulation.circulate(connection, order, decide, self._patron)
+        """Do what `decide` decides, exactly once under the order's key (B61, C69, C98)."""
+        self._check_open()
+        result: CirculationResult = await self._orders.run(
+            order,
+            lambda connection: circulation.circulate(connection, order, decide, self._patron),
         )
+        return result
+
+    def spooled(self) -> Sequence[UnknownAttempt]:
+        """Attempts of unknown outcome that are not in the store yet."""
+        return read_spool(self._spool_path) if self._doubts is None else self._doubts.all()
+
+    async def unknown_attempts(self) -> Sequence[UnknownAttempt]:
+        """All attempts that are not settled yet, oldest first; they lie in the spool only."""
+        if self._doubts is None:
+            return await super().unknown_attempts()
+        await self._doubts.mend()
+        return self._doubts.all()
+
+    async def settle(
+        self, attempts: Iterable[UnknownAttempt], now: datetime
+    ) -> Sequence[Settlement]:
+        """Look what became of `attempts`; committing what was found is the fence (see `writer`)."""
+        settled = await super().settle(attempts, now)
+        if self._doubts is not None:
+            self._doubts.forget(known.attempt.id for known in settled)
+        return settled
 
     def _patron(self, connection: Connection, patron_id: str) -> PatronRecord | None:
         """Like `_account`, but everything about the patron."""
@@ -280,13 +334,13 @@ class Store(StaffOperations):
             )
             return Done(lifted, (patron_id,))
 
-        return await self.write(job)
+        return await self._write_if_wanted(job)
 
     # Doors
 
     async def enter_branch(self, order: EntryOrder) -> Presence:
         """Note that the patron is inside, if there is room; returns who was inside before."""
-        return await self.write(lambda connection: doors.enter(connection, order))
+        return await self._write_if_wanted(lambda connection: doors.enter(connection, order))
 
     async def presence(self, order: EntryOrder) -> Presence:
         """Who is inside now."""
@@ -348,9 +402,11 @@ class Store(StaffOperations):
         Raises:
             BackendError: they are not.
         """
+        if self._doubts is not None:
+            await self._doubts.mend()
         with self._reading():
             self._reader.execute(queries.STORE_VERSION).fetchone()
-        await self.write(lambda _: Done(None))
+        await self._write_if_wanted(lambda _: Done(None))
 
     async def close(self) -> None:
         """Write what is queued and let go of everything; a second call does nothing."""
@@ -360,6 +416,8 @@ class Store(StaffOperations):
         if self._flush is not None:
             self._flush.cancel()
         await self._writer.stop()
+        if self._doubts is not None:
+            await self._doubts.close()
         self._reader.close()
         if self._lock is not None:
             os.close(self._lock)

@@ -173,6 +173,17 @@ def _circulation(row: Sequence[Any]) -> UnknownCirculation:
     )
 
 
+def unsettled(connection: Connection, spooled: Iterable[UnknownAttempt]) -> list[UnknownAttempt]:
+    """Those of a spool that are not settled in the store; a crash may bring back old entries."""
+    return [known for known in spooled if not _is_settled(connection, known)]
+
+
+def _is_settled(connection: Connection, known: UnknownAttempt) -> bool:
+    is_payment = isinstance(known, UnknownPayment)
+    statement = queries.ATTEMPT_SETTLED if is_payment else queries.REVIEW_SETTLED
+    return connection.execute(statement, (known.id,)).fetchone() is not None
+
+
 def merged(
     stored: Iterable[UnknownAttempt], spooled: Iterable[UnknownAttempt]
 ) -> list[UnknownAttempt]:
@@ -187,7 +198,7 @@ def reconciliations(
     """Payments that were answered with "not sure", open or settled since then; oldest first."""
     rows = connection.execute(queries.RECONCILIATIONS, (time_text(since),)).fetchall()
     found = {row[0]: _reconciliation(connection, row) for row in rows}
-    for known in spooled:
+    for known in unsettled(connection, spooled):
         if isinstance(known, UnknownPayment) and known.id not in found:
             found[known.id] = _open_reconciliation(connection, known)
     return sorted(found.values(), key=lambda known: (known.time, known.id))
