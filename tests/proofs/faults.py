@@ -98,7 +98,7 @@ class Plan:
 
     deadline_s, timeout_s: the gateway's `request_timeout_s` and `terminal_timeout_s`.
     kinds: the faults, all of them in each round; None: all that are possible.
-    seconds_max: no fault lasts longer.
+    seconds_min, seconds_max: no fault lasts less or longer.
     unsure_max: the share of payments, and of loans and returns, that may be 'not sure'.
     """
 
@@ -108,6 +108,7 @@ class Plan:
     kinds: tuple[str, ...] | None = None
     deadline_s: float = 5
     timeout_s: float = 10
+    seconds_min: float = 0
     seconds_max: float = 12
     think_s: tuple[float, float] = THINK_S
     quiet_s: tuple[float, float] = QUIET_S
@@ -163,9 +164,9 @@ class Course:
         while number < plan.rounds or self._paid() < plan.payments:
             number += 1
             for kind in chance.sample(self.kinds, len(self.kinds)):
-                seconds = min(chance.uniform(*kind.seconds), plan.seconds_max)
+                seconds = max(chance.uniform(*kind.seconds), plan.seconds_min)
                 crash = kind.crashes and chance.random() < CRASHES
-                await self._fault(kind, seconds, crash)
+                await self._fault(kind, min(seconds, plan.seconds_max), crash)
                 if time.monotonic() > until:
                     self.report.expect(False, f"not done in {plan.minutes_max} minutes")
                     return

@@ -296,8 +296,8 @@ async def hung_up(place: Place) -> AsyncIterator[None]:
 ON_BOTH = (
     Kind("full", full, (1, 4), crashes=True, needs_disk=True),
     Kind("slow", slow, (1, 6), crashes=True, needs_disk=True),
-    Kind("failing", failing, (0.5, 3), crashes=True, needs_disk=True),
-    Kind("failing_with_spool", failing_with_spool, (0.5, 3), crashes=True, needs_disk=True),
+    Kind("failing", failing, (0.5, 8), crashes=True, needs_disk=True),
+    Kind("failing_with_spool", failing_with_spool, (0.5, 8), crashes=True, needs_disk=True),
     Kind("frozen", frozen, (1, 12), crashes=True),
     Kind("killed", killed, (0, 1)),
     Kind("hung_up", hung_up, (0, 0.1)),
