@@ -115,7 +115,8 @@ class BackendContract:
         assert (await backend.book_payment(first, pay_fee("F1", 200))).outcome == "booked"
         late = await backend.book_payment(order("BK2", 200, seen=seen), pay_fee("F1", 200))
         assert late.refusal == PaymentRefusal("overpayment")
-        assert (await backend.book_payment(first, pay_fee("F1", 200))).outcome == "replayed"
+        again = order("BK1", 200, seen=seen)
+        assert (await backend.book_payment(again, pay_fee("F1", 200))).outcome == "replayed"
         assert (await owed(backend, "P1"))["F1"] == 50
 
     async def test_a_second_look_sees_the_same(self, backend: Backend) -> None:

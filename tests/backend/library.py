@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -176,8 +177,10 @@ def open_library(directory: Path, role: Any = "daemon") -> Store:
 
 
 def open_postgres_library(url: str, role: Any = "daemon", **limits: Any) -> PostgresStore:
-    """The store in the database `url`."""
-    return open_postgres(url, password=None, role=role, currency="EUR", **limits)
+    """The store in the database `url`; its spool is gone when it is closed."""
+    with TemporaryDirectory() as directory:
+        limits.setdefault("spool_file", Path(directory) / "spool")
+        return open_postgres(url, password=None, role=role, currency="EUR", **limits)
 
 
 @contextmanager

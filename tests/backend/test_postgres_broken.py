@@ -14,7 +14,7 @@ from proxy import BreakableProxy, breakable
 
 from sip2gw.backend.base import (
     Allocation,
-    BackendTimeoutError,
+    OutcomeUnknownError,
     PaymentFacts,
     PaymentRefusal,
     UnavailableError,
@@ -54,7 +54,7 @@ async def booked(url: str) -> list[str]:
     """The BKs in the ledger, by a look that does not go through the proxy."""
     store = open_postgres_library(url, role="command")
     assert store.self_check() == []
-    keys = [payment.bk for payment in store.payments()]
+    keys = [payment.bk for payment in store.payments(status="booked")]
     await store.close()
     return keys
 
@@ -88,7 +88,7 @@ async def test_when_nobody_can_be_asked_the_outcome_is_unknown_and_a_retry_finds
     """C59: "not sure" now, the truth with the retry."""
     setattr(proxy, f"cut_{where}", PAYMENT)
     proxy.then_close = True
-    with pytest.raises(BackendTimeoutError):
+    with pytest.raises(OutcomeUnknownError):
         await store.book_payment(order(), pay_fee("F1"))
     await proxy.open()
     await until_reachable(store)
@@ -108,7 +108,7 @@ async def until_reachable(store: PostgresStore) -> None:
 async def test_a_refusal_after_a_cut_is_certain(
     store: PostgresStore, proxy: BreakableProxy, postgres_url: str
 ) -> None:
-    """Another payment takes the fee in between: ours can no longer succeed."""
+    """Another payment takes the fee in between, and what was lost on its way is fenced."""
     other = open_postgres_library(postgres_url, role="command")
     proxy.cut_before = PAYMENT
     decisions: list[str] = []

@@ -10,7 +10,7 @@ import pytest
 from postgres import Server
 from proxy import BreakableProxy, breakable
 
-from sip2gw.backend.base import BackendTimeoutError
+from sip2gw.backend.base import OutcomeUnknownError
 from sip2gw.backend.postgres import PostgresStore
 
 from .library import load, open_postgres_library
@@ -70,7 +70,7 @@ async def test_a_database_that_stays_away_leaves_the_outcome_unknown(
     await store.find_patron("P3")
     proxy.cut_after = LOAN
     proxy.then_close = True
-    with pytest.raises(BackendTimeoutError):
+    with pytest.raises(OutcomeUnknownError):
         await store.circulate(order(item="N1"), lending())
 
 

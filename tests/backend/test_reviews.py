@@ -71,6 +71,8 @@ def go_back(connection: Connection) -> None:
     """To the table as schema 6 has it, with rows in it."""
     for statement in (
         "DROP TABLE review",
+        "DROP TABLE attempt",
+        "ALTER TABLE circulation DROP COLUMN attempt",
         next(s for m in migrate_module.MIGRATIONS[:6] for s in m.statements if " review (" in s),
         "DELETE FROM schema_migration WHERE number > 6",
         OLD.format(n=2, outcome="refused", reasons="unknown_item"),

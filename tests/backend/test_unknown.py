@@ -23,17 +23,10 @@ class TestSqlite(UnknownContract):
 class TestPostgres(UnknownContract):
     """The shared store."""
 
-    @pytest.mark.xfail(strict=True, reason="the fence of PostgreSQL")
-    async def test_a_retry_of_what_was_booked_gets_its_yes_and_resolves_it(
-        self, library: Library
-    ) -> None:
-        await super().test_a_retry_of_what_was_booked_gets_its_yes_and_resolves_it(library)
-
     @pytest.fixture
     def library(self, postgres_store: PostgresStore) -> Library:
         return postgres_store
 
-    @pytest.mark.xfail(strict=True, reason="the fence of PostgreSQL")
     async def test_a_loan_that_was_settled_as_not_made_is_never_made_later(
         self, library: Library
     ) -> None:

@@ -34,6 +34,7 @@ class Address:
             "application_name": "sip2gw",
             "jit": "off",
             "statement_timeout": f"{int((statement_timeout_s or 0) * 1000)}ms",
+            "default_transaction_isolation": "read committed",
             "timezone": "UTC",
         }
         try:

@@ -6,11 +6,11 @@ was read has changed since; then it is read and decided again. The first time it
 was read together with the payer, which needs no round trip of its own.
 
 Why a payment is never booked twice nor lost: the key is written with the payment, in one
-transaction. When a connection is lost in the middle nobody knows whether the payment was written,
-so everything is read again on a new connection. If the key is there, it was. If not, the same
-facts give the same decision and a second try, which the key (or the lock of the first try, still
-running) keeps from being a second payment. If the facts have changed, the first try can no longer
-succeed, because it was bound to the old ones; so a refusal is certain, too.
+transaction, and the payment has the id of the order, however often that is tried. When a
+connection is lost in the middle nobody knows whether the payment was written, so everything is read
+again on a new connection. If the key is there, it was. If not, the same facts give the same
+decision and a second try, which key and id (or the lock of the first try, still running) keep from
+being a second payment. A refusal is answered only when the first try is fenced (`attempts`).
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from sip2gw.backend.postgres.attempts import Attempts
 from sip2gw.backend.postgres.dialect import numbered
 from sip2gw.backend.postgres.pool import Pool
 from sip2gw.backend.postgres.reading import rows_of
+from sip2gw.backend.postgres.settling import Settler
 from sip2gw.backend.store import queries
 from sip2gw.backend.store.ledger import (
     BOOKED,
@@ -67,6 +68,14 @@ an unknown payer."""
 
 BOOK = f"SELECT book_payment({', '.join(f'${number}' for number in range(1, 23))})"
 PAYMENT = numbered(queries.fill(queries.PAYMENTS, where=" WHERE p.id = ?"))
+REPLAY = queries.fill(
+    """
+    WITH resolved AS (
+        UPDATE attempt SET resolved = $2 WHERE id = $1 AND resolved IS NULL)
+    {payment}""",
+    payment=PAYMENT,
+)
+"""`PAYMENT`, of which the terminal is told now whatever it was told before (C59)."""
 
 _KEY = slice(1, 4)
 _ACCOUNT = slice(4, 16)
@@ -75,15 +84,20 @@ _ACCOUNT = slice(4, 16)
 class Booking(Attempts[PaymentResult]):
     """One order on its way into the ledger."""
 
-    def __init__(self, pool: Pool, order: PaymentOrder, decide: DecidePayment) -> None:
-        super().__init__(pool, "the payment was booked")
+    def __init__(
+        self, pool: Pool, settler: Settler, order: PaymentOrder, decide: DecidePayment
+    ) -> None:
+        super().__init__(pool, settler, order)
         self._order = order
         self._decide = decide
-        self._tried: set[str] = set()
 
     async def attempt(self, number: int) -> PaymentResult | None:
         """The first time on what was read with the payer, then on what is read anew."""
         return await (self._try() if number else self._try_on_seen())
+
+    async def done(self) -> PaymentResult:
+        """The payment that this order made."""
+        return PaymentResult(BOOKED, payment_of(await self._pool.fetch(PAYMENT, self._order.id)))
 
     async def _try_on_seen(self) -> PaymentResult | None:
         """Write on what was read when the payer was identified, if it gives a payment at all.
@@ -123,14 +137,16 @@ class Booking(Attempts[PaymentResult]):
         return PaymentResult(BOOKED, payment) if booked else None
 
     async def _first_payment(self, payment_id: str) -> PaymentResult:
-        payment = payment_of(await self._pool.fetch(PAYMENT, payment_id))
-        return PaymentResult(BOOKED if payment_id in self._tried else REPLAYED, payment)
+        """What holds the key: this very order, lost on its way back, or an earlier one."""
+        if payment_id == self._order.id:
+            return await self.done()
+        values = (payment_id, time_text(self._order.now))
+        return PaymentResult(REPLAYED, payment_of(await self._pool.fetch(REPLAY, *values)))
 
     async def _write(
         self, version: int, records: dict[str, PatronRecord], payment: Payment
     ) -> bool:
         """Whether the payment was written; False also when nobody knows."""
-        self._tried.add(payment.id)
         return await self.write(BOOK, version, *_guard(records), *_values(self._order, payment))
 
 

@@ -18,10 +18,12 @@ from sip2gw.backend.base import (
     CirculationOrder,
     CirculationResult,
     DecideCirculation,
+    UnavailableError,
 )
 from sip2gw.backend.postgres.attempts import Attempts
 from sip2gw.backend.postgres.pool import Pool
 from sip2gw.backend.postgres.reading import is_storable, record_of
+from sip2gw.backend.postgres.settling import Settler
 from sip2gw.backend.store.circulation import DONE, REPLAYED, decided, item_record, keyed
 from sip2gw.backend.store.values import time_text
 from sip2gw.backend.store.writes import Rows
@@ -30,7 +32,7 @@ from sip2gw.policy.circulation import Facts
 from sip2gw.stock import ItemRecord
 
 FACTS = "SELECT circulation_facts($1, $2, $3, $4, $5, $6)"
-CIRCULATE = "SELECT circulate($1, $2, $3, $4, $5, $6, $7, $8, $9)"
+CIRCULATE = "SELECT circulate($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
 
 _decode = msgspec.json.Decoder(list[list[dict[str, Any]]]).decode
 _encode = msgspec.json.Encoder().encode
@@ -47,33 +49,55 @@ async def find_item(pool: Pool, item_id: str, now: datetime) -> ItemRecord | Non
 class Circulating(Attempts[CirculationResult]):
     """One order on its way into the library."""
 
-    def __init__(self, pool: Pool, order: CirculationOrder, decide: DecideCirculation) -> None:
-        super().__init__(pool, "it was done")
+    def __init__(
+        self, pool: Pool, settler: Settler, order: CirculationOrder, decide: DecideCirculation
+    ) -> None:
         self._order = keyed(_storable(order))
         self._decide = decide
+        super().__init__(pool, settler, self._order)
+
+    async def done(self) -> CirculationResult:
+        """What this order did.
+
+        Raises:
+            UnavailableError: it was cancelled since.
+        """
+        record = _facts(await self._read(), self._order.key).record
+        if record is None or record.repeated is None:
+            raise UnavailableError("what was done was cancelled since")
+        return CirculationResult(DONE, record, record.repeated.outcome)
 
     async def attempt(self, number: int) -> CirculationResult | None:
         """One reading and, if that says so, one writing; None when it has to be done again."""
         order = self._order
-        asked = (
+        text = await self._read()
+        facts = _facts(text, order.key)
+        plan = decided(order, facts, self._decide)
+        result = plan.result
+        if result.outcome == REPLAYED and self._lost:
+            return replace(result, outcome=DONE)  # by this very order
+        if not plan.rows:
+            return result
+        parties = plan.parties.union(p.id for p in (facts.patron, facts.borrower) if p)
+        values = (*self._asked, sorted(parties), text, _json(plan.rows))
+        return result if await self.write(CIRCULATE, order.id, *values) else None
+
+    @property
+    def _asked(self) -> tuple[Any, ...]:
+        """The parameters that say what is to be read."""
+        order = self._order
+        since = order.borrowed_since
+        return (
             order.item_id,
             order.key,
             order.patron_id,
             order.with_borrower,
             time_text(order.now),
-            time_text(order.borrowed_since) if order.borrowed_since is not None else None,
+            time_text(since) if since is not None else None,
         )
-        text = (await self._pool.fetch(FACTS, *asked))[0][0]
-        facts = _facts(text, order.key)
-        plan = decided(order, facts, self._decide)
-        result = plan.result
-        if result.outcome == REPLAYED and self._unknown:
-            return replace(result, outcome=DONE)  # by this very order
-        if not plan.rows:
-            return result
-        parties = plan.parties.union(p.id for p in (facts.patron, facts.borrower) if p)
-        written = await self.write(CIRCULATE, *asked, sorted(parties), text, _json(plan.rows))
-        return result if written else None
+
+    async def _read(self) -> str:
+        return str((await self._pool.fetch(FACTS, *self._asked))[0][0])
 
 
 def _storable(order: CirculationOrder) -> CirculationOrder:

@@ -1,4 +1,4 @@
-"""What only PostgreSQL says: placeholders, collation, locks, triggers, the booking function."""
+"""What only PostgreSQL says: placeholders, collation, locks, triggers, functions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,12 @@ from functools import cache
 from itertools import count
 
 from sip2gw.backend.library import Connection
-from sip2gw.backend.postgres.functions import CIRCULATION_FACTS, circulate_function
+from sip2gw.backend.postgres.fence import SETTLE_CIRCULATION, SETTLE_PAYMENT
+from sip2gw.backend.postgres.functions import (
+    CIRCULATION_FACTS,
+    book_payment_function,
+    circulate_function,
+)
 
 FACTS_LOCK = 5120194301
 """The advisory lock that booking shares, and that everything holds alone which changes what a
@@ -34,53 +39,6 @@ def numbered(statement: str) -> str:
     numbers = count(1)
     return re.sub(r"\?", lambda _: f"${next(numbers)}", statement)
 
-
-BOOK_PAYMENT = """
-CREATE FUNCTION book_payment(
-    p_version BIGINT, p_parties TEXT[], p_owed TEXT,
-    p_terminal TEXT, p_key TEXT, p_content TEXT, p_expires TEXT,
-    p_id TEXT, p_time TEXT, p_payer TEXT, p_amount BIGINT, p_currency TEXT, p_type TEXT,
-    p_bk TEXT, p_status TEXT, p_texts TEXT, p_card TEXT,
-    p_accounts TEXT[], p_amounts BIGINT[], p_fees TEXT[], p_debtors TEXT[], p_relations TEXT[])
-RETURNS BOOLEAN LANGUAGE plpgsql AS $$
-BEGIN
-    PERFORM pg_advisory_xact_lock_shared(<FACTS_LOCK>);
-    PERFORM 1 FROM patron WHERE id = ANY (p_parties) ORDER BY id FOR NO KEY UPDATE;
-    IF EXISTS (SELECT 1 FROM payment k
-               WHERE k.terminal = p_terminal AND k.key = p_key AND k.key_expires > p_time)
-       OR p_version <> (SELECT version FROM store_version WHERE id = 1)
-       OR p_owed <> (
-            SELECT COALESCE(string_agg(o.id || ' ' || o.owed, E'\\n' ORDER BY o.id), '')
-            FROM (SELECT f.id, (SELECT SUM(e.amount) FROM ledger_entry e
-                                WHERE e.fee_id = f.id) AS owed
-                  FROM fee f WHERE f.patron_id = ANY (p_parties)) o
-            WHERE o.owed <> 0)
-    THEN
-        RETURN FALSE;
-    END IF;
-    UPDATE payment SET key = NULL
-    WHERE terminal = p_terminal AND key = p_key AND key_expires <= p_time;
-    INSERT INTO payment (id, time, terminal, payer_id, amount, currency, payment_type, bk, status,
-                         texts, key, content, key_expires, card)
-    VALUES (p_id, p_time, p_terminal, p_payer, p_amount, p_currency, p_type, p_bk, p_status,
-            p_texts, p_key, p_content, p_expires, p_card)
-    ON CONFLICT (terminal, key) DO NOTHING;
-    IF NOT FOUND THEN
-        RAISE EXCEPTION 'the key was taken meanwhile' USING ERRCODE = 'serialization_failure';
-    END IF;
-    INSERT INTO ledger_transaction (id, time, kind, payment_id)
-    VALUES (p_id, p_time, 'payment', p_id);
-    INSERT INTO ledger_entry (transaction_id, position, account, amount, fee_id, debtor_id,
-                              relation)
-    SELECT p_id, n.place - 1, n.account, n.amount, n.fee, n.debtor, n.relation
-    FROM unnest(p_accounts, p_amounts, p_fees, p_debtors, p_relations) WITH ORDINALITY
-        AS n (account, amount, fee, debtor, relation, place);
-    RETURN TRUE;
-END $$""".replace("<FACTS_LOCK>", str(FACTS_LOCK))
-"""Writes a payment if its key is free and what it was decided on still holds: nobody but payments
-has changed anything since (`store_version`), and the parties owe what they owed. The parties'
-rows are locked, in the order of their ids, so that payments for the same fee come one by one;
-each statement of the function sees what was committed before it."""
 
 ENTER_BRANCH = """
 CREATE FUNCTION enter_branch(
@@ -130,15 +88,21 @@ class PostgresDialect:
         SELECT table_name::text FROM information_schema.tables
         WHERE table_schema = current_schema() AND table_type = 'BASE TABLE'"""
     beside: Mapping[int, tuple[str, ...]] = {
-        1: (_REFUSE_CHANGE, BOOK_PAYMENT),
+        1: (_REFUSE_CHANGE,),
         2: (ENTER_BRANCH,),
         4: ("DROP FUNCTION enter_branch", ENTER_BRANCH),
         # Those made of the tables as they are now come with the last migration that changes them.
-        7: (
+        9: (
+            "DROP FUNCTION IF EXISTS book_payment",
             "DROP FUNCTION IF EXISTS circulation_facts",
             "DROP FUNCTION IF EXISTS circulate",
+            "DROP FUNCTION IF EXISTS settle_payment",
+            "DROP FUNCTION IF EXISTS settle_circulation",
+            book_payment_function(FACTS_LOCK),
             CIRCULATION_FACTS,
             circulate_function(FACTS_LOCK),
+            SETTLE_PAYMENT,
+            SETTLE_CIRCULATION,
         ),
     }
 

@@ -1,14 +1,16 @@
-"""The database's functions for circulation, made of the statements that SQLite runs one by one.
+"""The database's functions that write an attempt, whole, if it still may be written.
 
-`circulation_facts` reads everything that is decided on, as one JSON text; `circulate` writes the
-decision's rows if that text is still the same under the locks. Whatever was read therefore still
-holds when something is written, and nobody has to list what matters.
+`book_payment` and `circulate` write what was decided if what it was decided on still holds under
+their locks, and if the attempt was not fenced (`fence`). `circulation_facts` reads what circulation
+is decided on as one JSON text, so that nobody has to list what matters; its statements, and those
+of `circulate`, are the ones that SQLite runs one by one.
 """
 
 from __future__ import annotations
 
 from itertools import count
 
+from sip2gw.backend.postgres.fence import HOLD_ATTEMPT, IS_FENCED
 from sip2gw.backend.store import queries
 from sip2gw.backend.store.queries import fill
 from sip2gw.backend.store.records import LISTS
@@ -76,13 +78,72 @@ def _loop(write: Write) -> str:
     )
 
 
+def book_payment_function(facts_lock: int) -> str:
+    """`book_payment`, sharing the advisory lock `facts_lock`.
+
+    It writes a payment if its key is free and what it was decided on still holds: nobody but
+    payments has changed anything since (`store_version`), and the parties owe what they owed. The
+    parties' rows are locked, in the order of their ids, so that payments for the same fee come one
+    by one; each statement of the function sees what was committed before it. The payment has the
+    id of its attempt, so an attempt that was fenced (`fence`) or made already cannot be written.
+    """
+    return fill(
+        """
+CREATE FUNCTION book_payment(
+    p_version BIGINT, p_parties TEXT[], p_owed TEXT,
+    p_terminal TEXT, p_key TEXT, p_content TEXT, p_expires TEXT,
+    p_attempt TEXT, p_time TEXT, p_payer TEXT, p_amount BIGINT, p_currency TEXT, p_type TEXT,
+    p_bk TEXT, p_status TEXT, p_texts TEXT, p_card TEXT,
+    p_accounts TEXT[], p_amounts BIGINT[], p_fees TEXT[], p_debtors TEXT[], p_relations TEXT[])
+RETURNS BOOLEAN LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock_shared({lock});
+    PERFORM 1 FROM patron WHERE id = ANY (p_parties) ORDER BY id FOR NO KEY UPDATE;
+    IF EXISTS (SELECT 1 FROM payment k
+               WHERE k.terminal = p_terminal AND k.key = p_key AND k.key_expires > p_time)
+       OR p_version <> (SELECT version FROM store_version WHERE id = 1)
+       OR p_owed <> (
+            SELECT COALESCE(string_agg(o.id || ' ' || o.owed, E'\\n' ORDER BY o.id), '')
+            FROM (SELECT f.id, (SELECT SUM(e.amount) FROM ledger_entry e
+                                WHERE e.fee_id = f.id) AS owed
+                  FROM fee f WHERE f.patron_id = ANY (p_parties)) o
+            WHERE o.owed <> 0)
+    THEN
+        RETURN FALSE;
+    END IF;
+    UPDATE payment SET key = NULL
+    WHERE terminal = p_terminal AND key = p_key AND key_expires <= p_time;
+    INSERT INTO payment (id, time, terminal, payer_id, amount, currency, payment_type, bk, status,
+                         texts, key, content, key_expires, card)
+    VALUES (p_attempt, p_time, p_terminal, p_payer, p_amount, p_currency, p_type, p_bk, p_status,
+            p_texts, p_key, p_content, p_expires, p_card)
+    ON CONFLICT DO NOTHING;
+    IF NOT FOUND THEN
+        IF EXISTS (SELECT 1 FROM payment WHERE id = p_attempt AND status = 'refused') THEN
+            RAISE EXCEPTION 'the attempt was given up';
+        END IF;
+        RAISE EXCEPTION 'others took the key' USING ERRCODE = 'serialization_failure';
+    END IF;
+    INSERT INTO ledger_transaction (id, time, kind, payment_id)
+    VALUES (p_attempt, p_time, 'payment', p_attempt);
+    INSERT INTO ledger_entry (transaction_id, position, account, amount, fee_id, debtor_id,
+                              relation)
+    SELECT p_attempt, n.place - 1, n.account, n.amount, n.fee, n.debtor, n.relation
+    FROM unnest(p_accounts, p_amounts, p_fees, p_debtors, p_relations) WITH ORDINALITY
+        AS n (account, amount, fee, debtor, relation, place);
+    RETURN TRUE;
+END $$""",
+        lock=str(facts_lock),
+    )
+
+
 def circulate_function(facts_lock: int) -> str:
     """`circulate`, sharing the advisory lock `facts_lock` with bookings."""
     return fill(
         """
 CREATE FUNCTION circulate(
-    p_item TEXT, p_key TEXT, p_patron TEXT, p_borrower BOOLEAN, p_now TEXT, p_since TEXT,
-    p_parties TEXT[], p_facts TEXT, p_rows JSONB)
+    p_attempt TEXT, p_item TEXT, p_key TEXT, p_patron TEXT, p_borrower BOOLEAN, p_now TEXT,
+    p_since TEXT, p_parties TEXT[], p_facts TEXT, p_rows JSONB)
 RETURNS BOOLEAN LANGUAGE plpgsql AS $$
 DECLARE
     r RECORD;
@@ -93,9 +154,15 @@ BEGIN
     IF p_facts <> circulation_facts(p_item, p_key, p_patron, p_borrower, p_now, p_since)
     THEN
         RETURN FALSE;
+    END IF;
+    {hold};
+    IF {is_fenced} THEN
+        RAISE EXCEPTION 'the attempt was given up';
     END IF;{loops}
     RETURN TRUE;
 END $$""",
         lock=str(facts_lock),
+        hold=HOLD_ATTEMPT,
+        is_fenced=IS_FENCED,
         loops="".join(map(_loop, WRITES)),
     )

@@ -8,12 +8,21 @@ store's own, since a command may run several loops one after the other.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator
+from collections.abc import (
+    Awaitable,
+    Callable,
+    Collection,
+    Coroutine,
+    Iterable,
+    Iterator,
+    Sequence,
+)
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
+from sip2gw.backend.attempts import Settlement, UnknownAttempt, UnknownPayment
 from sip2gw.backend.base import (
     BackendError,
     Capability,
@@ -22,11 +31,13 @@ from sip2gw.backend.base import (
     DecideCirculation,
     DecidePayment,
     EntryOrder,
+    OutcomeUnknownError,
     PaymentFacts,
     PaymentOrder,
     PaymentResult,
     UnavailableError,
 )
+from sip2gw.backend.doubts import Doubts
 from sip2gw.backend.library import Connection, Done
 from sip2gw.backend.postgres.address import Address
 from sip2gw.backend.postgres.booking import Booking
@@ -44,6 +55,8 @@ from sip2gw.backend.postgres.reading import (
     record_of,
 )
 from sip2gw.backend.postgres.session import LoopThread, Session, SnapshotSession
+from sip2gw.backend.postgres.settling import Settler
+from sip2gw.backend.spool import Spool, read_spool
 from sip2gw.backend.store import doors, lockout, queries
 from sip2gw.backend.store.circulation import queue_values
 from sip2gw.backend.store.identity import (
@@ -51,6 +64,7 @@ from sip2gw.backend.store.identity import (
     pin_secret_in_file,
     pin_secret_in_store,
 )
+from sip2gw.backend.store.ledger import refused
 from sip2gw.backend.store.migrate import migrate
 from sip2gw.backend.store.queries import BUMP_VERSION
 from sip2gw.backend.store.records import paid_fee
@@ -90,6 +104,7 @@ class PostgresStore(StaffOperations):
         pin_secret: bytes,
         *,
         role: Role,
+        spool_file: Path | None = None,
         timeout_s: float = TIMEOUT_S,
         connections_max: int = CONNECTIONS_MAX,
     ) -> None:
@@ -98,6 +113,13 @@ class PostgresStore(StaffOperations):
         self._address = address
         self._timeout_s = timeout_s
         self._pool = Pool(address, statement_timeout_s=timeout_s, connections_max=connections_max)
+        self._spool_file = spool_file
+        self._is_daemon = role == "daemon"
+        doubts = None
+        if self._is_daemon and spool_file is not None:
+            doubts = Doubts(Spool(spool_file))
+            doubts.open()
+        self._settler = Settler(self._pool, doubts)
         self._door_log = DoorLog(self._pool)
         self._own_loop = LoopThread() if role == "command" else None
         self._closed = False
@@ -176,7 +198,12 @@ class PostgresStore(StaffOperations):
 
     async def _book(self, order: PaymentOrder, decide: DecidePayment) -> PaymentResult:
         deadline = asyncio.get_running_loop().time() + self._timeout_s
-        return await Booking(self._pool, order, decide).run(deadline)
+        self._settler.insist_on_spool()
+        known = await self._settler.clear(order)
+        if isinstance(known, UnknownPayment) and known.content != order.content:
+            return refused("bk_reused")
+        _insist_on_certainty(known)
+        return await Booking(self._pool, self._settler, order, decide).run(deadline)
 
     async def find_item(self, item_id: str, now: datetime) -> ItemRecord | None:
         """The item with its loan and the first hold that it could serve at `now`, or None."""
@@ -202,7 +229,8 @@ class PostgresStore(StaffOperations):
         self, order: CirculationOrder, decide: DecideCirculation
     ) -> CirculationResult:
         deadline = asyncio.get_running_loop().time() + self._timeout_s
-        return await Circulating(self._pool, order, decide).run(deadline)
+        _insist_on_certainty(await self._settler.clear(order))
+        return await Circulating(self._pool, self._settler, order, decide).run(deadline)
 
     async def set_block(self, patron_id: str, block: Block) -> None:
         """Add `block`, replacing one of the same type and source."""
@@ -252,6 +280,27 @@ class PostgresStore(StaffOperations):
             self._own_loop.loop.call_soon_threadsafe(self._door_log.add, row)
         else:
             self._door_log.add(row)
+
+    # Attempts of unknown outcome
+
+    def spooled(self) -> Sequence[UnknownAttempt]:
+        """Attempts of unknown outcome that are not in the store yet."""
+        if self._is_daemon or self._spool_file is None:
+            return self._settler.all()
+        return read_spool(self._spool_file)
+
+    async def unknown_attempts(self) -> Sequence[UnknownAttempt]:
+        """All attempts that are not settled yet, oldest first; they lie in the spool only.
+
+        Writing them to the database would settle them (`fence`), so it never has any.
+        """
+        return self.spooled() if self._is_daemon else await super().unknown_attempts()
+
+    async def settle(
+        self, attempts: Iterable[UnknownAttempt], now: datetime
+    ) -> Sequence[Settlement]:
+        """Look what became of `attempts`, fence those that were not done, note the result."""
+        return await self._at_home(self._settler.settle(attempts, now))
 
     # Staff, imports and listings, each on a connection of its own
 
@@ -307,6 +356,7 @@ class PostgresStore(StaffOperations):
         Raises:
             BackendError: they are not.
         """
+        await self._at_home(self._settler.mend())
         rows = await self._fetch(_TAKES_WRITES)
         if not rows[0][0]:
             raise UnavailableError("the database takes no writes")
@@ -321,8 +371,19 @@ class PostgresStore(StaffOperations):
             self._own_loop.close()
 
     async def _shut(self) -> None:
+        await self._settler.close()
         await self._door_log.close()
         await self._pool.close()
+
+
+def _insist_on_certainty(known: UnknownAttempt | None) -> None:
+    """`known` is an earlier attempt that an order repeats, and that could not be settled.
+
+    Raises:
+        OutcomeUnknownError: there is one.
+    """
+    if known is not None:
+        raise OutcomeUnknownError("what became of the first request is still not known")
 
 
 @contextmanager
@@ -351,6 +412,7 @@ def open_postgres(
     role: Role,
     currency: str,
     pin_secret_file: Path | None = None,
+    spool_file: Path | None = None,
     timeout_s: float = TIMEOUT_S,
     connections_max: int = CONNECTIONS_MAX,
 ) -> PostgresStore:
@@ -362,6 +424,8 @@ def open_postgres(
         role: any number of `daemon`s and `command`s may work on one database.
         currency: the institution's; a store keeps amounts in one currency only.
         pin_secret_file: the same on all hosts; default: the database keeps the secret (C18).
+        spool_file: of this gateway alone; keeps attempts of unknown outcome while the database
+            cannot be asked (C98). Without one they are not noted at all.
         timeout_s: how long one operation may take; shorter than `server.request_timeout_s`.
         connections_max: of this process.
 
@@ -380,7 +444,12 @@ def open_postgres(
             secret = pin_secret_in_file(session, pin_secret_file)
         insist_on_currency(session, currency)
     return PostgresStore(
-        address, secret, role=role, timeout_s=timeout_s, connections_max=connections_max
+        address,
+        secret,
+        role=role,
+        spool_file=spool_file,
+        timeout_s=timeout_s,
+        connections_max=connections_max,
     )
 
 

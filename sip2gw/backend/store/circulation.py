@@ -373,6 +373,7 @@ def _event_row(
         time_text(order.key_expires),
         _encode(effect.outcome).decode(),
         _encode(before_of(record, effect, fee_id)).decode(),
+        order.id,
     )
     return writes.PUT_EVENT, values
 

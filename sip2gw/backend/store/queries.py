@@ -337,7 +337,7 @@ OWED_WITH_OTHERS = """
 """What a patron and those they may pay for owe together."""
 ATTEMPT_SETTLED = "SELECT 1 FROM attempt WHERE id = ? AND settled IS NOT NULL"
 REVIEW_SETTLED = "SELECT 1 FROM review WHERE id = ? AND outcome <> 'unknown'"
-DONE_UNDER_KEY = "SELECT 1 FROM circulation WHERE item_id = ? AND key = ?"
+DONE_BY_ATTEMPT = "SELECT 1 FROM circulation WHERE item_id = ? AND attempt = ?"
 SETTLE_CIRCULATION = """
     INSERT INTO review (id, time, kind, terminal, message, item, patron, key, outcome)
     VALUES (?, ?, 'unknown', ?, ?, ?, ?, ?, ?)

@@ -363,6 +363,9 @@ were settled, and when the terminal asked again and was told yes. The payment it
 ended: `unknown` until it is settled, then `refused` if it was not booked. An entry for review of
 unknown outcome has the key under which it was to be done."""
 
+_DOERS = ("ALTER TABLE circulation ADD COLUMN attempt TEXT NOT NULL DEFAULT ''",)
+"""Which attempt did it: under the same key it may have been an earlier one."""
+
 _PAYMENT_STATUS = NewCheck(
     "payment",
     "status",
@@ -386,6 +389,7 @@ MIGRATIONS = (
     Migration(6, "who borrowed what lately, where the library wants to know", _HISTORY),
     Migration(7, "what a person has to look at, and what became of it", _REVIEWS),
     Migration(8, "what nobody knew whether it was done", _ATTEMPTS, checks=(_PAYMENT_STATUS,)),
+    Migration(9, "which attempt a transaction was", _DOERS),
 )
 
 SCHEMA_NUMBER = MIGRATIONS[-1].number

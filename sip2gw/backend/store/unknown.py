@@ -91,7 +91,7 @@ def _settle_payment(
     connection: Connection, known: UnknownPayment, now: datetime, note: str
 ) -> bool:
     """Whether it was booked; if not, a row with its id keeps it from being booked."""
-    connection.execute(queries.ADD_GIVEN_UP, _payment_row(known))
+    connection.execute(queries.ADD_GIVEN_UP, payment_row(known))
     connection.execute(queries.GIVE_UP, (known.id,))
     (status,) = connection.execute(queries.PAYMENT_STATUS, (known.id,)).fetchone()
     values = (known.id, known.key, known.owed, time_text(now), note)
@@ -99,7 +99,7 @@ def _settle_payment(
     return status in DONE_STATUSES
 
 
-def _payment_row(known: UnknownPayment) -> tuple[Any, ...]:
+def payment_row(known: UnknownPayment) -> tuple[Any, ...]:
     """Of `queries.ADD_GIVEN_UP`: refused, and without a key, which is free again."""
     return (
         known.id,
@@ -121,13 +121,17 @@ def _payment_row(known: UnknownPayment) -> tuple[Any, ...]:
 
 def _settle_circulation(connection: Connection, known: UnknownCirculation) -> bool:
     """Whether it was done; staff find it for review either way."""
-    found = connection.execute(queries.DONE_UNDER_KEY, (known.item_id, known.key)).fetchone()
+    found = connection.execute(queries.DONE_BY_ATTEMPT, (known.item_id, known.id)).fetchone()
     outcome = "refused" if found is None else "done"
-    who = (known.terminal, known.code, known.item_id, known.patron_id)
-    values = (known.id, time_text(known.time), *who, known.key, outcome)
-    connection.execute(queries.SETTLE_CIRCULATION, values)
+    connection.execute(queries.SETTLE_CIRCULATION, (*review_row(known), outcome))
     (settled,) = connection.execute(queries.CIRCULATION_OUTCOME, (known.id,)).fetchone()
     return bool(settled == "done")
+
+
+def review_row(known: UnknownCirculation) -> tuple[Any, ...]:
+    """Of `queries.SETTLE_CIRCULATION`, but for the outcome."""
+    who = (known.terminal, known.code, known.item_id, known.patron_id)
+    return (known.id, time_text(known.time), *who, known.key)
 
 
 # Reading ----------------------------------------------------------------------------------------

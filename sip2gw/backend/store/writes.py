@@ -109,14 +109,14 @@ ADD_WAIVER = Write(
 )
 PUT_EVENT = Write(
     "put_event",
-    _names("item_id key terminal code patron_id position expires outcome before"),
+    _names("item_id key terminal code patron_id position expires outcome before attempt"),
     """INSERT INTO circulation (item_id, key, terminal, code, patron_id, position, expires,
-                             outcome, before)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+                             outcome, before, attempt)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (item_id, key) DO UPDATE
     SET terminal = excluded.terminal, code = excluded.code, patron_id = excluded.patron_id,
         position = excluded.position, expires = excluded.expires, outcome = excluded.outcome,
-        before = excluded.before""",
+        before = excluded.before, attempt = excluded.attempt""",
 )
 DROP_EVENT = Write(
     "drop_event", _names("item_id key"), "DELETE FROM circulation WHERE item_id = ? AND key = ?"

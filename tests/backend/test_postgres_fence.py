@@ -1,0 +1,381 @@
+"""What was answered no is not done later, and "not sure" finds its end: PostgreSQL (C59, C98).
+
+The statement is on its way when everything stops: it waits for a lock, its backend is frozen
+(SIGSTOP), or the whole server is. A trap in the database holds it back just before its COMMIT.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from typing import Any
+
+import asyncpg
+import pytest
+from postgres import Server
+from proxy import BreakableProxy, breakable
+
+from sip2gw.backend.base import (
+    Allocation,
+    BackendError,
+    BackendTimeoutError,
+    OutcomeUnknownError,
+    PaymentFacts,
+    PaymentRefusal,
+    UnavailableError,
+)
+from sip2gw.backend.postgres import PostgresStore
+from sip2gw.backend.store.unknown import attempt_of
+
+from . import test_circulation as desk
+from .library import NOW, open_postgres_library, order, pay_fee
+
+WAITING = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+
+
+@pytest.fixture
+async def store(postgres_url: str) -> AsyncIterator[PostgresStore]:
+    """A gateway's store that gives a statement up after 0.3 s."""
+    store = open_postgres_library(postgres_url, timeout_s=0.3)
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+async def patient(postgres_url: str) -> AsyncIterator[PostgresStore]:
+    """A gateway's store that waits for as long as its gateway does."""
+    store = open_postgres_library(postgres_url, timeout_s=30.0)
+    yield store
+    await store.close()
+
+
+async def look(url: str) -> tuple[list[tuple[str, str]], int]:
+    """BK and status of each payment, and what P1 owes of a fee of 2.50; by somebody else."""
+    store = open_postgres_library(url, role="command")
+    try:
+        assert store.self_check() == []
+        record = await store.find_patron("P1")
+        assert record is not None
+        payments = [(payment.bk, payment.status) for payment in store.payments()]
+        return payments, {fee.id: fee.owed for fee in record.fees}["F1"]
+    finally:
+        await store.close()
+
+
+def freezing(server: Server, pids: list[int], decide: Any) -> Callable[[Any], Any]:
+    """Decide as `decide`, and freeze the backends that are at work: the statement goes to them."""
+
+    def decided(facts: Any) -> Any:
+        found = server.run(
+            "SELECT pid FROM pg_stat_activity WHERE application_name = 'sip2gw'"
+            " AND query NOT LIKE '%pg_advisory_unlock%'"
+        )
+        for (pid,) in found:
+            os.kill(pid, signal.SIGSTOP)
+            pids.append(pid)
+        assert pids
+        return decide(facts)
+
+    return decided
+
+
+@contextmanager
+def thawing() -> Iterator[list[int]]:
+    """Backends to be frozen; whoever is still frozen at the end goes on."""
+    pids: list[int] = []
+    try:
+        yield pids
+    finally:
+        thaw(pids)
+
+
+def thaw(pids: list[int]) -> None:
+    """Let the frozen backends go on."""
+    while pids:
+        os.kill(pids.pop(), signal.SIGCONT)
+
+
+@asynccontextmanager
+async def trap(url: str, table: str) -> AsyncIterator[asyncpg.Connection]:
+    """Statements that have written to `table` wait until this connection unlocks 77."""
+    connection = await asyncpg.connect(url)
+    await connection.execute(
+        """CREATE FUNCTION trap() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN PERFORM pg_advisory_xact_lock_shared(77); RETURN NULL; END $$"""
+    )
+    await connection.execute(
+        f"CREATE TRIGGER trap AFTER INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION trap()"
+    )
+    await connection.execute("SELECT pg_advisory_lock(77)")
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def until(connection: Any, question: str) -> None:
+    """Wait until the answer has rows."""
+    async with asyncio.timeout(10):
+        while not await connection.fetch(question):
+            await asyncio.to_thread(int)
+
+
+async def idle(connection: Any) -> None:
+    """Wait until nobody else is at work in the database: late statements have run to their end."""
+    await until(
+        connection,
+        "SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM pg_stat_activity WHERE state = 'active'"
+        " AND datname = current_database() AND pid <> pg_backend_pid())",
+    )
+
+
+# Found out in time
+
+
+async def test_a_backend_that_freezes_with_the_statement_is_fenced_and_the_no_is_certain(
+    store: PostgresStore, postgres: Server, postgres_url: str
+) -> None:
+    """Thawed, it executes what lies in its socket, and books nothing."""
+    with thawing() as pids:
+        with pytest.raises(BackendTimeoutError):
+            await store.book_payment(order(), freezing(postgres, pids, pay_fee("F1")))
+        assert await store.unknown_attempts() == []
+        thaw(pids)
+    observer = await asyncpg.connect(postgres_url)
+    await idle(observer)
+    await observer.close()
+    assert await look(postgres_url) == ([("BK1", "refused")], 250)
+    assert store.reconciliations(NOW) == []  # the terminal was not told "not sure"
+    assert (await store.book_payment(order(), pay_fee("F1"))).outcome == "booked"
+
+
+async def test_a_loan_is_fenced_like_a_payment(
+    store: PostgresStore, postgres: Server, postgres_url: str
+) -> None:
+    with thawing() as pids:
+        with pytest.raises(BackendTimeoutError):
+            await store.circulate(desk.order(patron="P1"), freezing(postgres, pids, desk.lending()))
+        thaw(pids)
+    observer = await asyncpg.connect(postgres_url)
+    await idle(observer)
+    await observer.close()
+    assert await desk.loans(store, "P1") == ["I1"]
+    (entry,) = store.reviews()
+    assert (entry.outcome, entry.state) == ("refused", "closed")
+    again = await store.circulate(desk.order(patron="P1"), desk.lending())
+    assert (again.outcome, await desk.loans(store, "P1")) == ("done", ["I1", "I2"])
+
+
+async def test_a_statement_that_waits_for_an_import_is_fenced_at_once(
+    store: PostgresStore, postgres_url: str
+) -> None:
+    """The gateway's deadline cuts in while an import holds its lock; the fence waits for nobody."""
+    with store.bulk() as importing:
+        for statement in importing.dialect.begin_write:
+            importing.execute(statement)
+        late = order()
+        waiting = asyncio.ensure_future(store.book_payment(late, pay_fee("F1")))
+        while not importing.execute(WAITING).fetchone():
+            await asyncio.to_thread(int)
+        waiting.cancel()
+        with pytest.raises(OutcomeUnknownError):
+            await waiting
+        (known,) = await store.unknown_attempts()
+        (settled,) = await store.settle([known], NOW)
+        assert (settled.attempt.id, settled.done) == (late.id, False)
+        assert await store.unknown_attempts() == []
+    observer = await asyncpg.connect(postgres_url)
+    await idle(observer)
+    await observer.close()
+    assert await look(postgres_url) == ([("BK1", "refused")], 250)
+
+
+@pytest.fixture
+async def proxy(postgres: Server) -> AsyncIterator[BreakableProxy]:
+    async with breakable(postgres.socket) as proxy:
+        yield proxy
+
+
+# Not sure
+
+
+async def stuck(store: PostgresStore, trapped: Any, wanted: Any) -> None:
+    """Pay, and be cancelled by the gateway's deadline just before the COMMIT."""
+    waiting = asyncio.ensure_future(store.book_payment(wanted, pay_fee("F1")))
+    await until(trapped, WAITING)
+    waiting.cancel()
+    with pytest.raises(OutcomeUnknownError):
+        await waiting
+
+
+async def test_what_is_being_committed_is_not_sure_until_it_has_ended(
+    patient: PostgresStore, postgres_url: str
+) -> None:
+    """The same request is "not sure" again, another one under its BK refused; then it is a yes."""
+    first = order()
+    async with trap(postgres_url, "ledger_transaction") as trapped:
+        await stuck(patient, trapped, first)
+        assert [known.id for known in await patient.unknown_attempts()] == [first.id]
+        (shown,) = patient.reconciliations(NOW)
+        assert (shown.id, shown.state) == (first.id, "unknown")
+        with pytest.raises(OutcomeUnknownError):
+            await patient.book_payment(order(), pay_fee("F1"))
+        other = await patient.book_payment(order(content="other"), pay_fee("F1"))
+        assert other.refusal == PaymentRefusal("bk_reused")
+        with pytest.raises(UnavailableError):
+            await patient.settle(await patient.unknown_attempts(), NOW)
+        await trapped.execute("SELECT pg_advisory_unlock(77)")
+        await idle(trapped)
+    result = await patient.book_payment(order(), pay_fee("F1"))
+    assert (result.outcome, result.payment and result.payment.id) == ("replayed", first.id)
+    assert await patient.unknown_attempts() == []
+    (shown,) = patient.reconciliations(NOW)
+    assert (shown.id, shown.state) == (first.id, "resolved")
+    assert await look(postgres_url) == ([("BK1", "booked")], 150)
+
+
+async def test_what_was_never_committed_frees_its_key(
+    patient: PostgresStore, postgres_url: str
+) -> None:
+    """The backend dies before its COMMIT: the retry is judged afresh and booked."""
+    first, again = order(), order()
+    async with trap(postgres_url, "ledger_transaction") as trapped:
+        await stuck(patient, trapped, first)
+        await trapped.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'advisory'"
+        )
+        await idle(trapped)
+    result = await patient.book_payment(again, pay_fee("F1"))
+    assert (result.outcome, result.payment and result.payment.id) == ("booked", again.id)
+    (shown,) = patient.reconciliations(NOW)
+    assert (shown.id, shown.state) == (first.id, "resolved")
+    payments, owed = await look(postgres_url)
+    assert (sorted(payments), owed) == ([("BK1", "booked"), ("BK1", "refused")], 150)
+
+
+async def test_a_loan_that_is_being_made_is_not_sure_until_it_has_ended(
+    patient: PostgresStore, postgres_url: str
+) -> None:
+    async with trap(postgres_url, "loan") as trapped:
+        first = desk.order(patron="P1")
+        waiting = asyncio.ensure_future(patient.circulate(first, desk.lending()))
+        await until(trapped, WAITING)
+        waiting.cancel()
+        with pytest.raises(OutcomeUnknownError):
+            await waiting
+        with pytest.raises(OutcomeUnknownError):
+            await patient.circulate(desk.order(patron="P1"), desk.lending())
+        await trapped.execute("SELECT pg_advisory_unlock(77)")
+        await idle(trapped)
+    again = await patient.circulate(desk.order(patron="P1"), desk.lending())
+    assert again.outcome == "replayed"
+    assert await desk.loans(patient, "P1") == ["I1", "I2"]
+    (entry,) = patient.reviews()
+    assert (entry.id, entry.outcome, entry.state) == (first.id, "done", "open")
+
+
+async def test_a_frozen_server_leaves_it_open_and_the_truth_is_found_later(
+    store: PostgresStore, postgres: Server, postgres_url: str
+) -> None:
+    """The whole machine stalls when the statement has been sent, and goes on later."""
+    with ExitStack() as stall:
+
+        def decide(facts: PaymentFacts) -> Allocation | PaymentRefusal:
+            stall.enter_context(postgres.frozen())
+            return pay_fee("F1")(facts)
+
+        with pytest.raises(OutcomeUnknownError):
+            await store.book_payment(order(), decide)
+    (known,) = store.spooled()
+    async with asyncio.timeout(10):
+        await store._settler._background  # as soon as the database answers
+    assert store.spooled() == []
+    (shown,) = store.reconciliations(NOW)
+    assert shown.id == known.id
+    owed = {"booked": 150, "refused": 250}[shown.state]
+    assert await look(postgres_url) == ([("BK1", shown.state)], owed)
+
+
+# Not begun, and hung up
+
+
+async def test_what_was_not_begun_is_never_begun(postgres_url: str) -> None:
+    """It waits for a connection when the deadline passes: a certain no, and nothing is noted."""
+    store = open_postgres_library(postgres_url, connections_max=1)
+    async with store._pool.connection():
+        waiting = asyncio.ensure_future(store.book_payment(order(), pay_fee("F1")))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        with pytest.raises(BackendTimeoutError):
+            await waiting
+    assert await store.unknown_attempts() == []
+    await store.close()
+    assert await look(postgres_url) == ([], 250)
+
+
+# Fence and statement at once
+
+
+async def test_fence_and_late_payment_never_pass_each_other(
+    patient: PostgresStore, postgres_url: str
+) -> None:
+    """300 times at once: what the fence says is what the ledger has, whoever comes first."""
+    chance = random.Random(98)
+    outcomes: set[bool] = set()
+    other = open_postgres_library(postgres_url)
+    for number in range(300):
+        late = order(f"BK{number}", 1, seen=await patient.find_payer("C1"))
+        payment = asyncio.ensure_future(ended(patient.book_payment(late, pay_fee("F1", 1))))
+        for _ in range(chance.randrange(12)):
+            await asyncio.sleep(0)
+        first, second = await asyncio.gather(
+            patient.settle([attempt_of(late)], NOW), other.settle([attempt_of(late)], NOW)
+        )
+        (settled,), (same,) = first, second
+        result = await payment
+        booked = getattr(result, "outcome", "") == "booked"
+        assert settled.done == same.done == booked, (number, result)
+        outcomes.add(booked)
+        if number % 100 == 99:
+            await patient.set_pin_hash("P1", None)  # versions move on as well
+        if booked:
+            await patient.undo_payment(late.id, NOW, desk.ZONE)
+    await other.close()
+    assert outcomes == {True, False}
+    payments, owed = await look(postgres_url)
+    assert {status for _, status in payments} == {"undone", "refused"}
+    assert owed == 250
+
+
+async def test_fence_and_late_loan_never_pass_each_other(
+    patient: PostgresStore, postgres_url: str
+) -> None:
+    chance = random.Random(98)
+    outcomes: set[bool] = set()
+    for number in range(300):
+        late = desk.order(patron="P1", key=f"K{number}")
+        loan = asyncio.ensure_future(ended(patient.circulate(late, desk.lending())))
+        for _ in range(chance.randrange(24)):
+            await asyncio.sleep(0)
+        (settled,) = await patient.settle([attempt_of(late)], NOW)
+        result = await loan
+        done = getattr(result, "outcome", "") == "done"
+        assert settled.done == done, (number, result)
+        assert ("I2" in await desk.loans(patient, "P1")) == done
+        outcomes.add(done)
+        if done:
+            back = desk.order(desk.CHECKIN, patron=None, key=f"R{number}")
+            await patient.circulate(back, desk.returning())
+    assert outcomes == {True, False}
+
+
+async def ended(work: Any) -> Any:
+    """The result, or the error."""
+    try:
+        return await work
+    except BackendError as error:
+        return error
