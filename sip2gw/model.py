@@ -44,6 +44,13 @@ CURRENCY_DIGITS = {"JPY": 0, "KRW": 0, "ISK": 0, "BHD": 3, "KWD": 3, "TND": 3}
 AMOUNT_MAX_MINOR = 10**12
 """No amount in a library is larger; a bigger one is an input error."""
 
+TEXT_CHARACTERS_MAX = 2_000
+"""No text of a library is longer: an import takes it, so an export gives it."""
+NAME_CHARACTERS_MAX = 64
+"""The same for what identifies something."""
+COUNT_MAX = 9_999
+"""The same for what is counted: loans, renewals, days."""
+
 _AMOUNT = re.compile(r"(-?)([0-9]{1,12})(?:\.([0-9]{1,6}))?", re.ASCII)
 
 

@@ -29,7 +29,8 @@ from sip2gw.cli.common import (
     write_record,
     write_table,
 )
-from sip2gw.cli.failures import FAILED, CommandError
+from sip2gw.cli.failures import CommandError
+from sip2gw.cli.reconcile import reconcile
 
 if TYPE_CHECKING:
     from datetime import tzinfo
@@ -157,27 +158,7 @@ def totals(
     write(_TOTALS_COLUMNS, [tuple(map(str, record.values())) for record in told])
 
 
-@payment.command()
-def reconcile(json: JsonOption = False, config: ConfigOption = None) -> None:
-    """List what a person must look at: payments of unknown outcome, and errors in the ledger.
-
-    Exit status 1 when there is anything. A store of our own always knows the outcome, so there
-    is normally nothing.
-    """
-    settings = configured(config)
-    with opened_store(settings) as store:
-        told = [tell_payment(entry, settings.zone) for entry in store.payments(status="unknown")]
-        problems = store.self_check()
-    if told or not problems:
-        _write_payments(told, json)
-    for problem in problems:
-        if json:
-            write_json({"problem": problem})
-        else:
-            say(problem)
-    say(f"{len(told)} payments of unknown outcome, {len(problems)} errors in the ledger.")
-    if told or problems:
-        raise typer.Exit(FAILED)
+payment.command()(reconcile)
 
 
 def tell_payment(entry: Payment, zone: tzinfo) -> dict[str, Any]:

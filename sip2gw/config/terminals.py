@@ -98,6 +98,8 @@ def _first_void_instant(until: date, zone: ZoneInfo) -> datetime:
     """The end of the last valid day, or the time given (C34)."""
     if isinstance(until, datetime):
         return until if until.tzinfo is not None else until.replace(tzinfo=zone)
+    if until == date.max:
+        return datetime.combine(until, time.max, tzinfo=zone)
     return datetime.combine(until + timedelta(days=1), time(), tzinfo=zone)
 
 

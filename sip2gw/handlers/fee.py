@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from hashlib import sha256
 
 from sip2gw.backend.base import (
     Allocation,
@@ -29,6 +30,10 @@ from sip2gw.policy.reasons import PAYMENT_TEXT_KEYS, PaymentRefusalReason
 from sip2gw.policy.relationships import PayableAccount, payable_accounts
 from sip2gw.protocol.messages import FeePaid, FeePaidResponse
 from sip2gw.texts import format_money
+
+KEY_CHARACTERS_MAX = 300
+"""SIP2's own limit of a field, and what stands before it."""
+KEY_CHARACTERS_KEPT = 100
 
 NOBODY = ""
 """No patron has this id."""
@@ -142,7 +147,7 @@ def _order(
     content = (payer.id, str(bill.amount), terminal.currency, request.payment_type, fee_id, debtor)
     return PaymentOrder(
         terminal=terminal.name,
-        key=key,
+        key=_short(key),
         content="|".join(content),
         payer_id=payer.id,
         amount=bill.amount,
@@ -155,6 +160,13 @@ def _order(
         account=_account(terminal, request.payment_type),
         seen=seen,
     )
+
+
+def _short(key: str) -> str:
+    """`key`, or what stands for it and for nothing else where no index could hold it."""
+    if len(key) <= KEY_CHARACTERS_MAX:
+        return key
+    return f"{key[:KEY_CHARACTERS_KEPT]}#{sha256(key.encode()).hexdigest()}"
 
 
 def _account(terminal: TerminalView, payment_type: str) -> str:

@@ -6,7 +6,7 @@ from sip2gw.backend.base import CirculationOrder
 from sip2gw.handlers import custom
 from sip2gw.handlers.base import Answer, Session
 from sip2gw.handlers.circulation import KEY_KEPT, due_text, refusal_texts
-from sip2gw.model import ItemStatus, format_amount
+from sip2gw.model import TEXT_CHARACTERS_MAX, ItemStatus, format_amount
 from sip2gw.policy.circulation import (
     CHECKOUT_FEE_TYPE,
     checkout_fee,
@@ -98,7 +98,7 @@ def _fill(session: Session, response: ItemInformationResponse, record: ItemRecor
 
 async def item_status_update(session: Session, request: ItemStatusUpdate) -> Answer:
     """Answer a 19 with a 20: store the properties.  Spec: SIP2 2.00, messages 19 and 20."""
-    now, properties = session.now(), request.item_properties.replace("\0", "")
+    now, properties = session.now(), request.item_properties[:TEXT_CHARACTERS_MAX]
     order = CirculationOrder(
         code=request.code,
         terminal=session.terminal.name,

@@ -10,6 +10,7 @@ from sip2gw.handlers import custom
 from sip2gw.handlers.base import Answer, Session, patron_flags
 from sip2gw.handlers.derived import derived, shared
 from sip2gw.model import (
+    TEXT_CHARACTERS_MAX,
     Block,
     BlockType,
     Card,
@@ -381,7 +382,7 @@ async def block_patron(session: Session, request: BlockPatron) -> Answer:
         response.patron_status = patron_flags(standing.flags)
         response.screen_message = (services.texts.text(language, "terminal_not_allowed"),)
         return Answer(response, "refused", "not_allowed", number)
-    note = request.blocked_card_message or ""
+    note = (request.blocked_card_message or "")[:TEXT_CHARACTERS_MAX]
     await services.backend.set_block(record.id, Block(BlockType.GENERAL, note, None, "terminal"))
     response.screen_message = (services.texts.text(language, "blocked_by_terminal"),)
     return Answer(response, "ok", "", number)

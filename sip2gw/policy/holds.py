@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from sip2gw.model import Hold, ItemStatus, PatronRecord
+from sip2gw.model import NAME_CHARACTERS_MAX, Hold, ItemStatus, PatronRecord
 from sip2gw.policy.circulation import Decision, Effect, Facts, Refusal, refusal
 from sip2gw.policy.reasons import HOLD_DENIED, CirculationReason
 from sip2gw.policy.standing import Obstacle, Standing
@@ -26,7 +26,7 @@ class HoldWish:
     """None is what the hold has, or the terminal's branch for a new one."""
     expires: datetime | None = None
     branches: Collection[str] = ()
-    """Where holds may be picked up; empty is not checked."""
+    """Where holds may be picked up; empty: nobody knows."""
     here: str | None = None
     """The terminal's branch."""
 
@@ -138,10 +138,17 @@ def _held(patron: PatronRecord, now: datetime) -> int:
 
 
 def _against_terms(wish: HoldWish) -> Iterator[CirculationReason]:
-    if wish.pickup_branch and wish.branches and wish.pickup_branch not in wish.branches:
+    if wish.pickup_branch and not _is_branch(wish.pickup_branch, wish.branches):
         yield CirculationReason.UNKNOWN_BRANCH
     if wish.expires is not None and wish.expires <= wish.now:
         yield CirculationReason.EXPIRED
+
+
+def _is_branch(name: str, branches: Collection[str]) -> bool:
+    """Whether `name` is one of `branches`, or could be one where none is known."""
+    if branches:
+        return name in branches
+    return len(name) <= NAME_CHARACTERS_MAX and name.isprintable() and name == name.strip()
 
 
 def _change(record: ItemRecord, own: QueuedHold, wish: HoldWish) -> Decision:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from sip2gw.model import ItemStatus, PatronRecord
+from sip2gw.model import COUNT_MAX, ItemStatus, PatronRecord
 from sip2gw.policy.circulation import (
     CHECKOUT_FEE_TYPE,
     CirculationRules,
@@ -210,7 +210,9 @@ def _renew(
             due=due,
             fee=fee.amount if fee is not None else 0,
         ),
-        replace(record.state, loan=replace(loan, due=due, renewals=loan.renewals + 1)),
+        replace(
+            record.state, loan=replace(loan, due=due, renewals=min(loan.renewals + 1, COUNT_MAX))
+        ),
         fee=fee,
         overridden=reasons,
     )

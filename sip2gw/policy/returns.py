@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, tzinfo
 
-from sip2gw.model import ItemStatus
+from sip2gw.model import AMOUNT_MAX_MINOR, ItemStatus
 from sip2gw.policy.circulation import (
     CirculationRules,
     Decision,
@@ -154,7 +154,7 @@ def _overdue_fee(
     item: Item, loan: ItemLoan, at: datetime, rules: CirculationRules
 ) -> NewFee | None:
     days = days_late(loan, at, rules.zone)
-    amount = days * (item.overdue_fee_per_day or 0)
+    amount = min(days * (item.overdue_fee_per_day or 0), AMOUNT_MAX_MINOR)
     if not amount:
         return None
     return NewFee(loan.patron_id, amount, OVERDUE_FEE_TYPE, rules.describe_overdue_fee(days))

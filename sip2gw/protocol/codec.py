@@ -35,6 +35,10 @@ Writer = Callable[[Any], str]
 _Step = tuple[Writer, object, "int | slice"]
 """A writer, the value that needs no writing, and which value or values it takes."""
 
+NO_CHARACTER = "\N{REPLACEMENT CHARACTER}"
+"""Stands for what is no character: an undecodable byte, and NUL, which no database takes as text.
+Nothing that a message says holds a NUL or half a surrogate."""
+
 _NEVER = object()
 """Stands where every value, even none, is said."""
 _RENDERED_MAX = 1024
@@ -159,6 +163,8 @@ def _compile_reader(message: type[Message], wire: WireFormat) -> Reader:
             head, tail = text[:fixed_end], text[fixed_end:]
         else:
             head, tail = body[:fixed_end].decode("latin-1"), decode(body[fixed_end:])
+        if b"\0" in body:
+            head, tail = head.replace("\0", NO_CHARACTER), tail.replace("\0", NO_CHARACTER)
         if len(head) < fixed_end or "|" in head:
             raise UnreadableError(message.code)
         values: list[Any] = [

@@ -35,8 +35,12 @@ def write_timestamp(value: Timestamp | None, date_zone: DateZone = "local") -> s
     )
 
 
+YEARS = range(1_800, 9_000)
+"""Beyond them nothing of a library happens, and a moment may have no date in another zone."""
+
+
 def read_timestamp(raw: str, zone: tzinfo) -> datetime | None:
-    """The moment that `raw` names, or None if it names none.
+    """The moment that `raw` names, or None if it names none from 1800 to 8999.
 
     A zone part that ends in `Z` is UTC; any other (blanks, zeros, EST…) is taken as local time
     in `zone`, because terminals fill it carelessly (B9).
@@ -46,6 +50,8 @@ def read_timestamp(raw: str, zone: tzinfo) -> datetime | None:
         return None
     parts = [int(digits[:4]), *(int(digits[at : at + 2]) for at in range(4, 14, 2))]
     year, month, day, hour, minute, second = parts
+    if year not in YEARS:
+        return None
     try:
         return datetime(
             year, month, day, hour, minute, second, tzinfo=UTC if raw[11] in "zZ" else zone

@@ -30,8 +30,13 @@ def _write_text(value: str, width: int) -> str:
     return plain(value[:width].ljust(width))
 
 
+_COUNT_DIGITS_MAX = 9
+"""No count has more, and Python reads no number of thousands of digits."""
+
+
 def _read_count(text: str) -> int | None:
-    return int(text) if text.isascii() and text.isdecimal() else None
+    is_count = text.isascii() and text.isdecimal() and len(text) <= _COUNT_DIGITS_MAX
+    return int(text) if is_count else None
 
 
 def _write_count(value: int, width: int) -> str:

@@ -111,12 +111,12 @@ class BackendContract:
     async def test_what_was_seen_of_the_payer_may_be_out_of_date(self, backend: Backend) -> None:
         """C60: decided again on what is true; and a retry is found although nothing is owed."""
         seen = await backend.find_payer("C1")
-        first = order("BK1", 200, seen=seen)
-        assert (await backend.book_payment(first, pay_fee("F1", 200))).outcome == "booked"
+        first = await backend.book_payment(order("BK1", 200, seen=seen), pay_fee("F1", 200))
+        assert first.outcome == "booked"
         late = await backend.book_payment(order("BK2", 200, seen=seen), pay_fee("F1", 200))
         assert late.refusal == PaymentRefusal("overpayment")
-        again = order("BK1", 200, seen=seen)
-        assert (await backend.book_payment(again, pay_fee("F1", 200))).outcome == "replayed"
+        again = await backend.book_payment(order("BK1", 200, seen=seen), pay_fee("F1", 200))
+        assert again.outcome == "replayed"
         assert (await owed(backend, "P1"))["F1"] == 50
 
     async def test_a_second_look_sees_the_same(self, backend: Backend) -> None:

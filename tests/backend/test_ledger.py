@@ -59,9 +59,9 @@ def test_ledger_rows_can_be_neither_changed_nor_deleted(library: Library, statem
 async def test_a_key_that_was_free_again_belongs_to_its_last_payment(library: Library) -> None:
     """C5: the ledger keeps the first for ever."""
     first = await library.book_payment(order(), pay_fee("F1"))
-    later = order(now=order().key_expires, key_expires=NOW + timedelta(days=60))
-    second = await library.book_payment(later, pay_fee("F1"))
-    again = await library.book_payment(later, pay_fee("F1"))
+    later = {"now": order().key_expires, "key_expires": NOW + timedelta(days=60)}
+    second = await library.book_payment(order(**later), pay_fee("F1"))
+    again = await library.book_payment(order(**later), pay_fee("F1"))
     assert first.payment is not None
     assert second.payment is not None
     assert (again.outcome, again.payment) == ("replayed", second.payment)

@@ -2,34 +2,50 @@
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Collection
+import threading
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sip2gw.backend.base import BackendError, UnavailableError
+from sip2gw.backend.base import BackendError, OutcomeUnknownError, UnavailableError
 from sip2gw.backend.store import writer as writer_module
 from sip2gw.backend.store.access_log import AccessLog
 from sip2gw.backend.store.dialect import SqliteConnection, connect
 from sip2gw.backend.store.migrate import migrate
-from sip2gw.backend.store.writer import Done, Writer
+from sip2gw.backend.store.queries import STORE_VERSION
+from sip2gw.backend.store.writer import Done, State, Writer
 from sip2gw.model import AccessRow
 
 from .library import NOW
 
 
 class Disk(SqliteConnection):
-    """A connection whose next statements of one kind can be made to fail."""
+    """A connection whose next statements of one kind can be made to fail, or to take long."""
 
     failing = ""
+    """Statements that begin so fail."""
+    failures_left = -1
+    """So many times; -1 is for ever."""
     commits = 0
+    passes: threading.Event | None = None
+    """A COMMIT waits for it."""
 
     def execute(self, statement: str, *values: Any) -> sqlite3.Cursor:
-        if self.failing and statement.startswith(self.failing):
+        if statement == "COMMIT" and self.passes is not None:
+            self.passes.wait()
+        if self.failing and statement.startswith(self.failing) and self.failures_left != 0:
+            self.failures_left -= 1
             raise sqlite3.OperationalError("disk I/O error")
         self.commits += statement == "COMMIT"
         return super().execute(statement, *values)
+
+
+async def until(true: Callable[[], bool]) -> None:
+    """Let the loop and the writer's thread go on until it is so."""
+    while not true():  # noqa: ASYNC110 -- what the thread does has no event
+        await asyncio.sleep(0.0005)
 
 
 class Rig:
@@ -49,6 +65,10 @@ class Rig:
     def submit(self, job: writer_module.Job) -> asyncio.Future[Any]:
         return self.writer.submit(job).future
 
+    async def recovered(self) -> None:
+        """Wait until the store is no longer suspect."""
+        await until(lambda: not self.writer.suspect)
+
     def _evict(self, patron_ids: Collection[str]) -> None:
         self.evicted.extend(patron_ids)
 
@@ -58,6 +78,12 @@ class Rig:
             return [row[0] for row in connection.execute("SELECT id FROM patron ORDER BY id")]
         finally:
             connection.close()
+
+
+@pytest.fixture(autouse=True)
+def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A suspect store is tried at once again."""
+    monkeypatch.setattr(writer_module, "PROBE_EVERY_S", 0.002)
 
 
 @pytest.fixture
@@ -99,6 +125,7 @@ async def test_a_failing_commit_fails_all_and_nothing_is_kept(rig: Rig) -> None:
     outcomes = await asyncio.gather(*futures, return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [UnavailableError] * 3
     rig.disk.failing = ""
+    await rig.recovered()
     assert await rig.submit(add("P9")) == "P9"
     assert rig.names() == ["P9"]
     assert rig.evicted == ["P9"]
@@ -157,6 +184,7 @@ async def test_door_rows_survive_a_failing_commit(rig: Rig) -> None:
         await rig.submit(add("P1"))
     assert len(rig.log) == 1
     rig.disk.failing = ""
+    await rig.recovered()
     await rig.submit(add("P1"))
     assert len(rig.log) == 0
 
@@ -167,3 +195,233 @@ async def test_a_slow_disk_batches_up_to_the_limit(rig: Rig) -> None:
     results = await asyncio.gather(*(rig.submit(add(f"P{n:03}")) for n in range(count)))
     assert results == sorted(results)
     assert rig.disk.commits >= 3
+
+
+# What was answered no is not done later (C98)
+
+
+async def begun(waiting: writer_module.Waiting) -> None:
+    """Wait until it has run and its transaction commits."""
+    await until(lambda: waiting.state is State.BEGUN)
+
+
+def pay(name: str) -> writer_module.Job:
+    """As a payment does: finds what it has written before."""
+
+    def job(connection: SqliteConnection) -> Done[str]:
+        connection.execute(
+            "INSERT INTO patron (id, name) VALUES (?, '') ON CONFLICT DO NOTHING", (name,)
+        )
+        return Done(name)
+
+    return job
+
+
+async def test_an_order_for_which_nobody_waits_any_more_is_not_begun(rig: Rig) -> None:
+    dropped, other = rig.writer.submit(pay("P1"), "BK1"), rig.writer.submit(add("P2"))
+    dropped.future.cancel()
+    await other.future
+    assert rig.names() == ["P2"]
+    assert dropped.state is not State.BEGUN
+
+
+async def test_what_is_optional_is_not_begun_either_and_everything_else_is(rig: Rig) -> None:
+    """A wrong PIN is counted although the terminal has hung up."""
+    optional = rig.writer.submit(add("P1"), optional=True)
+    counted = rig.writer.submit(add("P2"))
+    optional.future.cancel()
+    counted.future.cancel()
+    await rig.submit(add("P3"))
+    assert rig.names() == ["P2", "P3"]
+
+
+async def test_nor_is_it_begun_when_another_job_of_the_batch_fails(rig: Rig) -> None:
+    """The batch is run again, one by one."""
+    orders = [rig.writer.submit(pay(f"P{n}"), f"BK{n}") for n in range(3)]
+
+    def give_up(connection: SqliteConnection) -> Done[None]:
+        orders[0].future.cancel()
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        await rig.submit(give_up)
+    assert [await waiting.future for waiting in orders[1:]] == ["P1", "P2"]
+    assert rig.names() == ["P1", "P2"]
+
+
+async def test_a_commit_under_way_is_in_doubt_until_it_ends(rig: Rig) -> None:
+    rig.disk.passes = threading.Event()
+    waiting = rig.writer.submit(pay("P1"), "BK1")
+    assert rig.writer.orders_in_doubt() == []
+    await begun(waiting)
+    assert rig.writer.orders_in_doubt() == ["BK1"]
+    rig.disk.passes.set()
+    await waiting.future
+    assert waiting.state is State.ENDED
+    assert rig.writer.orders_in_doubt() == []
+
+
+async def test_an_order_whose_commit_failed_is_done_once_when_the_disk_works_again(
+    rig: Rig,
+) -> None:
+    rig.disk.failing, rig.disk.failures_left = "COMMIT", 4
+    assert await rig.writer.submit(pay("P1"), "BK1").future == "P1"
+    assert rig.disk.failures_left == 0
+    assert rig.names() == ["P1"]
+
+
+async def test_while_nobody_knows_everything_else_is_refused_at_once(rig: Rig) -> None:
+    rig.disk.failing, rig.disk.passes = "COMMIT", threading.Event()
+    first = rig.writer.submit(pay("P1"), "BK1")
+    await begun(first)
+    second = rig.writer.submit(pay("P2"), "BK2")
+    rig.disk.passes.set()
+    with pytest.raises(UnavailableError):
+        await second.future
+    with pytest.raises(UnavailableError, match="recovered"):
+        rig.writer.submit(pay("P3"), "BK3")
+    assert rig.writer.orders_in_doubt() == ["BK1"]
+    rig.disk.failing = ""
+    assert await first.future == "P1"
+    assert rig.names() == ["P1"]
+
+
+async def test_an_order_in_doubt_for_which_nobody_waits_is_not_tried_again(rig: Rig) -> None:
+    """Its terminal was told "not sure", or nothing."""
+    rig.disk.failing = "COMMIT"
+    waiting = rig.writer.submit(pay("P1"), "BK1")
+    await begun(waiting)
+    waiting.future.cancel()
+    await until(lambda: rig.writer.suspect)
+    assert rig.writer.orders_in_doubt() == ["BK1"]
+    rig.disk.failing = ""
+    await rig.recovered()
+    await rig.submit(add("P2"))
+    assert rig.writer.orders_in_doubt() == []
+    assert rig.names() == ["P2"]
+
+
+async def test_an_order_that_can_never_be_committed_is_refused_in_the_end(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk takes the small transaction that tries it, but not this one."""
+    real = Writer._commit
+
+    def commit(self: Writer, loop: Any, batch: Any, rows: Any) -> None:
+        rig.disk.failing = "COMMIT"
+        real(self, loop, batch, rows)
+        rig.disk.failing = ""
+
+    monkeypatch.setattr(Writer, "_commit", commit)
+    with pytest.raises(UnavailableError, match="commit"):
+        await rig.writer.submit(pay("P1"), "BK1").future
+    assert rig.names() == []
+
+
+async def test_the_transaction_that_ends_the_doubt_tells_everybody_to_read_anew(rig: Rig) -> None:
+    """Whatever the failed one has written: no snapshot in memory is trusted."""
+
+    def version() -> int:
+        connection = connect(rig.path, read_only=True)
+        try:
+            return int(connection.execute(STORE_VERSION).fetchone()[0])
+        finally:
+            connection.close()
+
+    before = version()
+    rig.disk.failing, rig.disk.failures_left = "COMMIT", 1
+    await rig.writer.submit(pay("P1"), "BK1").future
+    assert version() == before + 1
+
+
+async def test_a_store_that_is_closed_while_nobody_knows_says_so(tmp_path: Path) -> None:
+    rig = Rig(tmp_path / "library.db")
+    rig.disk.failing = "COMMIT"
+    waiting = rig.writer.submit(pay("P1"), "BK1")
+    await begun(waiting)
+    await until(lambda: rig.writer.suspect)
+    await rig.writer.stop()
+    with pytest.raises(OutcomeUnknownError):
+        await waiting.future
+
+
+# Another process holds the lock
+
+
+@pytest.fixture
+def other(rig: Rig) -> Iterator[SqliteConnection]:
+    """Another process's connection, in a write transaction."""
+    connection = connect(rig.path)
+    connection.execute("BEGIN IMMEDIATE")
+    yield connection
+    connection.close()
+
+
+async def test_a_job_waits_for_the_lock(rig: Rig, other: SqliteConnection) -> None:
+    waiting = rig.writer.submit(pay("P1"), "BK1")
+    await asyncio.sleep(0.01)
+    assert waiting.state is State.QUEUED
+    other.execute("ROLLBACK")
+    assert await waiting.future == "P1"
+
+
+async def test_what_waited_too_long_for_the_lock_is_refused_and_never_done(
+    rig: Rig, other: SqliteConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rig.writer, "_lock_wait_s", 0.02)
+    with pytest.raises(UnavailableError, match="another process"):
+        await rig.writer.submit(pay("P1"), "BK1").future
+    other.execute("ROLLBACK")
+    await rig.submit(add("P2"))
+    assert rig.names() == ["P2"]
+
+
+async def test_what_nobody_waits_for_while_the_lock_is_taken_is_never_done(
+    rig: Rig, other: SqliteConnection
+) -> None:
+    given_up = rig.writer.submit(pay("P1"), "BK1")
+    await asyncio.sleep(0.01)
+    given_up.future.cancel()
+    await asyncio.sleep(0.01)
+    other.execute("ROLLBACK")
+    await rig.submit(add("P2"))
+    assert rig.names() == ["P2"]
+
+
+async def test_the_loop_is_free_while_the_lock_is_taken(rig: Rig, other: SqliteConnection) -> None:
+    """C114: nothing of it waits for the other process."""
+    waiting = rig.writer.submit(pay("P1"), "BK1")
+    loop = asyncio.get_running_loop()
+    longest = 0.0
+    for _ in range(20):
+        before = loop.time()
+        await asyncio.sleep(0)
+        longest = max(longest, loop.time() - before)
+    assert longest < 1
+    other.execute("ROLLBACK")
+    await waiting.future
+
+
+async def test_door_rows_wait_for_the_lock_as_well(
+    rig: Rig, other: SqliteConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rig.writer, "_lock_wait_s", 0.01)
+    monkeypatch.setattr(writer_module, "ROWS_RETRY_S", 0.01)
+    rig.log.add(AccessRow(NOW, "MAIN", "door", "granted", "granted", "normal", "", None))
+    rig.writer.nudge()
+    await asyncio.sleep(0.05)
+    assert len(rig.log) == 1
+    other.execute("ROLLBACK")
+    await until(lambda: not rig.log)
+
+
+async def test_a_locked_store_can_be_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig = Rig(tmp_path / "library.db")
+    monkeypatch.setattr(rig.writer, "_lock_wait_s", 0.01)
+    rig.log.add(AccessRow(NOW, "MAIN", "door", "granted", "granted", "normal", "", None))
+    other = connect(rig.path)
+    other.execute("BEGIN IMMEDIATE")
+    await rig.writer.stop()
+    other.close()

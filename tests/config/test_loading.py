@@ -353,8 +353,9 @@ def test_a_terminal_expires_after_its_last_local_day_c34(
     assert terminal.expired_at(last_moment + timedelta(seconds=1))
 
 
-def test_a_terminal_without_end_never_expires(load: Load) -> None:
-    terminal = one_terminal(load, 'password = "x"').terminals["t"]
+@pytest.mark.parametrize("line", ["", "\nexpires = 9999-12-31"])
+def test_a_terminal_without_end_never_expires(load: Load, line: str) -> None:
+    terminal = one_terminal(load, f'password = "x"{line}').terminals["t"]
     assert not terminal.expired_at(datetime(9999, 1, 1, tzinfo=UTC))
 
 

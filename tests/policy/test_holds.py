@@ -140,3 +140,19 @@ def test_available_is_what_stands_on_the_shelf() -> None:
     assert not is_available(record(loan=loan("ANNA")))
     assert not is_available(record(hold=hold("BERT")))
     assert not is_available(record(state=ItemState(ItemStatus.IN_TRANSIT)))
+
+
+@pytest.mark.parametrize(
+    ("name", "is_one"),
+    [
+        ("MAIN", True),
+        ("x" * 64, True),
+        ("x" * 65, False),
+        ("a\ufffdb\x07", False),
+        (" MAIN", False),
+    ],
+)
+def test_where_no_branch_is_known_a_pickup_location_must_look_like_one(name, is_one):
+    """C106: an import takes what an export gives."""
+    decision = decide(record(), branches=frozenset(), pickup_branch=name)
+    assert isinstance(decision, Effect) is is_one

@@ -19,7 +19,7 @@ from stock import (
     wish,
 )
 
-from sip2gw.model import ItemStatus, Loan
+from sip2gw.model import COUNT_MAX, ItemStatus, Loan
 from sip2gw.policy.circulation import Effect, Materials, NewFee, Refusal
 from sip2gw.policy.lending import decide_checkout, decide_renewal, is_in_house
 from sip2gw.policy.reasons import CirculationReason as R
@@ -326,3 +326,10 @@ def test_a_renewal_is_not_asked_about() -> None:
     again = replace(facts(record(loan=loan("ANNA")), READER), borrowed_before=True)
     done = effect(decide_checkout(again, standing_of(READER), wish(), RULES))
     assert done.outcome.renewed
+
+
+def test_renewals_off_line_are_counted_as_far_as_an_import_takes_them() -> None:
+    """C106."""
+    often = record(loan=loan("ANNA", renewals=COUNT_MAX))
+    done = effect(renew(often, asked=wish("29", no_block=True)))
+    assert done.after.loan.renewals == COUNT_MAX

@@ -7,7 +7,7 @@ import pytest
 from family import NOON, ZONE
 from stock import RULES, facts, hold, item, loan, record, wish
 
-from sip2gw.model import ItemStatus
+from sip2gw.model import AMOUNT_MAX_MINOR, ItemStatus
 from sip2gw.policy.circulation import Effect, Materials, NewFee, Refusal
 from sip2gw.policy.reasons import CirculationReason as R
 from sip2gw.policy.returns import REFUSABLE, days_late, decide_checkin
@@ -113,6 +113,13 @@ def test_a_late_return_costs_days_times_rate() -> None:
     assert done.outcome.fee == 60
     with_hold = effect(check_in(replace(late, next_hold=hold("BERT"))))
     assert with_hold.fee == done.fee
+
+
+def test_no_fee_is_larger_than_an_amount_can_be() -> None:
+    """C106: a due date out of another age, and a rate to match."""
+    long_ago = loan("ANNA", due=datetime(1800, 1, 1, tzinfo=ZONE))
+    late = record(loan=long_ago, overdue_fee_per_day=AMOUNT_MAX_MINOR)
+    assert effect(check_in(late)).fee.amount == AMOUNT_MAX_MINOR
 
 
 def test_off_line_the_day_of_the_return_is_the_terminals_b57() -> None:

@@ -1,10 +1,10 @@
-"""`python tests/proofs NAME …`: see docs/proofs.md."""
+"""`python tests/proofs storm|lending|faults|fuzz|… [options]`: see docs/proofs.md."""
 
 import importlib
 import sys
 from pathlib import Path
 
-PROGRAMS = ("storm", "network", "lending", "faults", "fuzz", "garbage", "canary", "doors")
+PROGRAMS = ("storm", "network", "lending", "faults", "fuzz", "dates", "garbage", "canary", "doors")
 
 
 def main() -> int:

@@ -110,6 +110,8 @@ class Outcome:
     frames: int = 0
     answers: int = 0
     closed: str = ""
+    sent: bytes = b""
+    """All answers, with their line ends."""
     problems: list[str] = field(default_factory=list)
 
 
@@ -181,7 +183,7 @@ class Rig:
 
     def _judge(self, fed: bytes, sent: bytes, closed: bool, outcome: Outcome) -> None:
         frames, problems = frames_of(fed), outcome.problems
-        outcome.frames = len(frames)
+        outcome.frames, outcome.sent = len(frames), sent
         seen: list[Seen] = []
         *answers, rest = sent.split(b"\r")
         if rest.removeprefix(b"\n"):

@@ -308,3 +308,25 @@ def test_b4_what_would_break_a_frame_becomes_what_the_profile_says(
     frame = serialise(response, wire)
     assert b"|AE" + name + b"|" in frame
     assert b"|AF" + name + b"|" in frame
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_a_nul_is_no_character_and_comes_in_as_none(encoding: str) -> None:
+    """C106: no database takes it as text; an undecodable byte is the same."""
+    wire = WireFormat(encoding=encoding)
+    frame = b"11NN2026\x000131    142500" + b" " * 18 + b"AOHUB|AAa\x00b|ABI1|AC|CH\xed\xa0\x80|"
+    checkout = parse_request(frame, wire)
+    assert isinstance(checkout, Checkout)
+    assert checkout.patron_identifier == "a\ufffdb"
+    assert checkout.transaction_date == "2026\ufffd0131    14250"
+    values = (checkout.patron_identifier, checkout.transaction_date, checkout.item_properties)
+    assert "\0" not in f"{values}"
+    assert all(value is None or value.encode() for value in values)
+
+
+def test_a_limit_of_thousands_of_digits_is_none() -> None:
+    """Python reads no such number."""
+    empty = serialise(PatronInformationResponse(language="000"), WIRE)
+    read = parse_response(empty + b"BZ" + b"9" * 5_000 + b"|CA0012|", WIRE)
+    assert isinstance(read, PatronInformationResponse)
+    assert (read.hold_items_limit, read.overdue_items_limit) == (None, 12)

@@ -50,6 +50,25 @@ def test_what_is_no_date_is_none(raw: str) -> None:
     assert read_timestamp(raw, BRUSSELS) is None
 
 
+@pytest.mark.parametrize(
+    ("raw", "is_one"),
+    [
+        ("18000101   Z000000", True),
+        ("89991231    235959", True),
+        ("17991231    235959", False),
+        ("90000101   Z000000", False),
+        ("00010101    000000", False),
+        ("99991231   Z235959", False),
+    ],
+)
+def test_a_moment_has_a_date_in_every_zone(raw: str, is_one: bool) -> None:
+    """C106."""
+    moment = read_timestamp(raw, BRUSSELS)
+    assert (moment is not None) is is_one
+    for zone in ("Pacific/Kiritimati", "Etc/GMT+12"):
+        assert moment is None or moment.astimezone(ZoneInfo(zone))
+
+
 def test_one_object_is_rendered_once() -> None:
     cache = TimestampCache("utc")
     moment = datetime(2026, 1, 1, tzinfo=UTC)

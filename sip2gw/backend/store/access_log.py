@@ -13,7 +13,7 @@ from typing import Any
 from sip2gw.backend.ids import new_id
 from sip2gw.backend.library import Connection
 from sip2gw.backend.store import queries
-from sip2gw.backend.store.values import time_text
+from sip2gw.backend.store.values import moment_value, time_text
 from sip2gw.model import AccessRow
 
 ROWS_WAITING_MAX = 100_000
@@ -92,4 +92,4 @@ def access_rows(
     }
     statement, values = queries.filtered(queries.ACCESS_ROWS, queries.ACCESS_FILTERS, wanted)
     rows = connection.execute(statement, (*values, limit)).fetchall()
-    return [AccessRow(datetime.fromisoformat(time), *rest) for time, *rest in reversed(rows)]
+    return [AccessRow(moment_value(time), *rest) for time, *rest in reversed(rows)]

@@ -20,7 +20,7 @@ from sip2gw.backend.ids import new_id
 from sip2gw.backend.library import Connection, Done
 from sip2gw.backend.store import queries, writes
 from sip2gw.backend.store.reviews import review_row
-from sip2gw.backend.store.values import time_text, time_value
+from sip2gw.backend.store.values import moment_value, time_text, time_value
 from sip2gw.backend.store.writes import Rows
 from sip2gw.model import ItemStatus, Loan, PatronRecord, altered
 from sip2gw.policy.circulation import (
@@ -127,7 +127,7 @@ def item_record(
     status, branch, properties, patron_id, checked_out, due, renewals = row[18:25]
     loan = None
     if patron_id is not None:
-        taken, until = datetime.fromisoformat(checked_out), datetime.fromisoformat(due)
+        taken, until = moment_value(checked_out), moment_value(due)
         loan = ItemLoan(patron_id, taken, until, renewals)
     values = list(row[:_ITEM_COLUMNS])
     values[9], values[14] = bool(values[9]), bool(values[14])
@@ -148,7 +148,7 @@ def _hold(row: Sequence[Any]) -> QueuedHold:
         name,
         item_id,
         title_id,
-        datetime.fromisoformat(placed),
+        moment_value(placed),
         bool(ready),
         pickup_branch,
         time_value(expires),
@@ -176,7 +176,7 @@ def _event(row: Sequence[Any]) -> Event:
         key,
         patron_id,
         position,
-        datetime.fromisoformat(expires),
+        moment_value(expires),
         _outcome_of(outcome),
         _before_of(before),
     )

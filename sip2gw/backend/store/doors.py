@@ -9,7 +9,7 @@ from sip2gw.backend.ids import new_id
 from sip2gw.backend.library import Connection, Done
 from sip2gw.backend.store import queries
 from sip2gw.backend.store.records import door_entry
-from sip2gw.backend.store.values import date_text, time_text
+from sip2gw.backend.store.values import date_text, moment_value, time_text
 from sip2gw.model import DoorCount, DoorEntry, Passage, Presence, Reveal
 from sip2gw.policy.access import has_room
 
@@ -108,7 +108,7 @@ def passages(
     """Granted passages of known patrons, oldest first."""
     values = (branch, time_text(since), time_text(until))
     rows = connection.execute(queries.PASSAGES, values)
-    return [Passage(datetime.fromisoformat(time), *rest) for time, *rest in rows]
+    return [Passage(moment_value(time), *rest) for time, *rest in rows]
 
 
 def add_reveal(connection: Connection, reveal: Reveal) -> Done[None]:
@@ -130,11 +130,11 @@ def reveals(connection: Connection) -> list[Reveal]:
     """Who asked for names, oldest first."""
     return [
         Reveal(
-            datetime.fromisoformat(time),
+            moment_value(time),
             user,
             branch,
-            datetime.fromisoformat(since),
-            datetime.fromisoformat(until),
+            moment_value(since),
+            moment_value(until),
             people,
         )
         for time, user, branch, since, until, people in connection.execute(queries.REVEALS)

@@ -28,7 +28,7 @@ from sip2gw.backend.store.format import (
 )
 from sip2gw.backend.store.queries import fill
 from sip2gw.backend.store.staging import Staged
-from sip2gw.backend.store.values import list_value
+from sip2gw.backend.store.values import list_value, moment_value, time_text
 from sip2gw.model import CardState, format_amount
 from sip2gw.pin import secret_fingerprint
 
@@ -149,7 +149,8 @@ class _Exporter:
         if name in _AMOUNTS:
             return None if not value and name in _ZERO_IS_DEFAULT else self._amount(value)
         if name in _TIMES:
-            return str(value).replace("+00:00", "Z").replace(".000000", "")
+            text = time_text(moment_value(value))
+            return text.replace("+00:00", "Z").replace(".000000", "")
         return list_value(value) if name in _LISTS else value
 
     def _amount(self, minor: int) -> str:

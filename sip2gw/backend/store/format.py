@@ -11,18 +11,27 @@ from typing import Annotated, Literal, TypeAlias
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
-from sip2gw.model import BlockType, CardState, FeeStatus, ItemStatus, RelationshipType
+from sip2gw.model import (
+    COUNT_MAX,
+    NAME_CHARACTERS_MAX,
+    TEXT_CHARACTERS_MAX,
+    BlockType,
+    CardState,
+    FeeStatus,
+    ItemStatus,
+    RelationshipType,
+)
 
 _NAME = r"^[^\x00-\x20\x7f|](?:[^\x00-\x1f\x7f|]*[^\x00-\x20\x7f|])?$"
 
-Key: TypeAlias = Annotated[str, Meta(max_length=64, pattern=_NAME)]
+Key: TypeAlias = Annotated[str, Meta(max_length=NAME_CHARACTERS_MAX, pattern=_NAME)]
 """Identifies something: 1-64 characters, no controls, no `|`, no blank at either end."""
 
 Code: TypeAlias = Annotated[str, Meta(max_length=10, pattern=_NAME)]
 """A badge code (B22)."""
 
-Text: TypeAlias = Annotated[str, Meta(max_length=2000)]
-Count: TypeAlias = Annotated[int, Meta(ge=0, le=9999)]
+Text: TypeAlias = Annotated[str, Meta(max_length=TEXT_CHARACTERS_MAX)]
+Count: TypeAlias = Annotated[int, Meta(ge=0, le=COUNT_MAX)]
 Age: TypeAlias = Annotated[int, Meta(ge=0, le=150)]
 Months: TypeAlias = Annotated[int, Meta(ge=0, le=1200)]
 

@@ -26,7 +26,7 @@ from sip2gw.backend.base import (
 from sip2gw.backend.library import Connection, Done
 from sip2gw.backend.store import queries
 from sip2gw.backend.store.records import load_account
-from sip2gw.backend.store.values import list_text, list_value, time_text
+from sip2gw.backend.store.values import list_text, list_value, moment_value, time_text
 from sip2gw.model import Fee, PatronRecord, Payment, PaymentLine, altered
 
 BOOKED = "booked"
@@ -302,7 +302,7 @@ def payment_of(rows: Sequence[Sequence[Any]]) -> Payment:
     row = rows[0]
     return Payment(
         id=row[0],
-        time=datetime.fromisoformat(row[1]),
+        time=moment_value(row[1]),
         terminal=row[2],
         payer_id=row[3],
         amount=row[4],

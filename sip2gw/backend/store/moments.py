@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from datetime import date, datetime, time, tzinfo
 
+from sip2gw.protocol.timestamps import YEARS
+
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 _TIME = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?"
     r"(Z|[+-][0-9]{2}:?[0-9]{2})?",
     re.ASCII,
 )
-_YEARS = range(1800, 9000)
 END_OF_DAY = time(23, 59, 59)
 
 
@@ -21,6 +22,8 @@ def read_day(text: str, zone: tzinfo) -> date:
     Raises:
         ValueError: neither a date nor a time.
     """
+    if _DATE.fullmatch(text):
+        return date.fromisoformat(text)
     return _read(text, time.min, zone).astimezone(zone).date()
 
 
@@ -49,6 +52,6 @@ def _read(text: str, clock: time, zone: tzinfo) -> datetime:
         moment = datetime.fromisoformat(text)
     else:
         raise ValueError("not a date YYYY-MM-DD or a time YYYY-MM-DDTHH:MM:SS")
-    if moment.year not in _YEARS:
+    if moment.year not in YEARS:
         raise ValueError("year out of range")
     return moment.replace(tzinfo=zone) if moment.tzinfo is None else moment

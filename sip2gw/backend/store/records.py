@@ -7,12 +7,12 @@ lists that the patron does not have are not run at all.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import date, datetime
+from datetime import date
 from typing import Any
 
 from sip2gw.backend.library import Connection
 from sip2gw.backend.store import queries
-from sip2gw.backend.store.values import date_value, list_value, time_value
+from sip2gw.backend.store.values import date_value, list_value, moment_value, time_value
 from sip2gw.model import (
     BadgeAssignment,
     Block,
@@ -197,7 +197,7 @@ def _fee(row: Row) -> Fee:
         patron_id=row[1],
         amount=row[2],
         owed=row[3],
-        created=datetime.fromisoformat(row[4]),
+        created=moment_value(row[4]),
         type=row[5],
         description=row[6],
         item_id=row[7],
@@ -217,8 +217,8 @@ def _loan(row: Row) -> Loan:
     return Loan(
         item_id,
         title,
-        datetime.fromisoformat(due),
-        datetime.fromisoformat(checked_out),
+        moment_value(due),
+        moment_value(checked_out),
         renewals,
         max_renewals,
         bool(lost),
@@ -232,7 +232,7 @@ def _hold(row: Row) -> Hold:
         item_id=item_id,
         title_id=title_id,
         title=title,
-        placed=datetime.fromisoformat(placed),
+        placed=moment_value(placed),
         ready=bool(ready),
         pickup_branch=pickup_branch,
         expires=time_value(expires),

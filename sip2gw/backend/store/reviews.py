@@ -10,7 +10,7 @@ from typing import Any
 from sip2gw.backend.base import CirculationOrder, RefusedError
 from sip2gw.backend.library import Connection, Done
 from sip2gw.backend.store import queries
-from sip2gw.backend.store.values import time_text, time_value
+from sip2gw.backend.store.values import moment_value, time_text, time_value
 from sip2gw.stock import Review, ReviewKind
 
 _ID_DIGITS = 16
@@ -78,7 +78,7 @@ def _review(row: Sequence[Any]) -> Review:
     outcome, reasons, note, closed, closed_by = rest
     return Review(
         id=review_id,
-        time=datetime.fromisoformat(time),
+        time=moment_value(time),
         kind=ReviewKind(kind),
         terminal=terminal,
         message=message,

@@ -259,6 +259,7 @@ class StaffOperations(ABC):
         """What a person has to look at, oldest first; filters as in `reviews.reviews`."""
         with self.snapshot() as connection:
             yield from reviews.reviews(connection, **filters)
+            yield from unknown.spooled_reviews(connection, self.spooled(), **filters)
 
     def review(self, review_id: str) -> Review | None:
         """One entry of `reviews`, or None."""
@@ -279,11 +280,14 @@ class StaffOperations(ABC):
         """Payments, oldest first; filters as in `ledger.payments`."""
         with self.snapshot() as connection:
             yield from ledger.payments(connection, **filters)
+            yield from unknown.spooled_payments(connection, self.spooled(), **filters)
 
     def payment(self, payment_id: str) -> Payment | None:
         """One payment, or None."""
         with self.snapshot() as connection:
-            return ledger.load_payment(connection, payment_id)
+            found = ledger.load_payment(connection, payment_id)
+            spooled = unknown.spooled_payments(connection, self.spooled())
+            return found or next((one for one in spooled if one.id == payment_id), None)
 
     def relationships(self, card: str | None = None) -> Iterator[Relationship]:
         """All relationships, or those of the holder of `card`.

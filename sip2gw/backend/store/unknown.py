@@ -14,7 +14,7 @@ the commit of `settle` itself (see `writer`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -29,8 +29,9 @@ from sip2gw.backend.attempts import (
 from sip2gw.backend.base import CirculationOrder, PaymentFacts, PaymentOrder, RefusedError
 from sip2gw.backend.library import Connection, Done
 from sip2gw.backend.store import queries
-from sip2gw.backend.store.values import list_text, time_text, time_value
-from sip2gw.model import Minor
+from sip2gw.backend.store.values import list_text, moment_value, time_text, time_value
+from sip2gw.model import Minor, Payment
+from sip2gw.stock import Review, ReviewKind
 
 DONE_STATUSES = ("booked", "undone")
 UNKNOWN = "unknown"
@@ -149,7 +150,7 @@ def _payment(row: Sequence[Any]) -> UnknownPayment:
     key, content, key_expires, card, owed = rest
     return UnknownPayment(
         id=payment_id,
-        time=datetime.fromisoformat(time),
+        time=moment_value(time),
         terminal=terminal,
         payer_id=payer,
         amount=amount,
@@ -158,7 +159,7 @@ def _payment(row: Sequence[Any]) -> UnknownPayment:
         bk=bk,
         key=key,
         content=content,
-        key_expires=datetime.fromisoformat(key_expires),
+        key_expires=moment_value(key_expires),
         card=card,
         owed=owed,
     )
@@ -168,7 +169,7 @@ def _circulation(row: Sequence[Any]) -> UnknownCirculation:
     attempt_id, time, terminal, code, item_id, patron_id, key = row
     return UnknownCirculation(
         id=attempt_id,
-        time=datetime.fromisoformat(time),
+        time=moment_value(time),
         terminal=terminal,
         code=code,
         item_id=item_id,
@@ -214,7 +215,7 @@ def _reconciliation(connection: Connection, row: Sequence[Any]) -> Reconciliatio
     state = _state(status, bool(resolved))
     return Reconciliation(
         id=payment_id,
-        time=datetime.fromisoformat(time),
+        time=moment_value(time),
         terminal=terminal,
         payer_id=payer,
         amount=amount,
@@ -260,6 +261,66 @@ def _owed_now(connection: Connection, patron_id: str) -> Minor:
     """The counterpart of `owed_by`."""
     row = connection.execute(queries.OWED_WITH_OTHERS, (patron_id,) * 3).fetchone()
     return int(row[0])
+
+
+def spooled_payments(
+    connection: Connection,
+    spooled: Iterable[UnknownAttempt],
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    terminal: str | None = None,
+    status: str | None = None,
+    payer_id: str | None = None,
+) -> Iterator[Payment]:
+    """Those of a spool that have no row of their own yet, as payments; filters as in `ledger`."""
+    for known in spooled:
+        if (
+            isinstance(known, UnknownPayment)
+            and (since is None or known.time >= since)
+            and (until is None or known.time < until)
+            and terminal in (None, known.terminal)
+            and status in (None, UNKNOWN)
+            and payer_id in (None, known.payer_id)
+            and connection.execute(queries.PAYMENT_STATUS, (known.id,)).fetchone() is None
+        ):
+            yield _as_payment(known)
+
+
+def _as_payment(known: UnknownPayment) -> Payment:
+    return Payment(
+        id=known.id,
+        time=known.time,
+        terminal=known.terminal,
+        payer_id=known.payer_id,
+        amount=known.amount,
+        currency=known.currency,
+        payment_type=known.payment_type,
+        bk=known.bk,
+        status=UNKNOWN,
+        lines=(),
+        card=known.card,
+    )
+
+
+def spooled_reviews(
+    connection: Connection, spooled: Iterable[UnknownAttempt], *, state: str | None = None
+) -> Iterator[Review]:
+    """The others of a spool that are not settled, as entries for review; all are open."""
+    if state not in (None, "open"):
+        return
+    for known in unsettled(connection, spooled):
+        if isinstance(known, UnknownCirculation):
+            yield Review(
+                id=known.id,
+                time=known.time,
+                kind=ReviewKind.UNKNOWN,
+                terminal=known.terminal,
+                message=known.code,
+                item=known.item_id,
+                patron=known.patron_id,
+                outcome=UNKNOWN,
+            )
 
 
 # Staff ------------------------------------------------------------------------------------------

@@ -10,6 +10,8 @@ from datetime import UTC, date, datetime
 
 import msgspec
 
+from sip2gw.protocol.timestamps import YEARS
+
 _MOMENTS_KEPT_MAX = 16
 _moments: dict[int, tuple[datetime, str]] = {}
 """Moments written lately, by identity: two of one zone are equal across a clock change."""
@@ -27,9 +29,28 @@ def time_text(moment: datetime) -> str:
     return text
 
 
+_FIRST_MOMENT = datetime(YEARS.start, 1, 1, tzinfo=UTC)
+_LAST_MOMENT = datetime(YEARS.stop - 1, 12, 31, 23, 59, 59, tzinfo=UTC)
+_READ_AS_IT_IS = range(YEARS.start - 1, YEARS.stop + 1)
+"""A local time at the edge is in the next year in UTC."""
+
+
+def moment_value(text: str) -> datetime:
+    """The UTC datetime behind a stored time that is there.
+
+    Nobody writes one out of `YEARS` any more, but a store may hold some, and what they belong to
+    must be answered all the same (C106): they are read as the nearest moment that has a date in
+    every zone.
+    """
+    moment = datetime.fromisoformat(text)
+    if moment.year in _READ_AS_IT_IS:
+        return moment
+    return min(max(moment, _FIRST_MOMENT), _LAST_MOMENT)
+
+
 def time_value(text: str | None) -> datetime | None:
     """The UTC datetime behind a stored time."""
-    return None if text is None else datetime.fromisoformat(text)
+    return None if text is None else moment_value(text)
 
 
 def date_value(text: str | None) -> date | None:

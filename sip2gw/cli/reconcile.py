@@ -1,0 +1,133 @@
+"""`payment reconcile`: payments that were answered with "not sure", errors in the ledger (C98)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sip2gw.cli.common import (
+    ConfigOption,
+    JsonOption,
+    clock_time,
+    configured,
+    opened_store,
+    printable,
+    run,
+    say,
+    write_json,
+    write_table,
+)
+from sip2gw.cli.failures import FAILED, UsageError
+
+if TYPE_CHECKING:
+    from datetime import tzinfo
+
+    from sip2gw.backend.attempts import Reconciliation
+    from sip2gw.config import Config
+
+SHOWN_FOR = timedelta(days=30)
+"""How long a settled payment is still listed."""
+
+_COLUMNS = ("id", "time", "terminal", "payer", "amount", "bk", "state", "before", "after")
+_VERDICTS = {"booked": True, "not-booked": False}
+
+
+def reconcile(
+    json: JsonOption = False,
+    is_open: Annotated[bool, typer.Option("--open", help="Only what is not settled yet.")] = False,
+    settle: Annotated[
+        str | None,
+        typer.Option(metavar="ID", help="Settle this payment; with a verdict and --note."),
+    ] = None,
+    verdict: Annotated[
+        str | None, typer.Argument(metavar="[booked|not-booked]", help="What became of it.")
+    ] = None,
+    note: Annotated[
+        str, typer.Option(metavar="N", help="What you found, for whoever asks later.")
+    ] = "",
+    config: ConfigOption = None,
+) -> None:
+    """List payments that were answered with "not sure", and errors in the ledger.
+
+    Open ones are `unknown`; the gateway settles them as soon as the store lets it. Those settled
+    in the last 30 days are listed, too: `booked`; `refused`, which was not booked and never will
+    be; `resolved`, where the machine has asked again and was told yes. `before` and `after` are
+    what the payer, and those they may pay for, owed then and owe now. Exit status 1 when anything
+    is open or wrong.
+    """
+    settings = configured(config)
+    if settle is not None or verdict is not None:
+        _settle(settings, settle, verdict, note)
+        return
+    with opened_store(settings) as store:
+        found = store.reconciliations(datetime.now(UTC) - SHOWN_FOR)
+        problems = store.self_check()
+    open_ones = [entry for entry in found if entry.settled is None]
+    shown = open_ones if is_open else found
+    if shown or not problems:
+        _write(shown, settings.zone, json)
+    for problem in problems:
+        if json:
+            write_json({"problem": problem})
+        else:
+            say(problem)
+    say(f"{len(open_ones)} payments of unknown outcome, {len(problems)} errors in the ledger.")
+    if open_ones or problems:
+        raise typer.Exit(FAILED)
+
+
+def _settle(settings: Config, payment_id: str | None, verdict: str | None, note: str) -> None:
+    """Note what staff found out about one payment."""
+    if payment_id is None or verdict not in _VERDICTS or not note.strip():
+        raise UsageError("--settle ID goes with booked or not-booked, and with --note")
+    with opened_store(settings) as store:
+        run(
+            store.settle_payment(
+                payment_id, booked=_VERDICTS[verdict], note=note, now=datetime.now(UTC)
+            )
+        )
+    say(f"Payment {printable(payment_id)} is settled: {verdict}.")
+
+
+def _write(found: Iterable[Reconciliation], zone: tzinfo, json: bool) -> None:
+    told = [tell_reconciliation(entry, zone) for entry in found]
+    if json:
+        for record in told:
+            write_json(record)
+    else:
+        write_table(_COLUMNS, [_row(record) for record in told])
+
+
+def tell_reconciliation(entry: Reconciliation, zone: tzinfo) -> dict[str, Any]:
+    """A payment with the keys of C157; amounts are strings, the time is local with its offset."""
+    from sip2gw.model import format_amount
+
+    def amount(minor: int | None) -> str | None:
+        return None if minor is None else format_amount(minor, entry.currency)
+
+    return {
+        "id": entry.id,
+        "time": entry.time.astimezone(zone).isoformat(),
+        "terminal": entry.terminal,
+        "payer": entry.payer_id,
+        "amount": amount(entry.amount),
+        "currency": entry.currency,
+        "bk": entry.bk,
+        "state": entry.state.value,
+        "before": amount(entry.before),
+        "after": amount(entry.after),
+        "proposal": entry.proposal,
+    }
+
+
+def _row(told: dict[str, Any]) -> list[str]:
+    """The cells of `_COLUMNS`."""
+    shown = {
+        **told,
+        "time": clock_time(told["time"]),
+        "amount": f"{told['amount']} {told['currency']}",
+    }
+    return ["" if shown[name] is None else str(shown[name]) for name in _COLUMNS]

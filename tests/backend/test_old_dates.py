@@ -1,0 +1,87 @@
+"""Dates in a store that no zone can tell: what they belong to is answered all the same (C106)."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from sip2gw.backend.library import Library
+from sip2gw.backend.store import export_lines
+from sip2gw.backend.store.migrate import migrate
+from sip2gw.cli.patron import tell_patron
+from sip2gw.handlers.circulation import KEY_KEPT
+from sip2gw.policy.circulation import Wish
+from sip2gw.policy.lending import decide_renewal
+
+from .library import NOW, ZONE, load, unguarded
+from .test_circulation import RULES, lending, order, returning
+from .test_reviews import go_back
+
+EVER = "9999-12-31T23:59:59.000000+00:00"
+NEVER = "0001-01-01T00:00:00.000000+00:00"
+
+
+@pytest.fixture(params=[(NEVER, EVER), (EVER, NEVER)], ids=["for ever", "since ever"])
+def odd(library: Library, request: pytest.FixtureRequest) -> Library:
+    """The small library, with a loan, a hold and a fee of such dates."""
+    first, last = request.param
+    with unguarded(library) as connection:
+        for statement in (
+            f"UPDATE loan SET checked_out = '{first}', due = '{last}' WHERE item_id = 'I1'",
+            f"UPDATE hold SET placed = '{first}', expires = '{last}' WHERE id = 'H1'",
+            f"UPDATE fee SET created = '{first}' WHERE id = 'F1'",
+        ):
+            connection.execute(statement)
+    library.distrust_cache()
+    return library
+
+
+async def test_patron_and_item_are_answered_and_shown(odd: Library) -> None:
+    for item in ("I1", "I2"):
+        record = await odd.find_item(item, NOW)
+        assert record is not None
+        loan, hold = record.state.loan, record.next_hold
+        for moment in filter(None, (loan and loan.due, hold and hold.expires)):
+            assert moment.astimezone(ZONE)
+    patron = await odd.find_patron("P1")
+    assert patron is not None
+    told = tell_patron(patron, "EUR", ZONE)
+    assert [loan["item"] for loan in told["loans"]] == ["I1"]
+    assert odd.self_check() == []
+
+
+async def test_what_is_exported_is_imported_again(odd: Library) -> None:
+    lines = list(export_lines(odd, currency="EUR"))
+    (loan,) = (json.loads(line) for line in lines if b'"kind":"loan"' in line)
+    assert {loan["due"][:4], loan["checked_out"][:4]} == {"1800", "8999"}
+    assert load(odd, *map(json.loads, lines)).errors == ()
+
+
+async def test_the_item_is_renewed_and_returned(odd: Library) -> None:
+    wish = Wish(NOW, "29")
+    renewed = await odd.circulate(
+        order("29", "I1", "P1"), lambda facts: decide_renewal(facts, (), wish, RULES)
+    )
+    assert renewed.done is not None
+    returned = await odd.circulate(order("09", "I1", None), returning())
+    assert returned.done is not None
+    assert (await odd.circulate(order("11", "I2", "P1"), lending())).done is not None
+
+
+KEPT = """INSERT INTO circulation
+    (item_id, key, terminal, code, patron_id, position, expires, outcome, before)
+    VALUES ('I1', '{key}', 'kiosk-1', '11', 'P1', {position}, '{expires}',
+            '{{"time":"2026-03-10T09:30:00Z","due":"{due}"}}', 'null')"""
+
+
+async def test_answers_of_such_dates_are_not_repeated_by_a_newer_program(library: Library) -> None:
+    expires = (NOW + KEY_KEPT).isoformat()
+    with library.bulk() as connection:
+        go_back(connection)
+        for position, due in enumerate(("9999-12-31T23:59:59+01:00", "2026-04-01T00:00:00Z")):
+            values = {"key": f"K{position}", "position": position + 1, "expires": expires}
+            connection.execute(KEPT.format(due=due, **values))
+        migrate(connection)
+        keys = connection.execute("SELECT key FROM circulation").fetchall()
+    assert [tuple(row) for row in keys] == [("K1",)]
