@@ -29,6 +29,9 @@ from sip2gw.site import Site, build_site
 from sip2gw.telemetry import Log, Redactor, is_for_people, open_log
 from sip2gw.verification import PasswordService, PinLockRules, PinService, SlowVerifier
 
+STORE_SHARE = 0.8
+"""Of the time for a request that the store may take; the rest is for saying what became of it."""
+
 
 def open_store(config: Config, role: str) -> Library:
     """Open the store that `config` names, as `daemon` or `command`.
@@ -44,6 +47,8 @@ def open_store(config: Config, role: str) -> Library:
         currency=config.institution.currency,
         pin_secret_file=config.pin_secret_path,
         password=None if password is None else password.get_secret_value(),
+        spool_file=config.spool_path,
+        timeout_s=config.server.request_timeout_s * STORE_SHARE,
     )
 
 

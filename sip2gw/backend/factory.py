@@ -21,6 +21,7 @@ def open_backend(
     currency: str,
     pin_secret_file: Path | None = None,
     password: str | None = None,
+    spool_file: Path | None = None,
     timeout_s: float | None = None,
 ) -> Library:
     """Open the store that `url` names.
@@ -34,6 +35,8 @@ def open_backend(
         pin_secret_file: where the PIN secret lies; default beside the SQLite file, or in the
             PostgreSQL database (C18).
         password: of the PostgreSQL user.
+        spool_file: on PostgreSQL: keeps what was answered with "not sure" while the database cannot
+            be asked. On SQLite it lies next to the store.
         timeout_s: seconds for one operation on PostgreSQL; shorter than a request may take.
 
     Raises:
@@ -41,7 +44,7 @@ def open_backend(
     """
     secret_file = None if pin_secret_file is None else base_dir / pin_secret_file
     if is_postgres(url):
-        return _open_postgres(url, password, role, currency, secret_file, timeout_s)
+        return _open_postgres(url, password, role, currency, secret_file, spool_file, timeout_s)
     path = base_dir / sqlite_file(url)
     if not path.parent.is_dir():
         raise StoreUrlError(f"store.url: the directory {path.parent} does not exist")
@@ -59,6 +62,7 @@ def _open_postgres(
     role: Role,
     currency: str,
     secret_file: Path | None,
+    spool_file: Path | None,
     timeout_s: float | None,
 ) -> Library:
     try:
@@ -77,6 +81,7 @@ def _open_postgres(
         role=role,
         currency=currency,
         pin_secret_file=secret_file,
+        spool_file=spool_file,
         timeout_s=timeout_s or TIMEOUT_S,
     )
 

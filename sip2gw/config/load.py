@@ -111,6 +111,8 @@ class Config:
     """The institution's."""
     tls: TlsFiles | None
     pin_secret_path: Path | None
+    spool_path: Path
+    """Where a gateway on PostgreSQL notes what it answered with "not sure" (C98)."""
     store_password: SecretStr | None = field(repr=False)
     admin_token: SecretStr | None = field(repr=False)
     upstream_password: SecretStr | None = field(repr=False)
@@ -203,6 +205,7 @@ class _Resolver:
             zone=self._zone,
             tls=self._tls(),
             pin_secret_path=self._path(source.store.pin_secret_file),
+            spool_path=self._path(source.store.spool_file) or self._file.with_suffix(".spool"),
             store_password=self._secret(
                 "store.password", source.store.password, source.store.password_file
             ),

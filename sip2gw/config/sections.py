@@ -91,6 +91,12 @@ class StoreSection(Section):
         description="File with the server's secret for PIN hashes; unset: made at first use next"
         " to the SQLite file, or kept in the PostgreSQL database.",
     )
+    spool_file: FileName | None = Field(
+        default=None,
+        description="PostgreSQL: file of this gateway alone, which notes what was answered with"
+        " “not sure” while the database cannot be asked; unset: next to the configuration file,"
+        " with its name and `.spool`.",
+    )
 
     @model_validator(mode="before")
     @classmethod

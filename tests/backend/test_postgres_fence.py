@@ -12,6 +12,7 @@ import random
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -19,10 +20,12 @@ import pytest
 from postgres import Server
 from proxy import BreakableProxy, breakable
 
+from sip2gw.backend.attempts import UnknownAttempt
 from sip2gw.backend.base import (
     Allocation,
     BackendError,
     BackendTimeoutError,
+    HungUpError,
     OutcomeUnknownError,
     PaymentFacts,
     PaymentRefusal,
@@ -30,11 +33,12 @@ from sip2gw.backend.base import (
 )
 from sip2gw.backend.postgres import PostgresStore
 from sip2gw.backend.store.unknown import attempt_of
+from sip2gw.eager import Suspended, start
 
 from . import test_circulation as desk
 from .library import NOW, open_postgres_library, order, pay_fee
 
-WAITING = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+WAITING = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
 
 
 @pytest.fixture
@@ -292,12 +296,21 @@ async def test_a_frozen_server_leaves_it_open_and_the_truth_is_found_later(
             await store.book_payment(order(), decide)
     (known,) = store.spooled()
     async with asyncio.timeout(10):
-        await store._settler._background  # as soon as the database answers
+        while not await settled_by(store, known):
+            await asyncio.to_thread(int)
     assert store.spooled() == []
     (shown,) = store.reconciliations(NOW)
     assert shown.id == known.id
     owed = {"booked": 150, "refused": 250}[shown.state]
     assert await look(postgres_url) == ([("BK1", shown.state)], owed)
+
+
+async def settled_by(store: PostgresStore, known: UnknownAttempt) -> Any:
+    """What became of it, once the database can be asked again."""
+    try:
+        return await store.settle([known], NOW)
+    except BackendError:
+        return ()
 
 
 # Not begun, and hung up
@@ -315,6 +328,116 @@ async def test_what_was_not_begun_is_never_begun(postgres_url: str) -> None:
     assert await store.unknown_attempts() == []
     await store.close()
     assert await look(postgres_url) == ([], 250)
+
+
+async def test_a_terminal_that_hung_up_finds_what_it_began(
+    patient: PostgresStore, postgres_url: str
+) -> None:
+    """Nobody was told anything, so nothing is noted; a retry is not told no meanwhile."""
+    first = order()
+    async with trap(postgres_url, "ledger_transaction") as trapped:
+        suspended = start(patient.book_payment(first, pay_fee("F1")))
+        assert isinstance(suspended, Suspended)
+        told: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        suspended.go_on(told.set_result)
+        await until(trapped, WAITING)
+        suspended.cancel(HungUpError())
+        assert isinstance(await told, HungUpError)
+        assert await patient.unknown_attempts() == []
+        with pytest.raises(OutcomeUnknownError):
+            await patient.book_payment(order(), pay_fee("F1"))
+        assert [known.id for known in await patient.unknown_attempts()] == [first.id]
+        await trapped.execute("SELECT pg_advisory_unlock(77)")
+        await idle(trapped)
+    again = await patient.book_payment(order(), pay_fee("F1"))
+    assert (again.outcome, again.payment and again.payment.id) == ("replayed", first.id)
+    assert await look(postgres_url) == ([("BK1", "booked")], 150)
+
+
+async def test_what_a_terminal_began_and_left_is_fenced_before_its_retry(
+    patient: PostgresStore, postgres_url: str
+) -> None:
+    """It waits for an import when the terminal goes; the retry takes its place."""
+    with patient.bulk() as importing:
+        for statement in importing.dialect.begin_write:
+            importing.execute(statement)
+        suspended = start(patient.book_payment(order(), pay_fee("F1")))
+        assert isinstance(suspended, Suspended)
+        told: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        suspended.go_on(told.set_result)
+        while not importing.execute(WAITING).fetchone():
+            await asyncio.to_thread(int)
+        suspended.cancel(HungUpError())
+        assert isinstance(await told, HungUpError)
+        retry = asyncio.ensure_future(patient.book_payment(order(), pay_fee("F1")))
+        while len(importing.execute(WAITING).fetchall()) < 2:
+            await asyncio.to_thread(int)
+    assert (await retry).outcome == "booked"
+    payments, owed = await look(postgres_url)
+    assert (sorted(payments), owed) == ([("BK1", "booked"), ("BK1", "refused")], 150)
+    assert patient.reconciliations(NOW) == []
+
+
+# The spool
+
+
+async def test_what_is_open_is_still_known_after_a_restart(
+    postgres_url: str, tmp_path: Path
+) -> None:
+    """A gateway that was killed finds in its spool what it had answered with "not sure"."""
+    spool = tmp_path / "hub.spool"
+    first = open_postgres_library(postgres_url, spool_file=spool)
+    lost = order()
+    async with trap(postgres_url, "ledger_transaction") as trapped:
+        await stuck(first, trapped, lost)
+        await first.close()
+        command = open_postgres_library(postgres_url, role="command", spool_file=spool)
+        assert [known.id for known in await command.unknown_attempts()] == [lost.id]
+        assert [shown.state for shown in command.reconciliations(NOW)] == ["unknown"]
+        await command.close()
+    second = open_postgres_library(postgres_url, spool_file=spool)
+    (known,) = await second.unknown_attempts()
+    assert known == attempt_of(lost)
+    (settled,) = await second.settle([known], NOW)
+    assert settled.done  # the trap opened when its keeper went
+    await second.close()
+
+
+async def test_no_payment_is_taken_whose_outcome_could_not_be_noted(
+    postgres_url: str, tmp_path: Path
+) -> None:
+    spool = tmp_path / "gone" / "hub.spool"
+    store = open_postgres_library(postgres_url, spool_file=spool)
+    with pytest.raises(UnavailableError, match="could be noted"):
+        await store.book_payment(order(), pay_fee("F1"))
+    spool.parent.mkdir()
+    await store.unknown_attempts()  # the gateway asks again and again
+    assert (await store.book_payment(order(), pay_fee("F1"))).outcome == "booked"
+    await store.close()
+
+
+async def test_a_payer_who_is_no_longer_known_cannot_pay_later(
+    patient: PostgresStore, postgres_url: str
+) -> None:
+    late = order(payer_id="P9")
+    (settled,) = await patient.settle([attempt_of(late)], NOW)
+    assert not settled.done
+    assert await look(postgres_url) == ([], 250)
+
+
+async def test_the_fence_holds_whatever_isolation_is_the_databases_default(
+    patient: PostgresStore,
+) -> None:
+    """It relies on each statement seeing what was committed before it."""
+    with patient.bulk() as connection:
+        name = connection.execute("SELECT current_database()").fetchone()
+        assert name is not None
+        connection.execute(
+            f"ALTER DATABASE {name[0]} SET default_transaction_isolation = 'serializable'"
+        )
+    with patient.bulk() as connection:
+        shown = connection.execute("SHOW default_transaction_isolation").fetchone()
+    assert shown == ("read committed",)
 
 
 # Fence and statement at once

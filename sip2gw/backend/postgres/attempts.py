@@ -33,7 +33,7 @@ from sip2gw.backend.postgres.failures import (
     as_backend_error,
 )
 from sip2gw.backend.postgres.pool import Pool, within
-from sip2gw.backend.postgres.settling import Order, Settler, settle
+from sip2gw.backend.postgres.settling import InDoubt, Order, settle
 from sip2gw.backend.store.unknown import attempt_of
 
 TRIES_MAX = 100
@@ -60,9 +60,9 @@ T = TypeVar("T", bound=_Result)
 class Attempts(ABC, Generic[T]):
     """One order on its way into the database; `attempt` is made until it has a result."""
 
-    def __init__(self, pool: Pool, settler: Settler, order: Order) -> None:
+    def __init__(self, pool: Pool, in_doubt: InDoubt, order: Order) -> None:
         self._pool = pool
-        self._settler = settler
+        self._in_doubt = in_doubt
         self._made_for = order
         self._deadline = 0.0
         self._lost = False
@@ -95,7 +95,7 @@ class Attempts(ABC, Generic[T]):
             return await self._run()
         except HungUpError:
             if self._is_open:
-                self._settler.leave(attempt_of(self._made_for))
+                self._in_doubt.leave(attempt_of(self._made_for))
             raise
 
     async def _run(self) -> T:
@@ -168,7 +168,7 @@ class Attempts(ABC, Generic[T]):
         return await self.done() if was_done else None
 
     async def _leave_open(self) -> NoReturn:
-        await self._settler.note(attempt_of(self._made_for))
+        await self._in_doubt.note(attempt_of(self._made_for))
         raise OutcomeUnknownError("nobody knows whether it was done") from None
 
     async def write(self, statement: str, *values: Any) -> bool:

@@ -28,7 +28,7 @@ from sip2gw.backend.postgres.attempts import Attempts
 from sip2gw.backend.postgres.dialect import numbered
 from sip2gw.backend.postgres.pool import Pool
 from sip2gw.backend.postgres.reading import rows_of
-from sip2gw.backend.postgres.settling import Settler
+from sip2gw.backend.postgres.settling import InDoubt
 from sip2gw.backend.store import queries
 from sip2gw.backend.store.ledger import (
     BOOKED,
@@ -85,9 +85,9 @@ class Booking(Attempts[PaymentResult]):
     """One order on its way into the ledger."""
 
     def __init__(
-        self, pool: Pool, settler: Settler, order: PaymentOrder, decide: DecidePayment
+        self, pool: Pool, in_doubt: InDoubt, order: PaymentOrder, decide: DecidePayment
     ) -> None:
-        super().__init__(pool, settler, order)
+        super().__init__(pool, in_doubt, order)
         self._order = order
         self._decide = decide
 

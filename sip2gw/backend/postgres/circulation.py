@@ -23,7 +23,7 @@ from sip2gw.backend.base import (
 from sip2gw.backend.postgres.attempts import Attempts
 from sip2gw.backend.postgres.pool import Pool
 from sip2gw.backend.postgres.reading import is_storable, record_of
-from sip2gw.backend.postgres.settling import Settler
+from sip2gw.backend.postgres.settling import InDoubt
 from sip2gw.backend.store.circulation import DONE, REPLAYED, decided, item_record, keyed
 from sip2gw.backend.store.values import time_text
 from sip2gw.backend.store.writes import Rows
@@ -50,11 +50,11 @@ class Circulating(Attempts[CirculationResult]):
     """One order on its way into the library."""
 
     def __init__(
-        self, pool: Pool, settler: Settler, order: CirculationOrder, decide: DecideCirculation
+        self, pool: Pool, in_doubt: InDoubt, order: CirculationOrder, decide: DecideCirculation
     ) -> None:
         self._order = keyed(_storable(order))
         self._decide = decide
-        super().__init__(pool, settler, self._order)
+        super().__init__(pool, in_doubt, self._order)
 
     async def done(self) -> CirculationResult:
         """What this order did.

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import random
-from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 from sip2gw.backend.attempts import Settlement, UnknownAttempt, UnknownCirculation
@@ -23,26 +21,13 @@ from sip2gw.backend.store import unknown
 from sip2gw.backend.store.unknown import attempt_of
 from sip2gw.backend.store.values import time_text
 
-SETTLING_S = 3.0
-"""What is not settled after so long in one go is left for the next."""
-
 CLEARING_S = 1.5
 """How long a terminal that asks again waits for what became of its last request."""
-
-DELAY_FIRST_S = 0.2
-DELAY_MAX_S = 2.0
-"""Between two tries in the background."""
 
 LEFT_MAX = 1_000
 """Of more terminals that hung up in the middle the oldest are forgotten."""
 
 Order = PaymentOrder | CirculationOrder
-
-
-def utc_now() -> datetime:
-    """The time of the system's clock."""
-    return datetime.now(UTC)
-
 
 _SETTLE_PAYMENT = f"SELECT settle_payment({', '.join(f'${number}' for number in range(1, 19))})"
 _SETTLE_CIRCULATION = "SELECT settle_circulation($1, $2, $3, $4, $5, $6, $7, $8, $9)"
@@ -71,27 +56,22 @@ def _call(known: UnknownAttempt) -> tuple[str, Sequence[Any]]:
     return _SETTLE_PAYMENT, (*unknown.payment_row(known), known.key, known.owed)
 
 
-class Settler:
-    """What this gateway has in doubt: noted, settled when a terminal asks again, or by itself.
+class InDoubt:
+    """What this gateway has begun without learning how it ended.
 
     Several gateways may settle the same. All methods belong to one event loop.
 
     Args:
         pool: of the database.
         doubts: None for a command, which answers no terminal.
-        utc_now: the time that is noted with what was settled.
     """
 
-    def __init__(
-        self, pool: Pool, doubts: Doubts | None, utc_now: Callable[[], datetime] = utc_now
-    ) -> None:
+    def __init__(self, pool: Pool, doubts: Doubts | None) -> None:
         self._pool = pool
         self._doubts = doubts
-        self._utc_now = utc_now
         self._left: dict[Key, UnknownAttempt] = {}
         """What was under way when its terminal hung up. Nobody was told anything, so nothing is
         noted, but a retry must not be told no while the first one may still be done."""
-        self._background: asyncio.Task[None] | None = None
 
     def insist_on_spool(self) -> None:
         """No payment is taken whose unknown outcome could not be noted (C98).
@@ -107,17 +87,9 @@ class Settler:
         return () if self._doubts is None else self._doubts.all()
 
     async def note(self, attempt: UnknownAttempt) -> None:
-        """Note `attempt` in the spool before anybody is told; then settle it in the background.
-
-        It is noted whatever cancels the caller meanwhile, which the deadline may do twice.
-        """
-        if self._doubts is None:
-            return
-        noting = asyncio.get_running_loop().create_task(self._doubts.note(attempt))
-        while not noting.done():
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.wait({noting})
-        self.nudge()
+        """Note `attempt` in the spool before the terminal is told."""
+        if self._doubts is not None:
+            await self._doubts.note(attempt)
 
     def leave(self, attempt: UnknownAttempt) -> None:
         """The terminal has hung up while `attempt` was under way."""
@@ -130,10 +102,14 @@ class Settler:
         if not self._left and not self._doubts:
             return None
         key = key_of(attempt_of(order))
-        left = self._left.pop(key, None)
-        if left is not None and not await self._is_settled(left, order.now, noted=False):
-            await self.note(left)
-            return left
+        left = self._left.get(key)
+        if left is not None:
+            settled = await self._is_settled(left, order.now, noted=False)
+            if not settled:
+                await self.note(left)
+            self._left.pop(key, None)
+            if not settled:
+                return left
         known = None if self._doubts is None else self._doubts.under(key)
         if known is None or await self._is_settled(known, order.now, noted=True):
             return None
@@ -156,8 +132,6 @@ class Settler:
         Raises:
             BackendError: nothing could be settled.
         """
-        loop = asyncio.get_running_loop()
-        end = loop.time() + SETTLING_S
         settled: list[Settlement] = []
         failure: BackendError | None = None
         for known in attempts:
@@ -167,39 +141,18 @@ class Settler:
                 failure = error
             else:
                 settled.append(Settlement(known, done))
-            if loop.time() > end or self._pool.backoff_s:
-                break
         if failure is not None and not settled:
             raise failure
         if self._doubts is not None:
             self._doubts.forget(known.attempt.id for known in settled)
         return settled
 
-    def nudge(self) -> None:
-        """Settle in the background what is in doubt, as soon as the database lets us."""
-        if self._doubts and (self._background is None or self._background.done()):
-            self._background = asyncio.get_running_loop().create_task(self._settle_all())
-
-    async def _settle_all(self) -> None:
-        """Try until nothing is in doubt, in any order: one that cannot be settled must not keep
-        the others waiting each time."""
-        delay_s = DELAY_FIRST_S
-        while waiting := self.all():
-            # Many gateways must not come at the same moment; no secret hangs on the number.
-            await asyncio.sleep(delay_s * random.uniform(0.5, 1))  # noqa: S311 -- no secret
-            delay_s = min(DELAY_MAX_S, 2 * delay_s)
-            with contextlib.suppress(BackendError):
-                await self.settle(random.sample(waiting, len(waiting)), self._utc_now())
-
     async def mend(self) -> None:
-        """Try again what failed with the spool, and to settle what lies in it."""
+        """Try again what failed with the spool."""
         if self._doubts is not None:
             await self._doubts.mend()
-            self.nudge()
 
     async def close(self) -> None:
         """What is still in doubt stays in the spool, for the next start."""
-        if self._background is not None:
-            self._background.cancel()
         if self._doubts is not None:
             await self._doubts.close()

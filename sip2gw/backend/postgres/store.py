@@ -55,7 +55,7 @@ from sip2gw.backend.postgres.reading import (
     record_of,
 )
 from sip2gw.backend.postgres.session import LoopThread, Session, SnapshotSession
-from sip2gw.backend.postgres.settling import Settler
+from sip2gw.backend.postgres.settling import InDoubt
 from sip2gw.backend.spool import Spool, read_spool
 from sip2gw.backend.store import doors, lockout, queries
 from sip2gw.backend.store.circulation import queue_values
@@ -119,7 +119,7 @@ class PostgresStore(StaffOperations):
         if self._is_daemon and spool_file is not None:
             doubts = Doubts(Spool(spool_file))
             doubts.open()
-        self._settler = Settler(self._pool, doubts)
+        self._in_doubt = InDoubt(self._pool, doubts)
         self._door_log = DoorLog(self._pool)
         self._own_loop = LoopThread() if role == "command" else None
         self._closed = False
@@ -198,12 +198,12 @@ class PostgresStore(StaffOperations):
 
     async def _book(self, order: PaymentOrder, decide: DecidePayment) -> PaymentResult:
         deadline = asyncio.get_running_loop().time() + self._timeout_s
-        self._settler.insist_on_spool()
-        known = await self._settler.clear(order)
+        self._in_doubt.insist_on_spool()
+        known = await self._in_doubt.clear(order)
         if isinstance(known, UnknownPayment) and known.content != order.content:
             return refused("bk_reused")
         _insist_on_certainty(known)
-        return await Booking(self._pool, self._settler, order, decide).run(deadline)
+        return await Booking(self._pool, self._in_doubt, order, decide).run(deadline)
 
     async def find_item(self, item_id: str, now: datetime) -> ItemRecord | None:
         """The item with its loan and the first hold that it could serve at `now`, or None."""
@@ -229,8 +229,8 @@ class PostgresStore(StaffOperations):
         self, order: CirculationOrder, decide: DecideCirculation
     ) -> CirculationResult:
         deadline = asyncio.get_running_loop().time() + self._timeout_s
-        _insist_on_certainty(await self._settler.clear(order))
-        return await Circulating(self._pool, self._settler, order, decide).run(deadline)
+        _insist_on_certainty(await self._in_doubt.clear(order))
+        return await Circulating(self._pool, self._in_doubt, order, decide).run(deadline)
 
     async def set_block(self, patron_id: str, block: Block) -> None:
         """Add `block`, replacing one of the same type and source."""
@@ -286,7 +286,7 @@ class PostgresStore(StaffOperations):
     def spooled(self) -> Sequence[UnknownAttempt]:
         """Attempts of unknown outcome that are not in the store yet."""
         if self._is_daemon or self._spool_file is None:
-            return self._settler.all()
+            return self._in_doubt.all()
         return read_spool(self._spool_file)
 
     async def unknown_attempts(self) -> Sequence[UnknownAttempt]:
@@ -294,13 +294,16 @@ class PostgresStore(StaffOperations):
 
         Writing them to the database would settle them (`fence`), so it never has any.
         """
-        return self.spooled() if self._is_daemon else await super().unknown_attempts()
+        if not self._is_daemon:
+            return await super().unknown_attempts()
+        await self._in_doubt.mend()
+        return self._in_doubt.all()
 
     async def settle(
         self, attempts: Iterable[UnknownAttempt], now: datetime
     ) -> Sequence[Settlement]:
         """Look what became of `attempts`, fence those that were not done, note the result."""
-        return await self._at_home(self._settler.settle(attempts, now))
+        return await self._at_home(self._in_doubt.settle(attempts, now))
 
     # Staff, imports and listings, each on a connection of its own
 
@@ -356,7 +359,6 @@ class PostgresStore(StaffOperations):
         Raises:
             BackendError: they are not.
         """
-        await self._at_home(self._settler.mend())
         rows = await self._fetch(_TAKES_WRITES)
         if not rows[0][0]:
             raise UnavailableError("the database takes no writes")
@@ -371,7 +373,7 @@ class PostgresStore(StaffOperations):
             self._own_loop.close()
 
     async def _shut(self) -> None:
-        await self._settler.close()
+        await self._in_doubt.close()
         await self._door_log.close()
         await self._pool.close()
 
