@@ -4,10 +4,9 @@ Each scene breaks the store of a real gateway process in one way, at one moment.
 """
 
 import asyncio
-import signal
 import sqlite3
 import time
-from contextlib import asynccontextmanager, closing
+from contextlib import ExitStack, asynccontextmanager, closing
 
 import pytest
 from desk import ask_11, copy
@@ -157,25 +156,26 @@ async def test_what_is_not_sure_is_counted_and_listed_until_it_is_settled(gatewa
 
 
 class Freezer:
-    """Stops the sessions of a database when a payment's last statement is on its way to them."""
+    """Stops PostgreSQL when a payment's last statement is on its way there."""
 
     def __init__(self, server, database, proxy):
         self.server, self.database = server, database
         self.sightings = 0
         self.freeze_at = 0
-        self.frozen = []
+        self.whole = False
+        """Whether the whole server stops, or only the sessions of the database."""
+        self._frozen = ExitStack()
         proxy.watch = self.see
 
     def see(self, data):
         self.sightings += b"pay-1" in data
         if self.freeze_at and self.sightings == self.freeze_at:
             self.freeze_at = 0
-            self.frozen = self.server.processes(self.database)
-            self.server.signal(signal.SIGSTOP, self.frozen)
+            some = "" if self.whole else self.database
+            self._frozen.enter_context(self.server.frozen(some))
 
     def thaw(self):
-        self.server.signal(signal.SIGCONT, self.frozen)
-        self.frozen = []
+        self._frozen.close()
 
 
 @pytest.fixture
@@ -196,21 +196,41 @@ async def freezer_and_gateway(tmp_path):
             freezer.thaw()
 
 
-async def test_a_statement_that_postgresql_runs_after_the_answer_is_found(freezer_and_gateway):
-    """The sessions stop before they read it and go on when the terminal has its answer."""
-    freezer, gateway = freezer_and_gateway
+async def freeze_and_pay(freezer, gateway, *, whole):
+    """The answer to a payment whose last statement waits at a PostgreSQL that has stopped."""
     till = await gateway.terminal("pay-1")
     assert (await till.ask(PAY_MORE)).startswith("38Y")
+    freezer.whole = whole
     freezer.freeze_at = 2 * freezer.sightings  # the next payment's last one
     answer = await till.ask(PAY)
-    assert freezer.frozen
+    assert not freezer.freeze_at
+    freezer.thaw()
+    return till, answer
+
+
+async def test_a_statement_that_postgresql_reads_after_the_answer_is_found(freezer_and_gateway):
+    """The whole server stops, so that nobody can find out what becomes of the statement."""
+    freezer, gateway = freezer_and_gateway
+    till, answer = await freeze_and_pay(freezer, gateway, whole=True)
     assert answer.startswith("38N")
     assert NOT_SURE in answer
-    freezer.thaw()
     await shown(gateway, 0)
     payments, doubts = await ledger(gateway)
     assert doubts == {"K1": payments["K1"]}
     assert payments["K1"] in ("booked", "refused")
+    assert (await till.ask(PAY)).startswith("38Y")
+    payments, _ = await told(gateway, "payment list", "payment reconcile")
+    assert [row["bk"] for row in payments if row["status"] == "booked"].count("K1") == 1
+
+
+async def test_a_statement_that_was_fenced_before_the_answer_does_nothing(freezer_and_gateway):
+    """Only the sessions stop: a new one makes sure that the payment cannot be booked any more."""
+    freezer, gateway = freezer_and_gateway
+    till, answer = await freeze_and_pay(freezer, gateway, whole=False)
+    assert answer.startswith("38N")
+    assert SYSTEM in answer
+    payments, doubts = await ledger(gateway)
+    assert "booked" not in (payments.get("K1"), doubts.get("K1"))
     assert (await till.ask(PAY)).startswith("38Y")
     payments, _ = await told(gateway, "payment list", "payment reconcile")
     assert [row["bk"] for row in payments if row["status"] == "booked"].count("K1") == 1

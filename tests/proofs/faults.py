@@ -34,6 +34,7 @@ from proofs.process import GatewayProcess, prepare
 from proofs.report import Report
 from proofs.trouble import CRASHES, ON_POSTGRESQL, ON_SQLITE, Database, Kind, Place, strike
 from proofs.witnesses import (
+    STARTED,
     Kiosk,
     Scene,
     Till,
@@ -151,6 +152,8 @@ class Course:
     kinds: list[Kind]
     report: Report
     recovery_s: defaultdict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    past: list[str] = field(default_factory=list)
+    """Which fault struck when."""
     unknown_seen: int = 0
     """The most that the gauge showed."""
     afterwards: list[bool] = field(default_factory=list)
@@ -176,9 +179,10 @@ class Course:
 
     async def _fault(self, kind: Kind, seconds: float, crash: bool) -> None:
         name = f"{kind.name}{', killed' if crash else ''}"
+        begun = time.monotonic() - STARTED
         await strike(self.scene.place, kind, seconds, crash=crash)
+        self.past.append(f"{name} {begun:.1f}-{time.monotonic() - STARTED:.1f} s")
         await self._recover(name, seconds)
-        await self._look_at_gauge()
 
     async def _recover(self, name: str, seconds: float) -> None:
         """Wait until 95 % succeed again, and a while longer."""
@@ -197,8 +201,14 @@ class Course:
             one.told is Told.YES for one in self.scene.tries if one.begun >= ended + RECOVERY_S
         ]
 
-    async def _look_at_gauge(self) -> None:
-        self.unknown_seen = max(self.unknown_seen, await open_unknown(self.scene.place.gateway))
+    async def watch_gauge(self) -> None:
+        """Note how many outcomes are unknown, as often as the gateway can say."""
+        while True:
+            with suppress(OSError, ValueError):  # it is away
+                async with asyncio.timeout(1):
+                    number = await open_unknown(self.scene.place.gateway)
+                self.unknown_seen = max(self.unknown_seen, number)
+            await asyncio.sleep(0.2)
 
 
 def recovered_at(tries: Sequence[Try], ended: float) -> float | None:
@@ -253,9 +263,11 @@ async def prove(
         witnesses = _witnesses(scene)
         place.hang_up = line_cutter(witnesses)
         running = [asyncio.create_task(witness.run()) for witness in witnesses]
+        watching = asyncio.create_task(course.watch_gauge())
         try:
             await course.run()
         finally:
+            watching.cancel()
             scene.ending.set()
             place.host.up.set()  # so that nobody waits for a gateway that did not come back
             await asyncio.gather(*running)
@@ -323,6 +335,8 @@ async def _judge(course: Course, witnesses: Sequence[Witness]) -> None:
     audit.same_books(before, after, report)
     audit.judge_share(errands, course.plan.unsure_max, report)
     _judge_course(course)
+    if report.failures:
+        report.failures.append(f"the faults were {'; '.join(course.past)}")
 
 
 async def _settled(gateway: GatewayProcess) -> int:

@@ -27,6 +27,8 @@ READERS_PER_KIOSK = 5
 PARKED_AFTER_NO = 0.15
 """How often a copy whose loan or return was refused stays as it is until the end."""
 OPEN_ASKED_LATER = 0.2
+STARTED = time.monotonic()
+"""What seconds in a report count from."""
 REPEATED = 0.05
 """How often a payment that was accepted is asked for once more."""
 BREATH_S = 0.3
@@ -85,8 +87,8 @@ class Errand:
 
     @property
     def name(self) -> str:
-        """For a person who reads a report."""
-        told = " ".join(told.value for told in self.heard)
+        """For a person who reads a report; with the second of each try, see `STARTED`."""
+        told = " ".join(f"{one.told.value} {one.begun - STARTED:.1f} s" for one in self.tries)
         return f"{self.terminal} {self.code} {self.subject} {self.patron} ({told})"
 
 

@@ -79,7 +79,8 @@ class Server:
         """SIGKILL to all its processes, as if the machine had lost power."""
         self.signal(signal.SIGKILL, [self.postmaster, *self.processes()])
         # The dead postmaster's number may not be free yet; it would pass for a running server.
-        (self.installed.pgdata / "postmaster.pid").unlink()
+        for lock in (self.installed.pgdata / "postmaster.pid", Path(f"{self.socket}.lock")):
+            lock.unlink(missing_ok=True)
 
     def start_again(self) -> None:
         """Start it after `kill`, or when it ended by itself; nothing when it runs.
