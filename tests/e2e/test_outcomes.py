@@ -155,6 +155,19 @@ async def test_what_is_not_sure_is_counted_and_listed_until_it_is_settled(gatewa
     assert [row["bk"] for row in payments if row["status"] == "booked"] == ["K1"]
 
 
+@pytest.mark.parametrize("spool_too", [False, True])
+async def test_the_retry_of_what_is_not_sure_is_not_told_a_plain_no(gateway, disk, spool_too):
+    """It could still turn out to be booked; a plain no would make the kiosk give money back."""
+    till = await gateway.terminal("pay-1")
+    disk.store.fail(flush=True)
+    disk.spool.fail(flush=spool_too)
+    assert NOT_SURE in await till.ask(PAY)
+    assert NOT_SURE in await till.ask(PAY)
+    refused = await till.ask(PAY_MORE)
+    assert refused.startswith("38N")
+    assert SYSTEM in refused
+
+
 class Freezer:
     """Stops PostgreSQL when a payment's last statement is on its way there."""
 
