@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 from sip2gw.backend.attempts import UnknownAttempt, UnknownCirculation
 from sip2gw.backend.spool import Spool, SpoolError
+
+T = TypeVar("T")
 
 NOTE_WAIT_S = 1.0
 """So long may noting an attempt hold up the answer. A disk that takes longer goes on writing the
@@ -95,7 +98,8 @@ class Doubts:
         """Try again what failed; afterwards `writable` says whether it works."""
         if self._unwritten or not self.writable:
             unwritten = [self._known[attempt_id] for attempt_id in sorted(self._unwritten)]
-            await self._run(self._mend, unwritten)
+            for attempt in await self._run(self._mend, unwritten):
+                self._add(attempt)
 
     async def close(self) -> None:
         """Finish what is being written and let go of the spool."""
@@ -106,9 +110,8 @@ class Doubts:
         self._known[attempt.id] = attempt
         self._by_key[key_of(attempt)] = attempt
 
-    def _run(self, what: object, *arguments: object) -> asyncio.Future[None]:
-        loop = asyncio.get_running_loop()
-        return loop.run_in_executor(self._thread, what, *arguments)  # type: ignore[arg-type]
+    def _run(self, what: Callable[..., T], *arguments: object) -> asyncio.Future[T]:
+        return asyncio.get_running_loop().run_in_executor(self._thread, what, *arguments)
 
     # In the thread --------------------------------------------------------------------------
 
@@ -126,10 +129,12 @@ class Doubts:
         except SpoolError as error:
             self._failed(error)
 
-    def _mend(self, unwritten: Iterable[UnknownAttempt]) -> None:
+    def _mend(self, unwritten: Iterable[UnknownAttempt]) -> list[UnknownAttempt]:
+        """What a former process has left, if the spool could be opened only now."""
+        found: list[UnknownAttempt] = []
         try:
             if not self._opened:
-                self._spool.open()
+                found = self._spool.open()
                 self._opened = True
             for attempt in unwritten:
                 self._spool.put(attempt)
@@ -139,6 +144,7 @@ class Doubts:
             self._failed(error)
         else:
             self.writable = True
+        return found
 
     def _failed(self, error: SpoolError) -> None:
         self.problem, self.writable = str(error), False

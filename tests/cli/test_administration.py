@@ -15,6 +15,8 @@ import pytest
 
 from sip2gw.app import open_store
 from sip2gw.backend.base import Allocation, PaymentOrder
+from sip2gw.backend.spool import Spool
+from sip2gw.backend.store.unknown import attempt_of
 from sip2gw.config import load_config
 from sip2gw.model import PaymentLine
 from sip2gw.pin import verify_pin
@@ -157,17 +159,117 @@ def damage(library: Path, statement: str) -> None:
     connection.close()
 
 
-def test_b46_reconcile_lists_what_is_not_known(command: Run, library: Path) -> None:
+def attempt(bk: str = "K1", amount: int = 250) -> PaymentOrder:
+    """Somebody paid; the gateway does not know whether it was booked."""
+    return PaymentOrder(
+        terminal="cash-1",
+        key=f"bk:{bk}",
+        content=f"P1|{amount}",
+        payer_id="P1",
+        amount=amount,
+        currency="EUR",
+        payment_type="01",
+        bk=bk,
+        now=datetime.now(UTC),
+        key_expires=datetime.now(UTC) + timedelta(days=30),
+    )
+
+
+def leave_in_spool(library: Path, *orders: PaymentOrder) -> None:
+    """As a gateway does whose store cannot be written."""
+    store = library.with_name(load_config(library).store.url[7:])
+    spool = Spool(Path(f"{store}.spool"))
+    spool.open()
+    for order in orders:
+        spool.put(attempt_of(order))
+    spool.close()
+
+
+def settled(library: Path, *orders: PaymentOrder) -> None:
+    """The gateway has looked."""
+    store = open_store(load_config(library), "command")
+    asyncio.run(store.settle(map(attempt_of, orders), datetime.now(UTC)))
+    asyncio.run(store.close())
+
+
+def test_c157_reconcile_lists_what_is_not_known(command: Run, library: Path) -> None:
+    """`before` is not known here: the payer was not seen; now 12.50 are owed by the child."""
+    unsure = attempt()
+    leave_in_spool(library, unsure)
+    result = command("payment", "reconcile", "--json")
+    (told,) = [json.loads(line) for line in result.out.splitlines()]
+    assert result.status == 1
+    assert told.pop("time").startswith(f"{unsure.now:%Y-}")
+    assert told == {
+        "id": unsure.id,
+        "terminal": "cash-1",
+        "payer": "P1",
+        "amount": "2.50",
+        "currency": "EUR",
+        "bk": "K1",
+        "state": "unknown",
+        "before": None,
+        "after": "12.50",
+        "proposal": "not-booked",
+    }
+    for_people = command("payment", "reconcile", "--open")
+    assert unsure.id in for_people.out
+    assert "1 payments of unknown outcome, 0 errors in the ledger." in for_people.err
+    (listed,) = records(command("payment", "list", "--json"))
+    assert (listed["id"], listed["status"]) == (unsure.id, "unknown")
+    assert records(command("payment", "show", unsure.id, "--json"))[0]["status"] == "unknown"
+
+
+def test_c157_what_is_settled_is_listed_and_not_open(command: Run, library: Path) -> None:
+    lost = attempt()
+    settled(library, lost)
+    (told,) = records(command("payment", "reconcile", "--json"))
+    assert (told["id"], told["state"], told["proposal"]) == (lost.id, "refused", "")
+    opened = command("payment", "reconcile", "--open", "--json")
+    assert (opened.status, opened.out) == (0, "")
+    (listed,) = records(command("payment", "list", "--json"))
+    assert listed["status"] == "refused"
+    assert command("payment", "totals", "--json").out == ""
+
+
+def test_c157_staff_settle_what_is_open_once_and_only_as_the_store_knows_it(
+    command: Run, library: Path
+) -> None:
+    unsure = attempt()
+    leave_in_spool(library, unsure)
+    settle = ("payment", "reconcile", "--settle", unsure.id)
+    wrong = command(*settle, "booked", "--note", "the machine says so")
+    assert wrong.status == 1
+    assert "not booked" in wrong.err
+    assert command("payment", "reconcile", "--open").status == 1  # nothing was settled
+    assert command(*settle, "not-booked", "--note", "gave 2.50 back").status == 0
+    again = command(*settle, "not-booked", "--note", "gave 2.50 back")
+    assert again.status == 1
+    assert unsure.id in again.err
+    assert command("payment", "reconcile").status == 0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--settle", "X"),
+        ("--settle", "X", "booked"),
+        ("--settle", "X", "perhaps", "--note", "n"),
+        ("booked", "--note", "n"),
+    ],
+)
+def test_c157_settling_wants_id_verdict_and_note(command: Run, arguments: tuple[str, ...]) -> None:
+    assert command("payment", "reconcile", *arguments).status == 2
+
+
+def test_reconcile_names_errors_in_the_ledger(command: Run, library: Path) -> None:
     payment_id = pay(library, 250, now=MARCH)
-    damage(library, "UPDATE payment SET status = 'unknown'")
+    damage(library, "UPDATE payment SET amount = 9")
     result = command("payment", "reconcile", "--json")
     told = [json.loads(line) for line in result.out.splitlines()]
     assert result.status == 1
-    assert (told[0]["id"], told[0]["status"]) == (payment_id, "unknown")
-    assert told[1] == {"problem": f"payment {payment_id}: the ledger has another amount"}
-    for_people = command("payment", "reconcile")
-    assert payment_id in for_people.out
-    assert "the ledger has another amount" in for_people.err
+    assert {"problem": f"payment {payment_id}: the ledger has another amount"} in told
+    assert "the ledger has another amount" in command("payment", "reconcile").err
 
 
 # Relationships

@@ -97,3 +97,44 @@ async def test_a_bug_goes_to_the_loops_exception_handler() -> None:
     await asyncio.sleep(0)
     gc.collect()
     assert [type(error) for error in told] == [ZeroDivisionError]
+
+
+class Gone(asyncio.CancelledError):
+    """Why it was cancelled."""
+
+
+async def test_it_is_told_why_it_was_cancelled() -> None:
+    async def work() -> str:
+        try:
+            await waits_for
+        except Gone:
+            return "gone"
+        return "passed"
+
+    for done_before in (False, True):
+        waits_for = asyncio.get_running_loop().create_future()
+        left = suspended(work())
+        if done_before:
+            waits_for.set_result(None)
+        left.cancel(Gone())
+        assert await outcome(left) == "gone"
+
+
+async def test_what_ends_well_although_it_was_cancelled_is_not_lost() -> None:
+    """A task that has to finish what it does when it is cancelled."""
+
+    async def stubborn() -> int:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            return 7
+        return 0
+
+    async def work() -> int:
+        return await task
+
+    task = asyncio.get_running_loop().create_task(stubborn())
+    await asyncio.sleep(0)
+    left = suspended(work())
+    left.cancel(Gone())
+    assert await outcome(left) == 7

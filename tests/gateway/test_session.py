@@ -328,33 +328,6 @@ async def test_our_own_bug_is_a_refusal_and_tells_the_log_where_not_what(gateway
     assert "4321" not in str(entry)
 
 
-async def test_a_payment_that_takes_too_long_is_unknown_and_found_later(tmp_path):
-    config = CONFIG.replace("[server]", "[server]\nrequest_timeout_s = 0.1")
-    async with running(tmp_path, config=config) as gateway:
-        pay = await gateway.terminal("pay-1")
-        await pay.ask(ask_23("1004", "1004"))
-        book = gateway.store.book_payment
-        slow = asyncio.Event()
-
-        async def book_slowly(order, decide):
-            booking = asyncio.ensure_future(book(order, decide))
-            await slow.wait()
-            return await booking
-
-        gateway.store.book_payment = book_slowly
-        request = ask_37("1004", "1.00", pin="1004", bk="K")
-        await pay.send(request)
-        await asyncio.sleep(0.05)  # until it is being booked
-        gateway.clock.advance(1)
-        unsure = await pay.read()
-        assert unsure.startswith("38N")
-        assert "not sure" in unsure
-        assert gateway.metrics.payments["unknown", "own"] == 1
-        gateway.store.book_payment = book
-        assert (await pay.ask(request)).startswith("38Y")
-        assert len(list(gateway.store.payments())) == 1
-
-
 # What is written about it -----------------------------------------------------------------------
 
 

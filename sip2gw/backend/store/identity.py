@@ -64,6 +64,13 @@ def _setting(connection: Connection, name: str) -> str | None:
 
 
 def _settle(connection: Connection, name: str, value: str) -> str | None:
-    """Set `name` for ever unless it is set already; the value that counts."""
+    """Set `name` for ever unless it is set already; the value that counts.
+
+    Nothing is written, and no lock waited for, when it is: commands work beside a gateway whose
+    disk is stuck.
+    """
+    known = _setting(connection, name)
+    if known is not None:
+        return known
     connection.execute(queries.ADD_SETTING, (name, value))
     return _setting(connection, name)
