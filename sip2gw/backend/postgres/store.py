@@ -116,7 +116,9 @@ class PostgresStore(StaffOperations):
         self._spool_file = spool_file
         self._is_daemon = role == "daemon"
         doubts = None
-        if self._is_daemon and spool_file is not None:
+        if self._is_daemon:
+            if spool_file is None:
+                raise UnavailableError("a gateway on PostgreSQL needs a spool file")
             doubts = Doubts(Spool(spool_file))
             doubts.open()
         self._in_doubt = InDoubt(self._pool, doubts)
@@ -427,7 +429,7 @@ def open_postgres(
         currency: the institution's; a store keeps amounts in one currency only.
         pin_secret_file: the same on all hosts; default: the database keeps the secret (C18).
         spool_file: of this gateway alone; keeps attempts of unknown outcome while the database
-            cannot be asked (C98). Without one they are not noted at all.
+            cannot be asked (C98). A command only reads it.
         timeout_s: how long one operation may take; shorter than `server.request_timeout_s`.
         connections_max: of this process.
 
