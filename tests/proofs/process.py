@@ -196,9 +196,11 @@ class GatewayProcess:
         """Status and body of a GET on the admin side."""
         host, _, port = self.admin.rpartition(":")
         reader, writer = await asyncio.open_connection(host.strip("[]"), int(port))
-        writer.write(f"GET {path} HTTP/1.0\r\nHost: {host}\r\n\r\n".encode())
-        async with asyncio.timeout(10):
-            answer = (await reader.read()).decode()
-        writer.close()
+        try:
+            writer.write(f"GET {path} HTTP/1.0\r\nHost: {host}\r\n\r\n".encode())
+            async with asyncio.timeout(10):
+                answer = (await reader.read()).decode()
+        finally:
+            writer.transport.abort()
         head, _, body = answer.partition("\r\n\r\n")
         return int(head.split()[1]), body
