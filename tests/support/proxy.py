@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -23,11 +23,21 @@ class BreakableProxy:
         """The connection that sends this is cut, and the bytes go nowhere."""
         self.cut_after: bytes | None = None
         """The connection that sends this is cut when the answer has come, which goes nowhere."""
+        self.watch: Callable[[bytes], None] = lambda data: None
+        """Called with what a client sends, before it is passed on."""
         self.then_close = False
         """Whether a cut also closes the door for new connections."""
         self.cuts = 0
+        self.flowing = asyncio.Event()
+        """Cleared, all bytes wait in the proxy, like in a network that has come to a standstill."""
+        self.flowing.set()
         self.round_trips = 0
         """How often a client spoke after the server had answered."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether new connections are let in."""
+        return self._server is not None
 
     @property
     def address(self) -> str:
@@ -49,7 +59,11 @@ class BreakableProxy:
         await asyncio.sleep(0)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        behind, ahead = await asyncio.open_unix_connection(str(self._target))
+        try:
+            behind, ahead = await asyncio.open_unix_connection(str(self._target))
+        except OSError:
+            writer.transport.abort()  # nobody listens there now
+            return
         self._writers |= {writer, ahead}
         line = _Line(self, writer, ahead)
         try:
@@ -88,6 +102,7 @@ class _Line:
     async def pass_on(self, reader: asyncio.StreamReader) -> None:
         while data := await reader.read(65536):
             proxy = self._proxy
+            proxy.watch(data)
             proxy.round_trips += self._answered
             self._answered = False
             if proxy.cut_before and proxy.cut_before in data:
@@ -96,12 +111,14 @@ class _Line:
             if proxy.cut_after and proxy.cut_after in data:
                 proxy.cut_after = None
                 self._doomed = True
+            await proxy.flowing.wait()
             self._far.write(data)
         raise _CutError
 
     async def pass_back(self, reader: asyncio.StreamReader) -> None:
         while data := await reader.read(65536):
             self._answered = True
+            await self._proxy.flowing.wait()
             if not self._doomed:
                 self._near.write(data)
             elif READY_FOR_QUERY in data:
