@@ -106,6 +106,7 @@ class StoreSection(Section):
         description="PostgreSQL: file of this gateway alone, which notes what was answered with"
         " “not sure” while the database cannot be asked; unset: next to the configuration file,"
         " with its name and `.spool`.",
+        json_schema_extra=NEXT_START,
     )
 
     @model_validator(mode="before")

@@ -27,6 +27,7 @@ COMMANDS = [
     ("explain",),
     ("send",),
     ("decode",),
+    *(("review", name) for name in ("list", "show", "close")),
     *(("patron", name) for name in ("show", "set-pin", "block", "unblock")),
     *(("badge", name) for name in ("define", "list", "activate", "deactivate", "report")),
     *(("badge", name) for name in ("assign", "unassign")),

@@ -117,6 +117,7 @@ def payment_row(known: UnknownPayment) -> tuple[Any, ...]:
         known.content,
         time_text(known.key_expires),
         known.card,
+        None,
     )
 
 
