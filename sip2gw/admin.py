@@ -5,6 +5,7 @@ Served from threads of its own, so that rendering a scrape never holds up a term
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
 from collections.abc import Callable, Iterable
@@ -21,6 +22,20 @@ STOP_POLL_S = 0.05
 """How long `stop` waits at most for the thread to notice."""
 
 _StartResponse = Callable[[str, list[tuple[str, str]]], Any]
+
+
+LIVE_WITHIN_S = 2.0
+"""A loop that has not had a turn for so long is dead to those who wait for it."""
+
+
+def answers(loop: asyncio.AbstractEventLoop, within_s: float) -> bool:
+    """Whether `loop` takes a turn; to be asked from a thread that may wait for it."""
+    turn = threading.Event()
+    try:
+        loop.call_soon_threadsafe(turn.set)
+    except RuntimeError:
+        return False  # it has been closed
+    return turn.wait(within_s)
 
 
 class _QuietHandler(WSGIRequestHandler):

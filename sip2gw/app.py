@@ -11,7 +11,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 
-from sip2gw.admin import AdminServer
+from sip2gw.admin import LIVE_WITHIN_S, AdminServer, answers
 from sip2gw.availability import unavailable
 from sip2gw.backend.base import BackendError
 from sip2gw.backend.factory import open_backend
@@ -22,7 +22,7 @@ from sip2gw.config import Config, ConfigError, Lasting, TlsFiles, load_config
 from sip2gw.gateway import Gateway
 from sip2gw.handlers import Services
 from sip2gw.metrics import Metrics, build_registry
-from sip2gw.notify import notify, watchdog_interval_s
+from sip2gw.notify import ServiceManager
 from sip2gw.pins import PinRules, PinService
 from sip2gw.server import TerminalServer
 from sip2gw.settling import Settler
@@ -117,8 +117,10 @@ class App:
         self.admin = AdminServer(
             build_registry(self.metrics),
             is_ready=lambda: self.server.listening and self.gateway.backend_up,
-            is_alive=lambda: True,
+            is_alive=lambda: self._loop is not None and answers(self._loop, LIVE_WITHIN_S),
         )
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._manager = ServiceManager()
         self._stopping = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -132,6 +134,7 @@ class App:
         Raises:
             OSError: an address cannot be bound.
         """
+        self._loop = asyncio.get_running_loop()
         tls = _tls_context(self.config.tls) if self.config.tls is not None else None
         await self.gateway.check_backend()
         await self._passwords.recall()
@@ -154,7 +157,7 @@ class App:
         gc.freeze()
         gc.set_threshold(50_000, 20, 100)
         self.log.events.info("listening", sip2=sip2, admin=admin)
-        notify("READY=1")
+        self._manager.tell("READY=1")
         self._watchdog()
         self.repeat(self.maintain, MAINTENANCE_FIRST_S, MAINTENANCE_EVERY_S)
         self.repeat(self.gateway.watch_backend, STORE_LOOK_EVERY_S, STORE_LOOK_EVERY_S)
@@ -163,10 +166,9 @@ class App:
         await self.stop()
 
     def _watchdog(self) -> None:
-        interval = watchdog_interval_s()
-        if interval is not None:
-            notify("WATCHDOG=1")
-            asyncio.get_running_loop().call_later(interval, self._watchdog)
+        if self._manager.interval_s is not None:
+            self._manager.tell_alive()
+            asyncio.get_running_loop().call_later(self._manager.interval_s, self._watchdog)
 
     def repeat(
         self, work: Callable[[], Awaitable[None]], first_after_s: float, every_s: float
@@ -206,7 +208,7 @@ class App:
 
     async def stop(self) -> None:
         """Drain and close everything."""
-        notify("STOPPING=1")
+        self._manager.tell("STOPPING=1")
         self.log.events.info("stopping")
         for task in self._tasks:
             task.cancel()
@@ -217,11 +219,12 @@ class App:
         self._login_verifier.close()
         await self.backend.close()
         self.log.events.info("stopped")
+        self._manager.close()
 
     def reload(self) -> None:
         """Read the configuration again; a bad one changes nothing, and so does one that changes
         what a reload may not (B66, C48, C113)."""
-        notify("RELOADING=1")
+        self._manager.tell("RELOADING=1")
         try:
             config = load_config(self.config.path)
             problems = unavailable(config) + self._lasting.forbidden(config)
@@ -232,7 +235,7 @@ class App:
             self.log.events.error("reload_failed", problems=problems)
         else:
             self._swap(config, site)
-        notify("READY=1")
+        self._manager.tell("READY=1")
 
     def _swap(self, config: Config, site: Site) -> None:
         if config.log != self.config.log:
