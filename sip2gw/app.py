@@ -28,6 +28,7 @@ from sip2gw.server import TerminalServer
 from sip2gw.settling import Settler
 from sip2gw.site import Site, build_site
 from sip2gw.telemetry import Log, Redactor, is_for_people, open_log
+from sip2gw.uncaught import told_to
 from sip2gw.verification import PasswordService, SlowVerifier
 
 STORE_SHARE = 0.8
@@ -306,8 +307,8 @@ async def _serve(config: Config, on_ready: Callable[[list[str], str], None]) -> 
     redactor = Redactor(backend.pin_secret)
     log = open_log(redactor, level=config.log.level, log_format=config.log.format)
     try:
-        app = App(config, backend, log, Clock())
-        await app.run(on_ready)
+        with told_to(log, asyncio.get_running_loop()):
+            await App(config, backend, log, Clock()).run(on_ready)
     except OSError as error:
         log.events.error("cannot_listen", problem=error.strerror or type(error).__name__)
         sys.stderr.write(f"sip2gw: cannot listen: {error.strerror}\n")
