@@ -9,6 +9,7 @@ import asyncio
 import socket
 import threading
 from collections.abc import Callable, Iterable
+from socketserver import TCPServer
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
@@ -45,7 +46,15 @@ class _QuietHandler(WSGIRequestHandler):
         """Say nothing: the log is for terminals, and scrapes are frequent."""
 
 
-class _Server6(ThreadingWSGIServer):
+class _Server(ThreadingWSGIServer):
+    def server_bind(self) -> None:
+        """Bind without asking for our own name, which takes as long as the name server likes."""
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
+        self.setup_environ()
+
+
+class _Server6(_Server):
     address_family = socket.AF_INET6
 
 
@@ -63,12 +72,12 @@ class AdminServer:
         self._server: WSGIServer | None = None
 
     def start(self, address: Address) -> str:
-        """Listen on `address`; returns the real `host:port`.
+        """Listen on `address`; returns the real `host:port`. Blocks while its name is looked up.
 
         Raises:
             OSError: it cannot be bound.
         """
-        kind = _Server6 if ":" in address.host else ThreadingWSGIServer
+        kind = _Server6 if ":" in address.host else _Server
         self._server = make_server(
             address.host, address.port, self._app, server_class=kind, handler_class=_QuietHandler
         )

@@ -143,7 +143,8 @@ class App:
         await self.server.listen(self.config.server.addresses, tls)
         admin = ""
         if self.config.admin.enabled:
-            admin = self.admin.start(self.config.admin.address)
+            # Its name may have to be looked up, and terminals are served already.
+            admin = await asyncio.to_thread(self.admin.start, self.config.admin.address)
         return self.server.bound_addresses(), admin
 
     async def run(self, on_ready: Callable[[list[str], str], None]) -> None:
