@@ -19,6 +19,7 @@ from sip2gw.backend.library import Library
 from sip2gw.backend.timed import TimedBackend
 from sip2gw.clock import Clock
 from sip2gw.config import Config, ConfigError, Lasting, TlsFiles, load_config
+from sip2gw.ending import Ending, leave_within
 from sip2gw.gateway import Gateway
 from sip2gw.handlers import Services
 from sip2gw.metrics import Metrics, build_registry
@@ -56,6 +57,12 @@ def open_store(config: Config, role: str) -> Library:
 
 STORE_LOOK_EVERY_S = 1.0
 """So soon it is noticed, without anybody asking, that the store's file has gone or come back."""
+SETTLING_STOP_S = 1.0
+HTTP_STOP_S = 1.0
+STORE_CLOSE_S = 4.0
+"""Longer than a job of ours waits for another process."""
+LEAVE_S = 2.0
+"""So long threads that hang may hold up the end of the process, when all else is done."""
 MAINTENANCE_FIRST_S = 60.0
 MAINTENANCE_EVERY_S = 24 * 3600.0
 
@@ -147,8 +154,8 @@ class App:
             admin = await asyncio.to_thread(self.admin.start, self.config.admin.address)
         return self.server.bound_addresses(), admin
 
-    async def run(self, on_ready: Callable[[list[str], str], None]) -> None:
-        """Serve until SIGTERM or SIGINT; SIGHUP reloads."""
+    async def run(self, on_ready: Callable[[list[str], str], None]) -> list[str]:
+        """Serve until SIGTERM or SIGINT; SIGHUP reloads. Returns what was given up at the end."""
         loop = asyncio.get_running_loop()
         for stop_signal in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(stop_signal, self._stopping.set)
@@ -165,7 +172,7 @@ class App:
         self.repeat(self.gateway.watch_backend, STORE_LOOK_EVERY_S, STORE_LOOK_EVERY_S)
         on_ready(sip2, admin)
         await self._stopping.wait()
-        await self.stop()
+        return await self.stop()
 
     def _watchdog(self) -> None:
         if self._manager.interval_s is not None:
@@ -208,20 +215,25 @@ class App:
                 refused_payments_forgotten=refused,
             )
 
-    async def stop(self) -> None:
-        """Drain and close everything."""
+    async def stop(self) -> list[str]:
+        """Drain and close everything; returns what was given up because it took too long.
+
+        It takes at most `drain_timeout_s` and six seconds more.
+        """
         self._manager.tell("STOPPING=1")
         self.log.events.info("stopping")
         for task in self._tasks:
             task.cancel()
-        await self.server.stop()
-        await self.settler.stop()
-        self.admin.stop()
+        ending, drain_s = Ending(self.log), self.config.server.drain_timeout_s
+        await ending.part("requests", drain_s + 0.2, self.server.stop())
+        await ending.part("settling", SETTLING_STOP_S, self.settler.stop())
+        await ending.part("http", HTTP_STOP_S, asyncio.to_thread(self.admin.stop))
         self._verifier.close()
         self._login_verifier.close()
-        await self.backend.close()
-        self.log.events.info("stopped")
+        await ending.part("store", STORE_CLOSE_S, self.backend.close())
+        ending.tell()
         self._manager.close()
+        return ending.given_up
 
     def reload(self) -> None:
         """Read the configuration again; a bad one changes nothing, and so does one that changes
@@ -309,12 +321,17 @@ async def _serve(config: Config, on_ready: Callable[[list[str], str], None]) -> 
     log = open_log(redactor, level=config.log.level, log_format=config.log.format)
     try:
         with told_to(log, asyncio.get_running_loop()):
-            await App(config, backend, log, Clock()).run(on_ready)
+            given_up = await App(config, backend, log, Clock()).run(on_ready)
     except OSError as error:
         log.events.error("cannot_listen", problem=error.strerror or type(error).__name__)
         sys.stderr.write(f"sip2gw: cannot listen: {error.strerror}\n")
         await backend.close()
         return 1
+    except Exception as error:
+        log.events.critical("crashed", exc_info=error)
+        return 1
     finally:
         log.close()
-    return 0
+    status = 1 if given_up else 0
+    leave_within(LEAVE_S, status)
+    return status

@@ -35,6 +35,8 @@ PERSON_FIELDS = frozenset({"card", "patron", "payer", "debtor", "patron_identifi
 MASK = "***"
 _QUEUE_LINES_MAX = 50_000
 _FLUSH_INTERVAL_S = 0.1
+CLOSE_TIMEOUT_S = 2.0
+"""So long the last lines wait for a reader."""
 
 LogFormat = Literal["auto", "json", "console"]
 
@@ -96,10 +98,10 @@ class LogSink:
             self._wake.set()
 
     def close(self) -> None:
-        """Write what is queued and end the thread."""
+        """Write what is queued and end the thread, unless nobody reads."""
         self._closing.set()
         self._wake.set()
-        self._thread.join(timeout=5)
+        self._thread.join(CLOSE_TIMEOUT_S)
 
     def _run(self) -> None:
         while not self._closing.is_set():

@@ -3,13 +3,17 @@
 import asyncio
 import os
 import socket
+import sqlite3
 import sys
 
 import pytest
-from harness import CONFIG, LIBRARY, Terminal
+from harness import CONFIG, LIBRARY, Terminal, ask_23, ask_37
 from proofs.process import READY_TIMEOUT_S, ROOT, prepare
 
 STATUS = "9900302.00"
+DRAIN_S = 10
+MACHINE_IS_BUSY_S = 10
+"""More than that takes no part of the end on a machine that has other things to do."""
 
 
 @pytest.fixture(params=["uvloop", "asyncio"])
@@ -80,3 +84,23 @@ async def test_it_serves_and_ends_without_standard_error(tmp_path, manager):
         process.terminate()
         status = await process.wait()
     assert status == 0
+
+
+async def test_it_ends_in_time_while_another_process_holds_the_lock(start, tmp_path):
+    async with start() as gateway:
+        pay, door = await gateway.terminal("pay-1"), await gateway.terminal("door-1")
+        other = sqlite3.connect(tmp_path / "library.db", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        assert (await door.ask(ask_23("1001", "1001"))).startswith("24 ")
+        await pay.send(ask_37("1004", "2.50", pin="1004", fee="D2", bk="K1"))
+        gateway.stuff_log()
+        async with asyncio.timeout(DRAIN_S + 8 + MACHINE_IS_BUSY_S):
+            await gateway.stop()
+        other.close()
+
+
+async def test_a_log_that_nobody_reads_does_not_hold_up_the_end(start):
+    async with start() as gateway:
+        gateway.stuff_log()
+        async with asyncio.timeout(5 + MACHINE_IS_BUSY_S):
+            assert await gateway.stop() == 0
