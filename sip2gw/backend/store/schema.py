@@ -318,7 +318,7 @@ MIGRATIONS = (
     ),
     Migration(5, "what is lost among a patron's loans", ()),
     Migration(6, "who borrowed what lately, where the library wants to know", _HISTORY),
-    Migration(7, "whether somebody has had a copy since a transaction with it", ()),
+    Migration(7, "whether somebody has had a copy since; holds put back with their terms", ()),
 )
 
 SCHEMA_NUMBER = MIGRATIONS[-1].number
