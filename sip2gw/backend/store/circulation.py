@@ -244,7 +244,8 @@ def _holder_of_key(order: CirculationOrder, facts: Facts) -> Event | None:
 
 def _touched(effect: Effect) -> set[str]:
     """Patrons of whom more than loans changes."""
-    holds = (effect.add_hold, effect.set_hold, effect.drop_hold, effect.restore_hold)
+    changed = (effect.add_hold, effect.set_hold, effect.drop_hold)
+    holds = (*changed, effect.put_back, effect.restore_hold)
     touched = {hold.patron_id for hold in holds if hold is not None}
     if effect.fee is not None:
         touched.add(effect.fee.patron_id)
@@ -327,6 +328,9 @@ def _hold_rows(effect: Effect) -> Iterator[Any]:
         expires = time_text(hold.expires) if hold.expires else None
         values = (hold.item_id, hold.pickup_branch, int(hold.ready), expires, hold.id)
         yield writes.SET_HOLD, values
+    hold = effect.put_back
+    if hold is not None:
+        yield writes.PUT_BACK_HOLD, (hold.item_id, int(hold.ready), hold.id)
     hold = effect.add_hold or effect.restore_hold
     if hold is not None:
         expires = time_text(hold.expires) if hold.expires else None
