@@ -218,7 +218,7 @@ def decided(order: CirculationOrder, facts: Facts, decide: DecideCirculation) ->
         result = CirculationResult(REFUSED, record, refusal=decision)
         return Plan(result, list(_review_rows(order, REFUSED, decision.reasons)))
     assert record is not None
-    effect = _with_hold_id(decision)
+    effect = _with_hold_id(order, decision)
     plan = Plan(CirculationResult(DONE, record, effect.outcome))
     plan.rows.extend(_rows_of(order, record, effect))
     plan.touched = _touched(effect)
@@ -226,11 +226,11 @@ def decided(order: CirculationOrder, facts: Facts, decide: DecideCirculation) ->
     return plan
 
 
-def _with_hold_id(effect: Effect) -> Effect:
-    """`effect` with an id for a new hold."""
+def _with_hold_id(order: CirculationOrder, effect: Effect) -> Effect:
+    """`effect` with an id for a new hold: that of the attempt, however often it is tried."""
     if effect.add_hold is None:
         return effect
-    hold = replace(effect.add_hold, id=new_id())
+    hold = replace(effect.add_hold, id=order.id)
     return replace(effect, add_hold=hold, outcome=replace(effect.outcome, hold=hold))
 
 
