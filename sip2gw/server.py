@@ -277,12 +277,10 @@ class TerminalLine(asyncio.Protocol):
         started: float,
         answer: Answer | asyncio.CancelledError,
     ) -> None:
-        """Finish a request that had to wait; `enforce_deadlines` cancels it when it is late."""
+        """Finish a request that had to wait; `enforce_deadlines` hurries it when it is late."""
         transport = self._transport
         if isinstance(answer, asyncio.CancelledError):
-            if transport is None:
-                return  # the terminal has gone, nobody is left to be told
-            answer = self._server.gateway.timed_out(conversation, request)
+            return  # the terminal has gone, nobody is left to be told
         self._suspended = None
         out: list[bytes] = []
         self._finish(conversation, request, answer, started, out)

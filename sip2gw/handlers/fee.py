@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import MAXYEAR, MINYEAR, datetime
 from hashlib import sha256
 
+from sip2gw.backend.attempts import UnknownPayment
 from sip2gw.backend.base import (
     Allocation,
     DecidePayment,
@@ -141,19 +142,14 @@ def _order(
 ) -> PaymentOrder | None:
     """The booking with its key: the BK, or what stands in for it (B46); None without either."""
     services, terminal, payer = session.services, session.terminal, seen.payer
-    fee_id, debtor = bill.fee_id or "", bill.debtor_card or ""
-    if bill.bk:
-        key = f"bk:{bill.bk}"
-    elif request.transaction_date.strip():
-        key = f"tx:{payer.id}|{fee_id}|{bill.amount}|{request.transaction_date}"
-    else:
+    key = _key(request, bill, payer.id)
+    if key is None:
         return None
     now = session.now()
-    content = (payer.id, str(bill.amount), terminal.currency, request.payment_type, fee_id, debtor)
     return PaymentOrder(
         terminal=terminal.name,
-        key=_short(key),
-        content="|".join(content),
+        key=key,
+        content=_content(terminal, request, bill, payer.id),
         payer_id=payer.id,
         amount=bill.amount,
         currency=terminal.currency,
@@ -167,6 +163,31 @@ def _order(
         transacted=_transacted(request, terminal),
         receipts=terminal.receipts,
     )
+
+
+def _key(request: FeePaid, bill: _Bill, payer_id: str) -> str | None:
+    if bill.bk:
+        return _short(f"bk:{bill.bk}")
+    if request.transaction_date.strip():
+        fee_id, date = bill.fee_id or "", request.transaction_date
+        return _short(f"tx:{payer_id}|{fee_id}|{bill.amount}|{date}")
+    return None
+
+
+def _content(terminal: TerminalView, request: FeePaid, bill: _Bill, payer_id: str) -> str:
+    """What a retry repeats exactly (C4)."""
+    money = (str(bill.amount), terminal.currency, request.payment_type)
+    return "|".join((payer_id, *money, bill.fee_id or "", bill.debtor_card or ""))
+
+
+def repeats_payment(session: Session, request: FeePaid, known: UnknownPayment) -> bool:
+    """Whether it would be the same as `known`, if it came from the same payer (C4)."""
+    bill = _read(session, request)
+    if isinstance(bill, PaymentRefusalReason):
+        return False
+    payer_id = known.payer_id
+    content = _content(session.terminal, request, bill, payer_id)
+    return (_key(request, bill, payer_id), content) == (known.key, known.content)
 
 
 def _short(key: str) -> str:
