@@ -104,12 +104,8 @@ async def _judge_payer(session: Session, request: FeePaid, seen: PaymentFacts | 
     number = request.patron_identifier
     verified = not request.patron_password and session.is_verified(number)
     required = session.terminal.profile.pin_required and not verified
-    kept = (session.verified_card, session.verified_at)
     record = None if seen is None else seen.payer
-    visit = await judge(session, number, record, request.patron_password, pin_required=required)
-    if verified:
-        session.verified_card, session.verified_at = kept
-    return visit
+    return await judge(session, number, record, request.patron_password, pin_required=required)
 
 
 def _not_identified(visit: Visit) -> PaymentRefusalReason:

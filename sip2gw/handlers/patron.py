@@ -116,15 +116,16 @@ async def judge(
         return Visit(number, record, card, PinState.ABSENT, False, False, hidden=hidden)
     if pin and services.pins.remembers(record, card, pin):
         state = PinState.OK
+        services.admissions.see(record, right=True)
     else:
+        # What the PIN is worth is noted where it is judged; this may be too late to hear of it.
+        services.admissions.see(record)
+        session.note_pin(number, PinState.WRONG if pin else PinState.ABSENT)
         began_s = services.clock.monotonic()
         state = await services.pins.check(record, number, pin, terminal.name, services.clock.now())
         if state in (PinState.WRONG, PinState.LOCKED):
             await hold_back(session, began_s)
     session.note_pin(number, state)
-    services.admissions.see(
-        record, right=None if state is PinState.ABSENT else state is PinState.OK
-    )
     if state is PinState.OK:
         return Visit(number, record, card, state, True, True)
     if state is PinState.ABSENT and not pin_required:
