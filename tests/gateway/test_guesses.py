@@ -9,7 +9,7 @@ from harness import CONFIG, LIBRARY, NOON, ask_23, ask_37, person, running
 from sip2gw.backend.base import BackendError, BackendTimeoutError, HungUpError, UnavailableError
 from sip2gw.eager import start
 from sip2gw.model import Card, PatronRecord
-from sip2gw.pins import LATE_MAX_S, PinRules, PinService, next_slot_s
+from sip2gw.pins import LATE_MAX_S, PinRules, PinService, _Terminal, next_slot_s
 from sip2gw.policy.access import PinState
 from sip2gw.verification import SlowVerifier
 
@@ -354,6 +354,28 @@ async def test_hanging_up_makes_no_room_for_more_guesses_at_a_time(store, locks)
     assert store.events.count("judged") == 3
 
 
+@pytest.mark.parametrize(
+    ("failures", "judged", "too_many"),
+    [
+        ((95, 96), 0, False),
+        ((90, 95, 96), 0, True),
+        ((89, 95, 96), 0, False),
+        ((95, 96), 1, True),
+        ((89, 96), 1, False),
+        ((89, 95, 96), 1, True),
+        ((), 2, False),
+        ((), 3, True),
+        ((95,), 4, True),
+    ],
+)
+def test_three_failures_within_ten_seconds_are_too_many_however_they_came(
+    failures, judged, too_many
+):
+    terminal = _Terminal(3)
+    terminal.failures.extend(failures)
+    assert terminal.too_many(100, 10, judged) is too_many
+
+
 async def test_changed_rules_begin_a_new_count_at_terminals(store, locks):
     pins = PinService(store, Verifier(store), b"", PinRules(terminal_failures_max=2), locks.append)
     await guess(pins, store)
@@ -480,6 +502,36 @@ async def test_wrong_locked_and_hidden_unknown_are_held_back_and_others_are_not(
         held.clear()
         await kiosk.ask(ask_23("1001", "1001"))
         assert held == ["kiosk-1"]
+
+
+@pytest.mark.parametrize("card", ["1001", "4711", "1001R"])
+async def test_the_slot_begins_before_the_card_is_looked_for(tmp_path, card):
+    """What is in the cache is found sooner than what there is not."""
+    config = CONFIG.replace("[profiles.cash]", "[profiles.cash]\nwrong_pin_hides_card = true")
+    async with running(tmp_path, config=config) as gateway:
+        began = []
+
+        async def hold_back(terminal, now, began_s):
+            began.append(began_s)
+
+        backend, clock = gateway.app.gateway.backend, gateway.clock
+        find, find_payer = backend.find_by_card, backend.find_payer
+
+        async def slowly(number):
+            clock.advance(1)
+            return await find(number)
+
+        async def payer_slowly(number):
+            clock.advance(1)
+            return await find_payer(number)
+
+        pay = await gateway.terminal("pay-1")
+        gateway.app._pins.hold_back = hold_back
+        backend.find_by_card, backend.find_payer = slowly, payer_slowly
+        for request in (ask_23(card, "0000"), ask_37(card, "1.00", pin="0000")):
+            starts = clock.at
+            await pay.ask(request)
+            assert began.pop() == starts
 
 
 # Through the gateway ------------------------------------------------------------------------------

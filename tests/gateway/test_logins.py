@@ -467,7 +467,8 @@ class TestDoorkeeper:
         assert keeper.obstacle("10.0.0.1") == ""
 
     def test_one_address_has_a_share_of_the_places_until_its_lines_log_in(self, tmp_path):
-        keeper = self.keeper(tmp_path, descriptors=DESCRIPTORS_RESERVED + 4 * 20)
+        # The twenty-first finds eighty places free, of which twenty are a quarter.
+        keeper = self.keeper(tmp_path, descriptors=DESCRIPTORS_RESERVED + 5 * 20)
         for _ in range(20):
             assert keeper.obstacle("10.0.0.1") == ""
             keeper.enter("10.0.0.1")
@@ -481,6 +482,14 @@ class TestDoorkeeper:
         assert keeper.obstacle("10.0.0.1") == "strangers"
         keeper.leave("10.0.0.1", stranger=True)
         assert keeper.obstacle("10.0.0.1") == ""
+
+    def test_many_addresses_together_cannot_take_all_places(self, tmp_path):
+        keeper = self.keeper(tmp_path, descriptors=DESCRIPTORS_RESERVED + 1_000)
+        for number in range(8):
+            while keeper.obstacle(f"10.0.0.{number}") == "":
+                keeper.enter(f"10.0.0.{number}")
+        assert keeper.obstacle("10.0.0.9") == ""
+        assert 1_000 - keeper._lines > 150
 
     def test_a_small_system_still_has_some_places_for_each(self, tmp_path):
         keeper = self.keeper(tmp_path, descriptors=DESCRIPTORS_RESERVED + STRANGERS_MIN + 2)
