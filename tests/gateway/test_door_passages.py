@@ -10,7 +10,7 @@ from harness import CONFIG, LIBRARY, STAMP, ask_23, ask_63, person, running
 
 from sip2gw.backend.base import BackendError, UnavailableError
 from sip2gw.explain import explain
-from sip2gw.handlers.memory import WRONG_PINS_MAX, Admissions
+from sip2gw.handlers.memory import WRONG_PINS_MAX, Admissions, Passages
 from sip2gw.model import Block, BlockType, DoorEntry, PatronRecord
 from sip2gw.pin import hash_pin
 from sip2gw.site import build_site
@@ -473,6 +473,41 @@ def test_another_admission_begins_a_new_count_of_wrong_pins():
     admissions.see(anna, right=True)
     assert not admissions.is_guessed_at("1001")
     assert not admissions.is_guessed_at("nobody")
+
+
+def test_a_passage_ends_with_its_window():
+    passages = Passages()
+    assert passages.begins("door-1", "1001", 0, 5)
+    assert passages.goes_on("door-1", "1001", 4.9, 5)
+    assert not passages.begins("door-1", "1001", 4.9, 5)
+    assert not passages.goes_on("door-1", "1001", 5, 5)
+    assert not passages.goes_on("door-2", "1001", 1, 5)
+    assert passages.begins("door-1", "1001", 5, 5)
+
+
+def test_passages_are_forgotten_by_generations_and_none_too_early(monkeypatch):
+    monkeypatch.setattr("sip2gw.handlers.memory.PASSAGES_MAX", 2)
+    passages = Passages()
+    for card in ("A", "B", "C"):
+        assert passages.begins("door-1", card, 0, 5)
+    assert [passages.begins("door-1", card, 1, 5) for card in ("A", "B", "C")] == [False] * 3
+    passages.end("door-1", "A")
+    passages.end("door-1", "C")
+    assert [passages.begins("door-1", card, 1, 5) for card in ("A", "C")] == [True] * 2
+    assert len(passages._begun) + len(passages._earlier) <= 4
+
+
+def test_an_admission_counts_for_its_time_and_a_new_one_makes_it_younger():
+    admissions, anna = Admissions(), PatronRecord("1001", "Anna")
+    admissions.remember("door-1", "1001", anna, 0)
+    assert admissions.recall("door-1", "1001", 10, 10) is anna
+    assert admissions.recall("door-1", "1001", 10.1, 10) is None
+    assert admissions.recall("door-2", "1001", 1, 10) is None
+    admissions.remember("door-1", "1001", anna, 8)
+    assert admissions.recall("door-1", "1001", 18, 10) is anna
+    admissions.forget("1001")
+    assert admissions.recall("door-1", "1001", 9, 10) is None
+    assert admissions._holders == {}
 
 
 def test_whoever_was_admitted_longest_ago_makes_room(monkeypatch):

@@ -8,6 +8,7 @@ from harness import CONFIG, LIBRARY, NOON, ask_23, ask_37, person, running
 
 from sip2gw.backend.base import BackendError, BackendTimeoutError, HungUpError, UnavailableError
 from sip2gw.eager import start
+from sip2gw.handlers.memory import Admissions
 from sip2gw.model import Card, PatronRecord
 from sip2gw.pins import LATE_MAX_S, PinRules, PinService, _Terminal, next_slot_s
 from sip2gw.policy.access import PinState
@@ -207,12 +208,60 @@ async def test_what_the_store_cannot_count_is_counted_in_memory(pins, store, loc
     assert await guess(pins, store, now=NOON + LOCK) is PinState.WRONG
 
 
-async def test_memory_and_store_count_together(pins, store):
+async def test_memory_and_store_count_together(pins, store, locks):
     for _ in range(2):
         await guess(pins, store)
     store.broken = True
     answers = [await guess(pins, store) for _ in range(4)]
     assert answers == [PinState.WRONG] * 3 + [PinState.LOCKED]
+    assert locks == ["card"]
+
+
+async def test_an_expired_lock_in_the_store_is_no_failure_in_memory(pins, store):
+    for _ in range(5):
+        await guess(pins, store)
+    store.broken = True
+    answers = [await guess(pins, store, now=NOON + LOCK) for _ in range(6)]
+    assert answers == [PinState.WRONG] * 5 + [PinState.LOCKED]
+
+
+async def test_a_store_that_does_not_take_one_is_not_asked_to_take_the_others(
+    pins, store, monkeypatch
+):
+    """20,000 patrons that each wait for a lock would never come to an end."""
+    monkeypatch.setattr("sip2gw.pins.WRITE_AGAIN_S", 0)
+    rounds, tried = asyncio.Semaphore(0), []
+    guess_at = many_patrons(store)
+
+    async def record_pin_failure(patron_id, now, failures_max, lock_until):
+        tried.append(patron_id)
+        await rounds.acquire()
+        raise UnavailableError("full")
+
+    guesses = [asyncio.create_task(guess_at(pins, card)) for card in ("A", "B")]
+    store.record_pin_failure = record_pin_failure
+    await turns()
+    for _ in range(4):
+        rounds.release()
+        await turns()
+    await asyncio.gather(*guesses)
+    assert tried == ["A", "B", "A", "A", "A"]
+    pins._writing.cancel()
+
+
+async def test_locked_guesses_are_seen_and_only_count_while_the_store_is_away(store, locks):
+    """C110: the one who was admitted, and guessed at since."""
+    admissions = Admissions()
+    pins = PinService(store, Verifier(store), b"", PinRules(), locks.append, admissions)
+    admissions.remember("door-1", "1", store.record(), 0)
+    for _ in range(6):
+        await guess(pins, store)
+    assert admissions.is_guessed_at("P")
+    later, seen = NOON + LOCK, store.record()
+    away = await pins.check(seen, "1", "right", "door-1", later, store_away=True)
+    assert away is PinState.LOCKED
+    assert await guess(pins, store, "right", now=later) is PinState.OK
+    assert not admissions.is_guessed_at("P")
 
 
 async def test_the_count_in_memory_goes_to_the_store_when_it_works_again(pins, store, monkeypatch):

@@ -79,8 +79,40 @@ async def test_who_hangs_up_has_made_a_guess_and_keeps_its_place(tmp_path):
             await line.send(WRONG)
             line.close()
         await settled(lambda: len(guard._caller("127.0.0.1").failures) == 2)
+        await settled(lambda: not gateway.app.server._lines)
+        assert gateway.metrics.logins == {}
         assert await (await gateway.connect()).ask(WRONG) == "940"
         assert guard._caller("127.0.0.1").judged == 2
+
+
+async def test_who_goes_on_guessing_is_not_forgotten(tmp_path):
+    """Also while none of it is judged."""
+    async with running(tmp_path, config=BACKOFF) as gateway:
+        for _ in range(2):
+            await (await gateway.connect()).send(WRONG)
+        guard = gateway.app.gateway.logins._guard
+        await settled(lambda: len(guard._caller("127.0.0.1").failures) == 2)
+        for _ in range(3):
+            gateway.clock.advance(FAILURES_WINDOW_S - 1)
+            assert await (await gateway.connect()).ask(WRONG) == "940"
+
+
+async def test_a_good_login_ends_the_count_of_failed_ones_of_its_line(tmp_path):
+    config = CONFIG.replace("[server]", "[server]\nlogin_attempts = 2")
+    async with running(tmp_path, config=config) as gateway:
+        line = await gateway.connect()
+        for request, answer in [(WRONG, "940"), (LOGIN, "941")] * 2:
+            assert await line.ask(request) == answer
+        for _ in range(2):
+            assert await line.ask(WRONG) == "940"
+        assert await line.ended()
+
+
+async def test_a_failed_login_ends_the_one_before(tmp_path):
+    async with running(tmp_path) as gateway:
+        line = await gateway.terminal("kiosk-1")
+        assert await line.ask(WRONG) == "940"
+        assert "CQY" not in await line.ask(ask_23("1001", "1001"))
 
 
 async def test_a_terminal_whose_password_is_known_gets_through_beside_guesses(tmp_path):
@@ -286,6 +318,23 @@ class TestAddressGuard:
         await asyncio.sleep(0)
         assert third.done() is not waits
         third.cancel()
+
+    async def test_the_newest_failure_counts(self):
+        now = [0.0]
+        guard = AddressGuard(lambda: now[0])
+        for now[0] in (0.0, FAILURES_WINDOW_S - 1):
+            guard.note_failure("a", 1.0)
+        now[0] = FAILURES_WINDOW_S + 1
+        for _ in range(2):
+            await guard.take_place("a")
+        assert not await guard.take_place("a")
+
+    async def test_who_came_last_is_remembered_longest(self, monkeypatch):
+        monkeypatch.setattr("sip2gw.login.ADDRESSES_MAX", 2)
+        guard = AddressGuard(lambda: 0.0)
+        for address in ("a", "b", "a", "c"):
+            guard.note_failure(address, 1.0)
+        assert set(guard._callers) == {"a", "c"}
 
     async def test_who_gives_up_waiting_loses_no_place_of_others(self):
         guard = AddressGuard(lambda: 0.0)
