@@ -10,6 +10,7 @@ import ssl
 import sys
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
+from functools import partial
 
 from sip2gw.admin import LIVE_WITHIN_S, AdminServer, answers
 from sip2gw.availability import unavailable
@@ -30,7 +31,7 @@ from sip2gw.server import TerminalServer
 from sip2gw.settling import Settler
 from sip2gw.site import Site, build_site
 from sip2gw.telemetry import Log, Redactor, is_for_people, open_log
-from sip2gw.uncaught import told_to
+from sip2gw.uncaught import tell, told_to
 from sip2gw.verification import PasswordService, SlowVerifier
 
 STORE_SHARE = 0.8
@@ -130,6 +131,7 @@ class App:
             build_registry(self.metrics),
             is_ready=lambda: self.server.listening and self.gateway.backend_up,
             is_alive=lambda: self._loop is not None and answers(self._loop, LIVE_WITHIN_S),
+            tell=partial(tell, log, where="http"),
         )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._manager = ServiceManager()

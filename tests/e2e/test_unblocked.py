@@ -34,6 +34,8 @@ async def test_exhausted_descriptors_and_a_full_log_stop_nobody_who_is_there(sta
         gateway.stuff_log()
         with gateway.exhausted():
             waiting = await gateway.connect()
+            host, _, port = gateway.admin.rpartition(":")
+            scraping = await gateway.connect((host, int(port)))
             used = gateway.cpu_s
             async with asyncio.timeout(10):
                 for _ in range(10):
@@ -42,7 +44,8 @@ async def test_exhausted_descriptors_and_a_full_log_stop_nobody_who_is_there(sta
             assert gateway.cpu_s - used < 0.5  # it does not try again and again
         newcomer = await gateway.terminal("pay-1")
         assert (await newcomer.ask(STATUS)).startswith("98Y")
-        waiting.writer.transport.abort()
+        waiting.close()
+        scraping.close()
         gateway.read_log_again()
         assert await gateway.stop() == 0
         assert gateway.other_output == []
