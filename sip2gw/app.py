@@ -23,6 +23,7 @@ from sip2gw.config import Config, ConfigError, Lasting, TlsFiles, load_config
 from sip2gw.ending import Ending, leave_within
 from sip2gw.gateway import Gateway
 from sip2gw.handlers import Services
+from sip2gw.handlers.memory import Admissions
 from sip2gw.metrics import Metrics, build_registry
 from sip2gw.notify import ServiceManager
 from sip2gw.pins import PinRules, PinService
@@ -101,12 +102,14 @@ class App:
             lambda operation, seconds: self.metrics.backend_timer(operation).observe(seconds),
             clock.monotonic,
         )
+        admissions = Admissions()
         self._pins = PinService(
             timed,
             self._verifier,
             backend.pin_secret,
             _pin_rules(config),
             self._pin_locked,
+            admissions,
         )
         services = Services(
             timed,
@@ -117,6 +120,7 @@ class App:
             record_access=timed.log_access,
             enter=timed.enter_branch,
             leave=timed.leave_branch,
+            admissions=admissions,
         )
         self._passwords = PasswordService(self._login_verifier, backend.pin_secret, timed)
         self.gateway = Gateway(site, timed, services, self._passwords, log)

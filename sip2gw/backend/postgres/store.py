@@ -38,7 +38,7 @@ from sip2gw.backend.base import (
     PaymentResult,
     UnavailableError,
 )
-from sip2gw.backend.doubts import Doubts
+from sip2gw.backend.doubts import Doubts, guarded, insist_on_notable
 from sip2gw.backend.library import Connection, Done
 from sip2gw.backend.postgres.address import Address
 from sip2gw.backend.postgres.booking import Booking
@@ -130,13 +130,13 @@ class PostgresStore(StaffOperations):
         """For what waits for nobody's booking: however many payments wait, doors do not."""
         self._spool_file = spool_file
         self._is_daemon = role == "daemon"
-        doubts = None
+        self._doubts: Doubts | None = None
         if self._is_daemon:
             if spool_file is None:
                 raise UnavailableError("a gateway on PostgreSQL needs a spool file")
-            doubts = Doubts(Spool(spool_file))
-            doubts.open()
-        self._in_doubt = InDoubt(self._pool, doubts)
+            self._doubts = Doubts(Spool(spool_file))
+            self._doubts.open()
+        self._in_doubt = InDoubt(self._pool, self._doubts)
         self._door_log = DoorLog(self._pool)
         self._refusals = Refusals(self._write_refusals)
         self._own_loop = LoopThread() if role == "command" else None
@@ -219,12 +219,13 @@ class PostgresStore(StaffOperations):
 
     async def _book(self, order: PaymentOrder, decide: DecidePayment) -> PaymentResult:
         deadline = asyncio.get_running_loop().time() + self._timeout_s
-        self._in_doubt.insist_on_spool()
         known = await self._in_doubt.clear(order)
         if isinstance(known, UnknownPayment) and known.content != order.content:
             return refused("bk_reused")
         _insist_on_certainty(known)
-        return await Booking(self._pool, self._in_doubt, order, decide).run(deadline)
+        careful = guarded(self._doubts, decide)
+        result = await Booking(self._pool, self._in_doubt, order, careful).run(deadline)
+        return insist_on_notable(self._doubts, result)
 
     async def find_item(self, item_id: str, now: datetime) -> ItemRecord | None:
         """The item with its loan and the first hold that it could serve at `now`, or None."""
@@ -333,6 +334,10 @@ class PostgresStore(StaffOperations):
             raise as_backend_error(error) from None
 
     # Attempts of unknown outcome
+
+    async def has_open_attempt(self, is_meant: Callable[[UnknownAttempt], bool]) -> bool:
+        """Whether an attempt that `is_meant` recognises may yet turn out to be done (C98)."""
+        return await self._in_doubt.has_open(is_meant)
 
     def spooled(self) -> Sequence[UnknownAttempt]:
         """Attempts of unknown outcome that are not in the store yet."""
