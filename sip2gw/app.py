@@ -174,6 +174,7 @@ class App:
         self.log.events.info("listening", sip2=sip2, admin=admin)
         self._manager.tell("READY=1")
         self._watchdog()
+        self._tasks.append(asyncio.get_running_loop().create_task(self.warm()))
         self.repeat(self.maintain, MAINTENANCE_FIRST_S, MAINTENANCE_EVERY_S)
         self.repeat(self.gateway.watch_backend, STORE_LOOK_EVERY_S, STORE_LOOK_EVERY_S)
         on_ready(sip2, admin)
@@ -197,6 +198,15 @@ class App:
                 await asyncio.sleep(every_s)
 
         self._tasks.append(asyncio.get_running_loop().create_task(when_due()))
+
+    async def warm(self) -> None:
+        """Let a thread read what doors need, so that a slow disk does not make patrons wait."""
+        try:
+            rows = await asyncio.to_thread(self.backend.warm)
+        except BackendError as error:
+            self.gateway.backend_failed(error, "warm")
+        else:
+            self.log.events.debug("store_warmed", rows=rows)
 
     async def maintain(self) -> None:
         """Take the patrons from old rows of the door log and from transactions of the days

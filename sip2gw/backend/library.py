@@ -371,6 +371,14 @@ class Library(Backend, Protocol):
         """
         ...
 
+    def warm(self) -> int:
+        """Bring what doors need into memory; blocks, for a thread. Returns how many rows it is.
+
+        Raises:
+            BackendError: it cannot be read.
+        """
+        ...
+
     def distrust_cache(self) -> None:
         """Others may have written: trust no snapshot kept in memory."""
         ...

@@ -409,6 +409,10 @@ class PostgresStore(StaffOperations):
 
     # Life
 
+    def warm(self) -> int:
+        """Nothing to do: the server keeps its own memory."""
+        return 0
+
     async def look(self) -> None:
         """Nothing to look at: a database that is gone is noticed by what asks it."""
 

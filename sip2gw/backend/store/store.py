@@ -43,6 +43,7 @@ from sip2gw.backend.store.records import load_account, load_by_card, load_patron
 from sip2gw.backend.store.refusals import Refusals, Writing
 from sip2gw.backend.store.staff import StaffOperations
 from sip2gw.backend.store.values import date_text, time_text
+from sip2gw.backend.store.warming import warm
 from sip2gw.backend.store.writer import LOCK_WAIT_S, Writer
 from sip2gw.model import AccessRow, Block, PaidFee, PatronRecord, Presence
 from sip2gw.refused import RefusedPayment
@@ -432,6 +433,11 @@ class Store(StaffOperations):
             UnavailableError: it is not.
         """
         await asyncio.to_thread(self._place.insist)
+
+    def warm(self) -> int:
+        """Bring what doors need into memory; blocks, for a thread. Returns how many rows it is."""
+        with self.snapshot() as connection:
+            return warm(connection)
 
     async def ping(self) -> None:
         """Prove that reads and writes are possible.
