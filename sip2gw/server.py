@@ -423,7 +423,11 @@ class TerminalServer:
         return [f"[{n[0]}]:{n[1]}" if ":" in n[0] else f"{n[0]}:{n[1]}" for n in names]
 
     async def stop(self) -> None:
-        """Stop accepting, finish what runs, close all (B66)."""
+        """Stop accepting, finish what runs, close all (B66).
+
+        Raises:
+            TimeoutError: a request was still running after `drain_timeout_s`.
+        """
         for listener in self._listeners:
             listener.close()
         self._listeners.clear()
@@ -434,9 +438,12 @@ class TerminalServer:
         deadline = self.monotonic() + self.config.server.drain_timeout_s
         while self._lines and self.monotonic() < deadline:  # noqa: ASYNC110 -- bounded, at exit
             await asyncio.sleep(0.02)
+        busy = any(line.busy for line in self._lines.values())
         for line in list(self._lines.values()):
             line.abort()
         await asyncio.sleep(0)
+        if busy:
+            raise TimeoutError
 
     # Turns ---------------------------------------------------------------------------------
 

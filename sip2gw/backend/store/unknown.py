@@ -92,7 +92,7 @@ def _settle_payment(
     connection: Connection, known: UnknownPayment, now: datetime, note: str
 ) -> bool:
     """Whether it was booked; if not, a row with its id keeps it from being booked."""
-    connection.execute(queries.ADD_GIVEN_UP, (*payment_row(known), None))
+    connection.execute(queries.ADD_GIVEN_UP, payment_row(known))
     connection.execute(queries.GIVE_UP, (known.id,))
     (status,) = connection.execute(queries.PAYMENT_STATUS, (known.id,)).fetchone()
     values = (known.id, known.key, known.owed, time_text(now), note)
@@ -101,7 +101,7 @@ def _settle_payment(
 
 
 def payment_row(known: UnknownPayment) -> tuple[Any, ...]:
-    """Of `queries.ADD_GIVEN_UP` but for when the terminal took the money: refused, its key free."""
+    """Of `queries.ADD_GIVEN_UP`: refused, and without a key, which is free again."""
     return (
         known.id,
         time_text(known.time),
@@ -117,6 +117,7 @@ def payment_row(known: UnknownPayment) -> tuple[Any, ...]:
         known.content,
         time_text(known.key_expires),
         known.card,
+        None,  # when the terminal took the money is not asked of what was not booked
     )
 
 
