@@ -10,7 +10,7 @@ from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import product
-from typing import Any
+from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector
 from prometheus_client.core import (
@@ -46,10 +46,7 @@ OTHER_CURRENCIES = "other"
 """The label for all but the library's own: terminals must not invent labels."""
 
 
-def _zeros(*labels: Iterable[str]) -> Counter[Any]:
-    """A counter with all series from the start: `increase()` sees no first event in a new one."""
-    sets = [tuple(values) for values in labels]
-    return Counter(dict.fromkeys(sets[0] if len(sets) == 1 else product(*sets), 0))
+L = TypeVar("L")
 
 
 class Histogram:
@@ -85,16 +82,16 @@ class Metrics:
         self.requests: Counter[tuple[str, str, str]] = Counter()
         self.request_seconds: dict[str, Histogram] = {}
         self.access_decisions: Counter[tuple[str, str, str, str]] = Counter()
-        self.payments: Counter[tuple[str, str]] = _zeros(PAYMENT_OUTCOMES, RELATIONS)
+        self.payments: Counter[tuple[str, str]] = Counter()
         self._payment_minor: Counter[tuple[str, str, int]] = Counter()
         self._refused_minor: Counter[tuple[str, int]] = Counter()
         self.fee_limit_lifted = 0
-        self.frames_rejected: Counter[str] = _zeros(FRAME_REASONS)
-        self.resends: Counter[str] = _zeros(RESEND_KINDS)
+        self.frames_rejected: Counter[str] = Counter()
+        self.resends: Counter[str] = Counter()
         self.unknown_fields = 0
         self.foreign_institution = 0
-        self.logins: Counter[str] = _zeros(LOGIN_OUTCOMES)
-        self.connections_refused: Counter[str] = _zeros(NEWCOMER_REASONS)
+        self.logins: Counter[str] = Counter()
+        self.connections_refused: Counter[str] = Counter()
         self.terminal_replaced: Counter[str] = Counter()
         self.pin_locks = 0
         self.last_message: dict[str, float] = {}
@@ -127,8 +124,8 @@ class Metrics:
         per_profile.update(terminals.values())
         # Replaced whole: a scrape reads them in its own thread.
         self._terminals, self._per_profile = tuple(terminals), per_profile
-        self._refused_minor[currency, digits] += 0
-        self._refused_minor[OTHER_CURRENCIES, digits] += 0
+        self.payment_refused(0, currency, digits)
+        self.payment_refused(0, OTHER_CURRENCIES, digits)
 
     def reloaded(self, at: float, *, ok: bool) -> None:
         """The configuration was read at `at` (seconds since 1970); if not `ok`, the one before
@@ -207,8 +204,16 @@ def _one(name: str, text: str, value: float | None) -> Metric:
     return _gauge(name, text, (), [] if value is None else [((), value)])
 
 
-def _single(counter: Counter[str]) -> Iterable[tuple[tuple[str, ...], float]]:
-    return [((label,), count) for label, count in list(counter.items())]
+def _with_zeros(counter: Counter[L], known: Iterable[L]) -> Iterable[tuple[L, float]]:
+    """The counts, and 0 for each of the `known` labels that was not met yet: `increase()` does
+    not see the first event of a series that begins with it."""
+    return (dict.fromkeys(known, 0) | dict(list(counter.items()))).items()
+
+
+def _single(
+    counter: Counter[str], known: Iterable[str] = ()
+) -> Iterable[tuple[tuple[str, ...], float]]:
+    return [((label,), count) for label, count in _with_zeros(counter, known)]
 
 
 class MetricsCollector(Collector):
@@ -231,9 +236,12 @@ class MetricsCollector(Collector):
         info.add_metric((), {"version": __version__})
         yield info
         yield _gauge("connections", "Open connections", ("profile",), _single(m.connections))
-        yield _counter("logins", "Logins (93)", ("outcome",), _single(m.logins))
+        yield _counter("logins", "Logins (93)", ("outcome",), _single(m.logins, LOGIN_OUTCOMES))
         yield _counter(
-            "connections_refused", "Newcomers refused", ("reason",), _single(m.connections_refused)
+            "connections_refused",
+            "Newcomers refused",
+            ("reason",),
+            _single(m.connections_refused, NEWCOMER_REASONS),
         )
         yield _counter(
             "terminal_replaced",
@@ -263,9 +271,12 @@ class MetricsCollector(Collector):
             "request_seconds", "Time to answer a request", "message", m.request_seconds
         )
         yield _counter(
-            "frames_rejected", "Frames not acted on", ("reason",), _single(m.frames_rejected)
+            "frames_rejected",
+            "Frames not acted on",
+            ("reason",),
+            _single(m.frames_rejected, FRAME_REASONS),
         )
-        yield _counter("resends", "Answers sent again", ("kind",), _single(m.resends))
+        yield _counter("resends", "Answers sent again", ("kind",), _single(m.resends, RESEND_KINDS))
         yield _counter("unknown_fields", "Fields not known", (), [((), m.unknown_fields)])
         yield _counter(
             "foreign_institution", "Requests with another AO", (), [((), m.foreign_institution)]
@@ -273,6 +284,7 @@ class MetricsCollector(Collector):
 
     def _decisions(self) -> Iterator[Metric]:
         m = self._metrics
+        payments = _with_zeros(m.payments, product(PAYMENT_OUTCOMES, RELATIONS))
         yield _counter(
             "access_decisions",
             "Door decisions",
@@ -280,7 +292,10 @@ class MetricsCollector(Collector):
             list(m.access_decisions.items()),
         )
         yield _counter(
-            "payments", "Payments (37)", ("outcome", "relation"), list(m.payments.items())
+            "payments",
+            "Payments (37)",
+            ("outcome", "relation"),
+            payments,
         )
         yield _counter(
             "payment_amount", "Booked amounts", ("currency", "payment_type"), list(m._amounts())

@@ -79,7 +79,8 @@ def _insist_on_own(place: Path) -> None:
 
     file, store = place / CONFIGURATION, place / STORE
     if os.path.lexists(file):
-        if not is_demo_configuration(file.read_text(encoding="utf-8", errors="replace")):
+        is_ours = file.is_file() and is_demo_configuration(file.read_text("utf-8", "replace"))
+        if not is_ours:
             raise CommandError(
                 f"{file}: not as the demo wrote it, and it stays as it is; name another --dir, or"
                 f" go on with `sip2gw serve --config {file}`"

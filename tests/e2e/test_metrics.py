@@ -22,10 +22,23 @@ NAMES = {
     "terminal_last_message_timestamp_seconds": "gauge",
     "backend_seconds": "histogram",
     "backend_errors_total": "counter",
+    "backend_up": "gauge",
     "outcome_unknown": "gauge",
+    "config_last_reload_successful": "gauge",
+    "config_last_reload_timestamp_seconds": "gauge",
+    "terminals_configured": "gauge",
+    "store_patrons": "gauge",
+    "store_last_import_timestamp_seconds": "gauge",
+    "store_disk_free_bytes": "gauge",
+    "clock_steps_total": "counter",
     "build_info": "gauge",
 }
 PROFILES = {"", "kiosk", "cash", "separate", "alone", "desk", "entrance", "facts", "exit"}
+TERMINALS = {
+    line.removeprefix("[terminals.").rstrip("]")
+    for line in CONFIG.splitlines()
+    if line.startswith("[terminals.")
+}
 REASONS = {
     "granted",
     "closed",
@@ -76,12 +89,10 @@ LABELS = {
     },
     ("sip2gw_resends", "kind"): {"requested_by_terminal", "requested_by_us", "replayed"},
     ("sip2gw_logins", "outcome"): {"ok", "refused"},
-    ("sip2gw_connections_refused", "reason"): {"total", "address"},
-    ("sip2gw_terminal_last_message_timestamp_seconds", "terminal"): {
-        line.removeprefix("[terminals.").rstrip("]")
-        for line in CONFIG.splitlines()
-        if line.startswith("[terminals.")
-    },
+    ("sip2gw_connections_refused", "reason"): {"total", "address", "strangers", "network"},
+    ("sip2gw_terminal_last_message_timestamp_seconds", "terminal"): TERMINALS,
+    ("sip2gw_terminal_replaced", "terminal"): TERMINALS,
+    ("sip2gw_terminals_configured", "profile"): PROFILES - {""},
     ("sip2gw_backend_errors", "kind"): {
         "unavailable",
         "timeout",

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from played import metrics_after_dialogues
 from prometheus_client.parser import text_string_to_metric_families
 
-from sip2gw.demo import DIALOGUES, configuration, library_records
 from sip2gw.monitoring import ALERTS, DASHBOARD, text_of
+from sip2gw.policy.reasons import Reason
 
 from .queries import OF_THE_SCRAPE, Matcher, groupings, selectors
 
@@ -28,17 +29,18 @@ TARGETS = [(panel["title"], target) for panel in PANELS for target in panel["tar
 QUERIES = [
     *((rule["alert"], rule["expr"]) for rule in RULES),
     *((title, target["expr"]) for title, target in TARGETS),
-    *((one["name"], one["definition"]) for one in BOARD["templating"]["list"] if "definition" in one),
+    *(
+        (one["name"], one["definition"])
+        for one in BOARD["templating"]["list"]
+        if "definition" in one
+    ),
 ]
 
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
     """Name and labels of all series of a demo after its dialogues were played."""
-    from played import metrics_after
-
-    place = tmp_path_factory.mktemp("demo")
-    text = asyncio.run(metrics_after(place, configuration, library_records, DIALOGUES))
+    text = asyncio.run(metrics_after_dialogues(tmp_path_factory.mktemp("demo")))
     families = text_string_to_metric_families(text)
     series = [(one.name, one.labels) for family in families for one in family.samples]
     return [*series, ("up", {"job": "sip2gw"})]
@@ -50,7 +52,9 @@ def test_each_selector_of_each_query_finds_a_series(exported, where, query):
     asked = selectors(query)
     assert asked, query
     for one in asked:
-        matchers = tuple(m for m in one.matchers if m.label not in OF_THE_SCRAPE or one.name == "up")
+        matchers = tuple(
+            m for m in one.matchers if m.label not in OF_THE_SCRAPE or one.name == "up"
+        )
         wanted = type(one)(one.name, matchers)
         assert any(wanted.accepts(*series) for series in exported), f"{where}: {one}"
 
@@ -72,7 +76,7 @@ def test_each_label_is_one_that_the_metric_has(exported, where, query):
 
 
 def _values(matcher):
-    """Each value that a matcher names, to be looked for by itself: `!~` could hide a misspelt one."""
+    """Each value that a matcher names, looked for by itself: `!~` could hide a misspelt one."""
     if matcher.label in OF_THE_SCRAPE:
         return []
     return [Matcher(matcher.label, "=", value) for value in matcher.value.split("|")]
@@ -84,8 +88,6 @@ REASONS_NOT_MET = {"too_late"}
 
 def _is_exported(exported, name, matcher):
     if matcher.value in REASONS_NOT_MET:
-        from sip2gw.policy.reasons import Reason
-
         return matcher.label == "reason" and matcher.value in set(Reason)
     return any(name == other and matcher.accepts(labels) for other, labels in exported)
 
