@@ -190,7 +190,10 @@ def refused(place: Path) -> str:
     before = contents(place)
     options = ("--sip2", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--dir", str(place))
     ended = subprocess.run(
-        [sys.executable, "-m", "sip2gw", "demo", *options], capture_output=True, text=True
+        [sys.executable, "-m", "sip2gw", "demo", *options],
+        capture_output=True,
+        text=True,
+        timeout=30,
     )
     assert (ended.returncode, ended.stdout) == (1, "")
     assert contents(place) == before
