@@ -18,6 +18,7 @@ from sip2gw.backend.base import BackendError
 from sip2gw.backend.factory import open_backend
 from sip2gw.backend.library import Library
 from sip2gw.backend.timed import TimedBackend
+from sip2gw.chores import ClockChore, StoreChore
 from sip2gw.clock import Clock
 from sip2gw.config import Config, ConfigError, Lasting, TlsFiles, load_config
 from sip2gw.ending import Ending, leave_within
@@ -25,6 +26,7 @@ from sip2gw.gateway import Gateway
 from sip2gw.handlers import Services
 from sip2gw.handlers.memory import Admissions
 from sip2gw.metrics import Metrics, build_registry
+from sip2gw.model import currency_digits
 from sip2gw.notify import ServiceManager
 from sip2gw.pins import PinRules, PinService
 from sip2gw.server import TerminalServer
@@ -66,6 +68,9 @@ STORE_CLOSE_S = 4.0
 """Longer than a job of ours waits for another process."""
 LEAVE_S = 2.0
 """So long threads that hang may hold up the end of the process, when all else is done."""
+STORE_FIGURES_EVERY_S = 60.0
+"""So soon an import by any command or gateway shows in the metrics."""
+CLOCK_LOOK_EVERY_S = 1.0
 MAINTENANCE_FIRST_S = 60.0
 MAINTENANCE_EVERY_S = 24 * 3600.0
 
@@ -126,6 +131,8 @@ class App:
         self._passwords = PasswordService(self._login_verifier, backend.pin_secret, timed)
         self.gateway = Gateway(site, timed, services, self._passwords, log)
         self.settler = Settler(timed, self.metrics, clock, log)
+        self.store_chore = StoreChore(backend, self.metrics, clock, log)
+        self.clock_chore = ClockChore(self.metrics, clock, log)
         self.gateway.on_unknown = self.settler.nudge
         self.server = TerminalServer(self.gateway)
         self.admin = AdminServer(
@@ -138,6 +145,7 @@ class App:
         self._manager = ServiceManager()
         self._stopping = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        self._show_configuration()
 
     def _pin_locked(self, what: str) -> None:
         self.metrics.pin_locks += 1
@@ -178,6 +186,8 @@ class App:
         self._tasks.append(asyncio.get_running_loop().create_task(self.warm()))
         self.repeat(self.maintain, MAINTENANCE_FIRST_S, MAINTENANCE_EVERY_S)
         self.repeat(self.gateway.watch_backend, STORE_LOOK_EVERY_S, STORE_LOOK_EVERY_S)
+        self.repeat(self.store_chore.look, 0.0, STORE_FIGURES_EVERY_S)
+        self.repeat(self.clock_chore.look, CLOCK_LOOK_EVERY_S, CLOCK_LOOK_EVERY_S)
         on_ready(sip2, admin)
         await self._stopping.wait()
         return await self.stop()
@@ -264,6 +274,7 @@ class App:
             problems = str(error).splitlines()
         if problems:
             self.log.events.error("reload_failed", problems=problems)
+            self.metrics.reloaded(self.gateway.clock.epoch(), ok=False)
         else:
             self._swap(config, site)
         self._manager.tell("READY=1")
@@ -276,7 +287,19 @@ class App:
         self.gateway.services.texts = site.texts
         self._pins.rules = _pin_rules(config)
         self.server.refresh_terminals()
+        self._show_configuration()
         self.log.events.info("reload_done", needs_restart=self._lasting.waiting(config))
+
+    def _show_configuration(self) -> None:
+        """Let the metrics follow the configuration that is in force from now on."""
+        currency = self.config.institution.currency
+        self.metrics.configure(
+            {known.name: known.profile.name for known in self.config.terminals.values()},
+            self.config.profiles,
+            currency,
+            currency_digits(currency),
+        )
+        self.metrics.reloaded(self.gateway.clock.epoch(), ok=True)
 
 
 def _pin_rules(config: Config) -> PinRules:

@@ -40,6 +40,7 @@ async def test_a_server_that_stalls_after_the_statement_was_sent(
     """The terminal is told "not sure"; its retry gets the truth, and so do the staff."""
     terminal = await gateway.terminal("pay-1")
     request = ask_37("1004", "2.50", pin="1004", fee="D2", bk="K1")
+    await gateway.store._fetch("SELECT 1")  # there is a connection to write on
     with ExitStack() as stall:
         write = Booking._write
 
