@@ -52,7 +52,8 @@ SETTLE_PAYMENT = fill(
 CREATE FUNCTION settle_payment(
     p_attempt TEXT, p_time TEXT, p_terminal TEXT, p_payer TEXT, p_amount BIGINT, p_currency TEXT,
     p_type TEXT, p_bk TEXT, p_status TEXT, p_texts TEXT, p_no_key TEXT, p_content TEXT,
-    p_expires TEXT, p_card TEXT, p_date TEXT, p_key TEXT, p_owed BIGINT, p_now TEXT, p_noted BOOLEAN)
+    p_expires TEXT, p_card TEXT, p_date TEXT, p_key TEXT, p_owed BIGINT, p_now TEXT,
+    p_noted BOOLEAN)
 RETURNS BOOLEAN LANGUAGE plpgsql SET lock_timeout = '{lock_timeout_ms}ms' AS $$
 DECLARE
     v_status TEXT;
