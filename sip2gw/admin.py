@@ -5,9 +5,11 @@ Served from threads of its own, so that rendering a scrape never holds up a term
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
 from collections.abc import Callable, Iterable
+from socketserver import TCPServer
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
@@ -23,6 +25,20 @@ STOP_POLL_S = 0.05
 _StartResponse = Callable[[str, list[tuple[str, str]]], Any]
 
 
+LIVE_WITHIN_S = 2.0
+"""A loop that has not had a turn for so long is dead to those who wait for it."""
+
+
+def answers(loop: asyncio.AbstractEventLoop, within_s: float) -> bool:
+    """Whether `loop` takes a turn; to be asked from a thread that may wait for it."""
+    turn = threading.Event()
+    try:
+        loop.call_soon_threadsafe(turn.set)
+    except RuntimeError:
+        return False  # it has been closed
+    return turn.wait(within_s)
+
+
 class _QuietHandler(WSGIRequestHandler):
     timeout = REQUEST_TIMEOUT_S
 
@@ -30,7 +46,15 @@ class _QuietHandler(WSGIRequestHandler):
         """Say nothing: the log is for terminals, and scrapes are frequent."""
 
 
-class _Server6(ThreadingWSGIServer):
+class _Server(ThreadingWSGIServer):
+    def server_bind(self) -> None:
+        """Bind without asking for our own name, which takes as long as the name server likes."""
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
+        self.setup_environ()
+
+
+class _Server6(_Server):
     address_family = socket.AF_INET6
 
 
@@ -48,12 +72,12 @@ class AdminServer:
         self._server: WSGIServer | None = None
 
     def start(self, address: Address) -> str:
-        """Listen on `address`; returns the real `host:port`.
+        """Listen on `address`; returns the real `host:port`. Blocks while its name is looked up.
 
         Raises:
             OSError: it cannot be bound.
         """
-        kind = _Server6 if ":" in address.host else ThreadingWSGIServer
+        kind = _Server6 if ":" in address.host else _Server
         self._server = make_server(
             address.host, address.port, self._app, server_class=kind, handler_class=_QuietHandler
         )

@@ -62,8 +62,9 @@ async def fee_paid(session: Session, request: FeePaid) -> Answer:
     if isinstance(bill, PaymentRefusalReason):
         return _refuse(session, request, bill)
     number = request.patron_identifier
+    began_s = session.services.clock.monotonic()
     seen = await session.services.backend.find_payer(number) if number else None
-    visit = await _judge_payer(session, request, seen)
+    visit = await _judge_payer(session, request, seen, began_s)
     if seen is None or not visit.valid_patron:
         # Whatever the reason: a card that is not shown is an unknown one (C99).
         said = PaymentRefusalReason.UNKNOWN_CARD
@@ -100,17 +101,15 @@ def _read(session: Session, request: FeePaid) -> _Bill | PaymentRefusalReason:
     )
 
 
-async def _judge_payer(session: Session, request: FeePaid, seen: PaymentFacts | None) -> Visit:
+async def _judge_payer(
+    session: Session, request: FeePaid, seen: PaymentFacts | None, began_s: float
+) -> Visit:
     """The payer; no PIN (C1) counts as verified when the card's lately was (C64)."""
-    number = request.patron_identifier
-    verified = not request.patron_password and session.is_verified(number)
+    number, pin = request.patron_identifier, request.patron_password
+    verified = not pin and session.is_verified(number)
     required = session.terminal.profile.pin_required and not verified
-    kept = (session.verified_card, session.verified_at)
     record = None if seen is None else seen.payer
-    visit = await judge(session, number, record, request.patron_password, pin_required=required)
-    if verified:
-        session.verified_card, session.verified_at = kept
-    return visit
+    return await judge(session, number, record, pin, pin_required=required, began_s=began_s)
 
 
 def _not_identified(visit: Visit) -> PaymentRefusalReason:
