@@ -19,7 +19,8 @@ SHORT = faults.Plan(
     minutes_max=1,
     unsure_max=0.2,
 )
-"""So short that the share of what is 'not sure' says nothing; longer than until a deadline is noticed."""
+"""So short that the share of what is 'not sure' says nothing, but longer than it takes until a
+passed deadline is noticed."""
 
 
 @pytest.fixture
