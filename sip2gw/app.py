@@ -10,6 +10,7 @@ import ssl
 import sys
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
+from functools import partial
 
 from sip2gw.admin import LIVE_WITHIN_S, AdminServer, answers
 from sip2gw.availability import unavailable
@@ -17,6 +18,7 @@ from sip2gw.backend.base import BackendError
 from sip2gw.backend.factory import open_backend
 from sip2gw.backend.library import Library
 from sip2gw.backend.timed import TimedBackend
+from sip2gw.chores import ClockChore, StoreChore
 from sip2gw.clock import Clock
 from sip2gw.config import Config, ConfigError, Lasting, TlsFiles, load_config
 from sip2gw.ending import Ending, leave_within
@@ -24,13 +26,14 @@ from sip2gw.gateway import Gateway
 from sip2gw.handlers import Services
 from sip2gw.handlers.memory import Admissions
 from sip2gw.metrics import Metrics, build_registry
+from sip2gw.model import currency_digits
 from sip2gw.notify import ServiceManager
 from sip2gw.pins import PinRules, PinService
 from sip2gw.server import TerminalServer
 from sip2gw.settling import Settler
 from sip2gw.site import Site, build_site
 from sip2gw.telemetry import Log, Redactor, is_for_people, open_log
-from sip2gw.uncaught import told_to
+from sip2gw.uncaught import tell, told_to
 from sip2gw.verification import PasswordService, SlowVerifier
 
 STORE_SHARE = 0.8
@@ -64,6 +67,9 @@ STORE_CLOSE_S = 4.0
 """Longer than a job of ours waits for another process."""
 LEAVE_S = 2.0
 """So long threads that hang may hold up the end of the process, when all else is done."""
+STORE_FIGURES_EVERY_S = 60.0
+"""So soon an import by any command or gateway shows in the metrics."""
+CLOCK_LOOK_EVERY_S = 1.0
 MAINTENANCE_FIRST_S = 60.0
 MAINTENANCE_EVERY_S = 24 * 3600.0
 
@@ -124,17 +130,21 @@ class App:
         self._passwords = PasswordService(self._login_verifier, backend.pin_secret, timed)
         self.gateway = Gateway(site, timed, services, self._passwords, log)
         self.settler = Settler(timed, self.metrics, clock, log)
+        self.store_chore = StoreChore(backend, self.metrics, clock, log)
+        self.clock_chore = ClockChore(self.metrics, clock, log)
         self.gateway.on_unknown = self.settler.nudge
         self.server = TerminalServer(self.gateway)
         self.admin = AdminServer(
             build_registry(self.metrics),
             is_ready=lambda: self.server.listening and self.gateway.backend_up,
             is_alive=lambda: self._loop is not None and answers(self._loop, LIVE_WITHIN_S),
+            tell=partial(tell, log, where="http"),
         )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._manager = ServiceManager()
         self._stopping = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        self._show_configuration()
 
     def _pin_locked(self, what: str) -> None:
         self.metrics.pin_locks += 1
@@ -172,8 +182,11 @@ class App:
         self.log.events.info("listening", sip2=sip2, admin=admin)
         self._manager.tell("READY=1")
         self._watchdog()
+        self._tasks.append(asyncio.get_running_loop().create_task(self.warm()))
         self.repeat(self.maintain, MAINTENANCE_FIRST_S, MAINTENANCE_EVERY_S)
         self.repeat(self.gateway.watch_backend, STORE_LOOK_EVERY_S, STORE_LOOK_EVERY_S)
+        self.repeat(self.store_chore.look, 0.0, STORE_FIGURES_EVERY_S)
+        self.repeat(self.clock_chore.look, CLOCK_LOOK_EVERY_S, CLOCK_LOOK_EVERY_S)
         on_ready(sip2, admin)
         await self._stopping.wait()
         return await self.stop()
@@ -195,6 +208,15 @@ class App:
                 await asyncio.sleep(every_s)
 
         self._tasks.append(asyncio.get_running_loop().create_task(when_due()))
+
+    async def warm(self) -> None:
+        """Let a thread read what doors need, so that a slow disk does not make patrons wait."""
+        try:
+            rows = await asyncio.to_thread(self.backend.warm)
+        except BackendError as error:
+            self.gateway.backend_failed(error, "warm")
+        else:
+            self.log.events.debug("store_warmed", rows=rows)
 
     async def maintain(self) -> None:
         """Take the patrons from old rows of the door log and from transactions of the days
@@ -251,6 +273,7 @@ class App:
             problems = str(error).splitlines()
         if problems:
             self.log.events.error("reload_failed", problems=problems)
+            self.metrics.reloaded(self.gateway.clock.epoch(), ok=False)
         else:
             self._swap(config, site)
         self._manager.tell("READY=1")
@@ -263,7 +286,19 @@ class App:
         self.gateway.services.texts = site.texts
         self._pins.rules = _pin_rules(config)
         self.server.refresh_terminals()
+        self._show_configuration()
         self.log.events.info("reload_done", needs_restart=self._lasting.waiting(config))
+
+    def _show_configuration(self) -> None:
+        """Let the metrics follow the configuration that is in force from now on."""
+        currency = self.config.institution.currency
+        self.metrics.configure(
+            {known.name: known.profile.name for known in self.config.terminals.values()},
+            self.config.profiles,
+            currency,
+            currency_digits(currency),
+        )
+        self.metrics.reloaded(self.gateway.clock.epoch(), ok=True)
 
 
 def _pin_rules(config: Config) -> PinRules:

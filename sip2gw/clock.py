@@ -54,6 +54,31 @@ class Clock:
         return f"{self._log_prefix}{int((epoch - second) * 1000):03d}Z"
 
 
+STEP_S = 1.0
+"""A difference from the monotonic clock that no slewing makes between two looks."""
+
+
+class StepWatch:
+    """Notices that the wall clock was set.
+
+    A machine that slept counts, too: of the two clocks only one goes on meanwhile.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._ahead = self._difference()
+
+    def step(self) -> float:
+        """Seconds by which the wall clock has jumped since the last look, forward or backward;
+        0.0 for no more than `STEP_S`."""
+        before, self._ahead = self._ahead, self._difference()
+        jumped = self._ahead - before
+        return jumped if abs(jumped) > STEP_S else 0.0
+
+    def _difference(self) -> float:
+        return self._clock.epoch() - self._clock.monotonic()
+
+
 def fixed_clock(moment: datetime) -> Clock:
     """A clock that stands still at `moment` (tests, `explain --at`)."""
     epoch = moment.timestamp()

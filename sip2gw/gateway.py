@@ -98,7 +98,6 @@ class Gateway:
         self.metrics: Metrics = services.metrics
         self.clock: Clock = services.clock
         self.log = log
-        self.backend_up = True
         self.logins = LoginDesk(passwords, services, log, lambda: self.site)
         self.on_unknown: Callable[[], None] = lambda: None
         """Called when a terminal is told "not sure": there is something to settle."""
@@ -315,11 +314,16 @@ class Gateway:
 
     # Backend state -------------------------------------------------------------------------
 
+    @property
+    def backend_up(self) -> bool:
+        """Whether the backend worked when it was last asked."""
+        return self.metrics.backend_up
+
     def backend_failed(self, error: BackendError, operation: str) -> None:
         """Count a failure and remember that the backend may be down (B15)."""
         self.metrics.backend_errors[operation, error.kind] += 1
         if error.kind == "unavailable":
-            self.backend_up = False
+            self.metrics.backend_up = False
         self.log.events.error(
             "backend_failed", operation=operation, kind=error.kind, exc_info=error
         )
@@ -331,11 +335,11 @@ class Gateway:
         except BackendError as error:
             if self.backend_up:
                 self.backend_failed(error, "ping")
-            self.backend_up = False
+            self.metrics.backend_up = False
         else:
             if not self.backend_up:
                 self.log.events.info("backend_up")
-            self.backend_up = True
+            self.metrics.backend_up = True
 
     async def watch_backend(self) -> None:
         """Notice, though nobody asks, that the store has gone, or that it works again (C109)."""

@@ -49,7 +49,7 @@ def neighbourhood(address: str) -> str:
     if ":" not in address:
         return address
     try:
-        ip = ipaddress.IPv6Address(address.partition("%")[0])
+        ip = ipaddress.IPv6Address(address)
     except ValueError:
         return address
     if ip.ipv4_mapped is not None:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import product
+from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector
 from prometheus_client.core import (
@@ -24,6 +26,27 @@ from sip2gw import __version__
 
 BUCKETS_S = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 """Upper edges of the latency histograms; the last bucket, +Inf, is implied."""
+
+
+LOGIN_OUTCOMES = ("ok", "refused")
+PAYMENT_OUTCOMES = ("booked", "replayed", "refused", "unknown")
+RELATIONS = ("own", "head_of_family", "authorisation")
+FRAME_REASONS = (
+    "too_long",
+    "stalled",
+    "checksum",
+    "unreadable",
+    "unknown_message",
+    "not_logged_in",
+    "not_allowed",
+)
+RESEND_KINDS = ("requested_by_terminal", "requested_by_us", "replayed")
+NEWCOMER_REASONS = ("total", "address", "strangers", "network")
+OTHER_CURRENCIES = "other"
+"""The label for all but the library's own: terminals must not invent labels."""
+
+
+L = TypeVar("L")
 
 
 class Histogram:
@@ -74,7 +97,48 @@ class Metrics:
         self.last_message: dict[str, float] = {}
         self.backend_seconds: dict[str, Histogram] = {}
         self.backend_errors: Counter[tuple[str, str]] = Counter()
+        self.backend_up = True
         self.outcome_unknown = 0
+        self.patrons: int | None = None
+        """None, like the next two: not known."""
+        self.last_import: float | None = None
+        """Seconds since 1970; 0.0 for never."""
+        self.disk_free_bytes: int | None = None
+        self.clock_steps = 0
+        self.reload_ok = True
+        self.reloaded_at = 0.0
+        self._terminals: tuple[str, ...] = ()
+        self._per_profile: Mapping[str, int] = {}
+
+    def configure(
+        self, terminals: Mapping[str, str], profiles: Iterable[str], currency: str, digits: int
+    ) -> None:
+        """Tell which series there are from the start, with nothing counted yet.
+
+        Args:
+            terminals: the profile of each terminal, by the terminal's name.
+            profiles: all of them, those without a terminal too.
+            currency: the library's own, which has so many decimal `digits`.
+        """
+        per_profile = Counter(dict.fromkeys(profiles, 0))
+        per_profile.update(terminals.values())
+        # Replaced whole: a scrape reads them in its own thread.
+        self._terminals, self._per_profile = tuple(terminals), per_profile
+        self.payment_refused(0, currency, digits)
+        self.payment_refused(0, OTHER_CURRENCIES, digits)
+
+    def reloaded(self, at: float, *, ok: bool) -> None:
+        """The configuration was read at `at` (seconds since 1970); if not `ok`, the one before
+        stays in force."""
+        self.reloaded_at, self.reload_ok = at, ok
+
+    def per_terminal(self, numbers: Mapping[str, float]) -> Iterable[tuple[tuple[str], float]]:
+        """`numbers` of the terminals that are configured now, 0 for those without."""
+        return [((name,), numbers.get(name, 0)) for name in self._terminals]
+
+    def per_profile(self) -> Iterable[tuple[tuple[str], float]]:
+        """How many terminals each profile has."""
+        return [((profile,), count) for profile, count in self._per_profile.items()]
 
     def timer(self, message: str) -> Histogram:
         """The latency histogram of requests with code `message`."""
@@ -135,8 +199,21 @@ def _histogram(name: str, text: str, label: str, timers: dict[str, Histogram]) -
     return family
 
 
-def _single(counter: Counter[str]) -> Iterable[tuple[tuple[str, ...], float]]:
-    return [((label,), count) for label, count in list(counter.items())]
+def _one(name: str, text: str, value: float | None) -> Metric:
+    """A gauge without labels; without a sample while its value is not known."""
+    return _gauge(name, text, (), [] if value is None else [((), value)])
+
+
+def _with_zeros(counter: Counter[L], known: Iterable[L]) -> Iterable[tuple[L, float]]:
+    """The counts, and 0 for each of the `known` labels that was not met yet: `increase()` does
+    not see the first event of a series that begins with it."""
+    return (dict.fromkeys(known, 0) | dict(list(counter.items()))).items()
+
+
+def _single(
+    counter: Counter[str], known: Iterable[str] = ()
+) -> Iterable[tuple[tuple[str, ...], float]]:
+    return [((label,), count) for label, count in _with_zeros(counter, known)]
 
 
 class MetricsCollector(Collector):
@@ -151,6 +228,7 @@ class MetricsCollector(Collector):
         yield from self._wire()
         yield from self._decisions()
         yield from self._backend()
+        yield from self._upkeep()
 
     def _terminals(self) -> Iterator[Metric]:
         m = self._metrics
@@ -158,21 +236,27 @@ class MetricsCollector(Collector):
         info.add_metric((), {"version": __version__})
         yield info
         yield _gauge("connections", "Open connections", ("profile",), _single(m.connections))
-        yield _counter("logins", "Logins (93)", ("outcome",), _single(m.logins))
+        yield _counter("logins", "Logins (93)", ("outcome",), _single(m.logins, LOGIN_OUTCOMES))
         yield _counter(
-            "connections_refused", "Newcomers refused", ("reason",), _single(m.connections_refused)
+            "connections_refused",
+            "Newcomers refused",
+            ("reason",),
+            _single(m.connections_refused, NEWCOMER_REASONS),
         )
         yield _counter(
             "terminal_replaced",
             "Lines in use that another login of the same terminal replaced",
             ("terminal",),
-            _single(m.terminal_replaced),
+            m.per_terminal(m.terminal_replaced),
         )
         yield _gauge(
             "terminal_last_message_timestamp_seconds",
-            "When the terminal last sent a message",
+            "When the terminal last sent a message; 0: never since the start",
             ("terminal",),
-            [((name,), at) for name, at in list(m.last_message.items())],
+            m.per_terminal(m.last_message),
+        )
+        yield _gauge(
+            "terminals_configured", "Terminals that may log in", ("profile",), m.per_profile()
         )
 
     def _wire(self) -> Iterator[Metric]:
@@ -187,9 +271,12 @@ class MetricsCollector(Collector):
             "request_seconds", "Time to answer a request", "message", m.request_seconds
         )
         yield _counter(
-            "frames_rejected", "Frames not acted on", ("reason",), _single(m.frames_rejected)
+            "frames_rejected",
+            "Frames not acted on",
+            ("reason",),
+            _single(m.frames_rejected, FRAME_REASONS),
         )
-        yield _counter("resends", "Answers sent again", ("kind",), _single(m.resends))
+        yield _counter("resends", "Answers sent again", ("kind",), _single(m.resends, RESEND_KINDS))
         yield _counter("unknown_fields", "Fields not known", (), [((), m.unknown_fields)])
         yield _counter(
             "foreign_institution", "Requests with another AO", (), [((), m.foreign_institution)]
@@ -197,6 +284,7 @@ class MetricsCollector(Collector):
 
     def _decisions(self) -> Iterator[Metric]:
         m = self._metrics
+        payments = _with_zeros(m.payments, product(PAYMENT_OUTCOMES, RELATIONS))
         yield _counter(
             "access_decisions",
             "Door decisions",
@@ -204,7 +292,10 @@ class MetricsCollector(Collector):
             list(m.access_decisions.items()),
         )
         yield _counter(
-            "payments", "Payments (37)", ("outcome", "relation"), list(m.payments.items())
+            "payments",
+            "Payments (37)",
+            ("outcome", "relation"),
+            payments,
         )
         yield _counter(
             "payment_amount", "Booked amounts", ("currency", "payment_type"), list(m._amounts())
@@ -229,11 +320,32 @@ class MetricsCollector(Collector):
             ("operation", "kind"),
             list(m.backend_errors.items()),
         )
-        yield _gauge(
-            "outcome_unknown",
-            "Payments and loans of unknown outcome",
-            (),
-            [((), m.outcome_unknown)],
+        yield _one("backend_up", "Whether the store worked when last asked", m.backend_up)
+        yield _one("outcome_unknown", "Payments and loans of unknown outcome", m.outcome_unknown)
+
+    def _upkeep(self) -> Iterator[Metric]:
+        m = self._metrics
+        yield _one(
+            "config_last_reload_successful",
+            "Whether the configuration that was read last is in force",
+            m.reload_ok,
+        )
+        yield _one(
+            "config_last_reload_timestamp_seconds",
+            "When the configuration was last read, at the start or by a reload, valid or not",
+            m.reloaded_at,
+        )
+        yield _one("store_patrons", "Patrons in the store, counted once an hour", m.patrons)
+        yield _one(
+            "store_last_import_timestamp_seconds",
+            "When library data was last imported; 0: never",
+            m.last_import,
+        )
+        yield _one(
+            "store_disk_free_bytes", "Free space of the SQLite file's disk", m.disk_free_bytes
+        )
+        yield _counter(
+            "clock_steps", "Jumps of the wall clock by over a second", (), [((), m.clock_steps)]
         )
 
 

@@ -20,10 +20,20 @@ from typing import Any, TextIO
 
 from sip2gw.telemetry import Log
 
-_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+"""Nothing more can be opened until something is closed."""
 
 _WORDS = re.compile(r"[A-Za-z_.() ]*")
 """How a message of asyncio begins; behind these words may follow the arguments of a callback."""
+
+
+def tell(log: Log, error: BaseException | None, **fields: object) -> None:
+    """Log `error`, with what has run out if that is the reason."""
+    if isinstance(error, OSError) and error.errno in EXHAUSTED:
+        problem = os.strerror(error.errno)
+        log.uncaught("resources_exhausted", error, problem=problem, **fields)
+    else:
+        log.uncaught("uncaught", error, **fields)
 
 
 class _FromLibraries(logging.Handler):
@@ -55,22 +65,17 @@ class _Hooks:
         error = context.get("exception")
         words = _WORDS.match(str(context.get("message", "")))
         said = words.group().strip() if words else ""
-        if isinstance(error, OSError) and error.errno in _EXHAUSTED:
-            assert error.errno is not None
-            problem = os.strerror(error.errno)
-            self._log.uncaught("resources_exhausted", error, said=said, problem=problem)
-        else:
-            self._log.uncaught("uncaught", error, where="loop", said=said)
+        tell(self._log, error, where="loop", said=said)
 
     def of_thread(self, args: threading.ExceptHookArgs) -> None:
         """A thread ended with an exception."""
         name = args.thread.name if args.thread is not None else ""
-        self._log.uncaught("uncaught", args.exc_value, where="thread", thread=name)
+        tell(self._log, args.exc_value, where="thread", thread=name)
 
     def unraisable(self, args: sys.UnraisableHookArgs) -> None:
         """An exception where none can be raised, as in a destructor."""
         of = type(args.object).__qualname__
-        self._log.uncaught("uncaught", args.exc_value, where="unraisable", object=of)
+        tell(self._log, args.exc_value, where="unraisable", object=of)
 
     def warning(
         self,

@@ -355,6 +355,33 @@ class Library(Backend, Protocol):
         """
         ...
 
+    async def last_import(self) -> datetime | None:
+        """When library data was last imported, by whatever command; None if never (C138).
+
+        The moment at which that import began; one that changed nothing counts, an empty one does
+        not. Asked beside the loop, like the next two.
+
+        Raises:
+            BackendError: the store cannot be read.
+        """
+        ...
+
+    async def count_patrons(self) -> int:
+        """How many patrons there are; reads something of each, so ask rarely.
+
+        Raises:
+            BackendError: the store cannot be read.
+        """
+        ...
+
+    async def disk_free_bytes(self) -> int | None:
+        """What the store's file system still takes; None for a database on a host of its own.
+
+        Raises:
+            UnavailableError: the store's file has gone.
+        """
+        ...
+
     def snapshot(self) -> AbstractContextManager[Connection]:
         """A read-only connection that sees one moment of the store.
 
@@ -368,6 +395,14 @@ class Library(Backend, Protocol):
 
         Raises:
             BackendError: the store failed; an open transaction was not applied.
+        """
+        ...
+
+    def warm(self) -> int:
+        """Bring what doors need into memory; blocks, for a thread. Returns how many rows it is.
+
+        Raises:
+            BackendError: it cannot be read.
         """
         ...
 

@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 from sip2gw import __version__
 from sip2gw.cli.badge import badge
 from sip2gw.cli.check import check
+from sip2gw.cli.common import say
 from sip2gw.cli.convert import convert_config
 from sip2gw.cli.demo import demo
 from sip2gw.cli.door import door
@@ -20,6 +21,7 @@ from sip2gw.cli.failures import Failure, failure_of
 from sip2gw.cli.library import export_library, import_library
 from sip2gw.cli.maintain import maintain
 from sip2gw.cli.membership import membership
+from sip2gw.cli.monitoring import alerts, dashboard
 from sip2gw.cli.passwords import hash_password
 from sip2gw.cli.patron import patron
 from sip2gw.cli.payment import payment
@@ -53,7 +55,7 @@ class _Commands(TyperGroup):
 
 def _tell(failure: Failure) -> None:
     for line in failure.lines:
-        sys.stderr.write(f"sip2gw: {line}\n")
+        say(f"sip2gw: {line}")
 
 
 def _forget_stdout() -> None:
@@ -104,6 +106,8 @@ app.add_typer(membership, name="membership")
 app.add_typer(payment, name="payment")
 app.add_typer(review, name="review")
 app.add_typer(door, name="door")
+app.command()(dashboard)
+app.command()(alerts)
 app.command()(convert_config)
 app.command()(hash_password)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import tempfile
 from collections.abc import Coroutine, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime, timedelta, tzinfo
@@ -146,8 +148,8 @@ def read_day_option(option: str, text: str | None) -> date | None:
 
 
 def say(text: str) -> None:
-    """Tell a person something, on standard error."""
-    sys.stderr.write(f"{text}\n")
+    """Tell a person something, one line on standard error; harmless whatever is quoted in it."""
+    sys.stderr.write(f"{printable(text)}\n")
 
 
 def write_json(record: dict[str, Any]) -> None:
@@ -220,6 +222,35 @@ def _write_rich_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> 
     for row in rows:
         table.add_row(*map(Text, row))
     Console().print(table)
+
+
+def write_new(file: Path, text: str, *, mode: int = 0o600) -> None:
+    """Write `text` to `file`, which must not be there yet.
+
+    Raises:
+        CommandError: it is there.
+    """
+    try:
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    except FileExistsError:
+        raise CommandError(f"{file}: is there already, and stays as it is") from None
+    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+        stream.write(text)
+
+
+def replace_file(file: Path, lines: Iterable[bytes], *, mode: int = 0o600) -> None:
+    """Write all `lines` to `file`, or leave it as it was; a link there is replaced."""
+    descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            os.fchmod(descriptor, mode)
+            stream.writelines(lines)
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(name).replace(file)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
 
 
 def clock_time(iso: str) -> str:

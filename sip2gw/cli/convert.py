@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from sip2gw.cli.common import ConfigOption, say
+from sip2gw.cli.common import ConfigOption, say, write_new
 from sip2gw.cli.failures import CommandError
 
 
@@ -48,21 +47,7 @@ def convert_config(
     if output is None:
         sys.stdout.write(result.toml)
     else:
-        _write_new(output, result.toml)
+        write_new(output, result.toml)
     for note in result.notes:
         say(str(note))
     say(f"{len(result.notes)} options were not carried over; see the comments.")
-
-
-def _write_new(file: Path, text: str) -> None:
-    """Write `text` to `file`, which must not be there yet; only the owner may read it.
-
-    Raises:
-        CommandError: it is there.
-    """
-    try:
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        raise CommandError(f"{file}: is there already, and stays as it is") from None
-    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-        stream.write(text)

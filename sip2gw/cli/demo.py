@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import tempfile
@@ -12,13 +13,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sip2gw.cli.common import ConfigOption, opened_store
+from sip2gw.cli.common import ConfigOption, opened_store, printable, replace_file
 from sip2gw.cli.failures import CommandError
 
 if TYPE_CHECKING:
     from sip2gw.config import Config
 
-CONFIGURATION, LIBRARY = "sip2gw.toml", "library.jsonl"
+CONFIGURATION, LIBRARY, STORE = "sip2gw.toml", "library.jsonl", "library.db"
 
 
 def demo(
@@ -39,8 +40,10 @@ def demo(
     """Start a gateway with a small, lively library, and print what to try with it.
 
     Without --dir everything is thrown away at the end. A library that is in DIR is kept as it
-    is; the configuration is written anew.
+    is; the configuration is written anew. A DIR whose configuration or store is not the demo's own
+    is refused. Only the owner may read what is written.
     """
+    os.umask(0o077)
     with _place(directory) as place:
         raise typer.Exit(_run(Path(place), sip2, admin))
 
@@ -58,11 +61,32 @@ def _run(place: Path, sip2: str, admin: str) -> int:
     from sip2gw.demo import configuration
 
     file = place / CONFIGURATION
-    file.write_text(configuration(sip2, admin), encoding="utf-8")
+    _insist_on_own(place)
+    replace_file(file, [configuration(sip2, admin).encode()])
     settings = load_config(file)
-    if not (place / "library.db").exists():
+    if not (place / STORE).exists():
         _fill(settings, place / LIBRARY)
     return serve(settings, lambda addresses, url: _announce(addresses[0], url, file))
+
+
+def _insist_on_own(place: Path) -> None:
+    """Refuse to put a demo where somebody's gateway is, or where its configuration was edited.
+
+    Raises:
+        CommandError: it is there.
+    """
+    from sip2gw.demo import is_demo_configuration
+
+    file, store = place / CONFIGURATION, place / STORE
+    if os.path.lexists(file):
+        is_ours = file.is_file() and is_demo_configuration(file.read_text("utf-8", "replace"))
+        if not is_ours:
+            raise CommandError(
+                f"{file}: not as the demo wrote it, and it stays as it is; name another --dir, or"
+                f" go on with `sip2gw serve --config {file}`"
+            )
+    elif os.path.lexists(store):
+        raise CommandError(f"{store}: not the demo's, and it stays as it is; name another --dir")
 
 
 def _fill(config: Config, library: Path) -> None:
@@ -80,7 +104,7 @@ def _fill(config: Config, library: Path) -> None:
     with opened_store(config) as store:
         report = import_files(store, [library], settings=import_settings(config))
     if report.errors:
-        raise CommandError("\n".join(report.errors))
+        raise CommandError("\n".join(map(printable, report.errors)))
 
 
 def _program() -> str:

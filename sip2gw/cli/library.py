@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import sys
-import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sip2gw.cli.common import ConfigOption, configured, opened_store, say
+from sip2gw.cli.common import ConfigOption, configured, opened_store, replace_file, say
 from sip2gw.cli.failures import FAILED
 
 if TYPE_CHECKING:
@@ -130,18 +128,4 @@ def export_library(
             with file.open("wb") as stream:
                 stream.writelines(lines)
         else:
-            _replace(file, lines)
-
-
-def _replace(file: Path, lines: Iterable[bytes]) -> None:
-    """Write all `lines` to `file`, or leave it as it was; only the owner may read it."""
-    descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.writelines(lines)
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(name).replace(file)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+            replace_file(file, lines)

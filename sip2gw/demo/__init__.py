@@ -2,7 +2,7 @@
 
 from sip2gw.demo.dialogues import DIALOGUES, Dialogue
 from sip2gw.demo.library import PEOPLE, Person, library_records
-from sip2gw.demo.site import TERMINALS, DemoTerminal, configuration
+from sip2gw.demo.site import TERMINALS, DemoTerminal, configuration, is_demo_configuration
 
 __all__ = [
     "DIALOGUES",
@@ -12,5 +12,6 @@ __all__ = [
     "Dialogue",
     "Person",
     "configuration",
+    "is_demo_configuration",
     "library_records",
 ]

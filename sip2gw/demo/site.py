@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from hashlib import sha256
 from typing import NamedTuple
 
 
@@ -30,9 +31,10 @@ TERMINALS = (
 BARRED_CARD = "20001014"
 """Kept out at MAIN, by the configuration and not by the library's data."""
 
-_HEAD = """\
-# The demo's configuration, written anew at every start of `sip2gw demo`.
+_MARK = "# The demo's configuration {digest}, written anew at every start of `sip2gw demo`."
+"""The first line, by which the demo knows its own file while nobody has changed it."""
 
+_HEAD = """
 [institution]
 id = "DEMO"
 name = "Demo Public Library"
@@ -104,4 +106,16 @@ password = "{password}"
 def configuration(sip2: str, admin: str) -> str:
     """The demo's TOML, listening on `sip2` and `admin` (each `host:port`)."""
     head = _HEAD.format(sip2=json.dumps(sip2), admin=json.dumps(admin), barred=BARRED_CARD)
-    return head + "".join(_TERMINAL.format(**terminal._asdict()) for terminal in TERMINALS)
+    body = head + "".join(_TERMINAL.format(**terminal._asdict()) for terminal in TERMINALS)
+    return _marked(body)
+
+
+def is_demo_configuration(text: str) -> bool:
+    """Whether the demo wrote `text`, whatever the addresses and version, and nobody edited it."""
+    _, _, body = text.partition("\n")
+    return text == _marked(body)
+
+
+def _marked(body: str) -> str:
+    digest = sha256(body.encode()).hexdigest()[:16]
+    return f"{_MARK.format(digest=digest)}\n{body}"

@@ -16,8 +16,10 @@ from sip2gw.backend.base import (
     Capability,
     EntryOrder,
     PaymentFacts,
+    PaymentOrder,
     PaymentRefusal,
 )
+from sip2gw.backend.ids import new_id
 from sip2gw.model import (
     AccessRow,
     Block,
@@ -50,6 +52,11 @@ def entry(patron_id: str = "P1", minutes: int = 0, **changes: Any) -> EntryOrder
         refuse_inside=False,
     )
     return replace(known, **changes)
+
+
+def sent_again(wanted: PaymentOrder) -> PaymentOrder:
+    """The same once more, which is an attempt of its own (C98)."""
+    return replace(wanted, id=new_id())
 
 
 async def owed(backend: Backend, patron_id: str) -> dict[str, int]:
@@ -347,14 +354,14 @@ class BackendContract:
         assert booked.payment is not None
         assert first.payment is not None
         assert booked.payment.id != first.payment.id
-        again = await backend.book_payment(second, pay_fee("F1"))
+        again = await backend.book_payment(sent_again(second), pay_fee("F1"))
         assert (again.outcome, again.payment) == ("replayed", booked.payment)
         assert await owed(backend, "P1") == {"F1": 50, "F2": 120}
         # What was refused takes no number away.
         beyond = order(amount=900, transacted=NOW + timedelta(days=2), receipts=anew)
         refused = await backend.book_payment(beyond, pay_fee("F1", 900))
         assert refused.refusal == PaymentRefusal("overpayment")
-        again = await backend.book_payment(second, pay_fee("F1"))
+        again = await backend.book_payment(sent_again(second), pay_fee("F1"))
         assert (again.outcome, again.payment) == ("replayed", booked.payment)
 
     async def test_another_payment_of_another_day_takes_the_receipt_number(
@@ -367,7 +374,8 @@ class BackendContract:
         refused = await backend.book_payment(soon, pay_fee("F1", 50))
         assert refused.refusal == PaymentRefusal("bk_reused")
         assert (await backend.book_payment(other, pay_fee("F1", 50))).outcome == "booked"
-        assert (await backend.book_payment(other, pay_fee("F1", 50))).outcome == "replayed"
+        again = await backend.book_payment(sent_again(other), pay_fee("F1", 50))
+        assert again.outcome == "replayed"
         late = await backend.book_payment(order(transacted=NOW), pay_fee("F2"))
         assert late.outcome == "booked"  # the first one's content is the other one here
         assert await owed(backend, "P1") == {"F1": 100, "F2": 20}
@@ -376,7 +384,7 @@ class BackendContract:
         await backend.book_payment(order(transacted=NOW), pay_fee("F1"))
         other = order(amount=50, transacted=NOW + timedelta(days=1))
         results = await asyncio.gather(
-            *(backend.book_payment(other, pay_fee("F1", 50)) for _ in range(10))
+            *(backend.book_payment(sent_again(other), pay_fee("F1", 50)) for _ in range(10))
         )
         assert sorted(result.outcome for result in results) == ["booked"] + ["replayed"] * 9
         assert (await owed(backend, "P1"))["F1"] == 100

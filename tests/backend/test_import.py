@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -254,3 +255,25 @@ async def test_decimals_follow_the_currency(tmp_path: Path, currency: str) -> No
     (line,) = [json.loads(x) for x in export_lines(library, currency=currency) if b'"fee"' in x]
     assert line["amount"] == amount
     await library.close()
+
+
+async def test_the_store_knows_when_it_was_last_imported_to(empty_library: Library) -> None:
+    """C138: a dry run, an error and an empty file bring no data; the same data again is fresh."""
+    assert await empty_library.last_import() is None
+    assert load(empty_library, *LIBRARY, dry_run=True).errors == ()
+    assert load(empty_library, {"kind": "patron", "id": "P1"}).errors != ()
+    assert load(empty_library).applied
+    assert await empty_library.last_import() is None
+    load(empty_library, *LIBRARY)
+    assert await empty_library.last_import() == NOW
+    tomorrow = NOW + timedelta(days=1)
+    report = load(empty_library, *LIBRARY, settings=replace(SETTINGS, now=tomorrow))
+    assert report.rows_changed == 0
+    assert await empty_library.last_import() == tomorrow
+
+
+async def test_patrons_are_counted(empty_library: Library) -> None:
+    assert await empty_library.count_patrons() == 0
+    load(empty_library, *LIBRARY)
+    patrons = {line["id"] for line in LIBRARY if line["kind"] == "patron"}
+    assert await empty_library.count_patrons() == len(patrons)

@@ -22,7 +22,7 @@ from .library import SETTINGS, content, load, open_library, open_postgres_librar
 ROUNDS = 3
 
 PAYING = """
-import asyncio, sys
+import asyncio, sys, tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from sip2gw.backend.base import Allocation, PaymentOrder
@@ -46,7 +46,12 @@ async def client(store, first):
         print(result.payment.bk, flush=True)
 
 async def main():
-    store = open_backend(sys.argv[1], base_dir=Path("/"), role="daemon", currency="EUR")
+    with tempfile.TemporaryDirectory() as spool:
+        await pay(Path(spool) / "one.spool")
+
+async def pay(spool_file):
+    here = {"base_dir": Path("/"), "role": "daemon", "currency": "EUR"}
+    store = open_backend(sys.argv[1], spool_file=spool_file, **here)
     await asyncio.gather(*(client(store, first) for first in range(4)))
 
 asyncio.run(main())
@@ -152,7 +157,7 @@ from sip2gw.backend.store.applying import Plan
 sys.path.insert(0, sys.argv[2])
 from backend.library import SETTINGS
 
-def die(plan, time):
+def die(plan, *arguments):
     os.kill(os.getpid(), signal.SIGKILL)
 
 Plan.write_rest = die

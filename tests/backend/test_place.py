@@ -211,3 +211,17 @@ async def test_a_file_that_is_there_already_is_not_opened_beside_sqlite(store: S
     with patch("os.open", spy):
         await open_at(store.path, "command").close()
     assert str(store.path) not in opened
+
+
+async def test_the_free_space_is_that_of_the_file_system_and_of_nothing_once_it_is_gone(
+    store: Store,
+) -> None:
+    free = await store.disk_free_bytes()
+    there = os.statvfs(store.path)
+    assert free is not None
+    assert abs(free - there.f_bavail * there.f_frsize) < 2**30, "others write there, too"
+    away = store.path.with_name("away.db")
+    store.path.rename(away)
+    with pytest.raises(UnavailableError, match="No such file"):
+        await store.disk_free_bytes()
+    away.rename(store.path)

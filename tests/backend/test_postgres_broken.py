@@ -100,6 +100,7 @@ async def until_reachable(store: PostgresStore) -> None:
     """Wait for the back-off to end."""
     while True:
         try:
+            await store._fetch("SELECT 1")
             return await store.ping()
         except UnavailableError:
             await asyncio.sleep(0.01)

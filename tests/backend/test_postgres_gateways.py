@@ -13,7 +13,7 @@ from desk import DESK_CONFIG, DESK_LIBRARY, ask_11, ask_29, ask_65
 from harness import CONFIG, LIBRARY, ask_23, ask_37, ask_63, running
 from postgres import Server
 
-from sip2gw import verification
+from sip2gw import pins
 from sip2gw.pin import verify_pin
 
 
@@ -95,7 +95,7 @@ async def test_parallel_guesses_at_both_hosts_do_not_outrun_the_lock(
         guesses.append(pin)
         return verify_pin(secret, pin_hash, pin)
 
-    monkeypatch.setattr(verification, "verify_pin", counting)
+    monkeypatch.setattr(pins, "verify_pin", counting)
     logins = ("kiosk-1", "pay-1", "pay-2", "pay-3", "desk-1", "door-1", "door-facts")
     terminals = [await gateway.terminal(login) for gateway in gateways for login in logins]
     answers = await asyncio.gather(

@@ -42,6 +42,7 @@ async def test_a_server_that_stalls_after_the_statement_was_sent(
     # A server that cannot even be connected to gets no statement, and then a no is certain.
     assert (await terminal.ask(ask_37("1005", "1.00", pin="1005", bk="K0"))).startswith("38Y")
     request = ask_37("1004", "2.50", pin="1004", fee="D2", bk="K1")
+    await gateway.store._fetch("SELECT 1")  # there is a connection to write on
     with ExitStack() as stall:
         write = Booking._write
 

@@ -181,6 +181,54 @@ def test_dir_keeps_the_library_that_is_there(tmp_path: Path, sip2gw: Run) -> Non
     assert '"20001001"' not in exported
 
 
+def contents(place: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in place.iterdir() if file.exists()}
+
+
+def refused(place: Path) -> str:
+    """What a demo says that will not start in `place`; nothing there may change."""
+    before = contents(place)
+    options = ("--sip2", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--dir", str(place))
+    ended = subprocess.run(
+        [sys.executable, "-m", "sip2gw", "demo", *options],
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert contents(place) == before
+    return ended.stderr
+
+
+def test_dir_is_for_the_owner_only_and_what_was_edited_there_stays(tmp_path: Path) -> None:
+    place = tmp_path / "new" / "demo"
+    process, _printed = start("--dir", str(place))
+    assert stop(process) == 0
+    assert [file.name for file in place.iterdir() if file.stat().st_mode & 0o077] == []
+    assert place.stat().st_mode & 0o077 == 0
+    file = place / "sip2gw.toml"
+    file.write_text(file.read_text().replace("Demo Public Library", "Our Library"))
+    assert f"{file}: not as the demo wrote it" in refused(place)
+
+
+@pytest.mark.parametrize("name", ["sip2gw.toml", "library.db"])
+def test_somebodys_gateway_is_left_alone(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("[institution]\n")
+    assert "it stays as it is; name another --dir" in refused(tmp_path)
+
+
+def test_a_link_in_dir_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "theirs.toml").write_text("[institution]\n")
+    place = tmp_path / "demo"
+    place.mkdir()
+    (place / "sip2gw.toml").symlink_to(tmp_path / "theirs.toml")
+    assert "it stays as it is" in refused(place)
+    (place / "sip2gw.toml").unlink()
+    (place / "sip2gw.toml").symlink_to(tmp_path / "nowhere.toml")
+    assert "it stays as it is" in refused(place)
+    assert not (tmp_path / "nowhere.toml").exists()
+
+
 def test_a_taken_port_is_a_failure(sip2gw: Run, demo: str, tmp_path: Path) -> None:
     taken = ["--sip2", address(demo), "--admin", "127.0.0.1:0", "--dir", str(tmp_path)]
     (tmp_path / "library.jsonl").write_text("")

@@ -42,6 +42,20 @@ def test_c52_errors_name_file_and_line_and_nothing_is_changed(sip2gw: Run, libra
     assert '"NEW"' not in sip2gw("export", "--config", library).out
 
 
+def test_errors_show_what_a_file_holds_without_doing_it_to_the_terminal(
+    sip2gw: Run, config: Path, tmp_path: Path
+) -> None:
+    """ESC sets colours and titles, 0x9b is CSI in one character, a line feed fakes a line."""
+    bad = tmp_path / "bad.jsonl"
+    name = json.dumps("\x1b]0;owned\x07\x9b2J\nsip2gw: all is well\u202e")
+    bad.write_text(f'{{"kind": "badge", "code": "A", "name": "A", {name}: 1}}\n')
+    result = sip2gw("import", bad, "--config", config)
+    assert result.status == 1
+    assert "\\x1b]0;owned\\x07\\x9b2J\\x0asip2gw" in result.err
+    assert [c for c in result.err if c != "\n" and not c.isprintable()] == []
+    assert len(result.err.splitlines()) == 2, "the error, and that nothing was changed"
+
+
 def test_a_dry_run_changes_nothing(sip2gw: Run, config: Path) -> None:
     result = sip2gw("import", "-", "--dry-run", "--config", config, stdin=LIBRARY.encode())
     assert (result.status, result.out) == (0, "")

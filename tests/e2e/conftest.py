@@ -16,9 +16,9 @@ def start(tmp_path):
     from proofs.process import GatewayProcess, prepare
 
     @asynccontextmanager
-    async def starting(config=CONFIG, directory=tmp_path, environment=None):
+    async def starting(config=CONFIG, directory=tmp_path, **options):
         file = await prepare(directory, config, LIBRARY)
-        async with GatewayProcess(file, environment=environment) as gateway:
+        async with GatewayProcess(file, **options) as gateway:
             await gateway.start()
             yield gateway
 

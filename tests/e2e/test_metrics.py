@@ -1,6 +1,9 @@
 """What a real process tells Prometheus (interface §5, C23, C74): names, types and closed labels."""
 
-from harness import CONFIG, ask_23, ask_37, ask_63
+import asyncio
+import re
+
+from harness import CONFIG, LIBRARY, ask_23, ask_37, ask_63
 from prometheus_client.parser import text_string_to_metric_families
 
 from sip2gw.protocol.registry import REQUESTS
@@ -22,10 +25,23 @@ NAMES = {
     "terminal_last_message_timestamp_seconds": "gauge",
     "backend_seconds": "histogram",
     "backend_errors_total": "counter",
+    "backend_up": "gauge",
     "outcome_unknown": "gauge",
+    "config_last_reload_successful": "gauge",
+    "config_last_reload_timestamp_seconds": "gauge",
+    "terminals_configured": "gauge",
+    "store_patrons": "gauge",
+    "store_last_import_timestamp_seconds": "gauge",
+    "store_disk_free_bytes": "gauge",
+    "clock_steps_total": "counter",
     "build_info": "gauge",
 }
 PROFILES = {"", "kiosk", "cash", "separate", "alone", "desk", "entrance", "facts", "exit"}
+TERMINALS = {
+    line.removeprefix("[terminals.").rstrip("]")
+    for line in CONFIG.splitlines()
+    if line.startswith("[terminals.")
+}
 REASONS = {
     "granted",
     "closed",
@@ -76,12 +92,10 @@ LABELS = {
     },
     ("sip2gw_resends", "kind"): {"requested_by_terminal", "requested_by_us", "replayed"},
     ("sip2gw_logins", "outcome"): {"ok", "refused"},
-    ("sip2gw_connections_refused", "reason"): {"total", "address"},
-    ("sip2gw_terminal_last_message_timestamp_seconds", "terminal"): {
-        line.removeprefix("[terminals.").rstrip("]")
-        for line in CONFIG.splitlines()
-        if line.startswith("[terminals.")
-    },
+    ("sip2gw_connections_refused", "reason"): {"total", "address", "strangers", "network"},
+    ("sip2gw_terminal_last_message_timestamp_seconds", "terminal"): TERMINALS,
+    ("sip2gw_terminal_replaced", "terminal"): TERMINALS,
+    ("sip2gw_terminals_configured", "profile"): PROFILES - {""},
     ("sip2gw_backend_errors", "kind"): {
         "unavailable",
         "timeout",
@@ -100,6 +114,17 @@ async def test_every_name_is_there_from_the_start_with_help_and_type(start):
         for name, kind in NAMES.items():
             assert f"# HELP sip2gw_{name} " in text
             assert f"# TYPE sip2gw_{name} {kind}" in text
+
+
+async def test_the_figures_of_the_store_are_looked_up_by_itself_soon_after_the_start(start):
+    patrons = sum(record["kind"] == "patron" for record in LIBRARY)
+    async with start() as gateway, asyncio.timeout(10):
+        while True:
+            _, text = await gateway.http("/metrics")
+            if f"\nsip2gw_store_patrons {patrons}.0\n" in text:
+                break
+        assert re.search(r"\nsip2gw_store_last_import_timestamp_seconds 1\.\d+e\+09\n", text)
+        assert re.search(r"\nsip2gw_store_disk_free_bytes [1-9]", text)
 
 
 async def _some_of_everything(gateway):

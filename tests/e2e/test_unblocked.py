@@ -5,10 +5,12 @@ import os
 import socket
 import sqlite3
 import sys
+import time
 
 import pytest
 from harness import CONFIG, LIBRARY, Terminal, ask_23, ask_37
 from proofs.process import READY_TIMEOUT_S, ROOT, prepare
+from watched import HELD_MAX_S, Watchdog
 
 STATUS = "9900302.00"
 DRAIN_S = 10
@@ -34,6 +36,8 @@ async def test_exhausted_descriptors_and_a_full_log_stop_nobody_who_is_there(sta
         gateway.stuff_log()
         with gateway.exhausted():
             waiting = await gateway.connect()
+            host, _, port = gateway.admin.rpartition(":")
+            scraping = await gateway.connect((host, int(port)))
             used = gateway.cpu_s
             async with asyncio.timeout(10):
                 for _ in range(10):
@@ -42,7 +46,8 @@ async def test_exhausted_descriptors_and_a_full_log_stop_nobody_who_is_there(sta
             assert gateway.cpu_s - used < 0.5  # it does not try again and again
         newcomer = await gateway.terminal("pay-1")
         assert (await newcomer.ask(STATUS)).startswith("98Y")
-        waiting.writer.transport.abort()
+        waiting.close()
+        scraping.close()
         gateway.read_log_again()
         assert await gateway.stop() == 0
         assert gateway.other_output == []
@@ -63,6 +68,49 @@ def free_port():
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return listener.getsockname()[1]
+
+
+async def test_nobody_holds_the_loop(start, loop, tmp_path, manager):
+    """With a full log and notify socket, a name server that hangs, a held lock, no descriptors."""
+    report = tmp_path / "held"
+    watched = (str(ROOT / "tests/support/watched.py"), str(report))
+    notify = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "20000"}
+    async with start(environment=loop | notify, program=watched) as gateway:
+        kiosk, pay = await gateway.terminal("kiosk-1"), await gateway.terminal("pay-1")
+        gateway.stuff_log()
+        other = sqlite3.connect(tmp_path / "library.db", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        await pay.send(ask_37("1004", "2.50", pin="1004", fee="D2", bk="K1"))
+        with gateway.exhausted():
+            waiting = await gateway.connect()
+            async with asyncio.timeout(20):
+                for _ in range(20):
+                    assert (await kiosk.ask(STATUS)).startswith("98")
+                    await asyncio.sleep(0.05)
+        other.execute("ROLLBACK")
+        other.close()
+        waiting.close()
+        assert (await pay.read()).startswith("38Y")
+        await gateway.stop()
+    assert report.read_text() == ""
+
+
+async def test_the_watchdog_sees_who_holds_the_loop():
+    held, seen = [], asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def note(seconds):
+        held.append(seconds)
+        loop.call_soon_threadsafe(seen.set)
+
+    watchdog = Watchdog(loop, note)
+    try:
+        time.sleep(0.3)  # noqa: ASYNC251 -- what it is to see
+        async with asyncio.timeout(10):
+            await seen.wait()
+    finally:
+        watchdog.stop()
+    assert held[0] > HELD_MAX_S
 
 
 async def test_it_serves_and_ends_without_standard_error(tmp_path, manager):

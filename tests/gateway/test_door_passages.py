@@ -410,15 +410,16 @@ SEEN_SINCE = {
 }
 
 
+@pytest.mark.parametrize("pin", [None, "1001"], ids=["without PIN", "with a remembered PIN"])
 @pytest.mark.parametrize("change", SEEN_SINCE)
-async def test_an_emergency_knows_what_was_seen_since_at_any_terminal_c110(tmp_path, change):
+async def test_an_emergency_knows_what_was_seen_since_at_any_terminal_c110(tmp_path, change, pin):
     """Seen with another card and at a kiosk; the door itself was not asked again."""
     apply, expected = SEEN_SINCE[change]
     async with running(tmp_path, config=door(emergency="true")) as gateway:
         entrance, kiosk = await gateway.terminal("door-1"), await gateway.terminal("kiosk-1")
         assert (await entrance.ask(ask_23("1001", "1001"))).startswith(ADMITTED)
         await apply(gateway.store)
-        await kiosk.ask(ask_23("1001B"))
+        await kiosk.ask(ask_23("1001B", pin))
         with store_away(gateway):
             assert (await entrance.ask(ask_23("1001", "1001"))).startswith(expected)
 

@@ -249,6 +249,21 @@ async def test_a_store_that_does_not_take_one_is_not_asked_to_take_the_others(
     pins._writing.cancel()
 
 
+async def test_while_the_store_is_away_nobody_asks_it(pins, store):
+    """It would take until the deadline to hear that it is away."""
+    seen, asked = store.record(), []
+
+    async def away(*arguments):
+        asked.append(arguments)
+        raise UnavailableError("away")
+
+    store.find_by_card = store.record_pin_failure = store.clear_pin_failures = away
+    for pin, state in [("wrong", PinState.WRONG)] * 2 + [("right", PinState.OK)]:
+        assert await pins.check(seen, "1", pin, "door-1", NOON, store_away=True) is state
+    assert asked == []
+    assert pins._unwritten == {}
+
+
 async def test_locked_guesses_are_seen_and_only_count_while_the_store_is_away(store, locks):
     """C110: the one who was admitted, and guessed at since."""
     admissions = Admissions()

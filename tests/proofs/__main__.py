@@ -15,6 +15,7 @@ PROGRAMS = (
     "garbage",
     "canary",
     "doors",
+    "dashboard",
     "logins",
     "guesses",
 )

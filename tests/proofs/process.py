@@ -6,7 +6,7 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
@@ -42,7 +42,7 @@ class GatewayProcess:
     """`sip2gw serve` as a child process; its log is read as it comes.
 
     `keep_requests` off: the lines of single messages are passed over, for who measures beside it.
-    `environment`: variables that the process has besides ours.
+    `environment`: variables that the process has besides ours. `program`: what Python runs.
     """
 
     def __init__(
@@ -51,8 +51,10 @@ class GatewayProcess:
         *,
         keep_requests: bool = True,
         environment: Mapping[str, str] | None = None,
+        program: Sequence[str] = ("-m", "sip2gw"),
     ) -> None:
         self.config = config
+        self._program = program
         self._environment = environment or {}
         self._keep_requests = keep_requests
         self.address = ("", 0)
@@ -75,8 +77,7 @@ class GatewayProcess:
         """Start the process without waiting for it to listen."""
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
-            "-m",
-            "sip2gw",
+            *self._program,
             "serve",
             "--config",
             str(self.config),

@@ -409,8 +409,16 @@ class PostgresStore(StaffOperations):
 
     # Life
 
+    def warm(self) -> int:
+        """Nothing to do: the server keeps its own memory."""
+        return 0
+
     async def look(self) -> None:
         """Nothing to look at: a database that is gone is noticed by what asks it."""
+
+    async def disk_free_bytes(self) -> int | None:
+        """Not ours to know: the database has a disk of its own, and the spool needs no more."""
+        return None
 
     async def ping(self) -> None:
         """Prove that reads and writes are possible.

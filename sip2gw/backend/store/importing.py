@@ -15,7 +15,7 @@ from typing import BinaryIO
 from sip2gw.backend.library import Connection, Library
 from sip2gw.backend.store import checking
 from sip2gw.backend.store.applying import Plan
-from sip2gw.backend.store.queries import BUMP_VERSION, STORE_VERSION
+from sip2gw.backend.store.queries import BUMP_VERSION, REMEMBER_IMPORT, STORE_VERSION
 from sip2gw.backend.store.reading import (
     Findings,
     RecordReader,
@@ -213,7 +213,9 @@ class _Import:
         self._progress("apply", 0, 1)
         changed = 0
         self._plan.make()
-        if not self._plan.is_empty:
+        if self._plan.is_empty:
+            self._remember_moment()
+        else:
             written = self._write_as_planned()
             changed = self._write_alone() if written is None else written
         self._store.distrust_cache()
@@ -268,9 +270,18 @@ class _Import:
         """Commit, unless there are errors; how many rows were changed."""
         if self._findings.errors:
             return 0
+        self._remember_moment()
         self._connection.execute(BUMP_VERSION)
         self._connection.execute("COMMIT")
         return changed
+
+    def _remember_moment(self) -> None:
+        """How old the data is, for all gateways: data that is as it was is fresh, too (C138).
+
+        An empty file brings no data, so nothing is remembered of it.
+        """
+        if self._reader.counts:
+            self._connection.execute(REMEMBER_IMPORT, (time_text(self._settings.now),))
 
     def _note(self, problems: Iterable[checking.Problem]) -> None:
         for src, message in problems:

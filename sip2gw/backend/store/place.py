@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import stat
 from pathlib import Path
 
@@ -103,6 +104,17 @@ class Place:
             failure = UnavailableError(self.problem)
             failure.add_note(self.problem)
             raise failure
+
+    def free_bytes(self) -> int:
+        """What the file system of the store's file still takes from us.
+
+        Raises:
+            UnavailableError: there is no such file.
+        """
+        try:
+            return shutil.disk_usage(self.path).free
+        except OSError as error:
+            raise UnavailableError(f"{self.path}: {error.strerror}") from None
 
     @property
     def _lock_file(self) -> Path:

@@ -566,6 +566,11 @@ REMEMBER_LOGIN = """
     ON CONFLICT (login) DO UPDATE SET digest = excluded.digest"""
 SETTING = "SELECT value FROM setting WHERE name = ?"
 ADD_SETTING = "INSERT INTO setting (name, value) VALUES (?, ?) ON CONFLICT (name) DO NOTHING"
+REMEMBER_IMPORT = """
+    INSERT INTO setting (name, value) VALUES ('last_import', ?)
+    ON CONFLICT (name) DO UPDATE SET value = excluded.value"""
+LAST_IMPORT = "SELECT value FROM setting WHERE name = 'last_import'"
+COUNT_PATRONS = "SELECT COUNT(*) FROM patron"
 
 
 def filtered(

@@ -25,7 +25,7 @@ from sip2gw.backend.store import (
 )
 from sip2gw.backend.store.access_log import access_rows
 from sip2gw.backend.store.people import holder
-from sip2gw.backend.store.values import time_text
+from sip2gw.backend.store.values import time_text, time_value
 from sip2gw.model import (
     AccessRow,
     Badge,
@@ -116,6 +116,20 @@ class StaffOperations(ABC):
         """Look what became of `attempts`, fence those that were not done, note the result."""
         chosen = tuple(attempts)
         return await self.write(lambda connection: unknown.settle(connection, chosen, now))
+
+    async def last_import(self) -> datetime | None:
+        """When library data was last imported; None if never."""
+        (text,) = await asyncio.to_thread(self._first, queries.LAST_IMPORT) or (None,)
+        return time_value(text)
+
+    async def count_patrons(self) -> int:
+        """How many patrons there are; reads an index as long as that."""
+        row = await asyncio.to_thread(self._first, queries.COUNT_PATRONS)
+        return int(row[0])
+
+    def _first(self, statement: str) -> Any:
+        with self.snapshot() as connection:
+            return connection.execute(statement).fetchone()
 
     def reconciliations(self, since: datetime) -> list[Reconciliation]:
         """Payments that were answered with "not sure": open ones, and those settled since."""

@@ -43,6 +43,7 @@ from sip2gw.backend.store.records import load_account, load_by_card, load_patron
 from sip2gw.backend.store.refusals import Refusals, Writing
 from sip2gw.backend.store.staff import StaffOperations
 from sip2gw.backend.store.values import date_text, time_text
+from sip2gw.backend.store.warming import warm
 from sip2gw.backend.store.writer import LOCK_WAIT_S, Writer
 from sip2gw.model import AccessRow, Block, PaidFee, PatronRecord, Presence
 from sip2gw.refused import RefusedPayment
@@ -398,14 +399,18 @@ class Store(StaffOperations):
 
     @contextmanager
     def snapshot(self) -> Iterator[SqliteConnection]:
-        """A read-only connection that sees one moment of the store."""
+        """A read-only connection that sees one moment of the store.
+
+        Raises:
+            UnavailableError: the store cannot be read.
+        """
         self._place.insist()
-        connection = connect(self.path, read_only=True)
         try:
-            connection.execute("BEGIN")
-            yield connection
-        finally:
-            connection.close()
+            with closing(connect(self.path, read_only=True)) as connection:
+                connection.execute("BEGIN")
+                yield connection
+        except sqlite3.Error as error:
+            raise UnavailableError(f"the store cannot be read: {error}") from None
 
     @contextmanager
     def bulk(self) -> Iterator[SqliteConnection]:
@@ -432,6 +437,15 @@ class Store(StaffOperations):
             UnavailableError: it is not.
         """
         await asyncio.to_thread(self._place.insist)
+
+    def warm(self) -> int:
+        """Bring what doors need into memory; blocks, for a thread. Returns how many rows it is."""
+        with self.snapshot() as connection:
+            return warm(connection)
+
+    async def disk_free_bytes(self) -> int | None:
+        """What the store's file system still takes from us."""
+        return await asyncio.to_thread(self._place.free_bytes)
 
     async def ping(self) -> None:
         """Prove that reads and writes are possible.

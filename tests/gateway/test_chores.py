@@ -1,0 +1,176 @@
+"""What the gateway looks at by itself, and what a reload shows in the metrics (interface §7)."""
+
+from datetime import timedelta
+
+import pytest
+from harness import CONFIG, LIBRARY, NOON, ask_23, load, person, running
+
+from sip2gw.backend.base import UnavailableError
+from sip2gw.metrics import MetricsCollector
+
+
+def shown(gateway, name):
+    """The samples of `sip2gw_<name>`: a number, or numbers by their only label."""
+    families = MetricsCollector(gateway.metrics).collect()
+    (family,) = (one for one in families if one.name == f"sip2gw_{name}")
+    totals = [one for one in family.samples if not one.name.endswith("_created")]
+    if any(one.labels for one in totals):
+        return {next(iter(one.labels.values())): one.value for one in totals}
+    return totals[0].value if totals else None
+
+
+PEOPLE = sum(record["kind"] == "patron" for record in LIBRARY)
+
+
+async def test_figures_of_the_store_are_not_known_before_they_were_looked_at(gateway):
+    for name in ("store_patrons", "store_last_import_timestamp_seconds", "store_disk_free_bytes"):
+        assert shown(gateway, name) is None
+    await gateway.app.store_chore.look()
+    assert shown(gateway, "store_patrons") == PEOPLE
+    assert shown(gateway, "store_last_import_timestamp_seconds") == NOON.timestamp()
+    assert shown(gateway, "store_disk_free_bytes") > 0
+
+
+async def test_a_store_that_was_never_imported_to_shows_0(tmp_path):
+    async with running(tmp_path, records=()) as gateway:
+        await gateway.app.store_chore.look()
+        assert shown(gateway, "store_last_import_timestamp_seconds") == 0
+        assert shown(gateway, "store_patrons") == 0
+
+
+async def test_patrons_are_counted_after_an_import_and_once_an_hour(gateway, monkeypatch):
+    counted = []
+    count = gateway.store.count_patrons
+
+    async def count_and_note():
+        counted.append(await count())
+        return counted[-1]
+
+    monkeypatch.setattr(gateway.store, "count_patrons", count_and_note)
+    look = gateway.app.store_chore.look
+    await look()
+    await look()
+    assert counted == [PEOPLE]
+    load(gateway.store, [person("1099", "Nora New")], now=NOON + timedelta(minutes=1))
+    await look()
+    assert counted == [PEOPLE, PEOPLE + 1]
+    gateway.clock.advance(3599)
+    await look()
+    assert len(counted) == 2
+    gateway.clock.advance(1)
+    await look()
+    assert counted[2:] == [PEOPLE + 1]
+    assert shown(gateway, "store_patrons") == PEOPLE + 1
+
+
+async def test_figures_that_cannot_be_had_stay_and_the_failure_is_told(gateway, monkeypatch):
+    await gateway.app.store_chore.look()
+
+    async def fail():
+        raise UnavailableError("the disk is away")
+
+    monkeypatch.setattr(gateway.store, "last_import", fail)
+    await gateway.app.store_chore.look()
+    assert shown(gateway, "store_patrons") == PEOPLE
+    assert gateway.metrics.backend_errors == {("figures", "unavailable"): 1}
+    assert gateway.app.gateway.backend_up, "only what terminals need makes the store be down"
+    told = next(line for line in gateway.logged() if line["event"] == "figures_failed")
+    assert told["problem"] == "the disk is away"
+
+
+@pytest.mark.parametrize(
+    ("jump", "steps"), [(1.0, 0), (1.001, 1), (-1.0, 0), (-1.001, 1), (3600, 1), (-86400, 1)]
+)
+async def test_a_jump_of_the_wall_clock_by_more_than_a_second_is_a_step(gateway, jump, steps):
+    clock, chore = gateway.clock, gateway.app.clock_chore
+    offset = 0.0
+    clock.epoch = lambda: clock.at + offset
+    clock.advance(5)  # both go on
+    await chore.look()
+    offset = jump
+    await chore.look()
+    await chore.look()  # the same jump is not counted twice
+    assert shown(gateway, "clock_steps") == steps
+    told = [line["seconds"] for line in gateway.logged() if line["event"] == "clock_stepped"]
+    assert told == [jump] * steps
+
+
+async def test_slewing_is_no_step_however_far_it_gets(gateway):
+    clock, chore = gateway.clock, gateway.app.clock_chore
+    ahead = 0.0
+    clock.epoch = lambda: clock.at + ahead
+    for _ in range(10):
+        ahead += 0.5
+        await chore.look()
+    assert shown(gateway, "clock_steps") == 0
+
+
+MORE = (
+    CONFIG + '[profiles.spare]\nkind = "auth"\n[terminals.new]\nprofile = "desk"\npassword = "pw"\n'
+)
+LESS = CONFIG.replace("[terminals.pay-3]", "[terminals.pay-4]")
+
+
+async def test_each_configured_terminal_has_its_series_from_the_start_and_a_reload_is_followed(
+    tmp_path,
+):
+    async with running(tmp_path) as gateway:
+        names = set(gateway.app.gateway.site.by_name)
+        assert shown(gateway, "terminal_last_message_timestamp_seconds") == dict.fromkeys(names, 0)
+        assert shown(gateway, "terminal_replaced") == dict.fromkeys(names, 0)
+        assert shown(gateway, "terminals_configured")["entrance"] == 3
+        pay = await gateway.terminal("pay-3")
+        await pay.ask(ask_23("1001"))
+        last = shown(gateway, "terminal_last_message_timestamp_seconds")
+        assert {name: at for name, at in last.items() if at} == {"pay-3": NOON.timestamp()}
+        (tmp_path / "sip2gw.toml").write_text(MORE)
+        gateway.app.reload()
+        assert shown(gateway, "terminal_last_message_timestamp_seconds") == {**last, "new": 0}
+        assert shown(gateway, "terminals_configured") == {
+            "kiosk": 1,
+            "cash": 1,
+            "separate": 1,
+            "alone": 1,
+            "desk": 2,
+            "entrance": 3,
+            "facts": 1,
+            "exit": 1,
+            "spare": 0,
+        }
+        (tmp_path / "sip2gw.toml").write_text(LESS)
+        gateway.app.reload()
+        last = shown(gateway, "terminal_last_message_timestamp_seconds")
+        assert "pay-3" not in last
+        assert last["pay-4"] == 0
+
+
+async def test_a_reload_says_whether_and_when(tmp_path):
+    async with running(tmp_path) as gateway:
+        at = "config_last_reload_timestamp_seconds"
+        assert shown(gateway, "config_last_reload_successful") == 1
+        assert shown(gateway, at) == NOON.timestamp()
+        for seconds, config, ok in ((60, "nonsense", 0), (120, CONFIG, 1)):
+            gateway.clock.advance(60)
+            (tmp_path / "sip2gw.toml").write_text(config)
+            gateway.app.reload()
+            assert shown(gateway, "config_last_reload_successful") == ok
+            assert shown(gateway, at) == NOON.timestamp() + seconds
+
+
+async def test_the_state_of_the_store_is_shown(gateway, monkeypatch):
+    async def fail():
+        raise UnavailableError("away")
+
+    assert shown(gateway, "backend_up") == 1
+    monkeypatch.setattr(gateway.app.gateway.backend, "ping", fail)
+    await gateway.app.gateway.check_backend()
+    assert shown(gateway, "backend_up") == 0
+
+
+async def test_closed_sets_of_labels_begin_at_0(gateway):
+    """Else `increase()` in an alert would not see the first event."""
+    assert shown(gateway, "logins") == {"ok": 0, "refused": 0}
+    assert shown(gateway, "payments_refused_amount") == {"EUR": 0, "other": 0}
+    assert set(shown(gateway, "payments")) == {"booked", "replayed", "refused", "unknown"}
+    gateway.metrics.frames_rejected["of another day"] += 1
+    assert shown(gateway, "frames_rejected")["of another day"] == 1, "none is ever left out"
