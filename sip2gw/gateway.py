@@ -75,16 +75,6 @@ class Conversation:
         return self.session.terminal if self.session is not None else None
 
 
-async def _wait_a_little(written: asyncio.Future[None] | None) -> None:
-    """Wait for `written`, but let a no out in time when the store is slow, or nobody waits."""
-    if written is None:
-        return
-    try:
-        await asyncio.wait((written,), timeout=KEEP_REFUSED_WAIT_S)
-    except asyncio.CancelledError:
-        return  # what was decided stays decided, and it is written all the same
-
-
 def _session_of_door(conversation: Conversation) -> Session | None:
     session = conversation.session
     is_door = session is not None and session.terminal.profile.kind == "door"
@@ -139,7 +129,7 @@ class Gateway:
             self._failed_by_bug(request, error)
             answer = await self._failed(conversation, request, BackendError())
         if isinstance(request, FeePaid):
-            await _wait_a_little(self._keep_refused(conversation, request, answer))
+            await self._note_refused(conversation, request, answer)
         return answer
 
     async def _dispatch(self, conversation: Conversation, request: Request, gated: bool) -> Answer:
@@ -187,8 +177,21 @@ class Gateway:
         answer = self.refuse(conversation, event.request_type(), "system", "unreadable")
         if event.request_type is FeePaid:
             told = salvage(event.frame, FeePaid, conversation.link.wire)
-            await _wait_a_little(self._keep_refused(conversation, told, answer))
+            await self._note_refused(conversation, told, answer)
         return answer
+
+    async def _note_refused(
+        self, conversation: Conversation, request: FeePaid, answer: Answer
+    ) -> None:
+        """Keep a refused 37, but let the no out in time when the store is slow, or nobody waits."""
+        try:
+            written = self._keep_refused(conversation, request, answer)
+            if written is not None:
+                await asyncio.wait((written,), timeout=KEEP_REFUSED_WAIT_S)
+        except asyncio.CancelledError:
+            return  # what was decided stays decided, and it is written all the same
+        except Exception as error:
+            self._failed_by_bug(request, error)
 
     def _keep_refused(
         self, conversation: Conversation, request: FeePaid, answer: Answer

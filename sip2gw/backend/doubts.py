@@ -100,7 +100,7 @@ class Doubts:
         return sorted(self._known.values(), key=lambda known: (known.time, known.id))
 
     def under(self, key: Key) -> UnknownAttempt | None:
-        """The attempt under `key` (see `key_of`), if there is one."""
+        """An attempt under `key` (see `key_of`), if there is one; of several, one at a time."""
         return self._by_key.get(key)
 
     async def note(self, attempt: UnknownAttempt) -> None:
@@ -130,6 +130,8 @@ class Doubts:
             if self._by_key.get(key_of(attempt)) is attempt:
                 del self._by_key[key_of(attempt)]
         if gone:
+            for attempt in self._known.values():
+                self._by_key.setdefault(key_of(attempt), attempt)
             self._run(self._drop, gone)
 
     async def mend(self) -> None:

@@ -39,6 +39,8 @@ async def test_a_server_that_stalls_after_the_statement_was_sent(
 ) -> None:
     """The terminal is told "not sure"; its retry gets the truth, and so do the staff."""
     terminal = await gateway.terminal("pay-1")
+    # A server that cannot even be connected to gets no statement, and then a no is certain.
+    assert (await terminal.ask(ask_37("1005", "1.00", pin="1005", bk="K0"))).startswith("38Y")
     request = ask_37("1004", "2.50", pin="1004", fee="D2", bk="K1")
     await gateway.store._fetch("SELECT 1")  # there is a connection to write on
     with ExitStack() as stall:
@@ -65,7 +67,7 @@ async def test_a_server_that_stalls_after_the_statement_was_sent(
     (shown,) = await asyncio.to_thread(gateway.store.reconciliations, open_one.time)
     assert shown.state is AttemptState.RESOLVED
     booked = await asyncio.to_thread(lambda: list(gateway.store.payments(status="booked")))
-    assert [payment.bk for payment in booked] == ["K1"]
+    assert [payment.bk for payment in booked] == ["K0", "K1"]
 
 
 async def test_a_retry_is_not_sure_either_while_the_first_one_is_being_committed(

@@ -281,3 +281,24 @@ async def test_a_new_day_has_room_again(disk: Disk, monkeypatch: pytest.MonkeyPa
         waiting.add(entry)
     await waiting.close()
     assert disk.writes == [(2, [1, 1])]
+
+
+def test_two_in_one_turn_are_kept_on_the_loop_that_a_gateway_may_run_on() -> None:
+    """uvloop's timer that is due at once cannot say when."""
+    uvloop = pytest.importorskip("uvloop")
+    kept: list[int] = []
+
+    async def write(writing: Writing) -> None:
+        kept.append(len(writing.kept))
+
+    async def refuse_two() -> None:
+        refusals = Refusals(write)
+        first, second = refusals.add(refused(0)), refusals.add(refused(1))
+        assert first is not None
+        assert second is not None
+        await asyncio.gather(first, second)
+        await refusals.close()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(refuse_two())
+    assert kept == [2]

@@ -175,6 +175,18 @@ async def test_what_is_noted_is_found_by_its_key_until_it_is_forgotten(path: Pat
     assert read_spool(path) == [LOAN]
 
 
+async def test_of_two_under_one_key_the_other_is_found_when_one_is_forgotten(path: Path) -> None:
+    """A terminal asked twice on two lines, and nobody knows of either."""
+    doubts, first, second = keeper(path), attempt_of(order()), attempt_of(order())
+    await doubts.note(first)
+    await doubts.note(second)
+    doubts.forget([second.id])
+    assert doubts.under(key_of(first)) == first
+    doubts.forget([first.id])
+    assert doubts.under(key_of(first)) is None
+    await doubts.close()
+
+
 async def test_what_an_earlier_process_has_left_is_known_at_once(path: Path) -> None:
     spool = opened(path)
     spool.put(PAYMENT)

@@ -12,14 +12,15 @@ SHORT = faults.Plan(
     seed=1,
     deadline_s=1,
     timeout_s=5,
-    seconds_min=1.5,
-    seconds_max=2,
+    seconds_min=2.2,
+    seconds_max=2.7,
     think_s=(0.02, 0.1),
     quiet_s=(0, 0.1),
     minutes_max=1,
     unsure_max=0.2,
 )
-"""So short that the share of what is 'not sure' says nothing."""
+"""So short that the share of what is 'not sure' says nothing, but longer than it takes until a
+passed deadline is noticed."""
 
 
 @pytest.fixture

@@ -277,3 +277,13 @@ async def test_the_gateway_forgets_them(tmp_path):
             gateway.clock.advance(24 * 3600)
         await gateway.app.maintain()
         assert [one.bk for one in gateway.store.refused_payments()] == ["1", "2"]
+
+
+async def test_a_bug_on_the_way_to_the_list_costs_no_answer(gateway, monkeypatch):
+    def fail(refused):
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(gateway.app.gateway.backend, "keep_refused_payment", fail)
+    pay = await gateway.terminal("pay-1")
+    assert (await pay.ask(ask_37("1004", "1.00", bk="K1", currency="USD"))).startswith("38N")
+    assert gateway.metrics.backend_errors["answer", "bug"] == 1

@@ -117,10 +117,10 @@ class InDoubt:
             self._left.pop(key, None)
             if not settled:
                 return left
-        known = None if self._doubts is None else self._doubts.under(key)
-        if known is None or await self._is_settled(known, order.now, noted=True):
-            return None
-        return known
+        while self._doubts is not None and (known := self._doubts.under(key)) is not None:
+            if not await self._is_settled(known, order.now, noted=True):
+                return known
+        return None
 
     async def _is_settled(self, known: UnknownAttempt, now: datetime, *, noted: bool) -> bool:
         try:

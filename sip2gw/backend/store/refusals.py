@@ -85,6 +85,8 @@ class Refusals:
         self._more: dict[tuple[str, date], RefusedPaymentsMore] = {}
         self._today: dict[str, _Today] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._due = 0.0
+        """When the timer ends; other loops than asyncio's own do not always tell."""
         self._task: asyncio.Task[None] | None = None
         self._failing = False
         self._closed = False
@@ -124,10 +126,12 @@ class Refusals:
         if self._closed or self._task is not None:
             return
         loop = asyncio.get_running_loop()
+        due = loop.time() + delay_s
         if self._timer is not None:
-            if self._timer.when() <= loop.time() + delay_s:
+            if self._due <= due:
                 return
             self._timer.cancel()
+        self._due = due
         self._timer = loop.call_later(delay_s, self._start)
 
     def _start(self) -> None:
