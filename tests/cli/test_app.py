@@ -27,6 +27,8 @@ COMMANDS = [
     ("explain",),
     ("send",),
     ("decode",),
+    ("dashboard",),
+    ("alerts",),
     *(("review", name) for name in ("list", "show", "close")),
     *(("patron", name) for name in ("show", "set-pin", "block", "unblock")),
     *(("badge", name) for name in ("define", "list", "activate", "deactivate", "report")),
