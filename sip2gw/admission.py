@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 DESCRIPTORS_RESERVED = 64
 """Kept back for the store, the log, HTTP and whatever else must go on working at the cap."""
 STRANGERS_SHARE = 4
-"""One address has at most this part of all places for lines that have not logged in."""
+"""One address has at most this part of the free places for lines that have not logged in, so that
+several of them together cannot take all."""
 STRANGERS_MIN = 16
 
 
@@ -49,7 +50,8 @@ class Doorkeeper:
             return "total"
         if self._per_address[address] >= limits.max_connections_per_address:
             return "address"
-        if self._strangers[neighbourhood(address)] >= max(STRANGERS_MIN, places // STRANGERS_SHARE):
+        share = max(STRANGERS_MIN, (places - self._lines) // STRANGERS_SHARE)
+        if self._strangers[neighbourhood(address)] >= share:
             return "strangers"
         return "" if self._site().is_expected(address) else "network"
 

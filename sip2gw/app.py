@@ -10,8 +10,9 @@ import ssl
 import sys
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
+from functools import partial
 
-from sip2gw.admin import AdminServer
+from sip2gw.admin import LIVE_WITHIN_S, AdminServer, answers
 from sip2gw.availability import unavailable
 from sip2gw.backend.base import BackendError
 from sip2gw.backend.factory import open_backend
@@ -20,16 +21,19 @@ from sip2gw.backend.timed import TimedBackend
 from sip2gw.chores import ClockChore, StoreChore
 from sip2gw.clock import Clock
 from sip2gw.config import Config, ConfigError, Lasting, TlsFiles, load_config
+from sip2gw.ending import Ending, leave_within
 from sip2gw.gateway import Gateway
 from sip2gw.handlers import Services
+from sip2gw.handlers.memory import Admissions
 from sip2gw.metrics import Metrics, build_registry
 from sip2gw.model import currency_digits
-from sip2gw.notify import notify, watchdog_interval_s
+from sip2gw.notify import ServiceManager
 from sip2gw.pins import PinRules, PinService
 from sip2gw.server import TerminalServer
 from sip2gw.settling import Settler
 from sip2gw.site import Site, build_site
 from sip2gw.telemetry import Log, Redactor, is_for_people, open_log
+from sip2gw.uncaught import tell, told_to
 from sip2gw.verification import PasswordService, SlowVerifier
 
 STORE_SHARE = 0.8
@@ -60,6 +64,12 @@ STORE_LOOK_EVERY_S = 1.0
 STORE_FIGURES_EVERY_S = 60.0
 """So soon an import by any command or gateway shows in the metrics."""
 CLOCK_LOOK_EVERY_S = 1.0
+SETTLING_STOP_S = 1.0
+HTTP_STOP_S = 1.0
+STORE_CLOSE_S = 4.0
+"""Longer than a job of ours waits for another process."""
+LEAVE_S = 2.0
+"""So long threads that hang may hold up the end of the process, when all else is done."""
 MAINTENANCE_FIRST_S = 60.0
 MAINTENANCE_EVERY_S = 24 * 3600.0
 
@@ -97,12 +107,14 @@ class App:
             lambda operation, seconds: self.metrics.backend_timer(operation).observe(seconds),
             clock.monotonic,
         )
+        admissions = Admissions()
         self._pins = PinService(
             timed,
             self._verifier,
             backend.pin_secret,
             _pin_rules(config),
             self._pin_locked,
+            admissions,
         )
         services = Services(
             timed,
@@ -113,6 +125,7 @@ class App:
             record_access=timed.log_access,
             enter=timed.enter_branch,
             leave=timed.leave_branch,
+            admissions=admissions,
         )
         self._passwords = PasswordService(self._login_verifier, backend.pin_secret, timed)
         self.gateway = Gateway(site, timed, services, self._passwords, log)
@@ -124,8 +137,11 @@ class App:
         self.admin = AdminServer(
             build_registry(self.metrics),
             is_ready=lambda: self.server.listening and self.gateway.backend_up,
-            is_alive=lambda: True,
+            is_alive=lambda: self._loop is not None and answers(self._loop, LIVE_WITHIN_S),
+            tell=partial(tell, log, where="http"),
         )
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._manager = ServiceManager()
         self._stopping = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._show_configuration()
@@ -140,6 +156,7 @@ class App:
         Raises:
             OSError: an address cannot be bound.
         """
+        self._loop = asyncio.get_running_loop()
         tls = _tls_context(self.config.tls) if self.config.tls is not None else None
         await self.gateway.check_backend()
         await self._passwords.recall()
@@ -147,11 +164,12 @@ class App:
         await self.server.listen(self.config.server.addresses, tls)
         admin = ""
         if self.config.admin.enabled:
-            admin = self.admin.start(self.config.admin.address)
+            # Its name may have to be looked up, and terminals are served already.
+            admin = await asyncio.to_thread(self.admin.start, self.config.admin.address)
         return self.server.bound_addresses(), admin
 
-    async def run(self, on_ready: Callable[[list[str], str], None]) -> None:
-        """Serve until SIGTERM or SIGINT; SIGHUP reloads."""
+    async def run(self, on_ready: Callable[[list[str], str], None]) -> list[str]:
+        """Serve until SIGTERM or SIGINT; SIGHUP reloads. Returns what was given up at the end."""
         loop = asyncio.get_running_loop()
         for stop_signal in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(stop_signal, self._stopping.set)
@@ -162,7 +180,7 @@ class App:
         gc.freeze()
         gc.set_threshold(50_000, 20, 100)
         self.log.events.info("listening", sip2=sip2, admin=admin)
-        notify("READY=1")
+        self._manager.tell("READY=1")
         self._watchdog()
         self.repeat(self.maintain, MAINTENANCE_FIRST_S, MAINTENANCE_EVERY_S)
         self.repeat(self.gateway.watch_backend, STORE_LOOK_EVERY_S, STORE_LOOK_EVERY_S)
@@ -170,13 +188,12 @@ class App:
         self.repeat(self.clock_chore.look, CLOCK_LOOK_EVERY_S, CLOCK_LOOK_EVERY_S)
         on_ready(sip2, admin)
         await self._stopping.wait()
-        await self.stop()
+        return await self.stop()
 
     def _watchdog(self) -> None:
-        interval = watchdog_interval_s()
-        if interval is not None:
-            notify("WATCHDOG=1")
-            asyncio.get_running_loop().call_later(interval, self._watchdog)
+        if self._manager.interval_s is not None:
+            self._manager.tell_alive()
+            asyncio.get_running_loop().call_later(self._manager.interval_s, self._watchdog)
 
     def repeat(
         self, work: Callable[[], Awaitable[None]], first_after_s: float, every_s: float
@@ -214,24 +231,30 @@ class App:
                 refused_payments_forgotten=refused,
             )
 
-    async def stop(self) -> None:
-        """Drain and close everything."""
-        notify("STOPPING=1")
+    async def stop(self) -> list[str]:
+        """Drain and close everything; returns what was given up because it took too long.
+
+        It takes at most `drain_timeout_s` and six seconds more.
+        """
+        self._manager.tell("STOPPING=1")
         self.log.events.info("stopping")
         for task in self._tasks:
             task.cancel()
-        await self.server.stop()
-        await self.settler.stop()
-        self.admin.stop()
+        ending, drain_s = Ending(self.log), self.config.server.drain_timeout_s
+        await ending.part("requests", drain_s + 0.2, self.server.stop())
+        await ending.part("settling", SETTLING_STOP_S, self.settler.stop())
+        await ending.part("http", HTTP_STOP_S, asyncio.to_thread(self.admin.stop))
         self._verifier.close()
         self._login_verifier.close()
-        await self.backend.close()
-        self.log.events.info("stopped")
+        await ending.part("store", STORE_CLOSE_S, self.backend.close())
+        ending.tell()
+        self._manager.close()
+        return ending.given_up
 
     def reload(self) -> None:
         """Read the configuration again; a bad one changes nothing, and so does one that changes
         what a reload may not (B66, C48, C113)."""
-        notify("RELOADING=1")
+        self._manager.tell("RELOADING=1")
         try:
             config = load_config(self.config.path)
             problems = unavailable(config) + self._lasting.forbidden(config)
@@ -243,7 +266,7 @@ class App:
             self.metrics.reloaded(self.gateway.clock.epoch(), ok=False)
         else:
             self._swap(config, site)
-        notify("READY=1")
+        self._manager.tell("READY=1")
 
     def _swap(self, config: Config, site: Site) -> None:
         if config.log != self.config.log:
@@ -326,13 +349,18 @@ async def _serve(config: Config, on_ready: Callable[[list[str], str], None]) -> 
     redactor = Redactor(backend.pin_secret)
     log = open_log(redactor, level=config.log.level, log_format=config.log.format)
     try:
-        app = App(config, backend, log, Clock())
-        await app.run(on_ready)
+        with told_to(log, asyncio.get_running_loop()):
+            given_up = await App(config, backend, log, Clock()).run(on_ready)
     except OSError as error:
         log.events.error("cannot_listen", problem=error.strerror or type(error).__name__)
         sys.stderr.write(f"sip2gw: cannot listen: {error.strerror}\n")
         await backend.close()
         return 1
+    except Exception as error:
+        log.events.critical("crashed", exc_info=error)
+        return 1
     finally:
         log.close()
-    return 0
+    status = 1 if given_up else 0
+    leave_within(LEAVE_S, status)
+    return status

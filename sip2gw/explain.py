@@ -62,14 +62,17 @@ class _AssumedPins:
         return True
 
     async def check(
-        self, record: PatronRecord, card_number: str, pin: str | None, terminal: str, now: datetime
+        self,
+        record: PatronRecord,
+        card_number: str,
+        pin: str | None,
+        terminal: str,
+        now: datetime,
+        *,
+        store_away: bool = False,
     ) -> PinState:
         """Right."""
         return PinState.OK
-
-    async def matches(self, record: PatronRecord, pin: str) -> bool:
-        """Right."""
-        return True
 
     async def hold_back(self, terminal: str, now: datetime, began_s: float) -> None:
         """Nobody measures the time of an explanation."""

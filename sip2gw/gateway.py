@@ -15,12 +15,14 @@ from sip2gw.backend.base import (
     Backend,
     BackendError,
     BackendTimeoutError,
+    HungUpError,
     OutcomeUnknownError,
 )
 from sip2gw.clock import Clock
 from sip2gw.handlers import Answer, Services, Session, TerminalView
 from sip2gw.handlers.door import decide_without_backend, end_undecided
 from sip2gw.handlers.refusal import count_refused, refused_payment
+from sip2gw.handlers.repeating import repeats
 from sip2gw.handlers.status import ALWAYS_SUPPORTED
 from sip2gw.login import LoginDesk
 from sip2gw.metrics import Metrics
@@ -113,17 +115,29 @@ class Gateway:
     # Answering -----------------------------------------------------------------------------
 
     async def answer(self, conversation: Conversation, request: Request, gated: bool) -> Answer:
-        """The answer to `request`; never raises but for cancellation."""
+        """The answer to `request`; only a terminal that hangs up ends it without one.
+
+        Cancelled at the deadline it answers at once. What was written by then is told, and what
+        was being written is "not sure" (`OutcomeUnknownError`); so what is left is a no.
+
+        Raises:
+            HungUpError: nobody is left to be told.
+        """
         try:
             answer = await self._dispatch(conversation, request, gated)
+        except HungUpError:
+            raise
+        except asyncio.CancelledError:
+            error = BackendTimeoutError("deadline")
+            self.backend_failed(error, request.code)
+            answer = await self._failed(conversation, request, error)
         except BackendError as error:
             self.backend_failed(error, request.code)
             decided = await self._door_without_backend(conversation, request, error)
-            answer = decided or self._failed(conversation, request, error)
+            answer = decided or await self._failed(conversation, request, error)
         except Exception as error:
-            self.metrics.backend_errors["answer", "bug"] += 1
-            self.log.events.error("request_failed", message=request.code, exc_info=error)
-            answer = self._failed(conversation, request, BackendError())
+            self._failed_by_bug(request, error)
+            answer = await self._failed(conversation, request, BackendError())
         if isinstance(request, FeePaid):
             await _wait_a_little(self._keep_refused(conversation, request, answer))
         return answer
@@ -243,9 +257,15 @@ class Gateway:
         answer.outcome = "error"
         return answer
 
-    def _failed(self, conversation: Conversation, request: Request, error: BackendError) -> Answer:
+    def _failed_by_bug(self, request: Request, error: Exception) -> None:
+        self.metrics.backend_errors["answer", "bug"] += 1
+        self.log.events.error("request_failed", message=request.code, exc_info=error)
+
+    async def _failed(
+        self, conversation: Conversation, request: Request, error: BackendError
+    ) -> Answer:
         """Negative, with "try again / ask staff"; or "not sure, ask staff" where nobody knows
-        what becomes of it, and only there (B46, C59, C98).
+        what becomes of it, or of an earlier one that it repeats, and only there (B46, C59, C98).
 
         Only an exit lets out all the same (C67).
         """
@@ -255,7 +275,7 @@ class Gateway:
             if answer is not None:
                 return answer
         key, reason, outcome = "system", error.kind, "refused"
-        if isinstance(error, OutcomeUnknownError):
+        if isinstance(error, OutcomeUnknownError) or await self._is_in_doubt(conversation, request):
             key = "unknown_outcome" if isinstance(request, FeePaid) else "unknown_outcome_item"
             reason = outcome = UNKNOWN
             self.on_unknown()
@@ -264,6 +284,13 @@ class Gateway:
         answer = self.refuse(conversation, request, key, reason)
         answer.outcome = "error"
         return answer
+
+    async def _is_in_doubt(self, conversation: Conversation, request: Request) -> bool:
+        """Whether `request` repeats what may have been done: then a plain no could be wrong."""
+        session = conversation.session
+        if session is None:
+            return False
+        return await self.backend.has_open_attempt(lambda known: repeats(session, request, known))
 
     async def _door_without_backend(
         self, conversation: Conversation, request: Request, error: BackendError
@@ -274,23 +301,13 @@ class Gateway:
             return None
         try:
             return await decide_without_backend(session, request, error)
-        except Exception as failure:
-            self.metrics.backend_errors["answer", "bug"] += 1
-            self.log.events.error("request_failed", message=request.code, exc_info=failure)
+        except HungUpError:
+            raise
+        except asyncio.CancelledError:
             return None
-
-    def timed_out(self, conversation: Conversation, request: Request) -> Answer:
-        """The answer when the deadline has passed before anything was written: a plain no.
-
-        What was being written is waited for, or noted as unknown (`OutcomeUnknownError`), and
-        what was written already is answered with yes: neither comes here (C98).
-        """
-        error = BackendTimeoutError("deadline")
-        self.backend_failed(error, request.code)
-        answer = self._failed(conversation, request, error)
-        if isinstance(request, FeePaid):
-            self._keep_refused(conversation, request, answer)
-        return answer
+        except Exception as failure:
+            self._failed_by_bug(request, failure)
+            return None
 
     # Backend state -------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from sip2gw.backend.base import BackendTimeoutError
+from sip2gw.backend.base import BackendTimeoutError, HungUpError
 from sip2gw.handlers import Answer, Session
 from sip2gw.protocol.messages import Login, LoginResponse
 from sip2gw.verification import PasswordService
@@ -35,6 +35,9 @@ DELAY_STEPS_MAX = 3
 
 JUDGED_AT_ONCE_MAX = 2
 """Passwords of one address that are hashed, or whose wrong answer is held back, at a time."""
+
+WRONG = "unknown_or_wrong_password"
+"""Reason of a refusal, for the log; the terminal is told none."""
 
 ADDRESSES_MAX = 10_000
 IPV6_SITE_BITS = 64
@@ -158,52 +161,68 @@ class LoginDesk:
         self._services = services
         self._log = log
         self._site = site
-        self._attempts: set[asyncio.Task[str]] = set()
+        self._attempts: set[asyncio.Task[KnownTerminal | str]] = set()
         self._guard = AddressGuard(services.clock.monotonic)
 
     async def answer(self, conversation: Conversation, request: Login) -> Answer:
         """Answer a 93 with a 94.  Spec: SIP2 2.00, message 93; B11, B12, C9, C28, C100."""
+        try:
+            judged = await self._judge(conversation, request)
+        except HungUpError:
+            raise
+        except asyncio.CancelledError:
+            # The deadline has passed, or the answer is held back for longer than that.
+            judged = "too_late"
         known = self._known(request)
+        if isinstance(judged, str):
+            return self._refuse(conversation, known, judged)
+        if known is None or not judged.admits_like(known):
+            # A reload came between.
+            return self._refuse(conversation, known, WRONG)
+        return self._welcome(conversation, known)
+
+    async def _judge(self, conversation: Conversation, request: Login) -> KnownTerminal | str:
+        """The terminal as it was when it was found good, or why the login is refused."""
+        known = self._known(request)
+        recognised = await self._is_known(request, known)
         # Whoever knows the password, but is refused all the same, goes the slow way: the time
         # must not tell that it was right.
-        if (
-            known is not None
-            and await self._is_known(request, known)
-            and not self._obstacle(conversation, request, known)
-        ):
-            return self._welcome(conversation, known)
+        if recognised and known is not None and not self._obstacle(conversation, request, known):
+            return known
         if not await self._guard.take_place(conversation.address):
             self._guard.note_failure(conversation.address, 0)
-            return self._refuse(conversation, known, "not_judged")
+            return "not_judged"
         # A task of its own: who hangs up has made a guess all the same.
         attempt = asyncio.get_running_loop().create_task(self._attempt(conversation, request))
         self._attempts.add(attempt)
-        attempt.add_done_callback(self._attempts.discard)
-        reason = await asyncio.shield(attempt)
-        known = self._known(request)
-        if not reason and known is not None:
-            return self._welcome(conversation, known)
-        return self._refuse(conversation, known, reason)
+        attempt.add_done_callback(self._done)
+        return await asyncio.shield(attempt)
 
-    async def _attempt(self, conversation: Conversation, request: Login) -> str:
-        """Judge a guess in the place taken for it; why it is refused, empty when it is good.
+    def _done(self, attempt: asyncio.Task[KnownTerminal | str]) -> None:
+        self._attempts.discard(attempt)
+        if not attempt.cancelled():
+            attempt.exception()  # whoever waited has been told; perhaps nobody waits any more
+
+    async def _attempt(self, conversation: Conversation, request: Login) -> KnownTerminal | str:
+        """Judge a guess in the place taken for it; the terminal, or why it is refused.
 
         A wrong one is counted and keeps its place, and the answer, for a while.
         """
         try:
-            asked = self._known(request)
-            stored, is_hash = _password_of(asked)
+            known = self._known(request)
+            stored, is_hash = _password_of(known)
             login, password = request.login_user_id, request.login_password
             try:
                 good = await self._passwords.check(login, stored, is_hash, password)
             except BackendTimeoutError:
                 return "not_judged"
-            reason, known = "unknown_or_wrong_password", self._known(request)
-            if good and known is not None and asked is not None and asked.admits_like(known):
+            reason = WRONG
+            if good and known is not None:
                 reason = self._obstacle(conversation, request, known)
-            if reason:
-                step_s = self._site().config.security.login_backoff_s
-                await asyncio.sleep(self._guard.note_failure(conversation.address, step_s))
+                if not reason:
+                    return known
+            step_s = self._site().config.security.login_backoff_s
+            await asyncio.sleep(self._guard.note_failure(conversation.address, step_s))
             return reason
         finally:
             self._guard.leave_place(conversation.address)
@@ -211,9 +230,9 @@ class LoginDesk:
     def _known(self, request: Login) -> KnownTerminal | None:
         return self._site().by_login.get(request.login_user_id)
 
-    async def _is_known(self, request: Login, known: KnownTerminal) -> bool:
+    async def _is_known(self, request: Login, known: KnownTerminal | None) -> bool:
         stored, is_hash = _password_of(known)
-        return stored is not None and await self._passwords.is_known(
+        return await self._passwords.is_known(
             request.login_user_id, stored, is_hash, request.login_password
         )
 

@@ -12,6 +12,8 @@ processes and the store meanwhile. A guess is judged when its answer left or cou
   answer leaves. That is the one guess that each gateway may judge while another does the same.
 - After a failure each further guess is counted, durably, *before* it is judged; the store hands out
   no more places than there are guesses. A right PIN takes the count back.
+- A guess belongs to its terminal until it is judged: whoever hangs up and comes again has no more
+  of them judged at a time than one who waits.
 - What the store cannot count is counted in memory, and brought to the store when that works
   again. A patron whose failures can be kept nowhere is treated as locked.
 - Wrong, locked and, where the profile hides cards, unknown are answered at the next of fixed
@@ -24,11 +26,12 @@ import asyncio
 import math
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from weakref import WeakValueDictionary
 
-from sip2gw.backend.base import Backend, BackendError
+from sip2gw.backend.base import Backend, BackendError, HungUpError
+from sip2gw.handlers.memory import Admissions
 from sip2gw.model import Card, PatronRecord
 from sip2gw.pin import verify_pin
 from sip2gw.policy.access import PinState
@@ -56,18 +59,37 @@ class PinRules:
 
 
 class _Terminal:
-    """The failures at one terminal."""
+    """The failures at one terminal, and its guesses that are being judged."""
 
-    __slots__ = ("failures", "judging")
+    __slots__ = ("failures", "judged", "turn")
 
     def __init__(self, failures_max: int) -> None:
         self.failures: deque[float] = deque(maxlen=failures_max)
         """When, in seconds of the wall clock; the newest so many."""
-        self.judging = asyncio.Semaphore(JUDGED_AT_ONCE_MAX)
+        self.judged = 0
+        """Guesses that have been begun and have no result yet."""
+        self.turn = asyncio.Semaphore(JUDGED_AT_ONCE_MAX)
 
-    def too_many(self, now: float, window_s: float) -> bool:
-        """Whether the limit has been reached within the window that ends now."""
-        return len(self.failures) == self.failures.maxlen and now - self.failures[0] <= window_s
+    def too_many(self, now: float, window_s: float, more: int = 0) -> bool:
+        """Whether, with `more` failures now, the limit is reached within the last `window_s`."""
+        assert self.failures.maxlen is not None
+        older = self.failures.maxlen - more
+        if older <= 0:
+            return True
+        return len(self.failures) >= older and now - self.failures[-older] <= window_s
+
+
+@dataclass(frozen=True, slots=True)
+class _Guess:
+    """A PIN that was presented, and that nobody remembers."""
+
+    seen: PatronRecord
+    """The patron as found before, or as last seen when the store is away."""
+    card_number: str
+    pin: str = field(repr=False)
+    terminal: str
+    now: datetime
+    store_away: bool
 
 
 @dataclass(slots=True)
@@ -89,8 +111,10 @@ class PinService:
         pin_secret: bytes,
         rules: PinRules,
         on_lock: Callable[[str], None],
+        admissions: Admissions | None = None,
     ) -> None:
-        """`on_lock` is called with `card` or `terminal` when one of the two limits is reached.
+        """`on_lock` is called with `card` or `terminal` when one of the two limits is reached;
+        `admissions` learns whose PIN was right and whose was not (C110).
 
         `rules` may be replaced at any time; locks that exist stay as they are.
         """
@@ -99,6 +123,7 @@ class PinService:
         self._secret = pin_secret
         self.rules = rules
         self._on_lock = on_lock
+        self._admissions = admissions or Admissions()
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._guesses: set[asyncio.Task[PinState]] = set()
         self._terminals: dict[str, _Terminal] = {}
@@ -115,11 +140,19 @@ class PinService:
         return verifier.is_remembered(verifier.digest(record.id, pin, pin_hash))
 
     async def check(
-        self, record: PatronRecord, card_number: str, pin: str | None, terminal: str, now: datetime
+        self,
+        record: PatronRecord,
+        card_number: str,
+        pin: str | None,
+        terminal: str,
+        now: datetime,
+        *,
+        store_away: bool = False,
     ) -> PinState:
         """The worth of `pin` for `card_number`; a wrong one has been counted when this returns.
 
-        Suspends only when the PIN was not verified lately.
+        Suspends only when the PIN was not verified lately. With `store_away` `record` is the last
+        that was seen of the patron: the guess counts in memory (B40, C110).
 
         Raises:
             BackendError: the store or the hashing threads cannot tell; nothing was judged.
@@ -129,57 +162,61 @@ class PinService:
         card = record.card(card_number)
         if card is not None and self.remembers(record, card, pin):
             return PinState.OK
+        guess = _Guess(record, card_number, pin, terminal, now, store_away)
         known = self._terminal(terminal)
-        if known is None or not self._too_many(known, now):
-            return await self._guess(record.id, card_number, pin, terminal, now)
-        async with known.judging:
-            return await self._guess(record.id, card_number, pin, terminal, now)
+        # Guesses that are being judged may all fail: who hangs up and comes again gains no time.
+        crowded = self._too_many(known, now, known.judged)
+        if crowded:
+            await known.turn.acquire()
+        return await asyncio.shield(self._begin(guess, known, crowded=crowded))
 
-    async def _guess(
-        self, patron_id: str, card_number: str, pin: str, terminal: str, now: datetime
-    ) -> PinState:
-        """Judge in a task of its own, which nobody's impatience ends."""
-        guess = asyncio.get_running_loop().create_task(
-            self._judge(patron_id, card_number, pin, terminal, now)
-        )
-        self._guesses.add(guess)
-        guess.add_done_callback(self._done)
-        return await asyncio.shield(guess)
+    def _begin(self, guess: _Guess, known: _Terminal, *, crowded: bool) -> asyncio.Task[PinState]:
+        """Judge `guess` in a task of its own, which nobody's impatience ends."""
+        judging = asyncio.get_running_loop().create_task(self._judge(guess))
+        known.judged += 1
+        self._guesses.add(judging)
 
-    def _done(self, guess: asyncio.Task[PinState]) -> None:
-        self._guesses.discard(guess)
-        if not guess.cancelled():
-            guess.exception()  # whoever waited has been told; nobody may be waiting any more
+        def done(task: asyncio.Task[PinState]) -> None:
+            self._guesses.discard(task)
+            known.judged -= 1
+            if crowded:
+                known.turn.release()
+            if not task.cancelled():
+                task.exception()  # whoever waited has been told; perhaps nobody waits any more
 
-    async def _judge(
-        self, patron_id: str, card_number: str, pin: str, terminal: str, now: datetime
-    ) -> PinState:
-        turn = self._turns.setdefault(patron_id, asyncio.Lock())
+        judging.add_done_callback(done)
+        return judging
+
+    async def _judge(self, guess: _Guess) -> PinState:
+        turn = self._turns.setdefault(guess.seen.id, asyncio.Lock())
         async with turn:
-            record = await self._backend.find_by_card(card_number)
-            card = record.card(card_number) if record is not None else None
+            record: PatronRecord | None = guess.seen
+            if not guess.store_away:
+                record = await self._backend.find_by_card(guess.card_number)
+            card = record.card(guess.card_number) if record is not None else None
             if record is None or card is None:
                 return PinState.WRONG
-            if self._is_locked(record, card, now):
-                return PinState.LOCKED
-            return await self._judge_open(record, card, pin, terminal, now)
+            state = PinState.LOCKED
+            guessed_at = guess.store_away and self._admissions.is_guessed_at(record.id)
+            if not guessed_at and not self._is_locked(record, card, guess.now):
+                state = await self._judge_open(record, card, guess)
+            self._admissions.see(record, right=state is PinState.OK)
+            return state
 
-    async def _judge_open(
-        self, record: PatronRecord, card: Card, pin: str, terminal: str, now: datetime
-    ) -> PinState:
+    async def _judge_open(self, record: PatronRecord, card: Card, guess: _Guess) -> PinState:
         """Judge a guess at a PIN that is not locked; the patron's next one waits."""
         failed_before = bool(card.pin_failures) or record.id in self._unwritten
-        if not self._is_known_right(record, pin):
-            failures = await self._count(record, card, now) if failed_before else None
+        if not self._is_known_right(record, guess.pin):
+            failures = await self._count(record, card, guess) if failed_before else None
             if failed_before and failures is None:
                 return PinState.LOCKED
-            if not await self.matches(record, pin):
+            if not await self.matches(record, guess.pin):
                 if not failed_before:
-                    failures = await self._count(record, card, now)
-                self._note_failure(terminal, now, failures)
+                    failures = await self._count(record, card, guess)
+                self._note_failure(guess, failures)
                 return PinState.WRONG
         if failed_before:
-            await self._take_back(record.id)
+            await self._take_back(record.id, store_away=guess.store_away)
         return PinState.OK
 
     def _is_known_right(self, record: PatronRecord, pin: str) -> bool:
@@ -216,19 +253,23 @@ class PinService:
         """What the store has counted; an expired lock starts a new count (C81)."""
         return card.pin_failures if card.pin_locked_until is None else 0
 
-    async def _count(self, record: PatronRecord, card: Card, now: datetime) -> int | None:
+    async def _count(self, record: PatronRecord, card: Card, guess: _Guess) -> int | None:
         """Count one failure of the patron; how many there are, None when the PIN is locked."""
-        rules = self.rules
-        try:
-            return await self._backend.record_pin_failure(
-                record.id, now, rules.failures_max, now + rules.lock
-            )
-        except BackendError:
-            return self._stored(card) + self._keep(record.id, now)
+        rules, now = self.rules, guess.now
+        if not guess.store_away:
+            try:
+                return await self._backend.record_pin_failure(
+                    record.id, now, rules.failures_max, now + rules.lock
+                )
+            except BackendError:
+                pass  # then in memory
+        return self._stored(card) + self._keep(record.id, now)
 
-    async def _take_back(self, patron_id: str) -> None:
+    async def _take_back(self, patron_id: str, *, store_away: bool) -> None:
         """A right PIN ends the count; a store that cannot be written goes on counting."""
         self._unwritten.pop(patron_id, None)
+        if store_away:
+            return
         try:
             await self._backend.clear_pin_failures(patron_id)
         except BackendError:
@@ -279,30 +320,28 @@ class PinService:
 
     # Terminals ------------------------------------------------------------------------------------
 
-    def _terminal(self, name: str) -> _Terminal | None:
+    def _terminal(self, name: str) -> _Terminal:
         known = self._terminals.get(name)
-        if known is not None and known.failures.maxlen != self.rules.terminal_failures_max:
-            del self._terminals[name]
-            return None
+        if known is None or known.failures.maxlen != self.rules.terminal_failures_max:
+            known = self._terminals[name] = _Terminal(self.rules.terminal_failures_max)
         return known
 
-    def _too_many(self, terminal: _Terminal, now: datetime) -> bool:
-        return terminal.too_many(now.timestamp(), self.rules.terminal_window.total_seconds())
+    def _too_many(self, terminal: _Terminal, now: datetime, more: int = 0) -> bool:
+        window_s = self.rules.terminal_window.total_seconds()
+        return terminal.too_many(now.timestamp(), window_s, more)
 
-    def _note_failure(self, name: str, now: datetime, failures: int | None) -> None:
-        """One at the terminal `name`, the patron's `failures`-th: are they too many?"""
+    def _note_failure(self, guess: _Guess, failures: int | None) -> None:
+        """One at a terminal, the patron's `failures`-th: are they too many?"""
         if failures is not None and failures >= self.rules.failures_max:
             self._on_lock("card")
-        terminal = self._terminal(name)
-        if terminal is None:
-            terminal = self._terminals[name] = _Terminal(self.rules.terminal_failures_max)
-        before = self._too_many(terminal, now)
-        terminal.failures.append(now.timestamp())
-        if not before and self._too_many(terminal, now):
+        terminal = self._terminal(guess.terminal)
+        before = self._too_many(terminal, guess.now)
+        terminal.failures.append(guess.now.timestamp())
+        if not before and self._too_many(terminal, guess.now):
             self._on_lock("terminal")
 
     async def hold_back(self, terminal: str, now: datetime, began_s: float) -> None:
-        """Wait for the moment at which a failing answer may leave.
+        """Wait for the moment at which a failing answer may leave, or for the deadline.
 
         Args:
             terminal: one with too many failures gets its answers late.
@@ -312,10 +351,14 @@ class PinService:
         slot_s = self.rules.answer_slot_s
         if not slot_s:
             return
-        known = self._terminal(terminal)
-        late = known is not None and self._too_many(known, now)
+        late = self._too_many(self._terminal(terminal), now)
         elapsed_s = self._verifier.monotonic() - began_s
-        await asyncio.sleep(next_slot_s(elapsed_s, LATE_MAX_S if late else slot_s) - elapsed_s)
+        try:
+            await asyncio.sleep(next_slot_s(elapsed_s, LATE_MAX_S if late else slot_s) - elapsed_s)
+        except HungUpError:
+            raise
+        except asyncio.CancelledError:
+            return  # the deadline: what was judged is told all the same
 
 
 def next_slot_s(elapsed_s: float, slot_s: float) -> float:

@@ -9,6 +9,7 @@ B66, B68, C8, C80)
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import math
 import socket
@@ -117,14 +118,15 @@ class TerminalLine(asyncio.Protocol):
                 server_side=True,
                 ssl_handshake_timeout=self._server.config.server.login_timeout_s,
             )
-        except (OSError, ssl.SSLError) as error:
-            raw.abort()
-            self.connection_lost(error)
-            return
+        except Exception:
+            # Whatever went wrong, with the peer or in the TLS library: the place is free again.
+            secure = None
         finally:
             self._handshake = None
         if secure is None:
+            raw.abort()
             self.connection_lost(None)
+        if secure is None or self._closed:
             return
         self._transport = secure
         conversation.client_names = client_names(secure.get_extra_info("peercert"))
@@ -277,12 +279,10 @@ class TerminalLine(asyncio.Protocol):
         started: float,
         answer: Answer | asyncio.CancelledError,
     ) -> None:
-        """Finish a request that had to wait; `enforce_deadlines` cancels it when it is late."""
+        """Finish a request that had to wait; `enforce_deadlines` hurries it when it is late."""
         transport = self._transport
         if isinstance(answer, asyncio.CancelledError):
-            if transport is None:
-                return  # the terminal has gone, nobody is left to be told
-            answer = self._server.gateway.timed_out(conversation, request)
+            return  # the terminal has gone, nobody is left to be told
         self._suspended = None
         out: list[bytes] = []
         self._finish(conversation, request, answer, started, out)
@@ -423,7 +423,11 @@ class TerminalServer:
         return [f"[{n[0]}]:{n[1]}" if ":" in n[0] else f"{n[0]}:{n[1]}" for n in names]
 
     async def stop(self) -> None:
-        """Stop accepting, finish what runs, close all (B66)."""
+        """Stop accepting, finish what runs, close all (B66).
+
+        Raises:
+            TimeoutError: a request was still running after `drain_timeout_s`.
+        """
         for listener in self._listeners:
             listener.close()
         self._listeners.clear()
@@ -434,9 +438,12 @@ class TerminalServer:
         deadline = self.monotonic() + self.config.server.drain_timeout_s
         while self._lines and self.monotonic() < deadline:  # noqa: ASYNC110 -- bounded, at exit
             await asyncio.sleep(0.02)
+        busy = any(line.busy for line in self._lines.values())
         for line in list(self._lines.values()):
             line.abort()
         await asyncio.sleep(0)
+        if busy:
+            raise TimeoutError
 
     # Turns ---------------------------------------------------------------------------------
 
@@ -500,7 +507,8 @@ class TerminalServer:
         """A terminal has logged in: it replaces its older connection (B14, C8)."""
         line = self._lines.get(conversation.number)
         terminal = conversation.terminal
-        if line is None or terminal is None:
+        if line is None or terminal is None or conversation.closing:
+            # Who goes anyway replaces nobody.
             return
         if not line.terminal_name:
             self._doorkeeper.recognise(conversation.address)
@@ -528,6 +536,7 @@ class TerminalServer:
                 terminal=name,
                 addresses=sorted({line.address for line in lines if line is not None}),
             )
+        self._leave_terminal(older)
         older.close_when_done("replaced")
 
     def refresh_terminals(self) -> None:
@@ -575,8 +584,9 @@ def _keep_alive(sock: socket.socket | None, idle_s: float) -> None:
     """Let the kernel find half-open connections (B14)."""
     if sock is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
         return
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, max(1, int(idle_s)))
+    with contextlib.suppress(OSError):  # the peer may have gone already
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, max(1, int(idle_s)))
 
 
 def client_names(certificate: dict[str, object] | None) -> frozenset[str]:

@@ -12,9 +12,10 @@ import hashlib
 import sys
 import threading
 import traceback
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, MutableMapping
 from datetime import UTC, datetime
+from io import FileIO
 from typing import Any, BinaryIO, Literal, cast
 
 import msgspec
@@ -34,6 +35,8 @@ PERSON_FIELDS = frozenset({"card", "patron", "payer", "debtor", "patron_identifi
 MASK = "***"
 _QUEUE_LINES_MAX = 50_000
 _FLUSH_INTERVAL_S = 0.1
+CLOSE_TIMEOUT_S = 2.0
+"""So long the last lines wait for a reader."""
 
 LogFormat = Literal["auto", "json", "console"]
 
@@ -76,7 +79,7 @@ class LogSink:
 
     def __init__(self, stream: BinaryIO, *, lines_max: int = _QUEUE_LINES_MAX) -> None:
         self._stream = stream
-        self._lines: list[bytes] = []
+        self._lines: deque[bytes] = deque()
         self._lines_max = lines_max
         self._dropped = 0
         self._wake = threading.Event()
@@ -85,20 +88,20 @@ class LogSink:
         self._thread.start()
 
     def write(self, line: bytes) -> None:
-        """Queue `line` (without its end); never blocks."""
+        """Queue `line` (without its end), from any thread; never blocks."""
         lines = self._lines
         if len(lines) >= self._lines_max:
             self._dropped += 1
             return
         lines.append(line)
-        if len(lines) == 1:
+        if not self._wake.is_set():
             self._wake.set()
 
     def close(self) -> None:
-        """Write what is queued and end the thread."""
+        """Write what is queued and end the thread, unless nobody reads."""
         self._closing.set()
         self._wake.set()
-        self._thread.join(timeout=5)
+        self._thread.join(CLOSE_TIMEOUT_S)
 
     def _run(self) -> None:
         while not self._closing.is_set():
@@ -109,7 +112,7 @@ class LogSink:
         self._flush()
 
     def _flush(self) -> None:
-        lines, self._lines = self._lines, []
+        lines = self._take()
         dropped, self._dropped = self._dropped, 0
         if dropped:
             lines.append(b'{"event":"log_lines_dropped","count":%d}' % dropped)
@@ -117,11 +120,27 @@ class LogSink:
             return
         lines.append(b"")
         try:
-            self._stream.write(b"\n".join(lines))
+            self._put(memoryview(b"\n".join(lines)))
             self._stream.flush()
         except (OSError, ValueError):
             # Nobody reads our log any more; serving terminals matters more.
             return
+
+    def _take(self) -> list[bytes]:
+        lines: list[bytes] = []
+        try:
+            while True:
+                lines.append(self._lines.popleft())
+        except IndexError:
+            return lines
+
+    def _put(self, text: memoryview) -> None:
+        """Write all of `text`, however little the stream takes at a time."""
+        while text:
+            written: int | None = self._stream.write(text)
+            if written is None and self._closing.wait(_FLUSH_INTERVAL_S):
+                return  # somebody has made it non-blocking, and it is still full at the end
+            text = text[written or 0 :]
 
 
 class _SinkLogger:
@@ -190,6 +209,32 @@ class RequestLine(msgspec.Struct, omit_defaults=True):
 STRANGERS_LINES_MAX = 20
 """Between two `Log.sum_up`, a second, so many lines are written about who has not logged in."""
 
+UNCAUGHT_LINES_MAX = 5
+"""And so many about what nobody caught."""
+
+
+class _Allowance:
+    """Lets so many lines pass until it is renewed, and counts the others by what they are about."""
+
+    def __init__(self, lines_max: int) -> None:
+        self._lines_max = lines_max
+        self._lines = 0
+        self._held_back: Counter[str] = Counter()
+
+    def lets_pass(self, what: str) -> bool:
+        """Whether a line about `what` may be written."""
+        if self._lines >= self._lines_max:
+            self._held_back[what] += 1
+            return False
+        self._lines += 1
+        return True
+
+    def renew(self) -> Counter[str]:
+        """Let as many lines pass again; returns what was held back."""
+        self._lines = 0
+        held_back, self._held_back = self._held_back, Counter()
+        return held_back
+
 
 class Log:
     """The process's log: structlog for events, `request` for the line per message."""
@@ -205,8 +250,8 @@ class Log:
         self.redactor = redactor
         self.sink = LogSink(stream)
         self._encode = msgspec.json.Encoder().encode
-        self._strangers_lines = 0
-        self._summed_up: Counter[str] = Counter()
+        self._strangers = _Allowance(STRANGERS_LINES_MAX)
+        self._uncaught = _Allowance(UNCAUGHT_LINES_MAX)
         self.configure(level, console=console)
 
     def configure(self, level: str, *, console: bool) -> None:
@@ -232,28 +277,25 @@ class Log:
 
     def stranger(self, event: str, **fields: object) -> None:
         """Warn of what somebody does who has not logged in; a flood of it is summed up (C100)."""
-        if self._tells_of_strangers(f"{event} {fields.get('reason', '')}"):
+        if self._strangers.lets_pass(f"{event} {fields.get('reason', '')}".strip()):
             self.events.warning(event, **fields)
 
-    def _tells_of_strangers(self, what: str) -> bool:
-        if self._strangers_lines >= STRANGERS_LINES_MAX:
-            self._summed_up[what.strip()] += 1
-            return False
-        self._strangers_lines += 1
-        return True
+    def uncaught(self, event: str, error: BaseException | None, **fields: object) -> None:
+        """Tell, from any thread, of something that nobody caught; a flood of it is summed up."""
+        if self._uncaught.lets_pass(f"{event} {type(error).__qualname__ if error else ''}".strip()):
+            self.events.error(event, **fields, **({"exc_info": error} if error else {}))
 
     def sum_up(self) -> None:
-        """Say what `stranger` has left out since the last time; to be called once a second."""
-        self._strangers_lines = 0
-        if self._summed_up:
-            self.events.warning("lines_summed_up", lines=dict(self._summed_up))
-            self._summed_up.clear()
+        """Say what was left out since the last time; to be called once a second."""
+        held_back = self._strangers.renew() + self._uncaught.renew()
+        if held_back:
+            self.events.warning("lines_summed_up", lines=dict(held_back))
 
     def request(self, line: RequestLine) -> None:
         """Write the line of one answered message."""
         if not self._requests:
             return
-        if not line.terminal and not self._tells_of_strangers(f"request {line.message}"):
+        if not line.terminal and not self._strangers.lets_pass(f"request {line.message}"):
             return
         if self._console:
             shown = (
@@ -265,12 +307,17 @@ class Log:
 
     def close(self) -> None:
         """Flush and stop."""
+        self.sum_up()
         self.sink.close()
 
 
 def open_log(redactor: Redactor, *, level: str = "info", log_format: LogFormat = "auto") -> Log:
-    """The log on stderr: JSON lines, or readable text when stderr is a terminal (§2 `serve`)."""
-    return Log(sys.stderr.buffer, redactor, level=level, console=is_for_people(log_format))
+    """The log on stderr: JSON lines, or readable text when stderr is a terminal (§2 `serve`).
+
+    Past Python's own buffer, whose lock a thread that waits for a reader would hold at our end.
+    """
+    stream = cast("BinaryIO", FileIO(sys.stderr.fileno(), "wb", closefd=False))
+    return Log(stream, redactor, level=level, console=is_for_people(log_format))
 
 
 def is_for_people(log_format: LogFormat) -> bool:

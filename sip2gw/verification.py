@@ -144,19 +144,25 @@ class PasswordService:
         except BackendError:
             return
 
-    async def is_known(self, login: str, stored: str, is_hash: bool, password: str) -> bool:
-        """Whether `password` was found right before, here or by another gateway of the store."""
+    async def is_known(self, login: str, stored: str | None, is_hash: bool, password: str) -> bool:
+        """Whether `password` was found right before, here or by another gateway of the store.
+
+        `stored` is None for an unknown login, which is looked up all the same: the time must not
+        tell that it is none (B11).
+        """
         if self.recognises(login, stored, is_hash, password):
             return True
         now = self._verifier.monotonic()
-        if not is_hash or now - self._recalled_at < RECALL_EVERY_S:
+        if now - self._recalled_at < RECALL_EVERY_S:
             return False
         self._recalled_at = now
         await self.recall()
         return self.recognises(login, stored, is_hash, password)
 
-    def recognises(self, login: str, stored: str, is_hash: bool, password: str) -> bool:
+    def recognises(self, login: str, stored: str | None, is_hash: bool, password: str) -> bool:
         """Whether `password` is known to be right for `login`; costs microseconds."""
+        if stored is None:
+            return False
         digest = self._digest(login, stored, password)
         expected = self._known.get(login, "") if is_hash else self._digest(login, stored, stored)
         return hmac.compare_digest(expected, digest)

@@ -333,6 +333,15 @@ class Backend(Protocol):
         """
         ...
 
+    async def has_open_attempt(self, is_meant: Callable[[UnknownAttempt], bool]) -> bool:
+        """Whether an attempt that `is_meant` recognises may yet turn out to be done (C98).
+
+        For a request that fails before it has become an order: it may repeat such an attempt, and
+        then a plain no would be wrong. Those of this gateway only; an attempt that was not noted
+        yet is, for the terminal will be told "not sure". Asks no store, so it never fails.
+        """
+        ...
+
     async def unknown_attempts(self) -> Sequence[UnknownAttempt]:
         """All attempts that are not settled yet, oldest first; those of other gateways, too.
 

@@ -8,6 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from sip2gw.backend.attempts import UnknownAttempt, UnknownCirculation
+from sip2gw.backend.base import (
+    DecidePayment,
+    HungUpError,
+    PaymentRefusal,
+    PaymentResult,
+    UnavailableError,
+)
 from sip2gw.backend.spool import Spool, SpoolError
 
 T = TypeVar("T")
@@ -15,6 +22,9 @@ T = TypeVar("T")
 NOTE_WAIT_S = 1.0
 """So long may noting an attempt hold up the answer. A disk that takes longer goes on writing the
 entry, which then outlives our own end, but perhaps not that of the machine."""
+
+NOT_NOTABLE = PaymentRefusal("outcome_not_notable")
+"""Inside a store only; a terminal is told that the payment is not possible now."""
 
 Key = tuple[str, ...]
 """What two attempts have in common only if one repeats the other."""
@@ -24,6 +34,28 @@ def key_of(attempt: UnknownAttempt) -> Key:
     """Under which `attempt` is found."""
     item_id = attempt.item_id if isinstance(attempt, UnknownCirculation) else ""
     return attempt.terminal, attempt.key, item_id
+
+
+def guarded(doubts: Doubts | None, decide: DecidePayment) -> DecidePayment:
+    """`decide`, but nothing is booked whose unknown outcome could not be noted (C98).
+
+    What was booked before is found all the same, for the key speaks before any refusal; so a
+    terminal that was told "not sure" gets its yes. `insist_on_notable` belongs to it.
+    """
+    if doubts is None:
+        return decide
+    return lambda facts: decide(facts) if doubts.writable else NOT_NOTABLE
+
+
+def insist_on_notable(doubts: Doubts | None, result: PaymentResult) -> PaymentResult:
+    """`result` of a `guarded` decision.
+
+    Raises:
+        UnavailableError: nothing was booked, because its outcome could not have been noted.
+    """
+    if doubts is not None and result.refusal is NOT_NOTABLE:
+        raise UnavailableError(f"no outcome could be noted: {doubts.problem}")
+    return result
 
 
 class Doubts:
@@ -74,14 +106,20 @@ class Doubts:
     async def note(self, attempt: UnknownAttempt) -> None:
         """Remember `attempt`, durably before this returns if the disk lets us.
 
-        Where it does not, the attempt is kept in memory, and `writable` is false.
+        Where it does not, the attempt is kept in memory, and `writable` is false. The deadline of
+        the request does not end it: there is nothing else to say than "not sure" then.
         """
         if attempt.id in self._known:
             return
         self._add(attempt)
         self._unwritten.add(attempt.id)
         writing = self._run(self._put, attempt)
-        await asyncio.wait({writing}, timeout=NOTE_WAIT_S)
+        try:
+            await asyncio.wait({writing}, timeout=NOTE_WAIT_S)
+        except HungUpError:
+            raise
+        except asyncio.CancelledError:
+            await asyncio.wait({writing}, timeout=NOTE_WAIT_S)
 
     def forget(self, attempt_ids: Iterable[str]) -> None:
         """These are settled, durably, in the store; nobody waits for the spool."""

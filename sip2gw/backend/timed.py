@@ -46,6 +46,7 @@ class _PaidFees(Protocol):
 _Find = Callable[[str], Coroutine[Any, Any, PatronRecord | None]]
 _FindSome = Callable[[Collection[str]], Coroutine[Any, Any, list[PatronRecord]]]
 _KeepRefused = Callable[[RefusedPayment], asyncio.Future[None] | None]
+_HasOpen = Callable[[Callable[[UnknownAttempt], bool]], Coroutine[Any, Any, bool]]
 _FindPayer = Callable[[str], Coroutine[Any, Any, PaymentFacts | None]]
 
 
@@ -81,6 +82,7 @@ class TimedBackend:
         self.keep_refused_payment: _KeepRefused = inner.keep_refused_payment
         self.known_logins: Callable[[], Coroutine[Any, Any, Mapping[str, str]]] = inner.known_logins
         self.log_access: Callable[[AccessRow], None] = inner.log_access
+        self.has_open_attempt: _HasOpen = inner.has_open_attempt
 
     async def _timed(self, operation: str, waiting: Awaitable[T]) -> T:
         started = self._monotonic()

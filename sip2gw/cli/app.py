@@ -112,8 +112,19 @@ app.command()(convert_config)
 app.command()(hash_password)
 
 
+def _open_standard_descriptors() -> None:
+    """Open to nowhere what was closed (`2>&-`), or the next file would be taken for it."""
+    opened = os.open(os.devnull, os.O_RDWR)
+    while opened <= 2:
+        opened = os.open(os.devnull, os.O_RDWR)
+    os.close(opened)
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115 -- until the end
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115 -- until the end
+
+
 def main() -> None:
     """Run the command line; ends the process with its exit status."""
+    _open_standard_descriptors()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             # A terminal that cannot show a character is no reason to fail.

@@ -11,7 +11,8 @@ def serve(config: ConfigOption = None) -> None:
     """Run the gateway in the foreground.
 
     Logs go to standard error: JSON lines, or readable text on a terminal. SIGTERM and Ctrl-C
-    finish what runs and end with 0; SIGHUP reads the configuration again.
+    finish what runs and end with 0, or with 1 when something took too long and was given up; SIGHUP
+    reads the configuration again.
     """
     settings = configured(config)
     from sip2gw.app import serve as run

@@ -53,13 +53,16 @@ class PinChecker(Protocol):
         ...
 
     async def check(
-        self, record: PatronRecord, card_number: str, pin: str | None, terminal: str, now: datetime
+        self,
+        record: PatronRecord,
+        card_number: str,
+        pin: str | None,
+        terminal: str,
+        now: datetime,
+        *,
+        store_away: bool = False,
     ) -> PinState:
-        """The worth of `pin` for the card."""
-        ...
-
-    async def matches(self, record: PatronRecord, pin: str) -> bool:
-        """Whether `pin` is that of `record`; asks nobody and counts nothing."""
+        """The worth of `pin` for the card; with `store_away` as far as `record` tells."""
         ...
 
     async def hold_back(self, terminal: str, now: datetime, began_s: float) -> None:

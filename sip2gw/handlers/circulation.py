@@ -93,23 +93,22 @@ def order_for(
         item_id=item_id,
         patron_id=record.id if record is not None else None,
         now=now,
-        key=_key(session, code, request, record),
+        key=order_key(session, request, "" if record is None else record.id),
         key_expires=now + KEY_KEPT,
         claim=claim,
         keeps_history=session.terminal.circulation.loan_history is not None,
     )
 
 
-def _key(
-    session: Session, code: str, request: Checkout | Checkin | Renew, record: PatronRecord | None
-) -> str | None:
+def order_key(session: Session, request: Checkout | Checkin | Renew, patron_id: str) -> str | None:
+    """Under which `request` is done once, if the patron is `patron_id` (empty: nobody)."""
     said = (getattr(request, name, False) for name in ("fee_acknowledged", "cancel", "no_block"))
     flags = "".join("Y" if flag else "N" for flag in said)
-    return transaction_key(session, code, record, request.transaction_date, flags)
+    return transaction_key(session, request.code, patron_id, request.transaction_date, flags)
 
 
 def transaction_key(
-    session: Session, code: str, record: PatronRecord | None, date: str, said: str
+    session: Session, code: str, patron_id: str, date: str, said: str
 ) -> str | None:
     """Under which a request that says `said` is done once; None without a date (C69, C88).
 
@@ -117,8 +116,7 @@ def transaction_key(
     """
     if not date.strip():
         return None
-    patron = record.id if record is not None else ""
-    return f"{session.terminal.name}|{code}|{patron}|{date}|{said}"
+    return f"{session.terminal.name}|{code}|{patron_id}|{date}|{said}"
 
 
 def refusal_texts(

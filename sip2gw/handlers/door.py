@@ -304,14 +304,8 @@ async def _pin_without_backend(
     if not pin:
         return PinState.ABSENT
     services, began_s = session.services, session.services.clock.monotonic()
-    known = record.card(card)
-    locked_until = known.pin_locked_until if known is not None else None
-    if locked_until is not None and services.clock.now() < locked_until:
-        state = PinState.LOCKED
-    else:
-        right = await services.pins.matches(record, pin)
-        services.admissions.see(record, right=right)
-        state = PinState.OK if right else PinState.WRONG
+    name, now = session.terminal.name, services.clock.now()
+    state = await services.pins.check(record, card, pin, name, now, store_away=True)
     if state is not PinState.OK:
         await patron.hold_back(session, began_s)
     return state

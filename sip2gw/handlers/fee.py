@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import MAXYEAR, MINYEAR, datetime
 from hashlib import sha256
 
+from sip2gw.backend.attempts import UnknownPayment
 from sip2gw.backend.base import (
     Allocation,
     DecidePayment,
@@ -61,8 +62,9 @@ async def fee_paid(session: Session, request: FeePaid) -> Answer:
     if isinstance(bill, PaymentRefusalReason):
         return _refuse(session, request, bill)
     number = request.patron_identifier
+    began_s = session.services.clock.monotonic()
     seen = await session.services.backend.find_payer(number) if number else None
-    visit = await _judge_payer(session, request, seen)
+    visit = await _judge_payer(session, request, seen, began_s)
     if seen is None or not visit.valid_patron:
         # Whatever the reason: a card that is not shown is an unknown one (C99).
         said = PaymentRefusalReason.UNKNOWN_CARD
@@ -99,17 +101,15 @@ def _read(session: Session, request: FeePaid) -> _Bill | PaymentRefusalReason:
     )
 
 
-async def _judge_payer(session: Session, request: FeePaid, seen: PaymentFacts | None) -> Visit:
+async def _judge_payer(
+    session: Session, request: FeePaid, seen: PaymentFacts | None, began_s: float
+) -> Visit:
     """The payer; no PIN (C1) counts as verified when the card's lately was (C64)."""
-    number = request.patron_identifier
-    verified = not request.patron_password and session.is_verified(number)
+    number, pin = request.patron_identifier, request.patron_password
+    verified = not pin and session.is_verified(number)
     required = session.terminal.profile.pin_required and not verified
-    kept = (session.verified_card, session.verified_at)
     record = None if seen is None else seen.payer
-    visit = await judge(session, number, record, request.patron_password, pin_required=required)
-    if verified:
-        session.verified_card, session.verified_at = kept
-    return visit
+    return await judge(session, number, record, pin, pin_required=required, began_s=began_s)
 
 
 def _not_identified(visit: Visit) -> PaymentRefusalReason:
@@ -141,19 +141,14 @@ def _order(
 ) -> PaymentOrder | None:
     """The booking with its key: the BK, or what stands in for it (B46); None without either."""
     services, terminal, payer = session.services, session.terminal, seen.payer
-    fee_id, debtor = bill.fee_id or "", bill.debtor_card or ""
-    if bill.bk:
-        key = f"bk:{bill.bk}"
-    elif request.transaction_date.strip():
-        key = f"tx:{payer.id}|{fee_id}|{bill.amount}|{request.transaction_date}"
-    else:
+    key = _key(request, bill, payer.id)
+    if key is None:
         return None
     now = session.now()
-    content = (payer.id, str(bill.amount), terminal.currency, request.payment_type, fee_id, debtor)
     return PaymentOrder(
         terminal=terminal.name,
-        key=_short(key),
-        content="|".join(content),
+        key=key,
+        content=_content(terminal, request, bill, payer.id),
         payer_id=payer.id,
         amount=bill.amount,
         currency=terminal.currency,
@@ -167,6 +162,31 @@ def _order(
         transacted=_transacted(request, terminal),
         receipts=terminal.receipts,
     )
+
+
+def _key(request: FeePaid, bill: _Bill, payer_id: str) -> str | None:
+    if bill.bk:
+        return _short(f"bk:{bill.bk}")
+    if request.transaction_date.strip():
+        fee_id, date = bill.fee_id or "", request.transaction_date
+        return _short(f"tx:{payer_id}|{fee_id}|{bill.amount}|{date}")
+    return None
+
+
+def _content(terminal: TerminalView, request: FeePaid, bill: _Bill, payer_id: str) -> str:
+    """What a retry repeats exactly (C4)."""
+    money = (str(bill.amount), terminal.currency, request.payment_type)
+    return "|".join((payer_id, *money, bill.fee_id or "", bill.debtor_card or ""))
+
+
+def repeats_payment(session: Session, request: FeePaid, known: UnknownPayment) -> bool:
+    """Whether it would be the same as `known`, if it came from the same payer (C4)."""
+    bill = _read(session, request)
+    if isinstance(bill, PaymentRefusalReason):
+        return False
+    payer_id = known.payer_id
+    content = _content(session.terminal, request, bill, payer_id)
+    return (_key(request, bill, payer_id), content) == (known.key, known.content)
 
 
 def _short(key: str) -> str:

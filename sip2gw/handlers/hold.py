@@ -41,21 +41,22 @@ async def hold(session: Session, request: Hold) -> Answer:
     item_id = request.item_identifier
     if not item_id and request.title_identifier:
         item_id = await backend.copy_of_title(request.title_identifier)
+    patron_id = visit.record.id if visit.record is not None else None
     order = CirculationOrder(
         code=HOLD,
         terminal=session.terminal.name,
         item_id=item_id or "",
-        patron_id=visit.record.id if visit.record is not None else None,
+        patron_id=patron_id,
         now=now,
-        key=_key(session, request, visit),
+        key=hold_key(session, request, patron_id or ""),
         key_expires=now + KEY_KEPT,
     )
     result = await backend.circulate(order, _decider(session, visit, _wish(session, request)))
     return await _answer(session, request, visit, result)
 
 
-def _key(session: Session, request: Hold, visit: Visit) -> str | None:
-    """Under which it is done once, so that a retry finds it (C97)."""
+def hold_key(session: Session, request: Hold, patron_id: str) -> str | None:
+    """Under which it is done once, if the patron is `patron_id`; a retry finds it (C97)."""
     wanted = (
         request.hold_mode,
         request.hold_type,
@@ -64,7 +65,7 @@ def _key(session: Session, request: Hold, visit: Visit) -> str | None:
         request.item_identifier,
     )
     said = "|".join(str(value or "") for value in wanted)
-    return transaction_key(session, HOLD, visit.record, request.transaction_date, said)
+    return transaction_key(session, HOLD, patron_id, request.transaction_date, said)
 
 
 def _wish(session: Session, request: Hold) -> HoldWish:

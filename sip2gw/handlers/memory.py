@@ -13,7 +13,7 @@ from sip2gw.model import PatronRecord
 PASSAGES_MAX = 10_000
 PATRONS_MAX = 20_000
 WRONG_PINS_MAX = 5
-"""So many wrong PINs in a row, and a patron is not admitted from memory any more."""
+"""So many wrong PINs in a row, and none is right any more in an emergency."""
 
 
 class Passages:
@@ -102,10 +102,16 @@ class Admissions:
     ) -> PatronRecord | None:
         """The holder of `card`, if it was admitted at `terminal` within `max_age_s` seconds."""
         admitted = self._patrons.get(self._holders.get(card, ""))
-        if admitted is None or admitted.wrong_pins >= WRONG_PINS_MAX:
+        if admitted is None:
             return None
         at = admitted.times_s.get((terminal, card))
         return admitted.record if at is not None and now_s - at <= max_age_s else None
+
+    def is_guessed_at(self, patron_id: str) -> bool:
+        """Whether so many wrong PINs were seen since the last right one that the next one is
+        answered like a locked one."""
+        admitted = self._patrons.get(patron_id)
+        return admitted is not None and admitted.wrong_pins >= WRONG_PINS_MAX
 
     def forget(self, patron_id: str) -> None:
         """The patron has been refused for what they are: earlier admissions count nowhere."""

@@ -90,8 +90,9 @@ class Visit:
 
 async def identify(session: Session, number: str, pin: str | None, *, pin_required: bool) -> Visit:
     """Find the holder of card `number` and judge the PIN (B18-B21, C1, C20)."""
+    began_s = session.services.clock.monotonic()
     record = await session.services.backend.find_by_card(number) if number else None
-    return await judge(session, number, record, pin, pin_required=pin_required)
+    return await judge(session, number, record, pin, pin_required=pin_required, began_s=began_s)
 
 
 async def judge(
@@ -101,10 +102,13 @@ async def judge(
     pin: str | None,
     *,
     pin_required: bool,
+    began_s: float,
 ) -> Visit:
     """What the card `number` of `record`, as just found, and the PIN are worth.
 
-    `Visit.pin` is `OK` as well when none was presented and none is required.
+    A failing answer leaves a whole number of slots after `began_s`, before the card was looked
+    for: how long that took must not tell whether there is one (C99). `Visit.pin` is `OK` as well
+    when none was presented and none is required.
     """
     services, terminal = session.services, session.terminal
     hidden = terminal.profile.wrong_pin_hides_card
@@ -112,19 +116,19 @@ async def judge(
     if record is None or card is None or card.state is CardState.REPLACED:
         session.note_pin(number, PinState.WRONG)
         if pin and hidden:
-            await hold_back(session, services.clock.monotonic())
+            await hold_back(session, began_s)
         return Visit(number, record, card, PinState.ABSENT, False, False, hidden=hidden)
     if pin and services.pins.remembers(record, card, pin):
         state = PinState.OK
+        services.admissions.see(record, right=True)
     else:
-        began_s = services.clock.monotonic()
+        # What the PIN is worth is noted where it is judged; this may be too late to hear of it.
+        services.admissions.see(record)
+        session.note_pin(number, PinState.WRONG if pin else PinState.ABSENT)
         state = await services.pins.check(record, number, pin, terminal.name, services.clock.now())
         if state in (PinState.WRONG, PinState.LOCKED):
             await hold_back(session, began_s)
     session.note_pin(number, state)
-    services.admissions.see(
-        record, right=None if state is PinState.ABSENT else state is PinState.OK
-    )
     if state is PinState.OK:
         return Visit(number, record, card, state, True, True)
     if state is PinState.ABSENT and not pin_required:

@@ -150,6 +150,8 @@ class Effect:
     """A new hold; its id is not known before it is written."""
     set_hold: QueuedHold | None = None
     """The hold as it is afterwards."""
+    put_back: QueuedHold | None = None
+    """A hold that waits, or is set aside, as it was; its day and branch are as they are now."""
     drop_hold: QueuedHold | None = None
     restore_hold: QueuedHold | None = None
     """A hold that had been dropped."""
@@ -232,7 +234,7 @@ def decide_cancel(facts: Facts, wish: Wish, rules: CirculationRules) -> Decision
     return Effect(
         outcome,
         replace(before.state, properties=record.state.properties),
-        set_hold=None if before.hold_removed else before.hold,
+        put_back=None if before.hold_removed else before.hold,
         restore_hold=before.hold if before.hold_removed else None,
         undoes=event,
     )

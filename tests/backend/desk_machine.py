@@ -354,8 +354,12 @@ class DeskMachine(RuleBasedStateMachine):
 
     def compare(self) -> None:
         """The stores are as the model is."""
+        expected = self.expected_state()
         for store in self.stores:
-            assert self.runner.run(self.state_of(store)) == self.expected_state()
+            state = self.runner.run(self.state_of(store))
+            other = {what: (found, expected[what]) for what, found in state.items()}
+            other = {what: both for what, both in other.items() if both[0] != both[1]}
+            assert not other, f"{type(store).__name__}: found and expected {other}"
 
     async def state_of(self, store: Library) -> dict[str, Any]:
         state: dict[str, Any] = {}

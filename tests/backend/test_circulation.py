@@ -393,6 +393,36 @@ async def test_holds_are_served_set_aside_and_put_back(desk: Library) -> None:
     assert [hold.item_id for hold in patron.holds] == ["I2"]
 
 
+async def test_a_hold_keeps_its_new_day_when_the_return_that_served_it_is_cancelled(
+    desk: Library,
+) -> None:
+    """B58, B60: what happened in between stays."""
+    hold = {"kind": "hold", "id": "HL", "patron": "P2", "item": "L1", "placed": "2026-03-01"}
+    assert load(desk, {**hold, "pickup_branch": "MAIN"}).errors == ()
+
+    async def its() -> tuple[bool, datetime | None]:
+        patron = await desk.find_patron("P2")
+        assert patron is not None
+        (known,) = (hold for hold in patron.holds if hold.id == "HL")
+        return known.ready, known.expires
+
+    await desk.circulate(order(CHECKIN, "L1", None), returning())
+    until = NOW + timedelta(days=3)
+    wish = HoldWish(NOW, "*", any_copy=False, expires=until)
+    changing = order("15", "L1", "P2", key="change")
+
+    def change(facts: Facts) -> Any:
+        assert facts.patron is not None
+        card = facts.patron.cards[0]
+        return decide_hold(facts, decide_standing(facts.patron, card, NOW.date(), ZONE, None), wish)
+
+    assert (await desk.circulate(changing, change)).outcome == "done"
+    assert await its() == (True, until)
+    cancel = order(item="L1", key="cancel")
+    assert (await desk.circulate(cancel, cancelling(CHECKOUT))).outcome == "done"
+    assert await its() == (False, until)
+
+
 async def test_where_an_item_is_gets_written(desk: Library) -> None:
     east = replace(RULES, branch="EAST")
     load(desk, {"kind": "item", "id": "N2", "title": "New", "owner_branch": "MAIN"})

@@ -11,10 +11,10 @@ from unittest.mock import patch
 
 import pytest
 
-from sip2gw.backend.base import UnavailableError
+from sip2gw.backend.base import OutcomeUnknownError, UnavailableError
 from sip2gw.backend.store import Store, StoreInUseError, open_store
 
-from .library import content, open_library, order, pay_fee
+from .library import NOW, content, open_library, order, pay_fee
 
 
 def open_at(path: Path, role: str = "daemon") -> Store:
@@ -147,7 +147,7 @@ async def test_a_write_notices_it_before_anybody_has_looked(store: Store) -> Non
 
 
 async def test_what_goes_during_the_commit_is_not_acknowledged(store: Store) -> None:
-    """Looked at before it, the file was still there."""
+    """It was still there before: nobody knows, as if COMMIT had failed (C98)."""
     away = store.path.with_name("away.db")
     looks = iter([None, store.path])
     insist = store._place.insist
@@ -158,13 +158,21 @@ async def test_what_goes_during_the_commit_is_not_acknowledged(store: Store) -> 
             path.rename(away)
         insist()
 
-    with (
-        patch.object(store._writer, "_still_there", gone_at_the_second_look),
-        pytest.raises(UnavailableError, match="No such file"),
-    ):
-        await store.book_payment(order(), pay_fee("F1"))
-    away.rename(store.path)
-    await store.ping()
+    with patch.object(store._writer, "_still_there", gone_at_the_second_look):
+        booking = asyncio.create_task(store.book_payment(order(), pay_fee("F1")))
+        while not store._writer.suspect:  # noqa: ASYNC110 -- the writer tells nobody
+            await asyncio.sleep(0.001)
+        booking.cancel()
+        with pytest.raises(OutcomeUnknownError):
+            await booking
+        with pytest.raises(OutcomeUnknownError, match="not settled yet"):
+            await store.book_payment(order(), pay_fee("F1"))
+        away.rename(store.path)
+        while store._writer.suspect:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+    (settled,) = await store.settle(await store.unknown_attempts(), NOW)
+    assert settled.done
+    assert len(list(store.payments())) == 1
 
 
 async def test_an_import_into_a_file_that_has_gone_meanwhile_is_not_reported_as_done(

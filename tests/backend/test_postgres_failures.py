@@ -11,8 +11,10 @@ from sip2gw.backend.base import BackendError, OutcomeUnknownError, UnavailableEr
 from sip2gw.backend.postgres import PostgresStore
 from sip2gw.backend.postgres import store as store_module
 from sip2gw.backend.postgres.failures import ConflictError, as_backend_error
+from sip2gw.backend.postgres.pool import CONNECTIONS_MAX
 from sip2gw.model import Block, BlockType
 
+from .contract import entry
 from .library import open_postgres_library, order, pay_fee
 
 
@@ -75,7 +77,33 @@ async def test_a_request_given_up_leaves_no_connection_behind(postgres_url: str)
         waiting.cancel()
         with pytest.raises(OutcomeUnknownError):
             await waiting
-        assert await store.find_patron("P1") is not None
+        assert await store.lift_blocks("P1", frozenset({"nobody"})) == 0
+    await store.close()
+
+
+async def test_a_door_does_not_wait_behind_payments_that_hold_all_connections(
+    postgres_url: str,
+) -> None:
+    """C114: fifteen of them wait for an import."""
+    store = open_postgres_library(postgres_url)
+    with store.bulk() as importing:
+        for statement in importing.dialect.begin_write:
+            importing.execute(statement)
+        payments = [
+            asyncio.ensure_future(store.book_payment(order(f"BK{number}", 10), pay_fee("F1", 10)))
+            for number in range(15)
+        ]
+        async with asyncio.timeout(10):
+            while len(importing.execute(WAITING_FOR_LOCK).fetchall()) < CONNECTIONS_MAX:
+                await asyncio.to_thread(int)
+            assert await store.find_by_card("P1") is not None
+            wanted = entry("P1")
+            assert (await store.enter_branch(wanted)).others == 0
+            assert (await store.presence(entry("P2"))).others == 1
+            await store.leave_branch(wanted.branch, "P1")
+            await store.ping()
+            assert not any(payment.done() for payment in payments)
+    assert {(await payment).outcome for payment in payments} == {"booked"}
     await store.close()
 
 

@@ -37,6 +37,7 @@ from sip2gw.eager import Suspended, start
 
 from . import test_circulation as desk
 from .library import NOW, open_postgres_library, order, pay_fee
+from .unknown_contract import same_as
 
 WAITING = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
 
@@ -240,6 +241,43 @@ async def test_what_is_being_committed_is_not_sure_until_it_has_ended(
     (shown,) = patient.reconciliations(NOW)
     assert (shown.id, shown.state) == (first.id, "resolved")
     assert await look(postgres_url) == ([("BK1", "booked")], 150)
+
+
+async def test_what_is_under_way_is_open_whoever_waits_for_it(
+    patient: PostgresStore, postgres_url: str
+) -> None:
+    """A retry on a new line that cannot be read up must not be told no meanwhile."""
+    first = order()
+    same = same_as(attempt_of(first))
+    assert not await patient.has_open_attempt(same)
+    async with trap(postgres_url, "ledger_transaction") as trapped:
+        waiting = asyncio.ensure_future(patient.book_payment(first, pay_fee("F1")))
+        await until(trapped, WAITING)
+        assert await patient.has_open_attempt(same)
+        assert [known.id for known in await patient.unknown_attempts()] == [first.id]
+        await trapped.execute("SELECT pg_advisory_unlock(77)")
+        await idle(trapped)
+    assert (await waiting).outcome == "booked"
+    (settled,) = await patient.settle(await patient.unknown_attempts(), NOW)
+    assert settled.done
+    assert not await patient.has_open_attempt(same)
+
+
+async def test_what_a_terminal_left_is_open_and_noted_when_its_retry_is_told_so(
+    patient: PostgresStore, postgres_url: str
+) -> None:
+    first = order()
+    same = same_as(attempt_of(first))
+    async with trap(postgres_url, "ledger_transaction") as trapped:
+        left = start(patient.book_payment(first, pay_fee("F1")))
+        assert isinstance(left, Suspended)
+        left.go_on(lambda ended: None)
+        await until(trapped, WAITING)
+        left.cancel(HungUpError())
+        await asyncio.sleep(0)
+        assert await patient.unknown_attempts() == []
+        assert await patient.has_open_attempt(same)
+        assert [known.id for known in await patient.unknown_attempts()] == [first.id]
 
 
 async def test_what_was_never_committed_frees_its_key(

@@ -42,11 +42,13 @@ async def gateway(
     database = postgres.make_database()
     config = (CONFIG + COUNTING_DOOR).replace("sqlite:library.db", postgres.url(database))
     async with running(tmp_path, config=config) as gateway:
-        pool = gateway.store._pool
-        pool._address = type(pool._address)(
-            f"postgresql://postgres@{proxy.address}/{database}?sslmode=disable"
-        )
-        pool._drop_idle()
+        if gateway.app.server._backend_check is not None:
+            await gateway.app.server._backend_check  # or its connection comes back afterwards
+        for pool in (gateway.store._pool, gateway.store._reads):
+            pool._address = type(pool._address)(
+                f"postgresql://postgres@{proxy.address}/{database}?sslmode=disable"
+            )
+            pool._drop_idle()
         yield gateway
     postgres.drop_database(database)
 

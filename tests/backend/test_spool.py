@@ -3,12 +3,14 @@
 import asyncio
 import os
 import stat
+import threading
 from pathlib import Path
 
 import pytest
 
 from sip2gw.backend import doubts as doubts_module
 from sip2gw.backend import spool as spool_module
+from sip2gw.backend.attempts import UnknownAttempt
 from sip2gw.backend.doubts import Doubts, key_of
 from sip2gw.backend.spool import SLOT_BYTES, SLOTS, Spool, SpoolError, read_spool
 from sip2gw.backend.store.unknown import attempt_of
@@ -185,8 +187,6 @@ async def test_what_an_earlier_process_has_left_is_known_at_once(path: Path) -> 
 async def test_a_disk_that_is_stuck_does_not_hold_up_the_answer_for_long(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import threading
-
     stuck = threading.Event()
     monkeypatch.setattr(doubts_module, "NOTE_WAIT_S", 0.01)
     monkeypatch.setattr(os, "fdatasync", lambda descriptor: stuck.wait())
@@ -194,6 +194,29 @@ async def test_a_disk_that_is_stuck_does_not_hold_up_the_answer_for_long(
     await asyncio.wait_for(doubts.note(PAYMENT), 5)
     assert read_spool(path) == [PAYMENT]  # it outlives the process already
     stuck.set()
+    await doubts.close()
+
+
+async def test_a_deadline_that_passes_meanwhile_does_not_end_the_noting(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the terminal would be told a plain no of something that is noted, and may be done."""
+    go = threading.Event()
+    put = Spool.put
+
+    def slow_put(spool: Spool, attempt: UnknownAttempt) -> None:
+        go.wait()
+        put(spool, attempt)
+
+    monkeypatch.setattr(Spool, "put", slow_put)
+    doubts = keeper(path)
+    noting = asyncio.ensure_future(doubts.note(PAYMENT))
+    await asyncio.sleep(0)
+    noting.cancel()
+    await asyncio.sleep(0)
+    go.set()
+    await noting
+    assert read_spool(path) == [PAYMENT]
     await doubts.close()
 
 

@@ -6,12 +6,22 @@ so: whether it was booked before, will be tried later, or never reached the stor
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from sip2gw.backend.attempts import UnknownAttempt, UnknownCirculation, UnknownPayment
-from sip2gw.backend.base import BackendError, CirculationOrder, PaymentOrder, RefusedError
+from sip2gw.backend.base import (
+    BackendError,
+    CirculationOrder,
+    PaymentOrder,
+    PaymentRefusal,
+    RefusedError,
+    UnavailableError,
+)
+from sip2gw.backend.doubts import Doubts
 from sip2gw.backend.library import Connection, Done, Library
 from sip2gw.backend.store.unknown import attempt_of, unknown_attempts
 
@@ -24,6 +34,17 @@ LATER = NOW + timedelta(minutes=5)
 def unknown(attempted: PaymentOrder | CirculationOrder) -> UnknownAttempt:
     """What is noted of the order when its outcome is unknown."""
     return attempt_of(attempted)
+
+
+def doubts(library: Any) -> Doubts:
+    """What the gateway's store keeps outside of itself."""
+    kept: Doubts = library._doubts
+    return kept
+
+
+def same_as(known: UnknownAttempt) -> Callable[[UnknownAttempt], bool]:
+    """Recognises `known`."""
+    return lambda other: other.id == known.id
 
 
 def listed(library: Library) -> dict[str, tuple[str, str]]:
@@ -179,6 +200,32 @@ class UnknownContract:
             await library.settle_payment(lost.id, booked=False, note="gave 1.00 back", now=LATER)
         with pytest.raises(RefusedError, match="nobody"):
             await library.settle_payment("nobody", booked=True, note="", now=LATER)
+
+    async def test_without_a_spool_a_retry_still_gets_its_yes_and_nothing_new_is_booked(
+        self, library: Library
+    ) -> None:
+        done = order()
+        await library.book_payment(done, pay_fee("F1"))
+        doubts(library).writable = False
+        again = await library.book_payment(order(), pay_fee("F1"))
+        assert (again.outcome, again.payment and again.payment.id) == ("replayed", done.id)
+        other = await library.book_payment(order(amount=50), pay_fee("F1", 50))
+        assert other.refusal == PaymentRefusal("bk_reused")
+        with pytest.raises(UnavailableError, match="could be noted"):
+            await library.book_payment(order("BK2"), pay_fee("F1"))
+        assert [row.bk for row in library.payments()] == ["BK1"]
+
+    async def test_what_is_noted_is_open_until_it_is_settled(self, library: Library) -> None:
+        """For a request that cannot even be read up, and may be the retry of it."""
+        lost, loan = unknown(order()), unknown(desk.order())
+        await doubts(library).note(lost)
+        await doubts(library).note(loan)
+        for known in (lost, loan):
+            assert await library.has_open_attempt(same_as(known))
+        assert not await library.has_open_attempt(same_as(unknown(order("BK2"))))
+        await library.settle([lost], LATER)
+        assert not await library.has_open_attempt(same_as(lost))
+        assert await library.has_open_attempt(same_as(loan))
 
     # Circulation
 

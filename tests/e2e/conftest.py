@@ -16,8 +16,9 @@ def start(tmp_path):
     from proofs.process import GatewayProcess, prepare
 
     @asynccontextmanager
-    async def starting(config=CONFIG, directory=tmp_path):
-        async with GatewayProcess(await prepare(directory, config, LIBRARY)) as gateway:
+    async def starting(config=CONFIG, directory=tmp_path, environment=None):
+        file = await prepare(directory, config, LIBRARY)
+        async with GatewayProcess(file, environment=environment) as gateway:
             await gateway.start()
             yield gateway
 

@@ -40,9 +40,6 @@ async def test_a_yes_is_true_and_a_no_is_final_whatever_fails(tmp_path, disk):
     assert disk.spool.hits.flushes_failed
 
 
-@pytest.mark.xfail(
-    reason="a retry is told a plain no when a read fails before anybody looks into what is in doubt"
-)
 async def test_a_yes_is_true_and_a_no_is_final_on_postgresql(tmp_path):
     kinds = ("locked", "frozen_database", "cut")
     with running_server(durable=True) as server:

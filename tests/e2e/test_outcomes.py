@@ -155,12 +155,7 @@ async def test_what_is_not_sure_is_counted_and_listed_until_it_is_settled(gatewa
     assert [row["bk"] for row in payments if row["status"] == "booked"] == ["K1"]
 
 
-NOT_ASKED = pytest.mark.xfail(
-    strict=True, reason="the spool is insisted on before anybody looks into what is in doubt"
-)
-
-
-@pytest.mark.parametrize("spool_too", [False, pytest.param(True, marks=NOT_ASKED)])
+@pytest.mark.parametrize("spool_too", [False, True])
 async def test_the_retry_of_what_is_not_sure_is_not_told_a_plain_no(gateway, disk, spool_too):
     """It could still turn out to be booked; a plain no would make the kiosk give money back."""
     till = await gateway.terminal("pay-1")

@@ -1,5 +1,7 @@
 """Checkout, checkin and item information on the wire, byte for byte (B56-B61, C42-C44, C69)."""
 
+from dataclasses import replace
+
 import pytest
 from desk import (
     BLANK,
@@ -13,6 +15,8 @@ from desk import (
     ask_65,
 )
 from harness import STAMP, ask_63, fields
+
+from sip2gw.model import CardState
 
 LATER = "20260310    121500"
 
@@ -437,6 +441,32 @@ async def test_for_another_the_pin_is_needed_where_pins_are_c20(desk):
     refused = await helper.ask(ask_29("ABIVO1", "1020", flags="YN"))
     assert text_of(refused) == ["Please enter your PIN."]
     assert (await helper.ask(ask_29("ABIVO1", "1020", "1020", flags="YN"))).startswith("301")
+
+
+async def test_what_happened_off_line_for_another_needs_no_pin_b57(desk):
+    helper = await desk.terminal("helper-1")
+    done = await helper.ask(ask_29("ABIVO1", "1020", flags="YY", stamp=EARLIER))
+    assert done.startswith("301Y")
+
+
+async def test_the_card_counts_as_the_transaction_finds_it_c60(desk):
+    """It is blocked between the look at the card and the loan."""
+    backend = desk.app.gateway.backend
+    circulate = backend.circulate
+
+    async def circulate_later(order, decide):
+        def decide_later(facts):
+            cards = (replace(card, state=CardState.BLOCKED) for card in facts.patron.cards)
+            facts.patron = replace(facts.patron, cards=tuple(cards))
+            return decide(facts)
+
+        return await circulate(order, decide_later)
+
+    kiosk = await desk.terminal("kiosk-1")
+    backend.circulate = circulate_later
+    assert (await kiosk.ask(ask_11("FREE1", "1009", "1009"))).startswith("120N")
+    backend.circulate = circulate
+    assert (await kiosk.ask(ask_11("FREE1", "1009", "1009"))).startswith("121N")
 
 
 async def test_all_loans_are_renewed_each_by_itself(desk):

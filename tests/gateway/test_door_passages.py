@@ -10,7 +10,7 @@ from harness import CONFIG, LIBRARY, STAMP, ask_23, ask_63, person, running
 
 from sip2gw.backend.base import BackendError, UnavailableError
 from sip2gw.explain import explain
-from sip2gw.handlers.memory import WRONG_PINS_MAX, Admissions
+from sip2gw.handlers.memory import WRONG_PINS_MAX, Admissions, Passages
 from sip2gw.model import Block, BlockType, DoorEntry, PatronRecord
 from sip2gw.pin import hash_pin
 from sip2gw.site import build_site
@@ -268,14 +268,104 @@ async def test_who_was_admitted_before_is_admitted_from_memory(tmp_path):
         assert gateway.metrics.access_decisions["MAIN", "granted", "granted", "emergency"] == 1
 
 
-async def test_guessing_pins_without_the_store_ends_the_admission(tmp_path):
+async def test_after_five_guesses_without_the_store_the_right_pin_looks_wrong_too_c99(tmp_path):
     async with running(tmp_path, config=door(emergency="true")) as gateway:
         entrance = await gateway.terminal("door-1")
         await entrance.ask(ask_23("1001", "1001"))
         with store_away(gateway):
-            for guess in ("0001", "0002", "0003", "0004", "0005"):
-                assert (await entrance.ask(ask_23("1001", guess))).startswith(REFUSED)
-            assert (await entrance.ask(ask_23("1001", "1001"))).startswith("24YYYY")
+            pins = ("0001", "0002", "0003", "0004", "0005", "1001")
+            answers = [await entrance.ask(ask_23("1001", pin)) for pin in pins]
+            assert len(set(answers)) == 1
+            assert answers[0].startswith(REFUSED)
+        assert (await told(gateway))[-2:] == [
+            ("wrong_pin", "emergency"),
+            ("pin_locked", "emergency"),
+        ]
+
+
+@contextmanager
+def counted_hashes(gateway):
+    """How often a PIN is really judged; each takes until `gate` is set."""
+    verifier, gate, judged = gateway.app._verifier, asyncio.Event(), []
+
+    async def run(verify):
+        judged.append(None)
+        await gate.wait()
+        return verify()
+
+    with patch.object(verifier, "run", run):
+        yield judged, gate
+
+
+@pytest.mark.parametrize("hangs_up", [False, True])
+async def test_more_lines_are_not_more_guesses_without_the_store_either_c99(tmp_path, hangs_up):
+    """Each login replaces the line before, whose running request still ends."""
+    async with running(tmp_path, config=door(emergency="true")) as gateway:
+        await (await gateway.terminal("door-1")).ask(ask_23("1001", "1001"))
+        pins = gateway.app._pins
+        with store_away(gateway), counted_hashes(gateway) as (judged, gate):
+            for number in range(12):
+                line = await gateway.terminal("door-1")
+                await line.send(ask_23("1001", f"000{number}"))
+                while len(pins._guesses) <= number:  # noqa: ASYNC110 -- until it has come
+                    await asyncio.sleep(0)
+                if hangs_up:
+                    line.close()
+            gate.set()
+            await asyncio.gather(*pins._guesses)
+            assert len(judged) == WRONG_PINS_MAX
+            last = await gateway.terminal("door-1")
+            assert (await last.ask(ask_23("1001", "1001"))).startswith(REFUSED)
+
+
+async def test_guesses_without_the_store_are_told_to_it_later_c99(tmp_path, monkeypatch):
+    monkeypatch.setattr("sip2gw.pins.WRITE_AGAIN_S", 0.01)
+    async with running(tmp_path, config=door(emergency="true")) as gateway:
+        entrance = await gateway.terminal("door-1")
+        await entrance.ask(ask_23("1001", "1001"))
+        backend = gateway.app.gateway.backend
+        cannot_write = patch.object(
+            backend, "record_pin_failure", side_effect=UnavailableError("away")
+        )
+        with store_away(gateway), cannot_write:
+            for _ in range(3):
+                await entrance.ask(ask_23("1001", "0000"))
+        await gateway.app._pins._writing
+        record = await gateway.store.find_by_card("1001")
+        assert record.cards[0].pin_failures == 3
+
+
+async def test_a_right_pin_without_the_store_ends_the_count_in_memory(tmp_path):
+    async with running(tmp_path, config=door(emergency="true")) as gateway:
+        entrance = await gateway.terminal("door-1")
+        await entrance.ask(ask_23("1001", "1001"))
+        with store_away(gateway):
+            for _ in range(3):
+                for pin, said in [("0000", REFUSED)] * 4 + [("1001", ADMITTED)]:
+                    gateway.clock.advance(10)
+                    assert (await entrance.ask(ask_23("1001", pin))).startswith(said)
+        assert gateway.app._pins._unwritten == {}
+
+
+async def test_who_hangs_up_on_wrong_pins_is_known_in_an_emergency_c110(tmp_path):
+    async with running(tmp_path, config=door(emergency="true")) as gateway:
+        entrance = await gateway.terminal("door-1")
+        await entrance.ask(ask_23("1001", "1001"))
+        admitted = gateway.app.gateway.services.admissions._patrons["1001"]
+        for number in range(1, WRONG_PINS_MAX + 1):
+            kiosk = await gateway.terminal("kiosk-1")
+            with counted_hashes(gateway) as (judged, gate):
+                await kiosk.send(ask_23("1001", "0000"))
+                while not judged:  # noqa: ASYNC110 -- until it is being judged
+                    await asyncio.sleep(0)
+                kiosk.close()
+                while gateway.app.server._by_terminal["kiosk-1"]:  # noqa: ASYNC110
+                    await asyncio.sleep(0)
+                gate.set()
+                await asyncio.gather(*gateway.app._pins._guesses)
+            assert admitted.wrong_pins == number
+        with store_away(gateway):
+            assert (await entrance.ask(ask_23("1001", "1001"))).startswith(REFUSED)
 
 
 async def test_the_calendar_and_the_bar_list_hold_without_the_store(tmp_path):
@@ -351,7 +441,7 @@ async def test_wrong_pins_count_before_and_in_an_emergency_with_any_card_c110(tm
         with store_away(gateway):
             for _ in range(2):
                 assert (await entrance.ask(ask_23("1001", "0000"))).startswith(REFUSED)
-            assert (await entrance.ask(ask_23("1001", "1001"))).startswith("24YYYY")
+            assert (await entrance.ask(ask_23("1001", "1001"))).startswith(REFUSED)
 
 
 async def test_a_pin_that_was_seen_locked_is_not_accepted_c110(tmp_path):
@@ -375,12 +465,49 @@ def test_another_admission_begins_a_new_count_of_wrong_pins():
         admissions.see(anna, right=False)
     admissions.remember("door-1", "1001", anna, 1)
     admissions.see(anna, right=False)
-    assert admissions.recall("door-1", "1001", 1, 10) is anna
+    assert not admissions.is_guessed_at("1001")
     for _ in range(WRONG_PINS_MAX - 1):
+        admissions.see(anna)
         admissions.see(anna, right=False)
-    assert admissions.recall("door-1", "1001", 1, 10) is None
+    assert admissions.is_guessed_at("1001")
     admissions.see(anna, right=True)
-    assert admissions.recall("door-1", "1001", 1, 10) is anna
+    assert not admissions.is_guessed_at("1001")
+    assert not admissions.is_guessed_at("nobody")
+
+
+def test_a_passage_ends_with_its_window():
+    passages = Passages()
+    assert passages.begins("door-1", "1001", 0, 5)
+    assert passages.goes_on("door-1", "1001", 4.9, 5)
+    assert not passages.begins("door-1", "1001", 4.9, 5)
+    assert not passages.goes_on("door-1", "1001", 5, 5)
+    assert not passages.goes_on("door-2", "1001", 1, 5)
+    assert passages.begins("door-1", "1001", 5, 5)
+
+
+def test_passages_are_forgotten_by_generations_and_none_too_early(monkeypatch):
+    monkeypatch.setattr("sip2gw.handlers.memory.PASSAGES_MAX", 2)
+    passages = Passages()
+    for card in ("A", "B", "C"):
+        assert passages.begins("door-1", card, 0, 5)
+    assert [passages.begins("door-1", card, 1, 5) for card in ("A", "B", "C")] == [False] * 3
+    passages.end("door-1", "A")
+    passages.end("door-1", "C")
+    assert [passages.begins("door-1", card, 1, 5) for card in ("A", "C")] == [True] * 2
+    assert len(passages._begun) + len(passages._earlier) <= 4
+
+
+def test_an_admission_counts_for_its_time_and_a_new_one_makes_it_younger():
+    admissions, anna = Admissions(), PatronRecord("1001", "Anna")
+    admissions.remember("door-1", "1001", anna, 0)
+    assert admissions.recall("door-1", "1001", 10, 10) is anna
+    assert admissions.recall("door-1", "1001", 10.1, 10) is None
+    assert admissions.recall("door-2", "1001", 1, 10) is None
+    admissions.remember("door-1", "1001", anna, 8)
+    assert admissions.recall("door-1", "1001", 18, 10) is anna
+    admissions.forget("1001")
+    assert admissions.recall("door-1", "1001", 9, 10) is None
+    assert admissions._holders == {}
 
 
 def test_whoever_was_admitted_longest_ago_makes_room(monkeypatch):
@@ -425,7 +552,7 @@ async def test_a_fault_in_the_emergency_itself_is_a_refusal(tmp_path):
         entrance = await gateway.terminal("door-1")
         await entrance.ask(ask_23("1001", "1001"))
         pins = gateway.app.gateway.services.pins
-        with store_away(gateway), patch.object(pins, "matches", side_effect=ValueError):
+        with store_away(gateway), patch.object(pins, "check", side_effect=ValueError):
             assert (await entrance.ask(ask_23("1001", "1001"))).startswith("24YYYY")
         assert gateway.metrics.backend_errors["answer", "bug"] == 1
 

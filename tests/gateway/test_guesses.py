@@ -4,11 +4,13 @@ import asyncio
 from datetime import timedelta
 
 import pytest
-from harness import CONFIG, LIBRARY, NOON, ask_23, person, running
+from harness import CONFIG, LIBRARY, NOON, ask_23, ask_37, person, running
 
-from sip2gw.backend.base import BackendError, BackendTimeoutError, UnavailableError
+from sip2gw.backend.base import BackendError, BackendTimeoutError, HungUpError, UnavailableError
+from sip2gw.eager import start
+from sip2gw.handlers.memory import Admissions
 from sip2gw.model import Card, PatronRecord
-from sip2gw.pins import LATE_MAX_S, PinRules, PinService, next_slot_s
+from sip2gw.pins import LATE_MAX_S, PinRules, PinService, _Terminal, next_slot_s
 from sip2gw.policy.access import PinState
 from sip2gw.verification import SlowVerifier
 
@@ -206,12 +208,60 @@ async def test_what_the_store_cannot_count_is_counted_in_memory(pins, store, loc
     assert await guess(pins, store, now=NOON + LOCK) is PinState.WRONG
 
 
-async def test_memory_and_store_count_together(pins, store):
+async def test_memory_and_store_count_together(pins, store, locks):
     for _ in range(2):
         await guess(pins, store)
     store.broken = True
     answers = [await guess(pins, store) for _ in range(4)]
     assert answers == [PinState.WRONG] * 3 + [PinState.LOCKED]
+    assert locks == ["card"]
+
+
+async def test_an_expired_lock_in_the_store_is_no_failure_in_memory(pins, store):
+    for _ in range(5):
+        await guess(pins, store)
+    store.broken = True
+    answers = [await guess(pins, store, now=NOON + LOCK) for _ in range(6)]
+    assert answers == [PinState.WRONG] * 5 + [PinState.LOCKED]
+
+
+async def test_a_store_that_does_not_take_one_is_not_asked_to_take_the_others(
+    pins, store, monkeypatch
+):
+    """20,000 patrons that each wait for a lock would never come to an end."""
+    monkeypatch.setattr("sip2gw.pins.WRITE_AGAIN_S", 0)
+    rounds, tried = asyncio.Semaphore(0), []
+    guess_at = many_patrons(store)
+
+    async def record_pin_failure(patron_id, now, failures_max, lock_until):
+        tried.append(patron_id)
+        await rounds.acquire()
+        raise UnavailableError("full")
+
+    guesses = [asyncio.create_task(guess_at(pins, card)) for card in ("A", "B")]
+    store.record_pin_failure = record_pin_failure
+    await turns()
+    for _ in range(4):
+        rounds.release()
+        await turns()
+    await asyncio.gather(*guesses)
+    assert tried == ["A", "B", "A", "A", "A"]
+    pins._writing.cancel()
+
+
+async def test_locked_guesses_are_seen_and_only_count_while_the_store_is_away(store, locks):
+    """C110: the one who was admitted, and guessed at since."""
+    admissions = Admissions()
+    pins = PinService(store, Verifier(store), b"", PinRules(), locks.append, admissions)
+    admissions.remember("door-1", "1", store.record(), 0)
+    for _ in range(6):
+        await guess(pins, store)
+    assert admissions.is_guessed_at("P")
+    later, seen = NOON + LOCK, store.record()
+    away = await pins.check(seen, "1", "right", "door-1", later, store_away=True)
+    assert away is PinState.LOCKED
+    assert await guess(pins, store, "right", now=later) is PinState.OK
+    assert not admissions.is_guessed_at("P")
 
 
 async def test_the_count_in_memory_goes_to_the_store_when_it_works_again(pins, store, monkeypatch):
@@ -291,6 +341,90 @@ async def test_such_a_terminal_has_two_pins_judged_at_once_and_the_others_do_not
     assert await asyncio.gather(*here, *there) == [PinState.OK] * 8
 
 
+def many_patrons(store):
+    """A store in which each card has a patron of its own; returns how to guess at one."""
+
+    def patron(card):
+        return PatronRecord(card, "Pat", pin_hash="right", cards=(Card(card),))
+
+    async def find(card):
+        return patron(card)
+
+    store.find_by_card = find
+    return lambda pins, card, terminal="door-1": pins.check(
+        patron(card), card, "wrong", terminal, NOON
+    )
+
+
+async def failures(gateway, card):
+    return (await gateway.store.find_by_card(card)).cards[0].pin_failures
+
+
+async def turns(count=20):
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+async def test_guesses_that_are_being_judged_count_as_failures_before_they_are(store, locks):
+    """C99: else whoever is quick enough has any number judged at once, and nobody else any."""
+    rules = PinRules(failures_max=100, terminal_failures_max=4)
+    pins = PinService(store, Verifier(store), b"", rules, locks.append)
+    guess_at = many_patrons(store)
+    await guess_at(pins, "first")
+    store.events.clear()
+    pins._verifier.gate = asyncio.Event()
+    here = [asyncio.create_task(guess_at(pins, f"{number}")) for number in range(20)]
+    there = asyncio.create_task(guess_at(pins, "other", "door-2"))
+    await turns()
+    assert store.events.count("judged") == 3 + 2 + 1
+    pins._verifier.gate.set()
+    await asyncio.gather(*here, there)
+    assert store.events.count("judged") == 21
+    known = pins._terminals["door-1"]
+    assert (known.judged, known.turn._value) == (0, 2)
+
+
+async def test_hanging_up_makes_no_room_for_more_guesses_at_a_time(store, locks):
+    rules = PinRules(failures_max=100, terminal_failures_max=1)
+    pins = PinService(store, Verifier(store), b"", rules, locks.append)
+    guess_at = many_patrons(store)
+    await guess_at(pins, "first")
+    store.events.clear()
+    pins._verifier.gate = asyncio.Event()
+    for number in range(20):
+        impatient = asyncio.create_task(guess_at(pins, f"{number}"))
+        await turns()
+        impatient.cancel()
+        await turns()
+    assert store.events.count("judged") == len(pins._guesses) == 2
+    pins._verifier.gate.set()
+    await asyncio.gather(*pins._guesses)
+    await guess_at(pins, "last")
+    assert store.events.count("judged") == 3
+
+
+@pytest.mark.parametrize(
+    ("failures", "judged", "too_many"),
+    [
+        ((95, 96), 0, False),
+        ((90, 95, 96), 0, True),
+        ((89, 95, 96), 0, False),
+        ((95, 96), 1, True),
+        ((89, 96), 1, False),
+        ((89, 95, 96), 1, True),
+        ((), 2, False),
+        ((), 3, True),
+        ((95,), 4, True),
+    ],
+)
+def test_three_failures_within_ten_seconds_are_too_many_however_they_came(
+    failures, judged, too_many
+):
+    terminal = _Terminal(3)
+    terminal.failures.extend(failures)
+    assert terminal.too_many(100, 10, judged) is too_many
+
+
 async def test_changed_rules_begin_a_new_count_at_terminals(store, locks):
     pins = PinService(store, Verifier(store), b"", PinRules(terminal_failures_max=2), locks.append)
     await guess(pins, store)
@@ -332,6 +466,59 @@ async def test_the_time_of_the_answer_is_that_of_the_slot(store, locks, monkeypa
     assert len(slept) == 2
 
 
+async def test_the_deadline_cuts_the_slot_short_and_hanging_up_ends_the_request(pins):
+    pins.rules = PinRules(answer_slot_s=2)
+    waiting = start(pins.hold_back("door-1", NOON, 0.0))
+    ends = []
+    waiting.go_on(ends.append)
+    waiting.cancel()
+    gone = start(pins.hold_back("door-1", NOON, 0.0))
+    gone.go_on(ends.append)
+    gone.cancel(HungUpError())
+    await turns()
+    assert [type(end) for end in ends] == [type(None), HungUpError]
+
+
+async def test_a_wrong_pin_is_told_at_the_deadline_and_ends_a_verification(tmp_path):
+    """C94, C99: a slot that is longer than the deadline makes no fault of the store."""
+    config = CONFIG.replace("failing_answer_slot_s = 0", "failing_answer_slot_s = 2")
+    config = config.replace("[server]", "[server]\nrequest_timeout_s = 1")
+    async with running(tmp_path, config=config) as gateway:
+        pay = await gateway.terminal("pay-1")
+        assert "CQY" in await pay.ask(ask_23("1004", "1004"))
+        await pay.send(ask_23("1004", "0000"))
+        while gateway.app._pins._guesses or not await failures(gateway, "1004"):
+            await turns()
+        gateway.clock.advance(1.5)
+        gateway.app.server._sweep()
+        answer = await pay.read()
+        assert "CQN" in answer
+        assert "PIN is not correct" in answer
+        assert gateway.metrics.backend_errors == {}
+        assert (await pay.ask(ask_37("1004", "1.00"))).startswith("38N")
+
+
+async def test_a_guess_that_is_not_judged_in_time_ends_a_verification_c94(tmp_path):
+    async with running(tmp_path) as gateway:
+        pay = await gateway.terminal("pay-1")
+        assert "CQY" in await pay.ask(ask_23("1004", "1004"))
+        judging, gate = gateway.app._verifier, asyncio.Event()
+
+        async def slowly(verify):
+            gate.set()
+            await asyncio.Event().wait()
+
+        judging.run = slowly
+        await pay.send(ask_23("1004", "0000"))
+        await gate.wait()
+        gateway.clock.advance(60)
+        gateway.app.server._sweep()
+        assert "CQN" in await pay.read()
+        assert (await pay.ask(ask_37("1004", "1.00"))).startswith("38N")
+        for guess in gateway.app._pins._guesses:
+            guess.cancel()
+
+
 @pytest.mark.parametrize("hides", [False, True])
 async def test_wrong_locked_and_hidden_unknown_are_held_back_and_others_are_not(tmp_path, hides):
     """Which answers wait: a fact of the code, not of the clock."""
@@ -364,6 +551,36 @@ async def test_wrong_locked_and_hidden_unknown_are_held_back_and_others_are_not(
         held.clear()
         await kiosk.ask(ask_23("1001", "1001"))
         assert held == ["kiosk-1"]
+
+
+@pytest.mark.parametrize("card", ["1001", "4711", "1001R"])
+async def test_the_slot_begins_before_the_card_is_looked_for(tmp_path, card):
+    """What is in the cache is found sooner than what there is not."""
+    config = CONFIG.replace("[profiles.cash]", "[profiles.cash]\nwrong_pin_hides_card = true")
+    async with running(tmp_path, config=config) as gateway:
+        began = []
+
+        async def hold_back(terminal, now, began_s):
+            began.append(began_s)
+
+        backend, clock = gateway.app.gateway.backend, gateway.clock
+        find, find_payer = backend.find_by_card, backend.find_payer
+
+        async def slowly(number):
+            clock.advance(1)
+            return await find(number)
+
+        async def payer_slowly(number):
+            clock.advance(1)
+            return await find_payer(number)
+
+        pay = await gateway.terminal("pay-1")
+        gateway.app._pins.hold_back = hold_back
+        backend.find_by_card, backend.find_payer = slowly, payer_slowly
+        for request in (ask_23(card, "0000"), ask_37(card, "1.00", pin="0000")):
+            starts = clock.at
+            await pay.ask(request)
+            assert began.pop() == starts
 
 
 # Through the gateway ------------------------------------------------------------------------------

@@ -1,8 +1,11 @@
 """What logging in costs those who guess, and all others.  (B11, B12, B14, C100-C102)"""
 
 import asyncio
+import contextlib
+import gc
 import ssl
 from datetime import timedelta
+from unittest.mock import patch
 
 import pytest
 import trustme
@@ -76,8 +79,40 @@ async def test_who_hangs_up_has_made_a_guess_and_keeps_its_place(tmp_path):
             await line.send(WRONG)
             line.close()
         await settled(lambda: len(guard._caller("127.0.0.1").failures) == 2)
+        await settled(lambda: not gateway.app.server._lines)
+        assert gateway.metrics.logins == {}
         assert await (await gateway.connect()).ask(WRONG) == "940"
         assert guard._caller("127.0.0.1").judged == 2
+
+
+async def test_who_goes_on_guessing_is_not_forgotten(tmp_path):
+    """Also while none of it is judged."""
+    async with running(tmp_path, config=BACKOFF) as gateway:
+        for _ in range(2):
+            await (await gateway.connect()).send(WRONG)
+        guard = gateway.app.gateway.logins._guard
+        await settled(lambda: len(guard._caller("127.0.0.1").failures) == 2)
+        for _ in range(3):
+            gateway.clock.advance(FAILURES_WINDOW_S - 1)
+            assert await (await gateway.connect()).ask(WRONG) == "940"
+
+
+async def test_a_good_login_ends_the_count_of_failed_ones_of_its_line(tmp_path):
+    config = CONFIG.replace("[server]", "[server]\nlogin_attempts = 2")
+    async with running(tmp_path, config=config) as gateway:
+        line = await gateway.connect()
+        for request, answer in [(WRONG, "940"), (LOGIN, "941")] * 2:
+            assert await line.ask(request) == answer
+        for _ in range(2):
+            assert await line.ask(WRONG) == "940"
+        assert await line.ended()
+
+
+async def test_a_failed_login_ends_the_one_before(tmp_path):
+    async with running(tmp_path) as gateway:
+        line = await gateway.terminal("kiosk-1")
+        assert await line.ask(WRONG) == "940"
+        assert "CQY" not in await line.ask(ask_23("1001", "1001"))
 
 
 async def test_a_terminal_whose_password_is_known_gets_through_beside_guesses(tmp_path):
@@ -171,6 +206,68 @@ async def test_more_verifications_than_can_be_done_are_refused_and_not_judged(tm
         gateway.app._login_verifier._pending = 0
 
 
+async def test_an_answer_that_is_held_back_beyond_the_deadline_is_a_refusal(tmp_path):
+    """It is no fault of the store, and the line ends after so many of them."""
+    async with running(tmp_path, config=BACKOFF) as gateway:
+        guard, line = gateway.app.gateway.logins._guard, await gateway.connect()
+        await line.send(WRONG)
+        await settled(lambda: guard._caller("127.0.0.1").failures)
+        gateway.clock.advance(6)
+        gateway.app.server._sweep()
+        assert await line.read() == "940"
+        assert gateway.metrics.backend_errors == {}
+        assert gateway.metrics.logins == {"refused": 1}
+        assert guard._caller("127.0.0.1").judged == 1
+        for _ in range(gateway.app.config.server.login_attempts - 2):
+            await line.send(WRONG)
+            gateway.clock.advance(6)
+        gateway.app.server._sweep()
+        lines = [one for one in gateway.logged() if one["event"] == "login_refused"]
+        assert [one["reason"] for one in lines] == ["too_late"]
+
+
+async def test_an_unknown_login_is_looked_up_like_a_known_one(tmp_path):
+    """B11: the time of the look into the store must not tell which logins there are."""
+    async with running(tmp_path, config=HASHED_CONFIG) as gateway:
+        looks = []
+        passwords = gateway.app.gateway.logins._passwords
+
+        async def known_logins():
+            looks.append(None)
+            return {}
+
+        passwords._memory.known_logins = known_logins
+        for login in ("nobody", "kiosk-1", "door-1"):
+            gateway.clock.advance(2)
+            looks.clear()
+            assert await (await gateway.connect()).ask(f"9300CN{login}|COguess|") == "940"
+            assert await (await gateway.connect()).ask(f"9300CN{login}|COguess|") == "940"
+            assert len(looks) == 1
+
+
+async def test_a_failing_attempt_of_who_has_gone_disturbs_nobody(tmp_path, caplog):
+    async with running(tmp_path) as gateway:
+        passwords, judging, fail = gateway.app.gateway.logins._passwords, [], asyncio.Event()
+
+        async def check(*arguments):
+            judging.append(arguments)
+            await fail.wait()
+            raise ValueError("bug")
+
+        passwords.check = check
+        line = await gateway.connect()
+        await line.send(WRONG)
+        await settled(lambda: judging)
+        line.close()
+        await settled(lambda: not gateway.app.server._lines)
+        fail.set()
+        logins = gateway.app.gateway.logins
+        await settled(lambda: not logins._attempts)
+        assert logins._guard._caller("127.0.0.1").judged == 0
+        gc.collect()
+        assert caplog.records == []
+
+
 class TestAddressGuard:
     """The places of one address, without a gateway around them."""
 
@@ -221,6 +318,23 @@ class TestAddressGuard:
         await asyncio.sleep(0)
         assert third.done() is not waits
         third.cancel()
+
+    async def test_the_newest_failure_counts(self):
+        now = [0.0]
+        guard = AddressGuard(lambda: now[0])
+        for now[0] in (0.0, FAILURES_WINDOW_S - 1):
+            guard.note_failure("a", 1.0)
+        now[0] = FAILURES_WINDOW_S + 1
+        for _ in range(2):
+            await guard.take_place("a")
+        assert not await guard.take_place("a")
+
+    async def test_who_came_last_is_remembered_longest(self, monkeypatch):
+        monkeypatch.setattr("sip2gw.login.ADDRESSES_MAX", 2)
+        guard = AddressGuard(lambda: 0.0)
+        for address in ("a", "b", "a", "c"):
+            guard.note_failure(address, 1.0)
+        assert set(guard._callers) == {"a", "c"}
 
     async def test_who_gives_up_waiting_loses_no_place_of_others(self):
         guard = AddressGuard(lambda: 0.0)
@@ -337,6 +451,42 @@ async def test_a_password_that_changes_while_it_is_hashed_does_not_let_in(tmp_pa
         assert await (await gateway.connect()).ask(LOGIN) == "940"
 
 
+async def test_a_password_that_changes_while_it_is_looked_up_does_not_let_in(tmp_path):
+    """C101: the line would go on as it was admitted."""
+    async with running(tmp_path) as gateway:
+        passwords = gateway.app.gateway.logins._passwords
+        is_known = passwords.is_known
+
+        async def and_reload(*arguments):
+            good = await is_known(*arguments)
+            changed = CONFIG.replace('password = "pw"', 'password = "new"')
+            (tmp_path / "sip2gw.toml").write_text(changed)
+            gateway.app.reload()
+            return good
+
+        passwords.is_known = and_reload
+        line = await gateway.connect()
+        assert await line.ask(LOGIN) == "940"
+        assert await line.ask(LOGIN.replace("pw", "new")) == "941"
+
+
+async def test_another_change_in_that_moment_counts_at_once(tmp_path):
+    async with running(tmp_path) as gateway:
+        passwords = gateway.app.gateway.logins._passwords
+        is_known = passwords.is_known
+
+        async def and_reload(*arguments):
+            good = await is_known(*arguments)
+            (tmp_path / "sip2gw.toml").write_text(CONFIG.replace('"HUB"', '"OTHER"'))
+            gateway.app.reload()
+            return good
+
+        passwords.is_known = and_reload
+        line = await gateway.connect()
+        assert await line.ask(LOGIN) == "941"
+        assert "|AOOTHER|" not in await line.ask(ask_23("1001", "1001"))
+
+
 # Newcomers (B14, C100, C101) ----------------------------------------------------------------------
 
 
@@ -366,7 +516,8 @@ class TestDoorkeeper:
         assert keeper.obstacle("10.0.0.1") == ""
 
     def test_one_address_has_a_share_of_the_places_until_its_lines_log_in(self, tmp_path):
-        keeper = self.keeper(tmp_path, descriptors=DESCRIPTORS_RESERVED + 4 * 20)
+        # The twenty-first finds eighty places free, of which twenty are a quarter.
+        keeper = self.keeper(tmp_path, descriptors=DESCRIPTORS_RESERVED + 5 * 20)
         for _ in range(20):
             assert keeper.obstacle("10.0.0.1") == ""
             keeper.enter("10.0.0.1")
@@ -380,6 +531,14 @@ class TestDoorkeeper:
         assert keeper.obstacle("10.0.0.1") == "strangers"
         keeper.leave("10.0.0.1", stranger=True)
         assert keeper.obstacle("10.0.0.1") == ""
+
+    def test_many_addresses_together_cannot_take_all_places(self, tmp_path):
+        keeper = self.keeper(tmp_path, descriptors=DESCRIPTORS_RESERVED + 1_000)
+        for number in range(8):
+            while keeper.obstacle(f"10.0.0.{number}") == "":
+                keeper.enter(f"10.0.0.{number}")
+        assert keeper.obstacle("10.0.0.9") == ""
+        assert 1_000 - keeper._lines > 150
 
     def test_a_small_system_still_has_some_places_for_each(self, tmp_path):
         keeper = self.keeper(tmp_path, descriptors=DESCRIPTORS_RESERVED + STRANGERS_MIN + 2)
@@ -425,6 +584,55 @@ async def test_two_machines_with_one_login_are_noticed(gateway):
     warnings = [line for line in gateway.logged() if line["event"] == "login_shared"]
     assert [line["terminal"] for line in warnings] == ["kiosk-1"]
     assert warnings[0]["addresses"] == ["127.0.0.1"]
+
+
+async def test_a_line_that_is_still_busy_is_replaced_once(gateway):
+    """It goes when its request has been answered; who comes meanwhile does not find it again."""
+    asked, answer = asyncio.Event(), asyncio.Event()
+    backend = gateway.app.gateway.backend
+    find = backend.find_by_card
+
+    async def slowly(card):
+        asked.set()
+        await answer.wait()
+        return await find(card)
+
+    busy = await gateway.terminal("kiosk-1")
+    backend.find_by_card = slowly
+    await busy.send(ask_23("1001", "1001"))
+    await asked.wait()
+    for _ in range(2):
+        line = await gateway.terminal("kiosk-1")
+    assert gateway.metrics.terminal_replaced == {"kiosk-1": 2}
+    answer.set()
+    assert "CQY" in await busy.read()
+    assert await busy.ended()
+    assert "CQY" in await line.ask(ask_23("1001", "1001"))
+
+
+async def test_a_line_that_is_going_replaces_nobody(tmp_path):
+    """It was replaced while it logged in again."""
+    async with running(tmp_path, config=HASHED_CONFIG) as gateway:
+        first = await gateway.terminal("kiosk-1")
+        passwords = gateway.app.gateway.logins._passwords
+        check, asked, answer = passwords.check, asyncio.Event(), asyncio.Event()
+        passwords._known.clear()
+
+        async def slowly(*arguments):
+            asked.set()
+            await answer.wait()
+            return await check(*arguments)
+
+        passwords.check = slowly
+        await first.send(LOGIN)
+        await asked.wait()
+        passwords.check = check
+        second = await gateway.terminal("kiosk-1")
+        answer.set()
+        assert await first.read() == "941"
+        assert await first.ended()
+        assert "CQY" in await second.ask(ask_23("1001", "1001"))
+        assert gateway.metrics.connections == {"": 0, "kiosk": 1}
 
 
 async def test_a_machine_that_comes_back_after_silence_is_no_sharing(gateway):
@@ -563,6 +771,21 @@ async def test_who_speaks_no_tls_is_closed_and_forgotten(tmp_path, authority, tl
             line.close()
         await settled(lambda: gateway.metrics.connections[""] == 0)
         assert gateway.app.server._lines == {}
+
+
+@pytest.mark.parametrize("error", [RuntimeError("closed"), OSError("reset")])
+async def test_whatever_fails_in_a_handshake_the_place_is_free_again(
+    tmp_path, authority, tls_config, error
+):
+    async with running(tmp_path, config=tls_config) as gateway:
+        loop = asyncio.get_running_loop()
+        with patch.object(loop, "start_tls", side_effect=error):
+            line = await gateway.connect()
+            with contextlib.suppress(ConnectionError):
+                assert await line.ended()
+        assert gateway.app.server._lines == {}
+        assert gateway.metrics.connections[""] == 0
+        assert gateway.app.server._doorkeeper._lines == 0
 
 
 async def test_who_shows_no_certificate_is_not_let_in(tmp_path, authority, tls_config):

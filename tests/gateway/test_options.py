@@ -98,7 +98,7 @@ show_owed_amount = true
 
 async def test_a_template_tells_no_title_of_another_debtors_item_b53(tmp_path):
     options = 'template_av = "{label} {description} {title}"\nfamily = "merged"'
-    records = [*LIBRARY, debt("T9", "1002", "1.00", description="Late", item="LENT1")]
+    records = [*LIBRARY, debt("T9", "1002", "1.00", description="Late: The LENT1", item="LENT1")]
     config = f"""{DESK_CONFIG}
 [profiles.special]
 kind = "payment"
@@ -111,7 +111,7 @@ password = "pw"
     async with running(tmp_path, config=config, records=records) as gateway:
         terminal = await gateway.terminal("special-1")
         answer = await terminal.ask(ask_63("1001", "1001", summary="   Y      "))
-        assert said(answer, "AV") == ["Tom Overdue", "Tom Late"]
+        assert said(answer, "AV") == ["Tom Overdue", "Tom Late:"]
 
 
 async def test_screen_texts_are_rewritten_letter_by_letter(tmp_path):

@@ -1,7 +1,9 @@
 """Patron status and information on the wire (B18-B32): request bytes beside what they mean."""
 
+from datetime import timedelta
+
 import pytest
-from harness import CONFIG, STAMP, ask_23, ask_63, fields, running
+from harness import CONFIG, LIBRARY, STAMP, ask_23, ask_63, fields, running
 
 FIXED_24, FIXED_64 = 37, 61
 
@@ -225,3 +227,26 @@ async def test_a_session_always_ends(gateway):
     for card in ("1001", "4711"):
         answer = await kiosk.ask(f"35{STAMP}AOHUB|AA{card}|AC|ADwhatever|")
         assert answer == f"36Y{STAMP}AOHUB|AA{card}|"
+
+
+async def test_a_loan_is_overdue_after_its_last_second_and_a_hold_ends_with_its_own_b28(tmp_path):
+    #            holds overdue charged
+    before, after = "0001" + "0002" + "0003", "0000" + "0003" + "0003"
+    records = [dict(one) for one in LIBRARY if one.get("id") != "HO2"]
+    for one in records:
+        if one.get("id") == "HO1":
+            one["expires"] = "2026-03-10"
+    async with running(tmp_path, records=records) as gateway:
+        kiosk = await gateway.terminal("kiosk-1")
+        record = await gateway.store.find_by_card("1001")
+        last = max(loan.due for loan in record.loans)
+        (ends,) = {hold.expires for hold in record.holds}
+        for moment, counts in ((min(last, ends) - timedelta(seconds=1), before), (last, None)):
+            gateway.clock.at = moment.timestamp()
+            answer = await kiosk.ask(ask_63("1001", "1001"))
+            assert counts is None or answer[37:49] == counts
+            assert answer[41:45] == "0002"
+        gateway.clock.at = ends.timestamp()
+        assert (await kiosk.ask(ask_63("1001", "1001")))[37:41] == "0000"
+        gateway.clock.at = last.timestamp() + 1
+        assert (await kiosk.ask(ask_63("1001", "1001")))[37:49] == after

@@ -202,17 +202,45 @@ async def test_a_pin_verified_on_this_connection_stands_in_for_none_c64_c1(gatew
 
 @pytest.mark.parametrize(
     "between",
-    [ask_63("1001", "1001"), ask_63("1004", "0000"), f"35{STAMP}AOHUB|AA1004|AC|", None],
-    ids=["another card", "a wrong PIN", "end of session", "ten minutes"],
+    [
+        ask_63("1001", "1001"),
+        ask_63("1001"),
+        ask_63("4711"),
+        ask_63("1004", "0000"),
+        f"35{STAMP}AOHUB|AA1004|AC|",
+        f"01N{STAMP}AOHUB|AL|AA1004|AC|",
+        None,
+    ],
+    ids=[
+        "another card",
+        "another card without PIN",
+        "an unknown card",
+        "a wrong PIN",
+        "end of session",
+        "a card that is blocked",
+        "ten minutes",
+    ],
 )
-async def test_it_does_so_no_longer_after(gateway, between):
+async def test_it_does_so_no_longer_after(tmp_path, between):
+    messages = 'messages = ["01", "35", "37", "63"]'
+    config = CONFIG.replace("[profiles.cash]", f"[profiles.cash]\n{messages}")
+    async with running(tmp_path, config=config) as gateway:
+        pay = await gateway.terminal("pay-1")
+        await pay.ask(ask_63("1004", "1004"))
+        if between is None:
+            gateway.clock.advance(600)
+            assert accepted(await pay.ask(ask_37("1004", "1.00", bk="in time")))
+            gateway.clock.advance(1)
+        else:
+            await pay.ask(between)
+        assert not accepted(await pay.ask(ask_37("1004", "1.00")))
+
+
+async def test_a_payment_without_pin_does_not_end_it(gateway):
     pay = await gateway.terminal("pay-1")
     await pay.ask(ask_63("1004", "1004"))
-    if between is None:
-        gateway.clock.advance(601)
-    else:
-        await pay.ask(between)
-    assert not accepted(await pay.ask(ask_37("1004", "1.00")))
+    for bk in ("1", "2"):
+        assert accepted(await pay.ask(ask_37("1004", "1.00", bk=bk)))
 
 
 async def test_twenty_terminals_race_for_one_fee(tmp_path):

@@ -8,7 +8,7 @@ import sqlite3
 from contextlib import asynccontextmanager, closing
 
 import pytest
-from desk import DESK_CONFIG, DESK_LIBRARY, ask_11, ask_65
+from desk import DESK_CONFIG, DESK_LIBRARY, ask_09, ask_11, ask_15, ask_19, ask_29, ask_65
 from harness import CONFIG, LIBRARY, ask_23, ask_37, running
 from slow_disk import SlowDisk
 
@@ -31,6 +31,8 @@ def hurry(monkeypatch):
 @asynccontextmanager
 async def with_disk(directory, config, records):
     async with running(directory, config=config, records=records) as gateway:
+        # The first look at the store commits, too: only what a terminal asks for is to wait.
+        await until(lambda: gateway.app.server._backend_check is None)
         gateway.disk = SlowDisk(gateway.store)
         try:
             yield gateway
@@ -230,6 +232,127 @@ async def test_other_messages_say_a_plain_no_at_the_deadline(gateway, monkeypatc
     pass_the_deadline(gateway)
     assert TRY_AGAIN in await pay.read()
     assert gateway.metrics.payments == {("refused", "own"): 1}
+
+
+def unreachable(gateway, monkeypatch):
+    """Nothing can be read or written any more; what is noted is known all the same."""
+    backend = gateway.app.gateway.services.backend
+
+    async def fail(*_):
+        raise UnavailableError("the database cannot be reached")
+
+    for name in ("find_by_card", "find_payer", "copy_of_title", "circulate", "book_payment"):
+        monkeypatch.setattr(backend, name, fail)
+
+
+async def test_the_retry_of_a_payment_that_is_not_sure_is_not_either_while_nothing_can_be_read(
+    gateway, monkeypatch
+):
+    """A plain no would be wrong: it is booked. Of another payment it is right."""
+    pay, other = await till(gateway), await gateway.terminal("pay-2")
+    gateway.disk.hold()
+    await pay.send(PAY)
+    await gateway.disk.committing()
+    pass_the_deadline(gateway)
+    assert NOT_SURE in await pay.read()
+    unreachable(gateway, monkeypatch)
+    assert NOT_SURE in await pay.ask(PAY)
+    assert TRY_AGAIN in await pay.ask(ask_37("1004", "1.00", pin="1004", bk="K2"))
+    assert TRY_AGAIN in await pay.ask(ask_37("1004", "2.00", pin="1004", bk="K1"))
+    assert TRY_AGAIN in await other.ask(PAY)
+    gateway.disk.release()
+    await until(lambda: gateway.metrics.outcome_unknown == 0 and not gateway.store._doubts)
+    assert listed(gateway) == [("K1", "booked")]
+
+
+async def test_the_retry_of_a_payment_without_bk_is_told_by_its_date(gateway, monkeypatch):
+    pay, request = await till(gateway), ask_37("1004", "1.00", pin="1004")
+    gateway.disk.hold()
+    await pay.send(request)
+    await gateway.disk.committing()
+    pass_the_deadline(gateway)
+    assert NOT_SURE in await pay.read()
+    unreachable(gateway, monkeypatch)
+    assert NOT_SURE in await pay.ask(request)
+    assert TRY_AGAIN in await pay.ask(request.replace("1.00", "2.00"))
+    assert TRY_AGAIN in await pay.ask(request.replace("120000", "120001"))
+
+
+async def test_a_retry_whose_deadline_passes_while_it_reads_is_not_sure_either(
+    gateway, monkeypatch
+):
+    forever = asyncio.get_running_loop().create_future()
+
+    async def find(number):
+        await forever
+
+    pay = await till(gateway)
+    gateway.disk.hold()
+    await pay.send(PAY)
+    await gateway.disk.committing()
+    pass_the_deadline(gateway)
+    assert NOT_SURE in await pay.read()
+    monkeypatch.setattr(gateway.app.gateway.services.backend, "find_payer", find)
+    await pay.send(PAY)
+    await until(lambda: any(line.busy for line in gateway.app.server._lines.values()))
+    pass_the_deadline(gateway)
+    assert NOT_SURE in await pay.read()
+
+
+async def test_a_retry_is_not_sure_when_the_first_is_committed_for_a_terminal_that_hung_up(
+    gateway, monkeypatch
+):
+    """Nobody was told anything of the first; now somebody is, so it is listed."""
+    pay = await till(gateway)
+    gateway.disk.hold()
+    await pay.send(PAY)
+    await gateway.disk.committing()
+    pay.close()
+    await until(lambda: not gateway.app.server._lines)
+    again = await gateway.terminal("pay-1")
+    unreachable(gateway, monkeypatch)
+    assert NOT_SURE in await again.ask(PAY)
+    assert listed(gateway) == [("K1", "unknown")]
+    gateway.disk.release()
+    await until(lambda: gateway.metrics.outcome_unknown == 0 and not gateway.store._doubts)
+    assert listed(gateway) == [("K1", "booked")]
+
+
+ITEM_NOT_SURE = "|AFIt is not sure that this was done. Please ask the staff.|"
+
+
+ADD = ask_15("ABLENT1", "1009", "1009")
+LATER = "20260310    120001"
+
+
+@pytest.mark.parametrize(
+    ("asked", "others"),
+    [
+        (
+            ask_11("FREE1", "1009"),
+            [ask_11("FREE2", "1009"), ask_11("FREE1", "1009", stamp=LATER), ask_09("FREE1")],
+        ),
+        (ask_09("LATE1"), [ask_09("LENT1"), ask_09("LATE1", stamp=LATER)]),
+        (ask_29("ABIVO1", "1011"), [ask_29("ABLENT1", "1011"), ask_11("IVO1", "1011")]),
+        (ADD, [ADD.replace("15+", "15-"), ADD.replace("ABLENT1", "ABLATE1")]),
+        (ask_15("AJTF", "1009", "1009"), [ask_15("AJTF", "1009", "1009", stamp=LATER)]),
+        (ask_19("FREE1", "blue"), [ask_19("FREE2", "blue")]),
+        (ask_65("1011", "1011"), [ask_29("ABIVO1", "1011")]),
+    ],
+)
+async def test_the_retry_of_what_is_not_sure_with_an_item_is_not_either(
+    desk, monkeypatch, asked, others
+):
+    kiosk = await desk.terminal("kiosk-1")
+    desk.disk.hold()
+    await kiosk.send(asked)
+    await desk.disk.committing()
+    pass_the_deadline(desk)
+    assert ITEM_NOT_SURE in await kiosk.read()
+    unreachable(desk, monkeypatch)
+    assert ITEM_NOT_SURE in await kiosk.ask(asked)
+    for other in others:
+        assert TRY_AGAIN in await kiosk.ask(other)
 
 
 @pytest.mark.parametrize(

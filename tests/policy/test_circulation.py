@@ -76,10 +76,10 @@ def test_a_renewal_at_the_kiosk_is_taken_back_to_the_loan_that_was() -> None:
 def test_holds_are_again_as_they_were() -> None:
     mine = hold("ANNA", item_id="I1", ready=True)
     undone = cancel(lent(record(hold=mine)), CHECKIN)
-    assert (undone.restore_hold, undone.set_hold) == (mine, None)
+    assert (undone.restore_hold, undone.put_back) == (mine, None)
     waiting = hold("BERT")
     undone = cancel(returned(record(loan=loan("ANNA"), hold=waiting)), CHECKOUT, READER)
-    assert (undone.restore_hold, undone.set_hold) == (None, waiting)
+    assert (undone.restore_hold, undone.put_back) == (None, waiting)
 
 
 def test_what_a_terminal_stored_since_stays() -> None:

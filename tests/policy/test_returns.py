@@ -129,6 +129,11 @@ def test_off_line_the_day_of_the_return_is_the_terminals_b57() -> None:
     assert done.fee.amount == 20
 
 
+def test_off_line_a_return_in_the_second_of_the_loan_ends_it() -> None:
+    done = effect(check_in(LENT, no_block=True, moment=LENT.state.loan.checked_out))
+    assert done.after.loan is None
+
+
 def test_off_line_a_return_from_before_the_loan_does_not_end_it() -> None:
     before = LENT.state.loan.checked_out - timedelta(hours=1)
     done = effect(check_in(LENT, no_block=True, moment=before))

@@ -76,6 +76,17 @@ def test_after_the_end_of_a_stay_a_passage_begins_or_ends_nothing_of_it():
     ]
 
 
+def test_a_passage_at_the_very_end_of_a_stay_is_behind_it():
+    def one_hour(entered):
+        return entered + timedelta(hours=1)
+
+    assert stays_of([passage(at(9)), passage(at(10))], one_hour) == [
+        Stay("ANNA", at(9), at(10), False),
+        Stay("ANNA", at(10), at(11), False),
+    ]
+    assert stays_of([passage(at(9)), out(at(10))], one_hour) == [Stay("ANNA", at(9), at(10), False)]
+
+
 def test_c57_who_was_inside_between_two_moments():
     stays = [Stay("ANNA", at(9), at(11), True), Stay("BERT", at(10), at(22), False)]
     assert between(stays, at(8), at(9)) == []

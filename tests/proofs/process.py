@@ -3,9 +3,11 @@
 import asyncio
 import json
 import os
+import resource
 import signal
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -108,7 +110,8 @@ class GatewayProcess:
                 try:
                     self.log.append(json.loads(text))
                 except ValueError:
-                    self.other_output.append(text)
+                    if text:
+                        self.other_output.append(text)
                 self._seen.notify_all()
         async with self._seen:
             self._seen.notify_all()
@@ -152,10 +155,64 @@ class GatewayProcess:
         assert self._process is not None
         assert self._reader is not None
         async with asyncio.timeout(END_TIMEOUT_S):
+            with suppress(ChildProcessError):  # it has been waited for already
+                await asyncio.to_thread(os.waitid, os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+            # Only now, for it may have to end with a full pipe; `wait` sees the end of the pipe.
+            self._log_pipe.resume_reading()
             status = await self._process.wait()
             await self._reader
         self._process = None
         return status
+
+    @property
+    def _log_pipe(self) -> asyncio.ReadTransport:
+        assert self._process is not None
+        pipe = self._process._transport.get_pipe_transport(2)  # type: ignore[attr-defined]
+        assert isinstance(pipe, asyncio.ReadTransport)
+        return pipe
+
+    def stuff_log(self) -> None:
+        """From now on nobody reads its stderr, and the pipe is full."""
+        self._log_pipe.pause_reading()
+        pipe = os.open(f"/proc/{self.pid}/fd/2", os.O_WRONLY | os.O_NONBLOCK)
+        try:
+            for size in (4096, 1):
+                with suppress(BlockingIOError):
+                    while True:
+                        os.write(pipe, b"\n" * size)
+        finally:
+            os.close(pipe)
+
+    def read_log_again(self) -> None:
+        """Somebody reads its stderr again."""
+        self._log_pipe.resume_reading()
+
+    @property
+    def threads(self) -> int:
+        """How many it has."""
+        return len(os.listdir(f"/proc/{self.pid}/task"))
+
+    @property
+    def cpu_s(self) -> float:
+        """What it has used so far."""
+        user, system = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+    @contextmanager
+    def exhausted(self) -> Iterator[None]:
+        """While it lasts the process can open nothing more."""
+        before = resource.prlimit(self.pid, resource.RLIMIT_NOFILE)
+        highest = max(map(int, os.listdir(f"/proc/{self.pid}/fd")))
+        lowest_free = next(
+            number
+            for number in range(highest + 2)
+            if not os.path.lexists(f"/proc/{self.pid}/fd/{number}")
+        )
+        resource.prlimit(self.pid, resource.RLIMIT_NOFILE, (lowest_free, before[1]))
+        try:
+            yield
+        finally:
+            resource.prlimit(self.pid, resource.RLIMIT_NOFILE, before)
 
     async def kill(self) -> None:
         """SIGKILL: no goodbye."""

@@ -37,8 +37,9 @@ def test_any_zone_but_z_is_local(zone: str) -> None:
     assert read_timestamp(raw, BRUSSELS) == datetime(2026, 1, 31, 14, 25, 9, tzinfo=BRUSSELS)
 
 
-def test_z_is_utc() -> None:
-    assert read_timestamp("20260131   Z142509", BRUSSELS) == datetime(
+@pytest.mark.parametrize("z", ["   Z", "   z"])
+def test_z_is_utc(z: str) -> None:
+    assert read_timestamp(f"20260131{z}142509", BRUSSELS) == datetime(
         2026, 1, 31, 14, 25, 9, tzinfo=UTC
     )
 

@@ -246,8 +246,9 @@ class Terminal:
 class Running:
     """A gateway that serves."""
 
-    def __init__(self, app, clock, address, log):
+    def __init__(self, app, clock, address, admin, log):
         self.app, self.clock, self.address, self._log = app, clock, address, log
+        self.admin = admin
         self.terminals = []
 
     @property
@@ -302,9 +303,9 @@ async def running(directory, *, config=CONFIG, records=LIBRARY, now=NOON):
     clock = TurnableClock(now)
     app = App(settings, store, log, clock)
     del settings  # after a reload only what still runs on the old ones holds them
-    addresses, _ = await app.start()
+    addresses, admin = await app.start()
     host, _, port = addresses[0].rpartition(":")
-    gateway = Running(app, clock, (host, int(port)), stream)
+    gateway = Running(app, clock, (host, int(port)), admin, stream)
     try:
         yield gateway
     finally:

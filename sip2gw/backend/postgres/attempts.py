@@ -91,12 +91,15 @@ class Attempts(ABC, Generic[T]):
             BackendError: nothing was changed, and nothing will be.
         """
         self._deadline = deadline
+        self._in_doubt.begin(self._made_for)
         try:
             return await self._run()
         except HungUpError:
             if self._is_open:
                 self._in_doubt.leave(attempt_of(self._made_for))
             raise
+        finally:
+            self._in_doubt.end(self._made_for)
 
     async def _run(self) -> T:
         try:

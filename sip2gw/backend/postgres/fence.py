@@ -38,20 +38,22 @@ IS_FENCED = "EXISTS (SELECT 1 FROM review f WHERE f.id = p_attempt)"
 
 def _named(statement: str, *values: str) -> str:
     """`statement` with an expression in place of each `?`."""
+    assert statement.count("?") == len(values), statement
     for value in values:
         statement = statement.replace("?", value, 1)
     return statement
 
 
 _PAYMENT = ("p_attempt", "p_time", "p_terminal", "p_payer", "p_amount", "p_currency", "p_type")
-_REST = ("p_bk", "p_status", "p_texts", "p_no_key", "p_content", "p_expires", "p_card")
+_REST = ("p_bk", "p_status", "p_texts", "p_no_key", "p_content", "p_expires", "p_card", "p_date")
 
 SETTLE_PAYMENT = fill(
     """
 CREATE FUNCTION settle_payment(
     p_attempt TEXT, p_time TEXT, p_terminal TEXT, p_payer TEXT, p_amount BIGINT, p_currency TEXT,
     p_type TEXT, p_bk TEXT, p_status TEXT, p_texts TEXT, p_no_key TEXT, p_content TEXT,
-    p_expires TEXT, p_card TEXT, p_key TEXT, p_owed BIGINT, p_now TEXT, p_noted BOOLEAN)
+    p_expires TEXT, p_card TEXT, p_date TEXT, p_key TEXT, p_owed BIGINT, p_now TEXT,
+    p_noted BOOLEAN)
 RETURNS BOOLEAN LANGUAGE plpgsql SET lock_timeout = '{lock_timeout_ms}ms' AS $$
 DECLARE
     v_status TEXT;

@@ -21,6 +21,8 @@ from sip2gw.backend.postgres.failures import CONFLICTS, FAILURES, LOST, as_backe
 from sip2gw.backend.postgres.session import close
 
 CONNECTIONS_MAX = 10
+READS_MAX = 4
+"""Connections on which nothing waits for a lock that a booking, an import or staff hold."""
 WAITING_MAX = 10_000
 BACKOFF_FIRST_S = 0.05
 BACKOFF_MAX_S = 2.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -13,7 +13,6 @@ from sip2gw.backend.base import (
     CirculationOrder,
     HungUpError,
     PaymentOrder,
-    UnavailableError,
 )
 from sip2gw.backend.doubts import Doubts, Key, key_of
 from sip2gw.backend.postgres.pool import Pool, within
@@ -29,7 +28,7 @@ LEFT_MAX = 1_000
 
 Order = PaymentOrder | CirculationOrder
 
-_SETTLE_PAYMENT = f"SELECT settle_payment({', '.join(f'${number}' for number in range(1, 19))})"
+_SETTLE_PAYMENT = f"SELECT settle_payment({', '.join(f'${number}' for number in range(1, 20))})"
 _SETTLE_CIRCULATION = "SELECT settle_circulation($1, $2, $3, $4, $5, $6, $7, $8, $9)"
 
 
@@ -69,18 +68,26 @@ class InDoubt:
     def __init__(self, pool: Pool, doubts: Doubts | None) -> None:
         self._pool = pool
         self._doubts = doubts
+        self._under_way: dict[str, Order] = {}
         self._left: dict[Key, UnknownAttempt] = {}
         """What was under way when its terminal hung up. Nobody was told anything, so nothing is
         noted, but a retry must not be told no while the first one may still be done."""
 
-    def insist_on_spool(self) -> None:
-        """No payment is taken whose unknown outcome could not be noted (C98).
+    def begin(self, order: Order) -> None:
+        """`order` is on its way into the database, until `end`."""
+        self._under_way[order.id] = order
 
-        Raises:
-            UnavailableError: it could not.
-        """
-        if self._doubts is not None and not self._doubts.writable:
-            raise UnavailableError(f"no outcome could be noted: {self._doubts.problem}")
+    def end(self, order: Order) -> None:
+        """It was answered, noted or left."""
+        self._under_way.pop(order.id, None)
+
+    async def has_open(self, is_meant: Callable[[UnknownAttempt], bool]) -> bool:
+        """See `Backend.has_open_attempt`."""
+        under_way = map(attempt_of, self._under_way.values())
+        found = next(filter(is_meant, (*self.all(), *self._left.values(), *under_way)), None)
+        if found is not None:
+            await self.note(found)
+        return found is not None
 
     def all(self) -> Sequence[UnknownAttempt]:
         """What is noted and not settled yet, oldest first."""

@@ -38,7 +38,7 @@ from sip2gw.backend.base import (
     PaymentResult,
     UnavailableError,
 )
-from sip2gw.backend.doubts import Doubts
+from sip2gw.backend.doubts import Doubts, guarded, insist_on_notable
 from sip2gw.backend.library import Connection, Done
 from sip2gw.backend.postgres.address import Address
 from sip2gw.backend.postgres.booking import Booking
@@ -52,7 +52,7 @@ from sip2gw.backend.postgres.dialect import (
 )
 from sip2gw.backend.postgres.doorlog import DoorLog
 from sip2gw.backend.postgres.failures import FAILURES, as_backend_error
-from sip2gw.backend.postgres.pool import CONNECTIONS_MAX, Pool
+from sip2gw.backend.postgres.pool import CONNECTIONS_MAX, READS_MAX, Pool
 from sip2gw.backend.postgres.reading import (
     PAYER_BY_CARD,
     RECORD_BY_CARD,
@@ -126,15 +126,17 @@ class PostgresStore(StaffOperations):
         self._address = address
         self._timeout_s = timeout_s
         self._pool = Pool(address, statement_timeout_s=timeout_s, connections_max=connections_max)
+        self._reads = Pool(address, statement_timeout_s=timeout_s, connections_max=READS_MAX)
+        """For what waits for nobody's booking: however many payments wait, doors do not."""
         self._spool_file = spool_file
         self._is_daemon = role == "daemon"
-        doubts = None
+        self._doubts: Doubts | None = None
         if self._is_daemon:
             if spool_file is None:
                 raise UnavailableError("a gateway on PostgreSQL needs a spool file")
-            doubts = Doubts(Spool(spool_file))
-            doubts.open()
-        self._in_doubt = InDoubt(self._pool, doubts)
+            self._doubts = Doubts(Spool(spool_file))
+            self._doubts.open()
+        self._in_doubt = InDoubt(self._pool, self._doubts)
         self._door_log = DoorLog(self._pool)
         self._refusals = Refusals(self._write_refusals)
         self._own_loop = LoopThread() if role == "command" else None
@@ -162,24 +164,27 @@ class PostgresStore(StaffOperations):
         return await self._paid_fees(_FEES_SETTLED_BY, payment_id)
 
     async def _paid_fees(self, statement: str, *values: str) -> tuple[PaidFee, ...]:
-        return tuple(paid_fee(tuple(row)) for row in await self._fetch(statement, *values))
+        return tuple(paid_fee(tuple(row)) for row in await self._read(statement, *values))
 
     async def find_patrons(self, patron_ids: Collection[str]) -> list[PatronRecord]:
         """The patrons with these ids, by id; unknown ones are left out."""
         wanted = sorted(filter(is_storable, patron_ids))
         if not wanted:
             return []
-        records = map(record_of, await self._fetch(RECORDS_BY_ID, wanted))
+        records = map(record_of, await self._read(RECORDS_BY_ID, wanted))
         return sorted((record for record in records if record), key=lambda record: record.id)
 
     async def find_payer(self, number: str) -> PaymentFacts | None:
         """The holder of card `number` and whom they might pay for, as of one moment."""
-        rows = await self._fetch(PAYER_BY_CARD, number) if is_storable(number) else []
+        rows = await self._read(PAYER_BY_CARD, number) if is_storable(number) else []
         return payer_of(rows[0]) if rows else None
 
     async def _record(self, statement: str, key: str) -> PatronRecord | None:
-        rows = await self._fetch(statement, key) if is_storable(key) else []
+        rows = await self._read(statement, key) if is_storable(key) else []
         return record_of(rows[0]) if rows else None
+
+    async def _read(self, statement: str, *values: Any) -> list[Any]:
+        return await self._at_home(self._reads.fetch(statement, *values))
 
     async def _fetch(self, statement: str, *values: Any) -> list[Any]:
         return await self._at_home(self._pool.fetch(statement, *values))
@@ -214,25 +219,26 @@ class PostgresStore(StaffOperations):
 
     async def _book(self, order: PaymentOrder, decide: DecidePayment) -> PaymentResult:
         deadline = asyncio.get_running_loop().time() + self._timeout_s
-        self._in_doubt.insist_on_spool()
         known = await self._in_doubt.clear(order)
         if isinstance(known, UnknownPayment) and known.content != order.content:
             return refused("bk_reused")
         _insist_on_certainty(known)
-        return await Booking(self._pool, self._in_doubt, order, decide).run(deadline)
+        careful = guarded(self._doubts, decide)
+        result = await Booking(self._pool, self._in_doubt, order, careful).run(deadline)
+        return insist_on_notable(self._doubts, result)
 
     async def find_item(self, item_id: str, now: datetime) -> ItemRecord | None:
         """The item with its loan and the first hold that it could serve at `now`, or None."""
-        return await self._at_home(find_item(self._pool, item_id, now))
+        return await self._at_home(find_item(self._reads, item_id, now))
 
     async def copy_of_title(self, title_id: str) -> str | None:
         """The id of some copy of the title, one for loan if there is any, or None."""
-        rows = await self._fetch(_COPY_OF_TITLE, title_id) if is_storable(title_id) else []
+        rows = await self._read(_COPY_OF_TITLE, title_id) if is_storable(title_id) else []
         return str(rows[0][0]) if rows else None
 
     async def hold_queue(self, record: ItemRecord, now: datetime) -> tuple[str, ...]:
         """The holds that wait for this item or any copy of its title; first come."""
-        rows = await self._fetch(_HOLD_QUEUE, *queue_values(record.item, now))
+        rows = await self._read(_HOLD_QUEUE, *queue_values(record.item, now))
         return tuple(row[0] for row in rows)
 
     async def circulate(
@@ -268,17 +274,17 @@ class PostgresStore(StaffOperations):
 
     async def known_logins(self) -> Mapping[str, str]:
         """The digests of logins that were good, by login (C100)."""
-        return dict(map(tuple, await self._fetch(queries.KNOWN_LOGINS)))
+        return dict(map(tuple, await self._read(queries.KNOWN_LOGINS)))
 
     async def remember_logins(self, digests: Mapping[str, str]) -> None:
         """Keep these digests, instead of what was kept for the same logins."""
         await self._fetch(_REMEMBER_LOGINS, list(digests), list(digests.values()))
 
-    # Doors
+    # Doors: on the connections of reads, since an entry waits for other entries only
 
     async def enter_branch(self, order: EntryOrder) -> Presence:
         """Note that the patron is inside, if there is room; returns who was inside before."""
-        rows = await self._fetch(
+        rows = await self._read(
             _ENTER,
             order.branch,
             order.passage,
@@ -293,12 +299,12 @@ class PostgresStore(StaffOperations):
 
     async def presence(self, order: EntryOrder) -> Presence:
         """Who is inside now."""
-        rows = await self._fetch(_PRESENCE, *doors.presence_values(order))
+        rows = await self._read(_PRESENCE, *doors.presence_values(order))
         return doors.presence_of(tuple(rows[0]))
 
     async def leave_branch(self, branch: str, patron_id: str) -> None:
         """The patron has gone out."""
-        await self._fetch(_LEAVE, branch, patron_id)
+        await self._read(_LEAVE, branch, patron_id)
 
     def log_access(self, row: AccessRow) -> None:
         """Queue a door decision; written within one second, never waited for (C65)."""
@@ -328,6 +334,10 @@ class PostgresStore(StaffOperations):
             raise as_backend_error(error) from None
 
     # Attempts of unknown outcome
+
+    async def has_open_attempt(self, is_meant: Callable[[UnknownAttempt], bool]) -> bool:
+        """Whether an attempt that `is_meant` recognises may yet turn out to be done (C98)."""
+        return await self._in_doubt.has_open(is_meant)
 
     def spooled(self) -> Sequence[UnknownAttempt]:
         """Attempts of unknown outcome that are not in the store yet."""
@@ -412,7 +422,7 @@ class PostgresStore(StaffOperations):
         Raises:
             BackendError: they are not.
         """
-        rows = await self._fetch(_TAKES_WRITES)
+        rows = await self._read(_TAKES_WRITES)
         if not rows[0][0]:
             raise UnavailableError("the database takes no writes")
 
@@ -430,6 +440,7 @@ class PostgresStore(StaffOperations):
         await self._in_doubt.close()
         await self._door_log.close()
         await self._pool.close()
+        await self._reads.close()
 
 
 def _insist_on_certainty(known: UnknownAttempt | None) -> None:
@@ -483,7 +494,7 @@ def open_postgres(
         spool_file: of this gateway alone; keeps attempts of unknown outcome while the database
             cannot be asked (C98). A command only reads it.
         timeout_s: how long one operation may take; shorter than `server.request_timeout_s`.
-        connections_max: of this process.
+        connections_max: of this process, beside the `READS_MAX` for reading and for doors.
 
     Raises:
         BackendError: the store cannot be opened; the text says why.

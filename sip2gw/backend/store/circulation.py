@@ -218,7 +218,7 @@ def decided(order: CirculationOrder, facts: Facts, decide: DecideCirculation) ->
         result = CirculationResult(REFUSED, record, refusal=decision)
         return Plan(result, list(_review_rows(order, REFUSED, decision.reasons)))
     assert record is not None
-    effect = _with_hold_id(decision)
+    effect = _with_hold_id(order, decision)
     plan = Plan(CirculationResult(DONE, record, effect.outcome))
     plan.rows.extend(_rows_of(order, record, effect))
     plan.touched = _touched(effect)
@@ -226,11 +226,11 @@ def decided(order: CirculationOrder, facts: Facts, decide: DecideCirculation) ->
     return plan
 
 
-def _with_hold_id(effect: Effect) -> Effect:
-    """`effect` with an id for a new hold."""
+def _with_hold_id(order: CirculationOrder, effect: Effect) -> Effect:
+    """`effect` with an id for a new hold: that of the attempt, however often it is tried."""
     if effect.add_hold is None:
         return effect
-    hold = replace(effect.add_hold, id=new_id())
+    hold = replace(effect.add_hold, id=order.id)
     return replace(effect, add_hold=hold, outcome=replace(effect.outcome, hold=hold))
 
 
@@ -244,7 +244,8 @@ def _holder_of_key(order: CirculationOrder, facts: Facts) -> Event | None:
 
 def _touched(effect: Effect) -> set[str]:
     """Patrons of whom more than loans changes."""
-    holds = (effect.add_hold, effect.set_hold, effect.drop_hold, effect.restore_hold)
+    changed = (effect.add_hold, effect.set_hold, effect.drop_hold)
+    holds = (*changed, effect.put_back, effect.restore_hold)
     touched = {hold.patron_id for hold in holds if hold is not None}
     if effect.fee is not None:
         touched.add(effect.fee.patron_id)
@@ -327,6 +328,9 @@ def _hold_rows(effect: Effect) -> Iterator[Any]:
         expires = time_text(hold.expires) if hold.expires else None
         values = (hold.item_id, hold.pickup_branch, int(hold.ready), expires, hold.id)
         yield writes.SET_HOLD, values
+    hold = effect.put_back
+    if hold is not None:
+        yield writes.PUT_BACK_HOLD, (hold.item_id, int(hold.ready), hold.id)
     hold = effect.add_hold or effect.restore_hold
     if hold is not None:
         expires = time_text(hold.expires) if hold.expires else None

@@ -44,14 +44,14 @@ class Orders:
         self._writer = writer
         self._doubts = doubts
 
-    def insist_on_spool(self) -> None:
-        """No payment is taken whose unknown outcome could not be noted (C98).
-
-        Raises:
-            UnavailableError: it could not.
-        """
-        if self._doubts is not None and not self._doubts.writable:
-            raise UnavailableError(f"no outcome could be noted: {self._doubts.problem}")
+    async def has_open(self, is_meant: Callable[[UnknownAttempt], bool]) -> bool:
+        """See `Backend.has_open_attempt`."""
+        begun = map(attempt_of, self._writer.orders_in_doubt())
+        noted = self._doubts.all() if self._doubts else ()
+        found = next(filter(is_meant, (*noted, *begun)), None)
+        if found is not None:
+            await self._note(found)
+        return found is not None
 
     async def run(self, order: Order, job: Job) -> Any:
         """The result of `job` for `order`, once it is durable.

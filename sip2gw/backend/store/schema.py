@@ -455,7 +455,7 @@ MIGRATIONS = (
     Migration(5, "what is lost among a patron's loans", ()),
     Migration(6, "who borrowed what lately, where the library wants to know", _HISTORY),
     Migration(7, "what a person has to look at, and what became of it", _REVIEWS),
-    Migration(8, "whether somebody has had a copy since a transaction with it", ()),
+    Migration(8, "whether somebody has had a copy since; holds put back with their terms", ()),
     Migration(9, "credits; what was paid too much, and given back", ()),
     Migration(10, "refused payments, and when a terminal says it took money", _REFUSED_PAYMENTS),
     Migration(11, "terminals whose password was right", _LOGINS),

@@ -28,7 +28,7 @@ from sip2gw.backend.base import (
     PaymentResult,
     UnavailableError,
 )
-from sip2gw.backend.doubts import Doubts
+from sip2gw.backend.doubts import Doubts, guarded, insist_on_notable
 from sip2gw.backend.library import Connection, Done
 from sip2gw.backend.spool import Spool, read_spool
 from sip2gw.backend.store import circulation, doors, ledger, lockout, queries
@@ -246,11 +246,11 @@ class Store(StaffOperations):
     async def book_payment(self, order: PaymentOrder, decide: DecidePayment) -> PaymentResult:
         """Book `order` exactly once, durably before it returns (B46, C98)."""
         self._check_open()
-        self._orders.insist_on_spool()
+        careful = guarded(self._doubts, decide)
         result: PaymentResult = await self._orders.run(
-            order, lambda connection: ledger.book(connection, order, decide, self._account)
+            order, lambda connection: ledger.book(connection, order, careful, self._account)
         )
-        return result
+        return insist_on_notable(self._doubts, result)
 
     async def circulate(
         self, order: CirculationOrder, decide: DecideCirculation
@@ -262,6 +262,10 @@ class Store(StaffOperations):
             lambda connection: circulation.circulate(connection, order, decide, self._patron),
         )
         return result
+
+    async def has_open_attempt(self, is_meant: Callable[[UnknownAttempt], bool]) -> bool:
+        """Whether an attempt that `is_meant` recognises may yet turn out to be done (C98)."""
+        return await self._orders.has_open(is_meant)
 
     def spooled(self) -> Sequence[UnknownAttempt]:
         """Attempts of unknown outcome that are not in the store yet."""

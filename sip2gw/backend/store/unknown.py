@@ -117,7 +117,7 @@ def payment_row(known: UnknownPayment) -> tuple[Any, ...]:
         known.content,
         time_text(known.key_expires),
         known.card,
-        None,
+        None,  # when the terminal took the money is not asked of what was not booked
     )
 
 

@@ -61,6 +61,11 @@ SET_HOLD = Write(
     _names("item_id pickup_branch ready expires id"),
     "UPDATE hold SET item_id = ?, pickup_branch = ?, ready = ?, expires = ? WHERE id = ?",
 )
+PUT_BACK_HOLD = Write(
+    "put_back_hold",
+    _names("item_id ready id"),
+    "UPDATE hold SET item_id = ?, ready = ? WHERE id = ?",
+)
 DROP_HOLD = Write("drop_hold", ("id",), "DELETE FROM hold WHERE id = ?")
 ADD_FEE = Write(
     "add_fee",
@@ -136,6 +141,7 @@ WRITES = (
     MOVE_ITEM,
     ADD_HOLD,
     SET_HOLD,
+    PUT_BACK_HOLD,
     DROP_HOLD,
     ADD_FEE,
     OPEN_FEE,

@@ -1,0 +1,109 @@
+"""Nobody who does not listen holds up the terminals: log, service manager, newcomers (C114)."""
+
+import asyncio
+import os
+import socket
+import sqlite3
+import sys
+
+import pytest
+from harness import CONFIG, LIBRARY, Terminal, ask_23, ask_37
+from proofs.process import READY_TIMEOUT_S, ROOT, prepare
+
+STATUS = "9900302.00"
+DRAIN_S = 10
+MACHINE_IS_BUSY_S = 10
+"""More than that takes no part of the end on a machine that has other things to do."""
+
+
+@pytest.fixture(params=["uvloop", "asyncio"])
+def loop(request, tmp_path):
+    """The variables of a process with that loop."""
+    if request.param == "uvloop":
+        pytest.importorskip("uvloop")
+        return {}
+    hidden = tmp_path / "without"
+    hidden.mkdir()
+    (hidden / "uvloop.py").write_text("raise ImportError\n")
+    return {"PYTHONPATH": f"{hidden}:{ROOT}"}
+
+
+async def test_exhausted_descriptors_and_a_full_log_stop_nobody_who_is_there(start, loop):
+    async with start(environment=loop) as gateway:
+        kiosk = await gateway.terminal("kiosk-1")
+        gateway.stuff_log()
+        with gateway.exhausted():
+            waiting = await gateway.connect()
+            host, _, port = gateway.admin.rpartition(":")
+            scraping = await gateway.connect((host, int(port)))
+            used = gateway.cpu_s
+            async with asyncio.timeout(10):
+                for _ in range(10):
+                    assert (await kiosk.ask(STATUS)).startswith("98Y")
+                    await asyncio.sleep(0.1)
+            assert gateway.cpu_s - used < 0.5  # it does not try again and again
+        newcomer = await gateway.terminal("pay-1")
+        assert (await newcomer.ask(STATUS)).startswith("98Y")
+        waiting.close()
+        scraping.close()
+        gateway.read_log_again()
+        assert await gateway.stop() == 0
+        assert gateway.other_output == []
+        if loop:
+            assert gateway.events("resources_exhausted")[0]["problem"] == "Too many open files"
+
+
+@pytest.fixture
+def manager(tmp_path):
+    """A service manager's end of its socket, `tmp_path / "notify"`."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.setblocking(False)
+        yield manager
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+async def test_it_serves_and_ends_without_standard_error(tmp_path, manager):
+    """`serve 2>&-`."""
+    port = free_port()
+    listen = CONFIG.replace('["127.0.0.1:0"]', f'["127.0.0.1:{port}"]')
+    config = await prepare(tmp_path, listen, LIBRARY)
+    process = await asyncio.create_subprocess_shell(
+        f'exec "{sys.executable}" -m sip2gw serve --config "{config}" 2>&-',
+        env={**os.environ, "PYTHONPATH": str(ROOT), "NOTIFY_SOCKET": str(tmp_path / "notify")},
+    )
+    try:
+        async with asyncio.timeout(READY_TIMEOUT_S):
+            assert await asyncio.get_running_loop().sock_recv(manager, 100) == b"READY=1"
+        kiosk = Terminal(*await asyncio.open_connection("127.0.0.1", port))
+        assert (await kiosk.ask(STATUS)).startswith("98Y")
+        kiosk.close()
+    finally:
+        process.terminate()
+        status = await process.wait()
+    assert status == 0
+
+
+async def test_it_ends_in_time_while_another_process_holds_the_lock(start, tmp_path):
+    async with start() as gateway:
+        pay, door = await gateway.terminal("pay-1"), await gateway.terminal("door-1")
+        other = sqlite3.connect(tmp_path / "library.db", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        assert (await door.ask(ask_23("1001", "1001"))).startswith("24 ")
+        await pay.send(ask_37("1004", "2.50", pin="1004", fee="D2", bk="K1"))
+        gateway.stuff_log()
+        async with asyncio.timeout(DRAIN_S + 8 + MACHINE_IS_BUSY_S):
+            await gateway.stop()
+        other.close()
+
+
+async def test_a_log_that_nobody_reads_does_not_hold_up_the_end(start):
+    async with start() as gateway:
+        gateway.stuff_log()
+        async with asyncio.timeout(5 + MACHINE_IS_BUSY_S):
+            assert await gateway.stop() == 0
