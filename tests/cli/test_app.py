@@ -42,6 +42,8 @@ COMMANDS = [
     ("door", "reveals"),
     *((("door", kind, what)) for kind in ("bar", "pass") for what in ("add", "remove", "list")),
     ("maintain",),
+    ("dashboard",),
+    ("alerts",),
     ("convert-config",),
     ("hash-password",),
 ]
