@@ -8,7 +8,7 @@ import sqlite3
 from contextlib import asynccontextmanager, closing
 
 import pytest
-from desk import DESK_CONFIG, DESK_LIBRARY, ask_09, ask_11, ask_15, ask_19, ask_29, ask_65
+from desk import DESK_CONFIG, DESK_LIBRARY, ask_09, ask_11, ask_15, ask_17, ask_19, ask_29, ask_65
 from harness import CONFIG, LIBRARY, ask_23, ask_37, running
 from slow_disk import SlowDisk
 
@@ -241,7 +241,14 @@ def unreachable(gateway, monkeypatch):
     async def fail(*_):
         raise UnavailableError("the database cannot be reached")
 
-    for name in ("find_by_card", "find_payer", "copy_of_title", "circulate", "book_payment"):
+    for name in (
+        "find_by_card",
+        "find_payer",
+        "copy_of_title",
+        "find_item",
+        "circulate",
+        "book_payment",
+    ):
         monkeypatch.setattr(backend, name, fail)
 
 
@@ -336,7 +343,7 @@ LATER = "20260310    120001"
         (ask_29("ABIVO1", "1011"), [ask_29("ABLENT1", "1011"), ask_11("IVO1", "1011")]),
         (ADD, [ADD.replace("15+", "15-"), ADD.replace("ABLENT1", "ABLATE1")]),
         (ask_15("AJTF", "1009", "1009"), [ask_15("AJTF", "1009", "1009", stamp=LATER)]),
-        (ask_19("FREE1", "blue"), [ask_19("FREE2", "blue")]),
+        (ask_19("FREE1", "blue"), [ask_19("FREE2", "blue"), ask_17("FREE1")]),
         (ask_65("1011", "1011"), [ask_29("ABIVO1", "1011")]),
     ],
 )
