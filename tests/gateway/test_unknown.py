@@ -340,7 +340,10 @@ LATER = "20260310    120001"
             [ask_11("FREE2", "1009"), ask_11("FREE1", "1009", stamp=LATER), ask_09("FREE1")],
         ),
         (ask_09("LATE1"), [ask_09("LENT1"), ask_09("LATE1", stamp=LATER)]),
-        (ask_29("ABIVO1", "1011"), [ask_29("ABLENT1", "1011"), ask_11("IVO1", "1011")]),
+        (
+            ask_29("ABIVO1", "1011"),
+            [ask_29("ABLENT1", "1011"), ask_29("ABIVO1", "1011", stamp=LATER)],
+        ),
         (ADD, [ADD.replace("15+", "15-"), ADD.replace("ABLENT1", "ABLATE1")]),
         (ask_15("AJTF", "1009", "1009"), [ask_15("AJTF", "1009", "1009", stamp=LATER)]),
         (ask_19("FREE1", "blue"), [ask_19("FREE2", "blue"), ask_17("FREE1")]),
