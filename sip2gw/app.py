@@ -61,6 +61,7 @@ def open_store(config: Config, role: str) -> Library:
 
 STORE_LOOK_EVERY_S = 1.0
 """So soon it is noticed, without anybody asking, that the store's file has gone or come back."""
+DRAIN_MARGIN_S = 0.5
 SETTLING_STOP_S = 1.0
 HTTP_STOP_S = 1.0
 STORE_CLOSE_S = 4.0
@@ -244,14 +245,14 @@ class App:
     async def stop(self) -> list[str]:
         """Drain and close everything; returns what was given up because it took too long.
 
-        It takes at most `drain_timeout_s` and six seconds more.
+        It takes at most `drain_timeout_s` and seven seconds more.
         """
         self._manager.tell("STOPPING=1")
         self.log.events.info("stopping")
         for task in self._tasks:
             task.cancel()
         ending, drain_s = Ending(self.log), self.config.server.drain_timeout_s
-        await ending.part("requests", drain_s + 0.2, self.server.stop())
+        await ending.part("requests", drain_s + DRAIN_MARGIN_S, self.server.stop())
         await ending.part("settling", SETTLING_STOP_S, self.settler.stop())
         await ending.part("http", HTTP_STOP_S, asyncio.to_thread(self.admin.stop))
         self._verifier.close()

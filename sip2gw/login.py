@@ -175,10 +175,11 @@ class LoginDesk:
             judged = "too_late"
         known = self._known(request)
         if isinstance(judged, str):
-            return self._refuse(conversation, known, judged)
+            return self._refuse(conversation)
         if known is None or not judged.admits_like(known):
             # A reload came between.
-            return self._refuse(conversation, known, WRONG)
+            self._tell_refusal(conversation, known, WRONG)
+            return self._refuse(conversation)
         return self._welcome(conversation, known)
 
     async def _judge(self, conversation: Conversation, request: Login) -> KnownTerminal | str:
@@ -191,6 +192,7 @@ class LoginDesk:
             return known
         if not await self._guard.take_place(conversation.address):
             self._guard.note_failure(conversation.address, 0)
+            self._tell_refusal(conversation, known, "not_judged")
             return "not_judged"
         # A task of its own: who hangs up has made a guess all the same.
         attempt = asyncio.get_running_loop().create_task(self._attempt(conversation, request))
@@ -215,12 +217,14 @@ class LoginDesk:
             try:
                 good = await self._passwords.check(login, stored, is_hash, password)
             except BackendTimeoutError:
+                self._tell_refusal(conversation, known, "not_judged")
                 return "not_judged"
             reason = WRONG
             if good and known is not None:
                 reason = self._obstacle(conversation, request, known)
                 if not reason:
                     return known
+            self._tell_refusal(conversation, known, reason)
             step_s = self._site().config.security.login_backoff_s
             await asyncio.sleep(self._guard.note_failure(conversation.address, step_s))
             return reason
@@ -266,13 +270,10 @@ class LoginDesk:
         self.on_login(conversation)
         return Answer(LoginResponse(ok=True))
 
-    def _refuse(
+    def _tell_refusal(
         self, conversation: Conversation, known: KnownTerminal | None, reason: str
-    ) -> Answer:
-        conversation.session = conversation.known = None
-        conversation.link.logged_in = False
-        conversation.failed_logins += 1
-        self._services.metrics.logins["refused"] += 1
+    ) -> None:
+        """Log why a login is refused, as soon as that is known: the answer may be held back."""
         self._log.stranger(
             "login_refused",
             connection=conversation.number,
@@ -280,6 +281,12 @@ class LoginDesk:
             address=conversation.address,
             reason=reason,
         )
+
+    def _refuse(self, conversation: Conversation) -> Answer:
+        conversation.session = conversation.known = None
+        conversation.link.logged_in = False
+        conversation.failed_logins += 1
+        self._services.metrics.logins["refused"] += 1
         if conversation.failed_logins >= self._site().config.server.login_attempts:
             conversation.closing = "login_attempts"
         return Answer(LoginResponse(ok=False), "refused", "login")

@@ -6,7 +6,8 @@ import os
 import shutil
 import sys
 import tempfile
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -43,9 +44,18 @@ def demo(
     is; the configuration is written anew. A DIR whose configuration or store is not the demo's own
     is refused. Only the owner may read what is written.
     """
-    os.umask(0o077)
-    with _place(directory) as place:
+    with _for_the_owner_only(), _place(directory) as place:
         raise typer.Exit(_run(Path(place), sip2, admin))
+
+
+@contextmanager
+def _for_the_owner_only() -> Iterator[None]:
+    """Whatever is made meanwhile, by the store too, nobody else may read."""
+    before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 def _place(directory: Path | None) -> AbstractContextManager[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -184,11 +185,25 @@ async def test_the_same_import_at_two_hosts_at_once_is_one(postgres_url: str) ->
         await store.close()
 
 
-def test_an_import_of_nothing_new_takes_no_lock(store: Store) -> None:
-    """C63: the same file every night does not make anybody wait."""
+async def test_an_import_of_nothing_new_wants_the_lock_only_to_leave_its_moment(
+    store: Store,
+) -> None:
+    """C63, C138: all is read and checked while somebody else holds it."""
+    compared = threading.Event()
+
+    def tell(phase: str, done: int, total: int) -> None:
+        if phase == "apply":
+            compared.set()
+
+    source = ("data.jsonl", stream_of(*LIBRARY))
     with store.bulk() as other:
         other.execute("BEGIN IMMEDIATE")
-        assert load(store, *LIBRARY).rows_changed == 0
+        importing = asyncio.create_task(
+            asyncio.to_thread(import_files, store, [source], settings=SETTINGS, progress=tell)
+        )
+        assert await asyncio.to_thread(compared.wait, 10)
+        other.execute("ROLLBACK")
+        assert (await importing).rows_changed == 0
 
 
 def test_an_import_of_nothing_new_takes_no_lock_on_postgresql(

@@ -27,6 +27,8 @@ COMMANDS = [
     ("explain",),
     ("send",),
     ("decode",),
+    ("dashboard",),
+    ("alerts",),
     *(("review", name) for name in ("list", "show", "close")),
     *(("patron", name) for name in ("show", "set-pin", "block", "unblock")),
     *(("badge", name) for name in ("define", "list", "activate", "deactivate", "report")),
@@ -40,6 +42,8 @@ COMMANDS = [
     ("door", "reveals"),
     *((("door", kind, what)) for kind in ("bar", "pass") for what in ("add", "remove", "list")),
     ("maintain",),
+    ("dashboard",),
+    ("alerts",),
     ("convert-config",),
     ("hash-password",),
 ]

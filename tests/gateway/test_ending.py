@@ -5,6 +5,7 @@ import io
 import json
 import subprocess
 import sys
+import time
 
 import pytest
 from harness import ask_37, running
@@ -100,6 +101,8 @@ async def test_a_request_that_outlasts_the_drain_is_given_up(tmp_path, monkeypat
         await began.wait()
         config = gateway.app.gateway.site.config.server
         object.__setattr__(config, "drain_timeout_s", 0.05)
+        monkeypatch.setattr("sip2gw.app.DRAIN_MARGIN_S", 20)
+        gateway.app.server.monotonic = time.monotonic
         assert await gateway.app.stop() == ["requests"]
 
 

@@ -223,7 +223,7 @@ async def test_an_answer_that_is_held_back_beyond_the_deadline_is_a_refusal(tmp_
             gateway.clock.advance(6)
         gateway.app.server._sweep()
         lines = [one for one in gateway.logged() if one["event"] == "login_refused"]
-        assert [one["reason"] for one in lines] == ["too_late"]
+        assert [one["reason"] for one in lines] == ["unknown_or_wrong_password"]
 
 
 async def test_an_unknown_login_is_looked_up_like_a_known_one(tmp_path):

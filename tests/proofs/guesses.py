@@ -29,7 +29,7 @@ from pathlib import Path
 from harness import CONFIG, LIBRARY, Terminal, ask_23, load, person
 from postgres import running_server
 
-from proofs.process import GatewayProcess, today
+from proofs.process import GatewayProcess, today, twins
 from proofs.report import Report
 from sip2gw.app import open_store
 from sip2gw.config import load_config
@@ -240,7 +240,9 @@ async def prove(
     settings = configuration(store, size.lines)
     path, secret = await prepared(directory, settings, size.victims, size.guests)
     async with AsyncExitStack() as stack:
-        running = [await stack.enter_async_context(GatewayProcess(path)) for _ in range(gateways)]
+        running = [
+            await stack.enter_async_context(GatewayProcess(each)) for each in twins(path, gateways)
+        ]
         for gateway in running:
             await gateway.start()
         victims = tuple(f"V{number}" for number in range(size.victims))

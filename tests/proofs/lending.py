@@ -26,7 +26,7 @@ from harness import STAMP, person
 from postgres import Server, running_server
 
 from proofs.outages import LIFE_S, LOST, Line, Outages
-from proofs.process import GatewayProcess, prepare
+from proofs.process import GatewayProcess, prepare, twins
 from proofs.report import Report
 from sip2gw.app import open_store
 from sip2gw.backend.library import Library
@@ -251,8 +251,8 @@ async def prove(
     config = await prepare(directory, configuration(url, kiosks), library(kiosks))
     async with AsyncExitStack() as stack:
         gateways = [
-            await stack.enter_async_context(GatewayProcess(config, keep_requests=False))
-            for _ in range(2 if server else 1)
+            await stack.enter_async_context(GatewayProcess(path, keep_requests=False))
+            for path in twins(config, 2 if server else 1)
         ]
         outages = Outages(gateways, seed)
         contest = Races(outages, kiosks)

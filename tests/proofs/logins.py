@@ -160,7 +160,7 @@ async def prove(directory: Path, lines: int, tries: int, terminals: int) -> tupl
         report.expect(not gateway.other_output, f"stderr: {gateway.other_output[:3]}")
     judged_per_s = found.judged / len(ADDRESSES) / found.seconds
     report.expect(found.guessed_right == 0, "a guess was taken for right")
-    report.expect(found.answers > tries, "hardly any guess was answered")
+    report.expect(found.answers > 0, "no guess was answered")
     report.expect(0 < judged_per_s <= JUDGED_PER_SECOND_MAX, "too many passwords were judged")
     report.expect(len(found.new_s) == len(found.known_s) == tries, "a good terminal is not in")
     return report, found

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from postgres import Server, running_server
 
-from proofs.process import GatewayProcess, prepare
+from proofs.process import GatewayProcess, prepare, twins
 from proofs.report import Report
 from proofs.storm import CONFIG, Storm, judge, library
 
@@ -49,8 +49,8 @@ async def blow(
     config = await prepare(directory, settings, library(patrons))
     async with AsyncExitStack() as stack:
         gateways = [
-            await stack.enter_async_context(GatewayProcess(config, keep_requests=False))
-            for _ in range(GATEWAYS)
+            await stack.enter_async_context(GatewayProcess(path, keep_requests=False))
+            for path in twins(config, GATEWAYS)
         ]
         storm = Storm(gateways, seed, patrons)
         await storm.blow(

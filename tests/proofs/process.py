@@ -38,6 +38,14 @@ async def prepare(directory: Path, config: str, records: Iterable[dict[str, obje
     return path
 
 
+def twins(config: Path, number: int) -> list[Path]:
+    """The same configuration for so many gateways, each of which has a spool of its own."""
+    paths = [config.with_stem(f"{config.stem}-{place}") for place in range(number)]
+    for path in paths:
+        path.write_text(config.read_text())
+    return paths
+
+
 class GatewayProcess:
     """`sip2gw serve` as a child process; its log is read as it comes.
 
