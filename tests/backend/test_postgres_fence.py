@@ -263,6 +263,18 @@ async def test_what_is_under_way_is_open_whoever_waits_for_it(
     assert not await patient.has_open_attempt(same)
 
 
+async def test_all_that_is_open_under_a_key_is_settled_before_another_is_made(
+    patient: PostgresStore,
+) -> None:
+    """A terminal asked on two lines, and was told "not sure" on both."""
+    lost = [order(), order()]
+    for one in lost:
+        await patient._in_doubt.note(attempt_of(one))
+    assert (await patient.book_payment(order(), pay_fee("F1"))).outcome == "booked"
+    assert await patient.unknown_attempts() == []
+    assert {one.id for one in patient.reconciliations(NOW)} == {one.id for one in lost}
+
+
 async def test_what_a_terminal_left_is_open_and_noted_when_its_retry_is_told_so(
     patient: PostgresStore, postgres_url: str
 ) -> None:

@@ -283,6 +283,25 @@ async def test_a_new_day_has_room_again(disk: Disk, monkeypatch: pytest.MonkeyPa
     assert disk.writes == [(2, [1, 1])]
 
 
+async def test_what_is_only_counted_holds_up_nothing_that_is_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "COUNTS_AFTER_S", 3_600)
+    monkeypatch.setattr(module, "KEPT_MAX", 1)
+    kept: list[int] = []
+
+    async def write(writing: Writing) -> None:
+        kept.append(len(writing.kept))
+
+    refusals = Refusals(write)
+    for entry in (refused(0), refused(1), refused(2, terminal="cash-2")):
+        written = refusals.add(entry)
+        if written is not None:
+            await asyncio.wait_for(written, 5)
+    assert kept == [1, 1]
+    await refusals.close()
+
+
 def test_two_in_one_turn_are_kept_on_the_loop_that_a_gateway_may_run_on() -> None:
     """uvloop's timer that is due at once cannot say when."""
     uvloop = pytest.importorskip("uvloop")

@@ -11,9 +11,11 @@ import pytest
 from sip2gw.backend import doubts as doubts_module
 from sip2gw.backend import spool as spool_module
 from sip2gw.backend.attempts import UnknownAttempt
+from sip2gw.backend.base import HungUpError
 from sip2gw.backend.doubts import Doubts, key_of
 from sip2gw.backend.spool import SLOT_BYTES, SLOTS, Spool, SpoolError, read_spool
 from sip2gw.backend.store.unknown import attempt_of
+from sip2gw.eager import Suspended, start
 
 from . import test_circulation as desk
 from .library import order
@@ -229,6 +231,21 @@ async def test_a_deadline_that_passes_meanwhile_does_not_end_the_noting(
     go.set()
     await noting
     assert read_spool(path) == [PAYMENT]
+    await doubts.close()
+
+
+async def test_a_terminal_that_hangs_up_meanwhile_is_waited_for_no_longer(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go = threading.Event()
+    monkeypatch.setattr(Spool, "put", lambda spool, attempt: go.wait())
+    doubts, ended = keeper(path), asyncio.get_running_loop().create_future()
+    noting = start(doubts.note(PAYMENT))
+    assert isinstance(noting, Suspended)
+    noting.go_on(ended.set_result)
+    noting.cancel(HungUpError())
+    assert isinstance(await ended, HungUpError)
+    go.set()
     await doubts.close()
 
 

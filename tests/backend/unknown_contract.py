@@ -261,12 +261,12 @@ class UnknownContract:
 
     async def test_everything_that_settling_needs_is_noted(self, library: Library) -> None:
         seen = await library.find_payer("C1")
-        payment, loan = order(seen=seen, card="C1"), desk.order(key=None, patron=None)
+        payment, loan = order(seen=seen, card="Ann's card"), desk.order(key=None, patron=None)
         noted = attempt_of(payment)
         assert isinstance(noted, UnknownPayment)
         assert (noted.id, noted.key, noted.content) == (payment.id, payment.key, payment.content)
         assert (noted.owed, noted.time) == (970, NOW)
-        assert "C1" not in repr(noted)
+        assert "Ann's card" not in repr(noted)
         other = attempt_of(loan)
         assert isinstance(other, UnknownCirculation)
         assert (other.key, other.patron_id) == (f"#{loan.id}", "")
