@@ -129,6 +129,8 @@ class Event:
     """None for what cannot be cancelled: a cancellation itself."""
     had_since: bool = False
     """Whether somebody has or had the copy on loan since then."""
+    attempt: str = ""
+    """Id of the order that did it; empty for what an earlier build did."""
 
 
 class ReviewKind(StrEnum):

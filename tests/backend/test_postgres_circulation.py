@@ -14,7 +14,7 @@ from sip2gw.backend.base import OutcomeUnknownError
 from sip2gw.backend.postgres import PostgresStore
 
 from .library import load, open_postgres_library
-from .test_circulation import lending, loans, order
+from .test_circulation import CHECKIN, lending, loans, order, returning
 from .test_postgres_broken import open_through
 
 LOAN = b"put_loan"
@@ -62,6 +62,41 @@ async def test_cut_after_the_commit_before_the_answer(
     record = await store.find_patron("P3")
     assert record is not None
     assert [(loan.item_id, loan.renewals) for loan in record.loans] == [("N1", 0)]
+
+
+async def test_what_was_done_and_undone_by_others_is_not_done_again(
+    store: PostgresStore, proxy: BreakableProxy, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The copy comes back at the sorter before the loan's own gateway can look: lent once (C98)."""
+    other = open_postgres_library(postgres_url)
+    cut = proxy.cut
+
+    async def bring_back_and_cut() -> None:
+        back = order(code=CHECKIN, item="N1", patron=None, key="K2", terminal="sorter-1")
+        assert (await other.circulate(back, returning())).outcome == "done"
+        await cut()
+
+    monkeypatch.setattr(proxy, "cut", bring_back_and_cut)
+    proxy.cut_after = LOAN
+    try:
+        result = await store.circulate(order(item="N1"), lending())
+    finally:
+        await other.close()
+    assert (proxy.cuts, result.outcome) == (1, "done")
+    assert await loans(store, "P3") == []
+
+
+async def test_what_an_earlier_order_did_under_the_key_is_not_what_this_one_did(
+    store: PostgresStore, proxy: BreakableProxy
+) -> None:
+    """The terminal's clock stands still; the copy was lent and is back, and is lent again (C97)."""
+    await store.circulate(order(item="N1"), lending())
+    await store.circulate(order(code=CHECKIN, item="N1", patron=None), returning())
+    assert await loans(store, "P3") == []
+    proxy.cut_before = LOAN
+    result = await store.circulate(order(item="N1"), lending())
+    assert (proxy.cuts, result.outcome) == (1, "done")
+    assert await loans(store, "P3") == ["N1"]
 
 
 async def test_a_database_that_stays_away_leaves_the_outcome_unknown(

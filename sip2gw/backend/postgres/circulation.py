@@ -1,8 +1,9 @@
 """Circulation in two round trips: read what it is decided on, then write if that still holds.
 
 As with bookings, a lost connection in the middle leaves open whether the rows were written, so
-everything is read again: what was done holds its key and is found under it (C69). Each try writes
-under the same key, so that there is never a second one.
+everything is read again: what was done holds its key and is found under it (C69), with the id of
+the attempt that did it. Each try writes under the same key and id, so that there is never a second
+one, whatever others did with the item since.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from sip2gw.backend.postgres.attempts import Attempts
 from sip2gw.backend.postgres.pool import Pool
 from sip2gw.backend.postgres.reading import is_storable, record_of
 from sip2gw.backend.postgres.settling import InDoubt
-from sip2gw.backend.store.circulation import DONE, REPLAYED, decided, item_record, keyed
+from sip2gw.backend.store.circulation import DONE, decided, item_record, keyed
 from sip2gw.backend.store.values import time_text
 from sip2gw.backend.store.writes import Rows
 from sip2gw.model import PatronRecord
@@ -62,20 +63,27 @@ class Circulating(Attempts[CirculationResult]):
         Raises:
             UnavailableError: it was cancelled since.
         """
-        record = _facts(await self._read(), self._order.key).record
-        if record is None or record.repeated is None:
+        done = self._own(_facts(await self._read(), self._order.key).record)
+        if done is None:
             raise UnavailableError("what was done was cancelled since")
-        return CirculationResult(DONE, record, record.repeated.outcome)
+        return done
+
+    def _own(self, record: ItemRecord | None) -> CirculationResult | None:
+        """What this very order did, whatever others did with the item since; None if nothing."""
+        event = record.repeated if record is not None else None
+        if event is None or event.attempt != self._order.id:
+            return None
+        return CirculationResult(DONE, record, event.outcome)
 
     async def attempt(self, number: int) -> CirculationResult | None:
         """One reading and, if that says so, one writing; None when it has to be done again."""
         order = self._order
         text = await self._read()
         facts = _facts(text, order.key)
+        if self._lost and (done := self._own(facts.record)) is not None:
+            return done
         plan = decided(order, facts, self._decide)
         result = plan.result
-        if result.outcome == REPLAYED and self._lost:
-            return replace(result, outcome=DONE)  # by this very order
         if not plan.rows:
             return result
         parties = plan.parties.union(p.id for p in (facts.patron, facts.borrower) if p)

@@ -167,7 +167,7 @@ def _place_in_queue(hold: QueuedHold) -> tuple[bool, bool, datetime, str]:
 
 
 def _event(row: Sequence[Any]) -> Event:
-    terminal, code, key, patron_id, position, expires, outcome, before, had_since = row
+    terminal, code, key, patron_id, position, expires, outcome, before, had_since, attempt = row
     return Event(
         terminal,
         code,
@@ -178,6 +178,7 @@ def _event(row: Sequence[Any]) -> Event:
         _outcome_of(outcome),
         _before_of(before),
         bool(had_since),
+        attempt,
     )
 
 

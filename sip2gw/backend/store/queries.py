@@ -195,7 +195,8 @@ _EVENT = """
     SELECT c.terminal, c.code, c.key, c.patron_id, c.position, c.expires, c.outcome, c.before,
            EXISTS (SELECT 1 FROM circulation n
                    WHERE n.item_id = c.item_id AND n.position > c.position AND n.position > 0
-                     AND n.patron_id <> '')
+                     AND n.patron_id <> ''),
+           c.attempt
     FROM circulation c WHERE c.item_id = ?"""
 EVENTS = fill(
     """{event} AND c.key = ? UNION ALL
