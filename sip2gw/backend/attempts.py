@@ -81,18 +81,10 @@ class AttemptState(StrEnum):
 class Reconciliation:
     """A payment that was answered with "not sure", as staff see it (C157)."""
 
-    id: str
-    time: datetime
-    terminal: str
-    payer_id: str
-    amount: Minor
-    currency: str
-    bk: str
+    payment: UnknownPayment
     state: AttemptState
-    before: Minor | None
-    """What the payer and those they may pay for owed when it was attempted; None: not seen."""
-    after: Minor | None
-    """What they owe now; None for a patron who is no longer known."""
+    after: Minor
+    """What the payer and those they may pay for owe now; `payment.owed` is what they owed then."""
     proposal: str = ""
     """What looking suggests for an open one, `booked` or `not-booked`; empty when settled."""
     settled: datetime | None = None

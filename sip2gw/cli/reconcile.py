@@ -109,19 +109,21 @@ def tell_reconciliation(entry: Reconciliation, zone: tzinfo) -> dict[str, Any]:
     """A payment with the keys of C157; amounts are strings, the time is local with its offset."""
     from sip2gw.model import format_amount
 
+    payment = entry.payment
+
     def amount(minor: int | None) -> str | None:
-        return None if minor is None else format_amount(minor, entry.currency)
+        return None if minor is None else format_amount(minor, payment.currency)
 
     return {
-        "id": entry.id,
-        "time": entry.time.astimezone(zone).isoformat(),
-        "terminal": entry.terminal,
-        "payer": entry.payer_id,
-        "amount": amount(entry.amount),
-        "currency": entry.currency,
-        "bk": entry.bk,
+        "id": payment.id,
+        "time": payment.time.astimezone(zone).isoformat(),
+        "terminal": payment.terminal,
+        "payer": payment.payer_id,
+        "amount": amount(payment.amount),
+        "currency": payment.currency,
+        "bk": payment.bk,
         "state": entry.state.value,
-        "before": amount(entry.before),
+        "before": amount(payment.owed),
         "after": amount(entry.after),
         "proposal": entry.proposal,
     }

@@ -284,6 +284,8 @@ def _with_credits(
     fees: Sequence[Fee], paid: Mapping[str, Minor], rules: PaymentRules
 ) -> Mapping[str, Minor]:
     """`paid` and what the credits of the same debtors settle besides, and the credits' own use."""
+    if all(fee.owed >= 0 for fee in fees):
+        return paid
     debtors = {fee.patron_id for fee in fees if fee.id in paid}
     theirs = [
         fee

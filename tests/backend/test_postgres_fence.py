@@ -226,7 +226,7 @@ async def test_what_is_being_committed_is_not_sure_until_it_has_ended(
         await stuck(patient, trapped, first)
         assert [known.id for known in await patient.unknown_attempts()] == [first.id]
         (shown,) = patient.reconciliations(NOW)
-        assert (shown.id, shown.state) == (first.id, "unknown")
+        assert (shown.payment.id, shown.state) == (first.id, "unknown")
         with pytest.raises(OutcomeUnknownError):
             await patient.book_payment(order(), pay_fee("F1"))
         other = await patient.book_payment(order(content="other"), pay_fee("F1"))
@@ -239,7 +239,7 @@ async def test_what_is_being_committed_is_not_sure_until_it_has_ended(
     assert (result.outcome, result.payment and result.payment.id) == ("replayed", first.id)
     assert await patient.unknown_attempts() == []
     (shown,) = patient.reconciliations(NOW)
-    assert (shown.id, shown.state) == (first.id, "resolved")
+    assert (shown.payment.id, shown.state) == (first.id, "resolved")
     assert await look(postgres_url) == ([("BK1", "booked")], 150)
 
 
@@ -272,7 +272,7 @@ async def test_all_that_is_open_under_a_key_is_settled_before_another_is_made(
         await patient._in_doubt.note(attempt_of(one))
     assert (await patient.book_payment(order(), pay_fee("F1"))).outcome == "booked"
     assert await patient.unknown_attempts() == []
-    assert {one.id for one in patient.reconciliations(NOW)} == {one.id for one in lost}
+    assert {one.payment.id for one in patient.reconciliations(NOW)} == {one.id for one in lost}
 
 
 async def test_what_a_terminal_left_is_open_and_noted_when_its_retry_is_told_so(
@@ -306,7 +306,7 @@ async def test_what_was_never_committed_frees_its_key(
     result = await patient.book_payment(again, pay_fee("F1"))
     assert (result.outcome, result.payment and result.payment.id) == ("booked", again.id)
     (shown,) = patient.reconciliations(NOW)
-    assert (shown.id, shown.state) == (first.id, "resolved")
+    assert (shown.payment.id, shown.state) == (first.id, "resolved")
     payments, owed = await look(postgres_url)
     assert (sorted(payments), owed) == ([("BK1", "booked"), ("BK1", "refused")], 150)
 
@@ -350,7 +350,7 @@ async def test_a_frozen_server_leaves_it_open_and_the_truth_is_found_later(
             await asyncio.to_thread(int)
     assert store.spooled() == []
     (shown,) = store.reconciliations(NOW)
-    assert shown.id == known.id
+    assert shown.payment.id == known.id
     owed = {"booked": 150, "refused": 250}[shown.state]
     assert await look(postgres_url) == ([("BK1", shown.state)], owed)
 

@@ -61,7 +61,7 @@ async def test_a_server_that_stalls_after_the_statement_was_sent(
         while gateway.store.spooled():  # the gateway settles it by itself
             await asyncio.to_thread(int)
     (shown,) = await asyncio.to_thread(gateway.store.reconciliations, open_one.time)
-    assert shown.id == open_one.id
+    assert shown.payment.id == open_one.id
     assert shown.state in (AttemptState.BOOKED, AttemptState.REFUSED)
     assert (await terminal.ask(request)).startswith("38Y")
     (shown,) = await asyncio.to_thread(gateway.store.reconciliations, open_one.time)

@@ -49,7 +49,7 @@ def same_as(known: UnknownAttempt) -> Callable[[UnknownAttempt], bool]:
 
 def listed(library: Library) -> dict[str, tuple[str, str]]:
     """BK and state of each payment that was answered with "not sure", by id."""
-    return {one.id: (one.bk, one.state) for one in library.reconciliations(NOW)}
+    return {one.payment.id: (one.payment.bk, one.state) for one in library.reconciliations(NOW)}
 
 
 async def owed(library: Library, fee_id: str = "F1") -> int:
@@ -80,8 +80,8 @@ class UnknownContract:
         (settled,) = await library.settle([unknown(lost)], LATER)
         assert (settled.attempt.id, settled.done) == (lost.id, False)
         (shown,) = library.reconciliations(NOW)
-        assert (shown.id, shown.bk, shown.state) == (lost.id, "BK1", "refused")
-        assert (shown.before, shown.after) == (970, 970)
+        assert (shown.payment.id, shown.payment.bk, shown.state) == (lost.id, "BK1", "refused")
+        assert (shown.payment.owed, shown.after) == (970, 970)
         assert (shown.settled, shown.proposal) == (LATER, "")
         (row,) = library.payments()
         assert (row.id, row.status, row.lines) == (lost.id, "refused", ())

@@ -372,19 +372,26 @@ ADD_ATTEMPT = """
     ON CONFLICT (id) DO UPDATE SET settled = excluded.settled, note = excluded.note
     WHERE attempt.settled IS NULL"""
 RESOLVE = "UPDATE attempt SET resolved = ? WHERE id = ? AND resolved IS NULL"
-UNKNOWN_PAYMENTS = """
-    SELECT p.id, p.time, p.terminal, p.payer_id, p.amount, p.currency, p.payment_type, p.bk,
-           a.key, p.content, p.key_expires, p.card, a.owed
-    FROM attempt a JOIN payment p ON p.id = a.id WHERE a.settled IS NULL ORDER BY p.time, p.id"""
-RECONCILIATIONS = """
-    SELECT p.id, p.time, p.terminal, p.payer_id, p.amount, p.currency, p.bk, p.status, a.owed,
-           a.settled, a.note,
+_ATTEMPTED = """p.id, p.time, p.terminal, p.payer_id, p.amount, p.currency, p.payment_type, p.bk,
+           a.key, p.content, p.key_expires, p.card, a.owed"""
+UNKNOWN_PAYMENTS = fill(
+    """
+    SELECT {columns}
+    FROM attempt a JOIN payment p ON p.id = a.id WHERE a.settled IS NULL ORDER BY p.time, p.id""",
+    columns=_ATTEMPTED,
+)
+RECONCILIATIONS = fill(
+    """
+    SELECT {columns},
+           p.status, a.settled, a.note,
            CASE WHEN a.resolved IS NOT NULL OR EXISTS (
                SELECT 1 FROM payment r WHERE r.terminal = p.terminal AND r.key = a.key
                AND r.content = p.content AND r.id <> p.id AND r.status IN ('booked', 'undone'))
            THEN 1 ELSE 0 END
     FROM attempt a JOIN payment p ON p.id = a.id
-    WHERE a.settled IS NULL OR a.settled >= ? ORDER BY p.time, p.id"""
+    WHERE a.settled IS NULL OR a.settled >= ? ORDER BY p.time, p.id""",
+    columns=_ATTEMPTED,
+)
 OWED_WITH_OTHERS = """
     SELECT CAST(COALESCE(SUM(e.amount), 0) AS BIGINT)
     FROM fee f JOIN ledger_entry e ON e.fee_id = f.id

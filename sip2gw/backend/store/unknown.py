@@ -207,24 +207,16 @@ def reconciliations(
     for known in unsettled(connection, spooled):
         if isinstance(known, UnknownPayment) and known.id not in found:
             found[known.id] = _open_reconciliation(connection, known)
-    return sorted(found.values(), key=lambda known: (known.time, known.id))
+    return sorted(found.values(), key=lambda one: (one.payment.time, one.payment.id))
 
 
 def _reconciliation(connection: Connection, row: Sequence[Any]) -> Reconciliation:
-    payment_id, time, terminal, payer, amount, currency, bk, status, *rest = row
-    owed, settled, note, resolved = rest
-    state = _state(status, bool(resolved))
+    status, settled, note, resolved = row[-4:]
+    payment, state = _payment(row[:-4]), _state(status, bool(resolved))
     return Reconciliation(
-        id=payment_id,
-        time=moment_value(time),
-        terminal=terminal,
-        payer_id=payer,
-        amount=amount,
-        currency=currency,
-        bk=bk,
-        state=state,
-        before=owed,
-        after=_owed_now(connection, payer),
+        payment,
+        state,
+        after=_owed_now(connection, payment.payer_id),
         proposal="not-booked" if state is AttemptState.UNKNOWN else "",
         settled=time_value(settled),
         note=note,
@@ -244,15 +236,8 @@ def _open_reconciliation(connection: Connection, known: UnknownPayment) -> Recon
     row = connection.execute(queries.PAYMENT_STATUS, (known.id,)).fetchone()
     booked = row is not None and row[0] in DONE_STATUSES
     return Reconciliation(
-        id=known.id,
-        time=known.time,
-        terminal=known.terminal,
-        payer_id=known.payer_id,
-        amount=known.amount,
-        currency=known.currency,
-        bk=known.bk,
-        state=AttemptState.UNKNOWN,
-        before=known.owed,
+        known,
+        AttemptState.UNKNOWN,
         after=_owed_now(connection, known.payer_id),
         proposal="booked" if booked else "not-booked",
     )
