@@ -105,6 +105,10 @@ async def besiege(gateway: GatewayProcess, lines: int, tries: int, found: Found)
     for number in range(tries):
         found.new_s.append(await log_in(gateway, f"k{20 + number}"))
         found.known_s.append(await log_in(gateway, f"k{20 + number}"))
+    for _ in range(300):  # On a busy machine nobody may have been answered yet.
+        if found.answers:
+            break
+        await asyncio.sleep(0.1)
     for task in guessing:
         task.cancel()
     await asyncio.gather(*guessing, return_exceptions=True)
