@@ -128,7 +128,9 @@ class Gateway:
         except Exception as error:
             self._failed_by_bug(request, error)
             answer = await self._failed(conversation, request, BackendError())
-        if isinstance(request, FeePaid):
+        response = answer.response
+        if isinstance(response, FeePaidResponse) and not response.payment_accepted:
+            assert isinstance(request, FeePaid)
             await self._note_refused(conversation, request, answer)
         return answer
 
@@ -204,9 +206,7 @@ class Gateway:
         Returns:
             What is done once it is written; None when there is nothing to wait for.
         """
-        response, session = answer.response, conversation.session
-        if not isinstance(response, FeePaidResponse) or response.payment_accepted:
-            return None
+        session = conversation.session
         if session is None or request.code not in session.terminal.messages:
             return None
         if answer.reason == UNKNOWN:
@@ -248,9 +248,9 @@ class Gateway:
         return self.refuse(conversation, request, "not_logged_in", "not_logged_in")
 
     async def _is_ready(self, request: ScStatus) -> bool:
-        if not self.backend_up:
+        if not self.metrics.backend_up:
             await self.check_backend()
-        return self.backend_up and not request.protocol_version.startswith(OLD_VERSIONS)
+        return self.metrics.backend_up and not request.protocol_version.startswith(OLD_VERSIONS)
 
     def _offline(self, conversation: Conversation, request: ScStatus) -> Answer:
         """98 with on-line `N` and time-out 000: backend down, or a too old protocol (B15)."""

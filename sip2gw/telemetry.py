@@ -127,12 +127,9 @@ class LogSink:
             return
 
     def _take(self) -> list[bytes]:
-        lines: list[bytes] = []
-        try:
-            while True:
-                lines.append(self._lines.popleft())
-        except IndexError:
-            return lines
+        """What is queued now; others may add to it meanwhile, but nobody else takes from it."""
+        lines = self._lines
+        return [lines.popleft() for _ in range(len(lines))]
 
     def _put(self, text: memoryview) -> None:
         """Write all of `text`, however little the stream takes at a time."""

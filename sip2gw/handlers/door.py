@@ -354,7 +354,7 @@ def _answer_decision(
         response.badges = patron.badge_values(session, badges)
     language = session.language(response.language, record)
     text_key = REASONS[decision.reason].door_text_key
-    if visit.shown is None and decision.reason in _SAID_ALIKE:
+    if record is None and decision.reason in _SAID_ALIKE:
         text_key = patron.withheld_text_key(visit)
     response.screen_message = (session.services.texts.text(language, text_key),)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import MAXYEAR, MINYEAR, datetime
 from hashlib import sha256
 
 from sip2gw.backend.attempts import UnknownPayment
@@ -159,7 +158,7 @@ def _order(
         card=request.patron_identifier,
         account=_account(terminal, request.payment_type),
         seen=seen,
-        transacted=_transacted(request, terminal),
+        transacted=read_timestamp(request.transaction_date, terminal.zone),
         receipts=terminal.receipts,
     )
 
@@ -194,13 +193,6 @@ def _short(key: str) -> str:
     if len(key) <= KEY_CHARACTERS_MAX:
         return key
     return f"{key[:KEY_CHARACTERS_KEPT]}#{sha256(key.encode()).hexdigest()}"
-
-
-def _transacted(request: FeePaid, terminal: TerminalView) -> datetime | None:
-    """When the terminal says that it took the money; None if that is no date (C105)."""
-    moment = read_timestamp(request.transaction_date, terminal.zone)
-    # The first and the last year have moments that no other zone can tell.
-    return moment if moment is not None and MINYEAR < moment.year < MAXYEAR else None
 
 
 def _account(terminal: TerminalView, payment_type: str) -> str:
@@ -247,7 +239,9 @@ def _decider(
         lines = decide_allocation(payer, accounts, wanted, payment_rules)
         if isinstance(lines, str):
             return PaymentRefusal(lines)
-        fees = [*payer.fees, *(fee for account in accounts for fee in account.debtor.fees)]
+        fees = [*payer.fees]
+        for account in accounts:
+            fees += account.debtor.fees
         left = payable_total(fees, profile.invoiced_payable) - bill.amount
         paid = format_money(bill.amount, terminal.currency, language)
         waived = request.payment_type == profile.options.write_off_payment_type

@@ -78,8 +78,9 @@ class Visit:
     @property
     def patron_id(self) -> str:
         """AA of the answer: the main card, for whoever may see it, else what was scanned (C112)."""
-        record = self.shown if self.tells_main_card else None
-        return self.number if record is None else record.id
+        if self.tells_main_card and (record := self.shown) is not None:
+            return record.id
+        return self.number
 
     @property
     def shown(self) -> PatronRecord | None:

@@ -35,11 +35,12 @@ def _counts(fee: Fee) -> bool:
 
 def _may_be_paid(fee: Fee, invoiced_payable: bool) -> bool:
     """Whether a terminal may take money for a fee of this status (B45, C7)."""
-    if not _counts(fee) or fee.status is FeeStatus.INVOICE:
+    status = fee.status
+    if status is FeeStatus.OPEN:
+        return True
+    if status is FeeStatus.INVOICE or not _counts(fee):
         return False
-    if fee.status in (FeeStatus.INVOICE_DEBIT, FeeStatus.DEBT_COLLECTION):
-        return invoiced_payable
-    return True
+    return status is FeeStatus.ARRANGEMENT or invoiced_payable
 
 
 _REMOTENESS = {FeeStatus.INVOICE_DEBIT: 1, FeeStatus.DEBT_COLLECTION: 1, FeeStatus.INVOICE: 2}
@@ -72,9 +73,17 @@ def _age(fee: Fee) -> tuple[datetime, str]:
     return fee.created, fee.id
 
 
+def _are_all_owed(fees: Iterable[Fee]) -> bool:
+    """Whether nothing in `fees` is a credit, as nearly always; a loop takes half of `all`'s time"""
+    for fee in fees:  # noqa: SIM110
+        if fee.owed <= 0:
+            return False
+    return True
+
+
 def _after_credits(fees: Sequence[Fee]) -> tuple[Fee, ...]:
     """The fees that `fees` leave open, each with what is left of it, in their order."""
-    if all(fee.owed > 0 for fee in fees):
+    if _are_all_owed(fees):
         return tuple(fees)
     left = {fee.id: fee.owed for fee in fees}
     for _, fee, part in _offsets(fees):
@@ -220,11 +229,11 @@ def decide_allocation(
     """
     if request.amount <= 0:
         return "amount"
-    own = sorted(payer.fees, key=_age)
-    others = [(fee, str(account.relation)) for account in accounts for fee in account.debtor.fees]
-    others.sort(key=lambda entry: _age(entry[0]))
-    relations = {fee.id: "own" for fee in own} | {fee.id: relation for fee, relation in others}
-    fees = [*own, *(fee for fee, _ in others)]
+    fees = sorted(payer.fees, key=_age)
+    relations = {fee.id: "own" for fee in fees}
+    if accounts:
+        relations |= {fee.id: str(of.relation) for of in accounts for fee in of.debtor.fees}
+        fees += sorted((fee for of in accounts for fee in of.debtor.fees), key=_age)
     if request.fee_id is not None:
         paid = _pay_one(fees, request.fee_id, request.amount, rules)
     else:
@@ -245,20 +254,26 @@ def _pay_one(
     """How much of the fee is paid; what its debtor's credits settle of it need not be."""
     if not rules.single_fee:
         return "single_fee"
-    named = next((fee for fee in fees if fee.id == fee_id), None)
+    named = _find(fees, fee_id)
     if named is None:
         return "unknown_fee"
     if named.owed < 0 or not _may_be_paid(named, rules.invoiced_payable):
         return "not_payable"
-    payable = payable_fees(fees, rules.invoiced_payable)
-    owed = next((fee.owed for fee in payable if fee.id == fee_id), 0)
-    if not owed:
+    left = _find(payable_fees(fees, rules.invoiced_payable), fee_id)
+    if left is None:
         return "nothing_to_pay"
-    if amount > owed:
+    if amount > left.owed:
         return "overpayment"
-    if amount < owed and not rules.partial_payment:
+    if amount < left.owed and not rules.partial_payment:
         return "partial"
     return {fee_id: amount}
+
+
+def _find(fees: Iterable[Fee], fee_id: str) -> Fee | None:
+    for fee in fees:
+        if fee.id == fee_id:
+            return fee
+    return None
 
 
 def _spread(fees: Sequence[Fee], amount: Minor, rules: PaymentRules) -> Mapping[str, Minor] | str:
@@ -284,7 +299,7 @@ def _with_credits(
     fees: Sequence[Fee], paid: Mapping[str, Minor], rules: PaymentRules
 ) -> Mapping[str, Minor]:
     """`paid` and what the credits of the same debtors settle besides, and the credits' own use."""
-    if all(fee.owed >= 0 for fee in fees):
+    if _are_all_owed(fees):
         return paid
     debtors = {fee.patron_id for fee in fees if fee.id in paid}
     theirs = [

@@ -58,9 +58,12 @@ def _write_yes_no_unknown(value: bool | None, _width: int) -> str:
 NO_LANGUAGE = "000"
 
 
+_LANGUAGES = frozenset(f"{number:03}" for number in range(1_000))
+
+
 def _read_language(text: str) -> str:
     """What is not three digits is answered as no language at all (C108)."""
-    return text if text.isascii() and text.isdecimal() else NO_LANGUAGE
+    return text if text in _LANGUAGES else NO_LANGUAGE
 
 
 TEXT = Codec("text", None, _write_text)

@@ -9,6 +9,7 @@ import pytest
 
 from benchmarks import postgres
 from benchmarks.__main__ import COMPARED, PARTS, main
+from benchmarks.against import interval, verdict
 
 TINY = ["--runs", "1", "--seconds", "0.05", "--patrons", "80", "--connections", "4"]
 TINY += ["--settle", "0.02"]
@@ -39,3 +40,24 @@ def test_a_second_report_can_be_set_against_a_first(
 def test_payments_on_postgresql_are_measured(capsys: pytest.CaptureFixture[str]) -> None:
     assert postgres.main(["--runs", "1", "--seconds", "0.2", "--patrons", "200"]) == 0
     assert "booked, as acknowledged" in capsys.readouterr().out
+
+
+def test_the_median_lies_between_the_runs_that_the_sign_test_leaves() -> None:
+    # Of 15 runs at most three lie on one side of it by chance, but for 35 times in a thousand.
+    assert interval([float(number) for number in range(15)]) == (3.0, 11.0)
+    assert interval([2.0, 1.0, 3.0]) == (1.0, 3.0)
+
+
+@pytest.mark.parametrize(
+    ("ratios", "said"),
+    [
+        ([1.2] * 15, "worse"),
+        ([1.04] * 15, "not worse"),
+        ([0.98] * 5 + [1.06] * 10, "not worse"),
+        ([0.9] * 15, "not worse"),
+    ],
+)
+def test_a_version_is_worse_when_it_takes_over_five_percent_more_for_sure(
+    ratios: list[float], said: str
+) -> None:
+    assert verdict(ratios) == said

@@ -181,17 +181,16 @@ def _fees_after(facts: PaymentFacts, lines: Iterable[PaymentLine]) -> dict[str, 
 
 def _insist(order: PaymentOrder, facts: PaymentFacts, allocation: Allocation) -> None:
     """The decision must fit the facts; anything else is our own fault and is not booked."""
-    owed = {
-        (record.id, fee.id): fee.owed
-        for record in (facts.payer, *facts.debtors)
-        for fee in record.fees
-    }
-    fits = all(
-        _is_part(line.amount, owed.pop((line.debtor_id, line.fee_id), 0))
-        for line in allocation.lines
-    )
-    fits = fits and min(_taken(allocation.lines).values(), default=0) > 0
-    if not fits or sum(line.amount for line in allocation.lines) != order.amount:
+    owed = {}
+    for record in (facts.payer, *facts.debtors):
+        for fee in record.fees:
+            owed[record.id, fee.id] = fee.owed
+    total = 0
+    for line in allocation.lines:
+        total += line.amount
+        if not _is_part(line.amount, owed.pop((line.debtor_id, line.fee_id), 0)):
+            raise BackendError("a payment was allocated to what is not owed")
+    if total != order.amount or min(_taken(allocation.lines).values(), default=0) <= 0:
         raise BackendError("a payment was allocated to what is not owed")
 
 

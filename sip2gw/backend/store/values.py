@@ -12,7 +12,7 @@ import msgspec
 
 from sip2gw.protocol.timestamps import YEARS
 
-_MOMENTS_KEPT_MAX = 16
+_MOMENTS_KEPT_MAX = 256
 _moments: dict[int, tuple[datetime, str]] = {}
 """Moments written lately, by identity: two of one zone are equal across a clock change."""
 
