@@ -26,8 +26,8 @@ time.perf_counter = time.process_time
 gc.set_threshold(50_000, 20, 100)
 runpy.run_module("benchmarks.hotpath", run_name="__main__")
 """
-"""What any version can run: its own hotpath, by the clock of its CPU time, with the collector of garbage
-set as `App.run` sets it."""
+"""What any version can run: its own hotpath, by its CPU time, with the garbage collector set as
+`App.run` sets it."""
 _LINE = re.compile(r"^== (?P<workload>.+): (?P<us>[0-9.]+) µs$", re.MULTILINE)
 
 
@@ -63,7 +63,9 @@ def interval(ratios: Sequence[float]) -> tuple[float, float]:
 def verdict(ratios: Sequence[float]) -> str:
     """`worse`, or `not worse` as C136 has it."""
     low, high = interval(ratios)
-    return "worse" if statistics.median(ratios) > TOLERATED and not low <= 1 <= high else "not worse"
+    return (
+        "worse" if statistics.median(ratios) > TOLERATED and not low <= 1 <= high else "not worse"
+    )
 
 
 def main() -> None:

@@ -151,8 +151,11 @@ class Gateway:
                 self.metrics.frames_rejected["not_allowed"] += 1
             key = "not_supported" if offered else "terminal_not_allowed"
             return self.refuse(conversation, request, key, "not_allowed")
-        if isinstance(request, ScStatus) and not await self._is_ready(request):
-            return self._offline(conversation, request)
+        if isinstance(request, ScStatus):
+            if not self.metrics.backend_up:
+                await self.check_backend()
+            if not self.metrics.backend_up or request.protocol_version.startswith(OLD_VERSIONS):
+                return self._offline(conversation, request)
         return await terminal.handlers[type(request)](session, request)
 
     def _note_oddities(self, terminal: TerminalView, request: Request) -> None:
@@ -246,11 +249,6 @@ class Gateway:
             )
         self.metrics.frames_rejected["not_logged_in"] += 1
         return self.refuse(conversation, request, "not_logged_in", "not_logged_in")
-
-    async def _is_ready(self, request: ScStatus) -> bool:
-        if not self.metrics.backend_up:
-            await self.check_backend()
-        return self.metrics.backend_up and not request.protocol_version.startswith(OLD_VERSIONS)
 
     def _offline(self, conversation: Conversation, request: ScStatus) -> Answer:
         """98 with on-line `N` and time-out 000: backend down, or a too old protocol (B15)."""

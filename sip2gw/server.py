@@ -218,25 +218,24 @@ class TerminalLine(asyncio.Protocol):
             if self._transport is not None:
                 self._transport.pause_reading()
             self._schedule_pump()
-        self._note_partial(conversation, complete)
-        self._write(out)
-        if conversation.closing and self._suspended is None:
-            self.close(conversation.closing)
-
-    def _note_partial(self, conversation: Conversation, complete: bool) -> None:
-        if not conversation.link.partial:
+        if not link.partial:
             self._frame_started = None
         elif complete or self._frame_started is None:
             self._frame_started = self._server.monotonic()
+        self._write(out)
+        if conversation.closing and self._suspended is None:
+            self.close(conversation.closing)
 
     def _handle(
         self, conversation: Conversation, event: object, now: float, out: list[bytes]
     ) -> bool:
         """Deal with one event; False when the conversation must wait or end."""
-        gateway, metrics = self._server.gateway, self._server.gateway.metrics
+        gateway = self._server.gateway
         if isinstance(event, RequestReceived):
-            answering = gateway.answer(conversation, event.request, event.gated)
-            return self._begin(conversation, event.request, answering, now, out)
+            request = event.request
+            answering = gateway.answer(conversation, request, event.gated)
+            return self._begin(conversation, request, answering, now, out)
+        metrics = gateway.metrics
         if isinstance(event, UnreadableReceived):
             metrics.frames_rejected["unreadable"] += 1
             refusing = gateway.unreadable(conversation, event)

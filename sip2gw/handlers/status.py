@@ -22,7 +22,7 @@ async def sc_status(session: Session, request: ScStatus) -> Answer:
         checkout_ok="11" in messages,
         renewal_policy="29" in messages or "65" in messages,
         status_update_ok="01" in messages and terminal.profile.may_block_patrons,
-        offline_ok=terminal.profile.accept_offline and bool(messages & OFF_LINE),
+        offline_ok=terminal.profile.accept_offline and not messages.isdisjoint(OFF_LINE),
         timeout_period_ds=int(terminal.timeout_s * 10),
         retries_allowed=terminal.retries,
         transaction_date=session.now(),
