@@ -93,6 +93,7 @@ def book(
 def look_ahead(connection: Connection, order: PaymentOrder) -> None:
     """Read what `book` will, and nobody has read for the order yet (C114)."""
     connection.execute(queries.PAYMENT_KEY, (order.terminal, order.key)).fetchone()
+    connection.execute(queries.PAYMENT_PLACES, (order.id, order.id, order.id)).fetchone()
 
 
 def _first_payment(connection: Connection, order: PaymentOrder, holder: str) -> PaymentResult:
