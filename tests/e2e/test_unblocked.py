@@ -117,7 +117,7 @@ async def test_a_slow_disk_holds_up_who_needs_it_and_others_once(start, tmp_path
             disk.store.cool(PAGE_S)
             assert (await kiosk.ask(ask_63("1002", "1002"))).startswith("64")
             async with asyncio.timeout(10):
-                while not report.read_text().endswith("\n"):
+                while not report.read_text().endswith("\n"):  # noqa: ASYNC110 -- a file
                     await asyncio.sleep(0.01)
             assert disk.store.hits.pages_delayed
 

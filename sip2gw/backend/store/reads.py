@@ -48,21 +48,16 @@ class Reads:
     Args:
         place: the store's file; where it is not, nothing is read.
         clock: seconds that only grow.
-        apart_s: see `APART_S`.
     """
 
-    def __init__(
-        self,
-        place: Place,
-        *,
-        clock: Callable[[], float] = time.perf_counter,
-        apart_s: float = APART_S,
-    ) -> None:
+    def __init__(self, place: Place, *, clock: Callable[[], float] = time.perf_counter) -> None:
         self.connection = connect(place.path, read_only=True)
         """That of the event loop."""
         self._place = place
         self._clock = clock
-        self._apart_s = apart_s
+        self.slow = 0
+        """How many reads have been slow so far."""
+        self._slow_at = float("-inf")
         self._watch = _Watch(clock)
         self._threads: _Threads | None = None
         self._closed = False
@@ -73,7 +68,7 @@ class Reads:
         threads = self._threads
         if threads is None:
             return False
-        if not threads.underway and self._clock() - threads.slow_at > self._apart_s:
+        if not threads.underway and self._clock() - self._slow_at > APART_S:
             self._threads = None
             threads.end()
             return False
@@ -127,11 +122,14 @@ class Reads:
             return work(self.connection, *arguments)
         finally:
             if self._watch.was_slow(began):
-                self.go_apart()
+                self.note_slow()
 
-    def go_apart(self) -> None:
-        """A read was slow: the next ones go to threads."""
-        self._threads = _Threads(self._connect, self._clock)
+    def note_slow(self) -> None:
+        """A read has waited for the disk: the next ones go to threads."""
+        self.slow += 1
+        self._slow_at = self._clock()
+        if self._threads is None and not self._closed:
+            self._threads = _Threads(self._connect, self._clock, self.note_slow)
 
     def _connect(self) -> SqliteConnection:
         self._place.insist()
@@ -211,13 +209,17 @@ class _Wanted:
 class _Threads:
     """Reading threads, each with a connection of its own; begun when they are needed."""
 
-    def __init__(self, connect: Callable[[], SqliteConnection], clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        connect: Callable[[], SqliteConnection],
+        clock: Callable[[], float],
+        note_slow: Callable[[], None],
+    ) -> None:
         self.underway = 0
         """Reads that wait or are being done, also for somebody who has gone."""
-        self.slow_at = clock()
-        """When the last slow read ended."""
         self._connect = connect
         self._clock = clock
+        self._note_slow = note_slow
         self._wanted: SimpleQueue[_Wanted | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
 
@@ -248,7 +250,7 @@ class _Threads:
     ) -> None:
         self.underway -= 1
         if slow:
-            self.slow_at = self._clock()
+            self._note_slow()
         if wanted.future.done():
             return  # whoever asked has gone
         if error is None:

@@ -105,6 +105,11 @@ class Store(StaffOperations):
 
     # Reads
 
+    @property
+    def slow_reads(self) -> int:
+        """How many reads so far have waited long for the disk."""
+        return self._reads.slow
+
     async def find_by_card(self, number: str) -> PatronRecord | None:
         """The holder of card `number` (any state, a replaced one too), or None."""
         if not self._cache_checked:

@@ -1,12 +1,14 @@
 """Telling a disk that makes a thread wait from a machine that is busy (C114).
 
 A thread that took long has done one of four things. It ran, or it was ready and others had the
-processor: the kernel counts both. It waited for Python's interpreter lock: that is a wait of at
-most one switch interval, then another and another. Or it waited for something else: of all that a
-read of a store does, only the disk is left.
+processor: the kernel counts both. It waited for the disk: then the kernel has read blocks on its
+behalf, for all disks and file systems that keep count. Or it waited for Python's interpreter lock:
+that is a wait of at most one switch interval, then another and another, a little longer only where
+whoever has the lock in hand waits for a processor. So where no blocks were counted only waits far
+longer than that are the disk's.
 
-So much is taken from what the kernel keeps about a thread that looks at itself cost a µs and a
-half. Where it does not keep it, nothing is ever told to be slow.
+To look at what the kernel keeps about a thread costs a µs and a half. Where it keeps nothing,
+nothing is ever found to be slow.
 """
 
 from __future__ import annotations
@@ -21,8 +23,8 @@ SLOW_S = 0.005
 
 _SCHEDSTAT = "/proc/thread-self/schedstat"
 _SCHEDSTAT_BYTES_MAX = 100
-_INTERVALS = 2
-"""So many switch intervals no single wait for the interpreter lock takes."""
+_INTERVALS = 10
+"""So many switch intervals no wait for the interpreter lock takes, one with another."""
 
 
 class Account(NamedTuple):
@@ -41,13 +43,14 @@ def waited_for_disk(wall_s: float, before: Account, after: Account) -> bool:
 
     What the thread did between `before` and the beginning of `wall_s` is counted in its favour.
     """
-    waited_s = wall_s - (after.busy_s - before.busy_s)
+    busy_s = after.busy_s - before.busy_s
+    waited_s = wall_s - busy_s
     if waited_s <= SLOW_S:
         return False
     if after.blocks > before.blocks:
         return True
     waits = after.waits - before.waits
-    return waits > 0 and waited_s / waits > _INTERVALS * sys.getswitchinterval()
+    return waits > 0 and waited_s > max(busy_s, waits * _INTERVALS * sys.getswitchinterval())
 
 
 class Accounts:
