@@ -28,11 +28,13 @@ from sip2gw.backend.store.waits import SLOW_S, Account, Accounts, waited_for_dis
 
 APART_S = 60.0
 """So long after the last slow read the next ones still go to threads."""
+STUCK_S = 1.0
+"""Nor do they come back while one is under way for longer than this."""
 THREADS_MAX = 16
 """So many slow reads hold up nobody else."""
 WAITING_MAX = 1_000
 """More reads that wait for a thread are refused at once: the disk has stopped answering."""
-CLOSE_WAIT_S = 1.0
+CLOSE_WAIT_S = 0.5
 """So long the end waits for reads that are under way; the others are left to themselves."""
 
 _THREAD_CACHE_KIB = 1024
@@ -64,15 +66,16 @@ class Reads:
 
     @property
     def apart(self) -> bool:
-        """Whether the next read goes to a thread."""
+        """Whether the next read goes to a thread; asking lets the threads go when time is up."""
         threads = self._threads
         if threads is None:
             return False
-        if not threads.underway and self._clock() - self._slow_at > APART_S:
-            self._threads = None
-            threads.end()
-            return False
-        return True
+        now = self._clock()
+        if now - self._slow_at <= APART_S or now - threads.oldest(now) > STUCK_S:
+            return True
+        self._threads = None
+        threads.end()
+        return False
 
     async def rows(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
         """The rows of one statement.
@@ -196,14 +199,19 @@ class _Watch:
 class _Wanted:
     """A read with the future of whoever waits for it."""
 
-    __slots__ = ("arguments", "future", "work")
+    __slots__ = ("arguments", "future", "since", "work")
 
     def __init__(
-        self, work: Work, arguments: tuple[object, ...], future: asyncio.Future[Any]
+        self,
+        work: Work,
+        arguments: tuple[object, ...],
+        future: asyncio.Future[Any],
+        since: float,
     ) -> None:
         self.work = work
         self.arguments = arguments
         self.future = future
+        self.since = since
 
 
 class _Threads:
@@ -215,12 +223,12 @@ class _Threads:
         clock: Callable[[], float],
         note_slow: Callable[[], None],
     ) -> None:
-        self.underway = 0
-        """Reads that wait or are being done, also for somebody who has gone."""
         self._connect = connect
         self._clock = clock
         self._note_slow = note_slow
         self._wanted: SimpleQueue[_Wanted | None] = SimpleQueue()
+        self._underway: dict[_Wanted, None] = {}
+        """Reads that wait or are being done, also for somebody who has gone, oldest first."""
         self._threads: list[threading.Thread] = []
 
     # In the event loop ----------------------------------------------------------------------
@@ -229,26 +237,32 @@ class _Threads:
         """Let a thread do `work`; cancelling the future drops it, unless it has begun.
 
         Raises:
-            UnavailableError: too many wait already.
+            UnavailableError: too many wait already, or the system has no thread for us.
         """
         if self._wanted.qsize() >= WAITING_MAX:
             raise UnavailableError("too many reads wait for the disk")
         loop = asyncio.get_running_loop()
-        wanted = _Wanted(work, arguments, loop.create_future())
-        self.underway += 1
+        if len(self._threads) < min(len(self._underway) + 1, THREADS_MAX):
+            self._begin_thread(loop)
+        wanted = _Wanted(work, arguments, loop.create_future(), self._clock())
+        self._underway[wanted] = None
         self._wanted.put(wanted)
-        if len(self._threads) < min(self.underway, THREADS_MAX):
-            thread = threading.Thread(
-                target=self._work, args=(loop,), name="store-reader", daemon=True
-            )
-            self._threads.append(thread)
-            thread.start()
         return wanted.future
+
+    def _begin_thread(self, loop: asyncio.AbstractEventLoop) -> None:
+        thread = threading.Thread(target=self._work, args=(loop,), name="store-reader", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            if not self._threads:
+                raise UnavailableError(f"no thread to read the store: {error}") from None
+        else:
+            self._threads.append(thread)
 
     def _done(
         self, wanted: _Wanted, result: Any, error: Exception | None, slow: bool = False
     ) -> None:
-        self.underway -= 1
+        del self._underway[wanted]
         if slow:
             self._note_slow()
         if wanted.future.done():
@@ -257,6 +271,11 @@ class _Threads:
             wanted.future.set_result(result)
         else:
             wanted.future.set_exception(error)
+
+    def oldest(self, now: float) -> float:
+        """Since when the oldest read is under way, `now` if there is none."""
+        first = next(iter(self._underway), None)
+        return now if first is None else first.since
 
     def end(self) -> None:
         """Let the threads go when they have done what waits."""

@@ -51,7 +51,7 @@ class StaffOperations(ABC):
 
     @property
     def slow_reads(self) -> int:
-        """None where the database is on a host of its own."""
+        """0, for a database whose disk is another host's."""
         return 0
 
     @abstractmethod
