@@ -100,6 +100,11 @@ PAGE_S = 0.25
 """What a page of the store takes that is not in the kernel's memory."""
 
 
+def held_by_pages(report):
+    """For how long the loop was held, each time that a page may have done it."""
+    return [held for held in map(float, report.read_text().split()) if held > 0.8 * PAGE_S]
+
+
 async def test_a_slow_disk_holds_up_who_needs_it_and_others_once(start, tmp_path):
     """The first slow read holds the loop; then a door, a kiosk and a till need cold pages."""
     disk = build(tmp_path)
@@ -112,12 +117,11 @@ async def test_a_slow_disk_holds_up_who_needs_it_and_others_once(start, tmp_path
             names = ("desk-1", "kiosk-1", "door-1", "pay-1")
             idle, kiosk, door, pay = [await gateway.terminal(name) for name in names]
             assert (await door.ask(ask_23("1001", "1001"))).startswith("24 ")
-            assert report.read_text() == ""
 
             disk.store.cool(PAGE_S)
             assert (await kiosk.ask(ask_63("1002", "1002"))).startswith("64")
             async with asyncio.timeout(10):
-                while not report.read_text().endswith("\n"):  # noqa: ASYNC110 -- a file
+                while not held_by_pages(report):  # noqa: ASYNC110 -- a file
                     await asyncio.sleep(0.01)
             assert disk.store.hits.pages_delayed
 
@@ -135,7 +139,7 @@ async def test_a_slow_disk_holds_up_who_needs_it_and_others_once(start, tmp_path
             answers = await asyncio.gather(*slow)
             assert [answer[:3] for answer in answers] == ["24Y", "64 ", "38Y"]
             assert await gateway.stop() == 0
-        assert len(report.read_text().splitlines()) == 1
+        assert len(held_by_pages(report)) == 1
 
 
 async def test_the_watchdog_sees_who_holds_the_loop():
