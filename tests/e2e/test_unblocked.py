@@ -117,6 +117,8 @@ async def test_a_slow_disk_holds_up_who_needs_it_and_others_once(start, tmp_path
             names = ("desk-1", "kiosk-1", "door-1", "pay-1")
             idle, kiosk, door, pay = [await gateway.terminal(name) for name in names]
             assert (await door.ask(ask_23("1001", "1001"))).startswith("24 ")
+            paid = await pay.ask(ask_37("1010", "0.50", pin="1010", fee="H1", bk="K0"))
+            assert paid.startswith("38Y")  # with the door's row: nothing is left to be written
 
             disk.store.cool(PAGE_S)
             assert (await kiosk.ask(ask_63("1002", "1002"))).startswith("64")
