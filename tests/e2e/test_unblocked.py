@@ -96,13 +96,14 @@ async def test_nobody_holds_the_loop(start, loop, tmp_path, manager):
     assert report.read_text() == ""
 
 
-PAGE_S = 0.25
+PAGE_S = 0.1
 """What a page of the store takes that is not in the kernel's memory."""
 
 
 def held_by_pages(report):
-    """For how long the loop was held, each time that a page may have done it."""
-    return [held for held in map(float, report.read_text().split()) if held > 0.8 * PAGE_S]
+    """For how long the loop was held, each time that two pages may have done it; one is too little
+    to be told from a busy machine."""
+    return [held for held in map(float, report.read_text().split()) if held > 1.8 * PAGE_S]
 
 
 async def test_a_slow_disk_holds_up_who_needs_it_and_others_once(start, tmp_path):
