@@ -25,12 +25,14 @@ class StoreChore:
         self._metrics = metrics
         self._clock = clock
         self._log = log
+        self._slow_reads = 0
         self._counted_at = float("-inf")
         self._counted_after: datetime | None = None
         """The import that the count includes."""
 
     async def look(self) -> None:
         """Bring the figures up to date; those that cannot be had stay as they were."""
+        self._tell_slow_reads()
         try:
             self._metrics.disk_free_bytes = await self._store.disk_free_bytes()
             last = await self._store.last_import()
@@ -39,6 +41,12 @@ class StoreChore:
         except BackendError as error:
             self._metrics.backend_errors["figures", error.kind] += 1
             self._log.events.warning("figures_failed", kind=error.kind, problem=str(error))
+
+    def _tell_slow_reads(self) -> None:
+        new = self._store.slow_reads - self._slow_reads
+        if new:
+            self._slow_reads += new
+            self._log.events.warning("slow_reads", reads=new)
 
     async def _count(self, last_import: datetime | None) -> None:
         now = self._clock.monotonic()

@@ -151,6 +151,11 @@ class Library(Backend, Protocol):
     pin_secret: bytes
     """Keys the PIN hashes; never to be shown (C18)."""
 
+    @property
+    def slow_reads(self) -> int:
+        """How many reads so far have waited long for a disk of this host (C114)."""
+        ...
+
     def write(self, job: Callable[[Connection], Done[T]]) -> Awaitable[T]:
         """Run `job` in a write transaction; awaiting gives its result, durable.
 

@@ -61,7 +61,7 @@ async def test_an_import_beside_the_daemon_is_seen(store: Store, tmp_path: Path)
 
 async def test_requests_of_one_turn_share_one_look_at_the_version(store: Store) -> None:
     statements: list[str] = []
-    store._reader.set_trace_callback(statements.append)
+    store._reads.connection.set_trace_callback(statements.append)
     for _ in range(3):
         await store.find_by_card("P1")
         await store.find_patron("P1")

@@ -5,6 +5,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 
 import pytest
 from faulty_disk import Hits, build
@@ -88,3 +89,27 @@ def test_a_slow_disk(disk, write):
     begun = time.monotonic()
     assert write() == ["ok", "ok", "ok"]
     assert time.monotonic() - begun >= 0.2 * disk.store.hits.flushes_delayed > 0
+
+
+READ = """
+import sqlite3, sys, time
+store = sqlite3.connect(sys.argv[1])
+for _ in range(2):
+    began = time.monotonic()
+    store.execute("SELECT COUNT(*) FROM paid").fetchone()
+    print(time.monotonic() - began > 0.2)
+    other = sqlite3.connect(sys.argv[1])  # whose own memory is empty, unlike the kernel's
+    store.close()
+    store = other
+"""
+
+
+def test_a_page_is_slow_once(tmp_path, disk, write):
+    with closing(sqlite3.connect(tmp_path / "library.db")) as store:
+        store.execute("PRAGMA wal_checkpoint")
+    disk.store.cool(0.2)
+    command = [sys.executable, "-c", READ, str(tmp_path / "library.db")]
+    environment = {**os.environ, **disk.environment}
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True, text=True)
+    assert done.stdout.split() == ["True", "False"]
+    assert disk.store.hits.pages_delayed

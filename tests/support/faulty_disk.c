@@ -9,6 +9,8 @@
  *   written stays in the page cache, as Linux leaves it: it may still reach the disk.
  * - full: whatever would make a file longer fails with ENOSPC; what is written in place does not.
  * - delay_ms: each flush takes so much longer.
+ * - page_ms: a page of a database (*.db) takes so long when it is read for the first time since `cold`
+ *   was changed, as if it had been thrown out of the kernel's memory.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -27,6 +29,7 @@
 struct switches {
     uint32_t flush_errno, full, delay_ms;
     uint32_t flushes_failed, writes_refused, flushes_delayed;
+    uint32_t page_ms, cold, pages_delayed;
 };
 
 static struct switches *disk; /* [0]: the store, [1]: the spool */
@@ -52,7 +55,8 @@ static struct switches *concerning(int fd)
     for (int kind = 0;; kind++) {
         if (kind == 2)
             return NULL;
-        if (disk[kind].flush_errno || disk[kind].full || disk[kind].delay_ms)
+        if (disk[kind].flush_errno || disk[kind].full || disk[kind].delay_ms ||
+            disk[kind].page_ms)
             break;
     }
     int before = errno;
@@ -150,6 +154,40 @@ WRITE(pwritev, at + total(part, number), (int fd, const struct iovec *part, int 
       (fd, part, number, at))
 WRITE(pwritev64, at + total(part, number),
       (int fd, const struct iovec *part, int number, off64_t at), (fd, part, number, at))
+
+#define PAGE 4096
+#define PAGES_MAX 65536
+
+static uint32_t warm[PAGES_MAX]; /* The last value of `cold` under which each page was read. */
+
+/* Wait for the page at `at`, if it is one of a database and cold. */
+static void fetch(struct switches *on, int fd, off_t at)
+{
+    char link[32], path[4096];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t length = readlink(link, path, sizeof path - 1);
+    if (length < 3 || memcmp(path + length - 3, ".db", 3) || at / PAGE >= PAGES_MAX)
+        return;
+    if (__atomic_exchange_n(&warm[at / PAGE], on->cold, __ATOMIC_RELAXED) == on->cold)
+        return;
+    struct timespec time = {on->page_ms / 1000, on->page_ms % 1000 * 1000000L};
+    nanosleep(&time, NULL);
+    count(&on->pages_delayed);
+}
+
+#define READ(name, offset)                                             \
+    ssize_t name(int fd, void *data, size_t size, offset at)           \
+    {                                                                  \
+        static ssize_t (*real)(int, void *, size_t, offset);           \
+        if (!real)                                                     \
+            real = REAL(name);                                         \
+        struct switches *on = concerning(fd);                          \
+        if (on && on->page_ms)                                         \
+            fetch(on, fd, at);                                         \
+        return real(fd, data, size, at);                               \
+    }
+READ(pread, off_t)
+READ(pread64, off64_t)
 
 #define LENGTHEN(name, end, failure, parameters, arguments) \
     int name parameters                                     \

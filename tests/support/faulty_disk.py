@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import NamedTuple
 
 SOURCE = Path(__file__).with_name("faulty_disk.c")
-_SWITCHES = Struct("=6I")
+_SWITCHES = Struct("=9I")
 
 
 class Hits(NamedTuple):
@@ -25,6 +25,7 @@ class Hits(NamedTuple):
     flushes_failed: int
     writes_refused: int
     flushes_delayed: int
+    pages_delayed: int = 0
 
 
 class Files:
@@ -54,14 +55,24 @@ class Files:
             *values[3:],
         )
 
+    def cool(self, page_s: float) -> None:
+        """Each page of a database is on the disk only, and takes `page_s` when it is read next."""
+        *values, _, cold, delayed = _SWITCHES.unpack_from(self._switches, self._offset)
+        page = (round(page_s * 1000), cold + 1, delayed)
+        _SWITCHES.pack_into(self._switches, self._offset, *values, *page)
+
     def heal(self) -> None:
         """Turn everything off."""
         self.fail()
+        self.cool(0)
 
     @property
     def hits(self) -> Hits:
         """What took effect so far."""
-        return Hits(*_SWITCHES.unpack_from(self._switches, self._offset)[3:])
+        *_, failed, refused, flushes, _, _, pages = _SWITCHES.unpack_from(
+            self._switches, self._offset
+        )
+        return Hits(failed, refused, flushes, pages)
 
 
 class FaultyDisk:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from sip2gw.model import Fee, PatronRecord, altered
 
@@ -11,13 +11,17 @@ from sip2gw.model import Fee, PatronRecord, altered
 class RecordCache:
     """Keeps at most `records_max` snapshots; the one kept longest makes room.
 
-    Used by one thread only. Whoever changes a patron must `evict` the snapshot afterwards.
+    Used by one thread only. Whoever changes a patron must `evict` the snapshot afterwards. A
+    snapshot that is being read elsewhere meanwhile is not kept then, for it may be older (C62).
     """
 
     def __init__(self, records_max: int) -> None:
         self._records_max = records_max
         self._by_id: OrderedDict[str, PatronRecord] = OrderedDict()
         self._by_card: dict[str, PatronRecord] = {}
+        self._loads = 0
+        self._loading: dict[int, set[str]] = {}
+        """Snapshots that are being read, and who has changed since each was begun."""
         self.by_card = self._by_card.get
         """The snapshot of the holder of a card, or None."""
         self.by_id = self._by_id.get
@@ -26,17 +30,37 @@ class RecordCache:
     def __len__(self) -> int:
         return len(self._by_id)
 
+    def begin(self) -> int:
+        """Somebody begins to read a snapshot now; returns what `end` is to be told."""
+        self._loads += 1
+        self._loading[self._loads] = set()
+        return self._loads
+
+    def end(self, load: int, record: PatronRecord | None) -> None:
+        """Remember the snapshot that was read, if there is one and nothing has changed since."""
+        changed = self._loading.pop(load, None)
+        if record is not None and changed is not None and record.id not in changed:
+            self.add(record)
+
     def add(self, record: PatronRecord) -> None:
-        """Remember `record` instead of what was known of that patron."""
-        self.evict((record.id,))
+        """Remember `record`, which is as of now, instead of what was known of that patron."""
+        self._drop((record.id,))
         while len(self._by_id) >= self._records_max:
             self._forget(self._by_id.popitem(last=False)[1])
         self._by_id[record.id] = record
         for card in record.cards:
             self._by_card[card.number] = record
 
-    def evict(self, patron_ids: Iterable[str]) -> None:
+    def evict(self, patron_ids: Collection[str]) -> None:
         """Forget these patrons."""
+        self._changed(patron_ids)
+        self._drop(patron_ids)
+
+    def _changed(self, patron_ids: Iterable[str]) -> None:
+        for changed in self._loading.values():
+            changed.update(patron_ids)
+
+    def _drop(self, patron_ids: Iterable[str]) -> None:
         for patron_id in patron_ids:
             record = self._by_id.pop(patron_id, None)
             if record is not None:
@@ -44,6 +68,7 @@ class RecordCache:
 
     def update_fees(self, fees: Mapping[str, tuple[Fee, ...]]) -> None:
         """Replace what is open of these patrons, whose other facts did not change."""
+        self._changed(fees)
         for patron_id, open_fees in fees.items():
             record = self._by_id.get(patron_id)
             if record is None:
@@ -55,6 +80,7 @@ class RecordCache:
 
     def change(self, patron_id: str, change: Callable[[PatronRecord], PatronRecord]) -> None:
         """Replace the snapshot of this patron, if there is one, by what `change` makes of it."""
+        self._changed((patron_id,))
         record = self._by_id.get(patron_id)
         if record is not None:
             record = self._by_id[patron_id] = change(record)
@@ -62,7 +88,8 @@ class RecordCache:
                 self._by_card[card.number] = record
 
     def clear(self) -> None:
-        """Forget everybody."""
+        """Forget everybody, and whoever is being read."""
+        self._loading.clear()
         self._by_id.clear()
         self._by_card.clear()
 

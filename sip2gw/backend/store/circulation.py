@@ -20,6 +20,7 @@ from sip2gw.backend.base import CirculationOrder, CirculationResult, DecideCircu
 from sip2gw.backend.ids import new_id
 from sip2gw.backend.library import Connection, Done
 from sip2gw.backend.store import queries, writes
+from sip2gw.backend.store.records import load_patron
 from sip2gw.backend.store.reviews import review_row
 from sip2gw.backend.store.values import moment_value, time_text, time_value
 from sip2gw.backend.store.writes import Rows
@@ -84,6 +85,14 @@ def circulate(
     for write, row in plan.rows:
         connection.execute(write.statement, row)
     return Done(plan.result, plan.touched, changes=plan.changes)
+
+
+def look_ahead(connection: Connection, order: CirculationOrder) -> None:
+    """Read what `circulate` will, and nobody has read for the order yet (C114)."""
+    record = load_item(connection, order.item_id, order.now, order.key)
+    loan = record.state.loan if record is not None else None
+    if order.with_borrower and loan is not None:
+        load_patron(connection, loan.patron_id)
 
 
 def keyed(order: CirculationOrder) -> CirculationOrder:

@@ -134,7 +134,11 @@ class SqliteConnection(sqlite3.Connection):
 
 
 def connect(
-    path: Path, *, read_only: bool = False, factory: type[SqliteConnection] = SqliteConnection
+    path: Path,
+    *,
+    read_only: bool = False,
+    factory: type[SqliteConnection] = SqliteConnection,
+    cache_kib: int = _CACHE_KIB,
 ) -> SqliteConnection:
     """A connection in autocommit mode with the store's PRAGMAs (WAL, synchronous=FULL).
 
@@ -153,7 +157,7 @@ def connect(
         "journal_mode = WAL",
         "synchronous = FULL",
         "foreign_keys = ON",
-        f"cache_size = -{_CACHE_KIB}",
+        f"cache_size = -{cache_kib}",
         f"journal_size_limit = {_LOG_BYTES_KEPT}",
         f"wal_autocheckpoint = {_LOG_PAGES_GATHERED}",
         f"query_only = {int(read_only)}",

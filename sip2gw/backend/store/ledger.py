@@ -90,6 +90,12 @@ def book(
     return Done(PaymentResult(BOOKED, outcome), fees=_fees_after(facts, outcome.lines))
 
 
+def look_ahead(connection: Connection, order: PaymentOrder) -> None:
+    """Read what `book` will, and nobody has read for the order yet (C114)."""
+    connection.execute(queries.PAYMENT_KEY, (order.terminal, order.key)).fetchone()
+    connection.execute(queries.PAYMENT_PLACES, (order.id, order.id, order.id)).fetchone()
+
+
 def _first_payment(connection: Connection, order: PaymentOrder, holder: str) -> PaymentResult:
     """What was booked under the order's key: by an earlier try of this order, or by another.
 

@@ -13,7 +13,7 @@ answer to the later order may then be a plain no, for the earlier one may turn o
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from sip2gw.backend.attempts import UnknownAttempt, UnknownPayment
@@ -53,8 +53,8 @@ class Orders:
             await self._note(found)
         return found is not None
 
-    async def run(self, order: Order, job: Job) -> Any:
-        """The result of `job` for `order`, once it is durable.
+    async def run(self, order: Order, job: Job, ready: Awaitable[None]) -> Any:
+        """The result of `job` for `order`, begun when it is `ready`, once it is durable.
 
         An attempt of unknown outcome that `order` repeats is settled in the same transaction.
 
@@ -63,8 +63,9 @@ class Orders:
             BackendError: it was not done, and will not be.
         """
         waiting: Waiting | None = None
-        known = self._noted(order) if self._doubts else None
         try:
+            await ready
+            known = self._noted(order)
             waiting = self._writer.submit(
                 job if known is None else _after(known, order, job), order
             )

@@ -245,6 +245,10 @@ KEY_COLUMNS = "k.content, k.id, k.key_expires, k.transacted, k.time"
 PAYMENT_KEY = fill(
     "SELECT {columns} FROM payment k WHERE k.terminal = ? AND k.key = ?", columns=KEY_COLUMNS
 )
+PAYMENT_PLACES = """
+    SELECT (SELECT 1 FROM payment WHERE id = ?), (SELECT 1 FROM ledger_transaction WHERE id = ?),
+           (SELECT 1 FROM ledger_entry WHERE transaction_id = ? LIMIT 1)"""
+"""Goes where the rows of a payment will be."""
 FREE_KEY = "UPDATE payment SET key = NULL WHERE terminal = ? AND key = ?"
 """A payment whose key has expired, or belongs to another now, stays for ever, without it (C5)."""
 ADD_PAYMENT = """

@@ -49,6 +49,11 @@ T = TypeVar("T")
 class StaffOperations(ABC):
     """Built on `write` and `snapshot`, which each database provides."""
 
+    @property
+    def slow_reads(self) -> int:
+        """0, for a database whose disk is another host's."""
+        return 0
+
     @abstractmethod
     def write(self, job: Callable[[Connection], Done[T]]) -> Awaitable[T]:
         """Run `job` in a write transaction; awaiting gives its result, durable.

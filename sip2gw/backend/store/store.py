@@ -1,7 +1,8 @@
 """The embedded store: the library's data in one SQLite file, behind the port (B69, C62, C72).
 
-Reads run synchronously in the event loop's thread: an indexed read takes microseconds, and a
-snapshot that is in the cache takes one. All writes go through the writer thread.
+Reads run in the event loop's thread: an indexed read takes microseconds, and a snapshot that is in
+the cache takes one. After a slow one they go to threads for a while (`reads`). All writes go
+through the writer thread.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ from sip2gw.backend.store.identity import insist_on_currency, pin_secret_in_file
 from sip2gw.backend.store.migrate import migrate
 from sip2gw.backend.store.orders import Orders
 from sip2gw.backend.store.place import Place
+from sip2gw.backend.store.reads import Reads
 from sip2gw.backend.store.records import load_account, load_by_card, load_patron, paid_fee
 from sip2gw.backend.store.refusals import Refusals, Writing
 from sip2gw.backend.store.staff import StaffOperations
@@ -85,7 +87,7 @@ class Store(StaffOperations):
             self._doubts.open()
         self._access_log = AccessLog()
         self._refusals = Refusals(self._write_refusals)
-        self._reader = connect(self.path, read_only=True)
+        self._reads = Reads(place)
         writing = connect(self.path)
         place.remember()
         self._writer = Writer(
@@ -103,17 +105,22 @@ class Store(StaffOperations):
 
     # Reads
 
+    @property
+    def slow_reads(self) -> int:
+        """How many reads so far have waited long for the disk."""
+        return self._reads.slow
+
     async def find_by_card(self, number: str) -> PatronRecord | None:
         """The holder of card `number` (any state, a replaced one too), or None."""
         if not self._cache_checked:
-            self._check_cache()
-        return self._cache.by_card(number) or self._load(load_by_card, number)
+            await self._check_cache()
+        return self._cache.by_card(number) or await self._load(load_by_card, number)
 
     async def find_patron(self, patron_id: str) -> PatronRecord | None:
         """The patron whose main card is `patron_id`, or None."""
         if not self._cache_checked:
-            self._check_cache()
-        return self._cache.by_id(patron_id) or self._load(load_patron, patron_id)
+            await self._check_cache()
+        return self._cache.by_id(patron_id) or await self._load(load_patron, patron_id)
 
     async def find_patrons(self, patron_ids: Collection[str]) -> list[PatronRecord]:
         """The patrons with these ids, by id; unknown ones are left out."""
@@ -128,68 +135,59 @@ class Store(StaffOperations):
         parties = ledger.other_parties(payer) if payer.payer_for else ()
         return PaymentFacts(payer, tuple(await self.find_patrons(parties) if parties else ()))
 
-    def _load(
+    async def _load(
         self, load: Callable[[SqliteConnection, str], PatronRecord | None], key: str
     ) -> PatronRecord | None:
-        with self._reading():
-            self._reader.execute("BEGIN")
-            try:
-                record = load(self._reader, key)
-            finally:
-                self._reader.execute("COMMIT")
-        if record is not None:
-            self._cache.add(record)
+        underway, record = self._cache.begin(), None
+        try:
+            record = await self._reads.moment(load, key)
+        finally:
+            self._cache.end(underway, record)
         return record
 
     async def paid_fees(
         self, patron_id: str, since: datetime, payer_id: str | None = None
     ) -> tuple[PaidFee, ...]:
         """The patron's fees of which something is paid, and how much."""
-        return self._paid_fees(*queries.paid_fees(patron_id, time_text(since), payer_id))
+        rows = await self._reads.rows(*queries.paid_fees(patron_id, time_text(since), payer_id))
+        return tuple(map(paid_fee, rows))
 
     async def fees_settled_by(self, payment_id: str) -> tuple[PaidFee, ...]:
         """What each line of a payment paid, in its order."""
-        return self._paid_fees(queries.FEES_SETTLED_BY, (payment_id,))
-
-    def _paid_fees(self, statement: str, values: tuple[str, ...]) -> tuple[PaidFee, ...]:
-        with self._reading():
-            return tuple(map(paid_fee, self._reader.execute(statement, values)))
+        return tuple(map(paid_fee, await self._reads.rows(queries.FEES_SETTLED_BY, (payment_id,))))
 
     async def find_item(self, item_id: str, now: datetime) -> ItemRecord | None:
         """The item with its loan and the first hold that it could serve at `now`, or None."""
-        with self._reading():
-            self._reader.execute("BEGIN")
-            try:
-                return circulation.load_item(self._reader, item_id, now)
-            finally:
-                self._reader.execute("COMMIT")
+        return await self._reads.moment(circulation.load_item, item_id, now)
 
     async def copy_of_title(self, title_id: str) -> str | None:
         """The id of some copy of the title, one for loan if there is any, or None."""
-        with self._reading():
-            row = self._reader.execute(queries.COPY_OF_TITLE, (title_id,)).fetchone()
-        return None if row is None else str(row[0])
+        rows = await self._reads.rows(queries.COPY_OF_TITLE, (title_id,))
+        return str(rows[0][0]) if rows else None
 
     async def hold_queue(self, record: ItemRecord, now: datetime) -> tuple[str, ...]:
         """The holds that wait for this item or any copy of its title; first come."""
         values = circulation.queue_values(record.item, now)
-        with self._reading():
-            rows = self._reader.execute(queries.HOLD_QUEUE, values).fetchall()
-        return tuple(hold_id for (hold_id,) in rows)
+        return tuple(hold_id for (hold_id,) in await self._reads.rows(queries.HOLD_QUEUE, values))
 
-    def _check_cache(self) -> None:
-        """Forget all snapshots when another process has written; once in a turn of the loop."""
-        with self._reading():
-            (version,) = self._reader.execute(queries.STORE_VERSION).fetchone()
-        if version != self._version:
-            self._cache.clear()
-            self._version = version
-        self._cache_checked = True
-        asyncio.get_running_loop().call_soon(self.distrust_cache)
+    async def _check_cache(self) -> None:
+        """Forget all snapshots when another process has written; once in a turn of the loop.
+
+        In a thread it may have looked before others ask in this turn: they look for themselves.
+        """
+        apart = self._reads.apart
+        ((version,),) = await self._reads.rows(queries.STORE_VERSION)
+        self._note_version(version)
+        if not apart:
+            self._cache_checked = True
+            asyncio.get_running_loop().call_soon(self.distrust_cache)
 
     def _trust_cache(self, connection: SqliteConnection) -> None:
         """At the start of a write transaction: drop snapshots that others have made stale."""
-        (version,) = connection.execute(queries.STORE_VERSION).fetchone()
+        ((version,),) = connection.execute(queries.STORE_VERSION)
+        self._note_version(version)
+
+    def _note_version(self, version: int) -> None:
         if version != self._version:
             self._cache.clear()
             self._version = version
@@ -197,17 +195,6 @@ class Store(StaffOperations):
     def distrust_cache(self) -> None:
         """Look at the store's version again before the next snapshot is given out."""
         self._cache_checked = False
-
-    @contextmanager
-    def _reading(self) -> Iterator[None]:
-        self._check_open()
-        self._place.insist_as_last_seen()
-        try:
-            yield
-        except sqlite3.Error as error:
-            failure = UnavailableError(f"the store cannot be read: {error}")
-            failure.add_note(str(error))
-            raise failure from None
 
     # Writes
 
@@ -249,7 +236,9 @@ class Store(StaffOperations):
         self._check_open()
         careful = guarded(self._doubts, decide)
         result: PaymentResult = await self._orders.run(
-            order, lambda connection: ledger.book(connection, order, careful, self._account)
+            order,
+            lambda connection: ledger.book(connection, order, careful, self._account),
+            self._reads.ahead(ledger.look_ahead, order),
         )
         return insist_on_notable(self._doubts, result)
 
@@ -261,6 +250,7 @@ class Store(StaffOperations):
         result: CirculationResult = await self._orders.run(
             order,
             lambda connection: circulation.circulate(connection, order, decide, self._patron),
+            self._reads.ahead(circulation.look_ahead, order),
         )
         return result
 
@@ -351,8 +341,7 @@ class Store(StaffOperations):
 
     async def known_logins(self) -> Mapping[str, str]:
         """The digests of logins that were good, by login (C100)."""
-        with self._reading():
-            return dict(self._reader.execute(queries.KNOWN_LOGINS).fetchall())
+        return dict(await self._reads.rows(queries.KNOWN_LOGINS))
 
     async def remember_logins(self, digests: Mapping[str, str]) -> None:
         """Keep these digests, instead of what was kept for the same logins."""
@@ -371,8 +360,7 @@ class Store(StaffOperations):
 
     async def presence(self, order: EntryOrder) -> Presence:
         """Who is inside now."""
-        with self._reading():
-            row = self._reader.execute(queries.PRESENCE, doors.presence_values(order)).fetchone()
+        (row,) = await self._reads.rows(queries.PRESENCE, doors.presence_values(order))
         return doors.presence_of(row)
 
     async def leave_branch(self, branch: str, patron_id: str) -> None:
@@ -456,8 +444,7 @@ class Store(StaffOperations):
         await self.look()
         if self._doubts is not None:
             await self._doubts.mend()
-        with self._reading():
-            self._reader.execute(queries.STORE_VERSION).fetchone()
+        await self._reads.rows(queries.STORE_VERSION)
         await self._write_if_wanted(lambda _: Done(None))
 
     async def close(self) -> None:
@@ -471,7 +458,7 @@ class Store(StaffOperations):
         await self._writer.stop()
         if self._doubts is not None:
             await self._doubts.close()
-        self._reader.close()
+        await self._reads.close()
         if self._lock is not None:
             os.close(self._lock)
 
