@@ -23,7 +23,6 @@ from types import FrameType, FunctionType, ModuleType
 from unittest.mock import patch
 
 from harness import LIBRARY, STAMP, load
-from prometheus_client import generate_latest
 from typer.testing import CliRunner
 
 from proofs.dialogues import REQUESTS, sealed
@@ -35,11 +34,12 @@ from sip2gw.backend.base import BackendTimeoutError, UnavailableError
 from sip2gw.cli.app import app as program
 from sip2gw.config import ConfigError, load_config
 from sip2gw.handlers import DOOR_HANDLERS, HANDLERS
-from sip2gw.metrics import build_registry
+from sip2gw.metrics import FamilyMaker
 from sip2gw.protocol.codec import parse_request
 from sip2gw.protocol.connection import ServerConnection
 from sip2gw.protocol.errors import ProtocolError
 from sip2gw.protocol.wire import WireFormat
+from sip2gw.web.exposition import plain_exposition
 
 PIN = "71cnry7pin"
 WRONG_PIN = "cnry7wrong"
@@ -230,7 +230,7 @@ async def in_process(directory: Path, report: Report, levels: Iterable[str]) -> 
                 await _talk(rig, report, look_often=level == "debug" and not console)
                 await _with_failures(rig, report)
                 rig.app.reload()
-                metrics = generate_latest(build_registry(rig.app.metrics))
+                metrics = plain_exposition(FamilyMaker(rig.app.metrics).families())
                 report.expect(not _chirps(metrics), f"{what}: in /metrics")
                 unhandled = "\n".join(rig.unhandled)
                 report.expect(not _chirps(unhandled), f"{what}: loop said {unhandled[:200]}")

@@ -1,0 +1,53 @@
+"""The text of `/metrics`, made of the numbers that the gateway has handed over (B67, C130)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.core import Metric
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+
+from sip2gw.metrics import Family
+
+
+class _Shown(Collector):
+    """Families as prometheus_client wants them."""
+
+    def __init__(self, families: Sequence[Family]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterator[Metric]:
+        """All of them."""
+        for family in self._families:
+            metric = Metric(family.name, family.text, family.kind)
+            for suffix, values, value in family.samples:
+                labels = dict(zip(family.labels, values, strict=False))
+                metric.add_sample(f"{family.name}{suffix}", labels, value)
+            yield metric
+
+
+def registry_of(families: Sequence[Family], pid: int | None = None) -> CollectorRegistry:
+    """What is shown: `families`, and what the system knows of the process `pid`."""
+    registry = CollectorRegistry()
+    registry.register(_Shown(families))
+    if pid is not None:
+        ProcessCollector(pid=lambda: pid, registry=registry)
+    return registry
+
+
+def exposition(
+    families: Sequence[Family], pid: int | None = None, accept: str = ""
+) -> tuple[bytes, str]:
+    """The text and its content type, as a client that sends `accept` reads it best."""
+    try:
+        encode, content_type = choose_encoder(accept)
+    except ValueError:  # a version that is none
+        encode, content_type = choose_encoder("")
+    return encode(registry_of(families, pid)), content_type
+
+
+def plain_exposition(families: Sequence[Family]) -> str:
+    """The text of `families` alone, for tests and people."""
+    return generate_latest(registry_of(families)).decode()
