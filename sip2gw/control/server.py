@@ -11,7 +11,6 @@ import asyncio
 import os
 import socket
 import struct
-from contextlib import suppress
 from typing import Protocol, cast
 
 from sip2gw.control.messages import (
@@ -27,7 +26,7 @@ from sip2gw.control.messages import (
     encode,
     read_request,
 )
-from sip2gw.control.place import Place
+from sip2gw.control.place import BACKLOG, Place
 from sip2gw.control.tracing import Peer
 
 PEERS_MAX = 16
@@ -198,7 +197,9 @@ class ControlServer:
         loop = asyncio.get_running_loop()
         listening = await asyncio.to_thread(place.open)
         self._place = place
-        self._listener = await loop.create_unix_server(lambda: ControlLine(self), sock=listening)
+        self._listener = await loop.create_unix_server(
+            lambda: ControlLine(self), sock=listening, backlog=BACKLOG
+        )
 
     async def adopt(self, line: socket.socket) -> ControlLine:
         """Serve a process of ours at the other end of `line`."""
@@ -226,11 +227,8 @@ class ControlServer:
             self._place = None
 
 
-def _user_of(line: socket.socket | None) -> int:
-    """The user whose process is at the other end of a Unix socket; -1 when that is not known."""
+def _user_of(line: socket.socket) -> int:
+    """The user whose process is at the other end of a Unix socket."""
     credentials = struct.Struct("3i")
-    with suppress(OSError, AttributeError):
-        assert line is not None
-        data = line.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, credentials.size)
-        return int(credentials.unpack(data)[1])
-    return -1
+    data = line.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, credentials.size)
+    return int(credentials.unpack(data)[1])

@@ -11,6 +11,8 @@ from prometheus_client.registry import Collector
 
 from sip2gw.metrics import Family
 
+OPENMETRICS = "application/openmetrics-text"
+
 
 class _Shown(Collector):
     """Families as prometheus_client wants them."""
@@ -38,13 +40,10 @@ def registry_of(families: Sequence[Family], pid: int | None = None) -> Collector
 
 
 def exposition(
-    families: Sequence[Family], pid: int | None = None, accept: str = ""
+    families: Sequence[Family], pid: int | None = None, *, as_openmetrics: bool = False
 ) -> tuple[bytes, str]:
-    """The text and its content type, as a client that sends `accept` reads it best."""
-    try:
-        encode, content_type = choose_encoder(accept)
-    except ValueError:  # a version that is none
-        encode, content_type = choose_encoder("")
+    """The text in one of the two forms that there are, and its content type."""
+    encode, content_type = choose_encoder(OPENMETRICS if as_openmetrics else "")
     return encode(registry_of(families, pid)), content_type
 
 

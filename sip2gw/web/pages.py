@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from sip2gw.control.channel import GatewayGoneError, Shared
 from sip2gw.control.messages import Alive, AnyAnswer, Numbers, Ping, ReadNumbers
 from sip2gw.control.messages import Request as ControlRequest
-from sip2gw.web.exposition import exposition
+from sip2gw.web.exposition import OPENMETRICS, exposition
 
 LIVE_WITHIN_S = 2.0
 """A loop that has not had a turn for so long is dead to those who wait for it."""
@@ -60,9 +60,10 @@ class _Pages:
             numbers = await self._numbers.within(NUMBERS_WITHIN_S)
         except (TimeoutError, GatewayGoneError):
             return _not_ready()
-        accept = request.headers.get("accept", "")
+        # Of what a client accepts nothing else is looked at: its versions are whatever it likes.
+        as_openmetrics = OPENMETRICS in request.headers.get("accept", "")
         packed = "gzip" in request.headers.get("accept-encoding", "")
-        body, content_type = self._text(_Same(numbers), accept, packed)
+        body, content_type = self._text(_Same(numbers), as_openmetrics, packed)
         headers = {"content-type": content_type} | ({"content-encoding": "gzip"} if packed else {})
         return Response(body, headers=headers)
 
@@ -95,8 +96,9 @@ class _Same:
         return id(self.numbers)
 
 
-def _text(same: _Same, accept: str, packed: bool) -> tuple[bytes, str]:
-    body, content_type = exposition(same.numbers.families, same.numbers.pid, accept)
+def _text(same: _Same, as_openmetrics: bool, packed: bool) -> tuple[bytes, str]:
+    numbers = same.numbers
+    body, content_type = exposition(numbers.families, numbers.pid, as_openmetrics=as_openmetrics)
     return gzip.compress(body) if packed else body, content_type
 
 

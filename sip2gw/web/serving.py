@@ -80,6 +80,16 @@ class _Server(Server):
         """Do nothing: the gateway decides when it is time to end."""
         yield
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to accept, one at a time but with many waiting.
+
+        asyncio tries to accept as often in a row as many may wait, and when no descriptor is left,
+        it does so again once for each of the times that it failed.
+        """
+        await super().startup(sockets)
+        for listener in sockets or ():
+            listener.listen(BACKLOG)
+
     def leave(self) -> None:
         """End as soon as possible, whoever is being answered."""
         self.should_exit = self.force_exit = True
@@ -101,7 +111,7 @@ def server_for(app: ASGIApp) -> _Server:
             access_log=False,
             server_header=False,
             proxy_headers=False,
-            backlog=BACKLOG,
+            backlog=1,
             timeout_keep_alive=KEEP_ALIVE_S,
             h11_max_incomplete_event_size=REQUEST_BYTES_MAX,
         )

@@ -13,8 +13,9 @@ def shown(gateway, name):
     """The samples of `sip2gw_<name>`: a number, or numbers by their only label."""
     families = FamilyMaker(gateway.metrics).families()
     (family,) = (one for one in families if one.name == f"sip2gw_{name}")
-    values = {labels: value for _, labels, value in family.samples}
-    return {label: value for (label,), value in values.items()} if family.labels else values.get(())
+    if family.labels:
+        return {labels[0]: value for _, labels, value in family.samples}
+    return family.samples[0][2] if family.samples else None
 
 
 PEOPLE = sum(record["kind"] == "patron" for record in LIBRARY)
