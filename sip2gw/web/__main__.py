@@ -19,17 +19,18 @@ def main(listener: int, gateway: int) -> int:
     # It knows of no card that would have to be the same pseudonym in two lines.
     log = open_log(Redactor(os.urandom(32)), level="debug", log_format="json")
     try:
-        return _serve(socket.socket(fileno=listener), socket.socket(fileno=gateway), log)
+        with socket.socket(fileno=listener) as clients, socket.socket(fileno=gateway) as line:
+            return _serve(clients, line, log)
     finally:
         log.close()
 
 
-def _serve(listener: socket.socket, gateway: socket.socket, log: Log) -> int:
+def _serve(clients: socket.socket, gateway: socket.socket, log: Log) -> int:
     try:
         # Here, so that a package that is missing is an event like any other failure.
         from sip2gw.web.serving import serve
 
-        asyncio.run(serve(listener, gateway, log))
+        asyncio.run(serve(clients, gateway, log))
     except Exception as error:
         if isinstance(error, ImportError):
             error.add_note(f"cannot import {error.name}")
