@@ -171,22 +171,11 @@ class App:
         await self.server.listen(self.config.server.addresses, tls)
         return self.server.bound_addresses()
 
-    async def open_to_operators(self) -> tuple[str, str]:
-        """Open the control socket and the HTTP side; where they are, empty for what there is not.
-
-        Raises:
-            OSError: the address of the HTTP side cannot be bound.
-        """
-        socket, admin = await self.operators.open_socket(self.config.socket_path), ""
-        if self.config.admin.enabled:
-            admin = await self.operators.open_http(self.config.admin.address)
-        return socket, admin
-
     async def run(self, on_ready: Callable[[list[str], str], None]) -> list[str]:
         """Serve until SIGTERM or SIGINT; SIGHUP reloads. Returns what was given up at the end."""
-        self._mind_signals()
+        signals.hear(asyncio.get_running_loop(), self._stopping.set, self.reload)
         sip2 = await self.start()
-        socket, admin = await self.open_to_operators()
+        socket, admin = await self.operators.open(self.config)
         # Start-up leaves much that never dies; the collector need not look at it again.
         gc.collect()
         gc.freeze()
@@ -202,17 +191,6 @@ class App:
         on_ready(sip2, admin)
         await self._stopping.wait()
         return await self.stop()
-
-    def _mind_signals(self) -> None:
-        """Hear signals in the loop from now on, and those that have come before."""
-        loop = asyncio.get_running_loop()
-        for stop_signal in signals.STOP:
-            loop.add_signal_handler(stop_signal, self._stopping.set)
-        loop.add_signal_handler(signals.RELOAD, self.reload)
-        if signals.stop_was_asked_for():
-            self._stopping.set()
-        if signals.reload_was_asked_for():
-            loop.call_soon(self.reload)
 
     def drain(self) -> float:
         """End as after SIGTERM; in how many seconds it is over at the latest (C173)."""

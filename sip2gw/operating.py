@@ -9,7 +9,7 @@ import asyncio
 from pathlib import Path
 
 from sip2gw.clock import Clock
-from sip2gw.config import Address
+from sip2gw.config import Config
 from sip2gw.control.operations import Daemon, Lines, Operations
 from sip2gw.control.place import Place
 from sip2gw.control.server import ControlServer
@@ -40,6 +40,21 @@ class OperatorSide:
     def _count_restart(self) -> None:
         self._metrics.http_restarts += 1
 
+    async def open(self, config: Config) -> tuple[str, str]:
+        """Open both; where the socket is and the HTTP side's real `host:port`, empty for none.
+
+        Raises:
+            OSError: the address of the HTTP side cannot be bound.
+        """
+        socket = await self.open_socket(config.socket_path)
+        if not config.admin.enabled:
+            return socket, ""
+        try:
+            return socket, await self._http.start(config.admin.address)
+        except OSError:
+            await self.close_socket()
+            raise
+
     async def open_socket(self, path: Path) -> str:
         """Open the control socket; where it is, or empty if there is none."""
         try:
@@ -49,14 +64,6 @@ class OperatorSide:
             self._log.events.error("control_socket_failed", problem=problem)
             return ""
         return str(path)
-
-    async def open_http(self, address: Address) -> str:
-        """Open the HTTP side; its real `host:port`.
-
-        Raises:
-            OSError: the address cannot be bound.
-        """
-        return await self._http.start(address)
 
     async def close_http(self) -> None:
         """End the process for HTTP."""

@@ -8,9 +8,13 @@ next to nothing itself.
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import FrameType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+    from types import FrameType
 
 STOP = (signal.SIGTERM, signal.SIGINT)
 RELOAD = signal.SIGHUP
@@ -42,6 +46,11 @@ def stop_was_asked_for() -> bool:
     return not _noted.isdisjoint(STOP)
 
 
-def reload_was_asked_for() -> bool:
-    """Whether it was told to read its configuration again."""
-    return RELOAD in _noted
+def hear(
+    loop: AbstractEventLoop, on_stop: Callable[[], object], on_reload: Callable[[], object]
+) -> None:
+    """Hear signals in `loop` from now on, and those that were noted before."""
+    for number, act in ((RELOAD, on_reload), *((number, on_stop) for number in STOP)):
+        loop.add_signal_handler(number, act)
+        if number in _noted:
+            loop.call_soon(act)

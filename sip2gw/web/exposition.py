@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
@@ -30,23 +30,16 @@ class _Shown(Collector):
             yield metric
 
 
-def registry_of(families: Sequence[Family], pid: int | None = None) -> CollectorRegistry:
-    """What is shown: `families`, and what the system knows of the process `pid`."""
+def exposition(
+    families: Sequence[Family], pid: int, *, as_openmetrics: bool = False
+) -> tuple[bytes, str]:
+    """The text in one of the two forms that there are, and its content type.
+
+    Args:
+        pid: what the system knows of this process is shown too.
+    """
     registry = CollectorRegistry()
     registry.register(_Shown(families))
-    if pid is not None:
-        ProcessCollector(pid=lambda: pid, registry=registry)
-    return registry
-
-
-def exposition(
-    families: Sequence[Family], pid: int | None = None, *, as_openmetrics: bool = False
-) -> tuple[bytes, str]:
-    """The text in one of the two forms that there are, and its content type."""
+    ProcessCollector(pid=lambda: pid, registry=registry)
     encode, content_type = choose_encoder(OPENMETRICS if as_openmetrics else "")
-    return encode(registry_of(families, pid)), content_type
-
-
-def plain_exposition(families: Sequence[Family]) -> str:
-    """The text of `families` alone, for tests and people."""
-    return generate_latest(registry_of(families)).decode()
+    return encode(registry), content_type

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -77,9 +78,9 @@ def _how_to(name: str) -> list[str]:
 
 def test_monitoring_names_only_metrics_that_exist(capsys: pytest.CaptureFixture[str]) -> None:
     from sip2gw.metrics import FamilyMaker, Metrics
-    from sip2gw.web.exposition import plain_exposition
+    from sip2gw.web.exposition import exposition
 
-    shown = plain_exposition(FamilyMaker(Metrics()).families())
+    shown = exposition(FamilyMaker(Metrics()).families(), os.getpid())[0].decode()
     page = (ROOT / "docs" / "how-to" / "monitoring.md").read_text()
     for name in set(re.findall(r"sip2gw_[a-z_]+", page)):
         assert name.removesuffix("_bucket").removesuffix("_total") in shown, name

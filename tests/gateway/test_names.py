@@ -40,7 +40,7 @@ async def test_terminals_are_served_while_the_address_of_http_is_looked_up(tmp_p
 
     monkeypatch.setattr(process, "bind", bind_late)
     async with running(tmp_path) as gateway:
-        opening = asyncio.create_task(gateway.app.open_to_operators())
+        opening = asyncio.create_task(gateway.app.operators.open(gateway.app.config))
         kiosk = await gateway.terminal("kiosk-1")
         assert (await kiosk.ask(STATUS)).startswith("98Y")
         assert not opening.done()

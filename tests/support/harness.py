@@ -304,7 +304,7 @@ async def running(directory, *, config=CONFIG, records=LIBRARY, now=NOON, operat
     app = App(settings, store, log, clock)
     del settings  # after a reload only what still runs on the old ones holds them
     addresses = await app.start()
-    _, admin = await app.open_to_operators() if operators else ("", "")
+    _, admin = await app.operators.open(app.config) if operators else ("", "")
     host, _, port = addresses[0].rpartition(":")
     gateway = Running(app, clock, (host, int(port)), admin, stream)
     try:
