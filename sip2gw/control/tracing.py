@@ -73,7 +73,7 @@ class Trace:
             self._missed += 1
             self._missed_in_all += 1
             return
-        self._tell(line, what, describe_frame(frame, wire))
+        self._tell(line, what, describe_frame(frame, wire, hide_sums=True))
         self._left -= 1
         if self._left <= 0:
             self.end("frames")

@@ -25,6 +25,7 @@ from sip2gw.control.messages import (
     TraceEnded,
     TraceEvent,
 )
+from sip2gw.protocol.checksum import seal
 
 
 class Peer:
@@ -158,7 +159,8 @@ async def test_draining_is_told_at_its_end(gateway, peer):
 async def test_a_trace_shows_both_sides_without_secrets(gateway, peer):
     kiosk = await gateway.terminal("kiosk-1")
     assert peer.ask(Trace("kiosk-1")) == TraceBegan("kiosk-1", 1)
-    await kiosk.ask(ask_63("1001", "s3cret-pin", extra="COp4ss|CNl0gin|"))
+    asked = ask_63("1001", "s3cret-pin", extra="COp4ss|CNl0gin|")
+    await kiosk.ask(seal(asked.encode(), b"3", with_checksum=True) + b"\r")
     await kiosk.ask("9300CNkiosk-1|COwr0ng|CPs3cret-place|")
     assert peer.shown()[:2] == [
         ("received", "63 Patron information"),
@@ -168,6 +170,7 @@ async def test_a_trace_shows_both_sides_without_secrets(gateway, peer):
     for secret in ("s3cret-pin", "p4ss", "l0gin", "wr0ng", '"1001'):
         assert secret not in told
     assert "AD patron password: ***" in told
+    assert "AZ checksum: *** (right)" in told  # it would tell the sum of the PIN's digits
     assert "AA patron identifier: 1001" in told
 
 
