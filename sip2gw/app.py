@@ -74,6 +74,7 @@ LEAVE_S = 2.0
 STORE_FIGURES_EVERY_S = 60.0
 """So soon an import by any command or gateway shows in the metrics."""
 CLOCK_LOOK_EVERY_S = 1.0
+SOCKET_LOOK_EVERY_S = 30.0
 MAINTENANCE_FIRST_S = 60.0
 MAINTENANCE_EVERY_S = 24 * 3600.0
 
@@ -187,6 +188,7 @@ class App:
         self.repeat(self.maintain, MAINTENANCE_FIRST_S, MAINTENANCE_EVERY_S)
         self.repeat(self.gateway.watch_backend, STORE_LOOK_EVERY_S, STORE_LOOK_EVERY_S)
         self.repeat(self.store_chore.look, 0.0, STORE_FIGURES_EVERY_S)
+        self.repeat(self.operators.look, SOCKET_LOOK_EVERY_S, SOCKET_LOOK_EVERY_S)
         self.repeat(self.clock_chore.look, CLOCK_LOOK_EVERY_S, CLOCK_LOOK_EVERY_S)
         on_ready(sip2, admin)
         await self._stopping.wait()

@@ -25,6 +25,9 @@ class OperatorSide:
         self, daemon: Daemon, lines: Lines, metrics: Metrics, clock: Clock, log: Log
     ) -> None:
         self._log = log
+        self._path: Path | None = None
+        self._problem = ""
+        """Why there is no control socket, as it was told."""
         self._metrics = metrics
         self._operations = Operations(
             daemon,
@@ -56,14 +59,28 @@ class OperatorSide:
             raise
 
     async def open_socket(self, path: Path) -> str:
-        """Open the control socket; where it is, or empty if there is none."""
+        """Open the control socket; where it is, or empty if there is none, for `look` to try again.
+
+        A problem is told once.
+        """
+        self._path = path
         try:
             await self._control.listen(Place(path))
         except OSError as error:
             problem = f"{path}: {error.strerror or type(error).__name__}"
-            self._log.events.error("control_socket_failed", problem=problem)
+            if problem != self._problem:
+                self._log.events.error("control_socket_failed", problem=problem)
+            self._problem = problem
             return ""
+        self._problem = ""
         return str(path)
+
+    async def look(self) -> None:
+        """Open the socket if it could not be opened, or if somebody has removed it."""
+        if self._path is not None and not await self._control.is_reachable():
+            opened = await self.open_socket(self._path)
+            if opened:
+                self._log.events.info("control_socket_opened", path=opened)
 
     async def close_http(self) -> None:
         """End the process for HTTP."""

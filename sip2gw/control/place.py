@@ -109,10 +109,16 @@ class Place:
             pass  # it is alive, but has no time
         raise InUseError(errno.EADDRINUSE, "belongs to a gateway that is running", str(self.path))
 
+    def is_ours(self) -> bool:
+        """Whether whoever comes there comes to us."""
+        with suppress(OSError):
+            return self._made is not None and _identity(self.path) == self._made
+        return False
+
     def remove(self) -> None:
         """Take the file away, if it is still ours."""
-        with suppress(OSError):
-            if self._made is not None and _identity(self.path) == self._made:
+        if self.is_ours():
+            with suppress(OSError):
                 self.path.unlink()
         self._made = None
 

@@ -189,17 +189,24 @@ class ControlServer:
         self._listener: asyncio.Server | None = None
 
     async def listen(self, place: Place) -> None:
-        """Open the socket.
+        """Open the socket there, in the place of one that was open before.
 
         Raises:
             OSError: it cannot be made there.
         """
         loop = asyncio.get_running_loop()
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = self._place = None
         listening = await asyncio.to_thread(place.open)
         self._place = place
         self._listener = await loop.create_unix_server(
             lambda: ControlLine(self), sock=listening, backlog=BACKLOG
         )
+
+    async def is_reachable(self) -> bool:
+        """Whether whoever comes to the socket comes to us."""
+        return self._place is not None and await asyncio.to_thread(self._place.is_ours)
 
     async def adopt(self, line: socket.socket) -> ControlLine:
         """Serve a process of ours at the other end of `line`."""

@@ -28,6 +28,7 @@ from sip2gw.control.messages import (
     encode,
     read_answer,
 )
+from sip2gw.control.place import Place
 
 STATUS = "9900302.00"
 
@@ -160,6 +161,30 @@ async def test_a_socket_that_cannot_be_made_is_told_and_terminals_are_served(gat
     assert (await kiosk.ask(STATUS)).startswith("98Y")
     (failed,) = [line for line in gateway.logged() if line["event"] == "control_socket_failed"]
     assert failed["problem"].endswith("x.control: No such file or directory")
+
+
+async def test_one_that_has_been_removed_is_made_again(place, gateway):
+    await gateway.app.operators.look()  # nothing is missing
+    place.unlink()
+    await gateway.app.operators.look()
+    reader, writer = await connect(place)
+    writer.write(encode(Ping()))
+    assert await answer(reader) == Alive(ready=True)
+    writer.close()
+    opened = [line for line in gateway.logged() if line["event"] == "control_socket_opened"]
+    assert [line["path"] for line in opened] == [str(place)]
+
+
+async def test_one_that_another_gateway_had_is_ours_as_soon_as_that_has_gone(gateway):
+    path = gateway.app.config.socket_path
+    await gateway.app.operators.look()  # it has not been asked to have one
+    with Place(path).open():
+        for _ in range(3):
+            assert await gateway.app.operators.open_socket(path) == ""
+    await gateway.app.operators.look()
+    assert await gateway.app.operators._control.is_reachable()
+    told = [line["event"] for line in gateway.logged() if line["event"].startswith("control_")]
+    assert told == ["control_socket_failed", "control_socket_opened"]
 
 
 async def test_at_the_end_it_is_gone(place, gateway):
