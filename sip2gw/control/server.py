@@ -140,7 +140,13 @@ class ControlLine(asyncio.Protocol):
         if isinstance(request, Refused):
             self.tell(request)
             return
-        answer = self._server.operations.answer(request, self)
+        try:
+            answer = self._server.operations.answer(request, self)
+        except Exception as error:
+            message = "a request to the control socket failed"
+            loop = asyncio.get_running_loop()
+            loop.call_exception_handler({"message": message, "exception": error})
+            answer = Refused("the gateway failed to do it; its log says more")
         self._streaming = self._streaming or isinstance(answer, Draining | TraceBegan)
         self.tell(answer)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import socket
 import sys
 
@@ -40,4 +41,7 @@ def _serve(clients: socket.socket, gateway: socket.socket, log: Log) -> int:
 
 
 if __name__ == "__main__":
+    # It ends when the gateway does: systemd sends its signals to both.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
     sys.exit(main(*map(int, sys.argv[1:])))

@@ -179,9 +179,9 @@ class WebProcess:
             if self._stopping.is_set():
                 line.close()
             await line.ended
-        except OSError as error:
-            # No descriptor, no memory, no process: perhaps later.
-            problem = error.strerror or type(error).__name__
+        except Exception as error:
+            # No descriptor, no memory, no process, no thread: perhaps later.
+            problem = getattr(error, "strerror", None) or type(error).__name__
         status = await asyncio.to_thread(self._reap)
         return problem or status
 

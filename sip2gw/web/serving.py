@@ -1,15 +1,13 @@
 """The process for HTTP: uvicorn with a limit for everything that a client can do (C114, C130).
 
 A connection has so many seconds from being accepted, or from the end of its last answer, to the end
-of the next one; so many connections are open at a time, and a request's head has so many bytes. It
-ends when the gateway does, whatever signals it gets: a terminal or systemd sends them to both.
+of the next one; so many connections are open at a time, and a request's head has so many bytes.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -121,8 +119,6 @@ def server_for(app: ASGIApp) -> _Server:
 async def serve(listener: socket.socket, gateway: socket.socket, log: Log) -> None:
     """Serve at `listener` what is asked of the `gateway`, until that has gone."""
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
     with told_to(log, loop):
         _, channel = await loop.create_unix_connection(Channel, sock=gateway)
         server = server_for(application(channel.ask))

@@ -21,6 +21,7 @@ from sip2gw.control.messages import (
     Numbers,
     Ping,
     ReadNumbers,
+    Reload,
     Trace,
     TraceBegan,
     TraceEnded,
@@ -161,6 +162,19 @@ async def test_a_socket_that_cannot_be_made_is_told_and_terminals_are_served(gat
     assert (await kiosk.ask(STATUS)).startswith("98Y")
     (failed,) = [line for line in gateway.logged() if line["event"] == "control_socket_failed"]
     assert failed["problem"].endswith("x.control: No such file or directory")
+
+
+async def test_a_fault_of_ours_is_answered_and_told(place, gateway, monkeypatch):
+    told = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda loop, context: told.append(context["exception"]))
+    monkeypatch.setattr(gateway.app, "reload", lambda: 1 / 0)
+    reader, writer = await connect(place)
+    writer.write(encode(Reload()) + encode(Ping()))
+    assert "its log says more" in (await answer(reader)).problem
+    assert await answer(reader) == Alive(ready=True)
+    assert [type(error) for error in told] == [ZeroDivisionError]
+    writer.close()
 
 
 async def test_one_that_has_been_removed_is_made_again(place, gateway):

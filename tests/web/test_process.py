@@ -17,7 +17,7 @@ from harness import running
 from sip2gw.config import Address
 from sip2gw.telemetry import Log, Redactor
 from sip2gw.web import __main__ as program
-from sip2gw.web import process, serving
+from sip2gw.web import process
 from sip2gw.web.process import LogRelay, WebProcess, restart_after
 
 LOOPBACK = Address("127.0.0.1", 0)
@@ -121,17 +121,24 @@ async def test_one_that_has_lived_well_begins_anew(told, monkeypatch):
     assert {line["again_in_s"] for line in told.lines()} == {0.01}
 
 
-async def test_without_descriptors_it_is_tried_again(told, monkeypatch):
+@pytest.mark.parametrize(
+    ("problem", "status"),
+    [
+        (OSError(24, "Too many open files"), "Too many open files"),
+        (RuntimeError("can't start new thread"), "RuntimeError"),
+    ],
+)
+async def test_when_it_cannot_be_started_it_is_tried_again(told, monkeypatch, problem, status):
     monkeypatch.setattr(process, "RESTART_AFTER_S", 0.01)
 
     def spawn(*handed):
-        raise OSError(24, "Too many open files")
+        raise problem
 
     monkeypatch.setattr(process, "_spawn", spawn)
     restarts = []
     async with kept_running(told, restarts):
         await until(lambda: len(restarts) == 2)
-    assert told.lines()[0]["status"] == "Too many open files"
+    assert told.lines()[0]["status"] == status
 
 
 async def test_one_that_does_not_leave_is_killed(told, monkeypatch):
@@ -199,9 +206,8 @@ def sockets():
         yield ours, (listener.detach(), theirs.detach())
 
 
-def test_the_program_serves_until_the_gateway_has_gone(sockets, monkeypatch):
+def test_the_program_serves_until_the_gateway_has_gone(sockets):
     ours, handed = sockets
-    monkeypatch.setattr(serving.signal, "signal", lambda number, handler: None)
     threading.Timer(0.1, ours.shutdown, (socket.SHUT_RDWR,)).start()
     assert program.main(*handed) == 0
 

@@ -84,12 +84,6 @@ async def listening():
         log.close()
 
 
-@pytest.fixture(autouse=True)
-def signals_stay(monkeypatch):
-    """It ignores them; the tests do not."""
-    monkeypatch.setattr(serving.signal, "signal", lambda number, handler: None)
-
-
 @pytest.fixture
 def hasty(monkeypatch):
     """No request may take longer than a moment."""
