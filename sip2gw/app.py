@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 import gc
 import resource
-import signal
 import ssl
 import sys
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
-from functools import partial
 
-from sip2gw.admin import LIVE_WITHIN_S, AdminServer, answers
+from sip2gw import signals
 from sip2gw.availability import unavailable
 from sip2gw.backend.base import BackendError
 from sip2gw.backend.factory import open_backend
@@ -21,19 +19,21 @@ from sip2gw.backend.timed import TimedBackend
 from sip2gw.chores import ClockChore, StoreChore
 from sip2gw.clock import Clock
 from sip2gw.config import Config, ConfigError, Lasting, TlsFiles, load_config
+from sip2gw.control.messages import Reloaded
 from sip2gw.ending import Ending, leave_within
 from sip2gw.gateway import Gateway
 from sip2gw.handlers import Services
 from sip2gw.handlers.memory import Admissions
-from sip2gw.metrics import Metrics, build_registry
+from sip2gw.metrics import Metrics
 from sip2gw.model import currency_digits
 from sip2gw.notify import ServiceManager
+from sip2gw.operating import OperatorSide
 from sip2gw.pins import PinRules, PinService
 from sip2gw.server import TerminalServer
 from sip2gw.settling import Settler
 from sip2gw.site import Site, build_site
 from sip2gw.telemetry import Log, Redactor, is_for_people, open_log
-from sip2gw.uncaught import tell, told_to
+from sip2gw.uncaught import told_to
 from sip2gw.verification import PasswordService, SlowVerifier
 
 STORE_SHARE = 0.8
@@ -64,6 +64,9 @@ STORE_LOOK_EVERY_S = 1.0
 DRAIN_MARGIN_S = 0.5
 SETTLING_STOP_S = 1.0
 HTTP_STOP_S = 1.0
+CONTROL_STOP_S = 0.5
+STOP_AFTER_DRAIN_S = 10.0
+"""All that comes after the requests, and what a busy machine takes for it."""
 STORE_CLOSE_S = 4.0
 """Longer than a job of ours waits for another process."""
 LEAVE_S = 2.0
@@ -71,6 +74,7 @@ LEAVE_S = 2.0
 STORE_FIGURES_EVERY_S = 60.0
 """So soon an import by any command or gateway shows in the metrics."""
 CLOCK_LOOK_EVERY_S = 1.0
+SOCKET_LOOK_EVERY_S = 30.0
 MAINTENANCE_FIRST_S = 60.0
 MAINTENANCE_EVERY_S = 24 * 3600.0
 
@@ -135,13 +139,7 @@ class App:
         self.clock_chore = ClockChore(self.metrics, clock, log)
         self.gateway.on_unknown = self.settler.nudge
         self.server = TerminalServer(self.gateway)
-        self.admin = AdminServer(
-            build_registry(self.metrics),
-            is_ready=lambda: self.server.listening and self.gateway.backend_up,
-            is_alive=lambda: self._loop is not None and answers(self._loop, LIVE_WITHIN_S),
-            tell=partial(tell, log, where="http"),
-        )
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self.operators = OperatorSide(self, self.server, self.metrics, clock, log)
         self._manager = ServiceManager()
         self._stopping = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -151,46 +149,55 @@ class App:
         self.metrics.pin_locks += 1
         self.log.events.warning("pin_locked", limit=what)
 
-    async def start(self) -> tuple[list[str], str]:
-        """Open the listeners; returns the addresses of SIP2 and of the admin side.
+    @property
+    def site(self) -> Site:
+        """The terminals as they are configured now."""
+        return self.gateway.site
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether terminals are served and the store works."""
+        return self.server.listening and self.gateway.backend_up
+
+    async def start(self) -> list[str]:
+        """Serve terminals; returns the addresses of SIP2.
 
         Raises:
             OSError: an address cannot be bound.
         """
-        self._loop = asyncio.get_running_loop()
         tls = _tls_context(self.config.tls) if self.config.tls is not None else None
         await self.gateway.check_backend()
         await self._passwords.recall()
         self.settler.start()
         await self.server.listen(self.config.server.addresses, tls)
-        admin = ""
-        if self.config.admin.enabled:
-            # Its name may have to be looked up, and terminals are served already.
-            admin = await asyncio.to_thread(self.admin.start, self.config.admin.address)
-        return self.server.bound_addresses(), admin
+        return self.server.bound_addresses()
 
     async def run(self, on_ready: Callable[[list[str], str], None]) -> list[str]:
         """Serve until SIGTERM or SIGINT; SIGHUP reloads. Returns what was given up at the end."""
-        loop = asyncio.get_running_loop()
-        for stop_signal in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(stop_signal, self._stopping.set)
-        loop.add_signal_handler(signal.SIGHUP, self.reload)
-        sip2, admin = await self.start()
+        signals.hear(asyncio.get_running_loop(), self._stopping.set, self.reload)
+        sip2 = await self.start()
+        socket, admin = await self.operators.open(self.config)
         # Start-up leaves much that never dies; the collector need not look at it again.
         gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 20, 100)
-        self.log.events.info("listening", sip2=sip2, admin=admin)
+        self.log.events.info("listening", sip2=sip2, admin=admin, control=socket)
         self._manager.tell("READY=1")
         self._watchdog()
         self._tasks.append(asyncio.get_running_loop().create_task(self.warm()))
         self.repeat(self.maintain, MAINTENANCE_FIRST_S, MAINTENANCE_EVERY_S)
         self.repeat(self.gateway.watch_backend, STORE_LOOK_EVERY_S, STORE_LOOK_EVERY_S)
         self.repeat(self.store_chore.look, 0.0, STORE_FIGURES_EVERY_S)
+        self.repeat(self.operators.look, SOCKET_LOOK_EVERY_S, SOCKET_LOOK_EVERY_S)
         self.repeat(self.clock_chore.look, CLOCK_LOOK_EVERY_S, CLOCK_LOOK_EVERY_S)
         on_ready(sip2, admin)
         await self._stopping.wait()
         return await self.stop()
+
+    def drain(self) -> float:
+        """End as after SIGTERM; in how many seconds it is over at the latest (C173)."""
+        self._stopping.set()
+        return self.config.server.drain_timeout_s + STOP_AFTER_DRAIN_S
 
     def _watchdog(self) -> None:
         if self._manager.interval_s is not None:
@@ -245,7 +252,7 @@ class App:
     async def stop(self) -> list[str]:
         """Drain and close everything; returns what was given up because it took too long.
 
-        It takes at most `drain_timeout_s` and seven seconds more.
+        It takes at most `drain_timeout_s` and eight seconds more.
         """
         self._manager.tell("STOPPING=1")
         self.log.events.info("stopping")
@@ -254,17 +261,21 @@ class App:
         ending, drain_s = Ending(self.log), self.config.server.drain_timeout_s
         await ending.part("requests", drain_s + DRAIN_MARGIN_S, self.server.stop())
         await ending.part("settling", SETTLING_STOP_S, self.settler.stop())
-        await ending.part("http", HTTP_STOP_S, asyncio.to_thread(self.admin.stop))
+        await ending.part("http", HTTP_STOP_S, self.operators.close_http())
         self._verifier.close()
         self._login_verifier.close()
         await ending.part("store", STORE_CLOSE_S, self.backend.close())
+        self.operators.say_goodbye(ending.given_up)
+        await ending.part("control", CONTROL_STOP_S, self.operators.close_socket())
         ending.tell()
         self._manager.close()
         return ending.given_up
 
-    def reload(self) -> None:
+    def reload(self) -> Reloaded:
         """Read the configuration again; a bad one changes nothing, and so does one that changes
         what a reload may not (B66, C48, C113)."""
+        if self._stopping.is_set():
+            return Reloaded(["the gateway is stopping"], [])
         self._manager.tell("RELOADING=1")
         try:
             config = load_config(self.config.path)
@@ -278,6 +289,7 @@ class App:
         else:
             self._swap(config, site)
         self._manager.tell("READY=1")
+        return Reloaded(problems, [] if problems else self._lasting.waiting(self.config))
 
     def _swap(self, config: Config, site: Site) -> None:
         if config.log != self.config.log:
@@ -346,6 +358,8 @@ def serve(
     if problems:
         sys.stderr.write("".join(f"{line}\n" for line in problems))
         return 2
+    if signals.stop_was_asked_for():
+        return 0
     _raise_file_limit()
     with asyncio.Runner(loop_factory=event_loop_factory()) as runner:
         return runner.run(_serve(config, on_ready))

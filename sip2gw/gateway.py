@@ -66,6 +66,8 @@ class Conversation:
     known: KnownTerminal | None = None
     """The terminal as it was configured when it logged in."""
     failed_logins: int = 0
+    requests: int = 0
+    """How many were answered."""
     closing: str = ""
     """Set when the connection must be closed after the answer: why."""
 
@@ -358,6 +360,7 @@ class Gateway:
         clock, metrics, log = self.clock, self.metrics, self.log
         seconds, epoch = clock.monotonic() - started, clock.epoch()
         terminal, profile, session = "", "", conversation.session
+        conversation.requests += 1
         if session is not None:
             terminal, profile = session.terminal.name, session.terminal.profile.name
             metrics.last_message[terminal] = epoch

@@ -1,26 +1,20 @@
 """What Prometheus sees (B67, interface §5, C23, C74).
 
-Counters are plain attributes and dictionaries bumped from the event loop; Prometheus families are
-built from them only when somebody scrapes, in the scraping thread. Labels come from closed sets.
+Counters are plain attributes and dictionaries bumped from the event loop. When somebody scrapes
+they are handed over as numbers, and another process makes text of them (`web.exposition`, C130).
+Labels come from closed sets.
 """
 
 from __future__ import annotations
 
+import gc
 from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import product
-from typing import TypeVar
+from typing import Literal, TypeVar
 
-from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector
-from prometheus_client.core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    HistogramMetricFamily,
-    InfoMetricFamily,
-    Metric,
-)
-from prometheus_client.registry import Collector
+import msgspec
 
 from sip2gw import __version__
 
@@ -105,6 +99,7 @@ class Metrics:
         """Seconds since 1970; 0.0 for never."""
         self.disk_free_bytes: int | None = None
         self.clock_steps = 0
+        self.http_restarts = 0
         self.reload_ok = True
         self.reloaded_at = 0.0
         self._terminals: tuple[str, ...] = ()
@@ -122,7 +117,6 @@ class Metrics:
         """
         per_profile = Counter(dict.fromkeys(profiles, 0))
         per_profile.update(terminals.values())
-        # Replaced whole: a scrape reads them in its own thread.
         self._terminals, self._per_profile = tuple(terminals), per_profile
         self.payment_refused(0, currency, digits)
         self.payment_refused(0, OTHER_CURRENCIES, digits)
@@ -174,32 +168,59 @@ class Metrics:
             yield (currency, payment_type), minor / 10**digits
 
 
-def _counter(
-    name: str, text: str, labels: tuple[str, ...], rows: Iterable[tuple[tuple[str, ...], float]]
-) -> Metric:
-    family = CounterMetricFamily(f"sip2gw_{name}", text, labels=labels)
-    for values, value in rows:
-        family.add_metric(values, value)
-    return family
+Row = tuple[tuple[str, ...], float]
+"""The values of a series' labels, and its value."""
+
+Sample = tuple[str, tuple[str, ...], float]
+"""What stands behind the family's name, the values of the labels, the value."""
 
 
-def _gauge(
-    name: str, text: str, labels: tuple[str, ...], rows: Iterable[tuple[tuple[str, ...], float]]
-) -> Metric:
-    family = GaugeMetricFamily(f"sip2gw_{name}", text, labels=labels)
-    for values, value in rows:
-        family.add_metric(values, value)
-    return family
+class Family(msgspec.Struct, frozen=True):
+    """All series of one name, as numbers: what Prometheus calls a metric family.
+
+    It says everything that its text does, so whoever makes the text needs to know no metric.
+    """
+
+    name: str
+    kind: Literal["counter", "gauge", "histogram", "info"]
+    text: str
+    """The help text."""
+    labels: tuple[str, ...]
+    samples: list[Sample]
+    """Each with values for the first of the `labels`, or for all of them."""
 
 
-def _histogram(name: str, text: str, label: str, timers: dict[str, Histogram]) -> Metric:
-    family = HistogramMetricFamily(f"sip2gw_{name}", text, labels=(label,))
-    for value, timer in list(timers.items()):
-        family.add_metric((value,), timer.cumulative(), timer.sum_s)
-    return family
+def _family(
+    kind: Literal["counter", "gauge"],
+    suffix: str,
+    name: str,
+    text: str,
+    labels: tuple[str, ...],
+    rows: Iterable[Row],
+) -> Family:
+    samples = [(suffix, values, float(value)) for values, value in rows]
+    return Family(name, kind, text, labels, samples)
 
 
-def _one(name: str, text: str, value: float | None) -> Metric:
+def _counter(name: str, text: str, labels: tuple[str, ...], rows: Iterable[Row]) -> Family:
+    return _family("counter", "_total", f"sip2gw_{name}", text, labels, rows)
+
+
+def _gauge(name: str, text: str, labels: tuple[str, ...], rows: Iterable[Row]) -> Family:
+    return _family("gauge", "", f"sip2gw_{name}", text, labels, rows)
+
+
+def _histogram(name: str, text: str, label: str, timers: dict[str, Histogram]) -> Family:
+    samples: list[Sample] = []
+    for value, timer in timers.items():
+        buckets = timer.cumulative()
+        samples += [("_bucket", (value, edge), count) for edge, count in buckets]
+        samples.append(("_count", (value,), buckets[-1][1]))
+        samples.append(("_sum", (value,), timer.sum_s))
+    return Family(f"sip2gw_{name}", "histogram", text, (label, "le"), samples)
+
+
+def _one(name: str, text: str, value: float | None) -> Family:
     """A gauge without labels; without a sample while its value is not known."""
     return _gauge(name, text, (), [] if value is None else [((), value)])
 
@@ -216,25 +237,44 @@ def _single(
     return [((label,), count) for label, count in _with_zeros(counter, known)]
 
 
-class MetricsCollector(Collector):
-    """Shows a `Metrics` to Prometheus; every name is there from the start (C23)."""
+def _collections() -> Iterator[Family]:
+    """What Python's garbage collector did in this process, as prometheus_client names it."""
+    generations = gc.get_stats()
+    for name, text, key in (
+        ("objects_collected", "Objects collected during gc", "collected"),
+        ("objects_uncollectable", "Uncollectable objects found during GC", "uncollectable"),
+        ("collections", "Number of times this generation was collected", "collections"),
+    ):
+        rows = [((str(number),), done[key]) for number, done in enumerate(generations)]
+        yield _family("counter", "_total", f"python_gc_{name}", text, ("generation",), rows)
+
+
+class FamilyMaker:
+    """Makes the families of a `Metrics`; every name is there from the start (C23)."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
 
-    def collect(self) -> Iterator[Metric]:
-        """Build all families from the numbers of this moment."""
-        yield from self._terminals()
-        yield from self._wire()
-        yield from self._decisions()
-        yield from self._backend()
-        yield from self._upkeep()
+    def families(self) -> list[Family]:
+        """All of them, with the numbers of this moment."""
+        return [
+            *self._terminals(),
+            *self._wire(),
+            *self._decisions(),
+            *self._backend(),
+            *self._upkeep(),
+            *_collections(),
+        ]
 
-    def _terminals(self) -> Iterator[Metric]:
+    def _terminals(self) -> Iterator[Family]:
         m = self._metrics
-        info = InfoMetricFamily("sip2gw_build", "Version of the running program")
-        info.add_metric((), {"version": __version__})
-        yield info
+        yield Family(
+            "sip2gw_build",
+            "info",
+            "Version of the running program",
+            ("version",),
+            [("_info", (__version__,), 1.0)],
+        )
         yield _gauge("connections", "Open connections", ("profile",), _single(m.connections))
         yield _counter("logins", "Logins (93)", ("outcome",), _single(m.logins, LOGIN_OUTCOMES))
         yield _counter(
@@ -259,7 +299,7 @@ class MetricsCollector(Collector):
             "terminals_configured", "Terminals that may log in", ("profile",), m.per_profile()
         )
 
-    def _wire(self) -> Iterator[Metric]:
+    def _wire(self) -> Iterator[Family]:
         m = self._metrics
         yield _counter(
             "requests",
@@ -282,7 +322,7 @@ class MetricsCollector(Collector):
             "foreign_institution", "Requests with another AO", (), [((), m.foreign_institution)]
         )
 
-    def _decisions(self) -> Iterator[Metric]:
+    def _decisions(self) -> Iterator[Family]:
         m = self._metrics
         payments = _with_zeros(m.payments, product(PAYMENT_OUTCOMES, RELATIONS))
         yield _counter(
@@ -309,7 +349,7 @@ class MetricsCollector(Collector):
         yield _counter("fee_limit_lifted", "FW=B honoured", (), [((), m.fee_limit_lifted)])
         yield _counter("pin_locks", "PINs locked", (), [((), m.pin_locks)])
 
-    def _backend(self) -> Iterator[Metric]:
+    def _backend(self) -> Iterator[Family]:
         m = self._metrics
         yield _histogram(
             "backend_seconds", "Time of a backend operation", "operation", m.backend_seconds
@@ -323,7 +363,7 @@ class MetricsCollector(Collector):
         yield _one("backend_up", "Whether the store worked when last asked", m.backend_up)
         yield _one("outcome_unknown", "Payments and loans of unknown outcome", m.outcome_unknown)
 
-    def _upkeep(self) -> Iterator[Metric]:
+    def _upkeep(self) -> Iterator[Family]:
         m = self._metrics
         yield _one(
             "config_last_reload_successful",
@@ -347,12 +387,9 @@ class MetricsCollector(Collector):
         yield _counter(
             "clock_steps", "Jumps of the wall clock by over a second", (), [((), m.clock_steps)]
         )
-
-
-def build_registry(metrics: Metrics) -> CollectorRegistry:
-    """What `/metrics` renders: ours, the process and the garbage collector."""
-    registry = CollectorRegistry()
-    registry.register(MetricsCollector(metrics))
-    ProcessCollector(registry=registry)
-    GCCollector(registry=registry)
-    return registry
+        yield _counter(
+            "http_restarts",
+            "Times that the process for HTTP ended and was started again",
+            (),
+            [((), m.http_restarts)],
+        )

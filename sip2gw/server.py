@@ -15,9 +15,9 @@ import math
 import socket
 import ssl
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from functools import partial
-from typing import Any, cast
+from typing import Any, Literal, Protocol, cast
 
 from sip2gw.admission import HEARD_WITHIN_S, Doorkeeper, Replacements
 from sip2gw.backend.base import HungUpError
@@ -28,12 +28,14 @@ from sip2gw.handlers import Answer
 from sip2gw.protocol.connection import (
     Closed,
     Dropped,
+    Event,
     Reply,
     RequestReceived,
     ServerConnection,
     UnreadableReceived,
 )
 from sip2gw.protocol.message import Request
+from sip2gw.protocol.wire import WireFormat
 
 FRAMES_PER_TURN = 8
 """After so many frames of one connection the others get their turn (C80)."""
@@ -48,6 +50,21 @@ CLOSE_TIMEOUT_S = 10.0
 LISTEN_BACKLOG = 1024
 NO_PROFILE = ""
 """Label of connections that have not logged in."""
+
+
+class Watcher(Protocol):
+    """Sees what is said on the lines of one terminal; nothing that it does may fail (B86)."""
+
+    def came(self, line: int, address: str) -> None:
+        """The terminal has logged in, on the connection with the number `line`."""
+
+    def went(self, line: int) -> None:
+        """That connection has ended."""
+
+    def saw(
+        self, line: int, what: Literal["received", "sent"], frame: bytes, wire: WireFormat
+    ) -> None:
+        """A frame, with every secret that it holds."""
 
 
 class TerminalLine(asyncio.Protocol):
@@ -71,6 +88,7 @@ class TerminalLine(asyncio.Protocol):
         "opened",
         "profile_label",
         "terminal_name",
+        "watchers",
     )
 
     def __init__(self, server: TerminalServer, tls: ssl.SSLContext | None = None) -> None:
@@ -91,6 +109,7 @@ class TerminalLine(asyncio.Protocol):
         self.profile_label = NO_PROFILE
         self.terminal_name = ""
         self.conversation: Conversation | None = None
+        self.watchers: Sequence[Watcher] = ()
 
     # asyncio.Protocol ----------------------------------------------------------------------
 
@@ -227,10 +246,12 @@ class TerminalLine(asyncio.Protocol):
             self.close(conversation.closing)
 
     def _handle(
-        self, conversation: Conversation, event: object, now: float, out: list[bytes]
+        self, conversation: Conversation, event: Event, now: float, out: list[bytes]
     ) -> bool:
         """Deal with one event; False when the conversation must wait or end."""
         gateway = self._server.gateway
+        if self.watchers and not isinstance(event, Closed):
+            self._show(conversation, "received", event.frame)
         if isinstance(event, RequestReceived):
             request = event.request
             answering = gateway.answer(conversation, request, event.gated)
@@ -244,10 +265,10 @@ class TerminalLine(asyncio.Protocol):
             metrics.resends[event.kind] += 1
             if event.kind == "requested_by_us":
                 metrics.frames_rejected["checksum"] += 1
-            out.append(event.data)
+            self._say(conversation, event.data, out)
         elif isinstance(event, Dropped):
             metrics.frames_rejected[event.reason] += 1
-        elif isinstance(event, Closed):
+        else:
             if event.reason == "too_long":
                 metrics.frames_rejected["too_long"] += 1
             conversation.closing = event.reason
@@ -300,12 +321,23 @@ class TerminalLine(asyncio.Protocol):
         out: list[bytes],
     ) -> None:
         link = conversation.link
-        out.append(link.send(answer.response))
+        self._say(conversation, link.send(answer.response), out)
         terminal = conversation.terminal
         if terminal is not None and (not link.logged_in or link.wire is not terminal.wire):
             # The 94 itself still goes out as the line was before (C73).
             link.wire, link.logged_in = terminal.wire, True
         self._server.gateway.observe(conversation, request.code, answer, started)
+
+    def _say(self, conversation: Conversation, data: bytes, out: list[bytes]) -> None:
+        out.append(data)
+        if self.watchers:
+            self._show(conversation, "sent", data.rstrip(b"\r\n"))
+
+    def _show(
+        self, conversation: Conversation, what: Literal["received", "sent"], frame: bytes
+    ) -> None:
+        for watcher in tuple(self.watchers):
+            watcher.saw(conversation.number, what, frame, conversation.link.wire)
 
     def _write(self, out: list[bytes]) -> None:
         transport = self._transport
@@ -372,6 +404,8 @@ class TerminalServer:
         self._lines: dict[int, TerminalLine] = {}
         """By the number of their conversation."""
         self._by_terminal: dict[str, list[TerminalLine]] = {}
+        self._watchers: dict[str, list[Watcher]] = {}
+        """By the terminal's name; its lines share the list."""
         self._doorkeeper = Doorkeeper(lambda: gateway.site)
         self._replacements = Replacements()
         self._numbers = itertools.count(1)
@@ -496,6 +530,37 @@ class TerminalServer:
         self._doorkeeper.leave(conversation.address, stranger=not line.terminal_name)
         self.gateway.metrics.connections[line.profile_label] -= 1
         self._leave_terminal(line)
+        self._end_watching(line, conversation)
+
+    def _begin_watching(
+        self, line: TerminalLine, conversation: Conversation, terminal: str
+    ) -> None:
+        line.watchers = self._watchers.get(terminal, ())
+        for watcher in tuple(line.watchers):
+            watcher.came(conversation.number, conversation.address)
+
+    def _end_watching(self, line: TerminalLine, conversation: Conversation) -> None:
+        for watcher in tuple(line.watchers):
+            watcher.went(conversation.number)
+        line.watchers = ()
+
+    def lines_of(self, terminal: str) -> Sequence[TerminalLine]:
+        """The open lines of the terminal of that name, oldest first."""
+        return tuple(self._by_terminal.get(terminal, ()))
+
+    def watch(self, terminal: str, watcher: Watcher) -> None:
+        """Show `watcher` what is said on the lines of the terminal of that name from now on."""
+        watchers = self._watchers.setdefault(terminal, [])
+        watchers.append(watcher)
+        for line in self.lines_of(terminal):
+            line.watchers = watchers
+
+    def unwatch(self, terminal: str, watcher: Watcher) -> None:
+        """Show it nothing more."""
+        watchers = self._watchers[terminal]
+        watchers.remove(watcher)
+        if not watchers:
+            del self._watchers[terminal]
 
     def _leave_terminal(self, line: TerminalLine) -> None:
         lines = self._by_terminal.get(line.terminal_name)
@@ -516,6 +581,9 @@ class TerminalServer:
         line.profile_label = terminal.profile.name
         connections[line.profile_label] += 1
         self._leave_terminal(line)
+        if line.terminal_name != terminal.name:
+            self._end_watching(line, conversation)
+            self._begin_watching(line, conversation, terminal.name)
         line.terminal_name = terminal.name
         lines = self._by_terminal.setdefault(terminal.name, [])
         lines.append(line)

@@ -1,5 +1,20 @@
 """The command line: thin commands over the services (interface §2)."""
 
-from sip2gw.cli.app import main
+from __future__ import annotations
+
+import sys
+from contextlib import nullcontext
+
+from sip2gw.signals import noted_early
+
+
+def main() -> None:
+    """Run the command line; ends the process with its exit status."""
+    with noted_early() if sys.argv[1:2] == ["serve"] else nullcontext():
+        # Here, for it imports much, and signals may come meanwhile.
+        from sip2gw.cli.app import main as run
+
+        run()
+
 
 __all__ = ["main"]

@@ -27,7 +27,9 @@ from sip2gw.cli.patron import patron
 from sip2gw.cli.payment import payment
 from sip2gw.cli.relationship import relationship
 from sip2gw.cli.review import review
+from sip2gw.cli.running import drain, reload
 from sip2gw.cli.serve import serve
+from sip2gw.cli.terminal import terminal
 from sip2gw.cli.wire import decode, send
 
 PIPE_CLOSED_STATUS = 1
@@ -91,6 +93,8 @@ def _top(
 
 
 app.command()(serve)
+app.command()(reload)
+app.command()(drain)
 app.command()(demo)
 app.command()(check)
 app.command("import")(import_library)
@@ -106,6 +110,7 @@ app.add_typer(membership, name="membership")
 app.add_typer(payment, name="payment")
 app.add_typer(review, name="review")
 app.add_typer(door, name="door")
+app.add_typer(terminal, name="terminal")
 app.command()(dashboard)
 app.command()(alerts)
 app.command()(convert_config)

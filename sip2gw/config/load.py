@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import Field, SecretStr, ValidationError
 
+from sip2gw.config import places
 from sip2gw.config.branches import Branch, BranchTable, resolve_branch
 from sip2gw.config.problems import Problems
 from sip2gw.config.profiles import ProfileTable, ResolvedProfile, resolve_profile
@@ -113,6 +114,8 @@ class Config:
     pin_secret_path: Path | None
     spool_path: Path
     """Where a gateway on PostgreSQL notes what it answered with "not sure" (C98)."""
+    socket_path: Path
+    """Where the control socket is (C130)."""
     store_password: SecretStr | None = field(repr=False)
     admin_token: SecretStr | None = field(repr=False)
     upstream_password: SecretStr | None = field(repr=False)
@@ -205,7 +208,8 @@ class _Resolver:
             zone=self._zone,
             tls=self._tls(),
             pin_secret_path=self._path(source.store.pin_secret_file),
-            spool_path=self._path(source.store.spool_file) or self._file.with_suffix(".spool"),
+            spool_path=places.spool_path(self._file, self._path(source.store.spool_file)),
+            socket_path=places.socket_path(self._file, self._path(source.server.socket)),
             store_password=self._secret(
                 "store.password", source.store.password, source.store.password_file
             ),

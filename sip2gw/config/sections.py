@@ -104,8 +104,8 @@ class StoreSection(Section):
     spool_file: FileName | None = Field(
         default=None,
         description="PostgreSQL: file of this gateway alone, which notes what was answered with"
-        " “not sure” while the database cannot be asked; unset: next to the configuration file,"
-        " with its name and `.spool`.",
+        " “not sure” while the database cannot be asked; unset: named after the configuration"
+        " file, with `.spool`, next to it or, under systemd, in the `StateDirectory`.",
         json_schema_extra=NEXT_START,
     )
 
@@ -153,6 +153,13 @@ class ServerSection(Section):
     tls_client_ca: FileName | None = Field(
         default=None,
         description="PEM file of the authority whose client certificates are required.",
+        json_schema_extra=NEXT_START,
+    )
+    socket: FileName | None = Field(
+        default=None,
+        description="Control socket, through which `reload`, `drain` and `terminal …` reach the"
+        " running gateway; unset: named after the configuration file, with `.control`, next to it"
+        " or, under systemd, in the `RuntimeDirectory`.",
         json_schema_extra=NEXT_START,
     )
     proxy_protocol: bool = Field(

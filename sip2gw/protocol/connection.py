@@ -48,7 +48,7 @@ class RequestReceived:
     gated: bool
     """The terminal must log in first: to be answered in failure form (C26)."""
     frame: bytes = field(default=b"", repr=False)
-    """As it came, for a trace that redacts it first."""
+    """As it came, for a trace that redacts it first; so in the next three."""
 
 
 @dataclass(slots=True)
@@ -65,6 +65,7 @@ class Reply:
 
     data: bytes = field(repr=False)
     kind: Literal["requested_by_us", "requested_by_terminal", "replayed"]
+    frame: bytes = field(default=b"", repr=False, compare=False)
 
 
 @dataclass(slots=True)
@@ -72,6 +73,7 @@ class Dropped:
     """A frame that gets no answer and is only counted (B2)."""
 
     reason: Literal["unknown_message"]
+    frame: bytes = field(default=b"", repr=False, compare=False)
 
 
 @dataclass(slots=True)
@@ -200,15 +202,15 @@ class ServerConnection:
     def _judge(self, frame: bytes, now: float) -> Event:
         trailer = split_trailer(frame)
         if not self._checksum_good(trailer):
-            return self._ask_again(trailer)
+            return self._ask_again(frame, trailer)
         self._bad_checksums = 0
         if trailer.body[:COMMAND_WIDTH] == _RESEND:
-            return self._send_again(trailer)
+            return self._send_again(frame, trailer)
         exchange = self._exchange
         if exchange is not None and _is_retransmission(exchange, frame, now):
             assert exchange.answer is not None, "frames wait while a request is pending"
             self._last_sent = exchange.answer
-            return Reply(exchange.answer.data, "replayed")
+            return Reply(exchange.answer.data, "replayed", frame)
         return self._hand_out(frame, trailer, now)
 
     def _hand_out(self, frame: bytes, trailer: Trailer, now: float) -> Event:
@@ -216,7 +218,7 @@ class ServerConnection:
         try:
             request = parse_request_body(trailer.body, self.wire)
         except UnknownMessageError:
-            return Dropped("unknown_message")
+            return Dropped("unknown_message", frame)
         except UnreadableError as error:
             request_type = requests_in(self.wire.dialect)[error.command]
             event = UnreadableReceived(request_type, frame)
@@ -246,26 +248,26 @@ class ServerConnection:
         mode = self.wire.error_detection
         return mode == "always" or (mode == "mirror" and trailer.has_checksum)
 
-    def _ask_again(self, trailer: Trailer) -> Reply:
+    def _ask_again(self, frame: bytes, trailer: Trailer) -> Reply:
         """96; after the last one allowed the connection closes (B8, C28)."""
         self._bad_checksums += 1
         if self._bad_checksums >= self._resend_limit:
             self._closing = Closed("checksum")
-        return self._request_resend(trailer)
+        return Reply(self._request_resend(trailer), "requested_by_us", frame)
 
-    def _request_resend(self, trailer: Trailer) -> Reply:
+    def _request_resend(self, trailer: Trailer) -> bytes:
         body = serialise(RequestScResend(), self.wire)
-        return Reply(self._sealed(body, b"", self._uses_checksum(trailer)).data, "requested_by_us")
+        return self._sealed(body, b"", self._uses_checksum(trailer)).data
 
-    def _send_again(self, trailer: Trailer) -> Reply:
+    def _send_again(self, frame: bytes, trailer: Trailer) -> Reply:
         """Answer a 97: the last thing sent, even a 96; 96 if there was nothing yet (B8)."""
         sent = self._last_sent
         if sent is None:
-            return Reply(self._request_resend(trailer).data, "requested_by_terminal")
+            return Reply(self._request_resend(trailer), "requested_by_terminal", frame)
         sequence = sent.sequence if self.wire.resend_with_sequence else b""
         with_checksum = sent.with_checksum or self._uses_checksum(trailer)
         data = seal(sent.body, sequence, with_checksum) + self.wire.terminator
-        return Reply(data, "requested_by_terminal")
+        return Reply(data, "requested_by_terminal", frame)
 
     def _sealed(self, body: bytes, sequence: bytes, with_checksum: bool) -> _Sent:
         data = seal(body, sequence, with_checksum) + self.wire.terminator

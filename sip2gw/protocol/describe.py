@@ -50,11 +50,12 @@ def redact_frame(frame: bytes) -> bytes:
     return (head + "|".join(parts)).encode("latin-1") + frame[len(trailer.body) :]
 
 
-def describe_frame(frame: bytes, wire: WireFormat) -> list[str]:
+def describe_frame(frame: bytes, wire: WireFormat, *, hide_sums: bool = False) -> list[str]:
     """Readable lines for `frame`: its name, then every field with its label and value.
 
     What is wrong stands beside it: a fixed block of another width, a field of a wrong length or
     out of place, a missing one, a bad checksum. Sensitive values are `***` as in `redact_frame`.
+    With `hide_sums` so is the checksum of a frame that has one: it tells the sum of a PIN's digits.
     Any bytes give some lines; nothing raises.
     """
     trailer = split_trailer(frame)
@@ -63,7 +64,8 @@ def describe_frame(frame: bytes, wire: WireFormat) -> list[str]:
         lines = _unreadable_lines(trailer.body, wire)
     else:
         lines = [f"{message.code} {_title(message)}", *_field_lines(trailer.body, message, wire)]
-    return lines + _trailer_lines(trailer, wire)
+    is_hidden = hide_sums and any(MASK in line for line in lines)
+    return lines + _trailer_lines(trailer, wire, is_hidden)
 
 
 def _unreadable_lines(body: bytes, wire: WireFormat) -> list[str]:
@@ -190,18 +192,19 @@ def _title(message: type[Message]) -> str:
     return re.sub(r"\b(acs|sc)\b", lambda match: match[0].upper(), words, flags=re.IGNORECASE)
 
 
-def _trailer_lines(trailer: Trailer, wire: WireFormat) -> list[str]:
+def _trailer_lines(trailer: Trailer, wire: WireFormat, is_hidden: bool) -> list[str]:
     lines = []
     if trailer.sequence:
         lines.append(_line("AY", "sequence number", trailer.sequence.decode("ascii")))
     if trailer.has_checksum:
         good = checksum_matches(trailer.summed, trailer.digits)
         right = checksum_digits(trailer.summed).decode("ascii")
-        verdict = "right" if good else f"wrong, should be {right}"
+        verdict = "right" if good else "wrong" if is_hidden else f"wrong, should be {right}"
         text = wire.text.decode(trailer.summed)
         if not good and character_checksum_matches(text, trailer.digits):
             verdict += "; right when summed over characters"
-        lines.append(_line("AZ", "checksum", f"{trailer.digits.decode('latin-1')} ({verdict})"))
+        digits = MASK if is_hidden else trailer.digits.decode("latin-1")
+        lines.append(_line("AZ", "checksum", f"{digits} ({verdict})"))
     return lines
 
 

@@ -20,6 +20,9 @@ from .conftest import Run
 
 COMMANDS = [
     ("serve",),
+    ("reload",),
+    ("drain",),
+    *(("terminal", name) for name in ("list", "kick", "trace")),
     ("demo",),
     ("check",),
     ("import",),

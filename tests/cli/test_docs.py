@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -76,11 +77,10 @@ def _how_to(name: str) -> list[str]:
 
 
 def test_monitoring_names_only_metrics_that_exist(capsys: pytest.CaptureFixture[str]) -> None:
-    from prometheus_client import generate_latest
+    from sip2gw.metrics import FamilyMaker, Metrics
+    from sip2gw.web.exposition import exposition
 
-    from sip2gw.metrics import Metrics, build_registry
-
-    shown = generate_latest(build_registry(Metrics())).decode()
+    shown = exposition(FamilyMaker(Metrics()).families(), os.getpid())[0].decode()
     page = (ROOT / "docs" / "how-to" / "monitoring.md").read_text()
     for name in set(re.findall(r"sip2gw_[a-z_]+", page)):
         assert name.removesuffix("_bucket").removesuffix("_total") in shown, name

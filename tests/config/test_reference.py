@@ -106,6 +106,17 @@ def test_the_shipped_example_is_valid(tmp_path: Path) -> None:
     }
 
 
+def test_the_shipped_service_and_example_mean_the_same_places() -> None:
+    """C133: the status of the reload is the command's, which finds the socket by the file."""
+    unit = (ROOT / "systemd" / "sip2gw.service").read_text(encoding="utf-8")
+    config = load_config(ROOT / "systemd" / "sip2gw.toml")
+    assert "\nRuntimeDirectory=sip2gw\n" in unit
+    assert config.socket_path == Path("/run/sip2gw/sip2gw.control")
+    (served,) = re.findall(r"^ExecStart=(\S+) serve --config (\S+)$", unit, re.MULTILINE)
+    (reloaded,) = re.findall(r"^ExecReload=(\S+) reload --config (\S+)$", unit, re.MULTILINE)
+    assert served == reloaded
+
+
 def test_the_service_waits_longer_than_the_gateway_drains() -> None:
     unit = (ROOT / "systemd" / "sip2gw.service").read_text(encoding="utf-8")
     stop = re.search(r"^TimeoutStopSec=(\d+)$", unit, re.MULTILINE)

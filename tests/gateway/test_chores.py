@@ -6,17 +6,16 @@ import pytest
 from harness import CONFIG, LIBRARY, NOON, ask_23, load, person, running
 
 from sip2gw.backend.base import UnavailableError
-from sip2gw.metrics import MetricsCollector
+from sip2gw.metrics import FamilyMaker
 
 
 def shown(gateway, name):
     """The samples of `sip2gw_<name>`: a number, or numbers by their only label."""
-    families = MetricsCollector(gateway.metrics).collect()
+    families = FamilyMaker(gateway.metrics).families()
     (family,) = (one for one in families if one.name == f"sip2gw_{name}")
-    totals = [one for one in family.samples if not one.name.endswith("_created")]
-    if any(one.labels for one in totals):
-        return {next(iter(one.labels.values())): one.value for one in totals}
-    return totals[0].value if totals else None
+    if family.labels:
+        return {labels[0]: value for _, labels, value in family.samples}
+    return family.samples[0][2] if family.samples else None
 
 
 PEOPLE = sum(record["kind"] == "patron" for record in LIBRARY)

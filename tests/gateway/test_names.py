@@ -6,8 +6,7 @@ import threading
 
 from harness import running
 
-from sip2gw.admin import AdminServer
-from sip2gw.server import TerminalServer
+from sip2gw.web import process
 
 STATUS = "9900302.00"
 
@@ -21,7 +20,7 @@ async def test_serving_on_addresses_looks_up_no_name(tmp_path, monkeypatch):
 
     for function in ("getfqdn", "gethostbyaddr", "gethostbyname", "getaddrinfo", "getnameinfo"):
         monkeypatch.setattr(socket, function, look_up)
-    async with running(tmp_path) as gateway:
+    async with running(tmp_path, operators=True) as gateway:
         kiosk = await gateway.terminal("kiosk-1")
         assert (await kiosk.ask(STATUS)).startswith("98Y")
         host, _, port = gateway.admin.rpartition(":")
@@ -32,41 +31,18 @@ async def test_serving_on_addresses_looks_up_no_name(tmp_path, monkeypatch):
     assert looked_up == []
 
 
-async def test_terminals_are_served_while_the_admin_address_is_looked_up(tmp_path, monkeypatch):
-    found = threading.Event()
-    start = AdminServer.start
+async def test_terminals_are_served_while_the_address_of_http_is_looked_up(tmp_path, monkeypatch):
+    found, bind = threading.Event(), process.bind
 
-    def start_late(self, address):
+    def bind_late(address):
         assert found.wait(20)
-        return start(self, address)
+        return bind(address)
 
-    monkeypatch.setattr(AdminServer, "start", start_late)
-
-    servers = []
-
-    class Server(TerminalServer):
-        async def listen(self, *given):
-            await super().listen(*given)
-            servers.append(self)
-            opened.set()
-
-    opened = asyncio.Event()
-    monkeypatch.setattr("sip2gw.app.TerminalServer", Server)
-
-    async def ask():
-        await opened.wait()
-        reader, writer = await asyncio.open_connection(*address_of(servers[0]))
-        writer.write(b"9300CNkiosk-1|COpw|\r")
-        answer = await reader.readuntil(b"\r")
-        writer.close()
+    monkeypatch.setattr(process, "bind", bind_late)
+    async with running(tmp_path) as gateway:
+        opening = asyncio.create_task(gateway.app.operators.open(gateway.app.config))
+        kiosk = await gateway.terminal("kiosk-1")
+        assert (await kiosk.ask(STATUS)).startswith("98Y")
+        assert not opening.done()
         found.set()
-        return answer
-
-    asking = asyncio.create_task(ask())
-    async with running(tmp_path):
-        assert await asking == b"941\r"
-
-
-def address_of(server):
-    host, _, port = server.bound_addresses()[0].rpartition(":")
-    return host, int(port)
+        await opening

@@ -1,15 +1,10 @@
 """What a service manager hears of us, and that nobody waits for one that does not listen (C114)."""
 
-import asyncio
 import socket
-import urllib.error
-import urllib.request
 from contextlib import suppress
 
 import pytest
-from harness import running
 
-from sip2gw.admin import answers
 from sip2gw.notify import ServiceManager
 
 
@@ -110,29 +105,3 @@ def test_one_that_has_gone_and_none_at_all_do_no_harm(manager, told):
         one.tell("READY=1")
         one.tell_alive()
     assert nobody.interval_s is None
-
-
-def get(url):
-    """Status of a GET; blocks."""
-    try:
-        with urllib.request.urlopen(url, timeout=10) as answer:
-            return answer.status
-    except urllib.error.HTTPError as error:
-        error.close()
-        return error.code
-
-
-async def test_livez_asks_the_loop(tmp_path, monkeypatch):
-    """200 while it takes its turns; 503 from one that is stuck."""
-    monkeypatch.setattr("sip2gw.app.LIVE_WITHIN_S", 0.1)
-    async with running(tmp_path) as gateway:
-        url = f"http://{gateway.admin}/livez"
-        assert get(url) == 503  # the loop waits right here
-        monkeypatch.setattr("sip2gw.app.LIVE_WITHIN_S", 10)
-        assert await asyncio.to_thread(get, url) == 200
-
-
-def test_a_loop_that_has_been_closed_is_not_alive():
-    over = asyncio.new_event_loop()
-    over.close()
-    assert not answers(over, 10)

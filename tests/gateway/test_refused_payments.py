@@ -8,7 +8,7 @@ from harness import CONFIG, STAMP, ask_23, ask_37, running
 
 from sip2gw.app import open_store
 from sip2gw.backend.base import BackendTimeoutError, UnavailableError
-from sip2gw.metrics import MetricsCollector
+from sip2gw.metrics import FamilyMaker
 from sip2gw.refused import RefusedPaymentsMore
 
 
@@ -22,9 +22,9 @@ def listed(gateway):
 
 def amounts(gateway):
     """`sip2gw_payments_refused_amount_total` by currency, where there is any."""
-    families = MetricsCollector(gateway.metrics).collect()
+    families = FamilyMaker(gateway.metrics).families()
     (family,) = (f for f in families if f.name == "sip2gw_payments_refused_amount")
-    return {one.labels["currency"]: one.value for one in family.samples if one.value}
+    return {currency: value for _, (currency,), value in family.samples if value}
 
 
 @pytest.mark.parametrize(

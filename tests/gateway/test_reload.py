@@ -34,6 +34,7 @@ CHANGED = {
     "server.tls_certificate": None,
     "server.tls_key": None,
     "server.tls_client_ca": None,
+    "server.socket": "other.control",
     "server.proxy_protocol": None,
     "server.proxy_networks": ["10.0.0.0/8"],
     "server.login_timeout_s": 61.0,

@@ -14,7 +14,9 @@ import argparse
 import asyncio
 import gc
 import io
+import itertools
 import json
+import os
 import tempfile
 import traceback
 from collections.abc import Iterable, Iterator
@@ -23,7 +25,6 @@ from types import FrameType, FunctionType, ModuleType
 from unittest.mock import patch
 
 from harness import LIBRARY, STAMP, load
-from prometheus_client import generate_latest
 from typer.testing import CliRunner
 
 from proofs.dialogues import REQUESTS, sealed
@@ -34,12 +35,15 @@ from sip2gw.app import open_store
 from sip2gw.backend.base import BackendTimeoutError, UnavailableError
 from sip2gw.cli.app import app as program
 from sip2gw.config import ConfigError, load_config
+from sip2gw.control.messages import Answer, encode
+from sip2gw.control.tracing import Trace
 from sip2gw.handlers import DOOR_HANDLERS, HANDLERS
-from sip2gw.metrics import build_registry
+from sip2gw.metrics import FamilyMaker
 from sip2gw.protocol.codec import parse_request
 from sip2gw.protocol.connection import ServerConnection
 from sip2gw.protocol.errors import ProtocolError
 from sip2gw.protocol.wire import WireFormat
+from sip2gw.web.exposition import exposition
 
 PIN = "71cnry7pin"
 WRONG_PIN = "cnry7wrong"
@@ -116,7 +120,7 @@ def conversations() -> Iterator[list[bytes]]:
         yield [login + b"\r", *[f"9300CN{UNKNOWN_LOGIN}|CO{WRONG_PASSWORD}|\r".encode()] * 3]
 
 
-def _chirps(text: str | bytes) -> bool:
+def _chirps(text: str | bytes | bytearray) -> bool:
     data = text.encode("utf-8", "replace") if isinstance(text, str) else text
     return CANARY.encode() in data.lower()
 
@@ -210,6 +214,22 @@ def messages(report: Report) -> None:
             report.expect(not _chirps(text), f"protocol error: {_around(text)}")
 
 
+class _Traced:
+    """Traces every terminal, and keeps what it is shown."""
+
+    uid, ready = -1, True
+
+    def __init__(self, rig: Rig) -> None:
+        self.shown = bytearray()
+        for name in rig.app.site.by_name:
+            seconds = itertools.count().__next__
+            trace = Trace(self, 10**9, moment=str, monotonic=seconds, on_end=print)
+            rig.app.server.watch(name, trace)
+
+    def tell(self, answer: Answer) -> None:
+        self.shown += encode(answer)
+
+
 async def in_process(directory: Path, report: Report, levels: Iterable[str]) -> None:
     """The whole song against gateways in this process, one for each way of logging."""
     for level in levels:
@@ -227,11 +247,16 @@ async def in_process(directory: Path, report: Report, levels: Iterable[str]) -> 
                 level=level,
                 console=console,
             ) as rig:
+                traced = _Traced(rig)
                 await _talk(rig, report, look_often=level == "debug" and not console)
                 await _with_failures(rig, report)
                 rig.app.reload()
-                metrics = generate_latest(build_registry(rig.app.metrics))
+                families = FamilyMaker(rig.app.metrics).families()
+                metrics, _ = exposition(families, os.getpid())
                 report.expect(not _chirps(metrics), f"{what}: in /metrics")
+                report.expect(not _chirps(traced.shown), f"{what}: in a trace")
+                report.numbers[f"traced {what}"] = len(traced.shown)
+                report.expect(bool(traced.shown), f"{what}: nothing was traced")
                 unhandled = "\n".join(rig.unhandled)
                 report.expect(not _chirps(unhandled), f"{what}: loop said {unhandled[:200]}")
             for line in stream.getvalue().splitlines():

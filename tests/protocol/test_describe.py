@@ -159,3 +159,12 @@ def test_the_reference_page_is_the_generated_one(capsys: pytest.CaptureFixture[s
     assert page.read_text(encoding="utf-8") == message_reference()
     runpy.run_path(describe.__file__, run_name="__main__")
     assert capsys.readouterr().out == message_reference()
+
+
+@pytest.mark.parametrize("digits", [b"0000", b"EF1C"])
+def test_the_checksum_of_a_frame_with_a_secret_can_be_hidden(digits):
+    """It would tell the sum of the PIN's digits."""
+    with_pin = HEAD_23 + b"AOHUB|AA2100|ACterm|AD1234|XYz\x07|GLa|AY1AZ" + digits
+    verdict = "right" if digits == b"EF1C" else "wrong"
+    assert describe_frame(with_pin, WIRE, hide_sums=True)[-1] == f"  AZ checksum: *** ({verdict})"
+    assert describe_frame(b"97AZFEF5", WIRE, hide_sums=True)[-1] == "  AZ checksum: FEF5 (right)"

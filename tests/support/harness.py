@@ -287,10 +287,10 @@ def load(store, records, *, now=NOON):
 
 
 @asynccontextmanager
-async def running(directory, *, config=CONFIG, records=LIBRARY, now=NOON):
+async def running(directory, *, config=CONFIG, records=LIBRARY, now=NOON, operators=False):
     """Start a gateway with its library in `directory`, stop it at the end.
 
-    Without `records` the store is as it is.
+    Without `records` the store is as it is; with `operators` it has its control socket and HTTP.
     """
     path = directory / "sip2gw.toml"
     path.write_text(config)
@@ -303,7 +303,8 @@ async def running(directory, *, config=CONFIG, records=LIBRARY, now=NOON):
     clock = TurnableClock(now)
     app = App(settings, store, log, clock)
     del settings  # after a reload only what still runs on the old ones holds them
-    addresses, admin = await app.start()
+    addresses = await app.start()
+    _, admin = await app.operators.open(app.config) if operators else ("", "")
     host, _, port = addresses[0].rpartition(":")
     gateway = Running(app, clock, (host, int(port)), admin, stream)
     try:

@@ -1,14 +1,15 @@
 """A gateway over the demo's configuration and library, in this process, after its dialogues."""
 
+import os
 from datetime import datetime
 
 from harness import ZONE, running
-from prometheus_client import generate_latest
 
 from sip2gw.cli.requests import requested
 from sip2gw.demo import DIALOGUES, configuration, library_records
-from sip2gw.metrics import build_registry
+from sip2gw.metrics import FamilyMaker
 from sip2gw.protocol.wire import WireFormat
+from sip2gw.web.exposition import exposition
 
 
 async def play(connect):
@@ -29,4 +30,4 @@ async def metrics_after_dialogues(directory):
     async with running(directory, config=config, records=records, now=now) as gateway:
         await play(gateway.connect)
         await gateway.app.store_chore.look()
-        return generate_latest(build_registry(gateway.metrics)).decode()
+        return exposition(FamilyMaker(gateway.metrics).families(), os.getpid())[0].decode()

@@ -1,0 +1,160 @@
+"""`terminal …`: the terminals of the running gateway, as they are now (B86, C173)."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sip2gw.cli.common import (
+    ConfigOption,
+    JsonOption,
+    clock_time,
+    printable,
+    say,
+    write_json,
+    write_table,
+)
+from sip2gw.cli.failures import CommandError
+from sip2gw.cli.running import ANSWER_WITHIN_S, running_gateway
+
+if TYPE_CHECKING:
+    from sip2gw.control.messages import TerminalState, TraceBegan, TraceEnded, TraceEvent
+
+terminal = typer.Typer(help="The terminals of the running gateway.", no_args_is_help=True)
+
+LoginArgument = Annotated[
+    str, typer.Argument(metavar="LOGIN", help="Name or login of the terminal.")
+]
+
+_COLUMNS = (
+    "name",
+    "profile",
+    "branch",
+    "connected",
+    "address",
+    "since",
+    "requests",
+    "last message",
+)
+_ARROWS = {"received": "→", "sent": "←", "connected": "connected", "disconnected": "disconnected"}
+
+
+@terminal.callback()
+def _terminal() -> None:
+    pass
+
+
+@terminal.command("list")
+def list_terminals(json: JsonOption = False, config: ConfigOption = None) -> None:
+    """List every configured terminal: whether it is connected, from where, since when, and when it
+    last sent a message.
+
+    `requests` are those answered on its newest connection; `last message` is since the gateway
+    was started. JSON keys: `name profile branch connected lines address since requests
+    last_message`.
+    """
+    import msgspec
+
+    from sip2gw.control.messages import ListTerminals, Terminals
+
+    with running_gateway(config) as gateway:
+        answer = gateway.ask(ListTerminals(), ANSWER_WITHIN_S)
+    assert isinstance(answer, Terminals)
+    if json:
+        for state in answer.terminals:
+            write_json(msgspec.to_builtins(state))
+    else:
+        write_table(_COLUMNS, map(_row, answer.terminals))
+
+
+def _row(state: TerminalState) -> list[str]:
+    """The cells of `_COLUMNS`."""
+    connected = "no" if not state.lines else "yes" if state.lines == 1 else f"{state.lines} lines"
+    return [
+        state.name,
+        state.profile,
+        state.branch or "",
+        connected,
+        state.address or "",
+        clock_time(state.since or ""),
+        str(state.requests) if state.lines else "",
+        clock_time(state.last_message or ""),
+    ]
+
+
+@terminal.command()
+def kick(login: LoginArgument, config: ConfigOption = None) -> None:
+    """Disconnect a terminal, after the request that is running has been answered.
+
+    It may connect again at once; to keep it away take it out of the configuration, and reload.
+    Status 1 when it is not connected.
+    """
+    from sip2gw.control.messages import Kick, Kicked
+
+    with running_gateway(config) as gateway:
+        answer = gateway.ask(Kick(login), ANSWER_WITHIN_S)
+    assert isinstance(answer, Kicked)
+    lines = "1 line" if answer.lines == 1 else f"{answer.lines} lines"
+    say(f"sip2gw: {login}: {lines} closed")
+
+
+@terminal.command()
+def trace(
+    login: LoginArgument,
+    seconds: Annotated[
+        float, typer.Option(metavar="S", help="How long, at most 3600 seconds.")
+    ] = 60.0,
+    frames: Annotated[
+        int, typer.Option(metavar="N", help="How many messages, at most 10000.")
+    ] = 1_000,
+    config: ConfigOption = None,
+) -> None:
+    """Show what a terminal and the gateway say to each other, field by field, as it happens.
+
+    PINs, passwords and logins are masked before they leave the gateway; names and card numbers
+    are shown. It ends by itself after the time or the number of messages, when this command is
+    stopped too. A terminal that is not connected is waited for.
+
+    When messages come faster than they are read, some are left out, and it is told how many.
+    """
+    from sip2gw.control.messages import Trace, TraceBegan, TraceEnded, TraceEvent
+
+    with running_gateway(config) as gateway:
+        begun = gateway.ask(Trace(login, seconds, frames), ANSWER_WITHIN_S)
+        assert isinstance(begun, TraceBegan)
+        _tell_beginning(begun, seconds)
+        for answer in gateway.answers(seconds + ANSWER_WITHIN_S):
+            if isinstance(answer, TraceEvent):
+                _show(answer)
+            elif isinstance(answer, TraceEnded):
+                _tell_end(answer)
+                return
+    raise CommandError("the gateway ended")
+
+
+def _tell_beginning(begun: TraceBegan, seconds: float) -> None:
+    if begun.lines:
+        say(f"sip2gw: {begun.terminal} is connected; tracing it for {seconds:g} s")
+    else:
+        say(f"sip2gw: {begun.terminal} is not connected; waiting for it for {seconds:g} s")
+
+
+def _show(event: TraceEvent) -> None:
+    if event.missed:
+        say(f"sip2gw: {event.missed} messages left out")
+    first, *others = [*event.shown, ""][: max(1, len(event.shown))]
+    lines = [f"{clock_time(event.time)} {_ARROWS[event.what]} {first}".rstrip(), *others]
+    sys.stdout.write("\n".join(map(printable, lines)) + "\n")
+    sys.stdout.flush()
+
+
+def _tell_end(ended: TraceEnded) -> None:
+    why = {
+        "seconds": "the time is over",
+        "frames": "so many messages were wanted",
+        "stopping": "the gateway ends",
+    }[ended.reason]
+    missed = f"; {ended.missed} messages left out" if ended.missed else ""
+    say(f"sip2gw: end of the trace: {why}{missed}")

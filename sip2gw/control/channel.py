@@ -1,0 +1,107 @@
+"""The control socket from the side of a program with a loop: ask without holding anybody up."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Generic, TypeVar, cast
+
+from sip2gw.control.messages import (
+    ANSWER_BYTES_MAX,
+    AnyAnswer,
+    LineBuffer,
+    LineTooLongError,
+    Request,
+    UnreadableAnswerError,
+    encode,
+    read_answer,
+)
+
+T = TypeVar("T")
+
+
+class GatewayGoneError(Exception):
+    """The gateway has hung up, or says what cannot be read."""
+
+
+class Channel(asyncio.Protocol):
+    """A connection to the gateway; each request gets the next answer."""
+
+    def __init__(self) -> None:
+        self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done when the gateway has gone."""
+        self._transport: asyncio.Transport | None = None
+        self._lines = LineBuffer(ANSWER_BYTES_MAX)
+        self._waiting: deque[asyncio.Future[AnyAnswer]] = deque()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The gateway is there."""
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Hand the answers to those who wait for them."""
+        self._lines.feed(data)
+        try:
+            for line in self._lines.lines():
+                answer = read_answer(line)
+                turn = self._waiting.popleft()
+                if not turn.done():
+                    turn.set_result(answer)
+        except (LineTooLongError, UnreadableAnswerError, IndexError):
+            if self._transport is not None:
+                self._transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell all who wait."""
+        self._transport = None
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_exception(GatewayGoneError())
+        if not self.lost.done():
+            self.lost.set_result(None)
+
+    async def ask(self, request: Request) -> AnyAnswer:
+        """The answer to `request`, whenever it comes.
+
+        Raises:
+            GatewayGoneError: none will come.
+        """
+        if self._transport is None:
+            raise GatewayGoneError
+        turn: asyncio.Future[AnyAnswer] = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        self._transport.write(encode(request))
+        return await turn
+
+
+class Shared(Generic[T]):
+    """Something that many want and that is got once for all of them.
+
+    Args:
+        get: gets it.
+        fresh_s: so many seconds old it may be when it is handed out.
+    """
+
+    def __init__(self, get: Callable[[], Awaitable[T]], fresh_s: float = 0.0) -> None:
+        self._get, self._fresh_s = get, fresh_s
+        self._running: asyncio.Future[T] | None = None
+        self._until = 0.0
+
+    async def within(self, seconds: float) -> T:
+        """What the others got or will get.
+
+        Raises:
+            TimeoutError: it took longer than so many seconds; it is still waited for, by the next.
+        """
+        loop = asyncio.get_running_loop()
+        if self._running is None or (self._running.done() and loop.time() >= self._until):
+            self._running = asyncio.ensure_future(self._get())
+            self._running.add_done_callback(self._got)
+        return await asyncio.wait_for(asyncio.shield(self._running), seconds)
+
+    def _got(self, running: asyncio.Future[T]) -> None:
+        failed = running.cancelled() or running.exception() is not None
+        now = asyncio.get_running_loop().time()
+        self._until = now if failed else now + self._fresh_s

@@ -1,0 +1,221 @@
+"""What the requests of the control socket do in the gateway; no I/O here (B86, C173)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from datetime import datetime, tzinfo
+from typing import Protocol
+
+from sip2gw.clock import Clock
+from sip2gw.control.messages import (
+    TRACE_FRAMES_MAX,
+    TRACE_SECONDS_MAX,
+    Alive,
+    Answer,
+    AnyRequest,
+    Drain,
+    Drained,
+    Draining,
+    Kick,
+    Kicked,
+    ListTerminals,
+    Numbers,
+    Ping,
+    ReadNumbers,
+    Refused,
+    Reload,
+    Reloaded,
+    Terminals,
+    TerminalState,
+    Trace,
+    TraceBegan,
+)
+from sip2gw.control.tracing import Peer
+from sip2gw.control.tracing import Trace as RunningTrace
+from sip2gw.metrics import FamilyMaker, Metrics
+from sip2gw.server import TerminalLine, Watcher
+from sip2gw.site import KnownTerminal, Site
+
+TRACES_MAX = 8
+"""So many run at a time."""
+
+
+class Daemon(Protocol):
+    """What the gateway as a whole can be asked for."""
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether terminals are served and the store works."""
+
+    @property
+    def site(self) -> Site:
+        """The terminals as they are configured now."""
+
+    def reload(self) -> Reloaded:
+        """Read the configuration again, now."""
+
+    def drain(self) -> float:
+        """Begin the end; in how many seconds it is over at the latest."""
+
+
+class Lines(Protocol):
+    """The lines of all terminals."""
+
+    def lines_of(self, terminal: str) -> Sequence[TerminalLine]:
+        """Those of the terminal of that name, oldest first."""
+
+    def watch(self, terminal: str, watcher: Watcher) -> None:
+        """Show `watcher` what is said there."""
+
+    def unwatch(self, terminal: str, watcher: Watcher) -> None:
+        """Show it nothing more."""
+
+
+class Timer(Protocol):
+    """Something that will happen."""
+
+    def cancel(self) -> None:
+        """Let it not happen."""
+
+
+class Operations:
+    """Answers requests; whoever asked is told more through its `Peer`.
+
+    Args:
+        later: call a function after so many seconds.
+        note: write an event to the log.
+    """
+
+    def __init__(
+        self,
+        daemon: Daemon,
+        lines: Lines,
+        metrics: Metrics,
+        clock: Clock,
+        *,
+        later: Callable[[float, Callable[[], None]], Timer],
+        note: Callable[..., object],
+    ) -> None:
+        self._daemon, self._lines, self._metrics, self._clock = daemon, lines, metrics, clock
+        self._families = FamilyMaker(metrics)
+        self._later, self._note = later, note
+        self._wait_for_the_end: list[Peer] = []
+        self._traces: dict[RunningTrace, tuple[str, Timer]] = {}
+
+    def answer(self, request: AnyRequest, peer: Peer) -> Answer:
+        """Do what `peer` asks for; what it is told first."""
+        match request:
+            case Ping():
+                return Alive(self._daemon.is_ready)
+            case ReadNumbers():
+                return Numbers(os.getpid(), self._families.families())
+            case Reload():
+                return self._daemon.reload()
+            case Drain():
+                self._wait_for_the_end.append(peer)
+                return Draining(self._daemon.drain())
+            case ListTerminals():
+                known = self._daemon.site.by_name.values()
+                return Terminals([self._state(one) for one in known])
+            case Kick():
+                return self._kick(request.terminal, peer)
+            case Trace():
+                return self._trace(request, peer)
+
+    def forget(self, peer: Peer) -> None:
+        """It has gone: nothing is shown to it any more."""
+        self._wait_for_the_end = [one for one in self._wait_for_the_end if one is not peer]
+        for trace in [one for one in self._traces if one.peer is peer]:
+            trace.stop()
+
+    def finish(self, given_up: list[str]) -> None:
+        """Tell whoever waits for it that the gateway has come to its end."""
+        for trace in list(self._traces):
+            trace.end("stopping")
+        for peer in self._wait_for_the_end:
+            peer.tell(Drained(given_up))
+        self._wait_for_the_end.clear()
+
+    def _find(self, name: str) -> KnownTerminal | None:
+        site = self._daemon.site
+        return site.by_name.get(name) or site.by_login.get(name)
+
+    # Listing -------------------------------------------------------------------------------
+
+    def _state(self, known: KnownTerminal) -> TerminalState:
+        view = known.view
+        lines = self._lines.lines_of(view.name)
+        newest = lines[-1] if lines else None
+        said = newest.conversation if newest is not None else None
+        ahead = self._clock.epoch() - self._clock.monotonic()
+        zone = self._daemon.site.config.zone
+        return TerminalState(
+            name=view.name,
+            profile=view.profile.name,
+            branch=view.branch,
+            connected=bool(lines),
+            lines=len(lines),
+            address=said.address if said is not None else None,
+            since=_moment(newest.opened + ahead, zone) if newest is not None else None,
+            requests=said.requests if said is not None else 0,
+            last_message=_moment(self._metrics.last_message.get(view.name, 0.0), zone),
+        )
+
+    # Disconnecting -------------------------------------------------------------------------
+
+    def _kick(self, name: str, peer: Peer) -> Answer:
+        known = self._find(name)
+        if known is None:
+            return Refused(_UNKNOWN)
+        lines = self._lines.lines_of(known.view.name)
+        if not lines:
+            return Refused("it is not connected")
+        for line in lines:
+            line.close_when_done("kicked")
+        self._note("terminal_kicked", terminal=known.view.name, lines=len(lines), uid=peer.uid)
+        return Kicked(len(lines))
+
+    # Tracing -------------------------------------------------------------------------------
+
+    def _trace(self, request: Trace, peer: Peer) -> Answer:
+        known = self._find(request.terminal)
+        if known is None:
+            return Refused(_UNKNOWN)
+        if not 0 < request.seconds <= TRACE_SECONDS_MAX:
+            return Refused(f"a trace takes more than 0 and at most {TRACE_SECONDS_MAX} seconds")
+        if not 0 < request.frames <= TRACE_FRAMES_MAX:
+            return Refused(f"a trace shows 1 to {TRACE_FRAMES_MAX} frames")
+        if len(self._traces) >= TRACES_MAX:
+            return Refused(f"{TRACES_MAX} traces run already; wait until one has ended")
+        if any(trace.peer is peer for trace in self._traces):
+            return Refused("this connection has a trace already")
+        name, zone = known.view.name, self._daemon.site.config.zone
+        trace = RunningTrace(
+            peer,
+            request.frames,
+            moment=lambda: _moment(self._clock.epoch(), zone) or "",
+            monotonic=self._clock.monotonic,
+            on_end=self._trace_ended,
+        )
+        timer = self._later(request.seconds, lambda: trace.end("seconds"))
+        self._traces[trace] = (name, timer)
+        self._lines.watch(name, trace)
+        self._note("trace_began", terminal=name, uid=peer.uid)
+        return TraceBegan(name, len(self._lines.lines_of(name)))
+
+    def _trace_ended(self, trace: RunningTrace) -> None:
+        name, timer = self._traces.pop(trace)
+        timer.cancel()
+        self._lines.unwatch(name, trace)
+        self._note("trace_ended", terminal=name)
+
+
+_UNKNOWN = "no terminal of that name is configured; `sip2gw terminal list` lists them"
+
+
+def _moment(epoch: float, zone: tzinfo) -> str | None:
+    """A moment in the library's time zone; None for 0, which is never."""
+    if not epoch:
+        return None
+    return datetime.fromtimestamp(epoch, zone).isoformat(timespec="milliseconds")

@@ -1,0 +1,145 @@
+"""Where the control socket is: made for its owner only, found at any path, removed at the end.
+
+The path of a Unix socket may have 107 bytes; a longer one is reached through a descriptor of its
+directory. A socket that a dead gateway left is replaced, that of a living one is not (C130).
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import socket
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+PATH_BYTES_MAX = 107
+BACKLOG = 16
+_TURN_TRIES, _TURN_EVERY_S = 20, 0.05
+_ANSWERS_WITHIN_S = 1.0
+"""A living gateway accepts at once: the kernel does it, unless too many wait already."""
+
+
+class InUseError(OSError):
+    """A living gateway listens there."""
+
+
+@contextmanager
+def reachable(path: Path) -> Iterator[str]:
+    """A name of `path` that is short enough for a socket, as long as the context lasts.
+
+    Raises:
+        OSError: there is no such directory.
+    """
+    if len(os.fsencode(path)) <= PATH_BYTES_MAX:
+        yield str(path)
+        return
+    directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{directory}/{path.name}"
+    finally:
+        os.close(directory)
+
+
+def connect(path: Path, timeout_s: float) -> socket.socket:
+    """A connection to the gateway that listens at `path`.
+
+    Raises:
+        OSError: nobody listens there, or it may not be spoken to.
+    """
+    line = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    try:
+        line.settimeout(timeout_s)
+        with reachable(path) as name:
+            line.connect(name)
+    except BaseException:
+        line.close()
+        raise
+    return line
+
+
+class Place:
+    """The socket of this gateway; blocks for moments, so it is for a thread."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._made: tuple[int, int, int] | None = None
+        """What the file that is ours is known by."""
+
+    def open(self) -> socket.socket:
+        """Listen there, for the owner only.
+
+        Raises:
+            InUseError: a living gateway does already.
+            OSError: it cannot be made; what is there is left as it is.
+        """
+        with _alone_in(self.path.parent):
+            self._clear()
+            listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+            try:
+                # Linux gives the file the mode that the socket has: never is it open to others.
+                os.fchmod(listener.fileno(), 0o600)
+                with reachable(self.path) as name:
+                    listener.bind(name)
+                self._made = _identity(self.path)
+                listener.listen(BACKLOG)
+                listener.setblocking(False)
+            except BaseException:
+                listener.close()
+                raise
+        return listener
+
+    def _clear(self) -> None:
+        """Remove what a dead gateway left."""
+        try:
+            found = self.path.lstat()
+        except FileNotFoundError:
+            return
+        if not stat.S_ISSOCK(found.st_mode):
+            raise FileExistsError(errno.EEXIST, "is there, and is no socket", str(self.path))
+        try:
+            connect(self.path, _ANSWERS_WITHIN_S).close()
+        except ConnectionRefusedError:
+            self.path.unlink()
+            return
+        except (TimeoutError, BlockingIOError):
+            pass  # it is alive, but has no time
+        raise InUseError(errno.EADDRINUSE, "belongs to a gateway that is running", str(self.path))
+
+    def is_ours(self) -> bool:
+        """Whether whoever comes there comes to us."""
+        with suppress(OSError):
+            return self._made is not None and _identity(self.path) == self._made
+        return False
+
+    def remove(self) -> None:
+        """Take the file away, if it is still ours."""
+        if self.is_ours():
+            with suppress(OSError):
+                self.path.unlink()
+        self._made = None
+
+
+def _identity(path: Path) -> tuple[int, int, int]:
+    """Device, inode, and when it was made: the number of a deleted inode is given again."""
+    found = path.lstat()
+    return found.st_dev, found.st_ino, found.st_ctime_ns
+
+
+@contextmanager
+def _alone_in(directory: Path) -> Iterator[None]:
+    """Two gateways that start together look one after the other."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for _ in range(_TURN_TRIES):
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError:  # somebody has it, or the file system knows no locks: then without
+                time.sleep(_TURN_EVERY_S)
+        yield
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,247 @@
+"""The control socket in the gateway's loop: as many peers, as fast and as long as is good for all.
+
+A peer gets one request done a loop turn, and the next only once it has read the answer to the one
+before; what it sends meanwhile waits in the kernel. Who says nothing, or reads nothing, is hung up
+on. So whatever peers do costs a bounded amount of memory and holds up no terminal (B68, C130).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import struct
+from typing import Protocol, cast
+
+from sip2gw.control.messages import (
+    REQUEST_BYTES_MAX,
+    Answer,
+    AnyRequest,
+    Draining,
+    LineBuffer,
+    LineTooLongError,
+    Refused,
+    TraceBegan,
+    TraceEnded,
+    encode,
+    read_request,
+)
+from sip2gw.control.place import BACKLOG, Place
+from sip2gw.control.tracing import Peer
+
+PEERS_MAX = 16
+SILENT_MAX_S = 30.0
+"""So long a peer may say nothing, or not read what it is told."""
+WRITE_BYTES_MAX = 256 * 1024
+"""Once so much waits to be read, a peer is told nothing more but the answer it has asked for."""
+
+
+class Answering(Protocol):
+    """What does the requests."""
+
+    def answer(self, request: AnyRequest, peer: Peer) -> Answer:
+        """Do one."""
+
+    def forget(self, peer: Peer) -> None:
+        """A peer has gone."""
+
+
+class ControlLine(asyncio.Protocol):
+    """One peer."""
+
+    def __init__(self, server: ControlServer, *, is_child: bool = False) -> None:
+        """`is_child`: a process of ours, which may be silent as long as it likes."""
+        self.uid = -1
+        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done when the connection is lost."""
+        self._server = server
+        self._is_child = is_child
+        self._transport: asyncio.Transport | None = None
+        self._lines = LineBuffer(REQUEST_BYTES_MAX)
+        self._writable = True
+        self._streaming = False
+        self._scheduled = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    # asyncio.Protocol ----------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the peer in, unless there are too many or it is somebody else's."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(WRITE_BYTES_MAX)
+        self.uid = _user_of(transport.get_extra_info("socket"))
+        obstacle = "" if self._is_child else self._server.obstacle(self.uid)
+        self._server.lines.add(self)
+        self._rearm()
+        if obstacle:
+            self.tell(Refused(obstacle))
+            self.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End what runs for the peer."""
+        self._transport = None
+        if self._timer is not None:
+            self._timer.cancel()
+        self._server.lines.discard(self)
+        self._server.operations.forget(self)
+        if not self.ended.done():
+            self.ended.set_result(None)
+
+    def data_received(self, data: bytes) -> None:
+        """Do the first request; the others wait for their turns."""
+        self._lines.feed(data)
+        self._go_on()
+
+    def pause_writing(self) -> None:
+        """It does not read."""
+        self._writable = False
+
+    def resume_writing(self) -> None:
+        """It reads again."""
+        self._writable = True
+        self._rearm()
+        self._schedule()
+
+    # Requests ------------------------------------------------------------------------------
+
+    def _schedule(self) -> None:
+        if not self._scheduled:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._turn)
+
+    def _turn(self) -> None:
+        self._scheduled = False
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Do one request, if one is there and the peer has read the last answer."""
+        transport = self._transport
+        if transport is None or transport.is_closing() or self._scheduled:
+            return
+        if not self._writable:
+            transport.pause_reading()
+            return
+        try:
+            line = self._lines.next_line()
+        except LineTooLongError:
+            self.tell(Refused(f"a request has at most {REQUEST_BYTES_MAX} bytes"))
+            self.close()
+            return
+        if line is None:
+            transport.resume_reading()
+            return
+        transport.pause_reading()
+        self._rearm()
+        self._do(line)
+        self._schedule()
+
+    def _do(self, line: bytes) -> None:
+        request = read_request(line)
+        if isinstance(request, Refused):
+            self.tell(request)
+            return
+        try:
+            answer = self._server.operations.answer(request, self)
+        except Exception as error:
+            message = "a request to the control socket failed"
+            loop = asyncio.get_running_loop()
+            loop.call_exception_handler({"message": message, "exception": error})
+            answer = Refused("the gateway failed to do it; its log says more")
+        self._streaming = self._streaming or isinstance(answer, Draining | TraceBegan)
+        self.tell(answer)
+
+    # Answers -------------------------------------------------------------------------------
+
+    @property
+    def ready(self) -> bool:
+        """Whether the peer reads as fast as it is told."""
+        return self._writable and self._transport is not None
+
+    def tell(self, answer: Answer) -> None:
+        """Say something to the peer, if it is still there."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(encode(answer))
+            if isinstance(answer, TraceEnded):
+                self._streaming = False
+                self._rearm()
+
+    def _rearm(self) -> None:
+        """From now on it has its time again."""
+        if self._timer is not None:
+            self._timer.cancel()
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(SILENT_MAX_S, self._silent)
+
+    def _silent(self) -> None:
+        """Hang up, unless it may wait for what comes; one that waits must read what has come."""
+        if self._writable and (self._streaming or self._is_child):
+            self._rearm()
+        elif self._transport is not None:
+            self._transport.abort()
+
+    def close(self) -> None:
+        """Hang up after what was said has left."""
+        if self._transport is not None:
+            self._transport.close()
+
+
+class ControlServer:
+    """The socket and all who have come through it."""
+
+    def __init__(self, operations: Answering) -> None:
+        self.operations = operations
+        self.lines: set[ControlLine] = set()
+        self._place: Place | None = None
+        self._listener: asyncio.Server | None = None
+
+    async def listen(self, place: Place) -> None:
+        """Open the socket there, in the place of one that was open before.
+
+        Raises:
+            OSError: it cannot be made there.
+        """
+        loop = asyncio.get_running_loop()
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = self._place = None
+        listening = await asyncio.to_thread(place.open)
+        self._place = place
+        self._listener = await loop.create_unix_server(
+            lambda: ControlLine(self), sock=listening, backlog=BACKLOG
+        )
+
+    async def is_reachable(self) -> bool:
+        """Whether whoever comes to the socket comes to us."""
+        return self._place is not None and await asyncio.to_thread(self._place.is_ours)
+
+    async def adopt(self, line: socket.socket) -> ControlLine:
+        """Serve a process of ours at the other end of `line`."""
+        loop = asyncio.get_running_loop()
+        _, served = await loop.connect_accepted_socket(
+            lambda: ControlLine(self, is_child=True), line
+        )
+        return served
+
+    def obstacle(self, uid: int) -> str:
+        """Why one more peer, of the user `uid`, is not served; empty when it is."""
+        if uid not in (os.geteuid(), 0):
+            return "only the gateway's own user and root may use this socket"
+        return "too many talk to the gateway already" if len(self.lines) >= PEERS_MAX else ""
+
+    async def stop(self) -> None:
+        """Hang up on everybody and take the socket away."""
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+        for line in list(self.lines):
+            line.close()
+        if self._place is not None:
+            await asyncio.to_thread(self._place.remove)
+            self._place = None
+
+
+def _user_of(line: socket.socket) -> int:
+    """The user whose process is at the other end of a Unix socket."""
+    credentials = struct.Struct("3i")
+    data = line.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, credentials.size)
+    return int(credentials.unpack(data)[1])

@@ -1,0 +1,104 @@
+"""A trace of one terminal: what is said on its lines, decoded, without secrets, and only so much.
+
+A frame is decoded and masked before it is handed on (B16, C78): what leaves the gateway never held
+a secret. Decoding costs the loop some time, so a trace takes so many frames a second and counts
+the others, as it counts those for which the reader is too slow (B68, B86).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, Protocol
+
+from sip2gw.control.messages import Answer, TraceEnded, TraceEvent
+from sip2gw.protocol.describe import describe_frame
+from sip2gw.protocol.wire import WireFormat
+
+FRAMES_PER_SECOND_MAX = 100
+
+_What = Literal["received", "sent", "connected", "disconnected"]
+_Reason = Literal["seconds", "frames", "stopping"]
+
+
+class Peer(Protocol):
+    """Who has asked, on whatever line."""
+
+    uid: int
+    """The user whose process it is; -1 when that is not known."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether it reads as fast as it is told."""
+
+    def tell(self, answer: Answer) -> None:
+        """Say something more to it."""
+
+
+class Trace:
+    """Watches the lines of one terminal for one peer."""
+
+    def __init__(
+        self,
+        peer: Peer,
+        frames: int,
+        *,
+        moment: Callable[[], str],
+        monotonic: Callable[[], float],
+        on_end: Callable[[Trace], None],
+    ) -> None:
+        """Show `peer` at most so many frames; `on_end` is called once nothing more is shown."""
+        self.peer = peer
+        self._left = frames
+        self._moment, self._monotonic = moment, monotonic
+        self._on_end = on_end
+        self._missed = self._missed_in_all = 0
+        self._second, self._in_second = 0, 0
+        self._over = False
+
+    def came(self, line: int, address: str) -> None:
+        """Say where the terminal has come from."""
+        self._tell(line, "connected", [address])
+
+    def went(self, line: int) -> None:
+        """Say that the connection has ended."""
+        self._tell(line, "disconnected", [])
+
+    def saw(
+        self, line: int, what: Literal["received", "sent"], frame: bytes, wire: WireFormat
+    ) -> None:
+        """Show a frame, or count it when there are too many."""
+        if self._over:
+            return
+        if not self.peer.ready or not self._has_time():
+            self._missed += 1
+            self._missed_in_all += 1
+            return
+        self._tell(line, what, describe_frame(frame, wire, hide_sums=True))
+        self._left -= 1
+        if self._left <= 0:
+            self.end("frames")
+
+    def _has_time(self) -> bool:
+        second = int(self._monotonic())
+        if second != self._second:
+            self._second, self._in_second = second, 0
+        self._in_second += 1
+        return self._in_second <= FRAMES_PER_SECOND_MAX
+
+    def _tell(self, line: int, what: _What, shown: list[str]) -> None:
+        if self._over or not self.peer.ready:
+            return
+        missed, self._missed = self._missed, 0
+        self.peer.tell(TraceEvent(self._moment(), line, what, shown, missed))
+
+    def end(self, reason: _Reason) -> None:
+        """Show nothing more, and say why."""
+        if not self._over:
+            self.stop()
+            self.peer.tell(TraceEnded(reason, self._missed_in_all))
+
+    def stop(self) -> None:
+        """Show nothing more; nobody is there to be told."""
+        if not self._over:
+            self._over = True
+            self._on_end(self)

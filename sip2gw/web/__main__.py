@@ -1,0 +1,47 @@
+"""`python -m sip2gw.web LISTENER GATEWAY`: the process for HTTP, as the gateway starts it.
+
+Both are numbers of inherited descriptors: of the listening socket, and of the connection to the
+gateway. Its log goes to standard error, from where the gateway takes it into its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+
+from sip2gw.telemetry import Log, Redactor, open_log
+
+
+def main(listener: int, gateway: int) -> int:
+    """Serve until the gateway has gone; the exit status."""
+    # It knows of no card that would have to be the same pseudonym in two lines.
+    log = open_log(Redactor(os.urandom(32)), level="debug", log_format="json")
+    try:
+        with socket.socket(fileno=listener) as clients, socket.socket(fileno=gateway) as line:
+            return _serve(clients, line, log)
+    finally:
+        log.close()
+
+
+def _serve(clients: socket.socket, gateway: socket.socket, log: Log) -> int:
+    try:
+        # Here, so that a package that is missing is an event like any other failure.
+        from sip2gw.web.serving import serve
+
+        asyncio.run(serve(clients, gateway, log))
+    except Exception as error:
+        if isinstance(error, ImportError):
+            error.add_note(f"cannot import {error.name}")
+        log.events.critical("crashed", exc_info=error)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    # It ends when the gateway does: systemd sends its signals to both.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    sys.exit(main(*map(int, sys.argv[1:])))

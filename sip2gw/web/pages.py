@@ -1,0 +1,161 @@
+"""What is answered over HTTP: `/metrics`, `/livez`, `/readyz` (C130, interface §3, §5)."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Awaitable, Callable
+from functools import lru_cache
+from typing import TypeVar
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from sip2gw.control.channel import GatewayGoneError, Shared
+from sip2gw.control.messages import Alive, AnyAnswer, Numbers, Ping, ReadNumbers
+from sip2gw.control.messages import Request as ControlRequest
+from sip2gw.web.exposition import OPENMETRICS, exposition
+
+LIVE_WITHIN_S = 2.0
+"""A loop that has not had a turn for so long is dead to those who wait for it."""
+NUMBERS_WITHIN_S = 5.0
+NUMBERS_FRESH_S = 0.5
+"""However often the page is asked for, the gateway is asked no more than this often."""
+REQUESTS_MAX = 16
+"""Whoever comes while so many are answered is told to come later."""
+
+Ask = Callable[[ControlRequest], Awaitable[AnyAnswer]]
+T = TypeVar("T", Alive, Numbers)
+
+
+def application(ask: Ask) -> ASGIApp:
+    """The application; `ask` asks the gateway."""
+    pages = _Pages(ask)
+    app = Starlette(
+        routes=[
+            Route("/metrics", pages.metrics),
+            Route("/livez", pages.livez),
+            Route("/readyz", pages.readyz),
+        ],
+        exception_handlers={HTTPException: _refuse},
+    )
+    app.router.redirect_slashes = False
+    return Limited(app)
+
+
+class _Pages:
+    """The pages, and what they have of the gateway."""
+
+    def __init__(self, ask: Ask) -> None:
+        self._alive = Shared(lambda: _of(Alive, ask(Ping())))
+        self._numbers = Shared(lambda: _of(Numbers, ask(ReadNumbers())), NUMBERS_FRESH_S)
+        self._text = lru_cache(maxsize=4)(_text)
+
+    async def metrics(self, request: Request) -> Response:
+        """All numbers, in the form that the client likes best."""
+        try:
+            numbers = await self._numbers.within(NUMBERS_WITHIN_S)
+        except (TimeoutError, GatewayGoneError):
+            return _not_ready()
+        # Of what a client accepts nothing else is looked at: its versions are whatever it likes.
+        as_openmetrics = OPENMETRICS in request.headers.get("accept", "")
+        packed = "gzip" in request.headers.get("accept-encoding", "")
+        body, content_type = self._text(_Same(numbers), as_openmetrics, packed)
+        headers = {"content-type": content_type} | ({"content-encoding": "gzip"} if packed else {})
+        return Response(body, headers=headers)
+
+    async def livez(self, request: Request) -> Response:
+        """Whether terminals get their turns (C114)."""
+        return _ok() if await self._ping() is not None else _not_ready()
+
+    async def readyz(self, request: Request) -> Response:
+        """Whether terminals are served and the store works."""
+        alive = await self._ping()
+        return _ok() if alive is not None and alive.ready else _not_ready()
+
+    async def _ping(self) -> Alive | None:
+        try:
+            return await self._alive.within(LIVE_WITHIN_S)
+        except (TimeoutError, GatewayGoneError):
+            return None
+
+
+class _Same:
+    """Numbers that are equal only to themselves, to be remembered by."""
+
+    def __init__(self, numbers: Numbers) -> None:
+        self.numbers = numbers
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other.numbers is self.numbers
+
+    def __hash__(self) -> int:
+        return id(self.numbers)
+
+
+def _text(same: _Same, as_openmetrics: bool, packed: bool) -> tuple[bytes, str]:
+    numbers = same.numbers
+    body, content_type = exposition(numbers.families, numbers.pid, as_openmetrics=as_openmetrics)
+    return gzip.compress(body) if packed else body, content_type
+
+
+async def _of(kind: type[T], asking: Awaitable[AnyAnswer]) -> T:
+    """The answer, which is to be of this kind.
+
+    Raises:
+        GatewayGoneError: it is not, or there is none.
+    """
+    answer = await asking
+    if not isinstance(answer, kind):
+        raise GatewayGoneError
+    return answer
+
+
+def _ok() -> Response:
+    return PlainTextResponse("ok\n")
+
+
+def _not_ready() -> Response:
+    return PlainTextResponse("not ready\n", 503)
+
+
+async def _refuse(request: Request, error: Exception) -> Response:
+    """The path is none of ours: what is left to the routes to refuse."""
+    return PlainTextResponse("/metrics /livez /readyz\n", 404)
+
+
+class Limited:
+    """Lets in so many requests at a time, and only such as read and bring nothing."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._running = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, or say why not."""
+        refusal = self._refusal(scope)
+        if refusal is not None:
+            refusal.headers["connection"] = "close"
+            await refusal(scope, receive, send)
+            return
+        self._running += 1
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._running -= 1
+
+    def _refusal(self, scope: Scope) -> Response | None:
+        if scope["method"] not in ("GET", "HEAD"):
+            return PlainTextResponse("only GET and HEAD\n", 405, {"allow": "GET, HEAD"})
+        if any(_announces_body(name, value) for name, value in scope["headers"]):
+            return PlainTextResponse("no body is wanted\n", 413)
+        if self._running >= REQUESTS_MAX:
+            return PlainTextResponse("too many at once\n", 503, {"retry-after": "1"})
+        return None
+
+
+def _announces_body(name: bytes, value: bytes) -> bool:
+    return name == b"transfer-encoding" or (name == b"content-length" and value.strip(b" 0") != b"")

@@ -1,0 +1,247 @@
+"""Running the process for HTTP: started, looked after, started again, ended (C130).
+
+It has two lines to the gateway: one over which it asks, and its standard error, from which its log
+goes into the gateway's own, so that lines of the two never mix. When one of the two dies,
+the other sees the end of the first line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from io import FileIO
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+
+import sip2gw
+from sip2gw.config import Address
+from sip2gw.telemetry import Log
+
+RESTART_AFTER_S = 0.1
+"""After the first failure; then twice as long each time."""
+RESTART_AFTER_MAX_S = 5.0
+LIVED_S = 10.0
+"""Whoever lived so long has started well: the next failure is the first again."""
+LEAVE_WITHIN_S = 0.7
+"""So long it has to end by itself; then it is killed."""
+LOG_LINE_BYTES_MAX = 16_384
+LOG_LINES_PER_SECOND_MAX = 50
+LISTEN_BACKLOG = 128
+
+_LEVELS = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+    "critical": logging.CRITICAL,
+}
+
+
+def restart_after(failures: int) -> float:
+    """Seconds to wait after so many failures in a row."""
+    return float(min(RESTART_AFTER_S * 2 ** min(failures - 1, 16), RESTART_AFTER_MAX_S))
+
+
+def bind(address: Address) -> socket.socket:
+    """A socket that listens at `address`; blocks while its name is looked up.
+
+    Raises:
+        OSError: it cannot be bound.
+    """
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((address.host, address.port))
+        listener.listen(LISTEN_BACKLOG)
+        listener.setblocking(False)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+class Adopted(Protocol):
+    """The gateway's end of the line."""
+
+    ended: asyncio.Future[None]
+
+    def close(self) -> None:
+        """Hang up."""
+
+
+class Adopter(Protocol):
+    """Who answers what the process asks."""
+
+    async def adopt(self, line: socket.socket) -> Adopted:
+        """Answer what is asked over `line`."""
+
+
+class LogRelay(asyncio.Protocol):
+    """Takes what the process writes to standard error into the gateway's log.
+
+    Its events stay events; what else is there, which only a dying interpreter writes, is counted
+    and not told, for nobody has taken out of it what must not be shown (C78).
+    """
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self._data = b""
+        self._second, self._lines = 0, 0
+
+    def data_received(self, data: bytes) -> None:
+        """Tell each line that is complete."""
+        *lines, self._data = (self._data + data).split(b"\n")
+        if len(self._data) > LOG_LINE_BYTES_MAX:
+            lines.append(self._data)
+            self._data = b""
+        for line in lines:
+            self._tell(line)
+
+    def _tell(self, line: bytes) -> None:
+        second = int(asyncio.get_running_loop().time())
+        if second != self._second:
+            self._second, self._lines = second, 0
+        self._lines += 1
+        if not line or self._lines > LOG_LINES_PER_SECOND_MAX:
+            return
+        try:
+            fields = msgspec.json.decode(line, type=dict[str, Any])
+            event, level = str(fields.pop("event")), _LEVELS[fields.pop("level")]
+        except (msgspec.DecodeError, RecursionError, TypeError, KeyError):
+            self._log.uncaught("http_output", None, bytes=len(line))
+        else:
+            fields |= {"process": "http"}
+            fields.pop("time", None)
+            self._log.events.log(level, event, **fields)
+
+
+class WebProcess:
+    """The process for HTTP of this gateway.
+
+    Args:
+        adopter: answers what it asks.
+        log: hears of its faults and of its end.
+        on_restart: called each time that it has ended and is to be started again.
+    """
+
+    def __init__(self, adopter: Adopter, log: Log, on_restart: Callable[[], None]) -> None:
+        self._adopter, self._log, self._on_restart = adopter, log, on_restart
+        self._listener: socket.socket | None = None
+        self._running: asyncio.Task[None] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._line: Adopted | None = None
+        self._stopping = asyncio.Event()
+
+    async def start(self, address: Address) -> str:
+        """Listen at `address` and start the process; the real `host:port`.
+
+        From now on clients can connect; they are answered as soon as it is there, and wait while
+        it is started again.
+
+        Raises:
+            OSError: the address cannot be bound.
+        """
+        # Its name may have to be looked up, and terminals are served already.
+        self._listener = await asyncio.to_thread(bind, address)
+        self._running = asyncio.get_running_loop().create_task(self._keep_running(self._listener))
+        host = f"[{address.host}]" if ":" in address.host else address.host
+        return f"{host}:{self._listener.getsockname()[1]}"
+
+    async def _keep_running(self, listener: socket.socket) -> None:
+        loop, failures = asyncio.get_running_loop(), 0
+        while True:
+            started = loop.time()
+            status = await self._run(listener)
+            if self._stopping.is_set():
+                return
+            failures = 1 if loop.time() - started >= LIVED_S else failures + 1
+            pause = restart_after(failures)
+            self._log.events.error("http_ended", status=status, again_in_s=pause)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), pause)
+                return
+            self._on_restart()
+
+    async def _run(self, listener: socket.socket) -> int | str:
+        """Run it once; how it ended."""
+        problem = ""
+        try:
+            self._line = line = await self._begin(listener)
+            if self._stopping.is_set():
+                line.close()
+            await line.ended
+        except Exception as error:
+            # No descriptor, no memory, no process, no thread: perhaps later.
+            problem = getattr(error, "strerror", None) or type(error).__name__
+        status = await asyncio.to_thread(self._reap)
+        return problem or status
+
+    async def _begin(self, listener: socket.socket) -> Adopted:
+        loop = asyncio.get_running_loop()
+        ours, theirs = socket.socketpair()
+        try:
+            log, writing = _pipe()
+            try:
+                await loop.connect_read_pipe(lambda: LogRelay(self._log), log)
+                self._process = await asyncio.to_thread(_spawn, listener, theirs, writing)
+            finally:
+                os.close(writing)
+            return await self._adopter.adopt(ours)
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+
+    def _reap(self) -> int:
+        """Let it end, or end it; blocks for so long."""
+        process, self._process = self._process, None
+        if process is None:
+            return 0
+        try:
+            return process.wait(LEAVE_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return process.wait()
+
+    async def stop(self) -> None:
+        """End it, and listen no more."""
+        self._stopping.set()
+        if self._line is not None:
+            self._line.close()
+        if self._running is not None:
+            await self._running
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+
+
+def _pipe() -> tuple[FileIO, int]:
+    """A pipe: the end to read from, which whoever gets it closes, and the one to write to."""
+    reading, writing = os.pipe()
+    return FileIO(reading, "rb"), writing
+
+
+def _spawn(listener: socket.socket, line: socket.socket, log: int) -> subprocess.Popen[bytes]:
+    """Start it with these descriptors; waits until the program is loaded, so it is for a thread."""
+    handed = (listener.fileno(), line.fileno())
+    path = [str(Path(sip2gw.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    return subprocess.Popen(  # noqa: S603 -- this very program
+        [sys.executable, "-P", "-m", "sip2gw.web", *map(str, handed)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=log,
+        pass_fds=handed,
+        # Ctrl-C is for the gateway, which ends it.
+        start_new_session=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, path))},
+    )

@@ -1,0 +1,136 @@
+"""The process for HTTP: uvicorn with a limit for everything that a client can do (C114, C130).
+
+A connection has so many seconds from being accepted, or from the end of its last answer, to the end
+of the next one; so many connections are open at a time, and a request's head has so many bytes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, cast
+
+from starlette.types import ASGIApp
+from uvicorn import Config, Server
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from sip2gw.control.channel import Channel
+from sip2gw.telemetry import Log
+from sip2gw.uncaught import told_to
+from sip2gw.web.pages import application
+
+REQUEST_TIMEOUT_S = 10.0
+"""From being accepted to the end of the answer."""
+KEEP_ALIVE_S = 5
+"""So long a connection may be idle after an answer."""
+REQUEST_BYTES_MAX = 16_384
+"""Of the request line and the headers."""
+CONNECTIONS_MAX = 256
+BACKLOG = 128
+SUM_UP_EVERY_S = 1.0
+
+_BUSY = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+
+class Connection(H11Protocol):
+    """One client, for a limited time."""
+
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Take it in, unless too many are there."""
+        super().connection_made(transport)
+        self._give_time()
+        if len(self.connections) > CONNECTIONS_MAX:
+            transport.write(_BUSY)
+            transport.close()
+
+    def data_received(self, data: bytes) -> None:
+        """Listen to it, unless it has been told to go."""
+        if not self.transport.is_closing():
+            super().data_received(data)
+
+    def on_response_complete(self) -> None:
+        """It may ask for more."""
+        self._give_time()
+        super().on_response_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget it."""
+        if self._deadline is not None:
+            self._deadline.cancel()
+        super().connection_lost(exc)
+
+    def _give_time(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._deadline = self.loop.call_later(REQUEST_TIMEOUT_S, self.transport.abort)
+
+
+class _Server(Server):
+    """uvicorn's, which leaves signals alone."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Do nothing: the gateway decides when it is time to end."""
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to accept, one at a time but with many waiting.
+
+        asyncio tries to accept as often in a row as many may wait, and when no descriptor is left,
+        it does so again once for each of the times that it failed.
+        """
+        await super().startup(sockets)
+        for listener in sockets or ():
+            listener.listen(BACKLOG)
+
+    def leave(self) -> None:
+        """End as soon as possible, whoever is being answered."""
+        self.should_exit = self.force_exit = True
+
+
+def server_for(app: ASGIApp) -> _Server:
+    """The server with all its limits."""
+    # What clients do wrong is no event of ours; what we do wrong is one.
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+    return _Server(
+        Config(
+            cast("Any", app),
+            http=Connection,
+            ws="none",
+            lifespan="off",
+            loop="asyncio",
+            interface="asgi3",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            backlog=1,
+            timeout_keep_alive=KEEP_ALIVE_S,
+            h11_max_incomplete_event_size=REQUEST_BYTES_MAX,
+        )
+    )
+
+
+async def serve(listener: socket.socket, gateway: socket.socket, log: Log) -> None:
+    """Serve at `listener` what is asked of the `gateway`, until that has gone."""
+    loop = asyncio.get_running_loop()
+    with told_to(log, loop):
+        _, channel = await loop.create_unix_connection(Channel, sock=gateway)
+        server = server_for(application(channel.ask))
+        channel.lost.add_done_callback(lambda lost: server.leave())
+        summing_up = loop.create_task(_sum_up(log))
+        try:
+            await server.serve([listener])
+        finally:
+            summing_up.cancel()
+
+
+async def _sum_up(log: Log) -> None:
+    while True:
+        await asyncio.sleep(SUM_UP_EVERY_S)
+        log.sum_up()

@@ -1,0 +1,127 @@
+"""What is said over the control socket, and that no bytes do harm (C130)."""
+
+from contextlib import suppress
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sip2gw.control import messages
+from sip2gw.control.messages import (
+    AnyAnswer,
+    AnyRequest,
+    Kick,
+    LineBuffer,
+    LineTooLongError,
+    ListTerminals,
+    Refused,
+    TerminalState,
+    Trace,
+    UnreadableAnswerError,
+    encode,
+    read_answer,
+    read_request,
+)
+from sip2gw.metrics import Family
+
+
+def test_a_request_is_one_object_a_line():
+    assert encode(ListTerminals()) == b'{"request":"list_terminals"}\n'
+    assert encode(Kick("kiosk-1")) == b'{"request":"kick","terminal":"kiosk-1"}\n'
+
+
+@pytest.mark.parametrize("kind", AnyRequest.__args__)
+def test_a_request_is_read_as_it_was_written(kind):
+    filled = {"terminal": "kiosk-1"} if "terminal" in kind.__struct_fields__ else {}
+    request = kind(**filled)
+    assert read_request(encode(request)[:-1]) == request
+
+
+ANSWERS = [
+    messages.Refused("no"),
+    messages.Alive(ready=True),
+    messages.Numbers(7, [Family("sip2gw_x", "gauge", "An x", ("y",), [("", ("z",), 1.5)])]),
+    messages.Reloaded(["a problem"], ["server.listen"]),
+    messages.Draining(20.0),
+    messages.Drained(["store"]),
+    messages.Terminals(
+        [TerminalState("a", "kiosk", None, False, 0, None, None, 0, None)],
+    ),
+    messages.Kicked(1),
+    messages.TraceBegan("kiosk-1", 0),
+    messages.TraceEvent("2026-03-10T12:00:00.000+01:00", 3, "sent", ["64 …"], missed=2),
+    messages.TraceEnded("seconds", 2),
+]
+
+
+@pytest.mark.parametrize("answer", ANSWERS, ids=lambda answer: type(answer).__name__)
+def test_an_answer_is_read_as_it_was_written(answer):
+    assert read_answer(encode(answer)[:-1]) == answer
+
+
+def test_there_is_an_example_of_each_answer():
+    assert {type(answer) for answer in ANSWERS} == set(AnyAnswer.__args__)
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        (b"", "no request that this version knows"),
+        (b"hello", "no request that this version knows"),
+        (b"{}", "missing required field `request`"),
+        (b'{"request":"fly"}', "Invalid value 'fly'"),
+        (b'{"request":"kick"}', "missing required field `terminal`"),
+        (b'{"request":"kick","terminal":7}', "Expected `str`, got `int`"),
+        (b'{"request":"ping","now":true}', "unknown field `now`"),
+        (b'{"request":"\xff"}', "no request that this version knows"),
+        (b"[" * 4000, "no request that this version knows"),
+    ],
+)
+def test_what_is_no_request_is_refused_with_the_reason(line, told):
+    refused = read_request(line)
+    assert isinstance(refused, Refused)
+    assert told in refused.problem
+    assert len(refused.problem) < 300
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_a_request_or_a_refusal(line):
+    assert isinstance(read_request(line), AnyRequest | Refused)
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_an_answer_or_unreadable(line):
+    with suppress(UnreadableAnswerError):
+        assert isinstance(read_answer(line), AnyAnswer)
+
+
+@given(st.text(), st.floats(allow_nan=False, allow_infinity=False), st.integers(-(2**63), 2**63))
+def test_whatever_is_asked_for_is_asked_for_as_it_is(name, seconds, frames):
+    request = Trace(name, seconds, frames)
+    assert read_request(encode(request)[:-1]) == request
+
+
+@given(st.lists(st.binary(max_size=20).map(lambda b: b.replace(b"\n", b"."))), st.data())
+def test_lines_come_out_whole_however_they_are_cut(lines, data):
+    stream = b"".join(line + b"\n" for line in lines)
+    buffer, got = LineBuffer(20), []
+    while stream:
+        size = data.draw(st.integers(1, len(stream)))
+        buffer.feed(stream[:size])
+        stream = stream[size:]
+        got += buffer.lines()
+    assert got == lines
+
+
+@pytest.mark.parametrize("sent", [b"x" * 11, b"x" * 11 + b"\n", b"y\n" + b"x" * 30])
+def test_a_line_without_end_is_not_kept(sent):
+    buffer = LineBuffer(10)
+    buffer.feed(sent)
+    with pytest.raises(LineTooLongError):
+        list(buffer.lines())
+
+
+def test_a_problem_cannot_disturb_a_terminal():
+    error = msgspec.ValidationError("\x1b[2J" + "x" * 1000)
+    assert messages._in_short(error) == "?[2J" + "x" * 196
