@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, tzinfo
-from functools import lru_cache
 from typing import Literal
 
 from sip2gw.protocol.encoding import plain
@@ -40,13 +39,11 @@ YEARS = range(1_800, 9_000)
 """Beyond them nothing of a library happens, and a moment may have no date in another zone."""
 
 
-@lru_cache(maxsize=256)
 def read_timestamp(raw: str, zone: tzinfo) -> datetime | None:
     """The moment that `raw` names, or None if it names none from 1800 to 8999.
 
     A zone part that ends in `Z` is UTC; any other (blanks, zeros, EST…) is taken as local time
-    in `zone`, because terminals fill it carelessly (B9). Remembered, for when many terminals pay
-    they do so in the same seconds.
+    in `zone`, because terminals fill it carelessly (B9).
     """
     digits = raw[:8] + raw[12:18]
     if len(digits) != 14 or not (digits.isascii() and digits.isdecimal()):

@@ -14,6 +14,7 @@ from proofs.odd_values import EDGES, Speaker
 from proofs.rig import rigged
 
 from sip2gw.backend.store import values
+from sip2gw.handlers import fee
 from sip2gw.policy import offline
 from sip2gw.protocol import timestamps
 
@@ -39,6 +40,7 @@ async def test_the_proof_notices_dates_that_no_zone_has(tmp_path):
         patch.object(Speaker, "_date", lambda self: self._chance.choice(EDGES)),
         patch.object(timestamps, "YEARS", range(10_000)),
         patch.object(values, "_READ_AS_IT_IS", range(10_000)),
+        patch.object(fee, "_transacted", timestamps.read_timestamp),
         patch.object(offline, "_between", lambda _first, moment, _last: moment is not None),
     ):
         report = await dates.dates(tmp_path, requests=500, seed=5)

@@ -191,12 +191,13 @@ def _insist(order: PaymentOrder, facts: PaymentFacts, allocation: Allocation) ->
     for record in (facts.payer, *facts.debtors):
         for fee in record.fees:
             owed[record.id, fee.id] = fee.owed
-    total = 0
+    taken: dict[str, Minor] = {}
+    fits = bool(allocation.lines)
     for line in allocation.lines:
-        total += line.amount
-        if not _is_part(line.amount, owed.pop((line.debtor_id, line.fee_id), 0)):
-            raise BackendError("a payment was allocated to what is not owed")
-    if total != order.amount or min(_taken(allocation.lines).values(), default=0) <= 0:
+        debtor_id, amount = line.debtor_id, line.amount
+        fits = fits and _is_part(amount, owed.pop((debtor_id, line.fee_id), 0))
+        taken[debtor_id] = taken.get(debtor_id, 0) + amount
+    if not fits or min(taken.values()) <= 0 or sum(taken.values()) != order.amount:
         raise BackendError("a payment was allocated to what is not owed")
 
 

@@ -27,7 +27,7 @@ from sip2gw.backend.base import (
     PaymentResult,
     UnavailableError,
 )
-from sip2gw.backend.doubts import Doubts, key_of
+from sip2gw.backend.doubts import Doubts, insist_on_notable, key_of
 from sip2gw.backend.library import Connection, Done
 from sip2gw.backend.store.ledger import refused
 from sip2gw.backend.store.unknown import attempt_of, settle
@@ -41,6 +41,8 @@ class Orders:
     """Gives orders to the writer. `doubts` is None for a command, which answers no terminal."""
 
     def __init__(self, writer: Writer, doubts: Doubts | None) -> None:
+        self.closed = False
+        """Whether no more are taken."""
         self._writer = writer
         self._doubts = doubts
 
@@ -53,8 +55,8 @@ class Orders:
             await self._note(found)
         return found is not None
 
-    async def run(self, order: Order, job: Job, ready: Awaitable[None]) -> Any:
-        """The result of `job` for `order`, begun when it is `ready`, once it is durable.
+    async def run(self, order: Order, job: Job, ready: Awaitable[None] | None) -> Any:
+        """The result of `job` for `order`, begun after `ready`, once it is durable.
 
         An attempt of unknown outcome that `order` repeats is settled in the same transaction.
 
@@ -62,9 +64,12 @@ class Orders:
             OutcomeUnknownError: nobody knows about this order, or about one that it repeats.
             BackendError: it was not done, and will not be.
         """
+        if self.closed:
+            raise UnavailableError("the store is closed")
         waiting: Waiting | None = None
         try:
-            await ready
+            if ready is not None:
+                await ready
             known = self._noted(order)
             waiting = self._writer.submit(
                 job if known is None else _after(known, order, job), order
@@ -78,6 +83,8 @@ class Orders:
             return await self._not_done(order, error)
         if known is not None and self._doubts is not None:
             self._doubts.forget((known.id,))
+        if isinstance(result, PaymentResult):
+            return insist_on_notable(self._doubts, result)
         return result
 
     async def _given_up(self, order: Order, waiting: Waiting | None) -> Any:

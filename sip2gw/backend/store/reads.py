@@ -17,7 +17,7 @@ import asyncio
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
@@ -95,16 +95,16 @@ class Reads:
         found: T = await self._read(_moment, read, *arguments)
         return found
 
-    async def ahead(self, read: Callable[..., object], *arguments: object) -> None:
+    def ahead(self, read: Callable[..., object], *arguments: object) -> Awaitable[None] | None:
         """Let a thread bring into memory what a write is about to read in the loop.
 
-        Nothing to do while reads run in the loop, too.
-
-        Raises:
-            UnavailableError: it cannot be read.
+        Returns:
+            What is to be awaited before the write; it raises `UnavailableError` when that cannot
+            be read. None while reads run in the loop, too.
         """
-        if self.apart:
-            await self._read(_moment, read, *arguments)
+        if self._threads is None or not self.apart:
+            return None
+        return self._read(_moment, read, *arguments)
 
     async def _read(self, work: Work, *arguments: object) -> Any:
         if self._closed:

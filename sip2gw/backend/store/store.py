@@ -10,11 +10,20 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    Awaitable,
+    Callable,
+    Collection,
+    Coroutine,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from sip2gw.backend.attempts import Settlement, UnknownAttempt
 from sip2gw.backend.base import (
@@ -29,7 +38,7 @@ from sip2gw.backend.base import (
     PaymentResult,
     UnavailableError,
 )
-from sip2gw.backend.doubts import Doubts, guarded, insist_on_notable
+from sip2gw.backend.doubts import Doubts, guarded
 from sip2gw.backend.library import Connection, Done
 from sip2gw.backend.spool import Spool, read_spool
 from sip2gw.backend.store import circulation, doors, ledger, lockout, queries
@@ -231,28 +240,26 @@ class Store(StaffOperations):
         """Forget the failures of the patron after a right PIN."""
         await self.write(lambda connection: lockout.clear(connection, patron_id))
 
-    async def book_payment(self, order: PaymentOrder, decide: DecidePayment) -> PaymentResult:
+    def book_payment(
+        self, order: PaymentOrder, decide: DecidePayment
+    ) -> Coroutine[Any, Any, PaymentResult]:
         """Book `order` exactly once, durably before it returns (B46, C98)."""
-        self._check_open()
         careful = guarded(self._doubts, decide)
-        result: PaymentResult = await self._orders.run(
+        return self._orders.run(
             order,
             lambda connection: ledger.book(connection, order, careful, self._account),
             self._reads.ahead(ledger.look_ahead, order),
         )
-        return insist_on_notable(self._doubts, result)
 
-    async def circulate(
+    def circulate(
         self, order: CirculationOrder, decide: DecideCirculation
-    ) -> CirculationResult:
+    ) -> Coroutine[Any, Any, CirculationResult]:
         """Do what `decide` decides, exactly once under the order's key (B61, C69, C98)."""
-        self._check_open()
-        result: CirculationResult = await self._orders.run(
+        return self._orders.run(
             order,
             lambda connection: circulation.circulate(connection, order, decide, self._patron),
             self._reads.ahead(circulation.look_ahead, order),
         )
-        return result
 
     async def has_open_attempt(self, is_meant: Callable[[UnknownAttempt], bool]) -> bool:
         """Whether an attempt that `is_meant` recognises may yet turn out to be done (C98)."""
@@ -451,7 +458,7 @@ class Store(StaffOperations):
         """Write what is queued and let go of everything; a second call does nothing."""
         if self._closed:
             return
-        self._closed = True
+        self._closed = self._orders.closed = True
         if self._flush is not None:
             self._flush.cancel()
         await self._refusals.close()

@@ -317,9 +317,7 @@ class Writer:
 
     def _note_touched(self, outcome: Done[Any] | Exception) -> None:
         if isinstance(outcome, Done):
-            self.touched.update(outcome.touched)
-            self.touched.update(outcome.fees)
-            self.touched.update(outcome.changes)
+            self.touched.update(outcome.touched, outcome.fees, outcome.changes)
 
     def _hand_over(self, batch: list[Waiting]) -> None:
         loop, rows = asyncio.get_running_loop(), self._access_log.take()
