@@ -22,7 +22,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from contextlib import AsyncExitStack, nullcontext, suppress
+from contextlib import AsyncExitStack, closing, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -163,12 +163,14 @@ async def disturb(siege: Siege, database: Path | None) -> None:
     for number in itertools.count():
         await asyncio.sleep(PAUSE_S)
         if database is not None and number % 2 == 0:
-            holder = sqlite3.connect(database, isolation_level=None)
-            with suppress(sqlite3.OperationalError):
+            # Closed also when it is cancelled: what is asked afterwards must find no lock.
+            with (
+                closing(sqlite3.connect(database, isolation_level=None)) as holder,
+                suppress(sqlite3.OperationalError),
+            ):
                 holder.execute("BEGIN IMMEDIATE")
                 siege.locks_held += 1
                 await asyncio.sleep(LOCK_HELD_S)
-            holder.close()
         else:
             gateway = siege.chance.choice(siege.gateways)
             await gateway.kill()
