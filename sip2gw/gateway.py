@@ -146,7 +146,11 @@ class Gateway:
         if terminal.expires_at is not None and self.clock.now() >= terminal.expires_at:
             conversation.closing = "terminal_expired"
             return self.refuse(conversation, request, "terminal_not_allowed", "expired")
-        self._note_oddities(terminal, request)
+        if request.extra_fields:
+            self.metrics.unknown_fields += len(request.extra_fields)
+        institution = getattr(request, "institution_id", "")
+        if institution and institution != terminal.institution_id:
+            self.metrics.foreign_institution += 1
         if request.code not in terminal.messages and request.code not in ALWAYS_SUPPORTED:
             offered = request.code in terminal.profile.messages
             if not offered:
@@ -159,13 +163,6 @@ class Gateway:
             if not self.metrics.backend_up or request.protocol_version.startswith(OLD_VERSIONS):
                 return self._offline(conversation, request)
         return await terminal.handlers[type(request)](session, request)
-
-    def _note_oddities(self, terminal: TerminalView, request: Request) -> None:
-        if request.extra_fields:
-            self.metrics.unknown_fields += len(request.extra_fields)
-        institution = getattr(request, "institution_id", "")
-        if institution and institution != terminal.institution_id:
-            self.metrics.foreign_institution += 1
 
     def refuse(
         self, conversation: Conversation, request: Request, text_key: str, reason: str

@@ -222,7 +222,7 @@ class TerminalLine(asyncio.Protocol):
         assert conversation is not None
         link = conversation.link
         out: list[bytes] = []
-        complete = False
+        complete, more = False, True
         for _ in range(FRAMES_PER_TURN):
             event = link.next_event(now)
             if event is None:
@@ -230,14 +230,15 @@ class TerminalLine(asyncio.Protocol):
             complete = True
             if not self._handle(conversation, event, now, out) or conversation.closing:
                 break
-            if not link.has_more:
+            more = link.has_more
+            if not more:
                 break
             now = self._server.monotonic()
         else:
             if self._transport is not None:
                 self._transport.pause_reading()
             self._schedule_pump()
-        if not link.partial:
+        if not more or not link.partial:
             self._frame_started = None
         elif complete or self._frame_started is None:
             self._frame_started = self._server.monotonic()
@@ -265,7 +266,9 @@ class TerminalLine(asyncio.Protocol):
             metrics.resends[event.kind] += 1
             if event.kind == "requested_by_us":
                 metrics.frames_rejected["checksum"] += 1
-            self._say(conversation, event.data, out)
+            out.append(event.data)
+            if self.watchers:
+                self._show(conversation, "sent", event.data.rstrip(b"\r\n"))
         elif isinstance(event, Dropped):
             metrics.frames_rejected[event.reason] += 1
         else:
@@ -320,18 +323,15 @@ class TerminalLine(asyncio.Protocol):
         started: float,
         out: list[bytes],
     ) -> None:
-        link = conversation.link
-        self._say(conversation, link.send(answer.response), out)
-        terminal = conversation.terminal
-        if terminal is not None and (not link.logged_in or link.wire is not terminal.wire):
-            # The 94 itself still goes out as the line was before (C73).
-            link.wire, link.logged_in = terminal.wire, True
-        self._server.gateway.observe(conversation, request.code, answer, started)
-
-    def _say(self, conversation: Conversation, data: bytes, out: list[bytes]) -> None:
+        link, session = conversation.link, conversation.session
+        data = link.send(answer.response)
         out.append(data)
         if self.watchers:
             self._show(conversation, "sent", data.rstrip(b"\r\n"))
+        if session is not None and (not link.logged_in or link.wire is not session.terminal.wire):
+            # The 94 itself still goes out as the line was before (C73).
+            link.wire, link.logged_in = session.terminal.wire, True
+        self._server.gateway.observe(conversation, request.code, answer, started)
 
     def _show(
         self, conversation: Conversation, what: Literal["received", "sent"], frame: bytes

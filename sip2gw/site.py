@@ -18,6 +18,7 @@ from sip2gw.config.options import CHECKIN_REFUSALS, ItemFieldTable, PatronFieldT
 from sip2gw.handlers import SUPPORTED_CODES, CustomField, Standpoint, TerminalView, handlers_of
 from sip2gw.policy.access import DoorRules
 from sip2gw.policy.circulation import CirculationRules, Materials
+from sip2gw.policy.money import PaymentRules
 from sip2gw.policy.receipts import ReceiptRules
 from sip2gw.policy.relationships import RelationshipRules
 from sip2gw.policy.sorting import SortRule
@@ -220,6 +221,12 @@ def build_site(config: Config, capabilities: frozenset[Capability]) -> Site:
             retries=config.server.terminal_retries,
             door=profile.door_rules or DoorRules(),
             receipts=ReceiptRules(zone, starts_anew=profile.bk_retention_days <= 1),
+            payments=PaymentRules(
+                profile.partial_payment,
+                profile.invoiced_payable,
+                profile.single_fee_payment,
+                profile.subtotal_payment,
+            ),
             circulation=_circulation(terminal, zone, texts, loan_history_days),
             branches=branches,
             patron_fields=_custom_fields(profile, profile.options.custom_patron_fields),

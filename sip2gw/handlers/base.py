@@ -23,6 +23,7 @@ from sip2gw.model import AccessRow, Card, PatronRecord, Payment, Presence
 from sip2gw.policy.access import BarEntry, DoorRules, PassEntry, PinState
 from sip2gw.policy.calendar import BranchCalendar
 from sip2gw.policy.circulation import CirculationRules
+from sip2gw.policy.money import PaymentRules
 from sip2gw.policy.receipts import ReceiptRules
 from sip2gw.policy.relationships import RelationshipRules
 from sip2gw.protocol.fields import PatronFlag
@@ -125,6 +126,7 @@ class TerminalView:
     """Shared by all terminals of the same profile at the same branch."""
     circulation: CirculationRules
     receipts: ReceiptRules
+    payments: PaymentRules
     branches: Mapping[str, str]
     """The names of all branches by their codes."""
     patron_fields: tuple[CustomField, ...] = ()

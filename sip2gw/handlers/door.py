@@ -311,11 +311,6 @@ async def _pin_without_backend(
     return state
 
 
-def _is_known_to_the_door(visit: patron.Visit) -> bool:
-    """Whether the flags may differ from those of an unknown card (C90, C99)."""
-    return visit.valid_patron or visit.replaced
-
-
 # The answer and the record -------------------------------------------------------------------
 
 
@@ -332,7 +327,8 @@ def _answer_decision(
     response.transaction_date = facts.now
     response.institution_id = terminal.institution_id
     response.patron_status = patron_flags(
-        door_flags(decision.reason) if _is_known_to_the_door(visit) else ALL_DENIED
+        # The flags may differ from those of an unknown card only here (C90, C99).
+        door_flags(decision.reason) if visit.valid_patron or visit.replaced else ALL_DENIED
     )
     response.patron_identifier = visit.patron_id
     response.valid_patron = visit.valid_patron

@@ -28,7 +28,7 @@ from sip2gw.model import (
     read_currency,
 )
 from sip2gw.policy.access import PinState
-from sip2gw.policy.money import PaymentRequest, PaymentRules, decide_allocation, payable_total
+from sip2gw.policy.money import PaymentRequest, decide_allocation, payable_total
 from sip2gw.policy.reasons import PAYMENT_TEXT_KEYS, PaymentRefusalReason
 from sip2gw.policy.relationships import PayableAccount, payable_accounts
 from sip2gw.protocol.messages import FeePaid, FeePaidResponse
@@ -218,12 +218,6 @@ def _decider(
     terminal, texts = session.terminal, session.services.texts
     today = session.now().date()
     profile, rules = terminal.profile, terminal.relationships
-    payment_rules = PaymentRules(
-        profile.partial_payment,
-        profile.invoiced_payable,
-        profile.single_fee_payment,
-        profile.subtotal_payment,
-    )
     card_active = visit.card is not None and visit.card.state is CardState.ACTIVE
     pin_missing = visit.pin is PinState.ABSENT
     language = session.language("000", visit.record)
@@ -240,7 +234,7 @@ def _decider(
         if payer is None:
             return PaymentRefusal(PaymentRefusalReason.NOT_YOURS)
         wanted = PaymentRequest(bill.amount, bill.fee_id)
-        lines = decide_allocation(payer, accounts, wanted, payment_rules)
+        lines = decide_allocation(payer, accounts, wanted, terminal.payments)
         if isinstance(lines, str):
             return PaymentRefusal(lines)
         fees = [*payer.fees]
@@ -301,9 +295,11 @@ def _answer(session: Session, request: FeePaid, result: PaymentResult, visit: Vi
 
 def _accepted(session: Session, request: FeePaid, payment: Payment) -> FeePaidResponse:
     """The 38 of `payment`, the same at every retry (C4)."""
+    zone, time = session.terminal.zone, payment.time
     return FeePaidResponse(
         payment_accepted=True,
-        transaction_date=payment.time.astimezone(session.terminal.zone),
+        # As it is, when it is ours: the stamp of one moment is rendered once.
+        transaction_date=time if time.tzinfo is zone else time.astimezone(zone),
         institution_id=session.terminal.institution_id,
         patron_identifier=payment.payer_id,
         transaction_id=request.transaction_id,
