@@ -48,6 +48,9 @@ BACKEND_CHECK_INTERVAL_S = 5.0
 CLOSE_TIMEOUT_S = 10.0
 """How long the last answers of a closed line may wait to be read."""
 LISTEN_BACKLOG = 1024
+RECEIVE_BYTES = 16_384
+"""So much of a line waits in the kernel (Linux doubles it), and may come to us in one piece: what
+all lines together can make us keep (C137). A longer message comes in several."""
 NO_PROFILE = ""
 """Label of connections that have not logged in."""
 
@@ -440,14 +443,16 @@ class TerminalServer:
         """
         loop = asyncio.get_running_loop()
         for address in addresses:
-            self._listeners.append(
-                await loop.create_server(
-                    lambda: TerminalLine(self, tls),
-                    address.host,
-                    address.port,
-                    backlog=LISTEN_BACKLOG,
-                )
+            listener = await loop.create_server(
+                lambda: TerminalLine(self, tls),
+                address.host,
+                address.port,
+                backlog=LISTEN_BACKLOG,
             )
+            self._listeners.append(listener)
+            for sock in listener.sockets:
+                # Lines inherit it. What a line reads at a time is no more than the kernel has.
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)
         self._sweep()
 
     def bound_addresses(self) -> list[str]:

@@ -18,6 +18,7 @@ PROGRAMS = (
     "dashboard",
     "logins",
     "guesses",
+    "memory",
 )
 
 
