@@ -415,6 +415,7 @@ class BackendContract:
         [
             (PaymentLine("F1", "P1", "own", 99),),
             (PaymentLine("F1", "P2", "own", 100),),
+            (PaymentLine("F1", "P2", "own", 50), PaymentLine("F2", "P1", "own", 50)),
             (PaymentLine("F1", "P1", "own", 251), PaymentLine("F2", "P1", "own", -151)),
             (PaymentLine("F1", "P1", "own", 50), PaymentLine("F1", "P1", "own", 50)),
             (),
