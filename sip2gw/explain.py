@@ -70,6 +70,7 @@ class _AssumedPins:
         now: datetime,
         *,
         store_away: bool = False,
+        at_door: bool = False,
     ) -> PinState:
         """Right."""
         return PinState.OK

@@ -39,6 +39,8 @@ from sip2gw.verification import SlowVerifier
 
 JUDGED_AT_ONCE_MAX = 2
 """So many unremembered PINs of a terminal with too many failures are judged at a time."""
+FAILURES_LAST = 3
+"""A door with so many failures within the window no longer goes first."""
 LATE_MAX_S = 2.0
 """So late come the failing answers of such a terminal."""
 UNWRITTEN_PATRONS_MAX = 20_000
@@ -74,9 +76,11 @@ class _Terminal:
         """Whether, with `more` failures now, the limit is reached within the last `window_s`."""
         assert self.failures.maxlen is not None
         older = self.failures.maxlen - more
-        if older <= 0:
-            return True
-        return len(self.failures) >= older and now - self.failures[-older] <= window_s
+        return older <= 0 or self.has_failed(older, now, window_s)
+
+    def has_failed(self, times: int, now: float, window_s: float) -> bool:
+        """Whether there were so many failures, or more, within the last `window_s`."""
+        return len(self.failures) >= times and now - self.failures[-times] <= window_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +94,8 @@ class _Guess:
     terminal: str
     now: datetime
     store_away: bool
+    goes_first: bool
+    """Whether it is hashed before those that do not."""
 
 
 @dataclass(slots=True)
@@ -148,11 +154,13 @@ class PinService:
         now: datetime,
         *,
         store_away: bool = False,
+        at_door: bool = False,
     ) -> PinState:
         """The worth of `pin` for `card_number`; a wrong one has been counted when this returns.
 
         Suspends only when the PIN was not verified lately. With `store_away` `record` is the last
-        that was seen of the patron: the guess counts in memory (B40, C110).
+        that was seen of the patron: the guess counts in memory (B40, C110). `at_door`: somebody
+        stands before a door; it goes first unless many fail there.
 
         Raises:
             BackendError: the store or the hashing threads cannot tell; nothing was judged.
@@ -162,8 +170,9 @@ class PinService:
         card = record.card(card_number)
         if card is not None and self.remembers(record, card, pin):
             return PinState.OK
-        guess = _Guess(record, card_number, pin, terminal, now, store_away)
         known = self._terminal(terminal)
+        goes_first = at_door and not self._has_failed(known, FAILURES_LAST, now)
+        guess = _Guess(record, card_number, pin, terminal, now, store_away, goes_first)
         # Guesses that are being judged may all fail: who hangs up and comes again gains no time.
         crowded = self._too_many(known, now, known.judged)
         if crowded:
@@ -210,7 +219,7 @@ class PinService:
             failures = await self._count(record, card, guess) if failed_before else None
             if failed_before and failures is None:
                 return PinState.LOCKED
-            if not await self.matches(record, guess.pin):
+            if not await self.matches(record, guess.pin, first=guess.goes_first):
                 if not failed_before:
                     failures = await self._count(record, card, guess)
                 self._note_failure(guess, failures)
@@ -225,15 +234,16 @@ class PinService:
             self._verifier.digest(record.id, pin, pin_hash)
         )
 
-    async def matches(self, record: PatronRecord, pin: str) -> bool:
-        """Whether `pin` is that of `record`; asks nobody and counts nothing."""
+    async def matches(self, record: PatronRecord, pin: str, *, first: bool = True) -> bool:
+        """Whether `pin` is that of `record`; asks nobody and counts nothing. `first`: see
+        `SlowVerifier.run`."""
         pin_hash = record.pin_hash
         if pin_hash is None:
             return False
         if self._is_known_right(record, pin):
             return True
         secret = self._secret
-        matches = await self._verifier.run(lambda: verify_pin(secret, pin_hash, pin))
+        matches = await self._verifier.run(lambda: verify_pin(secret, pin_hash, pin), first=first)
         if matches:
             self._verifier.remember(self._verifier.digest(record.id, pin, pin_hash))
         return matches
@@ -329,6 +339,10 @@ class PinService:
     def _too_many(self, terminal: _Terminal, now: datetime, more: int = 0) -> bool:
         window_s = self.rules.terminal_window.total_seconds()
         return terminal.too_many(now.timestamp(), window_s, more)
+
+    def _has_failed(self, terminal: _Terminal, times: int, now: datetime) -> bool:
+        window_s = self.rules.terminal_window.total_seconds()
+        return terminal.has_failed(times, now.timestamp(), window_s)
 
     def _note_failure(self, guess: _Guess, failures: int | None) -> None:
         """One at a terminal, the patron's `failures`-th: are they too many?"""

@@ -14,7 +14,7 @@ import hmac
 import os
 import secrets
 import threading
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
@@ -27,7 +27,7 @@ SUCCESS_ENTRIES_MAX = 50_000
 HASHING_NICENESS = 10
 """How far the hashing threads step back behind the event loop, on Linux's scale."""
 PENDING_MAX = 256
-"""Verifications that may wait for a thread; beyond that they are refused as too late."""
+"""Verifications of each kind that may wait for a thread; more are refused as too late."""
 
 
 def _step_back() -> None:
@@ -41,12 +41,15 @@ class SlowVerifier:
     def __init__(self, monotonic: Callable[[], float], *, threads: int | None = None) -> None:
         self.monotonic = monotonic
         """Seconds that only grow."""
+        threads = threads or min(4, os.cpu_count() or 1)
         self._pool = ThreadPoolExecutor(
-            threads or min(4, os.cpu_count() or 1),
+            threads,
             thread_name_prefix="sip2gw-hash",
             initializer=_step_back,
         )
-        self._pending = 0
+        self._pending: Counter[bool] = Counter()
+        """How many wait or are verified, of those that go first and of the others."""
+        self._others = asyncio.Semaphore(max(1, threads - 1))
         self._keyed = hashlib.blake2b(key=secrets.token_bytes(32), digest_size=16)
         self._successes: OrderedDict[bytes, float] = OrderedDict()
 
@@ -73,20 +76,30 @@ class SlowVerifier:
         if len(self._successes) > SUCCESS_ENTRIES_MAX:
             self._successes.popitem(last=False)
 
-    async def run(self, verify: Callable[[], bool]) -> bool:
+    async def run(self, verify: Callable[[], bool], *, first: bool = True) -> bool:
         """Run the slow `verify` in a thread.
+
+        Args:
+            verify: what takes long.
+            first: whether it goes before all that do not. Those leave a thread free where there
+                are two or more, so that however many of them wait one that goes first is begun
+                at once.
 
         Raises:
             BackendTimeoutError: too many verifications are waiting already; this one would not
                 be done in time.
         """
-        if self._pending >= PENDING_MAX:
+        if self._pending[first] >= PENDING_MAX:
             raise BackendTimeoutError("too many verifications are waiting")
-        self._pending += 1
+        self._pending[first] += 1
+        loop = asyncio.get_running_loop()
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, verify)
+            if first:
+                return await loop.run_in_executor(self._pool, verify)
+            async with self._others:
+                return await loop.run_in_executor(self._pool, verify)
         finally:
-            self._pending -= 1
+            self._pending[first] -= 1
 
     def close(self) -> None:
         """Let the threads go."""

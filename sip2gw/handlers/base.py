@@ -62,6 +62,7 @@ class PinChecker(Protocol):
         now: datetime,
         *,
         store_away: bool = False,
+        at_door: bool = False,
     ) -> PinState:
         """The worth of `pin` for the card; with `store_away` as far as `record` tells."""
         ...

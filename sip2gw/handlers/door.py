@@ -305,7 +305,7 @@ async def _pin_without_backend(
         return PinState.ABSENT
     services, began_s = session.services, session.services.clock.monotonic()
     name, now = session.terminal.name, services.clock.now()
-    state = await services.pins.check(record, card, pin, name, now, store_away=True)
+    state = await services.pins.check(record, card, pin, name, now, store_away=True, at_door=True)
     if state is not PinState.OK:
         await patron.hold_back(session, began_s)
     return state

@@ -126,7 +126,8 @@ async def judge(
         # What the PIN is worth is noted where it is judged; this may be too late to hear of it.
         services.admissions.see(record)
         session.note_pin(number, PinState.WRONG if pin else PinState.ABSENT)
-        state = await services.pins.check(record, number, pin, terminal.name, services.clock.now())
+        now, at_door = services.clock.now(), terminal.profile.kind == "door"
+        state = await services.pins.check(record, number, pin, terminal.name, now, at_door=at_door)
         if state in (PinState.WRONG, PinState.LOCKED):
             await hold_back(session, began_s)
     session.note_pin(number, state)

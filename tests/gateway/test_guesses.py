@@ -1,7 +1,9 @@
 """What guessing a PIN costs, and that nobody else pays for it.  (B19, B20, C19, C99)"""
 
 import asyncio
+import threading
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from harness import CONFIG, LIBRARY, NOON, ask_23, ask_37, person, running
@@ -12,7 +14,7 @@ from sip2gw.handlers.memory import Admissions
 from sip2gw.model import Card, PatronRecord
 from sip2gw.pins import LATE_MAX_S, PinRules, PinService, _Terminal, next_slot_s
 from sip2gw.policy.access import PinState
-from sip2gw.verification import SlowVerifier
+from sip2gw.verification import PENDING_MAX, SlowVerifier
 
 LOCK = timedelta(minutes=15)
 
@@ -56,9 +58,11 @@ class Verifier(SlowVerifier):
         super().__init__(lambda: 0.0, threads=1)
         self._store = store
         self.gate = None
+        self.went_first = []
 
-    async def run(self, verify):
+    async def run(self, verify, *, first=True):
         self._store.events.append("judged")
+        self.went_first.append(first)
         if self.gate is not None:
             await self.gate.wait()
         return verify()
@@ -356,6 +360,57 @@ async def test_such_a_terminal_has_two_pins_judged_at_once_and_the_others_do_not
     assert await asyncio.gather(*here, *there) == [PinState.OK] * 8
 
 
+async def test_a_door_goes_first_until_three_pins_have_failed_there(store, locks):
+    """Whoever floods kiosks with guesses keeps nobody out who stands before a door."""
+    pins = PinService(store, Verifier(store), b"", PinRules(failures_max=100), locks.append)
+
+    async def guess_at(terminal, now=NOON, *, at_door=True):
+        await pins.check(store.record(), "1", "wrong", terminal, now, at_door=at_door)
+
+    await guess_at("kiosk-1", at_door=False)
+    for _ in range(4):
+        await guess_at("door-1")
+    await guess_at("door-2")
+    assert pins._verifier.went_first == [False, True, True, True, False, True]
+    await guess_at("door-1", NOON + timedelta(minutes=16))
+    assert pins._verifier.went_first[-1] is True
+
+
+async def test_those_that_do_not_go_first_leave_a_thread_free():
+    verifier = SlowVerifier(lambda: 0.0, threads=2)
+    held, begun = threading.Event(), []
+
+    def hold(name):
+        begun.append(name)
+        return held.wait(10)
+
+    crowd = [asyncio.create_task(verifier.run(partial(hold, n), first=False)) for n in range(5)]
+    await asyncio.sleep(0)
+    assert await verifier.run(lambda: True)
+    assert begun in ([], [0])
+    held.set()
+    assert await asyncio.gather(*crowd) == [True] * 5
+    assert begun == [0, 1, 2, 3, 4]
+    verifier.close()
+
+
+async def test_a_full_queue_of_the_others_refuses_none_that_goes_first():
+    verifier = SlowVerifier(lambda: 0.0, threads=2)
+    held = threading.Event()
+    crowd = [
+        asyncio.create_task(verifier.run(lambda: held.wait(10), first=False))
+        for _ in range(PENDING_MAX)
+    ]
+    await asyncio.sleep(0)
+    with pytest.raises(BackendTimeoutError):
+        await verifier.run(lambda: True, first=False)
+    assert await verifier.run(lambda: True)
+    held.set()
+    await asyncio.gather(*crowd)
+    assert await verifier.run(lambda: True, first=False)
+    verifier.close()
+
+
 def many_patrons(store):
     """A store in which each card has a patron of its own; returns how to guess at one."""
 
@@ -519,7 +574,7 @@ async def test_a_guess_that_is_not_judged_in_time_ends_a_verification_c94(tmp_pa
         assert "CQY" in await pay.ask(ask_23("1004", "1004"))
         judging, gate = gateway.app._verifier, asyncio.Event()
 
-        async def slowly(verify):
+        async def slowly(verify, *, first):
             gate.set()
             await asyncio.Event().wait()
 
@@ -637,7 +692,7 @@ async def test_a_line_that_hangs_up_does_not_stop_the_count(gateway):
 
 
 async def test_too_much_to_hash_is_said_and_costs_a_patron_nothing(gateway):
-    async def busy(verify):
+    async def busy(verify, *, first):
         raise BackendTimeoutError("too many verifications are waiting")
 
     gateway.app._verifier.run = busy
