@@ -34,6 +34,7 @@ from sip2gw.server import TerminalServer
 from sip2gw.settling import Settler
 from sip2gw.site import Site, build_site
 from sip2gw.telemetry import Log, Redactor, is_for_people, open_log
+from sip2gw.threads import SHARED_THREADS, ready_pool
 from sip2gw.uncaught import told_to
 from sip2gw.verification import PasswordService, SlowVerifier
 
@@ -361,6 +362,7 @@ def serve(
 
 
 async def _serve(config: Config, on_ready: Callable[[list[str], str], None]) -> int:
+    asyncio.get_running_loop().set_default_executor(ready_pool(SHARED_THREADS, "sip2gw"))
     try:
         backend = open_store(config, "daemon")
     except BackendError as error:

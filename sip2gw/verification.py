@@ -16,11 +16,11 @@ import secrets
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 from sip2gw.backend.base import BackendError, BackendTimeoutError
 from sip2gw.pin import verify_password
+from sip2gw.threads import ready_pool
 
 SUCCESS_TTL_S = 15 * 60.0
 SUCCESS_ENTRIES_MAX = 50_000
@@ -41,10 +41,8 @@ class SlowVerifier:
     def __init__(self, monotonic: Callable[[], float], *, threads: int | None = None) -> None:
         self.monotonic = monotonic
         """Seconds that only grow."""
-        self._pool = ThreadPoolExecutor(
-            threads or min(4, os.cpu_count() or 1),
-            thread_name_prefix="sip2gw-hash",
-            initializer=_step_back,
+        self._pool = ready_pool(
+            threads or min(4, os.cpu_count() or 1), "sip2gw-hash", initializer=_step_back
         )
         self._pending = 0
         self._keyed = hashlib.blake2b(key=secrets.token_bytes(32), digest_size=16)
