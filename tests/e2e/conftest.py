@@ -38,8 +38,8 @@ class Watch:
 
     def check(self):
         """Fail if the loop was held."""
-        if not self._excuse:
-            assert self.holds() == [], "the loop was held (seconds, and where)"
+        if self.holds() and not self._excuse:
+            pytest.fail("\n".join(["the loop was held (seconds, and where):", *self.holds()]))
 
 
 @pytest.fixture
