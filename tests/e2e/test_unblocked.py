@@ -15,6 +15,8 @@ from harness import CONFIG, LIBRARY, Terminal, ask_23, ask_37, ask_63
 from proofs.process import READY_TIMEOUT_S, ROOT, prepare
 from watched import Watchdog
 
+from sip2gw.threads import ready_pool
+
 STATUS = "9900302.00"
 DRAIN_S = 10
 MACHINE_IS_BUSY_S = 10
@@ -181,6 +183,7 @@ async def test_the_watchdog_sees_who_holds_the_loop(hold):
 
 
 async def test_the_watchdog_does_not_mind_a_thread_that_wants_the_interpreter():
+    asyncio.get_running_loop().set_default_executor(ready_pool(3, "busy"))  # to start one holds
     with watchdog() as (holds, _):
         busy = asyncio.gather(*(asyncio.to_thread(run, 0.3) for _ in range(3)))
         while not busy.done():  # noqa: ASYNC110 -- it takes turns

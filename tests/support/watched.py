@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -80,6 +81,32 @@ class ThreadAccounts:
         os.close(self._status)
 
 
+class OtherThreads:
+    """How long the threads of this process but one were ready and did not get a processor."""
+
+    def __init__(self, thread):
+        self._but = str(thread.native_id)
+        self._files = {}
+        self._ready = {}
+
+    def ready_s(self):
+        with suppress(OSError):  # no descriptors are left: those that are known
+            for task in set(os.listdir("/proc/self/task")) - {self._but, *self._ready}:
+                name = f"/proc/self/task/{task}/schedstat"
+                self._files[task] = os.open(name, os.O_RDONLY | os.O_CLOEXEC)
+                self._ready[task] = 0.0
+        for task, file in list(self._files.items()):
+            try:
+                self._ready[task] = int(os.pread(file, 100, 0).split()[1]) / 1e9
+            except OSError:  # it has ended
+                os.close(self._files.pop(task))
+        return sum(self._ready.values())
+
+    def close(self):
+        for file in self._files.values():
+            os.close(file)
+
+
 class Machine:
     """What the machine itself was not given by those who run it."""
 
@@ -103,7 +130,9 @@ class Watchdog:
 
     - it ran: all of that, by its own processor time, however busy the machine is;
     - it was blocked: but for what may be waits for the interpreter lock (`Account.blocked_s`);
-    - it was ready, and others used the processors: nothing of that.
+    - it was ready, and others used the processors: nothing of that;
+    - nor of the time when other threads of ours were: who lets go of the interpreter lock for one
+      that wants it waits until that one has it, so until that one gets a processor.
 
     A machine that is stopped as a whole, or this process with SIGSTOP, stops the watchdog's thread
     too: what that came too late, for another reason than those three, is no hold. Nor is what the
@@ -118,6 +147,7 @@ class Watchdog:
         self._loop_thread = threading.current_thread()
         self._accounts = ThreadAccounts(self._loop_thread)
         self._machine = Machine()
+        self._others = OtherThreads(self._loop_thread)
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
         self._thread.start()
@@ -128,7 +158,7 @@ class Watchdog:
             while not self._ending.wait(LOOK_EVERY_S) and self._ask():
                 pass
         finally:
-            for opened in (self._accounts, self._own, self._machine):
+            for opened in (self._accounts, self._own, self._machine, self._others):
                 opened.close()
 
     def _ask(self):
@@ -139,23 +169,24 @@ class Watchdog:
             turns.append(self._accounts.look())
             turn.set()
 
-        stolen, before = self._machine.stolen_s(), self._accounts.look()
+        stolen, ready = self._machine.stolen_s(), self._others.ready_s()
+        own, before = self._own.look(), self._accounts.look()
         try:
             self._loop.call_soon_threadsafe(take_turn)
         except RuntimeError:
             return False  # the loop has been closed
-        late_s, where = 0.0, ""
+        planned_s, where = 0.0, ""
         while not turns:
-            asked = self._own.look()
             turn.wait(LOOK_EVERY_S)
+            planned_s += LOOK_EVERY_S
             if self._ending.is_set() and not turns:
                 return False
-            waited = self._own.look().since(asked)
-            late_s += max(0.0, waited.blocked_s - LOOK_EVERY_S)
             if not where and not turns and time.monotonic() - before.at > HELD_MAX_S / 2:
                 where = self._where()
         did = turns[0].since(before)
-        held = did.ran_s + max(0.0, did.blocked_s - late_s)
+        late_s = max(0.0, self._own.look().since(own).blocked_s - planned_s)
+        others_s = self._others.ready_s() - ready
+        held = did.ran_s + max(0.0, did.blocked_s - late_s - others_s)
         held -= self._machine.stolen_s() - stolen
         if held > HELD_MAX_S:
             self._held(held, where or "where is not known")
