@@ -18,7 +18,7 @@ from sip2gw.backend.library import Library
 from sip2gw.backend.timed import TimedBackend
 from sip2gw.chores import ClockChore, StoreChore
 from sip2gw.clock import Clock
-from sip2gw.config import Config, ConfigError, Lasting, TlsFiles, load_config
+from sip2gw.config import Config, TlsFiles
 from sip2gw.control.messages import Reloaded
 from sip2gw.ending import Ending, leave_within
 from sip2gw.gateway import Gateway
@@ -29,10 +29,12 @@ from sip2gw.model import currency_digits
 from sip2gw.notify import ServiceManager
 from sip2gw.operating import OperatorSide
 from sip2gw.pins import PinRules, PinService
+from sip2gw.reloading import Reloader
 from sip2gw.server import TerminalServer
 from sip2gw.settling import Settler
 from sip2gw.site import Site, build_site
 from sip2gw.telemetry import Log, Redactor, is_for_people, open_log
+from sip2gw.threads import SHARED_THREADS, ready_pool
 from sip2gw.uncaught import told_to
 from sip2gw.verification import PasswordService, SlowVerifier
 
@@ -99,7 +101,6 @@ class App:
 
     def __init__(self, config: Config, backend: Library, log: Log, clock: Clock) -> None:
         self.config = config
-        self._lasting = Lasting(config)
         self.backend = backend
         self.log = log
         self.metrics = Metrics()
@@ -141,6 +142,15 @@ class App:
         self.server = TerminalServer(self.gateway)
         self.operators = OperatorSide(self, self.server, self.metrics, clock, log)
         self._manager = ServiceManager()
+        self._reloader = Reloader(
+            config,
+            backend.capabilities,
+            self._swap,
+            self._manager,
+            log=log,
+            metrics=self.metrics,
+            clock=clock,
+        )
         self._stopping = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._show_configuration()
@@ -174,7 +184,7 @@ class App:
 
     async def run(self, on_ready: Callable[[list[str], str], None]) -> list[str]:
         """Serve until SIGTERM or SIGINT; SIGHUP reloads. Returns what was given up at the end."""
-        signals.hear(asyncio.get_running_loop(), self._stopping.set, self.reload)
+        signals.hear(asyncio.get_running_loop(), self.drain, self.reload)
         sip2 = await self.start()
         socket, admin = await self.operators.open(self.config)
         # Start-up leaves much that never dies; the collector need not look at it again.
@@ -196,6 +206,7 @@ class App:
 
     def drain(self) -> float:
         """End as after SIGTERM; in how many seconds it is over at the latest (C173)."""
+        self._reloader.stop()
         self._stopping.set()
         return self.config.server.drain_timeout_s + STOP_AFTER_DRAIN_S
 
@@ -254,6 +265,7 @@ class App:
 
         It takes at most `drain_timeout_s` and eight seconds more.
         """
+        self._reloader.stop()
         self._manager.tell("STOPPING=1")
         self.log.events.info("stopping")
         for task in self._tasks:
@@ -271,25 +283,10 @@ class App:
         self._manager.close()
         return ending.given_up
 
-    def reload(self) -> Reloaded:
+    def reload(self) -> asyncio.Future[Reloaded]:
         """Read the configuration again; a bad one changes nothing, and so does one that changes
         what a reload may not (B66, C48, C113)."""
-        if self._stopping.is_set():
-            return Reloaded(["the gateway is stopping"], [])
-        self._manager.tell("RELOADING=1")
-        try:
-            config = load_config(self.config.path)
-            problems = unavailable(config) + self._lasting.forbidden(config)
-            site = build_site(config, self.backend.capabilities)
-        except ConfigError as error:
-            problems = str(error).splitlines()
-        if problems:
-            self.log.events.error("reload_failed", problems=problems)
-            self.metrics.reloaded(self.gateway.clock.epoch(), ok=False)
-        else:
-            self._swap(config, site)
-        self._manager.tell("READY=1")
-        return Reloaded(problems, [] if problems else self._lasting.waiting(self.config))
+        return self._reloader.ask()
 
     def _swap(self, config: Config, site: Site) -> None:
         if config.log != self.config.log:
@@ -300,7 +297,6 @@ class App:
         self._pins.rules = _pin_rules(config)
         self.server.refresh_terminals()
         self._show_configuration()
-        self.log.events.info("reload_done", needs_restart=self._lasting.waiting(config))
 
     def _show_configuration(self) -> None:
         """Let the metrics follow the configuration that is in force from now on."""
@@ -366,6 +362,7 @@ def serve(
 
 
 async def _serve(config: Config, on_ready: Callable[[list[str], str], None]) -> int:
+    asyncio.get_running_loop().set_default_executor(ready_pool(SHARED_THREADS, "sip2gw"))
     try:
         backend = open_store(config, "daemon")
     except BackendError as error:

@@ -16,11 +16,11 @@ import secrets
 import threading
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 from sip2gw.backend.base import BackendError, BackendTimeoutError
 from sip2gw.pin import verify_password
+from sip2gw.threads import ready_pool
 
 SUCCESS_TTL_S = 15 * 60.0
 SUCCESS_ENTRIES_MAX = 50_000
@@ -42,11 +42,7 @@ class SlowVerifier:
         self.monotonic = monotonic
         """Seconds that only grow."""
         threads = threads or min(4, os.cpu_count() or 1)
-        self._pool = ThreadPoolExecutor(
-            threads,
-            thread_name_prefix="sip2gw-hash",
-            initializer=_step_back,
-        )
+        self._pool = ready_pool(threads, "sip2gw-hash", initializer=_step_back)
         self._pending: Counter[bool] = Counter()
         """How many wait or are verified, of those that go first and of the others."""
         self._others = asyncio.Semaphore(max(1, threads - 1))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from sip2gw.backend.attempts import UnknownAttempt, UnknownCirculation
@@ -16,6 +15,7 @@ from sip2gw.backend.base import (
     UnavailableError,
 )
 from sip2gw.backend.spool import Spool, SpoolError
+from sip2gw.threads import ready_pool
 
 T = TypeVar("T")
 
@@ -76,7 +76,7 @@ class Doubts:
         self._unwritten: set[str] = set()
         """Noted in memory only."""
         self._opened = False
-        self._thread = ThreadPoolExecutor(1, "spool")
+        self._thread = ready_pool(1, "spool")
 
     def __len__(self) -> int:
         return len(self._known)

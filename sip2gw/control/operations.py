@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from asyncio import Future
 from collections.abc import Callable, Sequence
 from datetime import datetime, tzinfo
 from typing import Protocol
@@ -52,8 +53,8 @@ class Daemon(Protocol):
     def site(self) -> Site:
         """The terminals as they are configured now."""
 
-    def reload(self) -> Reloaded:
-        """Read the configuration again, now."""
+    def reload(self) -> Future[Reloaded]:
+        """Read the configuration again; what becomes of a reading that begins from now on."""
 
     def drain(self) -> float:
         """Begin the end; in how many seconds it is over at the latest."""
@@ -103,8 +104,8 @@ class Operations:
         self._wait_for_the_end: list[Peer] = []
         self._traces: dict[RunningTrace, tuple[str, Timer]] = {}
 
-    def answer(self, request: AnyRequest, peer: Peer) -> Answer:
-        """Do what `peer` asks for; what it is told first."""
+    def answer(self, request: AnyRequest, peer: Peer) -> Answer | Future[Reloaded]:
+        """Do what `peer` asks for; what it is told first, at once or when it is there."""
         match request:
             case Ping():
                 return Alive(self._daemon.is_ready)

@@ -21,6 +21,7 @@ from sip2gw.control.messages import (
     LineBuffer,
     LineTooLongError,
     Refused,
+    Reloaded,
     TraceBegan,
     TraceEnded,
     encode,
@@ -32,6 +33,8 @@ from sip2gw.control.tracing import Peer
 PEERS_MAX = 16
 SILENT_MAX_S = 30.0
 """So long a peer may say nothing, or not read what it is told."""
+ANSWER_WITHIN_S = 120.0
+"""So long a peer may wait for an answer that takes a while; then it is hung up on."""
 WRITE_BYTES_MAX = 256 * 1024
 """Once so much waits to be read, a peer is told nothing more but the answer it has asked for."""
 
@@ -39,8 +42,8 @@ WRITE_BYTES_MAX = 256 * 1024
 class Answering(Protocol):
     """What does the requests."""
 
-    def answer(self, request: AnyRequest, peer: Peer) -> Answer:
-        """Do one."""
+    def answer(self, request: AnyRequest, peer: Peer) -> Answer | asyncio.Future[Reloaded]:
+        """Do one; the answer may take a while."""
 
     def forget(self, peer: Peer) -> None:
         """A peer has gone."""
@@ -60,6 +63,8 @@ class ControlLine(asyncio.Protocol):
         self._lines = LineBuffer(REQUEST_BYTES_MAX)
         self._writable = True
         self._streaming = False
+        self._answering = False
+        """Whether a request is being done; the next one waits."""
         self._scheduled = False
         self._timer: asyncio.TimerHandle | None = None
 
@@ -105,7 +110,7 @@ class ControlLine(asyncio.Protocol):
     # Requests ------------------------------------------------------------------------------
 
     def _schedule(self) -> None:
-        if not self._scheduled:
+        if not self._scheduled and not self._answering:
             self._scheduled = True
             asyncio.get_running_loop().call_soon(self._turn)
 
@@ -118,7 +123,7 @@ class ControlLine(asyncio.Protocol):
         transport = self._transport
         if transport is None or transport.is_closing() or self._scheduled:
             return
-        if not self._writable:
+        if not self._writable or self._answering:
             transport.pause_reading()
             return
         try:
@@ -143,12 +148,25 @@ class ControlLine(asyncio.Protocol):
         try:
             answer = self._server.operations.answer(request, self)
         except Exception as error:
-            message = "a request to the control socket failed"
-            loop = asyncio.get_running_loop()
-            loop.call_exception_handler({"message": message, "exception": error})
-            answer = Refused("the gateway failed to do it; its log says more")
+            answer = _failed(error)
+        if isinstance(answer, asyncio.Future):
+            self._answering = True
+            self._rearm(ANSWER_WITHIN_S)
+            if self._transport is not None:
+                self._transport.resume_reading()  # to see it leave; what it says is not read on
+            answer.add_done_callback(self._answered)
+            return
         self._streaming = self._streaming or isinstance(answer, Draining | TraceBegan)
         self.tell(answer)
+
+    def _answered(self, done: asyncio.Future[Reloaded]) -> None:
+        """Tell what took a while, and go on with the next request."""
+        error = asyncio.CancelledError() if done.cancelled() else done.exception()
+        self._answering = False
+        self.tell(done.result() if error is None else _failed(error))
+        if self._transport is not None:
+            self._rearm()
+            self._schedule()
 
     # Answers -------------------------------------------------------------------------------
 
@@ -165,12 +183,12 @@ class ControlLine(asyncio.Protocol):
                 self._streaming = False
                 self._rearm()
 
-    def _rearm(self) -> None:
-        """From now on it has its time again."""
+    def _rearm(self, seconds: float | None = None) -> None:
+        """From now on it has its time again, or so many seconds."""
         if self._timer is not None:
             self._timer.cancel()
         loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(SILENT_MAX_S, self._silent)
+        self._timer = loop.call_later(SILENT_MAX_S if seconds is None else seconds, self._silent)
 
     def _silent(self) -> None:
         """Hang up, unless it may wait for what comes; one that waits must read what has come."""
@@ -238,6 +256,14 @@ class ControlServer:
         if self._place is not None:
             await asyncio.to_thread(self._place.remove)
             self._place = None
+
+
+def _failed(error: BaseException) -> Refused:
+    """Log a fault of ours; what the peer is told of it."""
+    message = "a request to the control socket failed"
+    loop = asyncio.get_running_loop()
+    loop.call_exception_handler({"message": message, "exception": error})
+    return Refused("the gateway failed to do it; its log says more")
 
 
 def _user_of(line: socket.socket) -> int:

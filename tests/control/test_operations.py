@@ -87,10 +87,10 @@ async def test_a_reload_says_what_became_of_it(gateway, peer):
     path = gateway.app.config.path
     good = path.read_text()
     path.write_text(good.replace("[server]", '[server]\nsocket = "other.control"'))
-    answer = peer.ask(Reload())
+    answer = await peer.ask(Reload())
     assert (answer.problems, answer.needs_restart) == ([], ["server.socket"])
     path.write_text(good.replace("selfcheck", "robot"))
-    (problem,) = peer.ask(Reload()).problems
+    (problem,) = (await peer.ask(Reload())).problems
     assert "profiles.kiosk.kind" in problem
 
 
@@ -148,7 +148,7 @@ async def test_draining_is_told_at_its_end(gateway, peer):
     begun = peer.ask(Drain())
     assert isinstance(begun, Draining)
     assert begun.within_s > gateway.app.config.server.drain_timeout_s
-    assert peer.ask(Reload()).problems == ["the gateway is stopping"]
+    assert (await peer.ask(Reload())).problems == ["the gateway is stopping"]
     gateway.app.operators.say_goodbye(["store"])
     assert peer.told == [Drained(["store"])]
 

@@ -47,10 +47,11 @@ def disk(tmp_path_factory):
 
 
 @pytest.fixture
-async def gateway(tmp_path, disk):
+async def gateway(tmp_path, disk, watch):
     """On SQLite, on a disk that can be made to fail."""
     config = await prepare(tmp_path, QUICK, [*LIBRARY, copy("FREE1")])
-    async with GatewayProcess(config, environment=disk.environment) as gateway:
+    options = {"environment": disk.environment, "program": watch.program()}
+    async with GatewayProcess(config, **options) as gateway:
         await gateway.start()
         yield gateway
 
@@ -192,14 +193,15 @@ class Freezer:
 
 
 @pytest.fixture
-async def freezer_and_gateway(tmp_path):
+async def freezer_and_gateway(tmp_path, watch):
     """On PostgreSQL."""
     with running_server() as server:
         database = server.make_database()
         url = '"sqlite:library.db"'
         direct = QUICK.replace(url, f'"{server.url(database)}"')
         config = await prepare(tmp_path, direct, [*LIBRARY, copy("FREE1")])
-        async with breakable(server.socket) as proxy, GatewayProcess(config) as gateway:
+        served = GatewayProcess(config, program=watch.program())
+        async with breakable(server.socket) as proxy, served as gateway:
             config.write_text(
                 QUICK.replace(url, f'"postgresql://postgres@{proxy.address}/{database}"')
             )

@@ -94,6 +94,38 @@ async def test_sighup_reloads_without_dropping_terminals(start):
         assert await (await gateway.terminal("pay-9")).ask("9900302.00")
 
 
+MANY = "".join(
+    f'[terminals.t{number}]\nprofile = "kiosk"\nbranch = "MAIN"\npassword = "pw"\n'
+    for number in range(3_000)
+)
+
+
+async def test_a_reload_of_thousands_of_terminals_holds_up_nobody(start):
+    """C114; a watchdog looks on."""
+    async with start(CONFIG + MANY) as gateway:
+        kiosk = await gateway.terminal("kiosk-1")
+        for times in (1, 2):
+            gateway.config.write_text(CONFIG.replace("Hub Library", f"Library {times}") + MANY)
+            gateway.signal(signal.SIGHUP)
+            while not gateway.events("reload_done")[times - 1 :]:
+                assert (await kiosk.ask("9900302.00")).startswith("98Y")
+            assert f"AMLibrary {times}|" in await kiosk.ask("9900302.00")
+
+
+async def test_a_file_that_cannot_be_read_to_its_end_holds_up_neither_terminals_nor_the_end(start):
+    async with start() as gateway:
+        kiosk = await gateway.terminal("kiosk-1")
+        gateway.config.unlink()
+        os.mkfifo(gateway.config)  # and nobody writes
+        gateway.signal(signal.SIGHUP)
+        gateway.signal(signal.SIGHUP)
+        for _ in range(10):
+            assert (await kiosk.ask("9900302.00")).startswith("98Y")
+        assert await gateway.stop() == 0
+        assert gateway.events("reload_done") == gateway.events("reload_failed") == []
+        assert gateway.other_output == gateway.events("uncaught") == []
+
+
 async def test_a_bad_configuration_changes_nothing(start):
     async with start() as gateway:
         kiosk = await gateway.terminal("kiosk-1")

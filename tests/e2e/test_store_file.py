@@ -14,11 +14,12 @@ OTHER_PAY = ask_37("1004", "1.00", pin="1004", bk="K2")
 ENTER = ask_23("1001", "1001")
 
 
-async def test_a_second_daemon_is_refused_whatever_link_leads_there(start, tmp_path):
+async def test_a_second_daemon_is_refused_whatever_link_leads_there(start, watch, tmp_path):
     os.symlink("library.db", tmp_path / "link.db")
     other = tmp_path / "other.toml"
     other.write_text(CONFIG.replace("sqlite:library.db", "sqlite:link.db"))
-    async with start() as gateway, GatewayProcess(other) as second:
+    watched = GatewayProcess(other, program=watch.program())
+    async with start() as gateway, watched as second:
         await second.launch()
         assert await second.ended() == 1
         assert "another sip2gw serves this store" in second.other_output[0]

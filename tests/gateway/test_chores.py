@@ -123,7 +123,7 @@ async def test_each_configured_terminal_has_its_series_from_the_start_and_a_relo
         last = shown(gateway, "terminal_last_message_timestamp_seconds")
         assert {name: at for name, at in last.items() if at} == {"pay-3": NOON.timestamp()}
         (tmp_path / "sip2gw.toml").write_text(MORE)
-        gateway.app.reload()
+        await gateway.app.reload()
         assert shown(gateway, "terminal_last_message_timestamp_seconds") == {**last, "new": 0}
         assert shown(gateway, "terminals_configured") == {
             "kiosk": 1,
@@ -137,7 +137,7 @@ async def test_each_configured_terminal_has_its_series_from_the_start_and_a_relo
             "spare": 0,
         }
         (tmp_path / "sip2gw.toml").write_text(LESS)
-        gateway.app.reload()
+        await gateway.app.reload()
         last = shown(gateway, "terminal_last_message_timestamp_seconds")
         assert "pay-3" not in last
         assert last["pay-4"] == 0
@@ -151,7 +151,7 @@ async def test_a_reload_says_whether_and_when(tmp_path):
         for seconds, config, ok in ((60, "nonsense", 0), (120, CONFIG, 1)):
             gateway.clock.advance(60)
             (tmp_path / "sip2gw.toml").write_text(config)
-            gateway.app.reload()
+            await gateway.app.reload()
             assert shown(gateway, "config_last_reload_successful") == ok
             assert shown(gateway, at) == NOON.timestamp() + seconds
 

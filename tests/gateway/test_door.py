@@ -213,6 +213,6 @@ async def test_what_was_thought_of_a_patron_ends_with_the_settings(gateway):
     assert (await kiosk.ask(ask_63("1010", "1010"))).startswith("64YY Y")
     settings = CONFIG.replace("max_fee_age_days = 49", "max_fee_age_days = 99")
     gateway.app.config.path.write_text(settings)
-    gateway.app.reload()
+    await gateway.app.reload()
     assert (await door.ask(ask_23("1010", "1010"))).startswith("24   ")
     assert (await kiosk.ask(ask_63("1010", "1010"))).startswith("64   ")

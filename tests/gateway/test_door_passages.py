@@ -379,10 +379,10 @@ async def test_the_calendar_and_the_bar_list_hold_without_the_store(tmp_path):
         barred = config.replace("[branches.MAIN]", '[branches.MAIN]\nbar = [{ card = "1001" }]')
         with store_away(gateway):
             gateway.app.config.path.write_text(barred)
-            gateway.app.reload()
+            await gateway.app.reload()
             assert (await entrance.ask(ask_23("1001", "1001"))).startswith(REFUSED)
             gateway.app.config.path.write_text(config)
-            gateway.app.reload()
+            await gateway.app.reload()
             gateway.clock.advance(3600)
             assert (await entrance.ask(ask_23("1001", "1001"))).startswith(REFUSED)
         assert await told(gateway) == [

@@ -421,7 +421,7 @@ async def test_what_a_login_must_show_has_changed_so_the_line_ends(tmp_path, cha
         before, terminals, after = CONFIG.partition("[terminals.kiosk-1]")
         changed = before + (terminals + after).replace(old, new, 1)
         (tmp_path / "sip2gw.toml").write_text(changed)
-        gateway.app.reload()
+        await gateway.app.reload()
         assert await kiosk.ended()
         assert "CQ" in await door.ask(ask_23("1001", "1001"))
 
@@ -432,7 +432,7 @@ async def test_a_reload_that_leaves_the_login_alone_leaves_the_line_alone_twice(
         for language in ("nl", "en"):
             changed = CONFIG.replace('language = "en"', f'language = "{language}"')
             (tmp_path / "sip2gw.toml").write_text(changed)
-            gateway.app.reload()
+            await gateway.app.reload()
             assert "CQY" in await kiosk.ask(ask_23("1001", "1001"))
 
 
@@ -444,7 +444,7 @@ async def test_a_password_that_changes_while_it_is_hashed_does_not_let_in(tmp_pa
         async def and_reload(*arguments):
             good = await check(*arguments)
             (tmp_path / "sip2gw.toml").write_text(HASHED_CONFIG.replace(HASHED, OTHER))
-            gateway.app.reload()
+            await gateway.app.reload()
             return good
 
         passwords.check = and_reload
@@ -461,7 +461,7 @@ async def test_a_password_that_changes_while_it_is_looked_up_does_not_let_in(tmp
             good = await is_known(*arguments)
             changed = CONFIG.replace('password = "pw"', 'password = "new"')
             (tmp_path / "sip2gw.toml").write_text(changed)
-            gateway.app.reload()
+            await gateway.app.reload()
             return good
 
         passwords.is_known = and_reload
@@ -478,7 +478,7 @@ async def test_another_change_in_that_moment_counts_at_once(tmp_path):
         async def and_reload(*arguments):
             good = await is_known(*arguments)
             (tmp_path / "sip2gw.toml").write_text(CONFIG.replace('"HUB"', '"OTHER"'))
-            gateway.app.reload()
+            await gateway.app.reload()
             return good
 
         passwords.is_known = and_reload
@@ -729,7 +729,7 @@ async def test_another_certificate_name_ends_the_line(tmp_path, authority, tls_c
         kiosk = await over_tls(gateway, client(authority, "k1"))
         assert await kiosk.ask(LOGIN) == "941"
         (tmp_path / "sip2gw.toml").write_text(tls_config.replace('"k1"', '"k2"'))
-        gateway.app.reload()
+        await gateway.app.reload()
         assert await kiosk.ended()
 
 

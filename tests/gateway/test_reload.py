@@ -107,12 +107,12 @@ def _toml(value):
     return json.dumps(value)
 
 
-def reloaded(gateway, text):
+async def reloaded(gateway, text):
     """The event of a reload of `text`."""
     path = gateway.app.config.path
     path.with_name("secret").write_text("ab" * 32)
     path.write_text(text)
-    gateway.app.reload()
+    await gateway.app.reload()
     return [line for line in gateway.logged() if line["event"].startswith("reload_")][-1]
 
 
@@ -155,7 +155,7 @@ async def test_each_key_is_refused_or_waits_or_takes_effect(tmp_path, key):
     others = {id(thing) for thing in gc.get_objects() if type(thing) in WATCHED}
     async with running(tmp_path, records=()) as gateway:
         before = gateway.app.config
-        event = reloaded(gateway, with_change(key))
+        event = await reloaded(gateway, with_change(key))
         if MARKS[key] == "refused":
             assert event["event"] == "reload_failed"
             (problem,) = event["problems"]
@@ -213,9 +213,9 @@ async def test_what_needs_a_restart_is_named_by_each_reload_until_it_is_put_back
     moved = with_change("server.listen")
     for text in (moved, moved.replace("Hub Library", "New Library")):
         gateway.app.config.path.write_text(text)
-        gateway.app.reload()
+        await gateway.app.reload()
     assert gateway.app.config.institution.name == "New Library"
-    reloaded(gateway, CONFIG)
+    await reloaded(gateway, CONFIG)
     events = [line for line in gateway.logged() if line["event"] == "reload_done"]
     assert [event["needs_restart"] for event in events] == [
         ["server.listen"],
@@ -227,7 +227,7 @@ async def test_what_needs_a_restart_is_named_by_each_reload_until_it_is_put_back
 async def test_a_reload_to_another_currency_changes_nothing_at_all(gateway):
     pay = await gateway.terminal("pay-1")
     text = with_change("institution.currency").replace("Hub Library", "New Library")
-    event = reloaded(gateway, text)
+    event = await reloaded(gateway, text)
     assert event["event"] == "reload_failed"
     assert "institution.currency" in event["problems"][0]
     assert "AMHub Library|" in await pay.ask("9900302.00")

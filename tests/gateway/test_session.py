@@ -346,11 +346,11 @@ async def test_a_reload_reaches_logged_in_terminals_and_a_bad_one_changes_nothin
     kiosk, door = await gateway.terminal("kiosk-1"), await gateway.terminal("door-1")
     path = gateway.app.config.path
     path.write_text(CONFIG.replace('name = "Hub Library"', "name = 5"))
-    gateway.app.reload()
+    await gateway.app.reload()
     assert "AMHub Library|" in await kiosk.ask("9900302.00")
     without_door = re.sub(r"\[terminals\.door-1\][^\[]*", "", CONFIG)
     path.write_text(without_door.replace("Hub Library", "New Name"))
-    gateway.app.reload()
+    await gateway.app.reload()
     assert "AMNew Name|" in await kiosk.ask("9900302.00")
     assert await door.ended()
     events = [entry["event"] for entry in gateway.logged()]
@@ -366,7 +366,7 @@ async def test_c48_a_reload_reaches_everything_from_the_next_request_on(gateway)
     profile = '[profiles.kiosk]\nhide_fields = ["GL"]\nerror_detection = "always"\n'
     changed = CONFIG.replace("[profiles.kiosk]\n", profile)
     path.write_text(changed.replace("login_backoff_s = 0", "pin_failures_max = 1"))
-    gateway.app.reload()
+    await gateway.app.reload()
     assert await kiosk.ask(ask_23("1001", "1001")) == "96AZFEF6"
     answer = await kiosk.ask(seal(ask_23("1001", "1001").encode(), b"3", True) + b"\r")
     assert "BLY|CQY|" in answer
@@ -379,7 +379,7 @@ async def test_c48_a_reload_reaches_everything_from_the_next_request_on(gateway)
 async def test_c48_a_log_level_takes_effect_at_a_reload(gateway):
     kiosk = await gateway.terminal("kiosk-1")
     gateway.app.config.path.write_text(CONFIG + '[log]\nlevel = "warning"\n')
-    gateway.app.reload()
+    await gateway.app.reload()
     await kiosk.ask("9900302.00")
     assert [entry["message"] for entry in gateway.logged() if entry["event"] == "request"] == ["93"]
 

@@ -250,7 +250,7 @@ async def in_process(directory: Path, report: Report, levels: Iterable[str]) -> 
                 traced = _Traced(rig)
                 await _talk(rig, report, look_often=level == "debug" and not console)
                 await _with_failures(rig, report)
-                rig.app.reload()
+                await rig.app.reload()
                 families = FamilyMaker(rig.app.metrics).families()
                 metrics, _ = exposition(families, os.getpid())
                 report.expect(not _chirps(metrics), f"{what}: in /metrics")
