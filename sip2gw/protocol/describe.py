@@ -33,6 +33,8 @@ from sip2gw.protocol.wire import WireFormat
 MASK = "***"
 
 _SECRET = re.compile("|".join(sorted(SENSITIVE_TAGS)))
+_ODD_SECRET_TAG = re.compile("|".join(rf"\W*{t[0]}\W*{t[1]}" for t in sorted(SENSITIVE_TAGS)), re.I)
+"""A sensitive tag as a misconfigured terminal or a bad line may write it: `ad`, `A D`."""
 
 
 def redact_frame(frame: bytes) -> bytes:
@@ -40,6 +42,7 @@ def redact_frame(frame: bytes) -> bytes:
 
     What follows the letters AC, AD, CN or CO is masked wherever they stand, so that a lost
     delimiter or a mangled command cannot carry a password out; capitals in a text may suffer.
+    Where a field begins, small letters and what is no letter among them count, too.
     """
     trailer = split_trailer(frame)
     message = _message_of(trailer.body)
@@ -117,7 +120,7 @@ def _masked_parts(text: str) -> list[str]:
     parts: list[str] = []
     after_secret = False
     for part in text.split("|"):
-        found = _SECRET.search(part)
+        found = _ODD_SECRET_TAG.match(part) or _SECRET.search(part)
         stray = part[:TAG_WIDTH] not in FIELDS
         if found is not None:
             parts.append(part[: found.end()] + (MASK if part[found.end() :] else ""))

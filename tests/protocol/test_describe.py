@@ -124,6 +124,12 @@ def test_an_unknown_field_and_a_right_checksum_are_shown() -> None:
         b"9300CNlogin|CO|canary|CPx|",
         b"24" + b" " * 35 + b"AOHUB|AA1ADcanary|",
         b"77COcanary",
+        HEAD_23 + b"AOHUB|AA2100|adcanary|",
+        HEAD_23 + b"AOHUB|AA2100|Adcanary|aDcanary|A Dcanary| a\x08dcanary|",
+        HEAD_23 + b"AOHUB|AA2100|adcanaryAD1|",
+        HEAD_23 + b"AOHUB|AA2100|adpin|canary|",
+        b"9300cncanary|cocanary|CPx|",
+        b"adcanary|",
     ],
 )
 def test_b16_no_secret_leaves_in_any_line_however_broken(frame: bytes) -> None:
