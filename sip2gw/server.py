@@ -436,18 +436,20 @@ class TerminalServer:
         """Open all listeners.
 
         Raises:
-            OSError: an address cannot be bound.
+            OSError: an address cannot be bound; it is the error's `filename`.
         """
         loop = asyncio.get_running_loop()
         for address in addresses:
-            self._listeners.append(
-                await loop.create_server(
+            try:
+                listener = await loop.create_server(
                     lambda: TerminalLine(self, tls),
                     address.host,
                     address.port,
                     backlog=LISTEN_BACKLOG,
                 )
-            )
+            except OSError as error:
+                raise OSError(error.errno, error.strerror, str(address)) from None
+            self._listeners.append(listener)
         self._sweep()
 
     def bound_addresses(self) -> list[str]:

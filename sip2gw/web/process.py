@@ -54,15 +54,18 @@ def bind(address: Address) -> socket.socket:
     """A socket that listens at `address`; blocks while its name is looked up.
 
     Raises:
-        OSError: it cannot be bound.
+        OSError: it cannot be bound; the address is the error's `filename`.
     """
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((address.host, address.port))
+        listener.bind(address)
         listener.listen(LISTEN_BACKLOG)
         listener.setblocking(False)
+    except OSError as error:
+        listener.close()
+        raise OSError(error.errno, error.strerror, str(address)) from None
     except BaseException:
         listener.close()
         raise
@@ -153,8 +156,7 @@ class WebProcess:
         # Its name may have to be looked up, and terminals are served already.
         self._listener = await asyncio.to_thread(bind, address)
         self._running = asyncio.get_running_loop().create_task(self._keep_running(self._listener))
-        host = f"[{address.host}]" if ":" in address.host else address.host
-        return f"{host}:{self._listener.getsockname()[1]}"
+        return str(Address(address.host, self._listener.getsockname()[1]))
 
     async def _keep_running(self, listener: socket.socket) -> None:
         loop, failures = asyncio.get_running_loop(), 0
