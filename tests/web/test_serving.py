@@ -152,10 +152,11 @@ async def test_so_many_connections_are_open_at_a_time(monkeypatch):
                 pass
 
 
-async def test_of_a_request_without_end_only_the_beginning_is_read():
-    endless = b"GET /livez HTTP/1.0\r\nX: " + b"a" * (4 * serving.REQUEST_BYTES_MAX)
+@pytest.mark.parametrize("end", [b"", b"\r\n\r\n"])
+async def test_of_a_request_that_is_too_long_only_the_beginning_is_read(end):
+    long = b"GET /livez HTTP/1.0\r\nX: " + b"a" * (4 * serving.REQUEST_BYTES_MAX)
     async with listening() as side:
-        reader, writer = await side.connect(endless)
+        reader, writer = await side.connect(long + end)
         assert (await everything(reader)).startswith("HTTP/1.1 400 Bad Request")
         writer.close()
 
