@@ -162,6 +162,15 @@ async def test_it_can_be_stopped_before_it_has_begun_and_while_it_waits(told, mo
         pass  # it has not even been spawned
 
 
+async def test_one_that_begins_while_it_is_stopped_ends_too(told, monkeypatch):
+    monkeypatch.setattr(process, "LEAVE_WITHIN_S", 0.05)
+    monkeypatch.setattr(process, "_spawn", runs("import time; time.sleep(600)"))
+    async with kept_running(told, []) as http:
+        assert http._line is None
+    assert http._process is None
+    assert told.lines() == []
+
+
 # Its log ------------------------------------------------------------------------------------
 
 
