@@ -114,7 +114,8 @@ def trace(
     """Show what a terminal and the gateway say to each other, field by field, as it happens.
 
     PINs, passwords and logins are masked before they leave the gateway; names and card numbers
-    are shown, and so is a PIN that a terminal sends in a field that is not for one. It ends by
+    are shown. What stands in a field that is unknown, not of the message or there twice is masked,
+    too, for it may be a PIN; one that stands in place of another field cannot be told. It ends by
     itself after the time or the number of messages, and when this command is stopped. A terminal
     that is not connected is waited for; of its login only the answer is shown.
 
