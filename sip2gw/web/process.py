@@ -54,7 +54,7 @@ def bind(address: Address) -> socket.socket:
     """A socket that listens at `address`; blocks while its name is looked up.
 
     Raises:
-        OSError: it cannot be bound; the address is the error's `filename`.
+        OSError: it cannot be bound.
     """
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
@@ -63,9 +63,6 @@ def bind(address: Address) -> socket.socket:
         listener.bind(address)
         listener.listen(LISTEN_BACKLOG)
         listener.setblocking(False)
-    except OSError as error:
-        listener.close()
-        raise OSError(error.errno, error.strerror, str(address)) from None
     except BaseException:
         listener.close()
         raise
@@ -151,10 +148,13 @@ class WebProcess:
         it is started again.
 
         Raises:
-            OSError: the address cannot be bound.
+            OSError: the address cannot be bound; it is the error's `filename`.
         """
-        # Its name may have to be looked up, and terminals are served already.
-        self._listener = await asyncio.to_thread(bind, address)
+        try:
+            # Its name may have to be looked up, and terminals are served already.
+            self._listener = await asyncio.to_thread(bind, address)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(address)) from None
         self._running = asyncio.get_running_loop().create_task(self._keep_running(self._listener))
         return str(Address(address.host, self._listener.getsockname()[1]))
 

@@ -100,6 +100,14 @@ def test_each_failure_in_a_row_is_waited_for_twice_as_long(failures, seconds):
     assert restart_after(failures) == pytest.approx(seconds)
 
 
+async def test_an_address_that_is_taken_is_named(told):
+    with process.bind(LOOPBACK) as listener:
+        taken = Address(*listener.getsockname())
+        with pytest.raises(OSError, match="in use") as problem:
+            await WebProcess(Gateway(), told.log, lambda: None).start(taken)
+    assert problem.value.filename == str(taken)
+
+
 async def test_one_that_ends_is_started_again(told, monkeypatch):
     monkeypatch.setattr(process, "RESTART_AFTER_S", 0.01)
     monkeypatch.setattr(process, "_spawn", runs("raise SystemExit(3)"))
