@@ -374,8 +374,11 @@ async def _serve(config: Config, on_ready: Callable[[list[str], str], None]) -> 
         with told_to(log, asyncio.get_running_loop()):
             given_up = await App(config, backend, log, Clock()).run(on_ready)
     except OSError as error:
-        log.events.error("cannot_listen", problem=error.strerror or type(error).__name__)
-        sys.stderr.write(f"sip2gw: cannot listen: {error.strerror}\n")
+        problem = error.strerror or type(error).__name__
+        if error.filename:  # the address
+            problem = f"{error.filename}: {problem}"
+        log.events.error("cannot_listen", problem=problem)
+        sys.stderr.write(f"sip2gw: cannot listen: {problem}\n")
         await backend.close()
         return 1
     except Exception as error:

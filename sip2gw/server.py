@@ -439,16 +439,19 @@ class TerminalServer:
         """Open all listeners.
 
         Raises:
-            OSError: an address cannot be bound.
+            OSError: an address cannot be bound; it is the error's `filename`.
         """
         loop = asyncio.get_running_loop()
         for address in addresses:
-            listener = await loop.create_server(
-                lambda: TerminalLine(self, tls),
-                address.host,
-                address.port,
-                backlog=LISTEN_BACKLOG,
-            )
+            try:
+                listener = await loop.create_server(
+                    lambda: TerminalLine(self, tls),
+                    address.host,
+                    address.port,
+                    backlog=LISTEN_BACKLOG,
+                )
+            except OSError as error:
+                raise OSError(error.errno, error.strerror, str(address)) from None
             self._listeners.append(listener)
             for sock in listener.sockets:
                 # Lines inherit it. What a line reads at a time is no more than the kernel has.

@@ -7,7 +7,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -80,11 +80,14 @@ def _run(place: Path, sip2: str, admin: str) -> int:
 
 
 def _insist_on_own(place: Path) -> None:
-    """Refuse to put a demo where somebody's gateway is, or where its configuration was edited.
+    """Refuse to put a demo where somebody's gateway is, where its configuration was edited, or
+    where one runs: that one would read the new configuration at its next reload.
 
     Raises:
         CommandError: it is there.
     """
+    from sip2gw.config.places import find_socket
+    from sip2gw.control.client import Control, NoGatewayError
     from sip2gw.demo import is_demo_configuration
 
     file, store = place / CONFIGURATION, place / STORE
@@ -97,6 +100,8 @@ def _insist_on_own(place: Path) -> None:
             )
     elif os.path.lexists(store):
         raise CommandError(f"{store}: not the demo's, and it stays as it is; name another --dir")
+    with suppress(NoGatewayError), Control(find_socket(file)):
+        raise CommandError(f"a gateway runs on {file} already; end it, or name another --dir")
 
 
 def _fill(config: Config, library: Path) -> None:

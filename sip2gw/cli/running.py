@@ -62,7 +62,7 @@ def reload(config: ConfigOption = None) -> None:
         raise CommandError("\n".join(["reload refused:", *answer.problems]))
     say("sip2gw: reloaded")
     if answer.needs_restart:
-        say(f"sip2gw: counts from the next start only: {', '.join(answer.needs_restart)}")
+        say(f"sip2gw: takes effect from the next start only: {', '.join(answer.needs_restart)}")
 
 
 def drain(config: ConfigOption = None) -> None:

@@ -88,7 +88,7 @@ def _row(state: TerminalState) -> list[str]:
 def kick(login: LoginArgument, config: ConfigOption = None) -> None:
     """Disconnect a terminal, after the request that is running has been answered.
 
-    It may connect again at once; to keep it away take it out of the configuration, and reload.
+    It may connect again at once; to keep it away, take it out of the configuration and reload.
     Status 1 when it is not connected.
     """
     from sip2gw.control.messages import Kick, Kicked
@@ -114,8 +114,10 @@ def trace(
     """Show what a terminal and the gateway say to each other, field by field, as it happens.
 
     PINs, passwords and logins are masked before they leave the gateway; names and card numbers
-    are shown. It ends by itself after the time or the number of messages, when this command is
-    stopped too. A terminal that is not connected is waited for.
+    are shown. What stands in a field that is unknown, not of the message or there twice is masked,
+    too, for it may be a PIN; one that stands in place of another field cannot be told. It ends by
+    itself after the time or the number of messages, and when this command is stopped. A terminal
+    that is not connected is waited for; of its login only the answer is shown.
 
     When messages come faster than they are read, some are left out, and it is told how many.
     """
@@ -153,7 +155,7 @@ def _show(event: TraceEvent) -> None:
 def _tell_end(ended: TraceEnded) -> None:
     why = {
         "seconds": "the time is over",
-        "frames": "so many messages were wanted",
+        "frames": "that was the number of messages",
         "stopping": "the gateway ends",
     }[ended.reason]
     missed = f"; {ended.missed} messages left out" if ended.missed else ""

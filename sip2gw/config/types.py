@@ -57,6 +57,10 @@ class Address(NamedTuple):
     host: str
     port: int
 
+    def __str__(self) -> str:
+        """As `parse_address` reads it."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
 
 def parse_address(text: str) -> Address:
     """Read `127.0.0.1:6001` or `[::1]:6001`; port 0 is any free one.

@@ -1,8 +1,8 @@
 """A trace of one terminal: what is said on its lines, decoded, without secrets, and only so much.
 
-A frame is decoded and masked before it is handed on (B16, C78): what leaves the gateway never held
-a secret. Decoding costs the loop some time, so a trace takes so many frames a second and counts
-the others, as it counts those for which the reader is too slow (B68, B86).
+A frame is decoded and masked before it is handed on (B16, C78): no secret, nor what may be one by
+its tag, leaves the gateway. Decoding costs the loop some time, so a trace takes so many frames a
+second and counts the others, as it counts those for which the reader is too slow (B68, B86).
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Trace:
             self._missed += 1
             self._missed_in_all += 1
             return
-        self._tell(line, what, describe_frame(frame, wire, hide_sums=True))
+        self._tell(line, what, describe_frame(frame, wire, wary=True))
         self._left -= 1
         if self._left <= 0:
             self.end("frames")

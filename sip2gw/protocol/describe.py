@@ -33,6 +33,8 @@ from sip2gw.protocol.wire import WireFormat
 MASK = "***"
 
 _SECRET = re.compile("|".join(sorted(SENSITIVE_TAGS)))
+_ODD_SECRET_TAG = re.compile("|".join(rf"\W*{t[0]}\W*{t[1]}" for t in sorted(SENSITIVE_TAGS)), re.I)
+"""A sensitive tag as a misconfigured terminal or a bad line may write it: `ad`, `A D`."""
 
 
 def redact_frame(frame: bytes) -> bytes:
@@ -40,6 +42,7 @@ def redact_frame(frame: bytes) -> bytes:
 
     What follows the letters AC, AD, CN or CO is masked wherever they stand, so that a lost
     delimiter or a mangled command cannot carry a password out; capitals in a text may suffer.
+    Where a field begins, small letters and what is no letter among them count, too.
     """
     trailer = split_trailer(frame)
     message = _message_of(trailer.body)
@@ -50,28 +53,36 @@ def redact_frame(frame: bytes) -> bytes:
     return (head + "|".join(parts)).encode("latin-1") + frame[len(trailer.body) :]
 
 
-def describe_frame(frame: bytes, wire: WireFormat, *, hide_sums: bool = False) -> list[str]:
+def describe_frame(frame: bytes, wire: WireFormat, *, wary: bool = False) -> list[str]:
     """Readable lines for `frame`: its name, then every field with its label and value.
 
     What is wrong stands beside it: a fixed block of another width, a field of a wrong length or
     out of place, a missing one, a bad checksum. Sensitive values are `***` as in `redact_frame`.
-    With `hide_sums` so is the checksum of a frame that has one: it tells the sum of a PIN's digits.
+    Whoever is `wary` sees less: no value of a field that is unknown, not of this message or there
+    again, which may be a secret whose tag is wrong; and no checksum of a frame of which anything is
+    masked, for it tells the sum of a PIN's digits. A secret behind a right tag of another meaning
+    cannot be told from what belongs there.
     Any bytes give some lines; nothing raises.
     """
     trailer = split_trailer(frame)
     message = _message_of(trailer.body)
     if message is None:
-        lines = _unreadable_lines(trailer.body, wire)
+        lines = _unreadable_lines(trailer.body, wire, wary)
     else:
-        lines = [f"{message.code} {_title(message)}", *_field_lines(trailer.body, message, wire)]
-    is_hidden = hide_sums and any(MASK in line for line in lines)
+        fields = _field_lines(trailer.body, message, wire, wary)
+        lines = [f"{message.code} {_title(message)}", *fields]
+    is_hidden = wary and any(MASK in line for line in lines)
     return lines + _trailer_lines(trailer, wire, is_hidden)
 
 
-def _unreadable_lines(body: bytes, wire: WireFormat) -> list[str]:
+def _unreadable_lines(body: bytes, wire: WireFormat, wary: bool) -> list[str]:
     """What can be said of a line whose command or fixed block is broken."""
-    text = _shown("|".join(_masked_parts(wire.text.decode(body))))
     message = MESSAGES.get(body[:COMMAND_WIDTH].decode("latin-1"))
+    first, *others = _masked_parts(wire.text.decode(body))
+    if wary:
+        first = first if message is not None else _without_doubtful(first, COMMAND_WIDTH)
+        others = [_without_doubtful(part, 0) for part in others]
+    text = _shown("|".join([first, *others]))
     if message is None:
         return [f"unknown or unreadable: {text}"]
     start, end, _ = body.partition(b"|")
@@ -82,6 +93,16 @@ def _unreadable_lines(body: bytes, wire: WireFormat) -> list[str]:
         f" no |, but {what}",
         _line("", "text", text),
     ]
+
+
+def _without_doubtful(part: str, width: int) -> str:
+    """`part` if it is a field that we know, else as many of its digits as a command has, or none.
+
+    What stands behind no tag may be the rest of a secret.
+    """
+    if not part or part[:TAG_WIDTH] in FIELDS:
+        return part
+    return (part[:width] if part[:width].isdecimal() else "") + (MASK if part[width:] else "")
 
 
 def _message_of(body: bytes) -> type[Message] | None:
@@ -117,7 +138,7 @@ def _masked_parts(text: str) -> list[str]:
     parts: list[str] = []
     after_secret = False
     for part in text.split("|"):
-        found = _SECRET.search(part)
+        found = _ODD_SECRET_TAG.match(part) or _SECRET.search(part)
         stray = part[:TAG_WIDTH] not in FIELDS
         if found is not None:
             parts.append(part[: found.end()] + (MASK if part[found.end() :] else ""))
@@ -129,7 +150,7 @@ def _masked_parts(text: str) -> list[str]:
     return parts
 
 
-def _field_lines(body: bytes, message: type[Message], wire: WireFormat) -> list[str]:
+def _field_lines(body: bytes, message: type[Message], wire: WireFormat, wary: bool) -> list[str]:
     layout = layout_of(message)
     end = COMMAND_WIDTH + layout.fixed_width
     text = body[:end].decode("latin-1") + wire.text.decode(body[end:])
@@ -140,11 +161,11 @@ def _field_lines(body: bytes, message: type[Message], wire: WireFormat) -> list[
         stop = start + placement.place.width
         lines.append(_line("", placement.place.label, head[start:stop]))
         start = stop
-    lines += _tagged_lines(parts, layout, wire)
+    lines += _tagged_lines(parts, layout, wire, wary)
     return lines
 
 
-def _tagged_lines(parts: list[str], layout: Layout, wire: WireFormat) -> Iterator[str]:
+def _tagged_lines(parts: list[str], layout: Layout, wire: WireFormat, wary: bool) -> Iterator[str]:
     """The identified fields, then those that the message demands and that are not there."""
     places = {place.tag: place for place in layout.fields}
     once = {p.place.tag for p in layout.tagged if not p.place.repeated}
@@ -157,8 +178,11 @@ def _tagged_lines(parts: list[str], layout: Layout, wire: WireFormat) -> Iterato
             known = places.get(tag) or FIELDS.get(tag)
             label = known.label if known is not None else "unknown field"
             notes = list(_notes(tag, value, places.get(tag), wire))
-            if tag in seen and tag in once:
+            is_again = tag in seen and tag in once
+            if is_again:
                 notes.append("again: only the first counts")
+            if wary and value and (is_again or tag not in places):
+                value = MASK
             yield _line(tag, label + "".join(f" ({note})" for note in notes), value)
             seen.add(tag)
     for tag, place in places.items():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
+from functools import cache
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import Metric
@@ -30,6 +32,26 @@ class _Shown(Collector):
             yield metric
 
 
+@cache
+def _machine_started() -> float:
+    """When it was, in whole seconds; always the same, whatever the clock does later."""
+    return float(int(time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)))
+
+
+class _Process(ProcessCollector):
+    """What the system knows of a process, also where a service sees nothing but processes.
+
+    The service of `systemd/` has `ProcSubset=pid`: no `/proc/stat`, which says when the machine was
+    started and without which nothing at all would be shown.
+    """
+
+    def _boot_time(self) -> float:
+        try:
+            return float(super()._boot_time())  # type: ignore[no-untyped-call]
+        except OSError:
+            return _machine_started()
+
+
 def exposition(
     families: Sequence[Family], pid: int, *, as_openmetrics: bool = False
 ) -> tuple[bytes, str]:
@@ -40,6 +62,6 @@ def exposition(
     """
     registry = CollectorRegistry()
     registry.register(_Shown(families))
-    ProcessCollector(pid=lambda: pid, registry=registry)
+    _Process(pid=lambda: pid, registry=registry)
     encode, content_type = choose_encoder(OPENMETRICS if as_openmetrics else "")
     return encode(registry), content_type

@@ -60,7 +60,7 @@ def bind(address: Address) -> socket.socket:
     listener = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((address.host, address.port))
+        listener.bind(address)
         listener.listen(LISTEN_BACKLOG)
         listener.setblocking(False)
     except BaseException:
@@ -148,13 +148,15 @@ class WebProcess:
         it is started again.
 
         Raises:
-            OSError: the address cannot be bound.
+            OSError: the address cannot be bound; it is the error's `filename`.
         """
-        # Its name may have to be looked up, and terminals are served already.
-        self._listener = await asyncio.to_thread(bind, address)
+        try:
+            # Its name may have to be looked up, and terminals are served already.
+            self._listener = await asyncio.to_thread(bind, address)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(address)) from None
         self._running = asyncio.get_running_loop().create_task(self._keep_running(self._listener))
-        host = f"[{address.host}]" if ":" in address.host else address.host
-        return f"{host}:{self._listener.getsockname()[1]}"
+        return str(Address(address.host, self._listener.getsockname()[1]))
 
     async def _keep_running(self, listener: socket.socket) -> None:
         loop, failures = asyncio.get_running_loop(), 0

@@ -49,9 +49,13 @@ class Connection(H11Protocol):
             transport.close()
 
     def data_received(self, data: bytes) -> None:
-        """Listen to it, unless it has been told to go."""
-        if not self.transport.is_closing():
-            super().data_received(data)
+        """Listen to it, unless it has been told to go.
+
+        h11 measures only what it cannot use yet, so it gets no more at once than a head may have.
+        """
+        for start in range(0, len(data), REQUEST_BYTES_MAX):
+            if not self.transport.is_closing():
+                super().data_received(data[start : start + REQUEST_BYTES_MAX])
 
     def on_response_complete(self) -> None:
         """It may ask for more."""

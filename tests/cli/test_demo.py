@@ -182,7 +182,7 @@ def test_dir_keeps_the_library_that_is_there(tmp_path: Path, sip2gw: Run) -> Non
 
 
 def contents(place: Path) -> dict[str, bytes]:
-    return {file.name: file.read_bytes() for file in place.iterdir() if file.exists()}
+    return {file.name: file.read_bytes() for file in place.iterdir() if file.is_file()}
 
 
 def refused(place: Path) -> str:
@@ -209,6 +209,13 @@ def test_dir_is_for_the_owner_only_and_what_was_edited_there_stays(tmp_path: Pat
     file = place / "sip2gw.toml"
     file.write_text(file.read_text().replace("Demo Public Library", "Our Library"))
     assert f"{file}: not as the demo wrote it" in refused(place)
+
+
+def test_the_configuration_of_a_demo_that_runs_stays(tmp_path: Path) -> None:
+    process, _printed = start("--dir", str(tmp_path))
+    file = tmp_path / "sip2gw.toml"
+    assert f"a gateway runs on {file} already" in refused(tmp_path)
+    assert stop(process) == 0
 
 
 @pytest.mark.parametrize("name", ["sip2gw.toml", "library.db"])

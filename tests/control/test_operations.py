@@ -111,6 +111,17 @@ async def test_every_configured_terminal_is_listed(gateway, peer):
     )
 
 
+async def test_of_several_lines_the_newest_is_listed(tmp_path):
+    config = CONFIG.replace("[terminals.kiosk-1]", "[terminals.kiosk-1]\nmax_connections = 2")
+    async with running(tmp_path, config=config) as gateway:
+        await (await gateway.terminal("kiosk-1")).ask("9900302.00")
+        gateway.clock.advance(60)
+        await gateway.terminal("kiosk-1")
+        state = state_of(Peer(gateway), "kiosk-1")
+        assert (state.lines, state.requests) == (2, 1)
+        assert state.since == state.last_message
+
+
 async def test_a_terminal_is_disconnected_and_comes_again(gateway, peer):
     kiosk = await gateway.terminal("kiosk-1")
     assert peer.ask(Kick("kiosk-1")) == Kicked(1)
@@ -149,8 +160,12 @@ async def test_draining_is_told_at_its_end(gateway, peer):
     assert isinstance(begun, Draining)
     assert begun.within_s > gateway.app.config.server.drain_timeout_s
     assert (await peer.ask(Reload())).problems == ["the gateway is stopping"]
+    gone = Peer(gateway)
+    gone.ask(Drain())
+    gone.leave()
     gateway.app.operators.say_goodbye(["store"])
     assert peer.told == [Drained(["store"])]
+    assert gone.told == []
 
 
 # Traces ------------------------------------------------------------------------------------
@@ -271,6 +286,10 @@ async def test_so_many_traces_run_at_a_time(gateway, monkeypatch):
 )
 async def test_no_trace_is_for_ever(peer, asked):
     assert isinstance(peer.ask(Trace("kiosk-1", **asked)), Refused)
+
+
+async def test_but_it_may_be_as_long_as_is_said(peer):
+    assert isinstance(peer.ask(Trace("kiosk-1", seconds=3600, frames=10_000)), TraceBegan)
 
 
 async def test_a_terminal_that_logs_in_anew_is_another_one_from_then_on(gateway, peer):

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import pytest
 
-from sip2gw.control.place import InUseError, Place, connect
+from sip2gw.control.place import PATH_BYTES_MAX, InUseError, Place, connect
 
 
 def test_only_the_owner_may_use_it_whatever_the_umask(tmp_path):
@@ -20,9 +20,10 @@ def test_only_the_owner_may_use_it_whatever_the_umask(tmp_path):
     listener.close()
 
 
-@pytest.mark.parametrize("length", [1, 200])
+@pytest.mark.parametrize("length", [PATH_BYTES_MAX, PATH_BYTES_MAX + 1, 300])
 def test_it_is_found_at_any_path(tmp_path, length):
-    directory = tmp_path / ("d" * length)
+    room = length - len(os.fsencode(tmp_path / "d" / "sip2gw.control")) + 1
+    directory = tmp_path / ("d" * max(room, 1))
     directory.mkdir()
     place = Place(directory / "sip2gw.control")
     with place.open() as listener, connect(place.path, 5) as client:

@@ -4,6 +4,8 @@ import asyncio
 import gc
 import os
 import socket
+import threading
+import time
 from contextlib import suppress
 
 import pytest
@@ -21,6 +23,7 @@ from sip2gw.control.messages import (
     Numbers,
     Ping,
     ReadNumbers,
+    Refused,
     Reload,
     Trace,
     TraceBegan,
@@ -106,6 +109,41 @@ async def test_who_is_silent_is_hung_up_on(place, monkeypatch):
     writer.close()
 
 
+async def test_whoever_asks_has_its_time_again(place, gateway):
+    reader, writer = await connect(place)
+    writer.write(encode(Ping()))
+    await answer(reader)
+    (line,) = gateway.app.operators._control.lines
+    before = line._timer.when()
+    await asyncio.sleep(0.01)
+    writer.write(encode(Ping()))
+    await answer(reader)
+    assert line._timer.when() > before
+    writer.close()
+
+
+async def test_after_a_trace_who_is_silent_is_hung_up_on(place, monkeypatch):
+    monkeypatch.setattr(server, "SILENT_MAX_S", 0.05)
+    reader, writer = await connect(place)
+    writer.write(encode(Trace("kiosk-1", seconds=0.2)))  # meanwhile it may wait
+    assert [type(one) for one in await answers(reader)] == [TraceBegan, TraceEnded]
+    writer.close()
+
+
+async def test_who_traces_and_does_not_read_is_hung_up_on(place, gateway, monkeypatch):
+    monkeypatch.setattr(server, "SILENT_MAX_S", 0.05)
+    with socket.socket(socket.AF_UNIX) as deaf:
+        deaf.connect(str(place))
+        deaf.sendall(encode(Trace("kiosk-1")))
+        async with asyncio.timeout(10):
+            while not (lines := gateway.app.operators._control.lines):  # noqa: ASYNC110 -- it comes
+                await asyncio.sleep(0.001)
+            (line,) = lines
+            while line.ready:
+                line.tell(TraceEvent("", 1, "sent", ["x" * 100_000]))
+            await line.ended
+
+
 async def test_who_asks_and_does_not_read_costs_no_more_than_a_few_answers(
     place, gateway, monkeypatch
 ):
@@ -148,6 +186,12 @@ async def test_the_process_of_another_user_is_refused(place, monkeypatch):
     (refused,) = await answers(reader)
     assert "only the gateway's own user" in refused.problem
     writer.close()
+
+
+@pytest.mark.parametrize(("uid", "may"), [(1000, True), (0, True), (1001, False)])
+async def test_the_own_user_and_root_are_served(gateway, monkeypatch, uid, may):
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert (gateway.app.operators._control.obstacle(uid) == "") is may
 
 
 def test_whose_process_it_is():
@@ -287,6 +331,37 @@ def test_a_gateway_that_answers_oddly(tmp_path, said, told):
                     control.ask(Ping(), 0.05)
 
 
+def test_why_it_hung_up_is_told_though_nothing_can_be_asked(tmp_path):
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "x"))
+        listener.listen()
+        with Control(tmp_path / "x") as control:
+            odd, _ = listener.accept()
+            odd.sendall(encode(Refused("too many")))
+            odd.close()
+            with pytest.raises(RefusedError, match="too many"):
+                control.ask(Ping(), 5)
+
+
+def test_a_gateway_that_answers_byte_by_byte_has_no_more_time(tmp_path):
+    def drip(line):
+        with line, suppress(OSError):
+            for _ in range(100):
+                line.sendall(b" ")
+                time.sleep(0.02)
+            line.sendall(encode(Alive(ready=True)))
+
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "x"))
+        listener.listen()
+        with Control(tmp_path / "x") as control:
+            dripping = threading.Thread(target=drip, args=[listener.accept()[0]])
+            dripping.start()
+            with pytest.raises(NoGatewayError, match=r"within 0\.2 s"):
+                control.ask(Ping(), 0.2)
+        dripping.join()
+
+
 def test_a_gateway_that_resets_the_line_has_ended(tmp_path):
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(tmp_path / "x"))
@@ -316,6 +391,16 @@ async def test_a_channel_gives_each_its_own_answer(gateway):
     assert isinstance(numbers, Numbers)
     assert numbers.pid == os.getpid()
     assert isinstance(alive, Alive)
+
+
+async def test_whoever_has_left_does_not_take_the_answer_of_the_next(gateway):
+    _, channel = await channel_to(gateway)
+    gone = asyncio.ensure_future(channel.ask(ReadNumbers()))
+    await asyncio.sleep(0)
+    gone.cancel()
+    async with asyncio.timeout(10):
+        assert await channel.ask(Ping()) == Alive(ready=True)
+    assert not channel.lost.done()
 
 
 async def test_a_process_of_ours_may_be_silent(gateway, monkeypatch):
@@ -365,11 +450,15 @@ async def test_what_many_want_is_got_once():
 
 
 async def test_what_failed_is_tried_again():
+    tried = []
+
     async def fail():
+        tried.append(1)
         raise GatewayGoneError
 
     shared = Shared(fail, fresh_s=60)
-    for _ in range(2):
+    for times in (1, 2):
         with pytest.raises(GatewayGoneError):
             await shared.within(10)
+        assert len(tried) == times
     gc.collect()

@@ -287,7 +287,7 @@ async def test_a_trace_shows_no_secret_and_ends_by_itself(start):
         assert "← 64 Patron information response\n" in out
         assert "  AA patron identifier: 1001\n" in out
         assert "  AD patron password: ***\n" in out
-        assert "so many messages were wanted" in err
+        assert "that was the number of messages" in err
         told = out + err + json.dumps(gateway.log)
         assert not [secret for secret in secrets if secret in told]
 

@@ -168,17 +168,18 @@ async def test_a_second_daemon_on_the_same_store_is_refused(start):
         assert (await (await gateway.terminal("kiosk-1")).ask("9900302.00")).startswith("98Y")
 
 
-async def test_an_address_that_is_taken_is_refused(start, tmp_path):
+@pytest.mark.parametrize("key", ['listen = ["127.0.0.1:0"]', 'listen = "127.0.0.1:0"'])
+async def test_an_address_that_is_taken_is_refused_and_named(start, tmp_path, key):
     async with start() as gateway:
         elsewhere = tmp_path / "other"
         elsewhere.mkdir()
-        taken = CONFIG.replace(
-            'listen = ["127.0.0.1:0"]', f'listen = ["127.0.0.1:{gateway.address[1]}"]'
-        )
+        address = f"127.0.0.1:{gateway.address[1]}"
+        taken = CONFIG.replace(key, key.replace("127.0.0.1:0", address))
         second = GatewayProcess(await prepare(elsewhere, taken, LIBRARY))
         await second.launch()
         assert await second.ended() == 1
-        assert any("cannot listen" in line for line in second.other_output)
+        (told,) = [line for line in second.other_output if "cannot listen" in line]
+        assert told.startswith(f"sip2gw: cannot listen: {address}: ")
 
 
 @pytest.mark.parametrize(

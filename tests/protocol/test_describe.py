@@ -124,6 +124,12 @@ def test_an_unknown_field_and_a_right_checksum_are_shown() -> None:
         b"9300CNlogin|CO|canary|CPx|",
         b"24" + b" " * 35 + b"AOHUB|AA1ADcanary|",
         b"77COcanary",
+        HEAD_23 + b"AOHUB|AA2100|adcanary|",
+        HEAD_23 + b"AOHUB|AA2100|Adcanary|aDcanary|A Dcanary| a\x08dcanary|",
+        HEAD_23 + b"AOHUB|AA2100|adcanaryAD1|",
+        HEAD_23 + b"AOHUB|AA2100|adpin|canary|",
+        b"9300cncanary|cocanary|CPx|",
+        b"adcanary|",
     ],
 )
 def test_b16_no_secret_leaves_in_any_line_however_broken(frame: bytes) -> None:
@@ -166,5 +172,34 @@ def test_the_checksum_of_a_frame_with_a_secret_can_be_hidden(digits):
     """It would tell the sum of the PIN's digits."""
     with_pin = HEAD_23 + b"AOHUB|AA2100|ACterm|AD1234|XYz\x07|GLa|AY1AZ" + digits
     verdict = "right" if digits == b"EF1C" else "wrong"
-    assert describe_frame(with_pin, WIRE, hide_sums=True)[-1] == f"  AZ checksum: *** ({verdict})"
-    assert describe_frame(b"97AZFEF5", WIRE, hide_sums=True)[-1] == "  AZ checksum: FEF5 (right)"
+    assert describe_frame(with_pin, WIRE, wary=True)[-1] == f"  AZ checksum: *** ({verdict})"
+    assert describe_frame(b"97AZFEF5", WIRE, wary=True)[-1] == "  AZ checksum: FEF5 (right)"
+
+
+@pytest.mark.parametrize(
+    ("frame", "lines"),
+    [
+        (
+            b"941PWcanary|AOHUB|OK|",
+            [
+                "     ok: 1",
+                "  PW unknown field: ***",
+                "  AO institution id (not of this message): ***",
+            ],
+        ),
+        (b"9300CNa|COb|CPx|CPcanary|", ["  CP location code (again: only the first counts): ***"]),
+        (b"77canary|XYcanary|AA1|", ["unknown or unreadable: 77***|***|AA1|"]),
+        (b"canary|", ["unknown or unreadable: ***|"]),
+        (b"23001202601|AA1|XYcanary|", ["     text: 23001202601|AA1|***|"]),
+    ],
+)
+def test_whoever_is_wary_sees_no_value_whose_tag_may_be_wrong(frame, lines):
+    told = describe_frame(frame, WIRE, wary=True)
+    assert set(lines) <= set(told)
+    assert "canary" not in "".join(told)
+
+
+@given(st.binary(min_size=1, max_size=3), st.sampled_from([b"A", b"D"]))
+def test_b16_whoever_is_wary_sees_no_pin_behind_a_mangled_tag(noise: bytes, letter: bytes) -> None:
+    fields = b"AOHUB|AA2100|" + b"AD".replace(letter, noise) + b"canary|AY1AZ0000"
+    assert "canary" not in "".join(describe_frame(HEAD_23 + fields, WIRE, wary=True))

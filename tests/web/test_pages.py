@@ -5,10 +5,12 @@ import gzip
 import os
 
 import pytest
+from prometheus_client import ProcessCollector
 
 from sip2gw.control.channel import GatewayGoneError
 from sip2gw.control.messages import Alive, Numbers, Ping, ReadNumbers, Refused
 from sip2gw.metrics import FamilyMaker, Metrics
+from sip2gw.web import exposition as exposition_module
 from sip2gw.web import pages
 from sip2gw.web.exposition import exposition
 from sip2gw.web.pages import application
@@ -136,6 +138,20 @@ async def test_the_system_is_asked_about_the_gateway_and_not_about_us():
     assert started in answer.body
     assert started in ours
     assert answer.body != ours
+
+
+def test_the_system_is_asked_where_nothing_but_processes_is_to_be_seen(tmp_path):
+    """systemd's `ProcSubset=pid`, which our service has: `/proc/stat` is missing."""
+    (tmp_path / "self").symlink_to("/proc/self")
+
+    def shown(collector):
+        return {one.name: one.samples[0].value for one in collector.collect()}
+
+    here = shown(exposition_module._Process(proc=str(tmp_path), registry=None))
+    everywhere = shown(ProcessCollector(registry=None))
+    assert here.keys() == everywhere.keys()
+    started = "process_start_time_seconds"
+    assert here[started] == pytest.approx(everywhere[started], abs=2)
 
 
 async def test_who_takes_it_packed_or_as_openmetrics_gets_it_so(app):

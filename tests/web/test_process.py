@@ -100,6 +100,14 @@ def test_each_failure_in_a_row_is_waited_for_twice_as_long(failures, seconds):
     assert restart_after(failures) == pytest.approx(seconds)
 
 
+async def test_an_address_that_is_taken_is_named(told):
+    with process.bind(LOOPBACK) as listener:
+        taken = Address(*listener.getsockname())
+        with pytest.raises(OSError, match="in use") as problem:
+            await WebProcess(Gateway(), told.log, lambda: None).start(taken)
+    assert problem.value.filename == str(taken)
+
+
 async def test_one_that_ends_is_started_again(told, monkeypatch):
     monkeypatch.setattr(process, "RESTART_AFTER_S", 0.01)
     monkeypatch.setattr(process, "_spawn", runs("raise SystemExit(3)"))
@@ -160,6 +168,15 @@ async def test_it_can_be_stopped_before_it_has_begun_and_while_it_waits(told, mo
         await until(lambda: http._line is not None and http._line.ended.done())
     async with kept_running(told, []):
         pass  # it has not even been spawned
+
+
+async def test_one_that_begins_while_it_is_stopped_ends_too(told, monkeypatch):
+    monkeypatch.setattr(process, "LEAVE_WITHIN_S", 0.05)
+    monkeypatch.setattr(process, "_spawn", runs("import time; time.sleep(600)"))
+    async with kept_running(told, []) as http:
+        assert http._line is None
+    assert http._process is None
+    assert told.lines() == []
 
 
 # Its log ------------------------------------------------------------------------------------

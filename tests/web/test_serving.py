@@ -99,6 +99,18 @@ async def test_it_answers_one_after_the_other_on_one_connection():
         writer.close()
 
 
+async def test_each_answer_gives_its_connection_time_for_another(monkeypatch):
+    given, give = [], serving.Connection._give_time
+    monkeypatch.setattr(
+        serving.Connection, "_give_time", lambda self: (given.append(1), give(self))
+    )
+    async with listening() as side:
+        reader, writer = await side.connect(LIVEZ)
+        await reader.readuntil(b"ok\n")
+        assert len(given) == 2  # when it was accepted, and now
+        writer.close()
+
+
 async def test_it_ends_when_the_gateway_has_gone():
     async with listening() as side:
         await side.get("/livez")
@@ -141,9 +153,10 @@ async def test_nobody_holds_one_that_has_been_answered(monkeypatch):
 async def test_so_many_connections_are_open_at_a_time(monkeypatch):
     monkeypatch.setattr(serving, "CONNECTIONS_MAX", 5)
     async with listening() as side:
-        idle = [await side.connect() for _ in range(5)]
-        for _, writer in idle:
-            writer.write(b"G")
+        idle = [await side.connect(b"G") for _ in range(4)]
+        last = await side.connect(LIVEZ)
+        assert await last[0].readline() == b"HTTP/1.1 200 OK\r\n"
+        idle.append(last)
         assert (await side.get("/livez")).startswith("HTTP/1.1 503 Service Unavailable\r\n")
         for _, writer in idle:
             writer.close()
@@ -152,10 +165,11 @@ async def test_so_many_connections_are_open_at_a_time(monkeypatch):
                 pass
 
 
-async def test_of_a_request_without_end_only_the_beginning_is_read():
-    endless = b"GET /livez HTTP/1.0\r\nX: " + b"a" * (4 * serving.REQUEST_BYTES_MAX)
+@pytest.mark.parametrize("end", [b"", b"\r\n\r\n"])
+async def test_of_a_request_that_is_too_long_only_the_beginning_is_read(end):
+    long = b"GET /livez HTTP/1.0\r\nX: " + b"a" * (4 * serving.REQUEST_BYTES_MAX)
     async with listening() as side:
-        reader, writer = await side.connect(endless)
+        reader, writer = await side.connect(long + end)
         assert (await everything(reader)).startswith("HTTP/1.1 400 Bad Request")
         writer.close()
 
