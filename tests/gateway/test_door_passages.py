@@ -288,7 +288,7 @@ def counted_hashes(gateway):
     """How often a PIN is really judged; each takes until `gate` is set."""
     verifier, gate, judged = gateway.app._verifier, asyncio.Event(), []
 
-    async def run(verify):
+    async def run(verify, *, first):
         judged.append(None)
         await gate.wait()
         return verify()
