@@ -226,6 +226,7 @@ async def test_who_waits_is_not_silent_but_does_not_wait_for_ever(
     await asyncio.sleep(0.1)
     assert not ours.at_eof()
     assert await within(ours.read()) == b""
+    reading.go_on(2)  # else the end waits for the thread
 
 
 async def test_a_fault_of_ours_is_told_to_who_asked(connect, monkeypatch):
