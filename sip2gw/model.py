@@ -81,6 +81,8 @@ def parse_amount(text: str, currency: str) -> Minor:
 def read_currency(text: str, own: str) -> str:
     """The code that a terminal means by `text`: capitals, blanks around left out, `own` for nothing
     but blanks (C105). Only ASCII letters have capitals here; anything else stays as it is."""
+    if text == own:
+        return own
     code = text.strip(" ")
     return (code.upper() if code.isascii() else code) or own
 

@@ -334,7 +334,7 @@ class Backend(Protocol):
         ...
 
     async def has_open_attempt(self, is_meant: Callable[[UnknownAttempt], bool]) -> bool:
-        """Whether an attempt that `is_meant` recognises may yet turn out to be done (C98).
+        """Whether an attempt that `is_meant` recognises was done, or may turn out to be (C98).
 
         For a request that fails before it has become an order: it may repeat such an attempt, and
         then a plain no would be wrong. Those of this gateway only; an attempt that was not noted

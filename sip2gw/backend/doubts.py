@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
-from sip2gw.backend.attempts import UnknownAttempt, UnknownCirculation
+from sip2gw.backend.attempts import Settlement, UnknownAttempt, UnknownCirculation
 from sip2gw.backend.base import (
     DecidePayment,
     HungUpError,
@@ -22,6 +22,9 @@ T = TypeVar("T")
 NOTE_WAIT_S = 1.0
 """So long may noting an attempt hold up the answer. A disk that takes longer goes on writing the
 entry, which then outlives our own end, but perhaps not that of the machine."""
+
+DONE_KEPT_MAX = 1_000
+"""Of more attempts that turned out to be done the oldest are forgotten."""
 
 NOT_NOTABLE = PaymentRefusal("outcome_not_notable")
 """Inside a store only; a terminal is told that the payment is not possible now."""
@@ -73,6 +76,8 @@ class Doubts:
         self._spool = spool
         self._known: dict[str, UnknownAttempt] = {}
         self._by_key: dict[Key, UnknownAttempt] = {}
+        self._done: dict[Key, UnknownAttempt] = {}
+        """What turned out to be done, the oldest first."""
         self._unwritten: set[str] = set()
         """Noted in memory only."""
         self._opened = False
@@ -99,6 +104,10 @@ class Doubts:
         """All of them, oldest first."""
         return sorted(self._known.values(), key=lambda known: (known.time, known.id))
 
+    def perhaps_done(self) -> list[UnknownAttempt]:
+        """All of them, and those that turned out to be done: a retry must not be told no."""
+        return [*self.all(), *self._done.values()]
+
     def under(self, key: Key) -> UnknownAttempt | None:
         """An attempt under `key` (see `key_of`), if there is one; of several, one at a time."""
         return self._by_key.get(key)
@@ -121,8 +130,21 @@ class Doubts:
         except asyncio.CancelledError:
             await asyncio.wait({writing}, timeout=NOTE_WAIT_S)
 
-    def forget(self, attempt_ids: Iterable[str]) -> None:
-        """These are settled, durably, in the store; nobody waits for the spool."""
+    def settled(self, settlements: Iterable[Settlement]) -> None:
+        """These are settled, durably, in the store; nobody waits for the spool.
+
+        What was done is remembered: its terminal was told "not sure", or nothing, and may ask
+        again while the store cannot be read.
+        """
+        settlements = tuple(settlements)
+        for attempt in (one.attempt for one in settlements if one.done):
+            self._done.pop(key_of(attempt), None)
+            self._done[key_of(attempt)] = attempt
+            if len(self._done) > DONE_KEPT_MAX:
+                del self._done[next(iter(self._done))]
+        self._forget(one.attempt.id for one in settlements)
+
+    def _forget(self, attempt_ids: Iterable[str]) -> None:
         gone = [attempt_id for attempt_id in attempt_ids if attempt_id in self._known]
         for attempt_id in gone:
             attempt = self._known.pop(attempt_id)

@@ -28,7 +28,7 @@ from sip2gw.model import (
     read_currency,
 )
 from sip2gw.policy.access import PinState
-from sip2gw.policy.money import PaymentRequest, decide_allocation, payable_total
+from sip2gw.policy.money import PaymentPlan, PaymentRequest, decide_allocation
 from sip2gw.policy.reasons import PAYMENT_TEXT_KEYS, PaymentRefusalReason
 from sip2gw.policy.relationships import PayableAccount, payable_accounts
 from sip2gw.protocol.messages import FeePaid, FeePaidResponse
@@ -234,21 +234,17 @@ def _decider(
         if payer is None:
             return PaymentRefusal(PaymentRefusalReason.NOT_YOURS)
         wanted = PaymentRequest(bill.amount, bill.fee_id)
-        lines = decide_allocation(payer, accounts, wanted, terminal.payments)
-        if isinstance(lines, str):
-            return PaymentRefusal(lines)
-        fees = [*payer.fees]
-        for account in accounts:
-            fees += account.debtor.fees
-        left = payable_total(fees, profile.invoiced_payable) - bill.amount
+        plan = decide_allocation(payer, accounts, wanted, terminal.payments)
+        if not isinstance(plan, PaymentPlan):
+            return PaymentRefusal(plan)
         paid = format_money(bill.amount, terminal.currency, language)
         waived = request.payment_type == profile.options.write_off_payment_type
         key = "payment_waived" if waived else "payment_accepted"
         spoken = [texts.text(language, key, amount=paid)]
-        if left > 0:
-            shown = format_money(left, terminal.currency, language)
+        if plan.left > 0:
+            shown = format_money(plan.left, terminal.currency, language)
             spoken.append(texts.text(language, "payment_remaining", amount=shown))
-        return Allocation(lines, tuple(spoken))
+        return Allocation(plan.lines, tuple(spoken))
 
     return decide
 

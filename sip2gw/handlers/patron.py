@@ -49,6 +49,9 @@ from sip2gw.protocol.messages import (
 )
 from sip2gw.texts import format_money
 
+_OK, _REPLACED = PinState.OK, CardState.REPLACED
+"""By name: Python 3.11 takes 0.1 µs to find a member of an enumeration, and each request asks."""
+
 
 @dataclass(slots=True)
 class Visit:
@@ -73,7 +76,7 @@ class Visit:
     def replaced(self) -> bool:
         """Whether the card is called a replaced one; where cards are hidden it is unknown."""
         card = self.card
-        return card is not None and card.state is CardState.REPLACED and not self.hidden
+        return card is not None and card.state is _REPLACED and not self.hidden
 
     @property
     def patron_id(self) -> str:
@@ -85,7 +88,7 @@ class Visit:
     @property
     def shown(self) -> PatronRecord | None:
         """The record, if its content may be shown to whoever stands at the terminal."""
-        withheld = not self.valid_patron or self.pin is not PinState.OK
+        withheld = not self.valid_patron or self.pin is not _OK
         return None if withheld else self.record
 
 
@@ -114,13 +117,13 @@ async def judge(
     services, terminal = session.services, session.terminal
     hidden = terminal.profile.wrong_pin_hides_card
     card = record.card(number) if record is not None else None
-    if record is None or card is None or card.state is CardState.REPLACED:
+    if record is None or card is None or card.state is _REPLACED:
         session.note_pin(number, PinState.WRONG)
         if pin and hidden:
             await hold_back(session, began_s)
         return Visit(number, record, card, PinState.ABSENT, False, False, hidden=hidden)
     if pin and services.pins.remembers(record, card, pin):
-        state = PinState.OK
+        state = _OK
         services.admissions.see(record, right=True)
     else:
         # What the PIN is worth is noted where it is judged; this may be too late to hear of it.
@@ -131,12 +134,12 @@ async def judge(
         if state in (PinState.WRONG, PinState.LOCKED):
             await hold_back(session, began_s)
     session.note_pin(number, state)
-    if state is PinState.OK:
+    if state is _OK:
         return Visit(number, record, card, state, True, True)
     if state is PinState.ABSENT and not pin_required:
         absent = None if pin is None else False
         tells = not terminal.profile.pin_required
-        return Visit(number, record, card, PinState.OK, True, absent, tells)
+        return Visit(number, record, card, _OK, True, absent, tells)
     return Visit(number, record, card, state, not hidden, False, hidden=hidden)
 
 

@@ -267,8 +267,8 @@ async def test_no_random_family_pays_over_two_steps(empty_library: Library) -> N
                 facts: PaymentFacts, request: PaymentRequest = wanted_fee
             ) -> Allocation | PaymentRefusal:
                 accounts = payable_accounts(facts.payer, facts.debtors, RULES, TODAY)
-                lines = decide_allocation(facts.payer, accounts, request, PaymentRules(True, True))
-                return PaymentRefusal(lines) if isinstance(lines, str) else Allocation(lines, ())
+                plan = decide_allocation(facts.payer, accounts, request, PaymentRules(True, True))
+                return PaymentRefusal(plan) if isinstance(plan, str) else Allocation(plan.lines, ())
 
             wanted_payment = order(f"{payer}-{debtor}", 1, payer_id=payer)
             if (await empty_library.book_payment(wanted_payment, decide)).outcome == "booked":

@@ -30,8 +30,8 @@ def settle(amount: int) -> DecidePayment:
 
     def decide(facts: PaymentFacts) -> Allocation | PaymentRefusal:
         request, rules = PaymentRequest(amount, None), PaymentRules(True, False)
-        lines = decide_allocation(facts.payer, (), request, rules)
-        return PaymentRefusal(lines) if isinstance(lines, str) else Allocation(lines, ())
+        plan = decide_allocation(facts.payer, (), request, rules)
+        return PaymentRefusal(plan) if isinstance(plan, str) else Allocation(plan.lines, ())
 
     return decide
 

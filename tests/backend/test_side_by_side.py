@@ -98,8 +98,10 @@ def pay_all(amount: int) -> Callable[[PaymentFacts], Allocation | PaymentRefusal
     def decide(facts: PaymentFacts) -> Allocation | PaymentRefusal:
         family = RelationshipType.HEAD_OF_FAMILY
         accounts = [PayableAccount(debtor, family) for debtor in facts.debtors]
-        lines = decide_allocation(facts.payer, accounts, PaymentRequest(amount, None), ANYTHING)
-        return PaymentRefusal(lines) if isinstance(lines, str) else Allocation(lines, ("Thanks",))
+        plan = decide_allocation(facts.payer, accounts, PaymentRequest(amount, None), ANYTHING)
+        return (
+            PaymentRefusal(plan) if isinstance(plan, str) else Allocation(plan.lines, ("Thanks",))
+        )
 
     return decide
 

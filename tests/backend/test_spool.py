@@ -10,7 +10,7 @@ import pytest
 
 from sip2gw.backend import doubts as doubts_module
 from sip2gw.backend import spool as spool_module
-from sip2gw.backend.attempts import UnknownAttempt
+from sip2gw.backend.attempts import Settlement, UnknownAttempt
 from sip2gw.backend.base import HungUpError
 from sip2gw.backend.doubts import Doubts, key_of
 from sip2gw.backend.spool import SLOT_BYTES, SLOTS, Spool, SpoolError, read_spool
@@ -170,7 +170,7 @@ async def test_what_is_noted_is_found_by_its_key_until_it_is_forgotten(path: Pat
     assert doubts.under(key_of(attempt_of(order("BK2")))) is None
     assert doubts.under(key_of(attempt_of(order(terminal="cash-2")))) is None
     assert doubts.under(key_of(attempt_of(desk.order(item="I1")))) is None
-    doubts.forget([PAYMENT.id, "nobody"])
+    doubts.settled([Settlement(PAYMENT, done=False), Settlement(attempt_of(order()), done=False)])
     assert doubts.under(key_of(PAYMENT)) is None
     assert len(doubts) == 1
     await doubts.close()
@@ -182,10 +182,29 @@ async def test_of_two_under_one_key_the_other_is_found_when_one_is_forgotten(pat
     doubts, first, second = keeper(path), attempt_of(order()), attempt_of(order())
     await doubts.note(first)
     await doubts.note(second)
-    doubts.forget([second.id])
+    doubts.settled([Settlement(second, done=False)])
     assert doubts.under(key_of(first)) == first
-    doubts.forget([first.id])
+    doubts.settled([Settlement(first, done=False)])
     assert doubts.under(key_of(first)) is None
+    await doubts.close()
+
+
+async def test_what_turned_out_to_be_done_is_remembered_and_the_oldest_forgotten(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its terminal may ask again when nothing can be read: a plain no would be wrong then."""
+    monkeypatch.setattr("sip2gw.backend.doubts.DONE_KEPT_MAX", 2)
+    doubts, first, second = keeper(path), attempt_of(order("BK1")), attempt_of(order("BK2"))
+    for known in (first, second, LOAN):
+        await doubts.note(known)
+    doubts.settled([Settlement(first, done=True), Settlement(second, done=False)])
+    assert doubts.all() == [LOAN]
+    assert doubts.perhaps_done() == [LOAN, first]
+    doubts.settled([Settlement(LOAN, done=True), Settlement(first, done=True)])
+    assert doubts.perhaps_done() == [LOAN, first]
+    third = attempt_of(order("BK3"))
+    doubts.settled([Settlement(third, done=True)])
+    assert doubts.perhaps_done() == [first, third]
     await doubts.close()
 
 

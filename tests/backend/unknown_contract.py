@@ -227,6 +227,33 @@ class UnknownContract:
         assert not await library.has_open_attempt(same_as(lost))
         assert await library.has_open_attempt(same_as(loan))
 
+    async def test_what_turned_out_to_be_done_stays_known(self, library: Library) -> None:
+        """Its terminal was told "not sure", and asks again when the store has failed once more."""
+        paid = order()
+        await library.book_payment(paid, pay_fee("F1"))
+        await doubts(library).note(unknown(paid))
+        await library.settle([unknown(paid)], LATER)
+        assert await library.unknown_attempts() == []
+        assert await library.has_open_attempt(same_as(unknown(paid)))
+        # The terminal is told "not sure" now, so it is listed and looked at again.
+        assert [known.id for known in await library.unknown_attempts()] == [paid.id]
+        await library.settle([unknown(paid)], LATER)
+        assert listed(library) == {paid.id: ("BK1", "booked")}
+
+    async def test_what_its_retry_found_to_be_done_stays_known(self, library: Library) -> None:
+        """Perhaps the yes never arrived, and the store fails before the terminal asks again."""
+        first = order("BK1")
+        paid, lost = unknown(first), unknown(order("BK2"))
+        await library.book_payment(first, pay_fee("F1"))
+        for known in (paid, lost):
+            await doubts(library).note(known)
+        assert (await library.book_payment(order("BK1"), pay_fee("F1"))).outcome == "replayed"
+        refusing = pay_fee("nothing like it")
+        assert (await library.book_payment(order("BK2"), refusing)).outcome == "refused"
+        assert await library.unknown_attempts() == []
+        assert await library.has_open_attempt(same_as(paid))
+        assert not await library.has_open_attempt(same_as(lost))
+
     # Circulation
 
     async def test_a_loan_that_was_not_made_is_for_review_as_refused(

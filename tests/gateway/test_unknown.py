@@ -272,6 +272,35 @@ async def test_the_retry_of_a_payment_that_is_not_sure_is_not_either_while_nothi
     assert listed(gateway) == [("K1", "booked")]
 
 
+@pytest.mark.parametrize("heard_yes", [False, True])
+async def test_the_retry_of_what_was_found_to_be_booked_is_not_sure_while_the_store_is_away(
+    gateway, monkeypatch, heard_yes
+):
+    """The store recovered, told what had become of it, and failed again: no is still wrong.
+
+    So it is for a terminal whose retry was answered with yes and that never heard it.
+    """
+    pay = await till(gateway)
+    gateway.disk.hold()
+    await pay.send(PAY)
+    await gateway.disk.committing()
+    pass_the_deadline(gateway)
+    assert NOT_SURE in await pay.read()
+    gateway.disk.release()
+    if heard_yes:
+        assert (await pay.ask(PAY)).startswith("38Y")
+    await until(lambda: gateway.metrics.outcome_unknown == 0 and not gateway.store._doubts)
+    with monkeypatch.context() as away:
+        unreachable(gateway, away)
+        assert NOT_SURE in await pay.ask(PAY)
+        assert TRY_AGAIN in await pay.ask(ask_37("1004", "1.00", pin="1004", bk="K2"))
+    assert (await pay.ask(PAY)).startswith("38Y")
+    await until(lambda: not gateway.store._doubts)
+    assert listed(gateway) == [("K1", "booked")]
+    (settled,) = gateway.store.reconciliations(gateway.clock.now())
+    assert settled.state == "resolved"
+
+
 async def test_the_retry_of_a_payment_without_bk_is_told_by_its_date(gateway, monkeypatch):
     pay, request = await till(gateway), ask_37("1004", "1.00", pin="1004")
     gateway.disk.hold()

@@ -104,10 +104,10 @@ TWO_FEES = patron("P", fees=(fee("NEW", "P", 200, days_old=1), fee("OLD", "P", 5
 
 
 def spread(payer, amount, *, fee_id=None, accounts=(), rules=ANYTHING):
-    lines = decide_allocation(payer, accounts, PaymentRequest(amount, fee_id), rules)
-    if isinstance(lines, str):
-        return lines
-    return [(line.fee_id, line.debtor_id, line.relation, line.amount) for line in lines]
+    plan = decide_allocation(payer, accounts, PaymentRequest(amount, fee_id), rules)
+    if isinstance(plan, str):
+        return plan
+    return [(line.fee_id, line.debtor_id, line.relation, line.amount) for line in plan.lines]
 
 
 @pytest.mark.parametrize(
@@ -175,11 +175,13 @@ def test_a_payment_is_used_up_exactly_or_refused(own, theirs, amount, partial):
     other = patron("Q", fees=tuple(fee(f"T{n}", "Q", owed) for n, owed in enumerate(theirs)))
     accounts = (PayableAccount(other, RelationshipType.HEAD_OF_FAMILY),)
     rules = PaymentRules(partial, invoiced_payable=False)
-    lines = decide_allocation(payer, accounts, PaymentRequest(amount, None), rules)
-    if isinstance(lines, str):
+    plan = decide_allocation(payer, accounts, PaymentRequest(amount, None), rules)
+    if isinstance(plan, str):
         impossible = amount <= 0 or amount > sum(own) + sum(theirs)
         assert impossible or not partial
         return
+    lines = plan.lines
+    assert plan.left == sum(own) + sum(theirs) - amount
     owed = {one.id: one.owed for one in (*payer.fees, *other.fees)}
     assert sum(line.amount for line in lines) == amount
     assert len({line.fee_id for line in lines}) == len(lines)
@@ -461,12 +463,13 @@ def test_a_payment_with_credits_is_used_up_exactly_and_takes_no_more_than_there_
     accounts = (PayableAccount(other, RelationshipType.HEAD_OF_FAMILY),)
     every = {one.id: one for one in (*payer.fees, *other.fees)}
     payable = payable_total(every.values(), rules.invoiced_payable)
-    lines = decide_allocation(payer, accounts, PaymentRequest(amount, fee_id), rules)
-    if isinstance(lines, str):
+    plan = decide_allocation(payer, accounts, PaymentRequest(amount, fee_id), rules)
+    if isinstance(plan, str):
         simple = fee_id is None and rules.partial_payment and rules.subtotal
         assert not simple or amount > payable
         return
-    assert amount <= payable
+    lines = plan.lines
+    assert plan.left == payable - amount >= 0
     assert sum(line.amount for line in lines) == amount
     assert len({line.fee_id for line in lines}) == len(lines)
     for line in lines:

@@ -256,8 +256,8 @@ def test_in_no_family_is_anything_paid_over_two_steps(size, seed):
         strangers = chance.sample(list(everybody), min(size, 10))
         for name in {payer.id, *beyond, *strangers}:
             wanted = PaymentRequest(100, f"F-{name}")
-            lines = decide_allocation(payer, accounts, wanted, PaymentRules(True, True))
-            assert (lines != "unknown_fee") is (name in {payer.id, *allowed})
+            plan = decide_allocation(payer, accounts, wanted, PaymentRules(True, True))
+            assert (plan != "unknown_fee") is (name in {payer.id, *allowed})
 
 
 CARLA_RENEWS_FOR_BERT = replace(CARLA_PAYS_FOR_BERT, functions=frozenset({"renew"}))

@@ -84,7 +84,8 @@ class InDoubt:
     async def has_open(self, is_meant: Callable[[UnknownAttempt], bool]) -> bool:
         """See `Backend.has_open_attempt`."""
         under_way = map(attempt_of, self._under_way.values())
-        found = next(filter(is_meant, (*self.all(), *self._left.values(), *under_way)), None)
+        noted = self._doubts.perhaps_done() if self._doubts is not None else ()
+        found = next(filter(is_meant, (*noted, *self._left.values(), *under_way)), None)
         if found is not None:
             await self.note(found)
         return found is not None
@@ -124,13 +125,13 @@ class InDoubt:
 
     async def _is_settled(self, known: UnknownAttempt, now: datetime, *, noted: bool) -> bool:
         try:
-            await within(CLEARING_S, settle(self._pool, known, now, noted=noted))
+            done = await within(CLEARING_S, settle(self._pool, known, now, noted=noted))
         except HungUpError:
             raise
         except (BackendError, asyncio.CancelledError):
             return False
         if self._doubts is not None:
-            self._doubts.forget((known.id,))
+            self._doubts.settled((Settlement(known, done),))
         return True
 
     async def settle(self, attempts: Iterable[UnknownAttempt], now: datetime) -> list[Settlement]:
@@ -151,7 +152,7 @@ class InDoubt:
         if failure is not None and not settled:
             raise failure
         if self._doubts is not None:
-            self._doubts.forget(known.attempt.id for known in settled)
+            self._doubts.settled(settled)
         return settled
 
     async def mend(self) -> None:

@@ -16,7 +16,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from sip2gw.backend.attempts import UnknownAttempt, UnknownPayment
+from sip2gw.backend.attempts import Settlement, UnknownAttempt, UnknownPayment
 from sip2gw.backend.base import (
     BackendError,
     BackendTimeoutError,
@@ -29,7 +29,7 @@ from sip2gw.backend.base import (
 )
 from sip2gw.backend.doubts import Doubts, insist_on_notable, key_of
 from sip2gw.backend.library import Connection, Done
-from sip2gw.backend.store.ledger import refused
+from sip2gw.backend.store.ledger import REFUSED, refused
 from sip2gw.backend.store.unknown import attempt_of, settle
 from sip2gw.backend.store.writer import State, Waiting, Writer
 
@@ -49,7 +49,7 @@ class Orders:
     async def has_open(self, is_meant: Callable[[UnknownAttempt], bool]) -> bool:
         """See `Backend.has_open_attempt`."""
         begun = map(attempt_of, self._writer.orders_in_doubt())
-        noted = self._doubts.all() if self._doubts else ()
+        noted = self._doubts.perhaps_done() if self._doubts is not None else ()
         found = next(filter(is_meant, (*noted, *begun)), None)
         if found is not None:
             await self._note(found)
@@ -82,7 +82,7 @@ class Orders:
         except UnavailableError as error:
             return await self._not_done(order, error)
         if known is not None and self._doubts is not None:
-            self._doubts.forget((known.id,))
+            self._doubts.settled((Settlement(known, result.outcome != REFUSED),))
         if isinstance(result, PaymentResult):
             return insist_on_notable(self._doubts, result)
         return result

@@ -282,7 +282,7 @@ class Store(StaffOperations):
         """Look what became of `attempts`; committing what was found is the fence (see `writer`)."""
         settled = await super().settle(attempts, now)
         if self._doubts is not None:
-            self._doubts.forget(known.attempt.id for known in settled)
+            self._doubts.settled(settled)
         return settled
 
     def _patron(self, connection: Connection, patron_id: str) -> PatronRecord | None:

@@ -80,6 +80,10 @@ class State(IntEnum):
     """Its outcome is known."""
 
 
+_BEGUN, _ENDED = State.BEGUN, State.ENDED
+"""By name: Python 3.11 takes 0.1 µs to find a member of an enumeration."""
+
+
 class Waiting:
     """A job with the future of whoever waits for it, and then its outcome."""
 
@@ -106,7 +110,7 @@ class Waiting:
 
     def settle(self) -> None:
         """Tell the waiting coroutine, unless it has given up."""
-        self.state = State.ENDED
+        self.state = _ENDED
         if self.future.done():
             return
         if isinstance(self.outcome, Exception):
@@ -286,7 +290,7 @@ class Writer:
             for waiting in batch[start:end]:
                 if waiting.unwanted:
                     continue
-                waiting.state = State.BEGUN
+                waiting.state = _BEGUN
                 waiting.outcome = waiting.job(self._connection)
                 self._note_touched(waiting.outcome)
         except Exception:
