@@ -9,8 +9,8 @@ from __future__ import annotations
 import cProfile
 import sys
 
-from sip2gw import app
 from sip2gw.config import load_config
+from sip2gw.daemon import app
 
 
 def _tell(sip2: list[str], admin: str) -> None:

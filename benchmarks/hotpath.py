@@ -19,11 +19,11 @@ from pathlib import Path
 
 from benchmarks.library import Library, build
 from benchmarks.workloads import Workload, hello, workloads
-from sip2gw.app import App, open_store
-from sip2gw.clock import Clock
 from sip2gw.config import Config, load_config
-from sip2gw.server import TerminalLine, TerminalServer
-from sip2gw.telemetry import Log, Redactor
+from sip2gw.daemon.app import App, open_store
+from sip2gw.foundation.clock import Clock
+from sip2gw.monitoring.telemetry import Log, Redactor
+from sip2gw.serving.server import TerminalLine, TerminalServer
 
 _BATCH = 50
 """Requests for each turn of the loop, as with so many terminals."""

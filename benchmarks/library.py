@@ -20,8 +20,8 @@ from zoneinfo import ZoneInfo
 
 from sip2gw.backend.factory import open_backend
 from sip2gw.backend.library import Library as KeptLibrary
-from sip2gw.backend.store import ImportSettings, import_files
-from sip2gw.pin import hash_pin
+from sip2gw.backend.loading.importing import ImportSettings, import_files
+from sip2gw.foundation.hashing import hash_pin
 
 INSTITUTION = "HUB"
 CURRENCY = "EUR"

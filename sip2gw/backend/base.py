@@ -27,11 +27,11 @@ from sip2gw.model import (
     PaymentLine,
     Presence,
 )
-from sip2gw.policy.circulation import Decide, Refusal
-from sip2gw.policy.offline import Claim
+from sip2gw.model.items import ItemRecord, Outcome
+from sip2gw.model.refusals import RefusedPayment
+from sip2gw.policy.items.decisions import Decide, Refusal
+from sip2gw.policy.items.offline import Claim
 from sip2gw.policy.receipts import ReceiptRules
-from sip2gw.refused import RefusedPayment
-from sip2gw.stock import ItemRecord, Outcome
 
 
 class BackendError(Exception):

@@ -15,7 +15,7 @@ from sip2gw.backend.base import (
     UnavailableError,
 )
 from sip2gw.backend.spool import Spool, SpoolError
-from sip2gw.threads import ready_pool
+from sip2gw.foundation.threads import ready_pool
 
 T = TypeVar("T")
 

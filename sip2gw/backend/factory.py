@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sip2gw.backend.base import BackendError
 from sip2gw.backend.library import Library
-from sip2gw.backend.store import Role, open_store
+from sip2gw.backend.sqlite.store import Role, open_store
 
 
 class StoreUrlError(BackendError):

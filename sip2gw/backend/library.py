@@ -30,9 +30,9 @@ from sip2gw.model import (
     Reveal,
     Surplus,
 )
+from sip2gw.model.items import Review
+from sip2gw.model.refusals import RefusedPayment, RefusedPaymentsMore
 from sip2gw.policy.relationships import RelationshipRules
-from sip2gw.refused import RefusedPayment, RefusedPaymentsMore
-from sip2gw.stock import Review
 
 T = TypeVar("T")
 

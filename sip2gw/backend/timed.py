@@ -30,9 +30,15 @@ from sip2gw.backend.base import (
     PaymentOrder,
     PaymentResult,
 )
-from sip2gw.model import AccessRow, Block, PaidFee, PatronRecord, Presence
-from sip2gw.refused import RefusedPayment
-from sip2gw.stock import ItemRecord
+from sip2gw.model import (
+    AccessRow,
+    Block,
+    PaidFee,
+    PatronRecord,
+    Presence,
+)
+from sip2gw.model.items import ItemRecord
+from sip2gw.model.refusals import RefusedPayment
 
 T = TypeVar("T")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from contextlib import nullcontext
 
-from sip2gw.signals import noted_early
+from sip2gw.daemon.signals import noted_early
 
 
 def main() -> None:

@@ -10,27 +10,27 @@ import typer
 from typer.core import TyperGroup
 
 from sip2gw import __version__
-from sip2gw.cli.badge import badge
 from sip2gw.cli.check import check
 from sip2gw.cli.common import say
 from sip2gw.cli.convert import convert_config
 from sip2gw.cli.demo import demo
-from sip2gw.cli.door import door
 from sip2gw.cli.explain import explain
 from sip2gw.cli.failures import Failure, failure_of
-from sip2gw.cli.library import export_library, import_library
-from sip2gw.cli.maintain import maintain
-from sip2gw.cli.membership import membership
+from sip2gw.cli.kiosk.wire import decode, send
+from sip2gw.cli.library.badge import badge
+from sip2gw.cli.library.data import export_library, import_library
+from sip2gw.cli.library.door import door
+from sip2gw.cli.library.maintain import maintain
+from sip2gw.cli.library.membership import membership
+from sip2gw.cli.library.patron import patron
+from sip2gw.cli.library.payment import payment
+from sip2gw.cli.library.relationship import relationship
+from sip2gw.cli.library.review import review
 from sip2gw.cli.monitoring import alerts, dashboard
 from sip2gw.cli.passwords import hash_password
-from sip2gw.cli.patron import patron
-from sip2gw.cli.payment import payment
-from sip2gw.cli.relationship import relationship
-from sip2gw.cli.review import review
 from sip2gw.cli.running import drain, reload
 from sip2gw.cli.serve import serve
 from sip2gw.cli.terminal import terminal
-from sip2gw.cli.wire import decode, send
 
 PIPE_CLOSED_STATUS = 1
 

@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sip2gw.cli.common import ConfigOption, configured, opened_store, say
+from sip2gw.cli.common import (
+    ConfigOption,
+    configured,
+    opened_store,
+    say,
+)
 from sip2gw.cli.failures import CommandError, UsageError
 from sip2gw.cli.passwords import PasswordFileOption, PasswordOption, read_password
 
@@ -55,7 +60,7 @@ def _print_schema() -> None:
 
 
 def _check_site(config: Config) -> None:
-    from sip2gw.availability import unavailable
+    from sip2gw.config.availability import unavailable
 
     problems = unavailable(config)
     if problems:
@@ -96,7 +101,7 @@ def _credentials(config: Config, name: str) -> tuple[str, str]:
 
 def _probe(address: str, login: str | None, password: str | None) -> None:
     """Log in if there is a login, ask for the status, and say what came back."""
-    from sip2gw.cli.kiosk import Credentials, Kiosk
+    from sip2gw.cli.kiosk.client import Credentials, Kiosk
     from sip2gw.protocol.messages import AcsStatus, ScStatus
 
     with Kiosk.connect(address) as kiosk:

@@ -66,7 +66,7 @@ def opened_store(config: Config) -> Iterator[Library]:
     Raises:
         BackendError: it cannot be opened.
     """
-    from sip2gw.app import open_store
+    from sip2gw.daemon.app import open_store
 
     store = open_store(config, "command")
     try:
@@ -100,7 +100,7 @@ def read_since(text: str | None, zone: tzinfo, option: str = "--since") -> datet
     Raises:
         UsageError: neither a date nor a time.
     """
-    from sip2gw.backend.store.moments import read_start
+    from sip2gw.policy.moments import read_start
 
     try:
         return read_start(text, zone) if text else None
@@ -114,7 +114,7 @@ def read_until(text: str | None, zone: tzinfo, option: str = "--until") -> datet
     Raises:
         UsageError: neither a date nor a time.
     """
-    from sip2gw.backend.store.moments import read_start
+    from sip2gw.policy.moments import read_start
 
     try:
         moment = read_start(text, zone) if text else None

@@ -14,7 +14,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sip2gw.cli.common import ConfigOption, opened_store, printable, replace_file
+from sip2gw.cli.common import (
+    ConfigOption,
+    opened_store,
+    printable,
+    replace_file,
+)
 from sip2gw.cli.failures import CommandError
 
 if TYPE_CHECKING:
@@ -66,8 +71,8 @@ def _place(directory: Path | None) -> AbstractContextManager[str]:
 
 
 def _run(place: Path, sip2: str, admin: str) -> int:
-    from sip2gw.app import serve
     from sip2gw.config import load_config
+    from sip2gw.daemon.app import serve
     from sip2gw.demo import configuration
 
     file = place / CONFIGURATION
@@ -108,8 +113,8 @@ def _fill(config: Config, library: Path) -> None:
     """Write the library's data, unless DIR has its own, and import it."""
     import msgspec
 
-    from sip2gw.backend.store import import_files
-    from sip2gw.cli.library import import_settings
+    from sip2gw.backend.loading.importing import import_files
+    from sip2gw.cli.library.data import import_settings
     from sip2gw.demo import library_records
 
     if not library.exists():

@@ -21,8 +21,8 @@ from sip2gw.cli.failures import CommandError, UsageError
 
 if TYPE_CHECKING:
     from sip2gw.config import Config
-    from sip2gw.explain import Explanation
     from sip2gw.handlers import TerminalView
+    from sip2gw.serving.explain import Explanation
 
 
 class Message(StrEnum):
@@ -64,9 +64,9 @@ def explain(
 async def _explain(
     config: Config, terminal: str, card: str, message: Message | None, at: str | None
 ) -> Explanation:
-    from sip2gw.app import open_store
-    from sip2gw.explain import explain as explained
-    from sip2gw.site import build_site
+    from sip2gw.daemon.app import open_store
+    from sip2gw.serving.explain import explain as explained
+    from sip2gw.serving.site import build_site
 
     store = open_store(config, "command")
     try:
@@ -83,7 +83,7 @@ async def _explain(
 
 
 def _moment(text: str | None, terminal: TerminalView) -> datetime | None:
-    from sip2gw.backend.store.moments import read_start
+    from sip2gw.policy.moments import read_start
 
     if text is None:
         return None

@@ -46,7 +46,7 @@ def read_password(given: str | None, file: Path | None) -> str | None:
 
 def hash_password(config: ConfigOption = None) -> None:
     """Hash a terminal's password, read from standard input, for `password_hash`."""
-    from sip2gw.pin import hash_password as hashed
+    from sip2gw.foundation.hashing import hash_password as hashed
 
     password = read_secret("password", not sys.stdin.isatty())
     typer.echo(hashed(password.encode("utf-8", "surrogateescape")))

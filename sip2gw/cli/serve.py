@@ -15,6 +15,6 @@ def serve(config: ConfigOption = None) -> None:
     reads the configuration again.
     """
     settings = configured(config)
-    from sip2gw.app import serve as run
+    from sip2gw.daemon.app import serve as run
 
     raise typer.Exit(run(settings))

@@ -20,7 +20,12 @@ from sip2gw.cli.failures import CommandError
 from sip2gw.cli.running import ANSWER_WITHIN_S, running_gateway
 
 if TYPE_CHECKING:
-    from sip2gw.control.messages import TerminalState, TraceBegan, TraceEnded, TraceEvent
+    from sip2gw.control.messages import (
+        TerminalState,
+        TraceBegan,
+        TraceEnded,
+        TraceEvent,
+    )
 
 terminal = typer.Typer(help="The terminals of the running gateway.", no_args_is_help=True)
 
@@ -121,7 +126,12 @@ def trace(
 
     When messages come faster than they are read, some are left out, and it is told how many.
     """
-    from sip2gw.control.messages import Trace, TraceBegan, TraceEnded, TraceEvent
+    from sip2gw.control.messages import (
+        Trace,
+        TraceBegan,
+        TraceEnded,
+        TraceEvent,
+    )
 
     with running_gateway(config) as gateway:
         begun = gateway.ask(Trace(login, seconds, frames), ANSWER_WITHIN_S)

@@ -1,7 +1,12 @@
 """The configuration: one TOML file, checked as a whole, the only source of settings (B66)."""
 
 from sip2gw.config.branches import Branch
-from sip2gw.config.load import Config, ConfigFile, TlsFiles, load_config
+from sip2gw.config.load import (
+    Config,
+    ConfigFile,
+    TlsFiles,
+    load_config,
+)
 from sip2gw.config.problems import ConfigError
 from sip2gw.config.profiles import DoorTable, ResolvedProfile
 from sip2gw.config.reference import configuration_reference, json_schema, public_dict

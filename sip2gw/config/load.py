@@ -35,8 +35,13 @@ from sip2gw.config.terminals import (
     TerminalTable,
     resolve_terminal,
 )
-from sip2gw.config.types import Code, Language, Name, Section
-from sip2gw.pin import is_password_hash
+from sip2gw.config.types import (
+    Code,
+    Language,
+    Name,
+    Section,
+)
+from sip2gw.foundation.hashing import is_password_hash
 from sip2gw.texts import TEXT_KEYS, override_allowed, override_problem
 
 _T = TypeVar("_T")

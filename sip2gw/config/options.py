@@ -12,8 +12,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, Strict, WithJsonSchema, model_validator
 
 from sip2gw.config.types import FieldCode, Memberships, Section
+from sip2gw.policy.items.sorting import ANY_BRANCH, Comparator, SortField
 from sip2gw.policy.reasons import CirculationReason
-from sip2gw.policy.sorting import ANY_BRANCH, Comparator, SortField
 from sip2gw.protocol.layout import layout_of
 from sip2gw.protocol.messages import (
     CheckinResponse,

@@ -12,7 +12,7 @@ from typing import Literal
 
 import msgspec
 
-from sip2gw.metrics import Family
+from sip2gw.monitoring.metrics import Family
 
 REQUEST_BYTES_MAX = 4_096
 """The longest request, without its line end."""

@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, tzinfo
 from typing import Protocol
 
-from sip2gw.clock import Clock
 from sip2gw.control.messages import (
     TRACE_FRAMES_MAX,
     TRACE_SECONDS_MAX,
@@ -34,9 +33,10 @@ from sip2gw.control.messages import (
 )
 from sip2gw.control.tracing import Peer
 from sip2gw.control.tracing import Trace as RunningTrace
-from sip2gw.metrics import FamilyMaker, Metrics
-from sip2gw.server import TerminalLine, Watcher
-from sip2gw.site import KnownTerminal, Site
+from sip2gw.foundation.clock import Clock
+from sip2gw.monitoring.metrics import FamilyMaker, Metrics
+from sip2gw.serving.server import TerminalLine, Watcher
+from sip2gw.serving.site import KnownTerminal, Site
 
 TRACES_MAX = 8
 """So many run at a time."""

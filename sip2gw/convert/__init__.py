@@ -10,8 +10,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from sip2gw.availability import unavailable
 from sip2gw.config import load_config
+from sip2gw.config.availability import unavailable
 from sip2gw.convert.draft import Draft, Note
 from sip2gw.convert.edge import draft_from_edge, read_json
 from sip2gw.convert.sipconfig import draft_from_sipconfig

@@ -13,7 +13,7 @@ from sip2gw.convert.draft import Draft, Values, of_table
 from sip2gw.convert.option import NotCarriedError, flag, problem_with
 from sip2gw.convert.source import SourceError
 from sip2gw.convert.xml import Element
-from sip2gw.pin import hash_password
+from sip2gw.foundation.hashing import hash_password
 
 KIND = "selfcheck"
 HISTORY_DAYS = 365

@@ -5,15 +5,9 @@ from __future__ import annotations
 from sip2gw.handlers import (
     door,
     fee,
-    gossip,
-    hold,
     information,
-    item,
-    lending,
     patron,
-    returns,
     status,
-    wise,
 )
 from sip2gw.handlers.base import (
     Answer,
@@ -24,6 +18,13 @@ from sip2gw.handlers.base import (
     Standpoint,
     TerminalView,
 )
+from sip2gw.handlers.items import (
+    hold,
+    item,
+    lending,
+    returns,
+)
+from sip2gw.handlers.vendors import gossip, wise
 from sip2gw.protocol.dialect import DialectName, MoneyLines
 from sip2gw.protocol.messages import (
     BlockPatron,

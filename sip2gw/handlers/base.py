@@ -14,21 +14,37 @@ from functools import cache
 from typing import Any, Protocol, TypeVar
 from zoneinfo import ZoneInfo
 
-from sip2gw.backend.base import Backend, BackendError, CirculationOrder, EntryOrder
-from sip2gw.clock import Clock
+from sip2gw.backend.base import (
+    Backend,
+    BackendError,
+    CirculationOrder,
+    EntryOrder,
+)
 from sip2gw.config import ResolvedProfile
-from sip2gw.handlers.memory import Admissions, Passages
-from sip2gw.metrics import Metrics
-from sip2gw.model import AccessRow, Card, PatronRecord, Payment, Presence
-from sip2gw.policy.access import BarEntry, DoorRules, PassEntry, PinState
+from sip2gw.foundation.clock import Clock
+from sip2gw.model import (
+    AccessRow,
+    Card,
+    PatronRecord,
+    Payment,
+    Presence,
+)
+from sip2gw.monitoring.metrics import Metrics
+from sip2gw.policy.access import (
+    BarEntry,
+    DoorRules,
+    PassEntry,
+    PinState,
+)
 from sip2gw.policy.calendar import BranchCalendar
-from sip2gw.policy.circulation import CirculationRules
+from sip2gw.policy.items.decisions import CirculationRules
 from sip2gw.policy.money import PaymentRules
 from sip2gw.policy.receipts import ReceiptRules
 from sip2gw.policy.relationships import RelationshipRules
 from sip2gw.protocol.fields import PatronFlag
 from sip2gw.protocol.messages import Request, Response
 from sip2gw.protocol.wire import WireFormat
+from sip2gw.shared.door_memory import Admissions, Passages
 from sip2gw.texts import Catalogue, choose_language
 
 CustomField = tuple[str, str]

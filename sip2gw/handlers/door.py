@@ -7,10 +7,15 @@ from itertools import product
 
 from sip2gw.backend.base import BackendError, EntryOrder
 from sip2gw.config import DoorTable
-from sip2gw.handlers import custom, information, patron
+from sip2gw.handlers import information, patron, profile_fields
 from sip2gw.handlers.base import Answer, Session, patron_flags
-from sip2gw.handlers.derived import derived, shared
-from sip2gw.model import AccessRow, Card, CardState, PatronRecord
+from sip2gw.handlers.snapshot_cache import derived, shared
+from sip2gw.model import (
+    AccessRow,
+    Card,
+    CardState,
+    PatronRecord,
+)
 from sip2gw.policy.access import (
     CHECK_NAMES,
     AccessDecision,
@@ -25,7 +30,13 @@ from sip2gw.policy.access import (
     judge_holder,
     lists_here,
 )
-from sip2gw.policy.reasons import ALL_DENIED, NO_FLAGS, REASONS, Reason, door_flags
+from sip2gw.policy.reasons import (
+    ALL_DENIED,
+    NO_FLAGS,
+    REASONS,
+    Reason,
+    door_flags,
+)
 from sip2gw.policy.stays import stay_end
 from sip2gw.protocol.messages import (
     PatronInformation,
@@ -343,7 +354,7 @@ def _answer_decision(
         elif _door(session).refuse_as == "cqn":
             response.valid_patron_password = False
     if record is not None and facts.holder is not None:
-        response.personal_name = custom.patron_name(session, record)
+        response.personal_name = profile_fields.patron_name(session, record)
         badges = facts.holder.badges
         if not decision.granted:
             badges = tuple(code for code in badges if code not in rules.require_badges)

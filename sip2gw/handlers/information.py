@@ -8,8 +8,7 @@ from functools import partial
 from typing import TypeVar
 
 from sip2gw.handlers.base import Answer, Session
-from sip2gw.handlers.derived import derived
-from sip2gw.handlers.lending import loans_of_authorisers
+from sip2gw.handlers.items.lending import loans_of_authorisers
 from sip2gw.handlers.patron import (
     Portrait,
     Visit,
@@ -22,7 +21,14 @@ from sip2gw.handlers.patron import (
     total_payable,
     withhold,
 )
-from sip2gw.model import Fee, Hold, Loan, PatronRecord, format_amount
+from sip2gw.handlers.snapshot_cache import derived
+from sip2gw.model import (
+    Fee,
+    Hold,
+    Loan,
+    PatronRecord,
+    format_amount,
+)
 from sip2gw.policy.relationships import PayableAccount
 from sip2gw.protocol.fields import Summary
 from sip2gw.protocol.messages import PatronInformation, PatronInformationResponse

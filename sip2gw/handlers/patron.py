@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from sip2gw.handlers import custom
+from sip2gw.handlers import profile_fields
 from sip2gw.handlers.base import Answer, Session, patron_flags
-from sip2gw.handlers.derived import derived, shared
+from sip2gw.handlers.snapshot_cache import derived, shared
 from sip2gw.model import (
     TEXT_CHARACTERS_MAX,
     Block,
@@ -22,19 +22,19 @@ from sip2gw.model import (
 )
 from sip2gw.policy import money
 from sip2gw.policy.access import PinState
+from sip2gw.policy.obstacles import (
+    MONEY_REASONS,
+    Obstacle,
+    Standing,
+    decide_standing,
+    visible_badges,
+)
 from sip2gw.policy.reasons import ALL_DENIED, NO_FLAGS, Reason
 from sip2gw.policy.relationships import (
     PayableAccount,
     debtor_id_of,
     may_pay_by,
     payable_accounts,
-)
-from sip2gw.policy.standing import (
-    MONEY_REASONS,
-    Obstacle,
-    Standing,
-    decide_standing,
-    visible_badges,
 )
 from sip2gw.protocol.fields import PatronFlag
 from sip2gw.protocol.messages import (
@@ -226,7 +226,7 @@ def _optional_texts(
         amount = format_money(owed, terminal.currency, language)
         yield texts.text(language, "owed", amount=amount)
     if options.show_home_branch and record.home_branch:
-        branch = custom.branch_name(session, record.home_branch)
+        branch = profile_fields.branch_name(session, record.home_branch)
         yield texts.text(language, "home_branch", branch=branch)
 
 
@@ -347,9 +347,9 @@ def show(
     response.transaction_date = now
     response.institution_id = session.terminal.institution_id
     response.patron_identifier = record.id
-    response.personal_name = custom.patron_name(session, record)
+    response.personal_name = profile_fields.patron_name(session, record)
     if session.terminal.patron_fields:
-        response.extra_fields = custom.patron_fields(session, record)
+        response.extra_fields = profile_fields.patron_fields(session, record)
     response.valid_patron = True
     response.valid_patron_password = visit.valid_password
     response.badges = portrait.badges

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from sip2gw.handlers.base import Session
-from sip2gw.metrics import OTHER_CURRENCIES, Metrics
-from sip2gw.model import Minor, currency_digits, format_amount, parse_amount, read_currency
+from sip2gw.model import (
+    Minor,
+    currency_digits,
+    format_amount,
+    parse_amount,
+    read_currency,
+)
+from sip2gw.model.refusals import RefusedPayment
+from sip2gw.monitoring.metrics import OTHER_CURRENCIES, Metrics
 from sip2gw.protocol.messages import FeePaid
-from sip2gw.refused import RefusedPayment
 
 TEXT_MAX = 255
 """Characters that are kept of what a terminal sent."""

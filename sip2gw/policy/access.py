@@ -12,12 +12,19 @@ from datetime import date, datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
 
-from sip2gw.model import EVERY_BRANCH, Card, CardState, DoorEntry, PatronRecord, Presence
+from sip2gw.model import (
+    EVERY_BRANCH,
+    Card,
+    CardState,
+    DoorEntry,
+    PatronRecord,
+    Presence,
+)
 from sip2gw.policy.calendar import CalendarMoment, OpeningState
 from sip2gw.policy.membership import MembershipState, age_on, membership_state
 from sip2gw.policy.money import MoneyStanding
+from sip2gw.policy.obstacles import BLOCKING_STATUSES, active_blocks, visible_badges
 from sip2gw.policy.reasons import Reason
-from sip2gw.policy.standing import BLOCKING_STATUSES, active_blocks, visible_badges
 
 
 class PinState(StrEnum):

@@ -10,7 +10,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from sip2gw.model import BadgeAssignment, Card, Minor, PatronRecord, format_amount
+from sip2gw.model import (
+    BadgeAssignment,
+    Card,
+    Minor,
+    PatronRecord,
+    format_amount,
+)
 from sip2gw.policy.access import (
     CHECK_NAMES,
     AccessDecision,
@@ -21,8 +27,13 @@ from sip2gw.policy.access import (
 from sip2gw.policy.calendar import CalendarMoment, OpeningState
 from sip2gw.policy.membership import MembershipState, age_on, membership_state
 from sip2gw.policy.money import MoneyStanding
+from sip2gw.policy.obstacles import (
+    BLOCKING_STATUSES,
+    Standing,
+    active_blocks,
+    visible_badges,
+)
 from sip2gw.policy.reasons import Reason
-from sip2gw.policy.standing import BLOCKING_STATUSES, Standing, active_blocks, visible_badges
 
 STATUS_WORDS = (
     "new",

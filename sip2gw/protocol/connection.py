@@ -26,7 +26,12 @@ from sip2gw.protocol.errors import (
 from sip2gw.protocol.fields import COMMAND_WIDTH
 from sip2gw.protocol.framing import FRAME_BYTES_MAX, FrameBuffer
 from sip2gw.protocol.message import Request, Response
-from sip2gw.protocol.messages import Login, RequestAcsResend, RequestScResend, ScStatus
+from sip2gw.protocol.messages import (
+    Login,
+    RequestAcsResend,
+    RequestScResend,
+    ScStatus,
+)
 from sip2gw.protocol.registry import requests_in
 from sip2gw.protocol.wire import WireFormat
 

@@ -27,7 +27,12 @@ from sip2gw.protocol.fields import (
 )
 from sip2gw.protocol.layout import Layout, Placement, layout_of
 from sip2gw.protocol.message import Message, Request
-from sip2gw.protocol.registry import FIELDS, MESSAGES, REQUESTS, SENSITIVE_TAGS
+from sip2gw.protocol.registry import (
+    FIELDS,
+    MESSAGES,
+    REQUESTS,
+    SENSITIVE_TAGS,
+)
 from sip2gw.protocol.wire import WireFormat
 
 MASK = "***"

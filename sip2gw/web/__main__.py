@@ -12,7 +12,7 @@ import signal
 import socket
 import sys
 
-from sip2gw.telemetry import Log, Redactor, open_log
+from sip2gw.monitoring.telemetry import Log, Redactor, open_log
 
 
 def main(listener: int, gateway: int) -> int:

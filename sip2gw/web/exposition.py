@@ -11,7 +11,7 @@ from prometheus_client.core import Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from sip2gw.metrics import Family
+from sip2gw.monitoring.metrics import Family
 
 OPENMETRICS = "application/openmetrics-text"
 

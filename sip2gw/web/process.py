@@ -23,7 +23,7 @@ import msgspec
 
 import sip2gw
 from sip2gw.config import Address
-from sip2gw.telemetry import Log
+from sip2gw.monitoring.telemetry import Log
 
 RESTART_AFTER_S = 0.1
 """After the first failure; then twice as long each time."""

@@ -18,8 +18,8 @@ from uvicorn import Config, Server
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from sip2gw.control.channel import Channel
-from sip2gw.telemetry import Log
-from sip2gw.uncaught import told_to
+from sip2gw.monitoring.telemetry import Log
+from sip2gw.monitoring.uncaught import told_to
 from sip2gw.web.pages import application
 
 REQUEST_TIMEOUT_S = 10.0

@@ -6,7 +6,7 @@ import pytest
 from postgres import Server, running_server
 
 from sip2gw.backend.postgres import PostgresStore
-from sip2gw.backend.store import Store
+from sip2gw.backend.sqlite.store import Store
 
 from .library import LIBRARY, load, open_library, open_postgres_library
 

@@ -29,12 +29,18 @@ from postgres import Server
 from sip2gw.backend.base import CirculationOrder, CirculationResult
 from sip2gw.backend.library import Library
 from sip2gw.model import ItemStatus
-from sip2gw.policy.circulation import CirculationRules, Decide, Facts, Wish, decide_cancel
-from sip2gw.policy.holds import HoldWish, decide_hold
-from sip2gw.policy.lending import decide_checkout, decide_renewal
-from sip2gw.policy.returns import decide_checkin
-from sip2gw.policy.standing import Standing, decide_standing
-from sip2gw.stock import ItemRecord, Outcome
+from sip2gw.model.items import ItemRecord, Outcome
+from sip2gw.policy.items.decisions import (
+    CirculationRules,
+    Decide,
+    Facts,
+    Wish,
+    decide_cancel,
+)
+from sip2gw.policy.items.holds import HoldWish, decide_hold
+from sip2gw.policy.items.lending import decide_checkout, decide_renewal
+from sip2gw.policy.items.returns import decide_checkin
+from sip2gw.policy.obstacles import Standing, decide_standing
 
 from .desk_model import DAY, ZONE, Answer, Copy, Desk
 from .desk_scene import (

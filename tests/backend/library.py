@@ -22,9 +22,10 @@ from sip2gw.backend.base import (
     PaymentRefusal,
 )
 from sip2gw.backend.library import Connection, Library
+from sip2gw.backend.loading.importing import ImportReport, ImportSettings, import_files
 from sip2gw.backend.postgres import PostgresStore, open_postgres
-from sip2gw.backend.store import ImportReport, ImportSettings, Store, import_files, open_store
-from sip2gw.backend.store.dialect import connect
+from sip2gw.backend.sqlite.database import connect
+from sip2gw.backend.sqlite.store import Store, open_store
 from sip2gw.model import PaymentLine
 
 NOW = datetime(2026, 3, 10, 9, 30, tzinfo=UTC)

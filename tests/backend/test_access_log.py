@@ -7,10 +7,10 @@ import pytest
 
 from sip2gw.backend.library import Library
 from sip2gw.backend.postgres import PostgresStore
-from sip2gw.backend.postgres import doorlog as doorlog_module
-from sip2gw.backend.store import Store
-from sip2gw.backend.store import access_log as access_log_module
-from sip2gw.backend.store.access_log import AccessLog
+from sip2gw.backend.postgres import door_log as doorlog_module
+from sip2gw.backend.sql import door_log as access_log_module
+from sip2gw.backend.sql.door_log import AccessLog
+from sip2gw.backend.sqlite.store import Store
 from sip2gw.model import AccessRow
 
 from .library import NOW, open_library

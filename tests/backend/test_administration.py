@@ -7,10 +7,21 @@ from datetime import date, timedelta
 
 import pytest
 
-from sip2gw.backend.base import Allocation, BackendError, PaymentFacts, PaymentRefusal, RefusedError
+from sip2gw.backend.base import (
+    Allocation,
+    BackendError,
+    PaymentFacts,
+    PaymentRefusal,
+    RefusedError,
+)
 from sip2gw.backend.library import Library
-from sip2gw.backend.store import membership_records
-from sip2gw.model import Badge, PatronRecord, Relationship, RelationshipType
+from sip2gw.backend.loading.exporting import membership_records
+from sip2gw.model import (
+    Badge,
+    PatronRecord,
+    Relationship,
+    RelationshipType,
+)
 from sip2gw.policy.money import PaymentRequest, PaymentRules, decide_allocation
 from sip2gw.policy.relationships import RelationshipRules, payable_accounts
 

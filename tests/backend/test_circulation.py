@@ -12,7 +12,7 @@ import pytest
 from sip2gw.backend.base import CirculationOrder, CirculationResult
 from sip2gw.backend.library import Library
 from sip2gw.model import ItemStatus
-from sip2gw.policy.circulation import (
+from sip2gw.policy.items.decisions import (
     CHECKIN,
     CHECKOUT,
     CirculationRules,
@@ -22,12 +22,12 @@ from sip2gw.policy.circulation import (
     Wish,
     decide_cancel,
 )
-from sip2gw.policy.holds import HoldWish, decide_hold
-from sip2gw.policy.lending import decide_checkout, decide_renewal
-from sip2gw.policy.offline import Claim
+from sip2gw.policy.items.holds import HoldWish, decide_hold
+from sip2gw.policy.items.lending import decide_checkout, decide_renewal
+from sip2gw.policy.items.offline import Claim
+from sip2gw.policy.items.returns import decide_checkin
+from sip2gw.policy.obstacles import decide_standing
 from sip2gw.policy.reasons import CirculationReason
-from sip2gw.policy.returns import decide_checkin
-from sip2gw.policy.standing import decide_standing
 
 from .library import NOW, ZONE, load
 

@@ -7,16 +7,22 @@ from pathlib import Path
 
 import pytest
 
-from sip2gw.backend.store import Store, StoreInUseError
-from sip2gw.backend.store.cache import RecordCache
-from sip2gw.model import Block, BlockType, Card, PatronRecord
+from sip2gw.backend.sqlite.cache import RecordCache
+from sip2gw.backend.sqlite.place import StoreInUseError
+from sip2gw.backend.sqlite.store import Store
+from sip2gw.model import (
+    Block,
+    BlockType,
+    Card,
+    PatronRecord,
+)
 
 from .library import LIBRARY, load, open_library, order, pay_fee
 
 COMMAND = """
 import asyncio, sys
 from pathlib import Path
-from sip2gw.backend.store import open_store
+from sip2gw.backend.sqlite.store import open_store
 from sip2gw.model import Block, BlockType
 
 async def main():

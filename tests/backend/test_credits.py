@@ -15,7 +15,7 @@ from sip2gw.backend.base import (
     PaymentRefusal,
 )
 from sip2gw.backend.library import Library
-from sip2gw.backend.store import export_lines
+from sip2gw.backend.loading.exporting import export_lines
 from sip2gw.model import PaymentLine
 from sip2gw.policy.money import PaymentRequest, PaymentRules, decide_allocation
 

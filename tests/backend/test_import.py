@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 
 from sip2gw.backend.library import Library
-from sip2gw.backend.store import export_lines, import_files, open_store
+from sip2gw.backend.loading.exporting import export_lines
+from sip2gw.backend.loading.importing import import_files
+from sip2gw.backend.sqlite.store import open_store
+from sip2gw.foundation.hashing import secret_fingerprint, verify_pin
 from sip2gw.model import Block, BlockType, PatronRecord
-from sip2gw.pin import secret_fingerprint, verify_pin
 
 from .library import LIBRARY, NOW, SETTINGS, content, load, order, pay_fee
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from sip2gw.backend.library import Library
-from sip2gw.backend.store import import_files
-from sip2gw.backend.store import reading as reading_module
-from sip2gw.pin import secret_fingerprint
+from sip2gw.backend.loading import lines as reading_module
+from sip2gw.backend.loading.importing import import_files
+from sip2gw.foundation.hashing import secret_fingerprint
 
 from .library import LIBRARY, SETTINGS, content, load, stream_of
 

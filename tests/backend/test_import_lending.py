@@ -10,7 +10,7 @@ import pytest
 
 from sip2gw.backend.base import CirculationResult
 from sip2gw.backend.library import Library
-from sip2gw.policy.circulation import CHECKIN
+from sip2gw.policy.items.decisions import CHECKIN
 
 from .library import NOW, content, load
 from .test_circulation import lending, loans, order, returning

@@ -11,11 +11,12 @@ import pytest
 
 from sip2gw.backend.base import PaymentResult
 from sip2gw.backend.library import Library
+from sip2gw.backend.loading.importing import ImportReport, import_files
+from sip2gw.backend.loading.plan import Plan
 from sip2gw.backend.postgres import PostgresStore
-from sip2gw.backend.postgres.dialect import LOCK_FACTS
-from sip2gw.backend.store import ImportReport, Store, import_files
-from sip2gw.backend.store.applying import Plan
-from sip2gw.backend.store.queries import BUMP_VERSION
+from sip2gw.backend.postgres.database import LOCK_FACTS
+from sip2gw.backend.sql.queries import BUMP_VERSION
+from sip2gw.backend.sqlite.store import Store
 
 from .library import (
     LIBRARY,

@@ -13,9 +13,9 @@ from postgres import Server
 
 from sip2gw.backend.factory import open_backend
 from sip2gw.backend.library import Library
-from sip2gw.backend.store import import_files
-from sip2gw.backend.store.ledger import payments
-from sip2gw.backend.store.records import load_account
+from sip2gw.backend.loading.importing import import_files
+from sip2gw.backend.sql.ledger import payments
+from sip2gw.backend.sql.records import load_account
 
 from .library import SETTINGS, content, load, open_library, open_postgres_library
 
@@ -150,10 +150,10 @@ IMPORTING = """
 import os, signal, sys
 from pathlib import Path
 from sip2gw.backend.factory import open_backend
-from sip2gw.backend.store import import_files
-from sip2gw.backend.store.ledger import payments
-from sip2gw.backend.store.records import load_account
-from sip2gw.backend.store.applying import Plan
+from sip2gw.backend.loading.importing import import_files
+from sip2gw.backend.sql.ledger import payments
+from sip2gw.backend.sql.records import load_account
+from sip2gw.backend.loading.plan import Plan
 sys.path.insert(0, sys.argv[2])
 from backend.library import SETTINGS
 

@@ -6,7 +6,8 @@ import pytest
 
 from sip2gw.backend.library import Library
 from sip2gw.backend.postgres import PostgresStore
-from sip2gw.backend.store import Store, UndoRefusedError
+from sip2gw.backend.sql.ledger import UndoRefusedError
+from sip2gw.backend.sqlite.store import Store
 
 from .library import LIBRARY, NOW, REFUSALS, ZONE, load, order, pay_fee, unguarded
 

@@ -7,10 +7,10 @@ import json
 import pytest
 
 from sip2gw.backend.library import Library
-from sip2gw.backend.store import export_lines
-from sip2gw.cli.patron import tell_patron
-from sip2gw.policy.circulation import Wish
-from sip2gw.policy.lending import decide_renewal
+from sip2gw.backend.loading.exporting import export_lines
+from sip2gw.cli.library.patron import tell_patron
+from sip2gw.policy.items.decisions import Wish
+from sip2gw.policy.items.lending import decide_renewal
 
 from .library import NOW, ZONE, load, unguarded
 from .test_circulation import RULES, lending, order, returning

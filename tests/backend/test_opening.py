@@ -11,11 +11,12 @@ import pytest
 
 from sip2gw.backend.base import BackendError, UnavailableError
 from sip2gw.backend.factory import StoreUrlError, open_backend, sqlite_file
-from sip2gw.backend.store import PinSecretError, SchemaError, Store, load_pin_secret
-from sip2gw.backend.store import migrate as migrate_module
-from sip2gw.backend.store.dialect import connect
-from sip2gw.backend.store.migrate import migrate, schema_number
-from sip2gw.backend.store.schema import SCHEMA_NUMBER, Migration
+from sip2gw.backend.sql import migrate as migrate_module
+from sip2gw.backend.sql.migrate import SchemaError, migrate, schema_number
+from sip2gw.backend.sql.schema import SCHEMA_NUMBER, Migration
+from sip2gw.backend.sql.secret import PinSecretError, load_pin_secret
+from sip2gw.backend.sqlite.database import connect
+from sip2gw.backend.sqlite.store import Store
 
 from .library import open_library
 

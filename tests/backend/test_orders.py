@@ -18,11 +18,11 @@ from sip2gw.backend.base import (
 )
 from sip2gw.backend.ids import new_id
 from sip2gw.backend.spool import read_spool
-from sip2gw.backend.store import Store
-from sip2gw.backend.store import writer as writer_module
-from sip2gw.backend.store.dialect import connect
-from sip2gw.backend.store.unknown import attempt_of
-from sip2gw.eager import Suspended, start
+from sip2gw.backend.sql.unknown import attempt_of
+from sip2gw.backend.sqlite import writer as writer_module
+from sip2gw.backend.sqlite.database import connect
+from sip2gw.backend.sqlite.store import Store
+from sip2gw.foundation.eager import Suspended, start
 
 from . import test_circulation as desk
 from .library import LIBRARY, NOW, load, open_library, order, pay_fee

@@ -12,7 +12,8 @@ from unittest.mock import patch
 import pytest
 
 from sip2gw.backend.base import OutcomeUnknownError, UnavailableError
-from sip2gw.backend.store import Store, StoreInUseError, open_store
+from sip2gw.backend.sqlite.place import StoreInUseError
+from sip2gw.backend.sqlite.store import Store, open_store
 
 from .library import NOW, content, open_library, order, pay_fee
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from sip2gw.app import open_store
 from sip2gw.cli.app import app
 from sip2gw.config import load_config
+from sip2gw.daemon.app import open_store
 
 Command = Callable[..., list[dict[str, Any]]]
 
@@ -52,7 +52,9 @@ def test_the_password_of_the_database_reaches_it(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     given: dict[str, Any] = {}
-    monkeypatch.setattr("sip2gw.app.open_backend", lambda url, **options: given.update(options))
+    monkeypatch.setattr(
+        "sip2gw.daemon.app.open_backend", lambda url, **options: given.update(options)
+    )
     (tmp_path / "password").write_text("s3cret\n")
     config = tmp_path / "sip2gw.toml"
     config.write_text(

@@ -32,8 +32,8 @@ from sip2gw.backend.base import (
     UnavailableError,
 )
 from sip2gw.backend.postgres import PostgresStore
-from sip2gw.backend.store.unknown import attempt_of
-from sip2gw.eager import Suspended, start
+from sip2gw.backend.sql.unknown import attempt_of
+from sip2gw.foundation.eager import Suspended, start
 
 from . import test_circulation as desk
 from .library import NOW, open_postgres_library, order, pay_fee

@@ -13,8 +13,8 @@ from desk import DESK_CONFIG, DESK_LIBRARY, ask_11, ask_29, ask_65
 from harness import CONFIG, LIBRARY, ask_23, ask_37, ask_63, running
 from postgres import Server
 
-from sip2gw import pins
-from sip2gw.pin import verify_pin
+from sip2gw.authentication import pins
+from sip2gw.foundation.hashing import verify_pin
 
 
 @pytest.fixture

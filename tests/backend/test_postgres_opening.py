@@ -14,10 +14,11 @@ from sip2gw.backend.base import BackendError, UnavailableError
 from sip2gw.backend.factory import StoreUrlError, open_backend
 from sip2gw.backend.postgres import PostgresStore, open_postgres
 from sip2gw.backend.postgres.address import Address
-from sip2gw.backend.postgres.dialect import numbered
-from sip2gw.backend.store import PinSecretError, SchemaError
-from sip2gw.backend.store import migrate as migrate_module
-from sip2gw.backend.store.schema import SCHEMA_NUMBER, Migration
+from sip2gw.backend.postgres.database import numbered
+from sip2gw.backend.sql import migrate as migrate_module
+from sip2gw.backend.sql.migrate import SchemaError
+from sip2gw.backend.sql.schema import SCHEMA_NUMBER, Migration
+from sip2gw.backend.sql.secret import PinSecretError
 
 from .library import LIBRARY, NOW, load, open_postgres_library
 

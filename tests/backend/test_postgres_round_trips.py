@@ -12,7 +12,7 @@ from harness import CONFIG, ask_23, ask_37, ask_63, running
 from postgres import Server
 from proxy import BreakableProxy, breakable
 
-from sip2gw.backend.postgres import doorlog
+from sip2gw.backend.postgres import door_log
 
 COUNTING_DOOR = """
 [branches.SMALL]
@@ -38,7 +38,7 @@ async def gateway(
     postgres: Server, proxy: BreakableProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Any]:
     """A gateway that reaches its database through the proxy; its door log waits for the end."""
-    monkeypatch.setattr(doorlog, "FLUSH_AFTER_S", 3600)
+    monkeypatch.setattr(door_log, "FLUSH_AFTER_S", 3600)
     database = postgres.make_database()
     config = (CONFIG + COUNTING_DOOR).replace("sqlite:library.db", postgres.url(database))
     async with running(tmp_path, config=config) as gateway:

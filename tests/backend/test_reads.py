@@ -18,13 +18,20 @@ import pytest
 from sip2gw.backend.base import Backend, BackendTimeoutError, UnavailableError
 from sip2gw.backend.ids import new_id
 from sip2gw.backend.library import Connection
-from sip2gw.backend.store import Store, ledger, reads, waits
-from sip2gw.backend.store import store as store_module
-from sip2gw.backend.store.place import Place
-from sip2gw.backend.store.reads import APART_S, THREADS_MAX, Reads
-from sip2gw.backend.store.waits import SLOW_S, Account, Accounts, waited_for_disk
+from sip2gw.backend.sql import ledger
+from sip2gw.backend.sqlite import reads, waits
+from sip2gw.backend.sqlite import store as store_module
+from sip2gw.backend.sqlite.place import Place
+from sip2gw.backend.sqlite.reads import APART_S, THREADS_MAX, Reads
+from sip2gw.backend.sqlite.store import Store
+from sip2gw.backend.sqlite.waits import (
+    SLOW_S,
+    Account,
+    Accounts,
+    waited_for_disk,
+)
 from sip2gw.model import Block, BlockType, PatronRecord
-from sip2gw.policy.circulation import CHECKIN
+from sip2gw.policy.items.decisions import CHECKIN
 
 from .contract import BackendContract
 from .library import order, pay_fee

@@ -11,10 +11,10 @@ import pytest
 from sip2gw.backend.base import UnavailableError
 from sip2gw.backend.library import Library
 from sip2gw.backend.postgres import PostgresStore
-from sip2gw.backend.store import Store
-from sip2gw.backend.store import refusals as module
-from sip2gw.backend.store.refusals import Refusals, Writing
-from sip2gw.refused import RefusedPayment, RefusedPaymentsMore
+from sip2gw.backend.sql import refusals as module
+from sip2gw.backend.sql.refusals import Refusals, Writing
+from sip2gw.backend.sqlite.store import Store
+from sip2gw.model.refusals import RefusedPayment, RefusedPaymentsMore
 
 from .library import NOW, ZONE, open_library, open_postgres_library
 

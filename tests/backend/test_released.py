@@ -20,10 +20,10 @@ from postgres import Server
 from released import MADE, SQLITE_URL, Released, log_in, migration_digests, released_schemas
 
 from sip2gw.backend.library import Library
-from sip2gw.backend.store import export_lines
-from sip2gw.backend.store.migrate import schema_number
-from sip2gw.backend.store.schema import SCHEMA_NUMBER
-from sip2gw.stock import ReviewKind
+from sip2gw.backend.loading.exporting import export_lines
+from sip2gw.backend.sql.migrate import schema_number
+from sip2gw.backend.sql.schema import SCHEMA_NUMBER
+from sip2gw.model.items import ReviewKind
 
 from .library import open_library, open_postgres_library
 

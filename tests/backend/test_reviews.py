@@ -8,7 +8,7 @@ import pytest
 
 from sip2gw.backend.base import RefusedError
 from sip2gw.backend.library import Library
-from sip2gw.stock import Review, ReviewKind
+from sip2gw.model.items import Review, ReviewKind
 
 from .library import NOW, load
 from .test_circulation import OFF_LINE, lending, order

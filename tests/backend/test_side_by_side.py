@@ -41,7 +41,8 @@ from sip2gw.backend.base import (
     PaymentResult,
 )
 from sip2gw.backend.library import Library
-from sip2gw.backend.store import ImportReport, export_lines
+from sip2gw.backend.loading.exporting import export_lines
+from sip2gw.backend.loading.importing import ImportReport
 from sip2gw.model import (
     Badge,
     Block,

@@ -1,7 +1,7 @@
 import pytest
 
 from sip2gw.backend.base import Backend
-from sip2gw.backend.store import Store
+from sip2gw.backend.sqlite.store import Store
 
 from .contract import BackendContract
 

@@ -9,7 +9,8 @@ import pytest
 
 from sip2gw.backend.base import RefusedError
 from sip2gw.backend.library import Library
-from sip2gw.backend.store import ImportReport, export_lines
+from sip2gw.backend.loading.exporting import export_lines
+from sip2gw.backend.loading.importing import ImportReport
 from sip2gw.model import Surplus
 
 from .library import NOW, SETTINGS, ZONE, content, load, order, pay_fee

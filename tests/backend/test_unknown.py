@@ -9,9 +9,9 @@ import pytest
 from sip2gw.backend.base import BackendError
 from sip2gw.backend.library import Library
 from sip2gw.backend.postgres import PostgresStore
-from sip2gw.backend.store import Store
-from sip2gw.backend.store import migrate as migrate_module
-from sip2gw.backend.store.dialect import connect
+from sip2gw.backend.sql import migrate as migrate_module
+from sip2gw.backend.sqlite.database import connect
+from sip2gw.backend.sqlite.store import Store
 
 from . import test_circulation as desk
 from .library import NOW

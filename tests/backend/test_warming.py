@@ -7,10 +7,10 @@ from pathlib import Path
 
 from harness import running
 
-from sip2gw.backend.store import Store
-from sip2gw.backend.store.dialect import connect
-from sip2gw.backend.store.records import load_by_card
-from sip2gw.backend.store.warming import DOOR_TABLES, warm
+from sip2gw.backend.sql.records import load_by_card
+from sip2gw.backend.sqlite.database import connect
+from sip2gw.backend.sqlite.store import Store
+from sip2gw.backend.sqlite.warming import DOOR_TABLES, warm
 
 
 def test_what_is_read_for_one_at_a_door_has_been_gone_through_before(store: Store) -> None:

@@ -15,14 +15,14 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from sip2gw.app import open_store
 from sip2gw.backend.base import Allocation, PaymentOrder
 from sip2gw.backend.spool import Spool
-from sip2gw.backend.store.unknown import attempt_of
+from sip2gw.backend.sql.unknown import attempt_of
 from sip2gw.config import load_config
+from sip2gw.daemon.app import open_store
+from sip2gw.foundation.hashing import verify_pin
 from sip2gw.model import PaymentLine
-from sip2gw.pin import verify_pin
-from sip2gw.refused import RefusedPayment
+from sip2gw.model.refusals import RefusedPayment
 
 from .conftest import Result, Run
 
@@ -196,7 +196,7 @@ def test_b100_payment_refused(command: Run, library: Path) -> None:
 def test_c104_what_was_only_counted_is_told(
     command: Run, library: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sip2gw.backend.store.refusals.KEPT_MAX", 1)
+    monkeypatch.setattr("sip2gw.backend.sql.refusals.KEPT_MAX", 1)
     refuse(library, *map(refusal, range(4)))
     kept, more = records(command("payment", "refused", "--json"))
     assert kept["bk"] == "K0"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sip2gw.convert import sipconfig
-from sip2gw.pin import hash_password
+from sip2gw.foundation.hashing import hash_password
 
 from .conftest import Run
 

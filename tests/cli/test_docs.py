@@ -77,7 +77,7 @@ def _how_to(name: str) -> list[str]:
 
 
 def test_monitoring_names_only_metrics_that_exist(capsys: pytest.CaptureFixture[str]) -> None:
-    from sip2gw.metrics import FamilyMaker, Metrics
+    from sip2gw.monitoring.metrics import FamilyMaker, Metrics
     from sip2gw.web.exposition import exposition
 
     shown = exposition(FamilyMaker(Metrics()).families(), os.getpid())[0].decode()

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from sip2gw.app import open_store
 from sip2gw.config import load_config
+from sip2gw.daemon.app import open_store
 from sip2gw.model import AccessRow
 
 from .conftest import Run

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from sip2gw.app import open_store
 from sip2gw.backend.base import Allocation, PaymentOrder
 from sip2gw.config import load_config
+from sip2gw.daemon.app import open_store
 from sip2gw.model import AccessRow, PaymentLine
 
 from .conftest import LIBRARY, Run
@@ -111,7 +111,9 @@ def test_check_makes_no_store(sip2gw: Run, config: Path) -> None:
 def test_check_names_what_is_wrong_with_the_store(
     sip2gw: Run, library: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sip2gw.backend.store.Store.self_check", lambda store: ["fee X is wrong"])
+    monkeypatch.setattr(
+        "sip2gw.backend.sqlite.store.Store.self_check", lambda store: ["fee X is wrong"]
+    )
     result = sip2gw("check", "--config", library)
     assert (result.status, "sip2gw: store: fee X is wrong" in result.err) == (1, True)
 

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from sip2gw.app import open_store
 from sip2gw.backend.base import CirculationOrder
 from sip2gw.config import load_config
-from sip2gw.policy.circulation import Refusal
-from sip2gw.policy.offline import Claim
+from sip2gw.daemon.app import open_store
+from sip2gw.policy.items.decisions import Refusal
+from sip2gw.policy.items.offline import Claim
 from sip2gw.policy.reasons import CirculationReason
 
 from .conftest import Result, Run

@@ -13,11 +13,16 @@ from pathlib import Path
 import pytest
 
 from sip2gw.cli.failures import CommandError, UsageError
-from sip2gw.cli.kiosk import Credentials, Kiosk
-from sip2gw.cli.play import Player
-from sip2gw.cli.script import Fault, Kind, read_script
+from sip2gw.cli.kiosk.client import Credentials, Kiosk
+from sip2gw.cli.kiosk.play import Player
+from sip2gw.cli.kiosk.script import Fault, Kind, read_script
 from sip2gw.protocol.checksum import split_trailer
-from sip2gw.protocol.connection import Closed, Reply, RequestReceived, ServerConnection
+from sip2gw.protocol.connection import (
+    Closed,
+    Reply,
+    RequestReceived,
+    ServerConnection,
+)
 from sip2gw.protocol.messages import (
     AcsStatus,
     FeePaid,

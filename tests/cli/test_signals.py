@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 
-from sip2gw import signals
+from sip2gw.daemon import signals
 
 
 def test_without_a_loop_they_are_noted_and_afterwards_all_is_as_before() -> None:

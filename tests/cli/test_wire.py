@@ -15,10 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sip2gw.cli.failures import UsageError
+from sip2gw.cli.kiosk.requests import message_name, request_type, requested
+from sip2gw.cli.kiosk.wire import explain_lines
 from sip2gw.cli.passwords import hash_password
-from sip2gw.cli.requests import message_name, request_type, requested
-from sip2gw.cli.wire import explain_lines
-from sip2gw.pin import verify_password
+from sip2gw.foundation.hashing import verify_password
 from sip2gw.protocol.checksum import checksum_matches, split_trailer
 from sip2gw.protocol.encoding import ENCODINGS
 from sip2gw.protocol.registry import MESSAGES, REQUESTS

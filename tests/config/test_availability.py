@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 from harness import CONFIG
 
-from sip2gw.app import serve
-from sip2gw.availability import unavailable
 from sip2gw.config import load_config
+from sip2gw.config.availability import unavailable
+from sip2gw.daemon.app import serve
 
 
 def load(tmp_path, text):

@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from sip2gw.config import Config, load_config
+from sip2gw.foundation.hashing import hash_password
 from sip2gw.model import RelationshipType
-from sip2gw.pin import hash_password
 
 INTERFACE_EXAMPLE = """
 [institution]

@@ -23,7 +23,7 @@ from sip2gw.control.messages import (
     read_answer,
     read_request,
 )
-from sip2gw.metrics import Family
+from sip2gw.monitoring.metrics import Family
 
 
 def test_a_request_is_one_object_a_line():

@@ -14,17 +14,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import Field, create_model
 
-from sip2gw.availability import unavailable
 from sip2gw.config import load_config
+from sip2gw.config.availability import unavailable
 from sip2gw.config.profiles import ProfileTable
-from sip2gw.convert import Converted, SourceError, converted, options, sipconfig
+from sip2gw.convert import (
+    Converted,
+    SourceError,
+    converted,
+    options,
+    sipconfig,
+)
 from sip2gw.convert import option as option_module
 from sip2gw.convert.draft import Draft, toml_value
 from sip2gw.convert.option import Option, exists
 from sip2gw.convert.reference import option_reference
 from sip2gw.convert.source import BYTES_MAX
 from sip2gw.convert.xml import Element, read_xml
-from sip2gw.pin import hash_password, verify_password
+from sip2gw.foundation.hashing import hash_password, verify_password
 
 ROOT = Path(__file__).parents[2]
 SAMPLES = Path(__file__).parent / "samples"

@@ -6,7 +6,7 @@ import pytest
 from proofs.process import GatewayProcess
 
 from sip2gw.cli.failures import CommandError
-from sip2gw.cli.kiosk import Credentials, Kiosk
+from sip2gw.cli.kiosk.client import Credentials, Kiosk
 from sip2gw.convert import converted
 from sip2gw.protocol.messages import ScStatus
 

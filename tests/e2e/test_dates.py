@@ -13,9 +13,9 @@ from proofs.dialogues import login
 from proofs.odd_values import EDGES, Speaker
 from proofs.rig import rigged
 
-from sip2gw.backend.store import values
+from sip2gw.backend.sql import values
 from sip2gw.handlers import fee
-from sip2gw.policy import offline
+from sip2gw.policy.items import offline
 from sip2gw.protocol import timestamps
 
 

@@ -17,10 +17,10 @@ from proofs.judge import Seen, in_order, read_answer
 from proofs.mutations import chunks
 from proofs.rig import TERMINALS, rigged
 
-from sip2gw.gateway import Gateway
 from sip2gw.handlers import HANDLERS, Answer
 from sip2gw.protocol.messages import PatronEnableResponse
-from sip2gw.server import TerminalLine
+from sip2gw.serving.gateway import Gateway
+from sip2gw.serving.server import TerminalLine
 
 EXAMPLES = int(os.environ.get("SIP2GW_EXAMPLES", "300"))
 

@@ -15,7 +15,7 @@ from harness import CONFIG, LIBRARY, Terminal, ask_23, ask_37, ask_63
 from proofs.process import READY_TIMEOUT_S, ROOT, prepare
 from watched import Watchdog
 
-from sip2gw.threads import ready_pool
+from sip2gw.foundation.threads import ready_pool
 
 STATUS = "9900302.00"
 DRAIN_S = 10

@@ -3,9 +3,15 @@
 import pytest_asyncio
 from harness import NOON, ZONE, ask_23, ask_37, ask_63, fields
 
-from sip2gw.app import open_store
-from sip2gw.model import Badge, Block, BlockType, Relationship, RelationshipType
-from sip2gw.pin import hash_pin
+from sip2gw.daemon.app import open_store
+from sip2gw.foundation.hashing import hash_pin
+from sip2gw.model import (
+    Badge,
+    Block,
+    BlockType,
+    Relationship,
+    RelationshipType,
+)
 from sip2gw.policy.relationships import RelationshipRules
 
 FIXED_24, FIXED_64 = 37, 61

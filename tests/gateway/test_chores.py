@@ -6,7 +6,7 @@ import pytest
 from harness import CONFIG, LIBRARY, NOON, ask_23, load, person, running
 
 from sip2gw.backend.base import UnavailableError
-from sip2gw.metrics import FamilyMaker
+from sip2gw.monitoring.metrics import FamilyMaker
 
 
 def shown(gateway, name):

@@ -1,9 +1,14 @@
 """What is kept with a snapshot, what is shared between snapshots, and which passages are known."""
 
-from sip2gw.handlers import derived as module
-from sip2gw.handlers.derived import DERIVED_MAX, SHARED_MAX, derived, shared
-from sip2gw.handlers.memory import PASSAGES_MAX, Passages
+from sip2gw.handlers import snapshot_cache as module
+from sip2gw.handlers.snapshot_cache import (
+    DERIVED_MAX,
+    SHARED_MAX,
+    derived,
+    shared,
+)
 from sip2gw.model import PatronRecord
+from sip2gw.shared.door_memory import PASSAGES_MAX, Passages
 
 
 def test_a_value_is_made_once_for_each_key_and_goes_with_its_snapshot():

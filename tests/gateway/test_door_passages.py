@@ -9,11 +9,16 @@ import pytest
 from harness import CONFIG, LIBRARY, STAMP, ask_23, ask_63, person, running
 
 from sip2gw.backend.base import BackendError, UnavailableError
-from sip2gw.explain import explain
-from sip2gw.handlers.memory import WRONG_PINS_MAX, Admissions, Passages
-from sip2gw.model import Block, BlockType, DoorEntry, PatronRecord
-from sip2gw.pin import hash_pin
-from sip2gw.site import build_site
+from sip2gw.foundation.hashing import hash_pin
+from sip2gw.model import (
+    Block,
+    BlockType,
+    DoorEntry,
+    PatronRecord,
+)
+from sip2gw.serving.explain import explain
+from sip2gw.serving.site import build_site
+from sip2gw.shared.door_memory import WRONG_PINS_MAX, Admissions, Passages
 
 ADMITTED, REFUSED = "24    ", "24Y   "
 STAFF_BLOCK = Block(BlockType.GENERAL, "", None, "staff")
@@ -319,7 +324,7 @@ async def test_more_lines_are_not_more_guesses_without_the_store_either_c99(tmp_
 
 
 async def test_guesses_without_the_store_are_told_to_it_later_c99(tmp_path, monkeypatch):
-    monkeypatch.setattr("sip2gw.pins.WRITE_AGAIN_S", 0.01)
+    monkeypatch.setattr("sip2gw.authentication.pins.WRITE_AGAIN_S", 0.01)
     async with running(tmp_path, config=door(emergency="true")) as gateway:
         entrance = await gateway.terminal("door-1")
         await entrance.ask(ask_23("1001", "1001"))
@@ -487,7 +492,7 @@ def test_a_passage_ends_with_its_window():
 
 
 def test_passages_are_forgotten_by_generations_and_none_too_early(monkeypatch):
-    monkeypatch.setattr("sip2gw.handlers.memory.PASSAGES_MAX", 2)
+    monkeypatch.setattr("sip2gw.shared.door_memory.PASSAGES_MAX", 2)
     passages = Passages()
     for card in ("A", "B", "C"):
         assert passages.begins("door-1", card, 0, 5)
@@ -512,7 +517,7 @@ def test_an_admission_counts_for_its_time_and_a_new_one_makes_it_younger():
 
 
 def test_whoever_was_admitted_longest_ago_makes_room(monkeypatch):
-    monkeypatch.setattr("sip2gw.handlers.memory.PATRONS_MAX", 2)
+    monkeypatch.setattr("sip2gw.shared.door_memory.PATRONS_MAX", 2)
     admissions = Admissions()
     for number, patron in enumerate(("A", "B", "A", "C")):
         admissions.remember("door-1", f"card of {patron}", PatronRecord(patron, patron), number)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sip2gw.eager import Suspended, start
+from sip2gw.foundation.eager import Suspended, start
 
 
 async def outcome(suspended: Suspended[Any]) -> Any:

@@ -8,13 +8,24 @@ from functools import partial
 import pytest
 from harness import CONFIG, LIBRARY, NOON, ask_23, ask_37, person, running
 
-from sip2gw.backend.base import BackendError, BackendTimeoutError, HungUpError, UnavailableError
-from sip2gw.eager import start
-from sip2gw.handlers.memory import Admissions
+from sip2gw.authentication.pins import (
+    LATE_MAX_S,
+    PinRules,
+    PinService,
+    _Terminal,
+    next_slot_s,
+)
+from sip2gw.authentication.verification import PENDING_MAX, SlowVerifier
+from sip2gw.backend.base import (
+    BackendError,
+    BackendTimeoutError,
+    HungUpError,
+    UnavailableError,
+)
+from sip2gw.foundation.eager import start
 from sip2gw.model import Card, PatronRecord
-from sip2gw.pins import LATE_MAX_S, PinRules, PinService, _Terminal, next_slot_s
 from sip2gw.policy.access import PinState
-from sip2gw.verification import PENDING_MAX, SlowVerifier
+from sip2gw.shared.door_memory import Admissions
 
 LOCK = timedelta(minutes=15)
 
@@ -70,7 +81,9 @@ class Verifier(SlowVerifier):
 
 @pytest.fixture
 def store(monkeypatch):
-    monkeypatch.setattr("sip2gw.pins.verify_pin", lambda secret, stored, pin: stored == pin)
+    monkeypatch.setattr(
+        "sip2gw.authentication.pins.verify_pin", lambda secret, stored, pin: stored == pin
+    )
     return FakeStore()
 
 
@@ -233,7 +246,7 @@ async def test_a_store_that_does_not_take_one_is_not_asked_to_take_the_others(
     pins, store, monkeypatch
 ):
     """20,000 patrons that each wait for a lock would never come to an end."""
-    monkeypatch.setattr("sip2gw.pins.WRITE_AGAIN_S", 0)
+    monkeypatch.setattr("sip2gw.authentication.pins.WRITE_AGAIN_S", 0)
     rounds, tried = asyncio.Semaphore(0), []
     guess_at = many_patrons(store)
 
@@ -284,7 +297,7 @@ async def test_locked_guesses_are_seen_and_only_count_while_the_store_is_away(st
 
 
 async def test_the_count_in_memory_goes_to_the_store_when_it_works_again(pins, store, monkeypatch):
-    monkeypatch.setattr("sip2gw.pins.WRITE_AGAIN_S", 0)
+    monkeypatch.setattr("sip2gw.authentication.pins.WRITE_AGAIN_S", 0)
     store.broken = True
     for _ in range(3):
         await guess(pins, store)
@@ -308,7 +321,7 @@ async def test_a_right_pin_ends_the_count_in_memory_too(pins, store):
 
 
 async def test_whose_failures_can_be_kept_nowhere_is_treated_as_locked(pins, store, monkeypatch):
-    monkeypatch.setattr("sip2gw.pins.UNWRITTEN_PATRONS_MAX", 1)
+    monkeypatch.setattr("sip2gw.authentication.pins.UNWRITTEN_PATRONS_MAX", 1)
     store.broken = True
     await guess(pins, store)
     other = PatronRecord(id="Q", name="Quinn", pin_hash="right", cards=(Card("1"),))
@@ -524,7 +537,7 @@ async def test_the_time_of_the_answer_is_that_of_the_slot(store, locks, monkeypa
     verifier.monotonic = lambda: now[0]
     rules = PinRules(failures_max=100, terminal_failures_max=1, answer_slot_s=0.5)
     pins = PinService(store, verifier, b"", rules, locks.append)
-    monkeypatch.setattr("sip2gw.pins.asyncio.sleep", sleep)
+    monkeypatch.setattr("sip2gw.authentication.pins.asyncio.sleep", sleep)
     await pins.hold_back("door-1", NOON, 0.0)
     await guess(pins, store)
     slept.clear()

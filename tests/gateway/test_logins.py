@@ -11,13 +11,18 @@ import pytest
 import trustme
 from harness import CONFIG, ask_23, running
 
-from sip2gw.admission import DESCRIPTORS_RESERVED, STRANGERS_MIN, Doorkeeper, Replacements
 from sip2gw.backend.base import BackendError
 from sip2gw.config import load_config
-from sip2gw.login import FAILURES_WINDOW_S, AddressGuard, neighbourhood
-from sip2gw.pin import hash_password
-from sip2gw.site import build_site
-from sip2gw.telemetry import STRANGERS_LINES_MAX
+from sip2gw.foundation.hashing import hash_password
+from sip2gw.monitoring.telemetry import STRANGERS_LINES_MAX
+from sip2gw.serving.admission import (
+    DESCRIPTORS_RESERVED,
+    STRANGERS_MIN,
+    Doorkeeper,
+    Replacements,
+)
+from sip2gw.serving.login import FAILURES_WINDOW_S, AddressGuard, neighbourhood
+from sip2gw.serving.site import build_site
 
 LOGIN = "9300CNkiosk-1|COpw|"
 WRONG = "9300CNkiosk-1|COguess|"
@@ -138,7 +143,9 @@ async def test_a_hashed_password_is_hashed_once_even_over_a_restart(tmp_path, mo
         kept = await gateway.store.known_logins()
         assert set(kept) == {"kiosk-1"}
         assert "pw" not in kept["kiosk-1"]
-    monkeypatch.setattr("sip2gw.verification.verify_password", lambda *_: pytest.fail("hashed"))
+    monkeypatch.setattr(
+        "sip2gw.authentication.verification.verify_password", lambda *_: pytest.fail("hashed")
+    )
     async with running(tmp_path, config=HASHED_CONFIG) as gateway:
         assert await (await gateway.connect()).ask(LOGIN) == "941"
 
@@ -148,7 +155,9 @@ async def test_what_another_gateway_found_right_is_looked_up_in_the_store(tmp_pa
         passwords = gateway.app.gateway.logins._passwords
         digest = passwords._digest("kiosk-1", HASHED, "pw")
         await gateway.store.remember_logins({"kiosk-1": digest, "door-1": "other"})
-        monkeypatch.setattr("sip2gw.verification.verify_password", lambda *_: pytest.fail("hashed"))
+        monkeypatch.setattr(
+            "sip2gw.authentication.verification.verify_password", lambda *_: pytest.fail("hashed")
+        )
         assert await (await gateway.connect()).ask(LOGIN) == "941"
 
 
@@ -330,7 +339,7 @@ class TestAddressGuard:
         assert not await guard.take_place("a")
 
     async def test_who_came_last_is_remembered_longest(self, monkeypatch):
-        monkeypatch.setattr("sip2gw.login.ADDRESSES_MAX", 2)
+        monkeypatch.setattr("sip2gw.serving.login.ADDRESSES_MAX", 2)
         guard = AddressGuard(lambda: 0.0)
         for address in ("a", "b", "a", "c"):
             guard.note_failure(address, 1.0)
@@ -362,13 +371,13 @@ class TestAddressGuard:
     async def test_only_so_many_addresses_are_remembered_but_no_taken_place_forgotten(
         self, monkeypatch
     ):
-        monkeypatch.setattr("sip2gw.login.ADDRESSES_MAX", 2)
+        monkeypatch.setattr("sip2gw.serving.login.ADDRESSES_MAX", 2)
         guard = AddressGuard(lambda: 0.0)
         await guard.take_place("busy")
         for address in ("b", "c", "d"):
             guard.note_failure(address, 1.0)
         assert set(guard._callers) == {"busy", "d"}
-        monkeypatch.setattr("sip2gw.login.ADDRESSES_MAX", 1)
+        monkeypatch.setattr("sip2gw.serving.login.ADDRESSES_MAX", 1)
         await guard.take_place("d")
         await guard.take_place("e")
         assert set(guard._callers) == {"busy", "d", "e"}
@@ -557,7 +566,7 @@ class TestDoorkeeper:
         assert keeper.obstacle("10.0.0.1") == ""
 
     def test_what_is_known_of_addresses_is_bounded(self, tmp_path, monkeypatch):
-        monkeypatch.setattr("sip2gw.site.ADDRESSES_REMEMBERED_MAX", 2)
+        monkeypatch.setattr("sip2gw.serving.site.ADDRESSES_REMEMBERED_MAX", 2)
         config = CONFIG.replace('password = "pw"', 'password = "pw"\nnetworks = ["10.0.0.0/8"]')
         keeper = self.keeper(tmp_path, config=config)
         answers = [keeper.obstacle(address) for address in ("10.0.0.1", "11.0.0.1", "10.0.0.1")]

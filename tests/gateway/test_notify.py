@@ -5,7 +5,7 @@ from contextlib import suppress
 
 import pytest
 
-from sip2gw.notify import ServiceManager
+from sip2gw.daemon.notify import ServiceManager
 
 
 class Manager:

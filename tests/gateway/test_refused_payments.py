@@ -6,10 +6,10 @@ from unittest.mock import patch
 import pytest
 from harness import CONFIG, STAMP, ask_23, ask_37, running
 
-from sip2gw.app import open_store
 from sip2gw.backend.base import BackendTimeoutError, UnavailableError
-from sip2gw.metrics import FamilyMaker
-from sip2gw.refused import RefusedPaymentsMore
+from sip2gw.daemon.app import open_store
+from sip2gw.model.refusals import RefusedPaymentsMore
+from sip2gw.monitoring.metrics import FamilyMaker
 
 
 def listed(gateway):
@@ -187,7 +187,7 @@ async def test_who_may_not_take_payments_cannot_fill_the_list(gateway, login):
 async def test_more_than_the_limit_is_only_counted(tmp_path):
     async with running(tmp_path) as gateway:
         pay = await gateway.terminal("pay-1")
-        with patch("sip2gw.backend.store.refusals.KEPT_MAX", 3):
+        with patch("sip2gw.backend.sql.refusals.KEPT_MAX", 3):
             for number in range(5):
                 await pay.ask(ask_37("1004", "99.00", pin="1004", bk=str(number)))
             await gateway.store.close()
@@ -237,7 +237,7 @@ async def test_a_payment_that_was_given_up_is_listed(tmp_path):
 
 async def test_a_no_leaves_in_time_when_the_store_is_slow(gateway, monkeypatch):
     """And is written when the store can be written again."""
-    monkeypatch.setattr("sip2gw.gateway.KEEP_REFUSED_WAIT_S", 0.01)
+    monkeypatch.setattr("sip2gw.serving.gateway.KEEP_REFUSED_WAIT_S", 0.01)
     pay = await gateway.terminal("pay-1")
     other = gateway.store.bulk()
     with other as connection:
@@ -252,7 +252,7 @@ async def test_a_no_leaves_in_time_when_the_store_is_slow(gateway, monkeypatch):
 
 async def test_a_no_stays_one_when_the_deadline_passes_while_it_is_written(tmp_path, monkeypatch):
     """It was decided: the terminal must not hear that nobody knows."""
-    monkeypatch.setattr("sip2gw.gateway.KEEP_REFUSED_WAIT_S", 60)
+    monkeypatch.setattr("sip2gw.serving.gateway.KEEP_REFUSED_WAIT_S", 60)
     config = CONFIG.replace("[server]", "[server]\nrequest_timeout_s = 0.1")
     async with running(tmp_path, config=config) as gateway:
         pay = await gateway.terminal("pay-1")

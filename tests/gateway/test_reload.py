@@ -6,7 +6,12 @@ import json
 import pytest
 from harness import CONFIG, ask_37, running
 
-from sip2gw.config import Config, ConfigFile, json_schema, reload_marks
+from sip2gw.config import (
+    Config,
+    ConfigFile,
+    json_schema,
+    reload_marks,
+)
 from sip2gw.config.sections import (
     AdminSection,
     InstitutionSection,

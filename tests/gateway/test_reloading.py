@@ -8,9 +8,16 @@ import pytest
 import pytest_asyncio
 from harness import CONFIG, running
 
-from sip2gw import reloading
 from sip2gw.control import server
-from sip2gw.control.messages import Alive, Ping, Reload, Reloaded, encode, read_answer
+from sip2gw.control.messages import (
+    Alive,
+    Ping,
+    Reload,
+    Reloaded,
+    encode,
+    read_answer,
+)
+from sip2gw.daemon import reloading
 
 STATUS = "9900302.00"
 STOPPING = Reloaded(["the gateway is stopping"], [])

@@ -5,13 +5,13 @@ import io
 
 import pytest
 
-from sip2gw import settling
 from sip2gw.backend.attempts import Settlement, UnknownCirculation
 from sip2gw.backend.base import BackendError, UnavailableError
-from sip2gw.clock import Clock
-from sip2gw.metrics import Metrics
-from sip2gw.settling import Settler
-from sip2gw.telemetry import Log, Redactor
+from sip2gw.daemon import settling
+from sip2gw.daemon.settling import Settler
+from sip2gw.foundation.clock import Clock
+from sip2gw.monitoring.metrics import Metrics
+from sip2gw.monitoring.telemetry import Log, Redactor
 
 
 def attempt(number):

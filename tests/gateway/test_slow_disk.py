@@ -5,7 +5,7 @@ import threading
 
 from harness import CONFIG, ask_23, ask_63, running
 
-from sip2gw.backend.store import store as store_module
+from sip2gw.backend.sqlite import store as store_module
 
 WAIT_S = 10
 

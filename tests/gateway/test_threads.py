@@ -2,7 +2,7 @@
 
 import threading
 
-from sip2gw.threads import ready_pool
+from sip2gw.foundation.threads import ready_pool
 
 
 def test_a_pool_has_all_its_threads_at_once_and_starts_no_other_ones():

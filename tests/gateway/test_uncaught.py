@@ -12,8 +12,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from sip2gw.telemetry import Log, Redactor
-from sip2gw.uncaught import told_to
+from sip2gw.monitoring.telemetry import Log, Redactor
+from sip2gw.monitoring.uncaught import told_to
 
 PIN = "4711"
 

@@ -12,10 +12,10 @@ from desk import DESK_CONFIG, DESK_LIBRARY, ask_09, ask_11, ask_15, ask_17, ask_
 from harness import CONFIG, LIBRARY, ask_23, ask_37, running
 from slow_disk import SlowDisk
 
-from sip2gw import settling
 from sip2gw.backend.base import OutcomeUnknownError, UnavailableError
-from sip2gw.backend.store import writer
-from sip2gw.server import TerminalServer
+from sip2gw.backend.sqlite import writer
+from sip2gw.daemon import settling
+from sip2gw.serving.server import TerminalServer
 
 DEADLINE_S = 6
 """More than `request_timeout_s`."""

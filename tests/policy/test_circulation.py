@@ -7,7 +7,8 @@ import pytest
 from family import NOON
 from stock import OTHER, READER, RULES, facts, hold, loan, record, standing_of, wish
 
-from sip2gw.policy.circulation import (
+from sip2gw.model.items import Event, ItemState
+from sip2gw.policy.items.decisions import (
     CHECKIN,
     CHECKOUT,
     Effect,
@@ -17,11 +18,10 @@ from sip2gw.policy.circulation import (
     decide_cancel,
     decide_properties,
 )
-from sip2gw.policy.lending import decide_checkout
+from sip2gw.policy.items.lending import decide_checkout
+from sip2gw.policy.items.returns import decide_checkin
 from sip2gw.policy.reasons import CIRCULATION_REASONS
 from sip2gw.policy.reasons import CirculationReason as R
-from sip2gw.policy.returns import decide_checkin
-from sip2gw.stock import Event, ItemState
 
 NOTHING = Refusal((R.NOTHING_TO_CANCEL,))
 

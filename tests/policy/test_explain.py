@@ -41,7 +41,7 @@ from sip2gw.policy.explain import (
     explain_unknown_card,
 )
 from sip2gw.policy.money import money_standing
-from sip2gw.policy.standing import decide_standing
+from sip2gw.policy.obstacles import decide_standing
 
 BRUSSELS = ZoneInfo("Europe/Brussels")
 NOW = datetime(2026, 3, 4, 19, 30, tzinfo=BRUSSELS)

@@ -8,10 +8,10 @@ from family import ADULT, NOON, patron
 from stock import BANNED, DUE, READER, facts, hold, loan, record, standing_of
 
 from sip2gw.model import Hold, ItemStatus
-from sip2gw.policy.circulation import Effect, Refusal
-from sip2gw.policy.holds import HoldWish, decide_hold, is_available
+from sip2gw.model.items import ItemState, QueuedHold
+from sip2gw.policy.items.decisions import Effect, Refusal
+from sip2gw.policy.items.holds import HoldWish, decide_hold, is_available
 from sip2gw.policy.reasons import CirculationReason as R
-from sip2gw.stock import ItemState, QueuedHold
 
 PLACE = HoldWish(NOON, "+", any_copy=True, here="MAIN", branches=frozenset({"MAIN", "EAST"}))
 MINE = Hold("H9", None, "T1", "Reinaert", NOON - timedelta(days=1), pickup_branch="MAIN")

@@ -20,10 +20,15 @@ from stock import (
 )
 
 from sip2gw.model import COUNT_MAX, ItemStatus, Loan
-from sip2gw.policy.circulation import Effect, Materials, NewFee, Refusal
-from sip2gw.policy.lending import decide_checkout, decide_renewal, is_in_house
+from sip2gw.model.items import ItemLoan, ItemState
+from sip2gw.policy.items.decisions import (
+    Effect,
+    Materials,
+    NewFee,
+    Refusal,
+)
+from sip2gw.policy.items.lending import decide_checkout, decide_renewal, is_in_house
 from sip2gw.policy.reasons import CirculationReason as R
-from sip2gw.stock import ItemLoan, ItemState
 
 IN_THREE_WEEKS = datetime(2026, 3, 31, 23, 59, 59, tzinfo=ZONE)
 MAX_2 = replace(ADULT, max_items=2)

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from sip2gw.policy.offline import Claim, Doubt, judge_claim
+from sip2gw.policy.items.offline import Claim, Doubt, judge_claim
 
 NOON = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
 HOUR_AGO = NOON - timedelta(hours=1)

@@ -8,8 +8,13 @@ from family import NOON
 from stock import DUE, READER, facts, hold, loan, record
 
 from sip2gw.model import Hold, ItemStatus
-from sip2gw.policy.repeats import still_holds
-from sip2gw.stock import Before, Event, ItemState, Outcome
+from sip2gw.model.items import (
+    Before,
+    Event,
+    ItemState,
+    Outcome,
+)
+from sip2gw.policy.items.repeats import still_holds
 
 LATER = NOON + timedelta(hours=1)
 ANNAS = loan("ANNA", due=DUE)

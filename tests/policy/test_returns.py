@@ -8,10 +8,15 @@ from family import NOON, ZONE
 from stock import RULES, facts, hold, item, loan, record, wish
 
 from sip2gw.model import AMOUNT_MAX_MINOR, ItemStatus
-from sip2gw.policy.circulation import Effect, Materials, NewFee, Refusal
+from sip2gw.model.items import ItemRecord, ItemState
+from sip2gw.policy.items.decisions import (
+    Effect,
+    Materials,
+    NewFee,
+    Refusal,
+)
+from sip2gw.policy.items.returns import REFUSABLE, days_late, decide_checkin
 from sip2gw.policy.reasons import CirculationReason as R
-from sip2gw.policy.returns import REFUSABLE, days_late, decide_checkin
-from sip2gw.stock import ItemRecord, ItemState
 
 AT_EAST = replace(RULES, branch="EAST")
 NOWHERE = replace(RULES, branch=None)

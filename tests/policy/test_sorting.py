@@ -4,8 +4,8 @@ import pytest
 from family import NOON
 from stock import item, record
 
-from sip2gw.policy.sorting import SortRule, sort_bin
-from sip2gw.stock import ItemRecord, ItemState, Outcome
+from sip2gw.model.items import ItemRecord, ItemState, Outcome
+from sip2gw.policy.items.sorting import SortRule, sort_bin
 
 DVD = record(material="DVD", shelf="7", call_number="F 12", media_type="001")
 HERE = Outcome(NOON)

@@ -6,9 +6,16 @@ from datetime import UTC, date, datetime
 import pytest
 from family import ADULT, NOON, TODAY, ZONE, fee, patron
 
-from sip2gw.model import BadgeAssignment, Block, BlockType, Card, CardState, Loan
+from sip2gw.model import (
+    BadgeAssignment,
+    Block,
+    BlockType,
+    Card,
+    CardState,
+    Loan,
+)
+from sip2gw.policy.obstacles import active_blocks, decide_standing, visible_badges
 from sip2gw.policy.reasons import Reason
-from sip2gw.policy.standing import active_blocks, decide_standing, visible_badges
 
 
 def standing(record, **changes):

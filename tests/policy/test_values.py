@@ -4,8 +4,15 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from sip2gw.clock import Clock
-from sip2gw.model import Fee, PatronRecord, altered, format_amount, parse_amount, read_currency
+from sip2gw.foundation.clock import Clock
+from sip2gw.model import (
+    Fee,
+    PatronRecord,
+    altered,
+    format_amount,
+    parse_amount,
+    read_currency,
+)
 
 
 def test_an_altered_value_is_a_new_one_and_otherwise_the_same() -> None:

@@ -31,14 +31,14 @@ from proofs.dialogues import REQUESTS, sealed
 from proofs.process import GatewayProcess, today
 from proofs.report import Report
 from proofs.rig import FUZZ_CONFIG, Rig, rigged
-from sip2gw.app import open_store
 from sip2gw.backend.base import BackendTimeoutError, UnavailableError
 from sip2gw.cli.app import app as program
 from sip2gw.config import ConfigError, load_config
 from sip2gw.control.messages import Answer, encode
 from sip2gw.control.tracing import Trace
+from sip2gw.daemon.app import open_store
 from sip2gw.handlers import DOOR_HANDLERS, HANDLERS
-from sip2gw.metrics import FamilyMaker
+from sip2gw.monitoring.metrics import FamilyMaker
 from sip2gw.protocol.codec import parse_request
 from sip2gw.protocol.connection import ServerConnection
 from sip2gw.protocol.errors import ProtocolError

@@ -34,9 +34,9 @@ from proofs.odd_values import Speaker
 from proofs.report import Report
 from proofs.rig import FUZZ_CONFIG, TERMINALS, NullStream, Rig, rigged
 from sip2gw.backend.library import Library
-from sip2gw.backend.store.exporting import export_lines
-from sip2gw.cli.patron import tell_patron
-from sip2gw.cli.payment import tell_payment
+from sip2gw.backend.loading.exporting import export_lines
+from sip2gw.cli.library.patron import tell_patron
+from sip2gw.cli.library.payment import tell_payment
 
 REQUESTS_PER_LINE = 50
 LENDING = ("t-kiosk", "t-utf", "t-strict", "t-sorter")
@@ -181,7 +181,7 @@ def _taken_again(store: Library, exported: bytes) -> str:
     """What an import says against the store's own export."""
     import io
 
-    from sip2gw.backend.store.importing import ImportSettings, import_files
+    from sip2gw.backend.loading.importing import ImportSettings, import_files
 
     settings = ImportSettings(currency="EUR", zone=ZONE, now=NOON)
     report = import_files(store, [("export", io.BytesIO(exported))], settings=settings)

@@ -31,10 +31,10 @@ from postgres import running_server
 
 from proofs.process import GatewayProcess, today, twins
 from proofs.report import Report
-from sip2gw.app import open_store
 from sip2gw.config import load_config
-from sip2gw.pin import hash_pin
-from sip2gw.telemetry import Redactor
+from sip2gw.daemon.app import open_store
+from sip2gw.foundation.hashing import hash_pin
+from sip2gw.monitoring.telemetry import Redactor
 
 FAILURES_MAX = 5
 PIN = "4711"

@@ -28,9 +28,9 @@ from postgres import Server, running_server
 from proofs.outages import LIFE_S, LOST, Line, Outages
 from proofs.process import GatewayProcess, prepare, twins
 from proofs.report import Report
-from sip2gw.app import open_store
 from sip2gw.backend.library import Library
 from sip2gw.config import load_config
+from sip2gw.daemon.app import open_store
 from sip2gw.texts.english import TEXTS
 
 COPIES = 7

@@ -25,7 +25,7 @@ from harness import CONFIG, LIBRARY
 
 from proofs.process import GatewayProcess, prepare
 from proofs.report import Report
-from sip2gw.pin import hash_password
+from sip2gw.foundation.hashing import hash_password
 
 ADDRESSES = tuple(f"127.0.0.{number}" for number in range(11, 16))
 """Where the guesses come from."""

@@ -15,8 +15,8 @@ from zoneinfo import ZoneInfo
 
 from harness import Terminal, load
 
-from sip2gw.app import open_store
 from sip2gw.config import load_config
+from sip2gw.daemon.app import open_store
 
 ROOT = Path(__file__).parents[2]
 READY_TIMEOUT_S = 30.0

@@ -14,13 +14,13 @@ from unittest.mock import patch
 from harness import CONFIG, LIBRARY, NOON, TurnableClock, load
 
 from proofs.judge import Seen, frames_of, in_order, read_answer
-from sip2gw import verification
-from sip2gw.app import App, open_store
+from sip2gw.authentication import verification
 from sip2gw.backend.base import BackendError
 from sip2gw.config import load_config
-from sip2gw.pin import hash_password
-from sip2gw.server import TerminalLine
-from sip2gw.telemetry import Log, Redactor
+from sip2gw.daemon.app import App, open_store
+from sip2gw.foundation.hashing import hash_password
+from sip2gw.monitoring.telemetry import Log, Redactor
+from sip2gw.serving.server import TerminalLine
 
 TURNS_MAX = 500_000
 """Turns of the loop in which a line must be done with what it was given; else it hangs."""

@@ -26,9 +26,9 @@ from harness import STAMP, ask_37, debt, person
 from proofs.outages import LIFE_S, LOST, Host, Line, Outages
 from proofs.process import GatewayProcess, prepare
 from proofs.report import Report
-from sip2gw.app import open_store
 from sip2gw.backend.library import Library
 from sip2gw.config import load_config
+from sip2gw.daemon.app import open_store
 from sip2gw.model import PatronRecord, Payment
 
 CONNECTIONS = 20

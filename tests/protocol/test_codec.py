@@ -14,7 +14,12 @@ from sip2gw.protocol.codec import (
     salvage,
     serialise,
 )
-from sip2gw.protocol.dialect import MESSAGES_OF, DialectName, MoneyLines, dialect_of
+from sip2gw.protocol.dialect import (
+    MESSAGES_OF,
+    DialectName,
+    MoneyLines,
+    dialect_of,
+)
 from sip2gw.protocol.encoding import ENCODINGS
 from sip2gw.protocol.errors import ProtocolError, UnknownMessageError, UnreadableError
 from sip2gw.protocol.fields import FeeDetail

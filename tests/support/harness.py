@@ -13,12 +13,12 @@ from datetime import datetime
 from functools import partial
 from zoneinfo import ZoneInfo
 
-from sip2gw.app import App, open_store
-from sip2gw.backend.store.importing import ImportSettings, import_files
-from sip2gw.clock import Clock
+from sip2gw.backend.loading.importing import ImportSettings, import_files
 from sip2gw.config import load_config
-from sip2gw.pin import hash_pin
-from sip2gw.telemetry import Log, Redactor
+from sip2gw.daemon.app import App, open_store
+from sip2gw.foundation.clock import Clock
+from sip2gw.foundation.hashing import hash_pin
+from sip2gw.monitoring.telemetry import Log, Redactor
 
 ZONE = ZoneInfo("Europe/Brussels")
 NOON = datetime(2026, 3, 10, 12, 0, tzinfo=ZONE)

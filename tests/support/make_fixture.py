@@ -21,10 +21,18 @@ from harness import running
 from postgres import running_server
 from released import MADE, SECRET, SQLITE_URL, Released, log_in, migration_digests
 
-from sip2gw.backend.store.dialect import connect
-from sip2gw.backend.store.schema import SCHEMA_NUMBER
+from sip2gw.backend.sql.schema import SCHEMA_NUMBER
+from sip2gw.backend.sqlite.database import connect
 from sip2gw.demo import configuration, library_records
-from sip2gw.model import Badge, Block, BlockType, DoorEntry, Relationship, RelationshipType, Reveal
+from sip2gw.model import (
+    Badge,
+    Block,
+    BlockType,
+    DoorEntry,
+    Relationship,
+    RelationshipType,
+    Reveal,
+)
 from sip2gw.policy.relationships import RelationshipRules
 
 STAMP = MADE.strftime("%Y%m%d    %H%M%S")

@@ -5,9 +5,9 @@ from datetime import datetime
 
 from harness import ZONE, running
 
-from sip2gw.cli.requests import requested
+from sip2gw.cli.kiosk.requests import requested
 from sip2gw.demo import DIALOGUES, configuration, library_records
-from sip2gw.metrics import FamilyMaker
+from sip2gw.monitoring.metrics import FamilyMaker
 from sip2gw.protocol.wire import WireFormat
 from sip2gw.web.exposition import exposition
 

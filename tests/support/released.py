@@ -17,10 +17,10 @@ from zoneinfo import ZoneInfo
 import asyncpg
 from harness import Terminal
 
-from sip2gw.backend.postgres.dialect import POSTGRES
-from sip2gw.backend.store.dialect import SQLITE
-from sip2gw.backend.store.migrate import statements_of
-from sip2gw.backend.store.schema import MIGRATIONS
+from sip2gw.backend.postgres.database import POSTGRES
+from sip2gw.backend.sql.migrate import statements_of
+from sip2gw.backend.sql.schema import MIGRATIONS
+from sip2gw.backend.sqlite.database import SQLITE
 from sip2gw.config import load_config
 
 DIRECTORY = Path(__file__).parents[1] / "fixtures"

@@ -6,9 +6,20 @@ from datetime import timedelta
 from family import NOON, ZONE, patron
 
 from sip2gw.model import Card
-from sip2gw.policy.circulation import CHECKOUT, CirculationRules, Facts, Wish
-from sip2gw.policy.standing import decide_standing
-from sip2gw.stock import Item, ItemLoan, ItemRecord, ItemState, QueuedHold
+from sip2gw.model.items import (
+    Item,
+    ItemLoan,
+    ItemRecord,
+    ItemState,
+    QueuedHold,
+)
+from sip2gw.policy.items.decisions import (
+    CHECKOUT,
+    CirculationRules,
+    Facts,
+    Wish,
+)
+from sip2gw.policy.obstacles import decide_standing
 
 DUE = NOON + timedelta(days=7)
 RULES = CirculationRules(

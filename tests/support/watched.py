@@ -214,7 +214,8 @@ def main():
     import asyncio
     import socket
 
-    from sip2gw import app, cli
+    from sip2gw import cli
+    from sip2gw.daemon import app
 
     report = Path(sys.argv.pop(1))
     names = sys.argv.pop(1)

@@ -15,7 +15,7 @@ import pytest
 from harness import running
 
 from sip2gw.config import Address
-from sip2gw.telemetry import Log, Redactor
+from sip2gw.monitoring.telemetry import Log, Redactor
 from sip2gw.web import __main__ as program
 from sip2gw.web import process
 from sip2gw.web.process import LogRelay, WebProcess, restart_after
@@ -239,7 +239,7 @@ def test_a_package_that_is_missing_is_an_event(sockets, monkeypatch, capfd):
 
 def test_the_gateway_imports_nothing_of_it():
     code = (
-        "import sys, sip2gw.app, sip2gw.cli.app;"
+        "import sys, sip2gw.daemon.app, sip2gw.cli.app;"
         "print([m for m in ('starlette', 'uvicorn', 'prometheus_client') if m in sys.modules])"
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)

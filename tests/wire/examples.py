@@ -7,7 +7,12 @@ The bytes have no trailer and no line end; the tests add them in all their forms
 from dataclasses import dataclass
 
 from sip2gw.protocol.dialect import MoneyLines, MoneyLinesResponse
-from sip2gw.protocol.fields import FeeDetail, PatronFlag, SettledFee, Summary
+from sip2gw.protocol.fields import (
+    FeeDetail,
+    PatronFlag,
+    SettledFee,
+    Summary,
+)
 from sip2gw.protocol.message import Message
 from sip2gw.protocol.messages import (
     AcsStatus,

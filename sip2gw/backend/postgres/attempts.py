@@ -34,7 +34,7 @@ from sip2gw.backend.postgres.failures import (
 )
 from sip2gw.backend.postgres.pool import Pool, within
 from sip2gw.backend.postgres.settling import InDoubt, Order, settle
-from sip2gw.backend.store.unknown import attempt_of
+from sip2gw.backend.sql.unknown import attempt_of
 
 TRIES_MAX = 100
 """Each order for the same data that is faster costs a try; more than that never meet."""

@@ -25,12 +25,12 @@ from sip2gw.backend.base import (
     PaymentResult,
 )
 from sip2gw.backend.postgres.attempts import Attempts
-from sip2gw.backend.postgres.dialect import numbered
+from sip2gw.backend.postgres.database import numbered
+from sip2gw.backend.postgres.patrons import rows_of
 from sip2gw.backend.postgres.pool import Pool
-from sip2gw.backend.postgres.reading import rows_of
 from sip2gw.backend.postgres.settling import InDoubt
-from sip2gw.backend.store import queries
-from sip2gw.backend.store.ledger import (
+from sip2gw.backend.sql import queries
+from sip2gw.backend.sql.ledger import (
     BOOKED,
     REPLAYED,
     decided,
@@ -40,8 +40,8 @@ from sip2gw.backend.store.ledger import (
     payment_of,
     refused,
 )
-from sip2gw.backend.store.records import account
-from sip2gw.backend.store.values import list_text, moment_text, time_text
+from sip2gw.backend.sql.records import account
+from sip2gw.backend.sql.values import list_text, moment_text, time_text
 from sip2gw.model import PatronRecord, Payment
 
 _PARTIES = """

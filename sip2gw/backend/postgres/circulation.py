@@ -22,15 +22,20 @@ from sip2gw.backend.base import (
     UnavailableError,
 )
 from sip2gw.backend.postgres.attempts import Attempts
+from sip2gw.backend.postgres.patrons import is_storable, record_of
 from sip2gw.backend.postgres.pool import Pool
-from sip2gw.backend.postgres.reading import is_storable, record_of
 from sip2gw.backend.postgres.settling import InDoubt
-from sip2gw.backend.store.circulation import DONE, decided, item_record, keyed
-from sip2gw.backend.store.values import time_text
-from sip2gw.backend.store.writes import Rows
+from sip2gw.backend.sql.circulation import (
+    DONE,
+    decided,
+    item_record,
+    keyed,
+)
+from sip2gw.backend.sql.values import time_text
+from sip2gw.backend.sql.writes import Rows
 from sip2gw.model import PatronRecord
-from sip2gw.policy.circulation import Facts
-from sip2gw.stock import ItemRecord
+from sip2gw.model.items import ItemRecord
+from sip2gw.policy.items.decisions import Facts
 
 FACTS = "SELECT circulation_facts($1, $2, $3, $4, $5, $6)"
 CIRCULATE = "SELECT circulate($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"

@@ -24,8 +24,8 @@ fences like everything else that was committed there.
 
 from __future__ import annotations
 
-from sip2gw.backend.store import queries
-from sip2gw.backend.store.queries import fill
+from sip2gw.backend.sql import queries
+from sip2gw.backend.sql.queries import fill
 
 LOCK_TIMEOUT_S = 1.0
 """So long a fence waits for a statement that is just being committed."""

@@ -11,10 +11,10 @@ from __future__ import annotations
 from itertools import count
 
 from sip2gw.backend.postgres.fence import HOLD_ATTEMPT, IS_FENCED
-from sip2gw.backend.store import queries
-from sip2gw.backend.store.queries import fill
-from sip2gw.backend.store.records import LISTS
-from sip2gw.backend.store.writes import NUMBERS, WRITES, Write
+from sip2gw.backend.sql import queries
+from sip2gw.backend.sql.queries import fill
+from sip2gw.backend.sql.records import LISTS
+from sip2gw.backend.sql.writes import NUMBERS, WRITES, Write
 
 
 def _rows(statement: str, *values: str) -> str:

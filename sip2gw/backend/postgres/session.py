@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import asyncpg
 
 from sip2gw.backend.postgres.address import insist_on_server
-from sip2gw.backend.postgres.dialect import POSTGRES, PostgresDialect, numbered
+from sip2gw.backend.postgres.database import POSTGRES, PostgresDialect, numbered
 from sip2gw.backend.postgres.failures import FAILURES, as_backend_error
 
 ROWS_PER_FETCH = 1_000

@@ -16,9 +16,9 @@ from sip2gw.backend.base import (
 )
 from sip2gw.backend.doubts import Doubts, Key, key_of
 from sip2gw.backend.postgres.pool import Pool, within
-from sip2gw.backend.store import unknown
-from sip2gw.backend.store.unknown import attempt_of
-from sip2gw.backend.store.values import time_text
+from sip2gw.backend.sql import unknown
+from sip2gw.backend.sql.unknown import attempt_of
+from sip2gw.backend.sql.values import time_text
 
 CLEARING_S = 1.5
 """How long a terminal that asks again waits for what became of its last request."""

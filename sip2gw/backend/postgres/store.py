@@ -43,17 +43,16 @@ from sip2gw.backend.library import Connection, Done
 from sip2gw.backend.postgres.address import Address
 from sip2gw.backend.postgres.booking import Booking
 from sip2gw.backend.postgres.circulation import Circulating, find_item
-from sip2gw.backend.postgres.dialect import (
+from sip2gw.backend.postgres.database import (
     HOLD_PROBE,
     LEAVE_PROBE,
     LOCK_REFUSALS,
     TRY_PROBE,
     numbered,
 )
-from sip2gw.backend.postgres.doorlog import DoorLog
+from sip2gw.backend.postgres.door_log import DoorLog
 from sip2gw.backend.postgres.failures import FAILURES, as_backend_error
-from sip2gw.backend.postgres.pool import CONNECTIONS_MAX, READS_MAX, Pool
-from sip2gw.backend.postgres.reading import (
+from sip2gw.backend.postgres.patrons import (
     PAYER_BY_CARD,
     RECORD_BY_CARD,
     RECORD_BY_ID,
@@ -62,27 +61,31 @@ from sip2gw.backend.postgres.reading import (
     payer_of,
     record_of,
 )
+from sip2gw.backend.postgres.pool import CONNECTIONS_MAX, READS_MAX, Pool
 from sip2gw.backend.postgres.session import LoopThread, Session, SnapshotSession
 from sip2gw.backend.postgres.settling import InDoubt
 from sip2gw.backend.spool import Spool, read_spool
-from sip2gw.backend.store import doors, lockout, queries
-from sip2gw.backend.store.circulation import queue_values
-from sip2gw.backend.store.identity import (
-    insist_on_currency,
-    pin_secret_in_file,
-    pin_secret_in_store,
+from sip2gw.backend.sql import lockout, queries
+from sip2gw.backend.sql.circulation import queue_values
+from sip2gw.backend.sql.identity import insist_on_currency, pin_secret_in_file, pin_secret_in_store
+from sip2gw.backend.sql.ledger import refused
+from sip2gw.backend.sql.migrate import migrate
+from sip2gw.backend.sql.queries import BUMP_VERSION
+from sip2gw.backend.sql.records import paid_fee
+from sip2gw.backend.sql.refusals import Refusals, Writing
+from sip2gw.backend.sql.values import date_text, time_text
+from sip2gw.backend.sqlite.store import Role
+from sip2gw.backend.staff import doors
+from sip2gw.backend.staff.desk import StaffOperations
+from sip2gw.model import (
+    AccessRow,
+    Block,
+    PaidFee,
+    PatronRecord,
+    Presence,
 )
-from sip2gw.backend.store.ledger import refused
-from sip2gw.backend.store.migrate import migrate
-from sip2gw.backend.store.queries import BUMP_VERSION
-from sip2gw.backend.store.records import paid_fee
-from sip2gw.backend.store.refusals import Refusals, Writing
-from sip2gw.backend.store.staff import StaffOperations
-from sip2gw.backend.store.store import Role
-from sip2gw.backend.store.values import date_text, time_text
-from sip2gw.model import AccessRow, Block, PaidFee, PatronRecord, Presence
-from sip2gw.refused import RefusedPayment
-from sip2gw.stock import ItemRecord
+from sip2gw.model.items import ItemRecord
+from sip2gw.model.refusals import RefusedPayment
 
 TIMEOUT_S = 4.0
 """How long one operation may take; shorter than the gateway's own deadline for a request."""

@@ -1,0 +1,1 @@
+"""Whether a PIN or a password is right, and what guessing costs."""

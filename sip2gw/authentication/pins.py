@@ -1,0 +1,380 @@
+"""What a presented PIN is worth, and what guessing one costs.  (B19, B20, C1, C19, C99)
+
+The promise: of one patron at most `pin_failures_max` wrong PINs are judged before the PIN is
+locked, one more for each further gateway on the same store, whatever happens to connections,
+processes and the store meanwhile. A guess is judged when its answer left or could be timed.
+
+- Failures belong to the patron: all cards share them, lost and blocked ones too.
+- The guesses of one patron are judged one after the other, each by a task of its own. Whoever hangs
+  up, or waits longer than the deadline, has guessed all the same: the task goes on, and the next
+  guess waits for it.
+- As long as no failure is known a guess is judged first and counted afterwards, but before its
+  answer leaves. That is the one guess that each gateway may judge while another does the same.
+- After a failure each further guess is counted, durably, *before* it is judged; the store hands out
+  no more places than there are guesses. A right PIN takes the count back.
+- A guess belongs to its terminal until it is judged: whoever hangs up and comes again has no more
+  of them judged at a time than one who waits.
+- What the store cannot count is counted in memory, and brought to the store when that works
+  again. A patron whose failures can be kept nowhere is treated as locked.
+- Wrong, locked and, where the profile hides cards, unknown are answered at the next of fixed
+  moments after the request, so that the time tells nothing; nothing is hashed for that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from weakref import WeakValueDictionary
+
+from sip2gw.authentication.verification import SlowVerifier
+from sip2gw.backend.base import Backend, BackendError, HungUpError
+from sip2gw.foundation.hashing import verify_pin
+from sip2gw.model import Card, PatronRecord
+from sip2gw.policy.access import PinState
+from sip2gw.shared.door_memory import Admissions
+
+JUDGED_AT_ONCE_MAX = 2
+"""So many unremembered PINs of a terminal with too many failures are judged at a time."""
+FAILURES_LAST = 3
+"""A door with so many failures within the window no longer goes first."""
+LATE_MAX_S = 2.0
+"""So late come the failing answers of such a terminal."""
+UNWRITTEN_PATRONS_MAX = 20_000
+WRITE_AGAIN_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class PinRules:
+    """How many failures lock a patron's PIN, and for how long; how many at one terminal within a
+    window are too many (C19); and when failing answers leave (C99)."""
+
+    failures_max: int = 5
+    lock: timedelta = timedelta(minutes=15)
+    terminal_failures_max: int = 50
+    terminal_window: timedelta = timedelta(minutes=15)
+    answer_slot_s: float = 0.5
+    """Failing answers leave a whole number of these after the request; 0: at once."""
+
+
+class _Terminal:
+    """The failures at one terminal, and its guesses that are being judged."""
+
+    __slots__ = ("failures", "judged", "turn")
+
+    def __init__(self, failures_max: int) -> None:
+        self.failures: deque[float] = deque(maxlen=failures_max)
+        """When, in seconds of the wall clock; the newest so many."""
+        self.judged = 0
+        """Guesses that have been begun and have no result yet."""
+        self.turn = asyncio.Semaphore(JUDGED_AT_ONCE_MAX)
+
+    def too_many(self, now: float, window_s: float, more: int = 0) -> bool:
+        """Whether, with `more` failures now, the limit is reached within the last `window_s`."""
+        assert self.failures.maxlen is not None
+        older = self.failures.maxlen - more
+        return older <= 0 or self.has_failed(older, now, window_s)
+
+    def has_failed(self, times: int, now: float, window_s: float) -> bool:
+        """Whether there were so many failures, or more, within the last `window_s`."""
+        return len(self.failures) >= times and now - self.failures[-times] <= window_s
+
+
+@dataclass(frozen=True, slots=True)
+class _Guess:
+    """A PIN that was presented, and that nobody remembers."""
+
+    seen: PatronRecord
+    """The patron as found before, or as last seen when the store is away."""
+    card_number: str
+    pin: str = field(repr=False)
+    terminal: str
+    now: datetime
+    store_away: bool
+    goes_first: bool
+    """Whether it is hashed before those that do not."""
+
+
+@dataclass(slots=True)
+class _Unwritten:
+    """Failures of a patron that the store could not count."""
+
+    failures: int
+    until: datetime
+    """When they are forgotten, as the store would forget a lock."""
+
+
+class PinService:
+    """Says what a presented PIN is worth, counts failures, locks."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        verifier: SlowVerifier,
+        pin_secret: bytes,
+        rules: PinRules,
+        on_lock: Callable[[str], None],
+        admissions: Admissions | None = None,
+    ) -> None:
+        """`on_lock` is called with `card` or `terminal` when one of the two limits is reached;
+        `admissions` learns whose PIN was right and whose was not (C110).
+
+        `rules` may be replaced at any time; locks that exist stay as they are.
+        """
+        self._backend = backend
+        self._verifier = verifier
+        self._secret = pin_secret
+        self.rules = rules
+        self._on_lock = on_lock
+        self._admissions = admissions or Admissions()
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._guesses: set[asyncio.Task[PinState]] = set()
+        self._terminals: dict[str, _Terminal] = {}
+        self._unwritten: dict[str, _Unwritten] = {}
+        self._writing: asyncio.Task[None] | None = None
+
+    # What a PIN is worth --------------------------------------------------------------------------
+
+    def remembers(self, record: PatronRecord, card: Card, pin: str) -> bool:
+        """Whether `pin` was verified lately and no wrong one has come since; costs microseconds."""
+        pin_hash, verifier = record.pin_hash, self._verifier
+        if card.pin_failures or pin_hash is None or record.id in self._unwritten:
+            return False
+        return verifier.is_remembered(verifier.digest(record.id, pin, pin_hash))
+
+    async def check(
+        self,
+        record: PatronRecord,
+        card_number: str,
+        pin: str | None,
+        terminal: str,
+        now: datetime,
+        *,
+        store_away: bool = False,
+        at_door: bool = False,
+    ) -> PinState:
+        """The worth of `pin` for `card_number`; a wrong one has been counted when this returns.
+
+        Suspends only when the PIN was not verified lately. With `store_away` `record` is the last
+        that was seen of the patron: the guess counts in memory (B40, C110). `at_door`: somebody
+        stands before a door; it goes first unless many fail there.
+
+        Raises:
+            BackendError: the store or the hashing threads cannot tell; nothing was judged.
+        """
+        if not pin:
+            return PinState.ABSENT
+        card = record.card(card_number)
+        if card is not None and self.remembers(record, card, pin):
+            return PinState.OK
+        known = self._terminal(terminal)
+        goes_first = at_door and not self._has_failed(known, FAILURES_LAST, now)
+        guess = _Guess(record, card_number, pin, terminal, now, store_away, goes_first)
+        # Guesses that are being judged may all fail: who hangs up and comes again gains no time.
+        crowded = self._too_many(known, now, known.judged)
+        if crowded:
+            await known.turn.acquire()
+        return await asyncio.shield(self._begin(guess, known, crowded=crowded))
+
+    def _begin(self, guess: _Guess, known: _Terminal, *, crowded: bool) -> asyncio.Task[PinState]:
+        """Judge `guess` in a task of its own, which nobody's impatience ends."""
+        judging = asyncio.get_running_loop().create_task(self._judge(guess))
+        known.judged += 1
+        self._guesses.add(judging)
+
+        def done(task: asyncio.Task[PinState]) -> None:
+            self._guesses.discard(task)
+            known.judged -= 1
+            if crowded:
+                known.turn.release()
+            if not task.cancelled():
+                task.exception()  # whoever waited has been told; perhaps nobody waits any more
+
+        judging.add_done_callback(done)
+        return judging
+
+    async def _judge(self, guess: _Guess) -> PinState:
+        turn = self._turns.setdefault(guess.seen.id, asyncio.Lock())
+        async with turn:
+            record: PatronRecord | None = guess.seen
+            if not guess.store_away:
+                record = await self._backend.find_by_card(guess.card_number)
+            card = record.card(guess.card_number) if record is not None else None
+            if record is None or card is None:
+                return PinState.WRONG
+            state = PinState.LOCKED
+            guessed_at = guess.store_away and self._admissions.is_guessed_at(record.id)
+            if not guessed_at and not self._is_locked(record, card, guess.now):
+                state = await self._judge_open(record, card, guess)
+            self._admissions.see(record, right=state is PinState.OK)
+            return state
+
+    async def _judge_open(self, record: PatronRecord, card: Card, guess: _Guess) -> PinState:
+        """Judge a guess at a PIN that is not locked; the patron's next one waits."""
+        failed_before = bool(card.pin_failures) or record.id in self._unwritten
+        if not self._is_known_right(record, guess.pin):
+            failures = await self._count(record, card, guess) if failed_before else None
+            if failed_before and failures is None:
+                return PinState.LOCKED
+            if not await self.matches(record, guess.pin, first=guess.goes_first):
+                if not failed_before:
+                    failures = await self._count(record, card, guess)
+                self._note_failure(guess, failures)
+                return PinState.WRONG
+        if failed_before:
+            await self._take_back(record.id, store_away=guess.store_away)
+        return PinState.OK
+
+    def _is_known_right(self, record: PatronRecord, pin: str) -> bool:
+        pin_hash = record.pin_hash
+        return pin_hash is not None and self._verifier.is_remembered(
+            self._verifier.digest(record.id, pin, pin_hash)
+        )
+
+    async def matches(self, record: PatronRecord, pin: str, *, first: bool = True) -> bool:
+        """Whether `pin` is that of `record`; asks nobody and counts nothing. `first`: see
+        `SlowVerifier.run`."""
+        pin_hash = record.pin_hash
+        if pin_hash is None:
+            return False
+        if self._is_known_right(record, pin):
+            return True
+        secret = self._secret
+        matches = await self._verifier.run(lambda: verify_pin(secret, pin_hash, pin), first=first)
+        if matches:
+            self._verifier.remember(self._verifier.digest(record.id, pin, pin_hash))
+        return matches
+
+    # Counting -------------------------------------------------------------------------------------
+
+    def _is_locked(self, record: PatronRecord, card: Card, now: datetime) -> bool:
+        if card.pin_locked_until is not None and now < card.pin_locked_until:
+            return True
+        unwritten = self._unwritten_of(record.id, now)
+        if unwritten is None:
+            return len(self._unwritten) >= UNWRITTEN_PATRONS_MAX
+        return self._stored(card) + unwritten.failures >= self.rules.failures_max
+
+    @staticmethod
+    def _stored(card: Card) -> int:
+        """What the store has counted; an expired lock starts a new count (C81)."""
+        return card.pin_failures if card.pin_locked_until is None else 0
+
+    async def _count(self, record: PatronRecord, card: Card, guess: _Guess) -> int | None:
+        """Count one failure of the patron; how many there are, None when the PIN is locked."""
+        rules, now = self.rules, guess.now
+        if not guess.store_away:
+            try:
+                return await self._backend.record_pin_failure(
+                    record.id, now, rules.failures_max, now + rules.lock
+                )
+            except BackendError:
+                pass  # then in memory
+        return self._stored(card) + self._keep(record.id, now)
+
+    async def _take_back(self, patron_id: str, *, store_away: bool) -> None:
+        """A right PIN ends the count; a store that cannot be written goes on counting."""
+        self._unwritten.pop(patron_id, None)
+        if store_away:
+            return
+        try:
+            await self._backend.clear_pin_failures(patron_id)
+        except BackendError:
+            return
+
+    def _unwritten_of(self, patron_id: str, now: datetime) -> _Unwritten | None:
+        unwritten = self._unwritten.get(patron_id)
+        if unwritten is not None and now >= unwritten.until:
+            del self._unwritten[patron_id]
+            return None
+        return unwritten
+
+    def _keep(self, patron_id: str, now: datetime) -> int:
+        """Count in memory what the store cannot, and try again to tell it; how many are there."""
+        unwritten = self._unwritten_of(patron_id, now)
+        failures = 1 if unwritten is None else unwritten.failures + 1
+        self._unwritten[patron_id] = _Unwritten(failures, now + self.rules.lock)
+        if self._writing is None:
+            self._writing = asyncio.get_running_loop().create_task(self._write())
+        return failures
+
+    async def _write(self) -> None:
+        """Bring to the store what was counted in memory, as soon as it takes it."""
+        try:
+            while self._unwritten:
+                await asyncio.sleep(WRITE_AGAIN_S)
+                for patron_id in list(self._unwritten):
+                    if not await self._write_one(patron_id):
+                        break
+        finally:
+            self._writing = None
+
+    async def _write_one(self, patron_id: str) -> bool:
+        turn = self._turns.setdefault(patron_id, asyncio.Lock())
+        async with turn:
+            unwritten = self._unwritten.get(patron_id)
+            while unwritten is not None and unwritten.failures:
+                since = unwritten.until - self.rules.lock
+                try:
+                    await self._backend.record_pin_failure(
+                        patron_id, since, self.rules.failures_max, unwritten.until
+                    )
+                except BackendError:
+                    return False
+                unwritten.failures -= 1
+            self._unwritten.pop(patron_id, None)
+        return True
+
+    # Terminals ------------------------------------------------------------------------------------
+
+    def _terminal(self, name: str) -> _Terminal:
+        known = self._terminals.get(name)
+        if known is None or known.failures.maxlen != self.rules.terminal_failures_max:
+            known = self._terminals[name] = _Terminal(self.rules.terminal_failures_max)
+        return known
+
+    def _too_many(self, terminal: _Terminal, now: datetime, more: int = 0) -> bool:
+        window_s = self.rules.terminal_window.total_seconds()
+        return terminal.too_many(now.timestamp(), window_s, more)
+
+    def _has_failed(self, terminal: _Terminal, times: int, now: datetime) -> bool:
+        window_s = self.rules.terminal_window.total_seconds()
+        return terminal.has_failed(times, now.timestamp(), window_s)
+
+    def _note_failure(self, guess: _Guess, failures: int | None) -> None:
+        """One at a terminal, the patron's `failures`-th: are they too many?"""
+        if failures is not None and failures >= self.rules.failures_max:
+            self._on_lock("card")
+        terminal = self._terminal(guess.terminal)
+        before = self._too_many(terminal, guess.now)
+        terminal.failures.append(guess.now.timestamp())
+        if not before and self._too_many(terminal, guess.now):
+            self._on_lock("terminal")
+
+    async def hold_back(self, terminal: str, now: datetime, began_s: float) -> None:
+        """Wait for the moment at which a failing answer may leave, or for the deadline.
+
+        Args:
+            terminal: one with too many failures gets its answers late.
+            now: the wall clock.
+            began_s: when the request began, on the verifier's monotonic clock.
+        """
+        slot_s = self.rules.answer_slot_s
+        if not slot_s:
+            return
+        late = self._too_many(self._terminal(terminal), now)
+        elapsed_s = self._verifier.monotonic() - began_s
+        try:
+            await asyncio.sleep(next_slot_s(elapsed_s, LATE_MAX_S if late else slot_s) - elapsed_s)
+        except HungUpError:
+            raise
+        except asyncio.CancelledError:
+            return  # the deadline: what was judged is told all the same
+
+
+def next_slot_s(elapsed_s: float, slot_s: float) -> float:
+    """The first whole number of slots, at least one, that is not over yet."""
+    return max(1, math.ceil(elapsed_s / slot_s)) * slot_s

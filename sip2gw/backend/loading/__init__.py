@@ -1,0 +1,1 @@
+"""Import and export: the library data format in and out of both databases."""

@@ -1,0 +1,99 @@
+"""What staged rows must fulfil together with what is stored: references, cards, families."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
+from typing import Any
+
+from sip2gw.backend.library import Connection
+from sip2gw.backend.sql.queries import RELATIONSHIPS, fill
+from sip2gw.backend.sql.records import relationship
+from sip2gw.policy.relationships import structure_problems
+
+Problem = tuple[int, str]
+"""The number of a line and what is wrong with it."""
+
+_REFERENCES = (
+    ("membership", "subsequent_membership", "membership", "code"),
+    ("patron", "membership_code", "membership", "code"),
+    ("badge_assignment", "badge_code", "badge", "code"),
+    ("relationship", "from_id", "patron", "id"),
+    ("relationship", "to_id", "patron", "id"),
+    ("loan", "item_id", "item", "id"),
+    ("loan", "patron_id", "patron", "id"),
+    ("hold", "patron_id", "patron", "id"),
+    ("hold", "item_id", "item", "id"),
+    ("fee", "patron_id", "patron", "id"),
+    ("fee", "item_id", "item", "id"),
+)
+"""Table and column that refer, table and key referred to."""
+
+_MISSING = """
+    SELECT s.src, s.{column} FROM stage_{table} s WHERE s.{column} IS NOT NULL
+      AND NOT EXISTS (SELECT 1 FROM stage_{target} n WHERE n.{key} = s.{column})
+      AND NOT EXISTS (SELECT 1 FROM {target} t WHERE t.{key} = s.{column})
+    ORDER BY s.src LIMIT 100"""
+
+_CARDS_OF_OTHERS = """
+    SELECT s.src, s.number, c.patron_id FROM stage_card s JOIN card c ON c.number = s.number
+    WHERE c.patron_id <> s.patron_id
+      AND NOT EXISTS (SELECT 1 FROM stage_patron p WHERE p.id = c.patron_id)
+    ORDER BY s.src LIMIT 100"""
+
+_STAGED_RELATIONS = """
+    SELECT type, from_id, to_id, may_renew, may_pay, confirmed, src FROM stage_relationship
+    ORDER BY src"""
+
+_INVALID_PARTIES = """
+    SELECT r.src, r.{side} FROM stage_relationship r
+    LEFT JOIN stage_patron s ON s.id = r.{side} LEFT JOIN patron p ON p.id = r.{side}
+    WHERE CASE WHEN s.id IS NOT NULL
+        THEN s.membership_code IS NULL OR s.membership_from > ? OR s.membership_until < ?
+        ELSE p.membership_code IS NULL OR p.membership_from > ? OR p.membership_until < ? END
+    ORDER BY r.src"""
+
+
+def reference_problems(
+    connection: Connection, seen: Mapping[str, Mapping[Any, int]]
+) -> Iterator[Problem]:
+    """References to what is neither imported nor stored.
+
+    `seen` names what stands in the files, also on lines that were refused for another reason.
+    """
+    for table, column, target, key in _REFERENCES:
+        statement = fill(_MISSING, table=table, column=column, target=target, key=key)
+        for src, value in connection.execute(statement):
+            if value not in seen.get(target, ()):
+                yield src, f"unknown {target} {value}"
+
+
+def state_problems(connection: Connection) -> Iterator[Problem]:
+    """What must hold between cards and between relationships, stored and staged."""
+    for src, number, holder in connection.execute(_CARDS_OF_OTHERS):
+        yield src, f"card {number} belongs to patron {holder}"
+    staged = {
+        relationship(row[:-1]): row[-1] for row in connection.execute(_STAGED_RELATIONS).fetchall()
+    }
+    if staged:
+        stored = map(relationship, connection.execute(RELATIONSHIPS))
+        for relation, problem in structure_problems(stored, staged):
+            yield staged[relation], problem
+
+
+def sleeping_relations(connection: Connection, today: date) -> Iterator[Problem]:
+    """Relationships of somebody without a valid membership: loaded, but not in force (C3)."""
+    day = today.isoformat()
+    for side in ("from_id", "to_id"):
+        rows = connection.execute(fill(_INVALID_PARTIES, side=side), (day,) * 4)
+        for src, patron_id in rows:
+            yield src, f"patron {patron_id} has no valid membership: the relationship sleeps"
+
+
+def pin_hashes(connection: Connection, patron_ids: Sequence[str]) -> Iterator[str | None]:
+    """What is stored for each patron, None for no PIN or no such patron."""
+    for patron_id in patron_ids:
+        row = connection.execute(
+            "SELECT pin_hash FROM patron WHERE id = ?", (patron_id,)
+        ).fetchone()
+        yield None if row is None else row[0]

@@ -1,0 +1,303 @@
+"""Import: all or nothing, idempotent, and short where it keeps others out (B69, C16, C63)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, tzinfo
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO
+
+from sip2gw.backend.library import Connection, Library
+from sip2gw.backend.loading import checks
+from sip2gw.backend.loading.lines import (
+    Findings,
+    RecordReader,
+    Rules,
+    TooManyErrorsError,
+    numbered_lines,
+)
+from sip2gw.backend.loading.plan import Plan
+from sip2gw.backend.loading.staging import Stage
+from sip2gw.backend.sql.queries import BUMP_VERSION, REMEMBER_IMPORT, STORE_VERSION
+from sip2gw.backend.sql.surplus import Correction
+from sip2gw.backend.sql.values import time_text
+from sip2gw.foundation.hashing import hash_pin, secret_fingerprint, verify_pin
+from sip2gw.model import RelationshipType, format_amount
+
+Source = Path | tuple[str, BinaryIO]
+"""A file, or a name for messages with an open stream."""
+
+Progress = Callable[[str, int, int], None]
+"""Told the phase (`read`, `check`, `hash`, `apply`), what is done and the total (0: unknown)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImportSettings:
+    """What the configuration says about an import, and the moment it happens."""
+
+    currency: str
+    zone: tzinfo
+    now: datetime
+    relationship_types: frozenset[RelationshipType] = frozenset(RelationshipType)
+    """Empty when the relationships feature is off."""
+    hash_pin: Callable[[bytes, str], str] = hash_pin
+    verify_pin: Callable[[bytes, str, str], bool] = verify_pin
+
+
+@dataclass(frozen=True, slots=True)
+class ImportReport:
+    """What an import found and did; nothing was applied when there are `errors`."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+    """Records read, by kind."""
+    rows_changed: int = 0
+    """Rows written or removed; 0 when the store was like the files already."""
+    errors: tuple[str, ...] = ()
+    """`FILE:LINE: message`, at most 100 (C52)."""
+    warnings: tuple[str, ...] = ()
+    surpluses: tuple[str, ...] = ()
+    """Likewise, one for each patron who has paid too much of a fee now, or no longer (C103)."""
+    applied: bool = False
+
+
+def import_files(
+    store: Library,
+    sources: Iterable[Source],
+    *,
+    settings: ImportSettings,
+    dry_run: bool = False,
+    progress: Progress | None = None,
+) -> ImportReport:
+    """Load JSON Lines into `store`, all of them or nothing.
+
+    Blocks; keeps others from writing only while what differs is written.
+
+    Raises:
+        BackendError: the store failed; nothing was applied.
+        OSError: a file cannot be read.
+    """
+    tell = progress or (lambda phase, done, total: None)
+    with store.bulk() as connection:
+        return _Import(store, connection, settings, tell).run(sources, dry_run)
+
+
+class _Import:
+    """One import from the first line to the commit."""
+
+    def __init__(
+        self,
+        store: Library,
+        connection: Connection,
+        settings: ImportSettings,
+        progress: Progress,
+    ) -> None:
+        self._store = store
+        self._connection = connection
+        self._settings = settings
+        self._progress = progress
+        self._findings = Findings()
+        self._stage = Stage(connection)
+        self._plan = Plan(connection)
+        self._surpluses: list[Correction] = []
+        self._version: int | None = None
+        """Of the store when it was looked at last."""
+        rules = Rules(settings.currency, settings.zone, settings.relationship_types)
+        self._reader = RecordReader(self._stage, rules, self._findings)
+
+    def run(self, sources: Iterable[Source], dry_run: bool) -> ImportReport:
+        changed = 0
+        try:
+            self._connection.execute("BEGIN")
+            self._read(sources)
+            self._stage.complete()
+            self._connection.execute("COMMIT")
+            self._check()
+            if not self._findings.errors:
+                changed = self._foresee() if dry_run else self._apply()
+        except TooManyErrorsError:
+            pass
+        errors = self._findings.texts(self._findings.errors)
+        return ImportReport(
+            counts=dict(self._reader.counts),
+            rows_changed=changed,
+            errors=errors,
+            warnings=self._findings.texts(self._findings.warnings),
+            surpluses=()
+            if errors
+            else self._findings.texts(list(map(self._told, self._surpluses))),
+            applied=not dry_run and not errors,
+        )
+
+    def _read(self, sources: Iterable[Source]) -> None:
+        start = 0
+        for source in sources:
+            if isinstance(source, Path):
+                with source.open("rb") as stream:
+                    start = self._read_stream(str(source), stream, start)
+            else:
+                start = self._read_stream(*source, start)
+
+    def _read_stream(self, name: str, stream: BinaryIO, start: int) -> int:
+        self._findings.begin_file(name, start)
+        total = _size(stream)
+        src, done = start, 0
+        for src, line in numbered_lines(stream, start):
+            self._reader.read(src, line)
+            done += len(line or b"")
+            if src % 1000 == 0:
+                self._progress("read", done, total)
+        self._progress("read", done, total or done)
+        return src
+
+    def _check(self) -> None:
+        self._progress("check", 0, 0)
+        self._version = self._version_now()
+        self._check_secret()
+        self._note(checks.reference_problems(self._connection, self._reader.seen))
+        self._note(checks.state_problems(self._connection))
+        today = self._settings.now.astimezone(self._settings.zone).date()
+        for src, message in checks.sleeping_relations(self._connection, today):
+            self._findings.warning(src, message)
+
+    def _check_secret(self) -> None:
+        """Hashes made under another secret could never be verified here (C61, C95)."""
+        if not self._reader.has_pin_hashes:
+            return
+        ours = secret_fingerprint(self._store.pin_secret)
+        for src, fingerprint in self._reader.fingerprints:
+            if fingerprint != ours:
+                self._findings.error(
+                    src,
+                    "the PIN hashes were made under another PIN secret than this store's: "
+                    "bring that secret along, or leave `pin_hash` out",
+                )
+
+    def _hash_pins(self) -> None:
+        """Hash, on all cores, the PINs that are not what is stored already (C61)."""
+        pins = self._reader.pins
+        if not pins:
+            return
+        hashes: list[tuple[str, str]] = []
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            work = partial(_new_hash, self._settings, self._store.pin_secret)
+            stored = checks.pin_hashes(self._connection, [patron_id for patron_id, _ in pins])
+            results = pool.map(work, stored, [pin for _, pin in pins])
+            for done, ((patron_id, _), made) in enumerate(zip(pins, results, strict=True), 1):
+                if made is not None:
+                    hashes.append((made, patron_id))
+                self._progress("hash", done, len(pins))
+        pins.clear()
+        self._stage.set_pin_hashes(hashes)
+
+    def _foresee(self) -> int:
+        """Only find out what would be paid too much; no row is changed."""
+        self._plan.make()
+        self._surpluses = self._plan.surpluses()
+        return 0
+
+    def _told(self, change: Correction) -> checks.Problem:
+        amount = format_amount(abs(change.amount), self._settings.currency)
+        whose = f"a surplus of patron {change.patron_id}"
+        if change.amount > 0:
+            return change.src, f"{amount} of fee {change.fee_id} is paid too much: {whose}"
+        return change.src, f"{amount} of fee {change.fee_id} is no longer {whose}"
+
+    def _apply(self) -> int:
+        """Write what differs, in one transaction; how many rows that were."""
+        self._hash_pins()
+        self._progress("apply", 0, 1)
+        changed = 0
+        self._plan.make()
+        if self._plan.is_empty:
+            self._remember_moment()
+        else:
+            written = self._write_as_planned()
+            changed = self._write_alone() if written is None else written
+        self._store.distrust_cache()
+        self._progress("apply", 1, 1)
+        return changed
+
+    def _write_as_planned(self) -> int | None:
+        """The short way; None, and nothing written, when a command has written meanwhile."""
+        dialect, time = self._connection.dialect, time_text(self._settings.now)
+        with self._transaction(dialect.begin_import):
+            if not self._is_current():
+                return None
+            changed = self._plan.write_ahead(time)
+            for statement in dialect.lock_facts:
+                self._connection.execute(statement)
+            if not self._is_current():
+                return None
+            return self._finish(changed + self._write_rest(time))
+
+    def _write_alone(self) -> int:
+        """The sure way: look at everything again and write it while nobody else may."""
+        dialect, time = self._connection.dialect, time_text(self._settings.now)
+        with self._transaction((*dialect.begin_import, *dialect.lock_facts)):
+            self._check()
+            self._plan.make()
+            return self._finish(self._plan.write_ahead(time) + self._write_rest(time))
+
+    def _write_rest(self, time: str) -> int:
+        # Payments have gone on until now.
+        self._surpluses = self._plan.surpluses()
+        return self._plan.write_rest(time, self._surpluses)
+
+    @contextmanager
+    def _transaction(self, begin: Sequence[str]) -> Iterator[None]:
+        """A transaction that is undone unless it was committed inside."""
+        for statement in begin:
+            self._connection.execute(statement)
+        try:
+            yield
+        finally:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+
+    def _is_current(self) -> bool:
+        return self._version == self._version_now()
+
+    def _version_now(self) -> int:
+        (version,) = self._connection.execute(STORE_VERSION).fetchone()
+        return int(version)
+
+    def _finish(self, changed: int) -> int:
+        """Commit, unless there are errors; how many rows were changed."""
+        if self._findings.errors:
+            return 0
+        self._remember_moment()
+        self._connection.execute(BUMP_VERSION)
+        self._connection.execute("COMMIT")
+        return changed
+
+    def _remember_moment(self) -> None:
+        """How old the data is, for all gateways: data that is as it was is fresh, too (C138).
+
+        An empty file brings no data, so nothing is remembered of it.
+        """
+        if self._reader.counts:
+            self._connection.execute(REMEMBER_IMPORT, (time_text(self._settings.now),))
+
+    def _note(self, problems: Iterable[checks.Problem]) -> None:
+        for src, message in problems:
+            self._findings.error(src, message)
+
+
+def _new_hash(settings: ImportSettings, secret: bytes, stored: str | None, pin: str) -> str | None:
+    """The hash to store for `pin`, or None when `stored` is one of it."""
+    if stored is not None and settings.verify_pin(secret, stored, pin):
+        return None
+    return settings.hash_pin(secret, pin)
+
+
+def _size(stream: BinaryIO) -> int:
+    """Bytes in the file behind `stream`, 0 when there is none."""
+    try:
+        return os.fstat(stream.fileno()).st_size
+    except OSError:
+        return 0

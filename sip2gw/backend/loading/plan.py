@@ -1,0 +1,225 @@
+"""How an import's staged rows become the real ones, briefly (C63).
+
+What has to be written is found out beforehand, without any lock, and laid down in the order of the
+keys: rows that differ, and keys of rows that a record no longer has. The write transaction then
+only copies; a second import of the same data has nothing to copy.
+
+The plan holds as long as no command has written meanwhile (`store_version`). What the gateway
+itself writes does not matter: of the rows that an import sets it changes only loans, holds and
+where items are, and whichever of the two comes last there is right; all else is checked again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from sip2gw.backend.ids import new_id
+from sip2gw.backend.library import Connection
+from sip2gw.backend.loading.staging import STAGED, Staged
+from sip2gw.backend.sql.ledger import book_surplus
+from sip2gw.backend.sql.queries import balances, fill
+from sip2gw.backend.sql.surplus import Correction, corrections
+
+_TODO = """
+    CREATE TEMP TABLE todo_{table} AS
+    SELECT {values}, s.src AS src, CASE WHEN {ahead} THEN 1 ELSE 0 END AS ahead
+    FROM stage_{table} s LEFT JOIN {table} t ON {same_key}
+    WHERE (t.{first_key} IS NULL{or_differs}){unless}
+    ORDER BY {key}"""
+"""`ahead` marks rows that nobody else can know of yet."""
+
+_UNKNOWN = "t.{first_key} IS NULL"
+_OF_UNKNOWN_PATRON = (
+    "t.{first_key} IS NULL AND NOT EXISTS (SELECT 1 FROM patron p WHERE p.id = s.patron_id)"
+)
+_SHARED = ("relationship", "loan", "hold")
+"""Tables of which a new row concerns somebody who is known already."""
+
+_VALUES: Mapping[tuple[str, str], str] = {
+    ("patron", "pin_hash"): "COALESCE(s.pin_hash, t.pin_hash)",  # an absent PIN is kept (C16)
+}
+
+_STAFF_SET_IT = """EXISTS
+        (SELECT 1 FROM block b WHERE b.patron_id = s.patron_id
+            AND b.source <> 'import' AND b.type = s.type AND b.note = s.note
+            AND COALESCE(b.valid_until, '') = COALESCE(s.valid_until, ''))"""
+_UNLESS: Mapping[str, str] = {"block": f" AND NOT {_STAFF_SET_IT}"}
+
+# A record's lists are replaced whole (C16, C70).
+
+_GONE: Mapping[str, str] = {
+    "card": """
+    SELECT t.number FROM card t
+    WHERE t.patron_id IN (SELECT id FROM stage_patron)
+      AND NOT EXISTS (SELECT 1 FROM stage_card s WHERE s.number = t.number)""",
+    "badge_assignment": """
+    SELECT t.patron_id, t.badge_code FROM badge_assignment t
+    WHERE t.patron_id IN (SELECT id FROM stage_patron WHERE badges_given = 1)
+      AND NOT EXISTS (SELECT 1 FROM stage_badge_assignment s
+                      WHERE s.patron_id = t.patron_id AND s.badge_code = t.badge_code)""",
+    "block": """
+    SELECT t.patron_id, t.source, t.type, t.position FROM block t
+    WHERE t.source = 'import' AND t.patron_id IN (SELECT id FROM stage_patron)
+      AND NOT EXISTS (SELECT 1 FROM stage_block s
+                      WHERE s.patron_id = t.patron_id AND s.type = t.type
+                        AND s.position = t.position AND NOT {staff_set_it})""",
+    # Two authorised persons may change places, but never have the same function at once.
+    "relationship": """
+    SELECT t.type, t.from_id, t.to_id FROM relationship t JOIN stage_relationship s
+        ON s.type = t.type AND s.from_id = t.from_id AND s.to_id = t.to_id
+    WHERE s.may_renew <> t.may_renew OR s.may_pay <> t.may_pay""",
+}
+"""Keys of rows that must go before the new ones come."""
+
+_REMOVE = "DELETE FROM {table} WHERE ({key}) IN (SELECT {key} FROM gone_{table})"
+_ADD = """
+    INSERT INTO {table} ({columns}) SELECT {columns} FROM todo_{table} WHERE ahead = 1"""
+_PUT = """
+    INSERT INTO {table} ({columns}) SELECT {columns} FROM todo_{table} WHERE ahead = 0
+    ON CONFLICT ({key}) DO UPDATE SET {assignments}"""
+
+# Fees enter the ledger through `opening` (C71): position 0-3 of each line's block of four.
+
+_TODO_OPENINGS = """
+    CREATE TEMP TABLE todo_opening AS
+    SELECT s.src AS src, s.id AS fee_id, s.patron_id AS debtor_id, s.amount AS amount,
+           s.amount - COALESCE(f.amount, 0) AS delta,
+           CASE WHEN f.id IS NULL THEN s.paid ELSE 0 END AS paid,
+           CASE WHEN f.id IS NULL THEN 'opening' ELSE 'adjustment' END AS kind, s.ahead AS ahead
+    FROM todo_fee s LEFT JOIN fee f ON f.id = s.id
+    WHERE f.id IS NULL OR f.amount <> s.amount OR f.patron_id <> s.patron_id
+    ORDER BY s.src"""
+_OPENING_KINDS = """
+    SELECT DISTINCT kind FROM todo_opening
+    WHERE (delta <> 0 OR paid <> 0) AND ahead = ? ORDER BY kind"""
+_ADD_OPENING = "INSERT INTO ledger_transaction (id, time, kind) VALUES (?, ?, ?)"
+_ADD_OPENING_ENTRIES = """
+    INSERT INTO ledger_entry (transaction_id, position, account, amount, fee_id, debtor_id)
+    SELECT ?, 4 * src, 'fee:' || fee_id, delta, fee_id, debtor_id
+    FROM todo_opening WHERE kind = ? AND ahead = ? AND delta <> 0
+    UNION ALL
+    SELECT ?, 4 * src + 1, 'opening', -delta, NULL, debtor_id
+    FROM todo_opening WHERE kind = ? AND ahead = ? AND delta <> 0
+    UNION ALL
+    SELECT ?, 4 * src + 2, 'fee:' || fee_id, -paid, fee_id, debtor_id
+    FROM todo_opening WHERE kind = ? AND ahead = ? AND paid <> 0
+    UNION ALL
+    SELECT ?, 4 * src + 3, 'opening', paid, NULL, debtor_id
+    FROM todo_opening WHERE kind = ? AND ahead = ? AND paid <> 0"""
+
+
+_SURPLUS = balances("""
+        SELECT o.src, o.fee_id AS id, o.debtor_id AS patron_id, o.amount, o.paid
+        FROM todo_opening o
+        WHERE o.kind = 'adjustment' OR o.paid > 0 AND o.paid > o.amount""")
+
+
+class Plan:
+    """What an import has to write, found out on its own connection."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._todo: set[str] = set()
+        self._gone: set[str] = set()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the store is like the files already."""
+        return not self._todo and not self._gone
+
+    def make(self) -> None:
+        """Compare what is staged with what is stored now; an earlier plan is thrown away."""
+        differs = self._connection.dialect.differs
+        for table in STAGED:
+            self._create(f"todo_{table.name}", _todo(table, differs))
+        for name, keys in _GONE.items():
+            statement = fill(keys, staff_set_it=_STAFF_SET_IT)
+            self._create(f"gone_{name}", f"CREATE TEMP TABLE gone_{name} AS {statement}")
+        self._create("todo_opening", _TODO_OPENINGS)
+        self._todo = {table.name for table in STAGED if self._is_filled(f"todo_{table.name}")}
+        self._gone = {name for name in _GONE if self._is_filled(f"gone_{name}")}
+
+    def _create(self, name: str, statement: str) -> None:
+        self._connection.execute(f"DROP TABLE IF EXISTS {name}")
+        self._connection.execute(statement)
+
+    def _is_filled(self, name: str) -> bool:
+        statement = fill("SELECT 1 FROM {name} LIMIT 1", name=name)
+        return self._connection.execute(statement).fetchone() is not None
+
+    def write_ahead(self, time: str) -> int:
+        """Add what nobody else can know of before the commit, above all new patrons.
+
+        Inside the caller's transaction, which need not keep payments out yet; `time` marks the
+        ledger. Returns how many rows were written.
+        """
+        written = sum(self._fill(_ADD, table) for table in self._tables())
+        return written + self._open_fees(time, ahead=1)
+
+    def surpluses(self) -> list[Correction]:
+        """What is paid too much of the fees once they are written, or no longer (C103)."""
+        return list(corrections(self._connection.execute(_SURPLUS)))
+
+    def write_rest(self, time: str, surpluses: Sequence[Correction]) -> int:
+        """Make everything else follow, in the same transaction, while no payment is booked.
+
+        `surpluses` is what the method of that name says in this transaction. Returns how many rows
+        were written or removed.
+        """
+        changed = 0
+        for table in STAGED:
+            if table.name in self._gone:
+                changed += self._fill(_REMOVE, table)
+            if table.name in self._todo:
+                changed += self._fill(_PUT, table)
+        changed += self._open_fees(time, ahead=0)
+        return changed + book_surplus(self._connection, surpluses, time)
+
+    def _tables(self) -> Iterator[Staged]:
+        return (table for table in STAGED if table.name in self._todo)
+
+    def _fill(self, statement: str, table: Staged) -> int:
+        return self._connection.execute(
+            fill(
+                statement,
+                table=table.name,
+                columns=", ".join(table.columns),
+                key=", ".join(table.key),
+                assignments=", ".join(
+                    f"{name} = excluded.{name}" for name in table.columns if name not in table.key
+                ),
+            )
+        ).rowcount
+
+    def _open_fees(self, time: str, *, ahead: int) -> int:
+        written = 0
+        for (kind,) in self._connection.execute(_OPENING_KINDS, (ahead,)).fetchall():
+            transaction_id = new_id()
+            self._connection.execute(_ADD_OPENING, (transaction_id, time, kind))
+            values = (transaction_id, kind, ahead) * 4
+            written += 1 + self._connection.execute(_ADD_OPENING_ENTRIES, values).rowcount
+        return written
+
+
+def _todo(table: Staged, differs: str) -> str:
+    def value(name: str) -> str:
+        return _VALUES.get((table.name, name), f"s.{name}")
+
+    rest = [name for name in table.columns if name not in table.key]
+    return fill(
+        _TODO,
+        table=table.name,
+        values=", ".join(f"{value(name)} AS {name}" for name in (*table.columns, *table.beside)),
+        ahead=fill(_ahead(table), first_key=table.key[0]),
+        same_key=" AND ".join(f"t.{name} = s.{name}" for name in table.key),
+        first_key=table.key[0],
+        or_differs="".join(f" OR t.{name} {differs} {value(name)}" for name in rest),
+        unless=_UNLESS.get(table.name, ""),
+        key=", ".join(f"s.{name}" for name in table.key),
+    )
+
+
+def _ahead(table: Staged) -> str:
+    if table.name in _SHARED:
+        return "1 = 0"
+    return _OF_UNKNOWN_PATRON if table.of_patron else _UNKNOWN

@@ -1,0 +1,154 @@
+"""What only PostgreSQL says: placeholders, collation, locks, triggers, functions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import cache
+from itertools import count
+
+from sip2gw.backend.library import Connection
+from sip2gw.backend.postgres.fence import SETTLE_CIRCULATION, SETTLE_PAYMENT
+from sip2gw.backend.postgres.functions import (
+    CIRCULATION_FACTS,
+    book_payment_function,
+    circulate_function,
+)
+from sip2gw.backend.postgres.released import BOOK_PAYMENT_1
+from sip2gw.backend.sql.schema import LEDGER_KINDS
+
+FACTS_LOCK = 5120194301
+"""The advisory lock that booking shares, and that everything holds alone which changes what a
+payment is decided on: imports, staff, migrations."""
+
+_PROBE_LOCK = FACTS_LOCK + 1
+HOLD_PROBE = f"SELECT pg_advisory_lock({_PROBE_LOCK})"
+TRY_PROBE = f"SELECT pg_try_advisory_lock({_PROBE_LOCK})"
+LEAVE_PROBE = f"SELECT pg_advisory_unlock({_PROBE_LOCK})"
+"""Show at each start that a lock held by one session keeps another out."""
+
+LOCK_FACTS = f"SELECT pg_advisory_xact_lock({FACTS_LOCK})"
+
+_LOCK_IMPORT = f"SELECT pg_advisory_xact_lock({FACTS_LOCK + 2})"
+"""One import after the other: what it adds before `LOCK_FACTS` only another import could add."""
+
+LOCK_REFUSALS = f"SELECT pg_advisory_xact_lock({FACTS_LOCK + 3})"
+"""Refused payments of all gateways are written one after the other, so that they can be counted."""
+
+_TEXT = re.compile(r"\bTEXT\b")
+
+
+@cache
+def numbered(statement: str) -> str:
+    """`statement` with `$1`, `$2`, … in place of `?`."""
+    numbers = count(1)
+    return re.sub(r"\?", lambda _: f"${next(numbers)}", statement)
+
+
+ENTER_BRANCH = """
+CREATE FUNCTION enter_branch(
+    p_branch TEXT, p_passage TEXT, p_patron TEXT, p_now TEXT, p_ends TEXT, p_same_since TEXT,
+    p_capacity BIGINT, p_refuse_inside BOOLEAN, OUT o_others BIGINT, OUT o_inside BIGINT)
+LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtext('sip2gw presence'), hashtext(p_branch));
+    DELETE FROM presence WHERE branch = p_branch AND ends <= p_now;
+    SELECT COUNT(*) FILTER (WHERE patron_id <> p_patron),
+           COUNT(*) FILTER (WHERE patron_id = p_patron
+                            AND NOT (passage = p_passage AND since > p_same_since))
+    INTO o_others, o_inside FROM presence WHERE branch = p_branch;
+    IF (p_capacity = 0 OR o_others < p_capacity) AND NOT (p_refuse_inside AND o_inside > 0) THEN
+        INSERT INTO presence (branch, patron_id, passage, since, ends)
+        VALUES (p_branch, p_patron, p_passage, p_now, p_ends)
+        ON CONFLICT (branch, patron_id) DO UPDATE
+        SET passage = excluded.passage, since = excluded.since, ends = excluded.ends;
+    END IF;
+END $$"""
+"""Looks who is inside and notes the patron in one round trip, one entry of a branch after the
+other. The condition is `sip2gw.policy.access.has_room`; the contract suite holds both together.
+Migration 4 makes it anew: `passage` was `terminal` before."""
+
+_REFUSE_CHANGE = """
+CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION '% is append-only', TG_TABLE_NAME;
+END $$"""
+
+_UNGUARDED = """
+    SELECT c.relname, t.tgname FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
+    WHERE t.tgenabled = 'D' AND c.relnamespace = current_schema()::regnamespace"""
+_UNCHECKED = """
+    SELECT c.relname, k.conname FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid
+    WHERE NOT k.convalidated AND c.relnamespace = current_schema()::regnamespace"""
+
+
+class PostgresDialect:
+    """See `sip2gw.backend.library.Dialect`."""
+
+    differs = "IS DISTINCT FROM"
+    begin_write: tuple[str, ...] = ("BEGIN", LOCK_FACTS)
+    begin_import: tuple[str, ...] = ("BEGIN", _LOCK_IMPORT)
+    lock_facts: tuple[str, ...] = (LOCK_FACTS,)
+    begin_migration = begin_write
+    end_migration: tuple[str, ...] = ()
+    table_names = """
+        SELECT table_name::text FROM information_schema.tables
+        WHERE table_schema = current_schema() AND table_type = 'BASE TABLE'"""
+    beside: Mapping[int, tuple[str, ...]] = {
+        1: (_REFUSE_CHANGE, BOOK_PAYMENT_1),
+        2: (ENTER_BRANCH,),
+        4: ("DROP FUNCTION enter_branch", ENTER_BRANCH),
+        9: (
+            "ALTER TABLE fee DROP CONSTRAINT IF EXISTS fee_amount_check",
+            "ALTER TABLE ledger_transaction"
+            " DROP CONSTRAINT IF EXISTS ledger_transaction_kind_check",
+            f"ALTER TABLE ledger_transaction ADD {LEDGER_KINDS}",
+        ),
+    }
+    derived: tuple[str, ...] = (
+        "DROP FUNCTION IF EXISTS book_payment",
+        "DROP FUNCTION IF EXISTS circulation_facts",
+        "DROP FUNCTION IF EXISTS circulate",
+        "DROP FUNCTION IF EXISTS settle_payment",
+        "DROP FUNCTION IF EXISTS settle_circulation",
+        book_payment_function(FACTS_LOCK),
+        CIRCULATION_FACTS,
+        circulate_function(FACTS_LOCK),
+        SETTLE_PAYMENT,
+        SETTLE_CIRCULATION,
+    )
+
+    def create_table(self, statement: str) -> str:
+        """`CREATE TABLE` with texts that compare by their bytes, as everywhere else."""
+        return _TEXT.sub('TEXT COLLATE "C"', statement)
+
+    def append_only(self, table: str) -> tuple[str, ...]:
+        """A trigger that refuses to change, delete or truncate rows of `table`."""
+        return (
+            f"CREATE TRIGGER {table}_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {table} "
+            "FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()",
+        )
+
+    def replace_check(self, table: str, column: str, before: str, after: str) -> tuple[str, ...]:
+        """PostgreSQL has named the constraint after table and column."""
+        name = f"{table}_{column}_check"
+        return (
+            f"ALTER TABLE {table} DROP CONSTRAINT {name}",
+            f"ALTER TABLE {table} ADD CONSTRAINT {name} CHECK ({after}) NOT VALID",
+            f"ALTER TABLE {table} VALIDATE CONSTRAINT {name}",
+        )
+
+    def after_loading(self, table: str) -> tuple[str, ...]:
+        """Let the planner know what was loaded."""
+        return (f"ANALYZE {table}",)
+
+    def physical_problems(self, connection: Connection) -> list[str]:
+        """Guards that somebody has switched off."""
+        return [
+            f"{table}: {what} {name} is switched off"
+            for what, statement in (("trigger", _UNGUARDED), ("constraint", _UNCHECKED))
+            for table, name in connection.execute(statement)
+        ]
+
+
+POSTGRES = PostgresDialect()

@@ -1,0 +1,82 @@
+"""A whole patron in one statement: the shared lists become arrays of rows (C72)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from sip2gw.backend.base import PaymentFacts
+from sip2gw.backend.postgres.database import numbered
+from sip2gw.backend.sql import queries
+from sip2gw.backend.sql.records import (
+    LISTS,
+    account,
+    assemble,
+    cards_of,
+)
+from sip2gw.model import PatronRecord
+
+
+def rows_of(statements: Iterable[str], patron_id: str = "p.id") -> str:
+    """Expressions, each an array with the rows of one of `statements` for that patron."""
+    return ", ".join(
+        queries.fill("ARRAY (SELECT x FROM ({rows}) x)", rows=statement.replace("?", patron_id))
+        for statement in statements
+    )
+
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+RECORD_BY_CARD = numbered(queries.record_by_card(rows_of(LISTS)))
+RECORD_BY_ID = numbered(queries.record_by_id(rows_of(LISTS)))
+
+RECORDS_BY_ID = numbered(queries.record_by_id(rows_of(LISTS)).replace("= ?", "= ANY (?)"))
+
+_DEBTOR_LISTS = (queries.CARDS, queries.FEES, queries.PAYER_FOR)
+_DEBTORS = queries.fill(
+    """ARRAY (SELECT x FROM (
+        SELECT d.id, d.name, d.membership_from, d.membership_until, {membership}, {lists}
+        FROM (SELECT DISTINCT CASE WHEN r.from_id = p.id THEN r.to_id ELSE r.from_id END AS id
+              FROM ({payer_for}) r) parties JOIN patron d ON d.id = parties.id
+        LEFT JOIN membership m ON m.code = d.membership_code ORDER BY d.id) x)""",
+    membership=queries.MEMBERSHIP_COLUMNS,
+    lists=rows_of(_DEBTOR_LISTS, "d.id"),
+    payer_for=queries.PAYER_FOR.replace("?", "p.id"),
+)
+PAYER_BY_CARD = numbered(
+    queries.record_by_card(f"{rows_of(LISTS)}, {_DEBTORS}, ({queries.STORE_VERSION})")
+)
+"""All of a patron, the accounts and cards of those they might pay for, and as of when."""
+
+_OWN_COLUMNS = 25
+_ACCOUNT_COLUMNS = 12
+
+
+def is_storable(text: str) -> bool:
+    """Whether PostgreSQL could keep `text` at all; nobody's card can be anything else."""
+    return "\0" not in text and not _SURROGATE.search(text)
+
+
+def record_of(row: Sequence[Any] | None) -> PatronRecord | None:
+    """The patron behind the one row of these statements."""
+    if row is None:
+        return None
+    values = tuple(row)
+    return assemble(values[:_OWN_COLUMNS], values[_OWN_COLUMNS:])
+
+
+def payer_of(row: Sequence[Any]) -> PaymentFacts:
+    """The payer and debtors behind the row of `PAYER_BY_CARD`."""
+    *values, debtors, version = row
+    payer = record_of(values)
+    assert payer is not None
+    return PaymentFacts(payer, tuple(map(_debtor_of, debtors)), as_of=version)
+
+
+def _debtor_of(row: Sequence[Any]) -> PatronRecord:
+    values = tuple(row)
+    cards, fees, relations = values[_ACCOUNT_COLUMNS:]
+    debtor = account(values[:_ACCOUNT_COLUMNS], fees, relations)
+    return replace(debtor, cards=cards_of(cards))

@@ -1,0 +1,76 @@
+"""What a store is for good: its currency and the secret its PINs were hashed with (C18)."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+
+from sip2gw.backend.base import BackendError
+from sip2gw.backend.library import Connection
+from sip2gw.backend.sql import queries
+from sip2gw.backend.sql.secret import SECRET_BYTES, PinSecretError, load_pin_secret
+from sip2gw.foundation.hashing import secret_fingerprint
+
+_FINGERPRINT = "pin_secret_fingerprint"
+_SECRET = "pin_secret"  # noqa: S105 -- the name of a setting, not its value
+
+
+def pin_secret_in_file(connection: Connection, path: Path) -> bytes:
+    """The secret in `path`, which must be the one that the store was made with.
+
+    Raises:
+        PinSecretError: it is missing, unreadable, or another one.
+    """
+    known = _setting(connection, _FINGERPRINT)
+    secret = load_pin_secret(path, create=known is None)
+    if _settle(connection, _FINGERPRINT, secret_fingerprint(secret)) != secret_fingerprint(secret):
+        raise PinSecretError(f"{path}: the PINs in this store were hashed with another secret")
+    return secret
+
+
+def pin_secret_in_store(connection: Connection) -> bytes:
+    """The secret that the store itself keeps; made at first use.
+
+    Raises:
+        PinSecretError: the store's PINs were hashed with a secret from a file.
+    """
+    if _setting(connection, _FINGERPRINT) is None:
+        _settle(connection, _SECRET, secrets.token_hex(SECRET_BYTES))
+    text = _setting(connection, _SECRET)
+    secret = bytes.fromhex(text or "")
+    fingerprint = secret_fingerprint(secret)
+    if text is None or _settle(connection, _FINGERPRINT, fingerprint) != fingerprint:
+        raise PinSecretError(
+            "the PINs in this store were hashed with a secret from a file: "
+            "set store.pin_secret_file"
+        )
+    return secret
+
+
+def insist_on_currency(connection: Connection, currency: str) -> None:
+    """A store keeps amounts in one currency only.
+
+    Raises:
+        BackendError: this one keeps them in another.
+    """
+    known = _settle(connection, "currency", currency)
+    if known != currency:
+        raise BackendError(f"the store holds amounts in {known}, not in {currency}")
+
+
+def _setting(connection: Connection, name: str) -> str | None:
+    row = connection.execute(queries.SETTING, (name,)).fetchone()
+    return None if row is None else str(row[0])
+
+
+def _settle(connection: Connection, name: str, value: str) -> str | None:
+    """Set `name` for ever unless it is set already; the value that counts.
+
+    Nothing is written, and no lock waited for, when it is: commands work beside a gateway whose
+    disk is stuck.
+    """
+    known = _setting(connection, name)
+    if known is not None:
+        return known
+    connection.execute(queries.ADD_SETTING, (name, value))
+    return _setting(connection, name)

@@ -1,0 +1,420 @@
+"""Booking: exactly once, balanced, append-only (B46, B47, C71).
+
+Every transaction is a set of entries that sums to zero: `till:<terminal>:<payment type>`, or the
+account that the order names, against `fee:<id>`. What is owed on a fee is the sum of its entries.
+A credit that a payment uses up is a fee like the others, with opposite signs (B98). An undo is the
+opposite transaction. All functions run inside a transaction of the caller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, tzinfo
+from itertools import chain, groupby
+from operator import itemgetter
+from typing import Any
+
+from sip2gw.backend.base import (
+    Allocation,
+    BackendError,
+    DecidePayment,
+    PaymentFacts,
+    PaymentOrder,
+    PaymentRefusal,
+    PaymentResult,
+    RefusedError,
+)
+from sip2gw.backend.ids import new_id
+from sip2gw.backend.library import Connection, Done
+from sip2gw.backend.sql import queries, surplus
+from sip2gw.backend.sql.records import load_account
+from sip2gw.backend.sql.surplus import Correction, corrections
+from sip2gw.backend.sql.values import (
+    list_text,
+    list_value,
+    moment_text,
+    moment_value,
+    time_text,
+    time_value,
+)
+from sip2gw.model import (
+    Fee,
+    Minor,
+    PatronRecord,
+    Payment,
+    PaymentLine,
+    Surplus,
+    altered,
+)
+from sip2gw.policy.receipts import Receipt, ReceiptUse, receipt_use
+
+BOOKED = "booked"
+REPLAYED = "replayed"
+REFUSED = "refused"
+UNDONE = "undone"
+
+ENTRIES_PER_STATEMENT = 100
+"""Rows of one INSERT; databases limit its values."""
+
+
+class UndoRefusedError(RefusedError):
+    """The payment cannot be taken back; the text says why."""
+
+
+FindAccount = Callable[[Connection, str], PatronRecord | None]
+"""Membership, fees and relationships of a patron as the running transaction sees them."""
+
+
+def book(
+    connection: Connection,
+    order: PaymentOrder,
+    decide: DecidePayment,
+    account: FindAccount = load_account,
+) -> Done[PaymentResult]:
+    """Book `order`, repeat its first booking, or refuse; a refusal leaves the key free (C4).
+
+    It is decided and written as if the key were free, as it nearly always is; the key's index then
+    says whether it was. Whoever holds it speaks before any refusal. An order that is tried again
+    because nobody knew whether it was booked finds its own payment.
+
+    Raises:
+        BackendError: the attempt was given up meanwhile (see `unknown.settle`).
+    """
+    facts = _facts(connection, order, account)
+    outcome = refused("unknown_card") if facts is None else decided(order, facts, decide)
+    if not isinstance(outcome, Payment) or not _write(connection, order, outcome):
+        key = connection.execute(queries.PAYMENT_KEY, (order.terminal, order.key)).fetchone()
+        holder = holder_of(order, key)
+        if isinstance(holder, PaymentResult):
+            return Done(holder)
+        if holder is not None:
+            return Done(_first_payment(connection, order, holder))
+        if isinstance(outcome, PaymentResult):
+            return Done(outcome)
+        connection.execute(queries.FREE_KEY, (order.terminal, order.key))
+        if not _write(connection, order, outcome):
+            raise BackendError("the attempt to pay was given up")
+    assert facts is not None
+    return Done(PaymentResult(BOOKED, outcome), fees=_fees_after(facts, outcome.lines))
+
+
+def look_ahead(connection: Connection, order: PaymentOrder) -> None:
+    """Read what `book` will, and nobody has read for the order yet (C114)."""
+    connection.execute(queries.PAYMENT_KEY, (order.terminal, order.key)).fetchone()
+    connection.execute(queries.PAYMENT_PLACES, (order.id, order.id, order.id)).fetchone()
+
+
+def _first_payment(connection: Connection, order: PaymentOrder, holder: str) -> PaymentResult:
+    """What was booked under the order's key: by an earlier try of this order, or by another.
+
+    A terminal that was told "not sure" and asks again is told yes now: nothing is left to do.
+    """
+    if holder == order.id:
+        return PaymentResult(BOOKED, load_payment(connection, holder))
+    connection.execute(queries.RESOLVE, (time_text(order.now), holder))
+    return PaymentResult(REPLAYED, load_payment(connection, holder))
+
+
+def _facts(
+    connection: Connection, order: PaymentOrder, account: FindAccount
+) -> PaymentFacts | None:
+    """What `order` is decided on; None for an unknown payer."""
+    payer = account(connection, order.payer_id)
+    if payer is None:
+        return None
+    others = (account(connection, party) for party in other_parties(payer))
+    return PaymentFacts(payer, tuple(record for record in others if record is not None))
+
+
+def holder_of(order: PaymentOrder, key: Sequence[Any] | None) -> str | PaymentResult | None:
+    """The payment that holds the order's key; a refusal when that is not this one.
+
+    Args:
+        order: what is to be booked.
+        key: `queries.KEY_COLUMNS` of the payment under the key, which is free when that has
+            expired (C5) or the order is another payment that takes it over (C105).
+    """
+    if key is None or key[2] <= time_text(order.now):
+        return None
+    content, payment_id, _, transacted, booked = key
+    first = Receipt(content, time_value(transacted), datetime.fromisoformat(booked))
+    again = Receipt(order.content, order.transacted, order.now)
+    match receipt_use(first, again, order.receipts):
+        case ReceiptUse.RETRY:
+            return str(payment_id)
+        case ReceiptUse.REUSED:
+            return refused("bk_reused")
+        case ReceiptUse.DOUBTFUL:
+            return refused("bk_another_day")
+        case ReceiptUse.NEW:
+            return None
+
+
+def refused(reason: str) -> PaymentResult:
+    """A payment that is not booked because of `reason`."""
+    return PaymentResult(REFUSED, refusal=PaymentRefusal(reason))
+
+
+def other_parties(payer: PatronRecord) -> Collection[str]:
+    """Whom `payer` may pay for, each once."""
+    return dict.fromkeys(
+        relation.to_id if relation.from_id == payer.id else relation.from_id
+        for relation in payer.payer_for
+    )
+
+
+def decided(
+    order: PaymentOrder, facts: PaymentFacts, decide: DecidePayment
+) -> Payment | PaymentResult:
+    """The payment to write, or the refusal.
+
+    Raises:
+        BackendError: the decision does not fit the facts.
+    """
+    decision = decide(facts)
+    if isinstance(decision, PaymentRefusal):
+        return PaymentResult(REFUSED, refusal=decision)
+    _insist(order, facts, decision)
+    return _payment(order, decision)
+
+
+def _fees_after(facts: PaymentFacts, lines: Iterable[PaymentLine]) -> dict[str, tuple[Fee, ...]]:
+    """What is open after the payment, by debtor: snapshots need not be read again."""
+    paid = {line.fee_id: line.amount for line in lines}
+    debtors = _debtor_ids(lines)
+    return {
+        record.id: tuple(
+            altered(fee, owed=fee.owed - paid[fee.id]) if fee.id in paid else fee
+            for fee in record.fees
+            if fee.owed != paid.get(fee.id)
+        )
+        for record in (facts.payer, *facts.debtors)
+        if record.id in debtors
+    }
+
+
+def _insist(order: PaymentOrder, facts: PaymentFacts, allocation: Allocation) -> None:
+    """The decision must fit the facts; anything else is our own fault and is not booked."""
+    owed = {}
+    for record in (facts.payer, *facts.debtors):
+        for fee in record.fees:
+            owed[record.id, fee.id] = fee.owed
+    taken: dict[str, Minor] = {}
+    fits = bool(allocation.lines)
+    for line in allocation.lines:
+        debtor_id, amount = line.debtor_id, line.amount
+        fits = fits and _is_part(amount, owed.pop((debtor_id, line.fee_id), 0))
+        taken[debtor_id] = taken.get(debtor_id, 0) + amount
+    if not fits or min(taken.values()) <= 0 or sum(taken.values()) != order.amount:
+        raise BackendError("a payment was allocated to what is not owed")
+
+
+def _is_part(amount: Minor, owed: Minor) -> bool:
+    """Whether `amount` is some of what is owed, or of what a credit still has."""
+    return 0 < amount <= owed or owed <= amount < 0
+
+
+def _payment(order: PaymentOrder, allocation: Allocation) -> Payment:
+    return Payment(
+        id=order.id,
+        time=order.now,
+        terminal=order.terminal,
+        payer_id=order.payer_id,
+        amount=order.amount,
+        currency=order.currency,
+        payment_type=order.payment_type,
+        bk=order.bk,
+        status=BOOKED,
+        lines=allocation.lines,
+        texts=allocation.texts,
+        card=order.card,
+    )
+
+
+def _write(connection: Connection, order: PaymentOrder, payment: Payment) -> bool:
+    """Write `payment`; False, and nothing is written, when its key is taken."""
+    added = connection.execute(
+        queries.ADD_PAYMENT,
+        (
+            payment.id,
+            time_text(payment.time),
+            payment.terminal,
+            payment.payer_id,
+            payment.amount,
+            payment.currency,
+            payment.payment_type,
+            payment.bk,
+            payment.status,
+            list_text(payment.texts),
+            order.key,
+            order.content,
+            time_text(order.key_expires),
+            payment.card,
+            moment_text(order.transacted),
+        ),
+    )
+    if not added.rowcount:
+        return False
+    time = time_text(payment.time)
+    _post(connection, "payment", payment.id, payment.id, time, entries_of(order, payment))
+    return True
+
+
+def entries_of(order: PaymentOrder, payment: Payment) -> Iterator[tuple[Any, ...]]:
+    """Account, amount, fee, debtor and relation of each entry of a payment."""
+    account = order.account or f"till:{payment.terminal}:{payment.payment_type}"
+    for line in payment.lines:
+        yield f"fee:{line.fee_id}", -line.amount, line.fee_id, line.debtor_id, line.relation
+    for (debtor_id, relation), amount in _taken(payment.lines).items():
+        yield account, amount, None, debtor_id, relation
+
+
+def _taken(lines: Iterable[PaymentLine]) -> dict[tuple[str, str], Minor]:
+    """What is paid for each debtor, by debtor and relation; credits are none of it."""
+    taken: dict[tuple[str, str], Minor] = {}
+    for line in lines:
+        whose = line.debtor_id, line.relation
+        taken[whose] = taken.get(whose, 0) + line.amount
+    return taken
+
+
+def _post(
+    connection: Connection,
+    kind: str,
+    transaction_id: str,
+    payment_id: str | None,
+    time: str,
+    entries: Iterable[tuple[Any, ...]],
+) -> None:
+    """Add a transaction; a payment's id derives from the payment's, so none is posted twice."""
+    connection.execute(queries.ADD_TRANSACTION, (transaction_id, time, kind, payment_id))
+    rows = [(transaction_id, position, *entry) for position, entry in enumerate(entries)]
+    for start in range(0, len(rows), ENTRIES_PER_STATEMENT):
+        part = rows[start : start + ENTRIES_PER_STATEMENT]
+        connection.execute(queries.add_entries(len(part)), tuple(chain.from_iterable(part)))
+
+
+def _debtor_ids(lines: Iterable[PaymentLine]) -> set[str]:
+    return {line.debtor_id for line in lines}
+
+
+def undo(connection: Connection, payment_id: str, now: datetime, zone: tzinfo) -> Done[Payment]:
+    """Take a whole payment back on the day it was made (C54); its key stays taken.
+
+    Raises:
+        UndoRefusedError: unknown, not booked (any more), or of an earlier day in `zone`.
+    """
+    payment = load_payment(connection, payment_id)
+    if payment is None:
+        raise UndoRefusedError(f"no such payment: {payment_id}")
+    if payment.status != BOOKED:
+        raise UndoRefusedError(f"the payment is {payment.status}, not booked")
+    day = payment.time.astimezone(zone).date()
+    if day != now.astimezone(zone).date():
+        raise UndoRefusedError(f"a payment can only be undone on the day it was made, {day}")
+    booked = connection.execute(queries.TRANSACTION_ENTRIES, (payment_id,)).fetchall()
+    opposite = ((account, -amount, *rest) for account, amount, *rest in booked)
+    time = time_text(now)
+    _post(connection, "undo", f"{payment_id}-undo", payment_id, time, opposite)
+    book_surplus(connection, _corrections(connection, payment_id), time)
+    connection.execute(queries.SET_PAYMENT_STATUS, (UNDONE, payment_id))
+    undone = load_payment(connection, payment_id)
+    assert undone is not None
+    holders = connection.execute(queries.FEE_HOLDERS, (payment_id,))
+    return Done(undone, {payment.payer_id, *(holder for (holder,) in holders)})
+
+
+def _corrections(connection: Connection, transaction_id: str) -> list[Correction]:
+    """What was paid too much of the transaction's fees may not have been, or be more, now."""
+    rows = connection.execute(queries.BALANCES_OF_TRANSACTION, (transaction_id,))
+    return list(corrections(rows))
+
+
+def book_surplus(connection: Connection, changes: Sequence[Correction], time: str) -> int:
+    """Book what patrons have too much or no longer have (C103); how many rows were written."""
+    if not changes:
+        return 0
+    _post(connection, "surplus", new_id(), None, time, surplus.entries_of(changes))
+    return 1 + 2 * len(changes)
+
+
+def refund(connection: Connection, fee_id: str, now: datetime) -> Done[list[Surplus]]:
+    """Book that what was paid too much of a fee was given back: to whom, and how much.
+
+    Raises:
+        RefusedError: nothing was.
+    """
+    owned = [entry for entry in surplus.surpluses(connection) if entry.fee_id == fee_id]
+    if not owned:
+        raise RefusedError(f"nothing is paid too much of fee {fee_id}")
+    transaction_id, time = new_id(), time_text(now)
+    _post(connection, "refund", transaction_id, None, time, surplus.refund_entries_of(owned))
+    book_surplus(connection, _corrections(connection, transaction_id), time)
+    return Done(owned, {entry.patron_id for entry in owned})
+
+
+def load_payment(connection: Connection, payment_id: str) -> Payment | None:
+    """The payment with its lines and texts, or None."""
+    return next(_select(connection, {"payment_id": payment_id}), None)
+
+
+def payments(
+    connection: Connection,
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    terminal: str | None = None,
+    status: str | None = None,
+    payer_id: str | None = None,
+) -> Iterator[Payment]:
+    """The payments in the half-open time span, oldest first."""
+    wanted = {
+        "since": time_text(since) if since else None,
+        "until": time_text(until) if until else None,
+        "terminal": terminal,
+        "status": status,
+        "payer_id": payer_id,
+    }
+    return _select(connection, wanted)
+
+
+def _select(connection: Connection, wanted: Mapping[str, str | None]) -> Iterator[Payment]:
+    statement, values = queries.filtered(queries.PAYMENTS, queries.PAYMENT_FILTERS, wanted)
+    for _, rows in groupby(connection.execute(statement, values), itemgetter(0)):
+        yield payment_of(list(rows))
+
+
+def payment_of(rows: Sequence[Sequence[Any]]) -> Payment:
+    """The payment behind rows of `queries.PAYMENTS`, one for each of its lines."""
+    row = rows[0]
+    return Payment(
+        id=row[0],
+        time=moment_value(row[1]),
+        terminal=row[2],
+        payer_id=row[3],
+        amount=row[4],
+        currency=row[5],
+        payment_type=row[6],
+        bk=row[7],
+        status=row[8],
+        lines=tuple(PaymentLine(*line[11:]) for line in rows if line[11] is not None),
+        texts=list_value(row[9]),
+        card=row[10],
+    )
+
+
+_CHECKS = (
+    (queries.UNBALANCED, "ledger transaction {} does not sum to zero"),
+    (queries.FEES_UNLIKE_PAYMENTS, "fee {}: what is owed is not the amount less what was paid"),
+    (queries.FEES_WITHOUT_OPENING, "fee {}: the ledger opened it with another amount"),
+    (queries.PAYMENTS_UNLIKE_LINES, "payment {}: the lines do not sum to its amount"),
+    (queries.PAYMENTS_UNLIKE_LEDGER, "payment {}: the ledger has another amount"),
+    (queries.FAMILY_TWO_STEPS, "patron {} is both head of family and child"),
+)
+
+
+def problems(connection: Connection) -> list[str]:
+    """What is wrong with the money and the families; empty when all is well."""
+    return [
+        text.format(row[0]) for statement, text in _CHECKS for row in connection.execute(statement)
+    ]

@@ -1,0 +1,75 @@
+"""Bringing a database to the schema of this program, or refusing to touch a newer one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sip2gw.backend.base import BackendError
+from sip2gw.backend.library import Connection, Dialect
+from sip2gw.backend.sql.schema import MIGRATIONS, SCHEMA_NUMBER, Migration
+
+_CREATE = "CREATE TABLE IF NOT EXISTS schema_migration (number INTEGER PRIMARY KEY, title TEXT)"
+_CURRENT = "SELECT COALESCE(MAX(number), 0) FROM schema_migration"
+_RECORD = "INSERT INTO schema_migration (number, title) VALUES (?, ?)"
+
+
+class SchemaError(BackendError):
+    """The database's schema and this program do not fit."""
+
+
+def schema_number(connection: Connection) -> int:
+    """The number of the last migration that ran; 0 for an empty database."""
+    tables = connection.execute(connection.dialect.table_names)
+    if ("schema_migration",) not in map(tuple, tables):
+        return 0
+    return int(connection.execute(_CURRENT).fetchone()[0])
+
+
+def migrate(connection: Connection) -> None:
+    """Run the missing migrations, all or none, under the write lock.
+
+    Raises:
+        SchemaError: the database was made by a newer program.
+    """
+    if schema_number(connection) == SCHEMA_NUMBER:
+        return
+    dialect = connection.dialect
+    for statement in dialect.begin_migration:
+        connection.execute(statement)
+    try:
+        connection.execute(dialect.create_table(_CREATE))
+        present = schema_number(connection)
+        _refuse_newer(present)
+        for migration in MIGRATIONS[present:]:
+            for statement in statements_of(migration, dialect):
+                connection.execute(statement)
+            connection.execute(_RECORD, (migration.number, migration.title))
+        for statement in dialect.derived:
+            connection.execute(statement)
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    finally:
+        for statement in dialect.end_migration:
+            connection.execute(statement)
+
+
+def _refuse_newer(present: int) -> None:
+    if present > SCHEMA_NUMBER:
+        raise SchemaError(
+            f"the store has schema {present}, this program knows up to {SCHEMA_NUMBER}: "
+            "run the newer program"
+        )
+
+
+def statements_of(migration: Migration, dialect: Dialect) -> Iterator[str]:
+    """What `migration` executes in the database that speaks `dialect`."""
+    for statement in migration.statements:
+        is_table = statement.startswith("CREATE TABLE")
+        yield dialect.create_table(statement) if is_table else statement
+    for check in migration.checks:
+        yield from dialect.replace_check(check.table, check.column, check.before, check.after)
+    yield from dialect.beside.get(migration.number, ())
+    for table in migration.append_only:
+        yield from dialect.append_only(table)

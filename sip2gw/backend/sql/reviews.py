@@ -1,0 +1,96 @@
+"""What a person has to look at: the rows of `review`, and how they are closed (B57, C106, C165)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from hashlib import sha256
+from typing import Any
+
+from sip2gw.backend.base import CirculationOrder, RefusedError
+from sip2gw.backend.library import Connection, Done
+from sip2gw.backend.sql import queries
+from sip2gw.backend.sql.values import moment_value, time_text, time_value
+from sip2gw.model.items import Review, ReviewKind
+
+_ID_DIGITS = 16
+
+
+def review_row(
+    order: CirculationOrder,
+    kind: ReviewKind,
+    outcome: str,
+    reasons: Iterable[str],
+    position: int = 0,
+) -> tuple[Any, ...]:
+    """The row of `writes.ADD_REVIEW` for what became of `order`, at this place of its item."""
+    return (
+        _id_of(order, position),
+        time_text(order.now),
+        kind.value,
+        order.terminal,
+        order.code,
+        order.item_id,
+        order.patron_id or "",
+        outcome,
+        " ".join(reasons),
+    )
+
+
+def _id_of(order: CirculationOrder, position: int) -> str:
+    """Short enough to be typed, and the same for each repetition of the order (C69)."""
+    named = f"{order.item_id}\0{order.key}\0{position}".encode("utf-8", "surrogatepass")
+    return sha256(named).hexdigest()[:_ID_DIGITS].upper()
+
+
+def reviews(connection: Connection, *, state: str | None = None) -> Iterator[Review]:
+    """All entries, or those that are `open` or `closed`, oldest first."""
+    statement, values = queries.filtered(queries.REVIEWS, queries.REVIEW_FILTERS, {"state": state})
+    yield from map(_review, connection.execute(statement, values))
+
+
+def review(connection: Connection, review_id: str) -> Review | None:
+    """One entry, or None."""
+    statement, values = queries.filtered(queries.REVIEWS, queries.REVIEW_FILTERS, {"id": review_id})
+    row = connection.execute(statement, values).fetchone()
+    return _review(row) if row is not None else None
+
+
+def close(
+    connection: Connection, review_ids: Sequence[str], note: str, user: str, now: datetime
+) -> Done[None]:
+    """Close open entries, all or none.
+
+    Raises:
+        RefusedError: one of them is unknown or closed already; the text says which.
+    """
+    for review_id in dict.fromkeys(review_ids):
+        values = (note, time_text(now), user, review_id)
+        if connection.execute(queries.CLOSE_REVIEW, values).rowcount == 0:
+            raise RefusedError(_why_not(review(connection, review_id), review_id))
+    return Done(None)
+
+
+def _why_not(known: Review | None, review_id: str) -> str:
+    if known is None or known.closed is None:
+        return f"no such entry: {review_id}"
+    return f"{review_id} is closed already: by {known.closed_by}, at {known.closed:%Y-%m-%d %H:%M}Z"
+
+
+def _review(row: Sequence[Any]) -> Review:
+    review_id, time, kind, terminal, message, item, patron, *rest = row
+    outcome, reasons, note, closed, closed_by = rest
+    return Review(
+        id=review_id,
+        time=moment_value(time),
+        kind=ReviewKind(kind),
+        terminal=terminal,
+        message=message,
+        item=item,
+        patron=patron,
+        outcome=outcome,
+        reasons=tuple(reasons.split()),
+        note=note,
+        closed=time_value(closed),
+        closed_by=closed_by or "",
+    )

@@ -1,0 +1,182 @@
+"""What only SQLite says: opening a connection, PRAGMAs, triggers, the NULL-safe comparison.
+
+Everything else of the store is SQL that PostgreSQL takes as well.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sip2gw.backend.library import Connection
+from sip2gw.backend.sql import schema
+from sip2gw.backend.sql.queries import fill
+
+WRITE_WAIT_S = 30.0
+"""How long a writer waits for another process's transaction before it fails."""
+
+READ_WAIT_S = 1.0
+"""Readers only ever wait for a recovery or a checkpoint that restarts the log."""
+
+_PRIMARY_CODE = 0xFF
+_STATEMENTS_CACHED = 256
+_CACHE_KIB = 8 * 1024
+_BULK_CACHE_KIB = 256 * 1024
+_LOG_BYTES_KEPT = 64 * 1024 * 1024
+_LOG_PAGES_GATHERED = 8_000
+"""Of 4 KiB. A page that many payments change is copied back into the database once for all."""
+
+
+def _in_key_order(statement: str) -> str:
+    return f"{statement} WITHOUT ROWID"
+
+
+def _guards(table: str) -> tuple[str, ...]:
+    return tuple(
+        f"CREATE TRIGGER {table}_no_{verb.lower()} BEFORE {verb} ON {table} "
+        f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
+        for verb in ("UPDATE", "DELETE")
+    )
+
+
+def _remade(definition: str) -> tuple[str, ...]:
+    """Put a table with the same columns and rows, and other constraints, in the place of one.
+
+    The old one's indexes and triggers go with it.
+    """
+    name = definition.split()[2]
+    return (
+        _in_key_order(definition.replace(name, f"{name}_new", 1)),
+        fill("INSERT INTO {name}_new SELECT * FROM {name}", name=name),
+        f"DROP TABLE {name}",
+        f"ALTER TABLE {name}_new RENAME TO {name}",
+    )
+
+
+class SqliteDialect:
+    """See `sip2gw.backend.library.Dialect`."""
+
+    differs = "IS NOT"
+    begin_write: tuple[str, ...] = ("BEGIN IMMEDIATE",)
+    # An import has looked up all references at once; row by row takes most of its time.
+    begin_import: tuple[str, ...] = ("PRAGMA foreign_keys = OFF", *begin_write)
+    lock_facts: tuple[str, ...] = ()
+    # Between the old and the new form of a table the others refer to nothing.
+    begin_migration: tuple[str, ...] = ("PRAGMA foreign_keys = OFF", *begin_write)
+    end_migration: tuple[str, ...] = ("PRAGMA foreign_keys = ON",)
+    table_names = "SELECT name FROM sqlite_master WHERE type = 'table'"
+    beside: Mapping[int, tuple[str, ...]] = {
+        9: (
+            *_remade(schema.FEE_WITH_CREDITS),
+            schema.FEE_INDEX,
+            *_remade(schema.LEDGER_TRANSACTION_WITH_SURPLUS),
+            *_guards("ledger_transaction"),
+        )
+    }
+    derived: tuple[str, ...] = ()
+
+    def create_table(self, statement: str) -> str:
+        """`CREATE TABLE` with its rows kept in key order: one tree instead of two."""
+        return _in_key_order(statement)
+
+    def append_only(self, table: str) -> tuple[str, ...]:
+        """Triggers that refuse to change or delete a row of `table`."""
+        return _guards(table)
+
+    def replace_check(self, table: str, column: str, before: str, after: str) -> tuple[str, ...]:
+        """The table's own text is changed, as SQLite advises for CHECK constraints.
+
+        https://www.sqlite.org/lang_altertable.html#otheralter: no row has to be written anew.
+        The migration that it belongs to changes the schema in another way, too, so that other
+        connections read it again.
+        """
+        quoted = (text.replace("'", "''") for text in (before, after, table))
+        change = "UPDATE sqlite_master SET sql = replace(sql, '{}', '{}') WHERE name = '{}'"
+        return (
+            "PRAGMA writable_schema = ON",
+            change.format(*quoted),
+            "PRAGMA writable_schema = RESET",
+        )
+
+    def after_loading(self, table: str) -> tuple[str, ...]:
+        """Nothing: indexes are enough for the planner."""
+        return ()
+
+    def physical_problems(self, connection: Connection) -> list[str]:
+        """What SQLite itself finds wrong: broken pages and rows whose parent is missing."""
+        problems = [row[0] for row in connection.execute("PRAGMA quick_check") if row[0] != "ok"]
+        for table, _, parent, _ in connection.execute("PRAGMA foreign_key_check"):
+            problems.append(f"{table}: a row refers to a missing {parent}")
+        return problems
+
+
+SQLITE = SqliteDialect()
+
+
+class SqliteConnection(sqlite3.Connection):
+    """A connection that knows its dialect, see `sip2gw.backend.library.Connection`."""
+
+    dialect = SQLITE
+
+    def add_rows(
+        self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], /
+    ) -> None:
+        """Insert `rows` with one prepared statement."""
+        statement = fill(
+            "INSERT INTO {table} ({columns}) VALUES ({marks})",
+            table=table,
+            columns=", ".join(columns),
+            marks=", ".join("?" * len(columns)),
+        )
+        self.executemany(statement, rows)
+
+
+def connect(
+    path: Path,
+    *,
+    read_only: bool = False,
+    factory: type[SqliteConnection] = SqliteConnection,
+    cache_kib: int = _CACHE_KIB,
+) -> SqliteConnection:
+    """A connection in autocommit mode with the store's PRAGMAs (WAL, synchronous=FULL).
+
+    It may be handed from one thread to another, but used by one at a time. The file is read, not
+    mapped: a failing read is then an error that is answered, and no signal that ends us (B2).
+    """
+    connection = sqlite3.connect(
+        path,
+        timeout=READ_WAIT_S if read_only else WRITE_WAIT_S,
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=_STATEMENTS_CACHED,
+        factory=factory,
+    )
+    for pragma in (
+        "journal_mode = WAL",
+        "synchronous = FULL",
+        "foreign_keys = ON",
+        f"cache_size = -{cache_kib}",
+        f"journal_size_limit = {_LOG_BYTES_KEPT}",
+        f"wal_autocheckpoint = {_LOG_PAGES_GATHERED}",
+        f"query_only = {int(read_only)}",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+    return connection
+
+
+def never_wait(connection: sqlite3.Connection) -> None:
+    """Make a statement that finds the write lock taken fail at once instead of waiting."""
+    connection.execute("PRAGMA busy_timeout = 0")
+
+
+def is_busy(error: sqlite3.Error) -> bool:
+    """Whether `error` says that another process holds the write lock."""
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK)
+    return (code & _PRIMARY_CODE) == sqlite3.SQLITE_BUSY
+
+
+def expect_bulk(connection: SqliteConnection) -> None:
+    """Give `connection` the memory for one large transaction."""
+    connection.execute(f"PRAGMA cache_size = -{_BULK_CACHE_KIB}")

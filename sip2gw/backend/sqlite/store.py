@@ -1,0 +1,533 @@
+"""The embedded store: the library's data in one SQLite file, behind the port (B69, C62, C72).
+
+Reads run in the event loop's thread: an indexed read takes microseconds, and a snapshot that is in
+the cache takes one. After a slow one they go to threads for a while (`reads`). All writes go
+through the writer thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+from collections.abc import (
+    Awaitable,
+    Callable,
+    Collection,
+    Coroutine,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from contextlib import closing, contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from sip2gw.backend.attempts import Settlement, UnknownAttempt
+from sip2gw.backend.base import (
+    Capability,
+    CirculationOrder,
+    CirculationResult,
+    DecideCirculation,
+    DecidePayment,
+    EntryOrder,
+    PaymentFacts,
+    PaymentOrder,
+    PaymentResult,
+    UnavailableError,
+)
+from sip2gw.backend.doubts import Doubts, guarded
+from sip2gw.backend.library import Connection, Done
+from sip2gw.backend.spool import Spool, read_spool
+from sip2gw.backend.sql import (
+    circulation,
+    ledger,
+    lockout,
+    queries,
+)
+from sip2gw.backend.sql.door_log import FLUSH_AFTER_S, AccessLog
+from sip2gw.backend.sql.identity import insist_on_currency, pin_secret_in_file
+from sip2gw.backend.sql.migrate import migrate
+from sip2gw.backend.sql.records import (
+    load_account,
+    load_by_card,
+    load_patron,
+    paid_fee,
+)
+from sip2gw.backend.sql.refusals import Refusals, Writing
+from sip2gw.backend.sql.values import date_text, time_text
+from sip2gw.backend.sqlite.cache import RecordCache
+from sip2gw.backend.sqlite.database import (
+    WRITE_WAIT_S,
+    SqliteConnection,
+    connect,
+    expect_bulk,
+)
+from sip2gw.backend.sqlite.orders import Orders
+from sip2gw.backend.sqlite.place import Place
+from sip2gw.backend.sqlite.reads import Reads
+from sip2gw.backend.sqlite.warming import warm
+from sip2gw.backend.sqlite.writer import LOCK_WAIT_S, Writer
+from sip2gw.backend.staff import doors
+from sip2gw.backend.staff.desk import StaffOperations
+from sip2gw.model import (
+    AccessRow,
+    Block,
+    PaidFee,
+    PatronRecord,
+    Presence,
+)
+from sip2gw.model.items import ItemRecord
+from sip2gw.model.refusals import RefusedPayment
+
+RECORDS_CACHED_MAX = 20_000
+
+Role = Literal["daemon", "command"]
+T = TypeVar("T")
+
+
+class Store(StaffOperations):
+    """One open SQLite store; implements `sip2gw.backend.base.Backend`.
+
+    To be used from one event loop; the listings and `snapshot` open connections of their own and
+    may be used from any thread.
+    """
+
+    capabilities = frozenset(Capability)
+
+    def __init__(
+        self, place: Place, pin_secret: bytes, *, role: Role, lock: int | None, records_max: int
+    ) -> None:
+        self.path = place.path
+        self._place = place
+        self.pin_secret = pin_secret
+        """Keys the PIN hashes; never to be shown."""
+        self._lock = lock
+        self._cache = RecordCache(records_max)
+        self._version = -1
+        self._cache_checked = False
+        self._flush: asyncio.TimerHandle | None = None
+        self._closed = False
+        self._spool_path = Path(f"{self.path}.spool")
+        self._doubts: Doubts | None = None
+        """Of the daemon; a command writes no spool."""
+        if role == "daemon":
+            self._doubts = Doubts(Spool(self._spool_path))
+            self._doubts.open()
+        self._access_log = AccessLog()
+        self._refusals = Refusals(self._write_refusals)
+        self._reads = Reads(place)
+        writing = connect(self.path)
+        place.remember()
+        self._writer = Writer(
+            writing,
+            self._access_log,
+            self._cache.evict,
+            bump_version=role == "command",
+            lock_wait_s=LOCK_WAIT_S if role == "daemon" else WRITE_WAIT_S,
+            update_fees=self._cache.update_fees,
+            change=self._cache.change,
+            on_begin=self._trust_cache,
+            still_there=place.insist,
+        )
+        self._orders = Orders(self._writer, self._doubts)
+
+    # Reads
+
+    @property
+    def slow_reads(self) -> int:
+        """How many reads so far have waited long for the disk."""
+        return self._reads.slow
+
+    async def find_by_card(self, number: str) -> PatronRecord | None:
+        """The holder of card `number` (any state, a replaced one too), or None."""
+        if not self._cache_checked:
+            await self._check_cache()
+        return self._cache.by_card(number) or await self._load(load_by_card, number)
+
+    async def find_patron(self, patron_id: str) -> PatronRecord | None:
+        """The patron whose main card is `patron_id`, or None."""
+        if not self._cache_checked:
+            await self._check_cache()
+        return self._cache.by_id(patron_id) or await self._load(load_patron, patron_id)
+
+    async def find_patrons(self, patron_ids: Collection[str]) -> list[PatronRecord]:
+        """The patrons with these ids, by id; unknown ones are left out."""
+        found = [await self.find_patron(patron_id) for patron_id in sorted(patron_ids)]
+        return [record for record in found if record is not None]
+
+    async def find_payer(self, number: str) -> PaymentFacts | None:
+        """The holder of card `number` and whom they might pay for; read again when booking."""
+        payer = await self.find_by_card(number)
+        if payer is None:
+            return None
+        parties = ledger.other_parties(payer) if payer.payer_for else ()
+        return PaymentFacts(payer, tuple(await self.find_patrons(parties) if parties else ()))
+
+    async def _load(
+        self, load: Callable[[SqliteConnection, str], PatronRecord | None], key: str
+    ) -> PatronRecord | None:
+        underway, record = self._cache.begin(), None
+        try:
+            record = await self._reads.moment(load, key)
+        finally:
+            self._cache.end(underway, record)
+        return record
+
+    async def paid_fees(
+        self, patron_id: str, since: datetime, payer_id: str | None = None
+    ) -> tuple[PaidFee, ...]:
+        """The patron's fees of which something is paid, and how much."""
+        rows = await self._reads.rows(*queries.paid_fees(patron_id, time_text(since), payer_id))
+        return tuple(map(paid_fee, rows))
+
+    async def fees_settled_by(self, payment_id: str) -> tuple[PaidFee, ...]:
+        """What each line of a payment paid, in its order."""
+        return tuple(map(paid_fee, await self._reads.rows(queries.FEES_SETTLED_BY, (payment_id,))))
+
+    async def find_item(self, item_id: str, now: datetime) -> ItemRecord | None:
+        """The item with its loan and the first hold that it could serve at `now`, or None."""
+        return await self._reads.moment(circulation.load_item, item_id, now)
+
+    async def copy_of_title(self, title_id: str) -> str | None:
+        """The id of some copy of the title, one for loan if there is any, or None."""
+        rows = await self._reads.rows(queries.COPY_OF_TITLE, (title_id,))
+        return str(rows[0][0]) if rows else None
+
+    async def hold_queue(self, record: ItemRecord, now: datetime) -> tuple[str, ...]:
+        """The holds that wait for this item or any copy of its title; first come."""
+        values = circulation.queue_values(record.item, now)
+        return tuple(hold_id for (hold_id,) in await self._reads.rows(queries.HOLD_QUEUE, values))
+
+    async def _check_cache(self) -> None:
+        """Forget all snapshots when another process has written; once in a turn of the loop.
+
+        In a thread it may have looked before others ask in this turn: they look for themselves.
+        """
+        apart = self._reads.apart
+        ((version,),) = await self._reads.rows(queries.STORE_VERSION)
+        self._note_version(version)
+        if not apart:
+            self._cache_checked = True
+            asyncio.get_running_loop().call_soon(self.distrust_cache)
+
+    def _trust_cache(self, connection: SqliteConnection) -> None:
+        """At the start of a write transaction: drop snapshots that others have made stale."""
+        ((version,),) = connection.execute(queries.STORE_VERSION)
+        self._note_version(version)
+
+    def _note_version(self, version: int) -> None:
+        if version != self._version:
+            self._cache.clear()
+            self._version = version
+
+    def distrust_cache(self) -> None:
+        """Look at the store's version again before the next snapshot is given out."""
+        self._cache_checked = False
+
+    # Writes
+
+    def write(self, job: Callable[[SqliteConnection], Done[T]]) -> Awaitable[T]:
+        """Run `job` in the writer's next transaction; awaiting gives its result, durable.
+
+        Raises:
+            BackendError: nothing was changed.
+        """
+        self._check_open()
+        return self._writer.submit(job).future
+
+    def _write_if_wanted(self, job: Callable[[SqliteConnection], Done[T]]) -> Awaitable[T]:
+        """Like `write`, but it is not begun when nobody waits for it any more."""
+        self._check_open()
+        return self._writer.submit(job, optional=True).future
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise UnavailableError("the store is closed")
+
+    async def record_pin_failure(
+        self, patron_id: str, now: datetime, failures_max: int, lock_until: datetime
+    ) -> int | None:
+        """Count a wrong PIN, durably; an expired lock starts a new count (C19, C81).
+
+        Done also when the terminal has hung up: else guessing would cost nothing.
+        """
+        return await self.write(
+            lambda connection: lockout.record(connection, patron_id, now, failures_max, lock_until)
+        )
+
+    async def clear_pin_failures(self, patron_id: str) -> None:
+        """Forget the failures of the patron after a right PIN."""
+        await self.write(lambda connection: lockout.clear(connection, patron_id))
+
+    def book_payment(
+        self, order: PaymentOrder, decide: DecidePayment
+    ) -> Coroutine[Any, Any, PaymentResult]:
+        """Book `order` exactly once, durably before it returns (B46, C98)."""
+        careful = guarded(self._doubts, decide)
+        return self._orders.run(
+            order,
+            lambda connection: ledger.book(connection, order, careful, self._account),
+            self._reads.ahead(ledger.look_ahead, order),
+        )
+
+    def circulate(
+        self, order: CirculationOrder, decide: DecideCirculation
+    ) -> Coroutine[Any, Any, CirculationResult]:
+        """Do what `decide` decides, exactly once under the order's key (B61, C69, C98)."""
+        return self._orders.run(
+            order,
+            lambda connection: circulation.circulate(connection, order, decide, self._patron),
+            self._reads.ahead(circulation.look_ahead, order),
+        )
+
+    async def has_open_attempt(self, is_meant: Callable[[UnknownAttempt], bool]) -> bool:
+        """Whether an attempt that `is_meant` recognises may yet turn out to be done (C98)."""
+        return await self._orders.has_open(is_meant)
+
+    def spooled(self) -> Sequence[UnknownAttempt]:
+        """Attempts of unknown outcome that are not in the store yet."""
+        return read_spool(self._spool_path) if self._doubts is None else self._doubts.all()
+
+    async def unknown_attempts(self) -> Sequence[UnknownAttempt]:
+        """All attempts that are not settled yet, oldest first; they lie in the spool only."""
+        if self._doubts is None:
+            return await super().unknown_attempts()
+        await self._doubts.mend()
+        return self._doubts.all()
+
+    async def settle(
+        self, attempts: Iterable[UnknownAttempt], now: datetime
+    ) -> Sequence[Settlement]:
+        """Look what became of `attempts`; committing what was found is the fence (see `writer`)."""
+        settled = await super().settle(attempts, now)
+        if self._doubts is not None:
+            self._doubts.settled(settled)
+        return settled
+
+    def _patron(self, connection: Connection, patron_id: str) -> PatronRecord | None:
+        """Like `_account`, but everything about the patron."""
+        if patron_id not in self._writer.touched:
+            record = self._cache.by_id(patron_id)
+            if record is not None:
+                return record
+        return load_patron(connection, patron_id)
+
+    def _account(self, connection: Connection, patron_id: str) -> PatronRecord | None:
+        """The patron as the running write transaction sees them (C60).
+
+        Nobody else can write now and `_trust_cache` has found that nobody did, so a snapshot is
+        as good as a read unless a job of this very transaction has changed the patron.
+        """
+        if patron_id not in self._writer.touched:
+            record = self._cache.by_id(patron_id)
+            if record is not None:
+                return record
+        return load_account(connection, patron_id)
+
+    async def set_block(self, patron_id: str, block: Block) -> None:
+        """Add `block`, replacing one of the same type and source."""
+        values = (
+            patron_id,
+            block.source,
+            block.type.value,
+            block.note,
+            date_text(block.valid_until),
+        )
+
+        def job(connection: SqliteConnection) -> Done[None]:
+            connection.execute(queries.SET_BLOCK, values)
+            return Done(None, (patron_id,))
+
+        await self.write(job)
+
+    async def lift_blocks(self, patron_id: str, sources: frozenset[str]) -> int:
+        """Remove the blocks set by `sources`; returns how many (C41)."""
+
+        def job(connection: SqliteConnection) -> Done[int]:
+            lifted = sum(
+                connection.execute(queries.LIFT_BLOCKS, (patron_id, source)).rowcount
+                for source in sorted(sources)
+            )
+            return Done(lifted, (patron_id,))
+
+        return await self._write_if_wanted(job)
+
+    def keep_refused_payment(self, refused: RefusedPayment) -> asyncio.Future[None] | None:
+        """Keep a 37 that is answered no for staff, at most 1,000 a terminal and day (C104)."""
+        return self._refusals.add(refused)
+
+    async def _write_refusals(self, writing: Writing) -> None:
+        def job(connection: SqliteConnection) -> Done[None]:
+            writing.run(connection)
+            return Done(None)
+
+        await self._writer.submit(job).future
+
+    # Logins
+
+    async def known_logins(self) -> Mapping[str, str]:
+        """The digests of logins that were good, by login (C100)."""
+        return dict(await self._reads.rows(queries.KNOWN_LOGINS))
+
+    async def remember_logins(self, digests: Mapping[str, str]) -> None:
+        """Keep these digests, instead of what was kept for the same logins."""
+
+        def job(connection: SqliteConnection) -> Done[None]:
+            connection.executemany(queries.REMEMBER_LOGIN, digests.items())
+            return Done(None)
+
+        await self.write(job)
+
+    # Doors
+
+    async def enter_branch(self, order: EntryOrder) -> Presence:
+        """Note that the patron is inside, if there is room; returns who was inside before."""
+        return await self._write_if_wanted(lambda connection: doors.enter(connection, order))
+
+    async def presence(self, order: EntryOrder) -> Presence:
+        """Who is inside now."""
+        (row,) = await self._reads.rows(queries.PRESENCE, doors.presence_values(order))
+        return doors.presence_of(row)
+
+    async def leave_branch(self, branch: str, patron_id: str) -> None:
+        """The patron has gone out."""
+
+        def job(connection: SqliteConnection) -> Done[None]:
+            connection.execute(queries.LEAVE, (branch, patron_id))
+            return Done(None)
+
+        await self.write(job)
+
+    def log_access(self, row: AccessRow) -> None:
+        """Queue a door decision; written with the next commit or after 0.25 s (C65)."""
+        self._access_log.add(row)
+        if self._flush is None and not self._closed:
+            self._flush = asyncio.get_running_loop().call_later(FLUSH_AFTER_S, self._flush_log)
+
+    def _flush_log(self) -> None:
+        self._flush = None
+        if self._access_log:
+            self._writer.nudge()
+
+    # Listings and imports, each on a connection of its own
+
+    @contextmanager
+    def snapshot(self) -> Iterator[SqliteConnection]:
+        """A read-only connection that sees one moment of the store.
+
+        Raises:
+            UnavailableError: the store cannot be read.
+        """
+        self._place.insist()
+        try:
+            with closing(connect(self.path, read_only=True)) as connection:
+                connection.execute("BEGIN")
+                yield connection
+        except sqlite3.Error as error:
+            raise UnavailableError(f"the store cannot be read: {error}") from None
+
+    @contextmanager
+    def bulk(self) -> Iterator[SqliteConnection]:
+        """A connection of its own for an import.
+
+        Raises:
+            UnavailableError: the store failed; an open transaction was not applied.
+        """
+        self._place.insist()
+        try:
+            with closing(connect(self.path)) as connection:
+                expect_bulk(connection)
+                yield connection
+                self._place.insist()
+        except sqlite3.Error as error:
+            raise UnavailableError(f"the import was not applied: {error}") from None
+
+    # Life
+
+    async def look(self) -> None:
+        """Look whether the file is still where it was opened; nothing is read or written.
+
+        Raises:
+            UnavailableError: it is not.
+        """
+        await asyncio.to_thread(self._place.insist)
+
+    def warm(self) -> int:
+        """Bring what doors need into memory; blocks, for a thread. Returns how many rows it is."""
+        with self.snapshot() as connection:
+            return warm(connection)
+
+    async def disk_free_bytes(self) -> int | None:
+        """What the store's file system still takes from us."""
+        return await asyncio.to_thread(self._place.free_bytes)
+
+    async def ping(self) -> None:
+        """Prove that reads and writes are possible.
+
+        Raises:
+            BackendError: they are not.
+        """
+        await self.look()
+        if self._doubts is not None:
+            await self._doubts.mend()
+        await self._reads.rows(queries.STORE_VERSION)
+        await self._write_if_wanted(lambda _: Done(None))
+
+    async def close(self) -> None:
+        """Write what is queued and let go of everything; a second call does nothing."""
+        if self._closed:
+            return
+        self._closed = self._orders.closed = True
+        if self._flush is not None:
+            self._flush.cancel()
+        await self._refusals.close()
+        await self._writer.stop()
+        if self._doubts is not None:
+            await self._doubts.close()
+        await self._reads.close()
+        if self._lock is not None:
+            os.close(self._lock)
+
+
+def open_store(
+    path: Path,
+    *,
+    role: Role,
+    currency: str,
+    pin_secret_file: Path | None = None,
+    records_max: int = RECORDS_CACHED_MAX,
+) -> Store:
+    """Open the SQLite file `path`, making it and its PIN secret at first use.
+
+    Args:
+        path: the database; its directory must exist.
+        role: a `daemon` is alone on a store; `command`s work beside it.
+        currency: the institution's; a store keeps amounts in one currency only.
+        pin_secret_file: default `<path>.pin-secret`.
+        records_max: patron snapshots kept in memory.
+
+    Raises:
+        BackendError: the store cannot be opened; the text says why.
+    """
+    place = Place(path)
+    lock = place.lock() if role == "daemon" else None
+    try:
+        connection = connect(place.path)
+        try:
+            migrate(connection)
+            secret = pin_secret_in_file(connection, pin_secret_file or place.beside(".pin-secret"))
+            insist_on_currency(connection, currency)
+        finally:
+            connection.close()
+        return Store(place, secret, role=role, lock=lock, records_max=records_max)
+    except BaseException as error:
+        if lock is not None:
+            os.close(lock)
+        if isinstance(error, OSError):
+            raise UnavailableError(f"{path}: {error.strerror}") from None
+        if isinstance(error, sqlite3.Error):
+            raise UnavailableError(f"{path}: {error}") from None
+        raise

@@ -1,0 +1,1 @@
+"""What staff ask of a store, the same on both databases."""

@@ -1,0 +1,167 @@
+"""Who is inside, the doors' lists, and what the door log tells staff (B42, C10, C57, C76, C96)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from sip2gw.backend.base import EntryOrder
+from sip2gw.backend.ids import new_id
+from sip2gw.backend.library import Connection, Done
+from sip2gw.backend.sql import queries
+from sip2gw.backend.sql.records import door_entry
+from sip2gw.backend.sql.values import date_text, moment_value, time_text
+from sip2gw.model import (
+    DoorCount,
+    DoorEntry,
+    Passage,
+    Presence,
+    Reveal,
+)
+from sip2gw.policy.access import has_room
+
+ROWS_PER_STEP = 5_000
+"""Rows of the door log that one step of the erasure looks at; others may write in between."""
+
+
+def presence_values(order: EntryOrder) -> tuple[str, ...]:
+    """What `queries.PRESENCE` wants to know."""
+    return (
+        order.patron_id,
+        order.patron_id,
+        order.passage,
+        time_text(order.same_since),
+        order.branch,
+        time_text(order.now),
+    )
+
+
+def presence_of(row: tuple[int, int]) -> Presence:
+    """The value behind a row of `queries.PRESENCE`."""
+    others, inside = row
+    return Presence(others, inside > 0)
+
+
+def enter(connection: Connection, order: EntryOrder) -> Done[Presence]:
+    """Look who is inside and note the patron, if there is room."""
+    now = time_text(order.now)
+    connection.execute(queries.END_STAYS, (order.branch, now))
+    presence = presence_of(connection.execute(queries.PRESENCE, presence_values(order)).fetchone())
+    if has_room(presence, order.capacity, order.refuse_inside):
+        stay = (order.branch, order.patron_id, order.passage, now, time_text(order.stay_ends))
+        connection.execute(queries.ENTER, stay)
+    return Done(presence)
+
+
+def put_entry(connection: Connection, entry: DoorEntry) -> Done[None]:
+    """Put a card on a list."""
+    values = (
+        entry.kind,
+        entry.branch,
+        entry.card,
+        date_text(entry.valid_until),
+        "".join(map(str, sorted(entry.weekdays))),
+        entry.start_minute,
+        entry.end_minute,
+        entry.note,
+    )
+    connection.execute(queries.PUT_DOOR_ENTRY, values)
+    return Done(None, _holders(connection, entry.card))
+
+
+def remove_entry(connection: Connection, kind: str, branch: str, card: str) -> Done[bool]:
+    """Take a card from a list."""
+    removed = connection.execute(queries.REMOVE_DOOR_ENTRY, (kind, branch, card)).rowcount
+    return Done(removed > 0, _holders(connection, card))
+
+
+def _holders(connection: Connection, card: str) -> tuple[str, ...]:
+    return tuple(row[0] for row in connection.execute(queries.CARD_HOLDER, (card,)).fetchall())
+
+
+def entries(connection: Connection, kind: str, branch: str | None) -> list[DoorEntry]:
+    """One of the two lists, by branch and card."""
+    statement, values = queries.filtered(
+        queries.DOOR_ENTRIES, queries.DOOR_ENTRY_FILTERS, {"kind": kind, "branch": branch}
+    )
+    return [door_entry(row) for row in connection.execute(statement, values)]
+
+
+def counts(
+    connection: Connection,
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    branch: str | None = None,
+    direction: str | None = None,
+) -> list[DoorCount]:
+    """Decisions in the half-open time span per minute, branch and reason."""
+    wanted = {
+        "since": time_text(since) if since else None,
+        "until": time_text(until) if until else None,
+        "branch": branch,
+        "direction": direction,
+    }
+    statement, values = queries.filtered(queries.ACCESS_COUNTS, queries.ACCESS_FILTERS, wanted)
+    return [
+        DoorCount(datetime.fromisoformat(minute).replace(tzinfo=UTC), *rest)
+        for minute, *rest in connection.execute(statement, values)
+    ]
+
+
+def passages(
+    connection: Connection, branch: str, since: datetime, until: datetime
+) -> list[Passage]:
+    """Granted passages of known patrons, oldest first."""
+    values = (branch, time_text(since), time_text(until))
+    rows = connection.execute(queries.PASSAGES, values)
+    return [Passage(moment_value(time), *rest) for time, *rest in rows]
+
+
+def add_reveal(connection: Connection, reveal: Reveal) -> Done[None]:
+    """Write down that names were asked for."""
+    values = (
+        new_id(),
+        time_text(reveal.time),
+        reveal.user,
+        reveal.branch,
+        time_text(reveal.since),
+        time_text(reveal.until),
+        reveal.people,
+    )
+    connection.execute(queries.ADD_REVEAL, values)
+    return Done(None)
+
+
+def reveals(connection: Connection) -> list[Reveal]:
+    """Who asked for names, oldest first."""
+    return [
+        Reveal(
+            moment_value(time),
+            user,
+            branch,
+            moment_value(since),
+            moment_value(until),
+            people,
+        )
+        for time, user, branch, since, until, people in connection.execute(queries.REVEALS)
+    ]
+
+
+def count_identities(connection: Connection, before: datetime) -> int:
+    """Rows older than `before` that still know their patron."""
+    return int(connection.execute(queries.IDENTITIES, (time_text(before),)).fetchone()[0])
+
+
+def erase_identities(connection: Connection, before: datetime) -> int:
+    """Take the patron from rows older than `before`, and forget stays that ended before it.
+
+    `connection` is outside of a transaction: each step is one of its own.
+    """
+    limit, done, erased = time_text(before), "", 0
+    connection.execute(queries.FORGET_STAYS, (limit,))
+    while True:
+        last = connection.execute(queries.ACCESS_IDS, (done, ROWS_PER_STEP)).fetchone()[0]
+        if last is None:
+            return erased
+        erased += connection.execute(queries.ERASE_ACCESS, (done, last, limit)).rowcount
+        done = last

@@ -1,0 +1,103 @@
+"""What staff does with relationships, inside a transaction of the caller (B49, B50, C3, C57)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+
+from sip2gw.backend.base import RefusedError
+from sip2gw.backend.library import Connection, Done
+from sip2gw.backend.sql import queries
+from sip2gw.backend.sql.records import load_account, relationship
+from sip2gw.backend.staff.people import holder
+from sip2gw.model import PatronRecord, Relationship, RelationshipType
+from sip2gw.policy.relationships import FUNCTIONS, RelationshipRules, addition_problems
+
+
+def add(
+    connection: Connection, wanted: Relationship, rules: RelationshipRules, today: date
+) -> Done[Relationship]:
+    """Make `wanted`, whose parties are named by any of their cards.
+
+    One of the same type between the same two is replaced.
+
+    Raises:
+        RefusedError: an unknown card, or a rule of form, structure or membership.
+    """
+    relation = _resolved(connection, wanted)
+    parties = [_account(connection, patron_id) for patron_id in (relation.from_id, relation.to_id)]
+    stored = [known for party in parties for known in of_patron(connection, party.id)]
+    problems = addition_problems(relation, parties, stored, rules, today)
+    if problems:
+        raise RefusedError("; ".join(dict.fromkeys(problems)))
+    connection.execute(queries.REMOVE_RELATIONSHIP, relation.key)
+    functions = (int(name in relation.functions) for name in FUNCTIONS)
+    connection.execute(
+        queries.ADD_RELATIONSHIP, (*relation.key, *functions, int(relation.confirmed))
+    )
+    return _done(relation)
+
+
+def confirm(
+    connection: Connection, kind: RelationshipType, from_card: str, to_card: str
+) -> Done[Relationship]:
+    """Put an unconfirmed relationship in force; a confirmed one stays (B50).
+
+    Raises:
+        RefusedError: there is none.
+    """
+    return _change(connection, queries.CONFIRM_RELATIONSHIP, kind, from_card, to_card)
+
+
+def remove(
+    connection: Connection, kind: RelationshipType, from_card: str, to_card: str
+) -> Done[Relationship]:
+    """End a relationship.
+
+    Raises:
+        RefusedError: there is none.
+    """
+    return _change(connection, queries.REMOVE_RELATIONSHIP, kind, from_card, to_card)
+
+
+def of_everybody(connection: Connection) -> Iterator[Relationship]:
+    """All relationships, families first."""
+    return map(relationship, connection.execute(queries.RELATIONSHIPS))
+
+
+def of_patron(connection: Connection, patron_id: str) -> list[Relationship]:
+    """Those on either side of which `patron_id` stands."""
+    rows = connection.execute(queries.RELATIONSHIPS_OF, (patron_id, patron_id)).fetchall()
+    return list(map(relationship, rows))
+
+
+def _change(
+    connection: Connection, statement: str, kind: RelationshipType, from_card: str, to_card: str
+) -> Done[Relationship]:
+    relation = _resolved(connection, Relationship(kind, from_card, to_card))
+    if not connection.execute(statement, relation.key).rowcount:
+        raise RefusedError(
+            f"there is no {kind} from patron {relation.from_id} to patron {relation.to_id}"
+        )
+    return _done(relation)
+
+
+def _resolved(connection: Connection, wanted: Relationship) -> Relationship:
+    """`wanted` between patrons instead of cards."""
+    return Relationship(
+        wanted.type,
+        holder(connection, wanted.from_id),
+        holder(connection, wanted.to_id),
+        wanted.functions,
+        wanted.confirmed,
+    )
+
+
+def _account(connection: Connection, patron_id: str) -> PatronRecord:
+    record = load_account(connection, patron_id)
+    assert record is not None, "the holder of a card exists"
+    return record
+
+
+def _done(relation: Relationship) -> Done[Relationship]:
+    return Done(relation, (relation.from_id, relation.to_id))

@@ -1,0 +1,1 @@
+"""A test kiosk, and the wire made readable."""

@@ -1,0 +1,237 @@
+"""`send` and `decode`: the wire made readable; every secret is masked."""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, BinaryIO
+
+import typer
+
+from sip2gw.cli.common import ConfigOption, say
+from sip2gw.cli.failures import UsageError
+from sip2gw.cli.passwords import PasswordFileOption, PasswordOption, read_password
+
+if TYPE_CHECKING:
+    from sip2gw.cli.kiosk.client import Credentials, Kiosk
+    from sip2gw.cli.kiosk.requests import Wanted
+    from sip2gw.protocol.wire import WireFormat
+
+RAW = "raw"
+
+EncodingOption = Annotated[
+    str, typer.Option(metavar="E", help="cp850, latin-1, cp1252, utf-8 or ascii.")
+]
+
+
+def send(
+    to: Annotated[str, typer.Option(metavar="HOST:PORT", help="Where the gateway listens.")],
+    message: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[MESSAGE]",
+            help="Code or name (63, patron-information), or raw. Without: 93 and 99.",
+        ),
+    ] = None,
+    fields: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[FIELD=VALUE...]",
+            help="Fields by tag (AA=123) or attribute (summary=fines); after raw: the text.",
+        ),
+    ] = None,
+    login: Annotated[str | None, typer.Option(metavar="L", help="Login of the terminal.")] = None,
+    password: PasswordOption = None,
+    password_file: PasswordFileOption = None,
+    location: Annotated[
+        str | None, typer.Option(metavar="CP", help="Location code of the login.")
+    ] = None,
+    institution: Annotated[
+        str | None, typer.Option(metavar="AO", help="Institution id. Default: what the 98 says.")
+    ] = None,
+    checksum: Annotated[
+        bool, typer.Option("--checksum/--no-checksum", help="With AY and AZ.")
+    ] = True,
+    encoding: EncodingOption = "cp850",
+    timeout: Annotated[
+        float, typer.Option(min=0.1, max=3600, metavar="S", help="Seconds to wait for an answer.")
+    ] = 10.0,
+    script: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Play the dialogue in this file instead; - is standard input."
+        ),
+    ] = None,
+    config: ConfigOption = None,
+) -> None:
+    """Be a test kiosk: log in, send one message or play a script, and show both sides decoded.
+
+    Dates, institution and what else a message demands are filled in. Exit status 0 when an
+    answer came, whatever it says, or when all of a script went as it expects; 1 otherwise.
+    """
+    from sip2gw.cli.kiosk.client import Credentials, Kiosk
+
+    if script is not None and message is not None:
+        raise UsageError("give a message or --script, not both")
+    to_send = None if script is not None else _Message.typed(message, fields or [])
+    secret = read_password(password, password_file)
+    credentials = Credentials(login or "", secret or "", location)
+    connect = partial(Kiosk.connect, to, encoding=encoding, timeout_s=timeout, checksums=checksum)
+    if script is not None:
+        _play(script, connect, credentials, institution)
+    elif to_send is not None:
+        with connect() as kiosk:
+            to_send.exchange(kiosk, credentials, institution)
+
+
+@dataclass(frozen=True, slots=True)
+class _Message:
+    """What the command line asks to send; neither raw nor wanted: 93 and 99."""
+
+    raw: str | None = field(default=None, repr=False)
+    wanted: Wanted | None = None
+
+    @classmethod
+    def typed(cls, message: str | None, words: list[str]) -> _Message:
+        """The message with its fields.
+
+        Raises:
+            UsageError: there is none such.
+        """
+        from sip2gw.cli.kiosk.requests import requested
+
+        if message is None:
+            return cls()
+        if message == RAW:
+            return cls(raw=_raw_text(words))
+        return cls(wanted=requested(message, words))
+
+    @property
+    def is_login(self) -> bool:
+        """Whether it is a 93 itself."""
+        return self.wanted is not None and self.wanted.kind.code == "93"
+
+    def exchange(self, kiosk: Kiosk, credentials: Credentials, institution: str | None) -> None:
+        """Log in, unless this is the login, send it and show both sides."""
+        from sip2gw.protocol.messages import ScStatus
+
+        if credentials.login and not self.is_login:
+            _log_in(kiosk, credentials, shown=self == _Message())
+        if self.raw is not None:
+            _exchange(kiosk, kiosk.sealed(kiosk.wire.text.encode(self.raw)))
+        elif self.wanted is None:
+            _exchange(kiosk, kiosk.frame_of(ScStatus()))
+        else:
+            wanted = self.wanted
+            if self.is_login:
+                wanted = wanted.with_login(credentials.request())
+            elif wanted.needs_institution and institution is None:
+                institution = kiosk.institution()
+            _exchange(kiosk, kiosk.sealed(wanted.body(kiosk.wire, institution or "")))
+
+
+def _raw_text(words: list[str]) -> str:
+    if not words:
+        raise UsageError("raw wants the text of a message")
+    return " ".join(words)
+
+
+def _log_in(kiosk: Kiosk, credentials: Credentials, *, shown: bool) -> None:
+    if not shown:
+        kiosk.log_in(credentials)
+    elif not _exchange(kiosk, kiosk.frame_of(credentials.request())).startswith(b"941"):
+        say("sip2gw: login: refused")
+        raise typer.Exit(1)
+
+
+def _play(
+    script: Path,
+    connect: Callable[[], Kiosk],
+    credentials: Credentials,
+    institution: str | None,
+) -> None:
+    from sip2gw.cli.kiosk.play import Player
+    from sip2gw.cli.kiosk.script import read_script
+
+    name = script.name
+    steps = read_script(_script_text(script), name, run=str(time.time_ns() // 1000))
+    score = Player(connect, name, credentials, institution).play(steps)
+    say(f"{name}: {score.sent} sent, {score.checks} checked, {score.failures} failed")
+    if score.failures:
+        raise typer.Exit(1)
+
+
+def _script_text(script: Path) -> str:
+    data = sys.stdin.buffer.read() if str(script) == "-" else script.read_bytes()
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{script}: is not UTF-8 at byte {error.start}") from None
+
+
+def _exchange(kiosk: Kiosk, frame: bytes) -> bytes:
+    """Send `frame`, show it and the answer."""
+    from sip2gw.cli.kiosk.client import show_frame
+
+    show_frame("→", frame, kiosk.wire)
+    kiosk.send(frame)
+    answer = kiosk.receive()
+    show_frame("←", answer, kiosk.wire)
+    return answer
+
+
+def decode(
+    file: Annotated[
+        Path | None, typer.Argument(metavar="[FILE]", help="Default: standard input.")
+    ] = None,
+    encoding: EncodingOption = "cp850",
+    config: ConfigOption = None,
+) -> None:
+    """Explain captured SIP2 lines of both sides, field by field; every secret is masked.
+
+    What is wrong with a line stands beside it: bad checksum, unknown, missing or misplaced fields,
+    wrong lengths. Arrows before a line, as `send` prints them, do not matter.
+    """
+    from sip2gw.protocol.wire import WireFormat
+
+    try:
+        wire = WireFormat(encoding=encoding)
+    except ValueError as error:
+        raise UsageError(f"--encoding: {error}") from None
+    if file is None:
+        explain_lines(sys.stdin.buffer, wire)
+    else:
+        with file.open("rb") as stream:
+            explain_lines(stream, wire)
+
+
+def explain_lines(stream: BinaryIO, wire: WireFormat) -> None:
+    """What each line of `stream` says, on standard output."""
+    from sip2gw.protocol.describe import describe_frame
+    from sip2gw.protocol.registry import REQUESTS, RESPONSES
+
+    arrows = {code.encode(): "→ " for code in REQUESTS} | {
+        code.encode(): "← " for code in RESPONSES
+    }
+    for frame in _frames(stream):
+        first, *others = describe_frame(frame, wire)
+        sys.stdout.write(arrows.get(frame[:2], "") + "\n".join((first, *others)) + "\n\n")
+        sys.stdout.flush()
+
+
+_ARROW = re.compile(rb"(?:\(lost\) )?(?:\xe2\x86[\x90\x92]|[<>]+)[ \t]+")
+"""What `send` and most traces put before a line, in UTF-8."""
+
+
+def _frames(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """What stands between line ends of any kind, blank pieces left out."""
+    for line in lines:
+        for piece in line.split(b"\r"):
+            frame = _ARROW.sub(b"", piece.strip(b"\0 \n"), count=1)
+            if frame:
+                yield frame

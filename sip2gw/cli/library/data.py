@@ -1,0 +1,136 @@
+"""`import` and `export`: the library's data as JSON Lines (interface §4)."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sip2gw.cli.common import (
+    ConfigOption,
+    configured,
+    opened_store,
+    replace_file,
+    say,
+)
+from sip2gw.cli.failures import FAILED
+
+if TYPE_CHECKING:
+    from sip2gw.backend.loading.importing import ImportReport, ImportSettings, Progress, Source
+    from sip2gw.config import Config
+
+STDIN = "-"
+
+
+def import_library(
+    files: Annotated[
+        list[str], typer.Argument(metavar="FILE...", help="JSON Lines; - is standard input.")
+    ],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check everything, change nothing.")
+    ] = False,
+    config: ConfigOption = None,
+) -> None:
+    """Load library data from JSON Lines: all of it or nothing.
+
+    Errors name file and line. Importing the same file again changes nothing.
+    """
+    from sip2gw.backend.loading.importing import import_files
+
+    settings = configured(config)
+    with opened_store(settings) as store, _progress() as progress:
+        report = import_files(
+            store,
+            [_source(name) for name in files],
+            settings=import_settings(settings),
+            dry_run=dry_run,
+            progress=progress,
+        )
+    tell_import(report, dry_run=dry_run)
+    if report.errors:
+        raise typer.Exit(FAILED)
+
+
+def import_settings(config: Config) -> ImportSettings:
+    """What `config` says about an import that happens now."""
+    from sip2gw.backend.loading.importing import ImportSettings
+
+    return ImportSettings(
+        currency=config.institution.currency,
+        zone=config.zone,
+        now=datetime.now(UTC),
+        relationship_types=config.relationships.active_types,
+    )
+
+
+def tell_import(report: ImportReport, *, dry_run: bool) -> None:
+    """Errors, warnings, surpluses and what was done, on standard error (C52, C103)."""
+    for line in (*report.errors, *report.warnings, *report.surpluses):
+        say(line)
+    read = ", ".join(f"{count} {kind}" for kind, count in report.counts.items()) or "nothing"
+    if report.errors:
+        say(f"Nothing was changed: {len(report.errors)} errors.")
+    elif dry_run:
+        say(f"No errors in: {read}. Nothing was changed.")
+    else:
+        say(f"Read {read}; {report.rows_changed} rows changed.")
+    if report.surpluses:
+        say(f"Surpluses that are new or change: {len(report.surpluses)}; see `payment reconcile`.")
+
+
+def _source(name: str) -> Source:
+    return ("-", sys.stdin.buffer) if name == STDIN else Path(name)
+
+
+@contextmanager
+def _progress() -> Iterator[Progress | None]:
+    """A bar on standard error if that is a terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import Progress as Bar
+
+    with Bar(console=Console(stderr=True), transient=True) as bar:
+        yield _teller(bar.update, bar.add_task("read", total=None))
+
+
+def _teller(update: Callable[..., None], task: object) -> Progress:
+    def tell(phase: str, done: int, total: int) -> None:
+        update(task, description=phase, completed=done, total=total or None)
+
+    return tell
+
+
+def export_library(
+    file: Annotated[
+        Path | None, typer.Argument(metavar="[FILE]", help="Default: standard output.")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Settled charges too.")] = False,
+    config: ConfigOption = None,
+) -> None:
+    """Write library data in the format that `import` reads.
+
+    PINs and passwords are not in it; hashes of PINs are, so keep the file safe.
+    """
+    from sip2gw.backend.loading.exporting import export_lines
+
+    settings = configured(config)
+    with opened_store(settings) as store:
+        currency = settings.institution.currency
+        lines = export_lines(store, currency=currency, everything=everything)
+        if file is None:
+            for line in lines:
+                sys.stdout.buffer.write(line)
+            sys.stdout.buffer.flush()
+        elif file.exists() and not file.is_file():
+            # A pipe or a device can only be written into.
+            with file.open("wb") as stream:
+                stream.writelines(lines)
+        else:
+            replace_file(file, lines)

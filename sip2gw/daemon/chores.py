@@ -1,0 +1,72 @@
+"""What the gateway looks at by itself, now and then, for the metrics (interface §7, C138).
+
+Whatever may wait for a disk or a database is asked in threads of its own, never in the loop.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sip2gw.backend.base import BackendError
+from sip2gw.backend.library import Library
+from sip2gw.foundation.clock import Clock, StepWatch
+from sip2gw.monitoring.metrics import Metrics
+from sip2gw.monitoring.telemetry import Log
+
+COUNT_EVERY_S = 3600.0
+"""Patrons are counted so often, and after each import."""
+
+
+class StoreChore:
+    """Keeps the store's figures: free disk, the last import, how many patrons there are."""
+
+    def __init__(self, store: Library, metrics: Metrics, clock: Clock, log: Log) -> None:
+        self._store = store
+        self._metrics = metrics
+        self._clock = clock
+        self._log = log
+        self._slow_reads = 0
+        self._counted_at = float("-inf")
+        self._counted_after: datetime | None = None
+        """The import that the count includes."""
+
+    async def look(self) -> None:
+        """Bring the figures up to date; those that cannot be had stay as they were."""
+        self._tell_slow_reads()
+        try:
+            self._metrics.disk_free_bytes = await self._store.disk_free_bytes()
+            last = await self._store.last_import()
+            self._metrics.last_import = last.timestamp() if last is not None else 0.0
+            await self._count(last)
+        except BackendError as error:
+            self._metrics.backend_errors["figures", error.kind] += 1
+            self._log.events.warning("figures_failed", kind=error.kind, problem=str(error))
+
+    def _tell_slow_reads(self) -> None:
+        new = self._store.slow_reads - self._slow_reads
+        if new:
+            self._slow_reads += new
+            self._log.events.warning("slow_reads", reads=new)
+
+    async def _count(self, last_import: datetime | None) -> None:
+        now = self._clock.monotonic()
+        if last_import == self._counted_after and now < self._counted_at + COUNT_EVERY_S:
+            return
+        self._metrics.patrons = await self._store.count_patrons()
+        self._counted_at, self._counted_after = now, last_import
+
+
+class ClockChore:
+    """Counts and logs when the wall clock is set: hours, dates and receipts go by it."""
+
+    def __init__(self, metrics: Metrics, clock: Clock, log: Log) -> None:
+        self._metrics = metrics
+        self._watch = StepWatch(clock)
+        self._log = log
+
+    async def look(self) -> None:
+        """Compare the wall clock with the monotonic one; reads no more than the two."""
+        seconds = self._watch.step()
+        if seconds:
+            self._metrics.clock_steps += 1
+            self._log.events.warning("clock_stepped", seconds=round(seconds, 3))

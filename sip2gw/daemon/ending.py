@@ -1,0 +1,47 @@
+"""Coming to an end in time, whatever hangs: each part gets so long, then it is given up."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Awaitable
+
+from sip2gw.monitoring.telemetry import Log
+
+
+class Ending:
+    """Ends one part after the other and remembers what was given up."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self.given_up: list[str] = []
+
+    async def part(self, name: str, within_s: float, work: Awaitable[object]) -> None:
+        """Wait for `work`, but no longer than `within_s`; a failure is logged."""
+        task = asyncio.ensure_future(work)
+        done, _ = await asyncio.wait({task}, timeout=within_s)
+        if not done:
+            task.cancel()
+            self.given_up.append(name)
+        elif not task.cancelled() and (error := task.exception()) is not None:
+            self._log.events.error("stop_failed", part=name, exc_info=error)
+            self.given_up.append(name)
+
+    def tell(self) -> None:
+        """Say in the log how it went."""
+        if self.given_up:
+            self._log.events.error("stop_incomplete", given_up=self.given_up)
+        self._log.events.info("stopped")
+
+
+def leave_within(seconds: float, status: int) -> threading.Timer:
+    """End the process with `status` after `seconds`, unless it ends or the timer is cancelled.
+
+    Python waits at its end for threads that nobody can interrupt, such as a look-up of a name or a
+    write to a disk that hangs.
+    """
+    timer = threading.Timer(seconds, os._exit, (status,))
+    timer.daemon = True
+    timer.start()
+    return timer

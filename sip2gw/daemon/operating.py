@@ -1,0 +1,95 @@
+"""What operators and their programs use: the control socket and the process for HTTP (C130).
+
+Terminals are served first and with or without it: what cannot be had is logged (B68).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from sip2gw.config import Config
+from sip2gw.control.operations import Daemon, Lines, Operations
+from sip2gw.control.place import Place
+from sip2gw.control.server import ControlServer
+from sip2gw.foundation.clock import Clock
+from sip2gw.monitoring.metrics import Metrics
+from sip2gw.monitoring.telemetry import Log
+from sip2gw.web.process import WebProcess
+
+
+class OperatorSide:
+    """Both of them, for one gateway."""
+
+    def __init__(
+        self, daemon: Daemon, lines: Lines, metrics: Metrics, clock: Clock, log: Log
+    ) -> None:
+        self._log = log
+        self._path: Path | None = None
+        self._problem = ""
+        """Why there is no control socket, as it was told."""
+        self._metrics = metrics
+        self._operations = Operations(
+            daemon,
+            lines,
+            metrics,
+            clock,
+            later=lambda seconds, what: asyncio.get_running_loop().call_later(seconds, what),
+            note=log.events.info,
+        )
+        self._control = ControlServer(self._operations)
+        self._http = WebProcess(self._control, log, self._count_restart)
+
+    def _count_restart(self) -> None:
+        self._metrics.http_restarts += 1
+
+    async def open(self, config: Config) -> tuple[str, str]:
+        """Open both; where the socket is and the HTTP side's real `host:port`, empty for none.
+
+        Raises:
+            OSError: the address of the HTTP side cannot be bound.
+        """
+        socket = await self.open_socket(config.socket_path)
+        if not config.admin.enabled:
+            return socket, ""
+        try:
+            return socket, await self._http.start(config.admin.address)
+        except OSError:
+            await self.close_socket()
+            raise
+
+    async def open_socket(self, path: Path) -> str:
+        """Open the control socket; where it is, or empty if there is none, for `look` to try again.
+
+        A problem is told once.
+        """
+        self._path = path
+        try:
+            await self._control.listen(Place(path))
+        except OSError as error:
+            problem = f"{path}: {error.strerror or type(error).__name__}"
+            if problem != self._problem:
+                self._log.events.error("control_socket_failed", problem=problem)
+            self._problem = problem
+            return ""
+        self._problem = ""
+        return str(path)
+
+    async def look(self) -> None:
+        """Open the socket if it could not be opened, or if somebody has removed it."""
+        if self._path is not None and not await self._control.is_reachable():
+            opened = await self.open_socket(self._path)
+            if opened:
+                self._log.events.info("control_socket_opened", path=opened)
+
+    async def close_http(self) -> None:
+        """End the process for HTTP."""
+        await self._http.stop()
+
+    def say_goodbye(self, given_up: list[str]) -> None:
+        """Tell whoever waits for the end what was given up."""
+        self._operations.finish(given_up)
+
+    async def close_socket(self) -> None:
+        """Hang up on everybody, and take the control socket away."""
+        await self._control.stop()

@@ -1,0 +1,128 @@
+"""Reloads: a thread reads and judges the file, the loop only swaps what is in force (B66, C114).
+
+Reading thousands of terminals takes a good part of a second, in which every terminal would wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from sip2gw.backend.base import Capability
+from sip2gw.config import (
+    Config,
+    ConfigError,
+    Lasting,
+    load_config,
+)
+from sip2gw.config.availability import unavailable
+from sip2gw.control.messages import Reloaded
+from sip2gw.daemon.notify import ServiceManager
+from sip2gw.foundation.clock import Clock
+from sip2gw.monitoring.metrics import Metrics
+from sip2gw.monitoring.telemetry import Log
+from sip2gw.serving.site import Site, build_site
+
+
+class Reloader:
+    """Does the reloads of one gateway, one after the other.
+
+    Args:
+        started: the configuration it runs on; its file is what is read again.
+        capabilities: of the store.
+        swap: puts what was read in force; called in the loop.
+    """
+
+    def __init__(
+        self,
+        started: Config,
+        capabilities: frozenset[Capability],
+        swap: Callable[[Config, Site], None],
+        manager: ServiceManager,
+        *,
+        log: Log,
+        metrics: Metrics,
+        clock: Clock,
+    ) -> None:
+        self._path, self._lasting = started.path, Lasting(started)
+        self._capabilities, self._swap, self._manager = capabilities, swap, manager
+        self._log, self._metrics, self._clock = log, metrics, clock
+        self._running: asyncio.Future[Reloaded] | None = None
+        """What will become of the reading that has begun."""
+        self._next: asyncio.Future[Reloaded] | None = None
+        """And of the one that begins after it."""
+        self._task: asyncio.Task[None] | None = None
+        self._stopped = False
+
+    def ask(self) -> asyncio.Future[Reloaded]:
+        """Read the file; what becomes of a reading that begins from now on.
+
+        All who ask before it begins share it, so only one ever waits (B68). It fails only with a
+        fault of ours, and is not to be cancelled.
+        """
+        loop = asyncio.get_running_loop()
+        if self._stopped:
+            refused: asyncio.Future[Reloaded] = loop.create_future()
+            _settle(refused, _stopping())
+            return refused
+        if self._next is None:
+            self._next = loop.create_future()
+        if self._task is None:
+            self._task = loop.create_task(self._do_all())
+        return self._next
+
+    def stop(self) -> None:
+        """Refuse whatever is asked for, or has not come to its end.
+
+        A reading goes on in its thread, and nothing comes of it; nobody waits for it but the end
+        of the process, which does so for `LEAVE_S` at most.
+        """
+        self._stopped = True
+        if self._task is not None:
+            self._task.cancel()
+        for waiting in (self._running, self._next):
+            if waiting is not None:
+                _settle(waiting, _stopping())
+
+    async def _do_all(self) -> None:
+        while self._next is not None:
+            self._running, self._next = self._next, None
+            self._manager.tell("RELOADING=1")
+            try:
+                done = self._take(await asyncio.to_thread(self._read))
+            except Exception as error:
+                self._running.set_exception(error)
+            else:
+                _settle(self._running, done)
+            self._manager.tell("READY=1")
+        self._task = self._running = None
+
+    def _read(self) -> tuple[Config, Site] | list[str]:
+        """In a thread: what the file says, or why that cannot be put in force (C48, C113)."""
+        try:
+            config = load_config(self._path)
+            problems = unavailable(config) + self._lasting.forbidden(config)
+            return problems or (config, build_site(config, self._capabilities))
+        except ConfigError as error:
+            return str(error).splitlines()
+
+    def _take(self, found: tuple[Config, Site] | list[str]) -> Reloaded:
+        """In the loop: swap, or leave everything as it is."""
+        if isinstance(found, list):
+            self._log.events.error("reload_failed", problems=found)
+            self._metrics.reloaded(self._clock.epoch(), ok=False)
+            return Reloaded(found, [])
+        config, site = found
+        self._swap(config, site)
+        waiting = self._lasting.waiting(config)
+        self._log.events.info("reload_done", needs_restart=waiting)
+        return Reloaded([], waiting)
+
+
+def _stopping() -> Reloaded:
+    return Reloaded(["the gateway is stopping"], [])
+
+
+def _settle(waiting: asyncio.Future[Reloaded], what: Reloaded) -> None:
+    if not waiting.done():
+        waiting.set_result(what)

@@ -1,0 +1,1 @@
+"""What every part stands on, and what knows none of them: time, threads, coroutines, hashes."""

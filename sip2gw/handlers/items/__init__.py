@@ -1,0 +1,1 @@
+"""The requests about items: loans, returns, renewals, holds."""

@@ -1,0 +1,154 @@
+"""What all requests about an item have in common.  (B57, B61, C20, C69, C88)"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from sip2gw.backend.base import CirculationOrder
+from sip2gw.handlers.base import Session
+from sip2gw.handlers.patron import Visit, obstacle_text, standing_of
+from sip2gw.model import Card, PatronRecord
+from sip2gw.policy.access import PinState
+from sip2gw.policy.items.decisions import END_OF_DAY, Refusal
+from sip2gw.policy.items.offline import Claim, judge_claim
+from sip2gw.policy.obstacles import Standing
+from sip2gw.policy.reasons import CIRCULATION_REASONS, CirculationReason
+from sip2gw.protocol.messages import Checkin, Checkout, Renew
+from sip2gw.protocol.timestamps import read_timestamp, write_timestamp
+from sip2gw.texts import format_day, format_money
+
+KEY_KEPT = timedelta(hours=24)
+"""How long a retry gets the same answer, and a transaction can be cancelled (C69)."""
+
+NO_SECURITY = "01"
+"""The security marker of an item that has none."""
+
+
+def card_reason(visit: Visit) -> CirculationReason | None:
+    """What is wrong with the card or the PIN (C20)."""
+    if visit.replaced:
+        return CirculationReason.CARD_REPLACED
+    if visit.record is None or visit.card is None or not visit.valid_patron:
+        return CirculationReason.UNKNOWN_CARD
+    if visit.pin in (PinState.WRONG, PinState.LOCKED):
+        return CirculationReason.WRONG_PIN
+    return CirculationReason.NO_PIN if visit.pin is PinState.ABSENT else None
+
+
+def early_refusal(visit: Visit, claim: Claim | None = None) -> Refusal | None:
+    """Who shows no good card and PIN is told nothing about items.
+
+    What is believed to have happened off line goes on all the same (B57).
+    """
+    reason = card_reason(visit)
+    believed = claim is not None and claim.believed
+    return None if reason is None or believed else Refusal((reason,))
+
+
+async def note_refusal(session: Session, order: CirculationOrder, refused: Refusal) -> None:
+    """What is refused early is noted for review, if it may have happened all the same (C106)."""
+    if order.claim is not None:
+        await session.services.backend.circulate(order, lambda _facts: refused)
+
+
+def claim_of(session: Session, request: Checkout | Checkin | Renew) -> Claim | None:
+    """What to make of no block `Y`; None without it (B57, C106).
+
+    A return has a date of its own; some terminals say in the other one when they send it.
+    """
+    if not request.no_block:
+        return None
+    dates, due = [request.transaction_date], []
+    if isinstance(request, Checkin):
+        dates.insert(0, request.return_date)
+    else:
+        due.append(request.nb_due_date)
+    return judge_claim(
+        session.now(),
+        accepted=session.terminal.profile.accept_offline,
+        dates=_said(session, dates),
+        due=_said(session, due),
+    )
+
+
+def _said(session: Session, raw: list[str]) -> list[datetime | None]:
+    """Dates as moments, without those that are blank or zeros."""
+    return [read_timestamp(one, session.terminal.zone) for one in raw if one.strip(" 0")]
+
+
+def order_for(
+    session: Session,
+    code: str,
+    item_id: str,
+    request: Checkout | Checkin | Renew,
+    visit: Visit | None,
+    claim: Claim | None,
+) -> CirculationOrder:
+    """The order to do what `request` asks with the item, or claims to have been done."""
+    record = visit.record if visit is not None else None
+    now = session.now()
+    return CirculationOrder(
+        code=code,
+        terminal=session.terminal.name,
+        item_id=item_id,
+        patron_id=record.id if record is not None else None,
+        now=now,
+        key=order_key(session, request, "" if record is None else record.id),
+        key_expires=now + KEY_KEPT,
+        claim=claim,
+        keeps_history=session.terminal.circulation.loan_history is not None,
+    )
+
+
+def order_key(session: Session, request: Checkout | Checkin | Renew, patron_id: str) -> str | None:
+    """Under which `request` is done once, if the patron is `patron_id` (empty: nobody)."""
+    said = (getattr(request, name, False) for name in ("fee_acknowledged", "cancel", "no_block"))
+    flags = "".join("Y" if flag else "N" for flag in said)
+    return transaction_key(session, request.code, patron_id, request.transaction_date, flags)
+
+
+def transaction_key(
+    session: Session, code: str, patron_id: str, date: str, said: str
+) -> str | None:
+    """Under which a request that says `said` is done once; None without a date (C69, C88).
+
+    A terminal whose clock stands still uses it again: it counts while what was done is so (C97).
+    """
+    if not date.strip():
+        return None
+    return f"{session.terminal.name}|{code}|{patron_id}|{date}|{said}"
+
+
+def refusal_texts(
+    session: Session, refusal: Refusal, record: PatronRecord | None
+) -> tuple[str, ...]:
+    """What the screen says of a refusal."""
+    language = session.language("000", record)
+    if refusal.reason is CirculationReason.BLOCKED and refusal.obstacle is not None:
+        return (obstacle_text(session, language, refusal.obstacle),)
+    values = {}
+    if refusal.reason is CirculationReason.FEE:
+        values["amount"] = format_money(refusal.fee, session.terminal.currency, language)
+    key = CIRCULATION_REASONS[refusal.reason].text_key
+    return (session.services.texts.text(language, key, **values),)
+
+
+def due_text(session: Session, due: datetime | None) -> str:
+    """AH in the branch's zone: like the other dates of the answer, or as people write one."""
+    if due is None:
+        return ""
+    terminal, local = session.terminal, due.astimezone(session.terminal.zone)
+    if terminal.profile.options.due_date_format == "sip2":
+        return write_timestamp(local, terminal.wire.date_zone)
+    day = format_day(local.date(), terminal.language)
+    return day if local.time() == END_OF_DAY else f"{day} {local:%H:%M}"
+
+
+def standing_in(
+    session: Session, record: PatronRecord | None, card: Card | None
+) -> Standing | None:
+    """What stands against `record` with `card`, as the transaction sees it."""
+    if record is None or card is None:
+        return None
+    known = record.card(card.number) or card
+    return standing_of(session, record, known, session.now().date())

@@ -1,0 +1,143 @@
+"""Holds: 15 and 16.  (B60, C20, C27)"""
+
+from __future__ import annotations
+
+from sip2gw.backend.base import CirculationOrder, CirculationResult, DecideCirculation
+from sip2gw.handlers.base import Answer, Session, if_told
+from sip2gw.handlers.items.circulation import (
+    KEY_KEPT,
+    early_refusal,
+    refusal_texts,
+    standing_in,
+    transaction_key,
+)
+from sip2gw.handlers.patron import Visit, identify
+from sip2gw.model.items import ItemRecord, QueuedHold
+from sip2gw.policy.items.decisions import HOLD, Decision, Facts
+from sip2gw.policy.items.holds import HoldWish, decide_hold, is_available
+from sip2gw.protocol.messages import Hold, HoldResponse
+from sip2gw.protocol.timestamps import read_timestamp
+
+ANY_COPY, SPECIFIC_COPY, ANY_COPY_AT_BRANCH = "2", "3", "4"
+"""Hold types, BY.  Spec: SIP2 2.00, hold type."""
+
+_SAID = {"+": "hold_placed", "*": "hold_changed", "-": "hold_removed"}
+
+
+async def hold(session: Session, request: Hold) -> Answer:
+    """Answer a 15 with a 16.  Spec: SIP2 2.00, messages 15 and 16."""
+    visit = await identify(
+        session,
+        request.patron_identifier,
+        request.patron_password,
+        pin_required=session.terminal.profile.pin_required,
+    )
+    refused = early_refusal(visit)
+    if refused is not None:
+        return await _answer(
+            session, request, visit, CirculationResult("refused", None, refusal=refused)
+        )
+    backend, now = session.services.backend, session.now()
+    item_id = request.item_identifier
+    if not item_id and request.title_identifier:
+        item_id = await backend.copy_of_title(request.title_identifier)
+    patron_id = visit.record.id if visit.record is not None else None
+    order = CirculationOrder(
+        code=HOLD,
+        terminal=session.terminal.name,
+        item_id=item_id or "",
+        patron_id=patron_id,
+        now=now,
+        key=hold_key(session, request, patron_id or ""),
+        key_expires=now + KEY_KEPT,
+    )
+    result = await backend.circulate(order, _decider(session, visit, _wish(session, request)))
+    return await _answer(session, request, visit, result)
+
+
+def hold_key(session: Session, request: Hold, patron_id: str) -> str | None:
+    """Under which it is done once, if the patron is `patron_id`; a retry finds it (C97)."""
+    wanted = (
+        request.hold_mode,
+        request.hold_type,
+        request.expiration_date,
+        request.pickup_location,
+        request.item_identifier,
+    )
+    said = "|".join(str(value or "") for value in wanted)
+    return transaction_key(session, HOLD, patron_id, request.transaction_date, said)
+
+
+def _wish(session: Session, request: Hold) -> HoldWish:
+    terminal = session.terminal
+    if request.hold_type in (ANY_COPY, ANY_COPY_AT_BRANCH):
+        any_copy = True
+    else:
+        any_copy = request.hold_type != SPECIFIC_COPY and not request.item_identifier
+    raw = request.expiration_date
+    return HoldWish(
+        now=session.now(),
+        mode=request.hold_mode,
+        any_copy=any_copy,
+        pickup_branch=request.pickup_location or None,
+        expires=read_timestamp(raw, terminal.zone) if isinstance(raw, str) else None,
+        branches=terminal.branches,
+        here=terminal.branch,
+    )
+
+
+def _decider(session: Session, visit: Visit, wish: HoldWish) -> DecideCirculation:
+    def decide(facts: Facts) -> Decision:
+        return decide_hold(facts, standing_in(session, facts.patron, visit.card), wish)
+
+    return decide
+
+
+async def _answer(
+    session: Session, request: Hold, visit: Visit, result: CirculationResult
+) -> Answer:
+    response = HoldResponse(
+        transaction_date=session.now(),
+        institution_id=session.terminal.institution_id,
+        patron_identifier=visit.patron_id,
+        item_identifier=request.item_identifier,
+        title_identifier=request.title_identifier,
+    )
+    if result.refusal is not None:
+        response.screen_message = refusal_texts(session, result.refusal, visit.shown)
+        return Answer(response, "refused", result.refusal.reason, visit.number)
+    assert result.record is not None
+    assert result.done is not None
+    assert result.done.hold is not None
+    await _tell_hold(session, request, response, result.record, result.done.hold)
+    return Answer(response, "ok", "", visit.number)
+
+
+async def _tell_hold(
+    session: Session,
+    request: Hold,
+    response: HoldResponse,
+    record: ItemRecord,
+    done: QueuedHold,
+) -> None:
+    terminal, now = session.terminal, session.now()
+    response.ok = True
+    response.title_identifier = record.item.title
+    values: dict[str, int] = {}
+    told = True
+    if request.hold_mode != "-":
+        placed = done if request.hold_mode == "+" else None  # there already when told again
+        response.available = is_available(record, but_for=placed)
+        response.expiration_date = done.expires and done.expires.astimezone(terminal.zone)
+        response.pickup_location = done.pickup_branch
+        queue = await if_told(session.services.backend.hold_queue(record, now))
+        told = queue is not None
+        if queue is not None:
+            position = queue.index(done.id) + 1 if done.id in queue else len(queue)
+            response.queue_position = str(position)
+            values["position"] = position
+    if not told:
+        return
+    language = session.language("000")
+    key = _SAID[request.hold_mode]
+    response.screen_message = (session.services.texts.text(language, key, **values),)

@@ -1,0 +1,107 @@
+"""Checkin: 09.  (B57-B59, C44)"""
+
+from __future__ import annotations
+
+from sip2gw.backend.base import CirculationResult
+from sip2gw.handlers import profile_fields
+from sip2gw.handlers.base import Answer, Session
+from sip2gw.handlers.items.circulation import (
+    NO_SECURITY,
+    claim_of,
+    order_for,
+    refusal_texts,
+)
+from sip2gw.model.items import Item, ItemRecord, Outcome
+from sip2gw.policy.items.decisions import (
+    CHECKIN,
+    Wish,
+    claimed,
+    decide_cancel,
+)
+from sip2gw.policy.items.returns import decide_checkin
+from sip2gw.policy.items.sorting import sort_bin
+from sip2gw.protocol.messages import Checkin, CheckinResponse
+
+OTHER_ALERT = "99"
+NO_ALERT = "00"
+
+
+async def checkin(session: Session, request: Checkin) -> Answer:
+    """Answer a 09 with a 10.  Spec: SIP2 2.00, messages 09 and 10; B57-B59."""
+    claim = claim_of(session, request)
+    wish = claimed(Wish(now=session.now(), code=CHECKIN), claim)
+    rules = session.terminal.circulation
+    decide = decide_cancel if request.cancel else decide_checkin
+    result = await session.services.backend.circulate(
+        order_for(session, CHECKIN, request.item_identifier, request, None, claim),
+        lambda facts: decide(facts, wish, rules),
+    )
+    return _checkin_answer(session, request, result)
+
+
+def _checkin_answer(session: Session, request: Checkin, result: CirculationResult) -> Answer:
+    response = CheckinResponse(
+        transaction_date=session.now(),
+        institution_id=session.terminal.institution_id,
+        item_identifier=request.item_identifier,
+    )
+    if result.record is not None:
+        _describe_returned(session, response, result.record)
+    if result.done is None:
+        assert result.refusal is not None
+        if result.record is None:
+            response.alert, response.alert_type = True, OTHER_ALERT
+        response.screen_message = refusal_texts(session, result.refusal, None)
+        return Answer(response, "refused", result.refusal.reason)
+    assert result.record is not None
+    _tell_return(session, response, result.record, result.done)
+    return Answer(response, "ok", result.outcome)
+
+
+def _describe_returned(session: Session, response: CheckinResponse, record: ItemRecord) -> None:
+    """What is told of the item whatever becomes of the request."""
+    item = record.item
+    response.permanent_location = item.owner_branch or ""
+    response.title_identifier = item.title
+    response.magnetic_media = item.magnetic
+    response.media_type = item.media_type
+    response.item_properties = record.state.properties
+    response.collection_code = getattr(item, session.terminal.profile.options.cr_item_field)
+    response.call_number = item.call_number
+    if session.terminal.item_fields:
+        response.extra_fields = profile_fields.item_fields(session, record)
+
+
+def _tell_return(
+    session: Session, response: CheckinResponse, record: ItemRecord, done: Outcome
+) -> None:
+    options, rules = session.terminal.profile.options, session.terminal.circulation
+    response.ok = True
+    response.resensitize = record.item.security_marker != NO_SECURITY
+    response.transaction_date = done.time.astimezone(session.terminal.zone)
+    response.patron_identifier = done.patron_id or None
+    response.destination_location = done.destination
+    if done.destination is None and options.send_ct == "always":
+        response.destination_location = ""
+    response.sort_bin = sort_bin(rules.sort_rules, rules.branch, record, done)
+    response.alert = done.alert is not None
+    response.alert_type = done.alert
+    if done.alert is None and options.cv_on_success:
+        response.alert_type = NO_ALERT
+    if done.hold is not None:
+        response.hold_patron_identifier = done.hold.patron_id
+        response.hold_patron_name = profile_fields.holder_name(session, done.hold)
+    if options.show_checkin_message:
+        response.screen_message = _where_it_belongs(session, record.item, done)
+
+
+def _where_it_belongs(session: Session, item: Item, done: Outcome) -> tuple[str, ...]:
+    """What whoever empties the bin does with the item."""
+    texts, language = session.services.texts, session.language("000")
+    if done.destination is not None:
+        branch = profile_fields.branch_name(session, done.destination)
+        return (texts.text(language, "send_to", branch=branch),)
+    if done.alert is not None:
+        return (texts.text(language, "set_aside"),)
+    place = " ".join(filter(None, (item.shelf, item.call_number)))
+    return (texts.text(language, "shelve", place=place),) if place else ()

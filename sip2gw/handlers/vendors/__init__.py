@@ -1,0 +1,1 @@
+"""Requests and habits of single vendors."""

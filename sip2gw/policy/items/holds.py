@@ -1,0 +1,188 @@
+"""Holds as pure, ordered decisions: place, change, remove.  (B60)"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from sip2gw.model import (
+    NAME_CHARACTERS_MAX,
+    Hold,
+    ItemStatus,
+    PatronRecord,
+)
+from sip2gw.model.items import (
+    Item,
+    ItemRecord,
+    Outcome,
+    QueuedHold,
+)
+from sip2gw.policy.items.decisions import (
+    Decision,
+    Effect,
+    Facts,
+    Refusal,
+    refusal,
+)
+from sip2gw.policy.obstacles import Obstacle, Standing
+from sip2gw.policy.reasons import HOLD_DENIED, CirculationReason
+
+
+@dataclass(frozen=True, slots=True)
+class HoldWish:
+    """What a terminal asks about a hold."""
+
+    now: datetime
+    mode: str
+    """`+` places, `-` removes, `*` changes."""
+    any_copy: bool
+    """Any copy of the title will do; else this very copy is wanted."""
+    pickup_branch: str | None = None
+    """None is what the hold has, or the terminal's branch for a new one."""
+    expires: datetime | None = None
+    branches: Collection[str] = ()
+    """Where holds may be picked up; empty: nobody knows."""
+    here: str | None = None
+    """The terminal's branch."""
+
+
+def decide_hold(facts: Facts, standing: Standing | None, wish: HoldWish) -> Decision:
+    """Whether the hold is placed, changed or removed."""
+    record, patron = facts.record, facts.patron
+    if patron is None or standing is None:
+        return refusal(CirculationReason.UNKNOWN_CARD)
+    if record is None:
+        return refusal(CirculationReason.UNKNOWN_ITEM)
+    own = _own_hold(record, patron, wish)
+    if wish.mode == "+":
+        return _place(record, patron, standing, own, wish)
+    if own is None:
+        return refusal(CirculationReason.NO_SUCH_HOLD)
+    if wish.mode == "-":
+        return Effect(Outcome(wish.now, patron.id, hold=own), record.state, drop_hold=own)
+    if wish.mode == "*":
+        return _change(record, own, wish)
+    return refusal(CirculationReason.UNKNOWN_MODE)
+
+
+def is_available(record: ItemRecord, but_for: QueuedHold | None = None) -> bool:
+    """Whether the copy is on the shelf, for whoever comes first (`but_for` one hold)."""
+    first = record.next_hold
+    return (
+        record.state.loan is None
+        and record.state.status is ItemStatus.AVAILABLE
+        and (first is None or (but_for is not None and first.id == but_for.id))
+    )
+
+
+def _own_hold(record: ItemRecord, patron: PatronRecord, wish: HoldWish) -> QueuedHold | None:
+    """The patron's hold of this copy, or else of its title."""
+    own = next(holds_of(record.item, patron, wish.now), None)
+    return _queued(own, patron) if own is not None else None
+
+
+def holds_of(item: Item, patron: PatronRecord, now: datetime) -> Iterator[Hold]:
+    """The patron's holds of this copy, then those of its title, that have not expired."""
+    of_copy = (hold for hold in patron.holds if hold.item_id == item.id)
+    of_title = (hold for hold in patron.holds if item.title_id and hold.title_id == item.title_id)
+    for hold in (*of_copy, *of_title):
+        if hold.expires is None or now < hold.expires:
+            yield hold
+
+
+def _queued(hold: Hold, patron: PatronRecord) -> QueuedHold:
+    return QueuedHold(
+        hold.id,
+        patron.id,
+        patron.name,
+        hold.item_id,
+        hold.title_id,
+        hold.placed,
+        hold.ready,
+        hold.pickup_branch,
+        hold.expires,
+    )
+
+
+def _place(
+    record: ItemRecord,
+    patron: PatronRecord,
+    standing: Standing,
+    own: QueuedHold | None,
+    wish: HoldWish,
+) -> Decision:
+    obstacle = next((o for o in standing.obstacles if HOLD_DENIED in o.flags), None)
+    reasons = tuple(_against_placing(record, patron, obstacle, own, wish))
+    if reasons:
+        return Refusal(reasons, obstacle)
+    item = record.item
+    title_id = item.title_id if wish.any_copy else None
+    hold = QueuedHold(
+        id="",
+        patron_id=patron.id,
+        patron_name=patron.name,
+        item_id=None if title_id else item.id,
+        title_id=title_id,
+        placed=wish.now,
+        pickup_branch=wish.pickup_branch or wish.here,
+        expires=wish.expires,
+    )
+    return Effect(Outcome(wish.now, patron.id, hold=hold), record.state, add_hold=hold)
+
+
+def _against_placing(
+    record: ItemRecord,
+    patron: PatronRecord,
+    obstacle: Obstacle | None,
+    own: QueuedHold | None,
+    wish: HoldWish,
+) -> Iterator[CirculationReason]:
+    loan, membership = record.state.loan, patron.membership
+    if not record.item.for_loan:
+        yield CirculationReason.NOT_FOR_LOAN
+    if loan is not None and loan.patron_id == patron.id:
+        yield CirculationReason.ALREADY_CHARGED
+    if own is not None:
+        yield CirculationReason.ALREADY_HELD
+    if obstacle is not None:
+        yield CirculationReason.BLOCKED
+    if membership is not None and not membership.holds_permitted:
+        yield CirculationReason.HOLDS_NOT_PERMITTED
+    elif membership is not None and 0 < membership.max_holds <= _held(patron, wish.now):
+        yield CirculationReason.HOLD_LIMIT
+    yield from _against_terms(wish)
+
+
+def _held(patron: PatronRecord, now: datetime) -> int:
+    return sum(hold.expires is None or now < hold.expires for hold in patron.holds)
+
+
+def _against_terms(wish: HoldWish) -> Iterator[CirculationReason]:
+    if wish.pickup_branch and not _is_branch(wish.pickup_branch, wish.branches):
+        yield CirculationReason.UNKNOWN_BRANCH
+    if wish.expires is not None and wish.expires <= wish.now:
+        yield CirculationReason.EXPIRED
+
+
+def _is_branch(name: str, branches: Collection[str]) -> bool:
+    """Whether `name` is one of `branches`, or could be one where none is known."""
+    if branches:
+        return name in branches
+    return len(name) <= NAME_CHARACTERS_MAX and name.isprintable() and name == name.strip()
+
+
+def _change(record: ItemRecord, own: QueuedHold, wish: HoldWish) -> Decision:
+    """Another day or branch; the place in the queue stays."""
+    moves = wish.pickup_branch is not None and wish.pickup_branch != own.pickup_branch
+    reasons = tuple(_against_terms(wish))
+    if own.ready and moves:
+        reasons = (CirculationReason.HOLD_READY, *reasons)
+    if reasons:
+        return Refusal(reasons)
+    changed = replace(
+        own,
+        pickup_branch=wish.pickup_branch or own.pickup_branch,
+        expires=wish.expires or own.expires,
+    )
+    return Effect(Outcome(wish.now, own.patron_id, hold=changed), record.state, set_hold=changed)

@@ -1,0 +1,33 @@
+"""What the gateway knows of one connection, from accept to its end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sip2gw.handlers import Session, TerminalView
+from sip2gw.protocol.connection import ServerConnection
+from sip2gw.serving.site import KnownTerminal
+
+
+@dataclass(slots=True)
+class Conversation:
+    """One connection, as far as the gateway cares."""
+
+    number: int
+    address: str
+    link: ServerConnection
+    client_names: frozenset[str] = frozenset()
+    """Names in the TLS client certificate."""
+    session: Session | None = None
+    known: KnownTerminal | None = None
+    """The terminal as it was configured when it logged in."""
+    failed_logins: int = 0
+    requests: int = 0
+    """How many were answered."""
+    closing: str = ""
+    """Set when the connection must be closed after the answer: why."""
+
+    @property
+    def terminal(self) -> TerminalView | None:
+        """The logged-in terminal."""
+        return self.session.terminal if self.session is not None else None

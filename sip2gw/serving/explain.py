@@ -1,0 +1,192 @@
+"""What would be answered to a card at a terminal, and why.  (B70, C22)
+
+The real handler runs, against the real store, with a clock that stands still; nothing is recorded,
+counted or locked, and the PIN is taken as right.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sip2gw.backend.base import Backend
+from sip2gw.foundation.clock import fixed_clock
+from sip2gw.handlers import (
+    Answer,
+    Services,
+    Session,
+    TerminalView,
+)
+from sip2gw.handlers.door import judge
+from sip2gw.handlers.patron import Visit, identify, standing_of
+from sip2gw.model import AccessRow, Card, PatronRecord
+from sip2gw.monitoring.metrics import Metrics
+from sip2gw.policy.access import CheckResult, PinState
+from sip2gw.policy.explain import (
+    ExplainedCheck,
+    Place,
+    explain_access,
+    explain_exit,
+    explain_standing,
+    explain_unknown_card,
+)
+from sip2gw.protocol.codec import serialise
+from sip2gw.protocol.messages import PatronInformation, PatronStatusRequest
+from sip2gw.serving.site import Site
+from sip2gw.shared.door_memory import Passages
+from sip2gw.texts import choose_language
+
+MESSAGES = ("63", "23")
+"""What can be explained; the first that the terminal may send is taken when none is named."""
+
+_ASSUMED_PIN = "right"
+"""Stands for the PIN that nobody has given; every PIN is right here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """All checks in their order, the first reason, and the answer as it would leave."""
+
+    checks: tuple[ExplainedCheck, ...]
+    reason: str
+    """`granted`, a reason of B39, or `not_allowed` when the terminal may not ask."""
+    answer: str
+    """Wire text without AY and AZ; a response has no secret field."""
+
+    @property
+    def decision(self) -> str:
+        """`granted` or `refused`."""
+        return "granted" if self.reason == "granted" else "refused"
+
+
+class _AssumedPins:
+    """Takes every PIN as right and counts nothing."""
+
+    def remembers(self, record: PatronRecord, card: Card, pin: str) -> bool:
+        """Right."""
+        return True
+
+    async def check(
+        self,
+        record: PatronRecord,
+        card_number: str,
+        pin: str | None,
+        terminal: str,
+        now: datetime,
+        *,
+        store_away: bool = False,
+        at_door: bool = False,
+    ) -> PinState:
+        """Right."""
+        return PinState.OK
+
+    async def hold_back(self, terminal: str, now: datetime, began_s: float) -> None:
+        """Nobody measures the time of an explanation."""
+
+
+def _not_recorded(row: AccessRow) -> None:
+    """An explanation is no passage."""
+
+
+async def _not_left(branch: str, patron_id: str) -> None:
+    """Nor does anybody go out."""
+
+
+async def explain(
+    site: Site,
+    backend: Backend,
+    terminal: TerminalView,
+    card: str,
+    *,
+    message: str | None = None,
+    at: datetime | None = None,
+) -> Explanation:
+    """Explain what `card` would be answered at `terminal`.
+
+    Args:
+        site: the texts of the configuration.
+        backend: the store; it is only read.
+        terminal: who asks.
+        card: the number as scanned, known or not.
+        message: `63` or `23`; None takes what the terminal may send.
+        at: the aware moment in question; None is now.
+
+    Raises:
+        BackendError: the store cannot be read.
+    """
+    clock = fixed_clock(at or datetime.now(terminal.zone))
+    services = Services(
+        backend,
+        _AssumedPins(),
+        site.texts,
+        Metrics(),
+        clock,
+        record_access=_not_recorded,
+        enter=backend.presence,
+        leave=_not_left,
+    )
+    session = Session(services, terminal)
+    code = message or next((code for code in MESSAGES if code in terminal.messages), MESSAGES[0])
+    request = _request(code, terminal, card)
+    if code not in terminal.messages:
+        return _not_served(session, request)
+    answer: Answer = await terminal.handlers[type(request)](session, request)
+    checks = await _checks(session, card)
+    return Explanation(tuple(checks), answer.reason, _wire_text(terminal, answer))
+
+
+def _request(
+    code: str, terminal: TerminalView, card: str
+) -> PatronStatusRequest | PatronInformation:
+    kind = PatronInformation if code == PatronInformation.code else PatronStatusRequest
+    return kind(
+        institution_id=terminal.institution_id,
+        patron_identifier=card,
+        patron_password=_ASSUMED_PIN,
+    )
+
+
+def _wire_text(terminal: TerminalView, answer: Answer) -> str:
+    return terminal.wire.text.decode(serialise(answer.response, terminal.wire))
+
+
+def _not_served(session: Session, request: PatronStatusRequest | PatronInformation) -> Explanation:
+    """The terminal may not ask: the failure form, as the gateway sends it (B2)."""
+    terminal = session.terminal
+    language = choose_language(request.language, None, terminal.language)
+    text = session.services.texts.text(language, "terminal_not_allowed")
+    response = request.refused(terminal.institution_id, session.now(), (text,))
+    detail = f"message {request.code} is not served: profiles.{terminal.profile.name}.messages"
+    check = ExplainedCheck("terminal", CheckResult.REFUSED, detail)
+    return Explanation((check,), "not_allowed", _wire_text(terminal, Answer(response)))
+
+
+async def _checks(session: Session, card: str) -> list[ExplainedCheck]:
+    terminal = session.terminal
+    place = Place(
+        terminal.name,
+        terminal.profile.name,
+        terminal.branch or "",
+        terminal.currency,
+        terminal.max_fee_age_days,
+    )
+    door = terminal.profile.door
+    if door is not None and door.direction == "out":
+        return explain_exit(place)
+    visit = await identify(session, card, _ASSUMED_PIN, pin_required=False)
+    if visit.record is not None:
+        visit.pin = PinState.OK
+    if door is not None:
+        # What the handler has just granted here is no earlier passage.
+        session.services.passages = Passages()
+        facts, decision = await judge(session, visit)
+        return explain_access(facts, terminal.door, decision, place)
+    return _standing_checks(session, visit, place)
+
+
+def _standing_checks(session: Session, visit: Visit, place: Place) -> list[ExplainedCheck]:
+    if visit.record is None or visit.card is None:
+        return explain_unknown_card()
+    today = session.now().date()
+    standing = standing_of(session, visit.record, visit.card, today)
+    return explain_standing(visit.record, visit.card, standing, today, place)

@@ -1,0 +1,359 @@
+"""One request in, one response out: login, rights, handler, and the answer when all else fails.
+
+Every known request gets a response of its own type (B2): refused when the terminal has not logged
+in or may not ask, negative when the backend fails or our own code does. No exception leaves here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime
+
+from sip2gw.authentication.verification import PasswordService
+from sip2gw.backend.base import (
+    Backend,
+    BackendError,
+    BackendTimeoutError,
+    HungUpError,
+    OutcomeUnknownError,
+)
+from sip2gw.foundation.clock import Clock
+from sip2gw.handlers import (
+    Answer,
+    Services,
+    Session,
+)
+from sip2gw.handlers.door import decide_without_backend, end_undecided
+from sip2gw.handlers.refusal import count_refused, refused_payment
+from sip2gw.handlers.repeating import repeats
+from sip2gw.handlers.status import ALWAYS_SUPPORTED
+from sip2gw.monitoring.metrics import Metrics
+from sip2gw.monitoring.telemetry import Log, RequestLine
+from sip2gw.protocol.codec import salvage
+from sip2gw.protocol.connection import UnreadableReceived
+from sip2gw.protocol.messages import (
+    AcsStatus,
+    FeePaid,
+    FeePaidResponse,
+    Login,
+    PatronInformation,
+    PatronStatusRequest,
+    Request,
+    ScStatus,
+)
+from sip2gw.serving.conversation import Conversation
+from sip2gw.serving.login import LoginDesk
+from sip2gw.serving.site import Site
+from sip2gw.texts import choose_language
+
+KEEP_REFUSED_WAIT_S = 0.5
+"""So long a refused 37 waits at most until staff can find it after a power cut, too."""
+
+UNKNOWN = "unknown"
+"""Reason of an answer that says "not sure" (C98)."""
+
+OLD_VERSIONS = ("0.", "1.")
+"""Protocol versions that are answered with on-line `N` (SIP2 2.00, message 99)."""
+
+
+def _session_of_door(conversation: Conversation) -> Session | None:
+    session = conversation.session
+    is_door = session is not None and session.terminal.profile.kind == "door"
+    return session if is_door else None
+
+
+class Gateway:
+    """Answers requests. Knows no socket; `server` feeds it."""
+
+    def __init__(
+        self,
+        site: Site,
+        backend: Backend,
+        services: Services,
+        passwords: PasswordService,
+        log: Log,
+    ) -> None:
+        self.site = site
+        self.backend = backend
+        self.services = services
+        self.metrics: Metrics = services.metrics
+        self.clock: Clock = services.clock
+        self.log = log
+        self.logins = LoginDesk(passwords, services, log, lambda: self.site)
+        self.on_unknown: Callable[[], None] = lambda: None
+        """Called when a terminal is told "not sure": there is something to settle."""
+
+    # Answering -----------------------------------------------------------------------------
+
+    async def answer(self, conversation: Conversation, request: Request, gated: bool) -> Answer:
+        """The answer to `request`; only a terminal that hangs up ends it without one.
+
+        Cancelled at the deadline it answers at once. What was written by then is told, and what
+        was being written is "not sure" (`OutcomeUnknownError`); so what is left is a no.
+
+        Raises:
+            HungUpError: nobody is left to be told.
+        """
+        try:
+            answer = await self._dispatch(conversation, request, gated)
+        except HungUpError:
+            raise
+        except asyncio.CancelledError:
+            error = BackendTimeoutError("deadline")
+            self.backend_failed(error, request.code)
+            answer = await self._failed(conversation, request, error)
+        except BackendError as error:
+            self.backend_failed(error, request.code)
+            decided = await self._door_without_backend(conversation, request, error)
+            answer = decided or await self._failed(conversation, request, error)
+        except Exception as error:
+            self._failed_by_bug(request, error)
+            answer = await self._failed(conversation, request, BackendError())
+        response = answer.response
+        if isinstance(response, FeePaidResponse) and not response.payment_accepted:
+            assert isinstance(request, FeePaid)
+            await self._note_refused(conversation, request, answer)
+        return answer
+
+    async def _dispatch(self, conversation: Conversation, request: Request, gated: bool) -> Answer:
+        if isinstance(request, Login):
+            return await self.logins.answer(conversation, request)
+        session = conversation.session
+        if session is None or gated:
+            return self._before_login(conversation, request)
+        terminal = session.terminal
+        if terminal.expires_at is not None and self.clock.now() >= terminal.expires_at:
+            conversation.closing = "terminal_expired"
+            return self.refuse(conversation, request, "terminal_not_allowed", "expired")
+        if request.extra_fields:
+            self.metrics.unknown_fields += len(request.extra_fields)
+        institution = getattr(request, "institution_id", "")
+        if institution and institution != terminal.institution_id:
+            self.metrics.foreign_institution += 1
+        if request.code not in terminal.messages and request.code not in ALWAYS_SUPPORTED:
+            offered = request.code in terminal.profile.messages
+            if not offered:
+                self.metrics.frames_rejected["not_allowed"] += 1
+            key = "not_supported" if offered else "terminal_not_allowed"
+            return self.refuse(conversation, request, key, "not_allowed")
+        if isinstance(request, ScStatus):
+            if not self.metrics.backend_up:
+                await self.check_backend()
+            if not self.metrics.backend_up or request.protocol_version.startswith(OLD_VERSIONS):
+                return self._offline(conversation, request)
+        return await terminal.handlers[type(request)](session, request)
+
+    def refuse(
+        self, conversation: Conversation, request: Request, text_key: str, reason: str
+    ) -> Answer:
+        """The failure form of `request`'s own response, with a text (B2, C27)."""
+        terminal = conversation.terminal
+        now = self._now(conversation)
+        spoken = terminal.language if terminal else self.site.config.institution.language
+        language = choose_language(getattr(request, "language", ""), None, spoken)
+        text = self.site.texts.text(language, text_key)
+        institution = self.site.config.institution.id
+        return Answer(request.refused(institution, now, (text,)), "refused", reason)
+
+    async def unreadable(self, conversation: Conversation, event: UnreadableReceived) -> Answer:
+        """The refusal of a request with a broken fixed block (B2)."""
+        answer = self.refuse(conversation, event.request_type(), "system", "unreadable")
+        if event.request_type is FeePaid:
+            told = salvage(event.frame, FeePaid, conversation.link.wire)
+            await self._note_refused(conversation, told, answer)
+        return answer
+
+    async def _note_refused(
+        self, conversation: Conversation, request: FeePaid, answer: Answer
+    ) -> None:
+        """Keep a refused 37, but let the no out in time when the store is slow, or nobody waits."""
+        try:
+            written = self._keep_refused(conversation, request, answer)
+            if written is not None:
+                await asyncio.wait((written,), timeout=KEEP_REFUSED_WAIT_S)
+        except asyncio.CancelledError:
+            return  # what was decided stays decided, and it is written all the same
+        except Exception as error:
+            self._failed_by_bug(request, error)
+
+    def _keep_refused(
+        self, conversation: Conversation, request: FeePaid, answer: Answer
+    ) -> asyncio.Future[None] | None:
+        """Keep a 37 that gets a no for staff: the terminal may have taken the money (B100, C104).
+
+        In the log too, where it is at once, whatever becomes of the store. A terminal that may not
+        take payments cannot fill the list.
+
+        Returns:
+            What is done once it is written; None when there is nothing to wait for.
+        """
+        session = conversation.session
+        if session is None or request.code not in session.terminal.messages:
+            return None
+        if answer.reason == UNKNOWN:
+            return None  # it is noted already, and `payment reconcile` lists it
+        count_refused(self.metrics, session, request)
+        refused = refused_payment(session, request, answer.reason)
+        self.log.events.info(
+            "payment_refused",
+            terminal=refused.terminal,
+            card=refused.payer,
+            amount=refused.amount,
+            currency=refused.currency,
+            payment_type=refused.payment_type,
+            bk=refused.bk,
+            reason=refused.reason,
+        )
+        return self.backend.keep_refused_payment(refused)
+
+    def _now(self, conversation: Conversation) -> datetime:
+        terminal = conversation.terminal
+        return self.clock.now(terminal.zone if terminal else self.site.config.zone)
+
+    def _before_login(self, conversation: Conversation, request: Request) -> Answer:
+        """Everything but 93, 99 and 97 is refused (B11, C26)."""
+        if isinstance(request, ScStatus) and self.site.config.server.status_before_login:
+            config = self.site.config
+            return Answer(
+                AcsStatus(
+                    online=True,
+                    timeout_period_ds=int(config.server.terminal_timeout_s * 10),
+                    retries_allowed=config.server.terminal_retries,
+                    transaction_date=self._now(conversation),
+                    institution_id=config.institution.id,
+                    library_name=config.institution.name,
+                    supported_messages=ALWAYS_SUPPORTED,
+                )
+            )
+        self.metrics.frames_rejected["not_logged_in"] += 1
+        return self.refuse(conversation, request, "not_logged_in", "not_logged_in")
+
+    def _offline(self, conversation: Conversation, request: ScStatus) -> Answer:
+        """98 with on-line `N` and time-out 000: backend down, or a too old protocol (B15)."""
+        if self.backend_up:
+            return self.refuse(conversation, request, "old_protocol", "old_protocol")
+        answer = self.refuse(conversation, request, "system", "unavailable")
+        answer.outcome = "error"
+        return answer
+
+    def _failed_by_bug(self, request: Request, error: Exception) -> None:
+        self.metrics.backend_errors["answer", "bug"] += 1
+        self.log.events.error("request_failed", message=request.code, exc_info=error)
+
+    async def _failed(
+        self, conversation: Conversation, request: Request, error: BackendError
+    ) -> Answer:
+        """Negative, with "try again / ask staff"; or "not sure, ask staff" where nobody knows
+        what becomes of it, or of an earlier one that it repeats, and only there (B46, C59, C98).
+
+        Only an exit lets out all the same (C67).
+        """
+        session = _session_of_door(conversation)
+        if session is not None and isinstance(request, PatronStatusRequest | PatronInformation):
+            answer = end_undecided(session, request)
+            if answer is not None:
+                return answer
+        key, reason, outcome = "system", error.kind, "refused"
+        if isinstance(error, OutcomeUnknownError) or await self._is_in_doubt(conversation, request):
+            key = "unknown_outcome" if isinstance(request, FeePaid) else "unknown_outcome_item"
+            reason = outcome = UNKNOWN
+            self.on_unknown()
+        if isinstance(request, FeePaid):
+            self.metrics.payments[outcome, "own"] += 1
+        answer = self.refuse(conversation, request, key, reason)
+        answer.outcome = "error"
+        return answer
+
+    async def _is_in_doubt(self, conversation: Conversation, request: Request) -> bool:
+        """Whether `request` repeats what may have been done: then a plain no could be wrong."""
+        session = conversation.session
+        if session is None:
+            return False
+        return await self.backend.has_open_attempt(lambda known: repeats(session, request, known))
+
+    async def _door_without_backend(
+        self, conversation: Conversation, request: Request, error: BackendError
+    ) -> Answer | None:
+        """What an entrance decides all the same (B40); None for everything else."""
+        session = _session_of_door(conversation)
+        if session is None or not isinstance(request, PatronStatusRequest | PatronInformation):
+            return None
+        try:
+            return await decide_without_backend(session, request, error)
+        except HungUpError:
+            raise
+        except asyncio.CancelledError:
+            return None
+        except Exception as failure:
+            self._failed_by_bug(request, failure)
+            return None
+
+    # Backend state -------------------------------------------------------------------------
+
+    @property
+    def backend_up(self) -> bool:
+        """Whether the backend worked when it was last asked."""
+        return self.metrics.backend_up
+
+    def backend_failed(self, error: BackendError, operation: str) -> None:
+        """Count a failure and remember that the backend may be down (B15)."""
+        self.metrics.backend_errors[operation, error.kind] += 1
+        if error.kind == "unavailable":
+            self.metrics.backend_up = False
+        self.log.events.error(
+            "backend_failed", operation=operation, kind=error.kind, exc_info=error
+        )
+
+    async def check_backend(self) -> None:
+        """Ask the backend whether it works and remember the answer."""
+        try:
+            await self.backend.ping()
+        except BackendError as error:
+            if self.backend_up:
+                self.backend_failed(error, "ping")
+            self.metrics.backend_up = False
+        else:
+            if not self.backend_up:
+                self.log.events.info("backend_up")
+            self.metrics.backend_up = True
+
+    async def watch_backend(self) -> None:
+        """Notice, though nobody asks, that the store has gone, or that it works again (C109)."""
+        if not self.backend_up:
+            await self.check_backend()
+            return
+        try:
+            await self.backend.look()
+        except BackendError as error:
+            self.backend_failed(error, "look")
+
+    # Observing -----------------------------------------------------------------------------
+
+    def observe(
+        self, conversation: Conversation, code: str, answer: Answer, started: float
+    ) -> None:
+        """Count and log one answered request."""
+        clock, metrics, log = self.clock, self.metrics, self.log
+        seconds, epoch = clock.monotonic() - started, clock.epoch()
+        terminal, profile, session = "", "", conversation.session
+        conversation.requests += 1
+        if session is not None:
+            terminal, profile = session.terminal.name, session.terminal.profile.name
+            metrics.last_message[terminal] = epoch
+        metrics.requests[code, profile, answer.outcome] += 1
+        metrics.timer(code).observe(seconds)
+        log.request(
+            RequestLine(
+                time=clock.log_text(epoch),
+                event="request",
+                level="info",
+                connection=conversation.number,
+                terminal=terminal,
+                message=code,
+                outcome=answer.outcome,
+                duration_us=int(seconds * 1e6),
+                reason=answer.reason,
+                card=log.redactor.pseudonym(answer.card) if answer.card else "",
+            )
+        )

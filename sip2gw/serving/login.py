@@ -1,0 +1,301 @@
+"""Who may log in: passwords, addresses, and what a guess costs.  (B11, B12, C9, C100, C101)
+
+A password that was right before is recognised by a keyed digest, which costs microseconds; so a
+terminal that the gateway knows gets through whatever else happens at its address. Everybody else
+waits for a slow hash. Of one address two are hashed at a time, and once one of them was wrong its
+place stays taken while the answer is held back: an address that guesses has a few passwords
+judged, however many lines it opens, and the rest is refused without being judged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from sip2gw.authentication.verification import PasswordService
+from sip2gw.backend.base import BackendTimeoutError, HungUpError
+from sip2gw.handlers import Answer, Session
+from sip2gw.protocol.messages import Login, LoginResponse
+
+if TYPE_CHECKING:
+    from sip2gw.handlers import Services
+    from sip2gw.monitoring.telemetry import Log
+    from sip2gw.serving.conversation import Conversation
+    from sip2gw.serving.site import KnownTerminal, Site
+
+FAILURES_WINDOW_S = 300.0
+"""How long a failed login is held against its address."""
+
+DELAY_STEPS_MAX = 3
+"""The answer is held back longer with each failure, up to this many times `login_backoff_s`."""
+
+JUDGED_AT_ONCE_MAX = 2
+"""Passwords of one address that are hashed, or whose wrong answer is held back, at a time."""
+
+WRONG = "unknown_or_wrong_password"
+"""Reason of a refusal, for the log; the terminal is told none."""
+
+ADDRESSES_MAX = 10_000
+IPV6_SITE_BITS = 64
+"""One customer of a provider gets a whole network of this size; to us it is one address."""
+
+
+def neighbourhood(address: str) -> str:
+    """What counts as one address: an IPv4 address, or an IPv6 network of `IPV6_SITE_BITS`."""
+    if ":" not in address:
+        return address
+    try:
+        ip = ipaddress.IPv6Address(address)
+    except ValueError:
+        return address
+    if ip.ipv4_mapped is not None:
+        return str(ip.ipv4_mapped)
+    return str(ipaddress.IPv6Network((ip, IPV6_SITE_BITS), strict=False))
+
+
+@dataclass(slots=True)
+class _Caller:
+    """One address that logs in."""
+
+    failures: deque[float] = field(default_factory=lambda: deque(maxlen=DELAY_STEPS_MAX))
+    """When logins of the last minutes failed; the newest so many."""
+    judged: int = 0
+    waiting: deque[asyncio.Future[bool]] = field(default_factory=deque)
+
+
+class AddressGuard:
+    """Hands out the few places in which an address may have a password judged (C100)."""
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._callers: OrderedDict[str, _Caller] = OrderedDict()
+
+    async def take_place(self, address: str) -> bool:
+        """Wait for a place; False when the address has to come again.
+
+        It is refused at once while failures of the last minutes are held against it and its places
+        are taken. Whoever gets True gives the place back with `leave_place`.
+        """
+        caller = self._caller(address)
+        if caller.judged < JUDGED_AT_ONCE_MAX:
+            caller.judged += 1
+            return True
+        if self._failed_lately(caller):
+            return False
+        turn: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        caller.waiting.append(turn)
+        try:
+            return await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled() and turn.result():
+                self.leave_place(address)
+            raise
+
+    def leave_place(self, address: str) -> None:
+        """Let the next one in."""
+        caller = self._caller(address)
+        while caller.waiting:
+            turn = caller.waiting.popleft()
+            if not turn.done():
+                turn.set_result(True)
+                return
+        caller.judged -= 1
+
+    def note_failure(self, address: str, step_s: float) -> float:
+        """Count a failed login, and send away who waits at `address` for a place.
+
+        Returns:
+            Seconds by which the answer is to be held back; `step_s` for each recent failure.
+        """
+        caller, now = self._caller(address), self._monotonic()
+        while caller.failures and now - caller.failures[0] >= FAILURES_WINDOW_S:
+            caller.failures.popleft()
+        caller.failures.append(now)
+        for turn in caller.waiting:
+            if not turn.done():
+                turn.set_result(False)
+        caller.waiting.clear()
+        return step_s * len(caller.failures)
+
+    def _failed_lately(self, caller: _Caller) -> bool:
+        failures = caller.failures
+        return bool(failures) and self._monotonic() - failures[-1] < FAILURES_WINDOW_S
+
+    def _caller(self, address: str) -> _Caller:
+        key = neighbourhood(address)
+        caller = self._callers.get(key)
+        if caller is None:
+            self._make_room()
+            caller = self._callers[key] = _Caller()
+        self._callers.move_to_end(key)
+        return caller
+
+    def _make_room(self) -> None:
+        """Forget who has not come for longest, but nobody whose place is taken."""
+        if len(self._callers) < ADDRESSES_MAX:
+            return
+        for key, caller in self._callers.items():
+            if not caller.judged:
+                del self._callers[key]
+                return
+
+
+class LoginDesk:
+    """Answers 93."""
+
+    def __init__(
+        self,
+        passwords: PasswordService,
+        services: Services,
+        log: Log,
+        site: Callable[[], Site],
+    ) -> None:
+        """`site` gives the terminals as they are configured now."""
+        self.on_login: Callable[[Conversation], None] = lambda conversation: None
+        """Called with each conversation whose terminal has logged in."""
+        self._passwords = passwords
+        self._services = services
+        self._log = log
+        self._site = site
+        self._attempts: set[asyncio.Task[KnownTerminal | str]] = set()
+        self._guard = AddressGuard(services.clock.monotonic)
+
+    async def answer(self, conversation: Conversation, request: Login) -> Answer:
+        """Answer a 93 with a 94.  Spec: SIP2 2.00, message 93; B11, B12, C9, C28, C100."""
+        try:
+            judged = await self._judge(conversation, request)
+        except HungUpError:
+            raise
+        except asyncio.CancelledError:
+            # The deadline has passed, or the answer is held back for longer than that.
+            judged = "too_late"
+        known = self._known(request)
+        if isinstance(judged, str):
+            return self._refuse(conversation)
+        if known is None or not judged.admits_like(known):
+            # A reload came between.
+            self._tell_refusal(conversation, known, WRONG)
+            return self._refuse(conversation)
+        return self._welcome(conversation, known)
+
+    async def _judge(self, conversation: Conversation, request: Login) -> KnownTerminal | str:
+        """The terminal as it was when it was found good, or why the login is refused."""
+        known = self._known(request)
+        recognised = await self._is_known(request, known)
+        # Whoever knows the password, but is refused all the same, goes the slow way: the time
+        # must not tell that it was right.
+        if recognised and known is not None and not self._obstacle(conversation, request, known):
+            return known
+        if not await self._guard.take_place(conversation.address):
+            self._guard.note_failure(conversation.address, 0)
+            self._tell_refusal(conversation, known, "not_judged")
+            return "not_judged"
+        # A task of its own: who hangs up has made a guess all the same.
+        attempt = asyncio.get_running_loop().create_task(self._attempt(conversation, request))
+        self._attempts.add(attempt)
+        attempt.add_done_callback(self._done)
+        return await asyncio.shield(attempt)
+
+    def _done(self, attempt: asyncio.Task[KnownTerminal | str]) -> None:
+        self._attempts.discard(attempt)
+        if not attempt.cancelled():
+            attempt.exception()  # whoever waited has been told; perhaps nobody waits any more
+
+    async def _attempt(self, conversation: Conversation, request: Login) -> KnownTerminal | str:
+        """Judge a guess in the place taken for it; the terminal, or why it is refused.
+
+        A wrong one is counted and keeps its place, and the answer, for a while.
+        """
+        try:
+            known = self._known(request)
+            stored, is_hash = _password_of(known)
+            login, password = request.login_user_id, request.login_password
+            try:
+                good = await self._passwords.check(login, stored, is_hash, password)
+            except BackendTimeoutError:
+                self._tell_refusal(conversation, known, "not_judged")
+                return "not_judged"
+            reason = WRONG
+            if good and known is not None:
+                reason = self._obstacle(conversation, request, known)
+                if not reason:
+                    return known
+            self._tell_refusal(conversation, known, reason)
+            step_s = self._site().config.security.login_backoff_s
+            await asyncio.sleep(self._guard.note_failure(conversation.address, step_s))
+            return reason
+        finally:
+            self._guard.leave_place(conversation.address)
+
+    def _known(self, request: Login) -> KnownTerminal | None:
+        return self._site().by_login.get(request.login_user_id)
+
+    async def _is_known(self, request: Login, known: KnownTerminal | None) -> bool:
+        stored, is_hash = _password_of(known)
+        return await self._passwords.is_known(
+            request.login_user_id, stored, is_hash, request.login_password
+        )
+
+    def _obstacle(self, conversation: Conversation, request: Login, known: KnownTerminal) -> str:
+        """Why a login with the right password is refused, for the log; empty when it is good."""
+        terminal = known.terminal
+        if (request.uid_algorithm, request.pwd_algorithm) != ("0", "0"):
+            return "algorithm"
+        if not terminal.allows_address(conversation.address):
+            return "network"
+        if terminal.expired_at(self._services.clock.now()):
+            return "expired"
+        if terminal.location is not None and terminal.location != (request.location_code or ""):
+            return "location"
+        wanted = terminal.tls_client_name
+        if wanted is not None and wanted not in conversation.client_names:
+            return "client_certificate"
+        return ""
+
+    def _welcome(self, conversation: Conversation, known: KnownTerminal) -> Answer:
+        self._services.metrics.logins["ok"] += 1
+        conversation.failed_logins = 0
+        conversation.known = known
+        conversation.session = Session(self._services, known.view)
+        self._log.events.info(
+            "login",
+            connection=conversation.number,
+            terminal=known.view.name,
+            address=conversation.address,
+        )
+        self.on_login(conversation)
+        return Answer(LoginResponse(ok=True))
+
+    def _tell_refusal(
+        self, conversation: Conversation, known: KnownTerminal | None, reason: str
+    ) -> None:
+        """Log why a login is refused, as soon as that is known: the answer may be held back."""
+        self._log.stranger(
+            "login_refused",
+            connection=conversation.number,
+            terminal=known.view.name if known is not None else "",
+            address=conversation.address,
+            reason=reason,
+        )
+
+    def _refuse(self, conversation: Conversation) -> Answer:
+        conversation.session = conversation.known = None
+        conversation.link.logged_in = False
+        conversation.failed_logins += 1
+        self._services.metrics.logins["refused"] += 1
+        if conversation.failed_logins >= self._site().config.server.login_attempts:
+            conversation.closing = "login_attempts"
+        return Answer(LoginResponse(ok=False), "refused", "login")
+
+
+def _password_of(known: KnownTerminal | None) -> tuple[str | None, bool]:
+    """What a password is compared with, and whether that is a hash; None for an unknown login."""
+    if known is None:
+        return None, False
+    clear, hashed = known.terminal.password, known.terminal.password_hash
+    stored = clear or hashed
+    return None if stored is None else stored.get_secret_value(), hashed is not None

@@ -1,0 +1,1 @@
+"""What one process remembers between requests; workers will have to share it."""
