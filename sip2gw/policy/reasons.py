@@ -73,7 +73,7 @@ def _entry(meaning: str, flags: frozenset[int], text_key: str, door: str = "") -
 
 REASONS: dict[Reason, ReasonEntry] = {
     Reason.GRANTED: _entry("nothing stands against it", NO_FLAGS, "granted"),
-    Reason.CLOSED: _entry("the branch is closed at this moment", NO_FLAGS, "closed"),
+    Reason.CLOSED: _entry("the branch is closed at the moment", NO_FLAGS, "closed"),
     Reason.TOO_LATE: _entry("the branch closes within the margin", NO_FLAGS, "too_late"),
     Reason.UNKNOWN_CARD: _entry("nobody has this card", ALL_DENIED, "unknown_card"),
     Reason.CARD_BLOCKED: _entry("the card is blocked or lost", ALL_DENIED, "card_blocked"),

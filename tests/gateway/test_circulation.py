@@ -130,7 +130,7 @@ async def test_a_second_checkout_renews_or_is_refused_by_profile_b56(desk):
     )
     answer = await strict.ask(ask_11("LENT1", "1002", "1002"))
     assert answer.startswith("120N")
-    assert text_of(answer) == ["You have this item on loan already."]
+    assert text_of(answer) == ["You already have this item on loan."]
 
 
 async def test_an_own_hold_is_served_and_gone(desk):
@@ -376,7 +376,7 @@ async def test_a_loan_is_renewed_by_item_or_by_title(desk):
     assert await kiosk.ask(again) == renewed
     refused = await kiosk.ask(ask_29("ABLENT1", "1002", "1002", stamp=BLANK))
     assert refused.startswith("300N")
-    assert text_of(refused) == ["This item cannot be renewed any more."]
+    assert text_of(refused) == ["This item cannot be renewed again."]
 
 
 @pytest.mark.parametrize(
@@ -389,7 +389,7 @@ async def test_a_loan_is_renewed_by_item_or_by_title(desk):
         ("ABQUEUED1", "1009", "1009", "reserved"),
         ("ABLENT1", "4711", None, "card is not known"),
         ("ABLENT1", "1002", "0000", "PIN"),
-        ("ABIVO2", "1011", "1011", "any more"),
+        ("ABIVO2", "1011", "1011", "be renewed again"),
         ("ABBOOK1", "1001B", "1001", "cannot be used"),
     ],
 )

@@ -421,13 +421,13 @@ show_checkin_message = true
             ["7"],
             [""],
             ["00"],
-            ["Belongs on: 7 F 12."],
+            ["Shelve at: 7 F 12."],
         ]
         answer = await sorter.ask(ask_09("EAST1"))
         assert [said(answer, tag) for tag in ("CT", "CV", "AF")] == [
             ["EAST"],
             ["00"],
-            ["Goes to: East End."],
+            ["Send to: East End."],
         ]
         answer = await sorter.ask(ask_09("QUEUED1"))
         assert [said(answer, tag) for tag in ("CT", "CV", "AF")] == [

@@ -82,7 +82,7 @@ async def test_a_terminal_of_an_old_protocol_is_told_so(gateway):
     kiosk = await gateway.terminal("kiosk-1")
     answer = await kiosk.ask("9900301.00")
     assert answer.startswith("98NNNNNN000000")
-    assert "|AFThis terminal speaks a version of SIP2 that is too old; 2.00 is needed.|" in answer
+    assert "|AFThis terminal uses a version of SIP2 that is too old; 2.00 is needed.|" in answer
 
 
 @pytest.mark.parametrize(

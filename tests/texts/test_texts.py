@@ -116,7 +116,7 @@ def test_money_has_the_decimals_of_its_currency_c77() -> None:
 
 def test_placeholders_are_filled() -> None:
     text = Catalogue().text("nl", "fee_limit", amount="EUR 12,50", limit="EUR 10,00")
-    assert text == "U moet EUR 12,50 betalen, meer dan EUR 10,00. Betaal eerst."
+    assert text == "U moet nog EUR 12,50 betalen, meer dan EUR 10,00. Betaal eerst."
 
 
 def test_a_value_with_braces_is_only_a_value() -> None:
