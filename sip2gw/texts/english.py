@@ -65,8 +65,8 @@ TEXTS = {
     "payment_bk_reused": "This receipt number has been used already. Please ask the staff.",
     "payment_no_transaction_date": "The terminal sent no date. Nothing has been paid.",
     "payment_nothing_to_pay": "There is nothing to pay.",
-    "unknown_outcome": "We cannot tell if your payment was recorded. Please ask the staff.",
-    "unknown_outcome_item": "We cannot tell if this was done. Please ask the staff.",
+    "unknown_outcome": "We are not sure that your payment was recorded. Please ask the staff.",
+    "unknown_outcome_item": "We are not sure that this was done. Please ask the staff.",
     # Fee types
     "fee_type_01": "Other",
     "fee_type_02": "Administration",

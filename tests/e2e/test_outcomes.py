@@ -32,7 +32,7 @@ PAY_MORE = ask_37("1005", "1.00", pin="1005", bk="K2")
 PAY_AFTER = ask_37("1011", "0.10", pin="1011", bk="K9")
 LEND = ask_11("FREE1", "1009", "1009")
 SYSTEM = "|AFThis is not possible now. Please try again or ask the staff.|"
-NOT_SURE = "|AFWe cannot tell if your payment was recorded. Please ask the staff.|"
+NOT_SURE = "|AFWe are not sure that your payment was recorded. Please ask the staff.|"
 LOAN_NOT_SURE = "sure"
 SOON_S = 10
 

@@ -68,7 +68,7 @@ async def until(true):
 
 
 PAY = ask_37("1004", "1.00", pin="1004", bk="K1")
-NOT_SURE = "|AFWe cannot tell if your payment was recorded. Please ask the staff.|"
+NOT_SURE = "|AFWe are not sure that your payment was recorded. Please ask the staff.|"
 TRY_AGAIN = "|AFThis is not possible now. Please try again or ask the staff.|"
 
 
@@ -192,7 +192,7 @@ async def test_a_loan_of_unknown_outcome_says_so_and_is_for_review(desk):
     pass_the_deadline(desk)
     answer = await kiosk.read()
     assert answer.startswith("120NUN")
-    assert "|AFWe cannot tell if this was done. Please ask the staff.|" in answer
+    assert "|AFWe are not sure that this was done. Please ask the staff.|" in answer
     desk.disk.release()
     await until(lambda: desk.metrics.outcome_unknown == 0 and not desk.store._doubts)
     (entry,) = desk.store.reviews()
@@ -354,7 +354,7 @@ async def test_a_retry_is_not_sure_when_the_first_is_committed_for_a_terminal_th
     assert listed(gateway) == [("K1", "booked")]
 
 
-ITEM_NOT_SURE = "|AFWe cannot tell if this was done. Please ask the staff.|"
+ITEM_NOT_SURE = "|AFWe are not sure that this was done. Please ask the staff.|"
 
 
 ADD = ask_15("ABLENT1", "1009", "1009")
@@ -397,7 +397,7 @@ async def test_the_retry_of_what_is_not_sure_with_an_item_is_not_either(
 @pytest.mark.parametrize(
     ("error", "text"),
     [
-        (OutcomeUnknownError("?"), "We cannot tell if this was done. Please ask the staff."),
+        (OutcomeUnknownError("?"), "We are not sure that this was done. Please ask the staff."),
         (UnavailableError("gone"), "This is not possible now. Please try again"),
     ],
 )
