@@ -14,6 +14,9 @@ import sys
 
 from sip2gw.monitoring.telemetry import Log, Redactor, open_log
 
+NICENESS = 10
+"""So much it is behind the gateway, with which it may have to share a core."""
+
 
 def main(listener: int, gateway: int) -> int:
     """Serve until the gateway has gone; the exit status."""
@@ -44,4 +47,5 @@ if __name__ == "__main__":
     # It ends when the gateway does: systemd sends its signals to both.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
+    os.nice(NICENESS)
     sys.exit(main(*map(int, sys.argv[1:])))

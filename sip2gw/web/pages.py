@@ -32,6 +32,8 @@ NUMBERS_FRESH_S = 0.5
 """However often the page is asked for, the gateway is asked no more than this often."""
 REQUESTS_MAX = 16
 """Whoever comes while so many are answered is told to come later."""
+PROBES = ("/livez", "/readyz")
+"""But for these: who asks takes a no for the gateway's, and all of them wait for one answer."""
 
 Ask = Callable[[ControlRequest], Awaitable[AnyAnswer]]
 T = TypeVar("T", Alive, Numbers)
@@ -147,6 +149,9 @@ class Limited:
             refusal.headers["connection"] = "close"
             await refusal(scope, receive, send)
             return
+        if scope["path"] in PROBES:
+            await self._app(scope, receive, send)
+            return
         self._running += 1
         try:
             await self._app(scope, receive, send)
@@ -158,7 +163,7 @@ class Limited:
             return PlainTextResponse("only GET and HEAD\n", 405, {"allow": "GET, HEAD"})
         if any(_announces_body(name, value) for name, value in scope["headers"]):
             return PlainTextResponse("no body is wanted\n", 413)
-        if self._running >= REQUESTS_MAX:
+        if self._running >= REQUESTS_MAX and scope["path"] not in PROBES:
             return PlainTextResponse("too many at once\n", 503, {"retry-after": "1"})
         return None
 

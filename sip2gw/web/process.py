@@ -243,7 +243,8 @@ def _spawn(listener: socket.socket, line: socket.socket, log: int) -> subprocess
         stdout=subprocess.DEVNULL,
         stderr=log,
         pass_fds=handed,
-        # Ctrl-C is for the gateway, which ends it.
-        start_new_session=True,
+        # Ctrl-C is for the gateway, which ends it. No session of its own: Linux shares out a core
+        # among sessions first (sched_autogroup), and niceness counts for nothing between them.
+        process_group=0,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, path))},
     )

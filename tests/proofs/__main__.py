@@ -19,6 +19,7 @@ PROGRAMS = (
     "logins",
     "guesses",
     "memory",
+    "beside",
 )
 
 

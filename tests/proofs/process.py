@@ -46,6 +46,15 @@ def twins(config: Path, number: int) -> list[Path]:
     return paths
 
 
+def _log_line(text: str) -> dict[str, object]:
+    """Its fields; none when it is no log line."""
+    try:
+        fields = json.loads(text)
+    except ValueError:
+        return {}
+    return fields if isinstance(fields, dict) else {}
+
+
 class GatewayProcess:
     """`sip2gw serve` as a child process; its log is read as it comes.
 
@@ -112,15 +121,15 @@ class GatewayProcess:
         assert self._process is not None
         assert self._process.stderr is not None
         async for raw in self._process.stderr:
-            if not self._keep_requests and b'"event":"request"' in raw:
-                continue
             text = raw.decode("utf-8", "replace").rstrip("\n")
+            line = _log_line(text)
+            if not self._keep_requests and line.get("event") == "request":
+                continue
             async with self._seen:
-                try:
-                    self.log.append(json.loads(text))
-                except ValueError:
-                    if text:
-                        self.other_output.append(text)
+                if line:
+                    self.log.append(line)
+                elif text:
+                    self.other_output.append(text)
                 self._seen.notify_all()
         async with self._seen:
             self._seen.notify_all()
@@ -200,6 +209,13 @@ class GatewayProcess:
     def threads(self) -> int:
         """How many it has."""
         return len(os.listdir(f"/proc/{self.pid}/task"))
+
+    @property
+    def http_pid(self) -> int:
+        """The process that serves HTTP for it, once it is there."""
+        tasks = Path(f"/proc/{self.pid}/task").iterdir()
+        (pid,) = [int(pid) for task in tasks for pid in (task / "children").read_text().split()]
+        return pid
 
     @property
     def cpu_s(self) -> float:

@@ -218,10 +218,21 @@ async def test_nobody_brings_anything(app, header):
 
 async def test_so_many_are_answered_at_a_time_and_the_next_one_is_told_to_come_later(app, gateway):
     gateway.silent.clear()
-    slow = [asyncio.create_task(get(app, "/livez")) for _ in range(pages.REQUESTS_MAX)]
+    slow = [asyncio.create_task(get(app, "/metrics")) for _ in range(pages.REQUESTS_MAX)]
     await asyncio.sleep(0)
-    busy = await get(app, "/readyz")
+    busy = await get(app, "/metrics")
     assert (busy.status, busy.headers["retry-after"]) == (503, "1")
     gateway.silent.set()
     assert [answer.status for answer in await asyncio.gather(*slow)] == [200] * len(slow)
-    assert (await get(app, "/readyz")).status == 200
+    assert (await get(app, "/metrics")).status == 200
+
+
+@pytest.mark.parametrize("path", pages.PROBES)
+async def test_whether_it_lives_is_told_however_many_scrape(app, gateway, path):
+    gateway.silent.clear()
+    slow = [asyncio.create_task(get(app, "/metrics")) for _ in range(pages.REQUESTS_MAX)]
+    asking = [asyncio.create_task(get(app, path)) for _ in range(pages.REQUESTS_MAX + 1)]
+    await asyncio.sleep(0)
+    gateway.silent.set()
+    assert [answer.status for answer in await asyncio.gather(*asking)] == [200] * len(asking)
+    await asyncio.gather(*slow)
