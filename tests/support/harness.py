@@ -13,6 +13,8 @@ from datetime import datetime
 from functools import partial
 from zoneinfo import ZoneInfo
 
+from once import Once
+
 from sip2gw.backend.loading.importing import ImportSettings, import_files
 from sip2gw.config import load_config
 from sip2gw.daemon.app import App, open_store
@@ -23,6 +25,7 @@ from sip2gw.monitoring.telemetry import Log, Redactor
 ZONE = ZoneInfo("Europe/Brussels")
 NOON = datetime(2026, 3, 10, 12, 0, tzinfo=ZONE)
 STAMP = "20260310    120000"
+URL = "sqlite:library.db"
 
 CONFIG = """
 [institution]
@@ -286,6 +289,25 @@ def load(store, records, *, now=NOON):
     return report
 
 
+_libraries = Once()
+
+
+async def _store_with(directory, settings, records, now):
+    """The store of `settings` with `records`, opened; equal ones are loaded once."""
+    institution = settings.institution
+    key = json.dumps([records, now.isoformat(), institution.currency, str(institution.timezone)])
+    new = not (directory / "library.db").exists()
+    if new and settings.store.url == URL and _libraries.give(key, directory):
+        return open_store(settings, "daemon")
+    store = open_store(settings, "daemon")
+    load(store, records, now=now)
+    if new and settings.store.url == URL:
+        await store.close()
+        _libraries.keep(key, directory / "library.db")
+        store = open_store(settings, "daemon")
+    return store
+
+
 @asynccontextmanager
 async def running(directory, *, config=CONFIG, records=LIBRARY, now=NOON, operators=False):
     """Start a gateway with its library in `directory`, stop it at the end.
@@ -295,9 +317,10 @@ async def running(directory, *, config=CONFIG, records=LIBRARY, now=NOON, operat
     path = directory / "sip2gw.toml"
     path.write_text(config)
     settings = load_config(path)
-    store = open_store(settings, "daemon")
     if records:
-        load(store, records, now=now)
+        store = await _store_with(directory, settings, records, now)
+    else:
+        store = open_store(settings, "daemon")
     stream = io.BytesIO()
     log = Log(stream, Redactor(store.pin_secret), level="debug")
     clock = TurnableClock(now)
