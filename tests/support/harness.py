@@ -300,7 +300,8 @@ async def _store_with(directory, settings, records, now):
     if new and settings.store.url == URL and _libraries.give(key, directory):
         return open_store(settings, "daemon")
     store = open_store(settings, "daemon")
-    load(store, records, now=now)
+    if records:
+        load(store, records, now=now)
     if new and settings.store.url == URL:
         await store.close()
         _libraries.keep(key, directory / "library.db")
@@ -317,10 +318,7 @@ async def running(directory, *, config=CONFIG, records=LIBRARY, now=NOON, operat
     path = directory / "sip2gw.toml"
     path.write_text(config)
     settings = load_config(path)
-    if records:
-        store = await _store_with(directory, settings, records, now)
-    else:
-        store = open_store(settings, "daemon")
+    store = await _store_with(directory, settings, records, now)
     stream = io.BytesIO()
     log = Log(stream, Redactor(store.pin_secret), level="debug")
     clock = TurnableClock(now)
