@@ -28,8 +28,10 @@ async def _open(directory: Path, *records: dict[str, Any]) -> Store:
 
 @pytest.fixture
 async def empty_store(tmp_path: Path) -> AsyncIterator[Store]:
-    """A new store."""
-    store = await _open(tmp_path)
+    """A new store, beside that with the small library if there is one."""
+    place = tmp_path / "empty" if (tmp_path / "library.db").exists() else tmp_path
+    place.mkdir(exist_ok=True)
+    store = await _open(place)
     yield store
     await store.close()
 
