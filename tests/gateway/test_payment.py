@@ -390,7 +390,7 @@ async def test_another_payment_of_another_day_is_booked_under_the_same_number(ga
     assert [payment.amount for payment in gateway.store.payments()] == [100, 200]
     # From now on the number belongs to the second one.
     assert (
-        "already used"
+        "used already"
         in text_of(await pay.ask(on(TOMORROW, ask_37("1004", "1.00", pin="1004", bk="1"))))[0]
     )
 
