@@ -26,6 +26,8 @@ ZONE = ZoneInfo("Europe/Brussels")
 NOON = datetime(2026, 3, 10, 12, 0, tzinfo=ZONE)
 STAMP = "20260310    120000"
 URL = "sqlite:library.db"
+HANGS_S = 20
+"""So long takes no answer that comes, however busy the machine is."""
 
 CONFIG = """
 [institution]
@@ -230,7 +232,7 @@ class Terminal:
         await self.writer.drain()
 
     async def read(self):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(HANGS_S):
             return (await self.reader.readuntil(b"\r"))[:-1].decode("cp850")
 
     async def ask(self, text):
@@ -239,7 +241,7 @@ class Terminal:
 
     async def ended(self):
         """Whether the gateway closes the connection without another word."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(HANGS_S):
             return await self.reader.read() == b""
 
     def close(self):
