@@ -3,6 +3,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from once import Once
 from postgres import Server, running_server
 
 from sip2gw.backend.postgres import PostgresStore
@@ -10,21 +11,37 @@ from sip2gw.backend.sqlite.store import Store
 
 from .library import LIBRARY, load, open_library, open_postgres_library
 
+_stores = Once()
+
+
+async def _open(directory: Path, *records: dict[str, Any]) -> Store:
+    """A store with `records`, which is made once."""
+    key = "with the library" if records else "empty"
+    if not _stores.give(key, directory):
+        store = open_library(directory)
+        if records:
+            assert load(store, *records).errors == ()
+        await store.close()
+        _stores.keep(key, directory / "library.db")
+    return open_library(directory)
+
 
 @pytest.fixture
 async def empty_store(tmp_path: Path) -> AsyncIterator[Store]:
-    """A new store."""
-    store = open_library(tmp_path)
+    """A new store, beside that with the small library if there is one."""
+    place = tmp_path / "empty" if (tmp_path / "library.db").exists() else tmp_path
+    place.mkdir(exist_ok=True)
+    store = await _open(place)
     yield store
     await store.close()
 
 
 @pytest.fixture
-def store(empty_store: Store) -> Store:
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
     """A store with the small library."""
-    report = load(empty_store, *LIBRARY)
-    assert report.errors == ()
-    return empty_store
+    store = await _open(tmp_path, *LIBRARY)
+    yield store
+    await store.close()
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -64,6 +81,14 @@ def run(work: Any) -> Any:
     return asyncio.run(work)
 
 
+@pytest.fixture(scope="session")
+def empty_template(postgres: Server) -> str:
+    """A database with an empty store, to be copied for each test."""
+    name = postgres.make_database()
+    run(open_postgres_library(postgres.url(name), role="command").close())
+    return name
+
+
 @pytest.fixture
 def postgres_url(postgres: Server, library_template: str) -> Iterator[str]:
     """The URL of a database with the small library."""
@@ -73,9 +98,11 @@ def postgres_url(postgres: Server, library_template: str) -> Iterator[str]:
 
 
 @pytest.fixture
-async def empty_postgres_store(postgres: Server) -> AsyncIterator[PostgresStore]:
+async def empty_postgres_store(
+    postgres: Server, empty_template: str
+) -> AsyncIterator[PostgresStore]:
     """A new store on PostgreSQL."""
-    name = postgres.make_database()
+    name = postgres.make_database(empty_template)
     store = open_postgres_library(postgres.url(name))
     yield store
     await store.close()

@@ -548,25 +548,24 @@ def test_whatever_json_stands_there_what_comes_out_is_valid(a: Any, b: Any, c: A
 # The page -----------------------------------------------------------------------------------------
 
 
+PAGE = (ROOT / "docs" / "reference" / "options.md").read_text(encoding="utf-8")
+
+
 def test_the_page_of_options_is_generated() -> None:
-    page = ROOT / "docs" / "reference" / "options.md"
-    assert page.read_text(encoding="utf-8") == option_reference(), (
-        "python -m sip2gw.convert > docs/reference/options.md"
-    )
+    assert option_reference() == PAGE, "python -m sip2gw.convert > docs/reference/options.md"
 
 
 def test_every_row_is_on_the_page_and_has_a_key_or_a_reason() -> None:
-    page = option_reference()
     for name, table in vars(options).items():
         if name.isupper() and isinstance(table, tuple) and isinstance(table[0], Option):
             for row in table:
-                assert row.name.replace("|", "\\|") in page, row.name
+                assert row.name.replace("|", "\\|") in PAGE, row.name
                 assert row.key or row.why, row.name
 
 
 def test_a_key_of_today_has_its_default_on_the_page() -> None:
     assert exists("profiles.X.encoding")
-    assert '| `profiles.X.encoding` | `"cp850"` |' in option_reference()
+    assert '| `profiles.X.encoding` | `"cp850"` |' in PAGE
 
 
 @pytest.mark.parametrize(

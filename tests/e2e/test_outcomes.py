@@ -192,23 +192,27 @@ class Freezer:
         self._frozen.close()
 
 
+@pytest.fixture(scope="module")
+def server():
+    with running_server() as started:
+        yield started
+
+
 @pytest.fixture
-async def freezer_and_gateway(tmp_path, watch):
+async def freezer_and_gateway(tmp_path, watch, server):
     """On PostgreSQL."""
-    with running_server() as server:
-        database = server.make_database()
-        url = '"sqlite:library.db"'
-        direct = QUICK.replace(url, f'"{server.url(database)}"')
-        config = await prepare(tmp_path, direct, [*LIBRARY, copy("FREE1")])
-        served = GatewayProcess(config, program=watch.program())
-        async with breakable(server.socket) as proxy, served as gateway:
-            config.write_text(
-                QUICK.replace(url, f'"postgresql://postgres@{proxy.address}/{database}"')
-            )
-            await gateway.start()
-            freezer = Freezer(server, database, proxy)
-            yield freezer, gateway
-            freezer.thaw()
+    database = server.make_database()
+    url = '"sqlite:library.db"'
+    direct = QUICK.replace(url, f'"{server.url(database)}"')
+    config = await prepare(tmp_path, direct, [*LIBRARY, copy("FREE1")])
+    served = GatewayProcess(config, program=watch.program())
+    async with breakable(server.socket) as proxy, served as gateway:
+        config.write_text(QUICK.replace(url, f'"postgresql://postgres@{proxy.address}/{database}"'))
+        await gateway.start()
+        freezer = Freezer(server, database, proxy)
+        yield freezer, gateway
+        freezer.thaw()
+    server.drop_database(database)
 
 
 async def freeze_and_pay(freezer, gateway, *, whole):

@@ -174,11 +174,11 @@ def watchdog():
 async def test_the_watchdog_sees_who_holds_the_loop(hold):
     with watchdog() as (holds, seen):
         await asyncio.sleep(0.05)
-        hold(0.3)
+        hold(1)
         async with asyncio.timeout(10):
             await seen.wait()
     ((seconds, where),) = holds
-    assert seconds > 0.15
+    assert seconds > 0.25  # of what the machine gave to others nothing counts
     assert "test_unblocked.py" in where
 
 

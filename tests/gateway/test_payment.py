@@ -154,7 +154,7 @@ async def test_the_same_bk_with_other_content_is_refused(gateway):
     ):
         answer = await pay.ask(other)
         assert answer.startswith("38N")
-        assert "already used" in text_of(answer)[0]
+        assert "used already" in text_of(answer)[0]
 
 
 async def test_another_terminal_has_bks_of_its_own(gateway):
@@ -385,12 +385,12 @@ async def test_another_payment_of_another_day_is_booked_under_the_same_number(ga
     pay = await gateway.terminal("pay-1")
     assert accepted(await pay.ask(ask_37("1004", "1.00", pin="1004", bk="1")))
     other = ask_37("1004", "2.00", pin="1004", bk="1")
-    assert "already used" in text_of(await pay.ask(on(LATER_TODAY, other)))[0]
+    assert "used already" in text_of(await pay.ask(on(LATER_TODAY, other)))[0]
     assert accepted(await pay.ask(on(TOMORROW, other)))
     assert [payment.amount for payment in gateway.store.payments()] == [100, 200]
     # From now on the number belongs to the second one.
     assert (
-        "already used"
+        "used already"
         in text_of(await pay.ask(on(TOMORROW, ask_37("1004", "1.00", pin="1004", bk="1"))))[0]
     )
 

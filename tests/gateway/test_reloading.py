@@ -21,7 +21,7 @@ from sip2gw.daemon import reloading
 
 STATUS = "9900302.00"
 STOPPING = Reloaded(["the gateway is stopping"], [])
-WITHIN_S = 10
+WITHIN_S = 30
 
 
 class SlowReading:

@@ -136,8 +136,18 @@ def _quoting(*arguments: object, **named: object) -> object:
     raise Quoting(f"{PIN} {TERMINAL_PASSWORD} {PASSWORD} {LOGIN} {arguments!r}")
 
 
-async def _talk(rig: Rig, report: Report, look_often: bool) -> None:
-    for talk in conversations():
+class Share:
+    """One in `every` conversation, each time that it is gone through others."""
+
+    def __init__(self, every: int) -> None:
+        self._every, self._next = every, itertools.cycle(range(every))
+
+    def __iter__(self) -> Iterator[list[bytes]]:
+        return itertools.islice(conversations(), next(self._next), None, self._every)
+
+
+async def _talk(rig: Rig, report: Report, share: Share, look_often: bool) -> None:
+    for talk in share:
         # Five wrong PINs lock a card; the lock shall run out before the next conversation.
         rig.clock.advance(1000)
         await rig.converse(talk)
@@ -153,7 +163,7 @@ def _look_at_reprs(rig: Rig, report: Report) -> None:
         report.expect(known, f"repr of {name}: {_around(text)}")
 
 
-async def _with_failures(rig: Rig, report: Report) -> None:
+async def _with_failures(rig: Rig, report: Report, share: Share) -> None:
     """The same while backend and handlers fail, with errors that quote what they were given."""
     store = type(rig.app.backend)
     for error in (UnavailableError, BackendTimeoutError, Quoting):
@@ -166,12 +176,12 @@ async def _with_failures(rig: Rig, report: Report) -> None:
             patch.object(store, "book_payment", fail),
             patch.object(store, "record_pin_failure", fail),
         ):
-            await _talk(rig, report, look_often=False)
+            await _talk(rig, report, share, look_often=False)
     with (
         patch.dict(HANDLERS, dict.fromkeys(HANDLERS, _quoting)),
         patch.dict(DOOR_HANDLERS, dict.fromkeys(DOOR_HANDLERS, _quoting)),
     ):
-        await _talk(rig, report, look_often=False)
+        await _talk(rig, report, share, look_often=False)
 
 
 def _around(text: str) -> str:
@@ -230,7 +240,7 @@ class _Traced:
         self.shown += encode(answer)
 
 
-async def in_process(directory: Path, report: Report, levels: Iterable[str]) -> None:
+async def in_process(directory: Path, report: Report, levels: Iterable[str], share: Share) -> None:
     """The whole song against gateways in this process, one for each way of logging."""
     for level in levels:
         for console in (False, True):
@@ -248,8 +258,8 @@ async def in_process(directory: Path, report: Report, levels: Iterable[str]) -> 
                 console=console,
             ) as rig:
                 traced = _Traced(rig)
-                await _talk(rig, report, look_often=level == "debug" and not console)
-                await _with_failures(rig, report)
+                await _talk(rig, report, share, look_often=level == "debug" and not console)
+                await _with_failures(rig, report, share)
                 await rig.app.reload()
                 families = FamilyMaker(rig.app.metrics).families()
                 metrics, _ = exposition(families, os.getpid())
@@ -427,12 +437,15 @@ async def _other_commands(config: Path, report: Report) -> None:
         report.expect(not _chirps(said), f"import: {_around(said)}")
 
 
-async def sing(directory: Path, levels: Iterable[str] = LEVELS) -> Report:
-    """All of it, in `directory`."""
+async def sing(directory: Path, levels: Iterable[str] = LEVELS, every: int = 1) -> Report:
+    """All of it, in `directory`; with `every`, in each state of a gateway that part of the talks.
+
+    After that many states all were held.
+    """
     report = Report("canary")
     messages(report)
     broken_configurations(directory / "broken", report)
-    await in_process(directory, report, levels)
+    await in_process(directory, report, levels, Share(every))
     await commands(directory / "commands", report)
     return report
 

@@ -13,6 +13,8 @@ from datetime import datetime
 from functools import partial
 from zoneinfo import ZoneInfo
 
+from once import Once
+
 from sip2gw.backend.loading.importing import ImportSettings, import_files
 from sip2gw.config import load_config
 from sip2gw.daemon.app import App, open_store
@@ -23,6 +25,9 @@ from sip2gw.monitoring.telemetry import Log, Redactor
 ZONE = ZoneInfo("Europe/Brussels")
 NOON = datetime(2026, 3, 10, 12, 0, tzinfo=ZONE)
 STAMP = "20260310    120000"
+URL = "sqlite:library.db"
+HANGS_S = 20
+"""So long takes no answer that comes, however busy the machine is."""
 
 CONFIG = """
 [institution]
@@ -227,7 +232,7 @@ class Terminal:
         await self.writer.drain()
 
     async def read(self):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(HANGS_S):
             return (await self.reader.readuntil(b"\r"))[:-1].decode("cp850")
 
     async def ask(self, text):
@@ -236,7 +241,7 @@ class Terminal:
 
     async def ended(self):
         """Whether the gateway closes the connection without another word."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(HANGS_S):
             return await self.reader.read() == b""
 
     def close(self):
@@ -286,6 +291,26 @@ def load(store, records, *, now=NOON):
     return report
 
 
+_libraries = Once()
+
+
+async def _store_with(directory, settings, records, now):
+    """The store of `settings` with `records`, opened; equal ones are loaded once."""
+    institution = settings.institution
+    key = json.dumps([records, now.isoformat(), institution.currency, str(institution.timezone)])
+    new = not (directory / "library.db").exists()
+    if new and settings.store.url == URL and _libraries.give(key, directory):
+        return open_store(settings, "daemon")
+    store = open_store(settings, "daemon")
+    if records:
+        load(store, records, now=now)
+    if new and settings.store.url == URL:
+        await store.close()
+        _libraries.keep(key, directory / "library.db")
+        store = open_store(settings, "daemon")
+    return store
+
+
 @asynccontextmanager
 async def running(directory, *, config=CONFIG, records=LIBRARY, now=NOON, operators=False):
     """Start a gateway with its library in `directory`, stop it at the end.
@@ -295,9 +320,7 @@ async def running(directory, *, config=CONFIG, records=LIBRARY, now=NOON, operat
     path = directory / "sip2gw.toml"
     path.write_text(config)
     settings = load_config(path)
-    store = open_store(settings, "daemon")
-    if records:
-        load(store, records, now=now)
+    store = await _store_with(directory, settings, records, now)
     stream = io.BytesIO()
     log = Log(stream, Redactor(store.pin_secret), level="debug")
     clock = TurnableClock(now)
