@@ -133,7 +133,7 @@ class Connection(Protocol):
 
 
 @dataclass(slots=True)
-class Done(Generic[T]):
+class WriteResult(Generic[T]):
     """What a write job achieved, and the patrons whose snapshots are out of date now."""
 
     result: T
@@ -156,7 +156,7 @@ class Library(Backend, Protocol):
         """How many reads so far have waited long for a disk of this host (C114)."""
         ...
 
-    def write(self, job: Callable[[Connection], Done[T]]) -> Awaitable[T]:
+    def write(self, job: Callable[[Connection], WriteResult[T]]) -> Awaitable[T]:
         """Run `job` in a write transaction; awaiting gives its result, durable.
 
         Raises:
@@ -395,7 +395,7 @@ class Library(Backend, Protocol):
         """
         ...
 
-    def bulk(self) -> AbstractContextManager[Connection]:
+    def own_connection(self) -> AbstractContextManager[Connection]:
         """A connection of its own for an import.
 
         Raises:

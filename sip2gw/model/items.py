@@ -99,7 +99,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Before:
+class PriorState:
     """What a transaction changed, as it was before: enough to cancel it (B58)."""
 
     state: ItemState
@@ -125,7 +125,7 @@ class Event:
     stored properties, which have no place in this order."""
     expires: datetime
     outcome: Outcome
-    before: Before | None
+    before: PriorState | None
     """None for what cannot be cancelled: a cancellation itself."""
     had_since: bool = False
     """Whether somebody has or had the copy on loan since then."""

@@ -31,13 +31,13 @@ from sip2gw.backend.library import Library
 from sip2gw.model import ItemStatus
 from sip2gw.model.items import ItemRecord, Outcome
 from sip2gw.policy.items.decisions import (
+    CirculationRequest,
     CirculationRules,
     Decide,
     Facts,
-    Wish,
     decide_cancel,
 )
-from sip2gw.policy.items.holds import HoldWish, decide_hold
+from sip2gw.policy.items.holds import HoldRequest, decide_hold
 from sip2gw.policy.items.lending import decide_checkout, decide_renewal
 from sip2gw.policy.items.returns import decide_checkin
 from sip2gw.policy.obstacles import Standing, decide_standing
@@ -269,13 +269,15 @@ class DeskMachine(RuleBasedStateMachine):
         """The policy for it."""
         rules = self.rules_of(request.terminal)
         offline = request.happened is not None
-        wish = Wish(self.now, request.code, offline, request.happened, None, request.agreed)
+        asked = CirculationRequest(
+            self.now, request.code, offline, request.happened, None, request.agreed
+        )
         if request.cancels:
-            return lambda facts: decide_cancel(facts, wish, rules)
+            return lambda facts: decide_cancel(facts, asked, rules)
         if request.code == "09":
-            return lambda facts: decide_checkin(facts, wish, rules)
+            return lambda facts: decide_checkin(facts, asked, rules)
         if request.code == "15":
-            hold = HoldWish(
+            hold = HoldRequest(
                 self.now,
                 request.mode,
                 any_copy=request.any_copy,
@@ -286,11 +288,11 @@ class DeskMachine(RuleBasedStateMachine):
             )
             return lambda facts: decide_hold(facts, standing(facts), hold)
         if request.code == "11":
-            return lambda facts: decide_checkout(facts, standing(facts), wish, rules)
+            return lambda facts: decide_checkout(facts, standing(facts), asked, rules)
 
         def renew(facts: Facts) -> Any:
             known = tuple(each for each in (standing(facts),) if each is not None)
-            return decide_renewal(facts, known, wish, rules)
+            return decide_renewal(facts, known, asked, rules)
 
         return renew
 

@@ -15,14 +15,14 @@ from sip2gw.model import ItemStatus
 from sip2gw.policy.items.decisions import (
     CHECKIN,
     CHECKOUT,
+    CirculationRequest,
     CirculationRules,
     Decide,
     Facts,
     Refusal,
-    Wish,
     decide_cancel,
 )
-from sip2gw.policy.items.holds import HoldWish, decide_hold
+from sip2gw.policy.items.holds import HoldRequest, decide_hold
 from sip2gw.policy.items.lending import decide_checkout, decide_renewal
 from sip2gw.policy.items.offline import Claim
 from sip2gw.policy.items.returns import decide_checkin
@@ -54,7 +54,7 @@ def order(
 
 def lending(**asked: Any) -> Decide:
     """Lend by the rules; nobody has a block."""
-    wish = Wish(asked.pop("now", NOW), CHECKOUT, **asked)
+    request = CirculationRequest(asked.pop("now", NOW), CHECKOUT, **asked)
 
     def decide(facts: Facts) -> Any:
         patron = facts.patron
@@ -63,21 +63,21 @@ def lending(**asked: Any) -> Decide:
             card = patron.cards[0]
             standing = decide_standing(patron, card, NOW.date(), ZONE, None)
             standing = replace(standing, obstacles=())
-        return decide_checkout(facts, standing, wish, RULES)
+        return decide_checkout(facts, standing, request, RULES)
 
     return decide
 
 
 def returning(code: str = CHECKIN, **asked: Any) -> Decide:
     """Take back by the rules."""
-    wish = Wish(NOW, code, **asked)
-    return lambda facts: decide_checkin(facts, wish, RULES)
+    request = CirculationRequest(NOW, code, **asked)
+    return lambda facts: decide_checkin(facts, request, RULES)
 
 
 def cancelling(code: str) -> Decide:
     """Cancel by the rules."""
-    wish = Wish(NOW, code)
-    return lambda facts: decide_cancel(facts, wish, RULES)
+    request = CirculationRequest(NOW, code)
+    return lambda facts: decide_cancel(facts, request, RULES)
 
 
 async def loans(library: Library, patron_id: str) -> list[str]:
@@ -247,7 +247,7 @@ async def test_a_return_is_not_repeated_when_somebody_has_had_the_item_since(des
     async def returned(key: str) -> tuple[str, str]:
         result = await desk.circulate(
             order(CHECKIN, "N2", None, key=key),
-            lambda facts: decide_checkin(facts, Wish(NOW, CHECKIN), tolerant),
+            lambda facts: decide_checkin(facts, CirculationRequest(NOW, CHECKIN), tolerant),
         )
         assert result.done is not None
         return result.outcome, result.done.patron_id
@@ -280,7 +280,7 @@ async def test_a_renewal_is_repeated_until_another_date_is_set(desk: Library) ->
 
     async def renewed() -> tuple[str, int]:
         result = await desk.circulate(
-            wanted, lambda facts: decide_renewal(facts, (), Wish(NOW, "29"), RULES)
+            wanted, lambda facts: decide_renewal(facts, (), CirculationRequest(NOW, "29"), RULES)
         )
         record = await desk.find_item("L1", NOW)
         assert record is not None
@@ -313,8 +313,8 @@ async def test_a_hold_is_repeated_while_it_is_there(desk: Library) -> None:
             assert facts.patron is not None
             card = facts.patron.cards[0]
             standing = decide_standing(facts.patron, card, NOW.date(), ZONE, None)
-            wish = HoldWish(NOW, mode, any_copy=False)
-            return decide_hold(facts, replace(standing, obstacles=()), wish)
+            request = HoldRequest(NOW, mode, any_copy=False)
+            return decide_hold(facts, replace(standing, obstacles=()), request)
 
         return (await desk.circulate(order("15", item, "P3", key=f"K{mode}"), decide)).outcome
 
@@ -386,7 +386,7 @@ async def test_holds_are_served_set_aside_and_put_back(desk: Library) -> None:
     found = replace(RULES, takes_what_is_not_on_loan=True)
     await desk.circulate(
         order(CHECKIN, patron=None, key="found"),
-        lambda facts: decide_checkin(facts, Wish(NOW, CHECKIN), found),
+        lambda facts: decide_checkin(facts, CirculationRequest(NOW, CHECKIN), found),
     )
     patron = await desk.find_patron("P1")
     assert patron is not None
@@ -408,13 +408,15 @@ async def test_a_hold_keeps_its_new_day_when_the_return_that_served_it_is_cancel
 
     await desk.circulate(order(CHECKIN, "L1", None), returning())
     until = NOW + timedelta(days=3)
-    wish = HoldWish(NOW, "*", any_copy=False, expires=until)
+    request = HoldRequest(NOW, "*", any_copy=False, expires=until)
     changing = order("15", "L1", "P2", key="change")
 
     def change(facts: Facts) -> Any:
         assert facts.patron is not None
         card = facts.patron.cards[0]
-        return decide_hold(facts, decide_standing(facts.patron, card, NOW.date(), ZONE, None), wish)
+        return decide_hold(
+            facts, decide_standing(facts.patron, card, NOW.date(), ZONE, None), request
+        )
 
     assert (await desk.circulate(changing, change)).outcome == "done"
     assert await its() == (True, until)
@@ -429,7 +431,7 @@ async def test_where_an_item_is_gets_written(desk: Library) -> None:
     await desk.circulate(order(item="N2"), lending())
     result = await desk.circulate(
         order(CHECKIN, "N2", None),
-        lambda facts: decide_checkin(facts, Wish(NOW, CHECKIN), east),
+        lambda facts: decide_checkin(facts, CirculationRequest(NOW, CHECKIN), east),
     )
     assert result.done is not None
     assert result.done.destination == "MAIN"
@@ -443,7 +445,7 @@ async def test_the_borrower_is_among_the_facts_when_asked_for(desk: Library) -> 
 
     def looking(facts: Facts) -> Any:
         seen.append(facts)
-        return decide_renewal(facts, (), Wish(NOW, "29"), RULES, may_act=True)
+        return decide_renewal(facts, (), CirculationRequest(NOW, "29"), RULES, may_act=True)
 
     wanted = order("29", "I1", "P3", with_borrower=True)
     result = await desk.circulate(wanted, looking)
@@ -525,13 +527,13 @@ async def test_holds_queue_in_the_order_of_their_coming(desk: Library) -> None:
     """B60."""
     for number, patron in enumerate(("P3", "P2")):
         now = NOW + timedelta(minutes=number)
-        wish = HoldWish(now, "+", any_copy=True)
+        request = HoldRequest(now, "+", any_copy=True)
 
-        def placing(facts: Facts, wish: HoldWish = wish) -> Any:
+        def placing(facts: Facts, request: HoldRequest = request) -> Any:
             assert facts.patron is not None
             card = facts.patron.cards[0]
             standing = decide_standing(facts.patron, card, NOW.date(), ZONE, None)
-            return decide_hold(facts, replace(standing, obstacles=()), wish)
+            return decide_hold(facts, replace(standing, obstacles=()), request)
 
         result = await desk.circulate(
             order("15", "N1", patron, key=None, now=now, key_expires=now + KEPT), placing
@@ -590,7 +592,7 @@ async def test_a_copy_on_its_way_keeps_its_goal(desk: Library) -> None:
     async def arrives(item: str, rules: CirculationRules) -> str:
         result = await desk.circulate(
             order(CHECKIN, item, None, key=None),
-            lambda facts: decide_checkin(facts, Wish(NOW, CHECKIN), rules),
+            lambda facts: decide_checkin(facts, CirculationRequest(NOW, CHECKIN), rules),
         )
         assert result.done is not None
         assert result.done.hold is not None

@@ -9,7 +9,7 @@ import pytest
 from sip2gw.backend.library import Library
 from sip2gw.backend.loading.exporting import export_lines
 from sip2gw.cli.library.patron import tell_patron
-from sip2gw.policy.items.decisions import Wish
+from sip2gw.policy.items.decisions import CirculationRequest
 from sip2gw.policy.items.lending import decide_renewal
 
 from .library import NOW, ZONE, load, unguarded
@@ -56,9 +56,9 @@ async def test_what_is_exported_is_imported_again(odd: Library) -> None:
 
 
 async def test_the_item_is_renewed_and_returned(odd: Library) -> None:
-    wish = Wish(NOW, "29")
+    request = CirculationRequest(NOW, "29")
     renewed = await odd.circulate(
-        order("29", "I1", "P1"), lambda facts: decide_renewal(facts, (), wish, RULES)
+        order("29", "I1", "P1"), lambda facts: decide_renewal(facts, (), request, RULES)
     )
     assert renewed.done is not None
     returned = await odd.circulate(order("09", "I1", None), returning())

@@ -120,7 +120,7 @@ async def test_what_has_gone_or_was_replaced_is_an_unavailable_store(
         await store.ping()
     with pytest.raises(UnavailableError, match=told):
         await store.book_payment(order(), pay_fee("F1"))
-    for opened in (store.snapshot, store.bulk):
+    for opened in (store.snapshot, store.own_connection):
         with pytest.raises(UnavailableError, match=told), opened():
             pass
 
@@ -180,7 +180,7 @@ async def test_an_import_into_a_file_that_has_gone_meanwhile_is_not_reported_as_
     store: Store,
 ) -> None:
     def work() -> None:
-        with store.bulk() as connection:
+        with store.own_connection() as connection:
             connection.execute("UPDATE patron SET name = 'X'")
             replace(store.path)
 

@@ -22,7 +22,7 @@ from sip2gw.backend.base import (
     UnavailableError,
 )
 from sip2gw.backend.doubts import Doubts
-from sip2gw.backend.library import Connection, Done, Library
+from sip2gw.backend.library import Connection, Library, WriteResult
 from sip2gw.backend.sql.unknown import attempt_of, unknown_attempts
 
 from . import test_circulation as desk
@@ -168,10 +168,10 @@ class UnknownContract:
         left = order()
         await library.settle([unknown(left)], LATER)
 
-        def reopen(connection: Connection) -> Done[None]:
+        def reopen(connection: Connection) -> WriteResult[None]:
             connection.execute("UPDATE payment SET status = 'unknown', key = 'BK1'")
             connection.execute("UPDATE attempt SET settled = NULL")
-            return Done(None)
+            return WriteResult(None)
 
         await library.write(reopen)
         assert listed(library) == {left.id: ("BK1", "unknown")}

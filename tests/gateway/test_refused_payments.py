@@ -239,7 +239,7 @@ async def test_a_no_leaves_in_time_when_the_store_is_slow(gateway, monkeypatch):
     """And is written when the store can be written again."""
     monkeypatch.setattr("sip2gw.serving.gateway.KEEP_REFUSED_WAIT_S", 0.01)
     pay = await gateway.terminal("pay-1")
-    other = gateway.store.bulk()
+    other = gateway.store.own_connection()
     with other as connection:
         connection.execute("BEGIN IMMEDIATE")
         answer = await pay.ask(ask_37("1004", "1.00", bk="K1", currency="USD"))
@@ -256,7 +256,7 @@ async def test_a_no_stays_one_when_the_deadline_passes_while_it_is_written(tmp_p
     config = CONFIG.replace("[server]", "[server]\nrequest_timeout_s = 0.1")
     async with running(tmp_path, config=config) as gateway:
         pay = await gateway.terminal("pay-1")
-        with gateway.store.bulk() as connection:
+        with gateway.store.own_connection() as connection:
             connection.execute("BEGIN IMMEDIATE")
             await pay.send(ask_37("1004", "1.00", bk="K1", currency="USD"))
             while not gateway.metrics.payments["refused", "own"]:  # noqa: ASYNC110 -- bounded

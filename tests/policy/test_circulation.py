@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 from family import NOON
-from stock import OTHER, READER, RULES, facts, hold, loan, record, standing_of, wish
+from stock import OTHER, READER, RULES, facts, hold, loan, record, request, standing_of
 
 from sip2gw.model.items import Event, ItemState
 from sip2gw.policy.items.decisions import (
@@ -43,16 +43,16 @@ def after(known, done, code, fee_id=None):
 
 def lent(known=None, who=READER, **asked):
     known = known or record()
-    done = decide_checkout(facts(known, who), standing_of(who), wish(**asked), RULES)
+    done = decide_checkout(facts(known, who), standing_of(who), request(**asked), RULES)
     return after(known, done, CHECKOUT)
 
 
 def returned(known):
-    return after(known, decide_checkin(facts(known), wish(CHECKIN), RULES), CHECKIN)
+    return after(known, decide_checkin(facts(known), request(CHECKIN), RULES), CHECKIN)
 
 
 def cancel(known, code, who=None, rules=RULES):
-    return decide_cancel(facts(known, who), wish(code), rules)
+    return decide_cancel(facts(known, who), request(code), rules)
 
 
 def test_a_return_cancels_the_checkout_before_it() -> None:

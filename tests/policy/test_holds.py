@@ -10,18 +10,18 @@ from stock import BANNED, DUE, READER, facts, hold, loan, record, standing_of
 from sip2gw.model import Hold, ItemStatus
 from sip2gw.model.items import ItemState, QueuedHold
 from sip2gw.policy.items.decisions import Effect, Refusal
-from sip2gw.policy.items.holds import HoldWish, decide_hold, is_available
+from sip2gw.policy.items.holds import HoldRequest, decide_hold, is_available
 from sip2gw.policy.reasons import CirculationReason as R
 
-PLACE = HoldWish(NOON, "+", any_copy=True, here="MAIN", branches=frozenset({"MAIN", "EAST"}))
+PLACE = HoldRequest(NOON, "+", any_copy=True, here="MAIN", branches=frozenset({"MAIN", "EAST"}))
 MINE = Hold("H9", None, "T1", "Reinaert", NOON - timedelta(days=1), pickup_branch="MAIN")
 WAITING = replace(READER, holds=(MINE,))
 ELSEWHERE = replace(MINE, id="H8", title_id="T8")
 
 
-def decide(known, who=READER, wish=PLACE, **changes):
+def decide(known, who=READER, request=PLACE, **changes):
     standing = standing_of(who) if who is not None else None
-    return decide_hold(facts(known, who), standing, replace(wish, **changes))
+    return decide_hold(facts(known, who), standing, replace(request, **changes))
 
 
 def test_a_hold_for_any_copy_or_for_this_one() -> None:

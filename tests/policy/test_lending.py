@@ -15,8 +15,8 @@ from stock import (
     hold,
     loan,
     record,
+    request,
     standing_of,
-    wish,
 )
 
 from sip2gw.model import COUNT_MAX, ItemStatus, Loan
@@ -38,12 +38,12 @@ FULL_HANDS = patron("ANNA", membership=MAX_2, loans=TWO_LOANS)
 
 def check_out(known, who=READER, asked=None, rules=RULES):
     standing = standing_of(who) if who is not None else None
-    return decide_checkout(facts(known, who), standing, asked or wish(), rules)
+    return decide_checkout(facts(known, who), standing, asked or request(), rules)
 
 
 def renew(known, who=READER, asked=None, *others, may_act=False):
     standings = tuple(map(standing_of, (who, *others))) if who is not None else ()
-    asked = asked or wish("29")
+    asked = asked or request("29")
     return decide_renewal(facts(known, who), standings, asked, RULES, may_act=may_act)
 
 
@@ -81,8 +81,8 @@ def test_the_due_day_is_one_of_the_calendar_over_the_change_of_the_clock() -> No
 def test_nothing_is_lent_to_nobody_and_no_unknown_item() -> None:
     assert reasons(check_out(record(), None)) == [R.UNKNOWN_CARD]
     assert reasons(check_out(None)) == [R.UNKNOWN_ITEM]
-    assert reasons(check_out(None, READER, wish(no_block=True))) == [R.UNKNOWN_ITEM]
-    assert reasons(check_out(record(), None, wish(no_block=True))) == [R.UNKNOWN_CARD]
+    assert reasons(check_out(None, READER, request(no_block=True))) == [R.UNKNOWN_ITEM]
+    assert reasons(check_out(record(), None, request(no_block=True))) == [R.UNKNOWN_CARD]
 
 
 ALONE = [
@@ -106,7 +106,7 @@ def test_each_rule_alone_refuses(known, who, reason) -> None:
 
 @pytest.mark.parametrize(("known", "who", "reason"), ALONE)
 def test_what_happened_off_line_is_accepted_and_says_what_it_overrode(known, who, reason) -> None:
-    done = effect(check_out(known, who, wish(no_block=True)))
+    done = effect(check_out(known, who, request(no_block=True)))
     assert done.overridden == (reason,)
     assert done.after.loan == ItemLoan(who.id, NOON, IN_THREE_WEEKS)
 
@@ -114,7 +114,7 @@ def test_what_happened_off_line_is_accepted_and_says_what_it_overrode(known, who
 def test_all_reasons_are_kept_in_their_order_and_the_first_speaks() -> None:
     who = patron("FRED", status=8, membership=MAX_2, loans=TWO_LOANS)
     known = record(loan=loan("BERT"), hold=hold("CARLA"), for_loan=False, checkout_fee=150)
-    refused = check_out(known, who, wish(card_reason=R.WRONG_PIN))
+    refused = check_out(known, who, request(card_reason=R.WRONG_PIN))
     assert reasons(refused) == [
         R.WRONG_PIN,
         R.NOT_FOR_LOAN,
@@ -144,23 +144,23 @@ def test_an_own_hold_is_served_and_gone() -> None:
 
 def test_off_line_somebody_elses_hold_loses_its_copy_and_waits_again() -> None:
     theirs = hold("BERT", item_id="I1", ready=True)
-    done = effect(check_out(record(hold=theirs), READER, wish(no_block=True)))
+    done = effect(check_out(record(hold=theirs), READER, request(no_block=True)))
     assert done.set_hold == replace(theirs, item_id=None, ready=False)
     of_this_copy = replace(theirs, title_id=None)
-    done = effect(check_out(record(hold=of_this_copy), READER, wish(no_block=True)))
+    done = effect(check_out(record(hold=of_this_copy), READER, request(no_block=True)))
     assert done.set_hold == replace(of_this_copy, ready=False)
-    waiting = effect(check_out(record(hold=hold("BERT")), READER, wish(no_block=True)))
+    waiting = effect(check_out(record(hold=hold("BERT")), READER, request(no_block=True)))
     assert waiting.set_hold is None
 
 
 def test_an_acknowledged_fee_becomes_a_debt_c42() -> None:
-    done = effect(check_out(record(checkout_fee=150), asked=wish(fee_acknowledged=True)))
+    done = effect(check_out(record(checkout_fee=150), asked=request(fee_acknowledged=True)))
     assert done.fee == NewFee("ANNA", 150, "06", "Loan charge")
     assert done.outcome.fee == 150
 
 
 def test_off_line_nobody_agreed_to_a_fee() -> None:
-    done = effect(check_out(record(checkout_fee=150), asked=wish(no_block=True)))
+    done = effect(check_out(record(checkout_fee=150), asked=request(no_block=True)))
     assert (done.fee, done.outcome.fee) == (None, 0)
 
 
@@ -171,9 +171,9 @@ def test_a_copy_on_its_way_may_be_lent_and_is_on_its_way_no_more() -> None:
 
 def test_off_line_the_terminals_own_dates_count_b57() -> None:
     yesterday, end = NOON - timedelta(days=1), NOON + timedelta(days=2)
-    asked = wish(no_block=True, moment=yesterday, due=end)
+    asked = request(no_block=True, moment=yesterday, due=end)
     assert effect(check_out(record(), asked=asked)).after.loan == ItemLoan("ANNA", yesterday, end)
-    asked = wish(no_block=True, moment=yesterday)
+    asked = request(no_block=True, moment=yesterday)
     due = effect(check_out(record(), asked=asked)).after.loan.due
     assert due == IN_THREE_WEEKS - timedelta(days=1) - timedelta(0)
 
@@ -185,7 +185,7 @@ def test_a_second_checkout_is_a_renewal_or_refused_b56() -> None:
     assert done.after.loan == replace(loan("ANNA"), due=IN_THREE_WEEKS, renewals=1)
     strict = replace(RULES, renews_own_loan=False)
     assert reasons(check_out(mine, rules=strict)) == [R.ALREADY_CHARGED]
-    assert effect(check_out(mine, asked=wish(no_block=True), rules=strict)).outcome.renewed
+    assert effect(check_out(mine, asked=request(no_block=True), rules=strict)).outcome.renewed
 
 
 def test_a_renewal_never_shortens_a_loan() -> None:
@@ -198,7 +198,7 @@ def test_a_renewal_costs_what_a_loan_costs() -> None:
     refused = renew(known)
     assert reasons(refused) == [R.FEE]
     assert refused.fee == 150
-    done = effect(renew(known, asked=wish("29", fee_acknowledged=True)))
+    done = effect(renew(known, asked=request("29", fee_acknowledged=True)))
     assert done.fee == NewFee("ANNA", 150, "06", "Loan charge")
 
 
@@ -225,7 +225,7 @@ def test_ones_own_hold_and_a_full_hand_do_not_stand_against_a_renewal() -> None:
 
 
 def test_off_line_a_renewal_is_accepted_whoever_has_the_item_b57() -> None:
-    asked = wish("29", no_block=True, card_reason=R.WRONG_PIN)
+    asked = request("29", no_block=True, card_reason=R.WRONG_PIN)
     mine = effect(renew(record(loan=loan("ANNA", renewals=2)), asked=asked))
     assert mine.overridden == (R.WRONG_PIN, R.RENEWAL_LIMIT)
     for known, reason in (
@@ -239,7 +239,7 @@ def test_off_line_a_renewal_is_accepted_whoever_has_the_item_b57() -> None:
 
 def test_somebody_authorised_renews_for_the_borrower_b54() -> None:
     theirs = record(loan=loan("BERT"), checkout_fee=150)
-    asked = wish("29", fee_acknowledged=True)
+    asked = request("29", fee_acknowledged=True)
     done = effect(renew(theirs, READER, asked, OTHER, may_act=True))
     assert done.after.loan.patron_id == "BERT"
     assert done.fee.patron_id == "BERT"
@@ -266,7 +266,7 @@ def test_an_option_refuses_what_is_lent_without_it(known, who, option, reason) -
     rules = replace(RULES, **option)
     assert effect(check_out(known, who)).overridden == ()
     assert reasons(check_out(known, who, rules=rules)) == [reason]
-    assert effect(check_out(known, who, wish(no_block=True), rules)).overridden == (reason,)
+    assert effect(check_out(known, who, request(no_block=True), rules)).overridden == (reason,)
 
 
 @pytest.mark.parametrize(
@@ -320,21 +320,21 @@ def test_what_was_borrowed_before_is_asked_about_behind_all_else_but_the_fee() -
     """And as long as nobody looked it up, nothing is known of it."""
     known = record(checkout_fee=150)
     again = replace(facts(known, READER), borrowed_before=True)
-    refused = decide_checkout(again, standing_of(READER), wish(), RULES)
+    refused = decide_checkout(again, standing_of(READER), request(), RULES)
     assert reasons(refused) == [R.PREVIOUSLY_BORROWED, R.FEE]
-    refused = decide_checkout(again, standing_of(BANNED), wish(fee_acknowledged=True), RULES)
+    refused = decide_checkout(again, standing_of(BANNED), request(fee_acknowledged=True), RULES)
     assert reasons(refused) == [R.BLOCKED, R.PREVIOUSLY_BORROWED]
     assert reasons(check_out(known, READER)) == [R.FEE]
 
 
 def test_a_renewal_is_not_asked_about() -> None:
     again = replace(facts(record(loan=loan("ANNA")), READER), borrowed_before=True)
-    done = effect(decide_checkout(again, standing_of(READER), wish(), RULES))
+    done = effect(decide_checkout(again, standing_of(READER), request(), RULES))
     assert done.outcome.renewed
 
 
 def test_renewals_off_line_are_counted_as_far_as_an_import_takes_them() -> None:
     """C106."""
     often = record(loan=loan("ANNA", renewals=COUNT_MAX))
-    done = effect(renew(often, asked=wish("29", no_block=True)))
+    done = effect(renew(often, asked=request("29", no_block=True)))
     assert done.after.loan.renewals == COUNT_MAX

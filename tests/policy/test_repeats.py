@@ -9,10 +9,10 @@ from stock import DUE, READER, facts, hold, loan, record
 
 from sip2gw.model import Hold, ItemStatus
 from sip2gw.model.items import (
-    Before,
     Event,
     ItemState,
     Outcome,
+    PriorState,
 )
 from sip2gw.policy.items.repeats import still_holds
 
@@ -23,7 +23,7 @@ ANNAS = loan("ANNA", due=DUE)
 def event(code, outcome, before=None, **changes):
     """Anna's transaction at noon, the third with the copy."""
     values = {"terminal": "kiosk-1", "key": "K", "patron_id": "ANNA", "position": 3}
-    known = before if before is not None else Before(ItemState())
+    known = before if before is not None else PriorState(ItemState())
     return replace(
         Event(code=code, expires=NOON, outcome=outcome, before=known, **values), **changes
     )
@@ -39,7 +39,7 @@ LENT = event("11", Outcome(NOON, "ANNA", due=DUE))
 RENEWED = event(
     "29",
     Outcome(NOON, "ANNA", renewed=True, due=DUE),
-    Before(ItemState(loan=loan("ANNA", renewals=1))),
+    PriorState(ItemState(loan=loan("ANNA", renewals=1))),
 )
 
 
@@ -155,7 +155,7 @@ def test_a_cancellation_is_so_while_it_is_the_last_that_was_done(done, known, so
 MINE = Hold("H9", None, "T1", "Reinaert", NOON, pickup_branch="MAIN", expires=DUE)
 SAID = hold("ANNA", id="H9", placed=NOON, pickup_branch="MAIN", expires=DUE)
 PLACED = event("15", Outcome(NOON, "ANNA", hold=SAID), position=0)
-REMOVED = replace(PLACED, before=Before(ItemState(), SAID, hold_removed=True))
+REMOVED = replace(PLACED, before=PriorState(ItemState(), SAID, hold_removed=True))
 
 
 @pytest.mark.parametrize(

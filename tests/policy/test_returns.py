@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 import pytest
 from family import NOON, ZONE
-from stock import RULES, facts, hold, item, loan, record, wish
+from stock import RULES, facts, hold, item, loan, record, request
 
 from sip2gw.model import AMOUNT_MAX_MINOR, ItemStatus
 from sip2gw.model.items import ItemRecord, ItemState
@@ -25,7 +25,7 @@ LENT = record(loan=loan("ANNA"))
 
 
 def check_in(known, rules=RULES, **asked):
-    return decide_checkin(facts(known), wish("09", **asked), rules)
+    return decide_checkin(facts(known), request("09", **asked), rules)
 
 
 def effect(decision):

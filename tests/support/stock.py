@@ -15,9 +15,9 @@ from sip2gw.model.items import (
 )
 from sip2gw.policy.items.decisions import (
     CHECKOUT,
+    CirculationRequest,
     CirculationRules,
     Facts,
-    Wish,
 )
 from sip2gw.policy.obstacles import decide_standing
 
@@ -56,8 +56,8 @@ def facts(known, who=None, borrower=None):
     return Facts(known, who, borrower)
 
 
-def wish(code=CHECKOUT, **changes):
-    return Wish(NOON, code, **changes)
+def request(code=CHECKOUT, **changes):
+    return CirculationRequest(NOON, code, **changes)
 
 
 def standing_of(who):

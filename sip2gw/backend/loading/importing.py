@@ -82,7 +82,7 @@ def import_files(
         OSError: a file cannot be read.
     """
     tell = progress or (lambda phase, done, total: None)
-    with store.bulk() as connection:
+    with store.own_connection() as connection:
         return _Import(store, connection, settings, tell).run(sources, dry_run)
 
 

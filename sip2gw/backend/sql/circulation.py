@@ -18,7 +18,7 @@ import msgspec
 
 from sip2gw.backend.base import CirculationOrder, CirculationResult, DecideCirculation
 from sip2gw.backend.ids import new_id
-from sip2gw.backend.library import Connection, Done
+from sip2gw.backend.library import Connection, WriteResult
 from sip2gw.backend.sql import queries, writes
 from sip2gw.backend.sql.records import load_patron
 from sip2gw.backend.sql.reviews import review_row
@@ -31,13 +31,13 @@ from sip2gw.model import (
     altered,
 )
 from sip2gw.model.items import (
-    Before,
     Event,
     Item,
     ItemLoan,
     ItemRecord,
     ItemState,
     Outcome,
+    PriorState,
     QueuedHold,
     ReviewKind,
 )
@@ -61,7 +61,7 @@ NO_BEFORE = "null"
 _ITEM_COLUMNS = 18
 _encode = msgspec.json.Encoder().encode
 _outcome_of = msgspec.json.Decoder(Outcome).decode
-_before_of = msgspec.json.Decoder(Before | None).decode
+_before_of = msgspec.json.Decoder(PriorState | None).decode
 _STATUSES = {status.value: status for status in ItemStatus}
 
 FindPatron = Callable[[Connection, str], PatronRecord | None]
@@ -70,7 +70,7 @@ FindPatron = Callable[[Connection, str], PatronRecord | None]
 
 def circulate(
     connection: Connection, order: CirculationOrder, decide: DecideCirculation, find: FindPatron
-) -> Done[CirculationResult]:
+) -> WriteResult[CirculationResult]:
     """Do what `decide` decides about the order's item, or repeat what was done (C69).
 
     Raises:
@@ -89,7 +89,7 @@ def circulate(
     plan = decided(order, facts, decide)
     for write, row in plan.rows:
         connection.execute(write.statement, row)
-    return Done(plan.result, plan.touched, changes=plan.changes)
+    return WriteResult(plan.result, plan.touched, changes=plan.changes)
 
 
 def look_ahead(connection: Connection, order: CirculationOrder) -> None:

@@ -16,7 +16,7 @@ from sip2gw.backend.attempts import (
     UnknownPayment,
 )
 from sip2gw.backend.base import BackendError, RefusedError
-from sip2gw.backend.library import Connection, Done
+from sip2gw.backend.library import Connection, WriteResult
 from sip2gw.backend.sql import (
     ledger,
     queries,
@@ -58,7 +58,7 @@ class StaffOperations(ABC):
         return 0
 
     @abstractmethod
-    def write(self, job: Callable[[Connection], Done[T]]) -> Awaitable[T]:
+    def write(self, job: Callable[[Connection], WriteResult[T]]) -> Awaitable[T]:
         """Run `job` in a write transaction; awaiting gives its result, durable.
 
         Raises:
@@ -70,7 +70,7 @@ class StaffOperations(ABC):
         """A read-only connection that sees one moment of the store."""
 
     @abstractmethod
-    def bulk(self) -> AbstractContextManager[Connection]:
+    def own_connection(self) -> AbstractContextManager[Connection]:
         """A connection of its own.
 
         Raises:
@@ -163,10 +163,10 @@ class StaffOperations(ABC):
     async def set_pin_hash(self, patron_id: str, pin_hash: str | None) -> bool:
         """Replace a patron's PIN hash and unlock the PIN; False for an unknown patron."""
 
-        def job(connection: Connection) -> Done[bool]:
+        def job(connection: Connection) -> WriteResult[bool]:
             changed = connection.execute(queries.SET_PIN_HASH, (pin_hash, patron_id)).rowcount
             connection.execute(queries.CLEAR_PIN_FAILURES, (patron_id,))
-            return Done(changed > 0, (patron_id,))
+            return WriteResult(changed > 0, (patron_id,))
 
         return await self.write(job)
 
@@ -242,7 +242,7 @@ class StaffOperations(ABC):
         """Forget who stood at the doors before `before`; the rows are kept (B42)."""
 
         def erase() -> int:
-            with self.bulk() as connection:
+            with self.own_connection() as connection:
                 return doors.erase_identities(connection, before)
 
         return await asyncio.to_thread(erase)
@@ -256,7 +256,7 @@ class StaffOperations(ABC):
         """Forget who did what with which item, once it can neither be repeated nor cancelled."""
 
         def forget() -> int:
-            with self.bulk() as connection:
+            with self.own_connection() as connection:
                 return connection.execute(queries.FORGET_EVENTS, (time_text(now),)).rowcount
 
         return await asyncio.to_thread(forget)
@@ -265,7 +265,7 @@ class StaffOperations(ABC):
         """Forget who borrowed what until `before`."""
 
         def forget() -> int:
-            with self.bulk() as connection:
+            with self.own_connection() as connection:
                 return connection.execute(queries.FORGET_LOANS, (time_text(before),)).rowcount
 
         return await asyncio.to_thread(forget)
@@ -274,7 +274,7 @@ class StaffOperations(ABC):
         """Forget which payments were refused before `before` (C104)."""
 
         def forget() -> int:
-            with self.bulk() as connection:
+            with self.own_connection() as connection:
                 return refusals.forget(connection, before)
 
         return await asyncio.to_thread(forget)

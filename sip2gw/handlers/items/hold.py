@@ -14,7 +14,7 @@ from sip2gw.handlers.items.circulation import (
 from sip2gw.handlers.patron import Visit, identify
 from sip2gw.model.items import ItemRecord, QueuedHold
 from sip2gw.policy.items.decisions import HOLD, Decision, Facts
-from sip2gw.policy.items.holds import HoldWish, decide_hold, is_available
+from sip2gw.policy.items.holds import HoldRequest, decide_hold, is_available
 from sip2gw.protocol.messages import Hold, HoldResponse
 from sip2gw.protocol.timestamps import read_timestamp
 
@@ -51,7 +51,7 @@ async def hold(session: Session, request: Hold) -> Answer:
         key=hold_key(session, request, patron_id or ""),
         key_expires=now + KEY_KEPT,
     )
-    result = await backend.circulate(order, _decider(session, visit, _wish(session, request)))
+    result = await backend.circulate(order, _decider(session, visit, _asked(session, request)))
     return await _answer(session, request, visit, result)
 
 
@@ -68,14 +68,14 @@ def hold_key(session: Session, request: Hold, patron_id: str) -> str | None:
     return transaction_key(session, HOLD, patron_id, request.transaction_date, said)
 
 
-def _wish(session: Session, request: Hold) -> HoldWish:
+def _asked(session: Session, request: Hold) -> HoldRequest:
     terminal = session.terminal
     if request.hold_type in (ANY_COPY, ANY_COPY_AT_BRANCH):
         any_copy = True
     else:
         any_copy = request.hold_type != SPECIFIC_COPY and not request.item_identifier
     raw = request.expiration_date
-    return HoldWish(
+    return HoldRequest(
         now=session.now(),
         mode=request.hold_mode,
         any_copy=any_copy,
@@ -86,9 +86,9 @@ def _wish(session: Session, request: Hold) -> HoldWish:
     )
 
 
-def _decider(session: Session, visit: Visit, wish: HoldWish) -> DecideCirculation:
+def _decider(session: Session, visit: Visit, asked: HoldRequest) -> DecideCirculation:
     def decide(facts: Facts) -> Decision:
-        return decide_hold(facts, standing_in(session, facts.patron, visit.card), wish)
+        return decide_hold(facts, standing_in(session, facts.patron, visit.card), asked)
 
     return decide
 

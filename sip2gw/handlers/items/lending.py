@@ -37,10 +37,10 @@ from sip2gw.policy.items.decisions import (
     CHECKOUT,
     CHECKOUT_FEE_TYPE,
     RENEWAL,
+    CirculationRequest,
     Decision,
     Facts,
     Refusal,
-    Wish,
     claimed,
     decide_cancel,
     refusal,
@@ -76,9 +76,9 @@ async def checkout(session: Session, request: Checkout) -> Answer:
     if refused is not None:
         await note_refusal(session, order, refused)
         return _loan_answer(session, response, visit, _refused(refused))
-    wish = _wish(session, CHECKOUT, request, visit, claim)
+    asked = _asked(session, CHECKOUT, request, visit, claim)
     order.borrowed_since = _looks_back(session, order)
-    decide = _checkout_decider(session, visit, wish, cancel=request.cancel)
+    decide = _checkout_decider(session, visit, asked, cancel=request.cancel)
     result = await session.services.backend.circulate(order, decide)
     refused = result.refusal
     if refused is not None and refused.reason is CirculationReason.PREVIOUSLY_BORROWED:
@@ -96,28 +96,28 @@ def _looks_back(session: Session, order: CirculationOrder) -> datetime | None:
     return order.now - rules.loan_history
 
 
-def _wish(
+def _asked(
     session: Session, code: str, request: Checkout | Renew, visit: Visit, claim: Claim | None
-) -> Wish:
-    wish = Wish(
+) -> CirculationRequest:
+    asked = CirculationRequest(
         now=session.now(),
         code=code,
         fee_acknowledged=request.fee_acknowledged,
         card_reason=card_reason(visit),
     )
-    return claimed(wish, claim)
+    return claimed(asked, claim)
 
 
 def _checkout_decider(
-    session: Session, visit: Visit, wish: Wish, *, cancel: bool
+    session: Session, visit: Visit, asked: CirculationRequest, *, cancel: bool
 ) -> DecideCirculation:
     rules = session.terminal.circulation
 
     def decide(facts: Facts) -> Decision:
         if cancel:
-            return decide_cancel(facts, wish, rules)
+            return decide_cancel(facts, asked, rules)
         standing = standing_in(session, facts.patron, visit.card)
-        return decide_checkout(facts, standing, wish, rules)
+        return decide_checkout(facts, standing, asked, rules)
 
     return decide
 
@@ -139,8 +139,10 @@ async def renew(session: Session, request: Renew) -> Answer:
     if refused is not None:
         await note_refusal(session, order, refused)
         return _loan_answer(session, response, visit, _refused(refused))
-    wish = _wish(session, RENEWAL, request, visit, claim)
-    result = await session.services.backend.circulate(order, _renewal_decider(session, visit, wish))
+    asked = _asked(session, RENEWAL, request, visit, claim)
+    result = await session.services.backend.circulate(
+        order, _renewal_decider(session, visit, asked)
+    )
     return _loan_answer(session, response, visit, result)
 
 
@@ -151,7 +153,9 @@ def _item_with_title(record: PatronRecord | None, title: str | None) -> str:
     return found[0] if len(found) == 1 else ""
 
 
-def _renewal_decider(session: Session, visit: Visit, wish: Wish) -> DecideCirculation:
+def _renewal_decider(
+    session: Session, visit: Visit, asked: CirculationRequest
+) -> DecideCirculation:
     """For own loans, and for those of an authoriser when the facts hold the borrower (B54)."""
     terminal = session.terminal
     today = session.now().date()
@@ -163,11 +167,11 @@ def _renewal_decider(session: Session, visit: Visit, wish: Wish) -> DecideCircul
         if facts.borrower is not None and facts.patron is not None:
             rules = terminal.relationships
             may_act = may_renew_for(facts.patron, facts.borrower, rules, today)
-            if may_act and pin_missing and not wish.no_block:
+            if may_act and pin_missing and not asked.no_block:
                 return refusal(CirculationReason.NO_PIN)
             standings.append(standing_in(session, facts.borrower, Card(facts.borrower.id)))
         known = tuple(standing for standing in standings if standing is not None)
-        return decide_renewal(facts, known, wish, terminal.circulation, may_act=may_act)
+        return decide_renewal(facts, known, asked, terminal.circulation, may_act=may_act)
 
     return decide
 
@@ -225,7 +229,7 @@ async def _renew_one(
     session: Session, request: RenewAll, visit: Visit, loan: Loan
 ) -> CirculationResult:
     now = session.now()
-    wish = Wish(now, RENEWAL, fee_acknowledged=request.fee_acknowledged)
+    asked = CirculationRequest(now, RENEWAL, fee_acknowledged=request.fee_acknowledged)
     assert visit.record is not None
     order = CirculationOrder(
         code=RENEW_ALL,
@@ -236,7 +240,7 @@ async def _renew_one(
         key_expires=now + KEY_KEPT,
         with_borrower=session.terminal.profile.renewals_of_authorisers,
     )
-    return await session.services.backend.circulate(order, _renewal_decider(session, visit, wish))
+    return await session.services.backend.circulate(order, _renewal_decider(session, visit, asked))
 
 
 def _why_not(session: Session, record: PatronRecord, loan: Loan, refused: Refusal) -> str:

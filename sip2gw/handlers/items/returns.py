@@ -14,7 +14,7 @@ from sip2gw.handlers.items.circulation import (
 from sip2gw.model.items import Item, ItemRecord, Outcome
 from sip2gw.policy.items.decisions import (
     CHECKIN,
-    Wish,
+    CirculationRequest,
     claimed,
     decide_cancel,
 )
@@ -29,12 +29,12 @@ NO_ALERT = "00"
 async def checkin(session: Session, request: Checkin) -> Answer:
     """Answer a 09 with a 10.  Spec: SIP2 2.00, messages 09 and 10; B57-B59."""
     claim = claim_of(session, request)
-    wish = claimed(Wish(now=session.now(), code=CHECKIN), claim)
+    asked = claimed(CirculationRequest(now=session.now(), code=CHECKIN), claim)
     rules = session.terminal.circulation
     decide = decide_cancel if request.cancel else decide_checkin
     result = await session.services.backend.circulate(
         order_for(session, CHECKIN, request.item_identifier, request, None, claim),
-        lambda facts: decide(facts, wish, rules),
+        lambda facts: decide(facts, asked, rules),
     )
     return _checkin_answer(session, request, result)
 

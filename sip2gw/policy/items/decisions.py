@@ -12,12 +12,12 @@ from datetime import datetime, time, timedelta, tzinfo
 
 from sip2gw.model import Minor, PatronRecord
 from sip2gw.model.items import (
-    Before,
     Event,
     Item,
     ItemRecord,
     ItemState,
     Outcome,
+    PriorState,
     QueuedHold,
 )
 from sip2gw.policy.items.offline import Claim
@@ -97,7 +97,7 @@ class CirculationRules:
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class CirculationRequest:
     """What a terminal asks to be done, apart from the item and the patron."""
 
     now: datetime
@@ -118,11 +118,11 @@ class Wish:
         return self.moment or self.now
 
 
-def claimed(wish: Wish, claim: Claim | None) -> Wish:
-    """`wish` as something that has happened already, if that is claimed and believed (C106)."""
+def claimed(request: CirculationRequest, claim: Claim | None) -> CirculationRequest:
+    """`request` as something that has happened already, if that is claimed and believed (C106)."""
     if claim is None or not claim.believed:
-        return wish
-    return replace(wish, no_block=True, moment=claim.moment, due=claim.due)
+        return request
+    return replace(request, no_block=True, moment=claim.moment, due=claim.due)
 
 
 @dataclass(slots=True)
@@ -221,7 +221,7 @@ _CANCELS = {CHECKIN: CHECKOUT, CHECKOUT: CHECKIN}
 """A return cancels a failed checkout, and the other way round (SIP2 2.00, BI)."""
 
 
-def decide_cancel(facts: Facts, wish: Wish, rules: CirculationRules) -> Decision:
+def decide_cancel(facts: Facts, request: CirculationRequest, rules: CirculationRules) -> Decision:
     """Take back the last transaction with the item if it matches, else nothing (B58, C43).
 
     It matches when the same terminal made it within the last day, of the opposite kind, for the
@@ -230,13 +230,13 @@ def decide_cancel(facts: Facts, wish: Wish, rules: CirculationRules) -> Decision
     record = facts.record
     if record is None:
         return refusal(CirculationReason.UNKNOWN_ITEM)
-    if wish.code == CHECKOUT and facts.patron is None:
+    if request.code == CHECKOUT and facts.patron is None:
         return refusal(CirculationReason.UNKNOWN_CARD)
     event = record.last
-    if event is None or event.before is None or not _matches(event, facts, wish, rules):
+    if event is None or event.before is None or not _matches(event, facts, request, rules):
         return refusal(CirculationReason.NOTHING_TO_CANCEL)
     before = event.before
-    outcome = Outcome(wish.now, event.patron_id)
+    outcome = Outcome(request.now, event.patron_id)
     if before.state.loan is not None:
         outcome = replace(outcome, due=before.state.loan.due)
     return Effect(
@@ -248,12 +248,14 @@ def decide_cancel(facts: Facts, wish: Wish, rules: CirculationRules) -> Decision
     )
 
 
-def _matches(event: Event, facts: Facts, wish: Wish, rules: CirculationRules) -> bool:
+def _matches(
+    event: Event, facts: Facts, request: CirculationRequest, rules: CirculationRules
+) -> bool:
     record, patron = facts.record, facts.patron
     assert record is not None
-    if event.terminal != rules.terminal or event.code != _CANCELS.get(wish.code):
+    if event.terminal != rules.terminal or event.code != _CANCELS.get(request.code):
         return False
-    if event.expires <= wish.now or (patron is not None and patron.id != event.patron_id):
+    if event.expires <= request.now or (patron is not None and patron.id != event.patron_id):
         return False
     holder = record.state.loan.patron_id if record.state.loan is not None else ""
     return holder == (event.patron_id if event.code == CHECKOUT else "")
@@ -266,10 +268,10 @@ def decide_properties(facts: Facts, properties: str, now: datetime) -> Decision:
     return Effect(Outcome(now), replace(facts.record.state, properties=properties or None))
 
 
-def before_of(record: ItemRecord, effect: Effect, fee_id: str | None) -> Before | None:
+def before_of(record: ItemRecord, effect: Effect, fee_id: str | None) -> PriorState | None:
     """What has to be kept so that `effect` can be cancelled."""
     if effect.undoes is not None:
         return None
     removed = effect.drop_hold is not None
     touched = removed or effect.set_hold is not None
-    return Before(record.state, record.next_hold if touched else None, removed, fee_id)
+    return PriorState(record.state, record.next_hold if touched else None, removed, fee_id)

@@ -30,7 +30,7 @@ from sip2gw.policy.reasons import HOLD_DENIED, CirculationReason
 
 
 @dataclass(frozen=True, slots=True)
-class HoldWish:
+class HoldRequest:
     """What a terminal asks about a hold."""
 
     now: datetime
@@ -47,22 +47,22 @@ class HoldWish:
     """The terminal's branch."""
 
 
-def decide_hold(facts: Facts, standing: Standing | None, wish: HoldWish) -> Decision:
+def decide_hold(facts: Facts, standing: Standing | None, request: HoldRequest) -> Decision:
     """Whether the hold is placed, changed or removed."""
     record, patron = facts.record, facts.patron
     if patron is None or standing is None:
         return refusal(CirculationReason.UNKNOWN_CARD)
     if record is None:
         return refusal(CirculationReason.UNKNOWN_ITEM)
-    own = _own_hold(record, patron, wish)
-    if wish.mode == "+":
-        return _place(record, patron, standing, own, wish)
+    own = _own_hold(record, patron, request)
+    if request.mode == "+":
+        return _place(record, patron, standing, own, request)
     if own is None:
         return refusal(CirculationReason.NO_SUCH_HOLD)
-    if wish.mode == "-":
-        return Effect(Outcome(wish.now, patron.id, hold=own), record.state, drop_hold=own)
-    if wish.mode == "*":
-        return _change(record, own, wish)
+    if request.mode == "-":
+        return Effect(Outcome(request.now, patron.id, hold=own), record.state, drop_hold=own)
+    if request.mode == "*":
+        return _change(record, own, request)
     return refusal(CirculationReason.UNKNOWN_MODE)
 
 
@@ -76,9 +76,9 @@ def is_available(record: ItemRecord, but_for: QueuedHold | None = None) -> bool:
     )
 
 
-def _own_hold(record: ItemRecord, patron: PatronRecord, wish: HoldWish) -> QueuedHold | None:
+def _own_hold(record: ItemRecord, patron: PatronRecord, request: HoldRequest) -> QueuedHold | None:
     """The patron's hold of this copy, or else of its title."""
-    own = next(holds_of(record.item, patron, wish.now), None)
+    own = next(holds_of(record.item, patron, request.now), None)
     return _queued(own, patron) if own is not None else None
 
 
@@ -110,25 +110,25 @@ def _place(
     patron: PatronRecord,
     standing: Standing,
     own: QueuedHold | None,
-    wish: HoldWish,
+    request: HoldRequest,
 ) -> Decision:
     obstacle = next((o for o in standing.obstacles if HOLD_DENIED in o.flags), None)
-    reasons = tuple(_against_placing(record, patron, obstacle, own, wish))
+    reasons = tuple(_against_placing(record, patron, obstacle, own, request))
     if reasons:
         return Refusal(reasons, obstacle)
     item = record.item
-    title_id = item.title_id if wish.any_copy else None
+    title_id = item.title_id if request.any_copy else None
     hold = QueuedHold(
         id="",
         patron_id=patron.id,
         patron_name=patron.name,
         item_id=None if title_id else item.id,
         title_id=title_id,
-        placed=wish.now,
-        pickup_branch=wish.pickup_branch or wish.here,
-        expires=wish.expires,
+        placed=request.now,
+        pickup_branch=request.pickup_branch or request.here,
+        expires=request.expires,
     )
-    return Effect(Outcome(wish.now, patron.id, hold=hold), record.state, add_hold=hold)
+    return Effect(Outcome(request.now, patron.id, hold=hold), record.state, add_hold=hold)
 
 
 def _against_placing(
@@ -136,7 +136,7 @@ def _against_placing(
     patron: PatronRecord,
     obstacle: Obstacle | None,
     own: QueuedHold | None,
-    wish: HoldWish,
+    request: HoldRequest,
 ) -> Iterator[CirculationReason]:
     loan, membership = record.state.loan, patron.membership
     if not record.item.for_loan:
@@ -149,19 +149,19 @@ def _against_placing(
         yield CirculationReason.BLOCKED
     if membership is not None and not membership.holds_permitted:
         yield CirculationReason.HOLDS_NOT_PERMITTED
-    elif membership is not None and 0 < membership.max_holds <= _held(patron, wish.now):
+    elif membership is not None and 0 < membership.max_holds <= _held(patron, request.now):
         yield CirculationReason.HOLD_LIMIT
-    yield from _against_terms(wish)
+    yield from _against_terms(request)
 
 
 def _held(patron: PatronRecord, now: datetime) -> int:
     return sum(hold.expires is None or now < hold.expires for hold in patron.holds)
 
 
-def _against_terms(wish: HoldWish) -> Iterator[CirculationReason]:
-    if wish.pickup_branch and not _is_branch(wish.pickup_branch, wish.branches):
+def _against_terms(request: HoldRequest) -> Iterator[CirculationReason]:
+    if request.pickup_branch and not _is_branch(request.pickup_branch, request.branches):
         yield CirculationReason.UNKNOWN_BRANCH
-    if wish.expires is not None and wish.expires <= wish.now:
+    if request.expires is not None and request.expires <= request.now:
         yield CirculationReason.EXPIRED
 
 
@@ -172,17 +172,17 @@ def _is_branch(name: str, branches: Collection[str]) -> bool:
     return len(name) <= NAME_CHARACTERS_MAX and name.isprintable() and name == name.strip()
 
 
-def _change(record: ItemRecord, own: QueuedHold, wish: HoldWish) -> Decision:
+def _change(record: ItemRecord, own: QueuedHold, request: HoldRequest) -> Decision:
     """Another day or branch; the place in the queue stays."""
-    moves = wish.pickup_branch is not None and wish.pickup_branch != own.pickup_branch
-    reasons = tuple(_against_terms(wish))
+    moves = request.pickup_branch is not None and request.pickup_branch != own.pickup_branch
+    reasons = tuple(_against_terms(request))
     if own.ready and moves:
         reasons = (CirculationReason.HOLD_READY, *reasons)
     if reasons:
         return Refusal(reasons)
     changed = replace(
         own,
-        pickup_branch=wish.pickup_branch or own.pickup_branch,
-        expires=wish.expires or own.expires,
+        pickup_branch=request.pickup_branch or own.pickup_branch,
+        expires=request.expires or own.expires,
     )
-    return Effect(Outcome(wish.now, own.patron_id, hold=changed), record.state, set_hold=changed)
+    return Effect(Outcome(request.now, own.patron_id, hold=changed), record.state, set_hold=changed)

@@ -14,13 +14,13 @@ from sip2gw.model.items import (
 )
 from sip2gw.policy.items.decisions import (
     CHECKOUT_FEE_TYPE,
+    CirculationRequest,
     CirculationRules,
     Decision,
     Effect,
     Facts,
     NewFee,
     Refusal,
-    Wish,
     back_in_queue,
     checkout_fee,
     due_after,
@@ -35,14 +35,14 @@ NEVER_LENT = frozenset({ItemStatus.LOST, ItemStatus.MISSING, ItemStatus.IN_PROCE
 
 
 def decide_checkout(
-    facts: Facts, standing: Standing | None, wish: Wish, rules: CirculationRules
+    facts: Facts, standing: Standing | None, request: CirculationRequest, rules: CirculationRules
 ) -> Decision:
     """Whether the item is charged to the patron (B56).
 
     Args:
         facts: the item and the patron.
         standing: what stands against the patron; None for an unknown one.
-        wish: what the terminal asks.
+        request: what the terminal asks.
         rules: of the terminal.
     """
     record, patron = facts.record, facts.patron
@@ -52,31 +52,31 @@ def decide_checkout(
         return refusal(CirculationReason.UNKNOWN_ITEM)
     loan = record.state.loan
     if loan is not None and loan.patron_id == patron.id:
-        if rules.renews_own_loan or wish.no_block:
-            return _renew(record, loan, (standing,), wish, rules)
+        if rules.renews_own_loan or request.no_block:
+            return _renew(record, loan, (standing,), request, rules)
         return refusal(CirculationReason.ALREADY_CHARGED)
     reasons = (
-        *_against_checkout(record, patron, standing, wish, rules),
-        *_to_be_confirmed(facts, record, wish),
+        *_against_checkout(record, patron, standing, request, rules),
+        *_to_be_confirmed(facts, record, request),
     )
-    if reasons and not wish.no_block:
+    if reasons and not request.no_block:
         return _refuse(reasons, (standing,), CHARGE_DENIED, record.item)
-    return _lend(record, patron, wish, rules, reasons)
+    return _lend(record, patron, request, rules, reasons)
 
 
 def _against_checkout(
     record: ItemRecord,
     patron: PatronRecord,
     standing: Standing,
-    wish: Wish,
+    request: CirculationRequest,
     rules: CirculationRules,
 ) -> Iterator[CirculationReason]:
     """Everything that speaks against it whatever the patron says, in the order of B56.
 
     Memberships have no rules about material yet; their place is behind the item limit.
     """
-    if wish.card_reason is not None:
-        yield wish.card_reason
+    if request.card_reason is not None:
+        yield request.card_reason
     if not record.item.for_loan or record.state.status in NEVER_LENT:
         yield CirculationReason.NOT_FOR_LOAN
     if record.item.material in rules.not_lent:
@@ -89,7 +89,7 @@ def _against_checkout(
         yield CirculationReason.CHARGED_TO_OTHER
     if _obstacle((standing,), CHARGE_DENIED) is not None:
         yield CirculationReason.BLOCKED
-    if rules.overdue_blocks and any(loan.due < wish.at for loan in patron.loans):
+    if rules.overdue_blocks and any(loan.due < request.at for loan in patron.loans):
         yield CirculationReason.OVERDUE
     if 0 < rules.lost_blocks <= sum(loan.lost for loan in patron.loans):
         yield CirculationReason.LOST_ITEMS
@@ -97,11 +97,13 @@ def _against_checkout(
         yield CirculationReason.ITEM_LIMIT
 
 
-def _to_be_confirmed(facts: Facts, record: ItemRecord, wish: Wish) -> Iterator[CirculationReason]:
+def _to_be_confirmed(
+    facts: Facts, record: ItemRecord, request: CirculationRequest
+) -> Iterator[CirculationReason]:
     """What the patron can say yes to; the fee last, for that yes (BO) comes with the request."""
     if facts.borrowed_before:
         yield CirculationReason.PREVIOUSLY_BORROWED
-    if checkout_fee(record.item) and not wish.fee_acknowledged:
+    if checkout_fee(record.item) and not request.fee_acknowledged:
         yield CirculationReason.FEE
 
 
@@ -132,22 +134,22 @@ def _refuse(
 def _lend(
     record: ItemRecord,
     patron: PatronRecord,
-    wish: Wish,
+    request: CirculationRequest,
     rules: CirculationRules,
     overridden: tuple[CirculationReason, ...],
 ) -> Effect:
     """Charge the item. Off line it may be on loan to another, whose loan ends then (C42)."""
-    due = wish.due or due_after(wish.at, record.item.loan_days, rules.zone)
+    due = request.due or due_after(request.at, record.item.loan_days, rules.zone)
     hold = record.next_hold
     own = hold is not None and hold.patron_id == patron.id
     set_aside = hold is not None and not own and hold.item_id is not None
-    fee = _fee(record.item, patron.id, wish, rules)
+    fee = _fee(record.item, patron.id, request, rules)
     return Effect(
-        Outcome(wish.now, patron.id, due=due, fee=fee.amount if fee is not None else 0),
+        Outcome(request.now, patron.id, due=due, fee=fee.amount if fee is not None else 0),
         replace(
             record.state,
             status=ItemStatus.AVAILABLE,
-            loan=ItemLoan(patron.id, wish.at, due),
+            loan=ItemLoan(patron.id, request.at, due),
         ),
         set_hold=back_in_queue(hold) if hold is not None and set_aside else None,
         drop_hold=hold if own else None,
@@ -156,10 +158,12 @@ def _lend(
     )
 
 
-def _fee(item: Item, patron_id: str, wish: Wish, rules: CirculationRules) -> NewFee | None:
+def _fee(
+    item: Item, patron_id: str, request: CirculationRequest, rules: CirculationRules
+) -> NewFee | None:
     """The fee of a loan or a renewal, as far as the patron has agreed to it."""
     amount = checkout_fee(item)
-    if not amount or not wish.fee_acknowledged:
+    if not amount or not request.fee_acknowledged:
         return None
     return NewFee(patron_id, amount, CHECKOUT_FEE_TYPE, rules.describe_checkout_fee)
 
@@ -167,7 +171,7 @@ def _fee(item: Item, patron_id: str, wish: Wish, rules: CirculationRules) -> New
 def decide_renewal(
     facts: Facts,
     standings: tuple[Standing, ...],
-    wish: Wish,
+    request: CirculationRequest,
     rules: CirculationRules,
     *,
     may_act: bool = False,
@@ -177,7 +181,7 @@ def decide_renewal(
     Args:
         facts: the item, who asks, and the borrower.
         standings: what stands against whoever asks and against the borrower.
-        wish: what the terminal asks.
+        request: what the terminal asks.
         rules: of the terminal.
         may_act: whether the one may renew for the other, here and now.
     """
@@ -188,28 +192,28 @@ def decide_renewal(
         return refusal(CirculationReason.UNKNOWN_ITEM)
     loan = record.state.loan
     if loan is not None and (loan.patron_id == patron.id or may_act):
-        return _renew(record, loan, standings, wish, rules)
+        return _renew(record, loan, standings, request, rules)
     reason = CirculationReason.CHARGED_TO_OTHER if loan else CirculationReason.NOT_CHARGED
-    if not wish.no_block:
+    if not request.no_block:
         return refusal(reason)
-    return _lend(record, patron, wish, rules, (reason,))
+    return _lend(record, patron, request, rules, (reason,))
 
 
 def _renew(
     record: ItemRecord,
     loan: ItemLoan,
     standings: tuple[Standing, ...],
-    wish: Wish,
+    request: CirculationRequest,
     rules: CirculationRules,
 ) -> Decision:
-    reasons = tuple(_against_renewal(record, loan, standings, wish))
-    if reasons and not wish.no_block:
+    reasons = tuple(_against_renewal(record, loan, standings, request))
+    if reasons and not request.no_block:
         return _refuse(reasons, standings, RENEWAL_DENIED, record.item)
-    due = wish.due or max(loan.due, due_after(wish.at, record.item.loan_days, rules.zone))
-    fee = _fee(record.item, loan.patron_id, wish, rules)
+    due = request.due or max(loan.due, due_after(request.at, record.item.loan_days, rules.zone))
+    fee = _fee(record.item, loan.patron_id, request, rules)
     return Effect(
         Outcome(
-            wish.now,
+            request.now,
             loan.patron_id,
             renewed=True,
             due=due,
@@ -224,15 +228,15 @@ def _renew(
 
 
 def _against_renewal(
-    record: ItemRecord, loan: ItemLoan, standings: tuple[Standing, ...], wish: Wish
+    record: ItemRecord, loan: ItemLoan, standings: tuple[Standing, ...], request: CirculationRequest
 ) -> Iterator[CirculationReason]:
-    if wish.card_reason is not None:
-        yield wish.card_reason
+    if request.card_reason is not None:
+        yield request.card_reason
     if waits_for_another(record, loan.patron_id):
         yield CirculationReason.ON_HOLD
     if _obstacle(standings, RENEWAL_DENIED) is not None:
         yield CirculationReason.BLOCKED
     if loan.renewals >= record.item.max_renewals:
         yield CirculationReason.RENEWAL_LIMIT
-    if checkout_fee(record.item) and not wish.fee_acknowledged:
+    if checkout_fee(record.item) and not request.fee_acknowledged:
         yield CirculationReason.FEE

@@ -16,13 +16,13 @@ from sip2gw.model.items import (
     QueuedHold,
 )
 from sip2gw.policy.items.decisions import (
+    CirculationRequest,
     CirculationRules,
     Decision,
     Effect,
     Facts,
     NewFee,
     Refusal,
-    Wish,
     refusal,
 )
 from sip2gw.policy.money import OVERDUE_FEE_TYPE
@@ -45,23 +45,23 @@ EXPECTED_BACK = frozenset({ItemStatus.IN_TRANSIT, ItemStatus.LOST, ItemStatus.MI
 """A copy that nobody has on loan, and whose arrival is good news all the same."""
 
 
-def decide_checkin(facts: Facts, wish: Wish, rules: CirculationRules) -> Decision:
+def decide_checkin(facts: Facts, request: CirculationRequest, rules: CirculationRules) -> Decision:
     """Whether the item is taken back, and where it goes from here (B59)."""
     record = facts.record
     if record is None:
         return refusal(CirculationReason.UNKNOWN_ITEM)
     loan = record.state.loan
-    if loan is not None and wish.moment is not None and wish.moment < loan.checked_out:
+    if loan is not None and request.moment is not None and request.moment < loan.checked_out:
         # The item has been lent again since: what came back late is the news, not the item.
         return Effect(
-            Outcome(wish.now),
+            Outcome(request.now),
             record.state,
             overridden=(CirculationReason.CHARGED_TO_OTHER,),
         )
     reasons = tuple(_against_return(record, rules))
-    if reasons and not wish.no_block:
+    if reasons and not request.no_block:
         return Refusal(reasons)
-    return _take_back(record, wish, rules, reasons)
+    return _take_back(record, request, rules, reasons)
 
 
 def _against_return(record: ItemRecord, rules: CirculationRules) -> Iterator[CirculationReason]:
@@ -85,14 +85,14 @@ def _against_return(record: ItemRecord, rules: CirculationRules) -> Iterator[Cir
 
 def _take_back(
     record: ItemRecord,
-    wish: Wish,
+    request: CirculationRequest,
     rules: CirculationRules,
     overridden: tuple[CirculationReason, ...],
 ) -> Effect:
     loan, hold = record.state.loan, record.next_hold
-    fee = _overdue_fee(record.item, loan, wish.at, rules) if loan is not None else None
+    fee = _overdue_fee(record.item, loan, request.at, rules) if loan is not None else None
     outcome = Outcome(
-        wish.now,
+        request.now,
         loan.patron_id if loan is not None else "",
         fee=fee.amount if fee is not None else 0,
         branch=rules.branch,
