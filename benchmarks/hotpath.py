@@ -19,8 +19,9 @@ from pathlib import Path
 
 from benchmarks.library import Library, build
 from benchmarks.workloads import Workload, hello, workloads
+from sip2gw.backend.factory import open_backend
 from sip2gw.config import Config, load_config
-from sip2gw.daemon.app import App, open_store
+from sip2gw.daemon.app import App
 from sip2gw.foundation.clock import Clock
 from sip2gw.monitoring.telemetry import Log, Redactor
 from sip2gw.serving.server import TerminalLine, TerminalServer
@@ -119,10 +120,11 @@ async def _timed(terminals: _Terminals, supply: Iterator[bytes], count: int) -> 
 async def _profile(
     library: Library, config: Config, names: Sequence[str], count: int, rows: int
 ) -> None:
-    store = open_store(config, "daemon")
+    opened = open_backend(config, "daemon")
+    store = opened.store
     with (config.base_dir / "hotpath.log").open("wb") as file:
         log = Log(file, Redactor(store.pin_secret))
-        app = App(config, store, log, Clock())
+        app = App(config, opened, log, Clock())
         for workload in workloads(library):
             if workload.name not in names:
                 continue

@@ -21,6 +21,7 @@ from zoneinfo import ZoneInfo
 from sip2gw.backend.factory import open_backend
 from sip2gw.backend.library import Library as KeptLibrary
 from sip2gw.backend.loading.importing import ImportSettings, import_files
+from sip2gw.config import load_config
 from sip2gw.foundation.hashing import hash_pin
 
 INSTITUTION = "HUB"
@@ -223,7 +224,7 @@ def build(
     config = directory / "sip2gw.toml"
     config.write_text(configuration(url))
     if not (directory / "built").exists():
-        asyncio.run(_import(library, directory, tell, url, more))
+        asyncio.run(_import(library, directory, tell, more))
         (directory / "built").touch()
     return config
 
@@ -232,11 +233,10 @@ async def _import(
     library: Library,
     directory: Path,
     tell: Callable[[str], None],
-    url: str,
     more: Iterable[Row],
 ) -> None:
     lines = directory / "library.jsonl"
-    store = open_library(directory, url)
+    store = open_library(directory)
     try:
         tell(f"writing {library.patrons:,} patrons")
         with lines.open("w") as file:
@@ -266,11 +266,11 @@ def count_rows(directory: Path, table: str) -> int:
     return int(count)
 
 
-def ledger_problems(directory: Path, url: str = SQLITE) -> list[str]:
+def ledger_problems(directory: Path) -> list[str]:
     """What the store's own check finds wrong."""
 
     async def check() -> list[str]:
-        store = open_library(directory, url)
+        store = open_library(directory)
         try:
             return store.self_check()
         finally:
@@ -279,6 +279,6 @@ def ledger_problems(directory: Path, url: str = SQLITE) -> list[str]:
     return asyncio.run(check())
 
 
-def open_library(directory: Path, url: str = SQLITE) -> KeptLibrary:
-    """The store of `url` as seen from `directory`, opened as a command would."""
-    return open_backend(url, base_dir=directory, role="command", currency=CURRENCY)
+def open_library(directory: Path) -> KeptLibrary:
+    """The store that `build` has filled, opened as a command would."""
+    return open_backend(load_config(directory / "sip2gw.toml"), "command").store

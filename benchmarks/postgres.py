@@ -63,8 +63,8 @@ def measure(
             paid.sample = paid.sample or run.sample
             rates.append((bare, run.requests / run.seconds))
             print(f"bare {bare:,.0f}/s  gateway {rates[-1][1]:,.0f}/s", file=sys.stderr)
-    problems = ledger_problems(directory, url)
-    store = open_library(directory, url)
+    problems = ledger_problems(directory)
+    store = open_library(directory)
     booked = sum(payment.terminal != "bare" for payment in store.payments())
     if booked != paid.requests - paid.errors:
         problems.append(f"{paid.requests - paid.errors} acknowledged, {booked} booked")

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import Literal, Protocol
 
 from sip2gw.backend.attempts import Settlement, UnknownAttempt
 from sip2gw.backend.ids import new_id
@@ -32,6 +32,9 @@ from sip2gw.model.refusals import RefusedPayment
 from sip2gw.policy.items.decisions import Decide, Refusal
 from sip2gw.policy.items.offline import Claim
 from sip2gw.policy.receipts import ReceiptRules
+
+Role = Literal["daemon", "command"]
+"""Who works on a store: a gateway, which is alone on a SQLite store, or a command beside it."""
 
 
 class BackendError(Exception):

@@ -2,53 +2,41 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
-from sip2gw.backend.base import BackendError
+from sip2gw.backend.base import Backend, BackendError, Role
 from sip2gw.backend.library import Library
-from sip2gw.backend.sqlite.store import Role, open_store
+from sip2gw.backend.sqlite.store import open_sqlite
+from sip2gw.config import Config
+
+STORE_SHARE = 0.8
+"""Of the time for a request that the store may take; the rest is for saying what became of it."""
 
 
 class StoreUrlError(BackendError):
     """The configured `store.url` cannot be used; the text says why."""
 
 
-def open_backend(
-    url: str,
-    *,
-    base_dir: Path,
-    role: Role,
-    currency: str,
-    pin_secret_file: Path | None = None,
-    password: str | None = None,
-    spool_file: Path | None = None,
-    timeout_s: float | None = None,
-) -> Library:
-    """Open the store that `url` names.
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What a gateway or a command works with."""
 
-    Args:
-        url: `sqlite:FILE`, a relative FILE is meant from `base_dir`; or
-            `postgresql://user@host/database`.
-        base_dir: the directory of the configuration file.
-        role: `daemon` (alone on a SQLite store) or `command`.
-        currency: ISO 4217 code of the institution.
-        pin_secret_file: where the PIN secret lies; default beside the SQLite file, or in the
-            PostgreSQL database (C18).
-        password: of the PostgreSQL user.
-        spool_file: on PostgreSQL: keeps what was answered with "not sure" while the database cannot
-            be asked. On SQLite it lies next to the store.
-        timeout_s: seconds for one operation on PostgreSQL; shorter than a request may take.
+    backend: Backend
+    """The library system that answers terminals; today it is always `store` itself."""
+    store: Library
+    """Our own data: for staff, and for what the gateway looks after by itself."""
+
+
+def open_backend(config: Config, role: Role) -> Opened:
+    """Open what `config` names; `store.url` is `sqlite:FILE` or `postgresql://user@host/database`.
 
     Raises:
-        BackendError: the URL is not usable or the store cannot be opened.
+        BackendError: the URL is not usable or the store cannot be opened; the text says why.
     """
-    secret_file = None if pin_secret_file is None else base_dir / pin_secret_file
-    if is_postgres(url):
-        return _open_postgres(url, password, role, currency, secret_file, spool_file, timeout_s)
-    path = base_dir / sqlite_file(url)
-    if not path.parent.is_dir():
-        raise StoreUrlError(f"store.url: the directory {path.parent} does not exist")
-    return open_store(path, role=role, currency=currency, pin_secret_file=secret_file)
+    url = config.store.url
+    store = _open_postgres(config, role) if is_postgres(url) else _open_file(config, role)
+    return Opened(store, store)
 
 
 def is_postgres(url: str) -> bool:
@@ -56,33 +44,37 @@ def is_postgres(url: str) -> bool:
     return url.startswith("postgresql:")
 
 
-def _open_postgres(
-    url: str,
-    password: str | None,
-    role: Role,
-    currency: str,
-    secret_file: Path | None,
-    spool_file: Path | None,
-    timeout_s: float | None,
-) -> Library:
+def _open_file(config: Config, role: Role) -> Library:
+    path = config.base_dir / sqlite_file(config.store.url)
+    if not path.parent.is_dir():
+        raise StoreUrlError(f"store.url: the directory {path.parent} does not exist")
+    return open_sqlite(
+        path,
+        role=role,
+        currency=config.institution.currency,
+        pin_secret_file=config.pin_secret_path,
+    )
+
+
+def _open_postgres(config: Config, role: Role) -> Library:
     try:
         # Here and not above: who keeps the library in a file need not have the driver.
         from sip2gw.backend.postgres import open_postgres
-        from sip2gw.backend.postgres.store import TIMEOUT_S
     except ModuleNotFoundError as error:
         if error.name != "asyncpg":
             raise
         raise StoreUrlError(
             "store.url: postgresql:// needs the driver: pip install 'sip2gw[postgres]'"
         ) from None
+    password = config.store_password
     return open_postgres(
-        url,
-        password=password,
+        config.store.url,
+        password=None if password is None else password.get_secret_value(),
         role=role,
-        currency=currency,
-        pin_secret_file=secret_file,
-        spool_file=spool_file,
-        timeout_s=timeout_s or TIMEOUT_S,
+        currency=config.institution.currency,
+        pin_secret_file=config.pin_secret_path,
+        spool_file=config.spool_path,
+        timeout_s=config.server.request_timeout_s * STORE_SHARE,
     )
 
 

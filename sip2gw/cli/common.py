@@ -66,9 +66,9 @@ def opened_store(config: Config) -> Iterator[Library]:
     Raises:
         BackendError: it cannot be opened.
     """
-    from sip2gw.daemon.app import open_store
+    from sip2gw.backend.factory import open_backend
 
-    store = open_store(config, "command")
+    store = open_backend(config, "command").store
     try:
         yield store
     finally:

@@ -64,22 +64,22 @@ def explain(
 async def _explain(
     config: Config, terminal: str, card: str, message: Message | None, at: str | None
 ) -> Explanation:
-    from sip2gw.daemon.app import open_store
+    from sip2gw.backend.factory import open_backend
     from sip2gw.serving.explain import explain as explained
     from sip2gw.serving.site import build_site
 
-    store = open_store(config, "command")
+    opened = open_backend(config, "command")
     try:
-        site = build_site(config, store.capabilities)
+        site = build_site(config, opened.backend.capabilities)
         known = site.by_login.get(terminal) or site.by_name.get(terminal)
         if known is None:
             names = ", ".join(sorted(site.by_name)) or "none"
             raise CommandError(f"no terminal {printable(terminal)}; there are: {names}")
         moment = _moment(at, known.view)
         code = message.value if message is not None else None
-        return await explained(site, store, known.view, card, message=code, at=moment)
+        return await explained(site, opened.backend, known.view, card, message=code, at=moment)
     finally:
-        await store.close()
+        await opened.store.close()
 
 
 def _moment(text: str | None, terminal: TerminalView) -> datetime | None:

@@ -13,8 +13,7 @@ from datetime import datetime, timedelta
 from sip2gw.authentication.pins import PinRules, PinService
 from sip2gw.authentication.verification import PasswordService, SlowVerifier
 from sip2gw.backend.base import BackendError
-from sip2gw.backend.factory import open_backend
-from sip2gw.backend.library import Library
+from sip2gw.backend.factory import Opened, open_backend
 from sip2gw.backend.timed import TimedBackend
 from sip2gw.config import Config, TlsFiles
 from sip2gw.config.availability import unavailable
@@ -42,29 +41,6 @@ from sip2gw.serving.gateway import Gateway
 from sip2gw.serving.server import TerminalServer
 from sip2gw.serving.site import Site, build_site
 from sip2gw.shared.door_memory import Admissions
-
-STORE_SHARE = 0.8
-"""Of the time for a request that the store may take; the rest is for saying what became of it."""
-
-
-def open_store(config: Config, role: str) -> Library:
-    """Open the store that `config` names, as `daemon` or `command`.
-
-    Raises:
-        BackendError: it cannot be used; the text says why.
-    """
-    password = config.store_password
-    return open_backend(
-        config.store.url,
-        base_dir=config.base_dir,
-        role="daemon" if role == "daemon" else "command",
-        currency=config.institution.currency,
-        pin_secret_file=config.pin_secret_path,
-        password=None if password is None else password.get_secret_value(),
-        spool_file=config.spool_path,
-        timeout_s=config.server.request_timeout_s * STORE_SHARE,
-    )
-
 
 STORE_LOOK_EVERY_S = 1.0
 """So soon it is noticed, without anybody asking, that the store's file has gone or come back."""
@@ -104,9 +80,10 @@ def refusals_forgotten_before(config: Config, now: datetime) -> datetime:
 class App:
     """One gateway process."""
 
-    def __init__(self, config: Config, backend: Library, log: Log, clock: Clock) -> None:
+    def __init__(self, config: Config, opened: Opened, log: Log, clock: Clock) -> None:
         self.config = config
-        self.backend = backend
+        self.backend = backend = opened.backend
+        self.store = store = opened.store
         self.log = log
         self.metrics = Metrics()
         self._verifier = SlowVerifier(clock.monotonic)
@@ -122,7 +99,7 @@ class App:
         self._pins = PinService(
             timed,
             self._verifier,
-            backend.pin_secret,
+            store.pin_secret,
             _pin_rules(config),
             self._pin_locked,
             admissions,
@@ -138,10 +115,10 @@ class App:
             leave=timed.leave_branch,
             admissions=admissions,
         )
-        self._passwords = PasswordService(self._login_verifier, backend.pin_secret, timed)
+        self._passwords = PasswordService(self._login_verifier, store.pin_secret, timed)
         self.gateway = Gateway(site, timed, services, self._passwords, log)
         self.settler = Settler(timed, self.metrics, clock, log)
-        self.store_chore = StoreChore(backend, self.metrics, clock, log)
+        self.store_chore = StoreChore(store, self.metrics, clock, log)
         self.clock_chore = ClockChore(self.metrics, clock, log)
         self.gateway.on_unknown = self.settler.nudge
         self.server = TerminalServer(self.gateway)
@@ -236,7 +213,7 @@ class App:
     async def warm(self) -> None:
         """Let a thread read what doors need, so that a slow disk does not make patrons wait."""
         try:
-            rows = await asyncio.to_thread(self.backend.warm)
+            rows = await asyncio.to_thread(self.store.warm)
         except BackendError as error:
             self.gateway.backend_failed(error, "warm")
         else:
@@ -248,10 +225,10 @@ class App:
         the next day. Several gateways on one store do no harm."""
         now = self.gateway.clock.now()
         try:
-            erased = await self.backend.erase_access_identities(anonymous_before(self.config, now))
-            forgotten = await self.backend.forget_transactions(now)
-            loans = await self.backend.forget_loans(loans_forgotten_before(self.config, now))
-            refused = await self.backend.forget_refused_payments(
+            erased = await self.store.erase_access_identities(anonymous_before(self.config, now))
+            forgotten = await self.store.forget_transactions(now)
+            loans = await self.store.forget_loans(loans_forgotten_before(self.config, now))
+            refused = await self.store.forget_refused_payments(
                 refusals_forgotten_before(self.config, now)
             )
         except BackendError as error:
@@ -281,7 +258,7 @@ class App:
         await ending.part("http", HTTP_STOP_S, self.operators.close_http())
         self._verifier.close()
         self._login_verifier.close()
-        await ending.part("store", STORE_CLOSE_S, self.backend.close())
+        await ending.part("store", STORE_CLOSE_S, self.store.close())
         self.operators.say_goodbye(ending.given_up)
         await ending.part("control", CONTROL_STOP_S, self.operators.close_socket())
         ending.tell()
@@ -369,22 +346,22 @@ def serve(
 async def _serve(config: Config, on_ready: Callable[[list[str], str], None]) -> int:
     asyncio.get_running_loop().set_default_executor(ready_pool(SHARED_THREADS, "sip2gw"))
     try:
-        backend = open_store(config, "daemon")
+        opened = open_backend(config, "daemon")
     except BackendError as error:
         sys.stderr.write(f"sip2gw: {error}\n")
         return 1
-    redactor = Redactor(backend.pin_secret)
+    redactor = Redactor(opened.store.pin_secret)
     log = open_log(redactor, level=config.log.level, log_format=config.log.format)
     try:
         with told_to(log, asyncio.get_running_loop()):
-            given_up = await App(config, backend, log, Clock()).run(on_ready)
+            given_up = await App(config, opened, log, Clock()).run(on_ready)
     except OSError as error:
         problem = error.strerror or type(error).__name__
         if error.filename:  # the address
             problem = f"{error.filename}: {problem}"
         log.events.error("cannot_listen", problem=problem)
         sys.stderr.write(f"sip2gw: cannot listen: {problem}\n")
-        await backend.close()
+        await opened.store.close()
         return 1
     except Exception as error:
         log.events.critical("crashed", exc_info=error)

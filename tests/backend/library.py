@@ -25,7 +25,8 @@ from sip2gw.backend.library import Connection, Library
 from sip2gw.backend.loading.importing import ImportReport, ImportSettings, import_files
 from sip2gw.backend.postgres import PostgresStore, open_postgres
 from sip2gw.backend.sqlite.database import connect
-from sip2gw.backend.sqlite.store import Store, open_store
+from sip2gw.backend.sqlite.store import Store, open_sqlite
+from sip2gw.config import Config, load_config
 from sip2gw.model import PaymentLine
 
 NOW = datetime(2026, 3, 10, 9, 30, tzinfo=UTC)
@@ -172,9 +173,17 @@ def load(
     )
 
 
+def configured(directory: Path, url: str, currency: str = "EUR") -> Config:
+    """A configuration in `directory` whose store is `url`."""
+    file = directory / "sip2gw.toml"
+    institution = f'[institution]\nid = "HUB"\nname = "Hub"\ncurrency = "{currency}"\n'
+    file.write_text(f'{institution}[store]\nurl = "{url}"\n')
+    return load_config(file)
+
+
 def open_library(directory: Path, role: Any = "daemon") -> Store:
     """The store in `directory`."""
-    return open_store(directory / "library.db", role=role, currency="EUR")
+    return open_sqlite(directory / "library.db", role=role, currency="EUR")
 
 
 def open_postgres_library(url: str, role: Any = "daemon", **limits: Any) -> PostgresStore:

@@ -22,11 +22,11 @@ from .library import LIBRARY, load, open_library, order, pay_fee
 COMMAND = """
 import asyncio, sys
 from pathlib import Path
-from sip2gw.backend.sqlite.store import open_store
+from sip2gw.backend.sqlite.store import open_sqlite
 from sip2gw.model import Block, BlockType
 
 async def main():
-    store = open_store(Path(sys.argv[1]), role="command", currency="EUR")
+    store = open_sqlite(Path(sys.argv[1]), role="command", currency="EUR")
     await store.set_block("P1", Block(BlockType.GENERAL, "by staff", None, "staff"))
     await store.close()
 

@@ -13,7 +13,7 @@ import pytest
 from sip2gw.backend.library import Library
 from sip2gw.backend.loading.exporting import export_lines
 from sip2gw.backend.loading.importing import import_files
-from sip2gw.backend.sqlite.store import open_store
+from sip2gw.backend.sqlite.store import open_sqlite
 from sip2gw.foundation.hashing import secret_fingerprint, verify_pin
 from sip2gw.model import Block, BlockType, PatronRecord
 
@@ -210,7 +210,7 @@ async def test_an_export_makes_the_same_library_elsewhere(library: Library, tmp_
     await library.set_block("P3", Block(BlockType.PAYMENT, "ask", None, "staff"))
     secret_file = tmp_path / "secret"
     secret_file.write_text(library.pin_secret.hex())
-    copy = open_store(
+    copy = open_sqlite(
         tmp_path / "copy.db",
         role="command",
         currency="EUR",
@@ -249,7 +249,7 @@ async def test_blocks_of_staff_are_not_doubled_by_importing_an_export(library: L
 @pytest.mark.parametrize("currency", ["JPY", "KWD"])
 async def test_decimals_follow_the_currency(tmp_path: Path, currency: str) -> None:
     """C77."""
-    library = open_store(tmp_path / "x.db", role="command", currency=currency)
+    library = open_sqlite(tmp_path / "x.db", role="command", currency=currency)
     amount = {"JPY": "250", "KWD": "2.505"}[currency]
     settings = replace(SETTINGS, currency=currency)
     person = {"kind": "patron", "id": "P1", "name": "Ann"}

@@ -17,7 +17,7 @@ from sip2gw.backend.loading.importing import import_files
 from sip2gw.backend.sql.ledger import payments
 from sip2gw.backend.sql.records import load_account
 
-from .library import SETTINGS, content, load, open_library, open_postgres_library
+from .library import SETTINGS, configured, content, load, open_library, open_postgres_library
 
 ROUNDS = 3
 
@@ -27,6 +27,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from sip2gw.backend.base import Allocation, PaymentOrder
 from sip2gw.backend.factory import open_backend
+from sip2gw.config import load_config
 from sip2gw.model import PaymentLine
 
 NOW = datetime(2026, 3, 10, tzinfo=UTC)
@@ -46,12 +47,13 @@ async def client(store, first):
         print(result.payment.bk, flush=True)
 
 async def main():
-    with tempfile.TemporaryDirectory() as spool:
-        await pay(Path(spool) / "one.spool")
+    with tempfile.TemporaryDirectory() as directory:
+        await pay(Path(directory) / "sip2gw.toml")
 
-async def pay(spool_file):
-    here = {"base_dir": Path("/"), "role": "daemon", "currency": "EUR"}
-    store = open_backend(sys.argv[1], spool_file=spool_file, **here)
+async def pay(file):
+    institution = '[institution]\\nid = "HUB"\\nname = "Hub"\\ncurrency = "EUR"\\n'
+    file.write_text(f'{institution}[store]\\nurl = "{sys.argv[1]}"\\n')
+    store = open_backend(load_config(file), "daemon").store
     await asyncio.gather(*(client(store, first) for first in range(4)))
 
 asyncio.run(main())
@@ -155,14 +157,15 @@ from sip2gw.backend.sql.ledger import payments
 from sip2gw.backend.sql.records import load_account
 from sip2gw.backend.loading.plan import Plan
 sys.path.insert(0, sys.argv[2])
-from backend.library import SETTINGS
+from backend.library import SETTINGS, configured
 
 def die(plan, *arguments):
     os.kill(os.getpid(), signal.SIGKILL)
 
 Plan.write_rest = die
-store = open_backend(sys.argv[1], base_dir=Path("/"), role="command", currency="EUR")
-import_files(store, [Path(sys.argv[3])], settings=SETTINGS)
+lines = Path(sys.argv[3])
+store = open_backend(configured(lines.parent, sys.argv[1]), "command").store
+import_files(store, [lines], settings=SETTINGS)
 """
 
 
@@ -175,7 +178,7 @@ def test_an_import_that_is_killed_while_it_writes_leaves_the_old_state(
     lines.write_text("".join(json.dumps(line) + "\n" for line in more))
     postgres_url = postgres.url(postgres.make_database())
     for url in (f"sqlite:{tmp_path / 'library.db'}", postgres_url):
-        store = open_backend(url, base_dir=tmp_path, role="command", currency="EUR")
+        store = open_backend(configured(tmp_path, url), "command").store
         load(store, *LINES)
         before = content(store)
         command = [sys.executable, "-c", IMPORTING, url, str(Path(__file__).parents[1]), lines]

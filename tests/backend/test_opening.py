@@ -18,7 +18,7 @@ from sip2gw.backend.sql.secret import PinSecretError, load_pin_secret
 from sip2gw.backend.sqlite.database import connect
 from sip2gw.backend.sqlite.store import Store
 
-from .library import open_library
+from .library import configured, open_library
 
 
 @pytest.mark.parametrize(
@@ -38,20 +38,20 @@ def test_urls_of_files(url: str, path: str) -> None:
     "url",
     ["", "library.db", "sqlite:", "sqlite::memory:", "sqlite://host/x", "mysql://x", "sqlite:a?b"],
 )
-def test_other_urls_are_refused(url: str, tmp_path: Path) -> None:
+def test_other_urls_are_refused(url: str) -> None:
     with pytest.raises(StoreUrlError, match=r"store\.url"):
-        open_backend(url, base_dir=tmp_path, role="command", currency="EUR")
+        sqlite_file(url)
 
 
 async def test_a_relative_file_is_meant_from_the_configuration(tmp_path: Path) -> None:
-    store = open_backend("sqlite:a.db", base_dir=tmp_path, role="daemon", currency="EUR")
+    store = open_backend(configured(tmp_path, "sqlite:a.db"), "daemon").store
     assert store.path == tmp_path / "a.db"
     await store.close()
 
 
 def test_a_missing_directory_is_named(tmp_path: Path) -> None:
     with pytest.raises(StoreUrlError, match="does not exist"):
-        open_backend("sqlite:no/a.db", base_dir=tmp_path, role="command", currency="EUR")
+        open_backend(configured(tmp_path, "sqlite:no/a.db"), "command")
 
 
 def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
@@ -176,4 +176,4 @@ def test_a_lost_secret_is_not_replaced_by_a_new_one(tmp_path: Path) -> None:
 async def test_a_store_keeps_one_currency(tmp_path: Path) -> None:
     await made_and_closed(tmp_path)
     with pytest.raises(BackendError, match="amounts in EUR, not in JPY"):
-        open_backend("sqlite:library.db", base_dir=tmp_path, role="daemon", currency="JPY")
+        open_backend(configured(tmp_path, "sqlite:library.db", "JPY"), "daemon")

@@ -13,13 +13,13 @@ import pytest
 
 from sip2gw.backend.base import OutcomeUnknownError, UnavailableError
 from sip2gw.backend.sqlite.place import StoreInUseError
-from sip2gw.backend.sqlite.store import Store, open_store
+from sip2gw.backend.sqlite.store import Store, open_sqlite
 
 from .library import NOW, content, open_library, order, pay_fee
 
 
 def open_at(path: Path, role: str = "daemon") -> Store:
-    return open_store(path, role=role, currency="EUR")  # type: ignore[arg-type]
+    return open_sqlite(path, role=role, currency="EUR")  # type: ignore[arg-type]
 
 
 # Who may open it

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from sip2gw.backend.factory import open_backend
 from sip2gw.cli.app import app
 from sip2gw.config import load_config
-from sip2gw.daemon.app import open_store
 
 Command = Callable[..., list[dict[str, Any]]]
 
@@ -53,7 +53,7 @@ def test_the_password_of_the_database_reaches_it(
 ) -> None:
     given: dict[str, Any] = {}
     monkeypatch.setattr(
-        "sip2gw.daemon.app.open_backend", lambda url, **options: given.update(options)
+        "sip2gw.backend.postgres.open_postgres", lambda url, **options: given.update(options)
     )
     (tmp_path / "password").write_text("s3cret\n")
     config = tmp_path / "sip2gw.toml"
@@ -61,6 +61,6 @@ def test_the_password_of_the_database_reaches_it(
         '[institution]\nid = "HUB"\nname = "Hub"\ncurrency = "EUR"\n'
         '[store]\nurl = "postgresql://sip2gw@db/library"\npassword_file = "password"\n'
     )
-    open_store(load_config(config), "command")
+    open_backend(load_config(config), "command")
     assert given["password"] == "s3cret"
     assert "s3cret" not in repr(load_config(config))

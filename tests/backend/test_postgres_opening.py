@@ -20,7 +20,7 @@ from sip2gw.backend.sql.migrate import SchemaError
 from sip2gw.backend.sql.schema import SCHEMA_NUMBER, Migration
 from sip2gw.backend.sql.secret import PinSecretError
 
-from .library import LIBRARY, NOW, load, open_postgres_library
+from .library import LIBRARY, NOW, configured, load, open_postgres_library
 
 
 def test_placeholders_are_numbered() -> None:
@@ -28,7 +28,7 @@ def test_placeholders_are_numbered() -> None:
 
 
 async def test_the_factory_opens_it(postgres_url: str, tmp_path: Path) -> None:
-    store = open_backend(postgres_url, base_dir=tmp_path, role="command", currency="EUR")
+    store = open_backend(configured(tmp_path, postgres_url), "command").store
     assert isinstance(store, PostgresStore)
     assert await store.find_patron("P1") is not None
     await store.close()
@@ -41,7 +41,7 @@ def test_a_missing_driver_is_named(
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "asyncpg", None)
     with pytest.raises(StoreUrlError, match=r"pip install 'sip2gw\[postgres\]'"):
-        open_backend(postgres_url, base_dir=tmp_path, role="command", currency="EUR")
+        open_backend(configured(tmp_path, postgres_url), "command")
 
 
 @pytest.mark.parametrize(

@@ -16,10 +16,10 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from sip2gw.backend.base import Allocation, PaymentOrder
+from sip2gw.backend.factory import open_backend
 from sip2gw.backend.spool import Spool
 from sip2gw.backend.sql.unknown import attempt_of
 from sip2gw.config import load_config
-from sip2gw.daemon.app import open_store
 from sip2gw.foundation.hashing import verify_pin
 from sip2gw.model import PaymentLine
 from sip2gw.model.refusals import RefusedPayment
@@ -46,7 +46,7 @@ def pay(config: Path, amount: int, *, now: datetime, bk: str = "7", kind: str = 
     """Pay a part of the child's fee; the payment's id."""
 
     async def book() -> str:
-        store = open_store(load_config(config), "command")
+        store = open_backend(load_config(config), "command").store
         line = PaymentLine("F2", "P2", "head_of_family", amount)
         later = now + timedelta(days=30)
         order = PaymentOrder("cash-1", bk, "x", "P1", amount, "EUR", kind, bk, now, later, "C1")
@@ -145,7 +145,7 @@ def refuse(config: Path, *entries: RefusedPayment) -> None:
     """Have a gateway of `config` refuse payments."""
 
     async def keep() -> None:
-        store = open_store(load_config(config), "daemon")
+        store = open_backend(load_config(config), "daemon").store
         for entry in entries:
             store.keep_refused_payment(entry)
         await store.close()
@@ -270,7 +270,7 @@ def leave_in_spool(library: Path, *orders: PaymentOrder) -> None:
 
 def settled(library: Path, *orders: PaymentOrder) -> None:
     """The gateway has looked."""
-    store = open_store(load_config(library), "command")
+    store = open_backend(load_config(library), "command").store
     asyncio.run(store.settle(map(attempt_of, orders), datetime.now(UTC)))
     asyncio.run(store.close())
 
@@ -493,7 +493,7 @@ def typed(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 
 def pin_hash(library: Path, patron_id: str) -> tuple[bytes, str]:
     async def read() -> tuple[bytes, str]:
-        store = open_store(load_config(library), "command")
+        store = open_backend(load_config(library), "command").store
         record = await store.find_patron(patron_id)
         await store.close()
         assert record is not None

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from sip2gw.backend.factory import open_backend
 from sip2gw.config import load_config
-from sip2gw.daemon.app import open_store
 from sip2gw.model import AccessRow
 
 from .conftest import Run
@@ -29,7 +29,7 @@ def passage(minutes: int, patron: str, direction: str = "in", reason: str = "gra
 
 
 async def _log(config: Path, rows: list[AccessRow]) -> None:
-    store = open_store(load_config(config), "command")
+    store = open_backend(load_config(config), "command").store
     for row in rows:
         store.log_access(row)
     await store.close()

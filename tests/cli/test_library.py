@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from sip2gw.backend.base import Allocation, PaymentOrder
+from sip2gw.backend.factory import open_backend
 from sip2gw.config import load_config
-from sip2gw.daemon.app import open_store
 from sip2gw.model import AccessRow, PaymentLine
 
 from .conftest import LIBRARY, Run
@@ -155,7 +155,7 @@ def test_an_unknown_patron_is_a_failure(sip2gw: Run, library: Path) -> None:
 
 async def _live(config: Path) -> None:
     """A payment for a child and a refusal at a door."""
-    store = open_store(load_config(config), "command")
+    store = open_backend(load_config(config), "command").store
     line = PaymentLine("F2", "P2", "head_of_family", 1250)
     now = datetime(2026, 3, 1, 9, 30, tzinfo=UTC)
     order = PaymentOrder(

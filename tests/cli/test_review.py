@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from sip2gw.backend.base import CirculationOrder
+from sip2gw.backend.factory import open_backend
 from sip2gw.config import load_config
-from sip2gw.daemon.app import open_store
 from sip2gw.policy.items.decisions import Refusal
 from sip2gw.policy.items.offline import Claim
 from sip2gw.policy.reasons import CirculationReason
@@ -36,7 +36,7 @@ def command(sip2gw: Run, library: Path) -> Run:
 
 
 async def _refuse_two(config: Path) -> None:
-    store = open_store(load_config(config), "command")
+    store = open_backend(load_config(config), "command").store
     refused = (CirculationReason.UNKNOWN_ITEM, CirculationReason.NOT_FOR_LOAN)
     for minute, reason in enumerate(refused):
         order = CirculationOrder(

@@ -56,5 +56,5 @@ async def test_a_transaction_id_that_no_index_holds_is_booked_once(tmp_path, ser
     async with rigged(tmp_path, config_text=config, records=DESK_LIBRARY) as rig:
         outcome = await rig.converse([login("t-cash") + b"\r" + pay + pay + other])
         assert [answer[:3] for answer in outcome.sent.split(b"\r")[1:4]] == [b"38Y"] * 3
-        assert len(list(rig.app.backend.payments())) == 2
+        assert len(list(rig.app.store.payments())) == 2
         assert rig.faults() == []

@@ -3,7 +3,7 @@
 import pytest_asyncio
 from harness import NOON, ZONE, ask_23, ask_37, ask_63, fields
 
-from sip2gw.daemon.app import open_store
+from sip2gw.backend.factory import open_backend
 from sip2gw.foundation.hashing import hash_pin
 from sip2gw.model import (
     Badge,
@@ -20,7 +20,7 @@ FIXED_24, FIXED_64 = 37, 61
 @pytest_asyncio.fixture
 async def staff(gateway):
     """The store as a command opens it, beside the daemon."""
-    store = open_store(gateway.app.config, "command")
+    store = open_backend(gateway.app.config, "command").store
     yield store
     await store.close()
 

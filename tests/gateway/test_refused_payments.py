@@ -7,7 +7,7 @@ import pytest
 from harness import CONFIG, STAMP, ask_23, ask_37, running
 
 from sip2gw.backend.base import BackendTimeoutError, UnavailableError
-from sip2gw.daemon.app import open_store
+from sip2gw.backend.factory import open_backend
 from sip2gw.model.refusals import RefusedPaymentsMore
 from sip2gw.monitoring.metrics import FamilyMaker
 
@@ -191,7 +191,7 @@ async def test_more_than_the_limit_is_only_counted(tmp_path):
             for number in range(5):
                 await pay.ask(ask_37("1004", "99.00", pin="1004", bk=str(number)))
             await gateway.store.close()
-        store = open_store(gateway.app.config, "command")
+        store = open_backend(gateway.app.config, "command").store
         found = list(store.refused_payments())
         await store.close()
         assert [one.bk for one in found if not isinstance(one, RefusedPaymentsMore)] == list("012")

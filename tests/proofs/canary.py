@@ -32,11 +32,11 @@ from proofs.process import GatewayProcess, today
 from proofs.report import Report
 from proofs.rig import FUZZ_CONFIG, Rig, rigged
 from sip2gw.backend.base import BackendTimeoutError, UnavailableError
+from sip2gw.backend.factory import open_backend
 from sip2gw.cli.app import app as program
 from sip2gw.config import ConfigError, load_config
 from sip2gw.control.messages import Answer, encode
 from sip2gw.control.tracing import Trace
-from sip2gw.daemon.app import open_store
 from sip2gw.handlers import DOOR_HANDLERS, HANDLERS
 from sip2gw.monitoring.metrics import FamilyMaker
 from sip2gw.protocol.codec import parse_request
@@ -165,7 +165,7 @@ def _look_at_reprs(rig: Rig, report: Report) -> None:
 
 async def _with_failures(rig: Rig, report: Report, share: Share) -> None:
     """The same while backend and handlers fail, with errors that quote what they were given."""
-    store = type(rig.app.backend)
+    store = type(rig.app.store)
     for error in (UnavailableError, BackendTimeoutError, Quoting):
 
         async def fail(*_: object, error: type[Exception] = error) -> None:
@@ -340,7 +340,7 @@ async def _run(*arguments: str, stdin: bytes = b"", env: dict[str, str] | None =
 async def commands(directory: Path, report: Report) -> None:
     """What the commands print, beside a real gateway with a real log."""
     config, password = _site_in(directory)
-    store = open_store(load_config(config), "command")
+    store = open_backend(load_config(config), "command").store
     load(store, library(), now=today())
     await store.close()
     async with GatewayProcess(config) as gateway:

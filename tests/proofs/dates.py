@@ -99,7 +99,7 @@ class Dates:
             "lines": dict(self.closed),
             "bugs": sum(count for (_, kind), count in errors.items() if kind == "bug"),
             "done": dict(sorted(self.done.items())),
-            "reviews": sum(1 for _ in self.rig.app.backend.reviews()),
+            "reviews": sum(1 for _ in self.rig.app.store.reviews()),
             "seconds": round(time.monotonic() - began),
         }
         return self.report
@@ -140,7 +140,7 @@ class Dates:
 
 async def look_at_everything(rig: Rig, report: Report) -> None:
     """Ask for each item and patron, show them, export, import, check."""
-    store = rig.app.backend
+    store = rig.app.store
     items = [one["id"] for one in DESK_LIBRARY if one["kind"] == "item"]
     patrons = [one["id"] for one in DESK_LIBRARY if one["kind"] == "patron"]
     rig.clock.advance(3_600)  # no PIN is locked any more

@@ -31,8 +31,8 @@ from postgres import running_server
 
 from proofs.process import GatewayProcess, today, twins
 from proofs.report import Report
+from sip2gw.backend.factory import open_backend
 from sip2gw.config import load_config
-from sip2gw.daemon.app import open_store
 from sip2gw.foundation.hashing import hash_pin
 from sip2gw.monitoring.telemetry import Redactor
 
@@ -87,7 +87,7 @@ async def prepared(directory: Path, settings: str, victims: int, guests: int) ->
     """The configuration's file, with a library of attacked patrons and of guests."""
     path = directory / "sip2gw.toml"
     path.write_text(settings)
-    store = open_store(load_config(path), "command")
+    store = open_backend(load_config(path), "command").store
     people = [("V", number) for number in range(victims)] + [("G", n) for n in range(guests)]
     records = [one for one in LIBRARY if one["kind"] in ("membership", "badge")]
     hashed = hash_pin(store.pin_secret, PIN)

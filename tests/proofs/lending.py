@@ -28,9 +28,9 @@ from postgres import Server, running_server
 from proofs.outages import LIFE_S, LOST, Line, Outages
 from proofs.process import GatewayProcess, prepare, twins
 from proofs.report import Report
+from sip2gw.backend.factory import open_backend
 from sip2gw.backend.library import Library
 from sip2gw.config import load_config
-from sip2gw.daemon.app import open_store
 from sip2gw.texts.english import TEXTS
 
 COPIES = 7
@@ -276,7 +276,7 @@ async def prove(
 async def judge(config: Path, contest: Races, report: Report) -> None:
     """Compare the store with what the kiosks were told."""
     report.failures += contest.outages.failures
-    store = open_store(load_config(config), "daemon")
+    store = open_backend(load_config(config), "daemon").store
     with store.snapshot() as connection:
         (on_loan,) = connection.execute("SELECT COUNT(*) FROM loan").fetchone()
         noted = connection.execute(

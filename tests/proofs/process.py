@@ -15,8 +15,8 @@ from zoneinfo import ZoneInfo
 
 from harness import Terminal, load
 
+from sip2gw.backend.factory import open_backend
 from sip2gw.config import load_config
-from sip2gw.daemon.app import open_store
 
 ROOT = Path(__file__).parents[2]
 READY_TIMEOUT_S = 30.0
@@ -32,7 +32,7 @@ async def prepare(directory: Path, config: str, records: Iterable[dict[str, obje
     """Write the configuration into `directory`, load the library, and return the file's path."""
     path = directory / "sip2gw.toml"
     path.write_text(config)
-    store = open_store(load_config(path), "command")
+    store = open_backend(load_config(path), "command").store
     load(store, list(records), now=today())
     await store.close()
     return path

@@ -16,8 +16,9 @@ from harness import CONFIG, LIBRARY, NOON, TurnableClock, load
 from proofs.judge import Seen, frames_of, in_order, read_answer
 from sip2gw.authentication import verification
 from sip2gw.backend.base import BackendError
+from sip2gw.backend.factory import open_backend
 from sip2gw.config import load_config
-from sip2gw.daemon.app import App, open_store
+from sip2gw.daemon.app import App
 from sip2gw.foundation.hashing import hash_password
 from sip2gw.monitoring.telemetry import Log, Redactor
 from sip2gw.serving.server import TerminalLine
@@ -246,7 +247,8 @@ async def rigged(
     path = directory / "sip2gw.toml"
     path.write_text(config_text)
     config = load_config(path)
-    store = open_store(config, "daemon")
+    opened = open_backend(config, "daemon")
+    store = opened.store
     load(store, list(records))
     clock = TurnableClock(NOON)
     redactor = Redactor(store.pin_secret)
@@ -256,7 +258,7 @@ async def rigged(
         lambda _, context: unhandled.append(f"{context['message']}: {context.get('exception')!r}")
     )
     with patch.object(verification, "_NOBODY_HASH", _cheap_nobody_hash()):
-        app = App(config, store, log, clock)
+        app = App(config, opened, log, clock)
         await app.start()
         try:
             yield Rig(app, clock, unhandled)

@@ -26,9 +26,9 @@ from harness import STAMP, ask_37, debt, person
 from proofs.outages import LIFE_S, LOST, Host, Line, Outages
 from proofs.process import GatewayProcess, prepare
 from proofs.report import Report
+from sip2gw.backend.factory import open_backend
 from sip2gw.backend.library import Library
 from sip2gw.config import load_config
-from sip2gw.daemon.app import open_store
 from sip2gw.model import PatronRecord, Payment
 
 CONNECTIONS = 20
@@ -254,7 +254,7 @@ async def blow(directory: Path, rounds: int, seed: int) -> Report:
 async def judge(config: Path, storm: Storm, report: Report) -> None:
     """Compare the ledger with what the kiosks know."""
     report.failures += storm.failures
-    store = open_store(load_config(config), "daemon")
+    store = open_backend(load_config(config), "daemon").store
     booked = list(store.payments())
     faults = store.self_check()
     records = [await _record(store, card) for card in storm.patrons]

@@ -15,9 +15,10 @@ from zoneinfo import ZoneInfo
 
 from once import Once
 
+from sip2gw.backend.factory import open_backend
 from sip2gw.backend.loading.importing import ImportSettings, import_files
 from sip2gw.config import load_config
-from sip2gw.daemon.app import App, open_store
+from sip2gw.daemon.app import App
 from sip2gw.foundation.clock import Clock
 from sip2gw.foundation.hashing import hash_pin
 from sip2gw.monitoring.telemetry import Log, Redactor
@@ -258,7 +259,7 @@ class Running:
 
     @property
     def store(self):
-        return self.app.backend
+        return self.app.store
 
     @property
     def metrics(self):
@@ -294,21 +295,21 @@ def load(store, records, *, now=NOON):
 _libraries = Once()
 
 
-async def _store_with(directory, settings, records, now):
+async def _opened_with(directory, settings, records, now):
     """The store of `settings` with `records`, opened; equal ones are loaded once."""
     institution = settings.institution
     key = json.dumps([records, now.isoformat(), institution.currency, str(institution.timezone)])
     new = not (directory / "library.db").exists()
     if new and settings.store.url == URL and _libraries.give(key, directory):
-        return open_store(settings, "daemon")
-    store = open_store(settings, "daemon")
+        return open_backend(settings, "daemon")
+    opened = open_backend(settings, "daemon")
     if records:
-        load(store, records, now=now)
+        load(opened.store, records, now=now)
     if new and settings.store.url == URL:
-        await store.close()
+        await opened.store.close()
         _libraries.keep(key, directory / "library.db")
-        store = open_store(settings, "daemon")
-    return store
+        opened = open_backend(settings, "daemon")
+    return opened
 
 
 @asynccontextmanager
@@ -320,11 +321,12 @@ async def running(directory, *, config=CONFIG, records=LIBRARY, now=NOON, operat
     path = directory / "sip2gw.toml"
     path.write_text(config)
     settings = load_config(path)
-    store = await _store_with(directory, settings, records, now)
+    opened = await _opened_with(directory, settings, records, now)
+    store = opened.store
     stream = io.BytesIO()
     log = Log(stream, Redactor(store.pin_secret), level="debug")
     clock = TurnableClock(now)
-    app = App(settings, store, log, clock)
+    app = App(settings, opened, log, clock)
     del settings  # after a reload only what still runs on the old ones holds them
     addresses = await app.start()
     _, admin = await app.operators.open(app.config) if operators else ("", "")

@@ -36,6 +36,7 @@ from sip2gw.backend.base import (
     PaymentFacts,
     PaymentOrder,
     PaymentResult,
+    Role,
     UnavailableError,
 )
 from sip2gw.backend.doubts import Doubts, guarded, insist_on_notable
@@ -74,7 +75,6 @@ from sip2gw.backend.sql.queries import BUMP_VERSION
 from sip2gw.backend.sql.records import paid_fee
 from sip2gw.backend.sql.refusals import Refusals, Writing
 from sip2gw.backend.sql.values import date_text, time_text
-from sip2gw.backend.sqlite.store import Role
 from sip2gw.backend.staff import doors
 from sip2gw.backend.staff.desk import StaffOperations
 from sip2gw.model import (

@@ -23,7 +23,7 @@ from collections.abc import (
 from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from sip2gw.backend.attempts import Settlement, UnknownAttempt
 from sip2gw.backend.base import (
@@ -36,6 +36,7 @@ from sip2gw.backend.base import (
     PaymentFacts,
     PaymentOrder,
     PaymentResult,
+    Role,
     UnavailableError,
 )
 from sip2gw.backend.doubts import Doubts, guarded
@@ -84,7 +85,6 @@ from sip2gw.model.refusals import RefusedPayment
 
 RECORDS_CACHED_MAX = 20_000
 
-Role = Literal["daemon", "command"]
 T = TypeVar("T")
 
 
@@ -492,7 +492,7 @@ class Store(StaffOperations):
             os.close(self._lock)
 
 
-def open_store(
+def open_sqlite(
     path: Path,
     *,
     role: Role,
