@@ -14,7 +14,7 @@ from sip2gw.authentication.pins import PinRules, PinService
 from sip2gw.authentication.verification import PasswordService, SlowVerifier
 from sip2gw.backend.base import BackendError
 from sip2gw.backend.factory import Opened, open_backend
-from sip2gw.backend.timed import TimedBackend
+from sip2gw.backend.wrappers import Timed
 from sip2gw.config import Config, TlsFiles
 from sip2gw.config.availability import unavailable
 from sip2gw.control.messages import Reloaded
@@ -90,7 +90,7 @@ class App:
         # Threads of its own: a flood of wrong logins must not keep patrons waiting.
         self._login_verifier = SlowVerifier(clock.monotonic, threads=1)
         site = build_site(config, backend.capabilities)
-        timed = TimedBackend(
+        timed = Timed(  # type: ignore[abstract]
             backend,
             lambda operation, seconds: self.metrics.backend_timer(operation).observe(seconds),
             clock.monotonic,
@@ -110,9 +110,6 @@ class App:
             site.texts,
             self.metrics,
             clock,
-            record_access=timed.log_access,
-            enter=timed.enter_branch,
-            leave=timed.leave_branch,
             admissions=admissions,
         )
         self._passwords = PasswordService(self._login_verifier, store.pin_secret, timed)

@@ -18,16 +18,13 @@ from sip2gw.backend.base import (
     Backend,
     BackendError,
     CirculationOrder,
-    EntryOrder,
 )
 from sip2gw.config import ResolvedProfile
 from sip2gw.foundation.clock import Clock
 from sip2gw.model import (
-    AccessRow,
     Card,
     PatronRecord,
     Payment,
-    Presence,
 )
 from sip2gw.monitoring.metrics import Metrics
 from sip2gw.policy.access import (
@@ -100,11 +97,6 @@ class Services:
     texts: Catalogue
     metrics: Metrics
     clock: Clock
-    record_access: Callable[[AccessRow], None]
-    enter: Callable[[EntryOrder], Awaitable[Presence]]
-    """Lets a patron in where people are counted, and says who was inside before."""
-    leave: Callable[[str, str], Awaitable[None]]
-    """Lets a patron out of a branch where people are counted."""
     passages: Passages = field(default_factory=Passages)
     admissions: Admissions = field(default_factory=Admissions)
 

@@ -177,7 +177,7 @@ async def judge(session: Session, visit: patron.Visit) -> tuple[DoorFacts, Acces
     if not _counts(session) or not decision.granted or _same_passage(session, visit.number):
         return facts, decision
     order = _entry_order(session, facts)
-    facts.presence = await session.services.enter(order)
+    facts.presence = await session.services.backend.enter_branch(order)
     return facts, decide_access(facts, session.terminal.door)
 
 
@@ -225,7 +225,7 @@ async def _let_out(session: Session, request: _DoorRequest) -> Answer:
     number = request.patron_identifier
     record = await session.services.backend.find_by_card(number) if number else None
     if record is not None and _counts(session):
-        await session.services.leave(session.terminal.branch or "", record.id)
+        await session.services.backend.leave_branch(session.terminal.branch or "", record.id)
     return _let_anybody_out(session, number, record, _response_to(request), "normal")
 
 
@@ -410,7 +410,7 @@ def _record(
         return
     branch = terminal.branch or ""
     services.metrics.access_decisions[branch, outcome, decision.reason, mode] += 1
-    services.record_access(
+    services.backend.log_access(
         AccessRow(
             time=services.clock.now(),
             branch=branch,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sip2gw.backend.base import Backend
+from sip2gw.backend.wrappers import Unrecorded
 from sip2gw.foundation.clock import fixed_clock
 from sip2gw.handlers import (
     Answer,
@@ -19,7 +20,7 @@ from sip2gw.handlers import (
 )
 from sip2gw.handlers.door import judge
 from sip2gw.handlers.patron import Visit, identify, standing_of
-from sip2gw.model import AccessRow, Card, PatronRecord
+from sip2gw.model import Card, PatronRecord
 from sip2gw.monitoring.metrics import Metrics
 from sip2gw.policy.access import CheckResult, PinState
 from sip2gw.policy.explain import (
@@ -84,14 +85,6 @@ class _AssumedPins:
         """Nobody measures the time of an explanation."""
 
 
-def _not_recorded(row: AccessRow) -> None:
-    """An explanation is no passage."""
-
-
-async def _not_left(branch: str, patron_id: str) -> None:
-    """Nor does anybody go out."""
-
-
 async def explain(
     site: Site,
     backend: Backend,
@@ -115,16 +108,8 @@ async def explain(
         BackendError: the store cannot be read.
     """
     clock = fixed_clock(at or datetime.now(terminal.zone))
-    services = Services(
-        backend,
-        _AssumedPins(),
-        site.texts,
-        Metrics(),
-        clock,
-        record_access=_not_recorded,
-        enter=backend.presence,
-        leave=_not_left,
-    )
+    muted = Unrecorded(backend)  # type: ignore[abstract]
+    services = Services(muted, _AssumedPins(), site.texts, Metrics(), clock)
     session = Session(services, terminal)
     code = message or next((code for code in MESSAGES if code in terminal.messages), MESSAGES[0])
     request = _request(code, terminal, card)

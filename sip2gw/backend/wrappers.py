@@ -1,22 +1,11 @@
-"""A backend whose writes are timed (`backend_seconds`, interface §5).
-
-Look-ups go straight through: a cached one takes less time than measuring it would.
-"""
+"""Backends around a backend: what they do not change goes straight through to the one inside."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import (
-    Awaitable,
-    Callable,
-    Collection,
-    Coroutine,
-    Iterable,
-    Mapping,
-    Sequence,
-)
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Protocol, TypeVar
+from inspect import isfunction
+from typing import TypeVar
 
 from sip2gw.backend.attempts import Settlement, UnknownAttempt
 from sip2gw.backend.base import (
@@ -26,38 +15,49 @@ from sip2gw.backend.base import (
     DecideCirculation,
     DecidePayment,
     EntryOrder,
-    PaymentFacts,
     PaymentOrder,
     PaymentResult,
 )
-from sip2gw.model import (
-    AccessRow,
-    Block,
-    PaidFee,
-    PatronRecord,
-    Presence,
-)
-from sip2gw.model.items import ItemRecord
-from sip2gw.model.refusals import RefusedPayment
+from sip2gw.model import AccessRow, Block, Presence
 
 T = TypeVar("T")
 
-
-class _PaidFees(Protocol):
-    def __call__(
-        self, patron_id: str, since: datetime, payer_id: str | None = None
-    ) -> Coroutine[Any, Any, tuple[PaidFee, ...]]: ...
+_OPERATIONS = tuple(name for name, what in vars(Backend).items() if isfunction(what))
 
 
-_Find = Callable[[str], Coroutine[Any, Any, PatronRecord | None]]
-_FindSome = Callable[[Collection[str]], Coroutine[Any, Any, list[PatronRecord]]]
-_KeepRefused = Callable[[RefusedPayment], asyncio.Future[None] | None]
-_HasOpen = Callable[[Callable[[UnknownAttempt], bool]], Coroutine[Any, Any, bool]]
-_FindPayer = Callable[[str], Coroutine[Any, Any, PaymentFacts | None]]
+class PassingOn(Backend):
+    """What a subclass does not define is the method of `inner` itself, so it costs no call.
+
+    A type checker cannot see that, and takes the subclasses for abstract.
+    """
+
+    def __init__(self, inner: Backend) -> None:
+        self._inner = inner
+        self.capabilities = inner.capabilities
+        for name in _OPERATIONS:
+            if getattr(type(self), name) is getattr(Backend, name):
+                setattr(self, name, getattr(inner, name))
 
 
-class TimedBackend:
-    """Wraps a backend and tells `observe` the operation and its seconds, failed ones too."""
+class Unrecorded(PassingOn):
+    """Nothing is recorded, and nobody enters or leaves."""
+
+    def log_access(self, row: AccessRow) -> None:
+        """A question is no passage."""
+
+    async def enter_branch(self, order: EntryOrder) -> Presence:
+        """Say who is inside."""
+        return await self._inner.presence(order)
+
+    async def leave_branch(self, branch: str, patron_id: str) -> None:
+        """Nobody goes out."""
+
+
+class Timed(PassingOn):
+    """Tells `observe` each write and its seconds, failed ones too (`backend_seconds`).
+
+    Look-ups go straight through: a cached one takes less time than measuring it would.
+    """
 
     def __init__(
         self,
@@ -65,30 +65,9 @@ class TimedBackend:
         observe: Callable[[str, float], None],
         monotonic: Callable[[], float],
     ) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._observe = observe
         self._monotonic = monotonic
-        self.capabilities = inner.capabilities
-        self.find_by_card: _Find = inner.find_by_card
-        self.find_patron: _Find = inner.find_patron
-        self.find_patrons: _FindSome = inner.find_patrons
-        self.find_payer: _FindPayer = inner.find_payer
-        self.find_item: Callable[[str, datetime], Coroutine[Any, Any, ItemRecord | None]] = (
-            inner.find_item
-        )
-        self.copy_of_title: Callable[[str], Coroutine[Any, Any, str | None]] = inner.copy_of_title
-        self.hold_queue: Callable[[ItemRecord, datetime], Coroutine[Any, Any, tuple[str, ...]]] = (
-            inner.hold_queue
-        )
-        self.presence: Callable[[EntryOrder], Coroutine[Any, Any, Presence]] = inner.presence
-        self.paid_fees: _PaidFees = inner.paid_fees
-        self.fees_settled_by: Callable[[str], Coroutine[Any, Any, tuple[PaidFee, ...]]] = (
-            inner.fees_settled_by
-        )
-        self.keep_refused_payment: _KeepRefused = inner.keep_refused_payment
-        self.known_logins: Callable[[], Coroutine[Any, Any, Mapping[str, str]]] = inner.known_logins
-        self.log_access: Callable[[AccessRow], None] = inner.log_access
-        self.has_open_attempt: _HasOpen = inner.has_open_attempt
 
     async def _timed(self, operation: str, waiting: Awaitable[T]) -> T:
         started = self._monotonic()
@@ -126,10 +105,6 @@ class TimedBackend:
         """See `Backend.remember_logins`."""
         await self._timed("remember_logins", self._inner.remember_logins(digests))
 
-    async def unknown_attempts(self) -> Sequence[UnknownAttempt]:
-        """See `Backend.unknown_attempts`."""
-        return await self._inner.unknown_attempts()
-
     async def settle(
         self, attempts: Iterable[UnknownAttempt], now: datetime
     ) -> Sequence[Settlement]:
@@ -152,14 +127,6 @@ class TimedBackend:
         """See `Backend.leave_branch`."""
         await self._timed("leave_branch", self._inner.leave_branch(branch, patron_id))
 
-    async def look(self) -> None:
-        """See `Backend.look`."""
-        await self._inner.look()
-
     async def ping(self) -> None:
         """See `Backend.ping`."""
         await self._timed("ping", self._inner.ping())
-
-    async def close(self) -> None:
-        """See `Backend.close`."""
-        await self._inner.close()

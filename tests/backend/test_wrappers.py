@@ -1,0 +1,54 @@
+"""Backends around a backend."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from sip2gw.backend.base import BackendError, EntryOrder
+from sip2gw.backend.library import Library
+from sip2gw.backend.wrappers import PassingOn, Timed, Unrecorded
+from sip2gw.model import AccessRow
+
+from .library import NOW
+
+ENTRY = EntryOrder("MAIN", "door-1 C1", "P1", NOW, NOW + timedelta(hours=9), NOW, 0, False)
+ROW = AccessRow(NOW, "MAIN", "door-1", "granted", "granted", "normal", "", "P1")
+
+
+async def test_what_is_not_changed_is_the_method_of_the_inner_backend(library: Library) -> None:
+    """So a look-up through any number of wrappers costs what the look-up costs."""
+    around = Unrecorded(PassingOn(library))
+    assert around.find_by_card == library.find_by_card
+    assert around.look == library.look
+    assert around.capabilities == library.capabilities
+    assert await around.find_by_card("C1") == await library.find_by_card("C1")
+
+
+async def test_unrecorded_writes_down_nothing_and_lets_nobody_in_or_out(library: Library) -> None:
+    muted = Unrecorded(library)
+    muted.log_access(ROW)
+    assert not (await muted.enter_branch(ENTRY)).inside
+    await library.enter_branch(ENTRY)
+    assert (await muted.enter_branch(ENTRY)).inside
+    await muted.leave_branch("MAIN", "P1")
+    assert (await library.presence(ENTRY)).inside
+    await library.ping()
+    assert library.access_rows() == []
+
+
+async def test_writes_are_timed_whether_they_work_or_fail(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fails(order: EntryOrder) -> None:
+        raise BackendError
+
+    seen: list[tuple[str, float]] = []
+    ticks = iter([1.0, 3.0, 10.0, 14.0])
+    timed = Timed(library, lambda *told: seen.append(told), lambda: next(ticks))
+    await timed.clear_pin_failures("P1")
+    monkeypatch.setattr(library, "enter_branch", fails)
+    with pytest.raises(BackendError):
+        await timed.enter_branch(ENTRY)
+    assert seen == [("clear_pin_failures", 2.0), ("enter_branch", 4.0)]
