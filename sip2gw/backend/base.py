@@ -24,14 +24,16 @@ from sip2gw.model import (
     PaidFee,
     PatronRecord,
     Payment,
-    PaymentLine,
     Presence,
 )
 from sip2gw.model.items import ItemRecord, Outcome
 from sip2gw.model.refusals import RefusedPayment
 from sip2gw.policy.items.decisions import Decide, Refusal
 from sip2gw.policy.items.offline import Claim
+from sip2gw.policy.payments import PaymentCase, PaymentFacts
+from sip2gw.policy.reasons import PaymentRefusalReason
 from sip2gw.policy.receipts import ReceiptRules
+from sip2gw.texts.payments import PaymentTexts
 
 Role = Literal["daemon", "command"]
 """Who works on a store: a gateway, which is alone on a SQLite store, or a command beside it."""
@@ -96,21 +98,6 @@ class Capability(StrEnum):
 
 
 @dataclass(slots=True)
-class PaymentFacts:
-    """What a payment is decided on (C60).
-
-    Read inside the booking transaction the records hold membership, fees and relationships only;
-    cards, badges, blocks, loans and holds are left out.
-    """
-
-    payer: PatronRecord
-    debtors: tuple[PatronRecord, ...]
-    """The other parties of `payer.payer_for`, whether or not the relationship is valid now."""
-    as_of: int | None = None
-    """The store's version, when read beforehand and still good if nothing has changed since."""
-
-
-@dataclass(slots=True)
 class PaymentOrder:
     """What a terminal asks to be booked, and the key under which that happens once (B46, C4)."""
 
@@ -126,6 +113,10 @@ class PaymentOrder:
     bk: str
     now: datetime
     key_expires: datetime
+    case: PaymentCase = field(repr=False)
+    """What else is asked for, and by which rules it is decided."""
+    texts: PaymentTexts
+    """What is said, now and to every retry, when it is booked."""
     card: str = field(default="", repr=False)
     """The payer's card as scanned (B21); a retry may come with another."""
     account: str = ""
@@ -141,32 +132,22 @@ class PaymentOrder:
     """Of this attempt, and of the payment if it is booked, however often the store tries (C98)."""
 
 
-@dataclass(slots=True)
-class Allocation:
-    """The decision to book: which fees are settled by how much, and what the screen says."""
+class PaymentOutcome(StrEnum):
+    """What became of an order to pay."""
 
-    lines: tuple[PaymentLine, ...]
-    texts: tuple[str, ...]
-
-
-@dataclass(slots=True)
-class PaymentRefusal:
-    """The decision not to book; `reason` is a stable word, `text_key` a catalogue key."""
-
-    reason: str
+    BOOKED = "booked"
+    REPLAYED = "replayed"
+    """It was booked before, and gets the first payment again."""
+    REFUSED = "refused"
 
 
 @dataclass(slots=True)
 class PaymentResult:
-    """What became of an order: `booked`, `replayed` (with the first payment), or `refused`."""
+    """What became of an order: a payment, unless it was refused."""
 
-    outcome: str
+    outcome: PaymentOutcome
     payment: Payment | None = None
-    refusal: PaymentRefusal | None = None
-
-
-DecidePayment = Callable[[PaymentFacts], Allocation | PaymentRefusal]
-"""Pure; runs inside the write transaction, possibly in another thread."""
+    refusal: PaymentRefusalReason | None = None
 
 
 @dataclass(slots=True)
@@ -269,14 +250,14 @@ class Backend(Protocol):
         """Forget the failures of the patron after a right PIN."""
         ...
 
-    async def book_payment(self, order: PaymentOrder, decide: DecidePayment) -> PaymentResult:
+    async def book_payment(self, order: PaymentOrder) -> PaymentResult:
         """Book `order` exactly once, durably before it returns (B46).
 
         Inside one write transaction: of an order whose key is taken and not expired
         `policy.receipts` says whether it gets the first payment again (`replayed`), is refused
-        (`bk_reused`, `bk_another_day`) or takes the key over; in the end facts are read, `decide`
-        is called, and its allocation is written to the ledger. `decide` may be called again when
-        its facts have changed before they could be written on.
+        (`bk_reused`, `bk_another_day`) or takes the key over; in the end facts are read, the
+        order's case is decided on them, and the plan is written to the ledger. It may be decided
+        again when the facts have changed before they could be written on.
 
         Cancelled, it finds out whether the booking was begun: one that was not is dropped, one
         that was is noted as unknown (but for `HungUpError`). While an attempt under the same key

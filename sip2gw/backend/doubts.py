@@ -8,14 +8,14 @@ from typing import TypeVar
 
 from sip2gw.backend.attempts import Settlement, UnknownAttempt, UnknownCirculation
 from sip2gw.backend.base import (
-    DecidePayment,
     HungUpError,
-    PaymentRefusal,
+    PaymentOutcome,
     PaymentResult,
     UnavailableError,
 )
 from sip2gw.backend.spool import Spool, SpoolError
 from sip2gw.foundation.threads import ready_pool
+from sip2gw.policy.reasons import PaymentRefusalReason
 
 T = TypeVar("T")
 
@@ -26,8 +26,13 @@ entry, which then outlives our own end, but perhaps not that of the machine."""
 DONE_KEPT_MAX = 1_000
 """Of more attempts that turned out to be done the oldest are forgotten."""
 
-NOT_NOTABLE = PaymentRefusal("outcome_not_notable")
-"""Inside a store only; a terminal is told that the payment is not possible now."""
+NOT_NOTABLE = PaymentResult(PaymentOutcome.REFUSED, refusal=PaymentRefusalReason.SYSTEM)
+"""Nothing is booked whose unknown outcome could not be noted (C98).
+
+Inside a store only, where it is a result like others: what was booked before is found all the
+same, for the key speaks before any refusal, and a terminal that was told "not sure" gets its yes.
+Then `insist_on_notable` turns it into a failure.
+"""
 
 Key = tuple[str, ...]
 """What two attempts have in common only if one repeats the other."""
@@ -39,24 +44,13 @@ def key_of(attempt: UnknownAttempt) -> Key:
     return attempt.terminal, attempt.key, item_id
 
 
-def guarded(doubts: Doubts | None, decide: DecidePayment) -> DecidePayment:
-    """`decide`, but nothing is booked whose unknown outcome could not be noted (C98).
-
-    What was booked before is found all the same, for the key speaks before any refusal; so a
-    terminal that was told "not sure" gets its yes. `insist_on_notable` belongs to it.
-    """
-    if doubts is None:
-        return decide
-    return lambda facts: decide(facts) if doubts.writable else NOT_NOTABLE
-
-
 def insist_on_notable(doubts: Doubts | None, result: PaymentResult) -> PaymentResult:
-    """`result` of a `guarded` decision.
+    """`result`, unless it is `NOT_NOTABLE`.
 
     Raises:
         UnavailableError: nothing was booked, because its outcome could not have been noted.
     """
-    if doubts is not None and result.refusal is NOT_NOTABLE:
+    if doubts is not None and result is NOT_NOTABLE:
         raise UnavailableError(f"no outcome could be noted: {doubts.problem}")
     return result
 

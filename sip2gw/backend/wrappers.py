@@ -13,7 +13,6 @@ from sip2gw.backend.base import (
     CirculationOrder,
     CirculationResult,
     DecideCirculation,
-    DecidePayment,
     EntryOrder,
     PaymentOrder,
     PaymentResult,
@@ -87,11 +86,11 @@ class Timed(PassingOn):
         """See `Backend.clear_pin_failures`."""
         await self._timed("clear_pin_failures", self._inner.clear_pin_failures(patron_id))
 
-    async def book_payment(self, order: PaymentOrder, decide: DecidePayment) -> PaymentResult:
+    async def book_payment(self, order: PaymentOrder) -> PaymentResult:
         """See `Backend.book_payment`. Timed here: each coroutine more costs a payment a µs."""
         started = self._monotonic()
         try:
-            return await self._inner.book_payment(order, decide)
+            return await self._inner.book_payment(order)
         finally:
             self._observe("book_payment", self._monotonic() - started)
 

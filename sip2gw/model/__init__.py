@@ -477,6 +477,18 @@ class PaymentLine:
     amount: Minor
 
 
+class PaymentStatus(StrEnum):
+    """What is known of a payment (C157)."""
+
+    BOOKED = "booked"
+    UNKNOWN = "unknown"
+    """Nobody knows whether it was booked."""
+    REFUSED = "refused"
+    """It was unknown, and was found not to be booked."""
+    UNDONE = "undone"
+    """It was given back on the day it was made (C54)."""
+
+
 @dataclass(slots=True)
 class Payment:
     """A booked payment as listed and as replayed (B46, B47, C21)."""
@@ -490,7 +502,7 @@ class Payment:
     payment_type: str
     bk: str
     status: str
-    """`booked`, `unknown`, `refused` or `undone` (C157)."""
+    """A `PaymentStatus`."""
     lines: tuple[PaymentLine, ...]
     texts: tuple[str, ...] = ()
     """The screen messages of the first 38, repeated in every replay (C4)."""

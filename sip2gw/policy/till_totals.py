@@ -7,11 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, tzinfo
 
-from sip2gw.model import Minor, Payment
-
-COUNTED = "booked"
-"""The status of a payment that stands. One that was undone was given back on the same day (C54),
-one of unknown outcome is not ours until it is reconciled."""
+from sip2gw.model import Minor, Payment, PaymentStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +24,15 @@ class DayTotal:
 
 
 def day_totals(payments: Iterable[Payment], zone: tzinfo) -> list[DayTotal]:
-    """Count and sum of the payments that stand, by day in `zone`, terminal, type and currency."""
+    """Count and sum of the payments that stand, by day in `zone`, terminal, type and currency.
+
+    One that was undone was given back on the same day (C54); one of unknown outcome is not ours
+    until it is reconciled.
+    """
     counts: Counter[tuple[date, str, str, str]] = Counter()
     amounts: Counter[tuple[date, str, str, str]] = Counter()
     for payment in payments:
-        if payment.status == COUNTED:
+        if payment.status == PaymentStatus.BOOKED:
             day = payment.time.astimezone(zone).date()
             key = day, payment.terminal, payment.payment_type, payment.currency
             counts[key] += 1

@@ -13,13 +13,11 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from orders import Decide, Saying, settling
+
 from sip2gw.backend.base import (
-    Allocation,
     BackendError,
-    DecidePayment,
-    PaymentFacts,
     PaymentOrder,
-    PaymentRefusal,
 )
 from sip2gw.backend.library import Connection, Library
 from sip2gw.backend.loading.importing import ImportReport, ImportSettings, import_files
@@ -28,6 +26,9 @@ from sip2gw.backend.sqlite.database import connect
 from sip2gw.backend.sqlite.store import Store, open_sqlite
 from sip2gw.config import Config, load_config
 from sip2gw.model import PaymentLine
+from sip2gw.policy.money import PaymentPlan
+from sip2gw.policy.payments import PaymentFacts
+from sip2gw.policy.reasons import PaymentRefusalReason
 
 NOW = datetime(2026, 3, 10, 9, 30, tzinfo=UTC)
 ZONE = ZoneInfo("Europe/Brussels")
@@ -233,19 +234,21 @@ def order(key: str = "BK1", amount: int = 100, **changed: Any) -> PaymentOrder:
         "bk": key,
         "now": NOW,
         "key_expires": NOW + timedelta(days=30),
+        "case": settling(),
+        "texts": Saying("Thank you"),
     }
     return PaymentOrder(**(values | changed))
 
 
-def pay_fee(fee_id: str, amount: int = 100, relation: str = "own") -> DecidePayment:
+def pay_fee(fee_id: str, amount: int = 100, relation: str = "own") -> Decide:
     """A decision: settle `amount` of `fee_id`, wherever among the facts it is; else refuse."""
 
-    def decide(facts: PaymentFacts) -> Allocation | PaymentRefusal:
+    def decide(facts: PaymentFacts) -> PaymentPlan | PaymentRefusalReason:
         for record in (facts.payer, *facts.debtors):
             for fee in record.fees:
                 if fee.id == fee_id and fee.owed >= amount:
                     line = PaymentLine(fee.id, record.id, relation, amount)
-                    return Allocation((line,), ("Thank you",))
-        return PaymentRefusal("overpayment")
+                    return PaymentPlan((line,), 0)
+        return PaymentRefusalReason.OVERPAYMENT
 
     return decide

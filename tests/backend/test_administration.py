@@ -6,12 +6,10 @@ import random
 from datetime import date, timedelta
 
 import pytest
+from orders import decided_by
 
 from sip2gw.backend.base import (
-    Allocation,
     BackendError,
-    PaymentFacts,
-    PaymentRefusal,
     RefusedError,
 )
 from sip2gw.backend.library import Library
@@ -22,7 +20,9 @@ from sip2gw.model import (
     Relationship,
     RelationshipType,
 )
-from sip2gw.policy.money import PaymentRequest, PaymentRules, decide_allocation
+from sip2gw.policy.money import PaymentPlan, PaymentRequest, PaymentRules, decide_allocation
+from sip2gw.policy.payments import PaymentFacts
+from sip2gw.policy.reasons import PaymentRefusalReason
 from sip2gw.policy.relationships import RelationshipRules, payable_accounts
 
 from .library import NOW, content, load, order
@@ -276,13 +276,14 @@ async def test_no_random_family_pays_over_two_steps(empty_library: Library) -> N
 
             def decide(
                 facts: PaymentFacts, request: PaymentRequest = wanted_fee
-            ) -> Allocation | PaymentRefusal:
+            ) -> PaymentPlan | PaymentRefusalReason:
                 accounts = payable_accounts(facts.payer, facts.debtors, RULES, TODAY)
-                plan = decide_allocation(facts.payer, accounts, request, PaymentRules(True, True))
-                return PaymentRefusal(plan) if isinstance(plan, str) else Allocation(plan.lines, ())
+                return decide_allocation(facts.payer, accounts, request, PaymentRules(True, True))
 
             wanted_payment = order(f"{payer}-{debtor}", 1, payer_id=payer)
-            if (await empty_library.book_payment(wanted_payment, decide)).outcome == "booked":
+            if (
+                await empty_library.book_payment(decided_by(wanted_payment, decide))
+            ).outcome == "booked":
                 paid.add((payer, debtor))
     families = {one.key[1:] for one in made.values() if one.type is FAMILY}
     authorisations = {one.key[:0:-1] for one in made.values() if one.type is AUTHORISATION}

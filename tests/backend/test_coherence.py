@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from orders import decided_by
 
 from sip2gw.backend.sqlite.cache import RecordCache
 from sip2gw.backend.sqlite.place import StoreInUseError
@@ -47,7 +48,7 @@ async def test_a_command_in_another_process_is_seen_at_the_next_request(store: S
 async def test_a_payment_by_a_command_is_seen(store: Store, tmp_path: Path) -> None:
     await store.find_by_card("C1")
     command = open_library(tmp_path, role="command")
-    await command.book_payment(order(amount=250), pay_fee("F1", 250))
+    await command.book_payment(decided_by(order(amount=250), pay_fee("F1", 250)))
     await command.close()
     record = await store.find_by_card("C1")
     assert record is not None

@@ -6,18 +6,17 @@ import json
 from typing import Any
 
 import pytest
+from orders import Decide, decided_by
 
 from sip2gw.backend.base import (
-    Allocation,
     BackendError,
-    DecidePayment,
-    PaymentFacts,
-    PaymentRefusal,
 )
 from sip2gw.backend.library import Library
 from sip2gw.backend.loading.exporting import export_lines
 from sip2gw.model import PaymentLine
-from sip2gw.policy.money import PaymentRequest, PaymentRules, decide_allocation
+from sip2gw.policy.money import PaymentPlan, PaymentRequest, PaymentRules, decide_allocation
+from sip2gw.policy.payments import PaymentFacts
+from sip2gw.policy.reasons import PaymentRefusalReason
 
 from .library import NOW, ZONE, content, load, order
 
@@ -25,21 +24,20 @@ DAMAGE = {"kind": "fee", "id": "D", "patron": "P3", "amount": "10.00", "created"
 GOODWILL = {"kind": "fee", "id": "G", "patron": "P3", "amount": "-3.50", "created": "2026-02-02"}
 
 
-def settle(amount: int) -> DecidePayment:
+def settle(amount: int) -> Decide:
     """What a terminal that takes any part decides."""
 
-    def decide(facts: PaymentFacts) -> Allocation | PaymentRefusal:
+    def decide(facts: PaymentFacts) -> PaymentPlan | PaymentRefusalReason:
         request, rules = PaymentRequest(amount, None), PaymentRules(True, False)
-        plan = decide_allocation(facts.payer, (), request, rules)
-        return PaymentRefusal(plan) if isinstance(plan, str) else Allocation(plan.lines, ())
+        return decide_allocation(facts.payer, (), request, rules)
 
     return decide
 
 
-def just(*lines: tuple[str, int]) -> DecidePayment:
+def just(*lines: tuple[str, int]) -> Decide:
     """A decision for these fees of P3, right or wrong."""
     chosen = tuple(PaymentLine(fee_id, "P3", "own", amount) for fee_id, amount in lines)
-    return lambda facts: Allocation(chosen, ())
+    return lambda facts: PaymentPlan(chosen, 0)
 
 
 async def balances(library: Library) -> dict[str, int]:
@@ -73,7 +71,7 @@ async def test_a_credit_opens_the_account_below_zero(library: Library) -> None:
 async def test_the_next_payment_uses_it_up(library: Library) -> None:
     """The till gets what was paid; the fee is settled with both."""
     load(library, DAMAGE, GOODWILL)
-    result = await library.book_payment(order(amount=650, payer_id="P3"), settle(650))
+    result = await library.book_payment(decided_by(order(amount=650, payer_id="P3"), settle(650)))
     assert result.payment is not None
     assert entries_of(library, result.payment.id) == [
         ("fee:D", -1000),
@@ -84,14 +82,14 @@ async def test_the_next_payment_uses_it_up(library: Library) -> None:
     (paid,) = await library.paid_fees("P3", NOW)
     assert (paid.fee.id, paid.paid) == ("D", 1000)
     assert library.payment(result.payment.id) == result.payment
-    again = await library.book_payment(order(amount=650, payer_id="P3"), settle(650))
+    again = await library.book_payment(decided_by(order(amount=650, payer_id="P3"), settle(650)))
     assert (again.outcome, again.payment) == ("replayed", result.payment)
 
 
 async def test_an_undo_gives_the_credit_back(library: Library) -> None:
     """C54: the money at the till, the credit on the account."""
     load(library, DAMAGE, GOODWILL)
-    result = await library.book_payment(order(amount=650, payer_id="P3"), settle(650))
+    result = await library.book_payment(decided_by(order(amount=650, payer_id="P3"), settle(650)))
     assert result.payment is not None
     undone = await library.undo_payment(result.payment.id, NOW, ZONE)
     assert (undone.status, undone.amount) == ("undone", 650)
@@ -116,7 +114,7 @@ async def test_no_more_of_a_credit_is_used_than_there_is(
     before = content(library)
     amount = sum(amount for _, amount in lines)
     with pytest.raises(BackendError, match="not owed"):
-        await library.book_payment(order(amount=amount, payer_id="P3"), just(*lines))
+        await library.book_payment(decided_by(order(amount=amount, payer_id="P3"), just(*lines)))
     assert content(library) == before
 
 
@@ -125,10 +123,10 @@ async def test_a_credit_used_meanwhile_is_not_used_twice(library: Library) -> No
     load(library, DAMAGE, GOODWILL)
     seen = await library.find_payer("P3")
     first = order("BK1", 650, payer_id="P3")
-    await library.book_payment(first, settle(650))
+    await library.book_payment(decided_by(first, settle(650)))
     second = order("BK2", 650, payer_id="P3", seen=seen)
-    result = await library.book_payment(second, settle(650))
-    assert result.refusal == PaymentRefusal("nothing_to_pay")
+    result = await library.book_payment(decided_by(second, settle(650)))
+    assert result.refusal == "nothing_to_pay"
     assert await balances(library) == {}
 
 
@@ -136,7 +134,9 @@ async def test_export_tells_what_was_used_of_it(library: Library, empty_library:
     """C17: amount and paid; both are negative."""
     load(library, {**DAMAGE, "amount": "3.00"}, {**DAMAGE, "id": "E", "status": "I"}, GOODWILL)
     assert "paid" not in exported(library)["G"]
-    await library.book_payment(order(amount=100, payer_id="P3"), just(("D", 300), ("G", -200)))
+    await library.book_payment(
+        decided_by(order(amount=100, payer_id="P3"), just(("D", 300), ("G", -200)))
+    )
     credit = exported(library)["G"]
     assert (credit["amount"], credit["paid"]) == ("-3.50", "-2.00")
     lines = list(export_lines(library, currency="EUR", everything=True))[1:]
@@ -161,11 +161,13 @@ async def test_an_import_may_change_a_credit_of_which_something_is_used(
 ) -> None:
     load(library, {**DAMAGE, "amount": "3.00"}, GOODWILL)
     used = just(("D", 300), ("G", -200))
-    result = await library.book_payment(order(amount=100, payer_id="P3"), used)
+    result = await library.book_payment(decided_by(order(amount=100, payer_id="P3"), used))
     assert load(library, {**GOODWILL, "amount": amount}).surpluses == ()
     assert (await balances(library)).get("G", 0) == left
     if left > 0:
-        paid = await library.book_payment(order("BK2", left, payer_id="P3"), just(("G", left)))
+        paid = await library.book_payment(
+            decided_by(order("BK2", left, payer_id="P3"), just(("G", left)))
+        )
         assert paid.outcome == "booked"
         assert await balances(library) == {}
     assert result.payment is not None

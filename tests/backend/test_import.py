@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from orders import decided_by
 
 from sip2gw.backend.library import Library
 from sip2gw.backend.loading.exporting import export_lines
@@ -142,7 +143,7 @@ async def test_a_changed_amount_is_an_adjustment_and_what_is_paid_stays_paid(
     library: Library,
 ) -> None:
     """C16, C71."""
-    await library.book_payment(order(), pay_fee("F1"))
+    await library.book_payment(decided_by(order(), pay_fee("F1")))
     for amount, still_owed in (("3.00", 200), ("1.00", 0), ("1.50", 50)):
         assert load(library, {**F1, "amount": amount}).errors == ()
         owed = {fee.id: fee.owed for fee in (await patron(library)).fees}
@@ -206,7 +207,7 @@ def test_importing_an_export_changes_nothing(library: Library) -> None:
 
 async def test_an_export_makes_the_same_library_elsewhere(library: Library, tmp_path: Path) -> None:
     """B69; after payments too, and with blocks of staff."""
-    await library.book_payment(order(), pay_fee("F1"))
+    await library.book_payment(decided_by(order(), pay_fee("F1")))
     await library.set_block("P3", Block(BlockType.PAYMENT, "ask", None, "staff"))
     secret_file = tmp_path / "secret"
     secret_file.write_text(library.pin_secret.hex())

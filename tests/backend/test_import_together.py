@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from orders import decided_by
 
 from sip2gw.backend.base import PaymentResult
 from sip2gw.backend.library import Library
@@ -90,7 +91,7 @@ async def test_what_was_paid_meanwhile_is_too_much_for_a_lower_amount(library: L
     booked: list[PaymentResult] = []
 
     def pay() -> None:
-        work = library.book_payment(order(), pay_fee("F1"))
+        work = library.book_payment(decided_by(order(), pay_fee("F1")))
         booked.append(asyncio.run_coroutine_threadsafe(work, loop).result())
 
     lower = {"kind": "fee", "id": "F1", "patron": "P1", "amount": "0.99", "created": "2026-02-01"}
@@ -142,7 +143,7 @@ async def test_payments_go_on_while_new_patrons_are_written(
 
     def write_and_pay(plan: Plan, time: str) -> int:
         written = write_ahead(plan, time)
-        work = postgres_store.book_payment(order(), pay_fee("F1"))
+        work = postgres_store.book_payment(decided_by(order(), pay_fee("F1")))
         outcomes.append(asyncio.run_coroutine_threadsafe(work, loop).result().outcome)
         return written
 

@@ -25,25 +25,27 @@ PAYING = """
 import asyncio, sys, tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from sip2gw.backend.base import Allocation, PaymentOrder
+from sip2gw.backend.base import PaymentOrder
 from sip2gw.backend.factory import open_backend
 from sip2gw.config import load_config
-from sip2gw.model import PaymentLine
+from sip2gw.policy.money import PaymentRules
+from sip2gw.policy.payments import PaymentCase
+from sip2gw.texts import Catalogue
+from sip2gw.texts.payments import PaymentTexts
 
 NOW = datetime(2026, 3, 10, tzinfo=UTC)
 
 def order(key, payer):
     until = NOW + timedelta(days=9)
-    return PaymentOrder("cash-1", key, "c", payer, 1, "EUR", "00", key, NOW, until)
-
-def decide(facts):
-    payer = facts.payer.id
-    return Allocation((PaymentLine(payer.replace("P", "F"), payer, "own", 1),), ("Thank you",))
+    fee, rules = payer.replace("P", "F"), PaymentRules(True, True)
+    case = PaymentCase(fee, payer, False, True, NOW.date(), None, rules)
+    texts = PaymentTexts(Catalogue({}), "en", "EUR", False)
+    return PaymentOrder("cash-1", key, "c", payer, 1, "EUR", "00", key, NOW, until, case, texts)
 
 async def client(store, first):
     for number in range(first, 100_000, 4):
         wanted = order(f"{sys.argv[2]}-{number}", f"P{number % 4}")
-        result = await store.book_payment(wanted, decide)
+        result = await store.book_payment(wanted)
         print(result.payment.bk, flush=True)
 
 async def main():
@@ -156,7 +158,7 @@ from sip2gw.backend.loading.importing import import_files
 from sip2gw.backend.sql.ledger import payments
 from sip2gw.backend.sql.records import load_account
 from sip2gw.backend.loading.plan import Plan
-sys.path.insert(0, sys.argv[2])
+sys.path[:0] = [sys.argv[2], f"{sys.argv[2]}/support"]
 from backend.library import SETTINGS, configured
 
 def die(plan, *arguments):

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from orders import decided_by
 
 from sip2gw.backend.library import Library
 from sip2gw.backend.postgres import PostgresStore
@@ -25,13 +26,13 @@ def entries(library: Library) -> list[tuple[str, int]]:
 
 async def test_a_payment_moves_money_from_the_fee_to_the_till(library: Library) -> None:
     """C71."""
-    await library.book_payment(order(), pay_fee("F1"))
+    await library.book_payment(decided_by(order(), pay_fee("F1")))
     assert entries(library) == [("fee:F1", -100), ("till:cash-1:00", 100)]
     assert library.self_check() == []
 
 
 async def test_an_order_may_name_another_account(library: Library) -> None:
-    result = await library.book_payment(order(account="till:desk:00"), pay_fee("F1"))
+    result = await library.book_payment(decided_by(order(account="till:desk:00"), pay_fee("F1")))
     assert result.payment is not None
     assert entries(library) == [("fee:F1", -100), ("till:desk:00", 100)]
     await library.undo_payment(result.payment.id, NOW, ZONE)
@@ -59,10 +60,10 @@ def test_ledger_rows_can_be_neither_changed_nor_deleted(library: Library, statem
 
 async def test_a_key_that_was_free_again_belongs_to_its_last_payment(library: Library) -> None:
     """C5: the ledger keeps the first for ever."""
-    first = await library.book_payment(order(), pay_fee("F1"))
+    first = await library.book_payment(decided_by(order(), pay_fee("F1")))
     later = {"now": order().key_expires, "key_expires": NOW + timedelta(days=60)}
-    second = await library.book_payment(order(**later), pay_fee("F1"))
-    again = await library.book_payment(order(**later), pay_fee("F1"))
+    second = await library.book_payment(decided_by(order(**later), pay_fee("F1")))
+    again = await library.book_payment(decided_by(order(**later), pay_fee("F1")))
     assert first.payment is not None
     assert second.payment is not None
     assert (again.outcome, again.payment) == ("replayed", second.payment)
@@ -73,14 +74,14 @@ async def test_a_key_that_was_free_again_belongs_to_its_last_payment(library: Li
 async def test_two_payments_never_hold_the_same_key(library: Library) -> None:
     """B46, by the database itself."""
     for key in ("BK1", "BK2"):
-        await library.book_payment(order(key), pay_fee("F1"))
+        await library.book_payment(decided_by(order(key), pay_fee("F1")))
     with library.own_connection() as connection, pytest.raises(REFUSALS):
         connection.execute("UPDATE payment SET key = 'BK1'")
 
 
 async def test_undo_takes_back_the_whole_payment(library: Library) -> None:
     """C54: an opposite entry; the retried BK is still the first 38."""
-    booked = await library.book_payment(order(), pay_fee("F1"))
+    booked = await library.book_payment(decided_by(order(), pay_fee("F1")))
     assert booked.payment is not None
     undone = await library.undo_payment(booked.payment.id, NOW, ZONE)
     assert undone.status == "undone"
@@ -88,14 +89,14 @@ async def test_undo_takes_back_the_whole_payment(library: Library) -> None:
     record = await library.find_patron("P1")
     assert record is not None
     assert record.fees[0].owed == 250
-    assert (await library.book_payment(order(), pay_fee("F1"))).outcome == "replayed"
+    assert (await library.book_payment(decided_by(order(), pay_fee("F1")))).outcome == "replayed"
     assert library.self_check() == []
 
 
 async def test_what_was_taken_back_is_not_paid_but_its_payment_tells_the_same(
     library: Library,
 ) -> None:
-    booked = await library.book_payment(order(), pay_fee("F1"))
+    booked = await library.book_payment(decided_by(order(), pay_fee("F1")))
     assert booked.payment is not None
     told = await library.fees_settled_by(booked.payment.id)
     await library.undo_payment(booked.payment.id, NOW, ZONE)
@@ -106,7 +107,7 @@ async def test_what_was_taken_back_is_not_paid_but_its_payment_tells_the_same(
 
 async def test_undo_is_seen_by_whoever_has_the_fee_by_then(library: Library) -> None:
     """An import has moved the fee to somebody else since."""
-    booked = await library.book_payment(order(), pay_fee("F1"))
+    booked = await library.book_payment(decided_by(order(), pay_fee("F1")))
     assert booked.payment is not None
     fee = next(line for line in LIBRARY if line.get("id") == "F1")
     load(library, {**fee, "patron": "P3"})
@@ -119,7 +120,7 @@ async def test_undo_is_seen_by_whoever_has_the_fee_by_then(library: Library) -> 
 
 
 async def test_undo_is_refused_twice_and_for_the_unknown(library: Library) -> None:
-    booked = await library.book_payment(order(), pay_fee("F1"))
+    booked = await library.book_payment(decided_by(order(), pay_fee("F1")))
     assert booked.payment is not None
     await library.undo_payment(booked.payment.id, NOW, ZONE)
     with pytest.raises(UndoRefusedError, match="undone"):
@@ -131,7 +132,7 @@ async def test_undo_is_refused_twice_and_for_the_unknown(library: Library) -> No
 async def test_undo_is_refused_after_local_midnight(library: Library) -> None:
     """C54: midnight of the institution, here an hour before that of UTC."""
     late = NOW.replace(hour=22, minute=59)
-    booked = await library.book_payment(order(now=late), pay_fee("F1"))
+    booked = await library.book_payment(decided_by(order(now=late), pay_fee("F1")))
     assert booked.payment is not None
     with pytest.raises(UndoRefusedError, match="on the day"):
         await library.undo_payment(booked.payment.id, late + timedelta(minutes=1), ZONE)
@@ -142,7 +143,7 @@ async def test_payments_are_listed_oldest_first_and_filtered(library: Library) -
     for number, terminal in enumerate(("a", "b", "a")):
         moment = NOW + timedelta(hours=number)
         await library.book_payment(
-            order(f"BK{number}", 10, terminal=terminal, now=moment), pay_fee("F1", 10)
+            decided_by(order(f"BK{number}", 10, terminal=terminal, now=moment), pay_fee("F1", 10))
         )
     keys = [payment.bk for payment in library.payments()]
     assert keys == ["BK0", "BK1", "BK2"]
@@ -173,7 +174,7 @@ async def test_payments_are_listed_oldest_first_and_filtered(library: Library) -
     ],
 )
 async def test_self_check_finds_damage(library: Library, damage: str, finding: str) -> None:
-    await library.book_payment(order(), pay_fee("F1"))
+    await library.book_payment(decided_by(order(), pay_fee("F1")))
     with unguarded(library) as connection:
         connection.execute(damage)
     assert any(finding in problem for problem in library.self_check())

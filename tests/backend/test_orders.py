@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from orders import decided_by
 from slow_disk import SlowDisk
 
 from sip2gw.backend.base import (
@@ -67,7 +68,7 @@ class Asked:
 def ask(store: Store, wanted: PaymentOrder, amount: int = 100) -> Asked:
     async def work() -> Any:
         try:
-            return await store.book_payment(wanted, pay_fee("F1", amount))
+            return await store.book_payment(decided_by(wanted, pay_fee("F1", amount)))
         except Exception as error:
             return type(error)
 
@@ -138,7 +139,7 @@ async def test_of_a_terminal_that_hung_up_nothing_is_noted_and_its_retry_finds_t
     assert isinstance(await asked.answer(), HungUpError)
     assert await unknown_ids(store) == []
     disk.release()
-    retried = await store.book_payment(again(wanted), pay_fee("F1"))
+    retried = await store.book_payment(decided_by(again(wanted), pay_fee("F1")))
     assert retried.outcome == "replayed"
     assert states(store) == {wanted.id: "booked"}
 
@@ -172,7 +173,9 @@ async def test_no_retry_is_told_no_while_the_first_is_committed(
     assert await retry.answer() is OutcomeUnknownError
     assert await unknown_ids(store) == [wanted.id]
     disk.release()
-    assert (await store.book_payment(again(wanted), pay_fee("F1"))).outcome == "replayed"
+    assert (
+        await store.book_payment(decided_by(again(wanted), pay_fee("F1")))
+    ).outcome == "replayed"
     assert await unknown_ids(store) == []
     assert [one.state for one in store.reconciliations(NOW)] == ["resolved"]
     assert states(store) == {wanted.id: "booked"}
@@ -188,14 +191,14 @@ async def test_other_content_under_a_key_of_unknown_outcome_is_refused(
     await suspect(store)
     asked.late()
     assert await asked.answer() is OutcomeUnknownError
-    other = await store.book_payment(order(amount=50), pay_fee("F1", 50))
+    other = await store.book_payment(decided_by(order(amount=50), pay_fee("F1", 50)))
     assert other.refusal is not None
-    assert other.refusal.reason == "bk_reused"
+    assert other.refusal == "bk_reused"
     assert await ask_error(store, again(wanted)) is OutcomeUnknownError
     assert await ask_error(store, order("BK2")) is UnavailableError
     disk.failing = False
     await recovered(store)
-    result = await store.book_payment(order(amount=50), pay_fee("F1", 50))
+    result = await store.book_payment(decided_by(order(amount=50), pay_fee("F1", 50)))
     assert result.outcome == "booked"
     assert [one.state for one in store.reconciliations(NOW)] == ["refused"]
     assert sorted(states(store).values()) == ["booked", "refused"]
@@ -213,7 +216,7 @@ async def recovered(store: Store) -> None:
 
 async def ask_error(store: Store, wanted: PaymentOrder) -> type[Exception]:
     with pytest.raises((UnavailableError, OutcomeUnknownError)) as raised:
-        await store.book_payment(wanted, pay_fee("F1"))
+        await store.book_payment(decided_by(wanted, pay_fee("F1")))
     return raised.type
 
 
@@ -330,7 +333,7 @@ async def test_no_payment_is_taken_whose_outcome_could_not_be_noted(tmp_path: Pa
         assert list(store.payments()) == []
         spool.rmdir()
         await store.ping()
-        assert (await store.book_payment(order(), pay_fee("F1"))).outcome == "booked"
+        assert (await store.book_payment(decided_by(order(), pay_fee("F1")))).outcome == "booked"
     finally:
         await store.close()
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 import pytest
+from orders import decided_by
 
 from sip2gw.backend.base import OutcomeUnknownError, UnavailableError
 from sip2gw.backend.sqlite.place import StoreInUseError
@@ -119,7 +120,7 @@ async def test_what_has_gone_or_was_replaced_is_an_unavailable_store(
     with pytest.raises(UnavailableError, match=told):
         await store.ping()
     with pytest.raises(UnavailableError, match=told):
-        await store.book_payment(order(), pay_fee("F1"))
+        await store.book_payment(decided_by(order(), pay_fee("F1")))
     for opened in (store.snapshot, store.own_connection):
         with pytest.raises(UnavailableError, match=told), opened():
             pass
@@ -141,7 +142,7 @@ async def test_a_write_notices_it_before_anybody_has_looked(store: Store) -> Non
     away = store.path.with_name("away.db")
     store.path.rename(away)
     with pytest.raises(UnavailableError, match="No such file"):
-        await store.book_payment(order(), pay_fee("F1"))
+        await store.book_payment(decided_by(order(), pay_fee("F1")))
     away.rename(store.path)
     await store.ping()
     assert list(store.payments()) == [], "nothing was written"
@@ -160,14 +161,14 @@ async def test_what_goes_during_the_commit_is_not_acknowledged(store: Store) -> 
         insist()
 
     with patch.object(store._writer, "_still_there", gone_at_the_second_look):
-        booking = asyncio.create_task(store.book_payment(order(), pay_fee("F1")))
+        booking = asyncio.create_task(store.book_payment(decided_by(order(), pay_fee("F1"))))
         while not store._writer.suspect:  # noqa: ASYNC110 -- the writer tells nobody
             await asyncio.sleep(0.001)
         booking.cancel()
         with pytest.raises(OutcomeUnknownError):
             await booking
         with pytest.raises(OutcomeUnknownError, match="not settled yet"):
-            await store.book_payment(order(), pay_fee("F1"))
+            await store.book_payment(decided_by(order(), pay_fee("F1")))
         away.rename(store.path)
         while store._writer.suspect:  # noqa: ASYNC110
             await asyncio.sleep(0.001)

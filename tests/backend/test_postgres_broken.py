@@ -9,19 +9,20 @@ from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
 import pytest
+from orders import decided_by
 from postgres import Server
 from proxy import BreakableProxy, breakable
 
 from sip2gw.backend.base import (
-    Allocation,
     OutcomeUnknownError,
-    PaymentFacts,
-    PaymentRefusal,
     UnavailableError,
 )
 from sip2gw.backend.postgres import PostgresStore
 from sip2gw.backend.postgres import pool as pool_module
 from sip2gw.model import Block, BlockType
+from sip2gw.policy.money import PaymentPlan
+from sip2gw.policy.payments import PaymentFacts
+from sip2gw.policy.reasons import PaymentRefusalReason
 
 from .library import NOW, open_postgres_library, order, pay_fee
 
@@ -63,7 +64,7 @@ async def test_cut_before_the_statement_arrives(
     store: PostgresStore, proxy: BreakableProxy, postgres_url: str
 ) -> None:
     proxy.cut_before = PAYMENT
-    assert (await store.book_payment(order(), pay_fee("F1"))).outcome == "booked"
+    assert (await store.book_payment(decided_by(order(), pay_fee("F1")))).outcome == "booked"
     assert proxy.cuts == 1
     assert await booked(postgres_url) == ["BK1"]
 
@@ -73,7 +74,7 @@ async def test_cut_after_the_commit_before_the_answer(
 ) -> None:
     """The payment is looked up on another connection, and it is our own."""
     proxy.cut_after = PAYMENT
-    result = await store.book_payment(order(), pay_fee("F1"))
+    result = await store.book_payment(decided_by(order(), pay_fee("F1")))
     assert proxy.cuts == 1
     assert result.outcome == "booked"
     assert result.payment is not None
@@ -89,10 +90,10 @@ async def test_when_nobody_can_be_asked_the_outcome_is_unknown_and_a_retry_finds
     setattr(proxy, f"cut_{where}", PAYMENT)
     proxy.then_close = True
     with pytest.raises(OutcomeUnknownError):
-        await store.book_payment(order(), pay_fee("F1"))
+        await store.book_payment(decided_by(order(), pay_fee("F1")))
     await proxy.open()
     await until_reachable(store)
-    assert (await store.book_payment(order(), pay_fee("F1"))).outcome == later
+    assert (await store.book_payment(decided_by(order(), pay_fee("F1")))).outcome == later
     assert await booked(postgres_url) == ["BK1"]
 
 
@@ -114,19 +115,21 @@ async def test_a_refusal_after_a_cut_is_certain(
     proxy.cut_before = PAYMENT
     decisions: list[str] = []
 
-    def decide(facts: PaymentFacts) -> Allocation | PaymentRefusal:
+    def decide(facts: PaymentFacts) -> PaymentPlan | PaymentRefusalReason:
         if not decisions:
             rival = order("BK2", 250, terminal="cash-2")
             with ThreadPoolExecutor(1) as pool:
-                pool.submit(asyncio.run, other.book_payment(rival, pay_fee("F1", 250))).result()
+                pool.submit(
+                    asyncio.run, other.book_payment(decided_by(rival, pay_fee("F1", 250)))
+                ).result()
         decision = pay_fee("F1")(facts)
         decisions.append(type(decision).__name__)
         return decision
 
-    result = await store.book_payment(order(), decide)
+    result = await store.book_payment(decided_by(order(), decide))
     await other.close()
     assert result.outcome == "refused"
-    assert decisions == ["Allocation", "PaymentRefusal"]
+    assert decisions == ["PaymentPlan", "PaymentRefusalReason"]
     fenced = await asyncio.to_thread(lambda: list(store.payments(status="refused")))
     assert [payment.bk for payment in fenced] == ["BK1"]
     assert await booked(postgres_url) == ["BK2"]
@@ -166,7 +169,7 @@ async def test_a_payment_that_never_left_is_unavailable_not_unknown(
 ) -> None:
     await proxy.close()
     with pytest.raises(UnavailableError):
-        await store.book_payment(order(), pay_fee("F1"))
+        await store.book_payment(decided_by(order(), pay_fee("F1")))
 
 
 async def test_a_storm_of_cuts_books_every_key_once(
@@ -182,7 +185,7 @@ async def test_a_storm_of_cuts_books_every_key_once(
         wanted = order(key, 1, now=NOW)
         chance.choice([lambda: None, lambda: arm("cut_before"), lambda: arm("cut_after")])()
         results = await asyncio.gather(
-            *(store.book_payment(wanted, pay_fee("F1", 1)) for store in stores)
+            *(store.book_payment(decided_by(wanted, pay_fee("F1", 1))) for store in stores)
         )
         assert all(result.payment is not None for result in results)
         return {result.payment.id for result in results if result.payment is not None}

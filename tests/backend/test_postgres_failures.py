@@ -6,6 +6,7 @@ import asyncio
 
 import asyncpg
 import pytest
+from orders import decided_by
 
 from sip2gw.backend.base import BackendError, OutcomeUnknownError, UnavailableError
 from sip2gw.backend.postgres import PostgresStore
@@ -58,8 +59,8 @@ async def test_what_takes_too_long_is_cancelled(postgres_url: str) -> None:
         for statement in importing.dialect.begin_write:
             importing.execute(statement)
         with pytest.raises(UnavailableError):
-            await store.book_payment(order(), pay_fee("F1"))
-    assert (await store.book_payment(order(), pay_fee("F1"))).outcome == "booked"
+            await store.book_payment(decided_by(order(), pay_fee("F1")))
+    assert (await store.book_payment(decided_by(order(), pay_fee("F1")))).outcome == "booked"
     await store.close()
 
 
@@ -69,7 +70,7 @@ async def test_a_request_given_up_leaves_no_connection_behind(postgres_url: str)
     with store.own_connection() as importing:
         for statement in importing.dialect.begin_write:
             importing.execute(statement)
-        waiting = asyncio.ensure_future(store.book_payment(order(), pay_fee("F1")))
+        waiting = asyncio.ensure_future(store.book_payment(decided_by(order(), pay_fee("F1"))))
         await asyncio.sleep(0)
         async with asyncio.timeout(5):
             while not importing.execute(WAITING_FOR_LOCK).fetchone():
@@ -90,7 +91,9 @@ async def test_a_door_does_not_wait_behind_payments_that_hold_all_connections(
         for statement in importing.dialect.begin_write:
             importing.execute(statement)
         payments = [
-            asyncio.ensure_future(store.book_payment(order(f"BK{number}", 10), pay_fee("F1", 10)))
+            asyncio.ensure_future(
+                store.book_payment(decided_by(order(f"BK{number}", 10), pay_fee("F1", 10)))
+            )
             for number in range(15)
         ]
         async with asyncio.timeout(10):
@@ -118,7 +121,7 @@ async def test_rivals_that_always_win_are_a_conflict(
     monkeypatch.setattr("sip2gw.backend.postgres.booking._values", lambda order, payment: ())
     monkeypatch.setattr("sip2gw.backend.postgres.booking._guard", lambda *read: ())
     with pytest.raises(ConflictError):
-        await postgres_store.book_payment(order(), pay_fee("F1"))
+        await postgres_store.book_payment(decided_by(order(), pay_fee("F1")))
     assert await asyncio.to_thread(lambda: list(postgres_store.payments())) == []
 
 

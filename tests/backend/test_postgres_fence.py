@@ -17,23 +17,24 @@ from typing import Any
 
 import asyncpg
 import pytest
+from orders import decided_by
 from postgres import Server
 from proxy import BreakableProxy, breakable
 
 from sip2gw.backend.attempts import UnknownAttempt
 from sip2gw.backend.base import (
-    Allocation,
     BackendError,
     BackendTimeoutError,
     HungUpError,
     OutcomeUnknownError,
-    PaymentFacts,
-    PaymentRefusal,
     UnavailableError,
 )
 from sip2gw.backend.postgres import PostgresStore
 from sip2gw.backend.sql.unknown import attempt_of
 from sip2gw.foundation.eager import Suspended, start
+from sip2gw.policy.money import PaymentPlan
+from sip2gw.policy.payments import PaymentFacts
+from sip2gw.policy.reasons import PaymentRefusalReason
 
 from . import test_circulation as desk
 from .library import NOW, open_postgres_library, order, pay_fee
@@ -147,7 +148,7 @@ async def test_a_backend_that_freezes_with_the_statement_is_fenced_and_the_no_is
     """Thawed, it executes what lies in its socket, and books nothing."""
     with thawing() as pids:
         with pytest.raises(BackendTimeoutError):
-            await store.book_payment(order(), freezing(postgres, pids, pay_fee("F1")))
+            await store.book_payment(decided_by(order(), freezing(postgres, pids, pay_fee("F1"))))
         assert await store.unknown_attempts() == []
         thaw(pids)
     observer = await asyncpg.connect(postgres_url)
@@ -155,7 +156,7 @@ async def test_a_backend_that_freezes_with_the_statement_is_fenced_and_the_no_is
     await observer.close()
     assert await look(postgres_url) == ([("BK1", "refused")], 250)
     assert store.reconciliations(NOW) == []  # the terminal was not told "not sure"
-    assert (await store.book_payment(order(), pay_fee("F1"))).outcome == "booked"
+    assert (await store.book_payment(decided_by(order(), pay_fee("F1")))).outcome == "booked"
 
 
 async def test_a_loan_is_fenced_like_a_payment(
@@ -183,7 +184,7 @@ async def test_a_statement_that_waits_for_an_import_is_fenced_at_once(
         for statement in importing.dialect.begin_write:
             importing.execute(statement)
         late = order()
-        waiting = asyncio.ensure_future(store.book_payment(late, pay_fee("F1")))
+        waiting = asyncio.ensure_future(store.book_payment(decided_by(late, pay_fee("F1"))))
         while not importing.execute(WAITING).fetchone():
             await asyncio.to_thread(int)
         waiting.cancel()
@@ -210,7 +211,7 @@ async def proxy(postgres: Server) -> AsyncIterator[BreakableProxy]:
 
 async def stuck(store: PostgresStore, trapped: Any, wanted: Any) -> None:
     """Pay, and be cancelled by the gateway's deadline just before the COMMIT."""
-    waiting = asyncio.ensure_future(store.book_payment(wanted, pay_fee("F1")))
+    waiting = asyncio.ensure_future(store.book_payment(decided_by(wanted, pay_fee("F1"))))
     await until(trapped, WAITING)
     waiting.cancel()
     with pytest.raises(OutcomeUnknownError):
@@ -228,14 +229,14 @@ async def test_what_is_being_committed_is_not_sure_until_it_has_ended(
         (shown,) = patient.reconciliations(NOW)
         assert (shown.payment.id, shown.state) == (first.id, "unknown")
         with pytest.raises(OutcomeUnknownError):
-            await patient.book_payment(order(), pay_fee("F1"))
-        other = await patient.book_payment(order(content="other"), pay_fee("F1"))
-        assert other.refusal == PaymentRefusal("bk_reused")
+            await patient.book_payment(decided_by(order(), pay_fee("F1")))
+        other = await patient.book_payment(decided_by(order(content="other"), pay_fee("F1")))
+        assert other.refusal == "bk_reused"
         with pytest.raises(UnavailableError):
             await patient.settle(await patient.unknown_attempts(), NOW)
         await trapped.execute("SELECT pg_advisory_unlock(77)")
         await idle(trapped)
-    result = await patient.book_payment(order(), pay_fee("F1"))
+    result = await patient.book_payment(decided_by(order(), pay_fee("F1")))
     assert (result.outcome, result.payment and result.payment.id) == ("replayed", first.id)
     assert await patient.unknown_attempts() == []
     (shown,) = patient.reconciliations(NOW)
@@ -251,7 +252,7 @@ async def test_what_is_under_way_is_open_whoever_waits_for_it(
     same = same_as(attempt_of(first))
     assert not await patient.has_open_attempt(same)
     async with trap(postgres_url, "ledger_transaction") as trapped:
-        waiting = asyncio.ensure_future(patient.book_payment(first, pay_fee("F1")))
+        waiting = asyncio.ensure_future(patient.book_payment(decided_by(first, pay_fee("F1"))))
         await until(trapped, WAITING)
         assert await patient.has_open_attempt(same)
         assert [known.id for known in await patient.unknown_attempts()] == [first.id]
@@ -270,7 +271,7 @@ async def test_all_that_is_open_under_a_key_is_settled_before_another_is_made(
     lost = [order(), order()]
     for one in lost:
         await patient._in_doubt.note(attempt_of(one))
-    assert (await patient.book_payment(order(), pay_fee("F1"))).outcome == "booked"
+    assert (await patient.book_payment(decided_by(order(), pay_fee("F1")))).outcome == "booked"
     assert await patient.unknown_attempts() == []
     assert {one.payment.id for one in patient.reconciliations(NOW)} == {one.id for one in lost}
 
@@ -281,7 +282,7 @@ async def test_what_a_terminal_left_is_open_and_noted_when_its_retry_is_told_so(
     first = order()
     same = same_as(attempt_of(first))
     async with trap(postgres_url, "ledger_transaction") as trapped:
-        left = start(patient.book_payment(first, pay_fee("F1")))
+        left = start(patient.book_payment(decided_by(first, pay_fee("F1"))))
         assert isinstance(left, Suspended)
         left.go_on(lambda ended: None)
         await until(trapped, WAITING)
@@ -303,7 +304,7 @@ async def test_what_was_never_committed_frees_its_key(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'advisory'"
         )
         await idle(trapped)
-    result = await patient.book_payment(again, pay_fee("F1"))
+    result = await patient.book_payment(decided_by(again, pay_fee("F1")))
     assert (result.outcome, result.payment and result.payment.id) == ("booked", again.id)
     (shown,) = patient.reconciliations(NOW)
     assert (shown.payment.id, shown.state) == (first.id, "resolved")
@@ -338,12 +339,12 @@ async def test_a_frozen_server_leaves_it_open_and_the_truth_is_found_later(
     """The whole machine stalls when the statement has been sent, and goes on later."""
     with ExitStack() as stall:
 
-        def decide(facts: PaymentFacts) -> Allocation | PaymentRefusal:
+        def decide(facts: PaymentFacts) -> PaymentPlan | PaymentRefusalReason:
             stall.enter_context(postgres.frozen())
             return pay_fee("F1")(facts)
 
         with pytest.raises(OutcomeUnknownError):
-            await store.book_payment(order(), decide)
+            await store.book_payment(decided_by(order(), decide))
     (known,) = store.spooled()
     async with asyncio.timeout(10):
         while not await settled_by(store, known):
@@ -370,7 +371,7 @@ async def test_what_was_not_begun_is_never_begun(postgres_url: str) -> None:
     """It waits for a connection when the deadline passes: a certain no, and nothing is noted."""
     store = open_postgres_library(postgres_url, connections_max=1)
     async with store._pool.connection():
-        waiting = asyncio.ensure_future(store.book_payment(order(), pay_fee("F1")))
+        waiting = asyncio.ensure_future(store.book_payment(decided_by(order(), pay_fee("F1"))))
         await asyncio.sleep(0)
         waiting.cancel()
         with pytest.raises(BackendTimeoutError):
@@ -386,7 +387,7 @@ async def test_a_terminal_that_hung_up_finds_what_it_began(
     """Nobody was told anything, so nothing is noted; a retry is not told no meanwhile."""
     first = order()
     async with trap(postgres_url, "ledger_transaction") as trapped:
-        suspended = start(patient.book_payment(first, pay_fee("F1")))
+        suspended = start(patient.book_payment(decided_by(first, pay_fee("F1"))))
         assert isinstance(suspended, Suspended)
         told: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         suspended.go_on(told.set_result)
@@ -395,11 +396,11 @@ async def test_a_terminal_that_hung_up_finds_what_it_began(
         assert isinstance(await told, HungUpError)
         assert await patient.unknown_attempts() == []
         with pytest.raises(OutcomeUnknownError):
-            await patient.book_payment(order(), pay_fee("F1"))
+            await patient.book_payment(decided_by(order(), pay_fee("F1")))
         assert [known.id for known in await patient.unknown_attempts()] == [first.id]
         await trapped.execute("SELECT pg_advisory_unlock(77)")
         await idle(trapped)
-    again = await patient.book_payment(order(), pay_fee("F1"))
+    again = await patient.book_payment(decided_by(order(), pay_fee("F1")))
     assert (again.outcome, again.payment and again.payment.id) == ("replayed", first.id)
     assert await look(postgres_url) == ([("BK1", "booked")], 150)
 
@@ -411,7 +412,7 @@ async def test_what_a_terminal_began_and_left_is_fenced_before_its_retry(
     with patient.own_connection() as importing:
         for statement in importing.dialect.begin_write:
             importing.execute(statement)
-        suspended = start(patient.book_payment(order(), pay_fee("F1")))
+        suspended = start(patient.book_payment(decided_by(order(), pay_fee("F1"))))
         assert isinstance(suspended, Suspended)
         told: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         suspended.go_on(told.set_result)
@@ -419,7 +420,7 @@ async def test_what_a_terminal_began_and_left_is_fenced_before_its_retry(
             await asyncio.to_thread(int)
         suspended.cancel(HungUpError())
         assert isinstance(await told, HungUpError)
-        retry = asyncio.ensure_future(patient.book_payment(order(), pay_fee("F1")))
+        retry = asyncio.ensure_future(patient.book_payment(decided_by(order(), pay_fee("F1"))))
         while len(importing.execute(WAITING).fetchall()) < 2:
             await asyncio.to_thread(int)
     assert (await retry).outcome == "booked"
@@ -459,10 +460,10 @@ async def test_no_payment_is_taken_whose_outcome_could_not_be_noted(
     spool = tmp_path / "gone" / "hub.spool"
     store = open_postgres_library(postgres_url, spool_file=spool)
     with pytest.raises(UnavailableError, match="could be noted"):
-        await store.book_payment(order(), pay_fee("F1"))
+        await store.book_payment(decided_by(order(), pay_fee("F1")))
     spool.parent.mkdir()
     await store.unknown_attempts()  # the gateway asks again and again
-    assert (await store.book_payment(order(), pay_fee("F1"))).outcome == "booked"
+    assert (await store.book_payment(decided_by(order(), pay_fee("F1")))).outcome == "booked"
     await store.close()
 
 
@@ -502,7 +503,9 @@ async def test_fence_and_late_payment_never_pass_each_other(
     other = open_postgres_library(postgres_url)
     for number in range(300):
         late = order(f"BK{number}", 1, seen=await patient.find_payer("C1"))
-        payment = asyncio.ensure_future(ended(patient.book_payment(late, pay_fee("F1", 1))))
+        payment = asyncio.ensure_future(
+            ended(patient.book_payment(decided_by(late, pay_fee("F1", 1))))
+        )
         for _ in range(chance.randrange(12)):
             await asyncio.sleep(0)
         first, second = await asyncio.gather(

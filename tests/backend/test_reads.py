@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from orders import decided_by
 
 from sip2gw.backend.base import Backend, BackendTimeoutError, UnavailableError
 from sip2gw.backend.ids import new_id
@@ -277,7 +278,7 @@ async def block(store: Store) -> None:
 
 
 async def pay(store: Store) -> None:
-    await store.book_payment(order(amount=250), pay_fee("F1", 250))
+    await store.book_payment(decided_by(order(amount=250), pay_fee("F1", 250)))
 
 
 async def other_version(store: Store) -> None:
@@ -364,8 +365,8 @@ async def test_a_thread_reads_ahead_what_an_order_will_read_in_the_loop(
     with statements(monkeypatch, store) as (in_loop, in_threads):
         assert (await store.circulate(back, returning())).outcome == "done"
         await store.find_payer("C1")
-        await store.book_payment(paid, pay_fee("F1", 250))
-        await store.book_payment(replace(paid, id=new_id()), pay_fee("F1", 250))
+        await store.book_payment(decided_by(paid, pay_fee("F1", 250)))
+        await store.book_payment(decided_by(replace(paid, id=new_id()), pay_fee("F1", 250)))
     read = {one for one in in_loop if one.lstrip().startswith("SELECT")}
     read -= {one for one in read if "store_version" in one}
     assert any("FROM item" in one for one in read)
@@ -380,7 +381,9 @@ async def test_an_order_whose_read_ahead_waits_is_certainly_not_done_at_its_dead
 ) -> None:
     gate = Gate()
     monkeypatch.setattr(ledger, "look_ahead", lambda connection, order: gate(connection))
-    paying = asyncio.ensure_future(store.book_payment(order(amount=250), pay_fee("F1", 250)))
+    paying = asyncio.ensure_future(
+        store.book_payment(decided_by(order(amount=250), pay_fee("F1", 250)))
+    )
     await gate.reached()
     paying.cancel()
     with pytest.raises(BackendTimeoutError):

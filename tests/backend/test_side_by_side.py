@@ -29,15 +29,13 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from orders import Decide, decided_by
 from postgres import Server
 
 from sip2gw.backend.base import (
-    Allocation,
     BackendError,
     EntryOrder,
-    PaymentFacts,
     PaymentOrder,
-    PaymentRefusal,
     PaymentResult,
 )
 from sip2gw.backend.library import Library
@@ -51,7 +49,9 @@ from sip2gw.model import (
     Relationship,
     RelationshipType,
 )
-from sip2gw.policy.money import PaymentRequest, PaymentRules, decide_allocation
+from sip2gw.policy.money import PaymentPlan, PaymentRequest, PaymentRules, decide_allocation
+from sip2gw.policy.payments import PaymentFacts
+from sip2gw.policy.reasons import PaymentRefusalReason
 from sip2gw.policy.relationships import PayableAccount, RelationshipRules
 
 from .library import NOW, ZONE, load, open_library, open_postgres_library, order
@@ -93,16 +93,13 @@ def debt(number: int, patron: str, amount: int, day: int) -> dict[str, Any]:
 ANYTHING = PaymentRules(partial_payment=True, invoiced_payable=False)
 
 
-def pay_all(amount: int) -> Callable[[PaymentFacts], Allocation | PaymentRefusal]:
+def pay_all(amount: int) -> Decide:
     """Spread `amount` over what the payer and then the debtors owe after credits, oldest first."""
 
-    def decide(facts: PaymentFacts) -> Allocation | PaymentRefusal:
+    def decide(facts: PaymentFacts) -> PaymentPlan | PaymentRefusalReason:
         family = RelationshipType.HEAD_OF_FAMILY
         accounts = [PayableAccount(debtor, family) for debtor in facts.debtors]
-        plan = decide_allocation(facts.payer, accounts, PaymentRequest(amount, None), ANYTHING)
-        return (
-            PaymentRefusal(plan) if isinstance(plan, str) else Allocation(plan.lines, ("Thanks",))
-        )
+        return decide_allocation(facts.payer, accounts, PaymentRequest(amount, None), ANYTHING)
 
     return decide
 
@@ -208,7 +205,7 @@ class SideBySide(RuleBasedStateMachine):
 
     def book(self, wanted: PaymentOrder) -> None:
         decide = pay_all(wanted.amount)
-        one, other = self.both(lambda store: store.book_payment(wanted, decide))
+        one, other = self.both(lambda store: store.book_payment(decided_by(wanted, decide)))
         assert without_ids(one) == without_ids(other)
         self.note(f"payment {one.outcome}")
         if one.outcome == "booked":

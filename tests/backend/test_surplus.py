@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from orders import decided_by
 
 from sip2gw.backend.base import RefusedError
 from sip2gw.backend.library import Library
@@ -26,7 +27,7 @@ def charge(library: Library, amount: str, **more: Any) -> ImportReport:
 
 async def pay(library: Library, amount: int, key: str = "BK1") -> str:
     """Pay `amount` cents of F1; the payment's id."""
-    result = await library.book_payment(order(key, amount), pay_fee("F1", amount))
+    result = await library.book_payment(decided_by(order(key, amount), pay_fee("F1", amount)))
     assert result.payment is not None, result
     return result.payment.id
 

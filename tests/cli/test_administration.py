@@ -14,8 +14,9 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from orders import Saying, settling
 
-from sip2gw.backend.base import Allocation, PaymentOrder
+from sip2gw.backend.base import PaymentOrder
 from sip2gw.backend.factory import open_backend
 from sip2gw.backend.spool import Spool
 from sip2gw.backend.sql.unknown import attempt_of
@@ -49,8 +50,22 @@ def pay(config: Path, amount: int, *, now: datetime, bk: str = "7", kind: str = 
         store = open_backend(load_config(config), "command").store
         line = PaymentLine("F2", "P2", "head_of_family", amount)
         later = now + timedelta(days=30)
-        order = PaymentOrder("cash-1", bk, "x", "P1", amount, "EUR", kind, bk, now, later, "C1")
-        result = await store.book_payment(order, lambda facts: Allocation((line,), ()))
+        order = PaymentOrder(
+            "cash-1",
+            bk,
+            "x",
+            "P1",
+            amount,
+            "EUR",
+            kind,
+            bk,
+            now,
+            later,
+            settling(line),
+            Saying(),
+            "C1",
+        )
+        result = await store.book_payment(order)
         await store.close()
         assert result.payment is not None
         return result.payment.id
@@ -255,6 +270,8 @@ def attempt(bk: str = "K1", amount: int = 250) -> PaymentOrder:
         bk=bk,
         now=datetime.now(UTC),
         key_expires=datetime.now(UTC) + timedelta(days=30),
+        case=settling(),
+        texts=Saying(),
     )
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from orders import Saying, settling
 
-from sip2gw.backend.base import Allocation, PaymentOrder
+from sip2gw.backend.base import PaymentOrder
 from sip2gw.backend.factory import open_backend
 from sip2gw.config import load_config
 from sip2gw.model import AccessRow, PaymentLine
@@ -159,9 +160,20 @@ async def _live(config: Path) -> None:
     line = PaymentLine("F2", "P2", "head_of_family", 1250)
     now = datetime(2026, 3, 1, 9, 30, tzinfo=UTC)
     order = PaymentOrder(
-        "cash-1", "bk:7", "x", "P1", 1250, "EUR", "01", "7", now, datetime(2026, 4, 1, tzinfo=UTC)
+        "cash-1",
+        "bk:7",
+        "x",
+        "P1",
+        1250,
+        "EUR",
+        "01",
+        "7",
+        now,
+        datetime(2026, 4, 1, tzinfo=UTC),
+        settling(line),
+        Saying(),
     )
-    await store.book_payment(order, lambda facts: Allocation((line,), ()))
+    await store.book_payment(order)
     checks = "terminal=ok calendar=refused"
     store.log_access(AccessRow(now, "MAIN", "door-1", "refused", "closed", "normal", checks, "P2"))
     await store.close()

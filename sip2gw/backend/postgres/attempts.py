@@ -47,11 +47,10 @@ GRACE_S = 0.1
 FENCE_S = 0.4
 """How long, behind the limit, we try to learn what became of a statement that was given up."""
 
-REFUSED = "refused"
-
 
 class _Result(Protocol):
-    outcome: str
+    @property
+    def refusal(self) -> object | None: ...
 
 
 T = TypeVar("T", bound=_Result)
@@ -114,7 +113,7 @@ class Attempts(ABC, Generic[T]):
             if not self._is_open:
                 raise
             return await self._find_out(error)
-        if self._is_open and result.outcome == REFUSED:
+        if self._is_open and result.refusal is not None:
             return await self._find_out(result)
         return result
 

@@ -1,6 +1,6 @@
 """Booking: read what it is decided on, then write it if that still holds, a round trip each (B46).
 
-The decision is a Python function, so no single statement can make it. `book_payment` in the
+It is decided in Python, so no single statement can do it. `book_payment` in the
 database writes the whole payment at once, or nothing when its key is taken or when anything that
 was read has changed since; then it is read and decided again. The first time it is decided on what
 was read together with the payer, which needs no round trip of its own.
@@ -19,20 +19,18 @@ from collections.abc import Sequence
 from typing import Any
 
 from sip2gw.backend.base import (
-    DecidePayment,
-    PaymentFacts,
     PaymentOrder,
+    PaymentOutcome,
     PaymentResult,
 )
+from sip2gw.backend.doubts import Doubts
 from sip2gw.backend.postgres.attempts import Attempts
 from sip2gw.backend.postgres.database import numbered
-from sip2gw.backend.postgres.patrons import rows_of
+from sip2gw.backend.postgres.patrons import DatedFacts, rows_of
 from sip2gw.backend.postgres.pool import Pool
 from sip2gw.backend.postgres.settling import InDoubt
 from sip2gw.backend.sql import queries
 from sip2gw.backend.sql.ledger import (
-    BOOKED,
-    REPLAYED,
     decided,
     entries_of,
     holder_of,
@@ -43,6 +41,8 @@ from sip2gw.backend.sql.ledger import (
 from sip2gw.backend.sql.records import account
 from sip2gw.backend.sql.values import list_text, moment_text, time_text
 from sip2gw.model import PatronRecord, Payment
+from sip2gw.policy.payments import PaymentFacts
+from sip2gw.policy.reasons import PaymentRefusalReason
 
 _PARTIES = """
     SELECT ? AS id UNION
@@ -87,11 +87,11 @@ class Booking(Attempts[PaymentResult]):
     """One order on its way into the ledger."""
 
     def __init__(
-        self, pool: Pool, in_doubt: InDoubt, order: PaymentOrder, decide: DecidePayment
+        self, pool: Pool, in_doubt: InDoubt, order: PaymentOrder, doubts: Doubts | None
     ) -> None:
         super().__init__(pool, in_doubt, order)
         self._order = order
-        self._decide = decide
+        self._doubts = doubts
 
     async def attempt(self, number: int) -> PaymentResult | None:
         """The first time on what was read with the payer, then on what is read anew."""
@@ -99,7 +99,9 @@ class Booking(Attempts[PaymentResult]):
 
     async def done(self) -> PaymentResult:
         """The payment that this order made."""
-        return PaymentResult(BOOKED, payment_of(await self._pool.fetch(PAYMENT, self._order.id)))
+        return PaymentResult(
+            PaymentOutcome.BOOKED, payment_of(await self._pool.fetch(PAYMENT, self._order.id))
+        )
 
     async def _try_on_seen(self) -> PaymentResult | None:
         """Write on what was read when the payer was identified, if it gives a payment at all.
@@ -107,14 +109,14 @@ class Booking(Attempts[PaymentResult]):
         None when it was not written: the key may be taken, and that speaks before any refusal.
         """
         seen = self._order.seen
-        if seen is None or seen.as_of is None:
+        if not isinstance(seen, DatedFacts):
             return await self._try()
-        payment = decided(self._order, seen, self._decide)
+        payment = decided(self._order, seen, self._doubts)
         if isinstance(payment, PaymentResult):
             return await self._try()
         records = {record.id: record for record in (seen.payer, *seen.debtors)}
         booked = await self._write(seen.as_of, records, payment, None)
-        return PaymentResult(BOOKED, payment) if booked else None
+        return PaymentResult(PaymentOutcome.BOOKED, payment) if booked else None
 
     async def _try(self) -> PaymentResult | None:
         """One reading and, if that says so, one writing; None when it has to be done again."""
@@ -129,21 +131,23 @@ class Booking(Attempts[PaymentResult]):
         records = {record.id: record for record in map(_account_of, rows) if record is not None}
         payer = records.get(order.payer_id)
         if payer is None:
-            return refused("unknown_card")
+            return refused(PaymentRefusalReason.UNKNOWN_CARD)
         others = (records.get(party) for party in other_parties(payer))
         facts = PaymentFacts(payer, tuple(record for record in others if record is not None))
-        payment = decided(order, facts, self._decide)
+        payment = decided(order, facts, self._doubts)
         if isinstance(payment, PaymentResult):
             return payment
         booked = await self._write(rows[0][0], records, payment, rows[0][_HOLDER])
-        return PaymentResult(BOOKED, payment) if booked else None
+        return PaymentResult(PaymentOutcome.BOOKED, payment) if booked else None
 
     async def _first_payment(self, payment_id: str) -> PaymentResult:
         """What holds the key: this very order, lost on its way back, or an earlier one."""
         if payment_id == self._order.id:
             return await self.done()
         values = (payment_id, time_text(self._order.now))
-        return PaymentResult(REPLAYED, payment_of(await self._pool.fetch(REPLAY, *values)))
+        return PaymentResult(
+            PaymentOutcome.REPLAYED, payment_of(await self._pool.fetch(REPLAY, *values))
+        )
 
     async def _write(
         self,

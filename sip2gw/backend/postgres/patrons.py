@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-from sip2gw.backend.base import PaymentFacts
 from sip2gw.backend.postgres.database import numbered
 from sip2gw.backend.sql import queries
 from sip2gw.backend.sql.records import (
@@ -17,6 +16,7 @@ from sip2gw.backend.sql.records import (
     cards_of,
 )
 from sip2gw.model import PatronRecord
+from sip2gw.policy.payments import PaymentFacts
 
 
 def rows_of(statements: Iterable[str], patron_id: str = "p.id") -> str:
@@ -67,12 +67,20 @@ def record_of(row: Sequence[Any] | None) -> PatronRecord | None:
     return assemble(values[:_OWN_COLUMNS], values[_OWN_COLUMNS:])
 
 
-def payer_of(row: Sequence[Any]) -> PaymentFacts:
+@dataclass(slots=True)
+class DatedFacts(PaymentFacts):
+    """Facts that were read before the payment, and are still good if nothing has changed since."""
+
+    as_of: int
+    """The store's version then."""
+
+
+def payer_of(row: Sequence[Any]) -> DatedFacts:
     """The payer and debtors behind the row of `PAYER_BY_CARD`."""
     *values, debtors, version = row
     payer = record_of(values)
     assert payer is not None
-    return PaymentFacts(payer, tuple(map(_debtor_of, debtors)), as_of=version)
+    return DatedFacts(payer, tuple(map(_debtor_of, debtors)), as_of=version)
 
 
 def _debtor_of(row: Sequence[Any]) -> PatronRecord:

@@ -30,16 +30,14 @@ from sip2gw.backend.base import (
     CirculationOrder,
     CirculationResult,
     DecideCirculation,
-    DecidePayment,
     EntryOrder,
     OutcomeUnknownError,
-    PaymentFacts,
     PaymentOrder,
     PaymentResult,
     Role,
     UnavailableError,
 )
-from sip2gw.backend.doubts import Doubts, guarded, insist_on_notable
+from sip2gw.backend.doubts import Doubts, insist_on_notable
 from sip2gw.backend.library import Connection, WriteResult
 from sip2gw.backend.postgres.address import Address
 from sip2gw.backend.postgres.booking import Booking
@@ -86,6 +84,8 @@ from sip2gw.model import (
 )
 from sip2gw.model.items import ItemRecord
 from sip2gw.model.refusals import RefusedPayment
+from sip2gw.policy.payments import PaymentFacts
+from sip2gw.policy.reasons import PaymentRefusalReason
 
 TIMEOUT_S = 4.0
 """How long one operation may take; shorter than the gateway's own deadline for a request."""
@@ -216,18 +216,17 @@ class PostgresStore(StaffOperations):
         if is_storable(patron_id):
             await self._fetch(_CLEAR_PIN_FAILURES, patron_id)
 
-    async def book_payment(self, order: PaymentOrder, decide: DecidePayment) -> PaymentResult:
+    async def book_payment(self, order: PaymentOrder) -> PaymentResult:
         """Book `order` exactly once, durably before it returns (B46)."""
-        return await self._at_home(self._book(order, decide))
+        return await self._at_home(self._book(order))
 
-    async def _book(self, order: PaymentOrder, decide: DecidePayment) -> PaymentResult:
+    async def _book(self, order: PaymentOrder) -> PaymentResult:
         deadline = asyncio.get_running_loop().time() + self._timeout_s
         known = await self._in_doubt.clear(order)
         if isinstance(known, UnknownPayment) and known.content != order.content:
-            return refused("bk_reused")
+            return refused(PaymentRefusalReason.BK_REUSED)
         _insist_on_certainty(known)
-        careful = guarded(self._doubts, decide)
-        result = await Booking(self._pool, self._in_doubt, order, careful).run(deadline)
+        result = await Booking(self._pool, self._in_doubt, order, self._doubts).run(deadline)
         return insist_on_notable(self._doubts, result)
 
     async def find_item(self, item_id: str, now: datetime) -> ItemRecord | None:

@@ -28,7 +28,6 @@ from sip2gw.backend.attempts import (
 )
 from sip2gw.backend.base import (
     CirculationOrder,
-    PaymentFacts,
     PaymentOrder,
     RefusedError,
 )
@@ -40,11 +39,11 @@ from sip2gw.backend.sql.values import (
     time_text,
     time_value,
 )
-from sip2gw.model import Minor, Payment
+from sip2gw.model import Minor, Payment, PaymentStatus
 from sip2gw.model.items import Review, ReviewKind
+from sip2gw.policy.payments import PaymentFacts
 
-DONE_STATUSES = ("booked", "undone")
-UNKNOWN = "unknown"
+DONE_STATUSES = (PaymentStatus.BOOKED, PaymentStatus.UNDONE)
 NOBODY = ""
 
 
@@ -123,7 +122,7 @@ def payment_row(known: UnknownPayment) -> tuple[Any, ...]:
         known.currency,
         known.payment_type,
         known.bk,
-        "refused",
+        PaymentStatus.REFUSED,
         list_text(()),
         None,
         known.content,
@@ -236,7 +235,7 @@ def _reconciliation(connection: Connection, row: Sequence[Any]) -> Reconciliatio
 
 
 def _state(status: str, resolved: bool) -> AttemptState:
-    if status == UNKNOWN:
+    if status == PaymentStatus.UNKNOWN:
         return AttemptState.UNKNOWN
     if resolved:
         return AttemptState.RESOLVED
@@ -278,7 +277,7 @@ def spooled_payments(
             and (since is None or known.time >= since)
             and (until is None or known.time < until)
             and terminal in (None, known.terminal)
-            and status in (None, UNKNOWN)
+            and status in (None, PaymentStatus.UNKNOWN)
             and payer_id in (None, known.payer_id)
             and connection.execute(queries.PAYMENT_STATUS, (known.id,)).fetchone() is None
         ):
@@ -295,7 +294,7 @@ def _as_payment(known: UnknownPayment) -> Payment:
         currency=known.currency,
         payment_type=known.payment_type,
         bk=known.bk,
-        status=UNKNOWN,
+        status=PaymentStatus.UNKNOWN,
         lines=(),
         card=known.card,
     )
@@ -317,7 +316,7 @@ def spooled_reviews(
                 message=known.code,
                 item=known.item_id,
                 patron=known.patron_id,
-                outcome=UNKNOWN,
+                outcome="unknown",
             )
 
 

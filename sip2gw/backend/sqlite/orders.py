@@ -29,9 +29,10 @@ from sip2gw.backend.base import (
 )
 from sip2gw.backend.doubts import Doubts, insist_on_notable, key_of
 from sip2gw.backend.library import Connection, WriteResult
-from sip2gw.backend.sql.ledger import REFUSED, refused
+from sip2gw.backend.sql.ledger import refused
 from sip2gw.backend.sql.unknown import attempt_of, settle
 from sip2gw.backend.sqlite.writer import State, Waiting, Writer
+from sip2gw.policy.reasons import PaymentRefusalReason
 
 Order = PaymentOrder | CirculationOrder
 Job = Callable[[Connection], WriteResult[Any]]
@@ -82,7 +83,7 @@ class Orders:
         except UnavailableError as error:
             return await self._not_done(order, error)
         if known is not None and self._doubts is not None:
-            self._doubts.settled((Settlement(known, result.outcome != REFUSED),))
+            self._doubts.settled((Settlement(known, result.refusal is None),))
         if isinstance(result, PaymentResult):
             return insist_on_notable(self._doubts, result)
         return result
@@ -111,7 +112,7 @@ class Orders:
         if other is None:
             raise error
         if isinstance(order, PaymentOrder) and _has_other_content(order, other):
-            return refused("bk_reused")
+            return refused(PaymentRefusalReason.BK_REUSED)
         await self._note(other)
         raise OutcomeUnknownError("an earlier attempt is not settled yet")
 

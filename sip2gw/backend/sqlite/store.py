@@ -31,15 +31,13 @@ from sip2gw.backend.base import (
     CirculationOrder,
     CirculationResult,
     DecideCirculation,
-    DecidePayment,
     EntryOrder,
-    PaymentFacts,
     PaymentOrder,
     PaymentResult,
     Role,
     UnavailableError,
 )
-from sip2gw.backend.doubts import Doubts, guarded
+from sip2gw.backend.doubts import Doubts
 from sip2gw.backend.library import Connection, WriteResult
 from sip2gw.backend.spool import Spool, read_spool
 from sip2gw.backend.sql import (
@@ -82,6 +80,7 @@ from sip2gw.model import (
 )
 from sip2gw.model.items import ItemRecord
 from sip2gw.model.refusals import RefusedPayment
+from sip2gw.policy.payments import PaymentFacts
 
 RECORDS_CACHED_MAX = 20_000
 
@@ -262,14 +261,11 @@ class Store(StaffOperations):
         """Forget the failures of the patron after a right PIN."""
         await self.write(lambda connection: lockout.clear(connection, patron_id))
 
-    def book_payment(
-        self, order: PaymentOrder, decide: DecidePayment
-    ) -> Coroutine[Any, Any, PaymentResult]:
+    def book_payment(self, order: PaymentOrder) -> Coroutine[Any, Any, PaymentResult]:
         """Book `order` exactly once, durably before it returns (B46, C98)."""
-        careful = guarded(self._doubts, decide)
         return self._orders.run(
             order,
-            lambda connection: ledger.book(connection, order, careful, self._account),
+            lambda connection: ledger.book(connection, order, self._account, self._doubts),
             self._reads.ahead(ledger.look_ahead, order),
         )
 

@@ -1,0 +1,29 @@
+"""What the screen says of a payment that is booked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from sip2gw.model import Minor
+from sip2gw.texts import Catalogue, format_money
+
+
+@dataclass(slots=True)
+class PaymentTexts:
+    """Renders the texts that are kept with a payment, so that each retry is told the same (C4)."""
+
+    catalogue: Catalogue = field(repr=False)
+    language: str
+    currency: str
+    waived: bool
+    """No money came in."""
+
+    def of(self, amount: Minor, left: Minor) -> tuple[str, ...]:
+        """What is said when `amount` is booked and `left` may still be paid."""
+        catalogue, language, currency = self.catalogue, self.language, self.currency
+        key = "payment_waived" if self.waived else "payment_accepted"
+        booked = catalogue.text(language, key, amount=format_money(amount, currency, language))
+        if left <= 0:
+            return (booked,)
+        shown = format_money(left, currency, language)
+        return booked, catalogue.text(language, "payment_remaining", amount=shown)

@@ -1,0 +1,43 @@
+"""Orders of which a test says how they are decided, whatever the policies would say."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from sip2gw.backend.base import PaymentOrder
+from sip2gw.model import PaymentLine
+from sip2gw.policy.money import PaymentPlan
+from sip2gw.policy.payments import PaymentCase, PaymentFacts
+from sip2gw.policy.reasons import PaymentRefusalReason
+from sip2gw.texts.payments import PaymentTexts
+
+Decide = Callable[[PaymentFacts], PaymentPlan | PaymentRefusalReason]
+
+
+class ToldPayment(PaymentCase):
+    """Decided by a function of the facts."""
+
+    def __init__(self, decide: Decide) -> None:
+        self._decide = decide
+
+    def decide(self, amount: int, facts: PaymentFacts) -> PaymentPlan | PaymentRefusalReason:
+        return self._decide(facts)
+
+
+class Saying(PaymentTexts):
+    """The same texts for every payment."""
+
+    def __init__(self, *texts: str) -> None:
+        self._texts = texts
+
+    def of(self, amount: int, left: int) -> tuple[str, ...]:
+        return self._texts
+
+
+def decided_by(order: PaymentOrder, decide: Decide) -> PaymentOrder:
+    """`order`, to be decided by `decide`."""
+    return replace(order, case=ToldPayment(decide))
+
+
+def settling(*lines: PaymentLine) -> PaymentCase:
+    """A case that is decided to settle these."""
+    return ToldPayment(lambda facts: PaymentPlan(lines, 0))
