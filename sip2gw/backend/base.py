@@ -28,7 +28,8 @@ from sip2gw.model import (
 )
 from sip2gw.model.items import ItemRecord, Outcome
 from sip2gw.model.refusals import RefusedPayment
-from sip2gw.policy.items.decisions import Decide, Refusal
+from sip2gw.policy.items.cases import CirculationCase
+from sip2gw.policy.items.decisions import Refusal
 from sip2gw.policy.items.offline import Claim
 from sip2gw.policy.payments import PaymentCase, PaymentFacts
 from sip2gw.policy.reasons import PaymentRefusalReason
@@ -161,6 +162,8 @@ class CirculationOrder:
     patron_id: str | None
     """Who asks; None when nobody does (09, 19) or the card is unknown."""
     now: datetime
+    case: CirculationCase
+    """What else is asked, and by which rules it is decided."""
     key: str | None = None
     """Under which it is done once (C69, C88); None does it each time."""
     key_expires: datetime | None = None
@@ -177,19 +180,24 @@ class CirculationOrder:
     """Of this attempt, however often the store tries (C98)."""
 
 
+class CirculationOutcome(StrEnum):
+    """What became of an order to do something with an item."""
+
+    DONE = "done"
+    REPLAYED = "replayed"
+    """It was done before, and is still so: the same is told again (C97)."""
+    REFUSED = "refused"
+
+
 @dataclass(slots=True)
 class CirculationResult:
-    """What became of an order: `done`, `replayed` (with what was done first), or `refused`."""
+    """What became of an order: something was done, unless it was refused."""
 
-    outcome: str
+    outcome: CirculationOutcome
     record: ItemRecord | None
     """The item as it was found; None for an unknown one."""
     done: Outcome | None = None
     refusal: Refusal | None = None
-
-
-DecideCirculation = Decide
-"""Pure; runs inside the write transaction, perhaps more than once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,13 +310,12 @@ class Backend(Protocol):
         """The holds that wait, at `now`, for this item or any copy of its title; first come."""
         ...
 
-    async def circulate(
-        self, order: CirculationOrder, decide: DecideCirculation
-    ) -> CirculationResult:
-        """Do what `decide` decides, durably before it returns (B61).
+    async def circulate(self, order: CirculationOrder) -> CirculationResult:
+        """Do what `order` asks, durably before it returns (B61).
 
         Inside one write transaction: an unexpired key of what was done gives the same again
-        (`replayed`); otherwise facts are read, `decide` is called, and its effect is written.
+        (`replayed`); otherwise facts are read, the order's case is decided on them, and the effect
+        is written.
         Cancelled, it does as `book_payment` does.
 
         Raises:

@@ -12,7 +12,6 @@ from sip2gw.backend.base import (
     Backend,
     CirculationOrder,
     CirculationResult,
-    DecideCirculation,
     EntryOrder,
     PaymentOrder,
     PaymentResult,
@@ -94,11 +93,9 @@ class Timed(PassingOn):
         finally:
             self._observe("book_payment", self._monotonic() - started)
 
-    async def circulate(
-        self, order: CirculationOrder, decide: DecideCirculation
-    ) -> CirculationResult:
+    async def circulate(self, order: CirculationOrder) -> CirculationResult:
         """See `Backend.circulate`."""
-        return await self._timed("circulate", self._inner.circulate(order, decide))
+        return await self._timed("circulate", self._inner.circulate(order))
 
     async def remember_logins(self, digests: Mapping[str, str]) -> None:
         """See `Backend.remember_logins`."""

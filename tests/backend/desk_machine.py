@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from itertools import count
 from pathlib import Path
@@ -24,6 +24,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from orders import decided_by
 from postgres import Server
 
 from sip2gw.backend.base import CirculationOrder, CirculationResult
@@ -33,7 +34,7 @@ from sip2gw.model.items import ItemRecord, Outcome
 from sip2gw.policy.items.decisions import (
     CirculationRequest,
     CirculationRules,
-    Decide,
+    Decision,
     Facts,
     decide_cancel,
 )
@@ -216,7 +217,9 @@ class DeskMachine(RuleBasedStateMachine):
         outcome = "replayed" if told is not None else "done" if yes else "refused"
         for store in self.stores:
             before = self.runner.run(store.find_item(request.item, self.now))
-            result = self.runner.run(store.circulate(self.order(request), self.decider(request)))
+            result = self.runner.run(
+                store.circulate(decided_by(self.order(request), self.decider(request)))
+            )
             where = f"{type(store).__name__}, {request}"
             told_here = said(result, expected)
             assert told_here == expected, f"{where}: {told_here}, not {expected}"
@@ -261,11 +264,12 @@ class DeskMachine(RuleBasedStateMachine):
             item_id=request.item,
             patron_id=request.reader if request.reader in READERS else None,
             now=self.now,
+            case=None,
             key=request.key,
             key_expires=self.now + DAY,
         )
 
-    def decider(self, request: Request) -> Decide:
+    def decider(self, request: Request) -> Callable[[Facts], Decision]:
         """The policy for it."""
         rules = self.rules_of(request.terminal)
         offline = request.happened is not None

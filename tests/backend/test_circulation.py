@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from orders import decided_by
 
 from sip2gw.backend.base import CirculationOrder, CirculationResult
 from sip2gw.backend.library import Library
@@ -17,7 +19,7 @@ from sip2gw.policy.items.decisions import (
     CHECKOUT,
     CirculationRequest,
     CirculationRules,
-    Decide,
+    Decision,
     Facts,
     Refusal,
     decide_cancel,
@@ -46,13 +48,14 @@ def order(
         "item_id": item,
         "patron_id": patron,
         "now": NOW,
+        "case": None,
         "key": f"kiosk-1|{code}|{patron}|{item}",
         "key_expires": NOW + KEPT,
     }
     return CirculationOrder(**(values | changes))
 
 
-def lending(**asked: Any) -> Decide:
+def lending(**asked: Any) -> Callable[[Facts], Decision]:
     """Lend by the rules; nobody has a block."""
     request = CirculationRequest(asked.pop("now", NOW), CHECKOUT, **asked)
 
@@ -68,13 +71,13 @@ def lending(**asked: Any) -> Decide:
     return decide
 
 
-def returning(code: str = CHECKIN, **asked: Any) -> Decide:
+def returning(code: str = CHECKIN, **asked: Any) -> Callable[[Facts], Decision]:
     """Take back by the rules."""
     request = CirculationRequest(NOW, code, **asked)
     return lambda facts: decide_checkin(facts, request, RULES)
 
 
-def cancelling(code: str) -> Decide:
+def cancelling(code: str) -> Callable[[Facts], Decision]:
     """Cancel by the rules."""
     request = CirculationRequest(NOW, code)
     return lambda facts: decide_cancel(facts, request, RULES)
@@ -144,13 +147,13 @@ async def test_an_item_is_found_with_its_loan_and_first_hold(desk: Library) -> N
 async def test_no_item_is_found_under_strange_names(desk: Library) -> None:
     for name in ("", "nothing", "NUL\0", "I1' OR '1'='1"):
         assert await desk.find_item(name, NOW) is None
-        result = await desk.circulate(order(item=name), lending())
+        result = await desk.circulate(decided_by(order(item=name), lending()))
         assert reason_of(result) == "unknown_item"
 
 
 async def test_a_loan_is_seen_at_once_and_survives(desk: Library) -> None:
     assert await loans(desk, "P3") == ["L1"]
-    result = await desk.circulate(order(item="N2"), lending())
+    result = await desk.circulate(decided_by(order(item="N2"), lending()))
     assert result.outcome == "done"
     assert result.done is not None
     assert result.done.patron_id == "P3"
@@ -162,7 +165,7 @@ async def test_a_loan_is_seen_at_once_and_survives(desk: Library) -> None:
 
 
 async def test_a_refusal_changes_nothing(desk: Library) -> None:
-    result = await desk.circulate(order(item="I1"), lending())
+    result = await desk.circulate(decided_by(order(item="I1"), lending()))
     assert (result.outcome, reason_of(result)) == ("refused", "charged_to_other")
     assert await loans(desk, "P1") == ["I1"]
     assert await loans(desk, "P3") == ["L1"]
@@ -178,8 +181,8 @@ async def test_facts_are_those_of_the_transaction(desk: Library) -> None:
         return lending()(facts)
 
     await asyncio.gather(
-        desk.circulate(order(item="N2"), looking),
-        desk.circulate(order(item="N1", key="other"), lambda f: looking(f)),
+        desk.circulate(decided_by(order(item="N2"), looking)),
+        desk.circulate(decided_by(order(item="N1", key="other"), lambda f: looking(f))),
     )
     assert seen[-1] in (1, 2)
     if len(seen) == 2:
@@ -190,7 +193,7 @@ async def test_of_two_who_want_the_same_item_one_gets_it(desk: Library) -> None:
     """B61."""
     results = await asyncio.gather(
         *(
-            desk.circulate(order(item="N2", patron=patron, key=patron), lending())
+            desk.circulate(decided_by(order(item="N2", patron=patron, key=patron), lending()))
             for patron in ("P1", "P2", "P3")
         )
     )
@@ -210,7 +213,7 @@ async def test_the_same_key_is_done_once_and_told_the_same(desk: Library) -> Non
     """C69, while it is so."""
     wanted = order(item="N1")
     first, *others = await asyncio.gather(
-        *(desk.circulate(wanted, lending(fee_acknowledged=True)) for _ in range(4))
+        *(desk.circulate(decided_by(wanted, lending(fee_acknowledged=True))) for _ in range(4))
     )
     results = [first, *others]
     assert sorted(result.outcome for result in results) == ["done", *["replayed"] * 3]
@@ -227,11 +230,11 @@ async def test_a_second_loan_under_the_same_key_is_one(desk: Library) -> None:
     borrows, comes_back = order(item="N1"), order(CHECKIN, "N1", None)
     for fees in (1, 2):
         for outcome in ("done", "replayed"):
-            lent = await desk.circulate(borrows, lending(fee_acknowledged=True))
+            lent = await desk.circulate(decided_by(borrows, lending(fee_acknowledged=True)))
             assert lent.outcome == outcome
             assert "N1" in await loans(desk, "P3")
         for outcome in ("done", "replayed"):
-            back = await desk.circulate(comes_back, returning())
+            back = await desk.circulate(decided_by(comes_back, returning()))
             assert back.outcome == outcome
             assert back.done is not None
             assert back.done.patron_id == "P3"
@@ -246,29 +249,31 @@ async def test_a_return_is_not_repeated_when_somebody_has_had_the_item_since(des
 
     async def returned(key: str) -> tuple[str, str]:
         result = await desk.circulate(
-            order(CHECKIN, "N2", None, key=key),
-            lambda facts: decide_checkin(facts, CirculationRequest(NOW, CHECKIN), tolerant),
+            decided_by(
+                order(CHECKIN, "N2", None, key=key),
+                lambda facts: decide_checkin(facts, CirculationRequest(NOW, CHECKIN), tolerant),
+            ),
         )
         assert result.done is not None
         return result.outcome, result.done.patron_id
 
-    await desk.circulate(order(item="N2"), lending())
+    await desk.circulate(decided_by(order(item="N2"), lending()))
     assert await returned("kiosk") == ("done", "P3")
     assert await returned("sorter") == ("done", "")
     assert await returned("kiosk") == ("replayed", "P3")
     assert await returned("sorter") == ("replayed", "")
-    await desk.circulate(order(item="N2", patron="P2", key="other"), lending())
+    await desk.circulate(decided_by(order(item="N2", patron="P2", key="other"), lending()))
     assert await returned("desk") == ("done", "P2")
     assert await returned("kiosk") == ("done", "")
 
 
 async def test_a_return_sees_a_loan_that_came_by_import(desk: Library) -> None:
     """C97: nobody else noted it."""
-    await desk.circulate(order(item="N2"), lending())
-    await desk.circulate(order(CHECKIN, "N2", None), returning())
+    await desk.circulate(decided_by(order(item="N2"), lending()))
+    await desk.circulate(decided_by(order(CHECKIN, "N2", None), returning()))
     loan = {"kind": "loan", "item": "N2", "patron": "P2", "due": "2026-04-01"}
     assert load(desk, {**loan, "checked_out": "2026-03-10"}).errors == ()
-    again = await desk.circulate(order(CHECKIN, "N2", None), returning())
+    again = await desk.circulate(decided_by(order(CHECKIN, "N2", None), returning()))
     assert again.done is not None
     assert (again.outcome, again.done.patron_id) == ("done", "P2")
     assert await loans(desk, "P2") == []
@@ -280,7 +285,10 @@ async def test_a_renewal_is_repeated_until_another_date_is_set(desk: Library) ->
 
     async def renewed() -> tuple[str, int]:
         result = await desk.circulate(
-            wanted, lambda facts: decide_renewal(facts, (), CirculationRequest(NOW, "29"), RULES)
+            decided_by(
+                wanted,
+                lambda facts: decide_renewal(facts, (), CirculationRequest(NOW, "29"), RULES),
+            )
         )
         record = await desk.find_item("L1", NOW)
         assert record is not None
@@ -299,9 +307,11 @@ async def test_a_cancellation_is_repeated_until_there_is_something_to_cancel(
     """B58, C97: lent and cancelled, and again, by a terminal whose clock stands still."""
     borrows, cancels = order(item="N2"), order(CHECKIN, "N2", None, key="cancel")
     for _ in range(2):
-        assert (await desk.circulate(borrows, lending())).outcome == "done"
+        assert (await desk.circulate(decided_by(borrows, lending()))).outcome == "done"
         for outcome in ("done", "replayed"):
-            assert (await desk.circulate(cancels, cancelling(CHECKIN))).outcome == outcome
+            assert (
+                await desk.circulate(decided_by(cancels, cancelling(CHECKIN)))
+            ).outcome == outcome
             assert await loans(desk, "P3") == ["L1"]
 
 
@@ -316,7 +326,9 @@ async def test_a_hold_is_repeated_while_it_is_there(desk: Library) -> None:
             request = HoldRequest(NOW, mode, any_copy=False)
             return decide_hold(facts, replace(standing, obstacles=()), request)
 
-        return (await desk.circulate(order("15", item, "P3", key=f"K{mode}"), decide)).outcome
+        return (
+            await desk.circulate(decided_by(order("15", item, "P3", key=f"K{mode}"), decide))
+        ).outcome
 
     async def held() -> list[str | None]:
         patron = await desk.find_patron("P3")
@@ -331,23 +343,23 @@ async def test_a_hold_is_repeated_while_it_is_there(desk: Library) -> None:
 
 async def test_an_expired_key_is_free_again(desk: Library) -> None:
     wanted = order(item="N2")
-    await desk.circulate(wanted, lending())
+    await desk.circulate(decided_by(wanted, lending()))
     later = NOW + KEPT
     again = replace(wanted, now=later, key_expires=later + KEPT)
-    result = await desk.circulate(again, lending())
+    result = await desk.circulate(decided_by(again, lending()))
     assert result.done is not None
     assert (result.outcome, result.done.renewed) == ("done", True)
 
 
 async def test_without_a_key_it_is_done_each_time(desk: Library) -> None:
     for renewed in (False, True):
-        result = await desk.circulate(order(item="N2", key=None), lending())
+        result = await desk.circulate(decided_by(order(item="N2", key=None), lending()))
         assert result.done is not None
         assert (result.outcome, result.done.renewed) == ("done", renewed)
 
 
 async def test_a_late_return_opens_a_fee_in_the_ledger(desk: Library) -> None:
-    result = await desk.circulate(order(CHECKIN, "L1", None), returning())
+    result = await desk.circulate(decided_by(order(CHECKIN, "L1", None), returning()))
     assert result.done is not None
     assert result.done.fee == 60
     assert await owed(desk, "P3") == [(60, "Late by 3")]
@@ -358,8 +370,8 @@ async def test_a_late_return_opens_a_fee_in_the_ledger(desk: Library) -> None:
 async def test_a_cancelled_return_leaves_no_trace(desk: Library) -> None:
     before = await desk.find_patron("P3")
     item = await desk.find_item("L1", NOW)
-    await desk.circulate(order(CHECKIN, "L1", None), returning())
-    result = await desk.circulate(order(item="L1", key="cancel"), cancelling(CHECKOUT))
+    await desk.circulate(decided_by(order(CHECKIN, "L1", None), returning()))
+    result = await desk.circulate(decided_by(order(item="L1", key="cancel"), cancelling(CHECKOUT)))
     assert result.outcome == "done"
     assert await desk.find_patron("P3") == before
     after = await desk.find_item("L1", NOW)
@@ -367,26 +379,28 @@ async def test_a_cancelled_return_leaves_no_trace(desk: Library) -> None:
     assert item is not None
     assert after.state == item.state
     assert desk.self_check() == []
-    again = await desk.circulate(order(CHECKIN, "L1", None), returning())
+    again = await desk.circulate(decided_by(order(CHECKIN, "L1", None), returning()))
     assert again.outcome == "done"  # its key is free
     assert desk.self_check() == []
 
 
 async def test_holds_are_served_set_aside_and_put_back(desk: Library) -> None:
-    lent = await desk.circulate(order(patron="P1"), lending())
+    lent = await desk.circulate(decided_by(order(patron="P1"), lending()))
     assert lent.outcome == "done"
     patron = await desk.find_patron("P1")
     assert patron is not None
     assert patron.holds == ()
-    await desk.circulate(order(CHECKIN, patron=None), cancelling(CHECKIN))
+    await desk.circulate(decided_by(order(CHECKIN, patron=None), cancelling(CHECKIN)))
     patron = await desk.find_patron("P1")
     assert patron is not None
     (hold,) = patron.holds
     assert (hold.id, hold.item_id, hold.title_id, hold.ready) == ("H1", None, "T2", True)
     found = replace(RULES, takes_what_is_not_on_loan=True)
     await desk.circulate(
-        order(CHECKIN, patron=None, key="found"),
-        lambda facts: decide_checkin(facts, CirculationRequest(NOW, CHECKIN), found),
+        decided_by(
+            order(CHECKIN, patron=None, key="found"),
+            lambda facts: decide_checkin(facts, CirculationRequest(NOW, CHECKIN), found),
+        ),
     )
     patron = await desk.find_patron("P1")
     assert patron is not None
@@ -406,7 +420,7 @@ async def test_a_hold_keeps_its_new_day_when_the_return_that_served_it_is_cancel
         (known,) = (hold for hold in patron.holds if hold.id == "HL")
         return known.ready, known.expires
 
-    await desk.circulate(order(CHECKIN, "L1", None), returning())
+    await desk.circulate(decided_by(order(CHECKIN, "L1", None), returning()))
     until = NOW + timedelta(days=3)
     request = HoldRequest(NOW, "*", any_copy=False, expires=until)
     changing = order("15", "L1", "P2", key="change")
@@ -418,20 +432,22 @@ async def test_a_hold_keeps_its_new_day_when_the_return_that_served_it_is_cancel
             facts, decide_standing(facts.patron, card, NOW.date(), ZONE, None), request
         )
 
-    assert (await desk.circulate(changing, change)).outcome == "done"
+    assert (await desk.circulate(decided_by(changing, change))).outcome == "done"
     assert await its() == (True, until)
     cancel = order(item="L1", key="cancel")
-    assert (await desk.circulate(cancel, cancelling(CHECKOUT))).outcome == "done"
+    assert (await desk.circulate(decided_by(cancel, cancelling(CHECKOUT)))).outcome == "done"
     assert await its() == (False, until)
 
 
 async def test_where_an_item_is_gets_written(desk: Library) -> None:
     east = replace(RULES, branch="EAST")
     load(desk, {"kind": "item", "id": "N2", "title": "New", "owner_branch": "MAIN"})
-    await desk.circulate(order(item="N2"), lending())
+    await desk.circulate(decided_by(order(item="N2"), lending()))
     result = await desk.circulate(
-        order(CHECKIN, "N2", None),
-        lambda facts: decide_checkin(facts, CirculationRequest(NOW, CHECKIN), east),
+        decided_by(
+            order(CHECKIN, "N2", None),
+            lambda facts: decide_checkin(facts, CirculationRequest(NOW, CHECKIN), east),
+        ),
     )
     assert result.done is not None
     assert result.done.destination == "MAIN"
@@ -448,14 +464,14 @@ async def test_the_borrower_is_among_the_facts_when_asked_for(desk: Library) -> 
         return decide_renewal(facts, (), CirculationRequest(NOW, "29"), RULES, may_act=True)
 
     wanted = order("29", "I1", "P3", with_borrower=True)
-    result = await desk.circulate(wanted, looking)
+    result = await desk.circulate(decided_by(wanted, looking))
     assert result.done is not None
     assert result.done.patron_id == "P1"
     assert seen[-1].borrower is not None
     assert seen[-1].borrower.name == "Ann Maes"
     assert seen[-1].patron is not None
     assert seen[-1].patron == await desk.find_patron("P3")
-    await desk.circulate(order("29", "I1", "P3", key="K2"), looking)
+    await desk.circulate(decided_by(order("29", "I1", "P3", key="K2"), looking))
     assert seen[-1].borrower is None
 
 
@@ -463,13 +479,15 @@ async def test_what_happened_off_line_is_noted_once_done_or_refused(desk: Librar
     """B57."""
     done = order(item="I1", claim=OFF_LINE, key="A")
     for _ in range(2):
-        await desk.circulate(done, lending(no_block=True))
+        await desk.circulate(decided_by(done, lending(no_block=True)))
     assert await loans(desk, "P1") == []
     assert "I1" in await loans(desk, "P3")
     impossible = order(item="nothing", claim=OFF_LINE, key="B")
     for _ in range(2):
-        await desk.circulate(impossible, lending(no_block=True))
-    await desk.circulate(order(item="N2", claim=OFF_LINE, key="A"), lending(no_block=True))
+        await desk.circulate(decided_by(impossible, lending(no_block=True)))
+    await desk.circulate(
+        decided_by(order(item="N2", claim=OFF_LINE, key="A"), lending(no_block=True))
+    )
     noted = {
         (e.kind.value, e.message, e.item, e.patron, e.outcome, e.reasons) for e in desk.reviews()
     }
@@ -484,10 +502,10 @@ async def test_each_loan_of_the_same_off_line_second_is_noted(desk: Library) -> 
     """B57, C97: two items under one key, and one of them twice."""
     for item in ("N1", "N2"):
         lent = order(item=item, claim=OFF_LINE, key="stopped")
-        assert (await desk.circulate(lent, lending(no_block=True))).outcome == "done"
-    await desk.circulate(order(CHECKIN, "N2", None), returning())
+        assert (await desk.circulate(decided_by(lent, lending(no_block=True)))).outcome == "done"
+    await desk.circulate(decided_by(order(CHECKIN, "N2", None), returning()))
     for outcome in ("done", "replayed"):
-        again = await desk.circulate(lent, lending(no_block=True))
+        again = await desk.circulate(decided_by(lent, lending(no_block=True)))
         assert again.outcome == outcome
     assert sorted(entry.item for entry in desk.reviews()) == ["N1", "N2", "N2"]
 
@@ -497,10 +515,10 @@ async def test_a_decision_that_fails_changes_nothing(desk: Library) -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        await desk.circulate(order(item="N2"), fails)
+        await desk.circulate(decided_by(order(item="N2"), fails))
     assert reason_of(
         await desk.circulate(
-            order(item="N2"), lambda facts: Refusal((CirculationReason.NOT_FOR_LOAN,))
+            decided_by(order(item="N2"), lambda facts: Refusal((CirculationReason.NOT_FOR_LOAN,)))
         )
     )
     assert await loans(desk, "P3") == ["L1"]
@@ -510,7 +528,7 @@ async def test_a_snapshot_taken_before_is_not_given_out_after(desk: Library) -> 
     """Whoever lost, got or paid something is seen anew."""
     for patron in ("P1", "P3"):
         await desk.find_patron(patron)
-    await desk.circulate(order(item="I1", claim=OFF_LINE), lending(no_block=True))
+    await desk.circulate(decided_by(order(item="I1", claim=OFF_LINE), lending(no_block=True)))
     assert await loans(desk, "P1") == []
     assert await loans(desk, "P3") == ["L1", "I1"]
 
@@ -536,7 +554,9 @@ async def test_holds_queue_in_the_order_of_their_coming(desk: Library) -> None:
             return decide_hold(facts, replace(standing, obstacles=()), request)
 
         result = await desk.circulate(
-            order("15", "N1", patron, key=None, now=now, key_expires=now + KEPT), placing
+            decided_by(
+                order("15", "N1", patron, key=None, now=now, key_expires=now + KEPT), placing
+            )
         )
         assert result.done is not None
         assert result.done.hold is not None
@@ -551,11 +571,11 @@ async def test_holds_queue_in_the_order_of_their_coming(desk: Library) -> None:
 
 
 async def test_yesterdays_transactions_are_forgotten_and_loans_are_not(desk: Library) -> None:
-    await desk.circulate(order(item="N2"), lending())
+    await desk.circulate(decided_by(order(item="N2"), lending()))
     assert await desk.forget_transactions(NOW) == 0
     assert await desk.forget_transactions(NOW + KEPT) == 1
     assert await loans(desk, "P3") == ["L1", "N2"]
-    cancelled = await desk.circulate(order(CHECKIN, "N2", None), cancelling(CHECKIN))
+    cancelled = await desk.circulate(decided_by(order(CHECKIN, "N2", None), cancelling(CHECKIN)))
     assert reason_of(cancelled) == "nothing_to_cancel"
 
 
@@ -571,7 +591,7 @@ async def test_a_patron_is_known_with_what_has_been_lost(desk: Library) -> None:
         seen.extend(loan.lost for loan in facts.patron.loans)
         return lending()(facts)
 
-    await desk.circulate(order(item="N2"), looking)
+    await desk.circulate(decided_by(order(item="N2"), looking))
     assert set(seen) == {True}
 
 
@@ -591,8 +611,10 @@ async def test_a_copy_on_its_way_keeps_its_goal(desk: Library) -> None:
 
     async def arrives(item: str, rules: CirculationRules) -> str:
         result = await desk.circulate(
-            order(CHECKIN, item, None, key=None),
-            lambda facts: decide_checkin(facts, CirculationRequest(NOW, CHECKIN), rules),
+            decided_by(
+                order(CHECKIN, item, None, key=None),
+                lambda facts: decide_checkin(facts, CirculationRequest(NOW, CHECKIN), rules),
+            ),
         )
         assert result.done is not None
         assert result.done.hold is not None
@@ -600,7 +622,7 @@ async def test_a_copy_on_its_way_keeps_its_goal(desk: Library) -> None:
 
     assert await arrives("Q1", found) == "P1"
     assert await arrives("Q2", found) == "P2"  # on its way to EAST
-    await desk.circulate(order(item="Q1", claim=OFF_LINE), lending(no_block=True))
+    await desk.circulate(decided_by(order(item="Q1", claim=OFF_LINE), lending(no_block=True)))
     assert await arrives("Q2", east) == "P2"
     record = await desk.find_item("Q2", NOW)
     assert record is not None
@@ -618,15 +640,19 @@ async def known_before(desk: Library, item: str, patron: str | None, since: date
         seen.append(facts.borrowed_before)
         return Refusal((CirculationReason.PREVIOUSLY_BORROWED,))
 
-    await desk.circulate(order(item=item, patron=patron, key=None, borrowed_since=since), looking)
+    await desk.circulate(
+        decided_by(order(item=item, patron=patron, key=None, borrowed_since=since), looking)
+    )
     return seen[-1]
 
 
 async def had(desk: Library, item: str, patron: str, **changes: Any) -> None:
     """The patron has borrowed it, and brought it back."""
-    await desk.circulate(order(item=item, patron=patron, key=None), lending(fee_acknowledged=True))
+    await desk.circulate(
+        decided_by(order(item=item, patron=patron, key=None), lending(fee_acknowledged=True))
+    )
     back = order(CHECKIN, item, None, key=None, **({"keeps_history": True} | changes))
-    await desk.circulate(back, returning())
+    await desk.circulate(decided_by(back, returning()))
 
 
 async def test_who_had_what_is_known_by_title_or_item_for_as_long_as_asked(desk: Library) -> None:
@@ -656,18 +682,18 @@ async def test_nothing_is_kept_unless_it_is_asked_for(desk: Library) -> None:
 
 async def test_who_does_not_ask_is_not_told(desk: Library) -> None:
     await had(desk, "N2", "P3")
-    result = await desk.circulate(order(item="N2", key="again"), lending())
+    result = await desk.circulate(decided_by(order(item="N2", key="again"), lending()))
     assert result.outcome == "done"
 
 
 async def test_a_cancelled_loan_was_none_and_one_that_goes_over_was_one(desk: Library) -> None:
     before = NOW - timedelta(days=1)
-    await desk.circulate(order(item="N2"), lending())
+    await desk.circulate(decided_by(order(item="N2"), lending()))
     cancel = order(CHECKIN, "N2", None, key="cancel", keeps_history=True)
-    assert (await desk.circulate(cancel, cancelling(CHECKIN))).outcome == "done"
+    assert (await desk.circulate(decided_by(cancel, cancelling(CHECKIN)))).outcome == "done"
     assert not await known_before(desk, "N2", "P3", before)
     over = order(item="L1", patron="P2", claim=OFF_LINE, keeps_history=True)
-    assert (await desk.circulate(over, lending(no_block=True))).outcome == "done"
+    assert (await desk.circulate(decided_by(over, lending(no_block=True)))).outcome == "done"
     assert await known_before(desk, "L1", "P3", before)
     assert not await known_before(desk, "L1", "P2", before)
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
+from orders import decided_by
 
 from sip2gw.backend.base import CirculationResult
 from sip2gw.backend.library import Library
@@ -62,7 +63,7 @@ async def soundly(library: Library) -> dict[str, str]:
 
 async def test_a_copy_that_is_lent_while_its_record_is_imported_stays_lent(desk: Library) -> None:
     changed = {**FREE, "title": "Newer"}
-    lend = waiting(lambda: desk.circulate(order(item="N2"), lending()))
+    lend = waiting(lambda: desk.circulate(decided_by(order(item="N2"), lending())))
     report = await asyncio.to_thread(load_while, desk, lend, changed, HOLD)
     assert report.errors == ()
     assert (await soundly(desk))["N2"] == "P3"
@@ -75,23 +76,25 @@ async def test_a_copy_that_is_lent_while_its_record_is_imported_stays_lent(desk:
 
 async def test_of_a_loan_and_an_imported_one_the_last_wins(desk: Library) -> None:
     """One loan, and both patrons are seen as it is."""
-    lend = waiting(lambda: desk.circulate(order(item="N2"), lending()))
+    lend = waiting(lambda: desk.circulate(decided_by(order(item="N2"), lending())))
     assert await loans(desk, "P3") == []
     report = await asyncio.to_thread(load_while, desk, lend, LOAN)
     assert report.errors == ()
     assert (await soundly(desk))["N2"] == "P1"
-    again = await desk.circulate(order(item="N2"), lending())
+    again = await desk.circulate(decided_by(order(item="N2"), lending()))
     assert again.outcome == "refused"  # it is not P3's any more (C97)
 
 
 async def test_a_copy_that_came_back_during_the_import_of_its_loan(desk: Library) -> None:
     load(desk, LOAN)
-    back = waiting(lambda: desk.circulate(order(CHECKIN, "N2", None), returning()))
+    back = waiting(lambda: desk.circulate(decided_by(order(CHECKIN, "N2", None), returning())))
     extended = {**LOAN, "due": "2026-04-01"}
     report = await asyncio.to_thread(load_while, desk, back, extended)
     assert report.errors == ()
     assert (await soundly(desk)).get("N2") in (None, "P1")
-    assert (await desk.circulate(order(item="N2", key="next"), lending(no_block=True))).done
+    assert (
+        await desk.circulate(decided_by(order(item="N2", key="next"), lending(no_block=True)))
+    ).done
     assert (await soundly(desk))["N2"] == "P3"
 
 
@@ -107,7 +110,7 @@ async def test_nothing_is_torn_by_imports_and_loans_all_at_once(desk: Library) -
                 (order(item="N2", patron=patron, key=None), lending()),
                 (order(CHECKIN, "N2", None, key=None), returning()),
             ):
-                result = await desk.circulate(wanted, decide)
+                result = await desk.circulate(decided_by(wanted, decide))
                 done += result.outcome == "done"
                 await asyncio.sleep(0)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from orders import decided_by
 
 from sip2gw.backend.library import Library
 from sip2gw.backend.loading.exporting import export_lines
@@ -58,9 +59,9 @@ async def test_what_is_exported_is_imported_again(odd: Library) -> None:
 async def test_the_item_is_renewed_and_returned(odd: Library) -> None:
     request = CirculationRequest(NOW, "29")
     renewed = await odd.circulate(
-        order("29", "I1", "P1"), lambda facts: decide_renewal(facts, (), request, RULES)
+        decided_by(order("29", "I1", "P1"), lambda facts: decide_renewal(facts, (), request, RULES))
     )
     assert renewed.done is not None
-    returned = await odd.circulate(order("09", "I1", None), returning())
+    returned = await odd.circulate(decided_by(order("09", "I1", None), returning()))
     assert returned.done is not None
-    assert (await odd.circulate(order("11", "I2", "P1"), lending())).done is not None
+    assert (await odd.circulate(decided_by(order("11", "I2", "P1"), lending()))).done is not None

@@ -257,7 +257,7 @@ async def test_a_loan_of_unknown_outcome_is_for_review_at_once(
 
     async def lend() -> Any:
         try:
-            return await store.circulate(wanted, desk.lending())
+            return await store.circulate(decided_by(wanted, desk.lending()))
         except OutcomeUnknownError:
             return "not sure"
 
@@ -328,7 +328,7 @@ async def test_no_payment_is_taken_whose_outcome_could_not_be_noted(tmp_path: Pa
     try:
         load(store, *LIBRARY)
         assert await ask_error(store, order()) is UnavailableError
-        lent = await store.circulate(desk.order(patron="P1"), desk.lending())
+        lent = await store.circulate(decided_by(desk.order(patron="P1"), desk.lending()))
         assert lent.outcome == "done"
         assert list(store.payments()) == []
         spool.rmdir()

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from orders import decided_by
 from postgres import Server
 from proxy import BreakableProxy, breakable
 
@@ -44,7 +45,7 @@ async def test_cut_before_the_statement_arrives(
     store: PostgresStore, proxy: BreakableProxy, key: str | None
 ) -> None:
     proxy.cut_before = LOAN
-    result = await store.circulate(order(item="N1", key=key), lending())
+    result = await store.circulate(decided_by(order(item="N1", key=key), lending()))
     assert (proxy.cuts, result.outcome) == (1, "done")
     assert await loans(store, "P3") == ["N1"]
 
@@ -55,7 +56,7 @@ async def test_cut_after_the_commit_before_the_answer(
 ) -> None:
     """It is looked up on another connection, and was done by this very order: no renewal."""
     proxy.cut_after = LOAN
-    result = await store.circulate(order(item="N1", key=key), lending())
+    result = await store.circulate(decided_by(order(item="N1", key=key), lending()))
     assert (proxy.cuts, result.outcome) == (1, "done")
     assert result.done is not None
     assert not result.done.renewed
@@ -73,13 +74,13 @@ async def test_what_was_done_and_undone_by_others_is_not_done_again(
 
     async def bring_back_and_cut() -> None:
         back = order(code=CHECKIN, item="N1", patron=None, key="K2", terminal="sorter-1")
-        assert (await other.circulate(back, returning())).outcome == "done"
+        assert (await other.circulate(decided_by(back, returning()))).outcome == "done"
         await cut()
 
     monkeypatch.setattr(proxy, "cut", bring_back_and_cut)
     proxy.cut_after = LOAN
     try:
-        result = await store.circulate(order(item="N1"), lending())
+        result = await store.circulate(decided_by(order(item="N1"), lending()))
     finally:
         await other.close()
     assert (proxy.cuts, result.outcome) == (1, "done")
@@ -90,11 +91,11 @@ async def test_what_an_earlier_order_did_under_the_key_is_not_what_this_one_did(
     store: PostgresStore, proxy: BreakableProxy
 ) -> None:
     """The terminal's clock stands still; the copy was lent and is back, and is lent again (C97)."""
-    await store.circulate(order(item="N1"), lending())
-    await store.circulate(order(code=CHECKIN, item="N1", patron=None), returning())
+    await store.circulate(decided_by(order(item="N1"), lending()))
+    await store.circulate(decided_by(order(code=CHECKIN, item="N1", patron=None), returning()))
     assert await loans(store, "P3") == []
     proxy.cut_before = LOAN
-    result = await store.circulate(order(item="N1"), lending())
+    result = await store.circulate(decided_by(order(item="N1"), lending()))
     assert (proxy.cuts, result.outcome) == (1, "done")
     assert await loans(store, "P3") == ["N1"]
 
@@ -106,7 +107,7 @@ async def test_a_database_that_stays_away_leaves_the_outcome_unknown(
     proxy.cut_after = LOAN
     proxy.then_close = True
     with pytest.raises(OutcomeUnknownError):
-        await store.circulate(order(item="N1"), lending())
+        await store.circulate(decided_by(order(item="N1"), lending()))
 
 
 async def test_two_gateways_lend_an_item_once_and_a_limit_is_not_outrun(
@@ -116,7 +117,9 @@ async def test_two_gateways_lend_an_item_once_and_a_limit_is_not_outrun(
     try:
         results: list[Any] = await asyncio.gather(
             *(
-                gateway.circulate(order(item=item, patron=patron, key=f"{number}"), lending())
+                gateway.circulate(
+                    decided_by(order(item=item, patron=patron, key=f"{number}"), lending())
+                )
                 for number, gateway in enumerate((store, other) * 3)
                 for item in ("N1", "N2")
                 for patron in ("P1", "P3")

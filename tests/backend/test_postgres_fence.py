@@ -164,7 +164,9 @@ async def test_a_loan_is_fenced_like_a_payment(
 ) -> None:
     with thawing() as pids:
         with pytest.raises(BackendTimeoutError):
-            await store.circulate(desk.order(patron="P1"), freezing(postgres, pids, desk.lending()))
+            await store.circulate(
+                decided_by(desk.order(patron="P1"), freezing(postgres, pids, desk.lending()))
+            )
         thaw(pids)
     observer = await asyncpg.connect(postgres_url)
     await idle(observer)
@@ -172,7 +174,7 @@ async def test_a_loan_is_fenced_like_a_payment(
     assert await desk.loans(store, "P1") == ["I1"]
     (entry,) = store.reviews()
     assert (entry.outcome, entry.state) == ("refused", "closed")
-    again = await store.circulate(desk.order(patron="P1"), desk.lending())
+    again = await store.circulate(decided_by(desk.order(patron="P1"), desk.lending()))
     assert (again.outcome, await desk.loans(store, "P1")) == ("done", ["I1", "I2"])
 
 
@@ -317,16 +319,16 @@ async def test_a_loan_that_is_being_made_is_not_sure_until_it_has_ended(
 ) -> None:
     async with trap(postgres_url, "loan") as trapped:
         first = desk.order(patron="P1")
-        waiting = asyncio.ensure_future(patient.circulate(first, desk.lending()))
+        waiting = asyncio.ensure_future(patient.circulate(decided_by(first, desk.lending())))
         await until(trapped, WAITING)
         waiting.cancel()
         with pytest.raises(OutcomeUnknownError):
             await waiting
         with pytest.raises(OutcomeUnknownError):
-            await patient.circulate(desk.order(patron="P1"), desk.lending())
+            await patient.circulate(decided_by(desk.order(patron="P1"), desk.lending()))
         await trapped.execute("SELECT pg_advisory_unlock(77)")
         await idle(trapped)
-    again = await patient.circulate(desk.order(patron="P1"), desk.lending())
+    again = await patient.circulate(decided_by(desk.order(patron="P1"), desk.lending()))
     assert again.outcome == "replayed"
     assert await desk.loans(patient, "P1") == ["I1", "I2"]
     (entry,) = patient.reviews()
@@ -534,7 +536,7 @@ async def test_fence_and_late_loan_never_pass_each_other(
     outcomes: set[bool] = set()
     for number in range(300):
         late = desk.order(patron="P1", key=f"K{number}")
-        loan = asyncio.ensure_future(ended(patient.circulate(late, desk.lending())))
+        loan = asyncio.ensure_future(ended(patient.circulate(decided_by(late, desk.lending()))))
         for _ in range(chance.randrange(24)):
             await asyncio.sleep(0)
         (settled,) = await patient.settle([attempt_of(late)], NOW)
@@ -545,7 +547,7 @@ async def test_fence_and_late_loan_never_pass_each_other(
         outcomes.add(done)
         if done:
             back = desk.order(desk.CHECKIN, patron=None, key=f"R{number}")
-            await patient.circulate(back, desk.returning())
+            await patient.circulate(decided_by(back, desk.returning()))
     assert outcomes == {True, False}
 
 

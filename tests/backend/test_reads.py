@@ -363,7 +363,7 @@ async def test_a_thread_reads_ahead_what_an_order_will_read_in_the_loop(
     back = item_order(CHECKIN, "I1", None, with_borrower=True)
     paid = order(amount=250)
     with statements(monkeypatch, store) as (in_loop, in_threads):
-        assert (await store.circulate(back, returning())).outcome == "done"
+        assert (await store.circulate(decided_by(back, returning()))).outcome == "done"
         await store.find_payer("C1")
         await store.book_payment(decided_by(paid, pay_fee("F1", 250)))
         await store.book_payment(decided_by(replace(paid, id=new_id()), pay_fee("F1", 250)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from orders import decided_by
 
 from sip2gw.backend.base import RefusedError
 from sip2gw.backend.library import Library
@@ -20,7 +21,9 @@ async def noted(library: Library) -> list[Review]:
     """Two entries: a loan that nothing spoke against, and one of an unknown item."""
     assert load(library, {"kind": "item", "id": "N1", "title": "New"}).errors == ()
     for item in ("N1", "nothing"):
-        await library.circulate(order(item=item, claim=OFF_LINE, key="K"), lending(no_block=True))
+        await library.circulate(
+            decided_by(order(item=item, claim=OFF_LINE, key="K"), lending(no_block=True))
+        )
     return sorted(library.reviews(), key=lambda entry: entry.item)
 
 

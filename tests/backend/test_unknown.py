@@ -5,6 +5,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from orders import decided_by
 
 from sip2gw.backend.base import BackendError
 from sip2gw.backend.library import Library
@@ -40,7 +41,7 @@ class TestPostgres(UnknownContract):
         late = desk.order(patron="P1")
         await library.settle([unknown(late)], LATER)
         with pytest.raises(BackendError):
-            await library.circulate(late, desk.lending())
+            await library.circulate(decided_by(late, desk.lending()))
         record = await library.find_item("I2", NOW)
         assert record is not None
         assert record.state.loan is None

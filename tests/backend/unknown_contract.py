@@ -274,7 +274,7 @@ class UnknownContract:
         self, library: Library, key: str | None
     ) -> None:
         done = desk.order(patron="P1", key=key)
-        assert (await library.circulate(done, desk.lending())).outcome == "done"
+        assert (await library.circulate(decided_by(done, desk.lending()))).outcome == "done"
         (settled,) = await library.settle([unknown(done)], LATER)
         assert settled.done
         assert [(entry.kind, entry.outcome) for entry in library.reviews()] == [("unknown", "done")]
@@ -283,7 +283,7 @@ class UnknownContract:
         self, library: Library
     ) -> None:
         await library.settle([unknown(desk.order(patron="P1"))], LATER)
-        again = await library.circulate(desk.order(patron="P1"), desk.lending())
+        again = await library.circulate(decided_by(desk.order(patron="P1"), desk.lending()))
         assert again.outcome == "done"
 
     # What is noted

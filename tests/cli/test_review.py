@@ -14,6 +14,7 @@ import pytest
 from sip2gw.backend.base import CirculationOrder
 from sip2gw.backend.factory import open_backend
 from sip2gw.config import load_config
+from sip2gw.policy.items.cases import RefusedCase
 from sip2gw.policy.items.decisions import Refusal
 from sip2gw.policy.items.offline import Claim
 from sip2gw.policy.reasons import CirculationReason
@@ -45,9 +46,10 @@ async def _refuse_two(config: Path) -> None:
             item_id=f"I{minute}",
             patron_id="P1",
             now=MARCH + timedelta(minutes=minute),
+            case=RefusedCase(Refusal((reason,))),
             claim=Claim(believed=True),
         )
-        await store.circulate(order, lambda facts, reason=reason: Refusal((reason,)))
+        await store.circulate(order)
     await store.close()
 
 

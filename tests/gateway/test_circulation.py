@@ -15,6 +15,7 @@ from desk import (
     ask_65,
 )
 from harness import STAMP, ask_63, fields
+from orders import decided_by
 
 from sip2gw.model import CardState
 
@@ -454,13 +455,13 @@ async def test_the_card_counts_as_the_transaction_finds_it_c60(desk):
     backend = desk.app.gateway.backend
     circulate = backend.circulate
 
-    async def circulate_later(order, decide):
+    async def circulate_later(order):
         def decide_later(facts):
             cards = (replace(card, state=CardState.BLOCKED) for card in facts.patron.cards)
             facts.patron = replace(facts.patron, cards=tuple(cards))
-            return decide(facts)
+            return order.case.decide(facts)
 
-        return await circulate(order, decide_later)
+        return await circulate(decided_by(order, decide_later))
 
     kiosk = await desk.terminal("kiosk-1")
     backend.circulate = circulate_later

@@ -408,11 +408,11 @@ async def test_a_renewal_of_all_that_is_cut_short_tells_what_was_renewed(
     backend = desk.app.gateway.services.backend
     circulate, calls = backend.circulate, []
 
-    async def second_fails(order, decide):
+    async def second_fails(order):
         calls.append(order.item_id)
         if len(calls) == 2:
             raise error
-        return await circulate(order, decide)
+        return await circulate(order)
 
     monkeypatch.setattr(backend, "circulate", second_fails)
     answer = await kiosk.ask(ask_65("1009", "1009"))

@@ -2,9 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any, TypeVar
 
-from sip2gw.backend.base import PaymentOrder
+from sip2gw.backend.base import CirculationOrder, PaymentOrder
 from sip2gw.model import PaymentLine
+from sip2gw.policy.items.decisions import Decision, Facts
 from sip2gw.policy.money import PaymentPlan
 from sip2gw.policy.payments import PaymentCase, PaymentFacts
 from sip2gw.policy.reasons import PaymentRefusalReason
@@ -33,9 +35,20 @@ class Saying(PaymentTexts):
         return self._texts
 
 
-def decided_by(order: PaymentOrder, decide: Decide) -> PaymentOrder:
+class ToldCase:
+    """What to do with an item, decided by a function of the facts."""
+
+    def __init__(self, decide: Callable[[Facts], Decision]) -> None:
+        self.decide = decide
+
+
+Order = TypeVar("Order", PaymentOrder, CirculationOrder)
+
+
+def decided_by(order: Order, decide: Callable[[Any], Any]) -> Order:
     """`order`, to be decided by `decide`."""
-    return replace(order, case=ToldPayment(decide))
+    case = ToldPayment(decide) if isinstance(order, PaymentOrder) else ToldCase(decide)
+    return replace(order, case=case)
 
 
 def settling(*lines: PaymentLine) -> PaymentCase:

@@ -17,8 +17,8 @@ import msgspec
 
 from sip2gw.backend.base import (
     CirculationOrder,
+    CirculationOutcome,
     CirculationResult,
-    DecideCirculation,
     UnavailableError,
 )
 from sip2gw.backend.postgres.attempts import Attempts
@@ -26,7 +26,6 @@ from sip2gw.backend.postgres.patrons import is_storable, record_of
 from sip2gw.backend.postgres.pool import Pool
 from sip2gw.backend.postgres.settling import InDoubt
 from sip2gw.backend.sql.circulation import (
-    DONE,
     decided,
     item_record,
     keyed,
@@ -55,11 +54,8 @@ async def find_item(pool: Pool, item_id: str, now: datetime) -> ItemRecord | Non
 class Circulating(Attempts[CirculationResult]):
     """One order on its way into the library."""
 
-    def __init__(
-        self, pool: Pool, in_doubt: InDoubt, order: CirculationOrder, decide: DecideCirculation
-    ) -> None:
+    def __init__(self, pool: Pool, in_doubt: InDoubt, order: CirculationOrder) -> None:
         self._order = keyed(_storable(order))
-        self._decide = decide
         super().__init__(pool, in_doubt, self._order)
 
     async def done(self) -> CirculationResult:
@@ -78,7 +74,7 @@ class Circulating(Attempts[CirculationResult]):
         event = record.repeated if record is not None else None
         if event is None or event.attempt != self._order.id:
             return None
-        return CirculationResult(DONE, record, event.outcome)
+        return CirculationResult(CirculationOutcome.DONE, record, event.outcome)
 
     async def attempt(self, number: int) -> CirculationResult | None:
         """One reading and, if that says so, one writing; None when it has to be done again."""
@@ -87,7 +83,7 @@ class Circulating(Attempts[CirculationResult]):
         facts = _facts(text, order.key)
         if self._lost and (done := self._own(facts.record)) is not None:
             return done
-        plan = decided(order, facts, self._decide)
+        plan = decided(order, facts)
         result = plan.result
         if not plan.rows:
             return result

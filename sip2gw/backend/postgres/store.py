@@ -29,7 +29,6 @@ from sip2gw.backend.base import (
     Capability,
     CirculationOrder,
     CirculationResult,
-    DecideCirculation,
     EntryOrder,
     OutcomeUnknownError,
     PaymentOrder,
@@ -243,18 +242,14 @@ class PostgresStore(StaffOperations):
         rows = await self._read(_HOLD_QUEUE, *queue_values(record.item, now))
         return tuple(row[0] for row in rows)
 
-    async def circulate(
-        self, order: CirculationOrder, decide: DecideCirculation
-    ) -> CirculationResult:
-        """Do what `decide` decides, exactly once under the order's key (B61, C69)."""
-        return await self._at_home(self._circulate(order, decide))
+    async def circulate(self, order: CirculationOrder) -> CirculationResult:
+        """Do what `order` asks, exactly once under the order's key (B61, C69)."""
+        return await self._at_home(self._circulate(order))
 
-    async def _circulate(
-        self, order: CirculationOrder, decide: DecideCirculation
-    ) -> CirculationResult:
+    async def _circulate(self, order: CirculationOrder) -> CirculationResult:
         deadline = asyncio.get_running_loop().time() + self._timeout_s
         _insist_on_certainty(await self._in_doubt.clear(order))
-        return await Circulating(self._pool, self._in_doubt, order, decide).run(deadline)
+        return await Circulating(self._pool, self._in_doubt, order).run(deadline)
 
     async def set_block(self, patron_id: str, block: Block) -> None:
         """Add `block`, replacing one of the same type and source."""

@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from sip2gw.backend.base import CirculationOrder, CirculationResult, DecideCirculation
+from sip2gw.backend.base import CirculationOrder, CirculationOutcome, CirculationResult
 from sip2gw.backend.ids import new_id
 from sip2gw.backend.library import Connection, WriteResult
 from sip2gw.backend.sql import queries, writes
@@ -52,12 +52,6 @@ from sip2gw.policy.items.decisions import (
 )
 from sip2gw.policy.items.repeats import still_holds
 
-DONE = "done"
-REPLAYED = "replayed"
-REFUSED = "refused"
-
-NO_BEFORE = "null"
-
 _ITEM_COLUMNS = 18
 _encode = msgspec.json.Encoder().encode
 _outcome_of = msgspec.json.Decoder(Outcome).decode
@@ -69,9 +63,9 @@ FindPatron = Callable[[Connection, str], PatronRecord | None]
 
 
 def circulate(
-    connection: Connection, order: CirculationOrder, decide: DecideCirculation, find: FindPatron
+    connection: Connection, order: CirculationOrder, find: FindPatron
 ) -> WriteResult[CirculationResult]:
-    """Do what `decide` decides about the order's item, or repeat what was done (C69).
+    """Do what `order` asks, or repeat what was done (C69).
 
     Raises:
         BackendError: the attempt was given up meanwhile (see `unknown.settle`).
@@ -86,7 +80,7 @@ def circulate(
         values = (order.patron_id, order.item_id, time_text(order.borrowed_since))
         found = connection.execute(queries.BORROWED_BEFORE, values).fetchone()
         facts.borrowed_before = found is not None
-    plan = decided(order, facts, decide)
+    plan = decided(order, facts)
     for write, row in plan.rows:
         connection.execute(write.statement, row)
     return WriteResult(plan.result, plan.touched, changes=plan.changes)
@@ -222,19 +216,19 @@ class Plan:
         return {*self.touched, *self.changes}
 
 
-def decided(order: CirculationOrder, facts: Facts, decide: DecideCirculation) -> Plan:
+def decided(order: CirculationOrder, facts: Facts) -> Plan:
     """What becomes of `order`: repeated, refused or done."""
     record = facts.record
     earlier = _holder_of_key(order, facts)
     if earlier is not None:
-        return Plan(CirculationResult(REPLAYED, record, earlier.outcome))
-    decision = decide(facts)
+        return Plan(CirculationResult(CirculationOutcome.REPLAYED, record, earlier.outcome))
+    decision = order.case.decide(facts)
     if isinstance(decision, Refusal):
-        result = CirculationResult(REFUSED, record, refusal=decision)
-        return Plan(result, list(_review_rows(order, REFUSED, decision.reasons)))
+        result = CirculationResult(CirculationOutcome.REFUSED, record, refusal=decision)
+        return Plan(result, list(_review_rows(order, CirculationOutcome.REFUSED, decision.reasons)))
     assert record is not None
     effect = _with_hold_id(order, decision)
-    plan = Plan(CirculationResult(DONE, record, effect.outcome))
+    plan = Plan(CirculationResult(CirculationOutcome.DONE, record, effect.outcome))
     plan.rows.extend(_rows_of(order, record, effect))
     plan.touched = _touched(effect)
     plan.changes = _changes(record, effect)
@@ -308,7 +302,9 @@ def _rows_of(order: CirculationOrder, record: ItemRecord, effect: Effect) -> Ite
         yield from _undo_rows(order, effect.undoes)
     if order.key_expires is not None:
         yield _event_row(order, record, effect, fee_id)
-    yield from _review_rows(order, DONE, effect.overridden, _next_position(order, record))
+    yield from _review_rows(
+        order, CirculationOutcome.DONE, effect.overridden, _next_position(order, record)
+    )
 
 
 def _state_rows(record: ItemRecord, after: ItemState) -> Iterator[Any]:
@@ -402,7 +398,7 @@ def _event_row(
 
 
 def _review_rows(
-    order: CirculationOrder, outcome: str, reasons: Iterable[str], position: int = 0
+    order: CirculationOrder, outcome: CirculationOutcome, reasons: Iterable[str], position: int = 0
 ) -> Iterator[Any]:
     """Whatever happened off line is looked at by a person, once (B57).
 
@@ -414,7 +410,7 @@ def _review_rows(
     if claim is None:
         return
     reasons = (*reasons, *claim.doubts)
-    smooth = outcome == DONE and not reasons
+    smooth = outcome is CirculationOutcome.DONE and not reasons
     if smooth and not claim.believed:
         return
     kind = ReviewKind.OFFLINE if smooth else ReviewKind.CONFLICT

@@ -30,7 +30,6 @@ from sip2gw.backend.base import (
     Capability,
     CirculationOrder,
     CirculationResult,
-    DecideCirculation,
     EntryOrder,
     PaymentOrder,
     PaymentResult,
@@ -269,13 +268,11 @@ class Store(StaffOperations):
             self._reads.ahead(ledger.look_ahead, order),
         )
 
-    def circulate(
-        self, order: CirculationOrder, decide: DecideCirculation
-    ) -> Coroutine[Any, Any, CirculationResult]:
-        """Do what `decide` decides, exactly once under the order's key (B61, C69, C98)."""
+    def circulate(self, order: CirculationOrder) -> Coroutine[Any, Any, CirculationResult]:
+        """Do what `order` asks, exactly once under the order's key (B61, C69, C98)."""
         return self._orders.run(
             order,
-            lambda connection: circulation.circulate(connection, order, decide, self._patron),
+            lambda connection: circulation.circulate(connection, order, self._patron),
             self._reads.ahead(circulation.look_ahead, order),
         )
 

@@ -6,12 +6,12 @@ from datetime import datetime, timedelta
 
 from sip2gw.backend.base import CirculationOrder
 from sip2gw.handlers.base import Session
-from sip2gw.handlers.patron import Visit, obstacle_text, standing_of
-from sip2gw.model import Card, PatronRecord
+from sip2gw.handlers.patron import Visit, obstacle_text
+from sip2gw.model import PatronRecord
 from sip2gw.policy.access import PinState
+from sip2gw.policy.items.cases import CirculationCase, Reader, RefusedCase
 from sip2gw.policy.items.decisions import END_OF_DAY, Refusal
 from sip2gw.policy.items.offline import Claim, judge_claim
-from sip2gw.policy.obstacles import Standing
 from sip2gw.policy.reasons import CIRCULATION_REASONS, CirculationReason
 from sip2gw.protocol.messages import Checkin, Checkout, Renew
 from sip2gw.protocol.timestamps import read_timestamp, write_timestamp
@@ -48,7 +48,8 @@ def early_refusal(visit: Visit, claim: Claim | None = None) -> Refusal | None:
 async def note_refusal(session: Session, order: CirculationOrder, refused: Refusal) -> None:
     """What is refused early is noted for review, if it may have happened all the same (C106)."""
     if order.claim is not None:
-        await session.services.backend.circulate(order, lambda _facts: refused)
+        order.case = RefusedCase(refused)
+        await session.services.backend.circulate(order)
 
 
 def claim_of(session: Session, request: Checkout | Checkin | Renew) -> Claim | None:
@@ -83,6 +84,7 @@ def order_for(
     request: Checkout | Checkin | Renew,
     visit: Visit | None,
     claim: Claim | None,
+    case: CirculationCase,
 ) -> CirculationOrder:
     """The order to do what `request` asks with the item, or claims to have been done."""
     record = visit.record if visit is not None else None
@@ -93,6 +95,7 @@ def order_for(
         item_id=item_id,
         patron_id=record.id if record is not None else None,
         now=now,
+        case=case,
         key=order_key(session, request, "" if record is None else record.id),
         key_expires=now + KEY_KEPT,
         claim=claim,
@@ -144,11 +147,7 @@ def due_text(session: Session, due: datetime | None) -> str:
     return day if local.time() == END_OF_DAY else f"{day} {local:%H:%M}"
 
 
-def standing_in(
-    session: Session, record: PatronRecord | None, card: Card | None
-) -> Standing | None:
-    """What stands against `record` with `card`, as the transaction sees it."""
-    if record is None or card is None:
-        return None
-    known = record.card(card.number) or card
-    return standing_of(session, record, known, session.now().date())
+def reader_of(session: Session, visit: Visit) -> Reader:
+    """Who asks, for the case of an order."""
+    terminal = session.terminal
+    return Reader(visit.card, session.now().date(), terminal.zone, terminal.max_fee_age_days)

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from sip2gw.backend.base import CirculationOrder, CirculationResult, DecideCirculation
+from sip2gw.backend.base import CirculationOrder, CirculationOutcome, CirculationResult
 from sip2gw.handlers.base import Answer, Session, if_told
 from sip2gw.handlers.items.circulation import (
     KEY_KEPT,
     early_refusal,
+    reader_of,
     refusal_texts,
-    standing_in,
     transaction_key,
 )
 from sip2gw.handlers.patron import Visit, identify
 from sip2gw.model.items import ItemRecord, QueuedHold
-from sip2gw.policy.items.decisions import HOLD, Decision, Facts
-from sip2gw.policy.items.holds import HoldRequest, decide_hold, is_available
+from sip2gw.policy.items.cases import HoldCase
+from sip2gw.policy.items.decisions import HOLD
+from sip2gw.policy.items.holds import HoldRequest, is_available
 from sip2gw.protocol.messages import Hold, HoldResponse
 from sip2gw.protocol.timestamps import read_timestamp
 
@@ -35,7 +36,10 @@ async def hold(session: Session, request: Hold) -> Answer:
     refused = early_refusal(visit)
     if refused is not None:
         return await _answer(
-            session, request, visit, CirculationResult("refused", None, refusal=refused)
+            session,
+            request,
+            visit,
+            CirculationResult(CirculationOutcome.REFUSED, None, refusal=refused),
         )
     backend, now = session.services.backend, session.now()
     item_id = request.item_identifier
@@ -48,10 +52,11 @@ async def hold(session: Session, request: Hold) -> Answer:
         item_id=item_id or "",
         patron_id=patron_id,
         now=now,
+        case=HoldCase(_asked(session, request), reader_of(session, visit)),
         key=hold_key(session, request, patron_id or ""),
         key_expires=now + KEY_KEPT,
     )
-    result = await backend.circulate(order, _decider(session, visit, _asked(session, request)))
+    result = await backend.circulate(order)
     return await _answer(session, request, visit, result)
 
 
@@ -84,13 +89,6 @@ def _asked(session: Session, request: Hold) -> HoldRequest:
         branches=terminal.branches,
         here=terminal.branch,
     )
-
-
-def _decider(session: Session, visit: Visit, asked: HoldRequest) -> DecideCirculation:
-    def decide(facts: Facts) -> Decision:
-        return decide_hold(facts, standing_in(session, facts.patron, visit.card), asked)
-
-    return decide
 
 
 async def _answer(

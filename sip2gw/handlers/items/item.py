@@ -8,10 +8,10 @@ from sip2gw.handlers.base import Answer, Session
 from sip2gw.handlers.items.circulation import KEY_KEPT, due_text, refusal_texts
 from sip2gw.model import TEXT_CHARACTERS_MAX, ItemStatus, format_amount
 from sip2gw.model.items import ItemRecord
+from sip2gw.policy.items.cases import PropertiesCase
 from sip2gw.policy.items.decisions import (
     CHECKOUT_FEE_TYPE,
     checkout_fee,
-    decide_properties,
     refusal,
 )
 from sip2gw.policy.reasons import CirculationReason
@@ -105,11 +105,10 @@ async def item_status_update(session: Session, request: ItemStatusUpdate) -> Ans
         item_id=request.item_identifier,
         patron_id=None,
         now=now,
+        case=PropertiesCase(properties, now),
         key_expires=now + KEY_KEPT,
     )
-    result = await session.services.backend.circulate(
-        order, lambda facts: decide_properties(facts, properties, now)
-    )
+    result = await session.services.backend.circulate(order)
     response = ItemStatusUpdateResponse(
         transaction_date=now, item_identifier=request.item_identifier
     )

@@ -7,8 +7,8 @@ from datetime import datetime
 from sip2gw.backend.base import (
     BackendError,
     CirculationOrder,
+    CirculationOutcome,
     CirculationResult,
-    DecideCirculation,
     OutcomeUnknownError,
 )
 from sip2gw.handlers import profile_fields
@@ -22,30 +22,27 @@ from sip2gw.handlers.items.circulation import (
     early_refusal,
     note_refusal,
     order_for,
+    reader_of,
     refusal_texts,
-    standing_in,
 )
 from sip2gw.handlers.patron import Visit, identify
 from sip2gw.model import (
-    Card,
     Loan,
     PatronRecord,
     format_amount,
 )
 from sip2gw.model.items import Item, ItemRecord, Outcome
+from sip2gw.policy.items.cases import CancellationCase, CirculationCase, LoanCase, RenewalCase
 from sip2gw.policy.items.decisions import (
     CHECKOUT,
     CHECKOUT_FEE_TYPE,
     RENEWAL,
     CirculationRequest,
-    Decision,
-    Facts,
     Refusal,
     claimed,
-    decide_cancel,
     refusal,
 )
-from sip2gw.policy.items.lending import decide_checkout, decide_renewal, is_in_house
+from sip2gw.policy.items.lending import is_in_house
 from sip2gw.policy.items.offline import Claim
 from sip2gw.policy.reasons import CirculationReason
 from sip2gw.policy.relationships import may_renew_for, renewable_by
@@ -71,15 +68,14 @@ async def checkout(session: Session, request: Checkout) -> Answer:
     )
     response = CheckoutResponse(item_identifier=request.item_identifier)
     claim = claim_of(session, request)
-    order = order_for(session, CHECKOUT, request.item_identifier, request, visit, claim)
+    case = _checkout_case(session, request, visit, claim)
+    order = order_for(session, CHECKOUT, request.item_identifier, request, visit, claim, case)
     refused = early_refusal(visit, None if request.cancel else claim)
     if refused is not None:
         await note_refusal(session, order, refused)
         return _loan_answer(session, response, visit, _refused(refused))
-    asked = _asked(session, CHECKOUT, request, visit, claim)
     order.borrowed_since = _looks_back(session, order)
-    decide = _checkout_decider(session, visit, asked, cancel=request.cancel)
-    result = await session.services.backend.circulate(order, decide)
+    result = await session.services.backend.circulate(order)
     refused = result.refusal
     if refused is not None and refused.reason is CirculationReason.PREVIOUSLY_BORROWED:
         session.ask(order)
@@ -108,18 +104,13 @@ def _asked(
     return claimed(asked, claim)
 
 
-def _checkout_decider(
-    session: Session, visit: Visit, asked: CirculationRequest, *, cancel: bool
-) -> DecideCirculation:
-    rules = session.terminal.circulation
-
-    def decide(facts: Facts) -> Decision:
-        if cancel:
-            return decide_cancel(facts, asked, rules)
-        standing = standing_in(session, facts.patron, visit.card)
-        return decide_checkout(facts, standing, asked, rules)
-
-    return decide
+def _checkout_case(
+    session: Session, request: Checkout, visit: Visit, claim: Claim | None
+) -> CirculationCase:
+    asked, rules = _asked(session, CHECKOUT, request, visit, claim), session.terminal.circulation
+    if request.cancel:
+        return CancellationCase(asked, rules)
+    return LoanCase(asked, reader_of(session, visit), rules)
 
 
 # Renewal ----------------------------------------------------------------------------------------
@@ -133,16 +124,14 @@ async def renew(session: Session, request: Renew) -> Answer:
     item_id = request.item_identifier or _item_with_title(visit.shown, request.title_identifier)
     response = RenewResponse(item_identifier=item_id)
     claim = claim_of(session, request)
-    order = order_for(session, RENEWAL, item_id, request, visit, claim)
+    case = _renewal_case(session, visit, _asked(session, RENEWAL, request, visit, claim))
+    order = order_for(session, RENEWAL, item_id, request, visit, claim, case)
     order.with_borrower = request.third_party_allowed
     refused = early_refusal(visit, claim)
     if refused is not None:
         await note_refusal(session, order, refused)
         return _loan_answer(session, response, visit, _refused(refused))
-    asked = _asked(session, RENEWAL, request, visit, claim)
-    result = await session.services.backend.circulate(
-        order, _renewal_decider(session, visit, asked)
-    )
+    result = await session.services.backend.circulate(order)
     return _loan_answer(session, response, visit, result)
 
 
@@ -153,27 +142,15 @@ def _item_with_title(record: PatronRecord | None, title: str | None) -> str:
     return found[0] if len(found) == 1 else ""
 
 
-def _renewal_decider(
-    session: Session, visit: Visit, asked: CirculationRequest
-) -> DecideCirculation:
-    """For own loans, and for those of an authoriser when the facts hold the borrower (B54)."""
+def _renewal_case(session: Session, visit: Visit, asked: CirculationRequest) -> RenewalCase:
     terminal = session.terminal
-    today = session.now().date()
-    pin_missing = terminal.profile.pin_required and not visit.valid_password
-
-    def decide(facts: Facts) -> Decision:
-        standings = [standing_in(session, facts.patron, visit.card)]
-        may_act = False
-        if facts.borrower is not None and facts.patron is not None:
-            rules = terminal.relationships
-            may_act = may_renew_for(facts.patron, facts.borrower, rules, today)
-            if may_act and pin_missing and not asked.no_block:
-                return refusal(CirculationReason.NO_PIN)
-            standings.append(standing_in(session, facts.borrower, Card(facts.borrower.id)))
-        known = tuple(standing for standing in standings if standing is not None)
-        return decide_renewal(facts, known, asked, terminal.circulation, may_act=may_act)
-
-    return decide
+    return RenewalCase(
+        asked,
+        reader_of(session, visit),
+        terminal.circulation,
+        terminal.relationships,
+        pin_missing=terminal.profile.pin_required and not visit.valid_password,
+    )
 
 
 async def renew_all(session: Session, request: RenewAll) -> Answer:
@@ -237,10 +214,11 @@ async def _renew_one(
         item_id=loan.item_id,
         patron_id=visit.record.id,
         now=now,
+        case=_renewal_case(session, visit, asked),
         key_expires=now + KEY_KEPT,
         with_borrower=session.terminal.profile.renewals_of_authorisers,
     )
-    return await session.services.backend.circulate(order, _renewal_decider(session, visit, asked))
+    return await session.services.backend.circulate(order)
 
 
 def _why_not(session: Session, record: PatronRecord, loan: Loan, refused: Refusal) -> str:
@@ -279,7 +257,7 @@ _LoanResponse = CheckoutResponse | RenewResponse
 
 
 def _refused(refused: Refusal) -> CirculationResult:
-    return CirculationResult("refused", None, refusal=refused)
+    return CirculationResult(CirculationOutcome.REFUSED, None, refusal=refused)
 
 
 def _loan_answer(

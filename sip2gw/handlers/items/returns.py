@@ -12,13 +12,12 @@ from sip2gw.handlers.items.circulation import (
     refusal_texts,
 )
 from sip2gw.model.items import Item, ItemRecord, Outcome
+from sip2gw.policy.items.cases import CancellationCase, ReturnCase
 from sip2gw.policy.items.decisions import (
     CHECKIN,
     CirculationRequest,
     claimed,
-    decide_cancel,
 )
-from sip2gw.policy.items.returns import decide_checkin
 from sip2gw.policy.items.sorting import sort_bin
 from sip2gw.protocol.messages import Checkin, CheckinResponse
 
@@ -31,11 +30,9 @@ async def checkin(session: Session, request: Checkin) -> Answer:
     claim = claim_of(session, request)
     asked = claimed(CirculationRequest(now=session.now(), code=CHECKIN), claim)
     rules = session.terminal.circulation
-    decide = decide_cancel if request.cancel else decide_checkin
-    result = await session.services.backend.circulate(
-        order_for(session, CHECKIN, request.item_identifier, request, None, claim),
-        lambda facts: decide(facts, asked, rules),
-    )
+    case = CancellationCase(asked, rules) if request.cancel else ReturnCase(asked, rules)
+    order = order_for(session, CHECKIN, request.item_identifier, request, None, claim, case)
+    result = await session.services.backend.circulate(order)
     return _checkin_answer(session, request, result)
 
 

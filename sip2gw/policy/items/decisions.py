@@ -187,8 +187,6 @@ class Refusal:
 
 
 Decision = Effect | Refusal
-Decide = Callable[[Facts], Decision]
-"""Pure; runs inside the write transaction, perhaps more than once."""
 
 
 def refusal(reason: CirculationReason) -> Refusal:

@@ -1,0 +1,151 @@
+"""What may be asked about an item: each case is a value that says how it is decided.
+
+It holds what was asked and by which rules, and nothing of the library, which it gets as `Facts`
+inside the write transaction, perhaps more than once (C60). Item and patron are the order's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date, datetime, tzinfo
+
+from sip2gw.model import Card, PatronRecord
+from sip2gw.policy.items.decisions import (
+    CirculationRequest,
+    CirculationRules,
+    Decision,
+    Facts,
+    Refusal,
+    decide_cancel,
+    decide_properties,
+    refusal,
+)
+from sip2gw.policy.items.holds import HoldRequest, decide_hold
+from sip2gw.policy.items.lending import decide_checkout, decide_renewal
+from sip2gw.policy.items.returns import decide_checkin
+from sip2gw.policy.obstacles import Standing, decide_standing
+from sip2gw.policy.reasons import CirculationReason
+from sip2gw.policy.relationships import RelationshipRules, may_renew_for
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Who asks, as far as the terminal has found out, and what their standing depends on."""
+
+    card: Card | None = field(repr=False)
+    """As it was presented; None for an unknown one."""
+    today: date
+    zone: tzinfo
+    max_fee_age_days: int | None
+
+    def standing(self, patron: PatronRecord | None) -> Standing | None:
+        """What stands against `patron` with the card, as the transaction sees it."""
+        if patron is None or self.card is None:
+            return None
+        return self.standing_with(patron, patron.card(self.card.number) or self.card)
+
+    def standing_with(self, patron: PatronRecord, card: Card) -> Standing:
+        """The same with any card."""
+        return decide_standing(patron, card, self.today, self.zone, self.max_fee_age_days)
+
+
+@dataclass(frozen=True, slots=True)
+class LoanCase:
+    """A loan (B56)."""
+
+    request: CirculationRequest
+    reader: Reader
+    rules: CirculationRules
+
+    def decide(self, facts: Facts) -> Decision:
+        """Whether the item is lent."""
+        standing = self.reader.standing(facts.patron)
+        return decide_checkout(facts, standing, self.request, self.rules)
+
+
+@dataclass(frozen=True, slots=True)
+class RenewalCase:
+    """A renewal; of an authoriser's loan, too, when the facts hold the borrower (B54, B60)."""
+
+    request: CirculationRequest
+    reader: Reader
+    rules: CirculationRules
+    relationships: RelationshipRules
+    pin_missing: bool
+    """No PIN was shown where one is required."""
+
+    def decide(self, facts: Facts) -> Decision:
+        """Whether the loan is renewed."""
+        standings = [self.reader.standing(facts.patron)]
+        patron, borrower, may_act = facts.patron, facts.borrower, False
+        if borrower is not None and patron is not None:
+            may_act = may_renew_for(patron, borrower, self.relationships, self.reader.today)
+            if may_act and self.pin_missing and not self.request.no_block:
+                return refusal(CirculationReason.NO_PIN)
+            standings.append(self.reader.standing_with(borrower, Card(borrower.id)))
+        known = tuple(standing for standing in standings if standing is not None)
+        return decide_renewal(facts, known, self.request, self.rules, may_act=may_act)
+
+
+@dataclass(frozen=True, slots=True)
+class ReturnCase:
+    """A return (B59)."""
+
+    request: CirculationRequest
+    rules: CirculationRules
+
+    def decide(self, facts: Facts) -> Decision:
+        """Whether the item is taken back."""
+        return decide_checkin(facts, self.request, self.rules)
+
+
+@dataclass(frozen=True, slots=True)
+class CancellationCase:
+    """A loan or a return is taken back (B58)."""
+
+    request: CirculationRequest
+    rules: CirculationRules
+
+    def decide(self, facts: Facts) -> Decision:
+        """Whether it is the last thing that happened."""
+        return decide_cancel(facts, self.request, self.rules)
+
+
+@dataclass(frozen=True, slots=True)
+class HoldCase:
+    """A hold is placed, changed or removed (B60)."""
+
+    request: HoldRequest
+    reader: Reader
+
+    def decide(self, facts: Facts) -> Decision:
+        """Whether it is."""
+        return decide_hold(facts, self.reader.standing(facts.patron), self.request)
+
+
+@dataclass(frozen=True, slots=True)
+class PropertiesCase:
+    """A terminal says something of the item (B60)."""
+
+    properties: str
+    now: datetime
+
+    def decide(self, facts: Facts) -> Decision:
+        """Whether there is such an item."""
+        return decide_properties(facts, self.properties, self.now)
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedCase:
+    """What is refused whatever the facts; the order is for the review alone (C106)."""
+
+    refusal: Refusal
+
+    def decide(self, facts: Facts) -> Decision:
+        """No."""
+        return self.refusal
+
+
+CirculationCase = (
+    LoanCase | RenewalCase | ReturnCase | CancellationCase | HoldCase | PropertiesCase | RefusedCase
+)
