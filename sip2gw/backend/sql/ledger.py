@@ -182,7 +182,7 @@ def decided(
     if doubts is not None and not doubts.writable:
         return NOT_NOTABLE
     plan = order.case.decide(order.amount, facts)
-    if isinstance(plan, PaymentRefusalReason):
+    if not isinstance(plan, PaymentPlan):
         return refused(plan)
     _insist(order, facts, plan)
     return _payment(order, plan)
