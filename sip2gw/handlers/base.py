@@ -19,6 +19,7 @@ from sip2gw.backend.base import (
     BackendError,
     CirculationOrder,
     EntryOrder,
+    PaymentFacts,
 )
 from sip2gw.config import ResolvedProfile
 from sip2gw.foundation.clock import Clock
@@ -62,29 +63,32 @@ ASKED_MAX = 100
 """So many such questions are open in a session; the oldest makes room."""
 
 
-class PinChecker(Protocol):
-    """Says what a presented PIN is worth; counts failures where that is its task."""
+class Identifier(Protocol):
+    """Says whose a card is and what the PIN presented with it is worth: one question, because a
+    library system may judge the PIN with the request that finds the patron.
 
-    def remembers(self, record: PatronRecord, card: Card, pin: str) -> bool:
-        """Whether `pin` is known to be right, so that nobody need be asked."""
+    Failures are counted where that is its task. A failing answer is held back until it tells
+    nothing (C99), and a PIN is noted as not right in the session before anybody is asked to judge
+    it: the answer may come too late (C94). Of a card that is unknown or replaced, the PIN is not
+    looked at: `ABSENT`.
+    """
+
+    async def identify(
+        self, session: Session, number: str, pin: str | None
+    ) -> tuple[PatronRecord | None, Card | None, PinState]:
+        """The holder of card `number`, the card, and the worth of `pin`."""
         ...
 
-    async def check(
-        self,
-        record: PatronRecord,
-        card_number: str,
-        pin: str | None,
-        terminal: str,
-        now: datetime,
-        *,
-        store_away: bool = False,
-        at_door: bool = False,
+    async def identify_payer(
+        self, session: Session, number: str, pin: str | None
+    ) -> tuple[PaymentFacts | None, Card | None, PinState]:
+        """The same with all that a payment is decided on, found in one look-up."""
+        ...
+
+    async def verify_without_store(
+        self, session: Session, record: PatronRecord, number: str, pin: str | None
     ) -> PinState:
-        """The worth of `pin` for the card; with `store_away` as far as `record` tells."""
-        ...
-
-    async def hold_back(self, terminal: str, now: datetime, began_s: float) -> None:
-        """Wait for the moment at which a failing answer may leave (C99)."""
+        """The worth of `pin` while the store is away, as far as `record`, seen last, tells."""
         ...
 
 
@@ -96,7 +100,7 @@ class Services:
     """What all sessions share."""
 
     backend: Backend
-    pins: PinChecker
+    identifier: Identifier
     texts: Catalogue
     metrics: Metrics
     clock: Clock

@@ -286,7 +286,12 @@ async def decide_without_backend(
     card = record.card(number) if record is not None else None
     if record is None or card is None or door.mode != "decision":
         return None
-    pin = await _pin_without_backend(session, record, number, request.patron_password)
+    pin = PinState.OK
+    if session.terminal.door.require_pin:
+        identifier = session.services.identifier
+        pin = await identifier.verify_without_store(
+            session, record, number, request.patron_password
+        )
     visit = patron.Visit(number, record, card, pin, True, pin is PinState.OK)
     facts, decision = _judge(session, visit)
     return _decide(session, visit, _response_to(request), facts, decision, "emergency")
@@ -305,21 +310,6 @@ def _admitted_before(session: Session, card: str) -> PatronRecord | None:
     services = session.services
     now_s = services.clock.monotonic()
     return services.admissions.recall(session.terminal.name, card, now_s, max_age.total_seconds())
-
-
-async def _pin_without_backend(
-    session: Session, record: PatronRecord, card: str, pin: str | None
-) -> PinState:
-    if not session.terminal.door.require_pin:
-        return PinState.OK
-    if not pin:
-        return PinState.ABSENT
-    services, began_s = session.services, session.services.clock.monotonic()
-    name, now = session.terminal.name, services.clock.now()
-    state = await services.pins.check(record, card, pin, name, now, store_away=True, at_door=True)
-    if state is not PinState.OK:
-        await patron.hold_back(session, began_s)
-    return state
 
 
 # The answer and the record -------------------------------------------------------------------

@@ -16,7 +16,7 @@ from sip2gw.backend.base import (
     PaymentResult,
 )
 from sip2gw.handlers.base import Answer, Session, TerminalView
-from sip2gw.handlers.patron import Visit, judge
+from sip2gw.handlers.patron import Visit, present
 from sip2gw.model import (
     CardState,
     Minor,
@@ -65,9 +65,13 @@ async def fee_paid(session: Session, request: FeePaid) -> Answer:
     if isinstance(bill, PaymentRefusalReason):
         return _refuse(session, request, bill)
     number = request.patron_identifier
-    began_s = session.services.clock.monotonic()
-    seen = await session.services.backend.find_payer(number) if number else None
-    visit = await _judge_payer(session, request, seen, began_s)
+    pin = request.patron_password
+    seen, card, state = await session.services.identifier.identify_payer(session, number, pin)
+    # No PIN (C1) counts as verified when the card's lately was (C64).
+    verified = not pin and session.is_verified(number)
+    required = session.terminal.profile.pin_required and not verified
+    record = seen.payer if seen is not None else None
+    visit = present(session, number, pin, record, card, state, required)
     if seen is None or not visit.valid_patron:
         # Whatever the reason: a card that is not shown is an unknown one (C99).
         said = PaymentRefusalReason.UNKNOWN_CARD
@@ -102,17 +106,6 @@ def _read(session: Session, request: FeePaid) -> _Bill | PaymentRefusalReason:
         request.debtor or None,
         (request.transaction_id or "").strip(),
     )
-
-
-async def _judge_payer(
-    session: Session, request: FeePaid, seen: PaymentFacts | None, began_s: float
-) -> Visit:
-    """The payer; no PIN (C1) counts as verified when the card's lately was (C64)."""
-    number, pin = request.patron_identifier, request.patron_password
-    verified = not pin and session.is_verified(number)
-    required = session.terminal.profile.pin_required and not verified
-    record = None if seen is None else seen.payer
-    return await judge(session, number, record, pin, pin_required=required, began_s=began_s)
 
 
 def _not_identified(visit: Visit) -> PaymentRefusalReason:

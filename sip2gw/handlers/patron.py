@@ -93,60 +93,40 @@ class Visit:
 
 
 async def identify(session: Session, number: str, pin: str | None, *, pin_required: bool) -> Visit:
-    """Find the holder of card `number` and judge the PIN (B18-B21, C1, C20)."""
-    began_s = session.services.clock.monotonic()
-    record = await session.services.backend.find_by_card(number) if number else None
-    return await judge(session, number, record, pin, pin_required=pin_required, began_s=began_s)
+    """Find the holder of card `number` and verify the PIN (B18-B21, C1, C20)."""
+    record, card, state = await session.services.identifier.identify(session, number, pin)
+    if state is _OK:  # as `present` does; most are, and one call less is made for them
+        session.note_pin(number, state)
+        return Visit(number, record, card, state, True, True)
+    return present(session, number, pin, record, card, state, pin_required)
 
 
-async def judge(
+def present(
     session: Session,
     number: str,
-    record: PatronRecord | None,
     pin: str | None,
-    *,
+    record: PatronRecord | None,
+    card: Card | None,
+    state: PinState,
     pin_required: bool,
-    began_s: float,
 ) -> Visit:
-    """What the card `number` of `record`, as just found, and the PIN are worth.
+    """What the card and the PIN that an `Identifier` has judged open here.
 
-    A failing answer leaves a whole number of slots after `began_s`, before the card was looked
-    for: how long that took must not tell whether there is one (C99). `Visit.pin` is `OK` as well
-    when none was presented and none is required.
+    `Visit.pin` is `OK` as well when none was presented and none is required.
     """
-    services, terminal = session.services, session.terminal
-    hidden = terminal.profile.wrong_pin_hides_card
-    card = record.card(number) if record is not None else None
+    profile = session.terminal.profile
+    hidden = profile.wrong_pin_hides_card
     if record is None or card is None or card.state is _REPLACED:
         session.note_pin(number, PinState.WRONG)
-        if pin and hidden:
-            await hold_back(session, began_s)
         return Visit(number, record, card, PinState.ABSENT, False, False, hidden=hidden)
-    if pin and services.pins.remembers(record, card, pin):
-        state = _OK
-        services.admissions.see(record, right=True)
-    else:
-        # What the PIN is worth is noted where it is judged; this may be too late to hear of it.
-        services.admissions.see(record)
-        session.note_pin(number, PinState.WRONG if pin else PinState.ABSENT)
-        now, at_door = services.clock.now(), terminal.profile.kind == "door"
-        state = await services.pins.check(record, number, pin, terminal.name, now, at_door=at_door)
-        if state in (PinState.WRONG, PinState.LOCKED):
-            await hold_back(session, began_s)
     session.note_pin(number, state)
     if state is _OK:
         return Visit(number, record, card, state, True, True)
     if state is PinState.ABSENT and not pin_required:
         absent = None if pin is None else False
-        tells = not terminal.profile.pin_required
+        tells = not profile.pin_required
         return Visit(number, record, card, _OK, True, absent, tells)
     return Visit(number, record, card, state, not hidden, False, hidden=hidden)
-
-
-async def hold_back(session: Session, began_s: float) -> None:
-    """Let the answer to a wrong PIN leave at a moment that tells nothing (C99)."""
-    services = session.services
-    await services.pins.hold_back(session.terminal.name, services.clock.now(), began_s)
 
 
 def standing_of(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sip2gw.backend.base import Backend
+from sip2gw.backend.base import Backend, PaymentFacts
 from sip2gw.foundation.clock import fixed_clock
 from sip2gw.handlers import (
     Answer,
@@ -19,7 +19,7 @@ from sip2gw.handlers import (
 )
 from sip2gw.handlers.door import judge
 from sip2gw.handlers.patron import Visit, identify, standing_of
-from sip2gw.model import AccessRow, Card, PatronRecord
+from sip2gw.model import AccessRow, Card, CardState, PatronRecord
 from sip2gw.monitoring.metrics import Metrics
 from sip2gw.policy.access import CheckResult, PinState
 from sip2gw.policy.explain import (
@@ -59,29 +59,29 @@ class Explanation:
         return "granted" if self.reason == "granted" else "refused"
 
 
-class _AssumedPins:
-    """Takes every PIN as right and counts nothing."""
+class _PinsAssumedRight:
+    """Finds the patron, takes every PIN as right, counts nothing and holds nothing back."""
 
-    def remembers(self, record: PatronRecord, card: Card, pin: str) -> bool:
-        """Right."""
-        return True
+    async def identify(
+        self, session: Session, number: str, pin: str | None
+    ) -> tuple[PatronRecord | None, Card | None, PinState]:
+        """The holder, with the right PIN."""
+        record = await session.services.backend.find_by_card(number) if number else None
+        card = record.card(number) if record is not None else None
+        is_good = card is not None and card.state is not CardState.REPLACED
+        return record, card, PinState.OK if is_good else PinState.ABSENT
 
-    async def check(
-        self,
-        record: PatronRecord,
-        card_number: str,
-        pin: str | None,
-        terminal: str,
-        now: datetime,
-        *,
-        store_away: bool = False,
-        at_door: bool = False,
+    async def identify_payer(
+        self, session: Session, number: str, pin: str | None
+    ) -> tuple[PaymentFacts | None, Card | None, PinState]:
+        """No payment is explained."""
+        raise NotImplementedError
+
+    async def verify_without_store(
+        self, session: Session, record: PatronRecord, number: str, pin: str | None
     ) -> PinState:
-        """Right."""
-        return PinState.OK
-
-    async def hold_back(self, terminal: str, now: datetime, began_s: float) -> None:
-        """Nobody measures the time of an explanation."""
+        """Nor any decision without the store."""
+        raise NotImplementedError
 
 
 def _not_recorded(row: AccessRow) -> None:
@@ -117,7 +117,7 @@ async def explain(
     clock = fixed_clock(at or datetime.now(terminal.zone))
     services = Services(
         backend,
-        _AssumedPins(),
+        _PinsAssumedRight(),
         site.texts,
         Metrics(),
         clock,

@@ -557,7 +557,7 @@ async def test_a_fault_in_the_emergency_itself_is_a_refusal(tmp_path):
     async with running(tmp_path, config=door(emergency="true")) as gateway:
         entrance = await gateway.terminal("door-1")
         await entrance.ask(ask_23("1001", "1001"))
-        pins = gateway.app.gateway.services.pins
+        pins = gateway.app._pins
         with store_away(gateway), patch.object(pins, "check", side_effect=ValueError):
             assert (await entrance.ask(ask_23("1001", "1001"))).startswith("24YYYY")
         assert gateway.metrics.backend_errors["answer", "bug"] == 1
