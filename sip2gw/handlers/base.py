@@ -31,6 +31,7 @@ from sip2gw.model import (
     Presence,
 )
 from sip2gw.monitoring.metrics import Metrics
+from sip2gw.monitoring.telemetry import Log
 from sip2gw.policy.access import (
     BarEntry,
     DoorRules,
@@ -163,6 +164,8 @@ class TerminalView:
     """Whether any door of the branch wants to know who is inside (C10)."""
     handlers: Mapping[type[Request], Handler] = field(default_factory=dict, repr=False)
     """What answers each request that it may send."""
+    failing: Mapping[type[Request], Failing] = field(default_factory=dict, repr=False)
+    """What follows where one of them fails, if anything does."""
     expires_at: datetime | None = None
     """From this instant on it is refused and its lines are closed (C101)."""
     way_back: tuple[str, ...] = ()
@@ -237,6 +240,25 @@ class Answer:
 
 
 Handler = Callable[[Session, Any], Awaitable[Answer]]
+
+
+@dataclass(frozen=True, slots=True)
+class Failing:
+    """What follows from a request that could not be answered, or got a no, besides saying no."""
+
+    without_backend: Callable[[Session, Any, BackendError], Awaitable[Answer | None]] | None = None
+    """Decides although the backend has failed (B40); None when it cannot."""
+    undecided: Callable[[Session, Any], Answer | None] | None = None
+    """Answers whatever has failed (C67); None when it is a no."""
+    unknown_text_key: str = "unknown_outcome_item"
+    """Said when nobody knows whether it was done (C98)."""
+    count: Callable[[Metrics, str], None] | None = None
+    """Counts one that is answered `refused` or `unknown` because something has failed."""
+    keep: Callable[[Session, Any, str, Log], asyncio.Future[None] | None] | None = None
+    """Keeps for staff what got a no for this reason; what it gives is done once it is written."""
+
+
+NOTHING_FOLLOWS = Failing()
 
 
 @cache

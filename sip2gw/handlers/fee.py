@@ -27,6 +27,7 @@ from sip2gw.model import (
     parse_amount,
     read_currency,
 )
+from sip2gw.monitoring.metrics import Metrics
 from sip2gw.policy.access import PinState
 from sip2gw.policy.money import PaymentPlan, PaymentRequest, decide_allocation
 from sip2gw.policy.reasons import PAYMENT_TEXT_KEYS, PaymentRefusalReason
@@ -85,6 +86,11 @@ async def fee_paid(session: Session, request: FeePaid) -> Answer:
     decide = _decider(session, request, bill, visit, _debtor_id(session, bill, seen))
     result = await session.services.backend.book_payment(order, decide)
     return _answer(session, request, result, visit)
+
+
+def count_failed(metrics: Metrics, outcome: str) -> None:
+    """Count a 37 that could not be decided on."""
+    metrics.payments[outcome, "own"] += 1
 
 
 def _read(session: Session, request: FeePaid) -> _Bill | PaymentRefusalReason:
