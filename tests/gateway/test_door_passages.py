@@ -407,6 +407,15 @@ async def test_a_later_refusal_with_the_store_ends_the_admission(tmp_path):
             assert (await entrance.ask(ask_23("1001", "1001"))).startswith("24YYYY")
 
 
+async def test_a_refusal_that_says_nothing_about_the_holder_leaves_the_admission(tmp_path):
+    async with running(tmp_path, config=door(emergency="true")) as gateway:
+        entrance = await gateway.terminal("door-1")
+        await entrance.ask(ask_23("1001", "1001"))
+        assert (await entrance.ask(ask_23("1001", "0000"))).startswith(REFUSED)
+        with store_away(gateway):
+            assert (await entrance.ask(ask_23("1001", "1001"))).startswith(ADMITTED)
+
+
 SEEN_SINCE = {
     "a block, set at a desk": (lambda store: store.set_block("1001", STAFF_BLOCK), REFUSED),
     "a bar": (lambda store: store.put_door_entry(DoorEntry("bar", "MAIN", "1001")), REFUSED),
