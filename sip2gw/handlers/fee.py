@@ -16,7 +16,7 @@ from sip2gw.backend.base import (
     PaymentResult,
 )
 from sip2gw.handlers.base import Answer, Session, TerminalView
-from sip2gw.handlers.patron import Visit, present
+from sip2gw.handlers.patron import PresentedCard, present
 from sip2gw.model import (
     CardState,
     Minor,
@@ -72,20 +72,20 @@ async def fee_paid(session: Session, request: FeePaid) -> Answer:
     verified = not pin and session.is_verified(number)
     required = session.terminal.profile.pin_required and not verified
     record = seen.payer if seen is not None else None
-    visit = present(session, number, pin, record, card, state, required)
-    if seen is None or not visit.valid_patron:
+    presented = present(session, number, pin, record, card, state, required)
+    if seen is None or not presented.valid_patron:
         # Whatever the reason: a card that is not shown is an unknown one (C99).
         said = PaymentRefusalReason.UNKNOWN_CARD
-        return _refuse(session, request, _not_identified(visit), said=said)
-    if visit.pin in (PinState.WRONG, PinState.LOCKED):
+        return _refuse(session, request, _not_identified(presented), said=said)
+    if presented.pin in (PinState.WRONG, PinState.LOCKED):
         return _refuse(session, request, PaymentRefusalReason.WRONG_PIN)
     order = _order(session, request, bill, seen)
     if order is None:
         reason = PaymentRefusalReason.NO_TRANSACTION_DATE
-        return _refuse(session, request, reason, visit.shown)
-    decide = _decider(session, request, bill, visit, _debtor_id(session, bill, seen))
+        return _refuse(session, request, reason, presented.shown)
+    decide = _decider(session, request, bill, presented, _debtor_id(session, bill, seen))
     result = await session.services.backend.book_payment(order, decide)
-    return _answer(session, request, result, visit)
+    return _answer(session, request, result, presented)
 
 
 def count_failed(metrics: Metrics, outcome: str) -> None:
@@ -114,8 +114,8 @@ def _read(session: Session, request: FeePaid) -> _Bill | PaymentRefusalReason:
     )
 
 
-def _not_identified(visit: Visit) -> PaymentRefusalReason:
-    if visit.record is not None and visit.pin in (PinState.WRONG, PinState.LOCKED):
+def _not_identified(presented: PresentedCard) -> PaymentRefusalReason:
+    if presented.record is not None and presented.pin in (PinState.WRONG, PinState.LOCKED):
         return PaymentRefusalReason.WRONG_PIN
     return PaymentRefusalReason.UNKNOWN_CARD
 
@@ -207,7 +207,7 @@ def _account(terminal: TerminalView, payment_type: str) -> str:
 
 
 def _decider(
-    session: Session, request: FeePaid, bill: _Bill, visit: Visit, debtor_id: str | None
+    session: Session, request: FeePaid, bill: _Bill, presented: PresentedCard, debtor_id: str | None
 ) -> DecidePayment:
     """The pure decision for the booking transaction (C60).
 
@@ -217,9 +217,9 @@ def _decider(
     terminal, texts = session.terminal, session.services.texts
     today = session.now().date()
     profile, rules = terminal.profile, terminal.relationships
-    card_active = visit.card is not None and visit.card.state is CardState.ACTIVE
-    pin_missing = visit.pin is PinState.ABSENT
-    language = session.language("000", visit.record)
+    card_active = presented.card is not None and presented.card.state is CardState.ACTIVE
+    pin_missing = presented.pin is PinState.ABSENT
+    language = session.language("000", presented.record)
 
     def decide(facts: PaymentFacts) -> Allocation | PaymentRefusal:
         if pin_missing:
@@ -269,12 +269,14 @@ def _relation_label(lines: tuple[PaymentLine, ...]) -> str:
     return next((line.relation for line in lines if line.relation != "own"), "own")
 
 
-def _answer(session: Session, request: FeePaid, result: PaymentResult, visit: Visit) -> Answer:
+def _answer(
+    session: Session, request: FeePaid, result: PaymentResult, presented: PresentedCard
+) -> Answer:
     payment = result.payment
     if payment is None:
         refusal = result.refusal
         reason = PaymentRefusalReason(refusal.reason) if refusal is not None else None
-        return _refuse(session, request, reason or PaymentRefusalReason.SYSTEM, visit.shown)
+        return _refuse(session, request, reason or PaymentRefusalReason.SYSTEM, presented.shown)
     metrics = session.services.metrics
     metrics.payments[result.outcome, _relation_label(payment.lines)] += 1
     if result.outcome == "booked":

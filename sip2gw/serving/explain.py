@@ -17,8 +17,8 @@ from sip2gw.handlers import (
     Session,
     TerminalView,
 )
-from sip2gw.handlers.door import judge
-from sip2gw.handlers.patron import Visit, identify, standing_of
+from sip2gw.handlers.door import decide_entry
+from sip2gw.handlers.patron import PresentedCard, identify, standing_of
 from sip2gw.model import AccessRow, Card, CardState, PatronRecord
 from sip2gw.monitoring.metrics import Metrics
 from sip2gw.policy.access import CheckResult, PinState
@@ -155,7 +155,7 @@ def _not_served(session: Session, request: PatronStatusRequest | PatronInformati
     terminal = session.terminal
     language = choose_language(request.language, None, terminal.language)
     text = session.services.texts.text(language, "terminal_not_allowed")
-    response = request.refused(terminal.institution_id, session.now(), (text,))
+    response = request.failure_form(terminal.institution_id, session.now(), (text,))
     detail = f"message {request.code} is not served: profiles.{terminal.profile.name}.messages"
     check = ExplainedCheck("terminal", CheckResult.REFUSED, detail)
     return Explanation((check,), "not_allowed", _wire_text(terminal, Answer(response)))
@@ -173,20 +173,22 @@ async def _checks(session: Session, card: str) -> list[ExplainedCheck]:
     door = terminal.profile.door
     if door is not None and door.direction == "out":
         return explain_exit(place)
-    visit = await identify(session, card, _ASSUMED_PIN, pin_required=False)
-    if visit.record is not None:
-        visit.pin = PinState.OK
+    presented = await identify(session, card, _ASSUMED_PIN, pin_required=False)
+    if presented.record is not None:
+        presented.pin = PinState.OK
     if door is not None:
         # What the handler has just granted here is no earlier passage.
         session.services.passages = Passages()
-        facts, decision = await judge(session, visit)
+        facts, decision = await decide_entry(session, presented)
         return explain_access(facts, terminal.door, decision, place)
-    return _standing_checks(session, visit, place)
+    return _standing_checks(session, presented, place)
 
 
-def _standing_checks(session: Session, visit: Visit, place: Place) -> list[ExplainedCheck]:
-    if visit.record is None or visit.card is None:
+def _standing_checks(
+    session: Session, presented: PresentedCard, place: Place
+) -> list[ExplainedCheck]:
+    if presented.record is None or presented.card is None:
         return explain_unknown_card()
     today = session.now().date()
-    standing = standing_of(session, visit.record, visit.card, today)
-    return explain_standing(visit.record, visit.card, standing, today, place)
+    standing = standing_of(session, presented.record, presented.card, today)
+    return explain_standing(presented.record, presented.card, standing, today, place)

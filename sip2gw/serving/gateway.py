@@ -147,7 +147,7 @@ class Gateway:
         language = choose_language(getattr(request, "language", ""), None, spoken)
         text = self.site.texts.text(language, text_key)
         institution = self.site.config.institution.id
-        return Answer(request.refused(institution, now, (text,)), "refused", reason)
+        return Answer(request.failure_form(institution, now, (text,)), "refused", reason)
 
     async def unreadable(self, conversation: Conversation, event: UnreadableReceived) -> Answer:
         """The refusal of a request with a broken fixed block (B2)."""
