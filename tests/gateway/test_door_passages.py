@@ -6,7 +6,7 @@ from datetime import timedelta
 from unittest.mock import patch
 
 import pytest
-from harness import CONFIG, LIBRARY, STAMP, ask_23, ask_63, person, running
+from harness import CONFIG, LIBRARY, STAMP, ask_23, ask_37, ask_63, person, running
 
 from sip2gw.backend.base import BackendError, UnavailableError
 from sip2gw.foundation.hashing import hash_pin
@@ -436,6 +436,16 @@ async def test_an_emergency_knows_what_was_seen_since_at_any_terminal_c110(tmp_p
         await kiosk.ask(ask_23("1001B", pin))
         with store_away(gateway):
             assert (await entrance.ask(ask_23("1001", "1001"))).startswith(expected)
+
+
+async def test_an_emergency_knows_what_a_payment_has_seen_since_c110(tmp_path):
+    async with running(tmp_path, config=door(emergency="true")) as gateway:
+        entrance, pay = await gateway.terminal("door-1"), await gateway.terminal("pay-1")
+        assert (await entrance.ask(ask_23("1001", "1001"))).startswith(ADMITTED)
+        await gateway.store.set_block("1001", STAFF_BLOCK)
+        assert (await pay.ask(ask_37("1001", "1.00", pin="1001"))).startswith("38Y")
+        with store_away(gateway):
+            assert (await entrance.ask(ask_23("1001", "1001"))).startswith(REFUSED)
 
 
 async def test_a_block_by_a_terminal_ends_the_admission_c110(tmp_path):
