@@ -585,9 +585,11 @@ async def test_a_fault_in_the_emergency_itself_is_a_refusal(tmp_path):
 async def test_a_door_without_pin_asks_for_none_in_an_emergency(tmp_path):
     async with running(tmp_path, config=door(emergency="true", require_pin="false")) as gateway:
         entrance = await gateway.terminal("door-1")
-        await entrance.ask(ask_23("1001"))
+        admitted = await entrance.ask(ask_23("1001"))
+        assert admitted.startswith(ADMITTED)
         with store_away(gateway):
-            assert (await entrance.ask(ask_23("1001"))).startswith(ADMITTED)
+            for pin in (None, "0000"):
+                assert await entrance.ask(ask_23("1001", pin)) == admitted
 
 
 @pytest.mark.parametrize("error", [UnavailableError("away"), BackendError("broken"), ValueError()])

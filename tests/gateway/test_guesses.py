@@ -636,6 +636,19 @@ async def test_wrong_locked_and_hidden_unknown_are_held_back_and_others_are_not(
         assert held == ["kiosk-1"]
 
 
+async def test_whoever_stands_before_a_door_has_the_pin_hashed_first(gateway):
+    hashed_first = []
+
+    async def run(verify, *, first):
+        hashed_first.append(first)
+        return verify()
+
+    gateway.app._verifier.run = run
+    for login in ("door-1", "kiosk-1"):
+        assert "CQN" in await (await gateway.terminal(login)).ask(ask_23("1001", "0000"))
+    assert hashed_first == [True, False]
+
+
 async def test_a_hidden_replaced_card_is_held_back_with_the_right_pin_too(tmp_path):
     """C99: that its PIN is known would tell that there is such a card."""
     config = CONFIG.replace("[profiles.cash]", "[profiles.cash]\nwrong_pin_hides_card = true")

@@ -105,6 +105,7 @@ async def test_a_payment_that_is_being_committed_is_not_sure_and_settled_by_itse
     assert listed(gateway) == [("K1", "booked")]
     (event,) = [line for line in gateway.logged() if line["event"] == "outcome_settled"]
     assert (event["terminal"], event["done"]) == ("pay-1", True)
+    assert list(gateway.store.refused_payments()) == []  # nobody has refused it
 
 
 async def test_a_payment_that_was_not_begun_is_a_plain_no_and_never_booked(gateway):
