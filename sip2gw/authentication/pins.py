@@ -181,7 +181,7 @@ class PinService:
 
     def _begin(self, guess: _Guess, known: _Terminal, *, crowded: bool) -> asyncio.Task[PinState]:
         """Judge `guess` in a task of its own, which nobody's impatience ends."""
-        judging = asyncio.get_running_loop().create_task(self._judge(guess))
+        judging = asyncio.get_running_loop().create_task(self._verify(guess))
         known.judged += 1
         self._guesses.add(judging)
 
@@ -196,7 +196,7 @@ class PinService:
         judging.add_done_callback(done)
         return judging
 
-    async def _judge(self, guess: _Guess) -> PinState:
+    async def _verify(self, guess: _Guess) -> PinState:
         turn = self._turns.setdefault(guess.seen.id, asyncio.Lock())
         async with turn:
             record: PatronRecord | None = guess.seen
@@ -208,11 +208,11 @@ class PinService:
             state = PinState.LOCKED
             guessed_at = guess.store_away and self._admissions.is_guessed_at(record.id)
             if not guessed_at and not self._is_locked(record, card, guess.now):
-                state = await self._judge_open(record, card, guess)
+                state = await self._verify_unlocked(record, card, guess)
             self._admissions.see(record, right=state is PinState.OK)
             return state
 
-    async def _judge_open(self, record: PatronRecord, card: Card, guess: _Guess) -> PinState:
+    async def _verify_unlocked(self, record: PatronRecord, card: Card, guess: _Guess) -> PinState:
         """Judge a guess at a PIN that is not locked; the patron's next one waits."""
         failed_before = bool(card.pin_failures) or record.id in self._unwritten
         if not self._is_known_right(record, guess.pin):

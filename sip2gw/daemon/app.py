@@ -10,6 +10,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 
+from sip2gw.authentication.identification import StoreIdentifier
 from sip2gw.authentication.pins import PinRules, PinService
 from sip2gw.authentication.verification import PasswordService, SlowVerifier
 from sip2gw.backend.base import BackendError
@@ -106,7 +107,7 @@ class App:
         )
         services = Services(
             timed,
-            self._pins,
+            StoreIdentifier(self._pins),
             site.texts,
             self.metrics,
             clock,

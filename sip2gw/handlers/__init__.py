@@ -7,11 +7,13 @@ from sip2gw.handlers import (
     fee,
     information,
     patron,
+    refusal,
     status,
 )
 from sip2gw.handlers.base import (
     Answer,
     CustomField,
+    Failing,
     Handler,
     Services,
     Session,
@@ -88,6 +90,30 @@ def handlers_of(kind: str, dialect: DialectName) -> dict[type[Request], Handler]
     return {**HANDLERS, **own} if own else HANDLERS
 
 
+FAILING: dict[type[Request], Failing] = {
+    FeePaid: Failing(
+        unknown_text_key="unknown_outcome",
+        count=fee.count_failed,
+        keep=refusal.keep_refused_payment,
+    ),
+}
+"""What follows where a request fails, for every kind of terminal."""
+
+_DOOR = Failing(without_backend=door.decide_without_backend, undecided=door.end_undecided)
+
+DOOR_FAILING: dict[type[Request], Failing] = {
+    **FAILING,
+    PatronStatusRequest: _DOOR,
+    PatronInformation: _DOOR,
+}
+"""For profiles of kind `door`."""
+
+
+def failing_of(kind: str) -> dict[type[Request], Failing]:
+    """What follows where a request fails, for profiles of `kind`."""
+    return DOOR_FAILING if kind == "door" else FAILING
+
+
 SUPPORTED_CODES = frozenset(
     request.code for table in (HANDLERS, *DIALECT_HANDLERS.values()) for request in table
 )
@@ -95,15 +121,19 @@ SUPPORTED_CODES = frozenset(
 
 __all__ = [
     "DIALECT_HANDLERS",
+    "DOOR_FAILING",
     "DOOR_HANDLERS",
+    "FAILING",
     "HANDLERS",
     "SUPPORTED_CODES",
     "Answer",
     "CustomField",
+    "Failing",
     "Handler",
     "Services",
     "Session",
     "Standpoint",
     "TerminalView",
+    "failing_of",
     "handlers_of",
 ]

@@ -27,6 +27,7 @@ from sip2gw.model import (
     Payment,
 )
 from sip2gw.monitoring.metrics import Metrics
+from sip2gw.monitoring.telemetry import Log
 from sip2gw.policy.access import (
     BarEntry,
     DoorRules,
@@ -36,6 +37,7 @@ from sip2gw.policy.access import (
 from sip2gw.policy.calendar import BranchCalendar
 from sip2gw.policy.items.decisions import CirculationRules
 from sip2gw.policy.money import PaymentRules
+from sip2gw.policy.payments import PaymentFacts
 from sip2gw.policy.receipts import ReceiptRules
 from sip2gw.policy.relationships import RelationshipRules
 from sip2gw.protocol.fields import PatronFlag
@@ -59,29 +61,32 @@ ASKED_MAX = 100
 """So many such questions are open in a session; the oldest makes room."""
 
 
-class PinChecker(Protocol):
-    """Says what a presented PIN is worth; counts failures where that is its task."""
+class Identifier(Protocol):
+    """Says whose a card is and what the PIN presented with it is worth: one question, because a
+    library system may judge the PIN with the request that finds the patron.
 
-    def remembers(self, record: PatronRecord, card: Card, pin: str) -> bool:
-        """Whether `pin` is known to be right, so that nobody need be asked."""
+    Failures are counted where that is its task. A failing answer is held back until it tells
+    nothing (C99), and a PIN is noted as not right in the session before anybody is asked to judge
+    it: the answer may come too late (C94). Of a card that is unknown or replaced, the PIN is not
+    looked at: `ABSENT`.
+    """
+
+    async def identify(
+        self, session: Session, number: str, pin: str | None
+    ) -> tuple[PatronRecord | None, Card | None, PinState]:
+        """The holder of card `number`, the card, and the worth of `pin`."""
         ...
 
-    async def check(
-        self,
-        record: PatronRecord,
-        card_number: str,
-        pin: str | None,
-        terminal: str,
-        now: datetime,
-        *,
-        store_away: bool = False,
-        at_door: bool = False,
+    async def identify_payer(
+        self, session: Session, number: str, pin: str | None
+    ) -> tuple[PaymentFacts | None, Card | None, PinState]:
+        """The same with all that a payment is decided on, found in one look-up."""
+        ...
+
+    async def verify_without_store(
+        self, session: Session, record: PatronRecord, number: str, pin: str | None
     ) -> PinState:
-        """The worth of `pin` for the card; with `store_away` as far as `record` tells."""
-        ...
-
-    async def hold_back(self, terminal: str, now: datetime, began_s: float) -> None:
-        """Wait for the moment at which a failing answer may leave (C99)."""
+        """The worth of `pin` while the store is away, as far as `record`, seen last, tells."""
         ...
 
 
@@ -93,7 +98,7 @@ class Services:
     """What all sessions share."""
 
     backend: Backend
-    pins: PinChecker
+    identifier: Identifier
     texts: Catalogue
     metrics: Metrics
     clock: Clock
@@ -151,6 +156,8 @@ class TerminalView:
     """Whether any door of the branch wants to know who is inside (C10)."""
     handlers: Mapping[type[Request], Handler] = field(default_factory=dict, repr=False)
     """What answers each request that it may send."""
+    failing: Mapping[type[Request], Failing] = field(default_factory=dict, repr=False)
+    """What follows where one of them fails, if anything does."""
     expires_at: datetime | None = None
     """From this instant on it is refused and its lines are closed (C101)."""
     way_back: tuple[str, ...] = ()
@@ -225,6 +232,25 @@ class Answer:
 
 
 Handler = Callable[[Session, Any], Awaitable[Answer]]
+
+
+@dataclass(frozen=True, slots=True)
+class Failing:
+    """What follows from a request that could not be answered, or got a no, besides saying no."""
+
+    without_backend: Callable[[Session, Any, BackendError], Awaitable[Answer | None]] | None = None
+    """Decides although the backend has failed (B40); None when it cannot."""
+    undecided: Callable[[Session, Any], Answer | None] | None = None
+    """Answers whatever has failed (C67); None when it is a no."""
+    unknown_text_key: str = "unknown_outcome_item"
+    """Said when nobody knows whether it was done (C98)."""
+    count: Callable[[Metrics, str], None] | None = None
+    """Counts one that is answered `refused` or `unknown` because something has failed."""
+    keep: Callable[[Session, Any, str, Log], asyncio.Future[None] | None] | None = None
+    """Keeps for staff what got a no for this reason; what it gives is done once it is written."""
+
+
+NOTHING_FOLLOWS = Failing()
 
 
 @cache

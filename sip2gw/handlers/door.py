@@ -9,6 +9,7 @@ from sip2gw.backend.base import BackendError, EntryOrder
 from sip2gw.config import DoorTable
 from sip2gw.handlers import information, patron, profile_fields
 from sip2gw.handlers.base import Answer, Session, patron_flags
+from sip2gw.handlers.patron import PresentedCard
 from sip2gw.handlers.snapshot_cache import derived, shared
 from sip2gw.model import (
     AccessRow,
@@ -19,15 +20,15 @@ from sip2gw.model import (
 from sip2gw.policy.access import (
     CHECK_NAMES,
     AccessDecision,
+    AssessedHolder,
     CheckResult,
     DoorFacts,
     Holder,
-    JudgedHolder,
     PinState,
+    assess_holder,
     decide_access,
     has_pass,
     is_barred,
-    judge_holder,
     lists_here,
 )
 from sip2gw.policy.reasons import (
@@ -85,12 +86,16 @@ async def patron_status(session: Session, request: PatronStatusRequest) -> Answe
     door = _door(session)
     if door.direction == "out":
         return await _let_out(session, request)
-    visit = await _identify(session, request)
-    facts, decision = await judge(session, visit) if _counts(session) else _judge(session, visit)
+    presented = await _identify(session, request)
+    facts, decision = (
+        await decide_entry(session, presented)
+        if _counts(session)
+        else _decide_uncounted(session, presented)
+    )
     if door.mode == "decision":
-        return _decide(session, visit, _response_to(request), facts, decision)
-    answer = await patron.tell_status(session, request, visit)
-    return _tell_facts(session, visit, decision, answer)
+        return _tell_decision(session, presented, _response_to(request), facts, decision)
+    answer = await patron.tell_status(session, request, presented)
+    return _tell_facts(session, presented, decision, answer)
 
 
 async def patron_information(session: Session, request: PatronInformation) -> Answer:
@@ -98,19 +103,23 @@ async def patron_information(session: Session, request: PatronInformation) -> An
     door = _door(session)
     if door.direction == "out":
         return await _let_out(session, request)
-    visit = await _identify(session, request)
-    facts, decision = await judge(session, visit) if _counts(session) else _judge(session, visit)
+    presented = await _identify(session, request)
+    facts, decision = (
+        await decide_entry(session, presented)
+        if _counts(session)
+        else _decide_uncounted(session, presented)
+    )
     if door.mode == "decision":
-        return _decide(session, visit, _response_to(request), facts, decision)
-    answer = await information.tell_information(session, request, visit)
-    return _tell_facts(session, visit, decision, answer)
+        return _tell_decision(session, presented, _response_to(request), facts, decision)
+    answer = await information.tell_information(session, request, presented)
+    return _tell_facts(session, presented, decision, answer)
 
 
 def _counts(session: Session) -> bool:
     return session.terminal.counts_inside
 
 
-async def _identify(session: Session, request: _DoorRequest) -> patron.Visit:
+async def _identify(session: Session, request: _DoorRequest) -> PresentedCard:
     number = request.patron_identifier
     door = _door(session)
     if door.require_pin or door.mode == "facts":
@@ -121,17 +130,17 @@ async def _identify(session: Session, request: _DoorRequest) -> patron.Visit:
     record = await session.services.backend.find_by_card(number) if number else None
     card = record.card(number) if record is not None else None
     known = card is not None and card.state is not CardState.REPLACED
-    return patron.Visit(number, record, card, PinState.OK, known, known)
+    return PresentedCard(number, record, card, PinState.OK, known, known)
 
 
-def gather_facts(session: Session, visit: patron.Visit) -> DoorFacts:
+def gather_facts(session: Session, presented: PresentedCard) -> DoorFacts:
     """Everything that the decision about an identified card needs, at this moment."""
     terminal = session.terminal
     now = session.now()
-    record, card = visit.record, visit.card
+    record, card = presented.record, presented.card
     holder = None
     if record is not None and card is not None:
-        holder = _judged(session, record, card, now.date())
+        holder = _assessed_holder(session, record, card, now.date())
     barred = passes = False
     if record is not None and (terminal.bars or terminal.passes or record.door_entries):
         cards = frozenset(held.number for held in record.cards)
@@ -144,37 +153,43 @@ def gather_facts(session: Session, visit: patron.Visit) -> DoorFacts:
         calendar=terminal.calendar.state_at(now) if terminal.calendar is not None else None,
         record=record,
         card=card,
-        pin=visit.pin,
+        pin=presented.pin,
         holder=holder,
         barred=barred,
         has_pass=passes,
     )
 
 
-def _judged(session: Session, record: PatronRecord, card: Card, today: date) -> JudgedHolder:
-    """`judge_holder` at the session's door, kept with the snapshot for all doors alike."""
+def _assessed_holder(
+    session: Session, record: PatronRecord, card: Card, today: date
+) -> AssessedHolder:
+    """`assess_holder` at the session's door, kept with the snapshot for all doors alike."""
     terminal = session.terminal
 
-    def judge_now() -> JudgedHolder:
+    def assess() -> AssessedHolder:
         money = patron.standing_of(session, record, card, today).money
         holder = Holder(record, card, terminal.branch, today, money)
-        return shared(judge_holder(holder, terminal.door))
+        return shared(assess_holder(holder, terminal.door))
 
-    return derived(record, ("door", terminal.standpoint, card.state, today), judge_now)
+    return derived(record, ("door", terminal.standpoint, card.state, today), assess)
 
 
-def _judge(session: Session, visit: patron.Visit) -> tuple[DoorFacts, AccessDecision]:
-    facts = gather_facts(session, visit)
+def _decide_uncounted(
+    session: Session, presented: PresentedCard
+) -> tuple[DoorFacts, AccessDecision]:
+    facts = gather_facts(session, presented)
     return facts, decide_access(facts, session.terminal.door)
 
 
-async def judge(session: Session, visit: patron.Visit) -> tuple[DoorFacts, AccessDecision]:
+async def decide_entry(
+    session: Session, presented: PresentedCard
+) -> tuple[DoorFacts, AccessDecision]:
     """The decision and its facts; where people are counted, who may enter has entered.
 
     Everything else is decided first, for who is refused must not count as inside.
     """
-    facts, decision = _judge(session, visit)
-    if not _counts(session) or not decision.granted or _same_passage(session, visit.number):
+    facts, decision = _decide_uncounted(session, presented)
+    if not _counts(session) or not decision.granted or _same_passage(session, presented.number):
         return facts, decision
     order = _entry_order(session, facts)
     facts.presence = await session.services.backend.enter_branch(order)
@@ -205,19 +220,21 @@ def _same_passage(session: Session, card: str) -> bool:
     return services.passages.goes_on(session.terminal.name, card, now_s, window_s)
 
 
-def _decide(
+def _tell_decision(
     session: Session,
-    visit: patron.Visit,
+    presented: PresentedCard,
     response: _DoorResponse,
     facts: DoorFacts,
     decision: AccessDecision,
     mode: str = "normal",
 ) -> Answer:
     if session.terminal.door.emergency_max_age is not None and mode == "normal":
-        _prepare_for_emergency(session, visit, decision)
-    _record(session, visit.number, decision, visit.record, mode)
-    _answer_decision(session, response, visit, decision, facts)
-    return Answer(response, "ok" if decision.granted else "refused", decision.reason, visit.number)
+        _prepare_for_emergency(session, presented, decision)
+    _record(session, presented.number, decision, presented.record, mode)
+    _answer_decision(session, response, presented, decision, facts)
+    return Answer(
+        response, "ok" if decision.granted else "refused", decision.reason, presented.number
+    )
 
 
 async def _let_out(session: Session, request: _DoorRequest) -> Answer:
@@ -249,12 +266,14 @@ def _let_anybody_out(
 # Without the backend (B40) -------------------------------------------------------------------
 
 
-def _prepare_for_emergency(session: Session, visit: patron.Visit, decision: AccessDecision) -> None:
+def _prepare_for_emergency(
+    session: Session, presented: PresentedCard, decision: AccessDecision
+) -> None:
     """Remember an admission, and forget those of whoever is refused for what they are."""
-    services, record = session.services, visit.record
+    services, record = session.services, presented.record
     if decision.granted and record is not None:
         now_s = services.clock.monotonic()
-        services.admissions.remember(session.terminal.name, visit.number, record, now_s)
+        services.admissions.remember(session.terminal.name, presented.number, record, now_s)
     elif record is not None and decision.reason not in _NOT_ABOUT_THE_CARD:
         services.admissions.forget(record.id)
 
@@ -286,10 +305,15 @@ async def decide_without_backend(
     card = record.card(number) if record is not None else None
     if record is None or card is None or door.mode != "decision":
         return None
-    pin = await _pin_without_backend(session, record, number, request.patron_password)
-    visit = patron.Visit(number, record, card, pin, True, pin is PinState.OK)
-    facts, decision = _judge(session, visit)
-    return _decide(session, visit, _response_to(request), facts, decision, "emergency")
+    pin = PinState.OK
+    if session.terminal.door.require_pin:
+        identifier = session.services.identifier
+        pin = await identifier.verify_without_store(
+            session, record, number, request.patron_password
+        )
+    presented = PresentedCard(number, record, card, pin, True, pin is PinState.OK)
+    facts, decision = _decide_uncounted(session, presented)
+    return _tell_decision(session, presented, _response_to(request), facts, decision, "emergency")
 
 
 def _response_to(request: _DoorRequest) -> _DoorResponse:
@@ -307,43 +331,28 @@ def _admitted_before(session: Session, card: str) -> PatronRecord | None:
     return services.admissions.recall(session.terminal.name, card, now_s, max_age.total_seconds())
 
 
-async def _pin_without_backend(
-    session: Session, record: PatronRecord, card: str, pin: str | None
-) -> PinState:
-    if not session.terminal.door.require_pin:
-        return PinState.OK
-    if not pin:
-        return PinState.ABSENT
-    services, began_s = session.services, session.services.clock.monotonic()
-    name, now = session.terminal.name, services.clock.now()
-    state = await services.pins.check(record, card, pin, name, now, store_away=True, at_door=True)
-    if state is not PinState.OK:
-        await patron.hold_back(session, began_s)
-    return state
-
-
 # The answer and the record -------------------------------------------------------------------
 
 
 def _answer_decision(
     session: Session,
     response: _DoorResponse,
-    visit: patron.Visit,
+    presented: PresentedCard,
     decision: AccessDecision,
     facts: DoorFacts,
 ) -> None:
     """Fill in the decision (B33): flag 0 and no required badge refuse, 14 blanks admit (C66)."""
     terminal, rules = session.terminal, session.terminal.door
-    record = visit.shown
+    record = presented.shown
     response.transaction_date = facts.now
     response.institution_id = terminal.institution_id
     response.patron_status = patron_flags(
         # The flags may differ from those of an unknown card only here (C90, C99).
-        door_flags(decision.reason) if visit.valid_patron or visit.replaced else ALL_DENIED
+        door_flags(decision.reason) if presented.valid_patron or presented.replaced else ALL_DENIED
     )
-    response.patron_identifier = visit.patron_id
-    response.valid_patron = visit.valid_patron
-    response.valid_patron_password = visit.valid_password
+    response.patron_identifier = presented.patron_id
+    response.valid_patron = presented.valid_patron
+    response.valid_patron_password = presented.valid_password
     if decision.granted:
         response.valid_patron_password = True
     else:
@@ -362,15 +371,15 @@ def _answer_decision(
     language = session.language(response.language, record)
     text_key = REASONS[decision.reason].door_text_key
     if record is None and decision.reason in _SAID_ALIKE:
-        text_key = patron.withheld_text_key(visit)
+        text_key = patron.withheld_text_key(presented)
     response.screen_message = (session.services.texts.text(language, text_key),)
 
 
 def _tell_facts(
-    session: Session, visit: patron.Visit, decision: AccessDecision, answer: Answer
+    session: Session, presented: PresentedCard, decision: AccessDecision, answer: Answer
 ) -> Answer:
     """Mode `facts`: the plain answer goes out; what we would have decided is recorded (B33)."""
-    _record(session, visit.number, decision, visit.record, "facts")
+    _record(session, presented.number, decision, presented.record, "facts")
     answer.reason = decision.reason
     return answer
 

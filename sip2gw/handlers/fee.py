@@ -14,7 +14,7 @@ from sip2gw.backend.base import (
     PaymentResult,
 )
 from sip2gw.handlers.base import Answer, Session, TerminalView
-from sip2gw.handlers.patron import Visit, judge
+from sip2gw.handlers.patron import PresentedCard, present
 from sip2gw.model import (
     CardState,
     Minor,
@@ -25,6 +25,7 @@ from sip2gw.model import (
     parse_amount,
     read_currency,
 )
+from sip2gw.monitoring.metrics import Metrics
 from sip2gw.policy.access import PinState
 from sip2gw.policy.payments import PaymentCase, PaymentFacts
 from sip2gw.policy.reasons import PAYMENT_TEXT_KEYS, PaymentRefusalReason
@@ -64,21 +65,30 @@ async def fee_paid(session: Session, request: FeePaid) -> Answer:
     if isinstance(bill, PaymentRefusalReason):
         return _refuse(session, request, bill)
     number = request.patron_identifier
-    began_s = session.services.clock.monotonic()
-    seen = await session.services.backend.find_payer(number) if number else None
-    visit = await _judge_payer(session, request, seen, began_s)
-    if seen is None or not visit.valid_patron:
+    pin = request.patron_password
+    seen, card, state = await session.services.identifier.identify_payer(session, number, pin)
+    # No PIN (C1) counts as verified when the card's lately was (C64).
+    verified = not pin and session.is_verified(number)
+    required = session.terminal.profile.pin_required and not verified
+    record = seen.payer if seen is not None else None
+    presented = present(session, number, pin, record, card, state, required)
+    if seen is None or not presented.valid_patron:
         # Whatever the reason: a card that is not shown is an unknown one (C99).
         said = PaymentRefusalReason.UNKNOWN_CARD
-        return _refuse(session, request, _not_identified(visit), said=said)
-    if visit.pin in (PinState.WRONG, PinState.LOCKED):
+        return _refuse(session, request, _not_identified(presented), said=said)
+    if presented.pin in (PinState.WRONG, PinState.LOCKED):
         return _refuse(session, request, PaymentRefusalReason.WRONG_PIN)
-    order = _order(session, request, bill, seen, visit)
+    order = _order(session, request, bill, seen, presented)
     if order is None:
         reason = PaymentRefusalReason.NO_TRANSACTION_DATE
-        return _refuse(session, request, reason, visit.shown)
+        return _refuse(session, request, reason, presented.shown)
     result = await session.services.backend.book_payment(order)
-    return _answer(session, request, result, visit)
+    return _answer(session, request, result, presented)
+
+
+def count_failed(metrics: Metrics, outcome: str) -> None:
+    """Count a 37 that could not be decided on."""
+    metrics.payments[outcome, "own"] += 1
 
 
 def _read(session: Session, request: FeePaid) -> _Bill | PaymentRefusalReason:
@@ -102,19 +112,8 @@ def _read(session: Session, request: FeePaid) -> _Bill | PaymentRefusalReason:
     )
 
 
-async def _judge_payer(
-    session: Session, request: FeePaid, seen: PaymentFacts | None, began_s: float
-) -> Visit:
-    """The payer; no PIN (C1) counts as verified when the card's lately was (C64)."""
-    number, pin = request.patron_identifier, request.patron_password
-    verified = not pin and session.is_verified(number)
-    required = session.terminal.profile.pin_required and not verified
-    record = None if seen is None else seen.payer
-    return await judge(session, number, record, pin, pin_required=required, began_s=began_s)
-
-
-def _not_identified(visit: Visit) -> PaymentRefusalReason:
-    if visit.record is not None and visit.pin in (PinState.WRONG, PinState.LOCKED):
+def _not_identified(presented: PresentedCard) -> PaymentRefusalReason:
+    if presented.record is not None and presented.pin in (PinState.WRONG, PinState.LOCKED):
         return PaymentRefusalReason.WRONG_PIN
     return PaymentRefusalReason.UNKNOWN_CARD
 
@@ -138,7 +137,7 @@ def _debtor_id(session: Session, bill: _Bill, seen: PaymentFacts) -> str | None:
 
 
 def _order(
-    session: Session, request: FeePaid, bill: _Bill, seen: PaymentFacts, visit: Visit
+    session: Session, request: FeePaid, bill: _Bill, seen: PaymentFacts, presented: PresentedCard
 ) -> PaymentOrder | None:
     """The booking with its key: the BK, or what stands in for it (B46); None without either."""
     services, terminal, payer = session.services, session.terminal, seen.payer
@@ -157,8 +156,8 @@ def _order(
         bk=bill.bk,
         now=now,
         key_expires=services.clock.in_days(terminal.profile.bk_retention_days, terminal.zone),
-        case=_case(session, bill, visit, _debtor_id(session, bill, seen), now.date()),
-        texts=_texts(session, request, visit),
+        case=_case(session, bill, presented, _debtor_id(session, bill, seen), now.date()),
+        texts=_texts(session, request, presented),
         card=request.patron_identifier,
         account=_account(terminal, request.payment_type),
         seen=seen,
@@ -208,26 +207,26 @@ def _account(terminal: TerminalView, payment_type: str) -> str:
 
 
 def _case(
-    session: Session, bill: _Bill, visit: Visit, debtor_id: str | None, today: date
+    session: Session, bill: _Bill, presented: PresentedCard, debtor_id: str | None, today: date
 ) -> PaymentCase:
     """What else the booking is decided by, inside its transaction (C60)."""
     terminal = session.terminal
     return PaymentCase(
         fee_id=bill.fee_id,
         debtor_id=debtor_id,
-        pin_missing=visit.pin is PinState.ABSENT,
-        card_active=visit.card is not None and visit.card.state is CardState.ACTIVE,
+        pin_missing=presented.pin is PinState.ABSENT,
+        card_active=presented.card is not None and presented.card.state is CardState.ACTIVE,
         today=today,
         relationships=None if terminal.profile.family == "off" else terminal.relationships,
         rules=terminal.payments,
     )
 
 
-def _texts(session: Session, request: FeePaid, visit: Visit) -> PaymentTexts:
+def _texts(session: Session, request: FeePaid, presented: PresentedCard) -> PaymentTexts:
     terminal = session.terminal
     return PaymentTexts(
         session.services.texts,
-        session.language("000", visit.record),
+        session.language("000", presented.record),
         terminal.currency,
         request.payment_type == terminal.profile.options.write_off_payment_type,
     )
@@ -238,11 +237,13 @@ def _relation_label(lines: tuple[PaymentLine, ...]) -> str:
     return next((line.relation for line in lines if line.relation != "own"), "own")
 
 
-def _answer(session: Session, request: FeePaid, result: PaymentResult, visit: Visit) -> Answer:
+def _answer(
+    session: Session, request: FeePaid, result: PaymentResult, presented: PresentedCard
+) -> Answer:
     payment = result.payment
     if payment is None:
         reason = result.refusal or PaymentRefusalReason.SYSTEM
-        return _refuse(session, request, reason, visit.shown)
+        return _refuse(session, request, reason, presented.shown)
     metrics = session.services.metrics
     metrics.payments[result.outcome, _relation_label(payment.lines)] += 1
     if result.outcome is _BOOKED:

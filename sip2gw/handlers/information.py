@@ -11,7 +11,7 @@ from sip2gw.handlers.base import Answer, Session
 from sip2gw.handlers.items.lending import loans_of_authorisers
 from sip2gw.handlers.patron import (
     Portrait,
-    Visit,
+    PresentedCard,
     accounts_payable_by,
     identify,
     owed_fees,
@@ -50,13 +50,13 @@ def honours_payment_fetch(session: Session, request: PatronInformation) -> bool:
 
 async def patron_information(session: Session, request: PatronInformation) -> Answer:
     """Answer a 63 with a 64.  Spec: SIP2 2.00, messages 63 and 64; B18-B32, B52."""
-    visit = await identify(
+    presented = await identify(
         session,
         request.patron_identifier,
         request.patron_password,
         pin_required=session.terminal.profile.pin_required,
     )
-    return await tell_information(session, request, visit)
+    return await tell_information(session, request, presented)
 
 
 TellMore = Callable[
@@ -73,17 +73,20 @@ TellMore = Callable[
 
 
 async def tell_information(
-    session: Session, request: PatronInformation, visit: Visit, tell_more: TellMore | None = None
+    session: Session,
+    request: PatronInformation,
+    presented: PresentedCard,
+    tell_more: TellMore | None = None,
 ) -> Answer:
     """The 64 for an identified card."""
     response = PatronInformationResponse(language=request.language)
-    record = visit.shown
-    if record is None or visit.card is None:
-        return withhold(session, response, visit)
+    record = presented.shown
+    if record is None or presented.card is None:
+        return withhold(session, response, presented)
     for_payment = honours_payment_fetch(session, request)
     if for_payment:
         session.services.metrics.fee_limit_lifted += 1
-    portrait = show(session, response, visit, record, visit.card, for_payment=for_payment)
+    portrait = show(session, response, presented, record, presented.card, for_payment=for_payment)
     others = await loans_of_authorisers(session, record) if record.payer_for else []
     _fill_circulation(response, record, request, session.now(), others)
     listed = await _fill_money(session, response, record, request, portrait)
@@ -92,7 +95,7 @@ async def tell_information(
     personal = session.terminal.profile.personal_fields
     if personal:
         _fill_personal(response, record, personal)
-    return shown_answer(response, visit, portrait.standing)
+    return shown_answer(response, presented, portrait.standing)
 
 
 def page(request: PatronInformation, values: list[T]) -> tuple[T, ...]:

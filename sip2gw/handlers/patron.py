@@ -54,7 +54,7 @@ _OK, _REPLACED = PinState.OK, CardState.REPLACED
 
 
 @dataclass(slots=True)
-class Visit:
+class PresentedCard:
     """A card at a terminal: whose it is, and whether their data may be shown."""
 
     number: str
@@ -92,61 +92,43 @@ class Visit:
         return None if withheld else self.record
 
 
-async def identify(session: Session, number: str, pin: str | None, *, pin_required: bool) -> Visit:
-    """Find the holder of card `number` and judge the PIN (B18-B21, C1, C20)."""
-    began_s = session.services.clock.monotonic()
-    record = await session.services.backend.find_by_card(number) if number else None
-    return await judge(session, number, record, pin, pin_required=pin_required, began_s=began_s)
+async def identify(
+    session: Session, number: str, pin: str | None, *, pin_required: bool
+) -> PresentedCard:
+    """Find the holder of card `number` and verify the PIN (B18-B21, C1, C20)."""
+    record, card, state = await session.services.identifier.identify(session, number, pin)
+    if state is _OK:  # as `present` does; most are, and one call less is made for them
+        session.note_pin(number, state)
+        return PresentedCard(number, record, card, state, True, True)
+    return present(session, number, pin, record, card, state, pin_required)
 
 
-async def judge(
+def present(
     session: Session,
     number: str,
-    record: PatronRecord | None,
     pin: str | None,
-    *,
+    record: PatronRecord | None,
+    card: Card | None,
+    state: PinState,
     pin_required: bool,
-    began_s: float,
-) -> Visit:
-    """What the card `number` of `record`, as just found, and the PIN are worth.
+) -> PresentedCard:
+    """What the card and the PIN that an `Identifier` has judged open here.
 
-    A failing answer leaves a whole number of slots after `began_s`, before the card was looked
-    for: how long that took must not tell whether there is one (C99). `Visit.pin` is `OK` as well
-    when none was presented and none is required.
+    `PresentedCard.pin` is `OK` as well when none was presented and none is required.
     """
-    services, terminal = session.services, session.terminal
-    hidden = terminal.profile.wrong_pin_hides_card
-    card = record.card(number) if record is not None else None
+    profile = session.terminal.profile
+    hidden = profile.wrong_pin_hides_card
     if record is None or card is None or card.state is _REPLACED:
         session.note_pin(number, PinState.WRONG)
-        if pin and hidden:
-            await hold_back(session, began_s)
-        return Visit(number, record, card, PinState.ABSENT, False, False, hidden=hidden)
-    if pin and services.pins.remembers(record, card, pin):
-        state = _OK
-        services.admissions.see(record, right=True)
-    else:
-        # What the PIN is worth is noted where it is judged; this may be too late to hear of it.
-        services.admissions.see(record)
-        session.note_pin(number, PinState.WRONG if pin else PinState.ABSENT)
-        now, at_door = services.clock.now(), terminal.profile.kind == "door"
-        state = await services.pins.check(record, number, pin, terminal.name, now, at_door=at_door)
-        if state in (PinState.WRONG, PinState.LOCKED):
-            await hold_back(session, began_s)
+        return PresentedCard(number, record, card, PinState.ABSENT, False, False, hidden=hidden)
     session.note_pin(number, state)
     if state is _OK:
-        return Visit(number, record, card, state, True, True)
+        return PresentedCard(number, record, card, state, True, True)
     if state is PinState.ABSENT and not pin_required:
         absent = None if pin is None else False
-        tells = not terminal.profile.pin_required
-        return Visit(number, record, card, _OK, True, absent, tells)
-    return Visit(number, record, card, state, not hidden, False, hidden=hidden)
-
-
-async def hold_back(session: Session, began_s: float) -> None:
-    """Let the answer to a wrong PIN leave at a moment that tells nothing (C99)."""
-    services = session.services
-    await services.pins.hold_back(session.terminal.name, services.clock.now(), began_s)
+        tells = not profile.pin_required
+        return PresentedCard(number, record, card, _OK, True, absent, tells)
+    return PresentedCard(number, record, card, state, not hidden, False, hidden=hidden)
 
 
 def standing_of(
@@ -163,20 +145,20 @@ def standing_of(
     )
 
 
-def withheld_text_key(visit: Visit) -> str:
+def withheld_text_key(presented: PresentedCard) -> str:
     """Why nothing is shown, as a text key; hiding profiles tell nothing but that (B19, C99)."""
-    if visit.record is not None and visit.card is not None and visit.valid_patron:
-        return "pin_needed" if visit.pin is PinState.ABSENT else "wrong_pin"
-    return "card_replaced" if visit.replaced else "unknown_card"
+    if presented.record is not None and presented.card is not None and presented.valid_patron:
+        return "pin_needed" if presented.pin is PinState.ABSENT else "wrong_pin"
+    return "card_replaced" if presented.replaced else "unknown_card"
 
 
-def withheld_reason(visit: Visit) -> str:
+def withheld_reason(presented: PresentedCard) -> str:
     """Why nothing is shown, as a word for the log."""
-    if visit.record is None or visit.card is None:
+    if presented.record is None or presented.card is None:
         return Reason.UNKNOWN_CARD
-    if visit.card.state is CardState.REPLACED:
+    if presented.card.state is CardState.REPLACED:
         return Reason.CARD_REPLACED
-    return Reason.PIN_LOCKED if visit.pin is PinState.LOCKED else Reason.WRONG_PIN
+    return Reason.PIN_LOCKED if presented.pin is PinState.LOCKED else Reason.WRONG_PIN
 
 
 def obstacle_text(session: Session, language: str, obstacle: Obstacle) -> str:
@@ -256,28 +238,30 @@ async def accounts_payable_by(
 
 async def patron_status(session: Session, request: PatronStatusRequest) -> Answer:
     """Answer a 23 with a 24.  Spec: SIP2 2.00, messages 23 and 24; B18-B25, B27."""
-    visit = await identify(
+    presented = await identify(
         session,
         request.patron_identifier,
         request.patron_password,
         pin_required=session.terminal.profile.pin_required,
     )
-    return await tell_status(session, request, visit)
+    return await tell_status(session, request, presented)
 
 
-async def tell_status(session: Session, request: PatronStatusRequest, visit: Visit) -> Answer:
+async def tell_status(
+    session: Session, request: PatronStatusRequest, presented: PresentedCard
+) -> Answer:
     """The 24 for an identified card."""
     response = PatronStatusResponse(language=request.language)
-    record = visit.shown
-    if record is None or visit.card is None:
-        return withhold(session, response, visit)
-    portrait = show(session, response, visit, record, visit.card)
+    record = presented.shown
+    if record is None or presented.card is None:
+        return withhold(session, response, presented)
+    portrait = show(session, response, presented, record, presented.card)
     response.currency_type = session.terminal.currency
     response.fee_amount = portrait.fee_amount
     if record.payer_for and session.terminal.profile.family == "merged":
         accounts = await accounts_payable_by(session, record, session.now().date())
         response.fee_amount = total_payable(session, record, accounts)
-    return shown_answer(response, visit, portrait.standing)
+    return shown_answer(response, presented, portrait.standing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -333,7 +317,7 @@ _PatronResponse = PatronStatusResponse | PatronInformationResponse | PatronEnabl
 def show(
     session: Session,
     response: _PatronResponse,
-    visit: Visit,
+    presented: PresentedCard,
     record: PatronRecord,
     card: Card,
     *,
@@ -351,16 +335,16 @@ def show(
     if session.terminal.patron_fields:
         response.extra_fields = profile_fields.patron_fields(session, record)
     response.valid_patron = True
-    response.valid_patron_password = visit.valid_password
+    response.valid_patron_password = presented.valid_password
     response.badges = portrait.badges
     response.screen_message = portrait.screen_message
     return portrait
 
 
-def shown_answer(response: _PatronResponse, visit: Visit, standing: Standing) -> Answer:
+def shown_answer(response: _PatronResponse, presented: PresentedCard, standing: Standing) -> Answer:
     """The answer about a shown patron, with its reason for the log."""
     outcome = "refused" if standing.obstacles else "ok"
-    return Answer(response, outcome, standing.reason, visit.number)
+    return Answer(response, outcome, standing.reason, presented.number)
 
 
 def payable(session: Session, record: PatronRecord) -> Minor:
@@ -386,18 +370,18 @@ def total_payable(
     return format_amount(total, session.terminal.currency)
 
 
-def withhold(session: Session, response: _PatronResponse, visit: Visit) -> Answer:
+def withhold(session: Session, response: _PatronResponse, presented: PresentedCard) -> Answer:
     """Answer with a 24, 26 or 64 that shows nothing of the patron (B18, B19)."""
     response.patron_status = patron_flags(ALL_DENIED)
     response.transaction_date = session.now()
     response.institution_id = session.terminal.institution_id
-    response.patron_identifier = visit.patron_id
-    response.valid_patron = visit.valid_patron
-    response.valid_patron_password = visit.valid_password
-    record = visit.record if visit.valid_patron else None
+    response.patron_identifier = presented.patron_id
+    response.valid_patron = presented.valid_patron
+    response.valid_patron_password = presented.valid_password
+    record = presented.record if presented.valid_patron else None
     language = session.language(response.language, record)
-    response.screen_message = (session.services.texts.text(language, withheld_text_key(visit)),)
-    return Answer(response, "refused", withheld_reason(visit), visit.number)
+    response.screen_message = (session.services.texts.text(language, withheld_text_key(presented)),)
+    return Answer(response, "refused", withheld_reason(presented), presented.number)
 
 
 async def block_patron(session: Session, request: BlockPatron) -> Answer:
@@ -414,8 +398,8 @@ async def block_patron(session: Session, request: BlockPatron) -> Answer:
     hidden = profile.wrong_pin_hides_card and not profile.may_block_patrons
     session.note_pin(number, PinState.WRONG)
     known = known and not hidden
-    visit = Visit(number, record, card, PinState.ABSENT, known, False, hidden=hidden)
-    answer = withhold(session, response := PatronStatusResponse(language="000"), visit)
+    presented = PresentedCard(number, record, card, PinState.ABSENT, known, False, hidden=hidden)
+    answer = withhold(session, response := PatronStatusResponse(language="000"), presented)
     if record is None or card is None or not known:
         return answer
     language = session.language("000", record)
@@ -433,22 +417,22 @@ async def block_patron(session: Session, request: BlockPatron) -> Answer:
 async def patron_enable(session: Session, request: PatronEnable) -> Answer:
     """Answer a 25 with a 26; lifts only what a 01 set (B31, C41).  Spec: SIP2 2.00, message 25."""
     profile = session.terminal.profile
-    visit = await identify(
+    presented = await identify(
         session,
         request.patron_identifier,
         request.patron_password,
         pin_required=profile.pin_required,
     )
-    if visit.shown is not None and profile.may_block_patrons:
+    if presented.shown is not None and profile.may_block_patrons:
         backend = session.services.backend
-        await backend.lift_blocks(visit.shown.id, frozenset({"terminal"}))
-        visit.record = await backend.find_patron(visit.shown.id)
+        await backend.lift_blocks(presented.shown.id, frozenset({"terminal"}))
+        presented.record = await backend.find_patron(presented.shown.id)
     response = PatronEnableResponse(language="000")
-    record = visit.shown
-    if record is None or visit.card is None:
-        return withhold(session, response, visit)
-    portrait = show(session, response, visit, record, visit.card)
-    return shown_answer(response, visit, portrait.standing)
+    record = presented.shown
+    if record is None or presented.card is None:
+        return withhold(session, response, presented)
+    portrait = show(session, response, presented, record, presented.card)
+    return shown_answer(response, presented, portrait.standing)
 
 
 async def end_session(session: Session, request: EndPatronSession) -> Answer:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from sip2gw.handlers.base import Session
 from sip2gw.model import (
     Minor,
@@ -11,14 +13,37 @@ from sip2gw.model import (
     read_currency,
 )
 from sip2gw.model.refusals import RefusedPayment
-from sip2gw.monitoring.metrics import OTHER_CURRENCIES, Metrics
+from sip2gw.monitoring.metrics import OTHER_CURRENCIES
+from sip2gw.monitoring.telemetry import Log
 from sip2gw.protocol.messages import FeePaid
 
 TEXT_MAX = 255
 """Characters that are kept of what a terminal sent."""
 
 
-def refused_payment(session: Session, request: FeePaid, reason: str) -> RefusedPayment:
+def keep_refused_payment(
+    session: Session, request: FeePaid, reason: str, log: Log
+) -> asyncio.Future[None] | None:
+    """Keep a 37 that gets a no for staff: the terminal may have taken the money.
+
+    In the log too, where it is at once, whatever becomes of the store.
+    """
+    _count(session, request)
+    refused = _refused_payment(session, request, reason)
+    log.events.info(
+        "payment_refused",
+        terminal=refused.terminal,
+        card=refused.payer,
+        amount=refused.amount,
+        currency=refused.currency,
+        payment_type=refused.payment_type,
+        bk=refused.bk,
+        reason=refused.reason,
+    )
+    return session.services.backend.keep_refused_payment(refused)
+
+
+def _refused_payment(session: Session, request: FeePaid, reason: str) -> RefusedPayment:
     """What staff is told of `request`. Its texts are the terminal's, so they are cleaned and cut;
     an amount that cannot be read is kept like them."""
     currency = read_currency(request.currency_type, session.terminal.currency)
@@ -35,14 +60,14 @@ def refused_payment(session: Session, request: FeePaid, reason: str) -> RefusedP
     )
 
 
-def count_refused(metrics: Metrics, session: Session, request: FeePaid) -> None:
+def _count(session: Session, request: FeePaid) -> None:
     """Count the amount of a refused 37, if there is one."""
     own = session.terminal.currency
     currency = read_currency(request.currency_type, own)
     minor = _minor(request.fee_amount, currency)
     if minor is not None and minor > 0:
         label = own if currency == own else OTHER_CURRENCIES
-        metrics.payment_refused(minor, label, currency_digits(currency))
+        session.services.metrics.payment_refused(minor, label, currency_digits(currency))
 
 
 def _minor(text: str, currency: str) -> Minor | None:

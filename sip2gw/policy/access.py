@@ -93,8 +93,8 @@ class Holder:
 
 
 @dataclass(frozen=True, slots=True)
-class JudgedHolder:
-    """What a door thinks of a holder, whatever the moment and the PIN: see `judge_holder`."""
+class AssessedHolder:
+    """What a door thinks of a holder, whatever the moment and the PIN: see `assess_holder`."""
 
     money: MoneyStanding
     verdicts: tuple[Verdict, ...]
@@ -115,8 +115,8 @@ class DoorFacts:
     record: PatronRecord | None
     card: Card | None
     pin: PinState
-    holder: JudgedHolder | None
-    """What `judge_holder` says of `record` and `card` today; None for an unknown card."""
+    holder: AssessedHolder | None
+    """What `assess_holder` says of `record` and `card` today; None for an unknown card."""
     barred: bool = False
     """The card is on the branch's bar list today."""
     has_pass: bool = False
@@ -318,9 +318,9 @@ class AccessDecision:
             yield name, verdict if isinstance(verdict, CheckResult) else CheckResult.REFUSED
 
 
-def judge_holder(holder: Holder, rules: DoorRules) -> JudgedHolder:
+def assess_holder(holder: Holder, rules: DoorRules) -> AssessedHolder:
     """The part of a decision that holds as long as the snapshot, for the day of `holder`."""
-    return JudgedHolder(
+    return AssessedHolder(
         holder.money,
         tuple(check(holder, rules) for _, check in _HOLDER_CHECKS),
         visible_badges(holder.record, holder.branch or "", holder.today),

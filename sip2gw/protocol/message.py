@@ -43,7 +43,7 @@ class Request(Message):
 
     response: ClassVar[type[Response]]
 
-    def refused(self, institution_id: str, now: datetime, texts: tuple[str, ...]) -> Response:
+    def failure_form(self, institution_id: str, now: datetime, texts: tuple[str, ...]) -> Response:
         """The answer of this request's own type in failure form, with `texts` as AF (B2, C27).
 
         The defaults of a response *are* its failure form; this adds who, when and why.

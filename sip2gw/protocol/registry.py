@@ -52,7 +52,7 @@ def check(requests: Iterable[type[Request]], responses: Iterable[type[Response]]
     for request in requests:
         if request.response not in responses:
             raise TypeError(f"message {request.code} has no response")
-        refusal = request().refused("", datetime(2000, 1, 1, tzinfo=UTC), ())
+        refusal = request().failure_form("", datetime(2000, 1, 1, tzinfo=UTC), ())
         if type(refusal) is not request.response:
             raise TypeError(f"message {request.code} has no refusal of its own type")
 

@@ -18,9 +18,9 @@ from sip2gw.handlers import (
     Session,
     TerminalView,
 )
-from sip2gw.handlers.door import judge
-from sip2gw.handlers.patron import Visit, identify, standing_of
-from sip2gw.model import Card, PatronRecord
+from sip2gw.handlers.door import decide_entry
+from sip2gw.handlers.patron import PresentedCard, identify, standing_of
+from sip2gw.model import Card, CardState, PatronRecord
 from sip2gw.monitoring.metrics import Metrics
 from sip2gw.policy.access import CheckResult, PinState
 from sip2gw.policy.explain import (
@@ -31,6 +31,7 @@ from sip2gw.policy.explain import (
     explain_standing,
     explain_unknown_card,
 )
+from sip2gw.policy.payments import PaymentFacts
 from sip2gw.protocol.codec import serialise
 from sip2gw.protocol.messages import PatronInformation, PatronStatusRequest
 from sip2gw.serving.site import Site
@@ -60,29 +61,29 @@ class Explanation:
         return "granted" if self.reason == "granted" else "refused"
 
 
-class _AssumedPins:
-    """Takes every PIN as right and counts nothing."""
+class _PinsAssumedRight:
+    """Finds the patron, takes every PIN as right, counts nothing and holds nothing back."""
 
-    def remembers(self, record: PatronRecord, card: Card, pin: str) -> bool:
-        """Right."""
-        return True
+    async def identify(
+        self, session: Session, number: str, pin: str | None
+    ) -> tuple[PatronRecord | None, Card | None, PinState]:
+        """The holder, with the right PIN."""
+        record = await session.services.backend.find_by_card(number) if number else None
+        card = record.card(number) if record is not None else None
+        is_good = card is not None and card.state is not CardState.REPLACED
+        return record, card, PinState.OK if is_good else PinState.ABSENT
 
-    async def check(
-        self,
-        record: PatronRecord,
-        card_number: str,
-        pin: str | None,
-        terminal: str,
-        now: datetime,
-        *,
-        store_away: bool = False,
-        at_door: bool = False,
+    async def identify_payer(
+        self, session: Session, number: str, pin: str | None
+    ) -> tuple[PaymentFacts | None, Card | None, PinState]:
+        """No payment is explained."""
+        raise NotImplementedError
+
+    async def verify_without_store(
+        self, session: Session, record: PatronRecord, number: str, pin: str | None
     ) -> PinState:
-        """Right."""
-        return PinState.OK
-
-    async def hold_back(self, terminal: str, now: datetime, began_s: float) -> None:
-        """Nobody measures the time of an explanation."""
+        """Nor any decision without the store."""
+        raise NotImplementedError
 
 
 async def explain(
@@ -109,7 +110,7 @@ async def explain(
     """
     clock = fixed_clock(at or datetime.now(terminal.zone))
     muted = Unrecorded(backend)  # type: ignore[abstract]
-    services = Services(muted, _AssumedPins(), site.texts, Metrics(), clock)
+    services = Services(muted, _PinsAssumedRight(), site.texts, Metrics(), clock)
     session = Session(services, terminal)
     code = message or next((code for code in MESSAGES if code in terminal.messages), MESSAGES[0])
     request = _request(code, terminal, card)
@@ -140,7 +141,7 @@ def _not_served(session: Session, request: PatronStatusRequest | PatronInformati
     terminal = session.terminal
     language = choose_language(request.language, None, terminal.language)
     text = session.services.texts.text(language, "terminal_not_allowed")
-    response = request.refused(terminal.institution_id, session.now(), (text,))
+    response = request.failure_form(terminal.institution_id, session.now(), (text,))
     detail = f"message {request.code} is not served: profiles.{terminal.profile.name}.messages"
     check = ExplainedCheck("terminal", CheckResult.REFUSED, detail)
     return Explanation((check,), "not_allowed", _wire_text(terminal, Answer(response)))
@@ -158,20 +159,22 @@ async def _checks(session: Session, card: str) -> list[ExplainedCheck]:
     door = terminal.profile.door
     if door is not None and door.direction == "out":
         return explain_exit(place)
-    visit = await identify(session, card, _ASSUMED_PIN, pin_required=False)
-    if visit.record is not None:
-        visit.pin = PinState.OK
+    presented = await identify(session, card, _ASSUMED_PIN, pin_required=False)
+    if presented.record is not None:
+        presented.pin = PinState.OK
     if door is not None:
         # What the handler has just granted here is no earlier passage.
         session.services.passages = Passages()
-        facts, decision = await judge(session, visit)
+        facts, decision = await decide_entry(session, presented)
         return explain_access(facts, terminal.door, decision, place)
-    return _standing_checks(session, visit, place)
+    return _standing_checks(session, presented, place)
 
 
-def _standing_checks(session: Session, visit: Visit, place: Place) -> list[ExplainedCheck]:
-    if visit.record is None or visit.card is None:
+def _standing_checks(
+    session: Session, presented: PresentedCard, place: Place
+) -> list[ExplainedCheck]:
+    if presented.record is None or presented.card is None:
         return explain_unknown_card()
     today = session.now().date()
-    standing = standing_of(session, visit.record, visit.card, today)
-    return explain_standing(visit.record, visit.card, standing, today, place)
+    standing = standing_of(session, presented.record, presented.card, today)
+    return explain_standing(presented.record, presented.card, standing, today, place)

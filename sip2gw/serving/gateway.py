@@ -21,11 +21,10 @@ from sip2gw.backend.base import (
 from sip2gw.foundation.clock import Clock
 from sip2gw.handlers import (
     Answer,
+    Failing,
     Services,
-    Session,
 )
-from sip2gw.handlers.door import decide_without_backend, end_undecided
-from sip2gw.handlers.refusal import count_refused, refused_payment
+from sip2gw.handlers.base import NOTHING_FOLLOWS
 from sip2gw.handlers.repeating import repeats
 from sip2gw.handlers.status import ALWAYS_SUPPORTED
 from sip2gw.monitoring.metrics import Metrics
@@ -34,11 +33,7 @@ from sip2gw.protocol.codec import salvage
 from sip2gw.protocol.connection import UnreadableReceived
 from sip2gw.protocol.messages import (
     AcsStatus,
-    FeePaid,
-    FeePaidResponse,
     Login,
-    PatronInformation,
-    PatronStatusRequest,
     Request,
     ScStatus,
 )
@@ -47,8 +42,8 @@ from sip2gw.serving.login import LoginDesk
 from sip2gw.serving.site import Site
 from sip2gw.texts import choose_language
 
-KEEP_REFUSED_WAIT_S = 0.5
-"""So long a refused 37 waits at most until staff can find it after a power cut, too."""
+KEEP_WAIT_S = 0.5
+"""So long a no waits at most until staff can find what it refused after a power cut, too."""
 
 UNKNOWN = "unknown"
 """Reason of an answer that says "not sure" (C98)."""
@@ -57,10 +52,10 @@ OLD_VERSIONS = ("0.", "1.")
 """Protocol versions that are answered with on-line `N` (SIP2 2.00, message 99)."""
 
 
-def _session_of_door(conversation: Conversation) -> Session | None:
+def _failing(conversation: Conversation, kind: type[Request]) -> Failing:
+    """What follows where a request of `kind` fails; nothing before the login."""
     session = conversation.session
-    is_door = session is not None and session.terminal.profile.kind == "door"
-    return session if is_door else None
+    return session.terminal.failing.get(kind, NOTHING_FOLLOWS) if session else NOTHING_FOLLOWS
 
 
 class Gateway:
@@ -105,15 +100,13 @@ class Gateway:
             answer = await self._failed(conversation, request, error)
         except BackendError as error:
             self.backend_failed(error, request.code)
-            decided = await self._door_without_backend(conversation, request, error)
+            decided = await self._without_backend(conversation, request, error)
             answer = decided or await self._failed(conversation, request, error)
         except Exception as error:
             self._failed_by_bug(request, error)
             answer = await self._failed(conversation, request, BackendError())
-        response = answer.response
-        if isinstance(response, FeePaidResponse) and not response.payment_accepted:
-            assert isinstance(request, FeePaid)
-            await self._note_refused(conversation, request, answer)
+        if answer.outcome != "ok" and _failing(conversation, type(request)).keep is not None:
+            await self._keep_in_time(conversation, request, answer)
         return answer
 
     async def _dispatch(self, conversation: Conversation, request: Request, gated: bool) -> Answer:
@@ -154,58 +147,45 @@ class Gateway:
         language = choose_language(getattr(request, "language", ""), None, spoken)
         text = self.site.texts.text(language, text_key)
         institution = self.site.config.institution.id
-        return Answer(request.refused(institution, now, (text,)), "refused", reason)
+        return Answer(request.failure_form(institution, now, (text,)), "refused", reason)
 
     async def unreadable(self, conversation: Conversation, event: UnreadableReceived) -> Answer:
         """The refusal of a request with a broken fixed block (B2)."""
         answer = self.refuse(conversation, event.request_type(), "system", "unreadable")
-        if event.request_type is FeePaid:
-            told = salvage(event.frame, FeePaid, conversation.link.wire)
-            await self._note_refused(conversation, told, answer)
+        if _failing(conversation, event.request_type).keep is not None:
+            told = salvage(event.frame, event.request_type, conversation.link.wire)
+            await self._keep_in_time(conversation, told, answer)
         return answer
 
-    async def _note_refused(
-        self, conversation: Conversation, request: FeePaid, answer: Answer
+    async def _keep_in_time(
+        self, conversation: Conversation, request: Request, answer: Answer
     ) -> None:
-        """Keep a refused 37, but let the no out in time when the store is slow, or nobody waits."""
+        """Let the no out in time when the store is slow, or nobody waits."""
         try:
-            written = self._keep_refused(conversation, request, answer)
+            written = self._keep(conversation, request, answer)
             if written is not None:
-                await asyncio.wait((written,), timeout=KEEP_REFUSED_WAIT_S)
+                await asyncio.wait((written,), timeout=KEEP_WAIT_S)
         except asyncio.CancelledError:
             return  # what was decided stays decided, and it is written all the same
         except Exception as error:
             self._failed_by_bug(request, error)
 
-    def _keep_refused(
-        self, conversation: Conversation, request: FeePaid, answer: Answer
+    def _keep(
+        self, conversation: Conversation, request: Request, answer: Answer
     ) -> asyncio.Future[None] | None:
-        """Keep a 37 that gets a no for staff: the terminal may have taken the money (B100, C104).
+        """Keep for staff what got a no (B100, C104).
 
-        In the log too, where it is at once, whatever becomes of the store. A terminal that may not
-        take payments cannot fill the list.
+        A terminal that may not ask cannot fill the list.
 
         Returns:
             What is done once it is written; None when there is nothing to wait for.
         """
-        session = conversation.session
-        if session is None or request.code not in session.terminal.messages:
+        session, keep = conversation.session, _failing(conversation, type(request)).keep
+        if session is None or keep is None or request.code not in session.terminal.messages:
             return None
         if answer.reason == UNKNOWN:
             return None  # it is noted already, and `payment reconcile` lists it
-        count_refused(self.metrics, session, request)
-        refused = refused_payment(session, request, answer.reason)
-        self.log.events.info(
-            "payment_refused",
-            terminal=refused.terminal,
-            card=refused.payer,
-            amount=refused.amount,
-            currency=refused.currency,
-            payment_type=refused.payment_type,
-            bk=refused.bk,
-            reason=refused.reason,
-        )
-        return self.backend.keep_refused_payment(refused)
+        return keep(session, request, answer.reason, self.log)
 
     def _now(self, conversation: Conversation) -> datetime:
         terminal = conversation.terminal
@@ -247,20 +227,19 @@ class Gateway:
         """Negative, with "try again / ask staff"; or "not sure, ask staff" where nobody knows
         what becomes of it, or of an earlier one that it repeats, and only there (B46, C59, C98).
 
-        Only an exit lets out all the same (C67).
+        Only what must not end in a no does not: an exit lets out all the same (C67).
         """
-        session = _session_of_door(conversation)
-        if session is not None and isinstance(request, PatronStatusRequest | PatronInformation):
-            answer = end_undecided(session, request)
-            if answer is not None:
-                return answer
+        session, failing = conversation.session, _failing(conversation, type(request))
+        if session is not None and failing.undecided is not None:
+            decided = failing.undecided(session, request)
+            if decided is not None:
+                return decided
         key, reason, outcome = "system", error.kind, "refused"
         if isinstance(error, OutcomeUnknownError) or await self._is_in_doubt(conversation, request):
-            key = "unknown_outcome" if isinstance(request, FeePaid) else "unknown_outcome_item"
-            reason = outcome = UNKNOWN
+            key, reason, outcome = failing.unknown_text_key, UNKNOWN, UNKNOWN
             self.on_unknown()
-        if isinstance(request, FeePaid):
-            self.metrics.payments[outcome, "own"] += 1
+        if failing.count is not None:
+            failing.count(self.metrics, outcome)
         answer = self.refuse(conversation, request, key, reason)
         answer.outcome = "error"
         return answer
@@ -272,15 +251,16 @@ class Gateway:
             return False
         return await self.backend.has_open_attempt(lambda known: repeats(session, request, known))
 
-    async def _door_without_backend(
+    async def _without_backend(
         self, conversation: Conversation, request: Request, error: BackendError
     ) -> Answer | None:
-        """What an entrance decides all the same (B40); None for everything else."""
-        session = _session_of_door(conversation)
-        if session is None or not isinstance(request, PatronStatusRequest | PatronInformation):
+        """What is decided all the same (B40); None for most."""
+        session = conversation.session
+        decide = _failing(conversation, type(request)).without_backend
+        if session is None or decide is None:
             return None
         try:
-            return await decide_without_backend(session, request, error)
+            return await decide(session, request, error)
         except HungUpError:
             raise
         except asyncio.CancelledError:

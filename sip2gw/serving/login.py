@@ -167,7 +167,7 @@ class LoginDesk:
     async def answer(self, conversation: Conversation, request: Login) -> Answer:
         """Answer a 93 with a 94.  Spec: SIP2 2.00, message 93; B11, B12, C9, C28, C100."""
         try:
-            judged = await self._judge(conversation, request)
+            judged = await self._verify(conversation, request)
         except HungUpError:
             raise
         except asyncio.CancelledError:
@@ -182,7 +182,7 @@ class LoginDesk:
             return self._refuse(conversation)
         return self._welcome(conversation, known)
 
-    async def _judge(self, conversation: Conversation, request: Login) -> KnownTerminal | str:
+    async def _verify(self, conversation: Conversation, request: Login) -> KnownTerminal | str:
         """The terminal as it was when it was found good, or why the login is refused."""
         known = self._known(request)
         recognised = await self._is_known(request, known)

@@ -20,6 +20,7 @@ from sip2gw.handlers import (
     CustomField,
     Standpoint,
     TerminalView,
+    failing_of,
     handlers_of,
 )
 from sip2gw.policy.access import DoorRules
@@ -242,6 +243,7 @@ def build_site(config: Config, capabilities: frozenset[Capability]) -> Site:
             counts_inside=branch is not None and branch.code in counting,
             standpoint=standpoints[profile.name, branch.code if branch is not None else ""],
             handlers=handlers_of(profile.kind, profile.dialect),
+            failing=failing_of(profile.kind),
             expires_at=terminal.expires_at,
             way_back=_way_back(config, terminal),
         )

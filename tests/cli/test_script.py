@@ -53,7 +53,7 @@ def answer_to(request: Request) -> Response:
             return answer
         case FeePaid():
             return FeePaid.response(payment_accepted=True, transaction_id=request.transaction_id)
-    refused = request.refused("HUB", NOW, ())
+    refused = request.failure_form("HUB", NOW, ())
     if isinstance(refused, AcsStatus):
         refused.online = True
     return refused

@@ -5,6 +5,8 @@ from dataclasses import replace
 import pytest
 from desk import (
     BLANK,
+    DESK_CONFIG,
+    DESK_LIBRARY,
     DUE,
     EARLIER,
     ask_09,
@@ -14,9 +16,10 @@ from desk import (
     ask_29,
     ask_65,
 )
-from harness import STAMP, ask_63, fields
+from harness import STAMP, ask_63, fields, running
 from orders import decided_by
 
+from sip2gw.handlers.items.circulation import due_text
 from sip2gw.model import CardState
 
 LATER = "20260310    121500"
@@ -491,6 +494,20 @@ async def test_those_of_an_authoriser_too_by_profile_b54(desk):
     assert await helper.ask(ask_65("1020", "1020")) == f"66100010000{STAMP}AOHUB|BMIVO1|"
     assert (await helper.ask(ask_65("1020"))).startswith("66000000000")
     assert await kiosk.ask(ask_65("1020")) == f"66100000000{STAMP}AOHUB|"
+
+
+async def test_those_of_an_authoriser_are_not_when_the_membership_has_ended_b54(tmp_path):
+    records = [
+        {**one, "membership_until": "2026-03-09"} if one.get("id") == "1011" else one
+        for one in DESK_LIBRARY
+    ]
+    async with running(tmp_path, config=DESK_CONFIG, records=records) as desk:
+        helper = await desk.terminal("helper-1")
+        assert await helper.ask(ask_65("1020", "1020")) == f"66100000000{STAMP}AOHUB|"
+
+
+def test_what_has_no_due_date_has_an_empty_one():
+    assert due_text(None, None) == ""
 
 
 # Item information

@@ -145,6 +145,18 @@ async def test_a_refused_42_shows_no_line(gateway, request_text, word):
     assert (line["outcome"], "2000" in line.values()) == ("refused", False)
 
 
+async def test_titles_of_a_childs_items_are_told_where_the_profile_allows_it_b53(tmp_path):
+    config = CONFIG + TERMINALS.replace(
+        "[profiles.wise]", "[profiles.wise]\nrelation_titles = true"
+    )
+    async with running(tmp_path, config=config, records=RECORDS) as gateway:
+        wise = await gateway.terminal("wise")
+        assert lines(await wise.ask(ask_41("1001"))) == [
+            "01-03-2026~Tom: Overdue~Overdue~01-03-2026~3.00~~~T1~2~",
+            "02-03-2026~Tom: Late Title 2~Title 2~02-03-2026~1.00~~~T2~2~",
+        ]
+
+
 async def test_long_texts_give_way_to_what_stands_behind_them(tmp_path):
     """B4: a line is one value of 255 bytes; its id and amount are never cut off."""
     long = debt("L1", "2000", "7.00", item="LONG", description="d|€" * 200)

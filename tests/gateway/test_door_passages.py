@@ -6,7 +6,7 @@ from datetime import timedelta
 from unittest.mock import patch
 
 import pytest
-from harness import CONFIG, LIBRARY, STAMP, ask_23, ask_63, person, running
+from harness import CONFIG, LIBRARY, STAMP, ask_23, ask_37, ask_63, person, running
 
 from sip2gw.backend.base import BackendError, UnavailableError
 from sip2gw.foundation.hashing import hash_pin
@@ -407,6 +407,15 @@ async def test_a_later_refusal_with_the_store_ends_the_admission(tmp_path):
             assert (await entrance.ask(ask_23("1001", "1001"))).startswith("24YYYY")
 
 
+async def test_a_refusal_that_says_nothing_about_the_holder_leaves_the_admission(tmp_path):
+    async with running(tmp_path, config=door(emergency="true")) as gateway:
+        entrance = await gateway.terminal("door-1")
+        await entrance.ask(ask_23("1001", "1001"))
+        assert (await entrance.ask(ask_23("1001", "0000"))).startswith(REFUSED)
+        with store_away(gateway):
+            assert (await entrance.ask(ask_23("1001", "1001"))).startswith(ADMITTED)
+
+
 SEEN_SINCE = {
     "a block, set at a desk": (lambda store: store.set_block("1001", STAFF_BLOCK), REFUSED),
     "a bar": (lambda store: store.put_door_entry(DoorEntry("bar", "MAIN", "1001")), REFUSED),
@@ -427,6 +436,16 @@ async def test_an_emergency_knows_what_was_seen_since_at_any_terminal_c110(tmp_p
         await kiosk.ask(ask_23("1001B", pin))
         with store_away(gateway):
             assert (await entrance.ask(ask_23("1001", "1001"))).startswith(expected)
+
+
+async def test_an_emergency_knows_what_a_payment_has_seen_since_c110(tmp_path):
+    async with running(tmp_path, config=door(emergency="true")) as gateway:
+        entrance, pay = await gateway.terminal("door-1"), await gateway.terminal("pay-1")
+        assert (await entrance.ask(ask_23("1001", "1001"))).startswith(ADMITTED)
+        await gateway.store.set_block("1001", STAFF_BLOCK)
+        assert (await pay.ask(ask_37("1001", "1.00", pin="1001"))).startswith("38Y")
+        with store_away(gateway):
+            assert (await entrance.ask(ask_23("1001", "1001"))).startswith(REFUSED)
 
 
 async def test_a_block_by_a_terminal_ends_the_admission_c110(tmp_path):
@@ -557,7 +576,7 @@ async def test_a_fault_in_the_emergency_itself_is_a_refusal(tmp_path):
     async with running(tmp_path, config=door(emergency="true")) as gateway:
         entrance = await gateway.terminal("door-1")
         await entrance.ask(ask_23("1001", "1001"))
-        pins = gateway.app.gateway.services.pins
+        pins = gateway.app._pins
         with store_away(gateway), patch.object(pins, "check", side_effect=ValueError):
             assert (await entrance.ask(ask_23("1001", "1001"))).startswith("24YYYY")
         assert gateway.metrics.backend_errors["answer", "bug"] == 1
@@ -566,9 +585,11 @@ async def test_a_fault_in_the_emergency_itself_is_a_refusal(tmp_path):
 async def test_a_door_without_pin_asks_for_none_in_an_emergency(tmp_path):
     async with running(tmp_path, config=door(emergency="true", require_pin="false")) as gateway:
         entrance = await gateway.terminal("door-1")
-        await entrance.ask(ask_23("1001"))
+        admitted = await entrance.ask(ask_23("1001"))
+        assert admitted.startswith(ADMITTED)
         with store_away(gateway):
-            assert (await entrance.ask(ask_23("1001"))).startswith(ADMITTED)
+            for pin in (None, "0000"):
+                assert await entrance.ask(ask_23("1001", pin)) == admitted
 
 
 @pytest.mark.parametrize("error", [UnavailableError("away"), BackendError("broken"), ValueError()])

@@ -636,6 +636,37 @@ async def test_wrong_locked_and_hidden_unknown_are_held_back_and_others_are_not(
         assert held == ["kiosk-1"]
 
 
+async def test_whoever_stands_before_a_door_has_the_pin_hashed_first(gateway):
+    hashed_first = []
+
+    async def run(verify, *, first):
+        hashed_first.append(first)
+        return verify()
+
+    gateway.app._verifier.run = run
+    for login in ("door-1", "kiosk-1"):
+        assert "CQN" in await (await gateway.terminal(login)).ask(ask_23("1001", "0000"))
+    assert hashed_first == [True, False]
+
+
+async def test_a_hidden_replaced_card_is_held_back_with_the_right_pin_too(tmp_path):
+    """C99: that its PIN is known would tell that there is such a card."""
+    config = CONFIG.replace("[profiles.cash]", "[profiles.cash]\nwrong_pin_hides_card = true")
+    async with running(tmp_path, config=config) as gateway:
+        held = []
+
+        async def hold_back(terminal, now, began_s):
+            held.append(terminal)
+
+        gateway.app._pins.hold_back = hold_back
+        pay = await gateway.terminal("pay-1")
+        assert "CQY" in await pay.ask(ask_23("1001", "1001"))
+        assert held == []
+        assert "BLN" in await pay.ask(ask_23("1001R", "1001"))
+        assert (await pay.ask(ask_37("1001R", "1.00", pin="1001"))).startswith("38N")
+        assert held == ["pay-1"] * 2
+
+
 @pytest.mark.parametrize("card", ["1001", "4711", "1001R"])
 async def test_the_slot_begins_before_the_card_is_looked_for(tmp_path, card):
     """What is in the cache is found sooner than what there is not."""

@@ -1,8 +1,12 @@
 """Holds on the wire: placed, changed, removed, and each refusal (B60)."""
 
+from unittest.mock import patch
+
 import pytest
 from desk import ask_09, ask_11, ask_15, ask_17
 from harness import STAMP, ask_63, fields
+
+from sip2gw.backend.base import UnavailableError
 
 
 async def held(gateway, patron):
@@ -29,6 +33,16 @@ async def test_a_hold_is_placed_changed_and_removed(desk):
         f"161N{STAMP}AOHUB|AA1020|AJThe QUEUED1|AFThe reservation has been removed.|"
     )
     assert await held(desk, "1020") == []
+
+
+async def test_a_hold_is_placed_though_its_place_in_the_queue_cannot_be_told_c98(desk):
+    kiosk = await desk.terminal("kiosk-1")
+    away = UnavailableError("away")
+    with patch.object(desk.app.gateway.backend, "hold_queue", side_effect=away):
+        placed = await kiosk.ask(ask_15("AJTQ", "1020", "1020"))
+    #            ok, not available; no place in the queue, no text
+    assert placed == f"161N{STAMP}BSMAIN|AOHUB|AA1020|AJThe QUEUED1|"
+    assert await held(desk, "1020") == [(None, "TQ", "MAIN")]
 
 
 async def test_any_copy_or_this_very_one(desk):

@@ -29,6 +29,19 @@ LIBRARY = [
     copy("NEWS1", material="NEWS", note="look"),
     lent("NEWS1", "1009"),
     copy("MOVING1", status="in_transit"),
+    {"kind": "badge", "code": "QUIET", "name": "Quiet room"},
+    person(
+        "1033",
+        "Nia Full",
+        membership="202",
+        email="nia@example.org",
+        phone="02 123 45 67",
+        address="Street 3",
+        badges=["ONBE", "QUIET"],
+        notices=["A letter is here."],
+    ),
+    *(copy(f"MANY{number}") for number in range(3)),
+    *(lent(f"MANY{number}", "1033") for number in range(3)),
 ]
 
 
@@ -178,6 +191,41 @@ async def test_home_branch_and_owed_amount_are_shown(tmp_path):
         told = said(await kiosk.ask(ask_23("1030", "1030")), "AF")
         assert told == ["You owe EUR 3.50.", "Your library: MAIN."]
         assert said(await kiosk.ask(ask_23("1009", "1009")), "AF") == []
+
+
+@pytest.mark.parametrize(
+    ("named", "told"),
+    [
+        ('"BD"', "BDStreet 3|"),
+        ('"BE"', "BEnia@example.org|"),
+        ('"BF"', "BF02 123 45 67|"),
+        ('"PB"', "PB19800501|"),
+        ('"PC"', "PC202|"),
+    ],
+)
+async def test_each_personal_field_is_told_where_the_profile_names_it_b30(tmp_path, named, told):
+    others = {"|BD", "|BE", "|BF", "|PB", "|PC"} - {f"|{told[:2]}"}
+    answer = await ask_one(tmp_path, f"personal_fields = [{named}]", ask_63("1033", "1033"))
+    assert f"|{told}" in answer
+    assert [tag for tag in others if tag in answer] == []
+
+
+async def test_badges_are_joined_where_the_profile_has_a_separator_b22(tmp_path):
+    options = 'badge_separator = ","'
+    async with with_options(tmp_path, options) as (kiosk, _):
+        assert said(await kiosk.ask(ask_23("1033", "1033")), "GL") == ["ONBE,QUIET"]
+        assert said(await kiosk.ask(ask_23("1009", "1009")), "GL") == []
+
+
+@pytest.mark.parametrize(
+    ("options", "more"), [("", []), ("staff_notices = true", ["A letter is here."])]
+)
+async def test_too_many_items_are_told_and_by_profile_notices_of_the_staff(tmp_path, options, more):
+    """B32: the membership allows two items, three are on loan."""
+    answer = await ask_one(tmp_path, options, ask_23("1033", "1033"))
+    #                       no loans, and why
+    assert answer.startswith("24Y    Y        ")
+    assert said(answer, "AF") == ["You have reached your maximum number of loans.", *more]
 
 
 # Checkout -----------------------------------------------------------------------------------------

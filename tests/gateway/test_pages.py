@@ -27,7 +27,7 @@ def page(code):
 def test_every_request_has_handler_refusal_page_and_example(code):
     request = REQUESTS[code]
     assert code in SUPPORTED_CODES | OF_THE_LINE
-    refused = request().refused("HUB", None, ("no",))
+    refused = request().failure_form("HUB", None, ("no",))
     assert type(refused) is request.response
     played = {(asked[:2], told[:2]) for asked, told in exchanges(page(code))}
     assert (code, request.response.code) in played

@@ -195,6 +195,15 @@ async def test_separate_kiosks_get_extension_fields(gateway):
     assert fields(authorised, "ZF", fixed=FIXED_64) == []
 
 
+async def test_an_account_with_nothing_to_pay_is_not_listed_c37(tmp_path):
+    records = [one for one in LIBRARY if one.get("id") != "T1"]
+    async with running(tmp_path, records=records) as gateway:
+        pay = await gateway.terminal("pay-2")
+        answer = await pay.ask(ask_63("1001", "1001"))
+        assert fields(answer, "BV", fixed=FIXED_64) == ["0.00"]
+        assert fields(answer, "ZR", fixed=FIXED_64) == []
+
+
 async def test_where_families_are_off_and_for_the_child_nothing_of_others_shows(gateway):
     alone, merged = await gateway.terminal("pay-3"), await gateway.terminal("pay-1")
     assert "BV0.00" in await alone.ask(ask_63("1001", "1001", summary="   Y      "))

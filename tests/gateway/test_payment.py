@@ -1,6 +1,8 @@
 """Payments on the wire (B43-B53): exactly once, exactly what was asked, never for strangers."""
 
 import asyncio
+import sqlite3
+from contextlib import closing
 
 import pytest
 from harness import CONFIG, LIBRARY, STAMP, ask_23, ask_37, ask_63, debt, fields, running
@@ -188,6 +190,17 @@ async def test_without_bk_the_transaction_date_tells_retries_apart(gateway, bk):
     assert len(list(gateway.store.payments())) == 1
     await pay.ask(request.replace(STAMP, "20260310    120001"))
     assert len(list(gateway.store.payments())) == 2
+
+
+async def test_bks_longer_than_an_index_takes_still_tell_payments_apart_b46(gateway, tmp_path):
+    pay = await gateway.terminal("pay-1")
+    one, other = ("7" * 400 + end for end in "12")
+    for bk, count in ((one, 1), (one, 1), (other, 2)):
+        assert accepted(await pay.ask(ask_37("1004", "1.00", pin="1004", bk=bk)))
+        assert len(list(gateway.store.payments())) == count
+    with closing(sqlite3.connect(tmp_path / "library.db")) as connection:
+        longest = connection.execute("SELECT max(length(key)) FROM payment").fetchone()
+    assert longest < (300,)
 
 
 @pytest.mark.parametrize("pin", [None, ""], ids=["absent", "empty"])

@@ -237,7 +237,7 @@ async def test_a_payment_that_was_given_up_is_listed(tmp_path):
 
 async def test_a_no_leaves_in_time_when_the_store_is_slow(gateway, monkeypatch):
     """And is written when the store can be written again."""
-    monkeypatch.setattr("sip2gw.serving.gateway.KEEP_REFUSED_WAIT_S", 0.01)
+    monkeypatch.setattr("sip2gw.serving.gateway.KEEP_WAIT_S", 0.01)
     pay = await gateway.terminal("pay-1")
     other = gateway.store.own_connection()
     with other as connection:
@@ -252,7 +252,7 @@ async def test_a_no_leaves_in_time_when_the_store_is_slow(gateway, monkeypatch):
 
 async def test_a_no_stays_one_when_the_deadline_passes_while_it_is_written(tmp_path, monkeypatch):
     """It was decided: the terminal must not hear that nobody knows."""
-    monkeypatch.setattr("sip2gw.serving.gateway.KEEP_REFUSED_WAIT_S", 60)
+    monkeypatch.setattr("sip2gw.serving.gateway.KEEP_WAIT_S", 60)
     config = CONFIG.replace("[server]", "[server]\nrequest_timeout_s = 0.1")
     async with running(tmp_path, config=config) as gateway:
         pay = await gateway.terminal("pay-1")

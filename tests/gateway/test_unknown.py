@@ -6,6 +6,7 @@ The clock is turned, the disk waits or fails as told; everything between is the 
 import asyncio
 import sqlite3
 from contextlib import asynccontextmanager, closing
+from unittest.mock import patch
 
 import pytest
 from desk import DESK_CONFIG, DESK_LIBRARY, ask_09, ask_11, ask_15, ask_17, ask_19, ask_29, ask_65
@@ -104,6 +105,7 @@ async def test_a_payment_that_is_being_committed_is_not_sure_and_settled_by_itse
     assert listed(gateway) == [("K1", "booked")]
     (event,) = [line for line in gateway.logged() if line["event"] == "outcome_settled"]
     assert (event["terminal"], event["done"]) == ("pay-1", True)
+    assert list(gateway.store.refused_payments()) == []  # nobody has refused it
 
 
 async def test_a_payment_that_was_not_begun_is_a_plain_no_and_never_booked(gateway):
@@ -266,6 +268,8 @@ async def test_the_retry_of_a_payment_that_is_not_sure_is_not_either_while_nothi
     assert NOT_SURE in await pay.ask(PAY)
     assert TRY_AGAIN in await pay.ask(ask_37("1004", "1.00", pin="1004", bk="K2"))
     assert TRY_AGAIN in await pay.ask(ask_37("1004", "2.00", pin="1004", bk="K1"))
+    with patch("sip2gw.handlers.fee._refuse", side_effect=ValueError("a bug")):
+        assert TRY_AGAIN in await pay.ask(PAY.replace("EUR", "USD"))
     assert TRY_AGAIN in await other.ask(PAY)
     gateway.disk.release()
     await until(lambda: gateway.metrics.outcome_unknown == 0 and not gateway.store._doubts)

@@ -27,11 +27,11 @@ from sip2gw.policy.access import (
     Holder,
     PassEntry,
     PinState,
+    assess_holder,
     decide_access,
     has_pass,
     has_room,
     is_barred,
-    judge_holder,
     lists_here,
 )
 from sip2gw.policy.calendar import CalendarMoment, OpeningState
@@ -64,7 +64,7 @@ def decide(given_facts, rules=RULES):
     if record is not None and card is not None:
         money = money_standing(record, today, ZONE, 49)
         holder = Holder(record, card, given_facts.branch, today, money)
-        given_facts = replace(given_facts, holder=judge_holder(holder, rules))
+        given_facts = replace(given_facts, holder=assess_holder(holder, rules))
     return decide_access(given_facts, rules)
 
 

@@ -27,8 +27,8 @@ from sip2gw.policy.access import (
     DoorRules,
     Holder,
     PinState,
+    assess_holder,
     decide_access,
-    judge_holder,
 )
 from sip2gw.policy.calendar import CalendarMoment, OpeningState
 from sip2gw.policy.explain import (
@@ -86,7 +86,7 @@ def at_door(
     if facts.record is not None and facts.card is not None:
         money = money_standing(facts.record, TODAY, BRUSSELS, 49)
         holder = Holder(facts.record, facts.card, facts.branch, TODAY, money)
-        facts = replace(facts, holder=judge_holder(holder, rules))
+        facts = replace(facts, holder=assess_holder(holder, rules))
     explained = explain_access(facts, rules, decide_access(facts, rules), place)
     assert tuple(check.check for check in explained) == CHECK_NAMES
     return {check.check: check for check in explained}

@@ -75,7 +75,7 @@ def test_flag_orders() -> None:
 
 @pytest.mark.parametrize("request_type", REQUESTS.values(), ids=lambda r: r.code)
 def test_b2_every_request_refuses_in_its_own_type(request_type: type[Request]) -> None:
-    refusal = request_type().refused("HUB", NOW, ("Not now",))
+    refusal = request_type().failure_form("HUB", NOW, ("Not now",))
     assert type(refusal) is request_type.response
     assert getattr(refusal, "institution_id", "HUB") == "HUB"
     assert getattr(refusal, "screen_message", ("Not now",)) == ("Not now",)
@@ -117,12 +117,12 @@ def test_b2_every_request_refuses_in_its_own_type(request_type: type[Request]) -
     ids=lambda value: value.code if isinstance(value, Request) else "",
 )
 def test_c27_failure_forms(request_: Request, frame: bytes) -> None:
-    assert serialise(request_.refused("HUB", NOW, ("no",)), WIRE) == frame
+    assert serialise(request_.failure_form("HUB", NOW, ("no",)), WIRE) == frame
 
 
 def test_c27_36_is_always_yes() -> None:
-    assert serialise(REQUESTS["35"]().refused("HUB", NOW, ()), WIRE).startswith(b"36Y")
-    assert serialise(REQUESTS["15"]().refused("HUB", NOW, ()), WIRE).startswith(b"160N")
+    assert serialise(REQUESTS["35"]().failure_form("HUB", NOW, ()), WIRE).startswith(b"36Y")
+    assert serialise(REQUESTS["15"]().failure_form("HUB", NOW, ()), WIRE).startswith(b"160N")
 
 
 def test_b16_repr_hides_what_is_sensitive_and_what_is_unknown() -> None:
@@ -183,7 +183,7 @@ class Orphan(Request):
 
 
 class Mute(Login):
-    def refused(self, institution_id: str, now: datetime, texts: tuple[str, ...]) -> Response:
+    def failure_form(self, institution_id: str, now: datetime, texts: tuple[str, ...]) -> Response:
         return FixedBehindTagged()
 
 

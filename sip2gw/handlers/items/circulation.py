@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from sip2gw.backend.base import CirculationOrder
 from sip2gw.handlers.base import Session
-from sip2gw.handlers.patron import Visit, obstacle_text
+from sip2gw.handlers.patron import PresentedCard, obstacle_text
 from sip2gw.model import PatronRecord
 from sip2gw.policy.access import PinState
 from sip2gw.policy.items.cases import CirculationCase, Reader, RefusedCase
@@ -24,23 +24,23 @@ NO_SECURITY = "01"
 """The security marker of an item that has none."""
 
 
-def card_reason(visit: Visit) -> CirculationReason | None:
+def card_reason(presented: PresentedCard) -> CirculationReason | None:
     """What is wrong with the card or the PIN (C20)."""
-    if visit.replaced:
+    if presented.replaced:
         return CirculationReason.CARD_REPLACED
-    if visit.record is None or visit.card is None or not visit.valid_patron:
+    if presented.record is None or presented.card is None or not presented.valid_patron:
         return CirculationReason.UNKNOWN_CARD
-    if visit.pin in (PinState.WRONG, PinState.LOCKED):
+    if presented.pin in (PinState.WRONG, PinState.LOCKED):
         return CirculationReason.WRONG_PIN
-    return CirculationReason.NO_PIN if visit.pin is PinState.ABSENT else None
+    return CirculationReason.NO_PIN if presented.pin is PinState.ABSENT else None
 
 
-def early_refusal(visit: Visit, claim: Claim | None = None) -> Refusal | None:
+def early_refusal(presented: PresentedCard, claim: Claim | None = None) -> Refusal | None:
     """Who shows no good card and PIN is told nothing about items.
 
     What is believed to have happened off line goes on all the same (B57).
     """
-    reason = card_reason(visit)
+    reason = card_reason(presented)
     believed = claim is not None and claim.believed
     return None if reason is None or believed else Refusal((reason,))
 
@@ -82,12 +82,12 @@ def order_for(
     code: str,
     item_id: str,
     request: Checkout | Checkin | Renew,
-    visit: Visit | None,
+    presented: PresentedCard | None,
     claim: Claim | None,
     case: CirculationCase,
 ) -> CirculationOrder:
     """The order to do what `request` asks with the item, or claims to have been done."""
-    record = visit.record if visit is not None else None
+    record = presented.record if presented is not None else None
     now = session.now()
     return CirculationOrder(
         code=code,
@@ -147,7 +147,7 @@ def due_text(session: Session, due: datetime | None) -> str:
     return day if local.time() == END_OF_DAY else f"{day} {local:%H:%M}"
 
 
-def reader_of(session: Session, visit: Visit) -> Reader:
+def reader_of(session: Session, presented: PresentedCard) -> Reader:
     """Who asks, for the case of an order."""
     terminal = session.terminal
-    return Reader(visit.card, session.now().date(), terminal.zone, terminal.max_fee_age_days)
+    return Reader(presented.card, session.now().date(), terminal.zone, terminal.max_fee_age_days)

@@ -11,7 +11,7 @@ from sip2gw.handlers.items.circulation import (
     refusal_texts,
     transaction_key,
 )
-from sip2gw.handlers.patron import Visit, identify
+from sip2gw.handlers.patron import PresentedCard, identify
 from sip2gw.model.items import ItemRecord, QueuedHold
 from sip2gw.policy.items.cases import HoldCase
 from sip2gw.policy.items.decisions import HOLD
@@ -27,37 +27,37 @@ _SAID = {"+": "hold_placed", "*": "hold_changed", "-": "hold_removed"}
 
 async def hold(session: Session, request: Hold) -> Answer:
     """Answer a 15 with a 16.  Spec: SIP2 2.00, messages 15 and 16."""
-    visit = await identify(
+    presented = await identify(
         session,
         request.patron_identifier,
         request.patron_password,
         pin_required=session.terminal.profile.pin_required,
     )
-    refused = early_refusal(visit)
+    refused = early_refusal(presented)
     if refused is not None:
         return await _answer(
             session,
             request,
-            visit,
+            presented,
             CirculationResult(CirculationOutcome.REFUSED, None, refusal=refused),
         )
     backend, now = session.services.backend, session.now()
     item_id = request.item_identifier
     if not item_id and request.title_identifier:
         item_id = await backend.copy_of_title(request.title_identifier)
-    patron_id = visit.record.id if visit.record is not None else None
+    patron_id = presented.record.id if presented.record is not None else None
     order = CirculationOrder(
         code=HOLD,
         terminal=session.terminal.name,
         item_id=item_id or "",
         patron_id=patron_id,
         now=now,
-        case=HoldCase(_asked(session, request), reader_of(session, visit)),
+        case=HoldCase(_asked(session, request), reader_of(session, presented)),
         key=hold_key(session, request, patron_id or ""),
         key_expires=now + KEY_KEPT,
     )
     result = await backend.circulate(order)
-    return await _answer(session, request, visit, result)
+    return await _answer(session, request, presented, result)
 
 
 def hold_key(session: Session, request: Hold, patron_id: str) -> str | None:
@@ -92,23 +92,23 @@ def _asked(session: Session, request: Hold) -> HoldRequest:
 
 
 async def _answer(
-    session: Session, request: Hold, visit: Visit, result: CirculationResult
+    session: Session, request: Hold, presented: PresentedCard, result: CirculationResult
 ) -> Answer:
     response = HoldResponse(
         transaction_date=session.now(),
         institution_id=session.terminal.institution_id,
-        patron_identifier=visit.patron_id,
+        patron_identifier=presented.patron_id,
         item_identifier=request.item_identifier,
         title_identifier=request.title_identifier,
     )
     if result.refusal is not None:
-        response.screen_message = refusal_texts(session, result.refusal, visit.shown)
-        return Answer(response, "refused", result.refusal.reason, visit.number)
+        response.screen_message = refusal_texts(session, result.refusal, presented.shown)
+        return Answer(response, "refused", result.refusal.reason, presented.number)
     assert result.record is not None
     assert result.done is not None
     assert result.done.hold is not None
     await _tell_hold(session, request, response, result.record, result.done.hold)
-    return Answer(response, "ok", "", visit.number)
+    return Answer(response, "ok", "", presented.number)
 
 
 async def _tell_hold(

@@ -25,7 +25,7 @@ from sip2gw.handlers.items.circulation import (
     reader_of,
     refusal_texts,
 )
-from sip2gw.handlers.patron import Visit, identify
+from sip2gw.handlers.patron import PresentedCard, identify
 from sip2gw.model import (
     Loan,
     PatronRecord,
@@ -63,23 +63,23 @@ RENEW_ALL = "65"
 
 async def checkout(session: Session, request: Checkout) -> Answer:
     """Answer a 11 with a 12.  Spec: SIP2 2.00, messages 11 and 12; B56-B58."""
-    visit = await identify(
+    presented = await identify(
         session, request.patron_identifier, request.patron_password, pin_required=False
     )
     response = CheckoutResponse(item_identifier=request.item_identifier)
     claim = claim_of(session, request)
-    case = _checkout_case(session, request, visit, claim)
-    order = order_for(session, CHECKOUT, request.item_identifier, request, visit, claim, case)
-    refused = early_refusal(visit, None if request.cancel else claim)
+    case = _checkout_case(session, request, presented, claim)
+    order = order_for(session, CHECKOUT, request.item_identifier, request, presented, claim, case)
+    refused = early_refusal(presented, None if request.cancel else claim)
     if refused is not None:
         await note_refusal(session, order, refused)
-        return _loan_answer(session, response, visit, _refused(refused))
+        return _loan_answer(session, response, presented, _refused(refused))
     order.borrowed_since = _looks_back(session, order)
     result = await session.services.backend.circulate(order)
     refused = result.refusal
     if refused is not None and refused.reason is CirculationReason.PREVIOUSLY_BORROWED:
         session.ask(order)
-    return _loan_answer(session, response, visit, result)
+    return _loan_answer(session, response, presented, result)
 
 
 def _looks_back(session: Session, order: CirculationOrder) -> datetime | None:
@@ -93,24 +93,31 @@ def _looks_back(session: Session, order: CirculationOrder) -> datetime | None:
 
 
 def _asked(
-    session: Session, code: str, request: Checkout | Renew, visit: Visit, claim: Claim | None
+    session: Session,
+    code: str,
+    request: Checkout | Renew,
+    presented: PresentedCard,
+    claim: Claim | None,
 ) -> CirculationRequest:
     asked = CirculationRequest(
         now=session.now(),
         code=code,
         fee_acknowledged=request.fee_acknowledged,
-        card_reason=card_reason(visit),
+        card_reason=card_reason(presented),
     )
     return claimed(asked, claim)
 
 
 def _checkout_case(
-    session: Session, request: Checkout, visit: Visit, claim: Claim | None
+    session: Session, request: Checkout, presented: PresentedCard, claim: Claim | None
 ) -> CirculationCase:
-    asked, rules = _asked(session, CHECKOUT, request, visit, claim), session.terminal.circulation
+    asked, rules = (
+        _asked(session, CHECKOUT, request, presented, claim),
+        session.terminal.circulation,
+    )
     if request.cancel:
         return CancellationCase(asked, rules)
-    return LoanCase(asked, reader_of(session, visit), rules)
+    return LoanCase(asked, reader_of(session, presented), rules)
 
 
 # Renewal ----------------------------------------------------------------------------------------
@@ -118,21 +125,21 @@ def _checkout_case(
 
 async def renew(session: Session, request: Renew) -> Answer:
     """Answer a 29 with a 30.  Spec: SIP2 2.00, messages 29 and 30; B54, B60."""
-    visit = await identify(
+    presented = await identify(
         session, request.patron_identifier, request.patron_password, pin_required=False
     )
-    item_id = request.item_identifier or _item_with_title(visit.shown, request.title_identifier)
+    item_id = request.item_identifier or _item_with_title(presented.shown, request.title_identifier)
     response = RenewResponse(item_identifier=item_id)
     claim = claim_of(session, request)
-    case = _renewal_case(session, visit, _asked(session, RENEWAL, request, visit, claim))
-    order = order_for(session, RENEWAL, item_id, request, visit, claim, case)
+    case = _renewal_case(session, presented, _asked(session, RENEWAL, request, presented, claim))
+    order = order_for(session, RENEWAL, item_id, request, presented, claim, case)
     order.with_borrower = request.third_party_allowed
-    refused = early_refusal(visit, claim)
+    refused = early_refusal(presented, claim)
     if refused is not None:
         await note_refusal(session, order, refused)
-        return _loan_answer(session, response, visit, _refused(refused))
+        return _loan_answer(session, response, presented, _refused(refused))
     result = await session.services.backend.circulate(order)
-    return _loan_answer(session, response, visit, result)
+    return _loan_answer(session, response, presented, result)
 
 
 def _item_with_title(record: PatronRecord | None, title: str | None) -> str:
@@ -142,14 +149,16 @@ def _item_with_title(record: PatronRecord | None, title: str | None) -> str:
     return found[0] if len(found) == 1 else ""
 
 
-def _renewal_case(session: Session, visit: Visit, asked: CirculationRequest) -> RenewalCase:
+def _renewal_case(
+    session: Session, presented: PresentedCard, asked: CirculationRequest
+) -> RenewalCase:
     terminal = session.terminal
     return RenewalCase(
         asked,
-        reader_of(session, visit),
+        reader_of(session, presented),
         terminal.circulation,
         terminal.relationships,
-        pin_missing=terminal.profile.pin_required and not visit.valid_password,
+        pin_missing=terminal.profile.pin_required and not presented.valid_password,
     )
 
 
@@ -159,7 +168,7 @@ async def renew_all(session: Session, request: RenewAll) -> Answer:
     When the store fails on the way, what was renewed before is told all the same (C98).
     """
     terminal = session.terminal
-    visit = await identify(
+    presented = await identify(
         session,
         request.patron_identifier,
         request.patron_password,
@@ -168,53 +177,53 @@ async def renew_all(session: Session, request: RenewAll) -> Answer:
     response = RenewAllResponse(
         transaction_date=session.now(), institution_id=terminal.institution_id
     )
-    refused = early_refusal(visit)
-    if refused is not None or visit.record is None:
+    refused = early_refusal(presented)
+    if refused is not None or presented.record is None:
         refused = refused or refusal(CirculationReason.UNKNOWN_CARD)
-        response.screen_message = refusal_texts(session, refused, visit.shown)
-        return Answer(response, "refused", refused.reason, visit.number)
-    loans = [*visit.record.loans, *await loans_of_authorisers(session, visit.record)]
+        response.screen_message = refusal_texts(session, refused, presented.shown)
+        return Answer(response, "refused", refused.reason, presented.number)
+    loans = [*presented.record.loans, *await loans_of_authorisers(session, presented.record)]
     renewed: list[str] = []
     unrenewed: dict[str, str] = {}
     failure: BackendError | None = None
     for loan in loans:
         if failure is not None:
-            unrenewed[loan.item_id] = _unrenewed(session, visit.record, loan, "system")
+            unrenewed[loan.item_id] = _unrenewed(session, presented.record, loan, "system")
             continue
         try:
-            result = await _renew_one(session, request, visit, loan)
+            result = await _renew_one(session, request, presented, loan)
         except BackendError as error:
             if not renewed:
                 raise
             failure = error
             is_unknown = isinstance(error, OutcomeUnknownError)
             key = "unknown_outcome_item" if is_unknown else "system"
-            unrenewed[loan.item_id] = _unrenewed(session, visit.record, loan, key)
+            unrenewed[loan.item_id] = _unrenewed(session, presented.record, loan, key)
             continue
         if result.refusal is None:
             renewed.append(loan.item_id)
         else:
-            unrenewed[loan.item_id] = _why_not(session, visit.record, loan, result.refusal)
+            unrenewed[loan.item_id] = _why_not(session, presented.record, loan, result.refusal)
     response.ok = bool(renewed) or not unrenewed
     response.renewed_count, response.unrenewed_count = len(renewed), len(unrenewed)
     response.renewed_items, response.unrenewed_items = tuple(renewed), tuple(unrenewed)
     response.screen_message = tuple(unrenewed.values())
-    return Answer(response, "ok" if response.ok else "refused", "", visit.number)
+    return Answer(response, "ok" if response.ok else "refused", "", presented.number)
 
 
 async def _renew_one(
-    session: Session, request: RenewAll, visit: Visit, loan: Loan
+    session: Session, request: RenewAll, presented: PresentedCard, loan: Loan
 ) -> CirculationResult:
     now = session.now()
     asked = CirculationRequest(now, RENEWAL, fee_acknowledged=request.fee_acknowledged)
-    assert visit.record is not None
+    assert presented.record is not None
     order = CirculationOrder(
         code=RENEW_ALL,
         terminal=session.terminal.name,
         item_id=loan.item_id,
-        patron_id=visit.record.id,
+        patron_id=presented.record.id,
         now=now,
-        case=_renewal_case(session, visit, asked),
+        case=_renewal_case(session, presented, asked),
         key_expires=now + KEY_KEPT,
         with_borrower=session.terminal.profile.renewals_of_authorisers,
     )
@@ -261,22 +270,22 @@ def _refused(refused: Refusal) -> CirculationResult:
 
 
 def _loan_answer(
-    session: Session, response: _LoanResponse, visit: Visit, result: CirculationResult
+    session: Session, response: _LoanResponse, presented: PresentedCard, result: CirculationResult
 ) -> Answer:
     """The 12 or 30 of `result`."""
     response.transaction_date = session.now()
     response.institution_id = session.terminal.institution_id
-    response.patron_identifier = visit.patron_id
+    response.patron_identifier = presented.patron_id
     if result.record is not None:
         _describe(session, response, result.record)
     if result.done is None:
         assert result.refusal is not None
         _tell_fee(session, response, result.refusal.fee)
-        response.screen_message = refusal_texts(session, result.refusal, visit.shown)
-        return Answer(response, "refused", result.refusal.reason, visit.number)
+        response.screen_message = refusal_texts(session, result.refusal, presented.shown)
+        return Answer(response, "refused", result.refusal.reason, presented.number)
     assert result.record is not None
-    _tell_loan(session, response, visit, result.record.item, result.done)
-    return Answer(response, "ok", result.outcome, visit.number)
+    _tell_loan(session, response, presented, result.record.item, result.done)
+    return Answer(response, "ok", result.outcome, presented.number)
 
 
 def _describe(session: Session, response: _LoanResponse, record: ItemRecord) -> None:
@@ -290,11 +299,11 @@ def _describe(session: Session, response: _LoanResponse, record: ItemRecord) -> 
 
 
 def _tell_loan(
-    session: Session, response: _LoanResponse, visit: Visit, item: Item, done: Outcome
+    session: Session, response: _LoanResponse, presented: PresentedCard, item: Item, done: Outcome
 ) -> None:
     response.ok = True
     response.renewal_ok = done.renewed
-    in_house = is_in_house(item, visit.record, session.terminal.circulation)
+    in_house = is_in_house(item, presented.record, session.terminal.circulation)
     response.desensitize = item.security_marker != NO_SECURITY and not in_house
     response.transaction_date = done.time.astimezone(session.terminal.zone)
     response.due_date = due_text(session, done.due)

@@ -8,7 +8,7 @@ from datetime import timedelta
 from sip2gw.handlers.base import Answer, Session
 from sip2gw.handlers.information import account_label, fee_text
 from sip2gw.handlers.patron import (
-    Visit,
+    PresentedCard,
     accounts_payable_by,
     identify,
     withheld_reason,
@@ -43,19 +43,19 @@ async def money_lines(session: Session, request: MoneyLines) -> Answer:
     paid them.
     """
     profile = session.terminal.profile
-    visit = await identify(
+    presented = await identify(
         session,
         request.patron_identifier,
         request.patron_password,
         pin_required=profile.pin_required,
     )
-    record = visit.shown
+    record = presented.shown
     if record is None:
-        return _refuse(session, visit, withheld_text_key(visit), withheld_reason(visit))
+        return _refuse(session, presented, withheld_text_key(presented), withheld_reason(presented))
     switches = {"FA": request.switch_fa, "FB": request.switch_fb, "FC": request.switch_fc}
     with_open, with_paid = profile.wise.asked(switches)
     if not (with_open or with_paid):
-        return _refuse(session, visit, "not_supported", "no_switch")
+        return _refuse(session, presented, "not_supported", "no_switch")
     accounts: tuple[PayableAccount, ...] = ()
     if profile.family == "merged":
         accounts = await accounts_payable_by(session, record, session.now().date())
@@ -65,25 +65,25 @@ async def money_lines(session: Session, request: MoneyLines) -> Answer:
         lines += _open_lines(session, language, record, accounts)
     if with_paid:
         lines += await _paid_lines(session, language, record, accounts)
-    response = _response(session, visit)
+    response = _response(session, presented)
     response.money_lines = tuple(lines)
-    return Answer(response, card=visit.number)
+    return Answer(response, card=presented.number)
 
 
-def _response(session: Session, visit: Visit) -> MoneyLinesResponse:
+def _response(session: Session, presented: PresentedCard) -> MoneyLinesResponse:
     return MoneyLinesResponse(
         transaction_date=session.now(),
         institution_id=session.terminal.institution_id,
-        patron_identifier=visit.patron_id,
+        patron_identifier=presented.patron_id,
     )
 
 
-def _refuse(session: Session, visit: Visit, text_key: str, reason: str) -> Answer:
+def _refuse(session: Session, presented: PresentedCard, text_key: str, reason: str) -> Answer:
     """No line, and a text."""
-    response = _response(session, visit)
+    response = _response(session, presented)
     text = session.services.texts.text(session.language("000"), text_key)
     response.screen_message = (text,)
-    return Answer(response, "refused", reason, visit.number)
+    return Answer(response, "refused", reason, presented.number)
 
 
 def _open_lines(

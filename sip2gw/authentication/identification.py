@@ -1,0 +1,113 @@
+"""Whose a card is and what its PIN is worth, as our own store knows it.  (B18-B20, B40, C99)"""
+
+from __future__ import annotations
+
+from sip2gw.authentication.pins import PinService
+from sip2gw.handlers.base import Session
+from sip2gw.model import Card, CardState, PatronRecord
+from sip2gw.policy.access import PinState
+from sip2gw.policy.payments import PaymentFacts
+
+_OK, _REPLACED = PinState.OK, CardState.REPLACED
+"""By name: Python 3.11 takes 0.1 µs to find a member of an enumeration, and each request asks."""
+
+
+class StoreIdentifier:
+    """Finds patrons in the store and lets `PinService` judge their PINs.
+
+    The memory of admissions learns of everybody who is found (C110).
+    """
+
+    def __init__(self, pins: PinService) -> None:
+        self._pins = pins
+
+    async def identify(
+        self, session: Session, number: str, pin: str | None
+    ) -> tuple[PatronRecord | None, Card | None, PinState]:
+        """Find the holder of a card; suspends only when the PIN was not verified lately."""
+        services = session.services
+        began_s = services.clock.monotonic()
+        record = await services.backend.find_by_card(number) if number else None
+        card = record.card(number) if record is not None else None
+        if (
+            pin
+            and record is not None
+            and card is not None
+            and card.state is not _REPLACED
+            and self._pins.remembers(record, card, pin)
+        ):
+            services.admissions.see(record, right=True)
+            return record, card, _OK
+        return record, card, await self._verify(session, record, card, number, pin, began_s)
+
+    async def identify_payer(
+        self, session: Session, number: str, pin: str | None
+    ) -> tuple[PaymentFacts | None, Card | None, PinState]:
+        """The same with the debtors, all of them found at once."""
+        services = session.services
+        began_s = services.clock.monotonic()
+        facts = await services.backend.find_payer(number) if number else None
+        record = facts.payer if facts is not None else None
+        card = record.card(number) if record is not None else None
+        if (
+            pin
+            and record is not None
+            and card is not None
+            and card.state is not _REPLACED
+            and self._pins.remembers(record, card, pin)
+        ):
+            services.admissions.see(record, right=True)
+            return facts, card, _OK
+        return facts, card, await self._verify(session, record, card, number, pin, began_s)
+
+    async def _verify(
+        self,
+        session: Session,
+        record: PatronRecord | None,
+        card: Card | None,
+        number: str,
+        pin: str | None,
+        began_s: float,
+    ) -> PinState:
+        """Let `pin` be judged. A failing answer leaves a whole number of slots after `began_s`,
+        before the card was looked for: how long that took must not tell whether there is one (C99).
+        """
+        if record is None or card is None or card.state is _REPLACED:
+            if pin and session.terminal.profile.wrong_pin_hides_card:
+                await self._hold_back(session, began_s)
+            return PinState.ABSENT
+        # What the PIN is worth is noted where it is judged; this may be too late to hear of it.
+        session.services.admissions.see(record)
+        session.note_pin(number, PinState.WRONG if pin else PinState.ABSENT)
+        return await self._check(session, record, number, pin, began_s)
+
+    async def verify_without_store(
+        self, session: Session, record: PatronRecord, number: str, pin: str | None
+    ) -> PinState:
+        """Judge `pin` by the hash that was seen last; a wrong one is counted in memory (B40)."""
+        began_s = session.services.clock.monotonic()
+        return await self._check(session, record, number, pin, began_s, store_away=True)
+
+    async def _check(
+        self,
+        session: Session,
+        record: PatronRecord,
+        number: str,
+        pin: str | None,
+        began_s: float,
+        *,
+        store_away: bool = False,
+    ) -> PinState:
+        now, terminal = session.services.clock.now(), session.terminal
+        at_door = terminal.profile.kind == "door"
+        state = await self._pins.check(
+            record, number, pin, terminal.name, now, store_away=store_away, at_door=at_door
+        )
+        if state in (PinState.WRONG, PinState.LOCKED):
+            await self._hold_back(session, began_s)
+        return state
+
+    async def _hold_back(self, session: Session, began_s: float) -> None:
+        """Let the failing answer leave at a moment that tells nothing (C99)."""
+        now = session.services.clock.now()
+        await self._pins.hold_back(session.terminal.name, now, began_s)
