@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import shutil
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import mkdtemp
 
 NOT_COPIED = (".lock", ".spool")
 """What belongs to whoever has a store open."""
@@ -14,12 +15,13 @@ class Once:
     """Closed SQLite stores, each under a key."""
 
     def __init__(self) -> None:
-        self._directory = TemporaryDirectory(prefix="sip2gw-once-")
+        self._directory = mkdtemp(prefix="sip2gw-once-")
+        atexit.register(shutil.rmtree, self._directory, ignore_errors=True)
         self._kept: dict[str, Path] = {}
 
     def keep(self, key: str, file: Path) -> None:
         """Keep a copy of the closed store in `file`, and of what lies beside it."""
-        place = Path(self._directory.name) / str(len(self._kept))
+        place = Path(self._directory) / str(len(self._kept))
         place.mkdir()
         for part in file.parent.glob(f"{file.name}*"):
             if part.suffix not in NOT_COPIED:
