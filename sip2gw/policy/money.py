@@ -20,7 +20,7 @@ from sip2gw.model import (
     PaidFee,
     PatronRecord,
     PaymentLine,
-    altered,
+    copied,
 )
 from sip2gw.policy.reasons import PaymentRefusalReason
 from sip2gw.policy.relationships import PayableAccount
@@ -101,7 +101,7 @@ def _after_credits(fees: Sequence[Fee]) -> tuple[Fee, ...]:
     for _, fee, part in _offsets(fees):
         left[fee.id] -= part
     return tuple(
-        fee if left[fee.id] == fee.owed else altered(fee, owed=left[fee.id])
+        fee if left[fee.id] == fee.owed else copied(fee, owed=left[fee.id])
         for fee in fees
         if left[fee.id] > 0
     )
@@ -137,7 +137,7 @@ def payable_total(fees: Iterable[Fee], invoiced_payable: bool) -> Minor:
 
 def paid_in_money(settled: Sequence[PaidFee]) -> tuple[PaidFee, ...]:
     """What a payment brought for each fee, without what the credits settled that it used up."""
-    paid = [altered(one.fee, owed=one.paid) for one in settled]
+    paid = [copied(one.fee, owed=one.paid) for one in settled]
     money = {fee.id: fee.owed for fee in _after_credits(paid)}
     return tuple(PaidFee(one.fee, money[one.fee.id]) for one in settled if one.fee.id in money)
 

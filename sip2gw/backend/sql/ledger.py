@@ -44,7 +44,7 @@ from sip2gw.model import (
     Payment,
     PaymentLine,
     Surplus,
-    altered,
+    copied,
 )
 from sip2gw.policy.receipts import Receipt, ReceiptUse, receipt_use
 
@@ -184,7 +184,7 @@ def _fees_after(facts: PaymentFacts, lines: Iterable[PaymentLine]) -> dict[str, 
     debtors = _debtor_ids(lines)
     return {
         record.id: tuple(
-            altered(fee, owed=fee.owed - paid[fee.id]) if fee.id in paid else fee
+            copied(fee, owed=fee.owed - paid[fee.id]) if fee.id in paid else fee
             for fee in record.fees
             if fee.owed != paid.get(fee.id)
         )
