@@ -189,7 +189,7 @@ class _Resolver:
                 name,
                 table,
                 language=source.institution.language,
-                relationships=bool(source.relationships.active_types),
+                relationships=bool(source.relationships.rules.types),
             )
             for name, table in source.profiles.items()
         }

@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 from pydantic import Field, Strict, model_validator
 
 from sip2gw.config.options import ProfileOptions
-from sip2gw.config.sections import Encoding, ErrorDetection, Terminator
+from sip2gw.config.sections import Terminator
 from sip2gw.config.types import (
     Badges,
     FieldCodes,
@@ -25,6 +25,9 @@ from sip2gw.config.types import (
 )
 from sip2gw.policy.access import DoorRules
 from sip2gw.protocol.dialect import DialectName
+from sip2gw.protocol.encoding import Encoding
+from sip2gw.protocol.timestamps import DateZone
+from sip2gw.protocol.wire import ErrorDetection
 from sip2gw.texts.templates import PATRON
 
 Kind = Literal["selfcheck", "sorter", "door", "payment", "auth"]
@@ -204,7 +207,7 @@ class BasicTable(Section):
     resend_with_sequence: bool = Field(
         default=False, description="Whether the answer to 97 keeps its AY."
     )
-    date_zone: Literal["local", "utc"] = Field(
+    date_zone: DateZone = Field(
         default="local", description="Dates on the wire: local with blanks, or UTC with Z."
     )
     dialect: DialectName = Field(
@@ -343,7 +346,7 @@ class ResolvedProfile:
     error_detection: ErrorDetection
     accept_character_checksum: bool
     resend_with_sequence: bool
-    date_zone: str
+    date_zone: DateZone
     dialect: DialectName
     pin_required: bool
     """At a door: `door.require_pin`."""

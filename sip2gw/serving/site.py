@@ -27,7 +27,6 @@ from sip2gw.policy.items.decisions import CirculationRules, Materials
 from sip2gw.policy.items.sorting import SortRule
 from sip2gw.policy.money import PaymentRules
 from sip2gw.policy.receipts import ReceiptRules
-from sip2gw.policy.relationships import RelationshipRules
 from sip2gw.protocol.layout import layout_of
 from sip2gw.protocol.registry import RESPONSES
 from sip2gw.protocol.wire import WireFormat
@@ -105,7 +104,7 @@ def _wire(profile: ResolvedProfile) -> WireFormat:
         error_detection=profile.error_detection,
         accept_character_checksum=profile.accept_character_checksum,
         resend_with_sequence=profile.resend_with_sequence,
-        date_zone="utc" if profile.date_zone == "utc" else "local",
+        date_zone=profile.date_zone,
         hidden_fields=_hidden_fields(profile),
         dialect=profile.dialect,
         substitute=profile.options.convert_control_characters,
@@ -197,9 +196,6 @@ def _way_back(config: Config, door: Terminal) -> tuple[str, ...]:
 def build_site(config: Config, capabilities: frozenset[Capability]) -> Site:
     """Compile `config` for a backend with `capabilities`."""
     wires = {name: _wire(profile) for name, profile in config.profiles.items()}
-    relationships = RelationshipRules(
-        enabled=config.relationships.enabled, types=config.relationships.active_types
-    )
     counting = _counting_branches(config)
     standpoints: defaultdict[tuple[str, str], Standpoint] = defaultdict(Standpoint)
     texts = Catalogue(config.texts)
@@ -220,7 +216,7 @@ def build_site(config: Config, capabilities: frozenset[Capability]) -> Site:
             zone=zone,
             calendar=branch.calendar if branch is not None else None,
             max_fee_age_days=branch.max_fee_age_days if branch is not None else None,
-            relationships=relationships,
+            relationships=config.relationships.rules,
             messages=_served(profile, capabilities),
             wire=wires[profile.name],
             timeout_s=config.server.terminal_timeout_s,

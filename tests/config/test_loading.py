@@ -133,7 +133,7 @@ def test_the_shortest_file_names_the_institution_and_has_the_defaults_of_c81(loa
     assert config.privacy.access_log_days == 30
     assert config.privacy.refused_payment_days == 90
     assert config.backend.kind == "store"
-    assert config.relationships.active_types == set(RelationshipType)
+    assert config.relationships.rules.types == set(RelationshipType)
     assert config.store.is_sqlite
     assert config.tls is None
     assert config.admin_token is None
@@ -274,7 +274,7 @@ def test_who_may_lift_the_money_block_b26_c40(
 def test_without_relationships_there_is_no_family_b49(load: Load, switch: str) -> None:
     config = one_profile(load, 'kind = "payment"', before=f"[relationships]\n{switch}\n")
     assert config.profiles["p"].family == "off"
-    assert config.relationships.active_types == frozenset()
+    assert config.relationships.rules.types == frozenset()
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,9 @@ from sip2gw.handlers.base import Session
 from sip2gw.handlers.patron import Visit, obstacle_text, standing_of
 from sip2gw.model import Card, PatronRecord
 from sip2gw.policy.access import PinState
-from sip2gw.policy.items.decisions import END_OF_DAY, Refusal
+from sip2gw.policy.items.decisions import Refusal
 from sip2gw.policy.items.offline import Claim, judge_claim
+from sip2gw.policy.moments import END_OF_DAY
 from sip2gw.policy.obstacles import Standing
 from sip2gw.policy.reasons import CIRCULATION_REASONS, CirculationReason
 from sip2gw.protocol.messages import Checkin, Checkout, Renew
