@@ -375,6 +375,6 @@ class SupportSection(Section):
     """Customer support messages (B64)."""
 
     enabled: bool = Field(
-        default=True,
+        default=False,
         description="Whether the gateway opens messages for what a person must follow up.",
     )
