@@ -11,7 +11,6 @@ from sip2gw.handlers import (
 )
 from sip2gw.handlers.base import (
     Answer,
-    CustomField,
     Handler,
     Services,
     Session,
@@ -99,7 +98,6 @@ __all__ = [
     "HANDLERS",
     "SUPPORTED_CODES",
     "Answer",
-    "CustomField",
     "Handler",
     "Services",
     "Session",

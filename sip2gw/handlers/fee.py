@@ -88,7 +88,7 @@ def _read(session: Session, request: FeePaid) -> _Bill | PaymentRefusalReason:
     terminal = session.terminal
     if read_currency(request.currency_type, terminal.currency) != terminal.currency:
         return PaymentRefusalReason.CURRENCY
-    if request.payment_type not in terminal.profile.payment_types:
+    if request.payment_type not in terminal.till.payment_types:
         return PaymentRefusalReason.PAYMENT_TYPE
     try:
         amount = parse_amount(request.fee_amount or "", terminal.currency)
@@ -110,7 +110,7 @@ async def _judge_payer(
     """The payer; no PIN (C1) counts as verified when the card's lately was (C64)."""
     number, pin = request.patron_identifier, request.patron_password
     verified = not pin and session.is_verified(number)
-    required = session.terminal.profile.pin_required and not verified
+    required = session.terminal.identification.pin_required and not verified
     record = None if seen is None else seen.payer
     return await judge(session, number, record, pin, pin_required=required, began_s=began_s)
 
@@ -129,7 +129,7 @@ def _debtor_id(session: Session, bill: _Bill, seen: PaymentFacts) -> str | None:
     meant for another must not settle the payer's own fees. A card of nobody whom the payer might
     pay for is `NOBODY`'s.
     """
-    family = session.terminal.profile.family
+    family = session.terminal.presentation.family
     if family == "merged":
         return None
     if bill.debtor_card is None:
@@ -158,7 +158,7 @@ def _order(
         payment_type=request.payment_type,
         bk=bill.bk,
         now=now,
-        key_expires=services.clock.in_days(terminal.profile.bk_retention_days, terminal.zone),
+        key_expires=services.clock.in_days(terminal.till.bk_retention_days, terminal.zone),
         card=request.patron_identifier,
         account=_account(terminal, request.payment_type),
         seen=seen,
@@ -201,10 +201,10 @@ def _short(key: str) -> str:
 
 def _account(terminal: TerminalView, payment_type: str) -> str:
     """Where the money goes, if not into the terminal's own till; a waived fee brings none."""
-    options = terminal.profile.options
-    if payment_type == options.write_off_payment_type:
+    till = terminal.till
+    if payment_type == till.write_off_payment_type:
         return f"write_off:{terminal.name}"
-    return f"till:{options.register_id}:{payment_type}" if options.register_id else ""
+    return f"till:{till.register_id}:{payment_type}" if till.register_id else ""
 
 
 def _decider(
@@ -217,7 +217,7 @@ def _decider(
     """
     terminal, texts = session.terminal, session.services.texts
     today = session.now().date()
-    profile, rules = terminal.profile, terminal.relationships
+    rules = terminal.relationships
     card_active = visit.card is not None and visit.card.state is CardState.ACTIVE
     pin_missing = visit.pin is PinState.ABSENT
     language = session.language("000", visit.record)
@@ -228,7 +228,7 @@ def _decider(
         if not card_active:
             return PaymentRefusal(PaymentRefusalReason.CARD_BLOCKED)
         accounts: tuple[PayableAccount, ...] = ()
-        if profile.family != "off":
+        if terminal.presentation.family != "off":
             accounts = payable_accounts(facts.payer, facts.debtors, rules, today)
         payer, accounts = _of_debtor(facts.payer, accounts, debtor_id)
         if payer is None:
@@ -238,7 +238,7 @@ def _decider(
         if not isinstance(plan, PaymentPlan):
             return PaymentRefusal(plan)
         paid = format_money(bill.amount, terminal.currency, language)
-        waived = request.payment_type == profile.options.write_off_payment_type
+        waived = request.payment_type == terminal.till.write_off_payment_type
         key = "payment_waived" if waived else "payment_accepted"
         spoken = [texts.text(language, key, amount=paid)]
         if plan.left > 0:

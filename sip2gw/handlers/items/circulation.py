@@ -66,7 +66,7 @@ def claim_of(session: Session, request: Checkout | Checkin | Renew) -> Claim | N
         due.append(request.nb_due_date)
     return judge_claim(
         session.now(),
-        accepted=session.terminal.profile.accept_offline,
+        accepted=session.terminal.rights.accept_offline,
         dates=_said(session, dates),
         due=_said(session, due),
     )
@@ -139,7 +139,7 @@ def due_text(session: Session, due: datetime | None) -> str:
     if due is None:
         return ""
     terminal, local = session.terminal, due.astimezone(session.terminal.zone)
-    if terminal.profile.options.due_date_format == "sip2":
+    if terminal.presentation.due_date_format == "sip2":
         return write_timestamp(local, terminal.wire.date_zone)
     day = format_day(local.date(), terminal.language)
     return day if local.time() == END_OF_DAY else f"{day} {local:%H:%M}"

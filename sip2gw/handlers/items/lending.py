@@ -155,7 +155,7 @@ def _renewal_decider(session: Session, visit: Visit, wish: Wish) -> DecideCircul
     """For own loans, and for those of an authoriser when the facts hold the borrower (B54)."""
     terminal = session.terminal
     today = session.now().date()
-    pin_missing = terminal.profile.pin_required and not visit.valid_password
+    pin_missing = terminal.identification.pin_required and not visit.valid_password
 
     def decide(facts: Facts) -> Decision:
         standings = [standing_in(session, facts.patron, visit.card)]
@@ -182,7 +182,7 @@ async def renew_all(session: Session, request: RenewAll) -> Answer:
         session,
         request.patron_identifier,
         request.patron_password,
-        pin_required=terminal.profile.pin_required,
+        pin_required=terminal.identification.pin_required,
     )
     response = RenewAllResponse(
         transaction_date=session.now(), institution_id=terminal.institution_id
@@ -234,7 +234,7 @@ async def _renew_one(
         patron_id=visit.record.id,
         now=now,
         key_expires=now + KEY_KEPT,
-        with_borrower=session.terminal.profile.renewals_of_authorisers,
+        with_borrower=session.terminal.rights.renewals_of_authorisers,
     )
     return await session.services.backend.circulate(order, _renewal_decider(session, visit, wish))
 
@@ -256,7 +256,7 @@ def _unrenewed(session: Session, record: PatronRecord, loan: Loan, key: str) -> 
 async def loans_of_authorisers(session: Session, record: PatronRecord) -> list[Loan]:
     """What others have on loan and `record` may renew, where the profile says so (B54)."""
     terminal = session.terminal
-    if not terminal.profile.renewals_of_authorisers:
+    if not terminal.rights.renewals_of_authorisers:
         return []
     today = session.now().date()
     loans: list[Loan] = []
@@ -303,7 +303,7 @@ def _describe(session: Session, response: _LoanResponse, record: ItemRecord) -> 
     response.magnetic_media = record.item.magnetic
     response.media_type = record.item.media_type
     response.item_properties = record.state.properties
-    if session.terminal.item_fields:
+    if session.terminal.presentation.item_fields:
         response.extra_fields = profile_fields.item_fields(session, record)
 
 
