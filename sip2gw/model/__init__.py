@@ -20,7 +20,6 @@ from sip2gw.model.doors import (
 from sip2gw.model.items import ItemStatus
 from sip2gw.model.money import (
     AMOUNT_MAX_MINOR,
-    CURRENCY_DIGITS,
     Fee,
     FeeStatus,
     Minor,
@@ -58,7 +57,6 @@ from sip2gw.model.values import (
 __all__ = [
     "AMOUNT_MAX_MINOR",
     "COUNT_MAX",
-    "CURRENCY_DIGITS",
     "EVERY_BRANCH",
     "NAME_CHARACTERS_MAX",
     "TEXT_CHARACTERS_MAX",
