@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
 
@@ -169,7 +169,7 @@ class Relationship:
         return self.type, self.from_id, self.to_id
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, weakref_slot=True)
 class PatronRecord:
     """All that is known of one patron at one moment: the facts that policies decide on.
 
@@ -211,8 +211,6 @@ class PatronRecord:
     when used (B51, B54)."""
     door_entries: tuple[DoorEntry, ...] = ()
     """Entries of the store's bar and pass lists for any of the cards, without their notes."""
-    extra: dict[tuple[object, ...], object] = field(default_factory=dict, compare=False)
-    """Values derived from this snapshot once and kept with it."""
 
     def __repr__(self) -> str:
         return "<PatronRecord>"

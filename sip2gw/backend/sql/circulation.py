@@ -289,7 +289,7 @@ def _with_item(item: Item, after: ItemState, holder: str, record: PatronRecord) 
         lost = after.status is ItemStatus.LOST
         loans.append(Loan(item.id, item.title, *taken, item.max_renewals, lost))
         loans.sort(key=lambda known: (known.due, known.item_id))
-    return copied(record, loans=tuple(loans), extra={})
+    return copied(record, loans=tuple(loans))
 
 
 # Writing ----------------------------------------------------------------------------------------

@@ -73,7 +73,7 @@ class RecordCache:
             record = self._by_id.get(patron_id)
             if record is None:
                 continue
-            record = copied(record, fees=open_fees, extra={})
+            record = copied(record, fees=open_fees)
             self._by_id[patron_id] = record
             for card in record.cards:
                 self._by_card[card.number] = record
