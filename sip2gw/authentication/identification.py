@@ -73,7 +73,7 @@ class StoreIdentifier:
         before the card was looked for: how long that took must not tell whether there is one (C99).
         """
         if record is None or card is None or card.state is _REPLACED:
-            if pin and session.terminal.profile.wrong_pin_hides_card:
+            if pin and session.terminal.identification.wrong_pin_hides_card:
                 await self._hold_back(session, began_s)
             return PinState.ABSENT
         # What the PIN is worth is noted where it is judged; this may be too late to hear of it.
@@ -99,7 +99,7 @@ class StoreIdentifier:
         store_away: bool = False,
     ) -> PinState:
         now, terminal = session.services.clock.now(), session.terminal
-        at_door = terminal.profile.kind == "door"
+        at_door = terminal.is_door
         state = await self._pins.check(
             record, number, pin, terminal.name, now, store_away=store_away, at_door=at_door
         )

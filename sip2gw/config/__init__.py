@@ -8,7 +8,7 @@ from sip2gw.config.load import (
     load_config,
 )
 from sip2gw.config.problems import ConfigError
-from sip2gw.config.profiles import DoorTable, ResolvedProfile
+from sip2gw.config.profiles import DoorTable, Profile
 from sip2gw.config.reference import configuration_reference, json_schema, public_dict
 from sip2gw.config.reload import Lasting, reload_marks
 from sip2gw.config.terminals import Terminal
@@ -22,7 +22,7 @@ __all__ = [
     "ConfigFile",
     "DoorTable",
     "Lasting",
-    "ResolvedProfile",
+    "Profile",
     "Terminal",
     "TlsFiles",
     "configuration_reference",

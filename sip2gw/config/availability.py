@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sip2gw.config import Config
+from sip2gw.config.sections import ServerSection
 
 
 def unavailable(config: Config) -> list[str]:
@@ -16,7 +17,7 @@ def unavailable(config: Config) -> list[str]:
 
 
 def _lines(config: Config) -> Iterator[str]:
-    server = config.server
+    server, admin, backend = config.server, config.admin, config.backend
     if server.workers > 1:
         yield (
             f"server.workers: several processes are not available in this version; got"
@@ -24,8 +25,25 @@ def _lines(config: Config) -> Iterator[str]:
         )
     if server.proxy_protocol:
         yield "server.proxy_protocol: is not available in this version; allowed: false"
-    if config.backend.kind != "store":
+    if server.proxy_networks != ServerSection().proxy_networks:
         yield (
-            f"backend.kind: is not available in this version; got {config.backend.kind};"
-            f' allowed: "store"'
+            "server.proxy_networks: no PROXY header is read in this version, so nobody's is"
+            " believed; leave the key out"
         )
+    for key in ("token", "token_file"):
+        if getattr(admin, key) is not None:
+            yield (
+                f"admin.{key}: this version has neither REST nor a console that would ask for a"
+                " token; leave the key out"
+            )
+    if backend.kind != "store":
+        yield (
+            f'backend.kind: is not available in this version; got {backend.kind}; allowed: "store"'
+        )
+    elif backend.sip2 is not None:
+        yield (
+            'backend.sip2: with backend.kind = "store" no library system is asked; leave the table'
+            " out"
+        )
+    if config.support.enabled:
+        yield "support.enabled: is not available in this version; allowed: false"

@@ -16,7 +16,7 @@ from pydantic import Field, SecretStr, ValidationError
 from sip2gw.config import places
 from sip2gw.config.branches import Branch, BranchTable, resolve_branch
 from sip2gw.config.problems import Problems
-from sip2gw.config.profiles import ProfileTable, ResolvedProfile, resolve_profile
+from sip2gw.config.profiles import Profile, ProfileTable, resolve_profile
 from sip2gw.config.sections import (
     AdminSection,
     BackendSection,
@@ -110,7 +110,7 @@ class Config:
     texts: Mapping[str, Mapping[str, str]]
     """Language → key → text: the overrides for `sip2gw.texts.Catalogue`."""
     branches: Mapping[str, Branch]
-    profiles: Mapping[str, ResolvedProfile]
+    profiles: Mapping[str, Profile]
     terminals: Mapping[str, Terminal] = field(repr=False)
     """By login (CN)."""
     zone: ZoneInfo
@@ -189,7 +189,7 @@ class _Resolver:
                 name,
                 table,
                 language=source.institution.language,
-                relationships=bool(source.relationships.active_types),
+                relationships=bool(source.relationships.rules.types),
             )
             for name, table in source.profiles.items()
         }
@@ -279,7 +279,7 @@ class _Resolver:
                     )
 
     def _terminals(
-        self, profiles: Mapping[str, ResolvedProfile], branches: Mapping[str, Branch]
+        self, profiles: Mapping[str, Profile], branches: Mapping[str, Branch]
     ) -> dict[str, Terminal]:
         terminals: dict[str, Terminal] = {}
         keys: dict[str, str] = {}

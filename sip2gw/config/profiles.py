@@ -5,15 +5,14 @@ What a profile leaves open is decided by its kind (C24, C81), once, in `resolve_
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, Strict, model_validator
 
 from sip2gw.config.options import ProfileOptions
-from sip2gw.config.sections import Encoding, ErrorDetection, Terminator
+from sip2gw.config.sections import Terminator
 from sip2gw.config.types import (
     Badges,
     FieldCodes,
@@ -25,6 +24,9 @@ from sip2gw.config.types import (
 )
 from sip2gw.policy.access import DoorRules
 from sip2gw.protocol.dialect import DialectName
+from sip2gw.protocol.encoding import Encoding
+from sip2gw.protocol.timestamps import DateZone
+from sip2gw.protocol.wire import ErrorDetection
 from sip2gw.texts.templates import PATRON
 
 Kind = Literal["selfcheck", "sorter", "door", "payment", "auth"]
@@ -175,11 +177,6 @@ class WiseTable(Section):
             raise ValueError("open_lines, paid_lines and all_lines must differ")
         return self
 
-    def asked(self, switches: Mapping[str, bool]) -> tuple[bool, bool]:
-        """Whether open and whether paid lines are asked for by the switches that are on."""
-        both = switches[self.all_lines]
-        return both or switches[self.open_lines], both or switches[self.paid_lines]
-
 
 class BasicTable(Section):
     """The keys of a profile that a kind decides, or that are rights and manners of speaking."""
@@ -204,7 +201,7 @@ class BasicTable(Section):
     resend_with_sequence: bool = Field(
         default=False, description="Whether the answer to 97 keeps its AY."
     )
-    date_zone: Literal["local", "utc"] = Field(
+    date_zone: DateZone = Field(
         default="local", description="Dates on the wire: local with blanks, or UTC with Z."
     )
     dialect: DialectName = Field(
@@ -329,54 +326,31 @@ class ProfileTable(ProfileOptions, BasicTable):
 
 
 @dataclass(frozen=True, slots=True)
-class ResolvedProfile:
-    """A profile with every question answered. Meanings and units: `ProfileTable`."""
+class Profile:
+    """A profile with the questions answered that its table may leave open."""
 
     name: str
-    kind: Kind
+    """Its key in the file: what metrics call it."""
     messages: frozenset[str]
     """Served request codes, 93 and 97 among them."""
     language: str
-    encoding: Encoding
-    terminator: bytes
-    """`\\r` or `\\r\\n`."""
-    error_detection: ErrorDetection
-    accept_character_checksum: bool
-    resend_with_sequence: bool
-    date_zone: str
-    dialect: DialectName
     pin_required: bool
     """At a door: `door.require_pin`."""
-    wrong_pin_hides_card: bool
-    may_block_patrons: bool
-    personal_fields: frozenset[str]
-    hide_fields: frozenset[str]
-    allow_fields: frozenset[str]
-    staff_notices: bool
-    badge_separator: str | None
-    fw_b: str
     payment_types: tuple[str, ...]
-    partial_payment: bool
-    single_fee_payment: bool
-    subtotal_payment: bool
-    invoiced_payable: bool
-    bk_retention_days: int
     family: Family
     """`off` where relationships are switched off."""
-    relation_titles: bool
-    fee_lines: str
-    second_checkout: str
-    checked_in_ok: bool
-    renewals_of_authorisers: bool
     accept_offline: bool
     """No block `Y` is believed (C106)."""
-    options: ProfileOptions
-    """What needs no resolving."""
     door: DoorTable | None
     """Set exactly for `kind` door."""
-    door_rules: DoorRules | None
-    """`door` in the words of the decision."""
     wise: WiseTable
+    table: ProfileTable
+    """What needs no answer."""
+
+    @property
+    def kind(self) -> Kind:
+        """What its terminals are."""
+        return self.table.kind
 
     @property
     def may_take_payments(self) -> bool:
@@ -386,7 +360,8 @@ class ResolvedProfile:
     @property
     def honours_fw_b(self) -> bool:
         """Whether `FW=B` lifts the money block (B26, C40)."""
-        return self.fw_b == "any" or (self.fw_b == "payment" and self.may_take_payments)
+        fw_b = self.table.fw_b
+        return fw_b == "any" or (fw_b == "payment" and self.may_take_payments)
 
 
 def _served_messages(table: ProfileTable, payment_types: tuple[str, ...]) -> frozenset[str]:
@@ -402,7 +377,7 @@ def _served_messages(table: ProfileTable, payment_types: tuple[str, ...]) -> fro
 
 def resolve_profile(
     name: str, table: ProfileTable, *, language: str, relationships: bool
-) -> ResolvedProfile:
+) -> Profile:
     """`table` with what its kind and the institution decide filled in.
 
     Args:
@@ -411,53 +386,25 @@ def resolve_profile(
         language: the institution's.
         relationships: whether the institution has any.
     """
-    by_kind = KIND_DEFAULTS[table.kind]
-    payment_types = by_kind.payment_types if table.payment_types is None else table.payment_types
+
+    def answer(key: str) -> Any:
+        own = getattr(table, key)
+        return getattr(KIND_DEFAULTS[table.kind], key) if own is None else own
+
+    payment_types = answer("payment_types")
     write_off = table.write_off_payment_type
     if payment_types and write_off is not None and write_off not in payment_types:
         payment_types = (*payment_types, write_off)
     door = (table.door or DoorTable()) if table.kind == "door" else None
-    pin_required = by_kind.pin_required if table.pin_required is None else table.pin_required
-    family = by_kind.family if table.family is None else table.family
-    accept_offline = table.accept_offline
-    if accept_offline is None:
-        accept_offline = by_kind.accept_offline
-    return ResolvedProfile(
+    return Profile(
         name=name,
-        kind=table.kind,
         messages=_served_messages(table, payment_types),
         language=table.language or language,
-        encoding=table.encoding,
-        terminator=b"\r\n" if table.terminator == "CRLF" else b"\r",
-        error_detection=table.error_detection,
-        accept_character_checksum=table.accept_character_checksum,
-        resend_with_sequence=table.resend_with_sequence,
-        date_zone=table.date_zone,
-        dialect=table.dialect,
-        pin_required=door.require_pin if door else pin_required,
-        wrong_pin_hides_card=table.wrong_pin_hides_card,
-        may_block_patrons=table.may_block_patrons,
-        personal_fields=frozenset(table.personal_fields),
-        hide_fields=frozenset(table.hide_fields),
-        allow_fields=frozenset(table.allow_fields),
-        staff_notices=table.staff_notices,
-        badge_separator=table.badge_separator,
-        fw_b=table.fw_b,
+        pin_required=door.require_pin if door else answer("pin_required"),
         payment_types=payment_types,
-        partial_payment=table.partial_payment,
-        single_fee_payment=table.single_fee_payment,
-        subtotal_payment=table.subtotal_payment,
-        invoiced_payable=table.invoiced_payable,
-        bk_retention_days=table.bk_retention_days,
-        family=family if relationships else "off",
-        relation_titles=table.relation_titles,
-        fee_lines=table.fee_lines,
-        second_checkout=table.second_checkout,
-        checked_in_ok=table.checked_in_ok,
-        renewals_of_authorisers=table.renewals_of_authorisers,
-        accept_offline=accept_offline,
-        options=table,
+        family=answer("family") if relationships else "off",
+        accept_offline=answer("accept_offline"),
         door=door,
-        door_rules=door.rules() if door else None,
         wise=table.wise or WiseTable(),
+        table=table,
     )

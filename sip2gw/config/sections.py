@@ -33,10 +33,10 @@ from sip2gw.config.types import (
     parse_address,
 )
 from sip2gw.model import RelationshipType
+from sip2gw.policy.relationships import RelationshipRules
+from sip2gw.protocol.encoding import Encoding
 
-Encoding = Literal["cp850", "latin-1", "cp1252", "utf-8", "ascii"]
 Terminator = Literal["CR", "CRLF"]
-ErrorDetection = Literal["mirror", "always", "never"]
 
 
 class InstitutionSection(Section):
@@ -259,9 +259,10 @@ class RelationshipsSection(Section):
     )
 
     @property
-    def active_types(self) -> frozenset[RelationshipType]:
-        """The types that may be used; none when switched off."""
-        return frozenset(map(RelationshipType, self.types)) if self.enabled else frozenset()
+    def rules(self) -> RelationshipRules:
+        """The same for decisions."""
+        types = self.types if self.enabled else ()
+        return RelationshipRules(frozenset(map(RelationshipType, types)))
 
 
 class UpstreamSection(Section):
@@ -374,6 +375,6 @@ class SupportSection(Section):
     """Customer support messages (B64)."""
 
     enabled: bool = Field(
-        default=True,
+        default=False,
         description="Whether the gateway opens messages for what a person must follow up.",
     )

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from pydantic import Field, SecretStr, model_validator
 
 from sip2gw.config.branches import Branch
-from sip2gw.config.profiles import ResolvedProfile
+from sip2gw.config.profiles import Profile
 from sip2gw.config.types import (
     DayOrTime,
     FileName,
@@ -77,7 +77,7 @@ class Terminal:
     name: str
     """Its key in the file: what logs and metrics call it."""
     login: str = field(repr=False)
-    profile: ResolvedProfile
+    profile: Profile
     branch: Branch | None
     password: SecretStr | None = field(repr=False)
     password_hash: SecretStr | None = field(repr=False)
@@ -129,7 +129,7 @@ def resolve_terminal(
     name: str,
     table: TerminalTable,
     *,
-    profile: ResolvedProfile,
+    profile: Profile,
     branch: Branch | None,
     password: SecretStr | None,
     zone: ZoneInfo,
@@ -150,7 +150,7 @@ def resolve_terminal(
     )
 
 
-def _connections(table: TerminalTable, profile: ResolvedProfile) -> int:
+def _connections(table: TerminalTable, profile: Profile) -> int:
     """A kiosk is one machine; services that only ask open a line for each question (C102)."""
     if table.max_connections is None:
         return 0 if profile.kind == "auth" else 1

@@ -153,7 +153,7 @@ class Operations:
         zone = self._daemon.site.config.zone
         return TerminalState(
             name=view.name,
-            profile=view.profile.name,
+            profile=view.profile,
             branch=view.branch,
             connected=bool(lines),
             lines=len(lines),

@@ -12,7 +12,6 @@ from sip2gw.handlers import (
 )
 from sip2gw.handlers.base import (
     Answer,
-    CustomField,
     Failing,
     Handler,
     Services,
@@ -127,7 +126,6 @@ __all__ = [
     "HANDLERS",
     "SUPPORTED_CODES",
     "Answer",
-    "CustomField",
     "Failing",
     "Handler",
     "Services",

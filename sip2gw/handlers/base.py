@@ -19,8 +19,15 @@ from sip2gw.backend.base import (
     BackendError,
     CirculationOrder,
 )
-from sip2gw.config import ResolvedProfile
 from sip2gw.foundation.clock import Clock
+from sip2gw.handlers.rules import (
+    DoorManner,
+    Identification,
+    Presentation,
+    Rights,
+    Till,
+    WiseManner,
+)
 from sip2gw.model import (
     Card,
     PatronRecord,
@@ -45,9 +52,6 @@ from sip2gw.protocol.messages import Request, Response
 from sip2gw.protocol.wire import WireFormat
 from sip2gw.shared.door_memory import Admissions, Passages
 from sip2gw.texts import Catalogue, choose_language
-
-CustomField = tuple[str, str]
-"""A field of the profile's own: its tag, and the template of what it says."""
 
 VERIFIED_TTL_S = 600.0
 """How long a verified PIN stands in for an absent or empty AD in a 37 (C1, C64)."""
@@ -122,7 +126,9 @@ class TerminalView:
 
     name: str
     """Its key in the configuration: label of logs and metrics."""
-    profile: ResolvedProfile
+    profile: str
+    """The name of its profile: another label of metrics."""
+    is_door: bool
     institution_id: str
     library_name: str
     currency: str
@@ -134,22 +140,26 @@ class TerminalView:
     relationships: RelationshipRules
     messages: frozenset[str]
     """Request codes that it may send and that are answered usefully; what BX shows (B13)."""
+    offered: frozenset[str]
+    """Those that its profile names, answered usefully or not."""
     wire: WireFormat
     timeout_s: float
     """What 98 advertises; longer than our own deadline (B17)."""
     retries: int
+    identification: Identification
+    rights: Rights
+    presentation: Presentation
     door: DoorRules
+    door_manner: DoorManner
     standpoint: Standpoint
     """Shared by all terminals of the same profile at the same branch."""
     circulation: CirculationRules
     receipts: ReceiptRules
     payments: PaymentRules
+    till: Till
+    wise: WiseManner
     branches: Mapping[str, str]
     """The names of all branches by their codes."""
-    patron_fields: tuple[CustomField, ...] = ()
-    """Sent with 24, 64 and 26 of a patron who is shown."""
-    item_fields: tuple[CustomField, ...] = ()
-    """Sent with 10, 12, 18 and 30 of an item that is known."""
     bars: tuple[BarEntry, ...] = ()
     passes: tuple[PassEntry, ...] = ()
     counts_inside: bool = False

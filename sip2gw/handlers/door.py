@@ -6,7 +6,6 @@ from datetime import date, timedelta
 from itertools import product
 
 from sip2gw.backend.base import BackendError, EntryOrder
-from sip2gw.config import DoorTable
 from sip2gw.handlers import information, patron, profile_fields
 from sip2gw.handlers.base import Answer, Session, patron_flags
 from sip2gw.handlers.patron import PresentedCard
@@ -74,17 +73,10 @@ _LET_OUT = AccessDecision(Reason.GRANTED, _NOTHING_LOOKED_AT)
 _NOT_DECIDED = AccessDecision(Reason.SYSTEM, _NOTHING_LOOKED_AT)
 
 
-def _door(session: Session) -> DoorTable:
-    """The door table of a door's profile."""
-    door = session.terminal.profile.door
-    assert door is not None
-    return door
-
-
 async def patron_status(session: Session, request: PatronStatusRequest) -> Answer:
     """Answer a door's 23: the decision, or by profile the facts (B33)."""
-    door = _door(session)
-    if door.direction == "out":
+    manner = session.terminal.door_manner
+    if manner.direction == "out":
         return await _let_out(session, request)
     presented = await _identify(session, request)
     facts, decision = (
@@ -92,7 +84,7 @@ async def patron_status(session: Session, request: PatronStatusRequest) -> Answe
         if _counts(session)
         else _decide_uncounted(session, presented)
     )
-    if door.mode == "decision":
+    if manner.mode == "decision":
         return _tell_decision(session, presented, _response_to(request), facts, decision)
     answer = await patron.tell_status(session, request, presented)
     return _tell_facts(session, presented, decision, answer)
@@ -100,8 +92,8 @@ async def patron_status(session: Session, request: PatronStatusRequest) -> Answe
 
 async def patron_information(session: Session, request: PatronInformation) -> Answer:
     """Answer a door's 63 like its 23 (B33)."""
-    door = _door(session)
-    if door.direction == "out":
+    manner = session.terminal.door_manner
+    if manner.direction == "out":
         return await _let_out(session, request)
     presented = await _identify(session, request)
     facts, decision = (
@@ -109,7 +101,7 @@ async def patron_information(session: Session, request: PatronInformation) -> An
         if _counts(session)
         else _decide_uncounted(session, presented)
     )
-    if door.mode == "decision":
+    if manner.mode == "decision":
         return _tell_decision(session, presented, _response_to(request), facts, decision)
     answer = await information.tell_information(session, request, presented)
     return _tell_facts(session, presented, decision, answer)
@@ -121,10 +113,10 @@ def _counts(session: Session) -> bool:
 
 async def _identify(session: Session, request: _DoorRequest) -> PresentedCard:
     number = request.patron_identifier
-    door = _door(session)
-    if door.require_pin or door.mode == "facts":
+    required = session.terminal.door.require_pin
+    if required or session.terminal.door_manner.mode == "facts":
         return await patron.identify(
-            session, number, request.patron_password, pin_required=door.require_pin
+            session, number, request.patron_password, pin_required=required
         )
     # The one case in which AD is not looked at (C2).
     record = await session.services.backend.find_by_card(number) if number else None
@@ -207,7 +199,7 @@ def _entry_order(session: Session, facts: DoorFacts) -> EntryOrder:
         patron_id=facts.record.id,
         now=facts.now,
         stay_ends=stay_end(facts.now, facts.calendar),
-        same_since=facts.now - timedelta(seconds=_door(session).passage_window_s),
+        same_since=facts.now - timedelta(seconds=session.terminal.door_manner.passage_window_s),
         capacity=rules.capacity,
         refuse_inside=rules.refuse_inside,
     )
@@ -215,7 +207,7 @@ def _entry_order(session: Session, facts: DoorFacts) -> EntryOrder:
 
 def _same_passage(session: Session, card: str) -> bool:
     """Whether the card has just been granted here (B41)."""
-    services, window_s = session.services, _door(session).passage_window_s
+    services, window_s = session.services, session.terminal.door_manner.passage_window_s
     now_s = services.clock.monotonic()
     return services.passages.goes_on(session.terminal.name, card, now_s, window_s)
 
@@ -284,7 +276,7 @@ def end_undecided(session: Session, request: _DoorRequest) -> Answer | None:
     None for other doors, which refuse as any terminal; that is a row and a count too (C93).
     """
     number = request.patron_identifier
-    if _door(session).direction == "out":
+    if session.terminal.door_manner.direction == "out":
         return _let_anybody_out(session, number, None, _response_to(request), "emergency")
     _record(session, number, _NOT_DECIDED, None, "normal")
     return None
@@ -298,12 +290,12 @@ async def decide_without_backend(
     By profile, who was admitted here before is decided on with what was known then: calendar,
     lists of the configuration, PIN and all other checks hold, but nobody is counted (B40).
     """
-    door, number = _door(session), request.patron_identifier
-    if door.direction == "out":
+    manner, number = session.terminal.door_manner, request.patron_identifier
+    if manner.direction == "out":
         return None
     record = _admitted_before(session, number) if error.kind in AWAY else None
     card = record.card(number) if record is not None else None
-    if record is None or card is None or door.mode != "decision":
+    if record is None or card is None or manner.mode != "decision":
         return None
     pin = PinState.OK
     if session.terminal.door.require_pin:
@@ -358,9 +350,9 @@ def _answer_decision(
     else:
         if not rules.require_pin:
             response.valid_patron_password = False
-        if _door(session).refuse_as == "bln":
+        if session.terminal.door_manner.refuse_as == "bln":
             response.valid_patron = False
-        elif _door(session).refuse_as == "cqn":
+        elif session.terminal.door_manner.refuse_as == "cqn":
             response.valid_patron_password = False
     if record is not None and facts.holder is not None:
         response.personal_name = profile_fields.patron_name(session, record)
@@ -390,11 +382,8 @@ def _begins_passage(session: Session, card: str, record: PatronRecord | None) ->
     It ends those of the holder at the doors that lead the other way: who has gone out and comes
     back is not the one who was read twice.
     """
-    terminal, services, window_s = (
-        session.terminal,
-        session.services,
-        _door(session).passage_window_s,
-    )
+    terminal, services = session.terminal, session.services
+    window_s = terminal.door_manner.passage_window_s
     now_s = services.clock.monotonic()
     if window_s and not services.passages.begins(terminal.name, card, now_s, window_s):
         return False
@@ -413,7 +402,7 @@ def _record(
     mode: str,
 ) -> None:
     """One row and one count per passage and per refusal (B41, B42, C65, C93); never waited for."""
-    terminal, services, door = session.terminal, session.services, _door(session)
+    terminal, services = session.terminal, session.services
     outcome = "granted" if decision.granted else "refused"
     if decision.granted and not _begins_passage(session, card, record):
         return
@@ -429,6 +418,6 @@ def _record(
             mode=mode,
             checks=decision.checks,
             patron_id=record.id if record is not None else None,
-            direction=door.direction,
+            direction=terminal.door_manner.direction,
         )
     )

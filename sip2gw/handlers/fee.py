@@ -69,7 +69,7 @@ async def fee_paid(session: Session, request: FeePaid) -> Answer:
     seen, card, state = await session.services.identifier.identify_payer(session, number, pin)
     # No PIN (C1) counts as verified when the card's lately was (C64).
     verified = not pin and session.is_verified(number)
-    required = session.terminal.profile.pin_required and not verified
+    required = session.terminal.identification.pin_required and not verified
     record = seen.payer if seen is not None else None
     presented = present(session, number, pin, record, card, state, required)
     if seen is None or not presented.valid_patron:
@@ -96,7 +96,7 @@ def _read(session: Session, request: FeePaid) -> _Bill | PaymentRefusalReason:
     terminal = session.terminal
     if read_currency(request.currency_type, terminal.currency) != terminal.currency:
         return PaymentRefusalReason.CURRENCY
-    if request.payment_type not in terminal.profile.payment_types:
+    if request.payment_type not in terminal.till.payment_types:
         return PaymentRefusalReason.PAYMENT_TYPE
     try:
         amount = parse_amount(request.fee_amount or "", terminal.currency)
@@ -126,7 +126,7 @@ def _debtor_id(session: Session, bill: _Bill, seen: PaymentFacts) -> str | None:
     meant for another must not settle the payer's own fees. A card of nobody whom the payer might
     pay for is `NOBODY`'s.
     """
-    family = session.terminal.profile.family
+    family = session.terminal.presentation.family
     if family == "merged":
         return None
     if bill.debtor_card is None:
@@ -155,7 +155,7 @@ def _order(
         payment_type=request.payment_type,
         bk=bill.bk,
         now=now,
-        key_expires=services.clock.in_days(terminal.profile.bk_retention_days, terminal.zone),
+        key_expires=services.clock.in_days(terminal.till.bk_retention_days, terminal.zone),
         case=_case(session, bill, presented, _debtor_id(session, bill, seen), now.date()),
         texts=_texts(session, request, presented),
         card=request.patron_identifier,
@@ -200,10 +200,10 @@ def _short(key: str) -> str:
 
 def _account(terminal: TerminalView, payment_type: str) -> str:
     """Where the money goes, if not into the terminal's own till; a waived fee brings none."""
-    options = terminal.profile.options
-    if payment_type == options.write_off_payment_type:
+    till = terminal.till
+    if payment_type == till.write_off_payment_type:
         return f"write_off:{terminal.name}"
-    return f"till:{options.register_id}:{payment_type}" if options.register_id else ""
+    return f"till:{till.register_id}:{payment_type}" if till.register_id else ""
 
 
 def _case(
@@ -217,7 +217,7 @@ def _case(
         pin_missing=presented.pin is PinState.ABSENT,
         card_active=presented.card is not None and presented.card.state is CardState.ACTIVE,
         today=today,
-        relationships=None if terminal.profile.family == "off" else terminal.relationships,
+        relationships=None if terminal.presentation.family == "off" else terminal.relationships,
         rules=terminal.payments,
     )
 
@@ -228,7 +228,7 @@ def _texts(session: Session, request: FeePaid, presented: PresentedCard) -> Paym
         session.services.texts,
         session.language("000", presented.record),
         terminal.currency,
-        request.payment_type == terminal.profile.options.write_off_payment_type,
+        request.payment_type == terminal.till.write_off_payment_type,
     )
 
 

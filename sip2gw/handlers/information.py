@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from functools import partial
 from typing import TypeVar
@@ -42,10 +42,7 @@ PAYMENT_FETCH = "B"
 
 def honours_payment_fetch(session: Session, request: PatronInformation) -> bool:
     """Whether this 63's `FW=B` lifts the money block here (B26, C40)."""
-    profile = session.terminal.profile
-    if request.fetch_reason != PAYMENT_FETCH or profile.kind == "door":
-        return False
-    return profile.honours_fw_b
+    return request.fetch_reason == PAYMENT_FETCH and session.terminal.rights.honours_fw_b
 
 
 async def patron_information(session: Session, request: PatronInformation) -> Answer:
@@ -54,7 +51,7 @@ async def patron_information(session: Session, request: PatronInformation) -> An
         session,
         request.patron_identifier,
         request.patron_password,
-        pin_required=session.terminal.profile.pin_required,
+        pin_required=session.terminal.identification.pin_required,
     )
     return await tell_information(session, request, presented)
 
@@ -92,7 +89,7 @@ async def tell_information(
     listed = await _fill_money(session, response, record, request, portrait)
     if tell_more is not None:
         tell_more(session, request, response, record, listed)
-    personal = session.terminal.profile.personal_fields
+    personal = session.terminal.presentation.personal_fields
     if personal:
         _fill_personal(response, record, personal)
     return shown_answer(response, presented, portrait.standing)
@@ -172,7 +169,7 @@ async def _fill_money(
     accounts: tuple[PayableAccount, ...] = ()
     if record.payer_for:
         accounts = await accounts_payable_by(session, record, session.now().date())
-    family = terminal.profile.family
+    family = terminal.presentation.family
     merged = accounts if family == "merged" else ()
     response.currency_type = terminal.currency
     response.fee_amount = portrait.fee_amount
@@ -186,10 +183,10 @@ async def _fill_money(
         response.payable_accounts = _account_values(session, accounts)
     if Summary.FINES not in request.summary:
         return merged
-    if family == "separate" or terminal.profile.fee_lines == "ZF":
+    if family == "separate" or terminal.presentation.fee_lines == "ZF":
         lines = _lines(session, record, accounts, _extension_line)
         response.payable_fees = page(request, lines)
-    if terminal.profile.fee_lines == "AV":
+    if terminal.presentation.fee_lines == "AV":
         response.fine_items = page(request, _lines(session, record, merged, _fee_line))
     return merged
 
@@ -206,9 +203,8 @@ def _lines(
     """Every owed fee of `record` and then of `accounts`, each as `write` has it."""
     terminal = session.terminal
     # All that a line depends on besides the fees, so that terminals share what was rendered.
-    profile = terminal.profile
-    template = profile.options.template_av
-    circumstances = (terminal.zone, terminal.currency, profile.relation_titles, template)
+    template, titles = terminal.presentation.template_av, terminal.presentation.relation_titles
+    circumstances = (terminal.zone, terminal.currency, titles, template)
     lines: list[str] = []
     for account in (None, *accounts):
         debtor = record if account is None else account.debtor
@@ -233,7 +229,7 @@ def account_label(account: PayableAccount) -> str:
 
 def fee_text(session: Session, fee: Fee, *, is_own: bool) -> str:
     """What a fee is for; titles of a debtor's items only by profile (B53, C37)."""
-    if not is_own and not session.terminal.profile.relation_titles:
+    if not is_own and not session.terminal.presentation.relation_titles:
         return fee.description if not fee.title else fee.description.replace(fee.title, "").strip()
     return " ".join(part for part in (fee.description, fee.title) if part)
 
@@ -241,7 +237,7 @@ def fee_text(session: Session, fee: Fee, *, is_own: bool) -> str:
 def _fee_line(session: Session, fee: Fee, account: PayableAccount | None) -> str:
     """One AV: fee id, amount, currency, date, label and description (C36)."""
     terminal = session.terminal
-    template = terminal.profile.options.template_av
+    template = terminal.presentation.template_av
     if template is not None:
         return fill(template, _fee_values(session, fee, account))
     parts = [
@@ -258,7 +254,7 @@ def _fee_line(session: Session, fee: Fee, account: PayableAccount | None) -> str
 def _fee_values(session: Session, fee: Fee, account: PayableAccount | None) -> dict[str, object]:
     """What `templates.FEE` may say."""
     terminal = session.terminal
-    titled = account is None or terminal.profile.relation_titles
+    titled = account is None or terminal.presentation.relation_titles
     return {
         "fee": fee.id,
         "amount": format_amount(fee.owed, terminal.currency),
@@ -303,7 +299,7 @@ def _account_values(session: Session, accounts: Sequence[PayableAccount]) -> tup
 
 
 def _fill_personal(
-    response: PatronInformationResponse, record: PatronRecord, fields: frozenset[str]
+    response: PatronInformationResponse, record: PatronRecord, fields: Collection[str]
 ) -> None:
     """BD BE BF PB PC, only those that the profile names (B30)."""
     if "BD" in fields:

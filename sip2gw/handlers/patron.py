@@ -116,8 +116,8 @@ def present(
 
     `PresentedCard.pin` is `OK` as well when none was presented and none is required.
     """
-    profile = session.terminal.profile
-    hidden = profile.wrong_pin_hides_card
+    rules = session.terminal.identification
+    hidden = rules.wrong_pin_hides_card
     if record is None or card is None or card.state is _REPLACED:
         session.note_pin(number, PinState.WRONG)
         return PresentedCard(number, record, card, PinState.ABSENT, False, False, hidden=hidden)
@@ -126,7 +126,7 @@ def present(
         return PresentedCard(number, record, card, state, True, True)
     if state is PinState.ABSENT and not pin_required:
         absent = None if pin is None else False
-        tells = not profile.pin_required
+        tells = not rules.pin_required
         return PresentedCard(number, record, card, _OK, True, absent, tells)
     return PresentedCard(number, record, card, state, not hidden, False, hidden=hidden)
 
@@ -193,7 +193,7 @@ def screen_texts(
         shown = format_money(left, session.terminal.currency, language)
         lines.append(texts.text(language, "alert", left=shown))
     lines.extend(_optional_texts(session, language, record, standing))
-    if session.terminal.profile.staff_notices:
+    if session.terminal.presentation.staff_notices:
         lines.extend(record.notices)
     return tuple(lines)
 
@@ -203,18 +203,18 @@ def _optional_texts(
 ) -> Iterator[str]:
     """What else the profile wants to be said of a patron."""
     terminal, texts = session.terminal, session.services.texts
-    options, owed = terminal.profile.options, standing.money.owed
-    if options.show_owed_amount and owed:
+    shown, owed = terminal.presentation, standing.money.owed
+    if shown.show_owed_amount and owed:
         amount = format_money(owed, terminal.currency, language)
         yield texts.text(language, "owed", amount=amount)
-    if options.show_home_branch and record.home_branch:
+    if shown.show_home_branch and record.home_branch:
         branch = profile_fields.branch_name(session, record.home_branch)
         yield texts.text(language, "home_branch", branch=branch)
 
 
 def badge_values(session: Session, codes: Sequence[str]) -> tuple[str, ...]:
     """GL: one field per badge, or one joined field by profile (B22)."""
-    separator = session.terminal.profile.badge_separator
+    separator = session.terminal.presentation.badge_separator
     if separator is None or not codes:
         return tuple(codes)
     return (separator.join(codes),)
@@ -225,7 +225,7 @@ async def accounts_payable_by(
 ) -> tuple[PayableAccount, ...]:
     """Whose fees `record` may pay at this terminal, besides own (B51, B52)."""
     terminal = session.terminal
-    if terminal.profile.family == "off" or not record.payer_for:
+    if terminal.presentation.family == "off" or not record.payer_for:
         return ()
     wanted = {
         debtor_id_of(relation)
@@ -242,7 +242,7 @@ async def patron_status(session: Session, request: PatronStatusRequest) -> Answe
         session,
         request.patron_identifier,
         request.patron_password,
-        pin_required=session.terminal.profile.pin_required,
+        pin_required=session.terminal.identification.pin_required,
     )
     return await tell_status(session, request, presented)
 
@@ -258,7 +258,7 @@ async def tell_status(
     portrait = show(session, response, presented, record, presented.card)
     response.currency_type = session.terminal.currency
     response.fee_amount = portrait.fee_amount
-    if record.payer_for and session.terminal.profile.family == "merged":
+    if record.payer_for and session.terminal.presentation.family == "merged":
         accounts = await accounts_payable_by(session, record, session.now().date())
         response.fee_amount = total_payable(session, record, accounts)
     return shown_answer(response, presented, portrait.standing)
@@ -332,7 +332,7 @@ def show(
     response.institution_id = session.terminal.institution_id
     response.patron_identifier = record.id
     response.personal_name = profile_fields.patron_name(session, record)
-    if session.terminal.patron_fields:
+    if session.terminal.presentation.patron_fields:
         response.extra_fields = profile_fields.patron_fields(session, record)
     response.valid_patron = True
     response.valid_patron_password = presented.valid_password
@@ -349,7 +349,7 @@ def shown_answer(response: _PatronResponse, presented: PresentedCard, standing: 
 
 def payable(session: Session, record: PatronRecord) -> Minor:
     """What of `record`'s fees may be paid at this terminal (C7)."""
-    invoiced = session.terminal.profile.invoiced_payable
+    invoiced = session.terminal.payments.invoiced_payable
     return derived(
         record, ("payable", invoiced), lambda: money.payable_total(record.fees, invoiced)
     )
@@ -394,8 +394,8 @@ async def block_patron(session: Session, request: BlockPatron) -> Answer:
     record = await services.backend.find_by_card(number) if number else None
     card = record.card(number) if record is not None else None
     known = card is not None and card.state is not CardState.REPLACED
-    profile = session.terminal.profile
-    hidden = profile.wrong_pin_hides_card and not profile.may_block_patrons
+    may_block = session.terminal.rights.may_block_patrons
+    hidden = session.terminal.identification.wrong_pin_hides_card and not may_block
     session.note_pin(number, PinState.WRONG)
     known = known and not hidden
     presented = PresentedCard(number, record, card, PinState.ABSENT, known, False, hidden=hidden)
@@ -403,7 +403,7 @@ async def block_patron(session: Session, request: BlockPatron) -> Answer:
     if record is None or card is None or not known:
         return answer
     language = session.language("000", record)
-    if not session.terminal.profile.may_block_patrons:
+    if not may_block:
         response.patron_status = patron_flags(NO_FLAGS)
         response.screen_message = (services.texts.text(language, "terminal_not_allowed"),)
         return Answer(response, "refused", "not_allowed", number)
@@ -416,14 +416,13 @@ async def block_patron(session: Session, request: BlockPatron) -> Answer:
 
 async def patron_enable(session: Session, request: PatronEnable) -> Answer:
     """Answer a 25 with a 26; lifts only what a 01 set (B31, C41).  Spec: SIP2 2.00, message 25."""
-    profile = session.terminal.profile
     presented = await identify(
         session,
         request.patron_identifier,
         request.patron_password,
-        pin_required=profile.pin_required,
+        pin_required=session.terminal.identification.pin_required,
     )
-    if presented.shown is not None and profile.may_block_patrons:
+    if presented.shown is not None and session.terminal.rights.may_block_patrons:
         backend = session.services.backend
         await backend.lift_blocks(presented.shown.id, frozenset({"terminal"}))
         presented.record = await backend.find_patron(presented.shown.id)

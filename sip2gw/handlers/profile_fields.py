@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from sip2gw.handlers.base import CustomField, Session
+from sip2gw.handlers.base import Session
+from sip2gw.handlers.rules import CustomField
 from sip2gw.model import PatronRecord
 from sip2gw.model.items import ItemRecord, QueuedHold
 from sip2gw.policy.money import owed_total
@@ -20,7 +21,7 @@ ExtraFields = list[tuple[str, bytes]]
 
 def patron_name(session: Session, record: PatronRecord) -> str:
     """AE of a patron who is shown."""
-    template = session.terminal.profile.options.template_ae
+    template = session.terminal.presentation.template_ae
     if template == "{name}":
         return record.name
     return fill(template, _patron_values(session, record))
@@ -28,7 +29,7 @@ def patron_name(session: Session, record: PatronRecord) -> str:
 
 def holder_name(session: Session, hold: QueuedHold) -> str:
     """DA: for whom an item was set aside."""
-    template = session.terminal.profile.options.template_da
+    template = session.terminal.presentation.template_da
     name = hold.patron_name
     return fill(template, {"card": hold.patron_id, "name": name, "first_word": first_word(name)})
 
@@ -41,7 +42,7 @@ def branch_name(session: Session, code: str | None) -> str:
 def patron_fields(session: Session, record: PatronRecord) -> ExtraFields:
     """The profile's own fields about a patron who is shown."""
     values = _patron_values(session, record)
-    return _filled(session, session.terminal.patron_fields, values)
+    return _filled(session, session.terminal.presentation.patron_fields, values)
 
 
 def item_fields(session: Session, record: ItemRecord) -> ExtraFields:
@@ -60,7 +61,7 @@ def item_fields(session: Session, record: ItemRecord) -> ExtraFields:
         "call_number": item.call_number,
         "attachment": item.attachment,
     }
-    return _filled(session, session.terminal.item_fields, values)
+    return _filled(session, session.terminal.presentation.item_fields, values)
 
 
 def _patron_values(session: Session, record: PatronRecord) -> dict[str, object]:

@@ -1,9 +1,10 @@
-"""What is derived from a snapshot once and kept with it (C62), and shared where it is the same."""
+"""What is derived from a snapshot, kept as long as it is (C62) and shared where it is equal."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from typing import Any, TypeVar, cast
+from weakref import ref
 
 from sip2gw.model import PatronRecord
 
@@ -29,15 +30,39 @@ def shared(value: H) -> H:
     return cast("H", _shared.setdefault(value, value))
 
 
+class _Kept(ref[PatronRecord]):
+    """A snapshot, which may go at any time, and what was derived from it."""
+
+    __slots__ = ("key", "values")
+
+    key: int
+    values: dict[tuple[object, ...], Any]
+
+
+_kept: dict[int, _Kept] = {}
+"""By the identity of the snapshot: two that are equal are not the same."""
+
+
+def _keep(record: PatronRecord) -> _Kept:
+    kept = _kept[id(record)] = _Kept(record, _forget)
+    kept.key, kept.values = id(record), {}
+    return kept
+
+
+def _forget(kept: ref[PatronRecord]) -> None:
+    del _kept[cast("_Kept", kept).key]
+
+
 def derived(record: PatronRecord, key: tuple[object, ...], make: Callable[[], T]) -> T:
-    """What `make` makes of `record`, made once and kept with the snapshot under `key`.
+    """What `make` makes of `record`, made once and kept under `key` as long as the snapshot is.
 
     `key` says all that the value depends on besides the snapshot, the day above all, and nothing
     personal.
     """
-    known = record.extra.get(key)
+    values = (_kept.get(id(record)) or _keep(record)).values
+    known = values.get(key)
     if known is None:
-        if len(record.extra) >= DERIVED_MAX:
-            record.extra.clear()
-        known = record.extra[shared(key)] = make()
+        if len(values) >= DERIVED_MAX:
+            values.clear()
+        known = values[shared(key)] = make()
     return cast("T", known)

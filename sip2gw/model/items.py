@@ -1,7 +1,6 @@
 """The words of circulation: copies, where they are, who waits for them, what was done lately.
 
-Immutable values without behaviour that needs a clock or a store, like those of `model`; there a
-loan or a hold is seen from the patron, here from the item.
+A loan or a hold is seen from the item here, in `people` from the patron.
 """
 
 from __future__ import annotations
@@ -10,7 +9,17 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from sip2gw.model import ItemStatus, Minor
+from sip2gw.model.money import Minor
+
+
+class ItemStatus(StrEnum):
+    """Where an item is when nobody has it on loan (interface §4)."""
+
+    AVAILABLE = "available"
+    IN_TRANSIT = "in_transit"
+    LOST = "lost"
+    MISSING = "missing"
+    IN_PROCESS = "in_process"
 
 
 @dataclass(frozen=True, slots=True)

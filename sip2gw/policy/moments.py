@@ -14,6 +14,7 @@ _TIME = re.compile(
     re.ASCII,
 )
 END_OF_DAY = time(23, 59, 59)
+"""When what holds until a date ends, and what is lent is due (C34)."""
 
 
 def read_day(text: str, zone: tzinfo) -> date:

@@ -20,7 +20,7 @@ from sip2gw.model import (
     PaidFee,
     PatronRecord,
     PaymentLine,
-    altered,
+    copied,
 )
 from sip2gw.policy.reasons import PaymentRefusalReason
 from sip2gw.policy.relationships import PayableAccount
@@ -101,7 +101,7 @@ def _after_credits(fees: Sequence[Fee]) -> tuple[Fee, ...]:
     for _, fee, part in _offsets(fees):
         left[fee.id] -= part
     return tuple(
-        fee if left[fee.id] == fee.owed else altered(fee, owed=left[fee.id])
+        fee if left[fee.id] == fee.owed else copied(fee, owed=left[fee.id])
         for fee in fees
         if left[fee.id] > 0
     )
@@ -137,7 +137,7 @@ def payable_total(fees: Iterable[Fee], invoiced_payable: bool) -> Minor:
 
 def paid_in_money(settled: Sequence[PaidFee]) -> tuple[PaidFee, ...]:
     """What a payment brought for each fee, without what the credits settled that it used up."""
-    paid = [altered(one.fee, owed=one.paid) for one in settled]
+    paid = [copied(one.fee, owed=one.paid) for one in settled]
     money = {fee.id: fee.owed for fee in _after_credits(paid)}
     return tuple(PaidFee(one.fee, money[one.fee.id]) for one in settled if one.fee.id in money)
 
@@ -205,9 +205,9 @@ class PaymentRules:
     partial_payment: bool
     """Part of a fee may be paid."""
     invoiced_payable: bool
-    single_fee: bool = True
+    single_fee_payment: bool = True
     """A fee may be paid by itself."""
-    subtotal: bool = True
+    subtotal_payment: bool = True
     """Less than all that is payable may be paid when no fee is named."""
 
 
@@ -270,7 +270,7 @@ def _pay_one(
     fees: Sequence[Fee], payable: Sequence[Fee], fee_id: str, amount: Minor, rules: PaymentRules
 ) -> Mapping[str, Minor] | PaymentRefusalReason:
     """How much of the fee is paid; what its debtor's credits settle of it need not be."""
-    if not rules.single_fee:
+    if not rules.single_fee_payment:
         return PaymentRefusalReason.SINGLE_FEE
     left = _find(payable, fee_id)
     if left is None:
@@ -304,7 +304,7 @@ def _spread(
     """How much of each fee is paid, in their order."""
     if not payable:
         return PaymentRefusalReason.NOTHING_TO_PAY
-    if not rules.subtotal and amount < sum(fee.owed for fee in payable):
+    if not rules.subtotal_payment and amount < sum(fee.owed for fee in payable):
         return PaymentRefusalReason.SUBTOTAL
     paid: dict[str, Minor] = {}
     left = amount

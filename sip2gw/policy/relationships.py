@@ -20,24 +20,17 @@ from sip2gw.policy.membership import MembershipState, membership_state
 class RelationshipRules:
     """Which relationships the institution has (B49: licence, Flanders without authorisation)."""
 
-    enabled: bool = True
     types: frozenset[RelationshipType] = frozenset(RelationshipType)
-
-    @property
-    def active_types(self) -> frozenset[RelationshipType]:
-        """The types that may be made and used; none when switched off."""
-        return self.types if self.enabled else frozenset()
+    """Those that may be made and used; none where relationships are switched off."""
 
 
 FUNCTIONS = ("renew", "pay")
 """What an authorisation may allow."""
 
 
-def form_problems(
-    relation: Relationship, active_types: frozenset[RelationshipType]
-) -> Iterator[str]:
+def form_problems(relation: Relationship, types: frozenset[RelationshipType]) -> Iterator[str]:
     """What is wrong with `relation` by itself, whatever else there is (B49)."""
-    if relation.type not in active_types:
+    if relation.type not in types:
         yield f"relationships of type {relation.type} are switched off"
     if relation.from_id == relation.to_id:
         yield "nobody has a relationship with themselves"
@@ -117,7 +110,7 @@ def addition_problems(
         rules: which types there are.
         today: the day on which both memberships must be valid.
     """
-    problems = list(form_problems(relation, rules.active_types))
+    problems = list(form_problems(relation, rules.types))
     problems += (problem for _, problem in structure_problems(stored, [relation]))
     problems += (
         f"patron {party.id} has no valid membership"
@@ -151,7 +144,7 @@ def payer_id_of(relation: Relationship) -> str:
 
 def may_pay_by(relation: Relationship, payer_id: str, rules: RelationshipRules) -> bool:
     """Whether `relation` by itself lets `payer_id` pay, memberships aside."""
-    if relation.type not in rules.active_types or not relation.confirmed:
+    if relation.type not in rules.types or not relation.confirmed:
         return False
     if payer_id_of(relation) != payer_id or debtor_id_of(relation) == payer_id:
         return False
@@ -188,7 +181,7 @@ def payable_accounts(
 
 def renewable_by(record: PatronRecord, rules: RelationshipRules) -> tuple[str, ...]:
     """The authorisers whose loans `record` may renew, memberships aside (B54)."""
-    if RelationshipType.AUTHORISATION not in rules.active_types:
+    if RelationshipType.AUTHORISATION not in rules.types:
         return ()
     return tuple(
         relation.from_id

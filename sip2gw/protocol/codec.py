@@ -2,6 +2,11 @@
 
 Frames here have no line end. `serialise` writes no AY and AZ and `parse_…` ignores them: error
 detection belongs to the connection.
+
+There are two writers of each message. One goes from field to field and can write anything; the
+other is generated for the usual message, in which all texts are short and clean. Without it a 99
+takes 1.10 times as much CPU of ours, a 23 1.07 and a 63 1.08, which C136 calls worse; a 37 takes
+1.01. Both write the same, which a test compares.
 """
 
 from __future__ import annotations
@@ -9,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import lru_cache, reduce
 from itertools import groupby
-from operator import attrgetter
 from typing import Any, TypeVar
 
 from sip2gw.protocol.checksum import split_trailer
@@ -23,7 +27,7 @@ from sip2gw.protocol.fields import (
     Group,
     Tagged,
 )
-from sip2gw.protocol.layout import Layout, Placement, layout_of
+from sip2gw.protocol.layout import Placement, layout_of
 from sip2gw.protocol.message import Message, Request, Response
 from sip2gw.protocol.registry import requests_in, responses_in
 from sip2gw.protocol.values import TEXT, TIMESTAMP
@@ -32,8 +36,8 @@ from sip2gw.protocol.wire import WireFormat
 Kind = TypeVar("Kind", bound=Message)
 Reader = Callable[[bytes], Any]
 Writer = Callable[[Any], str]
-_Step = tuple[Writer, object, "int | slice"]
-"""A writer, the value that needs no writing, and which value or values it takes."""
+_Step = tuple[Writer, object]
+"""A writer, and the value that needs no writing."""
 
 NO_CHARACTER = "\N{REPLACEMENT CHARACTER}"
 """Stands for what is no character: an undecodable byte, and NUL, which no database takes as text.
@@ -266,16 +270,14 @@ def _compile_usual_writer(message: type[Message], wire: WireFormat, trusted: int
             if "|" in texts or not texts.isprintable(): return otherwise(m)
             return f"36{write0((m.end_session,))}{write1(m.transaction_date)}AO{m.inst…
     """
-    layout = layout_of(message)
     writers: dict[str, Writer] = {}
     texts: list[str] = []
     said: list[str] = []
-    placements: list[Placement[Any]] = [*layout.fixed, *layout.tagged, *layout.groups]
-    for alike, group in groupby(placements, lambda p: _comes_from_a_small_set(p.place)):
+    for alike, group in groupby(_placements(message), lambda p: _comes_from_a_small_set(p.place)):
         if alike:
             few = list(group)
             name = f"write{len(writers)}"
-            writers[name] = _together([_step(p.place, wire, trusted, 0) for p in few])
+            writers[name] = _together([_step(p.place, wire, trusted) for p in few])
             said.append(f"{{{name}(({''.join(f'm.{p.attribute}, ' for p in few)}))}}")
         else:
             said += [_expression(p, wire, trusted, writers, texts) for p in group]
@@ -308,7 +310,7 @@ def _expression(
             return f"{place.tag}{{{value} or ''}}|"
         return f"{{'' if {value} is None else f'{place.tag}{{{value}}}|'}}"
     name = f"write{len(writers)}"
-    writers[name], nothing, _ = _step(place, wire, trusted, 0)
+    writers[name], nothing = _step(place, wire, trusted)
     if nothing is _NEVER:
         return f"{{{name}({value})}}"
     return f"{{{name}({value}) if {value} {'' if nothing == () else 'is not None '}else ''}}"
@@ -320,55 +322,37 @@ def _is_free_text(place: Tagged, wire: WireFormat) -> bool:
 
 
 def _compile_text_writer(message: type[Message], wire: WireFormat, trusted: int) -> Writer:
-    layout = layout_of(message)
-    plan = _plan(layout, wire, trusted)
-    code = message.code
-    values_of = _all_values(layout.attributes)
+    """The writer of any message, field by field."""
+    steps = [(p.attribute, *_step(p.place, wire, trusted)) for p in _placements(message)]
 
     def write(value: Message) -> str:
-        values = values_of(value)
-        return code + "".join(
+        return message.code + "".join(
             [
                 writer(part)
-                for writer, nothing, where in plan
-                if (part := values[where]) is not nothing
+                for attribute, writer, nothing in steps
+                if (part := getattr(value, attribute)) is not nothing
             ]
         )
 
     return write
 
 
-def _plan(layout: Layout, wire: WireFormat, trusted: int) -> list[_Step]:
-    """What to write in which order.
-
-    Neighbours whose values come from small sets are one step: their text is remembered together.
-    """
-    places: list[Fixed | Tagged | Group] = [placement.place for placement in layout.fixed]
-    places += [placement.place for placement in layout.tagged]
-    places += [placement.place for placement in layout.groups]
-    plan: list[_Step] = []
-    start = 0
-    for alike, group in groupby(places, _comes_from_a_small_set):
-        steps = [_step(place, wire, trusted, at) for at, place in enumerate(group, start)]
-        if alike:
-            plan.append((_together(steps), _NEVER, slice(start, start + len(steps))))
-        else:
-            plan += steps
-        start += len(steps)
-    return plan
+def _placements(message: type[Message]) -> list[Placement[Any]]:
+    layout = layout_of(message)
+    return [*layout.fixed, *layout.tagged, *layout.groups]
 
 
 def _comes_from_a_small_set(place: Fixed | Tagged | Group) -> bool:
     return not isinstance(place, Group) and bool(place.width) and place.codec is not TIMESTAMP
 
 
-def _step(place: Fixed | Tagged | Group, wire: WireFormat, trusted: int, at: int) -> _Step:
+def _step(place: Fixed | Tagged | Group, wire: WireFormat, trusted: int) -> _Step:
     if isinstance(place, Group):
-        return _group_writer(place, wire, trusted), (), at
+        return _group_writer(place, wire, trusted), ()
     if isinstance(place, Fixed):
-        return _exact_writer(place, wire, "", ""), _NEVER, at
+        return _exact_writer(place, wire, "", ""), _NEVER
     nothing: object = _NEVER if place.is_required else () if place.repeated else None
-    return _tagged_writer(place, wire, trusted), nothing, at
+    return _tagged_writer(place, wire, trusted), nothing
 
 
 def _together(steps: list[_Step]) -> Writer:
@@ -378,18 +362,11 @@ def _together(steps: list[_Step]) -> Writer:
     def write(values: tuple[Any, ...]) -> str:
         return "".join(
             writer(value)
-            for (writer, nothing, _), value in zip(steps, values, strict=True)
+            for (writer, nothing), value in zip(steps, values, strict=True)
             if value is not nothing
         )
 
     return write
-
-
-def _all_values(attributes: tuple[str, ...]) -> Callable[[Message], tuple[Any, ...]]:
-    """Fetch all `attributes` at once; `attrgetter` gives a tuple only from two on."""
-    if len(attributes) > 1:
-        return attrgetter(*attributes)
-    return lambda message: tuple([getattr(message, name) for name in attributes])
 
 
 def _exact_writer(place: Fixed | Tagged, wire: WireFormat, before: str, after: str) -> Writer:

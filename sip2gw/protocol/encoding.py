@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import unicodedata
 from dataclasses import dataclass, replace
+from typing import Literal, get_args
 
-ENCODINGS = ("cp850", "latin-1", "cp1252", "utf-8", "ascii")
+Encoding = Literal["cp850", "latin-1", "cp1252", "utf-8", "ascii"]
 """What a profile may choose; cp850 is SIP2's own default (B5)."""
+ENCODINGS: tuple[Encoding, ...] = get_args(Encoding)
 
 _READABLE = {
     "ß": "ss", "ẞ": "SS", "æ": "ae", "Æ": "AE", "œ": "oe", "Œ": "OE", "ø": "o", "Ø": "O",

@@ -142,7 +142,7 @@ def _not_served(session: Session, request: PatronStatusRequest | PatronInformati
     language = choose_language(request.language, None, terminal.language)
     text = session.services.texts.text(language, "terminal_not_allowed")
     response = request.failure_form(terminal.institution_id, session.now(), (text,))
-    detail = f"message {request.code} is not served: profiles.{terminal.profile.name}.messages"
+    detail = f"message {request.code} is not served: profiles.{terminal.profile}.messages"
     check = ExplainedCheck("terminal", CheckResult.REFUSED, detail)
     return Explanation((check,), "not_allowed", _wire_text(terminal, Answer(response)))
 
@@ -151,18 +151,17 @@ async def _checks(session: Session, card: str) -> list[ExplainedCheck]:
     terminal = session.terminal
     place = Place(
         terminal.name,
-        terminal.profile.name,
+        terminal.profile,
         terminal.branch or "",
         terminal.currency,
         terminal.max_fee_age_days,
     )
-    door = terminal.profile.door
-    if door is not None and door.direction == "out":
+    if terminal.is_door and terminal.door_manner.direction == "out":
         return explain_exit(place)
     presented = await identify(session, card, _ASSUMED_PIN, pin_required=False)
     if presented.record is not None:
         presented.pin = PinState.OK
-    if door is not None:
+    if terminal.is_door:
         # What the handler has just granted here is no earlier passage.
         session.services.passages = Passages()
         facts, decision = await decide_entry(session, presented)

@@ -125,7 +125,7 @@ class Gateway:
         if institution and institution != terminal.institution_id:
             self.metrics.foreign_institution += 1
         if request.code not in terminal.messages and request.code not in ALWAYS_SUPPORTED:
-            offered = request.code in terminal.profile.messages
+            offered = request.code in terminal.offered
             if not offered:
                 self.metrics.frames_rejected["not_allowed"] += 1
             key = "not_supported" if offered else "terminal_not_allowed"
@@ -319,7 +319,7 @@ class Gateway:
         terminal, profile, session = "", "", conversation.session
         conversation.requests += 1
         if session is not None:
-            terminal, profile = session.terminal.name, session.terminal.profile.name
+            terminal, profile = session.terminal.name, session.terminal.profile
             metrics.last_message[terminal] = epoch
         metrics.requests[code, profile, answer.outcome] += 1
         metrics.timer(code).observe(seconds)

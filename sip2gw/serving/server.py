@@ -587,7 +587,7 @@ class TerminalServer:
             self._doorkeeper.recognise(conversation.address)
         connections = self.gateway.metrics.connections
         connections[line.profile_label] -= 1
-        line.profile_label = terminal.profile.name
+        line.profile_label = terminal.profile
         connections[line.profile_label] += 1
         self._leave_terminal(line)
         if line.terminal_name != terminal.name:

@@ -39,6 +39,48 @@ def test_serve_refuses_it_by_name(tmp_path, capfd, key, before, after):
     assert f"{key}: is not available in this version" in told
 
 
+UPSTREAM = 'sip2 = { address = "127.0.0.1:6002", login = "x" }'
+
+
+@pytest.mark.parametrize(
+    ("key", "table", "line"),
+    [
+        ("server.proxy_networks", "server", 'proxy_networks = ["10.0.0.0/8"]'),
+        ("admin.token", "admin", 'token = "hush-hush"'),
+        ("admin.token_file", "admin", 'token_file = "token"'),
+        ("backend.sip2", "backend", UPSTREAM),
+        ("support.enabled", "support", "enabled = true"),
+    ],
+)
+def test_what_would_have_no_effect_is_refused(tmp_path, key, table, line):
+    """An operator who sets a key relies on it."""
+    (tmp_path / "token").write_text("hush-hush")
+    (problem,) = unavailable(load(tmp_path, with_line(table, line)))
+    assert f": {key}: " in problem
+    assert "leave the" in problem or "allowed: false" in problem
+    assert "hush-hush" not in problem
+
+
+@pytest.mark.parametrize(
+    ("table", "line"),
+    [
+        ("server", 'proxy_networks = ["127.0.0.0/8", "::1/128"]'),
+        ("server", "proxy_protocol = false"),
+        ("backend", 'kind = "store"'),
+        ("support", "enabled = false"),
+    ],
+)
+def test_a_default_may_be_written_out(tmp_path, table, line):
+    assert unavailable(load(tmp_path, with_line(table, line))) == []
+
+
+def with_line(table, line):
+    heading = f"[{table}]\n"
+    if heading in CONFIG:
+        return CONFIG.replace(heading, f"{heading}{line}\n", 1)
+    return f"{CONFIG}\n{heading}{line}\n"
+
+
 def test_several_processes(tmp_path):
     config = load(tmp_path, CONFIG)
     several = replace(config, server=config.server.model_copy(update={"workers": 2}))

@@ -11,7 +11,7 @@ from sip2gw.model import PatronRecord
 from sip2gw.shared.door_memory import PASSAGES_MAX, Passages
 
 
-def test_a_value_is_made_once_for_each_key_and_goes_with_its_snapshot():
+def test_a_value_is_made_once_for_each_snapshot_and_key():
     record, made = PatronRecord("1001", "Anna"), []
 
     def make():
@@ -20,14 +20,29 @@ def test_a_value_is_made_once_for_each_key_and_goes_with_its_snapshot():
 
     assert derived(record, ("door", 1), make) == derived(record, ("door", 1), make) == "value 1"
     assert derived(record, ("door", 2), make) == "value 2"
-    assert derived(PatronRecord("1001", "Anna"), ("door", 1), make) == "value 3"
+    equal = PatronRecord("1001", "Anna")
+    assert derived(equal, ("door", 1), make) == "value 3"
+    assert derived(record, ("door", 1), make) == "value 1"
+
+
+def test_what_was_derived_goes_with_its_snapshot():
+    before = len(module._kept)
+    records = [PatronRecord(str(number), "Anna") for number in range(3)]
+    for record in records:
+        derived(record, ("door",), lambda: "value")
+    assert len(module._kept) == before + 3
+    del record
+    records.pop()
+    assert len(module._kept) == before + 2
+    records.clear()
+    assert len(module._kept) == before
 
 
 def test_a_snapshot_keeps_so_many_values():
     record = PatronRecord("1001", "Anna")
     for number in range(3 * DERIVED_MAX):
         derived(record, ("door", number), lambda number=number: number + 1)
-    assert len(record.extra) <= DERIVED_MAX
+    assert len(module._kept[id(record)].values) <= DERIVED_MAX
 
 
 def test_equal_values_are_one_object_and_not_too_many_are_held():

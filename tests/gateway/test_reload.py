@@ -41,7 +41,7 @@ CHANGED = {
     "server.tls_client_ca": None,
     "server.socket": "other.control",
     "server.proxy_protocol": None,
-    "server.proxy_networks": ["10.0.0.0/8"],
+    "server.proxy_networks": None,
     "server.login_timeout_s": 61.0,
     "server.idle_timeout_s": 61.0,
     "server.drain_timeout_s": 61.0,
@@ -58,12 +58,12 @@ CHANGED = {
     "server.login_attempts": 4,
     "admin.enabled": False,
     "admin.listen": "127.0.0.1:1",
-    "admin.token": "x",
-    "admin.token_file": "secret",
+    "admin.token": None,
+    "admin.token_file": None,
     "relationships.enabled": False,
     "relationships.types": ["authorisation"],
     "backend.kind": None,
-    "backend.sip2": {"address": "127.0.0.1:1", "login": "x"},
+    "backend.sip2": None,
     "security.pin_failures_max": 6,
     "security.pin_lock_min": 16.0,
     "security.terminal_pin_failures_max": 51,
@@ -75,7 +75,7 @@ CHANGED = {
     "privacy.access_log_days": 31,
     "privacy.refused_payment_days": 91,
     "privacy.loan_history_days": 31,
-    "support.enabled": False,
+    "support.enabled": None,
     "texts": {"en": {"old_protocol": "Too old."}},
     "branches": None,
     "profiles": None,
@@ -99,17 +99,11 @@ def with_change(key):
             inside = line == f"[{table}]"
         if not (inside and line.startswith(f"{name} =")):
             out.append(line)
-    written = _toml(value)
+    written = json.dumps(value)
     if f"[{table}]" not in out:
         return "\n".join([*out, f"[{table}]", f"{name} = {written}", ""])
     at = out.index(f"[{table}]") + 1
     return "\n".join([*out[:at], f"{name} = {written}", *out[at:], ""])
-
-
-def _toml(value):
-    if isinstance(value, dict):
-        return "{ " + ", ".join(f"{key} = {_toml(part)}" for key, part in value.items()) + " }"
-    return json.dumps(value)
 
 
 async def reloaded(gateway, text):

@@ -27,8 +27,8 @@ from sip2gw.policy.relationships import PayableAccount
 
 ANYTHING = PaymentRules(partial_payment=True, invoiced_payable=False)
 WHOLE_FEES = PaymentRules(partial_payment=False, invoiced_payable=False)
-NOT_ONE_BY_ONE = replace(ANYTHING, single_fee=False)
-ALL_AT_ONCE = replace(ANYTHING, subtotal=False)
+NOT_ONE_BY_ONE = replace(ANYTHING, single_fee_payment=False)
+ALL_AT_ONCE = replace(ANYTHING, subtotal_payment=False)
 ARRANGED = {"status": FeeStatus.ARRANGEMENT, "arrangement_date": date(2026, 9, 1)}
 
 
@@ -465,7 +465,7 @@ def test_a_payment_with_credits_is_used_up_exactly_and_takes_no_more_than_there_
     payable = payable_total(every.values(), rules.invoiced_payable)
     plan = decide_allocation(payer, accounts, PaymentRequest(amount, fee_id), rules)
     if isinstance(plan, str):
-        simple = fee_id is None and rules.partial_payment and rules.subtotal
+        simple = fee_id is None and rules.partial_payment and rules.subtotal_payment
         assert not simple or amount > payable
         return
     lines = plan.lines

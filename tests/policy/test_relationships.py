@@ -33,7 +33,7 @@ from sip2gw.policy.relationships import (
 
 RULES = RelationshipRules()
 FLANDERS = RelationshipRules(types=frozenset({RelationshipType.HEAD_OF_FAMILY}))
-WITHOUT_LICENCE = RelationshipRules(enabled=False)
+WITHOUT_LICENCE = RelationshipRules(frozenset())
 
 
 def debtors(payer, others, rules=RULES):

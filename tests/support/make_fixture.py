@@ -138,7 +138,7 @@ async def _work_at_the_desk(store):
     await store.define_badge(Badge("MAKE", "Workshop"))
     await store.assign_badge("MAKE", JORIS)
     authorised = Relationship(RelationshipType.AUTHORISATION, GREET, JORIS, frozenset({"pay"}))
-    rules = RelationshipRules(enabled=True, types=frozenset(RelationshipType))
+    rules = RelationshipRules()
     await store.add_relationship(replace(authorised, confirmed=False), rules, MADE.date())
     await store.put_door_entry(
         DoorEntry("bar", "MAIN", LEO, date(2026, 12, 31), note="left it open")

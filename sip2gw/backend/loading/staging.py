@@ -11,6 +11,7 @@ from typing import Any
 
 from sip2gw.backend.library import Connection
 from sip2gw.backend.sql.queries import fill
+from sip2gw.backend.sql.writes import names
 
 ROWS_BUFFERED = 2_000
 
@@ -37,14 +38,10 @@ class Staged:
         return (*self.columns, *self.beside, "src")
 
 
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(text.split())
-
-
 MEMBERSHIP = Staged(
     "membership",
     ("code",),
-    _names(
+    names(
         "code description type customer_group minimum_age maximum_age max_items max_holds "
         "holds_permitted max_fees_self_service max_fees_desk alert_amount fines_via_invoice fee "
         "renewal_type term_months minimum_term_months minimum_duration_months free_months "
@@ -53,53 +50,53 @@ MEMBERSHIP = Staged(
         "statistical_code reporting_group book_code info"
     ),
 )
-BADGE = Staged("badge", ("code",), _names("code name description active branches"))
+BADGE = Staged("badge", ("code",), names("code name description active branches"))
 PATRON = Staged(
     "patron",
     ("id",),
-    _names(
+    names(
         "id name pin_hash birth_date membership_code membership_from membership_until status "
         "home_branch language email phone address notices house_rules_accepted fee_limit"
     ),
     beside=("badges_given",),
 )
-CARD = Staged("card", ("number",), _names("number patron_id state"), of_patron=True)
+CARD = Staged("card", ("number",), names("number patron_id state"), of_patron=True)
 BADGE_ASSIGNMENT = Staged(
     "badge_assignment",
     ("patron_id", "badge_code"),
-    _names("patron_id badge_code valid_from valid_until branches"),
+    names("patron_id badge_code valid_from valid_until branches"),
     of_patron=True,
 )
 BLOCK = Staged(
     "block",
     ("patron_id", "source", "type", "position"),
-    _names("patron_id source type position note valid_until"),
+    names("patron_id source type position note valid_until"),
     of_patron=True,
 )
 RELATIONSHIP = Staged(
     "relationship",
     ("type", "from_id", "to_id"),
-    _names("type from_id to_id may_renew may_pay confirmed"),
+    names("type from_id to_id may_renew may_pay confirmed"),
 )
 ITEM = Staged(
     "item",
     ("id",),
-    _names(
+    names(
         "id title title_id author media_type material owner_branch current_branch shelf "
         "call_number for_loan loan_days max_renewals checkout_fee overdue_fee_per_day magnetic "
         "security_marker note attachment status properties"
     ),
 )
-LOAN = Staged("loan", ("item_id",), _names("item_id patron_id checked_out due renewals"))
+LOAN = Staged("loan", ("item_id",), names("item_id patron_id checked_out due renewals"))
 HOLD = Staged(
     "hold",
     ("id",),
-    _names("id patron_id item_id title_id placed pickup_branch ready expires"),
+    names("id patron_id item_id title_id placed pickup_branch ready expires"),
 )
 FEE = Staged(
     "fee",
     ("id",),
-    _names("id patron_id amount created type description item_id status arrangement_date"),
+    names("id patron_id amount created type description item_id status arrangement_date"),
     beside=("paid",),
     of_patron=True,
 )

@@ -28,7 +28,7 @@ from sip2gw.model import (
     ItemStatus,
     Loan,
     PatronRecord,
-    altered,
+    copied,
 )
 from sip2gw.model.items import (
     Event,
@@ -283,7 +283,7 @@ def _with_item(item: Item, after: ItemState, holder: str, record: PatronRecord) 
         lost = after.status is ItemStatus.LOST
         loans.append(Loan(item.id, item.title, *taken, item.max_renewals, lost))
         loans.sort(key=lambda known: (known.due, known.item_id))
-    return altered(record, loans=tuple(loans), extra={})
+    return copied(record, loans=tuple(loans))
 
 
 # Writing ----------------------------------------------------------------------------------------

@@ -43,7 +43,7 @@ from sip2gw.model import (
     PaymentLine,
     PaymentStatus,
     Surplus,
-    altered,
+    copied,
 )
 from sip2gw.policy.money import PaymentPlan
 from sip2gw.policy.payments import PaymentFacts
@@ -194,7 +194,7 @@ def _fees_after(facts: PaymentFacts, lines: Iterable[PaymentLine]) -> dict[str, 
     debtors = _debtor_ids(lines)
     return {
         record.id: tuple(
-            altered(fee, owed=fee.owed - paid[fee.id]) if fee.id in paid else fee
+            copied(fee, owed=fee.owed - paid[fee.id]) if fee.id in paid else fee
             for fee in record.fees
             if fee.owed != paid.get(fee.id)
         )

@@ -29,13 +29,14 @@ NUMBERS = frozenset({"renewals", "ready", "position", "amount", "place"})
 """Columns that hold numbers; all others hold texts."""
 
 
-def _names(text: str) -> tuple[str, ...]:
+def names(text: str) -> tuple[str, ...]:
+    """The columns that `text` names."""
     return tuple(text.split())
 
 
 PUT_LOAN = Write(
     "put_loan",
-    _names("item_id patron_id checked_out due renewals"),
+    names("item_id patron_id checked_out due renewals"),
     """INSERT INTO loan (item_id, patron_id, checked_out, due, renewals)
     VALUES (?, ?, ?, ?, ?)
     ON CONFLICT (item_id) DO UPDATE
@@ -43,44 +44,44 @@ PUT_LOAN = Write(
         due = excluded.due, renewals = excluded.renewals""",
 )
 END_LOAN = Write("end_loan", ("item_id",), "DELETE FROM loan WHERE item_id = ?")
-REMEMBER_LOAN = Write("remember_loan", _names("patron_id until item_id"), queries.REMEMBER_LOAN)
+REMEMBER_LOAN = Write("remember_loan", names("patron_id until item_id"), queries.REMEMBER_LOAN)
 MOVE_ITEM = Write(
     "move_item",
-    _names("status current_branch properties item_id"),
+    names("status current_branch properties item_id"),
     "UPDATE item SET status = ?, current_branch = ?, properties = ? WHERE id = ?",
 )
 ADD_HOLD = Write(
     "add_hold",
-    _names("id patron_id item_id title_id placed pickup_branch ready expires"),
+    names("id patron_id item_id title_id placed pickup_branch ready expires"),
     """INSERT INTO hold (id, patron_id, item_id, title_id, placed, pickup_branch, ready, expires)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (id) DO NOTHING""",
 )
 SET_HOLD = Write(
     "set_hold",
-    _names("item_id pickup_branch ready expires id"),
+    names("item_id pickup_branch ready expires id"),
     "UPDATE hold SET item_id = ?, pickup_branch = ?, ready = ?, expires = ? WHERE id = ?",
 )
 PUT_BACK_HOLD = Write(
     "put_back_hold",
-    _names("item_id ready id"),
+    names("item_id ready id"),
     "UPDATE hold SET item_id = ?, ready = ? WHERE id = ?",
 )
 DROP_HOLD = Write("drop_hold", ("id",), "DELETE FROM hold WHERE id = ?")
 ADD_FEE = Write(
     "add_fee",
-    _names("id patron_id amount created type description item_id"),
+    names("id patron_id amount created type description item_id"),
     """INSERT INTO fee (id, patron_id, amount, created, type, description, item_id)
     VALUES (?, ?, ?, ?, ?, ?, ?)""",
 )
 OPEN_FEE = Write(
     "open_fee",
-    _names("id time kind"),
+    names("id time kind"),
     "INSERT INTO ledger_transaction (id, time, kind) VALUES (?, ?, ?)",
 )
 ADD_ENTRY = Write(
     "add_entry",
-    _names("transaction_id place account amount fee_id debtor_id"),
+    names("transaction_id place account amount fee_id debtor_id"),
     """INSERT INTO ledger_entry (transaction_id, position, account, amount, fee_id, debtor_id)
     VALUES (?, ?, ?, ?, ?, ?)""",
 )
@@ -93,14 +94,14 @@ LOWER_FEE = Write(
 )
 WAIVE = Write(
     "waive",
-    _names("id time fee_id"),
+    names("id time fee_id"),
     """INSERT INTO ledger_transaction (id, time, kind)
     SELECT ?, ?, 'adjustment' WHERE
         (SELECT COALESCE(SUM(e.amount), 0) FROM ledger_entry e WHERE e.fee_id = ?) <> 0""",
 )
 ADD_WAIVER = Write(
     "add_waiver",
-    _names("transaction_id fee_id"),
+    names("transaction_id fee_id"),
     """INSERT INTO ledger_entry (transaction_id, position, account, amount, fee_id, debtor_id)
     SELECT t.id, n.place, CASE WHEN n.place = 0 THEN 'fee:' || f.id ELSE 'opening' END,
            CASE WHEN n.place = 0 THEN -f.owed ELSE f.owed END,
@@ -114,7 +115,7 @@ ADD_WAIVER = Write(
 )
 PUT_EVENT = Write(
     "put_event",
-    _names("item_id key terminal code patron_id position expires outcome before attempt"),
+    names("item_id key terminal code patron_id position expires outcome before attempt"),
     """INSERT INTO circulation (item_id, key, terminal, code, patron_id, position, expires,
                              outcome, before, attempt)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -124,11 +125,11 @@ PUT_EVENT = Write(
         before = excluded.before, attempt = excluded.attempt""",
 )
 DROP_EVENT = Write(
-    "drop_event", _names("item_id key"), "DELETE FROM circulation WHERE item_id = ? AND key = ?"
+    "drop_event", names("item_id key"), "DELETE FROM circulation WHERE item_id = ? AND key = ?"
 )
 ADD_REVIEW = Write(
     "add_review",
-    _names("id time kind terminal message item patron outcome reasons"),
+    names("id time kind terminal message item patron outcome reasons"),
     """INSERT INTO review (id, time, kind, terminal, message, item, patron, outcome, reasons)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (id) DO NOTHING""",

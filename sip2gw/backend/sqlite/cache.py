@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Mapping
 
-from sip2gw.model import Fee, PatronRecord, altered
+from sip2gw.model import Fee, PatronRecord, copied
 
 
 class RecordCache:
@@ -73,7 +73,7 @@ class RecordCache:
             record = self._by_id.get(patron_id)
             if record is None:
                 continue
-            record = altered(record, fees=open_fees, extra={})
+            record = copied(record, fees=open_fees)
             self._by_id[patron_id] = record
             for card in record.cards:
                 self._by_card[card.number] = record

@@ -16,6 +16,7 @@ import typer
 from sip2gw.cli.common import ConfigOption, say
 from sip2gw.cli.failures import UsageError
 from sip2gw.cli.passwords import PasswordFileOption, PasswordOption, read_password
+from sip2gw.protocol.encoding import ENCODINGS
 
 if TYPE_CHECKING:
     from sip2gw.cli.kiosk.client import Credentials, Kiosk
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 RAW = "raw"
 
 EncodingOption = Annotated[
-    str, typer.Option(metavar="E", help="cp850, latin-1, cp1252, utf-8 or ascii.")
+    str, typer.Option(metavar="E", help=f"{', '.join(ENCODINGS[:-1])} or {ENCODINGS[-1]}.")
 ]
 
 

@@ -64,7 +64,7 @@ def import_settings(config: Config) -> ImportSettings:
         currency=config.institution.currency,
         zone=config.zone,
         now=datetime.now(UTC),
-        relationship_types=config.relationships.active_types,
+        relationship_types=config.relationships.rules.types,
     )
 
 

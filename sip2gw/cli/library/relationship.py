@@ -22,9 +22,7 @@ from sip2gw.cli.failures import UsageError
 from sip2gw.model import RelationshipType
 
 if TYPE_CHECKING:
-    from sip2gw.config import Config
     from sip2gw.model import Relationship
-    from sip2gw.policy.relationships import RelationshipRules
 
 relationship = typer.Typer(help="Who pays and renews for whom.", no_args_is_help=True)
 
@@ -72,7 +70,7 @@ def add(
     wanted = Relationship(kind, from_card, to_card, _functions(functions), not unconfirmed)
     today = datetime.now(UTC).astimezone(settings.zone).date()
     with opened_store(settings) as store:
-        added = run(store.add_relationship(wanted, _rules(settings), today))
+        added = run(store.add_relationship(wanted, settings.relationships.rules, today))
     say(f"{_sentence(added)} {'has been added' if added.confirmed else 'waits to be confirmed'}.")
 
 
@@ -83,13 +81,6 @@ def _functions(text: str | None) -> frozenset[str]:
     if not names <= frozenset(FUNCTIONS):
         raise UsageError(f"--functions {text}: there are {', '.join(FUNCTIONS)}")
     return names
-
-
-def _rules(config: Config) -> RelationshipRules:
-    from sip2gw.policy.relationships import RelationshipRules
-
-    section = config.relationships
-    return RelationshipRules(section.enabled, section.active_types)
 
 
 @relationship.command()

@@ -10,8 +10,9 @@ from sip2gw.handlers.patron import PresentedCard, obstacle_text
 from sip2gw.model import PatronRecord
 from sip2gw.policy.access import PinState
 from sip2gw.policy.items.cases import CirculationCase, Reader, RefusedCase
-from sip2gw.policy.items.decisions import END_OF_DAY, Refusal
+from sip2gw.policy.items.decisions import Refusal
 from sip2gw.policy.items.offline import Claim, judge_claim
+from sip2gw.policy.moments import END_OF_DAY
 from sip2gw.policy.reasons import CIRCULATION_REASONS, CirculationReason
 from sip2gw.protocol.messages import Checkin, Checkout, Renew
 from sip2gw.protocol.timestamps import read_timestamp, write_timestamp
@@ -66,7 +67,7 @@ def claim_of(session: Session, request: Checkout | Checkin | Renew) -> Claim | N
         due.append(request.nb_due_date)
     return judge_claim(
         session.now(),
-        accepted=session.terminal.profile.accept_offline,
+        accepted=session.terminal.rights.accept_offline,
         dates=_said(session, dates),
         due=_said(session, due),
     )
@@ -141,7 +142,7 @@ def due_text(session: Session, due: datetime | None) -> str:
     if due is None:
         return ""
     terminal, local = session.terminal, due.astimezone(session.terminal.zone)
-    if terminal.profile.options.due_date_format == "sip2":
+    if terminal.presentation.due_date_format == "sip2":
         return write_timestamp(local, terminal.wire.date_zone)
     day = format_day(local.date(), terminal.language)
     return day if local.time() == END_OF_DAY else f"{day} {local:%H:%M}"

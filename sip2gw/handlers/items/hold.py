@@ -31,7 +31,7 @@ async def hold(session: Session, request: Hold) -> Answer:
         session,
         request.patron_identifier,
         request.patron_password,
-        pin_required=session.terminal.profile.pin_required,
+        pin_required=session.terminal.identification.pin_required,
     )
     refused = early_refusal(presented)
     if refused is not None:

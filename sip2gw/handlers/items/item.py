@@ -68,7 +68,7 @@ async def item_information(session: Session, request: ItemInformation) -> Answer
     queue = () if record.next_hold is None else await backend.hold_queue(record, now)
     response.hold_queue_length = str(len(queue))
     _fill(session, response, record)
-    if session.terminal.item_fields:
+    if session.terminal.presentation.item_fields:
         response.extra_fields = profile_fields.item_fields(session, record)
     return Answer(response)
 

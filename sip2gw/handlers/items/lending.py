@@ -158,7 +158,7 @@ def _renewal_case(
         reader_of(session, presented),
         terminal.circulation,
         terminal.relationships,
-        pin_missing=terminal.profile.pin_required and not presented.valid_password,
+        pin_missing=terminal.identification.pin_required and not presented.valid_password,
     )
 
 
@@ -172,7 +172,7 @@ async def renew_all(session: Session, request: RenewAll) -> Answer:
         session,
         request.patron_identifier,
         request.patron_password,
-        pin_required=terminal.profile.pin_required,
+        pin_required=terminal.identification.pin_required,
     )
     response = RenewAllResponse(
         transaction_date=session.now(), institution_id=terminal.institution_id
@@ -225,7 +225,7 @@ async def _renew_one(
         now=now,
         case=_renewal_case(session, presented, asked),
         key_expires=now + KEY_KEPT,
-        with_borrower=session.terminal.profile.renewals_of_authorisers,
+        with_borrower=session.terminal.rights.renewals_of_authorisers,
     )
     return await session.services.backend.circulate(order)
 
@@ -247,7 +247,7 @@ def _unrenewed(session: Session, record: PatronRecord, loan: Loan, key: str) -> 
 async def loans_of_authorisers(session: Session, record: PatronRecord) -> list[Loan]:
     """What others have on loan and `record` may renew, where the profile says so (B54)."""
     terminal = session.terminal
-    if not terminal.profile.renewals_of_authorisers:
+    if not terminal.rights.renewals_of_authorisers:
         return []
     today = session.now().date()
     loans: list[Loan] = []
@@ -294,7 +294,7 @@ def _describe(session: Session, response: _LoanResponse, record: ItemRecord) -> 
     response.magnetic_media = record.item.magnetic
     response.media_type = record.item.media_type
     response.item_properties = record.state.properties
-    if session.terminal.item_fields:
+    if session.terminal.presentation.item_fields:
         response.extra_fields = profile_fields.item_fields(session, record)
 
 

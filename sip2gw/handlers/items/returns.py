@@ -63,32 +63,32 @@ def _describe_returned(session: Session, response: CheckinResponse, record: Item
     response.magnetic_media = item.magnetic
     response.media_type = item.media_type
     response.item_properties = record.state.properties
-    response.collection_code = getattr(item, session.terminal.profile.options.cr_item_field)
+    response.collection_code = getattr(item, session.terminal.presentation.cr_item_field)
     response.call_number = item.call_number
-    if session.terminal.item_fields:
+    if session.terminal.presentation.item_fields:
         response.extra_fields = profile_fields.item_fields(session, record)
 
 
 def _tell_return(
     session: Session, response: CheckinResponse, record: ItemRecord, done: Outcome
 ) -> None:
-    options, rules = session.terminal.profile.options, session.terminal.circulation
+    shown, rules = session.terminal.presentation, session.terminal.circulation
     response.ok = True
     response.resensitize = record.item.security_marker != NO_SECURITY
     response.transaction_date = done.time.astimezone(session.terminal.zone)
     response.patron_identifier = done.patron_id or None
     response.destination_location = done.destination
-    if done.destination is None and options.send_ct == "always":
+    if done.destination is None and shown.send_ct == "always":
         response.destination_location = ""
     response.sort_bin = sort_bin(rules.sort_rules, rules.branch, record, done)
     response.alert = done.alert is not None
     response.alert_type = done.alert
-    if done.alert is None and options.cv_on_success:
+    if done.alert is None and shown.cv_on_success:
         response.alert_type = NO_ALERT
     if done.hold is not None:
         response.hold_patron_identifier = done.hold.patron_id
         response.hold_patron_name = profile_fields.holder_name(session, done.hold)
-    if options.show_checkin_message:
+    if shown.show_checkin_message:
         response.screen_message = _where_it_belongs(session, record.item, done)
 
 

@@ -37,7 +37,7 @@ async def patron_information(session: Session, request: PatronInformation) -> An
         session,
         request.patron_identifier,
         request.patron_password,
-        pin_required=session.terminal.profile.pin_required,
+        pin_required=session.terminal.identification.pin_required,
     )
     wanted = Summary.FEE_DETAILS in request.summary
     return await tell_information(session, request, presented, _tell_fees if wanted else None)
@@ -67,13 +67,13 @@ def _detail(session: Session, language: str, fee: Fee, account: PayableAccount |
 
 def _title(session: Session, fee: Fee, *, is_own: bool) -> str:
     """The item's title, else what the fee is for; titles of others' items by profile (B53)."""
-    shown = is_own or session.terminal.profile.relation_titles
+    shown = is_own or session.terminal.presentation.relation_titles
     return (fee.title if shown else "") or fee_text(session, fee, is_own=is_own)
 
 
 def _described(session: Session, language: str, fee: Fee, title: str, *, is_own: bool) -> FeeDetail:
     terminal = session.terminal
-    item_shown = is_own or terminal.profile.relation_titles
+    item_shown = is_own or terminal.presentation.relation_titles
     return FeeDetail(
         id=fee.id,
         owed=format_amount(fee.owed, terminal.currency),

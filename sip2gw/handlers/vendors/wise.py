@@ -42,22 +42,22 @@ async def money_lines(session: Session, request: MoneyLines) -> Answer:
     `family = "merged"` the lines of payable accounts follow, paid ones as far as this patron
     paid them.
     """
-    profile = session.terminal.profile
+    terminal = session.terminal
     presented = await identify(
         session,
         request.patron_identifier,
         request.patron_password,
-        pin_required=profile.pin_required,
+        pin_required=terminal.identification.pin_required,
     )
     record = presented.shown
     if record is None:
         return _refuse(session, presented, withheld_text_key(presented), withheld_reason(presented))
     switches = {"FA": request.switch_fa, "FB": request.switch_fb, "FC": request.switch_fc}
-    with_open, with_paid = profile.wise.asked(switches)
+    with_open, with_paid = terminal.wise.asked(switches)
     if not (with_open or with_paid):
         return _refuse(session, presented, "not_supported", "no_switch")
     accounts: tuple[PayableAccount, ...] = ()
-    if profile.family == "merged":
+    if terminal.presentation.family == "merged":
         accounts = await accounts_payable_by(session, record, session.now().date())
     language = session.language("000", record)
     lines: list[str] = []
@@ -99,15 +99,15 @@ def _open_lines(
 async def _paid_lines(
     session: Session, language: str, record: PatronRecord, accounts: Sequence[PayableAccount]
 ) -> list[str]:
-    backend, table = session.services.backend, session.terminal.profile.wise
-    since = session.now() - timedelta(days=table.paid_days)
+    backend, manner = session.services.backend, session.terminal.wise
+    since = session.now() - timedelta(days=manner.paid_days)
     found: list[tuple[PayableAccount | None, PaidFee]] = []
     found += [(None, paid) for paid in await backend.paid_fees(record.id, since)]
     for account in accounts:
         theirs = await backend.paid_fees(account.debtor.id, since, record.id)
         found += [(account, paid) for paid in theirs]
     return [
-        _line(session, language, paid.fee, account, paid.paid, table.paid_status)
+        _line(session, language, paid.fee, account, paid.paid, manner.paid_status)
         for account, paid in found
     ]
 
@@ -149,7 +149,7 @@ def _texts(
     if account is None:
         return fee.description, fee.title or kind
     label = f"{account_label(account)}:"
-    if session.terminal.profile.relation_titles:
+    if session.terminal.presentation.relation_titles:
         return f"{label} {fee.description}".rstrip(), fee.title or kind
     return f"{label} {fee_text(session, fee, is_own=False)}".rstrip(), kind
 
@@ -159,7 +159,7 @@ _DESCRIPTION, _TITLE = 1, 2
 
 def _fitted(session: Session, parts: list[str]) -> str:
     """The parts as one value; the texts give way so that nothing behind them is cut off (B4)."""
-    text, separator = session.terminal.wire.text, session.terminal.profile.wise.separator
+    text, separator = session.terminal.wire.text, session.terminal.wise.separator
     parts = [part.replace("~", "-") for part in parts]
     rest = [part for at, part in enumerate(parts) if at not in (_DESCRIPTION, _TITLE)]
     spare = VALUE_BYTES_MAX - len(text.encode("".join(rest))) - len(separator) * (len(parts) - 1)

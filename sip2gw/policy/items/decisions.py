@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from datetime import datetime, time, timedelta, tzinfo
+from datetime import datetime, timedelta, tzinfo
 
 from sip2gw.model import Minor, PatronRecord
 from sip2gw.model.items import (
@@ -22,6 +22,7 @@ from sip2gw.model.items import (
 )
 from sip2gw.policy.items.offline import Claim
 from sip2gw.policy.items.sorting import SortRule
+from sip2gw.policy.moments import END_OF_DAY
 from sip2gw.policy.obstacles import Obstacle
 from sip2gw.policy.reasons import CirculationReason
 
@@ -30,9 +31,6 @@ CHECKIN = "09"
 RENEWAL = "29"
 HOLD = "15"
 STATUS_UPDATE = "19"
-
-END_OF_DAY = time(23, 59, 59)
-"""When something is due on its day (C34)."""
 
 CHECKOUT_FEE_TYPE = "06"
 

@@ -1,0 +1,97 @@
+"""What a profile settles for the handlers, one value per concern (B13).
+
+Names, meanings and units are those of the configuration; what a policy decides on is in values of
+its own (`DoorRules`, `PaymentRules`, `CirculationRules`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+CustomField = tuple[str, str]
+"""A field of the profile's own: its tag, and the template of what it says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identification:
+    """When a card is identified, and what is said when it is not (B18-B20, C20)."""
+
+    pin_required: bool
+    wrong_pin_hides_card: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Rights:
+    """What a terminal may do besides asking (B26, B31, B54, C106)."""
+
+    may_block_patrons: bool
+    honours_fw_b: bool
+    """Whether `FW=B` lifts the money block."""
+    accept_offline: bool
+    renewals_of_authorisers: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Presentation:
+    """How patrons, fees and items are shown (B22, B30, C36, C86)."""
+
+    personal_fields: tuple[str, ...]
+    staff_notices: bool
+    badge_separator: str | None
+    family: str
+    """How fees of those whom the payer may pay for are shown and paid; `off` without
+    relationships."""
+    relation_titles: bool
+    fee_lines: str
+    template_ae: str
+    template_av: str | None
+    template_da: str
+    show_home_branch: bool
+    show_owed_amount: bool
+    show_checkin_message: bool
+    due_date_format: str
+    cr_item_field: str
+    send_ct: str
+    cv_on_success: bool
+    patron_fields: tuple[CustomField, ...]
+    """Sent with 24, 64 and 26 of a patron who is shown."""
+    item_fields: tuple[CustomField, ...]
+    """Sent with 10, 12, 18 and 30 of an item that is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Till:
+    """Which payments are taken, and where the money goes (B48, C5)."""
+
+    payment_types: tuple[str, ...]
+    bk_retention_days: int
+    write_off_payment_type: str | None
+    register_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DoorManner:
+    """How a door answers and counts, apart from its decision (B33, B41, C67)."""
+
+    mode: str
+    refuse_as: str
+    direction: str
+    passage_window_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class WiseManner:
+    """What a 41 asks for, and how a 42 is written (B55, C45)."""
+
+    open_lines: str
+    paid_lines: str
+    all_lines: str
+    paid_days: int
+    paid_status: str
+    separator: str
+
+    def asked(self, switches: Mapping[str, bool]) -> tuple[bool, bool]:
+        """Whether open and whether paid lines are asked for by the switches that are on."""
+        both = switches[self.all_lines]
+        return both or switches[self.open_lines], both or switches[self.paid_lines]

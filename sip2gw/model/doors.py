@@ -1,0 +1,91 @@
+"""Doors: who may pass, who did, and what is kept of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date, datetime
+
+EVERY_BRANCH = "*"
+"""Stands in a `DoorEntry` for all branches."""
+
+
+@dataclass(frozen=True, slots=True)
+class DoorEntry:
+    """A card on a bar or pass list that the store keeps for all gateways (C10, C11)."""
+
+    kind: str
+    """`bar` or `pass`."""
+    branch: str
+    """The branch whose doors it concerns, or `EVERY_BRANCH`."""
+    card: str = field(repr=False)
+    valid_until: date | None = None
+    """The last day; None is until removed."""
+    weekdays: frozenset[int] = frozenset(range(7))
+    """Days on which a pass holds, 0 is Monday; a bar holds on all."""
+    start_minute: int = 0
+    end_minute: int = 24 * 60
+    """Hours of a pass, half-open; an end at or before the start is on the next day."""
+    note: str = field(default="", repr=False)
+    """For the staff; never sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """Who is inside a branch, as far as one patron's entry is concerned (C10)."""
+
+    others: int
+    """Other patrons inside."""
+    inside: bool
+    """Whether the patron went in before and neither went out nor stayed beyond the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """One granted passage of a known patron through a door, in or out."""
+
+    time: datetime
+    patron_id: str = field(repr=False)
+    direction: str
+
+
+@dataclass(slots=True)
+class AccessRow:
+    """One decision at a door as it is kept (B42, C65)."""
+
+    time: datetime
+    branch: str
+    terminal: str
+    decision: str
+    """`granted` or `refused`."""
+    reason: str
+    mode: str
+    """`normal`, `emergency` or `facts` (C74)."""
+    checks: str
+    """`name=result` pairs in check order, blank-separated."""
+    patron_id: str | None
+    """Kept until erasure; shown as a pseudonym (C76)."""
+    direction: str = "in"
+
+
+@dataclass(frozen=True, slots=True)
+class DoorCount:
+    """How many decisions of one reason a branch's doors made in one minute (C96)."""
+
+    minute: datetime
+    branch: str
+    reason: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reveal:
+    """Somebody had the names of those told who were inside (C76)."""
+
+    time: datetime
+    user: str
+    """The system's name of the account that asked."""
+    branch: str
+    since: datetime
+    until: datetime
+    people: int
+    """How many were told."""

@@ -1,0 +1,223 @@
+"""Patrons: their cards, memberships, badges, blocks and relationships, and what they have."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from enum import StrEnum
+
+from sip2gw.model.doors import DoorEntry
+from sip2gw.model.money import Fee, Minor
+
+
+class CardState(StrEnum):
+    """What may be done with one card (B21, C84)."""
+
+    ACTIVE = "active"
+    BLOCKED = "blocked"
+    REPLACED = "replaced"
+    LOST = "lost"
+
+
+class BlockType(StrEnum):
+    """The seven Wise block types (B27, C14)."""
+
+    GENERAL = "general"
+    COLLECTIONS = "collections"
+    PAYMENT = "payment"
+    INTERNET_REGISTRATION = "internet_registration"
+    REPORTED_MISSING = "reported_missing"
+    ADDRESS_EMAIL = "address_email"
+    PUBLIC_FUNCTIONS = "public_functions"
+
+
+class RelationshipType(StrEnum):
+    """The two Wise relationships (B49)."""
+
+    HEAD_OF_FAMILY = "head_of_family"
+    AUTHORISATION = "authorisation"
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """A membership definition (Wise: abonnement) as far as self-service decisions need it."""
+
+    code: str
+    description: str
+    type: int
+    minimum_age: int | None = None
+    maximum_age: int | None = None
+    max_items: int = 0
+    """Loans at a time; 0 is no limit (B56)."""
+    max_fees_self_service: Minor | None = None
+    """Owed above this blocks self-service; None is no limit (B23)."""
+    alert_amount: Minor | None = None
+    """Owed from here on up to the limit is worth a warning (B32)."""
+    max_holds: int = 0
+    """Holds at a time; 0 is no limit."""
+    holds_permitted: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One card of a patron, with the state of the PIN that all their cards share (B20, B21)."""
+
+    number: str
+    state: CardState = CardState.ACTIVE
+    pin_failures: int = 0
+    """Wrong PINs of the patron, with whatever card (C99)."""
+    pin_locked_until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BadgeAssignment:
+    """A badge that a patron holds, joined with its definition (B22, C35).
+
+    Empty branch tuples mean every branch. `valid_from`/`valid_until` are whole days, inclusive.
+    """
+
+    code: str
+    active: bool = True
+    valid_from: date | None = None
+    valid_until: date | None = None
+    badge_branches: tuple[str, ...] = ()
+    assignment_branches: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Badge:
+    """A badge definition as staff lists it (B65, C21)."""
+
+    code: str
+    name: str
+    active: bool = True
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BadgeHolder:
+    """One assignment of a badge as staff reports it (B65)."""
+
+    code: str
+    patron_id: str
+    name: str
+    """Of the patron."""
+    active: bool
+    """Whether the badge is; terminals see active ones only."""
+    valid_from: date | None
+    valid_until: date | None
+    branches: tuple[str, ...]
+    """Of the assignment; empty is every branch of the badge."""
+    source: str
+    """Who assigned it: `import` or `staff` (C70)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A reason, set by staff or a terminal, why a patron may not use self-service (B27)."""
+
+    type: BlockType
+    note: str = ""
+    valid_until: date | None = None
+    """The last day on which it blocks; None is until lifted."""
+    source: str = "import"
+    """Who set it: `import`, `staff` (`patron block`) or `terminal` (message 01) (C41, C70)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loan:
+    """An item that the patron has on loan."""
+
+    item_id: str
+    title: str
+    due: datetime
+    checked_out: datetime
+    renewals: int = 0
+    max_renewals: int = 2
+    lost: bool = False
+    """The item has been reported lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A reservation; `ready` when it waits on the shelf (B28)."""
+
+    id: str
+    item_id: str | None
+    title_id: str | None
+    title: str
+    placed: datetime
+    ready: bool = False
+    pickup_branch: str | None = None
+    expires: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Relationship:
+    """head of family → child, or authoriser → authorised (B49)."""
+
+    type: RelationshipType
+    from_id: str
+    to_id: str
+    functions: frozenset[str] = frozenset()
+    """For an authorisation: `renew` and/or `pay`; empty for a family."""
+    confirmed: bool = True
+
+    @property
+    def key(self) -> tuple[RelationshipType, str, str]:
+        """What identifies it: there is one of a type between the same two."""
+        return self.type, self.from_id, self.to_id
+
+
+@dataclass(slots=True, weakref_slot=True)
+class PatronRecord:
+    """All that is known of one patron at one moment: the facts that policies decide on.
+
+    A snapshot: it is never changed, only replaced. `repr` shows nothing personal (B16).
+    """
+
+    id: str
+    """The main card number, sent as AA (B21)."""
+    name: str
+    pin_hash: str | None = None
+    birth_date: date | None = None
+    membership: Membership | None = None
+    membership_from: date | None = None
+    membership_until: date | None = None
+    """The last valid day (C34)."""
+    status: int = 5
+    """Wise customer status 0-9 (B27)."""
+    home_branch: str | None = None
+    language: str | None = None
+    email: str | None = None
+    phone: str | None = None
+    address: str | None = None
+    cards: tuple[Card, ...] = ()
+    badges: tuple[BadgeAssignment, ...] = ()
+    blocks: tuple[Block, ...] = ()
+    notices: tuple[str, ...] = ()
+    house_rules_accepted: date | None = None
+    fee_limit: Minor | None = None
+    """Overrides the membership's limit when set (C35)."""
+    fees: tuple[Fee, ...] = ()
+    """Fees with something owed, oldest first, then by id."""
+    loans: tuple[Loan, ...] = ()
+    """By due date, then item."""
+    holds: tuple[Hold, ...] = ()
+    """By placing time, then id."""
+    payer_for: tuple[Relationship, ...] = ()
+    """Relationships in which this patron may act for the other, above all pay: children of a
+    head, and authorisers of an authorised person; functions, validity and confirmation are judged
+    when used (B51, B54)."""
+    door_entries: tuple[DoorEntry, ...] = ()
+    """Entries of the store's bar and pass lists for any of the cards, without their notes."""
+
+    def __repr__(self) -> str:
+        return "<PatronRecord>"
+
+    def card(self, number: str) -> Card | None:
+        """The patron's card with `number`, if it is one of theirs."""
+        for card in self.cards:
+            if card.number == number:
+                return card
+        return None

@@ -1,0 +1,259 @@
+"""The configuration turned into what handlers look at: one ready view per terminal.
+
+Everything that a profile, a branch and the institution settle is settled here, once.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import fields
+from datetime import timedelta
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeVar
+from zoneinfo import ZoneInfo
+
+from sip2gw.backend.base import Capability
+from sip2gw.config import Config, DoorTable, Profile, Terminal
+from sip2gw.config.options import CHECKIN_REFUSALS, ItemFieldTable, PatronFieldTable
+from sip2gw.handlers import (
+    SUPPORTED_CODES,
+    Standpoint,
+    TerminalView,
+    failing_of,
+    handlers_of,
+)
+from sip2gw.handlers.rules import (
+    CustomField,
+    DoorManner,
+    Identification,
+    Presentation,
+    Rights,
+    Till,
+    WiseManner,
+)
+from sip2gw.policy.items.decisions import CirculationRules, Materials
+from sip2gw.policy.items.sorting import SortRule
+from sip2gw.policy.money import PaymentRules
+from sip2gw.policy.receipts import ReceiptRules
+from sip2gw.protocol.layout import layout_of
+from sip2gw.protocol.registry import RESPONSES
+from sip2gw.protocol.wire import WireFormat
+from sip2gw.texts import Catalogue
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+    T = TypeVar("T", bound=DataclassInstance)
+
+_CODES_BY_CAPABILITY = {
+    Capability.PAYMENTS: frozenset({"37", "41"}),
+    Capability.BLOCKS: frozenset({"01", "25"}),
+    Capability.CIRCULATION: frozenset({"09", "11", "15", "17", "19", "29", "65"}),
+    Capability.PATRONS: frozenset({"23", "63", "35"}),
+}
+
+_NEVER_HIDDEN_BY_ALLOWING = frozenset({"BL", "CQ", "BK"})
+"""An allow list is about content; these say whether the card, the PIN and the payment are good."""
+
+
+def _like(kind: type[T], table: object, **given: object) -> T:
+    """A `kind` of what is `given` and, for its other fields, the keys of `table` of that name."""
+    names = (field.name for field in fields(kind) if field.init and field.name not in given)
+    return kind(**given, **{name: getattr(table, name) for name in names})
+
+
+# Of a profile --------------------------------------------------------------------------------
+
+
+@cache
+def _optional_tags() -> frozenset[str]:
+    """Tags that no response demands."""
+    places = [place for kind in RESPONSES.values() for place in layout_of(kind).fields]
+    demanded = {place.tag for place in places if place.is_required}
+    return frozenset(place.tag for place in places) - demanded
+
+
+def _hidden_fields(profile: Profile) -> frozenset[str]:
+    hidden, allowed = frozenset(profile.table.hide_fields), profile.table.allow_fields
+    if allowed:
+        hidden |= _optional_tags() - frozenset(allowed) - _NEVER_HIDDEN_BY_ALLOWING
+    return hidden
+
+
+def _wire(profile: Profile) -> WireFormat:
+    table = profile.table
+    return _like(
+        WireFormat,
+        table,
+        terminator=b"\r\n" if table.terminator == "CRLF" else b"\r",
+        hidden_fields=_hidden_fields(profile),
+        substitute=table.convert_control_characters,
+        rewritten=tuple((one.find, one.replace) for one in table.rewrite_screen_texts),
+    )
+
+
+def _presentation(profile: Profile) -> Presentation:
+    table = profile.table
+    return _like(
+        Presentation,
+        table,
+        family=profile.family,
+        patron_fields=_custom_fields(profile, table.custom_patron_fields),
+        item_fields=_custom_fields(profile, table.custom_item_fields),
+    )
+
+
+def _custom_fields(
+    profile: Profile, tables: tuple[PatronFieldTable, ...] | tuple[ItemFieldTable, ...]
+) -> tuple[CustomField, ...]:
+    """Those of `tables` that the profile neither hides nor leaves out of what it allows."""
+    hidden, allowed = profile.table.hide_fields, profile.table.allow_fields
+    return tuple(
+        (table.field, table.template)
+        for table in tables
+        if table.field not in hidden and (not allowed or table.field in allowed)
+    )
+
+
+def _rights(profile: Profile) -> Rights:
+    return _like(
+        Rights,
+        profile.table,
+        # A door decides on money as its own rules say.
+        honours_fw_b=profile.honours_fw_b and profile.kind != "door",
+        accept_offline=profile.accept_offline,
+    )
+
+
+def _served(profile: Profile, capabilities: frozenset[Capability]) -> frozenset[str]:
+    """What a terminal of `profile` may send and gets a useful answer to (B13, C25)."""
+    served = profile.messages & SUPPORTED_CODES
+    for capability, codes in _CODES_BY_CAPABILITY.items():
+        if capability not in capabilities:
+            served -= codes
+    if not profile.payment_types:
+        served -= {"37"}
+    return served
+
+
+def _of_profile(profile: Profile, capabilities: frozenset[Capability]) -> dict[str, Any]:
+    """What is the same for all terminals of `profile`."""
+    table, door = profile.table, profile.door or DoorTable()
+    return {
+        "profile": profile.name,
+        "is_door": profile.kind == "door",
+        "language": profile.language,
+        "messages": _served(profile, capabilities),
+        "offered": profile.messages,
+        "wire": _wire(profile),
+        "identification": _like(Identification, table, pin_required=profile.pin_required),
+        "rights": _rights(profile),
+        "presentation": _presentation(profile),
+        "door": door.rules(),
+        "door_manner": _like(DoorManner, door),
+        "payments": _like(PaymentRules, table),
+        "till": _like(Till, table, payment_types=profile.payment_types),
+        "wise": _like(WiseManner, profile.wise),
+        "handlers": handlers_of(profile.kind, table.dialect),
+        "failing": failing_of(profile.kind),
+    }
+
+
+# Of a terminal -------------------------------------------------------------------------------
+
+
+def _circulation(
+    terminal: Terminal, zone: ZoneInfo, texts: Catalogue, loan_history_days: int
+) -> CirculationRules:
+    table, language = terminal.profile.table, terminal.profile.language
+    return CirculationRules(
+        terminal=terminal.name,
+        branch=terminal.branch.code if terminal.branch is not None else None,
+        zone=zone,
+        renews_own_loan=table.second_checkout == "renew",
+        takes_what_is_not_on_loan=table.checked_in_ok,
+        not_lent=Materials.of(table.blocked_material_types),
+        lends_with_attachment=table.lend_with_attachment,
+        overdue_blocks=table.overdues_block_checkout,
+        lost_blocks=table.lost_block_checkout,
+        loan_history=timedelta(days=loan_history_days) if loan_history_days else None,
+        confirms_borrowed=table.confirm_previously_borrowed,
+        in_house=Materials.of(table.in_house_material_types),
+        in_house_memberships=frozenset(table.in_house_memberships),
+        not_taken_back=frozenset(CHECKIN_REFUSALS[name] for name in table.refuse_checkin),
+        not_taken_back_materials=Materials.of(table.refuse_checkin_material_types),
+        captures_holds=table.capture_holds,
+        holds_travel=table.hold_as_transit,
+        sort_rules=tuple(
+            SortRule(one.branch, one.field, one.comparator, one.value, one.bin)
+            for one in table.sort_bins
+        ),
+        describe_checkout_fee=texts.text(language, "fee_checkout"),
+        describe_overdue_fee=lambda days: texts.text(language, "fee_overdue", days=days),
+    )
+
+
+def _counting_branches(config: Config) -> frozenset[str]:
+    """Branches of which any door wants to know who is inside."""
+    return frozenset(
+        terminal.branch.code
+        for terminal in config.terminals.values()
+        if terminal.branch is not None
+        and (door := terminal.profile.door) is not None
+        and (door.capacity or door.refuse_inside)
+    )
+
+
+def _way_back(config: Config, door: Terminal) -> tuple[str, ...]:
+    """The doors at the branch of `door` that lead the other way."""
+    table = door.profile.door
+    if table is None or door.branch is None:
+        return ()
+    return tuple(
+        other.name
+        for other in config.terminals.values()
+        if other.branch is not None
+        and other.branch.code == door.branch.code
+        and other.profile.door is not None
+        and other.profile.door.direction != table.direction
+    )
+
+
+def terminal_views(
+    config: Config, capabilities: frozenset[Capability], texts: Catalogue
+) -> Iterator[tuple[Terminal, TerminalView]]:
+    """Every terminal of `config` and its view, with a backend of `capabilities`."""
+    of_profile = {name: _of_profile(one, capabilities) for name, one in config.profiles.items()}
+    counting = _counting_branches(config)
+    standpoints: defaultdict[tuple[str, str], Standpoint] = defaultdict(Standpoint)
+    branches = {code: branch.name for code, branch in config.branches.items()}
+    for terminal in config.terminals.values():
+        profile, branch = terminal.profile, terminal.branch
+        zone = branch.zone if branch is not None else config.zone
+        yield (
+            terminal,
+            TerminalView(
+                **of_profile[profile.name],
+                name=terminal.name,
+                institution_id=config.institution.id,
+                library_name=config.institution.name,
+                currency=config.institution.currency,
+                branch=branch.code if branch is not None else None,
+                zone=zone,
+                calendar=branch.calendar if branch is not None else None,
+                max_fee_age_days=branch.max_fee_age_days if branch is not None else None,
+                relationships=config.relationships.rules,
+                timeout_s=config.server.terminal_timeout_s,
+                retries=config.server.terminal_retries,
+                receipts=ReceiptRules(zone, starts_anew=profile.table.bk_retention_days <= 1),
+                circulation=_circulation(terminal, zone, texts, config.privacy.loan_history_days),
+                branches=branches,
+                bars=branch.bar if branch is not None else (),
+                passes=branch.passes if branch is not None else (),
+                counts_inside=branch is not None and branch.code in counting,
+                standpoint=standpoints[profile.name, branch.code if branch is not None else ""],
+                expires_at=terminal.expires_at,
+                way_back=_way_back(config, terminal),
+            ),
+        )
