@@ -30,6 +30,7 @@ async def test_unrecorded_writes_down_nothing_and_lets_nobody_in_or_out(library:
     muted = Unrecorded(library)
     muted.log_access(ROW)
     assert not (await muted.enter_branch(ENTRY)).inside
+    assert not (await library.presence(ENTRY)).inside
     await library.enter_branch(ENTRY)
     assert (await muted.enter_branch(ENTRY)).inside
     await muted.leave_branch("MAIN", "P1")

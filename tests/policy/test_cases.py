@@ -85,9 +85,11 @@ def test_what_stands_against_an_authoriser_counts_too(borrower):
     assert said(case, known) == ("ok" if borrower is OTHER else "blocked")
 
 
-def test_ones_own_loan_is_renewed():
-    case = RenewalCase(request(RENEWAL), reader(), RULES, RelationshipRules(), pin_missing=True)
-    assert said(case, facts(record(loan=loan("ANNA")), READER)) == "ok"
+@pytest.mark.parametrize(("who", "expected"), [(READER, "ok"), (BANNED, "blocked")])
+def test_ones_own_loan_is_renewed_unless_something_stands_against_it(who, expected):
+    card = who.cards[0]
+    case = RenewalCase(request(RENEWAL), reader(card), RULES, RelationshipRules(), pin_missing=True)
+    assert said(case, facts(record(loan=loan(who.id)), who)) == expected
 
 
 def test_a_return_and_its_cancellation_are_told_apart():
