@@ -5,8 +5,8 @@ detection belongs to the connection.
 
 There are two writers of each message. One goes from field to field and can write anything; the
 other is generated for the usual message, in which all texts are short and clean. Without it a 99
-takes 1.10 times as much CPU of ours, a 23 1.07 and a 63 1.08, which C136 calls worse; a 37 takes
-1.01. Both write the same, which a test compares.
+takes 1.14 times as much CPU of ours, a 23 1.10 and a 63 1.07, which C136 calls worse; a 37 takes
+1.02. Both write the same, which a test compares.
 """
 
 from __future__ import annotations

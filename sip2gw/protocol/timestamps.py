@@ -58,7 +58,10 @@ def read_timestamp(raw: str, zone: tzinfo) -> datetime | None:
 
 
 class TimestampCache:
-    """Renders the same datetime object once: one answer often carries one moment twice."""
+    """Renders the same datetime object once: all answers of a second carry one moment.
+
+    Without it a 99 takes 1.16 times as much CPU of ours, a 23 1.13 and a 63 1.06 (C136).
+    """
 
     __slots__ = ("_date_zone", "_text", "_value")
 

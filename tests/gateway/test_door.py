@@ -100,6 +100,14 @@ async def test_fw_b_never_opens_a_door(gateway):
     assert gateway.metrics.fee_limit_lifted == 0
 
 
+async def test_fw_b_changes_no_facts_at_a_door_whoever_may_lift_the_money_block(tmp_path):
+    config = CONFIG.replace("[profiles.facts]\n", '[profiles.facts]\nfw_b = "any"\n')
+    async with running(tmp_path, config=config) as gateway:
+        door = await gateway.terminal("door-facts")
+        assert (await door.ask(ask_63("1004", "1004", extra="FWB|"))).startswith("64YY Y")
+        assert gateway.metrics.fee_limit_lifted == 0
+
+
 @pytest.mark.parametrize(("login", "reason"), [("door-shut", "closed"), ("door-nowhere", "system")])
 async def test_a_closed_branch_and_a_misconfigured_door(gateway, login, reason):
     door = await gateway.terminal(login)
