@@ -38,6 +38,7 @@ from sip2gw.monitoring.telemetry import (
     open_log,
 )
 from sip2gw.monitoring.uncaught import told_to
+from sip2gw.serving import listeners
 from sip2gw.serving.gateway import Gateway
 from sip2gw.serving.server import TerminalServer
 from sip2gw.serving.site import Site, build_site
@@ -184,7 +185,7 @@ class App:
         await self.gateway.check_backend()
         await self._passwords.recall()
         self.settler.start()
-        await self.server.listen(self.config.server.addresses, tls)
+        await self.server.listen(await listeners.bind(self.config.server.addresses), tls)
         return self.server.bound_addresses()
 
     async def run(self, on_ready: Callable[[list[str], str], None]) -> list[str]:

@@ -42,22 +42,33 @@ class Doorkeeper:
         self._per_address: Counter[str] = Counter()
         self._strangers: Counter[str] = Counter()
 
+    def take_place(self) -> bool:
+        """Count a connection that was accepted; False when all places are taken."""
+        if self._lines >= self._places_in_all():
+            return False
+        self._lines += 1
+        return True
+
+    def leave_place(self) -> None:
+        """A connection has ended."""
+        self._lines -= 1
+
     def obstacle(self, address: str) -> str:
-        """Why a newcomer from `address` is refused, as a metric label; empty when it may enter."""
-        limits = self._site().config.server
-        places = min(limits.max_connections, self._places)
-        if self._lines >= places:
-            return "total"
-        if self._per_address[address] >= limits.max_connections_per_address:
+        """Why the newcomer that has taken a place, and comes from `address`, is refused all the
+        same, as a metric label; empty when it may enter."""
+        if self._per_address[address] >= self._site().config.server.max_connections_per_address:
             return "address"
-        share = max(STRANGERS_MIN, (places - self._lines) // STRANGERS_SHARE)
+        free = self._places_in_all() - self._lines + 1  # its own was free when it came
+        share = max(STRANGERS_MIN, free // STRANGERS_SHARE)
         if self._strangers[neighbourhood(address)] >= share:
             return "strangers"
         return "" if self._site().is_expected(address) else "network"
 
+    def _places_in_all(self) -> int:
+        return min(self._site().config.server.max_connections, self._places)
+
     def enter(self, address: str) -> None:
         """A newcomer has been taken in."""
-        self._lines += 1
         self._per_address[address] += 1
         self._strangers[neighbourhood(address)] += 1
 
@@ -66,8 +77,7 @@ class Doorkeeper:
         _take_one(self._strangers, neighbourhood(address))
 
     def leave(self, address: str, *, stranger: bool) -> None:
-        """A line has ended."""
-        self._lines -= 1
+        """A line that was taken in has ended."""
         _take_one(self._per_address, address)
         if stranger:
             _take_one(self._strangers, neighbourhood(address))
