@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import resource
-import ssl
 import sys
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
@@ -16,7 +15,7 @@ from sip2gw.backend.base import BackendError
 from sip2gw.backend.factory import open_backend
 from sip2gw.backend.library import Library
 from sip2gw.backend.timed import TimedBackend
-from sip2gw.config import Config, TlsFiles
+from sip2gw.config import Config
 from sip2gw.config.availability import unavailable
 from sip2gw.control.messages import Reloaded
 from sip2gw.daemon import signals
@@ -42,6 +41,7 @@ from sip2gw.serving import listeners
 from sip2gw.serving.gateway import Gateway
 from sip2gw.serving.server import TerminalServer
 from sip2gw.serving.site import Site, build_site
+from sip2gw.serving.tls import server_context
 from sip2gw.shared.door_memory import Admissions
 
 STORE_SHARE = 0.8
@@ -181,7 +181,7 @@ class App:
         Raises:
             OSError: an address cannot be bound.
         """
-        tls = _tls_context(self.config.tls) if self.config.tls is not None else None
+        tls = server_context(self.config.tls) if self.config.tls is not None else None
         await self.gateway.check_backend()
         await self._passwords.recall()
         self.settler.start()
@@ -325,15 +325,6 @@ def _pin_rules(config: Config) -> PinRules:
         timedelta(minutes=security.terminal_pin_window_min),
         security.failing_answer_slot_s,
     )
-
-
-def _tls_context(files: TlsFiles) -> ssl.SSLContext:
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(files.certificate, files.key)
-    if files.client_ca is not None:
-        context.load_verify_locations(files.client_ca)
-        context.verify_mode = ssl.CERT_REQUIRED
-    return context
 
 
 def _raise_file_limit() -> None:

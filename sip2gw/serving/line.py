@@ -26,10 +26,10 @@ from sip2gw.protocol.connection import (
     UnreadableReceived,
 )
 from sip2gw.protocol.message import Request
-from sip2gw.protocol.wire import WireFormat
-from sip2gw.serving.conversation import Conversation
+from sip2gw.serving.conversation import Conversation, Watcher
 from sip2gw.serving.gateway import Gateway
 from sip2gw.serving.listeners import Prelude, keep_alive, peer_name
+from sip2gw.serving.tls import client_names, shake_hands
 
 FRAMES_PER_TURN = 8
 """After so many frames of one connection the others get their turn (C80)."""
@@ -38,21 +38,6 @@ CLOSE_TIMEOUT_S = 10.0
 """How long the last answers of a closed line may wait to be read."""
 NO_PROFILE = ""
 """Label of connections that have not logged in."""
-
-
-class Watcher(Protocol):
-    """Sees what is said on the lines of one terminal; nothing that it does may fail (B86)."""
-
-    def came(self, line: int, address: str) -> None:
-        """The terminal has logged in, on the connection with the number `line`."""
-
-    def went(self, line: int) -> None:
-        """That connection has ended."""
-
-    def saw(
-        self, line: int, what: Literal["received", "sent"], frame: bytes, wire: WireFormat
-    ) -> None:
-        """A frame, with every secret that it holds."""
 
 
 class Server(Protocol):
@@ -167,26 +152,16 @@ class TerminalLine(asyncio.Protocol):
     async def _shake_hands(
         self, raw: asyncio.Transport, conversation: Conversation, tls: ssl.SSLContext
     ) -> None:
-        """Go over to TLS, within the time that a login may take."""
-        try:
-            secure = await asyncio.get_running_loop().start_tls(
-                raw,
-                self,
-                tls,
-                server_side=True,
-                ssl_handshake_timeout=self._server.config.server.login_timeout_s,
-            )
-        except Exception:
-            # Whatever went wrong, with the peer or in the TLS library: the place is free again.
-            secure = None
-        finally:
-            self._handshake = None
+        """Go over to TLS."""
+        limit_s = self._server.config.server.login_timeout_s
+        secure = await shake_hands(raw, self, tls, limit_s)
+        self._handshake = None
         if secure is None:
             self._drop(raw)
         if secure is None or self._closed:
             return
         self._transport = secure
-        conversation.client_names = client_names(secure.get_extra_info("peercert"))
+        conversation.client_names = client_names(secure)
         early, self._early = self._early, b""
         if early:
             self.data_received(early)
@@ -451,17 +426,3 @@ class TerminalLine(asyncio.Protocol):
         if nobody and now - since > server.login_timeout_s:
             return "login_timeout"
         return "idle" if now - self.last_heard > server.idle_timeout_s else None
-
-
-def client_names(certificate: dict[str, object] | None) -> frozenset[str]:
-    """Common and alternative names of a verified TLS client certificate."""
-    if not certificate:
-        return frozenset()
-    names: set[str] = set()
-    alternatives = certificate.get("subjectAltName", ())
-    subject = certificate.get("subject", ())
-    assert isinstance(alternatives, tuple)
-    assert isinstance(subject, tuple)
-    names.update(value for _, value in alternatives)
-    names.update(value for part in subject for key, value in part if key == "commonName")
-    return frozenset(names)

@@ -17,9 +17,9 @@ from sip2gw.config import Address, Config
 from sip2gw.protocol.connection import ServerConnection
 from sip2gw.serving import listeners
 from sip2gw.serving.admission import HEARD_WITHIN_S, Doorkeeper, Replacements
-from sip2gw.serving.conversation import Conversation
+from sip2gw.serving.conversation import Conversation, Watcher
 from sip2gw.serving.gateway import Gateway
-from sip2gw.serving.line import NO_PROFILE, TerminalLine, Watcher
+from sip2gw.serving.line import NO_PROFILE, TerminalLine
 
 BACKLOG_SLICE_S = 0.002
 """So long at a time are lines served that have more to say than that; newcomers come between."""
