@@ -42,7 +42,7 @@ from sip2gw.serving.gateway import Gateway
 from sip2gw.serving.server import TerminalServer
 from sip2gw.serving.site import Site, build_site
 from sip2gw.serving.tls import server_context
-from sip2gw.shared.door_memory import Admissions
+from sip2gw.shared.state import SharedState
 
 STORE_SHARE = 0.8
 """Of the time for a request that the store may take; the rest is for saying what became of it."""
@@ -119,14 +119,15 @@ class App:
             lambda operation, seconds: self.metrics.backend_timer(operation).observe(seconds),
             clock.monotonic,
         )
-        admissions = Admissions()
+        state = self.state = SharedState(lambda: self.config.server, clock.monotonic)
         self._pins = PinService(
             timed,
             self._verifier,
             backend.pin_secret,
             _pin_rules(config),
             self._pin_locked,
-            admissions,
+            state.admissions,
+            state.pin_guesses,
         )
         services = Services(
             timed,
@@ -137,15 +138,16 @@ class App:
             record_access=timed.log_access,
             enter=timed.enter_branch,
             leave=timed.leave_branch,
-            admissions=admissions,
+            passages=state.passages,
+            admissions=state.admissions,
         )
         self._passwords = PasswordService(self._login_verifier, backend.pin_secret, timed)
-        self.gateway = Gateway(site, timed, services, self._passwords, log)
+        self.gateway = Gateway(site, timed, services, self._passwords, state.callers, log)
         self.settler = Settler(timed, self.metrics, clock, log)
         self.store_chore = StoreChore(backend, self.metrics, clock, log)
         self.clock_chore = ClockChore(self.metrics, clock, log)
         self.gateway.on_unknown = self.settler.nudge
-        self.server = TerminalServer(self.gateway)
+        self.server = TerminalServer(self.gateway, state)
         self.operators = OperatorSide(self, self.server, self.metrics, clock, log)
         self._manager = ServiceManager()
         self._reloader = Reloader(

@@ -45,6 +45,7 @@ from sip2gw.protocol.messages import (
 from sip2gw.serving.conversation import Conversation
 from sip2gw.serving.login import LoginDesk
 from sip2gw.serving.site import Site
+from sip2gw.shared.callers import AddressGuard
 from sip2gw.texts import choose_language
 
 KEEP_REFUSED_WAIT_S = 0.5
@@ -72,6 +73,7 @@ class Gateway:
         backend: Backend,
         services: Services,
         passwords: PasswordService,
+        callers: AddressGuard,
         log: Log,
     ) -> None:
         self.site = site
@@ -80,7 +82,7 @@ class Gateway:
         self.metrics: Metrics = services.metrics
         self.clock: Clock = services.clock
         self.log = log
-        self.logins = LoginDesk(passwords, services, log, lambda: self.site)
+        self.logins = LoginDesk(passwords, services, log, lambda: self.site, callers)
         self.on_unknown: Callable[[], None] = lambda: None
         """Called when a terminal is told "not sure": there is something to settle."""
 

@@ -16,10 +16,11 @@ from collections.abc import Callable, Iterable, Sequence
 from sip2gw.config import Address, Config
 from sip2gw.protocol.connection import ServerConnection
 from sip2gw.serving import listeners
-from sip2gw.serving.admission import HEARD_WITHIN_S, Doorkeeper, Replacements
 from sip2gw.serving.conversation import Conversation, Watcher
 from sip2gw.serving.gateway import Gateway
 from sip2gw.serving.line import NO_PROFILE, TerminalLine
+from sip2gw.shared.connected import HEARD_WITHIN_S, Connected
+from sip2gw.shared.state import SharedState
 
 BACKLOG_SLICE_S = 0.002
 """So long at a time are lines served that have more to say than that; newcomers come between."""
@@ -31,16 +32,16 @@ BACKEND_CHECK_INTERVAL_S = 5.0
 class TerminalServer:
     """All listeners and lines of one process."""
 
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: Gateway, state: SharedState) -> None:
         self.gateway = gateway
         self.monotonic: Callable[[], float] = gateway.clock.monotonic
         self._lines: dict[int, TerminalLine] = {}
         """By their numbers."""
-        self._by_terminal: dict[str, list[TerminalLine]] = {}
+        self._connected: Connected[TerminalLine] = state.connected
         self._watchers: dict[str, list[Watcher]] = {}
         """By the terminal's name; its lines share the list."""
-        self._doorkeeper = Doorkeeper(lambda: gateway.site)
-        self._replacements = Replacements()
+        self._doorkeeper = state.doorkeeper
+        self._replacements = state.replacements
         self._numbers = itertools.count(1)
         self._listeners: list[asyncio.Server] = []
         self._sweeper: asyncio.TimerHandle | None = None
@@ -142,6 +143,8 @@ class TerminalServer:
     def admit(self, line: TerminalLine, address: str) -> Conversation | None:
         """It is known where the line comes from; None at a cap: it is refused and counted (B14)."""
         obstacle = self._doorkeeper.obstacle(address)
+        if not obstacle and not self.gateway.site.is_expected(address):
+            obstacle = "network"
         if obstacle:
             self.gateway.metrics.connections_refused[obstacle] += 1
             return None
@@ -160,7 +163,7 @@ class TerminalServer:
         self.gateway.metrics.connections[line.profile_label] -= 1
         if line.conversation is not None:
             self._doorkeeper.leave(line.conversation.address, stranger=not line.terminal_name)
-            self._leave_terminal(line)
+            self._connected.leave(line.terminal_name, line)
             self._end_watching(line, line.conversation)
 
     def _begin_watching(
@@ -177,7 +180,7 @@ class TerminalServer:
 
     def lines_of(self, terminal: str) -> Sequence[TerminalLine]:
         """The open lines of the terminal of that name, oldest first."""
-        return tuple(self._by_terminal.get(terminal, ()))
+        return self._connected.of(terminal)
 
     def watch(self, terminal: str, watcher: Watcher) -> None:
         """Show `watcher` what is said on the lines of the terminal of that name from now on."""
@@ -193,11 +196,6 @@ class TerminalServer:
         if not watchers:
             del self._watchers[terminal]
 
-    def _leave_terminal(self, line: TerminalLine) -> None:
-        lines = self._by_terminal.get(line.terminal_name)
-        if lines is not None and line in lines:
-            lines.remove(line)
-
     def _logged_in(self, conversation: Conversation) -> None:
         """A terminal has logged in: it replaces its older connection (B14, C8)."""
         line = self._lines.get(conversation.number)
@@ -211,15 +209,13 @@ class TerminalServer:
         connections[line.profile_label] -= 1
         line.profile_label = terminal.profile.name
         connections[line.profile_label] += 1
-        self._leave_terminal(line)
+        self._connected.leave(line.terminal_name, line)
         if line.terminal_name != terminal.name:
             self._end_watching(line, conversation)
             self._begin_watching(line, conversation, terminal.name)
         line.terminal_name = terminal.name
-        lines = self._by_terminal.setdefault(terminal.name, [])
-        lines.append(line)
         allowed = self.gateway.site.by_name[terminal.name].terminal.max_connections
-        for older in lines[: len(lines) - allowed] if 0 < allowed < len(lines) else ():
+        for older in self._connected.join(terminal.name, line, allowed):
             self._replace(older, line)
 
     def _replace(self, older: TerminalLine, newer: TerminalLine) -> None:
@@ -234,7 +230,7 @@ class TerminalServer:
                 terminal=name,
                 addresses=sorted({line.address for line in lines if line is not None}),
             )
-        self._leave_terminal(older)
+        self._connected.leave(name, older)
         older.close_when_done("replaced")
 
     def refresh_terminals(self) -> None:

@@ -12,7 +12,6 @@ from sip2gw.authentication.pins import (
     LATE_MAX_S,
     PinRules,
     PinService,
-    _Terminal,
     next_slot_s,
 )
 from sip2gw.authentication.verification import PENDING_MAX, SlowVerifier
@@ -26,6 +25,7 @@ from sip2gw.foundation.eager import start
 from sip2gw.model import Card, PatronRecord
 from sip2gw.policy.access import PinState
 from sip2gw.shared.door_memory import Admissions
+from sip2gw.shared.pin_guesses import TerminalGuesses
 
 LOCK = timedelta(minutes=15)
 
@@ -463,7 +463,7 @@ async def test_guesses_that_are_being_judged_count_as_failures_before_they_are(s
     pins._verifier.gate.set()
     await asyncio.gather(*here, there)
     assert store.events.count("judged") == 21
-    known = pins._terminals["door-1"]
+    known = pins._terminal("door-1")
     assert (known.judged, known.turn._value) == (0, 2)
 
 
@@ -503,7 +503,7 @@ async def test_hanging_up_makes_no_room_for_more_guesses_at_a_time(store, locks)
 def test_three_failures_within_ten_seconds_are_too_many_however_they_came(
     failures, judged, too_many
 ):
-    terminal = _Terminal(3)
+    terminal = TerminalGuesses(3)
     terminal.failures.extend(failures)
     assert terminal.too_many(100, 10, judged) is too_many
 

@@ -172,3 +172,15 @@ async def test_who_is_refused_by_address_leaves_its_place_at_once(tmp_path):
         assert gateway.metrics.connections_refused == {"address": 1}
         assert list(gateway.app.server._lines.values()) == [line]
         assert gateway.app.server._doorkeeper._lines == 1
+
+
+async def test_all_that_lines_have_in_common_is_the_one_state_of_the_process(gateway):
+    app = gateway.app
+    state, services = app.state, app.gateway.services
+    assert services.passages is state.passages
+    assert services.admissions is app._pins._admissions is state.admissions
+    assert app._pins._terminals is state.pin_guesses
+    assert app.gateway.logins._guard is state.callers
+    assert app.server._doorkeeper is state.doorkeeper
+    assert app.server._connected is state.connected
+    assert app.server._replacements is state.replacements

@@ -15,14 +15,10 @@ from sip2gw.backend.base import BackendError
 from sip2gw.config import load_config
 from sip2gw.foundation.hashing import hash_password
 from sip2gw.monitoring.telemetry import STRANGERS_LINES_MAX
-from sip2gw.serving.admission import (
-    DESCRIPTORS_RESERVED,
-    STRANGERS_MIN,
-    Doorkeeper,
-    Replacements,
-)
-from sip2gw.serving.login import FAILURES_WINDOW_S, AddressGuard, neighbourhood
 from sip2gw.serving.site import build_site
+from sip2gw.shared.callers import FAILURES_WINDOW_S, AddressGuard, neighbourhood
+from sip2gw.shared.connected import Replacements
+from sip2gw.shared.doorkeeper import DESCRIPTORS_RESERVED, STRANGERS_MIN, Doorkeeper
 
 LOGIN = "9300CNkiosk-1|COpw|"
 WRONG = "9300CNkiosk-1|COguess|"
@@ -339,7 +335,7 @@ class TestAddressGuard:
         assert not await guard.take_place("a")
 
     async def test_who_came_last_is_remembered_longest(self, monkeypatch):
-        monkeypatch.setattr("sip2gw.serving.login.ADDRESSES_MAX", 2)
+        monkeypatch.setattr("sip2gw.shared.callers.ADDRESSES_MAX", 2)
         guard = AddressGuard(lambda: 0.0)
         for address in ("a", "b", "a", "c"):
             guard.note_failure(address, 1.0)
@@ -371,13 +367,13 @@ class TestAddressGuard:
     async def test_only_so_many_addresses_are_remembered_but_no_taken_place_forgotten(
         self, monkeypatch
     ):
-        monkeypatch.setattr("sip2gw.serving.login.ADDRESSES_MAX", 2)
+        monkeypatch.setattr("sip2gw.shared.callers.ADDRESSES_MAX", 2)
         guard = AddressGuard(lambda: 0.0)
         await guard.take_place("busy")
         for address in ("b", "c", "d"):
             guard.note_failure(address, 1.0)
         assert set(guard._callers) == {"busy", "d"}
-        monkeypatch.setattr("sip2gw.serving.login.ADDRESSES_MAX", 1)
+        monkeypatch.setattr("sip2gw.shared.callers.ADDRESSES_MAX", 1)
         await guard.take_place("d")
         await guard.take_place("e")
         assert set(guard._callers) == {"busy", "d", "e"}
@@ -531,8 +527,8 @@ class TestDoorkeeper:
     def keeper(self, tmp_path, *, descriptors=1_000_000, config=CONFIG):
         path = tmp_path / "sip2gw.toml"
         path.write_text(config)
-        site = build_site(load_config(path), frozenset())
-        return Doorkeeper(lambda: site, lambda: descriptors)
+        limits = load_config(path).server
+        return Doorkeeper(lambda: limits, lambda: descriptors)
 
     def test_the_places_are_those_that_the_system_leaves(self, tmp_path):
         keeper = self.keeper(tmp_path, descriptors=DESCRIPTORS_RESERVED + 3)
@@ -584,14 +580,16 @@ class TestDoorkeeper:
         go(keeper, "10.0.0.1", stranger=False)
         assert told(keeper, "10.0.0.1") == ""
 
-    def test_what_is_known_of_addresses_is_bounded(self, tmp_path, monkeypatch):
-        monkeypatch.setattr("sip2gw.serving.site.ADDRESSES_REMEMBERED_MAX", 2)
-        config = CONFIG.replace('password = "pw"', 'password = "pw"\nnetworks = ["10.0.0.0/8"]')
-        keeper = self.keeper(tmp_path, config=config)
-        answers = [told(keeper, address) for address in ("10.0.0.1", "11.0.0.1", "10.0.0.1")]
-        assert answers == ["", "network", ""]
-        assert told(keeper, "12.0.0.1") == "network"
-        assert len(keeper._site()._expected) <= 2
+
+def test_what_is_known_of_addresses_is_bounded(tmp_path, monkeypatch):
+    monkeypatch.setattr("sip2gw.serving.site.ADDRESSES_REMEMBERED_MAX", 2)
+    path = tmp_path / "sip2gw.toml"
+    path.write_text(CONFIG.replace('password = "pw"', 'password = "pw"\nnetworks = ["10.0.0.0/8"]'))
+    site = build_site(load_config(path), frozenset())
+    answers = [site.is_expected(address) for address in ("10.0.0.1", "11.0.0.1", "10.0.0.1")]
+    assert answers == [True, False, True]
+    assert not site.is_expected("12.0.0.1")
+    assert len(site._expected) <= 2
 
 
 # Lines that share a login (C102) ------------------------------------------------------------------
