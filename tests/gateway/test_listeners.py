@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import socket
+import ssl
 
 import pytest
 from harness import CONFIG, Terminal, running
@@ -36,6 +37,8 @@ async def test_each_address_gets_a_socket_and_lines_inherit_its_small_buffer(gat
     sockets = await bind([HERE, HERE])
     ports = {sock.getsockname()[1] for sock in sockets}
     assert len(ports) == 2
+    for sock in sockets:  # or a gateway that is started again finds its address taken
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR)
     await gateway.app.server.listen(sockets)
     gateway.terminals += [await open_line(sock.getsockname()) for sock in sockets]
     assert [await line.ask(LOGIN) for line in gateway.terminals] == ["941", "941"]
@@ -85,6 +88,15 @@ async def test_a_name_may_stand_for_addresses_that_the_system_does_not_have(monk
         await bind([Address("localhost", 0)])
 
 
+async def test_an_ipv6_address_leaves_the_ipv4_ones_to_others():
+    try:
+        (sock,) = await bind([Address("::1", 0)])
+    except OSError:
+        pytest.skip("no IPv6 here")
+    with sock:
+        assert sock.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
+
+
 # A prelude that takes its time: one that reads who is behind a proxy, for example -----------------
 
 
@@ -93,10 +105,13 @@ class Wire(asyncio.Transport):
 
     def __init__(self):
         super().__init__({"peername": ("10.0.0.1", 1)})
-        self.sent, self.closed = b"", False
+        self.sent, self.paused, self.closed = b"", False, False
 
     def write(self, data):
         self.sent += data
+
+    def pause_reading(self):
+        self.paused = True
 
     def is_closing(self):
         return self.closed
@@ -132,6 +147,15 @@ async def test_the_address_is_what_the_prelude_tells(gateway):
     assert wire.sent == b"941\r"
     line.connection_lost(None)
     assert gateway.metrics.connections == {"": 0, "kiosk": 0}
+
+
+async def test_nothing_is_read_until_tls_has_taken_over(gateway):
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    line, wire = TerminalLine(gateway.app.server, context), Wire()
+    line.connection_made(wire)
+    assert wire.paused
+    await asyncio.wait_for(line._handshake, 5)  # which fails: there is no socket
+    assert wire.closed
 
 
 async def test_a_line_counts_from_accept_whatever_the_prelude_waits_for(tmp_path):
