@@ -25,7 +25,7 @@ from sip2gw.foundation.eager import start
 from sip2gw.model import Card, PatronRecord
 from sip2gw.policy.access import PinState
 from sip2gw.shared.door_memory import Admissions
-from sip2gw.shared.pin_guesses import TerminalGuesses
+from sip2gw.shared.pin_guesses import PinGuesses, TerminalGuesses
 
 LOCK = timedelta(minutes=15)
 
@@ -716,3 +716,9 @@ async def test_too_much_to_hash_is_said_and_costs_a_patron_nothing(gateway):
     assert gateway.metrics.backend_errors == {("23", "timeout"): 1}
     record = await gateway.store.find_by_card("1001")
     assert record.cards[0].pin_failures == 0
+
+
+def test_another_limit_begins_a_new_count_at_a_terminal():
+    guesses = PinGuesses()
+    assert guesses.of("door-1", 2) is guesses.of("door-1", 2)
+    assert guesses.of("door-1", 2) is not guesses.of("door-1", 1)
