@@ -24,7 +24,8 @@ from sip2gw.config import Config, load_config
 from sip2gw.daemon.app import App
 from sip2gw.foundation.clock import Clock
 from sip2gw.monitoring.telemetry import Log, Redactor
-from sip2gw.serving.server import TerminalLine, TerminalServer
+from sip2gw.serving.line import TerminalLine
+from sip2gw.serving.server import TerminalServer
 
 _BATCH = 50
 """Requests for each turn of the loop, as with so many terminals."""

@@ -24,7 +24,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -36,9 +35,8 @@ from sip2gw.foundation.hashing import verify_pin
 from sip2gw.model import Card, PatronRecord
 from sip2gw.policy.access import PinState
 from sip2gw.shared.door_memory import Admissions
+from sip2gw.shared.pin_guesses import PinGuesses, TerminalGuesses
 
-JUDGED_AT_ONCE_MAX = 2
-"""So many unremembered PINs of a terminal with too many failures are judged at a time."""
 FAILURES_LAST = 3
 """A door with so many failures within the window no longer goes first."""
 LATE_MAX_S = 2.0
@@ -58,29 +56,6 @@ class PinRules:
     terminal_window: timedelta = timedelta(minutes=15)
     answer_slot_s: float = 0.5
     """Failing answers leave a whole number of these after the request; 0: at once."""
-
-
-class _Terminal:
-    """The failures at one terminal, and its guesses that are being judged."""
-
-    __slots__ = ("failures", "judged", "turn")
-
-    def __init__(self, failures_max: int) -> None:
-        self.failures: deque[float] = deque(maxlen=failures_max)
-        """When, in seconds of the wall clock; the newest so many."""
-        self.judged = 0
-        """Guesses that have been begun and have no result yet."""
-        self.turn = asyncio.Semaphore(JUDGED_AT_ONCE_MAX)
-
-    def too_many(self, now: float, window_s: float, more: int = 0) -> bool:
-        """Whether, with `more` failures now, the limit is reached within the last `window_s`."""
-        assert self.failures.maxlen is not None
-        older = self.failures.maxlen - more
-        return older <= 0 or self.has_failed(older, now, window_s)
-
-    def has_failed(self, times: int, now: float, window_s: float) -> bool:
-        """Whether there were so many failures, or more, within the last `window_s`."""
-        return len(self.failures) >= times and now - self.failures[-times] <= window_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +93,7 @@ class PinService:
         rules: PinRules,
         on_lock: Callable[[str], None],
         admissions: Admissions | None = None,
+        terminals: PinGuesses | None = None,
     ) -> None:
         """`on_lock` is called with `card` or `terminal` when one of the two limits is reached;
         `admissions` learns whose PIN was right and whose was not (C110).
@@ -132,7 +108,7 @@ class PinService:
         self._admissions = admissions or Admissions()
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._guesses: set[asyncio.Task[PinState]] = set()
-        self._terminals: dict[str, _Terminal] = {}
+        self._terminals = terminals or PinGuesses()
         self._unwritten: dict[str, _Unwritten] = {}
         self._writing: asyncio.Task[None] | None = None
 
@@ -179,7 +155,9 @@ class PinService:
             await known.turn.acquire()
         return await asyncio.shield(self._begin(guess, known, crowded=crowded))
 
-    def _begin(self, guess: _Guess, known: _Terminal, *, crowded: bool) -> asyncio.Task[PinState]:
+    def _begin(
+        self, guess: _Guess, known: TerminalGuesses, *, crowded: bool
+    ) -> asyncio.Task[PinState]:
         """Judge `guess` in a task of its own, which nobody's impatience ends."""
         judging = asyncio.get_running_loop().create_task(self._verify(guess))
         known.judged += 1
@@ -330,17 +308,14 @@ class PinService:
 
     # Terminals ------------------------------------------------------------------------------------
 
-    def _terminal(self, name: str) -> _Terminal:
-        known = self._terminals.get(name)
-        if known is None or known.failures.maxlen != self.rules.terminal_failures_max:
-            known = self._terminals[name] = _Terminal(self.rules.terminal_failures_max)
-        return known
+    def _terminal(self, name: str) -> TerminalGuesses:
+        return self._terminals.of(name, self.rules.terminal_failures_max)
 
-    def _too_many(self, terminal: _Terminal, now: datetime, more: int = 0) -> bool:
+    def _too_many(self, terminal: TerminalGuesses, now: datetime, more: int = 0) -> bool:
         window_s = self.rules.terminal_window.total_seconds()
         return terminal.too_many(now.timestamp(), window_s, more)
 
-    def _has_failed(self, terminal: _Terminal, times: int, now: datetime) -> bool:
+    def _has_failed(self, terminal: TerminalGuesses, times: int, now: datetime) -> bool:
         window_s = self.rules.terminal_window.total_seconds()
         return terminal.has_failed(times, now.timestamp(), window_s)
 

@@ -298,6 +298,14 @@ class Library(Backend, Protocol):
         """
         ...
 
+    def count_forgotten_transactions(self, now: datetime) -> int:
+        """How many `forget_transactions` would forget."""
+        ...
+
+    def count_forgotten_loans(self, before: datetime) -> int:
+        """How many `forget_loans` would forget."""
+        ...
+
     async def forget_refused_payments(self, before: datetime) -> int:
         """Forget which payments were refused before `before`, and how many more were (C104).
 

@@ -35,7 +35,8 @@ from sip2gw.control.tracing import Peer
 from sip2gw.control.tracing import Trace as RunningTrace
 from sip2gw.foundation.clock import Clock
 from sip2gw.monitoring.metrics import FamilyMaker, Metrics
-from sip2gw.serving.server import TerminalLine, Watcher
+from sip2gw.serving.conversation import Watcher
+from sip2gw.serving.line import TerminalLine
 from sip2gw.serving.site import KnownTerminal, Site
 
 TRACES_MAX = 8

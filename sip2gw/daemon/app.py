@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import gc
 import resource
-import ssl
 import sys
-from collections.abc import Awaitable, Callable
-from datetime import datetime, timedelta
+from collections.abc import Awaitable, Callable, Iterable
+from datetime import timedelta
 
 from sip2gw.authentication.identification import StoreIdentifier
 from sip2gw.authentication.pins import PinRules, PinService
@@ -16,12 +15,13 @@ from sip2gw.authentication.verification import PasswordService, SlowVerifier
 from sip2gw.backend.base import BackendError
 from sip2gw.backend.factory import Opened, open_backend
 from sip2gw.backend.wrappers import Timed
-from sip2gw.config import Config, TlsFiles
+from sip2gw.config import Config
 from sip2gw.config.availability import unavailable
 from sip2gw.control.messages import Reloaded
 from sip2gw.daemon import signals
 from sip2gw.daemon.chores import ClockChore, StoreChore
 from sip2gw.daemon.ending import Ending, leave_within
+from sip2gw.daemon.maintenance import MAINTENANCE
 from sip2gw.daemon.notify import ServiceManager
 from sip2gw.daemon.operating import OperatorSide
 from sip2gw.daemon.reloading import Reloader
@@ -38,13 +38,13 @@ from sip2gw.monitoring.telemetry import (
     open_log,
 )
 from sip2gw.monitoring.uncaught import told_to
+from sip2gw.serving import listeners
 from sip2gw.serving.gateway import Gateway
 from sip2gw.serving.server import TerminalServer
 from sip2gw.serving.site import Site, build_site
-from sip2gw.shared.door_memory import Admissions
+from sip2gw.serving.tls import server_context
+from sip2gw.shared.state import SharedState
 
-STORE_LOOK_EVERY_S = 1.0
-"""So soon it is noticed, without anybody asking, that the store's file has gone or come back."""
 DRAIN_MARGIN_S = 0.5
 SETTLING_STOP_S = 1.0
 HTTP_STOP_S = 1.0
@@ -55,27 +55,6 @@ STORE_CLOSE_S = 4.0
 """Longer than a job of ours waits for another process."""
 LEAVE_S = 2.0
 """So long threads that hang may hold up the end of the process, when all else is done."""
-STORE_FIGURES_EVERY_S = 60.0
-"""So soon an import by any command or gateway shows in the metrics."""
-CLOCK_LOOK_EVERY_S = 1.0
-SOCKET_LOOK_EVERY_S = 30.0
-MAINTENANCE_FIRST_S = 60.0
-MAINTENANCE_EVERY_S = 24 * 3600.0
-
-
-def anonymous_before(config: Config, now: datetime) -> datetime:
-    """Rows of the door log from before this moment forget their patron (B42)."""
-    return now - timedelta(days=config.privacy.access_log_days)
-
-
-def loans_forgotten_before(config: Config, now: datetime) -> datetime:
-    """Loans that ended before this moment are forgotten; now, if none are to be known."""
-    return now - timedelta(days=config.privacy.loan_history_days)
-
-
-def refusals_forgotten_before(config: Config, now: datetime) -> datetime:
-    """Payments that were refused before this moment are forgotten (C104)."""
-    return now - timedelta(days=config.privacy.refused_payment_days)
 
 
 class App:
@@ -96,14 +75,15 @@ class App:
             lambda operation, seconds: self.metrics.backend_timer(operation).observe(seconds),
             clock.monotonic,
         )
-        admissions = Admissions()
+        state = self.state = SharedState(lambda: self.config.server, clock.monotonic)
         self._pins = PinService(
             timed,
             self._verifier,
             store.pin_secret,
             _pin_rules(config),
             self._pin_locked,
-            admissions,
+            state.admissions,
+            state.pin_guesses,
         )
         services = Services(
             timed,
@@ -111,15 +91,16 @@ class App:
             site.texts,
             self.metrics,
             clock,
-            admissions=admissions,
+            passages=state.passages,
+            admissions=state.admissions,
         )
         self._passwords = PasswordService(self._login_verifier, store.pin_secret, timed)
-        self.gateway = Gateway(site, timed, services, self._passwords, log)
+        self.gateway = Gateway(site, timed, services, self._passwords, state.callers, log)
         self.settler = Settler(timed, self.metrics, clock, log)
         self.store_chore = StoreChore(store, self.metrics, clock, log)
         self.clock_chore = ClockChore(self.metrics, clock, log)
         self.gateway.on_unknown = self.settler.nudge
-        self.server = TerminalServer(self.gateway)
+        self.server = TerminalServer(self.gateway, state)
         self.operators = OperatorSide(self, self.server, self.metrics, clock, log)
         self._manager = ServiceManager()
         self._reloader = Reloader(
@@ -155,11 +136,11 @@ class App:
         Raises:
             OSError: an address cannot be bound.
         """
-        tls = _tls_context(self.config.tls) if self.config.tls is not None else None
+        tls = server_context(self.config.tls) if self.config.tls is not None else None
         await self.gateway.check_backend()
         await self._passwords.recall()
         self.settler.start()
-        await self.server.listen(self.config.server.addresses, tls)
+        await self.server.listen(await listeners.bind(self.config.server.addresses), tls)
         return self.server.bound_addresses()
 
     async def run(self, on_ready: Callable[[list[str], str], None]) -> list[str]:
@@ -175,14 +156,23 @@ class App:
         self._manager.tell("READY=1")
         self._watchdog()
         self._tasks.append(asyncio.get_running_loop().create_task(self.warm()))
-        self.repeat(self.maintain, MAINTENANCE_FIRST_S, MAINTENANCE_EVERY_S)
-        self.repeat(self.gateway.watch_backend, STORE_LOOK_EVERY_S, STORE_LOOK_EVERY_S)
-        self.repeat(self.store_chore.look, 0.0, STORE_FIGURES_EVERY_S)
-        self.repeat(self.operators.look, SOCKET_LOOK_EVERY_S, SOCKET_LOOK_EVERY_S)
-        self.repeat(self.clock_chore.look, CLOCK_LOOK_EVERY_S, CLOCK_LOOK_EVERY_S)
+        for work, first_after_s, every_s in self._regular():
+            self.repeat(work, first_after_s, every_s)
         on_ready(sip2, admin)
         await self._stopping.wait()
         return await self.stop()
+
+    def _regular(self) -> Iterable[tuple[Callable[[], Awaitable[None]], float, float]]:
+        """What is done by itself again and again: seconds until the first time, and between two."""
+        return (
+            (self.maintain, 60.0, 24 * 3600.0),
+            # So soon it is noticed, without anybody asking, that the store's file has gone.
+            (self.gateway.watch_backend, 1.0, 1.0),
+            # So soon an import by any command or gateway shows in the metrics.
+            (self.store_chore.look, 0.0, 60.0),
+            (self.operators.look, 30.0, 30.0),
+            (self.clock_chore.look, 1.0, 1.0),
+        )
 
     def drain(self) -> float:
         """End as after SIGTERM; in how many seconds it is over at the latest (C173)."""
@@ -218,27 +208,16 @@ class App:
             self.log.events.debug("store_warmed", rows=rows)
 
     async def maintain(self) -> None:
-        """Take the patrons from old rows of the door log and from transactions of the days
-        before, and forget old loans and refused payments (B42); a failure is logged and tried again
-        the next day. Several gateways on one store do no harm."""
-        now = self.gateway.clock.now()
+        """Do what is to be done once a day; a failure is logged, and tried again the next day."""
+        now, done = self.gateway.clock.now(), {}
         try:
-            erased = await self.store.erase_access_identities(anonymous_before(self.config, now))
-            forgotten = await self.store.forget_transactions(now)
-            loans = await self.store.forget_loans(loans_forgotten_before(self.config, now))
-            refused = await self.store.forget_refused_payments(
-                refusals_forgotten_before(self.config, now)
-            )
+            for chore in MAINTENANCE:
+                limit = chore.limit(self.config, now)
+                done[chore.key] = await chore.do(self.store, limit)
         except BackendError as error:
             self.gateway.backend_failed(error, "maintain")
         else:
-            self.log.events.info(
-                "maintenance_done",
-                identities_erased=erased,
-                transactions_forgotten=forgotten,
-                loans_forgotten=loans,
-                refused_payments_forgotten=refused,
-            )
+            self.log.events.info("maintenance_done", **done)
 
     async def stop(self) -> list[str]:
         """Drain and close everything; returns what was given up because it took too long.
@@ -299,15 +278,6 @@ def _pin_rules(config: Config) -> PinRules:
         timedelta(minutes=security.terminal_pin_window_min),
         security.failing_answer_slot_s,
     )
-
-
-def _tls_context(files: TlsFiles) -> ssl.SSLContext:
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(files.certificate, files.key)
-    if files.client_ca is not None:
-        context.load_verify_locations(files.client_ca)
-        context.verify_mode = ssl.CERT_REQUIRED
-    return context
 
 
 def _raise_file_limit() -> None:

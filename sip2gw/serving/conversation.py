@@ -1,11 +1,13 @@
-"""What the gateway knows of one connection, from accept to its end."""
+"""What the gateway knows of one connection, from accept to its end, and who may see it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, Protocol
 
 from sip2gw.handlers import Session, TerminalView
 from sip2gw.protocol.connection import ServerConnection
+from sip2gw.protocol.wire import WireFormat
 from sip2gw.serving.site import KnownTerminal
 
 
@@ -31,3 +33,18 @@ class Conversation:
     def terminal(self) -> TerminalView | None:
         """The logged-in terminal."""
         return self.session.terminal if self.session is not None else None
+
+
+class Watcher(Protocol):
+    """Sees what is said on the lines of one terminal; nothing that it does may fail (B86)."""
+
+    def came(self, line: int, address: str) -> None:
+        """The terminal has logged in, on the connection with the number `line`."""
+
+    def went(self, line: int) -> None:
+        """That connection has ended."""
+
+    def saw(
+        self, line: int, what: Literal["received", "sent"], frame: bytes, wire: WireFormat
+    ) -> None:
+        """A frame, with every secret that it holds."""

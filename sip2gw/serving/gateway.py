@@ -40,6 +40,7 @@ from sip2gw.protocol.messages import (
 from sip2gw.serving.conversation import Conversation
 from sip2gw.serving.login import LoginDesk
 from sip2gw.serving.site import Site
+from sip2gw.shared.callers import AddressGuard
 from sip2gw.texts import choose_language
 
 KEEP_WAIT_S = 0.5
@@ -67,6 +68,7 @@ class Gateway:
         backend: Backend,
         services: Services,
         passwords: PasswordService,
+        callers: AddressGuard,
         log: Log,
     ) -> None:
         self.site = site
@@ -75,7 +77,7 @@ class Gateway:
         self.metrics: Metrics = services.metrics
         self.clock: Clock = services.clock
         self.log = log
-        self.logins = LoginDesk(passwords, services, log, lambda: self.site)
+        self.logins = LoginDesk(passwords, services, log, lambda: self.site, callers)
         self.on_unknown: Callable[[], None] = lambda: None
         """Called when a terminal is told "not sure": there is something to settle."""
 

@@ -572,8 +572,11 @@ async def test_holds_queue_in_the_order_of_their_coming(desk: Library) -> None:
 
 async def test_yesterdays_transactions_are_forgotten_and_loans_are_not(desk: Library) -> None:
     await desk.circulate(decided_by(order(item="N2"), lending()))
+    assert desk.count_forgotten_transactions(NOW) == 0
     assert await desk.forget_transactions(NOW) == 0
+    assert desk.count_forgotten_transactions(NOW + KEPT) == 1
     assert await desk.forget_transactions(NOW + KEPT) == 1
+    assert desk.count_forgotten_transactions(NOW + KEPT) == 0
     assert await loans(desk, "P3") == ["L1", "N2"]
     cancelled = await desk.circulate(decided_by(order(CHECKIN, "N2", None), cancelling(CHECKIN)))
     assert reason_of(cancelled) == "nothing_to_cancel"
@@ -702,7 +705,10 @@ async def test_old_loans_are_forgotten(desk: Library) -> None:
     await had(desk, "N1", "P3")
     await had(desk, "L1", "P3", now=NOW + timedelta(days=2))
     before = NOW - timedelta(days=1)
+    assert desk.count_forgotten_loans(before) == 0
     assert await desk.forget_loans(before) == 0
+    assert desk.count_forgotten_loans(NOW) == 1
     assert await desk.forget_loans(NOW) == 1
+    assert desk.count_forgotten_loans(NOW) == 0
     assert not await known_before(desk, "N1", "P3", before)
     assert await known_before(desk, "L1", "P3", before)

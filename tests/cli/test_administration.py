@@ -6,7 +6,10 @@ import asyncio
 import csv
 import io
 import json
+import re
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -227,6 +230,37 @@ def test_c104_what_was_only_counted_is_told(
         "count": 3,
     }
     assert command("payment", "refused").out.splitlines()[-1].endswith("  3 more")
+
+
+def test_maintain_says_of_each_chore_what_it_forgets(command: Run, library: Path) -> None:
+    """The same as the gateway does once a day; what is younger than that stays."""
+    old, young = "2026-01-01T00:00:00.000Z", "2999-01-01T00:00:00.000Z"
+    refuse(library, refusal(0))
+    with closing(sqlite3.connect(library.parent / "library.db")) as store, store:
+        store.executemany(
+            "INSERT INTO circulation (item_id, key, terminal, code, patron_id, position, expires,"
+            " outcome, before) VALUES ('I1', ?, 't', '11', 'P1', ?, ?, '', '')",
+            [("K1", 1, old), ("K2", 2, old), ("K3", 3, young)],
+        )
+        store.executemany(
+            "INSERT INTO borrowed (patron_id, work, until) VALUES ('P1', ?, ?)",
+            [("W1", old), ("W2", old), ("W3", old), ("W4", young)],
+        )
+
+    def said(*options: str) -> list[tuple[str, str]]:
+        lines = command("maintain", *options).err.splitlines()
+        told = [
+            re.fullmatch(r"sip2gw: (.*) before \d{4}-\d\d-\d\d \d\d:\d\d (.*)", x) for x in lines
+        ]
+        return [(one[1], one[2]) for one in told if one]
+
+    counted = ("0 rows of the door log", "2 transactions with items that expired")
+    counted += ("3 loans that ended", "1 refused payments")
+    to_do = ("would lose their patron", *["would be forgotten"] * 3)
+    done = ("have lost their patron", *["are forgotten"] * 3)
+    assert said("--dry-run") == list(zip(counted, to_do, strict=True))
+    assert said() == list(zip(counted, done, strict=True))
+    assert [what[0] for what, _ in said("--dry-run")] == ["0"] * 4
 
 
 def test_c166_maintain_forgets_refused_payments(command: Run, library: Path) -> None:

@@ -20,7 +20,7 @@ from proofs.rig import TERMINALS, rigged
 from sip2gw.handlers import HANDLERS, Answer
 from sip2gw.protocol.messages import PatronEnableResponse
 from sip2gw.serving.gateway import Gateway
-from sip2gw.serving.server import TerminalLine
+from sip2gw.serving.line import TerminalLine
 
 EXAMPLES = int(os.environ.get("SIP2GW_EXAMPLES", "300"))
 

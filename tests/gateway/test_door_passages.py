@@ -364,7 +364,7 @@ async def test_who_hangs_up_on_wrong_pins_is_known_in_an_emergency_c110(tmp_path
                 while not judged:  # noqa: ASYNC110 -- until it is being judged
                     await asyncio.sleep(0)
                 kiosk.close()
-                while gateway.app.server._by_terminal["kiosk-1"]:  # noqa: ASYNC110
+                while gateway.app.server.lines_of("kiosk-1"):  # noqa: ASYNC110
                     await asyncio.sleep(0)
                 gate.set()
                 await asyncio.gather(*gateway.app._pins._guesses)

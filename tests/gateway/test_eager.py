@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sip2gw.foundation.eager import Suspended, start
+from sip2gw.foundation.eager import Suspended, start, within
 
 
 async def outcome(suspended: Suspended[Any]) -> Any:
@@ -138,3 +138,108 @@ async def test_what_ends_well_although_it_was_cancelled_is_not_lost() -> None:
     left = suspended(work())
     left.cancel(Gone())
     assert await outcome(left) == 7
+
+
+# Time-outs ----------------------------------------------------------------------------------------
+
+
+class LateError(Exception):
+    """It took too long."""
+
+
+class Asked:
+    """Something that may take long, and what becomes of it."""
+
+    def __init__(self) -> None:
+        self.answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self.cleaned_up = False
+
+    async def work(self) -> int:
+        try:
+            return await self.answer
+        finally:
+            self.cleaned_up = True
+
+
+async def turns(count: int = 3) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+def in_no_task(coroutine: Coroutine[Any, Any, Any]) -> asyncio.Future[Any]:
+    """What `coroutine` ends with, begun by a callback of the loop as requests are."""
+    ended: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+    async def caught() -> Any:
+        try:
+            return await coroutine
+        except Exception as error:
+            return type(error)
+
+    def begin() -> None:
+        assert asyncio.current_task() is None
+        suspended(caught()).go_on(ended.set_result)
+
+    asyncio.get_running_loop().call_soon(begin)
+    return ended
+
+
+async def test_what_comes_in_time_is_the_result() -> None:
+    asked = Asked()
+    ended = in_no_task(within(5, asked.work(), LateError))
+    await turns()
+    asked.answer.set_result(7)
+    assert await ended == 7
+
+
+async def test_what_fails_in_time_fails_as_it_does() -> None:
+    asked = Asked()
+    ended = in_no_task(within(5, asked.work(), LateError))
+    await turns()
+    asked.answer.set_exception(ZeroDivisionError())
+    assert await ended is ZeroDivisionError
+
+
+async def test_what_takes_too_long_is_cancelled() -> None:
+    asked = Asked()
+    assert await in_no_task(within(0.001, asked.work(), LateError)) is LateError
+    await turns()
+    assert asked.cleaned_up
+
+
+async def test_without_time_nothing_is_begun() -> None:
+    asked = Asked()
+    with pytest.raises(LateError):
+        start(within(0, asked.work(), LateError))
+    assert not asked.cleaned_up
+    assert not asked.answer.cancelled()
+
+
+async def test_who_is_cancelled_while_waiting_cancels_the_work_and_is_told_why() -> None:
+    asked = Asked()
+    left = suspended(within(5, asked.work(), LateError))
+    await turns()
+    left.cancel(Gone())
+    assert isinstance(await outcome(left), Gone)
+    await turns()
+    assert asked.cleaned_up
+
+
+async def test_asyncios_own_time_out_finds_no_task_in_the_first_step() -> None:
+    """Nor would it if what has suspended ran in a task."""
+
+    async def work() -> None:
+        async with asyncio.timeout(1):
+            await asyncio.sleep(0)
+
+    refused: list[str] = []
+
+    def begin() -> None:
+        try:
+            start(work())
+        except RuntimeError as error:
+            refused.append(str(error))
+
+    asyncio.get_running_loop().call_soon(begin)
+    await turns()
+    assert refused == ["Timeout should be used inside a task"]

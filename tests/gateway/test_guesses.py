@@ -12,7 +12,6 @@ from sip2gw.authentication.pins import (
     LATE_MAX_S,
     PinRules,
     PinService,
-    _Terminal,
     next_slot_s,
 )
 from sip2gw.authentication.verification import PENDING_MAX, SlowVerifier
@@ -26,6 +25,7 @@ from sip2gw.foundation.eager import start
 from sip2gw.model import Card, PatronRecord
 from sip2gw.policy.access import PinState
 from sip2gw.shared.door_memory import Admissions
+from sip2gw.shared.pin_guesses import PinGuesses, TerminalGuesses
 
 LOCK = timedelta(minutes=15)
 
@@ -463,7 +463,7 @@ async def test_guesses_that_are_being_judged_count_as_failures_before_they_are(s
     pins._verifier.gate.set()
     await asyncio.gather(*here, there)
     assert store.events.count("judged") == 21
-    known = pins._terminals["door-1"]
+    known = pins._terminal("door-1")
     assert (known.judged, known.turn._value) == (0, 2)
 
 
@@ -503,7 +503,7 @@ async def test_hanging_up_makes_no_room_for_more_guesses_at_a_time(store, locks)
 def test_three_failures_within_ten_seconds_are_too_many_however_they_came(
     failures, judged, too_many
 ):
-    terminal = _Terminal(3)
+    terminal = TerminalGuesses(3)
     terminal.failures.extend(failures)
     assert terminal.too_many(100, 10, judged) is too_many
 
@@ -747,3 +747,9 @@ async def test_too_much_to_hash_is_said_and_costs_a_patron_nothing(gateway):
     assert gateway.metrics.backend_errors == {("23", "timeout"): 1}
     record = await gateway.store.find_by_card("1001")
     assert record.cards[0].pin_failures == 0
+
+
+def test_another_limit_begins_a_new_count_at_a_terminal():
+    guesses = PinGuesses()
+    assert guesses.of("door-1", 2) is guesses.of("door-1", 2)
+    assert guesses.of("door-1", 2) is not guesses.of("door-1", 1)

@@ -15,14 +15,10 @@ from sip2gw.backend.base import BackendError
 from sip2gw.config import load_config
 from sip2gw.foundation.hashing import hash_password
 from sip2gw.monitoring.telemetry import STRANGERS_LINES_MAX
-from sip2gw.serving.admission import (
-    DESCRIPTORS_RESERVED,
-    STRANGERS_MIN,
-    Doorkeeper,
-    Replacements,
-)
-from sip2gw.serving.login import FAILURES_WINDOW_S, AddressGuard, neighbourhood
 from sip2gw.serving.site import build_site
+from sip2gw.shared.callers import FAILURES_WINDOW_S, AddressGuard, neighbourhood
+from sip2gw.shared.connected import Replacements
+from sip2gw.shared.doorkeeper import DESCRIPTORS_RESERVED, STRANGERS_MIN, Doorkeeper
 
 LOGIN = "9300CNkiosk-1|COpw|"
 WRONG = "9300CNkiosk-1|COguess|"
@@ -339,7 +335,7 @@ class TestAddressGuard:
         assert not await guard.take_place("a")
 
     async def test_who_came_last_is_remembered_longest(self, monkeypatch):
-        monkeypatch.setattr("sip2gw.serving.login.ADDRESSES_MAX", 2)
+        monkeypatch.setattr("sip2gw.shared.callers.ADDRESSES_MAX", 2)
         guard = AddressGuard(lambda: 0.0)
         for address in ("a", "b", "a", "c"):
             guard.note_failure(address, 1.0)
@@ -371,13 +367,13 @@ class TestAddressGuard:
     async def test_only_so_many_addresses_are_remembered_but_no_taken_place_forgotten(
         self, monkeypatch
     ):
-        monkeypatch.setattr("sip2gw.serving.login.ADDRESSES_MAX", 2)
+        monkeypatch.setattr("sip2gw.shared.callers.ADDRESSES_MAX", 2)
         guard = AddressGuard(lambda: 0.0)
         await guard.take_place("busy")
         for address in ("b", "c", "d"):
             guard.note_failure(address, 1.0)
         assert set(guard._callers) == {"busy", "d"}
-        monkeypatch.setattr("sip2gw.serving.login.ADDRESSES_MAX", 1)
+        monkeypatch.setattr("sip2gw.shared.callers.ADDRESSES_MAX", 1)
         await guard.take_place("d")
         await guard.take_place("e")
         assert set(guard._callers) == {"busy", "d", "e"}
@@ -506,73 +502,94 @@ async def test_an_address_that_no_terminal_has_is_closed_at_accept(tmp_path):
         assert gateway.metrics.connections_refused == {"network": 1}
 
 
+def told(keeper, address):
+    """What a newcomer from `address` would be told."""
+    if not keeper.take_place():
+        return "total"
+    obstacle = keeper.obstacle(address)
+    keeper.leave_place()
+    return obstacle
+
+
+def come(keeper, address):
+    assert keeper.take_place()
+    keeper.enter(address)
+
+
+def go(keeper, address, *, stranger):
+    keeper.leave_place()
+    keeper.leave(address, stranger=stranger)
+
+
 class TestDoorkeeper:
     """Which newcomers find a place, without sockets."""
 
     def keeper(self, tmp_path, *, descriptors=1_000_000, config=CONFIG):
         path = tmp_path / "sip2gw.toml"
         path.write_text(config)
-        site = build_site(load_config(path), frozenset())
-        return Doorkeeper(lambda: site, lambda: descriptors)
+        limits = load_config(path).server
+        return Doorkeeper(lambda: limits, lambda: descriptors)
 
     def test_the_places_are_those_that_the_system_leaves(self, tmp_path):
         keeper = self.keeper(tmp_path, descriptors=DESCRIPTORS_RESERVED + 3)
         for number in range(3):
-            assert keeper.obstacle("10.0.0.1") == ""
-            keeper.enter(f"10.0.1.{number}")
-        assert keeper.obstacle("10.0.0.1") == "total"
-        keeper.leave("10.0.1.0", stranger=True)
-        assert keeper.obstacle("10.0.0.1") == ""
+            assert told(keeper, "10.0.0.1") == ""
+            come(keeper, f"10.0.1.{number}")
+        assert told(keeper, "10.0.0.1") == "total"
+        go(keeper, "10.0.1.0", stranger=True)
+        assert told(keeper, "10.0.0.1") == ""
 
     def test_one_address_has_a_share_of_the_places_until_its_lines_log_in(self, tmp_path):
         # The twenty-first finds eighty places free, of which twenty are a quarter.
         keeper = self.keeper(tmp_path, descriptors=DESCRIPTORS_RESERVED + 5 * 20)
         for _ in range(20):
-            assert keeper.obstacle("10.0.0.1") == ""
-            keeper.enter("10.0.0.1")
-        assert keeper.obstacle("10.0.0.1") == "strangers"
-        assert keeper.obstacle("10.0.0.2") == ""
+            assert told(keeper, "10.0.0.1") == ""
+            come(keeper, "10.0.0.1")
+        assert told(keeper, "10.0.0.1") == "strangers"
+        assert told(keeper, "10.0.0.2") == ""
         keeper.recognise("10.0.0.1")
-        assert keeper.obstacle("10.0.0.1") == ""
-        keeper.leave("10.0.0.1", stranger=False)
-        assert keeper.obstacle("10.0.0.1") == ""
-        keeper.enter("10.0.0.1")
-        assert keeper.obstacle("10.0.0.1") == "strangers"
-        keeper.leave("10.0.0.1", stranger=True)
-        assert keeper.obstacle("10.0.0.1") == ""
+        assert told(keeper, "10.0.0.1") == ""
+        go(keeper, "10.0.0.1", stranger=False)
+        assert told(keeper, "10.0.0.1") == ""
+        come(keeper, "10.0.0.1")
+        assert told(keeper, "10.0.0.1") == "strangers"
+        go(keeper, "10.0.0.1", stranger=True)
+        assert told(keeper, "10.0.0.1") == ""
 
     def test_many_addresses_together_cannot_take_all_places(self, tmp_path):
         keeper = self.keeper(tmp_path, descriptors=DESCRIPTORS_RESERVED + 1_000)
         for number in range(8):
-            while keeper.obstacle(f"10.0.0.{number}") == "":
-                keeper.enter(f"10.0.0.{number}")
-        assert keeper.obstacle("10.0.0.9") == ""
+            while told(keeper, f"10.0.0.{number}") == "":
+                come(keeper, f"10.0.0.{number}")
+        assert told(keeper, "10.0.0.9") == ""
         assert 1_000 - keeper._lines > 150
 
     def test_a_small_system_still_has_some_places_for_each(self, tmp_path):
         keeper = self.keeper(tmp_path, descriptors=DESCRIPTORS_RESERVED + STRANGERS_MIN + 2)
         for _ in range(STRANGERS_MIN):
-            assert keeper.obstacle("10.0.0.1") == ""
-            keeper.enter("10.0.0.1")
-        assert keeper.obstacle("10.0.0.1") == "strangers"
+            assert told(keeper, "10.0.0.1") == ""
+            come(keeper, "10.0.0.1")
+        assert told(keeper, "10.0.0.1") == "strangers"
 
     def test_the_cap_of_an_address_counts_all_its_lines(self, tmp_path):
         config = CONFIG.replace("[server]", "[server]\nmax_connections_per_address = 1")
         keeper = self.keeper(tmp_path, config=config)
-        keeper.enter("10.0.0.1")
+        come(keeper, "10.0.0.1")
         keeper.recognise("10.0.0.1")
-        assert keeper.obstacle("10.0.0.1") == "address"
-        keeper.leave("10.0.0.1", stranger=False)
-        assert keeper.obstacle("10.0.0.1") == ""
+        assert told(keeper, "10.0.0.1") == "address"
+        go(keeper, "10.0.0.1", stranger=False)
+        assert told(keeper, "10.0.0.1") == ""
 
-    def test_what_is_known_of_addresses_is_bounded(self, tmp_path, monkeypatch):
-        monkeypatch.setattr("sip2gw.serving.site.ADDRESSES_REMEMBERED_MAX", 2)
-        config = CONFIG.replace('password = "pw"', 'password = "pw"\nnetworks = ["10.0.0.0/8"]')
-        keeper = self.keeper(tmp_path, config=config)
-        answers = [keeper.obstacle(address) for address in ("10.0.0.1", "11.0.0.1", "10.0.0.1")]
-        assert answers == ["", "network", ""]
-        assert keeper.obstacle("12.0.0.1") == "network"
-        assert len(keeper._site()._expected) <= 2
+
+def test_what_is_known_of_addresses_is_bounded(tmp_path, monkeypatch):
+    monkeypatch.setattr("sip2gw.serving.site.ADDRESSES_REMEMBERED_MAX", 2)
+    path = tmp_path / "sip2gw.toml"
+    path.write_text(CONFIG.replace('password = "pw"', 'password = "pw"\nnetworks = ["10.0.0.0/8"]'))
+    site = build_site(load_config(path), frozenset())
+    answers = [site.is_expected(address) for address in ("10.0.0.1", "11.0.0.1", "10.0.0.1")]
+    assert answers == [True, False, True]
+    assert not site.is_expected("12.0.0.1")
+    assert len(site._expected) <= 2
 
 
 # Lines that share a login (C102) ------------------------------------------------------------------

@@ -9,7 +9,8 @@ from harness import CONFIG, STAMP, ask_23, ask_37, fields, running
 from sip2gw.backend.base import UnavailableError
 from sip2gw.protocol.checksum import seal
 from sip2gw.protocol.registry import REQUESTS, requests_in
-from sip2gw.serving.server import SWEEP_INTERVAL_S, TerminalLine
+from sip2gw.serving.line import TerminalLine
+from sip2gw.serving.server import SWEEP_INTERVAL_S
 
 LOGIN = "9300CNkiosk-1|COpw|"
 REQUEST_OF_EACH_KIND = {

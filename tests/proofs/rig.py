@@ -21,7 +21,7 @@ from sip2gw.config import load_config
 from sip2gw.daemon.app import App
 from sip2gw.foundation.hashing import hash_password
 from sip2gw.monitoring.telemetry import Log, Redactor
-from sip2gw.serving.server import TerminalLine
+from sip2gw.serving.line import TerminalLine
 
 TURNS_MAX = 500_000
 """Turns of the loop in which a line must be done with what it was given; else it hangs."""

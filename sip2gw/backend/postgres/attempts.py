@@ -9,7 +9,7 @@ What is answered no stays no (C98): nothing was sent, or the database itself ref
 or the attempt was fenced before the answer. Where that is not possible in time the attempt is
 noted as unknown, and the answer is "not sure".
 
-The steps run outside of a task (see `eager`), so time limits are asked for where they are needed.
+The steps run outside of a task, so `eager.within` sets time limits where they are needed.
 """
 
 from __future__ import annotations
@@ -32,9 +32,10 @@ from sip2gw.backend.postgres.failures import (
     ConflictError,
     as_backend_error,
 )
-from sip2gw.backend.postgres.pool import Pool, within
+from sip2gw.backend.postgres.pool import Pool
 from sip2gw.backend.postgres.settling import InDoubt, Order, settle
 from sip2gw.backend.sql.unknown import attempt_of
+from sip2gw.foundation.eager import within
 
 TRIES_MAX = 100
 """Each order for the same data that is faster costs a try; more than that never meet."""
@@ -126,7 +127,9 @@ class Attempts(ABC, Generic[T]):
         for number in range(TRIES_MAX):
             try:
                 if self._lost:
-                    result = await within(self._remaining_s, self.attempt(number))
+                    result = await within(
+                        self._remaining_s, self.attempt(number), BackendTimeoutError
+                    )
                 else:
                     result = await self.attempt(number)
             except UnavailableError:
@@ -152,7 +155,8 @@ class Attempts(ABC, Generic[T]):
     async def _find_out(self, no: T | BackendError) -> T:
         """Answer `no` once it is certain, or what was done after all."""
         try:
-            done = await within(self._remaining_s + GRACE_S + FENCE_S, self._looked_up())
+            limit_s = self._remaining_s + GRACE_S + FENCE_S
+            done = await within(limit_s, self._looked_up(), BackendTimeoutError)
         except HungUpError:
             raise
         except (BackendError, asyncio.CancelledError):

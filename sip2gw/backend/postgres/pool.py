@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from typing import Any
 
 import asyncpg
 
-from sip2gw.backend.base import BackendTimeoutError, UnavailableError
+from sip2gw.backend.base import UnavailableError
 from sip2gw.backend.postgres.address import Address
 from sip2gw.backend.postgres.failures import (
     CONFLICTS,
@@ -31,8 +31,6 @@ READS_MAX = 4
 WAITING_MAX = 10_000
 BACKOFF_FIRST_S = 0.05
 BACKOFF_MAX_S = 2.0
-
-S = TypeVar("S")
 
 
 class Pool:
@@ -168,23 +166,3 @@ class Pool:
         self._closed = True
         idle, self._idle = self._idle, []
         await asyncio.gather(*map(close, idle))
-
-
-async def within(seconds: float, work: Coroutine[Any, Any, S]) -> S:
-    """The result of `work`, which is cancelled after `seconds`; needs no task around it.
-
-    Raises:
-        BackendTimeoutError: it took longer.
-    """
-    if seconds <= 0:
-        work.close()
-        raise BackendTimeoutError("no time is left to ask the database")
-    task = asyncio.get_running_loop().create_task(work)
-    task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
-    try:
-        done, _ = await asyncio.wait({task}, timeout=seconds)
-        if done:
-            return task.result()
-        raise BackendTimeoutError("no answer from the database in time")
-    finally:
-        task.cancel()

@@ -10,15 +10,17 @@ from typing import Any
 from sip2gw.backend.attempts import Settlement, UnknownAttempt, UnknownCirculation
 from sip2gw.backend.base import (
     BackendError,
+    BackendTimeoutError,
     CirculationOrder,
     HungUpError,
     PaymentOrder,
 )
 from sip2gw.backend.doubts import Doubts, Key, key_of
-from sip2gw.backend.postgres.pool import Pool, within
+from sip2gw.backend.postgres.pool import Pool
 from sip2gw.backend.sql import unknown
 from sip2gw.backend.sql.unknown import attempt_of
 from sip2gw.backend.sql.values import time_text
+from sip2gw.foundation.eager import within
 
 CLEARING_S = 1.5
 """How long a terminal that asks again waits for what became of its last request."""
@@ -125,7 +127,8 @@ class InDoubt:
 
     async def _is_settled(self, known: UnknownAttempt, now: datetime, *, noted: bool) -> bool:
         try:
-            done = await within(CLEARING_S, settle(self._pool, known, now, noted=noted))
+            looking = settle(self._pool, known, now, noted=noted)
+            done = await within(CLEARING_S, looking, BackendTimeoutError)
         except HungUpError:
             raise
         except (BackendError, asyncio.CancelledError):

@@ -415,3 +415,15 @@ def _review_rows(
         return
     kind = ReviewKind.OFFLINE if smooth else ReviewKind.CONFLICT
     yield writes.ADD_REVIEW, review_row(order, kind, outcome, reasons, position)
+
+
+def count_forgotten_transactions(connection: Connection, now: datetime) -> int:
+    """How many transactions can neither be repeated nor cancelled any more at `now`."""
+    values = (time_text(now),)
+    return int(connection.execute(queries.COUNT_FORGOTTEN_EVENTS, values).fetchone()[0])
+
+
+def count_forgotten_loans(connection: Connection, before: datetime) -> int:
+    """How many loans had ended at `before`, and are still known."""
+    values = (time_text(before),)
+    return int(connection.execute(queries.COUNT_FORGOTTEN_LOANS, values).fetchone()[0])

@@ -222,6 +222,8 @@ REMEMBER_LOAN = fill(
 )
 FORGET_LOANS = "DELETE FROM borrowed WHERE until <= ?"
 FORGET_EVENTS = "DELETE FROM circulation WHERE expires <= ?"
+COUNT_FORGOTTEN_LOANS = "SELECT COUNT(*) FROM borrowed WHERE until <= ?"
+COUNT_FORGOTTEN_EVENTS = "SELECT COUNT(*) FROM circulation WHERE expires <= ?"
 
 # PIN lock-out
 

@@ -18,6 +18,7 @@ from sip2gw.backend.attempts import (
 from sip2gw.backend.base import BackendError, RefusedError
 from sip2gw.backend.library import Connection, WriteResult
 from sip2gw.backend.sql import (
+    circulation,
     ledger,
     queries,
     refusals,
@@ -269,6 +270,16 @@ class StaffOperations(ABC):
                 return connection.execute(queries.FORGET_LOANS, (time_text(before),)).rowcount
 
         return await asyncio.to_thread(forget)
+
+    def count_forgotten_transactions(self, now: datetime) -> int:
+        """How many `forget_transactions` would forget."""
+        with self.snapshot() as connection:
+            return circulation.count_forgotten_transactions(connection, now)
+
+    def count_forgotten_loans(self, before: datetime) -> int:
+        """How many `forget_loans` would forget."""
+        with self.snapshot() as connection:
+            return circulation.count_forgotten_loans(connection, before)
 
     async def forget_refused_payments(self, before: datetime) -> int:
         """Forget which payments were refused before `before` (C104)."""

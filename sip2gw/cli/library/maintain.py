@@ -29,28 +29,14 @@ def maintain(
     """
     from datetime import UTC, datetime
 
-    from sip2gw.daemon.app import (
-        anonymous_before,
-        loans_forgotten_before,
-        refusals_forgotten_before,
-    )
+    from sip2gw.daemon.maintenance import MAINTENANCE
 
     settings = configured(config)
     now = datetime.now(UTC)
-    before = anonymous_before(settings, now)
-    refused_before = refusals_forgotten_before(settings, now)
     with opened_store(settings) as store:
-        if dry_run:
-            count = store.count_access_identities(before)
-            refused = store.count_forgotten_refusals(refused_before)
-        else:
-            count = run(store.erase_access_identities(before))
-            run(store.forget_transactions(now))
-            run(store.forget_loans(loans_forgotten_before(settings, now)))
-            refused = run(store.forget_refused_payments(refused_before))
-    would = "would lose" if dry_run else "have lost"
-    day = before.astimezone(settings.zone)
-    say(f"sip2gw: {count} rows of the door log before {day:%Y-%m-%d %H:%M} {would} their patron")
-    would = "would be" if dry_run else "are"
-    day = refused_before.astimezone(settings.zone)
-    say(f"sip2gw: {refused} refused payments before {day:%Y-%m-%d %H:%M} {would} forgotten")
+        for chore in MAINTENANCE:
+            limit = chore.limit(settings, now)
+            count = chore.count(store, limit) if dry_run else run(chore.do(store, limit))
+            moment = limit.astimezone(settings.zone)
+            became = chore.to_do if dry_run else chore.done
+            say(f"sip2gw: {count} {chore.what} {moment:%Y-%m-%d %H:%M} {became}")

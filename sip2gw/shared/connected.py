@@ -1,0 +1,62 @@
+"""Which lines each terminal has, and who replaces whom.  (B14, C8, C102)"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Generic, TypeVar
+
+L = TypeVar("L")
+
+
+class Connected(Generic[L]):
+    """The open lines of each terminal that has logged in, oldest first."""
+
+    def __init__(self) -> None:
+        self._lines: dict[str, list[L]] = {}
+
+    def of(self, terminal: str) -> Sequence[L]:
+        """The lines of the terminal of that name."""
+        return tuple(self._lines.get(terminal, ()))
+
+    def join(self, terminal: str, line: L, allowed: int) -> Sequence[L]:
+        """A terminal has logged in on `line`.
+
+        Returns:
+            Its older lines beyond the `allowed` number, which have to go; 0 allows any number.
+        """
+        lines = self._lines.setdefault(terminal, [])
+        lines.append(line)
+        return lines[: len(lines) - allowed] if 0 < allowed < len(lines) else ()
+
+    def leave(self, terminal: str, line: L) -> None:
+        """`line` has ended, is about to, or belongs to another terminal from now on."""
+        lines = self._lines.get(terminal)
+        if lines is not None and line in lines:
+            lines.remove(line)
+
+
+SHARED_TIMES = 3
+SHARED_WITHIN_S = 600.0
+HEARD_WITHIN_S = 120.0
+"""A line that sent something so lately is in use; replacing it is no reconnection."""
+
+
+class Replacements:
+    """Notices terminals that replace each other's lines because they share a login (C102)."""
+
+    def __init__(self) -> None:
+        self._times: dict[str, list[float]] = {}
+
+    def note(self, terminal: str, last_heard: float, now: float) -> bool:
+        """A line of `terminal`, last heard at `last_heard`, is being replaced.
+
+        Returns:
+            True when lines in use were replaced three times within ten minutes: once each time.
+        """
+        if now - last_heard > HEARD_WITHIN_S:
+            return False
+        times = [at for at in self._times.get(terminal, ()) if now - at < SHARED_WITHIN_S]
+        times.append(now)
+        shared = len(times) >= SHARED_TIMES
+        self._times[terminal] = [] if shared else times
+        return shared
