@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from sip2gw.backend.base import Backend, BackendTimeoutError, UnavailableError
+from sip2gw.backend.database import Connection
 from sip2gw.backend.ids import new_id
-from sip2gw.backend.library import Connection
 from sip2gw.backend.sql import ledger
 from sip2gw.backend.sqlite import reads, waits
 from sip2gw.backend.sqlite import store as store_module

@@ -38,8 +38,9 @@ from sip2gw.backend.base import (
     PaymentResult,
     UnavailableError,
 )
+from sip2gw.backend.database import Connection, Done
 from sip2gw.backend.doubts import Doubts, guarded, insist_on_notable
-from sip2gw.backend.library import Connection, Done
+from sip2gw.backend.library import Library
 from sip2gw.backend.postgres.address import Address
 from sip2gw.backend.postgres.booking import Booking
 from sip2gw.backend.postgres.circulation import Circulating, find_item
@@ -76,7 +77,6 @@ from sip2gw.backend.sql.refusals import Refusals, Writing
 from sip2gw.backend.sql.values import date_text, time_text
 from sip2gw.backend.sqlite.store import Role
 from sip2gw.backend.staff import doors
-from sip2gw.backend.staff.desk import StaffOperations
 from sip2gw.model import (
     AccessRow,
     Block,
@@ -109,7 +109,7 @@ T = TypeVar("T")
 S = TypeVar("S", bound=Session)
 
 
-class PostgresStore(StaffOperations):
+class PostgresStore(Library):
     """One open PostgreSQL store; implements `sip2gw.backend.library.Library`."""
 
     capabilities = frozenset(Capability)
@@ -385,7 +385,7 @@ class PostgresStore(StaffOperations):
 
     @contextmanager
     def bulk(self) -> Iterator[Session]:
-        """A connection of its own for an import; what it has not committed is undone.
+        """A connection of its own; what it has not committed is undone.
 
         Raises:
             BackendError: the store failed.
