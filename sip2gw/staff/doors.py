@@ -76,12 +76,15 @@ async def write_down_reveal(
     span: tuple[datetime, datetime],
     user: str,
     now: datetime,
-) -> Reveal:
-    """Keep for ever that `user` asks for the names behind `stays`, before they are told (C76)."""
+) -> int:
+    """Keep for ever that `user` asks for the names behind `stays`, before they are told (C76).
+
+    Returns:
+        Of how many people.
+    """
     people = len({stay.patron_id for stay in stays})
-    reveal = Reveal(now, user, branch.code, *span, people)
-    await store.add_reveal(reveal)
-    return reveal
+    await store.add_reveal(Reveal(now, user, branch.code, *span, people))
+    return people
 
 
 async def put_names(store: Library, stays: Sequence[Stay], told: Sequence[dict[str, Any]]) -> None:

@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
     from sip2gw.backend.library import Library
     from sip2gw.model import (
+        BadgeAssignment,
         BlockType,
         Card,
         Fee,
         Hold,
         Loan,
-        BadgeAssignment,
         PatronRecord,
     )
 
