@@ -23,12 +23,10 @@ from sip2gw.cli.common import (
     run,
     say,
     write_csv,
-    write_json,
     write_listing,
     write_one,
-    write_table,
 )
-from sip2gw.cli.library.reconcile import reconcile
+from sip2gw.cli.library.reconcile import reconcile, with_currency
 from sip2gw.staff.patrons import find_patron
 from sip2gw.staff.payments import (
     MORE,
@@ -92,11 +90,7 @@ def list_payments(
         if output == "csv":
             write_csv(_CSV_COLUMNS, _csv_rows(told))
         else:
-            write_listing(told, _COLUMNS, json, shown=_shown)
-
-
-def _shown(told: dict[str, Any]) -> dict[str, Any]:
-    return {**told, "amount": f"{told['amount']} {told['currency']}"}
+            write_listing(told, _COLUMNS, json, shown=with_currency("amount"))
 
 
 def _csv_rows(told: Iterable[dict[str, Any]]) -> Iterator[list[str]]:
@@ -182,12 +176,10 @@ def totals(
     with opened_store(settings) as store:
         found = store.payments(terminal=terminal, since=first, until=end)
         told = [total_json(total) for total in day_totals(found, settings.zone)]
-    if output == "json":
-        for record in told:
-            write_json(record)
-        return
-    write = write_csv if output == "csv" else write_table
-    write(_TOTALS_COLUMNS, [tuple(map(str, record.values())) for record in told])
+    if output == "csv":
+        write_csv(_TOTALS_COLUMNS, [list(record.values()) for record in told])
+    else:
+        write_listing(told, _TOTALS_COLUMNS, json)
 
 
 payment.command()(reconcile)

@@ -66,7 +66,7 @@ def reconcile(
     shown = open_ones if is_open else found
     if shown or not problems:
         told = [reconciliation_json(entry, settings.zone) for entry in shown]
-        write_listing(told, _COLUMNS, json, shown=_with_currency("amount"))
+        write_listing(told, _COLUMNS, json, shown=with_currency("amount"))
     _write_surpluses(surpluses, settings, json)
     for problem in problems:
         if json:
@@ -98,12 +98,13 @@ def _write_surpluses(surpluses: Iterable[Surplus], settings: Config, json: bool)
     """What is to be given back, and how that is noted; nothing at all when there is nothing."""
     told = [surplus_json(one, settings.institution.currency, settings.zone) for one in surpluses]
     if told:
-        write_listing(told, _SURPLUS_COLUMNS, json, shown=_with_currency("surplus"))
+        write_listing(told, _SURPLUS_COLUMNS, json, shown=with_currency("surplus"))
         say(
             f"Charges of which too much is paid: {len(told)}. Give it back, then say so with "
             "`sip2gw payment refund FEE`."
         )
 
 
-def _with_currency(name: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
+def with_currency(name: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """What a table shows of a record whose amount is called `name`."""
     return lambda told: {**told, name: f"{told[name]} {told['currency']}"}
