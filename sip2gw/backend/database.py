@@ -114,7 +114,7 @@ class Connection(Protocol):
 
 
 @dataclass(slots=True)
-class Done(Generic[T]):
+class WriteResult(Generic[T]):
     """What a write job achieved, and the patrons whose snapshots are out of date now."""
 
     result: T
@@ -133,7 +133,7 @@ class Database(ABC):
     """Keys the PIN hashes; never to be shown (C18)."""
 
     @abstractmethod
-    def write(self, job: Callable[[Connection], Done[T]]) -> Awaitable[T]:
+    def write(self, job: Callable[[Connection], WriteResult[T]]) -> Awaitable[T]:
         """Run `job` in a write transaction; awaiting gives its result, durable.
 
         Raises:
@@ -149,7 +149,7 @@ class Database(ABC):
         """
 
     @abstractmethod
-    def bulk(self) -> AbstractContextManager[Connection]:
+    def own_connection(self) -> AbstractContextManager[Connection]:
         """A connection of its own; what it has not committed is undone.
 
         Raises:

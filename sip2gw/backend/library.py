@@ -16,7 +16,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sip2gw.backend.attempts import Reconciliation, Settlement, UnknownAttempt, UnknownPayment
 from sip2gw.backend.base import Backend, BackendError, RefusedError
-from sip2gw.backend.database import Connection, Database, Done, telling
+from sip2gw.backend.database import Connection, Database, WriteResult, telling
 from sip2gw.backend.sql import (
     circulation,
     door_log,
@@ -39,7 +39,7 @@ T = TypeVar("T")
 
 
 def _written(
-    job: Callable[Concatenate[Connection, P], Done[T]],
+    job: Callable[Concatenate[Connection, P], WriteResult[T]],
 ) -> Callable[Concatenate[Database, P], Coroutine[Any, Any, T]]:
     """`job` in a write transaction; durable before it returns."""
 
@@ -99,7 +99,10 @@ def _forgetting(
     @wraps(forget)
     async def operation(store: Database, moment: datetime, /) -> int:
         def run() -> int:
-            with telling(undone, "run `sip2gw maintain` again"), store.bulk() as connection:
+            with (
+                telling(undone, "run `sip2gw maintain` again"),
+                store.own_connection() as connection,
+            ):
                 return forget(connection, moment)
 
         return await asyncio.to_thread(run)

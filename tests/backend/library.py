@@ -193,7 +193,7 @@ def unguarded(store: Library) -> Iterator[Connection]:
             connection.execute("PRAGMA foreign_keys = OFF")
             yield connection
     else:
-        with store.bulk() as connection:
+        with store.own_connection() as connection:
             connection.execute("SET session_replication_role = replica")
             yield connection
 

@@ -80,7 +80,7 @@ async def test_rows_outlive_a_database_that_is_away(
     entries = [row(minutes) for minutes in range(3)]
     for entry in entries[:2]:
         postgres_store.log_access(entry)
-    with postgres_store.bulk() as connection:
+    with postgres_store.own_connection() as connection:
         connection.execute("ALTER TABLE access_log RENAME TO gone")
         assert not await postgres_store._door_log._write()
         connection.execute("ALTER TABLE gone RENAME TO access_log")

@@ -181,7 +181,7 @@ async def test_a_fee_may_become_a_credit(library: Library) -> None:
 
 async def test_self_check_finds_a_credit_used_beyond_its_amount(library: Library) -> None:
     load(library, GOODWILL)
-    with library.bulk() as connection:
+    with library.own_connection() as connection:
         connection.execute("UPDATE fee SET amount = -100 WHERE id = 'G'")
     assert library.self_check() == [
         "fee G: what is owed is not the amount less what was paid",

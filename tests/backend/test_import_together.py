@@ -44,7 +44,7 @@ FAMILY = {"kind": "relationship", "type": "head_of_family", "from": "P3", "to": 
 
 def staff(library: Library, *statements: str) -> None:
     """A command that writes."""
-    with library.bulk() as connection:
+    with library.own_connection() as connection:
         for statement in (*connection.dialect.begin_write, *statements, BUMP_VERSION, "COMMIT"):
             connection.execute(statement)
 
@@ -197,7 +197,7 @@ async def test_an_import_of_nothing_new_wants_the_lock_only_to_leave_its_moment(
             compared.set()
 
     source = ("data.jsonl", stream_of(*LIBRARY))
-    with store.bulk() as other:
+    with store.own_connection() as other:
         other.execute("BEGIN IMMEDIATE")
         importing = asyncio.create_task(
             asyncio.to_thread(import_files, store, [source], settings=SETTINGS, progress=tell)
@@ -210,7 +210,7 @@ async def test_an_import_of_nothing_new_wants_the_lock_only_to_leave_its_moment(
 def test_an_import_of_nothing_new_takes_no_lock_on_postgresql(
     postgres_store: PostgresStore,
 ) -> None:
-    with postgres_store.bulk() as other:
+    with postgres_store.own_connection() as other:
         other.execute("BEGIN")
         other.execute(LOCK_FACTS)
         assert load(postgres_store, *LIBRARY).rows_changed == 0

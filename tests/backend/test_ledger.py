@@ -51,7 +51,7 @@ async def test_an_order_may_name_another_account(library: Library) -> None:
 def test_ledger_rows_can_be_neither_changed_nor_deleted(library: Library, statement: str) -> None:
     """B47."""
     with (
-        library.bulk() as connection,
+        library.own_connection() as connection,
         pytest.raises(REFUSALS, match="append-only"),
     ):
         connection.execute(statement)
@@ -74,7 +74,7 @@ async def test_two_payments_never_hold_the_same_key(library: Library) -> None:
     """B46, by the database itself."""
     for key in ("BK1", "BK2"):
         await library.book_payment(order(key), pay_fee("F1"))
-    with library.bulk() as connection, pytest.raises(REFUSALS):
+    with library.own_connection() as connection, pytest.raises(REFUSALS):
         connection.execute("UPDATE payment SET key = 'BK1'")
 
 
@@ -187,7 +187,7 @@ async def test_self_check_finds_rows_without_parent(store: Store) -> None:
 
 
 async def test_self_check_finds_guards_switched_off(postgres_store: PostgresStore) -> None:
-    with postgres_store.bulk() as connection:
+    with postgres_store.own_connection() as connection:
         connection.execute("ALTER TABLE ledger_entry DISABLE TRIGGER ledger_entry_append_only")
     (problem,) = postgres_store.self_check()
     assert problem == "ledger_entry: trigger ledger_entry_append_only is switched off"
@@ -203,5 +203,5 @@ def test_the_schema_itself_keeps_the_invariants(library: Library) -> None:
         "INSERT INTO relationship (type, from_id, to_id) VALUES ('authorisation', 'P1', 'P1')",
         "INSERT INTO card (number, patron_id, state) VALUES ('X', 'nobody', 'active')",
     ):
-        with library.bulk() as connection, pytest.raises(REFUSALS):
+        with library.own_connection() as connection, pytest.raises(REFUSALS):
             connection.execute(statement)

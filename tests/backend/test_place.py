@@ -180,7 +180,7 @@ async def test_an_import_into_a_file_that_has_gone_meanwhile_is_not_reported_as_
     store: Store,
 ) -> None:
     def work() -> None:
-        with store.bulk() as connection:
+        with store.own_connection() as connection:
             connection.execute("UPDATE patron SET name = 'X'")
             replace(store.path)
 

@@ -54,7 +54,7 @@ async def test_a_refusal_names_the_constraint_and_no_value(postgres_store: Postg
 async def test_what_takes_too_long_is_cancelled(postgres_url: str) -> None:
     """A payment waits for an import, but not for ever; then nothing has been changed."""
     store = open_postgres_library(postgres_url, timeout_s=0.3)
-    with store.bulk() as importing:
+    with store.own_connection() as importing:
         for statement in importing.dialect.begin_write:
             importing.execute(statement)
         with pytest.raises(UnavailableError):
@@ -66,7 +66,7 @@ async def test_what_takes_too_long_is_cancelled(postgres_url: str) -> None:
 async def test_a_request_given_up_leaves_no_connection_behind(postgres_url: str) -> None:
     """The gateway's own deadline cancels; the next request gets a sound connection."""
     store = open_postgres_library(postgres_url, connections_max=1)
-    with store.bulk() as importing:
+    with store.own_connection() as importing:
         for statement in importing.dialect.begin_write:
             importing.execute(statement)
         waiting = asyncio.ensure_future(store.book_payment(order(), pay_fee("F1")))
@@ -86,7 +86,7 @@ async def test_a_door_does_not_wait_behind_payments_that_hold_all_connections(
 ) -> None:
     """C114: fifteen of them wait for an import."""
     store = open_postgres_library(postgres_url)
-    with store.bulk() as importing:
+    with store.own_connection() as importing:
         for statement in importing.dialect.begin_write:
             importing.execute(statement)
         payments = [
@@ -134,9 +134,9 @@ async def test_durability_does_not_depend_on_the_servers_default(
     postgres_store: PostgresStore, postgres_url: str
 ) -> None:
     """Invariant 16: `38Y` only after the payment is durable."""
-    with postgres_store.bulk() as connection:
+    with postgres_store.own_connection() as connection:
         name = connection.execute("SELECT current_database()").fetchone()
         assert name is not None
         connection.execute(f"ALTER DATABASE {name[0]} SET synchronous_commit = off")
-    with postgres_store.bulk() as connection:
+    with postgres_store.own_connection() as connection:
         assert connection.execute("SHOW synchronous_commit").fetchone() == ("on",)

@@ -179,7 +179,7 @@ async def test_a_statement_that_waits_for_an_import_is_fenced_at_once(
     store: PostgresStore, postgres_url: str
 ) -> None:
     """The gateway's deadline cuts in while an import holds its lock; the fence waits for nobody."""
-    with store.bulk() as importing:
+    with store.own_connection() as importing:
         for statement in importing.dialect.begin_write:
             importing.execute(statement)
         late = order()
@@ -408,7 +408,7 @@ async def test_what_a_terminal_began_and_left_is_fenced_before_its_retry(
     patient: PostgresStore, postgres_url: str
 ) -> None:
     """It waits for an import when the terminal goes; the retry takes its place."""
-    with patient.bulk() as importing:
+    with patient.own_connection() as importing:
         for statement in importing.dialect.begin_write:
             importing.execute(statement)
         suspended = start(patient.book_payment(order(), pay_fee("F1")))
@@ -479,13 +479,13 @@ async def test_the_fence_holds_whatever_isolation_is_the_databases_default(
     patient: PostgresStore,
 ) -> None:
     """It relies on each statement seeing what was committed before it."""
-    with patient.bulk() as connection:
+    with patient.own_connection() as connection:
         name = connection.execute("SELECT current_database()").fetchone()
         assert name is not None
         connection.execute(
             f"ALTER DATABASE {name[0]} SET default_transaction_isolation = 'serializable'"
         )
-    with patient.bulk() as connection:
+    with patient.own_connection() as connection:
         shown = connection.execute("SHOW default_transaction_isolation").fetchone()
     assert shown == ("read committed",)
 

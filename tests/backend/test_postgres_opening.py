@@ -91,7 +91,7 @@ def test_many_may_open_a_new_database_at_once(postgres: Server) -> None:
 
 def test_a_newer_schema_is_refused(postgres_url: str) -> None:
     store = open_postgres_library(postgres_url, role="command")
-    with store.bulk() as connection:
+    with store.own_connection() as connection:
         connection.execute("INSERT INTO schema_migration (number) VALUES (?)", (SCHEMA_NUMBER + 1,))
     asyncio.run(store.close())
     with pytest.raises(SchemaError, match="run the newer program"):

@@ -135,7 +135,7 @@ async def test_a_database_that_is_away_gets_them_when_it_is_back(
     postgres_store: PostgresStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "RETRY_AFTER_S", 0.0)
-    with postgres_store.bulk() as connection:
+    with postgres_store.own_connection() as connection:
         connection.execute("ALTER TABLE refused_payment RENAME TO gone")
         await keep(postgres_store, refused(0))
         connection.execute("ALTER TABLE gone RENAME TO refused_payment")

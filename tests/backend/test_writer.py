@@ -15,7 +15,7 @@ from sip2gw.backend.sql.migrate import migrate
 from sip2gw.backend.sql.queries import STORE_VERSION
 from sip2gw.backend.sqlite import writer as writer_module
 from sip2gw.backend.sqlite.database import SqliteConnection, connect
-from sip2gw.backend.sqlite.writer import Done, State, Writer
+from sip2gw.backend.sqlite.writer import State, Writer, WriteResult
 from sip2gw.model import AccessRow
 
 from .library import NOW
@@ -94,11 +94,11 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
 
 
 def add(name: str, *, fail: bool = False) -> writer_module.Job:
-    def job(connection: SqliteConnection) -> Done[str]:
+    def job(connection: SqliteConnection) -> WriteResult[str]:
         connection.execute("INSERT INTO patron (id, name) VALUES (?, '')", (name,))
         if fail:
             raise ValueError("no")
-        return Done(name, (name,))
+        return WriteResult(name, (name,))
 
     return job
 
@@ -142,7 +142,7 @@ async def test_a_store_that_cannot_begin_answers_and_recovers(rig: Rig) -> None:
 async def test_a_lost_transaction_fails_the_whole_batch(rig: Rig) -> None:
     """A full disk makes SQLite roll everything back by itself: nobody may be acknowledged."""
 
-    def lose(connection: SqliteConnection) -> Done[None]:
+    def lose(connection: SqliteConnection) -> WriteResult[None]:
         connection.execute("ROLLBACK")
         raise sqlite3.OperationalError("database or disk is full")
 
@@ -157,7 +157,7 @@ async def test_errors_of_the_database_become_errors_of_the_port(rig: Rig) -> Non
     with pytest.raises(BackendError, match="refused"):
         await rig.submit(add("P1"))
     with pytest.raises(UnavailableError, match="no such table"):
-        await rig.submit(lambda c: Done(c.execute("SELECT * FROM absent")))
+        await rig.submit(lambda c: WriteResult(c.execute("SELECT * FROM absent")))
 
 
 async def test_who_gave_up_waiting_disturbs_nobody(rig: Rig) -> None:
@@ -208,11 +208,11 @@ async def begun(waiting: writer_module.Waiting) -> None:
 def pay(name: str) -> writer_module.Job:
     """As a payment does: finds what it has written before."""
 
-    def job(connection: SqliteConnection) -> Done[str]:
+    def job(connection: SqliteConnection) -> WriteResult[str]:
         connection.execute(
             "INSERT INTO patron (id, name) VALUES (?, '') ON CONFLICT DO NOTHING", (name,)
         )
-        return Done(name)
+        return WriteResult(name)
 
     return job
 
@@ -239,7 +239,7 @@ async def test_nor_is_it_begun_when_another_job_of_the_batch_fails(rig: Rig) -> 
     """The batch is run again, one by one."""
     orders = [rig.writer.submit(pay(f"P{n}"), f"BK{n}") for n in range(3)]
 
-    def give_up(connection: SqliteConnection) -> Done[None]:
+    def give_up(connection: SqliteConnection) -> WriteResult[None]:
         orders[0].future.cancel()
         raise ValueError("no")
 

@@ -21,7 +21,7 @@ from sip2gw.backend.base import (
     RefusedError,
     UnavailableError,
 )
-from sip2gw.backend.database import Connection, Done
+from sip2gw.backend.database import Connection, WriteResult
 from sip2gw.backend.doubts import Doubts
 from sip2gw.backend.library import Library
 from sip2gw.backend.sql.unknown import attempt_of, unknown_attempts
@@ -169,10 +169,10 @@ class UnknownContract:
         left = order()
         await library.settle([unknown(left)], LATER)
 
-        def reopen(connection: Connection) -> Done[None]:
+        def reopen(connection: Connection) -> WriteResult[None]:
             connection.execute("UPDATE payment SET status = 'unknown', key = 'BK1'")
             connection.execute("UPDATE attempt SET settled = NULL")
-            return Done(None)
+            return WriteResult(None)
 
         await library.write(reopen)
         assert listed(library) == {left.id: ("BK1", "unknown")}

@@ -83,7 +83,7 @@ def import_files(
     """
     tell = progress or (lambda phase, done, total: None)
     left = telling("the import was not finished", "import the same files again")
-    with left, store.bulk() as connection:
+    with left, store.own_connection() as connection:
         return _Import(store, connection, settings, tell).run(sources, dry_run)
 
 

@@ -38,7 +38,7 @@ from sip2gw.backend.base import (
     PaymentResult,
     UnavailableError,
 )
-from sip2gw.backend.database import Connection, Done
+from sip2gw.backend.database import Connection, WriteResult
 from sip2gw.backend.doubts import Doubts, guarded, insist_on_notable
 from sip2gw.backend.library import Library
 from sip2gw.backend.postgres.address import Address
@@ -366,7 +366,7 @@ class PostgresStore(Library):
 
     # Staff, imports and listings, each on a connection of its own
 
-    def write(self, job: Callable[[Connection], Done[T]]) -> Awaitable[T]:
+    def write(self, job: Callable[[Connection], WriteResult[T]]) -> Awaitable[T]:
         """Run `job` in a write transaction beside which no payment is booked.
 
         Raises:
@@ -374,8 +374,8 @@ class PostgresStore(Library):
         """
         return asyncio.to_thread(self._write, job)
 
-    def _write(self, job: Callable[[Connection], Done[T]]) -> T:
-        with self.bulk() as connection:
+    def _write(self, job: Callable[[Connection], WriteResult[T]]) -> T:
+        with self.own_connection() as connection:
             for statement in connection.dialect.begin_write:
                 connection.execute(statement)
             done = job(connection)
@@ -384,7 +384,7 @@ class PostgresStore(Library):
         return done.result
 
     @contextmanager
-    def bulk(self) -> Iterator[Session]:
+    def own_connection(self) -> Iterator[Session]:
         """A connection of its own; what it has not committed is undone.
 
         Raises:

@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from sip2gw.backend.base import CirculationOrder, CirculationResult, DecideCirculation
-from sip2gw.backend.database import Connection, Done
+from sip2gw.backend.database import Connection, WriteResult
 from sip2gw.backend.ids import new_id
 from sip2gw.backend.sql import queries, writes
 from sip2gw.backend.sql.records import load_patron
@@ -70,7 +70,7 @@ FindPatron = Callable[[Connection, str], PatronRecord | None]
 
 def circulate(
     connection: Connection, order: CirculationOrder, decide: DecideCirculation, find: FindPatron
-) -> Done[CirculationResult]:
+) -> WriteResult[CirculationResult]:
     """Do what `decide` decides about the order's item, or repeat what was done (C69).
 
     Raises:
@@ -89,7 +89,7 @@ def circulate(
     plan = decided(order, facts, decide)
     for write, row in plan.rows:
         connection.execute(write.statement, row)
-    return Done(plan.result, plan.touched, changes=plan.changes)
+    return WriteResult(plan.result, plan.touched, changes=plan.changes)
 
 
 def look_ahead(connection: Connection, order: CirculationOrder) -> None:

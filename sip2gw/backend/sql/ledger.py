@@ -24,7 +24,7 @@ from sip2gw.backend.base import (
     PaymentResult,
     RefusedError,
 )
-from sip2gw.backend.database import Connection, Done
+from sip2gw.backend.database import Connection, WriteResult
 from sip2gw.backend.ids import new_id
 from sip2gw.backend.sql import queries, surplus
 from sip2gw.backend.sql.records import load_account
@@ -70,7 +70,7 @@ def book(
     order: PaymentOrder,
     decide: DecidePayment,
     account: FindAccount = load_account,
-) -> Done[PaymentResult]:
+) -> WriteResult[PaymentResult]:
     """Book `order`, repeat its first booking, or refuse; a refusal leaves the key free (C4).
 
     It is decided and written as if the key were free, as it nearly always is; the key's index then
@@ -86,16 +86,16 @@ def book(
         key = connection.execute(queries.PAYMENT_KEY, (order.terminal, order.key)).fetchone()
         holder = holder_of(order, key)
         if isinstance(holder, PaymentResult):
-            return Done(holder)
+            return WriteResult(holder)
         if holder is not None:
-            return Done(_first_payment(connection, order, holder))
+            return WriteResult(_first_payment(connection, order, holder))
         if isinstance(outcome, PaymentResult):
-            return Done(outcome)
+            return WriteResult(outcome)
         connection.execute(queries.FREE_KEY, (order.terminal, order.key))
         if not _write(connection, order, outcome):
             raise BackendError("the attempt to pay was given up")
     assert facts is not None
-    return Done(PaymentResult(BOOKED, outcome), fees=_fees_after(facts, outcome.lines))
+    return WriteResult(PaymentResult(BOOKED, outcome), fees=_fees_after(facts, outcome.lines))
 
 
 def look_ahead(connection: Connection, order: PaymentOrder) -> None:
@@ -298,7 +298,9 @@ def _debtor_ids(lines: Iterable[PaymentLine]) -> set[str]:
     return {line.debtor_id for line in lines}
 
 
-def undo(connection: Connection, payment_id: str, now: datetime, zone: tzinfo) -> Done[Payment]:
+def undo(
+    connection: Connection, payment_id: str, now: datetime, zone: tzinfo
+) -> WriteResult[Payment]:
     """Take a whole payment back on the day it was made (C54); its key stays taken.
 
     Raises:
@@ -321,7 +323,7 @@ def undo(connection: Connection, payment_id: str, now: datetime, zone: tzinfo) -
     undone = load_payment(connection, payment_id)
     assert undone is not None
     holders = connection.execute(queries.FEE_HOLDERS, (payment_id,))
-    return Done(undone, {payment.payer_id, *(holder for (holder,) in holders)})
+    return WriteResult(undone, {payment.payer_id, *(holder for (holder,) in holders)})
 
 
 def _corrections(connection: Connection, transaction_id: str) -> list[Correction]:
@@ -338,7 +340,7 @@ def book_surplus(connection: Connection, changes: Sequence[Correction], time: st
     return 1 + 2 * len(changes)
 
 
-def refund(connection: Connection, fee_id: str, now: datetime) -> Done[list[Surplus]]:
+def refund(connection: Connection, fee_id: str, now: datetime) -> WriteResult[list[Surplus]]:
     """Book that what was paid too much of a fee was given back; to whom, and how much (C103).
 
     Raises:
@@ -350,7 +352,7 @@ def refund(connection: Connection, fee_id: str, now: datetime) -> Done[list[Surp
     transaction_id, time = new_id(), time_text(now)
     _post(connection, "refund", transaction_id, None, time, surplus.refund_entries_of(owned))
     book_surplus(connection, _corrections(connection, transaction_id), time)
-    return Done(owned, {entry.patron_id for entry in owned})
+    return WriteResult(owned, {entry.patron_id for entry in owned})
 
 
 def load_payment(connection: Connection, payment_id: str) -> Payment | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sip2gw.backend.database import Connection, Done
+from sip2gw.backend.database import Connection, WriteResult
 from sip2gw.backend.sql import queries
 from sip2gw.backend.sql.values import time_text
 
@@ -15,7 +15,7 @@ def record(
     now: datetime,
     failures_max: int,
     lock_until: datetime,
-) -> Done[int | None]:
+) -> WriteResult[int | None]:
     """Count one more failure of a known patron; how many there are now.
 
     The one that reaches `failures_max` locks the PIN. While the lock lasts nothing is counted, and
@@ -24,7 +24,7 @@ def record(
     row = connection.execute(
         queries.RECORD_PIN_FAILURE, failure_values(patron_id, now, failures_max, lock_until)
     ).fetchone()
-    return Done(None) if row is None else Done(row[0], (patron_id,))
+    return WriteResult(None) if row is None else WriteResult(row[0], (patron_id,))
 
 
 def failure_values(
@@ -41,14 +41,14 @@ def failure_values(
     )
 
 
-def clear(connection: Connection, patron_id: str) -> Done[None]:
+def clear(connection: Connection, patron_id: str) -> WriteResult[None]:
     """Forget the failures and the lock of the patron."""
     changed = connection.execute(queries.CLEAR_PIN_FAILURES, (patron_id,)).rowcount
-    return Done(None, (patron_id,) if changed else ())
+    return WriteResult(None, (patron_id,) if changed else ())
 
 
-def set_pin_hash(connection: Connection, patron_id: str, pin_hash: str | None) -> Done[bool]:
+def set_pin_hash(connection: Connection, patron_id: str, pin_hash: str | None) -> WriteResult[bool]:
     """Replace a patron's PIN hash and unlock the PIN; False for an unknown patron."""
     changed = connection.execute(queries.SET_PIN_HASH, (pin_hash, patron_id)).rowcount
     clear(connection, patron_id)
-    return Done(changed > 0, (patron_id,))
+    return WriteResult(changed > 0, (patron_id,))

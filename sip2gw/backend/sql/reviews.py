@@ -8,7 +8,7 @@ from hashlib import sha256
 from typing import Any
 
 from sip2gw.backend.base import CirculationOrder, RefusedError
-from sip2gw.backend.database import Connection, Done
+from sip2gw.backend.database import Connection, WriteResult
 from sip2gw.backend.sql import queries
 from sip2gw.backend.sql.values import moment_value, time_text, time_value
 from sip2gw.model.items import Review, ReviewKind
@@ -58,7 +58,7 @@ def review(connection: Connection, review_id: str) -> Review | None:
 
 def close(
     connection: Connection, review_ids: Sequence[str], note: str, user: str, now: datetime
-) -> Done[None]:
+) -> WriteResult[None]:
     """Note that `user` has looked at open entries, all or none (C165).
 
     Raises:
@@ -68,7 +68,7 @@ def close(
         values = (note, time_text(now), user, review_id)
         if connection.execute(queries.CLOSE_REVIEW, values).rowcount == 0:
             raise RefusedError(_why_not(review(connection, review_id), review_id))
-    return Done(None)
+    return WriteResult(None)
 
 
 def _why_not(known: Review | None, review_id: str) -> str:

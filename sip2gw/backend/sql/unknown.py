@@ -32,7 +32,7 @@ from sip2gw.backend.base import (
     PaymentOrder,
     RefusedError,
 )
-from sip2gw.backend.database import Connection, Done
+from sip2gw.backend.database import Connection, WriteResult
 from sip2gw.backend.sql import queries
 from sip2gw.backend.sql.values import (
     list_text,
@@ -87,9 +87,11 @@ def owed_by(facts: PaymentFacts) -> Minor:
 
 def settle(
     connection: Connection, attempts: Iterable[UnknownAttempt], now: datetime, note: str = ""
-) -> Done[list[Settlement]]:
+) -> WriteResult[list[Settlement]]:
     """Look what became of `attempts` and fence what was not done; doing it twice is once."""
-    return Done([Settlement(known, _settle(connection, known, now, note)) for known in attempts])
+    return WriteResult(
+        [Settlement(known, _settle(connection, known, now, note)) for known in attempts]
+    )
 
 
 def _settle(connection: Connection, known: UnknownAttempt, now: datetime, note: str) -> bool:
@@ -324,7 +326,7 @@ def spooled_reviews(
 
 def settle_as_told(
     connection: Connection, known: UnknownPayment, booked: bool, note: str, now: datetime
-) -> Done[None]:
+) -> WriteResult[None]:
     """Settle it with a note; what staff say must be what looking finds.
 
     The store knows itself what it has booked; saying otherwise would not move any money.
@@ -340,4 +342,4 @@ def settle_as_told(
             f"payment {known.id} is not booked: settle it as not-booked, and take the payment at "
             "the desk or give the money back"
         )
-    return Done(None)
+    return WriteResult(None)

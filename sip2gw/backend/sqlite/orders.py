@@ -27,14 +27,14 @@ from sip2gw.backend.base import (
     PaymentResult,
     UnavailableError,
 )
-from sip2gw.backend.database import Connection, Done
+from sip2gw.backend.database import Connection, WriteResult
 from sip2gw.backend.doubts import Doubts, insist_on_notable, key_of
 from sip2gw.backend.sql.ledger import REFUSED, refused
 from sip2gw.backend.sql.unknown import attempt_of, settle
 from sip2gw.backend.sqlite.writer import State, Waiting, Writer
 
 Order = PaymentOrder | CirculationOrder
-Job = Callable[[Connection], Done[Any]]
+Job = Callable[[Connection], WriteResult[Any]]
 
 
 class Orders:
@@ -94,7 +94,7 @@ class Orders:
             raise OutcomeUnknownError("the deadline passed while it was committed")
         if waiting is not None and waiting.state is State.ENDED:
             outcome = waiting.outcome
-            if isinstance(outcome, Done):
+            if isinstance(outcome, WriteResult):
                 return outcome.result
             if not isinstance(outcome, UnavailableError):
                 raise outcome
@@ -137,7 +137,7 @@ def _has_other_content(order: PaymentOrder, other: UnknownAttempt) -> bool:
 def _after(known: UnknownAttempt, order: Order, job: Job) -> Job:
     """`job`, once the attempt that its order repeats is settled, in the same transaction."""
 
-    def settle_first(connection: Connection) -> Done[Any]:
+    def settle_first(connection: Connection) -> WriteResult[Any]:
         settle(connection, (known,), order.now)
         return job(connection)
 

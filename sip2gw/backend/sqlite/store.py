@@ -38,7 +38,7 @@ from sip2gw.backend.base import (
     PaymentResult,
     UnavailableError,
 )
-from sip2gw.backend.database import Connection, Done
+from sip2gw.backend.database import Connection, WriteResult
 from sip2gw.backend.doubts import Doubts, guarded
 from sip2gw.backend.library import Library
 from sip2gw.backend.spool import Spool, read_spool
@@ -229,7 +229,7 @@ class Store(Library):
 
     # Writes
 
-    def write(self, job: Callable[[SqliteConnection], Done[T]]) -> Awaitable[T]:
+    def write(self, job: Callable[[SqliteConnection], WriteResult[T]]) -> Awaitable[T]:
         """Run `job` in the writer's next transaction; awaiting gives its result, durable.
 
         Raises:
@@ -238,7 +238,7 @@ class Store(Library):
         self._check_open()
         return self._writer.submit(job).future
 
-    def _write_if_wanted(self, job: Callable[[SqliteConnection], Done[T]]) -> Awaitable[T]:
+    def _write_if_wanted(self, job: Callable[[SqliteConnection], WriteResult[T]]) -> Awaitable[T]:
         """Like `write`, but it is not begun when nobody waits for it any more."""
         self._check_open()
         return self._writer.submit(job, optional=True).future
@@ -337,21 +337,21 @@ class Store(Library):
             date_text(block.valid_until),
         )
 
-        def job(connection: SqliteConnection) -> Done[None]:
+        def job(connection: SqliteConnection) -> WriteResult[None]:
             connection.execute(queries.SET_BLOCK, values)
-            return Done(None, (patron_id,))
+            return WriteResult(None, (patron_id,))
 
         await self.write(job)
 
     async def lift_blocks(self, patron_id: str, sources: frozenset[str]) -> int:
         """Remove the blocks set by `sources`; returns how many (C41)."""
 
-        def job(connection: SqliteConnection) -> Done[int]:
+        def job(connection: SqliteConnection) -> WriteResult[int]:
             lifted = sum(
                 connection.execute(queries.LIFT_BLOCKS, (patron_id, source)).rowcount
                 for source in sorted(sources)
             )
-            return Done(lifted, (patron_id,))
+            return WriteResult(lifted, (patron_id,))
 
         return await self._write_if_wanted(job)
 
@@ -360,9 +360,9 @@ class Store(Library):
         return self._refusals.add(refused)
 
     async def _write_refusals(self, writing: Writing) -> None:
-        def job(connection: SqliteConnection) -> Done[None]:
+        def job(connection: SqliteConnection) -> WriteResult[None]:
             writing.run(connection)
-            return Done(None)
+            return WriteResult(None)
 
         await self._writer.submit(job).future
 
@@ -375,9 +375,9 @@ class Store(Library):
     async def remember_logins(self, digests: Mapping[str, str]) -> None:
         """Keep these digests, instead of what was kept for the same logins."""
 
-        def job(connection: SqliteConnection) -> Done[None]:
+        def job(connection: SqliteConnection) -> WriteResult[None]:
             connection.executemany(queries.REMEMBER_LOGIN, digests.items())
-            return Done(None)
+            return WriteResult(None)
 
         await self.write(job)
 
@@ -395,9 +395,9 @@ class Store(Library):
     async def leave_branch(self, branch: str, patron_id: str) -> None:
         """The patron has gone out."""
 
-        def job(connection: SqliteConnection) -> Done[None]:
+        def job(connection: SqliteConnection) -> WriteResult[None]:
             connection.execute(queries.LEAVE, (branch, patron_id))
-            return Done(None)
+            return WriteResult(None)
 
         await self.write(job)
 
@@ -430,7 +430,7 @@ class Store(Library):
             raise UnavailableError(f"the store cannot be read: {error}") from None
 
     @contextmanager
-    def bulk(self) -> Iterator[SqliteConnection]:
+    def own_connection(self) -> Iterator[SqliteConnection]:
         """A connection of its own; what it has not committed is undone.
 
         Raises:
@@ -474,7 +474,7 @@ class Store(Library):
         if self._doubts is not None:
             await self._doubts.mend()
         await self._reads.rows(queries.STORE_VERSION)
-        await self._write_if_wanted(lambda _: Done(None))
+        await self._write_if_wanted(lambda _: WriteResult(None))
 
     async def close(self) -> None:
         """Write what is queued and let go of everything; a second call does nothing."""

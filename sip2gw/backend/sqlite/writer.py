@@ -42,7 +42,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from sip2gw.backend.base import BackendError, OutcomeUnknownError, UnavailableError
-from sip2gw.backend.database import Done
+from sip2gw.backend.database import WriteResult
 from sip2gw.backend.sql.door_log import AccessLog
 from sip2gw.backend.sql.queries import BUMP_VERSION
 from sip2gw.backend.sqlite.database import SqliteConnection, is_busy, never_wait
@@ -63,7 +63,7 @@ PROBE_EVERY_S = 0.25
 TRIES_MAX = 2
 """An order whose COMMIT failed is tried again once."""
 
-Job = Callable[[SqliteConnection], Done[Any]]
+Job = Callable[[SqliteConnection], WriteResult[Any]]
 """Runs inside a transaction, may be run again; raises to undo what it wrote."""
 
 _PENDING = UnavailableError("not run")
@@ -101,7 +101,7 @@ class Waiting:
         self.since = since
         self.state = State.QUEUED
         self.tries = 0
-        self.outcome: Done[Any] | Exception = _PENDING
+        self.outcome: WriteResult[Any] | Exception = _PENDING
 
     @property
     def unwanted(self) -> bool:
@@ -319,8 +319,8 @@ class Writer:
         else:
             self._hand_over(batch)
 
-    def _note_touched(self, outcome: Done[Any] | Exception) -> None:
-        if isinstance(outcome, Done):
+    def _note_touched(self, outcome: WriteResult[Any] | Exception) -> None:
+        if isinstance(outcome, WriteResult):
             self.touched.update(outcome.touched, outcome.fees, outcome.changes)
 
     def _hand_over(self, batch: list[Waiting]) -> None:
@@ -332,7 +332,7 @@ class Writer:
         self._batch = []
         for waiting in batch:
             outcome = waiting.outcome
-            if isinstance(outcome, Done):
+            if isinstance(outcome, WriteResult):
                 if outcome.fees:
                     self._update_fees(outcome.fees)
                 for patron_id, change in outcome.changes.items():
@@ -379,11 +379,13 @@ class Writer:
         failure = _as_unavailable(error)
         self._batch = []
         for waiting in batch:
-            if waiting.order is not None and isinstance(waiting.outcome, Done):
+            if waiting.order is not None and isinstance(waiting.outcome, WriteResult):
                 waiting.tries += 1
                 self._batch.append(waiting)
             else:
-                waiting.fail(failure if isinstance(waiting.outcome, Done) else waiting.outcome)
+                waiting.fail(
+                    failure if isinstance(waiting.outcome, WriteResult) else waiting.outcome
+                )
         while self._queue:
             self._queue.popleft().fail(failure)
         self._try_store()
@@ -486,7 +488,7 @@ def _as_unavailable(error: Exception) -> UnavailableError:
     return failure
 
 
-def _run_alone(connection: SqliteConnection, job: Job) -> Done[Any] | Exception:
+def _run_alone(connection: SqliteConnection, job: Job) -> WriteResult[Any] | Exception:
     """Run `job` in its own savepoint.
 
     Raises:

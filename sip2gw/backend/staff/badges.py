@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import msgspec
 
 from sip2gw.backend.base import RefusedError
-from sip2gw.backend.database import Connection, Done
+from sip2gw.backend.database import Connection, WriteResult
 from sip2gw.backend.loading.format import BadgeLine
 from sip2gw.backend.sql import queries
 from sip2gw.backend.sql.values import date_value, list_value
@@ -15,7 +15,7 @@ from sip2gw.backend.staff.people import holder
 from sip2gw.model import Badge, BadgeHolder
 
 
-def define(connection: Connection, badge: Badge) -> Done[None]:
+def define(connection: Connection, badge: Badge) -> WriteResult[None]:
     """Make `badge`, or give the one of its code another name, description and state.
 
     Its branches, which an import sets, stay.
@@ -31,10 +31,10 @@ def define(connection: Connection, badge: Badge) -> Done[None]:
         raise RefusedError(f"badge {badge.code}: {error}") from None
     values = (badge.code, badge.name, int(badge.active), badge.description)
     connection.execute(queries.DEFINE_BADGE, values)
-    return Done(None, _holder_ids(connection, badge.code))
+    return WriteResult(None, _holder_ids(connection, badge.code))
 
 
-def set_active(connection: Connection, code: str, active: bool) -> Done[None]:
+def set_active(connection: Connection, code: str, active: bool) -> WriteResult[None]:
     """Show a badge to terminals, or to none (B65).
 
     Raises:
@@ -42,10 +42,10 @@ def set_active(connection: Connection, code: str, active: bool) -> Done[None]:
     """
     if not connection.execute(queries.SET_BADGE_ACTIVE, (int(active), code)).rowcount:
         raise _unknown(code)
-    return Done(None, _holder_ids(connection, code))
+    return WriteResult(None, _holder_ids(connection, code))
 
 
-def assign(connection: Connection, code: str, card: str) -> Done[str]:
+def assign(connection: Connection, code: str, card: str) -> WriteResult[str]:
     """Give a badge to the patron who has `card`, everywhere and without an end; their id.
 
     Limits of an assignment that there is already are lifted.
@@ -57,10 +57,10 @@ def assign(connection: Connection, code: str, card: str) -> Done[str]:
     if all(badge.code != code for badge in definitions(connection)):
         raise _unknown(code)
     connection.execute(queries.ASSIGN_BADGE, (patron_id, code))
-    return Done(patron_id, (patron_id,))
+    return WriteResult(patron_id, (patron_id,))
 
 
-def unassign(connection: Connection, code: str, card: str) -> Done[str]:
+def unassign(connection: Connection, code: str, card: str) -> WriteResult[str]:
     """Take a badge from the patron who has `card`; their id.
 
     Raises:
@@ -69,7 +69,7 @@ def unassign(connection: Connection, code: str, card: str) -> Done[str]:
     patron_id = holder(connection, card)
     if not connection.execute(queries.UNASSIGN_BADGE, (patron_id, code)).rowcount:
         raise RefusedError(f"patron {patron_id} does not have badge {code}")
-    return Done(patron_id, (patron_id,))
+    return WriteResult(patron_id, (patron_id,))
 
 
 def definitions(connection: Connection) -> list[Badge]:

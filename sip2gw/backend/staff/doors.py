@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from sip2gw.backend.base import EntryOrder
-from sip2gw.backend.database import Connection, Done
+from sip2gw.backend.database import Connection, WriteResult
 from sip2gw.backend.ids import new_id
 from sip2gw.backend.sql import queries
 from sip2gw.backend.sql.records import door_entry
@@ -41,7 +41,7 @@ def presence_of(row: tuple[int, int]) -> Presence:
     return Presence(others, inside > 0)
 
 
-def enter(connection: Connection, order: EntryOrder) -> Done[Presence]:
+def enter(connection: Connection, order: EntryOrder) -> WriteResult[Presence]:
     """Look who is inside and note the patron, if there is room."""
     now = time_text(order.now)
     connection.execute(queries.END_STAYS, (order.branch, now))
@@ -49,10 +49,10 @@ def enter(connection: Connection, order: EntryOrder) -> Done[Presence]:
     if has_room(presence, order.capacity, order.refuse_inside):
         stay = (order.branch, order.patron_id, order.passage, now, time_text(order.stay_ends))
         connection.execute(queries.ENTER, stay)
-    return Done(presence)
+    return WriteResult(presence)
 
 
-def put_entry(connection: Connection, entry: DoorEntry) -> Done[None]:
+def put_entry(connection: Connection, entry: DoorEntry) -> WriteResult[None]:
     """Put a card on a bar or pass list, instead of its entry there if it has one."""
     values = (
         entry.kind,
@@ -65,13 +65,13 @@ def put_entry(connection: Connection, entry: DoorEntry) -> Done[None]:
         entry.note,
     )
     connection.execute(queries.PUT_DOOR_ENTRY, values)
-    return Done(None, _holders(connection, entry.card))
+    return WriteResult(None, _holders(connection, entry.card))
 
 
-def remove_entry(connection: Connection, kind: str, branch: str, card: str) -> Done[bool]:
+def remove_entry(connection: Connection, kind: str, branch: str, card: str) -> WriteResult[bool]:
     """Take a card from a list; False when it is not on it."""
     removed = connection.execute(queries.REMOVE_DOOR_ENTRY, (kind, branch, card)).rowcount
-    return Done(removed > 0, _holders(connection, card))
+    return WriteResult(removed > 0, _holders(connection, card))
 
 
 def _holders(connection: Connection, card: str) -> tuple[str, ...]:
@@ -117,7 +117,7 @@ def passages(
     return [Passage(moment_value(time), *rest) for time, *rest in rows]
 
 
-def add_reveal(connection: Connection, reveal: Reveal) -> Done[None]:
+def add_reveal(connection: Connection, reveal: Reveal) -> WriteResult[None]:
     """Write down, durably, that names were asked for (C76)."""
     values = (
         new_id(),
@@ -129,7 +129,7 @@ def add_reveal(connection: Connection, reveal: Reveal) -> Done[None]:
         reveal.people,
     )
     connection.execute(queries.ADD_REVEAL, values)
-    return Done(None)
+    return WriteResult(None)
 
 
 def reveals(connection: Connection) -> list[Reveal]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import date
 
 from sip2gw.backend.base import RefusedError
-from sip2gw.backend.database import Connection, Done
+from sip2gw.backend.database import Connection, WriteResult
 from sip2gw.backend.sql import queries
 from sip2gw.backend.sql.records import load_account, relationship
 from sip2gw.backend.staff.people import holder
@@ -16,7 +16,7 @@ from sip2gw.policy.relationships import FUNCTIONS, RelationshipRules, addition_p
 
 def add(
     connection: Connection, wanted: Relationship, rules: RelationshipRules, today: date
-) -> Done[Relationship]:
+) -> WriteResult[Relationship]:
     """Make `wanted`, whose parties are named by any of their cards (B49).
 
     One of the same type between the same two is replaced.
@@ -40,7 +40,7 @@ def add(
 
 def confirm(
     connection: Connection, kind: RelationshipType, from_card: str, to_card: str
-) -> Done[Relationship]:
+) -> WriteResult[Relationship]:
     """Put an unconfirmed relationship in force; a confirmed one stays (B50).
 
     Raises:
@@ -51,7 +51,7 @@ def confirm(
 
 def remove(
     connection: Connection, kind: RelationshipType, from_card: str, to_card: str
-) -> Done[Relationship]:
+) -> WriteResult[Relationship]:
     """End a relationship.
 
     Raises:
@@ -79,7 +79,7 @@ def _of_patron(connection: Connection, patron_id: str) -> list[Relationship]:
 
 def _change(
     connection: Connection, statement: str, kind: RelationshipType, from_card: str, to_card: str
-) -> Done[Relationship]:
+) -> WriteResult[Relationship]:
     relation = _resolved(connection, Relationship(kind, from_card, to_card))
     if not connection.execute(statement, relation.key).rowcount:
         raise RefusedError(
@@ -105,5 +105,5 @@ def _account(connection: Connection, patron_id: str) -> PatronRecord:
     return record
 
 
-def _done(relation: Relationship) -> Done[Relationship]:
-    return Done(relation, (relation.from_id, relation.to_id))
+def _done(relation: Relationship) -> WriteResult[Relationship]:
+    return WriteResult(relation, (relation.from_id, relation.to_id))
