@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime, timedelta, tzinfo
 from pathlib import Path
@@ -17,8 +17,7 @@ from sip2gw.cli.failures import CommandError, UsageError
 
 if TYPE_CHECKING:
     from sip2gw.backend.library import Library
-    from sip2gw.config import Config
-    from sip2gw.model import PatronRecord
+    from sip2gw.config import Branch, Config
 
 T = TypeVar("T")
 
@@ -82,16 +81,17 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     return asyncio.run(work)
 
 
-async def find_patron(store: Library, number: str) -> PatronRecord:
-    """The patron with this id or any card of this number.
+def read_branch(config: Config, code: str) -> Branch:
+    """The branch that `--branch` names.
 
     Raises:
-        CommandError: there is none.
+        UsageError: there is none of this code.
     """
-    record = await store.find_patron(number) or await store.find_by_card(number)
-    if record is None:
-        raise CommandError(f"no patron and no card {printable(number)}")
-    return record
+    known = config.branches.get(code)
+    if known is None:
+        names = ", ".join(config.branches) or "none"
+        raise UsageError(f"--branch {printable(code)}: no such branch; there are: {names}")
+    return known
 
 
 def read_since(text: str | None, zone: tzinfo, option: str = "--since") -> datetime | None:
@@ -157,6 +157,45 @@ def write_json(record: dict[str, Any]) -> None:
     import msgspec
 
     sys.stdout.write(msgspec.json.encode(record, enc_hook=str).decode() + "\n")
+
+
+def write_listing(
+    records: Iterable[dict[str, Any]],
+    columns: Sequence[str],
+    json: bool,
+    *,
+    times: Collection[str] = ("time",),
+    shown: Callable[[dict[str, Any]], dict[str, Any]] = dict,
+) -> None:
+    """JSON Lines, or a table for people.
+
+    Args:
+        records: what is listed, with the keys of the JSON.
+        columns: what the table has of it.
+        json: whether `--json` was asked for.
+        times: the columns that are local times.
+        shown: what a record is in the table, where that is not what it is in JSON.
+    """
+    if json:
+        for record in records:
+            write_json(record)
+        return
+    table = map(shown, records)
+    write_table(columns, [[_cell(it[name], name in times) for name in columns] for it in table])
+
+
+def _cell(value: Any, is_time: bool) -> str:
+    if value is None:
+        return ""
+    return clock_time(value) if is_time else _one_line(value)
+
+
+def write_one(record: dict[str, Any], json: bool) -> None:
+    """A line of JSON, or a record for people."""
+    if json:
+        write_json(record)
+    else:
+        write_record(record)
 
 
 def write_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

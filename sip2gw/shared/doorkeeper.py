@@ -10,8 +10,8 @@ from __future__ import annotations
 import resource
 from collections import Counter
 from collections.abc import Callable
+from typing import Protocol
 
-from sip2gw.config.sections import ServerSection
 from sip2gw.shared.callers import neighbourhood
 
 DESCRIPTORS_RESERVED = 64
@@ -27,12 +27,26 @@ def descriptors_allowed() -> int:
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
+class Caps(Protocol):
+    """How many connections the operator allows."""
+
+    @property
+    def max_connections(self) -> int:
+        """In all."""
+        ...
+
+    @property
+    def max_connections_per_address(self) -> int:
+        """From one address."""
+        ...
+
+
 class Doorkeeper:
     """Counts the lines, and says who finds no place."""
 
     def __init__(
         self,
-        limits: Callable[[], ServerSection],
+        limits: Callable[[], Caps],
         descriptors: Callable[[], int] = descriptors_allowed,
     ) -> None:
         """`limits` gives the caps as they are configured now."""

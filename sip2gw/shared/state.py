@@ -11,11 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from sip2gw.config.sections import ServerSection
 from sip2gw.shared.callers import AddressGuard
 from sip2gw.shared.connected import Connected, Replacements
 from sip2gw.shared.door_memory import Admissions, Passages
-from sip2gw.shared.doorkeeper import Doorkeeper
+from sip2gw.shared.doorkeeper import Caps, Doorkeeper
 from sip2gw.shared.pin_guesses import PinGuesses
 
 
@@ -27,7 +26,7 @@ class SharedState:
         monotonic: seconds that only grow.
     """
 
-    def __init__(self, limits: Callable[[], ServerSection], monotonic: Callable[[], float]) -> None:
+    def __init__(self, limits: Callable[[], Caps], monotonic: Callable[[], float]) -> None:
         self.passages = Passages()
         """Shared: a door that connects again, perhaps to another worker, goes on with the passage
         that it began, or one person is written down, and counted inside, twice (B41)."""

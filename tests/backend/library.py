@@ -19,7 +19,8 @@ from sip2gw.backend.base import (
     BackendError,
     PaymentOrder,
 )
-from sip2gw.backend.library import Connection, Library
+from sip2gw.backend.database import Connection
+from sip2gw.backend.library import Library
 from sip2gw.backend.loading.importing import ImportReport, ImportSettings, import_files
 from sip2gw.backend.postgres import PostgresStore, open_postgres
 from sip2gw.backend.sqlite.database import connect

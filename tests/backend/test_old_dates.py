@@ -9,9 +9,9 @@ from orders import decided_by
 
 from sip2gw.backend.library import Library
 from sip2gw.backend.loading.exporting import export_lines
-from sip2gw.cli.library.patron import tell_patron
 from sip2gw.policy.items.decisions import CirculationRequest
 from sip2gw.policy.items.lending import decide_renewal
+from sip2gw.staff.patrons import patron_json
 
 from .library import NOW, ZONE, load, unguarded
 from .test_circulation import RULES, lending, order, returning
@@ -44,7 +44,7 @@ async def test_patron_and_item_are_answered_and_shown(odd: Library) -> None:
             assert moment.astimezone(ZONE)
     patron = await odd.find_patron("P1")
     assert patron is not None
-    told = tell_patron(patron, "EUR", ZONE)
+    told = patron_json(patron, "EUR", ZONE)
     assert [loan["item"] for loan in told["loans"]] == ["I1"]
     assert odd.self_check() == []
 

@@ -17,8 +17,8 @@ import pytest
 from orders import decided_by
 
 from sip2gw.backend.base import Backend, BackendTimeoutError, UnavailableError
+from sip2gw.backend.database import Connection
 from sip2gw.backend.ids import new_id
-from sip2gw.backend.library import Connection
 from sip2gw.backend.sql import ledger
 from sip2gw.backend.sqlite import reads, waits
 from sip2gw.backend.sqlite import store as store_module

@@ -21,8 +21,9 @@ from sip2gw.backend.base import (
     RefusedError,
     UnavailableError,
 )
+from sip2gw.backend.database import Connection, WriteResult
 from sip2gw.backend.doubts import Doubts
-from sip2gw.backend.library import Connection, Library, WriteResult
+from sip2gw.backend.library import Library
 from sip2gw.backend.sql.unknown import attempt_of, unknown_attempts
 
 from . import test_circulation as desk

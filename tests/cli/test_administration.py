@@ -77,6 +77,8 @@ def pay(config: Path, amount: int, *, now: datetime, bk: str = "7", kind: str = 
 
 
 MARCH = datetime(2026, 3, 1, 9, 30, tzinfo=UTC)
+IMPORT_AGAIN = "import the same files again"
+MAINTAIN_AGAIN = "run `sip2gw maintain` again"
 
 
 # Payments
@@ -261,6 +263,34 @@ def test_maintain_says_of_each_chore_what_it_forgets(command: Run, library: Path
     assert said("--dry-run") == list(zip(counted, to_do, strict=True))
     assert said() == list(zip(counted, done, strict=True))
     assert [what[0] for what, _ in said("--dry-run")] == ["0"] * 4
+
+
+@pytest.mark.parametrize(
+    ("table", "arguments", "undone", "remedy"),
+    [
+        ("patron", ("import", "library.jsonl"), "the import was not finished", IMPORT_AGAIN),
+        ("access_log", ("maintain",), "the door log still says who passed", MAINTAIN_AGAIN),
+        ("circulation", ("maintain",), "transactions of items were not forgotten", MAINTAIN_AGAIN),
+        ("borrowed", ("maintain",), "ended loans were not forgotten", MAINTAIN_AGAIN),
+        ("refused_more", ("maintain",), "refused payments were not forgotten", MAINTAIN_AGAIN),
+    ],
+)
+def test_a_failure_says_what_was_left_undone_and_what_to_do(
+    command: Run,
+    library: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    table: str,
+    arguments: tuple[str, ...],
+    undone: str,
+    remedy: str,
+) -> None:
+    monkeypatch.chdir(library.parent)
+    with closing(sqlite3.connect(library.with_name("library.db"))) as connection:
+        connection.execute(f"ALTER TABLE {table} RENAME TO gone")
+    result = command(*arguments)
+    assert result.status == 1
+    why = f"the store failed: no such table: {table}"
+    assert result.err == f"sip2gw: {undone}: {why}; {remedy}\n"
 
 
 def test_c166_maintain_forgets_refused_payments(command: Run, library: Path) -> None:

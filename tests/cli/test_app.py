@@ -13,7 +13,7 @@ from sip2gw import __version__
 from sip2gw.backend.base import UnavailableError
 from sip2gw.cli import app as app_module
 from sip2gw.cli.app import app
-from sip2gw.cli.common import write_table
+from sip2gw.cli.common import write_listing, write_table
 from sip2gw.cli.failures import CommandError, UsageError, failure_of
 
 from .conftest import Run
@@ -165,6 +165,12 @@ def test_on_a_terminal_a_table_is_drawn(
     out = capsys.readouterr().out
     assert "[red]x" in out, "texts are no markup"
     assert "\\x1b[0m" in out, "texts steer no terminal"
+
+
+def test_only_a_time_is_shortened_in_a_listing(capsys: pytest.CaptureFixture[str]) -> None:
+    told = {"time": "2026-03-01T10:30:00+01:00", "name": "Annemarie Tack"}
+    write_listing([told], ("time", "name"), json=False)
+    assert "2026-03-01 10:30:00  Annemarie Tack\n" in capsys.readouterr().out
 
 
 def test_on_a_terminal_import_shows_its_progress(

@@ -35,8 +35,8 @@ from proofs.report import Report
 from proofs.rig import FUZZ_CONFIG, TERMINALS, NullStream, Rig, rigged
 from sip2gw.backend.library import Library
 from sip2gw.backend.loading.exporting import export_lines
-from sip2gw.cli.library.patron import tell_patron
-from sip2gw.cli.library.payment import tell_payment
+from sip2gw.staff.patrons import patron_json
+from sip2gw.staff.payments import payment_json
 
 REQUESTS_PER_LINE = 50
 LENDING = ("t-kiosk", "t-utf", "t-strict", "t-sorter")
@@ -150,9 +150,9 @@ async def look_at_everything(rig: Rig, report: Report) -> None:
         record = await store.find_patron(str(patron))
         report.expect(record is not None, f"patron {patron} is gone")
         if record is not None:
-            report.expect(bool(tell_patron(record, "EUR", ZONE)), f"{patron} cannot be shown")
+            report.expect(bool(patron_json(record, "EUR", ZONE)), f"{patron} cannot be shown")
     for payment in store.payments():
-        tell_payment(payment, ZONE)
+        payment_json(payment, ZONE)
     exported = b"".join(export_lines(store, currency="EUR", everything=True))
     found = await asyncio.to_thread(_taken_again, store, exported)
     report.expect(found == "", f"the export is not taken again: {found}")

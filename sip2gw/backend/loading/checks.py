@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any
 
-from sip2gw.backend.library import Connection
+from sip2gw.backend.database import Connection
 from sip2gw.backend.sql.queries import RELATIONSHIPS, fill
 from sip2gw.backend.sql.records import relationship
 from sip2gw.policy.relationships import structure_problems

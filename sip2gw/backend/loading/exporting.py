@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from sip2gw.backend.library import Connection, Library
+from sip2gw.backend.database import Connection, Database
 from sip2gw.backend.loading import staging
 from sip2gw.backend.loading.format import (
     BadgeLine,
@@ -77,7 +77,7 @@ _encoder = msgspec.json.Encoder()
 Record = dict[str, Any]
 
 
-def export_lines(store: Library, *, currency: str, everything: bool = False) -> Iterator[bytes]:
+def export_lines(store: Database, *, currency: str, everything: bool = False) -> Iterator[bytes]:
     """The store's data as lines of JSON with their newlines.
 
     Args:
@@ -92,7 +92,7 @@ def export_lines(store: Library, *, currency: str, everything: bool = False) -> 
             yield _line(msgspec.convert(record, kind, strict=False))
 
 
-def membership_records(store: Library, *, currency: str) -> list[Record]:
+def membership_records(store: Database, *, currency: str) -> list[Record]:
     """The membership definitions by code, each with every key of the format."""
     with store.snapshot() as connection:
         return [

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-from sip2gw.backend.library import Connection, Library
+from sip2gw.backend.database import Connection, Database, telling
 from sip2gw.backend.loading import checks
 from sip2gw.backend.loading.lines import (
     Findings,
@@ -66,7 +66,7 @@ class ImportReport:
 
 
 def import_files(
-    store: Library,
+    store: Database,
     sources: Iterable[Source],
     *,
     settings: ImportSettings,
@@ -82,7 +82,8 @@ def import_files(
         OSError: a file cannot be read.
     """
     tell = progress or (lambda phase, done, total: None)
-    with store.own_connection() as connection:
+    left = telling("the import was not finished", "import the same files again")
+    with left, store.own_connection() as connection:
         return _Import(store, connection, settings, tell).run(sources, dry_run)
 
 
@@ -91,7 +92,7 @@ class _Import:
 
     def __init__(
         self,
-        store: Library,
+        store: Database,
         connection: Connection,
         settings: ImportSettings,
         progress: Progress,

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from sip2gw.backend.database import Connection
 from sip2gw.backend.ids import new_id
-from sip2gw.backend.library import Connection
 from sip2gw.backend.loading.staging import STAGED, Staged
 from sip2gw.backend.sql.ledger import book_surplus
 from sip2gw.backend.sql.queries import balances, fill

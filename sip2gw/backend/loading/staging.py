@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sip2gw.backend.library import Connection
+from sip2gw.backend.database import Connection
 from sip2gw.backend.sql.queries import fill
 from sip2gw.backend.sql.writes import names
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import cache
 from itertools import count
 
-from sip2gw.backend.library import Connection
+from sip2gw.backend.database import Connection
 from sip2gw.backend.postgres.fence import SETTLE_CIRCULATION, SETTLE_PAYMENT
 from sip2gw.backend.postgres.functions import (
     CIRCULATION_FACTS,
@@ -83,7 +83,7 @@ _UNCHECKED = """
 
 
 class PostgresDialect:
-    """See `sip2gw.backend.library.Dialect`."""
+    """See `sip2gw.backend.database.Dialect`."""
 
     differs = "IS DISTINCT FROM"
     begin_write: tuple[str, ...] = ("BEGIN", LOCK_FACTS)

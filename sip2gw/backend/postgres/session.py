@@ -52,7 +52,7 @@ class LoopThread:
 
 
 class Result:
-    """What a statement gave, see `sip2gw.backend.library.Rows`."""
+    """What a statement gave, see `sip2gw.backend.database.Rows`."""
 
     def __init__(self, rows: Iterable[Any], rowcount: int) -> None:
         self._rows = iter(rows)
@@ -74,7 +74,7 @@ class Result:
 
 
 class Session:
-    """One blocking connection, see `sip2gw.backend.library.Connection`.
+    """One blocking connection, see `sip2gw.backend.database.Connection`.
 
     Raises `BackendError` where SQLite's raises `sqlite3.Error`.
     """

@@ -36,8 +36,9 @@ from sip2gw.backend.base import (
     Role,
     UnavailableError,
 )
+from sip2gw.backend.database import Connection, WriteResult
 from sip2gw.backend.doubts import Doubts, insist_on_notable
-from sip2gw.backend.library import Connection, WriteResult
+from sip2gw.backend.library import Library
 from sip2gw.backend.postgres.address import Address
 from sip2gw.backend.postgres.booking import Booking
 from sip2gw.backend.postgres.circulation import Circulating, find_item
@@ -73,7 +74,6 @@ from sip2gw.backend.sql.records import paid_fee
 from sip2gw.backend.sql.refusals import Refusals, Writing
 from sip2gw.backend.sql.values import date_text, time_text
 from sip2gw.backend.staff import doors
-from sip2gw.backend.staff.desk import StaffOperations
 from sip2gw.model import (
     AccessRow,
     Block,
@@ -108,7 +108,7 @@ T = TypeVar("T")
 S = TypeVar("S", bound=Session)
 
 
-class PostgresStore(StaffOperations):
+class PostgresStore(Library):
     """One open PostgreSQL store; implements `sip2gw.backend.library.Library`."""
 
     capabilities = frozenset(Capability)
@@ -379,7 +379,7 @@ class PostgresStore(StaffOperations):
 
     @contextmanager
     def own_connection(self) -> Iterator[Session]:
-        """A connection of its own for an import; what it has not committed is undone.
+        """A connection of its own; what it has not committed is undone.
 
         Raises:
             BackendError: the store failed.

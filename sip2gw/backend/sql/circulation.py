@@ -17,8 +17,8 @@ from typing import Any
 import msgspec
 
 from sip2gw.backend.base import CirculationOrder, CirculationOutcome, CirculationResult
+from sip2gw.backend.database import Connection, WriteResult
 from sip2gw.backend.ids import new_id
-from sip2gw.backend.library import Connection, WriteResult
 from sip2gw.backend.sql import queries, writes
 from sip2gw.backend.sql.records import load_patron
 from sip2gw.backend.sql.reviews import review_row
@@ -427,3 +427,21 @@ def count_forgotten_loans(connection: Connection, before: datetime) -> int:
     """How many loans had ended at `before`, and are still known."""
     values = (time_text(before),)
     return int(connection.execute(queries.COUNT_FORGOTTEN_LOANS, values).fetchone()[0])
+
+
+def forget_transactions(connection: Connection, now: datetime) -> int:
+    """Forget who did what with which item, once it can neither be repeated nor cancelled.
+
+    Returns:
+        How many transactions were forgotten.
+    """
+    return connection.execute(queries.FORGET_EVENTS, (time_text(now),)).rowcount
+
+
+def forget_loans(connection: Connection, before: datetime) -> int:
+    """Forget who borrowed what until `before`; loans that go on are not touched.
+
+    Returns:
+        How many were forgotten.
+    """
+    return connection.execute(queries.FORGET_LOANS, (time_text(before),)).rowcount

@@ -10,8 +10,8 @@ from datetime import datetime
 from itertools import chain
 from typing import Any
 
+from sip2gw.backend.database import Connection
 from sip2gw.backend.ids import new_id
-from sip2gw.backend.library import Connection
 from sip2gw.backend.sql import queries
 from sip2gw.backend.sql.values import moment_value, time_text
 from sip2gw.model import AccessRow
@@ -82,7 +82,7 @@ def access_rows(
     reason: str | None = None,
     limit: int = 1000,
 ) -> list[AccessRow]:
-    """The newest `limit` rows in the half-open time span, newest last."""
+    """The newest `limit` rows of the door log in the half-open time span, newest last."""
     wanted = {
         "since": time_text(since) if since else None,
         "until": time_text(until) if until else None,

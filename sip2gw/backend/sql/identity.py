@@ -6,7 +6,7 @@ import secrets
 from pathlib import Path
 
 from sip2gw.backend.base import BackendError
-from sip2gw.backend.library import Connection
+from sip2gw.backend.database import Connection
 from sip2gw.backend.sql import queries
 from sip2gw.backend.sql.secret import SECRET_BYTES, PinSecretError, load_pin_secret
 from sip2gw.foundation.hashing import secret_fingerprint

@@ -21,9 +21,9 @@ from sip2gw.backend.base import (
     PaymentResult,
     RefusedError,
 )
+from sip2gw.backend.database import Connection, WriteResult
 from sip2gw.backend.doubts import NOT_NOTABLE, Doubts
 from sip2gw.backend.ids import new_id
-from sip2gw.backend.library import Connection, WriteResult
 from sip2gw.backend.sql import queries, surplus
 from sip2gw.backend.sql.records import load_account
 from sip2gw.backend.sql.surplus import Correction, corrections
@@ -314,7 +314,7 @@ def undo(
     """Take a whole payment back on the day it was made (C54); its key stays taken.
 
     Raises:
-        UndoRefusedError: unknown, not booked (any more), or of an earlier day in `zone`.
+        UndoRefusedError: it is unknown, not booked (any more), or of an earlier day in `zone`.
     """
     payment = load_payment(connection, payment_id)
     if payment is None:
@@ -351,7 +351,7 @@ def book_surplus(connection: Connection, changes: Sequence[Correction], time: st
 
 
 def refund(connection: Connection, fee_id: str, now: datetime) -> WriteResult[list[Surplus]]:
-    """Book that what was paid too much of a fee was given back: to whom, and how much.
+    """Book that what was paid too much of a fee was given back; to whom, and how much (C103).
 
     Raises:
         RefusedError: nothing was.
@@ -426,7 +426,7 @@ _CHECKS = (
 
 
 def problems(connection: Connection) -> list[str]:
-    """What is wrong with the money and the families; empty when all is well."""
-    return [
+    """What is wrong with the stored data; empty when all is well. Reads everything."""
+    return connection.dialect.physical_problems(connection) + [
         text.format(row[0]) for statement, text in _CHECKS for row in connection.execute(statement)
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sip2gw.backend.library import Connection, WriteResult
+from sip2gw.backend.database import Connection, WriteResult
 from sip2gw.backend.sql import queries
 from sip2gw.backend.sql.values import time_text
 
@@ -45,3 +45,10 @@ def clear(connection: Connection, patron_id: str) -> WriteResult[None]:
     """Forget the failures and the lock of the patron."""
     changed = connection.execute(queries.CLEAR_PIN_FAILURES, (patron_id,)).rowcount
     return WriteResult(None, (patron_id,) if changed else ())
+
+
+def set_pin_hash(connection: Connection, patron_id: str, pin_hash: str | None) -> WriteResult[bool]:
+    """Replace a patron's PIN hash and unlock the PIN; False for an unknown patron."""
+    changed = connection.execute(queries.SET_PIN_HASH, (pin_hash, patron_id)).rowcount
+    clear(connection, patron_id)
+    return WriteResult(changed > 0, (patron_id,))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sip2gw.backend.base import BackendError
-from sip2gw.backend.library import Connection, Dialect
+from sip2gw.backend.database import Connection, Dialect
 from sip2gw.backend.sql.schema import MIGRATIONS, SCHEMA_NUMBER, Migration
 
 _CREATE = "CREATE TABLE IF NOT EXISTS schema_migration (number INTEGER PRIMARY KEY, title TEXT)"

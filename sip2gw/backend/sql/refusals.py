@@ -17,8 +17,8 @@ from operator import attrgetter
 from typing import Any
 
 from sip2gw.backend.base import BackendError
+from sip2gw.backend.database import Connection, Rows
 from sip2gw.backend.ids import new_id
-from sip2gw.backend.library import Connection, Rows
 from sip2gw.backend.sql import queries
 from sip2gw.backend.sql.values import moment_text, time_text
 from sip2gw.model.refusals import RefusedPayment, RefusedPaymentsMore
@@ -209,7 +209,7 @@ def refused_payments(
     until: datetime | None = None,
     terminal: str | None = None,
 ) -> Iterator[RefusedPayment | RefusedPaymentsMore]:
-    """What was kept in the half-open time span and how much was only counted, oldest first."""
+    """What was kept in the half-open time span, and how many were only counted; oldest first."""
     wanted = {"since": moment_text(since), "until": moment_text(until), "terminal": terminal}
     more: list[RefusedPayment | RefusedPaymentsMore] = [
         RefusedPaymentsMore(datetime.fromisoformat(time), *rest)
@@ -228,7 +228,11 @@ def _select(connection: Connection, statement: str, wanted: Mapping[str, str | N
 
 
 def forget(connection: Connection, before: datetime) -> int:
-    """Delete what was refused before `before`; how many rows that were kept are gone."""
+    """Forget which payments were refused before `before`, and how many more were (C104).
+
+    Returns:
+        How many were forgotten, those not counted of which only the number was known.
+    """
     values = (time_text(before),)
     connection.execute(queries.FORGET_REFUSED_MORE, values)
     return connection.execute(queries.FORGET_REFUSED, values).rowcount

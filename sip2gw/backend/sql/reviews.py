@@ -8,7 +8,7 @@ from hashlib import sha256
 from typing import Any
 
 from sip2gw.backend.base import CirculationOrder, RefusedError
-from sip2gw.backend.library import Connection, WriteResult
+from sip2gw.backend.database import Connection, WriteResult
 from sip2gw.backend.sql import queries
 from sip2gw.backend.sql.values import moment_value, time_text, time_value
 from sip2gw.model.items import Review, ReviewKind
@@ -44,13 +44,13 @@ def _id_of(order: CirculationOrder, position: int) -> str:
 
 
 def reviews(connection: Connection, *, state: str | None = None) -> Iterator[Review]:
-    """All entries, or those that are `open` or `closed`, oldest first."""
+    """What a person has to look at: all, or what is `open` or `closed`; oldest first."""
     statement, values = queries.filtered(queries.REVIEWS, queries.REVIEW_FILTERS, {"state": state})
     yield from map(_review, connection.execute(statement, values))
 
 
 def review(connection: Connection, review_id: str) -> Review | None:
-    """One entry, or None."""
+    """One entry of `reviews`, or None."""
     statement, values = queries.filtered(queries.REVIEWS, queries.REVIEW_FILTERS, {"id": review_id})
     row = connection.execute(statement, values).fetchone()
     return _review(row) if row is not None else None
@@ -59,7 +59,7 @@ def review(connection: Connection, review_id: str) -> Review | None:
 def close(
     connection: Connection, review_ids: Sequence[str], note: str, user: str, now: datetime
 ) -> WriteResult[None]:
-    """Close open entries, all or none.
+    """Note that `user` has looked at open entries, all or none (C165).
 
     Raises:
         RefusedError: one of them is unknown or closed already; the text says which.

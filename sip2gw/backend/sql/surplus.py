@@ -14,7 +14,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
-from sip2gw.backend.library import Connection
+from sip2gw.backend.database import Connection
 from sip2gw.backend.sql import queries
 from sip2gw.model import Minor, Surplus
 from sip2gw.policy.money import surplus_of
@@ -63,7 +63,7 @@ def refund_entries_of(owned: Iterable[Surplus]) -> Iterator[tuple[Any, ...]]:
 
 
 def surpluses(connection: Connection) -> list[Surplus]:
-    """What was paid too much and not given back, the longest unchanged first."""
+    """What was paid too much and not given back, the longest unchanged first (C103)."""
     return [
         Surplus(fee_id, patron_id, amount, datetime.fromisoformat(time))
         for fee_id, patron_id, amount, time in connection.execute(queries.SURPLUSES)

@@ -31,7 +31,7 @@ from sip2gw.backend.base import (
     PaymentOrder,
     RefusedError,
 )
-from sip2gw.backend.library import Connection, WriteResult
+from sip2gw.backend.database import Connection, WriteResult
 from sip2gw.backend.sql import queries
 from sip2gw.backend.sql.values import (
     list_text,

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sip2gw.backend.library import Connection
+from sip2gw.backend.database import Connection
 from sip2gw.backend.sql import schema
 from sip2gw.backend.sql.queries import fill
 
@@ -56,7 +56,7 @@ def _remade(definition: str) -> tuple[str, ...]:
 
 
 class SqliteDialect:
-    """See `sip2gw.backend.library.Dialect`."""
+    """See `sip2gw.backend.database.Dialect`."""
 
     differs = "IS NOT"
     begin_write: tuple[str, ...] = ("BEGIN IMMEDIATE",)
@@ -116,7 +116,7 @@ SQLITE = SqliteDialect()
 
 
 class SqliteConnection(sqlite3.Connection):
-    """A connection that knows its dialect, see `sip2gw.backend.library.Connection`."""
+    """A connection that knows its dialect, see `sip2gw.backend.database.Connection`."""
 
     dialect = SQLITE
 

@@ -36,8 +36,9 @@ from sip2gw.backend.base import (
     Role,
     UnavailableError,
 )
+from sip2gw.backend.database import Connection, WriteResult
 from sip2gw.backend.doubts import Doubts
-from sip2gw.backend.library import Connection, WriteResult
+from sip2gw.backend.library import Library
 from sip2gw.backend.spool import Spool, read_spool
 from sip2gw.backend.sql import (
     circulation,
@@ -69,7 +70,6 @@ from sip2gw.backend.sqlite.reads import Reads
 from sip2gw.backend.sqlite.warming import warm
 from sip2gw.backend.sqlite.writer import LOCK_WAIT_S, Writer
 from sip2gw.backend.staff import doors
-from sip2gw.backend.staff.desk import StaffOperations
 from sip2gw.model import (
     AccessRow,
     Block,
@@ -86,7 +86,7 @@ RECORDS_CACHED_MAX = 20_000
 T = TypeVar("T")
 
 
-class Store(StaffOperations):
+class Store(Library):
     """One open SQLite store; implements `sip2gw.backend.base.Backend`.
 
     To be used from one event loop; the listings and `snapshot` open connections of their own and
@@ -424,10 +424,10 @@ class Store(StaffOperations):
 
     @contextmanager
     def own_connection(self) -> Iterator[SqliteConnection]:
-        """A connection of its own for an import.
+        """A connection of its own; what it has not committed is undone.
 
         Raises:
-            UnavailableError: the store failed; an open transaction was not applied.
+            UnavailableError: the store failed.
         """
         self._place.insist()
         try:
@@ -436,7 +436,7 @@ class Store(StaffOperations):
                 yield connection
                 self._place.insist()
         except sqlite3.Error as error:
-            raise UnavailableError(f"the import was not applied: {error}") from None
+            raise UnavailableError(f"the store failed: {error}") from None
 
     # Life
 

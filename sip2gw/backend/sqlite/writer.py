@@ -42,7 +42,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from sip2gw.backend.base import BackendError, OutcomeUnknownError, UnavailableError
-from sip2gw.backend.library import WriteResult
+from sip2gw.backend.database import WriteResult
 from sip2gw.backend.sql.door_log import AccessLog
 from sip2gw.backend.sql.queries import BUMP_VERSION
 from sip2gw.backend.sqlite.database import SqliteConnection, is_busy, never_wait

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import msgspec
 
 from sip2gw.backend.base import RefusedError
-from sip2gw.backend.library import Connection, WriteResult
+from sip2gw.backend.database import Connection, WriteResult
 from sip2gw.backend.loading.format import BadgeLine
 from sip2gw.backend.sql import queries
 from sip2gw.backend.sql.values import date_value, list_value
@@ -35,7 +35,7 @@ def define(connection: Connection, badge: Badge) -> WriteResult[None]:
 
 
 def set_active(connection: Connection, code: str, active: bool) -> WriteResult[None]:
-    """Show a badge to terminals, or to none.
+    """Show a badge to terminals, or to none (B65).
 
     Raises:
         RefusedError: there is no such badge.
@@ -80,8 +80,8 @@ def definitions(connection: Connection) -> list[Badge]:
     ]
 
 
-def holders(connection: Connection, code: str | None) -> Iterator[BadgeHolder]:
-    """Who has the badge `code`, or any; by code and patron.
+def holders(connection: Connection, code: str | None = None) -> Iterator[BadgeHolder]:
+    """Who has the badge `code`, or any badge; by code and patron (B65).
 
     Raises:
         RefusedError: there is no such badge.

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from sip2gw.backend.base import EntryOrder
+from sip2gw.backend.database import Connection, WriteResult
 from sip2gw.backend.ids import new_id
-from sip2gw.backend.library import Connection, WriteResult
 from sip2gw.backend.sql import queries
 from sip2gw.backend.sql.records import door_entry
 from sip2gw.backend.sql.values import date_text, moment_value, time_text
@@ -53,7 +53,7 @@ def enter(connection: Connection, order: EntryOrder) -> WriteResult[Presence]:
 
 
 def put_entry(connection: Connection, entry: DoorEntry) -> WriteResult[None]:
-    """Put a card on a list."""
+    """Put a card on a bar or pass list, instead of its entry there if it has one."""
     values = (
         entry.kind,
         entry.branch,
@@ -69,7 +69,7 @@ def put_entry(connection: Connection, entry: DoorEntry) -> WriteResult[None]:
 
 
 def remove_entry(connection: Connection, kind: str, branch: str, card: str) -> WriteResult[bool]:
-    """Take a card from a list."""
+    """Take a card from a list; False when it is not on it."""
     removed = connection.execute(queries.REMOVE_DOOR_ENTRY, (kind, branch, card)).rowcount
     return WriteResult(removed > 0, _holders(connection, card))
 
@@ -78,8 +78,8 @@ def _holders(connection: Connection, card: str) -> tuple[str, ...]:
     return tuple(row[0] for row in connection.execute(queries.CARD_HOLDER, (card,)).fetchall())
 
 
-def entries(connection: Connection, kind: str, branch: str | None) -> list[DoorEntry]:
-    """One of the two lists, by branch and card."""
+def entries(connection: Connection, kind: str, branch: str | None = None) -> list[DoorEntry]:
+    """The `bar` or `pass` list, by branch and card."""
     statement, values = queries.filtered(
         queries.DOOR_ENTRIES, queries.DOOR_ENTRY_FILTERS, {"kind": kind, "branch": branch}
     )
@@ -94,7 +94,7 @@ def counts(
     branch: str | None = None,
     direction: str | None = None,
 ) -> list[DoorCount]:
-    """Decisions in the half-open time span per minute, branch and reason."""
+    """Door decisions in the half-open time span per minute, branch and reason."""
     wanted = {
         "since": time_text(since) if since else None,
         "until": time_text(until) if until else None,
@@ -111,14 +111,14 @@ def counts(
 def passages(
     connection: Connection, branch: str, since: datetime, until: datetime
 ) -> list[Passage]:
-    """Granted passages of known patrons, oldest first."""
+    """Granted passages of known patrons in the half-open span, oldest first."""
     values = (branch, time_text(since), time_text(until))
     rows = connection.execute(queries.PASSAGES, values)
     return [Passage(moment_value(time), *rest) for time, *rest in rows]
 
 
 def add_reveal(connection: Connection, reveal: Reveal) -> WriteResult[None]:
-    """Write down that names were asked for."""
+    """Write down, durably, that names were asked for (C76)."""
     values = (
         new_id(),
         time_text(reveal.time),
@@ -148,14 +148,18 @@ def reveals(connection: Connection) -> list[Reveal]:
 
 
 def count_identities(connection: Connection, before: datetime) -> int:
-    """Rows older than `before` that still know their patron."""
+    """How many rows of the door log `erase_identities` would change."""
     return int(connection.execute(queries.IDENTITIES, (time_text(before),)).fetchone()[0])
 
 
 def erase_identities(connection: Connection, before: datetime) -> int:
-    """Take the patron from rows older than `before`, and forget stays that ended before it.
+    """Forget who stood at the doors before `before`, and stays that ended; rows are kept (B42).
 
-    `connection` is outside of a transaction: each step is one of its own.
+    `connection` is outside of a transaction: each small step is one of its own, beside everything
+    else. Doing it again changes nothing.
+
+    Returns:
+        How many rows lost their patron.
     """
     limit, done, erased = time_text(before), "", 0
     connection.execute(queries.FORGET_STAYS, (limit,))

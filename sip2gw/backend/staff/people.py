@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sip2gw.backend.base import RefusedError
-from sip2gw.backend.library import Connection
+from sip2gw.backend.database import Connection
 from sip2gw.backend.sql import queries
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import date
 
 from sip2gw.backend.base import RefusedError
-from sip2gw.backend.library import Connection, WriteResult
+from sip2gw.backend.database import Connection, WriteResult
 from sip2gw.backend.sql import queries
 from sip2gw.backend.sql.records import load_account, relationship
 from sip2gw.backend.staff.people import holder
@@ -17,7 +17,7 @@ from sip2gw.policy.relationships import FUNCTIONS, RelationshipRules, addition_p
 def add(
     connection: Connection, wanted: Relationship, rules: RelationshipRules, today: date
 ) -> WriteResult[Relationship]:
-    """Make `wanted`, whose parties are named by any of their cards.
+    """Make `wanted`, whose parties are named by any of their cards (B49).
 
     One of the same type between the same two is replaced.
 
@@ -26,7 +26,7 @@ def add(
     """
     relation = _resolved(connection, wanted)
     parties = [_account(connection, patron_id) for patron_id in (relation.from_id, relation.to_id)]
-    stored = [known for party in parties for known in of_patron(connection, party.id)]
+    stored = [known for party in parties for known in _of_patron(connection, party.id)]
     problems = addition_problems(relation, parties, stored, rules, today)
     if problems:
         raise RefusedError("; ".join(dict.fromkeys(problems)))
@@ -60,12 +60,18 @@ def remove(
     return _change(connection, queries.REMOVE_RELATIONSHIP, kind, from_card, to_card)
 
 
-def of_everybody(connection: Connection) -> Iterator[Relationship]:
-    """All relationships, families first."""
+def relationships(connection: Connection, card: str | None = None) -> Iterator[Relationship]:
+    """All relationships, families first, or those of the holder of `card`.
+
+    Raises:
+        RefusedError: nobody has the card.
+    """
+    if card is not None:
+        return iter(_of_patron(connection, holder(connection, card)))
     return map(relationship, connection.execute(queries.RELATIONSHIPS))
 
 
-def of_patron(connection: Connection, patron_id: str) -> list[Relationship]:
+def _of_patron(connection: Connection, patron_id: str) -> list[Relationship]:
     """Those on either side of which `patron_id` stands."""
     rows = connection.execute(queries.RELATIONSHIPS_OF, (patron_id, patron_id)).fetchall()
     return list(map(relationship, rows))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -15,12 +14,9 @@ from sip2gw.cli.common import (
     printable,
     run,
     say,
-    write_json,
-    write_table,
+    write_listing,
 )
-
-if TYPE_CHECKING:
-    from sip2gw.model import BadgeHolder
+from sip2gw.staff.badges import badge_json, holder_json
 
 badge = typer.Typer(help="Badges, such as those that open a door.", no_args_is_help=True)
 
@@ -63,11 +59,7 @@ def define(
 def list_badges(json: JsonOption = False, config: ConfigOption = None) -> None:
     """List the badges that there are."""
     with opened_store(configured(config)) as store:
-        told = [
-            {"code": entry.code, "name": entry.name, "active": entry.active}
-            for entry in store.badges()
-        ]
-    _write(_COLUMNS, told, json)
+        write_listing(map(badge_json, store.badges()), _COLUMNS, json)
 
 
 @badge.command()
@@ -117,31 +109,4 @@ def report(
 ) -> None:
     """List who has a badge."""
     with opened_store(configured(config)) as store:
-        _write(_REPORT_COLUMNS, map(_tell_holder, store.badge_holders(code)), json)
-
-
-def _tell_holder(holder: BadgeHolder) -> dict[str, Any]:
-    return {
-        "code": holder.code,
-        "patron": holder.patron_id,
-        "name": holder.name,
-        "active": holder.active,
-        "from": None if holder.valid_from is None else holder.valid_from.isoformat(),
-        "until": None if holder.valid_until is None else holder.valid_until.isoformat(),
-        "branches": list(holder.branches),
-        "source": holder.source,
-    }
-
-
-def _write(columns: tuple[str, ...], told: Iterable[dict[str, Any]], json: bool) -> None:
-    if json:
-        for record in told:
-            write_json(record)
-    else:
-        write_table(columns, ([_cell(record[name]) for name in columns] for record in told))
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return " ".join(value) if isinstance(value, list) else value or ""
+        write_listing(map(holder_json, store.badge_holders(code)), _REPORT_COLUMNS, json)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,19 +12,17 @@ from sip2gw.cli.common import (
     configured,
     opened_store,
     printable,
+    read_branch,
     read_day_option,
     run,
-    write_json,
-    write_table,
+    write_listing,
 )
-from sip2gw.cli.failures import CommandError, UsageError
+from sip2gw.cli.failures import UsageError
+from sip2gw.model import EVERY_BRANCH, DoorEntry
+from sip2gw.staff.door_lists import door_entries, remove_door_entry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from sip2gw.config import Config
-    from sip2gw.model import DoorEntry
-    from sip2gw.policy.access import BarEntry, PassEntry
 
 bar = typer.Typer(help="Cards that are kept out.", no_args_is_help=True)
 passes = typer.Typer(help="Cards that may enter outside the hours.", no_args_is_help=True)
@@ -48,8 +46,6 @@ def add_bar(
     config: ConfigOption = None,
 ) -> None:
     """Keep a card and all other cards of its holder out; replaces the card's entry there."""
-    from sip2gw.model import DoorEntry
-
     settings = configured(config)
     place, last = _branch(settings, branch), read_day_option("--until", until)
     _put(settings, DoorEntry("bar", place, card, last, note=note))
@@ -73,7 +69,6 @@ def add_pass(
 ) -> None:
     """Let a card in outside the opening hours; replaces the card's entry there."""
     from sip2gw.config.types import WEEKDAYS
-    from sip2gw.model import DoorEntry
 
     settings = configured(config)
     names = WEEKDAYS if days is None else tuple(days.split(","))
@@ -105,14 +100,9 @@ def _minute(option: str, text: str) -> int:
 
 def _branch(settings: Config, branch: str | None) -> str:
     """What stands for `branch` in the store; one that nobody has is a mistake."""
-    from sip2gw.model import EVERY_BRANCH
-
     if branch is None or branch == EVERY_BRANCH:
         return EVERY_BRANCH
-    if branch not in settings.branches:
-        names = ", ".join(settings.branches) or "none"
-        raise UsageError(f"--branch {printable(branch)}: no such branch; there are: {names}")
-    return branch
+    return read_branch(settings, branch).code
 
 
 def _put(settings: Config, entry: DoorEntry) -> None:
@@ -139,16 +129,8 @@ def remove_pass(
 
 
 def _remove(kind: str, card: str, branch: str | None, settings: Config) -> None:
-    from sip2gw.model import EVERY_BRANCH
-
-    place = branch or EVERY_BRANCH
     with opened_store(settings) as store:
-        removed = run(store.remove_door_entry(kind, place, card))
-    if not removed:
-        where = "every branch" if place == EVERY_BRANCH else f"branch {printable(place)}"
-        raise CommandError(
-            f"card {printable(card)} is not on the {kind} list of {where} in the store"
-        )
+        run(remove_door_entry(store, kind, branch or EVERY_BRANCH, card))
 
 
 @bar.command("list")
@@ -158,14 +140,7 @@ def list_bars(
     config: ConfigOption = None,
 ) -> None:
     """List the cards that are kept out: those of the store, then those of the file."""
-    from sip2gw.model import DoorEntry
-
-    def entry(code: str, listed: BarEntry) -> DoorEntry:
-        return DoorEntry("bar", code, listed.card, listed.until)
-
-    settings = configured(config)
-    in_file = [entry(code, e) for code, place in settings.branches.items() for e in place.bar]
-    _list("bar", branch, settings, in_file, json=json)
+    _list("bar", branch, configured(config), _COLUMNS, json)
 
 
 @passes.command("list")
@@ -175,64 +150,15 @@ def list_passes(
     config: ConfigOption = None,
 ) -> None:
     """List the cards with a pass: those of the store, then those of the file."""
-    from sip2gw.model import DoorEntry
+    columns = (*_COLUMNS[:3], "days", "from", "to", *_COLUMNS[3:])
+    _list("pass", branch, configured(config), columns, json)
 
-    def entry(code: str, listed: PassEntry) -> DoorEntry:
-        hours = listed.start_minute, listed.end_minute
-        return DoorEntry("pass", code, listed.card, listed.until, listed.weekdays, *hours)
 
-    settings = configured(config)
-    in_file = [entry(code, e) for code, place in settings.branches.items() for e in place.passes]
-    _list("pass", branch, settings, in_file, json=json)
+_COLUMNS = ("branch", "card", "until", "note", "source")
 
 
 def _list(
-    kind: str,
-    branch: str | None,
-    settings: Config,
-    in_file: Iterable[DoorEntry],
-    *,
-    json: bool,
+    kind: str, branch: str | None, settings: Config, columns: tuple[str, ...], json: bool
 ) -> None:
     with opened_store(settings) as store:
-        in_store = store.door_entries(kind, branch)
-    told = [_tell(entry, "store") for entry in in_store]
-    told += [_tell(entry, "file") for entry in in_file if branch in (None, entry.branch)]
-    if json:
-        for record in told:
-            write_json(record)
-        return
-    columns = ["branch", "card", "until", "note", "source"]
-    if kind == "pass":
-        columns[3:3] = ["days", "from", "to"]
-    write_table(columns, ([_cell(record[name]) for name in columns] for record in told))
-
-
-def _cell(value: object) -> str:
-    return " ".join(value) if isinstance(value, list) else str(value or "")
-
-
-def _tell(entry: DoorEntry, source: str) -> dict[str, Any]:
-    """An entry with its keys as in the configuration, and whence it comes."""
-    from sip2gw.config.types import WEEKDAYS
-
-    told = {
-        "branch": entry.branch,
-        "card": entry.card,
-        "until": None if entry.valid_until is None else entry.valid_until.isoformat(),
-        "note": entry.note,
-        "source": source,
-    }
-    if entry.kind == "bar":
-        return told
-    days = [WEEKDAYS[day] for day in sorted(entry.weekdays)]
-    return {
-        **told,
-        "days": days,
-        "from": _clock(entry.start_minute),
-        "to": _clock(entry.end_minute),
-    }
-
-
-def _clock(minute: int) -> str:
-    return f"{minute // 60:02d}:{minute % 60:02d}"
+        write_listing(door_entries(store, settings, kind, branch), columns, json)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -11,12 +11,10 @@ from sip2gw.cli.common import (
     JsonOption,
     configured,
     opened_store,
-    printable,
-    write_json,
-    write_record,
-    write_table,
+    write_listing,
+    write_one,
 )
-from sip2gw.cli.failures import CommandError
+from sip2gw.staff.memberships import find_membership, memberships
 
 membership = typer.Typer(help="Membership definitions.", no_args_is_help=True)
 
@@ -31,12 +29,9 @@ def _membership() -> None:
 @membership.command("list")
 def list_memberships(json: JsonOption = False, config: ConfigOption = None) -> None:
     """List the membership definitions, by code; as JSON with all keys of the library data."""
-    told = _definitions(config)
-    if json:
-        for record in told:
-            write_json(record)
-    else:
-        write_table(_COLUMNS, ([_cell(record[name]) for name in _COLUMNS] for record in told))
+    settings = configured(config)
+    with opened_store(settings) as store:
+        write_listing(memberships(store, settings.institution.currency), _COLUMNS, json)
 
 
 @membership.command()
@@ -46,23 +41,6 @@ def show(
     config: ConfigOption = None,
 ) -> None:
     """Show one membership definition."""
-    told = next((record for record in _definitions(config) if record["code"] == code), None)
-    if told is None:
-        raise CommandError(f"there is no membership {printable(code)}")
-    if json:
-        write_json(told)
-    else:
-        write_record(told)
-
-
-def _definitions(config: ConfigOption) -> list[dict[str, Any]]:
-    """All definitions, with every key of interface §4 and C82."""
-    from sip2gw.backend.loading.exporting import membership_records
-
     settings = configured(config)
     with opened_store(settings) as store:
-        return membership_records(store, currency=settings.institution.currency)
-
-
-def _cell(value: object) -> str:
-    return "" if value is None else str(value)
+        write_one(find_membership(store, code, settings.institution.currency), json)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -14,9 +14,7 @@ from sip2gw.cli.common import (
     JsonOption,
     SinceOption,
     UntilOption,
-    clock_time,
     configured,
-    find_patron,
     opened_store,
     output_format,
     printable,
@@ -25,19 +23,21 @@ from sip2gw.cli.common import (
     run,
     say,
     write_csv,
-    write_json,
-    write_record,
-    write_table,
+    write_listing,
+    write_one,
 )
-from sip2gw.cli.failures import CommandError
-from sip2gw.cli.library.reconcile import reconcile, tell_surplus
-
-if TYPE_CHECKING:
-    from datetime import tzinfo
-
-    from sip2gw.model import Payment
-    from sip2gw.model.refusals import RefusedPayment, RefusedPaymentsMore
-    from sip2gw.policy.till_totals import DayTotal
+from sip2gw.cli.library.reconcile import reconcile, with_currency
+from sip2gw.staff.patrons import find_patron
+from sip2gw.staff.payments import (
+    MORE,
+    REFUSED_KEYS,
+    concerns,
+    find_payment,
+    payment_json,
+    refused_json,
+    surplus_json,
+    total_json,
+)
 
 payment = typer.Typer(help="Payments at terminals.", no_args_is_help=True)
 
@@ -47,6 +47,10 @@ PaymentArgument = Annotated[
 TerminalOption = Annotated[str | None, typer.Option(metavar="T", help="Only this one.")]
 
 _COLUMNS = ("id", "time", "terminal", "payer", "debtors", "amount", "bk", "status")
+_CSV_COLUMNS = (
+    *("id", "time", "terminal", "payer", "debtors", "relation", "amount", "currency"),
+    *("payment_type", "bk", "status", "lines"),
+)
 _TOTALS_COLUMNS = ("date", "terminal", "payment_type", "currency", "count", "amount")
 
 
@@ -75,22 +79,25 @@ def list_payments(
     """
     output = output_format(json, csv)
     settings = configured(config)
-    span = {"since": read_since(since, settings.zone), "until": read_until(until, settings.zone)}
+    first, end = read_since(since, settings.zone), read_until(until, settings.zone)
     with opened_store(settings) as store:
         patron_id = None if patron is None else run(find_patron(store, patron)).id
         told = (
-            tell_payment(entry, settings.zone)
-            for entry in store.payments(terminal=terminal, **span)
-            if patron_id is None or _concerns(entry, patron_id)
+            payment_json(entry, settings.zone)
+            for entry in store.payments(terminal=terminal, since=first, until=end)
+            if patron_id is None or concerns(entry, patron_id)
         )
         if output == "csv":
-            _write_csv(told)
+            write_csv(_CSV_COLUMNS, _csv_rows(told))
         else:
-            _write_payments(told, json)
+            write_listing(told, _COLUMNS, json, shown=with_currency("amount"))
 
 
-def _concerns(entry: Payment, patron_id: str) -> bool:
-    return entry.payer_id == patron_id or any(line.debtor_id == patron_id for line in entry.lines)
+def _csv_rows(told: Iterable[dict[str, Any]]) -> Iterator[list[str]]:
+    for record in told:
+        lines = "; ".join(f"{line['fee']}={line['amount']}" for line in record["lines"])
+        shown = {**record, "debtors": " ".join(record["debtors"]), "lines": lines}
+        yield [shown[name] for name in _CSV_COLUMNS]
 
 
 @payment.command()
@@ -100,14 +107,8 @@ def show(
     """Show a payment, the fees that it settled, and the card that was scanned."""
     settings = configured(config)
     with opened_store(settings) as store:
-        found = store.payment(payment_id)
-    if found is None:
-        raise CommandError(f"no such payment: {printable(payment_id)}")
-    told = {**tell_payment(found, settings.zone), "card": found.card}
-    if json:
-        write_json(told)
-    else:
-        write_record(told)
+        found = find_payment(store, payment_id)
+    write_one({**payment_json(found, settings.zone), "card": found.card}, json)
 
 
 @payment.command()
@@ -146,7 +147,7 @@ def refund(
         given = run(store.refund(fee_id, datetime.now(UTC)))
     currency = settings.institution.currency
     for entry in given:
-        told = tell_surplus(entry, currency, settings.zone)
+        told = surplus_json(entry, currency, settings.zone)
         say(
             f"{currency} {told['surplus']} of charge {printable(entry.fee_id)} is given back to "
             f"patron {printable(entry.patron_id)}."
@@ -171,33 +172,17 @@ def totals(
 
     output = output_format(json, csv)
     settings = configured(config)
-    span = {"since": read_since(since, settings.zone), "until": read_until(until, settings.zone)}
+    first, end = read_since(since, settings.zone), read_until(until, settings.zone)
     with opened_store(settings) as store:
-        found = day_totals(store.payments(terminal=terminal, **span), settings.zone)
-    told = [_tell_total(total) for total in found]
-    if output == "json":
-        for record in told:
-            write_json(record)
-        return
-    write = write_csv if output == "csv" else write_table
-    write(_TOTALS_COLUMNS, [tuple(map(str, record.values())) for record in told])
+        found = store.payments(terminal=terminal, since=first, until=end)
+        told = [total_json(total) for total in day_totals(found, settings.zone)]
+    if output == "csv":
+        write_csv(_TOTALS_COLUMNS, [list(record.values()) for record in told])
+    else:
+        write_listing(told, _TOTALS_COLUMNS, json)
 
 
 payment.command()(reconcile)
-
-
-_REFUSED_COLUMNS = (
-    "time",
-    "terminal",
-    "payer",
-    "amount",
-    "currency",
-    "payment_type",
-    "bk",
-    "reason",
-)
-MORE = "more"
-"""Where a reason is: so many others of the terminal's day were only counted."""
 
 
 @payment.command("refused")
@@ -215,118 +200,12 @@ def list_refused(
     `more` says how many there were besides.
     """
     settings = configured(config)
-    span = {"since": read_since(since, settings.zone), "until": read_until(until, settings.zone)}
+    first, end = read_since(since, settings.zone), read_until(until, settings.zone)
     with opened_store(settings) as store:
-        found = store.refused_payments(terminal=terminal, **span)
-        told = (tell_refused(entry, settings.zone) for entry in found)
-        if json:
-            for record in told:
-                write_json(record)
-        else:
-            write_table(_REFUSED_COLUMNS, map(_refused_row, told))
+        found = store.refused_payments(terminal=terminal, since=first, until=end)
+        told = (refused_json(entry, settings.zone) for entry in found)
+        write_listing(told, REFUSED_KEYS, json, shown=_shown_refused)
 
 
-def tell_refused(entry: RefusedPayment | RefusedPaymentsMore, zone: tzinfo) -> dict[str, Any]:
-    """A refused payment; how many more there were has the same keys, and `count`."""
-    from sip2gw.model.refusals import RefusedPaymentsMore
-
-    told = {name: getattr(entry, name, "") for name in _REFUSED_COLUMNS}
-    told["time"] = entry.time.astimezone(zone).isoformat()
-    if isinstance(entry, RefusedPaymentsMore):
-        return {**told, "reason": MORE, "count": entry.count}
-    return told
-
-
-def _refused_row(told: dict[str, Any]) -> list[str]:
-    """The cells of `_REFUSED_COLUMNS`."""
-    reason = f"{told['count']} {MORE}" if "count" in told else told["reason"]
-    shown = {**told, "time": clock_time(told["time"]), "reason": reason}
-    return [shown[name] for name in _REFUSED_COLUMNS]
-
-
-def tell_payment(entry: Payment, zone: tzinfo) -> dict[str, Any]:
-    """A payment with the keys of C21; amounts are strings, the time is local with its offset."""
-    from sip2gw.model import format_amount
-
-    relations = [line.relation for line in entry.lines if line.relation != "own"]
-    return {
-        "id": entry.id,
-        "time": entry.time.astimezone(zone).isoformat(),
-        "terminal": entry.terminal,
-        "payer": entry.payer_id,
-        "debtors": list(dict.fromkeys(line.debtor_id for line in entry.lines)),
-        "relation": relations[0] if relations else "own",
-        "amount": format_amount(entry.amount, entry.currency),
-        "currency": entry.currency,
-        "payment_type": entry.payment_type,
-        "bk": entry.bk,
-        "status": entry.status,
-        "lines": [
-            {
-                "fee": line.fee_id,
-                "debtor": line.debtor_id,
-                "amount": format_amount(line.amount, entry.currency),
-            }
-            for line in entry.lines
-        ],
-    }
-
-
-def _tell_total(total: DayTotal) -> dict[str, Any]:
-    """A day total with the keys of C21."""
-    from sip2gw.model import format_amount
-
-    return {
-        "date": total.date.isoformat(),
-        "terminal": total.terminal,
-        "payment_type": total.payment_type,
-        "currency": total.currency,
-        "count": total.count,
-        "amount": format_amount(total.amount, total.currency),
-    }
-
-
-def _write_payments(told: Iterable[dict[str, Any]], json: bool) -> None:
-    if json:
-        for record in told:
-            write_json(record)
-    else:
-        write_table(_COLUMNS, (_row(record) for record in told))
-
-
-def _row(told: dict[str, Any]) -> list[str]:
-    """The cells of `_COLUMNS`."""
-    shown = {
-        **told,
-        "time": clock_time(told["time"]),
-        "debtors": " ".join(told["debtors"]),
-        "amount": f"{told['amount']} {told['currency']}",
-    }
-    return [shown[name] for name in _COLUMNS]
-
-
-_CSV_COLUMNS = (
-    "id",
-    "time",
-    "terminal",
-    "payer",
-    "debtors",
-    "relation",
-    "amount",
-    "currency",
-    "payment_type",
-    "bk",
-    "status",
-    "lines",
-)
-
-
-def _write_csv(told: Iterable[dict[str, Any]]) -> None:
-    write_csv(_CSV_COLUMNS, _csv_rows(told))
-
-
-def _csv_rows(told: Iterable[dict[str, Any]]) -> Iterator[list[str]]:
-    for record in told:
-        lines = "; ".join(f"{line['fee']}={line['amount']}" for line in record["lines"])
-        shown = {**record, "debtors": " ".join(record["debtors"]), "lines": lines}
-        yield [shown[name] for name in _CSV_COLUMNS]
+def _shown_refused(told: dict[str, Any]) -> dict[str, Any]:
+    return {**told, "reason": f"{told['count']} {MORE}"} if "count" in told else told

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,26 +11,20 @@ import typer
 from sip2gw.cli.common import (
     ConfigOption,
     JsonOption,
-    clock_time,
     configured,
     opened_store,
     printable,
     run,
     say,
     write_json,
-    write_table,
+    write_listing,
 )
 from sip2gw.cli.failures import FAILED, UsageError
+from sip2gw.staff.payments import SHOWN_FOR, reconciliation_json, surplus_json
 
 if TYPE_CHECKING:
-    from datetime import tzinfo
-
-    from sip2gw.backend.attempts import Reconciliation
     from sip2gw.config import Config
     from sip2gw.model import Surplus
-
-SHOWN_FOR = timedelta(days=30)
-"""How long a settled payment is still listed."""
 
 _COLUMNS = ("id", "time", "terminal", "payer", "amount", "bk", "state", "before", "after")
 _VERDICTS = {"booked": True, "not-booked": False}
@@ -71,7 +65,8 @@ def reconcile(
     open_ones = [entry for entry in found if entry.settled is None]
     shown = open_ones if is_open else found
     if shown or not problems:
-        _write(shown, settings.zone, json)
+        told = [reconciliation_json(entry, settings.zone) for entry in shown]
+        write_listing(told, _COLUMNS, json, shown=with_currency("amount"))
     _write_surpluses(surpluses, settings, json)
     for problem in problems:
         if json:
@@ -96,81 +91,20 @@ def _settle(settings: Config, payment_id: str | None, verdict: str | None, note:
     say(f"Payment {printable(payment_id)} is settled: {verdict}.")
 
 
-def _write(found: Iterable[Reconciliation], zone: tzinfo, json: bool) -> None:
-    told = [tell_reconciliation(entry, zone) for entry in found]
-    if json:
-        for record in told:
-            write_json(record)
-    else:
-        write_table(_COLUMNS, [_row(record) for record in told])
-
-
-def tell_reconciliation(entry: Reconciliation, zone: tzinfo) -> dict[str, Any]:
-    """A payment with the keys of C157; amounts are strings, the time is local with its offset."""
-    from sip2gw.model import format_amount
-
-    payment = entry.payment
-
-    def amount(minor: int | None) -> str | None:
-        return None if minor is None else format_amount(minor, payment.currency)
-
-    return {
-        "id": payment.id,
-        "time": payment.time.astimezone(zone).isoformat(),
-        "terminal": payment.terminal,
-        "payer": payment.payer_id,
-        "amount": amount(payment.amount),
-        "currency": payment.currency,
-        "bk": payment.bk,
-        "state": entry.state.value,
-        "before": amount(payment.owed),
-        "after": amount(entry.after),
-        "proposal": entry.proposal,
-    }
-
-
-def _row(told: dict[str, Any]) -> list[str]:
-    """The cells of `_COLUMNS`."""
-    shown = {
-        **told,
-        "time": clock_time(told["time"]),
-        "amount": f"{told['amount']} {told['currency']}",
-    }
-    return ["" if shown[name] is None else str(shown[name]) for name in _COLUMNS]
-
-
 _SURPLUS_COLUMNS = ("surplus", "fee", "patron", "time")
 
 
 def _write_surpluses(surpluses: Iterable[Surplus], settings: Config, json: bool) -> None:
     """What is to be given back, and how that is noted; nothing at all when there is nothing."""
-    told = [tell_surplus(one, settings.institution.currency, settings.zone) for one in surpluses]
-    if json:
-        for record in told:
-            write_json(record)
-    elif told:
-        write_table(_SURPLUS_COLUMNS, [_surplus_row(record) for record in told])
+    told = [surplus_json(one, settings.institution.currency, settings.zone) for one in surpluses]
     if told:
+        write_listing(told, _SURPLUS_COLUMNS, json, shown=with_currency("surplus"))
         say(
             f"Charges of which too much is paid: {len(told)}. Give it back, then say so with "
             "`sip2gw payment refund FEE`."
         )
 
 
-def tell_surplus(entry: Surplus, currency: str, zone: tzinfo) -> dict[str, str]:
-    """What was paid too much, as a string, of which fee, and whose it is; since when."""
-    from sip2gw.model import format_amount
-
-    return {
-        "surplus": format_amount(entry.amount, currency),
-        "currency": currency,
-        "fee": entry.fee_id,
-        "patron": entry.patron_id,
-        "time": entry.since.astimezone(zone).isoformat(),
-    }
-
-
-def _surplus_row(told: dict[str, str]) -> list[str]:
-    """The cells of `_SURPLUS_COLUMNS`."""
-    amount = f"{told['surplus']} {told['currency']}"
-    return [amount, told["fee"], told["patron"], clock_time(told["time"])]
+def with_currency(name: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """What a table shows of a record whose amount is called `name`."""
+    return lambda told: {**told, name: f"{told[name]} {told['currency']}"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,11 +15,11 @@ from sip2gw.cli.common import (
     printable,
     run,
     say,
-    write_json,
-    write_table,
+    write_listing,
 )
 from sip2gw.cli.failures import UsageError
 from sip2gw.model import RelationshipType
+from sip2gw.staff.relationships import add_relationship, relationship_json
 
 if TYPE_CHECKING:
     from sip2gw.model import Relationship
@@ -68,9 +68,8 @@ def add(
 
     settings = configured(config)
     wanted = Relationship(kind, from_card, to_card, _functions(functions), not unconfirmed)
-    today = datetime.now(UTC).astimezone(settings.zone).date()
     with opened_store(settings) as store:
-        added = run(store.add_relationship(wanted, settings.relationships.rules, today))
+        added = run(add_relationship(store, settings, wanted, datetime.now(UTC)))
     say(f"{_sentence(added)} {'has been added' if added.confirmed else 'waits to be confirmed'}.")
 
 
@@ -113,32 +112,7 @@ def list_relationships(
 ) -> None:
     """List relationships, families first."""
     with opened_store(configured(config)) as store:
-        told = map(tell_relationship, store.relationships(patron))
-        if json:
-            for record in told:
-                write_json(record)
-        else:
-            write_table(_COLUMNS, (_row(record) for record in told))
-
-
-def tell_relationship(relation: Relationship) -> dict[str, Any]:
-    """A relationship with the keys of C21."""
-    return {
-        "type": str(relation.type),
-        "from": relation.from_id,
-        "to": relation.to_id,
-        "functions": sorted(relation.functions),
-        "confirmed": relation.confirmed,
-    }
-
-
-def _row(told: dict[str, Any]) -> list[str]:
-    shown = {
-        **told,
-        "functions": " ".join(told["functions"]),
-        "confirmed": "yes" if told["confirmed"] else "no",
-    }
-    return [shown[name] for name in _COLUMNS]
+        write_listing(map(relationship_json, store.relationships(patron)), _COLUMNS, json)
 
 
 def _sentence(relation: Relationship) -> str:

@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from sip2gw.cli.common import (
     ConfigOption,
     JsonOption,
-    clock_time,
     configured,
     opened_store,
-    printable,
     run,
     say,
-    write_json,
-    write_record,
-    write_table,
+    write_listing,
+    write_one,
 )
-from sip2gw.cli.failures import CommandError
-
-if TYPE_CHECKING:
-    from datetime import tzinfo
-
-    from sip2gw.model.items import Review
+from sip2gw.staff.reviews import LISTED_KEYS, find_review, review_json
 
 review = typer.Typer(help="Loans and returns that a person has to look at.", no_args_is_help=True)
 
@@ -64,19 +57,11 @@ def list_reviews(
     """
     settings = configured(config)
     with opened_store(settings) as store:
-        told = [
-            _tell(entry, settings.zone)
-            for entry in store.reviews(state="open" if only_open else None)
-        ]
-    if json:
-        for record in told:
-            write_json({name: record[name] for name in _LISTED})
-    else:
-        write_table(_COLUMNS, map(_row, told))
-
-
-_LISTED = ("id", "time", "kind", "terminal", "message", "item", "patron", "state", "note")
-"""The keys of C165."""
+        found = store.reviews(state="open" if only_open else None)
+        told: Iterable[dict[str, Any]] = (review_json(entry, settings.zone) for entry in found)
+        if json:
+            told = ({name: record[name] for name in LISTED_KEYS} for record in told)
+        write_listing(told, _COLUMNS, json)
 
 
 @review.command()
@@ -90,14 +75,7 @@ def show(
     """Show an entry: what became of it, what spoke against it, who closed it and when."""
     settings = configured(config)
     with opened_store(settings) as store:
-        found = store.review(review_id)
-    if found is None:
-        raise CommandError(f"no such entry: {printable(review_id)}")
-    told = _tell(found, settings.zone)
-    if json:
-        write_json(told)
-    else:
-        write_record(told)
+        write_one(review_json(find_review(store, review_id), settings.zone), json)
 
 
 @review.command()
@@ -118,28 +96,3 @@ def close(
     with opened_store(settings) as store:
         run(store.close_reviews(review_ids, note, getpass.getuser(), datetime.now(UTC)))
     say(f"sip2gw: closed {len(set(review_ids))}")
-
-
-def _tell(entry: Review, zone: tzinfo) -> dict[str, Any]:
-    """An entry with the keys of C165, and what `review show` tells besides."""
-    return {
-        "id": entry.id,
-        "time": entry.time.astimezone(zone).isoformat(),
-        "kind": entry.kind.value,
-        "terminal": entry.terminal,
-        "message": entry.message,
-        "item": entry.item,
-        "patron": entry.patron,
-        "outcome": entry.outcome,
-        "reasons": list(entry.reasons),
-        "state": entry.state,
-        "note": entry.note,
-        "closed": entry.closed.astimezone(zone).isoformat() if entry.closed else None,
-        "closed_by": entry.closed_by,
-    }
-
-
-def _row(told: dict[str, Any]) -> list[str]:
-    """The cells of `_COLUMNS`."""
-    shown = {**told, "time": clock_time(told["time"]), "reasons": " ".join(told["reasons"])}
-    return [shown[name] for name in _COLUMNS]

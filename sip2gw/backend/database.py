@@ -1,0 +1,174 @@
+"""What SQLite and PostgreSQL have in common: connections, and where they come from.
+
+Code with SQL of its own gets a `Connection`: statements with `?` for values, and rows.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Generic, Protocol, TypeVar
+
+from sip2gw.backend.attempts import UnknownAttempt
+from sip2gw.backend.base import BackendError
+from sip2gw.model import Fee, PatronRecord
+
+T = TypeVar("T")
+
+
+class Rows(Protocol):
+    """What a statement gave."""
+
+    @property
+    def rowcount(self) -> int:
+        """Rows that the statement changed."""
+        ...
+
+    def fetchone(self) -> Any:
+        """The next row, None behind the last."""
+        ...
+
+    def fetchall(self) -> list[Any]:
+        """The rows that were not fetched yet."""
+        ...
+
+    def __iter__(self) -> Iterator[Any]: ...
+
+
+class Dialect(Protocol):
+    """What the two databases say differently; everything else is the same SQL."""
+
+    differs: str
+    """NULL-safe inequality."""
+    begin_write: tuple[str, ...]
+    """Starts a transaction that changes what payments are decided on; no other runs beside it."""
+    begin_import: tuple[str, ...]
+    """Starts an import's transaction, one at a time; others need not be kept from writing yet."""
+    lock_facts: tuple[str, ...]
+    """Keeps them from writing from here on, if the transaction does not do so already."""
+    begin_migration: tuple[str, ...]
+    """Starts a transaction that may also make a table anew that others refer to."""
+    end_migration: tuple[str, ...]
+    """Comes after that transaction, whatever became of it."""
+    table_names: str
+    """Lists the tables of the store."""
+    beside: Mapping[int, tuple[str, ...]]
+    """Statements that go with the migration of that number in this database only."""
+    derived: tuple[str, ...]
+    """Statements that make anew what is generated from the tables and queries of this program; they
+    run after the last missing migration. When they change, add a migration, an empty one if the
+    tables stay, or stores that are up to date keep what they have."""
+
+    def create_table(self, statement: str) -> str:
+        """`CREATE TABLE` as this database wants it."""
+        ...
+
+    def append_only(self, table: str) -> tuple[str, ...]:
+        """Statements that make the database refuse to change or delete a row of `table`."""
+        ...
+
+    def replace_check(self, table: str, column: str, before: str, after: str) -> tuple[str, ...]:
+        """Statements that put the CHECK `after` of a column in the place of `before`.
+
+        Every row that passed `before` must pass `after`: nobody looks.
+        """
+        ...
+
+    def after_loading(self, table: str) -> tuple[str, ...]:
+        """Statements to run once `table` has been filled with many rows."""
+        ...
+
+    def physical_problems(self, connection: Connection) -> list[str]:
+        """What the database itself finds wrong with the stored data."""
+        ...
+
+
+class Connection(Protocol):
+    """One connection, used by one thread at a time; transactions are begun explicitly."""
+
+    @property
+    def dialect(self) -> Dialect:
+        """What this connection's database says differently."""
+        ...
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction is open."""
+        ...
+
+    def execute(self, statement: str, values: Sequence[Any] = ..., /) -> Rows:
+        """Run one statement."""
+        ...
+
+    def executemany(self, statement: str, values: Iterable[Sequence[Any]], /) -> Rows:
+        """Run one statement for each of `values`."""
+        ...
+
+    def add_rows(
+        self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], /
+    ) -> None:
+        """Insert many rows in the fastest way there is."""
+        ...
+
+
+@dataclass(slots=True)
+class WriteResult(Generic[T]):
+    """What a write job achieved, and the patrons whose snapshots are out of date now."""
+
+    result: T
+    touched: Collection[str] = ()
+    fees: Mapping[str, tuple[Fee, ...]] = field(default_factory=dict)
+    """Patrons of whom only the open fees changed, and what these are now."""
+    changes: Mapping[str, Callable[[PatronRecord], PatronRecord]] = field(default_factory=dict)
+    """Patrons whose snapshot, if there is one, is right again after this; doing it twice is doing
+    it once, for the snapshot may have been taken after the write."""
+
+
+class Database(ABC):
+    """An open database: what the operations of staff, imports and exports are built on."""
+
+    pin_secret: bytes
+    """Keys the PIN hashes; never to be shown (C18)."""
+
+    @abstractmethod
+    def write(self, job: Callable[[Connection], WriteResult[T]]) -> Awaitable[T]:
+        """Run `job` in a write transaction; awaiting gives its result, durable.
+
+        Raises:
+            BackendError: nothing was changed.
+        """
+
+    @abstractmethod
+    def snapshot(self) -> AbstractContextManager[Connection]:
+        """A read-only connection that sees one moment of the store.
+
+        Raises:
+            BackendError: the store cannot be read.
+        """
+
+    @abstractmethod
+    def own_connection(self) -> AbstractContextManager[Connection]:
+        """A connection of its own; what it has not committed is undone.
+
+        Raises:
+            BackendError: the store failed.
+        """
+
+    @abstractmethod
+    def spooled(self) -> Sequence[UnknownAttempt]:
+        """Attempts of unknown outcome that are not in the store yet."""
+
+    @abstractmethod
+    def distrust_cache(self) -> None:
+        """Others may have written: trust no snapshot kept in memory."""
+
+
+@contextmanager
+def telling(undone: str, remedy: str) -> Iterator[None]:
+    """Have a failure say what it left undone, and what the operator can do about that."""
+    try:
+        yield
+    except BackendError as error:
+        raise type(error)(f"{undone}: {error}; {remedy}") from None

@@ -1,0 +1,70 @@
+"""The lists of cards that are kept out or have a pass: the store's and the file's (C10, C11)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sip2gw.model import EVERY_BRANCH, DoorEntry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sip2gw.backend.library import Library
+    from sip2gw.config import Config
+
+
+async def remove_door_entry(store: Library, kind: str, branch: str, card: str) -> None:
+    """Take a card from a list of the store.
+
+    Raises:
+        RefusedError: it is not on it.
+    """
+    from sip2gw.backend.base import RefusedError
+
+    if not await store.remove_door_entry(kind, branch, card):
+        where = "every branch" if branch == EVERY_BRANCH else f"branch {branch}"
+        raise RefusedError(f"card {card} is not on the {kind} list of {where} in the store")
+
+
+def door_entries(
+    store: Library, config: Config, kind: str, branch: str | None
+) -> Iterator[dict[str, Any]]:
+    """The `bar` or `pass` list as JSON: what the store has, then what the file has."""
+    for entry in store.door_entries(kind, branch):
+        yield door_entry_json(entry, "store")
+    for entry in _in_file(config, kind):
+        if branch in (None, entry.branch):
+            yield door_entry_json(entry, "file")
+
+
+def _in_file(config: Config, kind: str) -> Iterator[DoorEntry]:
+    for code, place in config.branches.items():
+        if kind == "bar":
+            for bar in place.bar:
+                yield DoorEntry("bar", code, bar.card, bar.until)
+        else:
+            for it in place.passes:
+                hours = it.start_minute, it.end_minute
+                yield DoorEntry("pass", code, it.card, it.until, it.weekdays, *hours)
+
+
+def door_entry_json(entry: DoorEntry, source: str) -> dict[str, Any]:
+    """An entry with its keys as in the configuration, and whence it comes."""
+    from sip2gw.config.types import WEEKDAYS
+
+    told = {
+        "branch": entry.branch,
+        "card": entry.card,
+        "until": None if entry.valid_until is None else entry.valid_until.isoformat(),
+        "note": entry.note,
+        "source": source,
+    }
+    if entry.kind == "bar":
+        return told
+    days = [WEEKDAYS[day] for day in sorted(entry.weekdays)]
+    hours = {"from": _clock(entry.start_minute), "to": _clock(entry.end_minute)}
+    return {**told, "days": days, **hours}
+
+
+def _clock(minute: int) -> str:
+    return f"{minute // 60:02d}:{minute % 60:02d}"

@@ -1,0 +1,107 @@
+"""Who was admitted and who was not, and who was inside (B42, C57, C76, C96)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from sip2gw.model import Reveal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime, tzinfo
+
+    from sip2gw.backend.library import Library
+    from sip2gw.config import Branch, Config
+    from sip2gw.model import AccessRow, DoorCount
+    from sip2gw.monitoring.telemetry import Redactor
+    from sip2gw.policy.stays import Stay
+
+
+def decision_json(row: AccessRow, zone: tzinfo, redactor: Redactor) -> dict[str, Any]:
+    """A decision with the keys of C21, and the pseudonym of the patron (C76)."""
+    return {
+        "time": row.time.astimezone(zone).isoformat(),
+        "branch": row.branch,
+        "terminal": row.terminal,
+        "decision": row.decision,
+        "reason": row.reason,
+        "mode": row.mode,
+        "checks": dict(check.split("=", 1) for check in row.checks.split()),
+        "patron": redactor.pseudonym(row.patron_id or ""),
+    }
+
+
+def counts_by_hour(counts: Iterable[DoorCount], config: Config) -> list[dict[str, Any]]:
+    """Counts by branch, local hour and reason; an hour that comes twice is told twice."""
+    hours: Counter[tuple[str, str, str]] = Counter()
+    for entry in counts:
+        known = config.branches.get(entry.branch)
+        local = entry.minute.astimezone(known.zone if known is not None else config.zone)
+        hour = local.replace(minute=0).isoformat()
+        hours[entry.branch, hour, entry.reason] += entry.count
+    return [
+        {"branch": branch, "hour": hour, "reason": reason, "count": count}
+        for (branch, hour, reason), count in sorted(hours.items())
+    ]
+
+
+def stays_between(store: Library, branch: Branch, since: datetime, until: datetime) -> list[Stay]:
+    """Who was inside a branch at any moment of the span."""
+    from sip2gw.policy.stays import STAY_MAX, between, stay_end, stays_of
+
+    def ends(entered: datetime) -> datetime:
+        return stay_end(entered.astimezone(branch.zone), branch.calendar.state_at(entered))
+
+    # Who went in before the span may still be inside, and the way out may come after it.
+    passages = store.passages(branch.code, since - STAY_MAX, until + STAY_MAX)
+    return between(stays_of(passages, ends), since, until)
+
+
+def stay_json(stay: Stay, branch: Branch, redactor: Redactor) -> dict[str, Any]:
+    """A stay under the pseudonym of the patron (C76)."""
+    return {
+        "patron": redactor.pseudonym(stay.patron_id),
+        "branch": branch.code,
+        "entered": stay.entered.astimezone(branch.zone).isoformat(),
+        "left": stay.left.astimezone(branch.zone).isoformat(),
+        "seen_leaving": stay.seen_leaving,
+    }
+
+
+async def write_down_reveal(
+    store: Library,
+    stays: Iterable[Stay],
+    branch: Branch,
+    span: tuple[datetime, datetime],
+    user: str,
+    now: datetime,
+) -> int:
+    """Keep for ever that `user` asks for the names behind `stays`, before they are told (C76).
+
+    Returns:
+        Of how many people.
+    """
+    people = len({stay.patron_id for stay in stays})
+    await store.add_reveal(Reveal(now, user, branch.code, *span, people))
+    return people
+
+
+async def put_names(store: Library, stays: Sequence[Stay], told: Sequence[dict[str, Any]]) -> None:
+    """Put ids and names into `told`, one for each of `stays`."""
+    for stay, record in zip(stays, told, strict=True):
+        holder = await store.find_patron(stay.patron_id)
+        record["patron"] = stay.patron_id
+        record["name"] = holder.name if holder is not None else ""
+
+
+def reveal_json(reveal: Reveal, zone: tzinfo) -> dict[str, Any]:
+    """Who asked for names, and for whose."""
+    return {
+        "time": reveal.time.astimezone(zone).isoformat(),
+        "user": reveal.user,
+        "branch": reveal.branch,
+        "from": reveal.since.astimezone(zone).isoformat(),
+        "to": reveal.until.astimezone(zone).isoformat(),
+        "people": reveal.people,
+    }

@@ -1,0 +1,29 @@
+"""The membership definitions that patrons belong to (B62)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sip2gw.backend.library import Library
+
+
+def memberships(store: Library, currency: str) -> list[dict[str, Any]]:
+    """The definitions by code, with every key of interface §4 and C82."""
+    from sip2gw.backend.loading.exporting import membership_records
+
+    return membership_records(store, currency=currency)
+
+
+def find_membership(store: Library, code: str, currency: str) -> dict[str, Any]:
+    """One definition.
+
+    Raises:
+        RefusedError: there is none of this code.
+    """
+    from sip2gw.backend.base import RefusedError
+
+    found = next((it for it in memberships(store, currency) if it["code"] == code), None)
+    if found is None:
+        raise RefusedError(f"there is no membership {code}")
+    return found

@@ -1,0 +1,197 @@
+"""One patron: who is meant, what may be shown, the PIN, blocks (C41, C51)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sip2gw.model import Block, format_amount
+from sip2gw.policy.money import fee_limit, owed_total, payable_total
+from sip2gw.staff.relationships import relationship_json
+
+if TYPE_CHECKING:
+    from datetime import date, datetime, tzinfo
+
+    from sip2gw.backend.library import Library
+    from sip2gw.model import (
+        BadgeAssignment,
+        BlockType,
+        Card,
+        Fee,
+        Hold,
+        Loan,
+        PatronRecord,
+    )
+
+LIFTED_BY_STAFF = frozenset({"staff", "terminal"})
+"""Whose blocks `unblock` lifts (C41)."""
+
+
+async def find_patron(store: Library, number: str) -> PatronRecord:
+    """The patron with this id or any card of this number.
+
+    Raises:
+        RefusedError: there is none.
+    """
+    from sip2gw.backend.base import RefusedError
+
+    record = await store.find_patron(number) or await store.find_by_card(number)
+    if record is None:
+        raise RefusedError(f"no patron and no card {number}")
+    return record
+
+
+async def set_pin(store: Library, patron_id: str, pin: str) -> None:
+    """Give a patron a new PIN, which also unlocks it on all cards.
+
+    Raises:
+        ValueError: it is too long.
+        RefusedError: the patron is there no longer.
+    """
+    from sip2gw.backend.base import RefusedError
+    from sip2gw.foundation.hashing import PIN_CHARACTERS_MAX, hash_pin
+
+    if len(pin) > PIN_CHARACTERS_MAX:
+        raise ValueError(f"a PIN has at most {PIN_CHARACTERS_MAX} characters")
+    if not await store.set_pin_hash(patron_id, hash_pin(store.pin_secret, pin)):
+        raise RefusedError(f"patron {patron_id} is there no longer")
+
+
+async def block(
+    store: Library, number: str, block_type: BlockType, note: str, until: date | None
+) -> PatronRecord:
+    """Block a patron from self-service; a block of the same type by staff is replaced.
+
+    Raises:
+        RefusedError: there is no such patron.
+    """
+    record = await find_patron(store, number)
+    await store.set_block(record.id, Block(block_type, note, until, "staff"))
+    return record
+
+
+async def unblock(store: Library, number: str) -> str:
+    """Lift the blocks that staff or a terminal has set; a sentence that says what was done.
+
+    Raises:
+        RefusedError: there is no such patron, or no such block.
+    """
+    from sip2gw.backend.base import RefusedError
+
+    record = await find_patron(store, number)
+    lifted = await store.lift_blocks(record.id, LIFTED_BY_STAFF)
+    imported = sum(block.source not in LIFTED_BY_STAFF for block in record.blocks)
+    remaining = f"; {imported} imported ones go by import" if imported else ""
+    if not lifted:
+        raise RefusedError(f"patron {record.id} has no block by staff or a terminal{remaining}")
+    return f"{lifted} of the blocks of patron {record.id} lifted{remaining}."
+
+
+def patron_json(record: PatronRecord, currency: str, zone: tzinfo) -> dict[str, Any]:
+    """What may be shown of `record` to staff: everything but the PIN's hash.
+
+    Amounts are strings, dates ISO 8601; keys are those of the library data where both have them.
+    """
+
+    def money(minor: int | None) -> str | None:
+        return None if minor is None else format_amount(minor, currency)
+
+    membership = record.membership
+    return {
+        "id": record.id,
+        "name": record.name,
+        "has_pin": record.pin_hash is not None,
+        "pin_failures": max((card.pin_failures for card in record.cards), default=0),
+        "pin_locked_until": _local(_pin_locked_until(record), zone),
+        "birth_date": _text(record.birth_date),
+        "membership": membership.code if membership is not None else None,
+        "membership_from": _text(record.membership_from),
+        "membership_until": _text(record.membership_until),
+        "status": record.status,
+        "home_branch": record.home_branch,
+        "language": record.language,
+        "email": record.email,
+        "phone": record.phone,
+        "address": record.address,
+        "cards": list(map(_card, record.cards)),
+        "badges": list(map(_badge, record.badges)),
+        "blocks": list(map(_block, record.blocks)),
+        "notices": list(record.notices),
+        "house_rules_accepted": _text(record.house_rules_accepted),
+        "currency": currency,
+        "owed": money(owed_total(record.fees)),
+        "payable": money(payable_total(record.fees, False)),
+        "fee_limit": money(fee_limit(record)),
+        "fees": [_fee(fee, currency, zone) for fee in record.fees],
+        "loans": [_loan(loan, zone) for loan in record.loans],
+        "holds": [_hold(hold, zone) for hold in record.holds],
+        "may_pay_for": list(map(relationship_json, record.payer_for)),
+    }
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
+
+
+def _local(moment: datetime | None, zone: tzinfo) -> str | None:
+    return None if moment is None else moment.astimezone(zone).isoformat()
+
+
+def _pin_locked_until(record: PatronRecord) -> datetime | None:
+    """The lock that all cards share."""
+    return next((card.pin_locked_until for card in record.cards), None)
+
+
+def _card(card: Card) -> dict[str, Any]:
+    return {"number": card.number, "state": str(card.state)}
+
+
+def _badge(badge: BadgeAssignment) -> dict[str, Any]:
+    return {
+        "code": badge.code,
+        "active": badge.active,
+        "from": _text(badge.valid_from),
+        "until": _text(badge.valid_until),
+        "branches": list(badge.assignment_branches or badge.badge_branches),
+    }
+
+
+def _block(entry: Block) -> dict[str, Any]:
+    return {
+        "type": str(entry.type),
+        "note": entry.note,
+        "until": _text(entry.valid_until),
+        "source": entry.source,
+    }
+
+
+def _fee(fee: Fee, currency: str, zone: tzinfo) -> dict[str, Any]:
+    return {
+        "id": fee.id,
+        "amount": format_amount(fee.amount, currency),
+        "owed": format_amount(fee.owed, currency),
+        "created": _local(fee.created, zone),
+        "type": fee.type,
+        "status": str(fee.status),
+        "description": fee.description,
+        "item": fee.item_id,
+    }
+
+
+def _loan(loan: Loan, zone: tzinfo) -> dict[str, Any]:
+    return {
+        "item": loan.item_id,
+        "title": loan.title,
+        "due": _local(loan.due, zone),
+        "renewals": loan.renewals,
+    }
+
+
+def _hold(hold: Hold, zone: tzinfo) -> dict[str, Any]:
+    return {
+        "id": hold.id,
+        "item": hold.item_id,
+        "title_id": hold.title_id,
+        "title": hold.title,
+        "ready": hold.ready,
+        "expires": _local(hold.expires, zone),
+    }

@@ -1,0 +1,124 @@
+"""Payments, doubts, surpluses and refusals: what staff are told of them (B47, B100, C103, C157)."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from sip2gw.model import format_amount
+from sip2gw.model.refusals import RefusedPaymentsMore
+
+if TYPE_CHECKING:
+    from datetime import tzinfo
+
+    from sip2gw.backend.attempts import Reconciliation
+    from sip2gw.backend.library import Library
+    from sip2gw.model import Payment, Surplus
+    from sip2gw.model.refusals import RefusedPayment
+    from sip2gw.policy.till_totals import DayTotal
+
+SHOWN_FOR = timedelta(days=30)
+"""How long a settled payment is still listed."""
+
+REFUSED_KEYS = ("time", "terminal", "payer", "amount", "currency", "payment_type", "bk", "reason")
+MORE = "more"
+"""Where a reason is: so many others of the terminal's day were only counted."""
+
+
+def find_payment(store: Library, payment_id: str) -> Payment:
+    """The payment of this id.
+
+    Raises:
+        RefusedError: there is none.
+    """
+    from sip2gw.backend.base import RefusedError
+
+    found = store.payment(payment_id)
+    if found is None:
+        raise RefusedError(f"no such payment: {payment_id}")
+    return found
+
+
+def concerns(payment: Payment, patron_id: str) -> bool:
+    """Whether the patron has paid it, or somebody else for them."""
+    return patron_id in (payment.payer_id, *(line.debtor_id for line in payment.lines))
+
+
+def payment_json(payment: Payment, zone: tzinfo) -> dict[str, Any]:
+    """A payment with the keys of C21; amounts are strings, the time is local with its offset."""
+    relations = [line.relation for line in payment.lines if line.relation != "own"]
+    return {
+        "id": payment.id,
+        "time": payment.time.astimezone(zone).isoformat(),
+        "terminal": payment.terminal,
+        "payer": payment.payer_id,
+        "debtors": list(dict.fromkeys(line.debtor_id for line in payment.lines)),
+        "relation": relations[0] if relations else "own",
+        "amount": format_amount(payment.amount, payment.currency),
+        "currency": payment.currency,
+        "payment_type": payment.payment_type,
+        "bk": payment.bk,
+        "status": payment.status,
+        "lines": [
+            {
+                "fee": line.fee_id,
+                "debtor": line.debtor_id,
+                "amount": format_amount(line.amount, payment.currency),
+            }
+            for line in payment.lines
+        ],
+    }
+
+
+def total_json(total: DayTotal) -> dict[str, Any]:
+    """A day total with the keys of C21."""
+    return {
+        "date": total.date.isoformat(),
+        "terminal": total.terminal,
+        "payment_type": total.payment_type,
+        "currency": total.currency,
+        "count": total.count,
+        "amount": format_amount(total.amount, total.currency),
+    }
+
+
+def refused_json(entry: RefusedPayment | RefusedPaymentsMore, zone: tzinfo) -> dict[str, Any]:
+    """A refused payment; how many more there were has the same keys, and `count`."""
+    told = {name: getattr(entry, name, "") for name in REFUSED_KEYS}
+    told["time"] = entry.time.astimezone(zone).isoformat()
+    if isinstance(entry, RefusedPaymentsMore):
+        return {**told, "reason": MORE, "count": entry.count}
+    return told
+
+
+def reconciliation_json(entry: Reconciliation, zone: tzinfo) -> dict[str, Any]:
+    """A payment with the keys of C157; amounts are strings, the time is local with its offset."""
+    payment = entry.payment
+
+    def amount(minor: int | None) -> str | None:
+        return None if minor is None else format_amount(minor, payment.currency)
+
+    return {
+        "id": payment.id,
+        "time": payment.time.astimezone(zone).isoformat(),
+        "terminal": payment.terminal,
+        "payer": payment.payer_id,
+        "amount": amount(payment.amount),
+        "currency": payment.currency,
+        "bk": payment.bk,
+        "state": entry.state.value,
+        "before": amount(payment.owed),
+        "after": amount(entry.after),
+        "proposal": entry.proposal,
+    }
+
+
+def surplus_json(entry: Surplus, currency: str, zone: tzinfo) -> dict[str, str]:
+    """What was paid too much, as a string, of which fee, and whose it is; since when."""
+    return {
+        "surplus": format_amount(entry.amount, currency),
+        "currency": currency,
+        "fee": entry.fee_id,
+        "patron": entry.patron_id,
+        "time": entry.since.astimezone(zone).isoformat(),
+    }

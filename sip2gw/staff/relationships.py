@@ -1,0 +1,35 @@
+"""Families and authorisations (B49, B50, C57)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from sip2gw.backend.library import Library
+    from sip2gw.config import Config
+    from sip2gw.model import Relationship
+
+
+async def add_relationship(
+    store: Library, config: Config, wanted: Relationship, now: datetime
+) -> Relationship:
+    """Make `wanted` between the holders of two cards, if the library's rules allow it (B49).
+
+    Raises:
+        RefusedError: they do not; the text says why.
+    """
+    today = now.astimezone(config.zone).date()
+    return await store.add_relationship(wanted, config.relationships.rules, today)
+
+
+def relationship_json(relation: Relationship) -> dict[str, Any]:
+    """A relationship with the keys of C21."""
+    return {
+        "type": str(relation.type),
+        "from": relation.from_id,
+        "to": relation.to_id,
+        "functions": sorted(relation.functions),
+        "confirmed": relation.confirmed,
+    }
