@@ -1,4 +1,4 @@
-"""A backend whose writes are timed (`backend_seconds`, interface §5).
+"""A backend whose writes are timed (the metric `backend_seconds`).
 
 Look-ups go straight through: a cached one takes less time than measuring it would.
 """

@@ -138,7 +138,7 @@ class RelationshipType(StrEnum):
 
 
 class ItemStatus(StrEnum):
-    """Where an item is when nobody has it on loan (interface §4)."""
+    """Where an item is when nobody has it on loan."""
 
     AVAILABLE = "available"
     IN_TRANSIT = "in_transit"

@@ -1,4 +1,4 @@
-"""The reference pages and the shipped example follow the models (interface §3)."""
+"""The reference pages and the shipped example follow the models."""
 
 import re
 import subprocess
@@ -50,7 +50,7 @@ def test_every_key_is_described_and_on_the_page() -> None:
 
 
 def test_every_key_that_was_promised_exists() -> None:
-    """The names of interface §3 and of C8, C10, C18, C19, C31, C33, C81."""
+    """The documented names, with those of C8, C10, C18, C19, C31, C33, C81."""
     promised = {
         "server": """listen workers tls_certificate tls_key tls_client_ca proxy_protocol
             login_timeout_s idle_timeout_s drain_timeout_s max_connections frame_bytes_max

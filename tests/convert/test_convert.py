@@ -1,4 +1,4 @@
-"""Configurations of other servers come over, and what does not is named (issue 4, C86)."""
+"""Configurations of other servers come over, and what does not is named (C86)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A converted configuration starts, and the kiosks log in as they always did (issue 4)."""
+"""A converted configuration starts, and the kiosks log in as they always did (C86)."""
 
 from pathlib import Path
 

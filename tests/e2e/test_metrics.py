@@ -1,4 +1,4 @@
-"""What a real process tells Prometheus (interface §5, C23, C74): names, types and closed labels."""
+"""What a real process tells Prometheus (B67, C23, C74): names, types and closed labels."""
 
 import asyncio
 import re

@@ -56,7 +56,7 @@ def show(
 
 
 def _definitions(config: ConfigOption) -> list[dict[str, Any]]:
-    """All definitions, with every key of interface §4 and C82."""
+    """All definitions, with every key (C82)."""
     from sip2gw.backend.loading.exporting import membership_records
 
     settings = configured(config)
