@@ -10,7 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 RULES = ROOT / "docs" / "rules.md"
 _DEFINED = re.compile(r"^- \*\*([BC]\d+)\*\* \S", re.MULTILINE)
-_CITED = re.compile(r"\b([BC])([1-9]\d{0,2})(?:[-–]\1([1-9]\d{0,2}))?\b")
+_CITED = re.compile(r"\b([BC])([1-9]\d{0,2})(?:-\1([1-9]\d{0,2}))?\b")
 
 
 def texts() -> Iterator[tuple[Path, str]]:
