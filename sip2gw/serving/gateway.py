@@ -27,12 +27,12 @@ from sip2gw.handlers import (
 from sip2gw.handlers.door import decide_without_backend, end_undecided
 from sip2gw.handlers.refusal import count_refused, refused_payment
 from sip2gw.handlers.repeating import repeats
-from sip2gw.handlers.status import ALWAYS_SUPPORTED
 from sip2gw.monitoring.metrics import Metrics
 from sip2gw.monitoring.telemetry import Log, RequestLine
 from sip2gw.protocol.codec import salvage
 from sip2gw.protocol.connection import UnreadableReceived
 from sip2gw.protocol.messages import (
+    ALWAYS_SUPPORTED,
     AcsStatus,
     FeePaid,
     FeePaidResponse,

@@ -56,8 +56,6 @@ DONE = "done"
 REPLAYED = "replayed"
 REFUSED = "refused"
 
-NO_BEFORE = "null"
-
 _ITEM_COLUMNS = 18
 _encode = msgspec.json.Encoder().encode
 _outcome_of = msgspec.json.Decoder(Outcome).decode
