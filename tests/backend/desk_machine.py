@@ -87,7 +87,7 @@ class DeskMachine(RuleBasedStateMachine):
         self.runner = asyncio.Runner()
         self.directory = tempfile.TemporaryDirectory()
         self.database = self.server.make_database()
-        self.stores = [
+        self.stores: list[Any] = [
             open_library(Path(self.directory.name)),
             open_postgres_library(self.server.url(self.database), "command"),
         ]

@@ -178,7 +178,7 @@ def test_an_import_that_is_killed_while_it_writes_leaves_the_old_state(
         store = open_backend(url, base_dir=tmp_path, role="command", currency="EUR")
         load(store, *LINES)
         before = content(store)
-        command = [sys.executable, "-c", IMPORTING, url, str(Path(__file__).parents[1]), lines]
+        command = [sys.executable, "-c", IMPORTING, url, str(Path(__file__).parents[1]), str(lines)]
         ended = subprocess.run(command, capture_output=True, check=False)
         assert ended.returncode == -signal.SIGKILL, ended.stderr
         assert content(store) == before

@@ -6,6 +6,7 @@ import asyncio
 import getpass
 import json
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,10 @@ def command(sip2gw: Run, library: Path) -> Run:
     return run
 
 
+def _refuse(reason: CirculationReason, facts: object) -> Refusal:
+    return Refusal((reason,))
+
+
 async def _refuse_two(config: Path) -> None:
     store = open_store(load_config(config), "command")
     refused = (CirculationReason.UNKNOWN_ITEM, CirculationReason.NOT_FOR_LOAN)
@@ -47,7 +52,7 @@ async def _refuse_two(config: Path) -> None:
             now=MARCH + timedelta(minutes=minute),
             claim=Claim(believed=True),
         )
-        await store.circulate(order, lambda facts, reason=reason: Refusal((reason,)))
+        await store.circulate(order, partial(_refuse, reason))
     await store.close()
 
 

@@ -27,7 +27,7 @@ from sip2gw.convert import (
 )
 from sip2gw.convert import option as option_module
 from sip2gw.convert.draft import Draft, toml_value
-from sip2gw.convert.option import Option, exists
+from sip2gw.convert.option import Option, exists, words
 from sip2gw.convert.source import BYTES_MAX
 from sip2gw.convert.xml import Element, read_xml
 from sip2gw.foundation.hashing import hash_password, verify_password
@@ -393,7 +393,7 @@ READS: list[tuple[Callable[[Any], Any], Any, Any]] = [
         ":location:<=:7:2",
         [{"branch": "*", "field": "shelf", "comparator": "le", "value": "7", "bin": "2"}],
     ),
-    (options.words, "BD, BE|PB~PC", ["BD", "BE", "PB", "PC"]),
+    (words, "BD, BE|PB~PC", ["BD", "BE", "PB", "PC"]),
     (options.line_end, "\r", "CR"),
 ]  # fmt: skip
 

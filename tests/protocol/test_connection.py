@@ -25,6 +25,7 @@ from sip2gw.protocol.messages import (
     EndSessionResponse,
     LoginResponse,
     PatronStatusRequest,
+    PatronStatusResponse,
     RequestScResend,
     ScStatus,
 )
@@ -298,6 +299,7 @@ def test_two_peers_talk() -> None:
         client.receive(line.send(replace(ANSWER, patron_identifier=str(turn))))
         answer = client.next_response()
         assert isinstance(answer, ResponseReceived)
+        assert isinstance(answer.response, PatronStatusResponse)
         assert answer.response.patron_identifier == str(turn)
         assert client.next_response() is None
 
@@ -318,6 +320,7 @@ def test_two_peers_recover_from_a_damaged_request_and_a_damaged_answer() -> None
     client.receive(again.data)
     answer = client.next_response()
     assert isinstance(answer, ResponseReceived)
+    assert isinstance(answer.response, PatronStatusResponse)
     assert answer.response.patron_identifier == "2100"
 
 

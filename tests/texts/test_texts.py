@@ -3,7 +3,7 @@
 import pytest
 
 from sip2gw.model import BlockType
-from sip2gw.policy.reasons import PAYMENT_TEXT_KEYS, REASONS
+from sip2gw.policy.reasons import PAYMENT_TEXT_KEYS, REASONS, Reason
 from sip2gw.texts import (
     BUILT_IN,
     TEXT_KEYS,
@@ -49,13 +49,13 @@ def test_every_blocking_status_and_block_type_has_a_text_c14() -> None:
 
 
 def test_a_locked_pin_reads_like_a_wrong_one_b20() -> None:
-    assert REASONS["pin_locked"].text_key == REASONS["wrong_pin"].text_key
+    assert REASONS[Reason.PIN_LOCKED].text_key == REASONS[Reason.WRONG_PIN].text_key
 
 
 @pytest.mark.parametrize("language", BUILT_IN)
 def test_a_door_announces_neither_debt_nor_ban_b39(language: str) -> None:
     vague = {
-        BUILT_IN[language][REASONS[r].door_text_key]
+        BUILT_IN[language][REASONS[Reason(r)].door_text_key]
         for r in ("fee_limit", "fee_age", "status", "blocked", "barred")
     }
     assert vague == {BUILT_IN[language]["door_refused"]}
