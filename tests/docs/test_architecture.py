@@ -23,8 +23,8 @@ def place_of(path: str) -> Path:
     return ROOT / path if path.startswith(_BESIDE) else ROOT / "sip2gw" / path
 
 
-def test_every_path_of_the_tables_exists() -> None:
-    named = paths(section("Rings") + section("Where to find what"))
+def test_every_path_exists() -> None:
+    named = paths(PAGE)
     missing = [path for path in named if path != "sip2gw/" and not place_of(path).exists()]
     assert not missing, f"docs/architecture.md names what is not there: {', '.join(missing)}"
     assert len(named) > 50
