@@ -13,7 +13,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import Field, create_model
-from reference.options import option_reference
 
 from sip2gw.config import load_config
 from sip2gw.config.availability import unavailable
