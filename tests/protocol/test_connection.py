@@ -25,7 +25,6 @@ from sip2gw.protocol.messages import (
     EndSessionResponse,
     LoginResponse,
     PatronStatusRequest,
-    PatronStatusResponse,
     RequestScResend,
     ScStatus,
 )
@@ -299,7 +298,7 @@ def test_two_peers_talk() -> None:
         client.receive(line.send(replace(ANSWER, patron_identifier=str(turn))))
         answer = client.next_response()
         assert isinstance(answer, ResponseReceived)
-        assert isinstance(answer.response, PatronStatusResponse)
+        assert isinstance(answer.response, EndSessionResponse)
         assert answer.response.patron_identifier == str(turn)
         assert client.next_response() is None
 
@@ -320,7 +319,7 @@ def test_two_peers_recover_from_a_damaged_request_and_a_damaged_answer() -> None
     client.receive(again.data)
     answer = client.next_response()
     assert isinstance(answer, ResponseReceived)
-    assert isinstance(answer.response, PatronStatusResponse)
+    assert isinstance(answer.response, EndSessionResponse)
     assert answer.response.patron_identifier == "2100"
 
 
