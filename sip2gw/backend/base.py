@@ -2,8 +2,7 @@
 
 Every backend inherits the one contract suite in `tests/backend`. Methods are coroutines; one that
 needs no waiting (SQLite reads) returns without suspending, and the gateway then answers in the
-same loop turn. What a backend cannot do is missing from its `capabilities` and raises
-`UnsupportedError`.
+same loop turn. What a backend cannot do is missing from its `capabilities`, and never asked of it.
 """
 
 from __future__ import annotations
@@ -76,12 +75,6 @@ class HungUpError(asyncio.CancelledError):
     """
 
 
-class UnsupportedError(BackendError):
-    """The backend lacks the capability."""
-
-    kind = "unsupported"
-
-
 class RefusedError(BackendError):
     """Staff asked for what is not allowed; the text says why. Nothing was changed."""
 
@@ -94,7 +87,6 @@ class Capability(StrEnum):
     PATRONS = "patrons"
     PAYMENTS = "payments"
     BLOCKS = "blocks"
-    ACCESS_LOG = "access_log"
     CIRCULATION = "circulation"
 
 

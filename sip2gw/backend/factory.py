@@ -1,4 +1,4 @@
-"""The one place that knows which backends there are (architecture: one factory)."""
+"""The one place that knows which backends there are."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command line: thin commands over the services (interface §2)."""
+"""The command line: thin commands over the services."""
 
 from __future__ import annotations
 

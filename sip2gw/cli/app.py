@@ -1,4 +1,4 @@
-"""All commands in one tree, and one place that turns failures into exit statuses (interface §2)."""
+"""All commands in one tree, and one place that turns failures into exit statuses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`demo`: a gateway with a small library, ready to be tried (interface §1, C53)."""
+"""`demo`: a gateway with a small library, ready to be tried (C53)."""
 
 from __future__ import annotations
 

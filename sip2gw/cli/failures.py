@@ -1,4 +1,4 @@
-"""Failures that a command foresees, as sentences and exit statuses (interface §2)."""
+"""Failures that a command foresees, as sentences and exit statuses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`dashboard` and `alerts`: what Grafana and Prometheus need to watch gateways (interface §5)."""
+"""`dashboard` and `alerts`: what Grafana and Prometheus need to watch gateways (B67)."""
 
 from __future__ import annotations
 

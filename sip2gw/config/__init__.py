@@ -5,11 +5,11 @@ from sip2gw.config.load import (
     Config,
     ConfigFile,
     TlsFiles,
+    json_schema,
     load_config,
 )
 from sip2gw.config.problems import ConfigError
 from sip2gw.config.profiles import DoorTable, Profile
-from sip2gw.config.reference import configuration_reference, json_schema, public_dict
 from sip2gw.config.reload import Lasting, reload_marks
 from sip2gw.config.terminals import Terminal
 from sip2gw.config.types import Address
@@ -25,9 +25,7 @@ __all__ = [
     "Profile",
     "Terminal",
     "TlsFiles",
-    "configuration_reference",
     "json_schema",
     "load_config",
-    "public_dict",
     "reload_marks",
 ]

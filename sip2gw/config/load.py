@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import TypeVar
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from pydantic import Field, SecretStr, ValidationError
@@ -78,6 +78,11 @@ class ConfigFile(Section):
     branches: dict[Code, BranchTable] = Field(default={}, description="Branches by code.")
     profiles: dict[Name, ProfileTable] = Field(default={}, description="Profiles by name.")
     terminals: dict[Name, TerminalTable] = Field(default={}, description="Terminals by login.")
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of the file, for editors and `check --schema`."""
+    return ConfigFile.model_json_schema()
 
 
 @dataclass(frozen=True, slots=True)

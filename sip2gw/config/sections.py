@@ -1,4 +1,4 @@
-"""The general tables of the file, in the order of the reference page (interface §3)."""
+"""The general tables of the file, in the order of the reference page."""
 
 from __future__ import annotations
 

@@ -223,7 +223,6 @@ Count = Annotated[int, Field(ge=1, le=1_000_000)]
 
 # The list of a TOML file becomes a tuple; its members stay strict.
 _AsTuple = Strict(False)
-Names = Annotated[tuple[Name, ...], _AsTuple, AfterValidator(_check_unique)]
 Addresses = Annotated[
     tuple[AddressText, ...], _AsTuple, AfterValidator(_check_unique), AfterValidator(_check_some)
 ]

@@ -1,4 +1,4 @@
-"""What the gateway looks at by itself, now and then, for the metrics (interface §7, C138).
+"""What the gateway looks at by itself, now and then, for the metrics (B67, C138).
 
 Whatever may wait for a disk or a database is asked in threads of its own, never in the loop.
 """

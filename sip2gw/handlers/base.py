@@ -10,7 +10,6 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cache
 from typing import Any, Protocol, TypeVar
 from zoneinfo import ZoneInfo
 
@@ -47,7 +46,6 @@ from sip2gw.policy.money import PaymentRules
 from sip2gw.policy.payments import PaymentFacts
 from sip2gw.policy.receipts import ReceiptRules
 from sip2gw.policy.relationships import RelationshipRules
-from sip2gw.protocol.fields import PatronFlag
 from sip2gw.protocol.messages import Request, Response
 from sip2gw.protocol.wire import WireFormat
 from sip2gw.shared.door_memory import Admissions, Passages
@@ -261,12 +259,6 @@ class Failing:
 
 
 NOTHING_FOLLOWS = Failing()
-
-
-@cache
-def patron_flags(positions: frozenset[int]) -> frozenset[PatronFlag]:
-    """Policy's flag positions as the protocol's patron status; few combinations exist."""
-    return frozenset(PatronFlag(position) for position in positions)
 
 
 async def if_told(reading: Awaitable[T]) -> T | None:

@@ -7,7 +7,7 @@ from itertools import product
 
 from sip2gw.backend.base import BackendError, EntryOrder
 from sip2gw.handlers import information, patron, profile_fields
-from sip2gw.handlers.base import Answer, Session, patron_flags
+from sip2gw.handlers.base import Answer, Session
 from sip2gw.handlers.patron import PresentedCard
 from sip2gw.handlers.snapshot_cache import derived, shared
 from sip2gw.model import (
@@ -248,7 +248,7 @@ def _let_anybody_out(
     _record(session, number, _LET_OUT, record, mode)
     response.transaction_date = session.now()
     response.institution_id = session.terminal.institution_id
-    response.patron_status = patron_flags(NO_FLAGS)
+    response.patron_status = NO_FLAGS
     response.patron_identifier = record.id if record is not None else number
     response.valid_patron = True
     response.valid_patron_password = True
@@ -338,7 +338,7 @@ def _answer_decision(
     record = presented.shown
     response.transaction_date = facts.now
     response.institution_id = terminal.institution_id
-    response.patron_status = patron_flags(
+    response.patron_status = (
         # The flags may differ from those of an unknown card only here (C90, C99).
         door_flags(decision.reason) if presented.valid_patron or presented.replaced else ALL_DENIED
     )

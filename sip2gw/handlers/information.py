@@ -272,7 +272,7 @@ def _tilde_line(*parts: str) -> str:
 
 
 def _extension_line(session: Session, fee: Fee, account: PayableAccount | None) -> str:
-    """One ZF: fee id~patron~amount~type~date~description (interface §6)."""
+    """One ZF: fee id~patron~amount~type~date~description (B52)."""
     terminal = session.terminal
     return _tilde_line(
         fee.id,

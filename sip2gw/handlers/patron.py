@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from sip2gw.handlers import profile_fields
-from sip2gw.handlers.base import Answer, Session, patron_flags
+from sip2gw.handlers.base import Answer, Session
 from sip2gw.handlers.snapshot_cache import derived, shared
 from sip2gw.model import (
     TEXT_CHARACTERS_MAX,
@@ -298,7 +298,7 @@ def portrait_of(
         codes = visible_badges(record, terminal.branch or "", today)
         portrait = Portrait(
             standing,
-            patron_flags(standing.flags),
+            standing.flags,
             badge_values(session, codes),
             screen_texts(session, language, record, standing),
             total_payable(session, record, ()),
@@ -372,7 +372,7 @@ def total_payable(
 
 def withhold(session: Session, response: _PatronResponse, presented: PresentedCard) -> Answer:
     """Answer with a 24, 26 or 64 that shows nothing of the patron (B18, B19)."""
-    response.patron_status = patron_flags(ALL_DENIED)
+    response.patron_status = ALL_DENIED
     response.transaction_date = session.now()
     response.institution_id = session.terminal.institution_id
     response.patron_identifier = presented.patron_id
@@ -404,7 +404,7 @@ async def block_patron(session: Session, request: BlockPatron) -> Answer:
         return answer
     language = session.language("000", record)
     if not may_block:
-        response.patron_status = patron_flags(NO_FLAGS)
+        response.patron_status = NO_FLAGS
         response.screen_message = (services.texts.text(language, "terminal_not_allowed"),)
         return Answer(response, "refused", "not_allowed", number)
     note = (request.blocked_card_message or "")[:TEXT_CHARACTERS_MAX]

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from sip2gw.handlers.base import Answer, Session
-from sip2gw.protocol.messages import AcsStatus, ScStatus
-
-ALWAYS_SUPPORTED = frozenset({"93", "97", "99"})
-"""Served to everybody, before login too (C25, C26)."""
+from sip2gw.protocol.messages import ALWAYS_SUPPORTED, AcsStatus, ScStatus
 
 OFF_LINE = frozenset({"09", "11"})
 """What can happen while the line is down (C25, C85)."""

@@ -24,7 +24,7 @@ class ItemStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One copy as the catalogue describes it (interface §4); where it is, its `ItemState` says."""
+    """One copy as the catalogue describes it; where it is, its `ItemState` says."""
 
     id: str
     title: str

@@ -1,4 +1,4 @@
-"""What Prometheus sees (B67, interface §5, C23, C74).
+"""What Prometheus sees (B67, C23, C74).
 
 Counters are plain attributes and dictionaries bumped from the event loop. When somebody scrapes
 they are handed over as numbers, and another process makes text of them (`web.exposition`, C130).

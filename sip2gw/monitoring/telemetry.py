@@ -309,7 +309,7 @@ class Log:
 
 
 def open_log(redactor: Redactor, *, level: str = "info", log_format: LogFormat = "auto") -> Log:
-    """The log on stderr: JSON lines, or readable text when stderr is a terminal (§2 `serve`).
+    """The log on stderr: JSON lines, or readable text when stderr is a terminal.
 
     Past Python's own buffer, whose lock a thread that waits for a reader would hold at our end.
     """

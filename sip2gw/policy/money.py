@@ -167,11 +167,6 @@ class MoneyStanding:
     alert_left: Minor | None
     """Between alert amount and limit: how much is left; else None (B32)."""
 
-    @property
-    def blocked(self) -> bool:
-        """Whether money alone blocks the patron."""
-        return self.over_limit or self.over_age
-
 
 def money_standing(
     record: PatronRecord, today: date, zone: tzinfo, max_fee_age_days: int | None

@@ -20,14 +20,10 @@ from sip2gw.policy.membership import MembershipState, membership_state
 from sip2gw.policy.money import MoneyStanding, money_standing
 from sip2gw.policy.reasons import (
     ALL_DENIED,
-    CARD_LOST,
-    CHARGE_DENIED,
-    EXCESSIVE_FEES,
-    EXCESSIVE_FINES,
     MONEY_DENIED,
-    TOO_MANY_CHARGED,
     Reason,
 )
+from sip2gw.protocol.fields import PatronFlag
 
 BLOCKING_STATUSES = frozenset({4, 6, 7, 8, 9})
 """Customer statuses that block: delinquent, internet registration unpaid or incomplete, banned,
@@ -41,7 +37,7 @@ class Obstacle:
     """One reason against self-service, with what the terminal is told of it."""
 
     reason: Reason
-    flags: frozenset[int]
+    flags: frozenset[PatronFlag]
     text_key: str
     """A key of the text catalogue."""
     amount: Minor | None = None
@@ -54,7 +50,7 @@ class Standing:
     """Everything a 24 or 64 says about what the patron may do."""
 
     obstacles: tuple[Obstacle, ...]
-    flags: frozenset[int]
+    flags: frozenset[PatronFlag]
     money: MoneyStanding
     too_many_items: bool
 
@@ -80,9 +76,9 @@ def active_blocks(record: PatronRecord, today: date) -> list[BlockType]:
     ]
 
 
-def _block_flags(block: BlockType) -> frozenset[int]:
+def _block_flags(block: BlockType) -> frozenset[PatronFlag]:
     if block is BlockType.PAYMENT:
-        return MONEY_DENIED | {EXCESSIVE_FEES}
+        return MONEY_DENIED | {PatronFlag.EXCESSIVE_FEES}
     return ALL_DENIED
 
 
@@ -90,7 +86,7 @@ def _personal_obstacles(record: PatronRecord, card: Card, today: date) -> Iterat
     if card.state is CardState.REPLACED:
         yield Obstacle(Reason.CARD_REPLACED, ALL_DENIED, "card_replaced")
     elif card.state is CardState.LOST:
-        yield Obstacle(Reason.CARD_BLOCKED, ALL_DENIED | {CARD_LOST}, "card_lost")
+        yield Obstacle(Reason.CARD_BLOCKED, ALL_DENIED | {PatronFlag.CARD_LOST}, "card_lost")
     elif card.state is CardState.BLOCKED:
         yield Obstacle(Reason.CARD_BLOCKED, ALL_DENIED, "card_blocked")
     state = membership_state(record, today)
@@ -105,9 +101,9 @@ def _personal_obstacles(record: PatronRecord, card: Card, today: date) -> Iterat
 def _money_obstacles(money: MoneyStanding) -> Iterator[Obstacle]:
     flags = MONEY_DENIED
     if money.has_fines:
-        flags |= {EXCESSIVE_FINES}
+        flags |= {PatronFlag.EXCESSIVE_FINES}
     if money.has_fees:
-        flags |= {EXCESSIVE_FEES}
+        flags |= {PatronFlag.EXCESSIVE_FEES}
     if money.over_limit:
         yield Obstacle(Reason.FEE_LIMIT, flags, "fee_limit", money.owed, money.limit)
     if money.over_age:
@@ -136,7 +132,7 @@ def decide_standing(
     too_many = 0 < max_items <= len(record.loans)
     flags = frozenset().union(*(obstacle.flags for obstacle in obstacles))
     if too_many:
-        flags |= {CHARGE_DENIED, TOO_MANY_CHARGED}
+        flags |= {PatronFlag.CHARGE_DENIED, PatronFlag.TOO_MANY_CHARGED}
     return Standing(tuple(obstacles), flags, money, too_many)
 
 

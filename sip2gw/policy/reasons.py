@@ -2,7 +2,7 @@
 
 A refusal is a value. All reasons are kept, in the order of the table; the first speaks. What
 follows from a reason (flags of the patron status, screen text, metric label, documentation) stands
-here and nowhere else. Flags are positions of the SIP2 patron status, 0-13.
+here and nowhere else.
 """
 
 from __future__ import annotations
@@ -10,19 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-CHARGE_DENIED = 0
-RENEWAL_DENIED = 1
-RECALL_DENIED = 2
-HOLD_DENIED = 3
-CARD_LOST = 4
-TOO_MANY_CHARGED = 5
-EXCESSIVE_FINES = 10
-EXCESSIVE_FEES = 11
+from sip2gw.protocol.fields import UNKNOWN_CARD_FLAGS, PatronFlag
 
-NO_FLAGS: frozenset[int] = frozenset()
-ALL_DENIED = frozenset({CHARGE_DENIED, RENEWAL_DENIED, RECALL_DENIED, HOLD_DENIED})
+NO_FLAGS: frozenset[PatronFlag] = frozenset()
+ALL_DENIED = UNKNOWN_CARD_FLAGS
 """No self-service at all."""
-MONEY_DENIED = frozenset({CHARGE_DENIED, RENEWAL_DENIED, HOLD_DENIED})
+MONEY_DENIED = ALL_DENIED - {PatronFlag.RECALL_DENIED}
 """What a money block takes away, beside flags 10 and 11 (B25)."""
 
 
@@ -59,7 +52,7 @@ class ReasonEntry:
 
     meaning: str
     """For the reference page."""
-    flags: frozenset[int]
+    flags: frozenset[PatronFlag]
     """Set in 24, 64 and 26 outside doors; money adds 10 and 11 (C39), a lost card 4 (C84)."""
     text_key: str
     """Screen text for the patron at a kiosk."""
@@ -67,7 +60,9 @@ class ReasonEntry:
     """Screen text at a door, where others listen: announces neither a debt nor a ban (B39)."""
 
 
-def _entry(meaning: str, flags: frozenset[int], text_key: str, door: str = "") -> ReasonEntry:
+def _entry(
+    meaning: str, flags: frozenset[PatronFlag], text_key: str, door: str = ""
+) -> ReasonEntry:
     return ReasonEntry(meaning, flags, text_key, door or text_key)
 
 
@@ -107,13 +102,16 @@ REASONS: dict[Reason, ReasonEntry] = {
 """In the order in which they speak."""
 
 
-def door_flags(reason: Reason) -> frozenset[int]:
+_DOOR_REFUSED = frozenset({PatronFlag.CHARGE_DENIED})
+
+
+def door_flags(reason: Reason) -> frozenset[PatronFlag]:
     """Flags in a door's decision (C66, C90)."""
     if reason is Reason.GRANTED:
         return NO_FLAGS
     if reason is Reason.UNKNOWN_CARD:
         return ALL_DENIED
-    return frozenset({CHARGE_DENIED})
+    return _DOOR_REFUSED
 
 
 class PaymentRefusalReason(StrEnum):

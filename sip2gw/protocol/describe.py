@@ -1,12 +1,8 @@
-"""Frames in words for people, with everything secret masked, and the reference of all messages.
-
-`python -m sip2gw.protocol.describe` prints the reference page.
-"""
+"""Frames in words for people, with everything secret masked."""
 
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterator
 
 from sip2gw.protocol.checksum import (
@@ -16,21 +12,17 @@ from sip2gw.protocol.checksum import (
     checksum_matches,
     split_trailer,
 )
-from sip2gw.protocol.dialect import dialect_of
 from sip2gw.protocol.fields import (
     COMMAND_WIDTH,
     TAG_WIDTH,
     VALUE_BYTES_MAX,
-    Fixed,
-    Group,
     Tagged,
 )
-from sip2gw.protocol.layout import Layout, Placement, layout_of
-from sip2gw.protocol.message import Message, Request
+from sip2gw.protocol.layout import Layout, layout_of
+from sip2gw.protocol.message import Message
 from sip2gw.protocol.registry import (
     FIELDS,
     MESSAGES,
-    REQUESTS,
     SENSITIVE_TAGS,
 )
 from sip2gw.protocol.wire import WireFormat
@@ -75,7 +67,7 @@ def describe_frame(frame: bytes, wire: WireFormat, *, wary: bool = False) -> lis
         lines = _unreadable_lines(trailer.body, wire, wary)
     else:
         fields = _field_lines(trailer.body, message, wire, wary)
-        lines = [f"{message.code} {_title(message)}", *fields]
+        lines = [f"{message.code} {title(message)}", *fields]
     is_hidden = wary and any(MASK in line for line in lines)
     return lines + _trailer_lines(trailer, wire, is_hidden)
 
@@ -94,7 +86,7 @@ def _unreadable_lines(body: bytes, wire: WireFormat, wary: bool) -> list[str]:
     what = f"the first | comes after {len(start)}" if end else f"the line has {len(start)}"
     width = COMMAND_WIDTH + layout_of(message).fixed_width
     return [
-        f"{message.code} {_title(message)}: unreadable, its first {width} characters have"
+        f"{message.code} {title(message)}: unreadable, its first {width} characters have"
         f" no |, but {what}",
         _line("", "text", text),
     ]
@@ -216,7 +208,8 @@ def _shown(text: str) -> str:
     return "".join([c if c.isprintable() else f"\\x{ord(c):02x}" for c in text])
 
 
-def _title(message: type[Message]) -> str:
+def title(message: type[Message]) -> str:
+    """The name of the message in words."""
     words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", message.__name__).capitalize()
     return re.sub(r"\b(acs|sc)\b", lambda match: match[0].upper(), words, flags=re.IGNORECASE)
 
@@ -235,102 +228,3 @@ def _trailer_lines(trailer: Trailer, wire: WireFormat, is_hidden: bool) -> list[
         digits = MASK if is_hidden else trailer.digits.decode("latin-1")
         lines.append(_line("AZ", "checksum", f"{digits} ({verdict})"))
     return lines
-
-
-# The reference page ---------------------------------------------------------------------------
-
-_HEAD = """\
-# Messages
-
-Every message that sip2gw reads and writes, generated from the declarations in
-`sip2gw/protocol/`. A message is its command, the fixed block (exact widths, no tags), the
-identified fields (tag, value, `|`; in any order when read, in this order when written) and a
-line end. *Required* fields are sent empty when there is nothing to say, *repeated* ones may stand
-several times, *continued* texts go on in a further field of the same tag when they are over 255
-bytes, and *secret* values appear in no log. Fields *in a group* stand together, all of them, once
-for each thing they tell of. Fields that we do not know are kept and counted.
-
-A message of a vendor's dialect is known only at terminals whose profile has that `dialect`; at all
-others its command is unknown and gets no answer.
-
-What each is for, when it is refused, and examples: [messages, one by one](../messages/README.md).
-"""
-
-
-def message_reference() -> str:
-    """The Markdown page of all messages, requests before their responses."""
-    order: list[type[Message]] = []
-    for request in sorted(REQUESTS.values(), key=lambda request: request.code):
-        order += [message for message in (request, request.response) if message not in order]
-    return "\n".join([_HEAD, *(_section(message) for message in order)])
-
-
-def _section(message: type[Message]) -> str:
-    layout = layout_of(message)
-    lines = [f"## {message.code} {_title(message)}", "", _first_paragraph(message), ""]
-    dialect = dialect_of(message)
-    if dialect != "standard":
-        lines += [f'Known only with `dialect = "{dialect}"`.', ""]
-    response = getattr(message, "response", None)
-    if response is not None:
-        lines += [f"Answered with {response.code} {_title(response)}.", ""]
-    if layout.attributes:
-        lines += [*_field_rows(layout), ""]
-    return "\n".join(lines)
-
-
-def field_tables(request: type[Request]) -> str:
-    """The Markdown tables of `request` and its response, for the page about this pair."""
-    parts: list[str] = []
-    for message in (request, request.response):
-        layout = layout_of(message)
-        rows = _field_rows(layout) if layout.attributes else ["It has no fields."]
-        parts += [f"**{message.code} {_title(message)}**", "", *rows, ""]
-    return "\n".join(parts)
-
-
-def _field_rows(layout: Layout) -> list[str]:
-    return [
-        "| where | width | field | value | attribute | |",
-        "|---|---|---|---|---|---|",
-        *(_fixed_row(placement) for placement in layout.fixed),
-        *(_tagged_row(placement.place, placement.attribute) for placement in layout.tagged),
-        *(row for placement in layout.groups for row in _group_rows(placement)),
-    ]
-
-
-def _first_paragraph(message: type[Message]) -> str:
-    return " ".join((message.__doc__ or "").split())
-
-
-def _fixed_row(placement: Placement[Fixed]) -> str:
-    place = placement.place
-    return (
-        f"| fixed | {place.width} | {place.label} | {place.codec.name} "
-        f"| `{placement.attribute}` | |"
-    )
-
-
-def _group_rows(placement: Placement[Group]) -> list[str]:
-    members = placement.place.members
-    return [_tagged_row(member, placement.attribute, "in a group") for member in members]
-
-
-def _tagged_row(place: Tagged, attribute: str, mark: str = "") -> str:
-    marks = {
-        mark: bool(mark),
-        "required": place.is_required,
-        "repeated": place.repeated,
-        "continued": place.splits,
-        "secret": place.sensitive,
-    }
-    notes = ", ".join(name for name, holds in marks.items() if holds)
-    width = str(place.width or "")
-    return (
-        f"| `{place.tag}` | {width} | {place.label} | {place.codec.name} "
-        f"| `{attribute}` | {notes} |"
-    )
-
-
-if __name__ == "__main__":
-    sys.stdout.write(message_reference())

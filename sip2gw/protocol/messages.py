@@ -16,7 +16,8 @@ from sip2gw.protocol.message import Request as Request
 from sip2gw.protocol.message import Response as Response
 
 _NOT_ENCRYPTED = "0"
-_ALWAYS_SUPPORTED = frozenset({"93", "97", "99"})
+ALWAYS_SUPPORTED = frozenset({"93", "97", "99"})
+"""Served to everybody, before login too (C25, C26)."""
 
 
 # Session --------------------------------------------------------------------------------------
@@ -63,7 +64,7 @@ class AcsStatus(Response):
     protocol_version: f.ProtocolVersion = "2.00"
     institution_id: f.InstitutionId = ""
     library_name: f.LibraryName = None
-    supported_messages: f.SupportedMessages = _ALWAYS_SUPPORTED
+    supported_messages: f.SupportedMessages = ALWAYS_SUPPORTED
     terminal_location: f.TerminalLocation = None
     screen_message: f.ScreenMessage = ()
     print_line: f.PrintLine = ()

@@ -26,12 +26,12 @@ from sip2gw.handlers import (
 )
 from sip2gw.handlers.base import NOTHING_FOLLOWS
 from sip2gw.handlers.repeating import repeats
-from sip2gw.handlers.status import ALWAYS_SUPPORTED
 from sip2gw.monitoring.metrics import Metrics
 from sip2gw.monitoring.telemetry import Log, RequestLine
 from sip2gw.protocol.codec import salvage
 from sip2gw.protocol.connection import UnreadableReceived
 from sip2gw.protocol.messages import (
+    ALWAYS_SUPPORTED,
     AcsStatus,
     Login,
     Request,

@@ -26,23 +26,17 @@ BUILT_IN: dict[str, dict[str, str]] = {
 }
 """Language → key → text."""
 
-LANGUAGES = tuple(BUILT_IN)
 TEXT_KEYS = tuple(english.TEXTS)
 
 _SIP2_LANGUAGES = {"001": "en", "002": "fr", "003": "de", "005": "nl", "024": "en"}
 
 
-def language_for_code(sip2_code: str) -> str | None:
-    """The language a SIP2 language code asks for.
-
-    None for 000 (unknown), 026 (Belgian: Dutch, French or German) and codes without a catalogue:
-    then the patron's language counts, else the terminal's (B29, C55, C85).
-    """
-    return _SIP2_LANGUAGES.get(sip2_code)
-
-
 def choose_language(sip2_code: str, patron_language: str | None, terminal_language: str) -> str:
-    """The language to answer in: as asked, else the patron's, else the terminal's (B29)."""
+    """The language to answer in: as asked, else the patron's, else the terminal's (B29).
+
+    000 (unknown), 026 (Belgian: Dutch, French or German) and codes without a catalogue ask for
+    none (C55, C85).
+    """
     asked = _SIP2_LANGUAGES.get(sip2_code)
     if asked is not None:
         return asked

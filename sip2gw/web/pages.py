@@ -1,4 +1,4 @@
-"""What is answered over HTTP: `/metrics`, `/livez`, `/readyz` (C130, interface §3, §5)."""
+"""What is answered over HTTP: `/metrics`, `/livez`, `/readyz` (B67, C130)."""
 
 from __future__ import annotations
 

@@ -238,9 +238,16 @@ async def test_the_store_refuses_all_of_it_when_closed(library: Library) -> None
 def people(size: int) -> list[dict[str, object]]:
     """So many members, each of whom owes 1.00."""
     names = [f"P{number}" for number in range(size)]
-    member = {"kind": "membership", "code": "101", "description": "All", "type": 0}
-    patrons = [{"kind": "patron", "id": name, "name": name, "membership": "101"} for name in names]
-    fees = [
+    member: dict[str, object] = {
+        "kind": "membership",
+        "code": "101",
+        "description": "All",
+        "type": 0,
+    }
+    patrons: list[dict[str, object]] = [
+        {"kind": "patron", "id": name, "name": name, "membership": "101"} for name in names
+    ]
+    fees: list[dict[str, object]] = [
         {
             "kind": "fee",
             "id": f"F-{name}",

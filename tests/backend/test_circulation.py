@@ -330,7 +330,7 @@ async def test_a_hold_is_repeated_while_it_is_there(desk: Library) -> None:
             await desk.circulate(decided_by(order("15", item, "P3", key=f"K{mode}"), decide))
         ).outcome
 
-    async def held() -> list[str | None]:
+    async def held() -> list[str]:
         patron = await desk.find_patron("P3")
         assert patron is not None
         return sorted(str(hold.item_id) for hold in patron.holds)
@@ -566,6 +566,7 @@ async def test_holds_queue_in_the_order_of_their_coming(desk: Library) -> None:
         holder = await desk.find_patron(patron)
         assert holder is not None
         assert holder.holds[-1].id == result.done.hold.id
+    assert record is not None
     assert record.next_hold is not None
     assert record.next_hold.patron_id == "P3"
 

@@ -40,7 +40,7 @@ def test_the_same_file_again_changes_nothing(library: Library) -> None:
 
 
 def test_the_order_of_lines_is_free(empty_library: Library) -> None:
-    """Interface §4."""
+    """B69."""
     assert load(empty_library, *reversed(LIBRARY)).errors == ()
 
 

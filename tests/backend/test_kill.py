@@ -183,7 +183,7 @@ def test_an_import_that_is_killed_while_it_writes_leaves_the_old_state(
         store = open_backend(configured(tmp_path, url), "command").store
         load(store, *LINES)
         before = content(store)
-        command = [sys.executable, "-c", IMPORTING, url, str(Path(__file__).parents[1]), lines]
+        command = [sys.executable, "-c", IMPORTING, url, str(Path(__file__).parents[1]), str(lines)]
         ended = subprocess.run(command, capture_output=True, check=False)
         assert ended.returncode == -signal.SIGKILL, ended.stderr
         assert content(store) == before

@@ -1,6 +1,7 @@
 """The ledger: append-only, balanced, undone by the opposite, and checked (B47, C54, C71)."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from orders import decided_by
@@ -61,7 +62,7 @@ def test_ledger_rows_can_be_neither_changed_nor_deleted(library: Library, statem
 async def test_a_key_that_was_free_again_belongs_to_its_last_payment(library: Library) -> None:
     """C5: the ledger keeps the first for ever."""
     first = await library.book_payment(decided_by(order(), pay_fee("F1")))
-    later = {"now": order().key_expires, "key_expires": NOW + timedelta(days=60)}
+    later: dict[str, Any] = {"now": order().key_expires, "key_expires": NOW + timedelta(days=60)}
     second = await library.book_payment(decided_by(order(**later), pay_fee("F1")))
     again = await library.book_payment(decided_by(order(**later), pay_fee("F1")))
     assert first.payment is not None

@@ -40,8 +40,8 @@ async def test_patron_and_item_are_answered_and_shown(odd: Library) -> None:
         record = await odd.find_item(item, NOW)
         assert record is not None
         loan, hold = record.state.loan, record.next_hold
-        for moment in filter(None, (loan and loan.due, hold and hold.expires)):
-            assert moment.astimezone(ZONE)
+        assert loan is None or loan.due.astimezone(ZONE)
+        assert hold is None or hold.expires is None or hold.expires.astimezone(ZONE)
     patron = await odd.find_patron("P1")
     assert patron is not None
     told = patron_json(patron, "EUR", ZONE)

@@ -13,7 +13,7 @@ from sip2gw.backend.base import BackendError, UnavailableError
 from sip2gw.backend.factory import StoreUrlError, open_backend, sqlite_file
 from sip2gw.backend.sql import migrate as migrate_module
 from sip2gw.backend.sql.migrate import SchemaError, migrate, schema_number
-from sip2gw.backend.sql.schema import SCHEMA_NUMBER, Migration
+from sip2gw.backend.sql.schema import MIGRATIONS, SCHEMA_NUMBER, Migration
 from sip2gw.backend.sql.secret import PinSecretError, load_pin_secret
 from sip2gw.backend.sqlite.database import connect
 from sip2gw.backend.sqlite.store import Store
@@ -45,6 +45,7 @@ def test_other_urls_are_refused(url: str) -> None:
 
 async def test_a_relative_file_is_meant_from_the_configuration(tmp_path: Path) -> None:
     store = open_backend(configured(tmp_path, "sqlite:a.db"), "daemon").store
+    assert isinstance(store, Store)
     assert store.path == tmp_path / "a.db"
     await store.close()
 
@@ -97,7 +98,7 @@ def test_only_missing_migrations_run(tmp_path: Path, monkeypatch: pytest.MonkeyP
     migrate(connection)
     assert schema_number(connection) == SCHEMA_NUMBER
     later = Migration(SCHEMA_NUMBER + 1, "more", ("CREATE TABLE more (id TEXT PRIMARY KEY)",))
-    monkeypatch.setattr(migrate_module, "MIGRATIONS", (*migrate_module.MIGRATIONS, later))
+    monkeypatch.setattr(migrate_module, "MIGRATIONS", (*MIGRATIONS, later))
     monkeypatch.setattr(migrate_module, "SCHEMA_NUMBER", later.number)
     migrate(connection)
     assert connection.execute("SELECT * FROM more").fetchall() == []

@@ -13,9 +13,10 @@ from proxy import BreakableProxy, breakable
 
 from sip2gw.backend.base import OutcomeUnknownError
 from sip2gw.backend.postgres import PostgresStore
+from sip2gw.policy.items.decisions import CHECKIN
 
 from .library import load, open_postgres_library
-from .test_circulation import CHECKIN, lending, loans, order, returning
+from .test_circulation import lending, loans, order, returning
 from .test_postgres_broken import open_through
 
 LOAN = b"put_loan"

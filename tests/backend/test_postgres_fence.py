@@ -32,12 +32,13 @@ from sip2gw.backend.base import (
 from sip2gw.backend.postgres import PostgresStore
 from sip2gw.backend.sql.unknown import attempt_of
 from sip2gw.foundation.eager import Suspended, start
+from sip2gw.policy.items.decisions import CHECKIN
 from sip2gw.policy.money import PaymentPlan
 from sip2gw.policy.payments import PaymentFacts
 from sip2gw.policy.reasons import PaymentRefusalReason
 
 from . import test_circulation as desk
-from .library import NOW, open_postgres_library, order, pay_fee
+from .library import NOW, ZONE, open_postgres_library, order, pay_fee
 from .unknown_contract import same_as
 
 WAITING = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
@@ -521,7 +522,7 @@ async def test_fence_and_late_payment_never_pass_each_other(
         if number % 100 == 99:
             await patient.set_pin_hash("P1", None)  # versions move on as well
         if booked:
-            await patient.undo_payment(late.id, NOW, desk.ZONE)
+            await patient.undo_payment(late.id, NOW, ZONE)
     await other.close()
     assert outcomes == {True, False}
     payments, owed = await look(postgres_url)
@@ -546,7 +547,7 @@ async def test_fence_and_late_loan_never_pass_each_other(
         assert ("I2" in await desk.loans(patient, "P1")) == done
         outcomes.add(done)
         if done:
-            back = desk.order(desk.CHECKIN, patron=None, key=f"R{number}")
+            back = desk.order(CHECKIN, patron=None, key=f"R{number}")
             await patient.circulate(decided_by(back, desk.returning()))
     assert outcomes == {True, False}
 

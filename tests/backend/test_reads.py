@@ -20,7 +20,8 @@ from sip2gw.backend.base import Backend, BackendTimeoutError, UnavailableError
 from sip2gw.backend.database import Connection
 from sip2gw.backend.ids import new_id
 from sip2gw.backend.sql import ledger
-from sip2gw.backend.sqlite import reads, waits
+from sip2gw.backend.sql.records import load_by_card
+from sip2gw.backend.sqlite import database, reads, waits
 from sip2gw.backend.sqlite import store as store_module
 from sip2gw.backend.sqlite.place import Place
 from sip2gw.backend.sqlite.reads import APART_S, THREADS_MAX, Reads
@@ -202,7 +203,7 @@ async def test_too_many_waiting_reads_are_refused_at_once(
     monkeypatch.setattr(reads, "THREADS_MAX", 1)
     monkeypatch.setattr(reads, "WAITING_MAX", 2)
     gate = Gate()
-    tasks = [asyncio.ensure_future(apart.moment(gate))]
+    tasks: list[asyncio.Future[Any]] = [asyncio.ensure_future(apart.moment(gate))]
     await gate.reached()
     tasks += [asyncio.ensure_future(apart.moment(who)) for _ in range(2)]
     await asyncio.sleep(0)
@@ -260,7 +261,7 @@ async def test_a_thread_opens_no_other_store(store: Store) -> None:
 @contextmanager
 def held(monkeypatch: pytest.MonkeyPatch, number: str) -> Iterator[Gate]:
     """Whoever reads the holder of this card waits, and has seen them before that."""
-    gate, load = Gate(), store_module.load_by_card
+    gate, load = Gate(), load_by_card
 
     def load_and_wait(connection: Any, wanted: str) -> PatronRecord | None:
         record = load(connection, wanted)
@@ -343,7 +344,7 @@ def statements(
 ) -> Iterator[tuple[set[str], set[str]]]:
     """What the writer reads in the loop, and what threads read, from now on."""
     in_loop, in_threads = set[str](), set[str]()
-    connect = reads.connect
+    connect = database.connect
 
     def traced(*arguments: Any, **options: Any) -> Any:
         connection = connect(*arguments, **options)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -43,7 +44,7 @@ async def keep(library: Library, *entries: RefusedPayment) -> None:
             await written
 
 
-async def listed(library: Library, **filters: object) -> list[RefusedPayment | RefusedPaymentsMore]:
+async def listed(library: Library, **filters: Any) -> list[RefusedPayment | RefusedPaymentsMore]:
     return await asyncio.to_thread(lambda: list(library.refused_payments(**filters)))
 
 
@@ -54,7 +55,8 @@ async def test_it_is_there_once_it_was_waited_for(library: Library) -> None:
 
 async def test_the_payer_is_the_patron_if_somebody_has_the_card(library: Library) -> None:
     await keep(library, refused(0, payer="C1"), refused(1, payer="OLD1"), refused(2, payer="4711"))
-    assert [entry.payer for entry in await listed(library)] == ["P1", "P1", "4711"]
+    entries: list[Any] = await listed(library)
+    assert [entry.payer for entry in entries] == ["P1", "P1", "4711"]
     assert "P1" not in repr(await listed(library))
 
 

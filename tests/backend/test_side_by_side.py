@@ -17,6 +17,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from datetime import timedelta
 from itertools import count
+from operator import methodcaller
 from pathlib import Path
 from typing import Any
 
@@ -225,7 +226,7 @@ class SideBySide(RuleBasedStateMachine):
     def undo(self, index: int) -> None:
         if not self.payments:
             return
-        ids = dict(
+        ids: dict[object, str] = dict(
             zip(
                 (self.sqlite, self.postgres), self.payments[index % len(self.payments)], strict=True
             )
@@ -325,7 +326,7 @@ class SideBySide(RuleBasedStateMachine):
         if hasattr(self, "sqlite"):
             self.done["operations"] += 1
             for name in PATRONS:
-                self.same(lambda store, name=name: store.find_patron(name))
+                self.same(methodcaller("find_patron", name))
             self.same(lambda store: store.find_by_card("C1"))
             self.same(lambda store: store.surpluses())
 

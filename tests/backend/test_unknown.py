@@ -11,6 +11,7 @@ from sip2gw.backend.base import BackendError
 from sip2gw.backend.library import Library
 from sip2gw.backend.postgres import PostgresStore
 from sip2gw.backend.sql import migrate as migrate_module
+from sip2gw.backend.sql.schema import MIGRATIONS
 from sip2gw.backend.sqlite.database import connect
 from sip2gw.backend.sqlite.store import Store
 
@@ -54,7 +55,7 @@ def test_a_store_of_schema_6_takes_refused_payments_after_the_migration(
     status = "UPDATE payment SET status = ?"
     with closing(connect(tmp_path / "library.db")) as connection:
         with monkeypatch.context() as before:
-            before.setattr(migrate_module, "MIGRATIONS", migrate_module.MIGRATIONS[:6])
+            before.setattr(migrate_module, "MIGRATIONS", MIGRATIONS[:6])
             before.setattr(migrate_module, "SCHEMA_NUMBER", 6)
             migrate_module.migrate(connection)
         connection.execute("INSERT INTO patron (id, name) VALUES ('P1', 'Ann')")

@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 from sip2gw.backend.base import BackendError, OutcomeUnknownError, UnavailableError
+from sip2gw.backend.database import WriteResult
 from sip2gw.backend.sql.door_log import AccessLog
 from sip2gw.backend.sql.migrate import migrate
 from sip2gw.backend.sql.queries import STORE_VERSION
 from sip2gw.backend.sqlite import writer as writer_module
 from sip2gw.backend.sqlite.database import SqliteConnection, connect
-from sip2gw.backend.sqlite.writer import State, Writer, WriteResult
+from sip2gw.backend.sqlite.writer import State, Writer
 from sip2gw.model import AccessRow
 
 from .library import NOW

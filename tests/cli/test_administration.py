@@ -256,8 +256,12 @@ def test_maintain_says_of_each_chore_what_it_forgets(command: Run, library: Path
         ]
         return [(one[1], one[2]) for one in told if one]
 
-    counted = ("0 rows of the door log", "2 transactions with items that expired")
-    counted += ("3 loans that ended", "1 refused payments")
+    counted = (
+        "0 rows of the door log",
+        "2 transactions with items that expired",
+        "3 loans that ended",
+        "1 refused payments",
+    )
     to_do = ("would lose their patron", *["would be forgotten"] * 3)
     done = ("have lost their patron", *["are forgotten"] * 3)
     assert said("--dry-run") == list(zip(counted, to_do, strict=True))

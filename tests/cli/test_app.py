@@ -1,4 +1,4 @@
-"""What holds for every command (interface §2)."""
+"""What holds for every command."""
 
 from __future__ import annotations
 

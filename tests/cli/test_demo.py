@@ -1,4 +1,4 @@
-"""The demo does what it prints: every dialogue is played against it (interface §1, C53)."""
+"""The demo does what it prints: every dialogue is played against it (C53)."""
 
 from __future__ import annotations
 

@@ -36,6 +36,10 @@ def command(sip2gw: Run, library: Path) -> Run:
     return run
 
 
+def _refuse(reason: CirculationReason, facts: object) -> Refusal:
+    return Refusal((reason,))
+
+
 async def _refuse_two(config: Path) -> None:
     store = open_backend(load_config(config), "command").store
     refused = (CirculationReason.UNKNOWN_ITEM, CirculationReason.NOT_FOR_LOAN)

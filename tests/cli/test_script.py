@@ -23,12 +23,15 @@ from sip2gw.protocol.connection import (
     RequestReceived,
     ServerConnection,
 )
+from sip2gw.protocol.fields import PatronFlag
 from sip2gw.protocol.messages import (
     AcsStatus,
     FeePaid,
+    FeePaidResponse,
     Login,
     LoginResponse,
     PatronInformation,
+    PatronInformationResponse,
     Request,
     Response,
 )
@@ -45,14 +48,14 @@ def answer_to(request: Request) -> Response:
         case Login():
             return LoginResponse(ok=request.login_password == "hush")
         case PatronInformation(patron_identifier="7"):
-            answer = PatronInformation.response(patron_identifier="7", personal_name="Anna")
+            answer = PatronInformationResponse(patron_identifier="7", personal_name="Anna")
             answer.valid_patron = True
             answer.badges = ("ONBE", "CLUB")
-            answer.patron_status = frozenset({10})
+            answer.patron_status = frozenset({PatronFlag.EXCESSIVE_FINES})
             answer.screen_message = ("Please pay EUR 5.00.",)
             return answer
         case FeePaid():
-            return FeePaid.response(payment_accepted=True, transaction_id=request.transaction_id)
+            return FeePaidResponse(payment_accepted=True, transaction_id=request.transaction_id)
     refused = request.failure_form("HUB", NOW, ())
     if isinstance(refused, AcsStatus):
         refused.online = True

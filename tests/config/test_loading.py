@@ -1,4 +1,4 @@
-"""From a file to a configuration: what is read, defaulted and resolved (interface §3, C24, C81)."""
+"""From a file to a configuration: what is read, defaulted and resolved (C24, C81)."""
 
 import os
 import re

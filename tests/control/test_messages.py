@@ -105,7 +105,8 @@ def test_whatever_is_asked_for_is_asked_for_as_it_is(name, seconds, frames):
 @given(st.lists(st.binary(max_size=20).map(lambda b: b.replace(b"\n", b"."))), st.data())
 def test_lines_come_out_whole_however_they_are_cut(lines, data):
     stream = b"".join(line + b"\n" for line in lines)
-    buffer, got = LineBuffer(20), []
+    buffer = LineBuffer(20)
+    got: list[object] = []
     while stream:
         size = data.draw(st.integers(1, len(stream)))
         buffer.feed(stream[:size])

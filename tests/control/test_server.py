@@ -15,6 +15,7 @@ from sip2gw.control import server
 from sip2gw.control.channel import Channel, GatewayGoneError, Shared
 from sip2gw.control.client import Control, NoGatewayError, RefusedError
 from sip2gw.control.messages import (
+    REQUEST_BYTES_MAX,
     Alive,
     Drain,
     Drained,
@@ -80,7 +81,7 @@ async def test_a_request_may_come_in_pieces(place):
 
 async def test_a_request_without_end_is_not_kept(place):
     reader, writer = await connect(place)
-    writer.write(b"x" * (server.REQUEST_BYTES_MAX + 1))
+    writer.write(b"x" * (REQUEST_BYTES_MAX + 1))
     (refused,) = await answers(reader)
     assert "at most 4096 bytes" in refused.problem
     writer.close()

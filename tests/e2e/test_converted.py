@@ -1,4 +1,4 @@
-"""A converted configuration starts, and the kiosks log in as they always did (issue 4)."""
+"""A converted configuration starts, and the kiosks log in as they always did (C86)."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from proofs.process import GatewayProcess
 from sip2gw.cli.failures import CommandError
 from sip2gw.cli.kiosk.client import Credentials, Kiosk
 from sip2gw.convert import converted
-from sip2gw.protocol.messages import ScStatus
+from sip2gw.protocol.messages import AcsStatus, ScStatus
 
 SAMPLES = Path(__file__).parents[1] / "convert" / "samples"
 
@@ -34,6 +34,7 @@ async def test_a_converted_configuration_starts(tmp_path, watch, names, credenti
         with Kiosk.connect(address) as kiosk:
             kiosk.log_in(credentials)
             status = kiosk.ask(ScStatus())
+            assert isinstance(status, AcsStatus)
             assert (status.online, status.institution_id) == (True, institution)
         with Kiosk.connect(address) as kiosk, pytest.raises(CommandError, match="refused"):
             kiosk.log_in(Credentials(credentials.login, "another"))

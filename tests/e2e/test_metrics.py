@@ -1,4 +1,4 @@
-"""What a real process tells Prometheus (interface §5, C23, C74): names, types and closed labels."""
+"""What a real process tells Prometheus (B67, C23, C74): names, types and closed labels."""
 
 import asyncio
 import re
@@ -148,7 +148,7 @@ async def test_labels_come_from_closed_sets_and_name_no_patron(start):
     async with start() as gateway:
         await _some_of_everything(gateway)
         _, text = await gateway.http("/metrics")
-    shown = {}
+    shown: dict[tuple[str, str], set[str]] = {}
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
             for label, value in sample.labels.items():

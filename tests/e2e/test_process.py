@@ -1,4 +1,4 @@
-"""A real process through its life: start, signals, reload, refusal to start (B66, C48, §2)."""
+"""A real process through its life: start, signals, reload, refusal to start (B66, C48)."""
 
 import os
 import signal

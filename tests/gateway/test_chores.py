@@ -1,4 +1,4 @@
-"""What the gateway looks at by itself, and what a reload shows in the metrics (interface §7)."""
+"""What the gateway looks at by itself, and what a reload shows in the metrics (B67)."""
 
 from datetime import timedelta
 

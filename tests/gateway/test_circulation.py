@@ -1,6 +1,7 @@
 """Checkout, checkin and item information on the wire, byte for byte (B56-B61, C42-C44, C69)."""
 
 from dataclasses import replace
+from typing import Any, cast
 
 import pytest
 from desk import (
@@ -507,7 +508,7 @@ async def test_those_of_an_authoriser_are_not_when_the_membership_has_ended_b54(
 
 
 def test_what_has_no_due_date_has_an_empty_one():
-    assert due_text(None, None) == ""
+    assert due_text(cast(Any, None), None) == ""
 
 
 # Item information

@@ -1,5 +1,7 @@
 """What is kept with a snapshot, what is shared between snapshots, and which passages are known."""
 
+from functools import partial
+
 from sip2gw.handlers import snapshot_cache as module
 from sip2gw.handlers.snapshot_cache import (
     DERIVED_MAX,
@@ -12,7 +14,8 @@ from sip2gw.shared.door_memory import PASSAGES_MAX, Passages
 
 
 def test_a_value_is_made_once_for_each_snapshot_and_key():
-    record, made = PatronRecord("1001", "Anna"), []
+    record = PatronRecord("1001", "Anna")
+    made: list[int] = []
 
     def make():
         made.append(len(made))
@@ -41,7 +44,7 @@ def test_what_was_derived_goes_with_its_snapshot():
 def test_a_snapshot_keeps_so_many_values():
     record = PatronRecord("1001", "Anna")
     for number in range(3 * DERIVED_MAX):
-        derived(record, ("door", number), lambda number=number: number + 1)
+        derived(record, ("door", number), partial(int, number))
     assert len(module._kept[id(record)].values) <= DERIVED_MAX
 
 

@@ -1,5 +1,7 @@
 """Vendors' dialects on the wire (B55, C45): each where it is spoken, and nowhere else."""
 
+from typing import Any
+
 import pytest
 from harness import CONFIG, LIBRARY, STAMP, ask_37, ask_63, debt, fields, person, running
 
@@ -200,7 +202,7 @@ def details(answer, fixed):
     """The groups of an answer: each begins with CG."""
     tags = {"CG", "FA", "FB", "FC", "FD", "FE", "FF", "FG"}
     parts = [part for part in answer[fixed:].split("|") if part[:2] in tags]
-    groups = []
+    groups: list[Any] = []
     for part in parts:
         if part.startswith("CG"):
             groups.append([])

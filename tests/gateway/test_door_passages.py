@@ -291,7 +291,8 @@ async def test_after_five_guesses_without_the_store_the_right_pin_looks_wrong_to
 @contextmanager
 def counted_hashes(gateway):
     """How often a PIN is really judged; each takes until `gate` is set."""
-    verifier, gate, judged = gateway.app._verifier, asyncio.Event(), []
+    verifier, gate = gateway.app._verifier, asyncio.Event()
+    judged: list[object] = []
 
     async def run(verify, *, first):
         judged.append(None)

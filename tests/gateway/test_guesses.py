@@ -4,6 +4,7 @@ import asyncio
 import threading
 from datetime import timedelta
 from functools import partial
+from typing import Any
 
 import pytest
 from harness import CONFIG, LIBRARY, NOON, ask_23, ask_37, person, running
@@ -68,8 +69,8 @@ class Verifier(SlowVerifier):
     def __init__(self, store):
         super().__init__(lambda: 0.0, threads=1)
         self._store = store
-        self.gate = None
-        self.went_first = []
+        self.gate: Any = None
+        self.went_first: list[bool] = []
 
     async def run(self, verify, *, first=True):
         self._store.events.append("judged")
@@ -350,9 +351,10 @@ async def test_too_many_failures_at_a_terminal_are_reported_once(store, locks):
 
 async def test_such_a_terminal_has_two_pins_judged_at_once_and_the_others_do_not_wait(store, locks):
     rules = PinRules(failures_max=100, terminal_failures_max=1)
-    pins = PinService(store, Verifier(store), b"", rules, locks.append)
+    verifier = Verifier(store)
+    pins = PinService(store, verifier, b"", rules, locks.append)
     await guess(pins, store)
-    pins._verifier.gate = asyncio.Event()
+    verifier.gate = asyncio.Event()
     store.events.clear()
 
     async def guess_of(number, terminal):
@@ -369,13 +371,14 @@ async def test_such_a_terminal_has_two_pins_judged_at_once_and_the_others_do_not
     for _ in range(20):
         await asyncio.sleep(0)
     assert store.events.count("judged") == 2 + 3
-    pins._verifier.gate.set()
+    verifier.gate.set()
     assert await asyncio.gather(*here, *there) == [PinState.OK] * 8
 
 
 async def test_a_door_goes_first_until_three_pins_have_failed_there(store, locks):
     """Whoever floods kiosks with guesses keeps nobody out who stands before a door."""
-    pins = PinService(store, Verifier(store), b"", PinRules(failures_max=100), locks.append)
+    verifier = Verifier(store)
+    pins = PinService(store, verifier, b"", PinRules(failures_max=100), locks.append)
 
     async def guess_at(terminal, now=NOON, *, at_door=True):
         await pins.check(store.record(), "1", "wrong", terminal, now, at_door=at_door)
@@ -384,9 +387,9 @@ async def test_a_door_goes_first_until_three_pins_have_failed_there(store, locks
     for _ in range(4):
         await guess_at("door-1")
     await guess_at("door-2")
-    assert pins._verifier.went_first == [False, True, True, True, False, True]
+    assert verifier.went_first == [False, True, True, True, False, True]
     await guess_at("door-1", NOON + timedelta(minutes=16))
-    assert pins._verifier.went_first[-1] is True
+    assert verifier.went_first[-1] is True
 
 
 async def test_those_that_do_not_go_first_leave_a_thread_free():
@@ -451,16 +454,17 @@ async def turns(count=20):
 async def test_guesses_that_are_being_judged_count_as_failures_before_they_are(store, locks):
     """C99: else whoever is quick enough has any number judged at once, and nobody else any."""
     rules = PinRules(failures_max=100, terminal_failures_max=4)
-    pins = PinService(store, Verifier(store), b"", rules, locks.append)
+    verifier = Verifier(store)
+    pins = PinService(store, verifier, b"", rules, locks.append)
     guess_at = many_patrons(store)
     await guess_at(pins, "first")
     store.events.clear()
-    pins._verifier.gate = asyncio.Event()
+    verifier.gate = asyncio.Event()
     here = [asyncio.create_task(guess_at(pins, f"{number}")) for number in range(20)]
     there = asyncio.create_task(guess_at(pins, "other", "door-2"))
     await turns()
     assert store.events.count("judged") == 3 + 2 + 1
-    pins._verifier.gate.set()
+    verifier.gate.set()
     await asyncio.gather(*here, there)
     assert store.events.count("judged") == 21
     known = pins._terminal("door-1")
@@ -469,18 +473,19 @@ async def test_guesses_that_are_being_judged_count_as_failures_before_they_are(s
 
 async def test_hanging_up_makes_no_room_for_more_guesses_at_a_time(store, locks):
     rules = PinRules(failures_max=100, terminal_failures_max=1)
-    pins = PinService(store, Verifier(store), b"", rules, locks.append)
+    verifier = Verifier(store)
+    pins = PinService(store, verifier, b"", rules, locks.append)
     guess_at = many_patrons(store)
     await guess_at(pins, "first")
     store.events.clear()
-    pins._verifier.gate = asyncio.Event()
+    verifier.gate = asyncio.Event()
     for number in range(20):
         impatient = asyncio.create_task(guess_at(pins, f"{number}"))
         await turns()
         impatient.cancel()
         await turns()
     assert store.events.count("judged") == len(pins._guesses) == 2
-    pins._verifier.gate.set()
+    verifier.gate.set()
     await asyncio.gather(*pins._guesses)
     await guess_at(pins, "last")
     assert store.events.count("judged") == 3
@@ -552,7 +557,7 @@ async def test_the_time_of_the_answer_is_that_of_the_slot(store, locks, monkeypa
 async def test_the_deadline_cuts_the_slot_short_and_hanging_up_ends_the_request(pins):
     pins.rules = PinRules(answer_slot_s=2)
     waiting = start(pins.hold_back("door-1", NOON, 0.0))
-    ends = []
+    ends: list[object] = []
     waiting.go_on(ends.append)
     waiting.cancel()
     gone = start(pins.hold_back("door-1", NOON, 0.0))

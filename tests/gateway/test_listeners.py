@@ -142,6 +142,7 @@ async def test_the_address_is_what_the_prelude_tells(gateway):
     line, wire = waiting.come()
     assert line.conversation is None
     waiting.known[0]("192.0.2.7")
+    assert line.conversation is not None
     assert line.conversation.address == "192.0.2.7"
     line.data_received(LOGIN.encode() + b"\r")
     assert wire.sent == b"941\r"
@@ -154,6 +155,7 @@ async def test_nothing_is_read_until_tls_has_taken_over(gateway):
     line, wire = TerminalLine(gateway.app.server, context), Wire()
     line.connection_made(wire)
     assert wire.paused
+    assert line._handshake is not None
     await asyncio.wait_for(line._handshake, 5)  # which fails: there is no socket
     assert wire.closed
 

@@ -234,7 +234,7 @@ async def test_an_answer_that_is_held_back_beyond_the_deadline_is_a_refusal(tmp_
 async def test_an_unknown_login_is_looked_up_like_a_known_one(tmp_path):
     """B11: the time of the look into the store must not tell which logins there are."""
     async with running(tmp_path, config=HASHED_CONFIG) as gateway:
-        looks = []
+        looks: list[object] = []
         passwords = gateway.app.gateway.logins._passwords
 
         async def known_logins():

@@ -1,4 +1,4 @@
-"""The options of a profile, each once over a real socket (issue 4, C86)."""
+"""The options of a profile, each once over a real socket (C86)."""
 
 from contextlib import asynccontextmanager
 

@@ -2,6 +2,7 @@
 (B2). That each is read and written byte for byte is in `tests/wire`."""
 
 import re
+from datetime import UTC, datetime
 
 import pytest
 from pages import DIRECTORY, claims, exchanges, pages, played, with_tables
@@ -27,7 +28,7 @@ def page(code):
 def test_every_request_has_handler_refusal_page_and_example(code):
     request = REQUESTS[code]
     assert code in SUPPORTED_CODES | OF_THE_LINE
-    refused = request().failure_form("HUB", None, ("no",))
+    refused = request().failure_form("HUB", datetime.now(UTC), ("no",))
     assert type(refused) is request.response
     played = {(asked[:2], told[:2]) for asked, told in exchanges(page(code))}
     assert (code, request.response.code) in played

@@ -2,6 +2,7 @@
 
 import gc
 import json
+from typing import Any
 
 import pytest
 from harness import CONFIG, ask_37, running
@@ -87,7 +88,7 @@ change it: branches, profiles and terminals in `test_session`."""
 
 def with_change(key):
     """The harness's configuration with `key` set to another value, as TOML."""
-    value = CHANGED[key]
+    value: Any = CHANGED[key]
     table, _, name = key.rpartition(".")
     lines, inside, out = CONFIG.splitlines(), False, []
     if not table:

@@ -8,6 +8,7 @@ import pytest
 import pytest_asyncio
 from harness import CONFIG, running
 
+from sip2gw.config import load_config
 from sip2gw.control import server
 from sip2gw.control.messages import (
     Alive,
@@ -50,7 +51,7 @@ class SlowReading:
 
 @pytest.fixture
 def reading(monkeypatch):
-    slow = SlowReading(reloading.load_config)
+    slow = SlowReading(load_config)
     monkeypatch.setattr(reloading, "load_config", slow)
     yield slow
     slow.go_on(100)

@@ -5,6 +5,7 @@ import threading
 
 from harness import CONFIG, ask_23, ask_63, running
 
+from sip2gw.backend.sql.records import load_by_card
 from sip2gw.backend.sqlite import store as store_module
 
 WAIT_S = 10
@@ -14,7 +15,7 @@ async def test_a_door_that_waits_for_the_disk_is_refused_in_time_and_others_go_o
     tmp_path, monkeypatch
 ):
     begun, go = threading.Event(), threading.Event()
-    load = store_module.load_by_card
+    load = load_by_card
 
     def waiting(connection, number):
         if number == "1005":

@@ -16,7 +16,6 @@ from sip2gw.protocol.layout import layout_of
 from sip2gw.protocol.registry import RESPONSES, requests_in
 from sip2gw.texts import (
     BUILT_IN,
-    LANGUAGES,
     TEXT_KEYS,
     placeholders,
 )
@@ -34,7 +33,7 @@ def marked(language, key):
 TEXTS = "".join(
     f"[texts.{language}]\n"
     + "".join(f"{key} = {json.dumps(marked(language, key))}\n" for key in TEXT_KEYS)
-    for language in LANGUAGES
+    for language in BUILT_IN
 )
 MARKED = re.compile(r"<(\w\w)\.(\w+)>( ([^<>]|<\w\w\.\w+>)*)?")
 """A text, perhaps with another one in it: why a title was not renewed."""
@@ -88,7 +87,7 @@ async def test_every_screen_text_is_one_of_the_catalogue_b29(marking):
     people = dict.fromkeys([*CARDS, *(r["id"] for r in PEOPLE if r["kind"] == "patron")])
     # The desk blocks whomever it is asked to, so it comes last.
     logins = ("door-1", "door-shut", "door-nowhere", "door-facts", "kiosk-1", "pay-1", "desk-1")
-    for login, language in zip(logins, cycle(LANGUAGES), strict=False):
+    for login, language in zip(logins, cycle(BUILT_IN), strict=False):
         terminal = await marking.terminal(login)
         # A wrong PIN locks the card: only at the last one.
         pins = ("right", "", "0") if login == logins[-1] else ("right", "")
@@ -110,7 +109,7 @@ async def texts_of(terminal, request):
     return keys
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("language", BUILT_IN)
 async def test_the_texts_are_in_the_language_that_was_asked_for(marking, language):
     kiosk = await marking.terminal("kiosk-1")
     for text in screen(await kiosk.ask(ask_63("1004", "1004", language=CODES[language]))):

@@ -9,6 +9,7 @@ import logging
 import threading
 import warnings
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
@@ -164,7 +165,7 @@ class Trickle(io.RawIOBase):
 
 
 def test_the_log_is_whole_however_little_its_reader_takes_at_a_time():
-    stream = Trickle()
+    stream: Any = Trickle()
     log = Log(stream, Redactor(b"x" * 32))
     log.sink.write(b"0123456789")
     assert stream.whole.wait(10)

@@ -65,7 +65,7 @@ def test_the_card_counts_as_the_transaction_finds_it():
         (ACTING, {}, False, "ok"),
         (READER, {}, False, "charged_to_other"),
         (None, {}, False, "unknown_card"),
-        (ACTING, {"relationships": RelationshipRules(enabled=False)}, False, "charged_to_other"),
+        (ACTING, {"relationships": RelationshipRules(frozenset())}, False, "charged_to_other"),
         (ACTING, {"pin_missing": True}, False, "no_pin"),
         (READER, {"pin_missing": True}, False, "charged_to_other"),
         (ACTING, {"pin_missing": True}, True, "ok"),

@@ -59,6 +59,7 @@ def test_a_return_cancels_the_checkout_before_it() -> None:
     undone = cancel(lent(), CHECKIN)
     assert isinstance(undone, Effect)
     assert undone.after == record().state
+    assert undone.undoes is not None
     assert undone.undoes.code == CHECKOUT
     assert undone.outcome.patron_id == "ANNA"
 
@@ -129,8 +130,10 @@ def test_every_reason_has_an_entry_in_its_order() -> None:
 
 
 def test_properties_are_stored_and_emptied() -> None:
-    assert decide_properties(facts(record()), "torn", NOON).after.properties == "torn"
-    assert decide_properties(facts(record()), "", NOON).after.properties is None
+    for said, kept in (("torn", "torn"), ("", None)):
+        stored = decide_properties(facts(record()), said, NOON)
+        assert isinstance(stored, Effect)
+        assert stored.after.properties == kept
     assert decide_properties(facts(None), "torn", NOON) == Refusal((R.UNKNOWN_ITEM,))
 
 

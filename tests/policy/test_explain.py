@@ -325,8 +325,8 @@ def test_b22_a_badge_that_does_not_count_says_why(
 
 def test_badges_that_are_not_asked_for() -> None:
     assert detail("badge") == "no badge is asked for: profiles.entrance.door.require_badges = []"
-    rules = {"require_badges": frozenset({"A", "B"}), "every_badge": False}
-    assert detail("badge", **rules).endswith('require_badges = ["A", "B"], badges = "any"')
+    told = detail("badge", require_badges=frozenset({"A", "B"}), every_badge=False)
+    assert told.endswith('require_badges = ["A", "B"], badges = "any"')
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import os
 import random
 from dataclasses import replace
 from datetime import date
+from typing import Any
 
 import pytest
 from family import (
@@ -206,7 +207,7 @@ def test_those_that_come_together_must_fit_each_other():
 
 def random_relations(size, chance):
     """What is left of many random relationships when those are refused that do not fit."""
-    stored = {}
+    stored: dict[Any, Any] = {}
     for _ in range(3 * size):
         one, other = (f"P{chance.randrange(size)}" for _ in range(2))
         functions = chance.choice((("pay",), ("renew",), ("renew", "pay")))

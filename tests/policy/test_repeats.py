@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from family import NOON
@@ -22,7 +23,7 @@ ANNAS = loan("ANNA", due=DUE)
 
 def event(code, outcome, before=None, **changes):
     """Anna's transaction at noon, the third with the copy."""
-    values = {"terminal": "kiosk-1", "key": "K", "patron_id": "ANNA", "position": 3}
+    values: dict[str, Any] = {"terminal": "kiosk-1", "key": "K", "patron_id": "ANNA", "position": 3}
     known = before if before is not None else PriorState(ItemState())
     return replace(
         Event(code=code, expires=NOON, outcome=outcome, before=known, **values), **changes

@@ -27,7 +27,8 @@ from pathlib import Path
 from harness import CONFIG, LIBRARY, ask_23, ask_63
 
 from benchmarks.against import interval
-from benchmarks.load import Address, Expected, Stream, connected, open_loop
+from benchmarks.load import Expected, Stream, connected, open_loop
+from benchmarks.servers import Address
 from proofs import crowd
 from proofs.memory import resident_mib
 from proofs.process import ROOT, GatewayProcess, prepare

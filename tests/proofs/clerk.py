@@ -77,7 +77,7 @@ def _run(words: list[str]) -> Said:
     told = []
     for stream in (output, complaints):
         stream.flush()
-        told.append(stream.buffer.getvalue().decode())  # type: ignore[attr-defined]
+        told.append(stream.buffer.getvalue().decode())
     return Said(status if isinstance(status, int) else int(status is not None), *told)
 
 

@@ -77,8 +77,10 @@ async def _announced(demo):
     async with asyncio.timeout(START_S):
         while "health:" not in printed:
             printed += (await demo.stdout.readline()).decode()
-    sip2 = re.search(r"SIP2 on (\S+),", printed)[1]
-    return sip2, re.search(r"http://(\S+)/metrics", printed)[1]
+    sip2, admin = re.search(r"SIP2 on (\S+),", printed), re.search(r"http://(\S+)/metrics", printed)
+    assert sip2
+    assert admin
+    return sip2[1], admin[1]
 
 
 async def _play_for(address, seconds):

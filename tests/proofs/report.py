@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass
@@ -9,7 +10,7 @@ class Report:
     """Numbers for the reader, and everything that contradicts the promise."""
 
     title: str
-    numbers: dict[str, object] = field(default_factory=dict)
+    numbers: dict[str, Any] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
 
     def expect(self, holds: bool, otherwise: str) -> None:

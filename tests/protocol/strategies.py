@@ -44,7 +44,11 @@ def _one(place: Fixed | Tagged) -> st.SearchStrategy[Any]:
         return exact
     if place.codec is values.TEXT:
         return st.text(LETTERS, max_size=60)
-    members = {14: list(PatronFlag), 10: list(Summary), 16: [m.value for m in SupportedMessage]}
+    members: dict[int, list[Any]] = {
+        14: list(PatronFlag),
+        10: list(Summary),
+        16: [m.value for m in SupportedMessage],
+    }
     return st.frozensets(st.sampled_from(members[place.width]))
 
 
@@ -57,7 +61,7 @@ def rows_of(group: Group) -> st.SearchStrategy[Any]:
 def messages(kind: type[Message]) -> st.SearchStrategy[Message]:
     """Any message of class `kind`."""
     layout = layout_of(kind)
-    placements = [(p.attribute, p.place) for p in layout.fixed]
+    placements: list[tuple[str, Any]] = [(p.attribute, p.place) for p in layout.fixed]
     placements += [(p.attribute, p.place) for p in layout.tagged]
     values_ = {name: value_at(place) for name, place in placements}
     values_ |= {p.attribute: rows_of(p.place) for p in layout.groups}

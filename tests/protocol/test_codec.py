@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -361,7 +362,7 @@ def test_a_limit_of_thousands_of_digits_is_none() -> None:
         (b"37", {}),
     ],
 )
-def test_what_an_unreadable_payment_still_tells(frame: bytes, told: dict[str, str]) -> None:
+def test_what_an_unreadable_payment_still_tells(frame: bytes, told: dict[str, Any]) -> None:
     with pytest.raises(UnreadableError):
         parse_request(frame, WireFormat())
     nothing = FeePaid(fee_type="", payment_type="")

@@ -298,6 +298,7 @@ def test_two_peers_talk() -> None:
         client.receive(line.send(replace(ANSWER, patron_identifier=str(turn))))
         answer = client.next_response()
         assert isinstance(answer, ResponseReceived)
+        assert isinstance(answer.response, EndSessionResponse)
         assert answer.response.patron_identifier == str(turn)
         assert client.next_response() is None
 
@@ -318,6 +319,7 @@ def test_two_peers_recover_from_a_damaged_request_and_a_damaged_answer() -> None
     client.receive(again.data)
     answer = client.next_response()
     assert isinstance(answer, ResponseReceived)
+    assert isinstance(answer.response, EndSessionResponse)
     assert answer.response.patron_identifier == "2100"
 
 

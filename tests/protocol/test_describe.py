@@ -1,14 +1,10 @@
 """Frames in words, and nothing secret in them (B16, C78)."""
 
-import runpy
-from pathlib import Path
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sip2gw.protocol import describe
-from sip2gw.protocol.describe import describe_frame, message_reference, redact_frame
+from sip2gw.protocol.describe import describe_frame, redact_frame
 from sip2gw.protocol.wire import WireFormat
 
 WIRE = WireFormat()
@@ -158,13 +154,6 @@ def test_b16_whatever_surrounds_a_secret_it_does_not_show(
     before: bytes, after: bytes, head: bytes
 ) -> None:
     assert "canary" not in shown(head + before + b"ADcanary|" + after)
-
-
-def test_the_reference_page_is_the_generated_one(capsys: pytest.CaptureFixture[str]) -> None:
-    page = Path(__file__).parents[2] / "docs" / "reference" / "messages.md"
-    assert page.read_text(encoding="utf-8") == message_reference()
-    runpy.run_path(describe.__file__, run_name="__main__")
-    assert capsys.readouterr().out == message_reference()
 
 
 @pytest.mark.parametrize("digits", [b"0000", b"EF1C"])

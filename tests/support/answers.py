@@ -139,7 +139,7 @@ def page_of(found):
         with_hiding = " with `wrong_pin_hides_card`" if hiding else ""
         parts.append(f"\n## {kind}{with_hiding}\n")
         for message in dict.fromkeys(key[1] for key in found if key[0] == place):
-            by_answer = {}
+            by_answer: dict[str, list[str]] = {}
             for situation in SITUATIONS:
                 by_answer.setdefault(found[place, message, situation], []).append(situation)
             parts.append(f"\n**{message}**\n\n| situation | answer |\n|---|---|\n")

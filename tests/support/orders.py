@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from sip2gw.backend.base import CirculationOrder, PaymentOrder
 from sip2gw.model import PaymentLine
@@ -48,7 +48,7 @@ Order = TypeVar("Order", PaymentOrder, CirculationOrder)
 def decided_by(order: Order, decide: Callable[[Any], Any]) -> Order:
     """`order`, to be decided by `decide`."""
     case = ToldPayment(decide) if isinstance(order, PaymentOrder) else ToldCase(decide)
-    return replace(order, case=case)
+    return replace(order, case=cast(Any, case))
 
 
 def settling(*lines: PaymentLine) -> PaymentCase:

@@ -25,8 +25,8 @@ from pathlib import Path
 
 from desk import DESK_CONFIG, DESK_LIBRARY, copy, lent, waits
 from harness import debt, person, running
+from reference.messages import field_tables
 
-from sip2gw.protocol.describe import field_tables
 from sip2gw.protocol.registry import REQUESTS
 
 DIRECTORY = Path(__file__).parents[2] / "docs" / "messages"

@@ -96,7 +96,9 @@ def _digest(parts):
 
 async def log_in(gateway, directory, login):
     """A terminal that has logged in with the password of the configuration in `directory`."""
-    password = load_config(directory / "sip2gw.toml").terminals[login].password.get_secret_value()
+    secret = load_config(directory / "sip2gw.toml").terminals[login].password
+    assert secret is not None
+    password = secret.get_secret_value()
     terminal: Terminal = await gateway.connect()
     assert await terminal.ask(f"9300CN{login}|CO{password}|") == "941"
     return terminal

@@ -194,7 +194,7 @@ class Watchdog:
 
     def _where(self):
         """The innermost calls of the loop's thread, on one line."""
-        frame = sys._current_frames().get(self._loop_thread.ident)
+        frame = sys._current_frames().get(self._loop_thread.ident or 0)
         calls = traceback.extract_stack(frame)[-FRAMES_TOLD:]
         return " > ".join(
             f"{call.filename.removeprefix(f'{ROOT}/')}:{call.lineno} {call.name}" for call in calls
@@ -245,7 +245,7 @@ def main():
 
     if names == "no-names":
         socket.getfqdn = socket.gethostbyaddr = look_up
-    app.App.run = watched
+    app.App.run = watched  # type: ignore[method-assign]
     cli.main()
 
 

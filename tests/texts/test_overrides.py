@@ -10,7 +10,6 @@ import pytest
 from sip2gw.config import ConfigError, load_config
 from sip2gw.texts import (
     BUILT_IN,
-    LANGUAGES,
     TEXT_KEYS,
     Catalogue,
     placeholders,
@@ -42,10 +41,10 @@ def test_every_text_in_every_language_can_be_replaced(tmp_path: Path) -> None:
             + " ".join(f"{{{name}}}" for name in sorted(placeholders(text)))
             for key, text in BUILT_IN[language].items()
         }
-        for language in LANGUAGES
+        for language in BUILT_IN
     }
     catalogue = Catalogue(load_config(configured(tmp_path, own)).texts)
-    for language in LANGUAGES:
+    for language in BUILT_IN:
         for key in TEXT_KEYS:
             values = {name: f"<{name}>" for name in placeholders(BUILT_IN[language][key])}
             shown = named(language, key).format_map(values)
@@ -65,14 +64,12 @@ def test_every_text_in_every_language_can_be_replaced(tmp_path: Path) -> None:
 def test_a_wrong_text_is_refused_under_every_key_with_what_is_allowed(
     tmp_path: Path, text: str, problem: str
 ) -> None:
-    file = configured(
-        tmp_path, {language: dict.fromkeys(TEXT_KEYS, text) for language in LANGUAGES}
-    )
+    file = configured(tmp_path, {language: dict.fromkeys(TEXT_KEYS, text) for language in BUILT_IN})
     with pytest.raises(ConfigError) as caught:
         load_config(file)
-    assert len(caught.value.problems) == len(LANGUAGES) * len(TEXT_KEYS)
+    assert len(caught.value.problems) == len(BUILT_IN) * len(TEXT_KEYS)
     lines = iter(caught.value.problems)
-    for language in LANGUAGES:
+    for language in BUILT_IN:
         for key in TEXT_KEYS:
             line = next(lines)
             assert line.startswith(f"{file}: texts.{language}.{key}: {problem}; got ")

@@ -1,4 +1,4 @@
-"""What is answered over HTTP, without a network (C130, interface §5)."""
+"""What is answered over HTTP, without a network (B67, C130)."""
 
 import asyncio
 import gzip

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 from harness import running
@@ -111,7 +112,7 @@ async def test_an_address_that_is_taken_is_named(told):
 async def test_one_that_ends_is_started_again(told, monkeypatch):
     monkeypatch.setattr(process, "RESTART_AFTER_S", 0.01)
     monkeypatch.setattr(process, "_spawn", runs("raise SystemExit(3)"))
-    restarts = []
+    restarts: list[Any] = []
     async with kept_running(told, restarts):
         await until(lambda: len(restarts) == 2)
     ended = [line for line in told.lines() if line["event"] == "http_ended"]
@@ -123,7 +124,7 @@ async def test_one_that_has_lived_well_begins_anew(told, monkeypatch):
     monkeypatch.setattr(process, "RESTART_AFTER_S", 0.01)
     monkeypatch.setattr(process, "LIVED_S", 0.0)
     monkeypatch.setattr(process, "_spawn", runs(""))
-    restarts = []
+    restarts: list[Any] = []
     async with kept_running(told, restarts):
         await until(lambda: len(restarts) == 2)
     assert {line["again_in_s"] for line in told.lines()} == {0.01}
@@ -143,7 +144,7 @@ async def test_when_it_cannot_be_started_it_is_tried_again(told, monkeypatch, pr
         raise problem
 
     monkeypatch.setattr(process, "_spawn", spawn)
-    restarts = []
+    restarts: list[Any] = []
     async with kept_running(told, restarts):
         await until(lambda: len(restarts) == 2)
     assert told.lines()[0]["status"] == status

@@ -106,9 +106,12 @@ async def test_it_answers_one_after_the_other_on_one_connection():
 
 async def test_each_answer_gives_its_connection_time_for_another(monkeypatch):
     given, give = [], serving.Connection._give_time
-    monkeypatch.setattr(
-        serving.Connection, "_give_time", lambda self: (given.append(1), give(self))
-    )
+
+    def noting(self):
+        given.append(1)
+        give(self)
+
+    monkeypatch.setattr(serving.Connection, "_give_time", noting)
     async with listening() as side:
         reader, writer = await side.connect(LIVEZ)
         await reader.readuntil(b"ok\n")

@@ -1,4 +1,4 @@
-"""The library data format: one JSON object a line, `kind` first (interface §4, C82).
+"""The library data format: one JSON object a line, `kind` first (B69, C82).
 
 The same structures read an import and write an export. Amounts are decimal strings; a field that
 takes a date or a time is a string here and is read by `moments`.

@@ -1,4 +1,4 @@
-"""`import` and `export`: the library's data as JSON Lines (interface §4)."""
+"""`import` and `export`: the library's data as JSON Lines (B69)."""
 
 from __future__ import annotations
 

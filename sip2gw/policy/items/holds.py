@@ -26,7 +26,8 @@ from sip2gw.policy.items.decisions import (
     refusal,
 )
 from sip2gw.policy.obstacles import Obstacle, Standing
-from sip2gw.policy.reasons import HOLD_DENIED, CirculationReason
+from sip2gw.policy.reasons import CirculationReason
+from sip2gw.protocol.fields import PatronFlag
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +113,7 @@ def _place(
     own: QueuedHold | None,
     request: HoldRequest,
 ) -> Decision:
-    obstacle = next((o for o in standing.obstacles if HOLD_DENIED in o.flags), None)
+    obstacle = next((o for o in standing.obstacles if PatronFlag.HOLD_DENIED in o.flags), None)
     reasons = tuple(_against_placing(record, patron, obstacle, own, request))
     if reasons:
         return Refusal(reasons, obstacle)

@@ -28,7 +28,8 @@ from sip2gw.policy.items.decisions import (
     waits_for_another,
 )
 from sip2gw.policy.obstacles import Obstacle, Standing
-from sip2gw.policy.reasons import CHARGE_DENIED, RENEWAL_DENIED, CirculationReason
+from sip2gw.policy.reasons import CirculationReason
+from sip2gw.protocol.fields import PatronFlag
 
 NEVER_LENT = frozenset({ItemStatus.LOST, ItemStatus.MISSING, ItemStatus.IN_PROCESS})
 """A copy on its way to another branch may be lent: the patron holds it in the hand."""
@@ -60,7 +61,7 @@ def decide_checkout(
         *_to_be_confirmed(facts, record, request),
     )
     if reasons and not request.no_block:
-        return _refuse(reasons, (standing,), CHARGE_DENIED, record.item)
+        return _refuse(reasons, (standing,), PatronFlag.CHARGE_DENIED, record.item)
     return _lend(record, patron, request, rules, reasons)
 
 
@@ -87,7 +88,7 @@ def _against_checkout(
         yield CirculationReason.ON_HOLD
     if record.state.loan is not None:
         yield CirculationReason.CHARGED_TO_OTHER
-    if _obstacle((standing,), CHARGE_DENIED) is not None:
+    if _obstacle((standing,), PatronFlag.CHARGE_DENIED) is not None:
         yield CirculationReason.BLOCKED
     if rules.overdue_blocks and any(loan.due < request.at for loan in patron.loans):
         yield CirculationReason.OVERDUE
@@ -208,7 +209,7 @@ def _renew(
 ) -> Decision:
     reasons = tuple(_against_renewal(record, loan, standings, request))
     if reasons and not request.no_block:
-        return _refuse(reasons, standings, RENEWAL_DENIED, record.item)
+        return _refuse(reasons, standings, PatronFlag.RENEWAL_DENIED, record.item)
     due = request.due or max(loan.due, due_after(request.at, record.item.loan_days, rules.zone))
     fee = _fee(record.item, loan.patron_id, request, rules)
     return Effect(
@@ -234,7 +235,7 @@ def _against_renewal(
         yield request.card_reason
     if waits_for_another(record, loan.patron_id):
         yield CirculationReason.ON_HOLD
-    if _obstacle(standings, RENEWAL_DENIED) is not None:
+    if _obstacle(standings, PatronFlag.RENEWAL_DENIED) is not None:
         yield CirculationReason.BLOCKED
     if loan.renewals >= record.item.max_renewals:
         yield CirculationReason.RENEWAL_LIMIT

@@ -1,0 +1,29 @@
+"""The pages of docs/reference say what the code declares."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import write_reference
+from reference import PAGES
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_is_the_generated_one(name: str) -> None:
+    page = (write_reference.DIRECTORY / f"{name}.md").read_text(encoding="utf-8")
+    assert page == PAGES[name](), f"python tests/support/write_reference.py {name}"
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_names_the_command_that_renews_it(name: str) -> None:
+    assert f"`python tests/support/write_reference.py {name}`" in PAGES[name]()
+
+
+def test_the_command_writes_the_page_that_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(write_reference, "DIRECTORY", tmp_path)
+    write_reference.write(["reasons"])
+    assert [page.name for page in tmp_path.iterdir()] == ["reasons.md"]
+    assert (tmp_path / "reasons.md").read_text(encoding="utf-8") == PAGES["reasons"]()

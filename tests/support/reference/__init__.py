@@ -1,0 +1,18 @@
+"""The pages of docs/reference, made from what the code declares."""
+
+from __future__ import annotations
+
+from reference.commands import command_reference
+from reference.configuration import configuration_reference
+from reference.messages import message_reference
+from reference.options import option_reference
+from reference.reasons import reason_reference
+
+PAGES = {
+    "commands": command_reference,
+    "configuration": configuration_reference,
+    "messages": message_reference,
+    "options": option_reference,
+    "reasons": reason_reference,
+}
+"""Each page by the name of its file."""
