@@ -13,7 +13,7 @@ from sip2gw.model.money import Minor
 
 
 class ItemStatus(StrEnum):
-    """Where an item is when nobody has it on loan (interface §4)."""
+    """Where an item is when nobody has it on loan (the library data format)."""
 
     AVAILABLE = "available"
     IN_TRANSIT = "in_transit"

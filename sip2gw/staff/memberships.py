@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def memberships(store: Library, currency: str) -> list[dict[str, Any]]:
-    """The definitions by code, with every key of interface §4 and C82."""
+    """The definitions by code, with every key (C82)."""
     from sip2gw.backend.loading.exporting import membership_records
 
     return membership_records(store, currency=currency)

@@ -15,7 +15,7 @@ TOUR = (ROOT / "docs" / "tour.md").read_text(encoding="utf-8")
 ROOMS = {path.stem for path in Path(sip2gw.__file__).parent.iterdir()}
 STATIONS = (
     *("data_received", "receive", "next_frame", "next_event", "parse_request_body", "start"),
-    *("answer", "patron_status", "identify", "find_by_card", "gather_facts", "judge_holder"),
+    *("answer", "patron_status", "identify", "find_by_card", "gather_facts", "assess_holder"),
     *("decide_access", "log_access", "fee_paid", "find_payer", "book_payment", "submit", "book"),
     *("decide_allocation", "settle", "send", "serialise", "seal", "observe"),
 )
