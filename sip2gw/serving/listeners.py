@@ -11,7 +11,8 @@ import asyncio
 import contextlib
 import errno
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
+from ipaddress import ip_address
 
 from sip2gw.config import Address
 
@@ -55,11 +56,7 @@ async def bind(addresses: Iterable[Address]) -> list[socket.socket]:
 
 
 async def _bind(address: Address, bound: list[socket.socket]) -> None:
-    loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(
-        address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )
-    places = dict.fromkeys((family, place) for family, _, _, _, place in found)
+    places = await _places(address)
     for family, place in places:
         try:
             bound.append(_bound(family, place))
@@ -67,6 +64,17 @@ async def _bind(address: Address, bound: list[socket.socket]) -> None:
             # A name may stand for an IPv6 address, too, on a system that has no IPv6.
             if error.errno != errno.EAFNOSUPPORT or len(places) == 1:
                 raise
+
+
+async def _places(address: Address) -> Collection[tuple[int, tuple[object, ...]]]:
+    """What `address` stands for; only a name is looked up, which may take as long as it likes."""
+    with contextlib.suppress(ValueError):
+        numeric = ip_address(address.host)
+        return [(socket.AF_INET6 if numeric.version == 6 else socket.AF_INET, address)]
+    found = await asyncio.get_running_loop().getaddrinfo(
+        address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )
+    return dict.fromkeys((family, place) for family, _, _, _, place in found)
 
 
 def _bound(family: int, place: tuple[object, ...]) -> socket.socket:
