@@ -118,7 +118,7 @@ async def test_the_texts_are_in_the_language_that_was_asked_for(marking, languag
 
 def sources():
     for file in sorted(SOURCE.rglob("*.py")):
-        if "texts" not in file.relative_to(SOURCE).parts:
+        if "texts" not in file.relative_to(SOURCE).parts or file.name == "payments.py":
             yield file.name, ast.parse(file.read_text(encoding="utf-8"))
 
 
