@@ -222,7 +222,7 @@ async def test_a_payment_that_was_given_up_is_listed(tmp_path):
         await pay.ask(ask_23("1004", "1004"))
         asked = asyncio.Event()
 
-        async def never(order, decide):
+        async def never(order):
             asked.set()
             await asyncio.Event().wait()
 
