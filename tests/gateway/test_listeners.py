@@ -182,10 +182,11 @@ async def test_a_line_counts_from_accept_whatever_the_prelude_waits_for(tmp_path
 
 async def test_a_prelude_must_end_before_the_login_time_out(gateway):
     waiting = Waiting(gateway)
-    _, wire = waiting.come()
+    line, wire = waiting.come()
     gateway.clock.advance(gateway.app.config.server.login_timeout_s + 1)
     gateway.app.server._sweep()
     assert wire.closed
+    line.connection_lost(None)
 
 
 async def test_who_is_refused_by_address_leaves_its_place_at_once(tmp_path):
