@@ -1,9 +1,9 @@
-"""Attempts of which nobody knows whether they were done, and what became of them (C98).
+"""Attempts of unknown outcome, and how they ended (C98).
 
-A terminal that was told "not sure" must find its way out, and so must the staff. So each order is
-an *attempt* with an id of its own. An attempt whose outcome is unknown is noted under that id
-before the terminal is answered, and later *settled*: somebody looks whether it was done, and in
-the same step makes sure that it cannot be done any more (a fence).
+After "not sure" both the terminal and the staff must be able to find out what happened. So each
+order is an *attempt* with an id of its own. An attempt whose outcome is unknown is noted under that
+id before the terminal is answered, and later *settled*: the gateway looks whether it was done, and
+in the same step makes sure that it cannot be done any more (a fence).
 """
 
 from __future__ import annotations
@@ -58,14 +58,14 @@ UnknownAttempt = UnknownPayment | UnknownCirculation
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """What looking found: `done`, or not done and never to be."""
+    """The result of settling: `done`, or not done and never to be."""
 
     attempt: UnknownAttempt
     done: bool
 
 
 class AttemptState(StrEnum):
-    """What is known of a payment that was answered with "not sure" (C98, C157)."""
+    """The state of a payment that was answered with "not sure" (C98, C157)."""
 
     UNKNOWN = "unknown"
     """Open: it may have been booked."""

@@ -68,15 +68,15 @@ class OutcomeUnknownError(BackendError):
 
 
 class HungUpError(asyncio.CancelledError):
-    """Cancels a request whose terminal has hung up: nobody was told anything, nobody will be.
+    """Cancels a request whose terminal has hung up: it got no answer and will get none.
 
-    What was begun ends as it ends, and the terminal's retry finds it; nothing is noted as
-    unknown. What was not begun is not begun.
+    Work that has begun runs to its end, and the terminal's retry finds the result; nothing is noted
+    as unknown. Other work is not begun.
     """
 
 
 class RefusedError(BackendError):
-    """Staff asked for what is not allowed; the text says why. Nothing was changed."""
+    """Staff asked for something that is not allowed; the text says why. Nothing was changed."""
 
     kind = "conflict"
 
@@ -92,7 +92,7 @@ class Capability(StrEnum):
 
 @dataclass(slots=True)
 class PaymentOrder:
-    """What a terminal asks to be booked, and the key under which that happens once (B46, C4)."""
+    """What a terminal asks us to book, and the key under which it is booked once (B46, C4)."""
 
     terminal: str
     key: str
@@ -126,7 +126,7 @@ class PaymentOrder:
 
 
 class PaymentOutcome(StrEnum):
-    """What became of an order to pay."""
+    """The result of an order to pay."""
 
     BOOKED = "booked"
     REPLAYED = "replayed"
@@ -136,7 +136,7 @@ class PaymentOutcome(StrEnum):
 
 @dataclass(slots=True)
 class PaymentResult:
-    """What became of an order: a payment, unless it was refused."""
+    """The result of an order: a payment, unless it was refused."""
 
     outcome: PaymentOutcome
     payment: Payment | None = None
@@ -145,7 +145,7 @@ class PaymentResult:
 
 @dataclass(slots=True)
 class CirculationOrder:
-    """What a terminal asks to be done with one item (B56-B61)."""
+    """What a terminal asks us to do with one item (B56-B61)."""
 
     code: str
     """Of the request: 11, 09, 29, 65, 15 or 19."""
@@ -173,7 +173,7 @@ class CirculationOrder:
 
 
 class CirculationOutcome(StrEnum):
-    """What became of an order to do something with an item."""
+    """The result of an order to do something with an item."""
 
     DONE = "done"
     REPLAYED = "replayed"
@@ -183,7 +183,7 @@ class CirculationOutcome(StrEnum):
 
 @dataclass(slots=True)
 class CirculationResult:
-    """What became of an order: something was done, unless it was refused."""
+    """The result of an order: something was done, unless it was refused."""
 
     outcome: CirculationOutcome
     record: ItemRecord | None
@@ -194,7 +194,7 @@ class CirculationResult:
 
 @dataclass(frozen=True, slots=True)
 class EntryOrder:
-    """A patron stands before a door, and everything else speaks for letting them in (C10)."""
+    """A patron at a door who has passed all other checks (C10)."""
 
     branch: str
     passage: str = field(repr=False)
@@ -231,7 +231,7 @@ class Backend(Protocol):
     async def find_payer(self, number: str) -> PaymentFacts | None:
         """The holder of card `number`, who wants to pay, and whom they might pay for; or None.
 
-        These records have cards, too.
+        These records include the cards.
         """
         ...
 
@@ -259,10 +259,10 @@ class Backend(Protocol):
         order's case is decided on them, and the plan is written to the ledger. It may be decided
         again when the facts have changed before they could be written on.
 
-        Cancelled, it finds out whether the booking was begun: one that was not is dropped, one
-        that was is noted as unknown (but for `HungUpError`). While an attempt under the same key
-        is unknown it is settled first; as long as that is not possible, the same content is
-        answered with `OutcomeUnknownError` again, other content with a refusal (`bk_reused`).
+        If cancelled, it finds out whether the booking was begun: if not, the booking is dropped; if
+        so, it is noted as unknown (except for `HungUpError`). If an attempt under the same key is
+        unknown, that is settled first; as long as this is not possible, the same content gets
+        `OutcomeUnknownError` again, other content a refusal (`bk_reused`).
 
         Raises:
             OutcomeUnknownError: it was begun, and nobody knows what becomes of it (C98).
@@ -277,16 +277,16 @@ class Backend(Protocol):
 
         Args:
             patron_id: who owes or owed them.
-            since: older payments count, but not fees for which nothing was paid since then.
-            payer_id: count only what this patron paid; None: whatever was paid, also before the
-                fee came to us.
+            since: leaves out fees for which nothing was paid since then; older payments count.
+            payer_id: count only what this patron paid; None: all that was paid, even before the fee
+                came to us.
         """
         ...
 
     async def fees_settled_by(self, payment_id: str) -> tuple[PaidFee, ...]:
         """What each line of a payment paid, in its order, always the same.
 
-        `fee.owed` is what was left right after the payment, whatever came later.
+        `fee.owed` is what was left right after the payment, whatever happened later.
         """
         ...
 
@@ -305,10 +305,9 @@ class Backend(Protocol):
     async def circulate(self, order: CirculationOrder) -> CirculationResult:
         """Do what `order` asks, durably before it returns (B61).
 
-        Inside one write transaction: an unexpired key of what was done gives the same again
-        (`replayed`); otherwise facts are read, the order's case is decided on them, and the effect
-        is written.
-        Cancelled, it does as `book_payment` does.
+        Inside one write transaction: if the order's key is known and has not expired, the first
+        result is returned again (`replayed`); otherwise facts are read, the order's case is decided
+        on them, and the effect is written. If cancelled, it behaves like `book_payment`.
 
         Raises:
             OutcomeUnknownError: it was begun, and nobody knows what becomes of it (C98).
@@ -320,15 +319,16 @@ class Backend(Protocol):
         """Whether an attempt that `is_meant` recognises was done, or may turn out to be (C98).
 
         For a request that fails before it has become an order: it may repeat such an attempt, and
-        then a plain no would be wrong. Those of this gateway only; an attempt that was not noted
-        yet is, for the terminal will be told "not sure". Asks no store, so it never fails.
+        then a plain no would be wrong. Only this gateway's attempts are searched. An attempt that
+        was not noted yet is noted now, because the terminal will be told "not sure". This asks no
+        store, so it never fails.
         """
         ...
 
     async def unknown_attempts(self) -> Sequence[UnknownAttempt]:
-        """All attempts that are not settled yet, oldest first; those of other gateways, too.
+        """All attempts that are not settled yet, oldest first, even those of other gateways.
 
-        Those that lie in the spool are among them, so it works without a store, too.
+        They include those in the spool, so this works even without a store.
 
         Raises:
             BackendError: the store cannot be read, and nothing lies in the spool.
@@ -338,12 +338,12 @@ class Backend(Protocol):
     async def settle(
         self, attempts: Iterable[UnknownAttempt], now: datetime
     ) -> Sequence[Settlement]:
-        """Look what became of `attempts`, fence those that were not done, note the result.
+        """Find out how `attempts` ended, fence those that were not done, note the result.
 
-        Settling again what is settled finds the same. Several gateways may do it at once.
+        Settling again gives the same result. Several gateways may do it at once.
 
         Returns:
-            Those that could be settled; the others stay unknown, and are to be tried again.
+            Those that could be settled; the others stay unknown, and must be tried again.
 
         Raises:
             BackendError: nothing could be settled.
@@ -359,9 +359,9 @@ class Backend(Protocol):
         ...
 
     def keep_refused_payment(self, refused: RefusedPayment) -> asyncio.Future[None] | None:
-        """Keep a 37 that is answered no for staff, at most 1,000 a terminal and day (C104).
+        """Keep a refused 37 for staff, at most 1,000 for each terminal and day (C104).
 
-        It waits in memory until the store takes it, also after a failure.
+        It waits in memory until the store takes it, even after a failure.
 
         Returns:
             What is done when it was written or could not be for now, and never raises; None
@@ -382,10 +382,10 @@ class Backend(Protocol):
         ...
 
     async def enter_branch(self, order: EntryOrder) -> Presence:
-        """Note that the patron is inside, unless `policy.access.has_room` speaks against it.
+        """Note that the patron is inside, unless `policy.access.has_room` says no.
 
-        Looking and noting are one step for all gateways: of two who ask for the last place one
-        gets it. Asking twice for the same passage is asking once.
+        Looking and noting are one step for all gateways: if two ask for the last place, one gets
+        it. Asking twice for the same passage counts once.
 
         Returns:
             Who was inside before.
@@ -397,7 +397,7 @@ class Backend(Protocol):
         ...
 
     async def leave_branch(self, branch: str, patron_id: str) -> None:
-        """The patron has gone out; nothing happens to one who was not inside."""
+        """The patron has gone out; ignored if they were not inside."""
         ...
 
     async def look(self) -> None:

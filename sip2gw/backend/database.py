@@ -1,6 +1,6 @@
 """What SQLite and PostgreSQL have in common: connections, and where they come from.
 
-Code with SQL of its own gets a `Connection`: statements with `?` for values, and rows.
+Code with its own SQL gets a `Connection`: statements with `?` for values, and rows.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 class Rows(Protocol):
-    """What a statement gave."""
+    """The result of a statement."""
 
     @property
     def rowcount(self) -> int:
@@ -27,7 +27,7 @@ class Rows(Protocol):
         ...
 
     def fetchone(self) -> Any:
-        """The next row, None behind the last."""
+        """The next row, None after the last."""
         ...
 
     def fetchall(self) -> list[Any]:
@@ -38,7 +38,7 @@ class Rows(Protocol):
 
 
 class Dialect(Protocol):
-    """What the two databases say differently; everything else is the same SQL."""
+    """The SQL in which the two databases differ; everything else is the same."""
 
     differs: str
     """NULL-safe inequality."""
@@ -70,9 +70,9 @@ class Dialect(Protocol):
         ...
 
     def replace_check(self, table: str, column: str, before: str, after: str) -> tuple[str, ...]:
-        """Statements that put the CHECK `after` of a column in the place of `before`.
+        """Statements that replace the CHECK `before` of a column by `after`.
 
-        Every row that passed `before` must pass `after`: nobody looks.
+        Every row that passed `before` must pass `after`: this is not checked.
         """
         ...
 
@@ -115,7 +115,7 @@ class Connection(Protocol):
 
 @dataclass(slots=True)
 class WriteResult(Generic[T]):
-    """What a write job achieved, and the patrons whose snapshots are out of date now."""
+    """The result of a write job, and the patrons whose snapshots are now out of date."""
 
     result: T
     touched: Collection[str] = ()
@@ -167,7 +167,7 @@ class Database(ABC):
 
 @contextmanager
 def telling(undone: str, remedy: str) -> Iterator[None]:
-    """Have a failure say what it left undone, and what the operator can do about that."""
+    """Make a failure say what was left undone, and what the operator can do about it."""
     try:
         yield
     except BackendError as error:

@@ -45,7 +45,7 @@ def key_of(attempt: UnknownAttempt) -> Key:
 
 
 def insist_on_notable(doubts: Doubts | None, result: PaymentResult) -> PaymentResult:
-    """`result`, unless it is `NOT_NOTABLE`.
+    """`result`, unless that is `NOT_NOTABLE`.
 
     Raises:
         UnavailableError: nothing was booked, because its outcome could not have been noted.
@@ -81,7 +81,7 @@ class Doubts:
         return len(self._known)
 
     def open(self) -> None:
-        """Take in what a former process has left; blocking, before the loop runs.
+        """Read what an earlier process has left; blocking, before the loop runs.
 
         A spool that cannot be opened is tried again by `mend`.
         """
@@ -99,7 +99,7 @@ class Doubts:
         return sorted(self._known.values(), key=lambda known: (known.time, known.id))
 
     def perhaps_done(self) -> list[UnknownAttempt]:
-        """All of them, and those that turned out to be done: a retry must not be told no."""
+        """All of them, and those that turned out to be done: a retry must not get a no."""
         return [*self.all(), *self._done.values()]
 
     def under(self, key: Key) -> UnknownAttempt | None:
@@ -109,8 +109,8 @@ class Doubts:
     async def note(self, attempt: UnknownAttempt) -> None:
         """Remember `attempt`, durably before this returns if the disk lets us.
 
-        Where it does not, the attempt is kept in memory, and `writable` is false. The deadline of
-        the request does not end it: there is nothing else to say than "not sure" then.
+        If it does not, the attempt is kept in memory, and `writable` is false. The deadline of the
+        request does not end this, because "not sure" is the only possible answer then.
         """
         if attempt.id in self._known:
             return
@@ -127,8 +127,8 @@ class Doubts:
     def settled(self, settlements: Iterable[Settlement]) -> None:
         """These are settled, durably, in the store; nobody waits for the spool.
 
-        What was done is remembered: its terminal was told "not sure", or nothing, and may ask
-        again while the store cannot be read.
+        Attempts that were done are remembered: their terminal was told "not sure" or nothing, and
+        may ask again while the store cannot be read.
         """
         settlements = tuple(settlements)
         for attempt in (one.attempt for one in settlements if one.done):
@@ -186,7 +186,7 @@ class Doubts:
             self._failed(error)
 
     def _mend(self, unwritten: Iterable[UnknownAttempt]) -> list[UnknownAttempt]:
-        """What a former process has left, if the spool could be opened only now."""
+        """What an earlier process has left, if the spool could be opened only now."""
         found: list[UnknownAttempt] = []
         try:
             if not self._opened:

@@ -1,4 +1,4 @@
-"""The one place that knows which backends there are."""
+"""The one place that knows which backends exist."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _open_file(config: Config, role: Role) -> Library:
 
 def _open_postgres(config: Config, role: Role) -> Library:
     try:
-        # Here and not above: who keeps the library in a file need not have the driver.
+        # Imported here and not above: a library in a file does not need the driver.
         from sip2gw.backend.postgres import open_postgres
     except ModuleNotFoundError as error:
         if error.name != "asyncpg":

@@ -1,4 +1,4 @@
-"""A store whole: the port of the gateway, and what staff and the gateway's chores do in it.
+"""A whole store: the port of the gateway, and what staff and the gateway's chores do in it.
 
 What staff do is SQL that both databases understand: functions that get a `Connection`, in
 `backend.staff` and `backend.sql`. `Library` lists them as its methods, each with the kind of
@@ -80,7 +80,7 @@ def _listed_with_spool(
     stored: Callable[Concatenate[Connection, P], Iterable[T]],
     spooled: Callable[Concatenate[Connection, Iterable[UnknownAttempt], P], Iterable[T]],
 ) -> Callable[Concatenate[Database, P], Iterator[T]]:
-    """What is `stored`, then what lies in the spool only."""
+    """What is `stored`, then what is only in the spool."""
 
     @wraps(stored)
     def operation(store: Database, /, *args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
@@ -94,7 +94,7 @@ def _listed_with_spool(
 def _forgetting(
     forget: Callable[[Connection, datetime], int], undone: str
 ) -> Callable[[Database, datetime], Coroutine[Any, Any, int]]:
-    """`forget` on a connection of its own, beside everything else; `undone` says what is left."""
+    """`forget` on a connection of its own, parallel to all else; `undone` says what is left."""
 
     @wraps(forget)
     async def operation(store: Database, moment: datetime, /) -> int:
@@ -155,7 +155,7 @@ class Library(Backend, Database):
     self_check = _read(ledger.problems)
 
     def payment(self, payment_id: str) -> Payment | None:
-        """One payment, or None; it may lie in the spool only."""
+        """One payment, or None; it may be only in the spool."""
         with self.snapshot() as connection:
             found = ledger.load_payment(connection, payment_id)
             spooled = unknown.spooled_payments(connection, self.spooled())
@@ -175,8 +175,7 @@ class Library(Backend, Database):
         """Settle an open payment as staff say, with their `note` (C157).
 
         Raises:
-            RefusedError: it is not open, or what staff say is not what the store knows; the
-                text says so.
+            RefusedError: it is not open, or the store knows otherwise; the text says which.
         """
         known = next((it for it in await self.unknown_attempts() if it.id == payment_id), None)
         if not isinstance(known, UnknownPayment):
@@ -213,7 +212,7 @@ class Library(Backend, Database):
 
     @property
     def slow_reads(self) -> int:
-        """How many reads so far have waited long for a disk of this host (C114)."""
+        """How many reads so far have waited long for this host's disk (C114)."""
         return 0
 
     async def last_import(self) -> datetime | None:
@@ -243,7 +242,7 @@ class Library(Backend, Database):
 
     @abstractmethod
     async def disk_free_bytes(self) -> int | None:
-        """What the store's file system still takes; None for a database on a host of its own.
+        """Free bytes on the store's file system; None for a database on its own host.
 
         Raises:
             UnavailableError: the store's file has gone.
@@ -251,7 +250,7 @@ class Library(Backend, Database):
 
     @abstractmethod
     def warm(self) -> int:
-        """Bring what doors need into memory; blocks, for a thread. Returns how many rows it is.
+        """Load what doors need into memory; blocks, so use a thread. Returns the number of rows.
 
         Raises:
             BackendError: it cannot be read.

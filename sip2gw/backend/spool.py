@@ -2,9 +2,9 @@
 
 A fixed number of slots of fixed size, filled with zeros when the file is made and overwritten in
 place ever after: noting an attempt needs no space and no change to the file system. A slot has a
-checksum, so one that was written halfway when the machine stopped is no entry; nobody was
-answered on its behalf. What is dropped is overwritten without waiting for the disk: an entry that
-comes back after a crash is settled once more, which changes nothing.
+checksum, so a slot that was half written when the machine stopped does not count; its terminal got
+no answer. Dropped entries are overwritten without waiting for the disk: an entry that comes back
+after a crash is settled once more, which changes nothing.
 
 The file holds what the store holds, card numbers too, but no PIN. Only its owner may read it.
 """
@@ -55,7 +55,7 @@ class Spool:
         """Where each entry lies, by the id of its attempt."""
 
     def open(self) -> list[UnknownAttempt]:
-        """Make the file if need be and keep it for this process; what lies in it.
+        """Make the file if need be and lock it for this process; returns its entries.
 
         Raises:
             SpoolError: it cannot be made or read, or another gateway has it.
@@ -90,7 +90,7 @@ class Spool:
         self._flush()
 
     def drop(self, attempt_ids: Iterable[str]) -> None:
-        """Give the slots of settled attempts free; unknown ids do not matter.
+        """Free the slots of settled attempts; unknown ids do not matter.
 
         Raises:
             SpoolError: they are not free yet.
@@ -139,7 +139,7 @@ class Spool:
 
 
 def read_spool(path: Path) -> list[UnknownAttempt]:
-    """What lies in the spool of a gateway that may be running; nothing without a file."""
+    """The entries in the spool of a gateway that may be running; none without a file."""
     try:
         return list(dict(_entries(path.read_bytes())).values())
     except OSError:

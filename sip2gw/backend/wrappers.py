@@ -1,4 +1,4 @@
-"""Backends around a backend: what they do not change goes straight through to the one inside."""
+"""Backends around a backend: calls that they do not change go straight to the one inside."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _OPERATIONS = tuple(name for name, what in vars(Backend).items() if isfunction(w
 
 
 class PassingOn(Backend):
-    """What a subclass does not define is the method of `inner` itself, so it costs no call.
+    """What a subclass does not define is the method of `inner` itself, so it costs no extra call.
 
-    A type checker cannot see that, and takes the subclasses for abstract.
+    A type checker cannot see this and takes the subclasses for abstract.
     """
 
     def __init__(self, inner: Backend) -> None:
@@ -41,7 +41,7 @@ class Unrecorded(PassingOn):
     """Nothing is recorded, and nobody enters or leaves."""
 
     def log_access(self, row: AccessRow) -> None:
-        """A question is no passage."""
+        """Asking does not count as a passage."""
 
     async def enter_branch(self, order: EntryOrder) -> Presence:
         """Say who is inside."""
@@ -52,7 +52,7 @@ class Unrecorded(PassingOn):
 
 
 class Timed(PassingOn):
-    """Tells `observe` each write and its seconds, failed ones too (`backend_seconds`).
+    """Reports each write with its seconds to `observe`, even failed ones (`backend_seconds`).
 
     Look-ups go straight through: a cached one takes less time than measuring it would.
     """

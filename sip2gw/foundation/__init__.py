@@ -1,1 +1,1 @@
-"""What every part stands on, and what knows none of them: time, threads, coroutines, hashes."""
+"""What every part uses and what knows none of them: time, threads, coroutines, hashes."""

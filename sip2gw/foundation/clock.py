@@ -37,7 +37,7 @@ class Clock:
         return moment
 
     def in_days(self, days: int, zone: tzinfo = UTC) -> datetime:
-        """This second in `zone`, so many days later; the same object within one second, too."""
+        """This second in `zone`, some days later; also the same object within one second."""
         now = self.now(zone)
         later = self._later.get((zone, days))
         if later is None:
@@ -61,7 +61,7 @@ STEP_S = 1.0
 class StepWatch:
     """Notices that the wall clock was set.
 
-    A machine that slept counts, too: of the two clocks only one goes on meanwhile.
+    A machine that slept counts too, because only one of the two clocks runs meanwhile.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -69,8 +69,8 @@ class StepWatch:
         self._ahead = self._difference()
 
     def step(self) -> float:
-        """Seconds by which the wall clock has jumped since the last look, forward or backward;
-        0.0 for no more than `STEP_S`."""
+        """Seconds by which the wall clock has jumped since the last look, forward or backward; 0.0
+        if that is at most `STEP_S`."""
         before, self._ahead = self._ahead, self._difference()
         jumped = self._ahead - before
         return jumped if abs(jumped) > STEP_S else 0.0

@@ -1,18 +1,18 @@
 """Running a coroutine at once, and driving it by callbacks when it really has to wait.
 
 Most requests are answered from memory or by a read that takes microseconds; a task for each would
-cost more than the whole answer. The coroutine's first step is made by the caller; if it suspends,
-each further step is made by whatever it waits for. A task would cost a write several bare
-exchanges: its own first turn of the loop, a context and a second coroutine around the first.
+cost more than the whole answer. The caller runs the coroutine's first step. If the coroutine
+suspends, whatever it waits for runs each further step. A task would cost a write as much as several
+bare exchanges: its own first turn of the loop, a context and a second coroutine around the first.
 
-The price: there is no current task inside. `within` is the time-out for whatever a request waits
-for, and `asyncio.timeout` and `asyncio.TaskGroup` are none: in the first step they find no task, or
-that of whoever calls, which they would cancel. What needs a task for reasons of its own (connecting
-with asyncpg) is given one.
+The price: there is no current task inside. So use `within` as the time-out for whatever a request
+waits for, not `asyncio.timeout` or `asyncio.TaskGroup`: in the first step these find no task, or
+the caller's task, which they would cancel. Code that needs a task for its own reasons (connecting
+with asyncpg) gets one.
 
-A task from the first suspension on would change none of this, for what is waited for may begin in
-the first step. It would cost each request that suspends 3 µs, and could not be told why it is
-cancelled (`HungUpError`).
+A task from the first suspension on would not change this, because a wait may begin in the first
+step. It would cost each request that suspends 3 µs, and could not learn why it is cancelled
+(`HungUpError`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 
 class Suspended(Generic[T]):
-    """A coroutine that has made its first step and waits for a future (None: for its turn)."""
+    """A coroutine that has run its first step and waits for a future (None: for its turn)."""
 
     __slots__ = ("_cancelled", "_coroutine", "_passed_on", "_then", "_waits_for")
 
@@ -53,8 +53,8 @@ class Suspended(Generic[T]):
         """Cancel what it waits for; the coroutine finds out, and may clean up, in a later turn.
 
         Args:
-            why: what is raised in the coroutine, a plain cancellation by default. Not if what it
-                waits for comes to a result all the same.
+            why: what is raised in the coroutine, a plain cancellation by default. It is not raised
+            if what it waits for gets a result anyway.
         """
         self._cancelled = why or asyncio.CancelledError()
         self._passed_on = self._waits_for is not None and self._waits_for.cancel()
@@ -83,7 +83,7 @@ class Suspended(Generic[T]):
 
 
 def start(coroutine: Coroutine[Any, Any, T]) -> T | Suspended[T]:
-    """Make the first step of `coroutine`: its result, or what is left of it.
+    """Run the first step of `coroutine`; returns its result, or the rest of it.
 
     Exceptions of the first step are raised here.
     """
@@ -100,7 +100,7 @@ async def within(
 ) -> T:
     """The result of `work`, or an error made by `late` when it has none after `seconds`.
 
-    It runs in a task, which is then cancelled, and so it is when whoever waits is cancelled; nobody
+    It runs in a task, which is then cancelled, and also when the waiting code is cancelled; nobody
     waits for it to clean up.
     """
     if seconds <= 0:

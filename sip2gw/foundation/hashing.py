@@ -33,7 +33,7 @@ def hash_pin(
 
 
 def verify_pin(secret: bytes, pin_hash: str, pin: str) -> bool:
-    """Whether `pin` is the one behind `pin_hash`; False for an unreadable hash as well."""
+    """Whether `pin` matches `pin_hash`; False for an unreadable hash too."""
     return verify_password(pin_hash, _keyed(secret, pin))
 
 
@@ -50,7 +50,7 @@ def hash_password(
 
 
 def verify_password(password_hash: str, password: bytes) -> bool:
-    """Whether `password` is the one behind `password_hash`; False for an unreadable hash."""
+    """Whether `password` matches `password_hash`; False for an unreadable hash."""
     try:
         return verify_secret(password_hash.encode("ascii"), password, Type.ID)
     except (VerificationError, InvalidHashError, UnicodeEncodeError):

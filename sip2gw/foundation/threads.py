@@ -1,7 +1,7 @@
-"""Threads that are there before they are needed (C114).
+"""Threads that exist before they are needed (C114).
 
-Whoever starts a thread waits until it has begun, which on a busy machine takes as long as the
-others keep the processors. So the event loop starts none while it serves.
+Code that starts a thread waits until the thread has begun; on a busy machine this takes as long as
+others keep the processors. So the event loop starts no threads while it serves.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ SHARED_THREADS = min(32, (os.cpu_count() or 1) + 4)
 def ready_pool(
     threads: int, name: str, initializer: Callable[[], object] | None = None
 ) -> ThreadPoolExecutor:
-    """A pool of `threads`, all of which have begun; it starts no other ones."""
+    """A pool of `threads`, all of which have begun; it never starts others."""
     pool = ThreadPoolExecutor(threads, name, initializer)
     all_there = Barrier(threads)
     for begun in [pool.submit(all_there.wait) for _ in range(threads)]:

@@ -64,31 +64,31 @@ ASKED_MAX = 100
 
 
 class Identifier(Protocol):
-    """Says whose a card is and what the PIN presented with it is worth: one question, because a
-    library system may judge the PIN with the request that finds the patron.
+    """Says whose a card is and whether its PIN is right.
 
-    Failures are counted where that is its task. A failing answer is held back until it tells
-    nothing (C99), and a PIN is noted as not right in the session before anybody is asked to judge
-    it: the answer may come too late (C94). Of a card that is unknown or replaced, the PIN is not
-    looked at: `ABSENT`.
+    This is one question, because a library system may judge the PIN with the request that finds the
+    patron. Failures are counted if that is its task. A failing answer is held back until its timing
+    reveals nothing (C99). The session notes a PIN as not right before anybody is asked to judge it,
+    because the answer may come too late (C94). The PIN of an unknown or replaced card is not looked
+    at: `ABSENT`.
     """
 
     async def identify(
         self, session: Session, number: str, pin: str | None
     ) -> tuple[PatronRecord | None, Card | None, PinState]:
-        """The holder of card `number`, the card, and the worth of `pin`."""
+        """The holder of card `number`, the card, and whether `pin` is right."""
         ...
 
     async def identify_payer(
         self, session: Session, number: str, pin: str | None
     ) -> tuple[PaymentFacts | None, Card | None, PinState]:
-        """The same with all that a payment is decided on, found in one look-up."""
+        """The same with all facts of a payment's decision, found in one look-up."""
         ...
 
     async def verify_without_store(
         self, session: Session, record: PatronRecord, number: str, pin: str | None
     ) -> PinState:
-        """The worth of `pin` while the store is away, as far as `record`, seen last, tells."""
+        """Whether `pin` is right by `record`, which was seen last; for when the store is down."""
         ...
 
 
@@ -109,10 +109,10 @@ class Services:
 
 
 class Standpoint:
-    """Stands for all that the configuration says about a profile at a branch, by identity.
+    """Represents, by identity, all that the configuration says about a profile at a branch.
 
-    What is derived from a snapshot under a `Standpoint` may use everything that is the same for
-    its terminals. A reload makes new ones, so that nothing derived outlives its settings.
+    Values that are derived from a snapshot under a `Standpoint` may use everything that is the same
+    for its terminals. A reload makes new ones, so that no derived value outlives its settings.
     """
 
     __slots__ = ()
@@ -120,7 +120,7 @@ class Standpoint:
 
 @dataclass(frozen=True, slots=True)
 class TerminalView:
-    """One terminal with everything that its profile, branch and institution settle about it."""
+    """One terminal with all the settings from its profile, branch and institution."""
 
     name: str
     """Its key in the configuration: label of logs and metrics."""
@@ -204,7 +204,7 @@ class Session:
         return bool(card) and card == self.verified_card and age <= VERIFIED_TTL_S
 
     def ask(self, order: CirculationOrder) -> None:
-        """Remember that `order` was answered with a question, which the same again answers."""
+        """Remember that `order` was answered with a question; sending it again answers yes."""
         whose = (order.patron_id, order.item_id)
         self.asked.pop(whose, None)
         self.asked[whose] = (order.key, self.services.clock.monotonic())
@@ -212,7 +212,7 @@ class Session:
             del self.asked[next(iter(self.asked))]
 
     def is_answer(self, order: CirculationOrder) -> bool:
-        """Whether the patron was asked lately; a retry of what was asked is no answer (C88)."""
+        """Whether the patron was asked recently; a retry of the same request is no answer (C88)."""
         asked = self.asked.get((order.patron_id, order.item_id))
         if asked is None or (order.key is not None and order.key == asked[0]):
             return False
@@ -226,7 +226,7 @@ class Session:
 
 @dataclass(slots=True)
 class Answer:
-    """A response, and what observers are told of it."""
+    """A response, and what observers are told about it."""
 
     response: Response
     outcome: str = "ok"
@@ -244,7 +244,7 @@ Handler = Callable[[Session, Any], Awaitable[Answer]]
 
 @dataclass(frozen=True, slots=True)
 class Failing:
-    """What follows from a request that could not be answered, or got a no, besides saying no."""
+    """What else to do, besides saying no, when a request fails or gets a no."""
 
     without_backend: Callable[[Session, Any, BackendError], Awaitable[Answer | None]] | None = None
     """Decides although the backend has failed (B40); None when it cannot."""
@@ -262,9 +262,9 @@ NOTHING_FOLLOWS = Failing()
 
 
 async def if_told(reading: Awaitable[T]) -> T | None:
-    """What more there is to tell of something that is done; None when it cannot be read in time.
+    """More details of something that is done; None when they cannot be read in time.
 
-    It is done: neither a store that fails nor the deadline may turn the yes into a no (C98).
+    It is done, so neither a failing store nor the deadline may turn the yes into a no (C98).
     """
     try:
         return await reading

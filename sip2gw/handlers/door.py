@@ -118,7 +118,7 @@ async def _identify(session: Session, request: _DoorRequest) -> PresentedCard:
         return await patron.identify(
             session, number, request.patron_password, pin_required=required
         )
-    # The one case in which AD is not looked at (C2).
+    # The one case in which AD is ignored (C2).
     record = await session.services.backend.find_by_card(number) if number else None
     card = record.card(number) if record is not None else None
     known = card is not None and card.state is not CardState.REPLACED
@@ -155,7 +155,7 @@ def gather_facts(session: Session, presented: PresentedCard) -> DoorFacts:
 def _assessed_holder(
     session: Session, record: PatronRecord, card: Card, today: date
 ) -> AssessedHolder:
-    """`assess_holder` at the session's door, kept with the snapshot for all doors alike."""
+    """`assess_holder` at the session's door, kept with the snapshot for all similar doors."""
     terminal = session.terminal
 
     def assess() -> AssessedHolder:
@@ -176,9 +176,9 @@ def _decide_uncounted(
 async def decide_entry(
     session: Session, presented: PresentedCard
 ) -> tuple[DoorFacts, AccessDecision]:
-    """The decision and its facts; where people are counted, who may enter has entered.
+    """The decision and its facts; where people are counted, an admitted patron has now entered.
 
-    Everything else is decided first, for who is refused must not count as inside.
+    Everything else is decided first, because a refused patron must not count as inside.
     """
     facts, decision = _decide_uncounted(session, presented)
     if not _counts(session) or not decision.granted or _same_passage(session, presented.number):
@@ -261,7 +261,7 @@ def _let_anybody_out(
 def _prepare_for_emergency(
     session: Session, presented: PresentedCard, decision: AccessDecision
 ) -> None:
-    """Remember an admission, and forget those of whoever is refused for what they are."""
+    """Remember an admission; forget those of a patron who is refused because of their data."""
     services, record = session.services, presented.record
     if decision.granted and record is not None:
         now_s = services.clock.monotonic()
@@ -273,7 +273,7 @@ def _prepare_for_emergency(
 def end_undecided(session: Session, request: _DoorRequest) -> Answer | None:
     """The answer of an exit when anything has failed: nobody is kept inside (C67).
 
-    None for other doors, which refuse as any terminal; that is a row and a count too (C93).
+    None for other doors, which refuse like any terminal; this too makes a row and counts (C93).
     """
     number = request.patron_identifier
     if session.terminal.door_manner.direction == "out":
@@ -287,8 +287,9 @@ async def decide_without_backend(
 ) -> Answer | None:
     """The answer when `error` kept an entrance from deciding; None: it cannot decide.
 
-    By profile, who was admitted here before is decided on with what was known then: calendar,
-    lists of the configuration, PIN and all other checks hold, but nobody is counted (B40).
+    If the profile allows it, a patron who was admitted here before is judged by the data of that
+    time. Calendar, lists of the configuration, PIN and all other checks apply, but nobody is
+    counted (B40).
     """
     manner, number = session.terminal.door_manner, request.patron_identifier
     if manner.direction == "out":
@@ -379,8 +380,8 @@ def _tell_facts(
 def _begins_passage(session: Session, card: str, record: PatronRecord | None) -> bool:
     """Note a passage; False when it is part of an earlier one (B41).
 
-    It ends those of the holder at the doors that lead the other way: who has gone out and comes
-    back is not the one who was read twice.
+    It ends the holder's passages at the doors that lead the other way: somebody who has gone out
+    and comes back is not a card that was read twice.
     """
     terminal, services = session.terminal, session.services
     window_s = terminal.door_manner.passage_window_s

@@ -67,13 +67,13 @@ async def fee_paid(session: Session, request: FeePaid) -> Answer:
     number = request.patron_identifier
     pin = request.patron_password
     seen, card, state = await session.services.identifier.identify_payer(session, number, pin)
-    # No PIN (C1) counts as verified when the card's lately was (C64).
+    # A missing PIN (C1) counts as verified if the card's PIN recently was (C64).
     verified = not pin and session.is_verified(number)
     required = session.terminal.identification.pin_required and not verified
     record = seen.payer if seen is not None else None
     presented = present(session, number, pin, record, card, state, required)
     if seen is None or not presented.valid_patron:
-        # Whatever the reason: a card that is not shown is an unknown one (C99).
+        # Whatever the reason: a card whose data is withheld looks unknown (C99).
         said = PaymentRefusalReason.UNKNOWN_CARD
         return _refuse(session, request, _not_identified(presented), said=said)
     if presented.pin in (PinState.WRONG, PinState.LOCKED):
@@ -119,12 +119,11 @@ def _not_identified(presented: PresentedCard) -> PaymentRefusalReason:
 
 
 def _debtor_id(session: Session, bill: _Bill, seen: PaymentFacts) -> str | None:
-    """Whose fees are meant: None is everybody's that may be paid (`merged`), else one patron's.
+    """Whose fees are meant: None means all that may be paid (`merged`), else one patron's.
 
-    In `separate` ZD names the debtor and its absence means the payer (C37). Where ZD has no
-    meaning it is ignored in `merged`, and refused in `off` when it names somebody else: money
-    meant for another must not settle the payer's own fees. A card of nobody whom the payer might
-    pay for is `NOBODY`'s.
+    In `separate` ZD names the debtor, and without ZD the payer is meant (C37). In `merged` ZD is
+    ignored. In `off` it is refused if it names somebody else, because money for another must not
+    settle the payer's own fees. The card of somebody for whom the payer cannot pay gives `NOBODY`.
     """
     family = session.terminal.presentation.family
     if family == "merged":
@@ -139,7 +138,7 @@ def _debtor_id(session: Session, bill: _Bill, seen: PaymentFacts) -> str | None:
 def _order(
     session: Session, request: FeePaid, bill: _Bill, seen: PaymentFacts, presented: PresentedCard
 ) -> PaymentOrder | None:
-    """The booking with its key: the BK, or what stands in for it (B46); None without either."""
+    """The booking with its key: the BK or its substitute (B46); None without either."""
     services, terminal, payer = session.services, session.terminal, seen.payer
     key = _key(request, bill, payer.id)
     if key is None:
@@ -192,7 +191,7 @@ def repeats_payment(session: Session, request: FeePaid, known: UnknownPayment) -
 
 
 def _short(key: str) -> str:
-    """`key`, or what stands for it and for nothing else where no index could hold it."""
+    """`key`, or a unique substitute for it if no index could hold it."""
     if len(key) <= KEY_CHARACTERS_MAX:
         return key
     return f"{key[:KEY_CHARACTERS_KEPT]}#{sha256(key.encode()).hexdigest()}"
@@ -209,7 +208,7 @@ def _account(terminal: TerminalView, payment_type: str) -> str:
 def _case(
     session: Session, bill: _Bill, presented: PresentedCard, debtor_id: str | None, today: date
 ) -> PaymentCase:
-    """What else the booking is decided by, inside its transaction (C60)."""
+    """What else decides the booking, inside its transaction (C60)."""
     terminal = session.terminal
     return PaymentCase(
         fee_id=bill.fee_id,
@@ -262,7 +261,7 @@ def _accepted(session: Session, request: FeePaid, payment: Payment) -> FeePaidRe
     zone, time = session.terminal.zone, payment.time
     return FeePaidResponse(
         payment_accepted=True,
-        # As it is, when it is ours: the stamp of one moment is rendered once.
+        # Unchanged if it is our own: the stamp of one moment is rendered once.
         transaction_date=time if time.tzinfo is zone else time.astimezone(zone),
         institution_id=session.terminal.institution_id,
         patron_identifier=payment.payer_id,
@@ -280,7 +279,7 @@ def _refuse(
     said: PaymentRefusalReason | None = None,
 ) -> Answer:
     """`38N` in the language of the `payer`, if known: nothing is booked, the BK stays free
-    (B29, B43, C4). `said` is what the screen is told instead of the reason."""
+    (B29, B43, C4). `said` is shown on the screen instead of the reason."""
     session.services.metrics.payments["refused", "own"] += 1
     language = session.language("000", payer)
     text = session.services.texts.text(language, PAYMENT_TEXT_KEYS[said or reason])

@@ -116,9 +116,9 @@ def _fill_circulation(
     now: datetime,
     others: list[Loan],
 ) -> None:
-    """Counts always; lists as the summary asks, several categories merged (B28, C36).
+    """The counts, always, and the lists that the summary asks for, merged (B28, C36).
 
-    What the patron may renew for `others` is listed among the charged items (B54).
+    Loans that the patron may renew for `others` are among the charged items (B54).
     """
     if record.membership is not None and record.membership.max_items:
         response.charged_items_limit = record.membership.max_items
@@ -202,7 +202,7 @@ def _lines(
 ) -> list[str]:
     """Every owed fee of `record` and then of `accounts`, each as `write` has it."""
     terminal = session.terminal
-    # All that a line depends on besides the fees, so that terminals share what was rendered.
+    # All that a line depends on besides the fees, so that terminals share rendered lines.
     template, titles = terminal.presentation.template_av, terminal.presentation.relation_titles
     circumstances = (terminal.zone, terminal.currency, titles, template)
     lines: list[str] = []
@@ -223,7 +223,7 @@ def _write_lines(
 
 
 def account_label(account: PayableAccount) -> str:
-    """Whose a fee is, in one word: the debtor's first name (C77)."""
+    """Whose fee it is, in one word: the debtor's first name (C77)."""
     return first_word(account.debtor.name) or account.debtor.id
 
 
@@ -252,7 +252,7 @@ def _fee_line(session: Session, fee: Fee, account: PayableAccount | None) -> str
 
 
 def _fee_values(session: Session, fee: Fee, account: PayableAccount | None) -> dict[str, object]:
-    """What `templates.FEE` may say."""
+    """The values for the placeholders of `templates.FEE`."""
     terminal = session.terminal
     titled = account is None or terminal.presentation.relation_titles
     return {

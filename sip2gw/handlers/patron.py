@@ -74,20 +74,20 @@ class PresentedCard:
 
     @property
     def replaced(self) -> bool:
-        """Whether the card is called a replaced one; where cards are hidden it is unknown."""
+        """Whether the answer calls the card replaced; where cards are hidden it looks unknown."""
         card = self.card
         return card is not None and card.state is _REPLACED and not self.hidden
 
     @property
     def patron_id(self) -> str:
-        """AA of the answer: the main card, for whoever may see it, else what was scanned (C112)."""
+        """AA of the answer: the main card if it may be shown, else the scanned number (C112)."""
         if self.tells_main_card and (record := self.shown) is not None:
             return record.id
         return self.number
 
     @property
     def shown(self) -> PatronRecord | None:
-        """The record, if its content may be shown to whoever stands at the terminal."""
+        """The record, if its content may be shown at the terminal."""
         withheld = not self.valid_patron or self.pin is not _OK
         return None if withheld else self.record
 
@@ -112,9 +112,9 @@ def present(
     state: PinState,
     pin_required: bool,
 ) -> PresentedCard:
-    """What the card and the PIN that an `Identifier` has judged open here.
+    """What may be shown here for a card and PIN that an `Identifier` has judged.
 
-    `PresentedCard.pin` is `OK` as well when none was presented and none is required.
+    `PresentedCard.pin` is also `OK` if no PIN was presented and none is required.
     """
     rules = session.terminal.identification
     hidden = rules.wrong_pin_hides_card
@@ -146,7 +146,7 @@ def standing_of(
 
 
 def withheld_text_key(presented: PresentedCard) -> str:
-    """Why nothing is shown, as a text key; hiding profiles tell nothing but that (B19, C99)."""
+    """Why nothing is shown, as a text key; hiding profiles give no reason (B19, C99)."""
     if presented.record is not None and presented.card is not None and presented.valid_patron:
         return "pin_needed" if presented.pin is PinState.ABSENT else "wrong_pin"
     return "card_replaced" if presented.replaced else "unknown_card"
@@ -201,7 +201,7 @@ def screen_texts(
 def _optional_texts(
     session: Session, language: str, record: PatronRecord, standing: Standing
 ) -> Iterator[str]:
-    """What else the profile wants to be said of a patron."""
+    """What else the profile shows about a patron."""
     terminal, texts = session.terminal, session.services.texts
     shown, owed = terminal.presentation, standing.money.owed
     if shown.show_owed_amount and owed:
@@ -266,7 +266,7 @@ async def tell_status(
 
 @dataclass(frozen=True, slots=True)
 class Portrait:
-    """What one standpoint shows of a patron in one language, the same for a whole day."""
+    """What one standpoint shows about a patron in one language, the same for a whole day."""
 
     standing: Standing
     flags: frozenset[PatronFlag]
@@ -289,7 +289,7 @@ def portrait_of(
     *,
     for_payment: bool = False,
 ) -> Portrait:
-    """What is shown of `record` here, remembered with the snapshot."""
+    """What is shown about `record` here, remembered with the snapshot."""
     terminal = session.terminal
 
     def draw() -> Portrait:
@@ -387,8 +387,8 @@ def withhold(session: Session, response: _PatronResponse, presented: PresentedCa
 async def block_patron(session: Session, request: BlockPatron) -> Answer:
     """Answer a 01 with a 24; only a profile that may block does block (B31).
 
-    Nobody has shown a PIN, so nothing of the patron is shown: the flags say only whether this
-    request has blocked the patron (C115).  Spec: SIP2 2.00, message 01.
+    A 01 carries no PIN, so the answer shows nothing about the patron: the flags say only whether
+    this request has blocked the patron (C115).  Spec: SIP2 2.00, message 01.
     """
     services, number = session.services, request.patron_identifier
     record = await services.backend.find_by_card(number) if number else None

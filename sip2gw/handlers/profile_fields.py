@@ -1,6 +1,6 @@
-"""What a profile's templates say of patrons, fees and items.  (C86)
+"""What a profile's templates say about patrons, fees and items. (C86)
 
-Nothing here is said of a patron whose data is withheld: callers only ask for those who are shown.
+Callers ask only for patrons whose data may be shown.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def item_fields(session: Session, record: ItemRecord) -> ExtraFields:
 
 
 def _patron_values(session: Session, record: PatronRecord) -> dict[str, object]:
-    """What `templates.PATRON` may say; which of it is allowed the configuration has checked."""
+    """The values of `templates.PATRON`; the configuration has checked which are allowed."""
     terminal, membership = session.terminal, record.membership
     language = session.language("000", record)
     until, born = record.membership_until, record.birth_date

@@ -1,4 +1,4 @@
-"""What is kept of a 37 that is answered no, whatever the reason (B100, C104)."""
+"""What is recorded about a refused 37, whatever the reason (B100, C104)."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ TEXT_MAX = 255
 def keep_refused_payment(
     session: Session, request: FeePaid, reason: str, log: Log
 ) -> asyncio.Future[None] | None:
-    """Keep a 37 that gets a no for staff: the terminal may have taken the money.
+    """Record a refused 37 for staff: the terminal may have taken the money.
 
-    In the log too, where it is at once, whatever becomes of the store.
+    It also goes to the log at once, even if the store fails.
     """
     _count(session, request)
     refused = _refused_payment(session, request, reason)
@@ -44,8 +44,8 @@ def keep_refused_payment(
 
 
 def _refused_payment(session: Session, request: FeePaid, reason: str) -> RefusedPayment:
-    """What staff is told of `request`. Its texts are the terminal's, so they are cleaned and cut;
-    an amount that cannot be read is kept like them."""
+    """What staff see of `request`. Its texts come from the terminal, so they are cleaned and cut;
+    so is an unreadable amount."""
     currency = read_currency(request.currency_type, session.terminal.currency)
     minor = _minor(request.fee_amount, currency)
     return RefusedPayment(
@@ -78,5 +78,5 @@ def _minor(text: str, currency: str) -> Minor | None:
 
 
 def _kept(text: str) -> str:
-    """`text` without what a database or a screen cannot bear, and not too long."""
+    """`text` without characters that a database or a screen cannot take, and not too long."""
     return "".join(c if c.isprintable() else "?" for c in text[:TEXT_MAX])

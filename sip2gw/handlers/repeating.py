@@ -1,7 +1,7 @@
-"""Whether a request asks once more for what may have been done already.  (C59, C98)
+"""Whether a request may repeat something that was already done. (C59, C98)
 
-For a request that fails before the library could be asked who the patron is and where the item:
-nothing is read here. It is compared as if it came from the patron of the earlier one.
+This is for a request that fails before the library could be asked about patron and item, so nothing
+is read here. The request is compared as if it came from the earlier one's patron.
 """
 
 from __future__ import annotations
@@ -34,8 +34,9 @@ _KEYS: dict[type[Request], Callable[[Session, Any, str], str | None]] = {
 def repeats(session: Session, request: Request, known: UnknownAttempt) -> bool:
     """Whether `request` may be the retry of the attempt `known`.
 
-    Where no date tells requests apart (19, 65, a blank one), each of the kind may be it that names
-    no other item: "not sure" does no harm while the store fails, a wrong no does.
+    Where no date distinguishes requests (19, 65, a blank date), every request of the kind may be
+    the retry unless it names another item. While the store fails, "not sure" does no harm, but a
+    wrong no does.
     """
     if known.terminal != session.terminal.name:
         return False

@@ -1,7 +1,7 @@
-"""What a profile settles for the handlers, one value per concern (B13).
+"""The settings of a profile for the handlers, one value per concern (B13).
 
-Names, meanings and units are those of the configuration; what a policy decides on is in values of
-its own (`DoorRules`, `PaymentRules`, `CirculationRules`).
+Names, meanings and units are those of the configuration; the settings for a policy are in separate
+values (`DoorRules`, `PaymentRules`, `CirculationRules`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ CustomField = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Identification:
-    """When a card is identified, and what is said when it is not (B18-B20, C20)."""
+    """When a card counts as identified, and what is said if it does not (B18-B20, C20)."""
 
     pin_required: bool
     wrong_pin_hides_card: bool

@@ -1,4 +1,4 @@
-"""What is derived from a snapshot, kept as long as it is (C62) and shared where it is equal."""
+"""Values derived from a snapshot: kept as long as it is (C62), and shared if equal."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _shared: dict[Any, Any] = {}
 
 
 def shared(value: H) -> H:
-    """`value`, or the one equal to it that was given before.
+    """`value`, or an equal one that was given before.
 
-    Most patrons have nothing against them, so of thousands the same is to be said. Shared, it stays
-    in the processor's cache, which thousands of equal values do not. For values that tell nothing
-    personal only, because they outlive the snapshot.
+    Most patrons have no obstacles, so the same is said about thousands. A shared value stays in the
+    processor's cache; thousands of equal ones do not. Only for values with nothing personal in
+    them, because they outlive the snapshot.
     """
     if len(_shared) >= SHARED_MAX:
         _shared.clear()
@@ -31,7 +31,7 @@ def shared(value: H) -> H:
 
 
 class _Kept(ref[PatronRecord]):
-    """A snapshot, which may go at any time, and what was derived from it."""
+    """A snapshot, which may be dropped at any time, and the values derived from it."""
 
     __slots__ = ("key", "values")
 

@@ -1,9 +1,9 @@
 """The words of the library: people, money, doors and items.
 
-Everything here is a value without behaviour that needs a clock or a store, and nobody changes one
-that is made. What is read, booked or recorded with each request is not frozen all the same: `Fee`,
-`PatronRecord`, `Payment`, `PaymentLine` and `AccessRow`. Freezing makes a new one five to ten times
-dearer, a microsecond or two each, of which a payment makes several.
+Everything here is a value whose behaviour needs no clock and no store, and nobody changes a value
+once it is made. Even so, the values that are read, booked or recorded with each request are not
+frozen: `Fee`, `PatronRecord`, `Payment`, `PaymentLine` and `AccessRow`. Freezing makes a new one
+five to ten times as expensive, a microsecond or two each, and a payment makes several.
 """
 
 from __future__ import annotations

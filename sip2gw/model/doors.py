@@ -1,4 +1,4 @@
-"""Doors: who may pass, who did, and what is kept of it."""
+"""Doors: who may pass, who did, and what is recorded."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class DoorEntry:
 
 @dataclass(frozen=True, slots=True)
 class Presence:
-    """Who is inside a branch, as far as one patron's entry is concerned (C10)."""
+    """How many people are inside a branch, as far as it matters for one patron's entry (C10)."""
 
     others: int
     """Other patrons inside."""
@@ -50,7 +50,7 @@ class Passage:
 
 @dataclass(slots=True)
 class AccessRow:
-    """One decision at a door as it is kept (B42, C65)."""
+    """One decision at a door as it is stored (B42, C65)."""
 
     time: datetime
     branch: str
@@ -79,7 +79,7 @@ class DoorCount:
 
 @dataclass(frozen=True, slots=True)
 class Reveal:
-    """Somebody had the names of those told who were inside (C76)."""
+    """A record that somebody asked for the names of people who were inside (C76)."""
 
     time: datetime
     user: str

@@ -24,7 +24,7 @@ class ItemStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One copy as the catalogue describes it; where it is, its `ItemState` says."""
+    """One copy as the catalogue describes it; its `ItemState` says where it is."""
 
     id: str
     title: str
@@ -88,7 +88,7 @@ class QueuedHold:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What was done, as far as the terminal is told; kept so that a retry is told the same."""
+    """What was done, as the terminal is told; kept so that a retry gets the same answer."""
 
     time: datetime
     patron_id: str = ""
@@ -185,7 +185,7 @@ class Review:
 
 @dataclass(frozen=True, slots=True)
 class ItemRecord:
-    """All that is known of one copy at one moment."""
+    """All that is known about one copy at one moment."""
 
     item: Item
     state: ItemState

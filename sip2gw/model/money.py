@@ -82,8 +82,8 @@ class FeeStatus(StrEnum):
 class Fee:
     """One open money line (Wise: registration). `owed` is the sum of its ledger entries (C71).
 
-    One with a negative amount is a credit; what it still lowers the debtor's debts by is `-owed`
-    (B98). `policy.money` says what credits leave of fees.
+    A fee with a negative amount is a credit; it still lowers the debtor's debts by `-owed` (B98).
+    `policy.money` says what credits leave of fees.
     """
 
     id: str
@@ -104,7 +104,7 @@ class Fee:
 
 @dataclass(frozen=True, slots=True)
 class PaidFee:
-    """A fee of which something was paid, settled or not."""
+    """A fee that was paid in part or in full."""
 
     fee: Fee
     paid: Minor
@@ -112,7 +112,7 @@ class PaidFee:
 
 @dataclass(frozen=True, slots=True)
 class Surplus:
-    """What was paid of a fee beyond what it is worth by now, and is to be given back (C103)."""
+    """What was paid on a fee beyond its present amount, and must be given back (C103)."""
 
     fee_id: str
     patron_id: str
@@ -133,7 +133,7 @@ class PaymentLine:
 
 
 class PaymentStatus(StrEnum):
-    """What is known of a payment (C157)."""
+    """What is known about a payment (C157)."""
 
     BOOKED = "booked"
     UNKNOWN = "unknown"

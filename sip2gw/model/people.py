@@ -11,7 +11,7 @@ from sip2gw.model.money import Fee, Minor
 
 
 class CardState(StrEnum):
-    """What may be done with one card (B21, C84)."""
+    """Whether and how one card can be used (B21, C84)."""
 
     ACTIVE = "active"
     BLOCKED = "blocked"
@@ -86,7 +86,7 @@ class BadgeAssignment:
 
 @dataclass(frozen=True, slots=True)
 class Badge:
-    """A badge definition as staff lists it (B65, C21)."""
+    """A badge definition as staff see it (B65, C21)."""
 
     code: str
     name: str
@@ -96,7 +96,7 @@ class Badge:
 
 @dataclass(frozen=True, slots=True)
 class BadgeHolder:
-    """One assignment of a badge as staff reports it (B65)."""
+    """One assignment of a badge as staff see it (B65)."""
 
     code: str
     patron_id: str
@@ -140,7 +140,7 @@ class Loan:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """A reservation; `ready` when it waits on the shelf (B28)."""
+    """A hold; `ready` when the item waits on the hold shelf (B28)."""
 
     id: str
     item_id: str | None
@@ -165,13 +165,13 @@ class Relationship:
 
     @property
     def key(self) -> tuple[RelationshipType, str, str]:
-        """What identifies it: there is one of a type between the same two."""
+        """What identifies it: the same two patrons have at most one of each type."""
         return self.type, self.from_id, self.to_id
 
 
 @dataclass(slots=True, weakref_slot=True)
 class PatronRecord:
-    """All that is known of one patron at one moment: the facts that policies decide on.
+    """All that is known about one patron at one moment: the facts that policies decide on.
 
     A snapshot: it is never changed, only replaced. `repr` shows nothing personal (B16).
     """

@@ -1,4 +1,4 @@
-"""What is known of payments that were answered no (B100, C104)."""
+"""What is known about payments that were refused (B100, C104)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class RefusedPayment:
-    """A 37 that was answered no, as staff find it (B100, C104); no PIN is ever in it."""
+    """A refused 37, as staff see it (B100, C104); it never contains a PIN."""
 
     time: datetime
     """In the zone of the branch, whose day is that of the limit."""

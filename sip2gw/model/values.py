@@ -1,4 +1,4 @@
-"""What all values of the model have in common: the size of their texts, and how they are copied."""
+"""What all values of the model share: the size of their texts, and how they are copied."""
 
 from __future__ import annotations
 

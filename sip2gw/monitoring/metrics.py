@@ -1,8 +1,8 @@
 """What Prometheus sees (B67, C23, C74).
 
-Counters are plain attributes and dictionaries bumped from the event loop. When somebody scrapes
-they are handed over as numbers, and another process makes text of them (`web.exposition`, C130).
-Labels come from closed sets.
+Counters are plain attributes and dictionaries that the event loop increments. For a scrape they are
+handed over as numbers, and another process turns them into text (`web.exposition`, C130). Labels
+come from closed sets.
 """
 
 from __future__ import annotations
@@ -108,11 +108,11 @@ class Metrics:
     def configure(
         self, terminals: Mapping[str, str], profiles: Iterable[str], currency: str, digits: int
     ) -> None:
-        """Tell which series there are from the start, with nothing counted yet.
+        """Declare the series that exist from the start, with nothing counted yet.
 
         Args:
             terminals: the profile of each terminal, by the terminal's name.
-            profiles: all of them, those without a terminal too.
+            profiles: all of them, even those without a terminal.
             currency: the library's own, which has so many decimal `digits`.
         """
         per_profile = Counter(dict.fromkeys(profiles, 0))
@@ -178,7 +178,7 @@ Sample = tuple[str, tuple[str, ...], float]
 class Family(msgspec.Struct, frozen=True):
     """All series of one name, as numbers: what Prometheus calls a metric family.
 
-    It says everything that its text does, so whoever makes the text needs to know no metric.
+    It contains everything for its text, so the process that makes the text need not know metrics.
     """
 
     name: str
@@ -221,13 +221,13 @@ def _histogram(name: str, text: str, label: str, timers: dict[str, Histogram]) -
 
 
 def _one(name: str, text: str, value: float | None) -> Family:
-    """A gauge without labels; without a sample while its value is not known."""
+    """A gauge without labels; it has no sample while its value is unknown."""
     return _gauge(name, text, (), [] if value is None else [((), value)])
 
 
 def _with_zeros(counter: Counter[L], known: Iterable[L]) -> Iterable[tuple[L, float]]:
-    """The counts, and 0 for each of the `known` labels that was not met yet: `increase()` does
-    not see the first event of a series that begins with it."""
+    """The counts, and 0 for each of the `known` labels that has not occurred yet: `increase()`
+    misses the first event of a series that begins with that event."""
     return (dict.fromkeys(known, 0) | dict(list(counter.items()))).items()
 
 

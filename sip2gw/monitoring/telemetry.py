@@ -1,7 +1,7 @@
 """Logging: one place where values become log fields, one sink that never stops the loop.
 
 Redaction happens here and nowhere else (B16, C78): secrets are masked by field name, card and
-patron numbers become keyed pseudonyms, and a traceback is told as frames and exception type,
+patron numbers become keyed pseudonyms, and a traceback is logged as frames and exception type,
 because an exception's text may quote input. The line per message skips structlog for speed but
 takes its card field from the same `Redactor`.
 """
@@ -54,7 +54,7 @@ class Redactor:
         )
 
     def pseudonym(self, number: str) -> str:
-        """Twelve hex digits that stand for `number`; empty for an empty one."""
+        """The pseudonym of `number`, twelve hex digits; empty for an empty one."""
         if not number:
             return ""
         digest = self._keyed.copy()
@@ -211,7 +211,7 @@ UNCAUGHT_LINES_MAX = 5
 
 
 class _Allowance:
-    """Lets so many lines pass until it is renewed, and counts the others by what they are about."""
+    """Lets a number of lines pass until it is renewed, and counts the others by subject."""
 
     def __init__(self, lines_max: int) -> None:
         self._lines_max = lines_max
@@ -227,7 +227,7 @@ class _Allowance:
         return True
 
     def renew(self) -> Counter[str]:
-        """Let as many lines pass again; returns what was held back."""
+        """Let the same number of lines pass again; returns what was held back."""
         self._lines = 0
         held_back, self._held_back = self._held_back, Counter()
         return held_back
@@ -252,7 +252,7 @@ class Log:
         self.configure(level, console=console)
 
     def configure(self, level: str, *, console: bool) -> None:
-        """Write what is at least of `level` from now on, as JSON or as text for people."""
+        """From now on write events of at least `level`, as JSON or as text for people."""
         self._console = console
         self._requests = level in ("debug", "info")
         render: Callable[..., Any] = _render_console if console else _render_json
@@ -268,22 +268,22 @@ class Log:
                     render,
                 ],
                 wrapper_class=structlog.make_filtering_bound_logger(level),
-                # Bound now, for an unbound logger is made anew for every event.
+                # Bound now, because an unbound logger is made again for every event.
             ).bind(),
         )
 
     def stranger(self, event: str, **fields: object) -> None:
-        """Warn of what somebody does who has not logged in; a flood of it is summed up (C100)."""
+        """Warn about a connection that has not logged in; a flood is summed up (C100)."""
         if self._strangers.lets_pass(f"{event} {fields.get('reason', '')}".strip()):
             self.events.warning(event, **fields)
 
     def uncaught(self, event: str, error: BaseException | None, **fields: object) -> None:
-        """Tell, from any thread, of something that nobody caught; a flood of it is summed up."""
+        """Report, from any thread, something uncaught; a flood of reports is summed up."""
         if self._uncaught.lets_pass(f"{event} {type(error).__qualname__ if error else ''}".strip()):
             self.events.error(event, **fields, **({"exc_info": error} if error else {}))
 
     def sum_up(self) -> None:
-        """Say what was left out since the last time; to be called once a second."""
+        """Log what was left out since the last call; to be called once a second."""
         held_back = self._strangers.renew() + self._uncaught.renew()
         if held_back:
             self.events.warning("lines_summed_up", lines=dict(held_back))

@@ -1,7 +1,7 @@
-"""What nobody catches becomes a log event, instead of text that Python writes to stderr itself.
+"""Uncaught exceptions and warnings become log events, not text that Python writes to stderr itself.
 
-Such text blocks whoever writes it as long as nobody reads stderr (C114), is no log line, and quotes
-whatever the exception or the arguments of a callback hold (C78).
+Such text blocks the thread that writes it as long as nobody reads stderr (C114). It is not a log
+line, and it quotes the contents of the exception or of a callback's arguments (C78).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _WORDS = re.compile(r"[A-Za-z_.() ]*")
 
 
 def tell(log: Log, error: BaseException | None, **fields: object) -> None:
-    """Log `error`, with what has run out if that is the reason."""
+    """Log `error`; if a resource has run out, say which."""
     if isinstance(error, OSError) and error.errno in EXHAUSTED:
         problem = os.strerror(error.errno)
         log.uncaught("resources_exhausted", error, problem=problem, **fields)
@@ -55,13 +55,13 @@ class _FromLibraries(logging.Handler):
 
 
 class _Hooks:
-    """What Python calls, from whatever thread."""
+    """The hooks that Python calls, from any thread."""
 
     def __init__(self, log: Log) -> None:
         self._log = log
 
     def of_loop(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """A callback or a task failed, or no newcomer could be accepted."""
+        """A callback or a task failed, or a new connection could not be accepted."""
         error = context.get("exception")
         words = _WORDS.match(str(context.get("message", "")))
         said = words.group().strip() if words else ""
@@ -73,7 +73,7 @@ class _Hooks:
         tell(self._log, args.exc_value, where="thread", thread=name)
 
     def unraisable(self, args: sys.UnraisableHookArgs) -> None:
-        """An exception where none can be raised, as in a destructor."""
+        """An exception that cannot be raised, for example in a destructor."""
         of = type(args.object).__qualname__
         tell(self._log, args.exc_value, where="unraisable", object=of)
 
@@ -93,7 +93,7 @@ class _Hooks:
 
 @contextmanager
 def told_to(log: Log, loop: asyncio.AbstractEventLoop) -> Iterator[None]:
-    """While it lasts `log` hears of everything that nobody catches, in `loop` and elsewhere."""
+    """While this is active, everything uncaught in `loop` and elsewhere goes to `log`."""
     hooks, libraries, root = _Hooks(log), _FromLibraries(log), logging.getLogger()
     before = (threading.excepthook, sys.unraisablehook, warnings.showwarning)
     handled_before = loop.get_exception_handler()

@@ -28,7 +28,7 @@ from sip2gw.policy.reasons import Reason
 
 
 class PinState(StrEnum):
-    """What is known of the PIN that came with a request (B18-B20, C1)."""
+    """What is known about the PIN that came with a request (B18-B20, C1)."""
 
     OK = "ok"
     WRONG = "wrong"
@@ -81,7 +81,7 @@ SKIPPED = CheckResult.SKIPPED
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """A known card's holder at one branch, as they are for the whole of `today`."""
+    """The holder of a known card at one branch, as they are for the whole of `today`."""
 
     record: PatronRecord
     card: Card
@@ -94,7 +94,7 @@ class Holder:
 
 @dataclass(frozen=True, slots=True)
 class AssessedHolder:
-    """What a door thinks of a holder, whatever the moment and the PIN: see `assess_holder`."""
+    """The checks of a holder that depend on neither the moment nor the PIN: see `assess_holder`."""
 
     money: MoneyStanding
     verdicts: tuple[Verdict, ...]
@@ -105,7 +105,7 @@ class AssessedHolder:
 
 @dataclass(slots=True)
 class DoorFacts:
-    """What one decision is made on. Not frozen only because making it would cost three times."""
+    """The facts of one decision. Not frozen: making one would cost three times as much."""
 
     now: datetime
     """Aware, in the branch's zone."""
@@ -255,7 +255,7 @@ def _inside(presence: Presence, capacity: int, refuse_inside: bool) -> Verdict:
 
 
 def has_room(presence: Presence, capacity: int, refuse_inside: bool) -> bool:
-    """Whether one more may enter: what a store decides on while it notes the entry (C10)."""
+    """Whether one more person may enter; a store decides by this while it notes the entry (C10)."""
     return all(
         check(presence, capacity, refuse_inside) in (OK, SKIPPED) for _, check in _OCCUPANCY_CHECKS
     )
@@ -330,7 +330,7 @@ def assess_holder(holder: Holder, rules: DoorRules) -> AssessedHolder:
 def decide_access(facts: DoorFacts, rules: DoorRules) -> AccessDecision:
     """Decide `facts` under `rules`: the first failing check is the reason (B34).
 
-    All checks are made even after one failed, so that the log tells everything; those about the
+    All checks are made even after one has failed, so that the log has every result. Those about the
     holder are skipped for an unknown card.
     """
     verdicts: tuple[Verdict, ...] = _NO_HOLDER
@@ -357,7 +357,7 @@ def decide_access(facts: DoorFacts, rules: DoorRules) -> AccessDecision:
 
 @lru_cache(maxsize=1024)
 def _decision(verdicts: tuple[Verdict, ...]) -> AccessDecision:
-    """The first reason in `verdicts` decides. Few patterns occur, so each is worked out once."""
+    """The first reason in `verdicts` decides. Few patterns occur, so each is computed once."""
     for verdict in verdicts:
         if isinstance(verdict, Reason):
             return AccessDecision(verdict, verdicts)
@@ -388,7 +388,7 @@ class PassEntry:
 def lists_here(
     entries: Iterable[DoorEntry], branch: str
 ) -> tuple[tuple[BarEntry, ...], tuple[PassEntry, ...]]:
-    """The entries of the store's lists that hold at `branch`, as the branch's own are."""
+    """The entries of the store's lists that apply at `branch`, in the form of the branch's own."""
     here = [entry for entry in entries if entry.branch in (branch, EVERY_BRANCH)]
     bars = (BarEntry(entry.card, entry.valid_until) for entry in here if entry.kind == "bar")
     passes = (

@@ -1,8 +1,8 @@
 """When a branch is staffed, open without staff, or closed (B37, C13, C91, C111).
 
-Hours are meant as the branch's clock shows them. They begin and end when the clock shows their
-minute for the first time, or has jumped over it: hours that end within an hour that happens twice
-are over then, and those that reach beyond it are an hour longer. All intervals are half-open.
+Hours are in the branch's local time. They begin and end when the clock shows their minute for the
+first time, or has jumped over it. If an hour happens twice, opening hours that end within it end
+the first time, and those that reach beyond it are an hour longer. All intervals are half-open.
 Minutes count from local midnight.
 """
 
@@ -31,7 +31,7 @@ class OpeningState(StrEnum):
 
 
 def span_end(start_minute: int, end_minute: int) -> int:
-    """The end on the start day's scale: an end at or before the start is next day's (C13)."""
+    """The end on the start day's scale: an end at or before the start is on the next day (C13)."""
     return end_minute if end_minute > start_minute else end_minute + DAY_MIN
 
 
@@ -58,8 +58,8 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class CalendarException:
-    """A date that differs. Without minutes it covers its whole date and beats what came over
-    midnight from the day before; with minutes it replaces just its own span (C13, C91).
+    """A date that differs. Without minutes it covers its whole date and overrides hours that come
+    over midnight from the day before; with minutes it replaces only its own span (C13, C91).
     """
 
     date: date
@@ -92,7 +92,8 @@ _Cover = tuple[int, int, OpeningState]
 class BranchCalendar:
     """The opening hours of one branch. No hours means closed.
 
-    Of overlapping exceptions the one of the later date counts, on one date the one with minutes.
+    Of two overlapping exceptions the one with the later date counts; on the same date, the one with
+    minutes.
     """
 
     def __init__(
@@ -128,9 +129,9 @@ class BranchCalendar:
     def state_at(self, moment: datetime) -> CalendarMoment:
         """What the branch is at `moment` (aware) and until when it stays open.
 
-        The last answer is kept until the next edge of the hours: finding it takes as long as two
-        dozen requests. Asking again costs about a microsecond, and nothing for the very same
-        `moment`, as all requests of a second ask.
+        The last answer is kept until the next edge of the hours, because finding it takes as long
+        as two dozen requests. Asking again costs about a microsecond, and nothing for the very same
+        `moment`, which all requests within a second share.
         """
         if moment is self._asked:
             return self._told
@@ -157,13 +158,13 @@ class BranchCalendar:
         minute = local.hour * 60 + local.minute
         again_until = self._again_until(moment, local) if local.fold else minute
         for start, end, state in self._covers(local.date()):
-            # Whatever ends while the clock shows its minutes again has ended the first time.
+            # Hours that end while the clock shows its minutes again have ended the first time.
             if start <= max(minute, again_until - 1) and max(minute + 1, again_until) <= end:
                 return state
         return OpeningState.CLOSED
 
     def _again_until(self, moment: datetime, local: datetime) -> int:
-        """The minute of `local`'s date at which the hour that happens again, just now, is over."""
+        """The minute of `local`'s date at which the hour that now happens again is over."""
         first = local.replace(fold=0).utcoffset()
         assert first is not None
         day = moment.astimezone(UTC).date()
@@ -174,7 +175,7 @@ class BranchCalendar:
         return (over.replace(tzinfo=None) - datetime.combine(local.date(), time())) // MINUTE
 
     def _covers(self, day: date) -> tuple[_Cover, ...]:
-        """All that can hold on `day`, the strongest first."""
+        """All rules that can apply on `day`, the strongest first."""
         before = day - timedelta(days=1)
         return (
             *self._by_date.get(day, ()),
@@ -206,7 +207,7 @@ class BranchCalendar:
 
 
 def _week_day_covers(slots: tuple[Slot, ...], day: int) -> tuple[_Cover, ...]:
-    """What the weekly slots say on weekday `day`, with what comes from the evening before."""
+    """The weekly slots of weekday `day`, with those that reach over from the evening before."""
     today = [
         (slot.start_minute, span_end(slot.start_minute, slot.end_minute), slot.state)
         for slot in slots

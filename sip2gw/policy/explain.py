@@ -1,7 +1,7 @@
 """The checks of a decision in plain words: the fact, the rule, and the setting behind it (B70).
 
-Pure. It explains decisions that were made elsewhere and makes none itself. The PIN is always told
-as taken for right, because nobody who explains has one (C22).
+Pure. It explains decisions that were made elsewhere and makes none itself. It always says that the
+PIN is assumed to be right, because nobody has a PIN to check here (C22).
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Place:
     max_fee_age_days: int | None
 
     def door(self, key: str, value: object) -> str:
-        """A key of the profile's door table with its value, as it stands in the file."""
+        """A key of the profile's door table with its value, as it is written in the file."""
         return f"profiles.{self.profile}.door.{key} = {_toml(value)}"
 
     def of_branch(self, key: str) -> str:
@@ -70,7 +70,7 @@ class Place:
         return f"branches.{self.branch}.{key}" if self.branch else "the terminal has no branch"
 
     def lists(self, kind: str) -> str:
-        """Where the cards of the `bar` or `pass` list stand: in the file and in the store."""
+        """Where the cards of the `bar` or `pass` list are kept: in the file and in the store."""
         own = self.of_branch(kind)
         return f"{own}, door {kind} list" if self.branch else own
 
@@ -81,7 +81,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class ExplainedCheck:
-    """One check: its name (C74), what came out, and why in plain words."""
+    """One check: its name (C74), its result, and the reason in plain words."""
 
     check: str
     result: CheckResult

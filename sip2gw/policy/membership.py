@@ -9,7 +9,7 @@ from sip2gw.model import PatronRecord
 
 
 class MembershipState(StrEnum):
-    """What a patron's membership is worth on one day."""
+    """The state of a patron's membership on one day."""
 
     VALID = "valid"
     MISSING = "missing"
@@ -18,7 +18,7 @@ class MembershipState(StrEnum):
 
 
 def membership_state(record: PatronRecord, today: date) -> MembershipState:
-    """The state of `record`'s membership on `today`; without an end it is open-ended (C15)."""
+    """The state of `record`'s membership on `today`; without an end date it never ends (C15)."""
     if record.membership is None:
         return MembershipState.MISSING
     if record.membership_from is not None and today < record.membership_from:

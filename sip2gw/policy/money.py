@@ -3,8 +3,8 @@
 *Owed* counts for limits and ages; *payable* is what a terminal may take money for (C7).
 
 A credit is a fee with a negative amount. It belongs to its debtor's account, and counts where a
-fee of its status would. What is said here of fees is what their credits leave of them: nobody is
-asked for more, and nothing is ever below zero.
+fee of its status would. All functions here that return fees return what credits leave of them:
+nobody is asked for more, and no amount is ever below zero.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def surplus_of(amount: Minor, paid: Minor) -> Minor:
 
 
 def _counts(fee: Fee) -> bool:
-    """Whether `fee` counts for limits: all but a payment arrangement that runs (C7)."""
+    """Whether `fee` counts for limits: it does unless it is in a running arrangement (C7)."""
     return fee.status is not FeeStatus.ARRANGEMENT or fee.arrangement_date is None
 
 
@@ -62,8 +62,9 @@ _REMOTENESS = {FeeStatus.INVOICE_DEBIT: 1, FeeStatus.DEBT_COLLECTION: 1, FeeStat
 def _offsets(fees: Sequence[Fee]) -> Iterator[tuple[Fee, Fee, Minor]]:
     """Which credit settles how much of which fee: (credit, fee, amount), each above zero.
 
-    A credit goes to its own debtor's fees: to those that a terminal takes money for before the
-    others, the oldest first. So a terminal never shows more of a fee than it takes money for.
+    A credit goes to its own debtor's fees: first to those that a terminal takes money for, then to
+    the others, in each case the oldest first. So a terminal never shows more of a fee than it takes
+    money for.
     """
     left = {fee.id: fee.owed for fee in fees if fee.owed > 0}
     owed = sorted((fee for fee in fees if fee.owed > 0), key=_nearness)
@@ -86,7 +87,7 @@ def _age(fee: Fee) -> tuple[datetime, str]:
 
 
 def _are_all_owed(fees: Iterable[Fee]) -> bool:
-    """Whether nothing in `fees` is a credit or settled, as nearly always."""
+    """Whether `fees` has no credit and no settled fee, which is nearly always so."""
     for fee in fees:  # noqa: SIM110 -- each payment asks twice, and `all` takes twice the time
         if fee.owed <= 0:
             return False
@@ -136,14 +137,14 @@ def payable_total(fees: Iterable[Fee], invoiced_payable: bool) -> Minor:
 
 
 def paid_in_money(settled: Sequence[PaidFee]) -> tuple[PaidFee, ...]:
-    """What a payment brought for each fee, without what the credits settled that it used up."""
+    """The money that a payment brought for each fee, without the credits that it used up."""
     paid = [copied(one.fee, owed=one.paid) for one in settled]
     money = {fee.id: fee.owed for fee in _after_credits(paid)}
     return tuple(PaidFee(one.fee, money[one.fee.id]) for one in settled if one.fee.id in money)
 
 
 def fee_limit(record: PatronRecord) -> Minor | None:
-    """The self-service limit that holds for `record`; None is no limit (B23, C35)."""
+    """The self-service limit that applies to `record`; None means no limit (B23, C35)."""
     if record.fee_limit is not None:
         return record.fee_limit
     return record.membership.max_fees_self_service if record.membership is not None else None
@@ -234,8 +235,8 @@ def decide_allocation(
     """Which fees `request` settles, or why none (B43, B44, B51, B98, C6, C37).
 
     Own fees come first, oldest first, then those of `accounts`, oldest first over all of them.
-    The credits of everybody for whom something is paid are used up with it: their lines are
-    negative, and what they settle is in the lines of the fees.
+    The payment uses up the credits of everybody for whom something is paid: the lines of credits
+    are negative, and what they settle is included in the lines of the fees.
     """
     amount = request.amount
     if amount <= 0:
@@ -264,7 +265,7 @@ def decide_allocation(
 def _pay_one(
     fees: Sequence[Fee], payable: Sequence[Fee], fee_id: str, amount: Minor, rules: PaymentRules
 ) -> Mapping[str, Minor] | PaymentRefusalReason:
-    """How much of the fee is paid; what its debtor's credits settle of it need not be."""
+    """How much of the fee is paid; the part that the debtor's credits settle need not be."""
     if not rules.single_fee_payment:
         return PaymentRefusalReason.SINGLE_FEE
     left = _find(payable, fee_id)
@@ -316,7 +317,7 @@ def _spread(
 def _with_credits(
     fees: Sequence[Fee], paid: Mapping[str, Minor], rules: PaymentRules
 ) -> Mapping[str, Minor]:
-    """`paid` and what the credits of the same debtors settle besides, and the credits' own use."""
+    """`paid`, plus what the same debtors' credits settle, and lines for those credits."""
     if _are_all_owed(fees):
         return paid
     debtors = {fee.patron_id for fee in fees if fee.id in paid}

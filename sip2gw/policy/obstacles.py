@@ -1,6 +1,6 @@
 """What stands between a patron and self-service, outside doors.  (B21, B23-B27, B32, C14, C15)
 
-All obstacles are kept, in the order of the reasons table; the first one speaks.
+All obstacles are kept, in the order of the reasons table; the first one is given.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ MONEY_REASONS = frozenset({Reason.FEE_LIMIT, Reason.FEE_AGE})
 
 @dataclass(frozen=True, slots=True)
 class Obstacle:
-    """One reason against self-service, with what the terminal is told of it."""
+    """One reason against self-service, with what the terminal is told about it."""
 
     reason: Reason
     flags: frozenset[PatronFlag]
@@ -122,7 +122,7 @@ def decide_standing(
     """What `record`'s holder, with `card`, may do on `today` in the branch's `zone`.
 
     Args:
-        for_payment: `FW=B` is honoured: the money obstacles are left out, all others stay (B26).
+        for_payment: `FW=B` is honoured: money obstacles are left out, all others stay (B26).
     """
     money = money_standing(record, today, zone, max_fee_age_days)
     obstacles = list(_personal_obstacles(record, card, today))

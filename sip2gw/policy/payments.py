@@ -26,10 +26,10 @@ class PaymentFacts:
 
 @dataclass(slots=True)
 class PaymentCase:
-    """What is asked for besides the amount, who asks, and by which rules it is decided.
+    """The request apart from the amount, the payer, and the rules that decide it.
 
-    What stands against the payer belongs to it: a retry whose answer was lost must find its booking
-    even when it comes over a new connection without the PIN (B46, C4).
+    The payer's obstacles are part of it: when an answer was lost, the retry must find its booking
+    even over a new connection without the PIN (B46, C4).
     """
 
     fee_id: str | None

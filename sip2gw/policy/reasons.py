@@ -1,8 +1,8 @@
 """The one table of reasons: why somebody is refused, and all that follows from it (B27, B39).
 
-A refusal is a value. All reasons are kept, in the order of the table; the first speaks. What
-follows from a reason (flags of the patron status, screen text, metric label, documentation) stands
-here and nowhere else.
+A refusal is a value. All reasons are kept, in the order of the table; the first one is given. The
+consequences of a reason (flags of the patron status, screen text, metric label, documentation) are
+listed here and nowhere else.
 """
 
 from __future__ import annotations
@@ -155,7 +155,7 @@ PAYMENT_TEXT_KEYS: dict[PaymentRefusalReason, str] = {
     PaymentRefusalReason.SINGLE_FEE: "payment_single_fee",
     PaymentRefusalReason.SUBTOTAL: "payment_subtotal",
     PaymentRefusalReason.BK_REUSED: "payment_bk_reused",
-    # A late retry of what was booked, or a new payment: nobody can say (C105).
+    # A late retry of a booked payment or a new payment: nobody can know which (C105).
     PaymentRefusalReason.BK_ANOTHER_DAY: "unknown_outcome",
     PaymentRefusalReason.NO_TRANSACTION_DATE: "payment_no_transaction_date",
     PaymentRefusalReason.NOTHING_TO_PAY: "payment_nothing_to_pay",

@@ -1,7 +1,8 @@
 """Whether a receipt number (BK) comes again with a retry or with another payment.  (B46, C4, C105)
 
-Kiosks count their receipts, and some begin anew each day: the same number then belongs to another
-payment, and answering it as a retry would lose money silently. The transaction date tells.
+Kiosks count their receipts, and some start again each day. The same number then belongs to another
+payment, and treating it as a retry would silently lose money. The transaction date shows which it
+is.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ RETRY_WITHIN = timedelta(hours=1)
 
 
 class ReceiptUse(Enum):
-    """What a payment under a receipt number that is taken is."""
+    """What a payment is whose receipt number is already taken."""
 
     RETRY = auto()
     """The same payment again: it gets the first answer."""
@@ -30,7 +31,7 @@ class ReceiptUse(Enum):
 
 @dataclass(slots=True)
 class Receipt:
-    """A payment, as far as it tells one receipt from another."""
+    """The parts of a payment that distinguish one receipt from another."""
 
     content: str
     """What a retry repeats exactly (C4)."""
@@ -52,7 +53,7 @@ class ReceiptRules:
 
 
 def receipt_use(first: Receipt, again: Receipt, rules: ReceiptRules) -> ReceiptUse:
-    """What `again` is, whose receipt number belongs to `first` (C105)."""
+    """What `again` is, if `first` already has its receipt number (C105)."""
     same_content = first.content == again.content
     if _belong_together(first, again, rules.zone):
         return ReceiptUse.RETRY if same_content else ReceiptUse.REUSED
@@ -72,5 +73,5 @@ def _belong_together(first: Receipt, again: Receipt, zone: tzinfo) -> bool:
     else:
         one, other = first.transacted, again.transacted
     same_day = one.astimezone(zone).date() == other.astimezone(zone).date()
-    # In UTC: between two moments of one zone Python subtracts what the clock on the wall showed.
+    # In UTC, because Python subtracts two moments of the same zone by their local times.
     return same_day or abs(one.astimezone(UTC) - other.astimezone(UTC)) <= RETRY_WITHIN

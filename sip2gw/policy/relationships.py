@@ -1,6 +1,6 @@
 """Which relationships there may be, and who may pay for whom, now.  (B49-B53, C3, C37)
 
-The rules of form and structure speak in sentences for staff, the same at `import` and at
+The rules of form and structure return sentences for staff, the same in `import` and in
 `relationship add`. A payer acts for the other party of a *direct* relationship only: a head of
 family for a child, an authorised person (function `pay`) for the authoriser. Never the reverse,
 never over two steps.
@@ -29,7 +29,7 @@ FUNCTIONS = ("renew", "pay")
 
 
 def form_problems(relation: Relationship, types: frozenset[RelationshipType]) -> Iterator[str]:
-    """What is wrong with `relation` by itself, whatever else there is (B49)."""
+    """What is wrong with `relation` by itself, regardless of all others (B49)."""
     if relation.type not in types:
         yield f"relationships of type {relation.type} are switched off"
     if relation.from_id == relation.to_id:
@@ -45,7 +45,7 @@ class Structure:
     """The shape of families and authorisations so far (B49).
 
     A child has one head, nobody is both head and child, and an account gives each function to at
-    most one person. Unconfirmed relationships take their place as well.
+    most one person. Unconfirmed relationships count too.
     """
 
     def __init__(self) -> None:
@@ -54,7 +54,7 @@ class Structure:
         self._holder_of: dict[tuple[str, str], str] = {}
 
     def add(self, relation: Relationship) -> list[str]:
-        """Take `relation` in; how it breaks the shape, nothing when it fits."""
+        """Add `relation`; returns how it breaks the shape, or nothing if it fits."""
         if relation.type is RelationshipType.HEAD_OF_FAMILY:
             return list(self._add_family(relation.from_id, relation.to_id))
         return list(self._add_authorisation(relation))
@@ -143,7 +143,7 @@ def payer_id_of(relation: Relationship) -> str:
 
 
 def may_pay_by(relation: Relationship, payer_id: str, rules: RelationshipRules) -> bool:
-    """Whether `relation` by itself lets `payer_id` pay, memberships aside."""
+    """Whether `relation` by itself lets `payer_id` pay, regardless of memberships."""
     if relation.type not in rules.types or not relation.confirmed:
         return False
     if payer_id_of(relation) != payer_id or debtor_id_of(relation) == payer_id:
@@ -159,7 +159,7 @@ def payable_accounts(
 ) -> tuple[PayableAccount, ...]:
     """The accounts, by patron id, that `payer` may pay for on `today`.
 
-    A relationship sleeps while either membership is invalid (B49, C3). Someone related twice is
+    A relationship is dormant while either membership is invalid (B49, C3). Someone related twice is
     listed once, as family.
     """
     if not payer.payer_for or membership_state(payer, today) is not MembershipState.VALID:
@@ -180,7 +180,7 @@ def payable_accounts(
 
 
 def renewable_by(record: PatronRecord, rules: RelationshipRules) -> tuple[str, ...]:
-    """The authorisers whose loans `record` may renew, memberships aside (B54)."""
+    """The authorisers whose loans `record` may renew, regardless of memberships (B54)."""
     if RelationshipType.AUTHORISATION not in rules.types:
         return ()
     return tuple(

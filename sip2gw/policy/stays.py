@@ -1,8 +1,8 @@
 """How long people are inside: when a stay ends by itself, and who was there when (B42, C10, C57).
 
-A stay begins with a granted passage in and ends with the patron's next passage out. Who does not
-pass a door on the way out has left by the closing time of that opening, or by midnight when the
-branch does not close within a day.
+A stay begins with a granted passage in and ends with the patron's next passage out. A patron who
+passes no door on the way out counts as gone at closing time, or at midnight if the branch does not
+close within a day.
 """
 
 from __future__ import annotations

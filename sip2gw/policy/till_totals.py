@@ -1,4 +1,4 @@
-"""What a till or a card terminal should have at the end of a day.  (B47, C21)"""
+"""What a till or a card terminal should contain at the end of a day. (B47, C21)"""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class DayTotal:
 
 
 def day_totals(payments: Iterable[Payment], zone: tzinfo) -> list[DayTotal]:
-    """Count and sum of the payments that stand, by day in `zone`, terminal, type and currency.
+    """Count and sum of the valid payments, by day in `zone`, terminal, type and currency.
 
-    One that was undone was given back on the same day (C54); one of unknown outcome is not ours
-    until it is reconciled.
+    Undone payments are left out, because they were given back on the same day (C54), and so are
+    payments of unknown outcome until they are reconciled.
     """
     counts: Counter[tuple[date, str, str, str]] = Counter()
     amounts: Counter[tuple[date, str, str, str]] = Counter()

@@ -32,8 +32,8 @@ def checksum_digits(data: bytes) -> bytes:
 
 
 def checksum_matches(data: bytes, digits: bytes) -> bool:
-    """Whether `digits` are four hex digits, in either case, that fit the bytes of `data` up to
-    and with `AZ`."""
+    """Whether `digits` are the checksum of `data`, which ends in `AZ`: four hex digits in either
+    case."""
     return _fits(checksum(data), digits)
 
 
@@ -78,9 +78,9 @@ _COMMAND_BYTES = 2
 def split_trailer(frame: bytes) -> Trailer:
     """Cut AY and AZ off the end of `frame`, with or without `|` before, between and after (B1).
 
-    AY or AZ alone with a `|` behind it must begin where a field begins, so that a value which
-    happens to end in such letters (`AA12AZ34EF|`) stays a value. An AZ without four hex digits is
-    a checksum all the same, and a wrong one (B8).
+    AY or AZ alone with a `|` after it must begin where a field begins, so that a value that happens
+    to end in such letters (`AA12AZ34EF|`) stays a value. An AZ without four hex digits still counts
+    as a checksum, and a wrong one (B8).
     """
     if _USUAL_TRAILER.match(frame, max(_COMMAND_BYTES, len(frame) - _USUAL_TRAILER_BYTES)):
         return Trailer(frame[:-9], frame[-7:-6], frame[-4:], frame[:-4])
@@ -112,7 +112,7 @@ def _begins_field(frame: bytes, start: int) -> bool:
 
 
 def seal(body: bytes, sequence: bytes, with_checksum: bool) -> bytes:
-    """`body` with AY (unless `sequence` is empty) and AZ (if `with_checksum`) behind it."""
+    """`body` followed by AY (unless `sequence` is empty) and AZ (if `with_checksum`)."""
     if sequence:
         body += b"AY" + sequence
     if not with_checksum:

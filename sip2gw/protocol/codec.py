@@ -3,10 +3,10 @@
 Frames here have no line end. `serialise` writes no AY and AZ and `parse_…` ignores them: error
 detection belongs to the connection.
 
-There are two writers of each message. One goes from field to field and can write anything; the
-other is generated for the usual message, in which all texts are short and clean. Without it a 99
-takes 1.14 times as much CPU of ours, a 23 1.10 and a 63 1.07, which C136 calls worse; a 37 takes
-1.02. Both write the same, which a test compares.
+Each message has two writers. One goes from field to field and can write anything. The other is
+generated for the usual message, in which all texts are short and clean. Without it a 99 takes 1.14
+times as much of our CPU, a 23 1.10 and a 63 1.07, which C136 calls worse; a 37 takes 1.02. Both
+write the same bytes, and a test compares them.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def parse_response(frame: bytes, wire: WireFormat) -> Response:
 
 
 def parse_request_body(body: bytes, wire: WireFormat) -> Request:
-    """`parse_request` for a frame whose trailer is already off."""
+    """`parse_request` for a frame without its trailer."""
     readers = wire.request_readers
     read = readers.get(body[:COMMAND_WIDTH])
     if read is None:
@@ -75,7 +75,7 @@ def parse_request_body(body: bytes, wire: WireFormat) -> Request:
 
 
 def parse_response_body(body: bytes, wire: WireFormat) -> Response:
-    """`parse_response` for a frame whose trailer is already off."""
+    """`parse_response` for a frame without its trailer."""
     readers = wire.response_readers
     read = readers.get(body[:COMMAND_WIDTH])
     if read is None:
@@ -95,7 +95,7 @@ def serialise(message: Message, wire: WireFormat) -> bytes:
 
 
 def salvage(frame: bytes, request: type[Kind], wire: WireFormat) -> Kind:
-    """A `request` with those texts that `frame`, whose fixed block is unreadable, still tells.
+    """A `request` with the texts that can still be read although its fixed block cannot.
 
     The texts of its fixed block are empty. What follows its first delimiter is read like any other
     identified field; secrets are left out.
@@ -139,9 +139,9 @@ def _new_reader(
 
 
 def _grouping(read: Reader, placement: Placement[Group], wire: WireFormat) -> Reader:
-    """`read`, and then the fields of a group taken out of what it did not know.
+    """`read`, which also takes the fields of a group out of the unknown ones.
 
-    A group begins wherever its first member stands; members that are missing are empty.
+    A group begins wherever its first member appears; missing members are empty.
     """
     group = placement.place
     columns = {member.tag: at for at, member in enumerate(group.members)}
@@ -233,10 +233,10 @@ def _raw_fields(tagged: bytes, positions: Sequence[int]) -> list[tuple[str, byte
 
 
 def _compile_writer(message: type[Message], wire: WireFormat) -> Callable[[Message], bytes]:
-    """A writer for `message` that first takes the values as short and representable.
+    """A writer for `message` that first assumes that all values are short and representable.
 
-    A value of at most `trusted` characters cannot be too long; only if the encoding then lacks a
-    character is the message written again with every value fitted.
+    A value of at most `trusted` characters cannot be too long. Only if the encoding then lacks a
+    character is the message written again, with every value fitted.
     """
     trusted = VALUE_BYTES_MAX // wire.text.bytes_per_character_max
     write_text = _compile_usual_writer(message, wire, trusted)
@@ -261,7 +261,7 @@ def _extra(fields: list[tuple[str, bytes]]) -> bytes:
 def _compile_usual_writer(message: type[Message], wire: WireFormat, trusted: int) -> Writer:
     """The writer of the usual message, in which all texts together are short and clean.
 
-    It is one f-string, so nothing is looked up; whatever is less usual goes the long way of
+    It is one f-string, so nothing is looked up. Everything less usual takes the long way of
     `_compile_text_writer`, with the same result. Of a 36 it reads
 
         def write(m):
@@ -301,8 +301,8 @@ def _expression(
     writers: dict[str, Writer],
     texts: list[str],
 ) -> str:
-    """How one attribute of `m` stands in an f-string; what it calls goes into `writers`, a text
-    that has to be looked at into `texts`."""
+    """How one attribute of `m` is written in an f-string. What it calls goes into `writers`, a text
+    that must be checked into `texts`."""
     place, value = placement.place, f"m.{placement.attribute}"
     if isinstance(place, Tagged) and _is_free_text(place, wire):
         texts.append(f"{{{value}}}")
@@ -421,7 +421,7 @@ def _group_writer(group: Group, wire: WireFormat, trusted: int) -> Writer:
 
 
 def _rewriting_writer(write_all: Writer, rewritten: tuple[tuple[str, str], ...]) -> Writer:
-    """Replace texts before they are cut to their length; what becomes empty is not said."""
+    """Replace texts before they are cut to their length; texts that become empty are left out."""
 
     def write(values: Sequence[str]) -> str:
         texts = (reduce(lambda text, pair: text.replace(*pair), rewritten, v) for v in values)

@@ -164,15 +164,15 @@ class ServerConnection:
         return self._closing is not None or self._frames.partial
 
     def receive(self, data: bytes) -> None:
-        """Take what the terminal has sent; nothing any more once it is closed."""
+        """Take what the terminal has sent; ignored once the connection is closed."""
         if not self._over:
             self._frames.feed(data)
 
     def next_event(self, now: float) -> Event | None:
         """The next event at the monotonic time `now`, in seconds, or None.
 
-        None: nothing to do until more data has come or the pending request is answered, or the
-        connection has already been declared closed.
+        None means that there is nothing to do until more data comes or the pending request is
+        answered, or that the connection has already been declared closed.
         """
         if self._over or self.pending:
             return None
@@ -315,7 +315,7 @@ ClientEvent = ResponseReceived | ResendRequested | BadChecksum
 
 
 class ClientConnection:
-    """One line to a SIP2 server: one request at a time, numbered 0 to 9 and round again."""
+    """One line to a SIP2 server: one request at a time, numbered from 0 to 9 in turn."""
 
     __slots__ = ("_frames", "_last", "_sequence", "_with_checksum", "wire")
 
@@ -352,11 +352,11 @@ class ClientConnection:
     def next_response(self) -> ClientEvent | None:
         """The next event, or None until more data comes.
 
-        An answer with another sequence number than the last request's is passed over, as the
-        standard demands.
+        An answer whose sequence number is not that of the last request is ignored, as the standard
+        demands.
 
         Raises:
-            FrameTooLongError: the server sends without end; close the line.
+            FrameTooLongError: the server sends a message without end; close the line.
         """
         while (frame := self._frames.next_frame()) is not None:
             trailer = split_trailer(frame)

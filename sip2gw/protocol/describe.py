@@ -37,9 +37,10 @@ _ODD_SECRET_TAG = re.compile("|".join(rf"\W*{t[0]}\W*{t[1]}" for t in sorted(SEN
 def redact_frame(frame: bytes) -> bytes:
     """`frame` with every sensitive value masked, fit for a trace (C78).
 
-    What follows the letters AC, AD, CN or CO is masked wherever they stand, so that a lost
-    delimiter or a mangled command cannot carry a password out; capitals in a text may suffer.
-    Where a field begins, small letters and what is no letter among them count, too.
+    Whatever follows the letters AC, AD, CN or CO is masked wherever they appear, so that a lost
+    delimiter or a mangled command cannot reveal a password. Capitals in a text may be masked by
+    mistake. At the beginning of a field small letters count too, and so do tags with other
+    characters in between.
     """
     trailer = split_trailer(frame)
     message = _message_of(trailer.body)
@@ -53,13 +54,12 @@ def redact_frame(frame: bytes) -> bytes:
 def describe_frame(frame: bytes, wire: WireFormat, *, wary: bool = False) -> list[str]:
     """Readable lines for `frame`: its name, then every field with its label and value.
 
-    What is wrong stands beside it: a fixed block of another width, a field of a wrong length or
-    out of place, a missing one, a bad checksum. Sensitive values are `***` as in `redact_frame`.
-    Whoever is `wary` sees less: no value of a field that is unknown, not of this message or there
-    again, which may be a secret whose tag is wrong; and no checksum of a frame of which anything is
-    masked, for it tells the sum of a PIN's digits. A secret behind a right tag of another meaning
-    cannot be told from what belongs there.
-    Any bytes give some lines; nothing raises.
+    Each line also says what is wrong: a fixed block of another width, a field of the wrong length
+    or out of place, a missing one, a bad checksum. Sensitive values are `***` as in `redact_frame`.
+    With `wary` you see less. The value of a field that is unknown, repeated, or not of this message
+    is hidden, because it may be a secret with a wrong tag. So is the checksum of a frame in which
+    anything is masked, because it reveals the sum of a PIN's digits. A secret under a valid tag
+    with another meaning cannot be recognised. Any bytes give some lines; nothing raises.
     """
     trailer = split_trailer(frame)
     message = _message_of(trailer.body)
@@ -73,7 +73,7 @@ def describe_frame(frame: bytes, wire: WireFormat, *, wary: bool = False) -> lis
 
 
 def _unreadable_lines(body: bytes, wire: WireFormat, wary: bool) -> list[str]:
-    """What can be said of a line whose command or fixed block is broken."""
+    """What can be said about a line whose command or fixed block is broken."""
     message = MESSAGES.get(body[:COMMAND_WIDTH].decode("latin-1"))
     first, *others = _masked_parts(wire.text.decode(body))
     if wary:
@@ -95,7 +95,7 @@ def _unreadable_lines(body: bytes, wire: WireFormat, wary: bool) -> list[str]:
 def _without_doubtful(part: str, width: int) -> str:
     """`part` if it is a field that we know, else as many of its digits as a command has, or none.
 
-    What stands behind no tag may be the rest of a secret.
+    Text without a tag may be the rest of a secret.
     """
     if not part or part[:TAG_WIDTH] in FIELDS:
         return part
@@ -114,8 +114,8 @@ def _message_of(body: bytes) -> type[Message] | None:
 def _masked(text: str, layout: Layout) -> tuple[str, list[str]]:
     """Command and fixed block, and the identified fields of `text`, each with secrets masked.
 
-    The fixed block keeps its width. If the first field begins with no known tag, the fixed block
-    may be shifted and what follows a sensitive tag there reaches over its end.
+    The fixed block keeps its width. If the first field does not begin with a known tag, the fixed
+    block may be shifted, and the value after a sensitive tag there may extend past its end.
     """
     end = COMMAND_WIDTH + layout.fixed_width
     head, rest = text[:end], text[end:]
@@ -131,7 +131,7 @@ def _masked(text: str, layout: Layout) -> tuple[str, list[str]]:
 
 
 def _masked_parts(text: str) -> list[str]:
-    """The fields of `text`; a stray piece behind a sensitive one may be the rest of a secret."""
+    """The fields of `text`; a stray piece after a sensitive one may be the rest of a secret."""
     parts: list[str] = []
     after_secret = False
     for part in text.split("|"):
@@ -163,7 +163,7 @@ def _field_lines(body: bytes, message: type[Message], wire: WireFormat, wary: bo
 
 
 def _tagged_lines(parts: list[str], layout: Layout, wire: WireFormat, wary: bool) -> Iterator[str]:
-    """The identified fields, then those that the message demands and that are not there."""
+    """The identified fields, then those that the message demands but that are missing."""
     places = {place.tag: place for place in layout.fields}
     once = {p.place.tag for p in layout.tagged if not p.place.repeated}
     seen: set[str] = set()
@@ -188,7 +188,7 @@ def _tagged_lines(parts: list[str], layout: Layout, wire: WireFormat, wary: bool
 
 
 def _notes(tag: str, value: str, place: Tagged | None, wire: WireFormat) -> Iterator[str]:
-    """What is wrong with a field, in few words; of a masked value nothing is told."""
+    """What is wrong with a field, in a few words; nothing about a masked value."""
     if place is None:
         if tag in FIELDS:
             yield "not of this message"

@@ -1,8 +1,8 @@
 """What vendors' terminals say beyond the standard: one value per dialect (B55).
 
 A message of a dialect is known only where the profile speaks it; everywhere else its command is
-unknown. Vendors' *fields* in standard messages (GL, FW, Gossip's fee details) are declared there:
-who does not set them does not send them.
+unknown. Vendors' *fields* in standard messages (GL, FW, Gossip's fee details) are declared with
+those messages; a handler that does not set them does not send them.
 """
 
 from __future__ import annotations

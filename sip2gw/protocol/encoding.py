@@ -30,7 +30,7 @@ def clean(text: str, substitute: str = " ") -> str:
 
 
 def plain(text: str) -> str:
-    """`text` with anything that could shift a fixed block as a blank, one for one (B9)."""
+    """`text` in which a blank replaces each character that could shift a fixed block (B9)."""
     if text.isascii() and text.isprintable() and "|" not in text:
         return text
     return "".join([c if c.isascii() and c.isprintable() and c != "|" else " " for c in text])
@@ -86,9 +86,9 @@ class TextEncoding:
         return self.head(self.encode(clean(text, self.substitute)), limit).decode(self.name)
 
     def pieces(self, text: str, limit: int) -> list[str]:
-        """`text` as `fit` would have it, in pieces of at most `limit` bytes; nothing is lost.
+        """`text` as `fit` would write it, in pieces of at most `limit` bytes; nothing is lost.
 
-        A piece ends behind a blank where there is one, so that a screen shows whole words.
+        A piece ends after a blank if there is one, so that a screen shows whole words.
         """
         rest = self.encode(clean(text, self.substitute))
         pieces = []
@@ -101,7 +101,7 @@ class TextEncoding:
 
 
 def _substitutes(character: str) -> tuple[str, ...]:
-    """Spellings of `character` in simpler ones, best first; never with a delimiter in them."""
+    """Simpler spellings of `character`, best first; never with a delimiter in them."""
     readable = _READABLE.get(character, "")
     plain = "".join(
         [c for c in unicodedata.normalize("NFKD", character) if not unicodedata.combining(c)]

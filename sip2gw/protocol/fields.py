@@ -1,8 +1,8 @@
 """Every field of SIP2: the only place with a tag or a width.
 
 An annotation joins the type that handlers see with the place on the wire. A tag that some
-messages demand and others do not has two annotations made from the same declaration: a
-*required* field is sent empty when there is nothing to say, any other is left out.
+messages demand and others do not has two annotations made from the same declaration: a *required*
+field without a value is sent empty, any other is left out.
 Spec: SIP2 2.00, field definitions; vendor and own extensions are marked.
 """
 
@@ -71,10 +71,10 @@ class Tagged:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Identified fields that stand together, once for each thing that they tell of.
+    """Identified fields that come together, once for each thing that they describe.
 
     The value is a tuple of `kind`, whose attributes are the values of `members` in their order. All
-    members are sent, empty ones too, so that readers who collect a tag's values keep in step.
+    members are sent, even empty ones, so that readers that collect a tag's values stay in step.
     """
 
     kind: Callable[..., tuple[str, ...]]
@@ -103,7 +103,7 @@ class PatronFlag(IntEnum):
 class Summary(IntEnum):
     """Positions of the summary in a 63; 7-9 are undefined and ignored.  Spec: SIP2 2.00.
 
-    Position 6 is Gossip's; where its dialect is not spoken it is ignored as well.
+    Position 6 is Gossip's; it is ignored too where that dialect is not spoken.
     """
 
     HOLDS = 0
@@ -292,7 +292,7 @@ MoneyLines = Annotated[
 
 
 class FeeDetail(NamedTuple):
-    """One fee as Gossip tells it; every value as it is sent."""
+    """One fee in Gossip's fields; every value as it is sent."""
 
     id: str
     owed: str
@@ -306,7 +306,7 @@ class FeeDetail(NamedTuple):
 
 
 class SettledFee(NamedTuple):
-    """One fee as Gossip tells it after a payment: what is left of it, and what was paid."""
+    """One fee in Gossip's fields after a payment: what is left of it, and what was paid."""
 
     id: str
     owed: str

@@ -58,7 +58,7 @@ class FrameBuffer:
 
     @property
     def partial(self) -> bool:
-        """Whether part of a frame waits for its end; leading junk alone is not a frame."""
+        """Whether a frame has begun but not ended; leading junk alone is not a frame."""
         if self._data and not self._searched:
             self._skip_junk()
         return bool(self._data)

@@ -45,7 +45,7 @@ class Layout:
 
     @property
     def fields(self) -> tuple[Tagged, ...]:
-        """All identified fields, those in groups too."""
+        """All identified fields, including those in groups."""
         members = (member for placement in self.groups for member in placement.place.members)
         return (*(placement.place for placement in self.tagged), *members)
 
@@ -73,8 +73,8 @@ def read_layout(message: type[Any]) -> Layout:
     """The layout of the dataclass `message` from its annotations.
 
     Raises:
-        TypeError: an attribute stands in no place, a fixed field behind an identified one, an
-            identified one behind a group, or a tag twice; all are mistakes in the declaration.
+        TypeError: an attribute has no place, a fixed field comes after an identified one, an
+        identified one after a group, or a tag is there twice; all are mistakes in the declaration.
     """
     fixed: list[Placement[Fixed]] = []
     tagged: list[Placement[Tagged]] = []

@@ -44,7 +44,7 @@ class Request(Message):
     response: ClassVar[type[Response]]
 
     def failure_form(self, institution_id: str, now: datetime, texts: tuple[str, ...]) -> Response:
-        """The answer of this request's own type in failure form, with `texts` as AF (B2, C27).
+        """The response to this request in failure form, with `texts` as AF (B2, C27).
 
         The defaults of a response *are* its failure form; this adds who, when and why.
         """

@@ -69,12 +69,12 @@ _RESPONSES_IN = {name: by_code(Response, (*_STANDARD, *own)) for name, own in ME
 
 
 def requests_in(dialect: DialectName) -> dict[str, type[Request]]:
-    """What terminals of that dialect send, by code."""
+    """The requests of that dialect, by code."""
     return _REQUESTS_IN[dialect]
 
 
 def responses_in(dialect: DialectName) -> dict[str, type[Response]]:
-    """What they are answered, by code."""
+    """The responses of that dialect, by code."""
     return _RESPONSES_IN[dialect]
 
 

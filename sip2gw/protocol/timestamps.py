@@ -20,7 +20,7 @@ def write_timestamp(value: Timestamp | None, date_zone: DateZone = "local") -> s
     """18 characters for `value`; blanks without one, raw text as it is, cut or padded.
 
     With `local` it is the wall clock of the datetime's own zone, so the caller chooses the
-    library's zone and daylight saving is right by itself.
+    library's zone, and daylight saving is handled.
     """
     if isinstance(value, str):
         return plain(value[:18].ljust(18))
@@ -58,9 +58,9 @@ def read_timestamp(raw: str, zone: tzinfo) -> datetime | None:
 
 
 class TimestampCache:
-    """Renders the same datetime object once: all answers of a second carry one moment.
+    """Renders the same datetime object only once: all answers within a second share one.
 
-    Without it a 99 takes 1.16 times as much CPU of ours, a 23 1.13 and a 63 1.06 (C136).
+    Without it a 99 takes 1.16 times as much of our CPU, a 23 1.13 and a 63 1.06 (C136).
     """
 
     __slots__ = ("_date_zone", "_text", "_value")

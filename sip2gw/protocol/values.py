@@ -62,7 +62,7 @@ _LANGUAGES = frozenset(f"{number:03}" for number in range(1_000))
 
 
 def _read_language(text: str) -> str:
-    """What is not three digits is answered as no language at all (C108)."""
+    """A value that is not three digits is treated as no language at all (C108)."""
     return text if text in _LANGUAGES else NO_LANGUAGE
 
 

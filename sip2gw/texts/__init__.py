@@ -79,7 +79,7 @@ def placeholders(text: str) -> frozenset[str]:
 def override_problem(key: str, text: str) -> str | None:
     """What is wrong with replacing the text of `key` by `text`, or None.
 
-    A wrong override is found when the configuration is read, not when a patron waits.
+    So a wrong override is found when the configuration is read, not when a patron waits.
     """
     if key not in english.TEXTS:
         return "unknown text key"
@@ -97,7 +97,7 @@ def override_problem(key: str, text: str) -> str | None:
 
 
 def override_allowed(key: str) -> str:
-    """What may stand instead of the text of `key`, or the keys that there are."""
+    """What may replace the text of `key`, or the existing keys."""
     if key not in english.TEXTS:
         return ", ".join(TEXT_KEYS)
     names = sorted(placeholders(english.TEXTS[key]))

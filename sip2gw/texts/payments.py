@@ -1,4 +1,4 @@
-"""What the screen says of a payment that is booked."""
+"""What the screen says about a booked payment."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sip2gw.texts import Catalogue, format_money
 
 @dataclass(slots=True)
 class PaymentTexts:
-    """Renders the texts that are kept with a payment, so that each retry is told the same (C4)."""
+    """Renders the texts that are kept with a payment, so that each retry gets the same (C4)."""
 
     catalogue: Catalogue = field(repr=False)
     language: str
@@ -19,7 +19,7 @@ class PaymentTexts:
     """No money came in."""
 
     def of(self, amount: Minor, left: Minor) -> tuple[str, ...]:
-        """What is said when `amount` is booked and `left` may still be paid."""
+        """The text for when `amount` is booked and `left` may still be paid."""
         catalogue, language, currency = self.catalogue, self.language, self.currency
         key = "payment_waived" if self.waived else "payment_accepted"
         booked = catalogue.text(language, key, amount=format_money(amount, currency, language))

@@ -1,7 +1,7 @@
-"""Templates of a library's own: `{name}` placeholders from a closed list each (C86).
+"""A library's own templates: `{name}` placeholders, each from a closed list (C86).
 
-A wrong template is found when the configuration is read. No list has a PIN or a password, and what
-is personal says which of `personal_fields` must allow it (B16, B30).
+A wrong template is found when the configuration is read. No list contains a PIN or a password, and
+a personal placeholder names the entry of `personal_fields` that must allow it (B16, B30).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Placeholders:
         return f"unknown placeholder {{{min(unknown)}}}" if unknown else None
 
     def needs(self, template: str) -> frozenset[str]:
-        """The personal fields without which `template` would tell too much."""
+        """The personal fields that must be allowed before `template` may be used."""
         used = placeholders(template)
         return frozenset(field for name, field in self.personal.items() if name in used)
 
@@ -71,12 +71,12 @@ ITEM = Placeholders(
 
 
 def first_word(name: str) -> str:
-    """What a patron is called by at a screen that others see: the first word of the name."""
+    """The name for a screen that others can see: the first word of the patron's name."""
     words = name.split()
     return words[0].rstrip(",") if words else ""
 
 
 def fill(template: str, values: Mapping[str, object]) -> str:
-    """`template` with its placeholders filled; None is nothing, and blanks are not doubled."""
+    """`template` with its placeholders filled; None becomes nothing, and blanks are not doubled."""
     said = {name: "" if value is None else value for name, value in values.items()}
     return " ".join(template.format_map(said).split())

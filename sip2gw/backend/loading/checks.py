@@ -57,9 +57,9 @@ _INVALID_PARTIES = """
 def reference_problems(
     connection: Connection, seen: Mapping[str, Mapping[Any, int]]
 ) -> Iterator[Problem]:
-    """References to what is neither imported nor stored.
+    """References to records that are neither imported nor stored.
 
-    `seen` names what stands in the files, also on lines that were refused for another reason.
+    `seen` names what is in the files, even on lines that were refused for another reason.
     """
     for table, column, target, key in _REFERENCES:
         statement = fill(_MISSING, table=table, column=column, target=target, key=key)

@@ -1,6 +1,6 @@
 """Export: the import's format back, streamed from one moment of the store (B69, C17, C95).
 
-PIN hashes leave, PINs are not known. Settled fees are left out unless asked for.
+PIN hashes are exported; PINs are unknown. Settled fees are left out unless asked for.
 """
 
 from __future__ import annotations

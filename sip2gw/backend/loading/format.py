@@ -113,7 +113,7 @@ class BlockEntry(Struct, forbid_unknown_fields=True, omit_defaults=True):
 
 
 class PatronLine(Line, tag="patron"):
-    """A patron with what belongs to nobody else (C16, C35, C70)."""
+    """A patron with everything that belongs to them alone (C16, C35, C70)."""
 
     id: Key
     name: Text
@@ -202,7 +202,7 @@ class HoldLine(Line, tag="hold"):
 class FeeLine(Line, tag="fee"):
     """A money line; `amount` is the original amount, that of a credit is negative (B98, C16, C17).
 
-    `paid` is what was paid of it, be it too much (C103); below zero, what of a credit was used up.
+    `paid` is what was paid of it, even if too much (C103); below zero, the used part of a credit.
     """
 
     id: Key

@@ -1,4 +1,4 @@
-"""Import: all or nothing, idempotent, and short where it keeps others out (B69, C16, C63)."""
+"""Import: all or nothing, idempotent, and brief while it locks others out (B69, C16, C63)."""
 
 from __future__ import annotations
 
@@ -196,7 +196,7 @@ class _Import:
         self._stage.set_pin_hashes(hashes)
 
     def _foresee(self) -> int:
-        """Only find out what would be paid too much; no row is changed."""
+        """Only find out what would be overpaid; no row is changed."""
         self._plan.make()
         self._surpluses = self._plan.surpluses()
         return 0
@@ -237,7 +237,7 @@ class _Import:
             return self._finish(changed + self._write_rest(time))
 
     def _write_alone(self) -> int:
-        """The sure way: look at everything again and write it while nobody else may."""
+        """The safe way: check everything again and write it while nobody else may write."""
         dialect, time = self._connection.dialect, time_text(self._settings.now)
         with self._transaction((*dialect.begin_import, *dialect.lock_facts)):
             self._check()
@@ -245,7 +245,7 @@ class _Import:
             return self._finish(self._plan.write_ahead(time) + self._write_rest(time))
 
     def _write_rest(self, time: str) -> int:
-        # Payments have gone on until now.
+        # Until now payments could go on.
         self._surpluses = self._plan.surpluses()
         return self._plan.write_rest(time, self._surpluses)
 
@@ -277,9 +277,9 @@ class _Import:
         return changed
 
     def _remember_moment(self) -> None:
-        """How old the data is, for all gateways: data that is as it was is fresh, too (C138).
+        """How old the data is, for all gateways: unchanged data is fresh too (C138).
 
-        An empty file brings no data, so nothing is remembered of it.
+        An empty file brings no data, so its import is not remembered.
         """
         if self._reader.counts:
             self._connection.execute(REMEMBER_IMPORT, (time_text(self._settings.now),))

@@ -53,7 +53,7 @@ class TooManyErrorsError(Exception):
 
 @dataclass
 class Findings:
-    """What is wrong or remarkable, by line. Lines are numbered through all files (`src`)."""
+    """Errors and warnings, by line. Lines are numbered through all files (`src`)."""
 
     errors: list[tuple[int, str]] = field(default_factory=list)
     warnings: list[tuple[int, str]] = field(default_factory=list)
@@ -76,7 +76,7 @@ class Findings:
             raise TooManyErrorsError
 
     def warning(self, src: int, message: str) -> None:
-        """Note what is loaded all the same (C3)."""
+        """Note something odd that is loaded anyway (C3)."""
         self.warnings.append((src, f"warning: {message}"))
 
     def place(self, src: int) -> str:

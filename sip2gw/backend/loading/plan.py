@@ -1,12 +1,12 @@
 """How an import's staged rows become the real ones, briefly (C63).
 
-What has to be written is found out beforehand, without any lock, and laid down in the order of the
-keys: rows that differ, and keys of rows that a record no longer has. The write transaction then
-only copies; a second import of the same data has nothing to copy.
+The import finds out beforehand, without any lock, what it must write: rows that differ, and keys of
+rows that a record no longer has. It stores them in the order of the keys. The write transaction
+then only copies; a second import of the same data has nothing to copy.
 
-The plan holds as long as no command has written meanwhile (`store_version`). What the gateway
-itself writes does not matter: of the rows that an import sets it changes only loans, holds and
-where items are, and whichever of the two comes last there is right; all else is checked again.
+The plan holds as long as no command has written meanwhile (`store_version`). The gateway's own
+writes do not matter: of the rows that an import sets it changes only loans, holds and the places of
+items, and there the later of the two is right; everything else is checked again.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ class Plan:
         return self._connection.execute(statement).fetchone() is not None
 
     def write_ahead(self, time: str) -> int:
-        """Add what nobody else can know of before the commit, above all new patrons.
+        """Add rows that nobody else can know before the commit, above all new patrons.
 
         Inside the caller's transaction, which need not keep payments out yet; `time` marks the
         ledger. Returns how many rows were written.
@@ -157,7 +157,7 @@ class Plan:
         return written + self._open_fees(time, ahead=1)
 
     def surpluses(self) -> list[Correction]:
-        """What is paid too much of the fees once they are written, or no longer (C103)."""
+        """What will be overpaid, or no longer, once the fees are written (C103)."""
         return list(corrections(self._connection.execute(_SURPLUS)))
 
     def write_rest(self, time: str, surpluses: Sequence[Correction]) -> int:

@@ -1,4 +1,4 @@
-"""An import's tables beside the real ones (C63).
+"""An import's tables next to the real ones (C63).
 
 Rows are staged in temporary tables, which takes no lock; `applying` makes the real ones follow.
 """

@@ -28,7 +28,7 @@ class Address:
         """A new connection; its statements are cancelled after `statement_timeout_s`.
 
         Raises:
-            UnavailableError: nobody there who takes writes, or not for us.
+            UnavailableError: no server that accepts writes, or none that accepts us.
         """
         settings = {
             "application_name": "sip2gw",

@@ -1,13 +1,12 @@
-"""Read what is decided on, write it if that still holds, and try again until one of them stands.
+"""Read the facts, write the decision if they still hold, and try again until that succeeds.
 
-A decision is a Python function, so no single statement can make it: each write names what was read
-and changes nothing when that has changed since. When a connection is lost in the middle nobody
-knows whether the rows were written; then everything is read again on a new connection. All tries
-of an order have the id of its attempt, so at most one of them writes.
-
-What is answered no stays no (C98): nothing was sent, or the database itself refused what was sent,
-or the attempt was fenced before the answer. Where that is not possible in time the attempt is
-noted as unknown, and the answer is "not sure".
+A decision is a Python function, so no single statement can make it: each write names the facts that
+were read, and changes nothing if they have changed since. If a connection is lost in the middle,
+nobody knows whether the rows were written; then everything is read again on a new connection. All
+tries of an order have the id of its attempt, so at most one of them writes. A no stays a no (C98):
+nothing was sent, or the database itself refused what was sent, or the attempt was fenced before the
+answer. If that is not possible in time, the attempt is noted as unknown, and the answer is "not
+sure".
 
 The steps run outside of a task, so `eager.within` sets time limits where they are needed.
 """
@@ -81,7 +80,7 @@ class Attempts(ABC, Generic[T]):
         ...
 
     async def run(self, deadline: float) -> T:
-        """Do it, repeat what was done first, or refuse, a moment after `deadline` at the latest.
+        """Do it, repeat the first result, or refuse, a moment after `deadline` at the latest.
 
         Args:
             deadline: of the loop's clock.
@@ -120,7 +119,7 @@ class Attempts(ABC, Generic[T]):
 
     @property
     def _is_open(self) -> bool:
-        """Whether something was sent that may yet be done, or was done."""
+        """Whether something was sent that was done or may still be done."""
         return self._lost or self._sending
 
     async def _tries(self) -> T:
@@ -146,7 +145,7 @@ class Attempts(ABC, Generic[T]):
         return self._deadline - asyncio.get_running_loop().time()
 
     async def _wait(self) -> None:
-        """Give the database a moment before it is asked again what became of it."""
+        """Give the database a moment before asking again how it ended."""
         delay_s = max(UNKNOWN_RETRY_S, self._pool.backoff_s)
         if delay_s >= self._remaining_s:
             raise BackendTimeoutError("it was not done in time") from None
@@ -168,7 +167,7 @@ class Attempts(ABC, Generic[T]):
         return no
 
     async def _looked_up(self) -> T | None:
-        """What was done; None when nothing was, and from now on never will be."""
+        """What was done; None if nothing was, and from now on never will be."""
         order = self._made_for
         was_done = await settle(self._pool, attempt_of(order), order.now, noted=False)
         return await self.done() if was_done else None

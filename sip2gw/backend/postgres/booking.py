@@ -1,9 +1,9 @@
-"""Booking: read what it is decided on, then write it if that still holds, a round trip each (B46).
+"""Booking: read the facts, then write the payment if they still hold, a round trip each (B46).
 
-It is decided in Python, so no single statement can do it. `book_payment` in the
-database writes the whole payment at once, or nothing when its key is taken or when anything that
-was read has changed since; then it is read and decided again. The first time it is decided on what
-was read together with the payer, which needs no round trip of its own.
+Python decides, so no single statement can do it. `book_payment` in the database writes the whole
+payment at once, or nothing when its key is taken or when anything that was read has changed since;
+then it is read and decided again. The first decision uses the facts that were read together with
+the payer, which needs no extra round trip.
 
 Why a payment is never booked twice nor lost: the key is written with the payment, in one
 transaction, and the payment has the id of the order, however often that is tried. When a
@@ -94,7 +94,7 @@ class Booking(Attempts[PaymentResult]):
         self._doubts = doubts
 
     async def attempt(self, number: int) -> PaymentResult | None:
-        """The first time on what was read with the payer, then on what is read anew."""
+        """First with the facts that were read with the payer, then with newly read ones."""
         return await (self._try() if number else self._try_on_seen())
 
     async def done(self) -> PaymentResult:
@@ -104,9 +104,9 @@ class Booking(Attempts[PaymentResult]):
         )
 
     async def _try_on_seen(self) -> PaymentResult | None:
-        """Write on what was read when the payer was identified, if it gives a payment at all.
+        """Write by the facts that were read with the payer, if they give a payment at all.
 
-        None when it was not written: the key may be taken, and that speaks before any refusal.
+        None if it was not written: the key may be taken, and that comes before any refusal.
         """
         seen = self._order.seen
         if not isinstance(seen, DatedFacts):

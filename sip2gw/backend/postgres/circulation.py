@@ -1,9 +1,9 @@
-"""Circulation in two round trips: read what it is decided on, then write if that still holds.
+"""Circulation in two round trips: read the facts, then write if they still hold.
 
 As with bookings, a lost connection in the middle leaves open whether the rows were written, so
 everything is read again: what was done holds its key and is found under it (C69), with the id of
-the attempt that did it. Each try writes under the same key and id, so that there is never a second
-one, whatever others did with the item since.
+the attempt that did it. Each try writes under the same key and id, so there is never a second
+transaction, whatever others did with the item since.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class Circulating(Attempts[CirculationResult]):
 
     @property
     def _asked(self) -> tuple[Any, ...]:
-        """The parameters that say what is to be read."""
+        """The parameters that say what to read."""
         order = self._order
         since = order.borrowed_since
         return (
@@ -110,7 +110,7 @@ class Circulating(Attempts[CirculationResult]):
 
 
 def _storable(order: CirculationOrder) -> CirculationOrder:
-    """`order` without texts that the database cannot keep: nothing has such an id or key."""
+    """`order` without texts that the database cannot store: no id or key contains them."""
     if order.key is not None and not is_storable(order.key):
         order = replace(order, key=None)
     return order if is_storable(order.item_id) else replace(order, item_id="")

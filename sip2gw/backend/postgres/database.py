@@ -1,4 +1,4 @@
-"""What only PostgreSQL says: placeholders, collation, locks, triggers, functions."""
+"""What is special to PostgreSQL: placeholders, collation, locks, triggers, functions."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ class PostgresDialect:
         )
 
     def after_loading(self, table: str) -> tuple[str, ...]:
-        """Let the planner know what was loaded."""
+        """Update the planner's statistics after loading."""
         return (f"ANALYZE {table}",)
 
     def physical_problems(self, connection: Connection) -> list[str]:

@@ -1,4 +1,4 @@
-"""The door log: rows wait in memory and are written in batches, by nobody's request (B42, C65).
+"""The door log: rows wait in memory and are written in batches, outside of requests (B42, C65).
 
 A crash may lose what was queued in the last moments before it.
 """
@@ -20,15 +20,15 @@ from sip2gw.model import AccessRow
 ROWS_PER_BATCH = 2_000
 RETRY_AFTER_S = 1.0
 
-# A batch whose answer was lost is written again; its ids tell what is there already.
+# A batch whose answer was lost is written again; its ids show what is there already.
 _ADD = numbered(f"{queries.ADD_ACCESS} ON CONFLICT (id) DO NOTHING")
 
 
 class DoorLog:
     """The rows that are not written yet, and the task that writes them.
 
-    Used in the event loop of `pool` only. When the database is away for long, the oldest of
-    `ROWS_WAITING_MAX` rows are dropped.
+    Used in the event loop of `pool` only. If the database is down for long, only `ROWS_WAITING_MAX`
+    rows are kept; the oldest are dropped.
     """
 
     def __init__(self, pool: Pool) -> None:

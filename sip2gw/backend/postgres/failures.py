@@ -1,4 +1,4 @@
-"""What goes wrong between us and PostgreSQL, in the words of the port.
+"""Failures between us and PostgreSQL, as errors of the port.
 
 The messages name kinds and constraints only: the server's own texts may quote values.
 """
@@ -41,7 +41,7 @@ _UNAVAILABLE = (
 
 
 class ConflictError(BackendError):
-    """Others were faster again and again; nothing was changed."""
+    """Other writers were faster again and again; nothing was changed."""
 
     kind = "conflict"
 

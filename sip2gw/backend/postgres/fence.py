@@ -1,13 +1,13 @@
-"""The fence: behind it an attempt is done or never will be, whatever still lies in a buffer (C98).
+"""The fence: after it an attempt is done or never will be, whatever is still in a buffer (C98).
 
 A statement may reach the database, or go on there, long after its gateway has given it up: its
-backend was frozen, it waited for a lock, it lay in a socket's buffer. So each write carries the id
-of its attempt, and a fence is a row with that id:
+backend was frozen, it waited for a lock, or it was in a socket's buffer. So each write carries the
+id of its attempt, and a fence is a row with that id:
 
 - A payment has the id of its attempt, and the fence is a payment that was refused. Both add a row
   under the same primary key, so the database lets one of them through.
 - `circulate` looks for the fence, an entry for review, after it has taken the attempt's own lock,
-  which the fence takes, too. Both keep it until they commit, so the second of them sees what the
+  which the fence takes too. Both keep it until they commit, so the second of them sees what the
   first one did.
 
 These are the last locks that a write takes and all that a fence takes, so no two wait for each

@@ -1,4 +1,4 @@
-"""The database's functions that write an attempt, whole, if it still may be written.
+"""The database's functions that write a whole attempt if it still may be written.
 
 `book_payment` and `circulate` write what was decided if what it was decided on still holds under
 their locks, and if the attempt was not fenced (`fence`). `circulation_facts` reads what circulation

@@ -55,7 +55,7 @@ _ACCOUNT_COLUMNS = 12
 
 
 def is_storable(text: str) -> bool:
-    """Whether PostgreSQL could keep `text` at all; nobody's card can be anything else."""
+    """Whether PostgreSQL can store `text` at all; any other text is nobody's card."""
     return "\0" not in text and not _SURROGATE.search(text)
 
 
@@ -69,7 +69,7 @@ def record_of(row: Sequence[Any] | None) -> PatronRecord | None:
 
 @dataclass(slots=True)
 class DatedFacts(PaymentFacts):
-    """Facts that were read before the payment, and are still good if nothing has changed since."""
+    """Facts that were read before the payment, and still hold if nothing has changed since."""
 
     as_of: int
     """The store's version then."""

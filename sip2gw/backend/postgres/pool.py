@@ -1,7 +1,7 @@
 """A few warm connections of one event loop, with limits, back-off and reconnection.
 
-asyncpg's own pool sends a second round trip to clean up behind each use; nothing here leaves
-anything to clean up, since each use is one statement outside of a transaction.
+asyncpg's own pool sends a second round trip to clean up after each use. Here there is nothing to
+clean up, because each use is one statement outside of a transaction.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Pool:
     Args:
         address: where the database is.
         statement_timeout_s: after that the server, or else the pool, gives a statement up.
-        connections_max: connections at a time; who comes later waits.
+        connections_max: connections at a time; further requests wait.
         monotonic: seconds that only grow, for the back-off.
     """
 
@@ -68,7 +68,7 @@ class Pool:
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[asyncpg.Connection]:
-        """A connection to run one statement on, or a few that need not hang together.
+        """A connection for one statement, or for a few that need not be atomic.
 
         Raises:
             UnavailableError: closed, too many wait, or the database cannot be reached.
@@ -79,7 +79,7 @@ class Pool:
             try:
                 yield connection
             except LOST:
-                # The server has gone or restarted: the others are as dead as this one.
+                # The server has stopped or restarted: the other connections are dead too.
                 connection.terminate()
                 self._drop_idle()
                 raise
@@ -92,9 +92,9 @@ class Pool:
             self._slots.release()
 
     async def fetch(self, statement: str, *values: Any) -> list[asyncpg.Record]:
-        """The rows of a statement that does no harm when it runs twice.
+        """The rows of a statement that does no harm if it runs twice.
 
-        It runs again, once, when the connection turns out to be lost or others were in the way.
+        It runs again, once, if the connection turns out to be lost or others were in the way.
 
         Raises:
             BackendError: the database cannot be reached or refuses.
@@ -155,14 +155,14 @@ class Pool:
         except UnavailableError:
             delay_s = min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2**self._failures)
             self._failures += 1
-            # Many gateways must not come back in the same moment; no secret hangs on the number.
+            # Many gateways must not come back at the same moment; the number need not be secret.
             self._retry_at = self._monotonic() + delay_s * random.uniform(0.5, 1)  # noqa: S311 -- no secret
             raise
         self._failures = 0
         return connection
 
     async def close(self) -> None:
-        """Close what is idle now, and what is in use when it comes back."""
+        """Close idle connections now, and those in use when they come back."""
         self._closed = True
         idle, self._idle = self._idle, []
         await asyncio.gather(*map(close, idle))

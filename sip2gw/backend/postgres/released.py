@@ -1,6 +1,6 @@
 """Functions as released migrations made them; `derived` in `dialect` replaces them at once.
 
-A released migration executes for ever what it executed when it was released.
+A released migration must always execute what it executed when it was released.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """PostgreSQL for code that waits: commands, imports, listings, migrations.
 
-asyncpg is asynchronous only, so a thread of its own runs the loop that such code talks to. The
+asyncpg is only asynchronous, so a separate thread runs the loop that such code talks to. The
 statements are the same that SQLite gets.
 """
 
@@ -52,14 +52,14 @@ class LoopThread:
 
 
 class Result:
-    """What a statement gave, see `sip2gw.backend.database.Rows`."""
+    """The result of a statement, see `sip2gw.backend.database.Rows`."""
 
     def __init__(self, rows: Iterable[Any], rowcount: int) -> None:
         self._rows = iter(rows)
         self.rowcount = rowcount
 
     def fetchone(self) -> Row | None:
-        """The next row, None behind the last."""
+        """The next row, None after the last."""
         return next(self, None)
 
     def fetchall(self) -> list[Row]:
@@ -86,7 +86,7 @@ class Session:
 
     @property
     def dialect(self) -> PostgresDialect:
-        """What this database says differently."""
+        """The SQL that is special to this database."""
         return POSTGRES
 
     def insist_on_server(self) -> None:
@@ -179,7 +179,7 @@ class SnapshotSession(Session):
 
 
 async def close(connection: asyncpg.Connection) -> None:
-    """Say good-bye, or just go when nobody listens."""
+    """Close properly, or just drop the connection if the server does not answer."""
     try:
         await connection.close(timeout=CLOSE_TIMEOUT_S)
     except (*FAILURES, RuntimeError):
@@ -187,6 +187,6 @@ async def close(connection: asyncpg.Connection) -> None:
 
 
 def _changed(status: str | None) -> int:
-    """The number at the end of `DELETE 3`, `INSERT 0 3`; 0 for what changes no rows."""
+    """The number at the end of `DELETE 3`, `INSERT 0 3`; 0 for a statement that changes no rows."""
     last = (status or "").rpartition(" ")[2]
     return int(last) if last.isdecimal() else 0

@@ -1,4 +1,4 @@
-"""Asking the database what became of an attempt, and that nothing else may (C98); see `fence`."""
+"""Asking the database how an attempt ended, and making that final (C98); see `fence`."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _SETTLE_CIRCULATION = "SELECT settle_circulation($1, $2, $3, $4, $5, $6, $7, $8,
 
 
 async def settle(pool: Pool, known: UnknownAttempt, now: datetime, *, noted: bool) -> bool:
-    """Whether `known` was done; it is not done any more if it was not. Twice is once.
+    """Whether `known` was done; if not, it never will be. Doing this twice changes nothing.
 
     Args:
         pool: of the database.
@@ -58,7 +58,7 @@ def _call(known: UnknownAttempt) -> tuple[str, Sequence[Any]]:
 
 
 class InDoubt:
-    """What this gateway has begun without learning how it ended.
+    """Attempts that this gateway has begun without learning how they ended.
 
     Several gateways may settle the same. All methods belong to one event loop.
 
@@ -138,7 +138,7 @@ class InDoubt:
         return True
 
     async def settle(self, attempts: Iterable[UnknownAttempt], now: datetime) -> list[Settlement]:
-        """Those of `attempts` that could be settled, one after the other: others want to be served.
+        """Those of `attempts` that could be settled, one by one, so that others are served too.
 
         Raises:
             BackendError: nothing could be settled.
@@ -164,6 +164,6 @@ class InDoubt:
             await self._doubts.mend()
 
     async def close(self) -> None:
-        """What is still in doubt stays in the spool, for the next start."""
+        """Attempts that are still in doubt stay in the spool for the next start."""
         if self._doubts is not None:
             await self._doubts.close()

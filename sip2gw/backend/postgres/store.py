@@ -1,8 +1,8 @@
 """The library's data in PostgreSQL, shared by any number of gateways (C62, C72, B69).
 
 Nothing that others may change is kept in memory: every read is one statement that sees what is
-committed. A daemon's connections belong to its event loop; a command's live in a loop of the
-store's own, since a command may run several loops one after the other.
+committed. A daemon's connections belong to its event loop. A command's belong to a loop of the
+store itself, because a command may run several loops one after the other.
 """
 
 from __future__ import annotations
@@ -202,7 +202,7 @@ class PostgresStore(Library):
     ) -> int | None:
         """Count a wrong PIN, durably; an expired lock starts a new count (C19, C81).
 
-        Better counted twice, when a connection is lost, than not at all.
+        If a connection is lost, counting twice is better than not counting.
         """
         if not is_storable(patron_id):
             return None
@@ -277,7 +277,7 @@ class PostgresStore(Library):
         """Keep these digests, instead of what was kept for the same logins."""
         await self._fetch(_REMEMBER_LOGINS, list(digests), list(digests.values()))
 
-    # Doors: on the connections of reads, since an entry waits for other entries only
+    # Doors: on the connections of reads, because an entry waits only for other entries
 
     async def enter_branch(self, order: EntryOrder) -> Presence:
         """Note that the patron is inside, if there is room; returns who was inside before."""
@@ -323,7 +323,7 @@ class PostgresStore(Library):
     async def _write_refusals(self, writing: Writing) -> None:
         try:
             async with self._pool.connection() as connection, connection.transaction():
-                # Or two gateways would each keep the last one of a terminal's day.
+                # Otherwise two gateways might each keep the last one of a terminal's day.
                 await connection.execute(LOCK_REFUSALS)
                 for statement, rows in writing.statements():
                     await connection.executemany(numbered(statement), rows)
@@ -343,7 +343,7 @@ class PostgresStore(Library):
         return read_spool(self._spool_file)
 
     async def unknown_attempts(self) -> Sequence[UnknownAttempt]:
-        """All attempts that are not settled yet, oldest first; they lie in the spool only.
+        """All attempts that are not settled yet, oldest first; they are only in the spool.
 
         Writing them to the database would settle them (`fence`), so it never has any.
         """
@@ -361,7 +361,7 @@ class PostgresStore(Library):
     # Staff, imports and listings, each on a connection of its own
 
     def write(self, job: Callable[[Connection], WriteResult[T]]) -> Awaitable[T]:
-        """Run `job` in a write transaction beside which no payment is booked.
+        """Run `job` in a write transaction that keeps payments from being booked meanwhile.
 
         Raises:
             BackendError: nothing was changed.
@@ -411,10 +411,10 @@ class PostgresStore(Library):
         return 0
 
     async def look(self) -> None:
-        """Nothing to look at: a database that is gone is noticed by what asks it."""
+        """Nothing to look at: the next request notices that a database is gone."""
 
     async def disk_free_bytes(self) -> int | None:
-        """Not ours to know: the database has a disk of its own, and the spool needs no more."""
+        """Unknown here: the database has its own disk, and the spool needs no more space."""
         return None
 
     async def ping(self) -> None:

@@ -87,7 +87,7 @@ def circulate(
 
 
 def look_ahead(connection: Connection, order: CirculationOrder) -> None:
-    """Read what `circulate` will, and nobody has read for the order yet (C114)."""
+    """Read what `circulate` will read and nobody has read yet for the order (C114)."""
     record = load_item(connection, order.item_id, order.now, order.key)
     loan = record.state.loan if record is not None else None
     if order.with_borrower and loan is not None:
@@ -166,9 +166,10 @@ def _hold(row: Sequence[Any]) -> QueuedHold:
 
 
 def _place_in_queue(hold: QueuedHold) -> tuple[bool, bool, datetime, str]:
-    """Who finds it on the shelf, whose it is though any copy would have done, who came first.
+    """First the hold it waits on the shelf for, then one it is assigned to, then the oldest.
 
-    A copy that is on its way keeps its goal, although somebody who came earlier lost theirs.
+    Any copy of the title would have served the hold to which this one is assigned. A copy on its
+    way keeps its goal, even if somebody with an older hold lost theirs.
     """
     promised = hold.item_id is not None and hold.title_id is not None
     return not hold.ready, not promised, hold.placed, hold.id
@@ -200,7 +201,7 @@ def queue_values(item: Item, now: datetime) -> tuple[Any, ...]:
 
 @dataclass(slots=True)
 class Plan:
-    """What becomes of an order."""
+    """The result of an order."""
 
     result: CirculationResult
     rows: Rows = field(default_factory=list)
@@ -217,7 +218,7 @@ class Plan:
 
 
 def decided(order: CirculationOrder, facts: Facts) -> Plan:
-    """What becomes of `order`: repeated, refused or done."""
+    """The result of `order`: repeated, refused or done."""
     record = facts.record
     earlier = _holder_of_key(order, facts)
     if earlier is not None:
@@ -244,7 +245,7 @@ def _with_hold_id(order: CirculationOrder, effect: Effect) -> Effect:
 
 
 def _holder_of_key(order: CirculationOrder, facts: Facts) -> Event | None:
-    """What was done under the order's key, while that is so; else the key is free again (C97)."""
+    """What was done under the order's key, while that is true; else the key is free (C97)."""
     event = facts.record.repeated if facts.record is not None else None
     if event is None or event.expires <= order.now:
         return None
@@ -252,7 +253,7 @@ def _holder_of_key(order: CirculationOrder, facts: Facts) -> Event | None:
 
 
 def _touched(effect: Effect) -> set[str]:
-    """Patrons of whom more than loans changes."""
+    """Patrons for whom more than loans changes."""
     changed = (effect.add_hold, effect.set_hold, effect.drop_hold)
     holds = (*changed, effect.put_back, effect.restore_hold)
     touched = {hold.patron_id for hold in holds if hold is not None}
@@ -266,7 +267,7 @@ def _touched(effect: Effect) -> set[str]:
 def _changes(
     record: ItemRecord, effect: Effect
 ) -> dict[str, Callable[[PatronRecord], PatronRecord]]:
-    """How the snapshots of those change who had or have the item on loan."""
+    """How the snapshots change of patrons who had or have the item on loan."""
     before, after = record.state.loan, effect.after.loan
     if before == after:
         return {}
@@ -323,7 +324,7 @@ def _state_rows(record: ItemRecord, after: ItemState) -> Iterator[Any]:
 
 
 def _history_rows(order: CirculationOrder, record: ItemRecord, effect: Effect) -> Iterator[Any]:
-    """Whose loan ends is remembered; one that is cancelled was none."""
+    """The patron whose loan ends is remembered, unless the loan is cancelled."""
     before, after = record.state.loan, effect.after.loan
     if before is None or effect.undoes is not None:
         return
@@ -361,7 +362,7 @@ def _fee_rows(order: CirculationOrder, fee: NewFee, fee_id: str) -> Iterator[Any
 
 
 def _undo_rows(order: CirculationOrder, event: Event) -> Iterator[Any]:
-    """What is cancelled holds its key no longer, and what is still owed of its fee is waived."""
+    """A cancelled transaction frees its key, and what is still owed on its fee is waived."""
     yield writes.DROP_EVENT, (order.item_id, event.key)
     fee_id = event.before.fee_id if event.before is not None else None
     if fee_id is not None:
@@ -400,9 +401,9 @@ def _event_row(
 def _review_rows(
     order: CirculationOrder, outcome: CirculationOutcome, reasons: Iterable[str], position: int = 0
 ) -> Iterator[Any]:
-    """Whatever happened off line is looked at by a person, once (B57).
+    """Staff look at everything that happened off line, once (B57).
 
-    What only claims to have, and was done like any other request, is nothing to look at (C106). A
+    A request that only claimed to be off line, and was done like any other, is not listed (C106). A
     key may be used again (`position` tells how often the copy was handled): for another item, and
     for this one when it was lent and came back while the terminal's clock stood still.
     """

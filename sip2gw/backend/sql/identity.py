@@ -1,4 +1,4 @@
-"""What a store is for good: its currency and the secret its PINs were hashed with (C18)."""
+"""What never changes in a store: its currency and the secret of its PIN hashes (C18)."""
 
 from __future__ import annotations
 
@@ -66,8 +66,8 @@ def _setting(connection: Connection, name: str) -> str | None:
 def _settle(connection: Connection, name: str, value: str) -> str | None:
     """Set `name` for ever unless it is set already; the value that counts.
 
-    Nothing is written, and no lock waited for, when it is: commands work beside a gateway whose
-    disk is stuck.
+    If it is set, nothing is written and no lock is taken, so that commands work next to a gateway
+    whose disk is stuck.
     """
     known = _setting(connection, name)
     if known is not None:

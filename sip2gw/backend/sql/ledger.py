@@ -74,8 +74,8 @@ def book(
     """Book `order`, repeat its first booking, or refuse; a refusal leaves the key free (C4).
 
     It is decided and written as if the key were free, as it nearly always is; the key's index then
-    says whether it was. Whoever holds it speaks before any refusal. An order that is tried again
-    because nobody knew whether it was booked finds its own payment.
+    shows whether it was. The payment that holds the key comes before any refusal. An order that is
+    tried again because nobody knew whether it was booked finds its own payment.
 
     Raises:
         BackendError: the attempt was given up meanwhile (see `unknown.settle`).
@@ -102,7 +102,7 @@ def book(
 
 
 def look_ahead(connection: Connection, order: PaymentOrder) -> None:
-    """Read what `book` will, and nobody has read for the order yet (C114)."""
+    """Read what `book` will read and nobody has read yet for the order (C114)."""
     connection.execute(queries.PAYMENT_KEY, (order.terminal, order.key)).fetchone()
     connection.execute(queries.PAYMENT_PLACES, (order.id, order.id, order.id)).fetchone()
 
@@ -110,7 +110,7 @@ def look_ahead(connection: Connection, order: PaymentOrder) -> None:
 def _first_payment(connection: Connection, order: PaymentOrder, holder: str) -> PaymentResult:
     """What was booked under the order's key: by an earlier try of this order, or by another.
 
-    A terminal that was told "not sure" and asks again is told yes now: nothing is left to do.
+    A terminal that was told "not sure" and asks again now gets a yes: nothing is left to do.
     """
     if holder == order.id:
         return PaymentResult(_BOOKED, load_payment(connection, holder))
@@ -121,7 +121,7 @@ def _first_payment(connection: Connection, order: PaymentOrder, holder: str) -> 
 def _facts(
     connection: Connection, order: PaymentOrder, account: FindAccount
 ) -> PaymentFacts | None:
-    """What `order` is decided on; None for an unknown payer."""
+    """The facts that decide `order`; None for an unknown payer."""
     payer = account(connection, order.payer_id)
     if payer is None:
         return None
@@ -189,7 +189,7 @@ def decided(
 
 
 def _fees_after(facts: PaymentFacts, lines: Iterable[PaymentLine]) -> dict[str, tuple[Fee, ...]]:
-    """What is open after the payment, by debtor: snapshots need not be read again."""
+    """The open fees after the payment, by debtor, so that snapshots need not be read again."""
     paid = {line.fee_id: line.amount for line in lines}
     debtors = _debtor_ids(lines)
     return {
@@ -204,7 +204,7 @@ def _fees_after(facts: PaymentFacts, lines: Iterable[PaymentLine]) -> dict[str, 
 
 
 def _insist(order: PaymentOrder, facts: PaymentFacts, plan: PaymentPlan) -> None:
-    """The decision must fit the facts; anything else is our own fault and is not booked."""
+    """The decision must fit the facts; otherwise it is our own bug, and nothing is booked."""
     owed = {}
     for record in (facts.payer, *facts.debtors):
         for fee in record.fees:
@@ -280,7 +280,7 @@ def entries_of(order: PaymentOrder, payment: Payment) -> Iterator[tuple[Any, ...
 
 
 def _taken(lines: Iterable[PaymentLine]) -> dict[tuple[str, str], Minor]:
-    """What is paid for each debtor, by debtor and relation; credits are none of it."""
+    """What is paid for each debtor, by debtor and relation, without credits."""
     taken: dict[tuple[str, str], Minor] = {}
     for line in lines:
         whose = line.debtor_id, line.relation
@@ -337,13 +337,13 @@ def undo(
 
 
 def _corrections(connection: Connection, transaction_id: str) -> list[Correction]:
-    """What was paid too much of the transaction's fees may not have been, or be more, now."""
+    """The surplus of the transaction's fees may now be gone or larger."""
     rows = connection.execute(queries.BALANCES_OF_TRANSACTION, (transaction_id,))
     return list(corrections(rows))
 
 
 def book_surplus(connection: Connection, changes: Sequence[Correction], time: str) -> int:
-    """Book what patrons have too much or no longer have (C103); how many rows were written."""
+    """Book new surpluses of patrons and those that are gone (C103); returns the rows written."""
     if not changes:
         return 0
     _post(connection, "surplus", new_id(), None, time, surplus.entries_of(changes))
@@ -351,7 +351,7 @@ def book_surplus(connection: Connection, changes: Sequence[Correction], time: st
 
 
 def refund(connection: Connection, fee_id: str, now: datetime) -> WriteResult[list[Surplus]]:
-    """Book that what was paid too much of a fee was given back; to whom, and how much (C103).
+    """Book that a fee's surplus was given back; returns to whom, and how much (C103).
 
     Raises:
         RefusedError: nothing was.

@@ -1,9 +1,9 @@
 """Refused payments: a terminal may have taken the money, so staff must find it (B100, C104).
 
 A refused 37 is rare and written before the terminal hears the no, together with whatever else is
-being committed. A flood of bad ones cannot cost a durable write each: beyond so many a terminal and
-day they are counted in memory, and the count is written now and then. What cannot be written waits
-and is tried again.
+being committed. A flood of them must not cost a durable write each: beyond a number for each
+terminal and day they are only counted in memory, and the count is written now and then. What cannot
+be written waits and is tried again.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Writing:
     counted: list[tuple[Any, ...]]
 
     def run(self, connection: Connection) -> None:
-        """Write it in the running transaction; again does no harm to what is kept."""
+        """Write it in the running transaction; writing it again does no harm."""
         for statement, rows in self.statements():
             for values in rows:
                 connection.execute(statement, values)
@@ -100,12 +100,12 @@ class Refusals:
         waiting = _Waiting(refused, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
         if self._failing:
-            return None  # the next try is due by itself, and nobody need wait for it
+            return None  # the next try comes by itself, and nobody need wait for it
         self._start_after(0)
         return waiting.written
 
     def _has_room(self, refused: RefusedPayment) -> bool:
-        """Whether it is to be kept, as far as this process knows; the store has the last word."""
+        """Whether to keep it, as far as this process knows; the store has the last word."""
         day = refused.time.date()
         today = self._today.get(refused.terminal)
         if today is None or today.day != day:
@@ -122,7 +122,7 @@ class Refusals:
         self._more[key] = RefusedPaymentsMore(more.time, more.terminal, count)
 
     def _start_after(self, delay_s: float) -> None:
-        """Try to write in so many seconds, or earlier if that is due already."""
+        """Try to write after this many seconds, or earlier if a try is due already."""
         if self._closed or self._task is not None:
             return
         loop = asyncio.get_running_loop()
@@ -160,7 +160,7 @@ class Refusals:
             await self._write(_writing(waiting, list(more.values())))
             written = True
         except BackendError:
-            pass  # it is logged by whoever else asks the store, and each refusal by the gateway
+            pass  # others that use the store log the failure, and the gateway logs each refusal
         finally:
             if written:
                 del self._waiting[: len(waiting)]

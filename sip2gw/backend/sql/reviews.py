@@ -1,4 +1,4 @@
-"""What a person has to look at: the rows of `review`, and how they are closed (B57, C106, C165)."""
+"""What staff must look at: the rows of `review`, and how they are closed (B57, C106, C165)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def review_row(
     reasons: Iterable[str],
     position: int = 0,
 ) -> tuple[Any, ...]:
-    """The row of `writes.ADD_REVIEW` for what became of `order`, at this place of its item."""
+    """The row of `writes.ADD_REVIEW` for the result of `order`, at this position of its item."""
     return (
         _id_of(order, position),
         time_text(order.now),
@@ -44,7 +44,7 @@ def _id_of(order: CirculationOrder, position: int) -> str:
 
 
 def reviews(connection: Connection, *, state: str | None = None) -> Iterator[Review]:
-    """What a person has to look at: all, or what is `open` or `closed`; oldest first."""
+    """What staff must look at: all entries, or the `open` or `closed` ones; oldest first."""
     statement, values = queries.filtered(queries.REVIEWS, queries.REVIEW_FILTERS, {"state": state})
     yield from map(_review, connection.execute(statement, values))
 

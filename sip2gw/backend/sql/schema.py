@@ -1,8 +1,8 @@
 """The tables, as numbered migrations.
 
 Amounts are minor units (BIGINT), times UTC text, dates ISO text, lists JSON text, flags 0/1. The
-invariants stand here and not in hope: one open loan per item, one head per child, each function
-of an account given once, one payment per key, foreign keys everywhere.
+schema itself enforces the invariants: one open loan per item, one head per child, each function of
+an account given once, one payment per key, foreign keys everywhere.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ def load_pin_secret(path: Path, *, create: bool = True) -> bytes:
 
 
 def _make(path: Path) -> None:
-    """Write a new secret whole or not at all, also when two processes try at once."""
+    """Write a whole new secret or nothing, even if two processes try at once."""
     draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
     try:
         descriptor = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)

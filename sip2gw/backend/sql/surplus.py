@@ -1,7 +1,7 @@
-"""What was paid too much of a fee, and whose it is (C103).
+"""What was overpaid on a fee, and to whom it belongs (C103).
 
-The amount of a fee may fall below what was paid of it, and a payment may be taken back afterwards.
-Each time the surplus is reckoned anew, and the difference to what is booked becomes an entry on the
+The amount of a fee may fall below what was paid on it, and a payment may be undone afterwards. Each
+time the surplus is calculated again, and the difference to what is booked becomes an entry on the
 fee against `surplus:<patron>`, so that the entries of the fee add up to what is owed.
 """
 
@@ -36,7 +36,7 @@ class Correction:
 def corrections(rows: Iterable[Sequence[Any]]) -> Iterator[Correction]:
     """What has to be booked for the fees in rows of `queries.balances`.
 
-    All surplus of a fee is its debtor's; somebody whose fee it was before has none any more.
+    All surplus of a fee belongs to its debtor; a former debtor of the fee has none.
     """
     for (src, fee_id, debtor, amount), found in groupby(rows, _FEE):
         booked = {holder: value for *_, holder, value in found}
@@ -63,7 +63,7 @@ def refund_entries_of(owned: Iterable[Surplus]) -> Iterator[tuple[Any, ...]]:
 
 
 def surpluses(connection: Connection) -> list[Surplus]:
-    """What was paid too much and not given back, the longest unchanged first (C103)."""
+    """Surpluses that were not given back, those unchanged for longest first (C103)."""
     return [
         Surplus(fee_id, patron_id, amount, datetime.fromisoformat(time))
         for fee_id, patron_id, amount, time in connection.execute(queries.SURPLUSES)

@@ -1,4 +1,4 @@
-"""Attempts of which nobody knew whether they were done: noted, looked at, settled (C98, C157).
+"""Attempts of unknown outcome: noted, looked at, settled (C98, C157).
 
 A payment of unknown outcome is a row of `payment` without entries in the ledger, with the status
 `unknown`; settled it is `refused`, or it is the payment itself if it was booked. The row of
@@ -6,10 +6,10 @@ A payment of unknown outcome is a row of `payment` without entries in the ledger
 something with an item is an entry for review.
 
 Why what was settled as not done is never done later: `settle` leaves a row with the id of the
-attempt, and committing that row is the fence. Whoever books or circulates writes the same id, or
-looks for it under a lock that settling takes, too; so of the two transactions the later one sees
-the other. What a transaction that failed while it committed left behind on SQLite is ended by
-the commit of `settle` itself (see `writer`).
+attempt, and committing that row is the fence. Booking and circulation write the same id, or look
+for it under a lock that settling takes too. So the later of the two transactions sees the other.
+What a transaction that failed while it committed left behind on SQLite is ended by the commit of
+`settle` itself (see `writer`).
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def owed_by(facts: PaymentFacts) -> Minor:
 def settle(
     connection: Connection, attempts: Iterable[UnknownAttempt], now: datetime, note: str = ""
 ) -> WriteResult[list[Settlement]]:
-    """Look what became of `attempts` and fence what was not done; doing it twice is once."""
+    """Find out how `attempts` ended and fence those not done; repeating it changes nothing."""
     return WriteResult(
         [Settlement(known, _settle(connection, known, now, note)) for known in attempts]
     )
@@ -128,7 +128,7 @@ def payment_row(known: UnknownPayment) -> tuple[Any, ...]:
         known.content,
         time_text(known.key_expires),
         known.card,
-        None,  # when the terminal took the money is not asked of what was not booked
+        None,  # if nothing was booked, it does not matter when the terminal took the money
     )
 
 
@@ -151,7 +151,7 @@ def review_row(known: UnknownCirculation) -> tuple[Any, ...]:
 
 
 def unknown_attempts(connection: Connection) -> list[UnknownAttempt]:
-    """What lies unsettled in the store, oldest first."""
+    """The unsettled attempts in the store, oldest first."""
     payments = map(_payment, connection.execute(queries.UNKNOWN_PAYMENTS).fetchall())
     others = map(_circulation, connection.execute(queries.UNKNOWN_CIRCULATION).fetchall())
     return sorted((*payments, *others), key=lambda known: (known.time, known.id))
@@ -243,7 +243,7 @@ def _state(status: str, resolved: bool) -> AttemptState:
 
 
 def _open_reconciliation(connection: Connection, known: UnknownPayment) -> Reconciliation:
-    """One that lies in the spool only; what is booked already shows what settling will find."""
+    """One that is only in the spool; the ledger already shows what settling will find."""
     row = connection.execute(queries.PAYMENT_STATUS, (known.id,)).fetchone()
     booked = row is not None and row[0] in DONE_STATUSES
     return Reconciliation(
@@ -326,9 +326,9 @@ def spooled_reviews(
 def settle_as_told(
     connection: Connection, known: UnknownPayment, booked: bool, note: str, now: datetime
 ) -> WriteResult[None]:
-    """Settle it with a note; what staff say must be what looking finds.
+    """Settle it with a note; what staff say must match the store.
 
-    The store knows itself what it has booked; saying otherwise would not move any money.
+    The store knows what it has booked; saying otherwise would not move any money.
 
     Raises:
         RefusedError: it is not.

@@ -1,4 +1,4 @@
-"""How values lie in the store: times as UTC text of fixed width, dates as ISO text, lists as JSON.
+"""How values are stored: times as UTC text of fixed width, dates as ISO text, lists as JSON.
 
 Texts of times and dates sort like what they mean.
 """
@@ -18,7 +18,7 @@ _moments: dict[int, tuple[datetime, str]] = {}
 
 
 def time_text(moment: datetime) -> str:
-    """The stored form of an aware `moment`; remembered, for one moment is written many times."""
+    """The stored form of an aware `moment`; remembered, because it is written many times."""
     known = _moments.get(id(moment))
     if known is not None:
         return known[1]
@@ -38,9 +38,9 @@ _READ_AS_IT_IS = range(YEARS.start - 1, YEARS.stop + 1)
 def moment_value(text: str) -> datetime:
     """The UTC datetime behind a stored time that is there.
 
-    Nobody writes one out of `YEARS` any more, but a store may hold some, and what they belong to
-    must be answered all the same (C106): they are read as the nearest moment that has a date in
-    every zone.
+    Times outside of `YEARS` are no longer written, but a store may contain some, and requests about
+    their records must still be answered (C106). They are read as the nearest moment that has a date
+    in every zone.
     """
     moment = datetime.fromisoformat(text)
     if moment.year in _READ_AS_IT_IS:

@@ -9,10 +9,10 @@ from sip2gw.model import Fee, PatronRecord, copied
 
 
 class RecordCache:
-    """Keeps at most `records_max` snapshots; the one kept longest makes room.
+    """Keeps at most `records_max` snapshots; the oldest one makes room.
 
-    Used by one thread only. Whoever changes a patron must `evict` the snapshot afterwards. A
-    snapshot that is being read elsewhere meanwhile is not kept then, for it may be older (C62).
+    Used by one thread only. Code that changes a patron must `evict` the snapshot afterwards. A
+    snapshot that was being read elsewhere meanwhile is not kept, because it may be older (C62).
     """
 
     def __init__(self, records_max: int) -> None:
@@ -88,7 +88,7 @@ class RecordCache:
                 self._by_card[card.number] = record
 
     def clear(self) -> None:
-        """Forget everybody, and whoever is being read."""
+        """Forget all snapshots, even those that are being read."""
         self._loading.clear()
         self._by_id.clear()
         self._by_card.clear()

@@ -1,6 +1,6 @@
-"""What only SQLite says: opening a connection, PRAGMAs, triggers, the NULL-safe comparison.
+"""What is special to SQLite: opening a connection, PRAGMAs, triggers, NULL-safe comparison.
 
-Everything else of the store is SQL that PostgreSQL takes as well.
+All other SQL of the store works on PostgreSQL too.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def _guards(table: str) -> tuple[str, ...]:
 
 
 def _remade(definition: str) -> tuple[str, ...]:
-    """Put a table with the same columns and rows, and other constraints, in the place of one.
+    """Replace a table by one with the same columns and rows but other constraints.
 
     The old one's indexes and triggers go with it.
     """
@@ -143,7 +143,8 @@ def connect(
     """A connection in autocommit mode with the store's PRAGMAs (WAL, synchronous=FULL).
 
     It may be handed from one thread to another, but used by one at a time. The file is read, not
-    mapped: a failing read is then an error that is answered, and no signal that ends us (B2).
+    mapped: a failing read is then an error that gets an answer, not a signal that ends the process
+    (B2).
     """
     connection = sqlite3.connect(
         path,

@@ -1,13 +1,14 @@
-"""Orders on their way into the SQLite store: whatever ends the waiting, what is said is true (C98).
+"""Orders on their way into the SQLite store: however the wait ends, the answer is true (C98).
 
-Three things may be said of an order. *Done*, or refused by a decision: its transaction is durable.
-*Not done*: its job was not begun, or what it wrote was undone, and it will not be begun any more.
+An order can have three results. *Done*, or refused by a decision: its transaction is durable. *Not
+done*: its job was not begun, or what it wrote was undone, and it will not be begun any more.
 *Unknown*: its transaction had begun when the deadline passed; the attempt is noted before that is
 said, and settled by looking in a later transaction.
 
-An order that was certainly not done may repeat another one, by its key, of which nobody knows yet:
-one whose terminal hung up while it was committed, or one that was answered with "not sure". No
-answer to the later order may then be a plain no, for the earlier one may turn out to be done.
+An order that was certainly not done may repeat, by its key, another one whose outcome is still
+unknown: one whose terminal hung up while it was committed, or one that was answered with "not
+sure". The answer to the later order must then not be a plain no, because the earlier one may turn
+out to be done.
 """
 
 from __future__ import annotations
@@ -102,7 +103,7 @@ class Orders:
         return await self._not_done(order, BackendTimeoutError("it was not begun in time"))
 
     async def _not_done(self, order: Order, error: BackendError) -> PaymentResult:
-        """`order` was not done; but perhaps one was that it repeats.
+        """`order` was not done, but one that it repeats may have been.
 
         Raises:
             OutcomeUnknownError: nobody knows about that one.

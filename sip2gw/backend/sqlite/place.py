@@ -1,8 +1,9 @@
-"""Where a store's file lies: one daemon for it, whatever path leads there, and nobody but it there.
+"""Where a store's file is: one daemon for it, whatever path leads there, and no other.
 
-SQLite keeps a log (`-wal`) and its index (`-shm`) beside the file, under the file's name. Who comes
-through a symbolic link gets the same two, for SQLite follows it. Who comes through another name of
-the file (a hard link) would get a log of its own, and the two would overwrite each other.
+SQLite keeps a log (`-wal`) and its index (`-shm`) beside the file, under the file's name. A process
+that comes through a symbolic link gets the same two, because SQLite follows it. A process that
+comes through another name of the file (a hard link) would get a separate log, and the two would
+overwrite each other.
 
 The file itself is only looked at by its name, never opened here: closing any descriptor of it
 would drop the locks that SQLite holds on it for the whole process.
@@ -60,7 +61,7 @@ class Place:
         return given if given.exists() else Path(f"{self.path}{suffix}")
 
     def lock(self) -> int:
-        """Be the one daemon on this store until the descriptor is closed, or we die.
+        """Be the only daemon on this store until the descriptor is closed or the process ends.
 
         Raises:
             StoreInUseError: there is another.
@@ -93,13 +94,13 @@ class Place:
         """Look whether they are still here; a few microseconds, but the disk may make it wait.
 
         Raises:
-            UnavailableError: they are not. What is written now, nobody would ever find.
+            UnavailableError: they are not, so nobody would ever find what is written now.
         """
         self.problem = next(filter(None, map(self._problem_of, self._found)), None)
         self.insist_as_last_seen()
 
     def insist_as_last_seen(self) -> None:
-        """The same by what the last look has found, without waiting for anything."""
+        """The same by the result of the last look, without waiting for anything."""
         if self.problem is not None:
             failure = UnavailableError(self.problem)
             failure.add_note(self.problem)
@@ -136,7 +137,7 @@ class Place:
         return f"{path}: another file has taken its place; restart the gateway to serve that one"
 
     def _insist_on_its_name(self) -> None:
-        """A file of several names is opened by the one under which a daemon has served it."""
+        """A file with several names is opened under the one by which a daemon has served it."""
         if os.stat(self.path).st_nlink > 1 and not self._lock_file.exists():
             raise UnavailableError(
                 f"{self._given}: the file has other names too (hard links), and under each its"

@@ -1,14 +1,14 @@
 """Where a read of the store runs: in the event loop, or for a while in threads (C114, B68).
 
 An indexed read from memory is over before a thread would have begun it, so reads run in the loop.
-One from a slow disk holds up every terminal there. After the first such read the next ones go to
-threads with connections of their own, where one holds up only whoever asked for it; they come back
-when no read has been slow for `APART_S`. So a disk that stays slow holds up everybody for one read,
-and never more often than once in that time. What is slow, and what is only a busy machine, is told
-by `waits`.
+There a read from a slow disk delays every terminal. After the first such read the next ones go to
+threads with their own connections, where a slow read delays only the request that needs it. They
+come back to the loop when no read has been slow for `APART_S`. So a disk that stays slow delays
+everybody for one read, and at most once in that time. `waits` distinguishes a slow disk from a busy
+machine.
 
-A read in a thread sees the moment at which it began there, not that at which it is answered:
-whoever keeps what was read must see to it that nothing has changed since (`cache`).
+A read in a thread sees the store at the moment when it began there, not when it is answered. Code
+that keeps the result must make sure that nothing has changed since (`cache`).
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ class Reads:
         return connection
 
     async def close(self) -> None:
-        """Refuse what waits, and wait a little for what is under way."""
+        """Refuse waiting reads, and wait a little for running ones."""
         self._closed = True
         threads, self._threads = self._threads, None
         if threads is not None:
@@ -271,7 +271,7 @@ class _Threads:
         if slow:
             self._note_slow()
         if wanted.future.done():
-            return  # whoever asked has gone
+            return  # nobody waits for it any more
         if error is None:
             wanted.future.set_result(result)
         else:
@@ -288,7 +288,7 @@ class _Threads:
             self._wanted.put(None)
 
     async def close(self) -> None:
-        """Refuse what waits, and wait a little for the threads."""
+        """Refuse waiting reads, and wait a little for the threads."""
         try:
             while (wanted := self._wanted.get_nowait()) is not None:
                 self._done(wanted, None, UnavailableError("the store is closed"))

@@ -202,7 +202,7 @@ class Store(Library):
     async def _check_cache(self) -> None:
         """Forget all snapshots when another process has written; once in a turn of the loop.
 
-        In a thread it may have looked before others ask in this turn: they look for themselves.
+        A thread may have looked earlier than a request of this turn, which looks again itself.
         """
         apart = self._reads.apart
         ((version,),) = await self._reads.rows(queries.STORE_VERSION)
@@ -250,7 +250,7 @@ class Store(Library):
     ) -> int | None:
         """Count a wrong PIN, durably; an expired lock starts a new count (C19, C81).
 
-        Done also when the terminal has hung up: else guessing would cost nothing.
+        This happens even when the terminal has hung up; otherwise guessing would cost nothing.
         """
         return await self.write(
             lambda connection: lockout.record(connection, patron_id, now, failures_max, lock_until)
@@ -285,7 +285,7 @@ class Store(Library):
         return read_spool(self._spool_path) if self._doubts is None else self._doubts.all()
 
     async def unknown_attempts(self) -> Sequence[UnknownAttempt]:
-        """All attempts that are not settled yet, oldest first; they lie in the spool only."""
+        """All attempts that are not settled yet, oldest first; they are only in the spool."""
         if self._doubts is None:
             return await super().unknown_attempts()
         await self._doubts.mend()
@@ -449,7 +449,7 @@ class Store(Library):
         await asyncio.to_thread(self._place.insist)
 
     def warm(self) -> int:
-        """Bring what doors need into memory; blocks, for a thread. Returns how many rows it is."""
+        """Load what doors need into memory; blocks, so use a thread. Returns the number of rows."""
         with self.snapshot() as connection:
             return warm(connection)
 
@@ -497,7 +497,7 @@ def open_sqlite(
 
     Args:
         path: the database; its directory must exist.
-        role: a `daemon` is alone on a store; `command`s work beside it.
+        role: a store has one `daemon` at most; `command`s may work next to it.
         currency: the institution's; a store keeps amounts in one currency only.
         pin_secret_file: default `<path>.pin-secret`.
         records_max: patron snapshots kept in memory.

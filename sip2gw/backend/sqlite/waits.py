@@ -1,14 +1,14 @@
-"""Telling a disk that makes a thread wait from a machine that is busy (C114).
+"""Distinguishing a disk that makes a thread wait from a busy machine (C114).
 
 A thread that took long has done one of four things. It ran, or it was ready and others had the
 processor: the kernel counts both. It waited for the disk: then the kernel has read blocks on its
 behalf, for all disks and file systems that keep count. Or it waited for Python's interpreter lock:
-that is a wait of at most one switch interval, then another and another, a little longer only where
-whoever has the lock in hand waits for a processor. So where no blocks were counted only waits far
-longer than that are the disk's.
+that is a wait of at most one switch interval, then another and another, and only a little longer if
+the thread with the lock waits for a processor. So without counted blocks only waits far longer than
+that are due to the disk.
 
-To look at what the kernel keeps about a thread costs a µs and a half. Where it keeps nothing,
-nothing is ever found to be slow.
+Looking at the kernel's numbers for a thread costs 1.5 µs. If the kernel keeps none, no read is ever
+found to be slow.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ def warm(connection: sqlite3.Connection) -> int:
 
 
 def _go_through(connection: sqlite3.Connection, table: str) -> int:
-    # Counting touches all pages of what it is told to use, and leaves the interpreter to others.
+    # Counting touches all pages of the given index, and leaves the interpreter to others.
     for index, definition in connection.execute(_INDEXES, (table,)).fetchall():
         count = fill("SELECT COUNT(*) FROM {table} INDEXED BY {index}", table=table, index=index)
         _, where, condition = definition.partition(" WHERE ")

@@ -1,14 +1,14 @@
 """Group commit: many jobs, one transaction, one fsync, one wake-up of the event loop.
 
 Jobs run in the event loop's thread, inside the write transaction; only what waits for the disk
-(COMMIT, rows of the door log) runs in the writer's thread. Running the jobs there as well would be
+(COMMIT, rows of the door log) runs in the writer's thread. Running the jobs there too would be
 worse: each of their statements would wait for the interpreter lock that the loop holds (measured:
 twice the CPU per payment). While another process holds the write lock the loop asks for it again
 and again, which takes microseconds each time.
 
 While one transaction commits the next jobs gather. A failing job undoes only itself.
 
-What was answered no is not done later (C98):
+After a no nothing is done later (C98):
 
 - A job for which nobody waits any more is not begun (but for those that must be done all the same,
   such as counting a wrong PIN). Nor is one that did not get the lock within `lock_wait_s`, which is
@@ -105,7 +105,7 @@ class Waiting:
 
     @property
     def unwanted(self) -> bool:
-        """Whether nobody waits for it any more, and it need not be done."""
+        """Whether it need not be done, because nobody waits for it any more."""
         return self.optional and self.future.done()
 
     def settle(self) -> None:
@@ -208,12 +208,12 @@ class Writer:
         return waiting
 
     def orders_in_doubt(self) -> list[Any]:
-        """The orders that were begun, and of which nobody knows yet whether they are done."""
+        """The orders that were begun and whose outcome is not known yet."""
         begun = (waiting for waiting in self._batch if waiting.state is State.BEGUN)
         return [waiting.order for waiting in begun if waiting.order is not None]
 
     def nudge(self) -> None:
-        """Commit what lies in the access log, without anybody waiting for it."""
+        """Commit the waiting rows of the access log; nobody waits for this."""
         if not self._busy:
             self._busy = True
             asyncio.get_running_loop().call_soon(self._begin)
@@ -221,7 +221,7 @@ class Writer:
     async def stop(self) -> None:
         """Finish what is queued, write what the access log holds, end the thread.
 
-        A store that is suspect is not waited for, a locked one no longer than a job waits.
+        It does not wait for a suspect store, and for a locked one no longer than a job waits.
         """
         if self._access_log:
             self.nudge()
@@ -246,7 +246,7 @@ class Writer:
             self._begun(None)
 
     def _wait_for_lock(self) -> None:
-        """Ask again soon, as long as somebody waits, or there are door rows to be written."""
+        """Ask again soon, as long as somebody waits or there are door rows to write."""
         loop = asyncio.get_running_loop()
         now = loop.time()
         if self._locked_since is None:
@@ -294,7 +294,7 @@ class Writer:
                 waiting.outcome = waiting.job(self._connection)
                 self._note_touched(waiting.outcome)
         except Exception:
-            # Failures are rare and savepoints cost every job, so the first try does without.
+            # Failures are rare and savepoints cost every job, so the first try uses none.
             self._run_one_by_one(batch)
             return
         if end < len(batch):
@@ -368,7 +368,7 @@ class Writer:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
         except sqlite3.Error:
-            return  # the next BEGIN fails and says so to whoever asks then
+            return  # the next BEGIN fails, and the next job reports it
 
     # After a COMMIT that failed -------------------------------------------------------------
 
@@ -395,7 +395,7 @@ class Writer:
         self._orders.put(lambda: self._probe(loop))
 
     def _probed(self, error: Exception | None) -> None:
-        """Go on when a transaction was committed, which ends what the failed one left behind."""
+        """Go on once a transaction is committed, which overwrites what the failed one left."""
         if error is None:
             self.suspect = False
             self._end_doubt()
@@ -450,7 +450,7 @@ class Writer:
             _tell(loop, self._doubt, batch, lost)
 
     def _probe(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Commit something of our own; a new version also tells everybody to read anew."""
+        """Commit something of our own; a new version also makes everybody read again."""
         error: Exception | None = None
         try:
             self._connection.execute("BEGIN IMMEDIATE")
@@ -479,7 +479,7 @@ def _tell(loop: asyncio.AbstractEventLoop, what: Callable[..., None], *arguments
     try:
         loop.call_soon_threadsafe(what, *arguments)
     except RuntimeError:
-        return  # the loop has been closed: nobody is left to be told
+        return  # the loop has been closed: nobody waits for the result any more
 
 
 def _as_unavailable(error: Exception) -> UnavailableError:

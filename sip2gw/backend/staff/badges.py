@@ -1,4 +1,4 @@
-"""What staff does with badges, inside a transaction of the caller (B22, B65, C57, C70)."""
+"""What staff do with badges, inside the caller's transaction (B22, B65, C57, C70)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def define(connection: Connection, badge: Badge) -> WriteResult[None]:
     Its branches, which an import sets, stay.
 
     Raises:
-        RefusedError: code or texts that an import would not take either.
+        RefusedError: code or texts are such that an import would refuse them too.
     """
     try:
         msgspec.convert(
@@ -48,7 +48,7 @@ def set_active(connection: Connection, code: str, active: bool) -> WriteResult[N
 def assign(connection: Connection, code: str, card: str) -> WriteResult[str]:
     """Give a badge to the patron who has `card`, everywhere and without an end; their id.
 
-    Limits of an assignment that there is already are lifted.
+    If they already have it with limits, the limits are removed.
 
     Raises:
         RefusedError: nobody has the card, or there is no such badge.

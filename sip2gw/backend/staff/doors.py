@@ -1,4 +1,4 @@
-"""Who is inside, the doors' lists, and what the door log tells staff (B42, C10, C57, C76, C96)."""
+"""Who is inside, the doors' lists, and what the door log shows staff (B42, C10, C57, C76, C96)."""
 
 from __future__ import annotations
 
@@ -155,8 +155,8 @@ def count_identities(connection: Connection, before: datetime) -> int:
 def erase_identities(connection: Connection, before: datetime) -> int:
     """Forget who stood at the doors before `before`, and stays that ended; rows are kept (B42).
 
-    `connection` is outside of a transaction: each small step is one of its own, beside everything
-    else. Doing it again changes nothing.
+    `connection` is outside of a transaction: each small step is a transaction of its own, in
+    parallel to everything else. Doing it again changes nothing.
 
     Returns:
         How many rows lost their patron.

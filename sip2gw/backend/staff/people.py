@@ -1,4 +1,4 @@
-"""Who is meant by a card, inside a transaction of the caller."""
+"""The patron behind a card, inside the caller's transaction."""
 
 from __future__ import annotations
 

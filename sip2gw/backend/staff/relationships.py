@@ -1,4 +1,4 @@
-"""What staff does with relationships, inside a transaction of the caller (B49, B50, C3, C57)."""
+"""What staff do with relationships, inside the caller's transaction (B49, B50, C3, C57)."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def relationships(connection: Connection, card: str | None = None) -> Iterator[R
 
 
 def _of_patron(connection: Connection, patron_id: str) -> list[Relationship]:
-    """Those on either side of which `patron_id` stands."""
+    """Those in which `patron_id` is either party."""
     rows = connection.execute(queries.RELATIONSHIPS_OF, (patron_id, patron_id)).fetchall()
     return list(map(relationship, rows))
 

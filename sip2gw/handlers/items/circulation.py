@@ -37,9 +37,9 @@ def card_reason(presented: PresentedCard) -> CirculationReason | None:
 
 
 def early_refusal(presented: PresentedCard, claim: Claim | None = None) -> Refusal | None:
-    """Who shows no good card and PIN is told nothing about items.
+    """Without a good card and PIN the answer reveals nothing about items.
 
-    What is believed to have happened off line goes on all the same (B57).
+    A believed off-line transaction goes on anyway (B57).
     """
     reason = card_reason(presented)
     believed = claim is not None and claim.believed
@@ -47,16 +47,16 @@ def early_refusal(presented: PresentedCard, claim: Claim | None = None) -> Refus
 
 
 async def note_refusal(session: Session, order: CirculationOrder, refused: Refusal) -> None:
-    """What is refused early is noted for review, if it may have happened all the same (C106)."""
+    """An early refusal is noted for review if the transaction may have happened (C106)."""
     if order.claim is not None:
         order.case = RefusedCase(refused)
         await session.services.backend.circulate(order)
 
 
 def claim_of(session: Session, request: Checkout | Checkin | Renew) -> Claim | None:
-    """What to make of no block `Y`; None without it (B57, C106).
+    """How to treat no block `Y`; None without it (B57, C106).
 
-    A return has a date of its own; some terminals say in the other one when they send it.
+    A return has its own date; some terminals put the time of sending into the other date.
     """
     if not request.no_block:
         return None
@@ -74,7 +74,7 @@ def claim_of(session: Session, request: Checkout | Checkin | Renew) -> Claim | N
 
 
 def _said(session: Session, raw: list[str]) -> list[datetime | None]:
-    """Dates as moments, without those that are blank or zeros."""
+    """Dates as moments, without those that are blank or all zeros."""
     return [read_timestamp(one, session.terminal.zone) for one in raw if one.strip(" 0")]
 
 
@@ -87,7 +87,7 @@ def order_for(
     claim: Claim | None,
     case: CirculationCase,
 ) -> CirculationOrder:
-    """The order to do what `request` asks with the item, or claims to have been done."""
+    """The order for what `request` asks to do with the item, or claims has been done."""
     record = presented.record if presented is not None else None
     now = session.now()
     return CirculationOrder(
@@ -105,7 +105,7 @@ def order_for(
 
 
 def order_key(session: Session, request: Checkout | Checkin | Renew, patron_id: str) -> str | None:
-    """Under which `request` is done once, if the patron is `patron_id` (empty: nobody)."""
+    """The key under which `request` is done once for `patron_id` (empty: nobody)."""
     said = (getattr(request, name, False) for name in ("fee_acknowledged", "cancel", "no_block"))
     flags = "".join("Y" if flag else "N" for flag in said)
     return transaction_key(session, request.code, patron_id, request.transaction_date, flags)
@@ -114,9 +114,10 @@ def order_key(session: Session, request: Checkout | Checkin | Renew, patron_id: 
 def transaction_key(
     session: Session, code: str, patron_id: str, date: str, said: str
 ) -> str | None:
-    """Under which a request that says `said` is done once; None without a date (C69, C88).
+    """The key under which a request that says `said` is done once; None without a date (C69, C88).
 
-    A terminal whose clock stands still uses it again: it counts while what was done is so (C97).
+    A terminal whose clock stands still uses it again: it counts only while the answer is true
+    (C97).
     """
     if not date.strip():
         return None
@@ -126,7 +127,7 @@ def transaction_key(
 def refusal_texts(
     session: Session, refusal: Refusal, record: PatronRecord | None
 ) -> tuple[str, ...]:
-    """What the screen says of a refusal."""
+    """The screen text of a refusal."""
     language = session.language("000", record)
     if refusal.reason is CirculationReason.BLOCKED and refusal.obstacle is not None:
         return (obstacle_text(session, language, refusal.obstacle),)
@@ -138,7 +139,7 @@ def refusal_texts(
 
 
 def due_text(session: Session, due: datetime | None) -> str:
-    """AH in the branch's zone: like the other dates of the answer, or as people write one."""
+    """AH in the branch's zone: like the other dates of the answer, or as people write dates."""
     if due is None:
         return ""
     terminal, local = session.terminal, due.astimezone(session.terminal.zone)

@@ -61,7 +61,7 @@ async def hold(session: Session, request: Hold) -> Answer:
 
 
 def hold_key(session: Session, request: Hold, patron_id: str) -> str | None:
-    """Under which it is done once, if the patron is `patron_id`; a retry finds it (C97)."""
+    """The key under which it is done once for `patron_id`; a retry finds it (C97)."""
     wanted = (
         request.hold_mode,
         request.hold_type,

@@ -83,7 +83,7 @@ async def checkout(session: Session, request: Checkout) -> Answer:
 
 
 def _looks_back(session: Session, order: CirculationOrder) -> datetime | None:
-    """Since when an earlier loan has to be confirmed; None when nobody asks, or it is."""
+    """Earlier loans since this time need a confirmation; None if not asked or confirmed."""
     rules = session.terminal.circulation
     if not rules.confirms_borrowed or rules.loan_history is None:
         return None
@@ -143,7 +143,7 @@ async def renew(session: Session, request: Renew) -> Answer:
 
 
 def _item_with_title(record: PatronRecord | None, title: str | None) -> str:
-    """The patron's loan that AJ names when AB names none; empty when that is not one."""
+    """The patron's loan that AJ names if AB is empty; empty unless there is exactly one."""
     loans = record.loans if record is not None and title else ()
     found = [loan.item_id for loan in loans if loan.title == title]
     return found[0] if len(found) == 1 else ""
@@ -165,7 +165,7 @@ def _renewal_case(
 async def renew_all(session: Session, request: RenewAll) -> Answer:
     """Answer a 65 with a 66: each loan by itself.  Spec: SIP2 2.00, messages 65 and 66; B60.
 
-    When the store fails on the way, what was renewed before is told all the same (C98).
+    If the store fails halfway, the answer still lists what was renewed before (C98).
     """
     terminal = session.terminal
     presented = await identify(
@@ -245,7 +245,7 @@ def _unrenewed(session: Session, record: PatronRecord, loan: Loan, key: str) -> 
 
 
 async def loans_of_authorisers(session: Session, record: PatronRecord) -> list[Loan]:
-    """What others have on loan and `record` may renew, where the profile says so (B54)."""
+    """Others' loans that `record` may renew, if the profile allows it (B54)."""
     terminal = session.terminal
     if not terminal.rights.renewals_of_authorisers:
         return []
@@ -289,7 +289,7 @@ def _loan_answer(
 
 
 def _describe(session: Session, response: _LoanResponse, record: ItemRecord) -> None:
-    """What is told of the item whatever becomes of the request."""
+    """What the answer says about the item in any case."""
     response.title_identifier = record.item.title
     response.magnetic_media = record.item.magnetic
     response.media_type = record.item.media_type
@@ -311,7 +311,7 @@ def _tell_loan(
 
 
 def _tell_fee(session: Session, response: _LoanResponse, fee: int) -> None:
-    """BT, BH and BV, for what is asked or was booked (B56, C42)."""
+    """BT, BH and BV for the fee that is asked for or was booked (B56, C42)."""
     if fee:
         response.fee_type = CHECKOUT_FEE_TYPE
         response.currency_type = session.terminal.currency

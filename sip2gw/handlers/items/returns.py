@@ -56,7 +56,7 @@ def _checkin_answer(session: Session, request: Checkin, result: CirculationResul
 
 
 def _describe_returned(session: Session, response: CheckinResponse, record: ItemRecord) -> None:
-    """What is told of the item whatever becomes of the request."""
+    """What the answer says about the item in any case."""
     item = record.item
     response.permanent_location = item.owner_branch or ""
     response.title_identifier = item.title
@@ -93,7 +93,7 @@ def _tell_return(
 
 
 def _where_it_belongs(session: Session, item: Item, done: Outcome) -> tuple[str, ...]:
-    """What whoever empties the bin does with the item."""
+    """What staff who empty the bin must do with the item."""
     texts, language = session.services.texts, session.language("000")
     if done.destination is not None:
         branch = profile_fields.branch_name(session, done.destination)

@@ -86,7 +86,7 @@ def _described(session: Session, language: str, fee: Fee, title: str, *, is_own:
 
 
 async def fee_paid(session: Session, request: FeePaid) -> Answer:
-    """Answer a 37 with a 38 that tells what was paid of each fee and what is left of it."""
+    """Answer a 37 with a 38 that says what was paid on each fee and what is left of it."""
     answer = await standard.fee_paid(session, request)
     response, payment = answer.response, answer.payment
     if payment is None or not isinstance(response, FeePaidResponse):

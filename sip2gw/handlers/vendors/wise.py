@@ -37,10 +37,10 @@ _STATUS_LETTERS = {status: status.value for status in FeeStatus} | {FeeStatus.OP
 async def money_lines(session: Session, request: MoneyLines) -> Answer:
     """Answer a 41 with a 42: what is owed, what was paid, or both, as the switches ask.
 
-    Identification is that of a 63. Open lines are all that has something owed, whether or not it
-    may be paid here; paid lines are what was paid lately, parts of fees too. With
-    `family = "merged"` the lines of payable accounts follow, paid ones as far as this patron
-    paid them.
+    Identification is that of a 63. Open lines are all fees with something owed, whether or not they
+    may be paid here. Paid lines are recent payments, including parts of fees. With `family =
+    "merged"` the lines of payable accounts follow; of the paid ones only those that this patron
+    paid.
     """
     terminal = session.terminal
     presented = await identify(
@@ -120,7 +120,7 @@ def _line(
     amount: Minor,
     status: str,
 ) -> str:
-    """One YZ; what the amount was reckoned on is, as far as we know, the day the fee was made."""
+    """One YZ; as its date of calculation we send the day on which the fee was made."""
     terminal = session.terminal
     created = f"{fee.created.astimezone(terminal.zone):%d-%m-%Y}"
     arranged = f"{fee.arrangement_date:%d-%m-%Y}" if fee.arrangement_date is not None else ""
@@ -158,7 +158,7 @@ _DESCRIPTION, _TITLE = 1, 2
 
 
 def _fitted(session: Session, parts: list[str]) -> str:
-    """The parts as one value; the texts give way so that nothing behind them is cut off (B4)."""
+    """The parts as one value; texts are shortened so that nothing after them is cut off (B4)."""
     text, separator = session.terminal.wire.text, session.terminal.wise.separator
     parts = [part.replace("~", "-") for part in parts]
     rest = [part for at, part in enumerate(parts) if at not in (_DESCRIPTION, _TITLE)]

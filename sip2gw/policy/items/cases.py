@@ -1,7 +1,7 @@
-"""What may be asked about an item: each case is a value that says how it is decided.
+"""What a terminal can ask about an item: each case is a value that knows how to decide.
 
-It holds what was asked and by which rules, and nothing of the library, which it gets as `Facts`
-inside the write transaction, perhaps more than once (C60). Item and patron are the order's.
+It holds the request and the rules, but no data of the library. It gets that as `Facts` inside the
+write transaction, perhaps more than once (C60). Item and patron are in the order.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from sip2gw.policy.relationships import RelationshipRules, may_renew_for
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Who asks, as far as the terminal has found out, and what their standing depends on."""
+    """The patron who asks, as far as the terminal knows, and what their standing needs."""
 
     card: Card | None = field(repr=False)
     """As it was presented; None for an unknown one."""
@@ -39,13 +39,13 @@ class Reader:
     max_fee_age_days: int | None
 
     def standing(self, patron: PatronRecord | None) -> Standing | None:
-        """What stands against `patron` with the card, as the transaction sees it."""
+        """The obstacles of `patron` with this card, as the transaction sees them."""
         if patron is None or self.card is None:
             return None
         return self.standing_with(patron, patron.card(self.card.number) or self.card)
 
     def standing_with(self, patron: PatronRecord, card: Card) -> Standing:
-        """The same with any card."""
+        """The same for any card of the patron."""
         return decide_standing(patron, card, self.today, self.zone, self.max_fee_age_days)
 
 
@@ -65,7 +65,7 @@ class LoanCase:
 
 @dataclass(frozen=True, slots=True)
 class RenewalCase:
-    """A renewal; of an authoriser's loan, too, when the facts hold the borrower (B54, B60)."""
+    """A renewal, also of an authoriser's loan when the facts include the borrower (B54, B60)."""
 
     request: CirculationRequest
     reader: Reader
@@ -101,13 +101,13 @@ class ReturnCase:
 
 @dataclass(frozen=True, slots=True)
 class CancellationCase:
-    """A loan or a return is taken back (B58)."""
+    """The cancellation of a loan or a return (B58)."""
 
     request: CirculationRequest
     rules: CirculationRules
 
     def decide(self, facts: Facts) -> Decision:
-        """Whether it is the last thing that happened."""
+        """Whether it was the last transaction with the item."""
         return decide_cancel(facts, self.request, self.rules)
 
 
@@ -125,7 +125,7 @@ class HoldCase:
 
 @dataclass(frozen=True, slots=True)
 class PropertiesCase:
-    """A terminal says something of the item (B60)."""
+    """A terminal sends properties of the item (B60)."""
 
     properties: str
     now: datetime
@@ -137,7 +137,7 @@ class PropertiesCase:
 
 @dataclass(frozen=True, slots=True)
 class RefusedCase:
-    """What is refused whatever the facts; the order is for the review alone (C106)."""
+    """A refusal that does not depend on facts; the order is only for the review (C106)."""
 
     refusal: Refusal
 

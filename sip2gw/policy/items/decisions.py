@@ -1,7 +1,7 @@
 """What every decision about an item is made of, and cancelling.  (B56-B61, C42-C44)
 
-A decision looks at `Facts` and gives a `Refusal` or an `Effect`: what the library is like
-afterwards. Deciding changes nothing, so it may be done again.
+A decision looks at `Facts` and returns a `Refusal` or an `Effect`, which describes the library
+afterwards. Deciding changes nothing, so it can be repeated.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Materials:
 
     @classmethod
     def of(cls, patterns: Iterable[str]) -> Materials:
-        """Those that `patterns` name; `*` at the end of one stands for anything."""
+        """The kinds that `patterns` name; `*` at the end of one matches anything."""
         patterns = tuple(patterns)
         return cls(
             frozenset(pattern for pattern in patterns if not pattern.endswith("*")),
@@ -58,7 +58,7 @@ class Materials:
 
 @dataclass(frozen=True, slots=True)
 class CirculationRules:
-    """What the terminal, its profile and its branch settle."""
+    """The settings of the terminal, its profile and its branch."""
 
     terminal: str
     branch: str | None
@@ -96,7 +96,7 @@ class CirculationRules:
 
 @dataclass(frozen=True, slots=True)
 class CirculationRequest:
-    """What a terminal asks to be done, apart from the item and the patron."""
+    """What a terminal asks for, apart from the item and the patron."""
 
     now: datetime
     code: str
@@ -117,7 +117,7 @@ class CirculationRequest:
 
 
 def claimed(request: CirculationRequest, claim: Claim | None) -> CirculationRequest:
-    """`request` as something that has happened already, if that is claimed and believed (C106)."""
+    """`request` as something that has already happened, if claimed and believed (C106)."""
     if claim is None or not claim.believed:
         return request
     return replace(request, no_block=True, moment=claim.moment, due=claim.due)
@@ -125,7 +125,7 @@ def claimed(request: CirculationRequest, claim: Claim | None) -> CirculationRequ
 
 @dataclass(slots=True)
 class Facts:
-    """What is decided on, read inside the write transaction (C60)."""
+    """The facts of a decision, read inside the write transaction (C60)."""
 
     record: ItemRecord | None
     patron: PatronRecord | None
@@ -148,7 +148,7 @@ class NewFee:
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """The decision to act: what is different afterwards, and what the terminal is told."""
+    """The decision to act: what changes, and what the terminal is told."""
 
     outcome: Outcome
     after: ItemState
@@ -170,7 +170,7 @@ class Effect:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """The decision not to act. All reasons are kept; the first speaks."""
+    """The decision not to act. All reasons are kept; the first one is given."""
 
     reasons: tuple[CirculationReason, ...]
     obstacle: Obstacle | None = None
@@ -180,7 +180,7 @@ class Refusal:
 
     @property
     def reason(self) -> CirculationReason:
-        """The one that speaks."""
+        """The reason that is given."""
         return self.reasons[0]
 
 
@@ -199,12 +199,12 @@ def due_after(moment: datetime, days: int, zone: tzinfo) -> datetime:
 
 
 def waits_for_another(record: ItemRecord, patron_id: str) -> bool:
-    """Whether the first hold that the copy could serve is somebody else's (B56)."""
+    """Whether the first hold that the copy could serve is another patron's (B56)."""
     return record.next_hold is not None and record.next_hold.patron_id != patron_id
 
 
 def back_in_queue(hold: QueuedHold) -> QueuedHold:
-    """`hold` after the copy set aside for it has gone; any copy of the title will do again."""
+    """`hold` once the copy set aside for it is gone; any copy of the title will do again."""
     return replace(hold, ready=False, item_id=None if hold.title_id else hold.item_id)
 
 
@@ -218,10 +218,10 @@ _CANCELS = {CHECKIN: CHECKOUT, CHECKOUT: CHECKIN}
 
 
 def decide_cancel(facts: Facts, request: CirculationRequest, rules: CirculationRules) -> Decision:
-    """Take back the last transaction with the item if it matches, else nothing (B58, C43).
+    """Cancel the last transaction with the item if it matches, else do nothing (B58, C43).
 
-    It matches when the same terminal made it within the last day, of the opposite kind, for the
-    same patron where one is named, and the item is as it left it.
+    It matches if the same terminal made it within the last day, if it is of the opposite kind and
+    for the same patron (where one is named), and if the item is still as it left it.
     """
     record = facts.record
     if record is None:
@@ -258,14 +258,14 @@ def _matches(
 
 
 def decide_properties(facts: Facts, properties: str, now: datetime) -> Decision:
-    """Store what a terminal says of the item (B60)."""
+    """Store the properties that a terminal sends (B60)."""
     if facts.record is None:
         return refusal(CirculationReason.UNKNOWN_ITEM)
     return Effect(Outcome(now), replace(facts.record.state, properties=properties or None))
 
 
 def before_of(record: ItemRecord, effect: Effect, fee_id: str | None) -> PriorState | None:
-    """What has to be kept so that `effect` can be cancelled."""
+    """What must be kept so that `effect` can be cancelled."""
     if effect.undoes is not None:
         return None
     removed = effect.drop_hold is not None

@@ -68,7 +68,7 @@ def decide_hold(facts: Facts, standing: Standing | None, request: HoldRequest) -
 
 
 def is_available(record: ItemRecord, but_for: QueuedHold | None = None) -> bool:
-    """Whether the copy is on the shelf, for whoever comes first (`but_for` one hold)."""
+    """Whether the copy is on the shelf for anybody, ignoring the hold `but_for`."""
     first = record.next_hold
     return (
         record.state.loan is None
@@ -167,7 +167,7 @@ def _against_terms(request: HoldRequest) -> Iterator[CirculationReason]:
 
 
 def _is_branch(name: str, branches: Collection[str]) -> bool:
-    """Whether `name` is one of `branches`, or could be one where none is known."""
+    """Whether `name` is one of `branches`, or could be one if no branches are known."""
     if branches:
         return name in branches
     return len(name) <= NAME_CHARACTERS_MAX and name.isprintable() and name == name.strip()

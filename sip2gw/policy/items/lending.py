@@ -42,7 +42,7 @@ def decide_checkout(
 
     Args:
         facts: the item and the patron.
-        standing: what stands against the patron; None for an unknown one.
+        standing: the patron's obstacles; None for an unknown patron.
         request: what the terminal asks.
         rules: of the terminal.
     """
@@ -72,9 +72,9 @@ def _against_checkout(
     request: CirculationRequest,
     rules: CirculationRules,
 ) -> Iterator[CirculationReason]:
-    """Everything that speaks against it whatever the patron says, in the order of B56.
+    """All obstacles that the patron cannot overcome by agreeing, in the order of B56.
 
-    Memberships have no rules about material yet; their place is behind the item limit.
+    Memberships have no rules about material yet; their place is after the item limit.
     """
     if request.card_reason is not None:
         yield request.card_reason
@@ -101,7 +101,7 @@ def _against_checkout(
 def _to_be_confirmed(
     facts: Facts, record: ItemRecord, request: CirculationRequest
 ) -> Iterator[CirculationReason]:
-    """What the patron can say yes to; the fee last, for that yes (BO) comes with the request."""
+    """What the patron can agree to; the fee last, because that yes (BO) comes with the request."""
     if facts.borrowed_before:
         yield CirculationReason.PREVIOUSLY_BORROWED
     if checkout_fee(record.item) and not request.fee_acknowledged:
@@ -109,7 +109,7 @@ def _to_be_confirmed(
 
 
 def is_in_house(item: Item, patron: PatronRecord | None, rules: CirculationRules) -> bool:
-    """Whether a loan stays in the house, so that its security marker must stay on."""
+    """Whether a loan must not leave the building, so that its security marker stays on."""
     membership = patron.membership if patron is not None else None
     return item.material in rules.in_house or (
         membership is not None and membership.code in rules.in_house_memberships
@@ -139,7 +139,7 @@ def _lend(
     rules: CirculationRules,
     overridden: tuple[CirculationReason, ...],
 ) -> Effect:
-    """Charge the item. Off line it may be on loan to another, whose loan ends then (C42)."""
+    """Charge the item. Off line, if somebody else has it on loan, that loan ends (C42)."""
     due = request.due or due_after(request.at, record.item.loan_days, rules.zone)
     hold = record.next_hold
     own = hold is not None and hold.patron_id == patron.id
@@ -181,7 +181,7 @@ def decide_renewal(
 
     Args:
         facts: the item, who asks, and the borrower.
-        standings: what stands against whoever asks and against the borrower.
+        standings: the obstacles of the patron who asks and of the borrower.
         request: what the terminal asks.
         rules: of the terminal.
         may_act: whether the one may renew for the other, here and now.

@@ -1,4 +1,4 @@
-"""What is believed of a terminal that says that something has happened already.  (B57, C106)"""
+"""When to believe a terminal that says that something has already happened. (B57, C106)"""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DUE_LATEST = timedelta(days=3_653)
 
 
 class Doubt(StrEnum):
-    """What a person should know besides, in the words of a review."""
+    """What else staff should know, in the words of a review."""
 
     DATE = "date_ignored"
     DUE_DATE = "due_date_ignored"
@@ -25,7 +25,7 @@ class Doubt(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """That something has happened already, as a terminal says with no block `Y`."""
+    """A terminal's claim, with no block `Y`, that something has already happened."""
 
     believed: bool
     """It is done whatever speaks against it; else it is judged like any other request."""
@@ -45,7 +45,7 @@ def judge_claim(now: datetime, *, accepted: bool, dates: Said, due: Said) -> Cla
 
     Args:
         now: by our clock.
-        accepted: whether the profile believes such a thing at all.
+        accepted: whether the profile accepts such claims at all.
         dates: when it happened.
         due: until when the item was lent.
     """

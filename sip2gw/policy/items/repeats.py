@@ -1,7 +1,8 @@
-"""Whether what a terminal was told may be told again: as long as it is so.  (C69, C97)
+"""Whether a stored answer may be repeated: only while it is true. (C69, C97)
 
-A terminal that asks the same again may have lost the answer, or its clock may have stopped: the
-same date, patron and item then mean something new. Only the library can tell one from the other.
+A terminal that sends the same request again may have lost the answer. Or its clock may have
+stopped; then the same date, patron and item mean something new. Only the library's data shows
+which.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from sip2gw.policy.items.holds import holds_of
 
 
 def still_holds(event: Event, facts: Facts, now: datetime) -> bool:
-    """Whether the library is as the answer to `event` says.
+    """Whether the answer to `event` is still true in the library.
 
     Args:
         event: what was done with the item under the key of a request.
@@ -40,7 +41,7 @@ def still_holds(event: Event, facts: Facts, now: datetime) -> bool:
 
 
 def _loan_is_so(event: Event, record: ItemRecord) -> bool:
-    """The loan that it made or renewed is open, until the day that was told."""
+    """The loan that it made or renewed is open, with the due date that was told."""
     loan, said, before = record.state.loan, event.outcome, event.before
     if loan is None or (loan.patron_id, loan.due) != (said.patron_id, said.due):
         return False
@@ -60,7 +61,7 @@ def _return_is_so(event: Event, record: ItemRecord) -> bool:
 
 
 def _is_set_aside_as_said(event: Event, record: ItemRecord) -> bool:
-    """Whoever began to wait since then changes nothing until the item is on the shelf for them."""
+    """A newer hold changes nothing until the item is on the hold shelf for it."""
     said, first = event.outcome.hold, record.next_hold
     if said is None:
         return first is None or not first.ready
@@ -70,9 +71,10 @@ def _is_set_aside_as_said(event: Event, record: ItemRecord) -> bool:
 
 
 def _cancellation_is_so(event: Event, record: ItemRecord) -> bool:
-    """Nothing has happened since, and the loan that is back, if any, is as it was told.
+    """Nothing has happened since, and the restored loan, if any, is as it was told.
 
-    A cancelled return gives it back to whoever was named; a cancelled loan to who had it before.
+    A cancelled return restores the loan of the named patron; a cancelled loan restores that of the
+    patron who had the item before.
     """
     last, loan = record.last, record.state.loan
     if last is None or last.position != event.position:
@@ -84,7 +86,7 @@ def _cancellation_is_so(event: Event, record: ItemRecord) -> bool:
 
 
 def _hold_is_so(event: Event, item: Item, patron: PatronRecord, now: datetime) -> bool:
-    """It is there as it was told; one that was removed is not, and there is none that is newer."""
+    """The hold is there as it was told; or it was removed, and no newer one is there."""
     said, before = event.outcome.hold, event.before
     assert said is not None
     assert before is not None

@@ -52,7 +52,7 @@ def decide_checkin(facts: Facts, request: CirculationRequest, rules: Circulation
         return refusal(CirculationReason.UNKNOWN_ITEM)
     loan = record.state.loan
     if loan is not None and request.moment is not None and request.moment < loan.checked_out:
-        # The item has been lent again since: what came back late is the news, not the item.
+        # The item has been lent again since: only the message is late, the item is not back.
         return Effect(
             Outcome(request.now),
             record.state,
@@ -65,7 +65,7 @@ def decide_checkin(facts: Facts, request: CirculationRequest, rules: Circulation
 
 
 def _against_return(record: ItemRecord, rules: CirculationRules) -> Iterator[CirculationReason]:
-    """Everything that speaks against it, in the order of the reasons."""
+    """All reasons to refuse the return, in their order."""
     item, state, refused = record.item, record.state, rules.not_taken_back
     if item.material in rules.not_taken_back_materials:
         yield CirculationReason.MATERIAL
@@ -130,7 +130,7 @@ def _for_hold(
 def _beside_hold(
     record: ItemRecord, hold: QueuedHold, outcome: Outcome, rules: CirculationRules
 ) -> Effect:
-    """Leave it to a person to set the item aside for `hold`: it stays, and the alert says so."""
+    """Leave it to staff to set the item aside for `hold`: it stays here, and the alert says so."""
     return Effect(_told_of(hold, outcome, rules), _arrived(record, rules, travels=False))
 
 

@@ -54,7 +54,7 @@ class SortRule:
     bin: str
 
     def fits(self, branch: str | None, record: ItemRecord, done: Outcome) -> bool:
-        """Whether this is the rule for the item."""
+        """Whether this rule matches the item."""
         if self.branch not in (ANY_BRANCH, branch):
             return False
         found = _FIELDS[self.field](record, done) or ""
@@ -73,5 +73,5 @@ def _is_number(text: str) -> bool:
 def sort_bin(
     rules: tuple[SortRule, ...], branch: str | None, record: ItemRecord, done: Outcome
 ) -> str | None:
-    """The bin of the first rule that fits the return `done` at `branch`; None without one."""
+    """The bin of the first rule that matches the return `done` at `branch`, or None."""
     return next((rule.bin for rule in rules if rule.fits(branch, record, done)), None)
