@@ -42,6 +42,7 @@ NEAR = (
         ("tests/gateway/test_door.py", "tests/gateway/test_door_passages.py"),
     ),
     ("sip2gw/handlers/fee.py", ("tests/wire/test_examples.py", "tests/gateway/test_payment.py")),
+    ("sip2gw/handlers/refusal.py", ("tests/gateway/test_refused_payments.py",)),
     ("sip2gw/handlers/vendors/", ("tests/gateway/test_dialects.py", "tests/wire")),
     (
         "sip2gw/handlers/",
@@ -81,6 +82,11 @@ SAME: dict[tuple[str, str, str], str] = {
         " and place.codec is not TIMESTAMP",
         "return None",
     ): "it chooses what is remembered together, which costs time and changes no byte",
+    (
+        "sip2gw/protocol/codec.py",
+        "return place.codec is TEXT and not (place.width or place.repeated or hidden)",
+        "return None",
+    ): "it chooses the quick way of writing, which costs time and changes no byte",
 }
 """File, what stands there and what stood there instead: why that changes nothing."""
 
