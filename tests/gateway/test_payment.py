@@ -36,6 +36,21 @@ async def test_one_fee_is_paid_and_said_so(gateway):
     assert gateway.metrics.payments["booked", "own"] == 1
 
 
+@pytest.mark.parametrize("pin", ["0000", None], ids=["wrong", "missing"])
+async def test_c99_where_cards_are_hidden_a_payer_without_the_pin_is_an_unknown_card(tmp_path, pin):
+    hiding = CONFIG.replace(
+        "[profiles.cash]", "[profiles.cash]\nwrong_pin_hides_card = true\npin_required = true"
+    )
+    async with running(tmp_path, config=hiding) as gateway:
+        pay = await gateway.terminal("pay-1")
+        # AA1004 is Dora, who owes 12.50; nobody has AA4711.
+        refused = await pay.ask(ask_37("1004", "1.00", pin=pin, bk="K1"))
+        unknown = await pay.ask(ask_37("4711", "1.00", pin=pin, bk="K1"))
+        assert not accepted(refused)
+        assert text_of(refused) == text_of(unknown)
+        assert await owed(gateway, "1004") == {"D1": 1000, "D2": 250}
+
+
 async def test_after_payment_the_patron_is_unblocked_at_once(gateway):
     pay, kiosk = await gateway.terminal("pay-1"), await gateway.terminal("kiosk-1")
     assert (await kiosk.ask(ask_23("1004", "1004"))).startswith("24YY Y")

@@ -20,6 +20,7 @@ PROGRAMS = (
     "guesses",
     "memory",
     "beside",
+    "mutants",
 )
 
 
