@@ -11,7 +11,7 @@ from sip2gw.daemon.signals import noted_early
 def main() -> None:
     """Run the command line; ends the process with its exit status."""
     with noted_early() if sys.argv[1:2] == ["serve"] else nullcontext():
-        # Here, for it imports much, and signals may come meanwhile.
+        # Imported here: it takes a while, and signals may arrive in the meantime.
         from sip2gw.cli.app import main as run
 
         run()

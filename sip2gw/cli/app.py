@@ -39,7 +39,7 @@ class _Commands(TyperGroup):
     """The top of the tree: every command runs inside `invoke`."""
 
     def invoke(self, *args: Any, **kwargs: Any) -> Any:
-        """Run a command; a failure that was to be foreseen becomes a sentence and a status."""
+        """Run a command; an expected failure becomes a sentence and an exit status."""
         try:
             result = super().invoke(*args, **kwargs)
             sys.stdout.flush()
@@ -61,7 +61,7 @@ def _tell(failure: Failure) -> None:
 
 
 def _forget_stdout() -> None:
-    """Nobody reads any more: let the interpreter's last flush go nowhere."""
+    """Nobody is reading any more: let the interpreter's last flush go nowhere."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -118,7 +118,7 @@ app.command()(hash_password)
 
 
 def _open_standard_descriptors() -> None:
-    """Open to nowhere what was closed (`2>&-`), or the next file would be taken for it."""
+    """Open closed descriptors (`2>&-`) to nowhere, or the next file would take their place."""
     opened = os.open(os.devnull, os.O_RDWR)
     while opened <= 2:
         opened = os.open(os.devnull, os.O_RDWR)
@@ -132,6 +132,6 @@ def main() -> None:
     _open_standard_descriptors()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            # A terminal that cannot show a character is no reason to fail.
+            # A terminal that cannot show a character must not end the command.
             stream.reconfigure(errors="backslashreplace")
     app()

@@ -15,6 +15,7 @@ from sip2gw.cli.common import (
 )
 from sip2gw.cli.failures import CommandError, UsageError
 from sip2gw.cli.passwords import PasswordFileOption, PasswordOption, read_password
+from sip2gw.foundation.words import counted
 
 if TYPE_CHECKING:
     from sip2gw.config import Config
@@ -22,24 +23,29 @@ if TYPE_CHECKING:
 
 def check(
     schema: Annotated[
-        bool, typer.Option("--schema", help="Print the JSON Schema of the configuration.")
+        bool, typer.Option("--schema", help="Print the JSON Schema of the configuration and exit.")
     ] = False,
     live: Annotated[
-        str | None, typer.Option(metavar="HOST:PORT", help="Probe a running gateway instead.")
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Probe the gateway at this address instead."),
     ] = None,
     terminal: Annotated[
         str | None,
-        typer.Option(metavar="T", help="With --live: log in as this configured terminal."),
+        typer.Option(
+            metavar="T", help="With --live: log in as this terminal of the configuration."
+        ),
     ] = None,
-    login: Annotated[str | None, typer.Option(metavar="L", help="With --live: its login.")] = None,
+    login: Annotated[
+        str | None, typer.Option(metavar="L", help="With --live: log in with this login.")
+    ] = None,
     password: PasswordOption = None,
     password_file: PasswordFileOption = None,
     config: ConfigOption = None,
 ) -> None:
     """Check the configuration and the store, or probe a running gateway.
 
-    Without options: the configuration is read as a whole, then the store's schema, its integrity
-    and the balance of its ledger.
+    Without options, the command reads the whole configuration, then checks the store's schema, its
+    integrity and the balance of its ledger.
     """
     if schema:
         _print_schema()
@@ -66,21 +72,24 @@ def _check_site(config: Config) -> None:
     if problems:
         raise UsageError("\n".join(problems))
     say(
-        f"configuration: {len(config.branches)} branches, {len(config.profiles)} profiles,"
-        f" {len(config.terminals)} terminals"
+        f"configuration: {counted(len(config.branches), 'branch', 'branches')},"
+        f" {counted(len(config.profiles), 'profile')},"
+        f" {counted(len(config.terminals), 'terminal')}"
     )
     if not _has_store(config):
-        say("store: not there yet; `import` or `serve` makes it")
+        say("store: does not exist yet; `import` or `serve` creates it")
         return
     with opened_store(config) as store:
         problems = store.self_check()
     if problems:
         raise CommandError("\n".join(f"store: {problem}" for problem in problems))
-    say("store: schema, integrity and ledger are right")
+    say("store: schema, integrity and ledger are in order")
 
 
 def _has_store(config: Config) -> bool:
-    """Whether there is something to look at; a database server is asked, not a file."""
+    """Whether there is a store to check: a SQLite file exists, a database server is always
+    asked.
+    """
     from sip2gw.backend.factory import sqlite_file
 
     if not config.store.is_sqlite:
@@ -89,18 +98,20 @@ def _has_store(config: Config) -> bool:
 
 
 def _credentials(config: Config, name: str) -> tuple[str, str]:
-    """Login and password of a terminal whose password is known here."""
+    """Login and password of a terminal whose password the configuration holds."""
     known = {terminal.name: terminal for terminal in config.terminals.values()}
     terminal = config.terminals.get(name) or known.get(name)
     if terminal is None:
-        raise CommandError(f"no terminal {name}; there are: {', '.join(sorted(known))}")
+        raise CommandError(f"no terminal {name}; configured: {', '.join(sorted(known))}")
     if terminal.password is None:
-        raise UsageError(f"only a hash of {name}'s password is known: give --login and --password")
+        raise UsageError(
+            f"the configuration holds only a hash of {name}'s password; give --login and --password"
+        )
     return terminal.login, terminal.password.get_secret_value()
 
 
 def _probe(address: str, login: str | None, password: str | None) -> None:
-    """Log in if there is a login, ask for the status, and say what came back."""
+    """Log in if a login is given, ask for the status, and report the answers."""
     from sip2gw.cli.kiosk.client import Credentials, Kiosk
     from sip2gw.protocol.messages import AcsStatus, ScStatus
 
@@ -111,8 +122,10 @@ def _probe(address: str, login: str | None, password: str | None) -> None:
             say("login: accepted")
         status = kiosk.ask(ScStatus())
     if not isinstance(status, AcsStatus):
-        raise CommandError("status: the answer to 99 is no 98")
+        raise CommandError("status: the gateway did not answer the 99 with a 98")
     if not status.online:
-        raise CommandError("status: the gateway is up but not on-line, its store does not work")
+        raise CommandError(
+            "status: the gateway is up but off-line, because its store does not work"
+        )
     say(f"status: on-line, institution {status.institution_id}")
-    say(f"served messages: {' '.join(sorted(status.supported_messages))}")
+    say(f"messages served: {' '.join(sorted(status.supported_messages))}")

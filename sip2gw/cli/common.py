@@ -24,20 +24,21 @@ T = TypeVar("T")
 ConfigOption = Annotated[
     Path | None,
     typer.Option(
-        "--config", envvar="SIP2GW_CONFIG", metavar="FILE", help="The configuration file (TOML)."
+        "--config", envvar="SIP2GW_CONFIG", metavar="FILE", help="Configuration file (TOML)."
     ),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="JSON Lines on standard output.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Write JSON Lines to standard output.")]
 CsvOption = Annotated[
-    bool, typer.Option("--csv", help="Comma-separated values with a header on standard output.")
+    bool,
+    typer.Option("--csv", help="Write comma-separated values with a header to standard output."),
 ]
 SinceOption = Annotated[
     str | None,
-    typer.Option(metavar="TIME", help="From this date or time on (the library's time zone)."),
+    typer.Option(metavar="TIME", help="From this date or time on, in the library's time zone."),
 ]
 UntilOption = Annotated[
     str | None,
-    typer.Option(metavar="TIME", help="Up to this time; a date is included to its end."),
+    typer.Option(metavar="TIME", help="Up to this time; a date includes the whole day."),
 ]
 
 
@@ -49,7 +50,7 @@ def configured(path: Path | None) -> Config:
 
     Raises:
         UsageError: no file is named.
-        ConfigError: it is not valid.
+        ConfigError: the configuration is not valid.
     """
     from sip2gw.config import load_config
 
@@ -60,10 +61,10 @@ def configured(path: Path | None) -> Config:
 
 @contextmanager
 def opened_store(config: Config) -> Iterator[Library]:
-    """The store of `config`, beside a daemon if one runs (C62).
+    """The store of `config`; a gateway may be running on it (C62).
 
     Raises:
-        BackendError: it cannot be opened.
+        BackendError: the store cannot be opened.
     """
     from sip2gw.backend.factory import open_backend
 
@@ -75,7 +76,7 @@ def opened_store(config: Config) -> Iterator[Library]:
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
-    """Do `work` to its end."""
+    """Run `work` until it is done."""
     import asyncio
 
     return asyncio.run(work)
@@ -85,20 +86,20 @@ def read_branch(config: Config, code: str) -> Branch:
     """The branch that `--branch` names.
 
     Raises:
-        UsageError: there is none of this code.
+        UsageError: no branch has this code.
     """
     known = config.branches.get(code)
     if known is None:
         names = ", ".join(config.branches) or "none"
-        raise UsageError(f"--branch {printable(code)}: no such branch; there are: {names}")
+        raise UsageError(f"--branch {printable(code)}: no such branch; configured: {names}")
     return known
 
 
 def read_since(text: str | None, zone: tzinfo, option: str = "--since") -> datetime | None:
-    """The moment that `text` names; a date is its start (C34).
+    """The moment that `text` names; a date means its start (C34).
 
     Raises:
-        UsageError: neither a date nor a time.
+        UsageError: it is neither a date nor a time.
     """
     from sip2gw.policy.moments import read_start
 
@@ -109,10 +110,10 @@ def read_since(text: str | None, zone: tzinfo, option: str = "--since") -> datet
 
 
 def read_until(text: str | None, zone: tzinfo, option: str = "--until") -> datetime | None:
-    """The first moment behind the span that ends with `text`; a date is its whole day (C34).
+    """The first moment after the span that ends with `text`; a date means its whole day (C34).
 
     Raises:
-        UsageError: neither a date nor a time.
+        UsageError: it is neither a date nor a time.
     """
     from sip2gw.policy.moments import read_start
 
@@ -125,13 +126,13 @@ def read_until(text: str | None, zone: tzinfo, option: str = "--until") -> datet
 
 
 def output_format(json: bool, csv: bool) -> Literal["json", "csv", "table"]:
-    """How a listing is to be written.
+    """How to write a listing.
 
     Raises:
-        UsageError: in two ways at once.
+        UsageError: both formats were asked for.
     """
     if json and csv:
-        raise UsageError("--json or --csv, not both")
+        raise UsageError("give --json or --csv, not both")
     return "json" if json else "csv" if csv else "table"
 
 
@@ -139,7 +140,7 @@ def read_day_option(option: str, text: str | None) -> date | None:
     """The day that an option names.
 
     Raises:
-        UsageError: not a date.
+        UsageError: it is not a date.
     """
     try:
         return None if text is None else date.fromisoformat(text)
@@ -148,12 +149,12 @@ def read_day_option(option: str, text: str | None) -> date | None:
 
 
 def say(text: str) -> None:
-    """Tell a person something, one line on standard error; harmless whatever is quoted in it."""
+    """Write one line for a person to standard error; quoted text can do no harm."""
     sys.stderr.write(f"{printable(text)}\n")
 
 
 def write_json(record: dict[str, Any]) -> None:
-    """One JSON line on standard output."""
+    """Write one line of JSON to standard output."""
     import msgspec
 
     sys.stdout.write(msgspec.json.encode(record, enc_hook=str).decode() + "\n")
@@ -167,14 +168,14 @@ def write_listing(
     times: Collection[str] = ("time",),
     shown: Callable[[dict[str, Any]], dict[str, Any]] = dict,
 ) -> None:
-    """JSON Lines, or a table for people.
+    """Write JSON Lines, or a table for people.
 
     Args:
-        records: what is listed, with the keys of the JSON.
-        columns: what the table has of it.
-        json: whether `--json` was asked for.
-        times: the columns that are local times.
-        shown: what a record is in the table, where that is not what it is in JSON.
+        records: what to list, with the keys of the JSON.
+        columns: the keys that the table shows.
+        json: whether `--json` was given.
+        times: the columns that hold local times.
+        shown: how the table shows a record, where that differs from the JSON.
     """
     if json:
         for record in records:
@@ -191,7 +192,7 @@ def _cell(value: Any, is_time: bool) -> str:
 
 
 def write_one(record: dict[str, Any], json: bool) -> None:
-    """A line of JSON, or a record for people."""
+    """Write one record as a line of JSON, or for people."""
     if json:
         write_json(record)
     else:
@@ -199,9 +200,9 @@ def write_one(record: dict[str, Any], json: bool) -> None:
 
 
 def write_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Comma-separated values with a header on standard output, for spreadsheets.
+    """Write comma-separated values with a header to standard output, for spreadsheets.
 
-    A text that a spreadsheet would take for a formula gets an apostrophe in front.
+    An apostrophe protects a text that a spreadsheet would take for a formula.
     """
     import csv
 
@@ -215,7 +216,7 @@ def _harmless(cell: str) -> str:
 
 
 def write_record(record: dict[str, Any]) -> None:
-    """One record for people: a line for each value, several for a list."""
+    """Write one record for people: a line for each value, several for a list."""
     for key, value in record.items():
         for entry in value if isinstance(value, list) else [value]:
             if entry is not None:
@@ -223,11 +224,11 @@ def write_record(record: dict[str, Any]) -> None:
 
 
 _NOTHING: tuple[object, ...] = (None, "", [])
-"""What need not be said of a card, a badge or a fee."""
+"""Values of a card, a badge or a fee that need no mention."""
 
 
 def _one_line(value: object) -> str:
-    """A value for people; of a record only what says something."""
+    """A value for people; a record shows only the values worth a mention."""
     if isinstance(value, dict):
         told = (f"{name} {_one_line(part)}" for name, part in value.items() if part not in _NOTHING)
         return ", ".join(told)
@@ -239,7 +240,7 @@ def _one_line(value: object) -> str:
 
 
 def write_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A table for people on standard output; plain, aligned text where it is not a terminal."""
+    """Write a table for people to standard output; plain, aligned text outside a terminal."""
     lines = [tuple(map(printable, row)) for row in rows]
     if sys.stdout.isatty():
         _write_rich_table(columns, lines)
@@ -256,7 +257,7 @@ def _write_rich_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> 
     from rich.table import Column, Table
     from rich.text import Text
 
-    # A number or a reason that is cut off is worth nothing: fold it.
+    # A truncated number or reason is useless: fold it.
     table = Table(*(Column(name, overflow="fold") for name in columns), box=box.SIMPLE_HEAD)
     for row in rows:
         table.add_row(*map(Text, row))
@@ -264,21 +265,23 @@ def _write_rich_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> 
 
 
 def write_new(file: Path, text: str, *, mode: int = 0o600) -> None:
-    """Write `text` to `file`, which must not be there yet.
+    """Write `text` to a new `file`.
 
     Raises:
-        CommandError: it is there.
+        CommandError: the file exists already.
     """
     try:
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     except FileExistsError:
-        raise CommandError(f"{file}: is there already, and stays as it is") from None
+        raise CommandError(
+            f"{file}: already exists and was left unchanged; name another file"
+        ) from None
     with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
         stream.write(text)
 
 
 def replace_file(file: Path, lines: Iterable[bytes], *, mode: int = 0o600) -> None:
-    """Write all `lines` to `file`, or leave it as it was; a link there is replaced."""
+    """Write all `lines` to `file`, or leave it unchanged; a symbolic link is replaced."""
     descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
     try:
         with os.fdopen(descriptor, "wb") as stream:
@@ -298,5 +301,5 @@ def clock_time(iso: str) -> str:
 
 
 def printable(text: str) -> str:
-    """`text` without anything that could disturb a terminal or fake a line."""
+    """`text` without characters that could disturb a terminal or fake a line."""
     return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)

@@ -1,4 +1,4 @@
-"""`convert-config`: a library moves its kiosks over from another SIP2 server."""
+"""`convert-config`: move a library's kiosks over from another SIP2 server."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ import typer
 
 from sip2gw.cli.common import ConfigOption, say, write_new
 from sip2gw.cli.failures import CommandError
+from sip2gw.foundation.words import counted
 
 
 def convert_config(
     files: Annotated[
         list[Path],
         typer.Argument(
-            metavar="FILE...", help="SIPconfig.xml, or the JSON files of one edge-sip2."
+            metavar="FILE...", help="SIPconfig.xml, or all JSON files of one edge-sip2."
         ),
     ],
     output: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Write here, to a new file. Default: standard output."),
+        typer.Option(metavar="FILE", help="Write to this new file. Default: standard output."),
     ] = None,
     institution: Annotated[
         str | None,
         typer.Option(
-            metavar="ID", help="Institution or tenant that is the library. Default: the first."
+            metavar="ID", help="Institution or tenant to use as the library. Default: the first."
         ),
     ] = None,
     config: ConfigOption = None,
 ) -> None:
-    """Turn the configuration of Koha, Evergreen or edge-sip2 into one of ours.
+    """Convert the configuration of Koha, Evergreen or edge-sip2 into one for this gateway.
 
-    Each option that cannot be carried over is named on standard error, with the reason, and in a
-    comment. Passwords become hashes. Exit status 0 also when options were not carried over; what
-    comes out is valid.
+    The result is valid. Options that cannot be carried over are listed with the reason, on standard
+    error and in comments; the exit status is 0 even then. Passwords become hashes.
     """
     from sip2gw.convert import SourceError, converted
 
@@ -50,4 +50,7 @@ def convert_config(
         write_new(output, result.toml)
     for note in result.notes:
         say(str(note))
-    say(f"{len(result.notes)} options were not carried over; see the comments.")
+    say(
+        f"{counted(len(result.notes), 'option was', 'options were')} not carried over; see the"
+        " comments."
+    )

@@ -1,4 +1,4 @@
-"""`demo`: a gateway with a small library, ready to be tried (C53)."""
+"""`demo`: a gateway with a small library, ready to try (C53)."""
 
 from __future__ import annotations
 
@@ -30,24 +30,26 @@ CONFIGURATION, LIBRARY, STORE = "sip2gw.toml", "library.jsonl", "library.db"
 
 def demo(
     sip2: Annotated[
-        str, typer.Option(metavar="HOST:PORT", help="Where terminals connect.")
+        str, typer.Option(metavar="HOST:PORT", help="Address for terminals.")
     ] = "127.0.0.1:6001",
     admin: Annotated[
-        str, typer.Option(metavar="HOST:PORT", help="Where metrics and health are.")
+        str, typer.Option(metavar="HOST:PORT", help="Address for metrics and health checks.")
     ] = "127.0.0.1:9102",
     directory: Annotated[
         Path | None,
         typer.Option(
-            "--dir", metavar="DIR", help="Keep configuration and library here. Default: nowhere."
+            "--dir",
+            metavar="DIR",
+            help="Keep configuration and library in this directory. Default: keep nothing.",
         ),
     ] = None,
     config: ConfigOption = None,
 ) -> None:
-    """Start a gateway with a small, lively library, and print what to try with it.
+    """Start a gateway with a small, lively library, and print what you can try with it.
 
-    Without --dir everything is thrown away at the end. A library that is in DIR is kept as it
-    is; the configuration is written anew. A DIR whose configuration or store is not the demo's own
-    is refused. Only the owner may read what is written.
+    Without --dir, everything is deleted at the end. With --dir, an existing demo library is kept
+    and the configuration is written again; the command refuses a directory whose configuration or
+    store is not the demo's own. Only the owner can read the files.
     """
     with _for_the_owner_only(), _place(directory) as place:
         raise typer.Exit(_run(Path(place), sip2, admin))
@@ -55,7 +57,7 @@ def demo(
 
 @contextmanager
 def _for_the_owner_only() -> Iterator[None]:
-    """Whatever is made meanwhile, by the store too, nobody else may read."""
+    """Let nobody else read the files made in the meantime, the store's included."""
     before = os.umask(0o077)
     try:
         yield
@@ -85,11 +87,12 @@ def _run(place: Path, sip2: str, admin: str) -> int:
 
 
 def _insist_on_own(place: Path) -> None:
-    """Refuse to put a demo where somebody's gateway is, where its configuration was edited, or
-    where one runs: that one would read the new configuration at its next reload.
+    """Refuse a directory with somebody's own gateway, an edited configuration, or a running demo.
+
+    A running gateway would take up the new configuration at its next reload.
 
     Raises:
-        CommandError: it is there.
+        CommandError: there is one.
     """
     from sip2gw.config.places import find_socket
     from sip2gw.control.client import Control, NoGatewayError
@@ -100,17 +103,21 @@ def _insist_on_own(place: Path) -> None:
         is_ours = file.is_file() and is_demo_configuration(file.read_text("utf-8", "replace"))
         if not is_ours:
             raise CommandError(
-                f"{file}: not as the demo wrote it, and it stays as it is; name another --dir, or"
-                f" go on with `sip2gw serve --config {file}`"
+                f"{file}: is not as the demo wrote it and was left unchanged; name another --dir,"
+                f" or continue with `sip2gw serve --config {file}`"
             )
     elif os.path.lexists(store):
-        raise CommandError(f"{store}: not the demo's, and it stays as it is; name another --dir")
+        raise CommandError(
+            f"{store}: does not belong to the demo and was left unchanged; name another --dir"
+        )
     with suppress(NoGatewayError), Control(find_socket(file)):
-        raise CommandError(f"a gateway runs on {file} already; end it, or name another --dir")
+        raise CommandError(
+            f"a gateway is already running on {file}; stop it, or name another --dir"
+        )
 
 
 def _fill(config: Config, library: Path) -> None:
-    """Write the library's data, unless DIR has its own, and import it."""
+    """Write the library's data, unless DIR holds some already, and import it."""
     import msgspec
 
     from sip2gw.backend.loading.importing import import_files
@@ -128,7 +135,7 @@ def _fill(config: Config, library: Path) -> None:
 
 
 def _program() -> str:
-    """How this program is called from here."""
+    """How to call this program from here."""
     if shutil.which("sip2gw"):
         return "sip2gw"
     beside = Path(sys.executable).with_name("sip2gw")
@@ -136,12 +143,12 @@ def _program() -> str:
 
 
 def _announce(sip2: str, admin: str, file: Path) -> None:
-    """Logins, cards and dialogues on standard output, at once (C53)."""
+    """Print logins, cards and dialogues to standard output at once (C53)."""
     from sip2gw.demo import DIALOGUES, PEOPLE, TERMINALS
 
     program = _program()
     lines = [
-        f"Demo Public Library: SIP2 on {sip2}, configuration {file}. Ctrl-C ends it.",
+        f"Demo Public Library: SIP2 on {sip2}, configuration {file}. Press Ctrl-C to end it.",
         "",
         *(f"login={t.login} password={t.password}  # {t.note}" for t in TERMINALS),
         "",
@@ -154,7 +161,7 @@ def _announce(sip2: str, admin: str, file: Path) -> None:
     lines += [
         "",
         f"{program} explain --config {file} --terminal door-1 --card {PEOPLE[5].card}",
-        "  → every check of that door, and which one refuses",
+        "  → every check of that door, and the one that refuses",
         "",
         f"metrics: http://{admin}/metrics",
         f"health:  http://{admin}/readyz http://{admin}/livez",

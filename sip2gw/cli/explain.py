@@ -1,4 +1,4 @@
-"""`explain`: what would be answered, and why."""
+"""`explain`: what the gateway would answer, and why."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Message(StrEnum):
-    """What a terminal asks with."""
+    """The message that a terminal asks with."""
 
     PATRON_STATUS = "23"
     PATRON_INFORMATION = "63"
@@ -34,22 +34,26 @@ class Message(StrEnum):
 
 def explain(
     terminal: Annotated[str, typer.Option(metavar="T", help="Login or name of the terminal.")],
-    card: Annotated[str, typer.Option(metavar="N", help="Card number, known or not.")],
+    card: Annotated[str, typer.Option(metavar="N", help="Card number, known or unknown.")],
     message: Annotated[
         Message | None,
-        typer.Option(metavar="23|63", help="What the terminal asks with. Default: what it may."),
+        typer.Option(
+            metavar="23|63", help="Message that the terminal sends. Default: one that it may send."
+        ),
     ] = None,
     at: Annotated[
         str | None,
-        typer.Option(metavar="TIME", help="The moment, in the branch's time zone. Default: now."),
+        typer.Option(
+            metavar="TIME", help="Moment of the question, in the branch's time zone. Default: now."
+        ),
     ] = None,
     json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
-    """Say what a card would be answered at a terminal, and why, check by check.
+    """Explain what a terminal would be told about a card, and why, check by check.
 
-    Nothing is recorded, counted or locked, and the PIN is taken as right. Exit status 0 whenever
-    it could be explained, for a refused or unknown card too.
+    Nothing is recorded, counted or locked, and the PIN is assumed to be right. The exit status is 0
+    whenever there is an explanation, even for a refused or unknown card.
     """
     import asyncio
 
@@ -74,7 +78,7 @@ async def _explain(
         known = site.by_login.get(terminal) or site.by_name.get(terminal)
         if known is None:
             names = ", ".join(sorted(site.by_name)) or "none"
-            raise CommandError(f"no terminal {printable(terminal)}; there are: {names}")
+            raise CommandError(f"no terminal {printable(terminal)}; configured: {names}")
         moment = _moment(at, known.view)
         code = message.value if message is not None else None
         return await explained(site, opened.backend, known.view, card, message=code, at=moment)

@@ -1,4 +1,4 @@
-"""Failures that a command foresees, as sentences and exit statuses."""
+"""Expected failures of a command, as sentences and exit statuses."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ WRONG_USAGE = 2
 
 
 class CommandError(Exception):
-    """A command cannot do what it was asked; the text says why and holds no secret."""
+    """The command cannot be carried out; the text says why and holds no secret."""
 
     status = FAILED
 
 
 class UsageError(CommandError):
-    """The command was called wrongly."""
+    """The command was called in a wrong way."""
 
     status = WRONG_USAGE
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What is told, and how the process ends."""
+    """What to report, and how the process ends."""
 
     status: int
     lines: tuple[str, ...]
 
 
 def failure_of(error: Exception) -> Failure | None:
-    """What to tell about `error`; None for one that nobody foresaw."""
+    """What to report about `error`; None for an unexpected one."""
     if isinstance(error, CommandError):
         return Failure(error.status, tuple(str(error).splitlines()))
-    # Here and not above: commands that never see these errors start faster without them.
+    # Imported here, so that commands that never meet these errors start faster.
     from sip2gw.backend.base import BackendError
     from sip2gw.config import ConfigError
 
@@ -43,7 +43,7 @@ def failure_of(error: Exception) -> Failure | None:
     if isinstance(error, BackendError):
         return Failure(FAILED, (str(error),))
     if isinstance(error, UnicodeEncodeError):
-        return Failure(WRONG_USAGE, ("an argument is not text",))
+        return Failure(WRONG_USAGE, ("an argument is not valid text",))
     if isinstance(error, OSError):
         what = error.strerror or type(error).__name__
         return Failure(FAILED, (f"{error.filename}: {what}" if error.filename else what,))

@@ -12,13 +12,13 @@ from sip2gw.cli.common import ConfigOption, replace_file, write_new
 
 STDOUT = Path("-")
 FOR_ALL = 0o644
-"""Nothing in these files is secret, and Prometheus runs as somebody else."""
+"""Nothing in these files is secret, and Prometheus runs as another user."""
 
 FileArgument = Annotated[
     Path | None,
-    typer.Argument(metavar="[FILE]", help="A new file. Default, like -: standard output."),
+    typer.Argument(metavar="[FILE]", help="New file to write. Default, or -: standard output."),
 ]
-ForceOption = Annotated[bool, typer.Option("--force", help="Overwrite FILE.")]
+ForceOption = Annotated[bool, typer.Option("--force", help="Overwrite FILE if it exists.")]
 
 
 def dashboard(
@@ -26,8 +26,8 @@ def dashboard(
 ) -> None:
     """Write a Grafana dashboard (JSON) for all gateways that one Prometheus watches.
 
-    Import it in Grafana, which asks for nothing: data source, job and instances are chosen at the
-    top of the page.
+    Import it in Grafana; there is nothing to fill in. You choose data source, job and instances at
+    the top of the page.
     """
     from sip2gw.monitoring import DASHBOARD
 
@@ -37,10 +37,10 @@ def dashboard(
 def alerts(
     file: FileArgument = None, force: ForceOption = False, config: ConfigOption = None
 ) -> None:
-    """Write alert rules (YAML) for Prometheus; name the file under its `rule_files`.
+    """Write alert rules (YAML) for Prometheus. Name the file under `rule_files`.
 
-    `Sip2gwDown` expects the gateways to be scraped as job `sip2gw`. What each alert means, and what
-    to do first: docs/how-to/alerts.md.
+    `Sip2gwDown` expects Prometheus to scrape the gateways as job `sip2gw`. docs/how-to/alerts.md
+    says what each alert means and what to do first.
     """
     from sip2gw.monitoring import ALERTS
 

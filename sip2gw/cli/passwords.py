@@ -1,4 +1,4 @@
-"""Passwords on their way in: from an option, a file, the environment or standard input."""
+"""Reading passwords from an option, a file, the environment or standard input."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PasswordOption = Annotated[
         envvar=VARIABLE,
         show_envvar=True,
         metavar="P",
-        help="Password of the terminal (CO); others on this machine can read it here.",
+        help="Password of the terminal (CO). Other users of this machine can read it here.",
     ),
 ]
 PasswordFileOption = Annotated[
@@ -30,22 +30,22 @@ PasswordFileOption = Annotated[
 
 
 def read_password(given: str | None, file: Path | None) -> str | None:
-    """The password that was given, from the file first.
+    """The given password; a file takes precedence.
 
     Raises:
         OSError: the file cannot be read.
-        UsageError: it holds nothing.
+        UsageError: the file is empty.
     """
     if file is None:
         return given
     password = file.read_text(encoding="utf-8").removesuffix("\n").removesuffix("\r")
     if not password:
-        raise UsageError(f"{file}: holds no password")
+        raise UsageError(f"{file}: has no password in its first line")
     return password
 
 
 def hash_password(config: ConfigOption = None) -> None:
-    """Hash a terminal's password, read from standard input, for `password_hash`."""
+    """Hash a terminal's password for `password_hash`. You type it twice, or pipe it in."""
     from sip2gw.foundation.hashing import hash_password as hashed
 
     password = read_secret("password", not sys.stdin.isatty())
@@ -53,19 +53,19 @@ def hash_password(config: ConfigOption = None) -> None:
 
 
 def read_secret(what: str, from_stdin: bool) -> str:
-    """A secret as it is typed twice, or the first line of standard input.
+    """A secret that a person types twice, or the first line of standard input.
 
     Args:
-        what: how it is called: PIN, password.
-        from_stdin: whether it is piped in rather than typed.
+        what: what to call it: PIN, password.
+        from_stdin: whether to read standard input instead of asking.
 
     Raises:
-        UsageError: nothing was given, or not the same twice.
+        UsageError: nothing was given, or the two differ.
     """
     secret = sys.stdin.readline() if from_stdin else _typed_twice(what)
     secret = secret.removesuffix("\n").removesuffix("\r")
     if not secret:
-        raise UsageError(f"no {what} was given")
+        raise UsageError(f"you gave no {what}")
     return secret
 
 
@@ -73,6 +73,6 @@ def _typed_twice(what: str) -> str:
     from getpass import getpass
 
     secret = getpass(f"{what[0].upper()}{what[1:]}: ")
-    if secret != getpass("Once more: "):
-        raise UsageError(f"the two {what}s differ")
+    if secret != getpass("Again: "):
+        raise UsageError(f"the two {what}s are different; nothing was changed")
     return secret

@@ -1,4 +1,4 @@
-"""`reload` and `drain`: the running gateway is told, and says what became of it (B86, C133)."""
+"""`reload` and `drain`: instruct the running gateway and report the result (B86, C133)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ANSWER_WITHIN_S = 10.0
 RELOAD_WITHIN_S = 60.0
 """A configuration with thousands of terminals takes seconds to read."""
 LEAVE_WITHIN_S = 5.0
-"""So long a gateway that has closed everything may take to be gone."""
+"""How long the process may take to end after it has closed everything."""
 
 
 @contextmanager
@@ -26,7 +26,7 @@ def running_gateway(config: Path | None) -> Iterator[Control]:
 
     Raises:
         UsageError: no configuration is named.
-        CommandError: there is no gateway, or it does not do what it is asked for.
+        CommandError: no gateway is running, or it refuses.
     """
     from sip2gw.config.places import find_socket
     from sip2gw.control.client import Control, NoGatewayError, RefusedError
@@ -39,7 +39,7 @@ def running_gateway(config: Path | None) -> Iterator[Control]:
             yield gateway
     except NoGatewayError as error:
         raise CommandError(
-            f"{error}; start it with `sip2gw serve`, or, if it runs, name its socket as"
+            f"{error}; start it with `sip2gw serve`. If it is running, name its socket as"
             " server.socket in the configuration and restart it"
         ) from None
     except RefusedError as error:
@@ -47,11 +47,11 @@ def running_gateway(config: Path | None) -> Iterator[Control]:
 
 
 def reload(config: ConfigOption = None) -> None:
-    """Let the running gateway read its configuration again; no terminal is disconnected.
+    """Let the running gateway read its configuration again. No terminal is disconnected.
 
-    The exit status is that of the reload: with a configuration that is not valid, or that changes
-    what a reload may not change, the gateway goes on with what it had, the problems are told and
-    the status is 1. What is in force only after a restart is told, too.
+    If the configuration is not valid, or changes something that a reload may not change, the
+    gateway keeps the old one, the problems are reported, and the exit status is 1. Settings that
+    take effect only after a restart are reported too.
     """
     from sip2gw.control.messages import Reload, Reloaded
 
@@ -59,17 +59,20 @@ def reload(config: ConfigOption = None) -> None:
         answer = gateway.ask(Reload(), RELOAD_WITHIN_S)
     assert isinstance(answer, Reloaded)
     if answer.problems:
-        raise CommandError("\n".join(["reload refused:", *answer.problems]))
+        raise CommandError("\n".join(["the gateway refused the reload:", *answer.problems]))
     say("sip2gw: reloaded")
     if answer.needs_restart:
-        say(f"sip2gw: takes effect from the next start only: {', '.join(answer.needs_restart)}")
+        say(
+            "sip2gw: restart the gateway to put these into effect:"
+            f" {', '.join(answer.needs_restart)}"
+        )
 
 
 def drain(config: ConfigOption = None) -> None:
-    """Stop the running gateway, as SIGTERM does, and wait until it is gone.
+    """Stop the running gateway, as SIGTERM does, and wait until it has ended.
 
-    It accepts nobody any more, finishes the requests that are running and closes all lines. The
-    status is 1 when something took too long and was given up.
+    The gateway accepts no new connections, finishes the requests in progress and closes all lines.
+    The exit status is 1 when something took too long and was abandoned.
     """
     from sip2gw.control.messages import Drain, Drained, Draining
 
@@ -78,9 +81,13 @@ def drain(config: ConfigOption = None) -> None:
         assert isinstance(begun, Draining)
         end = gateway.next_answer(begun.within_s)
         if not process.has_ended(LEAVE_WITHIN_S):
-            raise CommandError("all is closed, but the process has not ended yet")
+            raise CommandError(
+                "the gateway has closed everything, but its process has not ended yet"
+            )
     if not isinstance(end, Drained):
-        raise CommandError("the gateway ended before it was done; its log may say why")
+        raise CommandError(
+            "the gateway ended before it had finished; look in its log for the reason"
+        )
     if end.given_up:
-        raise CommandError(f"took too long and was given up: {', '.join(end.given_up)}")
+        raise CommandError(f"took too long and was abandoned: {', '.join(end.given_up)}")
     say("sip2gw: the gateway has ended")

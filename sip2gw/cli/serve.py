@@ -10,9 +10,9 @@ from sip2gw.cli.common import ConfigOption, configured
 def serve(config: ConfigOption = None) -> None:
     """Run the gateway in the foreground.
 
-    Logs go to standard error: JSON lines, or readable text on a terminal. SIGTERM and Ctrl-C
-    finish what runs and end with 0, or with 1 when something took too long and was given up; SIGHUP
-    reads the configuration again.
+    The log goes to standard error: JSON lines, or readable text on a terminal. SIGTERM and Ctrl-C
+    let the gateway finish its requests; the exit status is 0, or 1 when something took too long and
+    was abandoned. SIGHUP makes it read the configuration again.
     """
     settings = configured(config)
     from sip2gw.daemon.app import serve as run

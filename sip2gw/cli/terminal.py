@@ -18,6 +18,7 @@ from sip2gw.cli.common import (
 )
 from sip2gw.cli.failures import CommandError
 from sip2gw.cli.running import ANSWER_WITHIN_S, running_gateway
+from sip2gw.foundation.words import counted
 
 if TYPE_CHECKING:
     from sip2gw.control.messages import (
@@ -53,11 +54,11 @@ def _terminal() -> None:
 
 @terminal.command("list")
 def list_terminals(json: JsonOption = False, config: ConfigOption = None) -> None:
-    """List every configured terminal: whether it is connected, from where, since when, and when it
-    last sent a message.
+    """List every configured terminal: connected or not, from where, since when, and its last
+    message.
 
-    `requests` are those answered on its newest connection; `last message` is since the gateway
-    was started. JSON keys: `name profile branch connected lines address since requests
+    `requests` counts the answers on its newest connection; `last message` goes back to the start of
+    the gateway. JSON keys: `name profile branch connected lines address since requests
     last_message`.
     """
     import msgspec
@@ -76,7 +77,13 @@ def list_terminals(json: JsonOption = False, config: ConfigOption = None) -> Non
 
 def _row(state: TerminalState) -> list[str]:
     """The cells of `_COLUMNS`."""
-    connected = "no" if not state.lines else "yes" if state.lines == 1 else f"{state.lines} lines"
+    connected = (
+        "no"
+        if not state.lines
+        else "yes"
+        if state.lines == 1
+        else f"{counted(state.lines, 'line')}"
+    )
     return [
         state.name,
         state.profile,
@@ -91,40 +98,39 @@ def _row(state: TerminalState) -> list[str]:
 
 @terminal.command()
 def kick(login: LoginArgument, config: ConfigOption = None) -> None:
-    """Disconnect a terminal, after the request that is running has been answered.
+    """Disconnect a terminal after the request in progress has been answered.
 
-    It may connect again at once; to keep it away, take it out of the configuration and reload.
-    Status 1 when it is not connected.
+    It may connect again at once. To keep it away, take it out of the configuration and reload. The
+    exit status is 1 when it is not connected.
     """
     from sip2gw.control.messages import Kick, Kicked
 
     with running_gateway(config) as gateway:
         answer = gateway.ask(Kick(login), ANSWER_WITHIN_S)
     assert isinstance(answer, Kicked)
-    lines = "1 line" if answer.lines == 1 else f"{answer.lines} lines"
-    say(f"sip2gw: {login}: {lines} closed")
+    say(f"sip2gw: {login}: {counted(answer.lines, 'line')} closed")
 
 
 @terminal.command()
 def trace(
     login: LoginArgument,
     seconds: Annotated[
-        float, typer.Option(metavar="S", help="How long, at most 3600 seconds.")
+        float, typer.Option(metavar="S", help="Seconds to trace, at most 3600.")
     ] = 60.0,
     frames: Annotated[
-        int, typer.Option(metavar="N", help="How many messages, at most 10000.")
+        int, typer.Option(metavar="N", help="Number of messages to trace, at most 10000.")
     ] = 1_000,
     config: ConfigOption = None,
 ) -> None:
     """Show what a terminal and the gateway say to each other, field by field, as it happens.
 
-    PINs, passwords and logins are masked before they leave the gateway; names and card numbers
-    are shown. What stands in a field that is unknown, not of the message or there twice is masked,
-    too, for it may be a PIN; one that stands in place of another field cannot be told. It ends by
-    itself after the time or the number of messages, and when this command is stopped. A terminal
-    that is not connected is waited for; of its login only the answer is shown.
+    PINs, passwords and logins are masked before they leave the gateway; names and card numbers are
+    shown. Fields that are unknown, repeated or foreign to the message are masked too, because they
+    may hold a PIN. A PIN in the place of another field cannot be recognised.
 
-    When messages come faster than they are read, some are left out, and it is told how many.
+    The trace ends after the given time or number of messages, or when you stop this command. If the
+    terminal is not connected, the trace waits for it; of its login only the answer is shown. When
+    messages arrive faster than they can be shown, some are left out, and the trace says how many.
     """
     from sip2gw.control.messages import (
         Trace,
@@ -143,7 +149,7 @@ def trace(
             elif isinstance(answer, TraceEnded):
                 _tell_end(answer)
                 return
-    raise CommandError("the gateway ended")
+    raise CommandError("the gateway ended during the trace")
 
 
 def _tell_beginning(begun: TraceBegan, seconds: float) -> None:
@@ -155,7 +161,7 @@ def _tell_beginning(begun: TraceBegan, seconds: float) -> None:
 
 def _show(event: TraceEvent) -> None:
     if event.missed:
-        say(f"sip2gw: {event.missed} messages left out")
+        say(f"sip2gw: {counted(event.missed, 'message')} left out")
     first, *others = [*event.shown, ""][: max(1, len(event.shown))]
     lines = [f"{clock_time(event.time)} {_ARROWS[event.what]} {first}".rstrip(), *others]
     sys.stdout.write("\n".join(map(printable, lines)) + "\n")
@@ -164,9 +170,9 @@ def _show(event: TraceEvent) -> None:
 
 def _tell_end(ended: TraceEnded) -> None:
     why = {
-        "seconds": "the time is over",
-        "frames": "that was the number of messages",
-        "stopping": "the gateway ends",
+        "seconds": "the time is up",
+        "frames": "the number of messages is reached",
+        "stopping": "the gateway is stopping",
     }[ended.reason]
-    missed = f"; {ended.missed} messages left out" if ended.missed else ""
+    missed = f"; {counted(ended.missed, 'message')} left out" if ended.missed else ""
     say(f"sip2gw: end of the trace: {why}{missed}")

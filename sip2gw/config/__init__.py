@@ -1,4 +1,4 @@
-"""The configuration: one TOML file, checked as a whole, the only source of settings (B66)."""
+"""The configuration: one TOML file, checked as a whole, and the only source of settings (B66)."""
 
 from sip2gw.config.branches import Branch
 from sip2gw.config.load import (

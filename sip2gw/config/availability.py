@@ -1,6 +1,6 @@
-"""Configuration that is valid but asks for what this version cannot do yet.
+"""Valid settings that this version does not support yet.
 
-Such a key is refused, never ignored: an operator who sets it relies on it.
+The gateway refuses such a key and never ignores it, because an operator who sets it relies on it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from sip2gw.config.sections import ServerSection
 
 
 def unavailable(config: Config) -> list[str]:
-    """One line per key that this version cannot honour; empty when all is well."""
+    """One line per key that this version does not support; empty when all is well."""
     return [f"{config.path}: {line}" for line in _lines(config)]
 
 
@@ -20,21 +20,18 @@ def _lines(config: Config) -> Iterator[str]:
     server, admin, backend = config.server, config.admin, config.backend
     if server.workers > 1:
         yield (
-            f"server.workers: several processes are not available in this version; got"
-            f" {server.workers}; allowed: 1 (start several gateways on one database)"
+            f"server.workers: this version runs one process only; got {server.workers}; allowed: 1"
+            " (start several gateways on one database instead)"
         )
     if server.proxy_protocol:
         yield "server.proxy_protocol: is not available in this version; allowed: false"
     if server.proxy_networks != ServerSection().proxy_networks:
-        yield (
-            "server.proxy_networks: no PROXY header is read in this version, so nobody's is"
-            " believed; leave the key out"
-        )
+        yield ("server.proxy_networks: this version does not read PROXY headers; leave the key out")
     for key in ("token", "token_file"):
         if getattr(admin, key) is not None:
             yield (
-                f"admin.{key}: this version has neither REST nor a console that would ask for a"
-                " token; leave the key out"
+                f"admin.{key}: this version has no REST interface and no console, so the"
+                " token has no use; leave the key out"
             )
     if backend.kind != "store":
         yield (
@@ -42,8 +39,8 @@ def _lines(config: Config) -> Iterator[str]:
         )
     elif backend.sip2 is not None:
         yield (
-            'backend.sip2: with backend.kind = "store" no library system is asked; leave the table'
-            " out"
+            'backend.sip2: the gateway asks no other library system with backend.kind = "store";'
+            " leave the table out"
         )
     if config.support.enabled:
         yield "support.enabled: is not available in this version; allowed: false"

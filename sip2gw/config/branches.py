@@ -1,4 +1,4 @@
-"""`[branches.X]`: hours, bar and pass lists of a branch, as written and as used."""
+"""`[branches.X]`: hours, bar list and pass list of a branch, as written and as used."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ ALL_DAYS: Weekdays = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 class HoursTable(Section):
     """One slot of the week."""
 
-    days: Weekdays = Field(description="Days on which it starts.")
-    start: StartText = Field(alias="from", description="Begin, wall clock of the branch.")
-    end: EndText = Field(alias="to", description="End; at or before `from` it is the next day's.")
-    state: State = Field(description="What the branch is then.")
+    days: Weekdays = Field(description="Days on which the slot starts.")
+    start: StartText = Field(alias="from", description="Start, by the branch's clock.")
+    end: EndText = Field(alias="to", description="End; at or before `from` it means the next day.")
+    state: State = Field(description="State of the branch during this time.")
 
     def slot(self) -> Slot:
         """The same for the calendar."""
@@ -54,21 +54,21 @@ class HoursTable(Section):
 
 
 class ExceptionTable(Section):
-    """A date that differs from the week."""
+    """A date that differs from the weekly hours."""
 
-    date: Day = Field(description="The date.")
-    state: State = Field(description="What the branch is then.")
+    date: Day = Field(description="The exceptional date.")
+    state: State = Field(description="State of the branch during this time.")
     start: StartText | None = Field(
-        default=None, alias="from", description="Begin; unset: the whole date."
+        default=None, alias="from", description="Start; unset: the whole day."
     )
     end: EndText | None = Field(
-        default=None, alias="to", description="End; at or before `from` it is the next day's."
+        default=None, alias="to", description="End; at or before `from` it means the next day."
     )
 
     @model_validator(mode="after")
     def _both_or_none(self) -> ExceptionTable:
         if (self.start is None) != (self.end is None):
-            raise ValueError("from and to are given together or not at all")
+            raise ValueError("give both from and to, or neither")
         return self
 
     def exception(self) -> CalendarException:
@@ -84,22 +84,26 @@ class ExceptionTable(Section):
 
 
 class BarTable(Section):
-    """A card that is kept out."""
+    """A card that is refused at the doors."""
 
     card: Name = Field(repr=False, description="Card number.")
-    until: Day | None = Field(default=None, description="Last day; unset: until removed.")
-    note: str = Field(default="", repr=False, description="For the staff; never sent.")
+    until: Day | None = Field(default=None, description="Last day; unset: no end.")
+    note: str = Field(
+        default="", repr=False, description="Note for staff; never sent to a terminal."
+    )
 
 
 class PassTable(Section):
     """A card that may enter outside the opening hours."""
 
     card: Name = Field(repr=False, description="Card number.")
-    until: Day | None = Field(default=None, description="Last day; unset: until removed.")
-    days: Weekdays = Field(default=ALL_DAYS, description="Days on which it holds.")
-    start: StartText = Field(default="00:00", alias="from", description="Begin of its hours.")
+    until: Day | None = Field(default=None, description="Last day; unset: no end.")
+    days: Weekdays = Field(default=ALL_DAYS, description="Days on which the pass is valid.")
+    start: StartText = Field(
+        default="00:00", alias="from", description="Start of the hours in which the pass is valid."
+    )
     end: EndText = Field(
-        default="24:00", alias="to", description="End; at or before `from` it is the next day's."
+        default="24:00", alias="to", description="End; at or before `from` it means the next day."
     )
 
     def entry(self) -> PassEntry:
@@ -116,22 +120,24 @@ class PassTable(Section):
 class BranchTable(Section):
     """A branch."""
 
-    name: Name | None = Field(default=None, description="Name; unset: its code.")
+    name: Name | None = Field(default=None, description="Name of the branch; unset: its code.")
     timezone: ZoneText | None = Field(
         default=None, description="Time zone; unset: the institution's."
     )
     max_fee_age_days: Annotated[int, Field(ge=0, le=36_500)] | None = Field(
         default=None,
-        description="Days after which an open fee blocks whatever the amount; unset: never.",
+        description="Days after which an open fee blocks the patron, whatever the amount;"
+        " unset: never.",
     )
     hours: Annotated[tuple[HoursTable, ...], Strict(False)] = Field(
-        default=(), description="The week; nothing means closed. Slots may not overlap."
+        default=(),
+        description="Weekly hours; closed when nothing is listed. Slots must not overlap.",
     )
     exceptions: Annotated[tuple[ExceptionTable, ...], Strict(False)] = Field(
-        default=(), description="Dates that differ."
+        default=(), description="Dates that differ from the weekly hours."
     )
     bar: Annotated[tuple[BarTable, ...], Strict(False)] = Field(
-        default=(), description="Cards that are kept out at the doors of this branch."
+        default=(), description="Cards that are refused at the doors of this branch."
     )
     pass_: Annotated[tuple[PassTable, ...], Strict(False)] = Field(
         default=(), alias="pass", description="Cards that may enter outside the opening hours."

@@ -1,4 +1,4 @@
-"""Reading the file: all of it or nothing, every problem on a line of its own (B66)."""
+"""Reading the whole file or nothing of it, with one line for each problem (B66)."""
 
 from __future__ import annotations
 
@@ -53,27 +53,29 @@ class ConfigFile(Section):
     """The whole file, as written."""
 
     institution: InstitutionSection = Field(description="The library.")
-    store: StoreSection = Field(default=StoreSection(), description="Where data is kept.")
-    server: ServerSection = Field(default=ServerSection(), description="The SIP2 side.")
-    admin: AdminSection = Field(default=AdminSection(), description="The HTTP side.")
+    store: StoreSection = Field(default=StoreSection(), description="The database.")
+    server: ServerSection = Field(
+        default=ServerSection(), description="Connections from terminals (SIP2)."
+    )
+    admin: AdminSection = Field(
+        default=AdminSection(), description="Metrics and health checks over HTTP."
+    )
     relationships: RelationshipsSection = Field(
         default=RelationshipsSection(), description="Families and authorisations."
     )
-    backend: BackendSection = Field(
-        default=BackendSection(), description="Which system is the library."
-    )
+    backend: BackendSection = Field(default=BackendSection(), description="The library system.")
     security: SecuritySection = Field(
-        default=SecuritySection(), description="Brakes against guessing."
+        default=SecuritySection(), description="Protection against guessing."
     )
     log: LogSection = Field(default=LogSection(), description="The log.")
     privacy: PrivacySection = Field(
-        default=PrivacySection(), description="How long identities are kept."
+        default=PrivacySection(), description="How long the store keeps identities."
     )
     support: SupportSection = Field(
         default=SupportSection(), description="Customer support messages."
     )
     texts: dict[Language, dict[str, str]] = Field(
-        default={}, description="Screen texts of our own: `[texts.nl]`, key and text."
+        default={}, description="Your own screen texts: `[texts.nl]`, key and text."
     )
     branches: dict[Code, BranchTable] = Field(default={}, description="Branches by code.")
     profiles: dict[Name, ProfileTable] = Field(default={}, description="Profiles by name.")
@@ -96,7 +98,7 @@ class TlsFiles:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """A valid configuration with every reference followed and every secret read.
+    """A valid configuration, with every reference resolved and every secret read.
 
     `repr` shows no secret.
     """
@@ -123,27 +125,27 @@ class Config:
     tls: TlsFiles | None
     pin_secret_path: Path | None
     spool_path: Path
-    """Where a gateway on PostgreSQL notes what it answered with "not sure" (C98)."""
+    """The file of a gateway on PostgreSQL for requests answered with "not sure" (C98)."""
     socket_path: Path
-    """Where the control socket is (C130)."""
+    """The control socket (C130)."""
     store_password: SecretStr | None = field(repr=False)
     admin_token: SecretStr | None = field(repr=False)
     upstream_password: SecretStr | None = field(repr=False)
     source: ConfigFile = field(repr=False)
-    """What the file says."""
+    """The file as written."""
 
     @property
     def base_dir(self) -> Path:
-        """What relative file names are relative to."""
+        """The directory that relative file names refer to."""
         return self.path.parent
 
 
 def load_config(path: str | os.PathLike[str]) -> Config:
-    """Read and check the configuration at `path` as a whole.
+    """Read and check the whole configuration at `path`.
 
     Raises:
-        ConfigError: with one line per problem, `FILE: key: message; got …; allowed: …`. Secrets
-            are never part of it.
+        ConfigError: with one line per problem, `FILE: key: message; got …; allowed: …`. It never
+            contains secrets.
     """
     file = Path(path).absolute()
     problems = Problems(str(path))
@@ -171,7 +173,7 @@ def _read_toml(file: Path, problems: Problems) -> dict[str, object]:
 
 
 class _Resolver:
-    """Follows references and reads secrets of one file; what is wrong is added to `problems`."""
+    """Follows the references and reads the secrets of one file; adds errors to `problems`."""
 
     def __init__(self, file: Path, source: ConfigFile, problems: Problems) -> None:
         self._file = file
@@ -180,7 +182,7 @@ class _Resolver:
         self._zone = ZoneInfo(source.institution.timezone)
 
     def config(self) -> Config:
-        """Everything resolved; only valid when no problem was added."""
+        """The resolved configuration; valid only when no problem was added."""
         source = self._source
         self._check_combinations()
         self._check_history()
@@ -238,14 +240,15 @@ class _Resolver:
         if server.workers > 1 and store.is_sqlite:
             add(
                 "server.workers",
-                "more than one process needs PostgreSQL: an SQLite file has one writer",
+                "more than one process needs PostgreSQL, because a SQLite file allows"
+                " only one writer",
                 got=server.workers,
                 allowed="1, or a postgresql:// address in store.url",
             )
         if server.terminal_timeout_s <= server.request_timeout_s:
             add(
                 "server.terminal_timeout_s",
-                "terminals would give up before their request is decided",
+                "terminals would give up before the gateway has decided",
                 got=server.terminal_timeout_s,
                 allowed=f"more than server.request_timeout_s = {server.request_timeout_s:g}",
             )
@@ -254,7 +257,7 @@ class _Resolver:
         if backend.sip2 is not None and backend.sip2.timeout_s >= server.request_timeout_s:
             add(
                 "backend.sip2.timeout_s",
-                "requests would be refused before the upstream answers",
+                "the gateway would refuse requests before the library system answers",
                 got=backend.sip2.timeout_s,
                 allowed=f"less than server.request_timeout_s = {server.request_timeout_s:g}",
             )
@@ -266,7 +269,7 @@ class _Resolver:
             if table.confirm_previously_borrowed:
                 self._problems.add(
                     f"profiles.{name}.confirm_previously_borrowed",
-                    "no loan is known any more once it has ended",
+                    "needs the history of loans, which is switched off",
                     got=True,
                     allowed="false, or privacy.loan_history_days of at least 1",
                 )
@@ -292,7 +295,7 @@ class _Resolver:
             where = f"terminals.{key}"
             login = table.login or key
             if login in keys:
-                self._problems.add(f"{where}.login", f"is also that of {keys[login]}")
+                self._problems.add(f"{where}.login", f"is already the login of {keys[login]}")
             keys[login] = where
             password = self._terminal_password(where, table)
             profile = self._follow(f"{where}.profile", table.profile, profiles)
@@ -313,7 +316,10 @@ class _Resolver:
     def _follow(self, where: str, name: str, known: Mapping[str, _T]) -> _T | None:
         if name not in known:
             self._problems.add(
-                where, "does not exist", got=name, allowed=", ".join(known) or "none is defined"
+                where,
+                "does not exist",
+                got=name,
+                allowed=", ".join(known) or "nothing, because none is defined",
             )
         return known.get(name)
 
@@ -322,20 +328,21 @@ class _Resolver:
         if hashed is not None:
             if not is_password_hash(hashed.get_secret_value()):
                 self._problems.add(
-                    f"{where}.password_hash", "is not a line made by sip2gw hash-password"
+                    f"{where}.password_hash",
+                    "was not made by sip2gw hash-password; run it and paste its output",
                 )
             return None
         password = self._secret(f"{where}.password", table.password, table.password_file)
         if password is not None and "|" in password.get_secret_value():
-            self._problems.add(f"{where}.password", "has a |, which no terminal can send")
+            self._problems.add(f"{where}.password", "contains a |, which a terminal cannot send")
         return password
 
     def _secret(
         self, where: str, given: SecretStr | None, file_name: str | None
     ) -> SecretStr | None:
-        """The secret as given, or from its file without the line end."""
+        """The given secret, or the one in its file without the line end."""
         if given is not None and file_name is not None:
-            self._problems.add(where, "is given twice: here and as a file")
+            self._problems.add(where, "is given twice; keep either this key or the file")
         if given is not None:
             return self._sound_secret(where, given.get_secret_value())
         path = self._path(file_name)
@@ -355,7 +362,7 @@ class _Resolver:
 
     def _sound_secret(self, where: str, secret: str) -> SecretStr | None:
         if not secret:
-            self._problems.add(where, "is empty: everybody would know it")
+            self._problems.add(where, "is empty, so everybody would know it")
         elif len(secret) > PASSWORD_CHARACTERS_MAX or not secret.isprintable():
             self._problems.add(
                 where, f"must be one line of at most {PASSWORD_CHARACTERS_MAX} characters"
@@ -380,7 +387,7 @@ class _Resolver:
         return None
 
     def _path(self, file_name: str | None) -> Path | None:
-        """`file_name` relative to the configuration file, or among systemd's credentials."""
+        """`file_name` relative to the configuration file, or among the credentials from systemd."""
         if file_name is None:
             return None
         if file_name.startswith(_CREDENTIALS):

@@ -1,7 +1,7 @@
-"""The options of a profile: what is lent, taken back and said differently than by default.
+"""The options of a profile: lending, returns and texts that differ from the default.
 
-They are flat keys of `[profiles.X]`; those of other servers that they stand for are listed in
-`sip2gw.convert.options`.
+They are flat keys of `[profiles.X]`. `sip2gw.convert.options` lists the options of other servers
+that they replace.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ ITEM_RESPONSES: tuple[type[Response], ...] = (
     ItemInformationResponse,
     RenewResponse,
 )
-"""Where custom fields are sent."""
+"""The responses that carry custom fields."""
 
 _TRAILER = frozenset({"AY", "AZ"})
 
 
 def _taken(responses: tuple[type[Response], ...]) -> frozenset[str]:
-    """Fields that mean something in `responses` already, or hold a secret anywhere."""
+    """Fields that already have a meaning in `responses`, or hold a secret anywhere."""
     own = {place.tag for kind in responses for place in layout_of(kind).fields}
     return _TRAILER | SENSITIVE_TAGS | own
 
@@ -54,7 +54,7 @@ def _taken(responses: tuple[type[Response], ...]) -> frozenset[str]:
 def _free_field(responses: tuple[type[Response], ...]) -> AfterValidator:
     def check(tag: str) -> str:
         if tag in _taken(responses):
-            raise ValueError("has a meaning of its own in these answers")
+            raise ValueError("already has a meaning in these answers")
         return tag
 
     return AfterValidator(check)
@@ -105,67 +105,76 @@ CHECKIN_REFUSALS: dict[CheckinRefusal, CirculationReason] = {
 
 
 class RewriteTable(Section):
-    """A text on screens that is replaced wherever it stands, letter by letter (C86)."""
+    """A screen text to replace wherever it occurs, letter by letter (C86)."""
 
-    find: Annotated[ScreenText, Field(min_length=1)] = Field(description="What is looked for.")
-    replace: ScreenText = Field(description="What stands there instead; may be empty.")
+    find: Annotated[ScreenText, Field(min_length=1)] = Field(description="Text to find.")
+    replace: ScreenText = Field(description="Replacement; may be empty.")
 
 
 class PatronFieldTable(Section):
-    """A further field in 24, 64 and 26, for a patron whose data is shown."""
+    """An extra field in 24, 64 and 26, for a patron whose data is shown."""
 
     field: Annotated[FieldCode, _free_field(PATRON_RESPONSES)] = Field(
-        description="Its code, one that has no meaning there."
+        description="Code of the field; one that has no meaning there yet."
     )
-    template: PatronTemplate = Field(description="What it says.")
+    template: PatronTemplate = Field(description="Content of the field.")
 
 
 class ItemFieldTable(Section):
-    """A further field in 10, 12, 18 and 30, for an item that is known."""
+    """An extra field in 10, 12, 18 and 30, for a known item."""
 
     field: Annotated[FieldCode, _free_field(ITEM_RESPONSES)] = Field(
-        description="Its code, one that has no meaning there."
+        description="Code of the field; one that has no meaning there yet."
     )
-    template: ItemTemplate = Field(description="What it says.")
+    template: ItemTemplate = Field(description="Content of the field.")
 
 
 class SortBinTable(Section):
-    """A line of a sorter's table; the first that fits decides CL."""
+    """A line of a sorter's table; the first line that fits decides CL."""
 
     branch: Annotated[str, Field(pattern=r"^([A-Za-z0-9_.-]{1,20}|\*)$")] = Field(
-        default=ANY_BRANCH, description="Where the item is returned; `*` is everywhere."
+        default=ANY_BRANCH, description="Branch where the item is returned; `*` means any branch."
     )
-    field: SortField = Field(description="What of the item, or of its return, is looked at.")
+    field: SortField = Field(description="Property of the item, or of its return, to compare.")
     comparator: Comparator = Field(
         default="eq",
-        description="How; numbers as numbers, all else as text; what is not known has no order.",
+        description="Comparison: numbers as numbers, everything else as text. An unknown"
+        " value has no order.",
     )
-    value: ScreenText = Field(description="With what it is compared; empty for what is not known.")
+    value: ScreenText = Field(
+        description="Value to compare with; an empty text stands for an unknown value."
+    )
     bin: Annotated[str, Field(pattern=r"^[0-9A-Za-z_.-]{1,20}$")] = Field(
-        description="The bin, sent as CL."
+        description="Bin, sent as CL."
     )
 
 
 class ProfileOptions(Section):
-    """What is lent, taken back and said differently than by default."""
+    """Lending, returns and texts that differ from the default."""
 
     # What is said
-    template_ae: PatronTemplate = Field(default="{name}", description="The patron's name, AE.")
+    template_ae: PatronTemplate = Field(
+        default="{name}", description="Template of the patron's name, AE."
+    )
     template_av: FeeTemplate | None = Field(
         default=None,
-        description="A fee in AV. Unset: id, amount, currency, date, whose it is, description.",
+        description="Template of a fee in AV. Unset: id, amount, currency, date, debtor,"
+        " description.",
     )
     template_da: HolderTemplate = Field(
-        default="{name}", description="The name of whom an item is set aside for, DA."
+        default="{name}",
+        description="Template of the name in DA: the patron for whom the item is set aside.",
     )
     rewrite_screen_texts: Annotated[tuple[RewriteTable, ...], Strict(False)] = Field(
-        default=(), description="Replaced in AF, one after the other; an empty AF is left out."
+        default=(),
+        description="Replacements in AF, applied in this order. An AF that becomes empty is"
+        " left out.",
     )
     custom_patron_fields: Annotated[tuple[PatronFieldTable, ...], Strict(False)] = Field(
-        default=(), description="Further fields about a patron; an empty one is left out."
+        default=(), description="Extra fields about a patron. An empty one is left out."
     )
     custom_item_fields: Annotated[tuple[ItemFieldTable, ...], Strict(False)] = Field(
-        default=(), description="Further fields about an item; an empty one is left out."
+        default=(), description="Extra fields about an item. An empty one is left out."
     )
     convert_control_characters: Annotated[
         str,
@@ -173,84 +182,90 @@ class ProfileOptions(Section):
         WithJsonSchema({"type": "string", "format": "one printable character, or none"}),
     ] = Field(
         default=" ",
-        description="What a control character or a delimiter inside a value becomes; one"
+        description="Replacement for a control character or delimiter inside a value: one"
         " character, or none.",
     )
     show_home_branch: bool = Field(
         default=False, description="Whether an AF names the patron's home branch."
     )
     show_owed_amount: bool = Field(
-        default=False, description="Whether an AF names what the patron owes, if anything."
+        default=False, description="Whether an AF states the patron's debt, if there is any."
     )
     show_checkin_message: bool = Field(
-        default=False, description="Whether an AF says where a returned item belongs."
+        default=False, description="Whether an AF says which branch a returned item belongs to."
     )
     # Checkout
     blocked_material_types: Materials = Field(
-        default=(), description="Material that is not lent here."
+        default=(), description="Material that terminals with this profile do not lend."
     )
     overdues_block_checkout: bool = Field(
-        default=False, description="Whether nothing is lent to whoever has something overdue."
+        default=False, description="Whether a patron with an overdue item may borrow nothing."
     )
     lost_block_checkout: Annotated[int, Field(ge=0, le=9_999)] = Field(
-        default=0, description="Nothing is lent to whoever has so many lost items; 0 is no limit."
+        default=0,
+        description="Number of lost items from which a patron may borrow nothing; 0: no limit.",
     )
     confirm_previously_borrowed: bool = Field(
         default=False,
-        description="Whether what the patron has borrowed before, within"
-        " `privacy.loan_history_days`, is lent only when it is presented again.",
+        description="Whether an item that the patron borrowed before, within"
+        " `privacy.loan_history_days`, is lent only when it is presented a second"
+        " time.",
     )
     lend_with_attachment: bool = Field(
-        default=True, description="Whether items are lent to which something belongs."
+        default=True, description="Whether items with an attachment are lent."
     )
     in_house_material_types: Materials = Field(
-        default=(), description="Material that is lent without desensitising: it stays inside."
+        default=(),
+        description="Material that is lent without desensitising, because it stays inside.",
     )
     in_house_memberships: Memberships = Field(
-        default=(), description="Memberships whose loans are not desensitised: they stay inside."
+        default=(),
+        description="Memberships whose loans are not desensitised, because they stay inside.",
     )
     due_date_format: Literal["library", "sip2"] = Field(
         default="sip2",
-        description="AH as the standard's 18 characters, or as people write a date.",
+        description="Format of AH: the standard's 18 characters, or a date for people.",
     )
     # Checkin
     sort_bins: Annotated[tuple[SortBinTable, ...], Strict(False)] = Field(
-        default=(), description="The bin of a sorter, CL: the first rule that fits."
+        default=(),
+        description="Rules for the bin of a sorter (CL); the first rule that fits decides.",
     )
     refuse_checkin: Annotated[tuple[CheckinRefusal, ...], Strict(False)] = Field(
-        default=(), description="Items that are not taken back here."
+        default=(), description="Items that terminals with this profile do not take back."
     )
     refuse_checkin_material_types: Materials = Field(
-        default=(), description="Material that is not taken back here."
+        default=(), description="Material that terminals with this profile do not take back."
     )
     capture_holds: bool = Field(
         default=True,
-        description="Whether a return sets the item aside for who waits; else only the alert says"
-        " so.",
+        description="Whether a return sets the item aside for the next waiting patron."
+        " Otherwise only the alert says that somebody waits.",
     )
     hold_as_transit: bool = Field(
         default=False,
-        description="Whether what is set aside counts as on its way until it is returned once"
-        " more, at a terminal by the hold shelf.",
+        description="Whether an item that is set aside counts as in transit until it is"
+        " returned once more, at a terminal near the hold shelf.",
     )
     cr_item_field: Literal["material", "shelf", "owner_branch", "call_number"] = Field(
-        default="material", description="What CR says of a returned item."
+        default="material", description="Content of CR for a returned item."
     )
     send_ct: Literal["travelling", "always"] = Field(
-        default="travelling", description="When CT is sent; always: empty if the item stays."
+        default="travelling",
+        description="When to send CT. always: also when the item stays, then empty.",
     )
     cv_on_success: bool = Field(
-        default=False, description="Whether a return without alert has CV 00."
+        default=False, description="Whether a return without an alert has CV 00."
     )
     # Money
     write_off_payment_type: Annotated[str, Field(pattern=r"^[0-9A-Za-z]{2}$")] | None = Field(
         default=None,
-        description="A payment type that waives a fee, for no money was taken; accepted besides"
-        " `payment_types`, if there are any.",
+        description="Payment type that waives a fee, so that no money is taken. It is accepted in"
+        " addition to `payment_types`, if those are set.",
     )
     register_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,40}$")] | None = Field(
         default=None,
-        description="The till to which money is booked. Unset: each terminal is its own.",
+        description="Till that the money is booked to. Unset: each terminal is its own till.",
     )
 
     @model_validator(mode="after")
@@ -265,7 +280,7 @@ class ProfileOptions(Section):
         return self
 
     def patron_templates(self) -> Iterator[tuple[str, str]]:
-        """Where a template about a patron stands, and what it says."""
+        """Each template about a patron: its key and its text."""
         yield "template_ae", self.template_ae
         for table in self.custom_patron_fields:
             yield f"custom_patron_fields {table.field}", table.template

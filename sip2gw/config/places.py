@@ -1,7 +1,7 @@
-"""Where a gateway puts the files that it makes itself, when the configuration does not say.
+"""Where a gateway puts the files that it creates, when the configuration does not say so.
 
-Beside the configuration file and named after it; but systemd gives a service directories of its
-own, and may let it write nowhere else (C130).
+They lie next to the configuration file and are named after it. Under systemd they lie in the
+directories of the service, because it may be unable to write anywhere else (C130).
 """
 
 from __future__ import annotations
@@ -17,12 +17,14 @@ def socket_path(file: Path, configured: Path | None = None) -> Path:
 
 
 def spool_path(file: Path, configured: Path | None = None) -> Path:
-    """Its spool of what was answered with "not sure" (C98)."""
+    """Its spool of requests answered with "not sure" (C98)."""
     return configured or _named_after(file, ".spool", "STATE_DIRECTORY")
 
 
 def _named_after(file: Path, suffix: str, variable: str) -> Path:
-    """`variable` is where systemd says which directories the service has, the first for us."""
+    """The path; `variable` lists the service's directories under systemd, of which the first
+    counts.
+    """
     beside, given = file.with_suffix(suffix), os.environ.get(variable, "").partition(":")[0]
     return Path(given, beside.name) if given else beside
 
@@ -30,7 +32,8 @@ def _named_after(file: Path, suffix: str, variable: str) -> Path:
 def find_socket(path: str | os.PathLike[str]) -> Path:
     """The control socket of the gateway that runs on the configuration at `path`.
 
-    The file may be invalid otherwise: the gateway is to say so, it runs on what was there before.
+    The rest of the file may be invalid: the gateway still runs on its earlier state, and reports
+    that.
     """
     file = Path(path).absolute()
     try:

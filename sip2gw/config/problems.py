@@ -1,4 +1,4 @@
-"""Problems of a configuration file, told so that a person can mend them (B66)."""
+"""Problems of a configuration file, in words that help a person to correct them (B66)."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from sip2gw.config.schema import (
 _SHOWN_CHARACTERS_MAX = 80
 _OWN_WORDS = {
     "literal_error": "unknown value",
-    "model_type": "should be a table",
-    "dict_type": "should be a table",
-    "tuple_type": "should be a list",
+    "model_type": "must be a table",
+    "dict_type": "must be a table",
+    "tuple_type": "must be a list",
     "missing": "is required",
     "extra_forbidden": "unknown key",
 }
-"""Instead of pydantic's sentences, which speak of Python."""
+"""Our own words in place of pydantic's sentences, which speak of Python."""
 
 
 class ConfigError(Exception):
@@ -57,7 +57,7 @@ class Problems:
         self._lines.append(line)
 
     def add_validation(self, error: ValidationError, model: type[BaseModel]) -> None:
-        """Note everything that `model` found wrong."""
+        """Note every problem that `model` found."""
         schema = _schema_of(model)
         for detail in error.errors(include_url=False, include_context=False):
             self._add_detail(detail, schema)
@@ -81,17 +81,19 @@ class Problems:
         )
 
     def raise_if_any(self) -> None:
-        """Raise what was noted."""
+        """Raise an error if there are problems."""
         if self._lines:
             raise self.error()
 
     def error(self) -> ConfigError:
-        """What was noted, to be raised."""
+        """The error with all problems noted so far."""
         return ConfigError(tuple(self._lines))
 
 
 def _may_show(value: object, node: Node) -> bool:
-    """Whether `value` is neither a secret nor might hold one, as a table or an address may."""
+    """Whether `value` may be shown: it is no secret and cannot contain one, as a table or an
+    address can.
+    """
     if is_secret(node) or node.get("type") == "object":
         return False
     return isinstance(value, str | int | float | bool) and "@" not in str(value)
@@ -105,7 +107,7 @@ def _message(kind: str, text: str) -> str:
 
 
 def _shown(value: object) -> str:
-    """`value` as it would stand in the file."""
+    """`value` as the file would have it."""
     if isinstance(value, str):
         shown = repr(value)
     elif isinstance(value, bool):

@@ -1,6 +1,6 @@
 """`[profiles.X]`: the rights and habits of one kind of terminal, as written and as used (B13).
 
-What a profile leaves open is decided by its kind (C24, C81), once, in `resolve_profile`.
+The kind decides whatever the profile leaves open (C24, C81), once, in `resolve_profile`.
 """
 
 from __future__ import annotations
@@ -39,13 +39,12 @@ SESSION_MESSAGES = frozenset({"93", "97"})
 """Served by every profile (C24)."""
 
 NEVER_HIDDEN = frozenset({"AA", "AE", "AO", "BL", "CQ"})
-"""Without these a terminal cannot tell whose answer it is, and whether card and PIN are good
-(C107)."""
+"""Fields that tell a terminal whose answer it is, and whether card and PIN are good (C107)."""
 
 
 @dataclass(frozen=True, slots=True)
 class KindDefaults:
-    """What a kind decides when the profile does not say."""
+    """The defaults of a kind of terminal."""
 
     messages: tuple[Message, ...]
     pin_required: bool = False
@@ -73,62 +72,78 @@ KIND_DEFAULTS: dict[Kind, KindDefaults] = {
 
 
 class DoorTable(Section):
-    """`[profiles.X.door]`: the checks of a door, each switched and parametrised (B33-B41)."""
+    """`[profiles.X.door]`: the checks of a door and their settings (B33-B41)."""
 
     mode: Literal["decision", "facts"] = Field(
         default="decision",
-        description="decision: the gateway decides; facts: plain truth, the controller decides.",
+        description="decision: the gateway decides. facts: the gateway reports facts and the"
+        " controller decides.",
     )
     require_pin: bool = Field(
-        default=True, description="Whether the PIN is asked for; false: AD is not looked at."
+        default=True,
+        description="Whether patrons must give their PIN. With false the gateway ignores AD.",
     )
-    require_badges: Badges = Field(default=(), description="Codes of badges that are needed.")
+    require_badges: Badges = Field(default=(), description="Codes of the badges that are required.")
     badges: Literal["all", "any"] = Field(
-        default="all", description="Whether all of `require_badges` are needed, or any of them."
+        default="all",
+        description="Whether a patron needs all of `require_badges`, or any one of them.",
     )
     minimum_age: int = Field(
-        default=0, ge=0, le=150, description="Years; 0 is no check. No birth date is refused."
+        default=0,
+        ge=0,
+        le=150,
+        description="Minimum age in years; 0: no check. A patron without a birth date is refused.",
     )
     memberships: Memberships = Field(
-        default=(), description="Membership codes that count here; empty: all."
+        default=(), description="Membership codes that may enter; empty: all."
     )
     home_branch_only: bool = Field(
-        default=False, description="Whether only patrons of this branch enter."
+        default=False, description="Whether only patrons with this home branch may enter."
     )
     fees: Literal["limit", "ignore"] = Field(
-        default="limit", description="Whether debts above the limit or too old keep out."
+        default="limit",
+        description="Whether debts that are above the limit or too old keep a patron out.",
     )
     when_staffed: Literal["admit", "refuse"] = Field(
-        default="admit", description="In staffed hours: the other checks apply, or nobody enters."
+        default="admit",
+        description="In staffed hours, admit: the other checks decide; refuse: nobody may enter.",
     )
     last_entry_margin_min: int = Field(
-        default=0, ge=0, le=1_440, description="Minutes before closing with no more entry."
+        default=0,
+        ge=0,
+        le=1_440,
+        description="Minutes before closing time from which nobody may enter any more.",
     )
     require_house_rules: YesOrDay = Field(
         default=False,
-        description="Whether the house rules must be accepted; a date: on or after it.",
+        description="Whether patrons must have accepted the house rules; a date: on or after"
+        " that date.",
     )
     refuse_as: Literal["flags", "cqn", "bln"] = Field(
-        default="flags", description="What else a refusal turns, for simple controllers."
+        default="flags",
+        description="What a refusal sets besides the flags, for simple controllers: cqn sets"
+        " CQ to N, bln sets BL to N; flags sets nothing else.",
     )
     direction: Literal["in", "out"] = Field(
-        default="in", description="out: every card is let out and only recorded."
+        default="in",
+        description="Direction of the door. out: every card may pass and is only recorded.",
     )
     capacity: int = Field(
-        default=0, ge=0, le=100_000, description="People inside at most; 0 is no limit."
+        default=0, ge=0, le=100_000, description="Maximum number of people inside; 0: no limit."
     )
     refuse_inside: bool = Field(
-        default=False, description="Whether a card that went in must go out before it enters again."
+        default=False, description="Whether a patron who went in must go out before entering again."
     )
     passage_window_s: Annotated[float, Field(ge=0, le=3_600)] = Field(
-        default=5, description="Seconds in which the same card is one passage; 0 is off."
+        default=5, description="Seconds within which the same card counts as one passage; 0: off."
     )
     emergency: bool = Field(
         default=False,
-        description="Whether earlier granted decisions count while the backend is down.",
+        description="Whether earlier granted decisions count while the store is unavailable.",
     )
     emergency_max_age_h: Annotated[float, Field(gt=0, le=8_784)] = Field(
-        default=24, description="Hours for which a granted decision counts then."
+        default=24,
+        description="Hours for which an earlier granted decision counts in such an emergency.",
     )
 
     def rules(self) -> DoorRules:
@@ -156,11 +171,11 @@ Switch = Literal["FA", "FB", "FC"]
 
 
 class WiseTable(Section):
-    """`[profiles.X.wise]`: what Wise's public pages leave open about 41 and 42 (B55, C45)."""
+    """`[profiles.X.wise]`: details of 41 and 42 that Wise's public pages leave open (B55, C45)."""
 
-    open_lines: Switch = Field(default="FB", description="The switch that asks for open lines.")
-    paid_lines: Switch = Field(default="FC", description="The switch that asks for paid lines.")
-    all_lines: Switch = Field(default="FA", description="The switch that asks for both.")
+    open_lines: Switch = Field(default="FB", description="Switch that requests open lines.")
+    paid_lines: Switch = Field(default="FC", description="Switch that requests paid lines.")
+    all_lines: Switch = Field(default="FA", description="Switch that requests both.")
     paid_days: int = Field(
         default=90, ge=1, le=3_660, description="Days for which a paid line is shown."
     )
@@ -168,136 +183,145 @@ class WiseTable(Section):
         default="P", description="Status letter of a paid line; empty: none."
     )
     separator: Literal["~", " ~ "] = Field(
-        default="~", description="What stands between the parts of a YZ."
+        default="~", description="Separator between the parts of a YZ."
     )
 
     @model_validator(mode="after")
     def _switches_differ(self) -> WiseTable:
         if len({self.open_lines, self.paid_lines, self.all_lines}) < 3:
-            raise ValueError("open_lines, paid_lines and all_lines must differ")
+            raise ValueError("open_lines, paid_lines and all_lines must be different")
         return self
 
 
 class BasicTable(Section):
-    """The keys of a profile that a kind decides, or that are rights and manners of speaking."""
+    """The keys of a profile that its kind decides by default, or that set rights and formats."""
 
-    kind: Kind = Field(description="What these terminals are; decides the defaults.")
+    kind: Kind = Field(description="Kind of terminal; decides the defaults.")
     messages: Annotated[tuple[Message, ...], Strict(False)] | None = Field(
         default=None,
-        description="Request codes that are served; 93 and 97 always are. Unset: by kind.",
+        description="Codes of the requests to serve; 93 and 97 are always served. Unset: by kind.",
     )
     language: Language | None = Field(
         default=None, description="Language of the terminal; unset: the institution's."
     )
     encoding: Encoding = Field(default="cp850", description="Character encoding.")
-    terminator: Terminator = Field(default="CR", description="End of an answer.")
+    terminator: Terminator = Field(default="CR", description="Line end of an answer.")
     error_detection: ErrorDetection = Field(
         default="mirror",
-        description="AY and AZ: as in the request, always (a request without gets 96), or never.",
+        description="When to send AY and AZ: mirror: if the request has them; always (a"
+        " request without them gets a 96); never.",
     )
     accept_character_checksum: bool = Field(
-        default=False, description="Accept checksums over characters instead of bytes."
+        default=False,
+        description="Whether to accept checksums computed over characters instead of bytes.",
     )
     resend_with_sequence: bool = Field(
-        default=False, description="Whether the answer to 97 keeps its AY."
+        default=False, description="Whether the answer to a 97 keeps its AY."
     )
     date_zone: DateZone = Field(
-        default="local", description="Dates on the wire: local with blanks, or UTC with Z."
+        default="local", description="Dates in messages: local time with blanks, or UTC with Z."
     )
-    dialect: DialectName = Field(
-        default="standard", description="Vendor extensions that are spoken."
-    )
+    dialect: DialectName = Field(default="standard", description="Vendor extensions to use.")
     pin_required: bool | None = Field(
         default=None,
-        description="Whether patrons must give their PIN. Unset: by kind. Not for doors, see"
-        " `door.require_pin`.",
+        description="Whether patrons must give their PIN. Unset: by kind. For doors use"
+        " `door.require_pin` instead.",
     )
     wrong_pin_hides_card: bool = Field(
-        default=False, description="Whether a wrong PIN answers `BLN`, as an unknown card."
+        default=False,
+        description="Whether a wrong PIN is answered with `BLN`, like an unknown card.",
     )
     may_block_patrons: bool = Field(
-        default=False, description="Whether 01 blocks and 25 lifts such a block."
+        default=False, description="Whether a 01 blocks the patron and a 25 lifts that block."
     )
     personal_fields: PersonalFields = Field(
-        default=(), description="Personal fields that are sent; true: all of them."
+        default=(), description="Personal fields to send; true: all of them."
     )
     hide_fields: FieldCodes = Field(
         default=(),
-        description="Fields never sent; a required one is sent empty. Not AA, AE, AO, BL and CQ.",
+        description="Fields never to send; a required field is sent empty. AA, AE, AO, BL and"
+        " CQ cannot be hidden.",
     )
     allow_fields: FieldCodes = Field(
-        default=(), description="Optional fields that are sent, no others; empty: all."
+        default=(), description="The only optional fields to send; empty: all."
     )
     staff_notices: bool = Field(
-        default=False, description="Whether notices for the staff are shown."
+        default=False, description="Whether the terminal shows notices for staff."
     )
     badge_separator: Annotated[str, Field(pattern=r"^[^|\x00-\x1f]{1,3}$")] | None = Field(
-        default=None, description="Join badges in one GL by this; unset: one GL each."
+        default=None,
+        description="Separator that joins all badges in one GL; unset: one GL for each.",
     )
     fw_b: Literal["payment", "any", "off"] = Field(
         default="payment",
-        description="Who may lift the money block by FW=B: profiles with payments, any, none.",
+        description="Terminals that may lift the money block by FW=B: those with payments,"
+        " any, or none.",
     )
     payment_types: (
         Annotated[tuple[Annotated[str, Field(pattern=r"^[0-9A-Za-z]{2}$")], ...], Strict(False)]
         | None
     ) = Field(
         default=None,
-        description="Payment types taken: 00 cash, 01 VISA, 02 credit card. Unset: by kind.",
+        description="Payment types to accept: 00 cash, 01 VISA, 02 credit card. Unset: by kind.",
     )
-    partial_payment: bool = Field(default=True, description="Whether part of a fee may be paid.")
+    partial_payment: bool = Field(
+        default=True, description="Whether a patron may pay part of a fee."
+    )
     single_fee_payment: bool = Field(
-        default=True, description="Whether one fee may be paid by itself, named in CG."
+        default=True, description="Whether a patron may pay a single fee, named in CG."
     )
     subtotal_payment: bool = Field(
-        default=True, description="Whether less than all that is payable may be paid without CG."
+        default=True,
+        description="Whether a patron may pay less than the whole payable amount without CG.",
     )
     invoiced_payable: bool = Field(
-        default=False, description="Whether fees of status J and D may be paid."
+        default=False, description="Whether patrons may pay fees with status J and D."
     )
     bk_retention_days: int = Field(
-        default=30, ge=1, le=3_660, description="Days for which a BK cannot be used again."
+        default=30, ge=1, le=3_660, description="Days before a BK can be used again."
     )
     family: Family | None = Field(
         default=None,
-        description="How fees of children and authorisers are shown. Unset: by kind.",
+        description="How a payer sees the fees of children and authorisers. Unset: by kind.",
     )
     relation_titles: bool = Field(
-        default=False, description="Whether titles of a debtor's items are shown to the payer."
+        default=False, description="Whether the payer sees the titles of a debtor's items."
     )
     fee_lines: Literal["none", "AV", "ZF"] = Field(
-        default="AV", description="The field that lists fees."
+        default="AV", description="Field that lists the fees."
     )
     second_checkout: Literal["renew", "refuse"] = Field(
-        default="renew", description="A checkout of what the patron already has."
+        default="renew",
+        description="Checkout of an item that the patron already has: renew it, or refuse.",
     )
     checked_in_ok: bool = Field(
-        default=False, description="Whether the return of an item not on loan is ok."
+        default=False, description="Whether the return of an item that is not on loan is accepted."
     )
     renewals_of_authorisers: bool = Field(
         default=False,
-        description="Whether an authorised person sees and renews the authoriser's items.",
+        description="Whether an authorised person sees and may renew the authoriser's items.",
     )
     accept_offline: bool | None = Field(
         default=None,
-        description="Whether it is believed that something happened off line (no block Y), if it"
-        " is dated more than two minutes ago. Unset: by kind, true for selfcheck and sorter.",
+        description="Whether to accept transactions that happened off line (no block Y), if"
+        " they are dated more than two minutes ago. Unset: by kind, true for"
+        " selfcheck and sorter.",
     )
     door: DoorTable | None = Field(
-        default=None, description='The checks of a door; only with `kind = "door"`.'
+        default=None, description='Checks of a door; only with `kind = "door"`.'
     )
     wise: WiseTable | None = Field(
-        default=None, description='About 41 and 42; only with `dialect = "wise"`.'
+        default=None, description='Details of 41 and 42; only with `dialect = "wise"`.'
     )
 
 
 class ProfileTable(ProfileOptions, BasicTable):
-    """A profile. Keys marked "by kind" depend on `kind`."""
+    """A profile. The default of keys marked "by kind" depends on `kind`."""
 
     @model_validator(mode="after")
     def _fits_kind(self) -> ProfileTable:
         if self.kind == "door" and self.pin_required is not None:
-            raise ValueError("pin_required is not for doors; use door.require_pin")
+            raise ValueError("pin_required does not apply to doors; use door.require_pin")
         if self.kind != "door" and self.door is not None:
             raise ValueError('a door table needs kind = "door"')
         if self.dialect != "wise" and "41" in (self.messages or ()):
@@ -307,17 +331,18 @@ class ProfileTable(ProfileOptions, BasicTable):
         needed = NEVER_HIDDEN.intersection(self.hide_fields)
         if needed:
             raise ValueError(
-                f"hide_fields cannot hide {', '.join(sorted(needed))}: terminals need them"
+                f"hide_fields must not contain {', '.join(sorted(needed))}, because terminals need"
+                " them"
             )
         both = set(self.hide_fields) & set(self.allow_fields)
         if both:
-            raise ValueError(f"hidden and allowed at once: {', '.join(sorted(both))}")
+            raise ValueError(f"both hidden and allowed: {', '.join(sorted(both))}; choose one")
         return self
 
     @model_validator(mode="after")
     def _options_fit(self) -> ProfileTable:
         if "not_on_loan" in self.refuse_checkin and self.checked_in_ok:
-            raise ValueError('refuse_checkin "not_on_loan" contradicts checked_in_ok')
+            raise ValueError('refuse_checkin "not_on_loan" contradicts checked_in_ok; choose one')
         for where, template in self.patron_templates():
             missing = PATRON.needs(template) - set(self.personal_fields)
             if missing:
@@ -327,34 +352,34 @@ class ProfileTable(ProfileOptions, BasicTable):
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """A profile with the questions answered that its table may leave open."""
+    """A profile with every open question answered."""
 
     name: str
-    """Its key in the file: what metrics call it."""
+    """Its key in the file; metrics use it."""
     messages: frozenset[str]
-    """Served request codes, 93 and 97 among them."""
+    """The request codes to serve, including 93 and 97."""
     language: str
     pin_required: bool
     """At a door: `door.require_pin`."""
     payment_types: tuple[str, ...]
     family: Family
-    """`off` where relationships are switched off."""
+    """`off` when relationships are switched off."""
     accept_offline: bool
-    """No block `Y` is believed (C106)."""
+    """Whether no block `Y` is accepted (C106)."""
     door: DoorTable | None
-    """Set exactly for `kind` door."""
+    """Set for `kind` door, and only then."""
     wise: WiseTable
     table: ProfileTable
-    """What needs no answer."""
+    """Settings that the kind does not affect."""
 
     @property
     def kind(self) -> Kind:
-        """What its terminals are."""
+        """The kind of its terminals."""
         return self.table.kind
 
     @property
     def may_take_payments(self) -> bool:
-        """37 is served and at least one payment type is taken (C24)."""
+        """Whether 37 is served and at least one payment type is accepted (C24)."""
         return "37" in self.messages and bool(self.payment_types)
 
     @property
@@ -378,13 +403,13 @@ def _served_messages(table: ProfileTable, payment_types: tuple[str, ...]) -> fro
 def resolve_profile(
     name: str, table: ProfileTable, *, language: str, relationships: bool
 ) -> Profile:
-    """`table` with what its kind and the institution decide filled in.
+    """`table`, completed by its kind and the institution.
 
     Args:
         name: its key in the file, used as metric label.
-        table: what the file says.
-        language: the institution's.
-        relationships: whether the institution has any.
+        table: the profile as written.
+        language: the institution's language.
+        relationships: whether the institution uses relationships.
     """
 
     def answer(key: str) -> Any:

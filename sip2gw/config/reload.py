@@ -1,7 +1,7 @@
-"""What a reload may change (B66, C113), by the marks on the keys in the models.
+"""What a reload may change (B66, C113), according to the marks on the keys in the models.
 
-A key without a mark takes effect at once: whatever runs reads it from the `Config` or the `Site`
-that a reload puts in the place of the old ones. The reference page is made from the same marks.
+A key without a mark takes effect at once, because everything that runs reads it from the `Config`
+or `Site` that a reload replaces. The reference page is made from the same marks.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from sip2gw.config.types import RELOAD, ReloadMark
 def reload_marks() -> dict[str, ReloadMark | None]:
     """Every key of the file and its mark, in the order of the file.
 
-    A table whose names the library chooses (`branches`) is one key, and so is a marked table.
+    A table whose names the library chooses (`branches`) counts as one key, and so does a marked
+    table.
     """
     return dict(_marks_in(ConfigFile, ""))
 
@@ -37,21 +38,21 @@ def _marks_in(model: type[BaseModel], path: str) -> Iterator[tuple[str, ReloadMa
 
 
 class Lasting:
-    """What the marked keys said when the gateway started, to compare later files with."""
+    """The values of the marked keys when the gateway started, to compare later files with."""
 
     def __init__(self, started: Config) -> None:
         self._values = _marked_values(started)
 
     def forbidden(self, config: Config) -> list[str]:
-        """One line per key on which money or identity hangs and that `config` would change."""
+        """One line for each key that `config` changes although money or identity depends on it."""
         return [
-            f"{config.path}: {key}: cannot be changed by a reload, for money or identity hangs on"
-            " it; put it back, or restart the gateway if the change is meant"
+            f"{config.path}: {key}: a reload cannot change this key, because money or identity"
+            " depends on it; put the old value back, or restart the gateway if you mean the change"
             for key in self._changed(config, "refused")
         ]
 
     def waiting(self, config: Config) -> list[str]:
-        """The keys of `config` that count from the next start only and differ from what runs."""
+        """The keys of `config` that differ and take effect only after a restart."""
         return self._changed(config, "restart")
 
     def _changed(self, config: Config, mark: ReloadMark) -> list[str]:

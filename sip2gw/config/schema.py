@@ -1,4 +1,4 @@
-"""The JSON Schema of the file as a map: what may stand where, in words."""
+"""The JSON Schema of the file as a map: which values are allowed where, in words."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Node = dict[str, Any]
 
 
 def resolve(node: Node, schema: Node) -> Node:
-    """`node` with its reference followed and "or nothing" left out."""
+    """`node` with its reference followed and without the alternative "nothing"."""
     if "$ref" in node:
         definition = schema["$defs"][node["$ref"].rpartition("/")[2]]
         node = {**definition, **{key: value for key, value in node.items() if key != "$ref"}}
@@ -21,7 +21,7 @@ def resolve(node: Node, schema: Node) -> Node:
 
 
 def member_node(node: Node) -> Node:
-    """What may stand under any name in the table `node`; empty for a table of fixed keys."""
+    """The schema of every entry in the table `node`; empty for a table of fixed keys."""
     for member in node.get("patternProperties", {}).values():
         return dict(member)
     member = node.get("additionalProperties")
@@ -29,9 +29,9 @@ def member_node(node: Node) -> Node:
 
 
 def node_at(schema: Node, path: Iterable[str | int]) -> Node:
-    """What may stand at `path`; empty when nothing is known of it.
+    """The schema at `path`; empty when it is unknown.
 
-    The part `[key]` means the key before it instead of its value.
+    The part `[key]` means the name of the key before it instead of its value.
     """
     node = above = schema
     for part in path:
@@ -48,18 +48,18 @@ def node_at(schema: Node, path: Iterable[str | int]) -> Node:
 
 
 def _items_of(node: Node) -> Node:
-    """What the list at `node` holds, if there may be one; empty when nothing is known of it."""
+    """The schema of the members of the list at `node`; empty when it is unknown."""
     options: list[Node] = [node, *node.get("anyOf", ())]
     return next((option["items"] for option in options if "items" in option), {})
 
 
 def is_secret(node: Node) -> bool:
-    """Whether its value must not be shown; so is what nothing is known of."""
+    """Whether its value must not be shown; an unknown value counts as secret."""
     return not node or bool(node.get("writeOnly"))
 
 
 def describe_node(node: Node, schema: Node) -> str:
-    """What may stand there: `"a" | "b"`, `integer 1-256`, `list of …`; empty if unknown."""
+    """The allowed values: `"a" | "b"`, `integer 1-256`, `list of …`; empty if unknown."""
     node = resolve(node, schema)
     if "anyOf" in node:
         return " or ".join(describe_node(option, schema) for option in node["anyOf"])

@@ -47,15 +47,17 @@ class InstitutionSection(Section):
     currency: str = Field(
         default="EUR",
         pattern=r"^[A-Z]{3}$",
-        description="ISO 4217 currency of every amount; a payment in another one is refused.",
+        description="Currency of every amount (ISO 4217). The gateway refuses a payment in"
+        " another one.",
         json_schema_extra=NEVER_BY_RELOAD,
     )
-    # A reload may correct it: times are stored in UTC, and days are counted when asked for.
+    # A reload may correct it: times are stored in UTC, and days are counted on demand.
     timezone: ZoneText = Field(
         default="Europe/Brussels", description="Time zone of the institution and its branches."
     )
     language: Language = Field(
-        default="nl", description="Language when neither terminal nor patron has another."
+        default="nl",
+        description="Language used when neither the terminal nor the patron has another.",
     )
 
 
@@ -65,7 +67,7 @@ _URL_PASSWORD = re.compile(r"([a-z]+://[^:/@]*):([^/]*)(@[^@]*)")
 def _check_store_url(url: str) -> str:
     scheme, _, rest = url.partition(":")
     if scheme not in ("sqlite", "postgresql") or not rest.strip("/"):
-        raise ValueError("not the address of a store")
+        raise ValueError("is not the address of a store")
     return url
 
 
@@ -87,7 +89,7 @@ class StoreSection(Section):
     )
     password: SecretStr | None = Field(
         default=None,
-        description="Password of the PostgreSQL user; better `password_file`.",
+        description="Password of the PostgreSQL user. Prefer `password_file`.",
         json_schema_extra=NEXT_START,
     )
     password_file: FileName | None = Field(
@@ -97,15 +99,16 @@ class StoreSection(Section):
     )
     pin_secret_file: FileName | None = Field(
         default=None,
-        description="File with the server's secret for PIN hashes; unset: made at first use next"
-        " to the SQLite file, or kept in the PostgreSQL database.",
+        description="File with the secret for PIN hashes. Unset: the gateway makes one at"
+        " first use, next to the SQLite file or in the PostgreSQL database.",
         json_schema_extra=NEVER_BY_RELOAD,
     )
     spool_file: FileName | None = Field(
         default=None,
-        description="PostgreSQL: file of this gateway alone, which notes what was answered with"
-        " “not sure” while the database cannot be asked; unset: named after the configuration"
-        " file, with `.spool`, next to it or, under systemd, in the `StateDirectory`.",
+        description="PostgreSQL: file of this gateway alone. It records requests answered"
+        " with “not sure” while the database is unavailable. Unset: named after"
+        " the configuration file, with `.spool`, next to it or, under systemd, in"
+        " the `StateDirectory`.",
         json_schema_extra=NEXT_START,
     )
 
@@ -118,17 +121,17 @@ class StoreSection(Section):
         if match is None:
             return data
         if "password" in data:
-            raise ValueError("the password is given twice: in url and in password")
+            raise ValueError("the password is given twice, in url and in password; keep one")
         return {**data, "url": match[1] + match[3], "password": unquote(match[2])}
 
     @property
     def is_sqlite(self) -> bool:
-        """Whether one machine keeps the data in a file."""
+        """Whether the data is in a file on this machine."""
         return self.url.startswith("sqlite:")
 
 
 class ServerSection(Section):
-    """The SIP2 side."""
+    """Connections from terminals (SIP2)."""
 
     listen: Addresses = Field(
         default=("127.0.0.1:6001",),
@@ -139,83 +142,96 @@ class ServerSection(Section):
         default=1,
         ge=1,
         le=256,
-        description="Processes; more than 1 needs PostgreSQL.",
+        description="Number of processes; more than 1 needs PostgreSQL.",
         json_schema_extra=NEXT_START,
     )
     tls_certificate: FileName | None = Field(
         default=None,
-        description="PEM file of the certificate chain; set: terminals speak TLS.",
+        description="PEM file with the certificate chain. When set, terminals must use TLS.",
         json_schema_extra=NEXT_START,
     )
     tls_key: FileName | None = Field(
-        default=None, description="PEM file of the private key.", json_schema_extra=NEXT_START
+        default=None, description="PEM file with the private key.", json_schema_extra=NEXT_START
     )
     tls_client_ca: FileName | None = Field(
         default=None,
-        description="PEM file of the authority whose client certificates are required.",
+        description="PEM file of the authority; terminals must show a client certificate from it.",
         json_schema_extra=NEXT_START,
     )
     socket: FileName | None = Field(
         default=None,
-        description="Control socket, through which `reload`, `drain` and `terminal …` reach the"
-        " running gateway; unset: named after the configuration file, with `.control`, next to it"
-        " or, under systemd, in the `RuntimeDirectory`.",
+        description="Control socket, by which `reload`, `drain` and `terminal …` reach the running"
+        " gateway. Unset: named after the configuration file, with `.control`, next to it or,"
+        " under systemd, in the `RuntimeDirectory`.",
         json_schema_extra=NEXT_START,
     )
     proxy_protocol: bool = Field(
         default=False,
-        description="Expect a PROXY protocol header from `proxy_networks` on each connection.",
+        description="Whether each connection from `proxy_networks` begins with a PROXY"
+        " protocol header.",
         json_schema_extra=NEXT_START,
     )
     proxy_networks: Networks = Field(
         default=("127.0.0.0/8", "::1/128"),
-        description="Networks of the proxies that are believed.",
+        description="Networks of trusted proxies.",
         json_schema_extra=NEXT_START,
     )
     login_timeout_s: Seconds = Field(
-        default=60, description="Seconds in which a new connection must log in."
+        default=60, description="Seconds within which a new connection must log in."
     )
     idle_timeout_s: Seconds = Field(
-        default=600, description="Seconds without a message after which a connection is closed."
+        default=600,
+        description="Seconds without a message after which the gateway closes a connection.",
     )
     drain_timeout_s: Seconds = Field(
-        default=10, description="Seconds that running requests get at shut-down."
+        default=10, description="Seconds that requests in progress have at shut-down."
     )
     request_timeout_s: Seconds = Field(
-        default=5, description="Seconds in which a request is decided; then it is refused."
+        default=5,
+        description="Seconds within which a request is decided. After that the gateway refuses it.",
     )
     terminal_timeout_s: Annotated[float, Field(gt=0, le=99.8)] = Field(
         default=10,
-        description="Time-out told to terminals in 98, seconds; longer than `request_timeout_s`.",
+        description="Time-out that the 98 gives to terminals, in seconds; longer than"
+        " `request_timeout_s`.",
     )
     terminal_retries: int = Field(
-        default=3, ge=0, le=998, description="Retries told to terminals in 98."
+        default=3, ge=0, le=998, description="Number of retries that the 98 gives to terminals."
     )
     status_before_login: bool = Field(
-        default=True, description="Whether a 99 before the login is answered as on-line."
+        default=True, description="Whether a 99 before the login is answered with on-line."
     )
     tcp_keepalive_s: Seconds = Field(
-        default=60, description="Idle seconds before TCP keepalive probes."
+        default=60, description="Idle seconds before TCP keepalive probes begin."
     )
-    max_connections: Count = Field(default=10_000, description="Connections at a time.")
+    max_connections: Count = Field(
+        default=10_000, description="Maximum number of connections at a time."
+    )
     max_connections_per_address: Count = Field(
-        default=1_000, description="Connections at a time from one address."
+        default=1_000, description="Maximum number of connections at a time from one address."
     )
     frame_bytes_max: int = Field(
-        default=8_192, ge=512, le=1_048_576, description="Bytes of the longest message accepted."
+        default=8_192,
+        ge=512,
+        le=1_048_576,
+        description="Size of the longest message accepted, in bytes.",
     )
     frame_timeout_s: Seconds = Field(
-        default=10, description="Seconds in which a message that has begun must be complete."
+        default=10,
+        description="Seconds within which a message must be complete, from its first byte.",
     )
     resend_limit: int = Field(
         default=3,
         ge=1,
         le=100,
-        description="Bad checksums in a row that are answered with 96 before the connection is"
-        " closed.",
+        description="Bad checksums in a row that are answered with a 96 before the gateway"
+        " closes the connection.",
     )
     login_attempts: int = Field(
-        default=3, ge=1, le=100, description="Failed logins before the connection is closed."
+        default=3,
+        ge=1,
+        le=100,
+        description="Failed logins before the gateway closes the connection.",
     )
 
     @property
@@ -225,22 +241,22 @@ class ServerSection(Section):
 
 
 class AdminSection(Section):
-    """Metrics, health, REST and console over HTTP."""
+    """Metrics and health checks over HTTP; later REST and console."""
 
     enabled: bool = Field(
-        default=True, description="Whether the HTTP side is opened.", json_schema_extra=NEXT_START
+        default=True, description="Whether to serve HTTP.", json_schema_extra=NEXT_START
     )
     listen: AddressText = Field(
         default="127.0.0.1:9102", description="Address to listen on.", json_schema_extra=NEXT_START
     )
     token: SecretStr | None = Field(
         default=None,
-        description="Bearer token of REST and console; better `token_file`.",
+        description="Bearer token of REST and console. Prefer `token_file`.",
         json_schema_extra=NEXT_START,
     )
     token_file: FileName | None = Field(
         default=None,
-        description="File with the token; without one REST and console answer on loopback only.",
+        description="File with the token. Without one, REST and console answer on loopback only.",
         json_schema_extra=NEXT_START,
     )
 
@@ -253,9 +269,10 @@ class AdminSection(Section):
 class RelationshipsSection(Section):
     """Families and authorisations (B49)."""
 
-    enabled: bool = Field(default=True, description="Whether relationships exist at all.")
+    enabled: bool = Field(default=True, description="Whether the library uses relationships.")
     types: Annotated[tuple[Literal["head_of_family", "authorisation"], ...], Strict(False)] = Field(
-        default=("head_of_family", "authorisation"), description="The types that exist here."
+        default=("head_of_family", "authorisation"),
+        description="Types of relationships that the library uses.",
     )
 
     @property
@@ -266,52 +283,55 @@ class RelationshipsSection(Section):
 
 
 class UpstreamSection(Section):
-    """A library system that speaks SIP2, behind the gateway."""
+    """A library system behind the gateway that speaks SIP2."""
 
-    address: AddressText = Field(description="Its address.")
+    address: AddressText = Field(description="Address of the library system.")
     login: Name = Field(repr=False, description="Login of the gateway there (CN).")
     password: SecretStr | None = Field(
-        default=None, description="Password (CO); better `password_file`."
+        default=None, description="Password (CO). Prefer `password_file`."
     )
     password_file: FileName | None = Field(default=None, description="File with the password.")
     location: Name | None = Field(default=None, description="Location code (CP).")
     institution: Name | None = Field(
-        default=None, description="Institution id there (AO); unset: our own."
+        default=None, description="Institution id there (AO); unset: the institution's own."
     )
-    connections: int = Field(default=4, ge=1, le=256, description="Connections kept open.")
+    connections: int = Field(
+        default=4, ge=1, le=256, description="Number of connections to keep open."
+    )
     timeout_s: Seconds = Field(
-        default=4, description="Seconds for an answer; shorter than `server.request_timeout_s`."
+        default=4,
+        description="Seconds to wait for an answer; shorter than `server.request_timeout_s`.",
     )
     encoding: Encoding = Field(default="cp850", description="Character encoding there.")
-    terminator: Terminator = Field(default="CR", description="End of a message.")
+    terminator: Terminator = Field(default="CR", description="Line end of a message.")
     checksums: bool = Field(default=True, description="Whether messages carry AY and AZ.")
-    tls: bool = Field(default=False, description="Whether it speaks TLS.")
+    tls: bool = Field(default=False, description="Whether to use TLS.")
     tls_ca: FileName | None = Field(
-        default=None, description="PEM file of its authority; unset: those of the system."
+        default=None, description="PEM file of its authority; unset: the system's authorities."
     )
 
 
 class BackendSection(Section):
-    """Which system is the library."""
+    """The library system."""
 
     kind: Literal["store", "sip2"] = Field(
         default="store",
-        description="The store itself, or an upstream SIP2 system.",
+        description="store: the store itself. sip2: another library system.",
         json_schema_extra=NEVER_BY_RELOAD,
     )
     sip2: UpstreamSection | None = Field(
-        default=None, description="The upstream system.", json_schema_extra=NEXT_START
+        default=None, description="The other library system.", json_schema_extra=NEXT_START
     )
 
 
 class SecuritySection(Section):
-    """Brakes against guessing."""
+    """Protection against guessing."""
 
     pin_failures_max: int = Field(
         default=5,
         ge=1,
         le=100,
-        description="Wrong PINs in a row, with whatever card, that lock a patron's PIN.",
+        description="Number of wrong PINs in a row, with any card, that lock a patron's PIN.",
     )
     pin_lock_min: Annotated[float, Field(gt=0, le=10_080)] = Field(
         default=15, description="Minutes for which a PIN stays locked."
@@ -320,54 +340,59 @@ class SecuritySection(Section):
         default=50,
         ge=1,
         le=10_000,
-        description="Wrong PINs at one terminal, in `terminal_pin_window_min`, that are reported."
-        " From then on its failing answers come up to 2 s late.",
+        description="Number of wrong PINs at one terminal, within `terminal_pin_window_min`,"
+        " that are reported. From then on its failing answers come up to 2 s late.",
     )
     terminal_pin_window_min: int = Field(
-        default=15, ge=1, le=1_440, description="Minutes over which they are counted."
+        default=15,
+        ge=1,
+        le=1_440,
+        description="Minutes over which wrong PINs at a terminal are counted.",
     )
     failing_answer_slot_s: Annotated[float, Field(ge=0, le=2)] = Field(
         default=0.5,
-        description="The answer to a wrong or locked PIN leaves so many seconds after the request,"
-        " or twice, three times as many, so that its time tells nothing. 0: at once.",
+        description="The answer to a wrong or locked PIN leaves this many seconds after the"
+        " request, or a multiple of it, so that the time reveals nothing. 0: at"
+        " once.",
     )
     login_backoff_s: Annotated[float, Field(ge=0, le=60)] = Field(
-        default=1, description="Seconds by which the answer to a failing login is delayed."
+        default=1, description="Seconds by which the gateway delays the answer to a failed login."
     )
 
 
 class LogSection(Section):
-    """The log on stderr."""
+    """The log on standard error."""
 
     level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="The least severity that is written."
+        default="info", description="Lowest severity to log."
     )
     format: Literal["auto", "json", "console"] = Field(
-        default="auto", description="auto: readable on a terminal, else JSON lines."
+        default="auto",
+        description="Format of the log. auto: readable text on a terminal, otherwise JSON lines.",
     )
 
 
 class PrivacySection(Section):
-    """How long identities are kept."""
+    """How long the store keeps identities."""
 
     access_log_days: int = Field(
         default=30,
         ge=0,
         le=3_660,
-        description="Days after which the access log forgets who it was; the rows stay.",
+        description="Days after which the access log forgets the patron; the rows stay.",
     )
     loan_history_days: int = Field(
         default=0,
         ge=0,
         le=3_660,
-        description="For so many days after a return it is known who had borrowed it; 0: not at"
-        " all.",
+        description="Days for which the store knows, after a return, who borrowed the item;"
+        " 0: not at all.",
     )
     refused_payment_days: int = Field(
         default=90,
         ge=0,
         le=3_660,
-        description="For so many days `payment refused` lists a payment that was answered no.",
+        description="Days for which `payment refused` lists a refused payment.",
     )
 
 
@@ -376,5 +401,5 @@ class SupportSection(Section):
 
     enabled: bool = Field(
         default=False,
-        description="Whether the gateway opens messages for what a person must follow up.",
+        description="Whether the gateway opens a message when a person must follow something up.",
     )

@@ -29,44 +29,44 @@ class TerminalTable(Section):
 
     profile: str = Field(description="Name of its profile.")
     branch: str | None = Field(
-        default=None, description="Code of its branch; a door without one admits nobody."
+        default=None, description="Code of its branch. A door without a branch admits nobody."
     )
     login: Name | None = Field(default=None, repr=False, description="Login (CN); unset: the key.")
     password: SecretStr | None = Field(
         default=None,
         max_length=PASSWORD_CHARACTERS_MAX,
-        description="Password (CO) in clear; exactly one of `password`, `password_file` and"
-        " `password_hash` is given.",
+        description="Password (CO) in plain text. Give exactly one of `password`,"
+        " `password_file` and `password_hash`.",
     )
     password_file: FileName | None = Field(default=None, description="File with the password.")
     password_hash: SecretStr | None = Field(
-        default=None, description="Argon2id hash of it, made by `sip2gw hash-password`."
+        default=None, description="Argon2id hash of the password, made by `sip2gw hash-password`."
     )
     networks: Networks = Field(
-        default=("0.0.0.0/0", "::/0"), description="Networks it may come from."
+        default=("0.0.0.0/0", "::/0"), description="Networks from which the terminal may connect."
     )
     location: Name | None = Field(
-        default=None, description="Location (CP) it must send; unset: not looked at."
+        default=None, description="Location (CP) that the terminal must send; unset: any."
     )
     expires: DayOrTime | None = Field(
-        default=None, description="Last day, or the moment, until which it may log in."
+        default=None, description="Last day, or last moment, on which the terminal may log in."
     )
     tls_client_name: Name | None = Field(
-        default=None, description="Name in the client certificate it must show."
+        default=None, description="Name that the terminal's client certificate must contain."
     )
     max_connections: int | None = Field(
         default=None,
         ge=0,
         le=1_000,
-        description="Connections at a time; one more login closes the oldest connection. 0: as many"
-        " as the caps of `server` allow. Unset: 1, for `auth` 0.",
+        description="Connections at a time; one more login closes the oldest connection. 0:"
+        " as many as the limits in `server` allow. Unset: 1, but 0 for `auth`.",
     )
 
     @model_validator(mode="after")
     def _one_password(self) -> TerminalTable:
         given = (self.password, self.password_file, self.password_hash)
         if sum(value is not None for value in given) != 1:
-            raise ValueError("give exactly one of password, password_file, password_hash")
+            raise ValueError("give exactly one of password, password_file and password_hash")
         return self
 
 
@@ -75,7 +75,7 @@ class Terminal:
     """A terminal as the gateway uses it. Exactly one of the password attributes is set."""
 
     name: str
-    """Its key in the file: what logs and metrics call it."""
+    """Its key in the file; logs and metrics use it."""
     login: str = field(repr=False)
     profile: Profile
     branch: Branch | None
@@ -84,14 +84,16 @@ class Terminal:
     networks: tuple[Network, ...]
     location: str | None
     expires_at: datetime | None
-    """The first instant at which it may no longer log in, aware; None is never."""
+    """The first instant at which it may no longer log in, with time zone; None: never."""
     tls_client_name: str | None
     max_connections: int
-    """0 is no limit but the caps."""
+    """0: no limit other than the caps."""
 
     @property
     def admission(self) -> tuple[object, ...]:
-        """What a terminal must show to log in; a line that showed something else ends (C101)."""
+        """What a terminal must show to log in; a line that showed something else is closed
+        (C101).
+        """
         return (
             self.login,
             self.password,
@@ -117,7 +119,7 @@ class Terminal:
 
 
 def _first_void_instant(until: date, zone: ZoneInfo) -> datetime:
-    """The end of the last valid day, or the time given (C34)."""
+    """The end of the last valid day, or the given time (C34)."""
     if isinstance(until, datetime):
         return until if until.tzinfo is not None else until.replace(tzinfo=zone)
     if until == date.max:
@@ -134,7 +136,7 @@ def resolve_terminal(
     password: SecretStr | None,
     zone: ZoneInfo,
 ) -> Terminal:
-    """The terminal `name` as `table` describes it; `password` is the one in clear, if any."""
+    """The terminal `name` as `table` describes it; `password` is the plain one, if any."""
     return Terminal(
         name=name,
         login=table.login or name,
@@ -151,7 +153,7 @@ def resolve_terminal(
 
 
 def _connections(table: TerminalTable, profile: Profile) -> int:
-    """A kiosk is one machine; services that only ask open a line for each question (C102)."""
+    """The limit: a kiosk is one machine, but services that only ask open many lines (C102)."""
     if table.max_connections is None:
         return 0 if profile.kind == "auth" else 1
     return table.max_connections

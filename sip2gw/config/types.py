@@ -1,7 +1,7 @@
 """Values of the configuration file as they are written, and how they are read.
 
-Models keep what the file says (so that it can be shown and compared); the functions here turn it
-into what the program works with.
+Models keep the text of the file, so that it can be shown and compared. The functions here turn it
+into values that the program works with.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
 RELOAD = "x-reload"
-"""The key of a mark in the JSON Schema; a key of the file without one takes effect at once."""
+"""The name of a mark in the JSON Schema; a key of the file without a mark takes effect at once."""
 ReloadMark = Literal["restart", "refused"]
 NEXT_START: dict[str, JsonValue] = {RELOAD: "restart"}
-"""Mark: what is changed counts from the next start, and is reported until then (C113)."""
+"""Mark: a change takes effect at the next start, and is reported until then (C113)."""
 NEVER_BY_RELOAD: dict[str, JsonValue] = {RELOAD: "refused"}
-"""Mark: money or identity hangs on it; a reload that changes it is refused as a whole (C113)."""
+"""Mark: money or identity depends on it; a reload that changes it is refused as a whole (C113)."""
 
 
 class Section(BaseModel):
@@ -52,7 +52,7 @@ class Section(BaseModel):
 
 
 class Address(NamedTuple):
-    """Where to listen or connect."""
+    """An address to listen on or connect to."""
 
     host: str
     port: int
@@ -63,18 +63,18 @@ class Address(NamedTuple):
 
 
 def parse_address(text: str) -> Address:
-    """Read `127.0.0.1:6001` or `[::1]:6001`; port 0 is any free one.
+    """Read `127.0.0.1:6001` or `[::1]:6001`; port 0 means any free port.
 
     Raises:
-        ValueError: not of that form.
+        ValueError: the text has another form.
     """
     host, colon, port = text.rpartition(":")
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
     elif ":" in host:
-        raise ValueError('an IPv6 address stands in brackets, as "[::1]:6001"')
+        raise ValueError('write an IPv6 address in brackets, as "[::1]:6001"')
     if not colon or not host or not (port.isascii() and port.isdigit()) or int(port) > 65535:
-        raise ValueError("not of the form host:port")
+        raise ValueError("must have the form host:port")
     return Address(host, int(port))
 
 
@@ -82,14 +82,14 @@ def parse_minute(text: str) -> int:
     """Read `HH:MM` (00:00-24:00) as minutes after midnight.
 
     Raises:
-        ValueError: not of that form.
+        ValueError: the text has another form.
     """
     hours, colon, minutes = text.partition(":")
     if not (colon and len(hours) == len(minutes) == 2 and (hours + minutes).isdecimal()):
-        raise ValueError("not a time of day HH:MM")
+        raise ValueError("must be a time of day HH:MM")
     minute = int(hours) * 60 + int(minutes)
     if int(minutes) > 59 or minute > DAY_MIN:
-        raise ValueError("not a time of day between 00:00 and 24:00")
+        raise ValueError("must be a time of day between 00:00 and 24:00")
     return minute
 
 
@@ -97,7 +97,7 @@ def parse_network(text: str) -> Network:
     """Read a CIDR network or a single address.
 
     Raises:
-        ValueError: neither, or bits set beyond the prefix.
+        ValueError: it is neither, or has bits set beyond the prefix.
     """
     return ipaddress.ip_network(text)
 
@@ -114,7 +114,7 @@ def _check_minute(text: str) -> str:
 
 def _check_start(text: str) -> str:
     if parse_minute(text) == DAY_MIN:
-        raise ValueError("a start is before 24:00")
+        raise ValueError("a start must be before 24:00")
     return text
 
 
@@ -140,13 +140,13 @@ def _check_name(text: str) -> str:
 def _check_unique(values: tuple[str, ...]) -> tuple[str, ...]:
     twice = sorted({value for value in values if values.count(value) > 1})
     if twice:
-        raise ValueError(f"named twice: {', '.join(twice)}")
+        raise ValueError(f"listed twice: {', '.join(twice)}")
     return values
 
 
 def _check_some(values: tuple[str, ...]) -> tuple[str, ...]:
     if not values:
-        raise ValueError("is empty")
+        raise ValueError("must not be empty")
     return values
 
 
@@ -156,7 +156,7 @@ def _read_day(value: object) -> object:
         with suppress(ValueError):
             return date.fromisoformat(value)
     if isinstance(value, datetime) or not isinstance(value, date):
-        raise ValueError("not a date YYYY-MM-DD")
+        raise ValueError("must be a date YYYY-MM-DD")
     return value
 
 
@@ -166,7 +166,7 @@ def _read_day_or_time(value: object) -> object:
         with suppress(ValueError):
             return date.fromisoformat(value) if len(value) == 10 else datetime.fromisoformat(value)
     if not isinstance(value, date):
-        raise ValueError("not a date YYYY-MM-DD or a time YYYY-MM-DDTHH:MM:SS")
+        raise ValueError("must be a date YYYY-MM-DD or a time YYYY-MM-DDTHH:MM:SS")
     return value
 
 
@@ -192,7 +192,7 @@ ZoneText = Annotated[
     WithJsonSchema({"type": "string", "format": "IANA time zone"}),
 ]
 Name = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_check_name)]
-"""Something that is shown or sent: printable, without delimiters."""
+"""A text that is shown or sent: printable, without delimiters."""
 Code = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,20}$")]
 """A code of a branch or institution."""
 BadgeCode = Annotated[str, Field(min_length=1, max_length=10), AfterValidator(_check_name)]

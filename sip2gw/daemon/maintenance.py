@@ -19,47 +19,53 @@ class MaintenanceChore:
     """One thing to forget."""
 
     key: str
-    """Of the number of what was forgotten, in the log."""
+    """The log's key for the number of what was forgotten."""
+    noun: str
+    """What is counted, in the singular."""
     what: str
-    """What is counted; the moment follows."""
+    """What else is said of it; the moment follows."""
     limit: Callable[[Config, datetime], datetime]
     """The moment before which it is forgotten, as seen from now."""
     do: Callable[[Library, datetime], Coroutine[Any, Any, int]]
-    """Forget; how many."""
+    """Forget it; returns how many."""
     count: Callable[[Library, datetime], int]
     """How many would be forgotten."""
-    done: str = "are forgotten"
+    done: str = "forgotten"
     to_do: str = "would be forgotten"
-    """What has become of it, or would."""
+    """What was done with it, or would be."""
 
 
 MAINTENANCE = (
     MaintenanceChore(  # B42
         key="identities_erased",
-        what="rows of the door log before",
+        noun="row",
+        what="of the door log before",
         limit=lambda config, now: now - timedelta(days=config.privacy.access_log_days),
         do=lambda store, before: store.erase_access_identities(before),
         count=lambda store, before: store.count_access_identities(before),
-        done="have lost their patron",
-        to_do="would lose their patron",
+        done="patron erased",
+        to_do="patron would be erased",
     ),
     MaintenanceChore(  # C69, C97; they carry the moment until which they may be repeated
         key="transactions_forgotten",
-        what="transactions with items that expired before",
+        noun="item transaction",
+        what="that expired before",
         limit=lambda config, now: now,
         do=lambda store, now: store.forget_transactions(now),
         count=lambda store, now: store.count_forgotten_transactions(now),
     ),
-    MaintenanceChore(  # 0 days: none are to be known
+    MaintenanceChore(  # with 0 days nothing is kept
         key="loans_forgotten",
-        what="loans that ended before",
+        noun="loan",
+        what="that ended before",
         limit=lambda config, now: now - timedelta(days=config.privacy.loan_history_days),
         do=lambda store, before: store.forget_loans(before),
         count=lambda store, before: store.count_forgotten_loans(before),
     ),
     MaintenanceChore(  # C104
         key="refused_payments_forgotten",
-        what="refused payments before",
+        noun="refused payment",
+        what="before",
         limit=lambda config, now: now - timedelta(days=config.privacy.refused_payment_days),
         do=lambda store, before: store.forget_refused_payments(before),
         count=lambda store, before: store.count_forgotten_refusals(before),

@@ -48,7 +48,7 @@ def test_a_file_that_is_there_is_kept(sip2gw: Run, tmp_path: Path) -> None:
     file.write_text("mine")
     result = sip2gw("convert-config", SAMPLES / "evergreen.xml", "--output", file)
     assert (result.status, file.read_text()) == (1, "mine")
-    assert result.err.endswith("is there already, and stays as it is\n")
+    assert result.err.endswith("already exists and was left unchanged; name another file\n")
 
 
 def test_a_file_that_cannot_be_read_is_1(sip2gw: Run, tmp_path: Path) -> None:

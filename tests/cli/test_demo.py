@@ -213,20 +213,20 @@ def test_dir_is_for_the_owner_only_and_what_was_edited_there_stays(tmp_path: Pat
     assert place.stat().st_mode & 0o077 == 0
     file = place / "sip2gw.toml"
     file.write_text(file.read_text().replace("Demo Public Library", "Our Library"))
-    assert f"{file}: not as the demo wrote it" in refused(place)
+    assert f"{file}: is not as the demo wrote it" in refused(place)
 
 
 def test_the_configuration_of_a_demo_that_runs_stays(tmp_path: Path) -> None:
     process, _printed = start("--dir", str(tmp_path))
     file = tmp_path / "sip2gw.toml"
-    assert f"a gateway runs on {file} already" in refused(tmp_path)
+    assert f"a gateway is already running on {file}" in refused(tmp_path)
     assert stop(process) == 0
 
 
 @pytest.mark.parametrize("name", ["sip2gw.toml", "library.db"])
 def test_somebodys_gateway_is_left_alone(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("[institution]\n")
-    assert "it stays as it is; name another --dir" in refused(tmp_path)
+    assert "was left unchanged; name another --dir" in refused(tmp_path)
 
 
 def test_a_link_in_dir_is_not_followed(tmp_path: Path) -> None:
@@ -234,10 +234,10 @@ def test_a_link_in_dir_is_not_followed(tmp_path: Path) -> None:
     place = tmp_path / "demo"
     place.mkdir()
     (place / "sip2gw.toml").symlink_to(tmp_path / "theirs.toml")
-    assert "it stays as it is" in refused(place)
+    assert "was left unchanged" in refused(place)
     (place / "sip2gw.toml").unlink()
     (place / "sip2gw.toml").symlink_to(tmp_path / "nowhere.toml")
-    assert "it stays as it is" in refused(place)
+    assert "was left unchanged" in refused(place)
     assert not (tmp_path / "nowhere.toml").exists()
 
 

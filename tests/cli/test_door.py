@@ -199,7 +199,7 @@ def test_wrong_usage_says_what(
 def test_b42_maintain_forgets_who_it_was_and_only_once(sip2gw: Run, visited: Path) -> None:
     dry = sip2gw("maintain", "--dry-run", "--config", visited)
     assert "4 rows of the door log" in dry.err
-    assert "would lose their patron" in dry.err
+    assert "patron would be erased" in dry.err
     assert "4 rows" in sip2gw("maintain", "--config", visited).err
     assert "0 rows" in sip2gw("maintain", "--config", visited).err
     rows = records(sip2gw("door", "log", "--json", "--config", visited).out)

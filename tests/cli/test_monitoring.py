@@ -33,7 +33,9 @@ def test_a_file_is_overwritten_only_by_force(
     file.write_text("mine")
     result = sip2gw(command, file)
     assert (result.status, file.read_text()) == (1, "mine")
-    assert result.err == f"sip2gw: {file}: is there already, and stays as it is\n"
+    assert (
+        result.err == f"sip2gw: {file}: already exists and was left unchanged; name another file\n"
+    )
     assert sip2gw(command, file, "--force").status == 0
     assert file.read_text() == text_of(name)
     assert file.stat().st_mode & 0o777 == 0o644

@@ -90,7 +90,7 @@ def test_people_get_a_table_with_the_reasons(command: Run) -> None:
 def test_a_closed_entry_says_who_closed_it_and_why(command: Run) -> None:
     first, second = records(command("review", "list", "--json"))
     closed = command("review", "close", first["id"], "--note", "catalogued as I9")
-    assert (closed.status, closed.out, closed.err) == (0, "", "sip2gw: closed 1\n")
+    assert (closed.status, closed.out, closed.err) == (0, "", "sip2gw: closed 1 entry\n")
     (shown,) = records(command("review", "show", first["id"], "--json"))
     assert shown["reasons"] == ["unknown_item"]
     assert (shown["outcome"], shown["state"]) == ("refused", "closed")

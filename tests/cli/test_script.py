@@ -186,7 +186,7 @@ def test_b16_no_secret_is_shown_or_told(play: Play) -> None:
         ("64 GL=", "GL=: the answer has 'ONBE', 'CLUB'"),
         ("64 patron_status[0]=Y", "patron_status[0]=Y: the answer has ' '"),
         ("64 patron_status[99]=Y", "patron_status[99]=Y: the answer has none"),
-        ("24", "expected 24, the answer is a 64"),
+        ("24", "expected 24, got 64"),
         ("nothing", "expected nothing: it answered"),
         ("closed", "expected closed: it answered"),
     ],
@@ -255,7 +255,7 @@ def test_after_hanging_up_the_same_frame_can_be_sent_on_a_new_line(
 
 def test_a_line_that_was_hung_up_wants_reconnect(play: Play) -> None:
     status, _, told = play("!hang-up 63 AA=7\nresend\n")
-    assert (status, told) == (1, "sip2gw: try.sip:2: the line is closed: reconnect first\n")
+    assert (status, told) == (1, "sip2gw: try.sip:2: the line is closed; write reconnect first\n")
 
 
 def test_c58_no_answer_is_a_failure_unless_it_is_expected(play: Play) -> None:
@@ -271,17 +271,17 @@ def test_c58_no_answer_is_a_failure_unless_it_is_expected(play: Play) -> None:
 @pytest.mark.parametrize("first", ["resend", "repeat"])
 def test_what_was_never_sent_cannot_be_sent_again(play: Play, first: str) -> None:
     status, _, told = play(first)
-    assert (status, told) == (1, "sip2gw: try.sip:1: nothing was sent yet\n")
+    assert (status, told) == (1, "sip2gw: try.sip:1: nothing has been sent yet\n")
 
 
 def test_without_checksums_there_is_none_to_spoil(play: Play) -> None:
     status, _, told = play("!bad-checksum 63 AA=7\n", "--no-checksum")
-    assert (status, told) == (1, "sip2gw: try.sip:1: there is no checksum to spoil\n")
+    assert (status, told) == (1, "sip2gw: try.sip:1: the message has no checksum to spoil\n")
 
 
 def test_a_refused_login_ends_the_play(play: Play) -> None:
     status, _, told = play("99\n", "--password", "wrong")
-    assert (status, told) == (1, "sip2gw: login: refused (940)\n")
+    assert (status, told) == (1, "sip2gw: the gateway refused the login (940)\n")
 
 
 def test_a_script_can_come_from_standard_input_and_log_in_itself(
@@ -295,28 +295,31 @@ def test_a_script_can_come_from_standard_input_and_log_in_itself(
 @pytest.mark.parametrize(
     ("script", "told"),
     [
-        ("expect 64", "1: expect stands behind what is sent"),
-        ("wait 1\nexpect 64", "2: expect stands behind what is sent"),
-        ("!hang-up 99\nexpect 98", "2: !hang-up waits for no answer: nothing can be expected"),
-        ('63 "AA=7', "1: a quote is not closed"),
-        ("!explode 99", "1: no fault !explode; there are: !bad-checksum, !split, !lost, !twice"),
-        ("!lost", "1: !lost: before which request?"),
+        ("expect 64", "1: write expect after the step whose answer it checks"),
+        ("wait 1\nexpect 64", "2: write expect after the step whose answer it checks"),
+        (
+            "!hang-up 99\nexpect 98",
+            "2: !hang-up does not wait for an answer, so nothing can be expected",
+        ),
+        ('63 "AA=7', "1: a quote is never closed"),
+        ("!explode 99", "1: no fault !explode; known faults: !bad-checksum, !split, !lost, !twice"),
+        ("!lost", "1: write !lost before a request"),
         ("!lost wait 1", "1: !lost: wait sends nothing"),
-        ("raw", "1: raw wants the text of a message"),
-        ("resend 63", "1: resend stands alone"),
-        ("reconnect now", "1: reconnect stands alone"),
-        ("99\nexpect closed AA=1", "2: expect closed stands alone"),
-        ("wait", "1: wait wants seconds, up to 3600"),
-        ("wait soon", "1: wait wants seconds, up to 3600"),
-        ("wait 3601", "1: wait wants seconds, up to 3600"),
-        ("64", "1: no message '64'; there are:"),
-        ("63 nonsense=1", "1: no field nonsense; there are:"),
-        ("99\nexpect", "2: expect names the code of an answer; there are: 94, 98"),
-        ("99\nexpect 63", "2: expect names the code of an answer"),
-        ("99\nexpect 98 =1", "2: a check is FIELD=VALUE"),
-        ("99\nexpect 98 !AO=1", "2: a check is FIELD=VALUE"),
-        ("99\nexpect 98 nonsense=1", "2: no field nonsense in a 98; there are: online"),
-        ("# nothing\nwait 1", " no line sends anything"),
+        ("raw", "1: raw needs the text of a message"),
+        ("resend 63", "1: write resend on a line of its own"),
+        ("reconnect now", "1: write reconnect on a line of its own"),
+        ("99\nexpect closed AA=1", "2: write expect closed on a line of its own"),
+        ("wait", "1: wait needs a number of seconds, up to 3600"),
+        ("wait soon", "1: wait needs a number of seconds, up to 3600"),
+        ("wait 3601", "1: wait needs a number of seconds, up to 3600"),
+        ("64", "1: no message '64'; known messages:"),
+        ("63 nonsense=1", "1: no field nonsense; known fields:"),
+        ("99\nexpect", "2: expect needs the code of an answer: 94, 98"),
+        ("99\nexpect 63", "2: expect needs the code of an answer"),
+        ("99\nexpect 98 =1", "2: write a check as FIELD=VALUE"),
+        ("99\nexpect 98 !AO=1", "2: write a check as FIELD=VALUE"),
+        ("99\nexpect 98 nonsense=1", "2: no field nonsense in a 98; known fields: online"),
+        ("# nothing\nwait 1", " none of the lines sends anything"),
     ],
 )
 def test_a_wrong_script_is_refused_before_anything_is_sent(

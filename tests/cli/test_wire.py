@@ -147,7 +147,7 @@ def test_a_refused_login_is_1(sip2gw: Run, message: list[str]) -> None:
     with gateway(_93=b"940") as there:
         result = sip2gw("send", "--to", there.address, "--login", "k", *message)
     assert result.status == 1
-    assert "login: refused" in result.err
+    assert "the gateway refused the login" in result.err
 
 
 def test_c58_no_answer_is_1(sip2gw: Run) -> None:
@@ -305,10 +305,10 @@ def test_check_live_logs_in_as_a_configured_terminal(sip2gw: Run, config: Path) 
 @pytest.mark.parametrize(
     ("answers", "told"),
     [
-        ({"_93": b"940"}, "login: refused"),
-        ({"_93": b"941", "_99": ONLINE.replace(b"98Y", b"98N")}, "not on-line"),
-        ({"_93": b"941", "_99": b"941"}, "no 98"),
-        ({"_93": b"941", "_99": b"nonsense"}, "unreadable answer"),
+        ({"_93": b"940"}, "refused the login (940)"),
+        ({"_93": b"941", "_99": ONLINE.replace(b"98Y", b"98N")}, "up but off-line"),
+        ({"_93": b"941", "_99": b"941"}, "did not answer the 99 with a 98"),
+        ({"_93": b"941", "_99": b"nonsense"}, "the answer is not readable"),
         ({"_93": b"941"}, "closed the line"),
     ],
 )

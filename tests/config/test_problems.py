@@ -87,7 +87,7 @@ def test_a_file_in_another_encoding_is_named(tmp_path: Path) -> None:
             None,
             "terminals.t.password_file: cannot be read: No such file or directory; got 'secret'",
         ),
-        (b"\n", "terminals.t.password_file: is empty: everybody would know it"),
+        (b"\n", "terminals.t.password_file: is empty, so everybody would know it"),
         (
             b"canary-4711\nsecond line\n",
             "terminals.t.password_file: must be one line of at most 255 characters",

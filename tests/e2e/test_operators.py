@@ -154,7 +154,7 @@ async def test_a_reload_says_what_became_of_it(start):
         status, out, err = await command(gateway.config, "reload")
         assert (status, out) == (0, "")
         assert "sip2gw: reloaded\n" in err
-        assert "from the next start only: admin.listen" in err
+        assert "restart the gateway to put these into effect: admin.listen" in err
         assert "AMNew Library|" in await kiosk.ask(STATUS)
 
 
@@ -270,7 +270,7 @@ async def test_drain_tells_what_was_given_up(start, tmp_path):
         status, _, err = await command(gateway.config, "drain")
         other.close()
         assert status == 1
-        assert "took too long and was given up: store" in err
+        assert "took too long and was abandoned: store" in err
         assert await gateway.ended() == 1
 
 
@@ -286,7 +286,7 @@ async def test_drain_of_a_gateway_that_is_killed_fails(start, tmp_path):
         other.close()
         _, err = await draining.communicate()
         assert draining.returncode == 1
-        assert "ended before it was done" in err.decode()
+        assert "ended before it had finished" in err.decode()
         await gateway.start()  # what it left of its socket is replaced
         assert (await command(gateway.config, "reload"))[0] == 0
 

@@ -153,7 +153,7 @@ async def test_a_reload_to_another_currency_is_refused_and_money_stays_what_it_w
         gateway.signal(signal.SIGHUP)
         failed = await gateway.logged("reload_failed")
         (problem,) = failed["problems"]
-        assert "institution.currency: cannot be changed by a reload" in problem
+        assert "institution.currency: a reload cannot change this key" in problem
         answer = await pay.ask(ask_37("1004", "2", pin="1004", fee="D2", bk="K1"))
         assert answer.startswith("38Y")
         assert "EUR 2.00 has been paid." in answer

@@ -166,7 +166,7 @@ async def test_each_key_is_refused_or_waits_or_takes_effect(tmp_path, key):
         if MARKS[key] == "refused":
             assert event["event"] == "reload_failed"
             (problem,) = event["problems"]
-            assert f": {key}: cannot be changed by a reload" in problem
+            assert f": {key}: a reload cannot change this key" in problem
             assert gateway.app.config is gateway.app.gateway.site.config is before
             return
         assert event["event"] == "reload_done", event

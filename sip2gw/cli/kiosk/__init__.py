@@ -1,1 +1,1 @@
-"""A test kiosk, and the wire made readable."""
+"""A test kiosk, and commands that decode SIP2 messages."""

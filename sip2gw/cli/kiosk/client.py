@@ -29,13 +29,13 @@ from sip2gw.protocol.wire import WireFormat
 
 TIMEOUT_S = 10.0
 FRAME_BYTES_MAX = 1 << 20
-"""What a gateway may answer at most; generous, because we test."""
+"""Longest answer accepted from a gateway; generous, because this is a test tool."""
 _CHUNK = 65536
 _RESEND = RequestAcsResend.code.encode()
 
 
 class NoAnswerError(CommandError):
-    """Nothing came in time."""
+    """No answer came in time."""
 
 
 class LineClosedError(CommandError):
@@ -43,7 +43,7 @@ class LineClosedError(CommandError):
 
 
 def show_frame(arrow: str, frame: bytes, wire: WireFormat) -> None:
-    """`frame` on standard output, as it is and field by field, secrets masked."""
+    """Print `frame` as it is and field by field, with secrets masked."""
     sys.stdout.write(f"{arrow} {printable(wire.text.decode(redact_frame(frame)))}\n")
     for line in describe_frame(frame, wire):
         sys.stdout.write(f"  {line}\n")
@@ -52,7 +52,7 @@ def show_frame(arrow: str, frame: bytes, wire: WireFormat) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """How a terminal logs in; with an empty login it does not."""
+    """How a terminal logs in; an empty login means that it does not."""
 
     login: str = field(repr=False)
     password: str = field(repr=False)
@@ -90,7 +90,7 @@ class Kiosk:
         """Connect to `address`, `host:port`.
 
         Raises:
-            UsageError: no such address or encoding can be.
+            UsageError: the address or the encoding is not valid.
             CommandError: nobody listens there.
         """
         try:
@@ -102,7 +102,7 @@ class Kiosk:
             line = socket.create_connection((host, port), timeout_s)
         except OSError as error:
             raise CommandError(f"{address}: {error.strerror or error}") from None
-        # Pieces that are written apart shall leave apart.
+        # Pieces that are written separately must leave separately.
         line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return cls(line, wire, timeout_s, checksums=checksums)
 
@@ -127,41 +127,41 @@ class Kiosk:
         return self._line.fileno() < 0
 
     def log_in(self, credentials: Credentials) -> None:
-        """93, and nothing more if it was good.
+        """Send a 93.
 
         Raises:
-            CommandError: it was refused, or no answer came.
+            CommandError: the login was refused, or no answer came.
         """
         answer = self.ask(credentials.request())
         if not isinstance(answer, LoginResponse) or not answer.ok:
-            raise CommandError("login: refused (940)")
+            raise CommandError("the gateway refused the login (940)")
 
     def institution(self) -> str:
-        """What the gateway calls its institution; empty when it does not say.
+        """The institution id that the gateway sends; empty when it sends none.
 
         Raises:
-            CommandError: it does not answer.
+            CommandError: the gateway does not answer.
         """
         return getattr(self.ask(ScStatus()), "institution_id", "")
 
     def ask(self, request: Request) -> Response:
-        """Send `request`; the answer as a message.
+        """Send `request` and return the answer as a message.
 
         Raises:
-            CommandError: none came, or none that can be read.
+            CommandError: no readable answer came.
         """
         self.send(self.frame_of(request))
         try:
             return parse_response(self.receive(), self.wire)
         except ProtocolError as error:
-            raise CommandError(f"unreadable answer: {error}") from None
+            raise CommandError(f"the answer is not readable: {error}") from None
 
     def frame_of(self, request: Request) -> bytes:
         """`request` as it will leave, with its trailer."""
         return self.sealed(serialise(request, self.wire))
 
     def sealed(self, body: bytes) -> bytes:
-        """`body` with the next AY and its AZ; one that has its own trailer is left as it is.
+        """`body` with the next AY and its AZ; a body with a trailer of its own is left unchanged.
 
         A 97 carries no AY (B7).
         """
@@ -173,10 +173,10 @@ class Kiosk:
         return self._sealer.send_body(body).removesuffix(self.wire.terminator)
 
     def send(self, frame: bytes) -> None:
-        """Write `frame` and its end.
+        """Write `frame` and its terminator.
 
         Raises:
-            LineClosedError: nobody is there any more.
+            LineClosedError: the other side is gone.
         """
         self.write(frame + self.wire.terminator)
 
@@ -184,7 +184,7 @@ class Kiosk:
         """Write bytes as they are.
 
         Raises:
-            LineClosedError: nobody is there any more.
+            LineClosedError: the other side is gone.
         """
         try:
             self._line.sendall(data)
@@ -196,8 +196,8 @@ class Kiosk:
 
         Raises:
             NoAnswerError: none came in time.
-            LineClosedError: none will come any more.
-            CommandError: it has no end.
+            LineClosedError: the other side closed the line.
+            CommandError: the frame has no end.
         """
         deadline = time.monotonic() + self._timeout_s
         while (frame := self._next_frame()) is None:

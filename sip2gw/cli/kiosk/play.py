@@ -55,7 +55,7 @@ class Player:
         institution: str | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """`name` of the script, for what is told about its lines."""
+        """`name` is that of the script, for messages about its lines."""
         self.score = Score()
         self._connect = connect
         self._name = name
@@ -66,10 +66,10 @@ class Player:
         self._body = self._frame = b""
 
     def play(self, steps: list[Step]) -> Score:
-        """Play all of `steps`; a failed check is told and the play goes on.
+        """Play all `steps`; a failed check is reported, and the play goes on.
 
         Raises:
-            CommandError: it cannot go on: nobody there, login refused, line closed.
+            CommandError: nobody listens, the login is refused, or the line is closed.
         """
         try:
             self._open()
@@ -95,7 +95,7 @@ class Player:
             show_frame("→", frame, self._line.wire)
             self._line.send(frame)
             if not self._answer(frame).startswith(b"941"):
-                raise CommandError("login: refused (940)")
+                raise CommandError("the gateway refused the login (940)")
 
     def _close(self) -> None:
         if self._kiosk is not None:
@@ -110,7 +110,9 @@ class Player:
         """Send what `step` says and judge what comes back."""
         sys.stdout.write(f"\n# {self._name}:{step.line} {step.title}\n")
         if self._line.closed:
-            raise CommandError(f"{self._name}:{step.line}: the line is closed: reconnect first")
+            raise CommandError(
+                f"{self._name}:{step.line}: the line is closed; write reconnect first"
+            )
         self.score.sent += 1
         frame = self._frame_of(step)
         answers: list[bytes] = []
@@ -129,7 +131,7 @@ class Player:
             self._failed(step.line, str(silence))
 
     def _frame_of(self, step: Step) -> bytes:
-        """The frame to send; what `resend` and `repeat` need is remembered."""
+        """The frame to send; remembers what `resend` and `repeat` need."""
         if step.kind is Kind.RESEND:
             return self._remembered(step, self._frame)
         if step.kind is Kind.REPEAT:
@@ -143,7 +145,7 @@ class Player:
 
     def _remembered(self, step: Step, what: bytes) -> bytes:
         if not what:
-            raise CommandError(f"{self._name}:{step.line}: nothing was sent yet")
+            raise CommandError(f"{self._name}:{step.line}: nothing has been sent yet")
         return what
 
     def _body_of(self, step: Step) -> bytes:
@@ -155,7 +157,7 @@ class Player:
         return step.wanted.body(wire, self._institution or "")
 
     def _send(self, step: Step, frame: bytes) -> Iterator[bytes]:
-        """Send `frame` with the fault of `step`; the answers that count."""
+        """Send `frame` with the fault of `step`; yields the answers that count."""
         line = self._line
         if step.fault is Fault.BAD_CHECKSUM:
             frame = _spoilt(frame, f"{self._name}:{step.line}")
@@ -183,7 +185,7 @@ class Player:
             self._sleep(PIECES_PAUSE_S)
 
     def _answer(self, sent: bytes, arrow: str = "←") -> bytes:
-        """The next answer to `sent`; one to an earlier request is shown and passed over."""
+        """The next answer to `sent`; an answer to an earlier request is only shown."""
         while True:
             answer = self._line.receive()
             if _answers(answer, sent):
@@ -215,7 +217,7 @@ class Player:
 def _problems(expectation: Expectation, answer: bytes, line: Kiosk) -> Iterator[str]:
     code = answer[:COMMAND_WIDTH].decode("latin-1")
     if code != expectation.code:
-        yield f"expected {expectation.code}, the answer is a {code}"
+        yield f"expected {expectation.code}, got {code}"
         return
     for check in expectation.checks:
         failure = check.failure(split_trailer(answer).body, line.wire)
@@ -229,16 +231,16 @@ def _sound(answer: bytes) -> bool:
 
 
 def _answers(answer: bytes, sent: bytes) -> bool:
-    """Whether the AY of `answer` lets it be the one to `sent`; 96 and answers to 97 have none."""
+    """Whether the AY of `answer` fits `sent`; 96 and answers to 97 have none."""
     expected, given = split_trailer(sent).sequence, split_trailer(answer).sequence
     return not expected or given in (b"", expected)
 
 
 def _spoilt(frame: bytes, where: str) -> bytes:
-    """`frame` with another checksum than the right one."""
+    """`frame` with a wrong checksum."""
     trailer = split_trailer(frame)
     if not trailer.digits:
-        raise CommandError(f"{where}: there is no checksum to spoil")
+        raise CommandError(f"{where}: the message has no checksum to spoil")
     end = len(trailer.summed)
     wrong = b"%04X" % ((int(trailer.digits, 16) + 1) & 0xFFFF)
     return frame[:end] + wrong + frame[end + len(wrong) :]

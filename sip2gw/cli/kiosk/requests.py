@@ -1,4 +1,4 @@
-"""Requests as they are typed: `63 AA=123 summary=fines` becomes a typed message.  (C58)"""
+"""Requests as you type them: `63 AA=123 summary=fines` becomes a typed message (C58)."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from sip2gw.protocol.timestamps import write_timestamp
 from sip2gw.protocol.wire import WireFormat
 
 DEFAULTS = {"currency_type": "EUR"}
-"""What a kiosk says when nobody tells it otherwise, by attribute; dates are the present moment."""
+"""Default values of a kiosk, by attribute; dates are the present moment."""
 
 _WORD_EDGE = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
 def message_name(kind: type[Request]) -> str:
-    """`PatronInformation` as it is typed: `patron-information`."""
+    """`PatronInformation` as you type it: `patron-information`."""
     return _WORD_EDGE.sub("-", kind.__name__).lower()
 
 
@@ -32,7 +32,7 @@ def request_type(text: str) -> type[Request]:
     """The request with the code or name `text`.
 
     Raises:
-        UsageError: there is none.
+        UsageError: there is no such request.
     """
     kind = REQUESTS.get(text)
     if kind is not None:
@@ -42,33 +42,33 @@ def request_type(text: str) -> type[Request]:
     found = names.get(typed) or names.get(f"{typed}-request")
     if found is None:
         known = ", ".join(f"{kind.code} {name}" for name, kind in sorted(names.items()))
-        raise UsageError(f"no message {text.partition('=')[0]!r}; there are: {known}")
+        raise UsageError(f"no message {text.partition('=')[0]!r}; known messages: {known}")
     return found
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A request as it was asked for; `repr` shows no value."""
+    """A request as typed; `repr` shows no value."""
 
     kind: type[Request]
     values: dict[str, Any] = field(default_factory=dict, repr=False)
     strange: tuple[tuple[str, str], ...] = field(default=(), repr=False)
-    """Fields that the message does not know: tag and value; they are sent behind the others."""
+    """Fields that the message does not have, as tag and value; they are sent after the others."""
 
     @property
     def needs_institution(self) -> bool:
-        """Whether the message has an AO that was not given."""
+        """Whether the message has an AO, and none was given."""
         known = "institution_id" in layout_of(self.kind).attributes
         return known and "institution_id" not in self.values
 
     def with_login(self, login: Login) -> Wanted:
-        """The same 93 with what `login` says, unless fields say otherwise."""
+        """The same 93 with the values of `login`, unless fields say otherwise."""
         given = {name: getattr(login, name) for name in layout_of(type(login)).attributes}
         values = {name: value for name, value in given.items() if value} | self.values
         return replace(self, values=values)
 
     def body(self, wire: WireFormat, institution: str, now: datetime | None = None) -> bytes:
-        """The message without its trailer; what was not given gets a sensible value."""
+        """The message without its trailer; missing values get a sensible default."""
         known = layout_of(self.kind).attributes
         defaults = {
             **DEFAULTS,
@@ -86,7 +86,7 @@ def requested(message: str, pairs: Iterable[str]) -> Wanted:
     """The request that `message` and `FIELD=VALUE` pairs describe.
 
     Raises:
-        UsageError: no such message or field, or a value that does not fit.
+        UsageError: an unknown message or field, or a value that does not fit.
     """
     kind = request_type(message)
     layout = layout_of(kind)
@@ -100,13 +100,13 @@ def requested(message: str, pairs: Iterable[str]) -> Wanted:
         name, equals, value = pair.partition("=")
         placement = by_name.get(name)
         if not equals:
-            raise UsageError(f"{name}: fields are given as FIELD=VALUE")
+            raise UsageError(f"{name}: write a field as FIELD=VALUE")
         if placement is not None:
             values[placement.attribute] = _value(name, placement.place, value)
         elif re.fullmatch(r"[A-Z][A-Z0-9]", name):
             strange.append((name, value))
         else:
-            raise UsageError(f"no field {name}; there are: {', '.join(by_name)}")
+            raise UsageError(f"no field {name}; known fields: {', '.join(by_name)}")
     return Wanted(kind, values, tuple(strange))
 
 
@@ -126,5 +126,5 @@ def _summary(text: str) -> frozenset[Summary]:
     unknown = [name for name in names if name not in Summary.__members__]
     if unknown:
         known = ", ".join(name.lower() for name in Summary.__members__)
-        raise UsageError(f"summary: there are {known}")
+        raise UsageError(f"summary: choose from {known}")
     return frozenset(Summary[name] for name in names)

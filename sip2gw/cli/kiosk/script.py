@@ -1,6 +1,6 @@
-"""Dialogues in a file, for `send --script`: what stands there, as steps. Nothing is sent here.
+"""Dialogues in a file, for `send --script`: the file's lines as steps. This module sends nothing.
 
-One step a line; `#` before a word begins a comment, double quotes keep blanks together:
+One step per line; `#` before a word begins a comment, double quotes keep blanks together:
 
     63 AA=1001 AD=1234 summary=fines     # a request by code or name, as `send` takes it
     expect 64 BL=Y BV=12.50 AF~pay       # what its answer must say
@@ -24,22 +24,22 @@ from sip2gw.protocol.wire import WireFormat
 
 WAIT_MAX_S = 3600.0
 RUN = "{run}"
-"""In a value: a number that no other run of a script has, for receipt numbers."""
+"""In a value: a number unique to this run of the script, for receipt numbers."""
 
 
 class Fault(StrEnum):
-    """What goes wrong with a request, as it is written before it."""
+    """A fault, written before the request that it spoils."""
 
     BAD_CHECKSUM = "!bad-checksum"
-    """Its AZ is wrong; the answer is a 96, and `resend` sends it right."""
+    """Send a wrong AZ; the answer is a 96, and `resend` sends the right one."""
     SPLIT = "!split"
-    """It leaves in small pieces."""
+    """Send the request in small pieces."""
     LOST = "!lost"
-    """Its answer is read and forgotten, then the same frame is sent again, with the same AY."""
+    """Read the answer and forget it, then send the same frame again, with the same AY."""
     TWICE = "!twice"
-    """The same frame leaves two times at once; what is expected is expected of both answers."""
+    """Send the same frame twice at once; both answers must be as expected."""
     HANG_UP = "!hang-up"
-    """The line is closed before the answer comes; the next step is `reconnect`."""
+    """Close the line before the answer comes; the next step is `reconnect`."""
 
 
 class Kind(StrEnum):
@@ -48,7 +48,7 @@ class Kind(StrEnum):
     REQUEST = "request"
     RAW = "raw"
     RESEND = "resend"
-    """The last frame again, byte for byte, as a terminal does that heard nothing."""
+    """The last frame again, byte for byte, like a terminal that got no answer."""
     REPEAT = "repeat"
     """The last request again as a new one, with the next AY."""
     WAIT = "wait"
@@ -59,7 +59,7 @@ SENDING = frozenset({Kind.REQUEST, Kind.RAW, Kind.RESEND, Kind.REPEAT})
 
 
 class Silence(StrEnum):
-    """What an `expect` may name instead of an answer."""
+    """What an `expect` may name in place of an answer."""
 
     NOTHING = "nothing"
     """No answer within the time-out."""
@@ -74,15 +74,15 @@ class Check:
     name: str
     """A tag, or the name of a field of the fixed block."""
     span: slice | None
-    """Where it stands in the fixed block; None for a tag."""
+    """Its place in the fixed block; None for a tag."""
     relation: str
-    """`=` is one of the values, `!=` is none, `~` is part of one, `` there is one, `!` is none."""
+    """`=` one of the values, `!=` none of them, `~` part of one, `` present, `!` absent."""
     value: str = field(default="", repr=False)
     position: int | None = None
-    """Only this character counts: `patron_status[10]=Y`."""
+    """Compare only this character: `patron_status[10]=Y`."""
 
     def failure(self, body: bytes, wire: WireFormat) -> str | None:
-        """What is wrong with the answer `body` (without trailer); None when it is as expected."""
+        """What is wrong with the answer `body` (without trailer); None if it is as expected."""
         found = self._found(body, wire)
         if self._holds(found):
             return None
@@ -127,14 +127,14 @@ class Expectation:
 
     line: int
     code: str = ""
-    """Of the answer; empty when none may come."""
+    """The code of the answer; empty when none may come."""
     silence: Silence | None = None
     checks: tuple[Check, ...] = ()
 
 
 @dataclass(slots=True)
 class Step:
-    """One line of the script, with the `expect` lines behind it."""
+    """One line of the script, with the `expect` lines that follow it."""
 
     line: int
     kind: Kind
@@ -146,7 +146,7 @@ class Step:
 
     @property
     def title(self) -> str:
-        """What the step does, without any value."""
+        """What the step does, without values."""
         what = message_name(self.wanted.kind) if self.wanted else str(self.kind)
         return f"{self.fault} {what}" if self.fault else what
 
@@ -156,7 +156,7 @@ def read_script(text: str, name: str, run: str) -> list[Step]:
 
     Args:
         text: what the file says.
-        name: of the file, for complaints.
+        name: of the file, for error messages.
         run: what `{run}` stands for.
 
     Raises:
@@ -176,7 +176,7 @@ def read_script(text: str, name: str, run: str) -> list[Step]:
     if problems:
         raise UsageError("\n".join(problems))
     if not any(step.kind in SENDING for step in steps):
-        raise UsageError(f"{name}: no line sends anything")
+        raise UsageError(f"{name}: none of the lines sends anything")
     return steps
 
 
@@ -190,7 +190,7 @@ def _words(line: str, run: str) -> list[str]:
     while at < len(line):
         match = _WORD.match(line, at)
         if match is None:
-            raise UsageError("a quote is not closed")
+            raise UsageError("a quote is never closed")
         if match[1].startswith("#"):
             break
         words.append(match[1].replace('"', "").replace(RUN, run))
@@ -200,9 +200,9 @@ def _words(line: str, run: str) -> list[str]:
 
 def _last_sending(steps: list[Step]) -> Step:
     if not steps or steps[-1].kind not in SENDING:
-        raise UsageError("expect stands behind what is sent")
+        raise UsageError("write expect after the step whose answer it checks")
     if steps[-1].fault is Fault.HANG_UP:
-        raise UsageError("!hang-up waits for no answer: nothing can be expected")
+        raise UsageError("!hang-up does not wait for an answer, so nothing can be expected")
     return steps[-1]
 
 
@@ -211,11 +211,11 @@ def _step(number: int, words: list[str]) -> Step:
     if words[0].startswith("!"):
         fault, words = _fault(words[0]), words[1:]
     if not words:
-        raise UsageError(f"{fault}: before which request?")
+        raise UsageError(f"write {fault} before a request")
     first, rest = words[0], words[1:]
     if first == Kind.RAW:
         if not rest:
-            raise UsageError("raw wants the text of a message")
+            raise UsageError("raw needs the text of a message")
         return Step(number, Kind.RAW, raw=" ".join(rest), fault=fault)
     if first in (Kind.RESEND, Kind.REPEAT):
         _no_more(first, rest)
@@ -232,20 +232,20 @@ def _step(number: int, words: list[str]) -> Step:
 
 def _no_more(word: str, rest: list[str]) -> None:
     if rest:
-        raise UsageError(f"{word} stands alone")
+        raise UsageError(f"write {word} on a line of its own")
 
 
 def _fault(word: str) -> Fault:
     try:
         return Fault(word)
     except ValueError:
-        raise UsageError(f"no fault {word}; there are: {', '.join(Fault)}") from None
+        raise UsageError(f"no fault {word}; known faults: {', '.join(Fault)}") from None
 
 
 def _seconds(rest: list[str]) -> float:
     text = rest[0] if len(rest) == 1 else ""
     if not re.fullmatch(r"[0-9]{1,4}(\.[0-9]{1,3})?", text) or float(text) > WAIT_MAX_S:
-        raise UsageError(f"wait wants seconds, up to {WAIT_MAX_S:g}")
+        raise UsageError(f"wait needs a number of seconds, up to {WAIT_MAX_S:g}")
     return float(text)
 
 
@@ -256,7 +256,7 @@ def _expectation(number: int, words: list[str]) -> Expectation:
         return Expectation(number, silence=Silence(first))
     if first not in RESPONSES:
         known = ", ".join((*RESPONSES, *Silence))
-        raise UsageError(f"expect names the code of an answer; there are: {known}")
+        raise UsageError(f"expect needs the code of an answer: {known}")
     return Expectation(number, first, checks=tuple(_check(first, word) for word in rest))
 
 
@@ -270,18 +270,18 @@ _CHECK = re.compile(
 def _check(code: str, word: str) -> Check:
     match = _CHECK.fullmatch(word)
     if match is None or (match["absent"] and match["relation"]):
-        raise UsageError("a check is FIELD=VALUE, FIELD!=VALUE, FIELD~PART, FIELD or !FIELD")
+        raise UsageError("write a check as FIELD=VALUE, FIELD!=VALUE, FIELD~PART, FIELD or !FIELD")
     name, spans = match["name"], _spans(code)
     tags = {p.attribute: p.place.tag for p in layout_of(RESPONSES[code]).tagged}
     if name not in spans and name not in tags and not re.fullmatch(r"[A-Z][A-Z0-9]", name):
-        raise UsageError(f"no field {name} in a {code}; there are: {', '.join((*spans, *tags))}")
+        raise UsageError(f"no field {name} in a {code}; known fields: {', '.join((*spans, *tags))}")
     relation = match["relation"] or match["absent"]
     position = None if match["at"] is None else int(match["at"])
     return Check(tags.get(name, name), spans.get(name), relation, match["value"] or "", position)
 
 
 def _spans(code: str) -> dict[str, slice]:
-    """Where the fields of the fixed block of the answer `code` stand."""
+    """The places of the fields in the fixed block of the answer `code`."""
     spans = {}
     start = COMMAND_WIDTH
     for placement in layout_of(RESPONSES[code]).fixed:

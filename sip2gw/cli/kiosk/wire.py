@@ -1,4 +1,4 @@
-"""`send` and `decode`: the wire made readable; every secret is masked."""
+"""`send` and `decode`: SIP2 messages made readable; every secret is masked."""
 
 from __future__ import annotations
 
@@ -31,32 +31,32 @@ EncodingOption = Annotated[
 
 
 def send(
-    to: Annotated[str, typer.Option(metavar="HOST:PORT", help="Where the gateway listens.")],
+    to: Annotated[str, typer.Option(metavar="HOST:PORT", help="Address of the gateway.")],
     message: Annotated[
         str | None,
         typer.Argument(
             metavar="[MESSAGE]",
-            help="Code or name (63, patron-information), or raw. Without: 93 and 99.",
+            help="Code or name (63, patron-information), or raw. Default: 93 and 99.",
         ),
     ] = None,
     fields: Annotated[
         list[str] | None,
         typer.Argument(
             metavar="[FIELD=VALUE...]",
-            help="Fields by tag (AA=123) or attribute (summary=fines); after raw: the text.",
+            help="Fields by tag (AA=123) or attribute (summary=fines); with raw: the text.",
         ),
     ] = None,
     login: Annotated[str | None, typer.Option(metavar="L", help="Login of the terminal.")] = None,
     password: PasswordOption = None,
     password_file: PasswordFileOption = None,
     location: Annotated[
-        str | None, typer.Option(metavar="CP", help="Location code of the login.")
+        str | None, typer.Option(metavar="CP", help="Location code to log in with.")
     ] = None,
     institution: Annotated[
-        str | None, typer.Option(metavar="AO", help="Institution id. Default: what the 98 says.")
+        str | None, typer.Option(metavar="AO", help="Institution id. Default: the one in the 98.")
     ] = None,
     checksum: Annotated[
-        bool, typer.Option("--checksum/--no-checksum", help="With AY and AZ.")
+        bool, typer.Option("--checksum/--no-checksum", help="Send AY and AZ.")
     ] = True,
     encoding: EncodingOption = "cp850",
     timeout: Annotated[
@@ -64,16 +64,14 @@ def send(
     ] = 10.0,
     script: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE", help="Play the dialogue in this file instead; - is standard input."
-        ),
+        typer.Option(metavar="FILE", help="Play the dialogue in this file; - is standard input."),
     ] = None,
     config: ConfigOption = None,
 ) -> None:
-    """Be a test kiosk: log in, send one message or play a script, and show both sides decoded.
+    """Act as a test kiosk: log in, send one message or play a script, and show both sides decoded.
 
-    Dates, institution and what else a message demands are filled in. Exit status 0 when an
-    answer came, whatever it says, or when all of a script went as it expects; 1 otherwise.
+    Dates, the institution and other required fields are filled in. The exit status is 0 when an
+    answer came, whatever it says, or when a script went entirely as expected; otherwise it is 1.
     """
     from sip2gw.cli.kiosk.client import Credentials, Kiosk
 
@@ -92,7 +90,7 @@ def send(
 
 @dataclass(frozen=True, slots=True)
 class _Message:
-    """What the command line asks to send; neither raw nor wanted: 93 and 99."""
+    """What to send; without `raw` and `wanted`: 93 and 99."""
 
     raw: str | None = field(default=None, repr=False)
     wanted: Wanted | None = None
@@ -102,7 +100,7 @@ class _Message:
         """The message with its fields.
 
         Raises:
-            UsageError: there is none such.
+            UsageError: there is no such message or field.
         """
         from sip2gw.cli.kiosk.requests import requested
 
@@ -114,11 +112,11 @@ class _Message:
 
     @property
     def is_login(self) -> bool:
-        """Whether it is a 93 itself."""
+        """Whether this is a 93."""
         return self.wanted is not None and self.wanted.kind.code == "93"
 
     def exchange(self, kiosk: Kiosk, credentials: Credentials, institution: str | None) -> None:
-        """Log in, unless this is the login, send it and show both sides."""
+        """Log in, unless this is a login itself, send it and show both sides."""
         from sip2gw.protocol.messages import ScStatus
 
         if credentials.login and not self.is_login:
@@ -138,7 +136,7 @@ class _Message:
 
 def _raw_text(words: list[str]) -> str:
     if not words:
-        raise UsageError("raw wants the text of a message")
+        raise UsageError("raw needs the text of a message")
     return " ".join(words)
 
 
@@ -146,7 +144,7 @@ def _log_in(kiosk: Kiosk, credentials: Credentials, *, shown: bool) -> None:
     if not shown:
         kiosk.log_in(credentials)
     elif not _exchange(kiosk, kiosk.frame_of(credentials.request())).startswith(b"941"):
-        say("sip2gw: login: refused")
+        say("sip2gw: the gateway refused the login")
         raise typer.Exit(1)
 
 
@@ -176,7 +174,7 @@ def _script_text(script: Path) -> str:
 
 
 def _exchange(kiosk: Kiosk, frame: bytes) -> bytes:
-    """Send `frame`, show it and the answer."""
+    """Send `frame`; show it and the answer."""
     from sip2gw.cli.kiosk.client import show_frame
 
     show_frame("→", frame, kiosk.wire)
@@ -195,8 +193,8 @@ def decode(
 ) -> None:
     """Explain captured SIP2 lines of both sides, field by field; every secret is masked.
 
-    What is wrong with a line stands beside it: bad checksum, unknown, missing or misplaced fields,
-    wrong lengths. Arrows before a line, as `send` prints them, do not matter.
+    Problems are shown next to the line: a bad checksum, unknown, missing or misplaced fields, wrong
+    lengths. Arrows before a line, as `send` prints them, are ignored.
     """
     from sip2gw.protocol.wire import WireFormat
 
@@ -212,7 +210,7 @@ def decode(
 
 
 def explain_lines(stream: BinaryIO, wire: WireFormat) -> None:
-    """What each line of `stream` says, on standard output."""
+    """Print the meaning of each line of `stream`."""
     from sip2gw.protocol.describe import describe_frame
     from sip2gw.protocol.registry import REQUESTS, RESPONSES
 
@@ -226,11 +224,11 @@ def explain_lines(stream: BinaryIO, wire: WireFormat) -> None:
 
 
 _ARROW = re.compile(rb"(?:\(lost\) )?(?:\xe2\x86[\x90\x92]|[<>]+)[ \t]+")
-"""What `send` and most traces put before a line, in UTF-8."""
+"""The arrow that `send` and most traces put before a line, in UTF-8."""
 
 
 def _frames(lines: Iterable[bytes]) -> Iterator[bytes]:
-    """What stands between line ends of any kind, blank pieces left out."""
+    """The text between line ends of any kind, without empty lines."""
     for line in lines:
         for piece in line.split(b"\r"):
             frame = _ARROW.sub(b"", piece.strip(b"\0 \n"), count=1)

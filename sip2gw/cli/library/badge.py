@@ -1,4 +1,4 @@
-"""`badge …`: which badges there are and who has them (B22, B65, C57)."""
+"""`badge …`: the badges and who has them (B22, B65, C57)."""
 
 from __future__ import annotations
 
@@ -37,58 +37,59 @@ def _badge() -> None:
 @badge.command()
 def define(
     code: CodeArgument,
-    name: Annotated[str, typer.Option(metavar="N", help="What it is called.")],
-    description: Annotated[str, typer.Option(metavar="D", help="What it is for.")] = "",
+    name: Annotated[str, typer.Option(metavar="N", help="Name of the badge.")],
+    description: Annotated[str, typer.Option(metavar="D", help="Purpose of the badge.")] = "",
     inactive: Annotated[
-        bool, typer.Option("--inactive", help="No terminal sees it until it is activated.")
+        bool,
+        typer.Option("--inactive", help="Hide the badge from terminals until you activate it."),
     ] = False,
     config: ConfigOption = None,
 ) -> None:
-    """Make a badge, or change the name, the description and the state of one.
+    """Define a badge, or change the name, description and state of an existing one.
 
-    Its holders and the branches where it counts stay.
+    Its holders and the branches where it counts stay the same.
     """
     from sip2gw.model import Badge
 
     with opened_store(configured(config)) as store:
         run(store.define_badge(Badge(code, name, not inactive, description)))
-    say(f"Badge {printable(code)} is defined{' and inactive' if inactive else ''}.")
+    say(f"Badge {printable(code)} has been defined{' and is inactive' if inactive else ''}.")
 
 
 @badge.command("list")
 def list_badges(json: JsonOption = False, config: ConfigOption = None) -> None:
-    """List the badges that there are."""
+    """List all badges."""
     with opened_store(configured(config)) as store:
         write_listing(map(badge_json, store.badges()), _COLUMNS, json)
 
 
 @badge.command()
 def activate(code: CodeArgument, config: ConfigOption = None) -> None:
-    """Show a badge to terminals from their next request on."""
+    """Show a badge to terminals, from their next request on."""
     _set_active(code, True, config)
 
 
 @badge.command()
 def deactivate(code: CodeArgument, config: ConfigOption = None) -> None:
-    """Hide a badge from terminals; its holders keep it."""
+    """Hide a badge from terminals. Its holders keep it."""
     _set_active(code, False, config)
 
 
 def _set_active(code: str, active: bool, config: ConfigOption) -> None:
     with opened_store(configured(config)) as store:
         run(store.set_badge_active(code, active))
-    say(f"Badge {printable(code)} is {'active' if active else 'inactive'}.")
+    say(f"Badge {printable(code)} is now {'active' if active else 'inactive'}.")
 
 
 @badge.command()
 def assign(code: CodeArgument, patron: HolderArgument, config: ConfigOption = None) -> None:
-    """Give a patron a badge, without an end and at all branches where the badge counts.
+    """Give a patron a badge, without an end date and at every branch where the badge counts.
 
-    An assignment with an end or for some branches, which an import can make, is replaced.
+    This replaces an assignment with an end date or limited to some branches, as an import can make.
     """
     with opened_store(configured(config)) as store:
         patron_id = run(store.assign_badge(code, patron))
-    say(f"Patron {printable(patron_id)} has badge {printable(code)}.")
+    say(f"Patron {printable(patron_id)} now has badge {printable(code)}.")
 
 
 @badge.command()
@@ -96,17 +97,18 @@ def unassign(code: CodeArgument, patron: HolderArgument, config: ConfigOption = 
     """Take a badge from a patron."""
     with opened_store(configured(config)) as store:
         patron_id = run(store.unassign_badge(code, patron))
-    say(f"Patron {printable(patron_id)} has badge {printable(code)} no longer.")
+    say(f"Patron {printable(patron_id)} no longer has badge {printable(code)}.")
 
 
 @badge.command()
 def report(
     code: Annotated[
-        str | None, typer.Argument(metavar="[CODE]", help="Default: every badge.")
+        str | None,
+        typer.Argument(metavar="[CODE]", help="Code of the badge. Default: every badge."),
     ] = None,
     json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
-    """List who has a badge."""
+    """List the patrons who have a badge."""
     with opened_store(configured(config)) as store:
         write_listing(map(holder_json, store.badge_holders(code)), _REPORT_COLUMNS, json)

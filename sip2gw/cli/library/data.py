@@ -19,6 +19,7 @@ from sip2gw.cli.common import (
     say,
 )
 from sip2gw.cli.failures import FAILED
+from sip2gw.foundation.words import counted
 
 if TYPE_CHECKING:
     from sip2gw.backend.loading.importing import ImportReport, ImportSettings, Progress, Source
@@ -29,16 +30,17 @@ STDIN = "-"
 
 def import_library(
     files: Annotated[
-        list[str], typer.Argument(metavar="FILE...", help="JSON Lines; - is standard input.")
+        list[str],
+        typer.Argument(metavar="FILE...", help="Files with JSON Lines; - is standard input."),
     ],
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check everything, change nothing.")
+        bool, typer.Option("--dry-run", help="Check everything and change nothing.")
     ] = False,
     config: ConfigOption = None,
 ) -> None:
-    """Load library data from JSON Lines: all of it or nothing.
+    """Load library data from JSON Lines: everything, or nothing if there is an error.
 
-    Errors name file and line. Importing the same file again changes nothing.
+    Errors name the file and the line. Importing the same file again changes nothing.
     """
     from sip2gw.backend.loading.importing import import_files
 
@@ -57,7 +59,7 @@ def import_library(
 
 
 def import_settings(config: Config) -> ImportSettings:
-    """What `config` says about an import that happens now."""
+    """The settings in `config` for an import that happens now."""
     from sip2gw.backend.loading.importing import ImportSettings
 
     return ImportSettings(
@@ -69,18 +71,23 @@ def import_settings(config: Config) -> ImportSettings:
 
 
 def tell_import(report: ImportReport, *, dry_run: bool) -> None:
-    """Errors, warnings, surpluses and what was done, on standard error (C52, C103)."""
+    """Report errors, warnings, surpluses and the result on standard error (C52, C103)."""
     for line in (*report.errors, *report.warnings, *report.surpluses):
         say(line)
-    read = ", ".join(f"{count} {kind}" for kind, count in report.counts.items()) or "nothing"
+    read = (
+        ", ".join(f"{counted(count, kind)}" for kind, count in report.counts.items()) or "nothing"
+    )
     if report.errors:
-        say(f"Nothing was changed: {len(report.errors)} errors.")
+        say(f"Nothing was changed: {counted(len(report.errors), 'error')}.")
     elif dry_run:
-        say(f"No errors in: {read}. Nothing was changed.")
+        say(f"No errors in {read}. Nothing was changed.")
     else:
-        say(f"Read {read}; {report.rows_changed} rows changed.")
+        say(f"Read {read}; changed {counted(report.rows_changed, 'row')}.")
     if report.surpluses:
-        say(f"Surpluses that are new or change: {len(report.surpluses)}; see `payment reconcile`.")
+        say(
+            f"{counted(len(report.surpluses), 'surplus', 'surpluses')} new or changed; see"
+            " `payment reconcile`."
+        )
 
 
 def _source(name: str) -> Source:
@@ -89,7 +96,7 @@ def _source(name: str) -> Source:
 
 @contextmanager
 def _progress() -> Iterator[Progress | None]:
-    """A bar on standard error if that is a terminal."""
+    """Show a progress bar on standard error if that is a terminal."""
     if not sys.stderr.isatty():
         yield None
         return
@@ -109,14 +116,15 @@ def _teller(update: Callable[..., None], task: object) -> Progress:
 
 def export_library(
     file: Annotated[
-        Path | None, typer.Argument(metavar="[FILE]", help="Default: standard output.")
+        Path | None,
+        typer.Argument(metavar="[FILE]", help="File to write. Default: standard output."),
     ] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Settled charges too.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Include settled charges.")] = False,
     config: ConfigOption = None,
 ) -> None:
     """Write library data in the format that `import` reads.
 
-    PINs and passwords are not in it; hashes of PINs are, so keep the file safe.
+    The file has no PINs or passwords, but it has hashes of PINs, so keep it safe.
     """
     from sip2gw.backend.loading.exporting import export_lines
 
@@ -129,7 +137,7 @@ def export_library(
                 sys.stdout.buffer.write(line)
             sys.stdout.buffer.flush()
         elif file.exists() and not file.is_file():
-            # A pipe or a device can only be written into.
+            # A pipe or a device cannot be replaced, only written to.
             with file.open("wb") as stream:
                 stream.writelines(lines)
         else:

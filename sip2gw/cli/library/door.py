@@ -1,4 +1,4 @@
-"""`door …`: who was admitted and who was not, and who was inside (B42, C57, C76, C96)."""
+"""`door …`: door decisions, and who was inside (B42, C57, C76, C96)."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from sip2gw.cli.common import (
 )
 from sip2gw.cli.failures import UsageError
 from sip2gw.cli.library.door_lists import bar, passes
+from sip2gw.foundation.words import counted
 from sip2gw.staff import doors
 
 door = typer.Typer(help="The doors' access log and lists.", no_args_is_help=True)
@@ -49,10 +50,13 @@ def list_decisions(
     reason: Annotated[
         str | None, typer.Option(metavar="R", help="Only this reason, such as no_badge.")
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, metavar="N", help="The newest so many.")] = 1000,
+    limit: Annotated[
+        int,
+        typer.Option(min=1, metavar="N", help="Show at most this many decisions, the newest ones."),
+    ] = 1000,
     config: ConfigOption = None,
 ) -> None:
-    """List door decisions, newest last. Patrons appear under the pseudonym of the log."""
+    """List door decisions, newest last. A patron appears under the pseudonym used in the log."""
     from sip2gw.monitoring.telemetry import Redactor
 
     settings = configured(config)
@@ -75,16 +79,19 @@ def count_decisions(
     until: UntilOption = None,
     branch: Annotated[str | None, typer.Option(metavar="B", help="Only this branch.")] = None,
     direction: Annotated[
-        str | None, typer.Option(metavar="in|out", help="Only doors that lead in, or out.")
+        str | None,
+        typer.Option(
+            metavar="in|out", help="Only doors that lead in, or only doors that lead out."
+        ),
     ] = None,
     config: ConfigOption = None,
 ) -> None:
-    """Count door decisions by branch, hour and reason. An hour is that of the branch's clock."""
+    """Count door decisions by branch, hour and reason. Hours follow the branch's clock."""
     form = output_format(json, csv)
     settings = configured(config)
     first, end = read_since(since, settings.zone), read_until(until, settings.zone)
     if direction not in (None, "in", "out"):
-        raise UsageError("--direction: in or out")
+        raise UsageError("--direction: choose in or out")
     with opened_store(settings) as store:
         counts = store.door_counts(branch=branch, direction=direction, since=first, until=end)
     told = doors.counts_by_hour(counts, settings)
@@ -100,18 +107,27 @@ _STAY_COLUMNS = ("patron", "branch", "entered", "left", "seen_leaving")
 @door.command("inside")
 def list_people_inside(
     branch: Annotated[str, typer.Option(metavar="B", help="The branch.")],
-    start: Annotated[str, typer.Option("--from", metavar="TIME", help="The first moment.")],
-    end: Annotated[str, typer.Option("--to", metavar="TIME", help="The end; a date is included.")],
+    start: Annotated[str, typer.Option("--from", metavar="TIME", help="Start of the time span.")],
+    end: Annotated[
+        str,
+        typer.Option(
+            "--to", metavar="TIME", help="End of the time span; a date includes the whole day."
+        ),
+    ],
     reveal: Annotated[
-        bool, typer.Option("--reveal", help="Tell id and name; that you asked is kept for ever.")
+        bool,
+        typer.Option(
+            "--reveal", help="Show ids and names. The store keeps for good that you asked."
+        ),
     ] = False,
     json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
-    """List who was inside a branch at any moment of a time span.
+    """List the people who were inside a branch at any moment of a time span.
 
-    Somebody is inside from a granted passage in until their next passage out; without one until
-    closing time, or midnight where nothing closes within a day (`seen_leaving` no).
+    A stay begins with a granted passage in and ends with the person's next passage out. Without one
+    it ends at closing time, or at midnight if the branch does not close within a day
+    (`seen_leaving` is no).
     """
     import getpass
 
@@ -129,7 +145,10 @@ def list_people_inside(
         if reveal:
             user, now = getpass.getuser(), datetime.now(UTC)
             people = run(doors.write_down_reveal(store, stays, place, (first, last), user, now))
-            say(f"sip2gw: written down: {user} asked for the names of {people} people")
+            say(
+                f"sip2gw: recorded: {user} asked for the names of"
+                f" {counted(people, 'person', 'people')}"
+            )
             run(doors.put_names(store, stays, told))
     columns = (*_STAY_COLUMNS, "name") if reveal else _STAY_COLUMNS
     write_listing(told, columns, json, times=("entered", "left"))
@@ -140,7 +159,7 @@ _REVEAL_COLUMNS = ("time", "user", "branch", "from", "to", "people")
 
 @door.command("reveals")
 def list_reveals(json: JsonOption = False, config: ConfigOption = None) -> None:
-    """List who asked for names with `door inside --reveal`, oldest first."""
+    """List the users who asked for names with `door inside --reveal`, oldest first."""
     settings = configured(config)
     with opened_store(settings) as store:
         told = [doors.reveal_json(entry, settings.zone) for entry in store.reveals()]

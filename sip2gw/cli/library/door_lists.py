@@ -24,17 +24,19 @@ from sip2gw.staff.door_lists import door_entries, remove_door_entry
 if TYPE_CHECKING:
     from sip2gw.config import Config
 
-bar = typer.Typer(help="Cards that are kept out.", no_args_is_help=True)
-passes = typer.Typer(help="Cards that may enter outside the hours.", no_args_is_help=True)
+bar = typer.Typer(help="Cards that are refused at the doors.", no_args_is_help=True)
+passes = typer.Typer(help="Cards that may enter outside the opening hours.", no_args_is_help=True)
 
 CardArgument = Annotated[str, typer.Argument(metavar="CARD", help="Card number.")]
 BranchOption = Annotated[
-    str | None, typer.Option(metavar="B", help="The branch. Default: every branch.")
+    str | None, typer.Option(metavar="B", help="Branch. Default: every branch.")
 ]
 LastDayOption = Annotated[
-    str | None, typer.Option(metavar="DATE", help="Last day. Default: until it is removed.")
+    str | None, typer.Option(metavar="DATE", help="Last day. Default: no end.")
 ]
-NoteOption = Annotated[str, typer.Option(metavar="N", help="For the staff; never sent.")]
+NoteOption = Annotated[
+    str, typer.Option(metavar="N", help="Note for staff; never sent to a terminal.")
+]
 
 
 @bar.command("add")
@@ -45,7 +47,7 @@ def add_bar(
     note: NoteOption = "",
     config: ConfigOption = None,
 ) -> None:
-    """Keep a card and all other cards of its holder out; replaces the card's entry there."""
+    """Refuse a card, and all other cards of its holder. This replaces the card's entry there."""
     settings = configured(config)
     place, last = _branch(settings, branch), read_day_option("--until", until)
     _put(settings, DoorEntry("bar", place, card, last, note=note))
@@ -57,23 +59,26 @@ def add_pass(
     branch: BranchOption = None,
     until: LastDayOption = None,
     days: Annotated[
-        str | None, typer.Option(metavar="mon,tue", help="Days on which it holds. Default: all.")
+        str | None,
+        typer.Option(metavar="mon,tue", help="Days on which the pass is valid. Default: all."),
     ] = None,
     start: Annotated[str, typer.Option("--from", metavar="HH:MM", help="Begin.")] = "00:00",
     end: Annotated[
         str,
-        typer.Option("--to", metavar="HH:MM", help="End; at or before the begin: the next day."),
+        typer.Option(
+            "--to", metavar="HH:MM", help="End; at or before the start it means the next day."
+        ),
     ] = "24:00",
     note: NoteOption = "",
     config: ConfigOption = None,
 ) -> None:
-    """Let a card in outside the opening hours; replaces the card's entry there."""
+    """Let a card in outside the opening hours. This replaces the card's entry there."""
     from sip2gw.config.types import WEEKDAYS
 
     settings = configured(config)
     names = WEEKDAYS if days is None else tuple(days.split(","))
     if not set(names) <= set(WEEKDAYS):
-        raise UsageError(f"--days {printable(str(days))}: some of {','.join(WEEKDAYS)}")
+        raise UsageError(f"--days {printable(str(days))}: choose from {','.join(WEEKDAYS)}")
     entry = DoorEntry(
         "pass",
         _branch(settings, branch),
@@ -85,7 +90,7 @@ def add_pass(
         note,
     )
     if entry.start_minute == 24 * 60:
-        raise UsageError("--from 24:00: a pass begins before the end of its day")
+        raise UsageError("--from 24:00: a pass must begin before the end of its day")
     _put(settings, entry)
 
 
@@ -99,7 +104,7 @@ def _minute(option: str, text: str) -> int:
 
 
 def _branch(settings: Config, branch: str | None) -> str:
-    """What stands for `branch` in the store; one that nobody has is a mistake."""
+    """The store's word for `branch`; an unknown branch is a mistake."""
     if branch is None or branch == EVERY_BRANCH:
         return EVERY_BRANCH
     return read_branch(settings, branch).code
@@ -116,7 +121,7 @@ def _put(settings: Config, entry: DoorEntry) -> None:
 def remove_bar(
     card: CardArgument, branch: BranchOption = None, config: ConfigOption = None
 ) -> None:
-    """Take a card from the list of a branch, or from that of every branch."""
+    """Take a card off the list of a branch, or off the list for every branch."""
     _remove("bar", card, branch, configured(config))
 
 
@@ -124,7 +129,7 @@ def remove_bar(
 def remove_pass(
     card: CardArgument, branch: BranchOption = None, config: ConfigOption = None
 ) -> None:
-    """Take a card from the list of a branch, or from that of every branch."""
+    """Take a card off the list of a branch, or off the list for every branch."""
     _remove("pass", card, branch, configured(config))
 
 
@@ -136,20 +141,22 @@ def _remove(kind: str, card: str, branch: str | None, settings: Config) -> None:
 @bar.command("list")
 def list_bars(
     json: JsonOption = False,
-    branch: Annotated[str | None, typer.Option(metavar="B", help="Only this one.")] = None,
+    branch: Annotated[str | None, typer.Option(metavar="B", help="Only this branch.")] = None,
     config: ConfigOption = None,
 ) -> None:
-    """List the cards that are kept out: those of the store, then those of the file."""
+    """List the refused cards: first those in the store, then those in the configuration file."""
     _list("bar", branch, configured(config), _COLUMNS, json)
 
 
 @passes.command("list")
 def list_passes(
     json: JsonOption = False,
-    branch: Annotated[str | None, typer.Option(metavar="B", help="Only this one.")] = None,
+    branch: Annotated[str | None, typer.Option(metavar="B", help="Only this branch.")] = None,
     config: ConfigOption = None,
 ) -> None:
-    """List the cards with a pass: those of the store, then those of the file."""
+    """List the cards with a pass: first those in the store, then those in the configuration
+    file.
+    """
     columns = (*_COLUMNS[:3], "days", "from", "to", *_COLUMNS[3:])
     _list("pass", branch, configured(config), columns, json)
 

@@ -1,4 +1,4 @@
-"""`maintain`: what has to be done with the library's data from time to time."""
+"""`maintain`: the regular chores of the library's data."""
 
 from __future__ import annotations
 
@@ -13,17 +13,21 @@ from sip2gw.cli.common import (
     run,
     say,
 )
+from sip2gw.foundation.words import counted
 
 
 def maintain(
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be done, and change nothing.")
+    ] = False,
     config: ConfigOption = None,
 ) -> None:
-    """Take the patrons from door log rows older than `privacy.access_log_days`; rows stay.
+    """Forget what the privacy settings no longer allow to be kept.
 
-    Loans and returns of more than a day ago are forgotten as transactions that a terminal could
-    repeat or cancel, and loans that ended more than `privacy.loan_history_days` ago altogether.
-    Refused payments are forgotten after `privacy.refused_payment_days`.
+    Rows of the door log older than `privacy.access_log_days` lose their patron; the rows stay.
+    Loans that ended more than `privacy.loan_history_days` ago are forgotten, and refused payments
+    after `privacy.refused_payment_days`. Loans and returns from more than a day ago are forgotten
+    as transactions that a terminal could repeat or cancel.
 
     The gateway does the same once a day. Doing it again changes nothing.
     """
@@ -39,4 +43,5 @@ def maintain(
             count = chore.count(store, limit) if dry_run else run(chore.do(store, limit))
             moment = limit.astimezone(settings.zone)
             became = chore.to_do if dry_run else chore.done
-            say(f"sip2gw: {count} {chore.what} {moment:%Y-%m-%d %H:%M} {became}")
+            rows = f"{counted(count, chore.noun)} {chore.what} {moment:%Y-%m-%d %H:%M}"
+            say(f"sip2gw: {rows}: {became}")

@@ -28,7 +28,7 @@ def _membership() -> None:
 
 @membership.command("list")
 def list_memberships(json: JsonOption = False, config: ConfigOption = None) -> None:
-    """List the membership definitions, by code; as JSON with all keys of the library data."""
+    """List the membership definitions by code. The JSON has all keys of the library data."""
     settings = configured(config)
     with opened_store(settings) as store:
         write_listing(memberships(store, settings.institution.currency), _COLUMNS, json)
@@ -36,7 +36,9 @@ def list_memberships(json: JsonOption = False, config: ConfigOption = None) -> N
 
 @membership.command()
 def show(
-    code: Annotated[str, typer.Argument(metavar="CODE", help="Three digits.")],
+    code: Annotated[
+        str, typer.Argument(metavar="CODE", help="Code of the membership, three digits.")
+    ],
     json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:

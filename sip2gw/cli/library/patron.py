@@ -1,4 +1,4 @@
-"""`patron …`: what the store knows of one patron, the PIN, blocks (C41, C51)."""
+"""`patron …`: what the store knows of a patron, the PIN, blocks (C41, C51)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from sip2gw.cli.passwords import read_secret
 from sip2gw.model import BlockType
 from sip2gw.staff import patrons
 
-patron = typer.Typer(help="One patron.", no_args_is_help=True)
+patron = typer.Typer(help="Show, block and unblock a patron, or set the PIN.", no_args_is_help=True)
 
 
 @patron.callback()
@@ -36,9 +36,9 @@ def show(
     json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
-    """Show a patron: membership, cards, badges, blocks, money, loans, holds, relations.
+    """Show a patron: membership, cards, badges, blocks, money, loans, holds, relationships.
 
-    The PIN and its hash are never shown, only whether there is one.
+    The PIN and its hash are never shown, only whether the patron has a PIN.
     """
     settings = configured(config)
     with opened_store(settings) as store:
@@ -50,11 +50,11 @@ def show(
 def set_pin(
     patron_id: PatronArgument,
     stdin: Annotated[
-        bool, typer.Option("--stdin", help="Read the PIN from standard input, one line.")
+        bool, typer.Option("--stdin", help="Read the PIN from standard input, as one line.")
     ] = False,
     config: ConfigOption = None,
 ) -> None:
-    """Give a patron a new PIN, which also unlocks it on all cards. Asks for it twice."""
+    """Give a patron a new PIN. This also unlocks it on all cards. You are asked for it twice."""
     settings = configured(config)
     with opened_store(settings) as store:
         record = run(patrons.find_patron(store, patron_id))
@@ -72,22 +72,23 @@ def block(
     block_type: Annotated[
         BlockType, typer.Option("--type", metavar="TYPE", help=f"One of {', '.join(BlockType)}.")
     ] = BlockType.GENERAL,
-    note: Annotated[str, typer.Option(metavar="N", help="Why, for the staff.")] = "",
+    note: Annotated[str, typer.Option(metavar="N", help="Reason, for staff.")] = "",
     until: Annotated[
-        str | None, typer.Option(metavar="D", help="The last day of it. Default: until lifted.")
+        str | None,
+        typer.Option(metavar="D", help="Last day of the block. Default: until you lift it."),
     ] = None,
     config: ConfigOption = None,
 ) -> None:
-    """Block a patron from self-service; a block of the same type by staff is replaced."""
+    """Block a patron from self-service. This replaces a staff block of the same type."""
     settings = configured(config)
     last = read_day_option("--until", until)
     with opened_store(settings) as store:
         record = run(patrons.block(store, patron_id, block_type, note, last))
-    say(f"Patron {record.id} is blocked: {block_type}.")
+    say(f"Patron {record.id} has been blocked: {block_type}.")
 
 
 @patron.command()
 def unblock(patron_id: PatronArgument, config: ConfigOption = None) -> None:
-    """Lift the blocks that staff or a terminal has set; imported ones go by import."""
+    """Lift the blocks set by staff or a terminal. Imported blocks end only by an import."""
     with opened_store(configured(config)) as store:
         say(run(patrons.unblock(store, patron_id)))

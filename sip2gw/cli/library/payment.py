@@ -1,4 +1,4 @@
-"""`payment …`: what was paid at the terminals, and what the bookkeeper needs of it (B47)."""
+"""`payment …`: payments at terminals, and what bookkeeping needs (B47)."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ from sip2gw.staff.payments import (
 payment = typer.Typer(help="Payments at terminals.", no_args_is_help=True)
 
 PaymentArgument = Annotated[
-    str, typer.Argument(metavar="ID", help="Id of the payment, see `payment list`.")
+    str, typer.Argument(metavar="ID", help="Id of the payment; see `payment list`.")
 ]
-TerminalOption = Annotated[str | None, typer.Option(metavar="T", help="Only this one.")]
+TerminalOption = Annotated[str | None, typer.Option(metavar="T", help="Only this terminal.")]
 
 _COLUMNS = ("id", "time", "terminal", "payer", "debtors", "amount", "bk", "status")
 _CSV_COLUMNS = (
@@ -68,14 +68,16 @@ def list_payments(
     terminal: TerminalOption = None,
     patron: Annotated[
         str | None,
-        typer.Option(metavar="ID", help="Only with this patron (any card) as payer or debtor."),
+        typer.Option(
+            metavar="ID", help="Only payments with this patron (any card) as payer or debtor."
+        ),
     ] = None,
     config: ConfigOption = None,
 ) -> None:
-    """List payments, oldest first; undone ones too, with that status.
+    """List payments, oldest first. Undone payments are listed with that status.
 
-    In CSV a payment is one row, so that amounts can be added up; what it settled stands in
-    `lines` as FEE=AMOUNT.
+    In CSV each payment is one row, so that you can add up the amounts. The column `lines` shows
+    what it settled, as FEE=AMOUNT.
     """
     output = output_format(json, csv)
     settings = configured(config)
@@ -104,7 +106,7 @@ def _csv_rows(told: Iterable[dict[str, Any]]) -> Iterator[list[str]]:
 def show(
     payment_id: PaymentArgument, json: JsonOption = False, config: ConfigOption = None
 ) -> None:
-    """Show a payment, the fees that it settled, and the card that was scanned."""
+    """Show a payment, the fees it settled, and the card that was scanned."""
     settings = configured(config)
     with opened_store(settings) as store:
         found = find_payment(store, payment_id)
@@ -113,9 +115,9 @@ def show(
 
 @payment.command()
 def undo(payment_id: PaymentArgument, config: ConfigOption = None) -> None:
-    """Take a whole payment back, on the day it was made.
+    """Undo a whole payment, on the day it was made.
 
-    The fees are owed again. Nothing is deleted: the ledger gets the opposite entries. A kiosk
+    The patron owes the fees again. Nothing is deleted: the ledger gets opposite entries. A kiosk
     that repeats the payment's BK still gets the first answer, and nothing is booked.
     """
     from sip2gw.model import format_amount
@@ -125,22 +127,22 @@ def undo(payment_id: PaymentArgument, config: ConfigOption = None) -> None:
         undone = run(store.undo_payment(payment_id, datetime.now(UTC), settings.zone))
     amount = format_amount(undone.amount, undone.currency)
     say(
-        f"Payment {undone.id} is undone: give {undone.currency} {amount} back to "
-        f"patron {printable(undone.payer_id)}."
+        f"Payment {undone.id} has been undone: give {undone.currency} {amount} back to patron"
+        f" {printable(undone.payer_id)}."
     )
 
 
 @payment.command()
 def refund(
     fee_id: Annotated[
-        str, typer.Argument(metavar="FEE", help="Id of the charge, see `payment reconcile`.")
+        str, typer.Argument(metavar="FEE", help="Id of the charge; see `payment reconcile`.")
     ],
     config: ConfigOption = None,
 ) -> None:
-    """Note that what was paid too much of a charge has been given back.
+    """Record that you have given back an overpayment of a charge.
 
-    An import has lowered the charge below what was paid of it. The ledger gets an entry, and
-    `payment reconcile` no longer lists it.
+    Use it when an import has lowered a charge below what was paid. The ledger gets an entry, and
+    `payment reconcile` no longer lists the overpayment.
     """
     settings = configured(config)
     with opened_store(settings) as store:
@@ -149,8 +151,8 @@ def refund(
     for entry in given:
         told = surplus_json(entry, currency, settings.zone)
         say(
-            f"{currency} {told['surplus']} of charge {printable(entry.fee_id)} is given back to "
-            f"patron {printable(entry.patron_id)}."
+            f"{currency} {told['surplus']} of charge {printable(entry.fee_id)} has been recorded"
+            f" as given back to patron {printable(entry.patron_id)}."
         )
 
 
@@ -165,8 +167,8 @@ def totals(
 ) -> None:
     """Add up payments by day, terminal and payment type: what each till should hold.
 
-    Undone payments do not count: they were given back on the same day. Nor do payments of
-    unknown outcome, see `payment reconcile`. Days are those of the library's time zone.
+    Undone payments do not count, because they were given back on the same day. Payments of unknown
+    outcome do not count either; see `payment reconcile`. Days follow the library's time zone.
     """
     from sip2gw.policy.till_totals import day_totals
 
@@ -193,11 +195,11 @@ def list_refused(
     terminal: TerminalOption = None,
     config: ConfigOption = None,
 ) -> None:
-    """List payments that were answered no, oldest first: the terminal may have taken the money.
+    """List refused payments, oldest first: the terminal may have taken the money.
 
-    Each time counts, a retry too: terminal and BK tell what belongs together, and `payment list`
-    whether it was booked later. Of a terminal and day 1,000 are kept; a line with the reason
-    `more` says how many there were besides.
+    Each attempt counts, including retries. Terminal and BK show which attempts belong together, and
+    `payment list` shows whether the payment was booked later. The store keeps 1,000 for each
+    terminal and day; a line with the reason `more` says how many others there were.
     """
     settings = configured(config)
     first, end = read_since(since, settings.zone), read_until(until, settings.zone)

@@ -51,18 +51,21 @@ def add(
     to_card: ToArgument,
     functions: Annotated[
         str | None,
-        typer.Option(metavar="F,F", help="What an authorisation allows: renew, pay or both."),
+        typer.Option(metavar="F,F", help="What the authorisation allows: renew, pay or both."),
     ] = None,
     unconfirmed: Annotated[
-        bool, typer.Option("--unconfirmed", help="Not in force until it is confirmed.")
+        bool,
+        typer.Option(
+            "--unconfirmed", help="Keep the relationship out of force until you confirm it."
+        ),
     ] = False,
     config: ConfigOption = None,
 ) -> None:
-    """Make somebody head of family of a child, or authorise somebody.
+    """Make a patron head of family of a child, or authorise a patron.
 
-    A child has one head, nobody is both head and child, and each function is given to one person
-    only. Both need a valid membership. A relationship of the same type between the same two is
-    replaced.
+    A child has one head of family, nobody can be both head and child, and each function is given to
+    one person only. Both patrons need a valid membership. This replaces a relationship of the same
+    type between the same two.
     """
     from sip2gw.model import Relationship
 
@@ -70,7 +73,8 @@ def add(
     wanted = Relationship(kind, from_card, to_card, _functions(functions), not unconfirmed)
     with opened_store(settings) as store:
         added = run(add_relationship(store, settings, wanted, datetime.now(UTC)))
-    say(f"{_sentence(added)} {'has been added' if added.confirmed else 'waits to be confirmed'}.")
+    next_step = "" if added.confirmed else "; confirm it to put it in force"
+    say(f"{_sentence(added)} has been added{next_step}.")
 
 
 def _functions(text: str | None) -> frozenset[str]:
@@ -78,7 +82,7 @@ def _functions(text: str | None) -> frozenset[str]:
 
     names = frozenset(name.strip() for name in text.split(",")) if text else frozenset()
     if not names <= frozenset(FUNCTIONS):
-        raise UsageError(f"--functions {text}: there are {', '.join(FUNCTIONS)}")
+        raise UsageError(f"--functions {text}: choose from {', '.join(FUNCTIONS)}")
     return names
 
 
@@ -86,10 +90,10 @@ def _functions(text: str | None) -> frozenset[str]:
 def confirm(
     kind: TypeArgument, from_card: FromArgument, to_card: ToArgument, config: ConfigOption = None
 ) -> None:
-    """Put a relationship in force that waits for it."""
+    """Confirm a relationship, which puts it in force."""
     with opened_store(configured(config)) as store:
         confirmed = run(store.confirm_relationship(kind, from_card, to_card))
-    say(f"{_sentence(confirmed)} is confirmed.")
+    say(f"{_sentence(confirmed)} has been confirmed.")
 
 
 @relationship.command()
@@ -106,7 +110,7 @@ def remove(
 def list_relationships(
     json: JsonOption = False,
     patron: Annotated[
-        str | None, typer.Option(metavar="ID", help="Only of this patron, on either side.")
+        str | None, typer.Option(metavar="ID", help="Only those of this patron, on either side.")
     ] = None,
     config: ConfigOption = None,
 ) -> None:

@@ -1,4 +1,4 @@
-"""`review …`: loans and returns that a person has to look at (B57, C106, C165)."""
+"""`review …`: loans and returns that need a person's attention (B57, C106, C165)."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ from sip2gw.cli.common import (
     write_listing,
     write_one,
 )
+from sip2gw.foundation.words import counted
 from sip2gw.staff.reviews import LISTED_KEYS, find_review, review_json
 
-review = typer.Typer(help="Loans and returns that a person has to look at.", no_args_is_help=True)
+review = typer.Typer(help="Loans and returns that need a person's attention.", no_args_is_help=True)
 
 _COLUMNS = (
     "id",
@@ -44,16 +45,16 @@ def _review() -> None:
 @review.command("list")
 def list_reviews(
     only_open: Annotated[
-        bool, typer.Option("--open", help="Only those that nobody has closed yet.")
+        bool, typer.Option("--open", help="Only entries that nobody has closed yet.")
     ] = False,
     json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
-    """List what happened off line or of unknown outcome, oldest first.
+    """List what happened off line or had an unknown outcome, oldest first.
 
-    `offline` was done as the terminal told it and nothing spoke against it; `conflict` was
-    refused, or done although something spoke against it; of `unknown` nobody knows whether it was
-    done. Each is open until somebody closes it.
+    `offline` was done as the terminal reported it, and nothing spoke against it. `conflict` was
+    refused, or done although something spoke against it. `unknown` may or may not have been done.
+    Each entry stays open until somebody closes it.
     """
     settings = configured(config)
     with opened_store(settings) as store:
@@ -67,12 +68,12 @@ def list_reviews(
 @review.command()
 def show(
     review_id: Annotated[
-        str, typer.Argument(metavar="ID", help="Id of the entry, see `review list`.")
+        str, typer.Argument(metavar="ID", help="Id of the entry; see `review list`.")
     ],
     json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
-    """Show an entry: what became of it, what spoke against it, who closed it and when."""
+    """Show an entry: its outcome, what spoke against it, and who closed it when."""
     settings = configured(config)
     with opened_store(settings) as store:
         write_one(review_json(find_review(store, review_id), settings.zone), json)
@@ -81,18 +82,18 @@ def show(
 @review.command()
 def close(
     review_ids: Annotated[
-        list[str], typer.Argument(metavar="ID…", help="Ids of entries, see `review list`.")
+        list[str], typer.Argument(metavar="ID…", help="Ids of entries; see `review list`.")
     ],
-    note: Annotated[str, typer.Option(metavar="N", help="What was found or done.")] = "",
+    note: Annotated[str, typer.Option(metavar="N", help="What you found or did.")] = "",
     config: ConfigOption = None,
 ) -> None:
-    """Note that somebody has looked at entries, all of them or none; your user name is kept.
+    """Close entries that you have looked at: all of them or none. Your user name is kept.
 
-    Closing changes nothing about the item or the patron. A closed entry cannot be closed again.
+    Closing changes nothing about the item or the patron. You cannot close a closed entry again.
     """
     import getpass
 
     settings = configured(config)
     with opened_store(settings) as store:
         run(store.close_reviews(review_ids, note, getpass.getuser(), datetime.now(UTC)))
-    say(f"sip2gw: closed {len(set(review_ids))}")
+    say(f"sip2gw: closed {counted(len(set(review_ids)), 'entry', 'entries')}")
