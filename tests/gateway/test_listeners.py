@@ -190,7 +190,9 @@ async def test_a_prelude_must_end_before_the_login_time_out(gateway):
 
 
 async def test_who_is_refused_by_address_leaves_its_place_at_once(tmp_path):
-    config = CONFIG.replace("[server]", "[server]\ndrain_timeout_s = 0.1\nmax_connections_per_address = 1")
+    config = CONFIG.replace(
+        "[server]", "[server]\ndrain_timeout_s = 0.1\nmax_connections_per_address = 1"
+    )
     async with running(tmp_path, config=config) as gateway:
         waiting = Waiting(gateway)
         (line, wire), (_, other) = waiting.come(), waiting.come()
