@@ -31,7 +31,7 @@ class DoorEntry:
 
 @dataclass(frozen=True, slots=True)
 class Presence:
-    """How many people are inside a branch, as far as it matters for one patron's entry (C10)."""
+    """Who is inside a branch when a patron comes: how many others, and whether the patron (C10)."""
 
     others: int
     """Other patrons inside."""

@@ -26,7 +26,7 @@ def _values_of(kind: type[Any]) -> Callable[[Any], tuple[Any, ...]]:
 
 
 def copied(value: T, **changes: Any) -> T:
-    """`value` with `changes`: `dataclasses.replace`, several times cheaper, for what is not frozen.
+    """`value` with `changes`: a cheaper `dataclasses.replace` for values that are not frozen.
 
     Each payment makes new snapshots of what was paid.
     """

@@ -1,4 +1,4 @@
-"""What stands between a patron and self-service, outside doors.  (B21, B23-B27, B32, C14, C15)
+"""What keeps a patron from self-service, outside doors.  (B21, B23-B27, B32, C14, C15)
 
 All obstacles are kept, in the order of the reasons table; the first one is given.
 """

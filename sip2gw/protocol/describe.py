@@ -39,8 +39,8 @@ def redact_frame(frame: bytes) -> bytes:
 
     Whatever follows the letters AC, AD, CN or CO is masked wherever they appear, so that a lost
     delimiter or a mangled command cannot reveal a password. Capitals in a text may be masked by
-    mistake. At the beginning of a field small letters count too, and so do tags with other
-    characters in between.
+    mistake. At the beginning of a field small letters count too, and characters other than letters
+    and digits before or between the two are ignored.
     """
     trailer = split_trailer(frame)
     message = _message_of(trailer.body)

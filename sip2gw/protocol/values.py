@@ -1,4 +1,4 @@
-"""How one value is written and read, apart from where it stands. Reading never raises."""
+"""How one value is written and read, apart from its place. Reading never raises."""
 
 from __future__ import annotations
 

@@ -373,7 +373,7 @@ LEDGER_TRANSACTION_WITH_SURPLUS = f"""CREATE TABLE ledger_transaction (
 
 
 _REFUSED_PAYMENTS = (
-    # None for what was booked before: then our own time tells (C105).
+    # None for payments that were booked before; then our own time decides (C105).
     "ALTER TABLE payment ADD COLUMN transacted TEXT",
     """CREATE TABLE refused_payment (
         id TEXT PRIMARY KEY,

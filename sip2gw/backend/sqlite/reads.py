@@ -105,7 +105,7 @@ class Reads:
 
         Returns:
             What is to be awaited before the write; it raises `UnavailableError` when that cannot
-            be read. None while reads run in the loop, too.
+            be read. None while reads run in the loop too.
         """
         if self._threads is None or not self.apart:
             return None
