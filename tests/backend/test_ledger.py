@@ -166,7 +166,7 @@ async def test_payments_are_listed_oldest_first_and_filtered(library: Library) -
         ("UPDATE fee SET amount = 9000 WHERE id = 'F1'", "opened it with another amount"),
         (
             "INSERT INTO ledger_transaction (id, time, kind) VALUES ('X', '2026', 'opening')",
-            "ledger transaction X does not sum to zero",
+            "ledger transaction X does not add up to zero",
         ),
         (
             "INSERT INTO relationship (type, from_id, to_id) VALUES ('head_of_family', 'P2', 'P3')",
