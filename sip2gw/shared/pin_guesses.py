@@ -1,4 +1,4 @@
-"""Wrong PINs at each terminal, whoever's they are (C19, C99)."""
+"""Wrong PINs at each terminal, of any patron (C19, C99)."""
 
 from __future__ import annotations
 
