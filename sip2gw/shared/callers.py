@@ -47,7 +47,7 @@ class _Caller:
     """One address that logs in."""
 
     failures: deque[float] = field(default_factory=lambda: deque(maxlen=DELAY_STEPS_MAX))
-    """When logins of the last minutes failed; the newest so many."""
+    """The times of the newest failed logins of the last minutes."""
     judged: int = 0
     waiting: deque[asyncio.Future[bool]] = field(default_factory=deque)
 

@@ -37,7 +37,7 @@ def card_reason(presented: PresentedCard) -> CirculationReason | None:
 
 
 def early_refusal(presented: PresentedCard, claim: Claim | None = None) -> Refusal | None:
-    """Who shows no good card and PIN is told nothing about items.
+    """A patron without a good card and PIN learns nothing about items.
 
     What is believed to have happened off line goes on all the same (B57).
     """
