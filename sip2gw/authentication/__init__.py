@@ -1,1 +1,1 @@
-"""Whether a PIN or a password is right, and what guessing costs."""
+"""Checks of PINs and passwords, and the cost of guessing."""

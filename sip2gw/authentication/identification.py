@@ -1,4 +1,6 @@
-"""Whose a card is and what its PIN is worth, as our own store knows it.  (B18-B20, B40, C99)"""
+"""The holder of a card and the worth of its PIN, as our own store knows them (B18-B20, B40,
+C99).
+"""
 
 from __future__ import annotations
 
@@ -13,9 +15,9 @@ _OK, _REPLACED = PinState.OK, CardState.REPLACED
 
 
 class StoreIdentifier:
-    """Finds patrons in the store and lets `PinService` judge their PINs.
+    """Finds patrons in the store and has `PinService` verify their PINs.
 
-    The memory of admissions learns of everybody who is found (C110).
+    The memory of admissions learns of every patron found (C110).
     """
 
     def __init__(self, pins: PinService) -> None:
@@ -24,7 +26,7 @@ class StoreIdentifier:
     async def identify(
         self, session: Session, number: str, pin: str | None
     ) -> tuple[PatronRecord | None, Card | None, PinState]:
-        """Find the holder of a card; suspends only when the PIN was not verified lately."""
+        """Find the holder of a card; suspends only when the PIN was not verified recently."""
         services = session.services
         began_s = services.clock.monotonic()
         record = await services.backend.find_by_card(number) if number else None
@@ -43,7 +45,7 @@ class StoreIdentifier:
     async def identify_payer(
         self, session: Session, number: str, pin: str | None
     ) -> tuple[PaymentFacts | None, Card | None, PinState]:
-        """The same with the debtors, all of them found at once."""
+        """The same with the debtors, who are all found at once."""
         services = session.services
         began_s = services.clock.monotonic()
         facts = await services.backend.find_payer(number) if number else None
@@ -84,7 +86,7 @@ class StoreIdentifier:
     async def verify_without_store(
         self, session: Session, record: PatronRecord, number: str, pin: str | None
     ) -> PinState:
-        """Judge `pin` by the hash that was seen last; a wrong one is counted in memory (B40)."""
+        """Verify `pin` against the hash seen last; a wrong one is counted in memory (B40)."""
         began_s = session.services.clock.monotonic()
         return await self._check(session, record, number, pin, began_s, store_away=True)
 
@@ -108,6 +110,6 @@ class StoreIdentifier:
         return state
 
     async def _hold_back(self, session: Session, began_s: float) -> None:
-        """Let the failing answer leave at a moment that tells nothing (C99)."""
+        """Send the failing answer at a moment that reveals nothing (C99)."""
         now = session.services.clock.now()
         await self._pins.hold_back(session.terminal.name, now, began_s)

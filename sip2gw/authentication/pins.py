@@ -38,9 +38,9 @@ from sip2gw.shared.door_memory import Admissions
 from sip2gw.shared.pin_guesses import PinGuesses, TerminalGuesses
 
 FAILURES_LAST = 3
-"""A door with so many failures within the window no longer goes first."""
+"""A door with this many failures within the window no longer goes first."""
 LATE_MAX_S = 2.0
-"""So late come the failing answers of such a terminal."""
+"""Delay of the failing answers of such a terminal."""
 UNWRITTEN_PATRONS_MAX = 20_000
 WRITE_AGAIN_S = 1.0
 
@@ -60,17 +60,17 @@ class PinRules:
 
 @dataclass(frozen=True, slots=True)
 class _Guess:
-    """A PIN that was presented, and that nobody remembers."""
+    """A presented PIN that was not verified recently."""
 
     seen: PatronRecord
-    """The patron as found before, or as last seen when the store is away."""
+    """The patron as just found, or as last seen when the store is unavailable."""
     card_number: str
     pin: str = field(repr=False)
     terminal: str
     now: datetime
     store_away: bool
     goes_first: bool
-    """Whether it is hashed before those that do not."""
+    """Whether it is hashed before those without this mark."""
 
 
 @dataclass(slots=True)
@@ -79,11 +79,11 @@ class _Unwritten:
 
     failures: int
     until: datetime
-    """When they are forgotten, as the store would forget a lock."""
+    """When the failures are forgotten, as the store would forget a lock."""
 
 
 class PinService:
-    """Says what a presented PIN is worth, counts failures, locks."""
+    """Verifies presented PINs, counts failures, and locks PINs."""
 
     def __init__(
         self,
@@ -115,7 +115,7 @@ class PinService:
     # What a PIN is worth --------------------------------------------------------------------------
 
     def remembers(self, record: PatronRecord, card: Card, pin: str) -> bool:
-        """Whether `pin` was verified lately and no wrong one has come since; costs microseconds."""
+        """Whether `pin` was verified recently, with no wrong one since; takes microseconds."""
         pin_hash, verifier = record.pin_hash, self._verifier
         if card.pin_failures or pin_hash is None or record.id in self._unwritten:
             return False
@@ -158,7 +158,7 @@ class PinService:
     def _begin(
         self, guess: _Guess, known: TerminalGuesses, *, crowded: bool
     ) -> asyncio.Task[PinState]:
-        """Judge `guess` in a task of its own, which nobody's impatience ends."""
+        """Verify `guess` in a task of its own, which goes on when the caller gives up."""
         judging = asyncio.get_running_loop().create_task(self._verify(guess))
         known.judged += 1
         self._guesses.add(judging)
@@ -191,7 +191,7 @@ class PinService:
             return state
 
     async def _verify_unlocked(self, record: PatronRecord, card: Card, guess: _Guess) -> PinState:
-        """Judge a guess at a PIN that is not locked; the patron's next one waits."""
+        """Verify a guess at a PIN that is not locked; the patron's next guess waits."""
         failed_before = bool(card.pin_failures) or record.id in self._unwritten
         if not self._is_known_right(record, guess.pin):
             failures = await self._count(record, card, guess) if failed_before else None
@@ -238,11 +238,11 @@ class PinService:
 
     @staticmethod
     def _stored(card: Card) -> int:
-        """What the store has counted; an expired lock starts a new count (C81)."""
+        """The store's count; an expired lock starts a new count (C81)."""
         return card.pin_failures if card.pin_locked_until is None else 0
 
     async def _count(self, record: PatronRecord, card: Card, guess: _Guess) -> int | None:
-        """Count one failure of the patron; how many there are, None when the PIN is locked."""
+        """Count one failure of the patron; returns the count, or None when the PIN is locked."""
         rules, now = self.rules, guess.now
         if not guess.store_away:
             try:
@@ -254,7 +254,7 @@ class PinService:
         return self._stored(card) + self._keep(record.id, now)
 
     async def _take_back(self, patron_id: str, *, store_away: bool) -> None:
-        """A right PIN ends the count; a store that cannot be written goes on counting."""
+        """End the count after a right PIN; a store that cannot be written keeps counting."""
         self._unwritten.pop(patron_id, None)
         if store_away:
             return
@@ -271,7 +271,7 @@ class PinService:
         return unwritten
 
     def _keep(self, patron_id: str, now: datetime) -> int:
-        """Count in memory what the store cannot, and try again to tell it; how many are there."""
+        """Count in memory what the store cannot count, and retry later; returns the count."""
         unwritten = self._unwritten_of(patron_id, now)
         failures = 1 if unwritten is None else unwritten.failures + 1
         self._unwritten[patron_id] = _Unwritten(failures, now + self.rules.lock)
@@ -280,7 +280,7 @@ class PinService:
         return failures
 
     async def _write(self) -> None:
-        """Bring to the store what was counted in memory, as soon as it takes it."""
+        """Bring to the store what was counted in memory, as soon as it accepts it."""
         try:
             while self._unwritten:
                 await asyncio.sleep(WRITE_AGAIN_S)
@@ -320,7 +320,7 @@ class PinService:
         return terminal.has_failed(times, now.timestamp(), window_s)
 
     def _note_failure(self, guess: _Guess, failures: int | None) -> None:
-        """One at a terminal, the patron's `failures`-th: are they too many?"""
+        """Note a failure at a terminal, the patron's `failures`-th: are there too many?"""
         if failures is not None and failures >= self.rules.failures_max:
             self._on_lock("card")
         terminal = self._terminal(guess.terminal)

@@ -25,7 +25,7 @@ from sip2gw.foundation.threads import ready_pool
 SUCCESS_TTL_S = 15 * 60.0
 SUCCESS_ENTRIES_MAX = 50_000
 HASHING_NICENESS = 10
-"""How far the hashing threads step back behind the event loop, on Linux's scale."""
+"""How far the hashing threads yield to the event loop, on Linux's scale."""
 PENDING_MAX = 256
 """Verifications of each kind that may wait for a thread; more are refused as too late."""
 
@@ -36,7 +36,7 @@ def _step_back() -> None:
 
 
 class SlowVerifier:
-    """A thread pool for slow hashes, and the memory of what was verified lately."""
+    """A thread pool for slow hashes, and a memory of recent successes."""
 
     def __init__(self, monotonic: Callable[[], float], *, threads: int | None = None) -> None:
         self.monotonic = monotonic
@@ -44,7 +44,7 @@ class SlowVerifier:
         threads = threads or min(4, os.cpu_count() or 1)
         self._pool = ready_pool(threads, "sip2gw-hash", initializer=_step_back)
         self._pending: Counter[bool] = Counter()
-        """How many wait or are verified, of those that go first and of the others."""
+        """The number of verifications waiting or running: those that go first, and the others."""
         self._others = asyncio.Semaphore(max(1, threads - 1))
         self._keyed = hashlib.blake2b(key=secrets.token_bytes(32), digest_size=16)
         self._successes: OrderedDict[bytes, float] = OrderedDict()
@@ -66,7 +66,7 @@ class SlowVerifier:
         return False
 
     def remember(self, digest: bytes) -> None:
-        """Note a success; the oldest entry goes when there are too many."""
+        """Note a success; the oldest entry is dropped when there are too many."""
         self._successes[digest] = self.monotonic()
         self._successes.move_to_end(digest)
         if len(self._successes) > SUCCESS_ENTRIES_MAX:
@@ -98,7 +98,7 @@ class SlowVerifier:
             self._pending[first] -= 1
 
     def close(self) -> None:
-        """Let the threads go."""
+        """Stop the threads."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
@@ -110,22 +110,24 @@ _NOBODY_HASH = (
 
 
 class LoginMemory(Protocol):
-    """Where the digests of good logins survive a restart; see `sip2gw.backend.base.Backend`."""
+    """A place where the digests of good logins survive a restart; see
+    `sip2gw.backend.base.Backend`.
+    """
 
     async def known_logins(self) -> Mapping[str, str]:
         """Login → digest."""
         ...
 
     async def remember_logins(self, digests: Mapping[str, str]) -> None:
-        """Keep these, instead of what was kept for the same logins."""
+        """Keep these in place of those kept for the same logins."""
         ...
 
 
 RECALL_EVERY_S = 2.0
-"""A password that is not known makes the gateway look at most so often what others know."""
+"""At most this often an unknown password makes the gateway look at what others know."""
 
 REMEMBER_AFTER_S = 1.0
-"""So long good logins are gathered before they are written together."""
+"""How long good logins are gathered before they are written together."""
 
 
 class PasswordService:
@@ -205,7 +207,9 @@ class PasswordService:
             self._writing = asyncio.get_running_loop().create_task(self._write())
 
     async def _write(self) -> None:
-        """Write what has gathered; what cannot be written costs another hash after a restart."""
+        """Write the gathered logins; one that cannot be written costs another hash after a
+        restart.
+        """
         try:
             while self._unwritten:
                 await asyncio.sleep(REMEMBER_AFTER_S)

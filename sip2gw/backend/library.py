@@ -179,7 +179,9 @@ class Library(Backend, Database):
         """
         known = next((it for it in await self.unknown_attempts() if it.id == payment_id), None)
         if not isinstance(known, UnknownPayment):
-            raise RefusedError(f"no payment of unknown outcome: {payment_id}")
+            raise RefusedError(
+                f"no payment of unknown outcome has the id {payment_id}; see `payment reconcile`"
+            )
         chosen = known
         await self.write(
             lambda connection: unknown.settle_as_told(connection, chosen, booked, note, now)

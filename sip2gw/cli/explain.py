@@ -112,5 +112,6 @@ def _write_json(explanation: Explanation) -> None:
 def _write_text(explanation: Explanation) -> None:
     rows = [(check.check, check.result, check.detail) for check in explanation.checks]
     write_table(("check", "result", "detail"), rows)
-    sys.stdout.write(f"\n{explanation.decision}: {explanation.reason}\n")
+    outcome = dict.fromkeys((explanation.decision, explanation.reason))
+    sys.stdout.write(f"\n{': '.join(outcome)}\n")
     sys.stdout.write(f"answer: {printable(explanation.answer)}\n")

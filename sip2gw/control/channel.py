@@ -1,4 +1,4 @@
-"""The control socket from the side of a program with a loop: ask without holding anybody up."""
+"""The control socket, seen from a program with an event loop: ask without blocking."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 class GatewayGoneError(Exception):
-    """The gateway has hung up, or says what cannot be read."""
+    """The gateway has hung up, or sent something unreadable."""
 
 
 class Channel(asyncio.Protocol):
@@ -30,7 +30,7 @@ class Channel(asyncio.Protocol):
 
     def __init__(self) -> None:
         self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        """Done when the gateway has gone."""
+        """Done when the gateway is gone."""
         self._transport: asyncio.Transport | None = None
         self._lines = LineBuffer(ANSWER_BYTES_MAX)
         self._waiting: deque[asyncio.Future[AnyAnswer]] = deque()
@@ -40,7 +40,7 @@ class Channel(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        """Hand the answers to those who wait for them."""
+        """Hand the answers to the callers that wait for them."""
         self._lines.feed(data)
         try:
             for line in self._lines.lines():
@@ -53,7 +53,7 @@ class Channel(asyncio.Protocol):
                 self._transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell all who wait."""
+        """Tell all waiting callers."""
         self._transport = None
         while self._waiting:
             turn = self._waiting.popleft()
@@ -77,11 +77,11 @@ class Channel(asyncio.Protocol):
 
 
 class Shared(Generic[T]):
-    """Something that many want and that is got once for all of them.
+    """A value that many callers want and that is fetched once for all of them.
 
     Args:
-        get: gets it.
-        fresh_s: so many seconds old it may be when it is handed out.
+        get: fetches the value.
+        fresh_s: how old, in seconds, a value may be when it is handed out.
     """
 
     def __init__(self, get: Callable[[], Awaitable[T]], fresh_s: float = 0.0) -> None:
@@ -90,10 +90,10 @@ class Shared(Generic[T]):
         self._until = 0.0
 
     async def within(self, seconds: float) -> T:
-        """What the others got or will get.
+        """The value that the others got or will get.
 
         Raises:
-            TimeoutError: it took longer than so many seconds; it is still waited for, by the next.
+            TimeoutError: it took too long; the next caller waits for the same fetch.
         """
         loop = asyncio.get_running_loop()
         if self._running is None or (self._running.done() and loop.time() >= self._until):

@@ -1,4 +1,4 @@
-"""The control socket from a command's side: ask, wait, and read what comes (C130)."""
+"""The control socket, seen from a command: ask, wait, and read the answers (C130)."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ _CHUNK = 65_536
 
 
 class NoGatewayError(Exception):
-    """No gateway can be reached there; the text says why."""
+    """No gateway can be reached; the text says why."""
 
 
 class RefusedError(Exception):
-    """The gateway does not do it; the text says why."""
+    """The gateway refuses; the text says why."""
 
 
 class Control:
@@ -68,8 +68,8 @@ class Control:
         """The gateway's first answer to `request`.
 
         Raises:
-            RefusedError: it does not do it.
-            NoGatewayError: none came within so many seconds.
+            RefusedError: the gateway refuses.
+            NoGatewayError: no answer came in time.
         """
         with suppress(OSError):  # it may have said why before it hung up
             self._line.sendall(encode(request))
@@ -81,10 +81,10 @@ class Control:
         return answer
 
     def next_answer(self, within_s: float) -> AnyAnswer | None:
-        """What it says next; None when it has hung up.
+        """The gateway's next message; None when it has hung up.
 
         Raises:
-            NoGatewayError: nothing within so many seconds, or nothing that can be read.
+            NoGatewayError: nothing readable came in time.
         """
         until = time.monotonic() + within_s
         try:
@@ -100,16 +100,16 @@ class Control:
         except OSError:
             return None
         except (UnreadableAnswerError, LineTooLongError) as error:
-            raise NoGatewayError(f"the gateway is of another version: {error}") from None
+            raise NoGatewayError(f"the gateway has another version: {error}; restart it") from None
 
     def answers(self, silent_max_s: float) -> Iterator[Answer]:
-        """All that it says from now on, until it hangs up."""
+        """All messages of the gateway from now on, until it hangs up."""
         while (answer := self.next_answer(silent_max_s)) is not None:
             yield answer
 
     @contextmanager
     def watching_its_end(self) -> Iterator[GatewayProcess]:
-        """The process at the other end, to be waited for."""
+        """The process at the other end, to wait for."""
         credentials = struct.Struct("3i")
         data = self._line.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, credentials.size)
         process = GatewayProcess(int(credentials.unpack(data)[0]))
@@ -120,7 +120,7 @@ class Control:
 
 
 class GatewayProcess:
-    """A process that is not our child; whatever gets its number later is not taken for it."""
+    """A process that is not our child; a later process with its number is not mistaken for it."""
 
     def __init__(self, pid: int) -> None:
         self._handle: int | None = None
@@ -128,7 +128,7 @@ class GatewayProcess:
             self._handle = os.pidfd_open(pid)
 
     def has_ended(self, within_s: float) -> bool:
-        """Wait until it has ended; False when it has not within so many seconds."""
+        """Wait until it has ended; False when it has not ended in time."""
         if self._handle is None:
             return True
         poll = select.poll()
@@ -136,7 +136,7 @@ class GatewayProcess:
         return bool(poll.poll(within_s * 1000))
 
     def close(self) -> None:
-        """Wait for it no more."""
+        """Stop waiting for it."""
         if self._handle is not None:
             os.close(self._handle)
             self._handle = None

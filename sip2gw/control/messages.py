@@ -1,8 +1,8 @@
-"""What is said over the control socket: one JSON object a line, each of a type of its own (C130).
+"""The messages of the control socket: one JSON object per line, each of its own type (C130).
 
-A request is answered by one answer, in order, but for `Drain` and `Trace`, which are answered by
-several, up to `Drained` and `TraceEnded`. Whatever cannot be read as a request is answered with
-`Refused`; nothing that a peer sends raises anything else.
+Each request gets one answer, in order. Only `Drain` and `Trace` get several, up to `Drained` and
+`TraceEnded`. Anything that is not a readable request gets `Refused`; nothing that a peer sends
+raises any other error.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ def _tag(name: str) -> str:
 
 
 class Request(msgspec.Struct, frozen=True, tag_field="request", tag=_tag):
-    """What is asked of the gateway."""
+    """A request to the gateway."""
 
 
 class Ping(Request, frozen=True, forbid_unknown_fields=True):
-    """Whether the loop takes its turns; answered with `Alive`."""
+    """Ask whether the loop takes its turns; answered with `Alive`."""
 
 
 class ReadNumbers(Request, frozen=True, forbid_unknown_fields=True):
-    """All numbers for monitoring; answered with `Numbers`."""
+    """Ask for all numbers for monitoring; answered with `Numbers`."""
 
 
 class Reload(Request, frozen=True, forbid_unknown_fields=True):
-    """Read the configuration again; answered with `Reloaded` once that is done (B66)."""
+    """Read the configuration again; answered with `Reloaded` afterwards (B66)."""
 
 
 class Drain(Request, frozen=True, forbid_unknown_fields=True):
@@ -54,11 +54,11 @@ class Drain(Request, frozen=True, forbid_unknown_fields=True):
 
 
 class ListTerminals(Request, frozen=True, forbid_unknown_fields=True):
-    """All configured terminals; answered with `Terminals`."""
+    """Ask for all configured terminals; answered with `Terminals`."""
 
 
 class Kick(Request, frozen=True, forbid_unknown_fields=True):
-    """Close the lines of a terminal, after the request that is running; answered with `Kicked`."""
+    """Close the lines of a terminal after the request in progress; answered with `Kicked`."""
 
     terminal: str
     """Its name, or its login."""
@@ -73,17 +73,17 @@ class Trace(Request, frozen=True, forbid_unknown_fields=True):
     terminal: str
     """Its name, or its login."""
     seconds: float = msgspec.field(default=60.0)
-    """After so long it ends by itself; more than 0, at most `TRACE_SECONDS_MAX`."""
+    """Seconds after which it ends by itself; more than 0, at most `TRACE_SECONDS_MAX`."""
     frames: int = msgspec.field(default=1_000)
-    """And after so many frames; at least 1, at most `TRACE_FRAMES_MAX`."""
+    """Frames after which it ends; at least 1, at most `TRACE_FRAMES_MAX`."""
 
 
 class Answer(msgspec.Struct, frozen=True, tag_field="answer", tag=_tag):
-    """What the gateway says."""
+    """A message of the gateway."""
 
 
 class Refused(Answer, frozen=True):
-    """It is not done, and why; nothing else follows."""
+    """A refusal with its reason; nothing else follows."""
 
     problem: str
 
@@ -99,27 +99,27 @@ class Numbers(Answer, frozen=True):
     """The numbers of this moment."""
 
     pid: int
-    """Of the gateway, for the numbers that the system has of it."""
+    """The gateway's process id, for the numbers that the system has of it."""
     families: list[Family]
 
 
 class Reloaded(Answer, frozen=True):
-    """What became of a reload; with `problems` the configuration before it stays in force."""
+    """The result of a reload; with `problems` the old configuration stays in force."""
 
     problems: list[str]
     needs_restart: list[str]
-    """Keys whose new value counts from the next start only."""
+    """Keys whose new value takes effect only after a restart."""
 
 
 class Draining(Answer, frozen=True):
     """The end has begun."""
 
     within_s: float
-    """It takes no longer than so many seconds."""
+    """The end takes at most this many seconds."""
 
 
 class Drained(Answer, frozen=True):
-    """The end: all is closed."""
+    """The end: everything is closed."""
 
     given_up: list[str]
     """What took too long; empty after a clean end."""
@@ -133,13 +133,13 @@ class TerminalState(msgspec.Struct, frozen=True):
     branch: str | None
     connected: bool
     lines: int
-    """How many connections it has now."""
+    """Its number of connections now."""
     address: str | None
     """Of its newest connection, like the next two."""
     since: str | None
     """When that was opened."""
     requests: int
-    """How many it has had answered."""
+    """Its number of answered requests."""
     last_message: str | None
     """When the terminal last sent a message to this gateway, on whatever connection."""
 
@@ -157,7 +157,7 @@ class Kicked(Answer, frozen=True):
 
 
 class TraceBegan(Answer, frozen=True):
-    """What is said from now on is shown."""
+    """Messages are shown from now on."""
 
     terminal: str
     """Its name."""
@@ -166,7 +166,7 @@ class TraceBegan(Answer, frozen=True):
 
 
 class TraceEvent(Answer, frozen=True):
-    """Something that was said, or a line that came or went."""
+    """A message on a line, or a line that began or ended."""
 
     time: str
     line: int
@@ -175,7 +175,7 @@ class TraceEvent(Answer, frozen=True):
     shown: list[str]
     """The frame decoded, a line for each field, every secret masked; or where it came from."""
     missed: int = 0
-    """So many frames before this one were left out."""
+    """The number of frames before this one that were left out."""
 
 
 class TraceEnded(Answer, frozen=True):
@@ -183,7 +183,7 @@ class TraceEnded(Answer, frozen=True):
 
     reason: Literal["seconds", "frames", "stopping"]
     missed: int
-    """How many frames were left out in all, because they came faster than they were read."""
+    """The number of frames left out because they came faster than they were read."""
 
 
 AnyRequest = Ping | ReadNumbers | Reload | Drain | ListTerminals | Kick | Trace
@@ -207,7 +207,7 @@ _answers: msgspec.json.Decoder[AnyAnswer] = msgspec.json.Decoder(AnyAnswer)
 
 
 class UnreadableAnswerError(Exception):
-    """The other side says what this version cannot read."""
+    """The other side sends something that this version cannot read."""
 
 
 class LineTooLongError(Exception):
@@ -224,7 +224,7 @@ def read_request(line: bytes) -> AnyRequest | Refused:
     try:
         return _requests.decode(line)
     except (msgspec.DecodeError, RecursionError, ValueError) as error:
-        return Refused(f"no request that this version knows: {_in_short(error)}")
+        return Refused(f"this version does not know the request: {_in_short(error)}")
 
 
 def read_answer(line: bytes) -> AnyAnswer:

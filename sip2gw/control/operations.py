@@ -1,4 +1,4 @@
-"""What the requests of the control socket do in the gateway; no I/O here (B86, C173)."""
+"""The operations behind the requests of the control socket; no I/O here (B86, C173)."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ from sip2gw.serving.line import TerminalLine
 from sip2gw.serving.site import KnownTerminal, Site
 
 TRACES_MAX = 8
-"""So many run at a time."""
+"""Number of traces at a time."""
 
 
 class Daemon(Protocol):
-    """What the gateway as a whole can be asked for."""
+    """Requests to the gateway as a whole."""
 
     @property
     def is_ready(self) -> bool:
@@ -68,17 +68,17 @@ class Lines(Protocol):
         """Those of the terminal of that name, oldest first."""
 
     def watch(self, terminal: str, watcher: Watcher) -> None:
-        """Show `watcher` what is said there."""
+        """Show `watcher` the messages of the terminal."""
 
     def unwatch(self, terminal: str, watcher: Watcher) -> None:
-        """Show it nothing more."""
+        """Stop showing it messages."""
 
 
 class Timer(Protocol):
     """Something that will happen."""
 
     def cancel(self) -> None:
-        """Let it not happen."""
+        """Cancel it."""
 
 
 class Operations:
@@ -126,7 +126,7 @@ class Operations:
                 return self._trace(request, peer)
 
     def forget(self, peer: Peer) -> None:
-        """It has gone: nothing is shown to it any more."""
+        """Forget a peer that is gone: nothing is shown to it any more."""
         self._wait_for_the_end = [one for one in self._wait_for_the_end if one is not peer]
         for trace in [one for one in self._traces if one.peer is peer]:
             trace.stop()
@@ -172,7 +172,7 @@ class Operations:
             return Refused(_UNKNOWN)
         lines = self._lines.lines_of(known.view.name)
         if not lines:
-            return Refused("it is not connected")
+            return Refused("the terminal is not connected")
         for line in lines:
             line.close_when_done("kicked")
         self._note("terminal_kicked", terminal=known.view.name, lines=len(lines), uid=peer.uid)
@@ -189,9 +189,9 @@ class Operations:
         if not 0 < request.frames <= TRACE_FRAMES_MAX:
             return Refused(f"a trace shows 1 to {TRACE_FRAMES_MAX} frames")
         if len(self._traces) >= TRACES_MAX:
-            return Refused(f"{TRACES_MAX} traces run already; wait until one has ended")
+            return Refused(f"{TRACES_MAX} traces are already running; wait until one has ended")
         if any(trace.peer is peer for trace in self._traces):
-            return Refused("this connection has a trace already")
+            return Refused("this connection already has a trace")
         name, zone = known.view.name, self._daemon.site.config.zone
         trace = RunningTrace(
             peer,
@@ -217,7 +217,7 @@ _UNKNOWN = "no terminal of that name is configured; `sip2gw terminal list` lists
 
 
 def _moment(epoch: float, zone: tzinfo) -> str | None:
-    """A moment in the library's time zone; None for 0, which is never."""
+    """A moment in the library's time zone; None for 0, which means never."""
     if not epoch:
         return None
     return datetime.fromtimestamp(epoch, zone).isoformat(timespec="milliseconds")

@@ -99,7 +99,11 @@ class Place:
         except FileNotFoundError:
             return
         if not stat.S_ISSOCK(found.st_mode):
-            raise FileExistsError(errno.EEXIST, "is there, and is no socket", str(self.path))
+            raise FileExistsError(
+                errno.EEXIST,
+                "exists already and is not a socket; remove it or change server.socket",
+                str(self.path),
+            )
         try:
             connect(self.path, _ANSWERS_WITHIN_S).close()
         except ConnectionRefusedError:
@@ -110,7 +114,7 @@ class Place:
         raise InUseError(errno.EADDRINUSE, "belongs to a gateway that is running", str(self.path))
 
     def is_ours(self) -> bool:
-        """Whether whoever comes there comes to us."""
+        """Whether a client that connects there reaches us."""
         with suppress(OSError):
             return self._made is not None and _identity(self.path) == self._made
         return False
@@ -131,7 +135,7 @@ def _identity(path: Path) -> tuple[int, int, int]:
 
 @contextmanager
 def _alone_in(directory: Path) -> Iterator[None]:
-    """Two gateways that start together look one after the other."""
+    """Make two gateways that start together look one after the other."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         for _ in range(_TURN_TRIES):

@@ -32,18 +32,18 @@ from sip2gw.control.tracing import Peer
 
 PEERS_MAX = 16
 SILENT_MAX_S = 30.0
-"""So long a peer may say nothing, or not read what it is told."""
+"""How long a peer may stay silent, or leave its answers unread."""
 ANSWER_WITHIN_S = 120.0
-"""So long a peer may wait for an answer that takes a while; then it is hung up on."""
+"""How long a peer may wait for a slow answer before we hang up."""
 WRITE_BYTES_MAX = 256 * 1024
-"""Once so much waits to be read, a peer is told nothing more but the answer it has asked for."""
+"""With this much unread, a peer is sent only the answer it asked for."""
 
 
 class Answering(Protocol):
-    """What does the requests."""
+    """The object that carries out the requests."""
 
     def answer(self, request: AnyRequest, peer: Peer) -> Answer | asyncio.Future[Reloaded]:
-        """Do one; the answer may take a while."""
+        """Carry out one request; the answer may take a while."""
 
     def forget(self, peer: Peer) -> None:
         """A peer has gone."""
@@ -98,11 +98,11 @@ class ControlLine(asyncio.Protocol):
         self._go_on()
 
     def pause_writing(self) -> None:
-        """It does not read."""
+        """The peer does not read."""
         self._writable = False
 
     def resume_writing(self) -> None:
-        """It reads again."""
+        """The peer reads again."""
         self._writable = True
         self._rearm()
         self._schedule()
@@ -229,7 +229,7 @@ class ControlServer:
         )
 
     async def is_reachable(self) -> bool:
-        """Whether whoever comes to the socket comes to us."""
+        """Whether a client that connects to the socket reaches us."""
         return self._place is not None and await asyncio.to_thread(self._place.is_ours)
 
     async def adopt(self, line: socket.socket) -> ControlLine:
@@ -244,7 +244,11 @@ class ControlServer:
         """Why one more peer, of the user `uid`, is not served; empty when it is."""
         if uid not in (os.geteuid(), 0):
             return "only the gateway's own user and root may use this socket"
-        return "too many talk to the gateway already" if len(self.lines) >= PEERS_MAX else ""
+        return (
+            "too many programs are connected to the gateway already; try again later"
+            if len(self.lines) >= PEERS_MAX
+            else ""
+        )
 
     async def stop(self) -> None:
         """Hang up on everybody and take the socket away."""
@@ -259,11 +263,11 @@ class ControlServer:
 
 
 def _failed(error: BaseException) -> Refused:
-    """Log a fault of ours; what the peer is told of it."""
+    """Log a fault of ours; returns what the peer is told."""
     message = "a request to the control socket failed"
     loop = asyncio.get_running_loop()
     loop.call_exception_handler({"message": message, "exception": error})
-    return Refused("the gateway failed to do it; its log says more")
+    return Refused("the gateway failed to carry it out; look in its log")
 
 
 def _user_of(line: socket.socket) -> int:

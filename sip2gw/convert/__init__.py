@@ -1,7 +1,7 @@
-"""Other servers' configurations as ours: `sip2gw convert-config`.
+"""Configurations of other servers, converted into ours: `sip2gw convert-config`.
 
-`options` has every option of theirs in one row, `sipconfig` and `edge` read their files into a
-`Draft`, and `converted` proves that what came out is a configuration.
+`options` has one row for every option of theirs, `sipconfig` and `edge` read their files into a
+`Draft`, and `converted` proves that the result is a valid configuration.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ __all__ = ["Converted", "Note", "SourceError", "converted"]
 
 @dataclass(frozen=True, slots=True)
 class Converted:
-    """A configuration of ours, and what is not in it."""
+    """A configuration of ours, and the options that are not in it."""
 
     toml: str
     notes: tuple[Note, ...]
 
 
 def converted(sources: dict[str, bytes], institution: str | None = None) -> Converted:
-    """The configuration that `sources` (name → content) come to; it is valid and starts.
+    """The configuration made from `sources` (name → content); it is valid and starts.
 
     Args:
         sources: one `SIPconfig.xml`, or the JSON files of one edge-sip2.
-        institution: which institution or tenant is the library; None: the first.
+        institution: the institution or tenant that is the library; None: the first.
 
     Raises:
-        SourceError: they cannot be read.
+        SourceError: the files cannot be read.
     """
     draft = _draft(sources, institution)
     title = f"Made by sip2gw convert-config from {', '.join(sources)}."
@@ -51,7 +51,9 @@ def _draft(sources: dict[str, bytes], institution: str | None) -> Draft:
         try:
             if not data.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
                 if len(sources) > 1:
-                    raise SourceError("only the JSON files of edge-sip2 come several at a time")
+                    raise SourceError(
+                        "only the JSON files of edge-sip2 can be given together; name one file"
+                    )
                 return draft_from_sipconfig(read_xml(data), institution)
             documents.append(read_json(data))
         except SourceError as error:
@@ -63,7 +65,9 @@ def _draft(sources: dict[str, bytes], institution: str | None) -> Draft:
 
 
 def _drop_unavailable(draft: Draft, title: str) -> None:
-    """Take out what this version names but cannot do yet; the rest must be valid as a whole."""
+    """Take out the keys that this version does not support yet; the rest must be valid as a
+    whole.
+    """
     with tempfile.TemporaryDirectory() as directory:
         file = Path(directory, "sip2gw.toml")
         file.write_text(draft.toml(title), encoding="utf-8")

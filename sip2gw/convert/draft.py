@@ -1,4 +1,4 @@
-"""The configuration that is being made: its tables, and what could not be carried over."""
+"""The configuration in the making: its tables, and the options that could not be carried over."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PLACES_SHOWN = 3
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """An option that was not carried over, in all places where that is so for the same reason."""
+    """An option that was not carried over, with all places where that has the same reason."""
 
     places: tuple[str, ...]
     name: str
@@ -47,25 +47,25 @@ class Draft:
 
     tables: dict[tuple[str, ...], Values] = field(default_factory=dict, repr=False)
     remarks: list[str] = field(default_factory=list)
-    """What was decided where the other file says nothing; for the head of ours."""
+    """Decisions where the other file says nothing, for the head of ours."""
     _noted: dict[tuple[str, str, bool], dict[str, None]] = field(default_factory=dict)
 
     @property
     def notes(self) -> tuple[Note, ...]:
-        """What was not carried over, in the order in which it was found."""
+        """The options that were not carried over, in the order in which they were found."""
         return tuple(
             Note(tuple(places), name, reason, refused)
             for (name, reason, refused), places in self._noted.items()
         )
 
     def note(self, where: str, reason: str, *, refused: bool = False) -> None:
-        """Remember that the option at `where` (`PLACE: NAME`, or a name) was not carried over."""
+        """Record that the option at `where` (`PLACE: NAME`, or a name) was not carried over."""
         place, _, name = _one_line(where).rpartition(": ")
         key = (name, _one_line(reason), refused)
         self._noted.setdefault(key, {})[place] = None
 
     def read(self, where: str, option: Option, raw: Any) -> Any:
-        """The value of `option` here, or `AS_HERE` when none is to be written."""
+        """The value of `option` here, or `AS_HERE` when it needs no entry."""
         try:
             value = option.read(raw)
         except NotCarriedError as error:
@@ -82,7 +82,9 @@ class Draft:
     def read_all(
         self, where: str, options: Iterable[Option], raw: Mapping[str, Any], unknown: str
     ) -> dict[str, Any]:
-        """All of `raw` by our keys; `unknown` is the reason for what no row knows."""
+        """The values of `raw` by our keys; `unknown` is the reason given for options without a
+        row.
+        """
         rows = {option.name: option for option in options}
         found: dict[str, Any] = {}
         for name, given in raw.items():
@@ -103,13 +105,13 @@ class Draft:
         return found
 
     def put(self, found: Mapping[str, Any], table: str) -> None:
-        """Write those of `found` that belong to the general `table`."""
+        """Write the values of `found` that belong to the general `table`."""
         for key, value in found.items():
             if key.rpartition(".")[0] == table:
                 self.tables.setdefault((table,), {})[key.rpartition(".")[2]] = value
 
     def toml(self, title: str) -> str:
-        """The file."""
+        """The text of the file."""
         lines = [
             f"# {_one_line(title)}",
             *(f"# {_one_line(text)}".rstrip() for text in self.remarks),
@@ -123,13 +125,13 @@ class Draft:
 
 
 def of_table(found: Mapping[str, Any], table: str) -> Values:
-    """Those of `found` that belong to `table`, by their last name."""
+    """The values of `found` that belong to `table`, by the last part of their names."""
     split = ((key.rpartition("."), value) for key, value in found.items())
     return {name: value for (where, _, name), value in split if where == table}
 
 
 def toml_value(value: Any) -> str:
-    """`value` as it stands in a TOML file."""
+    """`value` as a TOML file has it."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, int | float):
@@ -148,7 +150,7 @@ def _key(name: str) -> str:
 
 
 def _one_line(text: str) -> str:
-    """`text` without anything that could end a comment or disturb a terminal."""
+    """`text` without characters that could end a comment or disturb a terminal."""
     return "".join(_shown(text))[:500]
 
 

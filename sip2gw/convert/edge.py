@@ -1,4 +1,4 @@
-"""From edge-sip2's JSON to a draft: its main file, its tenants, and what it keeps in FOLIO."""
+"""From edge-sip2's JSON to a draft: its main file, its tenants, and its settings in FOLIO."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ Object = dict[str, Any]
 
 
 def read_json(data: bytes) -> Object:
-    """The object that `data` holds.
+    """The object in `data`.
 
     Raises:
-        SourceError: it is no JSON object, or too big.
+        SourceError: it is not a JSON object, or it is too big.
     """
     if len(data) > BYTES_MAX:
         raise SourceError(f"is larger than {BYTES_MAX} bytes")
@@ -33,11 +33,11 @@ def read_json(data: bytes) -> Object:
     except UnicodeDecodeError as error:
         raise SourceError(f"is not UTF-8 at byte {error.start}") from None
     except json.JSONDecodeError as error:
-        raise SourceError(f"is no JSON: line {error.lineno}: {error.msg}") from None
+        raise SourceError(f"is not JSON: line {error.lineno}: {error.msg}") from None
     except (RecursionError, ValueError):
-        raise SourceError("is no JSON that can be read: it nests too deep") from None
+        raise SourceError("is not readable JSON: it nests too deeply") from None
     if not isinstance(document, dict):
-        raise SourceError("is no JSON object")
+        raise SourceError("is not a JSON object")
     return document
 
 
@@ -45,17 +45,17 @@ def draft_from_edge(documents: Iterable[Object], tenant: str | None) -> Draft:
     """The draft for one tenant of edge-sip2.
 
     Args:
-        documents: the files, in any order: main file, tenants, settings out of FOLIO.
+        documents: the files, in any order: main file, tenants, settings from FOLIO.
         tenant: its name; None: the first.
 
     Raises:
-        SourceError: they are no such files, or there is no such tenant.
+        SourceError: the files are of another kind, or the tenant does not exist.
     """
     return _Conversion(list(documents)).draft(tenant)
 
 
 class _Conversion:
-    """The files on their way."""
+    """The conversion of the files."""
 
     def __init__(self, documents: list[Object]) -> None:
         self._documents = documents
@@ -72,7 +72,8 @@ class _Conversion:
         name = chosen if chosen is not None else (usable[0] if usable else None)
         if name not in usable:
             raise SourceError(
-                f"has no tenant {name or ''} that can be one here: {', '.join(known)}"
+                f"has no tenant {name or ''} that can be the library here; it has:"
+                f" {', '.join(known)}"
             )
         self._draft.tables[("institution",)] = {"id": name}
         self._draft.tables[("store",)] = {"url": "sqlite:library.db"}
@@ -85,7 +86,7 @@ class _Conversion:
         for other in known:
             if other != name:
                 self._draft.note(
-                    f"tenant {other}", "is another library: convert it with --institution"
+                    f"tenant {other}", "is another library; convert it with --institution"
                 )
         self._profiles([entry for entry in tenants if str(entry.get("tenant", "")) == name])
         self._remark()
@@ -117,7 +118,7 @@ class _Conversion:
             )
 
     def _join(self, found: dict[str, Any]) -> None:
-        """Take in what was found; addresses to listen on come together."""
+        """Take in the values; addresses to listen on are joined."""
         key = "server.listen"
         listen = [*self._settings.get(key, ()), *found.get(key, ())]
         self._settings |= found
@@ -150,7 +151,7 @@ class _Conversion:
         if isinstance(value, dict):
             self._set(f"{name.partition('.')[0]} ", value)
         else:
-            self._draft.note(name, "its value is no JSON object")
+            self._draft.note(name, "its value is not a JSON object")
 
     def _set(self, where: str, values: Object) -> None:
         for name, codes in options.EDGE_POLICY.items():
@@ -160,7 +161,7 @@ class _Conversion:
             name = str(entry.get("messageName", ""))
             code = options.EDGE_MESSAGES.get(name)
             if code is None:
-                self._draft.note(f"{where}{SUPPORTED} {name}", "no such message is known here")
+                self._draft.note(f"{where}{SUPPORTED} {name}", "this message is unknown here")
             else:
                 self._allow(f"{where}{SUPPORTED} {name}", entry.get("isSupported", ""), (code,))
         rest = {
@@ -203,7 +204,7 @@ class _Conversion:
 
 
 def _objects(value: Any) -> Iterator[Object]:
-    """The objects of a list; anything else is passed over."""
+    """The objects in a list; anything else is ignored."""
     for entry in value if isinstance(value, list) else ():
         if isinstance(entry, dict):
             yield entry

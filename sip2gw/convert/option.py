@@ -1,4 +1,4 @@
-"""One option of another server, and what becomes of its value here."""
+"""One option of another server, and how its value is converted."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ Reader = Callable[[Any], Any]
 
 
 class NotCarriedError(Exception):
-    """An option that has no equivalent here, or a value of it; the text is the reason."""
+    """An option, or a value of it, without an equivalent here; the text is the reason."""
 
 
 class RefusedError(NotCarriedError):
-    """One that contradicts a rule (C86)."""
+    """An option that contradicts a rule (C86)."""
 
 
 class _AsHere:
-    """What a reader returns when that is how it always is here: nothing needs to be written."""
+    """A reader returns this when the gateway always does so and no entry is needed."""
 
 
 AS_HERE = _AsHere()
@@ -38,15 +38,15 @@ AS_HERE = _AsHere()
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """A row of the table: an option there, our key, and how its value is read."""
+    """A row of the table: an option of theirs, our key, and how to read its value."""
 
     name: str
     key: str = ""
-    """Ours, `TABLE.KEY` with X for any name; it need not exist yet. Empty: there is none."""
+    """Our key, `TABLE.KEY` with X for any name; it need not exist yet. Empty: no key."""
     read: Reader = str
-    """From what stands there to what stands here; raises `NotCarriedError`."""
+    """Converts their value into ours; raises `NotCarriedError`."""
     why: str = ""
-    """For the page of options: why there is no key, or what is different."""
+    """For the page of options: why there is no key, or what differs."""
 
 
 def not_carried(name: str, why: str) -> Option:
@@ -59,17 +59,17 @@ def not_carried(name: str, why: str) -> Option:
 
 
 def by_hand(name: str, key: str, why: str) -> Option:
-    """An option that has an equivalent, but whose value only a person can translate."""
+    """An option with an equivalent, whose value only a person can translate."""
     return Option(name, key, not_carried(name, why).read, why)
 
 
 def always_so(name: str, why: str) -> Option:
-    """An option whose every value comes to what is done here anyway."""
+    """An option whose every value matches what the gateway does anyway."""
     return Option(name, read=lambda _raw: AS_HERE, why=why)
 
 
 def refused_when(name: str, wrong: bool, why: str) -> Option:
-    """A flag that contradicts a rule when it is `wrong`, and is as it is here otherwise."""
+    """A flag that contradicts a rule when it is `wrong`, and otherwise matches the gateway."""
 
     def read(raw: Any) -> Any:
         if flag(raw) is wrong:
@@ -86,17 +86,17 @@ _NO |= {"disabled"}
 
 
 def flag(raw: Any) -> bool:
-    """Yes or no, in any of the usual spellings."""
+    """Yes or no, in any usual spelling."""
     text = str(raw).strip().lower()
     if text in _YES:
         return True
     if text in _NO:
         return False
-    raise NotCarriedError("is neither yes nor no")
+    raise NotCarriedError("must be yes or no")
 
 
 def flag_as(yes: Any, no: Any = AS_HERE) -> Reader:
-    """A flag that stands for other values here."""
+    """A flag with other values here."""
     return lambda raw: yes if flag(raw) else no
 
 
@@ -104,12 +104,12 @@ def number(raw: Any) -> int:
     """A whole number."""
     text = str(raw).strip()
     if not re.fullmatch(r"[0-9]{1,9}", text):
-        raise NotCarriedError("is no whole number")
+        raise NotCarriedError("is not a whole number")
     return int(text)
 
 
 def filled(raw: Any) -> Any:
-    """A text; an empty one says nothing."""
+    """A text; an empty one means nothing."""
     return str(raw).strip() or AS_HERE
 
 
@@ -119,14 +119,14 @@ def words(raw: Any) -> Any:
 
 
 def choice(**allowed: Any) -> Reader:
-    """One of several spellings, case and punctuation not counted."""
+    """One of several spellings, regardless of case and punctuation."""
 
     def read(raw: Any) -> Any:
         text = re.sub(r"[^a-z0-9]", "", str(raw).lower())
         if not text:
             return AS_HERE
         if text not in allowed:
-            raise NotCarriedError(f"has no equivalent; there are: {', '.join(allowed)}")
+            raise NotCarriedError(f"has no equivalent; known values: {', '.join(allowed)}")
         return allowed[text]
 
     return read
@@ -147,11 +147,11 @@ _TABLES: dict[str, tuple[type[Section], dict[str, Any]]] = {
     "profiles.X": (ProfileTable, {"kind": "selfcheck"}),
     "terminals.X": (TerminalTable, {"profile": "X", "password": "X"}),
 }
-"""The tables that are written, and what must stand in them besides the key that is tried."""
+"""The tables of a draft, and the keys that each needs besides the one that is tried."""
 
 
 def exists(key: str) -> bool:
-    """Whether the configuration of this version has `key`."""
+    """Whether this version's configuration has `key`."""
     table, _, name = key.rpartition(".")
     return name in _TABLES[table][0].model_fields
 
@@ -174,5 +174,5 @@ def problem_with(key: str, value: Any) -> str | None:
         allowed = describe_node(node_at(schema, key.split(".")), schema)
         reason = error.errors(include_url=False, include_input=False)[0]["msg"]
         reason = reason.removeprefix("Value error, ").removeprefix("Input ")
-        return f"{key} does not take it: {reason}; allowed: {allowed}"
+        return f"{key} does not accept it: {reason}; allowed: {allowed}"
     return None

@@ -1,7 +1,7 @@
 """Every option of Koha, Evergreen and edge-sip2, each in one row: our key, or why there is none.
 
-The names of keys that do not exist yet are proposals: as long as the configuration does not know
-such a key, the option is named as not carried over; when the key appears, the row works.
+Names of keys that do not exist yet are proposals. As long as the configuration does not know such a
+key, the option is reported as not carried over; once the key exists, the row works.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _PLACEHOLDER = re.compile(
     r"\[%-?\s*(?:[A-Za-z_]+\.)?([A-Za-z_]+)\s*(?:\|\s*format\(\s*['\"]%\.2f['\"]\s*\)\s*)?-?%\]"
 )
 _WHOLE_NAME = re.compile(r"\{firstname\} +\{surname\}|\{surname\},? +\{firstname\}")
-"""A name is one text here."""
+"""Here a name is a single text."""
 NAMES = {
     "cardnumber": "card",
     "categorycode": "membership_code",
@@ -53,7 +53,7 @@ NAMES = {
     "holdingbranch": "current_branch",
     "materials": "attachment",
 }
-"""Columns of Koha, and what they are called in templates and rules here."""
+"""Columns of Koha, and their names in templates and rules here."""
 COMPARATORS = {"==": "eq", "!=": "ne", "<": "lt", "<=": "le", ">": "gt", ">=": "ge"}
 _PATTERN = re.compile(r"[\\^$*+?()\[\]{}|]")
 _SORT_RULE = re.compile(r"\s*([^:]*):([^:]+):(eq|ne|lt|gt|le|ge|<|>|<=|>=|==|!=):(.*):([^:]+)\s*")
@@ -78,7 +78,7 @@ def rewriting(raw: Any) -> Any:
     for rule in raw:
         find, replace = rule.get("find", ""), rule.get("replace", "")
         if not find or _PATTERN.search(find):
-            raise NotCarriedError("only literal texts are found and replaced, no patterns (C86)")
+            raise NotCarriedError("only literal texts can be replaced, no patterns (C86)")
         rules.append({"find": find, "replace": replace})
     return rules
 
@@ -107,7 +107,7 @@ def sort_rules(raw: Any) -> Any:
     for line in "\n".join(texts).splitlines():
         match = _SORT_RULE.fullmatch(line)
         if match is None:
-            raise NotCarriedError("is not of the form branch:field:comparator:value:bin")
+            raise NotCarriedError("must have the form branch:field:comparator:value:bin")
         branch, column, comparator, value, sort_bin = match.groups()
         rules.append(
             {
@@ -122,7 +122,7 @@ def sort_rules(raw: Any) -> Any:
 
 
 def delimiter(raw: Any) -> Any:
-    """The standard's, or none of ours."""
+    """The standard's delimiter; we have no other."""
     if str(raw).strip() not in ("", "|"):
         raise NotCarriedError("the delimiter is | for every terminal")
     return AS_HERE
@@ -137,7 +137,7 @@ def port(raw: Any) -> Any:
 
 
 def idle_seconds(raw: Any) -> Any:
-    """Seconds; zero is for ever there, a day here."""
+    """Seconds; zero means for ever there, and a day here."""
     return number(raw) or 86_400
 
 
@@ -146,7 +146,7 @@ def tenths(raw: Any) -> float:
     seconds = number(raw) / 10
     deadline = ServerSection.model_fields["request_timeout_s"].default
     if seconds <= deadline:
-        raise NotCarriedError(f"{seconds:g} s is no more than `server.request_timeout_s`")
+        raise NotCarriedError(f"{seconds:g} s must be more than `server.request_timeout_s`")
     return seconds
 
 
@@ -159,7 +159,7 @@ def networks(raw: Any) -> Any:
         try:
             found.append(str(ipaddress.ip_network(text, strict=False)))
         except ValueError:
-            raise NotCarriedError("is no network in CIDR") from None
+            raise NotCarriedError("is not a network in CIDR notation") from None
     return found
 
 
@@ -176,7 +176,7 @@ def line_end(raw: Any) -> Any:
 
 _MIRRORED = "checksums are mirrored: a terminal that sends them gets them"
 _ONE_PROCESS = "one process serves all lines: there are no children to count"
-_TO_STDERR = "the log goes to standard error, systemd keeps it"
+_TO_STDERR = "the log goes to standard error, where systemd keeps it"
 
 ACCOUNT = (
     Option("ae_field_template", "profiles.X.template_ae", template, "plain names only"),
@@ -188,7 +188,7 @@ ACCOUNT = (
         flag,
         "`false` when not said, for Koha",
     ),
-    refused_when("allow_empty_passwords", True, "an empty PIN is never a valid one (B18, C86)"),
+    refused_when("allow_empty_passwords", True, "an empty PIN is never valid (B18, C86)"),
     Option("allow_fields", "profiles.X.allow_fields", words),
     Option("hide_fields", "profiles.X.hide_fields", words),
     Option("blocked_item_types", "profiles.X.blocked_material_types", words),
@@ -208,10 +208,12 @@ ACCOUNT = (
     ),
     Option("ct_always_send", "profiles.X.send_ct", flag_as("always"), "`always`"),
     Option("cv_send_00_on_success", "profiles.X.cv_on_success", flag),
-    always_so("cv_triggers_alert", "the alert is raised exactly when there is an alert type"),
+    always_so("cv_triggers_alert", "there is an alert whenever there is an alert type"),
     Option("delimiter", "", delimiter, "the delimiter is | for every terminal"),
     refused_when(
-        "disallow_overpayment", False, "what is over is refused, never taken as credit (B44, C86)"
+        "disallow_overpayment",
+        False,
+        "an excess amount is refused, never taken as credit (B44, C86)",
     ),
     Option("encoding", "profiles.X.encoding", read_encoding),
     always_so("error-detect", _MIRRORED),
@@ -221,7 +223,7 @@ ACCOUNT = (
     Option("inhouse_item_types", "profiles.X.in_house_material_types", words),
     Option("inhouse_patron_categories", "profiles.X.in_house_memberships", words),
     Option("lost_block_checkout", "profiles.X.lost_block_checkout", number),
-    not_carried("lost_block_checkout_value", "an item is lost or not, without degrees"),
+    not_carried("lost_block_checkout_value", "an item is either lost or not; there are no degrees"),
     not_carried(
         "lost_status_for_missing", "an item of status `missing` is circulation status 13 anyway"
     ),
@@ -241,10 +243,10 @@ ACCOUNT = (
         "prevcheckout_block_checkout",
         "profiles.X.confirm_previously_borrowed",
         flag,
-        "lent when it is presented again",
+        "the item is lent when it is presented again",
     ),
     Option("register_id", "profiles.X.register_id", filled),
-    not_carried("seen_on_item_information", "a 17 reads and changes nothing"),
+    not_carried("seen_on_item_information", "a 17 only reads"),
     Option("send_patron_home_library_in_af", "profiles.X.show_home_branch", flag),
     Option("show_checkin_message", "profiles.X.show_checkin_message", flag),
     Option("show_outstanding_amount", "profiles.X.show_owed_amount", flag),
@@ -260,8 +262,7 @@ ACCOUNT = (
     not_carried("activity_as", "there are no activity types; logs name the terminal"),
     not_carried("enabled", "take a terminal out, or let it `expires`"),
 )
-"""Of a `login`: attributes, and elements in it. `id`, `password` and `institution` make the
-terminal."""
+"""Attributes and elements of a `login`. `id`, `password` and `institution` make the terminal."""
 
 PREFERENCES = (
     Option("SIP2SortBinMapping", "profiles.X.sort_bins", sort_rules),
@@ -269,16 +270,18 @@ PREFERENCES = (
         "SIP2AddOpacMessagesToScreenMessage", "screen texts come from the catalogue, see `texts`"
     ),
     not_carried(
-        "AllowItemsOnHoldCheckoutSIP", "an item that is held for another is not lent (B56)"
+        "AllowItemsOnHoldCheckoutSIP", "an item on hold for another patron is not lent (B56)"
     ),
-    not_carried("AllowItemsOnLoanCheckoutSIP", "an item on somebody else's card is not lent (B56)"),
+    not_carried(
+        "AllowItemsOnLoanCheckoutSIP", "an item on another patron's card is not lent (B56)"
+    ),
     not_carried("HoldCancellationRequestSIP", "a 15 cancels only what it names"),
     not_carried("UseLocationAsAQInSIP", "AQ is the owner's branch (C44)"),
     not_carried("TrackLastPatronActivityTriggers", "the log names who was active"),
     not_carried("AllFinesNeedOverride", "the membership's fee limit decides (B23)"),
     not_carried("UseCashRegisters", "name one in `register_id`"),
 )
-"""In `syspref_overrides`, for all or for one account."""
+"""Options in `syspref_overrides`, for all accounts or for one."""
 
 SERVER = (
     not_carried("min_servers", _ONE_PROCESS),
@@ -304,7 +307,7 @@ SERVER = (
     not_carried("cidr_deny", "`networks` of a terminal lists where it may come from"),
 )
 """Attributes of `server-params`."""
-UNKNOWN_SERVER = "a setting of the other program's process, which is not here"
+UNKNOWN_SERVER = "a setting of the other program's process, which does not exist here"
 
 SERVICE = (
     Option("port", "server.listen", port),
@@ -330,7 +333,7 @@ TOP = (
 INSTITUTION = (
     Option("name", "institution.name", filled),
     always_so("implementation", "the store is the library"),
-    not_carried("parms", "the adapter they are for is not here"),
+    not_carried("parms", "the adapter that they configure does not exist here"),
 )
 
 POLICY = (
@@ -339,8 +342,8 @@ POLICY = (
     Option("renewal", "profiles.X.messages", flag, "without: no 29 and 65"),
     not_carried(
         "status_update",
-        "set `may_block_patrons` where a machine shall really block cards: there a 01 is only"
-        " answered",
+        "set `may_block_patrons` if a machine must really block cards; there, a"
+        " 01 is only answered",
     ),
     Option("offline", "profiles.X.accept_offline", flag),
     Option("timeout", "server.terminal_timeout_s", tenths, "tenths of a second"),
@@ -355,24 +358,24 @@ IMPLEMENTATION = (
     not_carried("bootstrap", "there is no OpenSRF here"),
     not_carried("legacy_script_support", "rules are settings, not scripts"),
     not_carried("scripts", "rules are settings, not scripts"),
-    not_carried("checkin_override", "a refusal is a rule, not an event to be overridden"),
-    not_carried("checkout_override", "a refusal is a rule, not an event to be overridden"),
+    not_carried("checkin_override", "a refusal follows a rule and cannot be overridden"),
+    not_carried("checkout_override", "a refusal follows a rule and cannot be overridden"),
     Option("checkin_hold_as_transit", "profiles.X.hold_as_transit", flag),
 )
 """Elements of Evergreen's `implementation_config`."""
 
 OPTIONS = (
-    not_carried("login_type", "a terminal is no user of the library system"),
+    not_carried("login_type", "a terminal is not a user of the library system"),
     Option("due_date_use_sip_date_format", "profiles.X.due_date_format", flag_as("sip2"), "`sip2`"),
-    not_carried("patron_status_permit_loans", "flags tell what is so, for every terminal"),
-    not_carried("patron_status_permit_all", "flags tell what is so, for every terminal"),
+    not_carried("patron_status_permit_loans", "flags state the facts, for every terminal"),
+    not_carried("patron_status_permit_all", "flags state the facts, for every terminal"),
     Option("allow_sc_status_then_login", "server.status_before_login", flag),
     not_carried("msg64_summary_datatype", "lists begin with the item id (C36)"),
     not_carried("msg64_hold_datatype", "lists begin with the item id (C36)"),
     always_so("msg64_hold_items_available", "AS are the holds that are ready (B28)"),
     not_carried("patron_type_uses_code", "PC is the membership's code"),
     not_carried("patron_calculate_recal", "there are no recalls here"),
-    by_hand("av_format", "profiles.X.template_av", "write what a fee line says as a template"),
+    by_hand("av_format", "profiles.X.template_av", "write the text of a fee line as a template"),
     not_carried("support_acs_extensions", "extensions are chosen by `dialect`"),
 )
 """`option`s of Evergreen's `implementation_config`."""
@@ -403,7 +406,7 @@ SUPPORTS_ELSE = "98 promises what the terminal may do (C25)"
 
 # edge-sip2 ----------------------------------------------------------------------------------------
 
-_FOLIO = "the store is the library: there is no FOLIO behind it"
+_FOLIO = "the store is the library; there is no FOLIO behind it"
 
 EDGE_MAIN = (
     Option("port", "server.listen", port),
@@ -412,7 +415,7 @@ EDGE_MAIN = (
     not_carried("healthCheckPort", "`/livez` and `/readyz` are on `admin.listen`"),
     not_carried("sslOptions", _FOLIO),
 )
-"""Of the main file; `netServerOptions` is in a table of its own."""
+"""Options of the main file; `netServerOptions` has a table of its own."""
 
 EDGE_NET = (
     Option("port", "server.listen", port),
@@ -425,7 +428,7 @@ EDGE_NET = (
     not_carried("pfxKeyCertOptions", "certificates are PEM files: convert it"),
     not_carried("keyStoreOptions", "certificates are PEM files: convert it"),
 )
-UNKNOWN_EDGE_NET = "a setting of the other program's network library, which is not here"
+UNKNOWN_EDGE_NET = "a setting of the other program's network library, which does not exist here"
 
 EDGE_TENANT = (
     Option("tenant", "institution.id", filled),
@@ -443,10 +446,10 @@ EDGE_TENANT = (
 
 EDGE_SETTINGS = (
     # acsTenantConfig
-    not_carried("statusUpdateOk", "set `may_block_patrons` where a machine shall block cards"),
+    not_carried("statusUpdateOk", "set `may_block_patrons` if a machine must block cards"),
     Option("offlineOk", "profiles.X.accept_offline", flag),
     Option("patronPasswordVerificationRequired", "profiles.X.pin_required", flag),
-    always_so("usePinForPatronVerification", "it is the PIN that is verified"),
+    always_so("usePinForPatronVerification", "the PIN is always verified"),
     refused_when(
         "alwaysCheckPatronPassword", False, "a wrong PIN refuses in every message (C20, B19)"
     ),
@@ -464,8 +467,9 @@ EDGE_SETTINGS = (
     Option("currency", "institution.currency", filled),
     Option("locale", "institution.language", lambda raw: str(raw)[:2].lower()),
 )
-"""What edge-sip2 keeps in FOLIO: `acsTenantConfig`, `selfCheckoutConfig.…`, `localeSettings`.
-`supportedMessages` is in a table of its own."""
+"""Options that edge-sip2 keeps in FOLIO: `acsTenantConfig`, `selfCheckoutConfig.…`,
+`localeSettings`. `supportedMessages` has a table of its own.
+"""
 EDGE_POLICY = {"checkinOk": ("09",), "checkoutOk": ("11",), "acsRenewalPolicy": ("29", "65")}
 
 EDGE_MESSAGES = {
@@ -488,7 +492,7 @@ EDGE_MESSAGES = {
 }
 """Names in `supportedMessages`."""
 
-UNKNOWN = "an option that is not known here"
+UNKNOWN = "this option is unknown here"
 
 # Wise ---------------------------------------------------------------------------------------------
 
@@ -506,7 +510,7 @@ WISE = (
     ),
     always_so("accept items with attachment", "they are taken back"),
     not_carried("refuse on-the-fly items", "each item has a title"),
-    not_carried("ask confirmation via FV", "how a terminal answers is not public"),
+    not_carried("ask confirmation via FV", "the terminal's answer is not documented publicly"),
     Option("fixed IP address", "terminals.X.networks"),
     Option("validity of the 2-factor token", "terminals.X.expires"),
 )

@@ -17,24 +17,26 @@ from sip2gw.foundation.hashing import hash_password
 
 KIND = "selfcheck"
 HISTORY_DAYS = 365
-"""How long loans are known for those that ask about them; the other server forgets none."""
+"""Days for which loans are kept for accounts that ask about them; the other server keeps them for
+ever.
+"""
 PAYMENT_TYPES = ["00", "01", "02"]
 LOGIN, PASSWORD = ("id", "login_id"), ("password", "login_password")
-"""In a file, and as Koha calls them in its database."""
+"""The names in a file, and in Koha's database."""
 REPEATED = (
     "screen_msg_regex", "patron_attribute", "item_field", "custom_item_field",
     "custom_patron_field", "sort_bin_mapping",
 )  # fmt: skip
-"""Elements of a login that may stand several times."""
+"""Elements that may occur several times in a login."""
 STRUCTURE = (
     "server-params", "listeners", "accounts", "institutions", "syspref_overrides", "error-detect",
 )  # fmt: skip
-"""What stands at the top and is no option itself."""
+"""Elements at the top that are not options themselves."""
 
 
 @dataclass(slots=True)
 class _Institution:
-    """What an institution gives to the profiles of its accounts."""
+    """The settings that an institution gives to the profiles of its accounts."""
 
     id: str
     branch: str | None
@@ -52,15 +54,15 @@ def draft_from_sipconfig(root: Element, institution: str | None) -> Draft:
         institution: id of the institution that is the library; None: the first.
 
     Raises:
-        SourceError: it is no such file, or has no such institution.
+        SourceError: the file is of another kind, or does not have the institution.
     """
     if root.name != "acsconfig":
-        raise SourceError(f"is no SIPconfig.xml: the top element is {root.name}, not acsconfig")
+        raise SourceError(f"is not a SIPconfig.xml: the top element is {root.name}, not acsconfig")
     return _Conversion(root).draft(institution)
 
 
 class _Conversion:
-    """One file on its way."""
+    """The conversion of one file."""
 
     def __init__(self, root: Element) -> None:
         self._root = root
@@ -94,19 +96,19 @@ class _Conversion:
                 break
         else:
             known = ", ".join(institutions) or "none"
-            what = "that can be one here" if chosen is None else repr(chosen)
-            raise SourceError(f"has no institution {what}; there are: {known}")
+            what = "that can be the library here" if chosen is None else repr(chosen)
+            raise SourceError(f"has no institution {what}; it has: {known}")
         for other in institutions.values():
             if other is not one:
                 self._draft.note(
                     f"institution {other.id}",
-                    f"one gateway is one institution: AO in the answers to its accounts is"
+                    "one gateway serves one institution; AO in the answers to its accounts is"
                     f" {one.id}",
                 )
         return one
 
     def _one_for_all(self, library: _Institution, institutions: Iterable[_Institution]) -> None:
-        """What belongs to the whole gateway comes from the library's own institution."""
+        """Settings of the whole gateway come from the library's own institution."""
         for table in ("institution", "server"):
             self._draft.put(library.found, table)
             ours = of_table(library.found, table)
@@ -115,36 +117,39 @@ class _Conversion:
                     if name not in ours or ours[name] != value:
                         self._draft.note(
                             f"institution {one.id}: {table}.{name}",
-                            f"there is one for the gateway, that of institution {library.id}",
+                            f"the gateway has only one, that of institution {library.id}",
                         )
 
     def _remark(self, library: _Institution) -> None:
         said = self._draft.remarks
         said.append(f"Institution {library.id}; passwords are kept as hashes.")
         said.append(
-            f"Every account is taken for a {KIND}: give doors, sorters and payment terminals"
-            " a profile of their own."
+            f"Every account becomes a {KIND}: give doors, sorters and payment"
+            " terminals a profile of their own."
         )
         if "currency" not in self._draft.tables[("institution",)]:
-            said.append("Currency, time zone and language are the defaults: set them.")
+            said.append("Currency, time zone and language have their defaults: set them.")
         if not self._evergreen:
-            said.append("What is paid too much is refused here (B44), there it may be a credit.")
+            said.append(
+                "The gateway refuses an excess amount (B44); the other server may keep it"
+                " as a credit."
+            )
 
     def _history(self) -> None:
-        """A profile that asks about earlier loans needs to know of them."""
+        """A profile that asks about earlier loans needs the history of loans."""
         tables = self._draft.tables
         profiles = (values for path, values in tables.items() if path[0] == "profiles")
         if any(values.get("confirm_previously_borrowed") for values in profiles):
             tables[("privacy",)] = {"loan_history_days": HISTORY_DAYS}
             self._draft.remarks.append(
-                f"Who borrowed what is known for {HISTORY_DAYS} days from now on: set"
-                " loan_history_days as your privacy rules say."
+                f"From now on, loans are kept for {HISTORY_DAYS} days: set"
+                " loan_history_days to what your privacy rules allow."
             )
 
     # The general part -------------------------------------------------------------------------
 
     def _general(self) -> dict[str, Any]:
-        """Server, listeners and preferences for all; what belongs to every profile or terminal."""
+        """Server, listeners and general preferences: settings of every profile or terminal."""
         draft = self._draft
         found: dict[str, Any] = {}
         top = {k: v for k, v in self._root.values().items() if k not in STRUCTURE}
@@ -162,7 +167,7 @@ class _Conversion:
         for name in ("include", "xinclude"):
             for element in self._root.below(name):
                 href = element.attributes.get("href", "")
-                draft.note(f"include {href}", "other files are never opened: paste it in")
+                draft.note(f"include {href}", "other files are never opened; paste its content in")
         draft.put(found, "server")
         return {key: value for key, value in found.items() if not key.startswith("server.")}
 
@@ -171,7 +176,7 @@ class _Conversion:
         values = element.values()
         http = "http" in values.get("transport", "").lower()
         if http or "NCIP" in values.get("protocol", ""):
-            self._draft.note(where.strip(": "), "only SIP2 is spoken on such a port")
+            self._draft.note(where.strip(": "), "the gateway speaks only SIP2 on such a port")
             return
         here = self._draft.read_all(where, options.SERVICE, values, options.UNKNOWN)
         if values.get("transport", "raw").lower() == "raw":
@@ -183,7 +188,7 @@ class _Conversion:
     def _preferences(self, where: str, element: Element) -> dict[str, Any]:
         values = {child.name: child.text for child in element.children}
         return self._draft.read_all(
-            f"{where}syspref ", options.PREFERENCES, values, "there are no preferences here"
+            f"{where}syspref ", options.PREFERENCES, values, "the gateway has no preferences"
         )
 
     # Institutions ---------------------------------------------------------------------------------
@@ -197,7 +202,7 @@ class _Conversion:
                 self._draft.note(
                     f"institution {name}: id",
                     "the code of a branch has up to 20 letters, digits, dots, dashes and"
-                    " underscores: its accounts get no branch",
+                    " underscores, so its accounts get no branch",
                 )
             found[name] = self._institution(element, _Institution(name, name if usable else None))
         return found
@@ -260,7 +265,9 @@ class _Conversion:
     def _accounts(
         self, institutions: dict[str, _Institution], preferences: dict[str, Any], allowed: Any
     ) -> None:
-        """Profiles, one for all accounts that have the same, and then the terminals."""
+        """Write the profiles, one for all accounts with the same settings, and then the
+        terminals.
+        """
         terminals: dict[str, Values] = {}
         names: dict[str, list[str]] = {}
         profiles: dict[str, Values] = {}
@@ -283,7 +290,9 @@ class _Conversion:
         for login, values in terminals.items():
             self._draft.tables[("terminals", login)] = values
         if not terminals:
-            self._draft.remarks.append("No account could become a terminal: write them.")
+            self._draft.remarks.append(
+                "No account could become a terminal: write the terminals yourself."
+            )
 
     def _terminal(
         self, login: str, element: Element, institution: _Institution | None, *, known: bool
@@ -291,14 +300,14 @@ class _Conversion:
         """Branch and password of an account; None when it cannot be a terminal."""
         where = f"account {login}: id"
         if known or problem_with("terminals.X.login", login) is not None:
-            what = "there is one of that name" if known else "no name for a terminal"
+            what = "another account has this name" if known else "a terminal cannot have this name"
             self._draft.note(where, f"{what}: left out")
             return None
         password = _either(element.values(), PASSWORD)
         if not password or problem_with("terminals.X.password", password) is not None:
             self._draft.note(
                 f"account {login}: password",
-                "left out, it has no usable password: write a terminal with one",
+                "left out, because it has no usable password; write a terminal with one",
                 refused=not password,
             )
             return None
@@ -306,7 +315,7 @@ class _Conversion:
         branch = {"branch": institution.branch} if institution and institution.branch else {}
         if institution is None:
             self._draft.note(
-                f"account {login}: institution", "is not in the file: it has no branch"
+                f"account {login}: institution", "is not in the file, so the terminal has no branch"
             )
         return {**branch, "password_hash": hashed}
 
@@ -346,7 +355,7 @@ class _Conversion:
         return self._whole(of_table(found, "profiles.X"), institution)
 
     def _silence(self) -> dict[str, Any]:
-        """What the other server does when nothing is said."""
+        """The other server's behaviour when nothing is set."""
         if self._evergreen:
             return {"profiles.X.encoding": "ascii"}
         return {
@@ -374,14 +383,14 @@ class _Conversion:
 
 
 def _either(values: dict[str, str], names: tuple[str, ...]) -> str:
-    """The first of `names` that says something; empty when none does."""
+    """The first of `names` with a value; empty when none has one."""
     return next((values[name] for name in names if values.get(name)), "")
 
 
 def _profile_name(
     institution: _Institution | None, values: Values, profiles: dict[str, Values]
 ) -> str:
-    """The profile with these values, or a new name after the institution."""
+    """The profile with these values, or a new name based on the institution."""
     stem = re.sub(r"[^A-Za-z0-9_-]", "-", institution.id if institution else "")[:40] or "kiosk"
     for name in _numbered(stem):
         if name not in profiles or profiles[name] == values:

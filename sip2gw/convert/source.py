@@ -1,4 +1,4 @@
-"""What every reader of somebody else's file needs."""
+"""The parts that every reader of another server's file needs."""
 
 BYTES_MAX = 4 << 20
 

@@ -1,7 +1,7 @@
-"""A small XML reader for files that somebody else has written.
+"""A small XML reader for files from elsewhere.
 
-A document type declaration is refused, so there are no entities to expand and nothing outside the
-file is ever opened; size and depth have limits.
+It refuses a document type declaration, so there are no entities to expand, and it never opens
+anything outside the file; size and depth are limited.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ DEPTH_MAX = 32
 
 @dataclass(slots=True, repr=False)
 class Element:
-    """An element without its namespace; it may hold passwords, so `repr` shows none."""
+    """An element without its namespace. It may hold passwords, so `repr` shows none."""
 
     name: str
     attributes: dict[str, str] = field(default_factory=dict)
@@ -25,7 +25,7 @@ class Element:
     text: str = ""
 
     def named(self, name: str) -> Iterator[Element]:
-        """The children of that name."""
+        """The children with that name."""
         return (child for child in self.children if child.name == name)
 
     def below(self, *names: str) -> list[Element]:
@@ -36,7 +36,7 @@ class Element:
         return found
 
     def values(self) -> dict[str, str]:
-        """Attributes, and elements that hold nothing but text."""
+        """The attributes, and the elements that contain only text."""
         texts = {
             child.name: child.text.strip()
             for child in self.children
@@ -49,7 +49,7 @@ def read_xml(data: bytes) -> Element:
     """The top element of the document `data`.
 
     Raises:
-        SourceError: it is no XML, has a document type, or is too big or too deep.
+        SourceError: it is not XML, has a document type, or is too big or too deep.
     """
     if len(data) > BYTES_MAX:
         raise SourceError(f"is larger than {BYTES_MAX} bytes")
@@ -74,7 +74,7 @@ def read_xml(data: bytes) -> Element:
         open_elements[-1].text += characters
 
     def doctype(*_: object) -> None:
-        raise SourceError("has a document type declaration (DTD), which is never read")
+        raise SourceError("has a document type declaration (DTD), which is not allowed; remove it")
 
     parser.StartElementHandler = start
     parser.EndElementHandler = end
@@ -85,10 +85,10 @@ def read_xml(data: bytes) -> Element:
         parser.Parse(data, True)
     except expat.ExpatError as error:
         raise SourceError(
-            f"is no XML: line {error.lineno}: {expat.ErrorString(error.code)}"
+            f"is not XML: line {error.lineno}: {expat.ErrorString(error.code)}"
         ) from None
     except (LookupError, ValueError):
-        raise SourceError("is no XML: its encoding is not known") from None
+        raise SourceError("is not XML: its encoding is unknown") from None
     return top.children[0]
 
 

@@ -1,1 +1,1 @@
-"""The gateway as a process: put together, reloaded, watched by systemd, and brought to its end."""
+"""The gateway as a process: assembled, reloaded, watched by systemd, and ended."""

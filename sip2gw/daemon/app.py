@@ -50,11 +50,11 @@ SETTLING_STOP_S = 1.0
 HTTP_STOP_S = 1.0
 CONTROL_STOP_S = 0.5
 STOP_AFTER_DRAIN_S = 10.0
-"""All that comes after the requests, and what a busy machine takes for it."""
+"""Time for everything after the requests, on a busy machine."""
 STORE_CLOSE_S = 4.0
 """Longer than a job of ours waits for another process."""
 LEAVE_S = 2.0
-"""So long threads that hang may hold up the end of the process, when all else is done."""
+"""How long hanging threads may delay the end of the process when all else is done."""
 
 
 class App:
@@ -163,7 +163,7 @@ class App:
         return await self.stop()
 
     def _regular(self) -> Iterable[tuple[Callable[[], Awaitable[None]], float, float]]:
-        """What is done by itself again and again: seconds until the first time, and between two."""
+        """The recurring tasks: seconds until the first time, and between two."""
         return (
             (self.maintain, 60.0, 24 * 3600.0),
             # So soon it is noticed, without anybody asking, that the store's file has gone.
@@ -188,7 +188,7 @@ class App:
     def repeat(
         self, work: Callable[[], Awaitable[None]], first_after_s: float, every_s: float
     ) -> None:
-        """Do `work` again and again until `stop`."""
+        """Repeat `work` until `stop`."""
 
         async def when_due() -> None:
             await asyncio.sleep(first_after_s)
@@ -199,7 +199,7 @@ class App:
         self._tasks.append(asyncio.get_running_loop().create_task(when_due()))
 
     async def warm(self) -> None:
-        """Let a thread read what doors need, so that a slow disk does not make patrons wait."""
+        """Let a thread read the data for doors, so that a slow disk does not make patrons wait."""
         try:
             rows = await asyncio.to_thread(self.store.warm)
         except BackendError as error:
@@ -208,7 +208,7 @@ class App:
             self.log.events.debug("store_warmed", rows=rows)
 
     async def maintain(self) -> None:
-        """Do what is to be done once a day; a failure is logged, and tried again the next day."""
+        """Do the daily chores; a failure is logged, and the chore is tried again the next day."""
         now, done = self.gateway.clock.now(), {}
         try:
             for chore in MAINTENANCE:
@@ -258,7 +258,7 @@ class App:
         self._show_configuration()
 
     def _show_configuration(self) -> None:
-        """Let the metrics follow the configuration that is in force from now on."""
+        """Make the metrics follow the new configuration."""
         currency = self.config.institution.currency
         self.metrics.configure(
             {known.name: known.profile.name for known in self.config.terminals.values()},

@@ -1,6 +1,6 @@
-"""What the gateway looks at by itself, now and then, for the metrics (B67, C138).
+"""Figures that the gateway measures from time to time, for the metrics (B67, C138).
 
-Whatever may wait for a disk or a database is asked in threads of its own, never in the loop.
+Anything that may wait for a disk or a database runs in threads of its own, never in the loop.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from sip2gw.monitoring.metrics import Metrics
 from sip2gw.monitoring.telemetry import Log
 
 COUNT_EVERY_S = 3600.0
-"""Patrons are counted so often, and after each import."""
+"""How often patrons are counted, besides after each import."""
 
 
 class StoreChore:
@@ -31,7 +31,7 @@ class StoreChore:
         """The import that the count includes."""
 
     async def look(self) -> None:
-        """Bring the figures up to date; those that cannot be had stay as they were."""
+        """Update the figures; those that cannot be had stay as they were."""
         self._tell_slow_reads()
         try:
             self._metrics.disk_free_bytes = await self._store.disk_free_bytes()

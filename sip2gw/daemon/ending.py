@@ -1,4 +1,4 @@
-"""Coming to an end in time, whatever hangs: each part gets so long, then it is given up."""
+"""Ending in time, whatever hangs: each part gets a limited time and is then abandoned."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sip2gw.monitoring.telemetry import Log
 
 
 class Ending:
-    """Ends one part after the other and remembers what was given up."""
+    """Ends one part after the other and remembers the abandoned ones."""
 
     def __init__(self, log: Log) -> None:
         self._log = log

@@ -1,6 +1,6 @@
-"""What is done with the library's data once a day, or by `sip2gw maintain`: all of it forgetting.
+"""The daily chores, or those of `sip2gw maintain`: all of them forget something.
 
-One row each. Doing it again changes nothing, and several gateways on one store do no harm.
+One row each. Repeating them changes nothing, and several gateways on one store do no harm.
 """
 
 from __future__ import annotations

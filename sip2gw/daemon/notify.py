@@ -11,7 +11,7 @@ import socket
 from collections.abc import Mapping
 
 RETRY_S = 1.0
-"""After so long what could not be told is tried again."""
+"""Seconds after which an undelivered state is tried again."""
 
 
 class ServiceManager:
@@ -30,7 +30,7 @@ class ServiceManager:
         """The last state that could not be told; what it would have replaced is of no interest."""
         self._watched = False
         self.interval_s: float | None = None
-        """So often `tell_alive` is due, seconds; None when nobody listens."""
+        """Seconds between calls of `tell_alive`; None when nobody listens."""
         if address.startswith(("/", "@")):
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
             self._socket.setblocking(False)
@@ -64,7 +64,7 @@ class ServiceManager:
         return True
 
     def close(self) -> None:
-        """Say nothing more."""
+        """Stop reporting."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None

@@ -1,6 +1,8 @@
-"""What operators and their programs use: the control socket and the process for HTTP (C130).
+"""The interfaces for operators and their programs: the control socket and the process for HTTP
+(C130).
 
-Terminals are served first and with or without it: what cannot be had is logged (B68).
+Terminals are served first, and even without them; an interface that cannot be opened is logged
+(B68).
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ class OperatorSide:
         self._log = log
         self._path: Path | None = None
         self._problem = ""
-        """Why there is no control socket, as it was told."""
+        """The last reported reason why there is no control socket."""
         self._metrics = metrics
         self._operations = Operations(
             daemon,
@@ -87,7 +89,7 @@ class OperatorSide:
         await self._http.stop()
 
     def say_goodbye(self, given_up: list[str]) -> None:
-        """Tell whoever waits for the end what was given up."""
+        """Tell the peers that wait for the end what was abandoned."""
         self._operations.finish(given_up)
 
     async def close_socket(self) -> None:

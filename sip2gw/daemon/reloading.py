@@ -48,9 +48,9 @@ class Reloader:
         self._capabilities, self._swap, self._manager = capabilities, swap, manager
         self._log, self._metrics, self._clock = log, metrics, clock
         self._running: asyncio.Future[Reloaded] | None = None
-        """What will become of the reading that has begun."""
+        """The result of the current reading."""
         self._next: asyncio.Future[Reloaded] | None = None
-        """And of the one that begins after it."""
+        """The result of the reading after that."""
         self._task: asyncio.Task[None] | None = None
         self._stopped = False
 
@@ -98,7 +98,7 @@ class Reloader:
         self._task = self._running = None
 
     def _read(self) -> tuple[Config, Site] | list[str]:
-        """In a thread: what the file says, or why that cannot be put in force (C48, C113)."""
+        """In a thread: the new configuration, or why it cannot be put in force (C48, C113)."""
         try:
             config = load_config(self._path)
             problems = unavailable(config) + self._lasting.forbidden(config)

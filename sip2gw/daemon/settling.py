@@ -1,7 +1,7 @@
-"""Settling, beside the terminals, what was answered with "not sure" (C98).
+"""Settling requests that were answered with "not sure", while terminals are served (C98).
 
-As soon as the store can say what became of an attempt it is asked, and told to make sure that
-nothing else can become of it. Several gateways on one database may do it at once, and one does it
+As soon as the store can tell what became of an attempt, it is asked, and told to make sure that
+nothing else can become of it. Several gateways on one database may do this at once, and one does it
 for another that has ended.
 """
 
@@ -49,7 +49,7 @@ class Settler:
         self._wake.set()
 
     async def stop(self) -> None:
-        """Look no more."""
+        """Stop looking."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -70,7 +70,7 @@ class Settler:
                 continue
 
     async def settle(self) -> None:
-        """Settle what can be settled, and count what cannot."""
+        """Settle the attempts that can be settled, and count the others."""
         try:
             attempts = await self._backend.unknown_attempts()
         except BackendError:

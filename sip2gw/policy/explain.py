@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime
 
+from sip2gw.foundation.words import counted
 from sip2gw.model import (
     BadgeAssignment,
     Card,
@@ -52,12 +53,12 @@ STATUS_WORDS = (
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the question is asked, and what the settings there are called."""
+    """The terminal and branch of the question, and the names of their settings."""
 
     terminal: str
     profile: str
     branch: str
-    """Empty for a terminal without one."""
+    """Empty for a terminal without a branch."""
     currency: str
     max_fee_age_days: int | None
 
@@ -66,7 +67,7 @@ class Place:
         return f"profiles.{self.profile}.door.{key} = {_toml(value)}"
 
     def of_branch(self, key: str) -> str:
-        """The name of a key of the branch, if there is one."""
+        """The name of a key of the branch, if the terminal has one."""
         return f"branches.{self.branch}.{key}" if self.branch else "the terminal has no branch"
 
     def lists(self, kind: str) -> str:
@@ -113,7 +114,7 @@ def explain_access(
         if name in _SITE_DETAILS:
             detail = _SITE_DETAILS[name](facts, rules, place)
         elif record is None or card is None:
-            detail = "not looked at: nobody has this card"
+            detail = "not checked: nobody has this card"
         else:
             detail = _PATRON_DETAILS[name](facts, rules, record, card, place)
         explained.append(ExplainedCheck(name, result, detail))
@@ -121,27 +122,32 @@ def explain_access(
 
 
 def explain_exit(place: Place) -> list[ExplainedCheck]:
-    """A door that leads out: nobody is ever kept inside (C67)."""
-    detail = f"not looked at: {place.door('direction', 'out')}, nobody is kept inside"
+    """The checks at a door that leads out: nobody is ever kept inside (C67)."""
+    detail = f"not checked: {place.door('direction', 'out')}, and nobody is kept inside"
     return [ExplainedCheck(name, CheckResult.SKIPPED, detail) for name in CHECK_NAMES]
 
 
 def _terminal(facts: DoorFacts, rules: DoorRules, place: Place) -> str:
     if facts.branch is None:
-        return f"terminals.{place.terminal}.branch is not set: a door without one admits nobody"
+        return (
+            f"terminals.{place.terminal}.branch is not set, and a door without a"
+            " branch admits nobody"
+        )
     here = f"terminal {place.terminal} at branch {place.branch}"
     if rules.emergency_max_age is None:
         return here
     hours = f"{rules.emergency_max_age.total_seconds() / 3600:g}"
     setting = f"{place.door('emergency', True)}, emergency_max_age_h = {hours}"
-    return f"{here}; while the store is away, cards admitted here before are: {setting}"
+    return (
+        f"{here}; while the store is unavailable, cards admitted here earlier may enter: {setting}"
+    )
 
 
 def _calendar(facts: DoorFacts, rules: DoorRules, place: Place) -> str:
     if facts.calendar is None:
-        return "not looked at: the terminal has no branch"
+        return "not checked: the terminal has no branch"
     if facts.has_pass and not facts.barred:
-        return f"the card has a pass that beats the calendar ({place.lists('pass')})"
+        return f"the card has a pass, so the calendar does not apply ({place.lists('pass')})"
     now = f"{facts.now:%a %Y-%m-%d %H:%M}"
     state = f"{place.branch} is {facts.calendar.state} on {now}"
     if facts.calendar.state is OpeningState.CLOSED:
@@ -156,7 +162,7 @@ def _calendar(facts: DoorFacts, rules: DoorRules, place: Place) -> str:
 
 def _open_until(moment: CalendarMoment, now: datetime) -> str:
     if moment.open_until is None:
-        return "open for more than a week to come"
+        return "open for at least another week"
     return f"open until {moment.open_until.astimezone(now.tzinfo):%a %H:%M}"
 
 
@@ -180,7 +186,11 @@ def _card_state_words(card: Card) -> str:
 
 def _pin(facts: DoorFacts, rules: DoorRules, record: PatronRecord, card: Card, place: Place) -> str:
     setting = place.door("require_pin", rules.require_pin)
-    return f"the PIN is taken as right; {setting}" if rules.require_pin else f"not asked: {setting}"
+    return (
+        f"the PIN is assumed to be right; {setting}"
+        if rules.require_pin
+        else f"not required: {setting}"
+    )
 
 
 def _badge(
@@ -188,7 +198,7 @@ def _badge(
 ) -> str:
     setting = place.door("require_badges", rules.require_badges)
     if not rules.require_badges:
-        return f"no badge is asked for: {setting}"
+        return f"no badge is required: {setting}"
     today = facts.now.date()
     shown = visible_badges(record, place.branch, today)
     held = f"badges here: {' '.join(shown) or 'none'}"
@@ -209,7 +219,7 @@ def _badge_fault(badge: BadgeAssignment, branch: str, today: date) -> str:
         return f"is valid from {badge.valid_from}"
     if badge.valid_until is not None and today > badge.valid_until:
         return f"was valid until {badge.valid_until}"
-    return f"is not for branch {branch}"
+    return f"is not valid at branch {branch}"
 
 
 def _membership(
@@ -218,7 +228,7 @@ def _membership(
     words = _membership_words(record, facts.now.date())
     state = membership_state(record, facts.now.date())
     if state is MembershipState.VALID and record.membership_until is None:
-        return f"{words}; a door wants to know until when"
+        return f"{words}; a door needs an end date"
     return words
 
 
@@ -232,7 +242,7 @@ def _membership_words(record: PatronRecord, today: date) -> str:
         case MembershipState.EXPIRED:
             return f"{code} ended on {record.membership_until}"
         case _ if record.membership_until is None:
-            return f"{code} without an end"
+            return f"{code} valid without an end date"
         case _:
             return f"{code} valid until {record.membership_until}"
 
@@ -254,7 +264,7 @@ def _status_words(record: PatronRecord, today: date) -> str:
 def _age(facts: DoorFacts, rules: DoorRules, record: PatronRecord, card: Card, place: Place) -> str:
     setting = place.door("minimum_age", rules.minimum_age)
     if rules.minimum_age <= 0:
-        return f"no age is asked for: {setting}"
+        return f"no minimum age is set: {setting}"
     if record.birth_date is None:
         return f"birth date unknown, {setting}"
     return f"age {age_on(record.birth_date, facts.now.date())}, {setting}"
@@ -265,7 +275,7 @@ def _membership_allowed(
 ) -> str:
     setting = place.door("memberships", rules.memberships)
     if not rules.memberships:
-        return f"every membership counts: {setting}"
+        return f"every membership may enter: {setting}"
     code = record.membership.code if record.membership is not None else "none"
     return f"membership {code}, {setting}"
 
@@ -275,7 +285,7 @@ def _home_branch(
 ) -> str:
     setting = place.door("home_branch_only", rules.home_branch_only)
     if not rules.home_branch_only:
-        return f"every home branch may enter: {setting}"
+        return f"patrons of every home branch may enter: {setting}"
     return f"home branch {record.home_branch or 'unknown'}, door of {place.branch}; {setting}"
 
 
@@ -283,14 +293,14 @@ def _fee_limit(
     facts: DoorFacts, rules: DoorRules, record: PatronRecord, card: Card, place: Place
 ) -> str:
     if not rules.fees or facts.holder is None:
-        return f"debts do not count here: {place.door('fees', 'ignore')}"
+        return f"debts do not matter here: {place.door('fees', 'ignore')}"
     return f"{_limit_words(record, facts.holder.money, place)}; {place.door('fees', 'limit')}"
 
 
 def _limit_words(record: PatronRecord, money: MoneyStanding, place: Place) -> str:
     owed = f"owes {place.money(money.owed)}"
     if money.limit is None:
-        return f"{owed}, no limit is set"
+        return f"{owed}, and no limit is set"
     source = "fee_limit of the patron"
     if record.fee_limit is None and record.membership is not None:
         source = f"max_fees_self_service of membership {record.membership.code}"
@@ -301,17 +311,17 @@ def _fee_age(
     facts: DoorFacts, rules: DoorRules, record: PatronRecord, card: Card, place: Place
 ) -> str:
     if not rules.fees or facts.holder is None:
-        return f"debts do not count here: {place.door('fees', 'ignore')}"
+        return f"debts do not matter here: {place.door('fees', 'ignore')}"
     return _fee_age_words(facts.holder.money, place)
 
 
 def _fee_age_words(money: MoneyStanding, place: Place) -> str:
     if place.max_fee_age_days is None:
-        return f"no age of charges is set ({place.of_branch('max_fee_age_days')})"
+        return f"no maximum age of charges is set ({place.of_branch('max_fee_age_days')})"
     setting = f"{place.of_branch('max_fee_age_days')} = {place.max_fee_age_days}"
     if not money.owed:
         return f"no open charge; {setting}"
-    return f"oldest open charge {money.oldest_days} days; {setting}"
+    return f"the oldest open charge is {counted(money.oldest_days, 'day')} old; {setting}"
 
 
 def _house_rules(
@@ -319,10 +329,10 @@ def _house_rules(
 ) -> str:
     setting = place.door("require_house_rules", rules.house_rules)
     if rules.house_rules is False:
-        return f"house rules are not asked for: {setting}"
+        return f"the house rules need not be accepted: {setting}"
     if record.house_rules_accepted is None:
-        return f"house rules not accepted; {setting}"
-    return f"house rules accepted on {record.house_rules_accepted}; {setting}"
+        return f"the house rules have not been accepted; {setting}"
+    return f"the house rules were accepted on {record.house_rules_accepted}; {setting}"
 
 
 def _bar(facts: DoorFacts, rules: DoorRules, record: PatronRecord, card: Card, place: Place) -> str:
@@ -336,8 +346,8 @@ def _capacity(
     if not rules.capacity:
         return f"no limit: {setting}"
     if facts.presence is None:
-        return f"not looked at, for another check refuses; {setting}"
-    return f"{facts.presence.others} others inside; {setting}"
+        return f"not checked, because another check refuses; {setting}"
+    return f"{counted(facts.presence.others, 'other person', 'other people')} inside; {setting}"
 
 
 def _inside(
@@ -345,10 +355,10 @@ def _inside(
 ) -> str:
     setting = place.door("refuse_inside", rules.refuse_inside)
     if not rules.refuse_inside:
-        return f"who is inside may enter again: {setting}"
+        return f"a patron who is inside may enter again: {setting}"
     if facts.presence is None:
-        return f"not looked at, for another check refuses; {setting}"
-    return f"{'went in and not out' if facts.presence.inside else 'not inside'}; {setting}"
+        return f"not checked, because another check refuses; {setting}"
+    return f"{'went in and has not come out' if facts.presence.inside else 'not inside'}; {setting}"
 
 
 _SITE_DETAILS: dict[str, Callable[[DoorFacts, DoorRules, Place], str]] = {
@@ -378,7 +388,7 @@ _PATRON_DETAILS: dict[str, Callable[[DoorFacts, DoorRules, PatronRecord, Card, P
 
 
 STANDING_CHECKS = ("card", "card_state", "membership", "status", "fee_limit", "fee_age")
-"""What is looked at outside doors, in the order in which it speaks (B27)."""
+"""The checks outside doors, in the order of their precedence (B27)."""
 
 _CHECK_OF_REASON = {
     Reason.CARD_BLOCKED: "card_state",
@@ -394,7 +404,7 @@ _CHECK_OF_REASON = {
 def explain_unknown_card() -> list[ExplainedCheck]:
     """The checks outside doors when nobody has the card."""
     card = ExplainedCheck("card", CheckResult.REFUSED, _card_words(None))
-    detail = "not looked at: nobody has this card"
+    detail = "not checked: nobody has this card"
     rest = (ExplainedCheck(name, CheckResult.SKIPPED, detail) for name in STANDING_CHECKS[1:])
     return [card, *rest]
 

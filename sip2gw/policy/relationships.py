@@ -1,9 +1,9 @@
-"""Which relationships there may be, and who may pay for whom, now.  (B49-B53, C3, C37)
+"""Which relationships are allowed, and who may pay for whom at the moment (B49-B53, C3, C37).
 
 The rules of form and structure return sentences for staff, the same in `import` and in
 `relationship add`. A payer acts for the other party of a *direct* relationship only: a head of
-family for a child, an authorised person (function `pay`) for the authoriser. Never the reverse,
-never over two steps.
+family for a child, an authorised person (function `pay`) for the authoriser. Never the other way
+round, and never over two steps.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from sip2gw.policy.membership import MembershipState, membership_state
 
 @dataclass(frozen=True, slots=True)
 class RelationshipRules:
-    """Which relationships the institution has (B49: licence, Flanders without authorisation)."""
+    """The institution's types of relationships (B49: licence, Flanders without authorisation)."""
 
     types: frozenset[RelationshipType] = frozenset(RelationshipType)
-    """Those that may be made and used; none where relationships are switched off."""
+    """The types that may be made and used; none when relationships are switched off."""
 
 
 FUNCTIONS = ("renew", "pay")
@@ -33,16 +33,16 @@ def form_problems(relation: Relationship, types: frozenset[RelationshipType]) ->
     if relation.type not in types:
         yield f"relationships of type {relation.type} are switched off"
     if relation.from_id == relation.to_id:
-        yield "nobody has a relationship with themselves"
+        yield "a patron cannot have a relationship with themselves"
     if relation.type is RelationshipType.HEAD_OF_FAMILY:
         if relation.functions:
-            yield "`functions` belongs to an authorisation"
+            yield "`functions` is allowed only with an authorisation"
     elif not relation.functions:
         yield "an authorisation needs `functions`: renew, pay or both"
 
 
 class Structure:
-    """The shape of families and authorisations so far (B49).
+    """The structure of families and authorisations so far (B49).
 
     A child has one head, nobody is both head and child, and an account gives each function to at
     most one person. Unconfirmed relationships count too.
@@ -61,11 +61,11 @@ class Structure:
 
     def _add_family(self, head: str, child: str) -> Iterator[str]:
         if self._head_of.get(child, head) != head:
-            yield f"patron {child} has a head of family already: {self._head_of[child]}"
+            yield f"patron {child} already has a head of family: {self._head_of[child]}"
         if head in self._head_of:
-            yield f"patron {head} is a child and cannot be a head of family"
+            yield f"patron {head} is a child, so cannot be a head of family"
         if child in self._heads:
-            yield f"patron {child} is a head of family and cannot be a child"
+            yield f"patron {child} is a head of family, so cannot be a child"
         self._head_of[child] = head
         self._heads.add(head)
 
@@ -75,7 +75,7 @@ class Structure:
                 key = relation.from_id, function
                 holder = self._holder_of.setdefault(key, relation.to_id)
                 if holder != relation.to_id:
-                    yield f"patron {relation.from_id} has given {function} to {holder} already"
+                    yield f"patron {relation.from_id} has already given {function} to {holder}"
 
 
 def structure_problems(
@@ -122,7 +122,7 @@ def addition_problems(
 
 @dataclass(frozen=True, slots=True)
 class PayableAccount:
-    """A patron for whom the payer may pay now, and why."""
+    """A patron for whom the payer may pay at the moment, and why."""
 
     debtor: PatronRecord
     relation: RelationshipType

@@ -1,1 +1,1 @@
-"""Terminals are served here: listeners and lines, logins, one request in and one response out."""
+"""Serving terminals: listeners and lines, logins, one request in and one response out."""

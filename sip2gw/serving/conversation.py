@@ -1,4 +1,4 @@
-"""What the gateway knows of one connection, from accept to its end, and who may see it."""
+"""A connection as the gateway knows it, from accept to its end, and its observers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Conversation:
     """The terminal as it was configured when it logged in."""
     failed_logins: int = 0
     requests: int = 0
-    """How many were answered."""
+    """Number of answered requests."""
     closing: str = ""
     """Set when the connection must be closed after the answer: why."""
 
@@ -36,7 +36,7 @@ class Conversation:
 
 
 class Watcher(Protocol):
-    """Sees what is said on the lines of one terminal; nothing that it does may fail (B86)."""
+    """Sees the messages of one terminal; nothing that it does may fail (B86)."""
 
     def came(self, line: int, address: str) -> None:
         """The terminal has logged in, on the connection with the number `line`."""

@@ -1,7 +1,7 @@
-"""What would be answered to a card at a terminal, and why.  (B70, C22)
+"""What a terminal would be told about a card, and why (B70, C22).
 
-The real handler runs, against the real store, with a clock that stands still; nothing is recorded,
-counted or locked, and the PIN is taken as right.
+The real handler runs, against the real store, with a clock that stands still. Nothing is recorded,
+counted or locked, and the PIN is assumed to be right.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ from sip2gw.shared.door_memory import Passages
 from sip2gw.texts import choose_language
 
 MESSAGES = ("63", "23")
-"""What can be explained; the first that the terminal may send is taken when none is named."""
+"""The messages that can be explained; by default the first that the terminal may send."""
 
 _ASSUMED_PIN = "right"
-"""Stands for the PIN that nobody has given; every PIN is right here."""
+"""In place of the PIN that nobody gave; every PIN is right here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class Explanation:
 
 
 class _PinsAssumedRight:
-    """Finds the patron, takes every PIN as right, counts nothing and holds nothing back."""
+    """Finds the patron, accepts every PIN, counts nothing and delays nothing."""
 
     async def identify(
         self, session: Session, number: str, pin: str | None

@@ -104,7 +104,7 @@ async def listen(
 
 
 def keep_alive(sock: socket.socket | None, idle_s: float) -> None:
-    """Let the kernel find half-open connections (B14)."""
+    """Make the kernel detect half-open connections (B14)."""
     if sock is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
         return
     with contextlib.suppress(OSError):  # the peer may have gone already

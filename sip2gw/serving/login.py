@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sip2gw.serving.site import KnownTerminal, Site
 
 WRONG = "unknown_or_wrong_password"
-"""Reason of a refusal, for the log; the terminal is told none."""
+"""Reason of a refusal, for the log; the terminal is not told."""
 
 
 class LoginDesk:
@@ -125,7 +125,9 @@ class LoginDesk:
         )
 
     def _obstacle(self, conversation: Conversation, request: Login, known: KnownTerminal) -> str:
-        """Why a login with the right password is refused, for the log; empty when it is good."""
+        """Why a login with the right password is refused, for the log; empty when it is
+        accepted.
+        """
         terminal = known.terminal
         if (request.uid_algorithm, request.pwd_algorithm) != ("0", "0"):
             return "algorithm"

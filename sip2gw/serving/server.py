@@ -53,7 +53,7 @@ class TerminalServer:
 
     @property
     def config(self) -> Config:
-        """The configuration in force."""
+        """The current configuration."""
         return self.gateway.site.config
 
     @property
@@ -63,7 +63,7 @@ class TerminalServer:
 
     @property
     def listening(self) -> bool:
-        """Whether newcomers are taken."""
+        """Whether new connections are accepted."""
         return bool(self._listeners)
 
     async def listen(
@@ -105,7 +105,7 @@ class TerminalServer:
     # Turns ---------------------------------------------------------------------------------
 
     def serve_later(self, line: TerminalLine) -> None:
-        """Put `line` behind all others that have more to say (C80)."""
+        """Queue `line` after all others with waiting requests (C80)."""
         self._backlog.append(line)
         self._schedule_backlog()
 
@@ -190,7 +190,7 @@ class TerminalServer:
             line.watchers = watchers
 
     def unwatch(self, terminal: str, watcher: Watcher) -> None:
-        """Show it nothing more."""
+        """Stop showing it messages."""
         watchers = self._watchers[terminal]
         watchers.remove(watcher)
         if not watchers:

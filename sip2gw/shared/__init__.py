@@ -1,1 +1,1 @@
-"""What one process remembers between requests; workers will have to share it."""
+"""State that one process keeps between requests; workers will have to share it."""

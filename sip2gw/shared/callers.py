@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 FAILURES_WINDOW_S = 300.0
-"""How long a failed login is held against its address."""
+"""How long a failed login counts against its address."""
 
 DELAY_STEPS_MAX = 3
 """The answer is held back longer with each failure, up to this many times `login_backoff_s`."""
@@ -28,7 +28,9 @@ IPV6_SITE_BITS = 64
 
 
 def neighbourhood(address: str) -> str:
-    """What counts as one address: an IPv4 address, or an IPv6 network of `IPV6_SITE_BITS`."""
+    """The unit that counts as one address: an IPv4 address, or an IPv6 network of
+    `IPV6_SITE_BITS`.
+    """
     if ":" not in address:
         return address
     try:
@@ -45,7 +47,7 @@ class _Caller:
     """One address that logs in."""
 
     failures: deque[float] = field(default_factory=lambda: deque(maxlen=DELAY_STEPS_MAX))
-    """When logins of the last minutes failed; the newest so many."""
+    """The times of the newest failed logins of the last minutes."""
     judged: int = 0
     waiting: deque[asyncio.Future[bool]] = field(default_factory=deque)
 

@@ -1,4 +1,4 @@
-"""Which lines each terminal has, and who replaces whom.  (B14, C8, C102)"""
+"""The lines of each terminal, and which line replaces which (B14, C8, C102)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the doors of one process remember for a while: passages, and admissions (B40, B41).
+"""Short-lived memory of the doors of one process: passages and admissions (B40, B41).
 
 In memory only, and bounded. A restart forgets it, and another gateway does not know it.
 """
@@ -13,7 +13,7 @@ from sip2gw.model import PatronRecord
 PASSAGES_MAX = 10_000
 PATRONS_MAX = 20_000
 WRONG_PINS_MAX = 5
-"""So many wrong PINs in a row, and none is right any more in an emergency."""
+"""Number of wrong PINs in a row after which no PIN is right any more in an emergency."""
 
 
 class Passages:

@@ -28,7 +28,7 @@ def descriptors_allowed() -> int:
 
 
 class Caps(Protocol):
-    """How many connections the operator allows."""
+    """The operator's limits on connections."""
 
     @property
     def max_connections(self) -> int:
@@ -42,7 +42,7 @@ class Caps(Protocol):
 
 
 class Doorkeeper:
-    """Counts the lines, and says who finds no place."""
+    """Counts the lines, and says which newcomers find no place."""
 
     def __init__(
         self,

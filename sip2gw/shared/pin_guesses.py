@@ -1,4 +1,4 @@
-"""Wrong PINs at each terminal, whoever's they are (C19, C99)."""
+"""Wrong PINs at each terminal, of any patron (C19, C99)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class TerminalGuesses:
 
     def __init__(self, failures_max: int) -> None:
         self.failures: deque[float] = deque(maxlen=failures_max)
-        """When, in seconds of the wall clock; the newest so many."""
+        """The times of the newest failures, in seconds of the wall clock."""
         self.judged = 0
         """Guesses that have been begun and have no result yet."""
         self.turn = asyncio.Semaphore(JUDGED_AT_ONCE_MAX)

@@ -1,4 +1,4 @@
-"""What every surface for staff shares: who is meant, what is refused and why, what JSON says.
+"""The parts that every interface for staff shares: find a patron, refuse with a reason, write JSON.
 
-Commands parse options and print; what they ask and tell is here, keys as in C21.
+Commands only parse options and print. The operations and their JSON are here, with the keys of C21.
 """

@@ -14,7 +14,7 @@ def badge_json(badge: Badge) -> dict[str, Any]:
 
 
 def holder_json(holder: BadgeHolder) -> dict[str, Any]:
-    """Who has a badge, and since when, until when and where it counts."""
+    """A holder of a badge: since when, until when and where it counts."""
     return {
         "code": holder.code,
         "patron": holder.patron_id,

@@ -1,4 +1,4 @@
-"""The lists of cards that are kept out or have a pass: the store's and the file's (C10, C11)."""
+"""The bar and pass lists of cards, in the store and in the file (C10, C11)."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 async def remove_door_entry(store: Library, kind: str, branch: str, card: str) -> None:
-    """Take a card from a list of the store.
+    """Take a card off a list of the store.
 
     Raises:
-        RefusedError: it is not on it.
+        RefusedError: the card is not on the list.
     """
     from sip2gw.backend.base import RefusedError
 
@@ -29,7 +29,7 @@ async def remove_door_entry(store: Library, kind: str, branch: str, card: str) -
 def door_entries(
     store: Library, config: Config, kind: str, branch: str | None
 ) -> Iterator[dict[str, Any]]:
-    """The `bar` or `pass` list as JSON: what the store has, then what the file has."""
+    """The `bar` or `pass` list as JSON: first the store's entries, then the file's."""
     for entry in store.door_entries(kind, branch):
         yield door_entry_json(entry, "store")
     for entry in _in_file(config, kind):
@@ -49,7 +49,7 @@ def _in_file(config: Config, kind: str) -> Iterator[DoorEntry]:
 
 
 def door_entry_json(entry: DoorEntry, source: str) -> dict[str, Any]:
-    """An entry with its keys as in the configuration, and whence it comes."""
+    """An entry with its keys as in the configuration, and its source."""
     from sip2gw.config.types import WEEKDAYS
 
     told = {

@@ -1,4 +1,4 @@
-"""Who was admitted and who was not, and who was inside (B42, C57, C76, C96)."""
+"""Door decisions, and who was inside (B42, C57, C76, C96)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def decision_json(row: AccessRow, zone: tzinfo, redactor: Redactor) -> dict[str,
 
 
 def counts_by_hour(counts: Iterable[DoorCount], config: Config) -> list[dict[str, Any]]:
-    """Counts by branch, local hour and reason; an hour that comes twice is told twice."""
+    """Counts by branch, local hour and reason; an hour that occurs twice is listed twice."""
     hours: Counter[tuple[str, str, str]] = Counter()
     for entry in counts:
         known = config.branches.get(entry.branch)
@@ -47,13 +47,13 @@ def counts_by_hour(counts: Iterable[DoorCount], config: Config) -> list[dict[str
 
 
 def stays_between(store: Library, branch: Branch, since: datetime, until: datetime) -> list[Stay]:
-    """Who was inside a branch at any moment of the span."""
+    """The people inside a branch at any moment of the span."""
     from sip2gw.policy.stays import STAY_MAX, between, stay_end, stays_of
 
     def ends(entered: datetime) -> datetime:
         return stay_end(entered.astimezone(branch.zone), branch.calendar.state_at(entered))
 
-    # Who went in before the span may still be inside, and the way out may come after it.
+    # A patron who went in before the span may still be inside, and may go out after it.
     passages = store.passages(branch.code, since - STAY_MAX, until + STAY_MAX)
     return between(stays_of(passages, ends), since, until)
 
@@ -77,10 +77,10 @@ async def write_down_reveal(
     user: str,
     now: datetime,
 ) -> int:
-    """Keep for ever that `user` asks for the names behind `stays`, before they are told (C76).
+    """Record for good that `user` asks for the names behind `stays`, before showing them (C76).
 
     Returns:
-        Of how many people.
+        The number of people.
     """
     people = len({stay.patron_id for stay in stays})
     await store.add_reveal(Reveal(now, user, branch.code, *span, people))
@@ -88,7 +88,7 @@ async def write_down_reveal(
 
 
 async def put_names(store: Library, stays: Sequence[Stay], told: Sequence[dict[str, Any]]) -> None:
-    """Put ids and names into `told`, one for each of `stays`."""
+    """Put ids and names into `told`, one record for each of `stays`."""
     for stay, record in zip(stays, told, strict=True):
         holder = await store.find_patron(stay.patron_id)
         record["patron"] = stay.patron_id
@@ -96,7 +96,7 @@ async def put_names(store: Library, stays: Sequence[Stay], told: Sequence[dict[s
 
 
 def reveal_json(reveal: Reveal, zone: tzinfo) -> dict[str, Any]:
-    """Who asked for names, and for whose."""
+    """A request for names: who asked, and for which people."""
     return {
         "time": reveal.time.astimezone(zone).isoformat(),
         "user": reveal.user,

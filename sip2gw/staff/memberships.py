@@ -16,14 +16,14 @@ def memberships(store: Library, currency: str) -> list[dict[str, Any]]:
 
 
 def find_membership(store: Library, code: str, currency: str) -> dict[str, Any]:
-    """One definition.
+    """The definition with this code.
 
     Raises:
-        RefusedError: there is none of this code.
+        RefusedError: there is no such definition.
     """
     from sip2gw.backend.base import RefusedError
 
     found = next((it for it in memberships(store, currency) if it["code"] == code), None)
     if found is None:
-        raise RefusedError(f"there is no membership {code}")
+        raise RefusedError(f"there is no membership {code}; see `membership list`")
     return found

@@ -1,9 +1,10 @@
-"""One patron: who is meant, what may be shown, the PIN, blocks (C41, C51)."""
+"""One patron: look-up, the data that staff may see, the PIN, blocks (C41, C51)."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from sip2gw.foundation.words import counted
 from sip2gw.model import Block, format_amount
 from sip2gw.policy.money import fee_limit, owed_total, payable_total
 from sip2gw.staff.relationships import relationship_json
@@ -23,20 +24,20 @@ if TYPE_CHECKING:
     )
 
 LIFTED_BY_STAFF = frozenset({"staff", "terminal"})
-"""Whose blocks `unblock` lifts (C41)."""
+"""The sources of the blocks that `unblock` lifts (C41)."""
 
 
 async def find_patron(store: Library, number: str) -> PatronRecord:
-    """The patron with this id or any card of this number.
+    """The patron with this id, or with any card of this number.
 
     Raises:
-        RefusedError: there is none.
+        RefusedError: there is no such patron.
     """
     from sip2gw.backend.base import RefusedError
 
     record = await store.find_patron(number) or await store.find_by_card(number)
     if record is None:
-        raise RefusedError(f"no patron and no card {number}")
+        raise RefusedError(f"no patron has the id or card {number}")
     return record
 
 
@@ -44,8 +45,8 @@ async def set_pin(store: Library, patron_id: str, pin: str) -> None:
     """Give a patron a new PIN, which also unlocks it on all cards.
 
     Raises:
-        ValueError: it is too long.
-        RefusedError: the patron is there no longer.
+        ValueError: the PIN is too long.
+        RefusedError: the patron no longer exists.
     """
     from sip2gw.backend.base import RefusedError
     from sip2gw.foundation.hashing import PIN_CHARACTERS_MAX, hash_pin
@@ -53,13 +54,13 @@ async def set_pin(store: Library, patron_id: str, pin: str) -> None:
     if len(pin) > PIN_CHARACTERS_MAX:
         raise ValueError(f"a PIN has at most {PIN_CHARACTERS_MAX} characters")
     if not await store.set_pin_hash(patron_id, hash_pin(store.pin_secret, pin)):
-        raise RefusedError(f"patron {patron_id} is there no longer")
+        raise RefusedError(f"patron {patron_id} no longer exists")
 
 
 async def block(
     store: Library, number: str, block_type: BlockType, note: str, until: date | None
 ) -> PatronRecord:
-    """Block a patron from self-service; a block of the same type by staff is replaced.
+    """Block a patron from self-service. This replaces a staff block of the same type.
 
     Raises:
         RefusedError: there is no such patron.
@@ -70,7 +71,7 @@ async def block(
 
 
 async def unblock(store: Library, number: str) -> str:
-    """Lift the blocks that staff or a terminal has set; a sentence that says what was done.
+    """Lift the blocks set by staff or a terminal; returns a sentence about the result.
 
     Raises:
         RefusedError: there is no such patron, or no such block.
@@ -80,14 +81,18 @@ async def unblock(store: Library, number: str) -> str:
     record = await find_patron(store, number)
     lifted = await store.lift_blocks(record.id, LIFTED_BY_STAFF)
     imported = sum(block.source not in LIFTED_BY_STAFF for block in record.blocks)
-    remaining = f"; {imported} imported ones go by import" if imported else ""
+    remaining = (
+        f"; {counted(imported, 'imported block')} can be lifted only by an import"
+        if imported
+        else ""
+    )
     if not lifted:
-        raise RefusedError(f"patron {record.id} has no block by staff or a terminal{remaining}")
-    return f"{lifted} of the blocks of patron {record.id} lifted{remaining}."
+        raise RefusedError(f"patron {record.id} has no block set by staff or a terminal{remaining}")
+    return f"Lifted {counted(lifted, 'block')} of patron {record.id}{remaining}."
 
 
 def patron_json(record: PatronRecord, currency: str, zone: tzinfo) -> dict[str, Any]:
-    """What may be shown of `record` to staff: everything but the PIN's hash.
+    """The data of `record` that staff may see: everything except the PIN's hash.
 
     Amounts are strings, dates ISO 8601; keys are those of the library data where both have them.
     """
@@ -137,7 +142,7 @@ def _local(moment: datetime | None, zone: tzinfo) -> str | None:
 
 
 def _pin_locked_until(record: PatronRecord) -> datetime | None:
-    """The lock that all cards share."""
+    """The end of the lock, which all cards share."""
     return next((card.pin_locked_until for card in record.cards), None)
 
 

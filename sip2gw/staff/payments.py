@@ -1,4 +1,4 @@
-"""Payments, doubts, surpluses and refusals: what staff are told of them (B47, B100, C103, C157)."""
+"""Payments, doubts, surpluses and refusals in JSON for staff (B47, B100, C103, C157)."""
 
 from __future__ import annotations
 
@@ -18,29 +18,31 @@ if TYPE_CHECKING:
     from sip2gw.policy.till_totals import DayTotal
 
 SHOWN_FOR = timedelta(days=30)
-"""How long a settled payment is still listed."""
+"""How long a settled payment stays listed."""
 
 REFUSED_KEYS = ("time", "terminal", "payer", "amount", "currency", "payment_type", "bk", "reason")
 MORE = "more"
-"""Where a reason is: so many others of the terminal's day were only counted."""
+"""In place of a reason: the number of further refusals on the terminal's day, which were only
+counted.
+"""
 
 
 def find_payment(store: Library, payment_id: str) -> Payment:
-    """The payment of this id.
+    """The payment with this id.
 
     Raises:
-        RefusedError: there is none.
+        RefusedError: there is no such payment.
     """
     from sip2gw.backend.base import RefusedError
 
     found = store.payment(payment_id)
     if found is None:
-        raise RefusedError(f"no such payment: {payment_id}")
+        raise RefusedError(f"no payment has the id {payment_id}; see `payment list`")
     return found
 
 
 def concerns(payment: Payment, patron_id: str) -> bool:
-    """Whether the patron has paid it, or somebody else for them."""
+    """Whether the patron paid it, or another patron paid it for them."""
     return patron_id in (payment.payer_id, *(line.debtor_id for line in payment.lines))
 
 
@@ -83,7 +85,7 @@ def total_json(total: DayTotal) -> dict[str, Any]:
 
 
 def refused_json(entry: RefusedPayment | RefusedPaymentsMore, zone: tzinfo) -> dict[str, Any]:
-    """A refused payment; how many more there were has the same keys, and `count`."""
+    """A refused payment; the number of further refusals has the same keys, and `count`."""
     told = {name: getattr(entry, name, "") for name in REFUSED_KEYS}
     told["time"] = entry.time.astimezone(zone).isoformat()
     if isinstance(entry, RefusedPaymentsMore):
@@ -114,7 +116,7 @@ def reconciliation_json(entry: Reconciliation, zone: tzinfo) -> dict[str, Any]:
 
 
 def surplus_json(entry: Surplus, currency: str, zone: tzinfo) -> dict[str, str]:
-    """What was paid too much, as a string, of which fee, and whose it is; since when."""
+    """An overpayment as a string, with its fee, its patron, and the time since when."""
     return {
         "surplus": format_amount(entry.amount, currency),
         "currency": currency,

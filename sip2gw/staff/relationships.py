@@ -18,7 +18,7 @@ async def add_relationship(
     """Make `wanted` between the holders of two cards, if the library's rules allow it (B49).
 
     Raises:
-        RefusedError: they do not; the text says why.
+        RefusedError: the rules forbid it; the text says why.
     """
     today = now.astimezone(config.zone).date()
     return await store.add_relationship(wanted, config.relationships.rules, today)

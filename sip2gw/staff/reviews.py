@@ -1,4 +1,4 @@
-"""Loans and returns that a person has to look at (B57, C106, C165)."""
+"""Loans and returns that need a person's attention (B57, C106, C165)."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ if TYPE_CHECKING:
     from sip2gw.model.items import Review
 
 LISTED_KEYS = ("id", "time", "kind", "terminal", "message", "item", "patron", "state", "note")
-"""Of an entry in a list (C165)."""
+"""The keys of an entry in a list (C165)."""
 
 
 def find_review(store: Library, review_id: str) -> Review:
-    """The entry of this id.
+    """The entry with this id.
 
     Raises:
-        RefusedError: there is none.
+        RefusedError: there is no such entry.
     """
     from sip2gw.backend.base import RefusedError
 
     found = store.review(review_id)
     if found is None:
-        raise RefusedError(f"no such entry: {review_id}")
+        raise RefusedError(f"no entry has the id {review_id}; see `review list`")
     return found
 
 
 def review_json(entry: Review, zone: tzinfo) -> dict[str, Any]:
-    """An entry with the keys of C165, and what is told of a single one besides."""
+    """An entry with the keys of C165, and the further keys shown for a single entry."""
     return {
         "id": entry.id,
         "time": entry.time.astimezone(zone).isoformat(),

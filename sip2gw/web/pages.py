@@ -1,4 +1,4 @@
-"""What is answered over HTTP: `/metrics`, `/livez`, `/readyz` (B67, C130)."""
+"""The pages served over HTTP: `/metrics`, `/livez`, `/readyz` (B67, C130)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from sip2gw.control.messages import Request as ControlRequest
 from sip2gw.web.exposition import OPENMETRICS, exposition
 
 LIVE_WITHIN_S = 2.0
-"""A loop that has not had a turn for so long is dead to those who wait for it."""
+"""A loop without a turn for this long counts as dead."""
 NUMBERS_WITHIN_S = 5.0
 NUMBERS_FRESH_S = 0.5
 """However often the page is asked for, the gateway is asked no more than this often."""
@@ -92,7 +92,7 @@ class _Pages:
 
 
 class _Same:
-    """Numbers that are equal only to themselves, to be remembered by."""
+    """Numbers that compare by identity, so that they can be cache keys."""
 
     def __init__(self, numbers: Numbers) -> None:
         self.numbers = numbers
@@ -160,11 +160,13 @@ class Limited:
 
     def _refusal(self, scope: Scope) -> Response | None:
         if scope["method"] not in ("GET", "HEAD"):
-            return PlainTextResponse("only GET and HEAD\n", 405, {"allow": "GET, HEAD"})
+            return PlainTextResponse("only GET and HEAD are allowed\n", 405, {"allow": "GET, HEAD"})
         if any(_announces_body(name, value) for name, value in scope["headers"]):
-            return PlainTextResponse("no body is wanted\n", 413)
+            return PlainTextResponse("a request must not have a body\n", 413)
         if self._running >= REQUESTS_MAX and scope["path"] not in PROBES:
-            return PlainTextResponse("too many at once\n", 503, {"retry-after": "1"})
+            return PlainTextResponse(
+                "too many requests at once; try again\n", 503, {"retry-after": "1"}
+            )
         return None
 
 

@@ -1,8 +1,8 @@
-"""Running the process for HTTP: started, looked after, started again, ended (C130).
+"""Running the process for HTTP: it is started, watched, restarted and ended here (C130).
 
-It has two lines to the gateway: one over which it asks, and its standard error, from which its log
-goes into the gateway's own, so that lines of the two never mix. When one of the two dies,
-the other sees the end of the first line.
+It has two lines to the gateway: one for its questions, and its standard error, whose log goes into
+the gateway's own, so that lines of the two never mix. When one of the two processes dies, the other
+sees the end of the first line.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from sip2gw.config import Address
 from sip2gw.monitoring.telemetry import Log
 
 RESTART_AFTER_S = 0.1
-"""After the first failure; then twice as long each time."""
+"""Seconds to wait after the first failure; twice as long after each further one."""
 RESTART_AFTER_MAX_S = 5.0
 LIVED_S = 10.0
-"""Whoever lived so long has started well: the next failure is the first again."""
+"""A process that lived this long started well: its next failure counts as the first."""
 LEAVE_WITHIN_S = 0.7
-"""So long it has to end by itself; then it is killed."""
+"""Seconds that it has to end by itself before it is killed."""
 LOG_LINE_BYTES_MAX = 16_384
 LOG_LINES_PER_SECOND_MAX = 50
 LISTEN_BACKLOG = 128
@@ -79,10 +79,10 @@ class Adopted(Protocol):
 
 
 class Adopter(Protocol):
-    """Who answers what the process asks."""
+    """Answers the process's questions."""
 
     async def adopt(self, line: socket.socket) -> Adopted:
-        """Answer what is asked over `line`."""
+        """Answer the questions that come over `line`."""
 
 
 class LogRelay(asyncio.Protocol):
@@ -174,7 +174,7 @@ class WebProcess:
             self._on_restart()
 
     async def _run(self, listener: socket.socket) -> int | str:
-        """Run it once; how it ended."""
+        """Run it once; returns how it ended."""
         problem = ""
         try:
             self._line = line = await self._begin(listener)
@@ -216,7 +216,7 @@ class WebProcess:
             return process.wait()
 
     async def stop(self) -> None:
-        """End it, and listen no more."""
+        """End it, and stop listening."""
         self._stopping.set()
         if self._line is not None:
             self._line.close()

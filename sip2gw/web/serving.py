@@ -23,11 +23,11 @@ from sip2gw.monitoring.uncaught import told_to
 from sip2gw.web.pages import application
 
 REQUEST_TIMEOUT_S = 10.0
-"""From being accepted to the end of the answer."""
+"""Seconds from accepting a connection to the end of the answer."""
 KEEP_ALIVE_S = 5
-"""So long a connection may be idle after an answer."""
+"""Seconds for which a connection may be idle after an answer."""
 REQUEST_BYTES_MAX = 16_384
-"""Of the request line and the headers."""
+"""Bytes of the request line and the headers."""
 CONNECTIONS_MAX = 256
 BACKLOG = 128
 SUM_UP_EVERY_S = 1.0
@@ -41,7 +41,7 @@ class Connection(H11Protocol):
     _deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Take it in, unless too many are there."""
+        """Accept the client, unless there are too many."""
         super().connection_made(transport)
         self._give_time()
         if len(self.connections) > CONNECTIONS_MAX:
@@ -58,12 +58,12 @@ class Connection(H11Protocol):
                 super().data_received(data[start : start + REQUEST_BYTES_MAX])
 
     def on_response_complete(self) -> None:
-        """It may ask for more."""
+        """Let the client send another request."""
         self._give_time()
         super().on_response_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget it."""
+        """Forget the client."""
         if self._deadline is not None:
             self._deadline.cancel()
         super().connection_lost(exc)
@@ -93,7 +93,7 @@ class _Server(Server):
             listener.listen(BACKLOG)
 
     def leave(self) -> None:
-        """End as soon as possible, whoever is being answered."""
+        """End as soon as possible, even if answers are unfinished."""
         self.should_exit = self.force_exit = True
 
 

@@ -90,17 +90,17 @@ async def test_a_removed_relationship_is_gone_at_once(library: Library) -> None:
 @pytest.mark.parametrize(
     ("relation", "sentence"),
     [
-        (Relationship(FAMILY, "P3", "P2"), "patron P2 has a head of family already: P1"),
-        (Relationship(FAMILY, "P2", "P3"), "patron P2 is a child and cannot be a head"),
-        (Relationship(FAMILY, "P3", "P1"), "patron P1 is a head of family and cannot be a child"),
-        (Relationship(FAMILY, "P1", "C1"), "nobody has a relationship with themselves"),
-        (authorised("P3", "P2", "pay"), "patron P3 has given pay to P1 already"),
+        (Relationship(FAMILY, "P3", "P2"), "patron P2 already has a head of family: P1"),
+        (Relationship(FAMILY, "P2", "P3"), "patron P2 is a child, so cannot be a head"),
+        (Relationship(FAMILY, "P3", "P1"), "patron P1 is a head of family, so cannot be a child"),
+        (Relationship(FAMILY, "P1", "C1"), "a patron cannot have a relationship with themselves"),
+        (authorised("P3", "P2", "pay"), "patron P3 has already given pay to P1"),
         (authorised("P1", "P2"), "an authorisation needs `functions`"),
         (
             Relationship(FAMILY, "P3", "P2", frozenset({"pay"})),
-            "`functions` belongs to an authorisation",
+            "`functions` is allowed only with an authorisation",
         ),
-        (Relationship(FAMILY, "P3", "nobody"), "no patron and no card nobody"),
+        (Relationship(FAMILY, "P3", "nobody"), "no patron has the id or card nobody"),
     ],
 )
 async def test_what_the_rules_forbid_changes_nothing(
@@ -181,7 +181,7 @@ async def test_an_unassigned_badge_is_gone_at_once(library: Library) -> None:
 async def test_only_what_there_is_can_be_assigned(library: Library) -> None:
     with pytest.raises(RefusedError, match="there is no badge NONE"):
         await library.assign_badge("NONE", "P1")
-    with pytest.raises(RefusedError, match="no patron and no card nobody"):
+    with pytest.raises(RefusedError, match="no patron has the id or card nobody"):
         await library.assign_badge("ONBE", "nobody")
 
 

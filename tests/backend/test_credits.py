@@ -186,6 +186,6 @@ async def test_self_check_finds_a_credit_used_beyond_its_amount(library: Library
     with library.own_connection() as connection:
         connection.execute("UPDATE fee SET amount = -100 WHERE id = 'G'")
     assert library.self_check() == [
-        "fee G: what is owed is not the amount less what was paid",
+        "fee G: the debt is not the amount less the payments",
         "fee G: the ledger opened it with another amount",
     ]

@@ -81,7 +81,7 @@ def test_a_relationship_that_was_made_meanwhile_stands_against_the_import(
     report = load_while(
         library, lambda: staff(library, relation.format("'P1', 'P3'")), *NEW, FAMILY
     )
-    assert report.errors == ("data.jsonl:51: patron P3 is a child and cannot be a head of family",)
+    assert report.errors == ("data.jsonl:51: patron P3 is a child, so cannot be a head of family",)
     assert "N1" not in {row[0] for row in content(library)["patron"]}
 
 
@@ -97,9 +97,7 @@ async def test_what_was_paid_meanwhile_is_too_much_for_a_lower_amount(library: L
     lower = {"kind": "fee", "id": "F1", "patron": "P1", "amount": "0.99", "created": "2026-02-01"}
     report = await asyncio.to_thread(load_while, library, pay, lower)
     assert booked[0].outcome == "booked"
-    assert report.surpluses == (
-        "data.jsonl:1: 0.01 of fee F1 is paid too much: a surplus of patron P1",
-    )
+    assert report.surpluses == ("data.jsonl:1: fee F1 is overpaid by 0.01: a surplus of patron P1",)
     assert library.self_check() == []
 
 

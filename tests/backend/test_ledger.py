@@ -126,7 +126,7 @@ async def test_undo_is_refused_twice_and_for_the_unknown(library: Library) -> No
     await library.undo_payment(booked.payment.id, NOW, ZONE)
     with pytest.raises(UndoRefusedError, match="undone"):
         await library.undo_payment(booked.payment.id, NOW, ZONE)
-    with pytest.raises(UndoRefusedError, match="no such payment"):
+    with pytest.raises(UndoRefusedError, match="no payment has the id"):
         await library.undo_payment("X", NOW, ZONE)
 
 
@@ -160,13 +160,13 @@ async def test_payments_are_listed_oldest_first_and_filtered(library: Library) -
 @pytest.mark.parametrize(
     ("damage", "finding"),
     [
-        ("UPDATE payment SET amount = 99", "the lines do not sum"),
+        ("UPDATE payment SET amount = 99", "the lines do not add up"),
         ("UPDATE payment SET status = 'undone'", "the ledger has another amount"),
-        ("UPDATE fee SET amount = 10 WHERE id = 'F1'", "is not the amount less what was paid"),
+        ("UPDATE fee SET amount = 10 WHERE id = 'F1'", "is not the amount less the payments"),
         ("UPDATE fee SET amount = 9000 WHERE id = 'F1'", "opened it with another amount"),
         (
             "INSERT INTO ledger_transaction (id, time, kind) VALUES ('X', '2026', 'opening')",
-            "ledger transaction X does not sum to zero",
+            "ledger transaction X does not add up to zero",
         ),
         (
             "INSERT INTO relationship (type, from_id, to_id) VALUES ('head_of_family', 'P2', 'P3')",

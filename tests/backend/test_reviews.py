@@ -49,14 +49,14 @@ async def test_an_entry_is_closed_once_and_says_by_whom(library: Library) -> Non
     )
     assert list(library.reviews(state="open")) == [impossible]
     assert list(library.reviews(state="closed")) == [closed]
-    with pytest.raises(RefusedError, match=f"{smooth.id} is closed already: by ann, at 2026-03-10"):
+    with pytest.raises(RefusedError, match=f"{smooth.id} was already closed by ann at 2026-03-10"):
         await library.close_reviews([smooth.id], "again", "bob", LATER)
     assert library.review(smooth.id) == closed
 
 
 async def test_several_are_closed_all_or_none(library: Library) -> None:
     smooth, impossible = await noted(library)
-    with pytest.raises(RefusedError, match="no such entry: X"):
+    with pytest.raises(RefusedError, match="no entry has the id X"):
         await library.close_reviews([smooth.id, "X"], "", "ann", LATER)
     assert {entry.state for entry in library.reviews()} == {"open"}
     await library.close_reviews([smooth.id, impossible.id, smooth.id], "", "ann", LATER)

@@ -61,9 +61,7 @@ async def test_a_fee_lowered_below_what_is_paid_is_settled_and_the_rest_is_loade
     await pay(library, 1000)
     report = load(library, {**FEE, "amount": "4.00"}, BADGE)
     assert report.applied
-    assert report.surpluses == (
-        "data.jsonl:1: 6.00 of fee F1 is paid too much: a surplus of patron P1",
-    )
+    assert report.surpluses == ("data.jsonl:1: fee F1 is overpaid by 6.00: a surplus of patron P1",)
     assert "NEW" in {badge.code for badge in library.badges()}
     assert await owed(library) == 0
     assert entries(library, "surplus") == [("fee:F1", 600), ("surplus:P1", -600)]
@@ -148,7 +146,7 @@ async def test_a_fee_that_goes_to_somebody_else_takes_its_surplus_along(library:
     report = charge(library, "4.00", patron="P3")
     assert report.surpluses == (
         "data.jsonl:1: 6.00 of fee F1 is no longer a surplus of patron P1",
-        "data.jsonl:1: 6.00 of fee F1 is paid too much: a surplus of patron P3",
+        "data.jsonl:1: fee F1 is overpaid by 6.00: a surplus of patron P3",
     )
     assert surpluses(library) == [("F1", "P3", 600)]
     charge(library, "10.00", patron="P1")
@@ -194,7 +192,7 @@ async def test_what_is_given_back_is_no_longer_paid(library: Library) -> None:
     assert entries(library, "refund") == [("fee:F1", 600), ("refund:P1", -600)]
     (paid,) = await library.paid_fees("P1", NOW)
     assert (paid.fee.id, paid.paid) == ("F1", 400)
-    with pytest.raises(RefusedError, match="nothing is paid too much of fee F1"):
+    with pytest.raises(RefusedError, match="fee F1 is not overpaid"):
         await library.refund("F1", later)
     charge(library, "10.00")
     assert await owed(library) == 600

@@ -105,13 +105,19 @@ def test_a_closed_entry_says_who_closed_it_and_why(command: Run) -> None:
 def test_what_cannot_be_closed_is_said(command: Run) -> None:
     first, second = (entry["id"] for entry in records(command("review", "list", "--json")))
     unknown = command("review", "close", second, "X")
-    assert (unknown.status, unknown.err) == (1, "sip2gw: no such entry: X\n")
+    assert (unknown.status, unknown.err) == (
+        1,
+        "sip2gw: no entry has the id X; see `review list`\n",
+    )
     assert command("review", "close", first).status == 0
     again = command("review", "close", first)
     assert again.status == 1
-    assert f"sip2gw: {first} is closed already: by {getpass.getuser()}, at " in again.err
+    assert f"sip2gw: {first} was already closed by {getpass.getuser()} at " in again.err
     missing = command("review", "show", "X")
-    assert (missing.status, missing.err) == (1, "sip2gw: no such entry: X\n")
+    assert (missing.status, missing.err) == (
+        1,
+        "sip2gw: no entry has the id X; see `review list`\n",
+    )
     # the second, closed together with an unknown one, is open still
     assert len(records(command("review", "list", "--open", "--json"))) == 1
     assert command("review", "close", second).status == 0

@@ -23,7 +23,7 @@ def write(library: Path, *lines: dict[str, str]) -> Path:
 def test_a_surplus_is_told_listed_and_given_back(sip2gw: Run, library: Path) -> None:
     pay(library, 250, now=datetime(2026, 3, 1, 9, 30, tzinfo=UTC))
     night = write(library, LOWER, {"kind": "badge", "code": "NEW", "name": "New"})
-    told = f"{night}:1: 1.50 of fee F2 is paid too much: a surplus of patron P2\n"
+    told = f"{night}:1: fee F2 is overpaid by 1.50: a surplus of patron P2\n"
     summary = "1 surplus new or changed; see `payment reconcile`.\n"
     foreseen = sip2gw("import", "--dry-run", night, "--config", library)
     assert foreseen.status == 0
@@ -52,7 +52,7 @@ def test_a_surplus_is_told_listed_and_given_back(sip2gw: Run, library: Path) -> 
     assert given.err == "EUR 1.50 of charge F2 has been recorded as given back to patron P2.\n"
     assert sip2gw("payment", "reconcile", "--config", library).status == 0
     refused = sip2gw("payment", "refund", "F2", "--config", library)
-    assert (refused.status, refused.err) == (1, "sip2gw: nothing is paid too much of fee F2\n")
+    assert (refused.status, refused.err) == (1, "sip2gw: fee F2 is not overpaid\n")
 
 
 def test_staff_sees_charges_and_credits_and_what_is_left_of_both(

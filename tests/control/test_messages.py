@@ -67,15 +67,15 @@ def test_there_is_an_example_of_each_answer():
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        (b"", "no request that this version knows"),
-        (b"hello", "no request that this version knows"),
+        (b"", "this version does not know the request"),
+        (b"hello", "this version does not know the request"),
         (b"{}", "missing required field `request`"),
         (b'{"request":"fly"}', "Invalid value 'fly'"),
         (b'{"request":"kick"}', "missing required field `terminal`"),
         (b'{"request":"kick","terminal":7}', "Expected `str`, got `int`"),
         (b'{"request":"ping","now":true}', "unknown field `now`"),
-        (b'{"request":"\xff"}', "no request that this version knows"),
-        (b"[" * 4000, "no request that this version knows"),
+        (b'{"request":"\xff"}', "this version does not know the request"),
+        (b"[" * 4000, "this version does not know the request"),
     ],
 )
 def test_what_is_no_request_is_refused_with_the_reason(line, told):

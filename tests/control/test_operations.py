@@ -146,7 +146,7 @@ async def test_a_terminal_that_does_not_exist(gateway, peer, ask):
 
 
 async def test_one_that_is_not_connected_cannot_be_disconnected(peer):
-    assert peer.ask(Kick("kiosk-1")) == Refused("it is not connected")
+    assert peer.ask(Kick("kiosk-1")) == Refused("the terminal is not connected")
 
 
 async def test_a_terminal_is_known_by_its_login_too(tmp_path):
@@ -274,9 +274,9 @@ async def test_so_many_traces_run_at_a_time(gateway, monkeypatch):
     monkeypatch.setattr(operations, "TRACES_MAX", 2)
     first, second, third = (Peer(gateway) for _ in range(3))
     assert isinstance(first.ask(Trace("kiosk-1")), TraceBegan)
-    assert "has a trace already" in first.ask(Trace("pay-1")).problem
+    assert "already has a trace" in first.ask(Trace("pay-1")).problem
     assert isinstance(second.ask(Trace("kiosk-1")), TraceBegan)
-    assert "2 traces run already" in third.ask(Trace("kiosk-1")).problem
+    assert "2 traces are already running" in third.ask(Trace("kiosk-1")).problem
     first.leave()
     assert isinstance(third.ask(Trace("kiosk-1")), TraceBegan)
 

@@ -76,7 +76,7 @@ def test_one_with_so_many_waiting_that_it_cannot_be_reached_is_alive_too(tmp_pat
 def test_a_file_that_is_no_socket_is_left_alone(tmp_path):
     path = tmp_path / "x.control"
     path.write_text("mine")
-    with pytest.raises(FileExistsError, match="no socket"):
+    with pytest.raises(FileExistsError, match="not a socket"):
         Place(path).open()
     assert path.read_text() == "mine"
 

@@ -216,7 +216,7 @@ async def test_a_fault_of_ours_is_answered_and_told(place, gateway, monkeypatch)
     monkeypatch.setattr(gateway.app, "reload", lambda: 1 / 0)
     reader, writer = await connect(place)
     writer.write(encode(Reload()) + encode(Ping()))
-    assert "its log says more" in (await answer(reader)).problem
+    assert "look in its log" in (await answer(reader)).problem
     assert await answer(reader) == Alive(ready=True)
     assert [type(error) for error in told] == [ZeroDivisionError]
     writer.close()

@@ -147,26 +147,26 @@ def test_edge_gives_profiles_and_the_library_but_no_terminals() -> None:
 @pytest.mark.parametrize(
     ("line", "names"),
     [
-        ("account all: allow_empty_passwords: refused: an empty PIN is never a valid one", KOHA),
-        ("account all: disallow_overpayment: refused: what is over is refused, never", KOHA),
-        ("account empty: password: refused: left out, it has no usable password", KOHA),
-        ("account hall-1: id: there is one of that name: left out", KOHA),
-        ("account lost|soul: id: no name for a terminal: left out", KOHA),
+        ("account all: allow_empty_passwords: refused: an empty PIN is never valid", KOHA),
+        ("account all: disallow_overpayment: refused: an excess amount is refused, never", KOHA),
+        ("account empty: password: refused: left out, because it has no usable password", KOHA),
+        ("account hall-1: id: another account has this name: left out", KOHA),
+        ("account lost|soul: id: a terminal cannot have this name: left out", KOHA),
         ("account nowhere: institution: is not in the file", KOHA),
-        ("account patterns: encoding: has no equivalent; there are: utf8, ascii", KOHA),
-        ("account patterns: hide_fields: profiles.X.hide_fields does not take it: String", KOHA),
-        ("account patterns: mystery: an option that is not known here", KOHA),
-        ("account patterns: screen_msg_regex: only literal texts are found", KOHA),
-        ("institution SOUTH: one gateway is one institution", KOHA),
-        ("institution SOUTH: policy timeout: 2.5 s is no more than", KOHA),
-        ("listener 8023/tcp: transport: has no equivalent; there are: raw", KOHA),
+        ("account patterns: encoding: has no equivalent; known values: utf8, ascii", KOHA),
+        ("account patterns: hide_fields: profiles.X.hide_fields does not accept it: String", KOHA),
+        ("account patterns: mystery: this option is unknown here", KOHA),
+        ("account patterns: screen_msg_regex: only literal texts can be replaced", KOHA),
+        ("institution SOUTH: one gateway serves one institution", KOHA),
+        ("institution SOUTH: policy timeout: 2.5 s must be more than", KOHA),
+        ("listener 8023/tcp: transport: has no equivalent; known values: raw", KOHA),
         ("server-params reverse_lookups: a setting of the other program's process", KOHA),
-        ("listener 127.0.0.1:0/tcp: protocol: has no equivalent; there are: sip200", EVERGREEN),
-        ("institution valley: supports renew all: is neither yes nor no", EVERGREEN),
+        ("listener 127.0.0.1:0/tcp: protocol: has no equivalent; known values: sip200", EVERGREEN),
+        ("institution valley: supports renew all: must be yes or no", EVERGREEN),
         ("acsTenantConfig alwaysCheckPatronPassword: refused: a wrong PIN refuses", EDGE),
-        ("tenant polder: is another library: convert it with --institution", EDGE),
+        ("tenant polder: is another library; convert it with --institution", EDGE),
         ("server.proxy_protocol: is not available in this version", EDGE),
-        ("broken: its value is no JSON object", EDGE),
+        ("broken: its value is not a JSON object", EDGE),
     ],
 )
 def test_what_cannot_be_carried_over_is_named_with_the_reason(
@@ -318,7 +318,7 @@ def test_the_options_of_an_account_come_over() -> None:
 def test_who_asks_about_earlier_loans_has_them_remembered() -> None:
     result = sample(KOHA)
     assert tables(result)["privacy"] == {"loan_history_days": 365}
-    assert "# Who borrowed what is known for 365 days from now on: set" in result.toml
+    assert "# From now on, loans are kept for 365 days: set" in result.toml
     for value in ("", "0"):
         silent = login(f'prevcheckout_block_checkout="{value}"')
         assert "privacy" not in tables(silent)
@@ -327,11 +327,11 @@ def test_who_asks_about_earlier_loans_has_them_remembered() -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        "ae_field_template: profiles.X.template_ae does not take it: template_ae needs personal_",
-        "da_field_template: profiles.X.template_da does not take it: unknown placeholder {title}",
-        "custom_item_field: profiles.X.custom_item_fields does not take it: has a meaning of its",
-        "inhouse_patron_categories: profiles.X.in_house_memberships does not take it: String",
-        "sort_bin_mapping: is not of the form branch:field:comparator:value:bin",
+        "ae_field_template: profiles.X.template_ae does not accept it: template_ae needs personal_",
+        "da_field_template: profiles.X.template_da does not accept it: unknown placeholder {title}",
+        "custom_item_field: profiles.X.custom_item_fields does not accept it: already has a",
+        "inhouse_patron_categories: profiles.X.in_house_memberships does not accept it: String",
+        "sort_bin_mapping: must have the form branch:field:comparator:value:bin",
     ],
 )
 def test_an_option_that_contradicts_a_rule_here_stays_behind(line: str) -> None:
@@ -439,24 +439,27 @@ OUTSIDE = b"""<!DOCTYPE acsconfig [<!ENTITY x SYSTEM "file:///etc/passwd">]>
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (BOMB, "has a document type declaration (DTD), which is never read"),
-        (OUTSIDE, "has a document type declaration (DTD), which is never read"),
+        (BOMB, "has a document type declaration (DTD), which is not allowed; remove it"),
+        (OUTSIDE, "has a document type declaration (DTD), which is not allowed; remove it"),
         (b'<!DOCTYPE x SYSTEM "http://127.0.0.1/x.dtd"><x/>', "has a document type declaration"),
-        (b"<acsconfig><timeout>&x;</timeout></acsconfig>", "is no XML: line 1: undefined entity"),
-        (b"<acsconfig>", "is no XML: line 1: no element found"),
-        (b"", "is no XML: line 1: no element found"),
-        (b"\xff\xfe\x00", "is no XML: line 1:"),
-        (b'<?xml version="1.0" encoding="klingon"?><x/>', "is no XML: "),
+        (b"<acsconfig><timeout>&x;</timeout></acsconfig>", "is not XML: line 1: undefined entity"),
+        (b"<acsconfig>", "is not XML: line 1: no element found"),
+        (b"", "is not XML: line 1: no element found"),
+        (b"\xff\xfe\x00", "is not XML: line 1:"),
+        (b'<?xml version="1.0" encoding="klingon"?><x/>', "is not XML: "),
         (b"<a>" * 40 + b"</a>" * 40, "has elements more than 32 deep"),
         (b"<x>" + b" " * BYTES_MAX, "is larger than"),
-        (b"<config/>", "is no SIPconfig.xml: the top element is config, not acsconfig"),
-        (b"<acsconfig/>", "has no institution that can be one here; there are: none"),
-        (b"{", "is no JSON: line 1:"),
-        (b'{"a": ' + b"[" * 100_000, "is no JSON"),
+        (b"<config/>", "is not a SIPconfig.xml: the top element is config, not acsconfig"),
+        (b"<acsconfig/>", "has no institution that can be the library here; it has: none"),
+        (b"{", "is not JSON: line 1:"),
+        (b'{"a": ' + b"[" * 100_000, "is not readable JSON"),
         (b'{"a": "\xff"}', "is not UTF-8 at byte 7"),
         (b"{" + b" " * BYTES_MAX, "is larger than"),
         (b"{}", "has no scTenants"),
-        (b'{"scTenants": [{"tenant": "a b"}, 7]}', "has no tenant  that can be one here: a b"),
+        (
+            b'{"scTenants": [{"tenant": "a b"}, 7]}',
+            "has no tenant  that can be the library here; it has: a b",
+        ),
     ],
 )
 def test_a_file_that_cannot_be_read_is_refused_in_one_line(data: bytes, reason: str) -> None:
@@ -467,7 +470,7 @@ def test_a_file_that_cannot_be_read_is_refused_in_one_line(data: bytes, reason: 
 
 
 def test_an_unknown_institution_names_those_that_are() -> None:
-    with pytest.raises(SourceError, match=r"no institution 'WEST'; there are: NORTH, SOUTH"):
+    with pytest.raises(SourceError, match=r"no institution 'WEST'; it has: NORTH, SOUTH"):
         sample(KOHA, "WEST")
 
 
@@ -482,8 +485,8 @@ def test_other_files_are_never_opened() -> None:
         b'<institutions><institution id="N"/></institutions></acsconfig>'
     )
     result = converted({"x": document})
-    assert told(result) == ["include more.xml: other files are never opened: paste it in"]
-    assert "write them" in result.toml
+    assert told(result) == ["include more.xml: other files are never opened; paste its content in"]
+    assert "write the terminals yourself" in result.toml
 
 
 ATTRIBUTES = st.dictionaries(

@@ -114,14 +114,19 @@ def test_c22_an_age_names_the_fact_and_the_setting() -> None:
         ("terminal", RECORD, {}, "terminal door-1 at branch MAIN"),
         ("card", RECORD, {}, "a card of patron P1"),
         ("card_state", RECORD, {}, "the card is active"),
-        ("pin", RECORD, {}, "the PIN is taken as right; profiles.entrance.door.require_pin = true"),
+        (
+            "pin",
+            RECORD,
+            {},
+            "the PIN is assumed to be right; profiles.entrance.door.require_pin = true",
+        ),
         (
             "pin",
             RECORD,
             {"require_pin": False},
-            "not asked: profiles.entrance.door.require_pin = false",
+            "not required: profiles.entrance.door.require_pin = false",
         ),
-        ("age", RECORD, {}, "no age is asked for: profiles.entrance.door.minimum_age = 0"),
+        ("age", RECORD, {}, "no minimum age is set: profiles.entrance.door.minimum_age = 0"),
         (
             "age",
             with_(birth_date=None),
@@ -146,7 +151,7 @@ def test_c22_an_age_names_the_fact_and_the_setting() -> None:
             "membership",
             with_(membership_until=None),
             {},
-            "membership 201 without an end; a door wants to know until when",
+            "membership 201 valid without an end date; a door needs an end date",
         ),
         ("status", RECORD, {}, "customer status 5 (normal); blocks: none"),
         ("status", with_(status=8), {}, "customer status 8 (banned) blocks; blocks: none"),
@@ -160,7 +165,7 @@ def test_c22_an_age_names_the_fact_and_the_setting() -> None:
             "membership_allowed",
             RECORD,
             {},
-            "every membership counts: profiles.entrance.door.memberships = []",
+            "every membership may enter: profiles.entrance.door.memberships = []",
         ),
         (
             "membership_allowed",
@@ -178,7 +183,8 @@ def test_c22_an_age_names_the_fact_and_the_setting() -> None:
             "home_branch",
             RECORD,
             {},
-            "every home branch may enter: profiles.entrance.door.home_branch_only = false",
+            "patrons of every home branch may enter:"
+            " profiles.entrance.door.home_branch_only = false",
         ),
         (
             "home_branch",
@@ -190,13 +196,13 @@ def test_c22_an_age_names_the_fact_and_the_setting() -> None:
             "fee_limit",
             RECORD,
             {"fees": False},
-            'debts do not count here: profiles.entrance.door.fees = "ignore"',
+            'debts do not matter here: profiles.entrance.door.fees = "ignore"',
         ),
         (
             "fee_age",
             RECORD,
             {"fees": False},
-            'debts do not count here: profiles.entrance.door.fees = "ignore"',
+            'debts do not matter here: profiles.entrance.door.fees = "ignore"',
         ),
         (
             "fee_limit",
@@ -216,33 +222,35 @@ def test_c22_an_age_names_the_fact_and_the_setting() -> None:
             "fee_limit",
             with_(membership=None),
             {},
-            'owes 0.00 EUR, no limit is set; profiles.entrance.door.fees = "limit"',
+            'owes 0.00 EUR, and no limit is set; profiles.entrance.door.fees = "limit"',
         ),
         ("fee_age", RECORD, {}, "no open charge; branches.MAIN.max_fee_age_days = 49"),
         (
             "fee_age",
             with_(fees=(fee(100, 60),)),
             {},
-            "oldest open charge 60 days; branches.MAIN.max_fee_age_days = 49",
+            "the oldest open charge is 60 days old; branches.MAIN.max_fee_age_days = 49",
         ),
         (
             "house_rules",
             RECORD,
             {},
-            "house rules are not asked for: profiles.entrance.door.require_house_rules = false",
+            "the house rules need not be accepted:"
+            " profiles.entrance.door.require_house_rules = false",
         ),
         (
             "house_rules",
             RECORD,
             {"house_rules": date(2026, 1, 1)},
-            "house rules accepted on 2025-05-01;"
+            "the house rules were accepted on 2025-05-01;"
             " profiles.entrance.door.require_house_rules = 2026-01-01",
         ),
         (
             "house_rules",
             with_(house_rules_accepted=None),
             {"house_rules": True},
-            "house rules not accepted; profiles.entrance.door.require_house_rules = true",
+            "the house rules have not been accepted;"
+            " profiles.entrance.door.require_house_rules = true",
         ),
         ("bar", RECORD, {}, "not on the bar list (branches.MAIN.bar, door bar list)"),
         ("capacity", RECORD, {}, "no limit: profiles.entrance.door.capacity = 0"),
@@ -250,26 +258,28 @@ def test_c22_an_age_names_the_fact_and_the_setting() -> None:
             "capacity",
             RECORD,
             {"capacity": 10},
-            "not looked at, for another check refuses; profiles.entrance.door.capacity = 10",
+            "not checked, because another check refuses; profiles.entrance.door.capacity = 10",
         ),
         (
             "inside",
             RECORD,
             {},
-            "who is inside may enter again: profiles.entrance.door.refuse_inside = false",
+            "a patron who is inside may enter again: profiles.entrance.door.refuse_inside = false",
         ),
         (
             "inside",
             RECORD,
             {"refuse_inside": True},
-            "not looked at, for another check refuses; profiles.entrance.door.refuse_inside = true",
+            "not checked, because another check refuses;"
+            " profiles.entrance.door.refuse_inside = true",
         ),
         (
             "terminal",
             RECORD,
             {"emergency_max_age": timedelta(hours=12)},
-            "terminal door-1 at branch MAIN; while the store is away, cards admitted here before"
-            " are: profiles.entrance.door.emergency = true, emergency_max_age_h = 12",
+            "terminal door-1 at branch MAIN; while the store is unavailable, cards admitted"
+            " here earlier may enter: profiles.entrance.door.emergency ="
+            " true, emergency_max_age_h = 12",
         ),
     ],
 )
@@ -282,9 +292,9 @@ def test_a_check_in_words(
 @pytest.mark.parametrize(
     ("check", "presence", "result", "said"),
     [
-        ("capacity", Presence(9, False), "ok", "9 others inside; "),
-        ("capacity", Presence(10, False), "refused", "10 others inside; "),
-        ("inside", Presence(1, True), "refused", "went in and not out; "),
+        ("capacity", Presence(9, False), "ok", "9 other people inside; "),
+        ("capacity", Presence(10, False), "refused", "10 other people inside; "),
+        ("inside", Presence(1, True), "refused", "went in and has not come out; "),
         ("inside", Presence(1, False), "ok", "not inside; "),
     ],
 )
@@ -311,7 +321,7 @@ BADGES = 'profiles.entrance.door.require_badges = ["ONBE"], badges = "all"'
         ),
         (
             (BadgeAssignment("ONBE", assignment_branches=("ANNEX",)),),
-            "ONBE is not for branch MAIN",
+            "ONBE is not valid at branch MAIN",
         ),
     ],
 )
@@ -324,7 +334,7 @@ def test_b22_a_badge_that_does_not_count_says_why(
 
 
 def test_badges_that_are_not_asked_for() -> None:
-    assert detail("badge") == "no badge is asked for: profiles.entrance.door.require_badges = []"
+    assert detail("badge") == "no badge is required: profiles.entrance.door.require_badges = []"
     told = detail("badge", require_badges=frozenset({"A", "B"}), every_badge=False)
     assert told.endswith('require_badges = ["A", "B"], badges = "any"')
 
@@ -341,7 +351,7 @@ def test_badges_that_are_not_asked_for() -> None:
         (
             CalendarMoment(OpeningState.UNSTAFFED, None),
             {},
-            "MAIN is unstaffed on Wed 2026-03-04 19:30, open for more than a week to come;"
+            "MAIN is unstaffed on Wed 2026-03-04 19:30, open for at least another week;"
             " profiles.entrance.door.last_entry_margin_min = 15",
         ),
         (
@@ -358,7 +368,8 @@ def test_badges_that_are_not_asked_for() -> None:
         (
             CalendarMoment(OpeningState.CLOSED, None),
             {"has_pass": True},
-            "the card has a pass that beats the calendar (branches.MAIN.pass, door pass list)",
+            "the card has a pass, so the calendar does not apply"
+            " (branches.MAIN.pass, door pass list)",
         ),
         (
             CalendarMoment(OpeningState.CLOSED, None),
@@ -387,14 +398,14 @@ def test_b34_a_barred_card() -> None:
 def test_c75_a_door_without_a_branch() -> None:
     told = at_door(place=replace(PLACE, branch=""), branch=None, calendar=None)
     assert "terminals.door-1.branch is not set" in told["terminal"].detail
-    assert told["calendar"].detail == "not looked at: the terminal has no branch"
+    assert told["calendar"].detail == "not checked: the terminal has no branch"
     assert told["bar"].detail == "not on the bar list (the terminal has no branch)"
 
 
 def test_an_unknown_card_at_a_door() -> None:
     told = at_door(None)
     assert told["card"] == ExplainedCheck("card", CheckResult.REFUSED, "nobody has this card")
-    assert told["age"].detail == "not looked at: nobody has this card"
+    assert told["age"].detail == "not checked: nobody has this card"
 
 
 def test_c67_a_door_that_leads_out_checks_nothing() -> None:
@@ -434,9 +445,9 @@ def test_outside_doors_each_obstacle_is_a_refused_check(
 
 def test_a_terminal_without_an_age_of_charges() -> None:
     told = at_kiosk(RECORD, place=replace(PLACE, branch="", max_fee_age_days=None))["fee_age"]
-    assert told.detail == "no age of charges is set (the terminal has no branch)"
+    assert told.detail == "no maximum age of charges is set (the terminal has no branch)"
     told = at_kiosk(RECORD, place=replace(PLACE, max_fee_age_days=None))["fee_age"]
-    assert told.detail == "no age of charges is set (branches.MAIN.max_fee_age_days)"
+    assert told.detail == "no maximum age of charges is set (branches.MAIN.max_fee_age_days)"
 
 
 def test_an_unknown_card_outside_doors() -> None:

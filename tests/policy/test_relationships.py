@@ -144,34 +144,34 @@ def test_what_may_be(relation, stored):
 @pytest.mark.parametrize(
     ("relation", "stored", "sentence"),
     [
-        (family("A", "A"), [], "nobody has a relationship with themselves"),
-        (authorised("A", "A", "pay"), [], "nobody has a relationship with themselves"),
+        (family("A", "A"), [], "a patron cannot have a relationship with themselves"),
+        (authorised("A", "A", "pay"), [], "a patron cannot have a relationship with themselves"),
         (
             replace(family("A", "B"), functions=frozenset({"pay"})),
             [],
-            "`functions` belongs to an authorisation",
+            "`functions` is allowed only with an authorisation",
         ),
         (authorised("A", "B"), [], "an authorisation needs `functions`: renew, pay or both"),
-        (family("C", "B"), [family("A", "B")], "patron B has a head of family already: A"),
+        (family("C", "B"), [family("A", "B")], "patron B already has a head of family: A"),
         (
             family("B", "C"),
             [family("A", "B")],
-            "patron B is a child and cannot be a head of family",
+            "patron B is a child, so cannot be a head of family",
         ),
         (
             family("C", "A"),
             [family("A", "B")],
-            "patron A is a head of family and cannot be a child",
+            "patron A is a head of family, so cannot be a child",
         ),
         (
             authorised("A", "C", "pay"),
             [authorised("A", "B", "pay", "renew")],
-            "patron A has given pay to B already",
+            "patron A has already given pay to B",
         ),
         (
             authorised("A", "C", "renew"),
             [replace(authorised("A", "B", "renew"), confirmed=False)],
-            "patron A has given renew to B already",
+            "patron A has already given renew to B",
         ),
     ],
 )
@@ -202,7 +202,7 @@ def test_c3_both_need_a_valid_membership(side, changes):
 def test_those_that_come_together_must_fit_each_other():
     coming = [family("A", "B"), family("B", "C")]
     found = list(structure_problems([], coming))
-    assert found == [(coming[1], "patron B is a child and cannot be a head of family")]
+    assert found == [(coming[1], "patron B is a child, so cannot be a head of family")]
 
 
 def random_relations(size, chance):

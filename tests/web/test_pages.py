@@ -204,7 +204,7 @@ async def test_other_paths_are_not_there(app, path):
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "PATCH", "\xa1"])
 async def test_nothing_is_changed_over_http(app, method):
     answer = await get(app, "/metrics", method=method)
-    assert (answer.status, answer.body) == (405, b"only GET and HEAD\n")
+    assert (answer.status, answer.body) == (405, b"only GET and HEAD are allowed\n")
     assert answer.headers["connection"] == "close"
 
 

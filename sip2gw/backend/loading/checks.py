@@ -1,4 +1,4 @@
-"""What staged rows must fulfil together with what is stored: references, cards, families."""
+"""Checks of staged rows against stored rows: references, cards, families."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sip2gw.backend.sql.records import relationship
 from sip2gw.policy.relationships import structure_problems
 
 Problem = tuple[int, str]
-"""The number of a line and what is wrong with it."""
+"""The number of a line and the problem with it."""
 
 _REFERENCES = (
     ("membership", "subsequent_membership", "membership", "code"),
@@ -27,7 +27,7 @@ _REFERENCES = (
     ("fee", "patron_id", "patron", "id"),
     ("fee", "item_id", "item", "id"),
 )
-"""Table and column that refer, table and key referred to."""
+"""The table and column of a reference, and the table and key that it refers to."""
 
 _MISSING = """
     SELECT s.src, s.{column} FROM stage_{table} s WHERE s.{column} IS NOT NULL
@@ -69,9 +69,9 @@ def reference_problems(
 
 
 def state_problems(connection: Connection) -> Iterator[Problem]:
-    """What must hold between cards and between relationships, stored and staged."""
+    """Conflicts between cards and between relationships, stored and staged."""
     for src, number, holder in connection.execute(_CARDS_OF_OTHERS):
-        yield src, f"card {number} belongs to patron {holder}"
+        yield src, f"card {number} already belongs to patron {holder}"
     staged = {
         relationship(row[:-1]): row[-1] for row in connection.execute(_STAGED_RELATIONS).fetchall()
     }
@@ -82,16 +82,20 @@ def state_problems(connection: Connection) -> Iterator[Problem]:
 
 
 def sleeping_relations(connection: Connection, today: date) -> Iterator[Problem]:
-    """Relationships of somebody without a valid membership: loaded, but not in force (C3)."""
+    """Relationships of a patron without a valid membership: loaded, but not in force (C3)."""
     day = today.isoformat()
     for side in ("from_id", "to_id"):
         rows = connection.execute(fill(_INVALID_PARTIES, side=side), (day,) * 4)
         for src, patron_id in rows:
-            yield src, f"patron {patron_id} has no valid membership: the relationship sleeps"
+            yield (
+                src,
+                f"patron {patron_id} has no valid membership; the relationship is loaded"
+                " but not in force",
+            )
 
 
 def pin_hashes(connection: Connection, patron_ids: Sequence[str]) -> Iterator[str | None]:
-    """What is stored for each patron, None for no PIN or no such patron."""
+    """The stored hash of each patron; None without a PIN or without such a patron."""
     for patron_id in patron_ids:
         row = connection.execute(
             "SELECT pin_hash FROM patron WHERE id = ?", (patron_id,)

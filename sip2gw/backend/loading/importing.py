@@ -51,7 +51,7 @@ class ImportSettings:
 
 @dataclass(frozen=True, slots=True)
 class ImportReport:
-    """What an import found and did; nothing was applied when there are `errors`."""
+    """The result of an import; nothing was applied when there are `errors`."""
 
     counts: dict[str, int] = field(default_factory=dict)
     """Records read, by kind."""
@@ -73,9 +73,9 @@ def import_files(
     dry_run: bool = False,
     progress: Progress | None = None,
 ) -> ImportReport:
-    """Load JSON Lines into `store`, all of them or nothing.
+    """Load JSON Lines into `store`: everything, or nothing if there is an error.
 
-    Blocks; keeps others from writing only while what differs is written.
+    Blocks; keeps others from writing only while the differences are written.
 
     Raises:
         BackendError: the store failed; nothing was applied.
@@ -174,8 +174,8 @@ class _Import:
             if fingerprint != ours:
                 self._findings.error(
                     src,
-                    "the PIN hashes were made under another PIN secret than this store's: "
-                    "bring that secret along, or leave `pin_hash` out",
+                    "the PIN hashes were made with another PIN secret than this store's; use"
+                    " that secret here, or leave out `pin_hash`",
                 )
 
     def _hash_pins(self) -> None:
@@ -205,7 +205,7 @@ class _Import:
         amount = format_amount(abs(change.amount), self._settings.currency)
         whose = f"a surplus of patron {change.patron_id}"
         if change.amount > 0:
-            return change.src, f"{amount} of fee {change.fee_id} is paid too much: {whose}"
+            return change.src, f"fee {change.fee_id} is overpaid by {amount}: {whose}"
         return change.src, f"{amount} of fee {change.fee_id} is no longer {whose}"
 
     def _apply(self) -> int:

@@ -1,4 +1,4 @@
-"""From the lines of import files to staged rows, with every error named by file and line (C52)."""
+"""Import files become staged rows; every error names its file and line (C52)."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ ERRORS_MAX = 100
 
 
 class LineError(ValueError):
-    """A line cannot be imported; the text says why and shows no PIN."""
+    """A line that cannot be imported; the text says why and shows no PIN."""
 
 
 class TooManyErrorsError(Exception):
-    """Enough has been found to refuse the import."""
+    """Enough errors were found to refuse the import."""
 
 
 @dataclass
@@ -61,7 +61,7 @@ class Findings:
     _starts: list[int] = field(default_factory=list)
 
     def begin_file(self, name: str, start: int) -> None:
-        """The lines from `start` + 1 on belong to the file `name`."""
+        """Note that the lines from `start` + 1 on belong to the file `name`."""
         self._names.append(name)
         self._starts.append(start)
 
@@ -85,13 +85,13 @@ class Findings:
         return f"{self._names[index]}:{src - self._starts[index]}"
 
     def texts(self, found: list[tuple[int, str]]) -> tuple[str, ...]:
-        """One line of text each, in the order of the files."""
+        """One line of text for each, in the order of the files."""
         return tuple(f"{self.place(src)}: {message}" for src, message in sorted(found))
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What the institution decides about an import."""
+    """The institution's settings for an import."""
 
     currency: str
     zone: tzinfo
@@ -116,13 +116,13 @@ _decoder: msgspec.json.Decoder[AnyLine] = msgspec.json.Decoder(AnyLine)
 
 
 def decode(line: bytes | None) -> AnyLine | None:
-    """The record in `line`, None for a blank one.
+    """The record in `line`; None for a blank line.
 
     Raises:
-        LineError: it is not a record of the format.
+        LineError: the line is not a record of the format.
     """
     if line is None:
-        raise LineError(f"longer than {LINE_BYTES_MAX} bytes")
+        raise LineError(f"the line is longer than {LINE_BYTES_MAX} bytes")
     line = line.removeprefix(_BYTE_ORDER_MARK).strip()
     if not line:
         return None
@@ -131,9 +131,9 @@ def decode(line: bytes | None) -> AnyLine | None:
     try:
         return _decoder.decode(line)
     except UnicodeDecodeError:
-        raise LineError("not valid UTF-8") from None
+        raise LineError("the line is not valid UTF-8") from None
     except RecursionError:
-        raise LineError("nested too deeply") from None
+        raise LineError("the line nests too deeply") from None
     except msgspec.MsgspecError as error:
         raise LineError(str(error)) from None
 
@@ -167,7 +167,7 @@ class RecordReader:
         }
 
     def read(self, src: int, line: bytes | None) -> None:
-        """Stage the record in `line`, or note why not."""
+        """Stage the record in `line`, or note why it cannot be staged."""
         try:
             record = decode(line)
             if record is not None:
@@ -177,10 +177,10 @@ class RecordReader:
             self._findings.error(src, str(error))
 
     def _claim(self, kind: str, key: Any, shown: str, src: int) -> None:
-        """The same key twice in one import is an error naming both lines (C16)."""
+        """Refuse the same key twice in one import, naming both lines (C16)."""
         first = self.seen.setdefault(kind, {}).setdefault(key, src)
         if first != src:
-            raise LineError(f"{kind} {shown} stands already in {self._findings.place(first)}")
+            raise LineError(f"{kind} {shown} is already in {self._findings.place(first)}")
 
     # Values
 
@@ -191,7 +191,7 @@ class RecordReader:
         return amount
 
     def _signed(self, name: str, text: str) -> Minor:
-        """An amount that may be negative: of a credit (B98)."""
+        """An amount that may be negative, as that of a credit (B98)."""
         try:
             return parse_amount(text, self._rules.currency)
         except ValueError as error:
@@ -262,14 +262,16 @@ class RecordReader:
             if line.pin is not None:
                 raise LineError("give `pin` or `pin_hash`, not both")
             if not is_password_hash(line.pin_hash):
-                raise LineError("`pin_hash`: not an argon2id hash in PHC form")
+                raise LineError("`pin_hash`: must be an argon2id hash in PHC form")
         if line.pin is not None:
             if not 0 < len(line.pin) <= PIN_CHARACTERS_MAX:
                 raise LineError(f"`pin`: must have 1 to {PIN_CHARACTERS_MAX} characters")
             self.pins.append((line.id, line.pin))
 
     def _cards(self, line: PatronLine, src: int) -> None:
-        """`id` is itself an active card unless the list gives it another state (C35)."""
+        """The cards of a patron; `id` itself is an active card unless the list gives it another
+        state (C35).
+        """
         states: dict[str, str] = {}
         for card in line.cards:
             if card.number in states:
@@ -316,7 +318,9 @@ class RecordReader:
             raise LineError(problem)
         if line.type not in self._rules.relationship_types:
             self._findings.warning(
-                src, f"relationships of type {line.type} are switched off: it sleeps"
+                src,
+                f"relationships of type {line.type} are switched off; this one is loaded"
+                " but not in force",
             )
         may_renew, may_pay = (int(name in line.functions) for name in FUNCTIONS)
         self._stage.add(staging.RELATIONSHIP, (*key, may_renew, may_pay, int(line.confirmed), src))
@@ -370,7 +374,7 @@ class RecordReader:
 def _row(
     table: staging.Staged, line: AnyLine, changed: dict[str, Any], src: int
 ) -> tuple[Any, ...]:
-    """The staged row of `line`: its own value for each column that is not in `changed`."""
+    """The staged row of `line`: its own value for each column, unless it is in `changed`."""
     own = (*table.columns, *table.beside)
     return (
         *(changed[name] if name in changed else _plain(getattr(line, name)) for name in own),

@@ -71,7 +71,7 @@ def insist_on_server(connection: asyncpg.Connection) -> None:
     version = connection.get_server_version().major
     if version < SERVER_VERSION_MIN:
         raise BackendError(
-            f"PostgreSQL {SERVER_VERSION_MIN} or later is needed, the server has {version}"
+            f"the store needs PostgreSQL {SERVER_VERSION_MIN} or later; the server has {version}"
         )
     encoding = connection.get_settings().server_encoding
     if encoding != "UTF8":

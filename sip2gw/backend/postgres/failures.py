@@ -52,9 +52,9 @@ def as_backend_error(error: BaseException) -> BackendError:
     if isinstance(error, LOST):
         return UnavailableError(f"the connection to the database was lost ({name})")
     if isinstance(error, CONFLICTS):
-        return ConflictError("others changed the same data again and again")
+        return ConflictError("other gateways kept changing the same data; try again")
     if isinstance(error, _UNAVAILABLE):
-        return UnavailableError(f"the database could not do it: {name}")
+        return UnavailableError(f"the database could not carry it out: {name}")
     if isinstance(error, asyncpg.RaiseError):
         return BackendError(f"the store refused: {error.args[0]}")  # a text of our own
     constraint = getattr(error, "constraint_name", None)

@@ -451,7 +451,7 @@ def _insist_on_certainty(known: UnknownAttempt | None) -> None:
         OutcomeUnknownError: there is one.
     """
     if known is not None:
-        raise OutcomeUnknownError("what became of the first request is still not known")
+        raise OutcomeUnknownError("it is still unknown what became of the first request")
 
 
 @contextmanager

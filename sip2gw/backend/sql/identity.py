@@ -24,7 +24,9 @@ def pin_secret_in_file(connection: Connection, path: Path) -> bytes:
     known = _setting(connection, _FINGERPRINT)
     secret = load_pin_secret(path, create=known is None)
     if _settle(connection, _FINGERPRINT, secret_fingerprint(secret)) != secret_fingerprint(secret):
-        raise PinSecretError(f"{path}: the PINs in this store were hashed with another secret")
+        raise PinSecretError(
+            f"{path}: the PINs in this store were hashed with another secret; restore that one"
+        )
     return secret
 
 
@@ -41,8 +43,8 @@ def pin_secret_in_store(connection: Connection) -> bytes:
     fingerprint = secret_fingerprint(secret)
     if text is None or _settle(connection, _FINGERPRINT, fingerprint) != fingerprint:
         raise PinSecretError(
-            "the PINs in this store were hashed with a secret from a file: "
-            "set store.pin_secret_file"
+            "the PINs in this store were hashed with a secret from a file; set"
+            " store.pin_secret_file to it"
         )
     return secret
 
@@ -55,7 +57,9 @@ def insist_on_currency(connection: Connection, currency: str) -> None:
     """
     known = _settle(connection, "currency", currency)
     if known != currency:
-        raise BackendError(f"the store holds amounts in {known}, not in {currency}")
+        raise BackendError(
+            f"the store holds amounts in {known}, not in {currency}; set institution.currency back"
+        )
 
 
 def _setting(connection: Connection, name: str) -> str | None:

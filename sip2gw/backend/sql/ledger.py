@@ -96,7 +96,7 @@ def book(
             return WriteResult(outcome)
         connection.execute(queries.FREE_KEY, (order.terminal, order.key))
         if not _write(connection, order, outcome):
-            raise BackendError("the attempt to pay was given up")
+            raise BackendError("the attempt to pay was abandoned")
     assert facts is not None
     return WriteResult(PaymentResult(_BOOKED, outcome), fees=_fees_after(facts, outcome.lines))
 
@@ -216,7 +216,7 @@ def _insist(order: PaymentOrder, facts: PaymentFacts, plan: PaymentPlan) -> None
         fits = fits and _is_part(amount, owed.pop((debtor_id, line.fee_id), 0))
         taken[debtor_id] = taken.get(debtor_id, 0) + amount
     if not fits or min(taken.values()) <= 0 or sum(taken.values()) != order.amount:
-        raise BackendError("a payment was allocated to what is not owed")
+        raise BackendError("a payment was allocated to something that is not owed")
 
 
 def _is_part(amount: Minor, owed: Minor) -> bool:
@@ -318,12 +318,14 @@ def undo(
     """
     payment = load_payment(connection, payment_id)
     if payment is None:
-        raise UndoRefusedError(f"no such payment: {payment_id}")
+        raise UndoRefusedError(f"no payment has the id {payment_id}; see `payment list`")
     if payment.status != PaymentStatus.BOOKED:
-        raise UndoRefusedError(f"the payment is {payment.status}, not booked")
+        raise UndoRefusedError(
+            f"the payment is {payment.status}, not booked, so it cannot be undone"
+        )
     day = payment.time.astimezone(zone).date()
     if day != now.astimezone(zone).date():
-        raise UndoRefusedError(f"a payment can only be undone on the day it was made, {day}")
+        raise UndoRefusedError(f"you can undo a payment only on the day it was made, {day}")
     booked = connection.execute(queries.TRANSACTION_ENTRIES, (payment_id,)).fetchall()
     opposite = ((account, -amount, *rest) for account, amount, *rest in booked)
     time = time_text(now)
@@ -358,7 +360,7 @@ def refund(connection: Connection, fee_id: str, now: datetime) -> WriteResult[li
     """
     owned = [entry for entry in surplus.surpluses(connection) if entry.fee_id == fee_id]
     if not owned:
-        raise RefusedError(f"nothing is paid too much of fee {fee_id}")
+        raise RefusedError(f"fee {fee_id} is not overpaid")
     transaction_id, time = new_id(), time_text(now)
     _post(connection, "refund", transaction_id, None, time, surplus.refund_entries_of(owned))
     book_surplus(connection, _corrections(connection, transaction_id), time)
@@ -416,10 +418,10 @@ def payment_of(rows: Sequence[Sequence[Any]]) -> Payment:
 
 
 _CHECKS = (
-    (queries.UNBALANCED, "ledger transaction {} does not sum to zero"),
-    (queries.FEES_UNLIKE_PAYMENTS, "fee {}: what is owed is not the amount less what was paid"),
+    (queries.UNBALANCED, "ledger transaction {} does not add up to zero"),
+    (queries.FEES_UNLIKE_PAYMENTS, "fee {}: the debt is not the amount less the payments"),
     (queries.FEES_WITHOUT_OPENING, "fee {}: the ledger opened it with another amount"),
-    (queries.PAYMENTS_UNLIKE_LINES, "payment {}: the lines do not sum to its amount"),
+    (queries.PAYMENTS_UNLIKE_LINES, "payment {}: the lines do not add up to its amount"),
     (queries.PAYMENTS_UNLIKE_LEDGER, "payment {}: the ledger has another amount"),
     (queries.FAMILY_TWO_STEPS, "patron {} is both head of family and child"),
 )

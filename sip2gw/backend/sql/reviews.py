@@ -73,8 +73,8 @@ def close(
 
 def _why_not(known: Review | None, review_id: str) -> str:
     if known is None or known.closed is None:
-        return f"no such entry: {review_id}"
-    return f"{review_id} is closed already: by {known.closed_by}, at {known.closed:%Y-%m-%d %H:%M}Z"
+        return f"no entry has the id {review_id}; see `review list`"
+    return f"{review_id} was already closed by {known.closed_by} at {known.closed:%Y-%m-%d %H:%M}Z"
 
 
 def _review(row: Sequence[Any]) -> Review:

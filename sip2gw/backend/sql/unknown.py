@@ -335,10 +335,10 @@ def settle_as_told(
     """
     (found,) = settle(connection, (known,), now, note).result
     if found.done and not booked:
-        raise RefusedError(f"payment {known.id} is booked: take it back with `payment undo`")
+        raise RefusedError(f"payment {known.id} is booked; take it back with `payment undo`")
     if booked and not found.done:
         raise RefusedError(
-            f"payment {known.id} is not booked: settle it as not-booked, and take the payment at "
-            "the desk or give the money back"
+            f"payment {known.id} is not booked; settle it as not-booked, and take the"
+            " payment at the desk or give the money back"
         )
     return WriteResult(None)

@@ -110,4 +110,4 @@ def _holder_ids(connection: Connection, code: str) -> list[str]:
 
 
 def _unknown(code: str) -> RefusedError:
-    return RefusedError(f"there is no badge {code}")
+    return RefusedError(f"there is no badge {code}; see `badge list`")

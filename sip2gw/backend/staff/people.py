@@ -15,5 +15,5 @@ def holder(connection: Connection, card: str) -> str:
     """
     row = connection.execute(queries.CARD_HOLDER, (card,)).fetchone()
     if row is None:
-        raise RefusedError(f"no patron and no card {card}")
+        raise RefusedError(f"no patron has the id or card {card}")
     return str(row[0])
