@@ -258,6 +258,17 @@ async def test_a_38_tells_what_went_to_each_fee_and_what_is_left(gateway):
     assert details(refused, 21) == []
 
 
+async def test_a_38_for_a_child_hides_what_the_child_had_and_tells_ones_own(gateway):
+    gossip = await gateway.terminal("gossip")
+    # Anna pays for Tom, who was late with BOOK2: FB names no item, FD no title.
+    childs = await gossip.ask(ask_37("1001", "1.00", pin="1001", fee="T2", bk="K1"))
+    assert details(childs, 21) == [
+        ["CGT2", "FA0.00", "FB", "FC02.03.2026", "FDLate", "FE04", "FFOverdue", "FG1.00"],
+    ]
+    own = await gossip.ask(ask_37("2000", "2.00", pin="2000", fee="Z1", bk="K2"))
+    assert details(own, 21)[0][2] == "FBBOOK1"
+
+
 async def test_a_booked_payment_stays_accepted_when_its_fees_cannot_be_told(gateway, monkeypatch):
     async def fail(payment_id):
         raise UnavailableError("gone")

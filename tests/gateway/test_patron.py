@@ -225,10 +225,32 @@ async def test_only_a_terminal_that_may_block_blocks_and_enables(gateway):
     assert (await desk.ask(f"25{STAMP}AOHUB|AA1001|AC|AD1001|")).startswith("26              ")
 
 
-async def test_blocking_an_unknown_card_changes_nothing(gateway):
-    desk = await gateway.terminal("desk-1")
-    answer = await desk.ask(f"01N{STAMP}AOHUB|AL|AA4711|AC|")
+@pytest.mark.parametrize("card", ["4711", "1001R"], ids=["unknown", "replaced"])
+async def test_blocking_a_card_that_is_nobodys_now_changes_nothing(gateway, card):
+    kiosk, desk = await gateway.terminal("kiosk-1"), await gateway.terminal("desk-1")
+    # 1001R was Anna's before she got 1001.
+    answer = await desk.ask(f"01N{STAMP}AOHUB|AL|AA{card}|AC|")
     assert "BLN" in answer
+    assert (await kiosk.ask(ask_23("1001", "1001"))).startswith("24 ")
+
+
+async def test_where_cards_are_hidden_a_refused_01_answers_alike_to_every_card_c99(tmp_path):
+    hiding = CONFIG.replace("[profiles.cash]", "[profiles.cash]\nwrong_pin_hides_card = true")
+    async with running(tmp_path, config=hiding) as gateway:
+        pay = await gateway.terminal("pay-1")
+        anna = await pay.ask(f"01N{STAMP}AOHUB|AL|AA1001|AC|")
+        nobody = await pay.ask(f"01N{STAMP}AOHUB|AL|AA4711|AC|")
+        assert anna.startswith("24YYYY")
+        assert anna == nobody.replace("4711", "1001")
+
+
+async def test_a_25_with_a_wrong_pin_shows_nothing_and_says_why(gateway):
+    desk = await gateway.terminal("desk-1")
+    answer = await desk.ask(f"25{STAMP}AOHUB|AA1001|AC|AD9999|")
+    # The four YYYY: nothing is allowed. BLY and CQN: there is such a card, with another PIN.
+    assert answer == (
+        f"26YYYY          000{STAMP}AOHUB|AA1001|AE|BLY|CQN|AFCard or PIN is not correct.|"
+    )
 
 
 async def test_a_session_always_ends(gateway):

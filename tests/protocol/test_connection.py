@@ -352,3 +352,10 @@ def test_what_is_no_answer_is_reported_and_too_much_raises() -> None:
 
 def test_96_is_a_response_without_fields() -> None:
     assert repr(RequestScResend()) == "RequestScResend()"
+
+
+def test_what_the_line_itself_writes_and_reads_is_not_in_its_repr() -> None:
+    """An answer has a name and debts, a frame may have a PIN."""
+    shown = repr(Reply(b"canary", "replayed", b"canary"))
+    assert "canary" not in shown
+    assert "replayed" in shown

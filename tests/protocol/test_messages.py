@@ -1,6 +1,6 @@
 """The declarations, checked against a second, independent statement of the standard."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import ClassVar
 
@@ -118,6 +118,14 @@ def test_b2_every_request_refuses_in_its_own_type(request_type: type[Request]) -
 )
 def test_c27_failure_forms(request_: Request, frame: bytes) -> None:
     assert serialise(request_.failure_form("HUB", NOW, ("no",)), WIRE) == frame
+
+
+@pytest.mark.parametrize("code", REQUESTS)
+def test_no_flag_of_a_request_is_raised_by_itself(code: str) -> None:
+    """What was not read was not said: no third party, no block, no fee acknowledged."""
+    request = REQUESTS[code]()
+    said = {f.name for f in fields(request) if getattr(request, f.name) is True}
+    assert said == set()
 
 
 def test_c27_36_is_always_yes() -> None:
