@@ -211,7 +211,7 @@ async def test_explaining_who_is_inside_lets_nobody_in(tmp_path):
             said = await explain(site, gateway.store, view, "1001", at=now)
             details = {check.check: check.detail for check in said.checks}
             assert said.reason == "granted"
-            assert details["capacity"].startswith("0 others inside")
+            assert details["capacity"].startswith("0 other people inside")
             assert details["inside"].startswith("not inside")
         await (await gateway.terminal("door-1")).ask(ask_23("1005", "1005"))
         assert (await explain(site, gateway.store, view, "1001", at=now)).reason == "full"

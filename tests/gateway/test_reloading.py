@@ -245,6 +245,6 @@ async def test_a_fault_of_ours_is_told_to_who_asked(connect, monkeypatch):
     monkeypatch.setattr(reloading, "build_site", lambda *_: 1 / 0)
     ours, asking = await connect()
     asking.write(encode(Reload()) + encode(Ping()))
-    assert "its log says more" in (await answer(ours)).problem
+    assert "look in its log" in (await answer(ours)).problem
     assert await answer(ours) == Alive(ready=True)
     assert faults == [ZeroDivisionError]
