@@ -162,7 +162,7 @@ async def test_a_reload_says_what_became_of_it(start):
     ("old", "new", "told"),
     [
         ('kind = "selfcheck"', 'kind = "robot"', "profiles.kiosk.kind"),
-        ('currency = "EUR"', 'currency = "JPY"', "institution.currency: cannot be changed"),
+        ('currency = "EUR"', 'currency = "JPY"', "institution.currency: a reload cannot change"),
         ("[server]", "[server", "is not valid TOML"),
     ],
 )
@@ -238,7 +238,7 @@ async def test_a_trace_ends_after_its_time_and_with_the_gateway(start):
         tracing = await started(gateway.config, "terminal", "trace", "kiosk-1")
         await gateway.logged("trace_began", 2)
         assert await gateway.stop() == 0
-        assert "the gateway ends" in (await tracing.communicate())[1].decode()
+        assert "the gateway is stopping" in (await tracing.communicate())[1].decode()
 
 
 async def test_drain_finishes_what_runs_and_waits_for_the_end(start, tmp_path):
