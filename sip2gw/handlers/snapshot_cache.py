@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from typing import Any, TypeVar, cast
-from weakref import ref
 
 from sip2gw.model import PatronRecord
 
@@ -30,36 +29,15 @@ def shared(value: H) -> H:
     return cast("H", _shared.setdefault(value, value))
 
 
-class _Kept(ref[PatronRecord]):
-    """A snapshot, which may be dropped at any time, and the values derived from it."""
-
-    __slots__ = ("key", "values")
-
-    key: int
-    values: dict[tuple[object, ...], Any]
-
-
-_kept: dict[int, _Kept] = {}
-"""By the identity of the snapshot: two that are equal are not the same."""
-
-
-def _keep(record: PatronRecord) -> _Kept:
-    kept = _kept[id(record)] = _Kept(record, _forget)
-    kept.key, kept.values = id(record), {}
-    return kept
-
-
-def _forget(kept: ref[PatronRecord]) -> None:
-    del _kept[cast("_Kept", kept).key]
-
-
 def derived(record: PatronRecord, key: tuple[object, ...], make: Callable[[], T]) -> T:
     """What `make` makes of `record`, made once and kept under `key` as long as the snapshot is.
 
     `key` says all that the value depends on besides the snapshot, the day above all, and nothing
     personal.
     """
-    values = (_kept.get(id(record)) or _keep(record)).values
+    values = record.kept
+    if values is None:
+        values = record.kept = {}
     known = values.get(key)
     if known is None:
         if len(values) >= DERIVED_MAX:

@@ -22,13 +22,13 @@ T = TypeVar("T")
 
 @cache
 def _values_of(kind: type[Any]) -> Callable[[Any], tuple[Any, ...]]:
-    return attrgetter(*(field.name for field in fields(kind)))
+    return attrgetter(*(field.name for field in fields(kind) if field.init))
 
 
 def copied(value: T, **changes: Any) -> T:
     """`value` with `changes`: a cheaper `dataclasses.replace` for values that are not frozen.
 
-    Each payment makes new snapshots of what was paid.
+    Each payment makes new snapshots of what was paid. What is no argument of its class begins anew.
     """
     kind: Any = type(value)
     new: T = kind(*_values_of(kind)(value))
