@@ -31,6 +31,7 @@ class StoreIdentifier:
         began_s = services.clock.monotonic()
         record = await services.backend.find_by_card(number) if number else None
         card = record.card(number) if record is not None else None
+        # Here and below, not in one function: each request asks, and a call costs it 0.1 µs.
         if (
             pin
             and record is not None

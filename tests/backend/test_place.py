@@ -170,7 +170,7 @@ async def test_what_goes_during_the_commit_is_not_acknowledged(store: Store) -> 
         with pytest.raises(OutcomeUnknownError, match="not settled yet"):
             await store.book_payment(decided_by(order(), pay_fee("F1")))
         away.rename(store.path)
-        while store._writer.suspect:  # noqa: ASYNC110
+        while store._writer.suspect:  # noqa: ASYNC110 -- the writer tells nobody
             await asyncio.sleep(0.001)
     (settled,) = await store.settle(await store.unknown_attempts(), NOW)
     assert settled.done
