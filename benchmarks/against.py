@@ -1,19 +1,23 @@
-"""Own CPU per request of this version against another: `python -m benchmarks.against DIRECTORY`.
+"""Costs of this version against another: `python -m benchmarks.against DIRECTORY`.
 
-`DIRECTORY` is a checkout of the other version. Both run `benchmarks.hotpath` in turns, each in a
-process of its own, so that whatever else the machine does burdens both alike (C136). A ratio above
-1 means that this version takes more. It is worse when the median of the ratios is above 1.05 and
-their confidence interval does not include 1.
+`DIRECTORY` is a checkout of the other version. Both run in turns, each in a process of its own, so
+that whatever else the machine does burdens both alike (C136): by default `benchmarks.hotpath`,
+which gives the own CPU per request, or with `--served` those parts of `python -m benchmarks` that
+need a real gateway. A ratio above 1 means that this version takes more. It is worse when the median
+of the ratios is above 1.05 and their confidence interval does not include 1.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import statistics
 import subprocess
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from math import comb
 from pathlib import Path
 
@@ -31,7 +35,14 @@ runpy.run_module("benchmarks.hotpath", run_name="__main__")
 _LINE = re.compile(r"^== (?P<workload>.+): (?P<us>[0-9.]+) µs$", re.MULTILINE)
 
 
-def own_cpu(checkout: Path, arguments: Sequence[str]) -> dict[str, float]:
+HOT = ("status", "door", "patron", "fees", "pay")
+SERVED = ("kiosk", "visit", "idle", "start")
+
+Measure = Callable[[Path], Mapping[str, float]]
+"""What a checkout costs, by a name that says the unit, too."""
+
+
+def own_cpu(arguments: Sequence[str], checkout: Path) -> dict[str, float]:
     """µs of CPU per request, all threads together, by workload.
 
     Raises:
@@ -44,7 +55,26 @@ def own_cpu(checkout: Path, arguments: Sequence[str]) -> dict[str, float]:
         capture_output=True,
         text=True,
     )
-    return {match["workload"]: float(match["us"]) for match in _LINE.finditer(done.stdout)}
+    return {f"{it['workload']}, µs": float(it["us"]) for it in _LINE.finditer(done.stdout)}
+
+
+def served(arguments: Sequence[str], libraries: Path, checkout: Path) -> dict[str, float]:
+    """CPU of a real gateway per request, its memory and its start, as `python -m benchmarks` says.
+
+    Raises:
+        subprocess.CalledProcessError: the benchmark of that version failed.
+    """
+    library = libraries / checkout.resolve().name
+    result = libraries / "result.json"
+    places = ["--dir", str(library), "--json", str(result)]
+    command = [sys.executable, "-m", "benchmarks", *places, *arguments]
+    subprocess.run(command, cwd=checkout, check=True, capture_output=True)
+    report = json.loads(result.read_text())
+    costs = {
+        f"{it['title']}, µs": statistics.median(run["cpu_us"] for run in it["gateway"])
+        for it in report["comparisons"]
+    }
+    return costs | {f"{it['title']}, {it['unit']}": it["value"] for it in report["figures"]}
 
 
 def interval(ratios: Sequence[float]) -> tuple[float, float]:
@@ -68,34 +98,46 @@ def verdict(ratios: Sequence[float]) -> str:
     )
 
 
-def main() -> None:
-    """Print a line for each workload; ends with 1 when one is worse."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.against", description=__doc__)
-    parser.add_argument("checkout", type=Path, metavar="DIRECTORY")
-    parser.add_argument("--only", nargs="+", default=["status", "door", "patron", "fees", "pay"])
-    parser.add_argument("--requests", type=int, default=4_000)
-    parser.add_argument("--pairs", type=int, default=15)
-    arguments = parser.parse_args()
-    passed = ["--rows", "0", "--requests", str(arguments.requests), "--only", *arguments.only]
-    pairs: list[tuple[dict[str, float], dict[str, float]]] = []
-    for number in range(arguments.pairs):
-        versions = [Path.cwd(), arguments.checkout]
-        order = versions if number % 2 else versions[::-1]
-        figures = {version: own_cpu(version, passed) for version in order}
-        pairs.append((figures[versions[0]], figures[versions[1]]))
-        print(f"pair {number + 1} of {arguments.pairs}", file=sys.stderr)
+def compared(measure: Measure, checkout: Path, pairs: int) -> bool:
+    """Print a line for each cost; whether one is worse here than in `checkout`."""
+    ours: list[Mapping[str, float]] = []
+    theirs: list[Mapping[str, float]] = []
+    for number in range(pairs):
+        turns = [(Path.cwd(), ours), (checkout, theirs)]
+        for version, figures in turns if number % 2 else turns[::-1]:
+            figures.append(measure(version))
+        print(f"pair {number + 1} of {pairs}", file=sys.stderr)
     is_worse = False
-    for workload in pairs[0][0]:
-        ours = [pair[0][workload] for pair in pairs]
-        theirs = [pair[1][workload] for pair in pairs]
-        ratios = [mine / other for mine, other in zip(ours, theirs, strict=True)]
+    for name in ours[0]:
+        mine, others = ([it[name] for it in figures] for figures in (ours, theirs))
+        ratios = [one / other for one, other in zip(mine, others, strict=True)]
         low, high = interval(ratios)
         is_worse |= verdict(ratios) == "worse"
         print(
-            f"{workload}: {statistics.median(ours):.1f} µs, there {statistics.median(theirs):.1f}"
-            f" µs; {statistics.median(ratios):.3f} times ({low:.3f} to {high:.3f}):"
-            f" {verdict(ratios)}"
+            f"{name}: {statistics.median(mine):.4g}, there {statistics.median(others):.4g};"
+            f" {statistics.median(ratios):.3f} times ({low:.3f} to {high:.3f}): {verdict(ratios)}"
         )
+    return is_worse
+
+
+def main() -> None:
+    """Print a line for each cost; ends with 1 when one is worse."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.against", description=__doc__)
+    parser.add_argument("checkout", type=Path, metavar="DIRECTORY")
+    parser.add_argument("--served", action="store_true", help="with a real gateway")
+    parser.add_argument("--only", nargs="+", help=f"default: {' '.join(HOT)}; served: {SERVED}")
+    parser.add_argument("--requests", type=int, default=4_000, help="of each hot path")
+    parser.add_argument("--seconds", type=float, default=1.0, help="of each served run")
+    parser.add_argument("--pairs", type=int, default=15)
+    chosen = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="sip2gw-against-") as libraries:
+        if chosen.served:
+            passed = ["--runs", "1", "--seconds", str(chosen.seconds), "--only"]
+            measure = partial(served, [*passed, *(chosen.only or SERVED)], Path(libraries))
+        else:
+            passed = ["--rows", "0", "--requests", str(chosen.requests), "--only"]
+            measure = partial(own_cpu, [*passed, *(chosen.only or HOT)])
+        is_worse = compared(measure, chosen.checkout, chosen.pairs)
     sys.exit(1 if is_worse else 0)
 
 

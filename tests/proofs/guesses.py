@@ -15,21 +15,28 @@ from __future__ import annotations
 import argparse
 import asyncio
 import itertools
+import os
 import random
+import socket
 import sqlite3
 import statistics
 import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import AsyncExitStack, closing, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
-from harness import CONFIG, LIBRARY, Terminal, ask_23, load, person
+import msgspec
+from harness import CONFIG, HANGS_S, LIBRARY, ask_23, load, person
 from postgres import running_server
 
-from proofs.process import GatewayProcess, today, twins
+from proofs import besiegers
+from proofs.besiegers import logged_in
+from proofs.process import ROOT, GatewayProcess, today, twins
 from proofs.report import Report
 from sip2gw.backend.factory import open_backend
 from sip2gw.config import load_config
@@ -42,8 +49,8 @@ ENTRY_P99_S = 0.2
 TIMES_APART_MAX = 0.1
 LOCK_HELD_S = 3.0
 PAUSE_S = 2.0
-GOODBYE_SHARE = 0.5
-"""Of the guesses, so many hang up without waiting for the answer."""
+SERVE = "serve-attackers"
+"""The argument that makes this program the attackers' process."""
 TIMED = {"wrong": "G", "locked": "V0", "unknown": "nobody"}
 """Whose answers must take the same time, and the card that gets them; of guests each gets one."""
 TIMED_LINES = 10
@@ -54,17 +61,26 @@ LAST_LINES = 40
 
 
 @dataclass
+class Size:
+    """How much is done."""
+
+    tries: int = 20_000
+    lines: int = 200
+    victims: int = 400
+    guests: int = 600
+    times: int = 400
+
+
+@dataclass
 class Siege:
     """Who attacks whom, and what was seen."""
 
     gateways: list[GatewayProcess]
     chance: random.Random
     victims: tuple[str, ...]
-    tries_left: int
+    over: bool = False
     kills: int = 0
     locks_held: int = 0
-    opened: list[str] = field(default_factory=list)
-    """Victims whom a wrong PIN let in; there must be none."""
     entered_s: list[float] = field(default_factory=list)
     not_entered: int = 0
 
@@ -102,63 +118,83 @@ async def prepared(directory: Path, settings: str, victims: int, guests: int) ->
     return path, secret
 
 
-async def attack(siege: Siege, name: str) -> None:
-    """One line: guess, and come again when it is closed."""
-    while siege.tries_left > 0:
-        gateway = siege.chance.choice(siege.gateways)
-        with suppress(OSError, asyncio.IncompleteReadError, TimeoutError, AssertionError):
-            line = await _logged_in(gateway, name)
-            try:
-                while siege.tries_left > 0:
-                    siege.tries_left -= 1
-                    if not await _guess(siege, line):
-                        break
-            finally:
-                line.writer.transport.abort()
-        await asyncio.sleep(0.01)
+class Attackers:
+    """The process of those who guess; see `proofs.besiegers`."""
+
+    def __init__(self, task: besiegers.Task) -> None:
+        self._task = task
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def __aenter__(self) -> Attackers:
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *(str(Path(__file__).parent), "guesses", SERVE),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+        self._send(self._task)
+        return self
+
+    def look_for(self, gateways: Sequence[GatewayProcess]) -> None:
+        """Tell them where the gateways are now."""
+        self._send([gateway.address for gateway in gateways])
+
+    def _send(self, order: object) -> None:
+        assert self._process is not None
+        assert self._process.stdin is not None
+        self._process.stdin.write(msgspec.json.encode(order) + b"\n")
+
+    async def result(self) -> besiegers.Result:
+        """What they did, when they have used up their guesses."""
+        assert self._process is not None
+        assert self._process.stdout is not None
+        return msgspec.json.decode(await self._process.stdout.readline(), type=besiegers.Result)
+
+    async def __aexit__(self, *failure: object) -> None:
+        assert self._process is not None
+        if self._process.returncode is None:
+            with suppress(ProcessLookupError):
+                self._process.kill()
+        await self._process.wait()
 
 
-async def _logged_in(gateway: GatewayProcess, name: str) -> Terminal:
-    host, port = gateway.address
-    line = Terminal(*await asyncio.open_connection(host, port))
-    if await line.ask(f"9300CN{name}|COpw|") != "941":
-        raise ConnectionResetError
-    return line
+def enter(siege: Siege, guests: int) -> None:
+    """Untouched patrons come to the door of a gateway that lives, one after the other.
 
-
-async def _guess(siege: Siege, line: Terminal) -> bool:
-    """Try a wrong PIN; False when the line has hung up."""
-    victim = siege.chance.choice(siege.victims)
-    card = victim + siege.chance.choice(("", "x"))
-    await line.send(ask_23(card, f"{siege.chance.randrange(10_000):04}w"))
-    if siege.chance.random() < GOODBYE_SHARE:
-        if siege.chance.random() < 0.5:
-            await asyncio.sleep(siege.chance.random() / 20)
-        return False
-    if "CQY" in await line.read():
-        siege.opened.append(victim)
-    return True
-
-
-async def enter(siege: Siege, guests: int) -> None:
-    """Untouched patrons come to the door of a gateway that lives, one after the other."""
+    In a thread of its own, with a blocking socket, so that only the gateway's time is measured.
+    """
     for number in range(guests):
-        if siege.tries_left <= 0:
+        if siege.over:
             return
         gateway = siege.gateways[number % len(siege.gateways)]
-        with suppress(OSError, asyncio.IncompleteReadError, TimeoutError, AssertionError):
-            line = await _logged_in(gateway, "door-1")
-            started = time.monotonic()
-            answer = await line.ask(ask_23(f"G{number}", PIN))
-            if "CQY" in answer:
-                siege.entered_s.append(time.monotonic() - started)
-            else:
-                siege.not_entered += 1
-            line.writer.transport.abort()
-        await asyncio.sleep(0.2)
+        with (
+            suppress(OSError, EOFError),
+            socket.create_connection(gateway.address, HANGS_S) as door,
+            door.makefile("rb") as answers,
+        ):
+            if _asked(door, answers, "9300CNdoor-1|COpw|") == "941":
+                started = time.monotonic()
+                if "CQY" in _asked(door, answers, ask_23(f"G{number}", PIN)):
+                    siege.entered_s.append(time.monotonic() - started)
+                else:
+                    siege.not_entered += 1
+        time.sleep(0.2)
 
 
-async def disturb(siege: Siege, database: Path | None) -> None:
+def _asked(door: socket.socket, answers: BinaryIO, text: str) -> str:
+    """The answer to `text`; EOFError when the line is closed instead."""
+    door.sendall(text.encode("cp850") + b"\r")
+    answer = bytearray()
+    while not answer.endswith(b"\r"):
+        byte = answers.read(1)
+        if not byte:
+            raise EOFError
+        answer += byte
+    return answer[:-1].decode("cp850")
+
+
+async def disturb(siege: Siege, attackers: Attackers, database: Path | None) -> None:
     """Kill gateways, and hold SQLite's write lock."""
     for number in itertools.count():
         await asyncio.sleep(PAUSE_S)
@@ -176,20 +212,26 @@ async def disturb(siege: Siege, database: Path | None) -> None:
             await gateway.kill()
             siege.kills += 1
             await gateway.start()
+            attackers.look_for(siege.gateways)
 
 
-async def besiege(siege: Siege, lines: int, guests: int, database: Path | None) -> None:
+async def besiege(siege: Siege, size: Size, seed: int, database: Path | None) -> besiegers.Result:
     """All of it until the guesses are used up."""
-    disturbing = asyncio.create_task(disturb(siege, database))
-    entering = asyncio.create_task(enter(siege, guests))
-    await asyncio.gather(*(attack(siege, f"k{number}") for number in range(lines)))
-    await entering
-    disturbing.cancel()
-    await asyncio.gather(disturbing, return_exceptions=True)
+    task = besiegers.Task(seed, size.tries, size.lines, size.victims)
+    async with Attackers(task) as attackers:
+        attackers.look_for(siege.gateways)
+        disturbing = asyncio.create_task(disturb(siege, attackers, database))
+        entering = asyncio.create_task(asyncio.to_thread(enter, siege, size.guests))
+        result = await attackers.result()
+        siege.over = True
+        await entering
+        disturbing.cancel()
+        await asyncio.gather(disturbing, return_exceptions=True)
     for gateway in siege.gateways:
         with suppress(AssertionError):
             await gateway.kill()
         await gateway.start()
+    return result
 
 
 async def still_open(siege: Siege, lines: int) -> list[str]:
@@ -198,7 +240,7 @@ async def still_open(siege: Siege, lines: int) -> list[str]:
     found: list[str] = []
 
     async def one(name: str) -> None:
-        line = await _logged_in(siege.gateways[0], name)
+        line = await logged_in(siege.gateways[0].address, name)
         while left:
             victim = left.pop()
             if "CQY" in await line.ask(ask_23(victim, PIN)):
@@ -227,7 +269,7 @@ async def measure(gateway: GatewayProcess, tries: int) -> dict[str, float]:
     numbers, terminals = itertools.count(), itertools.count()
 
     async def one(name: str, tries: int) -> None:
-        line = await _logged_in(gateway, f"h{next(terminals)}")
+        line = await logged_in(gateway.address, f"h{next(terminals)}")
         for _ in range(tries):
             card = f"G{next(numbers)}" if name == "wrong" else TIMED[name]
             started = time.monotonic()
@@ -238,17 +280,6 @@ async def measure(gateway: GatewayProcess, tries: int) -> dict[str, float]:
     lines = min(TIMED_LINES, tries)
     await asyncio.gather(*(one(name, tries // lines) for name in TIMED for _ in range(lines)))
     return {name: statistics.median(values) for name, values in found.items()}
-
-
-@dataclass
-class Size:
-    """How much is done."""
-
-    tries: int = 20_000
-    lines: int = 200
-    victims: int = 400
-    guests: int = 600
-    times: int = 400
 
 
 async def prove(
@@ -265,15 +296,15 @@ async def prove(
         for gateway in running:
             await gateway.start()
         victims = tuple(f"V{number}" for number in range(size.victims))
-        siege = Siege(running, random.Random(seed), victims, size.tries)
+        siege = Siege(running, random.Random(seed), victims)
         database = directory / "library.db" if store.startswith("sqlite") else None
-        await besiege(siege, size.lines, size.guests, database)
+        result = await besiege(siege, size, seed, database)
         left_open = await still_open(siege, size.lines)
         medians = await measure(running[0], size.times)
         judged = judged_by_patron(siege, secret)
     allowed = FAILURES_MAX + gateways - 1
     report.numbers = {
-        "tries": size.tries - siege.tries_left,
+        "tries": result.tries,
         "kills": siege.kills,
         "locks_held": siege.locks_held,
         "most_judged": max(judged.values(), default=0),
@@ -282,7 +313,7 @@ async def prove(
         "entered": len(siege.entered_s),
         "not_entered": siege.not_entered,
     }
-    report.expect(not siege.opened, f"a wrong PIN was taken for right: {siege.opened[:3]}")
+    report.expect(not result.opened, f"a wrong PIN was taken for right: {result.opened[:3]}")
     report.expect(sum(judged.values()) > 0, "no guess was judged")
     report.expect(
         max(judged.values(), default=0) <= allowed, "more guesses were judged than allowed"
@@ -307,6 +338,9 @@ def judge_times(report: Report, siege: Siege, medians: dict[str, float]) -> None
 
 def main(arguments: list[str]) -> int:
     """The command."""
+    if arguments == [SERVE]:
+        besiegers.serve()
+        return 0
     parser = argparse.ArgumentParser(prog="python tests/proofs guesses", description=__doc__)
     parser.add_argument("--postgresql", action="store_true", help="two gateways on one database")
     parser.add_argument("--tries", type=int, default=Size.tries)
