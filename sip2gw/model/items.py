@@ -47,6 +47,18 @@ class Item:
     """SIP2 security marker, two digits."""
     note: str | None = None
     attachment: str | None = None
+    overdue_fee_max: Minor | None = None
+    """A late return costs no more; None leaves it to the borrower's membership (C167)."""
+    minimum_age: int | None = None
+    """Nobody younger may borrow it (B97)."""
+
+
+@dataclass(frozen=True, slots=True)
+class LateTerms:
+    """What the borrower's membership says about a late return (B96, C167)."""
+
+    grace_days: int = 0
+    fee_max: Minor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,3 +208,5 @@ class ItemRecord:
     """The transaction under the key of the order, as long as it is kept."""
     last: Event | None = None
     """The last transaction, as long as it is kept."""
+    late_terms: LateTerms = LateTerms()
+    """Of whoever has it on loan."""

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from sip2gw.model.doors import DoorEntry
+from sip2gw.model.memberships import MaterialRule
 from sip2gw.model.money import Fee, Minor
 
 
@@ -57,6 +58,10 @@ class Membership:
     max_holds: int = 0
     """Holds at a time; 0 is no limit."""
     holds_permitted: bool = True
+    hold_limit: Minor | None = None
+    """Owed above this, nothing can be reserved; None is no limit (C167)."""
+    materials: tuple[MaterialRule, ...] = ()
+    """The first that fits speaks; what none fits is lent as the item says (C167)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +142,7 @@ class Loan:
     max_renewals: int = 2
     lost: bool = False
     """The item has been reported lost."""
+    material: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -188,6 +188,9 @@ class CirculationReason(StrEnum):
     OVERDUE = "overdue"
     LOST_ITEMS = "lost_items"
     ITEM_LIMIT = "item_limit"
+    MATERIAL_NOT_ALLOWED = "material_not_allowed"
+    UNDER_AGE = "under_age"
+    MATERIAL_LIMIT = "material_limit"
     RENEWAL_LIMIT = "renewal_limit"
     PREVIOUSLY_BORROWED = "previously_borrowed"
     FEE = "fee"
@@ -196,6 +199,7 @@ class CirculationReason(StrEnum):
     NO_SUCH_HOLD = "no_such_hold"
     HOLDS_NOT_PERMITTED = "holds_not_permitted"
     HOLD_LIMIT = "hold_limit"
+    HOLD_FEE_LIMIT = "hold_fee_limit"
     HOLD_READY = "hold_ready"
     UNKNOWN_BRANCH = "unknown_branch"
     EXPIRED = "expired"
@@ -262,6 +266,16 @@ CIRCULATION_REASONS: dict[CirculationReason, CirculationEntry] = {
     CirculationReason.ITEM_LIMIT: CirculationEntry(
         "as many loans as the membership allows", "too_many_items"
     ),
+    CirculationReason.MATERIAL_NOT_ALLOWED: CirculationEntry(
+        "the membership does not lend this material", "material_not_allowed"
+    ),
+    CirculationReason.UNDER_AGE: CirculationEntry(
+        "the patron is too young for the item or its material, or the birth date is unknown",
+        "item_under_age",
+    ),
+    CirculationReason.MATERIAL_LIMIT: CirculationEntry(
+        "as many loans of this material as the membership allows", "material_limit"
+    ),
     CirculationReason.RENEWAL_LIMIT: CirculationEntry(
         "renewed as often as the item allows", "renewal_limit"
     ),
@@ -288,6 +302,9 @@ CIRCULATION_REASONS: dict[CirculationReason, CirculationEntry] = {
     ),
     CirculationReason.HOLD_LIMIT: CirculationEntry(
         "as many holds as the membership allows", "hold_limit"
+    ),
+    CirculationReason.HOLD_FEE_LIMIT: CirculationEntry(
+        "more is owed than the membership allows for holds", "hold_fee_limit"
     ),
     CirculationReason.HOLD_READY: CirculationEntry(
         "it waits on the shelf, the branch cannot change any more", "hold_ready"

@@ -11,6 +11,7 @@ from sip2gw.backend.postgres.database import numbered
 from sip2gw.backend.sql import queries
 from sip2gw.backend.sql.records import (
     LISTS,
+    OWN_COLUMNS,
     account,
     assemble,
     cards_of,
@@ -50,7 +51,6 @@ PAYER_BY_CARD = numbered(
 )
 """All of a patron, the accounts and cards of those they might pay for, and as of when."""
 
-_OWN_COLUMNS = 25
 _ACCOUNT_COLUMNS = 12
 
 
@@ -64,7 +64,7 @@ def record_of(row: Sequence[Any] | None) -> PatronRecord | None:
     if row is None:
         return None
     values = tuple(row)
-    return assemble(values[:_OWN_COLUMNS], values[_OWN_COLUMNS:])
+    return assemble(values[:OWN_COLUMNS], values[OWN_COLUMNS:])
 
 
 @dataclass(slots=True)

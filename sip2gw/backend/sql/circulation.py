@@ -36,6 +36,7 @@ from sip2gw.model.items import (
     ItemLoan,
     ItemRecord,
     ItemState,
+    LateTerms,
     Outcome,
     PriorState,
     QueuedHold,
@@ -52,7 +53,8 @@ from sip2gw.policy.items.decisions import (
 )
 from sip2gw.policy.items.repeats import still_holds
 
-_ITEM_COLUMNS = 18
+_ITEM_COLUMNS = 20
+NO_TERMS = LateTerms()
 _encode = msgspec.json.Encoder().encode
 _outcome_of = msgspec.json.Decoder(Outcome).decode
 _before_of = msgspec.json.Decoder(PriorState | None).decode
@@ -134,11 +136,14 @@ def item_record(
 ) -> ItemRecord:
     """The record behind a row of `queries.ITEM` and rows of holds and events."""
     known = [_event(event) for event in events]
-    status, branch, properties, patron_id, checked_out, due, renewals = row[18:25]
-    loan = None
+    status, branch, properties, patron_id, checked_out, due, renewals = row[_ITEM_COLUMNS:27]
+    grace_days, fee_max = row[27:29]
+    loan, terms = None, NO_TERMS
     if patron_id is not None:
         taken, until = moment_value(checked_out), moment_value(due)
         loan = ItemLoan(patron_id, taken, until, renewals)
+    if grace_days or fee_max is not None:
+        terms = LateTerms(grace_days, fee_max)
     values = list(row[:_ITEM_COLUMNS])
     values[9], values[14] = bool(values[9]), bool(values[14])
     return ItemRecord(
@@ -147,6 +152,7 @@ def item_record(
         min(map(_hold, holds), key=_place_in_queue, default=None),
         next((event for event in known if event.key == key), None),
         max(known, key=attrgetter("position"), default=None),
+        terms,
     )
 
 
@@ -282,7 +288,8 @@ def _with_item(item: Item, after: ItemState, holder: str, record: PatronRecord) 
     if loan is not None and loan.patron_id == holder:
         taken = (loan.due.astimezone(UTC), loan.checked_out.astimezone(UTC), loan.renewals)
         lost = after.status is ItemStatus.LOST
-        loans.append(Loan(item.id, item.title, *taken, item.max_renewals, lost))
+        of_item = (item.max_renewals, lost, item.material)
+        loans.append(Loan(item.id, item.title, *taken, *of_item))
         loans.sort(key=lambda known: (known.due, known.item_id))
     return copied(record, loans=tuple(loans))
 

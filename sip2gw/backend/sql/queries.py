@@ -21,7 +21,7 @@ _RECORD = """
     SELECT p.id, p.name, p.pin_hash, p.birth_date, p.membership_from, p.membership_until,
            p.status, p.home_branch, p.language, p.email, p.phone, p.address, p.notices,
            p.house_rules_accepted, p.fee_limit,
-           {membership}, m.max_holds, m.holds_permitted, {lists}
+           {membership}, m.max_holds, m.holds_permitted, m.hold_limit, m.materials, {lists}
     FROM {source} LEFT JOIN membership m ON m.code = p.membership_code
     WHERE {key} = ?"""
 
@@ -126,7 +126,7 @@ FEES_SETTLED_BY = fill(
 
 LOANS = """
     SELECT l.item_id, i.title, l.due, l.checked_out, l.renewals, i.max_renewals,
-           CASE WHEN i.status = 'lost' THEN 1 ELSE 0 END
+           CASE WHEN i.status = 'lost' THEN 1 ELSE 0 END, i.material
     FROM loan l JOIN item i ON i.id = l.item_id
     WHERE l.patron_id = ? ORDER BY l.due, l.item_id"""
 
@@ -166,12 +166,14 @@ ITEM = """
     SELECT i.id, i.title, i.title_id, i.author, i.media_type, i.material, i.owner_branch, i.shelf,
            i.call_number, i.for_loan, i.loan_days, i.max_renewals, i.checkout_fee,
            i.overdue_fee_per_day, i.magnetic, i.security_marker, i.note, i.attachment,
-           i.status, i.current_branch, i.properties,
-           l.patron_id, l.checked_out, l.due, l.renewals,
+           i.overdue_fee_max, i.minimum_age, i.status, i.current_branch, i.properties,
+           l.patron_id, l.checked_out, l.due, l.renewals, m.grace_days, m.overdue_fee_max,
            EXISTS (SELECT 1 FROM hold h WHERE h.item_id = i.id),
            EXISTS (SELECT 1 FROM hold h WHERE h.title_id = i.title_id AND h.item_id IS NULL),
            EXISTS (SELECT 1 FROM circulation c WHERE c.item_id = i.id)
     FROM item i LEFT JOIN loan l ON l.item_id = i.id
+    LEFT JOIN patron b ON b.id = l.patron_id
+    LEFT JOIN membership m ON m.code = b.membership_code
     WHERE i.id = ?"""
 
 _NEXT_HOLD = """

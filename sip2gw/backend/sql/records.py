@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import date
+from functools import lru_cache
 from typing import Any
+
+import msgspec
 
 from sip2gw.backend.database import Connection
 from sip2gw.backend.sql import queries
@@ -29,6 +32,7 @@ from sip2gw.model import (
     FeeStatus,
     Hold,
     Loan,
+    MaterialRule,
     Membership,
     PaidFee,
     PatronRecord,
@@ -37,6 +41,11 @@ from sip2gw.model import (
 )
 
 Row = tuple[Any, ...]
+
+OWN_COLUMNS = 27
+"""The columns of `queries.record_by_id` before the lists."""
+
+_material_rules = msgspec.json.Decoder(tuple[MaterialRule, ...]).decode
 
 _CARD_STATES = {state.value: state for state in CardState}
 _FEE_STATUSES = {status.value: status for status in FeeStatus}
@@ -81,7 +90,7 @@ def _record(connection: Connection, row: Row | None) -> PatronRecord | None:
     if row is None:
         return None
     patron_id = row[0]
-    has_badges, has_blocks, has_fees, has_loans, has_holds, has_entries = row[25:]
+    has_badges, has_blocks, has_fees, has_loans, has_holds, has_entries = row[OWN_COLUMNS:]
 
     def rows(present: object, statement: str) -> list[Row]:
         return connection.execute(statement, (patron_id,)).fetchall() if present else []
@@ -122,7 +131,7 @@ def assemble(row: Sequence[Any], lists: Sequence[Iterable[Row]]) -> PatronRecord
         name=row[1],
         pin_hash=row[2],
         birth_date=date_value(row[3]),
-        membership=None if row[15] is None else _membership(*row[15:25]),
+        membership=None if row[15] is None else _membership(row[15:OWN_COLUMNS]),
         membership_from=date_value(row[4]),
         membership_until=date_value(row[5]),
         status=row[6],
@@ -145,9 +154,16 @@ def assemble(row: Sequence[Any], lists: Sequence[Iterable[Row]]) -> PatronRecord
     )
 
 
-def _membership(*columns: Any) -> Membership:
-    values = (*columns[:-1], bool(columns[-1]))
-    return Membership(*values)
+def _membership(columns: Sequence[Any]) -> Membership:
+    *values, holds_permitted, hold_limit, materials = columns
+    own: Any = (*values, bool(holds_permitted), hold_limit, material_rules(materials))
+    return Membership(*own)
+
+
+@lru_cache(maxsize=256)
+def material_rules(text: str) -> tuple[MaterialRule, ...]:
+    """The rules behind their stored text, which many patrons share."""
+    return _material_rules(text)
 
 
 def _payer_for(connection: Connection, patron_id: str) -> list[Row]:
@@ -218,7 +234,7 @@ def paid_fee(row: Row) -> PaidFee:
 
 
 def _loan(row: Row) -> Loan:
-    item_id, title, due, checked_out, renewals, max_renewals, lost = row
+    item_id, title, due, checked_out, renewals, max_renewals, lost, material = row
     return Loan(
         item_id,
         title,
@@ -227,6 +243,7 @@ def _loan(row: Row) -> Loan:
         renewals,
         max_renewals,
         bool(lost),
+        material,
     )
 
 

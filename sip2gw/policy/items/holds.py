@@ -25,6 +25,7 @@ from sip2gw.policy.items.decisions import (
     Refusal,
     refusal,
 )
+from sip2gw.policy.items.materials import against_material
 from sip2gw.policy.obstacles import Obstacle, Standing
 from sip2gw.policy.reasons import CirculationReason
 from sip2gw.protocol.fields import PatronFlag
@@ -35,6 +36,7 @@ class HoldRequest:
     """What a terminal asks about a hold."""
 
     now: datetime
+    """By the clock of the branch."""
     mode: str
     """`+` places, `-` removes, `*` changes."""
     any_copy: bool
@@ -114,7 +116,12 @@ def _place(
     request: HoldRequest,
 ) -> Decision:
     obstacle = next((o for o in standing.obstacles if PatronFlag.HOLD_DENIED in o.flags), None)
-    reasons = tuple(_against_placing(record, patron, obstacle, own, request))
+    reasons = (
+        *_against_placing(record, patron, obstacle, own),
+        *against_material(record.item, patron, request.now.date()),
+        *_against_holds(patron, standing, request.now),
+        *_against_terms(request),
+    )
     if reasons:
         return Refusal(reasons, obstacle)
     item = record.item
@@ -137,9 +144,8 @@ def _against_placing(
     patron: PatronRecord,
     obstacle: Obstacle | None,
     own: QueuedHold | None,
-    request: HoldRequest,
 ) -> Iterator[CirculationReason]:
-    loan, membership = record.state.loan, patron.membership
+    loan = record.state.loan
     if not record.item.for_loan:
         yield CirculationReason.NOT_FOR_LOAN
     if loan is not None and loan.patron_id == patron.id:
@@ -148,11 +154,21 @@ def _against_placing(
         yield CirculationReason.ALREADY_HELD
     if obstacle is not None:
         yield CirculationReason.BLOCKED
-    if membership is not None and not membership.holds_permitted:
+
+
+def _against_holds(
+    patron: PatronRecord, standing: Standing, now: datetime
+) -> Iterator[CirculationReason]:
+    """What the membership says about holds; exactly the limit of money is no block (C167)."""
+    membership = patron.membership
+    if membership is None:
+        return
+    if not membership.holds_permitted:
         yield CirculationReason.HOLDS_NOT_PERMITTED
-    elif membership is not None and 0 < membership.max_holds <= _held(patron, request.now):
+    elif 0 < membership.max_holds <= _held(patron, now):
         yield CirculationReason.HOLD_LIMIT
-    yield from _against_terms(request)
+    if membership.hold_limit is not None and standing.money.owed > membership.hold_limit:
+        yield CirculationReason.HOLD_FEE_LIMIT
 
 
 def _held(patron: PatronRecord, now: datetime) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import date
 
 from sip2gw.model import COUNT_MAX, ItemStatus, PatronRecord
 from sip2gw.model.items import (
@@ -27,6 +28,7 @@ from sip2gw.policy.items.decisions import (
     refusal,
     waits_for_another,
 )
+from sip2gw.policy.items.materials import against_material, has_as_many_as_allowed, loan_days
 from sip2gw.policy.obstacles import Obstacle, Standing
 from sip2gw.policy.reasons import CirculationReason
 from sip2gw.protocol.fields import PatronFlag
@@ -54,7 +56,7 @@ def decide_checkout(
     loan = record.state.loan
     if loan is not None and loan.patron_id == patron.id:
         if rules.renews_own_loan or request.no_block:
-            return _renew(record, loan, (standing,), request, rules)
+            return _renew(record, loan, patron, (standing,), request, rules)
         return refusal(CirculationReason.ALREADY_CHARGED)
     reasons = (
         *_against_checkout(record, patron, standing, request, rules),
@@ -72,10 +74,7 @@ def _against_checkout(
     request: CirculationRequest,
     rules: CirculationRules,
 ) -> Iterator[CirculationReason]:
-    """All obstacles that the patron cannot overcome by agreeing, in the order of B56.
-
-    Memberships have no rules about material yet; their place is after the item limit.
-    """
+    """All obstacles that the patron cannot overcome by agreeing, in the order of B56."""
     if request.card_reason is not None:
         yield request.card_reason
     if not record.item.for_loan or record.state.status in NEVER_LENT:
@@ -96,6 +95,14 @@ def _against_checkout(
         yield CirculationReason.LOST_ITEMS
     if standing.too_many_items:
         yield CirculationReason.ITEM_LIMIT
+    yield from against_material(record.item, patron, _day(request, rules))
+    if has_as_many_as_allowed(record.item, patron):
+        yield CirculationReason.MATERIAL_LIMIT
+
+
+def _day(request: CirculationRequest, rules: CirculationRules) -> date:
+    """The day on which it happens at the branch."""
+    return request.at.astimezone(rules.zone).date()
 
 
 def _to_be_confirmed(
@@ -140,7 +147,7 @@ def _lend(
     overridden: tuple[CirculationReason, ...],
 ) -> Effect:
     """Charge the item. Off line, if somebody else has it on loan, that loan ends (C42)."""
-    due = request.due or due_after(request.at, record.item.loan_days, rules.zone)
+    due = request.due or due_after(request.at, loan_days(record.item, patron), rules.zone)
     hold = record.next_hold
     own = hold is not None and hold.patron_id == patron.id
     set_aside = hold is not None and not own and hold.item_id is not None
@@ -193,7 +200,8 @@ def decide_renewal(
         return refusal(CirculationReason.UNKNOWN_ITEM)
     loan = record.state.loan
     if loan is not None and (loan.patron_id == patron.id or may_act):
-        return _renew(record, loan, standings, request, rules)
+        borrower = patron if loan.patron_id == patron.id else facts.borrower
+        return _renew(record, loan, borrower, standings, request, rules)
     reason = CirculationReason.CHARGED_TO_OTHER if loan else CirculationReason.NOT_CHARGED
     if not request.no_block:
         return refusal(reason)
@@ -203,14 +211,17 @@ def decide_renewal(
 def _renew(
     record: ItemRecord,
     loan: ItemLoan,
+    borrower: PatronRecord | None,
     standings: tuple[Standing, ...],
     request: CirculationRequest,
     rules: CirculationRules,
 ) -> Decision:
-    reasons = tuple(_against_renewal(record, loan, standings, request))
+    material = against_material(record.item, borrower, _day(request, rules))
+    reasons = tuple(_against_renewal(record, loan, standings, request, material))
     if reasons and not request.no_block:
         return _refuse(reasons, standings, PatronFlag.RENEWAL_DENIED, record.item)
-    due = request.due or max(loan.due, due_after(request.at, record.item.loan_days, rules.zone))
+    days = loan_days(record.item, borrower)
+    due = request.due or max(loan.due, due_after(request.at, days, rules.zone))
     fee = _fee(record.item, loan.patron_id, request, rules)
     return Effect(
         Outcome(
@@ -229,7 +240,11 @@ def _renew(
 
 
 def _against_renewal(
-    record: ItemRecord, loan: ItemLoan, standings: tuple[Standing, ...], request: CirculationRequest
+    record: ItemRecord,
+    loan: ItemLoan,
+    standings: tuple[Standing, ...],
+    request: CirculationRequest,
+    material: Iterator[CirculationReason],
 ) -> Iterator[CirculationReason]:
     if request.card_reason is not None:
         yield request.card_reason
@@ -237,6 +252,7 @@ def _against_renewal(
         yield CirculationReason.ON_HOLD
     if _obstacle(standings, PatronFlag.RENEWAL_DENIED) is not None:
         yield CirculationReason.BLOCKED
+    yield from material
     if loan.renewals >= record.item.max_renewals:
         yield CirculationReason.RENEWAL_LIMIT
     if checkout_fee(record.item) and not request.fee_acknowledged:

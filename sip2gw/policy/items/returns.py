@@ -8,7 +8,6 @@ from datetime import datetime, tzinfo
 
 from sip2gw.model import AMOUNT_MAX_MINOR, ItemStatus
 from sip2gw.model.items import (
-    Item,
     ItemLoan,
     ItemRecord,
     ItemState,
@@ -90,7 +89,7 @@ def _take_back(
     overridden: tuple[CirculationReason, ...],
 ) -> Effect:
     loan, hold = record.state.loan, record.next_hold
-    fee = _overdue_fee(record.item, loan, request.at, rules) if loan is not None else None
+    fee = _overdue_fee(record, loan, request.at, rules) if loan is not None else None
     outcome = Outcome(
         request.now,
         loan.patron_id if loan is not None else "",
@@ -159,10 +158,15 @@ def days_late(loan: ItemLoan, at: datetime, zone: tzinfo) -> int:
 
 
 def _overdue_fee(
-    item: Item, loan: ItemLoan, at: datetime, rules: CirculationRules
+    record: ItemRecord, loan: ItemLoan, at: datetime, rules: CirculationRules
 ) -> NewFee | None:
+    """Nothing within the days of grace; then every day counts, up to the cap (B96, C44, C167)."""
+    item, terms = record.item, record.late_terms
     days = days_late(loan, at, rules.zone)
-    amount = min(days * (item.overdue_fee_per_day or 0), AMOUNT_MAX_MINOR)
+    if days <= terms.grace_days:
+        return None
+    cap = terms.fee_max if item.overdue_fee_max is None else item.overdue_fee_max
+    amount = min(days * (item.overdue_fee_per_day or 0), AMOUNT_MAX_MINOR if cap is None else cap)
     if not amount:
         return None
     return NewFee(loan.patron_id, amount, OVERDUE_FEE_TYPE, rules.describe_overdue_fee(days))
