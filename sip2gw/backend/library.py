@@ -32,6 +32,7 @@ from sip2gw.backend.sql import reviews as review_desk
 from sip2gw.backend.sql.values import time_value
 from sip2gw.backend.staff import badges as badge_desk
 from sip2gw.backend.staff import doors as door_desk
+from sip2gw.backend.staff import memberships as membership_desk
 from sip2gw.backend.staff import relationships as relationship_desk
 from sip2gw.model import Payment
 
@@ -128,6 +129,8 @@ class Library(Backend, Database):
     remove_relationship = _written(relationship_desk.remove)
     relationships = _listed(relationship_desk.relationships)
     memberships = _read(memberships.definitions)
+    add_memberships = _written(membership_desk.add)
+    change_membership = _written(membership_desk.change)
     define_badge = _written(badge_desk.define)
     set_badge_active = _written(badge_desk.set_active)
     assign_badge = _written(badge_desk.assign)

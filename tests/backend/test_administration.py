@@ -13,7 +13,6 @@ from sip2gw.backend.base import (
     RefusedError,
 )
 from sip2gw.backend.library import Library
-from sip2gw.backend.loading.exporting import membership_records
 from sip2gw.model import (
     Badge,
     PatronRecord,
@@ -216,14 +215,6 @@ async def test_a_new_pin_unlocks(library: Library) -> None:
     assert record.pin_hash == "$new"
     assert all(card.pin_locked_until is None for card in record.cards)
     assert not await library.set_pin_hash("nobody", "$new")
-
-
-def test_memberships_have_every_key(library: Library) -> None:
-    """B62, C82."""
-    child, adult = membership_records(library, currency="EUR")
-    assert (child["code"], adult["code"]) == ("101", "201")
-    assert (adult["max_fees_self_service"], adult["alert_amount"]) == ("5.00", "4.00")
-    assert (adult["info"], adult["hidden"]) == (None, False)
 
 
 async def test_the_store_refuses_all_of_it_when_closed(library: Library) -> None:

@@ -259,6 +259,8 @@ async def test_staff_finds_what_there_was(
         assert [entry.branch for entry in store.door_entries("pass")] == ["ANNEX"]
         assert [badge.code for badge in store.badges()] == ["MAKE", "ONBE", "STUD"]
         assert len(store.reveals()) == 1
+        youth = next(known for known in store.memberships() if known.type == 1)
+        assert (youth.remove_after_months, youth.materials, youth.grace_days) == (22, (), 0)
         assert len(list(store.relationships())) == 4
 
 

@@ -14,6 +14,7 @@ from sip2gw.policy.items.holds import HoldRequest, decide_hold
 from sip2gw.policy.items.lending import decide_checkout, decide_renewal
 from sip2gw.policy.items.materials import rule_for
 from sip2gw.policy.items.returns import decide_checkin
+from sip2gw.policy.moments import END_OF_DAY
 from sip2gw.policy.reasons import CirculationReason as R
 
 RULED = replace(
@@ -158,9 +159,9 @@ def test_the_loan_period_of_the_rule_or_else_of_the_item(material, days) -> None
     lent, renewed = check_out(material=material), renew(material=material)
     assert isinstance(lent, Effect)
     assert isinstance(renewed, Effect)
-    due = (NOON + timedelta(days=days)).date()
-    assert lent.outcome.due.date() == due
-    assert renewed.outcome.due.date() == max(due, DUE.date())
+    due = datetime.combine((NOON + timedelta(days=days)).date(), END_OF_DAY, NOON.tzinfo)
+    assert lent.outcome.due == due
+    assert renewed.outcome.due == max(due, DUE)
 
 
 def test_a_renewal_for_another_follows_the_membership_of_the_other() -> None:
@@ -194,6 +195,7 @@ def returned_late(days, terms=None, per_day=20, cap=None):
     )
     known = replace(known, late_terms=terms or LateTerms())
     done = decide_checkin(facts(known), request("09"), RULES)
+    assert isinstance(done, Effect)
     return done.fee.amount if done.fee is not None else 0
 
 

@@ -27,7 +27,7 @@ from sip2gw.backend.loading.format import (
 )
 from sip2gw.backend.loading.memberships import definition_of_line, read_amount
 from sip2gw.backend.loading.staging import Stage
-from sip2gw.backend.sql.memberships import row_of
+from sip2gw.backend.sql.memberships import Definition, row_of
 from sip2gw.backend.sql.values import date_text, list_text, time_text
 from sip2gw.foundation.hashing import PIN_CHARACTERS_MAX, is_password_hash
 from sip2gw.model import (
@@ -140,6 +140,18 @@ def decode(line: bytes | None) -> AnyLine | None:
         raise LineError(str(error)) from None
 
 
+def read_definition(line: MembershipLine, currency: str) -> Definition:
+    """The definition that `line` says.
+
+    Raises:
+        LineError: an amount is wrong.
+    """
+    try:
+        return definition_of_line(line, currency)
+    except ValueError as error:
+        raise LineError(str(error)) from None
+
+
 class RecordReader:
     """Turns decoded lines into staged rows.
 
@@ -222,10 +234,7 @@ class RecordReader:
 
     def _membership(self, line: MembershipLine, src: int) -> None:
         self._claim("membership", line.code, line.code, src)
-        try:
-            definition = definition_of_line(line, self._rules.currency)
-        except ValueError as error:
-            raise LineError(str(error)) from None
+        definition = read_definition(line, self._rules.currency)
         for problem in definition_problems(definition):
             self._findings.error(src, problem)
         self.linked += ((src, code) for code in definition.linked_memberships)

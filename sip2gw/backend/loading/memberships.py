@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -47,13 +46,6 @@ def line_of_definition(definition: Definition, currency: str) -> MembershipLine:
         if values[name] is not None:
             values[name] = format_amount(values[name], currency)
     return MembershipLine(**values)
-
-
-def references(definition: Definition) -> Iterator[str]:
-    """The codes of the other memberships that `definition` names."""
-    if definition.subsequent_membership is not None:
-        yield definition.subsequent_membership
-    yield from definition.linked_memberships
 
 
 def record_of(definition: Definition, currency: str) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, TypeAlias
 
 import msgspec
@@ -21,6 +21,16 @@ _LISTS = frozenset(field.name for field in _FIELDS if field.default == ())
 _SELECT = fill("SELECT {columns} FROM membership", columns=", ".join(COLUMNS))
 _DEFINITIONS = f"{_SELECT} ORDER BY sorting_position, code"
 _DEFINITION = f"{_SELECT} WHERE code = ?"
+
+_ADD = fill(
+    "INSERT INTO membership ({columns}) VALUES ({values})",
+    columns=", ".join(COLUMNS),
+    values=", ".join("?" * len(COLUMNS)),
+)
+_PUT = fill(
+    "UPDATE membership SET {assignments} WHERE code = ?",
+    assignments=", ".join(f"{name} = ?" for name in COLUMNS),
+)
 
 _encode = msgspec.json.Encoder().encode
 
@@ -58,3 +68,24 @@ def definition(connection: Connection, code: str) -> Definition | None:
     """The membership definition with this code, or None."""
     row = connection.execute(_DEFINITION, (code,)).fetchone()
     return None if row is None else definition_of(row)
+
+
+def references(definition: Definition) -> Iterator[str]:
+    """The codes of the other memberships that `definition` names."""
+    if definition.subsequent_membership is not None:
+        yield definition.subsequent_membership
+    yield from definition.linked_memberships
+
+
+def add(connection: Connection, new: Collection[Definition]) -> None:
+    """Store new definitions, which may follow each other in a circle."""
+    alone = (msgspec.structs.replace(one, subsequent_membership=None) for one in new)
+    connection.executemany(_ADD, map(row_of, alone))
+    for one in new:
+        if one.subsequent_membership is not None:
+            put(connection, one)
+
+
+def put(connection: Connection, definition: Definition) -> None:
+    """Store a known definition as it is now."""
+    connection.execute(_PUT, (*row_of(definition), definition.code))
