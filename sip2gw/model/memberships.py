@@ -77,7 +77,7 @@ class MembershipDefinition(Struct, Generic[A]):
     code: Annotated[
         str,
         Meta(pattern=r"^[0-9]{3}$"),
-        About(_G.IDENTITY, "Three digits. What `memberships` of a door and patrons refer to."),
+        About(_G.IDENTITY, "What patrons, and `memberships` of a door, refer to."),
     ]
     description: Annotated[Text, About(_G.IDENTITY, "The name; what PC shows where it is sent.")]
     type: Annotated[
@@ -103,10 +103,10 @@ class MembershipDefinition(Struct, Generic[A]):
     ] = None
     max_items: Annotated[
         Count,
-        About(_G.LIMITS, "A kiosk lends no more (`item_limit`) and sets flag 5; 0 is no limit."),
+        About(_G.LIMITS, "A kiosk lends no more (`item_limit`), with flag 5; shown in CB. 0 is no limit."),
     ] = 0
     max_holds: Annotated[
-        Count, About(_G.LIMITS, "A kiosk places no more holds (`hold_limit`); 0 is no limit.")
+        Count, About(_G.LIMITS, "A kiosk places no more holds (`hold_limit`); shown in BZ. 0 is no limit.")
     ] = 0
     holds_permitted: Annotated[
         bool, About(_G.PERMISSIONS, "When false, a kiosk places no holds (`holds_not_permitted`).")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from .conftest import Run
 
+PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "memberships.md").read_text()
 NEW = {"kind": "membership", "code": "301", "description": "Visitor", "type": 5, "fee": "5.00"}
 DVD = {"material": "DVD*", "max_items": 2, "loan_days": 7}
 
@@ -163,3 +165,18 @@ def test_a_code_that_nobody_knows(command: Run, arguments: tuple[str, ...]) -> N
     result = command(name, "999", *rest)
     sentence = "sip2gw: there is no membership 999; see `membership list`\n"
     assert (result.status, result.err) == (1, sentence)
+
+
+def test_the_page_on_memberships_works_as_it_says(
+    sip2gw: Run, config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records, commands = PAGE.split("```json\n")[1], PAGE.split("```sh\n")[1:]
+    (config.parent / "memberships.jsonl").write_text(records.split("```")[0])
+    monkeypatch.chdir(config.parent)
+    monkeypatch.setenv("SIP2GW_CONFIG", config.name)
+    lines = [line for block in commands for line in block.split("```")[0].splitlines()]
+    for line in lines:
+        _, *arguments = shlex.split(line, comments=True)
+        result = sip2gw(*arguments)
+        assert result.status == 0, (line, result.err)
+    assert len(lines) == 7

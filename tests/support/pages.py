@@ -101,6 +101,24 @@ LIBRARY = [
     copy("NEWS1", material="NEWSPAPER"),
     copy("NOTE1", "TN", note="look at it"),
     copy("MOVING1", status="in_transit"),
+    {
+        "kind": "membership",
+        "code": "204",
+        "description": "Youth",
+        "type": 4,
+        "hold_limit": "1.00",
+        "materials": [
+            {"material": "GAME*", "allowed": False},
+            {"material": "FILM", "max_items": 1, "loan_days": 7},
+        ],
+    },
+    person("1032", "Pim Young", membership="204", birth_date="2014-05-01"),
+    debt("P1", "1032", "1.50"),
+    copy("FILM1", material="FILM"),
+    copy("FILM2", material="FILM"),
+    copy("FILM16", material="FILM", minimum_age=16),
+    copy("GAME2", material="GAMES"),
+    lent("GAME2", "1032"),
     waits("HQ3", "1020", title_id="TM", pickup_branch="MAIN"),
 ]
 

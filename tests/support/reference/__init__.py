@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from reference.commands import command_reference
 from reference.configuration import configuration_reference
+from reference.memberships import membership_reference
 from reference.messages import message_reference
 from reference.options import option_reference
 from reference.reasons import reason_reference
@@ -11,6 +12,7 @@ from reference.reasons import reason_reference
 PAGES = {
     "commands": command_reference,
     "configuration": configuration_reference,
+    "memberships": membership_reference,
     "messages": message_reference,
     "options": option_reference,
     "reasons": reason_reference,
