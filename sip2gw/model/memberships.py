@@ -103,10 +103,17 @@ class MembershipDefinition(Struct, Generic[A]):
     ] = None
     max_items: Annotated[
         Count,
-        About(_G.LIMITS, "A kiosk lends no more (`item_limit`), with flag 5; shown in CB. 0 is no limit."),
+        About(
+            _G.LIMITS,
+            "A kiosk lends no more (`item_limit`, flag 5), and shows it in CB; 0 is no limit.",
+        ),
     ] = 0
     max_holds: Annotated[
-        Count, About(_G.LIMITS, "A kiosk places no more holds (`hold_limit`); shown in BZ. 0 is no limit.")
+        Count,
+        About(
+            _G.LIMITS,
+            "A kiosk places no more holds (`hold_limit`), and shows it in BZ; 0 is no limit.",
+        ),
     ] = 0
     holds_permitted: Annotated[
         bool, About(_G.PERMISSIONS, "When false, a kiosk places no holds (`holds_not_permitted`).")
