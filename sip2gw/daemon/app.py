@@ -27,6 +27,7 @@ from sip2gw.daemon.operating import OperatorSide
 from sip2gw.daemon.reloading import Reloader
 from sip2gw.daemon.settling import Settler
 from sip2gw.foundation.clock import Clock
+from sip2gw.foundation.garbage import collect_rarely
 from sip2gw.foundation.threads import SHARED_THREADS, ready_pool
 from sip2gw.handlers import Services
 from sip2gw.model import currency_digits
@@ -151,7 +152,7 @@ class App:
         # Start-up leaves much that never dies; the collector need not look at it again.
         gc.collect()
         gc.freeze()
-        gc.set_threshold(50_000, 20, 100)
+        collect_rarely()
         self.log.events.info("listening", sip2=sip2, admin=admin, control=socket)
         self._manager.tell("READY=1")
         self._watchdog()
