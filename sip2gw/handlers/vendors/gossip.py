@@ -33,12 +33,7 @@ from sip2gw.protocol.messages import (
 
 async def patron_information(session: Session, request: PatronInformation) -> Answer:
     """Answer a 63 with a 64; position 7 of the summary asks for the details of all fees."""
-    presented = await identify(
-        session,
-        request.patron_identifier,
-        request.patron_password,
-        pin_required=session.terminal.identification.pin_required,
-    )
+    presented = await identify(session, request.patron_identifier, request.patron_password)
     wanted = Summary.FEE_DETAILS in request.summary
     return await tell_information(session, request, presented, _tell_fees if wanted else None)
 

@@ -43,12 +43,7 @@ async def money_lines(session: Session, request: MoneyLines) -> Answer:
     paid.
     """
     terminal = session.terminal
-    presented = await identify(
-        session,
-        request.patron_identifier,
-        request.patron_password,
-        pin_required=terminal.identification.pin_required,
-    )
+    presented = await identify(session, request.patron_identifier, request.patron_password)
     record = presented.shown
     if record is None:
         return _refuse(session, presented, withheld_text_key(presented), withheld_reason(presented))
