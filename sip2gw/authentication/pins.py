@@ -1,23 +1,22 @@
-"""What a presented PIN is worth, and what guessing one costs.  (B19, B20, C1, C19, C99)
+"""Verifying PINs, and limiting how often one can be guessed (B19, B20, C1, C19, C99).
 
-The promise: of one patron at most `pin_failures_max` wrong PINs are judged before the PIN is
-locked, one more for each further gateway on the same store, whatever happens to connections,
-processes and the store meanwhile. A guess is judged when its answer left or could be timed.
+The gateway judges at most `pin_failures_max` wrong PINs of a patron before it locks the PIN, and
+one more for each further gateway on the same store. No failure of a connection, a process or the
+store raises that number. A guess counts as judged once its answer has left or could be timed.
 
-- Failures belong to the patron: all cards share them, lost and blocked ones too.
-- The guesses of one patron are judged one after the other, each by a task of its own. Whoever hangs
-  up, or waits longer than the deadline, has guessed all the same: the task goes on, and the next
-  guess waits for it.
-- As long as no failure is known a guess is judged first and counted afterwards, but before its
-  answer leaves. That is the one guess that each gateway may judge while another does the same.
-- After a failure each further guess is counted, durably, *before* it is judged; the store hands out
-  no more places than there are guesses. A right PIN takes the count back.
-- A guess belongs to its terminal until it is judged: whoever hangs up and comes again has no more
-  of them judged at a time than one who waits.
-- What the store cannot count is counted in memory, and brought to the store when that works
-  again. A patron whose failures can be kept nowhere is treated as locked.
-- Wrong, locked and, where the profile hides cards, unknown are answered at the next of fixed
-  moments after the request, so that the time tells nothing; nothing is hashed for that.
+- Failures belong to the patron. All cards share them, even lost and blocked ones.
+- The guesses at one patron's PIN are judged one after the other, each in a task of its own. Hanging
+  up, or the deadline, does not undo a guess: its task goes on, and the next guess waits for it.
+- While no failure is known, a guess is judged first and counted before its answer leaves. Two
+  gateways may do this at the same time; that is the one further guess of each gateway.
+- After a failure, each guess is counted durably *before* it is judged. The store grants no more
+  guesses than the limit. A right PIN resets the count.
+- A terminal's limit includes its guesses that are still being judged, so hanging up and connecting
+  again does not get more of them judged at a time.
+- If the store cannot count a failure, memory does, and writes it to the store as soon as that
+  works. A patron whose failures can be kept nowhere is treated as locked.
+- Answers to wrong and locked PINs, and to unknown cards where the profile hides them, leave at
+  fixed times after the request, so their timing reveals nothing. Nothing is hashed for this.
 """
 
 from __future__ import annotations
@@ -47,15 +46,16 @@ WRITE_AGAIN_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class PinRules:
-    """How many failures lock a patron's PIN, and for how long; how many at one terminal within a
-    window are too many (C19); and when failing answers leave (C99)."""
+    """The limits on wrong PINs of a patron and of a terminal (C19), and when failing answers leave
+    (C99).
+    """
 
     failures_max: int = 5
     lock: timedelta = timedelta(minutes=15)
     terminal_failures_max: int = 50
     terminal_window: timedelta = timedelta(minutes=15)
     answer_slot_s: float = 0.5
-    """Failing answers leave a whole number of these after the request; 0: at once."""
+    """Failing answers leave a whole number of these seconds after the request; 0: at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class _Guess:
     """A presented PIN that was not verified recently."""
 
     seen: PatronRecord
-    """The patron as just found, or as last seen when the store is unavailable."""
+    """The patron as just read, or as last seen if the store is unavailable."""
     card_number: str
     pin: str = field(repr=False)
     terminal: str
@@ -79,11 +79,11 @@ class _Unwritten:
 
     failures: int
     until: datetime
-    """When the failures are forgotten, as the store would forget a lock."""
+    """When memory forgets the failures, just as the store would end a lock."""
 
 
 class PinService:
-    """Verifies presented PINs, counts failures, and locks PINs."""
+    """Verifies PINs, counts failures, and locks PINs."""
 
     def __init__(
         self,
@@ -115,7 +115,7 @@ class PinService:
     # What a PIN is worth --------------------------------------------------------------------------
 
     def remembers(self, record: PatronRecord, card: Card, pin: str) -> bool:
-        """Whether `pin` was verified recently, with no wrong one since; takes microseconds."""
+        """Whether `pin` was right recently and no wrong one came since; takes microseconds."""
         pin_hash, verifier = record.pin_hash, self._verifier
         if card.pin_failures or pin_hash is None or record.id in self._unwritten:
             return False
@@ -132,14 +132,21 @@ class PinService:
         store_away: bool = False,
         at_door: bool = False,
     ) -> PinState:
-        """The worth of `pin` for `card_number`; a wrong one has been counted when this returns.
+        """Judge `pin` for `card_number`; when this returns, a wrong one has been counted.
 
-        Suspends only when the PIN was not verified lately. With `store_away` `record` is the last
-        that was seen of the patron: the guess counts in memory (B40, C110). `at_door`: somebody
-        stands before a door; it goes first unless many fail there.
+        It suspends only if the PIN was not verified recently.
+
+        Args:
+            record: the holder of the card.
+            card_number: the card as scanned.
+            pin: None or empty is `ABSENT`.
+            terminal: the name of the terminal; its failures are counted too.
+            now: the wall clock.
+            store_away: `record` is the patron as last seen; memory counts the guess (B40, C110).
+            at_door: somebody is waiting at a door; the guess goes first, unless many fail there.
 
         Raises:
-            BackendError: the store or the hashing threads cannot tell; nothing was judged.
+            BackendError: the store or the hashing threads cannot judge it, so nothing was judged.
         """
         if not pin:
             return PinState.ABSENT
@@ -149,7 +156,7 @@ class PinService:
         known = self._terminal(terminal)
         goes_first = at_door and not self._has_failed(known, FAILURES_LAST, now)
         guess = _Guess(record, card_number, pin, terminal, now, store_away, goes_first)
-        # Guesses that are being judged may all fail: who hangs up and comes again gains no time.
+        # All guesses under way may fail. Counting them denies extra ones to those who hang up.
         crowded = self._too_many(known, now, known.judged)
         if crowded:
             await known.turn.acquire()
@@ -158,7 +165,7 @@ class PinService:
     def _begin(
         self, guess: _Guess, known: TerminalGuesses, *, crowded: bool
     ) -> asyncio.Task[PinState]:
-        """Verify `guess` in a task of its own, which goes on when the caller gives up."""
+        """Verify `guess` in a task of its own, which goes on even if the caller gives up."""
         judging = asyncio.get_running_loop().create_task(self._verify(guess))
         known.judged += 1
         self._guesses.add(judging)
@@ -169,7 +176,7 @@ class PinService:
             if crowded:
                 known.turn.release()
             if not task.cancelled():
-                task.exception()  # whoever waited has been told; perhaps nobody waits any more
+                task.exception()  # retrieved, so that asyncio does not report it again
 
         judging.add_done_callback(done)
         return judging
@@ -191,7 +198,7 @@ class PinService:
             return state
 
     async def _verify_unlocked(self, record: PatronRecord, card: Card, guess: _Guess) -> PinState:
-        """Verify a guess at a PIN that is not locked; the patron's next guess waits."""
+        """Verify a guess at a PIN that is not locked, while the patron's next guess waits."""
         failed_before = bool(card.pin_failures) or record.id in self._unwritten
         if not self._is_known_right(record, guess.pin):
             failures = await self._count(record, card, guess) if failed_before else None
@@ -213,8 +220,10 @@ class PinService:
         )
 
     async def matches(self, record: PatronRecord, pin: str, *, first: bool = True) -> bool:
-        """Whether `pin` is that of `record`; asks nobody and counts nothing. `first`: see
-        `SlowVerifier.run`."""
+        """Whether `pin` is right for `record`; this neither asks the store nor counts anything.
+
+        For `first` see `SlowVerifier.run`.
+        """
         pin_hash = record.pin_hash
         if pin_hash is None:
             return False
@@ -238,11 +247,11 @@ class PinService:
 
     @staticmethod
     def _stored(card: Card) -> int:
-        """The store's count; an expired lock starts a new count (C81)."""
+        """The failures that the store has counted; an expired lock starts again at 0 (C81)."""
         return card.pin_failures if card.pin_locked_until is None else 0
 
     async def _count(self, record: PatronRecord, card: Card, guess: _Guess) -> int | None:
-        """Count one failure of the patron; returns the count, or None when the PIN is locked."""
+        """Count a failure of the patron; returns the new count, or None if the PIN is locked."""
         rules, now = self.rules, guess.now
         if not guess.store_away:
             try:
@@ -250,11 +259,11 @@ class PinService:
                     record.id, now, rules.failures_max, now + rules.lock
                 )
             except BackendError:
-                pass  # then in memory
+                pass  # memory counts it instead
         return self._stored(card) + self._keep(record.id, now)
 
     async def _take_back(self, patron_id: str, *, store_away: bool) -> None:
-        """End the count after a right PIN; a store that cannot be written keeps counting."""
+        """Reset the count after a right PIN; it stays if the store cannot be written."""
         self._unwritten.pop(patron_id, None)
         if store_away:
             return
@@ -271,7 +280,7 @@ class PinService:
         return unwritten
 
     def _keep(self, patron_id: str, now: datetime) -> int:
-        """Count in memory what the store cannot count, and retry later; returns the count."""
+        """Count in memory what the store cannot count, for writing later; returns the count."""
         unwritten = self._unwritten_of(patron_id, now)
         failures = 1 if unwritten is None else unwritten.failures + 1
         self._unwritten[patron_id] = _Unwritten(failures, now + self.rules.lock)
@@ -280,7 +289,7 @@ class PinService:
         return failures
 
     async def _write(self) -> None:
-        """Bring to the store what was counted in memory, as soon as it accepts it."""
+        """Write to the store what memory has counted, as soon as the store accepts it."""
         try:
             while self._unwritten:
                 await asyncio.sleep(WRITE_AGAIN_S)
@@ -320,7 +329,7 @@ class PinService:
         return terminal.has_failed(times, now.timestamp(), window_s)
 
     def _note_failure(self, guess: _Guess, failures: int | None) -> None:
-        """Note a failure at a terminal, the patron's `failures`-th: are there too many?"""
+        """Count a failure at a terminal, the patron's `failures`-th, and report a limit reached."""
         if failures is not None and failures >= self.rules.failures_max:
             self._on_lock("card")
         terminal = self._terminal(guess.terminal)
@@ -330,10 +339,10 @@ class PinService:
             self._on_lock("terminal")
 
     async def hold_back(self, terminal: str, now: datetime, began_s: float) -> None:
-        """Wait for the moment at which a failing answer may leave, or for the deadline.
+        """Wait until a failing answer may leave, or until the deadline.
 
         Args:
-            terminal: one with too many failures gets its answers late.
+            terminal: if it has too many failures, its answers leave later.
             now: the wall clock.
             began_s: when the request began, on the verifier's monotonic clock.
         """
@@ -347,9 +356,9 @@ class PinService:
         except HungUpError:
             raise
         except asyncio.CancelledError:
-            return  # the deadline: what was judged is told all the same
+            return  # the deadline: the result stands, and the terminal gets it
 
 
 def next_slot_s(elapsed_s: float, slot_s: float) -> float:
-    """The first whole number of slots, at least one, that is not over yet."""
+    """The end of the current slot, in seconds after the request; at least one whole slot."""
     return max(1, math.ceil(elapsed_s / slot_s)) * slot_s

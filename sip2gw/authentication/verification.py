@@ -174,9 +174,12 @@ class PasswordService:
         """Whether `password` is known to be right for `login`; costs microseconds."""
         if stored is None:
             return False
-        digest = self._digest(login, stored, password)
-        expected = self._known.get(login, "") if is_hash else self._digest(login, stored, stored)
-        return hmac.compare_digest(expected, digest)
+        if is_hash:
+            expected = self._known.get(login, "")
+            return hmac.compare_digest(expected, self._digest(login, stored, password))
+        # Digests, so that the time tells nothing of the password, not even its length.
+        digest = self._verifier.digest
+        return hmac.compare_digest(digest(stored), digest(password))
 
     async def check(self, login: str, stored: str | None, is_hash: bool, password: str) -> bool:
         """Whether `password` is right; `stored` is None for an unknown login.

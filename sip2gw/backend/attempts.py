@@ -15,9 +15,12 @@ from enum import StrEnum
 from sip2gw.model import Minor
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class UnknownPayment:
-    """A payment that may or may not have been booked; everything that its row needs."""
+    """A payment that may or may not have been booked; everything that its row needs.
+
+    The fields are in the order of the columns that `queries` reads.
+    """
 
     id: str
     """Of the order, and of the payment if there is one."""
@@ -37,9 +40,12 @@ class UnknownPayment:
     """What the payer and those they may pay for owed when it was attempted; None: not seen."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class UnknownCirculation:
-    """A loan, return, renewal, hold … that may or may not have been done with an item."""
+    """A loan, return, renewal, hold … that may or may not have been done with an item.
+
+    The fields are in the order of the columns that `queries` reads.
+    """
 
     id: str
     time: datetime

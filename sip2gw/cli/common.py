@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator,
 from contextlib import contextmanager
 from datetime import date, datetime, timedelta, tzinfo
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -36,6 +36,7 @@ SinceOption = Annotated[
     str | None,
     typer.Option(metavar="TIME", help="From this date or time on, in the library's time zone."),
 ]
+BranchOption = Annotated[str | None, typer.Option(metavar="B", help="Only this branch.")]
 UntilOption = Annotated[
     str | None,
     typer.Option(metavar="TIME", help="Up to this time; a date includes the whole day."),
@@ -125,15 +126,14 @@ def read_until(text: str | None, zone: tzinfo, option: str = "--until") -> datet
     return moment + timedelta(days=1) if moment is not None and is_date else moment
 
 
-def output_format(json: bool, csv: bool) -> Literal["json", "csv", "table"]:
-    """How to write a listing.
+def insist_on_one_format(json: bool, csv: bool) -> None:
+    """Refuse a listing in two formats.
 
     Raises:
-        UsageError: both formats were asked for.
+        UsageError: both were asked for.
     """
     if json and csv:
         raise UsageError("give --json or --csv, not both")
-    return "json" if json else "csv" if csv else "table"
 
 
 def read_day_option(option: str, text: str | None) -> date | None:
@@ -165,21 +165,26 @@ def write_listing(
     columns: Sequence[str],
     json: bool,
     *,
+    csv: bool = False,
     times: Collection[str] = ("time",),
     shown: Callable[[dict[str, Any]], dict[str, Any]] = dict,
 ) -> None:
-    """Write JSON Lines, or a table for people.
+    """Write JSON Lines, comma-separated values for spreadsheets, or a table for people.
 
     Args:
         records: what to list, with the keys of the JSON.
-        columns: the keys that the table shows.
+        columns: the keys that the table or the spreadsheet shows.
         json: whether `--json` was given.
+        csv: whether `--csv` was given.
         times: the columns that hold local times.
         shown: how the table shows a record, where that differs from the JSON.
     """
     if json:
         for record in records:
             write_json(record)
+        return
+    if csv:
+        _write_csv(columns, records)
         return
     table = map(shown, records)
     write_table(columns, [[_cell(it[name], name in times) for name in columns] for it in table])
@@ -199,8 +204,8 @@ def write_one(record: dict[str, Any], json: bool) -> None:
         write_record(record)
 
 
-def write_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Write comma-separated values with a header to standard output, for spreadsheets.
+def _write_csv(columns: Sequence[str], records: Iterable[dict[str, Any]]) -> None:
+    """Write comma-separated values with a header to standard output.
 
     An apostrophe protects a text that a spreadsheet would take for a formula.
     """
@@ -208,7 +213,7 @@ def write_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
 
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(columns)
-    writer.writerows([_harmless(str(cell)) for cell in row] for row in rows)
+    writer.writerows([_harmless(str(record[name])) for name in columns] for record in records)
 
 
 def _harmless(cell: str) -> str:

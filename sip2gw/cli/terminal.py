@@ -47,11 +47,6 @@ _COLUMNS = (
 _ARROWS = {"received": "→", "sent": "←", "connected": "connected", "disconnected": "disconnected"}
 
 
-@terminal.callback()
-def _terminal() -> None:
-    pass
-
-
 @terminal.command("list")
 def list_terminals(json: JsonOption = False, config: ConfigOption = None) -> None:
     """List every configured terminal: connected or not, from where, since when, and its last

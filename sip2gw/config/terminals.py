@@ -5,21 +5,14 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from pydantic import Field, SecretStr, model_validator
 
 from sip2gw.config.branches import Branch
 from sip2gw.config.profiles import Profile
-from sip2gw.config.types import (
-    DayOrTime,
-    FileName,
-    Name,
-    Network,
-    Networks,
-    Section,
-    parse_network,
-)
+from sip2gw.config.types import DayOrTime, FileName, Name, Network, Networks, Section, parse_network
 
 PASSWORD_CHARACTERS_MAX = 255
 
@@ -105,17 +98,22 @@ class Terminal:
 
     def allows_address(self, address: str) -> bool:
         """Whether it may connect from the IP `address`; an unreadable one is refused."""
-        try:
-            ip = ipaddress.ip_address(address.partition("%")[0])
-        except ValueError:
-            return False
-        if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
-            ip = ip.ipv4_mapped
-        return any(ip in network for network in self.networks)
+        ip = _ip(address)
+        return ip is not None and any(ip in network for network in self.networks)
 
     def expired_at(self, moment: datetime) -> bool:
         """Whether it may no longer log in at `moment` (aware)."""
         return self.expires_at is not None and moment >= self.expires_at
+
+
+@lru_cache(maxsize=1_000)
+def _ip(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The IP `address` without its zone, and as IPv4 when it is mapped; None if unreadable."""
+    try:
+        ip = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return None
+    return getattr(ip, "ipv4_mapped", None) or ip
 
 
 def _first_void_instant(until: date, zone: ZoneInfo) -> datetime:

@@ -1,4 +1,4 @@
-"""The operations behind the requests of the control socket; no I/O here (B86, C173)."""
+"""Carries out the requests of the control socket; does no I/O itself (B86, C173)."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ TRACES_MAX = 8
 
 
 class Daemon(Protocol):
-    """Requests to the gateway as a whole."""
+    """The gateway as a whole."""
 
     @property
     def is_ready(self) -> bool:
@@ -55,38 +55,38 @@ class Daemon(Protocol):
         """The terminals as they are configured now."""
 
     def reload(self) -> Future[Reloaded]:
-        """Read the configuration again; what becomes of a reading that begins from now on."""
+        """Read the configuration again; the result of a reading that begins after this call."""
 
     def drain(self) -> float:
-        """Begin the end; in how many seconds it is over at the latest."""
+        """Begin to stop; the seconds after which the gateway has stopped at the latest."""
 
 
 class Lines(Protocol):
     """The lines of all terminals."""
 
     def lines_of(self, terminal: str) -> Sequence[TerminalLine]:
-        """Those of the terminal of that name, oldest first."""
+        """The terminal's lines, oldest first."""
 
     def watch(self, terminal: str, watcher: Watcher) -> None:
-        """Show `watcher` the messages of the terminal."""
+        """Show `watcher` the terminal's messages."""
 
     def unwatch(self, terminal: str, watcher: Watcher) -> None:
-        """Stop showing it messages."""
+        """Stop showing messages to `watcher`."""
 
 
 class Timer(Protocol):
-    """Something that will happen."""
+    """A call that will be made later."""
 
     def cancel(self) -> None:
         """Cancel it."""
 
 
 class Operations:
-    """Answers requests; whoever asked is told more through its `Peer`.
+    """Answers requests; further answers go to whoever asked, through their `Peer`.
 
     Args:
-        later: call a function after so many seconds.
-        note: write an event to the log.
+        later: calls a function after a number of seconds.
+        note: writes an event to the log.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class Operations:
         self._traces: dict[RunningTrace, tuple[str, Timer]] = {}
 
     def answer(self, request: AnyRequest, peer: Peer) -> Answer | Future[Reloaded]:
-        """Do what `peer` asks for; what it is told first, at once or when it is there."""
+        """Do what `peer` asks for; returns the first answer, or its future."""
         match request:
             case Ping():
                 return Alive(self._daemon.is_ready)
@@ -126,13 +126,13 @@ class Operations:
                 return self._trace(request, peer)
 
     def forget(self, peer: Peer) -> None:
-        """Forget a peer that is gone: nothing is shown to it any more."""
+        """Forget a peer that has gone, and end its traces."""
         self._wait_for_the_end = [one for one in self._wait_for_the_end if one is not peer]
         for trace in [one for one in self._traces if one.peer is peer]:
             trace.stop()
 
     def finish(self, given_up: list[str]) -> None:
-        """Tell whoever waits for it that the gateway has come to its end."""
+        """Tell all peers that wait for it that the gateway has stopped."""
         for trace in list(self._traces):
             trace.end("stopping")
         for peer in self._wait_for_the_end:

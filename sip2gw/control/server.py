@@ -1,8 +1,8 @@
-"""The control socket in the gateway's loop: as many peers, as fast and as long as is good for all.
+"""The control socket in the gateway's loop, with limits on the number, rate and time of its peers.
 
-A peer gets one request done a loop turn, and the next only once it has read the answer to the one
-before; what it sends meanwhile waits in the kernel. Who says nothing, or reads nothing, is hung up
-on. So whatever peers do costs a bounded amount of memory and holds up no terminal (B68, C130).
+In each turn of the loop a peer gets one request done, and the next one only after it has read the
+previous answer; meanwhile its data waits in the kernel. The gateway hangs up on peers that send
+nothing or read nothing. So peers use bounded memory and delay no terminal (B68, C130).
 """
 
 from __future__ import annotations
@@ -32,28 +32,28 @@ from sip2gw.control.tracing import Peer
 
 PEERS_MAX = 16
 SILENT_MAX_S = 30.0
-"""How long a peer may stay silent, or leave its answers unread."""
+"""How long a peer may stay silent, or leave answers unread."""
 ANSWER_WITHIN_S = 120.0
-"""How long a peer may wait for a slow answer before we hang up."""
+"""How long a slow answer may take before the gateway hangs up."""
 WRITE_BYTES_MAX = 256 * 1024
-"""With this much unread, a peer is sent only the answer it asked for."""
+"""A peer with this much unread gets only the answers to its requests."""
 
 
 class Answering(Protocol):
     """The object that carries out the requests."""
 
     def answer(self, request: AnyRequest, peer: Peer) -> Answer | asyncio.Future[Reloaded]:
-        """Carry out one request; the answer may take a while."""
+        """Carry out a request; its answer may take a while."""
 
     def forget(self, peer: Peer) -> None:
-        """A peer has gone."""
+        """Forget a peer that has hung up."""
 
 
 class ControlLine(asyncio.Protocol):
     """One peer."""
 
     def __init__(self, server: ControlServer, *, is_child: bool = False) -> None:
-        """`is_child`: a process of ours, which may be silent as long as it likes."""
+        """`is_child`: one of our own processes, which may stay silent as long as it likes."""
         self.uid = -1
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done when the connection is lost."""
@@ -64,14 +64,14 @@ class ControlLine(asyncio.Protocol):
         self._writable = True
         self._streaming = False
         self._answering = False
-        """Whether a request is being done; the next one waits."""
+        """Whether a request is under way; the next one waits."""
         self._scheduled = False
         self._timer: asyncio.TimerHandle | None = None
 
     # asyncio.Protocol ----------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take the peer in, unless there are too many or it is somebody else's."""
+        """Serve the peer, unless there are too many or another user owns it."""
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(WRITE_BYTES_MAX)
         self.uid = _user_of(transport.get_extra_info("socket"))
@@ -83,7 +83,7 @@ class ControlLine(asyncio.Protocol):
             self.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """End what runs for the peer."""
+        """End everything that runs for the peer."""
         self._transport = None
         if self._timer is not None:
             self._timer.cancel()
@@ -93,16 +93,16 @@ class ControlLine(asyncio.Protocol):
             self.ended.set_result(None)
 
     def data_received(self, data: bytes) -> None:
-        """Do the first request; the others wait for their turns."""
+        """Do the first request; the others get later turns."""
         self._lines.feed(data)
         self._go_on()
 
     def pause_writing(self) -> None:
-        """The peer does not read."""
+        """Note that the peer does not read."""
         self._writable = False
 
     def resume_writing(self) -> None:
-        """The peer reads again."""
+        """Go on: the peer reads again."""
         self._writable = True
         self._rearm()
         self._schedule()
@@ -119,7 +119,7 @@ class ControlLine(asyncio.Protocol):
         self._go_on()
 
     def _go_on(self) -> None:
-        """Do one request, if one is there and the peer has read the last answer."""
+        """Do the next request if there is one and the peer has read the last answer."""
         transport = self._transport
         if transport is None or transport.is_closing() or self._scheduled:
             return
@@ -153,14 +153,14 @@ class ControlLine(asyncio.Protocol):
             self._answering = True
             self._rearm(ANSWER_WITHIN_S)
             if self._transport is not None:
-                self._transport.resume_reading()  # to see it leave; what it says is not read on
+                self._transport.resume_reading()  # to notice a hang-up; requests still wait
             answer.add_done_callback(self._answered)
             return
         self._streaming = self._streaming or isinstance(answer, Draining | TraceBegan)
         self.tell(answer)
 
     def _answered(self, done: asyncio.Future[Reloaded]) -> None:
-        """Tell what took a while, and go on with the next request."""
+        """Send an answer that took a while, and go on with the next request."""
         error = asyncio.CancelledError() if done.cancelled() else done.exception()
         self._answering = False
         self.tell(done.result() if error is None else _failed(error))
@@ -172,11 +172,11 @@ class ControlLine(asyncio.Protocol):
 
     @property
     def ready(self) -> bool:
-        """Whether the peer reads as fast as it is told."""
+        """Whether the peer keeps up with what it is sent."""
         return self._writable and self._transport is not None
 
     def tell(self, answer: Answer) -> None:
-        """Say something to the peer, if it is still there."""
+        """Send `answer` to the peer, if it is still there."""
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(encode(answer))
             if isinstance(answer, TraceEnded):
@@ -184,27 +184,27 @@ class ControlLine(asyncio.Protocol):
                 self._rearm()
 
     def _rearm(self, seconds: float | None = None) -> None:
-        """From now on it has its time again, or so many seconds."""
+        """Restart the peer's time limit, which is `seconds` or `SILENT_MAX_S`."""
         if self._timer is not None:
             self._timer.cancel()
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(SILENT_MAX_S if seconds is None else seconds, self._silent)
 
     def _silent(self) -> None:
-        """Hang up, unless it may wait for what comes; one that waits must read what has come."""
+        """Hang up, unless the peer may wait for what comes and has read what came."""
         if self._writable and (self._streaming or self._is_child):
             self._rearm()
         elif self._transport is not None:
             self._transport.abort()
 
     def close(self) -> None:
-        """Hang up after what was said has left."""
+        """Hang up as soon as everything sent has left."""
         if self._transport is not None:
             self._transport.close()
 
 
 class ControlServer:
-    """The socket and all who have come through it."""
+    """The control socket and all of its peers."""
 
     def __init__(self, operations: Answering) -> None:
         self.operations = operations
@@ -213,10 +213,10 @@ class ControlServer:
         self._listener: asyncio.Server | None = None
 
     async def listen(self, place: Place) -> None:
-        """Open the socket there, in the place of one that was open before.
+        """Open the socket at `place`; it replaces one that was open before.
 
         Raises:
-            OSError: it cannot be made there.
+            OSError: it cannot be created there.
         """
         loop = asyncio.get_running_loop()
         if self._listener is not None:
@@ -229,11 +229,11 @@ class ControlServer:
         )
 
     async def is_reachable(self) -> bool:
-        """Whether a client that connects to the socket reaches us."""
+        """Whether clients of the socket still reach this gateway."""
         return self._place is not None and await asyncio.to_thread(self._place.is_ours)
 
     async def adopt(self, line: socket.socket) -> ControlLine:
-        """Serve a process of ours at the other end of `line`."""
+        """Serve our own process at the other end of `line`."""
         loop = asyncio.get_running_loop()
         _, served = await loop.connect_accepted_socket(
             lambda: ControlLine(self, is_child=True), line
@@ -241,7 +241,7 @@ class ControlServer:
         return served
 
     def obstacle(self, uid: int) -> str:
-        """Why one more peer, of the user `uid`, is not served; empty when it is."""
+        """Why to refuse another peer, of user `uid`; empty: serve it."""
         if uid not in (os.geteuid(), 0):
             return "only the gateway's own user and root may use this socket"
         return (
@@ -251,7 +251,7 @@ class ControlServer:
         )
 
     async def stop(self) -> None:
-        """Hang up on everybody and take the socket away."""
+        """Hang up on all peers and remove the socket."""
         if self._listener is not None:
             self._listener.close()
             self._listener = None
@@ -263,7 +263,7 @@ class ControlServer:
 
 
 def _failed(error: BaseException) -> Refused:
-    """Log a fault of ours; returns what the peer is told."""
+    """Log our own error; returns the answer for the peer."""
     message = "a request to the control socket failed"
     loop = asyncio.get_running_loop()
     loop.call_exception_handler({"message": message, "exception": error})
@@ -271,7 +271,7 @@ def _failed(error: BaseException) -> Refused:
 
 
 def _user_of(line: socket.socket) -> int:
-    """The user whose process is at the other end of a Unix socket."""
+    """The user id of the process at the other end of a Unix socket."""
     credentials = struct.Struct("3i")
     data = line.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, credentials.size)
     return int(credentials.unpack(data)[1])

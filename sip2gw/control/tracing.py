@@ -1,8 +1,9 @@
-"""A trace of one terminal: what is said on its lines, decoded, without secrets, and only so much.
+"""Traces of a terminal: the messages on its lines, decoded and without secrets, at a limited rate.
 
-A frame is decoded and masked before it is handed on (B16, C78): no secret, nor what may be one by
-its tag, leaves the gateway. Decoding costs the loop some time, so a trace takes so many frames a
-second and counts the others, as it counts those for which the reader is too slow (B68, B86).
+The gateway decodes and masks each frame before it shows it (B16, C78). So no secret leaves the
+gateway, and no field that its tag marks as a possible secret. Decoding takes the loop some time, so
+a trace shows a limited number of frames a second. It counts the frames beyond that, and those that
+come while the reader is too slow (B68, B86).
 """
 
 from __future__ import annotations
@@ -21,17 +22,17 @@ _Reason = Literal["seconds", "frames", "stopping"]
 
 
 class Peer(Protocol):
-    """Who has asked, on whatever line."""
+    """Whoever has asked for something."""
 
     uid: int
-    """The user whose process it is; -1 when that is not known."""
+    """The user id of its process; -1: unknown."""
 
     @property
     def ready(self) -> bool:
-        """Whether it reads as fast as it is told."""
+        """Whether it keeps up with what it is sent."""
 
     def tell(self, answer: Answer) -> None:
-        """Say something more to it."""
+        """Send `answer` to it."""
 
 
 class Trace:
@@ -46,7 +47,7 @@ class Trace:
         monotonic: Callable[[], float],
         on_end: Callable[[Trace], None],
     ) -> None:
-        """Show `peer` at most so many frames; `on_end` is called once nothing more is shown."""
+        """Show `peer` at most `frames` frames; `on_end` is called when the trace ends."""
         self.peer = peer
         self._left = frames
         self._moment, self._monotonic = moment, monotonic
@@ -56,17 +57,17 @@ class Trace:
         self._over = False
 
     def came(self, line: int, address: str) -> None:
-        """Say where the terminal has come from."""
+        """Show that the terminal has connected, and from where."""
         self._tell(line, "connected", [address])
 
     def went(self, line: int) -> None:
-        """Say that the connection has ended."""
+        """Show that the connection has ended."""
         self._tell(line, "disconnected", [])
 
     def saw(
         self, line: int, what: Literal["received", "sent"], frame: bytes, wire: WireFormat
     ) -> None:
-        """Show a frame, or count it when there are too many."""
+        """Show a frame, or only count it if there are too many or the peer is too slow."""
         if self._over:
             return
         if not self.peer.ready or not self._has_time():
@@ -92,13 +93,13 @@ class Trace:
         self.peer.tell(TraceEvent(self._moment(), line, what, shown, missed))
 
     def end(self, reason: _Reason) -> None:
-        """Show nothing more, and say why."""
+        """End the trace and say why."""
         if not self._over:
             self.stop()
             self.peer.tell(TraceEnded(reason, self._missed_in_all))
 
     def stop(self) -> None:
-        """Show nothing more; nobody is there to be told."""
+        """End the trace without saying so, for a peer that has gone."""
         if not self._over:
             self._over = True
             self._on_end(self)

@@ -1,4 +1,4 @@
-"""The composition root: a configuration becomes a running gateway, and stops cleanly again."""
+"""The composition root: turns a configuration into a running gateway, and stops it cleanly."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from sip2gw.daemon.operating import OperatorSide
 from sip2gw.daemon.reloading import Reloader
 from sip2gw.daemon.settling import Settler
 from sip2gw.foundation.clock import Clock
+from sip2gw.foundation.garbage import collect_rarely
 from sip2gw.foundation.threads import SHARED_THREADS, ready_pool
 from sip2gw.handlers import Services
 from sip2gw.model import currency_digits
@@ -50,11 +51,11 @@ SETTLING_STOP_S = 1.0
 HTTP_STOP_S = 1.0
 CONTROL_STOP_S = 0.5
 STOP_AFTER_DRAIN_S = 10.0
-"""Time for everything after the requests, on a busy machine."""
+"""Time for everything that follows the last requests, on a busy machine."""
 STORE_CLOSE_S = 4.0
 """Longer than a job of ours waits for another process."""
 LEAVE_S = 2.0
-"""How long hanging threads may delay the end of the process when all else is done."""
+"""How long hanging threads may delay the end of the process when everything else is done."""
 
 
 class App:
@@ -131,7 +132,7 @@ class App:
         return self.server.listening and self.gateway.backend_up
 
     async def start(self) -> list[str]:
-        """Serve terminals; returns the addresses of SIP2.
+        """Serve terminals; returns the addresses on which it listens.
 
         Raises:
             OSError: an address cannot be bound.
@@ -144,14 +145,14 @@ class App:
         return self.server.bound_addresses()
 
     async def run(self, on_ready: Callable[[list[str], str], None]) -> list[str]:
-        """Serve until SIGTERM or SIGINT; SIGHUP reloads. Returns what was given up at the end."""
+        """Serve until SIGTERM or SIGINT; SIGHUP reloads. Returns what had to be abandoned."""
         signals.hear(asyncio.get_running_loop(), self.drain, self.reload)
         sip2 = await self.start()
         socket, admin = await self.operators.open(self.config)
-        # Start-up leaves much that never dies; the collector need not look at it again.
+        # Start-up leaves many objects that live for ever; the collector can skip them.
         gc.collect()
         gc.freeze()
-        gc.set_threshold(50_000, 20, 100)
+        collect_rarely()
         self.log.events.info("listening", sip2=sip2, admin=admin, control=socket)
         self._manager.tell("READY=1")
         self._watchdog()
@@ -163,19 +164,19 @@ class App:
         return await self.stop()
 
     def _regular(self) -> Iterable[tuple[Callable[[], Awaitable[None]], float, float]]:
-        """The recurring tasks: seconds until the first time, and between two."""
+        """The recurring tasks: the seconds until their first run, and between two runs."""
         return (
             (self.maintain, 60.0, 24 * 3600.0),
-            # So soon it is noticed, without anybody asking, that the store's file has gone.
+            # This soon it is noticed, without a request, that the store's file has gone.
             (self.gateway.watch_backend, 1.0, 1.0),
-            # So soon an import by any command or gateway shows in the metrics.
+            # This soon an import by any command or gateway shows in the metrics.
             (self.store_chore.look, 0.0, 60.0),
             (self.operators.look, 30.0, 30.0),
             (self.clock_chore.look, 1.0, 1.0),
         )
 
     def drain(self) -> float:
-        """End as after SIGTERM; in how many seconds it is over at the latest (C173)."""
+        """Stop as after SIGTERM; the seconds after which it has stopped at the latest (C173)."""
         self._reloader.stop()
         self._stopping.set()
         return self.config.server.drain_timeout_s + STOP_AFTER_DRAIN_S
@@ -199,7 +200,7 @@ class App:
         self._tasks.append(asyncio.get_running_loop().create_task(when_due()))
 
     async def warm(self) -> None:
-        """Let a thread read the data for doors, so that a slow disk does not make patrons wait."""
+        """Read the data for doors in a thread, so that patrons do not wait for a slow disk."""
         try:
             rows = await asyncio.to_thread(self.store.warm)
         except BackendError as error:
@@ -208,7 +209,7 @@ class App:
             self.log.events.debug("store_warmed", rows=rows)
 
     async def maintain(self) -> None:
-        """Do the daily chores; a failure is logged, and the chore is tried again the next day."""
+        """Do the daily chores; a failure is logged, and they are tried again the next day."""
         now, done = self.gateway.clock.now(), {}
         try:
             for chore in MAINTENANCE:
@@ -220,9 +221,9 @@ class App:
             self.log.events.info("maintenance_done", **done)
 
     async def stop(self) -> list[str]:
-        """Drain and close everything; returns what was given up because it took too long.
+        """Drain and close everything; returns what was abandoned because it took too long.
 
-        It takes at most `drain_timeout_s` and eight seconds more.
+        This takes at most `drain_timeout_s` and eight seconds more.
         """
         self._reloader.stop()
         self._manager.tell("STOPPING=1")
@@ -243,8 +244,10 @@ class App:
         return ending.given_up
 
     def reload(self) -> asyncio.Future[Reloaded]:
-        """Read the configuration again; a bad one changes nothing, and so does one that changes
-        what a reload may not (B66, C48, C113)."""
+        """Read the configuration again (B66, C48, C113).
+
+        Nothing changes if it is invalid, or if it changes something that a reload must not.
+        """
         return self._reloader.ask()
 
     def _swap(self, config: Config, site: Site) -> None:
@@ -281,14 +284,14 @@ def _pin_rules(config: Config) -> PinRules:
 
 
 def _raise_file_limit() -> None:
-    """Allow as many sockets as the system lets us have."""
+    """Allow as many open sockets as the system permits."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def event_loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """uvloop's loop when the extra is installed, else asyncio's own."""
+    """uvloop's loop if the extra is installed, else asyncio's own."""
     try:
         import uvloop
     except ImportError:
@@ -300,7 +303,7 @@ def event_loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 def serve(
     config: Config, on_ready: Callable[[list[str], str], None] = lambda sip2, admin: None
 ) -> int:
-    """Run a gateway in the foreground until it is told to stop; the exit status."""
+    """Run a gateway in the foreground until it is told to stop; returns the exit status."""
     problems = unavailable(config)
     if problems:
         sys.stderr.write("".join(f"{line}\n" for line in problems))

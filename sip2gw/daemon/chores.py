@@ -1,6 +1,6 @@
-"""Figures that the gateway measures from time to time, for the metrics (B67, C138).
+"""Figures that the gateway measures from time to time for the metrics (B67, C138).
 
-Anything that may wait for a disk or a database runs in threads of its own, never in the loop.
+Anything that may wait for a disk or a database runs in threads, never in the loop.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ COUNT_EVERY_S = 3600.0
 
 
 class StoreChore:
-    """Keeps the store's figures: free disk, the last import, how many patrons there are."""
+    """Keeps the store's figures: free disk space, last import, number of patrons."""
 
     def __init__(self, store: Library, metrics: Metrics, clock: Clock, log: Log) -> None:
         self._store = store
@@ -31,7 +31,7 @@ class StoreChore:
         """The import that the count includes."""
 
     async def look(self) -> None:
-        """Update the figures; those that cannot be had stay as they were."""
+        """Update the figures; those that cannot be read stay as they were."""
         self._tell_slow_reads()
         try:
             self._metrics.disk_free_bytes = await self._store.disk_free_bytes()
@@ -57,7 +57,7 @@ class StoreChore:
 
 
 class ClockChore:
-    """Counts and logs when the wall clock is set: hours, dates and receipts go by it."""
+    """Counts and logs steps of the wall clock, on which hours, dates and receipts depend."""
 
     def __init__(self, metrics: Metrics, clock: Clock, log: Log) -> None:
         self._metrics = metrics
@@ -65,7 +65,7 @@ class ClockChore:
         self._log = log
 
     async def look(self) -> None:
-        """Compare the wall clock with the monotonic one; reads no more than the two."""
+        """Compare the wall clock with the monotonic clock; reads nothing else."""
         seconds = self._watch.step()
         if seconds:
             self._metrics.clock_steps += 1

@@ -1,4 +1,4 @@
-"""Ending in time, whatever hangs: each part gets a limited time and is then abandoned."""
+"""Ends the process in time even if something hangs: each part has a time limit."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from sip2gw.monitoring.telemetry import Log
 
 
 class Ending:
-    """Ends one part after the other and remembers the abandoned ones."""
+    """Ends one part after the other, and remembers those it had to abandon."""
 
     def __init__(self, log: Log) -> None:
         self._log = log
         self.given_up: list[str] = []
 
     async def part(self, name: str, within_s: float, work: Awaitable[object]) -> None:
-        """Wait for `work`, but no longer than `within_s`; a failure is logged."""
+        """Wait for `work` for at most `within_s` seconds; a failure is logged."""
         task = asyncio.ensure_future(work)
         done, _ = await asyncio.wait({task}, timeout=within_s)
         if not done:
@@ -29,17 +29,17 @@ class Ending:
             self.given_up.append(name)
 
     def tell(self) -> None:
-        """Say in the log how it went."""
+        """Log how it went."""
         if self.given_up:
             self._log.events.error("stop_incomplete", given_up=self.given_up)
         self._log.events.info("stopped")
 
 
 def leave_within(seconds: float, status: int) -> threading.Timer:
-    """End the process with `status` after `seconds`, unless it ends or the timer is cancelled.
+    """End the process with `status` after `seconds`, unless it has ended or the timer is cancelled.
 
-    Python waits at its end for threads that nobody can interrupt, such as a look-up of a name or a
-    write to a disk that hangs.
+    At its end Python waits for threads that nothing can interrupt, such as the look-up of a name or
+    a write to a hanging disk.
     """
     timer = threading.Timer(seconds, os._exit, (status,))
     timer.daemon = True

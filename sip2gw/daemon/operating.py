@@ -1,8 +1,6 @@
-"""The interfaces for operators and their programs: the control socket and the process for HTTP
-(C130).
+"""The operators' interfaces: the control socket and the process for HTTP (C130).
 
-Terminals are served first, and even without them; an interface that cannot be opened is logged
-(B68).
+Terminals come first. They are served even if an interface cannot be opened, which is logged (B68).
 """
 
 from __future__ import annotations
@@ -21,7 +19,7 @@ from sip2gw.web.process import WebProcess
 
 
 class OperatorSide:
-    """Both of them, for one gateway."""
+    """Both interfaces of one gateway."""
 
     def __init__(
         self, daemon: Daemon, lines: Lines, metrics: Metrics, clock: Clock, log: Log
@@ -29,7 +27,7 @@ class OperatorSide:
         self._log = log
         self._path: Path | None = None
         self._problem = ""
-        """The last reported reason why there is no control socket."""
+        """The reason, as last logged, why there is no control socket."""
         self._metrics = metrics
         self._operations = Operations(
             daemon,
@@ -46,10 +44,10 @@ class OperatorSide:
         self._metrics.http_restarts += 1
 
     async def open(self, config: Config) -> tuple[str, str]:
-        """Open both; where the socket is and the HTTP side's real `host:port`, empty for none.
+        """Open both; returns the socket's path and the real `host:port` of HTTP, empty for none.
 
         Raises:
-            OSError: the address of the HTTP side cannot be bound.
+            OSError: the address for HTTP cannot be bound.
         """
         socket = await self.open_socket(config.socket_path)
         if not config.admin.enabled:
@@ -61,9 +59,9 @@ class OperatorSide:
             raise
 
     async def open_socket(self, path: Path) -> str:
-        """Open the control socket; where it is, or empty if there is none, for `look` to try again.
+        """Open the control socket; returns its path, or empty if it cannot be opened.
 
-        A problem is told once.
+        `look` tries again later. The same problem is logged only once.
         """
         self._path = path
         try:
@@ -78,20 +76,20 @@ class OperatorSide:
         return str(path)
 
     async def look(self) -> None:
-        """Open the socket if it could not be opened, or if somebody has removed it."""
+        """Open the socket if that failed before, or if somebody has removed it."""
         if self._path is not None and not await self._control.is_reachable():
             opened = await self.open_socket(self._path)
             if opened:
                 self._log.events.info("control_socket_opened", path=opened)
 
     async def close_http(self) -> None:
-        """End the process for HTTP."""
+        """Stop the process for HTTP."""
         await self._http.stop()
 
     def say_goodbye(self, given_up: list[str]) -> None:
-        """Tell the peers that wait for the end what was abandoned."""
+        """Tell the peers that wait for the end what had to be abandoned."""
         self._operations.finish(given_up)
 
     async def close_socket(self) -> None:
-        """Hang up on everybody, and take the control socket away."""
+        """Hang up on all peers, and remove the control socket."""
         await self._control.stop()

@@ -1,6 +1,7 @@
-"""Reloads: a thread reads and judges the file, the loop only swaps what is in force (B66, C114).
+"""Reloads: a thread reads and checks the file, and the loop only swaps in the result (B66, C114).
 
-Reading thousands of terminals takes a good part of a second, in which every terminal would wait.
+Reading thousands of terminals takes a large part of a second; in the loop, every terminal would
+wait for it.
 """
 
 from __future__ import annotations
@@ -25,12 +26,12 @@ from sip2gw.serving.site import Site, build_site
 
 
 class Reloader:
-    """Does the reloads of one gateway, one after the other.
+    """Does the reloads of a gateway, one after the other.
 
     Args:
-        started: the configuration it runs on; its file is what is read again.
+        started: the configuration at start; its file is read again.
         capabilities: of the store.
-        swap: puts what was read in force; called in the loop.
+        swap: puts a new configuration in force; called in the loop.
     """
 
     def __init__(
@@ -48,17 +49,17 @@ class Reloader:
         self._capabilities, self._swap, self._manager = capabilities, swap, manager
         self._log, self._metrics, self._clock = log, metrics, clock
         self._running: asyncio.Future[Reloaded] | None = None
-        """The result of the current reading."""
+        """The result of the reading under way."""
         self._next: asyncio.Future[Reloaded] | None = None
-        """The result of the reading after that."""
+        """The result of the next reading."""
         self._task: asyncio.Task[None] | None = None
         self._stopped = False
 
     def ask(self) -> asyncio.Future[Reloaded]:
-        """Read the file; what becomes of a reading that begins from now on.
+        """Read the file again; returns the result of a reading that begins after this call.
 
-        All who ask before it begins share it, so only one ever waits (B68). It fails only with a
-        fault of ours, and is not to be cancelled.
+        All callers until it begins share it, so at most one reading waits (B68). The future fails
+        only because of an error of our own; do not cancel it.
         """
         loop = asyncio.get_running_loop()
         if self._stopped:
@@ -72,10 +73,10 @@ class Reloader:
         return self._next
 
     def stop(self) -> None:
-        """Refuse whatever is asked for, or has not come to its end.
+        """Refuse all further reloads, and those that have not finished.
 
-        A reading goes on in its thread, and nothing comes of it; nobody waits for it but the end
-        of the process, which does so for `LEAVE_S` at most.
+        A reading under way goes on in its thread without effect. Only the end of the process waits
+        for it, for at most `LEAVE_S`.
         """
         self._stopped = True
         if self._task is not None:
@@ -98,7 +99,7 @@ class Reloader:
         self._task = self._running = None
 
     def _read(self) -> tuple[Config, Site] | list[str]:
-        """In a thread: the new configuration, or why it cannot be put in force (C48, C113)."""
+        """In a thread: the new configuration, or why it cannot be used (C48, C113)."""
         try:
             config = load_config(self._path)
             problems = unavailable(config) + self._lasting.forbidden(config)
@@ -107,7 +108,7 @@ class Reloader:
             return str(error).splitlines()
 
     def _take(self, found: tuple[Config, Site] | list[str]) -> Reloaded:
-        """In the loop: swap, or leave everything as it is."""
+        """In the loop: put it in force, or leave everything as it is."""
         if isinstance(found, list):
             self._log.events.error("reload_failed", problems=found)
             self._metrics.reloaded(self._clock.epoch(), ok=False)

@@ -1,8 +1,8 @@
-"""Settling requests that were answered with "not sure", while terminals are served (C98).
+"""Settles requests that were answered with "not sure", while terminals are served (C98).
 
-As soon as the store can tell what became of an attempt, it is asked, and told to make sure that
-nothing else can become of it. Several gateways on one database may do this at once, and one does it
-for another that has ended.
+As soon as the store works, it says how an attempt ended and makes sure that this cannot change any
+more. Several gateways on one database may do this at once, and a gateway also settles the attempts
+of another one that has ended.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from sip2gw.monitoring.metrics import Metrics
 from sip2gw.monitoring.telemetry import Log
 
 SOON_S = 0.25
-"""After a terminal was told "not sure"; and between two looks while anything is open."""
+"""Seconds after a "not sure" answer, and between two looks while anything is open."""
 SELDOM_S = 5.0
-"""Between two looks at what other gateways may have left."""
+"""Seconds between two looks for attempts that other gateways may have left."""
 OPEN_S = 1.0
 SLOWER = 2.0
-"""While nothing can be settled each look comes later than the one before, up to `OPEN_S`."""
+"""While nothing can be settled, the time to the next look grows by this factor, up to `OPEN_S`."""
 ATTEMPTS_MAX = 50
-"""In one go; the others come next."""
+"""Attempts in one go; the others follow in the next."""
 
 
 class Settler:
-    """One task that looks, settles, and keeps the gauge `outcome_unknown`."""
+    """A task that settles attempts and keeps the gauge `outcome_unknown`."""
 
     def __init__(self, backend: Backend, metrics: Metrics, clock: Clock, log: Log) -> None:
         self._backend = backend
@@ -40,11 +40,11 @@ class Settler:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Look now, then again and again."""
+        """Look now, and then regularly."""
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     def nudge(self) -> None:
-        """A terminal was told "not sure" just now."""
+        """Look soon: a terminal has just been told "not sure"."""
         self._delay_s = SOON_S
         self._wake.set()
 
@@ -60,7 +60,7 @@ class Settler:
             try:
                 await self.settle()
             except Exception as error:
-                # Whatever it is, the next look may work, and nothing else does this.
+                # The next look may work, and nothing else settles attempts.
                 self._log.events.error("settling_failed", exc_info=error)
             delay_s = self._delay_s * random.uniform(0.8, 1.2)  # noqa: S311 -- jitter
             try:
@@ -70,7 +70,7 @@ class Settler:
                 continue
 
     async def settle(self) -> None:
-        """Settle the attempts that can be settled, and count the others."""
+        """Settle all attempts that can be settled, and count the others."""
         try:
             attempts = await self._backend.unknown_attempts()
         except BackendError:
@@ -90,7 +90,7 @@ class Settler:
         self._delay_s = min(self._delay_s * SLOWER, OPEN_S)
 
     async def _settle(self, attempt: UnknownAttempt) -> bool:
-        """Whether `attempt` is settled; one that cannot be keeps no other from it."""
+        """Settle `attempt`; False if that is not possible now, which does not hinder others."""
         try:
             settled = await self._backend.settle((attempt,), self._clock.now())
         except BackendError as error:

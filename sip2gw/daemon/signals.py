@@ -1,8 +1,8 @@
-"""Signals that come before the loop can hear them: noted, and minded once it runs.
+"""Notes signals that arrive before the loop runs, and obeys them once it does.
 
-By default SIGHUP and SIGTERM would kill a gateway that has only begun to import its modules, and
-Ctrl-C would print where it was. So this is the first that `sip2gw serve` imports, and it imports
-next to nothing itself.
+By default SIGHUP and SIGTERM would kill a gateway that is still importing its modules, and Ctrl-C
+would print a traceback. So `sip2gw serve` imports this module first, and it imports hardly anything
+itself.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ _noted: set[int] = set()
 
 @contextmanager
 def noted_early() -> Iterator[None]:
-    """While it lasts these signals are noted, until somebody else hears them; for the main thread.
+    """Note these signals until `hear` takes over; to be used in the main thread.
 
-    It ends with none noted, and with all as it was before.
+    At the end nothing is noted any more, and the earlier handlers are back.
     """
     before = {number: signal.signal(number, _note) for number in (*STOP, RELOAD)}
     try:
@@ -42,14 +42,14 @@ def _note(number: int, frame: FrameType | None) -> None:
 
 
 def stop_was_asked_for() -> bool:
-    """Whether the process was told to end before it could hear it."""
+    """Whether the process was told to stop before the loop ran."""
     return not _noted.isdisjoint(STOP)
 
 
 def hear(
     loop: AbstractEventLoop, on_stop: Callable[[], object], on_reload: Callable[[], object]
 ) -> None:
-    """Hear signals in `loop` from now on, and those that were noted before."""
+    """Handle signals in `loop` from now on, including those noted before."""
     for number, act in ((RELOAD, on_reload), *((number, on_stop) for number in STOP)):
         loop.add_signal_handler(number, act)
         if number in _noted:

@@ -47,12 +47,7 @@ def honours_payment_fetch(session: Session, request: PatronInformation) -> bool:
 
 async def patron_information(session: Session, request: PatronInformation) -> Answer:
     """Answer a 63 with a 64.  Spec: SIP2 2.00, messages 63 and 64; B18-B32, B52."""
-    presented = await identify(
-        session,
-        request.patron_identifier,
-        request.patron_password,
-        pin_required=session.terminal.identification.pin_required,
-    )
+    presented = await identify(session, request.patron_identifier, request.patron_password)
     return await tell_information(session, request, presented)
 
 

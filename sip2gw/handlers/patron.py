@@ -93,13 +93,18 @@ class PresentedCard:
 
 
 async def identify(
-    session: Session, number: str, pin: str | None, *, pin_required: bool
+    session: Session, number: str, pin: str | None, *, pin_required: bool | None = None
 ) -> PresentedCard:
-    """Find the holder of card `number` and verify the PIN (B18-B21, C1, C20)."""
+    """Find the holder of card `number` and verify the PIN (B18-B21, C1, C20).
+
+    Without `pin_required` the terminal's profile says whether a PIN is.
+    """
     record, card, state = await session.services.identifier.identify(session, number, pin)
     if state is _OK:  # as `present` does; most are, and one call less is made for them
         session.note_pin(number, state)
         return PresentedCard(number, record, card, state, True, True)
+    if pin_required is None:
+        pin_required = session.terminal.identification.pin_required
     return present(session, number, pin, record, card, state, pin_required)
 
 
@@ -238,12 +243,7 @@ async def accounts_payable_by(
 
 async def patron_status(session: Session, request: PatronStatusRequest) -> Answer:
     """Answer a 23 with a 24.  Spec: SIP2 2.00, messages 23 and 24; B18-B25, B27."""
-    presented = await identify(
-        session,
-        request.patron_identifier,
-        request.patron_password,
-        pin_required=session.terminal.identification.pin_required,
-    )
+    presented = await identify(session, request.patron_identifier, request.patron_password)
     return await tell_status(session, request, presented)
 
 
@@ -416,12 +416,7 @@ async def block_patron(session: Session, request: BlockPatron) -> Answer:
 
 async def patron_enable(session: Session, request: PatronEnable) -> Answer:
     """Answer a 25 with a 26; lifts only what a 01 set (B31, C41).  Spec: SIP2 2.00, message 25."""
-    presented = await identify(
-        session,
-        request.patron_identifier,
-        request.patron_password,
-        pin_required=session.terminal.identification.pin_required,
-    )
+    presented = await identify(session, request.patron_identifier, request.patron_password)
     if presented.shown is not None and session.terminal.rights.may_block_patrons:
         backend = session.services.backend
         await backend.lift_blocks(presented.shown.id, frozenset({"terminal"}))

@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
+from typing import TypedDict
 
 Minor = int
 """An amount of money in minor units of the currency; never a float (B43)."""
@@ -163,3 +164,14 @@ class Payment:
     """The screen messages of the first 38, repeated in every replay (C4)."""
     card: str = field(default="", repr=False)
     """The payer's card as scanned (B21)."""
+
+
+class PaymentFilters(TypedDict, total=False):
+    """Which payments to list; without any, all of them. None sets no limit."""
+
+    since: datetime | None
+    until: datetime | None
+    """The first moment after the time span."""
+    terminal: str | None
+    status: str | None
+    """A `PaymentStatus`."""

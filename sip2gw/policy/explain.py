@@ -52,28 +52,47 @@ STATUS_WORDS = (
 
 
 @dataclass(frozen=True, slots=True)
+class Settings:
+    """The settings behind the checks: what each is called where the operator set it, and its value.
+
+    Whoever knows the configuration says them; here they are only words.
+    """
+
+    branch: str
+    """Only the name: it is said when the terminal has no branch."""
+    emergency: str
+    direction: str
+    hours: str
+    """Where the opening hours are, exceptions included."""
+    when_staffed: str
+    last_entry: str
+    bars: str
+    """Where the cards of the bar list are kept."""
+    passes: str
+    pin: str
+    badges: str
+    all_badges: str
+    """`badges`, and whether all of them are required."""
+    age: str
+    memberships: str
+    home_branch: str
+    fees: str
+    fee_age: str
+    house_rules: str
+    capacity: str
+    inside: str
+
+
+@dataclass(frozen=True, slots=True)
 class Place:
-    """The terminal and branch of the question, and the names of their settings."""
+    """The terminal and branch of the question, and their settings."""
 
     terminal: str
-    profile: str
     branch: str
     """Empty for a terminal without a branch."""
     currency: str
     max_fee_age_days: int | None
-
-    def door(self, key: str, value: object) -> str:
-        """A key of the profile's door table with its value, as it is written in the file."""
-        return f"profiles.{self.profile}.door.{key} = {_toml(value)}"
-
-    def of_branch(self, key: str) -> str:
-        """The name of a key of the branch, if the terminal has one."""
-        return f"branches.{self.branch}.{key}" if self.branch else "the terminal has no branch"
-
-    def lists(self, kind: str) -> str:
-        """Where the cards of the `bar` or `pass` list are kept: in the file and in the store."""
-        own = self.of_branch(kind)
-        return f"{own}, door {kind} list" if self.branch else own
+    settings: Settings
 
     def money(self, minor: Minor) -> str:
         """An amount with its currency."""
@@ -89,16 +108,15 @@ class ExplainedCheck:
     detail: str
 
 
-def _toml(value: object) -> str:
-    match value:
-        case bool():
-            return str(value).lower()
-        case str():
-            return f'"{value}"'
-        case frozenset():
-            return "[" + ", ".join(_toml(member) for member in sorted(value)) + "]"
-        case _:
-            return str(value)
+@dataclass(frozen=True, slots=True)
+class _Presented:
+    """A known card at a door."""
+
+    facts: DoorFacts
+    rules: DoorRules
+    record: PatronRecord
+    card: Card
+    place: Place
 
 
 # Doors ----------------------------------------------------------------------------------------
@@ -116,30 +134,26 @@ def explain_access(
         elif record is None or card is None:
             detail = "not checked: nobody has this card"
         else:
-            detail = _PATRON_DETAILS[name](facts, rules, record, card, place)
+            detail = _PATRON_DETAILS[name](_Presented(facts, rules, record, card, place))
         explained.append(ExplainedCheck(name, result, detail))
     return explained
 
 
 def explain_exit(place: Place) -> list[ExplainedCheck]:
     """The checks at a door that leads out: nobody is ever kept inside (C67)."""
-    detail = f"not checked: {place.door('direction', 'out')}, and nobody is kept inside"
+    detail = f"not checked: {place.settings.direction}, and nobody is kept inside"
     return [ExplainedCheck(name, CheckResult.SKIPPED, detail) for name in CHECK_NAMES]
 
 
 def _terminal(facts: DoorFacts, rules: DoorRules, place: Place) -> str:
     if facts.branch is None:
-        return (
-            f"terminals.{place.terminal}.branch is not set, and a door without a"
-            " branch admits nobody"
-        )
+        return f"{place.settings.branch} is not set, and a door without a branch admits nobody"
     here = f"terminal {place.terminal} at branch {place.branch}"
     if rules.emergency_max_age is None:
         return here
-    hours = f"{rules.emergency_max_age.total_seconds() / 3600:g}"
-    setting = f"{place.door('emergency', True)}, emergency_max_age_h = {hours}"
     return (
-        f"{here}; while the store is unavailable, cards admitted here earlier may enter: {setting}"
+        f"{here}; while the store is unavailable, cards admitted here earlier may enter:"
+        f" {place.settings.emergency}"
     )
 
 
@@ -147,17 +161,15 @@ def _calendar(facts: DoorFacts, rules: DoorRules, place: Place) -> str:
     if facts.calendar is None:
         return "not checked: the terminal has no branch"
     if facts.has_pass and not facts.barred:
-        return f"the card has a pass, so the calendar does not apply ({place.lists('pass')})"
+        return f"the card has a pass, so the calendar does not apply ({place.settings.passes})"
     now = f"{facts.now:%a %Y-%m-%d %H:%M}"
     state = f"{place.branch} is {facts.calendar.state} on {now}"
     if facts.calendar.state is OpeningState.CLOSED:
-        return f"{state} ({place.of_branch('hours')} and exceptions)"
+        return f"{state} ({place.settings.hours})"
     if facts.calendar.state is OpeningState.STAFFED:
-        when_staffed = "admit" if rules.admit_when_staffed else "refuse"
-        return f"{state}; {place.door('when_staffed', when_staffed)}"
-    minutes = int(rules.last_entry_margin.total_seconds() // 60)
+        return f"{state}; {place.settings.when_staffed}"
     until = _open_until(facts.calendar, facts.now)
-    return f"{state}, {until}; {place.door('last_entry_margin_min', minutes)}"
+    return f"{state}, {until}; {place.settings.last_entry}"
 
 
 def _open_until(moment: CalendarMoment, now: datetime) -> str:
@@ -174,41 +186,35 @@ def _card_words(record: PatronRecord | None) -> str:
     return "nobody has this card" if record is None else f"a card of patron {record.id}"
 
 
-def _card_state(
-    facts: DoorFacts, rules: DoorRules, record: PatronRecord, card: Card, place: Place
-) -> str:
-    return _card_state_words(card)
+def _card_state(it: _Presented) -> str:
+    return _card_state_words(it.card)
 
 
 def _card_state_words(card: Card) -> str:
     return f"the card is {card.state}"
 
 
-def _pin(facts: DoorFacts, rules: DoorRules, record: PatronRecord, card: Card, place: Place) -> str:
-    setting = place.door("require_pin", rules.require_pin)
+def _pin(it: _Presented) -> str:
+    setting = it.place.settings.pin
     return (
         f"the PIN is assumed to be right; {setting}"
-        if rules.require_pin
+        if it.rules.require_pin
         else f"not required: {setting}"
     )
 
 
-def _badge(
-    facts: DoorFacts, rules: DoorRules, record: PatronRecord, card: Card, place: Place
-) -> str:
-    setting = place.door("require_badges", rules.require_badges)
-    if not rules.require_badges:
-        return f"no badge is required: {setting}"
-    today = facts.now.date()
-    shown = visible_badges(record, place.branch, today)
+def _badge(it: _Presented) -> str:
+    if not it.rules.require_badges:
+        return f"no badge is required: {it.place.settings.badges}"
+    today = it.facts.now.date()
+    shown = visible_badges(it.record, it.place.branch, today)
     held = f"badges here: {' '.join(shown) or 'none'}"
     faults = [
-        f"{badge.code} {_badge_fault(badge, place.branch, today)}"
-        for badge in record.badges
-        if badge.code in rules.require_badges and badge.code not in shown
+        f"{badge.code} {_badge_fault(badge, it.place.branch, today)}"
+        for badge in it.record.badges
+        if badge.code in it.rules.require_badges and badge.code not in shown
     ]
-    need = "all" if rules.every_badge else "any"
-    return "; ".join([held, *faults, f'{setting}, badges = "{need}"'])
+    return "; ".join([held, *faults, it.place.settings.all_badges])
 
 
 def _badge_fault(badge: BadgeAssignment, branch: str, today: date) -> str:
@@ -222,12 +228,10 @@ def _badge_fault(badge: BadgeAssignment, branch: str, today: date) -> str:
     return f"is not valid at branch {branch}"
 
 
-def _membership(
-    facts: DoorFacts, rules: DoorRules, record: PatronRecord, card: Card, place: Place
-) -> str:
-    words = _membership_words(record, facts.now.date())
-    state = membership_state(record, facts.now.date())
-    if state is MembershipState.VALID and record.membership_until is None:
+def _membership(it: _Presented) -> str:
+    words = _membership_words(it.record, it.facts.now.date())
+    state = membership_state(it.record, it.facts.now.date())
+    if state is MembershipState.VALID and it.record.membership_until is None:
         return f"{words}; a door needs an end date"
     return words
 
@@ -247,10 +251,8 @@ def _membership_words(record: PatronRecord, today: date) -> str:
             return f"{code} valid until {record.membership_until}"
 
 
-def _status(
-    facts: DoorFacts, rules: DoorRules, record: PatronRecord, card: Card, place: Place
-) -> str:
-    return _status_words(record, facts.now.date())
+def _status(it: _Presented) -> str:
+    return _status_words(it.record, it.facts.now.date())
 
 
 def _status_words(record: PatronRecord, today: date) -> str:
@@ -261,40 +263,34 @@ def _status_words(record: PatronRecord, today: date) -> str:
     )
 
 
-def _age(facts: DoorFacts, rules: DoorRules, record: PatronRecord, card: Card, place: Place) -> str:
-    setting = place.door("minimum_age", rules.minimum_age)
-    if rules.minimum_age <= 0:
+def _age(it: _Presented) -> str:
+    setting = it.place.settings.age
+    if it.rules.minimum_age <= 0:
         return f"no minimum age is set: {setting}"
-    if record.birth_date is None:
+    if it.record.birth_date is None:
         return f"birth date unknown, {setting}"
-    return f"age {age_on(record.birth_date, facts.now.date())}, {setting}"
+    return f"age {age_on(it.record.birth_date, it.facts.now.date())}, {setting}"
 
 
-def _membership_allowed(
-    facts: DoorFacts, rules: DoorRules, record: PatronRecord, card: Card, place: Place
-) -> str:
-    setting = place.door("memberships", rules.memberships)
-    if not rules.memberships:
+def _membership_allowed(it: _Presented) -> str:
+    setting = it.place.settings.memberships
+    if not it.rules.memberships:
         return f"every membership may enter: {setting}"
-    code = record.membership.code if record.membership is not None else "none"
+    code = it.record.membership.code if it.record.membership is not None else "none"
     return f"membership {code}, {setting}"
 
 
-def _home_branch(
-    facts: DoorFacts, rules: DoorRules, record: PatronRecord, card: Card, place: Place
-) -> str:
-    setting = place.door("home_branch_only", rules.home_branch_only)
-    if not rules.home_branch_only:
+def _home_branch(it: _Presented) -> str:
+    setting = it.place.settings.home_branch
+    if not it.rules.home_branch_only:
         return f"patrons of every home branch may enter: {setting}"
-    return f"home branch {record.home_branch or 'unknown'}, door of {place.branch}; {setting}"
+    return f"home branch {it.record.home_branch or 'unknown'}, door of {it.place.branch}; {setting}"
 
 
-def _fee_limit(
-    facts: DoorFacts, rules: DoorRules, record: PatronRecord, card: Card, place: Place
-) -> str:
-    if not rules.fees or facts.holder is None:
-        return f"debts do not matter here: {place.door('fees', 'ignore')}"
-    return f"{_limit_words(record, facts.holder.money, place)}; {place.door('fees', 'limit')}"
+def _fee_limit(it: _Presented) -> str:
+    if not it.rules.fees or it.facts.holder is None:
+        return f"debts do not matter here: {it.place.settings.fees}"
+    return f"{_limit_words(it.record, it.facts.holder.money, it.place)}; {it.place.settings.fees}"
 
 
 def _limit_words(record: PatronRecord, money: MoneyStanding, place: Place) -> str:
@@ -307,58 +303,52 @@ def _limit_words(record: PatronRecord, money: MoneyStanding, place: Place) -> st
     return f"{owed}, limit {place.money(money.limit)} ({source})"
 
 
-def _fee_age(
-    facts: DoorFacts, rules: DoorRules, record: PatronRecord, card: Card, place: Place
-) -> str:
-    if not rules.fees or facts.holder is None:
-        return f"debts do not matter here: {place.door('fees', 'ignore')}"
-    return _fee_age_words(facts.holder.money, place)
+def _fee_age(it: _Presented) -> str:
+    if not it.rules.fees or it.facts.holder is None:
+        return f"debts do not matter here: {it.place.settings.fees}"
+    return _fee_age_words(it.facts.holder.money, it.place)
 
 
 def _fee_age_words(money: MoneyStanding, place: Place) -> str:
     if place.max_fee_age_days is None:
-        return f"no maximum age of charges is set ({place.of_branch('max_fee_age_days')})"
-    setting = f"{place.of_branch('max_fee_age_days')} = {place.max_fee_age_days}"
+        return f"no maximum age of charges is set ({place.settings.fee_age})"
+    setting = place.settings.fee_age
     if not money.owed:
         return f"no open charge; {setting}"
     return f"the oldest open charge is {counted(money.oldest_days, 'day')} old; {setting}"
 
 
-def _house_rules(
-    facts: DoorFacts, rules: DoorRules, record: PatronRecord, card: Card, place: Place
-) -> str:
-    setting = place.door("require_house_rules", rules.house_rules)
-    if rules.house_rules is False:
+def _house_rules(it: _Presented) -> str:
+    setting = it.place.settings.house_rules
+    if it.rules.house_rules is False:
         return f"the house rules need not be accepted: {setting}"
-    if record.house_rules_accepted is None:
+    if it.record.house_rules_accepted is None:
         return f"the house rules have not been accepted; {setting}"
-    return f"the house rules were accepted on {record.house_rules_accepted}; {setting}"
+    return f"the house rules were accepted on {it.record.house_rules_accepted}; {setting}"
 
 
-def _bar(facts: DoorFacts, rules: DoorRules, record: PatronRecord, card: Card, place: Place) -> str:
-    return f"{'on' if facts.barred else 'not on'} the bar list ({place.lists('bar')})"
+def _bar(it: _Presented) -> str:
+    return f"{'on' if it.facts.barred else 'not on'} the bar list ({it.place.settings.bars})"
 
 
-def _capacity(
-    facts: DoorFacts, rules: DoorRules, record: PatronRecord, card: Card, place: Place
-) -> str:
-    setting = place.door("capacity", rules.capacity)
-    if not rules.capacity:
+def _capacity(it: _Presented) -> str:
+    setting = it.place.settings.capacity
+    if not it.rules.capacity:
         return f"no limit: {setting}"
-    if facts.presence is None:
+    if it.facts.presence is None:
         return f"not checked, because another check refuses; {setting}"
-    return f"{counted(facts.presence.others, 'other person', 'other people')} inside; {setting}"
+    return f"{counted(it.facts.presence.others, 'other person', 'other people')} inside; {setting}"
 
 
-def _inside(
-    facts: DoorFacts, rules: DoorRules, record: PatronRecord, card: Card, place: Place
-) -> str:
-    setting = place.door("refuse_inside", rules.refuse_inside)
-    if not rules.refuse_inside:
+def _inside(it: _Presented) -> str:
+    setting = it.place.settings.inside
+    if not it.rules.refuse_inside:
         return f"a patron who is inside may enter again: {setting}"
-    if facts.presence is None:
+    if it.facts.presence is None:
         return f"not checked, because another check refuses; {setting}"
-    return f"{'went in and has not come out' if facts.presence.inside else 'not inside'}; {setting}"
+    return (
+        f"{'went in and has not come out' if it.facts.presence.inside else 'not inside'}; {setting}"
+    )
 
 
 _SITE_DETAILS: dict[str, Callable[[DoorFacts, DoorRules, Place], str]] = {
@@ -366,7 +356,7 @@ _SITE_DETAILS: dict[str, Callable[[DoorFacts, DoorRules, Place], str]] = {
     "calendar": _calendar,
     "card": _card,
 }
-_PATRON_DETAILS: dict[str, Callable[[DoorFacts, DoorRules, PatronRecord, Card, Place], str]] = {
+_PATRON_DETAILS: dict[str, Callable[[_Presented], str]] = {
     "card_state": _card_state,
     "pin": _pin,
     "badge": _badge,

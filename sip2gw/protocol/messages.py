@@ -317,10 +317,8 @@ class FeePaid(Request):
 
 
 @dataclass(slots=True, repr=False)
-class CheckoutResponse(Response):
-    """Whether an item was charged, and until when.  Spec: SIP2 2.00, message 12 (B56)."""
-
-    code: ClassVar[str] = "12"
+class LoanResponse(Response):
+    """What the answers to a loan and to its renewal, which have the same form, say."""
 
     ok: f.Ok = False
     renewal_ok: f.RenewalOk = False
@@ -341,6 +339,13 @@ class CheckoutResponse(Response):
     transaction_id: f.TransactionId = None
     screen_message: f.ScreenMessage = ()
     print_line: f.PrintLine = ()
+
+
+@dataclass(slots=True, repr=False)
+class CheckoutResponse(LoanResponse):
+    """Whether an item was charged, and until when.  Spec: SIP2 2.00, message 12 (B56)."""
+
+    code: ClassVar[str] = "12"
 
 
 @dataclass(slots=True, repr=False)
@@ -412,30 +417,10 @@ class Checkin(Request):
 
 
 @dataclass(slots=True, repr=False)
-class RenewResponse(Response):
+class RenewResponse(LoanResponse):
     """Whether a loan was extended.  Spec: SIP2 2.00, message 30 (B60)."""
 
     code: ClassVar[str] = "30"
-
-    ok: f.Ok = False
-    renewal_ok: f.RenewalOk = False
-    magnetic_media: f.MagneticMedia = None
-    desensitize: f.Desensitize = False
-    transaction_date: f.AnswerDate = ""
-    institution_id: f.InstitutionId = ""
-    patron_identifier: f.PatronIdentifier = ""
-    item_identifier: f.ItemIdentifier = ""
-    title_identifier: f.TitleIdentifier = ""
-    due_date: f.DueDate = ""
-    fee_type: f.FeeType = None
-    security_inhibit: f.SecurityInhibit = None
-    currency_type: f.CurrencyType = None
-    fee_amount: f.FeeAmount = None
-    media_type: f.MediaType = None
-    item_properties: f.ItemProperties = None
-    transaction_id: f.TransactionId = None
-    screen_message: f.ScreenMessage = ()
-    print_line: f.PrintLine = ()
 
 
 @dataclass(slots=True, repr=False)

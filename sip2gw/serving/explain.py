@@ -12,12 +12,7 @@ from datetime import datetime
 from sip2gw.backend.base import Backend
 from sip2gw.backend.wrappers import Unrecorded
 from sip2gw.foundation.clock import fixed_clock
-from sip2gw.handlers import (
-    Answer,
-    Services,
-    Session,
-    TerminalView,
-)
+from sip2gw.handlers import Answer, Services, Session, TerminalView
 from sip2gw.handlers.door import decide_entry
 from sip2gw.handlers.patron import PresentedCard, identify, standing_of
 from sip2gw.model import Card, CardState, PatronRecord
@@ -26,6 +21,7 @@ from sip2gw.policy.access import CheckResult, PinState
 from sip2gw.policy.explain import (
     ExplainedCheck,
     Place,
+    Settings,
     explain_access,
     explain_exit,
     explain_standing,
@@ -34,6 +30,7 @@ from sip2gw.policy.explain import (
 from sip2gw.policy.payments import PaymentFacts
 from sip2gw.protocol.codec import serialise
 from sip2gw.protocol.messages import PatronInformation, PatronStatusRequest
+from sip2gw.serving.settings import settings_of
 from sip2gw.serving.site import Site
 from sip2gw.shared.door_memory import Passages
 from sip2gw.texts import choose_language
@@ -117,7 +114,8 @@ async def explain(
     if code not in terminal.messages:
         return _not_served(session, request)
     answer: Answer = await terminal.handlers[type(request)](session, request)
-    checks = await _checks(session, card)
+    settings = settings_of(terminal, site.config.profiles[terminal.profile])
+    checks = await _checks(session, card, settings)
     return Explanation(tuple(checks), answer.reason, _wire_text(terminal, answer))
 
 
@@ -147,14 +145,14 @@ def _not_served(session: Session, request: PatronStatusRequest | PatronInformati
     return Explanation((check,), "not_allowed", _wire_text(terminal, Answer(response)))
 
 
-async def _checks(session: Session, card: str) -> list[ExplainedCheck]:
+async def _checks(session: Session, card: str, settings: Settings) -> list[ExplainedCheck]:
     terminal = session.terminal
     place = Place(
         terminal.name,
-        terminal.profile,
         terminal.branch or "",
         terminal.currency,
         terminal.max_fee_age_days,
+        settings,
     )
     if terminal.is_door and terminal.door_manner.direction == "out":
         return explain_exit(place)

@@ -1,7 +1,8 @@
-"""One request in, one response out: login, rights, handler, and the answer when all else fails.
+"""Answers each request with one response: checks login and rights, runs the handler.
 
-Every known request gets a response of its own type (B2): refused when the terminal has not logged
-in or may not ask, negative when the backend fails or our own code does. No exception leaves here.
+Every known request gets a response of its own type (B2). The response refuses if the terminal has
+not logged in or lacks the right, and is negative if the backend or our own code fails. No exception
+leaves this module.
 """
 
 from __future__ import annotations
@@ -44,23 +45,23 @@ from sip2gw.shared.callers import AddressGuard
 from sip2gw.texts import choose_language
 
 KEEP_WAIT_S = 0.5
-"""So long a no waits at most until staff can find what it refused after a power cut, too."""
+"""How long a no may wait for its entry to be durable, so that staff find it after a power cut."""
 
 UNKNOWN = "unknown"
-"""Reason of an answer that says "not sure" (C98)."""
+"""The reason of a "not sure" answer (C98)."""
 
 OLD_VERSIONS = ("0.", "1.")
-"""Protocol versions that are answered with on-line `N` (SIP2 2.00, message 99)."""
+"""Protocol versions that get on-line `N` (SIP2 2.00, message 99)."""
 
 
 def _failing(conversation: Conversation, kind: type[Request]) -> Failing:
-    """What follows where a request of `kind` fails; nothing before the login."""
+    """What follows when a request of `kind` fails; nothing before the login."""
     session = conversation.session
     return session.terminal.failing.get(kind, NOTHING_FOLLOWS) if session else NOTHING_FOLLOWS
 
 
 class Gateway:
-    """Answers requests. Knows no socket; `server` feeds it."""
+    """Answers requests. It knows no sockets; lines feed it."""
 
     def __init__(
         self,
@@ -79,18 +80,19 @@ class Gateway:
         self.log = log
         self.logins = LoginDesk(passwords, services, log, lambda: self.site, callers)
         self.on_unknown: Callable[[], None] = lambda: None
-        """Called when a terminal is told "not sure": there is something to settle."""
+        """Called after a "not sure" answer, because there is now something to settle."""
 
     # Answering -----------------------------------------------------------------------------
 
     async def answer(self, conversation: Conversation, request: Request, gated: bool) -> Answer:
-        """The answer to `request`; only a terminal that hangs up ends it without one.
+        """Answer `request`; only a terminal that hangs up gets no answer.
 
-        Cancelled at the deadline it answers at once. What was written by then is told, and what
-        was being written is "not sure" (`OutcomeUnknownError`); so what is left is a no.
+        Cancelled at the deadline, it answers at once. If the write was finished by then, the answer
+        says so; if a write was under way, the answer is "not sure" (`OutcomeUnknownError`). In
+        every other case it is a no.
 
         Raises:
-            HungUpError: nobody is left to be told.
+            HungUpError: the terminal has hung up.
         """
         try:
             answer = await self._dispatch(conversation, request, gated)
@@ -142,7 +144,7 @@ class Gateway:
     def refuse(
         self, conversation: Conversation, request: Request, text_key: str, reason: str
     ) -> Answer:
-        """The failure form of `request`'s own response, with a text (B2, C27)."""
+        """The response to `request` in failure form, with a text (B2, C27)."""
         terminal = conversation.terminal
         now = self._now(conversation)
         spoken = terminal.language if terminal else self.site.config.institution.language
@@ -152,7 +154,7 @@ class Gateway:
         return Answer(request.failure_form(institution, now, (text,)), "refused", reason)
 
     async def unreadable(self, conversation: Conversation, event: UnreadableReceived) -> Answer:
-        """The refusal of a request with a broken fixed block (B2)."""
+        """Refuse a request with a broken fixed block (B2)."""
         answer = self.refuse(conversation, event.request_type(), "system", "unreadable")
         if _failing(conversation, event.request_type).keep is not None:
             told = salvage(event.frame, event.request_type, conversation.link.wire)
@@ -162,31 +164,31 @@ class Gateway:
     async def _keep_in_time(
         self, conversation: Conversation, request: Request, answer: Answer
     ) -> None:
-        """Let the no out in time when the store is slow, or nobody waits."""
+        """Keep what was refused, but do not let a slow store hold back the no."""
         try:
             written = self._keep(conversation, request, answer)
             if written is not None:
                 await asyncio.wait((written,), timeout=KEEP_WAIT_S)
         except asyncio.CancelledError:
-            return  # what was decided stays decided, and it is written all the same
+            return  # the decision stands, and the entry is written all the same
         except Exception as error:
             self._failed_by_bug(request, error)
 
     def _keep(
         self, conversation: Conversation, request: Request, answer: Answer
     ) -> asyncio.Future[None] | None:
-        """Keep for staff what got a no (B100, C104).
+        """Keep a refused request for staff (B100, C104).
 
-        A terminal that may not ask cannot fill the list.
+        Requests that the terminal may not send are not kept, so they cannot fill the list.
 
         Returns:
-            What is done once it is written; None when there is nothing to wait for.
+            A future that is done once the entry is written; None if there is nothing to wait for.
         """
         session, keep = conversation.session, _failing(conversation, type(request)).keep
         if session is None or keep is None or request.code not in session.terminal.messages:
             return None
         if answer.reason == UNKNOWN:
-            return None  # it is noted already, and `payment reconcile` lists it
+            return None  # the attempt is noted already, and `payment reconcile` lists it
         return keep(session, request, answer.reason, self.log)
 
     def _now(self, conversation: Conversation) -> datetime:
@@ -194,7 +196,7 @@ class Gateway:
         return self.clock.now(terminal.zone if terminal else self.site.config.zone)
 
     def _before_login(self, conversation: Conversation, request: Request) -> Answer:
-        """Everything but 93, 99 and 97 is refused (B11, C26)."""
+        """Answer a terminal that has not logged in: only 93, 99 and 97 are served (B11, C26)."""
         if isinstance(request, ScStatus) and self.site.config.server.status_before_login:
             config = self.site.config
             return Answer(
@@ -212,7 +214,7 @@ class Gateway:
         return self.refuse(conversation, request, "not_logged_in", "not_logged_in")
 
     def _offline(self, conversation: Conversation, request: ScStatus) -> Answer:
-        """98 with on-line `N` and time-out 000: backend down, or a too old protocol (B15)."""
+        """98 with on-line `N` and time-out 000: backend down, or protocol too old (B15)."""
         if self.backend_up:
             return self.refuse(conversation, request, "old_protocol", "old_protocol")
         answer = self.refuse(conversation, request, "system", "unavailable")
@@ -226,10 +228,11 @@ class Gateway:
     async def _failed(
         self, conversation: Conversation, request: Request, error: BackendError
     ) -> Answer:
-        """Negative, with "try again / ask staff"; or "not sure, ask staff" where nobody knows
-        what becomes of it, or of an earlier one that it repeats, and only there (B46, C59, C98).
+        """The answer to a request that failed: negative, with "try again / ask staff".
 
-        Only what must not end in a no does not: an exit lets out all the same (C67).
+        If the outcome of this request, or of an earlier one that it repeats, is unknown, and only
+        then, the answer is "not sure, ask staff" (B46, C59, C98). A request that must not end in a
+        no gets its own answer: an exit opens all the same (C67).
         """
         session, failing = conversation.session, _failing(conversation, type(request))
         if session is not None and failing.undecided is not None:
@@ -247,7 +250,7 @@ class Gateway:
         return answer
 
     async def _is_in_doubt(self, conversation: Conversation, request: Request) -> bool:
-        """Whether `request` repeats what may have been done: then a plain no could be wrong."""
+        """Whether `request` repeats what may have been done, so that a no could be wrong."""
         session = conversation.session
         if session is None:
             return False
@@ -256,7 +259,7 @@ class Gateway:
     async def _without_backend(
         self, conversation: Conversation, request: Request, error: BackendError
     ) -> Answer | None:
-        """What is decided all the same (B40); None for most."""
+        """Decide without the backend where that is possible (B40); None for most requests."""
         session = conversation.session
         decide = _failing(conversation, type(request)).without_backend
         if session is None or decide is None:
@@ -275,11 +278,11 @@ class Gateway:
 
     @property
     def backend_up(self) -> bool:
-        """Whether the backend worked when it was last asked."""
+        """Whether the backend worked at the last attempt."""
         return self.metrics.backend_up
 
     def backend_failed(self, error: BackendError, operation: str) -> None:
-        """Count a failure and remember that the backend may be down (B15)."""
+        """Count a failure, log it, and remember if the backend is unavailable (B15)."""
         self.metrics.backend_errors[operation, error.kind] += 1
         if error.kind == "unavailable":
             self.metrics.backend_up = False
@@ -288,7 +291,7 @@ class Gateway:
         )
 
     async def check_backend(self) -> None:
-        """Ask the backend whether it works and remember the answer."""
+        """Find out whether the backend works, and remember the result."""
         try:
             await self.backend.ping()
         except BackendError as error:
@@ -301,7 +304,7 @@ class Gateway:
             self.metrics.backend_up = True
 
     async def watch_backend(self) -> None:
-        """Notice, though nobody asks, that the store has gone, or that it works again (C109)."""
+        """Notice without a request that the store has gone, or that it works again (C109)."""
         if not self.backend_up:
             await self.check_backend()
             return

@@ -1,7 +1,7 @@
-"""One terminal's connection: bytes into the protocol's core, answers out, one request at a time.
+"""One terminal's connection: feeds bytes to the protocol and writes answers, one request at a time.
 
-A request is answered inside `data_received` when nothing has to wait, else by whatever it waits
-for; no task is made.  (B3, B8, B14, B66, C8, C80, C98)
+A request that need not wait is answered inside `data_received`. Otherwise whatever it waits for
+resumes it, without a task (B3, B8, B14, B66, C8, C80, C98).
 """
 
 from __future__ import annotations
@@ -32,43 +32,43 @@ from sip2gw.serving.listeners import Prelude, keep_alive, peer_name
 from sip2gw.serving.tls import client_names, shake_hands
 
 FRAMES_PER_TURN = 8
-"""After so many frames of one connection the others get their turn (C80)."""
+"""Frames of one connection that are served before the others get their turn (C80)."""
 
 CLOSE_TIMEOUT_S = 10.0
-"""How long the last answers of a closed line may wait to be read."""
+"""How long a closed line waits for the terminal to read its last answers."""
 NO_PROFILE = ""
 """Label of connections that have not logged in."""
 
 
 class Server(Protocol):
-    """What a line asks of the server that it belongs to."""
+    """What a line needs from its server."""
 
     gateway: Gateway
     monotonic: Callable[[], float]
 
     @property
     def config(self) -> Config:
-        """The configuration in force."""
+        """The current configuration."""
 
     @property
     def request_timeout_s(self) -> float:
-        """Our own deadline."""
+        """Seconds until a request is refused as late."""
 
     def accept(self, line: TerminalLine) -> bool:
-        """Count a line from now on; False when there is no place for it (C101)."""
+        """Start counting a line; False if there is no place for it (C101)."""
 
     def admit(self, line: TerminalLine, address: str) -> Conversation | None:
-        """Take in the line that came from `address`; None when it is refused (B14)."""
+        """Admit the line from `address`; None if it is refused (B14)."""
 
     def forget(self, line: TerminalLine) -> None:
         """The line has ended."""
 
     def serve_later(self, line: TerminalLine) -> None:
-        """Serve what waits in the line after all others that wait (C80)."""
+        """Serve what waits in the line after all other waiting lines (C80)."""
 
 
 class TerminalLine(asyncio.Protocol):
-    """One connection: feeds bytes to the core, writes what comes out."""
+    """One connection: feeds bytes to the protocol's core and writes its answers."""
 
     __slots__ = (
         "_closed",
@@ -99,7 +99,7 @@ class TerminalLine(asyncio.Protocol):
         tls: ssl.SSLContext | None = None,
         prelude: Prelude = peer_name,
     ) -> None:
-        """With `tls` a handshake follows once `prelude` has told whose line it is."""
+        """With `tls`, a handshake follows as soon as `prelude` knows the peer's address."""
         self._server = server
         self._tls = tls
         self._prelude = prelude
@@ -114,7 +114,7 @@ class TerminalLine(asyncio.Protocol):
         self._closed = False
         self._closed_at: float | None = None
         self.number = 0
-        """Given by the server with the place; 0 without one."""
+        """The server assigns it with the place; 0: the line has no place."""
         self.opened = self.last_heard = server.monotonic()
         self.profile_label = NO_PROFILE
         self.terminal_name = ""
@@ -124,7 +124,7 @@ class TerminalLine(asyncio.Protocol):
     # asyncio.Protocol ----------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take a place; the line counts, and its time runs, from now on (C101)."""
+        """Take a place: from now on the line counts and its time runs (C101)."""
         # uvloop's transports are not instances of asyncio's classes.
         self._transport = cast("asyncio.Transport", transport)
         if self._server.accept(self):
@@ -133,10 +133,10 @@ class TerminalLine(asyncio.Protocol):
             self._transport.abort()
 
     def _known(self, address: str) -> None:
-        """The prelude has found out where the line comes from: stay, or go at a cap (B14)."""
+        """The prelude knows the peer's address: stay, or leave if a cap is reached (B14)."""
         transport = self._transport
         if transport is None:
-            return  # it has gone meanwhile
+            return  # the peer hung up meanwhile
         self.conversation = self._server.admit(self, address)
         if self.conversation is None:
             self._drop(transport)
@@ -152,7 +152,7 @@ class TerminalLine(asyncio.Protocol):
     async def _shake_hands(
         self, raw: asyncio.Transport, conversation: Conversation, tls: ssl.SSLContext
     ) -> None:
-        """Go over to TLS."""
+        """Switch the line to TLS."""
         limit_s = self._server.config.server.login_timeout_s
         secure = await shake_hands(raw, self, tls, limit_s)
         self._handshake = None
@@ -167,13 +167,15 @@ class TerminalLine(asyncio.Protocol):
             self.data_received(early)
 
     def _drop(self, transport: asyncio.Transport) -> None:
-        """End at once; after a failed handshake nobody else would tell us that it has."""
+        """Close at once. After a failed handshake asyncio does not call `connection_lost`."""
         transport.abort()
         self.connection_lost(None)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the terminal: what was not begun for it is not begun, what was begun goes on to
-        its end, and its answer goes nowhere (C98)."""
+        """Forget the terminal (C98).
+
+        What has not begun for it never begins. What has begun is finished, and its answer dropped.
+        """
         if self._closed:
             return
         self._closed = True
@@ -188,8 +190,8 @@ class TerminalLine(asyncio.Protocol):
         if conversation is None:
             return
         if self._handshake is not None:
-            # Trap: TLS hands over what came with the end of the handshake before `start_tls`
-            # returns, when we do not know yet whom the certificate names.
+            # Trap: data that came with the end of the handshake arrives before `start_tls`
+            # returns, when the names in the certificate are not known yet.
             self._early += data
             return
         self.last_heard = now = self._server.monotonic()
@@ -197,15 +199,15 @@ class TerminalLine(asyncio.Protocol):
         if self._suspended is None and not self._pump_scheduled and self._writable:
             self._pump(now)
         elif self._transport is not None:
-            # One request at a time: what comes meanwhile waits in the kernel.
+            # One request at a time: further data waits in the kernel.
             self._transport.pause_reading()
 
     def pause_writing(self) -> None:
-        """The terminal does not read; stop answering until it does."""
+        """Stop answering until the terminal reads again."""
         self._writable = False
 
     def resume_writing(self) -> None:
-        """It reads again."""
+        """Go on: the terminal reads again."""
         self._writable = True
         self._schedule_pump()
 
@@ -213,7 +215,7 @@ class TerminalLine(asyncio.Protocol):
 
     @property
     def busy(self) -> bool:
-        """Whether a request is being worked on."""
+        """Whether a request is under way."""
         return self._suspended is not None
 
     def _schedule_pump(self) -> None:
@@ -222,7 +224,7 @@ class TerminalLine(asyncio.Protocol):
             self._server.serve_later(self)
 
     def pump_again(self) -> None:
-        """Go on with what waits in this line; its turn has come."""
+        """Serve what waits in this line, now that its turn has come."""
         self._pump_scheduled = False
         transport = self._transport
         if transport is None or transport.is_closing() or self._suspended is not None:
@@ -235,10 +237,10 @@ class TerminalLine(asyncio.Protocol):
             self._transport.resume_reading()
 
     def _pump(self, now: float) -> None:
-        """Handle waiting frames, at most `FRAMES_PER_TURN`, with one write for all answers.
+        """Handle waiting frames, at most `FRAMES_PER_TURN`, and write all answers at once.
 
-        Every request passes here, mostly as the only frame that waits: so the clock is not asked
-        again before a second one, and the core not for a second one that it does not have.
+        Every request passes here, usually as the only waiting frame. So this reads the clock again
+        only before a second frame, and asks the core for one only if there is one.
         """
         conversation = self.conversation
         assert conversation is not None
@@ -257,13 +259,13 @@ class TerminalLine(asyncio.Protocol):
                 break
             now = self._server.monotonic()
         else:
-            # All turns are used up. What the terminal sends meanwhile waits in the kernel, or one
-            # that never stops would have us keep it.
+            # This line's share is used up. Let further data wait in the kernel: a terminal that
+            # never stops sending would otherwise fill our memory.
             if self._transport is not None:
                 self._transport.pause_reading()
             self._schedule_pump()
-        # A frame's time runs from its first byte, however slowly the rest comes: it begins anew
-        # only after a frame that was complete.
+        # A frame's time runs from its first byte, however slowly the rest arrives. It restarts
+        # only after a complete frame.
         if not more or not link.partial:
             self._frame_started = None
         elif complete or self._frame_started is None:
@@ -275,9 +277,9 @@ class TerminalLine(asyncio.Protocol):
     def _handle(
         self, conversation: Conversation, event: Event, now: float, out: list[bytes]
     ) -> bool:
-        """Deal with one event; False when the conversation must wait or end."""
-        # One test after the other, the commonest event first: a table of methods would cost every
-        # request a look-up and a bound method.
+        """Handle one event; False if the conversation must wait or end."""
+        # The tests follow one another, the most frequent event first. A table of methods would
+        # cost each request a look-up and a bound method.
         gateway = self._server.gateway
         if self.watchers and not isinstance(event, Closed):
             self._show(conversation, "received", event.frame)
@@ -314,7 +316,7 @@ class TerminalLine(asyncio.Protocol):
         started: float,
         out: list[bytes],
     ) -> bool:
-        # A callback is made only for what has to wait; that goes through `_finish` as well.
+        # Only a request that has to wait needs a callback; it ends in `_finish` as well.
         result = start(answering)
         if isinstance(result, Suspended):
             self._suspended = result
@@ -331,13 +333,13 @@ class TerminalLine(asyncio.Protocol):
         started: float,
         answer: Answer | asyncio.CancelledError,
     ) -> None:
-        """Finish a request that had to wait; `enforce_deadlines` hurries it when it is late.
+        """Finish a request that had to wait; `enforce_deadlines` ends one that takes too long.
 
-        The frames behind it come in a later turn: others have waited, too (C80).
+        The frames after it get a later turn, because other lines have waited too (C80).
         """
         transport = self._transport
         if isinstance(answer, asyncio.CancelledError):
-            return  # the terminal has gone, nobody is left to be told
+            return  # the terminal has hung up, so nobody waits for the answer
         self._suspended = None
         out: list[bytes] = []
         self._finish(conversation, request, answer, started, out)
@@ -361,7 +363,7 @@ class TerminalLine(asyncio.Protocol):
         if self.watchers:
             self._show(conversation, "sent", data.rstrip(b"\r\n"))
         if session is not None and (not link.logged_in or link.wire is not session.terminal.wire):
-            # Trap: only now, for the 94 itself still goes out as the line was before (C73).
+            # Trap: not earlier, because the 94 itself still has the old form of the line (C73).
             link.wire, link.logged_in = session.terminal.wire, True
         self._server.gateway.observe(conversation, request.code, answer, started)
 
@@ -379,7 +381,7 @@ class TerminalLine(asyncio.Protocol):
     # Ending --------------------------------------------------------------------------------
 
     def close(self, reason: str) -> None:
-        """Close after what was written has left."""
+        """Close as soon as everything written has left."""
         if self._transport is not None and not self._transport.is_closing():
             log = self._server.gateway.log
             tell = log.events.info if self.terminal_name else log.stranger
@@ -392,7 +394,7 @@ class TerminalLine(asyncio.Protocol):
             self._closed_at = self._server.monotonic()
 
     def close_when_done(self, reason: str) -> None:
-        """Close now, or after the request that is running."""
+        """Close now, or after the current request."""
         if self.conversation is not None:
             self.conversation.closing = self.conversation.closing or reason
         if not self.busy:
@@ -404,22 +406,22 @@ class TerminalLine(asyncio.Protocol):
             self._transport.abort()
 
     def enforce_deadlines(self, now: float) -> None:
-        """Refuse a request that takes too long (B17); drop a closed line that is never read."""
+        """Refuse a late request (B17); drop a closed line whose last answers are never read."""
         if self._suspended is not None and now > self._deadline:
-            # Once: whoever writes has to find out what became of it, and note that.
+            # Only once: a write under way still has to find out and note how it ended.
             self._deadline = math.inf
             self._suspended.cancel()
         if self._closed_at is not None and now - self._closed_at > CLOSE_TIMEOUT_S:
             self.abort()
 
     def expired(self, now: float) -> str | None:
-        """Which time limit has passed, if any (B3, B14)."""
+        """The time limit that has passed, or None (B3, B14)."""
         server = self._server.config.server
         if self.busy:
             return None
         if self._frame_started is not None and now - self._frame_started > server.frame_timeout_s:
             return "stalled"
-        # Who was logged in and is no more has as long again for the next attempt.
+        # After a failed login a terminal that was logged in gets the full time again.
         since = self.last_heard if self.terminal_name else self.opened
         conversation = self.conversation
         nobody = conversation is None or conversation.session is None

@@ -1,8 +1,8 @@
-"""Where terminals come in: sockets that listen, made here or handed over, and who has come.
+"""The sockets on which terminals connect, and how the address of a connection is found out.
 
-Nothing here knows what a line says. A server takes sockets that are bound, whoever made them, and
-makes a protocol for each connection; that begins with a *prelude*, which finds out where the
-connection comes from before it is judged by its address.  (B14, C101, C137)
+Nothing here knows what a line says. A server takes bound sockets, whether made here or handed over,
+and creates a protocol for each connection. This starts with a *prelude*, which finds out the
+peer's address before the connection is admitted or refused by it (B14, C101, C137).
 """
 
 from __future__ import annotations
@@ -18,28 +18,29 @@ from sip2gw.config import Address
 
 LISTEN_BACKLOG = 1024
 RECEIVE_BYTES = 16_384
-"""So much of a line waits in the kernel (Linux doubles it), and may come to us in one piece: what
-all lines together can make us keep (C137). A longer message comes in several."""
+"""Bytes of a line that wait in the kernel (Linux doubles them), and the most that it hands over at
+once. It limits what all lines together can make us keep (C137). A longer message arrives in parts.
+"""
 
 Prelude = Callable[[asyncio.Transport, Callable[[str], None]], None]
-"""Finds out the address of the peer of a new connection, and calls back with it.
+"""Finds out the peer's address of a new connection, and calls back with it, now or later.
 
-At once or later: the line has its place and its time runs from accept (C101). Until then nothing
-that comes is for the line; a prelude that reads has to take it.
+Meanwhile the line keeps its place, and its time runs from accept (C101). Data that arrives before
+the call back is not the line's; a prelude that reads must consume it.
 """
 
 
 def peer_name(transport: asyncio.Transport, known: Callable[[str], None]) -> None:
-    """The prelude of lines that come straight from the terminal: the socket knows its peer."""
+    """The prelude of direct connections: the socket knows its peer."""
     peer = transport.get_extra_info("peername")
     known(str(peer[0]) if peer else "")
 
 
 async def bind(addresses: Iterable[Address]) -> list[socket.socket]:
-    """Sockets at `addresses`, several for a name that stands for several.
+    """Bind sockets at `addresses`: all of them or none. A name may stand for several.
 
     Raises:
-        OSError: an address cannot be bound, and none is; it is the error's `filename`.
+        OSError: an address cannot be bound; the error's `filename` is that address.
     """
     bound: list[socket.socket] = []
     try:
@@ -61,13 +62,13 @@ async def _bind(address: Address, bound: list[socket.socket]) -> None:
         try:
             bound.append(_bound(family, place))
         except OSError as error:
-            # A name may stand for an IPv6 address, too, on a system that has no IPv6.
+            # A name may also stand for an IPv6 address where the system has no IPv6.
             if error.errno != errno.EAFNOSUPPORT or len(places) == 1:
                 raise
 
 
 async def _places(address: Address) -> Collection[tuple[int, tuple[object, ...]]]:
-    """What `address` stands for; only a name is looked up, which may take as long as it likes."""
+    """The places that `address` stands for; only a name needs a look-up, which may take long."""
     with contextlib.suppress(ValueError):
         numeric = ip_address(address.host)
         return [(socket.AF_INET6 if numeric.version == 6 else socket.AF_INET, address)]
@@ -93,18 +94,18 @@ def _bound(family: int, place: tuple[object, ...]) -> socket.socket:
 async def listen(
     sockets: Iterable[socket.socket], new_line: Callable[[], asyncio.Protocol]
 ) -> list[asyncio.Server]:
-    """Accept connections on bound `sockets`, which belong to the listeners from now on."""
+    """Accept connections on bound `sockets`; the listeners now own them."""
     loop = asyncio.get_running_loop()
     listeners: list[asyncio.Server] = []
     for sock in sockets:
-        # Lines inherit it. What a line reads at a time is no more than the kernel has.
+        # Lines inherit this. A line never reads more at a time than the kernel holds.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)
         listeners.append(await loop.create_server(new_line, sock=sock, backlog=LISTEN_BACKLOG))
     return listeners
 
 
 def keep_alive(sock: socket.socket | None, idle_s: float) -> None:
-    """Make the kernel detect half-open connections (B14)."""
+    """Let the kernel detect half-open connections after `idle_s` seconds of silence (B14)."""
     if sock is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
         return
     with contextlib.suppress(OSError):  # the peer may have gone already

@@ -1,8 +1,8 @@
-"""Who may log in: passwords, addresses, and what a guess costs.  (B11, B12, C9, C100, C101)
+"""Logins: checks password and address, and slows down guessing (B11, B12, C9, C100, C101).
 
-A password that was right before is recognised by a keyed digest, which costs microseconds; so a
-terminal that the gateway knows gets through whatever else happens at its address. Everybody else
-waits for one of the few places of their address (`AddressGuard`), and for a slow hash.
+A keyed digest recognises a password that was right before, within microseconds. So a known terminal
+gets through whatever else happens at its address. Everybody else waits for one of the few places of
+their address (`AddressGuard`), and for a slow hash.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sip2gw.serving.site import KnownTerminal, Site
 
 WRONG = "unknown_or_wrong_password"
-"""Reason of a refusal, for the log; the terminal is not told."""
+"""The reason of a refusal, for the log only: the terminal does not learn it."""
 
 
 class LoginDesk:
@@ -38,9 +38,9 @@ class LoginDesk:
         site: Callable[[], Site],
         callers: AddressGuard,
     ) -> None:
-        """`site` gives the terminals as they are configured now."""
+        """`site` returns the terminals as they are configured now."""
         self.on_login: Callable[[Conversation], None] = lambda conversation: None
-        """Called with each conversation whose terminal has logged in."""
+        """Called with each conversation in which a terminal has logged in."""
         self._passwords = passwords
         self._services = services
         self._log = log
@@ -55,30 +55,30 @@ class LoginDesk:
         except HungUpError:
             raise
         except asyncio.CancelledError:
-            # The deadline has passed, or the answer is held back for longer than that.
+            # The deadline has passed, perhaps because the answer was held back.
             judged = "too_late"
         known = self._known(request)
         if isinstance(judged, str):
             return self._refuse(conversation)
         if known is None or not judged.admits_like(known):
-            # A reload came between.
+            # A reload has changed the terminal meanwhile.
             self._tell_refusal(conversation, known, WRONG)
             return self._refuse(conversation)
         return self._welcome(conversation, known)
 
     async def _verify(self, conversation: Conversation, request: Login) -> KnownTerminal | str:
-        """The terminal as it was when it was found good, or why the login is refused."""
+        """The terminal as it was when its login was judged right, or the reason to refuse."""
         known = self._known(request)
         recognised = await self._is_known(request, known)
-        # Whoever knows the password, but is refused all the same, goes the slow way: the time
-        # must not tell that it was right.
+        # A right password that is refused for another reason takes the slow way too, so that the
+        # time does not reveal that it was right.
         if recognised and known is not None and not self._obstacle(conversation, request, known):
             return known
         if not await self._guard.take_place(conversation.address):
             self._guard.note_failure(conversation.address, 0)
             self._tell_refusal(conversation, known, "not_judged")
             return "not_judged"
-        # A task of its own: who hangs up has made a guess all the same.
+        # In a task of its own: hanging up does not undo a guess.
         attempt = asyncio.get_running_loop().create_task(self._attempt(conversation, request))
         self._attempts.add(attempt)
         attempt.add_done_callback(self._done)
@@ -87,12 +87,12 @@ class LoginDesk:
     def _done(self, attempt: asyncio.Task[KnownTerminal | str]) -> None:
         self._attempts.discard(attempt)
         if not attempt.cancelled():
-            attempt.exception()  # whoever waited has been told; perhaps nobody waits any more
+            attempt.exception()  # retrieved, so that asyncio does not report it again
 
     async def _attempt(self, conversation: Conversation, request: Login) -> KnownTerminal | str:
-        """Judge a guess in the place taken for it; the terminal, or why it is refused.
+        """Judge a guess in the place taken for it; the terminal, or the reason to refuse.
 
-        A wrong one is counted and keeps its place, and the answer, for a while.
+        A wrong guess counts. It keeps its place, and its answer is held back, for a while.
         """
         try:
             known = self._known(request)
@@ -125,9 +125,7 @@ class LoginDesk:
         )
 
     def _obstacle(self, conversation: Conversation, request: Login, known: KnownTerminal) -> str:
-        """Why a login with the right password is refused, for the log; empty when it is
-        accepted.
-        """
+        """The reason to refuse a login with the right password, for the log; empty: accept it."""
         terminal = known.terminal
         if (request.uid_algorithm, request.pwd_algorithm) != ("0", "0"):
             return "algorithm"
@@ -159,7 +157,7 @@ class LoginDesk:
     def _tell_refusal(
         self, conversation: Conversation, known: KnownTerminal | None, reason: str
     ) -> None:
-        """Log why a login is refused, as soon as that is known: the answer may be held back."""
+        """Log the reason of a refusal at once, because the answer may be held back."""
         self._log.stranger(
             "login_refused",
             connection=conversation.number,
@@ -179,7 +177,7 @@ class LoginDesk:
 
 
 def _password_of(known: KnownTerminal | None) -> tuple[str | None, bool]:
-    """What a password is compared with, and whether that is a hash; None for an unknown login."""
+    """The configured password or hash (None for an unknown login), and whether it is a hash."""
     if known is None:
         return None, False
     clear, hashed = known.terminal.password, known.terminal.password_hash

@@ -1,7 +1,7 @@
-"""The asyncio shell: all lines of one process, their turns, time-outs, caps, draining.
+"""All lines of one process: their turns, time-outs, caps and draining.
 
-One sweep a second looks after all time-outs, so an idle terminal costs no timer.  (B3, B8, B14,
-B66, B68, C8, C80)
+A sweep once a second enforces all time-outs, so an idle terminal needs no timer (B3, B8, B14, B66,
+B68, C8, C80).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from sip2gw.shared.connected import HEARD_WITHIN_S, Connected
 from sip2gw.shared.state import SharedState
 
 BACKLOG_SLICE_S = 0.002
-"""So long at a time are lines served that have more to say than that; newcomers come between."""
+"""How long waiting frames are served at a time before new data of other lines is read."""
 
 SWEEP_INTERVAL_S = 1.0
 BACKEND_CHECK_INTERVAL_S = 5.0
@@ -36,10 +36,10 @@ class TerminalServer:
         self.gateway = gateway
         self.monotonic: Callable[[], float] = gateway.clock.monotonic
         self._lines: dict[int, TerminalLine] = {}
-        """By their numbers."""
+        """By number."""
         self._connected: Connected[TerminalLine] = state.connected
         self._watchers: dict[str, list[Watcher]] = {}
-        """By the terminal's name; its lines share the list."""
+        """By terminal name; all lines of a terminal share its list."""
         self._doorkeeper = state.doorkeeper
         self._replacements = state.replacements
         self._numbers = itertools.count(1)
@@ -58,7 +58,7 @@ class TerminalServer:
 
     @property
     def request_timeout_s(self) -> float:
-        """Our own deadline."""
+        """Seconds until a request is refused as late."""
         return self.config.server.request_timeout_s
 
     @property
@@ -69,18 +69,18 @@ class TerminalServer:
     async def listen(
         self, sockets: Iterable[socket.socket], tls: ssl.SSLContext | None = None
     ) -> None:
-        """Take in whoever comes at bound `sockets` (see `listeners.bind`)."""
+        """Accept connections on bound `sockets` (see `listeners.bind`)."""
         self._listeners += await listeners.listen(sockets, lambda: TerminalLine(self, tls))
         if self._sweeper is None:
             self._sweep()
 
     def bound_addresses(self) -> list[str]:
-        """Where the listeners really listen, as `host:port`."""
+        """The addresses on which the listeners actually listen, as `host:port`."""
         places = [s.getsockname() for listener in self._listeners for s in listener.sockets]
         return [str(Address(*place[:2])) for place in places]
 
     async def stop(self) -> None:
-        """Stop accepting, finish what runs, close all (B66).
+        """Stop accepting, finish running requests, and close all lines (B66).
 
         Raises:
             TimeoutError: a request was still running after `drain_timeout_s`.
@@ -119,19 +119,19 @@ class TerminalServer:
         now = asyncio.get_running_loop().time
         until = now() + BACKLOG_SLICE_S
         try:
-            # At least one: a busy machine may take the slice away before it begins.
+            # At least one line: on a busy machine the slice may be over before it begins.
             while self._backlog:
                 self._backlog.popleft().pump_again()
                 if now() >= until:
                     break
         finally:
-            # Whatever one line does, the others get their turn.
+            # Even if one line fails, the others get their turn.
             self._schedule_backlog()
 
     # Lines ---------------------------------------------------------------------------------
 
     def accept(self, line: TerminalLine) -> bool:
-        """A connection has come: it has a place, and its time runs, whoever it is (C101)."""
+        """Give a new connection, whoever it is, a place; False if there is none (C101)."""
         if not self._doorkeeper.take_place():
             self.gateway.metrics.connections_refused["total"] += 1
             return False
@@ -141,7 +141,7 @@ class TerminalServer:
         return True
 
     def admit(self, line: TerminalLine, address: str) -> Conversation | None:
-        """It is known where the line comes from; None at a cap: it is refused and counted (B14)."""
+        """Admit a line whose address is known; None if a cap or its address refuses it (B14)."""
         obstacle = self._doorkeeper.obstacle(address)
         if not obstacle and not self.gateway.site.is_expected(address):
             obstacle = "network"
@@ -156,7 +156,7 @@ class TerminalServer:
         return Conversation(line.number, address, link)
 
     def forget(self, line: TerminalLine) -> None:
-        """A connection has ended."""
+        """Forget a line that has ended."""
         if self._lines.pop(line.number, None) is None:
             return  # it never had a place
         self._doorkeeper.leave_place()
@@ -179,29 +179,29 @@ class TerminalServer:
         line.watchers = ()
 
     def lines_of(self, terminal: str) -> Sequence[TerminalLine]:
-        """The open lines of the terminal of that name, oldest first."""
+        """The terminal's open lines, oldest first."""
         return self._connected.of(terminal)
 
     def watch(self, terminal: str, watcher: Watcher) -> None:
-        """Show `watcher` what is said on the lines of the terminal of that name from now on."""
+        """Show `watcher` all further messages on the terminal's lines."""
         watchers = self._watchers.setdefault(terminal, [])
         watchers.append(watcher)
         for line in self.lines_of(terminal):
             line.watchers = watchers
 
     def unwatch(self, terminal: str, watcher: Watcher) -> None:
-        """Stop showing it messages."""
+        """Stop showing messages to `watcher`."""
         watchers = self._watchers[terminal]
         watchers.remove(watcher)
         if not watchers:
             del self._watchers[terminal]
 
     def _logged_in(self, conversation: Conversation) -> None:
-        """A terminal has logged in: it replaces its older connection (B14, C8)."""
+        """Let a terminal that has logged in replace its older connections (B14, C8)."""
         line = self._lines.get(conversation.number)
         terminal = conversation.terminal
         if line is None or terminal is None or conversation.closing:
-            # Who goes anyway replaces nobody.
+            # A line that is about to close replaces nothing.
             return
         if not line.terminal_name:
             self._doorkeeper.recognise(conversation.address)
@@ -219,7 +219,7 @@ class TerminalServer:
             self._replace(older, line)
 
     def _replace(self, older: TerminalLine, newer: TerminalLine) -> None:
-        """Close `older`, and say so when two machines seem to share a login (C102)."""
+        """Close `older`, and log a warning if two machines seem to share a login (C102)."""
         name, now = newer.terminal_name, self.monotonic()
         if now - older.last_heard <= HEARD_WITHIN_S:
             self.gateway.metrics.terminal_replaced[name] += 1
@@ -234,7 +234,7 @@ class TerminalServer:
         older.close_when_done("replaced")
 
     def refresh_terminals(self) -> None:
-        """After a reload: sessions get their new view, removed terminals are closed (C48)."""
+        """After a reload, give sessions their new view and close removed terminals (C48)."""
         known = self.gateway.site.by_name
         for line in list(self._lines.values()):
             conversation = line.conversation
@@ -248,7 +248,7 @@ class TerminalServer:
             else:
                 conversation.known, conversation.session.terminal = entry, entry.view
                 if not conversation.link.pending:
-                    # Else the answer that is being made still goes out as it was asked for.
+                    # Otherwise the answer under way keeps the form in which it was asked for.
                     conversation.link.wire = entry.view.wire
 
     # Time ----------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ class KnownTerminal:
 
     def admits_like(self, other: KnownTerminal) -> bool:
         """Whether both ask the same of whoever logs in (C101)."""
-        return self.terminal.admission == other.terminal.admission
+        return self is other or self.terminal.admission == other.terminal.admission
 
 
 @dataclass(frozen=True, slots=True)

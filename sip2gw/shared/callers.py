@@ -1,8 +1,8 @@
-"""The addresses that log in, and what a wrong password costs them (C100).
+"""Limits how fast an address can guess passwords (C100).
 
-Of one address two passwords are hashed at a time, and once one of them was wrong its place stays
-taken while the answer is held back: an address that guesses has a few passwords judged, however
-many lines it opens, and the rest is refused without being judged.
+Two passwords of an address are hashed at a time. A wrong one keeps its place while its answer is
+held back. So an address that guesses gets only a few passwords judged, however many lines it opens;
+the others are refused without being judged.
 """
 
 from __future__ import annotations
@@ -17,20 +17,18 @@ FAILURES_WINDOW_S = 300.0
 """How long a failed login counts against its address."""
 
 DELAY_STEPS_MAX = 3
-"""The answer is held back longer with each failure, up to this many times `login_backoff_s`."""
+"""Each failure holds the answer back longer, up to this many times `login_backoff_s`."""
 
 JUDGED_AT_ONCE_MAX = 2
-"""Passwords of one address that are hashed, or whose wrong answer is held back, at a time."""
+"""Passwords of one address that are being hashed, or whose answer is held back, at a time."""
 
 ADDRESSES_MAX = 10_000
 IPV6_SITE_BITS = 64
-"""One customer of a provider gets a whole network of this size; to us it is one address."""
+"""A provider gives each customer a whole network of this size; it counts as one address."""
 
 
 def neighbourhood(address: str) -> str:
-    """The unit that counts as one address: an IPv4 address, or an IPv6 network of
-    `IPV6_SITE_BITS`.
-    """
+    """What counts as one address: an IPv4 address, or an IPv6 network of `IPV6_SITE_BITS`."""
     if ":" not in address:
         return address
     try:
@@ -44,26 +42,26 @@ def neighbourhood(address: str) -> str:
 
 @dataclass(slots=True)
 class _Caller:
-    """One address that logs in."""
+    """An address that logs in."""
 
     failures: deque[float] = field(default_factory=lambda: deque(maxlen=DELAY_STEPS_MAX))
-    """The times of the newest failed logins of the last minutes."""
+    """The times of the latest failed logins."""
     judged: int = 0
     waiting: deque[asyncio.Future[bool]] = field(default_factory=deque)
 
 
 class AddressGuard:
-    """Hands out the few places in which an address may have a password judged (C100)."""
+    """Grants an address its few places for having a password judged (C100)."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
         self._callers: OrderedDict[str, _Caller] = OrderedDict()
 
     async def take_place(self, address: str) -> bool:
-        """Wait for a place; False when the address has to come again.
+        """Wait for a place; False if the address must try again later.
 
-        It is refused at once while failures of the last minutes are held against it and its places
-        are taken. Whoever gets True gives the place back with `leave_place`.
+        An address with recent failures is refused at once while its places are taken. After True,
+        give the place back with `leave_place`.
         """
         caller = self._caller(address)
         if caller.judged < JUDGED_AT_ONCE_MAX:
@@ -81,7 +79,7 @@ class AddressGuard:
             raise
 
     def leave_place(self, address: str) -> None:
-        """Let the next one in."""
+        """Give a place back, or pass it on to the next in line."""
         caller = self._caller(address)
         while caller.waiting:
             turn = caller.waiting.popleft()
@@ -91,10 +89,10 @@ class AddressGuard:
         caller.judged -= 1
 
     def note_failure(self, address: str, step_s: float) -> float:
-        """Count a failed login, and send away who waits at `address` for a place.
+        """Count a failed login, and refuse all that wait for a place at `address`.
 
         Returns:
-            Seconds by which the answer is to be held back; `step_s` for each recent failure.
+            Seconds for which to hold back the answer: `step_s` for each recent failure.
         """
         caller, now = self._caller(address), self._monotonic()
         while caller.failures and now - caller.failures[0] >= FAILURES_WINDOW_S:
@@ -120,7 +118,7 @@ class AddressGuard:
         return caller
 
     def _make_room(self) -> None:
-        """Forget who has not come for longest, but nobody whose place is taken."""
+        """Forget the address unseen for the longest time, but none with a place taken."""
         if len(self._callers) < ADDRESSES_MAX:
             return
         for key, caller in self._callers.items():

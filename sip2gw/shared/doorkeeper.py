@@ -1,8 +1,8 @@
-"""Which newcomers find a place: caps, counted from accept.  (B14, C100, C101)
+"""Caps on connections, counted from accept on (B14, C100, C101).
 
-A line counts from the moment its connection is accepted, before any TLS handshake. Whoever has not
-logged in is a stranger; of one address only so many are kept that others still find a place, also
-when the system gives us few descriptors.
+A line counts as soon as its connection is accepted, before any TLS handshake. Until it logs in it
+is a stranger. Each address may have only so many strangers that others still find a place, even if
+the system allows us few descriptors.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from typing import Protocol
 from sip2gw.shared.callers import neighbourhood
 
 DESCRIPTORS_RESERVED = 64
-"""Kept back for the store, the log, HTTP and whatever else must go on working at the cap."""
+"""Reserved for the store, the log, HTTP and all else that must still work at the cap."""
 STRANGERS_SHARE = 4
-"""One address has at most this part of the free places for lines that have not logged in, so that
-several of them together cannot take all."""
+"""The strangers of an address get at most this part of the free places, so that even several
+addresses together cannot take all of them."""
 STRANGERS_MIN = 16
 
 
 def descriptors_allowed() -> int:
-    """Files and sockets that this process may have open."""
+    """How many files and sockets this process may have open."""
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
@@ -42,14 +42,14 @@ class Caps(Protocol):
 
 
 class Doorkeeper:
-    """Counts the lines, and says which newcomers find no place."""
+    """Counts lines, and refuses new ones when a cap is reached."""
 
     def __init__(
         self,
         limits: Callable[[], Caps],
         descriptors: Callable[[], int] = descriptors_allowed,
     ) -> None:
-        """`limits` gives the caps as they are configured now."""
+        """`limits` returns the caps as they are configured now."""
         self._limits = limits
         self._places = max(1, descriptors() - DESCRIPTORS_RESERVED)
         self._lines = 0
@@ -57,7 +57,7 @@ class Doorkeeper:
         self._strangers: Counter[str] = Counter()
 
     def take_place(self) -> bool:
-        """Count a connection that was accepted; False when all places are taken."""
+        """Count an accepted connection; False if all places are taken."""
         if self._lines >= self._places_in_all():
             return False
         self._lines += 1
@@ -68,8 +68,8 @@ class Doorkeeper:
         self._lines -= 1
 
     def obstacle(self, address: str) -> str:
-        """Why the newcomer that has taken a place, and comes from `address`, is refused all the
-        same, as a metric label; empty when it may enter."""
+        """Why to refuse the line from `address` that has just taken a place, as a metric label;
+        empty: admit it."""
         if self._per_address[address] >= self._limits().max_connections_per_address:
             return "address"
         free = self._places_in_all() - self._lines + 1  # its own was free when it came
@@ -80,16 +80,16 @@ class Doorkeeper:
         return min(self._limits().max_connections, self._places)
 
     def enter(self, address: str) -> None:
-        """A newcomer has been taken in."""
+        """Count a line that has been admitted."""
         self._per_address[address] += 1
         self._strangers[neighbourhood(address)] += 1
 
     def recognise(self, address: str) -> None:
-        """A stranger has logged in."""
+        """Stop counting a stranger, who has logged in."""
         _take_one(self._strangers, neighbourhood(address))
 
     def leave(self, address: str, *, stranger: bool) -> None:
-        """A line that was taken in has ended."""
+        """Stop counting an admitted line, which has ended."""
         _take_one(self._per_address, address)
         if stranger:
             _take_one(self._strangers, neighbourhood(address))

@@ -1,9 +1,9 @@
-"""All that requests of different terminals, or of one after the other, have in common in memory.
+"""What the gateway remembers between requests and between terminals.
 
-One process owns one of these. With several workers for one gateway each part is either *shared*,
-one truth for all of them, or *partitioned*, each worker having its own; the parts say which, and
-why. What is not here may be each worker's own: caches of what the store says (snapshots, PINs and
-passwords that were right), what waits to be written, and numbers, which are added up.
+Each process owns one `SharedState`. If a gateway has several workers, each part is either *shared*
+(one truth for all workers) or *partitioned* (each worker has its own). Each part says which, and
+why. Everything else may belong to a single worker: caches of the store (snapshots, and PINs and
+passwords that were right), data that waits to be written, and counters, which are added up.
 """
 
 from __future__ import annotations
@@ -19,33 +19,33 @@ from sip2gw.shared.pin_guesses import PinGuesses
 
 
 class SharedState:
-    """Made once by the process, which hands each part to those who use it.
+    """Created once by the process, which hands each part to its users.
 
     Args:
-        limits: the caps as they are configured now.
-        monotonic: seconds that only grow.
+        limits: returns the caps as they are configured now.
+        monotonic: returns seconds that only grow.
     """
 
     def __init__(self, limits: Callable[[], Caps], monotonic: Callable[[], float]) -> None:
         self.passages = Passages()
-        """Shared: a door that connects again, perhaps to another worker, goes on with the passage
-        that it began, or one person is written down, and counted inside, twice (B41)."""
+        """Shared: a door may reconnect to another worker and must continue its passage there.
+        Otherwise one person would be logged, and counted inside, twice (B41)."""
         self.admissions = Admissions()
-        """Shared: what any terminal shows of a patron, a block or a wrong PIN, must count at every
-        door in an emergency; with parts a blocked patron gets in through another one (C110)."""
+        """Shared: a block or a wrong PIN that the gateway sees at any terminal must count at every
+        door in an emergency. Otherwise a blocked patron could enter through another door (C110)."""
         self.pin_guesses = PinGuesses()
-        """Shared as far as failures are counted, or a terminal that connects again and again has
-        the limit once with each worker (C19). How many are judged at a time may be partitioned:
-        the processors are the workers' own. Failures of a *patron* are counted by the store."""
+        """Shared are the failures; otherwise a terminal that keeps reconnecting would have the
+        limit once at each worker (C19). How many guesses are judged at a time may be partitioned,
+        because each worker has its own processor. The store counts the failures of a *patron*."""
         self.callers = AddressGuard(monotonic)
-        """Shared: an address chooses its worker by connecting again, so with parts it would have as
-        many passwords judged as there are workers (C100)."""
+        """Shared: an address can reach each worker by reconnecting. Otherwise it would have more
+        passwords judged the more workers there are (C100)."""
         self.doorkeeper = Doorkeeper(limits)
-        """Partitioned are the places in all, for each worker has descriptors of its own, with
-        `max_connections` divided among them. Shared are the lines of an address, whose cap is one
-        number (B14)."""
+        """Partitioned are all places together: each worker has descriptors of its own, and
+        `max_connections` is divided among the workers. Shared are the lines of each address,
+        because their cap is one number (B14)."""
         self.connected: Connected[Any] = Connected()
-        """Shared: a terminal that logs in with one worker replaces the line that it had with
-        another. The lines stay with their worker; what is shared is who has one (B14, C8)."""
+        """Shared: a terminal that logs in at one worker replaces its line at another. The lines
+        stay with their workers; which worker has one is shared (B14, C8)."""
         self.replacements = Replacements()
-        """Shared, like `connected`: two machines with one login may come to two workers (C102)."""
+        """Shared, like `connected`: two machines with one login may reach two workers (C102)."""

@@ -29,18 +29,19 @@ LIVE_WITHIN_S = 2.0
 """A loop without a turn for this long counts as dead."""
 NUMBERS_WITHIN_S = 5.0
 NUMBERS_FRESH_S = 0.5
-"""However often the page is asked for, the gateway is asked no more than this often."""
+"""The gateway is asked at most once in this time, however often clients ask for the page."""
 REQUESTS_MAX = 16
-"""Whoever comes while so many are answered is told to come later."""
+"""While so many requests are being answered, further ones get a 503."""
 PROBES = ("/livez", "/readyz")
-"""But for these: who asks takes a no for the gateway's, and all of them wait for one answer."""
+"""Exempt from that limit: a probe would take the 503 for the gateway's own answer. All waiting
+probes share one question to the gateway."""
 
 Ask = Callable[[ControlRequest], Awaitable[AnyAnswer]]
 T = TypeVar("T", Alive, Numbers)
 
 
 def application(ask: Ask) -> ASGIApp:
-    """The application; `ask` asks the gateway."""
+    """The application; `ask` puts its questions to the gateway."""
     pages = _Pages(ask)
     app = Starlette(
         routes=[
@@ -55,7 +56,7 @@ def application(ask: Ask) -> ASGIApp:
 
 
 class _Pages:
-    """The pages, and what they have of the gateway."""
+    """The pages, and the answers of the gateway that they share."""
 
     def __init__(self, ask: Ask) -> None:
         self._alive = Shared(lambda: _of(Alive, ask(Ping())))
@@ -63,12 +64,12 @@ class _Pages:
         self._text = lru_cache(maxsize=4)(_text)
 
     async def metrics(self, request: Request) -> Response:
-        """All numbers, in the form that the client likes best."""
+        """All numbers, in the format that the client accepts."""
         try:
             numbers = await self._numbers.within(NUMBERS_WITHIN_S)
         except (TimeoutError, GatewayGoneError):
             return _not_ready()
-        # Of what a client accepts nothing else is looked at: its versions are whatever it likes.
+        # Nothing else in the Accept header matters; a client may name any version.
         as_openmetrics = OPENMETRICS in request.headers.get("accept", "")
         packed = "gzip" in request.headers.get("accept-encoding", "")
         body, content_type = self._text(_Same(numbers), as_openmetrics, packed)
@@ -111,10 +112,10 @@ def _text(same: _Same, as_openmetrics: bool, packed: bool) -> tuple[bytes, str]:
 
 
 async def _of(kind: type[T], asking: Awaitable[AnyAnswer]) -> T:
-    """The answer, which is to be of this kind.
+    """The gateway's answer, which must be of this kind.
 
     Raises:
-        GatewayGoneError: it is not, or there is none.
+        GatewayGoneError: there is none, or it is of another kind.
     """
     answer = await asking
     if not isinstance(answer, kind):
@@ -131,19 +132,19 @@ def _not_ready() -> Response:
 
 
 async def _refuse(request: Request, error: Exception) -> Response:
-    """The path is none of ours: what is left to the routes to refuse."""
+    """Refuse a path that is not one of our pages."""
     return PlainTextResponse("/metrics /livez /readyz\n", 404)
 
 
 class Limited:
-    """Lets in so many requests at a time, and only such as read and bring nothing."""
+    """Admits a limited number of requests at a time, and only GET and HEAD without a body."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
         self._running = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer, or say why not."""
+        """Answer the request, or refuse it and say why."""
         refusal = self._refusal(scope)
         if refusal is not None:
             refusal.headers["connection"] = "close"

@@ -1,8 +1,8 @@
-"""Running the process for HTTP: it is started, watched, restarted and ended here (C130).
+"""Starts, watches, restarts and stops the process for HTTP (C130).
 
-It has two lines to the gateway: one for its questions, and its standard error, whose log goes into
-the gateway's own, so that lines of the two never mix. When one of the two processes dies, the other
-sees the end of the first line.
+Two channels connect it to the gateway. It asks its questions on one. The other is its standard
+error, which the gateway writes into its own log, so that lines of the two never mix. If one of the
+two processes dies, the other sees the first channel end.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from sip2gw.config import Address
 from sip2gw.monitoring.telemetry import Log
 
 RESTART_AFTER_S = 0.1
-"""Seconds to wait after the first failure; twice as long after each further one."""
+"""Seconds to wait after the first failure; each further failure doubles them."""
 RESTART_AFTER_MAX_S = 5.0
 LIVED_S = 10.0
-"""A process that lived this long started well: its next failure counts as the first."""
+"""After a process has lived this long, its next failure counts as the first."""
 LEAVE_WITHIN_S = 0.7
-"""Seconds that it has to end by itself before it is killed."""
+"""Seconds in which it must end by itself before it is killed."""
 LOG_LINE_BYTES_MAX = 16_384
 LOG_LINES_PER_SECOND_MAX = 50
 LISTEN_BACKLOG = 128
@@ -46,15 +46,15 @@ _LEVELS = {
 
 
 def restart_after(failures: int) -> float:
-    """Seconds to wait after so many failures in a row."""
+    """Seconds to wait after `failures` failures in a row."""
     return float(min(RESTART_AFTER_S * 2 ** min(failures - 1, 16), RESTART_AFTER_MAX_S))
 
 
 def bind(address: Address) -> socket.socket:
-    """A socket that listens at `address`; blocks while its name is looked up.
+    """Listen at `address`; this blocks while a name is looked up.
 
     Raises:
-        OSError: it cannot be bound.
+        OSError: the address cannot be bound.
     """
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
@@ -70,7 +70,7 @@ def bind(address: Address) -> socket.socket:
 
 
 class Adopted(Protocol):
-    """The gateway's end of the line."""
+    """The gateway's end of the channel for questions."""
 
     ended: asyncio.Future[None]
 
@@ -82,14 +82,14 @@ class Adopter(Protocol):
     """Answers the process's questions."""
 
     async def adopt(self, line: socket.socket) -> Adopted:
-        """Answer the questions that come over `line`."""
+        """Answer the questions that arrive on `line`."""
 
 
 class LogRelay(asyncio.Protocol):
-    """Takes what the process writes to standard error into the gateway's log.
+    """Copies the process's standard error into the gateway's log.
 
-    Its events stay events; what else is there, which only a dying interpreter writes, is counted
-    and not told, for nobody has taken out of it what must not be shown (C78).
+    Events stay events. Anything else comes from a dying interpreter; only its size is logged,
+    because secrets have not been removed from it (C78).
     """
 
     def __init__(self, log: Log) -> None:
@@ -98,7 +98,7 @@ class LogRelay(asyncio.Protocol):
         self._second, self._lines = 0, 0
 
     def data_received(self, data: bytes) -> None:
-        """Tell each line that is complete."""
+        """Log each complete line."""
         *lines, self._data = (self._data + data).split(b"\n")
         if len(self._data) > LOG_LINE_BYTES_MAX:
             lines.append(self._data)
@@ -125,12 +125,12 @@ class LogRelay(asyncio.Protocol):
 
 
 class WebProcess:
-    """The process for HTTP of this gateway.
+    """This gateway's process for HTTP.
 
     Args:
-        adopter: answers what it asks.
-        log: hears of its faults and of its end.
-        on_restart: called each time that it has ended and is to be started again.
+        adopter: answers its questions.
+        log: gets its errors and its end.
+        on_restart: called each time before it is started again.
     """
 
     def __init__(self, adopter: Adopter, log: Log, on_restart: Callable[[], None]) -> None:
@@ -142,16 +142,16 @@ class WebProcess:
         self._stopping = asyncio.Event()
 
     async def start(self, address: Address) -> str:
-        """Listen at `address` and start the process; the real `host:port`.
+        """Listen at `address` and start the process; returns the real `host:port`.
 
-        From now on clients can connect; they are answered as soon as it is there, and wait while
-        it is started again.
+        From now on clients can connect. They get answers as soon as the process runs, and wait
+        while it is restarted.
 
         Raises:
-            OSError: the address cannot be bound; it is the error's `filename`.
+            OSError: the address cannot be bound; the error's `filename` is that address.
         """
         try:
-            # Its name may have to be looked up, and terminals are served already.
+            # In a thread: a name may need a look-up, and terminals are being served already.
             self._listener = await asyncio.to_thread(bind, address)
         except OSError as error:
             raise OSError(error.errno, error.strerror, str(address)) from None
@@ -174,7 +174,7 @@ class WebProcess:
             self._on_restart()
 
     async def _run(self, listener: socket.socket) -> int | str:
-        """Run it once; returns how it ended."""
+        """Run the process once; returns how it ended."""
         problem = ""
         try:
             self._line = line = await self._begin(listener)
@@ -182,7 +182,7 @@ class WebProcess:
                 line.close()
             await line.ended
         except Exception as error:
-            # No descriptor, no memory, no process, no thread: perhaps later.
+            # No descriptor, memory, process or thread is left; there may be one later.
             problem = getattr(error, "strerror", None) or type(error).__name__
         status = await asyncio.to_thread(self._reap)
         return problem or status
@@ -205,7 +205,7 @@ class WebProcess:
             theirs.close()
 
     def _reap(self) -> int:
-        """Let it end, or end it; blocks for so long."""
+        """Wait until the process ends, and kill it after `LEAVE_WITHIN_S`; blocks."""
         process, self._process = self._process, None
         if process is None:
             return 0
@@ -216,7 +216,7 @@ class WebProcess:
             return process.wait()
 
     async def stop(self) -> None:
-        """End it, and stop listening."""
+        """Stop the process, and stop listening."""
         self._stopping.set()
         if self._line is not None:
             self._line.close()
@@ -228,13 +228,13 @@ class WebProcess:
 
 
 def _pipe() -> tuple[FileIO, int]:
-    """A pipe: the end to read from, which whoever gets it closes, and the one to write to."""
+    """A pipe: the end to read from, which its user closes, and the end to write to."""
     reading, writing = os.pipe()
     return FileIO(reading, "rb"), writing
 
 
 def _spawn(listener: socket.socket, line: socket.socket, log: int) -> subprocess.Popen[bytes]:
-    """Start it with these descriptors; waits until the program is loaded, so it is for a thread."""
+    """Start the process with these descriptors; blocks until the program is loaded."""
     handed = (listener.fileno(), line.fileno())
     path = [str(Path(sip2gw.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
     return subprocess.Popen(  # noqa: S603 -- this very program
@@ -243,8 +243,9 @@ def _spawn(listener: socket.socket, line: socket.socket, log: int) -> subprocess
         stdout=subprocess.DEVNULL,
         stderr=log,
         pass_fds=handed,
-        # Ctrl-C is for the gateway, which ends it. No session of its own: Linux shares out a core
-        # among sessions first (sched_autogroup), and niceness counts for nothing between them.
+        # Ctrl-C must reach only the gateway, which then stops the process. The process needs the
+        # gateway's session: Linux shares a core among sessions first (sched_autogroup), and
+        # niceness has no effect between sessions.
         process_group=0,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, path))},
     )

@@ -1,7 +1,7 @@
-"""The process for HTTP: uvicorn with a limit for everything that a client can do (C114, C130).
+"""The process for HTTP: uvicorn with a limit on everything that a client can do (C114, C130).
 
-A connection has so many seconds from being accepted, or from the end of its last answer, to the end
-of the next one; so many connections are open at a time, and a request's head has so many bytes.
+Limited are the time from accept, or from the end of the last answer, to the end of the next one;
+the number of open connections; and the size of a request's head.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _BUSY = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: c
 
 
 class Connection(H11Protocol):
-    """One client, for a limited time."""
+    """A client, served for a limited time."""
 
     _deadline: asyncio.TimerHandle | None = None
 
@@ -49,16 +49,17 @@ class Connection(H11Protocol):
             transport.close()
 
     def data_received(self, data: bytes) -> None:
-        """Listen to it, unless it has been told to go.
+        """Read data, unless the connection is being closed.
 
-        h11 measures only what it cannot use yet, so it gets no more at once than a head may have.
+        h11 limits only data that it cannot use yet. So it never gets more at once than the largest
+        head.
         """
         for start in range(0, len(data), REQUEST_BYTES_MAX):
             if not self.transport.is_closing():
                 super().data_received(data[start : start + REQUEST_BYTES_MAX])
 
     def on_response_complete(self) -> None:
-        """Let the client send another request."""
+        """Give the client time for another request."""
         self._give_time()
         super().on_response_complete()
 
@@ -75,31 +76,31 @@ class Connection(H11Protocol):
 
 
 class _Server(Server):
-    """uvicorn's, which leaves signals alone."""
+    """uvicorn's server, but without signal handlers."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Do nothing: the gateway decides when it is time to end."""
+        """Do nothing: the gateway decides when this process ends."""
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to accept, one at a time but with many waiting.
+        """Begin to accept connections: one at a time, while many may wait.
 
-        asyncio tries to accept as often in a row as many may wait, and when no descriptor is left,
-        it does so again once for each of the times that it failed.
+        asyncio accepts up to `backlog` connections in a row. When no descriptor is left, it tries
+        again once for each of these failures. So its backlog is 1, and the socket's own is larger.
         """
         await super().startup(sockets)
         for listener in sockets or ():
             listener.listen(BACKLOG)
 
     def leave(self) -> None:
-        """End as soon as possible, even if answers are unfinished."""
+        """End as soon as possible, even with unfinished answers."""
         self.should_exit = self.force_exit = True
 
 
 def server_for(app: ASGIApp) -> _Server:
     """The server with all its limits."""
-    # What clients do wrong is no event of ours; what we do wrong is one.
+    # Errors of clients are not logged; our own errors are.
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     return _Server(
         Config(
@@ -121,7 +122,7 @@ def server_for(app: ASGIApp) -> _Server:
 
 
 async def serve(listener: socket.socket, gateway: socket.socket, log: Log) -> None:
-    """Serve at `listener` what is asked of the `gateway`, until that has gone."""
+    """Serve clients at `listener` with the answers of `gateway`, until the gateway has gone."""
     loop = asyncio.get_running_loop()
     with told_to(log, loop):
         _, channel = await loop.create_unix_connection(Channel, sock=gateway)

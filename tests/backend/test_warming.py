@@ -10,7 +10,7 @@ from harness import running
 from sip2gw.backend.sql.records import load_by_card
 from sip2gw.backend.sqlite.database import connect
 from sip2gw.backend.sqlite.store import Store
-from sip2gw.backend.sqlite.warming import DOOR_TABLES, warm
+from sip2gw.backend.sqlite.warming import CACHE_KIB, DOOR_TABLES, warm
 
 
 def test_what_is_read_for_one_at_a_door_has_been_gone_through_before(store: Store) -> None:
@@ -37,6 +37,13 @@ def test_what_is_read_for_one_at_a_door_has_been_gone_through_before(store: Stor
     assert needed <= counted
     assert rows == sum(sizes)
     assert store.warm() == rows
+
+
+def test_pages_that_are_read_once_are_not_kept(store: Store) -> None:
+    """C136."""
+    with closing(connect(store.path, read_only=True)) as connection:
+        warm(connection)
+        assert connection.execute("PRAGMA cache_size").fetchone() == (-CACHE_KIB,)
 
 
 async def test_a_gateway_whose_store_cannot_be_warmed_says_so_and_serves(tmp_path: Path) -> None:

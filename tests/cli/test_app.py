@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 from pathlib import Path
@@ -185,3 +186,13 @@ def test_only_what_is_listed_stands_on_an_empty_table(sip2gw: Run, library: Path
     result = sip2gw("payment", "list", "--config", library)
     titles = ["id", "time", "terminal", "payer", "debtors", "amount", "bk", "status"]
     assert result.out.split() == titles
+
+
+def test_c136_imports_are_not_searched_for_garbage(sip2gw: Run) -> None:
+    before = gc.get_threshold()
+    gc.set_threshold(700, 10, 10)
+    try:
+        sip2gw("--version")
+        assert gc.get_threshold() == (50_000, 20, 100)
+    finally:
+        gc.set_threshold(*before)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -35,6 +35,7 @@ from sip2gw.policy.explain import (
     STANDING_CHECKS,
     ExplainedCheck,
     Place,
+    Settings,
     explain_access,
     explain_exit,
     explain_standing,
@@ -46,7 +47,8 @@ from sip2gw.policy.obstacles import decide_standing
 BRUSSELS = ZoneInfo("Europe/Brussels")
 NOW = datetime(2026, 3, 4, 19, 30, tzinfo=BRUSSELS)
 TODAY = NOW.date()
-PLACE = Place("door-1", "entrance", "MAIN", "EUR", 49)
+SETTINGS = Settings(**{setting.name: f"<{setting.name}>" for setting in fields(Settings)})
+PLACE = Place("door-1", "MAIN", "EUR", 49, SETTINGS)
 CARD = Card("P1")
 RECORD = PatronRecord(
     id="P1",
@@ -105,7 +107,7 @@ def test_c22_an_age_names_the_fact_and_the_setting() -> None:
     young = with_(birth_date=date(2010, 3, 5))
     told = at_door(young, DoorRules(minimum_age=16))["age"]
     assert told.result is CheckResult.REFUSED
-    assert told.detail == "age 15, profiles.entrance.door.minimum_age = 16"
+    assert told.detail == "age 15, <age>"
 
 
 @pytest.mark.parametrize(
@@ -118,20 +120,20 @@ def test_c22_an_age_names_the_fact_and_the_setting() -> None:
             "pin",
             RECORD,
             {},
-            "the PIN is assumed to be right; profiles.entrance.door.require_pin = true",
+            "the PIN is assumed to be right; <pin>",
         ),
         (
             "pin",
             RECORD,
             {"require_pin": False},
-            "not required: profiles.entrance.door.require_pin = false",
+            "not required: <pin>",
         ),
-        ("age", RECORD, {}, "no minimum age is set: profiles.entrance.door.minimum_age = 0"),
+        ("age", RECORD, {}, "no minimum age is set: <age>"),
         (
             "age",
             with_(birth_date=None),
             {"minimum_age": 16},
-            "birth date unknown, profiles.entrance.door.minimum_age = 16",
+            "birth date unknown, <age>",
         ),
         ("membership", RECORD, {}, "membership 201 valid until 2026-12-31"),
         ("membership", with_(membership=None), {}, "no membership"),
@@ -165,121 +167,113 @@ def test_c22_an_age_names_the_fact_and_the_setting() -> None:
             "membership_allowed",
             RECORD,
             {},
-            "every membership may enter: profiles.entrance.door.memberships = []",
+            "every membership may enter: <memberships>",
         ),
         (
             "membership_allowed",
             RECORD,
             {"memberships": frozenset({"301", "202"})},
-            'membership 201, profiles.entrance.door.memberships = ["202", "301"]',
+            "membership 201, <memberships>",
         ),
         (
             "membership_allowed",
             with_(membership=None),
             {"memberships": frozenset({"202"})},
-            'membership none, profiles.entrance.door.memberships = ["202"]',
+            "membership none, <memberships>",
         ),
         (
             "home_branch",
             RECORD,
             {},
-            "patrons of every home branch may enter:"
-            " profiles.entrance.door.home_branch_only = false",
+            "patrons of every home branch may enter: <home_branch>",
         ),
         (
             "home_branch",
             with_(home_branch=None),
             {"home_branch_only": True},
-            "home branch unknown, door of MAIN; profiles.entrance.door.home_branch_only = true",
+            "home branch unknown, door of MAIN; <home_branch>",
         ),
         (
             "fee_limit",
             RECORD,
             {"fees": False},
-            'debts do not matter here: profiles.entrance.door.fees = "ignore"',
+            "debts do not matter here: <fees>",
         ),
         (
             "fee_age",
             RECORD,
             {"fees": False},
-            'debts do not matter here: profiles.entrance.door.fees = "ignore"',
+            "debts do not matter here: <fees>",
         ),
         (
             "fee_limit",
             with_(fees=(fee(1250, 3),)),
             {},
-            "owes 12.50 EUR, limit 10.00 EUR (max_fees_self_service of membership 201);"
-            ' profiles.entrance.door.fees = "limit"',
+            "owes 12.50 EUR, limit 10.00 EUR (max_fees_self_service of membership 201); <fees>",
         ),
         (
             "fee_limit",
             with_(fee_limit=500),
             {},
-            "owes 0.00 EUR, limit 5.00 EUR (fee_limit of the patron);"
-            ' profiles.entrance.door.fees = "limit"',
+            "owes 0.00 EUR, limit 5.00 EUR (fee_limit of the patron); <fees>",
         ),
         (
             "fee_limit",
             with_(membership=None),
             {},
-            'owes 0.00 EUR, and no limit is set; profiles.entrance.door.fees = "limit"',
+            "owes 0.00 EUR, and no limit is set; <fees>",
         ),
-        ("fee_age", RECORD, {}, "no open charge; branches.MAIN.max_fee_age_days = 49"),
+        ("fee_age", RECORD, {}, "no open charge; <fee_age>"),
         (
             "fee_age",
             with_(fees=(fee(100, 60),)),
             {},
-            "the oldest open charge is 60 days old; branches.MAIN.max_fee_age_days = 49",
+            "the oldest open charge is 60 days old; <fee_age>",
         ),
         (
             "house_rules",
             RECORD,
             {},
-            "the house rules need not be accepted:"
-            " profiles.entrance.door.require_house_rules = false",
+            "the house rules need not be accepted: <house_rules>",
         ),
         (
             "house_rules",
             RECORD,
             {"house_rules": date(2026, 1, 1)},
-            "the house rules were accepted on 2025-05-01;"
-            " profiles.entrance.door.require_house_rules = 2026-01-01",
+            "the house rules were accepted on 2025-05-01; <house_rules>",
         ),
         (
             "house_rules",
             with_(house_rules_accepted=None),
             {"house_rules": True},
-            "the house rules have not been accepted;"
-            " profiles.entrance.door.require_house_rules = true",
+            "the house rules have not been accepted; <house_rules>",
         ),
-        ("bar", RECORD, {}, "not on the bar list (branches.MAIN.bar, door bar list)"),
-        ("capacity", RECORD, {}, "no limit: profiles.entrance.door.capacity = 0"),
+        ("bar", RECORD, {}, "not on the bar list (<bars>)"),
+        ("capacity", RECORD, {}, "no limit: <capacity>"),
         (
             "capacity",
             RECORD,
             {"capacity": 10},
-            "not checked, because another check refuses; profiles.entrance.door.capacity = 10",
+            "not checked, because another check refuses; <capacity>",
         ),
         (
             "inside",
             RECORD,
             {},
-            "a patron who is inside may enter again: profiles.entrance.door.refuse_inside = false",
+            "a patron who is inside may enter again: <inside>",
         ),
         (
             "inside",
             RECORD,
             {"refuse_inside": True},
-            "not checked, because another check refuses;"
-            " profiles.entrance.door.refuse_inside = true",
+            "not checked, because another check refuses; <inside>",
         ),
         (
             "terminal",
             RECORD,
             {"emergency_max_age": timedelta(hours=12)},
             "terminal door-1 at branch MAIN; while the store is unavailable, cards admitted"
-            " here earlier may enter: profiles.entrance.door.emergency ="
-            " true, emergency_max_age_h = 12",
+            " here earlier may enter: <emergency>",
         ),
     ],
 )
@@ -305,14 +299,11 @@ def test_who_is_inside_in_words(check: str, presence: Presence, result: str, sai
     assert told.detail.startswith(said)
 
 
-BADGES = 'profiles.entrance.door.require_badges = ["ONBE"], badges = "all"'
-
-
 @pytest.mark.parametrize(
     ("badges", "said"),
     [
-        ((BadgeAssignment("ONBE"),), f"badges here: ONBE; {BADGES}"),
-        ((), f"badges here: none; {BADGES}"),
+        ((BadgeAssignment("ONBE"),), "badges here: ONBE; <all_badges>"),
+        ((), "badges here: none; <all_badges>"),
         ((BadgeAssignment("ONBE", active=False),), "ONBE is not active"),
         ((BadgeAssignment("ONBE", valid_from=date(2026, 5, 1)),), "ONBE is valid from 2026-05-01"),
         (
@@ -330,13 +321,11 @@ def test_b22_a_badge_that_does_not_count_says_why(
 ) -> None:
     told = detail("badge", with_(badges=badges), require_badges=frozenset({"ONBE"}))
     assert said in told
-    assert told.endswith(BADGES)
+    assert told.endswith("; <all_badges>")
 
 
 def test_badges_that_are_not_asked_for() -> None:
-    assert detail("badge") == "no badge is required: profiles.entrance.door.require_badges = []"
-    told = detail("badge", require_badges=frozenset({"A", "B"}), every_badge=False)
-    assert told.endswith('require_badges = ["A", "B"], badges = "any"')
+    assert detail("badge") == "no badge is required: <badges>"
 
 
 @pytest.mark.parametrize(
@@ -345,36 +334,33 @@ def test_badges_that_are_not_asked_for() -> None:
         (
             UNSTAFFED,
             {},
-            "MAIN is unstaffed on Wed 2026-03-04 19:30, open until Wed 22:00;"
-            " profiles.entrance.door.last_entry_margin_min = 15",
+            "MAIN is unstaffed on Wed 2026-03-04 19:30, open until Wed 22:00; <last_entry>",
         ),
         (
             CalendarMoment(OpeningState.UNSTAFFED, None),
             {},
             "MAIN is unstaffed on Wed 2026-03-04 19:30, open for at least another week;"
-            " profiles.entrance.door.last_entry_margin_min = 15",
+            " <last_entry>",
         ),
         (
             CalendarMoment(OpeningState.STAFFED, None),
             {},
-            "MAIN is staffed on Wed 2026-03-04 19:30;"
-            ' profiles.entrance.door.when_staffed = "admit"',
+            "MAIN is staffed on Wed 2026-03-04 19:30; <when_staffed>",
         ),
         (
             CalendarMoment(OpeningState.CLOSED, None),
             {},
-            "MAIN is closed on Wed 2026-03-04 19:30 (branches.MAIN.hours and exceptions)",
+            "MAIN is closed on Wed 2026-03-04 19:30 (<hours>)",
         ),
         (
             CalendarMoment(OpeningState.CLOSED, None),
             {"has_pass": True},
-            "the card has a pass, so the calendar does not apply"
-            " (branches.MAIN.pass, door pass list)",
+            "the card has a pass, so the calendar does not apply (<passes>)",
         ),
         (
             CalendarMoment(OpeningState.CLOSED, None),
             {"has_pass": True, "barred": True},
-            "MAIN is closed on Wed 2026-03-04 19:30 (branches.MAIN.hours and exceptions)",
+            "MAIN is closed on Wed 2026-03-04 19:30 (<hours>)",
         ),
     ],
 )
@@ -386,20 +372,19 @@ def test_the_calendar_in_words(moment: CalendarMoment, changes: dict[str, Any], 
 def test_staffed_hours_may_refuse() -> None:
     moment = CalendarMoment(OpeningState.STAFFED, None)
     told = at_door(rules=DoorRules(admit_when_staffed=False), calendar=moment)["calendar"]
-    assert told.detail.endswith('when_staffed = "refuse"')
+    assert told.result is CheckResult.REFUSED
+    assert told.detail.endswith("; <when_staffed>")
 
 
 def test_b34_a_barred_card() -> None:
-    assert (
-        at_door(barred=True)["bar"].detail == "on the bar list (branches.MAIN.bar, door bar list)"
-    )
+    assert at_door(barred=True)["bar"].detail == "on the bar list (<bars>)"
 
 
 def test_c75_a_door_without_a_branch() -> None:
     told = at_door(place=replace(PLACE, branch=""), branch=None, calendar=None)
-    assert "terminals.door-1.branch is not set" in told["terminal"].detail
+    assert "<branch> is not set" in told["terminal"].detail
     assert told["calendar"].detail == "not checked: the terminal has no branch"
-    assert told["bar"].detail == "not on the bar list (the terminal has no branch)"
+    assert told["bar"].detail == "not on the bar list (<bars>)"
 
 
 def test_an_unknown_card_at_a_door() -> None:
@@ -412,7 +397,7 @@ def test_c67_a_door_that_leads_out_checks_nothing() -> None:
     told = explain_exit(PLACE)
     assert [check.check for check in told] == list(CHECK_NAMES)
     assert {check.result for check in told} == {CheckResult.SKIPPED}
-    assert 'profiles.entrance.door.direction = "out"' in told[0].detail
+    assert "<direction>" in told[0].detail
 
 
 def at_kiosk(
@@ -444,10 +429,8 @@ def test_outside_doors_each_obstacle_is_a_refused_check(
 
 
 def test_a_terminal_without_an_age_of_charges() -> None:
-    told = at_kiosk(RECORD, place=replace(PLACE, branch="", max_fee_age_days=None))["fee_age"]
-    assert told.detail == "no maximum age of charges is set (the terminal has no branch)"
     told = at_kiosk(RECORD, place=replace(PLACE, max_fee_age_days=None))["fee_age"]
-    assert told.detail == "no maximum age of charges is set (branches.MAIN.max_fee_age_days)"
+    assert told.detail == "no maximum age of charges is set (<fee_age>)"
 
 
 def test_an_unknown_card_outside_doors() -> None:

@@ -72,15 +72,9 @@ from sip2gw.backend.sql.migrate import migrate
 from sip2gw.backend.sql.queries import BUMP_VERSION
 from sip2gw.backend.sql.records import paid_fee
 from sip2gw.backend.sql.refusals import Refusals, Writing
-from sip2gw.backend.sql.values import date_text, time_text
+from sip2gw.backend.sql.values import block_values, time_text
 from sip2gw.backend.staff import doors
-from sip2gw.model import (
-    AccessRow,
-    Block,
-    PaidFee,
-    PatronRecord,
-    Presence,
-)
+from sip2gw.model import AccessRow, Block, PaidFee, PatronRecord, Presence
 from sip2gw.model.items import ItemRecord
 from sip2gw.model.refusals import RefusedPayment
 from sip2gw.policy.payments import PaymentFacts
@@ -253,14 +247,7 @@ class PostgresStore(Library):
 
     async def set_block(self, patron_id: str, block: Block) -> None:
         """Add `block`, replacing one of the same type and source."""
-        await self._fetch(
-            _SET_BLOCK,
-            patron_id,
-            block.source,
-            block.type.value,
-            block.note,
-            date_text(block.valid_until),
-        )
+        await self._fetch(_SET_BLOCK, *block_values(patron_id, block))
 
     async def lift_blocks(self, patron_id: str, sources: frozenset[str]) -> int:
         """Remove the blocks set by `sources`; returns how many (C41)."""

@@ -53,7 +53,7 @@ class AccessLog:
         for start in range(0, len(rows), ROWS_PER_STATEMENT):
             part = rows[start : start + ROWS_PER_STATEMENT]
             values = tuple(chain.from_iterable(map(values_of, part)))
-            connection.execute(queries.add_access(len(part)), values)
+            connection.execute(queries.for_rows(queries.ADD_ACCESS, len(part)), values)
 
 
 def values_of(row: AccessRow) -> tuple[Any, ...]:

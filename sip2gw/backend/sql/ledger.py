@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from datetime import datetime, tzinfo
 from itertools import chain, groupby
 from operator import itemgetter
-from typing import Any
+from typing import Any, Unpack
 
 from sip2gw.backend.base import (
     BackendError,
@@ -45,6 +45,7 @@ from sip2gw.model import (
     Surplus,
     copied,
 )
+from sip2gw.model.money import PaymentFilters
 from sip2gw.policy.money import PaymentPlan
 from sip2gw.policy.payments import PaymentFacts
 from sip2gw.policy.reasons import PaymentRefusalReason
@@ -301,7 +302,8 @@ def _post(
     rows = [(transaction_id, position, *entry) for position, entry in enumerate(entries)]
     for start in range(0, len(rows), ENTRIES_PER_STATEMENT):
         part = rows[start : start + ENTRIES_PER_STATEMENT]
-        connection.execute(queries.add_entries(len(part)), tuple(chain.from_iterable(part)))
+        statement = queries.for_rows(queries.ADD_ENTRY, len(part))
+        connection.execute(statement, tuple(chain.from_iterable(part)))
 
 
 def _debtor_ids(lines: Iterable[PaymentLine]) -> set[str]:
@@ -372,24 +374,15 @@ def load_payment(connection: Connection, payment_id: str) -> Payment | None:
     return next(_select(connection, {"payment_id": payment_id}), None)
 
 
-def payments(
-    connection: Connection,
-    *,
-    since: datetime | None = None,
-    until: datetime | None = None,
-    terminal: str | None = None,
-    status: str | None = None,
-    payer_id: str | None = None,
-) -> Iterator[Payment]:
+def payments(connection: Connection, **wanted: Unpack[PaymentFilters]) -> Iterator[Payment]:
     """The payments in the half-open time span, oldest first."""
-    wanted = {
-        "since": time_text(since) if since else None,
-        "until": time_text(until) if until else None,
-        "terminal": terminal,
-        "status": status,
-        "payer_id": payer_id,
+    values = {
+        "since": moment_text(wanted.get("since")),
+        "until": moment_text(wanted.get("until")),
+        "terminal": wanted.get("terminal"),
+        "status": wanted.get("status"),
     }
-    return _select(connection, wanted)
+    return _select(connection, values)
 
 
 def _select(connection: Connection, wanted: Mapping[str, str | None]) -> Iterator[Payment]:
@@ -400,21 +393,10 @@ def _select(connection: Connection, wanted: Mapping[str, str | None]) -> Iterato
 
 def payment_of(rows: Sequence[Sequence[Any]]) -> Payment:
     """The payment behind rows of `queries.PAYMENTS`, one for each of its lines."""
-    row = rows[0]
-    return Payment(
-        id=row[0],
-        time=moment_value(row[1]),
-        terminal=row[2],
-        payer_id=row[3],
-        amount=row[4],
-        currency=row[5],
-        payment_type=row[6],
-        bk=row[7],
-        status=row[8],
-        lines=tuple(PaymentLine(*line[11:]) for line in rows if line[11] is not None),
-        texts=list_value(row[9]),
-        card=row[10],
-    )
+    payment_id, time, *middle, texts, card = rows[0][:11]
+    lines = tuple(PaymentLine(*row[11:]) for row in rows if row[11] is not None)
+    values = (payment_id, moment_value(time), *middle, lines, list_value(texts), card)
+    return Payment(*values)
 
 
 _CHECKS = (

@@ -14,6 +14,13 @@ def fill(template: str, **names: str) -> str:
     return template.format(**names)
 
 
+@cache
+def for_rows(statement: str, count: int) -> str:
+    """`statement`, an INSERT that ends with the marks of one row, for `count` rows."""
+    marks = statement[statement.rindex("(") :]
+    return ", ".join((statement, *[marks] * (count - 1)))
+
+
 MEMBERSHIP_COLUMNS = """m.code, m.description, m.type, m.minimum_age, m.maximum_age, m.max_items,
            m.max_fees_self_service, m.alert_amount"""
 
@@ -106,10 +113,7 @@ _PAID_FEES = fill(
     GROUP BY f.id HAVING SUM(e.amount) < 0 AND MAX(t.time) >= ?
     ORDER BY f.created, f.id""",
 )
-PAID_FEES = fill(
-    _PAID_FEES,
-    by=_PAYS,
-)
+PAID_FEES = fill(_PAID_FEES, by=_PAYS)
 PAID_FEES_BY = fill(
     _PAID_FEES, by="t.payment_id IN (SELECT p.id FROM payment p WHERE p.payer_id = ?)"
 )
@@ -269,12 +273,6 @@ ADD_ENTRY = """
     VALUES (?, ?, ?, ?, ?, ?, ?)"""
 
 
-@cache
-def add_entries(count: int) -> str:
-    """`ADD_ENTRY` for `count` rows in one statement."""
-    return ADD_ENTRY + ", (?, ?, ?, ?, ?, ?, ?)" * (count - 1)
-
-
 PAYMENTS = """
     SELECT p.id, p.time, p.terminal, p.payer_id, p.amount, p.currency, p.payment_type, p.bk,
            p.status, p.texts, p.card, e.fee_id, e.debtor_id, e.relation, -e.amount
@@ -289,7 +287,6 @@ PAYMENT_FILTERS = {
     "until": "p.time < ?",
     "terminal": "p.terminal = ?",
     "status": "p.status = ?",
-    "payer_id": "p.payer_id = ?",
 }
 SET_PAYMENT_STATUS = "UPDATE payment SET status = ? WHERE id = ?"
 FEE_HOLDERS = """
@@ -471,12 +468,6 @@ ADD_ACCESS = """
     INSERT INTO access_log (id, time, branch, terminal, decision, reason, mode, checks, patron_id,
                             direction)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
-
-
-@cache
-def add_access(count: int) -> str:
-    """`ADD_ACCESS` for `count` rows in one statement."""
-    return ADD_ACCESS + ", (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)" * (count - 1)
 
 
 ACCESS_ROWS = """

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Unpack
 
 from sip2gw.backend.attempts import (
     AttemptState,
@@ -26,21 +26,13 @@ from sip2gw.backend.attempts import (
     UnknownCirculation,
     UnknownPayment,
 )
-from sip2gw.backend.base import (
-    CirculationOrder,
-    PaymentOrder,
-    RefusedError,
-)
+from sip2gw.backend.base import CirculationOrder, CirculationOutcome, PaymentOrder, RefusedError
 from sip2gw.backend.database import Connection, WriteResult
 from sip2gw.backend.sql import queries
-from sip2gw.backend.sql.values import (
-    list_text,
-    moment_value,
-    time_text,
-    time_value,
-)
+from sip2gw.backend.sql.values import list_text, moment_value, time_text, time_value
 from sip2gw.model import Minor, Payment, PaymentStatus
 from sip2gw.model.items import Review, ReviewKind
+from sip2gw.model.money import PaymentFilters
 from sip2gw.policy.payments import PaymentFacts
 
 DONE_STATUSES = (PaymentStatus.BOOKED, PaymentStatus.UNDONE)
@@ -113,32 +105,20 @@ def _settle_payment(
 
 def payment_row(known: UnknownPayment) -> tuple[Any, ...]:
     """Of `queries.ADD_GIVEN_UP`: refused, and without a key, which is free again."""
-    return (
-        known.id,
-        time_text(known.time),
-        known.terminal,
-        known.payer_id,
-        known.amount,
-        known.currency,
-        known.payment_type,
-        known.bk,
-        PaymentStatus.REFUSED,
-        list_text(()),
-        None,
-        known.content,
-        time_text(known.key_expires),
-        known.card,
-        None,  # if nothing was booked, it does not matter when the terminal took the money
-    )
+    what = (known.payer_id, known.amount, known.currency, known.payment_type, known.bk)
+    key = (None, known.content, time_text(known.key_expires))
+    taken = None  # if nothing was booked, it does not matter when the terminal took the money
+    begin = (known.id, time_text(known.time), known.terminal, *what)
+    return (*begin, PaymentStatus.REFUSED, list_text(()), *key, known.card, taken)
 
 
 def _settle_circulation(connection: Connection, known: UnknownCirculation) -> bool:
     """Whether it was done; staff find it for review either way."""
     found = connection.execute(queries.DONE_BY_ATTEMPT, (known.item_id, known.id)).fetchone()
-    outcome = "refused" if found is None else "done"
+    outcome = CirculationOutcome.REFUSED if found is None else CirculationOutcome.DONE
     connection.execute(queries.SETTLE_CIRCULATION, (*review_row(known), outcome))
     (settled,) = connection.execute(queries.CIRCULATION_OUTCOME, (known.id,)).fetchone()
-    return bool(settled == "done")
+    return bool(settled == CirculationOutcome.DONE)
 
 
 def review_row(known: UnknownCirculation) -> tuple[Any, ...]:
@@ -158,36 +138,14 @@ def unknown_attempts(connection: Connection) -> list[UnknownAttempt]:
 
 
 def _payment(row: Sequence[Any]) -> UnknownPayment:
-    payment_id, time, terminal, payer, amount, currency, kind, bk, *rest = row
-    key, content, key_expires, card, owed = rest
-    return UnknownPayment(
-        id=payment_id,
-        time=moment_value(time),
-        terminal=terminal,
-        payer_id=payer,
-        amount=amount,
-        currency=currency,
-        payment_type=kind,
-        bk=bk,
-        key=key,
-        content=content,
-        key_expires=moment_value(key_expires),
-        card=card,
-        owed=owed,
-    )
+    payment_id, time, *middle, key_expires, card, owed = row
+    values = (payment_id, moment_value(time), *middle, moment_value(key_expires), card, owed)
+    return UnknownPayment(*values)
 
 
 def _circulation(row: Sequence[Any]) -> UnknownCirculation:
-    attempt_id, time, terminal, code, item_id, patron_id, key = row
-    return UnknownCirculation(
-        id=attempt_id,
-        time=moment_value(time),
-        terminal=terminal,
-        code=code,
-        item_id=item_id,
-        patron_id=patron_id,
-        key=key,
-    )
+    attempt_id, time, *rest = row
+    return UnknownCirculation(attempt_id, moment_value(time), *rest)
 
 
 def unsettled(connection: Connection, spooled: Iterable[UnknownAttempt]) -> list[UnknownAttempt]:
@@ -263,22 +221,17 @@ def _owed_now(connection: Connection, patron_id: str) -> Minor:
 def spooled_payments(
     connection: Connection,
     spooled: Iterable[UnknownAttempt],
-    *,
-    since: datetime | None = None,
-    until: datetime | None = None,
-    terminal: str | None = None,
-    status: str | None = None,
-    payer_id: str | None = None,
+    **wanted: Unpack[PaymentFilters],
 ) -> Iterator[Payment]:
-    """Those of a spool that have no row of their own yet, as payments; filters as in `ledger`."""
+    """Those of a spool that have no row of their own yet, as payments."""
+    since, until = wanted.get("since"), wanted.get("until")
     for known in spooled:
         if (
             isinstance(known, UnknownPayment)
             and (since is None or known.time >= since)
             and (until is None or known.time < until)
-            and terminal in (None, known.terminal)
-            and status in (None, PaymentStatus.UNKNOWN)
-            and payer_id in (None, known.payer_id)
+            and wanted.get("terminal") in (None, known.terminal)
+            and wanted.get("status") in (None, PaymentStatus.UNKNOWN)
             and connection.execute(queries.PAYMENT_STATUS, (known.id,)).fetchone() is None
         ):
             yield _as_payment(known)

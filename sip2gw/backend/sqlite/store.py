@@ -22,6 +22,7 @@ from collections.abc import (
 )
 from contextlib import closing, contextmanager
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -48,35 +49,20 @@ from sip2gw.backend.sql import (
 )
 from sip2gw.backend.sql.door_log import FLUSH_AFTER_S, AccessLog
 from sip2gw.backend.sql.identity import insist_on_currency, pin_secret_in_file
+from sip2gw.backend.sql.ledger import FindAccount
 from sip2gw.backend.sql.migrate import migrate
-from sip2gw.backend.sql.records import (
-    load_account,
-    load_by_card,
-    load_patron,
-    paid_fee,
-)
+from sip2gw.backend.sql.records import load_account, load_by_card, load_patron, paid_fee
 from sip2gw.backend.sql.refusals import Refusals, Writing
-from sip2gw.backend.sql.values import date_text, time_text
+from sip2gw.backend.sql.values import block_values, time_text
 from sip2gw.backend.sqlite.cache import RecordCache
-from sip2gw.backend.sqlite.database import (
-    WRITE_WAIT_S,
-    SqliteConnection,
-    connect,
-    expect_bulk,
-)
+from sip2gw.backend.sqlite.database import WRITE_WAIT_S, SqliteConnection, connect, expect_bulk
 from sip2gw.backend.sqlite.orders import Orders
 from sip2gw.backend.sqlite.place import Place
 from sip2gw.backend.sqlite.reads import Reads
 from sip2gw.backend.sqlite.warming import warm
 from sip2gw.backend.sqlite.writer import LOCK_WAIT_S, Writer
 from sip2gw.backend.staff import doors
-from sip2gw.model import (
-    AccessRow,
-    Block,
-    PaidFee,
-    PatronRecord,
-    Presence,
-)
+from sip2gw.model import AccessRow, Block, PaidFee, PatronRecord, Presence
 from sip2gw.model.items import ItemRecord
 from sip2gw.model.refusals import RefusedPayment
 from sip2gw.policy.payments import PaymentFacts
@@ -272,7 +258,9 @@ class Store(Library):
         """Do what `order` asks, exactly once under the order's key (B61, C69, C98)."""
         return self._orders.run(
             order,
-            lambda connection: circulation.circulate(connection, order, self._patron),
+            lambda connection: circulation.circulate(
+                connection, order, partial(self._account, load=load_patron)
+            ),
             self._reads.ahead(circulation.look_ahead, order),
         )
 
@@ -300,15 +288,9 @@ class Store(Library):
             self._doubts.settled(settled)
         return settled
 
-    def _patron(self, connection: Connection, patron_id: str) -> PatronRecord | None:
-        """Like `_account`, but everything about the patron."""
-        if patron_id not in self._writer.touched:
-            record = self._cache.by_id(patron_id)
-            if record is not None:
-                return record
-        return load_patron(connection, patron_id)
-
-    def _account(self, connection: Connection, patron_id: str) -> PatronRecord | None:
+    def _account(
+        self, connection: Connection, patron_id: str, load: FindAccount = load_account
+    ) -> PatronRecord | None:
         """The patron as the running write transaction sees them (C60).
 
         Nobody else can write now and `_trust_cache` has found that nobody did, so a snapshot is
@@ -318,23 +300,12 @@ class Store(Library):
             record = self._cache.by_id(patron_id)
             if record is not None:
                 return record
-        return load_account(connection, patron_id)
+        return load(connection, patron_id)
 
     async def set_block(self, patron_id: str, block: Block) -> None:
         """Add `block`, replacing one of the same type and source."""
-        values = (
-            patron_id,
-            block.source,
-            block.type.value,
-            block.note,
-            date_text(block.valid_until),
-        )
-
-        def job(connection: SqliteConnection) -> WriteResult[None]:
-            connection.execute(queries.SET_BLOCK, values)
-            return WriteResult(None, (patron_id,))
-
-        await self.write(job)
+        values = block_values(patron_id, block)
+        await self.write(_executing(queries.SET_BLOCK, values, patron_id))
 
     async def lift_blocks(self, patron_id: str, sources: frozenset[str]) -> int:
         """Remove the blocks set by `sources`; returns how many (C41)."""
@@ -387,12 +358,7 @@ class Store(Library):
 
     async def leave_branch(self, branch: str, patron_id: str) -> None:
         """The patron has gone out."""
-
-        def job(connection: SqliteConnection) -> WriteResult[None]:
-            connection.execute(queries.LEAVE, (branch, patron_id))
-            return WriteResult(None)
-
-        await self.write(job)
+        await self.write(_executing(queries.LEAVE, (branch, patron_id)))
 
     def log_access(self, row: AccessRow) -> None:
         """Queue a door decision; written with the next commit or after 0.25 s (C65)."""
@@ -483,6 +449,18 @@ class Store(Library):
         await self._reads.close()
         if self._lock is not None:
             os.close(self._lock)
+
+
+def _executing(
+    statement: str, values: Sequence[Any], *changed: str
+) -> Callable[[SqliteConnection], WriteResult[None]]:
+    """A job of one statement, after which snapshots of the patrons `changed` are stale."""
+
+    def job(connection: SqliteConnection) -> WriteResult[None]:
+        connection.execute(statement, values)
+        return WriteResult(None, changed)
+
+    return job
 
 
 def open_sqlite(

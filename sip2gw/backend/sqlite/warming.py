@@ -12,6 +12,8 @@ DOOR_TABLES = (
     "relationship", "fee", "ledger_entry", "loan", "hold", "item", "door_entry", "presence",
 )  # fmt: skip
 """What is read for one at a door."""
+CACHE_KIB = 256
+"""Each page is read once: a cache of pages would only keep memory that nobody uses."""
 
 _INDEXES = """
     SELECT l.name, COALESCE(s.sql, '') FROM pragma_index_list(?) l
@@ -27,6 +29,7 @@ def warm(connection: sqlite3.Connection) -> int:
         UnavailableError: they cannot be read.
     """
     try:
+        connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
         return sum(_go_through(connection, table) for table in DOOR_TABLES)
     except sqlite3.Error as error:
         raise UnavailableError(f"the store cannot be read: {error}") from None

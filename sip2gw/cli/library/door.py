@@ -8,20 +8,20 @@ from typing import Annotated
 import typer
 
 from sip2gw.cli.common import (
+    BranchOption,
     ConfigOption,
     CsvOption,
     JsonOption,
     SinceOption,
     UntilOption,
     configured,
+    insist_on_one_format,
     opened_store,
-    output_format,
     read_branch,
     read_since,
     read_until,
     run,
     say,
-    write_csv,
     write_listing,
 )
 from sip2gw.cli.failures import UsageError
@@ -36,17 +36,12 @@ door.add_typer(passes, name="pass")
 _COLUMNS = ("time", "branch", "terminal", "decision", "reason", "mode", "patron")
 
 
-@door.callback()
-def _door() -> None:
-    pass
-
-
 @door.command("log")
 def list_decisions(
     json: JsonOption = False,
     since: SinceOption = None,
     until: UntilOption = None,
-    branch: Annotated[str | None, typer.Option(metavar="B", help="Only this branch.")] = None,
+    branch: BranchOption = None,
     reason: Annotated[
         str | None, typer.Option(metavar="R", help="Only this reason, such as no_badge.")
     ] = None,
@@ -77,7 +72,7 @@ def count_decisions(
     csv: CsvOption = False,
     since: SinceOption = None,
     until: UntilOption = None,
-    branch: Annotated[str | None, typer.Option(metavar="B", help="Only this branch.")] = None,
+    branch: BranchOption = None,
     direction: Annotated[
         str | None,
         typer.Option(
@@ -87,7 +82,7 @@ def count_decisions(
     config: ConfigOption = None,
 ) -> None:
     """Count door decisions by branch, hour and reason. Hours follow the branch's clock."""
-    form = output_format(json, csv)
+    insist_on_one_format(json, csv)
     settings = configured(config)
     first, end = read_since(since, settings.zone), read_until(until, settings.zone)
     if direction not in (None, "in", "out"):
@@ -95,10 +90,7 @@ def count_decisions(
     with opened_store(settings) as store:
         counts = store.door_counts(branch=branch, direction=direction, since=first, until=end)
     told = doors.counts_by_hour(counts, settings)
-    if form == "csv":
-        write_csv(_COUNT_COLUMNS, [list(record.values()) for record in told])
-    else:
-        write_listing(told, _COUNT_COLUMNS, json, times=("hour",))
+    write_listing(told, _COUNT_COLUMNS, json, csv=csv, times=("hour",))
 
 
 _STAY_COLUMNS = ("patron", "branch", "entered", "left", "seen_leaving")

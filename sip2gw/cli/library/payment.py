@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -15,14 +14,13 @@ from sip2gw.cli.common import (
     SinceOption,
     UntilOption,
     configured,
+    insist_on_one_format,
     opened_store,
-    output_format,
     printable,
     read_since,
     read_until,
     run,
     say,
-    write_csv,
     write_listing,
     write_one,
 )
@@ -54,11 +52,6 @@ _CSV_COLUMNS = (
 _TOTALS_COLUMNS = ("date", "terminal", "payment_type", "currency", "count", "amount")
 
 
-@payment.callback()
-def _payment() -> None:
-    pass
-
-
 @payment.command("list")
 def list_payments(
     json: JsonOption = False,
@@ -79,7 +72,7 @@ def list_payments(
     In CSV each payment is one row, so that you can add up the amounts. The column `lines` shows
     what it settled, as FEE=AMOUNT.
     """
-    output = output_format(json, csv)
+    insist_on_one_format(json, csv)
     settings = configured(config)
     first, end = read_since(since, settings.zone), read_until(until, settings.zone)
     with opened_store(settings) as store:
@@ -89,17 +82,15 @@ def list_payments(
             for entry in store.payments(terminal=terminal, since=first, until=end)
             if patron_id is None or concerns(entry, patron_id)
         )
-        if output == "csv":
-            write_csv(_CSV_COLUMNS, _csv_rows(told))
+        if csv:
+            write_listing(map(_in_one_row, told), _CSV_COLUMNS, json, csv=csv)
         else:
             write_listing(told, _COLUMNS, json, shown=with_currency("amount"))
 
 
-def _csv_rows(told: Iterable[dict[str, Any]]) -> Iterator[list[str]]:
-    for record in told:
-        lines = "; ".join(f"{line['fee']}={line['amount']}" for line in record["lines"])
-        shown = {**record, "debtors": " ".join(record["debtors"]), "lines": lines}
-        yield [shown[name] for name in _CSV_COLUMNS]
+def _in_one_row(told: dict[str, Any]) -> dict[str, Any]:
+    lines = "; ".join(f"{line['fee']}={line['amount']}" for line in told["lines"])
+    return {**told, "debtors": " ".join(told["debtors"]), "lines": lines}
 
 
 @payment.command()
@@ -172,16 +163,13 @@ def totals(
     """
     from sip2gw.policy.till_totals import day_totals
 
-    output = output_format(json, csv)
+    insist_on_one_format(json, csv)
     settings = configured(config)
     first, end = read_since(since, settings.zone), read_until(until, settings.zone)
     with opened_store(settings) as store:
         found = store.payments(terminal=terminal, since=first, until=end)
         told = [total_json(total) for total in day_totals(found, settings.zone)]
-    if output == "csv":
-        write_csv(_TOTALS_COLUMNS, [list(record.values()) for record in told])
-    else:
-        write_listing(told, _TOTALS_COLUMNS, json)
+    write_listing(told, _TOTALS_COLUMNS, json, csv=csv)
 
 
 payment.command()(reconcile)

@@ -39,11 +39,6 @@ ToArgument = Annotated[
 _COLUMNS = ("type", "from", "to", "functions", "confirmed")
 
 
-@relationship.callback()
-def _relationship() -> None:
-    pass
-
-
 @relationship.command()
 def add(
     kind: TypeArgument,

@@ -27,12 +27,7 @@ _SAID = {"+": "hold_placed", "*": "hold_changed", "-": "hold_removed"}
 
 async def hold(session: Session, request: Hold) -> Answer:
     """Answer a 15 with a 16.  Spec: SIP2 2.00, messages 15 and 16."""
-    presented = await identify(
-        session,
-        request.patron_identifier,
-        request.patron_password,
-        pin_required=session.terminal.identification.pin_required,
-    )
+    presented = await identify(session, request.patron_identifier, request.patron_password)
     refused = early_refusal(presented)
     if refused is not None:
         return await _answer(

@@ -168,12 +168,7 @@ async def renew_all(session: Session, request: RenewAll) -> Answer:
     If the store fails halfway, the answer still lists what was renewed before (C98).
     """
     terminal = session.terminal
-    presented = await identify(
-        session,
-        request.patron_identifier,
-        request.patron_password,
-        pin_required=terminal.identification.pin_required,
-    )
+    presented = await identify(session, request.patron_identifier, request.patron_password)
     response = RenewAllResponse(
         transaction_date=session.now(), institution_id=terminal.institution_id
     )

@@ -6,20 +6,9 @@ from collections.abc import Sequence
 
 from sip2gw.handlers import fee as standard
 from sip2gw.handlers.base import Answer, Session, if_told
-from sip2gw.handlers.information import (
-    account_label,
-    fee_text,
-    page,
-    tell_information,
-)
+from sip2gw.handlers.information import account_label, fee_text, page, tell_information
 from sip2gw.handlers.patron import identify, owed_fees
-from sip2gw.model import (
-    Fee,
-    PaidFee,
-    PatronRecord,
-    Payment,
-    format_amount,
-)
+from sip2gw.model import Fee, PaidFee, PatronRecord, Payment, format_amount
 from sip2gw.policy.money import paid_in_money
 from sip2gw.policy.relationships import PayableAccount
 from sip2gw.protocol.fields import FeeDetail, SettledFee, Summary
@@ -33,12 +22,7 @@ from sip2gw.protocol.messages import (
 
 async def patron_information(session: Session, request: PatronInformation) -> Answer:
     """Answer a 63 with a 64; position 7 of the summary asks for the details of all fees."""
-    presented = await identify(
-        session,
-        request.patron_identifier,
-        request.patron_password,
-        pin_required=session.terminal.identification.pin_required,
-    )
+    presented = await identify(session, request.patron_identifier, request.patron_password)
     wanted = Summary.FEE_DETAILS in request.summary
     return await tell_information(session, request, presented, _tell_fees if wanted else None)
 

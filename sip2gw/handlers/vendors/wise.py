@@ -14,14 +14,7 @@ from sip2gw.handlers.patron import (
     withheld_reason,
     withheld_text_key,
 )
-from sip2gw.model import (
-    Fee,
-    FeeStatus,
-    Minor,
-    PaidFee,
-    PatronRecord,
-    format_amount,
-)
+from sip2gw.model import Fee, FeeStatus, Minor, PaidFee, PatronRecord, format_amount
 from sip2gw.policy.money import open_fees
 from sip2gw.policy.relationships import PayableAccount
 from sip2gw.protocol.dialect import MoneyLines, MoneyLinesResponse
@@ -43,12 +36,7 @@ async def money_lines(session: Session, request: MoneyLines) -> Answer:
     paid.
     """
     terminal = session.terminal
-    presented = await identify(
-        session,
-        request.patron_identifier,
-        request.patron_password,
-        pin_required=terminal.identification.pin_required,
-    )
+    presented = await identify(session, request.patron_identifier, request.patron_password)
     record = presented.shown
     if record is None:
         return _refuse(session, presented, withheld_text_key(presented), withheld_reason(presented))

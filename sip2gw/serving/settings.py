@@ -1,0 +1,58 @@
+"""What the settings behind a decision are called in the configuration, and what they say (B70)."""
+
+from __future__ import annotations
+
+from sip2gw.config.profiles import DoorTable, Profile
+from sip2gw.handlers import TerminalView
+from sip2gw.policy.explain import Settings
+
+
+def settings_of(terminal: TerminalView, profile: Profile) -> Settings:
+    """The settings that decide at `terminal`, by their keys in the file."""
+    table = profile.door or DoorTable()
+
+    def door(*keys: str) -> str:
+        said = ", ".join(f"{key} = {_toml(getattr(table, key))}" for key in keys)
+        return f"profiles.{profile.name}.door.{said}"
+
+    def branch(key: str, elsewhere: str = "") -> str:
+        if terminal.branch is None:
+            return "the terminal has no branch"
+        return f"branches.{terminal.branch}.{key}{elsewhere}"
+
+    days = terminal.max_fee_age_days
+    return Settings(
+        branch=f"terminals.{terminal.name}.branch",
+        emergency=door("emergency", "emergency_max_age_h"),
+        direction=door("direction"),
+        hours=branch("hours", " and exceptions"),
+        when_staffed=door("when_staffed"),
+        last_entry=door("last_entry_margin_min"),
+        bars=branch("bar", ", door bar list"),
+        passes=branch("pass", ", door pass list"),
+        pin=door("require_pin"),
+        badges=door("require_badges"),
+        all_badges=door("require_badges", "badges"),
+        age=door("minimum_age"),
+        memberships=door("memberships"),
+        home_branch=door("home_branch_only"),
+        fees=door("fees"),
+        fee_age=branch("max_fee_age_days", "" if days is None else f" = {days}"),
+        house_rules=door("require_house_rules"),
+        capacity=door("capacity"),
+        inside=door("refuse_inside"),
+    )
+
+
+def _toml(value: object) -> str:
+    match value:
+        case bool():
+            return str(value).lower()
+        case str():
+            return f'"{value}"'
+        case float():
+            return f"{value:g}"
+        case tuple():
+            return "[" + ", ".join(map(_toml, sorted(value))) + "]"
+        case _:
+            return str(value)
