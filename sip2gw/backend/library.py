@@ -22,6 +22,7 @@ from sip2gw.backend.sql import (
     door_log,
     ledger,
     lockout,
+    memberships,
     queries,
     refusals,
     surplus,
@@ -126,6 +127,7 @@ class Library(Backend, Database):
     confirm_relationship = _written(relationship_desk.confirm)
     remove_relationship = _written(relationship_desk.remove)
     relationships = _listed(relationship_desk.relationships)
+    memberships = _read(memberships.definitions)
     define_badge = _written(badge_desk.define)
     set_badge_active = _written(badge_desk.set_active)
     assign_badge = _written(badge_desk.assign)

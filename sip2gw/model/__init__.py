@@ -18,6 +18,11 @@ from sip2gw.model.doors import (
     Reveal,
 )
 from sip2gw.model.items import ItemStatus
+from sip2gw.model.memberships import (
+    MEMBERSHIP_AMOUNTS,
+    MaterialRule,
+    MembershipDefinition,
+)
 from sip2gw.model.money import (
     AMOUNT_MAX_MINOR,
     Fee,
@@ -52,6 +57,9 @@ from sip2gw.model.values import (
     COUNT_MAX,
     NAME_CHARACTERS_MAX,
     TEXT_CHARACTERS_MAX,
+    Age,
+    Count,
+    Text,
     copied,
 )
 
@@ -59,9 +67,11 @@ __all__ = [
     "AMOUNT_MAX_MINOR",
     "COUNT_MAX",
     "EVERY_BRANCH",
+    "MEMBERSHIP_AMOUNTS",
     "NAME_CHARACTERS_MAX",
     "TEXT_CHARACTERS_MAX",
     "AccessRow",
+    "Age",
     "Badge",
     "BadgeAssignment",
     "BadgeHolder",
@@ -69,6 +79,7 @@ __all__ = [
     "BlockType",
     "Card",
     "CardState",
+    "Count",
     "DoorCount",
     "DoorEntry",
     "Fee",
@@ -76,7 +87,9 @@ __all__ = [
     "Hold",
     "ItemStatus",
     "Loan",
+    "MaterialRule",
     "Membership",
+    "MembershipDefinition",
     "Minor",
     "PaidFee",
     "Passage",
@@ -89,6 +102,7 @@ __all__ = [
     "RelationshipType",
     "Reveal",
     "Surplus",
+    "Text",
     "copied",
     "currency_digits",
     "format_amount",

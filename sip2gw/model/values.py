@@ -6,7 +6,9 @@ from collections.abc import Callable
 from dataclasses import fields
 from functools import cache
 from operator import attrgetter
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeAlias, TypeVar
+
+from msgspec import Meta
 
 TEXT_CHARACTERS_MAX = 2_000
 """No text of a library is longer: an import takes it, so an export gives it."""
@@ -16,6 +18,11 @@ NAME_CHARACTERS_MAX = 64
 
 COUNT_MAX = 9_999
 """The same for what is counted: loans, renewals, days."""
+
+Text: TypeAlias = Annotated[str, Meta(max_length=TEXT_CHARACTERS_MAX)]
+Count: TypeAlias = Annotated[int, Meta(ge=0, le=COUNT_MAX)]
+Age: TypeAlias = Annotated[int, Meta(ge=0, le=150)]
+Months: TypeAlias = Annotated[int, Meta(ge=0, le=1200)]
 
 T = TypeVar("T")
 

@@ -10,9 +10,9 @@ if TYPE_CHECKING:
 
 def memberships(store: Library, currency: str) -> list[dict[str, Any]]:
     """The definitions by code, with every key (C82)."""
-    from sip2gw.backend.loading.exporting import membership_records
+    from sip2gw.backend.loading.memberships import record_of
 
-    return membership_records(store, currency=currency)
+    return [record_of(definition, currency) for definition in store.memberships()]
 
 
 def find_membership(store: Library, code: str, currency: str) -> dict[str, Any]:

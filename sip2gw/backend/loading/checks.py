@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any
 
 from sip2gw.backend.database import Connection
+from sip2gw.backend.sql.memberships import definition
 from sip2gw.backend.sql.queries import RELATIONSHIPS, fill
 from sip2gw.backend.sql.records import relationship
 from sip2gw.policy.relationships import structure_problems
@@ -66,6 +67,15 @@ def reference_problems(
         for src, value in connection.execute(statement):
             if value not in seen.get(target, ()):
                 yield src, f"unknown {target} {value}"
+
+
+def linked_problems(
+    connection: Connection, linked: Iterable[Problem], seen: Mapping[Any, int]
+) -> Iterator[Problem]:
+    """Memberships in lists that are neither imported nor stored; `seen` has those of the files."""
+    for src, code in linked:
+        if code not in seen and definition(connection, code) is None:
+            yield src, f"unknown membership {code}"
 
 
 def state_problems(connection: Connection) -> Iterator[Problem]:

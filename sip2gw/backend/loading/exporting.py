@@ -21,12 +21,13 @@ from sip2gw.backend.loading.format import (
     ItemLine,
     Line,
     LoanLine,
-    MembershipLine,
     PatronLine,
     PinSecretLine,
     RelationshipLine,
 )
+from sip2gw.backend.loading.memberships import line_of_definition
 from sip2gw.backend.loading.staging import Staged
+from sip2gw.backend.sql.memberships import definitions
 from sip2gw.backend.sql.queries import fill
 from sip2gw.backend.sql.values import list_value, moment_value, time_text
 from sip2gw.foundation.hashing import secret_fingerprint
@@ -57,20 +58,16 @@ _RENAMED = {
 }
 _AMOUNTS = frozenset(
     (
-        "max_fees_self_service",
-        "max_fees_desk",
-        "alert_amount",
-        "fee",
         "fee_limit",
         "checkout_fee",
         "overdue_fee_per_day",
+        "overdue_fee_max",
         "amount",
         "paid",
     )
 )
 _TIMES = frozenset(("checked_out", "due", "placed", "expires", "created"))
 _LISTS = frozenset(("branches", "notices"))
-_ZERO_IS_DEFAULT = frozenset(("fee", "paid"))
 
 _encoder = msgspec.json.Encoder()
 
@@ -88,17 +85,9 @@ def export_lines(store: Database, *, currency: str, everything: bool = False) ->
     with store.snapshot() as connection:
         yield _line(PinSecretLine(secret_fingerprint(store.pin_secret)))
         exporter = _Exporter(connection, currency)
+        yield from map(_line, exporter.memberships())
         for kind, record in exporter.records(everything):
             yield _line(msgspec.convert(record, kind, strict=False))
-
-
-def membership_records(store: Database, *, currency: str) -> list[Record]:
-    """The membership definitions by code, each with every key of the format."""
-    with store.snapshot() as connection:
-        return [
-            msgspec.structs.asdict(msgspec.convert(record, MembershipLine, strict=False))
-            for record in _Exporter(connection, currency).memberships()
-        ]
 
 
 def _line(record: Line) -> bytes:
@@ -113,9 +102,8 @@ class _Exporter:
         self._currency = currency
 
     def records(self, everything: bool) -> Iterator[tuple[type[Line], Record]]:
-        """Every record with its kind, what is referred to before what refers."""
+        """Every other record with its kind, what is referred to before what refers."""
         plain: tuple[tuple[type[Line], Callable[[], Iterator[Record]]], ...] = (
-            (MembershipLine, self.memberships),
             (BadgeLine, lambda: self._table(staging.BADGE)),
             (PatronLine, self._patrons),
             (RelationshipLine, self._relationships),
@@ -128,9 +116,10 @@ class _Exporter:
             for record in read():
                 yield kind, record | {"kind": kind.__struct_config__.tag}
 
-    def memberships(self) -> Iterator[Record]:
+    def memberships(self) -> Iterator[Line]:
         """The membership definitions."""
-        return self._table(staging.MEMBERSHIP)
+        for definition in definitions(self._connection):
+            yield line_of_definition(definition, self._currency)
 
     def _table(self, table: Staged) -> Iterator[Record]:
         statement = fill(
@@ -153,7 +142,7 @@ class _Exporter:
 
     def _value(self, name: str, value: Any) -> Any:
         if name in _AMOUNTS:
-            return None if not value and name in _ZERO_IS_DEFAULT else self._amount(value)
+            return None if name == "paid" and not value else self._amount(value)
         if name in _TIMES:
             text = time_text(moment_value(value))
             return text.replace("+00:00", "Z").replace(".000000", "")

@@ -12,14 +12,16 @@ from typing import Annotated, Literal, TypeAlias
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from sip2gw.model import (
-    COUNT_MAX,
     NAME_CHARACTERS_MAX,
-    TEXT_CHARACTERS_MAX,
+    Age,
     BlockType,
     CardState,
+    Count,
     FeeStatus,
     ItemStatus,
+    MembershipDefinition,
     RelationshipType,
+    Text,
 )
 
 _NAME = r"^[^\x00-\x20\x7f|](?:[^\x00-\x1f\x7f|]*[^\x00-\x20\x7f|])?$"
@@ -30,52 +32,13 @@ Key: TypeAlias = Annotated[str, Meta(max_length=NAME_CHARACTERS_MAX, pattern=_NA
 Code: TypeAlias = Annotated[str, Meta(max_length=10, pattern=_NAME)]
 """A badge code (B22)."""
 
-Text: TypeAlias = Annotated[str, Meta(max_length=TEXT_CHARACTERS_MAX)]
-Count: TypeAlias = Annotated[int, Meta(ge=0, le=COUNT_MAX)]
-Age: TypeAlias = Annotated[int, Meta(ge=0, le=150)]
-Months: TypeAlias = Annotated[int, Meta(ge=0, le=1200)]
-
 
 class Line(Struct, tag_field="kind", forbid_unknown_fields=True, omit_defaults=True):
     """One line of a file."""
 
 
-class MembershipLine(Line, tag="membership"):
+class MembershipLine(Line, MembershipDefinition[str], tag="membership"):
     """A membership definition (B62, C82)."""
-
-    code: Annotated[str, Meta(pattern=r"^[0-9]{3}$")]
-    description: Text
-    type: Annotated[int, Meta(ge=0, le=8)]
-    customer_group: Text | None = None
-    minimum_age: Age | None = None
-    maximum_age: Age | None = None
-    max_items: Count = 0
-    max_holds: Count = 0
-    holds_permitted: bool = True
-    max_fees_self_service: str | None = None
-    max_fees_desk: str | None = None
-    alert_amount: str | None = None
-    fines_via_invoice: bool = False
-    fee: str | None = None
-    renewal_type: int = 0
-    term_months: Months | None = None
-    minimum_term_months: Months | None = None
-    minimum_duration_months: Months | None = None
-    free_months: Months | None = None
-    trial_months: Months | None = None
-    subsequent_membership: str | None = None
-    notification_term_months: Months | None = None
-    remove_after_months: Months | None = None
-    hidden: bool = False
-    outgoing: bool = False
-    guest_lending: bool = False
-    automatic_renewal: bool = False
-    allow_pin_reset: bool = False
-    no_card_replacement_fee: bool = False
-    statistical_code: Text | None = None
-    reporting_group: Text | None = None
-    book_code: Text | None = None
-    info: Text | None = None
 
 
 class BadgeLine(Line, tag="badge"):
@@ -168,6 +131,8 @@ class ItemLine(Line, tag="item"):
     max_renewals: Count = 2
     checkout_fee: str | None = None
     overdue_fee_per_day: str | None = None
+    overdue_fee_max: str | None = None
+    minimum_age: Age | None = None
     magnetic: bool = False
     security_marker: Text | None = None
     note: Text | None = None

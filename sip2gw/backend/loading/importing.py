@@ -160,6 +160,8 @@ class _Import:
         self._version = self._version_now()
         self._check_secret()
         self._note(checks.reference_problems(self._connection, self._reader.seen))
+        memberships = self._reader.seen.get("membership", {})
+        self._note(checks.linked_problems(self._connection, self._reader.linked, memberships))
         self._note(checks.state_problems(self._connection))
         today = self._settings.now.astimezone(self._settings.zone).date()
         for src, message in checks.sleeping_relations(self._connection, today):

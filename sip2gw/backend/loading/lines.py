@@ -25,8 +25,9 @@ from sip2gw.backend.loading.format import (
     PinSecretLine,
     RelationshipLine,
 )
-from sip2gw.backend.loading.rules import membership_problems
+from sip2gw.backend.loading.memberships import definition_of_line, read_amount
 from sip2gw.backend.loading.staging import Stage
+from sip2gw.backend.sql.memberships import row_of
 from sip2gw.backend.sql.values import date_text, list_text, time_text
 from sip2gw.foundation.hashing import PIN_CHARACTERS_MAX, is_password_hash
 from sip2gw.model import (
@@ -36,6 +37,7 @@ from sip2gw.model import (
     RelationshipType,
     parse_amount,
 )
+from sip2gw.policy.definitions import definition_problems
 from sip2gw.policy.moments import read_day, read_end, read_start
 from sip2gw.policy.relationships import FUNCTIONS, form_problems
 
@@ -141,8 +143,8 @@ def decode(line: bytes | None) -> AnyLine | None:
 class RecordReader:
     """Turns decoded lines into staged rows.
 
-    `seen` maps each kind to the keys of its lines; `pins` holds the clear PINs until they are
-    hashed and never reaches a table.
+    `seen` maps each kind to the keys of its lines; `linked` has the memberships that a list names,
+    with the line; `pins` holds the clear PINs until they are hashed and never reaches a table.
     """
 
     def __init__(self, stage: Stage, rules: Rules, findings: Findings) -> None:
@@ -151,6 +153,7 @@ class RecordReader:
         self._findings = findings
         self.seen: dict[str, dict[Any, int]] = {}
         self.pins: list[tuple[str, str]] = []
+        self.linked: list[tuple[int, str]] = []
         self.has_pin_hashes = False
         self.fingerprints: list[tuple[int, str]] = []
         self.counts: Counter[str] = Counter()
@@ -185,10 +188,10 @@ class RecordReader:
     # Values
 
     def _money(self, name: str, text: str) -> Minor:
-        amount = self._signed(name, text)
-        if amount < 0:
-            raise LineError(f"`{name}`: must not be negative")
-        return amount
+        try:
+            return read_amount(name, text, self._rules.currency)
+        except ValueError as error:
+            raise LineError(str(error)) from None
 
     def _signed(self, name: str, text: str) -> Minor:
         """An amount that may be negative, as that of a credit (B98)."""
@@ -219,19 +222,14 @@ class RecordReader:
 
     def _membership(self, line: MembershipLine, src: int) -> None:
         self._claim("membership", line.code, line.code, src)
-        amounts = {
-            name: self._money_if(name, getattr(line, name))
-            for name in ("max_fees_self_service", "max_fees_desk", "alert_amount", "fee")
-        }
-        fee = amounts["fee"] = amounts["fee"] or 0
-        for problem in membership_problems(
-            line,
-            fee=fee,
-            alert=amounts["alert_amount"],
-            limit=amounts["max_fees_self_service"],
-        ):
+        try:
+            definition = definition_of_line(line, self._rules.currency)
+        except ValueError as error:
+            raise LineError(str(error)) from None
+        for problem in definition_problems(definition):
             self._findings.error(src, problem)
-        self._stage.add(staging.MEMBERSHIP, _row(staging.MEMBERSHIP, line, amounts, src))
+        self.linked += ((src, code) for code in definition.linked_memberships)
+        self._stage.add(staging.MEMBERSHIP, (*row_of(definition), src))
 
     def _badge(self, line: BadgeLine, src: int) -> None:
         self._claim("badge", line.code, line.code, src)
@@ -330,6 +328,7 @@ class RecordReader:
         changed = {
             "checkout_fee": self._money_if("checkout_fee", line.checkout_fee),
             "overdue_fee_per_day": self._money_if("overdue_fee_per_day", line.overdue_fee_per_day),
+            "overdue_fee_max": self._money_if("overdue_fee_max", line.overdue_fee_max),
             "status": line.status.value,
         }
         self._stage.add(staging.ITEM, _row(staging.ITEM, line, changed, src))

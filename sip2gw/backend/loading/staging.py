@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sip2gw.backend.database import Connection
+from sip2gw.backend.sql import memberships
 from sip2gw.backend.sql.queries import fill
 from sip2gw.backend.sql.writes import names
 
@@ -38,18 +39,7 @@ class Staged:
         return (*self.columns, *self.beside, "src")
 
 
-MEMBERSHIP = Staged(
-    "membership",
-    ("code",),
-    names(
-        "code description type customer_group minimum_age maximum_age max_items max_holds "
-        "holds_permitted max_fees_self_service max_fees_desk alert_amount fines_via_invoice fee "
-        "renewal_type term_months minimum_term_months minimum_duration_months free_months "
-        "trial_months subsequent_membership notification_term_months remove_after_months hidden "
-        "outgoing guest_lending automatic_renewal allow_pin_reset no_card_replacement_fee "
-        "statistical_code reporting_group book_code info"
-    ),
-)
+MEMBERSHIP = Staged("membership", ("code",), memberships.COLUMNS)
 BADGE = Staged("badge", ("code",), names("code name description active branches"))
 PATRON = Staged(
     "patron",
@@ -84,7 +74,7 @@ ITEM = Staged(
     names(
         "id title title_id author media_type material owner_branch current_branch shelf "
         "call_number for_loan loan_days max_renewals checkout_fee overdue_fee_per_day magnetic "
-        "security_marker note attachment status properties"
+        "security_marker note attachment status properties overdue_fee_max minimum_age"
     ),
 )
 LOAN = Staged("loan", ("item_id",), names("item_id patron_id checked_out due renewals"))

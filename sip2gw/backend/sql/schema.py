@@ -464,6 +464,38 @@ _OUTBOX = (
 """Notices to patrons, and the ids of those that were forgotten. The address is the patron's until
 the first attempt; `lease` is the process that is delivering, until `leased_until`."""
 
+_MEMBERSHIP_KEYS = (
+    *(
+        f"ALTER TABLE membership ADD COLUMN {column}"
+        for column in (
+            _flag("refund"),
+            "alert_period_days INTEGER NOT NULL DEFAULT 5",
+            "alert_repeat_days INTEGER",
+            _flag("age_alert"),
+            _flag("birth_month_expiry"),
+            _flag("punch_card"),
+            "linked_memberships TEXT NOT NULL DEFAULT '[]'",
+            "hold_limit BIGINT",
+            "internet_registration_limit BIGINT",
+            "invoicing_method INTEGER",
+            "registration_term_months INTEGER",
+            "fee_reminder_months INTEGER",
+            "fee_delinquent_months INTEGER",
+            "fee_delete_months INTEGER",
+            "materials TEXT NOT NULL DEFAULT '[]'",
+            "grace_days INTEGER NOT NULL DEFAULT 0",
+            "overdue_fee_max BIGINT",
+            "fixed_expiration_month INTEGER",
+            "invoice_description TEXT",
+            "sorting_position INTEGER NOT NULL DEFAULT 0",
+            "info_url TEXT",
+        )
+    ),
+    "ALTER TABLE item ADD COLUMN overdue_fee_max BIGINT",
+    "ALTER TABLE item ADD COLUMN minimum_age INTEGER",
+)
+"""The keys of C144, C160 and C167, and what is left of the Wise screen."""
+
 _PAYMENT_STATUS = NewCheck(
     "payment",
     "status",
@@ -493,7 +525,12 @@ MIGRATIONS = (
     Migration(12, "wrong PINs counted for the patron, whatever the card", _PATRONS_FAILURES),
     Migration(13, "what nobody knew whether it was done", _ATTEMPTS, checks=(_PAYMENT_STATUS,)),
     Migration(14, "which attempt a transaction was", _DOERS),
-    Migration(15, "notices to patrons", _OUTBOX),
+    Migration(
+        15,
+        "memberships: all keys; items: from what age, what a late return costs at most",
+        _MEMBERSHIP_KEYS,
+    ),
+    Migration(16, "notices to patrons", _OUTBOX),
 )
 
 SCHEMA_NUMBER = MIGRATIONS[-1].number
