@@ -21,7 +21,7 @@ _RECORD = """
     SELECT p.id, p.name, p.pin_hash, p.birth_date, p.membership_from, p.membership_until,
            p.status, p.home_branch, p.language, p.email, p.phone, p.address, p.notices,
            p.house_rules_accepted, p.fee_limit,
-           {membership}, m.max_holds, m.holds_permitted, {lists}
+           {membership}, m.max_holds, m.holds_permitted, p.status_fee, {lists}
     FROM {source} LEFT JOIN membership m ON m.code = p.membership_code
     WHERE {key} = ?"""
 

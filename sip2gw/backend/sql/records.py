@@ -72,7 +72,7 @@ def account(row: Sequence[Any], fees: Iterable[Row], relations: Iterable[Row]) -
         membership=None if membership[0] is None else Membership(*membership),
         membership_from=date_value(valid_from),
         membership_until=date_value(valid_until),
-        fees=tuple(map(_fee, fees)),
+        fees=tuple(map(fee_of, fees)),
         payer_for=tuple(map(relationship, relations)),
     )
 
@@ -81,7 +81,7 @@ def _record(connection: Connection, row: Row | None) -> PatronRecord | None:
     if row is None:
         return None
     patron_id = row[0]
-    has_badges, has_blocks, has_fees, has_loans, has_holds, has_entries = row[25:]
+    has_badges, has_blocks, has_fees, has_loans, has_holds, has_entries = row[26:]
 
     def rows(present: object, statement: str) -> list[Row]:
         return connection.execute(statement, (patron_id,)).fetchall() if present else []
@@ -126,6 +126,7 @@ def assemble(row: Sequence[Any], lists: Sequence[Iterable[Row]]) -> PatronRecord
         membership_from=date_value(row[4]),
         membership_until=date_value(row[5]),
         status=row[6],
+        status_fee=row[25],
         home_branch=row[7],
         language=row[8],
         email=row[9],
@@ -137,7 +138,7 @@ def assemble(row: Sequence[Any], lists: Sequence[Iterable[Row]]) -> PatronRecord
         cards=cards_of(cards),
         badges=tuple(map(_badge, badges)),
         blocks=tuple(map(_block, blocks)),
-        fees=tuple(map(_fee, fees)),
+        fees=tuple(map(fee_of, fees)),
         loans=tuple(map(_loan, loans)),
         holds=tuple(map(_hold, holds)),
         payer_for=tuple(map(relationship, relations)),
@@ -196,7 +197,8 @@ def _block(row: Row) -> Block:
     return Block(BlockType(kind), note, date_value(valid_until), source)
 
 
-def _fee(row: Row) -> Fee:
+def fee_of(row: Row) -> Fee:
+    """The value behind a row of `queries.FEES`."""
     return Fee(
         id=row[0],
         patron_id=row[1],
@@ -214,7 +216,7 @@ def _fee(row: Row) -> Fee:
 
 def paid_fee(row: Row) -> PaidFee:
     """The value behind a row of `queries.PAID_FEES` and its like."""
-    return PaidFee(_fee(row), row[11])
+    return PaidFee(fee_of(row), row[11])
 
 
 def _loan(row: Row) -> Loan:

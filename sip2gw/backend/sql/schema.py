@@ -433,6 +433,42 @@ unknown outcome has the key under which it was to be done."""
 _DOERS = ("ALTER TABLE circulation ADD COLUMN attempt TEXT NOT NULL DEFAULT ''",)
 """Which attempt did it: under the same key it may have been an earlier one."""
 
+_MAINTENANCE = (
+    "ALTER TABLE patron ADD COLUMN status_fee TEXT",
+    """CREATE TABLE membership_fee (
+        patron_id TEXT NOT NULL REFERENCES patron (id) ON DELETE CASCADE,
+        since TEXT NOT NULL,
+        until TEXT NOT NULL,
+        fee_id TEXT NOT NULL,
+        amount BIGINT NOT NULL CHECK (amount > 0),
+        closed INTEGER NOT NULL DEFAULT 0 CHECK (closed IN (0, 1)),
+        PRIMARY KEY (patron_id, since))""",
+    """CREATE TABLE notice_given (
+        patron_id TEXT NOT NULL REFERENCES patron (id) ON DELETE CASCADE,
+        kind TEXT NOT NULL,
+        cause TEXT NOT NULL,
+        day TEXT NOT NULL,
+        PRIMARY KEY (patron_id, kind, cause))""",
+    """CREATE TABLE activity (
+        patron_id TEXT PRIMARY KEY REFERENCES patron (id) ON DELETE CASCADE,
+        day TEXT NOT NULL)""",
+    """INSERT INTO activity (patron_id, day)
+    SELECT x.patron_id, MAX(x.day) FROM
+        (SELECT payer_id AS patron_id, SUBSTR(time, 1, 10) AS day FROM payment
+         WHERE status IN ('booked', 'undone')
+         UNION ALL
+         SELECT patron_id, SUBSTR(time, 1, 10) FROM access_log
+         WHERE decision = 'granted' AND patron_id IS NOT NULL
+         UNION ALL
+         SELECT patron_id, SUBSTR(until, 1, 10) FROM borrowed) x
+    JOIN patron p ON p.id = x.patron_id GROUP BY x.patron_id""",
+    """INSERT INTO setting (name, value)
+    SELECT 'activity_since', CAST(CURRENT_DATE AS TEXT) WHERE EXISTS (SELECT 1 FROM patron)""",
+)
+"""Which fee maintenance has set a status for, its fees by period, the notices that it has given,
+and when each patron was last active. Of patrons who were there before, nobody knows since when
+they had not been active: it counts from the day of this migration (`activity_since`)."""
+
 _OUTBOX = (
     """CREATE TABLE outbox (
         id TEXT PRIMARY KEY,
@@ -530,7 +566,8 @@ MIGRATIONS = (
         "memberships: all keys; items: from what age, what a late return costs at most",
         _MEMBERSHIP_KEYS,
     ),
-    Migration(16, "notices to patrons", _OUTBOX),
+    Migration(16, "account maintenance: fees, notices given, last activity", _MAINTENANCE),
+    Migration(17, "notices to patrons", _OUTBOX),
 )
 
 SCHEMA_NUMBER = MIGRATIONS[-1].number
