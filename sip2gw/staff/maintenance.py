@@ -13,6 +13,7 @@ from sip2gw.model.maintenance import Maintained, Rule, Step
 
 if TYPE_CHECKING:
     from sip2gw.backend.library import Library
+    from sip2gw.backend.sql.maintenance import Occasion
     from sip2gw.config import Config
 
 WORDS = {
@@ -37,10 +38,18 @@ WORDS = {
 """What each rule does, for people."""
 
 
+def occasion_of(config: Config, now: datetime) -> Occasion:
+    """A run for the day of `now` in the library's zone."""
+    from sip2gw.backend.sql.maintenance import Occasion
+
+    ages = {code: branch.max_fee_age_days for code, branch in config.branches.items()}
+    return Occasion(now, config.zone, ages)
+
+
 async def maintain_memberships(
-    store: Library, config: Config, now: datetime, *, dry_run: bool
+    store: Library, occasion: Occasion, *, dry_run: bool = False
 ) -> AsyncIterator[Maintained]:
-    """Do for each patron what is due by the end of the day of `now` in the library's zone.
+    """Do for each patron what is due by the end of the occasion's day.
 
     Each batch is one write transaction. What it did is given out when it is durable; it may differ
     from what a dry run said if others have written meanwhile.
@@ -49,10 +58,6 @@ async def maintain_memberships(
         BackendError: the store failed; batches that were given out are done, and the rest is done
             by the next run.
     """
-    from sip2gw.backend.sql.maintenance import Occasion
-
-    ages = {code: branch.max_fee_age_days for code, branch in config.branches.items()}
-    occasion = Occasion(now, config.zone, ages)
     for batch in store.maintenance_batches(occasion):
         done = batch.maintained
         if done and not dry_run:

@@ -69,13 +69,19 @@ def maintain(
 def _maintain_memberships(
     store: Library, settings: Config, now: datetime, *, dry_run: bool, json: bool
 ) -> None:
-    from sip2gw.staff.maintenance import maintain_memberships, plan_lines, step_json, summary
+    from sip2gw.staff.maintenance import (
+        maintain_memberships,
+        occasion_of,
+        plan_lines,
+        step_json,
+        summary,
+    )
 
     currency = settings.institution.currency
-    steps: list[Step] = []
+    occasion, steps = occasion_of(settings, now), list[Step]()
 
     async def go_through() -> None:
-        async for one in maintain_memberships(store, settings, now, dry_run=dry_run):
+        async for one in maintain_memberships(store, occasion, dry_run=dry_run):
             steps.extend(one.steps)
             for step in one.steps if json else ():
                 write_json(step_json(step, currency))
@@ -87,10 +93,7 @@ def _maintain_memberships(
             for line in plan_lines(steps, currency):
                 sys.stdout.write(f"{printable(line)}\n")
         would = "would be done" if dry_run else "done"
-        say(
-            f"sip2gw: memberships on {now.astimezone(settings.zone):%Y-%m-%d}: "
-            f"{summary(steps, currency)}: {would}"
-        )
+        say(f"sip2gw: memberships on {occasion.day:%Y-%m-%d}: {summary(steps, currency)}: {would}")
 
 
 def _forget(store: Library, settings: Config, now: datetime, *, dry_run: bool) -> None:
