@@ -78,13 +78,15 @@ def _maintain_memberships(
     )
 
     currency = settings.institution.currency
-    occasion, steps = occasion_of(settings, now), list[Step]()
+    occasion = occasion_of(settings, now)
+    steps: list[Step] = []
 
     async def go_through() -> None:
         async for one in maintain_memberships(store, occasion, dry_run=dry_run):
             steps.extend(one.steps)
             for step in one.steps if json else ():
                 write_json(step_json(step, currency))
+            sys.stdout.flush()  # what was told is durable, even if the rest is never done
 
     try:
         run(go_through())
