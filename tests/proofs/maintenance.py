@@ -546,6 +546,7 @@ class Years:
             "steps": self.rules.total(),
             "payments": self.payments,
             "notices": len(sent),
+            "refunds": self.rules["refunded"],
             "killed_after_steps": self.killed_after,
             "slowest_month_s": round(slowest, 1),
             "rules": ",".join(f"{rule}:{count}" for rule, count in sorted(self.rules.items())),
