@@ -195,6 +195,8 @@ class PinService:
             if not guessed_at and not self._is_locked(record, card, guess.now):
                 state = await self._verify_unlocked(record, card, guess)
             self._admissions.see(record, right=state is PinState.OK)
+            if state is PinState.OK:
+                self._backend.note_activity(record.id, guess.now)
             return state
 
     async def _verify_unlocked(self, record: PatronRecord, card: Card, guess: _Guess) -> PinState:

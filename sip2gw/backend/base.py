@@ -381,6 +381,14 @@ class Backend(Protocol):
         """Queue a door decision; written within one second, never waited for (C65)."""
         ...
 
+    def note_activity(self, patron_id: str, now: datetime) -> None:
+        """Note the day on which the patron was active; written a second later, never waited for.
+
+        For loans, returns, renewals, payments and PINs that were right (C161); a granted passage
+        is noted by `log_access`.
+        """
+        ...
+
     async def enter_branch(self, order: EntryOrder) -> Presence:
         """Note that the patron is inside, unless `policy.access.has_room` says no.
 

@@ -22,6 +22,7 @@ from sip2gw.backend.sql import (
     door_log,
     ledger,
     lockout,
+    maintenance,
     memberships,
     queries,
     refusals,
@@ -154,6 +155,8 @@ class Library(Backend, Database):
     )
     forget_loans = _forgetting(circulation.forget_loans, "ended loans were not forgotten")
     forget_refused_payments = _forgetting(refusals.forget, "refused payments were not forgotten")
+    maintenance_batches = _listed(maintenance.batches)
+    maintain_memberships = _written(maintenance.apply)
     count_forgotten_transactions = _read(circulation.count_forgotten_transactions)
     count_forgotten_loans = _read(circulation.count_forgotten_loans)
     count_forgotten_refusals = _read(refusals.count_forgotten)

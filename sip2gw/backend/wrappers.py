@@ -43,6 +43,9 @@ class Unrecorded(PassingOn):
     def log_access(self, row: AccessRow) -> None:
         """Asking does not count as a passage."""
 
+    def note_activity(self, patron_id: str, now: datetime) -> None:
+        """Asking is no activity."""
+
     async def enter_branch(self, order: EntryOrder) -> Presence:
         """Say who is inside."""
         return await self._inner.presence(order)

@@ -246,6 +246,7 @@ def _answer(
     metrics = session.services.metrics
     metrics.payments[result.outcome, _relation_label(payment.lines)] += 1
     if result.outcome is _BOOKED:
+        session.services.backend.note_activity(payment.payer_id, payment.time)
         metrics.payment_booked(
             payment.amount,
             payment.currency,

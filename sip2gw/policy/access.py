@@ -23,7 +23,7 @@ from sip2gw.model import (
 from sip2gw.policy.calendar import CalendarMoment, OpeningState
 from sip2gw.policy.membership import MembershipState, age_on, membership_state
 from sip2gw.policy.money import MoneyStanding
-from sip2gw.policy.obstacles import BLOCKING_STATUSES, active_blocks, visible_badges
+from sip2gw.policy.obstacles import BLOCKING_STATUSES, active_blocks, status_of, visible_badges
 from sip2gw.policy.reasons import Reason
 
 
@@ -193,7 +193,7 @@ def _membership(holder: Holder, rules: DoorRules) -> Verdict:
 
 
 def _status(holder: Holder, rules: DoorRules) -> Verdict:
-    if holder.record.status in BLOCKING_STATUSES:
+    if status_of(holder.record) in BLOCKING_STATUSES:
         return Reason.STATUS
     return Reason.BLOCKED if active_blocks(holder.record, holder.today) else OK
 

@@ -32,6 +32,7 @@ from sip2gw.policy.obstacles import (
     BLOCKING_STATUSES,
     Standing,
     active_blocks,
+    status_of,
     visible_badges,
 )
 from sip2gw.policy.reasons import Reason
@@ -256,11 +257,10 @@ def _status(it: _Presented) -> str:
 
 
 def _status_words(record: PatronRecord, today: date) -> str:
-    effect = " blocks" if record.status in BLOCKING_STATUSES else ""
+    status = status_of(record)
+    effect = " blocks" if status in BLOCKING_STATUSES else ""
     blocks = ", ".join(active_blocks(record, today)) or "none"
-    return (
-        f"customer status {record.status} ({STATUS_WORDS[record.status]}){effect}; blocks: {blocks}"
-    )
+    return f"customer status {status} ({STATUS_WORDS[status]}){effect}; blocks: {blocks}"
 
 
 def _age(it: _Presented) -> str:

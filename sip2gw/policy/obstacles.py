@@ -17,7 +17,7 @@ from sip2gw.model import (
     PatronRecord,
 )
 from sip2gw.policy.membership import MembershipState, membership_state
-from sip2gw.policy.money import MoneyStanding, money_standing
+from sip2gw.policy.money import MoneyStanding, money_standing, open_fees
 from sip2gw.policy.reasons import (
     ALL_DENIED,
     MONEY_DENIED,
@@ -28,6 +28,11 @@ from sip2gw.protocol.fields import PatronFlag
 BLOCKING_STATUSES = frozenset({4, 6, 7, 8, 9})
 """Customer statuses that block: delinquent, internet registration unpaid or incomplete, banned,
 expired (C14)."""
+
+UNPAID_STATUSES = frozenset({2, 3, 4})
+"""Those of who owes a membership fee: invoiced, reminder sent, delinquent (C160)."""
+
+NORMAL_STATUS = 5
 
 MONEY_REASONS = frozenset({Reason.FEE_LIMIT, Reason.FEE_AGE})
 
@@ -67,6 +72,18 @@ _MEMBERSHIP_TEXTS = {
 }
 
 
+def status_of(record: PatronRecord) -> int:
+    """The customer status: of a fee that is no longer owed nobody is reminded (C160).
+
+    What account maintenance set for a fee ends with the fee, at once. Any other status stays.
+    """
+    cause = record.status_fee
+    if cause is None or record.status not in UNPAID_STATUSES:
+        return record.status
+    is_owed = any(fee.id == cause for fee in open_fees(record.fees))
+    return record.status if is_owed else NORMAL_STATUS
+
+
 def active_blocks(record: PatronRecord, today: date) -> list[BlockType]:
     """The types of the blocks that hold on `today`; `until` is the last day (C34)."""
     return [
@@ -92,8 +109,9 @@ def _personal_obstacles(record: PatronRecord, card: Card, today: date) -> Iterat
     state = membership_state(record, today)
     if state is not MembershipState.VALID:
         yield Obstacle(Reason.MEMBERSHIP_EXPIRED, ALL_DENIED, _MEMBERSHIP_TEXTS[state])
-    if record.status in BLOCKING_STATUSES:
-        yield Obstacle(Reason.STATUS, ALL_DENIED, f"status_{record.status}")
+    status = status_of(record)
+    if status in BLOCKING_STATUSES:
+        yield Obstacle(Reason.STATUS, ALL_DENIED, f"status_{status}")
     for block in active_blocks(record, today):
         yield Obstacle(Reason.BLOCKED, _block_flags(block), f"block_{block}")
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sip2gw.foundation.words import counted
 from sip2gw.model import Block, format_amount
 from sip2gw.policy.money import fee_limit, owed_total, payable_total
+from sip2gw.policy.obstacles import status_of
 from sip2gw.staff.relationships import relationship_json
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def patron_json(record: PatronRecord, currency: str, zone: tzinfo) -> dict[str, 
         "membership": membership.code if membership is not None else None,
         "membership_from": _text(record.membership_from),
         "membership_until": _text(record.membership_until),
-        "status": record.status,
+        "status": status_of(record),
         "home_branch": record.home_branch,
         "language": record.language,
         "email": record.email,

@@ -14,7 +14,7 @@ from sip2gw.model import (
     CardState,
     Loan,
 )
-from sip2gw.policy.obstacles import active_blocks, decide_standing, visible_badges
+from sip2gw.policy.obstacles import active_blocks, decide_standing, status_of, visible_badges
 from sip2gw.policy.reasons import Reason
 
 
@@ -104,3 +104,29 @@ def test_a_block_holds_to_its_last_day():
 def test_a_badge_shows_where_both_its_lists_allow(badge, shown):
     record = patron("P", badges=(badge,))
     assert visible_badges(record, "MAIN", NOON.date()) == (("ONBE",) if shown else ())
+
+
+@pytest.mark.parametrize(
+    ("status", "cause", "owed", "counts_as"),
+    [
+        (4, "M", 100, 4),
+        (4, "M", 0, 5),
+        (2, "M", 0, 5),
+        (3, "M", 0, 5),
+        (4, None, 0, 4),  # imported
+        (9, "M", 0, 9),
+        (8, "M", 0, 8),
+        (5, "M", 100, 5),
+    ],
+)
+def test_c160_a_status_for_a_fee_ends_when_the_fee_is_paid(status, cause, owed, counts_as):
+    fees = (fee("M", "P", owed, type="01"),) if owed else (fee("OTHER", "P", 100),)
+    record = patron("P", status=status, status_fee=cause, fees=fees)
+    assert status_of(record) == counts_as
+    blocked = [it.text_key for it in standing(record).obstacles if it.reason is Reason.STATUS]
+    assert blocked == ([f"status_{counts_as}"] if counts_as in {4, 8, 9} else [])
+
+
+def test_c160_a_credit_pays_the_fee_behind_a_status():
+    fees = (fee("M", "P", 100, type="01"), fee("C", "P", -100))
+    assert status_of(patron("P", status=4, status_fee="M", fees=fees)) == 5

@@ -8,6 +8,7 @@ PROGRAMS = (
     "storm",
     "network",
     "lending",
+    "maintenance",
     "faults",
     "clocks",
     "fuzz",

@@ -39,6 +39,12 @@ _VALUES: Mapping[tuple[str, str], str] = {
     ("patron", "pin_hash"): "COALESCE(s.pin_hash, t.pin_hash)",  # an absent PIN is kept (C16)
 }
 
+_ASSIGNED_TOO: Mapping[str, str] = {
+    "patron": """, status_fee = CASE WHEN patron.status = excluded.status
+        THEN patron.status_fee END"""
+}
+"""An imported status is no longer about a fee of account maintenance (C160)."""
+
 _STAFF_SET_IT = """EXISTS
         (SELECT 1 FROM block b WHERE b.patron_id = s.patron_id
             AND b.source <> 'import' AND b.type = s.type AND b.note = s.note
@@ -187,7 +193,8 @@ class Plan:
                 key=", ".join(table.key),
                 assignments=", ".join(
                     f"{name} = excluded.{name}" for name in table.columns if name not in table.key
-                ),
+                )
+                + _ASSIGNED_TOO.get(table.name, ""),
             )
         ).rowcount
 

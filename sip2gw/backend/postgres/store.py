@@ -64,7 +64,7 @@ from sip2gw.backend.postgres.pool import CONNECTIONS_MAX, READS_MAX, Pool
 from sip2gw.backend.postgres.session import LoopThread, Session, SnapshotSession
 from sip2gw.backend.postgres.settling import InDoubt
 from sip2gw.backend.spool import Spool, read_spool
-from sip2gw.backend.sql import lockout, queries
+from sip2gw.backend.sql import activity, lockout, queries
 from sip2gw.backend.sql.circulation import queue_values
 from sip2gw.backend.sql.identity import insist_on_currency, pin_secret_in_file, pin_secret_in_store
 from sip2gw.backend.sql.ledger import refused
@@ -96,6 +96,7 @@ _LIFT_BLOCKS = numbered(f"{queries.LIFT_BLOCKS} RETURNING 1")
 _REMEMBER_LOGINS = queries.REMEMBER_LOGIN.replace(
     "VALUES (?, ?)", "SELECT * FROM unnest($1::text[], $2::text[])"
 )
+_NOTE_ACTIVITY = numbered(activity.PUT)
 _TAKES_WRITES = "SELECT current_setting('transaction_read_only') = 'off'"
 
 T = TypeVar("T")
@@ -135,6 +136,7 @@ class PostgresStore(Library):
         self._in_doubt = InDoubt(self._pool, self._doubts)
         self._door_log = DoorLog(self._pool)
         self._refusals = Refusals(self._write_refusals)
+        self._activity = activity.Activity(self._write_activity)
         self._own_loop = LoopThread() if role == "command" else None
         self._closed = False
 
@@ -296,6 +298,22 @@ class PostgresStore(Library):
             self._own_loop.loop.call_soon_threadsafe(self._door_log.add, row)
         else:
             self._door_log.add(row)
+        if row.patron_id is not None and row.decision == "granted":
+            self.note_activity(row.patron_id, row.time)
+
+    def note_activity(self, patron_id: str, now: datetime) -> None:
+        """Note the day on which the patron was active; written a second later (C161)."""
+        if self._own_loop:
+            self._own_loop.loop.call_soon_threadsafe(self._activity.note, patron_id, now)
+        else:
+            self._activity.note(patron_id, now)
+
+    async def _write_activity(self, rows: Sequence[activity.Row]) -> None:
+        try:
+            async with self._pool.connection() as connection:
+                await connection.executemany(_NOTE_ACTIVITY, rows)
+        except FAILURES as error:
+            raise as_backend_error(error) from None
 
     def keep_refused_payment(self, refused: RefusedPayment) -> asyncio.Future[None] | None:
         """Keep a 37 that is answered no for staff, at most 1,000 a terminal and day (C104).
@@ -425,6 +443,7 @@ class PostgresStore(Library):
 
     async def _shut(self) -> None:
         await self._refusals.close()
+        await self._activity.close()
         await self._in_doubt.close()
         await self._door_log.close()
         await self._pool.close()

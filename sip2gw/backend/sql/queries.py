@@ -27,7 +27,7 @@ MEMBERSHIP_COLUMNS = """m.code, m.description, m.type, m.minimum_age, m.maximum_
 _RECORD = """
     SELECT p.id, p.name, p.pin_hash, p.birth_date, p.membership_from, p.membership_until,
            p.status, p.home_branch, p.language, p.email, p.phone, p.address, p.notices,
-           p.house_rules_accepted, p.fee_limit,
+           p.house_rules_accepted, p.fee_limit, p.status_fee,
            {membership}, m.max_holds, m.holds_permitted, m.hold_limit, m.materials, {lists}
     FROM {source} LEFT JOIN membership m ON m.code = p.membership_code
     WHERE {key} = ?"""

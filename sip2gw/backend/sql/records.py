@@ -42,8 +42,10 @@ from sip2gw.model import (
 
 Row = tuple[Any, ...]
 
-OWN_COLUMNS = 27
-"""The columns of `queries.record_by_id` before the lists."""
+MEMBERSHIP_AT = 16
+"""Where the columns of the membership begin in a row of `queries.record_by_id`."""
+OWN_COLUMNS = 28
+"""All columns of such a row before the lists."""
 
 _material_rules = msgspec.json.Decoder(tuple[MaterialRule, ...]).decode
 
@@ -81,7 +83,7 @@ def account(row: Sequence[Any], fees: Iterable[Row], relations: Iterable[Row]) -
         membership=None if membership[0] is None else Membership(*membership),
         membership_from=date_value(valid_from),
         membership_until=date_value(valid_until),
-        fees=tuple(map(_fee, fees)),
+        fees=tuple(map(fee_of, fees)),
         payer_for=tuple(map(relationship, relations)),
     )
 
@@ -131,10 +133,13 @@ def assemble(row: Sequence[Any], lists: Sequence[Iterable[Row]]) -> PatronRecord
         name=row[1],
         pin_hash=row[2],
         birth_date=date_value(row[3]),
-        membership=None if row[15] is None else _membership(row[15:OWN_COLUMNS]),
+        membership=(
+            None if row[MEMBERSHIP_AT] is None else _membership(row[MEMBERSHIP_AT:OWN_COLUMNS])
+        ),
         membership_from=date_value(row[4]),
         membership_until=date_value(row[5]),
         status=row[6],
+        status_fee=row[15],
         home_branch=row[7],
         language=row[8],
         email=row[9],
@@ -146,7 +151,7 @@ def assemble(row: Sequence[Any], lists: Sequence[Iterable[Row]]) -> PatronRecord
         cards=cards_of(cards),
         badges=tuple(map(_badge, badges)),
         blocks=tuple(map(_block, blocks)),
-        fees=tuple(map(_fee, fees)),
+        fees=tuple(map(fee_of, fees)),
         loans=tuple(map(_loan, loans)),
         holds=tuple(map(_hold, holds)),
         payer_for=tuple(map(relationship, relations)),
@@ -212,7 +217,8 @@ def _block(row: Row) -> Block:
     return Block(BlockType(kind), note, date_value(valid_until), source)
 
 
-def _fee(row: Row) -> Fee:
+def fee_of(row: Row) -> Fee:
+    """The value behind a row of `queries.FEES`."""
     return Fee(
         id=row[0],
         patron_id=row[1],
@@ -230,7 +236,7 @@ def _fee(row: Row) -> Fee:
 
 def paid_fee(row: Row) -> PaidFee:
     """The value behind a row of `queries.PAID_FEES` and its like."""
-    return PaidFee(_fee(row), row[11])
+    return PaidFee(fee_of(row), row[11])
 
 
 def _loan(row: Row) -> Loan:

@@ -433,6 +433,73 @@ unknown outcome has the key under which it was to be done."""
 _DOERS = ("ALTER TABLE circulation ADD COLUMN attempt TEXT NOT NULL DEFAULT ''",)
 """Which attempt did it: under the same key it may have been an earlier one."""
 
+_MAINTENANCE = (
+    "ALTER TABLE patron ADD COLUMN status_fee TEXT",
+    """CREATE TABLE membership_fee (
+        patron_id TEXT NOT NULL REFERENCES patron (id) ON DELETE CASCADE,
+        since TEXT NOT NULL,
+        until TEXT NOT NULL,
+        fee_id TEXT NOT NULL,
+        amount BIGINT NOT NULL CHECK (amount > 0),
+        closed INTEGER NOT NULL DEFAULT 0 CHECK (closed IN (0, 1)),
+        PRIMARY KEY (patron_id, since))""",
+    """CREATE TABLE notice_given (
+        patron_id TEXT NOT NULL REFERENCES patron (id) ON DELETE CASCADE,
+        kind TEXT NOT NULL,
+        cause TEXT NOT NULL,
+        day TEXT NOT NULL,
+        PRIMARY KEY (patron_id, kind, cause))""",
+    """CREATE TABLE activity (
+        patron_id TEXT PRIMARY KEY REFERENCES patron (id) ON DELETE CASCADE,
+        day TEXT NOT NULL)""",
+    """INSERT INTO activity (patron_id, day)
+    SELECT x.patron_id, MAX(x.day) FROM
+        (SELECT payer_id AS patron_id, SUBSTR(time, 1, 10) AS day FROM payment
+         WHERE status IN ('booked', 'undone')
+         UNION ALL
+         SELECT patron_id, SUBSTR(time, 1, 10) FROM access_log
+         WHERE decision = 'granted' AND patron_id IS NOT NULL
+         UNION ALL
+         SELECT patron_id, SUBSTR(until, 1, 10) FROM borrowed) x
+    JOIN patron p ON p.id = x.patron_id GROUP BY x.patron_id""",
+    """INSERT INTO setting (name, value)
+    SELECT 'activity_since', CAST(CURRENT_DATE AS TEXT) WHERE EXISTS (SELECT 1 FROM patron)""",
+)
+"""Which fee maintenance has set a status for, its fees by period, the notices that it has given,
+and when each patron was last active. Of patrons who were there before, nobody knows since when
+they had not been active: it counts from the day of this migration (`activity_since`)."""
+
+_OUTBOX = (
+    """CREATE TABLE outbox (
+        id TEXT PRIMARY KEY,
+        kind TEXT NOT NULL,
+        patron_id TEXT NOT NULL,
+        cause TEXT NOT NULL,
+        details TEXT NOT NULL,
+        created TEXT NOT NULL,
+        state TEXT NOT NULL DEFAULT 'waiting'
+            CHECK (state IN ('waiting', 'sent', 'failed', 'undeliverable')),
+        attempts INTEGER NOT NULL DEFAULT 0,
+        first_try TEXT,
+        next_try TEXT NOT NULL,
+        channel TEXT CHECK (channel IN ('email', 'webhook')),
+        recipient TEXT,
+        message_id TEXT,
+        lease TEXT,
+        leased_until TEXT,
+        ended TEXT,
+        problem TEXT NOT NULL DEFAULT '',
+        CHECK ((state = 'waiting') = (ended IS NULL)))""",
+    "CREATE INDEX outbox_waiting ON outbox (next_try, id) WHERE state = 'waiting'",
+    "CREATE INDEX outbox_ended ON outbox (ended) WHERE ended IS NOT NULL",
+    "CREATE INDEX outbox_patron ON outbox (patron_id)",
+    """CREATE TABLE outbox_forgotten (
+        id TEXT PRIMARY KEY,
+        ended TEXT NOT NULL)""",
+)
+"""Notices to patrons, and the ids of those that were forgotten. The address is the patron's until
+the first attempt; `lease` is the process that is delivering, until `leased_until`."""
+
 _MEMBERSHIP_KEYS = (
     *(
         f"ALTER TABLE membership ADD COLUMN {column}"
@@ -499,6 +566,8 @@ MIGRATIONS = (
         "memberships: all keys; items: from what age, what a late return costs at most",
         _MEMBERSHIP_KEYS,
     ),
+    Migration(16, "account maintenance: fees, notices given, last activity", _MAINTENANCE),
+    Migration(17, "notices to patrons", _OUTBOX),
 )
 
 SCHEMA_NUMBER = MIGRATIONS[-1].number

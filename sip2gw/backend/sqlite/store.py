@@ -42,6 +42,7 @@ from sip2gw.backend.doubts import Doubts
 from sip2gw.backend.library import Library
 from sip2gw.backend.spool import Spool, read_spool
 from sip2gw.backend.sql import (
+    activity,
     circulation,
     ledger,
     lockout,
@@ -102,6 +103,7 @@ class Store(Library):
             self._doubts.open()
         self._access_log = AccessLog()
         self._refusals = Refusals(self._write_refusals)
+        self._activity = activity.Activity(self._write_activity)
         self._reads = Reads(place)
         writing = connect(self.path)
         place.remember()
@@ -363,8 +365,21 @@ class Store(Library):
     def log_access(self, row: AccessRow) -> None:
         """Queue a door decision; written with the next commit or after 0.25 s (C65)."""
         self._access_log.add(row)
+        if row.patron_id is not None and row.decision == "granted":
+            self._activity.note(row.patron_id, row.time)
         if self._flush is None and not self._closed:
             self._flush = asyncio.get_running_loop().call_later(FLUSH_AFTER_S, self._flush_log)
+
+    def note_activity(self, patron_id: str, now: datetime) -> None:
+        """Note the day on which the patron was active; written a second later (C161)."""
+        self._activity.note(patron_id, now)
+
+    async def _write_activity(self, rows: Sequence[activity.Row]) -> None:
+        def job(connection: SqliteConnection) -> WriteResult[None]:
+            connection.executemany(activity.PUT, rows)
+            return WriteResult(None)
+
+        await self._writer.submit(job).future
 
     def _flush_log(self) -> None:
         self._flush = None
@@ -443,6 +458,7 @@ class Store(Library):
         if self._flush is not None:
             self._flush.cancel()
         await self._refusals.close()
+        await self._activity.close()
         await self._writer.stop()
         if self._doubts is not None:
             await self._doubts.close()

@@ -1,8 +1,9 @@
-"""`maintain`: the regular chores of the library's data."""
+"""`maintain`: memberships through the year, and what may no longer be kept (B63, C160)."""
 
 from __future__ import annotations
 
-from typing import Annotated
+import sys
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,38 +11,100 @@ from sip2gw.cli.common import (
     ConfigOption,
     configured,
     opened_store,
+    printable,
+    read_since,
     run,
     say,
+    write_json,
 )
 from sip2gw.foundation.words import counted
 
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from sip2gw.backend.library import Library
+    from sip2gw.config import Config
+    from sip2gw.model.maintenance import Step
+
 
 def maintain(
+    at: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="Do what is due by this day, in the library's time zone; default: now.",
+        ),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be done, and change nothing.")
     ] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="Write each step as a line of JSON to standard output.")
+    ] = False,
     config: ConfigOption = None,
 ) -> None:
-    """Forget what the privacy settings no longer allow to be kept.
+    """Renew, move and end memberships, and forget what may no longer be kept.
 
-    Rows of the door log older than `privacy.access_log_days` lose their patron; the rows stay.
-    Loans that ended more than `privacy.loan_history_days` ago are forgotten, and refused payments
-    after `privacy.refused_payment_days`. Loans and returns from more than a day ago are forgotten
-    as transactions that a terminal could repeat or cancel.
+    Memberships: what their definitions say is due by the end of the day is done, with fees,
+    statuses and notices; months that were missed are made up. `--dry-run` prints a plan: how often
+    each rule applies, then every step, patron by patron.
 
-    The gateway does the same once a day. Doing it again changes nothing.
+    Privacy: rows of the door log older than `privacy.access_log_days` lose their patron; the rows
+    stay. Loans that ended more than `privacy.loan_history_days` ago are forgotten, and refused
+    payments after `privacy.refused_payment_days`. Loans and returns from more than a day ago are
+    forgotten as transactions that a terminal could repeat or cancel. The gateway forgets the same
+    once a day.
+
+    Doing it again changes nothing, and any number of hosts may do it at once.
     """
     from datetime import UTC, datetime
 
+    settings = configured(config)
+    now = read_since(at, settings.zone, "--at") or datetime.now(UTC)
+    with opened_store(settings) as store:
+        _maintain_memberships(store, settings, now, dry_run=dry_run, json=json)
+        _forget(store, settings, now, dry_run=dry_run)
+
+
+def _maintain_memberships(
+    store: Library, settings: Config, now: datetime, *, dry_run: bool, json: bool
+) -> None:
+    from sip2gw.staff.maintenance import (
+        maintain_memberships,
+        occasion_of,
+        plan_lines,
+        step_json,
+        summary,
+    )
+
+    currency = settings.institution.currency
+    occasion = occasion_of(settings, now)
+    steps: list[Step] = []
+
+    async def go_through() -> None:
+        async for one in maintain_memberships(store, occasion, dry_run=dry_run):
+            steps.extend(one.steps)
+            for step in one.steps if json else ():
+                write_json(step_json(step, currency))
+            sys.stdout.flush()  # what was told is durable, even if the rest is never done
+
+    try:
+        run(go_through())
+    finally:
+        if dry_run and not json:
+            for line in plan_lines(steps, currency):
+                sys.stdout.write(f"{printable(line)}\n")
+        would = "would be done" if dry_run else "done"
+        say(f"sip2gw: memberships on {occasion.day:%Y-%m-%d}: {summary(steps, currency)}: {would}")
+
+
+def _forget(store: Library, settings: Config, now: datetime, *, dry_run: bool) -> None:
     from sip2gw.daemon.maintenance import MAINTENANCE
 
-    settings = configured(config)
-    now = datetime.now(UTC)
-    with opened_store(settings) as store:
-        for chore in MAINTENANCE:
-            limit = chore.limit(settings, now)
-            count = chore.count(store, limit) if dry_run else run(chore.do(store, limit))
-            moment = limit.astimezone(settings.zone)
-            became = chore.to_do if dry_run else chore.done
-            rows = f"{counted(count, chore.noun)} {chore.what} {moment:%Y-%m-%d %H:%M}"
-            say(f"sip2gw: {rows}: {became}")
+    for chore in MAINTENANCE:
+        limit = chore.limit(settings, now)
+        count = chore.count(store, limit) if dry_run else run(chore.do(store, limit))
+        moment = limit.astimezone(settings.zone)
+        became = chore.to_do if dry_run else chore.done
+        rows = f"{counted(count, chore.noun)} {chore.what} {moment:%Y-%m-%d %H:%M}"
+        say(f"sip2gw: {rows}: {became}")

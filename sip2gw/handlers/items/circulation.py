@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from sip2gw.backend.base import CirculationOrder
+from sip2gw.backend.base import CirculationOrder, CirculationResult
 from sip2gw.handlers.base import Session
 from sip2gw.handlers.patron import PresentedCard, obstacle_text
 from sip2gw.model import PatronRecord
@@ -51,6 +51,12 @@ async def note_refusal(session: Session, order: CirculationOrder, refused: Refus
     if order.claim is not None:
         order.case = RefusedCase(refused)
         await session.services.backend.circulate(order)
+
+
+def note_active(session: Session, patron_id: str | None, result: CirculationResult) -> None:
+    """The patron was active if anything was done with their item (C161)."""
+    if patron_id is not None and result.done is not None:
+        session.services.backend.note_activity(patron_id, session.now())
 
 
 def claim_of(session: Session, request: Checkout | Checkin | Renew) -> Claim | None:

@@ -20,6 +20,7 @@ from sip2gw.handlers.items.circulation import (
     claim_of,
     due_text,
     early_refusal,
+    note_active,
     note_refusal,
     order_for,
     reader_of,
@@ -76,6 +77,7 @@ async def checkout(session: Session, request: Checkout) -> Answer:
         return _loan_answer(session, response, presented, _refused(refused))
     order.borrowed_since = _looks_back(session, order)
     result = await session.services.backend.circulate(order)
+    note_active(session, order.patron_id, result)
     refused = result.refusal
     if refused is not None and refused.reason is CirculationReason.PREVIOUSLY_BORROWED:
         session.ask(order)
@@ -139,6 +141,7 @@ async def renew(session: Session, request: Renew) -> Answer:
         await note_refusal(session, order, refused)
         return _loan_answer(session, response, presented, _refused(refused))
     result = await session.services.backend.circulate(order)
+    note_active(session, order.patron_id, result)
     return _loan_answer(session, response, presented, result)
 
 
@@ -222,7 +225,9 @@ async def _renew_one(
         key_expires=now + KEY_KEPT,
         with_borrower=session.terminal.rights.renewals_of_authorisers,
     )
-    return await session.services.backend.circulate(order)
+    result = await session.services.backend.circulate(order)
+    note_active(session, order.patron_id, result)
+    return result
 
 
 def _why_not(session: Session, record: PatronRecord, loan: Loan, refused: Refusal) -> str:

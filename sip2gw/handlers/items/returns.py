@@ -8,6 +8,7 @@ from sip2gw.handlers.base import Answer, Session
 from sip2gw.handlers.items.circulation import (
     NO_SECURITY,
     claim_of,
+    note_active,
     order_for,
     refusal_texts,
 )
@@ -33,6 +34,8 @@ async def checkin(session: Session, request: Checkin) -> Answer:
     case = CancellationCase(asked, rules) if request.cancel else ReturnCase(asked, rules)
     order = order_for(session, CHECKIN, request.item_identifier, request, None, claim, case)
     result = await session.services.backend.circulate(order)
+    loan = result.record.state.loan if result.record is not None else None
+    note_active(session, loan.patron_id if loan is not None else None, result)
     return _checkin_answer(session, request, result)
 
 

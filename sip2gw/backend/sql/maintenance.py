@@ -1,0 +1,211 @@
+"""Account maintenance in the store: facts, decision and writes of a batch of patrons (B63, C60).
+
+A run goes through all patrons in batches. It looks at each in one moment of the store, and only
+where there is something to do it gathers and decides again, inside the write transaction. So it can
+be killed at any time and run on several hosts at once: whoever comes second finds nothing to do.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, tzinfo
+from typing import Any
+
+from sip2gw.backend.database import Connection, WriteResult
+from sip2gw.backend.sql import memberships, outbox, queries, writes
+from sip2gw.backend.sql.records import fee_of
+from sip2gw.backend.sql.values import date_text, date_value, time_text
+from sip2gw.model import Fee
+from sip2gw.model.maintenance import Maintained, Member, MembershipFee
+from sip2gw.model.notices import Notice
+from sip2gw.policy.memberships import maintain
+
+PATRONS_PER_BATCH = 500
+"""Others may write in between."""
+
+_BATCH_END = """
+    SELECT MAX(id) FROM (SELECT id FROM patron WHERE id > ? ORDER BY id LIMIT ?) portion"""
+_MEMBERS = """
+    SELECT p.id, p.membership_code, p.membership_from, p.membership_until, p.status, p.birth_date,
+           p.status_fee, p.fee_limit, p.home_branch,
+           (SELECT a.day FROM activity a WHERE a.patron_id = p.id),
+           (SELECT SUBSTR(MAX(l.checked_out), 1, 10) FROM loan l WHERE l.patron_id = p.id)
+    FROM patron p WHERE p.id > ? AND p.id <= ? AND p.membership_code IS NOT NULL ORDER BY p.id"""
+_FEES = queries.FEES.replace("f.patron_id = ?", "f.patron_id > ? AND f.patron_id <= ?")
+_MEMBERSHIP_FEES = """
+    SELECT patron_id, fee_id, since, until, amount, closed FROM membership_fee
+    WHERE patron_id > ? AND patron_id <= ? ORDER BY patron_id, since"""
+_GIVEN = """
+    SELECT patron_id, kind, cause, day FROM notice_given
+    WHERE patron_id > ? AND patron_id <= ?"""
+_ACTIVITY_SINCE = "SELECT value FROM setting WHERE name = 'activity_since'"
+
+_SET_MEMBER = """
+    UPDATE patron SET membership_code = ?, membership_from = ?, membership_until = ?, status = ?,
+                      status_fee = ? WHERE id = ?"""
+_ADD_MEMBERSHIP_FEE = """
+    INSERT INTO membership_fee (patron_id, since, until, fee_id, amount, closed)
+    VALUES (?, ?, ?, ?, ?, ?)
+    ON CONFLICT (patron_id, since) DO UPDATE SET closed = excluded.closed"""
+_GIVE = """
+    INSERT INTO notice_given (patron_id, kind, cause, day) VALUES (?, ?, ?, ?)
+    ON CONFLICT (patron_id, kind, cause) DO NOTHING"""
+_FORGET_LIMIT_ALERT = "DELETE FROM notice_given WHERE patron_id = ? AND kind = 'LIMIT'"
+_HAS_FEE = "SELECT 1 FROM fee WHERE id = ?"
+
+
+@dataclass(frozen=True, slots=True)
+class Occasion:
+    """One run of maintenance: for which day, and by which settings."""
+
+    now: datetime
+    zone: tzinfo
+    """The library's; `now` names the day in it."""
+    max_fee_age_days: Mapping[str, int | None]
+    """By branch."""
+
+    @property
+    def day(self) -> date:
+        """The day by the end of which everything is done that is due."""
+        return self.now.astimezone(self.zone).date()
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Patrons that follow each other by id, and what is to be done for those who need something."""
+
+    after: str
+    last: str
+    patrons: int
+    """How many were looked at."""
+    maintained: tuple[Maintained, ...]
+
+
+def batches(connection: Connection, occasion: Occasion) -> Iterator[Batch]:
+    """What `occasion` would do, for all patrons by id; nothing is changed."""
+    after = ""
+    while True:
+        last = connection.execute(_BATCH_END, (after, PATRONS_PER_BATCH)).fetchone()[0]
+        if last is None:
+            return
+        yield _decide(connection, occasion, after, last)
+        after = last
+
+
+def apply(
+    connection: Connection, occasion: Occasion, after: str, last: str
+) -> WriteResult[tuple[Maintained, ...]]:
+    """Do what is to be done for the patrons after `after`, up to `last`."""
+    done = _decide(connection, occasion, after, last).maintained
+    _write(connection, occasion, done)
+    return WriteResult(done, [one.before.id for one in done])
+
+
+def _decide(connection: Connection, occasion: Occasion, after: str, last: str) -> Batch:
+    known = {it.code: it for it in memberships.definitions(connection)}
+    members = _members(connection, occasion, after, last)
+    results = (maintain(member, known, occasion.day, occasion.zone) for member in members)
+    needed = tuple(one for one in results if one.steps or one.forgets_limit_alert)
+    return Batch(after, last, len(members), needed)
+
+
+def _members(connection: Connection, occasion: Occasion, after: str, last: str) -> list[Member]:
+    span = (after, last)
+    fees: defaultdict[str, list[Fee]] = defaultdict(list)
+    for fee in map(fee_of, connection.execute(_FEES, span)):
+        fees[fee.patron_id].append(fee)
+    ours: defaultdict[str, list[MembershipFee]] = defaultdict(list)
+    for patron_id, fee_id, since, until, amount, closed in connection.execute(
+        _MEMBERSHIP_FEES, span
+    ):
+        days = date.fromisoformat(since), date.fromisoformat(until)
+        ours[patron_id].append(MembershipFee(fee_id, *days, amount, bool(closed)))
+    given: defaultdict[str, dict[tuple[str, str], date]] = defaultdict(dict)
+    for patron_id, kind, cause, day in connection.execute(_GIVEN, span):
+        given[patron_id][kind, cause] = date.fromisoformat(day)
+    known_since = connection.execute(_ACTIVITY_SINCE).fetchone() or (None,)
+    return [
+        Member(
+            id=row[0],
+            membership=row[1],
+            since=date_value(row[2]),
+            until=date_value(row[3]),
+            status=row[4],
+            birth_date=date_value(row[5]),
+            last_active=date_value(max(filter(None, (*row[9:11], *known_since)), default=None)),
+            status_fee=row[6],
+            fees=tuple(fees[row[0]]),
+            membership_fees=tuple(ours[row[0]]),
+            given=given[row[0]],
+            fee_limit=row[7],
+            max_fee_age_days=occasion.max_fee_age_days.get(row[8] or ""),
+        )
+        for row in connection.execute(_MEMBERS, span).fetchall()
+    ]
+
+
+# Writing ----------------------------------------------------------------------------------------
+
+
+def _write(connection: Connection, occasion: Occasion, done: Iterable[Maintained]) -> None:
+    done = list(done)
+    connection.executemany(_SET_MEMBER, [_row_of(one.after) for one in done if _is_changed(one)])
+    _add_fees(connection, occasion, done)
+    connection.executemany(
+        _ADD_MEMBERSHIP_FEE,
+        [
+            (one.after.id, str(fee.since), str(fee.until), fee.id, fee.amount, int(fee.closed))
+            for one in done
+            for fee in set(one.after.membership_fees).difference(one.before.membership_fees)
+        ],
+    )
+    connection.executemany(
+        _FORGET_LIMIT_ALERT, [(one.after.id,) for one in done if one.forgets_limit_alert]
+    )
+    steps = [step for one in done for step in one.steps if step.notice is not None]
+    connection.executemany(
+        _GIVE,
+        [(step.patron_id, step.notice, step.cause, str(occasion.day)) for step in steps],
+    )
+    notices = (Notice(it.notice or "", it.patron_id, it.cause, it.values) for it in steps)
+    outbox.put(connection, notices, occasion.now)
+
+
+def _is_changed(one: Maintained) -> bool:
+    return _row_of(one.before) != _row_of(one.after)
+
+
+def _row_of(member: Member) -> tuple[Any, ...]:
+    days = date_text(member.since), date_text(member.until)
+    return member.membership, *days, member.status, member.status_fee, member.id
+
+
+def _add_fees(connection: Connection, occasion: Occasion, done: Iterable[Maintained]) -> None:
+    """New fees and credits enter the ledger through `opening`, like imported ones (C71)."""
+    fees = [
+        fee
+        for one in done
+        for fee in one.after.fees
+        if fee.id not in {f.id for f in one.before.fees}
+    ]
+    new = [fee for fee in fees if connection.execute(_HAS_FEE, (fee.id,)).fetchone() is None]
+    now = time_text(occasion.now)
+    connection.executemany(writes.ADD_FEE.statement, [_fee_row(fee) for fee in new])
+    connection.executemany(writes.OPEN_FEE.statement, [(fee.id, now, "opening") for fee in new])
+    connection.executemany(
+        writes.ADD_ENTRY.statement, [entry for fee in new for entry in _entries(fee)]
+    )
+
+
+def _fee_row(fee: Fee) -> tuple[Any, ...]:
+    when = time_text(fee.created)
+    return fee.id, fee.patron_id, fee.amount, when, fee.type, fee.description, None
+
+
+def _entries(fee: Fee) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    return (
+        (fee.id, 0, f"fee:{fee.id}", fee.amount, fee.id, fee.patron_id),
+        (fee.id, 1, "opening", -fee.amount, None, fee.patron_id),
+    )

@@ -1,0 +1,23 @@
+"""The short form of `python tests/proofs maintenance` (B63, C46, C160, C161)."""
+
+import pytest
+from postgres import running_server
+from proofs import maintenance
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def server(request):
+    if request.param == "sqlite":
+        yield None
+    else:
+        with running_server() as running:
+            yield running
+
+
+async def test_three_years_of_months_go_as_the_rules_say(tmp_path, server, monkeypatch):
+    monkeypatch.setattr(maintenance, "KILLED", (3,))
+    monkeypatch.setattr(maintenance, "TWICE", (5,))
+    report = await maintenance.prove(tmp_path, patrons=300, months=36, seed=1, server=server)
+    assert report.failures == []
+    assert report.numbers["steps"] > 300
+    assert report.numbers["refunds"] > 0
