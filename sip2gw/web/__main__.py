@@ -1,7 +1,7 @@
 """`python -m sip2gw.web LISTENER GATEWAY`: the process for HTTP, as the gateway starts it.
 
-Both are numbers of inherited descriptors: of the listening socket, and of the connection to the
-gateway. Its log goes to standard error, from where the gateway takes it into its own.
+Both are numbers of inherited descriptors: the listening socket and the connection to the gateway.
+The log goes to standard error, and the gateway copies it into its own log.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import sys
 from sip2gw.monitoring.telemetry import Log, Redactor, open_log
 
 NICENESS = 10
-"""So much it is behind the gateway, with which it may have to share a core."""
+"""How far it yields to the gateway, with which it may have to share a core."""
 
 
 def main(listener: int, gateway: int) -> int:
-    """Serve until the gateway has gone; the exit status."""
-    # It knows of no card that would have to be the same pseudonym in two lines.
+    """Serve until the gateway has gone; returns the exit status."""
+    # A random secret will do: this process never logs a card.
     log = open_log(Redactor(os.urandom(32)), level="debug", log_format="json")
     try:
         with socket.socket(fileno=listener) as clients, socket.socket(fileno=gateway) as line:
@@ -31,7 +31,7 @@ def main(listener: int, gateway: int) -> int:
 
 def _serve(clients: socket.socket, gateway: socket.socket, log: Log) -> int:
     try:
-        # Here, so that a package that is missing is an event like any other failure.
+        # Imported here, so that a missing package is logged like any other failure.
         from sip2gw.web.serving import serve
 
         asyncio.run(serve(clients, gateway, log))
@@ -44,7 +44,7 @@ def _serve(clients: socket.socket, gateway: socket.socket, log: Log) -> int:
 
 
 if __name__ == "__main__":
-    # It ends when the gateway does: systemd sends its signals to both.
+    # systemd sends its signals to both processes, but this one must end with the gateway.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     os.nice(NICENESS)

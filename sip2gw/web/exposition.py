@@ -1,4 +1,4 @@
-"""The text of `/metrics`, made of the numbers that the gateway has handed over (B67, C130)."""
+"""Turns the gateway's numbers into the text of `/metrics` (B67, C130)."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ OPENMETRICS = "application/openmetrics-text"
 
 
 class _Shown(Collector):
-    """Families as prometheus_client wants them."""
+    """Families in the form that prometheus_client expects."""
 
     def __init__(self, families: Sequence[Family]) -> None:
         self._families = families
 
     def collect(self) -> Iterator[Metric]:
-        """All of them."""
+        """All families."""
         for family in self._families:
             metric = Metric(family.name, family.text, family.kind)
             for suffix, values, value in family.samples:
@@ -34,15 +34,15 @@ class _Shown(Collector):
 
 @cache
 def _machine_started() -> float:
-    """When it was, in whole seconds; always the same, whatever the clock does later."""
+    """When the machine started, in whole seconds; later steps of the clock do not change it."""
     return float(int(time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)))
 
 
 class _Process(ProcessCollector):
-    """What the system knows of a process, also where a service sees nothing but processes.
+    """The system's figures of a process, even where only processes are visible in `/proc`.
 
-    The service of `systemd/` has `ProcSubset=pid`: no `/proc/stat`, which says when the machine was
-    started and without which nothing at all would be shown.
+    The service in `systemd/` has `ProcSubset=pid`, which hides `/proc/stat`. That file says when
+    the machine started, and without it prometheus_client shows nothing at all.
     """
 
     def _boot_time(self) -> float:
@@ -55,10 +55,12 @@ class _Process(ProcessCollector):
 def exposition(
     families: Sequence[Family], pid: int, *, as_openmetrics: bool = False
 ) -> tuple[bytes, str]:
-    """The text in one of the two forms that there are, and its content type.
+    """The text in one of its two formats, and its content type.
 
     Args:
-        pid: what the system knows of this process is shown too.
+        families: the gateway's numbers.
+        pid: the process whose system figures are shown too.
+        as_openmetrics: use the format OpenMetrics instead of that of Prometheus.
     """
     registry = CollectorRegistry()
     registry.register(_Shown(families))
