@@ -24,6 +24,7 @@ from sip2gw.backend.sql import (
     lockout,
     queries,
     refusals,
+    support,
     surplus,
     unknown,
 )
@@ -33,6 +34,8 @@ from sip2gw.backend.staff import badges as badge_desk
 from sip2gw.backend.staff import doors as door_desk
 from sip2gw.backend.staff import relationships as relationship_desk
 from sip2gw.model import Payment
+from sip2gw.model.support import Cause
+from sip2gw.policy.support import OpeningDays
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -209,6 +212,19 @@ class Library(Backend, Database):
         """Look what became of `attempts`, fence those that were not done, note the result."""
         chosen = tuple(attempts)
         return await self.write(lambda connection: unknown.settle(connection, chosen, now))
+
+    async def open_automatic(
+        self, causes: Iterable[Cause], now: datetime, days: OpeningDays
+    ) -> int:
+        """See `sip2gw.backend.sql.support.open_automatic`, in a transaction of its own.
+
+        Raises:
+            BackendError: nothing was opened and nothing counted.
+        """
+        chosen = tuple(causes)
+        return await self.write(
+            lambda connection: WriteResult(support.open_automatic(connection, chosen, now, days))
+        )
 
     # What the gateway looks at now and then, for its metrics
 
