@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
@@ -86,6 +87,28 @@ class SupportMessage:
     closed: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class SupportFilter:
+    """Which messages are listed; what is not given does not matter."""
+
+    only_open: bool = False
+    overdue_on: date | None = None
+    """Only open ones that were due before this day."""
+    type: str | None = None
+    category: str | None = None
+    department: str | None = None
+    unit: str | None = None
+    patron_id: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SupportCounts:
+    """How many messages are open, by type (0 for one without any), and how many are overdue."""
+
+    open: Mapping[str, int]
+    overdue: int
+
+
 class EventKind(StrEnum):
     """What happened to a message."""
 
@@ -106,6 +129,16 @@ class SupportEvent:
     after: SupportStatus
     note: str = field(default="", repr=False)
     """The answer, or what was noted about the change."""
+
+
+class CodeTable(StrEnum):
+    """The tables of codes; `processing` has none and is a table of `ProcessingRule`."""
+
+    TYPE = "type"
+    CATEGORY = "category"
+    DEPARTMENT = "department"
+    UNIT = "unit"
+    DEFAULT_MESSAGE = "default_message"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,15 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from sip2gw.model.support import SupportStatus
+from sip2gw.model import TEXT_CHARACTERS_MAX
+from sip2gw.model.support import (
+    DEFAULT_TEXT_DESCRIPTION_MAX,
+    PREFERRED_DAYS_MAX,
+    CodeEntry,
+    CodeTable,
+    ProcessingRule,
+    SupportStatus,
+)
 from sip2gw.policy.calendar import BranchCalendar
 
 
@@ -71,3 +79,72 @@ class OpeningDays:
             day += timedelta(days=1)
             days -= calendar.opens_on(day)
         return day
+
+
+_CODE_CHARACTERS_MAX: Mapping[CodeTable, int] = {
+    CodeTable.CATEGORY: 4,
+    CodeTable.DEPARTMENT: 7,
+    CodeTable.UNIT: 4,
+    CodeTable.DEFAULT_MESSAGE: 4,
+}
+_TYPE_LETTERS = 2
+
+
+def text_problem(text: str) -> str | None:
+    """What is wrong with a text of a message, an answer or a note that must say something."""
+    if not text.strip():
+        return "must not be empty"
+    return _characters_problem(text, TEXT_CHARACTERS_MAX)
+
+
+def entry_problem(table: CodeTable, entry: CodeEntry) -> str | None:
+    """What is wrong with a row of a table, or None (C163)."""
+    return _code_problem(table, entry.code) or _entry_text_problem(table, entry)
+
+
+def _code_problem(table: CodeTable, code: str) -> str | None:
+    if table is CodeTable.TYPE:
+        is_right = len(code) == _TYPE_LETTERS and code.isascii() and code.isalpha()
+        return None if is_right else f"the code of a type is exactly {_TYPE_LETTERS} letters"
+    longest = _CODE_CHARACTERS_MAX[table]
+    if code.isprintable() and " " not in code and 0 < len(code) <= longest:
+        return None
+    name = table.value.replace("_", " ")
+    return f"the code of a {name} is 1 to {longest} characters without blanks"
+
+
+def _entry_text_problem(table: CodeTable, entry: CodeEntry) -> str | None:
+    is_text = table is CodeTable.DEFAULT_MESSAGE
+    longest = DEFAULT_TEXT_DESCRIPTION_MAX if is_text else TEXT_CHARACTERS_MAX
+    problem = _characters_problem(entry.description, longest)
+    if problem is not None:
+        return f"the description {problem}"
+    if table is CodeTable.UNIT and not entry.department:
+        return "a unit belongs to a department; give --set department=CODE"
+    if is_text:
+        problem = text_problem(entry.text or "")
+        return None if problem is None else f"the text {problem}; give --set text=TEXT"
+    return None
+
+
+def rule_problem(rule: ProcessingRule) -> str | None:
+    """What is wrong with a processing rule in itself, or None."""
+    for name in ("response_days", "processing_days"):
+        days = getattr(rule, name)
+        if days is not None and not 0 <= days <= PREFERRED_DAYS_MAX:
+            return f"{name} is a number of opening days from 0 to {PREFERRED_DAYS_MAX}"
+    if rule.unit and not rule.group:
+        return "a unit needs the group that it belongs to; give --set group=CODE"
+    for name in ("processor", "reporter"):
+        problem = _characters_problem(getattr(rule, name), TEXT_CHARACTERS_MAX)
+        if problem is not None:
+            return f"{name} {problem}"
+    return None
+
+
+def _characters_problem(text: str, longest: int) -> str | None:
+    if len(text) > longest:
+        return f"has {len(text)} characters; at most {longest} are kept"
+    if not text.replace("\n", "").isprintable():
+        return "has characters that cannot be shown"
+    return None

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 
 from sip2gw.backend.database import Connection
+from sip2gw.backend.sql.queries import fill
 from sip2gw.backend.sql.values import date_text, time_text
 from sip2gw.model import TEXT_CHARACTERS_MAX
 from sip2gw.model.support import (
     AUTOMATIC_TYPE,
+    AutomaticCategory,
     Cause,
     EventKind,
     ProcessingRule,
+    SupportCounts,
     SupportStatus,
 )
-from sip2gw.policy.support import OpeningDays
+from sip2gw.policy.support import CLOSED_STATUSES, OpeningDays
 
 GATEWAY = ""
 """The user in the history of what the gateway did by itself."""
@@ -41,6 +44,22 @@ _ADD_EVENT = """
     SELECT m.id, (SELECT COUNT(*) FROM support_event e WHERE e.message_id = m.id),
            ?, ?, ?, ?, ?, ?
     FROM support_message m WHERE m.id = ?"""
+
+_MOVE = "UPDATE support_message SET status = ?, closed = ? WHERE id = ?"
+_OPEN_ABOUT = """
+    SELECT id, status FROM support_message
+    WHERE category = ? AND object = ? AND closed IS NULL AND object <> ''"""
+_FORGET = "DELETE FROM support_message WHERE closed < ?"
+_COUNT_FORGOTTEN = "SELECT COUNT(*) FROM support_message WHERE closed < ?"
+_OPEN_BY_TYPE = """
+    SELECT t.code, COUNT(m.id)
+    FROM support_type t LEFT JOIN support_message m ON m.type = t.code AND m.closed IS NULL
+    GROUP BY t.code"""
+DUE = (
+    "CASE WHEN answered IS NULL THEN COALESCE(response_due, processing_due) ELSE processing_due END"
+)
+OVERDUE = f"closed IS NULL AND {DUE} < ?"
+_COUNT_OVERDUE = fill("SELECT COUNT(*) FROM support_message WHERE {overdue}", overdue=OVERDUE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +136,60 @@ def due_texts(
         return None if number is None else date_text(days.due(now, number, branch))
 
     return due(rule.response_days), due(rule.processing_days)
+
+
+def move(
+    connection: Connection,
+    message_id: int,
+    before: SupportStatus,
+    after: SupportStatus,
+    user: str,
+    note: str,
+    now: datetime,
+    kind: EventKind = EventKind.CHANGED,
+) -> None:
+    """Give an open message another status, and add that to its history."""
+    closed = time_text(now) if after in CLOSED_STATUSES else None
+    connection.execute(_MOVE, (after.value, closed, message_id))
+    add_event(connection, message_id, now, user, kind, before, after, note)
+
+
+def close_about(
+    connection: Connection,
+    category: AutomaticCategory,
+    about: str,
+    after: SupportStatus,
+    user: str,
+    note: str,
+    now: datetime,
+) -> None:
+    """Close the open message about `about`, if there is one."""
+    values = (category.value, about)
+    for message_id, before in connection.execute(_OPEN_ABOUT, values).fetchall():
+        move(connection, message_id, SupportStatus(before), after, user, note, now)
+
+
+def open_about(connection: Connection, category: str, about: str) -> int | None:
+    """The id of the open message about `about`, if there is one."""
+    row = connection.execute(_OPEN_ABOUT, (category, about)).fetchone()
+    return None if row is None else int(row[0])
+
+
+def forget(connection: Connection, before: datetime) -> int:
+    """Forget messages that were closed before `before`, with their history (C166); how many."""
+    return connection.execute(_FORGET, (time_text(before),)).rowcount
+
+
+def count_forgotten(connection: Connection, before: datetime) -> int:
+    """How many messages `forget` would forget."""
+    return int(connection.execute(_COUNT_FORGOTTEN, (time_text(before),)).fetchone()[0])
+
+
+def counts(connection: Connection, today: date) -> SupportCounts:
+    """How many messages are open and overdue on `today`."""
+    by_type = {code: int(count) for code, count in connection.execute(_OPEN_BY_TYPE).fetchall()}
+    (overdue,) = connection.execute(_COUNT_OVERDUE, (date_text(today),)).fetchone()
+    return SupportCounts(by_type, int(overdue))
 
 
 def add_event(
