@@ -12,6 +12,7 @@ from datetime import datetime
 
 from sip2gw.backend.database import Connection, WriteResult
 from sip2gw.backend.sql import support
+from sip2gw.backend.sql.queries import RESOLVED, fill
 from sip2gw.model import PaymentStatus, format_amount
 from sip2gw.model.items import ReviewKind
 from sip2gw.model.support import AutomaticCategory, Cause, SupportStatus
@@ -42,12 +43,15 @@ _REFUSED = """
     WHERE r.followed = 0 ORDER BY r.time, r.id LIMIT ?"""
 _FOLLOW_REFUSED = "UPDATE refused_payment SET followed = 1 WHERE id = ?"
 
-_ENDED = """
+_ENDED = fill(
+    """
     SELECT m.id, m.status, a.note
-    FROM support_message m JOIN attempt a ON a.id = m.object
+    FROM support_message m JOIN attempt a ON a.id = m.object JOIN payment p ON p.id = a.id
     WHERE m.category = 'PAYU' AND m.object <> '' AND m.closed IS NULL AND m.reopened = 0
-          AND (a.resolved IS NOT NULL OR a.note <> '')
-    ORDER BY m.id LIMIT ?"""
+          AND (a.note <> '' OR {resolved})
+    ORDER BY m.id LIMIT ?""",
+    resolved=RESOLVED,
+)
 
 _RESOLVED_NOTE = "The terminal asked again and was told that it is booked."
 
