@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import getpass
 import json
+import re
+import shlex
 import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -13,7 +15,8 @@ from typing import Any
 import pytest
 
 from .conftest import Result, Run
-from .test_review import _refuse_two
+from .test_administration import refusal, refuse
+from .test_review import refuse_two
 
 
 @pytest.fixture
@@ -29,7 +32,7 @@ def command(sip2gw: Run, library: Path) -> Run:
 @pytest.fixture
 async def entries(library: Path) -> None:
     """Two transactions of a kiosk that a person must look at."""
-    await _refuse_two(library)
+    await refuse_two(library)
 
 
 def records(result: Result) -> list[dict[str, Any]]:
@@ -270,3 +273,26 @@ def test_the_tables_are_listed(command: Run, desk: None) -> None:
     assert {"code": "CARD", "description": "Kaart"} in rows("category")
     head, row = command("support", "table", "list", "department").out.splitlines()
     assert (head.split(), row.split()) == (["code", "description"], ["FRONT", "Front", "office"])
+
+
+def test_the_how_to_works_as_it_says(command: Run, library: Path) -> None:
+    """Two refusals of one receipt happen between its first and its second block."""
+    page = Path(__file__).parents[2] / "docs" / "how-to" / "support.md"
+    tables, *rest = re.findall(r"^```sh\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+    _run_lines(command, tables)
+    refuse(library, refusal(0), refusal(0))
+    for block in rest:
+        _run_lines(command, block.replace("20001001", "P1"))
+    messages = records(command("support", "list", "--json"))
+    assert [(it["category"], it["status"], it["count"], it["unit"]) for it in messages] == [
+        ("PAYR", "X", 2, "CASH"),
+        ("LOAN", "A", 1, None),
+    ]
+
+
+def _run_lines(command: Run, block: str) -> None:
+    for line in block.replace("\\\n", "").splitlines():
+        program, *arguments = shlex.split(line)
+        assert program == "sip2gw"
+        result = command(*arguments)
+        assert result.status == 0, (line, result.err)
