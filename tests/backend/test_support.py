@@ -359,6 +359,15 @@ async def test_other_steps_leave_the_entry_open(library: Library) -> None:
     assert len(list(library.reviews(state="open"))) == 2
 
 
+async def test_a_message_about_something_else_of_that_name_closes_no_entry(
+    library: Library,
+) -> None:
+    smooth, _ = await noted(library)
+    await library.open_automatic([Cause("DOOR", smooth.id, "no")], NOW, PLAIN_DAYS)
+    await move(library, 1, X)
+    assert len(list(library.reviews(state="open"))) == 2
+
+
 async def test_closing_the_entry_closes_the_message(library: Library) -> None:
     smooth, impossible = await noted(library)
     await follow_up(library)
