@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import abstractmethod
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -20,12 +20,14 @@ from sip2gw.backend.database import Connection, Database, WriteResult, telling
 from sip2gw.backend.sql import (
     circulation,
     door_log,
+    followup,
     ledger,
     lockout,
     maintenance,
     memberships,
     queries,
     refusals,
+    support,
     surplus,
     unknown,
 )
@@ -35,7 +37,11 @@ from sip2gw.backend.staff import badges as badge_desk
 from sip2gw.backend.staff import doors as door_desk
 from sip2gw.backend.staff import memberships as membership_desk
 from sip2gw.backend.staff import relationships as relationship_desk
+from sip2gw.backend.staff import support as support_desk
+from sip2gw.backend.staff import support_tables
 from sip2gw.model import Payment
+from sip2gw.model.support import Cause
+from sip2gw.policy.support import OpeningDays
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -124,6 +130,18 @@ class Library(Backend, Database):
     reviews = _listed_with_spool(review_desk.reviews, unknown.spooled_reviews)
     review = _read(review_desk.review)
     close_reviews = _written(review_desk.close)
+    support_messages = _listed(support_desk.messages)
+    support_message = _read(support_desk.message)
+    open_support_message = _written(support_desk.open_message)
+    answer_support_message = _written(support_desk.answer)
+    set_support_status = _written(support_desk.set_status)
+    support_entries = _read(support_tables.entries)
+    support_rules = _read(support_tables.rules)
+    add_support_entry = _written(support_tables.add_entry)
+    change_support_entry = _written(support_tables.change_entry)
+    add_support_rule = _written(support_tables.add_rule)
+    change_support_rule = _written(support_tables.change_rule)
+    support_counts = _read(support.counts)
     set_pin_hash = _written(lockout.set_pin_hash)
     add_relationship = _written(relationship_desk.add)
     confirm_relationship = _written(relationship_desk.confirm)
@@ -157,6 +175,10 @@ class Library(Backend, Database):
     forget_refused_payments = _forgetting(refusals.forget, "refused payments were not forgotten")
     maintenance_batches = _listed(maintenance.batches)
     maintain_memberships = _written(maintenance.apply)
+    forget_support_messages = _forgetting(
+        support.forget, "closed messages of customer support were not forgotten"
+    )
+    count_forgotten_support_messages = _read(support.count_forgotten)
     count_forgotten_transactions = _read(circulation.count_forgotten_transactions)
     count_forgotten_loans = _read(circulation.count_forgotten_loans)
     count_forgotten_refusals = _read(refusals.count_forgotten)
@@ -217,6 +239,41 @@ class Library(Backend, Database):
         """Look what became of `attempts`, fence those that were not done, note the result."""
         chosen = tuple(attempts)
         return await self.write(lambda connection: unknown.settle(connection, chosen, now))
+
+    async def open_automatic(
+        self, causes: Iterable[Cause], now: datetime, days: OpeningDays
+    ) -> int:
+        """See `sip2gw.backend.sql.support.open_automatic`, in a transaction of its own.
+
+        Raises:
+            BackendError: nothing was opened and nothing counted.
+        """
+        chosen = tuple(causes)
+        return await self.write(
+            lambda connection: WriteResult(support.open_automatic(connection, chosen, now, days))
+        )
+
+    async def follow_up(self, branches: Mapping[str, str], now: datetime, days: OpeningDays) -> int:
+        """Open a message for all in the store that a person must follow up (C145); how many.
+
+        Does nothing, and takes no lock, when every entry has its message.
+
+        Args:
+            branches: the branch of each terminal, by the terminal's name.
+
+        Raises:
+            BackendError: some entries have no message yet; doing it again goes on.
+        """
+        new = 0
+        while await asyncio.to_thread(self._is_behind):
+            new += await self.write(
+                lambda connection: followup.follow_up(connection, branches, now, days)
+            )
+        return new
+
+    def _is_behind(self) -> bool:
+        with self.snapshot() as connection:
+            return followup.is_behind(connection)
 
     # What the gateway looks at now and then, for its metrics
 

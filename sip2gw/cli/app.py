@@ -26,6 +26,7 @@ from sip2gw.cli.library.patron import patron
 from sip2gw.cli.library.payment import payment
 from sip2gw.cli.library.relationship import relationship
 from sip2gw.cli.library.review import review
+from sip2gw.cli.library.support import support
 from sip2gw.cli.monitoring import alerts, dashboard
 from sip2gw.cli.passwords import hash_password
 from sip2gw.cli.running import drain, reload
@@ -109,6 +110,7 @@ app.add_typer(relationship, name="relationship")
 app.add_typer(membership, name="membership")
 app.add_typer(payment, name="payment")
 app.add_typer(review, name="review")
+app.add_typer(support, name="support")
 app.add_typer(door, name="door")
 app.add_typer(terminal, name="terminal")
 app.command()(dashboard)

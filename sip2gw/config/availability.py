@@ -42,5 +42,3 @@ def _lines(config: Config) -> Iterator[str]:
             'backend.sip2: the gateway asks no other library system with backend.kind = "store";'
             " leave the table out"
         )
-    if config.support.enabled:
-        yield "support.enabled: is not available in this version; allowed: false"

@@ -394,12 +394,19 @@ class PrivacySection(Section):
         le=3_660,
         description="Days for which `payment refused` lists a refused payment.",
     )
+    support_days: int = Field(
+        default=730,
+        ge=0,
+        le=3_660,
+        description="Days for which the store keeps a message of customer support that was closed,"
+        " with its history.",
+    )
 
 
 class SupportSection(Section):
     """Customer support messages (B64)."""
 
     enabled: bool = Field(
-        default=False,
+        default=True,
         description="Whether the gateway opens a message when a person must follow something up.",
     )

@@ -26,6 +26,7 @@ from sip2gw.daemon.notify import ServiceManager
 from sip2gw.daemon.operating import OperatorSide
 from sip2gw.daemon.reloading import Reloader
 from sip2gw.daemon.settling import Settler
+from sip2gw.daemon.support import SupportChore
 from sip2gw.foundation.clock import Clock
 from sip2gw.foundation.garbage import collect_rarely
 from sip2gw.foundation.threads import SHARED_THREADS, ready_pool
@@ -100,6 +101,7 @@ class App:
         self.settler = Settler(timed, self.metrics, clock, log)
         self.store_chore = StoreChore(store, self.metrics, clock, log)
         self.clock_chore = ClockChore(self.metrics, clock, log)
+        self.support_chore = SupportChore(store, lambda: self.config, self.metrics, clock, log)
         self.gateway.on_unknown = self.settler.nudge
         self.server = TerminalServer(self.gateway, state)
         self.operators = OperatorSide(self, self.server, self.metrics, clock, log)
@@ -171,6 +173,7 @@ class App:
             (self.gateway.watch_backend, 1.0, 1.0),
             # This soon an import by any command or gateway shows in the metrics.
             (self.store_chore.look, 0.0, 60.0),
+            (self.support_chore.look, 0.0, 60.0),
             (self.operators.look, 30.0, 30.0),
             (self.clock_chore.look, 1.0, 1.0),
         )

@@ -70,4 +70,12 @@ MAINTENANCE = (
         do=lambda store, before: store.forget_refused_payments(before),
         count=lambda store, before: store.count_forgotten_refusals(before),
     ),
+    MaintenanceChore(  # C166; open messages stay, and what they are about
+        key="support_messages_forgotten",
+        noun="message",
+        what="of customer support, closed before",
+        limit=lambda config, now: now - timedelta(days=config.privacy.support_days),
+        do=lambda store, before: store.forget_support_messages(before),
+        count=lambda store, before: store.count_forgotten_support_messages(before),
+    ),
 )

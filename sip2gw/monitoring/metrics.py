@@ -98,6 +98,9 @@ class Metrics:
         self.last_import: float | None = None
         """Seconds since 1970; 0.0 for never."""
         self.disk_free_bytes: int | None = None
+        self.support_open: Mapping[str, int] = {}
+        """By type, for every type of the library; empty as long as nobody has counted."""
+        self.support_overdue: int | None = None
         self.clock_steps = 0
         self.http_restarts = 0
         self.reload_ok = True
@@ -262,6 +265,7 @@ class FamilyMaker:
             *self._wire(),
             *self._decisions(),
             *self._backend(),
+            *self._support(),
             *self._upkeep(),
             *_collections(),
         ]
@@ -362,6 +366,20 @@ class FamilyMaker:
         )
         yield _one("backend_up", "Whether the store worked when last asked", m.backend_up)
         yield _one("outcome_unknown", "Payments and loans of unknown outcome", m.outcome_unknown)
+
+    def _support(self) -> Iterator[Family]:
+        m = self._metrics
+        yield _gauge(
+            "support_open",
+            "Open messages of customer support",
+            ("type",),
+            [((code,), count) for code, count in m.support_open.items()],
+        )
+        yield _one(
+            "support_overdue",
+            "Open messages of customer support that were due before today",
+            m.support_overdue,
+        )
 
     def _upkeep(self) -> Iterator[Family]:
         m = self._metrics

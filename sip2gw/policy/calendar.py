@@ -141,6 +141,23 @@ class BranchCalendar:
         self._asked, self._told = moment, known[2]
         return self._told
 
+    @property
+    def opens_weekly(self) -> bool:
+        """Whether some weekly hours are not closed: then there is always a next opening day."""
+        return any(slot.state is not OpeningState.CLOSED for slot in self.slots)
+
+    def opens_on(self, day: date) -> bool:
+        """Whether hours that are not closed begin on `day`, at any time, staffed or not.
+
+        Hours that come over midnight from the evening before belong to that day (C13).
+        """
+        covers = self._covers(day)
+        return any(
+            state is not OpeningState.CLOSED and not _is_covered(start, end, covers[:stronger])
+            for stronger, (start, end, state) in enumerate(covers)
+            if start >= 0
+        )
+
     def _look_up(self, now: datetime) -> tuple[datetime, datetime, CalendarMoment]:
         """The answer for `now` (UTC) with the interval, free of edges, for which it holds."""
         edges = self._edges(now.astimezone(self.zone).date())
@@ -225,6 +242,15 @@ def _shifted(covers: Iterable[_Cover]) -> Iterator[_Cover]:
     """Covers of the day before on today's scale."""
     for start, end, state in covers:
         yield start - DAY_MIN, end - DAY_MIN, state
+
+
+def _is_covered(start: int, end: int, others: Iterable[_Cover]) -> bool:
+    """Whether `others` leave nothing of the minutes from `start` to `end` or to midnight."""
+    end = min(end, DAY_MIN)
+    for other_start, other_end, _ in sorted(others):
+        if other_start <= start < other_end:
+            start = other_end
+    return start >= end
 
 
 def _by_date(exceptions: tuple[CalendarException, ...]) -> dict[date, tuple[_Cover, ...]]:

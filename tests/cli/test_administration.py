@@ -251,6 +251,11 @@ def test_maintain_says_of_each_chore_what_it_forgets(command: Run, library: Path
             "INSERT INTO borrowed (patron_id, work, until) VALUES ('P1', ?, ?)",
             [("W1", old), ("W2", old), ("W3", old), ("W4", young)],
         )
+        store.executemany(
+            "INSERT INTO support_message (id, type, category, object, text, status, created,"
+            " closed, processor, reporter) VALUES (?, 'AU', 'DOOR', '', '', 'X', '', ?, '', '')",
+            [(1, "2020-01-01T00:00:00.000Z"), (2, old), (3, young)],
+        )
 
     def said(*options: str) -> list[tuple[str, str]]:
         lines = command("maintain", *options).err.splitlines()
@@ -264,12 +269,13 @@ def test_maintain_says_of_each_chore_what_it_forgets(command: Run, library: Path
         "2 item transactions that expired",
         "3 loans that ended",
         "1 refused payment",
+        "1 message of customer support, closed",
     )
-    to_do = ("patron would be erased", *["would be forgotten"] * 3)
-    done = ("patron erased", *["forgotten"] * 3)
+    to_do = ("patron would be erased", *["would be forgotten"] * 4)
+    done = ("patron erased", *["forgotten"] * 4)
     assert said("--dry-run") == list(zip(counted, to_do, strict=True))
     assert said() == list(zip(counted, done, strict=True))
-    assert [what[0] for what, _ in said("--dry-run")] == ["0"] * 4
+    assert [what[0] for what, _ in said("--dry-run")] == ["0"] * 5
 
 
 @pytest.mark.parametrize(
@@ -280,6 +286,12 @@ def test_maintain_says_of_each_chore_what_it_forgets(command: Run, library: Path
         ("circulation", ("maintain",), "transactions of items were not forgotten", MAINTAIN_AGAIN),
         ("borrowed", ("maintain",), "ended loans were not forgotten", MAINTAIN_AGAIN),
         ("refused_more", ("maintain",), "refused payments were not forgotten", MAINTAIN_AGAIN),
+        (
+            "support_message",
+            ("maintain",),
+            "closed messages of customer support were not forgotten",
+            MAINTAIN_AGAIN,
+        ),
     ],
 )
 def test_a_failure_says_what_was_left_undone_and_what_to_do(

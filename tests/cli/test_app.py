@@ -34,6 +34,8 @@ COMMANDS = [
     ("dashboard",),
     ("alerts",),
     *(("review", name) for name in ("list", "show", "close")),
+    *(("support", name) for name in ("list", "show", "open", "answer", "status", "close")),
+    *(("support", "table", name) for name in ("list", "add", "change")),
     *(("patron", name) for name in ("show", "set-pin", "block", "unblock")),
     *(("badge", name) for name in ("define", "list", "activate", "deactivate", "report")),
     *(("badge", name) for name in ("assign", "unassign")),

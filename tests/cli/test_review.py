@@ -28,7 +28,7 @@ MARCH = datetime(2026, 3, 1, 9, 30, tzinfo=UTC)
 def command(sip2gw: Run, library: Path) -> Run:
     """`sip2gw` with a library whose kiosk has told, after the line was down, of an unknown item
     and, a minute later, of one that is not lent."""
-    asyncio.run(_refuse_two(library))
+    asyncio.run(refuse_two(library))
 
     def run(*arguments: object) -> Result:
         return sip2gw(*arguments, "--config", library)
@@ -40,7 +40,8 @@ def _refuse(reason: CirculationReason, facts: object) -> Refusal:
     return Refusal((reason,))
 
 
-async def _refuse_two(config: Path) -> None:
+async def refuse_two(config: Path) -> None:
+    """A kiosk of the library has told of a loan of nothing, and of one of what is not lent."""
     store = open_backend(load_config(config), "command").store
     refused = (CirculationReason.UNKNOWN_ITEM, CirculationReason.NOT_FOR_LOAN)
     for minute, reason in enumerate(refused):

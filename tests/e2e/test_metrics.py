@@ -34,6 +34,8 @@ NAMES = {
     "store_last_import_timestamp_seconds": "gauge",
     "store_disk_free_bytes": "gauge",
     "clock_steps_total": "counter",
+    "support_open": "gauge",
+    "support_overdue": "gauge",
     "build_info": "gauge",
 }
 PROFILES = {"", "kiosk", "cash", "separate", "alone", "desk", "entrance", "facts", "exit"}
@@ -96,6 +98,7 @@ LABELS = {
     ("sip2gw_terminal_last_message_timestamp_seconds", "terminal"): TERMINALS,
     ("sip2gw_terminal_replaced", "terminal"): TERMINALS,
     ("sip2gw_terminals_configured", "profile"): PROFILES - {""},
+    ("sip2gw_support_open", "type"): {"AU"},
     ("sip2gw_backend_errors", "kind"): {
         "unavailable",
         "timeout",

@@ -429,3 +429,66 @@ def test_exceptions_of_equal_strength_may_not_overlap(
 ) -> None:
     assert (find_exception_overlap([one, other]) is not None) == clash
     assert (find_exception_overlap([other, one]) is not None) == clash
+
+
+# Opening days (C163)
+
+
+@pytest.mark.parametrize(
+    ("calendar", "opens"),
+    [
+        (BranchCalendar(), False),
+        (BranchCalendar([slot("10:00", "18:00", STAFFED)]), True),
+        (BranchCalendar([slot("18:00", "22:00", UNSTAFFED)]), True),
+        (BranchCalendar([slot("10:00", "18:00", CLOSED)]), False),
+        # what began on Sunday evening is Sunday's
+        (BranchCalendar([slot("22:00", "02:00", STAFFED, frozenset({6}))]), False),
+        (BranchCalendar([slot("22:00", "02:00", STAFFED, frozenset({0}))]), True),
+        # the exception takes all of the hours, or leaves a minute before or after them
+        (BranchCalendar([slot("10:00", "18:00", STAFFED)], [special(MONDAY, CLOSED)]), False),
+        (
+            BranchCalendar(
+                [slot("10:00", "18:00", STAFFED)], [special(MONDAY, CLOSED, "10:00", "18:00")]
+            ),
+            False,
+        ),
+        (
+            BranchCalendar(
+                [slot("10:00", "18:00", STAFFED)], [special(MONDAY, CLOSED, "10:01", "18:00")]
+            ),
+            True,
+        ),
+        (
+            BranchCalendar(
+                [slot("10:00", "18:00", STAFFED)], [special(MONDAY, CLOSED, "10:00", "17:59")]
+            ),
+            True,
+        ),
+        (
+            BranchCalendar(
+                [slot("10:00", "18:00", STAFFED)],
+                [
+                    special(MONDAY, CLOSED, "13:00", "18:00"),
+                    special(MONDAY, CLOSED, "09:00", "13:00"),
+                ],
+            ),
+            False,
+        ),
+        # closed until midnight, though the hours go on behind it
+        (
+            BranchCalendar(
+                [slot("20:00", "02:00", STAFFED)], [special(MONDAY, CLOSED, "20:00", "24:00")]
+            ),
+            False,
+        ),
+        (BranchCalendar((), [special(MONDAY, STAFFED, "10:00", "12:00")]), True),
+    ],
+)
+def test_a_branch_opens_on_the_day_its_hours_begin(calendar: BranchCalendar, opens: bool) -> None:
+    assert calendar.opens_on(MONDAY) is opens
+
+
+def test_a_branch_without_open_weekly_hours_has_no_next_opening_day() -> None:
+    assert not BranchCalendar((), [special(MONDAY, STAFFED)]).opens_weekly
+    assert not BranchCalendar([slot("10:00", "18:00", CLOSED)]).opens_weekly
+    assert BranchCalendar([slot("18:00", "22:00", UNSTAFFED)]).opens_weekly

@@ -385,17 +385,19 @@ UNKNOWN_PAYMENTS = fill(
     FROM attempt a JOIN payment p ON p.id = a.id WHERE a.settled IS NULL ORDER BY p.time, p.id""",
     columns=_ATTEMPTED,
 )
+RESOLVED = """a.resolved IS NOT NULL OR EXISTS (
+               SELECT 1 FROM payment r WHERE r.terminal = p.terminal AND r.key = a.key
+               AND r.content = p.content AND r.id <> p.id AND r.status IN ('booked', 'undone'))"""
+"""Of an attempt `a` at a payment `p`: the terminal has asked again and was told yes."""
 RECONCILIATIONS = fill(
     """
     SELECT {columns},
            p.status, a.settled, a.note,
-           CASE WHEN a.resolved IS NOT NULL OR EXISTS (
-               SELECT 1 FROM payment r WHERE r.terminal = p.terminal AND r.key = a.key
-               AND r.content = p.content AND r.id <> p.id AND r.status IN ('booked', 'undone'))
-           THEN 1 ELSE 0 END
+           CASE WHEN {resolved} THEN 1 ELSE 0 END
     FROM attempt a JOIN payment p ON p.id = a.id
     WHERE a.settled IS NULL OR a.settled >= ? ORDER BY p.time, p.id""",
     columns=_ATTEMPTED,
+    resolved=RESOLVED,
 )
 OWED_WITH_OTHERS = """
     SELECT CAST(COALESCE(SUM(e.amount), 0) AS BIGINT)

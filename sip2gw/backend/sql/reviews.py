@@ -9,9 +9,10 @@ from typing import Any
 
 from sip2gw.backend.base import CirculationOrder, RefusedError
 from sip2gw.backend.database import Connection, WriteResult
-from sip2gw.backend.sql import queries
+from sip2gw.backend.sql import queries, support
 from sip2gw.backend.sql.values import moment_value, time_text, time_value
 from sip2gw.model.items import Review, ReviewKind
+from sip2gw.model.support import AutomaticCategory, SupportStatus
 
 _ID_DIGITS = 16
 
@@ -59,7 +60,7 @@ def review(connection: Connection, review_id: str) -> Review | None:
 def close(
     connection: Connection, review_ids: Sequence[str], note: str, user: str, now: datetime
 ) -> WriteResult[None]:
-    """Note that `user` has looked at open entries, all or none (C165).
+    """Note that `user` has looked at open entries, all or none, and close their messages (C165).
 
     Raises:
         RefusedError: one of them is unknown or closed already; the text says which.
@@ -68,6 +69,15 @@ def close(
         values = (note, time_text(now), user, review_id)
         if connection.execute(queries.CLOSE_REVIEW, values).rowcount == 0:
             raise RefusedError(_why_not(review(connection, review_id), review_id))
+        support.close_about(
+            connection,
+            AutomaticCategory.OFFLINE,
+            review_id,
+            SupportStatus.CLOSED_BY_LIBRARY,
+            user,
+            note,
+            now,
+        )
     return WriteResult(None)
 
 

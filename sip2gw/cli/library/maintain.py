@@ -49,11 +49,8 @@ def maintain(
     statuses and notices; months that were missed are made up. `--dry-run` prints a plan: how often
     each rule applies, then every step, patron by patron.
 
-    Privacy: rows of the door log older than `privacy.access_log_days` lose their patron; the rows
-    stay. Loans that ended more than `privacy.loan_history_days` ago are forgotten, and refused
-    payments after `privacy.refused_payment_days`. Loans and returns from more than a day ago are
-    forgotten as transactions that a terminal could repeat or cancel. The gateway forgets the same
-    once a day.
+    Privacy: what `[privacy]` no longer allows to be kept is forgotten, and so are transactions that
+    no terminal may repeat or cancel any more. The gateway forgets the same once a day.
 
     Doing it again changes nothing, and any number of hosts may do it at once.
     """

@@ -18,6 +18,7 @@ from sip2gw.cli.common import (
     write_listing,
     write_one,
 )
+from sip2gw.cli.library.support import brought_up_to_date
 from sip2gw.foundation.words import counted
 from sip2gw.staff.reviews import LISTED_KEYS, find_review, review_json
 
@@ -58,6 +59,7 @@ def list_reviews(
     """
     settings = configured(config)
     with opened_store(settings) as store:
+        brought_up_to_date(store, settings)
         found = store.reviews(state="open" if only_open else None)
         told: Iterable[dict[str, Any]] = (review_json(entry, settings.zone) for entry in found)
         if json:
@@ -89,11 +91,13 @@ def close(
 ) -> None:
     """Close entries that you have looked at: all of them or none. Your user name is kept.
 
-    Closing changes nothing about the item or the patron. You cannot close a closed entry again.
+    Closing changes nothing about the item or the patron. You cannot close a closed entry again. The
+    message of customer support about an entry is closed with it.
     """
     import getpass
 
     settings = configured(config)
     with opened_store(settings) as store:
+        brought_up_to_date(store, settings)
         run(store.close_reviews(review_ids, note, getpass.getuser(), datetime.now(UTC)))
     say(f"sip2gw: closed {counted(len(set(review_ids)), 'entry', 'entries')}")

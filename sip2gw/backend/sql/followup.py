@@ -1,0 +1,183 @@
+"""What the store says itself that a person must follow up: one message each (B64, C145, C163).
+
+Open entries for review, payments answered with "not sure" and refused payments are written by many
+places, some of them in a hurry. None of them has to know of customer support: this looks what has
+no message yet, and can be repeated at any time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+
+from sip2gw.backend.database import Connection, WriteResult
+from sip2gw.backend.sql import support
+from sip2gw.backend.sql.queries import RESOLVED, fill
+from sip2gw.model import PaymentStatus, format_amount
+from sip2gw.model.items import ReviewKind
+from sip2gw.model.support import AutomaticCategory, Cause, SupportStatus
+from sip2gw.policy.support import OpeningDays
+
+ROWS_PER_STEP = 20
+"""Of each kind, in one transaction: on SQLite it runs in the event loop's thread, on PostgreSQL
+bookings wait for it."""
+_STEP = (ROWS_PER_STEP,)
+
+_ENTRIES = """
+    SELECT r.id, r.kind, r.terminal, r.message, r.item, r.outcome, r.reasons, p.id
+    FROM review r LEFT JOIN patron p ON p.id = r.patron
+    WHERE r.state = 'open' AND NOT EXISTS (
+        SELECT 1 FROM support_message m
+        WHERE m.category = 'OFFL' AND m.object = r.id AND m.closed IS NULL AND m.object <> '')
+    ORDER BY r.time, r.id LIMIT ?"""
+
+_ATTEMPTS = """
+    SELECT a.id, p.terminal, p.payer_id, p.amount, p.currency, p.bk, p.status
+    FROM attempt a JOIN payment p ON p.id = a.id
+    WHERE a.followed = 0 ORDER BY a.id LIMIT ?"""
+_FOLLOW_ATTEMPT = "UPDATE attempt SET followed = 1 WHERE id = ?"
+
+_REFUSED = """
+    SELECT r.id, r.terminal, r.day, r.payer, r.amount, r.currency, r.bk, r.reason, p.id
+    FROM refused_payment r LEFT JOIN patron p ON p.id = r.payer
+    WHERE r.followed = 0 ORDER BY r.time, r.id LIMIT ?"""
+_FOLLOW_REFUSED = "UPDATE refused_payment SET followed = 1 WHERE id = ?"
+
+_ENDED = fill(
+    """
+    SELECT m.id, m.status, a.note
+    FROM support_message m JOIN attempt a ON a.id = m.object JOIN payment p ON p.id = a.id
+    WHERE m.category = 'PAYU' AND m.object <> '' AND m.closed IS NULL AND m.reopened = 0
+          AND (a.note <> '' OR {resolved})
+    ORDER BY m.id LIMIT ?""",
+    resolved=RESOLVED,
+)
+
+_RESOLVED_NOTE = "The terminal asked again and was told that it is booked."
+
+_TRANSACTIONS = {
+    "11": "A loan",
+    "09": "A return",
+    "29": "A renewal",
+    "65": "A renewal",
+    "15": "A hold",
+    "19": "A new status",
+}
+
+
+def is_behind(connection: Connection) -> bool:
+    """Whether `follow_up` has something to do."""
+    statements = (_ENTRIES, _ATTEMPTS, _REFUSED, _ENDED)
+    return any(connection.execute(one, (1,)).fetchone() is not None for one in statements)
+
+
+def follow_up(
+    connection: Connection, branches: Mapping[str, str], now: datetime, days: OpeningDays
+) -> WriteResult[int]:
+    """Open messages for some of what has none, and close those that have ended.
+
+    A payment answered with "not sure" needs a person even when it is clear by now whether it was
+    booked: the machine does not know. Its message is closed when the terminal has asked again, or
+    staff have settled the payment with a note; unless somebody has reopened it.
+
+    Args:
+        branches: the branch of each terminal, by the terminal's name.
+
+    Returns:
+        How many messages are new. Nothing is left to do when `is_behind` says so.
+    """
+    entries = connection.execute(_ENTRIES, _STEP).fetchall()
+    attempts = connection.execute(_ATTEMPTS, _STEP).fetchall()
+    refused = connection.execute(_REFUSED, _STEP).fetchall()
+    causes = (
+        *_entry_causes(entries, branches),
+        *_attempt_causes(attempts, branches),
+        *_refused_causes(refused, branches),
+    )
+    new = support.open_automatic(connection, causes, now, days)
+    connection.executemany(_FOLLOW_ATTEMPT, [(row[0],) for row in attempts])
+    connection.executemany(_FOLLOW_REFUSED, [(row[0],) for row in refused])
+    _close_ended(connection, now)
+    return WriteResult(new)
+
+
+def _entry_causes(rows: Iterable[tuple[str, ...]], branches: Mapping[str, str]) -> Iterator[Cause]:
+    for entry_id, kind, terminal, code, item, outcome, reasons, patron_id in rows:
+        what = _TRANSACTIONS.get(code, f"A message {code}")
+        told = _entry_story(ReviewKind(kind), outcome)
+        why = f" ({reasons})" if reasons else ""
+        yield Cause(
+            AutomaticCategory.OFFLINE,
+            entry_id,
+            f"{what} of item {item} at {terminal} {told}{why}."
+            f" Look at it with `sip2gw review show {entry_id}`.",
+            patron_id,
+            branches.get(terminal),
+        )
+
+
+def _entry_story(kind: ReviewKind, outcome: str) -> str:
+    if kind is ReviewKind.OFFLINE:
+        return "happened off line and was done as the terminal reported it"
+    if kind is ReviewKind.CONFLICT:
+        return (
+            "was refused"
+            if outcome == "refused"
+            else "was done although something spoke against it"
+        )
+    known = {"done": "it was done", "refused": "it was not done"}
+    return f"was answered with 'not sure'; {known.get(outcome, 'nobody knows whether it was done')}"
+
+
+def _attempt_causes(
+    rows: Iterable[tuple[str, str, str, int, str, str, str]], branches: Mapping[str, str]
+) -> Iterator[Cause]:
+    stories = {
+        PaymentStatus.UNKNOWN: "Nobody knows yet whether it was booked.",
+        PaymentStatus.REFUSED: "It was not booked.",
+    }
+    for payment_id, terminal, payer_id, minor, currency, bk, status in rows:
+        told = _payment(format_amount(minor, currency), currency, bk, terminal)
+        yield Cause(
+            AutomaticCategory.UNKNOWN_PAYMENT,
+            payment_id,
+            f"{told} was answered with 'not sure'."
+            f" {stories.get(PaymentStatus(status), 'It was booked.')} Find out whether the machine"
+            f" kept the money; look at it with `sip2gw payment show {payment_id}`.",
+            payer_id,
+            branches.get(terminal),
+        )
+
+
+def _refused_causes(
+    rows: Iterable[tuple[str, ...]], branches: Mapping[str, str]
+) -> Iterator[Cause]:
+    for _, terminal, day, payer, amount, currency, bk, reason, patron_id in rows:
+        key = (bk,) if bk else (payer, amount, currency, day)
+        yield Cause(
+            AutomaticCategory.REFUSED_PAYMENT,
+            "|".join((terminal, *key)),
+            f"{_payment(amount, currency, bk, terminal)} was refused ({reason})."
+            " The machine may have taken the money: book it at the desk or give it back;"
+            " look at it with `sip2gw payment refused`.",
+            patron_id,
+            branches.get(terminal),
+        )
+
+
+def _payment(amount: str, currency: str, bk: str, terminal: str) -> str:
+    receipt = f" with receipt {bk}" if bk else ""
+    return f"A payment of {amount} {currency}{receipt} at {terminal}"
+
+
+def _close_ended(connection: Connection, now: datetime) -> None:
+    for message_id, before, note in connection.execute(_ENDED, _STEP).fetchall():
+        support.move(
+            connection,
+            message_id,
+            SupportStatus(before),
+            SupportStatus.CLOSED,
+            support.GATEWAY,
+            note or _RESOLVED_NOTE,
+            now,
+        )

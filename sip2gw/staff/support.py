@@ -1,0 +1,213 @@
+"""Customer support: messages, their tables, and whose opening days count (B64, C145, C164)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from sip2gw.model.support import CodeTable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import datetime, tzinfo
+
+    from sip2gw.backend.library import Library
+    from sip2gw.config import Config
+    from sip2gw.model.support import (
+        CodeEntry,
+        ProcessingRule,
+        SupportEvent,
+        SupportMessage,
+    )
+    from sip2gw.policy.support import OpeningDays
+
+Change = Literal["add", "change"]
+
+_ID_DIGITS_MAX = 15
+
+_RULE_KEYS = (
+    *("type", "category", "response_days", "processing_days", "group", "unit", "processor"),
+    "reporter",
+)
+_ENTRY_KEYS: Mapping[CodeTable, tuple[str, ...]] = {
+    CodeTable.UNIT: ("department",),
+    CodeTable.DEFAULT_MESSAGE: ("text",),
+}
+
+
+def opening_days(config: Config) -> OpeningDays:
+    """The days that count for due dates (C163)."""
+    from sip2gw.policy.support import OpeningDays
+
+    calendars = {code: branch.calendar for code, branch in config.branches.items()}
+    return OpeningDays(calendars, config.zone)
+
+
+def branches_of_terminals(config: Config) -> dict[str, str]:
+    """The branch of each terminal that has one, by the terminal's name."""
+    return {
+        terminal.name: terminal.branch.code
+        for terminal in config.terminals.values()
+        if terminal.branch is not None
+    }
+
+
+async def follow_up(store: Library, config: Config, now: datetime) -> int:
+    """Open messages for what the store knows and a person must follow up; how many (C145).
+
+    Nothing is opened where the library has switched that off.
+
+    Raises:
+        BackendError: some of it has no message yet.
+    """
+    if not config.support.enabled:
+        return 0
+    return await store.follow_up(branches_of_terminals(config), now, opening_days(config))
+
+
+def read_message_id(text: str) -> int:
+    """The id that staff have typed.
+
+    Raises:
+        RefusedError: no message can have it.
+    """
+    from sip2gw.backend.base import RefusedError
+
+    if text.isascii() and text.isdigit() and len(text) <= _ID_DIGITS_MAX:
+        return int(text)
+    raise RefusedError(f"no message has the id {text}; see `support list`")
+
+
+def message_json(message: SupportMessage, zone: tzinfo) -> dict[str, Any]:
+    """A message with the keys of C21 and C164."""
+    return {
+        "id": str(message.id),
+        "type": message.type,
+        "status": message.status.value,
+        "text": message.text,
+        "created": message.created.astimezone(zone).isoformat(),
+        "category": message.category,
+        "department": message.department,
+        "unit": message.unit,
+        "due": None if message.due is None else message.due.isoformat(),
+        "count": message.count,
+        "patron": message.patron_id,
+    }
+
+
+def full_message_json(
+    message: SupportMessage, history: Iterable[SupportEvent], zone: tzinfo
+) -> dict[str, Any]:
+    """The same, with what is shown of a single message."""
+    return message_json(message, zone) | {
+        "repeated": _time(message.repeated, zone),
+        "branch": message.branch,
+        "processor": message.processor,
+        "reporter": message.reporter,
+        "closed": _time(message.closed, zone),
+        "history": [_event_json(event, zone) for event in history],
+    }
+
+
+def _event_json(event: SupportEvent, zone: tzinfo) -> dict[str, Any]:
+    return {
+        "time": _time(event.time, zone),
+        "user": event.user or "sip2gw",
+        "kind": event.kind.value,
+        "from": None if event.before is None else event.before.value,
+        "to": event.after.value,
+        "note": event.note,
+    }
+
+
+def _time(moment: datetime | None, zone: tzinfo) -> str | None:
+    return None if moment is None else moment.astimezone(zone).isoformat()
+
+
+def entry_json(table: CodeTable, entry: CodeEntry) -> dict[str, Any]:
+    """A row of a table of codes."""
+    told = {"code": entry.code, "description": entry.description}
+    return told | {key: getattr(entry, key) for key in _ENTRY_KEYS.get(table, ())}
+
+
+def rule_json(rule: ProcessingRule) -> dict[str, Any]:
+    """A processing rule with the keys of C164, and the unit."""
+    return {key: getattr(rule, key) for key in _RULE_KEYS}
+
+
+def columns_of(table: CodeTable | None) -> tuple[str, ...]:
+    """The keys of a row of `table`; None is `processing`."""
+    if table is None:
+        return _RULE_KEYS
+    return "code", "description", *_ENTRY_KEYS.get(table, ())
+
+
+def table_rows(store: Library, table: CodeTable | None) -> list[dict[str, Any]]:
+    """The rows of a table; None is `processing`."""
+    if table is None:
+        return [rule_json(rule) for rule in store.support_rules()]
+    return [entry_json(table, entry) for entry in store.support_entries(table)]
+
+
+def settings_of(
+    table: CodeTable | None, settings: Iterable[str], description: str | None = None
+) -> dict[str, Any]:
+    """What `--set KEY=VALUE` and `--description` say, as fields of a row of `table`.
+
+    An empty value takes a limit, a group or a unit away.
+
+    Raises:
+        ValueError: a key is unknown or given twice, or a number is none; the text says which.
+    """
+    allowed = _RULE_KEYS if table is None else _ENTRY_KEYS.get(table, ())
+    fields: dict[str, Any] = {} if description is None else {"description": description}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals or key not in allowed:
+            known = " ".join(allowed) or "none; use --description"
+            raise ValueError(f"--set {setting}: not KEY=VALUE with a known key; known: {known}")
+        if key in fields:
+            raise ValueError(f"--set {key} is given twice")
+        fields[key] = _value(key, value)
+    return fields
+
+
+def _value(key: str, value: str) -> Any:
+    if key in ("group", "unit", "department"):
+        return value or None
+    if not key.endswith("_days"):
+        return value
+    if value and not (value.isascii() and value.isdigit() and len(value) <= _ID_DIGITS_MAX):
+        raise ValueError(f"--set {key}={value}: not a whole number of days")
+    return int(value) if value else None
+
+
+async def put_entry(
+    store: Library, how: Change, table: CodeTable, code: str, fields: dict[str, Any]
+) -> None:
+    """Add or change a row of a table of codes.
+
+    Raises:
+        RefusedError: the library's rules forbid it; the text says why.
+    """
+    from sip2gw.model.support import CodeEntry
+
+    if how == "change":
+        await store.change_support_entry(table, code, fields)
+        return
+    await store.add_support_entry(table, CodeEntry(code, **({"description": ""} | fields)))
+
+
+async def put_rule(
+    store: Library, how: Change, type_code: str, category: str, fields: dict[str, Any]
+) -> None:
+    """Add or change the processing rule of a type and category.
+
+    Raises:
+        RefusedError: the library's rules forbid it; the text says why.
+    """
+    from sip2gw.model.support import ProcessingRule
+
+    if how == "change":
+        await store.change_support_rule(type_code, category, fields)
+        return
+    await store.add_support_rule(ProcessingRule(type_code, category, **fields))
