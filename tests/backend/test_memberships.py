@@ -77,7 +77,7 @@ EVERYTHING: dict[str, Any] = {
     "fee_delinquent_months": 4,
     "fee_delete_months": 6,
     "materials": [DVD, {**DVD, "material": "*", "allowed": True}],
-    "grace_days": 3,
+    "grace_days": 4,
     "overdue_fee_max": "7.50",
     "fixed_expiration_month": 12,
     "invoice_description": "Youth",
@@ -274,7 +274,7 @@ async def test_circulation_sees_rules_loans_and_terms(library: Library) -> None:
     assert [loan.material for loan in facts.patron.loans] == ["DVD-6"]
     known = facts.record.item
     assert (known.minimum_age, known.overdue_fee_max, known.material) == (6, 200, "DVD-6")
-    assert facts.record.late_terms == LateTerms(3, 750)
+    assert facts.record.late_terms == LateTerms(4, 750)
     assert free.record is not None
     assert free.record.late_terms == LateTerms()
     assert (free.record.item.minimum_age, free.record.item.overdue_fee_max) == (None, None)

@@ -76,7 +76,7 @@ REFUSED: list[tuple[int, dict[str, Any], str]] = [
     *(
         (
             type,
-            {"invoicing_method": 0},
+            {"invoicing_method": 4},
             f"a membership of type {type} is never invoiced: leave out invoicing_method",
         )
         for type in (0, 5, 6)

@@ -67,6 +67,7 @@ def reasons(decision):
         ("DVD", "DVD"),
         ("DVD-18", "DVD-18"),
         ("DVD-6", "DVD*"),
+        ("GAM", None),
         ("BOOK", None),
         ("dvd", None),
         (None, None),
@@ -216,3 +217,9 @@ def returned_late(days, terms=None, per_day=20, cap=None):
 )
 def test_b96_grace_and_cap_of_a_late_return(days, terms, cap, owed) -> None:
     assert returned_late(days, terms, cap=cap) == owed
+
+
+def test_without_a_membership_there_is_no_rule_to_speak_of() -> None:
+    nobody = patron("ANNA", membership=None)
+    assert reasons(place(nobody)) == [R.BLOCKED]
+    assert reasons(check_out(nobody, material="GAME1", minimum_age=99)) == [R.BLOCKED, R.UNDER_AGE]
