@@ -394,6 +394,19 @@ class PrivacySection(Section):
         le=3_660,
         description="Days for which `payment refused` lists a refused payment.",
     )
+    ended_patron_days: int = Field(
+        default=365,
+        ge=0,
+        le=3_660,
+        description="Days after which a patron who has ended is forgotten, unless something is"
+        " owed, on loan, left or unknown.",
+    )
+    review_days: int = Field(
+        default=365,
+        ge=1,
+        le=3_660,
+        description="Days for which `review list` has an entry after it was closed.",
+    )
 
 
 class SupportSection(Section):

@@ -76,6 +76,7 @@ def pay(config: Path, amount: int, *, now: datetime, bk: str = "7", kind: str = 
     return asyncio.run(book())
 
 
+OLDER = "2024-01-01T00:00:00.000Z"
 MARCH = datetime(2026, 3, 1, 9, 30, tzinfo=UTC)
 IMPORT_AGAIN = "import the same files again"
 MAINTAIN_AGAIN = "run `sip2gw maintain` again"
@@ -251,6 +252,12 @@ def test_maintain_says_of_each_chore_what_it_forgets(command: Run, library: Path
             "INSERT INTO borrowed (patron_id, work, until) VALUES ('P1', ?, ?)",
             [("W1", old), ("W2", old), ("W3", old), ("W4", young)],
         )
+        store.executemany(
+            "INSERT INTO review (id, time, kind, terminal, message, item, patron, outcome, state,"
+            " closed) VALUES (?, ?, 'offline', 't', '11', 'I1', '', 'done', 'closed', ?)",
+            [("R1", OLDER, OLDER), ("R2", OLDER, young)],
+        )
+        store.execute("UPDATE patron SET ended_on = '2025-01-01'")  # P2 owes something
 
     def said(*options: str) -> list[tuple[str, str]]:
         lines = command("maintain", *options).err.splitlines()
@@ -264,12 +271,16 @@ def test_maintain_says_of_each_chore_what_it_forgets(command: Run, library: Path
         "2 item transactions that expired",
         "3 loans that ended",
         "1 refused payment",
+        "1 entry for review closed",
+        "1 patron who ended",
+        "1 patron who ended",
     )
-    to_do = ("patron would be erased", *["would be forgotten"] * 3)
-    done = ("patron erased", *["forgotten"] * 3)
+    kept = "kept, because something is owed, on loan, left or unknown"
+    to_do = ("patron would be erased", *["would be forgotten"] * 5, kept)
+    done = ("patron erased", *["forgotten"] * 5, kept)
     assert said("--dry-run") == list(zip(counted, to_do, strict=True))
     assert said() == list(zip(counted, done, strict=True))
-    assert [what[0] for what, _ in said("--dry-run")] == ["0"] * 4
+    assert [what[0] for what, _ in said("--dry-run")] == [*["0"] * 6, "1"]
 
 
 @pytest.mark.parametrize(
@@ -280,6 +291,7 @@ def test_maintain_says_of_each_chore_what_it_forgets(command: Run, library: Path
         ("circulation", ("maintain",), "transactions of items were not forgotten", MAINTAIN_AGAIN),
         ("borrowed", ("maintain",), "ended loans were not forgotten", MAINTAIN_AGAIN),
         ("refused_more", ("maintain",), "refused payments were not forgotten", MAINTAIN_AGAIN),
+        ("review", ("maintain",), "closed reviews were not forgotten", MAINTAIN_AGAIN),
     ],
 )
 def test_a_failure_says_what_was_left_undone_and_what_to_do(

@@ -1,6 +1,6 @@
 """Writes the pages of docs/reference that are made from the code: all, or those that are named.
 
-python tests/support/write_reference.py [commands|configuration|messages|options|reasons] ...
+python tests/support/write_reference.py [NAME of a page] ...
 """
 
 from __future__ import annotations

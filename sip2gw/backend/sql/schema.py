@@ -433,6 +433,26 @@ unknown outcome has the key under which it was to be done."""
 _DOERS = ("ALTER TABLE circulation ADD COLUMN attempt TEXT NOT NULL DEFAULT ''",)
 """Which attempt did it: under the same key it may have been an earlier one."""
 
+_PRIVACY = (
+    "ALTER TABLE patron ADD COLUMN ended_on TEXT",
+    "ALTER TABLE patron ADD COLUMN forgotten_on TEXT",
+    "ALTER TABLE patron ADD COLUMN forgotten_as TEXT",
+    "CREATE INDEX patron_forgotten_as ON patron (id) WHERE forgotten_as IS NOT NULL",
+)
+"""Of a patron: since when a complete import no longer has them; of a stub, which has an id and
+nothing else: since when it stands for somebody who was forgotten; and, only while the transaction
+runs that forgets a patron, the id of the stub that takes their place (C146)."""
+
+REKEYED_DEBTOR = """EXISTS (SELECT 1 FROM patron p JOIN patron s ON s.id = p.forgotten_as
+        WHERE p.id = OLD.debtor_id AND s.id = NEW.debtor_id AND s.forgotten_on IS NOT NULL)"""
+REKEYED_ACCOUNT = """CASE OLD.account
+        WHEN 'surplus:' || OLD.debtor_id THEN 'surplus:' || NEW.debtor_id
+        WHEN 'refund:' || OLD.debtor_id THEN 'refund:' || NEW.debtor_id
+        ELSE OLD.account END"""
+GUARDED_IN_ENTRIES = ("transaction_id", "position", "amount", "fee_id", "relation")
+"""Since migration 15 an entry of the ledger may change in one way: its debtor becomes the stub that
+takes their place, and with them the account that is named after them. All the rest stays."""
+
 _PAYMENT_STATUS = NewCheck(
     "payment",
     "status",
@@ -462,6 +482,7 @@ MIGRATIONS = (
     Migration(12, "wrong PINs counted for the patron, whatever the card", _PATRONS_FAILURES),
     Migration(13, "what nobody knew whether it was done", _ATTEMPTS, checks=(_PAYMENT_STATUS,)),
     Migration(14, "which attempt a transaction was", _DOERS),
+    Migration(15, "patrons who are ended, and stubs for those who are forgotten", _PRIVACY),
 )
 
 SCHEMA_NUMBER = MIGRATIONS[-1].number

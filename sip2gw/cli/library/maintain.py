@@ -26,7 +26,10 @@ def maintain(
 
     Rows of the door log older than `privacy.access_log_days` lose their patron; the rows stay.
     Loans that ended more than `privacy.loan_history_days` ago are forgotten, and refused payments
-    after `privacy.refused_payment_days`. Loans and returns from more than a day ago are forgotten
+    after `privacy.refused_payment_days`. Closed entries for review are deleted after
+    `privacy.review_days`. Patrons who ended more than `privacy.ended_patron_days` ago are forgotten
+    as `patron forget` does it; those who still owe, have or are owed something are kept and
+    counted. Loans and returns from more than a day ago are forgotten
     as transactions that a terminal could repeat or cancel.
 
     The gateway does the same once a day. Doing it again changes nothing.
@@ -43,5 +46,5 @@ def maintain(
             count = chore.count(store, limit) if dry_run else run(chore.do(store, limit))
             moment = limit.astimezone(settings.zone)
             became = chore.to_do if dry_run else chore.done
-            rows = f"{counted(count, chore.noun)} {chore.what} {moment:%Y-%m-%d %H:%M}"
+            rows = f"{counted(count, chore.noun, chore.nouns)} {chore.what} {moment:%Y-%m-%d %H:%M}"
             say(f"sip2gw: {rows}: {became}")

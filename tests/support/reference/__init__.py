@@ -7,6 +7,7 @@ from reference.configuration import configuration_reference
 from reference.messages import message_reference
 from reference.options import option_reference
 from reference.reasons import reason_reference
+from reference.retention import retention_reference
 
 PAGES = {
     "commands": command_reference,
@@ -14,5 +15,6 @@ PAGES = {
     "messages": message_reference,
     "options": option_reference,
     "reasons": reason_reference,
+    "retention": retention_reference,
 }
 """Each page by the name of its file."""
