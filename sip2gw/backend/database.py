@@ -80,6 +80,13 @@ class Dialect(Protocol):
         """Statements to run once `table` has been filled with many rows."""
         ...
 
+    def erase_traces(self, connection: Connection, tables: Iterable[str]) -> str:
+        """Make the database let go of rows that were deleted or overwritten in `tables` (C146).
+
+        Outside of a transaction. Returns a sentence about what is left to do; empty if nothing.
+        """
+        ...
+
     def physical_problems(self, connection: Connection) -> list[str]:
         """What the database itself finds wrong with the stored data."""
         ...
@@ -163,6 +170,21 @@ class Database(ABC):
     @abstractmethod
     def distrust_cache(self) -> None:
         """Others may have written: trust no snapshot kept in memory."""
+
+
+@contextmanager
+def alone(connection: Connection) -> Iterator[None]:
+    """A transaction beside which nobody books or imports; undone unless it was committed inside.
+
+    References are not checked row by row: who deletes must have removed them first.
+    """
+    for statement in (*connection.dialect.begin_import, *connection.dialect.lock_facts):
+        connection.execute(statement)
+    try:
+        yield
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
 
 
 @contextmanager

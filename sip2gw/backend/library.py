@@ -36,6 +36,7 @@ from sip2gw.backend.sql.values import time_value
 from sip2gw.backend.staff import badges as badge_desk
 from sip2gw.backend.staff import doors as door_desk
 from sip2gw.backend.staff import memberships as membership_desk
+from sip2gw.backend.staff import privacy as privacy_desk
 from sip2gw.backend.staff import relationships as relationship_desk
 from sip2gw.backend.staff import support as support_desk
 from sip2gw.backend.staff import support_tables
@@ -119,6 +120,18 @@ def _forgetting(
     return operation
 
 
+def _apart(
+    job: Callable[Concatenate[Database, P], T],
+) -> Callable[Concatenate[Database, P], Coroutine[Any, Any, T]]:
+    """`job`, which takes its own connections and transactions, in a thread."""
+
+    @wraps(job)
+    async def operation(store: Database, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await asyncio.to_thread(job, store, *args, **kwargs)
+
+    return operation
+
+
 class Library(Backend, Database):
     """A store: the library system itself, with its administration."""
 
@@ -179,6 +192,13 @@ class Library(Backend, Database):
         support.forget, "closed messages of customer support were not forgotten"
     )
     count_forgotten_support_messages = _read(support.count_forgotten)
+    forget_reviews = _forgetting(review_desk.forget, "closed reviews were not forgotten")
+    count_forgotten_reviews = _read(review_desk.count_forgotten)
+    personal_data = _listed(privacy_desk.report)
+    forget_patron = _apart(privacy_desk.forget_patron)
+    forget_ended = _apart(privacy_desk.forget_ended)
+    count_ended = privacy_desk.count_ended
+    count_ended_kept = privacy_desk.count_ended_kept
     count_forgotten_transactions = _read(circulation.count_forgotten_transactions)
     count_forgotten_loans = _read(circulation.count_forgotten_loans)
     count_forgotten_refusals = _read(refusals.count_forgotten)

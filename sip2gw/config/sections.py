@@ -401,6 +401,19 @@ class PrivacySection(Section):
         description="Days for which the store keeps a message of customer support that was closed,"
         " with its history.",
     )
+    ended_patron_days: int = Field(
+        default=365,
+        ge=0,
+        le=3_660,
+        description="Days after which a patron who has ended is forgotten, unless something is"
+        " owed, on loan, left or unknown.",
+    )
+    review_days: int = Field(
+        default=365,
+        ge=1,
+        le=3_660,
+        description="Days for which `review list` has an entry after it was closed.",
+    )
 
 
 class SupportSection(Section):

@@ -5,6 +5,7 @@ One row each. Repeating them changes nothing, and several gateways on one store 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -33,11 +34,18 @@ class MaintenanceChore:
     done: str = "forgotten"
     to_do: str = "would be forgotten"
     """What was done with it, or would be."""
+    nouns: str | None = None
+    """The plural, unless it adds an s."""
+    setting: str = ""
+    """The key of `[privacy]` that says for how many days it is kept; empty: no setting does."""
 
+
+TIED = "kept, because something is owed, on loan, left or unknown"
 
 MAINTENANCE = (
     MaintenanceChore(  # B42
         key="identities_erased",
+        setting="access_log_days",
         noun="row",
         what="of the door log before",
         limit=lambda config, now: now - timedelta(days=config.privacy.access_log_days),
@@ -56,6 +64,7 @@ MAINTENANCE = (
     ),
     MaintenanceChore(  # with 0 days nothing is kept
         key="loans_forgotten",
+        setting="loan_history_days",
         noun="loan",
         what="that ended before",
         limit=lambda config, now: now - timedelta(days=config.privacy.loan_history_days),
@@ -64,6 +73,7 @@ MAINTENANCE = (
     ),
     MaintenanceChore(  # C104
         key="refused_payments_forgotten",
+        setting="refused_payment_days",
         noun="refused payment",
         what="before",
         limit=lambda config, now: now - timedelta(days=config.privacy.refused_payment_days),
@@ -72,10 +82,41 @@ MAINTENANCE = (
     ),
     MaintenanceChore(  # C166; open messages stay, and what they are about
         key="support_messages_forgotten",
+        setting="support_days",
         noun="message",
         what="of customer support, closed before",
         limit=lambda config, now: now - timedelta(days=config.privacy.support_days),
         do=lambda store, before: store.forget_support_messages(before),
         count=lambda store, before: store.count_forgotten_support_messages(before),
+    ),
+    MaintenanceChore(  # B93, C166
+        key="reviews_forgotten",
+        setting="review_days",
+        noun="entry for review",
+        nouns="entries for review",
+        what="closed before",
+        limit=lambda config, now: now - timedelta(days=config.privacy.review_days),
+        do=lambda store, before: store.forget_reviews(before),
+        count=lambda store, before: store.count_forgotten_reviews(before),
+    ),
+    MaintenanceChore(  # B92, B93, C146
+        key="patrons_forgotten",
+        setting="ended_patron_days",
+        noun="patron",
+        what="who ended before",
+        limit=lambda config, now: now - timedelta(days=config.privacy.ended_patron_days),
+        do=lambda store, before: store.forget_ended(before),
+        count=lambda store, before: store.count_ended(before),
+    ),
+    MaintenanceChore(
+        key="patrons_kept",
+        setting="ended_patron_days",
+        noun="patron",
+        what="who ended before",
+        limit=lambda config, now: now - timedelta(days=config.privacy.ended_patron_days),
+        do=lambda store, before: asyncio.to_thread(store.count_ended_kept, before),
+        count=lambda store, before: store.count_ended_kept(before),
+        done=TIED,
+        to_do=TIED,
     ),
 )

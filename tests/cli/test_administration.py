@@ -76,6 +76,7 @@ def pay(config: Path, amount: int, *, now: datetime, bk: str = "7", kind: str = 
     return asyncio.run(book())
 
 
+OLDER = "2024-01-01T00:00:00.000Z"
 MARCH = datetime(2026, 3, 1, 9, 30, tzinfo=UTC)
 IMPORT_AGAIN = "import the same files again"
 MAINTAIN_AGAIN = "run `sip2gw maintain` again"
@@ -256,6 +257,12 @@ def test_maintain_says_of_each_chore_what_it_forgets(command: Run, library: Path
             " closed, processor, reporter) VALUES (?, 'AU', 'DOOR', '', '', 'X', '', ?, '', '')",
             [(1, "2020-01-01T00:00:00.000Z"), (2, old), (3, young)],
         )
+        store.executemany(
+            "INSERT INTO review (id, time, kind, terminal, message, item, patron, outcome, state,"
+            " closed) VALUES (?, ?, 'offline', 't', '11', 'I1', '', 'done', 'closed', ?)",
+            [("R1", OLDER, OLDER), ("R2", OLDER, young)],
+        )
+        store.execute("UPDATE patron SET ended_on = '2025-01-01'")  # P2 owes something
 
     def said(*options: str) -> list[tuple[str, str]]:
         lines = command("maintain", *options).err.splitlines()
@@ -270,12 +277,16 @@ def test_maintain_says_of_each_chore_what_it_forgets(command: Run, library: Path
         "3 loans that ended",
         "1 refused payment",
         "1 message of customer support, closed",
+        "1 entry for review closed",
+        "1 patron who ended",
+        "1 patron who ended",
     )
-    to_do = ("patron would be erased", *["would be forgotten"] * 4)
-    done = ("patron erased", *["forgotten"] * 4)
+    kept = "kept, because something is owed, on loan, left or unknown"
+    to_do = ("patron would be erased", *["would be forgotten"] * 6, kept)
+    done = ("patron erased", *["forgotten"] * 6, kept)
     assert said("--dry-run") == list(zip(counted, to_do, strict=True))
     assert said() == list(zip(counted, done, strict=True))
-    assert [what[0] for what, _ in said("--dry-run")] == ["0"] * 5
+    assert [what[0] for what, _ in said("--dry-run")] == [*["0"] * 7, "1"]
 
 
 @pytest.mark.parametrize(
@@ -292,6 +303,7 @@ def test_maintain_says_of_each_chore_what_it_forgets(command: Run, library: Path
             "closed messages of customer support were not forgotten",
             MAINTAIN_AGAIN,
         ),
+        ("review", ("maintain",), "closed reviews were not forgotten", MAINTAIN_AGAIN),
     ],
 )
 def test_a_failure_says_what_was_left_undone_and_what_to_do(

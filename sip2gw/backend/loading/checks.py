@@ -42,6 +42,10 @@ _CARDS_OF_OTHERS = """
       AND NOT EXISTS (SELECT 1 FROM stage_patron p WHERE p.id = c.patron_id)
     ORDER BY s.src LIMIT 100"""
 
+_STUBS = """
+    SELECT s.src, s.id FROM stage_patron s JOIN patron p ON p.id = s.id
+    WHERE p.forgotten_on IS NOT NULL ORDER BY s.src LIMIT 100"""
+
 _STAGED_RELATIONS = """
     SELECT type, from_id, to_id, may_renew, may_pay, confirmed, src FROM stage_relationship
     ORDER BY src"""
@@ -80,6 +84,8 @@ def linked_problems(
 
 def state_problems(connection: Connection) -> Iterator[Problem]:
     """Conflicts between cards and between relationships, stored and staged."""
+    for src, number in connection.execute(_STUBS):
+        yield src, f"{number} stands for a patron who was forgotten; nobody can have that id"
     for src, number, holder in connection.execute(_CARDS_OF_OTHERS):
         yield src, f"card {number} already belongs to patron {holder}"
     staged = {

@@ -29,21 +29,27 @@ from sip2gw.backend.loading.memberships import line_of_definition
 from sip2gw.backend.loading.staging import Staged
 from sip2gw.backend.sql.memberships import definitions
 from sip2gw.backend.sql.queries import fill
+from sip2gw.backend.sql.stubs import LIVING
 from sip2gw.backend.sql.values import list_value, moment_value, time_text
 from sip2gw.foundation.hashing import secret_fingerprint
 from sip2gw.model import CardState, format_amount
 
 _TABLE = "SELECT {columns} FROM {table} ORDER BY {order}"
-_FEES = """
+_LIVING_PATRONS = fill("(SELECT p.* FROM patron p WHERE {living}) patron", living=LIVING)
+_FEES = fill(
+    """
     SELECT f.id, f.patron_id, f.amount, f.created, f.type, f.description, f.item_id, f.status,
            f.arrangement_date, f.amount -
            CAST(COALESCE(SUM(CASE WHEN t.kind <> 'surplus' THEN e.amount END), 0) AS BIGINT)
     FROM fee f LEFT JOIN ledger_entry e ON e.fee_id = f.id
     LEFT JOIN ledger_transaction t ON t.id = e.transaction_id
+    WHERE EXISTS (SELECT 1 FROM patron p WHERE p.id = f.patron_id AND {living})
     GROUP BY f.id
     HAVING ? = 1 OR SUM(e.amount) <> 0
         OR SUM(CASE WHEN t.kind = 'surplus' THEN e.amount END) <> 0
-    ORDER BY f.id"""
+    ORDER BY f.id""",
+    living=LIVING,
+)
 """What was paid too much of a settled fee is not to be lost on the way to another store."""
 
 _RENAMED = {
@@ -124,7 +130,7 @@ class _Exporter:
     def _table(self, table: Staged) -> Iterator[Record]:
         statement = fill(
             _TABLE,
-            table=table.name,
+            table=_LIVING_PATRONS if table is staging.PATRON else table.name,
             columns=", ".join(table.columns),
             order=", ".join(table.key),
         )

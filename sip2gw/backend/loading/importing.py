@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,6 +21,7 @@ from sip2gw.backend.loading.lines import (
     TooManyErrorsError,
     numbered_lines,
 )
+from sip2gw.backend.loading.missing import Completion
 from sip2gw.backend.loading.plan import Plan
 from sip2gw.backend.loading.staging import Stage
 from sip2gw.backend.sql.queries import BUMP_VERSION, REMEMBER_IMPORT, STORE_VERSION
@@ -62,6 +63,8 @@ class ImportReport:
     warnings: tuple[str, ...] = ()
     surpluses: tuple[str, ...] = ()
     """Likewise, one for each patron who has paid too much of a fee now, or no longer (C103)."""
+    missing: dict[str, int] = field(default_factory=dict)
+    """Records that a complete import lacks, by kind; those that were dealt with are not counted."""
     applied: bool = False
 
 
@@ -72,10 +75,14 @@ def import_files(
     settings: ImportSettings,
     dry_run: bool = False,
     progress: Progress | None = None,
+    complete: Collection[str] = (),
 ) -> ImportReport:
     """Load JSON Lines into `store`: everything, or nothing if there is an error.
 
     Blocks; keeps others from writing only while the differences are written.
+
+    `complete` names kinds of which the sources have every record: what becomes of the others that
+    the store has is in `missing` (B92). It is an error if there is no record of such a kind at all.
 
     Raises:
         BackendError: the store failed; nothing was applied.
@@ -84,7 +91,7 @@ def import_files(
     tell = progress or (lambda phase, done, total: None)
     left = telling("the import was not finished", "import the same files again")
     with left, store.own_connection() as connection:
-        return _Import(store, connection, settings, tell).run(sources, dry_run)
+        return _Import(store, connection, settings, tell, complete).run(sources, dry_run)
 
 
 class _Import:
@@ -96,6 +103,7 @@ class _Import:
         connection: Connection,
         settings: ImportSettings,
         progress: Progress,
+        complete: Collection[str],
     ) -> None:
         self._store = store
         self._connection = connection
@@ -103,7 +111,11 @@ class _Import:
         self._progress = progress
         self._findings = Findings()
         self._stage = Stage(connection)
-        self._plan = Plan(connection)
+        self._complete = complete
+        today = settings.now.astimezone(settings.zone).date()
+        self._completion = Completion(connection, complete, today)
+        self._plan = Plan(connection, self._completion)
+        self._lines = 0
         self._surpluses: list[Correction] = []
         self._version: int | None = None
         """Of the store when it was looked at last."""
@@ -118,11 +130,12 @@ class _Import:
             self._stage.complete()
             self._connection.execute("COMMIT")
             self._check()
-            if not self._findings.errors:
+            if not self._findings.errors and not any(self._nothing_of()):
+                self._completion.stage(self._lines)
                 changed = self._foresee() if dry_run else self._apply()
         except TooManyErrorsError:
             pass
-        errors = self._findings.texts(self._findings.errors)
+        errors = (*self._findings.texts(self._findings.errors), *self._nothing_of())
         return ImportReport(
             counts=dict(self._reader.counts),
             rows_changed=changed,
@@ -131,8 +144,15 @@ class _Import:
             surpluses=()
             if errors
             else self._findings.texts(list(map(self._told, self._surpluses))),
+            missing={} if errors else dict(self._completion.counts),
             applied=not dry_run and not errors,
         )
+
+    def _nothing_of(self) -> Iterator[str]:
+        """Kinds that are said to be complete and are not there at all (C166)."""
+        for kind in self._complete:
+            if not self._reader.counts[kind]:
+                yield f"--complete {kind}: the files have none, so they cannot be complete"
 
     def _read(self, sources: Iterable[Source]) -> None:
         start = 0
@@ -142,6 +162,7 @@ class _Import:
                     start = self._read_stream(str(source), stream, start)
             else:
                 start = self._read_stream(*source, start)
+        self._lines = start
 
     def _read_stream(self, name: str, stream: BinaryIO, start: int) -> int:
         self._findings.begin_file(name, start)

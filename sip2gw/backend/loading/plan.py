@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from sip2gw.backend.database import Connection
 from sip2gw.backend.ids import new_id
+from sip2gw.backend.loading.missing import Completion
 from sip2gw.backend.loading.staging import STAGED, Staged
 from sip2gw.backend.sql.ledger import book_surplus
 from sip2gw.backend.sql.queries import balances, fill
@@ -40,7 +41,7 @@ _VALUES: Mapping[tuple[str, str], str] = {
 }
 
 _ASSIGNED_TOO: Mapping[str, str] = {
-    "patron": """, status_fee = CASE WHEN patron.status = excluded.status
+    "patron": """status_fee = CASE WHEN patron.status = excluded.status
         THEN patron.status_fee END"""
 }
 """An imported status is no longer about a fee of account maintenance (C160)."""
@@ -123,27 +124,40 @@ _SURPLUS = balances("""
 class Plan:
     """What an import has to write, found out on its own connection."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, completion: Completion) -> None:
         self._connection = connection
+        self._completion = completion
         self._todo: set[str] = set()
         self._gone: set[str] = set()
 
     @property
     def is_empty(self) -> bool:
         """Whether the store is like the files already."""
-        return not self._todo and not self._gone
+        return not (self._todo or self._gone or self._completion.ends_patrons)
 
     def make(self) -> None:
         """Compare what is staged with what is stored now; an earlier plan is thrown away."""
         differs = self._connection.dialect.differs
         for table in STAGED:
             self._create(f"todo_{table.name}", _todo(table, differs))
-        for name, keys in _GONE.items():
-            statement = fill(keys, staff_set_it=_STAFF_SET_IT)
-            self._create(f"gone_{name}", f"CREATE TEMP TABLE gone_{name} AS {statement}")
+        gone = self._gone_keys()
+        for name, keys in gone.items():
+            self._create(f"gone_{name}", f"CREATE TEMP TABLE gone_{name} AS {keys}")
+        self._completion.find_patrons()
         self._create("todo_opening", _TODO_OPENINGS)
         self._todo = {table.name for table in STAGED if self._is_filled(f"todo_{table.name}")}
-        self._gone = {name for name in _GONE if self._is_filled(f"gone_{name}")}
+        self._gone = {name for name in gone if self._is_filled(f"gone_{name}")}
+
+    def _gone_keys(self) -> dict[str, str]:
+        """The keys of rows that must go: those of `_GONE`, and what a complete import lacks."""
+        found: dict[str, str] = {}
+        for table in STAGED:
+            given = _GONE.get(table.name)
+            keys = given and fill(given, staff_set_it=_STAFF_SET_IT)
+            every = [part for part in (keys, self._completion.gone(table.name)) if part]
+            if every:
+                found[table.name] = " UNION ".join(every)
+        return found
 
     def _create(self, name: str, statement: str) -> None:
         self._connection.execute(f"DROP TABLE IF EXISTS {name}")
@@ -178,6 +192,7 @@ class Plan:
                 changed += self._fill(_REMOVE, table)
             if table.name in self._todo:
                 changed += self._fill(_PUT, table)
+        changed += self._completion.end_patrons()
         changed += self._open_fees(time, ahead=0)
         return changed + book_surplus(self._connection, surpluses, time)
 
@@ -191,10 +206,7 @@ class Plan:
                 table=table.name,
                 columns=", ".join(table.columns),
                 key=", ".join(table.key),
-                assignments=", ".join(
-                    f"{name} = excluded.{name}" for name in table.columns if name not in table.key
-                )
-                + _ASSIGNED_TOO.get(table.name, ""),
+                assignments=", ".join(_assignments(table)),
             )
         ).rowcount
 
@@ -208,11 +220,22 @@ class Plan:
         return written
 
 
+def _assignments(table: Staged) -> Iterator[str]:
+    for name in table.columns:
+        if name not in table.key:
+            yield f"{name} = excluded.{name}"
+    if table.reset:
+        yield f"{table.reset} = NULL"
+    if table.name in _ASSIGNED_TOO:
+        yield _ASSIGNED_TOO[table.name]
+
+
 def _todo(table: Staged, differs: str) -> str:
     def value(name: str) -> str:
         return _VALUES.get((table.name, name), f"s.{name}")
 
     rest = [name for name in table.columns if name not in table.key]
+    or_reset = f" OR t.{table.reset} IS NOT NULL" if table.reset else ""
     return fill(
         _TODO,
         table=table.name,
@@ -220,7 +243,7 @@ def _todo(table: Staged, differs: str) -> str:
         ahead=fill(_ahead(table), first_key=table.key[0]),
         same_key=" AND ".join(f"t.{name} = s.{name}" for name in table.key),
         first_key=table.key[0],
-        or_differs="".join(f" OR t.{name} {differs} {value(name)}" for name in rest),
+        or_differs="".join(f" OR t.{name} {differs} {value(name)}" for name in rest) + or_reset,
         unless=_UNLESS.get(table.name, ""),
         key=", ".join(f"s.{name}" for name in table.key),
     )

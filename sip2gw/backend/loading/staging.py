@@ -29,6 +29,8 @@ class Staged:
     columns: tuple[str, ...]
     beside: tuple[str, ...] = ()
     """Columns of the staged row only."""
+    reset: str = ""
+    """A column that an import of the record sets back to nothing."""
     of_patron: bool = False
     """Whether rows belong to the patron of `patron_id`, and nobody else can know of them before
     that patron is known."""
@@ -49,6 +51,7 @@ PATRON = Staged(
         "home_branch language email phone address notices house_rules_accepted fee_limit"
     ),
     beside=("badges_given",),
+    reset="ended_on",
 )
 CARD = Staged("card", ("number",), names("number patron_id state"), of_patron=True)
 BADGE_ASSIGNMENT = Staged(

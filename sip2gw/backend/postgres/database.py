@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from itertools import count
 
@@ -15,7 +15,13 @@ from sip2gw.backend.postgres.functions import (
     circulate_function,
 )
 from sip2gw.backend.postgres.released import BOOK_PAYMENT_1
-from sip2gw.backend.sql.schema import LEDGER_KINDS
+from sip2gw.backend.sql.queries import fill
+from sip2gw.backend.sql.schema import (
+    GUARDED_IN_ENTRIES,
+    LEDGER_KINDS,
+    REKEYED_ACCOUNT,
+    REKEYED_DEBTOR,
+)
 
 FACTS_LOCK = 5120194301
 """The advisory lock that booking shares, and that everything holds alone which changes what a
@@ -74,6 +80,37 @@ BEGIN
     RAISE EXCEPTION '% is append-only', TG_TABLE_NAME;
 END $$"""
 
+_ALLOW_STUBS = fill(
+    """
+CREATE FUNCTION refuse_other_debtor() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF ({same} AND NEW.account IS NOT DISTINCT FROM {account} AND {debtor}) THEN
+        RETURN NEW;
+    END IF;
+    RAISE EXCEPTION 'ledger_entry is append-only';
+END $$""",
+    same=" AND ".join(f"NEW.{name} IS NOT DISTINCT FROM OLD.{name}" for name in GUARDED_IN_ENTRIES),
+    account=REKEYED_ACCOUNT,
+    debtor=REKEYED_DEBTOR,
+)
+_GUARD_BUT_FOR_STUBS = (
+    "DROP TRIGGER ledger_entry_append_only ON ledger_entry",
+    "CREATE TRIGGER ledger_entry_append_only BEFORE DELETE OR TRUNCATE ON ledger_entry "
+    "FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()",
+    _ALLOW_STUBS,
+    "CREATE TRIGGER ledger_entry_debtors BEFORE UPDATE ON ledger_entry "
+    "FOR EACH ROW EXECUTE FUNCTION refuse_other_debtor()",
+)
+_PRIVACY_COLUMNS = tuple(
+    f'ALTER TABLE patron ALTER COLUMN {name} TYPE TEXT COLLATE "C"'
+    for name in ("ended_on", "forgotten_on", "forgotten_as")
+)
+
+_NOT_OURS = """
+    SELECT c.relname FROM pg_class c
+    WHERE c.relnamespace = current_schema()::regnamespace AND c.relname = ?
+      AND NOT pg_has_role(c.relowner, 'USAGE')"""
+
 _UNGUARDED = """
     SELECT c.relname, t.tgname FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
     WHERE t.tgenabled = 'D' AND c.relnamespace = current_schema()::regnamespace"""
@@ -104,6 +141,7 @@ class PostgresDialect:
             " DROP CONSTRAINT IF EXISTS ledger_transaction_kind_check",
             f"ALTER TABLE ledger_transaction ADD {LEDGER_KINDS}",
         ),
+        19: (*_PRIVACY_COLUMNS, *_GUARD_BUT_FOR_STUBS),
     }
     derived: tuple[str, ...] = (
         "DROP FUNCTION IF EXISTS book_payment",
@@ -141,6 +179,20 @@ class PostgresDialect:
     def after_loading(self, table: str) -> tuple[str, ...]:
         """Update the planner's statistics after loading."""
         return (f"ANALYZE {table}",)
+
+    def erase_traces(self, connection: Connection, tables: Iterable[str]) -> str:
+        """VACUUM `tables`, if they are ours: others are passed over with a mere warning."""
+        named = list(tables)
+        others = [name for name in named if connection.execute(_NOT_OURS, (name,)).fetchone()]
+        for name in named:
+            if name not in others:
+                connection.execute(fill("VACUUM {name}", name=name))
+        if not others:
+            return ""
+        return (
+            "the database still holds old data until its next VACUUM; let the owner of the tables"
+            f" run VACUUM on {', '.join(others)}"
+        )
 
     def physical_problems(self, connection: Connection) -> list[str]:
         """Guards that somebody has switched off."""

@@ -81,6 +81,25 @@ def close(
     return WriteResult(None)
 
 
+_FORGET = "DELETE FROM review WHERE state = 'closed' AND outcome <> 'unknown' AND closed < ?"
+_COUNT_FORGOTTEN = """
+    SELECT COUNT(*) FROM review WHERE state = 'closed' AND outcome <> 'unknown' AND closed < ?"""
+
+
+def forget(connection: Connection, before: datetime) -> int:
+    """Delete the entries that were closed before `before` (B93); returns how many.
+
+    One of which nobody knows the outcome stays: it keeps the attempt from being made later (C98).
+    """
+    return connection.execute(_FORGET, (time_text(before),)).rowcount
+
+
+def count_forgotten(connection: Connection, before: datetime) -> int:
+    """How many rows `forget` would delete."""
+    (count,) = connection.execute(_COUNT_FORGOTTEN, (time_text(before),)).fetchone()
+    return int(count)
+
+
 def _why_not(known: Review | None, review_id: str) -> str:
     if known is None or known.closed is None:
         return f"no entry has the id {review_id}; see `review list`"

@@ -624,6 +624,25 @@ _SUPPORT = (
 )
 """Ids count up from `support_last_id`, and are never given twice. Of one cause (category and
 object) one message is open at most. A reopened one is closed by people only."""
+_PRIVACY = (
+    "ALTER TABLE patron ADD COLUMN ended_on TEXT",
+    "ALTER TABLE patron ADD COLUMN forgotten_on TEXT",
+    "ALTER TABLE patron ADD COLUMN forgotten_as TEXT",
+    "CREATE INDEX patron_forgotten_as ON patron (id) WHERE forgotten_as IS NOT NULL",
+)
+"""Of a patron: since when a complete import no longer has them; of a stub, which has an id and
+nothing else: since when it stands for somebody who was forgotten; and, only while the transaction
+runs that forgets a patron, the id of the stub that takes their place (C146)."""
+
+REKEYED_DEBTOR = """EXISTS (SELECT 1 FROM patron p JOIN patron s ON s.id = p.forgotten_as
+        WHERE p.id = OLD.debtor_id AND s.id = NEW.debtor_id AND s.forgotten_on IS NOT NULL)"""
+REKEYED_ACCOUNT = """CASE OLD.account
+        WHEN 'surplus:' || OLD.debtor_id THEN 'surplus:' || NEW.debtor_id
+        WHEN 'refund:' || OLD.debtor_id THEN 'refund:' || NEW.debtor_id
+        ELSE OLD.account END"""
+GUARDED_IN_ENTRIES = ("transaction_id", "position", "amount", "fee_id", "relation")
+"""Since migration 19 an entry of the ledger may change in one way: its debtor becomes the stub that
+takes their place, and with them the account that is named after them. All the rest stays."""
 
 _PAYMENT_STATUS = NewCheck(
     "payment",
@@ -662,6 +681,7 @@ MIGRATIONS = (
     Migration(16, "account maintenance: fees, notices given, last activity", _MAINTENANCE),
     Migration(17, "notices to patrons", _OUTBOX),
     Migration(18, "what people follow up: customer support", _SUPPORT),
+    Migration(19, "patrons who are ended, and stubs for those who are forgotten", _PRIVACY),
 )
 
 SCHEMA_NUMBER = MIGRATIONS[-1].number

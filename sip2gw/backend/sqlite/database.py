@@ -28,6 +28,9 @@ _LOG_BYTES_KEPT = 64 * 1024 * 1024
 _LOG_PAGES_GATHERED = 8_000
 """Of 4 KiB. A page that many payments change is copied back into the database once for all."""
 
+_CHECKPOINT_WAIT_MS = 1_000
+_CHECKPOINTS_TRIED = 5
+
 
 def _in_key_order(statement: str) -> str:
     return f"{statement} WITHOUT ROWID"
@@ -38,6 +41,22 @@ def _guards(table: str) -> tuple[str, ...]:
         f"CREATE TRIGGER {table}_no_{verb.lower()} BEFORE {verb} ON {table} "
         f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
         for verb in ("UPDATE", "DELETE")
+    )
+
+
+def _guard_but_for_stubs() -> tuple[str, ...]:
+    """Let a ledger entry change its debtor into the stub that takes their place, and no more."""
+    same = " AND ".join(f"NEW.{name} IS OLD.{name}" for name in schema.GUARDED_IN_ENTRIES)
+    return (
+        "DROP TRIGGER ledger_entry_no_update",
+        fill(
+            "CREATE TRIGGER ledger_entry_no_update BEFORE UPDATE ON ledger_entry "
+            "WHEN NOT ({same} AND NEW.account IS {account} AND {debtor}) "
+            "BEGIN SELECT RAISE(ABORT, 'ledger_entry is append-only'); END",
+            same=same,
+            account=schema.REKEYED_ACCOUNT,
+            debtor=schema.REKEYED_DEBTOR,
+        ),
     )
 
 
@@ -73,7 +92,8 @@ class SqliteDialect:
             schema.FEE_INDEX,
             *_remade(schema.LEDGER_TRANSACTION_WITH_SURPLUS),
             *_guards("ledger_transaction"),
-        )
+        ),
+        19: _guard_but_for_stubs(),
     }
     derived: tuple[str, ...] = ()
 
@@ -103,6 +123,18 @@ class SqliteDialect:
     def after_loading(self, table: str) -> tuple[str, ...]:
         """Nothing: indexes are enough for the planner."""
         return ()
+
+    def erase_traces(self, connection: Connection, tables: Iterable[str]) -> str:
+        """Copy the log into the file and empty it: it still has the pages as they were."""
+        connection.execute(f"PRAGMA busy_timeout = {_CHECKPOINT_WAIT_MS}")
+        for _ in range(_CHECKPOINTS_TRIED):
+            (busy, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            if not busy:
+                return ""
+        return (
+            "the file's write-ahead log could not be emptied because others are reading; it may"
+            " still hold old data until the gateway is restarted"
+        )
 
     def physical_problems(self, connection: Connection) -> list[str]:
         """What SQLite itself finds wrong: broken pages and rows whose parent is missing."""
@@ -144,7 +176,7 @@ def connect(
 
     It may be handed from one thread to another, but used by one at a time. The file is read, not
     mapped: a failing read is then an error that gets an answer, not a signal that ends the process
-    (B2).
+    (B2). What is deleted or overwritten is filled with zeros (C146).
     """
     connection = sqlite3.connect(
         path,
@@ -161,6 +193,7 @@ def connect(
         f"cache_size = -{cache_kib}",
         f"journal_size_limit = {_LOG_BYTES_KEPT}",
         f"wal_autocheckpoint = {_LOG_PAGES_GATHERED}",
+        "secure_delete = ON",
         f"query_only = {int(read_only)}",
     ):
         connection.execute(f"PRAGMA {pragma}")

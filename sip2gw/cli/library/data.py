@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +18,7 @@ from sip2gw.cli.common import (
     replace_file,
     say,
 )
-from sip2gw.cli.failures import FAILED
+from sip2gw.cli.failures import FAILED, UsageError
 from sip2gw.foundation.words import counted
 
 if TYPE_CHECKING:
@@ -36,14 +36,27 @@ def import_library(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check everything and change nothing.")
     ] = False,
+    complete: Annotated[
+        str,
+        typer.Option(
+            metavar="KIND[,KIND]",
+            help="The files have all records of these kinds; who or what is missing has ended.",
+        ),
+    ] = "",
     config: ConfigOption = None,
 ) -> None:
     """Load library data from JSON Lines: everything, or nothing if there is an error.
 
     Errors name the file and the line. Importing the same file again changes nothing.
+
+    Without --complete nothing is removed. With it, records that the files no longer have end: a
+    patron gets status 9 and is forgotten after `privacy.ended_patron_days`; a relationship, hold or
+    loan is removed; a badge is deactivated, a membership hidden, an item is missing and not for
+    loan, a fee settled. A kind of which the files have nothing at all is an error.
     """
     from sip2gw.backend.loading.importing import import_files
 
+    kinds = _complete_kinds(complete)
     settings = configured(config)
     with opened_store(settings) as store, _progress() as progress:
         report = import_files(
@@ -52,10 +65,26 @@ def import_library(
             settings=import_settings(settings),
             dry_run=dry_run,
             progress=progress,
+            complete=kinds,
         )
     tell_import(report, dry_run=dry_run)
     if report.errors:
         raise typer.Exit(FAILED)
+
+
+def _complete_kinds(text: str) -> tuple[str, ...]:
+    """The kinds that `--complete` names.
+
+    Raises:
+        UsageError: one of them is none.
+    """
+    from sip2gw.backend.loading.missing import KINDS
+
+    kinds = tuple(dict.fromkeys(kind.strip() for kind in text.split(",") if kind.strip()))
+    for kind in kinds:
+        if kind not in KINDS:
+            raise UsageError(f"--complete {kind}: no such kind; there are {', '.join(KINDS)}")
+    return kinds
 
 
 def import_settings(config: Config) -> ImportSettings:
@@ -83,11 +112,20 @@ def tell_import(report: ImportReport, *, dry_run: bool) -> None:
         say(f"No errors in {read}. Nothing was changed.")
     else:
         say(f"Read {read}; changed {counted(report.rows_changed, 'row')}.")
+    if report.missing:
+        say(f"Missing in the files: {_missing(report.missing)}.")
     if report.surpluses:
         say(
             f"{counted(len(report.surpluses), 'surplus', 'surpluses')} new or changed; see"
             " `payment reconcile`."
         )
+
+
+def _missing(counts: Mapping[str, int]) -> str:
+    from sip2gw.backend.loading.missing import told
+
+    became = told(counts)
+    return ", ".join(f"{counted(count, kind)} {became[kind]}" for kind, count in counts.items())
 
 
 def _source(name: str) -> Source:

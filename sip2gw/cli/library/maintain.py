@@ -103,5 +103,5 @@ def _forget(store: Library, settings: Config, now: datetime, *, dry_run: bool) -
         count = chore.count(store, limit) if dry_run else run(chore.do(store, limit))
         moment = limit.astimezone(settings.zone)
         became = chore.to_do if dry_run else chore.done
-        rows = f"{counted(count, chore.noun)} {chore.what} {moment:%Y-%m-%d %H:%M}"
+        rows = f"{counted(count, chore.noun, chore.nouns)} {chore.what} {moment:%Y-%m-%d %H:%M}"
         say(f"sip2gw: {rows}: {became}")

@@ -1,4 +1,4 @@
-"""`patron …`: what the store knows of a patron, the PIN, blocks (C41, C51)."""
+"""`patron …`: what the store knows of a patron, the PIN, blocks, forgetting (B91, C41, C51)."""
 
 from __future__ import annotations
 
@@ -15,14 +15,19 @@ from sip2gw.cli.common import (
     read_day_option,
     run,
     say,
+    write_json,
     write_one,
+    write_record,
 )
 from sip2gw.cli.failures import UsageError
 from sip2gw.cli.passwords import read_secret
+from sip2gw.foundation.words import counted
 from sip2gw.model import BlockType
 from sip2gw.staff import patrons
 
-patron = typer.Typer(help="Show, block and unblock a patron, or set the PIN.", no_args_is_help=True)
+patron = typer.Typer(
+    help="Show, block, unblock or forget a patron, or set the PIN.", no_args_is_help=True
+)
 
 
 @patron.callback()
@@ -92,3 +97,70 @@ def unblock(patron_id: PatronArgument, config: ConfigOption = None) -> None:
     """Lift the blocks set by staff or a terminal. Imported blocks end only by an import."""
     with opened_store(configured(config)) as store:
         say(run(patrons.unblock(store, patron_id)))
+
+
+@patron.command()
+def report(
+    patron_id: PatronArgument,
+    json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Write all that the store keeps of a patron, for the person who asks for it.
+
+    That is the record and everything that names the patron or a card of theirs, also in notes about
+    others, but not the PIN's hash. The log is not part of it: it knows patrons by a pseudonym.
+    """
+    from sip2gw.staff.privacy import report_json
+
+    settings = configured(config)
+    with opened_store(settings) as store:
+        rows = store.personal_data(patron_id)
+        told = None
+        for record in report_json(rows, settings.institution.currency, settings.zone):
+            if json:
+                write_json(record)
+                continue
+            kind = record.pop("kind")
+            typer.echo(f"\n{kind}" if kind != told else "")
+            told = kind
+            write_record(record)
+
+
+@patron.command()
+def forget(
+    patron_id: PatronArgument,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Even if something is owed, on loan, left or unknown."),
+    ] = False,
+    config: ConfigOption = None,
+) -> None:
+    """Remove a patron from the store for good. There is no way back.
+
+    The ledger keeps amounts, times and terminals, under a random name that nobody can trace back.
+    With --force a debt stays there as a loss, items on loan are marked as missing, and credits are
+    lost to the patron.
+
+    Remove the patron from your library system first, or the next import brings them back.
+    """
+    from sip2gw.model import format_amount
+
+    settings = configured(config)
+    currency = settings.institution.currency
+    with opened_store(settings) as store:
+        forgotten, left_to_do = run(
+            store.forget_patron(
+                patron_id, lambda minor: f"{currency} {format_amount(minor, currency)}", force=force
+            )
+        )
+    say(
+        f"The patron has been forgotten: {counted(forgotten.rows, 'row')} deleted or changed; the"
+        f" ledger names {forgotten.stub} instead."
+    )
+    if forgotten.left:
+        say(
+            f"{counted(forgotten.left, 'fee')} of theirs kept an id that contains a card number;"
+            " the ledger is built on it."
+        )
+    if left_to_do:
+        say(f"One thing is left: {left_to_do}.")

@@ -8,6 +8,7 @@ from reference.memberships import membership_reference
 from reference.messages import message_reference
 from reference.options import option_reference
 from reference.reasons import reason_reference
+from reference.retention import retention_reference
 
 PAGES = {
     "commands": command_reference,
@@ -16,5 +17,6 @@ PAGES = {
     "messages": message_reference,
     "options": option_reference,
     "reasons": reason_reference,
+    "retention": retention_reference,
 }
 """Each page by the name of its file."""

@@ -1,0 +1,377 @@
+"""What is kept of a patron, and forgetting them (B91, B93, C146)."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+from typing import Any
+
+from sip2gw.backend.attempts import UnknownAttempt, UnknownPayment
+from sip2gw.backend.base import RefusedError
+from sip2gw.backend.database import Connection, Database, alone, telling
+from sip2gw.backend.sql import personal
+from sip2gw.backend.sql.personal import NAMES_OF, PATRON, PERSONAL, Personal
+from sip2gw.backend.sql.queries import BUMP_VERSION, STORE_VERSION, fill
+from sip2gw.backend.sql.stubs import LIVING
+from sip2gw.backend.staff.people import holder
+from sip2gw.model import Minor
+from sip2gw.policy.privacy import Ties, Wording, reasons_to_keep, wording
+
+FORGOTTEN_AT_ONCE = 10
+"""Patrons that maintenance forgets in one transaction; payments wait meanwhile."""
+
+STUB_MARK = "~"
+_STUB_BYTES = 8
+
+TABLES = (*(known.table for known in PERSONAL), PATRON.table)
+"""Those that may hold something about a patron."""
+
+_BALANCES = """
+    SELECT CAST(SUM(e.amount) AS BIGINT) FROM fee f JOIN ledger_entry e ON e.fee_id = f.id
+    WHERE f.patron_id = ? GROUP BY f.id HAVING SUM(e.amount) <> 0"""
+_SURPLUS = """
+    SELECT CAST(COALESCE(SUM(e.amount), 0) AS BIGINT)
+    FROM fee f JOIN ledger_entry e ON e.fee_id = f.id
+    JOIN ledger_transaction t ON t.id = e.transaction_id
+    WHERE f.patron_id = ? AND t.kind = 'surplus'"""
+"""All surplus of a fee belongs to its debtor (C103)."""
+_LOANS = "SELECT COUNT(*) FROM loan WHERE patron_id = ?"
+_READY_HOLDS = "SELECT COUNT(*) FROM hold WHERE patron_id = ? AND ready = 1"
+_UNKNOWN = fill(
+    """
+    SELECT (SELECT COUNT(*) FROM payment WHERE status = 'unknown' AND payer_id IN ({names}))
+         + (SELECT COUNT(*) FROM review WHERE outcome = 'unknown' AND patron IN ({names}))""",
+    names=NAMES_OF,
+)
+_ENDED = fill(
+    """
+    SELECT p.id FROM patron p
+    WHERE {living} AND (p.ended_on < ? OR p.ended_on IS NULL AND p.status = 9
+                        AND p.membership_until < ?)
+    ORDER BY p.id""",
+    living=LIVING,
+)
+"""Those who ended by a complete import, and those who have the status for it (B93)."""
+_FEE_IDS = "SELECT id FROM fee WHERE patron_id = ?"
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """What became of a patron."""
+
+    stub: str
+    """What the ledger names instead."""
+    rows: int
+    """Rows that were deleted or changed."""
+    left: int
+    """Fees whose ids contain a card number; they are the keys of the ledger, and stay (B47)."""
+
+
+Row = tuple[str, dict[str, Any]]
+"""What a row is about, and its columns."""
+
+_WITH_TEXTS = tuple(table for table in (PATRON, *PERSONAL) if table.texts)
+
+
+# Report -----------------------------------------------------------------------------------------
+
+
+def report(connection: Connection, number: str) -> Iterator[Row]:
+    """All that the store keeps of the patron with this id or card, but the PIN's hash (B91).
+
+    Raises:
+        RefusedError: nobody has it.
+    """
+    patron_id = holder(connection, number)
+    for table in (PATRON, *PERSONAL):
+        columns = (*table.whose, *table.shown)
+        if not columns:
+            continue
+        for row in _about(connection, personal.rows_of(table), patron_id):
+            yield table.kind, dict(zip(columns, row, strict=True))
+    words = _words(connection, patron_id)
+    for named in _mentions(connection, words, patron_id):
+        for column, text in named.texts.items():
+            if text and words.names_them(text, own=False):
+                yield "mention", {"where": f"{named.table.table}.{column}", "text": text}
+
+
+def _about(connection: Connection, statement: str, patron_id: str) -> list[Any]:
+    """The rows of a statement whose every `?` is the patron."""
+    return connection.execute(statement, (patron_id,) * statement.count("?")).fetchall()
+
+
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """A row whose texts may name a patron."""
+
+    table: Personal
+    key: tuple[Any, ...]
+    texts: Mapping[str, str | None]
+
+
+def _words(connection: Connection, patron_id: str) -> Wording:
+    (found,) = _about(connection, personal.PATRON_WORDS, patron_id)
+    numbers = [number for (number,) in _about(connection, personal.CARD_NUMBERS, patron_id)]
+    _, name, *details = found
+    return wording(dict.fromkeys((patron_id, *numbers)), name, filter(None, details))
+
+
+def _mentions(connection: Connection, words: Wording, patron_id: str) -> Iterator[_Named]:
+    """Rows about others that surely name the patron; reads every text in the store."""
+    for table in _WITH_TEXTS:
+        statement = personal.texts_about_others(table, len(words.fragments))
+        patterns = [f"%{fragment}%" for fragment in words.fragments] * len(table.texts)
+        own = statement.count("?") - len(patterns)
+        for row in connection.execute(statement, (*(patron_id,) * own, *patterns)):
+            named = _named(table, row)
+            if any(text and words.names_them(text, own=False) for text in named.texts.values()):
+                yield named
+
+
+def _named(table: Personal, row: Sequence[Any]) -> _Named:
+    keys = len(table.key)
+    texts = dict(zip(table.texts, row[keys:], strict=True))
+    return _Named(table, tuple(row[:keys]), texts)
+
+
+# Forgetting -------------------------------------------------------------------------------------
+
+
+def forget_patron(
+    store: Database, number: str, money: Callable[[Minor], str], *, force: bool = False
+) -> tuple[Forgotten, str]:
+    """Remove the patron with this id or card from the whole store (B91, C146). Blocks.
+
+    Args:
+        store: whose patron it is.
+        number: the id or any card.
+        money: how an amount is told.
+        force: whatever is owed, on loan, left or unknown. What a gateway itself has still to
+            settle cannot be forced.
+
+    Returns:
+        What became of the patron, and a sentence about what is left to do, or nothing.
+
+    Raises:
+        RefusedError: nobody has the number, or something ties the patron to the library.
+    """
+
+    def choose(connection: Connection) -> list[str]:
+        patron_id = holder(connection, number)
+        _insist_on_freedom(connection, patron_id, store.spooled(), money, force=force)
+        return [patron_id]
+
+    (forgotten,) = _forget_chosen(store, choose)
+    return forgotten, _erase_traces(store)
+
+
+def _forget_chosen(
+    store: Database, choose: Callable[[Connection], list[str]]
+) -> Sequence[Forgotten]:
+    """Forget whom `choose` names, which is asked once more in the transaction (C63)."""
+    with store.own_connection() as connection:
+        found = search(connection, choose(connection))
+        with alone(connection):
+            forgotten = forget(connection, choose(connection), found)
+            connection.execute(BUMP_VERSION)
+            connection.execute("COMMIT")
+    store.distrust_cache()
+    return forgotten
+
+
+def _erase_traces(store: Database) -> str:
+    with store.own_connection() as connection:
+        return connection.dialect.erase_traces(connection, TABLES)
+
+
+def _insist_on_freedom(
+    connection: Connection,
+    patron_id: str,
+    spooled: Iterable[UnknownAttempt],
+    money: Callable[[Minor], str],
+    *,
+    force: bool,
+) -> None:
+    ties = ties_of(connection, patron_id, spooled)
+    if ties.unsettled:
+        raise RefusedError(
+            f"patron {patron_id} cannot be forgotten before the gateway has settled what it does"
+            " not know the outcome of; see `payment reconcile` and `review list`"
+        )
+    reasons = reasons_to_keep(ties, money)
+    if reasons and not force:
+        raise RefusedError(
+            f"patron {patron_id} was not forgotten: {', '.join(reasons)}; settle that first, or"
+            " use --force to forget them all the same"
+        )
+
+
+def ties_of(connection: Connection, patron_id: str, spooled: Iterable[UnknownAttempt]) -> Ties:
+    """What ties the patron to the library; `spooled` are attempts that are only in the spool."""
+    balances = [amount for (amount,) in _about(connection, _BALANCES, patron_id)]
+    ((loans,),) = _about(connection, _LOANS, patron_id)
+    ((holds,),) = _about(connection, _READY_HOLDS, patron_id)
+    ((unknown,),) = _about(connection, _UNKNOWN, patron_id)
+    ((surplus,),) = _about(connection, _SURPLUS, patron_id)
+    unsettled = sum(patron_id == _party(known) for known in spooled)
+    return Ties(
+        owed=sum(amount for amount in balances if amount > 0),
+        credit=-sum(amount for amount in balances if amount < 0),
+        surplus=surplus,
+        loans=loans,
+        ready_holds=holds,
+        unknown=unknown + unsettled,
+        unsettled=unsettled,
+    )
+
+
+def _party(known: UnknownAttempt) -> str:
+    return known.payer_id if isinstance(known, UnknownPayment) else known.patron_id
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Where texts about others name patrons, found without keeping anybody from writing."""
+
+    version: int
+    """Of the store: only commands write such texts, and each raises it."""
+    rows: Mapping[str, Sequence[_Named]]
+    """By patron."""
+
+
+def search(connection: Connection, patron_ids: Iterable[str]) -> Found:
+    """Look for what `forget` has to reword; takes long in a large store."""
+    version = _version(connection)
+    return Found(
+        version,
+        {
+            patron_id: list(_mentions(connection, _words(connection, patron_id), patron_id))
+            for patron_id in patron_ids
+        },
+    )
+
+
+def _version(connection: Connection) -> int:
+    return int(connection.execute(STORE_VERSION).fetchone()[0])
+
+
+def forget(connection: Connection, patron_ids: Sequence[str], found: Found) -> list[Forgotten]:
+    """Remove patrons from all rows; the ledger names stubs in their place (C146).
+
+    Call it in a transaction that is `alone`. Nothing tells afterwards whose stub it is.
+
+    Args:
+        connection: in that transaction.
+        patron_ids: whom to forget.
+        found: what `search` found for them, or more, before the transaction.
+    """
+    if found.version != _version(connection) or not found.rows.keys() >= set(patron_ids):
+        found = search(connection, patron_ids)
+    people = {patron_id: (_new_stub(), _words(connection, patron_id)) for patron_id in patron_ids}
+    left = [_fees_named(connection, known, words) for known, (_, words) in people.items()]
+    rows = 0
+    for patron_id, (stub, _) in people.items():
+        connection.execute(personal.ADD_STUB, (stub,))
+        connection.execute(personal.MARK, (stub, patron_id))
+    for patron_id, (stub, words) in people.items():
+        rows += _reword(connection, words, stub, found.rows[patron_id])
+    connection.execute(personal.LOANS_LOST)
+    for table in PERSONAL:
+        for statement in personal.forgetting(table):
+            rows += connection.execute(statement).rowcount
+    rows += connection.execute(personal.REMOVE_MARKED).rowcount
+    return [
+        Forgotten(stub, rows, fees) for (stub, _), fees in zip(people.values(), left, strict=True)
+    ]
+
+
+def _new_stub() -> str:
+    return f"{STUB_MARK}{secrets.token_hex(_STUB_BYTES)}"
+
+
+def _fees_named(connection: Connection, patron_id: str, words: Wording) -> int:
+    fees = _about(connection, _FEE_IDS, patron_id)
+    return sum(words.names_them(fee_id, own=False) for (fee_id,) in fees)
+
+
+def _reword(connection: Connection, words: Wording, stub: str, others: Iterable[_Named]) -> int:
+    """Put the stub where texts name a patron who is marked; returns how many rows were changed."""
+    changed = 0
+    for table in _WITH_TEXTS:
+        for row in connection.execute(personal.texts_about_marked(table)).fetchall():
+            changed += _put(connection, _named(table, row), words, stub, own=True)
+    for known in others:
+        statement = personal.texts_by_key(known.table)
+        for row in connection.execute(statement, known.key).fetchall():
+            changed += _put(connection, _named(known.table, row), words, stub, own=False)
+    return changed
+
+
+def _put(connection: Connection, named: _Named, words: Wording, stub: str, *, own: bool) -> int:
+    texts = {
+        column: text and words.without(text, stub, own=own) for column, text in named.texts.items()
+    }
+    if texts == named.texts:
+        return 0
+    if named.table.useless:
+        return connection.execute(personal.delete_row(named.table), named.key).rowcount
+    values = (*texts.values(), *named.key)
+    return connection.execute(personal.put_texts(named.table), values).rowcount
+
+
+# Retention --------------------------------------------------------------------------------------
+
+
+def forget_ended(store: Database, before: datetime) -> int:
+    """Forget the patrons who ended before that day and whom nothing ties to us (B92, B93). Blocks.
+
+    Returns how many.
+    """
+
+    def choose(connection: Connection) -> list[str]:
+        return list(islice(_free(connection, before, store.spooled()), FORGOTTEN_AT_ONCE))
+
+    count = 0
+    with telling("ended patrons were not forgotten", "run `sip2gw maintain` again"):
+        while _is_any(store, choose):
+            count += len(_forget_chosen(store, choose))
+        if count:
+            _erase_traces(store)
+    return count
+
+
+def _is_any(store: Database, choose: Callable[[Connection], list[str]]) -> bool:
+    with store.snapshot() as connection:
+        return bool(choose(connection))
+
+
+def count_ended(store: Database, before: datetime) -> int:
+    """How many patrons `forget_ended` would forget."""
+    with store.snapshot() as connection:
+        return sum(1 for _ in _free(connection, before, store.spooled()))
+
+
+def count_ended_kept(store: Database, before: datetime) -> int:
+    """How many of the ended it keeps, because something is owed, on loan, left or unknown."""
+    with store.snapshot() as connection:
+        free = sum(1 for _ in _free(connection, before, store.spooled()))
+        return len(_ended(connection, before)) - free
+
+
+def _ended(connection: Connection, before: datetime) -> list[str]:
+    day = before.date().isoformat()
+    return [patron_id for (patron_id,) in connection.execute(_ENDED, (day, day)).fetchall()]
+
+
+def _free(
+    connection: Connection, before: datetime, spooled: Sequence[UnknownAttempt]
+) -> Iterator[str]:
+    """The ended patrons whom nothing ties to the library."""
+    nothing = Ties()
+    for patron_id in _ended(connection, before):
+        if ties_of(connection, patron_id, spooled) == nothing:
+            yield patron_id

@@ -1,0 +1,73 @@
+"""What is kept of a patron, as JSON for the person who asked (B91)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sip2gw.model import format_amount
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from datetime import tzinfo
+
+_NAMES = {
+    "patron_id": "patron",
+    "payer_id": "payer",
+    "debtor_id": "debtor",
+    "from_id": "from",
+    "to_id": "to",
+    "item_id": "item",
+    "fee_id": "fee",
+    "payment_id": "payment",
+    "transaction_id": "transaction",
+    "membership_code": "membership",
+    "badge_code": "badge",
+    "valid_from": "from",
+    "valid_until": "until",
+    "kind": "type",
+}
+"""Columns that the report calls something else; `kind` says what a record is about."""
+_AMOUNTS = frozenset(("amount", "owed", "fee_limit"))
+_TIMES = frozenset(
+    (
+        "time",
+        "created",
+        "due",
+        "checked_out",
+        "placed",
+        "expires",
+        "settled",
+        "resolved",
+        "closed",
+        "since",
+        "ends",
+        "transacted",
+        "locked_until",
+    )
+)
+_LISTS = frozenset(("notices", "branches", "texts"))
+_FLAGS = frozenset(("may_renew", "may_pay", "confirmed", "ready"))
+
+
+def report_json(
+    rows: Iterable[tuple[str, dict[str, Any]]], currency: str, zone: tzinfo
+) -> Iterator[dict[str, Any]]:
+    """Each row with its `kind` first; amounts as strings, times local, no empty values."""
+    for kind, columns in rows:
+        yield {"kind": kind} | {
+            _NAMES.get(name, name): _value(name, value, currency, zone)
+            for name, value in columns.items()
+            if value not in (None, "", "[]")
+        }
+
+
+def _value(name: str, value: Any, currency: str, zone: tzinfo) -> Any:
+    from sip2gw.backend.sql.values import list_value, moment_value
+
+    if name in _AMOUNTS and isinstance(value, int):
+        return format_amount(value, currency)
+    if name in _TIMES:
+        return moment_value(value).astimezone(zone).isoformat()
+    if name in _LISTS:
+        return list(list_value(value))
+    return bool(value) if name in _FLAGS else value
