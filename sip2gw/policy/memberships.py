@@ -86,7 +86,7 @@ def period_end(terms: Definition, since: date, birth_date: date | None, months: 
         return end
     ends = (_month_end(year, birth_date) for year in (end.year, end.year - 1))
     aligned = next(month_end for month_end in ends if month_end <= end)
-    return aligned if aligned >= since else end
+    return aligned if aligned > since else end
 
 
 def _month_end(year: int, birth_date: date) -> date:

@@ -12,6 +12,7 @@ from orders import decided_by
 from sip2gw.backend.base import BackendError, UnavailableError
 from sip2gw.backend.library import Library
 from sip2gw.backend.sql import activity, maintenance
+from sip2gw.backend.sql import outbox as notices
 from sip2gw.backend.sql.activity import Activity
 from sip2gw.backend.sql.maintenance import Occasion
 from sip2gw.backend.sqlite.store import Store
@@ -250,7 +251,7 @@ async def test_c60_a_batch_is_done_whole_or_not_at_all(
 
     before = content(members)
     with monkeypatch.context() as patched:
-        patched.setattr("sip2gw.backend.sql.outbox.put", fail)
+        patched.setattr(notices, "put", fail)
         with pytest.raises(BackendError):
             await maintained(members)
     after = content(members)

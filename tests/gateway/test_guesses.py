@@ -62,6 +62,9 @@ class FakeStore:
         self.failures, self.locked_until = 0, None
         self.events.append("cleared")
 
+    def note_activity(self, patron_id, now):
+        pass
+
 
 class Verifier(SlowVerifier):
     """Hashes nothing; every guess that is judged is an event."""

@@ -407,6 +407,27 @@ def test_an_end_lets_old_fees_rest():
     assert steps(back, date(2027, 6, 1), PAID).steps == ()
 
 
+def test_who_has_not_paid_is_ended_rather_than_renewed_on_the_same_day():
+    short = replace_keys(PAID, term_months=5)
+    who = steps(member(), NEXT, short).after
+    (*_, last) = steps(who, date(2026, 12, 1), short).steps
+    assert (last.rule, who.until) == (Rule.ENDED_UNPAID, date(2026, 11, 30))
+
+
+def test_a_second_end_gives_nothing_back_again():
+    paid = replace(invoiced(since=date(2025, 6, 15)), fees=(), status_fee=None, status=5)
+    ended = steps(paid, date(2026, 12, 20), OUTGOING).after
+    back = replace(ended, status=5, fees=())
+    again = steps(back, date(2026, 12, 20), OUTGOING)
+    assert [step.rule for step in again.steps] == [Rule.ENDED_OUTGOING]
+
+
+def test_a_period_is_longer_than_the_day_it_begins_on():
+    child = terms(type=1, birth_month_expiry=True)
+    begins = date(2026, 9, 30)
+    assert period_end(child, begins, date(2016, 9, 10), 2) == date(2026, 11, 29)
+
+
 # Ends and refunds
 
 
