@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from sip2gw.shared.answers import ShownAnswers
 from sip2gw.shared.callers import AddressGuard
 from sip2gw.shared.connected import Connected, Replacements
 from sip2gw.shared.door_memory import Admissions, Passages
@@ -37,6 +38,9 @@ class SharedState:
         """Shared as far as failures are counted, or a terminal that connects again and again has
         the limit once with each worker (C19). How many are judged at a time may be partitioned:
         the processors are the workers' own. Failures of a *patron* are counted by the store."""
+        self.answers = ShownAnswers()
+        """Partitioned: what a worker has shown the store hears of within a second or so, and until
+        then another one may show it again (C145)."""
         self.callers = AddressGuard(monotonic)
         """Shared: an address chooses its worker by connecting again, so with parts it would have as
         many passwords judged as there are workers (C100)."""

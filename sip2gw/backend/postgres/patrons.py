@@ -50,7 +50,7 @@ PAYER_BY_CARD = numbered(
 )
 """All of a patron, the accounts and cards of those they might pay for, and as of when."""
 
-_OWN_COLUMNS = 25
+_OWN_COLUMNS = 26
 _ACCOUNT_COLUMNS = 12
 
 

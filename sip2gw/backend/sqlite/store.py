@@ -46,6 +46,7 @@ from sip2gw.backend.sql import (
     lockout,
     queries,
 )
+from sip2gw.backend.sql.blocks import block_values
 from sip2gw.backend.sql.door_log import FLUSH_AFTER_S, AccessLog
 from sip2gw.backend.sql.identity import insist_on_currency, pin_secret_in_file
 from sip2gw.backend.sql.migrate import migrate
@@ -56,7 +57,7 @@ from sip2gw.backend.sql.records import (
     paid_fee,
 )
 from sip2gw.backend.sql.refusals import Refusals, Writing
-from sip2gw.backend.sql.values import date_text, time_text
+from sip2gw.backend.sql.values import time_text
 from sip2gw.backend.sqlite.cache import RecordCache
 from sip2gw.backend.sqlite.database import (
     WRITE_WAIT_S,
@@ -320,15 +321,11 @@ class Store(Library):
                 return record
         return load_account(connection, patron_id)
 
-    async def set_block(self, patron_id: str, block: Block) -> None:
+    async def set_block(
+        self, patron_id: str, block: Block, *, terminal: str = "", card: str = ""
+    ) -> None:
         """Add `block`, replacing one of the same type and source."""
-        values = (
-            patron_id,
-            block.source,
-            block.type.value,
-            block.note,
-            date_text(block.valid_until),
-        )
+        values = block_values(patron_id, block, terminal, card)
 
         def job(connection: SqliteConnection) -> WriteResult[None]:
             connection.execute(queries.SET_BLOCK, values)
