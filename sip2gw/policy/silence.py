@@ -6,11 +6,21 @@ off while it is closed, so time on a day on which the branch does not open does 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
 from sip2gw.policy.calendar import BranchCalendar
 
 SILENT_FOR = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class SilentTerminal:
+    """A terminal that has sent nothing since it was `heard` last."""
+
+    terminal: str
+    heard: datetime
+    branch: str | None
 
 
 def is_silent(heard: datetime, now: datetime, calendar: BranchCalendar | None) -> bool:

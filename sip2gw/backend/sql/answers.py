@@ -20,9 +20,7 @@ def add(connection: Connection, patron_id: str, text: str) -> None:
     _set(connection, patron_id, (*_waiting(connection, patron_id), for_screen(text)))
 
 
-def mark_shown(
-    connection: Connection, patron_id: str, shown: Collection[str]
-) -> WriteResult[None]:
+def mark_shown(connection: Connection, patron_id: str, shown: Collection[str]) -> WriteResult[None]:
     """The patron has seen these answers, and sees them no more."""
     waiting = _waiting(connection, patron_id)
     _set(connection, patron_id, tuple(one for one in waiting if one not in shown))

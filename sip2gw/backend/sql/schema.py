@@ -433,8 +433,115 @@ unknown outcome has the key under which it was to be done."""
 _DOERS = ("ALTER TABLE circulation ADD COLUMN attempt TEXT NOT NULL DEFAULT ''",)
 """Which attempt did it: under the same key it may have been an earlier one."""
 
-    Migration(15, "what people follow up: customer support", _SUPPORT),
-    Migration(16, "what the gateway tells staff by itself, and what they answer", _FOLLOW_UPS),
+_AUTOMATIC_CATEGORIES = (
+    ("PAYU", "Payment of unknown outcome"),
+    ("PAYR", "Payment refused after money was taken"),
+    ("CARD", "Card blocked by a terminal"),
+    ("PINL", "PINs locked at a door"),
+    ("PINT", "Many wrong PINs at a terminal"),
+    ("OFFL", "Transaction that was off line or uncertain"),
+    ("JOUR", "Journalled transaction that cannot be replayed"),
+    ("DOOR", "Door that refuses everybody"),
+    ("SILE", "Terminal that is silent"),
+    ("DATA", "Library data out of date"),
+)
+
+_SUPPORT = (
+    """CREATE TABLE support_type (
+        code TEXT PRIMARY KEY,
+        description TEXT NOT NULL)""",
+    """CREATE TABLE support_category (
+        code TEXT PRIMARY KEY,
+        description TEXT NOT NULL)""",
+    """CREATE TABLE support_department (
+        code TEXT PRIMARY KEY,
+        description TEXT NOT NULL)""",
+    """CREATE TABLE support_unit (
+        code TEXT PRIMARY KEY,
+        description TEXT NOT NULL,
+        department TEXT NOT NULL REFERENCES support_department (code))""",
+    """CREATE TABLE support_default_message (
+        code TEXT PRIMARY KEY,
+        description TEXT NOT NULL,
+        text TEXT NOT NULL)""",
+    """CREATE TABLE support_processing (
+        type TEXT NOT NULL REFERENCES support_type (code),
+        category TEXT NOT NULL REFERENCES support_category (code),
+        response_days INTEGER,
+        processing_days INTEGER,
+        department TEXT REFERENCES support_department (code),
+        unit TEXT REFERENCES support_unit (code),
+        processor TEXT NOT NULL,
+        reporter TEXT NOT NULL,
+        PRIMARY KEY (type, category))""",
+    """CREATE TABLE support_message (
+        id BIGINT PRIMARY KEY,
+        type TEXT NOT NULL REFERENCES support_type (code),
+        category TEXT NOT NULL REFERENCES support_category (code),
+        object TEXT NOT NULL,
+        patron_id TEXT,
+        branch TEXT,
+        text TEXT NOT NULL,
+        status TEXT NOT NULL CHECK (status IN ('A', 'B', 'C', 'D', 'X', 'Y', 'Z')),
+        created TEXT NOT NULL,
+        count BIGINT NOT NULL DEFAULT 1,
+        repeated TEXT,
+        answered TEXT,
+        closed TEXT,
+        reopened INTEGER NOT NULL DEFAULT 0 CHECK (reopened IN (0, 1)),
+        department TEXT REFERENCES support_department (code),
+        unit TEXT REFERENCES support_unit (code),
+        processor TEXT NOT NULL,
+        reporter TEXT NOT NULL,
+        response_due TEXT,
+        processing_due TEXT,
+        CHECK ((status IN ('X', 'Y', 'Z')) = (closed IS NOT NULL)))""",
+    """CREATE UNIQUE INDEX support_open_cause ON support_message (category, object)
+        WHERE closed IS NULL AND object <> ''""",
+    "CREATE INDEX support_patron ON support_message (patron_id) WHERE patron_id IS NOT NULL",
+    "CREATE INDEX support_closed ON support_message (closed) WHERE closed IS NOT NULL",
+    """CREATE TABLE support_event (
+        message_id BIGINT NOT NULL REFERENCES support_message (id) ON DELETE CASCADE,
+        position INTEGER NOT NULL,
+        time TEXT NOT NULL,
+        user_name TEXT NOT NULL,
+        kind TEXT NOT NULL CHECK (kind IN ('opened', 'answered', 'changed')),
+        before TEXT,
+        after TEXT NOT NULL,
+        note TEXT NOT NULL,
+        PRIMARY KEY (message_id, position))""",
+    "INSERT INTO setting (name, value) VALUES ('support_last_id', '0')",
+    "INSERT INTO support_type (code, description) VALUES ('AU', 'Opened by the gateway')",
+    *(
+        f"INSERT INTO support_category (code, description) VALUES ('{code}', '{description}')"  # noqa: S608 -- both are ours
+        for code, description in _AUTOMATIC_CATEGORIES
+    ),
+    # Staff know what was refused before; everything later is followed up once.
+    "ALTER TABLE refused_payment ADD COLUMN followed INTEGER NOT NULL DEFAULT 0",
+    "UPDATE refused_payment SET followed = 1",
+    "CREATE INDEX refused_payment_new ON refused_payment (time, id) WHERE followed = 0",
+    "ALTER TABLE attempt ADD COLUMN followed INTEGER NOT NULL DEFAULT 0",
+    "UPDATE attempt SET followed = 1 WHERE settled IS NOT NULL",
+    "CREATE INDEX attempt_new ON attempt (id) WHERE followed = 0",
+)
+"""Ids count up from `support_last_id`, and are never given twice. Of one cause (category and
+object) one message is open at most. A reopened one is closed by people only."""
+
+_FOLLOW_UPS = (
+    "ALTER TABLE block ADD COLUMN terminal TEXT",
+    "ALTER TABLE block ADD COLUMN card TEXT",
+    f"ALTER TABLE block ADD COLUMN {_flag('told', 1)}",
+    "CREATE INDEX block_untold ON block (patron_id) WHERE told = 0",
+    "ALTER TABLE patron ADD COLUMN answers TEXT NOT NULL DEFAULT '[]'",
+    """CREATE TABLE terminal_watch (
+        terminal TEXT PRIMARY KEY,
+        heard TEXT,
+        silence_told TEXT,
+        refusals_told TEXT)""",
+)
+"""Which card a terminal blocked, and whether staff were told; staff's answers that the patron has
+not seen yet; when any gateway heard a terminal last, after which silence staff were told of it, and
+when they were told last that it refuses everybody."""
 
 _PAYMENT_STATUS = NewCheck(
     "payment",
@@ -465,11 +572,8 @@ MIGRATIONS = (
     Migration(12, "wrong PINs counted for the patron, whatever the card", _PATRONS_FAILURES),
     Migration(13, "what nobody knew whether it was done", _ATTEMPTS, checks=(_PAYMENT_STATUS,)),
     Migration(14, "which attempt a transaction was", _DOERS),
-<<<<<<< HEAD
     Migration(15, "what people follow up: customer support", _SUPPORT),
-=======
-    Migration(15, "what the gateway tells staff by itself, and what they answer", _FOLLOW_UPS),
->>>>>>> c685348 (Remember what staff are to be told of, and what they answered)
+    Migration(16, "what the gateway tells staff by itself, and what they answer", _FOLLOW_UPS),
 )
 
 SCHEMA_NUMBER = MIGRATIONS[-1].number

@@ -7,7 +7,6 @@ first tells it, and neither a crash nor another look repeats it or loses it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 
 from sip2gw.backend.database import Connection, WriteResult
@@ -16,11 +15,16 @@ from sip2gw.backend.sql.support import open_automatic
 from sip2gw.backend.sql.values import moment_value, time_text
 from sip2gw.model.support import AutomaticCategory, Cause
 from sip2gw.policy.refusing import REFUSING_FOR, DoorDecisions, RefusingDoor, refusing_doors
+from sip2gw.policy.silence import SilentTerminal
 from sip2gw.policy.support import OpeningDays
 
 _UNTOLD_BLOCK = "SELECT 1 FROM block WHERE told = 0 LIMIT 1"
 _TELL_BLOCKS = """
-    UPDATE block SET told = 1 WHERE told = 0 RETURNING patron_id, terminal, card, note"""
+    UPDATE block SET told = 1
+    WHERE told = 0 AND patron_id IN (SELECT b.patron_id FROM block b WHERE b.told = 0 LIMIT ?)
+    RETURNING patron_id, terminal, card, note"""
+BLOCKS_AT_ONCE_MAX = 100
+"""Patrons in one transaction: on SQLite it runs in the event loop's thread."""
 
 _DOOR_DECISIONS = """
     SELECT terminal, MAX(branch), decision, reason, COUNT(*) FROM access_log
@@ -55,8 +59,12 @@ def tell_blocks(
     now: datetime,
     days: OpeningDays,
 ) -> WriteResult[int]:
-    """Open messages for the cards that terminals have blocked; `branch_of` is a terminal's."""
-    rows = connection.execute(_TELL_BLOCKS).fetchall()
+    """Open messages for cards that terminals have blocked, `BLOCKS_AT_ONCE_MAX` at a time.
+
+    `branch_of` tells a terminal's branch. A block that is replaced or lifted before it was told
+    counts with the next one, or not at all.
+    """
+    rows = connection.execute(_TELL_BLOCKS, (BLOCKS_AT_ONCE_MAX,)).fetchall()
     causes = [
         Cause(
             AutomaticCategory.BLOCKED_CARD,
@@ -102,24 +110,14 @@ def tell_refusing(
     return WriteResult(open_automatic(connection, causes, now, days))
 
 
-def note_heard(connection: Connection, heard: Mapping[str, datetime]) -> int:
+def note_heard(connection: Connection, heard: Mapping[str, datetime]) -> None:
     """Keep when terminals were heard last, if no gateway has heard them later.
 
-    `connection` is outside of a transaction. Returns how many terminals were given.
+    `connection` is outside of a transaction.
     """
     connection.execute("BEGIN")
     connection.executemany(_NOTE_HEARD, ((name, time_text(at)) for name, at in heard.items()))
     connection.execute("COMMIT")
-    return len(heard)
-
-
-@dataclass(frozen=True, slots=True)
-class SilentTerminal:
-    """A terminal of which nothing was heard since then."""
-
-    terminal: str
-    heard: datetime
-    branch: str | None
 
 
 def last_heard(connection: Connection) -> dict[str, datetime]:

@@ -1,0 +1,191 @@
+"""What people have to follow up, told to staff by the gateway itself (B64, C19, C145, C163).
+
+What is in the store is looked at there now and then, so a crash loses none of it: cards that
+terminals have blocked, doors that refuse everybody, terminals that are silent. What only this
+process knows, PINs that were locked and guesses at a terminal, waits in a small queue until the
+store takes it, usually for a second. So do the answers that kiosks have shown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from sip2gw.backend.base import BackendError
+from sip2gw.backend.library import Library
+from sip2gw.config import Config
+from sip2gw.foundation.clock import Clock
+from sip2gw.model.support import AutomaticCategory, Cause
+from sip2gw.monitoring.metrics import Metrics
+from sip2gw.monitoring.telemetry import Log
+from sip2gw.policy.silence import SilentTerminal, is_silent
+from sip2gw.policy.support import OpeningDays
+from sip2gw.shared.answers import ShownAnswers
+
+CAUSES_WAITING_MAX = 1_000
+"""More are dropped, and the log says how many of which category."""
+CAUSES_AT_ONCE = 50
+"""In one transaction: on SQLite it runs in the event loop's thread."""
+CONNECT_AGAIN_S = 3600.0
+"""So long after its start the gateway takes no terminal for silent: they may have been unable to
+reach it while it was down."""
+
+
+class FollowUps:
+    """Opens the messages, and notes which answers were shown. Used in one event loop.
+
+    Args:
+        store: where messages are kept.
+        config: the configuration in force; with `support.enabled = false` no message is opened.
+        answers: what kiosks have shown.
+        metrics: knows when each terminal was heard.
+    """
+
+    def __init__(
+        self,
+        store: Library,
+        config: Callable[[], Config],
+        answers: ShownAnswers,
+        metrics: Metrics,
+        clock: Clock,
+        log: Log,
+    ) -> None:
+        self._store = store
+        self._config = config
+        self._answers = answers
+        self._metrics = metrics
+        self._clock = clock
+        self._log = log
+        self._waiting: deque[Cause] = deque()
+        self._dropped: Counter[str] = Counter()
+        self._failing = False
+        self._began = clock.monotonic()
+        self._noted: dict[str, float] = {}
+        """When each terminal was heard last, as the store knows it from this process."""
+
+    # What only this process knows
+
+    def pin_locked(self, what: str, terminal: str) -> None:
+        """A limit of wrong PINs was reached at `terminal`: that of a `card`, or its own."""
+        known = self._config().terminals.get(terminal)
+        if known is None:
+            return
+        if what == "terminal":
+            text = f"Many wrong PINs were entered at {terminal}"
+            self._tell(AutomaticCategory.PIN_FAILURES, terminal, text)
+        elif known.profile.kind == "door":
+            text = f"A PIN was locked after wrong PINs at the door {terminal}"
+            self._tell(AutomaticCategory.PIN_LOCKS, terminal, text)
+
+    def _tell(self, category: AutomaticCategory, terminal: str, text: str) -> None:
+        if not self._config().support.enabled:
+            return
+        if len(self._waiting) >= CAUSES_WAITING_MAX:
+            self._dropped[category.value] += 1
+            return
+        branch = self._branch_of(terminal)
+        self._waiting.append(Cause(category, terminal, text, branch=branch))
+
+    async def write(self) -> None:
+        """Bring to the store what waits; what it does not take waits for the next time."""
+        if self._dropped:
+            self._log.events.warning("support_causes_dropped", causes=dict(self._dropped))
+            self._dropped.clear()
+        try:
+            await self._write_causes()
+            await self._write_answers()
+        except BackendError as error:
+            if not self._failing:
+                self._failed(error)
+            self._failing = True
+        else:
+            self._failing = False
+
+    async def _write_causes(self) -> None:
+        while self._waiting:
+            some = [self._waiting[n] for n in range(min(len(self._waiting), CAUSES_AT_ONCE))]
+            await self._store.open_automatic(some, self._clock.now(), self._days())
+            for _ in some:
+                self._waiting.popleft()
+
+    async def _write_answers(self) -> None:
+        for patron_id, shown in self._answers.waiting().items():
+            await self._store.mark_answers_shown(patron_id, shown)
+            self._answers.written(patron_id, shown)
+
+    # What the store knows
+
+    async def look_at_blocks(self) -> None:
+        """Open messages for cards that terminals have blocked."""
+        if not self._config().support.enabled:
+            return
+        try:
+            while await asyncio.to_thread(self._store.has_untold_blocks):
+                now = self._clock.now()
+                await self._store.tell_blocks(self._branch_of, now, self._days())
+        except BackendError as error:
+            self._failed(error)
+
+    async def look_at_terminals(self) -> None:
+        """Open messages for doors that refuse everybody, and for terminals that are silent."""
+        if not self._config().support.enabled:
+            return
+        try:
+            await self._look_at_doors()
+            await self._note_heard()
+            if self._clock.monotonic() - self._began >= CONNECT_AGAIN_S:
+                await self._look_for_silence()
+        except BackendError as error:
+            self._failed(error)
+
+    async def _look_at_doors(self) -> None:
+        now = self._clock.now()
+        doors = await asyncio.to_thread(self._store.refusing_doors, now)
+        if doors:
+            await self._store.tell_refusing_doors(doors, now, self._days())
+
+    async def _note_heard(self) -> None:
+        heard = {
+            terminal: at
+            for terminal, at in self._metrics.last_message.items()
+            if at > self._noted.get(terminal, 0.0)
+        }
+        if heard:
+            times = {name: datetime.fromtimestamp(at, UTC) for name, at in heard.items()}
+            await self._store.note_heard(times)
+            self._noted.update(heard)
+
+    async def _look_for_silence(self) -> None:
+        now = self._clock.now()
+        silent = await asyncio.to_thread(self._silent, now)
+        if silent:
+            await self._store.tell_silent_terminals(silent, now, self._days())
+
+    def _silent(self, now: datetime) -> list[SilentTerminal]:
+        """In a thread: the configured terminals that are silent and were not told yet."""
+        found = []
+        for name, heard in self._store.last_heard().items():
+            terminal = self._config().terminals.get(name)
+            if terminal is None:
+                continue
+            branch = terminal.branch
+            if is_silent(heard, now, branch.calendar if branch is not None else None):
+                found.append(SilentTerminal(name, heard, branch.code if branch else None))
+        return found
+
+    # What both need
+
+    def _branch_of(self, terminal: str) -> str | None:
+        known = self._config().terminals.get(terminal)
+        return known.branch.code if known is not None and known.branch is not None else None
+
+    def _days(self) -> OpeningDays:
+        config = self._config()
+        calendars = {code: branch.calendar for code, branch in config.branches.items()}
+        return OpeningDays(calendars, config.zone)
+
+    def _failed(self, error: BackendError) -> None:
+        self._metrics.backend_errors["follow_up", error.kind] += 1
+        self._log.events.warning("follow_up_failed", kind=error.kind, problem=str(error))
