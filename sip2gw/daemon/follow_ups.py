@@ -105,10 +105,12 @@ class FollowUps:
 
     async def _write_causes(self) -> None:
         while self._waiting:
-            some = [self._waiting[n] for n in range(min(len(self._waiting), CAUSES_AT_ONCE))]
-            await self._store.open_automatic(some, self._clock.now(), self._days())
-            for _ in some:
-                self._waiting.popleft()
+            some = [self._waiting.popleft() for _ in range(min(len(self._waiting), CAUSES_AT_ONCE))]
+            try:
+                await self._store.open_automatic(some, self._clock.now(), self._days())
+            except BackendError:
+                self._waiting.extendleft(reversed(some))
+                raise
 
     async def _write_answers(self) -> None:
         for patron_id, shown in self._answers.waiting().items():
