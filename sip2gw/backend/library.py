@@ -178,8 +178,6 @@ class Library(Backend, Database):
     count_forgotten_refusals = _read(refusals.count_forgotten)
     self_check = _read(ledger.problems)
     mark_answers_shown = _written(answers.mark_shown)
-    has_untold_blocks = _read(watch.has_untold_blocks)
-    tell_blocks = _written(watch.tell_blocks)
     refusing_doors = _read(watch.refusing)
     tell_refusing_doors = _written(watch.tell_refusing)
     last_heard = _read(watch.last_heard)

@@ -19,9 +19,9 @@ from sip2gw.config import Config
 from sip2gw.config.availability import unavailable
 from sip2gw.control.messages import Reloaded
 from sip2gw.daemon import signals
+from sip2gw.daemon.causes import CauseChore
 from sip2gw.daemon.chores import ClockChore, StoreChore
 from sip2gw.daemon.ending import Ending, leave_within
-from sip2gw.daemon.follow_ups import FollowUps
 from sip2gw.daemon.maintenance import MAINTENANCE
 from sip2gw.daemon.notify import ServiceManager
 from sip2gw.daemon.operating import OperatorSide
@@ -49,7 +49,7 @@ from sip2gw.shared.state import SharedState
 
 DRAIN_MARGIN_S = 0.5
 SETTLING_STOP_S = 1.0
-FOLLOW_UPS_STOP_S = 1.0
+CAUSES_STOP_S = 1.0
 HTTP_STOP_S = 1.0
 CONTROL_STOP_S = 0.5
 STOP_AFTER_DRAIN_S = 10.0
@@ -104,7 +104,7 @@ class App:
         self.store_chore = StoreChore(store, self.metrics, clock, log)
         self.clock_chore = ClockChore(self.metrics, clock, log)
         self.support_chore = SupportChore(store, lambda: self.config, self.metrics, clock, log)
-        self.follow_ups = FollowUps(
+        self.cause_chore = CauseChore(
             store, lambda: self.config, state.answers, self.metrics, clock, log
         )
         self.gateway.on_unknown = self.settler.nudge
@@ -127,7 +127,7 @@ class App:
     def _pin_locked(self, what: str, terminal: str) -> None:
         self.metrics.pin_locks += 1
         self.log.events.warning("pin_locked", limit=what, terminal=terminal)
-        self.follow_ups.pin_locked(what, terminal)
+        self.cause_chore.pin_locked(what, terminal)
 
     @property
     def site(self) -> Site:
@@ -182,9 +182,8 @@ class App:
             (self.support_chore.look, 0.0, 60.0),
             (self.operators.look, 30.0, 30.0),
             (self.clock_chore.look, 1.0, 1.0),
-            (self.follow_ups.write, 1.0, 1.0),
-            (self.follow_ups.look_at_blocks, 60.0, 60.0),
-            (self.follow_ups.look_at_terminals, 300.0, 300.0),
+            (self.cause_chore.write, 1.0, 1.0),
+            (self.cause_chore.look_for_silence, 300.0, 300.0),
         )
 
     def drain(self) -> float:
@@ -245,7 +244,7 @@ class App:
         ending, drain_s = Ending(self.log), self.config.server.drain_timeout_s
         await ending.part("requests", drain_s + DRAIN_MARGIN_S, self.server.stop())
         await ending.part("settling", SETTLING_STOP_S, self.settler.stop())
-        await ending.part("follow-ups", FOLLOW_UPS_STOP_S, self.follow_ups.write())
+        await ending.part("causes", CAUSES_STOP_S, self.cause_chore.write())
         await ending.part("http", HTTP_STOP_S, self.operators.close_http())
         self._verifier.close()
         self._login_verifier.close()

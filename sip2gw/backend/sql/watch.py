@@ -1,4 +1,5 @@
-"""What the gateways on one store notice together, each occurrence told once (B64, C145).
+"""Doors that refuse everybody and terminals that are silent: each occurrence is told once, however
+many gateways look at one store (B64, C145).
 
 A cause is remembered as told in the transaction that opens its message, so whichever gateway comes
 first tells it, and neither a crash nor another look repeats it or loses it.
@@ -6,7 +7,7 @@ first tells it, and neither a crash nor another look repeats it or loses it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from sip2gw.backend.database import Connection, WriteResult
@@ -17,14 +18,6 @@ from sip2gw.model.support import AutomaticCategory, Cause
 from sip2gw.policy.refusing import REFUSING_FOR, DoorDecisions, RefusingDoor, refusing_doors
 from sip2gw.policy.silence import SilentTerminal
 from sip2gw.policy.support import OpeningDays
-
-_UNTOLD_BLOCK = "SELECT 1 FROM block WHERE told = 0 LIMIT 1"
-_TELL_BLOCKS = """
-    UPDATE block SET told = 1
-    WHERE told = 0 AND patron_id IN (SELECT b.patron_id FROM block b WHERE b.told = 0 LIMIT ?)
-    RETURNING patron_id, terminal, card, note"""
-BLOCKS_AT_ONCE_MAX = 100
-"""Patrons in one transaction: on SQLite it runs in the event loop's thread."""
 
 _DOOR_DECISIONS = """
     SELECT terminal, MAX(branch), decision, reason, COUNT(*) FROM access_log
@@ -46,36 +39,6 @@ _UNTOLD_HEARD = """
 _TELL_SILENCE = """
     UPDATE terminal_watch SET silence_told = heard
     WHERE terminal = ? AND heard = ? AND (silence_told IS NULL OR silence_told <> heard)"""
-
-
-def has_untold_blocks(connection: Connection) -> bool:
-    """Whether a terminal has blocked a card and staff were not told yet."""
-    return connection.execute(_UNTOLD_BLOCK).fetchone() is not None
-
-
-def tell_blocks(
-    connection: Connection,
-    branch_of: Callable[[str], str | None],
-    now: datetime,
-    days: OpeningDays,
-) -> WriteResult[int]:
-    """Open messages for cards that terminals have blocked, `BLOCKS_AT_ONCE_MAX` at a time.
-
-    `branch_of` tells a terminal's branch. A block that is replaced or lifted before it was told
-    counts with the next one, or not at all.
-    """
-    rows = connection.execute(_TELL_BLOCKS, (BLOCKS_AT_ONCE_MAX,)).fetchall()
-    causes = [
-        Cause(
-            AutomaticCategory.BLOCKED_CARD,
-            card,
-            f"{terminal} blocked the card {card}" + (f": {note}" if note else ""),
-            patron_id,
-            branch_of(terminal),
-        )
-        for patron_id, terminal, card, note in sorted(rows, key=str)
-    ]
-    return WriteResult(open_automatic(connection, causes, now, days))
 
 
 def refusing(connection: Connection, now: datetime) -> list[RefusingDoor]:
@@ -100,14 +63,22 @@ def tell_refusing(
         Cause(
             AutomaticCategory.DOOR,
             one.door,
-            f"{one.door} refused all {one.refused} who came within an hour: "
-            + ", ".join(f"{reason} {count}" for reason, count in one.reasons),
+            _refusing_text(one),
             branch=one.branch or None,
         )
         for one in doors
         if connection.execute(_TELL_DOOR, (one.door, time_text(now), since)).rowcount
     ]
     return WriteResult(open_automatic(connection, causes, now, days))
+
+
+def _refusing_text(door: RefusingDoor) -> str:
+    reasons = ", ".join(f"{reason} {count}" for reason, count in door.reasons)
+    where = f" --branch {door.branch}" if door.branch else ""
+    return (
+        f"{door.door} refused all {door.refused} who came within an hour ({reasons})."
+        f" Look at them with `sip2gw door log{where}`."
+    )
 
 
 def note_heard(connection: Connection, heard: Mapping[str, datetime]) -> None:
@@ -133,7 +104,8 @@ def tell_silent(
         Cause(
             AutomaticCategory.SILENT_TERMINAL,
             one.terminal,
-            f"{one.terminal} has sent nothing since {one.heard:%Y-%m-%d %H:%M}Z",
+            f"{one.terminal} has sent nothing since {one.heard:%Y-%m-%d %H:%M}Z."
+            " Switch it off and on, and look at its line.",
             branch=one.branch,
         )
         for one in terminals

@@ -19,7 +19,7 @@ from harness import CONFIG, LIBRARY, NOON, STAMP, URL, Terminal, ask_23, ask_63,
 
 from sip2gw.backend.base import UnavailableError
 from sip2gw.backend.library import Library
-from sip2gw.daemon import follow_ups
+from sip2gw.daemon import causes
 from sip2gw.model import AccessRow
 from sip2gw.policy.silence import SilentTerminal
 from sip2gw.policy.support import OpeningDays
@@ -100,9 +100,9 @@ def block(card: str, note: str = "kept") -> str:
 
 async def look(gateway: Any) -> None:
     """All that the gateway does from time to time."""
-    await gateway.app.follow_ups.write()
-    await gateway.app.follow_ups.look_at_blocks()
-    await gateway.app.follow_ups.look_at_terminals()
+    await gateway.app.cause_chore.write()
+    await gateway.app.support_chore.look()
+    await gateway.app.cause_chore.look_for_silence()
 
 
 async def written(store: Library, count: int) -> None:
@@ -118,7 +118,13 @@ async def test_a_card_that_a_terminal_blocked(gateway: Any) -> None:
     await look(gateway)
     await look(gateway)
     assert told(gateway.store) == [
-        ("CARD", "1001B", 1, "desk-1 blocked the card 1001B: machine kept it")
+        (
+            "CARD",
+            "1001B",
+            1,
+            "desk-1 blocked the card 1001B (machine kept it). Ask the patron what happened;"
+            " lift the block with `sip2gw patron unblock 1001`.",
+        )
     ]
     assert column(gateway.store, "patron_id") == ["1001"]
     assert column(gateway.store, "branch") == ["MAIN"]
@@ -136,13 +142,14 @@ async def test_a_card_is_told_again_only_when_it_is_blocked_again(gateway: Any) 
     assert opened(gateway.store) == [("CARD", "1004", 1)]
     await desk.ask(block("1004", ""))
     await look(gateway)
-    assert told(gateway.store) == [("CARD", "1004", 1, "desk-1 blocked the card 1004")] * 2
+    assert opened(gateway.store) == [("CARD", "1004", 1)] * 2
+    assert told(gateway.store)[1][3].startswith("desk-1 blocked the card 1004. Ask")
 
 
 async def test_many_cards_are_told_a_part_at_a_time(
     gateway: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sip2gw.backend.sql.watch.BLOCKS_AT_ONCE_MAX", 2)
+    monkeypatch.setattr("sip2gw.backend.sql.followup._STEP", (2,))
     desk = await gateway.terminal("desk-1")
     cards = ["1001", "1004", "1005", "1006", "1007"]
     for card in cards:
@@ -168,21 +175,20 @@ async def lock_pin(terminal: Terminal, card: str) -> None:
 async def test_a_pin_that_was_locked_at_a_door(gateway: Any) -> None:
     door = await gateway.terminal("door-1")
     await lock_pin(door, "1001")
-    await gateway.app.follow_ups.write()
-    assert told(gateway.store) == [
-        ("PINL", "door-1", 1, "A PIN was locked after wrong PINs at the door door-1")
-    ]
+    await gateway.app.cause_chore.write()
+    assert opened(gateway.store) == [("PINL", "door-1", 1)]
+    assert told(gateway.store)[0][3].startswith("A PIN was locked after wrong PINs at the door ")
     assert column(gateway.store, "branch") == ["MAIN"]
     # Asking on at a locked PIN is no new lock; a lock of another patron is.
     await door.ask(ask_23("1001", "wrong"))
-    await gateway.app.follow_ups.write()
+    await gateway.app.cause_chore.write()
     assert opened(gateway.store) == [("PINL", "door-1", 1)]
 
 
 async def test_a_pin_that_was_locked_elsewhere_is_no_matter_of_a_door(gateway: Any) -> None:
     kiosk = await gateway.terminal("kiosk-1")
     await lock_pin(kiosk, "1001")
-    await gateway.app.follow_ups.write()
+    await gateway.app.cause_chore.write()
     assert opened(gateway.store) == []
 
 
@@ -191,13 +197,11 @@ async def test_many_wrong_pins_at_one_terminal(gateway: Any) -> None:
     kiosk = await gateway.terminal("kiosk-1")
     await lock_pin(kiosk, "1001")
     await kiosk.ask(ask_23("1004", "wrong"))
-    await gateway.app.follow_ups.write()
+    await gateway.app.cause_chore.write()
     assert opened(gateway.store) == []
     await kiosk.ask(ask_23("1004", "wrong"))
-    await gateway.app.follow_ups.write()
-    assert told(gateway.store) == [
-        ("PINT", "kiosk-1", 1, "Many wrong PINs were entered at kiosk-1")
-    ]
+    await gateway.app.cause_chore.write()
+    assert opened(gateway.store) == [("PINT", "kiosk-1", 1)]
     assert "pin_locked" in {line["event"] for line in gateway.logged()}
 
 
@@ -221,7 +225,8 @@ async def test_a_door_that_refuses_everybody(gateway: Any) -> None:
             "DOOR",
             "door-1",
             1,
-            "door-1 refused all 5 who came within an hour: no_badge 4, membership_expired 1",
+            "door-1 refused all 5 who came within an hour (no_badge 4, membership_expired 1)."
+            " Look at them with `sip2gw door log --branch MAIN`.",
         )
     ]
     assert column(gateway.store, "branch") == ["MAIN"]
@@ -265,9 +270,8 @@ async def test_a_terminal_that_is_silent_for_a_day(gateway: Any) -> None:
     gateway.clock.advance(1)
     await look(gateway)
     await look(gateway)
-    assert told(gateway.store) == [
-        ("SILE", "kiosk-1", 1, "kiosk-1 has sent nothing since 2026-03-10 11:00Z")
-    ]
+    assert opened(gateway.store) == [("SILE", "kiosk-1", 1)]
+    assert "nothing since 2026-03-10 11:00Z." in told(gateway.store)[0][3]
     await close_all(gateway.store)
     await look(gateway)
     assert opened(gateway.store) == [("SILE", "kiosk-1", 1)], "the same silence, closed by staff"
@@ -287,7 +291,7 @@ async def test_silence_is_remembered_over_a_restart_and_not_before_terminals_cou
         await look(gateway)
     async with started(tmp_path, url, records=()) as gateway:
         gateway.clock.advance(DAY_S)
-        gateway.app.follow_ups._began = gateway.clock.monotonic()  # it was started a day later
+        gateway.app.cause_chore._began = gateway.clock.monotonic()  # it was started a day later
         gateway.clock.advance(3599)
         await gateway.terminal("pay-1")
         await look(gateway)
@@ -335,23 +339,23 @@ async def test_while_the_store_is_away_causes_wait_and_the_failure_is_told_once(
 
     with monkeypatch.context() as patch:
         patch.setattr(gateway.store, "open_automatic", away)
-        await gateway.app.follow_ups.write()
-        await gateway.app.follow_ups.write()
+        await gateway.app.cause_chore.write()
+        await gateway.app.cause_chore.write()
         assert opened(gateway.store) == []
-    await gateway.app.follow_ups.write()
+    await gateway.app.cause_chore.write()
     assert opened(gateway.store) == [("PINL", "door-1", 1)]
-    assert [line["event"] for line in gateway.logged()].count("follow_up_failed") == 1
-    assert gateway.metrics.backend_errors["follow_up", "unavailable"] == 1
+    assert [line["event"] for line in gateway.logged()].count("support_failed") == 1
+    assert gateway.metrics.backend_errors["support", "unavailable"] == 1
 
 
 async def test_the_log_says_what_had_to_be_dropped(
     gateway: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(follow_ups, "CAUSES_WAITING_MAX", 2)
+    monkeypatch.setattr(causes, "CAUSES_WAITING_MAX", 2)
     door = await gateway.terminal("door-1")
     for card in ("1001", "1004", "1005"):
         await lock_pin(door, card)
-    await gateway.app.follow_ups.write()
+    await gateway.app.cause_chore.write()
     dropped = [one for one in gateway.logged() if one["event"] == "support_causes_dropped"]
     assert [line["causes"] for line in dropped] == [{"PINL": 2}]
     assert opened(gateway.store) == [("PINL", "door-1", 1), ("PINT", "door-1", 1)]
@@ -434,7 +438,7 @@ async def test_a_patron_sees_an_answer_once_at_the_next_visit(gateway: Any) -> N
     assert shown(await kiosk.ask(ask_63("1001", "1001"))) == [], (
         "not written yet, shown all the same"
     )
-    await gateway.app.follow_ups.write()
+    await gateway.app.cause_chore.write()
     assert shown(await kiosk.ask(ask_23("1001", "1001"))) == []
     assert (await gateway.store.find_patron("1001")).answers == ()
 
@@ -451,7 +455,7 @@ async def test_no_more_than_three_are_shown_at_a_time_and_none_is_lost(gateway: 
         await answer(gateway.store, "1001", f"Number {number}.")
     kiosk = await gateway.terminal("kiosk-1")
     first = shown(await kiosk.ask(ask_63("1001", "1001")))
-    await gateway.app.follow_ups.write()
+    await gateway.app.cause_chore.write()
     second = shown(await kiosk.ask(ask_63("1001", "1001")))
     assert [text[-2:] for text in first + second] == ["0.", "1.", "2.", "3.", "4."]
     assert len(first) == 3
@@ -476,7 +480,7 @@ async def test_doors_and_profiles_that_do_not_say_so_show_none(
         terminal = await gateway.terminal(login)
         for request in (ask_23("1001", "1001"), ask_63("1001", "1001")):
             assert "For Anna" not in await terminal.ask(request)
-        await gateway.app.follow_ups.write()
+        await gateway.app.cause_chore.write()
         assert (await gateway.store.find_patron("1001")).answers == ("For Anna.",)
 
 
@@ -506,7 +510,7 @@ async def test_an_answer_that_comes_while_another_is_shown_is_kept(gateway: Any)
     kiosk = await gateway.terminal("kiosk-1")
     await kiosk.ask(ask_63("1001", "1001"))
     await answer(gateway.store, "1001", "Second.")
-    await gateway.app.follow_ups.write()
+    await gateway.app.cause_chore.write()
     assert [text[-7:] for text in shown(await kiosk.ask(ask_63("1001", "1001")))] == ["Second."]
 
 

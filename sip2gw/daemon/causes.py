@@ -1,9 +1,9 @@
-"""What people have to follow up, told to staff by the gateway itself (B64, C19, C145, C163).
+"""What only the gateway notices and a person must follow up (B64, C19, C145, C163).
 
-What is in the store is looked at there now and then, so a crash loses none of it: cards that
-terminals have blocked, doors that refuse everybody, terminals that are silent. What only this
-process knows, PINs that were locked and guesses at a terminal, waits in a small queue until the
-store takes it, usually for a second. So do the answers that kiosks have shown.
+PINs that were locked and guesses at a terminal wait in a small queue until the store takes them,
+usually for a second; a crash loses no more than that. So do the answers that kiosks have shown.
+Which terminals are silent all gateways on a store find out together. What else is in the store is
+found by `sip2gw.staff.support.follow_up`.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from datetime import UTC, datetime
 
 from sip2gw.backend.base import BackendError
 from sip2gw.backend.library import Library
-from sip2gw.config import Config
+from sip2gw.config import Config, Terminal
 from sip2gw.foundation.clock import Clock
 from sip2gw.model.support import AutomaticCategory, Cause
 from sip2gw.monitoring.metrics import Metrics
 from sip2gw.monitoring.telemetry import Log
 from sip2gw.policy.silence import SilentTerminal, is_silent
-from sip2gw.policy.support import OpeningDays
 from sip2gw.shared.answers import ShownAnswers
+from sip2gw.staff.support import opening_days
 
 CAUSES_WAITING_MAX = 1_000
 """More are dropped, and the log says how many of which category."""
@@ -33,7 +33,7 @@ CONNECT_AGAIN_S = 3600.0
 reach it while it was down."""
 
 
-class FollowUps:
+class CauseChore:
     """Opens the messages, and notes which answers were shown. Used in one event loop.
 
     Args:
@@ -70,23 +70,24 @@ class FollowUps:
     def pin_locked(self, what: str, terminal: str) -> None:
         """A limit of wrong PINs was reached at `terminal`: that of a `card`, or its own."""
         known = self._config().terminals.get(terminal)
-        if known is None:
+        if known is None or not self._config().support.enabled:
             return
         if what == "terminal":
-            text = f"Many wrong PINs were entered at {terminal}"
-            self._tell(AutomaticCategory.PIN_FAILURES, terminal, text)
+            text = f"Many wrong PINs were entered at {terminal}. Look who stands there."
+            self._tell(AutomaticCategory.PIN_FAILURES, known, text)
         elif known.profile.kind == "door":
-            text = f"A PIN was locked after wrong PINs at the door {terminal}"
-            self._tell(AutomaticCategory.PIN_LOCKS, terminal, text)
+            text = (
+                f"A PIN was locked after wrong PINs at the door {terminal}. Locks end by"
+                " themselves; `sip2gw patron set-pin` ends one at once."
+            )
+            self._tell(AutomaticCategory.PIN_LOCKS, known, text)
 
-    def _tell(self, category: AutomaticCategory, terminal: str, text: str) -> None:
-        if not self._config().support.enabled:
-            return
+    def _tell(self, category: AutomaticCategory, at: Terminal, text: str) -> None:
         if len(self._waiting) >= CAUSES_WAITING_MAX:
             self._dropped[category.value] += 1
             return
-        branch = self._branch_of(terminal)
-        self._waiting.append(Cause(category, terminal, text, branch=branch))
+        branch = at.branch.code if at.branch is not None else None
+        self._waiting.append(Cause(category, at.name, text, branch=branch))
 
     async def write(self) -> None:
         """Bring to the store what waits; what it does not take waits for the next time."""
@@ -107,7 +108,9 @@ class FollowUps:
         while self._waiting:
             some = [self._waiting.popleft() for _ in range(min(len(self._waiting), CAUSES_AT_ONCE))]
             try:
-                await self._store.open_automatic(some, self._clock.now(), self._days())
+                await self._store.open_automatic(
+                    some, self._clock.now(), opening_days(self._config())
+                )
             except BackendError:
                 self._waiting.extendleft(reversed(some))
                 raise
@@ -119,34 +122,16 @@ class FollowUps:
 
     # What the store knows
 
-    async def look_at_blocks(self) -> None:
-        """Open messages for cards that terminals have blocked."""
+    async def look_for_silence(self) -> None:
+        """Let all gateways know which terminals were heard, and open messages for silent ones."""
         if not self._config().support.enabled:
             return
         try:
-            while await asyncio.to_thread(self._store.has_untold_blocks):
-                now = self._clock.now()
-                await self._store.tell_blocks(self._branch_of, now, self._days())
-        except BackendError as error:
-            self._failed(error)
-
-    async def look_at_terminals(self) -> None:
-        """Open messages for doors that refuse everybody, and for terminals that are silent."""
-        if not self._config().support.enabled:
-            return
-        try:
-            await self._look_at_doors()
             await self._note_heard()
             if self._clock.monotonic() - self._began >= CONNECT_AGAIN_S:
-                await self._look_for_silence()
+                await self._tell_silence()
         except BackendError as error:
             self._failed(error)
-
-    async def _look_at_doors(self) -> None:
-        now = self._clock.now()
-        doors = await asyncio.to_thread(self._store.refusing_doors, now)
-        if doors:
-            await self._store.tell_refusing_doors(doors, now, self._days())
 
     async def _note_heard(self) -> None:
         heard = {
@@ -159,11 +144,11 @@ class FollowUps:
             await self._store.note_heard(times)
             self._noted.update(heard)
 
-    async def _look_for_silence(self) -> None:
+    async def _tell_silence(self) -> None:
         now = self._clock.now()
         silent = await asyncio.to_thread(self._silent, now)
         if silent:
-            await self._store.tell_silent_terminals(silent, now, self._days())
+            await self._store.tell_silent_terminals(silent, now, opening_days(self._config()))
 
     def _silent(self, now: datetime) -> list[SilentTerminal]:
         """In a thread: the configured terminals that are silent and were not told yet."""
@@ -177,17 +162,6 @@ class FollowUps:
                 found.append(SilentTerminal(name, heard, branch.code if branch else None))
         return found
 
-    # What both need
-
-    def _branch_of(self, terminal: str) -> str | None:
-        known = self._config().terminals.get(terminal)
-        return known.branch.code if known is not None and known.branch is not None else None
-
-    def _days(self) -> OpeningDays:
-        config = self._config()
-        calendars = {code: branch.calendar for code, branch in config.branches.items()}
-        return OpeningDays(calendars, config.zone)
-
     def _failed(self, error: BackendError) -> None:
-        self._metrics.backend_errors["follow_up", error.kind] += 1
-        self._log.events.warning("follow_up_failed", kind=error.kind, problem=str(error))
+        self._metrics.backend_errors["support", error.kind] += 1
+        self._log.events.warning("support_failed", kind=error.kind, problem=str(error))
