@@ -1,6 +1,6 @@
-"""Each automatic cause from the wire to a message that staff answer and close, in both stores (B64).
+"""Each automatic cause from the wire to a message that staff answer and close (B64, C145).
 
-`JOUR` and `DATA` have no cause yet (C145).
+Both stores. `JOUR` and `DATA` have no cause yet.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
