@@ -443,6 +443,19 @@ async def test_a_patron_sees_an_answer_once_at_the_next_visit(gateway: Any) -> N
     assert (await gateway.store.find_patron("1001")).answers == ()
 
 
+async def test_what_is_answered_in_the_gateway_itself_is_shown_at_once_and_cut_to_a_screen(
+    gateway: Any,
+) -> None:
+    kiosk, desk = await gateway.terminal("kiosk-1"), await gateway.terminal("desk-1")
+    await desk.ask(block("1001"))
+    await look(gateway)
+    assert shown(await kiosk.ask(ask_63("1001", "1001"))) == []
+    (number,) = column(gateway.store, "id")
+    await gateway.store.answer_support_message(number, "x" * 300, "ann", NOON)
+    assert (await gateway.store.find_patron("1001")).answers == ("x" * 197 + "...",)
+    assert len(shown(await kiosk.ask(ask_63("1001", "1001")))) == 1
+
+
 async def test_a_23_shows_it_too_and_in_the_patrons_language(gateway: Any) -> None:
     await answer(gateway.store, "1006", "Klaar.")
     kiosk = await gateway.terminal("kiosk-1")
