@@ -463,6 +463,15 @@ async def test_a_23_shows_it_too_and_in_the_patrons_language(gateway: Any) -> No
     assert "|AFAntwoord van de bibliotheek: Klaar.|" in told
 
 
+async def test_it_comes_after_what_else_is_said(gateway: Any) -> None:
+    await answer(gateway.store, "1004", "Pay at the desk.")
+    kiosk = await gateway.terminal("kiosk-1")
+    told = await kiosk.ask(ask_63("1004", "1004"))
+    texts = [part[2:] for part in told.split("|") if part.startswith("AF")]
+    assert texts[0].startswith("You owe EUR 12.50")
+    assert texts[-1] == "Answer from the library: Pay at the desk."
+
+
 async def test_no_more_than_three_are_shown_at_a_time_and_none_is_lost(gateway: Any) -> None:
     for number in range(5):
         await answer(gateway.store, "1001", f"Number {number}.")
