@@ -301,6 +301,25 @@ async def test_silence_is_remembered_over_a_restart_and_not_before_terminals_cou
         assert opened(gateway.store) == [("SILE", "kiosk-1", 1)]
 
 
+async def test_only_who_was_heard_since_the_last_look_is_noted(
+    gateway: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noted = []
+
+    async def note(heard: dict[str, datetime]) -> None:
+        noted.append(sorted(heard))
+
+    monkeypatch.setattr(gateway.store, "note_heard", note)
+    kiosk = await gateway.terminal("kiosk-1")
+    await gateway.terminal("pay-1")
+    await look(gateway)
+    await look(gateway)
+    gateway.clock.advance(60)
+    await kiosk.ask(ask_23("1001"))
+    await look(gateway)
+    assert noted == [["kiosk-1", "pay-1"], ["kiosk-1"]]
+
+
 async def test_a_terminal_that_is_no_longer_configured_is_not_missed(
     tmp_path: Path, url: str
 ) -> None:
@@ -337,15 +356,22 @@ async def test_while_the_store_is_away_causes_wait_and_the_failure_is_told_once(
     async def away(*_: object) -> int:
         raise UnavailableError("the disk is away")
 
+    for _ in range(2):
+        await door.ask(ask_23("1004", "wrong"))  # seven wrong PINs in all
     with monkeypatch.context() as patch:
         patch.setattr(gateway.store, "open_automatic", away)
         await gateway.app.cause_chore.write()
         await gateway.app.cause_chore.write()
         assert opened(gateway.store) == []
     await gateway.app.cause_chore.write()
-    assert opened(gateway.store) == [("PINL", "door-1", 1)]
-    assert [line["event"] for line in gateway.logged()].count("support_failed") == 1
-    assert gateway.metrics.backend_errors["support", "unavailable"] == 1
+    assert opened(gateway.store) == [("PINL", "door-1", 1), ("PINT", "door-1", 1)]
+    await lock_pin(door, "1005")
+    with monkeypatch.context() as patch:
+        patch.setattr(gateway.store, "open_automatic", away)
+        await gateway.app.cause_chore.write()
+    failed = [line for line in gateway.logged() if line["event"] == "support_failed"]
+    assert [line["problem"] for line in failed] == ["the disk is away"] * 2, "once each time"
+    assert gateway.metrics.backend_errors["support", "unavailable"] == 2
 
 
 async def test_the_log_says_what_had_to_be_dropped(
@@ -355,6 +381,7 @@ async def test_the_log_says_what_had_to_be_dropped(
     door = await gateway.terminal("door-1")
     for card in ("1001", "1004", "1005"):
         await lock_pin(door, card)
+    await gateway.app.cause_chore.write()
     await gateway.app.cause_chore.write()
     dropped = [one for one in gateway.logged() if one["event"] == "support_causes_dropped"]
     assert [line["causes"] for line in dropped] == [{"PINL": 2}]
@@ -441,6 +468,8 @@ async def test_a_patron_sees_an_answer_once_at_the_next_visit(gateway: Any) -> N
     await gateway.app.cause_chore.write()
     assert shown(await kiosk.ask(ask_23("1001", "1001"))) == []
     assert (await gateway.store.find_patron("1001")).answers == ()
+    await answer(gateway.store, "1001", "Your card works again.")
+    assert shown(await kiosk.ask(ask_63("1001", "1001"))) == [told], "the same text, a new answer"
 
 
 async def test_what_is_answered_in_the_gateway_itself_is_shown_at_once_and_cut_to_a_screen(
