@@ -91,11 +91,12 @@ class PinService:
         verifier: SlowVerifier,
         pin_secret: bytes,
         rules: PinRules,
-        on_lock: Callable[[str], None],
+        on_lock: Callable[[str, str], None],
         admissions: Admissions | None = None,
         terminals: PinGuesses | None = None,
     ) -> None:
-        """`on_lock` is called with `card` or `terminal` when one of the two limits is reached;
+        """`on_lock` is called with `card` or `terminal` when one of the two limits is reached, and
+        with the terminal at which it was;
         `admissions` learns whose PIN was right and whose was not (C110).
 
         `rules` may be replaced at any time; locks that exist stay as they are.
@@ -333,12 +334,12 @@ class PinService:
     def _note_failure(self, guess: _Guess, failures: int | None) -> None:
         """Count a failure at a terminal, the patron's `failures`-th, and report a limit reached."""
         if failures is not None and failures >= self.rules.failures_max:
-            self._on_lock("card")
+            self._on_lock("card", guess.terminal)
         terminal = self._terminal(guess.terminal)
         before = self._too_many(terminal, guess.now)
         terminal.failures.append(guess.now.timestamp())
         if not before and self._too_many(terminal, guess.now):
-            self._on_lock("terminal")
+            self._on_lock("terminal", guess.terminal)
 
     async def hold_back(self, terminal: str, now: datetime, began_s: float) -> None:
         """Wait until a failing answer may leave, or until the deadline.

@@ -350,8 +350,18 @@ class Backend(Protocol):
         """
         ...
 
-    async def set_block(self, patron_id: str, block: Block) -> None:
-        """Add `block`, replacing one of the same type and source."""
+    async def set_block(
+        self, patron_id: str, block: Block, *, terminal: str = "", card: str = ""
+    ) -> None:
+        """Add `block`, replacing one of the same type and source.
+
+        Args:
+            patron_id: who is blocked.
+            block: of which `source` says who set it.
+            terminal: the one that blocked `card` with a 01. Staff have to follow it up, so the
+                store remembers both until they are told (B64); empty: nobody need be told.
+            card: as scanned.
+        """
         ...
 
     async def lift_blocks(self, patron_id: str, sources: frozenset[str]) -> int:

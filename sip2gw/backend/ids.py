@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import threading
 import time
+from datetime import timedelta
 
 _TIME_DIGITS = 13
 _PROCESS_BYTES = 2
@@ -30,3 +31,9 @@ class IdSource:
 
 
 new_id = IdSource()
+
+
+def earliest_id(ago: timedelta) -> str:
+    """Sorts before every id that was made since so long ago, as long as the clock was right."""
+    number = max(0, (time.time_ns() - int(ago.total_seconds() * 1e9)) // 1000)
+    return f"{number:0{_TIME_DIGITS}X}"

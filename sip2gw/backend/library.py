@@ -18,6 +18,7 @@ from sip2gw.backend.attempts import Reconciliation, Settlement, UnknownAttempt, 
 from sip2gw.backend.base import Backend, BackendError, RefusedError
 from sip2gw.backend.database import Connection, Database, WriteResult, telling
 from sip2gw.backend.sql import (
+    answers,
     circulation,
     door_log,
     followup,
@@ -30,6 +31,7 @@ from sip2gw.backend.sql import (
     support,
     surplus,
     unknown,
+    watch,
 )
 from sip2gw.backend.sql import reviews as review_desk
 from sip2gw.backend.sql.values import time_value
@@ -203,6 +205,11 @@ class Library(Backend, Database):
     count_forgotten_loans = _read(circulation.count_forgotten_loans)
     count_forgotten_refusals = _read(refusals.count_forgotten)
     self_check = _read(ledger.problems)
+    mark_answers_shown = _written(answers.mark_shown)
+    refusing_doors = _read(watch.refusing)
+    tell_refusing_doors = _written(watch.tell_refusing)
+    last_heard = _read(watch.last_heard)
+    tell_silent_terminals = _written(watch.tell_silent)
 
     def payment(self, payment_id: str) -> Payment | None:
         """One payment, or None; it may be only in the spool."""
@@ -294,6 +301,19 @@ class Library(Backend, Database):
     def _is_behind(self) -> bool:
         with self.snapshot() as connection:
             return followup.is_behind(connection)
+
+    async def note_heard(self, heard: Mapping[str, datetime]) -> None:
+        """See `sip2gw.backend.sql.watch.note_heard`; runs beside all else.
+
+        Raises:
+            BackendError: nothing was kept.
+        """
+
+        def run() -> None:
+            with self.own_connection() as connection:
+                watch.note_heard(connection, heard)
+
+        await asyncio.to_thread(run)
 
     # What the gateway looks at now and then, for its metrics
 

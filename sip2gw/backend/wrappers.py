@@ -110,9 +110,12 @@ class Timed(PassingOn):
         """See `Backend.settle`."""
         return await self._timed("settle", self._inner.settle(attempts, now))
 
-    async def set_block(self, patron_id: str, block: Block) -> None:
+    async def set_block(
+        self, patron_id: str, block: Block, *, terminal: str = "", card: str = ""
+    ) -> None:
         """See `Backend.set_block`."""
-        await self._timed("set_block", self._inner.set_block(patron_id, block))
+        setting = self._inner.set_block(patron_id, block, terminal=terminal, card=card)
+        await self._timed("set_block", setting)
 
     async def lift_blocks(self, patron_id: str, sources: frozenset[str]) -> int:
         """See `Backend.lift_blocks`."""

@@ -248,6 +248,11 @@ class BasicTable(Section):
     staff_notices: bool = Field(
         default=False, description="Whether the terminal shows notices for staff."
     )
+    support_answers: bool = Field(
+        default=False,
+        description="Whether patrons see, once, what staff answered to their support messages;"
+        " never at doors.",
+    )
     badge_separator: Annotated[str, Field(pattern=r"^[^|\x00-\x1f]{1,3}$")] | None = Field(
         default=None,
         description="Separator that joins all badges in one GL; unset: one GL for each.",

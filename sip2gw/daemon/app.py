@@ -19,6 +19,7 @@ from sip2gw.config import Config
 from sip2gw.config.availability import unavailable
 from sip2gw.control.messages import Reloaded
 from sip2gw.daemon import signals
+from sip2gw.daemon.causes import CauseChore
 from sip2gw.daemon.chores import ClockChore, StoreChore
 from sip2gw.daemon.ending import Ending, leave_within
 from sip2gw.daemon.maintenance import MAINTENANCE
@@ -49,6 +50,7 @@ from sip2gw.shared.state import SharedState
 
 DRAIN_MARGIN_S = 0.5
 SETTLING_STOP_S = 1.0
+CAUSES_STOP_S = 1.0
 HTTP_STOP_S = 1.0
 CONTROL_STOP_S = 0.5
 STOP_AFTER_DRAIN_S = 10.0
@@ -95,6 +97,7 @@ class App:
             clock,
             passages=state.passages,
             admissions=state.admissions,
+            answers=state.answers,
         )
         self._passwords = PasswordService(self._login_verifier, store.pin_secret, timed)
         self.gateway = Gateway(site, timed, services, self._passwords, state.callers, log)
@@ -102,6 +105,9 @@ class App:
         self.store_chore = StoreChore(store, self.metrics, clock, log)
         self.clock_chore = ClockChore(self.metrics, clock, log)
         self.support_chore = SupportChore(store, lambda: self.config, self.metrics, clock, log)
+        self.cause_chore = CauseChore(
+            store, lambda: self.config, state.answers, self.metrics, clock, log
+        )
         self.gateway.on_unknown = self.settler.nudge
         self.server = TerminalServer(self.gateway, state)
         self.operators = OperatorSide(self, self.server, self.metrics, clock, log)
@@ -119,9 +125,10 @@ class App:
         self._tasks: list[asyncio.Task[None]] = []
         self._show_configuration()
 
-    def _pin_locked(self, what: str) -> None:
+    def _pin_locked(self, what: str, terminal: str) -> None:
         self.metrics.pin_locks += 1
-        self.log.events.warning("pin_locked", limit=what)
+        self.log.events.warning("pin_locked", limit=what, terminal=terminal)
+        self.cause_chore.pin_locked(what, terminal)
 
     @property
     def site(self) -> Site:
@@ -176,6 +183,8 @@ class App:
             (self.support_chore.look, 0.0, 60.0),
             (self.operators.look, 30.0, 30.0),
             (self.clock_chore.look, 1.0, 1.0),
+            (self.cause_chore.write, 1.0, 1.0),
+            (self.cause_chore.look_for_silence, 300.0, 300.0),
         )
 
     def drain(self) -> float:
@@ -236,6 +245,7 @@ class App:
         ending, drain_s = Ending(self.log), self.config.server.drain_timeout_s
         await ending.part("requests", drain_s + DRAIN_MARGIN_S, self.server.stop())
         await ending.part("settling", SETTLING_STOP_S, self.settler.stop())
+        await ending.part("causes", CAUSES_STOP_S, self.cause_chore.write())
         await ending.part("http", HTTP_STOP_S, self.operators.close_http())
         self._verifier.close()
         self._login_verifier.close()

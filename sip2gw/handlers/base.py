@@ -48,6 +48,7 @@ from sip2gw.policy.receipts import ReceiptRules
 from sip2gw.policy.relationships import RelationshipRules
 from sip2gw.protocol.messages import Request, Response
 from sip2gw.protocol.wire import WireFormat
+from sip2gw.shared.answers import ShownAnswers
 from sip2gw.shared.door_memory import Admissions, Passages
 from sip2gw.texts import Catalogue, choose_language
 
@@ -106,6 +107,7 @@ class Services:
     clock: Clock
     passages: Passages = field(default_factory=Passages)
     admissions: Admissions = field(default_factory=Admissions)
+    answers: ShownAnswers = field(default_factory=ShownAnswers)
 
 
 class Standpoint:

@@ -7,6 +7,7 @@ from datetime import datetime
 from functools import partial
 from typing import TypeVar
 
+from sip2gw.handlers.answers import show_answers
 from sip2gw.handlers.base import Answer, Session
 from sip2gw.handlers.items.lending import loans_of_authorisers
 from sip2gw.handlers.patron import (
@@ -79,6 +80,8 @@ async def tell_information(
     if for_payment:
         session.services.metrics.fee_limit_lifted += 1
     portrait = show(session, response, presented, record, presented.card, for_payment=for_payment)
+    if record.answers:
+        show_answers(session, response, record)
     others = await loans_of_authorisers(session, record) if record.payer_for else []
     _fill_circulation(response, record, request, session.now(), others)
     listed = await _fill_money(session, response, record, request, portrait)

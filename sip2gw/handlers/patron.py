@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from sip2gw.handlers import profile_fields
+from sip2gw.handlers.answers import show_answers
 from sip2gw.handlers.base import Answer, Session
 from sip2gw.handlers.snapshot_cache import derived, shared
 from sip2gw.model import (
@@ -256,6 +257,8 @@ async def tell_status(
     if record is None or presented.card is None:
         return withhold(session, response, presented)
     portrait = show(session, response, presented, record, presented.card)
+    if record.answers:
+        show_answers(session, response, record)
     response.currency_type = session.terminal.currency
     response.fee_amount = portrait.fee_amount
     if record.payer_for and session.terminal.presentation.family == "merged":
@@ -408,7 +411,9 @@ async def block_patron(session: Session, request: BlockPatron) -> Answer:
         response.screen_message = (services.texts.text(language, "terminal_not_allowed"),)
         return Answer(response, "refused", "not_allowed", number)
     note = (request.blocked_card_message or "")[:TEXT_CHARACTERS_MAX]
-    await services.backend.set_block(record.id, Block(BlockType.GENERAL, note, None, "terminal"))
+    block = Block(BlockType.GENERAL, note, None, "terminal")
+    name = session.terminal.name
+    await services.backend.set_block(record.id, block, terminal=name, card=number)
     services.admissions.forget(record.id)
     response.screen_message = (services.texts.text(language, "blocked_by_terminal"),)
     return Answer(response, "ok", "", number)

@@ -38,6 +38,8 @@ class Presentation:
 
     personal_fields: tuple[str, ...]
     staff_notices: bool
+    support_answers: bool
+    """Whether staff's answers to the patron's messages are shown; never at a door."""
     badge_separator: str | None
     family: str
     """How fees of those whom the payer may pay for are shown and paid; `off` without

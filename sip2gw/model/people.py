@@ -205,6 +205,8 @@ class PatronRecord:
     badges: tuple[BadgeAssignment, ...] = ()
     blocks: tuple[Block, ...] = ()
     notices: tuple[str, ...] = ()
+    answers: tuple[str, ...] = ()
+    """What staff answered to the patron's messages and no kiosk has shown yet (C145)."""
     house_rules_accepted: date | None = None
     fee_limit: Minor | None = None
     """Overrides the membership's limit when set (C35)."""

@@ -93,11 +93,12 @@ def _wire(profile: Profile) -> WireFormat:
     )
 
 
-def _presentation(profile: Profile) -> Presentation:
+def _presentation(profile: Profile, support: bool) -> Presentation:
     table = profile.table
     return _like(
         Presentation,
         table,
+        support_answers=support and table.support_answers and profile.kind != "door",
         family=profile.family,
         patron_fields=_custom_fields(profile, table.custom_patron_fields),
         item_fields=_custom_fields(profile, table.custom_item_fields),
@@ -137,8 +138,10 @@ def _served(profile: Profile, capabilities: frozenset[Capability]) -> frozenset[
     return served
 
 
-def _of_profile(profile: Profile, capabilities: frozenset[Capability]) -> dict[str, Any]:
-    """What is the same for all terminals of `profile`."""
+def _of_profile(
+    profile: Profile, capabilities: frozenset[Capability], *, support: bool
+) -> dict[str, Any]:
+    """What is the same for all terminals of `profile`; `support` is the library's switch."""
     table, door = profile.table, profile.door or DoorTable()
     return {
         "profile": profile.name,
@@ -149,7 +152,7 @@ def _of_profile(profile: Profile, capabilities: frozenset[Capability]) -> dict[s
         "wire": _wire(profile),
         "identification": _like(Identification, table, pin_required=profile.pin_required),
         "rights": _rights(profile),
-        "presentation": _presentation(profile),
+        "presentation": _presentation(profile, support),
         "door": door.rules(),
         "door_manner": _like(DoorManner, door),
         "payments": _like(PaymentRules, table),
@@ -224,7 +227,10 @@ def terminal_views(
     config: Config, capabilities: frozenset[Capability], texts: Catalogue
 ) -> Iterator[tuple[Terminal, TerminalView]]:
     """Every terminal of `config` and its view, with a backend of `capabilities`."""
-    of_profile = {name: _of_profile(one, capabilities) for name, one in config.profiles.items()}
+    of_profile = {
+        name: _of_profile(one, capabilities, support=config.support.enabled)
+        for name, one in config.profiles.items()
+    }
     counting = _counting_branches(config)
     standpoints: defaultdict[tuple[str, str], Standpoint] = defaultdict(Standpoint)
     branches = {code: branch.name for code, branch in config.branches.items()}

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from sip2gw.shared.answers import ShownAnswers
 from sip2gw.shared.callers import AddressGuard
 from sip2gw.shared.connected import Connected, Replacements
 from sip2gw.shared.door_memory import Admissions, Passages
@@ -37,6 +38,9 @@ class SharedState:
         """Shared are the failures; otherwise a terminal that keeps reconnecting would have the
         limit once at each worker (C19). How many guesses are judged at a time may be partitioned,
         because each worker has its own processor. The store counts the failures of a *patron*."""
+        self.answers = ShownAnswers()
+        """Partitioned: the store hears within a second or so what a worker has shown. Until then
+        another worker may show it again (C145)."""
         self.callers = AddressGuard(monotonic)
         """Shared: an address can reach each worker by reconnecting. Otherwise it would have more
         passwords judged the more workers there are (C100)."""

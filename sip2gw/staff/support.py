@@ -59,9 +59,14 @@ async def follow_up(store: Library, config: Config, now: datetime) -> int:
     Raises:
         BackendError: some of it has no message yet.
     """
+    import asyncio
+
     if not config.support.enabled:
         return 0
-    return await store.follow_up(branches_of_terminals(config), now, opening_days(config))
+    days = opening_days(config)
+    new = await store.follow_up(branches_of_terminals(config), now, days)
+    doors = await asyncio.to_thread(store.refusing_doors, now)
+    return new + (await store.tell_refusing_doors(doors, now, days) if doors else 0)
 
 
 def read_message_id(text: str) -> int:

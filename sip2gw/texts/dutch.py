@@ -32,6 +32,7 @@ TEXTS = {
     "alert": "U heeft openstaande bedragen. Komt er meer dan {left} bij, dan wordt u geblokkeerd.",
     "owed": "U moet nog {amount} betalen.",
     "home_branch": "Uw bibliotheek: {branch}.",
+    "support_answer": "Antwoord van de bibliotheek: {answer}",
     # Customer statuses
     "status_4": "Zelfbediening is niet mogelijk. Vraag het aan de medewerkers.",
     "status_6": "Uw inschrijving is nog niet betaald.",

@@ -32,6 +32,7 @@ TEXTS = {
     "alert": "You have charges to pay. If they rise by more than {left}, you will be blocked.",
     "owed": "You owe {amount}.",
     "home_branch": "Your library: {branch}.",
+    "support_answer": "Answer from the library: {answer}",
     # Customer statuses
     "status_4": "Self-service is not possible. Please ask the staff.",
     "status_6": "Your registration has not been paid yet.",

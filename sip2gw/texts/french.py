@@ -32,6 +32,7 @@ TEXTS = {
     "alert": "Vous avez des montants à payer. Au-delà de {left} de plus, vous serez bloqué.",
     "owed": "Vous devez {amount}.",
     "home_branch": "Votre bibliothèque : {branch}.",
+    "support_answer": "Réponse de la bibliothèque : {answer}",
     # Customer statuses
     "status_4": "Le libre-service n'est pas possible. Adressez-vous au personnel.",
     "status_6": "Votre inscription n'est pas encore payée.",

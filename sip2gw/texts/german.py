@@ -32,6 +32,7 @@ TEXTS = {
     "alert": "Sie haben offene Beträge. Kommen mehr als {left} dazu, werden Sie gesperrt.",
     "owed": "Sie schulden {amount}.",
     "home_branch": "Ihre Bibliothek: {branch}.",
+    "support_answer": "Antwort der Bibliothek: {answer}",
     # Customer statuses
     "status_4": "Selbstbedienung ist nicht möglich. Bitte fragen Sie das Personal.",
     "status_6": "Ihre Anmeldung ist noch nicht bezahlt.",

@@ -46,7 +46,7 @@ def test_every_key_that_was_promised_exists() -> None:
             second_checkout checked_in_ok fee_lines accept_character_checksum
             resend_with_sequence date_zone wrong_pin_hides_card renewals_of_authorisers
             relation_titles bk_retention_days family door wise single_fee_payment
-            subtotal_payment""",
+            subtotal_payment support_answers""",
         "profiles.X.wise": "open_lines paid_lines all_lines paid_days paid_status separator",
         "profiles.X.door": """mode require_pin require_badges badges minimum_age fees
             when_staffed last_entry_margin_min refuse_as memberships home_branch_only

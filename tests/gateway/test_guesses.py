@@ -91,14 +91,25 @@ def store(monkeypatch):
     return FakeStore()
 
 
+class Locks(list[str]):
+    """Which limits were reached, and at which terminals."""
+
+    def __init__(self):
+        self.where = []
+
+    def note(self, what, terminal):
+        self.append(what)
+        self.where.append(terminal)
+
+
 @pytest.fixture
 def locks():
-    return []
+    return Locks()
 
 
 @pytest.fixture
 def pins(store, locks):
-    return PinService(store, Verifier(store), b"", PinRules(), locks.append)
+    return PinService(store, Verifier(store), b"", PinRules(), locks.note)
 
 
 async def guess(pins, store, pin="wrong", now=NOON, terminal="door-1"):
@@ -170,7 +181,7 @@ async def test_whoever_hangs_up_has_guessed_all_the_same(pins, store):
 
 async def test_two_gateways_judge_one_guess_more_than_one(pins, store, locks):
     """`pin_failures_max + gateways - 1`: the first of each may be judged at the same time."""
-    other = PinService(store, Verifier(store), b"", PinRules(), locks.append)
+    other = PinService(store, Verifier(store), b"", PinRules(), locks.note)
     answers = await asyncio.gather(*(guess(p, store) for p in (pins, other) for _ in range(20)))
     assert store.events.count("judged") <= 6
     assert answers.count(PinState.WRONG) <= 6
@@ -288,7 +299,7 @@ async def test_while_the_store_is_away_nobody_asks_it(pins, store):
 async def test_locked_guesses_are_seen_and_only_count_while_the_store_is_away(store, locks):
     """C110: the one who was admitted, and guessed at since."""
     admissions = Admissions()
-    pins = PinService(store, Verifier(store), b"", PinRules(), locks.append, admissions)
+    pins = PinService(store, Verifier(store), b"", PinRules(), locks.note, admissions)
     admissions.remember("door-1", "1", store.record(), 0)
     for _ in range(6):
         await guess(pins, store)
@@ -338,7 +349,7 @@ async def test_whose_failures_can_be_kept_nowhere_is_treated_as_locked(pins, sto
 
 async def test_too_many_failures_at_a_terminal_are_reported_once(store, locks):
     rules = PinRules(failures_max=100, terminal_failures_max=3)
-    pins = PinService(store, Verifier(store), b"", rules, locks.append)
+    pins = PinService(store, Verifier(store), b"", rules, locks.note)
     for _ in range(2):
         await guess(pins, store)
     assert locks == []
@@ -348,6 +359,7 @@ async def test_too_many_failures_at_a_terminal_are_reported_once(store, locks):
     for _ in range(3):
         await guess(pins, store, now=NOON + timedelta(minutes=16))
     assert locks == ["terminal"] * 2
+    assert set(locks.where) == {"door-1"}
     await guess(pins, store, terminal="door-2", now=NOON + timedelta(minutes=16))
     assert locks == ["terminal"] * 2
 
@@ -355,7 +367,7 @@ async def test_too_many_failures_at_a_terminal_are_reported_once(store, locks):
 async def test_such_a_terminal_has_two_pins_judged_at_once_and_the_others_do_not_wait(store, locks):
     rules = PinRules(failures_max=100, terminal_failures_max=1)
     verifier = Verifier(store)
-    pins = PinService(store, verifier, b"", rules, locks.append)
+    pins = PinService(store, verifier, b"", rules, locks.note)
     await guess(pins, store)
     verifier.gate = asyncio.Event()
     store.events.clear()
@@ -381,7 +393,7 @@ async def test_such_a_terminal_has_two_pins_judged_at_once_and_the_others_do_not
 async def test_a_door_goes_first_until_three_pins_have_failed_there(store, locks):
     """Whoever floods kiosks with guesses keeps nobody out who stands before a door."""
     verifier = Verifier(store)
-    pins = PinService(store, verifier, b"", PinRules(failures_max=100), locks.append)
+    pins = PinService(store, verifier, b"", PinRules(failures_max=100), locks.note)
 
     async def guess_at(terminal, now=NOON, *, at_door=True):
         await pins.check(store.record(), "1", "wrong", terminal, now, at_door=at_door)
@@ -458,7 +470,7 @@ async def test_guesses_that_are_being_judged_count_as_failures_before_they_are(s
     """C99: else whoever is quick enough has any number judged at once, and nobody else any."""
     rules = PinRules(failures_max=100, terminal_failures_max=4)
     verifier = Verifier(store)
-    pins = PinService(store, verifier, b"", rules, locks.append)
+    pins = PinService(store, verifier, b"", rules, locks.note)
     guess_at = many_patrons(store)
     await guess_at(pins, "first")
     store.events.clear()
@@ -477,7 +489,7 @@ async def test_guesses_that_are_being_judged_count_as_failures_before_they_are(s
 async def test_hanging_up_makes_no_room_for_more_guesses_at_a_time(store, locks):
     rules = PinRules(failures_max=100, terminal_failures_max=1)
     verifier = Verifier(store)
-    pins = PinService(store, verifier, b"", rules, locks.append)
+    pins = PinService(store, verifier, b"", rules, locks.note)
     guess_at = many_patrons(store)
     await guess_at(pins, "first")
     store.events.clear()
@@ -517,7 +529,7 @@ def test_three_failures_within_ten_seconds_are_too_many_however_they_came(
 
 
 async def test_changed_rules_begin_a_new_count_at_terminals(store, locks):
-    pins = PinService(store, Verifier(store), b"", PinRules(terminal_failures_max=2), locks.append)
+    pins = PinService(store, Verifier(store), b"", PinRules(terminal_failures_max=2), locks.note)
     await guess(pins, store)
     pins.rules = PinRules(terminal_failures_max=1)
     await guess(pins, store)
@@ -544,7 +556,7 @@ async def test_the_time_of_the_answer_is_that_of_the_slot(store, locks, monkeypa
     verifier = Verifier(store)
     verifier.monotonic = lambda: now[0]
     rules = PinRules(failures_max=100, terminal_failures_max=1, answer_slot_s=0.5)
-    pins = PinService(store, verifier, b"", rules, locks.append)
+    pins = PinService(store, verifier, b"", rules, locks.note)
     monkeypatch.setattr("sip2gw.authentication.pins.asyncio.sleep", sleep)
     await pins.hold_back("door-1", NOON, 0.0)
     await guess(pins, store)

@@ -65,6 +65,7 @@ from sip2gw.backend.postgres.session import LoopThread, Session, SnapshotSession
 from sip2gw.backend.postgres.settling import InDoubt
 from sip2gw.backend.spool import Spool, read_spool
 from sip2gw.backend.sql import activity, lockout, queries
+from sip2gw.backend.sql.blocks import block_values
 from sip2gw.backend.sql.circulation import queue_values
 from sip2gw.backend.sql.identity import insist_on_currency, pin_secret_in_file, pin_secret_in_store
 from sip2gw.backend.sql.ledger import refused
@@ -72,7 +73,7 @@ from sip2gw.backend.sql.migrate import migrate
 from sip2gw.backend.sql.queries import BUMP_VERSION
 from sip2gw.backend.sql.records import paid_fee
 from sip2gw.backend.sql.refusals import Refusals, Writing
-from sip2gw.backend.sql.values import block_values, time_text
+from sip2gw.backend.sql.values import time_text
 from sip2gw.backend.staff import doors
 from sip2gw.model import AccessRow, Block, PaidFee, PatronRecord, Presence
 from sip2gw.model.items import ItemRecord
@@ -247,9 +248,11 @@ class PostgresStore(Library):
         _insist_on_certainty(await self._in_doubt.clear(order))
         return await Circulating(self._pool, self._in_doubt, order).run(deadline)
 
-    async def set_block(self, patron_id: str, block: Block) -> None:
+    async def set_block(
+        self, patron_id: str, block: Block, *, terminal: str = "", card: str = ""
+    ) -> None:
         """Add `block`, replacing one of the same type and source."""
-        await self._fetch(_SET_BLOCK, *block_values(patron_id, block))
+        await self._fetch(_SET_BLOCK, *block_values(patron_id, block, terminal, card))
 
     async def lift_blocks(self, patron_id: str, sources: frozenset[str]) -> int:
         """Remove the blocks set by `sources`; returns how many (C41)."""

@@ -43,6 +43,14 @@ _REFUSED = """
     WHERE r.followed = 0 ORDER BY r.time, r.id LIMIT ?"""
 _FOLLOW_REFUSED = "UPDATE refused_payment SET followed = 1 WHERE id = ?"
 
+_BLOCKS = """
+    SELECT patron_id, source, type, position FROM block
+    WHERE told = 0 LIMIT ?"""
+_TELL_BLOCK = """
+    UPDATE block SET told = 1
+    WHERE patron_id = ? AND source = ? AND type = ? AND position = ? AND told = 0
+    RETURNING patron_id, terminal, card, note"""
+
 _ENDED = fill(
     """
     SELECT m.id, m.status, a.note
@@ -67,7 +75,7 @@ _TRANSACTIONS = {
 
 def is_behind(connection: Connection) -> bool:
     """Whether `follow_up` has something to do."""
-    statements = (_ENTRIES, _ATTEMPTS, _REFUSED, _ENDED)
+    statements = (_ENTRIES, _ATTEMPTS, _REFUSED, _BLOCKS, _ENDED)
     return any(connection.execute(one, (1,)).fetchone() is not None for one in statements)
 
 
@@ -93,6 +101,7 @@ def follow_up(
         *_entry_causes(entries, branches),
         *_attempt_causes(attempts, branches),
         *_refused_causes(refused, branches),
+        *_block_causes(_tell_blocks(connection), branches),
     )
     new = support.open_automatic(connection, causes, now, days)
     connection.executemany(_FOLLOW_ATTEMPT, [(row[0],) for row in attempts])
@@ -160,6 +169,28 @@ def _refused_causes(
             f"{_payment(amount, currency, bk, terminal)} was refused ({reason})."
             " The machine may have taken the money: book it at the desk or give it back;"
             " look at it with `sip2gw payment refused`.",
+            patron_id,
+            branches.get(terminal),
+        )
+
+
+def _tell_blocks(connection: Connection) -> Iterator[tuple[str, ...]]:
+    """Blocks that are told from here on. Told is what each says now: a 01 may just have replaced
+    it, beside this transaction."""
+    for row in connection.execute(_BLOCKS, _STEP).fetchall():
+        told = connection.execute(_TELL_BLOCK, tuple(row)).fetchone()
+        if told is not None:
+            yield told
+
+
+def _block_causes(rows: Iterable[tuple[str, ...]], branches: Mapping[str, str]) -> Iterator[Cause]:
+    for patron_id, terminal, card, note in rows:
+        why = f" ({note})" if note else ""
+        yield Cause(
+            AutomaticCategory.BLOCKED_CARD,
+            card,
+            f"{terminal} blocked the card {card}{why}. Ask the patron what happened; lift the block"
+            f" with `sip2gw patron unblock {patron_id}`.",
             patron_id,
             branches.get(terminal),
         )

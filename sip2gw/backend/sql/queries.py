@@ -29,7 +29,7 @@ MEMBERSHIP_COLUMNS = """m.code, m.description, m.type, m.minimum_age, m.maximum_
 _RECORD = """
     SELECT p.id, p.name, p.pin_hash, p.birth_date, p.membership_from, p.membership_until,
            p.status, p.home_branch, p.language, p.email, p.phone, p.address, p.notices,
-           p.house_rules_accepted, p.fee_limit, p.status_fee,
+           p.house_rules_accepted, p.fee_limit, p.status_fee, p.answers,
            {membership}, m.max_holds, m.holds_permitted, m.hold_limit, m.materials, {lists}
     FROM {source} LEFT JOIN membership m ON m.code = p.membership_code
     WHERE {key} = ?"""
@@ -428,9 +428,11 @@ FAMILY_TWO_STEPS = """
 # Staff and terminals
 
 SET_BLOCK = """
-    INSERT INTO block (patron_id, source, type, note, valid_until) VALUES (?, ?, ?, ?, ?)
+    INSERT INTO block (patron_id, source, type, note, valid_until, terminal, card, told)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (patron_id, source, type, position) DO UPDATE
-    SET note = excluded.note, valid_until = excluded.valid_until"""
+    SET note = excluded.note, valid_until = excluded.valid_until, terminal = excluded.terminal,
+        card = excluded.card, told = excluded.told"""
 LIFT_BLOCKS = "DELETE FROM block WHERE patron_id = ? AND source = ?"
 SET_PIN_HASH = "UPDATE patron SET pin_hash = ? WHERE id = ?"
 

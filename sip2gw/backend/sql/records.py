@@ -42,9 +42,9 @@ from sip2gw.model import (
 
 Row = tuple[Any, ...]
 
-MEMBERSHIP_AT = 16
+MEMBERSHIP_AT = 17
 """Where the columns of the membership begin in a row of `queries.record_by_id`."""
-OWN_COLUMNS = 28
+OWN_COLUMNS = 29
 """All columns of such a row before the lists."""
 
 _material_rules = msgspec.json.Decoder(tuple[MaterialRule, ...]).decode
@@ -148,6 +148,7 @@ def assemble(row: Sequence[Any], lists: Sequence[Iterable[Row]]) -> PatronRecord
         notices=list_value(row[12]),
         house_rules_accepted=date_value(row[13]),
         fee_limit=row[14],
+        answers=list_value(row[16]),
         cards=cards_of(cards),
         badges=tuple(map(_badge, badges)),
         blocks=tuple(map(_block, blocks)),

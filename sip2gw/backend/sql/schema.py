@@ -644,6 +644,22 @@ GUARDED_IN_ENTRIES = ("transaction_id", "position", "amount", "fee_id", "relatio
 """Since migration 19 an entry of the ledger may change in one way: its debtor becomes the stub that
 takes their place, and with them the account that is named after them. All the rest stays."""
 
+_FOLLOW_UPS = (
+    "ALTER TABLE block ADD COLUMN terminal TEXT",
+    "ALTER TABLE block ADD COLUMN card TEXT",
+    f"ALTER TABLE block ADD COLUMN {_flag('told', 1)}",
+    "CREATE INDEX block_untold ON block (patron_id) WHERE told = 0",
+    "ALTER TABLE patron ADD COLUMN answers TEXT NOT NULL DEFAULT '[]'",
+    """CREATE TABLE terminal_watch (
+        terminal TEXT PRIMARY KEY,
+        heard TEXT,
+        silence_told TEXT,
+        refusals_told TEXT)""",
+)
+"""Which card a terminal blocked, and whether staff were told; staff's answers that the patron has
+not seen yet; when any gateway heard a terminal last, after which silence staff were told of it, and
+when they were told last that it refuses everybody."""
+
 _PAYMENT_STATUS = NewCheck(
     "payment",
     "status",
@@ -682,6 +698,7 @@ MIGRATIONS = (
     Migration(17, "notices to patrons", _OUTBOX),
     Migration(18, "what people follow up: customer support", _SUPPORT),
     Migration(19, "patrons who are ended, and stubs for those who are forgotten", _PRIVACY),
+    Migration(20, "what the gateway tells staff by itself, and what they answer", _FOLLOW_UPS),
 )
 
 SCHEMA_NUMBER = MIGRATIONS[-1].number

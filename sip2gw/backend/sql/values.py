@@ -7,11 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, date, datetime
-from typing import Any
 
 import msgspec
 
-from sip2gw.model import Block
 from sip2gw.protocol.timestamps import YEARS
 
 _MOMENTS_KEPT_MAX = 256
@@ -78,9 +76,3 @@ def list_text(texts: Iterable[str]) -> str:
 def list_value(text: str) -> tuple[str, ...]:
     """The texts behind a stored list."""
     return () if text == "[]" else tuple(msgspec.json.decode(text, type=list[str]))
-
-
-def block_values(patron_id: str, block: Block) -> tuple[Any, ...]:
-    """Of `queries.SET_BLOCK`."""
-    until = date_text(block.valid_until)
-    return patron_id, block.source, block.type.value, block.note, until

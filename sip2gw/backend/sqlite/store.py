@@ -48,13 +48,14 @@ from sip2gw.backend.sql import (
     lockout,
     queries,
 )
+from sip2gw.backend.sql.blocks import block_values
 from sip2gw.backend.sql.door_log import FLUSH_AFTER_S, AccessLog
 from sip2gw.backend.sql.identity import insist_on_currency, pin_secret_in_file
 from sip2gw.backend.sql.ledger import FindAccount
 from sip2gw.backend.sql.migrate import migrate
 from sip2gw.backend.sql.records import load_account, load_by_card, load_patron, paid_fee
 from sip2gw.backend.sql.refusals import Refusals, Writing
-from sip2gw.backend.sql.values import block_values, time_text
+from sip2gw.backend.sql.values import time_text
 from sip2gw.backend.sqlite.cache import RecordCache
 from sip2gw.backend.sqlite.database import WRITE_WAIT_S, SqliteConnection, connect, expect_bulk
 from sip2gw.backend.sqlite.orders import Orders
@@ -304,9 +305,11 @@ class Store(Library):
                 return record
         return load(connection, patron_id)
 
-    async def set_block(self, patron_id: str, block: Block) -> None:
+    async def set_block(
+        self, patron_id: str, block: Block, *, terminal: str = "", card: str = ""
+    ) -> None:
         """Add `block`, replacing one of the same type and source."""
-        values = block_values(patron_id, block)
+        values = block_values(patron_id, block, terminal, card)
         await self.write(_executing(queries.SET_BLOCK, values, patron_id))
 
     async def lift_blocks(self, patron_id: str, sources: frozenset[str]) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 
 from sip2gw.backend.base import RefusedError
 from sip2gw.backend.database import Connection, WriteResult
-from sip2gw.backend.sql import queries
+from sip2gw.backend.sql import answers, queries
 from sip2gw.backend.sql.support import (
     DUE,
     OVERDUE,
@@ -144,7 +144,8 @@ def answer(
 ) -> WriteResult[SupportStatus]:
     """Answer an open message with `text` or a default message; the status afterwards.
 
-    With a patron it waits for them (C); without one nobody could respond, and the status stays.
+    With a patron it waits for them (C), and they see the answer at their next visit to a kiosk
+    whose profile shows it. Without one nobody could respond, and the status stays.
 
     Raises:
         RefusedError: it is unknown or closed, or there is no such default message.
@@ -157,7 +158,10 @@ def answer(
         raise RefusedError(_closed(found))
     connection.execute(_ANSWERED, (time_text(now), message_id))
     move(connection, message_id, found.status, after, user, said or "", now, EventKind.ANSWERED)
-    return WriteResult(after)
+    if found.patron_id is None:
+        return WriteResult(after)
+    answers.add(connection, found.patron_id, said or "")
+    return WriteResult(after, (found.patron_id,))
 
 
 def set_status(

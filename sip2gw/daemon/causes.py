@@ -1,0 +1,167 @@
+"""What only the gateway notices and a person must follow up (B64, C19, C145, C163).
+
+PINs that were locked and guesses at a terminal wait in a small queue until the store takes them,
+usually for a second; a crash loses no more than that. So do the answers that kiosks have shown.
+Which terminals are silent all gateways on a store find out together. What else is in the store is
+found by `sip2gw.staff.support.follow_up`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from sip2gw.backend.base import BackendError
+from sip2gw.backend.library import Library
+from sip2gw.config import Config, Terminal
+from sip2gw.foundation.clock import Clock
+from sip2gw.model.support import AutomaticCategory, Cause
+from sip2gw.monitoring.metrics import Metrics
+from sip2gw.monitoring.telemetry import Log
+from sip2gw.policy.silence import SilentTerminal, is_silent
+from sip2gw.shared.answers import ShownAnswers
+from sip2gw.staff.support import opening_days
+
+CAUSES_WAITING_MAX = 1_000
+"""More are dropped, and the log says how many of which category."""
+CAUSES_AT_ONCE = 50
+"""In one transaction: on SQLite it runs in the event loop's thread."""
+CONNECT_AGAIN_S = 3600.0
+"""So long after its start the gateway takes no terminal for silent: they may have been unable to
+reach it while it was down."""
+
+
+class CauseChore:
+    """Opens the messages, and notes which answers were shown. Used in one event loop.
+
+    Args:
+        store: where messages are kept.
+        config: the configuration in force; with `support.enabled = false` no message is opened.
+        answers: what kiosks have shown.
+        metrics: knows when each terminal was heard.
+    """
+
+    def __init__(
+        self,
+        store: Library,
+        config: Callable[[], Config],
+        answers: ShownAnswers,
+        metrics: Metrics,
+        clock: Clock,
+        log: Log,
+    ) -> None:
+        self._store = store
+        self._config = config
+        self._answers = answers
+        self._metrics = metrics
+        self._clock = clock
+        self._log = log
+        self._waiting: deque[Cause] = deque()
+        self._dropped: Counter[str] = Counter()
+        self._failing = False
+        self._began = clock.monotonic()
+        self._noted: dict[str, float] = {}
+        """When each terminal was heard last, as the store knows it from this process."""
+
+    # What only this process knows
+
+    def pin_locked(self, what: str, terminal: str) -> None:
+        """A limit of wrong PINs was reached at `terminal`: that of a `card`, or its own."""
+        known = self._config().terminals.get(terminal)
+        if known is None or not self._config().support.enabled:
+            return
+        if what == "terminal":
+            text = f"Many wrong PINs were entered at {terminal}. Look who stands there."
+            self._tell(AutomaticCategory.PIN_FAILURES, known, text)
+        elif known.profile.kind == "door":
+            text = (
+                f"A PIN was locked after wrong PINs at the door {terminal}. Locks end by"
+                " themselves; `sip2gw patron set-pin` ends one at once."
+            )
+            self._tell(AutomaticCategory.PIN_LOCKS, known, text)
+
+    def _tell(self, category: AutomaticCategory, at: Terminal, text: str) -> None:
+        if len(self._waiting) >= CAUSES_WAITING_MAX:
+            self._dropped[category.value] += 1
+            return
+        branch = at.branch.code if at.branch is not None else None
+        self._waiting.append(Cause(category, at.name, text, branch=branch))
+
+    async def write(self) -> None:
+        """Bring to the store what waits; what it does not take waits for the next time."""
+        if self._dropped:
+            self._log.events.warning("support_causes_dropped", causes=dict(self._dropped))
+            self._dropped.clear()
+        try:
+            await self._write_causes()
+            await self._write_answers()
+        except BackendError as error:
+            if not self._failing:
+                self._failed(error)
+            self._failing = True
+        else:
+            self._failing = False
+
+    async def _write_causes(self) -> None:
+        while self._waiting:
+            some = [self._waiting.popleft() for _ in range(min(len(self._waiting), CAUSES_AT_ONCE))]
+            try:
+                await self._store.open_automatic(
+                    some, self._clock.now(), opening_days(self._config())
+                )
+            except BackendError:
+                self._waiting.extendleft(reversed(some))
+                raise
+
+    async def _write_answers(self) -> None:
+        for patron_id, shown in self._answers.waiting().items():
+            await self._store.mark_answers_shown(patron_id, shown)
+            self._answers.written(patron_id, shown)
+
+    # What the store knows
+
+    async def look_for_silence(self) -> None:
+        """Let all gateways know which terminals were heard, and open messages for silent ones."""
+        if not self._config().support.enabled:
+            return
+        try:
+            await self._note_heard()
+            if self._clock.monotonic() - self._began >= CONNECT_AGAIN_S:
+                await self._tell_silence()
+        except BackendError as error:
+            self._failed(error)
+
+    async def _note_heard(self) -> None:
+        heard = {
+            terminal: at
+            for terminal, at in self._metrics.last_message.items()
+            if at > self._noted.get(terminal, 0.0)
+        }
+        if heard:
+            times = {name: datetime.fromtimestamp(at, UTC) for name, at in heard.items()}
+            await self._store.note_heard(times)
+            self._noted.update(heard)
+
+    async def _tell_silence(self) -> None:
+        now = self._clock.now()
+        silent = await asyncio.to_thread(self._silent, now)
+        if silent:
+            await self._store.tell_silent_terminals(silent, now, opening_days(self._config()))
+
+    def _silent(self, now: datetime) -> list[SilentTerminal]:
+        """In a thread: the configured terminals that are silent and were not told yet."""
+        found = []
+        for name, heard in self._store.last_heard().items():
+            terminal = self._config().terminals.get(name)
+            if terminal is None:
+                continue
+            branch = terminal.branch
+            if is_silent(heard, now, branch.calendar if branch is not None else None):
+                found.append(SilentTerminal(name, heard, branch.code if branch else None))
+        return found
+
+    def _failed(self, error: BackendError) -> None:
+        self._metrics.backend_errors["support", error.kind] += 1
+        self._log.events.warning("support_failed", kind=error.kind, problem=str(error))
