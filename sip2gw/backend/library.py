@@ -130,6 +130,8 @@ class Library(Backend, Database):
     set_badge_active = _written(badge_desk.set_active)
     assign_badge = _written(badge_desk.assign)
     unassign_badge = _written(badge_desk.unassign)
+    plan_badge = _read(badge_desk.plan)
+    badge_history = _listed(badge_desk.history)
     badges = _read(badge_desk.definitions)
     badge_holders = _listed(badge_desk.holders)
     put_door_entry = _written(door_desk.put_entry)

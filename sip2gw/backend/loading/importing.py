@@ -43,6 +43,8 @@ class ImportSettings:
     currency: str
     zone: tzinfo
     now: datetime
+    user: str = ""
+    """The system's name of the account that imports, for the history of badges."""
     relationship_types: frozenset[RelationshipType] = frozenset(RelationshipType)
     """Empty when the relationships feature is off."""
     hash_pin: Callable[[bytes, str], str] = hash_pin
@@ -229,7 +231,7 @@ class _Import:
         with self._transaction(dialect.begin_import):
             if not self._is_current():
                 return None
-            changed = self._plan.write_ahead(time)
+            changed = self._plan.write_ahead(time, self._settings.user)
             for statement in dialect.lock_facts:
                 self._connection.execute(statement)
             if not self._is_current():
@@ -242,12 +244,14 @@ class _Import:
         with self._transaction((*dialect.begin_import, *dialect.lock_facts)):
             self._check()
             self._plan.make()
-            return self._finish(self._plan.write_ahead(time) + self._write_rest(time))
+            return self._finish(
+                self._plan.write_ahead(time, self._settings.user) + self._write_rest(time)
+            )
 
     def _write_rest(self, time: str) -> int:
         # Until now payments could go on.
         self._surpluses = self._plan.surpluses()
-        return self._plan.write_rest(time, self._surpluses)
+        return self._plan.write_rest(time, self._settings.user, self._surpluses)
 
     @contextmanager
     def _transaction(self, begin: Sequence[str]) -> Iterator[None]:

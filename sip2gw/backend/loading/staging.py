@@ -50,7 +50,9 @@ MEMBERSHIP = Staged(
         "statistical_code reporting_group book_code info"
     ),
 )
-BADGE = Staged("badge", ("code",), names("code name description active branches"))
+BADGE = Staged(
+    "badge", ("code",), names("code name description active branches valid_from valid_until")
+)
 PATRON = Staged(
     "patron",
     ("id",),

@@ -104,6 +104,14 @@ class PostgresDialect:
             " DROP CONSTRAINT IF EXISTS ledger_transaction_kind_check",
             f"ALTER TABLE ledger_transaction ADD {LEDGER_KINDS}",
         ),
+        15: tuple(
+            f'ALTER TABLE {table} ALTER COLUMN {column} TYPE TEXT COLLATE "C"'
+            for table, column in (
+                ("badge", "valid_from"),
+                ("badge", "valid_until"),
+                ("patron", "merged_into"),
+            )
+        ),
     }
     derived: tuple[str, ...] = (
         "DROP FUNCTION IF EXISTS book_payment",

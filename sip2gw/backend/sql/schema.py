@@ -433,6 +433,28 @@ unknown outcome has the key under which it was to be done."""
 _DOERS = ("ALTER TABLE circulation ADD COLUMN attempt TEXT NOT NULL DEFAULT ''",)
 """Which attempt did it: under the same key it may have been an earlier one."""
 
+_BADGE_HISTORY = (
+    "ALTER TABLE badge ADD COLUMN valid_from TEXT",
+    "ALTER TABLE badge ADD COLUMN valid_until TEXT",
+    "ALTER TABLE patron ADD COLUMN merged_into TEXT",
+    """CREATE TABLE badge_change (
+        patron_id TEXT NOT NULL,
+        badge_code TEXT NOT NULL,
+        id TEXT NOT NULL,
+        time TEXT NOT NULL,
+        user_name TEXT NOT NULL,
+        action TEXT NOT NULL CHECK (action IN ('assigned', 'changed', 'unassigned')),
+        valid_from TEXT,
+        valid_until TEXT,
+        branches TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        source TEXT NOT NULL CHECK (source IN ('import', 'staff', 'merge')),
+        PRIMARY KEY (patron_id, badge_code, id))""",
+)
+"""A patron that was merged into another stays as an empty row for the ledger (`sql.stubs`). Changes
+are in the order of assignments, so that an import adds both quickly; `id` is one for all changes
+that were made together."""
+
 _PAYMENT_STATUS = NewCheck(
     "payment",
     "status",
@@ -462,6 +484,7 @@ MIGRATIONS = (
     Migration(12, "wrong PINs counted for the patron, whatever the card", _PATRONS_FAILURES),
     Migration(13, "what nobody knew whether it was done", _ATTEMPTS, checks=(_PAYMENT_STATUS,)),
     Migration(14, "which attempt a transaction was", _DOERS),
+    Migration(15, "a badge's own days, who assigned it when and why; merges", _BADGE_HISTORY),
 )
 
 SCHEMA_NUMBER = MIGRATIONS[-1].number
