@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import getpass
 import json
+import re
+import shlex
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import pytest
 
 from .conftest import Result, Run
 
+ROOT = Path(__file__).parents[2]
 TODAY = date.today()
 
 
@@ -136,3 +139,54 @@ def test_a_taken_badge_says_why(command: Run) -> None:
     last = records(command("badge", "history", "--patron", "P1", "--json"))[-1]
     assert (last["action"], last["reason"]) == ("unassigned", "moved away")
     assert "moved away" in command("badge", "history").out
+
+
+MEMBERS = [
+    {"kind": "membership", "code": "201", "description": "Adult", "type": 0},
+    *(
+        {
+            "kind": "patron",
+            "id": f"2000100{number}",
+            "name": f"Member {number}",
+            "membership": "201",
+            "membership_from": "2026-01-01",
+            "membership_until": "2099-12-31",
+        }
+        for number in (1, 2, 3, 4)
+    ),
+]
+
+
+def test_the_page_on_badges_works_as_it_says(
+    sip2gw: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worked example: 'Onbemande openingsuren' from definition to history."""
+    text = (ROOT / "docs" / "how-to" / "badges.md").read_text()
+    found = re.findall(r"^```(\w+)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    parts = {kind: "".join(part for what, part in found if what == kind) for kind, _ in found}
+    hashed = sip2gw("hash-password", stdin=b"x\n").out.strip()
+    config = '[institution]\nid = "HUB"\n' + parts["toml"].replace('"…"', f'"{hashed}"')
+    (tmp_path / "sip2gw.toml").write_text(config)
+    (tmp_path / "instructed.csv").write_text(parts["csv"])
+    (tmp_path / "members.jsonl").write_text("\n".join(map(json.dumps, MEMBERS)))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SIP2GW_CONFIG", "sip2gw.toml")
+    assert sip2gw("import", "members.jsonl").status == 0
+    done = [sip2gw(*shlex.split(line)[1:]) for line in parts["sh"].splitlines()]
+    assert [result.err for result in done if result.status] == []
+    explained = [result.out for result in done if "badges here" in result.out]
+    assert ["refused: no_badge" in out for out in explained] == [False, True, True]
+    history = records(sip2gw("badge", "history", "ONBE", "--json"))
+    assert [(one["action"], one["patron"], one["reason"]) for one in history] == [
+        ("assigned", "20001001", "instruction of 3 March"),
+        ("assigned", "20001002", "trial year"),
+        ("assigned", "20001003", "instruction of 10 March"),
+        ("assigned", "20001004", "instruction of 10 March"),
+        ("unassigned", "20001004", "house rules"),
+    ]
+    report = records(sip2gw("badge", "report", "--json"))
+    assert [(one["patron"], one["until"], one["branches"]) for one in report] == [
+        ("20001001", None, []),
+        ("20001002", "2027-02-28", ["MAIN"]),
+        ("20001003", "2027-02-28", ["MAIN"]),
+    ]
