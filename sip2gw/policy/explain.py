@@ -271,7 +271,10 @@ def _age(facts: DoorFacts, rules: DoorRules, record: PatronRecord, card: Card, p
         return f"no minimum age is set: {setting}"
     if record.birth_date is None:
         return f"birth date unknown, {setting}"
-    return f"age {age_on(record.birth_date, facts.now.date())}, {setting}"
+    age = f"age {age_on(record.birth_date, facts.now.date())}, {setting}"
+    if not rules.companions:
+        return age
+    return f"{age}; a child may follow their head of family: {place.door('companions', True)}"
 
 
 def _membership_allowed(

@@ -6,6 +6,7 @@ In memory only, and bounded. A restart forgets it, and another gateway does not 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from sip2gw.model import PatronRecord
@@ -48,6 +49,51 @@ class Passages:
         """Whatever `card` does at `terminal` next is a passage of its own."""
         self._begun.pop((terminal, card), None)
         self._earlier.pop((terminal, card), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Lead:
+    """A head of family who went in, as one of their children sees it."""
+
+    card: str = field(repr=False)
+    """Of the head."""
+    badges: tuple[str, ...]
+    """Those of the head that the door asked for."""
+    at_s: float
+    """Monotonic."""
+
+
+class Leads:
+    """Which children may follow their head of family, at each door with companions (C142)."""
+
+    def __init__(self, passages: Passages) -> None:
+        self._passages = passages
+        self._led: dict[tuple[str, str], Lead] = {}
+        self._earlier: dict[tuple[str, str], Lead] = {}
+        """As in `Passages`."""
+
+    def lead(self, terminal: str, children: Iterable[str], lead: Lead) -> None:
+        """A head of family has been admitted, for the first time in this passage."""
+        for child in children:
+            self._led[terminal, child] = lead
+        if len(self._led) >= PASSAGES_MAX:
+            self._led, self._earlier = {}, self._led
+
+    def of(
+        self, terminal: str, child: str, card: str, now_s: float, window_s: float
+    ) -> Lead | None:
+        """Whom `child` with `card` follows: a head whose passage goes on; None for nobody.
+
+        A child who has just followed still does while their own passage goes on (B41).
+        """
+        lead = self._led.get((terminal, child)) or self._earlier.get((terminal, child))
+        if lead is None:
+            return None
+        follows = now_s - lead.at_s < window_s and self._passages.goes_on(
+            terminal, lead.card, now_s, window_s
+        )
+        follows = follows or self._passages.goes_on(terminal, card, now_s, window_s)
+        return lead if follows else None
 
 
 @dataclass(slots=True)
