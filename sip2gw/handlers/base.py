@@ -48,7 +48,7 @@ from sip2gw.policy.receipts import ReceiptRules
 from sip2gw.policy.relationships import RelationshipRules
 from sip2gw.protocol.messages import Request, Response
 from sip2gw.protocol.wire import WireFormat
-from sip2gw.shared.door_memory import Admissions, Leads, Passages
+from sip2gw.shared.door_memory import Admissions, Passages
 from sip2gw.texts import Catalogue, choose_language
 
 VERIFIED_TTL_S = 600.0
@@ -105,11 +105,7 @@ class Services:
     metrics: Metrics
     clock: Clock
     passages: Passages = field(default_factory=Passages)
-    leads: Leads = field(init=False)
     admissions: Admissions = field(default_factory=Admissions)
-
-    def __post_init__(self) -> None:
-        self.leads = Leads(self.passages)
 
 
 class Standpoint:

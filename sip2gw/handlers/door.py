@@ -211,7 +211,7 @@ def _decide_with_head(session: Session, facts: DoorFacts, card: str) -> AccessDe
     if record is None or holder is None or not may_be_accompanied(facts, terminal.door):
         return None
     window_s, now_s = terminal.door_manner.passage_window_s, services.clock.monotonic()
-    lead = services.leads.of(terminal.name, record.id, card, now_s, window_s)
+    lead = services.passages.lead_of(terminal.name, record.id, card, now_s, window_s)
     if lead is None:
         return None
     facts.holder = accompanied(holder, lead.badges)
@@ -226,10 +226,10 @@ def _lead_children(session: Session, facts: DoorFacts) -> None:
     assert holder is not None
     terminal, services = session.terminal, session.services
     children = children_of(record, terminal.relationships)
-    if children:
+    if children and not holder.accompanied:
         badges = tuple(code for code in holder.badges if code in terminal.door.require_badges)
         lead = Lead(card.number, badges, services.clock.monotonic())
-        services.leads.lead(terminal.name, children, lead)
+        services.passages.lead(terminal.name, children, lead)
 
 
 def _entry_order(session: Session, facts: DoorFacts) -> EntryOrder:

@@ -218,7 +218,7 @@ def _badge_fault(badge: BadgeAssignment, branch: str, today: date) -> str:
     if badge.badge_from is not None and today < badge.badge_from:
         return f"is valid for nobody before {badge.badge_from}"
     if badge.badge_until is not None and today > badge.badge_until:
-        return f"has been valid for nobody since {badge.badge_until}"
+        return f"was valid for anybody until {badge.badge_until}"
     if badge.valid_from is not None and today < badge.valid_from:
         return f"is valid from {badge.valid_from}"
     if badge.valid_until is not None and today > badge.valid_until:

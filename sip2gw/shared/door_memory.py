@@ -17,13 +17,28 @@ WRONG_PINS_MAX = 5
 """Number of wrong PINs in a row after which no PIN is right any more in an emergency."""
 
 
+@dataclass(frozen=True, slots=True)
+class Lead:
+    """A head of family who went in, as one of their children sees it."""
+
+    card: str = field(repr=False)
+    """Of the head."""
+    badges: tuple[str, ...]
+    """Those of the head that the door asked for."""
+    at_s: float
+    """Monotonic."""
+
+
 class Passages:
-    """The last granted passage of each card at each door (B41, C93)."""
+    """The last granted passage of each card at each door, and who may follow (B41, C93, C142)."""
 
     def __init__(self) -> None:
         self._begun: dict[tuple[str, str], float] = {}
         self._earlier: dict[tuple[str, str], float] = {}
         """Those before the last `PASSAGES_MAX`, until there are as many again."""
+        self._led: dict[tuple[str, str], Lead] = {}
+        self._led_earlier: dict[tuple[str, str], Lead] = {}
+        """By door and child; kept in the same way."""
 
     def goes_on(self, terminal: str, card: str, now_s: float, window_s: float) -> bool:
         """Whether a passage that began within the last `window_s` seconds is still this one."""
@@ -50,50 +65,26 @@ class Passages:
         self._begun.pop((terminal, card), None)
         self._earlier.pop((terminal, card), None)
 
-
-@dataclass(frozen=True, slots=True)
-class Lead:
-    """A head of family who went in, as one of their children sees it."""
-
-    card: str = field(repr=False)
-    """Of the head."""
-    badges: tuple[str, ...]
-    """Those of the head that the door asked for."""
-    at_s: float
-    """Monotonic."""
-
-
-class Leads:
-    """Which children may follow their head of family, at each door with companions (C142)."""
-
-    def __init__(self, passages: Passages) -> None:
-        self._passages = passages
-        self._led: dict[tuple[str, str], Lead] = {}
-        self._earlier: dict[tuple[str, str], Lead] = {}
-        """As in `Passages`."""
-
     def lead(self, terminal: str, children: Iterable[str], lead: Lead) -> None:
-        """A head of family has been admitted, for the first time in this passage."""
+        """A head of family has been admitted at a door where `children` may follow (C142)."""
         for child in children:
             self._led[terminal, child] = lead
         if len(self._led) >= PASSAGES_MAX:
-            self._led, self._earlier = {}, self._led
+            self._led, self._led_earlier = {}, self._led
 
-    def of(
+    def lead_of(
         self, terminal: str, child: str, card: str, now_s: float, window_s: float
     ) -> Lead | None:
-        """Whom `child` with `card` follows: a head whose passage goes on; None for nobody.
+        """The head whom `child`, who shows `card`, follows; None for nobody.
 
-        A child who has just followed still does while their own passage goes on (B41).
+        The head's passage goes on, or that of a child who followed while it did.
         """
-        lead = self._led.get((terminal, child)) or self._earlier.get((terminal, child))
+        lead = self._led.get((terminal, child)) or self._led_earlier.get((terminal, child))
         if lead is None:
             return None
-        follows = now_s - lead.at_s < window_s and self._passages.goes_on(
-            terminal, lead.card, now_s, window_s
-        )
-        follows = follows or self._passages.goes_on(terminal, card, now_s, window_s)
-        return lead if follows else None
+        if now_s - lead.at_s < window_s and self.goes_on(terminal, lead.card, now_s, window_s):
+            return lead
+        return lead if self.goes_on(terminal, card, now_s, window_s) else None
 
 
 @dataclass(slots=True)
