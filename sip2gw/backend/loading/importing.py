@@ -162,6 +162,7 @@ class _Import:
         self._version = self._version_now()
         self._check_secret()
         self._note(checks.reference_problems(self._connection, self._reader.seen))
+        self._note(checks.merged_problems(self._connection))
         self._note(checks.state_problems(self._connection))
         today = self._settings.now.astimezone(self._settings.zone).date()
         for src, message in checks.sleeping_relations(self._connection, today):

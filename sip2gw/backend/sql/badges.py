@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from sip2gw.backend.database import Connection
 from sip2gw.backend.ids import new_id
 from sip2gw.backend.sql.queries import fill, filtered
+from sip2gw.backend.sql.stubs import SAME_PERSON
 from sip2gw.backend.sql.values import (
     date_text,
     date_value,
@@ -60,7 +61,7 @@ _HISTORY = """
     SELECT time, user_name, action, badge_code, patron_id, valid_from, valid_until, branches,
            reason, source
     FROM badge_change{where} ORDER BY time, id, patron_id, badge_code"""
-_HISTORY_FILTERS = {"code": "badge_code = ?", "patron_id": "patron_id = ?"}
+_HISTORY_FILTERS = {"code": "badge_code = ?", "patron_id": f"patron_id {SAME_PERSON}"}
 
 REMEMBER_REMOVED = fill(
     """

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 
+from sip2gw.backend.sql.stubs import LIVING, SAME_PERSON
+
 
 def fill(template: str, **names: str) -> str:
     """`template` with names of our own (columns, tables) filled in; values go through `?`."""
@@ -28,7 +30,8 @@ _RECORD = """
 
 def record_by_id(lists: str) -> str:
     """A patron with the membership and `lists` (expressions over `p`), by patron id."""
-    return fill(_RECORD, membership=MEMBERSHIP_COLUMNS, lists=lists, source="patron p", key="p.id")
+    key = f"{LIVING} AND p.id"
+    return fill(_RECORD, membership=MEMBERSHIP_COLUMNS, lists=lists, source="patron p", key=key)
 
 
 def record_by_card(lists: str) -> str:
@@ -288,7 +291,7 @@ PAYMENT_FILTERS = {
     "until": "p.time < ?",
     "terminal": "p.terminal = ?",
     "status": "p.status = ?",
-    "payer_id": "p.payer_id = ?",
+    "payer_id": f"p.payer_id {SAME_PERSON}",
 }
 SET_PAYMENT_STATUS = "UPDATE payment SET status = ? WHERE id = ?"
 FEE_HOLDERS = """
@@ -566,7 +569,7 @@ REMEMBER_IMPORT = """
     INSERT INTO setting (name, value) VALUES ('last_import', ?)
     ON CONFLICT (name) DO UPDATE SET value = excluded.value"""
 LAST_IMPORT = "SELECT value FROM setting WHERE name = 'last_import'"
-COUNT_PATRONS = "SELECT COUNT(*) FROM patron"
+COUNT_PATRONS = f"SELECT COUNT(*) FROM patron p WHERE {LIVING}"
 
 
 def filtered(

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from sip2gw.backend.base import RefusedError
 from sip2gw.backend.database import Connection
 from sip2gw.backend.sql import queries
+from sip2gw.backend.sql.stubs import MERGED_INTO
 
 
 def holder(connection: Connection, card: str) -> str:
@@ -17,6 +18,9 @@ def holder(connection: Connection, card: str) -> str:
     """
     row = connection.execute(queries.CARD_HOLDER, (card,)).fetchone()
     if row is None:
+        merged = connection.execute(MERGED_INTO, (card,)).fetchone()
+        if merged is not None:
+            raise RefusedError(f"patron {card} was merged into patron {merged[0]}; name that one")
         raise RefusedError(f"no patron has the id or card {card}")
     return str(row[0])
 
