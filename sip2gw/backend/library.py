@@ -31,6 +31,7 @@ from sip2gw.backend.sql import reviews as review_desk
 from sip2gw.backend.sql.values import time_value
 from sip2gw.backend.staff import badges as badge_desk
 from sip2gw.backend.staff import doors as door_desk
+from sip2gw.backend.staff import finding
 from sip2gw.backend.staff import merging as merging_desk
 from sip2gw.backend.staff import relationships as relationship_desk
 from sip2gw.model import Payment
@@ -129,6 +130,7 @@ class Library(Backend, Database):
     relationships = _listed(relationship_desk.relationships)
     merge_patrons = _written(merging_desk.merge)
     plan_merge = _read(merging_desk.plan)
+    search_patrons = _listed(finding.search)
     define_badge = _written(badge_desk.define)
     set_badge_active = _written(badge_desk.set_active)
     assign_badge = _written(badge_desk.assign)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import date
 from enum import StrEnum
 
 
@@ -27,3 +28,14 @@ class MergeStep:
     result: MergeResult
     note: str = ""
     """As it will be, or why it is dropped."""
+
+
+@dataclass(frozen=True, slots=True)
+class FoundPatron:
+    """A patron whom staff were looking for, with what tells namesakes apart."""
+
+    id: str
+    name: str = field(repr=False)
+    birth_date: date | None = field(repr=False)
+    home_branch: str | None
+    cards: tuple[str, ...] = field(repr=False)

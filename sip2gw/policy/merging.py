@@ -6,7 +6,7 @@ so.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from sip2gw.model import PatronRecord, Relationship
@@ -183,13 +183,18 @@ def _stays(former: PatronRecord, lasting: PatronRecord) -> Iterator[tuple[str, s
         )
 
 
-def doubles_in_words(doubles: Sequence[tuple[str, str]]) -> str:
-    """What to do when a relationship is refused and somebody may be in the library twice (B62).
+def doubles_in_words(
+    merged: Iterable[tuple[str, str]], doubles: Iterable[tuple[str, str]]
+) -> Iterator[str]:
+    """What may be behind a refused relationship: somebody is, or was, in the library twice (B49).
 
     Args:
+        merged: former patrons, and those into whom they were merged.
         doubles: pairs of a patron and another with the same name and birth date.
     """
-    return "; ".join(
+    for former, lasting in merged:
+        yield f"patron {former} was merged into patron {lasting}"
+    yield from (
         f"patron {other} has the same name and birth date as patron {patron}: if they are one"
         f" person, join them with `patron merge {other} {patron}`"
         for patron, other in doubles

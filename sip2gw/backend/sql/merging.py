@@ -39,7 +39,7 @@ _DROP_HOLD = "DELETE FROM hold WHERE id = ?"
 
 _BLOCKS = """
     SELECT source, type, position, note, valid_until FROM block
-    WHERE patron_id = ? ORDER BY source, type, position"""
+    WHERE patron_id = ? ORDER BY source, position, type"""
 _ADD_BLOCK = """
     INSERT INTO block (patron_id, source, type, position, note, valid_until)
     VALUES (?, ?, ?, ?, ?, ?)"""
@@ -76,7 +76,7 @@ _BALANCES = balances("""
 
 DOUBLES = """
     SELECT p.id FROM patron o JOIN patron p
-        ON p.name = o.name AND p.birth_date = o.birth_date AND p.id <> o.id
+        ON LOWER(p.name) = LOWER(o.name) AND p.birth_date = o.birth_date AND p.id <> o.id
     WHERE o.id = ? AND {living} ORDER BY p.id"""
 
 
@@ -97,15 +97,24 @@ def move_all(connection: Connection, former: str, lasting: str) -> None:
 
 
 def _move_blocks(connection: Connection, former: str, lasting: str) -> None:
-    """Each gets a place behind the lasting patron's own of its kind and source."""
-    free: dict[tuple[str, str], int] = {}
+    """Each gets the next place among the lasting patron's own.
+
+    An import numbers all of its blocks, everybody else those of a type.
+    """
+
+    def series(source: str, kind: str) -> str:
+        return "" if source == "import" else f"{source} {kind}"
+
+    free: dict[str, int] = {}
     for source, kind, position, *_ in connection.execute(_BLOCKS, (lasting,)).fetchall():
-        free[source, kind] = position + 1
+        known = series(source, kind)
+        free[known] = max(free.get(known, 0), position + 1)
     moved = connection.execute(_BLOCKS, (former,)).fetchall()
     connection.execute(fill(_FORGET, table="block"), (former,))
     for source, kind, _, note, valid_until in moved:
-        place = free.get((source, kind), 0)
-        free[source, kind] = place + 1
+        known = series(source, kind)
+        place = free.get(known, 0)
+        free[known] = place + 1
         connection.execute(_ADD_BLOCK, (lasting, source, kind, place, note, valid_until))
 
 

@@ -569,7 +569,7 @@ REMEMBER_IMPORT = """
     INSERT INTO setting (name, value) VALUES ('last_import', ?)
     ON CONFLICT (name) DO UPDATE SET value = excluded.value"""
 LAST_IMPORT = "SELECT value FROM setting WHERE name = 'last_import'"
-COUNT_PATRONS = f"SELECT COUNT(*) FROM patron p WHERE {LIVING}"
+COUNT_PATRONS = fill("SELECT COUNT(*) FROM patron p WHERE {living}", living=LIVING)
 
 
 def filtered(

@@ -1,4 +1,4 @@
-"""Joining two records of one person, and finding them, inside the caller's transaction (B49, B62)."""
+"""Joining two records of one person, inside the caller's transaction (B49, C60)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from sip2gw.backend.base import RefusedError
 from sip2gw.backend.database import Connection, WriteResult
 from sip2gw.backend.sql import badges, merging, queries
 from sip2gw.backend.sql.records import load_patron, relationship
-from sip2gw.backend.sql.stubs import LIVING
+from sip2gw.backend.sql.stubs import LIVING, MERGED_INTO
 from sip2gw.backend.staff.people import holder
 from sip2gw.model import PatronRecord, Relationship
 from sip2gw.model.badges import Deed
@@ -86,6 +86,15 @@ def _relations_of(connection: Connection, patron_ids: Iterable[str]) -> tuple[Re
 
 def _related(relations: Iterable[Relationship]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(party for one in relations for party in (one.from_id, one.to_id)))
+
+
+def merged_cards(connection: Connection, cards: Iterable[str]) -> list[tuple[str, str]]:
+    """Those of `cards` that are the id of a merged patron, with whom they belong to now."""
+    return [
+        (card, lasting)
+        for card in cards
+        for (lasting,) in connection.execute(MERGED_INTO, (card,)).fetchall()
+    ]
 
 
 def doubles(connection: Connection, patron_ids: Iterable[str]) -> list[tuple[str, str]]:
