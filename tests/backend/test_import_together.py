@@ -107,7 +107,7 @@ def test_a_failure_in_the_middle_of_writing_leaves_everything_as_it_was(
     """B69."""
     before = content(library)
 
-    def fail(plan: Plan, time: str, surpluses: object) -> int:
+    def fail(plan: Plan, time: str, user: str, surpluses: object) -> int:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Plan, "write_rest", fail)

@@ -328,7 +328,10 @@ async def test_a_loan_can_still_be_cancelled_and_repeated(doubled: Library) -> N
         connection.execute(
             "INSERT INTO circulation (item_id, key, terminal, code, patron_id, position, expires,"
             " outcome, before) VALUES ('I3', 'k', 't', '11', 'D1', 1, 'x', ?, ?)",
-            ('{"time":"D1","patron_id":"D1","hold":{"patron_id":"D1"}}', '{"patron_id":"D11"}'),
+            (
+                '{"time":"D1","patron_id":"D1","hold":{"patron_id":"D1"}}',
+                '{"patron_id":"D1","state":{"patron_id":"D11"}}',
+            ),
         )
         connection.execute("INSERT INTO borrowed VALUES ('D1', 'title T1', '2027')")
         connection.execute("INSERT INTO borrowed VALUES ('D1', 'title T2', '2026')")
@@ -339,7 +342,7 @@ async def test_a_loan_can_still_be_cancelled_and_repeated(doubled: Library) -> N
     (event,) = stored["circulation"]
     assert event[4] == "P1"
     assert event[7] == '{"time":"D1","patron_id":"P1","hold":{"patron_id":"P1"}}'
-    assert event[8] == '{"patron_id":"D11"}'
+    assert event[8] == '{"patron_id":"P1","state":{"patron_id":"D11"}}'
     assert [tuple(row) for row in stored["borrowed"]] == [
         ("P1", "title T1", "2027"),
         ("P1", "title T2", "2027"),

@@ -3,10 +3,13 @@
 from contextlib import asynccontextmanager
 
 import pytest
-from harness import CONFIG, LIBRARY, ask_23, ask_63, person, running
+from harness import CONFIG, LIBRARY, NOON, ask_23, ask_63, person, running
 
+from sip2gw.model import Badge
+from sip2gw.model.badges import BadgeWish, Deed
 from sip2gw.serving.explain import explain
 from sip2gw.serving.site import build_site
+from sip2gw.shared.door_memory import Lead, Passages
 
 ADMITTED, REFUSED = "24    ", "24Y   "
 FAMILY = [
@@ -59,6 +62,16 @@ async def test_a_child_follows_their_head(tmp_path, ask):
         assert (await told(gateway))[1:] == [("granted", "normal"), ("granted", "accompanied")]
         counted = gateway.metrics.access_decisions
         assert counted["MAIN", "granted", "granted", "accompanied"] == 1
+
+
+async def test_a_child_shows_no_other_badge_of_their_head(tmp_path):
+    async with at_door(tmp_path) as (gateway, door):
+        await gateway.store.define_badge(Badge("STUD", "Study room"))
+        await gateway.store.assign_badge("STUD", [BadgeWish("1001")], Deed("eva", NOON))
+        assert "|GLSTUD|" in await door.ask(ask_23("1001", "1001"))
+        answer = await door.ask(ask_23("1021", "1021"))
+        assert "|GLONBE|" in answer
+        assert "STUD" not in answer
 
 
 async def test_nobody_follows_where_the_door_does_not_say_so(tmp_path):
@@ -202,3 +215,24 @@ async def test_explain_says_that_a_child_may_follow(tmp_path, companions):
         age = next(check for check in told.checks if check.check == "age")
         assert told.reason == "under_age"
         assert ("a child may follow their head of family" in age.detail) is companions
+
+
+def test_a_lead_of_an_earlier_passage_is_over():
+    """A head who was let in again without the store leads nobody by what was known before."""
+    passages = Passages()
+    lead = Lead("head", ("ONBE",), 0)
+    passages.lead("door-1", ["child"], lead)
+    assert passages.begins("door-1", "head", 0, 30)
+    assert passages.lead_of("door-1", "child", "c", 29, 30) is lead
+    assert passages.begins("door-1", "head", 31, 30)
+    assert passages.lead_of("door-1", "child", "c", 32, 30) is None
+
+
+def test_who_leads_is_remembered_for_so_many_children(monkeypatch):
+    monkeypatch.setattr("sip2gw.shared.door_memory.PASSAGES_MAX", 3)
+    passages = Passages()
+    assert passages.begins("door-1", "head", 0, 30)
+    for child in "abcdefg":
+        passages.lead("door-1", [child], Lead("head", (), 0))
+    led = [passages.lead_of("door-1", child, "c", 1, 30) is not None for child in "abcdefg"]
+    assert led == [False, False, False, True, True, True, True]

@@ -87,6 +87,8 @@ BOTH = BadgeTerms(branches=("MAIN", "EAST"))
         (BadgeTerms(day(3), day(5)), BadgeTerms(day(2), day(6))),
         (BadgeTerms(day(3)), BadgeTerms(day(2))),
         (BadgeTerms(None, day(3)), BadgeTerms(None, day(4))),
+        (BadgeTerms(day(3), day(5)), BadgeTerms(day(2), day(5))),
+        (BadgeTerms(day(2), day(5), ("MAIN",)), BadgeTerms(day(2), day(5))),
         (HERE, ALWAYS),
         (HERE, BOTH),
         # neither covers the other: the one that ends later, and no mixture
