@@ -37,11 +37,12 @@ from sip2gw.backend.sql import reviews as review_desk
 from sip2gw.backend.sql.values import time_value
 from sip2gw.backend.staff import badges as badge_desk
 from sip2gw.backend.staff import doors as door_desk
+from sip2gw.backend.staff import finding, support_tables
 from sip2gw.backend.staff import memberships as membership_desk
+from sip2gw.backend.staff import merging as merging_desk
 from sip2gw.backend.staff import privacy as privacy_desk
 from sip2gw.backend.staff import relationships as relationship_desk
 from sip2gw.backend.staff import support as support_desk
-from sip2gw.backend.staff import support_tables
 from sip2gw.model import Payment
 from sip2gw.model.support import Cause
 from sip2gw.policy.support import OpeningDays
@@ -165,10 +166,16 @@ class Library(Backend, Database):
     memberships = _read(memberships.definitions)
     add_memberships = _written(membership_desk.add)
     change_membership = _written(membership_desk.change)
+    merge_patrons = _written(merging_desk.merge)
+    plan_merge = _read(merging_desk.plan)
+    patron_ids = _read(merging_desk.ids_of)
+    search_patrons = _listed(finding.search)
     define_badge = _written(badge_desk.define)
     set_badge_active = _written(badge_desk.set_active)
     assign_badge = _written(badge_desk.assign)
     unassign_badge = _written(badge_desk.unassign)
+    plan_badge = _read(badge_desk.plan)
+    badge_history = _listed(badge_desk.history)
     badges = _read(badge_desk.definitions)
     badge_holders = _listed(badge_desk.holders)
     put_door_entry = _written(door_desk.put_entry)

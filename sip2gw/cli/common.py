@@ -76,6 +76,16 @@ def opened_store(config: Config) -> Iterator[Library]:
         run(store.close())
 
 
+def account() -> str:
+    """The system's name of the account that gives the command; its number if it has no name."""
+    import getpass
+
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
+
+
 def run(work: Coroutine[Any, Any, T]) -> T:
     """Run `work` until it is done."""
     import asyncio

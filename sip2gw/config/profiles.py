@@ -145,6 +145,11 @@ class DoorTable(Section):
         default=24,
         description="Hours for which an earlier granted decision counts in such an emergency.",
     )
+    companions: bool = Field(
+        default=False,
+        description="Whether children under `minimum_age` may follow their head of family, each"
+        " with their own card, within `passage_window_s`.",
+    )
 
     def rules(self) -> DoorRules:
         """The same for the decision."""
@@ -161,6 +166,7 @@ class DoorTable(Section):
             house_rules=self.require_house_rules,
             capacity=self.capacity,
             refuse_inside=self.refuse_inside,
+            companions=self.companions,
             emergency_max_age=(
                 timedelta(hours=self.emergency_max_age_h) if self.emergency else None
             ),

@@ -164,6 +164,8 @@ class TerminalView:
     passes: tuple[PassEntry, ...] = ()
     counts_inside: bool = False
     """Whether any door of the branch wants to know who is inside (C10)."""
+    looks_around: bool = False
+    """Whether a decision here depends on others: who is inside, or who has just gone in (C142)."""
     handlers: Mapping[type[Request], Handler] = field(default_factory=dict, repr=False)
     """What answers each request that it may send."""
     failing: Mapping[type[Request], Failing] = field(default_factory=dict, repr=False)

@@ -24,11 +24,13 @@ from sip2gw.policy.access import (
     DoorFacts,
     Holder,
     PinState,
+    accompanied,
     assess_holder,
     decide_access,
     has_pass,
     is_barred,
     lists_here,
+    may_be_accompanied,
 )
 from sip2gw.policy.reasons import (
     ALL_DENIED,
@@ -37,6 +39,7 @@ from sip2gw.policy.reasons import (
     Reason,
     door_flags,
 )
+from sip2gw.policy.relationships import children_of
 from sip2gw.policy.stays import stay_end
 from sip2gw.protocol.messages import (
     PatronInformation,
@@ -44,6 +47,7 @@ from sip2gw.protocol.messages import (
     PatronStatusRequest,
     PatronStatusResponse,
 )
+from sip2gw.shared.door_memory import Lead
 
 _DoorRequest = PatronStatusRequest | PatronInformation
 _DoorResponse = PatronStatusResponse | PatronInformationResponse
@@ -79,13 +83,14 @@ async def patron_status(session: Session, request: PatronStatusRequest) -> Answe
     if manner.direction == "out":
         return await _let_out(session, request)
     presented = await _identify(session, request)
-    facts, decision = (
-        await decide_entry(session, presented)
-        if _counts(session)
-        else _decide_uncounted(session, presented)
-    )
+    mode = "normal"
+    if session.terminal.looks_around:
+        facts, decision = await decide_entry(session, presented)
+        mode = _mode(facts)
+    else:
+        facts, decision = _decide_alone(session, presented)
     if manner.mode == "decision":
-        return _tell_decision(session, presented, _response_to(request), facts, decision)
+        return _tell_decision(session, presented, _response_to(request), facts, decision, mode)
     answer = await patron.tell_status(session, request, presented)
     return _tell_facts(session, presented, decision, answer)
 
@@ -96,19 +101,21 @@ async def patron_information(session: Session, request: PatronInformation) -> An
     if manner.direction == "out":
         return await _let_out(session, request)
     presented = await _identify(session, request)
-    facts, decision = (
-        await decide_entry(session, presented)
-        if _counts(session)
-        else _decide_uncounted(session, presented)
-    )
+    mode = "normal"
+    if session.terminal.looks_around:
+        facts, decision = await decide_entry(session, presented)
+        mode = _mode(facts)
+    else:
+        facts, decision = _decide_alone(session, presented)
     if manner.mode == "decision":
-        return _tell_decision(session, presented, _response_to(request), facts, decision)
+        return _tell_decision(session, presented, _response_to(request), facts, decision, mode)
     answer = await information.tell_information(session, request, presented)
     return _tell_facts(session, presented, decision, answer)
 
 
-def _counts(session: Session) -> bool:
-    return session.terminal.counts_inside
+def _mode(facts: DoorFacts) -> str:
+    holder = facts.holder
+    return "accompanied" if holder is not None and holder.accompanied else "normal"
 
 
 async def _identify(session: Session, request: _DoorRequest) -> PresentedCard:
@@ -166,9 +173,7 @@ def _assessed_holder(
     return derived(record, ("door", terminal.standpoint, card.state, today), assess)
 
 
-def _decide_uncounted(
-    session: Session, presented: PresentedCard
-) -> tuple[DoorFacts, AccessDecision]:
+def _decide_alone(session: Session, presented: PresentedCard) -> tuple[DoorFacts, AccessDecision]:
     facts = gather_facts(session, presented)
     return facts, decide_access(facts, session.terminal.door)
 
@@ -176,16 +181,55 @@ def _decide_uncounted(
 async def decide_entry(
     session: Session, presented: PresentedCard
 ) -> tuple[DoorFacts, AccessDecision]:
-    """The decision and its facts; where people are counted, an admitted patron has now entered.
+    """The decision and its facts, where it depends on others too.
 
-    Everything else is decided first, because a refused patron must not count as inside.
+    A child under age may follow their head of family (C142). Where people are counted, an admitted
+    patron has now entered. Everything else is decided first, because a refused patron must not
+    count as inside.
     """
-    facts, decision = _decide_uncounted(session, presented)
-    if not _counts(session) or not decision.granted or _same_passage(session, presented.number):
+    facts, decision = _decide_alone(session, presented)
+    terminal = session.terminal
+    if terminal.door.companions and not decision.granted:
+        decision = _decide_with_head(session, facts, presented.number) or decision
+    if not decision.granted or _same_passage(session, presented.number):
         return facts, decision
-    order = _entry_order(session, facts)
-    facts.presence = await session.services.backend.enter_branch(order)
-    return facts, decide_access(facts, session.terminal.door)
+    if terminal.counts_inside:
+        facts.presence = await session.services.backend.enter_branch(_entry_order(session, facts))
+        decision = decide_access(facts, terminal.door)
+    if terminal.door.companions and decision.granted:
+        _lead_children(session, facts)
+    return facts, decision
+
+
+def _decide_with_head(session: Session, facts: DoorFacts, card: str) -> AccessDecision | None:
+    """The decision about a child who follows their head of family; None if nobody does.
+
+    Then `facts` are those of a child who is accompanied.
+    """
+    services, terminal = session.services, session.terminal
+    record, holder = facts.record, facts.holder
+    if record is None or holder is None or not may_be_accompanied(facts, terminal.door):
+        return None
+    window_s, now_s = terminal.door_manner.passage_window_s, services.clock.monotonic()
+    lead = services.passages.lead_of(terminal.name, record.id, card, now_s, window_s)
+    if lead is None:
+        return None
+    facts.holder = accompanied(holder, lead.badges)
+    return decide_access(facts, terminal.door)
+
+
+def _lead_children(session: Session, facts: DoorFacts) -> None:
+    """Note that the children of whoever has just been admitted may follow."""
+    record, card, holder = facts.record, facts.card, facts.holder
+    assert record is not None
+    assert card is not None
+    assert holder is not None
+    terminal, services = session.terminal, session.services
+    children = children_of(record, terminal.relationships)
+    if children and not holder.accompanied:
+        badges = tuple(code for code in holder.badges if code in terminal.door.require_badges)
+        lead = Lead(card.number, badges, services.clock.monotonic())
+        services.passages.lead(terminal.name, children, lead)
 
 
 def _entry_order(session: Session, facts: DoorFacts) -> EntryOrder:
@@ -233,7 +277,7 @@ async def _let_out(session: Session, request: _DoorRequest) -> Answer:
     """Nobody is ever kept inside: granted for anybody, recorded (C67, C92)."""
     number = request.patron_identifier
     record = await session.services.backend.find_by_card(number) if number else None
-    if record is not None and _counts(session):
+    if record is not None and session.terminal.counts_inside:
         await session.services.backend.leave_branch(session.terminal.branch or "", record.id)
     return _let_anybody_out(session, number, record, _response_to(request), "normal")
 
@@ -305,7 +349,7 @@ async def decide_without_backend(
             session, record, number, request.patron_password
         )
     presented = PresentedCard(number, record, card, pin, True, pin is PinState.OK)
-    facts, decision = _decide_uncounted(session, presented)
+    facts, decision = _decide_alone(session, presented)
     return _tell_decision(session, presented, _response_to(request), facts, decision, "emergency")
 
 

@@ -59,7 +59,7 @@ class AccessRow:
     """`granted` or `refused`."""
     reason: str
     mode: str
-    """`normal`, `emergency` or `facts` (C74)."""
+    """`normal`, `emergency`, `facts` or `accompanied` (C74, C142)."""
     checks: str
     """`name=result` pairs in check order, blank-separated."""
     patron_id: str | None

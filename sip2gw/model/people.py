@@ -88,6 +88,9 @@ class BadgeAssignment:
     valid_until: date | None = None
     badge_branches: tuple[str, ...] = ()
     assignment_branches: tuple[str, ...] = ()
+    badge_from: date | None = None
+    badge_until: date | None = None
+    """The badge's own days, which limit those of every assignment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +101,9 @@ class Badge:
     name: str
     active: bool = True
     description: str = ""
+    valid_from: date | None = None
+    valid_until: date | None = None
+    """Whole days, inclusive; nobody has the badge on any other day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +118,7 @@ class BadgeHolder:
     """Whether the badge is; terminals see active ones only."""
     valid_from: date | None
     valid_until: date | None
+    """The days on which both the assignment and the badge count, inclusive."""
     branches: tuple[str, ...]
     """Of the assignment; empty is every branch of the badge."""
     source: str

@@ -59,6 +59,8 @@ class DoorRules:
     """People inside at most; 0 is no limit."""
     refuse_inside: bool = False
     """Whether who went in must go out before entering again."""
+    companions: bool = False
+    """Whether children under age may follow their head of family (C142)."""
     emergency_max_age: timedelta | None = None
     """How long an admission counts while the store is away; None: not at all (B40)."""
 
@@ -101,6 +103,8 @@ class AssessedHolder:
     """Those of the checks about the holder, in their order."""
     badges: tuple[str, ...]
     """The codes that may be shown here (B22)."""
+    accompanied: bool = False
+    """Whether a child is judged as somebody who comes with their head of family (C142)."""
 
 
 @dataclass(slots=True)
@@ -292,6 +296,9 @@ CHECK_NAMES = (
 )
 """Every check, in the order in which failures speak (B34, C74)."""
 
+_LIFTED_WITH_HEAD = frozenset({"age", "badge"})
+"""Checks that a child passes because of their head of family; the head has passed them (C142)."""
+
 _NO_HOLDER = (SKIPPED,) * (len(_HOLDER_CHECKS) + 2)
 _NOBODY_LOOKED = (SKIPPED,) * len(_OCCUPANCY_CHECKS)
 
@@ -324,6 +331,36 @@ def assess_holder(holder: Holder, rules: DoorRules) -> AssessedHolder:
         holder.money,
         tuple(check(holder, rules) for _, check in _HOLDER_CHECKS),
         visible_badges(holder.record, holder.branch or "", holder.today),
+    )
+
+
+def may_be_accompanied(facts: DoorFacts, rules: DoorRules) -> bool:
+    """Whether the holder is known to be under the age of the door, so may come with their head.
+
+    Without a birth date nobody is known to be a child (B36).
+    """
+    record = facts.record
+    return (
+        record is not None
+        and record.birth_date is not None
+        and age_on(record.birth_date, facts.now.date()) < rules.minimum_age
+    )
+
+
+def accompanied(holder: AssessedHolder, heads_badges: Iterable[str]) -> AssessedHolder:
+    """A child who comes right after their head of family, whom this door has admitted (C142).
+
+    The head has the age and the badges for both, so these two checks are skipped, and the badges
+    that the door asked the head for are shown. Everything else must be right for the child too.
+    """
+    return AssessedHolder(
+        holder.money,
+        tuple(
+            SKIPPED if name in _LIFTED_WITH_HEAD else verdict
+            for (name, _), verdict in zip(_HOLDER_CHECKS, holder.verdicts, strict=True)
+        ),
+        tuple(dict.fromkeys((*holder.badges, *heads_badges))),
+        accompanied=True,
     )
 
 

@@ -75,6 +75,7 @@ class Settings:
     all_badges: str
     """`badges`, and whether all of them are required."""
     age: str
+    companions: str
     memberships: str
     home_branch: str
     fees: str
@@ -222,6 +223,10 @@ def _badge_fault(badge: BadgeAssignment, branch: str, today: date) -> str:
     """Why an assigned badge does not count at `branch` today."""
     if not badge.active:
         return "is not active"
+    if badge.badge_from is not None and today < badge.badge_from:
+        return f"is valid for nobody before {badge.badge_from}"
+    if badge.badge_until is not None and today > badge.badge_until:
+        return f"was valid for anybody until {badge.badge_until}"
     if badge.valid_from is not None and today < badge.valid_from:
         return f"is valid from {badge.valid_from}"
     if badge.valid_until is not None and today > badge.valid_until:
@@ -269,7 +274,10 @@ def _age(it: _Presented) -> str:
         return f"no minimum age is set: {setting}"
     if it.record.birth_date is None:
         return f"birth date unknown, {setting}"
-    return f"age {age_on(it.record.birth_date, it.facts.now.date())}, {setting}"
+    age = f"age {age_on(it.record.birth_date, it.facts.now.date())}, {setting}"
+    if not it.rules.companions:
+        return age
+    return f"{age}; a child may follow their head of family: {it.place.settings.companions}"
 
 
 def _membership_allowed(it: _Presented) -> str:

@@ -162,6 +162,8 @@ def visible_badges(record: PatronRecord, branch: str, today: date) -> tuple[str,
         if badge.active
         and (badge.valid_from is None or badge.valid_from <= today)
         and (badge.valid_until is None or today <= badge.valid_until)
+        and (badge.badge_from is None or badge.badge_from <= today)
+        and (badge.badge_until is None or today <= badge.badge_until)
         and (not badge.badge_branches or branch in badge.badge_branches)
         and (not badge.assignment_branches or branch in badge.assignment_branches)
     )

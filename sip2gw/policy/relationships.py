@@ -179,6 +179,16 @@ def payable_accounts(
     return tuple(accounts[debtor_id] for debtor_id in sorted(accounts))
 
 
+def children_of(record: PatronRecord, rules: RelationshipRules) -> tuple[str, ...]:
+    """The children of whom `record` is head of family, regardless of memberships (B49)."""
+    return tuple(
+        relation.to_id
+        for relation in record.payer_for
+        if relation.type is RelationshipType.HEAD_OF_FAMILY
+        and may_pay_by(relation, record.id, rules)
+    )
+
+
 def renewable_by(record: PatronRecord, rules: RelationshipRules) -> tuple[str, ...]:
     """The authorisers whose loans `record` may renew, regardless of memberships (B54)."""
     if RelationshipType.AUTHORISATION not in rules.types:

@@ -34,6 +34,7 @@ def settings_of(terminal: TerminalView, profile: Profile) -> Settings:
         badges=door("require_badges"),
         all_badges=door("require_badges", "badges"),
         age=door("minimum_age"),
+        companions=door("companions"),
         memberships=door("memberships"),
         home_branch=door("home_branch_only"),
         fees=door("fees"),

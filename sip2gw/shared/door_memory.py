@@ -6,6 +6,7 @@ In memory only, and bounded. A restart forgets it, and another gateway does not 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from sip2gw.model import PatronRecord
@@ -16,13 +17,28 @@ WRONG_PINS_MAX = 5
 """Number of wrong PINs in a row after which no PIN is right any more in an emergency."""
 
 
+@dataclass(frozen=True, slots=True)
+class Lead:
+    """A head of family who went in, as one of their children sees it."""
+
+    card: str = field(repr=False)
+    """Of the head."""
+    badges: tuple[str, ...]
+    """Those of the head that the door asked for."""
+    at_s: float
+    """Monotonic."""
+
+
 class Passages:
-    """The last granted passage of each card at each door (B41, C93)."""
+    """The last granted passage of each card at each door, and who may follow (B41, C93, C142)."""
 
     def __init__(self) -> None:
         self._begun: dict[tuple[str, str], float] = {}
         self._earlier: dict[tuple[str, str], float] = {}
         """Those before the last `PASSAGES_MAX`, until there are as many again."""
+        self._led: dict[tuple[str, str], Lead] = {}
+        self._led_earlier: dict[tuple[str, str], Lead] = {}
+        """By door and child; kept in the same way."""
 
     def goes_on(self, terminal: str, card: str, now_s: float, window_s: float) -> bool:
         """Whether a passage that began within the last `window_s` seconds is still this one."""
@@ -48,6 +64,27 @@ class Passages:
         """Whatever `card` does at `terminal` next is a passage of its own."""
         self._begun.pop((terminal, card), None)
         self._earlier.pop((terminal, card), None)
+
+    def lead(self, terminal: str, children: Iterable[str], lead: Lead) -> None:
+        """A head of family has been admitted at a door where `children` may follow (C142)."""
+        for child in children:
+            self._led[terminal, child] = lead
+        if len(self._led) >= PASSAGES_MAX:
+            self._led, self._led_earlier = {}, self._led
+
+    def lead_of(
+        self, terminal: str, child: str, card: str, now_s: float, window_s: float
+    ) -> Lead | None:
+        """The head whom `child`, who shows `card`, follows; None for nobody.
+
+        The head's passage goes on, or that of a child who followed while it did.
+        """
+        lead = self._led.get((terminal, child)) or self._led_earlier.get((terminal, child))
+        if lead is None:
+            return None
+        if now_s - lead.at_s < window_s and self.goes_on(terminal, lead.card, now_s, window_s):
+            return lead
+        return lead if self.goes_on(terminal, card, now_s, window_s) else None
 
 
 @dataclass(slots=True)

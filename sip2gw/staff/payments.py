@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -41,9 +42,10 @@ def find_payment(store: Library, payment_id: str) -> Payment:
     return found
 
 
-def concerns(payment: Payment, patron_id: str) -> bool:
-    """Whether the patron paid it, or another patron paid it for them."""
-    return patron_id in (payment.payer_id, *(line.debtor_id for line in payment.lines))
+def concerns(payment: Payment, patron_ids: Collection[str]) -> bool:
+    """Whether the patron with these ids paid it, or another patron paid it for them."""
+    parties = (payment.payer_id, *(line.debtor_id for line in payment.lines))
+    return any(party in patron_ids for party in parties)
 
 
 def payment_json(payment: Payment, zone: tzinfo) -> dict[str, Any]:

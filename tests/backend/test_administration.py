@@ -162,48 +162,6 @@ async def test_a_badge_is_active_for_all_its_holders_at_once(library: Library) -
         await library.set_badge_active("NONE", True)
 
 
-async def test_an_assigned_badge_has_no_limits(library: Library) -> None:
-    """C57: any card, and what an import had limited is so no longer."""
-    for card, patron_id in (("P2", "P2"), ("C1", "P1")):
-        assert await library.assign_badge("ONBE", card) == patron_id
-        badge = next(one for one in (await found(library, patron_id)).badges if one.code == "ONBE")
-        assert (badge.valid_from, badge.valid_until, badge.assignment_branches) == (None, None, ())
-
-
-async def test_an_unassigned_badge_is_gone_at_once(library: Library) -> None:
-    assert await library.unassign_badge("STUD", "C1") == "P1"
-    assert [badge.code for badge in (await found(library, "P1")).badges] == ["ONBE"]
-    with pytest.raises(RefusedError, match="patron P1 does not have badge STUD"):
-        await library.unassign_badge("STUD", "P1")
-
-
-async def test_only_what_there_is_can_be_assigned(library: Library) -> None:
-    with pytest.raises(RefusedError, match="there is no badge NONE"):
-        await library.assign_badge("NONE", "P1")
-    with pytest.raises(RefusedError, match="no patron has the id or card nobody"):
-        await library.assign_badge("ONBE", "nobody")
-
-
-async def test_holders_are_reported_by_badge(library: Library) -> None:
-    """B65, C70."""
-    await library.assign_badge("ONBE", "P2")
-    told = [(one.code, one.patron_id, one.active, one.source) for one in library.badge_holders()]
-    assert told == [
-        ("ONBE", "P1", True, "import"),
-        ("ONBE", "P2", True, "staff"),
-        ("STUD", "P1", False, "import"),
-    ]
-    first, second = library.badge_holders("ONBE")
-    assert (first.name, first.valid_from, first.branches) == (
-        "Ann Maes",
-        date(2026, 1, 1),
-        ("MAIN",),
-    )
-    assert (second.valid_from, second.branches) == (None, ())
-    with pytest.raises(RefusedError, match="there is no badge NONE"):
-        list(library.badge_holders("NONE"))
-
-
 # PINs and memberships
 
 
@@ -220,7 +178,7 @@ async def test_a_new_pin_unlocks(library: Library) -> None:
 async def test_the_store_refuses_all_of_it_when_closed(library: Library) -> None:
     await library.close()
     with pytest.raises(BackendError):
-        await library.assign_badge("ONBE", "P1")
+        await library.set_badge_active("ONBE", True)
 
 
 # Families

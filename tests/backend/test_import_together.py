@@ -107,7 +107,7 @@ def test_a_failure_in_the_middle_of_writing_leaves_everything_as_it_was(
     """B69."""
     before = content(library)
 
-    def fail(plan: Plan, time: str, surpluses: object) -> int:
+    def fail(plan: Plan, time: str, user: str, surpluses: object) -> int:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Plan, "write_rest", fail)
@@ -139,8 +139,8 @@ async def test_payments_go_on_while_new_patrons_are_written(
     outcomes: list[str] = []
     write_ahead = Plan.write_ahead
 
-    def write_and_pay(plan: Plan, time: str) -> int:
-        written = write_ahead(plan, time)
+    def write_and_pay(plan: Plan, time: str, user: str) -> int:
+        written = write_ahead(plan, time, user)
         work = postgres_store.book_payment(decided_by(order(), pay_fee("F1")))
         outcomes.append(asyncio.run_coroutine_threadsafe(work, loop).result().outcome)
         return written
@@ -158,8 +158,8 @@ async def test_a_command_that_was_faster_by_a_moment_is_seen(
     write_ahead = Plan.write_ahead
     commands = iter(["UPDATE patron SET pin_hash = 'new' WHERE id = 'P1'"])
 
-    def write_and_command(plan: Plan, time: str) -> int:
-        written = write_ahead(plan, time)
+    def write_and_command(plan: Plan, time: str, user: str) -> int:
+        written = write_ahead(plan, time, user)
         for statement in commands:
             staff(postgres_store, statement)
         return written

@@ -50,6 +50,7 @@ from sip2gw.model import (
     Relationship,
     RelationshipType,
 )
+from sip2gw.model.badges import BadgeWish, Deed
 from sip2gw.policy.money import PaymentPlan, PaymentRequest, PaymentRules, decide_allocation
 from sip2gw.policy.payments import PaymentFacts
 from sip2gw.policy.reasons import PaymentRefusalReason
@@ -292,8 +293,18 @@ class SideBySide(RuleBasedStateMachine):
 
     @rule(code=codes, card=cards, give=st.booleans())
     def give_or_take_a_badge(self, code: str, card: str, give: bool) -> None:
-        name = "assign_badge" if give else "unassign_badge"
-        self.same(lambda store: getattr(store, name)(code, card))
+        deed = Deed("eva", self.now)
+        if give:
+            self.same(lambda store: store.assign_badge(code, [BadgeWish(card)], deed))
+        else:
+            self.same(lambda store: store.unassign_badge(code, card, deed))
+
+    @rule(former=cards, lasting=cards, seldom=st.sampled_from((True, *[False] * 7)))
+    def merge(self, former: str, lasting: str, seldom: bool) -> None:
+        if not seldom:
+            return
+        deed = Deed("eva", self.now)
+        self.same(lambda store: store.merge_patrons(former, lasting, deed))
 
     @rule(name=patrons, branch=branches, capacity=st.integers(0, 2), refuse=st.booleans())
     def enter(self, name: str, branch: str, capacity: int, refuse: bool) -> None:
@@ -339,6 +350,8 @@ class SideBySide(RuleBasedStateMachine):
             self.same(lambda store: [without_ids(payment) for payment in store.payments()])
             self.same(lambda store: list(store.relationships()))
             self.same(lambda store: (store.badges(), list(store.badge_holders())))
+            self.same(lambda store: list(store.badge_history()))
+            self.same(lambda store: list(store.search_patrons("P", str)))
             self.same(lambda store: list(export_lines(store, currency="EUR", everything=True))[1:])
         finally:
             for store in (self.sqlite, self.postgres):

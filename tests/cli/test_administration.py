@@ -568,6 +568,7 @@ def test_c57_badges_from_definition_to_report(command: Run) -> None:
             "until": None,
             "branches": [],
             "source": "staff",
+            "expired": False,
         }
     ]
     assert len(records(command("badge", "report", "--json"))) == 3

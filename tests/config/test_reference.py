@@ -51,7 +51,7 @@ def test_every_key_that_was_promised_exists() -> None:
         "profiles.X.door": """mode require_pin require_badges badges minimum_age fees
             when_staffed last_entry_margin_min refuse_as memberships home_branch_only
             require_house_rules capacity refuse_inside direction passage_window_s emergency
-            emergency_max_age_h""",
+            emergency_max_age_h companions""",
         "terminals.X": """profile branch login password password_file password_hash networks
             location expires tls_client_name max_connections""",
         "backend": "kind sip2",

@@ -12,8 +12,10 @@ from sip2gw.model import (
     Relationship,
     RelationshipType,
 )
+from sip2gw.model.badges import BadgeWish, Deed
 from sip2gw.policy.relationships import RelationshipRules
 
+EVA = Deed("eva", NOON)
 FIXED_24, FIXED_64 = 37, 61
 
 
@@ -33,11 +35,11 @@ async def test_b65_badges(gateway, staff):
 
     assert await shown() == ["ONBE"]
     await staff.define_badge(Badge("VOLU", "Volunteers", active=False))
-    await staff.assign_badge("VOLU", "1001R")
+    await staff.assign_badge("VOLU", [BadgeWish("1001R")], EVA)
     assert await shown() == ["ONBE"]
     await staff.set_badge_active("VOLU", True)
     assert await shown() == ["ONBE", "VOLU"]
-    await staff.unassign_badge("ONBE", "1001")
+    await staff.unassign_badge("ONBE", "1001", EVA)
     assert await shown() == ["VOLU"]
     await staff.set_badge_active("VOLU", False)
     assert await shown() == []

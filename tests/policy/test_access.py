@@ -27,12 +27,14 @@ from sip2gw.policy.access import (
     Holder,
     PassEntry,
     PinState,
+    accompanied,
     assess_holder,
     decide_access,
     has_pass,
     has_room,
     is_barred,
     lists_here,
+    may_be_accompanied,
 )
 from sip2gw.policy.calendar import CalendarMoment, OpeningState
 from sip2gw.policy.money import money_standing
@@ -298,3 +300,70 @@ def test_one_more_obstacle_never_admits_and_a_higher_limit_never_refuses(record,
     richer = replace(record, fee_limit=10**9)
     after = decide(facts(richer, pin=pin, calendar=moment), RULES)
     assert after.granted or not before.granted
+
+
+# Children who follow their head of family (C142)
+
+CHILD = patron("C", birth_date=date(2016, 6, 1), badges=())
+
+
+def follow(record, rules=RULES, heads_badges=("ONBE",), **changes):
+    """The decision about somebody who comes right after their head of family."""
+    given_facts = facts(record, **changes)
+    today = given_facts.now.date()
+    holder = Holder(record, record.cards[0], "MAIN", today, money_standing(record, today, ZONE, 49))
+    given_facts.holder = accompanied(assess_holder(holder, rules), heads_badges)
+    return given_facts, decide_access(given_facts, rules)
+
+
+def test_a_child_with_their_head_needs_neither_age_nor_badge():
+    known, decision = follow(CHILD)
+    assert decision.granted
+    results = dict(decision.results())
+    assert {name for name in ("age", "badge", "membership") if results[name] == "skipped"} == {
+        "age",
+        "badge",
+    }
+    assert known.holder.badges == ("ONBE",)
+    assert known.holder.accompanied
+    both, _ = follow(replace(CHILD, badges=(BadgeAssignment("KIDS"), BadgeAssignment("ONBE"))))
+    assert both.holder.badges == ("KIDS", "ONBE")
+
+
+@pytest.mark.parametrize(
+    ("record", "changes", "expected"),
+    [
+        (CHILD, {"pin": PinState.WRONG}, Reason.WRONG_PIN),
+        (CHILD, {"calendar": CLOSED}, Reason.CLOSED),
+        (CHILD, {"barred": True}, Reason.BARRED),
+        (CHILD, {"presence": Presence(2, False)}, Reason.FULL),
+        (replace(CHILD, membership=None), {}, Reason.MEMBERSHIP_EXPIRED),
+        (replace(CHILD, status=8), {}, Reason.STATUS),
+        (replace(CHILD, blocks=(Block(BlockType.GENERAL),)), {}, Reason.BLOCKED),
+        (replace(CHILD, fees=(fee("F", "C", 5000),)), {}, Reason.FEE_LIMIT),
+        (replace(CHILD, fees=(fee("F", "C", 1, days_old=60),)), {}, Reason.FEE_AGE),
+        (replace(CHILD, cards=(Card("C", CardState.LOST),)), {}, Reason.CARD_BLOCKED),
+    ],
+)
+def test_everything_else_must_be_right_for_the_child(record, changes, expected):
+    _, decision = follow(record, replace(RULES, capacity=2), **changes)
+    assert decision.reason is expected
+
+
+@pytest.mark.parametrize(
+    ("record", "minimum_age", "expected"),
+    [
+        (CHILD, 16, True),
+        (CHILD, 0, False),
+        (patron("P", birth_date=date(2010, 3, 10)), 16, False),
+        (patron("P", birth_date=date(2010, 3, 11)), 16, True),
+        (patron("P", birth_date=None), 16, False),
+    ],
+)
+def test_only_who_is_known_to_be_under_age_is_a_companion(record, minimum_age, expected):
+    rules = replace(RULES, minimum_age=minimum_age)
+    assert may_be_accompanied(facts(record), rules) is expected
+
+
+def test_nobody_is_no_companion():
+    assert not may_be_accompanied(replace(facts(), record=None), RULES)

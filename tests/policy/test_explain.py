@@ -131,6 +131,13 @@ def test_c22_an_age_names_the_fact_and_the_setting() -> None:
         ("age", RECORD, {}, "no minimum age is set: <age>"),
         (
             "age",
+            RECORD,
+            {"minimum_age": 60, "companions": True},
+            "age 46, profiles.entrance.door.minimum_age = 60; a child may follow their head of"
+            " family: profiles.entrance.door.companions = true",
+        ),
+        (
+            "age",
             with_(birth_date=None),
             {"minimum_age": 16},
             "birth date unknown, <age>",
@@ -306,6 +313,14 @@ def test_who_is_inside_in_words(check: str, presence: Presence, result: str, sai
         ((), "badges here: none; <all_badges>"),
         ((BadgeAssignment("ONBE", active=False),), "ONBE is not active"),
         ((BadgeAssignment("ONBE", valid_from=date(2026, 5, 1)),), "ONBE is valid from 2026-05-01"),
+        (
+            (BadgeAssignment("ONBE", badge_from=date(2026, 5, 1)),),
+            "ONBE is valid for nobody before 2026-05-01",
+        ),
+        (
+            (BadgeAssignment("ONBE", badge_until=date(2026, 3, 3)),),
+            "ONBE was valid for anybody until 2026-03-03",
+        ),
         (
             (BadgeAssignment("ONBE", valid_until=date(2026, 3, 3)),),
             "ONBE was valid until 2026-03-03",

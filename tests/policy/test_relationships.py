@@ -26,6 +26,7 @@ from sip2gw.policy.money import PaymentRequest, PaymentRules, decide_allocation
 from sip2gw.policy.relationships import (
     RelationshipRules,
     addition_problems,
+    children_of,
     may_renew_for,
     payable_accounts,
     renewable_by,
@@ -280,6 +281,19 @@ def test_only_the_authorised_renew_b54(relation, rules, allowed):
     carla = replace(CARLA, payer_for=(relation,))
     assert may_renew_for(carla, BERT, rules, TODAY) is allowed
     assert (renewable_by(carla, rules) == ("BERT",)) is allowed
+
+
+@pytest.mark.parametrize(
+    ("relation", "rules", "children"),
+    [
+        (HEAD_OF_TOM, RULES, ("TOM",)),
+        (HEAD_OF_TOM, WITHOUT_LICENCE, ()),
+        (replace(HEAD_OF_TOM, confirmed=False), RULES, ()),
+        (replace(CARLA_PAYS_FOR_BERT, to_id="ANNA"), RULES, ()),
+    ],
+)
+def test_c142_a_head_has_the_children_of_relations_in_force(relation, rules, children):
+    assert children_of(replace(ANNA, payer_for=(relation,)), rules) == children
 
 
 def test_renewing_for_another_needs_both_memberships_c3():

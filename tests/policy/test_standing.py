@@ -1,7 +1,7 @@
 """What 24 and 64 say a patron may do (B21-B27, B32, C14, C15, C35, C39)."""
 
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from family import ADULT, NOON, TODAY, ZONE, fee, patron
@@ -99,6 +99,9 @@ def test_a_block_holds_to_its_last_day():
         (BadgeAssignment("ONBE", badge_branches=("MAIN",), assignment_branches=("MAIN",)), True),
         (BadgeAssignment("ONBE", badge_branches=("MAIN",), assignment_branches=("WEST",)), False),
         (BadgeAssignment("ONBE", badge_branches=("WEST",), assignment_branches=("MAIN",)), False),
+        (BadgeAssignment("ONBE", badge_from=NOON.date(), badge_until=NOON.date()), True),
+        (BadgeAssignment("ONBE", badge_from=NOON.date() + timedelta(days=1)), False),
+        (BadgeAssignment("ONBE", badge_until=NOON.date() - timedelta(days=1)), False),
     ],
 )
 def test_a_badge_shows_where_both_its_lists_allow(badge, shown):

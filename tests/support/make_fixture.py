@@ -33,6 +33,7 @@ from sip2gw.model import (
     RelationshipType,
     Reveal,
 )
+from sip2gw.model.badges import BadgeWish, Deed
 from sip2gw.policy.relationships import RelationshipRules
 
 STAMP = MADE.strftime("%Y%m%d    %H%M%S")
@@ -136,7 +137,7 @@ async def _work_at_the_desk(store):
     await store.undo_payment(undone.id, MADE, MADE.tzinfo)
     await store.set_block(DIRK, Block(BlockType.GENERAL, "see the desk", source="staff"))
     await store.define_badge(Badge("MAKE", "Workshop"))
-    await store.assign_badge("MAKE", JORIS)
+    await store.assign_badge("MAKE", [BadgeWish(JORIS)], Deed("desk", MADE, "took the course"))
     authorised = Relationship(RelationshipType.AUTHORISATION, GREET, JORIS, frozenset({"pay"}))
     rules = RelationshipRules()
     await store.add_relationship(replace(authorised, confirmed=False), rules, MADE.date())

@@ -39,12 +39,17 @@ _MISSING = """
 _CARDS_OF_OTHERS = """
     SELECT s.src, s.number, c.patron_id FROM stage_card s JOIN card c ON c.number = s.number
     WHERE c.patron_id <> s.patron_id
+      AND NOT EXISTS (SELECT 1 FROM patron o
+                      WHERE o.id = s.patron_id AND o.merged_into = c.patron_id)
       AND NOT EXISTS (SELECT 1 FROM stage_patron p WHERE p.id = c.patron_id)
     ORDER BY s.src LIMIT 100"""
 
 _STUBS = """
     SELECT s.src, s.id FROM stage_patron s JOIN patron p ON p.id = s.id
     WHERE p.forgotten_on IS NOT NULL ORDER BY s.src LIMIT 100"""
+_MERGED = """
+    SELECT s.src, s.{column}, p.merged_into FROM stage_{table} s JOIN patron p ON p.id = s.{column}
+    WHERE p.merged_into IS NOT NULL ORDER BY s.src LIMIT 100"""
 
 _STAGED_RELATIONS = """
     SELECT type, from_id, to_id, may_renew, may_pay, confirmed, src FROM stage_relationship
@@ -80,6 +85,21 @@ def linked_problems(
     for src, code in linked:
         if code not in seen and definition(connection, code) is None:
             yield src, f"unknown membership {code}"
+
+
+def merged_problems(connection: Connection) -> Iterator[Problem]:
+    """Patrons who were merged into another, and what refers to them."""
+    named = [("patron", "id")]
+    named += [(table, column) for table, column, target, _ in _REFERENCES if target == "patron"]
+    for table, column in named:
+        for src, former, lasting in connection.execute(fill(_MERGED, table=table, column=column)):
+            yield (
+                src,
+                (
+                    f"patron {former} was merged into patron {lasting}; join them in your library"
+                    f" system too, and name {lasting} here"
+                ),
+            )
 
 
 def state_problems(connection: Connection) -> Iterator[Problem]:

@@ -34,8 +34,7 @@ from sip2gw.backend.sql.values import list_value, moment_value, time_text
 from sip2gw.foundation.hashing import secret_fingerprint
 from sip2gw.model import CardState, format_amount
 
-_TABLE = "SELECT {columns} FROM {table} ORDER BY {order}"
-_LIVING_PATRONS = fill("(SELECT p.* FROM patron p WHERE {living}) patron", living=LIVING)
+_TABLE = "SELECT {columns} FROM {table} p{living} ORDER BY {order}"
 _FEES = fill(
     """
     SELECT f.id, f.patron_id, f.amount, f.created, f.type, f.description, f.item_id, f.status,
@@ -130,8 +129,9 @@ class _Exporter:
     def _table(self, table: Staged) -> Iterator[Record]:
         statement = fill(
             _TABLE,
-            table=_LIVING_PATRONS if table is staging.PATRON else table.name,
+            table=table.name,
             columns=", ".join(table.columns),
+            living=f" WHERE {LIVING}" if table is staging.PATRON else "",
             order=", ".join(table.key),
         )
         return self._select(statement, table.columns)
@@ -178,7 +178,9 @@ class _Exporter:
         order = ", ".join(dict.fromkeys(("patron_id", *table.key)))
         if table is staging.BLOCK:
             order = "patron_id, position, source, type"
-        statement = fill(_TABLE, table=table.name, columns=", ".join(columns), order=order)
+        statement = fill(
+            _TABLE, table=table.name, columns=", ".join(columns), living="", order=order
+        )
         return self._select(statement, columns)
 
     def _relationships(self) -> Iterator[Record]:

@@ -49,6 +49,8 @@ class BadgeLine(Line, tag="badge"):
     description: Text = ""
     active: bool = True
     branches: list[Key] = []
+    from_: str | None = field(name="from", default=None)
+    until: str | None = None
 
 
 class CardEntry(Struct, forbid_unknown_fields=True, omit_defaults=True):

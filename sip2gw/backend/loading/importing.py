@@ -44,6 +44,8 @@ class ImportSettings:
     currency: str
     zone: tzinfo
     now: datetime
+    user: str = ""
+    """The system's name of the account that imports, for the history of badges."""
     relationship_types: frozenset[RelationshipType] = frozenset(RelationshipType)
     """Empty when the relationships feature is off."""
     hash_pin: Callable[[bytes, str], str] = hash_pin
@@ -183,6 +185,7 @@ class _Import:
         self._note(checks.reference_problems(self._connection, self._reader.seen))
         memberships = self._reader.seen.get("membership", {})
         self._note(checks.linked_problems(self._connection, self._reader.linked, memberships))
+        self._note(checks.merged_problems(self._connection))
         self._note(checks.state_problems(self._connection))
         today = self._settings.now.astimezone(self._settings.zone).date()
         for src, message in checks.sleeping_relations(self._connection, today):
@@ -252,7 +255,7 @@ class _Import:
         with self._transaction(dialect.begin_import):
             if not self._is_current():
                 return None
-            changed = self._plan.write_ahead(time)
+            changed = self._plan.write_ahead(time, self._settings.user)
             for statement in dialect.lock_facts:
                 self._connection.execute(statement)
             if not self._is_current():
@@ -265,12 +268,14 @@ class _Import:
         with self._transaction((*dialect.begin_import, *dialect.lock_facts)):
             self._check()
             self._plan.make()
-            return self._finish(self._plan.write_ahead(time) + self._write_rest(time))
+            return self._finish(
+                self._plan.write_ahead(time, self._settings.user) + self._write_rest(time)
+            )
 
     def _write_rest(self, time: str) -> int:
         # Until now payments could go on.
         self._surpluses = self._plan.surpluses()
-        return self._plan.write_rest(time, self._surpluses)
+        return self._plan.write_rest(time, self._settings.user, self._surpluses)
 
     @contextmanager
     def _transaction(self, begin: Sequence[str]) -> Iterator[None]:

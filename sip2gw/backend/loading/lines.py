@@ -242,7 +242,11 @@ class RecordReader:
 
     def _badge(self, line: BadgeLine, src: int) -> None:
         self._claim("badge", line.code, line.code, src)
-        changed = {"branches": list_text(line.branches)}
+        first, last = self._day_if("from", line.from_), self._day_if("until", line.until)
+        if first and last and last < first:
+            raise LineError("`until`: must not be before `from`")
+        branches = list_text(line.branches)
+        changed = {"branches": branches, "valid_from": first, "valid_until": last}
         self._stage.add(staging.BADGE, _row(staging.BADGE, line, changed, src))
 
     def _patron(self, line: PatronLine, src: int) -> None:

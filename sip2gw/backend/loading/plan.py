@@ -16,7 +16,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from sip2gw.backend.database import Connection
 from sip2gw.backend.ids import new_id
 from sip2gw.backend.loading.missing import Completion
-from sip2gw.backend.loading.staging import STAGED, Staged
+from sip2gw.backend.loading.staging import BADGE_ASSIGNMENT, STAGED, Staged
+from sip2gw.backend.sql import badges
 from sip2gw.backend.sql.ledger import book_surplus
 from sip2gw.backend.sql.queries import balances, fill
 from sip2gw.backend.sql.surplus import Correction, corrections
@@ -167,12 +168,13 @@ class Plan:
         statement = fill("SELECT 1 FROM {name} LIMIT 1", name=name)
         return self._connection.execute(statement).fetchone() is not None
 
-    def write_ahead(self, time: str) -> int:
+    def write_ahead(self, time: str, user: str) -> int:
         """Add rows that nobody else can know before the commit, above all new patrons.
 
         Inside the caller's transaction, which need not keep payments out yet; `time` marks the
-        ledger. Returns how many rows were written.
+        ledger, and with `user` the history of badges. Returns how many rows were written.
         """
+        self._remember_badges(time, user, ahead=1)
         written = sum(self._fill(_ADD, table) for table in self._tables())
         return written + self._open_fees(time, ahead=1)
 
@@ -180,12 +182,13 @@ class Plan:
         """What will be overpaid, or no longer, once the fees are written (C103)."""
         return list(corrections(self._connection.execute(_SURPLUS)))
 
-    def write_rest(self, time: str, surpluses: Sequence[Correction]) -> int:
+    def write_rest(self, time: str, user: str, surpluses: Sequence[Correction]) -> int:
         """Make everything else follow, in the same transaction, while no payment is booked.
 
         `surpluses` is what the method of that name says in this transaction. Returns how many rows
         were written or removed.
         """
+        self._remember_badges(time, user, ahead=0)
         changed = 0
         for table in STAGED:
             if table.name in self._gone:
@@ -195,6 +198,14 @@ class Plan:
         changed += self._completion.end_patrons()
         changed += self._open_fees(time, ahead=0)
         return changed + book_surplus(self._connection, surpluses, time)
+
+    def _remember_badges(self, time: str, user: str, *, ahead: int) -> None:
+        """What is about to change becomes history: a row for each assignment (B65)."""
+        values = (new_id(), time, user)
+        if BADGE_ASSIGNMENT.name in self._gone and not ahead:
+            self._connection.execute(badges.REMEMBER_REMOVED, values)
+        if BADGE_ASSIGNMENT.name in self._todo:
+            self._connection.execute(badges.REMEMBER_PUT, (*values, ahead))
 
     def _tables(self) -> Iterator[Staged]:
         return (table for table in STAGED if table.name in self._todo)

@@ -42,7 +42,9 @@ class Staged:
 
 
 MEMBERSHIP = Staged("membership", ("code",), memberships.COLUMNS)
-BADGE = Staged("badge", ("code",), names("code name description active branches"))
+BADGE = Staged(
+    "badge", ("code",), names("code name description active branches valid_from valid_until")
+)
 PATRON = Staged(
     "patron",
     ("id",),

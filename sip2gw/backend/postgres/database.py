@@ -142,6 +142,14 @@ class PostgresDialect:
             f"ALTER TABLE ledger_transaction ADD {LEDGER_KINDS}",
         ),
         19: (*_PRIVACY_COLUMNS, *_GUARD_BUT_FOR_STUBS),
+        21: tuple(
+            f'ALTER TABLE {table} ALTER COLUMN {column} TYPE TEXT COLLATE "C"'
+            for table, column in (
+                ("badge", "valid_from"),
+                ("badge", "valid_until"),
+                ("patron", "merged_into"),
+            )
+        ),
     }
     derived: tuple[str, ...] = (
         "DROP FUNCTION IF EXISTS book_payment",

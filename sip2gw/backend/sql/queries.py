@@ -64,7 +64,8 @@ CARDS = """
     WHERE c.patron_id = ? ORDER BY c.number"""
 
 BADGES = """
-    SELECT b.code, b.active, a.valid_from, a.valid_until, b.branches, a.branches
+    SELECT b.code, b.active, a.valid_from, a.valid_until, b.branches, a.branches,
+           b.valid_from, b.valid_until
     FROM badge_assignment a JOIN badge b ON b.code = a.badge_code
     WHERE a.patron_id = ? ORDER BY b.code"""
 
@@ -436,7 +437,7 @@ SET_BLOCK = """
 LIFT_BLOCKS = "DELETE FROM block WHERE patron_id = ? AND source = ?"
 SET_PIN_HASH = "UPDATE patron SET pin_hash = ? WHERE id = ?"
 
-# Relationships and badges
+# Relationships
 
 _RELATIONSHIPS = """
     SELECT type, from_id, to_id, may_renew, may_pay, confirmed FROM relationship
@@ -449,25 +450,6 @@ ADD_RELATIONSHIP = """
 CONFIRM_RELATIONSHIP = """
     UPDATE relationship SET confirmed = 1 WHERE type = ? AND from_id = ? AND to_id = ?"""
 REMOVE_RELATIONSHIP = "DELETE FROM relationship WHERE type = ? AND from_id = ? AND to_id = ?"
-
-BADGE_DEFINITIONS = "SELECT code, name, active, description FROM badge ORDER BY code"
-DEFINE_BADGE = """
-    INSERT INTO badge (code, name, active, description) VALUES (?, ?, ?, ?)
-    ON CONFLICT (code) DO UPDATE SET name = excluded.name, active = excluded.active,
-        description = excluded.description"""
-SET_BADGE_ACTIVE = "UPDATE badge SET active = ? WHERE code = ?"
-BADGE_HOLDER_IDS = "SELECT patron_id FROM badge_assignment WHERE badge_code = ?"
-BADGE_HOLDERS = """
-    SELECT b.code, p.id, p.name, b.active, a.valid_from, a.valid_until, a.branches, a.source
-    FROM badge_assignment a JOIN badge b ON b.code = a.badge_code
-    JOIN patron p ON p.id = a.patron_id
-    {where} ORDER BY b.code, p.id"""
-BADGE_HOLDER_FILTERS = {"code": "b.code = ?"}
-ASSIGN_BADGE = """
-    INSERT INTO badge_assignment (patron_id, badge_code, source) VALUES (?, ?, 'staff')
-    ON CONFLICT (patron_id, badge_code) DO UPDATE
-    SET valid_from = NULL, valid_until = NULL, branches = '[]', source = 'staff'"""
-UNASSIGN_BADGE = "DELETE FROM badge_assignment WHERE patron_id = ? AND badge_code = ?"
 
 # Door log
 

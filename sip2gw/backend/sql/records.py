@@ -202,7 +202,7 @@ def _card(row: Row) -> Card:
 
 
 def _badge(row: Row) -> BadgeAssignment:
-    code, active, valid_from, valid_until, badge_branches, assignment_branches = row
+    code, active, valid_from, valid_until, badge_branches, assignment_branches, *own = row
     return BadgeAssignment(
         code,
         bool(active),
@@ -210,6 +210,7 @@ def _badge(row: Row) -> BadgeAssignment:
         date_value(valid_until),
         list_value(badge_branches),
         list_value(assignment_branches),
+        *map(date_value, own),
     )
 
 

@@ -659,6 +659,27 @@ _FOLLOW_UPS = (
 """Which card a terminal blocked, and whether staff were told; staff's answers that the patron has
 not seen yet; when any gateway heard a terminal last, after which silence staff were told of it, and
 when they were told last that it refuses everybody."""
+_BADGE_HISTORY = (
+    "ALTER TABLE badge ADD COLUMN valid_from TEXT",
+    "ALTER TABLE badge ADD COLUMN valid_until TEXT",
+    "ALTER TABLE patron ADD COLUMN merged_into TEXT",
+    """CREATE TABLE badge_change (
+        patron_id TEXT NOT NULL,
+        badge_code TEXT NOT NULL,
+        id TEXT NOT NULL,
+        time TEXT NOT NULL,
+        user_name TEXT NOT NULL,
+        action TEXT NOT NULL CHECK (action IN ('assigned', 'changed', 'unassigned')),
+        valid_from TEXT,
+        valid_until TEXT,
+        branches TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        source TEXT NOT NULL CHECK (source IN ('import', 'staff', 'merge')),
+        PRIMARY KEY (patron_id, badge_code, id))""",
+)
+"""A patron that was merged into another stays as an empty row for the ledger (`sql.stubs`). Changes
+are in the order of assignments, so that an import adds both quickly; `id` is one for all changes
+that were made together."""
 
 _PAYMENT_STATUS = NewCheck(
     "payment",
@@ -699,6 +720,7 @@ MIGRATIONS = (
     Migration(18, "what people follow up: customer support", _SUPPORT),
     Migration(19, "patrons who are ended, and stubs for those who are forgotten", _PRIVACY),
     Migration(20, "what the gateway tells staff by itself, and what they answer", _FOLLOW_UPS),
+    Migration(21, "a badge's own days, who assigned it when and why; merges", _BADGE_HISTORY),
 )
 
 SCHEMA_NUMBER = MIGRATIONS[-1].number

@@ -1,10 +1,19 @@
-"""Rows of `patron` that are nobody (any more), and how they are left out.
+"""Rows of `patron` that are nobody any more, and how they are left out.
 
 A stub has an id and no data: the ledger is keyed by it in place of somebody who was forgotten
-(C146). It has no card, is not found, not counted and not exported.
+(C146), or who was merged into another patron. It has no card, is not found, not counted and not
+exported.
 """
 
 from __future__ import annotations
 
-LIVING = "p.forgotten_on IS NULL"
+LIVING = "(p.forgotten_on IS NULL AND p.merged_into IS NULL)"
 """Whether the row `p` of `patron` is a patron."""
+
+IDS_OF = "SELECT p.id FROM patron p WHERE COALESCE(p.merged_into, p.id) = ?"
+"""The ids of a patron: their own, and those of all who were merged into them."""
+
+SAME_PERSON = f"IN ({IDS_OF})"
+"""A condition on a column with patron ids: the patron, and whoever was merged into them."""
+
+MERGED_INTO = "SELECT p.merged_into FROM patron p WHERE p.id = ? AND p.merged_into IS NOT NULL"

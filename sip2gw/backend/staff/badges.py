@@ -1,27 +1,32 @@
-"""What staff do with badges, inside the caller's transaction (B22, B65, C57, C70)."""
+"""What staff do with badges, inside the caller's transaction (B22, B65, C57, C70, C165)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 
 import msgspec
 
 from sip2gw.backend.base import RefusedError
 from sip2gw.backend.database import Connection, WriteResult
 from sip2gw.backend.loading.format import BadgeLine
-from sip2gw.backend.sql import queries
-from sip2gw.backend.sql.values import date_value, list_value
-from sip2gw.backend.staff.people import holder
+from sip2gw.backend.sql import badges, queries
+from sip2gw.backend.sql.values import date_text, date_value, list_value
+from sip2gw.backend.staff.people import holder, holders_of
 from sip2gw.model import Badge, BadgeHolder
+from sip2gw.model.badges import BadgeAction, BadgeChange, BadgeEvent, BadgeWish, Deed
+from sip2gw.policy.badges import AssignmentPlan, ends_before_it_begins, plan_assignment
 
 
-def define(connection: Connection, badge: Badge) -> WriteResult[None]:
-    """Make `badge`, or give the one of its code another name, description and state.
+def define(connection: Connection, badge: Badge, kept: Collection[str] = ()) -> WriteResult[None]:
+    """Make `badge`, or give the one of its code another name, description, state and days.
 
-    Its branches, which an import sets, stay.
+    Its branches, which an import sets, stay; so do the days that `kept` names (`valid_from`,
+    `valid_until`).
 
     Raises:
-        RefusedError: code or texts are such that an import would refuse them too.
+        RefusedError: code or texts are such that an import would refuse them too, or it would end
+            before it begins.
     """
     try:
         msgspec.convert(
@@ -29,8 +34,22 @@ def define(connection: Connection, badge: Badge) -> WriteResult[None]:
         )
     except msgspec.ValidationError as error:
         raise RefusedError(f"badge {badge.code}: {error}") from None
-    values = (badge.code, badge.name, int(badge.active), badge.description)
-    connection.execute(queries.DEFINE_BADGE, values)
+    before = next((one for one in definitions(connection) if one.code == badge.code), badge)
+    wanted = replace(badge, **{name: getattr(before, name) for name in kept})
+    if ends_before_it_begins(wanted.valid_from, wanted.valid_until):
+        raise RefusedError(
+            f"badge {badge.code}: its last day {wanted.valid_until} is before its first,"
+            f" {wanted.valid_from}"
+        )
+    values = (
+        wanted.code,
+        wanted.name,
+        int(wanted.active),
+        wanted.description,
+        date_text(wanted.valid_from),
+        date_text(wanted.valid_until),
+    )
+    connection.execute(badges.DEFINE, values)
     return WriteResult(None, _holder_ids(connection, badge.code))
 
 
@@ -40,43 +59,63 @@ def set_active(connection: Connection, code: str, active: bool) -> WriteResult[N
     Raises:
         RefusedError: there is no such badge.
     """
-    if not connection.execute(queries.SET_BADGE_ACTIVE, (int(active), code)).rowcount:
-        raise _unknown(code)
+    _insist(connection, code)
+    connection.execute(badges.SET_ACTIVE, (int(active), code))
     return WriteResult(None, _holder_ids(connection, code))
 
 
-def assign(connection: Connection, code: str, card: str) -> WriteResult[str]:
-    """Give a badge to the patron who has `card`, everywhere and without an end; their id.
-
-    If they already have it with limits, the limits are removed.
+def plan(connection: Connection, code: str, wishes: Sequence[BadgeWish]) -> AssignmentPlan:
+    """What `assign` would do; nothing is changed.
 
     Raises:
-        RefusedError: nobody has the card, or there is no such badge.
+        RefusedError: there is no such badge.
     """
-    patron_id = holder(connection, card)
-    if all(badge.code != code for badge in definitions(connection)):
-        raise _unknown(code)
-    connection.execute(queries.ASSIGN_BADGE, (patron_id, code))
-    return WriteResult(patron_id, (patron_id,))
+    _insist(connection, code)
+    return plan_assignment(
+        code,
+        wishes,
+        holders_of(connection, [wish.card for wish in wishes]),
+        badges.terms_by_patron(connection, code),
+    )
 
 
-def unassign(connection: Connection, code: str, card: str) -> WriteResult[str]:
+def assign(
+    connection: Connection, code: str, wishes: Sequence[BadgeWish], deed: Deed
+) -> WriteResult[AssignmentPlan]:
+    """Give a badge to all patrons of `wishes`, with these terms instead of those they had.
+
+    All of them, or none if there is a problem with any; doing it again changes nothing.
+
+    Raises:
+        RefusedError: there is no such badge.
+    """
+    planned = plan(connection, code, wishes)
+    if planned.problems or not planned.changes:
+        return WriteResult(planned)
+    badges.apply(connection, planned.changes, deed)
+    return WriteResult(planned, [change.patron_id for change in planned.changes])
+
+
+def unassign(connection: Connection, code: str, card: str, deed: Deed) -> WriteResult[str]:
     """Take a badge from the patron who has `card`; their id.
 
     Raises:
         RefusedError: nobody has the card, or the patron does not have the badge.
     """
     patron_id = holder(connection, card)
-    if not connection.execute(queries.UNASSIGN_BADGE, (patron_id, code)).rowcount:
+    terms = badges.terms_by_code(connection, patron_id).get(code)
+    if terms is None:
         raise RefusedError(f"patron {patron_id} does not have badge {code}")
+    change = BadgeChange(BadgeAction.UNASSIGNED, code, patron_id, terms)
+    badges.apply(connection, [change], deed)
     return WriteResult(patron_id, (patron_id,))
 
 
 def definitions(connection: Connection) -> list[Badge]:
     """All badges, by code."""
     return [
-        Badge(code, name, bool(active), description)
-        for code, name, active, description in connection.execute(queries.BADGE_DEFINITIONS)
+        Badge(code, name, bool(active), description, *map(date_value, days))
+        for code, name, active, description, *days in connection.execute(badges.DEFINITIONS)
     ]
 
 
@@ -86,11 +125,9 @@ def holders(connection: Connection, code: str | None = None) -> Iterator[BadgeHo
     Raises:
         RefusedError: there is no such badge.
     """
-    if code is not None and all(badge.code != code for badge in definitions(connection)):
-        raise _unknown(code)
-    statement, values = queries.filtered(
-        queries.BADGE_HOLDERS, queries.BADGE_HOLDER_FILTERS, {"code": code}
-    )
+    if code is not None:
+        _insist(connection, code)
+    statement, values = queries.filtered(badges.HOLDERS, badges.HOLDER_FILTERS, {"code": code})
     for row in connection.execute(statement, values):
         badge, patron_id, name, active, valid_from, valid_until, branches, source = row
         yield BadgeHolder(
@@ -105,9 +142,24 @@ def holders(connection: Connection, code: str | None = None) -> Iterator[BadgeHo
         )
 
 
+def history(
+    connection: Connection, code: str | None = None, card: str | None = None
+) -> Iterator[BadgeEvent]:
+    """Who changed an assignment when and why: of a badge, of a patron, or all; oldest first (B65).
+
+    Raises:
+        RefusedError: there is no such badge, or nobody has the card.
+    """
+    if code is not None:
+        _insist(connection, code)
+    patron_id = None if card is None else holder(connection, card)
+    return badges.history(connection, code=code, patron_id=patron_id)
+
+
 def _holder_ids(connection: Connection, code: str) -> list[str]:
-    return [row[0] for row in connection.execute(queries.BADGE_HOLDER_IDS, (code,)).fetchall()]
+    return [row[0] for row in connection.execute(badges.HOLDER_IDS, (code,)).fetchall()]
 
 
-def _unknown(code: str) -> RefusedError:
-    return RefusedError(f"there is no badge {code}; see `badge list`")
+def _insist(connection: Connection, code: str) -> None:
+    if all(badge.code != code for badge in definitions(connection)):
+        raise RefusedError(f"there is no badge {code}; see `badge list`")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from sip2gw.backend.base import RefusedError
 from sip2gw.backend.database import Connection
 from sip2gw.backend.sql import queries
+from sip2gw.backend.sql.stubs import MERGED_INTO
 
 
 def holder(connection: Connection, card: str) -> str:
@@ -15,5 +18,22 @@ def holder(connection: Connection, card: str) -> str:
     """
     row = connection.execute(queries.CARD_HOLDER, (card,)).fetchone()
     if row is None:
+        merged = connection.execute(MERGED_INTO, (card,)).fetchone()
+        if merged is not None:
+            raise RefusedError(f"patron {card} was merged into patron {merged[0]}; name that one")
         raise RefusedError(f"no patron has the id or card {card}")
     return str(row[0])
+
+
+_HOLDERS = "SELECT number, patron_id FROM card WHERE number IN ({marks})"
+_CARDS_AT_ONCE = 500
+
+
+def holders_of(connection: Connection, cards: Collection[str]) -> dict[str, str]:
+    """The patron behind each of `cards`; one that nobody has is left out."""
+    wanted, found = sorted(set(cards)), dict[str, str]()
+    for start in range(0, len(wanted), _CARDS_AT_ONCE):
+        some = wanted[start : start + _CARDS_AT_ONCE]
+        statement = queries.fill(_HOLDERS, marks=", ".join("?" * len(some)))
+        found.update(connection.execute(statement, some).fetchall())
+    return found

@@ -9,8 +9,10 @@ from sip2gw.backend.base import RefusedError
 from sip2gw.backend.database import Connection, WriteResult
 from sip2gw.backend.sql import queries
 from sip2gw.backend.sql.records import load_account, relationship
+from sip2gw.backend.staff.merging import doubles, merged_cards
 from sip2gw.backend.staff.people import holder
 from sip2gw.model import PatronRecord, Relationship, RelationshipType
+from sip2gw.policy.merging import doubles_in_words
 from sip2gw.policy.relationships import FUNCTIONS, RelationshipRules, addition_problems
 
 
@@ -29,6 +31,10 @@ def add(
     stored = [known for party in parties for known in _of_patron(connection, party.id)]
     problems = addition_problems(relation, parties, stored, rules, today)
     if problems:
+        problems += doubles_in_words(
+            merged_cards(connection, (wanted.from_id, wanted.to_id)),
+            doubles(connection, (party.id for party in parties)),
+        )
         raise RefusedError("; ".join(dict.fromkeys(problems)))
     connection.execute(queries.REMOVE_RELATIONSHIP, relation.key)
     functions = (int(name in relation.functions) for name in FUNCTIONS)

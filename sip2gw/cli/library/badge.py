@@ -1,32 +1,65 @@
-"""`badge …`: the badges and who has them (B22, B65, C57)."""
+"""`badge …`: the badges, who has them, and who gave them (B22, B65, C57, C165)."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from sip2gw.cli.common import (
     ConfigOption,
     JsonOption,
+    account,
     configured,
     opened_store,
     printable,
+    read_day_option,
     run,
     say,
+    write_json,
     write_listing,
 )
-from sip2gw.staff.badges import badge_json, holder_json
+from sip2gw.cli.failures import CommandError, UsageError
+from sip2gw.foundation.words import counted
+from sip2gw.staff.badges import LISTED_KEYS, badge_json, change_json, event_json, holder_json
+
+if TYPE_CHECKING:
+    from sip2gw.backend.library import Library
+    from sip2gw.config import Config
+    from sip2gw.model.badges import BadgeTerms, BadgeWish, Deed
+    from sip2gw.policy.badges import AssignmentPlan
 
 badge = typer.Typer(help="Badges, such as those that open a door.", no_args_is_help=True)
 
 CodeArgument = Annotated[str, typer.Argument(metavar="CODE", help="Code of the badge.")]
+MaybeCodeArgument = Annotated[
+    str | None, typer.Argument(metavar="[CODE]", help="Code of the badge. Default: every badge.")
+]
 HolderArgument = Annotated[
     str, typer.Argument(metavar="PATRON", help="Patron id or any card number.")
 ]
+ReasonOption = Annotated[
+    str, typer.Option(metavar="R", help="Reason, for staff; `badge history` shows it.")
+]
 
-_COLUMNS = ("code", "name", "active")
-_REPORT_COLUMNS = ("code", "patron", "name", "active", "from", "until", "branches", "source")
+_COLUMNS = ("code", "name", "active", "from", "until")
+_REPORT_COLUMNS = (
+    "code",
+    "patron",
+    "name",
+    "active",
+    "from",
+    "until",
+    "branches",
+    "source",
+    "expired",
+)
+_CHANGE_COLUMNS = ("action", "code", "patron", "from", "until", "branches")
+_HISTORY_COLUMNS = ("time", "user", *_CHANGE_COLUMNS, "reason", "source")
+_NO_DAY = "none"
 
 
 @badge.callback()
@@ -43,24 +76,57 @@ def define(
         bool,
         typer.Option("--inactive", help="Hide the badge from terminals until you activate it."),
     ] = False,
+    first: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="D",
+            help="First day on which anybody has the badge; `none`: no first day.",
+        ),
+    ] = None,
+    last: Annotated[
+        str | None,
+        typer.Option(
+            "--until",
+            metavar="D",
+            help="Last day on which anybody has the badge; `none`: no last day.",
+        ),
+    ] = None,
     config: ConfigOption = None,
 ) -> None:
     """Define a badge, or change the name, description and state of an existing one.
 
-    Its holders and the branches where it counts stay the same.
+    Its holders and the branches where it counts stay the same, and its first and last day unless
+    you name them.
     """
     from sip2gw.model import Badge
 
-    with opened_store(configured(config)) as store:
-        run(store.define_badge(Badge(code, name, not inactive, description)))
+    settings = configured(config)
+    days = {
+        "valid_from": _day_or_none("--from", first),
+        "valid_until": _day_or_none("--until", last),
+    }
+    given = {"valid_from": first, "valid_until": last}
+    kept = [day for day, text in given.items() if text is None]
+    with opened_store(settings) as store:
+        run(store.define_badge(Badge(code, name, not inactive, description, **days), kept))
     say(f"Badge {printable(code)} has been defined{' and is inactive' if inactive else ''}.")
+
+
+def _day_or_none(option: str, text: str | None) -> date | None:
+    return None if text == _NO_DAY else read_day_option(option, text)
 
 
 @badge.command("list")
 def list_badges(json: JsonOption = False, config: ConfigOption = None) -> None:
     """List all badges."""
     with opened_store(configured(config)) as store:
-        write_listing(map(badge_json, store.badges()), _COLUMNS, json)
+        listed = map(badge_json, store.badges())
+        if json:
+            for record in listed:
+                write_json({name: record[name] for name in LISTED_KEYS})
+        else:
+            write_listing(listed, _COLUMNS, json)
 
 
 @badge.command()
@@ -82,33 +148,185 @@ def _set_active(code: str, active: bool, config: ConfigOption) -> None:
 
 
 @badge.command()
-def assign(code: CodeArgument, patron: HolderArgument, config: ConfigOption = None) -> None:
-    """Give a patron a badge, without an end date and at every branch where the badge counts.
+def assign(
+    code: CodeArgument,
+    patron: Annotated[
+        str | None,
+        typer.Argument(metavar="[PATRON]", help="Patron id or any card number."),
+    ] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="F",
+            help="Give the badge to everybody in this file: CSV with the columns patron and, if"
+            " you like, from, until, branches; or one patron or card on each line.",
+        ),
+    ] = None,
+    first: Annotated[
+        str | None, typer.Option("--from", metavar="D", help="First day. Default: at once.")
+    ] = None,
+    last: Annotated[
+        str | None, typer.Option("--until", metavar="D", help="Last day. Default: no end.")
+    ] = None,
+    branches: Annotated[
+        str | None,
+        typer.Option(
+            metavar="B,B",
+            help="Branches where it counts. Default: every branch where the badge counts.",
+        ),
+    ] = None,
+    reason: ReasonOption = "",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only show what would change.")
+    ] = False,
+    config: ConfigOption = None,
+) -> None:
+    """Give a badge to a patron, or to everybody in a file.
 
-    This replaces an assignment with an end date or limited to some branches, as an import can make.
+    This replaces the dates and branches of patrons who have the badge already. With a file,
+    everybody gets it or, if a line has an error, nobody. Doing it again changes nothing.
     """
-    with opened_store(configured(config)) as store:
-        patron_id = run(store.assign_badge(code, patron))
-    say(f"Patron {printable(patron_id)} now has badge {printable(code)}.")
+    from sip2gw.staff.badge_file import read_branches
+
+    settings = configured(config)
+    if (patron is None) == (file is None):
+        raise UsageError("name a patron, or a file with --file, not both")
+    try:
+        terms = _terms(first, last, read_branches(branches or "", settings.branches))
+    except ValueError as error:
+        raise UsageError(f"--branches: {error}") from None
+    wishes = _wishes(patron, file, terms, settings)
+    with opened_store(settings) as store:
+        plan = _assigned(store, code, wishes, _deed(reason), dry_run)
+    if dry_run:
+        write_listing(map(change_json, plan.changes), _CHANGE_COLUMNS, False)
+    if file is None and not dry_run:
+        patron_id = plan.changes[0].patron_id if plan.changes else patron
+        say(f"Patron {printable(str(patron_id))} now has badge {printable(code)}.")
+    else:
+        say(_summary(code, plan, dry_run))
+
+
+def _terms(first: str | None, last: str | None, branches: tuple[str, ...]) -> BadgeTerms:
+    from sip2gw.model.badges import BadgeTerms
+
+    return BadgeTerms(read_day_option("--from", first), read_day_option("--until", last), branches)
+
+
+def _wishes(
+    patron: str | None, file: Path | None, terms: BadgeTerms, settings: Config
+) -> list[BadgeWish]:
+    from sip2gw.model.badges import BadgeWish
+    from sip2gw.staff.badge_file import BadgeFileError, read_badge_file
+
+    if file is None:
+        return [BadgeWish(patron or "", terms)]
+    try:
+        found = read_badge_file(file, terms, settings.branches)
+    except BadgeFileError as error:
+        raise CommandError(str(error)) from None
+    _refuse(found.problems, many=True)
+    return found.wishes
+
+
+def _assigned(
+    store: Library, code: str, wishes: list[BadgeWish], deed: Deed, dry_run: bool
+) -> AssignmentPlan:
+    """What was assigned, or would be.
+
+    Raises:
+        CommandError: nothing was, because something is wrong with some of `wishes`.
+    """
+    if dry_run:
+        plan = store.plan_badge(code, wishes)
+    else:
+        plan = run(store.assign_badge(code, wishes, deed))
+    _refuse(plan.problems, many=any(wish.place for wish in wishes))
+    return plan
+
+
+def _refuse(problems: list[str], *, many: bool) -> None:
+    if problems and many:
+        problems = [*problems, f"Nothing was changed: {counted(len(problems), 'error')}."]
+    if problems:
+        raise CommandError("\n".join(map(printable, problems)))
+
+
+def _summary(code: str, plan: AssignmentPlan, dry_run: bool) -> str:
+    from sip2gw.model.badges import BadgeAction
+
+    actions = [change.action for change in plan.changes]
+    given, changed = map(actions.count, (BadgeAction.ASSIGNED, BadgeAction.CHANGED))
+    counts = f"{given} assigned, {changed} changed, {plan.unchanged} unchanged"
+    return f"Badge {code}: {counts}.{' Nothing was changed yet.' if dry_run else ''}"
+
+
+def _deed(reason: str) -> Deed:
+    from sip2gw.model.badges import Deed
+
+    return Deed(account(), datetime.now(UTC), reason)
 
 
 @badge.command()
-def unassign(code: CodeArgument, patron: HolderArgument, config: ConfigOption = None) -> None:
+def unassign(
+    code: CodeArgument,
+    patron: HolderArgument,
+    reason: ReasonOption = "",
+    config: ConfigOption = None,
+) -> None:
     """Take a badge from a patron."""
     with opened_store(configured(config)) as store:
-        patron_id = run(store.unassign_badge(code, patron))
+        patron_id = run(store.unassign_badge(code, patron, _deed(reason)))
     say(f"Patron {printable(patron_id)} no longer has badge {printable(code)}.")
 
 
 @badge.command()
 def report(
-    code: Annotated[
-        str | None,
-        typer.Argument(metavar="[CODE]", help="Code of the badge. Default: every badge."),
+    code: MaybeCodeArgument = None,
+    expiring: Annotated[
+        int | None,
+        typer.Option(
+            metavar="DAYS",
+            min=0,
+            max=36_500,
+            help="Only badges that end today or within so many days.",
+        ),
     ] = None,
     json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
-    """List the patrons who have a badge."""
-    with opened_store(configured(config)) as store:
-        write_listing(map(holder_json, store.badge_holders(code)), _REPORT_COLUMNS, json)
+    """List the patrons who have a badge, also those whose badge has expired.
+
+    The first and last day are those on which both the patron's and the badge's own days allow it.
+    """
+    from sip2gw.policy import badges
+
+    settings = configured(config)
+    today = datetime.now(settings.zone).date()
+    with opened_store(settings) as store:
+        holders = store.badge_holders(code)
+        if expiring is not None:
+            holders = badges.expiring(holders, today, expiring)
+        told: Iterator[dict[str, Any]] = (holder_json(one, today) for one in holders)
+        write_listing(told, _REPORT_COLUMNS, json)
+
+
+@badge.command()
+def history(
+    code: MaybeCodeArgument = None,
+    patron: Annotated[
+        str | None,
+        typer.Option(metavar="ID", help="Only of this patron: id or any card number."),
+    ] = None,
+    json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """List who assigned, changed or took away which badge, when and why; oldest first.
+
+    Imports are listed too, one line for each assignment that they changed.
+    """
+    settings = configured(config)
+    with opened_store(settings) as store:
+        events = store.badge_history(code, patron)
+        told = (event_json(event, settings.zone) for event in events)
+        write_listing(told, _HISTORY_COLUMNS, json)

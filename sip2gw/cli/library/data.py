@@ -13,6 +13,7 @@ import typer
 
 from sip2gw.cli.common import (
     ConfigOption,
+    account,
     configured,
     opened_store,
     replace_file,
@@ -95,6 +96,7 @@ def import_settings(config: Config) -> ImportSettings:
         currency=config.institution.currency,
         zone=config.zone,
         now=datetime.now(UTC),
+        user=account(),
         relationship_types=config.relationships.rules.types,
     )
 

@@ -1,7 +1,8 @@
-"""`patron …`: what the store knows of a patron, the PIN, blocks, forgetting (B91, C41, C51)."""
+"""`patron …`: what the store knows of patrons; PINs, blocks, doubles (B91, C41, C51)."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -10,12 +11,15 @@ from sip2gw.cli.common import (
     ConfigOption,
     JsonOption,
     PatronArgument,
+    account,
     configured,
     opened_store,
+    printable,
     read_day_option,
     run,
     say,
     write_json,
+    write_listing,
     write_one,
     write_record,
 )
@@ -24,9 +28,10 @@ from sip2gw.cli.passwords import read_secret
 from sip2gw.foundation.words import counted
 from sip2gw.model import BlockType
 from sip2gw.staff import patrons
+from sip2gw.staff.merging import found_json, step_json
 
 patron = typer.Typer(
-    help="Show, block, unblock or forget a patron, or set the PIN.", no_args_is_help=True
+    help="Find, show, block, merge or forget patrons, or set a PIN.", no_args_is_help=True
 )
 
 
@@ -164,3 +169,66 @@ def forget(
         )
     if left_to_do:
         say(f"One thing is left: {left_to_do}.")
+
+
+_FOUND_COLUMNS = ("id", "name", "birth_date", "home_branch", "cards")
+_STEP_COLUMNS = ("what", "id", "result", "note")
+
+
+@patron.command()
+def find(
+    text: Annotated[
+        str,
+        typer.Argument(
+            metavar="TEXT", help="Card number, id, pseudonym of the log, or words of the name."
+        ),
+    ],
+    json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Find patrons by card, id, pseudonym or name, in order of their names.
+
+    Every word must be in the name, as a whole or in part. Capitals and accents do not matter.
+    """
+    from sip2gw.monitoring.telemetry import Redactor
+
+    with opened_store(configured(config)) as store:
+        pseudonym = Redactor(store.pin_secret).pseudonym
+        found = list(map(found_json, store.search_patrons(text, pseudonym)))
+    if found:
+        write_listing(found, _FOUND_COLUMNS, json)
+    else:
+        say(f"Nobody has the card, id or pseudonym {text}, or a name with these words.")
+
+
+@patron.command()
+def merge(
+    former: Annotated[
+        str, typer.Argument(metavar="OLD", help="Patron who ends: id or any card number.")
+    ],
+    lasting: Annotated[
+        str, typer.Argument(metavar="NEW", help="Patron who goes on: id or any card number.")
+    ],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only show what would happen.")
+    ] = False,
+    config: ConfigOption = None,
+) -> None:
+    """Join two records of one person; it cannot be undone.
+
+    Cards, loans, holds, fees, badges, blocks and relationships of OLD become those of NEW, in one
+    step or not at all. PIN, membership and limits are NEW's. Payments stay under the id that paid.
+    What cannot move is listed with the reason.
+    """
+    from sip2gw.model.badges import Deed
+
+    with opened_store(configured(config)) as store:
+        if dry_run:
+            plan = store.plan_merge(former, lasting)
+        else:
+            deed = Deed(account(), datetime.now(UTC), f"merged {former} into {lasting}")
+            plan = run(store.merge_patrons(former, lasting, deed))
+    write_listing(map(step_json, plan.steps), _STEP_COLUMNS, False)
+    verb = "would be" if dry_run else "has been"
+    names = f"Patron {printable(plan.former_id)} {verb} merged into patron"
+    say(f"{names} {printable(plan.lasting_id)}.{' Nothing was changed yet.' if dry_run else ''}")

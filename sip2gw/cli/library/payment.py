@@ -76,11 +76,11 @@ def list_payments(
     settings = configured(config)
     first, end = read_since(since, settings.zone), read_until(until, settings.zone)
     with opened_store(settings) as store:
-        patron_id = None if patron is None else run(find_patron(store, patron)).id
+        ids = None if patron is None else store.patron_ids(run(find_patron(store, patron)).id)
         told = (
             payment_json(entry, settings.zone)
             for entry in store.payments(terminal=terminal, since=first, until=end)
-            if patron_id is None or concerns(entry, patron_id)
+            if ids is None or concerns(entry, ids)
         )
         if csv:
             write_listing(map(_in_one_row, told), _CSV_COLUMNS, json, csv=csv)

@@ -1,0 +1,54 @@
+"""Finding patrons by what is at hand: a card, an id, a pseudonym of the log, part of a name."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterator
+
+from sip2gw.backend.database import Connection
+from sip2gw.backend.sql import queries
+from sip2gw.backend.sql.stubs import LIVING
+from sip2gw.backend.sql.values import date_value
+from sip2gw.model.merging import FoundPatron
+
+_PATRONS = queries.fill(
+    """
+    SELECT p.id, p.name, p.birth_date, p.home_branch FROM patron p
+    WHERE {living} ORDER BY p.name, p.id""",
+    living=LIVING,
+)
+_CARDS = "SELECT number, patron_id FROM card"
+_CARDS_OF = "SELECT number FROM card WHERE patron_id = ? ORDER BY number"
+_PSEUDONYM = re.compile("[0-9a-f]{12}")
+
+
+def search(
+    connection: Connection, text: str, pseudonym: Callable[[str], str]
+) -> Iterator[FoundPatron]:
+    """Who has the card, id or pseudonym `text`, and whose name has all its words; by name.
+
+    Case and accents of names do not matter. All patrons are looked through, which takes a second
+    for some hundred thousand.
+    """
+    holders = _holders(connection, text.strip(), pseudonym)
+    words = _plain(text).split()
+    for patron_id, name, birth_date, home_branch in connection.execute(_PATRONS).fetchall():
+        plain = _plain(name)
+        if patron_id in holders or (words and all(word in plain for word in words)):
+            cards = tuple(row[0] for row in connection.execute(_CARDS_OF, (patron_id,)).fetchall())
+            yield FoundPatron(patron_id, name, date_value(birth_date), home_branch, cards)
+
+
+def _holders(connection: Connection, text: str, pseudonym: Callable[[str], str]) -> frozenset[str]:
+    found = {row[0] for row in connection.execute(queries.CARD_HOLDER, (text,)).fetchall()}
+    if _PSEUDONYM.fullmatch(text):
+        cards = connection.execute(_CARDS).fetchall()
+        found |= {patron_id for number, patron_id in cards if pseudonym(number) == text}
+    return frozenset(found)
+
+
+def _plain(text: str) -> str:
+    """Without accents and capitals."""
+    decomposed = unicodedata.normalize("NFKD", text)
+    return "".join(mark for mark in decomposed if not unicodedata.combining(mark)).casefold()

@@ -1,0 +1,72 @@
+"""What staff do with badges: assignments, their terms, and who changed them when and why (B65)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from enum import StrEnum
+
+
+@dataclass(frozen=True, slots=True)
+class BadgeTerms:
+    """When and where an assignment of a badge counts; by default always and everywhere (B22)."""
+
+    valid_from: date | None = None
+    valid_until: date | None = None
+    """Whole days, inclusive."""
+    branches: tuple[str, ...] = ()
+    """Empty is every branch of the badge."""
+
+
+@dataclass(frozen=True, slots=True)
+class BadgeWish:
+    """One patron who is to have a badge."""
+
+    card: str
+    """The patron's id or any card."""
+    terms: BadgeTerms = BadgeTerms()
+    place: str = ""
+    """File and line that say so, for messages; empty when no file does."""
+
+
+class BadgeAction(StrEnum):
+    """What became of one assignment of a badge."""
+
+    ASSIGNED = "assigned"
+    CHANGED = "changed"
+    """The patron had it already, with other terms."""
+    UNASSIGNED = "unassigned"
+
+
+@dataclass(frozen=True, slots=True)
+class BadgeChange:
+    """One change of one assignment, as the history keeps it (B65)."""
+
+    action: BadgeAction
+    code: str
+    patron_id: str
+    terms: BadgeTerms = BadgeTerms()
+    """As they are since; for one that was taken away, as they were."""
+
+
+@dataclass(frozen=True, slots=True)
+class BadgeEvent:
+    """A `BadgeChange`, and who made it when and why."""
+
+    time: datetime
+    user: str
+    """The system's name of the account that gave the command."""
+    change: BadgeChange
+    reason: str
+    source: str
+    """`staff`, `import` or `merge`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """Who changes something, when and why."""
+
+    user: str
+    """The system's name of the account that gives the command."""
+    time: datetime
+    reason: str = ""

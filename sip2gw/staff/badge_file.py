@@ -1,0 +1,156 @@
+"""The file that says who gets a badge: CSV with a header, or one patron or card a line (C165)."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import date
+from pathlib import Path
+
+from sip2gw.model.badges import BadgeTerms, BadgeWish
+from sip2gw.policy.badges import PROBLEMS_MAX
+
+COLUMNS = ("patron", "from", "until", "branches")
+FILE_BYTES_MAX = 64 * 1024 * 1024
+
+_DAY = re.compile(r"\d{4}-\d\d-\d\d")
+_BETWEEN_BRANCHES = re.compile(r"[,;\s]+")
+
+
+class BadgeFileError(ValueError):
+    """The file cannot be read as a whole; the text names it and says what to do."""
+
+
+@dataclass(slots=True)
+class BadgeFile:
+    """What a file says, and what is wrong with it."""
+
+    wishes: list[BadgeWish] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    """`FILE:LINE: sentence`, `PROBLEMS_MAX` at most."""
+
+
+def read_day(text: str) -> date:
+    """The day that `text` names.
+
+    Raises:
+        ValueError: it is not a date YYYY-MM-DD.
+    """
+    if not _DAY.fullmatch(text):
+        raise ValueError(f"{text}: not a date YYYY-MM-DD")
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"{text}: there is no such day") from None
+
+
+def read_branches(text: str, known: Collection[str]) -> tuple[str, ...]:
+    """The branches in `text`, separated by commas, semicolons or blanks.
+
+    Raises:
+        ValueError: one of them is not configured.
+    """
+    codes = tuple(dict.fromkeys(code for code in _BETWEEN_BRANCHES.split(text) if code))
+    unknown = next((code for code in codes if code not in known), None)
+    if unknown is not None:
+        raise ValueError(f"no branch {unknown}; configured: {', '.join(known) or 'none'}")
+    return codes
+
+
+def read_badge_file(path: Path, given: BadgeTerms, branches: Collection[str]) -> BadgeFile:
+    """Who gets a badge, as the file at `path` says.
+
+    Args:
+        path: the file, UTF-8.
+        given: the terms that the command names; they hold where the file has no such column.
+        branches: the branches that are configured.
+
+    Raises:
+        BadgeFileError: it is too long, not UTF-8, or its header is not understood.
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as stream:
+        content = stream.read(FILE_BYTES_MAX + 1)
+    if len(content) > FILE_BYTES_MAX:
+        raise BadgeFileError(f"{path}: longer than {FILE_BYTES_MAX} bytes; split the file")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise BadgeFileError(f"{path}: not UTF-8; save the file as UTF-8") from None
+    if "\0" in text:
+        raise BadgeFileError(f"{path}: not a text file; save the list as CSV") from None
+    return _read(str(path), text.splitlines(), given, branches)
+
+
+def _read(name: str, lines: list[str], given: BadgeTerms, branches: Collection[str]) -> BadgeFile:
+    rows = _rows(name, lines)
+    found = BadgeFile()
+    for place, cells in rows:
+        try:
+            found.wishes.append(_wish(place, cells, given, branches))
+        except ValueError as error:
+            found.problems.append(f"{place}: {error}")
+            if len(found.problems) >= PROBLEMS_MAX:
+                break
+    if not found.wishes and not found.problems:
+        raise BadgeFileError(f"{name}: names nobody")
+    return found
+
+
+def _rows(name: str, lines: list[str]) -> Iterator[tuple[str, dict[str, str]]]:
+    """Place and cells of each line that is not blank."""
+    start = next((at for at, line in enumerate(lines) if line.strip()), len(lines))
+    first = lines[start] if start < len(lines) else ""
+    delimiter = next((mark for mark in ";\t" if mark in first and "," not in first), ",")
+    header = [cell.strip().lower() for cell in next(csv.reader([first], delimiter=delimiter), [])]
+    if "patron" not in header:
+        for number, line in enumerate(lines, 1):
+            if line.strip():
+                yield f"{name}:{number}", {"patron": line.strip()}
+        return
+    strange = next((cell for cell in header if cell not in COLUMNS), None)
+    if strange is not None or len(set(header)) < len(header):
+        raise BadgeFileError(
+            f"{name}:{start + 1}: the columns are {', '.join(header)}; use each of"
+            f" {', '.join(COLUMNS)} at most once"
+        )
+    reader = csv.reader(lines[start + 1 :], delimiter=delimiter, strict=True)
+    while True:
+        number = start + 2 + reader.line_num
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            raise BadgeFileError(f"{name}:{number}: {error}") from None
+        if any(cell.strip() for cell in cells):
+            yield f"{name}:{number}", _named(header, cells)
+
+
+def _named(header: list[str], cells: list[str]) -> dict[str, str]:
+    if len(cells) > len(header):
+        return {"": ""}
+    return {name: cell.strip() for name, cell in zip(header, cells, strict=False)}
+
+
+def _wish(
+    place: str, cells: dict[str, str], given: BadgeTerms, branches: Collection[str]
+) -> BadgeWish:
+    if "" in cells:
+        raise ValueError("more values than columns; put several branches in quotes")
+    if not cells["patron"]:
+        raise ValueError("no patron")
+    terms = given
+    if "from" in cells:
+        terms = replace(terms, valid_from=_day_if(cells["from"]))
+    if "until" in cells:
+        terms = replace(terms, valid_until=_day_if(cells["until"]))
+    if "branches" in cells:
+        terms = replace(terms, branches=read_branches(cells["branches"], branches))
+    return BadgeWish(cells["patron"], terms, place)
+
+
+def _day_if(text: str) -> date | None:
+    return read_day(text) if text else None
