@@ -433,6 +433,37 @@ unknown outcome has the key under which it was to be done."""
 _DOERS = ("ALTER TABLE circulation ADD COLUMN attempt TEXT NOT NULL DEFAULT ''",)
 """Which attempt did it: under the same key it may have been an earlier one."""
 
+_OUTBOX = (
+    """CREATE TABLE outbox (
+        id TEXT PRIMARY KEY,
+        kind TEXT NOT NULL,
+        patron_id TEXT NOT NULL,
+        cause TEXT NOT NULL,
+        details TEXT NOT NULL,
+        created TEXT NOT NULL,
+        state TEXT NOT NULL DEFAULT 'waiting'
+            CHECK (state IN ('waiting', 'sent', 'failed', 'undeliverable')),
+        attempts INTEGER NOT NULL DEFAULT 0,
+        first_try TEXT,
+        next_try TEXT NOT NULL,
+        channel TEXT CHECK (channel IN ('email', 'webhook')),
+        recipient TEXT,
+        message_id TEXT,
+        lease TEXT,
+        leased_until TEXT,
+        ended TEXT,
+        problem TEXT NOT NULL DEFAULT '',
+        CHECK ((state = 'waiting') = (ended IS NULL)))""",
+    "CREATE INDEX outbox_waiting ON outbox (next_try, id) WHERE state = 'waiting'",
+    "CREATE INDEX outbox_ended ON outbox (ended) WHERE ended IS NOT NULL",
+    "CREATE INDEX outbox_patron ON outbox (patron_id)",
+    """CREATE TABLE outbox_forgotten (
+        id TEXT PRIMARY KEY,
+        ended TEXT NOT NULL)""",
+)
+"""Notices to patrons, and the ids of those that were forgotten. The address is the patron's until
+the first attempt; `lease` is the process that is delivering, until `leased_until`."""
+
 _PAYMENT_STATUS = NewCheck(
     "payment",
     "status",
@@ -462,6 +493,7 @@ MIGRATIONS = (
     Migration(12, "wrong PINs counted for the patron, whatever the card", _PATRONS_FAILURES),
     Migration(13, "what nobody knew whether it was done", _ATTEMPTS, checks=(_PAYMENT_STATUS,)),
     Migration(14, "which attempt a transaction was", _DOERS),
+    Migration(15, "notices to patrons", _OUTBOX),
 )
 
 SCHEMA_NUMBER = MIGRATIONS[-1].number
