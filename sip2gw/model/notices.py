@@ -7,18 +7,27 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-KINDS = ("CAO", "CAE", "CAT", "CAJ", "LIMIT", "AGE", "END", "BADGE")
-"""What a notice may say. CAO: another membership follows. CAE, CAT, CAJ: a membership, a temporary
-one, one for the young ends. LIMIT: what is owed has reached the alert. AGE: a fee will soon have
-been open for too long. END: the membership has ended. BADGE: a badge runs out."""
+SAYS: Mapping[str, tuple[str, ...]] = {
+    "CAO": ("membership", "next_membership", "until"),
+    "CAE": ("membership", "until"),
+    "CAT": ("membership", "until"),
+    "CAJ": ("membership", "until"),
+    "LIMIT": ("owed", "limit"),
+    "AGE": ("owed", "day"),
+    "END": ("membership", "until"),
+    "BADGE": ("badge", "until"),
+}
+"""What each kind of notice says, by the names of its values.
 
-DAYS = frozenset({"until", "since", "day"})
-"""Values that are days, `YYYY-MM-DD`: the last valid one, the first one, the day of something."""
-AMOUNTS = frozenset({"owed", "limit", "fee"})
-"""Values that are whole minor units: all that is owed, the limit, one fee."""
-WORDS = frozenset({"membership", "next_membership", "badge", "days"})
-"""Values that are said as they are: descriptions, and a number of days."""
-VALUES = DAYS | AMOUNTS | WORDS
+CAO: a membership ends and another follows. CAE, CAT, CAJ: a membership, a temporary one, one for
+the young will end. LIMIT: what is owed has reached the amount at which patrons are alerted, and may
+not exceed the limit. AGE: from a day on, fees will have been open for too long. END: the membership
+has ended. BADGE: a badge will end. `membership` and `badge` are descriptions."""
+
+DAYS = frozenset({"until", "day"})
+"""Values that are days, `YYYY-MM-DD`; `until` is the last valid one."""
+AMOUNTS = frozenset({"owed", "limit"})
+"""Values that are whole minor units."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,24 +35,24 @@ class Notice:
     """One thing to tell one patron, in words that are chosen when it is delivered.
 
     Raises:
-        ValueError: the kind, or the name of a value, is not one of the closed lists.
+        ValueError: the kind, or the names of the values, are not those of `SAYS`.
     """
 
     kind: str
-    """One of `KINDS`."""
+    """One of `SAYS`."""
     patron_id: str = field(repr=False)
     cause: str
     """What it is about, such as the last day of a period: there is at most one notice of a kind
     for each patron and cause."""
     values: Mapping[str, str] = field(repr=False)
-    """What it says, by the names of `VALUES`."""
+    """What it says: each value that `SAYS` has for its kind, and no other."""
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
+        names = SAYS.get(self.kind)
+        if names is None:
             raise ValueError(f"there is no notice of kind {self.kind!r}")
-        unknown = set(self.values) - VALUES
-        if unknown:
-            raise ValueError(f"a notice has no value {min(unknown)!r}")
+        if set(names) != set(self.values):
+            raise ValueError(f"a notice of kind {self.kind} says {', '.join(names)}")
 
 
 class NoticeState(StrEnum):

@@ -21,16 +21,23 @@ async def put(library: Library, *notices: Notice) -> int:
 
 async def test_a_notice_is_put_once_for_its_kind_patron_and_cause(library: Library) -> None:
     others = (
-        Notice("CAO", "P1", "2026-12-31", {}),
-        Notice("CAE", "P2", "2026-12-31", {}),
-        Notice("CAE", "P1", "2027-12-31", {}),
+        Notice("CAT", "P1", ENDS.cause, ENDS.values),
+        Notice("CAE", "P2", ENDS.cause, ENDS.values),
+        Notice("CAE", "P1", "2027-12-31", ENDS.values),
     )
     assert await put(library, ENDS, ENDS) == 1
     assert await put(library, ENDS, *others) == 3
     assert await put(library, ENDS, *others) == 0
 
 
-@pytest.mark.parametrize(("kind", "values"), [("CAX", {}), ("CAO", {"pin": "1234"})])
-def test_kinds_and_values_are_closed_lists(kind: str, values: dict[str, str]) -> None:
-    with pytest.raises(ValueError, match="no"):
+@pytest.mark.parametrize(
+    ("kind", "values", "problem"),
+    [
+        ("CAX", {}, "no notice of kind 'CAX'"),
+        ("LIMIT", {"owed": "500"}, "LIMIT says owed, limit"),
+        ("LIMIT", {"owed": "500", "limit": "400", "pin": "1234"}, "LIMIT says owed, limit"),
+    ],
+)
+def test_kinds_and_values_are_closed_lists(kind: str, values: dict[str, str], problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
         Notice(kind, "P1", "", values)
