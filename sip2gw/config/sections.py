@@ -394,6 +394,12 @@ class PrivacySection(Section):
         le=3_660,
         description="Days for which `payment refused` lists a refused payment.",
     )
+    outbox_days: int = Field(
+        default=90,
+        ge=0,
+        le=3_660,
+        description="Days for which `outbox list` lists a notice that was sent or given up.",
+    )
 
 
 class SupportSection(Section):

@@ -70,4 +70,12 @@ MAINTENANCE = (
         do=lambda store, before: store.forget_refused_payments(before),
         count=lambda store, before: store.count_forgotten_refusals(before),
     ),
+    MaintenanceChore(  # B63, C166; those that wait are kept
+        key="notices_forgotten",
+        noun="notice",
+        what="that was sent or given up before",
+        limit=lambda config, now: now - timedelta(days=config.privacy.outbox_days),
+        do=lambda store, before: store.forget_notices(before),
+        count=lambda store, before: store.count_forgotten_notices(before),
+    ),
 )
