@@ -164,6 +164,14 @@ class OutboxSection(Section):
         assert self.webhook is not None
         return urlsplit(self.webhook)
 
+    def own_text(self, kind: str, language: str) -> NoticeText | None:
+        """The library's own words for a kind of notice, if it has any."""
+        for known, by_language in self.texts.items():
+            for spoken, own in by_language.items():
+                if (known, spoken) == (kind, language):
+                    return own
+        return None
+
 
 class OutboxProblem(NamedTuple):
     """What is wrong, and where, below `outbox`."""

@@ -20,6 +20,7 @@ from sip2gw.config.availability import unavailable
 from sip2gw.control.messages import Reloaded
 from sip2gw.daemon import signals
 from sip2gw.daemon.chores import ClockChore, StoreChore
+from sip2gw.daemon.delivery.chore import OutboxChore
 from sip2gw.daemon.ending import Ending, leave_within
 from sip2gw.daemon.maintenance import MAINTENANCE
 from sip2gw.daemon.notify import ServiceManager
@@ -47,6 +48,7 @@ from sip2gw.shared.state import SharedState
 
 DRAIN_MARGIN_S = 0.5
 SETTLING_STOP_S = 1.0
+OUTBOX_STOP_S = 1.0
 HTTP_STOP_S = 1.0
 CONTROL_STOP_S = 0.5
 STOP_AFTER_DRAIN_S = 10.0
@@ -99,6 +101,7 @@ class App:
         self.settler = Settler(timed, self.metrics, clock, log)
         self.store_chore = StoreChore(store, self.metrics, clock, log)
         self.clock_chore = ClockChore(self.metrics, clock, log)
+        self.outbox_chore = OutboxChore(store, lambda: self.config, self.metrics, clock, log)
         self.gateway.on_unknown = self.settler.nudge
         self.server = TerminalServer(self.gateway, state)
         self.operators = OperatorSide(self, self.server, self.metrics, clock, log)
@@ -172,6 +175,7 @@ class App:
             (self.store_chore.look, 0.0, 60.0),
             (self.operators.look, 30.0, 30.0),
             (self.clock_chore.look, 1.0, 1.0),
+            (self.outbox_chore.look, 30.0, 60.0),
         )
 
     def drain(self) -> float:
@@ -232,6 +236,7 @@ class App:
         ending, drain_s = Ending(self.log), self.config.server.drain_timeout_s
         await ending.part("requests", drain_s + DRAIN_MARGIN_S, self.server.stop())
         await ending.part("settling", SETTLING_STOP_S, self.settler.stop())
+        await ending.part("outbox", OUTBOX_STOP_S, self.outbox_chore.stop())
         await ending.part("http", HTTP_STOP_S, self.operators.close_http())
         self._verifier.close()
         self._login_verifier.close()

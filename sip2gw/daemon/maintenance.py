@@ -73,7 +73,7 @@ MAINTENANCE = (
     MaintenanceChore(  # B63, C166; those that wait are kept
         key="notices_forgotten",
         noun="notice",
-        what="that was sent or given up before",
+        what="sent or given up before",
         limit=lambda config, now: now - timedelta(days=config.privacy.outbox_days),
         do=lambda store, before: store.forget_notices(before),
         count=lambda store, before: store.count_forgotten_notices(before),

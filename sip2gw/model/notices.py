@@ -109,7 +109,7 @@ class Delivery:
     attempts: int
     """This one included."""
     first_try: datetime
-    message_id: str | None
+    message_id: str
     """Of the e-mail, the same at each attempt."""
     known: bool
     """Whether the patron is in the store."""

@@ -19,7 +19,7 @@ _ADDRESS_CHARACTERS_MAX = 254
 
 def gap(attempts: int) -> timedelta:
     """How long to wait after so many failed attempts: a minute, then twice as long each time."""
-    return min(FIRST_GAP * 2 ** min(attempts - 1, _DOUBLINGS_MAX), LAST_GAP)
+    return min(FIRST_GAP * (1 << min(attempts - 1, _DOUBLINGS_MAX)), LAST_GAP)
 
 
 def next_try(

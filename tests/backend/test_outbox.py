@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
-from sip2gw.backend.database import WriteResult
+from sip2gw.backend.database import Connection, WriteResult
 from sip2gw.backend.library import Library
 from sip2gw.backend.sql import outbox
 from sip2gw.backend.sql.outbox import FORGOTTEN_KEPT, LEASE, Claim
@@ -181,3 +182,24 @@ async def test_what_has_ended_is_forgotten_but_never_sent_again(library: Library
     assert "P1" not in left
     await library.forget_notices(after + FORGOTTEN_KEPT)
     assert await put(library, ENDS) == 1
+
+
+class Overtaken:
+    """A connection on which another process is faster, between finding a notice and taking it."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self.other: Delivery | None = None
+
+    def execute(self, statement: str, values: Any = ()) -> Any:
+        if statement == outbox.LEASE_IT and self.other is None:
+            self.other = outbox.take(self._connection, CLAIM, NOW)
+        return self._connection.execute(statement, values)
+
+
+async def test_who_finds_a_notice_second_does_not_get_it(library: Library) -> None:
+    await put(library, ENDS)
+    with library.own_connection() as connection:
+        overtaken: Any = Overtaken(connection)
+        assert outbox.take(overtaken, CLAIM, NOW) is None
+    assert overtaken.other is not None

@@ -500,16 +500,16 @@ def test_an_outbox_by_e_mail_c162(load: Load, tmp_path: Path) -> None:
 
 
 def test_an_outbox_by_webhook_c162(load: Load, tmp_path: Path) -> None:
-    (tmp_path / "token").write_text("secret-2")
+    (tmp_path / "token").write_text("canary-2")
     config = load(
-        '[institution]\nid = "HUB"\n[outbox]\nwebhook = "http://127.0.0.1:80/in?key=secret-3"\n'
+        '[institution]\nid = "HUB"\n[outbox]\nwebhook = "http://127.0.0.1:80/in?key=canary-3"\n'
         'webhook_token_file = "token"\n'
     )
     assert config.outbox.channel == "webhook"
     assert config.outbox.url.path == "/in"
     assert config.webhook_token is not None
-    assert config.webhook_token.get_secret_value() == "secret-2"
-    assert "secret" not in repr(config)
+    assert config.webhook_token.get_secret_value() == "canary-2"
+    assert "canary" not in repr(config)
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]"])
@@ -521,3 +521,12 @@ def test_a_password_may_go_unencrypted_within_the_machine(
     load(
         f'[institution]\nid = "HUB"\n{text}'.replace("smtp_login", 'smtp_tls = "none"\nsmtp_login')
     )
+
+
+def test_the_page_on_notices_is_a_valid_configuration_c162(load: Load, tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs/how-to/notices.md").read_text(encoding="utf-8")
+    by_mail, by_webhook, words = re.findall(r"^```toml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    for name in ("smtp.password", "letters.token"):
+        (tmp_path / name).write_text("x")
+    assert load(f'[institution]\nid = "HUB"\n{by_mail}{words}').outbox.channel == "email"
+    assert load(f'[institution]\nid = "HUB"\n{by_webhook}').outbox.channel == "webhook"

@@ -26,8 +26,9 @@ def maintain(
 
     Rows of the door log older than `privacy.access_log_days` lose their patron; the rows stay.
     Loans that ended more than `privacy.loan_history_days` ago are forgotten, and refused payments
-    after `privacy.refused_payment_days`. Loans and returns from more than a day ago are forgotten
-    as transactions that a terminal could repeat or cancel.
+    after `privacy.refused_payment_days`. Notices that were sent or given up are forgotten after
+    `privacy.outbox_days`. Loans and returns from more than a day ago are forgotten as transactions
+    that a terminal could repeat or cancel.
 
     The gateway does the same once a day. Doing it again changes nothing.
     """
