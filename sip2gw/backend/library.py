@@ -26,6 +26,7 @@ from sip2gw.backend.sql import (
     lockout,
     maintenance,
     memberships,
+    outbox,
     queries,
     refusals,
     support,
@@ -59,6 +60,23 @@ def _written(
     @wraps(job)
     async def operation(store: Database, /, *args: P.args, **kwargs: P.kwargs) -> T:
         return await store.write(lambda connection: job(connection, *args, **kwargs))
+
+    return operation
+
+
+def _beside(
+    step: Callable[Concatenate[Connection, P], T],
+) -> Callable[Concatenate[Database, P], Coroutine[Any, Any, T]]:
+    """`step` on a connection of its own: single statements that no payment waits for, and that
+    change nothing which snapshots contain."""
+
+    @wraps(step)
+    async def operation(store: Database, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        def run() -> T:
+            with store.own_connection() as connection:
+                return step(connection, *args, **kwargs)
+
+        return await asyncio.to_thread(run)
 
     return operation
 
@@ -211,6 +229,13 @@ class Library(Backend, Database):
     count_forgotten_transactions = _read(circulation.count_forgotten_transactions)
     count_forgotten_loans = _read(circulation.count_forgotten_loans)
     count_forgotten_refusals = _read(refusals.count_forgotten)
+    take_notice = _beside(outbox.take)
+    note_delivery = _beside(outbox.note)
+    try_notices_again = _beside(outbox.try_again)
+    count_notices = _beside(outbox.counts)
+    notices = _listed(outbox.notices)
+    forget_notices = _forgetting(outbox.forget, "notices were not forgotten")
+    count_forgotten_notices = _read(outbox.count_forgotten)
     self_check = _read(ledger.problems)
     mark_answers_shown = _written(answers.mark_shown)
     refusing_doors = _read(watch.refusing)

@@ -22,6 +22,7 @@ from sip2gw.cli.library.data import export_library, import_library
 from sip2gw.cli.library.door import door
 from sip2gw.cli.library.maintain import maintain
 from sip2gw.cli.library.membership import membership
+from sip2gw.cli.library.outbox import outbox
 from sip2gw.cli.library.patron import patron
 from sip2gw.cli.library.payment import payment
 from sip2gw.cli.library.relationship import relationship
@@ -111,6 +112,7 @@ app.add_typer(membership, name="membership")
 app.add_typer(payment, name="payment")
 app.add_typer(review, name="review")
 app.add_typer(support, name="support")
+app.add_typer(outbox, name="outbox")
 app.add_typer(door, name="door")
 app.add_typer(terminal, name="terminal")
 app.command()(dashboard)

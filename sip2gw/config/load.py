@@ -15,6 +15,7 @@ from pydantic import Field, SecretStr, ValidationError
 
 from sip2gw.config import places
 from sip2gw.config.branches import Branch, BranchTable, resolve_branch
+from sip2gw.config.outbox import OutboxSection, outbox_problems
 from sip2gw.config.problems import Problems
 from sip2gw.config.profiles import Profile, ProfileTable, resolve_profile
 from sip2gw.config.sections import (
@@ -74,6 +75,7 @@ class ConfigFile(Section):
     support: SupportSection = Field(
         default=SupportSection(), description="Customer support messages."
     )
+    outbox: OutboxSection = Field(default=OutboxSection(), description="How notices reach patrons.")
     texts: dict[Language, dict[str, str]] = Field(
         default={}, description="Your own screen texts: `[texts.nl]`, key and text."
     )
@@ -114,6 +116,7 @@ class Config:
     log: LogSection
     privacy: PrivacySection
     support: SupportSection
+    outbox: OutboxSection
     texts: Mapping[str, Mapping[str, str]]
     """Language → key → text: the overrides for `sip2gw.texts.Catalogue`."""
     branches: Mapping[str, Branch]
@@ -131,6 +134,8 @@ class Config:
     store_password: SecretStr | None = field(repr=False)
     admin_token: SecretStr | None = field(repr=False)
     upstream_password: SecretStr | None = field(repr=False)
+    smtp_password: SecretStr | None = field(repr=False)
+    webhook_token: SecretStr | None = field(repr=False)
     source: ConfigFile = field(repr=False)
     """The file as written."""
 
@@ -187,6 +192,7 @@ class _Resolver:
         self._check_combinations()
         self._check_history()
         self._check_texts()
+        self._check_outbox()
         branches = {
             code: resolve_branch(code, table, source.institution.timezone)
             for code, table in source.branches.items()
@@ -213,6 +219,7 @@ class _Resolver:
             log=source.log,
             privacy=source.privacy,
             support=source.support,
+            outbox=source.outbox,
             texts=MappingProxyType({lang: dict(own) for lang, own in source.texts.items()}),
             branches=MappingProxyType(branches),
             profiles=MappingProxyType(profiles),
@@ -231,6 +238,12 @@ class _Resolver:
             )
             if upstream
             else None,
+            smtp_password=self._secret(
+                "outbox.smtp_password", None, source.outbox.smtp_password_file
+            ),
+            webhook_token=self._secret(
+                "outbox.webhook_token", None, source.outbox.webhook_token_file
+            ),
             source=source,
         )
 
@@ -285,6 +298,10 @@ class _Resolver:
                         got=text if key in TEXT_KEYS else key,
                         allowed=override_allowed(key),
                     )
+
+    def _check_outbox(self) -> None:
+        for key, message, got, allowed in outbox_problems(self._source.outbox):
+            self._problems.add(f"outbox.{key}", message, got=got, allowed=allowed)
 
     def _terminals(
         self, profiles: Mapping[str, Profile], branches: Mapping[str, Branch]

@@ -414,6 +414,12 @@ class PrivacySection(Section):
         le=3_660,
         description="Days for which `review list` has an entry after it was closed.",
     )
+    outbox_days: int = Field(
+        default=90,
+        ge=0,
+        le=3_660,
+        description="Days for which `outbox list` lists a notice that was sent or given up.",
+    )
 
 
 class SupportSection(Section):

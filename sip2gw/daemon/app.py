@@ -21,6 +21,7 @@ from sip2gw.control.messages import Reloaded
 from sip2gw.daemon import signals
 from sip2gw.daemon.causes import CauseChore
 from sip2gw.daemon.chores import ClockChore, StoreChore
+from sip2gw.daemon.delivery.chore import OutboxChore
 from sip2gw.daemon.ending import Ending, leave_within
 from sip2gw.daemon.maintenance import MAINTENANCE
 from sip2gw.daemon.notify import ServiceManager
@@ -51,6 +52,7 @@ from sip2gw.shared.state import SharedState
 DRAIN_MARGIN_S = 0.5
 SETTLING_STOP_S = 1.0
 CAUSES_STOP_S = 1.0
+OUTBOX_STOP_S = 1.0
 HTTP_STOP_S = 1.0
 CONTROL_STOP_S = 0.5
 STOP_AFTER_DRAIN_S = 10.0
@@ -108,6 +110,7 @@ class App:
         self.cause_chore = CauseChore(
             store, lambda: self.config, state.answers, self.metrics, clock, log
         )
+        self.outbox_chore = OutboxChore(store, lambda: self.config, self.metrics, clock, log)
         self.gateway.on_unknown = self.settler.nudge
         self.server = TerminalServer(self.gateway, state)
         self.operators = OperatorSide(self, self.server, self.metrics, clock, log)
@@ -185,6 +188,7 @@ class App:
             (self.clock_chore.look, 1.0, 1.0),
             (self.cause_chore.write, 1.0, 1.0),
             (self.cause_chore.look_for_silence, 300.0, 300.0),
+            (self.outbox_chore.look, 30.0, 60.0),
         )
 
     def drain(self) -> float:
@@ -246,6 +250,7 @@ class App:
         await ending.part("requests", drain_s + DRAIN_MARGIN_S, self.server.stop())
         await ending.part("settling", SETTLING_STOP_S, self.settler.stop())
         await ending.part("causes", CAUSES_STOP_S, self.cause_chore.write())
+        await ending.part("outbox", OUTBOX_STOP_S, self.outbox_chore.stop())
         await ending.part("http", HTTP_STOP_S, self.operators.close_http())
         self._verifier.close()
         self._login_verifier.close()

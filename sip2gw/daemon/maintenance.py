@@ -119,4 +119,13 @@ MAINTENANCE = (
         done=TIED,
         to_do=TIED,
     ),
+    MaintenanceChore(  # B63, C166; those that wait are kept
+        key="notices_forgotten",
+        setting="outbox_days",
+        noun="notice",
+        what="sent or given up before",
+        limit=lambda config, now: now - timedelta(days=config.privacy.outbox_days),
+        do=lambda store, before: store.forget_notices(before),
+        count=lambda store, before: store.count_forgotten_notices(before),
+    ),
 )

@@ -92,3 +92,40 @@ class KeptNotice:
     sent: datetime | None
     problem: str
     """Why the last attempt failed; empty if it did not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A notice that one process is delivering, with what is known about the patron now."""
+
+    id: str
+    """The same at each attempt."""
+    lease: str
+    """Which attempt this is, among those of all processes."""
+    kind: str
+    patron_id: str = field(repr=False)
+    values: Mapping[str, str] = field(repr=False)
+    created: datetime
+    attempts: int
+    """This one included."""
+    first_try: datetime
+    message_id: str
+    """Of the e-mail, the same at each attempt."""
+    known: bool
+    """Whether the patron is in the store."""
+    name: str = field(repr=False)
+    email: str | None = field(repr=False)
+    language: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of a `Delivery`."""
+
+    state: NoticeState
+    """Waiting: it is tried again."""
+    problem: str = ""
+    """Why it was not sent; names nobody."""
+    to: str | None = field(default=None, repr=False)
+    """The address that it was sent to."""
+    next_try: datetime | None = None

@@ -94,13 +94,15 @@ class Metrics:
         self.backend_up = True
         self.outcome_unknown = 0
         self.patrons: int | None = None
-        """None, like the next two: not known."""
+        """None, like the next four: not known."""
         self.last_import: float | None = None
         """Seconds since 1970; 0.0 for never."""
         self.disk_free_bytes: int | None = None
         self.support_open: Mapping[str, int] = {}
         """By type, for every type of the library; empty as long as nobody has counted."""
         self.support_overdue: int | None = None
+        self.outbox_waiting: int | None = None
+        self.outbox_failed: int | None = None
         self.clock_steps = 0
         self.http_restarts = 0
         self.reload_ok = True
@@ -401,6 +403,12 @@ class FamilyMaker:
         )
         yield _one(
             "store_disk_free_bytes", "Free space of the SQLite file's disk", m.disk_free_bytes
+        )
+        yield _one("outbox_waiting", "Notices to patrons that wait to be sent", m.outbox_waiting)
+        yield _one(
+            "outbox_failed",
+            "Notices to patrons that nobody took, until they are forgotten",
+            m.outbox_failed,
         )
         yield _counter(
             "clock_steps", "Jumps of the wall clock by over a second", (), [((), m.clock_steps)]

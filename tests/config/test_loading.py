@@ -466,3 +466,67 @@ def test_the_profiles_of_the_how_to_on_kiosks_load(tmp_path: Path) -> None:
     file = tmp_path / "sip2gw.toml"
     file.write_text('[institution]\nid = "HUB"\n' + "".join(examples), encoding="utf-8")
     assert set(load_config(file).profiles) == {"kiosk", "sorter"}
+
+
+OUTBOX = """
+[outbox]
+smtp = "mail.example.org:587"
+smtp_login = "library"
+smtp_password_file = "smtp.password"
+sender = "Hub Library <library@example.org>"
+[outbox.texts.CAE.nl]
+subject = "Tot ziens, {name}"
+"""
+
+
+def test_an_outbox_without_a_channel_keeps_its_notices_c162(load: Load) -> None:
+    outbox = load('[institution]\nid = "HUB"\n').outbox
+    assert outbox.channel is None
+    assert (outbox.smtp_tls, outbox.retry_max_h) == ("starttls", 72)
+
+
+def test_an_outbox_by_e_mail_c162(load: Load, tmp_path: Path) -> None:
+    (tmp_path / "smtp.password").write_text("secret-1\n")
+    config = load(f'[institution]\nid = "HUB"\n{OUTBOX}')
+    outbox = config.outbox
+    assert outbox.channel == "email"
+    assert outbox.server == ("mail.example.org", 587)
+    assert outbox.from_whom == ("Hub Library", "library@example.org")
+    assert outbox.from_whom.domain == "example.org"
+    assert outbox.texts["CAE"]["nl"].subject == "Tot ziens, {name}"
+    assert config.smtp_password is not None
+    assert config.smtp_password.get_secret_value() == "secret-1"
+    assert "secret-1" not in repr(config)
+
+
+def test_an_outbox_by_webhook_c162(load: Load, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("canary-2")
+    config = load(
+        '[institution]\nid = "HUB"\n[outbox]\nwebhook = "http://127.0.0.1:80/in?key=canary-3"\n'
+        'webhook_token_file = "token"\n'
+    )
+    assert config.outbox.channel == "webhook"
+    assert config.outbox.url.path == "/in"
+    assert config.webhook_token is not None
+    assert config.webhook_token.get_secret_value() == "canary-2"
+    assert "canary" not in repr(config)
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]"])
+def test_a_password_may_go_unencrypted_within_the_machine(
+    load: Load, tmp_path: Path, host: str
+) -> None:
+    (tmp_path / "smtp.password").write_text("secret")
+    text = OUTBOX.replace("mail.example.org:587", f"{host}:25")
+    load(
+        f'[institution]\nid = "HUB"\n{text}'.replace("smtp_login", 'smtp_tls = "none"\nsmtp_login')
+    )
+
+
+def test_the_page_on_notices_is_a_valid_configuration_c162(load: Load, tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs/how-to/notices.md").read_text(encoding="utf-8")
+    by_mail, by_webhook, words = re.findall(r"^```toml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    for name in ("smtp.password", "letters.token"):
+        (tmp_path / name).write_text("x")
+    assert load(f'[institution]\nid = "HUB"\n{by_mail}{words}').outbox.channel == "email"
+    assert load(f'[institution]\nid = "HUB"\n{by_webhook}').outbox.channel == "webhook"

@@ -33,6 +33,8 @@ NAMES = {
     "store_patrons": "gauge",
     "store_last_import_timestamp_seconds": "gauge",
     "store_disk_free_bytes": "gauge",
+    "outbox_waiting": "gauge",
+    "outbox_failed": "gauge",
     "clock_steps_total": "counter",
     "support_open": "gauge",
     "support_overdue": "gauge",

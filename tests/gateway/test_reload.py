@@ -77,14 +77,25 @@ CHANGED = {
     "privacy.refused_payment_days": 91,
     "privacy.loan_history_days": 31,
     "privacy.support_days": 731,
+    "privacy.outbox_days": 91,
     "support.enabled": False,
+    "outbox.smtp": None,
+    "outbox.smtp_tls": "tls",
+    "outbox.smtp_login": None,
+    "outbox.smtp_password_file": None,
+    "outbox.sender": "other@example.org",
+    "outbox.webhook": "https://example.org/in",
+    "outbox.webhook_token_file": None,
+    "outbox.retry_max_h": 24,
+    "outbox.texts": None,
     "texts": {"en": {"old_protocol": "Too old."}},
     "branches": None,
     "profiles": None,
     "terminals": None,
 }
-"""Another valid value for each key; None where this version knows no other, or where other tests
-change it: branches, profiles and terminals in `test_session`."""
+"""Another valid value for each key; None where this version knows no other, where it is valid only
+together with another key, or where other tests change it: branches, profiles and terminals in
+`test_session`."""
 
 
 def with_change(key):

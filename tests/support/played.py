@@ -30,4 +30,5 @@ async def metrics_after_dialogues(directory):
     async with running(directory, config=config, records=records, now=now) as gateway:
         await play(gateway.connect)
         await gateway.app.store_chore.look()
+        await gateway.app.outbox_chore.look()
         return exposition(FamilyMaker(gateway.metrics).families(), os.getpid())[0].decode()

@@ -481,6 +481,7 @@ _OUTBOX = (
             CHECK (state IN ('waiting', 'sent', 'failed', 'undeliverable')),
         attempts INTEGER NOT NULL DEFAULT 0,
         first_try TEXT,
+        last_try TEXT,
         next_try TEXT NOT NULL,
         channel TEXT CHECK (channel IN ('email', 'webhook')),
         recipient TEXT,

@@ -103,8 +103,8 @@ def _table_in(path: str, value: Node, schema: Node) -> tuple[str, Node] | None:
     node = resolve(value, schema)
     if node.get("type") == "array":
         path, node = f"{path}[]", resolve(node.get("items", {}), schema)
-    elif member_node(node):
-        path, node = f"{path}.NAME", resolve(member_node(node), schema)
+    while member := member_node(node):
+        path, node = f"{path}.NAME", resolve(member, schema)
     return (path, node) if "properties" in node else None
 
 

@@ -1,0 +1,123 @@
+"""`outbox …`: notices to patrons (B63, C162)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sip2gw.cli.common import (
+    ConfigOption,
+    JsonOption,
+    configured,
+    opened_store,
+    run,
+    say,
+    write_listing,
+)
+from sip2gw.cli.failures import FAILED, CommandError
+from sip2gw.foundation.words import counted
+from sip2gw.staff.outbox import LISTED_KEYS, notice_json
+
+if TYPE_CHECKING:
+    from sip2gw.backend.library import Library
+    from sip2gw.config import Config
+    from sip2gw.daemon.delivery.channel import DeliveryChannel
+    from sip2gw.model.notices import NoticeState
+
+outbox = typer.Typer(help="Notices to patrons.", no_args_is_help=True)
+
+_COLUMNS = (*LISTED_KEYS, "problem")
+
+
+@outbox.callback()
+def _outbox() -> None:
+    pass
+
+
+@outbox.command("list")
+def list_notices(
+    reveal: Annotated[bool, typer.Option("--reveal", help="Show the whole addresses.")] = False,
+    json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """List the notices to patrons, oldest first.
+
+    `waiting` is to be sent, for the first time or again. `sent` was handed over. `failed` was not
+    taken for `outbox.retry_max_h`. `undeliverable` has no address to go to. A notice that was sent
+    or given up is forgotten after `privacy.outbox_days`.
+    """
+    settings = configured(config)
+    channel = settings.outbox.channel
+    with opened_store(settings) as store:
+        told: Iterable[dict[str, Any]] = (
+            notice_json(notice, settings.zone, channel, reveal=reveal) for notice in store.notices()
+        )
+        if json:
+            told = ({name: record[name] for name in LISTED_KEYS} for record in told)
+        write_listing(told, _COLUMNS, json, times=("created", "sent"))
+
+
+@outbox.command()
+def send(
+    again: Annotated[
+        bool, typer.Option("--again", help="Also those that failed or had no address.")
+    ] = False,
+    config: ConfigOption = None,
+) -> None:
+    """Deliver the notices that wait, now and each once.
+
+    Those that the gateway would try again later are tried, too. A gateway may be running; it and
+    this command never deliver the same notice. The status is 1 if a notice was not taken.
+    """
+    from sip2gw.daemon.delivery.courier import open_channel
+
+    settings = configured(config)
+    channel = open_channel(settings)
+    if channel is None:
+        raise CommandError(
+            "no way to deliver notices is configured; set outbox.smtp or outbox.webhook"
+        )
+    with opened_store(settings) as store:
+        done = run(_send(store, channel, settings, again=again))
+    _sum_up(done)
+
+
+async def _send(
+    store: Library, channel: DeliveryChannel, settings: Config, *, again: bool
+) -> Counter[NoticeState]:
+    from datetime import UTC, datetime
+
+    from sip2gw.daemon.delivery.courier import Courier
+    from sip2gw.model.notices import NoticeState
+
+    if again:
+        await store.try_notices_again(datetime.now(UTC))
+    done: Counter[NoticeState] = Counter()
+    async for delivery, result in Courier(store, channel, settings).run(only_due=False):
+        done[result.state] += 1
+        if result.state is NoticeState.SENT:
+            continue
+        then = ""
+        if result.next_try is not None:
+            then = f"; to be tried again after {result.next_try.astimezone(settings.zone):%H:%M}"
+        say(f"sip2gw: {delivery.kind} {delivery.id}: {result.problem}{then}")
+    return done
+
+
+def _sum_up(done: Counter[NoticeState]) -> None:
+    from sip2gw.model.notices import NoticeState
+
+    later, failed = done[NoticeState.WAITING], done[NoticeState.FAILED]
+    parts = (
+        (done[NoticeState.SENT], "sent"),
+        (later, "to be tried again"),
+        (failed, "failed"),
+        (done[NoticeState.UNDELIVERABLE], "without an address"),
+    )
+    told = ", ".join(f"{number} {what}" for number, what in parts if number)
+    say(f"sip2gw: {counted(done.total(), 'notice')}{': ' if told else ''}{told}")
+    if later or failed:
+        raise typer.Exit(FAILED)
