@@ -44,6 +44,12 @@ NEAR = (
     ),
     ("sip2gw/handlers/fee.py", ("tests/wire/test_examples.py", "tests/gateway/test_payment.py")),
     ("sip2gw/handlers/refusal.py", ("tests/gateway/test_refused_payments.py",)),
+    ("sip2gw/handlers/status.py", ("tests/gateway/test_session.py",)),
+    ("sip2gw/handlers/repeating.py", ("tests/gateway/test_unknown.py",)),
+    (
+        "sip2gw/handlers/items/",
+        ("tests/wire", "tests/gateway/test_circulation.py", "tests/gateway/test_holds.py"),
+    ),
     ("sip2gw/handlers/vendors/", ("tests/gateway/test_dialects.py", "tests/wire")),
     (
         "sip2gw/handlers/",
