@@ -148,6 +148,8 @@ async def test_each_thing_is_as_it_was_but_for_its_patron(known: Library) -> Non
             [*map(rename, row)] for row in after[table]
         ]
     assert [row[-3:] for row in after["block"] if row[1] == "terminal"] == [("kiosk-1", "D1", 0)]
+    empty = next(row for row in after["patron"] if row[0] == "D1")
+    assert {value for value in empty if value is not None} == {"D1", "", "[]", 9, "P1"}
     record = await found(known, "P1")
     assert record.answers == ("Welcome", "Found it", "Thank you")
     told = {(one.what, one.id, one.result, one.note) for one in plan.steps}
