@@ -22,6 +22,7 @@ from sip2gw.model import AccessRow, DoorEntry
 from sip2gw.model.maintenance import Step
 from sip2gw.model.merging import MergeResult
 from sip2gw.model.notices import SAYS, Notice
+from sip2gw.model.support import AutomaticCategory, Cause
 from sip2gw.policy.memberships import fee_id
 from sip2gw.staff.maintenance import maintain_memberships
 
@@ -29,6 +30,7 @@ from .contract import entry
 from .library import NOW, ZONE, content, load, order, pay_fee
 from .test_merging import DOUBLE, EVA, found
 from .test_privacy import columns_of
+from .test_support import PLAIN_DAYS
 
 STAYS = {
     "patron.id": "the empty row that the ledger refers to",
@@ -185,6 +187,20 @@ async def test_c161_who_was_active_a_moment_before_the_merge_was_so_as_the_lasti
     with doubled.own_connection() as connection:
         connection.execute(PUT, ("2026-03-10", "D1"))
     assert [tuple(row) for row in content(doubled)["activity"]] == [("P1", "2026-03-10")]
+
+
+async def test_b64_what_happened_before_the_merge_is_followed_up_with_the_lasting_patron(
+    doubled: Library,
+) -> None:
+    """A payment stays under the former id; the message about it does not."""
+    await doubled.merge_patrons("D1", "P1", EVA)
+    causes = [
+        Cause(AutomaticCategory.UNKNOWN_PAYMENT, payment, "Look at it.", patron_id)
+        for payment, patron_id in (("X1", "D1"), ("X2", "P2"), ("X3", None))
+    ]
+    await doubled.open_automatic(causes, NOW, PLAIN_DAYS)
+    stored = {row[3]: row[4] for row in content(doubled)["support_message"]}
+    assert stored == {"X1": "P1", "X2": "P2", "X3": None}
 
 
 # What maintenance does afterwards
