@@ -315,7 +315,8 @@ async def test_what_waits_for_a_person_follows(doubled: Library) -> None:
                 (entry_id, state, closed),
             )
         connection.execute(
-            "INSERT INTO refused_payment"
+            "INSERT INTO refused_payment (id, time, terminal, day, payer, amount, currency,"
+            " payment_type, bk, reason)"
             " VALUES ('X', 'x', 'k', 'd', 'D1', '1', 'EUR', '00', '', 'reason')"
         )
     await doubled.merge_patrons("D1", "P1", EVA)
