@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -82,13 +83,12 @@ class Lookout:
 
     def __init__(self, people: Mapping[str, Wording]) -> None:
         self._people = people
-        known = [(part, one) for one, words in people.items() for part in words.fragments]
-        self._anywhere = frozenset(one for part, one in known if not part)
-        self._shortest = min((len(part) for part, _ in known if part), default=1)
-        self._by_start: dict[str, list[tuple[str, str]]] = {}
-        for part, one in known:
-            if part:
-                self._by_start.setdefault(part[: self._shortest], []).append((part, one))
+        self._by_fragment: dict[str, set[str]] = defaultdict(set)
+        for one, words in people.items():
+            for fragment in words.fragments:
+                self._by_fragment[fragment].add(one)
+        self._anywhere = frozenset(self._by_fragment.pop("", ()))
+        self._lengths = sorted({len(fragment) for fragment in self._by_fragment})
         self._in_run = lru_cache(_RUNS_REMEMBERED)(self._look)
 
     def named_in(self, text: str) -> list[str]:
@@ -97,12 +97,13 @@ class Lookout:
         return sorted(one for one in candidates if self._people[one].names_them(text, own=False))
 
     def _look(self, run: str) -> frozenset[str]:
-        return frozenset(
-            one
-            for start in range(len(run) - self._shortest + 1)
-            for part, one in self._by_start.get(run[start : start + self._shortest], ())
-            if run.startswith(part, start)
+        parts = (
+            run[start : start + length]
+            for length in self._lengths
+            for start in range(len(run) - length + 1)
         )
+        known = self._by_fragment
+        return frozenset(one for part in parts if part in known for one in known[part])
 
 
 def wording(numbers: Collection[str], name: str, details: Iterable[str]) -> Wording:
@@ -169,4 +170,6 @@ def _fragment(text: str) -> str:
 def _folded(text: str) -> str:
     """The same for all ways of writing it: case, normal form, escapes of JSON."""
     plain = _ESCAPED.sub(lambda found: chr(int(found[1], 16)), text) if "\\u" in text else text
+    if plain.isascii():
+        return plain.lower()
     return normalize("NFC", plain).casefold().translate(_SAME_WHEN_CASE_IS_IGNORED)

@@ -24,6 +24,8 @@ _NAMES = {
     "badge_code": "badge",
     "valid_from": "from",
     "valid_until": "until",
+    "status_fee": "fee_of_status",
+    "message_id": "message",
     "kind": "type",
 }
 """Columns that the report calls something else; `kind` says what a record is about."""
@@ -43,9 +45,12 @@ _TIMES = frozenset(
         "ends",
         "transacted",
         "locked_until",
+        "repeated",
+        "last_try",
+        "ended",
     )
 )
-_LISTS = frozenset(("notices", "branches", "texts"))
+_LISTS = frozenset(("notices", "branches", "texts", "answers"))
 _FLAGS = frozenset(("may_renew", "may_pay", "confirmed", "ready"))
 
 

@@ -236,7 +236,7 @@ PERSONAL = (
         shown=names("id owed settled resolved note"),
         rest=names("key followed"),
         texts=names("key note"),
-        about="t.id IN (SELECT id FROM payment WHERE payer_id IN ({names}))",
+        about="EXISTS (SELECT 1 FROM payment p WHERE p.id = t.id AND p.payer_id IN ({names}))",
         deleted=False,
         emptied={"note": "''"},
     ),

@@ -19,7 +19,7 @@ from sip2gw.backend.staff.people import holder
 from sip2gw.model import Minor
 from sip2gw.policy.privacy import Lookout, Ties, Wording, reasons_to_keep, wording
 
-FORGOTTEN_AT_ONCE = 10
+FORGOTTEN_AT_ONCE = 50
 """Patrons that maintenance forgets in one transaction; payments wait meanwhile."""
 SEARCHED_AT_ONCE = 1000
 """Patrons for whom it reads the texts of the store once; nobody waits meanwhile."""
@@ -82,6 +82,9 @@ class Forgotten:
     """Fees whose ids contain a card number; they are the keys of the ledger, and stay (B47)."""
 
 
+_APART = "\0"
+"""Between texts that are searched together; no name goes over it."""
+
 Row = tuple[str, dict[str, Any]]
 """What a row is about, and its columns."""
 
@@ -143,21 +146,14 @@ def _mentions(
     connection: Connection, table: Personal, lookout: Lookout
 ) -> Iterator[tuple[_Named, list[str]]]:
     """The rows of a table that surely name patrons, with whom; reads all of its texts."""
-    for named in _texts(connection, table):
-        people = {one for text in named.texts.values() if text for one in lookout.named_in(text)}
-        if people:
-            yield named, sorted(people)
-
-
-def _texts(connection: Connection, table: Personal) -> Iterator[_Named]:
-    """Every row of a table, as far as it has texts."""
-    rows = connection.execute(
-        personal.texts_portion(table, is_first=True), (TEXTS_AT_ONCE,)
-    ).fetchall()
-    while rows:
-        yield from (_named(table, row) for row in rows)
-        last = _named(table, rows[-1]).key
-        rows = connection.execute(personal.texts_portion(table), (*last, TEXTS_AT_ONCE)).fetchall()
+    keys = len(table.key)
+    statement, values = personal.texts_portion(table, is_first=True), (TEXTS_AT_ONCE,)
+    while rows := connection.execute(statement, values).fetchall():
+        for row in rows:
+            people = lookout.named_in(_APART.join(filter(None, row[keys:])))
+            if people:
+                yield _named(table, row), people
+        statement, values = personal.texts_portion(table), (*rows[-1][:keys], TEXTS_AT_ONCE)
 
 
 def _named(table: Personal, row: Sequence[Any]) -> _Named:
