@@ -50,6 +50,7 @@ _TIMES = frozenset(
         "ended",
     )
 )
+_DATE_CHARACTERS = len("2026-03-10")
 _LISTS = frozenset(("notices", "branches", "texts", "answers"))
 _FLAGS = frozenset(("may_renew", "may_pay", "confirmed", "ready"))
 
@@ -71,7 +72,7 @@ def _value(name: str, value: Any, currency: str, zone: tzinfo) -> Any:
 
     if name in _AMOUNTS and isinstance(value, int):
         return format_amount(value, currency)
-    if name in _TIMES:
+    if name in _TIMES and len(value) > _DATE_CHARACTERS:
         return moment_value(value).astimezone(zone).isoformat()
     if name in _LISTS:
         return list(list_value(value))

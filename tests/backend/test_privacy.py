@@ -42,6 +42,7 @@ from sip2gw.model.support import (
 from sip2gw.policy.items.decisions import CHECKIN
 from sip2gw.policy.support import OpeningDays
 from sip2gw.staff.maintenance import maintain_memberships
+from sip2gw.staff.privacy import report_json
 
 from . import test_circulation as desk
 from .library import NOW, REFUSALS, ZONE, content, load, open_library, order, pay_fee
@@ -301,6 +302,35 @@ async def test_a_report_has_every_kind_and_no_hash(visited: Library) -> None:
     assert {row["where"] for kind, row in rows if kind == "mention"} == WHERE_ELSE
     cards = [row["number"] for kind, row in rows if kind == "card"]
     assert cards == sorted((DIRK, CARD, OLD, FORMER))
+
+
+async def test_a_report_tells_each_kind_to_people(visited: Library) -> None:
+    """C21: local times, amounts as texts, no names of columns."""
+    told: dict[str, dict[str, Any]] = {}
+    for row in report_json(visited.personal_data(DIRK), "EUR", ZONE):
+        told.setdefault(row.pop("kind"), row)
+    assert told["membership fee"] == {
+        "patron": DIRK,
+        "since": "2026-01-01",
+        "until": "2026-12-31",
+        "fee": "D1",
+        "amount": "3.00",
+    }
+    assert told["last activity"] == {"patron": DIRK, "day": "2026-03-10"}
+    assert told["notice"] == {
+        "patron": DIRK,
+        "type": "CAE",
+        "cause": "2026-12-31",
+        "details": '{"until":"2026-12-31","membership":"Adult"}',
+        "created": "2026-03-10T10:30:00+01:00",
+        "state": "sent",
+        "channel": "email",
+        "recipient": "dirk.ost@example.org",
+        "ended": "2026-03-10",
+        "problem": "dirk.ost@example.org was slow",
+    }
+    assert told["answer of customer support"]["note"] == f"Ask {NAME}"
+    assert told["answer of customer support"]["time"] == "2026-03-10T10:30:00+01:00"
 
 
 async def test_a_report_has_what_stands_under_a_former_number(visited: Library) -> None:

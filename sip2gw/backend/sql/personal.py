@@ -94,7 +94,8 @@ PERSONAL = (
         "membership fee",
         names("patron_id since"),
         whose=names("patron_id"),
-        shown=names("since until fee_id amount closed"),
+        shown=names("since until fee_id amount"),
+        rest=names("closed"),
     ),
     Personal(
         "notice_given",
