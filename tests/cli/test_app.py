@@ -36,6 +36,7 @@ COMMANDS = [
     *(("review", name) for name in ("list", "show", "close")),
     *(("support", name) for name in ("list", "show", "open", "answer", "status", "close")),
     *(("support", "table", name) for name in ("list", "add", "change")),
+    *(("outbox", name) for name in ("list", "send")),
     *(("patron", name) for name in ("show", "set-pin", "block", "unblock")),
     *(("badge", name) for name in ("define", "list", "activate", "deactivate", "report")),
     *(("badge", name) for name in ("assign", "unassign")),

@@ -105,7 +105,7 @@ PAGE_S = 0.1
 def held_by_pages(watch):
     """The times when two pages may have held the loop; one is too little to be told from a busy
     machine."""
-    return [hold for hold in watch.holds() if float(hold.split()[0]) > 1.6 * PAGE_S]
+    return [hold for hold in watch.holds() if float(hold.split()[0]) > 1.1 * PAGE_S]
 
 
 async def test_a_slow_disk_holds_up_who_needs_it_and_others_once(start, watch, tmp_path):

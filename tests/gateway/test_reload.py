@@ -77,6 +77,8 @@ CHANGED = {
     "privacy.refused_payment_days": 91,
     "privacy.loan_history_days": 31,
     "privacy.support_days": 731,
+    "privacy.ended_patron_days": 366,
+    "privacy.review_days": 366,
     "privacy.outbox_days": 91,
     "support.enabled": False,
     "outbox.smtp": None,
