@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from unicodedata import normalize
 
 from sip2gw.foundation.words import counted
@@ -56,8 +58,8 @@ class Wording:
     at_all: re.Pattern[str]
     """What means them in a text about them: short names and numbers, too."""
     fragments: tuple[str, ...]
-    """Lower-case ASCII, at least one of which a text contains that names them surely, in lower
-    case; an empty one is in every text."""
+    """Runs of letters and digits, folded; a text that names them surely contains at least one of
+    them when it is folded, too. An empty one is in every text."""
 
     def names_them(self, text: str, *, own: bool) -> bool:
         """Whether `text` names the patron; `own` says that it is about them."""
@@ -70,6 +72,38 @@ class Wording:
 
     def _pattern(self, own: bool) -> re.Pattern[str]:
         return self.at_all if own else self.surely
+
+
+class Lookout:
+    """Looks for many patrons at once: who may be named in a text is found by the fragments.
+
+    Args:
+        people: how texts may name each, by patron.
+    """
+
+    def __init__(self, people: Mapping[str, Wording]) -> None:
+        self._people = people
+        self._by_fragment: dict[str, set[str]] = defaultdict(set)
+        for one, words in people.items():
+            for fragment in words.fragments:
+                self._by_fragment[fragment].add(one)
+        self._anywhere = frozenset(self._by_fragment.pop("", ()))
+        self._lengths = sorted({len(fragment) for fragment in self._by_fragment})
+        self._in_run = lru_cache(_RUNS_REMEMBERED)(self._look)
+
+    def named_in(self, text: str) -> list[str]:
+        """The patrons whom a text surely names, whoever it is about."""
+        candidates = self._anywhere.union(*map(self._in_run, _RUN.findall(_folded(text))))
+        return sorted(one for one in candidates if self._people[one].names_them(text, own=False))
+
+    def _look(self, run: str) -> frozenset[str]:
+        parts = (
+            run[start : start + length]
+            for length in self._lengths
+            for start in range(len(run) - length + 1)
+        )
+        known = self._by_fragment
+        return frozenset(one for part in parts if part in known for one in known[part])
 
 
 def wording(numbers: Collection[str], name: str, details: Iterable[str]) -> Wording:
@@ -93,6 +127,12 @@ def wording(numbers: Collection[str], name: str, details: Iterable[str]) -> Word
     )
 
 
+_RUNS_REMEMBERED = 1 << 16
+"""Texts of one table repeat their words."""
+_RUN = re.compile(r"\w+")
+_FRAGMENT = re.compile(r"[^\W\U00010000-\U0010ffff]+")  # JSON writes others as two
+_ESCAPED = re.compile(r"\\u([0-9a-f]{4})", re.IGNORECASE)
+_SAME_WHEN_CASE_IS_IGNORED = {ord("\u0131"): "i", 0x307: None}  # i without a dot, and with two
 _NEVER = r"(?!)"
 _BEFORE = r"(?:(?<!\w)|(?<=\\[bfnrt]))"  # in JSON a line end is a letter after a backslash
 _AFTER = r"(?!\w)"
@@ -123,6 +163,13 @@ def _spelt(text: str) -> str:
 
 
 def _fragment(text: str) -> str:
-    """The longest run of ASCII letters and digits in it: no way of writing breaks that up."""
-    runs = re.findall("[a-z0-9]+", normalize("NFC", text).lower())
-    return max(runs, key=len, default="")
+    """The longest run of letters and digits in it: no way of writing breaks that up."""
+    return max(_FRAGMENT.findall(_folded(text)), key=len, default="")
+
+
+def _folded(text: str) -> str:
+    """The same for all ways of writing it: case, normal form, escapes of JSON."""
+    plain = _ESCAPED.sub(lambda found: chr(int(found[1], 16)), text) if "\\u" in text else text
+    if plain.isascii():
+        return plain.lower()
+    return normalize("NFC", plain).casefold().translate(_SAME_WHEN_CASE_IS_IGNORED)

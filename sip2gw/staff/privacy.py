@@ -24,6 +24,8 @@ _NAMES = {
     "badge_code": "badge",
     "valid_from": "from",
     "valid_until": "until",
+    "status_fee": "fee_of_status",
+    "message_id": "message",
     "kind": "type",
 }
 """Columns that the report calls something else; `kind` says what a record is about."""
@@ -43,9 +45,13 @@ _TIMES = frozenset(
         "ends",
         "transacted",
         "locked_until",
+        "repeated",
+        "last_try",
+        "ended",
     )
 )
-_LISTS = frozenset(("notices", "branches", "texts"))
+_DATE_CHARACTERS = len("2026-03-10")
+_LISTS = frozenset(("notices", "branches", "texts", "answers"))
 _FLAGS = frozenset(("may_renew", "may_pay", "confirmed", "ready"))
 
 
@@ -66,7 +72,7 @@ def _value(name: str, value: Any, currency: str, zone: tzinfo) -> Any:
 
     if name in _AMOUNTS and isinstance(value, int):
         return format_amount(value, currency)
-    if name in _TIMES:
+    if name in _TIMES and len(value) > _DATE_CHARACTERS:
         return moment_value(value).astimezone(zone).isoformat()
     if name in _LISTS:
         return list(list_value(value))

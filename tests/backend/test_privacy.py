@@ -1,7 +1,7 @@
 """What is kept of a patron, and what is left after forgetting them, on both databases (B91, C146).
 
-Dirk has been everywhere in the library; the tests look for him afterwards in every row, and in the
-bytes of SQLite's files.
+Dirk has been everywhere in the library, once under another number: the two records were merged. The
+tests look for him afterwards in every row, and in the bytes of SQLite's files.
 """
 
 from __future__ import annotations
@@ -19,21 +19,39 @@ from orders import Saying, decided_by
 
 from sip2gw.backend.attempts import UnknownAttempt
 from sip2gw.backend.base import EntryOrder, PaymentOrder, RefusedError
+from sip2gw.backend.database import WriteResult
 from sip2gw.backend.library import Library
 from sip2gw.backend.loading.exporting import export_lines
+from sip2gw.backend.sql import outbox, support
+from sip2gw.backend.sql.maintenance import Occasion
 from sip2gw.backend.sql.personal import IMPERSONAL, PATRON, PERSONAL
 from sip2gw.backend.sql.unknown import attempt_of
 from sip2gw.backend.sqlite.store import Store
 from sip2gw.backend.staff import privacy
-from sip2gw.model import AccessRow, DoorEntry
+from sip2gw.model import AccessRow, Block, BlockType, DoorEntry
+from sip2gw.model.badges import BadgeTerms, BadgeWish, Deed
+from sip2gw.model.notices import Notice
 from sip2gw.model.refusals import RefusedPayment
+from sip2gw.model.support import (
+    AUTOMATIC_TYPE,
+    AutomaticCategory,
+    Cause,
+    SupportFilter,
+    SupportMessage,
+)
 from sip2gw.policy.items.decisions import CHECKIN
+from sip2gw.policy.support import OpeningDays
+from sip2gw.staff.maintenance import maintain_memberships
+from sip2gw.staff.privacy import report_json
 
 from . import test_circulation as desk
-from .library import NOW, REFUSALS, content, load, open_library, order, pay_fee
+from .library import NOW, REFUSALS, ZONE, content, load, open_library, order, pay_fee
 
 DIRK, CARD, OLD = "29000000000017", "77123456789012", "77000000000099"
+FORMER = "29000000000888"
+"""Dirk's other record, until it was merged."""
 NAME = 'Dirk "D." Céline Öst'
+DAYS = OpeningDays({}, ZONE)
 PATRON_LINE: dict[str, Any] = {
     "kind": "patron",
     "id": DIRK,
@@ -53,7 +71,7 @@ PATRON_LINE: dict[str, Any] = {
 }
 TRACES = (
     *("Dirk", "Céline", "C\\u00e9line", "1971-12-24", "dirk.ost", "55 44 33", "Verbrand", "2468"),
-    *(DIRK, CARD, OLD),
+    *(DIRK, CARD, OLD, FORMER),
 )
 FEES = [
     {"id": "D1", "amount": "3.00", "description": f"Lost by {NAME}"},
@@ -79,7 +97,11 @@ ELSEWHERE: list[dict[str, Any]] = [
     },
     {"kind": "item", "id": "I9", "title": "Dijk", "note": f"gift of {NAME}"},
 ]
-WHERE_ELSE = {"block.note", "patron.notices", "fee.description", "item.note", "door_entry.note"}
+WHERE_ELSE = {
+    *("block.note", "patron.notices", "fee.description", "item.note", "door_entry.note"),
+    *("badge_change.reason", "patron.answers", "support_event.note"),
+    *("support_message.text", "support_message.object"),
+}
 
 
 def money(minor: int) -> str:
@@ -103,6 +125,58 @@ def paying(fee_id: str, amount: int, bk: str, **changed: Any) -> PaymentOrder:
     content = f"{DIRK}|{amount}|EUR|00||"
     wanted = order(bk, amount, payer_id=DIRK, card=CARD, content=content)
     return decided_by(replace(wanted, **changed), pay_fee(fee_id, amount))
+
+
+async def merge_former(library: Library) -> None:
+    """Dirk under another number pays a part of what he owes, and becomes one with himself."""
+    line = {"kind": "patron", "id": FORMER, "name": "Dirk Oest", "birth_date": "1971-12-24"}
+    fee = {"kind": "fee", "id": "D4", "patron": FORMER, "amount": "2.00", "created": "2026-02-01"}
+    assert load(library, line, fee).errors == ()
+    changed = {"payer_id": FORMER, "card": FORMER, "content": f"{FORMER}|100|EUR"}
+    assert (await library.book_payment(paying("D4", 100, "8", **changed))).outcome == "booked"
+    library.log_access(passage(FORMER, 3))
+    await asyncio.sleep(0.4)  # until the door log is written
+    await library.merge_patrons(FORMER, DIRK, Deed("ann", NOW, f"{FORMER} is Dirk"))
+
+
+async def be_followed_up(library: Library) -> None:
+    """Customer support about Dirk, and about others where staff name him."""
+    block = Block(BlockType.GENERAL, "", None, "terminal")
+    await library.set_block(DIRK, block, terminal="kiosk-1", card=CARD)
+    while await library.follow_up({}, NOW, DAYS):
+        pass
+    causes = [
+        Cause(AutomaticCategory.BLOCKED_CARD, number, f"blocked {number}", DIRK)
+        for number in (OLD, DIRK)
+    ] + [
+        Cause(AutomaticCategory.REFUSED_PAYMENT, f"cash-1|{number}|5.00|EUR", f"{number} paid")
+        for number in (CARD, OLD)
+    ]
+    await library.write(
+        lambda connection: WriteResult(support.open_automatic(connection, causes, NOW, DAYS))
+    )
+    for card, text in ((DIRK, "Why am I barred?"), ("P9", f"Where is {NAME}?")):
+        opened = (AUTOMATIC_TYPE, "DATA", text, "ann", NOW, DAYS)
+        message = await library.open_support_message(*opened, card=card)
+        await library.answer_support_message(message, f"Ask {NAME}", "ann", NOW)
+
+
+async def be_told(library: Library) -> None:
+    """What maintenance and the outbox keep of Dirk."""
+    notice = Notice("CAE", DIRK, "2026-12-31", {"until": "2026-12-31", "membership": "Adult"})
+    await library.write(lambda connection: WriteResult(outbox.put(connection, [notice], NOW)))
+    for statement in (
+        "UPDATE outbox SET channel = 'email', recipient = 'dirk.ost@example.org', state = 'sent',"
+        " ended = '2026-03-10', problem = 'dirk.ost@example.org was slow' WHERE patron_id = ?",
+        "INSERT INTO activity (patron_id, day) VALUES (?, '2026-03-10')",
+        "INSERT INTO notice_given (patron_id, kind, cause, day) VALUES (?, 'CAE', 'x', '2026')",
+        "INSERT INTO membership_fee (patron_id, since, until, fee_id, amount)"
+        " VALUES (?, '2026-01-01', '2026-12-31', 'D1', 300)",
+        "INSERT INTO borrowed (patron_id, work, until) VALUES (?, 'title T1', '2026-05-01')",
+    ):
+        assert execute(library, statement, (DIRK,)) == 1
+    wish = [BadgeWish("P9", BadgeTerms())]
+    await library.assign_badge("ONBE", wish, Deed("ann", NOW, f"comes with {NAME}"))
 
 
 @pytest.fixture
@@ -149,12 +223,9 @@ async def visited(library: Library) -> Library:
     (entry,) = [one.id for one in library.reviews() if one.patron == DIRK]
     await library.close_reviews([entry], "told Dirk", "ann", NOW)
     await library.record_pin_failure(DIRK, NOW, 5, NOW + timedelta(minutes=15))
-    execute(
-        library,
-        "INSERT INTO borrowed (patron_id, work, until) VALUES (?, 'title T1', '2026-05-01')",
-        (DIRK,),
-    )
-    await asyncio.sleep(0.4)  # until the door log is written
+    await be_told(library)
+    await merge_former(library)
+    await be_followed_up(library)
     assert library.self_check() == []
     return library
 
@@ -169,7 +240,7 @@ def texts(rows: Any) -> str:
 
 
 def statistics(library: Library) -> list[Any]:
-    """What a library reports: money by terminal, doors by minute, stays."""
+    """What a library reports: money by terminal, doors by minute, stays, work of support."""
     payments = [
         (one.time, one.terminal, one.amount, one.payment_type, one.status, len(one.lines))
         for one in library.payments()
@@ -179,10 +250,15 @@ def statistics(library: Library) -> list[Any]:
     return [
         payments,
         library.door_counts(since=since, until=until),
-        len({one.patron_id for one in stays}),
+        len({DIRK if one.patron_id == FORMER else one.patron_id for one in stays}),
         len(stays),
         sum(one.amount for one in library.surpluses()),
+        [(one.id, one.category, one.status, one.created, one.count) for one in messages(library)],
     ]
+
+
+def messages(library: Library) -> list[SupportMessage]:
+    return list(library.support_messages(SupportFilter()))
 
 
 # The declaration
@@ -225,12 +301,54 @@ async def test_a_report_has_every_kind_and_no_hash(visited: Library) -> None:
     assert "argon2" not in texts(rows)
     assert {row["where"] for kind, row in rows if kind == "mention"} == WHERE_ELSE
     cards = [row["number"] for kind, row in rows if kind == "card"]
-    assert cards == sorted((DIRK, CARD, OLD))
+    assert cards == sorted((DIRK, CARD, OLD, FORMER))
+
+
+async def test_a_report_tells_each_kind_to_people(visited: Library) -> None:
+    """C21: local times, amounts as texts, no names of columns."""
+    told: dict[str, dict[str, Any]] = {}
+    for row in report_json(visited.personal_data(DIRK), "EUR", ZONE):
+        told.setdefault(row.pop("kind"), row)
+    assert told["membership fee"] == {
+        "patron": DIRK,
+        "since": "2026-01-01",
+        "until": "2026-12-31",
+        "fee": "D1",
+        "amount": "3.00",
+    }
+    assert told["last activity"] == {"patron": DIRK, "day": "2026-03-10"}
+    assert told["notice"] == {
+        "patron": DIRK,
+        "type": "CAE",
+        "cause": "2026-12-31",
+        "details": '{"until":"2026-12-31","membership":"Adult"}',
+        "created": "2026-03-10T10:30:00+01:00",
+        "state": "sent",
+        "channel": "email",
+        "recipient": "dirk.ost@example.org",
+        "ended": "2026-03-10",
+        "problem": "dirk.ost@example.org was slow",
+    }
+    assert told["answer of customer support"]["note"] == f"Ask {NAME}"
+    assert told["answer of customer support"]["time"] == "2026-03-10T10:30:00+01:00"
+
+
+async def test_a_report_has_what_stands_under_a_former_number(visited: Library) -> None:
+    rows = list(visited.personal_data(CARD))
+    under = {kind for kind, row in rows for value in row.values() if value == FORMER}
+    assert {"patron", "card", "payment", "ledger entry", "passage"} <= under
+    assert ("DATA", "Why am I barred?") in [
+        (row["category"], row["text"])
+        for kind, row in rows
+        if kind == "message of customer support"
+    ]
 
 
 async def test_a_report_has_nothing_of_others(visited: Library) -> None:
     rows = list(visited.personal_data("P9"))
-    assert NAME not in texts(row for kind, row in rows if kind not in ("block", "patron", "fee"))
+    notes = {"block", "patron", "fee", "badge change"}
+    notes |= {"message of customer support", "answer of customer support"}
+    assert NAME not in texts(row for kind, row in rows if kind not in notes)
     assert "1971-12-24" not in texts(rows)
     with pytest.raises(RefusedError, match="no patron has the id or card nobody"):
         list(visited.personal_data("nobody"))
@@ -257,6 +375,54 @@ async def test_c146_nothing_names_a_forgotten_patron(visited: Library) -> None:
     assert rows > sum(map(len, kept.values()))
     payers = {one.payer_id for one in visited.payments()}
     assert payers == {stub, "P9"}
+    assert list(visited.notices()) == []
+
+
+async def test_messages_of_support_stay_without_the_person(visited: Library) -> None:
+    """C163: nor do two open ones become one because both lost the card that they were about."""
+    before = {one.id: one for one in messages(visited)}
+    stub = await forget(visited, force=True)
+    after = messages(visited)
+    assert {one.text for one in after if one.patron_id == stub} == {""}
+    assert len([one for one in after if one.patron_id == stub]) == len(
+        [one for one in before.values() if one.patron_id == DIRK]
+    )
+    assert [one.text for one in after if one.patron_id == "P9"] == [f"Where is {stub}?"]
+    refused = [one for one in after if one.text == f"{stub} paid"]
+    assert len(refused) == 2
+    _, history = visited.support_message(max(one.id for one in after if one.patron_id == stub))
+    assert [step.note for step in history] == ["", ""]
+    rows = [tuple(row) for row in content(visited)["support_message"]]
+    assert {row[3] for row in rows if row[2] == AutomaticCategory.BLOCKED_CARD} == {""}
+    assert all(row[3] for row in rows if row[2] == AutomaticCategory.OFFLINE)
+
+
+async def test_what_a_former_number_has_to_settle_ties_too(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert load(library, CLEAN).errors == ()
+    await merge_former(library)
+    open_attempt = attempt_of(order("X", payer_id=FORMER))
+    monkeypatch.setattr(library, "spooled", lambda: [open_attempt])
+    with pytest.raises(RefusedError, match="before the gateway has settled"):
+        await forget(library, force=True)
+
+
+async def test_an_open_attempt_in_the_store_ties(library: Library) -> None:
+    assert load(library, CLEAN).errors == ()
+    await library.settle([attempt_of(order(payer_id=DIRK, amount=100))], NOW)
+    execute(library, "UPDATE attempt SET settled = NULL")
+    with pytest.raises(RefusedError, match="1 transaction has an unknown outcome"):
+        await forget(library)
+
+
+@pytest.mark.parametrize("at_once", [1, 2])
+async def test_texts_are_found_in_whatever_portions_they_are_read(
+    visited: Library, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    mentions = [row for kind, row in visited.personal_data(DIRK) if kind == "mention"]
+    monkeypatch.setattr(privacy, "TEXTS_AT_ONCE", at_once)
+    assert [row for kind, row in visited.personal_data(DIRK) if kind == "mention"] == mentions
 
 
 async def test_others_keep_what_is_said_of_them(visited: Library) -> None:
@@ -502,6 +668,18 @@ async def test_the_ledger_refuses_to_delete(library: Library) -> None:
 # Retention
 
 
+def looked_for(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """For whom the texts of the store are read, each time."""
+    search, searched = privacy.search, list[list[str]]()
+
+    def noting(connection: Any, patron_ids: Any) -> Any:
+        searched.append(list(patron_ids))
+        return search(connection, patron_ids)
+
+    monkeypatch.setattr(privacy, "search", noting)
+    return searched
+
+
 def ended(number: int, **more: Any) -> dict[str, Any]:
     return {"kind": "patron", "id": f"E{number}", "name": f"Person {number}", "status": 9} | more
 
@@ -510,6 +688,8 @@ async def test_b93_ended_patrons_are_forgotten_unless_something_ties_them(
     library: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(privacy, "FORGOTTEN_AT_ONCE", 2)
+    monkeypatch.setattr(privacy, "SEARCHED_AT_ONCE", 4)
+    searched = looked_for(monkeypatch)
     assert (
         load(
             library,
@@ -530,11 +710,32 @@ async def test_b93_ended_patrons_are_forgotten_unless_something_ties_them(
     assert before.date().isoformat() == "2025-03-10"
     assert (library.count_ended(before), library.count_ended_kept(before)) == (6, 1)
     assert await library.forget_ended(before) == 6
+    assert searched == [["E0", "E1", "E10", "E2"], ["E3", "E4"]]  # once, for two transactions
     found = [number for number in range(11) if await library.find_patron(f"E{number}")]
     assert found == [5, 6, 7, 8, 9]
     assert (library.count_ended(before), library.count_ended_kept(before)) == (0, 1)
     assert await library.forget_ended(before) == 0
     assert library.self_check() == []
+
+
+async def test_b93_whose_membership_maintenance_ended_is_forgotten_unless_they_came_back(
+    library: Library,
+) -> None:
+    """E2 is in the next import, and E3 got another status at the desk."""
+    guests = {"code": "302", "description": "Guest", "type": 5, "renewal_type": 5}
+    last_day = {"membership": "302", "membership_from": "2024-01-01", "status": 5}
+    last_day["membership_until"] = "2024-12-31"
+    lines = [ended(number, **last_day) for number in range(1, 4)]
+    assert load(library, {"kind": "membership"} | guests, *lines).errors == ()
+    assert library.count_ended(NOW) == 0
+    async for _ in maintain_memberships(library, Occasion(NOW, ZONE, {})):
+        pass
+    assert library.count_ended(NOW) == 3
+    execute(library, "UPDATE patron SET ended_on = '2025-01-01' WHERE id IN ('E2', 'E3')")
+    assert load(library, lines[1] | {"membership_until": "2027-12-31"}).errors == ()
+    execute(library, "UPDATE patron SET status = 5 WHERE id = 'E3'")
+    assert await library.forget_ended(NOW) == 1
+    assert [bool(await library.find_patron(f"E{one}")) for one in (1, 2, 3)] == [False, True, True]
 
 
 async def test_b93_reviews_are_deleted_a_year_after_they_were_closed(visited: Library) -> None:

@@ -262,7 +262,13 @@ def test_maintain_says_of_each_chore_what_it_forgets(command: Run, library: Path
             " closed) VALUES (?, ?, 'offline', 't', '11', 'I1', '', 'done', 'closed', ?)",
             [("R1", OLDER, OLDER), ("R2", OLDER, young)],
         )
-        store.execute("UPDATE patron SET ended_on = '2025-01-01'")  # P2 owes something
+        store.executemany(
+            "INSERT INTO outbox (id, kind, patron_id, cause, details, created, next_try, state,"
+            " ended) VALUES (?, 'END', 'P3', ?, '{}', '', '', 'sent', ?)",
+            [("N1", "1", "2020-01-01T00:00:00.000Z"), ("N2", "2", young)],
+        )
+        # P2 owes something
+        store.execute("UPDATE patron SET status = 9, ended_on = '2025-01-01'")
 
     def said(*options: str) -> list[tuple[str, str]]:
         lines = command("maintain", *options).err.splitlines()
@@ -280,13 +286,14 @@ def test_maintain_says_of_each_chore_what_it_forgets(command: Run, library: Path
         "1 entry for review closed",
         "1 patron who ended",
         "1 patron who ended",
+        "1 notice sent or given up",
     )
     kept = "kept, because something is owed, on loan, left or unknown"
-    to_do = ("patron would be erased", *["would be forgotten"] * 6, kept)
-    done = ("patron erased", *["forgotten"] * 6, kept)
+    to_do = ("patron would be erased", *["would be forgotten"] * 6, kept, "would be forgotten")
+    done = ("patron erased", *["forgotten"] * 6, kept, "forgotten")
     assert said("--dry-run") == list(zip(counted, to_do, strict=True))
     assert said() == list(zip(counted, done, strict=True))
-    assert [what[0] for what, _ in said("--dry-run")] == [*["0"] * 7, "1"]
+    assert [what[0] for what, _ in said("--dry-run")] == [*["0"] * 7, "1", "0"]
 
 
 @pytest.mark.parametrize(

@@ -93,11 +93,22 @@ def test_b91_forgetting_is_refused_and_forced(command: Run, library: Path) -> No
 def test_c146_nothing_is_left_in_the_directory(command: Run, library: Path) -> None:
     """The command leaves neither a log of the store nor a copy."""
     assert load(command, ANNA).status == 0
-    assert command("patron", "forget", "1000234").status == 0
+    notice = ("END", "1000234", "2026", "{}", "", "", "anna@verhaegen.example")
+    with closing(sqlite3.connect(library.with_name("library.db"))) as store, store:
+        store.execute(
+            "INSERT INTO outbox (id, kind, patron_id, cause, details, created, next_try, recipient)"
+            " VALUES ('N1', ?, ?, ?, ?, ?, ?, ?)",
+            notice,
+        )
+    said = command("patron", "forget", "1000234")
+    assert said.status == 0
+    told = said.out + said.err + command("outbox", "list", "--reveal", "--json").out
+    told += command("maintain").err
     files = [path for path in library.parent.rglob("*") if path.is_file()]
     assert library.with_name("library.db") in files
     for trace in ("Verhaegen", "1984-11-02", "5550001112", "1000234"):
         assert not [path for path in files if trace.encode() in path.read_bytes()], trace
+        assert trace not in told
 
 
 def test_who_reads_meanwhile_keeps_the_log_and_staff_are_told(

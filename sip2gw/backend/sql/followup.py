@@ -24,8 +24,8 @@ bookings wait for it."""
 _STEP = (ROWS_PER_STEP,)
 
 _ENTRIES = """
-    SELECT r.id, r.kind, r.terminal, r.message, r.item, r.outcome, r.reasons, p.id
-    FROM review r LEFT JOIN patron p ON p.id = r.patron
+    SELECT r.id, r.kind, r.terminal, r.message, r.item, r.outcome, r.reasons, c.patron_id
+    FROM review r LEFT JOIN card c ON c.number = r.patron
     WHERE r.state = 'open' AND NOT EXISTS (
         SELECT 1 FROM support_message m
         WHERE m.category = 'OFFL' AND m.object = r.id AND m.closed IS NULL AND m.object <> '')
@@ -38,8 +38,8 @@ _ATTEMPTS = """
 _FOLLOW_ATTEMPT = "UPDATE attempt SET followed = 1 WHERE id = ?"
 
 _REFUSED = """
-    SELECT r.id, r.terminal, r.day, r.payer, r.amount, r.currency, r.bk, r.reason, p.id
-    FROM refused_payment r LEFT JOIN patron p ON p.id = r.payer
+    SELECT r.id, r.terminal, r.day, r.payer, r.amount, r.currency, r.bk, r.reason, c.patron_id
+    FROM refused_payment r LEFT JOIN card c ON c.number = r.payer
     WHERE r.followed = 0 ORDER BY r.time, r.id LIMIT ?"""
 _FOLLOW_REFUSED = "UPDATE refused_payment SET followed = 1 WHERE id = ?"
 

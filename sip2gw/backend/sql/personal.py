@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from sip2gw.backend.sql.queries import fill
+from sip2gw.backend.sql.stubs import IDS_OF
 from sip2gw.backend.sql.writes import names
 
 
@@ -38,6 +39,9 @@ class Personal:
     `whose`, and the rest stays."""
     emptied: Mapping[str, str] = field(default_factory=dict)
     """What columns of rows about a patron say afterwards, as SQL."""
+    cleared: tuple[str, ...] = ()
+    """Of `texts`, those that are emptied when they name a forgotten patron: with a stub in them
+    two could become equal, which an index forbids."""
     useless: bool = False
     """Rows whose `texts` name a forgotten patron are deleted, too: they are worth nothing without
     the name."""
@@ -70,12 +74,51 @@ PERSONAL = (
         shown=names("badge_code valid_from valid_until branches source"),
     ),
     Personal(
+        "badge_change",
+        "badge change",
+        names("patron_id badge_code id"),
+        whose=names("patron_id"),
+        shown=names("badge_code time action valid_from valid_until branches reason source"),
+        rest=names("id user_name"),
+        texts=names("reason"),
+    ),
+    Personal(
+        "activity",
+        "last activity",
+        names("patron_id"),
+        whose=names("patron_id"),
+        shown=names("day"),
+    ),
+    Personal(
+        "membership_fee",
+        "membership fee",
+        names("patron_id since"),
+        whose=names("patron_id"),
+        shown=names("since until fee_id amount"),
+        rest=names("closed"),
+    ),
+    Personal(
+        "notice_given",
+        "notice given",
+        names("patron_id kind cause"),
+        whose=names("patron_id"),
+        shown=names("kind cause day"),
+    ),
+    Personal(
+        "outbox",
+        "notice",
+        names("id"),
+        whose=names("patron_id"),
+        shown=names("kind cause details created state channel recipient last_try ended problem"),
+        rest=names("id attempts first_try next_try message_id lease leased_until"),
+    ),
+    Personal(
         "block",
         "block",
         names("patron_id source type position"),
         whose=names("patron_id"),
-        shown=names("source type note valid_until"),
-        rest=names("position"),
+        shown=names("source type note valid_until terminal card"),
+        rest=names("position told"),
         texts=names("note"),
     ),
     Personal(
@@ -152,12 +195,38 @@ PERSONAL = (
         emptied={"note": "''"},
     ),
     Personal(
+        "support_event",
+        "answer of customer support",
+        names("message_id position"),
+        shown=names("message_id time kind before after note"),
+        rest=names("position user_name"),
+        texts=names("note"),
+        about="""t.message_id IN
+            (SELECT m.id FROM support_message m WHERE m.patron_id IN ({names}))""",
+        deleted=False,
+        emptied={"note": "''"},
+    ),
+    Personal(
+        "support_message",
+        "message of customer support",
+        names("id"),
+        whose=names("patron_id"),
+        shown=names("id type category object branch text status created count repeated closed"),
+        rest=names(
+            "answered reopened department unit processor reporter response_due processing_due"
+        ),
+        texts=names("object text"),
+        cleared=names("object"),
+        deleted=False,
+        emptied={"text": "''"},
+    ),
+    Personal(
         "refused_payment",
         "refused payment",
         names("id"),
         whose=names("payer"),
         shown=names("time terminal amount currency payment_type bk reason"),
-        rest=names("id day"),
+        rest=names("id day followed"),
         texts=names("bk"),
         deleted=False,
     ),
@@ -166,9 +235,9 @@ PERSONAL = (
         "payment of unknown outcome",
         names("id"),
         shown=names("id owed settled resolved note"),
-        rest=names("key"),
+        rest=names("key followed"),
         texts=names("key note"),
-        about="t.id IN (SELECT id FROM payment WHERE payer_id IN ({names}))",
+        about="EXISTS (SELECT 1 FROM payment p WHERE p.id = t.id AND p.payer_id IN ({names}))",
         deleted=False,
         emptied={"note": "''"},
     ),
@@ -219,7 +288,7 @@ PERSONAL = (
         rest=names(
             "id title title_id author media_type material owner_branch current_branch shelf"
             " call_number for_loan loan_days max_renewals checkout_fee overdue_fee_per_day magnetic"
-            " security_marker note attachment status properties"
+            " security_marker note attachment status properties overdue_fee_max minimum_age"
         ),
         texts=names("note"),
         deleted=False,
@@ -237,10 +306,11 @@ PATRON = Personal(
     whose=names("id"),
     shown=names(
         "name birth_date membership_code membership_from membership_until status home_branch"
-        " language email phone address notices house_rules_accepted fee_limit ended_on"
+        " language email phone address notices house_rules_accepted fee_limit ended_on status_fee"
+        " answers merged_into"
     ),
     rest=names("pin_hash forgotten_on forgotten_as"),
-    texts=names("notices"),
+    texts=names("notices answers"),
 )
 """Comes first in the report, and goes last: the others are found by it."""
 
@@ -250,30 +320,39 @@ IMPERSONAL: Mapping[str, str] = {
     "known_login": "terminals",
     "refused_more": "numbers of refused payments, by terminal and day",
     "reveal": "the members of staff who looked at names in the door log",
+    "terminal_watch": "what staff were told of terminals, and when",
+    "outbox_forgotten": "digests of notices that were deleted, so that none is written twice",
+    "support_type": "codes of customer support",
+    "support_category": "codes of customer support",
+    "support_department": "codes of customer support",
+    "support_unit": "codes of customer support",
+    "support_default_message": "answers that the library wrote in advance",
+    "support_processing": "which members of staff handle what in customer support",
     "setting": "settings of the store, among them the PIN secret",
     "store_version": "a number",
     "schema_migration": "the store's own history",
 }
 """Tables about no patron, and what they hold."""
 
-NAMES_OF = """SELECT id FROM patron WHERE id = ?
-    UNION SELECT number FROM card WHERE patron_id = ?"""
-"""What names one patron: the id and all cards."""
+NAMES_OF = fill("{ids} UNION SELECT number FROM card WHERE patron_id = ?", ids=IDS_OF)
+"""What names one patron: the id, those that were merged into it, and all cards."""
 NAMES_FORGOTTEN = """SELECT id FROM patron WHERE forgotten_as IS NOT NULL
     UNION SELECT c.number FROM card c JOIN patron p ON p.id = c.patron_id
     WHERE p.forgotten_as IS NOT NULL"""
 """What names the patrons that this transaction forgets."""
 
-_STUB_OF = """(SELECT p.forgotten_as FROM patron p WHERE p.forgotten_as IS NOT NULL
+_STUB_OF = """(SELECT MAX(p.forgotten_as) FROM patron p WHERE p.forgotten_as IS NOT NULL
         AND (p.id = t.{column} OR p.id =
              (SELECT c.patron_id FROM card c WHERE c.number = t.{column})))"""
+"""The former id of a merged patron is a card, too; both have one stub."""
 
 PATRON_WORDS = """
     SELECT p.id, p.name, p.email, p.phone, p.address FROM patron p WHERE p.id = ?"""
-CARD_NUMBERS = "SELECT number FROM card WHERE patron_id = ?"
+NUMBERS = f"{NAMES_OF} ORDER BY 1"
 ADD_STUB = """
     INSERT INTO patron (id, name, forgotten_on) VALUES (?, '', CAST(CURRENT_DATE AS TEXT))"""
-MARK = "UPDATE patron SET forgotten_as = ? WHERE id = ?"
+MARK = fill("UPDATE patron SET forgotten_as = ? WHERE id IN ({ids})", ids=IDS_OF)
+"""The patron, and the empty rows of those who were merged into them."""
 REMOVE_MARKED = "DELETE FROM patron WHERE forgotten_as IS NOT NULL"
 LOANS_LOST = fill(
     """UPDATE item SET status = 'missing' WHERE id IN
@@ -313,15 +392,18 @@ def _texts(personal: Personal, condition: str) -> str:
     return fill(_TEXTS, columns=", ".join(columns), table=personal.table, condition=condition)
 
 
-def texts_about_others(personal: Personal, fragments: int) -> str:
-    """Key and texts of the rows that are not about one patron, but may name them.
+def texts_portion(personal: Personal, *, is_first: bool = False) -> str:
+    """Key and texts of some rows, by key: values of the last key unless it is the first portion,
+    then how many."""
+    key = ", ".join(f"t.{name}" for name in personal.key)
+    marks = ", ".join("?" * len(personal.key))
+    after = "1 = 1" if is_first else f"({key}) > ({marks})"
+    return f"{_texts(personal, after)} ORDER BY {key} LIMIT ?"
 
-    Takes the patron's id for each `?` but the last ones: for each of the texts so many fragments,
-    as patterns of LIKE.
-    """
-    likes = [f"LOWER(t.{text}) LIKE ?" for text in personal.texts for _ in range(fragments)]
-    about = fill(personal.rows, names=NAMES_OF)
-    return _texts(personal, f"NOT COALESCE({about}, 1 = 0) AND ({' OR '.join(likes) or '1 = 0'})")
+
+def texts_about(personal: Personal) -> str:
+    """Key and texts of the rows about one patron, named by `NAMES_OF`."""
+    return _texts(personal, fill(personal.rows, names=NAMES_OF))
 
 
 def texts_about_marked(personal: Personal) -> str:

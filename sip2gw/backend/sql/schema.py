@@ -664,6 +664,7 @@ _BADGE_HISTORY = (
     "ALTER TABLE badge ADD COLUMN valid_from TEXT",
     "ALTER TABLE badge ADD COLUMN valid_until TEXT",
     "ALTER TABLE patron ADD COLUMN merged_into TEXT",
+    "CREATE INDEX patron_merged ON patron (merged_into) WHERE merged_into IS NOT NULL",
     """CREATE TABLE badge_change (
         patron_id TEXT NOT NULL,
         badge_code TEXT NOT NULL,

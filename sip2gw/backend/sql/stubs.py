@@ -10,7 +10,8 @@ from __future__ import annotations
 LIVING = "(p.forgotten_on IS NULL AND p.merged_into IS NULL)"
 """Whether the row `p` of `patron` is a patron."""
 
-IDS_OF = "SELECT p.id FROM patron p WHERE COALESCE(p.merged_into, p.id) = ?"
+IDS_OF = """SELECT p.id FROM (SELECT CAST(? AS TEXT) AS id) one
+    JOIN patron p ON p.id = one.id OR p.merged_into = one.id"""
 """The ids of a patron: their own, and those of all who were merged into them."""
 
 SAME_PERSON = f"IN ({IDS_OF})"

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from itertools import islice
-from typing import Any
+from typing import Any, Protocol, TypeAlias
 
 from sip2gw.backend.attempts import UnknownAttempt, UnknownPayment
 from sip2gw.backend.base import RefusedError
@@ -15,13 +14,17 @@ from sip2gw.backend.database import Connection, Database, alone, telling
 from sip2gw.backend.sql import personal
 from sip2gw.backend.sql.personal import NAMES_OF, PATRON, PERSONAL, Personal
 from sip2gw.backend.sql.queries import BUMP_VERSION, STORE_VERSION, fill
-from sip2gw.backend.sql.stubs import LIVING
+from sip2gw.backend.sql.stubs import IDS_OF, LIVING, SAME_PERSON
 from sip2gw.backend.staff.people import holder
 from sip2gw.model import Minor
-from sip2gw.policy.privacy import Ties, Wording, reasons_to_keep, wording
+from sip2gw.policy.privacy import Lookout, Ties, Wording, reasons_to_keep, wording
 
-FORGOTTEN_AT_ONCE = 10
+FORGOTTEN_AT_ONCE = 50
 """Patrons that maintenance forgets in one transaction; payments wait meanwhile."""
+SEARCHED_AT_ONCE = 1000
+"""Patrons for whom it reads the texts of the store once; nobody waits meanwhile."""
+TEXTS_AT_ONCE = 10_000
+"""Rows with texts that are in memory at a time."""
 
 STUB_MARK = "~"
 _STUB_BYTES = 8
@@ -29,33 +32,42 @@ _STUB_BYTES = 8
 TABLES = (*(known.table for known in PERSONAL), PATRON.table)
 """Those that may hold something about a patron."""
 
-_BALANCES = """
+_BALANCES = fill(
+    """
     SELECT CAST(SUM(e.amount) AS BIGINT) FROM fee f JOIN ledger_entry e ON e.fee_id = f.id
-    WHERE f.patron_id = ? GROUP BY f.id HAVING SUM(e.amount) <> 0"""
-_SURPLUS = """
+    WHERE f.patron_id {same} GROUP BY f.id HAVING SUM(e.amount) <> 0""",
+    same=SAME_PERSON,
+)
+_SURPLUS = fill(
+    """
     SELECT CAST(COALESCE(SUM(e.amount), 0) AS BIGINT)
     FROM fee f JOIN ledger_entry e ON e.fee_id = f.id
     JOIN ledger_transaction t ON t.id = e.transaction_id
-    WHERE f.patron_id = ? AND t.kind = 'surplus'"""
+    WHERE f.patron_id {same} AND t.kind = 'surplus'""",
+    same=SAME_PERSON,
+)
 """All surplus of a fee belongs to its debtor (C103)."""
-_LOANS = "SELECT COUNT(*) FROM loan WHERE patron_id = ?"
-_READY_HOLDS = "SELECT COUNT(*) FROM hold WHERE patron_id = ? AND ready = 1"
+_LOANS = fill("SELECT COUNT(*) FROM loan WHERE patron_id {same}", same=SAME_PERSON)
+_READY_HOLDS = fill(
+    "SELECT COUNT(*) FROM hold WHERE patron_id {same} AND ready = 1", same=SAME_PERSON
+)
 _UNKNOWN = fill(
     """
-    SELECT (SELECT COUNT(*) FROM payment WHERE status = 'unknown' AND payer_id IN ({names}))
+    SELECT (SELECT COUNT(*) FROM attempt a JOIN payment p ON p.id = a.id
+            WHERE a.settled IS NULL AND p.payer_id IN ({names}))
          + (SELECT COUNT(*) FROM review WHERE outcome = 'unknown' AND patron IN ({names}))""",
     names=NAMES_OF,
 )
 _ENDED = fill(
     """
     SELECT p.id FROM patron p
-    WHERE {living} AND (p.ended_on < ? OR p.ended_on IS NULL AND p.status = 9
-                        AND p.membership_until < ?)
+    WHERE {living} AND p.status = 9 AND COALESCE(p.ended_on, p.membership_until) < ?
     ORDER BY p.id""",
     living=LIVING,
 )
-"""Those who ended by a complete import, and those who have the status for it (B93)."""
-_FEE_IDS = "SELECT id FROM fee WHERE patron_id = ?"
+"""Those who ended by a complete import, and those whose membership ended: maintenance or an import
+gave them the status (B93). Whoever has another one is back."""
+_FEE_IDS = fill("SELECT id FROM fee WHERE patron_id {same}", same=SAME_PERSON)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +81,9 @@ class Forgotten:
     left: int
     """Fees whose ids contain a card number; they are the keys of the ledger, and stay (B47)."""
 
+
+_APART = "\0"
+"""Between texts that are searched together; no name goes over it."""
 
 Row = tuple[str, dict[str, Any]]
 """What a row is about, and its columns."""
@@ -93,15 +108,22 @@ def report(connection: Connection, number: str) -> Iterator[Row]:
         for row in _about(connection, personal.rows_of(table), patron_id):
             yield table.kind, dict(zip(columns, row, strict=True))
     words = _words(connection, patron_id)
-    for named in _mentions(connection, words, patron_id):
-        for column, text in named.texts.items():
-            if text and words.names_them(text, own=False):
-                yield "mention", {"where": f"{named.table.table}.{column}", "text": text}
+    for table in _WITH_TEXTS:
+        rows = _about(connection, personal.texts_about(table), patron_id)
+        own = {_named(table, row).key for row in rows}
+        for named, _ in _mentions(connection, table, Lookout({patron_id: words})):
+            for column, text in named.texts.items():
+                if named.key not in own and text and words.names_them(text, own=False):
+                    yield "mention", {"where": f"{table.table}.{column}", "text": text}
 
 
 def _about(connection: Connection, statement: str, patron_id: str) -> list[Any]:
     """The rows of a statement whose every `?` is the patron."""
     return connection.execute(statement, (patron_id,) * statement.count("?")).fetchall()
+
+
+_Person: TypeAlias = tuple[str, Wording]
+"""The stub of a patron, and how texts may name them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,21 +137,23 @@ class _Named:
 
 def _words(connection: Connection, patron_id: str) -> Wording:
     (found,) = _about(connection, personal.PATRON_WORDS, patron_id)
-    numbers = [number for (number,) in _about(connection, personal.CARD_NUMBERS, patron_id)]
+    numbers = [number for (number,) in _about(connection, personal.NUMBERS, patron_id)]
     _, name, *details = found
-    return wording(dict.fromkeys((patron_id, *numbers)), name, filter(None, details))
+    return wording(numbers, name, filter(None, details))
 
 
-def _mentions(connection: Connection, words: Wording, patron_id: str) -> Iterator[_Named]:
-    """Rows about others that surely name the patron; reads every text in the store."""
-    for table in _WITH_TEXTS:
-        statement = personal.texts_about_others(table, len(words.fragments))
-        patterns = [f"%{fragment}%" for fragment in words.fragments] * len(table.texts)
-        own = statement.count("?") - len(patterns)
-        for row in connection.execute(statement, (*(patron_id,) * own, *patterns)):
-            named = _named(table, row)
-            if any(text and words.names_them(text, own=False) for text in named.texts.values()):
-                yield named
+def _mentions(
+    connection: Connection, table: Personal, lookout: Lookout
+) -> Iterator[tuple[_Named, list[str]]]:
+    """The rows of a table that surely name patrons, with whom; reads all of its texts."""
+    keys = len(table.key)
+    statement, values = personal.texts_portion(table, is_first=True), (TEXTS_AT_ONCE,)
+    while rows := connection.execute(statement, values).fetchall():
+        for row in rows:
+            people = lookout.named_in(_APART.join(filter(None, row[keys:])))
+            if people:
+                yield _named(table, row), people
+        statement, values = personal.texts_portion(table), (*rows[-1][:keys], TEXTS_AT_ONCE)
 
 
 def _named(table: Personal, row: Sequence[Any]) -> _Named:
@@ -160,7 +184,7 @@ def forget_patron(
         RefusedError: nobody has the number, or something ties the patron to the library.
     """
 
-    def choose(connection: Connection) -> list[str]:
+    def choose(connection: Connection, _: Collection[str] | None = None) -> list[str]:
         patron_id = holder(connection, number)
         _insist_on_freedom(connection, patron_id, store.spooled(), money, force=force)
         return [patron_id]
@@ -169,17 +193,32 @@ def forget_patron(
     return forgotten, _erase_traces(store)
 
 
-def _forget_chosen(
-    store: Database, choose: Callable[[Connection], list[str]]
-) -> Sequence[Forgotten]:
-    """Forget whom `choose` names, which is asked once more in the transaction (C63)."""
+class _Choice(Protocol):
+    """Whom to forget: of all patrons, or of those in `among`."""
+
+    def __call__(
+        self, connection: Connection, among: Collection[str] | None = None, /
+    ) -> list[str]: ...
+
+
+def _forget_chosen(store: Database, choose: _Choice) -> Sequence[Forgotten]:
+    """Forget whom `choose` names, some at a time; it is asked again in each transaction (C63)."""
+    forgotten: list[Forgotten] = []
     with store.own_connection() as connection:
-        found = search(connection, choose(connection))
-        with alone(connection):
-            forgotten = forget(connection, choose(connection), found)
-            connection.execute(BUMP_VERSION)
-            connection.execute("COMMIT")
-    store.distrust_cache()
+        chosen, found = choose(connection), Found()
+        for start in range(0, len(chosen), FORGOTTEN_AT_ONCE):
+            some = chosen[start : start + FORGOTTEN_AT_ONCE]
+            if not _suffices(connection, found, some):
+                found = search(connection, chosen[start : start + SEARCHED_AT_ONCE])
+            with alone(connection):
+                still = choose(connection, some)
+                if not _suffices(connection, found, still):
+                    found = search(connection, still)
+                forgotten += forget(connection, still, found)
+                connection.execute(BUMP_VERSION)
+                connection.execute("COMMIT")
+                found = replace(found, version=found.version + 1)
+            store.distrust_cache()
     return forgotten
 
 
@@ -217,7 +256,8 @@ def ties_of(connection: Connection, patron_id: str, spooled: Iterable[UnknownAtt
     ((holds,),) = _about(connection, _READY_HOLDS, patron_id)
     ((unknown,),) = _about(connection, _UNKNOWN, patron_id)
     ((surplus,),) = _about(connection, _SURPLUS, patron_id)
-    unsettled = sum(patron_id == _party(known) for known in spooled)
+    ids = {one for (one,) in _about(connection, IDS_OF, patron_id)}
+    unsettled = sum(_party(known) in ids for known in spooled)
     return Ties(
         owed=sum(amount for amount in balances if amount > 0),
         credit=-sum(amount for amount in balances if amount < 0),
@@ -235,24 +275,29 @@ def _party(known: UnknownAttempt) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Where texts about others name patrons, found without keeping anybody from writing."""
+    """Where texts name patrons, found without keeping anybody from writing."""
 
-    version: int
-    """Of the store: only commands write such texts, and each raises it."""
-    rows: Mapping[str, Sequence[_Named]]
+    version: int = -1
+    """Of the store: only commands write texts about others, and each raises it."""
+    rows: Mapping[str, Sequence[_Named]] = field(default_factory=dict)
     """By patron."""
 
 
-def search(connection: Connection, patron_ids: Iterable[str]) -> Found:
-    """Look for what `forget` has to reword; takes long in a large store."""
+def search(connection: Connection, patron_ids: Collection[str]) -> Found:
+    """Look for what `forget` has to reword; takes long in a large store, for however many."""
     version = _version(connection)
-    return Found(
-        version,
-        {
-            patron_id: list(_mentions(connection, _words(connection, patron_id), patron_id))
-            for patron_id in patron_ids
-        },
-    )
+    lookout = Lookout({patron_id: _words(connection, patron_id) for patron_id in patron_ids})
+    rows: dict[str, list[_Named]] = {patron_id: [] for patron_id in patron_ids}
+    for table in _WITH_TEXTS:
+        for named, people in _mentions(connection, table, lookout):
+            for patron_id in people:
+                rows[patron_id].append(named)
+    return Found(version, rows)
+
+
+def _suffices(connection: Connection, found: Found, patron_ids: Collection[str]) -> bool:
+    """Whether `found` is still right, and has these patrons."""
+    return found.version == _version(connection) and found.rows.keys() >= set(patron_ids)
 
 
 def _version(connection: Connection) -> int:
@@ -267,18 +312,15 @@ def forget(connection: Connection, patron_ids: Sequence[str], found: Found) -> l
     Args:
         connection: in that transaction.
         patron_ids: whom to forget.
-        found: what `search` found for them, or more, before the transaction.
+        found: what `search` finds for them, or more.
     """
-    if found.version != _version(connection) or not found.rows.keys() >= set(patron_ids):
-        found = search(connection, patron_ids)
     people = {patron_id: (_new_stub(), _words(connection, patron_id)) for patron_id in patron_ids}
     left = [_fees_named(connection, known, words) for known, (_, words) in people.items()]
     rows = 0
     for patron_id, (stub, _) in people.items():
         connection.execute(personal.ADD_STUB, (stub,))
         connection.execute(personal.MARK, (stub, patron_id))
-    for patron_id, (stub, words) in people.items():
-        rows += _reword(connection, words, stub, found.rows[patron_id])
+    rows += _reword(connection, people, found)
     connection.execute(personal.LOANS_LOST)
     for table in PERSONAL:
         for statement in personal.forgetting(table):
@@ -298,23 +340,27 @@ def _fees_named(connection: Connection, patron_id: str, words: Wording) -> int:
     return sum(words.names_them(fee_id, own=False) for (fee_id,) in fees)
 
 
-def _reword(connection: Connection, words: Wording, stub: str, others: Iterable[_Named]) -> int:
-    """Put the stub where texts name a patron who is marked; returns how many rows were changed."""
+def _reword(connection: Connection, people: Mapping[str, _Person], found: Found) -> int:
+    """Put stubs where texts name the patrons, who are marked; returns how many rows changed."""
     changed = 0
     for table in _WITH_TEXTS:
         for row in connection.execute(personal.texts_about_marked(table)).fetchall():
-            changed += _put(connection, _named(table, row), words, stub, own=True)
-    for known in others:
-        statement = personal.texts_by_key(known.table)
-        for row in connection.execute(statement, known.key).fetchall():
-            changed += _put(connection, _named(known.table, row), words, stub, own=False)
+            changed += _put(connection, _named(table, row), people.values(), own=True)
+    for patron_id, person in people.items():
+        for known in found.rows[patron_id]:
+            statement = personal.texts_by_key(known.table)
+            for row in connection.execute(statement, known.key).fetchall():
+                changed += _put(connection, _named(known.table, row), (person,), own=False)
     return changed
 
 
-def _put(connection: Connection, named: _Named, words: Wording, stub: str, *, own: bool) -> int:
-    texts = {
-        column: text and words.without(text, stub, own=own) for column, text in named.texts.items()
-    }
+def _put(connection: Connection, named: _Named, people: Iterable[_Person], *, own: bool) -> int:
+    texts = dict(named.texts)
+    for stub, words in people:
+        for column, text in texts.items():
+            if text and words.names_them(text, own=own):
+                is_cleared = column in named.table.cleared
+                texts[column] = "" if is_cleared else words.without(text, stub, own=own)
     if texts == named.texts:
         return 0
     if named.table.useless:
@@ -332,21 +378,14 @@ def forget_ended(store: Database, before: datetime) -> int:
     Returns how many.
     """
 
-    def choose(connection: Connection) -> list[str]:
-        return list(islice(_free(connection, before, store.spooled()), FORGOTTEN_AT_ONCE))
+    def choose(connection: Connection, among: Collection[str] | None = None) -> list[str]:
+        return list(_free(connection, before, store.spooled(), among))
 
-    count = 0
     with telling("ended patrons were not forgotten", "run `sip2gw maintain` again"):
-        while _is_any(store, choose):
-            count += len(_forget_chosen(store, choose))
-        if count:
+        forgotten = _forget_chosen(store, choose)
+        if forgotten:
             _erase_traces(store)
-    return count
-
-
-def _is_any(store: Database, choose: Callable[[Connection], list[str]]) -> bool:
-    with store.snapshot() as connection:
-        return bool(choose(connection))
+    return len(forgotten)
 
 
 def count_ended(store: Database, before: datetime) -> int:
@@ -364,14 +403,18 @@ def count_ended_kept(store: Database, before: datetime) -> int:
 
 def _ended(connection: Connection, before: datetime) -> list[str]:
     day = before.date().isoformat()
-    return [patron_id for (patron_id,) in connection.execute(_ENDED, (day, day)).fetchall()]
+    return [patron_id for (patron_id,) in connection.execute(_ENDED, (day,)).fetchall()]
 
 
 def _free(
-    connection: Connection, before: datetime, spooled: Sequence[UnknownAttempt]
+    connection: Connection,
+    before: datetime,
+    spooled: Sequence[UnknownAttempt],
+    among: Collection[str] | None = None,
 ) -> Iterator[str]:
     """The ended patrons whom nothing ties to the library."""
     nothing = Ties()
     for patron_id in _ended(connection, before):
-        if ties_of(connection, patron_id, spooled) == nothing:
+        is_meant = among is None or patron_id in among
+        if is_meant and ties_of(connection, patron_id, spooled) == nothing:
             yield patron_id

@@ -85,7 +85,10 @@ def _table(table: Personal) -> str:
         done = "nothing names the patron"
     if table.emptied:
         done += f"; {_listed(tuple(table.emptied))} emptied"
-    texts = _listed(table.texts) + (" (the row is deleted)" if table.useless else "")
+    texts = ", ".join(
+        f"`{name}` (emptied)" if name in table.cleared else f"`{name}`" for name in table.texts
+    )
+    texts += " (the row is deleted)" if table.useless else ""
     return f"| `{table.table}` | {table.kind} | {done} | {texts} |\n"
 
 
