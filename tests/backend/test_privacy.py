@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from unicodedata import normalize
+from unittest.mock import patch
 
 import pytest
 from orders import Saying, decided_by
@@ -26,6 +28,7 @@ from sip2gw.backend.sql import outbox, support
 from sip2gw.backend.sql.maintenance import Occasion
 from sip2gw.backend.sql.personal import IMPERSONAL, PATRON, PERSONAL
 from sip2gw.backend.sql.unknown import attempt_of
+from sip2gw.backend.sqlite.database import SqliteConnection
 from sip2gw.backend.sqlite.store import Store
 from sip2gw.backend.staff import privacy
 from sip2gw.model import AccessRow, Block, BlockType, DoorEntry
@@ -423,6 +426,37 @@ async def test_texts_are_found_in_whatever_portions_they_are_read(
     mentions = [row for kind, row in visited.personal_data(DIRK) if kind == "mention"]
     monkeypatch.setattr(privacy, "TEXTS_AT_ONCE", at_once)
     assert [row for kind, row in visited.personal_data(DIRK) if kind == "mention"] == mentions
+
+
+async def test_c146_what_joining_pages_left_behind_is_gone_too(store: Store) -> None:
+    """When SQLite joins two pages, old copies of entries stay in the file; zeros miss them."""
+    assert load(store, {"kind": "patron", "id": DIRK, "name": NAME}).errors == ()
+    causes = [Cause(AutomaticCategory.REFUSED_PAYMENT, f"BK{n}", "", DIRK) for n in range(300)]
+    await store.write(
+        lambda connection: WriteResult(support.open_automatic(connection, causes, NOW, DAYS))
+    )
+    await forget(store)
+    files = [path.read_bytes() for path in store.path.parent.glob("library.db*")]
+    assert not any(DIRK.encode() in file for file in files)
+
+
+async def test_c146_a_file_that_cannot_be_written_anew_is_told(store: Store) -> None:
+    assert load(store, {"kind": "patron", "id": DIRK, "name": NAME}).errors == ()
+    full = patch.object(SqliteConnection, "execute", _without_room_for_a_second_file)
+    with full:
+        _, left = await store.forget_patron(DIRK, money, force=False)
+    assert left == (
+        "the file may still hold old data (database or disk is full); stop the gateway and run"
+        " `sqlite3 FILE VACUUM`"
+    )
+
+
+def _without_room_for_a_second_file(
+    connection: SqliteConnection, statement: str, *values: Any
+) -> sqlite3.Cursor:
+    if statement == "VACUUM":
+        raise sqlite3.OperationalError("database or disk is full")
+    return sqlite3.Connection.execute(connection, statement, *values)
 
 
 async def test_others_keep_what_is_said_of_them(visited: Library) -> None:
