@@ -21,6 +21,7 @@ from sip2gw.config.profiles import Profile, ProfileTable, resolve_profile
 from sip2gw.config.sections import (
     AdminSection,
     BackendSection,
+    BadgesSection,
     InstitutionSection,
     LogSection,
     PrivacySection,
@@ -72,6 +73,7 @@ class ConfigFile(Section):
     privacy: PrivacySection = Field(
         default=PrivacySection(), description="How long the store keeps identities."
     )
+    badges: BadgesSection = Field(default=BadgesSection(), description="Badges of patrons.")
     support: SupportSection = Field(
         default=SupportSection(), description="Customer support messages."
     )
@@ -115,6 +117,7 @@ class Config:
     security: SecuritySection
     log: LogSection
     privacy: PrivacySection
+    badges: BadgesSection
     support: SupportSection
     outbox: OutboxSection
     texts: Mapping[str, Mapping[str, str]]
@@ -218,6 +221,7 @@ class _Resolver:
             security=source.security,
             log=source.log,
             privacy=source.privacy,
+            badges=source.badges,
             support=source.support,
             outbox=source.outbox,
             texts=MappingProxyType({lang: dict(own) for lang, own in source.texts.items()}),

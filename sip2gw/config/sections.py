@@ -422,6 +422,18 @@ class PrivacySection(Section):
     )
 
 
+class BadgesSection(Section):
+    """Badges (B65)."""
+
+    expiry_notice_days: int = Field(
+        default=0,
+        ge=0,
+        le=366,
+        description="Days before the last day of a badge from which `maintain` puts a notice to its"
+        " holder into the outbox, once; 0: no notice.",
+    )
+
+
 class SupportSection(Section):
     """Customer support messages (B64)."""
 

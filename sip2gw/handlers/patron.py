@@ -290,7 +290,7 @@ def portrait_of(
     today: date,
     language: str,
     *,
-    for_payment: bool = False,
+    for_payment: bool,
 ) -> Portrait:
     """What is shown about `record` here, remembered with the snapshot."""
     terminal = session.terminal

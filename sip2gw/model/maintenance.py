@@ -33,6 +33,7 @@ class Rule(StrEnum):
     NOTICE = "notice"
     LIMIT_ALERT = "limit_alert"
     AGE_ALERT = "age_alert"
+    BADGE_EXPIRES = "badge_expires"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,7 @@ class Step:
     """When it was due; a missed month is made up later (C160)."""
     rule: Rule
     from_code: str | None
-    """The membership before."""
+    """The membership before; None when the step is about a badge."""
     to_code: str | None = None
     """The membership that goes on or begins."""
     until: date | None = None

@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
 
+from sip2gw.model.notices import NoticeState
+from sip2gw.model.support import SupportStatus
+
 
 class MergeResult(StrEnum):
     """What becomes of one thing of the patron who is merged."""
@@ -23,11 +26,32 @@ class MergeStep:
     """One of them, for staff."""
 
     what: str
-    """`card`, `badge`, `block`, `relationship`, `loan`, `hold`, `fee`, `pin` or a patron's key."""
+    """`card`, `badge`, `block`, `relationship`, `loan`, `hold`, `fee`, `message` (of customer
+    support), `notice` (in the outbox), `pin` or a patron's key."""
     id: str
     result: MergeResult
     note: str = ""
     """As it will be, or why it is dropped."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnNotice:
+    """A notice of one of the two in the outbox."""
+
+    id: str
+    kind: str
+    cause: str
+    state: NoticeState
+
+
+@dataclass(frozen=True, slots=True)
+class OwnMessage:
+    """A message of customer support about one of the two."""
+
+    id: int
+    type: str
+    category: str
+    status: SupportStatus
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,6 +123,8 @@ class BadgeHolder:
     """Of the assignment; empty is every branch of the badge."""
     source: str
     """Who assigned it: `import` or `staff` (C70)."""
+    badge: str = ""
+    """The name of the badge."""
 
 
 @dataclass(frozen=True, slots=True)

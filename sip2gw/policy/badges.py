@@ -5,13 +5,16 @@ Pure, for both databases and for a dry run alike.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date
 
 from sip2gw.model import BadgeHolder
 from sip2gw.model.badges import BadgeAction, BadgeChange, BadgeTerms, BadgeWish
+from sip2gw.model.maintenance import Rule, Step
 
+NOTICE = "BADGE"
+"""The kind of the notice that a badge ends."""
 PROBLEMS_MAX = 100
 """So many problems of a file are told (C52)."""
 
@@ -119,7 +122,37 @@ def has_expired(holder: BadgeHolder, today: date) -> bool:
 def expiring(holders: Iterable[BadgeHolder], today: date, days: int) -> Iterator[BadgeHolder]:
     """Those of `holders` whose badge ends today or within so many days after."""
     for holder in holders:
-        if holder.valid_until is not None and (
-            today <= holder.valid_until <= today + timedelta(days=days)
-        ):
+        if holder.valid_until is not None and 0 <= (holder.valid_until - today).days <= days:
             yield holder
+
+
+def expiry_steps(
+    holders: Iterable[BadgeHolder],
+    given: Mapping[str, Container[tuple[str, str]]],
+    today: date,
+    days: int,
+) -> Iterator[Step]:
+    """A step for each of `holders` who is to be told that a badge ends within so many days.
+
+    Once for each badge and last day: whoever gets the badge for longer is told of the new end. A
+    badge that is not active is of no use already.
+
+    Args:
+        holders: each assignment.
+        given: the notices that each patron has got, by kind and cause.
+        today: the day of the library.
+        days: 0 for the last day only.
+    """
+    for holder in expiring(holders, today, days):
+        cause = f"{holder.code} {holder.valid_until}"
+        if holder.active and (NOTICE, cause) not in given.get(holder.patron_id, ()):
+            yield Step(
+                holder.patron_id,
+                today,
+                Rule.BADGE_EXPIRES,
+                from_code=None,
+                until=holder.valid_until,
+                notice=NOTICE,
+                cause=cause,
+                values={"badge": holder.badge or holder.code, "until": str(holder.valid_until)},
+            )

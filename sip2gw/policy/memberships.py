@@ -323,7 +323,7 @@ class _Course:
     ) -> tuple[Minor | None, int | None]:
         """Make the fee for a period; returns its amount and the new status, if there are any."""
         now, number, amount = self._now, fee_id(self._now.id, day), terms.fee or 0
-        if not is_invoiced(terms) or any(fee.id == number for fee in now.membership_fees):
+        if not is_invoiced(terms) or any(fee.since == day for fee in now.membership_fees):
             return None, None
         made = MembershipFee(number, day, until, amount)
         self._now = replace(now, membership_fees=(*now.membership_fees, made))

@@ -11,12 +11,17 @@ from dataclasses import dataclass, field, replace
 
 from sip2gw.model import PatronRecord, Relationship
 from sip2gw.model.badges import BadgeAction, BadgeChange, BadgeTerms
-from sip2gw.model.merging import MergeResult, MergeStep
+from sip2gw.model.merging import MergeResult, MergeStep, OwnMessage, OwnNotice
+from sip2gw.model.notices import SAYS, NoticeState
 from sip2gw.policy.badges import wider
 from sip2gw.policy.relationships import FUNCTIONS, structure_problems
 
 FILLED_IN = ("birth_date", "home_branch", "language", "email", "phone", "address")
 """What the former record may know of the person and the other does not."""
+APPENDED = ("notices", "answers")
+"""What of the former record comes after what the other has."""
+ABOUT_MEMBERSHIP = frozenset(kind for kind, says in SAYS.items() if "membership" in says)
+"""Kinds of notices that are about the former membership, which nobody has any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +37,11 @@ class MergeFacts:
     former_badges: Mapping[str, BadgeTerms]
     lasting_badges: Mapping[str, BadgeTerms]
     """As assigned, by code."""
+    messages: tuple[OwnMessage, ...] = ()
+    """Of customer support, about the former."""
+    former_notices: tuple[OwnNotice, ...] = ()
+    lasting_notices: tuple[OwnNotice, ...] = ()
+    """In the outbox, in any state."""
 
 
 @dataclass(slots=True)
@@ -44,6 +54,7 @@ class MergePlan:
     """To be made, instead of all those of the former and those with the same key."""
     badges: list[BadgeChange] = field(default_factory=list)
     dropped_holds: list[str] = field(default_factory=list)
+    dropped_notices: list[OwnNotice] = field(default_factory=list)
     filled_in: dict[str, object] = field(default_factory=dict)
     """Keys of the lasting patron, and what they become."""
     steps: list[MergeStep] = field(default_factory=list)
@@ -69,6 +80,10 @@ def plan_merge(facts: MergeFacts) -> MergePlan:
     for block in former.blocks:
         plan.tell("block", str(block.type), MergeResult.MOVED, block.note)
     _relations(plan, facts)
+    for message in facts.messages:
+        note = f"{message.type} {message.category}, status {message.status}"
+        plan.tell("message", str(message.id), MergeResult.MOVED, note)
+    _notices(plan, facts)
     _person(plan, facts)
     return plan
 
@@ -84,6 +99,22 @@ def _holds(plan: MergePlan, facts: MergeFacts) -> None:
         plan.dropped_holds.append(hold.id)
         why = "has it on loan" if same is None else f"waits for the same already: {same}"
         plan.tell("hold", hold.id, MergeResult.DROPPED, f"patron {facts.lasting.id} {why}")
+
+
+def _notices(plan: MergePlan, facts: MergeFacts) -> None:
+    """Those that were sent are kept with the others; nobody is told anything twice."""
+    own = {(notice.kind, notice.cause) for notice in facts.lasting_notices}
+    for notice in facts.former_notices:
+        if notice.state is NoticeState.SENT:
+            continue
+        is_void = notice.kind in ABOUT_MEMBERSHIP
+        if not is_void and (notice.kind, notice.cause) not in own:
+            plan.tell("notice", notice.id, MergeResult.MOVED, notice.kind)
+            continue
+        plan.dropped_notices.append(notice)
+        why = "keeps their own membership" if is_void else "has the same"
+        note = f"{notice.kind}: patron {facts.lasting.id} {why}"
+        plan.tell("notice", notice.id, MergeResult.DROPPED, note)
 
 
 def _badges(plan: MergePlan, facts: MergeFacts) -> None:
@@ -157,10 +188,12 @@ def _person(plan: MergePlan, facts: MergeFacts) -> None:
     if accepted and max(accepted) != lasting.house_rules_accepted:
         plan.filled_in["house_rules_accepted"] = max(accepted)
         plan.tell("house_rules_accepted", former.id, MergeResult.MOVED)
-    more = tuple(note for note in former.notices if note not in lasting.notices)
-    if more:
-        plan.filled_in["notices"] = lasting.notices + more
-        plan.tell("notices", former.id, MergeResult.MOVED)
+    for name in APPENDED:
+        theirs, own = getattr(former, name), getattr(lasting, name)
+        more = tuple(text for text in theirs if text not in own)
+        if more:
+            plan.filled_in[name] = own + more
+            plan.tell(name, former.id, MergeResult.MOVED)
     for what, why in _stays(former, lasting):
         plan.tell(what, former.id, MergeResult.DROPPED, why)
 
@@ -170,6 +203,8 @@ def _stays(former: PatronRecord, lasting: PatronRecord) -> Iterator[tuple[str, s
     if former.membership is not None:
         code = lasting.membership.code if lasting.membership is not None else "none"
         yield "membership", f"patron {lasting.id} keeps their own: {code}"
+    if former.status != lasting.status:
+        yield "status", f"patron {lasting.id} keeps their own: {lasting.status}"
     if former.fee_limit is not None:
         yield "fee_limit", f"patron {lasting.id} keeps their own"
     if former.pin_hash is not None:

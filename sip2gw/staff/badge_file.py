@@ -7,6 +7,7 @@ import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import date
+from itertools import zip_longest
 from pathlib import Path
 
 from sip2gw.model.badges import BadgeTerms, BadgeWish
@@ -77,8 +78,9 @@ def read_badge_file(path: Path, given: BadgeTerms, branches: Collection[str]) ->
         raise BadgeFileError(f"{path}: longer than {FILE_BYTES_MAX} bytes; split the file")
     try:
         text = content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise BadgeFileError(f"{path}: not UTF-8; save the file as UTF-8") from None
+    except UnicodeDecodeError as error:
+        number = len(content[: error.start].splitlines()) or 1
+        raise BadgeFileError(f"{path}:{number}: not UTF-8; save the file as UTF-8") from None
     if "\0" in text:
         raise BadgeFileError(f"{path}: not a text file; save the list as CSV") from None
     return _read(str(path), text.splitlines(), given, branches)
@@ -104,35 +106,54 @@ def _rows(name: str, lines: list[str]) -> Iterator[tuple[str, dict[str, str]]]:
     start = next((at for at, line in enumerate(lines) if line.strip()), len(lines))
     first = lines[start] if start < len(lines) else ""
     delimiter = next((mark for mark in ";\t" if mark in first and "," not in first), ",")
-    header = [cell.strip().lower() for cell in next(csv.reader([first], delimiter=delimiter), [])]
-    if "patron" not in header:
+    header = [cell.lower() for cell in _cells(next(csv.reader([first], delimiter=delimiter), []))]
+    if header != ["patron"] and delimiter not in first:
         for number, line in enumerate(lines, 1):
             if line.strip():
-                yield f"{name}:{number}", {"patron": line.strip()}
+                yield f"{name}:{number}", {"patron": line.strip().strip('"').strip()}
         return
-    strange = next((cell for cell in header if cell not in COLUMNS), None)
-    if strange is not None or len(set(header)) < len(header):
-        raise BadgeFileError(
-            f"{name}:{start + 1}: the columns are {', '.join(header)}; use each of"
-            f" {', '.join(COLUMNS)} at most once"
-        )
+    _insist_on_columns(f"{name}:{start + 1}", header)
     reader = csv.reader(lines[start + 1 :], delimiter=delimiter, strict=True)
     while True:
         number = start + 2 + reader.line_num
         try:
-            cells = next(reader)
+            cells = _cells(next(reader))
         except StopIteration:
             return
-        except csv.Error as error:
-            raise BadgeFileError(f"{name}:{number}: {error}") from None
-        if any(cell.strip() for cell in cells):
+        except csv.Error:
+            raise BadgeFileError(
+                f"{name}:{number}: put quotation marks around a whole value, or none"
+            ) from None
+        if cells:
             yield f"{name}:{number}", _named(header, cells)
+
+
+def _cells(cells: list[str]) -> list[str]:
+    """Without blanks around each, and without the empty ones at the end: a spreadsheet writes or
+    leaves out those as it likes."""
+    stripped = [cell.strip() for cell in cells]
+    while stripped and not stripped[-1]:
+        stripped.pop()
+    return stripped
+
+
+def _insist_on_columns(place: str, header: list[str]) -> None:
+    if "patron" not in header:
+        raise BadgeFileError(
+            f"{place}: no column is called patron; name the columns in the first line, or write"
+            " nothing but one patron or card on each line"
+        )
+    if not set(header) <= set(COLUMNS) or len(set(header)) < len(header):
+        raise BadgeFileError(
+            f"{place}: the columns are {', '.join(header)}; use each of {', '.join(COLUMNS)} at"
+            " most once"
+        )
 
 
 def _named(header: list[str], cells: list[str]) -> dict[str, str]:
     if len(cells) > len(header):
         return {"": ""}
-    return {name: cell.strip() for name, cell in zip(header, cells, strict=False)}
+    return dict(zip_longest(header, cells, fillvalue=""))
 
 
 def _wish(

@@ -34,6 +34,7 @@ WORDS = {
     Rule.NOTICE: "notice of the coming end",
     Rule.LIMIT_ALERT: "alert, owes the amount for an alert",
     Rule.AGE_ALERT: "alert, a fee is soon too old",
+    Rule.BADGE_EXPIRES: "notice that a badge ends",
 }
 """What each rule does, for people."""
 
@@ -43,7 +44,7 @@ def occasion_of(config: Config, now: datetime) -> Occasion:
     from sip2gw.backend.sql.maintenance import Occasion
 
     ages = {code: branch.max_fee_age_days for code, branch in config.branches.items()}
-    return Occasion(now, config.zone, ages)
+    return Occasion(now, config.zone, ages, config.badges.expiry_notice_days or None)
 
 
 async def maintain_memberships(
@@ -101,7 +102,7 @@ def plan_lines(steps: Iterable[Step], currency: str) -> Iterator[str]:
 
 
 def _told(step: Step, currency: str) -> str:
-    said = [f"{step.rule.value}: {step.from_code}"]
+    said = [f"{step.rule.value}: {step.from_code or step.values['badge']}"]
     if step.to_code is not None:
         said[0] += f" -> {step.to_code}"
     if step.until is not None:

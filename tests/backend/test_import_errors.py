@@ -33,10 +33,11 @@ PIN_HASH = "$argon2id$v=19$m=8,t=1,p=1$c2FsdA$aGFzaA"
 REFUSED: list[tuple[dict[str, Any] | str | bytes, str]] = [
     # the line
     ("{", "truncated"),
-    ("[]", "Expected `object`"),
+    ("[]", "not a JSON object; write one record on each line, as `export` does"),
+    ("id;name", "not a JSON object; write one record on each line"),
     (b'{"kind": "badge", "code": "A", "name": "\xff"}', "UTF-8"),
     ('{"kind": "badge", "code": "A", "name": "\\u0000"}', "NUL"),
-    ("[" * 100_000, "nested|malformed|Expected"),
+    ('{"kind":' + "[" * 100_000, "nests|malformed|truncated|Expected"),
     ({"kind": "nonsense"}, "nonsense"),
     ({"code": "A", "name": "B"}, "kind"),
     ({**PATRON, "nick": "x"}, "unknown field `nick`"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,7 +18,8 @@ from sip2gw.backend.sql.activity import Activity
 from sip2gw.backend.sql.maintenance import Occasion
 from sip2gw.backend.sqlite.store import Store
 from sip2gw.model import AccessRow
-from sip2gw.model.maintenance import Step
+from sip2gw.model.badges import Deed
+from sip2gw.model.maintenance import Rule, Step
 from sip2gw.policy.memberships import fee_id
 from sip2gw.policy.obstacles import status_of
 from sip2gw.staff.maintenance import maintain_memberships
@@ -386,3 +388,68 @@ async def test_c161_in_a_store_that_was_there_before_nobody_is_idle_since_longer
             "INSERT INTO setting (name, value) VALUES ('activity_since', '2025-06-01')"
         )
     assert ("M4", "renewed", None) in told(await maintained(members))
+
+
+# Badges
+
+BADGES: list[dict[str, Any]] = [
+    {"kind": "badge", "code": "ZOMR", "name": "Summer", "until": "2026-04-10"},
+    *(
+        {"kind": "patron", "id": patron_id, "name": "Ann", "badges": [badge], **more}
+        for patron_id, badge, more in (
+            ("B1", {"code": "ONBE", "until": "2026-04-15"}, {}),
+            ("B2", {"code": "ONBE", "until": "2026-04-16"}, {}),
+            ("B3", {"code": "ZOMR", "until": "2026-12-31"}, {"membership": "302",
+                "membership_from": "2026-01-01", "membership_until": "2026-12-31"}),
+            ("B4", {"code": "STUD", "until": "2026-04-10"}, {}),
+            ("B5", {"code": "ONBE", "until": "2026-04-10"}, {"status": 9}),
+            ("M4", "ZOMR", {"membership": "303", "birth_date": "2015-01-01",
+                "membership_from": "2023-04-01", "membership_until": "2026-03-31"}),
+        )
+    ),
+]  # fmt: skip
+"""B1 and B3 hold a badge that ends within a fortnight; M4's membership ends today."""
+
+
+def early(days: int) -> Occasion:
+    return replace(on(SOON), badge_notice_days=days)
+
+
+async def told_of_badges(library: Library, occasion: Occasion, *, dry: bool = False) -> list[Step]:
+    done = [one async for one in maintain_memberships(library, occasion, dry_run=dry)]
+    return [step for one in done for step in one.steps if step.rule is Rule.BADGE_EXPIRES]
+
+
+async def test_c162_holders_get_one_notice_before_a_badge_ends(
+    members: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """B65: whether they have a membership or not, by the badge's own last day or the holder's."""
+    monkeypatch.setattr(maintenance, "PATRONS_PER_BATCH", 2)
+    assert load(members, *BADGES).errors == ()
+    planned = await told_of_badges(members, early(14), dry=True)
+    assert outbox(members) == []
+    done = await told_of_badges(members, early(14))
+    assert done == planned
+    assert [(step.patron_id, str(step.until), step.values["badge"]) for step in done] == [
+        ("B1", "2026-04-15", "Open library"),
+        ("B3", "2026-04-10", "Summer"),
+    ]
+    assert [one for one in outbox(members) if one[1] == "BADGE"] == [
+        ("B1", "BADGE", "ONBE 2026-04-15"),
+        ("B3", "BADGE", "ZOMR 2026-04-10"),
+    ]
+    assert await told_of_badges(members, early(14)) == []
+    (later,) = await told_of_badges(members, early(15))
+    assert later.patron_id == "B2"
+
+
+async def test_without_the_setting_nobody_is_told_of_badges(members: Library) -> None:
+    assert load(members, *BADGES).errors == ()
+    assert await told_of_badges(members, on(SOON)) == []
+
+
+async def test_b65_after_a_merge_nobody_is_told_of_the_same_badge_again(members: Library) -> None:
+    assert load(members, *BADGES).errors == ()
+    await told_of_badges(members, early(14))
+    await members.merge_patrons("B1", "P3", Deed("eva", NOW))
+    assert await told_of_badges(members, early(14)) == []

@@ -145,3 +145,39 @@ def test_a_moment_that_is_none_is_wrong_usage(sip2gw: Run, members: Path) -> Non
     result = sip2gw("maintain", "--at", "soon", "--config", members)
     assert result.status == 2
     assert "--at soon" in result.err
+
+
+def test_b65_holders_are_told_before_a_badge_ends(sip2gw: Run, members: Path) -> None:
+    """And nobody, unless the configuration says how early."""
+    lines = [
+        {"kind": "badge", "code": "ONBE", "name": "Open library"},
+        {**MEMBERS[-1], "badges": [{"code": "ONBE", "until": "2026-06-10"}]},
+    ]
+    data = members.with_name("badges.jsonl")
+    data.write_text("".join(f"{json.dumps(record)}\n" for record in lines))
+    assert sip2gw("import", data, "--config", members).status == 0
+
+    def maintain(*options: str) -> Any:
+        return sip2gw("maintain", "--at", "2026-06-01", *options, "--config", members)
+
+    assert "badge" not in maintain("--dry-run").out
+    members.write_text(f"{members.read_text()}\n[badges]\nexpiry_notice_days = 9\n")
+    planned = maintain("--dry-run")
+    assert "      1  badge_expires: notice that a badge ends\n" in planned.out
+    assert (
+        "patron Q2\n  2026-06-01  badge_expires: Open library, until 2026-06-10, notice BADGE\n"
+    ) in planned.out
+    told = [json.loads(line) for line in maintain("--json").out.splitlines()]
+    assert told[-1] == {
+        "patron": "Q2",
+        "rule": "badge_expires",
+        "from": None,
+        "to": None,
+        "until": "2026-06-10",
+        "status": None,
+        "fee": None,
+        "notice": "BADGE",
+    }
+    assert maintain("--json").out == ""
+    kept = sip2gw("outbox", "list", "--json", "--config", members)
+    assert [json.loads(line)["kind"] for line in kept.out.splitlines()].count("BADGE") == 1

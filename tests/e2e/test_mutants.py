@@ -52,6 +52,12 @@ def test_a_seed_draws_the_same_and_fewer_are_the_first_of_more():
         ast.parse(mutant.source)
 
 
+def test_some_files_alone_are_spoiled_when_they_are_named():
+    named = ["sip2gw/policy/stays.py", "sip2gw/policy/items"]
+    assert all(mutant.file.startswith(tuple(named)) for mutant in drawn(SEED, 1_000, named))
+    assert {mutant.file for mutant in drawn(SEED, 1_000, named[:1])} == set(named[:1])
+
+
 @pytest.mark.parametrize(("file", "said"), SAME)
 def test_what_changes_nothing_can_still_be_drawn(file, said):
     source = (ROOT / file).read_bytes()

@@ -12,6 +12,7 @@ from desk import (
     EARLIER,
     ask_09,
     ask_11,
+    ask_15,
     ask_17,
     ask_19,
     ask_29,
@@ -526,6 +527,13 @@ async def test_item_information_says_all_there_is(desk):
         f"18040001{STAMP}CF1|AH20260320    235959|ABQUEUED1|AJThe QUEUED1|BGMAIN|AQMAIN|APMAIN|"
     )
     assert (await kiosk.ask(ask_17("REF1"))).startswith("1801")
+
+
+async def test_item_information_says_until_when_it_waits_to_be_picked_up(desk):
+    kiosk = await desk.terminal("kiosk-1")
+    until = ask_15("ABREADY1", "1002", "1002", mode="*", extra="BW20260401    235959|")
+    assert (await kiosk.ask(until)).startswith("161N")
+    assert "|CM20260401    235959|" in await kiosk.ask(ask_17("READY1"))
 
 
 async def test_an_unknown_item_is_told_in_failure_form_c27(desk):

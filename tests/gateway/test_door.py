@@ -116,6 +116,13 @@ async def test_a_closed_branch_and_a_misconfigured_door(gateway, login, reason):
     assert row.reason == reason
 
 
+async def test_a_closed_branch_says_so_to_whoever_comes(gateway):
+    door = await gateway.terminal("door-shut")
+    for card in ("1001", "4711"):
+        answer = await door.ask(ask_23(card, card))
+        assert fields(answer, "AF", fixed=FIXED_24) == ["The library is closed at the moment."]
+
+
 async def test_facts_mode_tells_the_truth_once_and_records_what_we_think(gateway):
     door = await gateway.terminal("door-facts")
     answer = await door.ask(ask_23("1004", "1004"))

@@ -154,6 +154,8 @@ async def test_counts_are_always_there_and_lists_when_asked(gateway):
         ("BPx|BQ-1|", ["BOOK1", "BOOK2", "BOOK3"]),
         ("BP9|BQ12|", []),
         ("BP3|BQ2|", []),
+        ("BP000002|", ["BOOK2", "BOOK3"]),
+        ("BP0000002|", ["BOOK1", "BOOK2", "BOOK3"]),
     ],
 )
 async def test_paging_is_one_based_and_inclusive(gateway, paging, listed):

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date
+from typing import Any
 
 import pytest
 
 from sip2gw.model import BadgeHolder
 from sip2gw.model.badges import BadgeAction, BadgeTerms, BadgeWish
+from sip2gw.model.notices import Notice
 from sip2gw.policy.badges import (
     PROBLEMS_MAX,
     ends_before_it_begins,
     expiring,
+    expiry_steps,
     has_expired,
     plan_assignment,
     wider,
@@ -118,3 +121,39 @@ def test_what_is_over_and_what_soon_will_be() -> None:
     ends = [None, date(2026, 3, 9), TODAY, date(2026, 3, 12), date(2026, 3, 13)]
     soon = expiring(map(holder, ends), TODAY, 2)
     assert [one.valid_until for one in soon] == [TODAY, date(2026, 3, 12)]
+
+
+def test_holders_are_told_once_that_a_badge_ends() -> None:
+    """C162: a badge that is given for longer, and then ends, is told of again."""
+    ends = replace(holder(MAY.valid_until), badge="Open library")
+    (step,) = expiry_steps([ends], {}, date(2026, 5, 30), 1)
+    assert (step.rule, step.until, step.notice) == ("badge_expires", MAY.valid_until, "BADGE")
+    assert Notice("BADGE", "P1", step.cause, step.values).values == {
+        "badge": "Open library",
+        "until": "2026-05-31",
+    }
+    given = {"P1": {("BADGE", "ONBE 2026-05-31")}, "P2": {("BADGE", "ONBE 2026-06-01")}}
+    assert list(expiry_steps([ends], given, date(2026, 5, 30), 1)) == []
+    longer = replace(ends, valid_until=date(2026, 6, 1))
+    (step,) = expiry_steps([longer], given, date(2026, 5, 31), 1)
+    assert step.cause == "ONBE 2026-06-01"
+
+
+@pytest.mark.parametrize(
+    ("day", "changes", "told"),
+    [
+        (date(2026, 5, 28), {}, []),
+        (date(2026, 5, 29), {}, ["Open library"]),
+        (date(2026, 5, 31), {}, ["Open library"]),
+        (date(2026, 6, 1), {}, []),
+        (date.max, {"valid_until": date.max}, ["Open library"]),
+        (date(2026, 5, 29), {"valid_until": None}, []),
+        (date(2026, 5, 29), {"active": False}, []),
+        (date(2026, 5, 29), {"badge": ""}, ["ONBE"]),
+    ],
+)
+def test_which_badges_holders_are_told_of(
+    day: date, changes: dict[str, Any], told: list[str]
+) -> None:
+    ends = replace(holder(MAY.valid_until), **{"badge": "Open library", **changes})
+    assert [step.values["badge"] for step in expiry_steps([ends], {}, day, 2)] == told

@@ -216,8 +216,9 @@ def test_the_kept_answer_is_given_again_and_dropped_at_the_next_edge() -> None:
     assert calendar.state_at(at("2026-06-01T17:59:59.999999")) is first
     assert calendar.state_at(at("2026-06-01T18:00")).state is UNSTAFFED
     moment = at("2026-06-01T12:00")
-    assert calendar.state_at(moment) == first
-    assert calendar.state_at(moment) is calendar.state_at(moment)
+    again = calendar.state_at(moment)
+    assert again == first
+    assert calendar.state_at(moment) is again
 
 
 def test_equal_calendars_are_equal() -> None:

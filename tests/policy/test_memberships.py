@@ -553,7 +553,8 @@ ALERTING = terms(alert_amount=400, max_fees_self_service=500, alert_repeat_days=
 @pytest.mark.parametrize(("owed", "alerted"), [(399, False), (400, True), (900, True)])
 def test_who_owes_the_amount_is_alerted(owed, alerted):
     done = steps(member(fees=(debt(owed),)), LAST, ALERTING)
-    assert [step.values for step in done.steps] == [{"owed": str(owed), "limit": "500"}] * alerted
+    alert = (LAST, Rule.LIMIT_ALERT, "LIMIT", {"owed": str(owed), "limit": "500"})
+    assert [(it.day, it.rule, it.notice, it.values) for it in done.steps] == [alert] * alerted
 
 
 @pytest.mark.parametrize(
@@ -580,7 +581,8 @@ def test_the_alert_is_repeated_after_its_days_while_the_debt_is_there():
 def test_without_repetition_the_debt_must_have_fallen_before_the_next_alert():
     once = replace_keys(ALERTING, alert_repeat_days=None)
     after = steps(member(fees=(debt(400),), until=None), LAST, once).after
-    assert steps(after, date(2030, 1, 1), once).steps == ()
+    still_owed = steps(after, date(2030, 1, 1), once)
+    assert (still_owed.steps, still_owed.forgets_limit_alert) == ((), False)
     assert steps(replace(after, fees=()), NEXT, once).forgets_limit_alert
     assert not steps(member(until=None), NEXT, once).forgets_limit_alert
 
@@ -599,9 +601,11 @@ def test_without_repetition_the_debt_must_have_fallen_before_the_next_alert():
 def test_a_fee_that_is_soon_too_old_is_alerted_of(keys, max_age, day, alerted):
     definition = terms(**({"age_alert": True} | keys))
     who = member(fees=(debt(100), debt(200, number="F2")), max_fee_age_days=max_age, until=None)
-    done = steps(who, date.fromisoformat(day), definition)
-    assert [step.values for step in done.steps] == [{"owed": "300", "day": "2026-05-01"}] * alerted
-    assert steps(done.after, date.fromisoformat(day), definition).steps == ()
+    today = date.fromisoformat(day)
+    done = steps(who, today, definition)
+    alert = (today, Rule.AGE_ALERT, "AGE", {"owed": "300", "day": "2026-05-01"})
+    assert [(it.day, it.rule, it.notice, it.values) for it in done.steps] == [alert] * alerted
+    assert steps(done.after, today, definition).steps == ()
 
 
 def test_nobody_is_alerted_after_the_end():

@@ -21,7 +21,9 @@ from sip2gw.model import (
     RelationshipType,
 )
 from sip2gw.model.badges import BadgeTerms
-from sip2gw.model.merging import MergeResult
+from sip2gw.model.merging import MergeResult, OwnMessage, OwnNotice
+from sip2gw.model.notices import NoticeState
+from sip2gw.model.support import SupportStatus
 from sip2gw.policy.merging import MergeFacts, MergePlan, doubles_in_words, plan_merge
 
 MOVED, JOINED, DROPPED = MergeResult
@@ -92,6 +94,43 @@ def test_nobody_waits_twice_or_for_what_they_have() -> None:
         ("H5", MOVED, ""),
     ]
     assert found.dropped_holds == ["H2", "H4"]
+
+
+def notice(kind: str, cause: str, state: NoticeState = NoticeState.WAITING) -> OwnNotice:
+    return OwnNotice(f"{kind} {cause}", kind, cause, state)
+
+
+@pytest.mark.parametrize(
+    ("old", "steps"),
+    [
+        (notice("AGE", "2026-04-01"), [(MOVED, "AGE")]),
+        (notice("AGE", "2026-04-02"), [(DROPPED, "AGE: patron NEW has the same")]),
+        (notice("LIMIT", "2026-04-02"), [(MOVED, "LIMIT")]),
+        (notice("CAO", "2026-04-01"), [(DROPPED, "CAO: patron NEW keeps their own membership")]),
+        (notice("END", "2026-04-01"), [(DROPPED, "END: patron NEW keeps their own membership")]),
+        (notice("BADGE", "ONBE 2026-04-01"), [(MOVED, "BADGE")]),
+        # what was sent is no concern of staff any more
+        (notice("AGE", "2026-04-02", NoticeState.SENT), []),
+        (notice("END", "2026-04-01", NoticeState.SENT), []),
+        (notice("END", "2026-04-01", NoticeState.FAILED),
+         [(DROPPED, "END: patron NEW keeps their own membership")]),
+    ],
+)  # fmt: skip
+def test_only_what_is_new_and_true_still_goes_out(
+    old: OwnNotice, steps: list[tuple[MergeResult, str]]
+) -> None:
+    own = (notice("AGE", "2026-04-02"), notice("END", "2026-04-02"))
+    facts = MergeFacts(OLD, NEW, (), {}, {}, (), (old,), own)
+    found = plan_merge(facts)
+    assert told(found, "notice") == [(old.id, *step) for step in steps]
+    is_dropped = any(result is DROPPED for result, _ in steps)
+    assert found.dropped_notices == ([old] if is_dropped else [])
+
+
+def test_messages_of_customer_support_move() -> None:
+    message = OwnMessage(7, "AU", "CARD", SupportStatus.AT_CUSTOMER)
+    found = plan_merge(MergeFacts(OLD, NEW, (), {}, {}, (message,)))
+    assert told(found, "message") == [("7", MOVED, "AU CARD, status C")]
 
 
 NARROW = BadgeTerms(valid_until=date(2026, 5, 1))
@@ -199,13 +238,15 @@ def test_what_the_other_does_not_know_is_filled_in() -> None:
         email="a@example.org",
         phone="1",
         notices=("A book", "A bag"),
+        answers=("Thank you",),
         house_rules_accepted=date(2026, 2, 1),
     )
-    found = plan(old, replace(NEW, phone="2", notices=("A bag",)))
+    found = plan(old, replace(NEW, phone="2", notices=("A bag",), answers=("Found it",)))
     assert found.filled_in == {
         "email": "a@example.org",
         "house_rules_accepted": date(2026, 2, 1),
         "notices": ("A bag", "A book"),
+        "answers": ("Found it", "Thank you"),
     }
     assert told(found, "email") == [("OLD", MOVED, "")]
     assert told(found, "phone") == [("OLD", DROPPED, "patron NEW has another one")]
@@ -217,9 +258,11 @@ def test_an_earlier_consent_changes_nothing(accepted: date | None) -> None:
     assert plan(replace(OLD, house_rules_accepted=accepted)).filled_in == {}
 
 
-def test_pin_membership_and_limits_are_the_new_ones() -> None:
-    old = replace(OLD, membership=NEW.membership, fee_limit=100, pin_hash="h")
+def test_pin_membership_status_and_limits_are_the_new_ones() -> None:
+    old = replace(OLD, membership=NEW.membership, fee_limit=100, pin_hash="h", status=8)
     found = plan(old)
+    assert told(found, "status") == [("OLD", DROPPED, "patron NEW keeps their own: 5")]
+    assert told(plan(OLD), "status") == []
     assert told(found, "membership") == [("OLD", DROPPED, "patron NEW keeps their own: 201")]
     assert told(found, "fee_limit") == [("OLD", DROPPED, "patron NEW keeps their own")]
     assert told(found, "pin") == [("OLD", DROPPED, "patron NEW keeps their own")]

@@ -217,6 +217,11 @@ def test_a_credit_settles_the_oldest_fees_of_its_debtor_and_is_no_fee_itself():
     assert [one.owed for one in fees] == [200, -350, 300, 100]
 
 
+def test_a_settled_fee_takes_nothing_of_a_credit():
+    fees = (fee("SETTLED", "P", 0, days_old=9), fee("CREDIT", "P", -200), fee("OPEN", "P", 300))
+    assert left(fees) == left(fees, invoiced=False) == [("OPEN", 100)]
+
+
 @pytest.mark.parametrize("credit", [-500, -501, -9999])
 def test_with_credits_enough_nothing_is_owed_and_nothing_is_below_zero(credit):
     fees = (fee("F", "P", 500, days_old=99), fee("C", "P", credit))

@@ -30,7 +30,8 @@ def rule(field, comparator, value, branch="*"):
         (True, "shelf", "lt", "10"),  # as numbers
         (True, "shelf", "eq", "07"),
         (False, "shelf", "lt", "1O"),  # as text
-        (False, "shelf", "gt", "9" * 30),
+        (True, "shelf", "lt", "1" + "0" * 17),  # the longest number
+        (False, "shelf", "lt", "1" + "0" * 18),  # as text, too
         (True, "item", "eq", "I1"),
         (True, "title_id", "eq", "T1"),
         (True, "media_type", "eq", "001"),

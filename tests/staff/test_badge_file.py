@@ -47,6 +47,21 @@ def test_columns_with_a_header(tmp_path: Path, between: str) -> None:
     ]
 
 
+def test_what_a_spreadsheet_adds_or_leaves_out(tmp_path: Path) -> None:
+    """A byte order mark, quotes, blanks, empty columns at the end, and no empty cells there."""
+    content = '\ufeff"Patron"; until ;;\r\n"P1";2026-05-01;;\r\n;;;\r\nP2\r\n\u00a0P3 ;\r\n'
+    assert wishes(read(tmp_path, content, GIVEN)) == [
+        ("P1", BadgeTerms(valid_until=MAY, branches=("EAST",)), 2),
+        ("P2", BadgeTerms(branches=("EAST",)), 4),
+        ("P3", BadgeTerms(branches=("EAST",)), 5),
+    ]
+
+
+@pytest.mark.parametrize("content", ["patron\nP1\nP2", '"P1"\n"P2"\n', "P1\rP2\r", "P1\n\n P2"])
+def test_a_list_with_one_column(tmp_path: Path, content: str) -> None:
+    assert [card for card, terms, _ in wishes(read(tmp_path, content, GIVEN))] == ["P1", "P2"]
+
+
 def test_a_column_of_the_file_goes_before_what_the_command_names(tmp_path: Path) -> None:
     """Even where it is empty; what the file has no column for is as the command says."""
     assert wishes(read(tmp_path, "patron,until\nP1,2026-05-01\nP2,\n", GIVEN)) == [
@@ -88,11 +103,17 @@ def test_a_hundred_problems_are_told(tmp_path: Path) -> None:
         (b"", "names nobody"),
         (b"\n\n", "names nobody"),
         (b"patron\n", "names nobody"),
-        (b"P1\n\xff", "not UTF-8; save the file as UTF-8"),
+        (b"P1\r\nP2\nR\xe9mi", "csv:3: not UTF-8; save the file as UTF-8"),
+        (b"\xe9", "csv:1: not UTF-8; save the file as UTF-8"),
+        (b"\xff\xfeP\x001\x00", "csv:1: not UTF-8; save the file as UTF-8"),
         (b"PK\x03\x04\x00\x00", "not a text file; save the list as CSV"),
         (b"patron,name\nP1,Ann", r"1: the columns are patron, name; use each of patron, from,"),
         (b"patron,patron\nP1,P2", r"1: the columns are patron, patron; use each of"),
-        (b'patron,branches\nP1,"MAIN', "2: unexpected end of data"),
+        (b"kaart;tot\nP1;2026-05-01", "csv:1: no column is called patron; name the columns in"),
+        (b"\nP1;2026-05-01", "csv:2: no column is called patron; name the columns in"),
+        (b"sep=;\npatron;until", "csv:1: no column is called patron"),
+        (b'patron,branches\nP1,"MAIN', "2: put quotation marks around a whole value, or none"),
+        (b'patron,branches\nP1,"MA"IN', "2: put quotation marks around a whole value, or none"),
     ],
 )
 def test_a_file_that_is_not_understood(tmp_path: Path, content: bytes, problem: str) -> None:

@@ -37,6 +37,8 @@ from sip2gw.model.badges import BadgeWish, Deed
 from sip2gw.policy.relationships import RelationshipRules
 
 STAMP = MADE.strftime("%Y%m%d    %H%M%S")
+EARLIER = (MADE - timedelta(minutes=10)).strftime("%Y%m%d    %H%M%S")
+"""When a terminal that was off line did something; what happens now is not believed (C106)."""
 NO_DATE = " " * 18
 ANNA, BRAM, EMMA, DIRK, ELS = "20001001", "20001002", "20001003", "20001006", "20001007"
 GREET, HUGO, JORIS, LEO, NOOR = "20001009", "20001010", "20001012", "20001014", "20001016"
@@ -53,9 +55,9 @@ def _paid(amount, fee, bk):
     )
 
 
-def _lent(card, pin, item, *, no_block="N", more=""):
+def _lent(card, pin, item, *, no_block="N", when=STAMP, more=""):
     return (
-        f"11N{no_block}{STAMP}{NO_DATE}AODEMO|AA{card}|AB{item}|AC|AD{pin}|{more}",
+        f"11N{no_block}{when}{NO_DATE}AODEMO|AA{card}|AB{item}|AC|AD{pin}|{more}",
         lambda answer: answer.startswith("121"),
     )
 
@@ -80,7 +82,7 @@ PLAYED = (
     ("cash-1", *_paid("1.00", "F-1002-1", "undone-1")),
     ("kiosk-1", *_lent(ANNA, "1001", "30000003")),
     ("kiosk-1", *_lent(GREET, "1009", "30000006", more="BOY|")),
-    ("kiosk-1", *_lent(HUGO, "1010", "30000004", no_block="Y")),
+    ("kiosk-1", *_lent(HUGO, "1010", "30000004", no_block="Y", when=EARLIER)),
     (
         "kiosk-1",
         f"29NN{STAMP}{NO_DATE}AODEMO|AA{ANNA}|AD1001|AB30000001|",
@@ -99,7 +101,7 @@ PLAYED = (
 """Login, request, and what its answer must be like: one of each kind that leaves something."""
 
 FILLED = """card badge_assignment block relationship loan hold fee payment ledger_entry access_log
-    presence door_entry reveal circulation review borrowed pin_attempt"""
+    presence door_entry reveal circulation review borrowed pin_failure activity badge_change"""
 """Tables in which something must be afterwards."""
 
 

@@ -137,7 +137,7 @@ class _Import:
                 changed = self._foresee() if dry_run else self._apply()
         except TooManyErrorsError:
             pass
-        errors = (*self._findings.texts(self._findings.errors), *self._nothing_of())
+        errors = self._findings.texts(self._findings.errors) or tuple(self._nothing_of())
         return ImportReport(
             counts=dict(self._reader.counts),
             rows_changed=changed,

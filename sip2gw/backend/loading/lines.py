@@ -128,6 +128,8 @@ def decode(line: bytes | None) -> AnyLine | None:
     line = line.removeprefix(_BYTE_ORDER_MARK).strip()
     if not line:
         return None
+    if not line.startswith(b"{"):
+        raise LineError("not a JSON object; write one record on each line, as `export` does")
     if b"\\u0000" in line:
         raise LineError("a NUL character is not allowed")
     try:

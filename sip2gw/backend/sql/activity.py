@@ -20,7 +20,7 @@ ROWS_PER_WRITE = 100
 
 PUT = """
     INSERT INTO activity (patron_id, day)
-    SELECT p.id, ? FROM patron p WHERE p.id = ?
+    SELECT COALESCE(p.merged_into, p.id), ? FROM patron p WHERE p.id = ?
     ON CONFLICT (patron_id) DO UPDATE SET day = excluded.day WHERE excluded.day > activity.day"""
 
 Row = tuple[str, str]

@@ -16,6 +16,7 @@ from sip2gw.backend.sql.values import (
     moment_value,
     time_text,
 )
+from sip2gw.model import BadgeHolder
 from sip2gw.model.badges import BadgeAction, BadgeChange, BadgeEvent, BadgeTerms, Deed
 
 DEFINITIONS = """
@@ -37,11 +38,16 @@ HOLDERS = """
                 THEN b.valid_from ELSE a.valid_from END,
            CASE WHEN a.valid_until IS NULL OR b.valid_until < a.valid_until
                 THEN b.valid_until ELSE a.valid_until END,
-           a.branches, a.source
+           a.branches, a.source, b.name
     FROM badge_assignment a JOIN badge b ON b.code = a.badge_code
     JOIN patron p ON p.id = a.patron_id
     {where} ORDER BY b.code, p.id"""
-HOLDER_FILTERS = {"code": "b.code = ?"}
+_HOLDER_FILTERS = {
+    "code": "b.code = ?",
+    "after": "a.patron_id > ?",
+    "last": "a.patron_id <= ?",
+    "other_than_status": "p.status <> ?",
+}
 
 _PUT = """
     INSERT INTO badge_assignment (patron_id, badge_code, valid_from, valid_until, branches, source)
@@ -86,6 +92,25 @@ REMEMBER_PUT = fill(
     columns=_HISTORY_COLUMNS,
 )
 """What an import is about to remove and to write; run before it does."""
+
+
+def holders(connection: Connection, **filters: str | int | None) -> Iterator[BadgeHolder]:
+    """Assignments, by code and patron: those of the badge `code`; of patrons whose ids are behind
+    `after`, up to `last`; of those who do not have a status."""
+    statement, values = filtered(HOLDERS, _HOLDER_FILTERS, filters)
+    for row in connection.execute(statement, values):
+        badge, patron_id, name, active, valid_from, valid_until, branches, source, title = row
+        yield BadgeHolder(
+            badge,
+            patron_id,
+            name,
+            bool(active),
+            date_value(valid_from),
+            date_value(valid_until),
+            list_value(branches),
+            source,
+            title,
+        )
 
 
 def terms_by_patron(connection: Connection, code: str) -> dict[str, BadgeTerms]:

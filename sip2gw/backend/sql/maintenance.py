@@ -8,19 +8,20 @@ be killed at any time and run on several hosts at once: whoever comes second fin
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime, tzinfo
-from typing import Any
+from typing import Any, TypeAlias
 
 from sip2gw.backend.database import Connection, WriteResult
-from sip2gw.backend.sql import memberships, outbox, queries, writes
+from sip2gw.backend.sql import badges, memberships, outbox, queries, writes
 from sip2gw.backend.sql.records import fee_of
 from sip2gw.backend.sql.values import date_text, date_value, time_text
 from sip2gw.model import Fee
-from sip2gw.model.maintenance import Maintained, Member, MembershipFee
+from sip2gw.model.maintenance import Maintained, Member, MembershipFee, Step
 from sip2gw.model.notices import Notice
-from sip2gw.policy.memberships import maintain
+from sip2gw.policy import badges as badge_policy
+from sip2gw.policy.memberships import ENDED, maintain
 
 PATRONS_PER_BATCH = 500
 """Others may write in between."""
@@ -56,6 +57,10 @@ _FORGET_LIMIT_ALERT = "DELETE FROM notice_given WHERE patron_id = ? AND kind = '
 _HAS_FEE = "SELECT 1 FROM fee WHERE id = ?"
 
 
+Given: TypeAlias = defaultdict[str, dict[tuple[str, str], date]]
+"""For each patron when each notice was given, by kind and cause."""
+
+
 @dataclass(frozen=True, slots=True)
 class Occasion:
     """One run of maintenance: for which day, and by which settings."""
@@ -65,6 +70,8 @@ class Occasion:
     """The library's; `now` names the day in it."""
     max_fee_age_days: Mapping[str, int | None]
     """By branch."""
+    badge_notice_days: int | None = None
+    """How early holders are told that a badge ends; None: not at all."""
 
     @property
     def day(self) -> date:
@@ -105,13 +112,43 @@ def apply(
 
 def _decide(connection: Connection, occasion: Occasion, after: str, last: str) -> Batch:
     known = {it.code: it for it in memberships.definitions(connection)}
-    members = _members(connection, occasion, after, last)
+    given = _given(connection, after, last)
+    members = _members(connection, occasion, after, last, given)
     results = (maintain(member, known, occasion.day, occasion.zone) for member in members)
-    needed = tuple(one for one in results if one.steps or one.forgets_limit_alert)
-    return Batch(after, last, len(members), needed)
+    expiring = _expiring(connection, occasion, after, last, given)
+    everybody = [_with_steps(one, expiring.pop(one.before.id, ())) for one in results]
+    others = (Maintained(Member(it), Member(it), tuple(steps)) for it, steps in expiring.items())
+    needed = (one for one in (*everybody, *others) if one.steps or one.forgets_limit_alert)
+    return Batch(after, last, len(members), tuple(needed))
 
 
-def _members(connection: Connection, occasion: Occasion, after: str, last: str) -> list[Member]:
+def _with_steps(one: Maintained, more: Sequence[Step]) -> Maintained:
+    return one if one.after.status == ENDED else replace(one, steps=(*one.steps, *more))
+
+
+def _expiring(
+    connection: Connection, occasion: Occasion, after: str, last: str, given: Given
+) -> dict[str, list[Step]]:
+    """The steps about badges, by patron; none for those who have ended (B65)."""
+    steps: defaultdict[str, list[Step]] = defaultdict(list)
+    if occasion.badge_notice_days is not None:
+        holders = badges.holders(connection, after=after, last=last, other_than_status=ENDED)
+        days = occasion.badge_notice_days
+        for step in badge_policy.expiry_steps(holders, given, occasion.day, days):
+            steps[step.patron_id].append(step)
+    return steps
+
+
+def _given(connection: Connection, after: str, last: str) -> Given:
+    given: Given = defaultdict(dict)
+    for patron_id, kind, cause, day in connection.execute(_GIVEN, (after, last)):
+        given[patron_id][kind, cause] = date.fromisoformat(day)
+    return given
+
+
+def _members(
+    connection: Connection, occasion: Occasion, after: str, last: str, given: Given
+) -> list[Member]:
     span = (after, last)
     fees: defaultdict[str, list[Fee]] = defaultdict(list)
     for fee in map(fee_of, connection.execute(_FEES, span)):
@@ -122,9 +159,6 @@ def _members(connection: Connection, occasion: Occasion, after: str, last: str) 
     ):
         days = date.fromisoformat(since), date.fromisoformat(until)
         ours[patron_id].append(MembershipFee(fee_id, *days, amount, bool(closed)))
-    given: defaultdict[str, dict[tuple[str, str], date]] = defaultdict(dict)
-    for patron_id, kind, cause, day in connection.execute(_GIVEN, span):
-        given[patron_id][kind, cause] = date.fromisoformat(day)
     known_since = connection.execute(_ACTIVITY_SINCE).fetchone() or (None,)
     return [
         Member(

@@ -17,6 +17,7 @@ from sip2gw.backend.sql.queries import balances, fill
 from sip2gw.backend.sql.surplus import corrections
 from sip2gw.backend.sql.values import list_text, time_text
 from sip2gw.model import Relationship
+from sip2gw.model.merging import OwnNotice
 from sip2gw.policy.relationships import FUNCTIONS
 
 _MOVE = "UPDATE {table} SET {column} = ? WHERE {column} = ?"
@@ -27,6 +28,8 @@ _MOVED = (
     ("fee", "patron_id"),
     ("circulation", "patron_id"),
     ("refused_payment", "payer"),
+    ("support_message", "patron_id"),
+    ("outbox", "patron_id"),
     ("patron", "merged_into"),
 )
 """Columns that name the lasting patron from now on, whatever else is in the row."""
@@ -36,13 +39,15 @@ _RETELL = """
     WHERE patron_id = ?"""
 """A transaction that is repeated or cancelled tomorrow names the lasting patron, too (B58, C97)."""
 _DROP_HOLD = "DELETE FROM hold WHERE id = ?"
+_DROP_NOTICE = "DELETE FROM outbox WHERE id = ?"
+_NOT_GIVEN = "DELETE FROM notice_given WHERE patron_id = ? AND kind = ? AND cause = ?"
 
 _BLOCKS = """
-    SELECT source, type, position, note, valid_until FROM block
+    SELECT source, type, position, note, valid_until, terminal, card, told FROM block
     WHERE patron_id = ? ORDER BY source, position, type"""
 _ADD_BLOCK = """
-    INSERT INTO block (patron_id, source, type, position, note, valid_until)
-    VALUES (?, ?, ?, ?, ?, ?)"""
+    INSERT INTO block (patron_id, source, type, position, note, valid_until, terminal, card, told)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 _PIN_FAILURES = """
     SELECT MAX(failures), MAX(locked_until) FROM pin_failure WHERE patron_id IN (?, ?)"""
 _LOCK_PIN = "INSERT INTO pin_failure (patron_id, failures, locked_until) VALUES (?, ?, ?)"
@@ -58,6 +63,30 @@ _JOIN_PRESENCE = """
     WHERE s.patron_id = ?
     ON CONFLICT (branch, patron_id) DO UPDATE
     SET ends = CASE WHEN excluded.ends > presence.ends THEN excluded.ends ELSE presence.ends END"""
+_JOIN_ACTIVITY = """
+    INSERT INTO activity (patron_id, day)
+    SELECT CAST(? AS TEXT), a.day FROM activity a WHERE a.patron_id = ?
+    ON CONFLICT (patron_id) DO UPDATE
+    SET day = CASE WHEN excluded.day > activity.day THEN excluded.day ELSE activity.day END"""
+_JOIN_NOTICES = """
+    INSERT INTO notice_given (patron_id, kind, cause, day)
+    SELECT CAST(? AS TEXT), g.kind, g.cause, g.day FROM notice_given g WHERE g.patron_id = ?
+    ON CONFLICT (patron_id, kind, cause) DO NOTHING"""
+_JOIN_MEMBERSHIP_FEES = """
+    INSERT INTO membership_fee (patron_id, since, until, fee_id, amount, closed)
+    SELECT CAST(? AS TEXT), m.since, m.until, m.fee_id, m.amount, 1 FROM membership_fee m
+    WHERE m.patron_id = ?
+    ON CONFLICT (patron_id, since) DO NOTHING"""
+"""Closed: the former membership ends here, so its fees are debts like others, and neither set the
+status of the lasting one nor are given back with it. A period that has a fee gets no other."""
+_JOINED = (
+    ("borrowed", _JOIN_BORROWED),
+    ("presence", _JOIN_PRESENCE),
+    ("activity", _JOIN_ACTIVITY),
+    ("notice_given", _JOIN_NOTICES),
+    ("membership_fee", _JOIN_MEMBERSHIP_FEES),
+)
+"""Tables in which both may have the like, which becomes one."""
 _FORGET = "DELETE FROM {table} WHERE patron_id = ?"
 _REMOVE_RELATIONS = "DELETE FROM relationship WHERE from_id = ? OR to_id = ?"
 
@@ -66,13 +95,26 @@ _EMPTY = """
     SET merged_into = ?, name = '', pin_hash = NULL, birth_date = NULL, membership_code = NULL,
         membership_from = NULL, membership_until = NULL, status = 9, home_branch = NULL,
         language = NULL, email = NULL, phone = NULL, address = NULL, notices = '[]',
-        house_rules_accepted = NULL, fee_limit = NULL
+        house_rules_accepted = NULL, fee_limit = NULL, status_fee = NULL, answers = '[]',
+        ended_on = NULL
     WHERE id = ?"""
+_JOIN_ENDS = """
+    UPDATE patron
+    SET ended_on = (SELECT CASE WHEN o.ended_on IS NULL THEN NULL
+                                WHEN o.ended_on > patron.ended_on THEN o.ended_on
+                                ELSE patron.ended_on END
+                    FROM patron o WHERE o.id = ?)
+    WHERE id = ?"""
+"""Somebody has ended when both records have (B92)."""
 _SET = "UPDATE patron SET {name} = ? WHERE id = ?"
 
 _BALANCES = balances("""
         SELECT 0 AS src, f.id, f.patron_id, f.amount, 0 AS paid FROM fee f
         WHERE f.patron_id = ?""")
+
+MESSAGES = """
+    SELECT id, type, category, status FROM support_message WHERE patron_id = ? ORDER BY id"""
+NOTICES = "SELECT id, kind, cause, state FROM outbox WHERE patron_id = ? ORDER BY created, id"
 
 DOUBLES = """
     SELECT p.id FROM patron o JOIN patron p
@@ -81,7 +123,7 @@ DOUBLES = """
 
 
 def move_all(connection: Connection, former: str, lasting: str) -> None:
-    """Cards, loans, holds, fees, blocks, stays, wrong PINs and what is kept of transactions."""
+    """All that is about the person: cards, loans, fees, messages, notices and the rest."""
     before, after = (
         f'"patron_id":{msgspec.json.encode(one).decode()}' for one in (former, lasting)
     )
@@ -91,7 +133,8 @@ def move_all(connection: Connection, former: str, lasting: str) -> None:
     connection.execute(_MOVE_REVIEWS, (lasting, former))
     _move_blocks(connection, former, lasting)
     _join_pin_failures(connection, former, lasting)
-    for table, statement in (("borrowed", _JOIN_BORROWED), ("presence", _JOIN_PRESENCE)):
+    connection.execute(_JOIN_ENDS, (former, lasting))
+    for table, statement in _JOINED:
         connection.execute(statement, (lasting, former))
         connection.execute(fill(_FORGET, table=table), (former,))
 
@@ -111,11 +154,11 @@ def _move_blocks(connection: Connection, former: str, lasting: str) -> None:
         free[known] = max(free.get(known, 0), position + 1)
     moved = connection.execute(_BLOCKS, (former,)).fetchall()
     connection.execute(fill(_FORGET, table="block"), (former,))
-    for source, kind, _, note, valid_until in moved:
+    for source, kind, _, *rest in moved:
         known = series(source, kind)
         place = free.get(known, 0)
         free[known] = place + 1
-        connection.execute(_ADD_BLOCK, (lasting, source, kind, place, note, valid_until))
+        connection.execute(_ADD_BLOCK, (lasting, source, kind, place, *rest))
 
 
 def _join_pin_failures(connection: Connection, former: str, lasting: str) -> None:
@@ -131,6 +174,13 @@ def drop_holds(connection: Connection, hold_ids: Iterable[str]) -> None:
     """Remove holds that the lasting patron needs no more."""
     for hold_id in hold_ids:
         connection.execute(_DROP_HOLD, (hold_id,))
+
+
+def drop_notices(connection: Connection, former: str, notices: Iterable[OwnNotice]) -> None:
+    """Remove notices that must not go out; maintenance forgets that it gave them."""
+    for notice in notices:
+        connection.execute(_DROP_NOTICE, (notice.id,))
+        connection.execute(_NOT_GIVEN, (former, notice.kind, notice.cause))
 
 
 def replace_relations(

@@ -570,8 +570,8 @@ COUNT_PATRONS = fill("SELECT COUNT(*) FROM patron p WHERE {living}", living=LIVI
 
 
 def filtered(
-    statement: str, conditions: Mapping[str, str], wanted: Mapping[str, str | None]
-) -> tuple[str, list[str]]:
+    statement: str, conditions: Mapping[str, str], wanted: Mapping[str, str | int | None]
+) -> tuple[str, list[str | int]]:
     """`statement` with a WHERE for the filters in `wanted` that are set, and their parameters."""
     given = {name: value for name, value in wanted.items() if value is not None}
     clauses = " AND ".join(conditions[name] for name in given)

@@ -35,7 +35,9 @@ _ADD = """
     INSERT INTO support_message
         (id, type, category, object, patron_id, branch, text, status, created, department, unit,
          processor, reporter, response_due, processing_due)
-    VALUES (?, ?, ?, ?, ?, ?, ?, 'A', ?, ?, ?, ?, ?, ?, ?)"""
+    VALUES (?, ?, ?, ?, COALESCE((SELECT p.merged_into FROM patron p WHERE p.id = ?), ?),
+            ?, ?, 'A', ?, ?, ?, ?, ?, ?, ?)"""
+"""What is about a former record, such as a payment before the merge, is about the lasting one."""
 _RULE = """
     SELECT type, category, response_days, processing_days, department, unit, processor, reporter
     FROM support_processing WHERE type = ? AND category = ?"""
@@ -111,8 +113,8 @@ def add_message(
     connection.execute(_NEXT_ID)
     message_id = int(connection.execute(_LAST_ID).fetchone()[0])
     values = (
-        *(message_id, wanted.type, wanted.category, wanted.object, wanted.patron_id),
-        *(wanted.branch, wanted.text, time_text(now)),
+        *(message_id, wanted.type, wanted.category, wanted.object),
+        *(wanted.patron_id, wanted.patron_id, wanted.branch, wanted.text, time_text(now)),
         *(rule.group, rule.unit, rule.processor, rule.reporter),
         *due_texts(rule, now, days, wanted.branch),
     )

@@ -10,8 +10,8 @@ import msgspec
 from sip2gw.backend.base import RefusedError
 from sip2gw.backend.database import Connection, WriteResult
 from sip2gw.backend.loading.format import BadgeLine
-from sip2gw.backend.sql import badges, queries
-from sip2gw.backend.sql.values import date_text, date_value, list_value
+from sip2gw.backend.sql import badges
+from sip2gw.backend.sql.values import date_text, date_value
 from sip2gw.backend.staff.people import holder, holders_of
 from sip2gw.model import Badge, BadgeHolder
 from sip2gw.model.badges import BadgeAction, BadgeChange, BadgeEvent, BadgeWish, Deed
@@ -127,19 +127,7 @@ def holders(connection: Connection, code: str | None = None) -> Iterator[BadgeHo
     """
     if code is not None:
         _insist(connection, code)
-    statement, values = queries.filtered(badges.HOLDERS, badges.HOLDER_FILTERS, {"code": code})
-    for row in connection.execute(statement, values):
-        badge, patron_id, name, active, valid_from, valid_until, branches, source = row
-        yield BadgeHolder(
-            badge,
-            patron_id,
-            name,
-            bool(active),
-            date_value(valid_from),
-            date_value(valid_until),
-            list_value(branches),
-            source,
-        )
+    yield from badges.holders(connection, code=code)
 
 
 def history(

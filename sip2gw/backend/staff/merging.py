@@ -12,6 +12,9 @@ from sip2gw.backend.sql.stubs import IDS_OF, LIVING, MERGED_INTO
 from sip2gw.backend.staff.people import holder
 from sip2gw.model import PatronRecord, Relationship
 from sip2gw.model.badges import Deed
+from sip2gw.model.merging import OwnMessage, OwnNotice
+from sip2gw.model.notices import NoticeState
+from sip2gw.model.support import SupportStatus
 from sip2gw.policy.merging import MergeFacts, MergePlan, plan_merge
 
 _DOUBLES = queries.fill(merging.DOUBLES, living=LIVING)
@@ -35,6 +38,9 @@ def plan(connection: Connection, former_card: str, lasting_card: str) -> MergePl
             _relations(connection, former, lasting),
             badges.terms_by_code(connection, former),
             badges.terms_by_code(connection, lasting),
+            _messages(connection, former),
+            _notices(connection, former),
+            _notices(connection, lasting),
         )
     )
 
@@ -53,6 +59,7 @@ def merge(
     former, lasting = planned.former_id, planned.lasting_id
     badges.apply(connection, planned.badges, deed, "merge")
     merging.drop_holds(connection, planned.dropped_holds)
+    merging.drop_notices(connection, former, planned.dropped_notices)
     related = _related(_relations(connection, former, lasting))
     merging.replace_relations(connection, former, planned.relations)
     merging.move_all(connection, former, lasting)
@@ -67,6 +74,20 @@ def _record(connection: Connection, patron_id: str) -> PatronRecord:
     record = load_patron(connection, patron_id)
     assert record is not None, "the holder of a card exists"
     return record
+
+
+def _messages(connection: Connection, patron_id: str) -> tuple[OwnMessage, ...]:
+    return tuple(
+        OwnMessage(int(message_id), kind, category, SupportStatus(status))
+        for message_id, kind, category, status in connection.execute(merging.MESSAGES, (patron_id,))
+    )
+
+
+def _notices(connection: Connection, patron_id: str) -> tuple[OwnNotice, ...]:
+    return tuple(
+        OwnNotice(notice_id, kind, cause, NoticeState(state))
+        for notice_id, kind, cause, state in connection.execute(merging.NOTICES, (patron_id,))
+    )
 
 
 def _relations(connection: Connection, former: str, lasting: str) -> tuple[Relationship, ...]:

@@ -49,6 +49,8 @@ def maintain(
     statuses and notices; months that were missed are made up. `--dry-run` prints a plan: how often
     each rule applies, then every step, patron by patron.
 
+    Badges: with `[badges] expiry_notice_days`, holders get a notice before a badge ends.
+
     Privacy: what `[privacy]` no longer allows to be kept is forgotten, and so are transactions that
     no terminal may repeat or cancel any more. The gateway forgets the same once a day.
 

@@ -1,0 +1,28 @@
+"""Fields that take a date or a time (C34)."""
+
+from datetime import date, datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from sip2gw.policy.moments import read_day, read_end, read_start
+
+BRUSSELS = ZoneInfo("Europe/Brussels")
+
+
+@pytest.mark.parametrize(
+    ("text", "day"),
+    [
+        ("2026-03-10", 10),
+        ("2026-03-10T23:30", 10),  # of the library, where no zone is named
+        ("2026-03-10T23:30:00+01:00", 10),
+        ("2026-03-10T23:30:00Z", 11),  # half past midnight in Brussels
+    ],
+)
+def test_a_day_is_the_one_that_the_library_has_then(text, day):
+    assert read_day(text, BRUSSELS) == date(2026, 3, day)
+
+
+def test_a_date_begins_at_midnight_and_ends_with_its_last_second():
+    assert read_start("2026-03-10", BRUSSELS) == datetime(2026, 3, 10, tzinfo=BRUSSELS)
+    assert read_end("2026-03-10", BRUSSELS) == datetime(2026, 3, 10, 23, 59, 59, tzinfo=BRUSSELS)
