@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from sip2gw.backend.base import CirculationOrder, CirculationResult
 from sip2gw.handlers.base import Session
 from sip2gw.handlers.patron import PresentedCard, obstacle_text
+from sip2gw.handlers.refusal import kept
 from sip2gw.model import PatronRecord
 from sip2gw.policy.access import PinState
 from sip2gw.policy.items.cases import CirculationCase, Reader, RefusedCase
@@ -106,6 +107,7 @@ def order_for(
         key=order_key(session, request, "" if record is None else record.id),
         key_expires=now + KEY_KEPT,
         claim=claim,
+        unknown_card=kept(presented.number) if presented is not None and record is None else "",
         keeps_history=session.terminal.circulation.loan_history is not None,
     )
 
