@@ -41,6 +41,7 @@ from sip2gw.model.support import (
     Cause,
     SupportFilter,
     SupportMessage,
+    SupportStatus,
 )
 from sip2gw.policy.items.decisions import CHECKIN
 from sip2gw.policy.support import OpeningDays
@@ -385,7 +386,6 @@ async def test_messages_of_support_stay_without_the_person(visited: Library) -> 
     before = {one.id: one for one in messages(visited)}
     stub = await forget(visited, force=True)
     after = messages(visited)
-    assert {one.text for one in after if one.patron_id == stub} == {""}
     assert len([one for one in after if one.patron_id == stub]) == len(
         [one for one in before.values() if one.patron_id == DIRK]
     )
@@ -456,6 +456,29 @@ def _without_room_for_a_second_file(
     if statement == "VACUUM":
         raise sqlite3.OperationalError("database or disk is full")
     return sqlite3.Connection.execute(connection, statement, *values)
+
+
+async def test_staff_see_what_is_left_to_do_in_messages_of_a_forgotten_patron(
+    library: Library,
+) -> None:
+    assert load(library, {"kind": "patron", "id": DIRK, "name": NAME}).errors == ()
+    causes = [
+        Cause(AutomaticCategory.REFUSED_PAYMENT, "cash-1|7", "Receipt 7 was refused.", DIRK),
+        Cause(AutomaticCategory.REFUSED_PAYMENT, f"cash-1|{DIRK}", f"Receipt {DIRK}.", DIRK),
+        Cause(AutomaticCategory.BLOCKED_CARD, "1", "He said that he is ill.", DIRK),
+    ]
+    await library.write(
+        lambda connection: WriteResult(support.open_automatic(connection, causes, NOW, DAYS))
+    )
+    for category in ("DATA", "PAYR"):
+        asked = (AUTOMATIC_TYPE, category, "He is ill.", "ann", NOW, DAYS)
+        number = await library.open_support_message(*asked, card=DIRK)
+    closed = (SupportStatus.CLOSED_BY_LIBRARY, "", "ann", NOW, DAYS)
+    await library.set_support_status(number, *closed)
+    await forget(library)
+    close = "The patron has been forgotten. Close this message."
+    expected = ["Receipt 7 was refused.", close, close, close, ""]
+    assert [one.text for one in messages(library)] == expected
 
 
 async def test_others_keep_what_is_said_of_them(visited: Library) -> None:
