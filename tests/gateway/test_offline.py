@@ -65,6 +65,13 @@ async def test_c42_the_number_of_an_unknown_card_is_listed_as_far_as_a_screen_ca
     assert card == ("?[31m" + "4711" * 100)[:255]
 
 
+async def test_two_unknown_cards_with_one_item_are_two_entries(desk):
+    kiosk = await desk.terminal("kiosk-1")
+    for card in ("4711", "4712", "4711"):
+        await kiosk.ask(ask_11("FREE1", card, flags="NY"))
+    assert sorted(card for *_, card, _, _ in reviews(desk)) == ["4711", "4712"]
+
+
 async def test_without_a_date_nothing_is_believed(desk):
     kiosk = await desk.terminal("kiosk-1")
     undated = ask_11("FREE1", "1004", "1004", flags="NY", stamp=BLANK)
