@@ -11,7 +11,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 from sip2gw.model.badges import BadgeTerms, BadgeWish
-from sip2gw.policy.badges import PROBLEMS_MAX
+from sip2gw.policy.members.badges import PROBLEMS_MAX
 
 COLUMNS = ("patron", "from", "until", "branches")
 FILE_BYTES_MAX = 64 * 1024 * 1024
