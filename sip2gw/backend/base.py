@@ -16,15 +16,7 @@ from typing import Literal, Protocol
 
 from sip2gw.backend.attempts import Settlement, UnknownAttempt
 from sip2gw.backend.ids import new_id
-from sip2gw.model import (
-    AccessRow,
-    Block,
-    Minor,
-    PaidFee,
-    PatronRecord,
-    Payment,
-    Presence,
-)
+from sip2gw.model import (AccessRow, Block, Minor, PaidFee, PatronRecord, Payment, Presence,)
 from sip2gw.model.items import ItemRecord, Outcome
 from sip2gw.model.refusals import RefusedPayment
 from sip2gw.policy.items.cases import CirculationCase

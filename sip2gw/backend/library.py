@@ -14,35 +14,14 @@ from datetime import datetime
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from sip2gw.backend.attempts import (
-    Reconciliation,
-    Settlement,
-    UnknownAttempt,
-    UnknownPayment,
-)
+from sip2gw.backend.attempts import (Reconciliation, Settlement, UnknownAttempt, UnknownPayment,)
 from sip2gw.backend.base import Backend, BackendError, RefusedError
-from sip2gw.backend.database import (
-    Connection,
-    Database,
-    WriteResult,
-    telling,
-)
+from sip2gw.backend.database import (Connection, Database, WriteResult, telling,)
 from sip2gw.backend.sql import circulation, door_log, queries
 from sip2gw.backend.sql.desk import followup, support, watch
 from sip2gw.backend.sql.desk import reviews as review_desk
-from sip2gw.backend.sql.members import (
-    answers,
-    lockout,
-    maintenance,
-    memberships,
-    outbox,
-)
-from sip2gw.backend.sql.money import (
-    ledger,
-    refusals,
-    surplus,
-    unknown,
-)
+from sip2gw.backend.sql.members import (answers, lockout, maintenance, memberships, outbox,)
+from sip2gw.backend.sql.money import (ledger, refusals, surplus, unknown,)
 from sip2gw.backend.sql.values import time_value
 from sip2gw.backend.staff import badges as badge_desk
 from sip2gw.backend.staff import doors as door_desk

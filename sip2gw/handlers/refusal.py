@@ -5,13 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from sip2gw.handlers.base import Session
-from sip2gw.model import (
-    Minor,
-    currency_digits,
-    format_amount,
-    parse_amount,
-    read_currency,
-)
+from sip2gw.model import (Minor, currency_digits, format_amount, parse_amount, read_currency,)
 from sip2gw.model.refusals import RefusedPayment
 from sip2gw.monitoring.metrics import OTHER_CURRENCIES
 from sip2gw.monitoring.telemetry import Log

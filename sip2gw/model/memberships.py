@@ -12,13 +12,7 @@ from typing import Annotated, Generic, TypeVar, get_args, get_type_hints
 
 from msgspec import Meta, Struct
 
-from sip2gw.model.values import (
-    TEXT_CHARACTERS_MAX,
-    Age,
-    Count,
-    Months,
-    Text,
-)
+from sip2gw.model.values import (TEXT_CHARACTERS_MAX, THREE_DIGITS, Age, Count, Months, Text,)
 
 A = TypeVar("A")
 """How an amount is given: minor units in a decision, a decimal text in a file."""
@@ -82,7 +76,7 @@ class MembershipDefinition(Struct, Generic[A]):
 
     code: Annotated[
         str,
-        Meta(pattern=r"^[0-9]{3}$"),
+        Meta(pattern=THREE_DIGITS),
         About(_G.IDENTITY, "What patrons, and `memberships` of a door, refer to."),
     ]
     description: Annotated[Text, About(_G.IDENTITY, "The name; what PC shows where it is sent.")]

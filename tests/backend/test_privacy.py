@@ -29,22 +29,11 @@ from sip2gw.backend.sql.members.personal import IMPERSONAL, PATRON, PERSONAL
 from sip2gw.backend.sql.money.unknown import attempt_of
 from sip2gw.backend.sqlite.store import Store
 from sip2gw.backend.staff import privacy
-from sip2gw.model import (
-    AccessRow,
-    Block,
-    BlockType,
-    DoorEntry,
-)
+from sip2gw.model import (AccessRow, Block, BlockType, DoorEntry,)
 from sip2gw.model.badges import BadgeTerms, BadgeWish, Deed
 from sip2gw.model.notices import Notice
 from sip2gw.model.refusals import RefusedPayment
-from sip2gw.model.support import (
-    AUTOMATIC_TYPE,
-    AutomaticCategory,
-    Cause,
-    SupportFilter,
-    SupportMessage,
-)
+from sip2gw.model.support import (AUTOMATIC_TYPE, AutomaticCategory, Cause, SupportFilter, SupportMessage,)
 from sip2gw.policy.desk.support import OpeningDays
 from sip2gw.policy.items.decisions import CHECKIN
 from sip2gw.staff.maintenance import maintain_memberships

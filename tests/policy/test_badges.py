@@ -11,15 +11,7 @@ import pytest
 from sip2gw.model import BadgeHolder
 from sip2gw.model.badges import BadgeAction, BadgeTerms, BadgeWish
 from sip2gw.model.notices import Notice
-from sip2gw.policy.members.badges import (
-    PROBLEMS_MAX,
-    ends_before_it_begins,
-    expiring,
-    expiry_steps,
-    has_expired,
-    plan_assignment,
-    wider,
-)
+from sip2gw.policy.members.badges import (PROBLEMS_MAX, ends_before_it_begins, expiring, expiry_steps, has_expired, plan_assignment, wider,)
 
 HOLDERS = {"P1": "P1", "C1": "P1", "P2": "P2"}
 MAY = BadgeTerms(valid_until=date(2026, 5, 31))
@@ -49,11 +41,13 @@ def test_problems_name_their_lines() -> None:
         BadgeWish("C1", place="f:3"),
         BadgeWish("P9", place="f:4"),
         BadgeWish("P2", backwards, "f:5"),
+        BadgeWish("P2", place="f:6", problem="x: not a date"),
     ]
     assert plan_assignment("ONBE", wishes, HOLDERS, {}).problems == [
         "f:3: patron P1 has other dates or branches in f:2",
         "f:4: no patron has the id or card P9",
         "f:5: until 2026-05-01 is before from 2026-05-02",
+        "f:6: x: not a date",
     ]
     nobody = [BadgeWish("P9")] * (PROBLEMS_MAX + 1)
     problems = plan_assignment("ONBE", nobody, HOLDERS, {}).problems

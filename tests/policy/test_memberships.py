@@ -9,23 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sip2gw.model import Fee, MembershipDefinition
-from sip2gw.model.maintenance import (
-    Member,
-    MembershipFee,
-    Rule,
-    Step,
-)
+from sip2gw.model.maintenance import (Member, MembershipFee, Rule, Step,)
 from sip2gw.model.notices import Notice
-from sip2gw.policy.members.memberships import (
-    add_months,
-    fee_id,
-    is_idle,
-    is_invoiced,
-    is_over_age,
-    maintain,
-    period_end,
-    refund_of,
-)
+from sip2gw.policy.members.memberships import (add_months, fee_id, is_idle, is_invoiced, is_over_age, maintain, period_end, refund_of,)
 
 ZONE = ZoneInfo("Europe/Brussels")
 LAST = date(2026, 6, 30)
@@ -286,6 +272,8 @@ def test_the_first_period_of_the_next_membership_has_its_own_term():
         member(None),
         member("777"),  # not defined
         member(until=None),  # never ends (C15)
+        member(until=date(1, 1, 1)),  # not a day that anybody meant
+        member(until=date(1799, 12, 31)),
         member(until=date.max),
         member(status=6),
         member(status=7),

@@ -8,29 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sip2gw.cli.common import (
-    ConfigOption,
-    JsonOption,
-    clock_time,
-    configured,
-    opened_store,
-    printable,
-    read_branch,
-    run,
-    say,
-    write_listing,
-    write_one,
-)
+from sip2gw.cli.common import (ConfigOption, JsonOption, clock_time, configured, opened_store, printable, read_branch, run, say, write_listing, write_one,)
 from sip2gw.cli.failures import UsageError
 from sip2gw.cli.library.support_tables import table
 from sip2gw.model.support import SupportFilter, SupportStatus
-from sip2gw.staff.support import (
-    follow_up,
-    full_message_json,
-    message_json,
-    opening_days,
-    read_message_id,
-)
+from sip2gw.staff.support import (follow_up, full_message_json, message_json, opening_days, read_message_id,)
 
 if TYPE_CHECKING:
     from sip2gw.backend.library import Library

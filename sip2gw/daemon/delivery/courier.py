@@ -16,12 +16,7 @@ from sip2gw.backend.library import Library
 from sip2gw.backend.sql.members.outbox import Claim
 from sip2gw.config import Config
 from sip2gw.daemon.delivery.channel import DeliveryChannel, Letter, NotTakenError
-from sip2gw.model.notices import (
-    Channel,
-    Delivery,
-    NoticeState,
-    Result,
-)
+from sip2gw.model.notices import (Channel, Delivery, NoticeState, Result,)
 from sip2gw.policy.members.deliveries import is_address, next_try
 from sip2gw.texts.notices import BUILT_IN, Template, write_notice
 
@@ -102,9 +97,10 @@ class Courier:
         """What became of it, and whether to go on with others."""
         if not delivery.known:
             return Result(NoticeState.UNDELIVERABLE, "the patron is gone"), True
-        to = delivery.email if delivery.email and is_address(delivery.email) else None
+        address = (delivery.email or "").strip()
+        to = address if is_address(address) else None
         if to is None and self._channel.kind is Channel.EMAIL:
-            what = "is not one that can be used" if delivery.email else "is missing"
+            what = "is not one that can be used" if address else "is missing"
             return Result(NoticeState.UNDELIVERABLE, f"the e-mail address {what}"), True
         try:
             letter = self._letter(delivery, to)

@@ -28,12 +28,7 @@ from aiosmtplib import (
 
 from sip2gw.config.outbox import Sender
 from sip2gw.config.types import Address
-from sip2gw.daemon.delivery.channel import (
-    ANSWER_S,
-    ATTEMPT_S,
-    Letter,
-    NotTakenError,
-)
+from sip2gw.daemon.delivery.channel import (ANSWER_S, ATTEMPT_S, Letter, NotTakenError,)
 from sip2gw.model.notices import Channel
 
 _GOODBYE_S = 2.0
@@ -129,6 +124,8 @@ def _not_taken(error: Exception) -> NotTakenError:
                 f"the mail server refused the e-mail with {error.code}",
                 reachable=error.code != _CLOSING,
             )
+        case SMTPResponseException(code=-1):
+            return NotTakenError("the mail server does not answer as mail servers do")
         case SMTPResponseException():
             return NotTakenError(f"the mail server answered {error.code}")
         case SMTPTimeoutError() | TimeoutError():

@@ -10,12 +10,7 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from sip2gw.model import BadgeHolder
-from sip2gw.model.badges import (
-    BadgeAction,
-    BadgeChange,
-    BadgeTerms,
-    BadgeWish,
-)
+from sip2gw.model.badges import (BadgeAction, BadgeChange, BadgeTerms, BadgeWish,)
 from sip2gw.model.maintenance import Rule, Step
 
 NOTICE = "BADGE"
@@ -66,6 +61,8 @@ def plan_assignment(
 def _problem(
     wish: BadgeWish, patron_id: str | None, granted: Mapping[str, BadgeWish]
 ) -> str | None:
+    if wish.problem:
+        return wish.problem
     if patron_id is None:
         return f"no patron has the id or card {wish.card}"
     if ends_before_it_begins(wish.terms.valid_from, wish.terms.valid_until):
