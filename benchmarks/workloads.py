@@ -23,7 +23,17 @@ from benchmarks.library import (
 from benchmarks.load import Expected
 from sip2gw.protocol.connection import ClientConnection
 from sip2gw.protocol.fields import Summary
-from sip2gw.protocol.messages import (Checkin, Checkout, EndPatronSession, FeePaid, Login, PatronInformation, PatronStatusRequest, Request, ScStatus,)
+from sip2gw.protocol.messages import (
+    Checkin,
+    Checkout,
+    EndPatronSession,
+    FeePaid,
+    Login,
+    PatronInformation,
+    PatronStatusRequest,
+    Request,
+    ScStatus,
+)
 from sip2gw.protocol.wire import WireFormat
 
 _DATE = "20260302    101500"

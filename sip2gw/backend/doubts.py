@@ -7,7 +7,12 @@ from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from sip2gw.backend.attempts import Settlement, UnknownAttempt, UnknownCirculation
-from sip2gw.backend.base import (HungUpError, PaymentOutcome, PaymentResult, UnavailableError,)
+from sip2gw.backend.base import (
+    HungUpError,
+    PaymentOutcome,
+    PaymentResult,
+    UnavailableError,
+)
 from sip2gw.backend.spool import Spool, SpoolError
 from sip2gw.foundation.threads import ready_pool
 from sip2gw.policy.reasons import PaymentRefusalReason

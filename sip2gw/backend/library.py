@@ -14,14 +14,35 @@ from datetime import datetime
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from sip2gw.backend.attempts import (Reconciliation, Settlement, UnknownAttempt, UnknownPayment,)
+from sip2gw.backend.attempts import (
+    Reconciliation,
+    Settlement,
+    UnknownAttempt,
+    UnknownPayment,
+)
 from sip2gw.backend.base import Backend, BackendError, RefusedError
-from sip2gw.backend.database import (Connection, Database, WriteResult, telling,)
+from sip2gw.backend.database import (
+    Connection,
+    Database,
+    WriteResult,
+    telling,
+)
 from sip2gw.backend.sql import circulation, door_log, queries
 from sip2gw.backend.sql.desk import followup, support, watch
 from sip2gw.backend.sql.desk import reviews as review_desk
-from sip2gw.backend.sql.members import (answers, lockout, maintenance, memberships, outbox,)
-from sip2gw.backend.sql.money import (ledger, refusals, surplus, unknown,)
+from sip2gw.backend.sql.members import (
+    answers,
+    lockout,
+    maintenance,
+    memberships,
+    outbox,
+)
+from sip2gw.backend.sql.money import (
+    ledger,
+    refusals,
+    surplus,
+    unknown,
+)
 from sip2gw.backend.sql.values import time_value
 from sip2gw.backend.staff import badges as badge_desk
 from sip2gw.backend.staff import doors as door_desk
@@ -156,6 +177,7 @@ class Library(Backend, Database):
     open_support_message = _written(support_desk.open_message)
     answer_support_message = _written(support_desk.answer)
     set_support_status = _written(support_desk.set_status)
+    close_support_messages = _written(support_desk.close)
     support_entries = _read(support_tables.entries)
     support_rules = _read(support_tables.rules)
     add_support_entry = _written(support_tables.add_entry)

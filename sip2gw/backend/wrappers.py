@@ -8,7 +8,14 @@ from inspect import isfunction
 from typing import TypeVar
 
 from sip2gw.backend.attempts import Settlement, UnknownAttempt
-from sip2gw.backend.base import (Backend, CirculationOrder, CirculationResult, EntryOrder, PaymentOrder, PaymentResult,)
+from sip2gw.backend.base import (
+    Backend,
+    CirculationOrder,
+    CirculationResult,
+    EntryOrder,
+    PaymentOrder,
+    PaymentResult,
+)
 from sip2gw.model import AccessRow, Block, Presence
 
 T = TypeVar("T")

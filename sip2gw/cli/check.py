@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sip2gw.cli.common import (ConfigOption, configured, opened_store, say,)
+from sip2gw.cli.common import (
+    ConfigOption,
+    configured,
+    opened_store,
+    say,
+)
 from sip2gw.cli.failures import CommandError, UsageError
 from sip2gw.cli.passwords import PasswordFileOption, PasswordOption, read_password
 from sip2gw.foundation.words import counted

@@ -14,7 +14,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sip2gw.cli.common import (ConfigOption, opened_store, printable, replace_file,)
+from sip2gw.cli.common import (
+    ConfigOption,
+    opened_store,
+    printable,
+    replace_file,
+)
 from sip2gw.cli.failures import CommandError
 
 if TYPE_CHECKING:

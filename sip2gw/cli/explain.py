@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sip2gw.cli.common import (ConfigOption, JsonOption, configured, printable, write_json, write_table,)
+from sip2gw.cli.common import (
+    ConfigOption,
+    JsonOption,
+    configured,
+    printable,
+    write_json,
+    write_table,
+)
 from sip2gw.cli.failures import CommandError, UsageError
 
 if TYPE_CHECKING:

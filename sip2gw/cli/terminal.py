@@ -7,13 +7,26 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sip2gw.cli.common import (ConfigOption, JsonOption, clock_time, printable, say, write_json, write_table,)
+from sip2gw.cli.common import (
+    ConfigOption,
+    JsonOption,
+    clock_time,
+    printable,
+    say,
+    write_json,
+    write_table,
+)
 from sip2gw.cli.failures import CommandError
 from sip2gw.cli.running import ANSWER_WITHIN_S, running_gateway
 from sip2gw.foundation.words import counted
 
 if TYPE_CHECKING:
-    from sip2gw.control.messages import (TerminalState, TraceBegan, TraceEnded, TraceEvent,)
+    from sip2gw.control.messages import (
+        TerminalState,
+        TraceBegan,
+        TraceEnded,
+        TraceEvent,
+    )
 
 terminal = typer.Typer(help="The terminals of the running gateway.", no_args_is_help=True)
 
@@ -114,7 +127,12 @@ def trace(
     terminal is not connected, the trace waits for it; of its login only the answer is shown. When
     messages arrive faster than they can be shown, some are left out, and the trace says how many.
     """
-    from sip2gw.control.messages import (Trace, TraceBegan, TraceEnded, TraceEvent,)
+    from sip2gw.control.messages import (
+        Trace,
+        TraceBegan,
+        TraceEnded,
+        TraceEvent,
+    )
 
     with running_gateway(config) as gateway:
         begun = gateway.ask(Trace(login, seconds, frames), ANSWER_WITHIN_S)

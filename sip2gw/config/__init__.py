@@ -1,7 +1,13 @@
 """The configuration: one TOML file, checked as a whole, and the only source of settings (B66)."""
 
 from sip2gw.config.branches import Branch
-from sip2gw.config.load import (Config, ConfigFile, TlsFiles, json_schema, load_config,)
+from sip2gw.config.load import (
+    Config,
+    ConfigFile,
+    TlsFiles,
+    json_schema,
+    load_config,
+)
 from sip2gw.config.problems import ConfigError
 from sip2gw.config.profiles import DoorTable, Profile
 from sip2gw.config.reload import Lasting, reload_marks

@@ -8,9 +8,28 @@ from zoneinfo import ZoneInfo
 
 from pydantic import Field, Strict, model_validator
 
-from sip2gw.config.types import (WEEKDAYS, Day, EndText, Name, Section, StartText, Weekdays, ZoneText, parse_minute, weekday_numbers,)
+from sip2gw.config.types import (
+    WEEKDAYS,
+    Day,
+    EndText,
+    Name,
+    Section,
+    StartText,
+    Weekdays,
+    ZoneText,
+    parse_minute,
+    weekday_numbers,
+)
 from sip2gw.policy.access import BarEntry, PassEntry
-from sip2gw.policy.calendar import (DAY_MIN, BranchCalendar, CalendarException, OpeningState, Slot, find_exception_overlap, find_slot_overlap,)
+from sip2gw.policy.calendar import (
+    DAY_MIN,
+    BranchCalendar,
+    CalendarException,
+    OpeningState,
+    Slot,
+    find_exception_overlap,
+    find_slot_overlap,
+)
 
 State = Literal["staffed", "unstaffed", "closed"]
 ALL_DAYS: Weekdays = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")

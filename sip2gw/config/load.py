@@ -18,9 +18,31 @@ from sip2gw.config.branches import Branch, BranchTable, resolve_branch
 from sip2gw.config.outbox import OutboxSection, outbox_problems
 from sip2gw.config.problems import Problems
 from sip2gw.config.profiles import Profile, ProfileTable, resolve_profile
-from sip2gw.config.sections import (AdminSection, BackendSection, BadgesSection, InstitutionSection, LogSection, PrivacySection, RelationshipsSection, SecuritySection, ServerSection, StoreSection, SupportSection,)
-from sip2gw.config.terminals import (PASSWORD_CHARACTERS_MAX, Terminal, TerminalTable, resolve_terminal,)
-from sip2gw.config.types import (Code, Language, Name, Section,)
+from sip2gw.config.sections import (
+    AdminSection,
+    BackendSection,
+    BadgesSection,
+    InstitutionSection,
+    LogSection,
+    PrivacySection,
+    RelationshipsSection,
+    SecuritySection,
+    ServerSection,
+    StoreSection,
+    SupportSection,
+)
+from sip2gw.config.terminals import (
+    PASSWORD_CHARACTERS_MAX,
+    Terminal,
+    TerminalTable,
+    resolve_terminal,
+)
+from sip2gw.config.types import (
+    Code,
+    Language,
+    Name,
+    Section,
+)
 from sip2gw.foundation.hashing import is_password_hash
 from sip2gw.texts import TEXT_KEYS, override_allowed, override_problem
 

@@ -15,7 +15,16 @@ from sip2gw.config.types import FieldCode, Memberships, Section
 from sip2gw.policy.items.sorting import ANY_BRANCH, Comparator, SortField
 from sip2gw.policy.reasons import CirculationReason
 from sip2gw.protocol.layout import layout_of
-from sip2gw.protocol.messages import (CheckinResponse, CheckoutResponse, ItemInformationResponse, PatronEnableResponse, PatronInformationResponse, PatronStatusResponse, RenewResponse, Response,)
+from sip2gw.protocol.messages import (
+    CheckinResponse,
+    CheckoutResponse,
+    ItemInformationResponse,
+    PatronEnableResponse,
+    PatronInformationResponse,
+    PatronStatusResponse,
+    RenewResponse,
+    Response,
+)
 from sip2gw.protocol.registry import SENSITIVE_TAGS
 from sip2gw.texts import templates
 from sip2gw.texts.templates import Placeholders

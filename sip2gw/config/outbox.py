@@ -10,7 +10,15 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
-from sip2gw.config.types import (Address, AddressText, FileName, Language, Name, Section, parse_address,)
+from sip2gw.config.types import (
+    Address,
+    AddressText,
+    FileName,
+    Language,
+    Name,
+    Section,
+    parse_address,
+)
 from sip2gw.model.notices import Channel
 from sip2gw.policy.members.deliveries import is_address
 from sip2gw.texts.notices import allowed_names, template_problem

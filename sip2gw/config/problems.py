@@ -8,7 +8,12 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from sip2gw.config.schema import (Node, describe_node, is_secret, node_at,)
+from sip2gw.config.schema import (
+    Node,
+    describe_node,
+    is_secret,
+    node_at,
+)
 
 _SHOWN_CHARACTERS_MAX = 80
 _OWN_WORDS = {

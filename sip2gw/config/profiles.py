@@ -13,7 +13,15 @@ from pydantic import Field, Strict, model_validator
 
 from sip2gw.config.options import ProfileOptions
 from sip2gw.config.sections import Terminator
-from sip2gw.config.types import (Badges, FieldCodes, Language, Memberships, PersonalFields, Section, YesOrDay,)
+from sip2gw.config.types import (
+    Badges,
+    FieldCodes,
+    Language,
+    Memberships,
+    PersonalFields,
+    Section,
+    YesOrDay,
+)
 from sip2gw.policy.access import DoorRules
 from sip2gw.protocol.dialect import DialectName
 from sip2gw.protocol.encoding import Encoding

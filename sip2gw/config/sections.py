@@ -15,7 +15,23 @@ from pydantic import (
     model_validator,
 )
 
-from sip2gw.config.types import (NEVER_BY_RELOAD, NEXT_START, Address, Addresses, AddressText, Code, Count, FileName, Language, Name, Networks, Seconds, Section, ZoneText, parse_address,)
+from sip2gw.config.types import (
+    NEVER_BY_RELOAD,
+    NEXT_START,
+    Address,
+    Addresses,
+    AddressText,
+    Code,
+    Count,
+    FileName,
+    Language,
+    Name,
+    Networks,
+    Seconds,
+    Section,
+    ZoneText,
+    parse_address,
+)
 from sip2gw.model import RelationshipType
 from sip2gw.policy.relationships import RelationshipRules
 from sip2gw.protocol.encoding import Encoding

@@ -7,7 +7,16 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar, cast
 
-from sip2gw.control.messages import (ANSWER_BYTES_MAX, AnyAnswer, LineBuffer, LineTooLongError, Request, UnreadableAnswerError, encode, read_answer,)
+from sip2gw.control.messages import (
+    ANSWER_BYTES_MAX,
+    AnyAnswer,
+    LineBuffer,
+    LineTooLongError,
+    Request,
+    UnreadableAnswerError,
+    encode,
+    read_answer,
+)
 
 T = TypeVar("T")
 

@@ -12,7 +12,18 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 
-from sip2gw.control.messages import (ANSWER_BYTES_MAX, Answer, AnyAnswer, LineBuffer, LineTooLongError, Refused, Request, UnreadableAnswerError, encode, read_answer,)
+from sip2gw.control.messages import (
+    ANSWER_BYTES_MAX,
+    Answer,
+    AnyAnswer,
+    LineBuffer,
+    LineTooLongError,
+    Refused,
+    Request,
+    UnreadableAnswerError,
+    encode,
+    read_answer,
+)
 from sip2gw.control.place import connect
 
 CONNECT_WITHIN_S = 5.0

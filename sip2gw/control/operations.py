@@ -8,7 +8,29 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, tzinfo
 from typing import Protocol
 
-from sip2gw.control.messages import (TRACE_FRAMES_MAX, TRACE_SECONDS_MAX, Alive, Answer, AnyRequest, Drain, Drained, Draining, Kick, Kicked, ListTerminals, Numbers, Ping, ReadNumbers, Refused, Reload, Reloaded, Terminals, TerminalState, Trace, TraceBegan,)
+from sip2gw.control.messages import (
+    TRACE_FRAMES_MAX,
+    TRACE_SECONDS_MAX,
+    Alive,
+    Answer,
+    AnyRequest,
+    Drain,
+    Drained,
+    Draining,
+    Kick,
+    Kicked,
+    ListTerminals,
+    Numbers,
+    Ping,
+    ReadNumbers,
+    Refused,
+    Reload,
+    Reloaded,
+    Terminals,
+    TerminalState,
+    Trace,
+    TraceBegan,
+)
 from sip2gw.control.tracing import Peer
 from sip2gw.control.tracing import Trace as RunningTrace
 from sip2gw.foundation.clock import Clock

@@ -13,7 +13,20 @@ import socket
 import struct
 from typing import Protocol, cast
 
-from sip2gw.control.messages import (REQUEST_BYTES_MAX, Answer, AnyRequest, Draining, LineBuffer, LineTooLongError, Refused, Reloaded, TraceBegan, TraceEnded, encode, read_request,)
+from sip2gw.control.messages import (
+    REQUEST_BYTES_MAX,
+    Answer,
+    AnyRequest,
+    Draining,
+    LineBuffer,
+    LineTooLongError,
+    Refused,
+    Reloaded,
+    TraceBegan,
+    TraceEnded,
+    encode,
+    read_request,
+)
 from sip2gw.control.place import BACKLOG, Place
 from sip2gw.control.tracing import Peer
 

@@ -8,7 +8,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sip2gw.convert.option import (AS_HERE, NotCarriedError, Option, RefusedError, problem_with,)
+from sip2gw.convert.option import (
+    AS_HERE,
+    NotCarriedError,
+    Option,
+    RefusedError,
+    problem_with,
+)
 
 Values = dict[str, Any]
 

@@ -10,7 +10,22 @@ import re
 from typing import Any
 
 from sip2gw.config.sections import ServerSection
-from sip2gw.convert.option import (AS_HERE, NotCarriedError, Option, always_so, by_hand, choice, filled, flag, flag_as, not_carried, number, read_encoding, refused_when, words,)
+from sip2gw.convert.option import (
+    AS_HERE,
+    NotCarriedError,
+    Option,
+    always_so,
+    by_hand,
+    choice,
+    filled,
+    flag,
+    flag_as,
+    not_carried,
+    number,
+    read_encoding,
+    refused_when,
+    words,
+)
 
 # Values with a form of their own ------------------------------------------------------------------
 

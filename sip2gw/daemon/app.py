@@ -35,7 +35,12 @@ from sip2gw.foundation.threads import SHARED_THREADS, ready_pool
 from sip2gw.handlers import Services
 from sip2gw.model import currency_digits
 from sip2gw.monitoring.metrics import Metrics
-from sip2gw.monitoring.telemetry import (Log, Redactor, is_for_people, open_log,)
+from sip2gw.monitoring.telemetry import (
+    Log,
+    Redactor,
+    is_for_people,
+    open_log,
+)
 from sip2gw.monitoring.uncaught import told_to
 from sip2gw.serving import listeners
 from sip2gw.serving.gateway import Gateway

@@ -10,7 +10,12 @@ import asyncio
 from collections.abc import Callable
 
 from sip2gw.backend.base import Capability
-from sip2gw.config import (Config, ConfigError, Lasting, load_config,)
+from sip2gw.config import (
+    Config,
+    ConfigError,
+    Lasting,
+    load_config,
+)
 from sip2gw.config.availability import unavailable
 from sip2gw.control.messages import Reloaded
 from sip2gw.daemon.notify import ServiceManager

@@ -2,7 +2,12 @@
 
 from sip2gw.demo.dialogues import DIALOGUES, Dialogue
 from sip2gw.demo.library import PEOPLE, Person, library_records
-from sip2gw.demo.site import (TERMINALS, DemoTerminal, configuration, is_demo_configuration,)
+from sip2gw.demo.site import (
+    TERMINALS,
+    DemoTerminal,
+    configuration,
+    is_demo_configuration,
+)
 
 __all__ = [
     "DIALOGUES",

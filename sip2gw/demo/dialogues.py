@@ -5,7 +5,13 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 
-from sip2gw.demo.library import (ANNA, BRAM, EMMA, GREET, PEOPLE,)
+from sip2gw.demo.library import (
+    ANNA,
+    BRAM,
+    EMMA,
+    GREET,
+    PEOPLE,
+)
 from sip2gw.demo.site import TERMINALS
 
 _PASSWORDS = {terminal.login: terminal.password for terminal in TERMINALS}

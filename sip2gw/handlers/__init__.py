@@ -2,12 +2,48 @@
 
 from __future__ import annotations
 
-from sip2gw.handlers import (door, fee, information, patron, refusal, status,)
-from sip2gw.handlers.base import (Answer, Failing, Handler, Services, Session, Standpoint, TerminalView,)
-from sip2gw.handlers.items import (hold, item, lending, returns,)
+from sip2gw.handlers import (
+    door,
+    fee,
+    information,
+    patron,
+    refusal,
+    status,
+)
+from sip2gw.handlers.base import (
+    Answer,
+    Failing,
+    Handler,
+    Services,
+    Session,
+    Standpoint,
+    TerminalView,
+)
+from sip2gw.handlers.items import (
+    hold,
+    item,
+    lending,
+    returns,
+)
 from sip2gw.handlers.vendors import gossip, wise
 from sip2gw.protocol.dialect import DialectName, MoneyLines
-from sip2gw.protocol.messages import (BlockPatron, Checkin, Checkout, EndPatronSession, FeePaid, Hold, ItemInformation, ItemStatusUpdate, PatronEnable, PatronInformation, PatronStatusRequest, Renew, RenewAll, Request, ScStatus,)
+from sip2gw.protocol.messages import (
+    BlockPatron,
+    Checkin,
+    Checkout,
+    EndPatronSession,
+    FeePaid,
+    Hold,
+    ItemInformation,
+    ItemStatusUpdate,
+    PatronEnable,
+    PatronInformation,
+    PatronStatusRequest,
+    Renew,
+    RenewAll,
+    Request,
+    ScStatus,
+)
 
 HANDLERS: dict[type[Request], Handler] = {
     ScStatus: status.sc_status,

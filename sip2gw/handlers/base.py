@@ -15,11 +15,23 @@ from zoneinfo import ZoneInfo
 
 from sip2gw.backend.base import Backend, BackendError, CirculationOrder
 from sip2gw.foundation.clock import Clock
-from sip2gw.handlers.rules import (DoorManner, Identification, Presentation, Rights, Till, WiseManner,)
+from sip2gw.handlers.rules import (
+    DoorManner,
+    Identification,
+    Presentation,
+    Rights,
+    Till,
+    WiseManner,
+)
 from sip2gw.model import Card, PatronRecord, Payment
 from sip2gw.monitoring.metrics import Metrics
 from sip2gw.monitoring.telemetry import Log
-from sip2gw.policy.access import (BarEntry, DoorRules, PassEntry, PinState,)
+from sip2gw.policy.access import (
+    BarEntry,
+    DoorRules,
+    PassEntry,
+    PinState,
+)
 from sip2gw.policy.calendar import BranchCalendar
 from sip2gw.policy.items.decisions import CirculationRules
 from sip2gw.policy.money import PaymentRules

@@ -10,12 +10,43 @@ from sip2gw.handlers import information, patron, profile_fields
 from sip2gw.handlers.base import Answer, Session
 from sip2gw.handlers.patron import PresentedCard
 from sip2gw.handlers.snapshot_cache import derived, shared
-from sip2gw.model import (AccessRow, Card, CardState, PatronRecord,)
-from sip2gw.policy.access import (CHECK_NAMES, AccessDecision, AssessedHolder, CheckResult, DoorFacts, Holder, PinState, accompanied, assess_holder, decide_access, has_pass, is_barred, lists_here, may_be_accompanied,)
-from sip2gw.policy.reasons import (ALL_DENIED, NO_FLAGS, REASONS, Reason, door_flags,)
+from sip2gw.model import (
+    AccessRow,
+    Card,
+    CardState,
+    PatronRecord,
+)
+from sip2gw.policy.access import (
+    CHECK_NAMES,
+    AccessDecision,
+    AssessedHolder,
+    CheckResult,
+    DoorFacts,
+    Holder,
+    PinState,
+    accompanied,
+    assess_holder,
+    decide_access,
+    has_pass,
+    is_barred,
+    lists_here,
+    may_be_accompanied,
+)
+from sip2gw.policy.reasons import (
+    ALL_DENIED,
+    NO_FLAGS,
+    REASONS,
+    Reason,
+    door_flags,
+)
 from sip2gw.policy.relationships import children_of
 from sip2gw.policy.stays import stay_end
-from sip2gw.protocol.messages import (PatronInformation, PatronInformationResponse, PatronStatusRequest, PatronStatusResponse,)
+from sip2gw.protocol.messages import (
+    PatronInformation,
+    PatronInformationResponse,
+    PatronStatusRequest,
+    PatronStatusResponse,
+)
 from sip2gw.shared.door_memory import Lead
 
 _DoorRequest = PatronStatusRequest | PatronInformation

@@ -11,7 +11,16 @@ from sip2gw.backend.attempts import UnknownPayment
 from sip2gw.backend.base import PaymentOrder, PaymentOutcome, PaymentResult
 from sip2gw.handlers.base import Answer, Session, TerminalView
 from sip2gw.handlers.patron import PresentedCard, present
-from sip2gw.model import (CardState, Minor, PatronRecord, Payment, PaymentLine, currency_digits, parse_amount, read_currency,)
+from sip2gw.model import (
+    CardState,
+    Minor,
+    PatronRecord,
+    Payment,
+    PaymentLine,
+    currency_digits,
+    parse_amount,
+    read_currency,
+)
 from sip2gw.monitoring.metrics import Metrics
 from sip2gw.policy.access import PinState
 from sip2gw.policy.payments import PaymentCase, PaymentFacts

@@ -10,9 +10,26 @@ from typing import TypeVar
 from sip2gw.handlers.answers import show_answers
 from sip2gw.handlers.base import Answer, Session
 from sip2gw.handlers.items.lending import loans_of_authorisers
-from sip2gw.handlers.patron import (Portrait, PresentedCard, accounts_payable_by, identify, owed_fees, payable, show, shown_answer, total_payable, withhold,)
+from sip2gw.handlers.patron import (
+    Portrait,
+    PresentedCard,
+    accounts_payable_by,
+    identify,
+    owed_fees,
+    payable,
+    show,
+    shown_answer,
+    total_payable,
+    withhold,
+)
 from sip2gw.handlers.snapshot_cache import derived
-from sip2gw.model import (Fee, Hold, Loan, PatronRecord, format_amount,)
+from sip2gw.model import (
+    Fee,
+    Hold,
+    Loan,
+    PatronRecord,
+    format_amount,
+)
 from sip2gw.policy.relationships import PayableAccount
 from sip2gw.protocol.fields import Summary
 from sip2gw.protocol.messages import PatronInformation, PatronInformationResponse

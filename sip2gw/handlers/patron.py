@@ -10,14 +10,44 @@ from sip2gw.handlers import profile_fields
 from sip2gw.handlers.answers import show_answers
 from sip2gw.handlers.base import Answer, Session
 from sip2gw.handlers.snapshot_cache import derived, shared
-from sip2gw.model import (TEXT_CHARACTERS_MAX, Block, BlockType, Card, CardState, Fee, Minor, PatronRecord, format_amount,)
+from sip2gw.model import (
+    TEXT_CHARACTERS_MAX,
+    Block,
+    BlockType,
+    Card,
+    CardState,
+    Fee,
+    Minor,
+    PatronRecord,
+    format_amount,
+)
 from sip2gw.policy import money
 from sip2gw.policy.access import PinState
-from sip2gw.policy.obstacles import (MONEY_REASONS, Obstacle, Standing, decide_standing, visible_badges,)
+from sip2gw.policy.obstacles import (
+    MONEY_REASONS,
+    Obstacle,
+    Standing,
+    decide_standing,
+    visible_badges,
+)
 from sip2gw.policy.reasons import ALL_DENIED, NO_FLAGS, Reason
-from sip2gw.policy.relationships import (PayableAccount, debtor_id_of, may_pay_by, payable_accounts,)
+from sip2gw.policy.relationships import (
+    PayableAccount,
+    debtor_id_of,
+    may_pay_by,
+    payable_accounts,
+)
 from sip2gw.protocol.fields import PatronFlag
-from sip2gw.protocol.messages import (BlockPatron, EndPatronSession, EndSessionResponse, PatronEnable, PatronEnableResponse, PatronInformationResponse, PatronStatusRequest, PatronStatusResponse,)
+from sip2gw.protocol.messages import (
+    BlockPatron,
+    EndPatronSession,
+    EndSessionResponse,
+    PatronEnable,
+    PatronEnableResponse,
+    PatronInformationResponse,
+    PatronStatusRequest,
+    PatronStatusResponse,
+)
 from sip2gw.texts import format_money
 
 _OK, _REPLACED = PinState.OK, CardState.REPLACED

@@ -14,7 +14,14 @@ from sip2gw.handlers.base import Session
 from sip2gw.handlers.fee import repeats_payment
 from sip2gw.handlers.items.circulation import order_key
 from sip2gw.handlers.items.hold import hold_key
-from sip2gw.protocol.messages import (Checkin, Checkout, FeePaid, Hold, Renew, Request,)
+from sip2gw.protocol.messages import (
+    Checkin,
+    Checkout,
+    FeePaid,
+    Hold,
+    Renew,
+    Request,
+)
 
 _KEYS: dict[type[Request], Callable[[Session, Any, str], str | None]] = {
     Checkout: order_key,

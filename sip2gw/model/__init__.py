@@ -8,12 +8,56 @@ five to ten times as expensive, a microsecond or two each, and a payment makes s
 
 from __future__ import annotations
 
-from sip2gw.model.doors import (EVERY_BRANCH, AccessRow, DoorCount, DoorEntry, Passage, Presence, Reveal,)
+from sip2gw.model.doors import (
+    EVERY_BRANCH,
+    AccessRow,
+    DoorCount,
+    DoorEntry,
+    Passage,
+    Presence,
+    Reveal,
+)
 from sip2gw.model.items import ItemStatus
 from sip2gw.model.memberships import MEMBERSHIP_AMOUNTS, MaterialRule, MembershipDefinition
-from sip2gw.model.money import (AMOUNT_MAX_MINOR, Fee, FeeStatus, Minor, PaidFee, Payment, PaymentLine, PaymentStatus, Surplus, currency_digits, format_amount, parse_amount, read_currency,)
-from sip2gw.model.people import (Badge, BadgeAssignment, BadgeHolder, Block, BlockType, Card, CardState, Hold, Loan, Membership, PatronRecord, Relationship, RelationshipType,)
-from sip2gw.model.values import (COUNT_MAX, NAME_CHARACTERS_MAX, TEXT_CHARACTERS_MAX, Age, Count, Text, copied,)
+from sip2gw.model.money import (
+    AMOUNT_MAX_MINOR,
+    Fee,
+    FeeStatus,
+    Minor,
+    PaidFee,
+    Payment,
+    PaymentLine,
+    PaymentStatus,
+    Surplus,
+    currency_digits,
+    format_amount,
+    parse_amount,
+    read_currency,
+)
+from sip2gw.model.people import (
+    Badge,
+    BadgeAssignment,
+    BadgeHolder,
+    Block,
+    BlockType,
+    Card,
+    CardState,
+    Hold,
+    Loan,
+    Membership,
+    PatronRecord,
+    Relationship,
+    RelationshipType,
+)
+from sip2gw.model.values import (
+    COUNT_MAX,
+    NAME_CHARACTERS_MAX,
+    TEXT_CHARACTERS_MAX,
+    Age,
+    Count,
+    Text,
+    copied,
+)
 
 __all__ = [
     "AMOUNT_MAX_MINOR",

@@ -11,12 +11,30 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from sip2gw.foundation.words import counted
-from sip2gw.model import (BadgeAssignment, Card, Minor, PatronRecord, format_amount,)
-from sip2gw.policy.access import (CHECK_NAMES, AccessDecision, CheckResult, DoorFacts, DoorRules,)
+from sip2gw.model import (
+    BadgeAssignment,
+    Card,
+    Minor,
+    PatronRecord,
+    format_amount,
+)
+from sip2gw.policy.access import (
+    CHECK_NAMES,
+    AccessDecision,
+    CheckResult,
+    DoorFacts,
+    DoorRules,
+)
 from sip2gw.policy.calendar import CalendarMoment, OpeningState
 from sip2gw.policy.membership import MembershipState, age_on, membership_state
 from sip2gw.policy.money import MoneyStanding
-from sip2gw.policy.obstacles import (BLOCKING_STATUSES, Standing, active_blocks, status_of, visible_badges,)
+from sip2gw.policy.obstacles import (
+    BLOCKING_STATUSES,
+    Standing,
+    active_blocks,
+    status_of,
+    visible_badges,
+)
 from sip2gw.policy.reasons import Reason
 
 STATUS_WORDS = (

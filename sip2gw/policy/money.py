@@ -13,7 +13,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, tzinfo
 
-from sip2gw.model import (Fee, FeeStatus, Minor, PaidFee, PatronRecord, PaymentLine, copied,)
+from sip2gw.model import (
+    Fee,
+    FeeStatus,
+    Minor,
+    PaidFee,
+    PatronRecord,
+    PaymentLine,
+    copied,
+)
 from sip2gw.policy.reasons import PaymentRefusalReason
 from sip2gw.policy.relationships import PayableAccount
 

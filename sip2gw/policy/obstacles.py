@@ -9,7 +9,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, tzinfo
 
-from sip2gw.model import (BlockType, Card, CardState, Minor, PatronRecord,)
+from sip2gw.model import (
+    BlockType,
+    Card,
+    CardState,
+    Minor,
+    PatronRecord,
+)
 from sip2gw.policy.membership import MembershipState, membership_state
 from sip2gw.policy.money import MoneyStanding, money_standing, open_fees
 from sip2gw.policy.reasons import ALL_DENIED, MONEY_DENIED, Reason

@@ -18,7 +18,15 @@ from typing import Any, TypeVar
 
 from sip2gw.protocol.checksum import split_trailer
 from sip2gw.protocol.errors import UnknownMessageError, UnreadableError
-from sip2gw.protocol.fields import (COMMAND_WIDTH, SCREEN_TAG, TAG_WIDTH, VALUE_BYTES_MAX, Fixed, Group, Tagged,)
+from sip2gw.protocol.fields import (
+    COMMAND_WIDTH,
+    SCREEN_TAG,
+    TAG_WIDTH,
+    VALUE_BYTES_MAX,
+    Fixed,
+    Group,
+    Tagged,
+)
 from sip2gw.protocol.layout import Placement, layout_of
 from sip2gw.protocol.message import Message, Request, Response
 from sip2gw.protocol.registry import requests_in, responses_in

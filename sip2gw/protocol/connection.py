@@ -9,13 +9,29 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from sip2gw.protocol.checksum import (Trailer, character_checksum_matches, checksum_matches, seal, split_trailer,)
+from sip2gw.protocol.checksum import (
+    Trailer,
+    character_checksum_matches,
+    checksum_matches,
+    seal,
+    split_trailer,
+)
 from sip2gw.protocol.codec import parse_request_body, parse_response_body, serialise
-from sip2gw.protocol.errors import (FrameTooLongError, ProtocolError, UnknownMessageError, UnreadableError,)
+from sip2gw.protocol.errors import (
+    FrameTooLongError,
+    ProtocolError,
+    UnknownMessageError,
+    UnreadableError,
+)
 from sip2gw.protocol.fields import COMMAND_WIDTH
 from sip2gw.protocol.framing import FRAME_BYTES_MAX, FrameBuffer
 from sip2gw.protocol.message import Request, Response
-from sip2gw.protocol.messages import (Login, RequestAcsResend, RequestScResend, ScStatus,)
+from sip2gw.protocol.messages import (
+    Login,
+    RequestAcsResend,
+    RequestScResend,
+    ScStatus,
+)
 from sip2gw.protocol.registry import requests_in
 from sip2gw.protocol.wire import WireFormat
 

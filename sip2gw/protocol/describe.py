@@ -5,8 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from sip2gw.protocol.checksum import (Trailer, character_checksum_matches, checksum_digits, checksum_matches, split_trailer,)
-from sip2gw.protocol.fields import (COMMAND_WIDTH, TAG_WIDTH, VALUE_BYTES_MAX, Tagged,)
+from sip2gw.protocol.checksum import (
+    Trailer,
+    character_checksum_matches,
+    checksum_digits,
+    checksum_matches,
+    split_trailer,
+)
+from sip2gw.protocol.fields import (
+    COMMAND_WIDTH,
+    TAG_WIDTH,
+    VALUE_BYTES_MAX,
+    Tagged,
+)
 from sip2gw.protocol.layout import Layout, layout_of
 from sip2gw.protocol.message import Message
 from sip2gw.protocol.registry import FIELDS, MESSAGES, SENSITIVE_TAGS

@@ -14,7 +14,19 @@ from enum import IntEnum, StrEnum
 from typing import Annotated, NamedTuple
 
 from sip2gw.protocol.timestamps import Timestamp
-from sip2gw.protocol.values import (COUNT, FLAG, FLAG_OR_UNKNOWN, LANGUAGE, LIMIT, OK, TEXT, TIMESTAMP, Codec, flags, letters,)
+from sip2gw.protocol.values import (
+    COUNT,
+    FLAG,
+    FLAG_OR_UNKNOWN,
+    LANGUAGE,
+    LIMIT,
+    OK,
+    TEXT,
+    TIMESTAMP,
+    Codec,
+    flags,
+    letters,
+)
 
 VALUE_BYTES_MAX = 255
 """Limit of one identified field's value, in bytes of the encoded text (B4)."""

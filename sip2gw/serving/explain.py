@@ -12,13 +12,26 @@ from datetime import datetime
 from sip2gw.backend.base import Backend
 from sip2gw.backend.wrappers import Unrecorded
 from sip2gw.foundation.clock import fixed_clock
-from sip2gw.handlers import (Answer, Services, Session, TerminalView,)
+from sip2gw.handlers import (
+    Answer,
+    Services,
+    Session,
+    TerminalView,
+)
 from sip2gw.handlers.door import decide_entry
 from sip2gw.handlers.patron import PresentedCard, identify, standing_of
 from sip2gw.model import Card, CardState, PatronRecord
 from sip2gw.monitoring.metrics import Metrics
 from sip2gw.policy.access import CheckResult, PinState
-from sip2gw.policy.explain import (ExplainedCheck, Place, Settings, explain_access, explain_exit, explain_standing, explain_unknown_card,)
+from sip2gw.policy.explain import (
+    ExplainedCheck,
+    Place,
+    Settings,
+    explain_access,
+    explain_exit,
+    explain_standing,
+    explain_unknown_card,
+)
 from sip2gw.policy.payments import PaymentFacts
 from sip2gw.protocol.codec import serialise
 from sip2gw.protocol.messages import PatronInformation, PatronStatusRequest

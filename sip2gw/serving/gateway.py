@@ -12,7 +12,13 @@ from collections.abc import Callable
 from datetime import datetime
 
 from sip2gw.authentication.verification import PasswordService
-from sip2gw.backend.base import (Backend, BackendError, BackendTimeoutError, HungUpError, OutcomeUnknownError,)
+from sip2gw.backend.base import (
+    Backend,
+    BackendError,
+    BackendTimeoutError,
+    HungUpError,
+    OutcomeUnknownError,
+)
 from sip2gw.foundation.clock import Clock
 from sip2gw.handlers import Answer, Failing, Services
 from sip2gw.handlers.base import NOTHING_FOLLOWS
@@ -21,7 +27,13 @@ from sip2gw.monitoring.metrics import Metrics
 from sip2gw.monitoring.telemetry import Log, RequestLine
 from sip2gw.protocol.codec import salvage
 from sip2gw.protocol.connection import UnreadableReceived
-from sip2gw.protocol.messages import (ALWAYS_SUPPORTED, AcsStatus, Login, Request, ScStatus,)
+from sip2gw.protocol.messages import (
+    ALWAYS_SUPPORTED,
+    AcsStatus,
+    Login,
+    Request,
+    ScStatus,
+)
 from sip2gw.serving.conversation import Conversation
 from sip2gw.serving.login import LoginDesk
 from sip2gw.serving.site import Site

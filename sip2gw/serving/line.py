@@ -17,7 +17,14 @@ from sip2gw.backend.base import HungUpError
 from sip2gw.config import Config
 from sip2gw.foundation.eager import Suspended, start
 from sip2gw.handlers import Answer
-from sip2gw.protocol.connection import (Closed, Dropped, Event, Reply, RequestReceived, UnreadableReceived,)
+from sip2gw.protocol.connection import (
+    Closed,
+    Dropped,
+    Event,
+    Reply,
+    RequestReceived,
+    UnreadableReceived,
+)
 from sip2gw.protocol.message import Request
 from sip2gw.serving.conversation import Conversation, Watcher
 from sip2gw.serving.gateway import Gateway

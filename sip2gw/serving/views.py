@@ -14,10 +14,29 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from sip2gw.backend.base import Capability
-from sip2gw.config import (Config, DoorTable, Profile, Terminal,)
+from sip2gw.config import (
+    Config,
+    DoorTable,
+    Profile,
+    Terminal,
+)
 from sip2gw.config.options import CHECKIN_REFUSALS, ItemFieldTable, PatronFieldTable
-from sip2gw.handlers import (SUPPORTED_CODES, Standpoint, TerminalView, failing_of, handlers_of,)
-from sip2gw.handlers.rules import (CustomField, DoorManner, Identification, Presentation, Rights, Till, WiseManner,)
+from sip2gw.handlers import (
+    SUPPORTED_CODES,
+    Standpoint,
+    TerminalView,
+    failing_of,
+    handlers_of,
+)
+from sip2gw.handlers.rules import (
+    CustomField,
+    DoorManner,
+    Identification,
+    Presentation,
+    Rights,
+    Till,
+    WiseManner,
+)
 from sip2gw.policy.items.decisions import CirculationRules, Materials
 from sip2gw.policy.items.sorting import SortRule
 from sip2gw.policy.money import PaymentRules

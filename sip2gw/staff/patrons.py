@@ -14,7 +14,15 @@ if TYPE_CHECKING:
     from datetime import date, datetime, tzinfo
 
     from sip2gw.backend.library import Library
-    from sip2gw.model import (BadgeAssignment, BlockType, Card, Fee, Hold, Loan, PatronRecord,)
+    from sip2gw.model import (
+        BadgeAssignment,
+        BlockType,
+        Card,
+        Fee,
+        Hold,
+        Loan,
+        PatronRecord,
+    )
 
 LIFTED_BY_STAFF = frozenset({"staff", "terminal"})
 """The sources of the blocks that `unblock` lifts (C41)."""

@@ -12,7 +12,12 @@ if TYPE_CHECKING:
 
     from sip2gw.backend.library import Library
     from sip2gw.config import Config
-    from sip2gw.model.support import (CodeEntry, ProcessingRule, SupportEvent, SupportMessage,)
+    from sip2gw.model.support import (
+        CodeEntry,
+        ProcessingRule,
+        SupportEvent,
+        SupportMessage,
+    )
     from sip2gw.policy.desk.support import OpeningDays
 
 Change = Literal["add", "change"]

@@ -11,7 +11,12 @@ from collections.abc import Mapping
 from datetime import date
 
 from sip2gw.model import Minor, format_amount
-from sip2gw.texts import (dutch, english, french, german,)
+from sip2gw.texts import (
+    dutch,
+    english,
+    french,
+    german,
+)
 
 BUILT_IN: dict[str, dict[str, str]] = {
     "nl": dutch.TEXTS,

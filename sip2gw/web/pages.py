@@ -15,7 +15,13 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sip2gw.control.channel import GatewayGoneError, Shared
-from sip2gw.control.messages import (Alive, AnyAnswer, Numbers, Ping, ReadNumbers,)
+from sip2gw.control.messages import (
+    Alive,
+    AnyAnswer,
+    Numbers,
+    Ping,
+    ReadNumbers,
+)
 from sip2gw.control.messages import Request as ControlRequest
 from sip2gw.web.exposition import OPENMETRICS, exposition
 

@@ -10,9 +10,25 @@ from typing import Any
 import pytest
 from orders import decided_by
 
-from sip2gw.backend.base import (Backend, BackendError, Capability, EntryOrder, PaymentOrder,)
+from sip2gw.backend.base import (
+    Backend,
+    BackendError,
+    Capability,
+    EntryOrder,
+    PaymentOrder,
+)
 from sip2gw.backend.ids import new_id
-from sip2gw.model import (AccessRow, Block, BlockType, CardState, FeeStatus, PaymentLine, Presence, Relationship, RelationshipType,)
+from sip2gw.model import (
+    AccessRow,
+    Block,
+    BlockType,
+    CardState,
+    FeeStatus,
+    PaymentLine,
+    Presence,
+    Relationship,
+    RelationshipType,
+)
 from sip2gw.policy.money import PaymentPlan
 from sip2gw.policy.payments import PaymentFacts
 from sip2gw.policy.receipts import ReceiptRules

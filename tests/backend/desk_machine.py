@@ -31,7 +31,13 @@ from sip2gw.backend.base import CirculationOrder, CirculationResult
 from sip2gw.backend.library import Library
 from sip2gw.model import ItemStatus
 from sip2gw.model.items import ItemRecord, Outcome
-from sip2gw.policy.items.decisions import (CirculationRequest, CirculationRules, Decision, Facts, decide_cancel,)
+from sip2gw.policy.items.decisions import (
+    CirculationRequest,
+    CirculationRules,
+    Decision,
+    Facts,
+    decide_cancel,
+)
 from sip2gw.policy.items.holds import HoldRequest, decide_hold
 from sip2gw.policy.items.lending import decide_checkout, decide_renewal
 from sip2gw.policy.items.returns import decide_checkin

@@ -14,7 +14,16 @@ from orders import decided_by
 from sip2gw.backend.base import CirculationOrder, CirculationResult
 from sip2gw.backend.library import Library
 from sip2gw.model import ItemStatus
-from sip2gw.policy.items.decisions import (CHECKIN, CHECKOUT, CirculationRequest, CirculationRules, Decision, Facts, Refusal, decide_cancel,)
+from sip2gw.policy.items.decisions import (
+    CHECKIN,
+    CHECKOUT,
+    CirculationRequest,
+    CirculationRules,
+    Decision,
+    Facts,
+    Refusal,
+    decide_cancel,
+)
 from sip2gw.policy.items.holds import HoldRequest, decide_hold
 from sip2gw.policy.items.lending import decide_checkout, decide_renewal
 from sip2gw.policy.items.offline import Claim

@@ -11,7 +11,12 @@ from orders import decided_by
 from sip2gw.backend.sqlite.cache import RecordCache
 from sip2gw.backend.sqlite.place import StoreInUseError
 from sip2gw.backend.sqlite.store import Store
-from sip2gw.model import (Block, BlockType, Card, PatronRecord,)
+from sip2gw.model import (
+    Block,
+    BlockType,
+    Card,
+    PatronRecord,
+)
 
 from .library import LIBRARY, load, open_library, order, pay_fee
 

@@ -8,7 +8,13 @@ import pytest
 from sip2gw.backend.library import Library
 from sip2gw.backend.postgres import PostgresStore
 from sip2gw.backend.staff import doors
-from sip2gw.model import (AccessRow, DoorCount, DoorEntry, Passage, Reveal,)
+from sip2gw.model import (
+    AccessRow,
+    DoorCount,
+    DoorEntry,
+    Passage,
+    Reveal,
+)
 
 from .library import NOW
 

@@ -10,7 +10,13 @@ import pytest
 from orders import decided_by
 from slow_disk import SlowDisk
 
-from sip2gw.backend.base import (BackendTimeoutError, HungUpError, OutcomeUnknownError, PaymentOrder, UnavailableError,)
+from sip2gw.backend.base import (
+    BackendTimeoutError,
+    HungUpError,
+    OutcomeUnknownError,
+    PaymentOrder,
+    UnavailableError,
+)
 from sip2gw.backend.ids import new_id
 from sip2gw.backend.spool import read_spool
 from sip2gw.backend.sql.money.unknown import attempt_of

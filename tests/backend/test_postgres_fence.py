@@ -22,7 +22,13 @@ from postgres import Server
 from proxy import BreakableProxy, breakable
 
 from sip2gw.backend.attempts import UnknownAttempt
-from sip2gw.backend.base import (BackendError, BackendTimeoutError, HungUpError, OutcomeUnknownError, UnavailableError,)
+from sip2gw.backend.base import (
+    BackendError,
+    BackendTimeoutError,
+    HungUpError,
+    OutcomeUnknownError,
+    UnavailableError,
+)
 from sip2gw.backend.postgres import PostgresStore
 from sip2gw.backend.sql.money.unknown import attempt_of
 from sip2gw.foundation.eager import Suspended, start

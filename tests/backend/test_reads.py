@@ -26,7 +26,12 @@ from sip2gw.backend.sqlite import store as store_module
 from sip2gw.backend.sqlite.place import Place
 from sip2gw.backend.sqlite.reads import APART_S, THREADS_MAX, Reads
 from sip2gw.backend.sqlite.store import Store
-from sip2gw.backend.sqlite.waits import (SLOW_S, Account, Accounts, waited_for_disk,)
+from sip2gw.backend.sqlite.waits import (
+    SLOW_S,
+    Account,
+    Accounts,
+    waited_for_disk,
+)
 from sip2gw.model import Block, BlockType, PatronRecord
 from sip2gw.policy.items.decisions import CHECKIN
 

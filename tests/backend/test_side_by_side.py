@@ -33,13 +33,30 @@ from hypothesis.stateful import (
 from orders import Decide, decided_by
 from postgres import Server
 
-from sip2gw.backend.base import (BackendError, EntryOrder, PaymentOrder, PaymentResult,)
+from sip2gw.backend.base import (
+    BackendError,
+    EntryOrder,
+    PaymentOrder,
+    PaymentResult,
+)
 from sip2gw.backend.library import Library
 from sip2gw.backend.loading.exporting import export_lines
 from sip2gw.backend.loading.importing import ImportReport
-from sip2gw.model import (Badge, Block, BlockType, Payment, Relationship, RelationshipType,)
+from sip2gw.model import (
+    Badge,
+    Block,
+    BlockType,
+    Payment,
+    Relationship,
+    RelationshipType,
+)
 from sip2gw.model.badges import BadgeWish, Deed
-from sip2gw.policy.money import (PaymentPlan, PaymentRequest, PaymentRules, decide_allocation,)
+from sip2gw.policy.money import (
+    PaymentPlan,
+    PaymentRequest,
+    PaymentRules,
+    decide_allocation,
+)
 from sip2gw.policy.payments import PaymentFacts
 from sip2gw.policy.reasons import PaymentRefusalReason
 from sip2gw.policy.relationships import PayableAccount, RelationshipRules

@@ -13,7 +13,13 @@ from sip2gw.backend import spool as spool_module
 from sip2gw.backend.attempts import Settlement, UnknownAttempt
 from sip2gw.backend.base import HungUpError
 from sip2gw.backend.doubts import Doubts, key_of
-from sip2gw.backend.spool import (SLOT_BYTES, SLOTS, Spool, SpoolError, read_spool,)
+from sip2gw.backend.spool import (
+    SLOT_BYTES,
+    SLOTS,
+    Spool,
+    SpoolError,
+    read_spool,
+)
 from sip2gw.backend.sql.money.unknown import attempt_of
 from sip2gw.foundation.eager import Suspended, start
 

@@ -15,7 +15,17 @@ from sip2gw.backend.library import Library
 from sip2gw.backend.postgres import PostgresStore
 from sip2gw.backend.sql.desk import followup
 from sip2gw.backend.sqlite.store import Store
-from sip2gw.model.support import (AutomaticCategory, Cause, CodeEntry, CodeTable, EventKind, ProcessingRule, SupportFilter, SupportMessage, SupportStatus,)
+from sip2gw.model.support import (
+    AutomaticCategory,
+    Cause,
+    CodeEntry,
+    CodeTable,
+    EventKind,
+    ProcessingRule,
+    SupportFilter,
+    SupportMessage,
+    SupportStatus,
+)
 from sip2gw.policy.calendar import BranchCalendar, OpeningState, Slot
 from sip2gw.policy.desk.support import OpeningDays
 

@@ -14,7 +14,13 @@ import pytest
 from orders import decided_by
 
 from sip2gw.backend.attempts import UnknownAttempt, UnknownCirculation, UnknownPayment
-from sip2gw.backend.base import (BackendError, CirculationOrder, PaymentOrder, RefusedError, UnavailableError,)
+from sip2gw.backend.base import (
+    BackendError,
+    CirculationOrder,
+    PaymentOrder,
+    RefusedError,
+    UnavailableError,
+)
 from sip2gw.backend.database import Connection, WriteResult
 from sip2gw.backend.doubts import Doubts
 from sip2gw.backend.library import Library

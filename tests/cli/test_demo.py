@@ -17,7 +17,12 @@ from typing import Any
 import pytest
 
 from sip2gw.cli.kiosk.requests import requested
-from sip2gw.demo import (DIALOGUES, PEOPLE, TERMINALS, library_records,)
+from sip2gw.demo import (
+    DIALOGUES,
+    PEOPLE,
+    TERMINALS,
+    library_records,
+)
 from sip2gw.protocol.wire import WireFormat
 
 from .conftest import Run

@@ -11,7 +11,19 @@ from typing import Any
 import pytest
 
 from sip2gw.control.client import NoGatewayError, RefusedError
-from sip2gw.control.messages import (Answer, Drained, Draining, Kicked, Reloaded, Request, Terminals, TerminalState, TraceBegan, TraceEnded, TraceEvent,)
+from sip2gw.control.messages import (
+    Answer,
+    Drained,
+    Draining,
+    Kicked,
+    Reloaded,
+    Request,
+    Terminals,
+    TerminalState,
+    TraceBegan,
+    TraceEnded,
+    TraceEvent,
+)
 
 from .conftest import Run
 

@@ -17,9 +17,24 @@ from sip2gw.cli.kiosk.client import Credentials, Kiosk
 from sip2gw.cli.kiosk.play import Player
 from sip2gw.cli.kiosk.script import Fault, Kind, read_script
 from sip2gw.protocol.checksum import split_trailer
-from sip2gw.protocol.connection import (Closed, Reply, RequestReceived, ServerConnection,)
+from sip2gw.protocol.connection import (
+    Closed,
+    Reply,
+    RequestReceived,
+    ServerConnection,
+)
 from sip2gw.protocol.fields import PatronFlag
-from sip2gw.protocol.messages import (AcsStatus, FeePaid, FeePaidResponse, Login, LoginResponse, PatronInformation, PatronInformationResponse, Request, Response,)
+from sip2gw.protocol.messages import (
+    AcsStatus,
+    FeePaid,
+    FeePaidResponse,
+    Login,
+    LoginResponse,
+    PatronInformation,
+    PatronInformationResponse,
+    Request,
+    Response,
+)
 from sip2gw.protocol.wire import WireFormat
 
 from .conftest import Run

@@ -8,7 +8,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sip2gw.control import messages
-from sip2gw.control.messages import (AnyAnswer, AnyRequest, Kick, LineBuffer, LineTooLongError, ListTerminals, Refused, TerminalState, Trace, UnreadableAnswerError, encode, read_answer, read_request,)
+from sip2gw.control.messages import (
+    AnyAnswer,
+    AnyRequest,
+    Kick,
+    LineBuffer,
+    LineTooLongError,
+    ListTerminals,
+    Refused,
+    TerminalState,
+    Trace,
+    UnreadableAnswerError,
+    encode,
+    read_answer,
+    read_request,
+)
 from sip2gw.monitoring.metrics import Family
 
 

@@ -7,7 +7,24 @@ import pytest
 from harness import CONFIG, NOON, ask_23, ask_63, running
 
 from sip2gw.control import operations, tracing
-from sip2gw.control.messages import (Alive, Drain, Drained, Draining, Kick, Kicked, ListTerminals, Numbers, Ping, ReadNumbers, Refused, Reload, Trace, TraceBegan, TraceEnded, TraceEvent,)
+from sip2gw.control.messages import (
+    Alive,
+    Drain,
+    Drained,
+    Draining,
+    Kick,
+    Kicked,
+    ListTerminals,
+    Numbers,
+    Ping,
+    ReadNumbers,
+    Refused,
+    Reload,
+    Trace,
+    TraceBegan,
+    TraceEnded,
+    TraceEvent,
+)
 from sip2gw.protocol.checksum import seal
 
 

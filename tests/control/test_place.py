@@ -7,7 +7,12 @@ from contextlib import suppress
 
 import pytest
 
-from sip2gw.control.place import (PATH_BYTES_MAX, InUseError, Place, connect,)
+from sip2gw.control.place import (
+    PATH_BYTES_MAX,
+    InUseError,
+    Place,
+    connect,
+)
 
 
 def test_only_the_owner_may_use_it_whatever_the_umask(tmp_path):

@@ -14,7 +14,25 @@ import pytest_asyncio
 from sip2gw.control import server
 from sip2gw.control.channel import Channel, GatewayGoneError, Shared
 from sip2gw.control.client import Control, NoGatewayError, RefusedError
-from sip2gw.control.messages import (REQUEST_BYTES_MAX, Alive, Drain, Drained, Draining, Kick, Numbers, Ping, ReadNumbers, Refused, Reload, Trace, TraceBegan, TraceEnded, TraceEvent, encode, read_answer,)
+from sip2gw.control.messages import (
+    REQUEST_BYTES_MAX,
+    Alive,
+    Drain,
+    Drained,
+    Draining,
+    Kick,
+    Numbers,
+    Ping,
+    ReadNumbers,
+    Refused,
+    Reload,
+    Trace,
+    TraceBegan,
+    TraceEnded,
+    TraceEvent,
+    encode,
+    read_answer,
+)
 from sip2gw.control.place import Place
 
 STATUS = "9900302.00"

@@ -17,7 +17,13 @@ from pydantic import Field, create_model
 from sip2gw.config import load_config
 from sip2gw.config.availability import unavailable
 from sip2gw.config.profiles import ProfileTable
-from sip2gw.convert import (Converted, SourceError, converted, options, sipconfig,)
+from sip2gw.convert import (
+    Converted,
+    SourceError,
+    converted,
+    options,
+    sipconfig,
+)
 from sip2gw.convert import option as option_module
 from sip2gw.convert.draft import Draft, toml_value
 from sip2gw.convert.option import Option, exists, words

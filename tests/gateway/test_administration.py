@@ -5,7 +5,13 @@ from harness import NOON, ZONE, ask_23, ask_37, ask_63, fields
 
 from sip2gw.backend.factory import open_backend
 from sip2gw.foundation.hashing import hash_pin
-from sip2gw.model import (Badge, Block, BlockType, Relationship, RelationshipType,)
+from sip2gw.model import (
+    Badge,
+    Block,
+    BlockType,
+    Relationship,
+    RelationshipType,
+)
 from sip2gw.model.badges import BadgeWish, Deed
 from sip2gw.policy.relationships import RelationshipRules
 

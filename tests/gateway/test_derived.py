@@ -6,7 +6,12 @@ from functools import partial
 import pytest
 
 from sip2gw.handlers import snapshot_cache as module
-from sip2gw.handlers.snapshot_cache import (DERIVED_MAX, SHARED_MAX, derived, shared,)
+from sip2gw.handlers.snapshot_cache import (
+    DERIVED_MAX,
+    SHARED_MAX,
+    derived,
+    shared,
+)
 from sip2gw.model import PatronRecord, copied
 from sip2gw.shared.door_memory import PASSAGES_MAX, Passages
 

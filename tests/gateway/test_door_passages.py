@@ -10,7 +10,12 @@ from harness import CONFIG, LIBRARY, STAMP, ask_23, ask_37, ask_63, person, runn
 
 from sip2gw.backend.base import BackendError, UnavailableError
 from sip2gw.foundation.hashing import hash_pin
-from sip2gw.model import (Block, BlockType, DoorEntry, PatronRecord,)
+from sip2gw.model import (
+    Block,
+    BlockType,
+    DoorEntry,
+    PatronRecord,
+)
 from sip2gw.serving.explain import explain
 from sip2gw.serving.site import build_site
 from sip2gw.shared.door_memory import WRONG_PINS_MAX, Admissions, Passages

@@ -9,9 +9,19 @@ from typing import Any
 import pytest
 from harness import CONFIG, LIBRARY, NOON, ask_23, ask_37, person, running
 
-from sip2gw.authentication.pins import (LATE_MAX_S, PinRules, PinService, next_slot_s,)
+from sip2gw.authentication.pins import (
+    LATE_MAX_S,
+    PinRules,
+    PinService,
+    next_slot_s,
+)
 from sip2gw.authentication.verification import PENDING_MAX, SlowVerifier
-from sip2gw.backend.base import (BackendError, BackendTimeoutError, HungUpError, UnavailableError,)
+from sip2gw.backend.base import (
+    BackendError,
+    BackendTimeoutError,
+    HungUpError,
+    UnavailableError,
+)
 from sip2gw.foundation.eager import start
 from sip2gw.model import Card, PatronRecord
 from sip2gw.policy.access import PinState

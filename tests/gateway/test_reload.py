@@ -7,8 +7,19 @@ from typing import Any
 import pytest
 from harness import CONFIG, ask_37, running
 
-from sip2gw.config import (Config, ConfigFile, json_schema, reload_marks,)
-from sip2gw.config.sections import (AdminSection, InstitutionSection, PrivacySection, SecuritySection, ServerSection,)
+from sip2gw.config import (
+    Config,
+    ConfigFile,
+    json_schema,
+    reload_marks,
+)
+from sip2gw.config.sections import (
+    AdminSection,
+    InstitutionSection,
+    PrivacySection,
+    SecuritySection,
+    ServerSection,
+)
 from sip2gw.config.types import RELOAD
 
 MARKS = reload_marks()

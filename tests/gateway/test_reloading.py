@@ -10,7 +10,14 @@ from harness import CONFIG, running
 
 from sip2gw.config import load_config
 from sip2gw.control import server
-from sip2gw.control.messages import (Alive, Ping, Reload, Reloaded, encode, read_answer,)
+from sip2gw.control.messages import (
+    Alive,
+    Ping,
+    Reload,
+    Reloaded,
+    encode,
+    read_answer,
+)
 from sip2gw.daemon import reloading
 
 STATUS = "9900302.00"

@@ -8,8 +8,34 @@ from family import ADULT, NOON, ZONE, fee, patron
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sip2gw.model import (EVERY_BRANCH, BadgeAssignment, Block, BlockType, Card, CardState, DoorEntry, Presence,)
-from sip2gw.policy.access import (CHECK_NAMES, BarEntry, CheckResult, DoorFacts, DoorRules, Holder, PassEntry, PinState, accompanied, assess_holder, decide_access, has_pass, has_room, is_barred, lists_here, may_be_accompanied,)
+from sip2gw.model import (
+    EVERY_BRANCH,
+    BadgeAssignment,
+    Block,
+    BlockType,
+    Card,
+    CardState,
+    DoorEntry,
+    Presence,
+)
+from sip2gw.policy.access import (
+    CHECK_NAMES,
+    BarEntry,
+    CheckResult,
+    DoorFacts,
+    DoorRules,
+    Holder,
+    PassEntry,
+    PinState,
+    accompanied,
+    assess_holder,
+    decide_access,
+    has_pass,
+    has_room,
+    is_barred,
+    lists_here,
+    may_be_accompanied,
+)
 from sip2gw.policy.calendar import CalendarMoment, OpeningState
 from sip2gw.policy.money import money_standing
 from sip2gw.policy.reasons import Reason

@@ -11,7 +11,15 @@ import pytest
 from sip2gw.model import BadgeHolder
 from sip2gw.model.badges import BadgeAction, BadgeTerms, BadgeWish
 from sip2gw.model.notices import Notice
-from sip2gw.policy.members.badges import (PROBLEMS_MAX, ends_before_it_begins, expiring, expiry_steps, has_expired, plan_assignment, wider,)
+from sip2gw.policy.members.badges import (
+    PROBLEMS_MAX,
+    ends_before_it_begins,
+    expiring,
+    expiry_steps,
+    has_expired,
+    plan_assignment,
+    wider,
+)
 
 HOLDERS = {"P1": "P1", "C1": "P1", "P2": "P2"}
 MAY = BadgeTerms(valid_until=date(2026, 5, 31))

@@ -12,7 +12,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sip2gw.policy.calendar import (DAY_MIN, BranchCalendar, CalendarException, OpeningState, Slot, find_exception_overlap, find_slot_overlap, span_end,)
+from sip2gw.policy.calendar import (
+    DAY_MIN,
+    BranchCalendar,
+    CalendarException,
+    OpeningState,
+    Slot,
+    find_exception_overlap,
+    find_slot_overlap,
+    span_end,
+)
 
 BRUSSELS = ZoneInfo("Europe/Brussels")
 STAFFED, UNSTAFFED, CLOSED = OpeningState.STAFFED, OpeningState.UNSTAFFED, OpeningState.CLOSED

@@ -8,7 +8,16 @@ from family import NOON
 from stock import OTHER, READER, RULES, facts, hold, loan, record, request, standing_of
 
 from sip2gw.model.items import Event, ItemState
-from sip2gw.policy.items.decisions import (CHECKIN, CHECKOUT, Effect, Materials, Refusal, before_of, decide_cancel, decide_properties,)
+from sip2gw.policy.items.decisions import (
+    CHECKIN,
+    CHECKOUT,
+    Effect,
+    Materials,
+    Refusal,
+    before_of,
+    decide_cancel,
+    decide_properties,
+)
 from sip2gw.policy.items.lending import decide_checkout
 from sip2gw.policy.items.returns import decide_checkin
 from sip2gw.policy.reasons import CIRCULATION_REASONS

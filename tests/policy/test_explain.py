@@ -9,10 +9,38 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from sip2gw.model import (BadgeAssignment, Block, BlockType, Card, CardState, Fee, Membership, PatronRecord, Presence,)
-from sip2gw.policy.access import (CHECK_NAMES, CheckResult, DoorFacts, DoorRules, Holder, PinState, assess_holder, decide_access,)
+from sip2gw.model import (
+    BadgeAssignment,
+    Block,
+    BlockType,
+    Card,
+    CardState,
+    Fee,
+    Membership,
+    PatronRecord,
+    Presence,
+)
+from sip2gw.policy.access import (
+    CHECK_NAMES,
+    CheckResult,
+    DoorFacts,
+    DoorRules,
+    Holder,
+    PinState,
+    assess_holder,
+    decide_access,
+)
 from sip2gw.policy.calendar import CalendarMoment, OpeningState
-from sip2gw.policy.explain import (STANDING_CHECKS, ExplainedCheck, Place, Settings, explain_access, explain_exit, explain_standing, explain_unknown_card,)
+from sip2gw.policy.explain import (
+    STANDING_CHECKS,
+    ExplainedCheck,
+    Place,
+    Settings,
+    explain_access,
+    explain_exit,
+    explain_standing,
+    explain_unknown_card,
+)
 from sip2gw.policy.money import money_standing
 from sip2gw.policy.obstacles import decide_standing
 

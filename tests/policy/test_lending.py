@@ -21,7 +21,12 @@ from stock import (
 
 from sip2gw.model import COUNT_MAX, ItemStatus, Loan
 from sip2gw.model.items import ItemLoan, ItemState
-from sip2gw.policy.items.decisions import (Effect, Materials, NewFee, Refusal,)
+from sip2gw.policy.items.decisions import (
+    Effect,
+    Materials,
+    NewFee,
+    Refusal,
+)
 from sip2gw.policy.items.lending import decide_checkout, decide_renewal, is_in_house
 from sip2gw.policy.reasons import CirculationReason as R
 

@@ -9,9 +9,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sip2gw.model import Fee, MembershipDefinition
-from sip2gw.model.maintenance import (Member, MembershipFee, Rule, Step,)
+from sip2gw.model.maintenance import (
+    Member,
+    MembershipFee,
+    Rule,
+    Step,
+)
 from sip2gw.model.notices import Notice
-from sip2gw.policy.members.memberships import (add_months, fee_id, is_idle, is_invoiced, is_over_age, maintain, period_end, refund_of,)
+from sip2gw.policy.members.memberships import (
+    add_months,
+    fee_id,
+    is_idle,
+    is_invoiced,
+    is_over_age,
+    maintain,
+    period_end,
+    refund_of,
+)
 
 ZONE = ZoneInfo("Europe/Brussels")
 LAST = date(2026, 6, 30)

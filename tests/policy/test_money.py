@@ -9,7 +9,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sip2gw.model import FeeStatus, PaidFee, RelationshipType
-from sip2gw.policy.money import (PaymentRequest, PaymentRules, decide_allocation, fee_limit, money_standing, open_fees, owed_fees, owed_total, paid_in_money, payable_fees, payable_total, surplus_of,)
+from sip2gw.policy.money import (
+    PaymentRequest,
+    PaymentRules,
+    decide_allocation,
+    fee_limit,
+    money_standing,
+    open_fees,
+    owed_fees,
+    owed_total,
+    paid_in_money,
+    payable_fees,
+    payable_total,
+    surplus_of,
+)
 from sip2gw.policy.relationships import PayableAccount
 
 ANYTHING = PaymentRules(partial_payment=True, invoiced_payable=False)

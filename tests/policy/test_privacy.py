@@ -7,7 +7,12 @@ from unicodedata import normalize
 
 import pytest
 
-from sip2gw.policy.members.privacy import (Lookout, Ties, reasons_to_keep, wording,)
+from sip2gw.policy.members.privacy import (
+    Lookout,
+    Ties,
+    reasons_to_keep,
+    wording,
+)
 
 STUB = "~0a"
 ANN = wording(("21234567890001", "77"), "Maes, Ann", ["ann@example.org", "Hoek 1"])

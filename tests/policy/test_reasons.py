@@ -2,7 +2,13 @@
 
 import pytest
 
-from sip2gw.policy.reasons import (PAYMENT_TEXT_KEYS, REASONS, PaymentRefusalReason, Reason, door_flags,)
+from sip2gw.policy.reasons import (
+    PAYMENT_TEXT_KEYS,
+    REASONS,
+    PaymentRefusalReason,
+    Reason,
+    door_flags,
+)
 
 DENIED = {0, 1, 2, 3}
 

@@ -5,7 +5,12 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from sip2gw.policy.receipts import (Receipt, ReceiptRules, ReceiptUse, receipt_use,)
+from sip2gw.policy.receipts import (
+    Receipt,
+    ReceiptRules,
+    ReceiptUse,
+    receipt_use,
+)
 
 ZONE = ZoneInfo("Europe/Brussels")
 KEPT = ReceiptRules(ZONE)

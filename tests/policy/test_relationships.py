@@ -23,7 +23,15 @@ from hypothesis import strategies as st
 
 from sip2gw.model import Relationship, RelationshipType
 from sip2gw.policy.money import PaymentRequest, PaymentRules, decide_allocation
-from sip2gw.policy.relationships import (RelationshipRules, addition_problems, children_of, may_renew_for, payable_accounts, renewable_by, structure_problems,)
+from sip2gw.policy.relationships import (
+    RelationshipRules,
+    addition_problems,
+    children_of,
+    may_renew_for,
+    payable_accounts,
+    renewable_by,
+    structure_problems,
+)
 
 RULES = RelationshipRules()
 FLANDERS = RelationshipRules(types=frozenset({RelationshipType.HEAD_OF_FAMILY}))

@@ -9,7 +9,12 @@ from family import NOON
 from stock import DUE, READER, facts, hold, loan, record
 
 from sip2gw.model import Hold, ItemStatus
-from sip2gw.model.items import (Event, ItemState, Outcome, PriorState,)
+from sip2gw.model.items import (
+    Event,
+    ItemState,
+    Outcome,
+    PriorState,
+)
 from sip2gw.policy.items.repeats import still_holds
 
 LATER = NOON + timedelta(hours=1)

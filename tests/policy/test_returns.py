@@ -9,7 +9,12 @@ from stock import RULES, facts, hold, item, loan, record, request
 
 from sip2gw.model import AMOUNT_MAX_MINOR, ItemStatus
 from sip2gw.model.items import ItemRecord, ItemState
-from sip2gw.policy.items.decisions import (Effect, Materials, NewFee, Refusal,)
+from sip2gw.policy.items.decisions import (
+    Effect,
+    Materials,
+    NewFee,
+    Refusal,
+)
 from sip2gw.policy.items.returns import REFUSABLE, days_late, decide_checkin
 from sip2gw.policy.reasons import CirculationReason as R
 

@@ -5,7 +5,12 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from sip2gw.policy.calendar import (BranchCalendar, CalendarException, OpeningState, Slot,)
+from sip2gw.policy.calendar import (
+    BranchCalendar,
+    CalendarException,
+    OpeningState,
+    Slot,
+)
 from sip2gw.policy.desk.silence import is_silent
 
 ZONE = ZoneInfo("Europe/Brussels")

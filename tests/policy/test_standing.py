@@ -6,8 +6,20 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 from family import ADULT, NOON, TODAY, ZONE, fee, patron
 
-from sip2gw.model import (BadgeAssignment, Block, BlockType, Card, CardState, Loan,)
-from sip2gw.policy.obstacles import (active_blocks, decide_standing, status_of, visible_badges,)
+from sip2gw.model import (
+    BadgeAssignment,
+    Block,
+    BlockType,
+    Card,
+    CardState,
+    Loan,
+)
+from sip2gw.policy.obstacles import (
+    active_blocks,
+    decide_standing,
+    status_of,
+    visible_badges,
+)
 from sip2gw.policy.reasons import Reason
 
 

@@ -7,7 +7,12 @@ import pytest
 
 from sip2gw.model import Passage
 from sip2gw.policy.calendar import CalendarMoment, OpeningState
-from sip2gw.policy.stays import (Stay, between, stay_end, stays_of,)
+from sip2gw.policy.stays import (
+    Stay,
+    between,
+    stay_end,
+    stays_of,
+)
 
 ZONE = ZoneInfo("Europe/Brussels")
 CLOSING = datetime(2026, 3, 10, 22, tzinfo=ZONE)

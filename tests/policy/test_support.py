@@ -6,9 +6,27 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from sip2gw.model.support import (CodeEntry, CodeTable, ProcessingRule, SupportStatus,)
-from sip2gw.policy.calendar import (BranchCalendar, CalendarException, OpeningState, Slot,)
-from sip2gw.policy.desk.support import (CLOSED_STATUSES, OpeningDays, entry_problem, may_follow, rule_problem, status_when_answered, text_problem,)
+from sip2gw.model.support import (
+    CodeEntry,
+    CodeTable,
+    ProcessingRule,
+    SupportStatus,
+)
+from sip2gw.policy.calendar import (
+    BranchCalendar,
+    CalendarException,
+    OpeningState,
+    Slot,
+)
+from sip2gw.policy.desk.support import (
+    CLOSED_STATUSES,
+    OpeningDays,
+    entry_problem,
+    may_follow,
+    rule_problem,
+    status_when_answered,
+    text_problem,
+)
 
 ALLOWED = """
     A: B C D X Z

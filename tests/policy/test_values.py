@@ -5,7 +5,14 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from sip2gw.foundation.clock import Clock
-from sip2gw.model import (Fee, PatronRecord, copied, format_amount, parse_amount, read_currency,)
+from sip2gw.model import (
+    Fee,
+    PatronRecord,
+    copied,
+    format_amount,
+    parse_amount,
+    read_currency,
+)
 
 
 def test_a_copied_value_is_a_new_one_and_otherwise_the_same() -> None:

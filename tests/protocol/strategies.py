@@ -5,7 +5,14 @@ from typing import Any
 from hypothesis import strategies as st
 
 from sip2gw.protocol import values
-from sip2gw.protocol.fields import (Fixed, Group, PatronFlag, Summary, SupportedMessage, Tagged,)
+from sip2gw.protocol.fields import (
+    Fixed,
+    Group,
+    PatronFlag,
+    Summary,
+    SupportedMessage,
+    Tagged,
+)
 from sip2gw.protocol.layout import layout_of
 from sip2gw.protocol.message import Message
 

@@ -4,7 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sip2gw.protocol.checksum import (Trailer, character_checksum_matches, checksum, checksum_digits, checksum_matches, seal, split_trailer,)
+from sip2gw.protocol.checksum import (
+    Trailer,
+    character_checksum_matches,
+    checksum,
+    checksum_digits,
+    checksum_matches,
+    seal,
+    split_trailer,
+)
 
 GOLDEN = [
     b"97AZFEF5",

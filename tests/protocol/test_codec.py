@@ -8,13 +8,36 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sip2gw.protocol.codec import (_compile_text_writer, parse_request, parse_response, salvage, serialise,)
-from sip2gw.protocol.dialect import (MESSAGES_OF, DialectName, MoneyLines, dialect_of,)
+from sip2gw.protocol.codec import (
+    _compile_text_writer,
+    parse_request,
+    parse_response,
+    salvage,
+    serialise,
+)
+from sip2gw.protocol.dialect import (
+    MESSAGES_OF,
+    DialectName,
+    MoneyLines,
+    dialect_of,
+)
 from sip2gw.protocol.encoding import ENCODINGS
 from sip2gw.protocol.errors import ProtocolError, UnknownMessageError, UnreadableError
 from sip2gw.protocol.fields import FeeDetail
 from sip2gw.protocol.message import Message, Request
-from sip2gw.protocol.messages import (AcsStatus, Checkout, CheckoutResponse, FeePaid, FeePaidResponse, HoldResponse, LoginResponse, PatronInformation, PatronInformationResponse, PatronStatusRequest, PatronStatusResponse,)
+from sip2gw.protocol.messages import (
+    AcsStatus,
+    Checkout,
+    CheckoutResponse,
+    FeePaid,
+    FeePaidResponse,
+    HoldResponse,
+    LoginResponse,
+    PatronInformation,
+    PatronInformationResponse,
+    PatronStatusRequest,
+    PatronStatusResponse,
+)
 from sip2gw.protocol.registry import MESSAGES
 from sip2gw.protocol.wire import WireFormat
 

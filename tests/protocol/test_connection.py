@@ -7,9 +7,27 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sip2gw.protocol.checksum import seal
-from sip2gw.protocol.connection import (BadChecksum, ClientConnection, Closed, Dropped, Reply, RequestReceived, ResendRequested, ResponseReceived, ServerConnection, UnreadableReceived,)
+from sip2gw.protocol.connection import (
+    BadChecksum,
+    ClientConnection,
+    Closed,
+    Dropped,
+    Reply,
+    RequestReceived,
+    ResendRequested,
+    ResponseReceived,
+    ServerConnection,
+    UnreadableReceived,
+)
 from sip2gw.protocol.errors import FrameTooLongError, ProtocolError
-from sip2gw.protocol.messages import (EndPatronSession, EndSessionResponse, LoginResponse, PatronStatusRequest, RequestScResend, ScStatus,)
+from sip2gw.protocol.messages import (
+    EndPatronSession,
+    EndSessionResponse,
+    LoginResponse,
+    PatronStatusRequest,
+    RequestScResend,
+    ScStatus,
+)
 from sip2gw.protocol.wire import ErrorDetection, WireFormat
 
 MIRROR = WireFormat()

@@ -4,7 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sip2gw.protocol.encoding import (ENCODINGS, clean, plain, text_encoding,)
+from sip2gw.protocol.encoding import (
+    ENCODINGS,
+    clean,
+    plain,
+    text_encoding,
+)
 
 each_encoding = pytest.mark.parametrize("name", ENCODINGS)
 

@@ -12,8 +12,29 @@ from sip2gw.protocol.dialect import MoneyLines
 from sip2gw.protocol.fields import PatronFlag, Summary, SupportedMessage
 from sip2gw.protocol.layout import layout_of, read_layout
 from sip2gw.protocol.message import Request, Response
-from sip2gw.protocol.messages import (BlockPatron, Checkin, FeePaid, ItemInformation, Login, PatronInformation, PatronStatusRequest, PatronStatusResponse, RenewAll, ScStatus,)
-from sip2gw.protocol.registry import (FIELDS, MESSAGES, REQUESTS, RESPONSES, SENSITIVE_TAGS, by_code, check, requests_in, responses_in,)
+from sip2gw.protocol.messages import (
+    BlockPatron,
+    Checkin,
+    FeePaid,
+    ItemInformation,
+    Login,
+    PatronInformation,
+    PatronStatusRequest,
+    PatronStatusResponse,
+    RenewAll,
+    ScStatus,
+)
+from sip2gw.protocol.registry import (
+    FIELDS,
+    MESSAGES,
+    REQUESTS,
+    RESPONSES,
+    SENSITIVE_TAGS,
+    by_code,
+    check,
+    requests_in,
+    responses_in,
+)
 from sip2gw.protocol.wire import WireFormat
 
 NOW = datetime(2026, 1, 31, 14, 25, tzinfo=UTC)

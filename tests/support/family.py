@@ -7,7 +7,15 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from sip2gw.model import (BadgeAssignment, Card, Fee, Membership, PatronRecord, Relationship, RelationshipType,)
+from sip2gw.model import (
+    BadgeAssignment,
+    Card,
+    Fee,
+    Membership,
+    PatronRecord,
+    Relationship,
+    RelationshipType,
+)
 
 ZONE = ZoneInfo("Europe/Brussels")
 TODAY = date(2026, 3, 10)

@@ -24,7 +24,15 @@ from released import MADE, SECRET, SQLITE_URL, Released, log_in, migration_diges
 from sip2gw.backend.sql.schema import SCHEMA_NUMBER
 from sip2gw.backend.sqlite.database import connect
 from sip2gw.demo import configuration, library_records
-from sip2gw.model import (Badge, Block, BlockType, DoorEntry, Relationship, RelationshipType, Reveal,)
+from sip2gw.model import (
+    Badge,
+    Block,
+    BlockType,
+    DoorEntry,
+    Relationship,
+    RelationshipType,
+    Reveal,
+)
 from sip2gw.model.badges import BadgeWish, Deed
 from sip2gw.policy.relationships import RelationshipRules
 

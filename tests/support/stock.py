@@ -6,8 +6,19 @@ from datetime import timedelta
 from family import NOON, ZONE, patron
 
 from sip2gw.model import Card
-from sip2gw.model.items import (Item, ItemLoan, ItemRecord, ItemState, QueuedHold,)
-from sip2gw.policy.items.decisions import (CHECKOUT, CirculationRequest, CirculationRules, Facts,)
+from sip2gw.model.items import (
+    Item,
+    ItemLoan,
+    ItemRecord,
+    ItemState,
+    QueuedHold,
+)
+from sip2gw.policy.items.decisions import (
+    CHECKOUT,
+    CirculationRequest,
+    CirculationRules,
+    Facts,
+)
 from sip2gw.policy.obstacles import decide_standing
 
 DUE = NOON + timedelta(days=7)

@@ -7,7 +7,14 @@ import pytest
 from sip2gw.model.notices import AMOUNTS, DAYS, SAYS
 from sip2gw.texts import BUILT_IN as SCREENS
 from sip2gw.texts import placeholders
-from sip2gw.texts.notices import (ALWAYS, BUILT_IN, Template, allowed_names, template_problem, write_notice,)
+from sip2gw.texts.notices import (
+    ALWAYS,
+    BUILT_IN,
+    Template,
+    allowed_names,
+    template_problem,
+    write_notice,
+)
 
 EACH = [(language, kind) for language in SCREENS for kind in SAYS]
 

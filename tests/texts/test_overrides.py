@@ -8,7 +8,12 @@ from pathlib import Path
 import pytest
 
 from sip2gw.config import ConfigError, load_config
-from sip2gw.texts import (BUILT_IN, TEXT_KEYS, Catalogue, placeholders,)
+from sip2gw.texts import (
+    BUILT_IN,
+    TEXT_KEYS,
+    Catalogue,
+    placeholders,
+)
 
 BASE = '[institution]\nid = "HUB"\n'
 

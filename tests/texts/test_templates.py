@@ -5,7 +5,15 @@ from datetime import date
 import pytest
 
 from sip2gw.texts import format_day
-from sip2gw.texts.templates import (FEE, HOLDER, ITEM, PATRON, Placeholders, fill, first_word,)
+from sip2gw.texts.templates import (
+    FEE,
+    HOLDER,
+    ITEM,
+    PATRON,
+    Placeholders,
+    fill,
+    first_word,
+)
 
 
 @pytest.mark.parametrize("kind", [PATRON, HOLDER, FEE, ITEM])

@@ -4,7 +4,15 @@ import pytest
 
 from sip2gw.model import BlockType
 from sip2gw.policy.reasons import PAYMENT_TEXT_KEYS, REASONS, Reason
-from sip2gw.texts import (BUILT_IN, TEXT_KEYS, Catalogue, choose_language, format_money, override_problem, placeholders,)
+from sip2gw.texts import (
+    BUILT_IN,
+    TEXT_KEYS,
+    Catalogue,
+    choose_language,
+    format_money,
+    override_problem,
+    placeholders,
+)
 
 SCREEN_WIDTH_MAX = 100
 EVERY_TEXT = [

@@ -8,7 +8,13 @@ import pytest
 from prometheus_client import ProcessCollector
 
 from sip2gw.control.channel import GatewayGoneError
-from sip2gw.control.messages import (Alive, Numbers, Ping, ReadNumbers, Refused,)
+from sip2gw.control.messages import (
+    Alive,
+    Numbers,
+    Ping,
+    ReadNumbers,
+    Refused,
+)
 from sip2gw.monitoring.metrics import FamilyMaker, Metrics
 from sip2gw.web import exposition as exposition_module
 from sip2gw.web import pages

@@ -10,7 +10,12 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 
 from sip2gw.config import Address
-from sip2gw.control.messages import (Alive, Ping, encode, read_request,)
+from sip2gw.control.messages import (
+    Alive,
+    Ping,
+    encode,
+    read_request,
+)
 from sip2gw.monitoring.telemetry import Log, Redactor
 from sip2gw.web import serving
 from sip2gw.web.process import bind

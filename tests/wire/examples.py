@@ -7,9 +7,46 @@ The bytes have no trailer and no line end; the tests add them in all their forms
 from dataclasses import dataclass
 
 from sip2gw.protocol.dialect import MoneyLines, MoneyLinesResponse
-from sip2gw.protocol.fields import (FeeDetail, PatronFlag, SettledFee, Summary,)
+from sip2gw.protocol.fields import (
+    FeeDetail,
+    PatronFlag,
+    SettledFee,
+    Summary,
+)
 from sip2gw.protocol.message import Message
-from sip2gw.protocol.messages import (AcsStatus, BlockPatron, Checkin, CheckinResponse, Checkout, CheckoutResponse, EndPatronSession, EndSessionResponse, FeePaid, FeePaidResponse, Hold, HoldResponse, ItemInformation, ItemInformationResponse, ItemStatusUpdate, ItemStatusUpdateResponse, Login, LoginResponse, PatronEnable, PatronEnableResponse, PatronInformation, PatronInformationResponse, PatronStatusRequest, PatronStatusResponse, Renew, RenewAll, RenewAllResponse, RenewResponse, RequestAcsResend, RequestScResend, ScStatus,)
+from sip2gw.protocol.messages import (
+    AcsStatus,
+    BlockPatron,
+    Checkin,
+    CheckinResponse,
+    Checkout,
+    CheckoutResponse,
+    EndPatronSession,
+    EndSessionResponse,
+    FeePaid,
+    FeePaidResponse,
+    Hold,
+    HoldResponse,
+    ItemInformation,
+    ItemInformationResponse,
+    ItemStatusUpdate,
+    ItemStatusUpdateResponse,
+    Login,
+    LoginResponse,
+    PatronEnable,
+    PatronEnableResponse,
+    PatronInformation,
+    PatronInformationResponse,
+    PatronStatusRequest,
+    PatronStatusResponse,
+    Renew,
+    RenewAll,
+    RenewAllResponse,
+    RenewResponse,
+    RequestAcsResend,
+    RequestScResend,
+    ScStatus,
+)
 
 DATE = "20260131    142500"
 DUE = "20260221    235959"

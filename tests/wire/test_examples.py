@@ -4,7 +4,12 @@ import pytest
 
 from sip2gw.protocol.checksum import seal
 from sip2gw.protocol.codec import parse_request, parse_response, serialise
-from sip2gw.protocol.connection import (ClientConnection, RequestReceived, ResponseReceived, ServerConnection,)
+from sip2gw.protocol.connection import (
+    ClientConnection,
+    RequestReceived,
+    ResponseReceived,
+    ServerConnection,
+)
 from sip2gw.protocol.dialect import MESSAGES_OF, dialect_of
 from sip2gw.protocol.message import Message, Request
 from sip2gw.protocol.registry import MESSAGES

@@ -14,7 +14,17 @@ import msgspec
 
 from sip2gw.backend.database import Connection, Database
 from sip2gw.backend.loading import staging
-from sip2gw.backend.loading.format import (BadgeLine, FeeLine, HoldLine, ItemLine, Line, LoanLine, PatronLine, PinSecretLine, RelationshipLine,)
+from sip2gw.backend.loading.format import (
+    BadgeLine,
+    FeeLine,
+    HoldLine,
+    ItemLine,
+    Line,
+    LoanLine,
+    PatronLine,
+    PinSecretLine,
+    RelationshipLine,
+)
 from sip2gw.backend.loading.memberships import line_of_definition
 from sip2gw.backend.loading.staging import Staged
 from sip2gw.backend.sql.members.memberships import definitions

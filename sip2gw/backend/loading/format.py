@@ -11,7 +11,18 @@ from typing import Annotated, Literal, TypeAlias
 
 from msgspec import UNSET, Meta, MsgspecError, Struct, UnsetType, field
 
-from sip2gw.model import (NAME_CHARACTERS_MAX, Age, BlockType, CardState, Count, FeeStatus, ItemStatus, MembershipDefinition, RelationshipType, Text,)
+from sip2gw.model import (
+    NAME_CHARACTERS_MAX,
+    Age,
+    BlockType,
+    CardState,
+    Count,
+    FeeStatus,
+    ItemStatus,
+    MembershipDefinition,
+    RelationshipType,
+    Text,
+)
 from sip2gw.model.values import THREE_DIGITS
 
 _NAME = r"^[^\x00-\x20\x7f|](?:[^\x00-\x1f\x7f|]*[^\x00-\x20\x7f|])?$"

@@ -14,7 +14,13 @@ from typing import BinaryIO
 
 from sip2gw.backend.database import Connection, Database, telling
 from sip2gw.backend.loading import checks
-from sip2gw.backend.loading.lines import (Findings, RecordReader, Rules, TooManyErrorsError, numbered_lines,)
+from sip2gw.backend.loading.lines import (
+    Findings,
+    RecordReader,
+    Rules,
+    TooManyErrorsError,
+    numbered_lines,
+)
 from sip2gw.backend.loading.missing import Completion
 from sip2gw.backend.loading.plan import Plan
 from sip2gw.backend.loading.staging import Stage

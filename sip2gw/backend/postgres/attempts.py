@@ -17,8 +17,20 @@ import asyncio
 from abc import ABC, abstractmethod
 from typing import Any, Generic, NoReturn, Protocol, TypeVar
 
-from sip2gw.backend.base import (BackendError, BackendTimeoutError, HungUpError, OutcomeUnknownError, UnavailableError,)
-from sip2gw.backend.postgres.failures import (CONFLICTS, FAILURES, LOST, ConflictError, as_backend_error,)
+from sip2gw.backend.base import (
+    BackendError,
+    BackendTimeoutError,
+    HungUpError,
+    OutcomeUnknownError,
+    UnavailableError,
+)
+from sip2gw.backend.postgres.failures import (
+    CONFLICTS,
+    FAILURES,
+    LOST,
+    ConflictError,
+    as_backend_error,
+)
 from sip2gw.backend.postgres.pool import Pool
 from sip2gw.backend.postgres.settling import InDoubt, Order, settle
 from sip2gw.backend.sql.money.unknown import attempt_of

@@ -26,7 +26,14 @@ from sip2gw.backend.postgres.patrons import DatedFacts, rows_of
 from sip2gw.backend.postgres.pool import Pool
 from sip2gw.backend.postgres.settling import InDoubt
 from sip2gw.backend.sql import queries
-from sip2gw.backend.sql.money.ledger import (decided, entries_of, holder_of, other_parties, payment_of, refused,)
+from sip2gw.backend.sql.money.ledger import (
+    decided,
+    entries_of,
+    holder_of,
+    other_parties,
+    payment_of,
+    refused,
+)
 from sip2gw.backend.sql.records import account
 from sip2gw.backend.sql.values import list_text, moment_text, time_text
 from sip2gw.model import PatronRecord, Payment

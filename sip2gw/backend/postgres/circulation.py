@@ -15,7 +15,12 @@ from typing import Any
 
 import msgspec
 
-from sip2gw.backend.base import (CirculationOrder, CirculationOutcome, CirculationResult, UnavailableError,)
+from sip2gw.backend.base import (
+    CirculationOrder,
+    CirculationOutcome,
+    CirculationResult,
+    UnavailableError,
+)
 from sip2gw.backend.postgres.attempts import Attempts
 from sip2gw.backend.postgres.patrons import is_storable, record_of
 from sip2gw.backend.postgres.pool import Pool

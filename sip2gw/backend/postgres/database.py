@@ -9,10 +9,19 @@ from itertools import count
 
 from sip2gw.backend.database import Connection
 from sip2gw.backend.postgres.fence import SETTLE_CIRCULATION, SETTLE_PAYMENT
-from sip2gw.backend.postgres.functions import CIRCULATION_FACTS, book_payment_function, circulate_function
+from sip2gw.backend.postgres.functions import (
+    CIRCULATION_FACTS,
+    book_payment_function,
+    circulate_function,
+)
 from sip2gw.backend.postgres.released import BOOK_PAYMENT_1
 from sip2gw.backend.sql.queries import fill
-from sip2gw.backend.sql.schema import (GUARDED_IN_ENTRIES, LEDGER_KINDS, REKEYED_ACCOUNT, REKEYED_DEBTOR,)
+from sip2gw.backend.sql.schema import (
+    GUARDED_IN_ENTRIES,
+    LEDGER_KINDS,
+    REKEYED_ACCOUNT,
+    REKEYED_DEBTOR,
+)
 
 FACTS_LOCK = 5120194301
 """The advisory lock that booking shares, and that everything holds alone which changes what a

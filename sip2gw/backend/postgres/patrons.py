@@ -9,7 +9,13 @@ from typing import Any
 
 from sip2gw.backend.postgres.database import numbered
 from sip2gw.backend.sql import queries
-from sip2gw.backend.sql.records import (LISTS, OWN_COLUMNS, account, assemble, cards_of,)
+from sip2gw.backend.sql.records import (
+    LISTS,
+    OWN_COLUMNS,
+    account,
+    assemble,
+    cards_of,
+)
 from sip2gw.model import PatronRecord
 from sip2gw.policy.payments import PaymentFacts
 

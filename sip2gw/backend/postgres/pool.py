@@ -17,7 +17,12 @@ import asyncpg
 
 from sip2gw.backend.base import UnavailableError
 from sip2gw.backend.postgres.address import Address
-from sip2gw.backend.postgres.failures import (CONFLICTS, FAILURES, LOST, as_backend_error,)
+from sip2gw.backend.postgres.failures import (
+    CONFLICTS,
+    FAILURES,
+    LOST,
+    as_backend_error,
+)
 from sip2gw.backend.postgres.session import close
 
 CONNECTIONS_MAX = 10

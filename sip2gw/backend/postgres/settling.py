@@ -8,7 +8,13 @@ from datetime import datetime
 from typing import Any
 
 from sip2gw.backend.attempts import Settlement, UnknownAttempt, UnknownCirculation
-from sip2gw.backend.base import (BackendError, BackendTimeoutError, CirculationOrder, HungUpError, PaymentOrder,)
+from sip2gw.backend.base import (
+    BackendError,
+    BackendTimeoutError,
+    CirculationOrder,
+    HungUpError,
+    PaymentOrder,
+)
 from sip2gw.backend.doubts import Doubts, Key, key_of
 from sip2gw.backend.postgres.pool import Pool
 from sip2gw.backend.sql.money import unknown

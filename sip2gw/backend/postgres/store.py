@@ -24,17 +24,42 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sip2gw.backend.attempts import Settlement, UnknownAttempt, UnknownPayment
-from sip2gw.backend.base import (BackendError, Capability, CirculationOrder, CirculationResult, EntryOrder, OutcomeUnknownError, PaymentOrder, PaymentResult, Role, UnavailableError,)
+from sip2gw.backend.base import (
+    BackendError,
+    Capability,
+    CirculationOrder,
+    CirculationResult,
+    EntryOrder,
+    OutcomeUnknownError,
+    PaymentOrder,
+    PaymentResult,
+    Role,
+    UnavailableError,
+)
 from sip2gw.backend.database import Connection, WriteResult
 from sip2gw.backend.doubts import Doubts, insist_on_notable
 from sip2gw.backend.library import Library
 from sip2gw.backend.postgres.address import Address
 from sip2gw.backend.postgres.booking import Booking
 from sip2gw.backend.postgres.circulation import Circulating, find_item
-from sip2gw.backend.postgres.database import (HOLD_PROBE, LEAVE_PROBE, LOCK_REFUSALS, TRY_PROBE, numbered,)
+from sip2gw.backend.postgres.database import (
+    HOLD_PROBE,
+    LEAVE_PROBE,
+    LOCK_REFUSALS,
+    TRY_PROBE,
+    numbered,
+)
 from sip2gw.backend.postgres.door_log import DoorLog
 from sip2gw.backend.postgres.failures import FAILURES, as_backend_error
-from sip2gw.backend.postgres.patrons import (PAYER_BY_CARD, RECORD_BY_CARD, RECORD_BY_ID, RECORDS_BY_ID, is_storable, payer_of, record_of,)
+from sip2gw.backend.postgres.patrons import (
+    PAYER_BY_CARD,
+    RECORD_BY_CARD,
+    RECORD_BY_ID,
+    RECORDS_BY_ID,
+    is_storable,
+    payer_of,
+    record_of,
+)
 from sip2gw.backend.postgres.pool import CONNECTIONS_MAX, READS_MAX, Pool
 from sip2gw.backend.postgres.session import LoopThread, Session, SnapshotSession
 from sip2gw.backend.postgres.settling import InDoubt
@@ -51,7 +76,13 @@ from sip2gw.backend.sql.queries import BUMP_VERSION
 from sip2gw.backend.sql.records import paid_fee
 from sip2gw.backend.sql.values import time_text
 from sip2gw.backend.staff import doors
-from sip2gw.model import (AccessRow, Block, PaidFee, PatronRecord, Presence,)
+from sip2gw.model import (
+    AccessRow,
+    Block,
+    PaidFee,
+    PatronRecord,
+    Presence,
+)
 from sip2gw.model.items import ItemRecord
 from sip2gw.model.refusals import RefusedPayment
 from sip2gw.policy.payments import PaymentFacts

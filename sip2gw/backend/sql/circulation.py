@@ -24,9 +24,33 @@ from sip2gw.backend.sql.desk.reviews import review_row
 from sip2gw.backend.sql.records import load_patron
 from sip2gw.backend.sql.values import moment_value, time_text, time_value
 from sip2gw.backend.sql.writes import Rows
-from sip2gw.model import (ItemStatus, Loan, PatronRecord, copied,)
-from sip2gw.model.items import (Event, Item, ItemLoan, ItemRecord, ItemState, LateTerms, Outcome, PriorState, QueuedHold, ReviewKind,)
-from sip2gw.policy.items.decisions import (HOLD, STATUS_UPDATE, Effect, Facts, NewFee, Refusal, before_of,)
+from sip2gw.model import (
+    ItemStatus,
+    Loan,
+    PatronRecord,
+    copied,
+)
+from sip2gw.model.items import (
+    Event,
+    Item,
+    ItemLoan,
+    ItemRecord,
+    ItemState,
+    LateTerms,
+    Outcome,
+    PriorState,
+    QueuedHold,
+    ReviewKind,
+)
+from sip2gw.policy.items.decisions import (
+    HOLD,
+    STATUS_UPDATE,
+    Effect,
+    Facts,
+    NewFee,
+    Refusal,
+    before_of,
+)
 from sip2gw.policy.items.repeats import still_holds
 
 _ITEM_COLUMNS = 20

@@ -15,8 +15,30 @@ import msgspec
 
 from sip2gw.backend.database import Connection
 from sip2gw.backend.sql import queries
-from sip2gw.backend.sql.values import (date_value, list_value, moment_value, time_value,)
-from sip2gw.model import (BadgeAssignment, Block, BlockType, Card, CardState, DoorEntry, Fee, FeeStatus, Hold, Loan, MaterialRule, Membership, PaidFee, PatronRecord, Relationship, RelationshipType,)
+from sip2gw.backend.sql.values import (
+    date_value,
+    list_value,
+    moment_value,
+    time_value,
+)
+from sip2gw.model import (
+    BadgeAssignment,
+    Block,
+    BlockType,
+    Card,
+    CardState,
+    DoorEntry,
+    Fee,
+    FeeStatus,
+    Hold,
+    Loan,
+    MaterialRule,
+    Membership,
+    PaidFee,
+    PatronRecord,
+    Relationship,
+    RelationshipType,
+)
 
 Row = tuple[Any, ...]
 

@@ -18,7 +18,16 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from sip2gw.backend.attempts import Settlement, UnknownAttempt, UnknownPayment
-from sip2gw.backend.base import (BackendError, BackendTimeoutError, CirculationOrder, HungUpError, OutcomeUnknownError, PaymentOrder, PaymentResult, UnavailableError,)
+from sip2gw.backend.base import (
+    BackendError,
+    BackendTimeoutError,
+    CirculationOrder,
+    HungUpError,
+    OutcomeUnknownError,
+    PaymentOrder,
+    PaymentResult,
+    UnavailableError,
+)
 from sip2gw.backend.database import Connection, WriteResult
 from sip2gw.backend.doubts import Doubts, insist_on_notable, key_of
 from sip2gw.backend.sql.money.ledger import refused

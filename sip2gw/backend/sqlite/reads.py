@@ -24,7 +24,12 @@ from typing import Any, TypeVar
 from sip2gw.backend.base import UnavailableError
 from sip2gw.backend.sqlite.database import SqliteConnection, connect
 from sip2gw.backend.sqlite.place import Place
-from sip2gw.backend.sqlite.waits import (SLOW_S, Account, Accounts, waited_for_disk,)
+from sip2gw.backend.sqlite.waits import (
+    SLOW_S,
+    Account,
+    Accounts,
+    waited_for_disk,
+)
 
 APART_S = 60.0
 """So long after the last slow read the next ones still go to threads."""

@@ -27,7 +27,16 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sip2gw.backend.attempts import Settlement, UnknownAttempt
-from sip2gw.backend.base import (Capability, CirculationOrder, CirculationResult, EntryOrder, PaymentOrder, PaymentResult, Role, UnavailableError,)
+from sip2gw.backend.base import (
+    Capability,
+    CirculationOrder,
+    CirculationResult,
+    EntryOrder,
+    PaymentOrder,
+    PaymentResult,
+    Role,
+    UnavailableError,
+)
 from sip2gw.backend.database import Connection, WriteResult
 from sip2gw.backend.doubts import Doubts
 from sip2gw.backend.library import Library
@@ -41,17 +50,33 @@ from sip2gw.backend.sql.migrate import migrate
 from sip2gw.backend.sql.money import ledger
 from sip2gw.backend.sql.money.ledger import FindAccount
 from sip2gw.backend.sql.money.refusals import Refusals, Writing
-from sip2gw.backend.sql.records import (load_account, load_by_card, load_patron, paid_fee,)
+from sip2gw.backend.sql.records import (
+    load_account,
+    load_by_card,
+    load_patron,
+    paid_fee,
+)
 from sip2gw.backend.sql.values import time_text
 from sip2gw.backend.sqlite.cache import RecordCache
-from sip2gw.backend.sqlite.database import (WRITE_WAIT_S, SqliteConnection, connect, expect_bulk,)
+from sip2gw.backend.sqlite.database import (
+    WRITE_WAIT_S,
+    SqliteConnection,
+    connect,
+    expect_bulk,
+)
 from sip2gw.backend.sqlite.orders import Orders
 from sip2gw.backend.sqlite.place import Place
 from sip2gw.backend.sqlite.reads import Reads
 from sip2gw.backend.sqlite.warming import warm
 from sip2gw.backend.sqlite.writer import LOCK_WAIT_S, Writer
 from sip2gw.backend.staff import doors
-from sip2gw.model import (AccessRow, Block, PaidFee, PatronRecord, Presence,)
+from sip2gw.model import (
+    AccessRow,
+    Block,
+    PaidFee,
+    PatronRecord,
+    Presence,
+)
 from sip2gw.model.items import ItemRecord
 from sip2gw.model.refusals import RefusedPayment
 from sip2gw.policy.payments import PaymentFacts

@@ -14,7 +14,13 @@ from sip2gw.backend.sql.members import badges
 from sip2gw.backend.sql.values import date_text, date_value
 from sip2gw.backend.staff.people import holder, holders_of
 from sip2gw.model import Badge, BadgeHolder
-from sip2gw.model.badges import (BadgeAction, BadgeChange, BadgeEvent, BadgeWish, Deed,)
+from sip2gw.model.badges import (
+    BadgeAction,
+    BadgeChange,
+    BadgeEvent,
+    BadgeWish,
+    Deed,
+)
 from sip2gw.policy.members.badges import AssignmentPlan, ends_before_it_begins, plan_assignment
 
 

@@ -10,7 +10,13 @@ from sip2gw.backend.ids import new_id
 from sip2gw.backend.sql import queries
 from sip2gw.backend.sql.records import door_entry
 from sip2gw.backend.sql.values import date_text, moment_value, time_text
-from sip2gw.model import (DoorCount, DoorEntry, Passage, Presence, Reveal,)
+from sip2gw.model import (
+    DoorCount,
+    DoorEntry,
+    Passage,
+    Presence,
+    Reveal,
+)
 from sip2gw.policy.access import has_room
 
 ROWS_PER_STEP = 5_000

@@ -2,20 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
 from sip2gw.backend.base import RefusedError
 from sip2gw.backend.database import Connection, WriteResult
 from sip2gw.backend.sql import queries
-from sip2gw.backend.sql.desk.support import (DUE, OVERDUE, Wanted, add_event, add_message, due_texts, move, open_about, rule_of,)
+from sip2gw.backend.sql.desk.support import (
+    DUE,
+    OVERDUE,
+    Wanted,
+    add_event,
+    add_message,
+    due_texts,
+    move,
+    open_about,
+    rule_of,
+)
 from sip2gw.backend.sql.members import answers
-from sip2gw.backend.sql.values import (date_text, date_value, moment_value, time_text, time_value,)
+from sip2gw.backend.sql.values import (
+    date_text,
+    date_value,
+    moment_value,
+    time_text,
+    time_value,
+)
 from sip2gw.backend.staff.people import holder
 from sip2gw.backend.staff.support_tables import insist_on_code
-from sip2gw.model.support import (AutomaticCategory, CodeTable, EventKind, SupportEvent, SupportFilter, SupportMessage, SupportStatus,)
-from sip2gw.policy.desk.support import (CLOSED_STATUSES, TRANSITIONS, OpeningDays, may_follow, status_when_answered, text_problem,)
+from sip2gw.model.support import (
+    AutomaticCategory,
+    CodeTable,
+    EventKind,
+    SupportEvent,
+    SupportFilter,
+    SupportMessage,
+    SupportStatus,
+)
+from sip2gw.policy.desk.support import (
+    CLOSED_STATUSES,
+    TRANSITIONS,
+    OpeningDays,
+    may_follow,
+    status_when_answered,
+    text_problem,
+)
 
 _MESSAGES = queries.fill(
     """
@@ -167,6 +198,25 @@ def set_status(
     move(connection, message_id, found.status, after, user, note, now)
     if after in CLOSED_STATUSES and found.category == AutomaticCategory.OFFLINE and about:
         connection.execute(queries.CLOSE_REVIEW, (note, time_text(now), user, about))
+    return WriteResult(None)
+
+
+def close(
+    connection: Connection,
+    message_ids: Iterable[int],
+    note: str,
+    user: str,
+    now: datetime,
+    days: OpeningDays,
+) -> WriteResult[None]:
+    """Close messages as the library: all of them or none.
+
+    Raises:
+        RefusedError: one of them is unknown or closed already; the text says which.
+    """
+    for message_id in dict.fromkeys(message_ids):
+        after = SupportStatus.CLOSED_BY_LIBRARY
+        set_status(connection, message_id, after, note, user, now, days)
     return WriteResult(None)
 
 

@@ -17,7 +17,14 @@ from sip2gw.protocol.connection import ClientConnection
 from sip2gw.protocol.describe import describe_frame, redact_frame
 from sip2gw.protocol.errors import FrameTooLongError, ProtocolError
 from sip2gw.protocol.framing import FrameBuffer
-from sip2gw.protocol.messages import (Login, LoginResponse, Request, RequestAcsResend, Response, ScStatus,)
+from sip2gw.protocol.messages import (
+    Login,
+    LoginResponse,
+    Request,
+    RequestAcsResend,
+    Response,
+    ScStatus,
+)
 from sip2gw.protocol.wire import WireFormat
 
 TIMEOUT_S = 10.0

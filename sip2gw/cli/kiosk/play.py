@@ -9,8 +9,21 @@ from dataclasses import dataclass
 
 from sip2gw.cli.common import say
 from sip2gw.cli.failures import CommandError
-from sip2gw.cli.kiosk.client import (Credentials, Kiosk, LineClosedError, NoAnswerError, show_frame,)
-from sip2gw.cli.kiosk.script import (SENDING, Expectation, Fault, Kind, Silence, Step,)
+from sip2gw.cli.kiosk.client import (
+    Credentials,
+    Kiosk,
+    LineClosedError,
+    NoAnswerError,
+    show_frame,
+)
+from sip2gw.cli.kiosk.script import (
+    SENDING,
+    Expectation,
+    Fault,
+    Kind,
+    Silence,
+    Step,
+)
 from sip2gw.protocol.checksum import checksum_matches, split_trailer
 from sip2gw.protocol.fields import COMMAND_WIDTH
 from sip2gw.protocol.messages import RequestAcsResend

@@ -9,10 +9,28 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sip2gw.cli.common import (ConfigOption, JsonOption, account, configured, opened_store, printable, read_day_option, run, say, write_json, write_listing,)
+from sip2gw.cli.common import (
+    ConfigOption,
+    JsonOption,
+    account,
+    configured,
+    opened_store,
+    printable,
+    read_day_option,
+    run,
+    say,
+    write_json,
+    write_listing,
+)
 from sip2gw.cli.failures import CommandError, UsageError
 from sip2gw.foundation.words import counted
-from sip2gw.staff.badges import (LISTED_KEYS, badge_json, change_json, event_json, holder_json,)
+from sip2gw.staff.badges import (
+    LISTED_KEYS,
+    badge_json,
+    change_json,
+    event_json,
+    holder_json,
+)
 
 if TYPE_CHECKING:
     from sip2gw.backend.library import Library

@@ -11,12 +11,24 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sip2gw.cli.common import (ConfigOption, account, configured, opened_store, replace_file, say,)
+from sip2gw.cli.common import (
+    ConfigOption,
+    account,
+    configured,
+    opened_store,
+    replace_file,
+    say,
+)
 from sip2gw.cli.failures import FAILED, UsageError
 from sip2gw.foundation.words import counted
 
 if TYPE_CHECKING:
-    from sip2gw.backend.loading.importing import (ImportReport, ImportSettings, Progress, Source,)
+    from sip2gw.backend.loading.importing import (
+        ImportReport,
+        ImportSettings,
+        Progress,
+        Source,
+    )
     from sip2gw.config import Config
 
 STDIN = "-"

@@ -7,7 +7,23 @@ from typing import Annotated
 
 import typer
 
-from sip2gw.cli.common import (BranchOption, ConfigOption, CsvOption, JsonOption, SinceOption, UntilOption, configured, insist_on_one_format, opened_store, read_branch, read_since, read_until, run, say, write_listing,)
+from sip2gw.cli.common import (
+    BranchOption,
+    ConfigOption,
+    CsvOption,
+    JsonOption,
+    SinceOption,
+    UntilOption,
+    configured,
+    insist_on_one_format,
+    opened_store,
+    read_branch,
+    read_since,
+    read_until,
+    run,
+    say,
+    write_listing,
+)
 from sip2gw.cli.failures import UsageError
 from sip2gw.cli.library.door_lists import bar, passes
 from sip2gw.foundation.words import counted

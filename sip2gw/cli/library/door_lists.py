@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sip2gw.cli.common import (ConfigOption, JsonOption, configured, opened_store, printable, read_branch, read_day_option, run, write_listing,)
+from sip2gw.cli.common import (
+    ConfigOption,
+    JsonOption,
+    configured,
+    opened_store,
+    printable,
+    read_branch,
+    read_day_option,
+    run,
+    write_listing,
+)
 from sip2gw.cli.failures import UsageError
 from sip2gw.model import EVERY_BRANCH, DoorEntry
 from sip2gw.staff.door_lists import door_entries, remove_door_entry

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sip2gw.cli.common import (ConfigOption, configured, opened_store, printable, read_since, run, say, write_json,)
+from sip2gw.cli.common import (
+    ConfigOption,
+    configured,
+    opened_store,
+    printable,
+    read_since,
+    run,
+    say,
+    write_json,
+)
 from sip2gw.foundation.words import counted
 
 if TYPE_CHECKING:
@@ -59,7 +68,13 @@ def maintain(
 def _maintain_memberships(
     store: Library, settings: Config, now: datetime, *, dry_run: bool, json: bool
 ) -> None:
-    from sip2gw.staff.maintenance import (maintain_memberships, occasion_of, plan_lines, step_json, summary,)
+    from sip2gw.staff.maintenance import (
+        maintain_memberships,
+        occasion_of,
+        plan_lines,
+        step_json,
+        summary,
+    )
 
     currency = settings.institution.currency
     occasion = occasion_of(settings, now)

@@ -7,10 +7,25 @@ from typing import Annotated
 
 import typer
 
-from sip2gw.cli.common import (ConfigOption, JsonOption, configured, opened_store, printable, run, say, write_listing, write_one,)
+from sip2gw.cli.common import (
+    ConfigOption,
+    JsonOption,
+    configured,
+    opened_store,
+    printable,
+    run,
+    say,
+    write_listing,
+    write_one,
+)
 from sip2gw.cli.failures import FAILED, UsageError
 from sip2gw.foundation.words import counted
-from sip2gw.staff.memberships import (add_memberships, find_membership, memberships, read_changes,)
+from sip2gw.staff.memberships import (
+    add_memberships,
+    find_membership,
+    memberships,
+    read_changes,
+)
 
 membership = typer.Typer(help="Membership definitions.", no_args_is_help=True)
 

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sip2gw.cli.common import (ConfigOption, JsonOption, configured, opened_store, run, say, write_listing,)
+from sip2gw.cli.common import (
+    ConfigOption,
+    JsonOption,
+    configured,
+    opened_store,
+    run,
+    say,
+    write_listing,
+)
 from sip2gw.cli.failures import FAILED, CommandError
 from sip2gw.foundation.words import counted
 from sip2gw.staff.outbox import LISTED_KEYS, notice_json

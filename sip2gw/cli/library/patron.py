@@ -7,7 +7,22 @@ from typing import Annotated
 
 import typer
 
-from sip2gw.cli.common import (ConfigOption, JsonOption, PatronArgument, account, configured, opened_store, printable, read_day_option, run, say, write_json, write_listing, write_one, write_record,)
+from sip2gw.cli.common import (
+    ConfigOption,
+    JsonOption,
+    PatronArgument,
+    account,
+    configured,
+    opened_store,
+    printable,
+    read_day_option,
+    run,
+    say,
+    write_json,
+    write_listing,
+    write_one,
+    write_record,
+)
 from sip2gw.cli.failures import UsageError
 from sip2gw.cli.passwords import read_secret
 from sip2gw.foundation.words import counted

@@ -7,10 +7,35 @@ from typing import Annotated, Any
 
 import typer
 
-from sip2gw.cli.common import (ConfigOption, CsvOption, JsonOption, SinceOption, UntilOption, configured, insist_on_one_format, opened_store, printable, read_since, read_until, run, say, write_listing, write_one,)
+from sip2gw.cli.common import (
+    ConfigOption,
+    CsvOption,
+    JsonOption,
+    SinceOption,
+    UntilOption,
+    configured,
+    insist_on_one_format,
+    opened_store,
+    printable,
+    read_since,
+    read_until,
+    run,
+    say,
+    write_listing,
+    write_one,
+)
 from sip2gw.cli.library.reconcile import reconcile, with_currency
 from sip2gw.staff.patrons import find_patron
-from sip2gw.staff.payments import (MORE, REFUSED_KEYS, concerns, find_payment, payment_json, refused_json, surplus_json, total_json,)
+from sip2gw.staff.payments import (
+    MORE,
+    REFUSED_KEYS,
+    concerns,
+    find_payment,
+    payment_json,
+    refused_json,
+    surplus_json,
+    total_json,
+)
 
 payment = typer.Typer(help="Payments at terminals.", no_args_is_help=True)
 

@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sip2gw.cli.common import (ConfigOption, JsonOption, configured, opened_store, printable, run, say, write_json, write_listing,)
+from sip2gw.cli.common import (
+    ConfigOption,
+    JsonOption,
+    configured,
+    opened_store,
+    printable,
+    run,
+    say,
+    write_json,
+    write_listing,
+)
 from sip2gw.cli.failures import FAILED, UsageError
 from sip2gw.foundation.words import counted
 from sip2gw.staff.payments import SHOWN_FOR, reconciliation_json, surplus_json

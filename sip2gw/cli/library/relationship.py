@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sip2gw.cli.common import (ConfigOption, JsonOption, configured, opened_store, printable, run, say, write_listing,)
+from sip2gw.cli.common import (
+    ConfigOption,
+    JsonOption,
+    configured,
+    opened_store,
+    printable,
+    run,
+    say,
+    write_listing,
+)
 from sip2gw.cli.failures import UsageError
 from sip2gw.model import RelationshipType
 from sip2gw.staff.relationships import add_relationship, relationship_json

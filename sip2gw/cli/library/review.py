@@ -8,7 +8,16 @@ from typing import Annotated, Any
 
 import typer
 
-from sip2gw.cli.common import (ConfigOption, JsonOption, configured, opened_store, run, say, write_listing, write_one,)
+from sip2gw.cli.common import (
+    ConfigOption,
+    JsonOption,
+    configured,
+    opened_store,
+    run,
+    say,
+    write_listing,
+    write_one,
+)
 from sip2gw.cli.library.support import brought_up_to_date
 from sip2gw.foundation.words import counted
 from sip2gw.staff.reviews import LISTED_KEYS, find_review, review_json

@@ -7,10 +7,26 @@ from typing import Annotated
 
 import typer
 
-from sip2gw.cli.common import (ConfigOption, JsonOption, configured, opened_store, printable, run, say, write_listing,)
+from sip2gw.cli.common import (
+    ConfigOption,
+    JsonOption,
+    configured,
+    opened_store,
+    printable,
+    run,
+    say,
+    write_listing,
+)
 from sip2gw.cli.failures import UsageError
 from sip2gw.model.support import CodeTable
-from sip2gw.staff.support import (Change, columns_of, put_entry, put_rule, settings_of, table_rows,)
+from sip2gw.staff.support import (
+    Change,
+    columns_of,
+    put_entry,
+    put_rule,
+    settings_of,
+    table_rows,
+)
 
 table = typer.Typer(
     help="Types, categories, departments, units, rules, default messages.", no_args_is_help=True

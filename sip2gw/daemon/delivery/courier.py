@@ -16,7 +16,12 @@ from sip2gw.backend.library import Library
 from sip2gw.backend.sql.members.outbox import Claim
 from sip2gw.config import Config
 from sip2gw.daemon.delivery.channel import DeliveryChannel, Letter, NotTakenError
-from sip2gw.model.notices import (Channel, Delivery, NoticeState, Result,)
+from sip2gw.model.notices import (
+    Channel,
+    Delivery,
+    NoticeState,
+    Result,
+)
 from sip2gw.policy.members.deliveries import is_address, next_try
 from sip2gw.texts.notices import BUILT_IN, Template, write_notice
 

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from sip2gw.backend.base import CirculationOrder, CirculationOutcome, CirculationResult
 from sip2gw.handlers.base import Answer, Session, if_told
-from sip2gw.handlers.items.circulation import (KEY_KEPT, early_refusal, reader_of, refusal_texts, transaction_key,)
+from sip2gw.handlers.items.circulation import (
+    KEY_KEPT,
+    early_refusal,
+    reader_of,
+    refusal_texts,
+    transaction_key,
+)
 from sip2gw.handlers.patron import PresentedCard, identify
 from sip2gw.model.items import ItemRecord, QueuedHold
 from sip2gw.policy.items.cases import HoldCase

@@ -11,7 +11,12 @@ from sip2gw.model.items import ItemRecord
 from sip2gw.policy.items.cases import PropertiesCase
 from sip2gw.policy.items.decisions import CHECKOUT_FEE_TYPE, checkout_fee, refusal
 from sip2gw.policy.reasons import CirculationReason
-from sip2gw.protocol.messages import (ItemInformation, ItemInformationResponse, ItemStatusUpdate, ItemStatusUpdateResponse,)
+from sip2gw.protocol.messages import (
+    ItemInformation,
+    ItemInformationResponse,
+    ItemStatusUpdate,
+    ItemStatusUpdateResponse,
+)
 
 OTHER_MARKER = "00"
 NO_FEE_TYPE = "01"

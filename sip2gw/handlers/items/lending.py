@@ -4,20 +4,58 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sip2gw.backend.base import (BackendError, CirculationOrder, CirculationOutcome, CirculationResult, OutcomeUnknownError,)
+from sip2gw.backend.base import (
+    BackendError,
+    CirculationOrder,
+    CirculationOutcome,
+    CirculationResult,
+    OutcomeUnknownError,
+)
 from sip2gw.handlers import profile_fields
 from sip2gw.handlers.base import Answer, Session
-from sip2gw.handlers.items.circulation import (KEY_KEPT, NO_SECURITY, card_reason, claim_of, due_text, early_refusal, note_active, note_refusal, order_for, reader_of, refusal_texts,)
+from sip2gw.handlers.items.circulation import (
+    KEY_KEPT,
+    NO_SECURITY,
+    card_reason,
+    claim_of,
+    due_text,
+    early_refusal,
+    note_active,
+    note_refusal,
+    order_for,
+    reader_of,
+    refusal_texts,
+)
 from sip2gw.handlers.patron import PresentedCard, identify
 from sip2gw.model import Loan, PatronRecord, format_amount
 from sip2gw.model.items import Item, ItemRecord, Outcome
-from sip2gw.policy.items.cases import (CancellationCase, CirculationCase, LoanCase, RenewalCase,)
-from sip2gw.policy.items.decisions import (CHECKOUT, CHECKOUT_FEE_TYPE, RENEWAL, CirculationRequest, Refusal, claimed, refusal,)
+from sip2gw.policy.items.cases import (
+    CancellationCase,
+    CirculationCase,
+    LoanCase,
+    RenewalCase,
+)
+from sip2gw.policy.items.decisions import (
+    CHECKOUT,
+    CHECKOUT_FEE_TYPE,
+    RENEWAL,
+    CirculationRequest,
+    Refusal,
+    claimed,
+    refusal,
+)
 from sip2gw.policy.items.lending import is_in_house
 from sip2gw.policy.items.offline import Claim
 from sip2gw.policy.reasons import CirculationReason
 from sip2gw.policy.relationships import may_renew_for, renewable_by
-from sip2gw.protocol.messages import (Checkout, CheckoutResponse, Renew, RenewAll, RenewAllResponse, RenewResponse,)
+from sip2gw.protocol.messages import (
+    Checkout,
+    CheckoutResponse,
+    Renew,
+    RenewAll,
+    RenewAllResponse,
+    RenewResponse,
+)
 
 RENEW_ALL = "65"
 

@@ -5,7 +5,13 @@ from __future__ import annotations
 from sip2gw.backend.base import CirculationResult
 from sip2gw.handlers import profile_fields
 from sip2gw.handlers.base import Answer, Session
-from sip2gw.handlers.items.circulation import (NO_SECURITY, claim_of, note_active, order_for, refusal_texts,)
+from sip2gw.handlers.items.circulation import (
+    NO_SECURITY,
+    claim_of,
+    note_active,
+    order_for,
+    refusal_texts,
+)
 from sip2gw.model.items import Item, ItemRecord, Outcome
 from sip2gw.policy.items.cases import CancellationCase, ReturnCase
 from sip2gw.policy.items.decisions import CHECKIN, CirculationRequest, claimed

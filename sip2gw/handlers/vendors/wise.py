@@ -7,8 +7,21 @@ from datetime import timedelta
 
 from sip2gw.handlers.base import Answer, Session
 from sip2gw.handlers.information import account_label, fee_text
-from sip2gw.handlers.patron import (PresentedCard, accounts_payable_by, identify, withheld_reason, withheld_text_key,)
-from sip2gw.model import (Fee, FeeStatus, Minor, PaidFee, PatronRecord, format_amount,)
+from sip2gw.handlers.patron import (
+    PresentedCard,
+    accounts_payable_by,
+    identify,
+    withheld_reason,
+    withheld_text_key,
+)
+from sip2gw.model import (
+    Fee,
+    FeeStatus,
+    Minor,
+    PaidFee,
+    PatronRecord,
+    format_amount,
+)
 from sip2gw.policy.money import open_fees
 from sip2gw.policy.relationships import PayableAccount
 from sip2gw.protocol.dialect import MoneyLines, MoneyLinesResponse

@@ -8,7 +8,14 @@ from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from sip2gw.model import TEXT_CHARACTERS_MAX
-from sip2gw.model.support import (DEFAULT_TEXT_DESCRIPTION_MAX, PREFERRED_DAYS_MAX, CodeEntry, CodeTable, ProcessingRule, SupportStatus,)
+from sip2gw.model.support import (
+    DEFAULT_TEXT_DESCRIPTION_MAX,
+    PREFERRED_DAYS_MAX,
+    CodeEntry,
+    CodeTable,
+    ProcessingRule,
+    SupportStatus,
+)
 from sip2gw.policy.calendar import BranchCalendar
 
 

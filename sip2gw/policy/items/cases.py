@@ -10,7 +10,16 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, tzinfo
 
 from sip2gw.model import Card, PatronRecord
-from sip2gw.policy.items.decisions import (CirculationRequest, CirculationRules, Decision, Facts, Refusal, decide_cancel, decide_properties, refusal,)
+from sip2gw.policy.items.decisions import (
+    CirculationRequest,
+    CirculationRules,
+    Decision,
+    Facts,
+    Refusal,
+    decide_cancel,
+    decide_properties,
+    refusal,
+)
 from sip2gw.policy.items.holds import HoldRequest, decide_hold
 from sip2gw.policy.items.lending import decide_checkout, decide_renewal
 from sip2gw.policy.items.returns import decide_checkin

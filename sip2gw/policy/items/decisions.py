@@ -11,7 +11,15 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, tzinfo
 
 from sip2gw.model import Minor, PatronRecord
-from sip2gw.model.items import (Event, Item, ItemRecord, ItemState, Outcome, PriorState, QueuedHold,)
+from sip2gw.model.items import (
+    Event,
+    Item,
+    ItemRecord,
+    ItemState,
+    Outcome,
+    PriorState,
+    QueuedHold,
+)
 from sip2gw.policy.items.offline import Claim
 from sip2gw.policy.items.sorting import SortRule
 from sip2gw.policy.moments import END_OF_DAY

@@ -6,9 +6,25 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from sip2gw.model import (NAME_CHARACTERS_MAX, Hold, ItemStatus, PatronRecord,)
-from sip2gw.model.items import (Item, ItemRecord, Outcome, QueuedHold,)
-from sip2gw.policy.items.decisions import (Decision, Effect, Facts, Refusal, refusal,)
+from sip2gw.model import (
+    NAME_CHARACTERS_MAX,
+    Hold,
+    ItemStatus,
+    PatronRecord,
+)
+from sip2gw.model.items import (
+    Item,
+    ItemRecord,
+    Outcome,
+    QueuedHold,
+)
+from sip2gw.policy.items.decisions import (
+    Decision,
+    Effect,
+    Facts,
+    Refusal,
+    refusal,
+)
 from sip2gw.policy.items.materials import against_material
 from sip2gw.policy.obstacles import Obstacle, Standing
 from sip2gw.policy.reasons import CirculationReason

@@ -7,8 +7,27 @@ from dataclasses import replace
 from datetime import date
 
 from sip2gw.model import COUNT_MAX, ItemStatus, PatronRecord
-from sip2gw.model.items import (Item, ItemLoan, ItemRecord, Outcome,)
-from sip2gw.policy.items.decisions import (CHECKOUT_FEE_TYPE, CirculationRequest, CirculationRules, Decision, Effect, Facts, NewFee, Refusal, back_in_queue, checkout_fee, due_after, refusal, waits_for_another,)
+from sip2gw.model.items import (
+    Item,
+    ItemLoan,
+    ItemRecord,
+    Outcome,
+)
+from sip2gw.policy.items.decisions import (
+    CHECKOUT_FEE_TYPE,
+    CirculationRequest,
+    CirculationRules,
+    Decision,
+    Effect,
+    Facts,
+    NewFee,
+    Refusal,
+    back_in_queue,
+    checkout_fee,
+    due_after,
+    refusal,
+    waits_for_another,
+)
 from sip2gw.policy.items.materials import against_material, has_as_many_as_allowed, loan_days
 from sip2gw.policy.obstacles import Obstacle, Standing
 from sip2gw.policy.reasons import CirculationReason

@@ -11,7 +11,12 @@ from datetime import datetime
 
 from sip2gw.model import ItemStatus, PatronRecord
 from sip2gw.model.items import Event, Item, ItemRecord
-from sip2gw.policy.items.decisions import (CHECKIN, CHECKOUT, HOLD, Facts,)
+from sip2gw.policy.items.decisions import (
+    CHECKIN,
+    CHECKOUT,
+    HOLD,
+    Facts,
+)
 from sip2gw.policy.items.holds import holds_of
 
 

@@ -7,8 +7,23 @@ from dataclasses import replace
 from datetime import datetime, tzinfo
 
 from sip2gw.model import AMOUNT_MAX_MINOR, ItemStatus
-from sip2gw.model.items import (ItemLoan, ItemRecord, ItemState, Outcome, QueuedHold,)
-from sip2gw.policy.items.decisions import (CirculationRequest, CirculationRules, Decision, Effect, Facts, NewFee, Refusal, refusal,)
+from sip2gw.model.items import (
+    ItemLoan,
+    ItemRecord,
+    ItemState,
+    Outcome,
+    QueuedHold,
+)
+from sip2gw.policy.items.decisions import (
+    CirculationRequest,
+    CirculationRules,
+    Decision,
+    Effect,
+    Facts,
+    NewFee,
+    Refusal,
+    refusal,
+)
 from sip2gw.policy.money import OVERDUE_FEE_TYPE
 from sip2gw.policy.reasons import CirculationReason
 

@@ -16,7 +16,13 @@ from datetime import date, datetime, time, timedelta, tzinfo
 from typing import TypeAlias
 
 from sip2gw.model import Fee, MembershipDefinition, Minor
-from sip2gw.model.maintenance import (Maintained, Member, MembershipFee, Rule, Step,)
+from sip2gw.model.maintenance import (
+    Maintained,
+    Member,
+    MembershipFee,
+    Rule,
+    Step,
+)
 from sip2gw.policy.membership import age_on
 from sip2gw.policy.money import open_fees, owed_fees, owed_total
 from sip2gw.policy.obstacles import NORMAL_STATUS, UNPAID_STATUSES

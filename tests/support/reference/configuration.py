@@ -8,7 +8,12 @@ from collections.abc import Iterator
 from sip2gw.config.load import json_schema
 from sip2gw.config.profiles import KIND_DEFAULTS
 from sip2gw.config.reload import reload_marks
-from sip2gw.config.schema import (Node, describe_node, member_node, resolve,)
+from sip2gw.config.schema import (
+    Node,
+    describe_node,
+    member_node,
+    resolve,
+)
 from sip2gw.config.types import RELOAD, ReloadMark
 
 _INTRODUCTION = """\

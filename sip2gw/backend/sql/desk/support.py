@@ -10,7 +10,15 @@ from sip2gw.backend.database import Connection
 from sip2gw.backend.sql.queries import fill
 from sip2gw.backend.sql.values import date_text, time_text
 from sip2gw.model import TEXT_CHARACTERS_MAX
-from sip2gw.model.support import (AUTOMATIC_TYPE, AutomaticCategory, Cause, EventKind, ProcessingRule, SupportCounts, SupportStatus,)
+from sip2gw.model.support import (
+    AUTOMATIC_TYPE,
+    AutomaticCategory,
+    Cause,
+    EventKind,
+    ProcessingRule,
+    SupportCounts,
+    SupportStatus,
+)
 from sip2gw.policy.desk.support import CLOSED_STATUSES, OpeningDays
 
 GATEWAY = ""

@@ -15,7 +15,12 @@ from sip2gw.backend.ids import earliest_id
 from sip2gw.backend.sql.desk.support import open_automatic
 from sip2gw.backend.sql.values import moment_value, time_text
 from sip2gw.model.support import AutomaticCategory, Cause
-from sip2gw.policy.desk.refusing import (REFUSING_FOR, DoorDecisions, RefusingDoor, refusing_doors,)
+from sip2gw.policy.desk.refusing import (
+    REFUSING_FOR,
+    DoorDecisions,
+    RefusingDoor,
+    refusing_doors,
+)
 from sip2gw.policy.desk.silence import SilentTerminal
 from sip2gw.policy.desk.support import OpeningDays
 

@@ -8,9 +8,22 @@ from sip2gw.backend.database import Connection
 from sip2gw.backend.ids import new_id
 from sip2gw.backend.sql.queries import fill, filtered
 from sip2gw.backend.sql.stubs import SAME_PERSON
-from sip2gw.backend.sql.values import (date_text, date_value, list_text, list_value, moment_value, time_text,)
+from sip2gw.backend.sql.values import (
+    date_text,
+    date_value,
+    list_text,
+    list_value,
+    moment_value,
+    time_text,
+)
 from sip2gw.model import BadgeHolder
-from sip2gw.model.badges import (BadgeAction, BadgeChange, BadgeEvent, BadgeTerms, Deed,)
+from sip2gw.model.badges import (
+    BadgeAction,
+    BadgeChange,
+    BadgeEvent,
+    BadgeTerms,
+    Deed,
+)
 
 DEFINITIONS = """
     SELECT code, name, active, description, valid_from, valid_until FROM badge ORDER BY code"""

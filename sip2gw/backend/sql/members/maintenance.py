@@ -19,7 +19,12 @@ from sip2gw.backend.sql.members import badges, memberships, outbox
 from sip2gw.backend.sql.records import fee_of
 from sip2gw.backend.sql.values import date_text, date_value, time_text
 from sip2gw.model import Fee
-from sip2gw.model.maintenance import (Maintained, Member, MembershipFee, Step,)
+from sip2gw.model.maintenance import (
+    Maintained,
+    Member,
+    MembershipFee,
+    Step,
+)
 from sip2gw.model.notices import Notice
 from sip2gw.policy.members import badges as badge_policy
 from sip2gw.policy.members.memberships import ENDED, maintain

@@ -14,7 +14,13 @@ from itertools import chain, groupby
 from operator import itemgetter
 from typing import Any, Unpack
 
-from sip2gw.backend.base import (BackendError, PaymentOrder, PaymentOutcome, PaymentResult, RefusedError,)
+from sip2gw.backend.base import (
+    BackendError,
+    PaymentOrder,
+    PaymentOutcome,
+    PaymentResult,
+    RefusedError,
+)
 from sip2gw.backend.database import Connection, WriteResult
 from sip2gw.backend.doubts import NOT_NOTABLE, Doubts
 from sip2gw.backend.ids import new_id
@@ -22,8 +28,24 @@ from sip2gw.backend.sql import queries
 from sip2gw.backend.sql.money import surplus
 from sip2gw.backend.sql.money.surplus import Correction, corrections
 from sip2gw.backend.sql.records import load_account
-from sip2gw.backend.sql.values import (list_text, list_value, moment_text, moment_value, time_text, time_value,)
-from sip2gw.model import (Fee, Minor, PatronRecord, Payment, PaymentLine, PaymentStatus, Surplus, copied,)
+from sip2gw.backend.sql.values import (
+    list_text,
+    list_value,
+    moment_text,
+    moment_value,
+    time_text,
+    time_value,
+)
+from sip2gw.model import (
+    Fee,
+    Minor,
+    PatronRecord,
+    Payment,
+    PaymentLine,
+    PaymentStatus,
+    Surplus,
+    copied,
+)
 from sip2gw.model.money import PaymentFilters
 from sip2gw.policy.money import PaymentPlan
 from sip2gw.policy.payments import PaymentFacts
