@@ -25,6 +25,7 @@ from sip2gw.monitoring.metrics import Metrics
 from sip2gw.policy.access import PinState
 from sip2gw.policy.payments import PaymentCase, PaymentFacts
 from sip2gw.policy.reasons import PAYMENT_TEXT_KEYS, PaymentRefusalReason
+from sip2gw.policy.receipts import keyed_by, said_by
 from sip2gw.protocol.messages import FeePaid, FeePaidResponse
 from sip2gw.protocol.timestamps import read_timestamp
 from sip2gw.texts.payments import PaymentTexts
@@ -166,14 +167,14 @@ def _key(request: FeePaid, bill: _Bill, payer_id: str) -> str | None:
         return _short(f"bk:{bill.bk}")
     if request.transaction_date.strip():
         fee_id, date = bill.fee_id or "", request.transaction_date
-        return _short(f"tx:{payer_id}|{fee_id}|{bill.amount}|{date}")
+        return _short(f"{keyed_by(payer_id)}{fee_id}|{bill.amount}|{date}")
     return None
 
 
 def _content(terminal: TerminalView, request: FeePaid, bill: _Bill, payer_id: str) -> str:
     """What a retry repeats exactly (C4)."""
     money = (str(bill.amount), terminal.currency, request.payment_type)
-    return "|".join((payer_id, *money, bill.fee_id or "", bill.debtor_card or ""))
+    return said_by(payer_id) + "|".join((*money, bill.fee_id or "", bill.debtor_card or ""))
 
 
 def repeats_payment(session: Session, request: FeePaid, known: UnknownPayment) -> bool:

@@ -27,6 +27,8 @@ class BadgeWish:
     terms: BadgeTerms = BadgeTerms()
     place: str = ""
     """File and line that say so, for messages; empty when no file does."""
+    problem: str = ""
+    """Why the line says nothing that can be done; empty when it does."""
 
 
 class BadgeAction(StrEnum):

@@ -14,6 +14,7 @@ from msgspec import Meta, Struct
 
 from sip2gw.model.values import (
     TEXT_CHARACTERS_MAX,
+    THREE_DIGITS,
     Age,
     Count,
     Months,
@@ -82,7 +83,7 @@ class MembershipDefinition(Struct, Generic[A]):
 
     code: Annotated[
         str,
-        Meta(pattern=r"^[0-9]{3}$"),
+        Meta(pattern=THREE_DIGITS),
         About(_G.IDENTITY, "What patrons, and `memberships` of a door, refer to."),
     ]
     description: Annotated[Text, About(_G.IDENTITY, "The name; what PC shows where it is sent.")]

@@ -19,6 +19,9 @@ NAME_CHARACTERS_MAX = 64
 COUNT_MAX = 9_999
 """The same for what is counted: loans, renewals, days."""
 
+THREE_DIGITS = r"^[0-9]{3}$"
+"""The pattern of membership codes, and of media types in SIP2."""
+
 Text: TypeAlias = Annotated[str, Meta(max_length=TEXT_CHARACTERS_MAX)]
 Count: TypeAlias = Annotated[int, Meta(ge=0, le=COUNT_MAX)]
 Age: TypeAlias = Annotated[int, Meta(ge=0, le=150)]

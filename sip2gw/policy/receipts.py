@@ -29,6 +29,16 @@ class ReceiptUse(Enum):
     """Another payment, to be booked; the number is the new one's from then on."""
 
 
+def said_by(payer_id: str) -> str:
+    """How the content of a payment by this payer begins (C4); no id contains `|`."""
+    return f"{payer_id}|"
+
+
+def keyed_by(payer_id: str) -> str:
+    """How the key of a payment by this payer begins if it has no receipt number (B46)."""
+    return f"tx:{payer_id}|"
+
+
 @dataclass(slots=True)
 class Receipt:
     """The parts of a payment that distinguish one receipt from another."""

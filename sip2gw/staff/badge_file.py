@@ -5,13 +5,12 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import date
 from itertools import zip_longest
 from pathlib import Path
 
 from sip2gw.model.badges import BadgeTerms, BadgeWish
-from sip2gw.policy.members.badges import PROBLEMS_MAX
 
 COLUMNS = ("patron", "from", "until", "branches")
 FILE_BYTES_MAX = 64 * 1024 * 1024
@@ -22,15 +21,6 @@ _BETWEEN_BRANCHES = re.compile(r"[,;\s]+")
 
 class BadgeFileError(ValueError):
     """The file cannot be read as a whole; the text names it and says what to do."""
-
-
-@dataclass(slots=True)
-class BadgeFile:
-    """What a file says, and what is wrong with it."""
-
-    wishes: list[BadgeWish] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
-    """`FILE:LINE: sentence`, `PROBLEMS_MAX` at most."""
 
 
 def read_day(text: str) -> date:
@@ -60,8 +50,8 @@ def read_branches(text: str, known: Collection[str]) -> tuple[str, ...]:
     return codes
 
 
-def read_badge_file(path: Path, given: BadgeTerms, branches: Collection[str]) -> BadgeFile:
-    """Who gets a badge, as the file at `path` says.
+def read_badge_file(path: Path, given: BadgeTerms, branches: Collection[str]) -> list[BadgeWish]:
+    """Who gets a badge, as the file at `path` says; a wrong line is a wish with its problem.
 
     Args:
         path: the file, UTF-8.
@@ -86,19 +76,13 @@ def read_badge_file(path: Path, given: BadgeTerms, branches: Collection[str]) ->
     return _read(str(path), text.splitlines(), given, branches)
 
 
-def _read(name: str, lines: list[str], given: BadgeTerms, branches: Collection[str]) -> BadgeFile:
-    rows = _rows(name, lines)
-    found = BadgeFile()
-    for place, cells in rows:
-        try:
-            found.wishes.append(_wish(place, cells, given, branches))
-        except ValueError as error:
-            found.problems.append(f"{place}: {error}")
-            if len(found.problems) >= PROBLEMS_MAX:
-                break
-    if not found.wishes and not found.problems:
+def _read(
+    name: str, lines: list[str], given: BadgeTerms, branches: Collection[str]
+) -> list[BadgeWish]:
+    wishes = [_wish(place, cells, given, branches) for place, cells in _rows(name, lines)]
+    if not wishes:
         raise BadgeFileError(f"{name}: names nobody")
-    return found
+    return wishes
 
 
 def _rows(name: str, lines: list[str]) -> Iterator[tuple[str, dict[str, str]]]:
@@ -159,6 +143,14 @@ def _named(header: list[str], cells: list[str]) -> dict[str, str]:
 def _wish(
     place: str, cells: dict[str, str], given: BadgeTerms, branches: Collection[str]
 ) -> BadgeWish:
+    card = cells.get("patron", "")
+    try:
+        return BadgeWish(card, _terms(cells, given, branches), place)
+    except ValueError as error:
+        return BadgeWish(card, given, place, str(error))
+
+
+def _terms(cells: dict[str, str], given: BadgeTerms, branches: Collection[str]) -> BadgeTerms:
     if "" in cells:
         raise ValueError("more values than columns; put several branches in quotes")
     if not cells["patron"]:
@@ -170,7 +162,7 @@ def _wish(
         terms = replace(terms, valid_until=_day_if(cells["until"]))
     if "branches" in cells:
         terms = replace(terms, branches=read_branches(cells["branches"], branches))
-    return BadgeWish(cells["patron"], terms, place)
+    return terms
 
 
 def _day_if(text: str) -> date | None:

@@ -142,6 +142,7 @@ async def test_an_e_mail_says_what_it_should_to_whom_it_should(
     [
         (mail_server.HANG_UP, "the mail server closed the connection"),
         (mail_server.BUSY, "the mail server answered 421"),
+        (mail_server.GIBBERISH, "the mail server does not answer as mail servers do"),
         (mail_server.HANG, "the mail server did not answer in time"),
         (mail_server.HANG_AT_RCPT, "the mail server did not answer in time"),
         (mail_server.DROP_BEFORE_DATA, "the mail server closed the connection"),
@@ -211,6 +212,7 @@ async def test_a_notice_that_is_never_taken_fails_in_the_end(
     ("email", "problem"),
     [
         (None, "the e-mail address is missing"),
+        ("  ", "the e-mail address is missing"),
         ("eva@example.org, bob@example.org", "the e-mail address is not one that can be used"),
     ],
 )
@@ -223,6 +225,16 @@ async def test_a_patron_without_an_address_gets_no_e_mail(
         (result,) = await delivered(library, mail(server), config, watch)
         assert server.connections == 0
     assert (result.state, result.problem) == (NoticeState.UNDELIVERABLE, problem)
+
+
+async def test_blanks_around_an_address_do_not_count(
+    library: Library, config: Config, watch: Watch
+) -> None:
+    load(library, {"kind": "patron", "id": "E0", "name": "Eva", "email": " eva@example.org\n"})
+    await put(library, Notice("BADGE", "E0", "x", BADGE))
+    async with MailServer().running() as server:
+        await delivered(library, mail(server), config, watch)
+    assert server.recipients == ["RCPT TO:<eva@example.org>"]
 
 
 async def test_a_patron_who_is_gone_gets_nothing(

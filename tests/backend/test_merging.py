@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from orders import decided_by
 
-from sip2gw.backend.base import RefusedError
+from sip2gw.backend.base import PaymentOrder, PaymentOutcome, RefusedError
 from sip2gw.backend.library import Library
 from sip2gw.backend.loading.exporting import export_lines
 from sip2gw.model import (
@@ -148,6 +148,44 @@ async def test_payments_and_ledger_stay_as_they_are(doubled: Library) -> None:
     await doubled.undo_payment(payment.id, NOW, ZONE)
     assert "F5" in {fee.id for fee in (await found(doubled, "P1")).fees}
     assert doubled.self_check() == []
+
+
+@pytest.mark.parametrize("key", ["bk:7", "tx:{payer}||300|20260310    100000"])
+async def test_a_payment_that_is_repeated_after_it_is_booked_once(
+    doubled: Library, key: str
+) -> None:
+    """B46, C4: the terminal never got its answer, and the same card is the other patron's now."""
+
+    def again(payer: str) -> PaymentOrder:
+        said = f"{payer}|300|EUR|00||"
+        one = order(key.format(payer=payer), 300, payer_id=payer, content=said)
+        return decided_by(one, pay_fee("F5", 300))
+
+    await doubled.book_payment(again("D1"))
+    await doubled.merge_patrons("D1", "P4", EVA)
+    await doubled.merge_patrons("P4", "P1", EVA)
+    assert (await doubled.book_payment(again("P1"))).outcome is PaymentOutcome.REPLAYED
+    assert [payment.amount for payment in doubled.payments()] == [300]
+
+
+async def test_an_unknown_payment_keeps_the_patron_it_was_tried_for(doubled: Library) -> None:
+    said = "D1|300|EUR|00||"
+    one = order("bk:8", 300, payer_id="D1", content=said)
+    await doubled.book_payment(decided_by(one, pay_fee("F5", 300)))
+    with doubled.own_connection() as connection:
+        connection.execute("UPDATE payment SET status = 'unknown'")
+    await doubled.merge_patrons("D1", "P1", EVA)
+    assert said in content(doubled)["payment"][0]
+
+
+async def test_two_payments_with_one_key_are_no_obstacle(doubled: Library) -> None:
+    """Both records paid the same at the same second; whose retry it is, nobody can tell."""
+    for payer, fee in (("D1", "F5"), ("P1", "F1")):
+        key, said = f"tx:{payer}||100|20260310    100000", f"{payer}|100|EUR|00||"
+        one = order(key, payer_id=payer, content=said)
+        await doubled.book_payment(decided_by(one, pay_fee(fee)))
+    await doubled.merge_patrons("D1", "P1", EVA)
+    assert len(list(doubled.payments())) == 2
 
 
 async def test_a_merged_patron_is_not_exported(doubled: Library) -> None:

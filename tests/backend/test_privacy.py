@@ -275,7 +275,7 @@ def messages(library: Library) -> list[SupportMessage]:
 
 
 async def test_every_column_of_the_schema_is_listed(library: Library) -> None:
-    """Whoever adds a table or column says in `backend/sql/members/personal.py` what it knows of whom."""
+    """Whoever adds a table says in `backend/sql/members/personal.py` what it knows of whom."""
     declared = {table.table: set(table.columns) for table in (PATRON, *PERSONAL)}
     with library.snapshot() as connection:
         names = [name for (name,) in connection.execute(connection.dialect.table_names).fetchall()]

@@ -79,9 +79,14 @@ def test_a_file_with_an_error_changes_nothing(
         f"sip2gw: {file}:3: no patron has the id or card P8",
         "sip2gw: Nothing was changed: 2 errors.",
     ]
-    file.write_text("patron,until\nP1,soon\nP2,later")
+    file.write_text("patron,until\nP1,soon\nP9,")
     result = command("badge", "assign", "ONBE", "--file", file, *dry_run)
-    assert (result.status, f"{file}:2: soon: not a date" in result.err) == (1, True)
+    assert result.status == 1
+    assert result.err.splitlines() == [
+        f"sip2gw: {file}:2: soon: not a date YYYY-MM-DD",
+        f"sip2gw: {file}:3: no patron has the id or card P9",
+        "sip2gw: Nothing was changed: 2 errors.",
+    ]
     assert records(command("badge", "history", "--json")) == before
 
 
@@ -132,6 +137,12 @@ def test_a_badges_own_days(command: Run) -> None:
     assert "2030-07-01" in command("badge", "list").out
     wrong = command(*define, "--until", "2030-06-30")
     assert (wrong.status, "before its first, 2030-07-01" in wrong.err) == (1, True)
+
+
+def test_a_badge_needs_a_code(command: Run) -> None:
+    refused = command("badge", "define", "", "--name", "Nothing")
+    assert refused.status == 1
+    assert "Expected a text without control characters and |" in refused.err
 
 
 def test_a_taken_badge_says_why(command: Run) -> None:

@@ -49,11 +49,13 @@ def test_problems_name_their_lines() -> None:
         BadgeWish("C1", place="f:3"),
         BadgeWish("P9", place="f:4"),
         BadgeWish("P2", backwards, "f:5"),
+        BadgeWish("P2", place="f:6", problem="x: not a date"),
     ]
     assert plan_assignment("ONBE", wishes, HOLDERS, {}).problems == [
         "f:3: patron P1 has other dates or branches in f:2",
         "f:4: no patron has the id or card P9",
         "f:5: until 2026-05-01 is before from 2026-05-02",
+        "f:6: x: not a date",
     ]
     nobody = [BadgeWish("P9")] * (PROBLEMS_MAX + 1)
     problems = plan_assignment("ONBE", nobody, HOLDERS, {}).problems

@@ -286,6 +286,8 @@ def test_the_first_period_of_the_next_membership_has_its_own_term():
         member(None),
         member("777"),  # not defined
         member(until=None),  # never ends (C15)
+        member(until=date(1, 1, 1)),  # not a day that anybody meant
+        member(until=date(1799, 12, 31)),
         member(until=date.max),
         member(status=6),
         member(status=7),

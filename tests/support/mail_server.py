@@ -17,6 +17,8 @@ HANG_UP = "hang up"
 """Close the connection without a word."""
 BUSY = "busy"
 """Answer the connection with 421."""
+GIBBERISH = "gibberish"
+"""Say something that is not SMTP."""
 HANG = "hang"
 """Never say anything."""
 HANG_AT_RCPT = "hang at RCPT"
@@ -100,6 +102,9 @@ class MailServer:
             await asyncio.sleep(3600)
         if behaviour == BUSY:
             writer.write(b"421 too busy\r\n")
+            return
+        if behaviour == GIBBERISH:
+            writer.write(b"\x00\xff\r\n")
             return
         writer.write(b"220 test\r\n")
         is_encrypted, is_known = self._from_start, self._login is None

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import date
 from typing import Annotated, Literal, TypeAlias
 
-from msgspec import UNSET, Meta, Struct, UnsetType, field
+from msgspec import UNSET, Meta, MsgspecError, Struct, UnsetType, field
 
 from sip2gw.model import (
     NAME_CHARACTERS_MAX,
@@ -23,14 +23,34 @@ from sip2gw.model import (
     RelationshipType,
     Text,
 )
+from sip2gw.model.values import THREE_DIGITS
 
 _NAME = r"^[^\x00-\x20\x7f|](?:[^\x00-\x1f\x7f|]*[^\x00-\x20\x7f|])?$"
+
+_LANGUAGE = r"^[a-z]{2,3}$"
+_FEE_TYPE = r"^0[1-9]$"
+
+_IN_WORDS = {
+    _NAME: "a text without control characters and |, and without a blank at either end",
+    _LANGUAGE: "2 or 3 small letters, such as nl",
+    THREE_DIGITS: "3 digits",
+    _FEE_TYPE: "01 to 09",
+}
+"""What the patterns of values ask for."""
 
 Key: TypeAlias = Annotated[str, Meta(max_length=NAME_CHARACTERS_MAX, pattern=_NAME)]
 """Identifies something: 1-64 characters, no controls, no `|`, no blank at either end."""
 
 Code: TypeAlias = Annotated[str, Meta(max_length=10, pattern=_NAME)]
 """A badge code (B22)."""
+
+
+def misfit(error: MsgspecError) -> str:
+    """Which value does not fit the format, and what is expected of it."""
+    text = str(error)
+    for pattern, words in _IN_WORDS.items():
+        text = text.replace(f"`str` matching regex {pattern!r}", words)
+    return text
 
 
 class Line(Struct, tag_field="kind", forbid_unknown_fields=True, omit_defaults=True):
@@ -90,7 +110,7 @@ class PatronLine(Line, tag="patron"):
     membership_until: date | None = None
     status: Annotated[int, Meta(ge=0, le=9)] = 5
     home_branch: Key | None = None
-    language: Annotated[str, Meta(pattern=r"^[a-z]{2,3}$")] | None = None
+    language: Annotated[str, Meta(pattern=_LANGUAGE)] | None = None
     email: Text | None = None
     phone: Text | None = None
     address: Text | None = None
@@ -122,7 +142,7 @@ class ItemLine(Line, tag="item"):
     title: Text
     title_id: Key | None = None
     author: Text | None = None
-    media_type: Annotated[str, Meta(pattern=r"^[0-9]{3}$")] | None = None
+    media_type: Annotated[str, Meta(pattern=THREE_DIGITS)] | None = None
     material: Text | None = None
     owner_branch: Key | None = None
     current_branch: Key | None = None
@@ -176,7 +196,7 @@ class FeeLine(Line, tag="fee"):
     patron: Key
     amount: str
     created: str
-    type: Annotated[str, Meta(pattern=r"^0[1-9]$")] = "04"
+    type: Annotated[str, Meta(pattern=_FEE_TYPE)] = "04"
     description: Text = ""
     item: Key | None = None
     status: FeeStatus = FeeStatus.OPEN

@@ -24,6 +24,7 @@ from sip2gw.backend.loading.format import (
     PatronLine,
     PinSecretLine,
     RelationshipLine,
+    misfit,
 )
 from sip2gw.backend.loading.memberships import definition_of_line, read_amount
 from sip2gw.backend.loading.staging import Stage
@@ -139,7 +140,7 @@ def decode(line: bytes | None) -> AnyLine | None:
     except RecursionError:
         raise LineError("the line nests too deeply") from None
     except msgspec.MsgspecError as error:
-        raise LineError(str(error)) from None
+        raise LineError(misfit(error)) from None
 
 
 def read_definition(line: MembershipLine, currency: str) -> Definition:

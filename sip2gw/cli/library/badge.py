@@ -228,11 +228,9 @@ def _wishes(
     if file is None:
         return [BadgeWish(patron or "", terms)]
     try:
-        found = read_badge_file(file, terms, settings.branches)
+        return read_badge_file(file, terms, settings.branches)
     except BadgeFileError as error:
         raise CommandError(str(error)) from None
-    _refuse(found.problems, many=True)
-    return found.wishes
 
 
 def _assigned(

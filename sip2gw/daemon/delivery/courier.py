@@ -102,9 +102,10 @@ class Courier:
         """What became of it, and whether to go on with others."""
         if not delivery.known:
             return Result(NoticeState.UNDELIVERABLE, "the patron is gone"), True
-        to = delivery.email if delivery.email and is_address(delivery.email) else None
+        address = (delivery.email or "").strip()
+        to = address if is_address(address) else None
         if to is None and self._channel.kind is Channel.EMAIL:
-            what = "is not one that can be used" if delivery.email else "is missing"
+            what = "is not one that can be used" if address else "is missing"
             return Result(NoticeState.UNDELIVERABLE, f"the e-mail address {what}"), True
         try:
             letter = self._letter(delivery, to)

@@ -129,6 +129,8 @@ def _not_taken(error: Exception) -> NotTakenError:
                 f"the mail server refused the e-mail with {error.code}",
                 reachable=error.code != _CLOSING,
             )
+        case SMTPResponseException(code=-1):
+            return NotTakenError("the mail server does not answer as mail servers do")
         case SMTPResponseException():
             return NotTakenError(f"the mail server answered {error.code}")
         case SMTPTimeoutError() | TimeoutError():

@@ -66,6 +66,8 @@ def plan_assignment(
 def _problem(
     wish: BadgeWish, patron_id: str | None, granted: Mapping[str, BadgeWish]
 ) -> str | None:
+    if wish.problem:
+        return wish.problem
     if patron_id is None:
         return f"no patron has the id or card {wish.card}"
     if ends_before_it_begins(wish.terms.valid_from, wish.terms.valid_until):

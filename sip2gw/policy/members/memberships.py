@@ -26,6 +26,7 @@ from sip2gw.model.maintenance import (
 from sip2gw.policy.membership import age_on
 from sip2gw.policy.money import open_fees, owed_fees, owed_total
 from sip2gw.policy.obstacles import NORMAL_STATUS, UNPAID_STATUSES
+from sip2gw.protocol.timestamps import YEARS
 
 NEW = frozenset({0, 1})
 INVOICED, REMINDED, DELINQUENT, ENDED = 2, 3, 4, 9
@@ -267,14 +268,18 @@ class _Course:
             yield day, 3, lambda: self._notify(day, Rule.NOTICE, *notice, str(last), until=last)
 
     def _prospect(self) -> Prospect | None:
-        """How the membership goes on; None when it never ends, or nobody knows how."""
+        """How the membership goes on; None when it never ends, or nobody knows how.
+
+        A last day in the year 1, as some systems write for none, would mean thousands of periods,
+        and fees so old that no import takes them.
+        """
         now, terms = self._now, self._known_terms
         outgoing = None
         if terms.outgoing and now.since is not None:
             outgoing = max(add_months(now.since, remove_after(terms)), date.min + _DAY) - _DAY
         if outgoing is not None and (now.until is None or outgoing <= now.until):
             return outgoing, Rule.ENDED_OUTGOING, None
-        if now.until is None:
+        if now.until is None or now.until.year < YEARS.start:
             return None
         return self._at_end_of_period(terms, now.until)
 

@@ -1,6 +1,7 @@
 """Two records of one person become one, in SQL that both databases understand.
 
-Rows of ledger and payments are never touched: the former record stays for them as an empty row.
+Rows of the ledger are never touched, nor what payments say: the former record stays for them as an
+empty row.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from sip2gw.backend.sql.queries import balances, fill
 from sip2gw.backend.sql.values import list_text, time_text
 from sip2gw.model import Relationship
 from sip2gw.model.merging import OwnNotice
+from sip2gw.policy.receipts import keyed_by, said_by
 from sip2gw.policy.relationships import FUNCTIONS
 
 _MOVE = "UPDATE {table} SET {column} = ? WHERE {column} = ?"
@@ -38,6 +40,25 @@ _RETELL = """
     UPDATE circulation SET outcome = REPLACE(outcome, ?, ?), before = REPLACE(before, ?, ?)
     WHERE patron_id = ?"""
 """A transaction that is repeated or cancelled tomorrow names the lasting patron, too (B58, C97)."""
+_OF_FORMER = """
+    payer_id IN (SELECT p.id FROM patron p WHERE p.id = ? OR p.merged_into = ?)
+    AND status <> 'unknown'"""
+"""Payments of the former, and of those who were merged into it; an unknown one is settled under the
+patron it was tried for."""
+_SAME_CONTENT = fill(
+    """
+    UPDATE payment SET content = CAST(? AS TEXT) || SUBSTR(content, ?)
+    WHERE {of_former} AND SUBSTR(content, 1, ?) = ?""",
+    of_former=_OF_FORMER,
+)
+_SAME_KEY = fill(
+    """
+    UPDATE payment SET key = CAST(? AS TEXT) || SUBSTR(key, ?)
+    WHERE {of_former} AND SUBSTR(key, 1, ?) = ?
+        AND NOT EXISTS (SELECT 1 FROM payment o WHERE o.terminal = payment.terminal
+                        AND o.key = CAST(? AS TEXT) || SUBSTR(payment.key, ?))""",
+    of_former=_OF_FORMER,
+)
 _DROP_HOLD = "DELETE FROM hold WHERE id = ?"
 _DROP_NOTICE = "DELETE FROM outbox WHERE id = ?"
 _NOT_GIVEN = "DELETE FROM notice_given WHERE patron_id = ? AND kind = ? AND cause = ?"
@@ -128,6 +149,7 @@ def move_all(connection: Connection, former: str, lasting: str) -> None:
         f'"patron_id":{msgspec.json.encode(one).decode()}' for one in (former, lasting)
     )
     connection.execute(_RETELL, (before, after, before, after, former))
+    _know_retries(connection, former, lasting)
     for table, column in _MOVED:
         connection.execute(fill(_MOVE, table=table, column=column), (lasting, former))
     connection.execute(_MOVE_REVIEWS, (lasting, former))
@@ -137,6 +159,16 @@ def move_all(connection: Connection, former: str, lasting: str) -> None:
     for table, statement in _JOINED:
         connection.execute(statement, (lasting, former))
         connection.execute(fill(_FORGET, table=table), (former,))
+
+
+def _know_retries(connection: Connection, former: str, lasting: str) -> None:
+    """Let a payment that a terminal repeats be the same, though the card is another patron's."""
+    before, after = said_by(former), said_by(lasting)
+    payers = (former, former)
+    connection.execute(_SAME_CONTENT, (after, len(before) + 1, *payers, len(before), before))
+    before, after = keyed_by(former), keyed_by(lasting)
+    moved = (after, len(before) + 1)
+    connection.execute(_SAME_KEY, (*moved, *payers, len(before), before, *moved))
 
 
 def _move_blocks(connection: Connection, former: str, lasting: str) -> None:
