@@ -436,7 +436,8 @@ async def test_texts_are_found_in_whatever_portions_they_are_read(
 async def test_c146_what_joining_pages_left_behind_is_gone_too(store: Store) -> None:
     """When SQLite joins two pages, old copies of entries stay in the file; zeros miss them."""
     assert load(store, {"kind": "patron", "id": DIRK, "name": NAME}).errors == ()
-    causes = [Cause(AutomaticCategory.REFUSED_PAYMENT, f"BK{n}", "", DIRK) for n in range(300)]
+    refused = AutomaticCategory.REFUSED_PAYMENT
+    causes = [Cause(refused, f"{DIRK} {n}", "Refused", DIRK) for n in range(1000)]
     await store.write(
         lambda connection: WriteResult(support.open_automatic(connection, causes, NOW, DAYS))
     )
