@@ -14,27 +14,35 @@ from datetime import datetime
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from sip2gw.backend.attempts import Reconciliation, Settlement, UnknownAttempt, UnknownPayment
+from sip2gw.backend.attempts import (
+    Reconciliation,
+    Settlement,
+    UnknownAttempt,
+    UnknownPayment,
+)
 from sip2gw.backend.base import Backend, BackendError, RefusedError
-from sip2gw.backend.database import Connection, Database, WriteResult, telling
-from sip2gw.backend.sql import (
+from sip2gw.backend.database import (
+    Connection,
+    Database,
+    WriteResult,
+    telling,
+)
+from sip2gw.backend.sql import circulation, door_log, queries
+from sip2gw.backend.sql.desk import followup, support, watch
+from sip2gw.backend.sql.desk import reviews as review_desk
+from sip2gw.backend.sql.members import (
     answers,
-    circulation,
-    door_log,
-    followup,
-    ledger,
     lockout,
     maintenance,
     memberships,
     outbox,
-    queries,
+)
+from sip2gw.backend.sql.money import (
+    ledger,
     refusals,
-    support,
     surplus,
     unknown,
-    watch,
 )
-from sip2gw.backend.sql import reviews as review_desk
 from sip2gw.backend.sql.values import time_value
 from sip2gw.backend.staff import badges as badge_desk
 from sip2gw.backend.staff import doors as door_desk
@@ -46,7 +54,7 @@ from sip2gw.backend.staff import relationships as relationship_desk
 from sip2gw.backend.staff import support as support_desk
 from sip2gw.model import Payment
 from sip2gw.model.support import Cause
-from sip2gw.policy.support import OpeningDays
+from sip2gw.policy.desk.support import OpeningDays
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -302,7 +310,7 @@ class Library(Backend, Database):
     async def open_automatic(
         self, causes: Iterable[Cause], now: datetime, days: OpeningDays
     ) -> int:
-        """See `sip2gw.backend.sql.support.open_automatic`, in a transaction of its own.
+        """See `sip2gw.backend.sql.desk.support.open_automatic`, in a transaction of its own.
 
         Raises:
             BackendError: nothing was opened and nothing counted.
@@ -335,7 +343,7 @@ class Library(Backend, Database):
             return followup.is_behind(connection)
 
     async def note_heard(self, heard: Mapping[str, datetime]) -> None:
-        """See `sip2gw.backend.sql.watch.note_heard`; runs beside all else.
+        """See `sip2gw.backend.sql.desk.watch.note_heard`; runs beside all else.
 
         Raises:
             BackendError: nothing was kept.

@@ -20,7 +20,7 @@ from sip2gw.config.types import (
     parse_address,
 )
 from sip2gw.model.notices import Channel
-from sip2gw.policy.deliveries import is_address
+from sip2gw.policy.members.deliveries import is_address
 from sip2gw.texts.notices import allowed_names, template_problem
 
 NoticeKind = Literal["CAO", "CAE", "CAT", "CAJ", "LIMIT", "AGE", "END", "BADGE"]

@@ -12,7 +12,15 @@ from pydantic import Field, SecretStr, model_validator
 
 from sip2gw.config.branches import Branch
 from sip2gw.config.profiles import Profile
-from sip2gw.config.types import DayOrTime, FileName, Name, Network, Networks, Section, parse_network
+from sip2gw.config.types import (
+    DayOrTime,
+    FileName,
+    Name,
+    Network,
+    Networks,
+    Section,
+    parse_network,
+)
 
 PASSWORD_CHARACTERS_MAX = 255
 

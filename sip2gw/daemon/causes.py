@@ -20,7 +20,7 @@ from sip2gw.foundation.clock import Clock
 from sip2gw.model.support import AutomaticCategory, Cause
 from sip2gw.monitoring.metrics import Metrics
 from sip2gw.monitoring.telemetry import Log
-from sip2gw.policy.silence import SilentTerminal, is_silent
+from sip2gw.policy.desk.silence import SilentTerminal, is_silent
 from sip2gw.shared.answers import ShownAnswers
 from sip2gw.staff.support import opening_days
 

@@ -13,11 +13,7 @@ from datetime import datetime
 from typing import Any, Protocol, TypeVar
 from zoneinfo import ZoneInfo
 
-from sip2gw.backend.base import (
-    Backend,
-    BackendError,
-    CirculationOrder,
-)
+from sip2gw.backend.base import Backend, BackendError, CirculationOrder
 from sip2gw.foundation.clock import Clock
 from sip2gw.handlers.rules import (
     DoorManner,
@@ -27,11 +23,7 @@ from sip2gw.handlers.rules import (
     Till,
     WiseManner,
 )
-from sip2gw.model import (
-    Card,
-    PatronRecord,
-    Payment,
-)
+from sip2gw.model import Card, PatronRecord, Payment
 from sip2gw.monitoring.metrics import Metrics
 from sip2gw.monitoring.telemetry import Log
 from sip2gw.policy.access import (

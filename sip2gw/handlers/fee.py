@@ -8,11 +8,7 @@ from functools import lru_cache
 from hashlib import sha256
 
 from sip2gw.backend.attempts import UnknownPayment
-from sip2gw.backend.base import (
-    PaymentOrder,
-    PaymentOutcome,
-    PaymentResult,
-)
+from sip2gw.backend.base import PaymentOrder, PaymentOutcome, PaymentResult
 from sip2gw.handlers.base import Answer, Session, TerminalView
 from sip2gw.handlers.patron import PresentedCard, present
 from sip2gw.model import (

@@ -18,11 +18,7 @@ from sip2gw.model.doors import (
     Reveal,
 )
 from sip2gw.model.items import ItemStatus
-from sip2gw.model.memberships import (
-    MEMBERSHIP_AMOUNTS,
-    MaterialRule,
-    MembershipDefinition,
-)
+from sip2gw.model.memberships import MEMBERSHIP_AMOUNTS, MaterialRule, MembershipDefinition
 from sip2gw.model.money import (
     AMOUNT_MAX_MINOR,
     Fee,

@@ -12,7 +12,14 @@ from typing import Annotated, Generic, TypeVar, get_args, get_type_hints
 
 from msgspec import Meta, Struct
 
-from sip2gw.model.values import TEXT_CHARACTERS_MAX, THREE_DIGITS, Age, Count, Months, Text
+from sip2gw.model.values import (
+    TEXT_CHARACTERS_MAX,
+    THREE_DIGITS,
+    Age,
+    Count,
+    Months,
+    Text,
+)
 
 A = TypeVar("A")
 """How an amount is given: minor units in a decision, a decimal text in a file."""

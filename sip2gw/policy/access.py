@@ -23,7 +23,12 @@ from sip2gw.model import (
 from sip2gw.policy.calendar import CalendarMoment, OpeningState
 from sip2gw.policy.membership import MembershipState, age_on, membership_state
 from sip2gw.policy.money import MoneyStanding
-from sip2gw.policy.obstacles import BLOCKING_STATUSES, active_blocks, status_of, visible_badges
+from sip2gw.policy.obstacles import (
+    BLOCKING_STATUSES,
+    active_blocks,
+    status_of,
+    visible_badges,
+)
 from sip2gw.policy.reasons import Reason
 
 

@@ -18,11 +18,7 @@ from sip2gw.model import (
 )
 from sip2gw.policy.membership import MembershipState, membership_state
 from sip2gw.policy.money import MoneyStanding, money_standing, open_fees
-from sip2gw.policy.reasons import (
-    ALL_DENIED,
-    MONEY_DENIED,
-    Reason,
-)
+from sip2gw.policy.reasons import ALL_DENIED, MONEY_DENIED, Reason
 from sip2gw.protocol.fields import PatronFlag
 
 BLOCKING_STATUSES = frozenset({4, 6, 7, 8, 9})

@@ -6,7 +6,12 @@ from dataclasses import dataclass
 from datetime import date
 
 from sip2gw.model import Minor, PatronRecord
-from sip2gw.policy.money import PaymentPlan, PaymentRequest, PaymentRules, decide_allocation
+from sip2gw.policy.money import (
+    PaymentPlan,
+    PaymentRequest,
+    PaymentRules,
+    decide_allocation,
+)
 from sip2gw.policy.reasons import PaymentRefusalReason
 from sip2gw.policy.relationships import PayableAccount, RelationshipRules, payable_accounts
 

@@ -20,11 +20,7 @@ from sip2gw.protocol.fields import (
 )
 from sip2gw.protocol.layout import Layout, layout_of
 from sip2gw.protocol.message import Message
-from sip2gw.protocol.registry import (
-    FIELDS,
-    MESSAGES,
-    SENSITIVE_TAGS,
-)
+from sip2gw.protocol.registry import FIELDS, MESSAGES, SENSITIVE_TAGS
 from sip2gw.protocol.wire import WireFormat
 
 MASK = "***"

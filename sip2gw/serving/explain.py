@@ -12,7 +12,12 @@ from datetime import datetime
 from sip2gw.backend.base import Backend
 from sip2gw.backend.wrappers import Unrecorded
 from sip2gw.foundation.clock import fixed_clock
-from sip2gw.handlers import Answer, Services, Session, TerminalView
+from sip2gw.handlers import (
+    Answer,
+    Services,
+    Session,
+    TerminalView,
+)
 from sip2gw.handlers.door import decide_entry
 from sip2gw.handlers.patron import PresentedCard, identify, standing_of
 from sip2gw.model import Card, CardState, PatronRecord

@@ -20,11 +20,7 @@ from sip2gw.backend.base import (
     OutcomeUnknownError,
 )
 from sip2gw.foundation.clock import Clock
-from sip2gw.handlers import (
-    Answer,
-    Failing,
-    Services,
-)
+from sip2gw.handlers import Answer, Failing, Services
 from sip2gw.handlers.base import NOTHING_FOLLOWS
 from sip2gw.handlers.repeating import repeats
 from sip2gw.monitoring.metrics import Metrics

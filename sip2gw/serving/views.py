@@ -14,7 +14,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from sip2gw.backend.base import Capability
-from sip2gw.config import Config, DoorTable, Profile, Terminal
+from sip2gw.config import (
+    Config,
+    DoorTable,
+    Profile,
+    Terminal,
+)
 from sip2gw.config.options import CHECKIN_REFUSALS, ItemFieldTable, PatronFieldTable
 from sip2gw.handlers import (
     SUPPORTED_CODES,

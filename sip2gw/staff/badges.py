@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sip2gw.policy.badges import has_expired
+from sip2gw.policy.members.badges import has_expired
 
 if TYPE_CHECKING:
     from datetime import date, tzinfo

@@ -48,7 +48,12 @@ def counts_by_hour(counts: Iterable[DoorCount], config: Config) -> list[dict[str
 
 def stays_between(store: Library, branch: Branch, since: datetime, until: datetime) -> list[Stay]:
     """The people inside a branch at any moment of the span."""
-    from sip2gw.policy.stays import STAY_MAX, between, stay_end, stays_of
+    from sip2gw.policy.stays import (
+        STAY_MAX,
+        between,
+        stay_end,
+        stays_of,
+    )
 
     def ends(entered: datetime) -> datetime:
         return stay_end(entered.astimezone(branch.zone), branch.calendar.state_at(entered))

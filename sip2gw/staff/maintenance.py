@@ -13,7 +13,7 @@ from sip2gw.model.maintenance import Maintained, Rule, Step
 
 if TYPE_CHECKING:
     from sip2gw.backend.library import Library
-    from sip2gw.backend.sql.maintenance import Occasion
+    from sip2gw.backend.sql.members.maintenance import Occasion
     from sip2gw.config import Config
 
 WORDS = {
@@ -41,7 +41,7 @@ WORDS = {
 
 def occasion_of(config: Config, now: datetime) -> Occasion:
     """A run for the day of `now` in the library's zone."""
-    from sip2gw.backend.sql.maintenance import Occasion
+    from sip2gw.backend.sql.members.maintenance import Occasion
 
     ages = {code: branch.max_fee_age_days for code, branch in config.branches.items()}
     return Occasion(now, config.zone, ages, config.badges.expiry_notice_days or None)

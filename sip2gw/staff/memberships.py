@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 if TYPE_CHECKING:
     from sip2gw.backend.library import Library
     from sip2gw.backend.loading.lines import Findings
-    from sip2gw.backend.sql.memberships import Definition
+    from sip2gw.backend.sql.members.memberships import Definition
 
 
 def memberships(store: Library, currency: str) -> list[dict[str, Any]]:
@@ -100,7 +100,7 @@ def _definition(line: bytes | None, currency: str) -> Definition | None:
 
 
 def _problems(definition: Definition) -> Iterable[str]:
-    from sip2gw.policy.definitions import definition_problems
+    from sip2gw.policy.members.definitions import definition_problems
 
     return definition_problems(definition)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sip2gw.policy.deliveries import masked
+from sip2gw.policy.members.deliveries import masked
 
 if TYPE_CHECKING:
     from datetime import tzinfo

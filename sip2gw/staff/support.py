@@ -18,7 +18,7 @@ if TYPE_CHECKING:
         SupportEvent,
         SupportMessage,
     )
-    from sip2gw.policy.support import OpeningDays
+    from sip2gw.policy.desk.support import OpeningDays
 
 Change = Literal["add", "change"]
 
@@ -36,7 +36,7 @@ _ENTRY_KEYS: Mapping[CodeTable, tuple[str, ...]] = {
 
 def opening_days(config: Config) -> OpeningDays:
     """The days that count for due dates (C163)."""
-    from sip2gw.policy.support import OpeningDays
+    from sip2gw.policy.desk.support import OpeningDays
 
     calendars = {code: branch.calendar for code, branch in config.branches.items()}
     return OpeningDays(calendars, config.zone)

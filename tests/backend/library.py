@@ -15,10 +15,7 @@ from zoneinfo import ZoneInfo
 
 from orders import Decide, Saying, settling
 
-from sip2gw.backend.base import (
-    BackendError,
-    PaymentOrder,
-)
+from sip2gw.backend.base import BackendError, PaymentOrder
 from sip2gw.backend.database import Connection
 from sip2gw.backend.library import Library
 from sip2gw.backend.loading.importing import ImportReport, ImportSettings, import_files

@@ -8,10 +8,7 @@ from datetime import date, timedelta
 import pytest
 from orders import decided_by
 
-from sip2gw.backend.base import (
-    BackendError,
-    RefusedError,
-)
+from sip2gw.backend.base import BackendError, RefusedError
 from sip2gw.backend.library import Library
 from sip2gw.model import (
     Badge,
@@ -19,7 +16,12 @@ from sip2gw.model import (
     Relationship,
     RelationshipType,
 )
-from sip2gw.policy.money import PaymentPlan, PaymentRequest, PaymentRules, decide_allocation
+from sip2gw.policy.money import (
+    PaymentPlan,
+    PaymentRequest,
+    PaymentRules,
+    decide_allocation,
+)
 from sip2gw.policy.payments import PaymentFacts
 from sip2gw.policy.reasons import PaymentRefusalReason
 from sip2gw.policy.relationships import RelationshipRules, payable_accounts

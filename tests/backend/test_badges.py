@@ -14,7 +14,7 @@ from sip2gw.backend.loading.exporting import export_lines
 from sip2gw.backend.loading.importing import import_files
 from sip2gw.model import Badge, PatronRecord
 from sip2gw.model.badges import BadgeTerms, BadgeWish, Deed
-from sip2gw.policy.badges import AssignmentPlan
+from sip2gw.policy.members.badges import AssignmentPlan
 from sip2gw.policy.obstacles import visible_badges
 
 from .library import LIBRARY, NOW, SETTINGS, load, stream_of

@@ -21,8 +21,8 @@ from sip2gw.backend.base import UnavailableError
 from sip2gw.backend.library import Library
 from sip2gw.daemon import causes
 from sip2gw.model import AccessRow
-from sip2gw.policy.silence import SilentTerminal
-from sip2gw.policy.support import OpeningDays
+from sip2gw.policy.desk.silence import SilentTerminal
+from sip2gw.policy.desk.support import OpeningDays
 
 DAYS = OpeningDays({}, ZoneInfo("Europe/Brussels"))
 SUPPORTING = CONFIG.replace(
@@ -149,7 +149,7 @@ async def test_a_card_is_told_again_only_when_it_is_blocked_again(gateway: Any) 
 async def test_many_cards_are_told_a_part_at_a_time(
     gateway: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sip2gw.backend.sql.followup._STEP", (2,))
+    monkeypatch.setattr("sip2gw.backend.sql.desk.followup._STEP", (2,))
     desk = await gateway.terminal("desk-1")
     cards = ["1001", "1004", "1005", "1006", "1007"]
     for card in cards:
@@ -447,7 +447,7 @@ def shown(answer: str) -> list[str]:
 
 async def answer(store: Library, patron_id: str, text: str) -> None:
     from sip2gw.backend.database import WriteResult
-    from sip2gw.backend.sql import answers
+    from sip2gw.backend.sql.members import answers
 
     def job(connection: Any) -> Any:
         answers.add(connection, patron_id, text)

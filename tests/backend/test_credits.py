@@ -8,13 +8,16 @@ from typing import Any
 import pytest
 from orders import Decide, decided_by
 
-from sip2gw.backend.base import (
-    BackendError,
-)
+from sip2gw.backend.base import BackendError
 from sip2gw.backend.library import Library
 from sip2gw.backend.loading.exporting import export_lines
 from sip2gw.model import PaymentLine
-from sip2gw.policy.money import PaymentPlan, PaymentRequest, PaymentRules, decide_allocation
+from sip2gw.policy.money import (
+    PaymentPlan,
+    PaymentRequest,
+    PaymentRules,
+    decide_allocation,
+)
 from sip2gw.policy.payments import PaymentFacts
 from sip2gw.policy.reasons import PaymentRefusalReason
 

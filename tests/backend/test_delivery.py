@@ -27,7 +27,12 @@ from sip2gw.daemon.delivery.channel import DeliveryChannel
 from sip2gw.daemon.delivery.courier import Courier, open_channel
 from sip2gw.daemon.delivery.mail import Mail, MailSettings
 from sip2gw.daemon.delivery.webhook import Webhook
-from sip2gw.model.notices import KeptNotice, Notice, NoticeState, Result
+from sip2gw.model.notices import (
+    KeptNotice,
+    Notice,
+    NoticeState,
+    Result,
+)
 
 from .library import NOW, load
 from .test_outbox import put

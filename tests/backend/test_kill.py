@@ -14,7 +14,7 @@ from postgres import Server
 from sip2gw.backend.factory import open_backend
 from sip2gw.backend.library import Library
 from sip2gw.backend.loading.importing import import_files
-from sip2gw.backend.sql.ledger import payments
+from sip2gw.backend.sql.money.ledger import payments
 from sip2gw.backend.sql.records import load_account
 
 from .library import SETTINGS, configured, content, load, open_library, open_postgres_library
@@ -155,7 +155,7 @@ import os, signal, sys
 from pathlib import Path
 from sip2gw.backend.factory import open_backend
 from sip2gw.backend.loading.importing import import_files
-from sip2gw.backend.sql.ledger import payments
+from sip2gw.backend.sql.money.ledger import payments
 from sip2gw.backend.sql.records import load_account
 from sip2gw.backend.loading.plan import Plan
 sys.path[:0] = [sys.argv[2], f"{sys.argv[2]}/support"]

@@ -8,7 +8,7 @@ from orders import decided_by
 
 from sip2gw.backend.library import Library
 from sip2gw.backend.postgres import PostgresStore
-from sip2gw.backend.sql.ledger import UndoRefusedError
+from sip2gw.backend.sql.money.ledger import UndoRefusedError
 from sip2gw.backend.sqlite.store import Store
 
 from .library import LIBRARY, NOW, REFUSALS, ZONE, load, order, pay_fee, unguarded

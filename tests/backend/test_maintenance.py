@@ -12,15 +12,15 @@ from orders import decided_by
 
 from sip2gw.backend.base import BackendError, UnavailableError
 from sip2gw.backend.library import Library
-from sip2gw.backend.sql import activity, maintenance
-from sip2gw.backend.sql import outbox as notices
-from sip2gw.backend.sql.activity import Activity
-from sip2gw.backend.sql.maintenance import Occasion
+from sip2gw.backend.sql.members import activity, maintenance
+from sip2gw.backend.sql.members import outbox as notices
+from sip2gw.backend.sql.members.activity import Activity
+from sip2gw.backend.sql.members.maintenance import Occasion
 from sip2gw.backend.sqlite.store import Store
 from sip2gw.model import AccessRow
 from sip2gw.model.badges import Deed
 from sip2gw.model.maintenance import Rule, Step
-from sip2gw.policy.memberships import fee_id
+from sip2gw.policy.members.memberships import fee_id
 from sip2gw.policy.obstacles import status_of
 from sip2gw.staff.maintenance import maintain_memberships
 

@@ -13,7 +13,7 @@ from sip2gw.backend.base import CirculationOrder, RefusedError
 from sip2gw.backend.library import Library
 from sip2gw.backend.loading.exporting import export_lines
 from sip2gw.backend.loading.format import MembershipLine
-from sip2gw.backend.sql.memberships import Definition
+from sip2gw.backend.sql.members.memberships import Definition
 from sip2gw.backend.sql.queries import STORE_VERSION
 from sip2gw.model import MaterialRule, Membership
 from sip2gw.model.items import LateTerms

@@ -12,7 +12,13 @@ from orders import decided_by
 from sip2gw.backend.base import PaymentOrder, PaymentOutcome, RefusedError
 from sip2gw.backend.library import Library
 from sip2gw.backend.loading.exporting import export_lines
-from sip2gw.model import Block, BlockType, PatronRecord, Relationship, RelationshipType
+from sip2gw.model import (
+    Block,
+    BlockType,
+    PatronRecord,
+    Relationship,
+    RelationshipType,
+)
 from sip2gw.model.badges import Deed
 from sip2gw.model.merging import MergeResult
 from sip2gw.policy.relationships import RelationshipRules

@@ -14,16 +14,16 @@ import pytest
 from orders import decided_by
 
 from sip2gw.backend.library import Library
-from sip2gw.backend.sql import outbox
-from sip2gw.backend.sql.activity import PUT
-from sip2gw.backend.sql.maintenance import Occasion
-from sip2gw.backend.sql.personal import PATRON, PERSONAL
+from sip2gw.backend.sql.members import outbox
+from sip2gw.backend.sql.members.activity import PUT
+from sip2gw.backend.sql.members.maintenance import Occasion
+from sip2gw.backend.sql.members.personal import PATRON, PERSONAL
 from sip2gw.model import AccessRow, DoorEntry
 from sip2gw.model.maintenance import Step
 from sip2gw.model.merging import MergeResult
 from sip2gw.model.notices import SAYS, Notice
 from sip2gw.model.support import AutomaticCategory, Cause
-from sip2gw.policy.memberships import fee_id
+from sip2gw.policy.members.memberships import fee_id
 from sip2gw.staff.maintenance import maintain_memberships
 
 from .contract import entry

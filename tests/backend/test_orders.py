@@ -19,7 +19,7 @@ from sip2gw.backend.base import (
 )
 from sip2gw.backend.ids import new_id
 from sip2gw.backend.spool import read_spool
-from sip2gw.backend.sql.unknown import attempt_of
+from sip2gw.backend.sql.money.unknown import attempt_of
 from sip2gw.backend.sqlite import writer as writer_module
 from sip2gw.backend.sqlite.database import connect
 from sip2gw.backend.sqlite.store import Store

@@ -10,9 +10,15 @@ import pytest
 
 from sip2gw.backend.database import Connection, WriteResult
 from sip2gw.backend.library import Library
-from sip2gw.backend.sql import outbox
-from sip2gw.backend.sql.outbox import FORGOTTEN_KEPT, LEASE, Claim
-from sip2gw.model.notices import Channel, Delivery, Notice, NoticeState, Result
+from sip2gw.backend.sql.members import outbox
+from sip2gw.backend.sql.members.outbox import FORGOTTEN_KEPT, LEASE, Claim
+from sip2gw.model.notices import (
+    Channel,
+    Delivery,
+    Notice,
+    NoticeState,
+    Result,
+)
 
 from .library import NOW
 

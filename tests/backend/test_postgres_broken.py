@@ -13,10 +13,7 @@ from orders import decided_by
 from postgres import Server
 from proxy import BreakableProxy, breakable
 
-from sip2gw.backend.base import (
-    OutcomeUnknownError,
-    UnavailableError,
-)
+from sip2gw.backend.base import OutcomeUnknownError, UnavailableError
 from sip2gw.backend.postgres import PostgresStore
 from sip2gw.backend.postgres import pool as pool_module
 from sip2gw.model import Block, BlockType

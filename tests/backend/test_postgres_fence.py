@@ -30,7 +30,7 @@ from sip2gw.backend.base import (
     UnavailableError,
 )
 from sip2gw.backend.postgres import PostgresStore
-from sip2gw.backend.sql.unknown import attempt_of
+from sip2gw.backend.sql.money.unknown import attempt_of
 from sip2gw.foundation.eager import Suspended, start
 from sip2gw.policy.items.decisions import CHECKIN
 from sip2gw.policy.money import PaymentPlan

@@ -19,7 +19,7 @@ from orders import decided_by
 from sip2gw.backend.base import Backend, BackendTimeoutError, UnavailableError
 from sip2gw.backend.database import Connection
 from sip2gw.backend.ids import new_id
-from sip2gw.backend.sql import ledger
+from sip2gw.backend.sql.money import ledger
 from sip2gw.backend.sql.records import load_by_card
 from sip2gw.backend.sqlite import database, reads, waits
 from sip2gw.backend.sqlite import store as store_module

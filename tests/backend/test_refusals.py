@@ -12,8 +12,8 @@ import pytest
 from sip2gw.backend.base import UnavailableError
 from sip2gw.backend.library import Library
 from sip2gw.backend.postgres import PostgresStore
-from sip2gw.backend.sql import refusals as module
-from sip2gw.backend.sql.refusals import Refusals, Writing
+from sip2gw.backend.sql.money import refusals as module
+from sip2gw.backend.sql.money.refusals import Refusals, Writing
 from sip2gw.backend.sqlite.store import Store
 from sip2gw.model.refusals import RefusedPayment, RefusedPaymentsMore
 

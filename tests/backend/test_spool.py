@@ -20,7 +20,7 @@ from sip2gw.backend.spool import (
     SpoolError,
     read_spool,
 )
-from sip2gw.backend.sql.unknown import attempt_of
+from sip2gw.backend.sql.money.unknown import attempt_of
 from sip2gw.foundation.eager import Suspended, start
 
 from . import test_circulation as desk

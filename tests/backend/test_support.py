@@ -13,7 +13,7 @@ from orders import decided_by
 from sip2gw.backend.base import RefusedError
 from sip2gw.backend.library import Library
 from sip2gw.backend.postgres import PostgresStore
-from sip2gw.backend.sql import followup
+from sip2gw.backend.sql.desk import followup
 from sip2gw.backend.sqlite.store import Store
 from sip2gw.model.support import (
     AutomaticCategory,
@@ -27,7 +27,7 @@ from sip2gw.model.support import (
     SupportStatus,
 )
 from sip2gw.policy.calendar import BranchCalendar, OpeningState, Slot
-from sip2gw.policy.support import OpeningDays
+from sip2gw.policy.desk.support import OpeningDays
 
 from .library import NOW, REFUSALS, ZONE, open_library, open_postgres_library, order, pay_fee
 from .test_refusals import keep, refused

@@ -24,7 +24,7 @@ from sip2gw.backend.base import (
 from sip2gw.backend.database import Connection, WriteResult
 from sip2gw.backend.doubts import Doubts
 from sip2gw.backend.library import Library
-from sip2gw.backend.sql.unknown import attempt_of, unknown_attempts
+from sip2gw.backend.sql.money.unknown import attempt_of, unknown_attempts
 
 from . import test_circulation as desk
 from .library import NOW, order, pay_fee

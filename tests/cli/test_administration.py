@@ -22,7 +22,7 @@ from orders import Saying, settling
 from sip2gw.backend.base import PaymentOrder
 from sip2gw.backend.factory import open_backend
 from sip2gw.backend.spool import Spool
-from sip2gw.backend.sql.unknown import attempt_of
+from sip2gw.backend.sql.money.unknown import attempt_of
 from sip2gw.config import load_config
 from sip2gw.foundation.hashing import verify_pin
 from sip2gw.model import PaymentLine
@@ -220,7 +220,7 @@ def test_b100_payment_refused(command: Run, library: Path) -> None:
 def test_c104_what_was_only_counted_is_told(
     command: Run, library: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sip2gw.backend.sql.refusals.KEPT_MAX", 1)
+    monkeypatch.setattr("sip2gw.backend.sql.money.refusals.KEPT_MAX", 1)
     refuse(library, *map(refusal, range(4)))
     kept, more = records(command("payment", "refused", "--json"))
     assert kept["bk"] == "K0"

@@ -18,7 +18,7 @@ from mail_server import MailServer
 
 from sip2gw.backend.database import WriteResult
 from sip2gw.backend.factory import open_backend
-from sip2gw.backend.sql import outbox
+from sip2gw.backend.sql.members import outbox
 from sip2gw.config import load_config
 from sip2gw.model.notices import Notice
 

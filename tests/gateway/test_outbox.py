@@ -9,7 +9,7 @@ from mail_server import MailServer
 
 from sip2gw.backend.base import UnavailableError
 from sip2gw.backend.database import WriteResult
-from sip2gw.backend.sql import outbox
+from sip2gw.backend.sql.members import outbox
 from sip2gw.daemon.delivery.channel import ATTEMPT_S
 from sip2gw.model.notices import Notice, NoticeState
 

@@ -187,7 +187,7 @@ async def test_who_may_not_take_payments_cannot_fill_the_list(gateway, login):
 async def test_more_than_the_limit_is_only_counted(tmp_path):
     async with running(tmp_path) as gateway:
         pay = await gateway.terminal("pay-1")
-        with patch("sip2gw.backend.sql.refusals.KEPT_MAX", 3):
+        with patch("sip2gw.backend.sql.money.refusals.KEPT_MAX", 3):
             for number in range(5):
                 await pay.ask(ask_37("1004", "99.00", pin="1004", bk=str(number)))
             await gateway.store.close()

@@ -79,6 +79,7 @@ CHANGED = {
     "privacy.support_days": 731,
     "privacy.ended_patron_days": 366,
     "privacy.review_days": 366,
+    "badges.expiry_notice_days": 30,
     "privacy.outbox_days": 91,
     "support.enabled": False,
     "outbox.smtp": None,

@@ -14,11 +14,7 @@ from sip2gw.model import BlockType
 from sip2gw.protocol.fields import COMMAND_WIDTH
 from sip2gw.protocol.layout import layout_of
 from sip2gw.protocol.registry import RESPONSES, requests_in
-from sip2gw.texts import (
-    BUILT_IN,
-    TEXT_KEYS,
-    placeholders,
-)
+from sip2gw.texts import BUILT_IN, TEXT_KEYS, placeholders
 
 CODES = {"nl": "005", "en": "001", "fr": "002", "de": "003"}
 SOURCE = Path(sip2gw.__file__).parent

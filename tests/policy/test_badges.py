@@ -11,7 +11,7 @@ import pytest
 from sip2gw.model import BadgeHolder
 from sip2gw.model.badges import BadgeAction, BadgeTerms, BadgeWish
 from sip2gw.model.notices import Notice
-from sip2gw.policy.badges import (
+from sip2gw.policy.members.badges import (
     PROBLEMS_MAX,
     ends_before_it_begins,
     expiring,

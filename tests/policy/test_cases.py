@@ -6,7 +6,12 @@ import pytest
 from family import NOON, TODAY, ZONE
 from stock import BANNED, OTHER, READER, RULES, facts, loan, record, request
 
-from sip2gw.model import Card, CardState, Relationship, RelationshipType
+from sip2gw.model import (
+    Card,
+    CardState,
+    Relationship,
+    RelationshipType,
+)
 from sip2gw.policy.items.cases import (
     CancellationCase,
     HoldCase,
@@ -17,7 +22,12 @@ from sip2gw.policy.items.cases import (
     RenewalCase,
     ReturnCase,
 )
-from sip2gw.policy.items.decisions import CHECKIN, RENEWAL, Effect, refusal
+from sip2gw.policy.items.decisions import (
+    CHECKIN,
+    RENEWAL,
+    Effect,
+    refusal,
+)
 from sip2gw.policy.items.holds import HoldRequest
 from sip2gw.policy.reasons import CirculationReason
 from sip2gw.policy.relationships import RelationshipRules

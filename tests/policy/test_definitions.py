@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from sip2gw.model import MaterialRule, MembershipDefinition
-from sip2gw.policy.definitions import definition_problems
+from sip2gw.policy.members.definitions import definition_problems
 
 AGES = {"minimum_age": 12, "maximum_age": 17}
 

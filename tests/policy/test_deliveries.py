@@ -4,7 +4,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from sip2gw.policy.deliveries import gap, is_address, masked, next_try
+from sip2gw.policy.members.deliveries import (
+    gap,
+    is_address,
+    masked,
+    next_try,
+)
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

@@ -9,9 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sip2gw.model import Fee, MembershipDefinition
-from sip2gw.model.maintenance import Member, MembershipFee, Rule, Step
+from sip2gw.model.maintenance import (
+    Member,
+    MembershipFee,
+    Rule,
+    Step,
+)
 from sip2gw.model.notices import Notice
-from sip2gw.policy.memberships import (
+from sip2gw.policy.members.memberships import (
     add_months,
     fee_id,
     is_idle,

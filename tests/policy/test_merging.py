@@ -24,7 +24,12 @@ from sip2gw.model.badges import BadgeTerms
 from sip2gw.model.merging import MergeResult, OwnMessage, OwnNotice
 from sip2gw.model.notices import NoticeState
 from sip2gw.model.support import SupportStatus
-from sip2gw.policy.merging import MergeFacts, MergePlan, doubles_in_words, plan_merge
+from sip2gw.policy.members.merging import (
+    MergeFacts,
+    MergePlan,
+    doubles_in_words,
+    plan_merge,
+)
 
 MOVED, JOINED, DROPPED = MergeResult
 NEW: PatronRecord = replace(patron("NEW"), house_rules_accepted=date(2026, 1, 1))

@@ -2,8 +2,8 @@
 
 import pytest
 
+from sip2gw.policy.desk.refusing import DoorDecisions, RefusingDoor, refusing_doors
 from sip2gw.policy.reasons import Reason
-from sip2gw.policy.refusing import DoorDecisions, RefusingDoor, refusing_doors
 
 
 def refused(reason, count, door="door-1"):

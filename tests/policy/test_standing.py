@@ -14,7 +14,12 @@ from sip2gw.model import (
     CardState,
     Loan,
 )
-from sip2gw.policy.obstacles import active_blocks, decide_standing, status_of, visible_badges
+from sip2gw.policy.obstacles import (
+    active_blocks,
+    decide_standing,
+    status_of,
+    visible_badges,
+)
 from sip2gw.policy.reasons import Reason
 
 

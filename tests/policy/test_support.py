@@ -6,9 +6,19 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from sip2gw.model.support import CodeEntry, CodeTable, ProcessingRule, SupportStatus
-from sip2gw.policy.calendar import BranchCalendar, CalendarException, OpeningState, Slot
-from sip2gw.policy.support import (
+from sip2gw.model.support import (
+    CodeEntry,
+    CodeTable,
+    ProcessingRule,
+    SupportStatus,
+)
+from sip2gw.policy.calendar import (
+    BranchCalendar,
+    CalendarException,
+    OpeningState,
+    Slot,
+)
+from sip2gw.policy.desk.support import (
     CLOSED_STATUSES,
     OpeningDays,
     entry_problem,

@@ -37,7 +37,7 @@ from sip2gw.backend.base import PaymentOrder, PaymentOutcome
 from sip2gw.backend.database import WriteResult
 from sip2gw.backend.factory import open_backend
 from sip2gw.backend.library import Library
-from sip2gw.backend.sql import activity
+from sip2gw.backend.sql.members import activity
 from sip2gw.config import Config, load_config
 from sip2gw.model import PaymentLine
 from sip2gw.model.maintenance import Step

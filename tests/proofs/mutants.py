@@ -33,7 +33,7 @@ SPOILED = (
     "sip2gw/policy",
     "sip2gw/handlers",
     "sip2gw/protocol",
-    "sip2gw/backend/sql/ledger.py",
+    "sip2gw/backend/sql/money/ledger.py",
 )
 NEAR = (
     ("sip2gw/policy/", ("tests/policy", "tests/wire")),
@@ -56,7 +56,7 @@ NEAR = (
         ("tests/wire", "tests/gateway/test_patron.py", "tests/gateway/test_options.py"),
     ),
     (
-        "sip2gw/backend/sql/ledger.py",
+        "sip2gw/backend/sql/money/ledger.py",
         ("tests/backend/test_ledger.py", "tests/backend/test_sqlite_contract.py"),
     ),
 )
@@ -78,7 +78,7 @@ SAME: dict[tuple[str, str], str] = {
         "return (max(0, paid - amount)) if paid > 0 else 0",
     ): "the larger of two numbers, whichever comes first",
     (
-        "sip2gw/backend/sql/ledger.py",
+        "sip2gw/backend/sql/money/ledger.py",
         "lines = tuple(PaymentLine(*row[11:]) for row in rows if row[(12)] is not None)",
     ): "an entry on a fee names its debtor, too, so both columns are empty together",
     (
@@ -101,7 +101,7 @@ SAME: dict[tuple[str, str], str] = {
         "minutes_low, minutes_high = (1), DAY_MIN",
     ): "no zone has changed its clocks in the first minute of a day of UTC since 1915",
     (
-        "sip2gw/policy/memberships.py",
+        "sip2gw/policy/members/memberships.py",
         "now, number, amount = self._now, fee_id(self._now.id, day), terms.fee or (-1)",
     ): "a period without a fee is not invoiced, and the amount not looked at",
 }

@@ -7,7 +7,7 @@ from datetime import date
 from typing import Any
 
 from sip2gw.backend.database import Connection
-from sip2gw.backend.sql.memberships import definition
+from sip2gw.backend.sql.members.memberships import definition
 from sip2gw.backend.sql.queries import RELATIONSHIPS, fill
 from sip2gw.backend.sql.records import relationship
 from sip2gw.policy.relationships import structure_problems

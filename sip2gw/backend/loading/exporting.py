@@ -27,7 +27,7 @@ from sip2gw.backend.loading.format import (
 )
 from sip2gw.backend.loading.memberships import line_of_definition
 from sip2gw.backend.loading.staging import Staged
-from sip2gw.backend.sql.memberships import definitions
+from sip2gw.backend.sql.members.memberships import definitions
 from sip2gw.backend.sql.queries import fill
 from sip2gw.backend.sql.stubs import LIVING
 from sip2gw.backend.sql.values import list_value, moment_value, time_text

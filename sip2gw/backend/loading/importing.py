@@ -24,8 +24,8 @@ from sip2gw.backend.loading.lines import (
 from sip2gw.backend.loading.missing import Completion
 from sip2gw.backend.loading.plan import Plan
 from sip2gw.backend.loading.staging import Stage
+from sip2gw.backend.sql.money.surplus import Correction
 from sip2gw.backend.sql.queries import BUMP_VERSION, REMEMBER_IMPORT, STORE_VERSION
-from sip2gw.backend.sql.surplus import Correction
 from sip2gw.backend.sql.values import time_text
 from sip2gw.foundation.hashing import hash_pin, secret_fingerprint, verify_pin
 from sip2gw.model import RelationshipType, format_amount

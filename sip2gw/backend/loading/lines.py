@@ -28,7 +28,7 @@ from sip2gw.backend.loading.format import (
 )
 from sip2gw.backend.loading.memberships import definition_of_line, read_amount
 from sip2gw.backend.loading.staging import Stage
-from sip2gw.backend.sql.memberships import Definition, row_of
+from sip2gw.backend.sql.members.memberships import Definition, row_of
 from sip2gw.backend.sql.values import date_text, list_text, time_text
 from sip2gw.foundation.hashing import PIN_CHARACTERS_MAX, is_password_hash
 from sip2gw.model import (
@@ -38,7 +38,7 @@ from sip2gw.model import (
     RelationshipType,
     parse_amount,
 )
-from sip2gw.policy.definitions import definition_problems
+from sip2gw.policy.members.definitions import definition_problems
 from sip2gw.policy.moments import read_day, read_end, read_start
 from sip2gw.policy.relationships import FUNCTIONS, form_problems
 

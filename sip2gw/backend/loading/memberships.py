@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from sip2gw.backend.loading.format import MembershipLine
-from sip2gw.backend.sql.memberships import COLUMNS, Definition
+from sip2gw.backend.sql.members.memberships import COLUMNS, Definition
 from sip2gw.model import MEMBERSHIP_AMOUNTS, format_amount, parse_amount
 
 

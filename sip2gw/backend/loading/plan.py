@@ -17,10 +17,10 @@ from sip2gw.backend.database import Connection
 from sip2gw.backend.ids import new_id
 from sip2gw.backend.loading.missing import Completion
 from sip2gw.backend.loading.staging import BADGE_ASSIGNMENT, STAGED, Staged
-from sip2gw.backend.sql import badges
-from sip2gw.backend.sql.ledger import book_surplus
+from sip2gw.backend.sql.members import badges
+from sip2gw.backend.sql.money.ledger import book_surplus
+from sip2gw.backend.sql.money.surplus import Correction, corrections
 from sip2gw.backend.sql.queries import balances, fill
-from sip2gw.backend.sql.surplus import Correction, corrections
 
 _TODO = """
     CREATE TEMP TABLE todo_{table} AS

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sip2gw.backend.database import Connection
-from sip2gw.backend.sql import memberships
+from sip2gw.backend.sql.members import memberships
 from sip2gw.backend.sql.queries import fill
 from sip2gw.backend.sql.writes import names
 

@@ -33,7 +33,7 @@ from sip2gw.backend.postgres.failures import (
 )
 from sip2gw.backend.postgres.pool import Pool
 from sip2gw.backend.postgres.settling import InDoubt, Order, settle
-from sip2gw.backend.sql.unknown import attempt_of
+from sip2gw.backend.sql.money.unknown import attempt_of
 from sip2gw.foundation.eager import within
 
 TRIES_MAX = 100

@@ -18,11 +18,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sip2gw.backend.base import (
-    PaymentOrder,
-    PaymentOutcome,
-    PaymentResult,
-)
+from sip2gw.backend.base import PaymentOrder, PaymentOutcome, PaymentResult
 from sip2gw.backend.doubts import Doubts
 from sip2gw.backend.postgres.attempts import Attempts
 from sip2gw.backend.postgres.database import numbered
@@ -30,7 +26,7 @@ from sip2gw.backend.postgres.patrons import DatedFacts, rows_of
 from sip2gw.backend.postgres.pool import Pool
 from sip2gw.backend.postgres.settling import InDoubt
 from sip2gw.backend.sql import queries
-from sip2gw.backend.sql.ledger import (
+from sip2gw.backend.sql.money.ledger import (
     decided,
     entries_of,
     holder_of,

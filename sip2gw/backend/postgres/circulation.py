@@ -25,11 +25,7 @@ from sip2gw.backend.postgres.attempts import Attempts
 from sip2gw.backend.postgres.patrons import is_storable, record_of
 from sip2gw.backend.postgres.pool import Pool
 from sip2gw.backend.postgres.settling import InDoubt
-from sip2gw.backend.sql.circulation import (
-    decided,
-    item_record,
-    keyed,
-)
+from sip2gw.backend.sql.circulation import decided, item_record, keyed
 from sip2gw.backend.sql.values import time_text
 from sip2gw.backend.sql.writes import Rows
 from sip2gw.model import PatronRecord

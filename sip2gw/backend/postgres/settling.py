@@ -17,8 +17,8 @@ from sip2gw.backend.base import (
 )
 from sip2gw.backend.doubts import Doubts, Key, key_of
 from sip2gw.backend.postgres.pool import Pool
-from sip2gw.backend.sql import unknown
-from sip2gw.backend.sql.unknown import attempt_of
+from sip2gw.backend.sql.money import unknown
+from sip2gw.backend.sql.money.unknown import attempt_of
 from sip2gw.backend.sql.values import time_text
 from sip2gw.foundation.eager import within
 

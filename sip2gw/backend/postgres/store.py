@@ -64,18 +64,25 @@ from sip2gw.backend.postgres.pool import CONNECTIONS_MAX, READS_MAX, Pool
 from sip2gw.backend.postgres.session import LoopThread, Session, SnapshotSession
 from sip2gw.backend.postgres.settling import InDoubt
 from sip2gw.backend.spool import Spool, read_spool
-from sip2gw.backend.sql import activity, lockout, queries
-from sip2gw.backend.sql.blocks import block_values
+from sip2gw.backend.sql import queries
 from sip2gw.backend.sql.circulation import queue_values
 from sip2gw.backend.sql.identity import insist_on_currency, pin_secret_in_file, pin_secret_in_store
-from sip2gw.backend.sql.ledger import refused
+from sip2gw.backend.sql.members import activity, lockout
+from sip2gw.backend.sql.members.blocks import block_values
 from sip2gw.backend.sql.migrate import migrate
+from sip2gw.backend.sql.money.ledger import refused
+from sip2gw.backend.sql.money.refusals import Refusals, Writing
 from sip2gw.backend.sql.queries import BUMP_VERSION
 from sip2gw.backend.sql.records import paid_fee
-from sip2gw.backend.sql.refusals import Refusals, Writing
 from sip2gw.backend.sql.values import time_text
 from sip2gw.backend.staff import doors
-from sip2gw.model import AccessRow, Block, PaidFee, PatronRecord, Presence
+from sip2gw.model import (
+    AccessRow,
+    Block,
+    PaidFee,
+    PatronRecord,
+    Presence,
+)
 from sip2gw.model.items import ItemRecord
 from sip2gw.model.refusals import RefusedPayment
 from sip2gw.policy.payments import PaymentFacts

@@ -20,8 +20,8 @@ from sip2gw.backend.base import CirculationOrder, CirculationOutcome, Circulatio
 from sip2gw.backend.database import Connection, WriteResult
 from sip2gw.backend.ids import new_id
 from sip2gw.backend.sql import queries, writes
+from sip2gw.backend.sql.desk.reviews import review_row
 from sip2gw.backend.sql.records import load_patron
-from sip2gw.backend.sql.reviews import review_row
 from sip2gw.backend.sql.values import moment_value, time_text, time_value
 from sip2gw.backend.sql.writes import Rows
 from sip2gw.model import (

@@ -30,8 +30,8 @@ from sip2gw.backend.base import (
 )
 from sip2gw.backend.database import Connection, WriteResult
 from sip2gw.backend.doubts import Doubts, insist_on_notable, key_of
-from sip2gw.backend.sql.ledger import refused
-from sip2gw.backend.sql.unknown import attempt_of, settle
+from sip2gw.backend.sql.money.ledger import refused
+from sip2gw.backend.sql.money.unknown import attempt_of, settle
 from sip2gw.backend.sqlite.writer import State, Waiting, Writer
 from sip2gw.policy.reasons import PaymentRefusalReason
 

@@ -41,30 +41,42 @@ from sip2gw.backend.database import Connection, WriteResult
 from sip2gw.backend.doubts import Doubts
 from sip2gw.backend.library import Library
 from sip2gw.backend.spool import Spool, read_spool
-from sip2gw.backend.sql import (
-    activity,
-    circulation,
-    ledger,
-    lockout,
-    queries,
-)
-from sip2gw.backend.sql.blocks import block_values
+from sip2gw.backend.sql import circulation, queries
 from sip2gw.backend.sql.door_log import FLUSH_AFTER_S, AccessLog
 from sip2gw.backend.sql.identity import insist_on_currency, pin_secret_in_file
-from sip2gw.backend.sql.ledger import FindAccount
+from sip2gw.backend.sql.members import activity, lockout
+from sip2gw.backend.sql.members.blocks import block_values
 from sip2gw.backend.sql.migrate import migrate
-from sip2gw.backend.sql.records import load_account, load_by_card, load_patron, paid_fee
-from sip2gw.backend.sql.refusals import Refusals, Writing
+from sip2gw.backend.sql.money import ledger
+from sip2gw.backend.sql.money.ledger import FindAccount
+from sip2gw.backend.sql.money.refusals import Refusals, Writing
+from sip2gw.backend.sql.records import (
+    load_account,
+    load_by_card,
+    load_patron,
+    paid_fee,
+)
 from sip2gw.backend.sql.values import time_text
 from sip2gw.backend.sqlite.cache import RecordCache
-from sip2gw.backend.sqlite.database import WRITE_WAIT_S, SqliteConnection, connect, expect_bulk
+from sip2gw.backend.sqlite.database import (
+    WRITE_WAIT_S,
+    SqliteConnection,
+    connect,
+    expect_bulk,
+)
 from sip2gw.backend.sqlite.orders import Orders
 from sip2gw.backend.sqlite.place import Place
 from sip2gw.backend.sqlite.reads import Reads
 from sip2gw.backend.sqlite.warming import warm
 from sip2gw.backend.sqlite.writer import LOCK_WAIT_S, Writer
 from sip2gw.backend.staff import doors
-from sip2gw.model import AccessRow, Block, PaidFee, PatronRecord, Presence
+from sip2gw.model import (
+    AccessRow,
+    Block,
+    PaidFee,
+    PatronRecord,
+    Presence,
+)
 from sip2gw.model.items import ItemRecord
 from sip2gw.model.refusals import RefusedPayment
 from sip2gw.policy.payments import PaymentFacts

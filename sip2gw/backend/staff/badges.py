@@ -10,12 +10,18 @@ import msgspec
 from sip2gw.backend.base import RefusedError
 from sip2gw.backend.database import Connection, WriteResult
 from sip2gw.backend.loading.format import BadgeLine, misfit
-from sip2gw.backend.sql import badges
+from sip2gw.backend.sql.members import badges
 from sip2gw.backend.sql.values import date_text, date_value
 from sip2gw.backend.staff.people import holder, holders_of
 from sip2gw.model import Badge, BadgeHolder
-from sip2gw.model.badges import BadgeAction, BadgeChange, BadgeEvent, BadgeWish, Deed
-from sip2gw.policy.badges import AssignmentPlan, ends_before_it_begins, plan_assignment
+from sip2gw.model.badges import (
+    BadgeAction,
+    BadgeChange,
+    BadgeEvent,
+    BadgeWish,
+    Deed,
+)
+from sip2gw.policy.members.badges import AssignmentPlan, ends_before_it_begins, plan_assignment
 
 
 def define(connection: Connection, badge: Badge, kept: Collection[str] = ()) -> WriteResult[None]:

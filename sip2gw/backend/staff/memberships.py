@@ -9,10 +9,10 @@ import msgspec
 
 from sip2gw.backend.base import RefusedError
 from sip2gw.backend.database import Connection, WriteResult
-from sip2gw.backend.sql import memberships
-from sip2gw.backend.sql.memberships import Definition, references
+from sip2gw.backend.sql.members import memberships
+from sip2gw.backend.sql.members.memberships import Definition, references
 from sip2gw.backend.sql.queries import BUMP_VERSION
-from sip2gw.policy.definitions import definition_problems
+from sip2gw.policy.members.definitions import definition_problems
 
 Problem = tuple[int, str]
 """The number of a line and the problem with it."""

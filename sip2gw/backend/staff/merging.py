@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 from sip2gw.backend.base import RefusedError
 from sip2gw.backend.database import Connection, WriteResult
-from sip2gw.backend.sql import badges, merging, queries
+from sip2gw.backend.sql import queries
+from sip2gw.backend.sql.members import badges, merging
 from sip2gw.backend.sql.records import load_patron, relationship
 from sip2gw.backend.sql.stubs import IDS_OF, LIVING, MERGED_INTO
 from sip2gw.backend.staff.people import holder
@@ -15,7 +16,7 @@ from sip2gw.model.badges import Deed
 from sip2gw.model.merging import OwnMessage, OwnNotice
 from sip2gw.model.notices import NoticeState
 from sip2gw.model.support import SupportStatus
-from sip2gw.policy.merging import MergeFacts, MergePlan, plan_merge
+from sip2gw.policy.members.merging import MergeFacts, MergePlan, plan_merge
 
 _DOUBLES = queries.fill(merging.DOUBLES, living=LIVING)
 

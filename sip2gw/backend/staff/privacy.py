@@ -10,14 +10,30 @@ from typing import Any, Protocol, TypeAlias
 
 from sip2gw.backend.attempts import UnknownAttempt, UnknownPayment
 from sip2gw.backend.base import RefusedError
-from sip2gw.backend.database import Connection, Database, alone, telling
-from sip2gw.backend.sql import personal
-from sip2gw.backend.sql.personal import NAMES_OF, PATRON, PERSONAL, Personal
+from sip2gw.backend.database import (
+    Connection,
+    Database,
+    alone,
+    telling,
+)
+from sip2gw.backend.sql.members import personal
+from sip2gw.backend.sql.members.personal import (
+    NAMES_OF,
+    PATRON,
+    PERSONAL,
+    Personal,
+)
 from sip2gw.backend.sql.queries import BUMP_VERSION, STORE_VERSION, fill
 from sip2gw.backend.sql.stubs import IDS_OF, LIVING, SAME_PERSON
 from sip2gw.backend.staff.people import holder
 from sip2gw.model import Minor
-from sip2gw.policy.privacy import Lookout, Ties, Wording, reasons_to_keep, wording
+from sip2gw.policy.members.privacy import (
+    Lookout,
+    Ties,
+    Wording,
+    reasons_to_keep,
+    wording,
+)
 
 FORGOTTEN_AT_ONCE = 50
 """Patrons that maintenance forgets in one transaction; payments wait meanwhile."""

@@ -12,7 +12,7 @@ from sip2gw.backend.sql.records import load_account, relationship
 from sip2gw.backend.staff.merging import doubles, merged_cards
 from sip2gw.backend.staff.people import holder
 from sip2gw.model import PatronRecord, Relationship, RelationshipType
-from sip2gw.policy.merging import doubles_in_words
+from sip2gw.policy.members.merging import doubles_in_words
 from sip2gw.policy.relationships import FUNCTIONS, RelationshipRules, addition_problems
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from sip2gw.backend.base import RefusedError
 from sip2gw.backend.database import Connection, WriteResult
-from sip2gw.backend.sql import answers, queries
-from sip2gw.backend.sql.support import (
+from sip2gw.backend.sql import queries
+from sip2gw.backend.sql.desk.support import (
     DUE,
     OVERDUE,
     Wanted,
@@ -20,7 +20,14 @@ from sip2gw.backend.sql.support import (
     open_about,
     rule_of,
 )
-from sip2gw.backend.sql.values import date_text, date_value, moment_value, time_text, time_value
+from sip2gw.backend.sql.members import answers
+from sip2gw.backend.sql.values import (
+    date_text,
+    date_value,
+    moment_value,
+    time_text,
+    time_value,
+)
 from sip2gw.backend.staff.people import holder
 from sip2gw.backend.staff.support_tables import insist_on_code
 from sip2gw.model.support import (
@@ -32,7 +39,7 @@ from sip2gw.model.support import (
     SupportMessage,
     SupportStatus,
 )
-from sip2gw.policy.support import (
+from sip2gw.policy.desk.support import (
     CLOSED_STATUSES,
     TRANSITIONS,
     OpeningDays,

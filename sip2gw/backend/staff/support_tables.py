@@ -8,7 +8,7 @@ from typing import Any
 from sip2gw.backend.base import RefusedError
 from sip2gw.backend.database import Connection, WriteResult
 from sip2gw.model.support import CodeEntry, CodeTable, ProcessingRule
-from sip2gw.policy.support import entry_problem, rule_problem
+from sip2gw.policy.desk.support import entry_problem, rule_problem
 
 _ENTRIES: dict[CodeTable, str] = {
     CodeTable.TYPE: "SELECT code, description FROM support_type",

@@ -24,13 +24,19 @@ from sip2gw.cli.common import (
 )
 from sip2gw.cli.failures import CommandError, UsageError
 from sip2gw.foundation.words import counted
-from sip2gw.staff.badges import LISTED_KEYS, badge_json, change_json, event_json, holder_json
+from sip2gw.staff.badges import (
+    LISTED_KEYS,
+    badge_json,
+    change_json,
+    event_json,
+    holder_json,
+)
 
 if TYPE_CHECKING:
     from sip2gw.backend.library import Library
     from sip2gw.config import Config
     from sip2gw.model.badges import BadgeTerms, BadgeWish, Deed
-    from sip2gw.policy.badges import AssignmentPlan
+    from sip2gw.policy.members.badges import AssignmentPlan
 
 badge = typer.Typer(help="Badges, such as those that open a door.", no_args_is_help=True)
 
@@ -297,7 +303,7 @@ def report(
 
     The first and last day are those on which both the patron's and the badge's own days allow it.
     """
-    from sip2gw.policy import badges
+    from sip2gw.policy.members import badges
 
     settings = configured(config)
     today = datetime.now(settings.zone).date()

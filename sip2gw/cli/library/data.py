@@ -23,7 +23,12 @@ from sip2gw.cli.failures import FAILED, UsageError
 from sip2gw.foundation.words import counted
 
 if TYPE_CHECKING:
-    from sip2gw.backend.loading.importing import ImportReport, ImportSettings, Progress, Source
+    from sip2gw.backend.loading.importing import (
+        ImportReport,
+        ImportSettings,
+        Progress,
+        Source,
+    )
     from sip2gw.config import Config
 
 STDIN = "-"

@@ -15,7 +15,7 @@ from sip2gw.foundation.clock import Clock
 from sip2gw.model.notices import Delivery, NoticeState, Result
 from sip2gw.monitoring.metrics import Metrics
 from sip2gw.monitoring.telemetry import Log
-from sip2gw.policy.deliveries import gap
+from sip2gw.policy.members.deliveries import gap
 
 STOP_S = 0.5
 """How long a stop waits for the notice that is being handed over."""

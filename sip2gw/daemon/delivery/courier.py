@@ -13,11 +13,16 @@ from datetime import UTC, datetime, timedelta
 
 from sip2gw.backend.base import BackendError
 from sip2gw.backend.library import Library
-from sip2gw.backend.sql.outbox import Claim
+from sip2gw.backend.sql.members.outbox import Claim
 from sip2gw.config import Config
 from sip2gw.daemon.delivery.channel import DeliveryChannel, Letter, NotTakenError
-from sip2gw.model.notices import Channel, Delivery, NoticeState, Result
-from sip2gw.policy.deliveries import is_address, next_try
+from sip2gw.model.notices import (
+    Channel,
+    Delivery,
+    NoticeState,
+    Result,
+)
+from sip2gw.policy.members.deliveries import is_address, next_try
 from sip2gw.texts.notices import BUILT_IN, Template, write_notice
 
 NOTE_AGAIN_AFTER_S = 1.0

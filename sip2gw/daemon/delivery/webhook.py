@@ -12,7 +12,12 @@ from urllib.parse import SplitResult
 import msgspec
 
 from sip2gw import __version__
-from sip2gw.daemon.delivery.channel import ANSWER_S, ATTEMPT_S, Letter, NotTakenError
+from sip2gw.daemon.delivery.channel import (
+    ANSWER_S,
+    ATTEMPT_S,
+    Letter,
+    NotTakenError,
+)
 from sip2gw.model.notices import Channel
 
 _ABOUT_THE_LETTER = (400, 409, 410, 413, 422)

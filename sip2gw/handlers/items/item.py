@@ -9,11 +9,7 @@ from sip2gw.handlers.items.circulation import KEY_KEPT, due_text, refusal_texts
 from sip2gw.model import TEXT_CHARACTERS_MAX, ItemStatus, format_amount
 from sip2gw.model.items import ItemRecord
 from sip2gw.policy.items.cases import PropertiesCase
-from sip2gw.policy.items.decisions import (
-    CHECKOUT_FEE_TYPE,
-    checkout_fee,
-    refusal,
-)
+from sip2gw.policy.items.decisions import CHECKOUT_FEE_TYPE, checkout_fee, refusal
 from sip2gw.policy.reasons import CirculationReason
 from sip2gw.protocol.messages import (
     ItemInformation,

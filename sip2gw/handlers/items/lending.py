@@ -27,13 +27,14 @@ from sip2gw.handlers.items.circulation import (
     refusal_texts,
 )
 from sip2gw.handlers.patron import PresentedCard, identify
-from sip2gw.model import (
-    Loan,
-    PatronRecord,
-    format_amount,
-)
+from sip2gw.model import Loan, PatronRecord, format_amount
 from sip2gw.model.items import Item, ItemRecord, Outcome
-from sip2gw.policy.items.cases import CancellationCase, CirculationCase, LoanCase, RenewalCase
+from sip2gw.policy.items.cases import (
+    CancellationCase,
+    CirculationCase,
+    LoanCase,
+    RenewalCase,
+)
 from sip2gw.policy.items.decisions import (
     CHECKOUT,
     CHECKOUT_FEE_TYPE,

@@ -14,11 +14,7 @@ from sip2gw.handlers.items.circulation import (
 )
 from sip2gw.model.items import Item, ItemRecord, Outcome
 from sip2gw.policy.items.cases import CancellationCase, ReturnCase
-from sip2gw.policy.items.decisions import (
-    CHECKIN,
-    CirculationRequest,
-    claimed,
-)
+from sip2gw.policy.items.decisions import CHECKIN, CirculationRequest, claimed
 from sip2gw.policy.items.sorting import sort_bin
 from sip2gw.protocol.messages import Checkin, CheckinResponse
 

@@ -6,9 +6,20 @@ from collections.abc import Sequence
 
 from sip2gw.handlers import fee as standard
 from sip2gw.handlers.base import Answer, Session, if_told
-from sip2gw.handlers.information import account_label, fee_text, page, tell_information
+from sip2gw.handlers.information import (
+    account_label,
+    fee_text,
+    page,
+    tell_information,
+)
 from sip2gw.handlers.patron import identify, owed_fees
-from sip2gw.model import Fee, PaidFee, PatronRecord, Payment, format_amount
+from sip2gw.model import (
+    Fee,
+    PaidFee,
+    PatronRecord,
+    Payment,
+    format_amount,
+)
 from sip2gw.policy.money import paid_in_money
 from sip2gw.policy.relationships import PayableAccount
 from sip2gw.protocol.fields import FeeDetail, SettledFee, Summary

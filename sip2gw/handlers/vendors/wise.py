@@ -14,7 +14,14 @@ from sip2gw.handlers.patron import (
     withheld_reason,
     withheld_text_key,
 )
-from sip2gw.model import Fee, FeeStatus, Minor, PaidFee, PatronRecord, format_amount
+from sip2gw.model import (
+    Fee,
+    FeeStatus,
+    Minor,
+    PaidFee,
+    PatronRecord,
+    format_amount,
+)
 from sip2gw.policy.money import open_fees
 from sip2gw.policy.relationships import PayableAccount
 from sip2gw.protocol.dialect import MoneyLines, MoneyLinesResponse

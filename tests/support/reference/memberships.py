@@ -12,7 +12,7 @@ from msgspec import inspect
 
 from sip2gw.model import MEMBERSHIP_AMOUNTS, MembershipDefinition
 from sip2gw.model.memberships import About, KeyGroup, MaterialRule
-from sip2gw.policy.definitions import RENEWAL_TYPES
+from sip2gw.policy.members.definitions import RENEWAL_TYPES
 
 _HEAD = """\
 # Memberships

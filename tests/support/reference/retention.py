@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sip2gw.backend.loading.missing import MISSING
-from sip2gw.backend.sql.personal import IMPERSONAL, PATRON, PERSONAL, Personal
+from sip2gw.backend.sql.members.personal import (
+    IMPERSONAL,
+    PATRON,
+    PERSONAL,
+    Personal,
+)
 from sip2gw.config.sections import PrivacySection
 from sip2gw.daemon.maintenance import MAINTENANCE, TIED
 

@@ -19,7 +19,7 @@ from sip2gw.model.support import (
     SupportCounts,
     SupportStatus,
 )
-from sip2gw.policy.support import CLOSED_STATUSES, OpeningDays
+from sip2gw.policy.desk.support import CLOSED_STATUSES, OpeningDays
 
 GATEWAY = ""
 """The user in the history of what the gateway did by itself."""

@@ -12,12 +12,17 @@ from datetime import datetime
 
 from sip2gw.backend.database import Connection, WriteResult
 from sip2gw.backend.ids import earliest_id
-from sip2gw.backend.sql.support import open_automatic
+from sip2gw.backend.sql.desk.support import open_automatic
 from sip2gw.backend.sql.values import moment_value, time_text
 from sip2gw.model.support import AutomaticCategory, Cause
-from sip2gw.policy.refusing import REFUSING_FOR, DoorDecisions, RefusingDoor, refusing_doors
-from sip2gw.policy.silence import SilentTerminal
-from sip2gw.policy.support import OpeningDays
+from sip2gw.policy.desk.refusing import (
+    REFUSING_FOR,
+    DoorDecisions,
+    RefusingDoor,
+    refusing_doors,
+)
+from sip2gw.policy.desk.silence import SilentTerminal
+from sip2gw.policy.desk.support import OpeningDays
 
 _DOOR_DECISIONS = """
     SELECT terminal, MAX(branch), decision, reason, COUNT(*) FROM access_log

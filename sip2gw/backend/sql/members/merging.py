@@ -13,9 +13,9 @@ import msgspec
 
 from sip2gw.backend.database import Connection
 from sip2gw.backend.sql import queries
-from sip2gw.backend.sql.ledger import book_surplus
+from sip2gw.backend.sql.money.ledger import book_surplus
+from sip2gw.backend.sql.money.surplus import corrections
 from sip2gw.backend.sql.queries import balances, fill
-from sip2gw.backend.sql.surplus import corrections
 from sip2gw.backend.sql.values import list_text, time_text
 from sip2gw.model import Relationship
 from sip2gw.model.merging import OwnNotice

@@ -11,9 +11,14 @@ from dataclasses import dataclass, field, replace
 
 from sip2gw.model import PatronRecord, Relationship
 from sip2gw.model.badges import BadgeAction, BadgeChange, BadgeTerms
-from sip2gw.model.merging import MergeResult, MergeStep, OwnMessage, OwnNotice
+from sip2gw.model.merging import (
+    MergeResult,
+    MergeStep,
+    OwnMessage,
+    OwnNotice,
+)
 from sip2gw.model.notices import SAYS, NoticeState
-from sip2gw.policy.badges import wider
+from sip2gw.policy.members.badges import wider
 from sip2gw.policy.relationships import FUNCTIONS, structure_problems
 
 FILLED_IN = ("birth_date", "home_branch", "language", "email", "phone", "address")

@@ -24,9 +24,10 @@ from sip2gw.backend.base import (
 from sip2gw.backend.database import Connection, WriteResult
 from sip2gw.backend.doubts import NOT_NOTABLE, Doubts
 from sip2gw.backend.ids import new_id
-from sip2gw.backend.sql import queries, surplus
+from sip2gw.backend.sql import queries
+from sip2gw.backend.sql.money import surplus
+from sip2gw.backend.sql.money.surplus import Correction, corrections
 from sip2gw.backend.sql.records import load_account
-from sip2gw.backend.sql.surplus import Correction, corrections
 from sip2gw.backend.sql.values import (
     list_text,
     list_value,

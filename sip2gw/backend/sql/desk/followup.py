@@ -11,12 +11,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 
 from sip2gw.backend.database import Connection, WriteResult
-from sip2gw.backend.sql import support
+from sip2gw.backend.sql.desk import support
 from sip2gw.backend.sql.queries import RESOLVED, fill
 from sip2gw.model import PaymentStatus, format_amount
 from sip2gw.model.items import ReviewKind
 from sip2gw.model.support import AutomaticCategory, Cause, SupportStatus
-from sip2gw.policy.support import OpeningDays
+from sip2gw.policy.desk.support import OpeningDays
 
 ROWS_PER_STEP = 20
 """Of each kind, in one transaction: on SQLite it runs in the event loop's thread, on PostgreSQL

@@ -9,7 +9,8 @@ from typing import Any
 
 from sip2gw.backend.base import CirculationOrder, RefusedError
 from sip2gw.backend.database import Connection, WriteResult
-from sip2gw.backend.sql import queries, support
+from sip2gw.backend.sql import queries
+from sip2gw.backend.sql.desk import support
 from sip2gw.backend.sql.values import moment_value, time_text, time_value
 from sip2gw.model.items import Review, ReviewKind
 from sip2gw.model.support import AutomaticCategory, SupportStatus

@@ -19,8 +19,20 @@ import msgspec
 
 from sip2gw.backend.database import Connection
 from sip2gw.backend.ids import new_id
-from sip2gw.backend.sql.values import moment_text, moment_value, time_text, time_value
-from sip2gw.model.notices import Channel, Delivery, KeptNotice, Notice, NoticeState, Result
+from sip2gw.backend.sql.values import (
+    moment_text,
+    moment_value,
+    time_text,
+    time_value,
+)
+from sip2gw.model.notices import (
+    Channel,
+    Delivery,
+    KeptNotice,
+    Notice,
+    NoticeState,
+    Result,
+)
 
 LEASE = timedelta(minutes=5)
 """Longer than one attempt may take. If a process ends in the middle, another takes over then."""

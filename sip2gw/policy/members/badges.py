@@ -10,7 +10,12 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from sip2gw.model import BadgeHolder
-from sip2gw.model.badges import BadgeAction, BadgeChange, BadgeTerms, BadgeWish
+from sip2gw.model.badges import (
+    BadgeAction,
+    BadgeChange,
+    BadgeTerms,
+    BadgeWish,
+)
 from sip2gw.model.maintenance import Rule, Step
 
 NOTICE = "BADGE"

@@ -26,10 +26,20 @@ from sip2gw.backend.attempts import (
     UnknownCirculation,
     UnknownPayment,
 )
-from sip2gw.backend.base import CirculationOrder, CirculationOutcome, PaymentOrder, RefusedError
+from sip2gw.backend.base import (
+    CirculationOrder,
+    CirculationOutcome,
+    PaymentOrder,
+    RefusedError,
+)
 from sip2gw.backend.database import Connection, WriteResult
 from sip2gw.backend.sql import queries
-from sip2gw.backend.sql.values import list_text, moment_value, time_text, time_value
+from sip2gw.backend.sql.values import (
+    list_text,
+    moment_value,
+    time_text,
+    time_value,
+)
 from sip2gw.model import Minor, Payment, PaymentStatus
 from sip2gw.model.items import Review, ReviewKind
 from sip2gw.model.money import PaymentFilters

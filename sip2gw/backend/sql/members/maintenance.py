@@ -14,14 +14,20 @@ from datetime import date, datetime, tzinfo
 from typing import Any, TypeAlias
 
 from sip2gw.backend.database import Connection, WriteResult
-from sip2gw.backend.sql import badges, memberships, outbox, queries, writes
+from sip2gw.backend.sql import queries, writes
+from sip2gw.backend.sql.members import badges, memberships, outbox
 from sip2gw.backend.sql.records import fee_of
 from sip2gw.backend.sql.values import date_text, date_value, time_text
 from sip2gw.model import Fee
-from sip2gw.model.maintenance import Maintained, Member, MembershipFee, Step
+from sip2gw.model.maintenance import (
+    Maintained,
+    Member,
+    MembershipFee,
+    Step,
+)
 from sip2gw.model.notices import Notice
-from sip2gw.policy import badges as badge_policy
-from sip2gw.policy.memberships import ENDED, maintain
+from sip2gw.policy.members import badges as badge_policy
+from sip2gw.policy.members.memberships import ENDED, maintain
 
 PATRONS_PER_BATCH = 500
 """Others may write in between."""

@@ -17,7 +17,13 @@ from sip2gw.backend.sql.values import (
     time_text,
 )
 from sip2gw.model import BadgeHolder
-from sip2gw.model.badges import BadgeAction, BadgeChange, BadgeEvent, BadgeTerms, Deed
+from sip2gw.model.badges import (
+    BadgeAction,
+    BadgeChange,
+    BadgeEvent,
+    BadgeTerms,
+    Deed,
+)
 
 DEFINITIONS = """
     SELECT code, name, active, description, valid_from, valid_until FROM badge ORDER BY code"""

@@ -1,0 +1,1 @@
+"""What is kept of patrons, their memberships, badges and notices."""

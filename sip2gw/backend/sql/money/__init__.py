@@ -1,0 +1,1 @@
+"""The ledger, and what became of payments."""

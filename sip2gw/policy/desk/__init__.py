@@ -1,0 +1,1 @@
+"""What staff are told, and what they may do with it: pure decisions."""

@@ -1,0 +1,1 @@
+"""What becomes of patrons, their memberships, badges and notices: pure decisions."""
