@@ -162,6 +162,8 @@ class CirculationOrder:
     claim: Claim | None = None
     """That it has happened already, as the terminal says: a person is to look at it, at least if
     it is refused (B57, C106)."""
+    unknown_card: str = ""
+    """The card as scanned if nobody has it: how else would that person find the item?"""
     with_borrower: bool = False
     """Whether the facts must hold who has the item on loan."""
     borrowed_since: datetime | None = None

@@ -177,6 +177,7 @@ class Library(Backend, Database):
     open_support_message = _written(support_desk.open_message)
     answer_support_message = _written(support_desk.answer)
     set_support_status = _written(support_desk.set_status)
+    close_support_messages = _written(support_desk.close)
     support_entries = _read(support_tables.entries)
     support_rules = _read(support_tables.rules)
     add_support_entry = _written(support_tables.add_entry)

@@ -51,11 +51,11 @@ def _refused_payment(session: Session, request: FeePaid, reason: str) -> Refused
     return RefusedPayment(
         time=session.now(),
         terminal=session.terminal.name,
-        payer=_kept(request.patron_identifier),
-        amount=_kept(request.fee_amount) if minor is None else format_amount(minor, currency),
-        currency=_kept(currency),
-        payment_type=_kept(request.payment_type),
-        bk=_kept((request.transaction_id or "").strip()),
+        payer=kept(request.patron_identifier),
+        amount=kept(request.fee_amount) if minor is None else format_amount(minor, currency),
+        currency=kept(currency),
+        payment_type=kept(request.payment_type),
+        bk=kept((request.transaction_id or "").strip()),
         reason=str(reason),
     )
 
@@ -77,6 +77,6 @@ def _minor(text: str, currency: str) -> Minor | None:
         return None
 
 
-def _kept(text: str) -> str:
+def kept(text: str) -> str:
     """`text` without characters that a database or a screen cannot take, and not too long."""
     return "".join(c if c.isprintable() else "?" for c in text[:TEXT_MAX])

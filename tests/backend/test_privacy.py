@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from unicodedata import normalize
+from unittest.mock import patch
 
 import pytest
 from orders import Saying, decided_by
@@ -27,6 +29,7 @@ from sip2gw.backend.sql.members import outbox
 from sip2gw.backend.sql.members.maintenance import Occasion
 from sip2gw.backend.sql.members.personal import IMPERSONAL, PATRON, PERSONAL
 from sip2gw.backend.sql.money.unknown import attempt_of
+from sip2gw.backend.sqlite.database import SqliteConnection
 from sip2gw.backend.sqlite.store import Store
 from sip2gw.backend.staff import privacy
 from sip2gw.model import (
@@ -44,6 +47,7 @@ from sip2gw.model.support import (
     Cause,
     SupportFilter,
     SupportMessage,
+    SupportStatus,
 )
 from sip2gw.policy.desk.support import OpeningDays
 from sip2gw.policy.items.decisions import CHECKIN
@@ -271,7 +275,7 @@ def messages(library: Library) -> list[SupportMessage]:
 
 
 async def test_every_column_of_the_schema_is_listed(library: Library) -> None:
-    """Whoever adds a table or column says in `backend/sql/members/personal.py` what it knows of whom."""
+    """Whoever adds a table says in `backend/sql/members/personal.py` what it knows of whom."""
     declared = {table.table: set(table.columns) for table in (PATRON, *PERSONAL)}
     with library.snapshot() as connection:
         names = [name for (name,) in connection.execute(connection.dialect.table_names).fetchall()]
@@ -388,7 +392,6 @@ async def test_messages_of_support_stay_without_the_person(visited: Library) -> 
     before = {one.id: one for one in messages(visited)}
     stub = await forget(visited, force=True)
     after = messages(visited)
-    assert {one.text for one in after if one.patron_id == stub} == {""}
     assert len([one for one in after if one.patron_id == stub]) == len(
         [one for one in before.values() if one.patron_id == DIRK]
     )
@@ -428,6 +431,60 @@ async def test_texts_are_found_in_whatever_portions_they_are_read(
     mentions = [row for kind, row in visited.personal_data(DIRK) if kind == "mention"]
     monkeypatch.setattr(privacy, "TEXTS_AT_ONCE", at_once)
     assert [row for kind, row in visited.personal_data(DIRK) if kind == "mention"] == mentions
+
+
+async def test_c146_what_joining_pages_left_behind_is_gone_too(store: Store) -> None:
+    """When SQLite joins two pages, old copies of entries stay in the file; zeros miss them."""
+    assert load(store, {"kind": "patron", "id": DIRK, "name": NAME}).errors == ()
+    causes = [Cause(AutomaticCategory.REFUSED_PAYMENT, f"BK{n}", "", DIRK) for n in range(300)]
+    await store.write(
+        lambda connection: WriteResult(support.open_automatic(connection, causes, NOW, DAYS))
+    )
+    await forget(store)
+    files = [path.read_bytes() for path in store.path.parent.glob("library.db*")]
+    assert not any(DIRK.encode() in file for file in files)
+
+
+async def test_c146_a_file_that_cannot_be_written_anew_is_told(store: Store) -> None:
+    assert load(store, {"kind": "patron", "id": DIRK, "name": NAME}).errors == ()
+    full = patch.object(SqliteConnection, "execute", _without_room_for_a_second_file)
+    with full:
+        _, left = await store.forget_patron(DIRK, money, force=False)
+    assert left == (
+        "the file may still hold old data (database or disk is full); stop the gateway and run"
+        " `sqlite3 FILE VACUUM`"
+    )
+
+
+def _without_room_for_a_second_file(
+    connection: SqliteConnection, statement: str, *values: Any
+) -> sqlite3.Cursor:
+    if statement == "VACUUM":
+        raise sqlite3.OperationalError("database or disk is full")
+    return sqlite3.Connection.execute(connection, statement, *values)
+
+
+async def test_staff_see_what_is_left_to_do_in_messages_of_a_forgotten_patron(
+    library: Library,
+) -> None:
+    assert load(library, {"kind": "patron", "id": DIRK, "name": NAME}).errors == ()
+    causes = [
+        Cause(AutomaticCategory.REFUSED_PAYMENT, "cash-1|7", "Receipt 7 was refused.", DIRK),
+        Cause(AutomaticCategory.REFUSED_PAYMENT, f"cash-1|{DIRK}", f"Receipt {DIRK}.", DIRK),
+        Cause(AutomaticCategory.BLOCKED_CARD, "1", "He said that he is ill.", DIRK),
+    ]
+    await library.write(
+        lambda connection: WriteResult(support.open_automatic(connection, causes, NOW, DAYS))
+    )
+    for category in ("DATA", "PAYR"):
+        asked = (AUTOMATIC_TYPE, category, "He is ill.", "ann", NOW, DAYS)
+        number = await library.open_support_message(*asked, card=DIRK)
+    closed = (SupportStatus.CLOSED_BY_LIBRARY, "", "ann", NOW, DAYS)
+    await library.set_support_status(number, *closed)
+    await forget(library)
+    close = "The patron has been forgotten. Close this message."
+    expected = ["Receipt 7 was refused.", close, close, close, ""]
+    assert [one.text for one in messages(library)] == expected
 
 
 async def test_others_keep_what_is_said_of_them(visited: Library) -> None:

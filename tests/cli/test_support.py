@@ -112,6 +112,21 @@ def test_a_question_goes_from_open_to_closed(command: Run, desk: None) -> None:
     assert "Yes, until Friday." in command("support", "show", "1").out
 
 
+def test_several_messages_are_closed_at_once_or_none(command: Run, desk: None) -> None:
+    for _ in range(3):
+        ask(command)
+    command("support", "close", "2")
+    refused = command("support", "close", "1", "2", "3")
+    assert refused.status == 1
+    assert refused.err == "sip2gw: message 2 is already closed by the library (X)\n"
+    still_open = records(command("support", "list", "--open", "--json"))
+    assert [it["id"] for it in still_open] == ["1", "3"]
+    closed = command("support", "close", "1", "3", "1", "--note", "A test of the machine.")
+    assert closed.err == "Message 1 is now in status X.\nMessage 3 is now in status X.\n"
+    (shown,) = records(command("support", "show", "3", "--json"))
+    assert shown["history"][-1]["note"] == "A test of the machine."
+
+
 def test_a_question_may_be_answered_from_a_default_message(command: Run, desk: None) -> None:
     ask(command)
     assert command("support", "answer", "1", "--default", "SEEN").status == 0

@@ -33,7 +33,7 @@ async def loan(gateway, card, item):
         ),
         (
             ask_11("FREE1", "4711", flags="NY"),
-            ("conflict", "11", "FREE1", "", "refused", "unknown_card"),
+            ("conflict", "11", "FREE1", "4711", "refused", "unknown_card"),
         ),
         (
             ask_29("ABQUEUED1", "1009", "0000", flags="NY"),
@@ -56,6 +56,20 @@ async def test_what_happens_now_is_judged_like_any_other_and_its_refusal_is_list
     for _ in range(2):
         assert (await kiosk.ask(request_line))[2] == "0"
     assert reviews(desk) == [noted]
+
+
+async def test_c42_the_number_of_an_unknown_card_is_listed_as_far_as_a_screen_can_show_it(desk):
+    kiosk = await desk.terminal("kiosk-1")
+    await kiosk.ask(ask_11("FREE1", "\x1b[31m" + "4711" * 100, flags="NY"))
+    ((*_, card, _, _),) = reviews(desk)
+    assert card == ("?[31m" + "4711" * 100)[:255]
+
+
+async def test_two_unknown_cards_with_one_item_are_two_entries(desk):
+    kiosk = await desk.terminal("kiosk-1")
+    for card in ("4711", "4712", "4711"):
+        await kiosk.ask(ask_11("FREE1", card, flags="NY"))
+    assert sorted(card for *_, card, _, _ in reviews(desk)) == ["4711", "4712"]
 
 
 async def test_without_a_date_nothing_is_believed(desk):

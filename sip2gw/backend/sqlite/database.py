@@ -125,7 +125,18 @@ class SqliteDialect:
         return ()
 
     def erase_traces(self, connection: Connection, tables: Iterable[str]) -> str:
-        """Copy the log into the file and empty it: it still has the pages as they were."""
+        """Write the file anew, copy the log into it, and empty the log.
+
+        Zeros for what is deleted are not enough: when SQLite splits or joins pages, copies of
+        entries stay where nothing points to. The log has the pages as they were.
+        """
+        try:
+            connection.execute("VACUUM")
+        except sqlite3.OperationalError as problem:
+            return (
+                f"the file may still hold old data ({problem}); stop the gateway and run"
+                " `sqlite3 FILE VACUUM`"
+            )
         connection.execute(f"PRAGMA busy_timeout = {_CHECKPOINT_WAIT_MS}")
         for _ in range(_CHECKPOINTS_TRIED):
             (busy, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -198,6 +198,25 @@ def set_status(
     move(connection, message_id, found.status, after, user, note, now)
     if after in CLOSED_STATUSES and found.category == AutomaticCategory.OFFLINE and about:
         connection.execute(queries.CLOSE_REVIEW, (note, time_text(now), user, about))
+    return WriteResult(None)
+
+
+def close(
+    connection: Connection,
+    message_ids: Iterable[int],
+    note: str,
+    user: str,
+    now: datetime,
+    days: OpeningDays,
+) -> WriteResult[None]:
+    """Close messages as the library: all of them or none.
+
+    Raises:
+        RefusedError: one of them is unknown or closed already; the text says which.
+    """
+    for message_id in dict.fromkeys(message_ids):
+        after = SupportStatus.CLOSED_BY_LIBRARY
+        set_status(connection, message_id, after, note, user, now, days)
     return WriteResult(None)
 
 

@@ -14,7 +14,6 @@ from sip2gw.cli.common import (
     clock_time,
     configured,
     opened_store,
-    printable,
     read_branch,
     run,
     say,
@@ -226,23 +225,36 @@ def status(
     C, X or Z. X, Y and Z may become A: that reopens the message, and its times begin anew. Closing
     a message about an entry for review closes that entry, too; reopening does not reopen it.
     """
-    _set_status(message_id, to, note, config)
-
-
-@support.command()
-def close(message_id: IdArgument, note: NoteOption = "", config: ConfigOption = None) -> None:
-    """Close a message as the library (X). Your user name is kept.
-
-    If the message is about an entry for review, that entry is closed, too.
-    """
-    _set_status(message_id, SupportStatus.CLOSED_BY_LIBRARY, note, config)
-
-
-def _set_status(message_id: str, to: SupportStatus, note: str, config: ConfigOption) -> None:
     settings = configured(config)
     number = read_message_id(message_id)
     with opened_store(settings) as store:
         brought_up_to_date(store, settings)
         user, now = getpass.getuser(), datetime.now(UTC)
         run(store.set_support_status(number, to, note, user, now, opening_days(settings)))
-    say(f"Message {number} is now in status {printable(to.value)}.")
+    _tell_status(number, to)
+
+
+@support.command()
+def close(
+    message_ids: Annotated[
+        list[str], typer.Argument(metavar="ID…", help="Ids of messages; see `support list`.")
+    ],
+    note: NoteOption = "",
+    config: ConfigOption = None,
+) -> None:
+    """Close messages as the library (X): all of them or none. Your user name is kept.
+
+    If a message is about an entry for review, that entry is closed, too.
+    """
+    settings = configured(config)
+    numbers = [read_message_id(message_id) for message_id in message_ids]
+    with opened_store(settings) as store:
+        brought_up_to_date(store, settings)
+        user, now = getpass.getuser(), datetime.now(UTC)
+        run(store.close_support_messages(numbers, note, user, now, opening_days(settings)))
+    for number in dict.fromkeys(numbers):
+        _tell_status(number, SupportStatus.CLOSED_BY_LIBRARY)
+
+
+def _tell_status(number: int, status: SupportStatus) -> None:
+    say(f"Message {number} is now in status {status.value}.")

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from sip2gw.backend.base import CirculationOrder, CirculationResult
 from sip2gw.handlers.base import Session
 from sip2gw.handlers.patron import PresentedCard, obstacle_text
+from sip2gw.handlers.refusal import kept
 from sip2gw.model import PatronRecord
 from sip2gw.policy.access import PinState
 from sip2gw.policy.items.cases import CirculationCase, Reader, RefusedCase
@@ -95,6 +96,7 @@ def order_for(
 ) -> CirculationOrder:
     """The order for what `request` asks to do with the item, or claims has been done."""
     record = presented.record if presented is not None else None
+    unknown_card = kept(presented.number) if presented is not None and record is None else ""
     now = session.now()
     return CirculationOrder(
         code=code,
@@ -103,15 +105,17 @@ def order_for(
         patron_id=record.id if record is not None else None,
         now=now,
         case=case,
-        key=order_key(session, request, "" if record is None else record.id),
+        key=order_key(session, request, unknown_card if record is None else record.id),
         key_expires=now + KEY_KEPT,
         claim=claim,
+        unknown_card=unknown_card,
         keeps_history=session.terminal.circulation.loan_history is not None,
     )
 
 
 def order_key(session: Session, request: Checkout | Checkin | Renew, patron_id: str) -> str | None:
-    """The key under which `request` is done once for `patron_id` (empty: nobody)."""
+    """The key under which `request` is done once for `patron_id`: nobody if empty, or a card that
+    nobody has."""
     said = (getattr(request, name, False) for name in ("fee_acknowledged", "cancel", "no_block"))
     flags = "".join("Y" if flag else "N" for flag in said)
     return transaction_key(session, request.code, patron_id, request.transaction_date, flags)

@@ -33,7 +33,7 @@ def review_row(
         order.terminal,
         order.code,
         order.item_id,
-        order.patron_id or "",
+        order.patron_id or order.unknown_card,
         outcome,
         " ".join(reasons),
     )

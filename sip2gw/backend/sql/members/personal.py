@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from sip2gw.backend.sql.queries import fill
 from sip2gw.backend.sql.stubs import IDS_OF
 from sip2gw.backend.sql.writes import names
+from sip2gw.model.support import AutomaticCategory
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,14 @@ class Personal:
         named = " OR ".join(f"t.{column} IN ({{names}})" for column in self.whose)
         return self.about or named or "1 = 0"
 
+
+_TEXT_OF_MESSAGE = f"""CASE
+    WHEN t.object <> '' AND t.category IN ('{AutomaticCategory.OFFLINE}',
+        '{AutomaticCategory.REFUSED_PAYMENT}', '{AutomaticCategory.UNKNOWN_PAYMENT}') THEN t.text
+    WHEN t.closed IS NULL THEN 'The patron has been forgotten. Close this message.'
+    ELSE '' END"""
+"""Money and items are followed up without the patron, too, and the gateway wrote about them without
+names. Nobody can be answered any more in other matters."""
 
 PERSONAL = (
     Personal(
@@ -218,7 +227,7 @@ PERSONAL = (
         texts=names("object text"),
         cleared=names("object"),
         deleted=False,
-        emptied={"text": "''"},
+        emptied={"text": _TEXT_OF_MESSAGE},
     ),
     Personal(
         "refused_payment",
