@@ -10,6 +10,7 @@ import pytest
 from orders import decided_by
 
 from sip2gw.backend.base import PaymentOrder, PaymentOutcome, RefusedError
+from sip2gw.backend.database import Connection, WriteResult
 from sip2gw.backend.library import Library
 from sip2gw.backend.loading.exporting import export_lines
 from sip2gw.model import (
@@ -124,6 +125,32 @@ async def test_everything_is_one_persons(doubled: Library) -> None:
         "patron P1 keeps their own",
     ]
     assert doubled.self_check() == []
+
+
+@pytest.mark.parametrize("payer", ["D1", "P1"])
+async def test_c98_a_payment_of_unknown_outcome_comes_first(doubled: Library, payer: str) -> None:
+    fee = {"D1": "F5", "P1": "F1"}[payer]
+    booked = await doubled.book_payment(
+        decided_by(order(payer_id=payer, amount=100), pay_fee(fee, 100))
+    )
+    assert booked.payment is not None
+    attempt = (booked.payment.id,)
+
+    def open_it(connection: Connection) -> WriteResult[None]:
+        connection.execute("INSERT INTO attempt (id, key) VALUES (?, 'K')", attempt)
+        return WriteResult(None)
+
+    def settle(connection: Connection) -> WriteResult[None]:
+        connection.execute("UPDATE attempt SET settled = 'now' WHERE id = ?", attempt)
+        return WriteResult(None)
+
+    await doubled.write(open_it)
+    before = content(doubled)
+    with pytest.raises(RefusedError, match="settle it first, see `payment reconcile`"):
+        await doubled.merge_patrons("D1", "P1", EVA)
+    assert content(doubled) == before
+    await doubled.write(settle)
+    assert (await doubled.merge_patrons("D1", "P1", EVA)).former_id == "D1"
 
 
 async def test_payments_and_ledger_stay_as_they_are(doubled: Library) -> None:

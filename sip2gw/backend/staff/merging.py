@@ -18,6 +18,9 @@ from sip2gw.model.notices import NoticeState
 from sip2gw.model.support import SupportStatus
 from sip2gw.policy.members.merging import MergeFacts, MergePlan, plan_merge
 
+_UNSETTLED = """
+    SELECT COUNT(*) FROM attempt a JOIN payment p ON p.id = a.id
+    WHERE a.settled IS NULL AND p.payer_id IN (?, ?)"""
 _DOUBLES = queries.fill(merging.DOUBLES, living=LIVING)
 
 
@@ -25,12 +28,18 @@ def plan(connection: Connection, former_card: str, lasting_card: str) -> MergePl
     """What `merge` would do; nothing is changed.
 
     Raises:
-        RefusedError: nobody has one of the cards, or they are of one patron already.
+        RefusedError: nobody has one of the cards, they are of one patron already, or a payment
+            of theirs is not settled, whose retry would not be recognised under another payer (C98).
     """
     former, lasting = (holder(connection, card) for card in (former_card, lasting_card))
     if former == lasting:
         raise RefusedError(
             f"{former_card} and {lasting_card} are one patron already: {lasting}; nothing to merge"
+        )
+    if connection.execute(_UNSETTLED, (former, lasting)).fetchone()[0]:
+        raise RefusedError(
+            f"a payment of patron {former} or {lasting} has an unknown outcome; settle it first,"
+            " see `payment reconcile`"
         )
     return plan_merge(
         MergeFacts(
@@ -54,7 +63,7 @@ def merge(
     Ledger and payments stay as they are; of the former record an empty row is left for them.
 
     Raises:
-        RefusedError: nobody has one of the cards, or they are of one patron already.
+        RefusedError: as `plan` says.
     """
     planned = plan(connection, former_card, lasting_card)
     former, lasting = planned.former_id, planned.lasting_id
