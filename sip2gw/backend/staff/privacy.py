@@ -391,6 +391,9 @@ def _put(connection: Connection, named: _Named, people: Iterable[_Person], *, ow
 def forget_ended(store: Database, before: datetime) -> int:
     """Forget the patrons who ended before that day and whom nothing ties to us (B92, B93). Blocks.
 
+    The database's files may hold copies of their rows for a while: to write them anew at once, as
+    `forget_patron` does, would hold up the gateway that does this once a day.
+
     Returns how many.
     """
 
@@ -398,10 +401,7 @@ def forget_ended(store: Database, before: datetime) -> int:
         return list(_free(connection, before, store.spooled(), among))
 
     with telling("ended patrons were not forgotten", "run `sip2gw maintain` again"):
-        forgotten = _forget_chosen(store, choose)
-        if forgotten:
-            _erase_traces(store)
-    return len(forgotten)
+        return len(_forget_chosen(store, choose))
 
 
 def count_ended(store: Database, before: datetime) -> int:
