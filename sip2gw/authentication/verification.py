@@ -25,7 +25,7 @@ from sip2gw.foundation.threads import ready_pool
 SUCCESS_TTL_S = 15 * 60.0
 SUCCESS_ENTRIES_MAX = 50_000
 HASHING_NICENESS = 10
-"""How far the hashing threads yield to the event loop, on Linux's scale."""
+"""How far hashing yields to the event loop, on Linux's scale, but for what goes first."""
 PENDING_MAX = 256
 """Verifications of each kind that may wait for a thread; more are refused as too late."""
 
@@ -42,10 +42,11 @@ class SlowVerifier:
         self.monotonic = monotonic
         """Seconds that only grow."""
         threads = threads or min(4, os.cpu_count() or 1)
-        self._pool = ready_pool(threads, "sip2gw-hash", initializer=_step_back)
+        self._first = ready_pool(max(1, threads // 2), "sip2gw-hash-first")
+        """Somebody stands at a door: this must not wait for whatever else the machine does."""
+        self._pool = ready_pool(max(1, threads - 1), "sip2gw-hash", initializer=_step_back)
         self._pending: Counter[bool] = Counter()
         """The number of verifications waiting or running: those that go first, and the others."""
-        self._others = asyncio.Semaphore(max(1, threads - 1))
         self._keyed = hashlib.blake2b(key=secrets.token_bytes(32), digest_size=16)
         self._successes: OrderedDict[bytes, float] = OrderedDict()
 
@@ -72,14 +73,13 @@ class SlowVerifier:
         if len(self._successes) > SUCCESS_ENTRIES_MAX:
             self._successes.popitem(last=False)
 
-    async def run(self, verify: Callable[[], bool], *, first: bool = True) -> bool:
+    async def run(self, verify: Callable[[], bool], *, first: bool = False) -> bool:
         """Run the slow `verify` in a thread.
 
         Args:
             verify: what takes long.
-            first: whether it goes before all that do not. Those leave a thread free where there
-                are two or more, so that however many of them wait one that goes first is begun
-                at once.
+            first: whether it goes before all that do not: in threads of its own, which do not
+                yield, so that it is begun at once however many others wait.
 
         Raises:
             BackendTimeoutError: too many verifications are waiting already; this one would not
@@ -90,16 +90,14 @@ class SlowVerifier:
         self._pending[first] += 1
         loop = asyncio.get_running_loop()
         try:
-            if first:
-                return await loop.run_in_executor(self._pool, verify)
-            async with self._others:
-                return await loop.run_in_executor(self._pool, verify)
+            return await loop.run_in_executor(self._first if first else self._pool, verify)
         finally:
             self._pending[first] -= 1
 
     def close(self) -> None:
         """Stop the threads."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        for pool in (self._first, self._pool):
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 _NOBODY_HASH = (

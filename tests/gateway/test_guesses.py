@@ -1,6 +1,7 @@
 """What guessing a PIN costs, and that nobody else pays for it.  (B19, B20, C19, C99)"""
 
 import asyncio
+import os
 import threading
 from datetime import timedelta
 from functools import partial
@@ -407,8 +408,15 @@ async def test_a_door_goes_first_until_three_pins_have_failed_there(store, locks
     assert verifier.went_first[-1] is True
 
 
-async def test_those_that_do_not_go_first_leave_a_thread_free():
+async def test_those_that_go_first_have_threads_of_their_own_which_do_not_yield():
     verifier = SlowVerifier(lambda: 0.0, threads=2)
+
+    def yields():
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) > own
+
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    assert await verifier.run(yields)
+    assert not await verifier.run(yields, first=True)
     held, begun = threading.Event(), []
 
     def hold(name):
@@ -417,7 +425,7 @@ async def test_those_that_do_not_go_first_leave_a_thread_free():
 
     crowd = [asyncio.create_task(verifier.run(partial(hold, n), first=False)) for n in range(5)]
     await asyncio.sleep(0)
-    assert await verifier.run(lambda: True)
+    assert await verifier.run(lambda: True, first=True)
     assert begun in ([], [0])
     held.set()
     assert await asyncio.gather(*crowd) == [True] * 5
@@ -435,7 +443,7 @@ async def test_a_full_queue_of_the_others_refuses_none_that_goes_first():
     await asyncio.sleep(0)
     with pytest.raises(BackendTimeoutError):
         await verifier.run(lambda: True, first=False)
-    assert await verifier.run(lambda: True)
+    assert await verifier.run(lambda: True, first=True)
     held.set()
     await asyncio.gather(*crowd)
     assert await verifier.run(lambda: True, first=False)
@@ -592,6 +600,7 @@ async def test_a_wrong_pin_is_told_at_the_deadline_and_ends_a_verification(tmp_p
         await pay.send(ask_23("1004", "0000"))
         while gateway.app._pins._guesses or not await failures(gateway, "1004"):
             await turns()
+        await turns()  # now the answer waits for its slot
         gateway.clock.advance(1.5)
         gateway.app.server._sweep()
         answer = await pay.read()

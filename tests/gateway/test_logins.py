@@ -201,14 +201,14 @@ async def test_a_right_password_from_elsewhere_takes_as_long_as_a_wrong_one(tmp_
 
 async def test_more_verifications_than_can_be_done_are_refused_and_not_judged(tmp_path):
     async with running(tmp_path) as gateway:
-        gateway.app._login_verifier._pending[True] = 256
+        gateway.app._login_verifier._pending[False] = 256
         line = await gateway.connect()
         assert await line.ask(WRONG) == "940"
         assert gateway.app.gateway.logins._guard._caller("127.0.0.1").failures == type(
             gateway.app.gateway.logins._guard._caller("127.0.0.1").failures
         )(maxlen=3)
         assert not gateway.metrics.backend_errors
-        gateway.app._login_verifier._pending[True] = 0
+        gateway.app._login_verifier._pending[False] = 0
 
 
 async def test_an_answer_that_is_held_back_beyond_the_deadline_is_a_refusal(tmp_path):
