@@ -34,12 +34,17 @@ CsvOption = Annotated[
 ]
 SinceOption = Annotated[
     str | None,
-    typer.Option(metavar="TIME", help="From this date or time on, in the library's time zone."),
+    typer.Option(
+        metavar="TIME",
+        help="From this time on: a date, a time, today or yesterday.",
+    ),
 ]
 BranchOption = Annotated[str | None, typer.Option(metavar="B", help="Only this branch.")]
 UntilOption = Annotated[
     str | None,
-    typer.Option(metavar="TIME", help="Up to this time; a date includes the whole day."),
+    typer.Option(
+        metavar="TIME", help="Up to this time; a date, today and yesterday mean the whole day."
+    ),
 ]
 
 
@@ -106,34 +111,41 @@ def read_branch(config: Config, code: str) -> Branch:
     return known
 
 
+_DAYS_AGO = {"today": 0, "yesterday": 1}
+
+
+def _read_moment(text: str, zone: tzinfo, option: str) -> tuple[datetime, bool]:
+    """The moment that `text` names, and whether it names a whole day, of which it is the start."""
+    from sip2gw.policy.moments import read_start
+
+    if text in _DAYS_AGO:
+        day = datetime.now(zone).date() - timedelta(days=_DAYS_AGO[text])
+        text = day.isoformat()
+    try:
+        return read_start(text, zone), len(text) == len("YYYY-MM-DD")
+    except ValueError as error:
+        raise UsageError(f"{option} {text}: {error}, today or yesterday") from None
+
+
 def read_since(text: str | None, zone: tzinfo, option: str = "--since") -> datetime | None:
-    """The moment that `text` names; a date means its start (C34).
+    """The moment that `text` names; a date, `today` or `yesterday` means its start (C34).
 
     Raises:
         UsageError: it is neither a date nor a time.
     """
-    from sip2gw.policy.moments import read_start
-
-    try:
-        return read_start(text, zone) if text else None
-    except ValueError as error:
-        raise UsageError(f"{option} {text}: {error}") from None
+    return _read_moment(text, zone, option)[0] if text else None
 
 
 def read_until(text: str | None, zone: tzinfo, option: str = "--until") -> datetime | None:
-    """The first moment after the span that ends with `text`; a date means its whole day (C34).
+    """The first moment after the span that ends with `text`; a day means all of it (C34).
 
     Raises:
         UsageError: it is neither a date nor a time.
     """
-    from sip2gw.policy.moments import read_start
-
-    try:
-        moment = read_start(text, zone) if text else None
-    except ValueError as error:
-        raise UsageError(f"{option} {text}: {error}") from None
-    is_date = text is not None and len(text) == len("YYYY-MM-DD")
-    return moment + timedelta(days=1) if moment is not None and is_date else moment
+    if not text:
+        return None
+    moment, is_day = _read_moment(text, zone, option)
+    return moment + timedelta(days=1) if is_day else moment
 
 
 def insist_on_one_format(json: bool, csv: bool) -> None:
