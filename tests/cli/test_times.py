@@ -27,5 +27,5 @@ def test_a_time_is_not_a_day() -> None:
 
 @pytest.mark.parametrize("word", ["tomorrow", "Today ", "2026-13-01"])
 def test_another_word_is_refused(word: str) -> None:
-    with pytest.raises(UsageError, match="--from .*: .*, today or yesterday"):
+    with pytest.raises(UsageError, match=r"--from .*: .*, today or yesterday"):
         read_since(word, UTC, "--from")
