@@ -10,7 +10,7 @@ import asyncio
 import json
 import sqlite3
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from unicodedata import normalize
@@ -29,6 +29,7 @@ from sip2gw.backend.sql.members import outbox
 from sip2gw.backend.sql.members.maintenance import Occasion
 from sip2gw.backend.sql.members.personal import IMPERSONAL, PATRON, PERSONAL
 from sip2gw.backend.sql.money.unknown import attempt_of
+from sip2gw.backend.sql.values import time_text
 from sip2gw.backend.sqlite.database import SqliteConnection
 from sip2gw.backend.sqlite.store import Store
 from sip2gw.backend.staff import privacy
@@ -779,6 +780,23 @@ async def test_b93_ended_patrons_are_forgotten_unless_something_ties_them(
     assert (library.count_ended(before), library.count_ended_kept(before)) == (0, 1)
     assert await library.forget_ended(before) == 0
     assert library.self_check() == []
+
+
+@pytest.mark.parametrize(("ends_in", "forgotten"), [(30, 0), (-1, 1)])
+async def test_b93_one_process_at_a_time_forgets_the_ended(
+    library: Library, ends_in: int, forgotten: int
+) -> None:
+    """Unless it was killed, and its turn has ended since."""
+    ends = time_text(datetime.now(UTC) + timedelta(minutes=ends_in))
+
+    load(library, ended(1, membership_until="2020-01-01"))
+    execute(library, f"INSERT INTO setting (name, value) VALUES ('forgetting_until', '{ends}')")
+    assert await library.forget_ended(NOW) == forgotten
+    with library.snapshot() as connection:
+        (kept,) = connection.execute(
+            "SELECT value FROM setting WHERE name = 'forgetting_until'"
+        ).fetchone()
+    assert kept == ("" if forgotten else ends)
 
 
 async def test_b93_whose_membership_maintenance_ended_is_forgotten_unless_they_came_back(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol, TypeAlias
 
 from sip2gw.backend.attempts import UnknownAttempt, UnknownPayment
@@ -25,6 +25,7 @@ from sip2gw.backend.sql.members.personal import (
 )
 from sip2gw.backend.sql.queries import BUMP_VERSION, STORE_VERSION, fill
 from sip2gw.backend.sql.stubs import IDS_OF, LIVING, SAME_PERSON
+from sip2gw.backend.sql.values import time_text
 from sip2gw.backend.staff.people import holder
 from sip2gw.model import Minor
 from sip2gw.policy.members.privacy import (
@@ -41,6 +42,13 @@ SEARCHED_AT_ONCE = 1000
 """Patrons for whom it reads the texts of the store once; nobody waits meanwhile."""
 TEXTS_AT_ONCE = 10_000
 """Rows with texts that are in memory at a time."""
+
+TURN = timedelta(hours=1)
+"""Of a process that forgets the ended."""
+_TAKE_TURN = """
+    INSERT INTO setting (name, value) VALUES ('forgetting_until', ?)
+    ON CONFLICT (name) DO UPDATE SET value = excluded.value WHERE setting.value < ?"""
+_END_TURN = "UPDATE setting SET value = '' WHERE name = 'forgetting_until' AND value = ?"
 
 STUB_MARK = "~"
 _STUB_BYTES = 8
@@ -394,14 +402,33 @@ def forget_ended(store: Database, before: datetime) -> int:
     The database's files may hold copies of their rows for a while: to write them anew at once, as
     `forget_patron` does, would hold up the gateway that does this once a day.
 
-    Returns how many.
+    One process at a time does it. What one has forgotten makes another read all texts again, so
+    that several at once would take hours. One that was killed keeps others away for `TURN`.
+
+    Returns how many; 0 while another process does it.
     """
 
     def choose(connection: Connection, among: Collection[str] | None = None) -> list[str]:
         return list(_free(connection, before, store.spooled(), among))
 
     with telling("ended patrons were not forgotten", "run `sip2gw maintain` again"):
-        return len(_forget_chosen(store, choose))
+        turn = _take_turn(store)
+        if turn is None:
+            return 0
+        try:
+            return len(_forget_chosen(store, choose))
+        finally:
+            with store.own_connection() as connection:
+                connection.execute(_END_TURN, (turn,))
+
+
+def _take_turn(store: Database) -> str | None:
+    """The end of this process's turn to forget the ended; None while it is another's."""
+    now = datetime.now(UTC)
+    ends = time_text(now + TURN)
+    with store.own_connection() as connection:
+        taken = connection.execute(_TAKE_TURN, (ends, time_text(now))).rowcount
+    return ends if taken else None
 
 
 def count_ended(store: Database, before: datetime) -> int:
