@@ -67,7 +67,10 @@ url = "URL"
 [server]
 listen = ["127.0.0.1:0"]
 [branches.MAIN]
+[privacy]
+ended_patron_days = 3660
 """
+"""Nobody is forgotten meanwhile: memberships are looked at here, to their end."""
 
 MEMBERSHIPS: dict[str, dict[str, Any]] = {
     "101": {
