@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import unquote
 
 from pydantic import (
@@ -372,53 +372,47 @@ class LogSection(Section):
     )
 
 
+KEPT_DAYS_MAX = 3_660
+
+
+def _days(default: int, description: str, *, least: int = 0) -> Any:
+    """A key that says for how many days something is kept."""
+    return Field(default=default, ge=least, le=KEPT_DAYS_MAX, description=description)
+
+
 class PrivacySection(Section):
     """How long the store keeps identities."""
 
-    access_log_days: int = Field(
-        default=30,
-        ge=0,
-        le=3_660,
-        description="Days after which the access log forgets the patron; the rows stay.",
+    access_log_days: int = _days(
+        30,
+        "Days after which the access log forgets the patron; the rows stay.",
     )
-    loan_history_days: int = Field(
-        default=0,
-        ge=0,
-        le=3_660,
-        description="Days for which the store knows, after a return, who borrowed the item;"
-        " 0: not at all.",
+    loan_history_days: int = _days(
+        0,
+        "Days for which the store knows, after a return, who borrowed the item; 0: not at all.",
     )
-    refused_payment_days: int = Field(
-        default=90,
-        ge=0,
-        le=3_660,
-        description="Days for which `payment refused` lists a refused payment.",
+    refused_payment_days: int = _days(
+        90,
+        "Days for which `payment refused` lists a refused payment.",
     )
-    support_days: int = Field(
-        default=730,
-        ge=0,
-        le=3_660,
-        description="Days for which the store keeps a message of customer support that was closed,"
+    support_days: int = _days(
+        730,
+        "Days for which the store keeps a message of customer support that was closed,"
         " with its history.",
     )
-    ended_patron_days: int = Field(
-        default=365,
-        ge=0,
-        le=3_660,
-        description="Days after which a patron who has ended is forgotten, unless something is"
+    ended_patron_days: int = _days(
+        365,
+        "Days after which a patron who has ended is forgotten, unless something is"
         " owed, on loan, left or unknown.",
     )
-    review_days: int = Field(
-        default=365,
-        ge=1,
-        le=3_660,
-        description="Days for which `review list` has an entry after it was closed.",
+    review_days: int = _days(
+        365,
+        "Days for which `review list` has an entry after it was closed.",
+        least=1,
     )
-    outbox_days: int = Field(
-        default=90,
-        ge=0,
-        le=3_660,
-        description="Days for which `outbox list` lists a notice that was sent or given up.",
+    outbox_days: int = _days(
+        90,
+        "Days for which `outbox list` lists a notice that was sent or given up.",
     )
 
 

@@ -25,8 +25,6 @@ class MaintenanceChore:
     """What is counted, in the singular."""
     what: str
     """What else is said of it; the moment follows."""
-    limit: Callable[[Config, datetime], datetime]
-    """The moment before which it is forgotten, as seen from now."""
     do: Callable[[Library, datetime], Coroutine[Any, Any, int]]
     """Forget it; returns how many."""
     count: Callable[[Library, datetime], int]
@@ -37,7 +35,12 @@ class MaintenanceChore:
     nouns: str | None = None
     """The plural, unless it adds an s."""
     setting: str = ""
-    """The key of `[privacy]` that says for how many days it is kept; empty: no setting does."""
+    """The key of `[privacy]` that says for how many days it is kept; empty: not a day."""
+
+    def limit(self, config: Config, now: datetime) -> datetime:
+        """The moment before which it is forgotten, as seen from `now`."""
+        days: int = getattr(config.privacy, self.setting) if self.setting else 0
+        return now - timedelta(days=days)
 
 
 TIED = "kept, because something is owed, on loan, left or unknown"
@@ -48,7 +51,6 @@ MAINTENANCE = (
         setting="access_log_days",
         noun="row",
         what="of the door log before",
-        limit=lambda config, now: now - timedelta(days=config.privacy.access_log_days),
         do=lambda store, before: store.erase_access_identities(before),
         count=lambda store, before: store.count_access_identities(before),
         done="patron erased",
@@ -58,7 +60,6 @@ MAINTENANCE = (
         key="transactions_forgotten",
         noun="item transaction",
         what="that expired before",
-        limit=lambda config, now: now,
         do=lambda store, now: store.forget_transactions(now),
         count=lambda store, now: store.count_forgotten_transactions(now),
     ),
@@ -67,7 +68,6 @@ MAINTENANCE = (
         setting="loan_history_days",
         noun="loan",
         what="that ended before",
-        limit=lambda config, now: now - timedelta(days=config.privacy.loan_history_days),
         do=lambda store, before: store.forget_loans(before),
         count=lambda store, before: store.count_forgotten_loans(before),
     ),
@@ -76,7 +76,6 @@ MAINTENANCE = (
         setting="refused_payment_days",
         noun="refused payment",
         what="before",
-        limit=lambda config, now: now - timedelta(days=config.privacy.refused_payment_days),
         do=lambda store, before: store.forget_refused_payments(before),
         count=lambda store, before: store.count_forgotten_refusals(before),
     ),
@@ -85,7 +84,6 @@ MAINTENANCE = (
         setting="support_days",
         noun="message",
         what="of customer support, closed before",
-        limit=lambda config, now: now - timedelta(days=config.privacy.support_days),
         do=lambda store, before: store.forget_support_messages(before),
         count=lambda store, before: store.count_forgotten_support_messages(before),
     ),
@@ -95,7 +93,6 @@ MAINTENANCE = (
         noun="entry for review",
         nouns="entries for review",
         what="closed before",
-        limit=lambda config, now: now - timedelta(days=config.privacy.review_days),
         do=lambda store, before: store.forget_reviews(before),
         count=lambda store, before: store.count_forgotten_reviews(before),
     ),
@@ -104,7 +101,6 @@ MAINTENANCE = (
         setting="ended_patron_days",
         noun="patron",
         what="who ended before",
-        limit=lambda config, now: now - timedelta(days=config.privacy.ended_patron_days),
         do=lambda store, before: store.forget_ended(before),
         count=lambda store, before: store.count_ended(before),
     ),
@@ -113,7 +109,6 @@ MAINTENANCE = (
         setting="ended_patron_days",
         noun="patron",
         what="who ended before",
-        limit=lambda config, now: now - timedelta(days=config.privacy.ended_patron_days),
         do=lambda store, before: asyncio.to_thread(store.count_ended_kept, before),
         count=lambda store, before: store.count_ended_kept(before),
         done=TIED,
@@ -124,7 +119,6 @@ MAINTENANCE = (
         setting="outbox_days",
         noun="notice",
         what="sent or given up before",
-        limit=lambda config, now: now - timedelta(days=config.privacy.outbox_days),
         do=lambda store, before: store.forget_notices(before),
         count=lambda store, before: store.count_forgotten_notices(before),
     ),
