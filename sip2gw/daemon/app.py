@@ -205,15 +205,20 @@ class App:
     def repeat(
         self, work: Callable[[], Awaitable[None]], first_after_s: float, every_s: float
     ) -> None:
-        """Repeat `work` until `stop`."""
+        """Repeat `work` until `stop`; what it did not expect is logged, and it is due again."""
+        loop = asyncio.get_running_loop()
 
         async def when_due() -> None:
             await asyncio.sleep(first_after_s)
             while True:
-                await work()
+                try:
+                    await work()
+                except Exception as problem:
+                    failure = {"message": "a recurring task failed", "exception": problem}
+                    loop.call_exception_handler(failure)
                 await asyncio.sleep(every_s)
 
-        self._tasks.append(asyncio.get_running_loop().create_task(when_due()))
+        self._tasks.append(loop.create_task(when_due()))
 
     async def warm(self) -> None:
         """Read the data for doors in a thread, so that patrons do not wait for a slow disk."""

@@ -1,5 +1,6 @@
 """What the gateway looks at by itself, and what a reload shows in the metrics (B67)."""
 
+import asyncio
 from datetime import timedelta
 
 import pytest
@@ -173,3 +174,24 @@ async def test_closed_sets_of_labels_begin_at_0(gateway):
     assert set(shown(gateway, "payments")) == {"booked", "replayed", "refused", "unknown"}
     gateway.metrics.frames_rejected["of another day"] += 1
     assert shown(gateway, "frames_rejected")["of another day"] == 1, "none is ever left out"
+
+
+async def test_a_recurring_task_that_failed_is_due_again(tmp_path):
+    """One fault must not end for good what retention, notices or metrics hang on."""
+    tried, again = 0, asyncio.Event()
+
+    async def fail_first():
+        nonlocal tried
+        tried += 1
+        if tried == 1:
+            raise ValueError("4711")
+        again.set()
+
+    failures: list[dict[str, object]] = []
+    async with running(tmp_path) as gateway:
+        asyncio.get_running_loop().set_exception_handler(lambda _, told: failures.append(told))
+        gateway.app.repeat(fail_first, 0, 0.001)
+        async with asyncio.timeout(10):
+            await again.wait()
+    asyncio.get_running_loop().set_exception_handler(None)
+    assert [str(told["exception"]) for told in failures] == ["4711"]
