@@ -15,13 +15,13 @@ from sip2gw.backend.postgres.functions import (
     circulate_function,
 )
 from sip2gw.backend.postgres.released import BOOK_PAYMENT_1
-from sip2gw.backend.sql.queries import fill
-from sip2gw.backend.sql.schema import (
+from sip2gw.backend.sql.migrations.money import (
     GUARDED_IN_ENTRIES,
     LEDGER_KINDS,
     REKEYED_ACCOUNT,
     REKEYED_DEBTOR,
 )
+from sip2gw.backend.sql.queries import fill
 
 FACTS_LOCK = 5120194301
 """The advisory lock that booking shares, and that everything holds alone which changes what a

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sip2gw.backend.database import Connection
-from sip2gw.backend.sql import schema
+from sip2gw.backend.sql.migrations import money
 from sip2gw.backend.sql.queries import fill
 
 WRITE_WAIT_S = 30.0
@@ -46,7 +46,7 @@ def _guards(table: str) -> tuple[str, ...]:
 
 def _guard_but_for_stubs() -> tuple[str, ...]:
     """Let a ledger entry change its debtor into the stub that takes their place, and no more."""
-    same = " AND ".join(f"NEW.{name} IS OLD.{name}" for name in schema.GUARDED_IN_ENTRIES)
+    same = " AND ".join(f"NEW.{name} IS OLD.{name}" for name in money.GUARDED_IN_ENTRIES)
     return (
         "DROP TRIGGER ledger_entry_no_update",
         fill(
@@ -54,8 +54,8 @@ def _guard_but_for_stubs() -> tuple[str, ...]:
             "WHEN NOT ({same} AND NEW.account IS {account} AND {debtor}) "
             "BEGIN SELECT RAISE(ABORT, 'ledger_entry is append-only'); END",
             same=same,
-            account=schema.REKEYED_ACCOUNT,
-            debtor=schema.REKEYED_DEBTOR,
+            account=money.REKEYED_ACCOUNT,
+            debtor=money.REKEYED_DEBTOR,
         ),
     )
 
@@ -88,9 +88,9 @@ class SqliteDialect:
     table_names = "SELECT name FROM sqlite_master WHERE type = 'table'"
     beside: Mapping[int, tuple[str, ...]] = {
         9: (
-            *_remade(schema.FEE_WITH_CREDITS),
-            schema.FEE_INDEX,
-            *_remade(schema.LEDGER_TRANSACTION_WITH_SURPLUS),
+            *_remade(money.FEE_WITH_CREDITS),
+            money.FEE_INDEX,
+            *_remade(money.LEDGER_TRANSACTION_WITH_SURPLUS),
             *_guards("ledger_transaction"),
         ),
         19: _guard_but_for_stubs(),

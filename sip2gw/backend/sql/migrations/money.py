@@ -1,0 +1,126 @@
+"""Fees, payments and the ledger, and what guards it."""
+
+from __future__ import annotations
+
+FEES_AND_LEDGER = (
+    """CREATE TABLE fee (
+        id TEXT PRIMARY KEY,
+        patron_id TEXT NOT NULL REFERENCES patron (id),
+        amount BIGINT NOT NULL CHECK (amount >= 0),
+        created TEXT NOT NULL,
+        type TEXT NOT NULL DEFAULT '04',
+        description TEXT NOT NULL DEFAULT '',
+        item_id TEXT REFERENCES item (id),
+        status TEXT NOT NULL DEFAULT 'open' CHECK (status IN ('open', 'I', 'J', 'D', 'R')),
+        arrangement_date TEXT)""",
+    "CREATE INDEX fee_patron ON fee (patron_id)",
+    """CREATE TABLE payment (
+        id TEXT PRIMARY KEY,
+        time TEXT NOT NULL,
+        terminal TEXT NOT NULL,
+        payer_id TEXT NOT NULL REFERENCES patron (id),
+        amount BIGINT NOT NULL CHECK (amount > 0),
+        currency TEXT NOT NULL,
+        payment_type TEXT NOT NULL,
+        bk TEXT NOT NULL,
+        status TEXT NOT NULL CHECK (status IN ('booked', 'unknown', 'undone')),
+        texts TEXT NOT NULL DEFAULT '[]',
+        key TEXT,
+        content TEXT NOT NULL,
+        key_expires TEXT NOT NULL,
+        card TEXT NOT NULL)""",
+    "CREATE UNIQUE INDEX payment_key ON payment (terminal, key)",
+    """CREATE TABLE ledger_transaction (
+        id TEXT PRIMARY KEY,
+        time TEXT NOT NULL,
+        kind TEXT NOT NULL CHECK (kind IN ('opening', 'adjustment', 'payment', 'undo')),
+        payment_id TEXT REFERENCES payment (id))""",
+    """CREATE TABLE ledger_entry (
+        transaction_id TEXT NOT NULL REFERENCES ledger_transaction (id),
+        position BIGINT NOT NULL,
+        account TEXT NOT NULL,
+        amount BIGINT NOT NULL CHECK (amount <> 0),
+        fee_id TEXT REFERENCES fee (id),
+        debtor_id TEXT REFERENCES patron (id),
+        relation TEXT,
+        PRIMARY KEY (transaction_id, position))""",
+    """CREATE INDEX ledger_entry_fee ON ledger_entry (fee_id, amount)
+        WHERE fee_id IS NOT NULL""",
+)
+
+LEDGER_KINDS = """CHECK (kind IN
+            ('opening', 'adjustment', 'payment', 'undo', 'surplus', 'refund'))"""
+"""Since migration 9."""
+
+FEE_WITH_CREDITS = """CREATE TABLE fee (
+        id TEXT PRIMARY KEY,
+        patron_id TEXT NOT NULL REFERENCES patron (id),
+        amount BIGINT NOT NULL,
+        created TEXT NOT NULL,
+        type TEXT NOT NULL DEFAULT '04',
+        description TEXT NOT NULL DEFAULT '',
+        item_id TEXT REFERENCES item (id),
+        status TEXT NOT NULL DEFAULT 'open' CHECK (status IN ('open', 'I', 'J', 'D', 'R')),
+        arrangement_date TEXT)"""
+
+FEE_INDEX = "CREATE INDEX fee_patron ON fee (patron_id)"
+
+LEDGER_TRANSACTION_WITH_SURPLUS = f"""CREATE TABLE ledger_transaction (
+        id TEXT PRIMARY KEY,
+        time TEXT NOT NULL,
+        kind TEXT NOT NULL {LEDGER_KINDS},
+        payment_id TEXT REFERENCES payment (id))"""
+"""What migration 9 makes of the two tables; PostgreSQL only changes their constraints."""
+
+REFUSED_PAYMENTS = (
+    # None for payments that were booked before; then our own time decides (C105).
+    "ALTER TABLE payment ADD COLUMN transacted TEXT",
+    """CREATE TABLE refused_payment (
+        id TEXT PRIMARY KEY,
+        time TEXT NOT NULL,
+        terminal TEXT NOT NULL,
+        day TEXT NOT NULL,
+        payer TEXT NOT NULL,
+        amount TEXT NOT NULL,
+        currency TEXT NOT NULL,
+        payment_type TEXT NOT NULL,
+        bk TEXT NOT NULL,
+        reason TEXT NOT NULL)""",
+    "CREATE INDEX refused_payment_day ON refused_payment (terminal, day)",
+    "CREATE INDEX refused_payment_time ON refused_payment (time)",
+    """CREATE TABLE refused_more (
+        terminal TEXT NOT NULL,
+        day TEXT NOT NULL,
+        time TEXT NOT NULL,
+        count BIGINT NOT NULL,
+        PRIMARY KEY (terminal, day))""",
+)
+
+ATTEMPTS = (
+    """CREATE TABLE attempt (
+        id TEXT PRIMARY KEY REFERENCES payment (id),
+        key TEXT NOT NULL,
+        owed BIGINT,
+        settled TEXT,
+        resolved TEXT,
+        note TEXT NOT NULL DEFAULT '')""",
+    "CREATE INDEX attempt_open ON attempt (id) WHERE settled IS NULL",
+    "ALTER TABLE review ADD COLUMN key TEXT",
+    "CREATE INDEX review_unknown ON review (id) WHERE outcome = 'unknown'",
+)
+"""Of payments that were answered with "not sure": under which key, what was owed then, when they
+were settled, and when the terminal asked again and was told yes. The payment itself says how it
+ended: `unknown` until it is settled, then `refused` if it was not booked. An entry for review of
+unknown outcome has the key under which it was to be done."""
+
+REKEYED_DEBTOR = """EXISTS (SELECT 1 FROM patron p JOIN patron s ON s.id = p.forgotten_as
+        WHERE p.id = OLD.debtor_id AND s.id = NEW.debtor_id AND s.forgotten_on IS NOT NULL)"""
+
+REKEYED_ACCOUNT = """CASE OLD.account
+        WHEN 'surplus:' || OLD.debtor_id THEN 'surplus:' || NEW.debtor_id
+        WHEN 'refund:' || OLD.debtor_id THEN 'refund:' || NEW.debtor_id
+        ELSE OLD.account END"""
+
+GUARDED_IN_ENTRIES = ("transaction_id", "position", "amount", "fee_id", "relation")
+"""Since migration 19 an entry of the ledger may change in one way: its debtor becomes the stub that
+takes their place, and with them the account that is named after them. All the rest stays."""
