@@ -43,6 +43,11 @@ class StoreIdentifier:
             return record, card, _OK
         return record, card, await self._verify(session, record, card, number, pin, began_s)
 
+    async def find(self, session: Session, number: str) -> tuple[PatronRecord | None, Card | None]:
+        """Find the holder of a card; no PIN is looked at."""
+        record = await session.services.backend.find_by_card(number) if number else None
+        return record, record.card(number) if record is not None else None
+
     async def identify_payer(
         self, session: Session, number: str, pin: str | None
     ) -> tuple[PaymentFacts | None, Card | None, PinState]:

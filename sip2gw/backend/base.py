@@ -43,6 +43,8 @@ class BackendError(Exception):
     """The backend failed; `kind` is the metric label of C74. Never carries patron data."""
 
     kind = "bug"
+    of_store = True
+    """Whether the store has failed; not so when it was the library system behind the gateway."""
 
 
 class UnavailableError(BackendError):

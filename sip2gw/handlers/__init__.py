@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from sip2gw.handlers import (
     door,
     fee,
@@ -70,6 +72,15 @@ DOOR_HANDLERS: dict[type[Request], Handler] = {
 }
 """For profiles of kind `door`."""
 
+UPSTREAM_HANDLERS: dict[type[Request], Handler] = {}
+"""For terminals that a library system answers."""
+
+UPSTREAM_DOOR_HANDLERS: dict[type[Request], Handler] = {}
+"""The same for profiles of kind `door`."""
+
+OBSERVED_HANDLERS: dict[type[Request], Handler] = {}
+"""For profiles that are only observed."""
+
 DIALECT_HANDLERS: dict[DialectName, dict[type[Request], Handler]] = {
     "standard": {},
     "wise": {MoneyLines: wise.money_lines},
@@ -81,8 +92,19 @@ DIALECT_HANDLERS: dict[DialectName, dict[type[Request], Handler]] = {
 """What a dialect adds to `HANDLERS` or answers in its own way (B55)."""
 
 
-def handlers_of(kind: str, dialect: DialectName) -> dict[type[Request], Handler]:
+Family = Literal["store", "upstream", "observed"]
+"""Who answers: we, on our store; a library system, with what we know laid over it; or it alone,
+while we only observe (B78)."""
+
+
+def handlers_of(
+    kind: str, dialect: DialectName, family: Family = "store"
+) -> dict[type[Request], Handler]:
     """The handlers for profiles of `kind` in `dialect`; a door answers as a door in each."""
+    if family == "upstream":
+        return UPSTREAM_DOOR_HANDLERS if kind == "door" else UPSTREAM_HANDLERS
+    if family == "observed":
+        return OBSERVED_HANDLERS
     own = DIALECT_HANDLERS[dialect]
     if kind == "door":
         return {**own, **DOOR_HANDLERS} if own else DOOR_HANDLERS
@@ -108,8 +130,10 @@ DOOR_FAILING: dict[type[Request], Failing] = {
 """For profiles of kind `door`."""
 
 
-def failing_of(kind: str) -> dict[type[Request], Failing]:
+def failing_of(kind: str, family: Family = "store") -> dict[type[Request], Failing]:
     """What follows where a request fails, for profiles of `kind`."""
+    if family == "observed":
+        return {}
     return DOOR_FAILING if kind == "door" else FAILING
 
 
@@ -124,9 +148,13 @@ __all__ = [
     "DOOR_HANDLERS",
     "FAILING",
     "HANDLERS",
+    "OBSERVED_HANDLERS",
     "SUPPORTED_CODES",
+    "UPSTREAM_DOOR_HANDLERS",
+    "UPSTREAM_HANDLERS",
     "Answer",
     "Failing",
+    "Family",
     "Handler",
     "Services",
     "Session",

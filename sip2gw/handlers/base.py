@@ -14,6 +14,7 @@ from typing import Any, Protocol, TypeVar
 from zoneinfo import ZoneInfo
 
 from sip2gw.backend.base import Backend, BackendError, CirculationOrder
+from sip2gw.backend.system import LibrarySystem
 from sip2gw.foundation.clock import Clock
 from sip2gw.handlers.rules import (
     DoorManner,
@@ -21,6 +22,7 @@ from sip2gw.handlers.rules import (
     Presentation,
     Rights,
     Till,
+    UpstreamManner,
     WiseManner,
 )
 from sip2gw.model import Card, PatronRecord, Payment
@@ -38,7 +40,14 @@ from sip2gw.policy.money import PaymentRules
 from sip2gw.policy.payments import PaymentFacts
 from sip2gw.policy.receipts import ReceiptRules
 from sip2gw.policy.relationships import RelationshipRules
-from sip2gw.protocol.messages import Request, Response
+from sip2gw.protocol.messages import (
+    PatronInformation,
+    PatronInformationResponse,
+    PatronStatusRequest,
+    PatronStatusResponse,
+    Request,
+    Response,
+)
 from sip2gw.protocol.wire import WireFormat
 from sip2gw.shared.answers import ShownAnswers
 from sip2gw.shared.door_memory import Admissions, Passages
@@ -72,6 +81,10 @@ class Identifier(Protocol):
         """The holder of card `number`, the card, and whether `pin` is right."""
         ...
 
+    async def find(self, session: Session, number: str) -> tuple[PatronRecord | None, Card | None]:
+        """The same where no PIN is looked at (C2)."""
+        ...
+
     async def identify_payer(
         self, session: Session, number: str, pin: str | None
     ) -> tuple[PaymentFacts | None, Card | None, PinState]:
@@ -82,6 +95,30 @@ class Identifier(Protocol):
         self, session: Session, record: PatronRecord, number: str, pin: str | None
     ) -> PinState:
         """Whether `pin` is right by `record`, which was seen last; for when the store is down."""
+        ...
+
+
+@dataclass(slots=True)
+class Asked:
+    """What a library system answered about a card and its PIN."""
+
+    record: PatronRecord | None
+    """Its facts with ours laid over them (B72); only what we know ourselves if it said nothing
+    about the patron, because the PIN was wrong or was not asked."""
+    card: Card | None
+    """None: nobody has this card there."""
+    pin: PinState
+    response: PatronStatusResponse | PatronInformationResponse | None
+    """As it came; None when the PIN is locked, so that nobody was asked (B74)."""
+
+
+class LibraryIdentifier(Identifier, Protocol):
+    """An `Identifier` that asks a library system, with the terminal's own 23 or 63."""
+
+    async def ask(
+        self, session: Session, request: PatronStatusRequest | PatronInformation
+    ) -> Asked:
+        """Send `request` up once, in the account's name, and read the answer."""
         ...
 
 
@@ -100,6 +137,8 @@ class Services:
     passages: Passages = field(default_factory=Passages)
     admissions: Admissions = field(default_factory=Admissions)
     answers: ShownAnswers = field(default_factory=ShownAnswers)
+    library: LibrarySystem | None = None
+    """The library system behind the gateway; None: the store itself is the library."""
 
 
 class Standpoint:
@@ -164,6 +203,8 @@ class TerminalView:
     """What follows where one of them fails, if anything does."""
     expires_at: datetime | None = None
     """From this instant on it is refused and its lines are closed (C101)."""
+    upstream: UpstreamManner | None = None
+    """How it is served by a library system behind the gateway; None without one."""
     way_back: tuple[str, ...] = ()
     """The doors of the branch that lead the other way than this one."""
 

@@ -126,8 +126,7 @@ async def _identify(session: Session, request: _DoorRequest) -> PresentedCard:
             session, number, request.patron_password, pin_required=required
         )
     # The one case in which AD is ignored (C2).
-    record = await session.services.backend.find_by_card(number) if number else None
-    card = record.card(number) if record is not None else None
+    record, card = await session.services.identifier.find(session, number)
     known = card is not None and card.state is not CardState.REPLACED
     return PresentedCard(number, record, card, PinState.OK, known, known)
 

@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from sip2gw.policy.upstream.rules import FactRules
+from sip2gw.protocol.encoding import TextEncoding
+
 CustomField = tuple[str, str]
 """A field of the profile's own: its tag, and the template of what it says."""
 
@@ -80,6 +83,25 @@ class DoorManner:
     refuse_as: str
     direction: str
     passage_window_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamManner:
+    """How a terminal's requests go up to a library system, and how its answers are read (C120)."""
+
+    account: str
+    institution: str
+    """AO there."""
+    text: TextEncoding
+    """Of the unknown fields in its answers."""
+    facts: FactRules
+    knows_fw_b: bool
+    aliases: bool
+    """Whether AA of an answer may be another card of the same patron (C151)."""
+    offers_information: bool = True
+    """Whether a door asks by 63; else by 23."""
+    denying_flags: frozenset[int] = frozenset({0})
+    """Those of their flags that refuse at this door (C150)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,6 +49,7 @@ from sip2gw.model.people import (
     Relationship,
     RelationshipType,
 )
+from sip2gw.model.upstream import LibraryWord, Until
 from sip2gw.model.values import (
     COUNT_MAX,
     NAME_CHARACTERS_MAX,
@@ -82,6 +83,7 @@ __all__ = [
     "FeeStatus",
     "Hold",
     "ItemStatus",
+    "LibraryWord",
     "Loan",
     "MaterialRule",
     "Membership",
@@ -99,6 +101,7 @@ __all__ = [
     "Reveal",
     "Surplus",
     "Text",
+    "Until",
     "copied",
     "currency_digits",
     "format_amount",

@@ -10,6 +10,7 @@ from typing import Any
 from sip2gw.model.doors import DoorEntry
 from sip2gw.model.memberships import MaterialRule
 from sip2gw.model.money import Fee, Minor
+from sip2gw.model.upstream import LibraryWord
 
 
 class CardState(StrEnum):
@@ -231,6 +232,8 @@ class PatronRecord:
     when used (B51, B54)."""
     door_entries: tuple[DoorEntry, ...] = ()
     """Entries of the store's bar and pass lists for any of the cards, without their notes."""
+    word: LibraryWord | None = None
+    """What a library system behind the gateway has decided; None: the store is the library."""
     kept: dict[tuple[object, ...], Any] | None = field(default=None, init=False, compare=False)
     """Room for what the shell derives from this snapshot; no policy looks here. A table beside the
     snapshots costs a 63 more than C136 allows: each look into it misses the processor's cache."""

@@ -75,6 +75,11 @@ class _PinsAssumedRight:
         is_good = card is not None and card.state is not CardState.REPLACED
         return record, card, PinState.OK if is_good else PinState.ABSENT
 
+    async def find(self, session: Session, number: str) -> tuple[PatronRecord | None, Card | None]:
+        """The holder, without a PIN."""
+        record = await session.services.backend.find_by_card(number) if number else None
+        return record, record.card(number) if record is not None else None
+
     async def identify_payer(
         self, session: Session, number: str, pin: str | None
     ) -> tuple[PaymentFacts | None, Card | None, PinState]:

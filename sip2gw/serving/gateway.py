@@ -280,7 +280,7 @@ class Gateway:
     def backend_failed(self, error: BackendError, operation: str) -> None:
         """Count a failure, log it, and remember if the backend is unavailable (B15)."""
         self.metrics.backend_errors[operation, error.kind] += 1
-        if error.kind == "unavailable":
+        if error.kind == "unavailable" and error.of_store:
             self.metrics.backend_up = False
         self.log.events.error(
             "backend_failed", operation=operation, kind=error.kind, exc_info=error

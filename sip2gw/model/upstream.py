@@ -1,0 +1,37 @@
+"""What a library system behind the gateway says of a patron, beside the facts (B72, C121)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sip2gw.model.money import Minor
+from sip2gw.protocol.fields import PatronFlag
+
+
+class Until(StrEnum):
+    """What their word about the end of the membership is worth (C121)."""
+
+    UNMAPPED = "unmapped"
+    """Nobody reads it out of their answers: their flag 0 is their word, at a door too."""
+    KNOWN = "known"
+    """It is `PatronRecord.membership_until`."""
+    UNREADABLE = "unreadable"
+    """Absent, or no date: valid for lending, refused at a door."""
+    BY_FLAGS = "flags"
+    """The same, but the configuration says that flag 0 is their word then."""
+
+
+@dataclass(frozen=True, slots=True)
+class LibraryWord:
+    """What the library system itself has decided about a patron; it is never taken away (C121)."""
+
+    flags: frozenset[PatronFlag]
+    """The patron status, as it was said."""
+    texts: tuple[str, ...] = ()
+    """AF, as it was said."""
+    until: Until = Until.UNMAPPED
+    membership_known: bool = False
+    """Whether the membership is known; unknown is not the same as none (C150)."""
+    fee_amount: Minor | None = None
+    """BV; None when it was not said or cannot be read: then their money flags decide (C150)."""
