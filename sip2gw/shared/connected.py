@@ -51,8 +51,8 @@ class Replacements:
         """A line of `terminal`, last heard at `last_heard`, is being replaced.
 
         Returns:
-            True when this was the third line in use to be replaced within ten minutes; counting then
-            starts anew.
+            True when this is the third line in use that is replaced within ten minutes; counting
+            starts anew then.
         """
         if now - last_heard > HEARD_WITHIN_S:
             return False
