@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, Strict, model_validator
 
+from sip2gw.config.facts import Flags
 from sip2gw.config.options import ProfileOptions
-from sip2gw.config.sections import Terminator
 from sip2gw.config.types import (
     Badges,
     FieldCodes,
@@ -20,6 +20,7 @@ from sip2gw.config.types import (
     Memberships,
     PersonalFields,
     Section,
+    Terminator,
     YesOrDay,
 )
 from sip2gw.policy.access import DoorRules
@@ -123,6 +124,11 @@ class DoorTable(Section):
         default="flags",
         description="What a refusal sets besides the flags, for simple controllers: cqn sets"
         " CQ to N, bln sets BL to N; flags sets nothing else.",
+    )
+    upstream_flags: Flags = Field(
+        default=(0,),
+        description="With a library system behind the gateway: flags of its patron status, 0-13,"
+        " that keep a patron out.",
     )
     direction: Literal["in", "out"] = Field(
         default="in",
@@ -317,6 +323,11 @@ class BasicTable(Section):
         description="Whether to accept transactions that happened off line (no block Y), if"
         " they are dated more than two minutes ago. Unset: by kind, true for"
         " selfcheck and sorter.",
+    )
+    observe: bool = Field(
+        default=False,
+        description="Whether the library system behind the gateway answers alone, and the gateway"
+        " only notes what it would have decided.",
     )
     door: DoorTable | None = Field(
         default=None, description='Checks of a door; only with `kind = "door"`.'
