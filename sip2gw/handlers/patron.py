@@ -184,12 +184,16 @@ def obstacle_text(session: Session, language: str, obstacle: Obstacle) -> str:
 def screen_texts(
     session: Session, language: str, record: PatronRecord, standing: Standing
 ) -> tuple[str, ...]:
-    """AF of a shown patron: the first obstacle, the first about money, warnings (B25, B32)."""
+    """AF of a shown patron: the first obstacle, the first about money, warnings (B25, B32).
+
+    What a library system denies it says itself.
+    """
     texts = session.services.texts
     lines: list[str] = []
-    if standing.obstacles:
-        spoken = [standing.obstacles[0]]
-        about_money = (o for o in standing.obstacles[1:] if o.reason in MONEY_REASONS)
+    obstacles = [obstacle for obstacle in standing.obstacles if not obstacle.theirs]
+    if obstacles:
+        spoken = [obstacles[0]]
+        about_money = (o for o in obstacles[1:] if o.reason in MONEY_REASONS)
         if spoken[0].reason not in MONEY_REASONS:
             spoken.extend(next(([obstacle] for obstacle in about_money), []))
         lines.extend(obstacle_text(session, language, obstacle) for obstacle in spoken)
