@@ -41,9 +41,10 @@ from sip2gw.policy.items.decisions import CirculationRules, Materials
 from sip2gw.policy.items.sorting import SortRule
 from sip2gw.policy.money import PaymentRules
 from sip2gw.policy.receipts import ReceiptRules
+from sip2gw.protocol.fields import VALUE_BYTES_MAX
 from sip2gw.protocol.layout import layout_of
 from sip2gw.protocol.registry import RESPONSES
-from sip2gw.protocol.wire import WireFormat
+from sip2gw.protocol.wire import UNCUT, WireFormat
 from sip2gw.texts import Catalogue
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def _hidden_fields(profile: Profile) -> frozenset[str]:
     return hidden
 
 
-def _wire(profile: Profile) -> WireFormat:
+def _wire(profile: Profile, *, is_passed_on: bool) -> WireFormat:
     table = profile.table
     return _like(
         WireFormat,
@@ -94,6 +95,10 @@ def _wire(profile: Profile) -> WireFormat:
         terminator=b"\r\n" if table.terminator == "CRLF" else b"\r",
         hidden_fields=_hidden_fields(profile),
         substitute=table.convert_control_characters,
+        # What a library system has said is not cut (C153), and what is kept of its bytes is kept
+        # where they are read.
+        value_bytes_max=UNCUT if is_passed_on else VALUE_BYTES_MAX,
+        keeps_bytes=False,
         rewritten=tuple((one.find, one.replace) for one in table.rewrite_screen_texts),
     )
 
@@ -144,7 +149,7 @@ def _served(profile: Profile, capabilities: frozenset[Capability]) -> frozenset[
 
 
 def _of_profile(
-    profile: Profile, capabilities: frozenset[Capability], *, support: bool
+    profile: Profile, capabilities: frozenset[Capability], *, support: bool, upstream: bool
 ) -> dict[str, Any]:
     """What is the same for all terminals of `profile`; `support` is the library's switch."""
     table, door = profile.table, profile.door or DoorTable()
@@ -154,7 +159,7 @@ def _of_profile(
         "language": profile.language,
         "messages": _served(profile, capabilities),
         "offered": profile.messages,
-        "wire": _wire(profile),
+        "wire": _wire(profile, is_passed_on=upstream),
         "identification": _like(Identification, table, pin_required=profile.pin_required),
         "rights": _rights(profile),
         "presentation": _presentation(profile, support),
@@ -233,7 +238,12 @@ def terminal_views(
 ) -> Iterator[tuple[Terminal, TerminalView]]:
     """Every terminal of `config` and its view, with a backend of `capabilities`."""
     of_profile = {
-        name: _of_profile(one, capabilities, support=config.support.enabled)
+        name: _of_profile(
+            one,
+            capabilities,
+            support=config.support.enabled,
+            upstream=config.backend.kind == "sip2",
+        )
         for name, one in config.profiles.items()
     }
     counting = _counting_branches(config)

@@ -3,11 +3,10 @@
 The library system is a fake that says what each test has it say.
 """
 
-import asyncio
 from datetime import date
 
 import pytest
-from harness import CONFIG, LIBRARY, STAMP, ask_23, ask_63, fields, load, running
+from harness import CONFIG, STAMP, ask_23, ask_63, fields, running
 from library_fakes import FakeLibrary, put_behind, said
 
 from sip2gw.backend.system import BadAnswerError, Lease, NoAnswerError, NotAskedError
@@ -190,9 +189,14 @@ async def test_unknown_fields_pass_as_the_profile_says(site, keys, shown):
 
 async def test_texts_are_recoded_and_other_bytes_pass_unchanged(gateway):
     """é is known to both encodings; FF is no UTF-8, so it stays what it is."""
-    put_behind(gateway, FakeLibrary(), anna(tail="").__class__ and said(
-        f"64{'':14}001{THEN}{COUNTS}AOTHERE|AA1001|AEAnnÉ|BLY|CQY|XAé".encode() + b"\xff|"
-    ))
+    put_behind(
+        gateway,
+        FakeLibrary(),
+        anna(tail="").__class__
+        and said(
+            f"64{'':14}001{THEN}{COUNTS}AOTHERE|AA1001|AEAnnÉ|BLY|CQY|XAé".encode() + b"\xff|"
+        ),
+    )
     terminal = await gateway.terminal("kiosk-1")
     await terminal.send(ask_63("1001", "1001"))
     raw = await terminal.reader.readuntil(b"\r")
@@ -335,7 +339,6 @@ async def test_a_door_that_decides_decides_as_ever(gateway):
     """The identifier finds the patron; here in the store, elsewhere at the library system."""
     put_behind(gateway, FakeLibrary())
     door = await gateway.terminal("door-1")
-    gateway.app.gateway.services.identifier._pins = gateway.app._pins
     for request in (ask_23("1009", "1009"), ask_63("1009", "1009")):
         answer = await door.ask(request)
         assert answer[2:5] == "Y  "

@@ -14,11 +14,16 @@ from sip2gw.model import Card, CardState, LibraryWord, PatronRecord
 from sip2gw.policy.access import PinState
 from sip2gw.policy.upstream.rules import FactRules
 from sip2gw.protocol.codec import parse_response
-from sip2gw.protocol.encoding import text_encoding
-from sip2gw.protocol.messages import AcsStatus
+from sip2gw.protocol.messages import (
+    AcsStatus,
+    PatronInformationResponse,
+    PatronStatusResponse,
+)
 from sip2gw.protocol.wire import UNCUT, WireFormat
 
-ALL_CODES = frozenset({"01", "09", "11", "15", "17", "19", "23", "25", "29", "35", "37", "63", "65"})
+ALL_CODES = frozenset(
+    ["01", "09", "11", "15", "17", "19", "23", "25", "29", "35", "37", "63", "65"]
+)
 UP = AcsStatus(
     online=True,
     checkin_ok=True,
@@ -77,8 +82,8 @@ class FakeLibrary:
 class FakeIdentifier(StoreIdentifier):
     """Finds in the store as ever, and says `asked` when the library system is to be asked."""
 
-    def __init__(self, asked):
-        super().__init__(None)
+    def __init__(self, pins, asked):
+        super().__init__(pins)
         self.asked = asked
         self.requests = []
 
@@ -93,6 +98,7 @@ def said(wire_text, **facts):
     """What a library system answered, as wire text, about a patron whose PIN is right."""
     body = wire_text if isinstance(wire_text, bytes) else wire_text.encode(THEIR_WIRE.encoding)
     response = parse_response(body, THEIR_WIRE)
+    assert isinstance(response, PatronStatusResponse | PatronInformationResponse)
     pin = facts.pop("pin", PinState.OK)
     number = response.patron_identifier
     record = PatronRecord(
@@ -109,7 +115,7 @@ def put_behind(gateway, library, asked=None, **manner):
     """Make `library` the library system behind a running gateway; returns its identifier."""
     services = gateway.app.gateway.services
     services.library = library
-    services.identifier = identifier = FakeIdentifier(asked)
+    services.identifier = identifier = FakeIdentifier(gateway.app._pins, asked)
     site = gateway.app.gateway.site
     for login, known in site.by_login.items():
         kind = "door" if known.view.is_door else "auth"

@@ -6,7 +6,7 @@ Rules: B22, B25, B30, B72, C33, C123, C150, C153. What is not named here leaves 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cache
+from typing import Any
 
 from sip2gw.handlers import profile_fields
 from sip2gw.handlers.answers import show_answers
@@ -17,7 +17,10 @@ from sip2gw.model import Card, PatronRecord, format_amount
 from sip2gw.policy.obstacles import Standing, visible_badges
 from sip2gw.policy.upstream.fees import read_money
 from sip2gw.protocol.layout import layout_of
-from sip2gw.protocol.messages import PatronInformationResponse, PatronStatusResponse
+from sip2gw.protocol.messages import (
+    PatronInformationResponse,
+    PatronStatusResponse,
+)
 
 _PERSONAL = frozenset({"BD", "BE", "BF", "PB", "PC"})
 """What `personal_fields` may name (B30)."""
@@ -25,6 +28,12 @@ _BIRTH_DATE = "PB"
 """Its entry for the birth date, whatever field the library system says it in."""
 
 _Response = PatronStatusResponse | PatronInformationResponse
+
+_ATTRIBUTES: dict[type[Any], dict[str, str]] = {
+    kind: {p.place.tag: p.attribute for p in layout_of(kind).tagged if p.absent is None}
+    for kind in (PatronStatusResponse, PatronInformationResponse)
+}
+"""The attribute of each field that may be left out, by its tag."""
 
 
 def lay_over(
@@ -87,7 +96,7 @@ def _tell_money(response: _Response, currency: str) -> None:
 def _withhold_fields(session: Session, response: _Response, record: PatronRecord) -> None:
     """Leave out what the profile does not show, and add its own fields (B30, C33, C86, C153)."""
     withheld = _withheld(session)
-    attributes = _attributes(type(response))
+    attributes = _ATTRIBUTES[type(response)]
     for tag in withheld:
         attribute = attributes.get(tag)
         if attribute is not None:
@@ -106,13 +115,6 @@ def _withheld(session: Session) -> frozenset[str]:
     if birth_date is not None and _BIRTH_DATE not in named:
         withheld |= {birth_date.field}
     return withheld
-
-
-@cache
-def _attributes(kind: type[_Response]) -> dict[str, str]:
-    """The attribute of each field of `kind` that may be left out, by its tag."""
-    places = layout_of(kind).tagged
-    return {p.place.tag: p.attribute for p in places if p.absent is None}
 
 
 def _unknown_fields(

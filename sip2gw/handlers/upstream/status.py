@@ -1,4 +1,4 @@
-"""99 in front of a library system: ours, as far as that system offers the same.  (B73, B77, C152)"""
+"""99 in front of a library system: ours, as far as that offers the same.  (B73, B77, C152)"""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ async def sc_status(session: Session, request: ScStatus) -> Answer:
     if theirs is None or not theirs.online:
         return _away(session, request)
     answer = await status.sc_status(session, request)
+    assert isinstance(answer.response, AcsStatus)
     _promise_at_most(session, answer.response, theirs)
     return answer
 
