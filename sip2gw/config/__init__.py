@@ -9,7 +9,8 @@ from sip2gw.config.load import (
     load_config,
 )
 from sip2gw.config.problems import ConfigError
-from sip2gw.config.profiles import DoorTable, Profile
+from sip2gw.config.doors import DoorTable
+from sip2gw.config.profiles import Profile
 from sip2gw.config.reload import Lasting, reload_marks
 from sip2gw.config.terminals import Terminal
 from sip2gw.config.types import Address
