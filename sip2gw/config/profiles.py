@@ -19,6 +19,7 @@ from sip2gw.config.types import (
     Section,
     Terminator,
 )
+from sip2gw.policy.card_numbers import CardRule
 from sip2gw.protocol.dialect import DialectName
 from sip2gw.protocol.encoding import Encoding
 from sip2gw.protocol.timestamps import DateZone
@@ -281,6 +282,11 @@ class Profile:
     wise: WiseTable
     table: ProfileTable
     """Settings that the kind does not affect."""
+
+    @property
+    def card_rules(self) -> tuple[CardRule, ...]:
+        """What is made of a scanned number before it is looked up (B95)."""
+        return tuple(table.parsed() for table in self.table.card_rules)
 
     @property
     def kind(self) -> Kind:
