@@ -233,7 +233,7 @@ def _upstream(terminal: Terminal, accounts: Mapping[str, Account]) -> UpstreamMa
     return UpstreamManner(
         account=account.name,
         institution=account.institution,
-        text=text_encoding(account.encoding),
+        text=text_encoding(account.encoding, keeps=True),
         facts=account.facts,
         knows_fw_b=account.knows_fw_b,
         aliases=account.aliases,

@@ -75,6 +75,8 @@ class Pool:
         self._is_refused = False
         self._is_closed = False
         self._offers: frozenset[str] | None = None
+        self.status: AcsStatus | None = None
+        """See `LibrarySystem.status`."""
 
     # Asking --------------------------------------------------------------------------------
 
@@ -229,6 +231,7 @@ class Pool:
         self._tell()
 
     def _learn(self, status: AcsStatus) -> None:
+        self.status = status
         # The default itself, not its like: they have said no BX at all.
         if status.supported_messages is not ALWAYS_SUPPORTED:
             self._offers = status.supported_messages
