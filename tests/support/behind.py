@@ -16,7 +16,7 @@ ILS = """
 kind = "payment"
 family = "off"
 pin_required = false
-payment_types = []
+fw_b = "any"
 personal_fields = ["BD", "BE", "BF", "PB", "PC"]
 custom_patron_fields = [{ field = "XU", template = "{membership_until}" }]
 KEYS
@@ -34,6 +34,7 @@ address = "ADDRESS"
 login = "ils"
 password = "behind"
 aliases = true
+connections = 1
 knows_fw_b = true
 KEYS
 [backend.sip2.facts]
