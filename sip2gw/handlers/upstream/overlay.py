@@ -95,7 +95,7 @@ def _tell_money(response: _Response, currency: str) -> None:
 
 def _withhold_fields(session: Session, response: _Response, record: PatronRecord) -> None:
     """Leave out what the profile does not show, and add its own fields (B30, C33, C86, C153)."""
-    withheld = _withheld(session)
+    withheld = withheld_fields(session)
     attributes = _ATTRIBUTES[type(response)]
     for tag in withheld:
         attribute = attributes.get(tag)
@@ -106,7 +106,7 @@ def _withhold_fields(session: Session, response: _Response, record: PatronRecord
     response.extra_fields = [*_unknown_fields(session, response, withheld), *custom]
 
 
-def _withheld(session: Session) -> frozenset[str]:
+def withheld_fields(session: Session) -> frozenset[str]:
     """The fields with personal data that the profile does not name."""
     named = frozenset(session.terminal.presentation.personal_fields)
     withheld = _PERSONAL - named
