@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeVar
 from zoneinfo import ZoneInfo
 
 from sip2gw.backend.base import Backend, BackendError, CirculationOrder
-from sip2gw.backend.system import LibrarySystem
+from sip2gw.backend.system import Lease, LibrarySystem
 from sip2gw.foundation.clock import Clock
 from sip2gw.handlers.rules import (
     DoorManner,
@@ -109,7 +109,8 @@ class Asked:
     """None: nobody has this card there."""
     pin: PinState
     response: PatronStatusResponse | PatronInformationResponse | None
-    """As it came; None when the PIN is locked, so that nobody was asked (B74)."""
+    """As it came; None when nobody was asked: the PIN is locked (B74), or card or PIN have
+    characters that the library system does not know."""
 
 
 class LibraryIdentifier(Identifier, Protocol):
@@ -218,6 +219,8 @@ class Session:
     verified_card: str = ""
     """The card whose PIN was last verified here, until 35, another card or a wrong PIN (C64)."""
     verified_at: float = 0.0
+    lease: Lease = field(default_factory=Lease, repr=False)
+    """Its claim to a line of the library system behind the gateway (C122)."""
     asked: dict[tuple[str | None, str], tuple[str | None, float]] = field(
         default_factory=dict, repr=False
     )
