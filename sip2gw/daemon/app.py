@@ -12,8 +12,9 @@ from datetime import timedelta
 from sip2gw.authentication.guesses import PinRules
 from sip2gw.authentication.identification import StoreIdentifier
 from sip2gw.authentication.pins import PinService
+from sip2gw.authentication.upstream import UpstreamIdentifier
 from sip2gw.authentication.verification import PasswordService, SlowVerifier
-from sip2gw.backend.base import BackendError
+from sip2gw.backend.base import Backend, BackendError
 from sip2gw.backend.factory import Opened, open_backend, open_library_system
 from sip2gw.backend.wrappers import Timed
 from sip2gw.config import Config
@@ -85,19 +86,10 @@ class App:
             clock.monotonic,
         )
         state = self.state = SharedState(lambda: self.config.server, clock.monotonic)
-        self._pins = PinService(
-            timed,
-            self._verifier,
-            store.pin_secret,
-            _pin_rules(config),
-            self._pin_locked,
-            state.admissions,
-            state.pin_guesses,
-        )
         self.library = open_library_system(config, self.metrics, clock, log)
         services = Services(
             timed,
-            self._identifier(),
+            self._identifier(timed),
             site.texts,
             self.metrics,
             clock,
@@ -133,9 +125,24 @@ class App:
         self._tasks: list[asyncio.Task[None]] = []
         self._show_configuration()
 
-    def _identifier(self) -> Identifier:
+    def _identifier(self, backend: Backend) -> Identifier:
         """Who says whose a card is and whether its PIN is right."""
-        return StoreIdentifier(self._pins)
+        state = self.state
+        parts = (
+            backend,
+            self._verifier,
+            self.store.pin_secret,
+            _pin_rules(self.config),
+            self._pin_locked,
+            state.admissions,
+            state.pin_guesses,
+        )
+        self._pins: PinService | UpstreamIdentifier
+        if self.library is None:
+            self._pins = PinService(*parts)
+            return StoreIdentifier(self._pins)
+        self._pins = identifier = UpstreamIdentifier(*parts, state.door_questions)
+        return identifier
 
     def _pin_locked(self, what: str, terminal: str) -> None:
         self.metrics.pin_locks += 1

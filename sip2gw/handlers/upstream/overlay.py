@@ -16,6 +16,7 @@ from sip2gw.handlers.upstream.behind import library_of
 from sip2gw.model import Card, PatronRecord, format_amount
 from sip2gw.policy.obstacles import Standing, visible_badges
 from sip2gw.policy.upstream.fees import read_money
+from sip2gw.protocol.encoding import recode
 from sip2gw.protocol.layout import layout_of
 from sip2gw.protocol.messages import (
     PatronInformationResponse,
@@ -126,4 +127,4 @@ def _unknown_fields(
     for tag, value in response.extra_fields:
         if tag in withheld or tag in hidden or (allowed and tag not in allowed):
             continue
-        yield tag, terminal.wire.text.encode(manner.text.decode(value))
+        yield tag, recode(value, manner.text, terminal.wire.text)
