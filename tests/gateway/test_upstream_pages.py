@@ -5,14 +5,15 @@ They are the same as directly, in every dialect, but for what docs/reference/ups
 
 import pytest
 from behind import DIALECTS, behind, in_front
-from parity import dialogues, differences, named
+from parity import Difference, dialogues, differences, named
 
 CODES = ("23", "35", "63", "99")
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 async def test_the_answers_are_those_that_a_gateway_gives_directly(dialect, tmp_path):
-    found, played = set(), 0
+    found: set[Difference] = set()
+    played = 0
     async with (
         behind(tmp_path, DIALECTS[dialect]) as rear,
         in_front(tmp_path, DIALECTS[dialect], rear) as front,

@@ -1,6 +1,6 @@
 """What differs when a terminal asks through a gateway in front of a gateway, field by field.
 
-docs/reference/upstream.md names each difference and explains it. `tests/gateway/test_upstream_pages.py`
+docs/reference/upstream.md names each difference and explains it; a test in `tests/gateway`
 finds the differences anew and compares them with that table.
 """
 
@@ -16,7 +16,7 @@ from sip2gw.protocol.layout import layout_of
 from sip2gw.protocol.wire import WireFormat
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "upstream.md"
-NOTHING = "–"
+NOTHING = "nothing"
 _WIRE = WireFormat()
 _BLOCK = re.compile(r"^```sip2(?: (\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _ROW = re.compile(r"^\| (\d\d) \| ([^|]+) \| (.+?) \| (.+?) \| [^|]+ \|$", re.MULTILINE)
