@@ -71,14 +71,14 @@ DIALECTS = {
     ),
 }
 
-BADGES = [
-    record
-    if record["kind"] == "badge"
-    else {"kind": "patron", "id": record["id"], "name": "", "badges": record["badges"]}
-    for record in LIBRARY
-    if record["kind"] == "badge" or (record["kind"] == "patron" and record["badges"])
-]
-"""All that the store in front is told."""
+
+def badges_of(library):
+    """What the store in front is told of a library: badges, and who has them."""
+    for record in library:
+        if record["kind"] == "badge":
+            yield record
+        elif record["kind"] == "patron" and record["badges"]:
+            yield {**{key: record[key] for key in ("kind", "id", "badges")}, "name": ""}
 
 
 def config_behind(dialect, config=CONFIG):
@@ -105,10 +105,12 @@ async def behind(directory, dialect, *, config=CONFIG, records=LIBRARY):
 
 
 @asynccontextmanager
-async def in_front(directory, dialect, rear, *, config=CONFIG, records=BADGES):
-    """The gateway in front of `rear`."""
+async def in_front(directory, dialect, rear, *, config=CONFIG, records=LIBRARY):
+    """The gateway in front of `rear`, which knows of `records` only the badges."""
     (directory / "front").mkdir(exist_ok=True)
     async with running(
-        directory / "front", config=config_in_front(dialect, rear.address, config), records=records
+        directory / "front",
+        config=config_in_front(dialect, rear.address, config),
+        records=list(badges_of(records)),
     ) as gateway:
         yield gateway
