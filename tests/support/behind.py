@@ -40,7 +40,7 @@ KEYS
 [backend.sip2.facts]
 birth_date = { field = "PB" }
 membership = { field = "PC" }
-membership_until = { field = "XU", format = "%d/%m/%Y" }
+membership_until = { field = "XU", format = ["%d/%m/%Y", "%d-%m-%Y"] }
 """
 
 
