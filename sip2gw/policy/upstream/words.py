@@ -42,8 +42,7 @@ def card_words(word: LibraryWord) -> str:
 def debt_words(word: LibraryWord) -> str:
     """What the money flags say, and whether they are all there is."""
     money = word.flags & MONEY_FLAGS
-    said = f"the library system sets flags {flag_words(money)}" if money else ""
     if word.fee_amount is not None:
-        return said
-    decides = f"{said or 'and sets neither of flags 10 and 11'}, which decide"
-    return f"the library system does not say how much is owed; {decides}"
+        return f"the library system sets flags {flag_words(money)}" if money else ""
+    decisive = flag_words(money) or "neither 10 nor 11"
+    return f"the library system does not say how much is owed, so its flags decide: {decisive}"
