@@ -19,6 +19,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "reference" / "upstream.md"
 NOTHING = "nothing"
 _WIRE = WireFormat()
 _BLOCK = re.compile(r"^```sip2(?: (\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_SECTION = re.compile(r"^## (.+)$", re.MULTILINE)
 _ROW = re.compile(r"^\| (\d\d) \| ([^|]+) \| (.+?) \| (.+?) \| [^|]+ \|$", re.MULTILINE)
 
 
@@ -31,9 +32,10 @@ class Difference(NamedTuple):
     through: str
 
 
-def named():
-    """The differences that the page names."""
-    rows = [Difference(*row) for row in _ROW.findall(PAGE.read_text())]
+def named(section):
+    """The differences that a section of the page names."""
+    parts = _SECTION.split(PAGE.read_text())
+    rows = [Difference(*row) for row in _ROW.findall(parts[parts.index(section) + 1])]
     assert rows, "no table"
     assert len(set(rows)) == len(rows), "a row too often"
     return set(rows)
