@@ -106,7 +106,7 @@ class LibrarySystem(Protocol):
         None before the first 98."""
         ...
 
-    def status(self, account: str) -> AcsStatus | None:
+    def last_status(self, account: str) -> AcsStatus | None:
         """Its last 98; None before the first. The flags in it are only handed on (C152)."""
         ...
 

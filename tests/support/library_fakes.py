@@ -63,7 +63,7 @@ class FakeLibrary:
     def offers(self, account):
         return self.offered
 
-    def status(self, account):
+    def last_status(self, account):
         return self.last
 
     def is_away(self, account):

@@ -76,7 +76,7 @@ class Pool:
         self._is_closed = False
         self._offers: frozenset[str] | None = None
         self.status: AcsStatus | None = None
-        """See `LibrarySystem.status`."""
+        """See `LibrarySystem.last_status`."""
 
     # Asking --------------------------------------------------------------------------------
 

@@ -56,8 +56,8 @@ class Sip2System:
         """See `LibrarySystem.offers`."""
         return self._pools[account].offers()
 
-    def status(self, account: str) -> AcsStatus | None:
-        """See `LibrarySystem.status`."""
+    def last_status(self, account: str) -> AcsStatus | None:
+        """See `LibrarySystem.last_status`."""
         return self._pools[account].status
 
     def is_away(self, account: str) -> bool:

@@ -29,7 +29,7 @@ async def _their_status(session: Session) -> AcsStatus | None:
     library, manner = library_of(session)
     if library.is_away(manner.account):
         return None
-    known = library.status(manner.account)
+    known = library.last_status(manner.account)
     if known is not None:
         return known
     try:

@@ -1,0 +1,90 @@
+"""`explain` in front of a library system: it is asked once, without a PIN, and its answer shown."""
+
+import json
+
+import pytest
+from behind import DIALECTS, badges_of, behind, config_in_front
+from harness import CONFIG, LIBRARY, load
+
+from sip2gw.backend.factory import open_backend
+from sip2gw.cli.explain import Message, _explain, _write_json, _write_text
+from sip2gw.cli.failures import CommandError
+from sip2gw.config import load_config
+
+DIALECT = DIALECTS["UTF-8 without checksums"]
+NOON = "2026-03-10 12:00"
+
+
+@pytest.fixture
+async def library_system(tmp_path):
+    async with behind(tmp_path, DIALECT, config=CONFIG, records=LIBRARY) as gateway:
+        yield gateway
+
+
+async def in_front_of(directory, address):
+    """A configuration, and a store that knows of the library only who has which badge."""
+    file = directory / "sip2gw.toml"
+    file.write_text(config_in_front(DIALECT, address, CONFIG))
+    config = load_config(file)
+    store = open_backend(config, "command").store
+    load(store, list(badges_of(LIBRARY)))
+    await store.close()
+    return config
+
+
+@pytest.fixture
+async def config(tmp_path, library_system):
+    return await in_front_of(tmp_path, library_system.address)
+
+
+async def test_a_door_is_explained_by_what_the_library_system_says(config, library_system):
+    asked_before = library_system.metrics.requests.total()
+    explained = await _explain(config, "door-1", "1002", None, NOON)
+    assert explained.reason == "under_age"
+    results = {check.check: check.result for check in explained.checks}
+    assert (results["badge"], results["membership"], results["age"]) == ("ok", "ok", "refused")
+    # 93, 99 and one question, although the handler and the checks both want to know.
+    assert library_system.metrics.requests.total() - asked_before == 3
+
+
+async def test_their_answer_is_shown_but_for_personal_data(config, capsys):
+    explained = await _explain(config, "kiosk-1", "1001", Message.PATRON_INFORMATION, NOON)
+    told = "\n".join(explained.library)
+    assert explained.library[0].startswith("64 ")
+    assert "Anna Peeters" in told  # AE, which the terminal is shown as well
+    assert "anna@example.org" not in told
+    assert "19800501" not in told
+    assert "31/12/2026" in told  # an unknown field
+    _write_json(explained)
+    last = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert last["library_system"] == list(explained.library)
+    _write_text(explained)
+    assert "The library system answered:\n  64 " in capsys.readouterr().out
+
+
+async def test_an_unknown_card_is_explained_too(config):
+    explained = await _explain(config, "kiosk-1", "4711", None, NOON)
+    assert explained.reason == "unknown_card"
+    assert "BLN" in explained.answer
+
+
+async def test_nothing_is_recorded_and_no_pin_goes_up(config, library_system, tmp_path):
+    seen = []
+    inner = library_system.app.gateway.services.identifier.identify
+
+    async def identify(session, number, pin):
+        seen.append(pin)
+        return await inner(session, number, pin)
+
+    library_system.app.gateway.services.identifier.identify = identify
+    await _explain(config, "door-1", "1001", None, NOON)
+    assert seen == [None]
+    store = open_backend(config, "command").store
+    assert store.access_rows() == []
+    await store.close()
+
+
+async def test_a_library_system_that_is_away_is_a_failure_with_a_next_step(tmp_path):
+    config = await in_front_of(tmp_path, ("127.0.0.1", 1))
+    with pytest.raises(CommandError, match="sip2gw upstream check"):
+        await _explain(config, "door-1", "1001", None, NOON)
