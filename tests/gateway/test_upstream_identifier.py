@@ -48,15 +48,15 @@ class Behind:
     def __init__(self, gateway, library):
         self.gateway, self.library = gateway, library
         app = gateway.app
-        state, locks = app.state, []
-        self.locks = locks
+        state = app.state
+        self.locks: list[str] = []
         self.verifier = app._verifier
         self.identifier = UpstreamIdentifier(
             app.backend,
             app._verifier,
             app.store.pin_secret,
             PinRules(answer_slot_s=0),
-            lambda what, terminal: locks.append(what),
+            lambda what, terminal: self.locks.append(what),
             state.admissions,
             state.pin_guesses,
             state.door_questions,

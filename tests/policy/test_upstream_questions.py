@@ -5,6 +5,7 @@ import pytest
 from sip2gw.policy.upstream.questions import carried, going_up
 from sip2gw.protocol.codec import parse_request, serialise
 from sip2gw.protocol.encoding import text_encoding
+from sip2gw.protocol.messages import PatronInformation, PatronStatusRequest
 from sip2gw.protocol.wire import WireFormat
 
 CP850, UTF8 = text_encoding("cp850"), text_encoding("utf-8")
@@ -14,6 +15,7 @@ ASKED_63 = "6300120260310    120000Y         AOHUB|AA91|AD1234|FWB|"
 
 def up(text, source=CP850, target=UTF8, *, knows_fw_b=True):
     request = parse_request(text.encode(source.name), WireFormat(encoding=source.name))
+    assert isinstance(request, PatronStatusRequest | PatronInformation)
     went = going_up(request, "THERE", source, target, knows_fw_b=knows_fw_b)
     return went and serialise(went, WireFormat(encoding=target.name)).decode(target.name)
 
