@@ -1,0 +1,34 @@
+"""What a door was answered a moment ago is remembered no longer than that.  (C122)"""
+
+from sip2gw.shared import door_questions
+from sip2gw.shared.door_questions import DoorQuestions
+
+
+def test_an_answer_lasts_for_its_window():
+    asked = DoorQuestions()
+    asked.remember(b"q", "answer", 100.0, 5.0)
+    assert asked.recall(b"q", 104.9) == "answer"
+    assert asked.recall(b"q", 105.0) is None
+    assert asked.recall(b"other", 100.0) is None
+
+
+def test_without_a_window_nothing_is_kept():
+    asked = DoorQuestions()
+    asked.remember(b"q", "answer", 100.0, 0.0)
+    assert len(asked) == 0
+
+
+def test_what_is_over_is_forgotten_when_more_comes():
+    asked = DoorQuestions()
+    for second in range(100):
+        asked.remember(b"%d" % second, "answer", second, 5.0)
+    assert len(asked) == 5
+
+
+def test_there_is_room_for_so_many(monkeypatch):
+    monkeypatch.setattr(door_questions, "QUESTIONS_MAX", 3)
+    asked = DoorQuestions()
+    for number in range(5):
+        asked.remember(b"%d" % number, number, 0.0, 5.0)
+    assert [asked.recall(b"%d" % number, 1.0) for number in range(5)] == [None, None, 2, 3, 4]
+    assert "2" not in repr(list(asked._answered.values()))

@@ -1,0 +1,650 @@
+"""Cards and PINs that a library system behind the gateway judges.  (B40, B72, B74, C99, C122)
+
+`9…` are cards of the library system that our store does not know; 1001 (Anna) has badges here.
+"""
+
+import asyncio
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from harness import CONFIG, NOON, running
+from upstream_answers import AskedLibrary
+
+from sip2gw.authentication import emergency
+from sip2gw.authentication.guesses import PinRules
+from sip2gw.authentication.upstream import UpstreamIdentifier
+from sip2gw.backend.base import UnavailableError
+from sip2gw.backend.system import BadAnswerError, NoAnswerError, NotAskedError
+from sip2gw.handlers.base import Session
+from sip2gw.handlers.rules import UpstreamManner
+from sip2gw.model import FailedPins
+from sip2gw.model.badges import Deed
+from sip2gw.policy.access import PinState
+from sip2gw.policy.upstream.rules import Fact, FactRules
+from sip2gw.protocol.codec import parse_request
+from sip2gw.protocol.encoding import text_encoding
+from sip2gw.protocol.wire import WireFormat
+
+OK, WRONG, LOCKED, ABSENT = PinState.OK, PinState.WRONG, PinState.LOCKED, PinState.ABSENT
+LOCK = timedelta(minutes=15)
+MANNER = UpstreamManner(
+    account="default",
+    institution="THERE",
+    text=text_encoding("utf-8"),
+    facts=FactRules(),
+    knows_fw_b=False,
+    aliases=False,
+)
+EMERGENCY = CONFIG.replace(
+    "minimum_age = 16 }", "minimum_age = 16, emergency = true, emergency_max_age_h = 24 }"
+)
+
+
+class Behind:
+    """A gateway with a library system behind it, as its handlers see both."""
+
+    def __init__(self, gateway, library):
+        self.gateway, self.library = gateway, library
+        app = gateway.app
+        state = app.state
+        self.locks: list[str] = []
+        self.verifier = app._verifier
+        self.identifier = UpstreamIdentifier(
+            app.backend,
+            app._verifier,
+            app.store.pin_secret,
+            PinRules(answer_slot_s=0),
+            lambda what, terminal: self.locks.append(what),
+            state.admissions,
+            state.pin_guesses,
+            state.door_questions,
+        )
+        self.services = replace(app.gateway.services, library=library, identifier=self.identifier)
+
+    def session(self, terminal="kiosk-1", **manner):
+        view = self.gateway.app.gateway.site.by_login[terminal].view
+        view = replace(view, upstream=replace(MANNER, **manner))
+        return Session(self.services, view)
+
+    async def guess(self, number, pin, session=None):
+        asked = await self.identifier.ask(session or self.session(), ask_63(number, pin))
+        return asked.pin
+
+    async def counted(self, *numbers):
+        return [count.failures for count in await self.gateway.store.failed_pins(numbers)]
+
+
+def ask_63(number, pin=None, more=""):
+    ad = "" if pin is None else f"AD{pin}|"
+    body = f"6300120260310    120000Y         AOHUB|AA{number}|{ad}{more}"
+    return parse_request(body.encode("cp850"), WireFormat())
+
+
+@asynccontextmanager
+async def behind(directory, library=None, config=CONFIG):
+    async with running(directory, config=config) as gateway:
+        known = {"91": "1234", "92": "9999", "1001": "4321"}
+        yield Behind(gateway, library or AskedLibrary(known))
+
+
+@pytest.fixture
+async def there(tmp_path):
+    async with behind(tmp_path) as behind_it:
+        yield behind_it
+
+
+# What goes up -------------------------------------------------------------------------------------
+
+
+async def test_one_request_goes_up_as_it_came_but_in_the_accounts_name(there):
+    request = ask_63("91", "1234", "ACts|BP1|BQ5|XAn\N{LATIN SMALL LETTER E WITH ACUTE}e|")
+    asked = await there.identifier.ask(there.session(), request)
+    assert there.library.asked == [
+        "6300120260310    120000Y         AOTHERE|AA91|ACts|AD1234|BP1|BQ5|"
+        "XAn\N{LATIN SMALL LETTER E WITH ACUTE}e|"
+    ]
+    assert asked.pin is OK
+    assert asked.record.name == "Jan Jansen"
+    assert asked.card == asked.record.card("91")
+
+
+@pytest.mark.parametrize(("knows", "sent"), [(False, ""), (True, "FWB|")])
+async def test_fw_goes_up_only_where_it_is_known(there, knows, sent):
+    await there.identifier.ask(there.session(knows_fw_b=knows), ask_63("91", "1234", "FWB|"))
+    assert there.library.asked[0].endswith(f"AD1234|{sent}")
+
+
+async def test_a_pin_goes_up_once_and_a_repeated_one_is_nobodys(there):
+    """Nobody would have counted the second."""
+    session = there.session()
+    asked = await there.identifier.ask(session, ask_63("91", "", "AD1234|AA92|"))
+    assert asked.pin is ABSENT
+    assert "AD" not in there.library.asked[0].split("|AA")[1]
+    assert "1234" not in there.library.asked[0]
+    assert await there.guess("91", "1111|AD1234") is WRONG
+    assert "1234" not in there.library.asked[1]
+
+
+async def test_an_empty_pin_is_none_and_what_is_said_of_it_counts_nothing(there):
+    for pin in (None, "", None, "", None, ""):
+        asked = await there.identifier.ask(there.session(), ask_63("91", pin))
+        assert asked.pin is ABSENT
+        assert asked.record.name == "Jan Jansen"
+    assert "AD" not in there.library.asked[1]
+    assert await there.counted("91") == [0]
+
+
+async def test_kiosks_have_a_lease_and_doors_have_none(there):
+    kiosk, door = there.session(), there.session("door-1")
+    await there.guess("91", "1234", kiosk)
+    await there.identifier.identify(door, "91", "1234")
+    assert there.library.leases == [kiosk.lease, None]
+
+
+async def test_no_card_is_asked_about_nowhere(there):
+    asked = await there.identifier.ask(there.session(), ask_63("", "1234"))
+    assert (asked.record, asked.card, asked.pin) == (None, None, ABSENT)
+    assert there.library.asked == []
+
+
+@pytest.mark.parametrize(("number", "pin"), [("9é", "1234"), ("91", "é12"), ("9\x7f", "1")])
+async def test_what_the_account_cannot_write_is_wrong_and_not_asked(there, number, pin):
+    """A `?` or a letter without its accent would be another card or PIN."""
+    asked = await there.identifier.ask(
+        there.session(text=text_encoding("ascii")), ask_63(number, pin)
+    )
+    assert asked.pin is WRONG
+    assert (asked.card is None) == (number != "91")
+    assert there.library.asked == []
+    assert await there.counted(number) == [1]
+
+
+# Whose card it is ---------------------------------------------------------------------------------
+
+
+async def test_what_we_know_is_laid_over_what_they_say(there):
+    """B72, C56."""
+    asked = await there.identifier.ask(there.session(), ask_63("1001", "4321"))
+    assert asked.record.name == "Jan Jansen"
+    assert {badge.code for badge in asked.record.badges} == {"ONBE", "OLD1"}
+    assert asked.record.word is not None
+
+
+async def test_a_membership_that_they_name_is_ours_with_its_limits(there):
+    there.library.tail = "PC201|"
+    facts = FactRules(membership=Fact("PC"))
+    asked = await there.identifier.ask(there.session(facts=facts), ask_63("91", "1234"))
+    assert asked.record.membership.max_fees_self_service == 1000
+    there.library.tail = "PCother|"
+    asked = await there.identifier.ask(there.session(facts=facts), ask_63("91", "1234"))
+    assert asked.record.membership.max_fees_self_service is None
+
+
+@pytest.mark.parametrize(("aliases", "badges"), [(True, {"ONBE", "OLD1"}), (False, set())])
+async def test_with_aliases_we_know_the_patron_by_the_number_of_the_answer(there, aliases, badges):
+    """C151."""
+    there.library.holders["91"] = "1001"
+    asked = await there.identifier.ask(there.session(aliases=aliases), ask_63("91", "1234"))
+    assert {badge.code for badge in asked.record.badges} == badges
+    assert asked.card.number == "91"
+
+
+async def test_an_unknown_card_is_nobodys(there):
+    asked = await there.identifier.ask(there.session(), ask_63("99"))
+    assert (asked.record, asked.card, asked.pin) == (None, None, ABSENT)
+    assert asked.response.valid_patron is False
+
+
+async def test_a_wrong_pin_tells_no_more_than_that_there_is_such_a_card(there):
+    """C112, C158."""
+    asked = await there.identifier.ask(there.session(), ask_63("91", "0000"))
+    assert asked.pin is WRONG
+    assert (asked.record.id, asked.record.name, asked.card.number) == ("91", "", "91")
+    known = await there.identifier.ask(there.session(), ask_63("1001", "0000"))
+    assert known.record.name == "Anna Peeters"
+    assert known.record.word is None
+
+
+async def test_an_answer_without_a_number_is_about_the_card(there):
+    there.library.holders["91"] = ""
+    asked = await there.identifier.ask(there.session(), ask_63("91", "1234"))
+    assert asked.record.id == "91"
+
+
+# Guessing (B74, C99) ------------------------------------------------------------------------------
+
+
+async def test_five_wrong_pins_reach_the_library_system_and_then_not_even_the_right_one(there):
+    pins = [await there.guess("91", f"000{n}") for n in range(7)]
+    assert pins == [WRONG] * 5 + [LOCKED] * 2
+    asked = await there.identifier.ask(there.session(), ask_63("91", "1234"))
+    assert (asked.pin, asked.response, asked.card.number) == (LOCKED, None, "91")
+    assert len(there.library.asked) == 5
+    assert there.locks == ["card"]
+
+
+async def test_the_lock_ends_and_the_count_begins_anew(there):
+    for n in range(5):
+        await there.guess("91", f"000{n}")
+    there.gateway.clock.advance(LOCK.total_seconds() - 1)
+    assert await there.guess("91", "1234") is LOCKED
+    there.gateway.clock.advance(1)
+    assert await there.guess("91", "1234") is OK
+    assert await there.counted("91") == [0]
+
+
+async def test_an_unknown_card_locks_like_any_other_and_looks_the_same(there):
+    """Some library systems answer a wrong PIN with BLN."""
+    asked = [await there.identifier.ask(there.session(), ask_63("99", f"000{n}")) for n in range(7)]
+    assert [one.pin for one in asked] == [WRONG] * 5 + [LOCKED] * 2
+    assert [one.card for one in asked] == [None] * 7
+    assert len(there.library.asked) == 5
+
+
+async def test_a_right_pin_ends_the_count(there):
+    for n in range(4):
+        await there.guess("91", f"000{n}")
+    assert await there.guess("91", "1234") is OK
+    assert await there.counted("91") == [0]
+    assert [await there.guess("91", f"000{n}") for n in range(5)] == [WRONG] * 5
+
+
+async def test_without_cq_no_pin_is_right_and_none_is_counted(there):
+    """C158."""
+    there.library.cq = False
+    assert [await there.guess("91", "1234") for _ in range(7)] == [WRONG] * 7
+    there.library.cq = True
+    await there.guess("91", "0000")
+    there.library.cq = False
+    assert [await there.guess("91", "1234") for _ in range(7)] == [WRONG] * 7
+    assert await there.counted("91") == [1]
+
+
+async def test_a_guesser_on_twenty_lines_with_all_cards_of_a_patron(there):
+    """Three cards that our store knows, and one of which an answer told the holder."""
+    cards = ["1001", "1001B", "1001R", "91"]
+    library = there.library
+    library.pins = dict.fromkeys(cards, "4321")
+    library.holders = dict.fromkeys(cards, "1001")
+    assert await there.guess("91", "4321", there.session(aliases=True)) is OK
+
+    async def line(n):
+        session = there.session(aliases=True)
+        return [await there.guess(cards[(n + i) % 4], f"{n}-{i}", session) for i in range(5)]
+
+    answers = await asyncio.gather(*(line(n) for n in range(20)))
+    assert sum(one is WRONG for line in answers for one in line) == 5
+    assert len(library.wrong()) == 5
+    assert await there.guess("1001B", "4321") is LOCKED
+
+
+async def test_a_card_whose_holder_nobody_knew_counts_for_the_holder_too(there):
+    there.library.pins["91"] = there.library.pins["92"] = "1234"
+    there.library.holders = {"91": "92"}
+    for n in range(2):
+        await there.guess("91", f"000{n}", there.session(aliases=True))
+    assert await there.counted("91", "92") == [2, 2]
+    for n in range(3):
+        assert await there.guess("92", f"000{n}") is WRONG
+    assert await there.guess("91", "1234", there.session(aliases=True)) is LOCKED
+
+
+async def test_a_right_pin_with_another_card_of_a_locked_patron_is_locked(there):
+    for n in range(5):
+        await there.guess("92", f"000{n}")
+    there.library.holders = {"91": "92"}
+    asked = await there.identifier.ask(there.session(aliases=True), ask_63("91", "1234"))
+    assert (asked.pin, asked.response) == (LOCKED, None)
+
+
+async def test_parallel_guesses_are_judged_one_after_the_other(there):
+    there.library.gate.clear()
+    guesses = [asyncio.create_task(there.guess("91", f"{n}")) for n in range(20)]
+    for _ in range(50):
+        await asyncio.sleep(0)
+    assert len(there.library.asked) == 1
+    there.library.gate.set()
+    assert (await asyncio.gather(*guesses)).count(WRONG) == 5
+    assert len(there.library.wrong()) == 5
+
+
+async def test_whoever_hangs_up_has_guessed_all_the_same(there):
+    there.library.gate.clear()
+    for n in range(10):
+        impatient = asyncio.create_task(there.guess("91", f"{n}"))
+        for _ in range(20):
+            await asyncio.sleep(0)
+        impatient.cancel()
+    there.library.gate.set()
+    await asyncio.gather(*there.identifier._pins.guesses.under_way)
+    assert len(there.library.wrong()) == 5
+    assert await there.guess("91", "1234") is LOCKED
+
+
+async def test_what_our_store_cannot_count_memory_does(there, monkeypatch):
+    async def away(*arguments):
+        raise UnavailableError("full")
+
+    monkeypatch.setattr(there.gateway.app.backend, "record_guess", away)
+    pins = [await there.guess("91", f"000{n}") for n in range(7)]
+    assert pins == [WRONG] * 5 + [LOCKED] * 2
+    assert len(there.library.asked) == 5
+
+
+async def test_while_our_store_cannot_say_whether_the_pin_is_locked_nobody_is_asked(
+    there, monkeypatch
+):
+    async def away(*arguments):
+        raise UnavailableError("away")
+
+    monkeypatch.setattr(there.gateway.app.backend, "failed_pins", away)
+    with pytest.raises(UnavailableError):
+        await there.guess("91", "1234")
+    assert there.library.asked == []
+
+
+async def test_rules_can_be_replaced(there):
+    there.identifier.rules = replace(there.identifier.rules, failures_max=2)
+    assert [await there.guess("91", f"000{n}") for n in range(3)] == [WRONG, WRONG, LOCKED]
+
+
+@pytest.mark.parametrize("pin", ["0000", "1234"])
+async def test_failing_answers_wait_for_their_slot_and_others_do_not(there, monkeypatch, pin):
+    held = []
+
+    async def hold_back(terminal, now, began_s):
+        held.append(terminal)
+
+    monkeypatch.setattr(there.identifier._pins.guesses, "hold_back", hold_back)
+    await there.guess("91", pin)
+    assert held == ([] if pin == "1234" else ["kiosk-1"])
+    for n in range(5):
+        await there.guess("99", f"{n}")
+    held.clear()
+    await there.guess("99", "9")  # locked
+    await there.guess("99", "")
+    assert held == ["kiosk-1"]
+
+
+# A library system that fails ----------------------------------------------------------------------
+
+
+async def test_what_was_not_asked_is_not_counted(there):
+    await there.guess("91", "0000")
+    there.library.fails = NotAskedError("the breaker is open")
+    for n in range(7):
+        with pytest.raises(NotAskedError):
+            await there.guess("91", f"{n}")
+    assert await there.counted("91") == [1]
+
+
+async def test_the_last_guess_that_was_not_asked_locks_nobody(there):
+    for n in range(4):
+        await there.guess("91", f"000{n}")
+    there.library.fails = NotAskedError("no line")
+    with pytest.raises(NotAskedError):
+        await there.guess("91", "1234")
+    there.library.fails = None
+    assert await there.guess("91", "1234") is OK
+
+
+async def test_nor_where_memory_had_counted_it(there, monkeypatch):
+    async def away(*arguments):
+        raise UnavailableError("full")
+
+    backend = there.gateway.app.backend
+    await there.guess("91", "0000")
+    monkeypatch.setattr(backend, "record_guess", away)
+    monkeypatch.setattr(backend, "return_guess", away)
+    there.library.fails = NotAskedError("no line")
+    for _ in range(7):
+        with pytest.raises(NotAskedError):
+            await there.guess("91", "1234")
+    assert there.identifier._pins.guesses.unwritten == {}
+    monkeypatch.undo()
+    monkeypatch.setattr(backend, "return_guess", away)
+    with pytest.raises(NotAskedError):
+        await there.guess("91", "1234")
+    assert await there.counted("91") == [2]
+
+
+@pytest.mark.parametrize("error", [NoAnswerError("late"), BadAnswerError("garbage")])
+async def test_a_guess_that_was_not_answered_counts_once_for_each_pin(there, error):
+    there.library.fails = error
+    for _ in range(7):
+        with pytest.raises(type(error)):
+            await there.guess("91", "1234")
+    assert await there.counted("91") == [1]
+    there.library.fails = None
+    assert await there.guess("91", "1234") is OK
+    assert await there.counted("91") == [0]
+
+
+async def test_many_pins_that_are_not_answered_lock_the_patron(there):
+    """Else a library system that answers wrong PINs late could be asked for ever."""
+    there.library.fails = NoAnswerError("late")
+    for n in range(5):
+        with pytest.raises(NoAnswerError):
+            await there.guess("91", f"000{n}")
+    there.library.fails = None
+    assert await there.guess("91", "0000") is LOCKED
+    assert len(there.library.asked) == 5
+
+
+async def test_one_that_was_not_answered_and_is_wrong_is_one_failure(there):
+    there.library.fails = NoAnswerError("late")
+    with pytest.raises(NoAnswerError):
+        await there.guess("91", "0000")
+    there.library.fails = None
+    assert await there.guess("91", "0000") is WRONG
+    assert await there.counted("91") == [1]
+    assert await there.guess("91", "0000") is WRONG
+    assert await there.counted("91") == [2]
+
+
+# Doors (C122) -------------------------------------------------------------------------------------
+
+
+async def test_a_door_asks_by_63_or_where_that_is_not_offered_by_23(there):
+    door = there.session("door-1")
+    await there.identifier.identify(door, "91", "1234")
+    there.library.offered = frozenset({"23"})
+    await there.identifier.identify(door, "1001", "4321")
+    never = there.session("door-1", offers_information=False)
+    there.library.offered = frozenset({"23", "63"})
+    await there.identifier.identify(never, "92", "9999")
+    assert [asked[:2] for asked in there.library.asked] == ["63", "23", "23"]
+    assert there.library.asked[0] == "6300020260310    120000          AOTHERE|AA91|AD1234|"
+
+
+async def test_the_same_card_and_pin_at_the_same_door_are_one_question(there):
+    door, other = there.session("door-1"), there.session("door-shut")
+    ask = there.identifier.identify
+    for _ in range(3):
+        record, _, pin = await ask(door, "91", "1234")
+        assert (record.id, pin) == ("91", OK)
+    assert len(there.library.asked) == 1
+    await ask(other, "91", "1234")
+    assert len(there.library.asked) == 2
+    assert (await ask(door, "91", "0000"))[2] is WRONG
+    assert (await ask(door, "91", "0000"))[2] is WRONG
+    assert len(there.library.asked) == 3
+    assert await there.counted("91") == [1]
+    there.gateway.clock.advance(door.terminal.door_manner.passage_window_s)
+    await ask(door, "91", "1234")
+    assert len(there.library.asked) == 4
+
+
+async def test_a_pin_that_was_right_a_moment_ago_is_locked_when_it_is(there):
+    door = there.session("door-1")
+    await there.identifier.identify(door, "91", "1234")
+    for n in range(5):
+        await there.guess("91", f"000{n}")
+    assert (await there.identifier.identify(door, "91", "1234"))[2] is LOCKED
+
+
+async def test_what_we_change_counts_at_once_though_nobody_is_asked_again(there):
+    door = there.session("door-1")
+    await there.identifier.identify(door, "1001", "4321")
+    await there.gateway.store.unassign_badge("ONBE", "1001", Deed("eva", NOON))
+    record, _, _ = await there.identifier.identify(door, "1001", "4321")
+    assert "ONBE" not in {badge.code for badge in record.badges}
+    assert len(there.library.asked) == 1
+
+
+async def test_a_door_without_pin_asks_without(there):
+    door = there.session("door-1")
+    record, card = await there.identifier.find(door, "91")
+    await there.identifier.find(door, "91")
+    assert (record.name, card.number) == ("Jan Jansen", "91")
+    assert [asked.split("|")[1:] for asked in there.library.asked] == [["AA91", ""]]
+
+
+async def test_a_kiosk_is_asked_each_time(there):
+    session = there.session()
+    await there.identifier.identify(session, "91", "1234")
+    await there.identifier.identify(session, "91", "1234")
+    assert len(there.library.asked) == 2
+
+
+async def test_whoever_pays_does_so_for_those_whom_our_store_knows(there):
+    there.library.pins["1006"] = "1006"
+    facts, card, pin = await there.identifier.identify_payer(there.session(), "1006", "1006")
+    assert (facts.payer.name, card.number, pin) == ("Jan Jansen", "1006", OK)
+    assert [debtor.id for debtor in facts.debtors] == ["1005"]
+    facts, _, _ = await there.identifier.identify_payer(there.session(), "91", "1234")
+    assert facts.debtors == ()
+    assert (await there.identifier.identify_payer(there.session(), "99", "1"))[0] is None
+
+
+# When the library system is away (B40, C110) ------------------------------------------------------
+
+
+@pytest.fixture
+async def door(tmp_path, monkeypatch):
+    monkeypatch.setattr(emergency, "HASH_AFTER_S", 0)
+    async with behind(tmp_path, config=EMERGENCY) as behind_it:
+        yield behind_it
+
+
+async def admit(there, number, pin):
+    """The door has asked, and let them in."""
+    session = there.session("door-1")
+    record, _, state = await there.identifier.identify(session, number, pin)
+    if state is OK:
+        there.services.admissions.remember("door-1", number, record, 0)
+    await hashed(there)
+    return session, record
+
+
+async def hashed(there):
+    """When all PINs that waited are hashed."""
+    while there.identifier._emergency.working is not None:
+        await there.identifier._emergency.working
+
+
+async def away(there, session, record, number, pin):
+    return await there.identifier.verify_without_store(session, record, number, pin)
+
+
+async def test_a_pin_that_was_right_at_an_admission_is_right_without_the_library_system(door):
+    session, record = await admit(door, "91", "1234")
+    pin_hash = door.services.admissions.pin_hash("91")
+    assert pin_hash.startswith("$argon2id$")
+    assert "pin_hash" not in repr(door.services.admissions._patrons["91"])
+    asked = len(door.library.asked)
+    assert await away(door, session, record, "91", "1234") is OK
+    assert await away(door, session, record, "91", "0000") is WRONG
+    assert await away(door, session, record, "91", None) is ABSENT
+    assert len(door.library.asked) == asked
+    await admit(door, "91", "1234")
+    assert door.services.admissions.pin_hash("91") == pin_hash
+
+
+async def test_who_was_not_admitted_has_no_hash(door):
+    session = door.session("door-1")
+    record, _, _ = await door.identifier.identify(session, "91", "1234")
+    await hashed(door)
+    assert door.services.admissions.pin_hash("91") is None
+    assert await away(door, session, record, "91", "1234") is WRONG
+
+
+async def test_a_door_that_knows_no_emergency_hashes_nothing(there):
+    await admit(there, "91", "1234")
+    assert there.services.admissions.pin_hash("91") is None
+
+
+async def test_a_pin_that_was_changed_is_right_no_more(door):
+    session, record = await admit(door, "91", "1234")
+    door.library.pins["91"] = "5678"
+    await door.guess("91", "0000")
+    await hashed(door)
+    assert door.services.admissions.pin_hash("91") is not None
+    await door.guess("91", "1234")
+    await hashed(door)
+    assert await away(door, session, record, "91", "1234") is WRONG
+    session, record = await admit(door, "91", "5678")
+    assert await away(door, session, record, "91", "5678") is OK
+    assert await away(door, session, record, "91", "1234") is WRONG
+
+
+async def test_five_wrong_pins_and_the_right_one_is_locked(door):
+    session, record = await admit(door, "91", "1234")
+    for n in range(5):
+        assert await away(door, session, record, "91", f"{n}") is WRONG
+    assert await away(door, session, record, "91", "1234") is LOCKED
+
+
+async def test_wrong_pins_while_it_was_there_count_when_it_is_away(door):
+    session, record = await admit(door, "91", "1234")
+    for n in range(6):
+        await door.guess("91", f"000{n}")
+    assert await away(door, session, record, "91", "1234") is LOCKED
+
+
+async def test_a_slow_library_system_and_an_emergency_lock_nobody(door):
+    """Each entry begins with a question that is not answered."""
+    session, record = await admit(door, "91", "1234")
+    door.gateway.clock.advance(60)
+    door.library.fails = NoAnswerError("late")
+    for _ in range(7):
+        with pytest.raises(NoAnswerError):
+            await door.identifier.identify(session, "91", "1234")
+        assert await away(door, session, record, "91", "1234") is OK
+    assert await door.counted("91") == [1]
+
+
+async def test_too_many_that_wait_are_not_hashed(door, monkeypatch):
+    await admit(door, "91", "1234")
+    monkeypatch.setattr(emergency, "WAITING_MAX", 0)
+    pins = door.identifier._emergency
+    pins.note("92", "9999", right=True)
+    assert pins.working is None
+    pins.note("91", "1234", right=False)
+    assert door.services.admissions.pin_hash("91") is None
+
+
+# Silence ------------------------------------------------------------------------------------------
+
+
+async def test_a_canary_pin_goes_up_once_and_is_nowhere_else(door):
+    canary = "C4N4RY7"
+    door.library.pins["91"] = canary
+    await admit(door, "91", canary)
+    door.library.fails = NoAnswerError("late")
+    with pytest.raises(NoAnswerError) as failed:
+        await door.guess("92", canary)
+    assert [asked.count(canary) for asked in door.library.asked] == [1, 1]
+    assert canary not in str(failed.value)
+    assert canary not in repr(door.identifier._pins.__dict__)
+    assert canary not in repr(door.identifier.__dict__)
+    assert canary not in repr(door.services.admissions._patrons)
+    assert canary not in repr(door.gateway.app.state.door_questions.__dict__)
+    with door.gateway.store.snapshot() as connection:
+        kept = connection.execute("SELECT * FROM guess").fetchall()
+    assert canary not in repr(kept)
+    assert "92" not in {row[0] for row in kept}
+    assert canary not in repr(door.gateway.logged())
+    assert await door.gateway.store.failed_pins(["92"]) == [FailedPins(1)]
