@@ -27,8 +27,10 @@ from sip2gw.handlers.items import (
     lending,
     returns,
 )
+from sip2gw.handlers.upstream import observing
 from sip2gw.handlers.vendors import gossip, wise
 from sip2gw.protocol.dialect import DialectName, MoneyLines
+from sip2gw.protocol.message import UnknownRequest
 from sip2gw.protocol.messages import (
     BlockPatron,
     Checkin,
@@ -46,6 +48,7 @@ from sip2gw.protocol.messages import (
     Request,
     ScStatus,
 )
+from sip2gw.protocol.registry import REQUESTS
 
 HANDLERS: dict[type[Request], Handler] = {
     ScStatus: status.sc_status,
@@ -78,8 +81,15 @@ UPSTREAM_HANDLERS: dict[type[Request], Handler] = {}
 UPSTREAM_DOOR_HANDLERS: dict[type[Request], Handler] = {}
 """The same for profiles of kind `door`."""
 
-OBSERVED_HANDLERS: dict[type[Request], Handler] = {}
-"""For profiles that are only observed."""
+OBSERVED_HANDLERS: dict[type[Request], Handler] = {
+    **dict.fromkeys((*REQUESTS.values(), UnknownRequest), observing.pass_on),
+    PatronStatusRequest: observing.pass_on_and_compare,
+    PatronInformation: observing.pass_on_and_compare,
+}
+"""For profiles that are only observed: every request (C153). The login never comes here."""
+
+OBSERVED_CODES = frozenset(request.code for request in OBSERVED_HANDLERS)
+"""What an observed terminal may send, whatever its profile says."""
 
 DIALECT_HANDLERS: dict[DialectName, dict[type[Request], Handler]] = {
     "standard": {},
@@ -148,6 +158,7 @@ __all__ = [
     "DOOR_HANDLERS",
     "FAILING",
     "HANDLERS",
+    "OBSERVED_CODES",
     "OBSERVED_HANDLERS",
     "SUPPORTED_CODES",
     "UPSTREAM_DOOR_HANDLERS",

@@ -45,6 +45,10 @@ class WireFormat:
     rewritten: tuple[tuple[str, str], ...] = ()
     """What is found in screen texts and what stands there instead, one after the other."""
 
+    hands_out_unknown: bool = False
+    """Whether a request with an unknown command is handed out as well (C126); else it is dropped
+    (B2)."""
+
     text: TextEncoding = field(init=False, repr=False, compare=False)
     timestamps: TimestampCache = field(init=False, repr=False, compare=False)
     request_readers: Readers = field(init=False, repr=False, compare=False, default_factory=dict)
