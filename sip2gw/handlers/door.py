@@ -1,36 +1,25 @@
-"""The door: 23 and 63 answered with a decision.  (B33-B42, C2, C10, C66, C67, C90, C92, C93)"""
+"""The door: 23 and 63 answered with a decision.  (B33-B42, C2, C66, C67, C90, C92, C93)"""
 
 from __future__ import annotations
 
-from datetime import date, timedelta
 from itertools import product
 
-from sip2gw.backend.base import BackendError, EntryOrder
+from sip2gw.backend.base import BackendError
 from sip2gw.handlers import information, patron, profile_fields
 from sip2gw.handlers.base import Answer, Session
-from sip2gw.handlers.patron import PresentedCard
-from sip2gw.handlers.snapshot_cache import derived, shared
+from sip2gw.handlers.entry import decide_alone, decide_entry, mode_of
+from sip2gw.handlers.patron import PresentedCard, response_to
 from sip2gw.model import (
     AccessRow,
-    Card,
     CardState,
     PatronRecord,
 )
 from sip2gw.policy.access import (
     CHECK_NAMES,
     AccessDecision,
-    AssessedHolder,
     CheckResult,
     DoorFacts,
-    Holder,
     PinState,
-    accompanied,
-    assess_holder,
-    decide_access,
-    has_pass,
-    is_barred,
-    lists_here,
-    may_be_accompanied,
 )
 from sip2gw.policy.reasons import (
     ALL_DENIED,
@@ -39,21 +28,18 @@ from sip2gw.policy.reasons import (
     Reason,
     door_flags,
 )
-from sip2gw.policy.relationships import children_of
-from sip2gw.policy.stays import stay_end
 from sip2gw.protocol.messages import (
     PatronInformation,
     PatronInformationResponse,
     PatronStatusRequest,
     PatronStatusResponse,
 )
-from sip2gw.shared.door_memory import Lead
 
 _DoorRequest = PatronStatusRequest | PatronInformation
 _DoorResponse = PatronStatusResponse | PatronInformationResponse
 
-AWAY = frozenset({"unavailable", "timeout"})
-"""Kinds of backend failure in which an emergency door goes on (B40)."""
+_AWAY = frozenset({"unavailable", "timeout"})
+"""Kinds of failure of the store in which an emergency door goes on (B40)."""
 
 _SAID_ALIKE = frozenset(
     {Reason.CARD_BLOCKED, Reason.CARD_REPLACED, Reason.WRONG_PIN, Reason.PIN_LOCKED}
@@ -86,13 +72,13 @@ async def patron_status(session: Session, request: PatronStatusRequest) -> Answe
     mode = "normal"
     if session.terminal.looks_around:
         facts, decision = await decide_entry(session, presented)
-        mode = _mode(facts)
+        mode = mode_of(facts)
     else:
-        facts, decision = _decide_alone(session, presented)
+        facts, decision = decide_alone(session, presented)
     if manner.mode == "decision":
-        return _tell_decision(session, presented, _response_to(request), facts, decision, mode)
+        return _tell_decision(session, presented, response_to(request), facts, decision, mode)
     answer = await patron.tell_status(session, request, presented)
-    return _tell_facts(session, presented, decision, answer)
+    return tell_facts(session, presented, decision, answer)
 
 
 async def patron_information(session: Session, request: PatronInformation) -> Answer:
@@ -104,18 +90,13 @@ async def patron_information(session: Session, request: PatronInformation) -> An
     mode = "normal"
     if session.terminal.looks_around:
         facts, decision = await decide_entry(session, presented)
-        mode = _mode(facts)
+        mode = mode_of(facts)
     else:
-        facts, decision = _decide_alone(session, presented)
+        facts, decision = decide_alone(session, presented)
     if manner.mode == "decision":
-        return _tell_decision(session, presented, _response_to(request), facts, decision, mode)
+        return _tell_decision(session, presented, response_to(request), facts, decision, mode)
     answer = await information.tell_information(session, request, presented)
-    return _tell_facts(session, presented, decision, answer)
-
-
-def _mode(facts: DoorFacts) -> str:
-    holder = facts.holder
-    return "accompanied" if holder is not None and holder.accompanied else "normal"
+    return tell_facts(session, presented, decision, answer)
 
 
 async def _identify(session: Session, request: _DoorRequest) -> PresentedCard:
@@ -129,130 +110,6 @@ async def _identify(session: Session, request: _DoorRequest) -> PresentedCard:
     record, card = await session.services.identifier.find(session, number)
     known = card is not None and card.state is not CardState.REPLACED
     return PresentedCard(number, record, card, PinState.OK, known, known)
-
-
-def gather_facts(session: Session, presented: PresentedCard) -> DoorFacts:
-    """Everything that the decision about an identified card needs, at this moment."""
-    terminal = session.terminal
-    now = session.now()
-    record, card = presented.record, presented.card
-    holder = None
-    if record is not None and card is not None:
-        holder = _assessed_holder(session, record, card, now.date())
-    barred = passes = False
-    if record is not None and (terminal.bars or terminal.passes or record.door_entries):
-        cards = frozenset(held.number for held in record.cards)
-        more_bars, more_passes = lists_here(record.door_entries, terminal.branch or "")
-        barred = is_barred((*terminal.bars, *more_bars), cards, now.date())
-        passes = has_pass((*terminal.passes, *more_passes), cards, now)
-    return DoorFacts(
-        now=now,
-        branch=terminal.branch,
-        calendar=terminal.calendar.state_at(now) if terminal.calendar is not None else None,
-        record=record,
-        card=card,
-        pin=presented.pin,
-        holder=holder,
-        barred=barred,
-        has_pass=passes,
-    )
-
-
-def _assessed_holder(
-    session: Session, record: PatronRecord, card: Card, today: date
-) -> AssessedHolder:
-    """`assess_holder` at the session's door, kept with the snapshot for all similar doors."""
-    terminal = session.terminal
-
-    def assess() -> AssessedHolder:
-        money = patron.standing_of(session, record, card, today).money
-        holder = Holder(record, card, terminal.branch, today, money)
-        return shared(assess_holder(holder, terminal.door))
-
-    return derived(record, ("door", terminal.standpoint, card.state, today), assess)
-
-
-def _decide_alone(session: Session, presented: PresentedCard) -> tuple[DoorFacts, AccessDecision]:
-    facts = gather_facts(session, presented)
-    return facts, decide_access(facts, session.terminal.door)
-
-
-async def decide_entry(
-    session: Session, presented: PresentedCard
-) -> tuple[DoorFacts, AccessDecision]:
-    """The decision and its facts, where it depends on others too.
-
-    A child under age may follow their head of family (C142). Where people are counted, an admitted
-    patron has now entered. Everything else is decided first, because a refused patron must not
-    count as inside.
-    """
-    facts, decision = _decide_alone(session, presented)
-    terminal = session.terminal
-    if terminal.door.companions and not decision.granted:
-        decision = _decide_with_head(session, facts, presented.number) or decision
-    if not decision.granted or _same_passage(session, presented.number):
-        return facts, decision
-    if terminal.counts_inside:
-        facts.presence = await session.services.backend.enter_branch(_entry_order(session, facts))
-        decision = decide_access(facts, terminal.door)
-    if terminal.door.companions and decision.granted:
-        _lead_children(session, facts)
-    return facts, decision
-
-
-def _decide_with_head(session: Session, facts: DoorFacts, card: str) -> AccessDecision | None:
-    """The decision about a child who follows their head of family; None if nobody does.
-
-    Then `facts` are those of a child who is accompanied.
-    """
-    services, terminal = session.services, session.terminal
-    record, holder = facts.record, facts.holder
-    if record is None or holder is None or not may_be_accompanied(facts, terminal.door):
-        return None
-    window_s, now_s = terminal.door_manner.passage_window_s, services.clock.monotonic()
-    lead = services.passages.lead_of(terminal.name, record.id, card, now_s, window_s)
-    if lead is None:
-        return None
-    facts.holder = accompanied(holder, lead.badges)
-    return decide_access(facts, terminal.door)
-
-
-def _lead_children(session: Session, facts: DoorFacts) -> None:
-    """Note that the children of whoever has just been admitted may follow."""
-    record, card, holder = facts.record, facts.card, facts.holder
-    assert record is not None
-    assert card is not None
-    assert holder is not None
-    terminal, services = session.terminal, session.services
-    children = children_of(record, terminal.relationships)
-    if children and not holder.accompanied:
-        badges = tuple(code for code in holder.badges if code in terminal.door.require_badges)
-        lead = Lead(card.number, badges, services.clock.monotonic())
-        services.passages.lead(terminal.name, children, lead)
-
-
-def _entry_order(session: Session, facts: DoorFacts) -> EntryOrder:
-    assert facts.record is not None
-    assert facts.card is not None
-    assert facts.calendar is not None
-    rules = session.terminal.door
-    return EntryOrder(
-        branch=session.terminal.branch or "",
-        passage=f"{session.terminal.name} {facts.card.number}",
-        patron_id=facts.record.id,
-        now=facts.now,
-        stay_ends=stay_end(facts.now, facts.calendar),
-        same_since=facts.now - timedelta(seconds=session.terminal.door_manner.passage_window_s),
-        capacity=rules.capacity,
-        refuse_inside=rules.refuse_inside,
-    )
-
-
-def _same_passage(session: Session, card: str) -> bool:
-    """Whether the card has just been granted here (B41)."""
-    services, window_s = session.services, session.terminal.door_manner.passage_window_s
-    now_s = services.clock.monotonic()
-    return services.passages.goes_on(session.terminal.name, card, now_s, window_s)
 
 
 def _tell_decision(
@@ -278,7 +135,7 @@ async def _let_out(session: Session, request: _DoorRequest) -> Answer:
     record = await session.services.backend.find_by_card(number) if number else None
     if record is not None and session.terminal.counts_inside:
         await session.services.backend.leave_branch(session.terminal.branch or "", record.id)
-    return _let_anybody_out(session, number, record, _response_to(request), "normal")
+    return _let_anybody_out(session, number, record, response_to(request), "normal")
 
 
 def _let_anybody_out(
@@ -320,7 +177,7 @@ def end_undecided(session: Session, request: _DoorRequest) -> Answer | None:
     """
     number = request.patron_identifier
     if session.terminal.door_manner.direction == "out":
-        return _let_anybody_out(session, number, None, _response_to(request), "emergency")
+        return _let_anybody_out(session, number, None, response_to(request), "emergency")
     _record(session, number, _NOT_DECIDED, None, "normal")
     return None
 
@@ -337,7 +194,8 @@ async def decide_without_backend(
     manner, number = session.terminal.door_manner, request.patron_identifier
     if manner.direction == "out":
         return None
-    record = _admitted_before(session, number) if error.kind in AWAY else None
+    is_away = error.kind in _AWAY or not error.of_store
+    record = _admitted_before(session, number) if is_away else None
     card = record.card(number) if record is not None else None
     if record is None or card is None or manner.mode != "decision":
         return None
@@ -348,14 +206,8 @@ async def decide_without_backend(
             session, record, number, request.patron_password
         )
     presented = PresentedCard(number, record, card, pin, True, pin is PinState.OK)
-    facts, decision = _decide_alone(session, presented)
-    return _tell_decision(session, presented, _response_to(request), facts, decision, "emergency")
-
-
-def _response_to(request: _DoorRequest) -> _DoorResponse:
-    if isinstance(request, PatronStatusRequest):
-        return PatronStatusResponse(language=request.language)
-    return PatronInformationResponse(language=request.language)
+    facts, decision = decide_alone(session, presented)
+    return _tell_decision(session, presented, response_to(request), facts, decision, "emergency")
 
 
 def _admitted_before(session: Session, card: str) -> PatronRecord | None:
@@ -411,7 +263,7 @@ def _answer_decision(
     response.screen_message = (session.services.texts.text(language, text_key),)
 
 
-def _tell_facts(
+def tell_facts(
     session: Session, presented: PresentedCard, decision: AccessDecision, answer: Answer
 ) -> Answer:
     """Mode `facts`: the plain answer goes out; what we would have decided is recorded (B33)."""

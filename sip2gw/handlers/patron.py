@@ -44,6 +44,7 @@ from sip2gw.protocol.messages import (
     EndSessionResponse,
     PatronEnable,
     PatronEnableResponse,
+    PatronInformation,
     PatronInformationResponse,
     PatronStatusRequest,
     PatronStatusResponse,
@@ -240,6 +241,15 @@ async def accounts_payable_by(
     }
     debtors = await session.services.backend.find_patrons(wanted)
     return payable_accounts(record, debtors, terminal.relationships, today)
+
+
+def response_to(
+    request: PatronStatusRequest | PatronInformation,
+) -> PatronStatusResponse | PatronInformationResponse:
+    """The empty answer to a 23 or 63."""
+    if isinstance(request, PatronStatusRequest):
+        return PatronStatusResponse(language=request.language)
+    return PatronInformationResponse(language=request.language)
 
 
 async def patron_status(session: Session, request: PatronStatusRequest) -> Answer:

@@ -18,7 +18,7 @@ from sip2gw.handlers import (
     Session,
     TerminalView,
 )
-from sip2gw.handlers.door import decide_entry
+from sip2gw.handlers.entry import decide_entry
 from sip2gw.handlers.patron import PresentedCard, identify, standing_of
 from sip2gw.model import Card, CardState, PatronRecord
 from sip2gw.monitoring.metrics import Metrics

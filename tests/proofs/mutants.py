@@ -42,6 +42,10 @@ NEAR = (
         "sip2gw/handlers/door.py",
         ("tests/gateway/test_door.py", "tests/gateway/test_door_passages.py"),
     ),
+    (
+        "sip2gw/handlers/entry.py",
+        ("tests/gateway/test_door.py", "tests/gateway/test_door_passages.py"),
+    ),
     ("sip2gw/handlers/fee.py", ("tests/wire/test_examples.py", "tests/gateway/test_payment.py")),
     ("sip2gw/handlers/refusal.py", ("tests/gateway/test_refused_payments.py",)),
     ("sip2gw/handlers/status.py", ("tests/gateway/test_session.py",)),
