@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeVar
 from zoneinfo import ZoneInfo
 
 from sip2gw.backend.base import Backend, BackendError, CirculationOrder
-from sip2gw.backend.system import LibrarySystem
+from sip2gw.backend.system import Lease, LibrarySystem
 from sip2gw.foundation.clock import Clock
 from sip2gw.handlers.rules import (
     DoorManner,
@@ -231,6 +231,8 @@ class Session:
     verified_card: str = ""
     """The card whose PIN was last verified here, until 35, another card or a wrong PIN (C64)."""
     verified_at: float = 0.0
+    lease: Lease = field(default_factory=Lease, repr=False)
+    """Its claim to a line of the library system behind the gateway (C122)."""
     asked: dict[tuple[str | None, str], tuple[str | None, float]] = field(
         default_factory=dict, repr=False
     )

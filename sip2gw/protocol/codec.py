@@ -233,8 +233,9 @@ def _raw_fields(tagged: bytes, positions: Sequence[int]) -> list[tuple[str, byte
 # Writing --------------------------------------------------------------------------------------
 
 
-def _body_of(answer: Verbatim) -> bytes:
-    return answer.body
+def _body_of(answer: Any) -> bytes:
+    body: bytes = answer.body
+    return body
 
 
 def _compile_writer(message: type[Message], wire: WireFormat) -> Callable[[Message], bytes]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,6 +22,7 @@ from sip2gw.config import (
 )
 from sip2gw.config.options import CHECKIN_REFUSALS, ItemFieldTable, PatronFieldTable
 from sip2gw.handlers import (
+    OBSERVED_CODES,
     SUPPORTED_CODES,
     Standpoint,
     TerminalView,
@@ -93,6 +94,7 @@ def _wire(profile: Profile) -> WireFormat:
         table,
         terminator=b"\r\n" if table.terminator == "CRLF" else b"\r",
         hidden_fields=_hidden_fields(profile),
+        hands_out_unknown=False,
         substitute=table.convert_control_characters,
         rewritten=tuple((one.find, one.replace) for one in table.rewrite_screen_texts),
     )
@@ -225,6 +227,18 @@ def _way_back(config: Config, door: Terminal) -> tuple[str, ...]:
         and other.branch.code == door.branch.code
         and other.profile.door is not None
         and other.profile.door.direction != table.direction
+    )
+
+
+def observed(view: TerminalView) -> TerminalView:
+    """`view` for a profile that is only observed: every request is handed on (C126, C153)."""
+    return replace(
+        view,
+        is_observed=True,
+        messages=OBSERVED_CODES,
+        wire=replace(view.wire, hands_out_unknown=True),
+        handlers=handlers_of("", "standard", "observed"),
+        failing=failing_of("", "observed"),
     )
 
 

@@ -10,14 +10,15 @@ from __future__ import annotations
 from functools import partial
 
 from sip2gw.backend.base import BackendError
-from sip2gw.handlers import door, patron
+from sip2gw.handlers import patron
 from sip2gw.handlers.base import Answer, Services, Session, TerminalView
+from sip2gw.handlers.entry import decide_alone
 from sip2gw.handlers.information import honours_payment_fetch
 from sip2gw.handlers.patron import PresentedCard
 from sip2gw.model import OBSERVED, AccessRow
-from sip2gw.policy.access import PinState, decide_access
+from sip2gw.policy.access import PinState
 from sip2gw.policy.reasons import Reason
-from sip2gw.policy.upstream.facts import read_facts, record_of
+from sip2gw.policy.upstream.facts import Facts, read_facts, record_of
 from sip2gw.policy.upstream.observing import pin_judged, they_grant
 from sip2gw.protocol.codec import parse_response_body
 from sip2gw.protocol.errors import ProtocolError
@@ -39,7 +40,9 @@ async def pass_on(session: Session, request: Request) -> Answer:
     assert library is not None, "only terminals with an account are observed"
     assert upstream is not None
     assert link is not None
-    body = await library.pass_on(upstream.account, session.terminal.name, link.pending_body)
+    body = await library.pass_on(
+        upstream.account, session.terminal.name, link.pending_body, session.lease
+    )
     return Answer(Verbatim(body), card=getattr(request, "patron_identifier", ""))
 
 
@@ -65,7 +68,7 @@ async def compare(
         said = parse_response_body(body, terminal.wire)
     except ProtocolError:
         return
-    if not isinstance(said, request.response) or not request.patron_identifier:
+    if not isinstance(said, _Said) or not request.patron_identifier:
         return
     # A session of its own: whatever is remembered here must not concern the terminal.
     session = Session(services, terminal)
@@ -89,8 +92,9 @@ async def _presented(session: Session, request: _Question, said: _Said) -> Prese
         known_as = said.patron_identifier if upstream.aliases else number
         ours = await session.services.backend.find_by_card(known_as)
         # With a wrong PIN they say nothing about the patron (C158).
-        told = None if state is PinState.WRONG else said
-        facts = read_facts(told, upstream.facts, terminal.currency, upstream.text.decode)
+        facts = Facts()
+        if state is not PinState.WRONG:
+            facts = read_facts(said, upstream.facts, terminal.currency, upstream.text.decode)
         record = record_of(facts, number, ours, None)
     card = record.card(number) if record is not None else None
     required = terminal.door.require_pin if terminal.is_door else None
@@ -106,7 +110,7 @@ def _ours(session: Session, request: _Question, presented: PresentedCard) -> tup
         if terminal.door_manner.direction == "out":
             return Reason.GRANTED, ""  # nobody is kept inside (C67)
         # Without who is inside: nobody enters by this.
-        decision = decide_access(door.gather_facts(session, presented), terminal.door)
+        _, decision = decide_alone(session, presented)
         return decision.reason, decision.checks
     record, card = presented.shown, presented.card
     if record is None or card is None:
