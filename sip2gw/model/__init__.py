@@ -23,6 +23,7 @@ from sip2gw.model.items import ItemStatus
 from sip2gw.model.memberships import MEMBERSHIP_AMOUNTS, MaterialRule, MembershipDefinition
 from sip2gw.model.money import (
     AMOUNT_MAX_MINOR,
+    UNDATED,
     Fee,
     FeeStatus,
     Minor,
@@ -70,6 +71,7 @@ __all__ = [
     "NAME_CHARACTERS_MAX",
     "OBSERVED",
     "TEXT_CHARACTERS_MAX",
+    "UNDATED",
     "AccessRow",
     "Age",
     "Badge",

@@ -29,13 +29,12 @@ from sip2gw.policy.calendar import CalendarMoment, OpeningState
 from sip2gw.policy.membership import MembershipState, age_on, membership_state
 from sip2gw.policy.money import MoneyStanding
 from sip2gw.policy.obstacles import (
-    BLOCKING_STATUSES,
     Standing,
     active_blocks,
-    status_of,
     visible_badges,
 )
 from sip2gw.policy.reasons import Reason
+from sip2gw.policy.statuses import BLOCKING_STATUSES, status_of
 
 STATUS_WORDS = (
     "new",
