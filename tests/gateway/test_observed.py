@@ -173,7 +173,7 @@ async def test_an_unknown_request_is_not_answered_when_the_library_system_fails(
 async def test_a_door_notes_what_it_would_have_decided(gateway, card, pin, told, expected):
     """Facts are theirs, badges ours (B72): Anna (1001) has the badge, Gil (1009) has not."""
     assert await compared(gateway, "door-1", always(told), ask_23(card, pin)) == [expected]
-    theirs, ours, reason = expected
+    _, ours, reason = expected
     assert gateway.metrics.access_decisions == {("MAIN", ours, reason, "observed"): 1}
 
 
@@ -202,21 +202,19 @@ async def test_an_exit_would_let_everybody_out(gateway):
         ("kiosk-1", ask_63("1001", "0000"), said_64("1001", cq="N"), "wrong_pin"),
         ("kiosk-1", ask_63("1008", "1008"), said_64("1008"), "status"),
         ("kiosk-1", ask_63("4711", "1"), said_64("4711", bl="N"), "unknown_card"),
-        ("kiosk-1", ask_63("1001"), said_64("1001", cq=""), "wrong_pin"),
+        ("pay-1", ask_63("1001"), said_64("1001", cq=""), "wrong_pin"),
         ("desk-1", ask_63("1001"), said_64("1001", cq=""), "granted"),
     ],
 )
 async def test_elsewhere_the_standing_is_noted(gateway, terminal, asked, told, expected):
-    """With the PIN where the profile requires one: `desk-1` does not."""
+    """With the PIN where the profile requires one: `pay-1` does."""
     [(_, ours, reason)] = await compared(gateway, terminal, always(told), asked)
     assert (ours, reason) == ("granted" if expected == "granted" else "refused", expected)
 
 
 async def test_c151_where_cards_have_aliases_our_store_knows_the_number_of_the_answer(gateway):
     library, asked = always(said_24("1001")), ask_23("their-alias", "1001")
-    assert await compared(gateway, "door-1", library, asked) == [
-        ("granted", "refused", "no_badge")
-    ]
+    assert await compared(gateway, "door-1", library, asked) == [("granted", "refused", "no_badge")]
     rows = await compared(gateway, "door-1", library, asked, aliases=True)
     assert rows[1:] == [("granted", "granted", "granted")]
 
@@ -286,16 +284,14 @@ async def test_a_store_that_fails_is_counted_and_nothing_else(gateway):
         raise BackendTimeoutError("busy")
 
     with patch.object(gateway.app.gateway.services.backend, "find_by_card", failing):
-        rows = await compared(
-            gateway, "kiosk-1", always(said_24("1001")), ask_23("1001", "1001")
-        )
+        rows = await compared(gateway, "kiosk-1", always(said_24("1001")), ask_23("1001", "1001"))
     assert rows == []
     assert gateway.metrics.backend_errors == {("observe", "timeout"): 1}
 
 
 async def test_c40_a_63_in_order_to_pay_is_compared_without_the_money_block(gateway):
     """Dora (1004) owes more than her limit."""
-    watch_only(gateway.app, "pay-1", always(said_64("1004")))
+    watch_only(gateway.app, "pay-1", always(said_64("1004", more="BV12.50|")))
     pay = await gateway.terminal("pay-1")
     await pay.ask(ask_63("1004", "1004"))
     await pay.ask(ask_63("1004", "1004", extra="FWB|"))

@@ -1,8 +1,6 @@
-"""A terminal that is only observed, in front of a library system that plays a script (B78, C126)."""
+"""A terminal that is only observed, before a library system that plays a script (B78, C126)."""
 
-from contextlib import contextmanager
 from dataclasses import replace
-from unittest.mock import patch
 
 from sip2gw.handlers.rules import UpstreamManner
 from sip2gw.policy.upstream.rules import FactRules
@@ -45,10 +43,3 @@ def watch_only(app, terminal, library, **manner):
     site.by_name[terminal] = site.by_login[known.terminal.login] = KnownTerminal(
         known.terminal, view
     )
-
-
-@contextmanager
-def nothing_compared():
-    """Inside, no work is done after an answer."""
-    with patch("sip2gw.shared.afterwards.Afterwards.do", lambda self, terminal, work: True):
-        yield

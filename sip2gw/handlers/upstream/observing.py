@@ -15,10 +15,9 @@ from sip2gw.handlers.base import Answer, Services, Session, TerminalView
 from sip2gw.handlers.entry import decide_alone
 from sip2gw.handlers.information import honours_payment_fetch
 from sip2gw.handlers.patron import PresentedCard
-from sip2gw.model import OBSERVED, AccessRow
-from sip2gw.policy.access import PinState
-from sip2gw.policy.reasons import Reason
-from sip2gw.policy.upstream.facts import Facts, read_facts, record_of
+from sip2gw.model import OBSERVED, AccessRow, LibraryWord, PatronRecord
+from sip2gw.policy.reasons import NO_FLAGS, Reason
+from sip2gw.policy.upstream.facts import Facts, read_facts, record_of, says_nothing
 from sip2gw.policy.upstream.observing import pin_judged, they_grant
 from sip2gw.protocol.codec import parse_response_body
 from sip2gw.protocol.errors import ProtocolError
@@ -83,24 +82,28 @@ async def compare(
 
 async def _presented(session: Session, request: _Question, said: _Said) -> PresentedCard:
     """The card as an answer of theirs, and our store, show it."""
-    terminal, upstream = session.terminal, session.terminal.upstream
-    assert upstream is not None
+    terminal = session.terminal
     number, pin = request.patron_identifier, request.patron_password
-    state = pin_judged(pin, said.valid_patron_password)
-    record = None
-    if said.valid_patron:
-        known_as = said.patron_identifier if upstream.aliases else number
-        ours = await session.services.backend.find_by_card(known_as)
-        # With a wrong PIN they say nothing about the patron (C158).
-        facts = Facts()
-        if state is not PinState.WRONG:
-            facts = read_facts(said, upstream.facts, terminal.currency, upstream.text.decode)
-        record = record_of(facts, number, ours, None)
+    record = await _record(session, request, said) if said.valid_patron is not False else None
     card = record.card(number) if record is not None else None
-    required = terminal.door.require_pin if terminal.is_door else None
-    if required is None:
-        required = terminal.identification.pin_required
-    return patron.present(session, number, pin, record, card, state, required)
+    rules = terminal.door.require_pin if terminal.is_door else None
+    required = terminal.identification.pin_required if rules is None else rules
+    return patron.present(session, number, pin, record, card, pin_judged(said, pin), required)
+
+
+async def _record(session: Session, request: _Question, said: _Said) -> PatronRecord:
+    """Their facts with ours laid over them (B72); only ours where they say nothing."""
+    terminal, backend = session.terminal, session.services.backend
+    upstream = terminal.upstream
+    assert upstream is not None
+    number = request.patron_identifier
+    ours = await backend.find_by_card(said.patron_identifier if upstream.aliases else number)
+    if says_nothing(said, with_pin=bool(request.patron_password)):
+        return record_of(Facts(number, "", LibraryWord(NO_FLAGS)), number, ours, None)
+    facts = read_facts(said, upstream.facts, terminal.currency, upstream.text.decode)
+    code = facts.membership
+    membership = await backend.find_membership(code) if code is not None else None
+    return record_of(facts, number, ours, membership)
 
 
 def _ours(session: Session, request: _Question, presented: PresentedCard) -> tuple[Reason, str]:
@@ -131,13 +134,7 @@ def _note(
     """One row and one count for each answer, whatever passage it belongs to."""
     services, terminal = session.services, session.terminal
     assert terminal.upstream is not None
-    theirs = they_grant(
-        said.valid_patron,
-        said.valid_patron_password,
-        said.patron_status,
-        pin=request.patron_password,
-        denying=terminal.upstream.denying_flags,
-    )
+    theirs = they_grant(said, request.patron_password, terminal.upstream.denying_flags)
     ours = _word(reason is Reason.GRANTED)
     branch, record = terminal.branch or "", presented.record
     services.metrics.access_decisions[branch, ours, reason, OBSERVED] += 1
