@@ -19,6 +19,8 @@ from sip2gw.backend.ids import new_id
 from sip2gw.model import (
     AccessRow,
     Block,
+    FailedPins,
+    Membership,
     Minor,
     PaidFee,
     PatronRecord,
@@ -252,6 +254,32 @@ class Backend(Protocol):
 
     async def clear_pin_failures(self, patron_id: str) -> None:
         """Forget the failures of the patron after a right PIN."""
+        ...
+
+    async def failed_pins(self, numbers: Sequence[str]) -> Sequence[FailedPins]:
+        """The wrong PINs counted by `record_guess`, in the order of `numbers`."""
+        ...
+
+    async def record_guess(
+        self, number: str, now: datetime, failures_max: int, lock_until: datetime
+    ) -> int | None:
+        """Like `record_pin_failure`, for a card of a library system behind the gateway (B74).
+
+        The store need not know the card, keeps no more than a keyed digest of its number, and
+        forgets the count a day after the lock.
+        """
+        ...
+
+    async def return_guess(self, number: str) -> None:
+        """Count one guess less, and end its lock: it was counted first, and then not judged."""
+        ...
+
+    async def clear_guesses(self, number: str) -> None:
+        """Forget what `record_guess` has counted, after a right PIN."""
+        ...
+
+    async def find_membership(self, code: str) -> Membership | None:
+        """The definition of a membership as decisions need it, or None."""
         ...
 
     async def book_payment(self, order: PaymentOrder) -> PaymentResult:

@@ -32,6 +32,7 @@ from sip2gw.backend.sql.desk import followup, support, watch
 from sip2gw.backend.sql.desk import reviews as review_desk
 from sip2gw.backend.sql.members import (
     answers,
+    guesses,
     lockout,
     maintenance,
     memberships,
@@ -244,6 +245,8 @@ class Library(Backend, Database):
     try_notices_again = _beside(outbox.try_again)
     count_notices = _beside(outbox.counts)
     notices = _listed(outbox.notices)
+    forget_guesses = _forgetting(guesses.forget, "counts of wrong PINs were not forgotten")
+    count_forgotten_guesses = _read(guesses.count_forgotten)
     forget_notices = _forgetting(outbox.forget, "notices were not forgotten")
     count_forgotten_notices = _read(outbox.count_forgotten)
     self_check = _read(ledger.problems)

@@ -88,6 +88,21 @@ class Timed(PassingOn):
         """See `Backend.clear_pin_failures`."""
         await self._timed("clear_pin_failures", self._inner.clear_pin_failures(patron_id))
 
+    async def record_guess(
+        self, number: str, now: datetime, failures_max: int, lock_until: datetime
+    ) -> int | None:
+        """See `Backend.record_guess`."""
+        waiting = self._inner.record_guess(number, now, failures_max, lock_until)
+        return await self._timed("record_guess", waiting)
+
+    async def return_guess(self, number: str) -> None:
+        """See `Backend.return_guess`."""
+        await self._timed("return_guess", self._inner.return_guess(number))
+
+    async def clear_guesses(self, number: str) -> None:
+        """See `Backend.clear_guesses`."""
+        await self._timed("clear_guesses", self._inner.clear_guesses(number))
+
     async def book_payment(self, order: PaymentOrder) -> PaymentResult:
         """See `Backend.book_payment`. Timed here: each coroutine more costs a payment a µs."""
         started = self._monotonic()

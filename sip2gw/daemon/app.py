@@ -9,8 +9,9 @@ import sys
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import timedelta
 
+from sip2gw.authentication.guesses import PinRules
 from sip2gw.authentication.identification import StoreIdentifier
-from sip2gw.authentication.pins import PinRules, PinService
+from sip2gw.authentication.pins import PinService
 from sip2gw.authentication.verification import PasswordService, SlowVerifier
 from sip2gw.backend.base import BackendError
 from sip2gw.backend.factory import Opened, open_backend

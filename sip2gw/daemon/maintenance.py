@@ -63,6 +63,13 @@ MAINTENANCE = (
         do=lambda store, now: store.forget_transactions(now),
         count=lambda store, now: store.count_forgotten_transactions(now),
     ),
+    MaintenanceChore(  # B74; they carry the moment until which they are kept
+        key="guesses_forgotten",
+        noun="count",
+        what="of wrong PINs that was kept until",
+        do=lambda store, now: store.forget_guesses(now),
+        count=lambda store, now: store.count_forgotten_guesses(now),
+    ),
     MaintenanceChore(  # with 0 days nothing is kept
         key="loans_forgotten",
         setting="loan_history_days",

@@ -66,6 +66,20 @@ class Membership:
 
 
 @dataclass(frozen=True, slots=True)
+class FailedPins:
+    """The wrong PINs of a patron that the store has counted (B20, C19)."""
+
+    failures: int = 0
+    locked_until: datetime | None = None
+    """Set as long as nothing was counted after the lock, even if that has ended (C81)."""
+
+    @property
+    def since_lock(self) -> int:
+        """Those that still count: an expired lock starts again at 0."""
+        return self.failures if self.locked_until is None else 0
+
+
+@dataclass(frozen=True, slots=True)
 class Card:
     """One card of a patron, with the state of the PIN that all their cards share (B20, B21)."""
 

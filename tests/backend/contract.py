@@ -23,6 +23,7 @@ from sip2gw.model import (
     Block,
     BlockType,
     CardState,
+    FailedPins,
     FeeStatus,
     PaymentLine,
     Presence,
@@ -251,6 +252,56 @@ class BackendContract:
 
     async def test_unknown_patrons_are_not_counted(self, backend: Backend) -> None:
         assert await backend.record_pin_failure("nobody", NOW, 1, LOCK_UNTIL) is None
+
+    # Guesses at a library system behind the gateway (B74)
+
+    async def test_guesses_are_counted_at_cards_that_nobody_has_here(
+        self, backend: Backend
+    ) -> None:
+        counts = [await backend.record_guess("21234", NOW, 3, LOCK_UNTIL) for _ in range(4)]
+        assert counts == [1, 2, 3, None]
+        locked, other, unusual = await backend.failed_pins(["21234", "21235", "\0\ud800"])
+        assert locked == FailedPins(3, LOCK_UNTIL)
+        assert other == unusual == FailedPins(0, None)
+
+    async def test_guesses_on_many_lines_are_all_counted(self, backend: Backend) -> None:
+        tries = [backend.record_guess("21234", NOW, 5, LOCK_UNTIL) for _ in range(7)]
+        counts = await asyncio.gather(*tries)
+        assert sorted(count for count in counts if count) == [1, 2, 3, 4, 5]
+
+    async def test_a_guess_that_was_not_judged_is_returned(self, backend: Backend) -> None:
+        """The one that would have locked the PIN, too."""
+        for _ in range(2):
+            await backend.record_guess("21234", NOW, 2, LOCK_UNTIL)
+        await backend.return_guess("21234")
+        assert await backend.failed_pins(["21234"]) == [FailedPins(1, None)]
+        for _ in range(2):
+            await backend.return_guess("21234")
+        assert await backend.failed_pins(["21234"]) == [FailedPins(0, None)]
+        assert await backend.record_guess("21234", NOW, 2, LOCK_UNTIL) == 1
+
+    async def test_an_ended_lock_starts_a_new_count_of_guesses(self, backend: Backend) -> None:
+        """C81."""
+        assert await backend.record_guess("21234", NOW, 1, LOCK_UNTIL) == 1
+        later, until = LOCK_UNTIL, LOCK_UNTIL + timedelta(hours=1)
+        earlier = later - timedelta(seconds=1)
+        assert await backend.record_guess("21234", earlier, 2, until) is None
+        assert await backend.record_guess("21234", later, 2, until) == 1
+        assert await backend.record_guess("21234", later, 2, until) == 2
+
+    async def test_a_right_pin_forgets_the_guesses(self, backend: Backend) -> None:
+        await backend.record_guess("21234", NOW, 1, LOCK_UNTIL)
+        await backend.clear_guesses("21234")
+        await backend.clear_guesses("21234")
+        assert await backend.failed_pins(["21234"]) == [FailedPins()]
+
+    async def test_a_membership_is_found_by_its_code(self, backend: Backend) -> None:
+        """As it is part of the patrons who have it."""
+        patron = await backend.find_patron("P1")
+        assert patron is not None
+        assert patron.membership is not None
+        assert await backend.find_membership(patron.membership.code) == patron.membership
+        assert await backend.find_membership("no\0ne") is None
 
     # Payments
 

@@ -313,19 +313,19 @@ async def test_more_lines_are_not_more_guesses_without_the_store_either_c99(tmp_
             for number in range(12):
                 line = await gateway.terminal("door-1")
                 await line.send(ask_23("1001", f"000{number}"))
-                while len(pins._guesses) <= number:  # noqa: ASYNC110 -- until it has come
+                while len(pins.guesses.under_way) <= number:  # noqa: ASYNC110 -- until it has come
                     await asyncio.sleep(0)
                 if hangs_up:
                     line.close()
             gate.set()
-            await asyncio.gather(*pins._guesses)
+            await asyncio.gather(*pins.guesses.under_way)
             assert len(judged) == WRONG_PINS_MAX
             last = await gateway.terminal("door-1")
             assert (await last.ask(ask_23("1001", "1001"))).startswith(REFUSED)
 
 
 async def test_guesses_without_the_store_are_told_to_it_later_c99(tmp_path, monkeypatch):
-    monkeypatch.setattr("sip2gw.authentication.pins.WRITE_AGAIN_S", 0.01)
+    monkeypatch.setattr("sip2gw.authentication.guesses.WRITE_AGAIN_S", 0.01)
     async with running(tmp_path, config=door(emergency="true")) as gateway:
         entrance = await gateway.terminal("door-1")
         await entrance.ask(ask_23("1001", "1001"))
@@ -336,7 +336,7 @@ async def test_guesses_without_the_store_are_told_to_it_later_c99(tmp_path, monk
         with store_away(gateway), cannot_write:
             for _ in range(3):
                 await entrance.ask(ask_23("1001", "0000"))
-        await gateway.app._pins._writing
+        await gateway.app._pins.guesses.writing
         record = await gateway.store.find_by_card("1001")
         assert record.cards[0].pin_failures == 3
 
@@ -350,7 +350,7 @@ async def test_a_right_pin_without_the_store_ends_the_count_in_memory(tmp_path):
                 for pin, said in [("0000", REFUSED)] * 4 + [("1001", ADMITTED)]:
                     gateway.clock.advance(10)
                     assert (await entrance.ask(ask_23("1001", pin))).startswith(said)
-        assert gateway.app._pins._unwritten == {}
+        assert gateway.app._pins.guesses.unwritten == {}
 
 
 async def test_who_hangs_up_on_wrong_pins_is_known_in_an_emergency_c110(tmp_path):
@@ -368,7 +368,7 @@ async def test_who_hangs_up_on_wrong_pins_is_known_in_an_emergency_c110(tmp_path
                 while gateway.app.server.lines_of("kiosk-1"):  # noqa: ASYNC110
                     await asyncio.sleep(0)
                 gate.set()
-                await asyncio.gather(*gateway.app._pins._guesses)
+                await asyncio.gather(*gateway.app._pins.guesses.under_way)
             assert admitted.wrong_pins == number
         with store_away(gateway):
             assert (await entrance.ask(ask_23("1001", "1001"))).startswith(REFUSED)

@@ -10,12 +10,8 @@ from typing import Any
 import pytest
 from harness import CONFIG, LIBRARY, NOON, ask_23, ask_37, person, running
 
-from sip2gw.authentication.pins import (
-    LATE_MAX_S,
-    PinRules,
-    PinService,
-    next_slot_s,
-)
+from sip2gw.authentication.guesses import LATE_MAX_S, PinRules, next_slot_s
+from sip2gw.authentication.pins import PinService
 from sip2gw.authentication.verification import PENDING_MAX, SlowVerifier
 from sip2gw.backend.base import (
     BackendError,
@@ -174,7 +170,7 @@ async def test_whoever_hangs_up_has_guessed_all_the_same(pins, store):
         await asyncio.sleep(0)
         impatient.cancel()
     pins._verifier.gate.set()
-    await asyncio.gather(*pins._guesses)
+    await asyncio.gather(*pins.guesses.under_way)
     assert store.failures == 5
     assert store.events.count("judged") == 5
     assert await guess(pins, store, "right") is PinState.LOCKED
@@ -225,8 +221,8 @@ async def test_a_failing_guess_that_nobody_waits_for_disturbs_nobody(pins, store
     impatient = asyncio.create_task(guess(pins, store))
     await asyncio.sleep(0)
     impatient.cancel()
-    await asyncio.gather(*pins._guesses, return_exceptions=True)
-    assert pins._guesses == set()
+    await asyncio.gather(*pins.guesses.under_way, return_exceptions=True)
+    assert pins.guesses.under_way == set()
 
 
 # A store that cannot be written (C99) -------------------------------------------------------------
@@ -262,7 +258,7 @@ async def test_a_store_that_does_not_take_one_is_not_asked_to_take_the_others(
     pins, store, monkeypatch
 ):
     """20,000 patrons that each wait for a lock would never come to an end."""
-    monkeypatch.setattr("sip2gw.authentication.pins.WRITE_AGAIN_S", 0)
+    monkeypatch.setattr("sip2gw.authentication.guesses.WRITE_AGAIN_S", 0)
     rounds, tried = asyncio.Semaphore(0), []
     guess_at = many_patrons(store)
 
@@ -279,7 +275,7 @@ async def test_a_store_that_does_not_take_one_is_not_asked_to_take_the_others(
         await turns()
     await asyncio.gather(*guesses)
     assert tried == ["A", "B", "A", "A", "A"]
-    pins._writing.cancel()
+    pins.guesses.writing.cancel()
 
 
 async def test_while_the_store_is_away_nobody_asks_it(pins, store):
@@ -294,7 +290,7 @@ async def test_while_the_store_is_away_nobody_asks_it(pins, store):
     for pin, state in [("wrong", PinState.WRONG)] * 2 + [("right", PinState.OK)]:
         assert await pins.check(seen, "1", pin, "door-1", NOON, store_away=True) is state
     assert asked == []
-    assert pins._unwritten == {}
+    assert pins.guesses.unwritten == {}
 
 
 async def test_locked_guesses_are_seen_and_only_count_while_the_store_is_away(store, locks):
@@ -313,17 +309,17 @@ async def test_locked_guesses_are_seen_and_only_count_while_the_store_is_away(st
 
 
 async def test_the_count_in_memory_goes_to_the_store_when_it_works_again(pins, store, monkeypatch):
-    monkeypatch.setattr("sip2gw.authentication.pins.WRITE_AGAIN_S", 0)
+    monkeypatch.setattr("sip2gw.authentication.guesses.WRITE_AGAIN_S", 0)
     store.broken = True
     for _ in range(3):
         await guess(pins, store)
-    writing = pins._writing
+    writing = pins.guesses.writing
     for _ in range(10):
         await asyncio.sleep(0)
-    assert pins._unwritten["P"].failures == 3
+    assert pins.guesses.unwritten["P"].failures == 3
     store.broken = False
     await writing
-    assert (store.failures, pins._unwritten, pins._writing) == (3, {}, None)
+    assert (store.failures, pins.guesses.unwritten, pins.guesses.writing) == (3, {}, None)
 
 
 async def test_a_right_pin_ends_the_count_in_memory_too(pins, store):
@@ -332,12 +328,12 @@ async def test_a_right_pin_ends_the_count_in_memory_too(pins, store):
     await guess(pins, store)
     assert not pins.remembers(store.record(), store.record().cards[0], "right")
     assert await guess(pins, store, "right") is PinState.OK
-    assert pins._unwritten == {}
+    assert pins.guesses.unwritten == {}
     assert pins.remembers(store.record(), store.record().cards[0], "right")
 
 
 async def test_whose_failures_can_be_kept_nowhere_is_treated_as_locked(pins, store, monkeypatch):
-    monkeypatch.setattr("sip2gw.authentication.pins.UNWRITTEN_PATRONS_MAX", 1)
+    monkeypatch.setattr("sip2gw.authentication.guesses.UNWRITTEN_PATRONS_MAX", 1)
     store.broken = True
     await guess(pins, store)
     other = PatronRecord(id="Q", name="Quinn", pin_hash="right", cards=(Card("1"),))
@@ -490,7 +486,7 @@ async def test_guesses_that_are_being_judged_count_as_failures_before_they_are(s
     verifier.gate.set()
     await asyncio.gather(*here, there)
     assert store.events.count("judged") == 21
-    known = pins._terminal("door-1")
+    known = pins.guesses.terminal("door-1")
     assert (known.judged, known.turn._value) == (0, 2)
 
 
@@ -507,9 +503,9 @@ async def test_hanging_up_makes_no_room_for_more_guesses_at_a_time(store, locks)
         await turns()
         impatient.cancel()
         await turns()
-    assert store.events.count("judged") == len(pins._guesses) == 2
+    assert store.events.count("judged") == len(pins.guesses.under_way) == 2
     verifier.gate.set()
-    await asyncio.gather(*pins._guesses)
+    await asyncio.gather(*pins.guesses.under_way)
     await guess_at(pins, "last")
     assert store.events.count("judged") == 3
 
@@ -565,7 +561,7 @@ async def test_the_time_of_the_answer_is_that_of_the_slot(store, locks, monkeypa
     verifier.monotonic = lambda: now[0]
     rules = PinRules(failures_max=100, terminal_failures_max=1, answer_slot_s=0.5)
     pins = PinService(store, verifier, b"", rules, locks.note)
-    monkeypatch.setattr("sip2gw.authentication.pins.asyncio.sleep", sleep)
+    monkeypatch.setattr("sip2gw.authentication.guesses.asyncio.sleep", sleep)
     await pins.hold_back("door-1", NOON, 0.0)
     await guess(pins, store)
     slept.clear()
@@ -598,7 +594,7 @@ async def test_a_wrong_pin_is_told_at_the_deadline_and_ends_a_verification(tmp_p
         pay = await gateway.terminal("pay-1")
         assert "CQY" in await pay.ask(ask_23("1004", "1004"))
         await pay.send(ask_23("1004", "0000"))
-        while gateway.app._pins._guesses or not await failures(gateway, "1004"):
+        while gateway.app._pins.guesses.under_way or not await failures(gateway, "1004"):
             await turns()
         await turns()  # now the answer waits for its slot
         gateway.clock.advance(1.5)
@@ -627,7 +623,7 @@ async def test_a_guess_that_is_not_judged_in_time_ends_a_verification_c94(tmp_pa
         gateway.app.server._sweep()
         assert "CQN" in await pay.read()
         assert (await pay.ask(ask_37("1004", "1.00"))).startswith("38N")
-        for guess in gateway.app._pins._guesses:
+        for guess in gateway.app._pins.guesses.under_way:
             guess.cancel()
 
 
@@ -757,7 +753,7 @@ async def test_a_line_that_hangs_up_does_not_stop_the_count(gateway):
         kiosk.close()
     pins = gateway.app._pins
     async with asyncio.timeout(5):
-        while pins._guesses or not await locked(gateway, "1001"):  # noqa: ASYNC110 -- from outside
+        while pins.guesses.under_way or not await locked(gateway, "1001"):  # noqa: ASYNC110 -- from outside
             await asyncio.sleep(0.01)
     kiosk = await gateway.terminal("kiosk-1")
     assert "CQN" in await kiosk.ask(ask_23("1001", "1001"))

@@ -209,7 +209,7 @@ async def test_all_that_lines_have_in_common_is_the_one_state_of_the_process(gat
     state, services = app.state, app.gateway.services
     assert services.passages is state.passages
     assert services.admissions is app._pins._admissions is state.admissions
-    assert app._pins._terminals is state.pin_guesses
+    assert app._pins.guesses.terminals is state.pin_guesses
     assert app.gateway.logins._guard is state.callers
     assert app.server._doorkeeper is state.doorkeeper
     assert app.server._connected is state.connected

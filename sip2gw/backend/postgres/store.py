@@ -67,19 +67,21 @@ from sip2gw.backend.spool import Spool, read_spool
 from sip2gw.backend.sql import queries
 from sip2gw.backend.sql.circulation import queue_values
 from sip2gw.backend.sql.identity import insist_on_currency, pin_secret_in_file, pin_secret_in_store
-from sip2gw.backend.sql.members import activity, lockout
+from sip2gw.backend.sql.members import activity, guesses, lockout
 from sip2gw.backend.sql.members.blocks import block_values
 from sip2gw.backend.sql.migrate import migrate
 from sip2gw.backend.sql.money.ledger import refused
 from sip2gw.backend.sql.money.refusals import Refusals, Writing
 from sip2gw.backend.sql.queries import BUMP_VERSION
-from sip2gw.backend.sql.records import paid_fee
+from sip2gw.backend.sql.records import membership_of, paid_fee
 from sip2gw.backend.sql.values import time_text
 from sip2gw.backend.staff import doors
 from sip2gw.model import (
     OBSERVED,
     AccessRow,
     Block,
+    FailedPins,
+    Membership,
     PaidFee,
     PatronRecord,
     Presence,
@@ -94,6 +96,11 @@ TIMEOUT_S = 4.0
 
 _RECORD_PIN_FAILURE = numbered(queries.RECORD_PIN_FAILURE)
 _CLEAR_PIN_FAILURES = numbered(queries.CLEAR_PIN_FAILURES)
+_GUESSES = f"{guesses.SELECT} = ANY ($1)"
+_RECORD_GUESS = numbered(guesses.RECORD)
+_RETURN_GUESS = numbered(guesses.RETURN)
+_CLEAR_GUESSES = numbered(guesses.CLEAR)
+_MEMBERSHIP = numbered(queries.MEMBERSHIP)
 _SET_BLOCK = numbered(queries.SET_BLOCK)
 _PRESENCE = numbered(queries.PRESENCE)
 _HOLD_QUEUE = numbered(queries.HOLD_QUEUE)
@@ -220,6 +227,31 @@ class PostgresStore(Library):
         if is_storable(patron_id):
             await self._fetch(_CLEAR_PIN_FAILURES, patron_id)
 
+    async def failed_pins(self, numbers: Sequence[str]) -> Sequence[FailedPins]:
+        """The wrong PINs counted by `record_guess`, in the order of `numbers`."""
+        keys = [guesses.key_of(self.pin_secret, number) for number in numbers]
+        return guesses.in_order(keys, await self._read(_GUESSES, keys))
+
+    async def record_guess(
+        self, number: str, now: datetime, failures_max: int, lock_until: datetime
+    ) -> int | None:
+        """Count a wrong PIN at a library system, durably (B74).
+
+        If a connection is lost, counting twice is better than not counting.
+        """
+        key = guesses.key_of(self.pin_secret, number)
+        values = guesses.values(key, now, failures_max, lock_until)
+        rows = await self._fetch(_RECORD_GUESS, *values)
+        return int(rows[0][0]) if rows else None
+
+    async def return_guess(self, number: str) -> None:
+        """Count one guess less: it was not judged."""
+        await self._fetch(_RETURN_GUESS, guesses.key_of(self.pin_secret, number))
+
+    async def clear_guesses(self, number: str) -> None:
+        """Forget what `record_guess` has counted."""
+        await self._fetch(_CLEAR_GUESSES, guesses.key_of(self.pin_secret, number))
+
     async def book_payment(self, order: PaymentOrder) -> PaymentResult:
         """Book `order` exactly once, durably before it returns (B46)."""
         return await self._at_home(self._book(order))
@@ -232,6 +264,11 @@ class PostgresStore(Library):
         _insist_on_certainty(known)
         result = await Booking(self._pool, self._in_doubt, order, self._doubts).run(deadline)
         return insist_on_notable(self._doubts, result)
+
+    async def find_membership(self, code: str) -> Membership | None:
+        """The definition of a membership as decisions need it, or None."""
+        rows = await self._read(_MEMBERSHIP, code) if is_storable(code) else []
+        return membership_of(tuple(rows[0])) if rows else None
 
     async def find_item(self, item_id: str, now: datetime) -> ItemRecord | None:
         """The item with its loan and the first hold that it could serve at `now`, or None."""

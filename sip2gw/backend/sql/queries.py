@@ -236,6 +236,13 @@ FORGET_EVENTS = "DELETE FROM circulation WHERE expires <= ?"
 COUNT_FORGOTTEN_LOANS = "SELECT COUNT(*) FROM borrowed WHERE until <= ?"
 COUNT_FORGOTTEN_EVENTS = "SELECT COUNT(*) FROM circulation WHERE expires <= ?"
 
+MEMBERSHIP = fill(
+    """
+    SELECT {membership}, m.max_holds, m.holds_permitted, m.hold_limit, m.materials
+    FROM membership m WHERE m.code = ?""",
+    membership=MEMBERSHIP_COLUMNS,
+)
+
 # PIN lock-out
 
 CARD_HOLDER = "SELECT patron_id FROM card WHERE number = ?"

@@ -134,7 +134,7 @@ def assemble(row: Sequence[Any], lists: Sequence[Iterable[Row]]) -> PatronRecord
         pin_hash=row[2],
         birth_date=date_value(row[3]),
         membership=(
-            None if row[MEMBERSHIP_AT] is None else _membership(row[MEMBERSHIP_AT:OWN_COLUMNS])
+            None if row[MEMBERSHIP_AT] is None else membership_of(row[MEMBERSHIP_AT:OWN_COLUMNS])
         ),
         membership_from=date_value(row[4]),
         membership_until=date_value(row[5]),
@@ -160,7 +160,8 @@ def assemble(row: Sequence[Any], lists: Sequence[Iterable[Row]]) -> PatronRecord
     )
 
 
-def _membership(columns: Sequence[Any]) -> Membership:
+def membership_of(columns: Sequence[Any]) -> Membership:
+    """The membership in the columns of `queries.MEMBERSHIP`."""
     *values, holds_permitted, hold_limit, materials = columns
     own: Any = (*values, bool(holds_permitted), hold_limit, material_rules(materials))
     return Membership(*own)

@@ -88,6 +88,7 @@ MIGRATIONS = (
     Migration(
         21, "a badge's own days, who assigned it when and why; merges", members.BADGE_HISTORY
     ),
+    Migration(22, "wrong PINs at a library system behind the gateway", members.GUESSES),
     Migration(23, "what a library system decided where we only observe", library.THEIRS),
 )
 

@@ -44,7 +44,7 @@ from sip2gw.backend.spool import Spool, read_spool
 from sip2gw.backend.sql import circulation, queries
 from sip2gw.backend.sql.door_log import FLUSH_AFTER_S, AccessLog
 from sip2gw.backend.sql.identity import insist_on_currency, pin_secret_in_file
-from sip2gw.backend.sql.members import activity, lockout
+from sip2gw.backend.sql.members import activity, guesses, lockout
 from sip2gw.backend.sql.members.blocks import block_values
 from sip2gw.backend.sql.migrate import migrate
 from sip2gw.backend.sql.money import ledger
@@ -54,6 +54,7 @@ from sip2gw.backend.sql.records import (
     load_account,
     load_by_card,
     load_patron,
+    membership_of,
     paid_fee,
 )
 from sip2gw.backend.sql.values import time_text
@@ -74,6 +75,8 @@ from sip2gw.model import (
     OBSERVED,
     AccessRow,
     Block,
+    FailedPins,
+    Membership,
     PaidFee,
     PatronRecord,
     Presence,
@@ -187,6 +190,11 @@ class Store(Library):
         """What each line of a payment paid, in its order."""
         return tuple(map(paid_fee, await self._reads.rows(queries.FEES_SETTLED_BY, (payment_id,))))
 
+    async def find_membership(self, code: str) -> Membership | None:
+        """The definition of a membership as decisions need it, or None."""
+        rows = await self._reads.rows(queries.MEMBERSHIP, (code,))
+        return membership_of(rows[0]) if rows else None
+
     async def find_item(self, item_id: str, now: datetime) -> ItemRecord | None:
         """The item with its loan and the first hold that it could serve at `now`, or None."""
         return await self._reads.moment(circulation.load_item, item_id, now)
@@ -261,6 +269,32 @@ class Store(Library):
     async def clear_pin_failures(self, patron_id: str) -> None:
         """Forget the failures of the patron after a right PIN."""
         await self.write(lambda connection: lockout.clear(connection, patron_id))
+
+    async def failed_pins(self, numbers: Sequence[str]) -> Sequence[FailedPins]:
+        """The wrong PINs counted by `record_guess`, in the order of `numbers`."""
+        keys = [guesses.key_of(self.pin_secret, number) for number in numbers]
+        return guesses.in_order(keys, await self._reads.rows(guesses.select(len(keys)), keys))
+
+    async def record_guess(
+        self, number: str, now: datetime, failures_max: int, lock_until: datetime
+    ) -> int | None:
+        """Count a wrong PIN at a library system, durably (B74), even when nobody waits for it."""
+        key = guesses.key_of(self.pin_secret, number)
+        return await self.write(
+            lambda connection: guesses.record(connection, key, now, failures_max, lock_until)
+        )
+
+    async def return_guess(self, number: str) -> None:
+        """Count one guess less: it was not judged."""
+        await self._change_guesses(guesses.RETURN, number)
+
+    async def clear_guesses(self, number: str) -> None:
+        """Forget what `record_guess` has counted."""
+        await self._change_guesses(guesses.CLEAR, number)
+
+    async def _change_guesses(self, statement: str, number: str) -> None:
+        key = guesses.key_of(self.pin_secret, number)
+        await self.write(lambda connection: guesses.change(connection, statement, key))
 
     def book_payment(self, order: PaymentOrder) -> Coroutine[Any, Any, PaymentResult]:
         """Book `order` exactly once, durably before it returns (B46, C98)."""

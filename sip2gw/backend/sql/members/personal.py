@@ -325,6 +325,7 @@ PATRON = Personal(
 
 IMPERSONAL: Mapping[str, str] = {
     "membership": "definitions of the library",
+    "guess": "keyed digests of the card numbers at which PINs were guessed",
     "badge": "definitions of the library",
     "known_login": "terminals",
     "refused_more": "numbers of refused payments, by terminal and day",

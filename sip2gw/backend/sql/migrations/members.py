@@ -136,3 +136,13 @@ BADGE_HISTORY = (
 """A patron that was merged into another stays as an empty row for the ledger (`sql.stubs`). Changes
 are in the order of assignments, so that an import adds both quickly; `id` is one for all changes
 that were made together."""
+
+GUESSES = (
+    """CREATE TABLE guess (
+        key TEXT PRIMARY KEY,
+        failures INTEGER NOT NULL CHECK (failures >= 0),
+        locked_until TEXT,
+        kept_until TEXT NOT NULL)""",
+    "CREATE INDEX guess_kept ON guess (kept_until)",
+)
+"""By a keyed digest of the card number: `pin_failure` holds only patrons whom our store knows."""
