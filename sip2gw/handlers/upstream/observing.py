@@ -16,9 +16,9 @@ from sip2gw.handlers.entry import decide_alone
 from sip2gw.handlers.information import honours_payment_fetch
 from sip2gw.handlers.patron import PresentedCard
 from sip2gw.model import OBSERVED, AccessRow, LibraryWord, PatronRecord
+from sip2gw.policy.observing import pin_judged, they_grant
 from sip2gw.policy.reasons import NO_FLAGS, Reason
 from sip2gw.policy.upstream.facts import Facts, read_facts, record_of, says_nothing
-from sip2gw.policy.upstream.observing import pin_judged, they_grant
 from sip2gw.protocol.codec import parse_response_body
 from sip2gw.protocol.errors import ProtocolError
 from sip2gw.protocol.message import Request, Verbatim
