@@ -12,8 +12,8 @@ CHARGE, FINES = PatronFlag.CHARGE_DENIED, PatronFlag.EXCESSIVE_FINES
 
 def said(*, bl: bool | None = True, cq: bool | None = True, flags: frozenset[PatronFlag]):
     return PatronStatusResponse(
-        valid_patron=bl,  # type: ignore[arg-type]  # as one without BL is read
-        valid_patron_password=cq,  # type: ignore[arg-type]
+        valid_patron=bl,
+        valid_patron_password=cq,
         patron_status=flags,
     )
 
