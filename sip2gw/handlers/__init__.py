@@ -88,9 +88,6 @@ OBSERVED_HANDLERS: dict[type[Request], Handler] = {
 }
 """For profiles that are only observed: every request (C153). The login never comes here."""
 
-OBSERVED_CODES = frozenset(request.code for request in OBSERVED_HANDLERS)
-"""What an observed terminal may send, whatever its profile says."""
-
 DIALECT_HANDLERS: dict[DialectName, dict[type[Request], Handler]] = {
     "standard": {},
     "wise": {MoneyLines: wise.money_lines},
@@ -158,7 +155,6 @@ __all__ = [
     "DOOR_HANDLERS",
     "FAILING",
     "HANDLERS",
-    "OBSERVED_CODES",
     "OBSERVED_HANDLERS",
     "SUPPORTED_CODES",
     "UPSTREAM_DOOR_HANDLERS",

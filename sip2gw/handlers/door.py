@@ -109,7 +109,8 @@ async def _identify(session: Session, request: _DoorRequest) -> PresentedCard:
     # The one case in which AD is ignored (C2).
     record, card = await session.services.identifier.find(session, number)
     known = card is not None and card.state is not CardState.REPLACED
-    return PresentedCard(number, record, card, PinState.OK, known, known)
+    scanned = session.as_scanned(number)
+    return PresentedCard(number, record, card, PinState.OK, known, known, scanned=scanned)
 
 
 def _tell_decision(
@@ -149,7 +150,7 @@ def _let_anybody_out(
     response.transaction_date = session.now()
     response.institution_id = session.terminal.institution_id
     response.patron_status = NO_FLAGS
-    response.patron_identifier = record.id if record is not None else number
+    response.patron_identifier = record.id if record is not None else session.as_scanned(number)
     response.valid_patron = True
     response.valid_patron_password = True
     return Answer(response, "ok", Reason.GRANTED, number)
@@ -205,7 +206,9 @@ async def decide_without_backend(
         pin = await identifier.verify_without_store(
             session, record, number, request.patron_password
         )
-    presented = PresentedCard(number, record, card, pin, True, pin is PinState.OK)
+    presented = PresentedCard(
+        number, record, card, pin, True, pin is PinState.OK, scanned=session.as_scanned(number)
+    )
     facts, decision = decide_alone(session, presented)
     return _tell_decision(session, presented, response_to(request), facts, decision, "emergency")
 

@@ -1,21 +1,24 @@
-"""A terminal that is only observed, before a library system that plays a script (B78, C126)."""
+"""Terminals that are only observed, before a library system that plays a script (B78, C126)."""
 
-from dataclasses import replace
+import re
 
-from sip2gw.handlers.rules import UpstreamManner
-from sip2gw.policy.upstream.rules import FactRules
-from sip2gw.protocol.encoding import text_encoding
-from sip2gw.serving.site import KnownTerminal
-from sip2gw.serving.views import observed
+from harness import CONFIG
 
-MANNER = UpstreamManner(
-    account="east",
-    institution="THEIRS",
-    text=text_encoding("cp850", " "),
-    facts=FactRules(),
-    knows_fw_b=False,
-    aliases=False,
+BACKEND = """[backend]
+kind = "sip2"
+[backend.sip2]
+address = "127.0.0.1:9"
+institution = "THEIRS"
+login = "gateway"
+password = "secret"
+[backend.sip2.accounts.east]
+[branches.MAIN]
+upstream = "east"
+"""
+OBSERVED_CONFIG = re.sub(r"(?m)^\[profiles\..*$", r"\g<0>\nobserve = true", CONFIG).replace(
+    "[branches.MAIN]\n", BACKEND
 )
+"""The gateway of `harness`, in which every profile is observed."""
 
 
 class ScriptedLibrary:
@@ -32,14 +35,3 @@ class ScriptedLibrary:
         if isinstance(answer, BaseException):
             raise answer
         return answer
-
-
-def watch_only(app, terminal, library, **manner):
-    """From its next login on, `terminal` is answered by `library` alone."""
-    services, site = app.gateway.services, app.site
-    services.library = library
-    known = site.by_name[terminal]
-    view = observed(replace(known.view, upstream=replace(MANNER, **manner)))
-    site.by_name[terminal] = site.by_login[known.terminal.login] = KnownTerminal(
-        known.terminal, view
-    )
