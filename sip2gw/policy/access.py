@@ -192,9 +192,10 @@ def denial_of(record: PatronRecord, rules: DoorRules) -> Cause | None:
     word = record.word
     if word is None or word.flags.isdisjoint(rules.denying_flags):
         return None
-    if not rules.fees and is_money_only(word.flags):
-        return None
-    return cause_of(word.flags)
+    cause = cause_of(word.flags)
+    if cause is Cause.MONEY and not rules.fees:
+        return None if is_money_only(word.flags) else Cause.OTHER
+    return cause
 
 
 def _card_state(holder: Holder, rules: DoorRules) -> Verdict:
