@@ -185,6 +185,16 @@ class Guesses:
         except BackendError:
             return
 
+    def forget_unwritten(self, name: str) -> bool:
+        """Forget one failure that the store has not counted yet; False if there is none."""
+        unwritten = self.unwritten.get(name)
+        if unwritten is None:
+            return False
+        unwritten.failures -= 1
+        if not unwritten.failures:
+            del self.unwritten[name]
+        return True
+
     def _unwritten_of(self, name: str, now: datetime) -> _Unwritten | None:
         unwritten = self.unwritten.get(name)
         if unwritten is not None and now >= unwritten.until:

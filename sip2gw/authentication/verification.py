@@ -16,7 +16,7 @@ import secrets
 import threading
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from sip2gw.backend.base import BackendError, BackendTimeoutError
 from sip2gw.foundation.hashing import verify_password
@@ -26,6 +26,8 @@ SUCCESS_TTL_S = 15 * 60.0
 SUCCESS_ENTRIES_MAX = 50_000
 HASHING_NICENESS = 10
 """How far hashing yields to the event loop, on Linux's scale, but for what goes first."""
+T = TypeVar("T")
+
 PENDING_MAX = 256
 """Verifications of each kind that may wait for a thread; more are refused as too late."""
 
@@ -73,11 +75,11 @@ class SlowVerifier:
         if len(self._successes) > SUCCESS_ENTRIES_MAX:
             self._successes.popitem(last=False)
 
-    async def run(self, verify: Callable[[], bool], *, first: bool = False) -> bool:
-        """Run the slow `verify` in a thread.
+    async def run(self, work: Callable[[], T], *, first: bool = False) -> T:
+        """Run the slow `work` in a thread, and give its result.
 
         Args:
-            verify: what takes long.
+            work: what takes long.
             first: whether it goes before all that do not: in threads of its own, which do not
                 yield, so that it is begun at once however many others wait.
 
@@ -90,7 +92,7 @@ class SlowVerifier:
         self._pending[first] += 1
         loop = asyncio.get_running_loop()
         try:
-            return await loop.run_in_executor(self._first if first else self._pool, verify)
+            return await loop.run_in_executor(self._first if first else self._pool, work)
         finally:
             self._pending[first] -= 1
 

@@ -8,7 +8,11 @@ from pathlib import Path
 from sip2gw.backend.base import Backend, BackendError, Role
 from sip2gw.backend.library import Library
 from sip2gw.backend.sqlite.store import open_sqlite
+from sip2gw.backend.system import LibrarySystem
 from sip2gw.config import Config
+from sip2gw.foundation.clock import Clock
+from sip2gw.monitoring.metrics import Metrics
+from sip2gw.monitoring.telemetry import Log
 
 STORE_SHARE = 0.8
 """Of the time for a request that the store may take; the rest is for saying what became of it."""
@@ -23,7 +27,7 @@ class Opened:
     """What a gateway or a command works with."""
 
     backend: Backend
-    """The library system that answers terminals; today it is always `store` itself."""
+    """The store as terminals need it."""
     store: Library
     """Our own data: for staff, and for what the gateway looks after by itself."""
 
@@ -37,6 +41,19 @@ def open_backend(config: Config, role: Role) -> Opened:
     url = config.store.url
     store = _open_postgres(config, role) if is_postgres(url) else _open_file(config, role)
     return Opened(store, store)
+
+
+def open_library_system(
+    config: Config, metrics: Metrics, clock: Clock, log: Log
+) -> LibrarySystem | None:
+    """The library system behind the gateway; None if the store itself is the library. Nothing is
+    connected before its `start`."""
+    if config.backend.kind == "store":
+        return None
+    # Imported here and not above: most gateways have none.
+    from sip2gw.backend.upstream.system import open_upstream
+
+    return open_upstream(config.accounts, metrics, clock, log)
 
 
 def is_postgres(url: str) -> bool:

@@ -8,6 +8,7 @@ from typing import Any, Literal, Protocol
 
 from sip2gw.backend.base import BackendError
 from sip2gw.protocol.message import Request, Response
+from sip2gw.protocol.messages import AcsStatus
 
 
 class LibrarySystemError(BackendError):
@@ -103,6 +104,10 @@ class LibrarySystem(Protocol):
     def offers(self, account: str) -> frozenset[str] | None:
         """The request codes that the account may send, by their BX or the key `messages` (C152);
         None before the first 98."""
+        ...
+
+    def status(self, account: str) -> AcsStatus | None:
+        """Its last 98; None before the first. The flags in it are only handed on (C152)."""
         ...
 
     def is_away(self, account: str) -> bool:

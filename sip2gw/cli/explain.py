@@ -20,6 +20,7 @@ from sip2gw.cli.common import (
 from sip2gw.cli.failures import CommandError, UsageError
 
 if TYPE_CHECKING:
+    from sip2gw.backend.system import LibrarySystem
     from sip2gw.config import Config
     from sip2gw.handlers import TerminalView
     from sip2gw.serving.explain import Explanation
@@ -69,11 +70,15 @@ async def _explain(
     config: Config, terminal: str, card: str, message: Message | None, at: str | None
 ) -> Explanation:
     from sip2gw.backend.factory import open_backend
+    from sip2gw.backend.system import LibrarySystemError
     from sip2gw.serving.explain import explain as explained
     from sip2gw.serving.site import build_site
 
     opened = open_backend(config, "command")
+    library = _library_system(config, opened.store.pin_secret)
     try:
+        if library is not None:
+            await library.start()
         site = build_site(config, opened.backend.capabilities)
         known = site.by_login.get(terminal) or site.by_name.get(terminal)
         if known is None:
@@ -81,9 +86,29 @@ async def _explain(
             raise CommandError(f"no terminal {printable(terminal)}; configured: {names}")
         moment = _moment(at, known.view)
         code = message.value if message is not None else None
-        return await explained(site, opened.backend, known.view, card, message=code, at=moment)
+        return await explained(
+            site, opened.backend, known.view, card, message=code, at=moment, library=library
+        )
+    except LibrarySystemError:
+        raise CommandError(
+            "the library system does not answer; see why with sip2gw upstream check"
+        ) from None
     finally:
+        if library is not None:
+            await library.close()
         await opened.store.close()
+
+
+def _library_system(config: Config, secret: bytes) -> LibrarySystem | None:
+    """Lines of our own to the library system behind the gateway; None without one."""
+    import io
+
+    from sip2gw.backend.factory import open_library_system
+    from sip2gw.foundation.clock import Clock
+    from sip2gw.monitoring.metrics import Metrics
+    from sip2gw.monitoring.telemetry import Log, Redactor
+
+    return open_library_system(config, Metrics(), Clock(), Log(io.BytesIO(), Redactor(secret)))
 
 
 def _moment(text: str | None, terminal: TerminalView) -> datetime | None:
@@ -105,6 +130,7 @@ def _write_json(explanation: Explanation) -> None:
             "decision": explanation.decision,
             "reason": explanation.reason,
             "answer": explanation.answer,
+            **({"library_system": explanation.library} if explanation.library else {}),
         }
     )
 
@@ -115,3 +141,6 @@ def _write_text(explanation: Explanation) -> None:
     outcome = dict.fromkeys((explanation.decision, explanation.reason))
     sys.stdout.write(f"\n{': '.join(outcome)}\n")
     sys.stdout.write(f"answer: {printable(explanation.answer)}\n")
+    if explanation.library:
+        lines = "".join(f"  {printable(line)}\n" for line in explanation.library)
+        sys.stdout.write(f"\nThe library system answered:\n{lines}")

@@ -12,9 +12,10 @@ from datetime import timedelta
 from sip2gw.authentication.guesses import PinRules
 from sip2gw.authentication.identification import StoreIdentifier
 from sip2gw.authentication.pins import PinService
+from sip2gw.authentication.upstream import UpstreamIdentifier
 from sip2gw.authentication.verification import PasswordService, SlowVerifier
-from sip2gw.backend.base import BackendError
-from sip2gw.backend.factory import Opened, open_backend
+from sip2gw.backend.base import Backend, BackendError
+from sip2gw.backend.factory import Opened, open_backend, open_library_system
 from sip2gw.backend.wrappers import Timed
 from sip2gw.config import Config
 from sip2gw.config.availability import unavailable
@@ -34,6 +35,7 @@ from sip2gw.foundation.clock import Clock
 from sip2gw.foundation.garbage import collect_rarely
 from sip2gw.foundation.threads import SHARED_THREADS, ready_pool
 from sip2gw.handlers import Services
+from sip2gw.handlers.base import Identifier
 from sip2gw.model import currency_digits
 from sip2gw.monitoring.metrics import Metrics
 from sip2gw.monitoring.telemetry import (
@@ -58,6 +60,7 @@ HTTP_STOP_S = 1.0
 CONTROL_STOP_S = 0.5
 STOP_AFTER_DRAIN_S = 10.0
 """Time for everything that follows the last requests, on a busy machine."""
+LIBRARY_SYSTEM_STOP_S = 1.0
 STORE_CLOSE_S = 4.0
 """Longer than a job of ours waits for another process."""
 LEAVE_S = 2.0
@@ -83,24 +86,17 @@ class App:
             clock.monotonic,
         )
         state = self.state = SharedState(lambda: self.config.server, clock.monotonic)
-        self._pins = PinService(
-            timed,
-            self._verifier,
-            store.pin_secret,
-            _pin_rules(config),
-            self._pin_locked,
-            state.admissions,
-            state.pin_guesses,
-        )
+        self.library = open_library_system(config, self.metrics, clock, log)
         services = Services(
             timed,
-            StoreIdentifier(self._pins),
+            self._identifier(timed),
             site.texts,
             self.metrics,
             clock,
             passages=state.passages,
             admissions=state.admissions,
             answers=state.answers,
+            library=self.library,
         )
         self._passwords = PasswordService(self._login_verifier, store.pin_secret, timed)
         self.gateway = Gateway(site, timed, services, self._passwords, state.callers, log)
@@ -129,6 +125,25 @@ class App:
         self._tasks: list[asyncio.Task[None]] = []
         self._show_configuration()
 
+    def _identifier(self, backend: Backend) -> Identifier:
+        """Who says whose a card is and whether its PIN is right."""
+        state = self.state
+        parts = (
+            backend,
+            self._verifier,
+            self.store.pin_secret,
+            _pin_rules(self.config),
+            self._pin_locked,
+            state.admissions,
+            state.pin_guesses,
+        )
+        self._pins: PinService | UpstreamIdentifier
+        if self.library is None:
+            self._pins = PinService(*parts)
+            return StoreIdentifier(self._pins)
+        self._pins = identifier = UpstreamIdentifier(*parts, state.door_questions)
+        return identifier
+
     def _pin_locked(self, what: str, terminal: str) -> None:
         self.metrics.pin_locks += 1
         self.log.events.warning("pin_locked", limit=what, terminal=terminal)
@@ -154,6 +169,8 @@ class App:
         await self.gateway.check_backend()
         await self._passwords.recall()
         self.settler.start()
+        if self.library is not None:
+            await self.library.start()
         await self.server.listen(await listeners.bind(self.config.server.addresses), tls)
         return self.server.bound_addresses()
 
@@ -245,7 +262,7 @@ class App:
     async def stop(self) -> list[str]:
         """Drain and close everything; returns what was abandoned because it took too long.
 
-        This takes at most `drain_timeout_s` and eight seconds more.
+        This takes at most `drain_timeout_s` and ten seconds more.
         """
         self._reloader.stop()
         self._manager.tell("STOPPING=1")
@@ -254,6 +271,8 @@ class App:
             task.cancel()
         ending, drain_s = Ending(self.log), self.config.server.drain_timeout_s
         await ending.part("requests", drain_s + DRAIN_MARGIN_S, self.server.stop())
+        if self.library is not None:
+            await ending.part("library system", LIBRARY_SYSTEM_STOP_S, self.library.close())
         await ending.part("settling", SETTLING_STOP_S, self.settler.stop())
         await ending.part("causes", CAUSES_STOP_S, self.cause_chore.write())
         await ending.part("outbox", OUTBOX_STOP_S, self.outbox_chore.stop())

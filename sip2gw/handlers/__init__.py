@@ -27,7 +27,11 @@ from sip2gw.handlers.items import (
     lending,
     returns,
 )
+from sip2gw.handlers.upstream import door as upstream_door
 from sip2gw.handlers.upstream import observing
+from sip2gw.handlers.upstream import patron as upstream_patron
+from sip2gw.handlers.upstream import session as upstream_session
+from sip2gw.handlers.upstream import status as upstream_status
 from sip2gw.handlers.vendors import gossip, wise
 from sip2gw.protocol.dialect import DialectName, MoneyLines
 from sip2gw.protocol.message import UnknownRequest
@@ -75,10 +79,19 @@ DOOR_HANDLERS: dict[type[Request], Handler] = {
 }
 """For profiles of kind `door`."""
 
-UPSTREAM_HANDLERS: dict[type[Request], Handler] = {}
+UPSTREAM_HANDLERS: dict[type[Request], Handler] = {
+    ScStatus: upstream_status.sc_status,
+    PatronStatusRequest: upstream_patron.patron,
+    PatronInformation: upstream_patron.patron,
+    EndPatronSession: upstream_session.end_session,
+}
 """For terminals that a library system answers."""
 
-UPSTREAM_DOOR_HANDLERS: dict[type[Request], Handler] = {}
+UPSTREAM_DOOR_HANDLERS: dict[type[Request], Handler] = {
+    **UPSTREAM_HANDLERS,
+    PatronStatusRequest: upstream_door.patron_status,
+    PatronInformation: upstream_door.patron_information,
+}
 """The same for profiles of kind `door`."""
 
 OBSERVED_HANDLERS: dict[type[Request], Handler] = {

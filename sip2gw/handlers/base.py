@@ -120,7 +120,8 @@ class Asked:
     """None: nobody has this card there."""
     pin: PinState
     response: PatronStatusResponse | PatronInformationResponse | None
-    """As it came; None when the PIN is locked, so that nobody was asked (B74)."""
+    """As it came; None when nobody was asked: the PIN is locked (B74), or card or PIN have
+    characters that the library system does not know."""
 
 
 class LibraryIdentifier(Identifier, Protocol):

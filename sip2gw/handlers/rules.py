@@ -59,6 +59,8 @@ class Presentation:
     cr_item_field: str
     send_ct: str
     cv_on_success: bool
+    allow_fields: tuple[str, ...]
+    """If any are named, unknown fields of a library system are shown only if they are (C33)."""
     patron_fields: tuple[CustomField, ...]
     """Sent with 24, 64 and 26 of a patron who is shown."""
     item_fields: tuple[CustomField, ...]

@@ -127,6 +127,38 @@ def _substitutes(character: str) -> tuple[str, ...]:
     return tuple([clean(candidate) for candidate in (readable, plain) if candidate])
 
 
+def recode(data: bytes, source: TextEncoding, target: TextEncoding) -> bytes:
+    """`data` from `source` to `target`: characters that both know; all other bytes stay (C153)."""
+    if source.name == target.name or data.isascii():
+        return data
+    text = data.decode(source.name, "surrogateescape")
+    try:
+        return text.encode(target.name, "surrogateescape")
+    except UnicodeEncodeError:
+        return b"".join([_recoded(character, source.name, target.name) for character in text])
+
+
+def _recoded(character: str, source: str, target: str) -> bytes:
+    try:
+        return character.encode(target, "surrogateescape")
+    except UnicodeEncodeError:
+        return character.encode(source)
+
+
+def is_exact(text: str, encoding: TextEncoding) -> bool:
+    """Whether `encoding` writes `text` as it is, with nothing replaced.
+
+    U+FFFD stands for a byte that could not be read: it is not what was meant.
+    """
+    if text.isascii():
+        return clean(text) == text
+    try:
+        encoding.encode_strict(text)
+    except UnicodeEncodeError:
+        return False
+    return "\ufffd" not in text and clean(text) == text
+
+
 _TEXT_ENCODINGS = {name: TextEncoding(name, 4 if name == "utf-8" else 1) for name in ENCODINGS}
 
 

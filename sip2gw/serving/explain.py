@@ -1,7 +1,8 @@
 """What a terminal would be told about a card, and why (B70, C22).
 
 The real handler runs, against the real store, with a clock that stands still. Nothing is recorded,
-counted or locked, and the PIN is assumed to be right.
+counted or locked, and the PIN is assumed to be right. A library system behind the gateway is asked
+once, without a PIN.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sip2gw.backend.base import Backend
+from sip2gw.backend.system import LibrarySystem
 from sip2gw.backend.wrappers import Unrecorded
 from sip2gw.foundation.clock import fixed_clock
 from sip2gw.handlers import (
@@ -35,6 +37,7 @@ from sip2gw.policy.explain import (
 from sip2gw.policy.payments import PaymentFacts
 from sip2gw.protocol.codec import serialise
 from sip2gw.protocol.messages import PatronInformation, PatronStatusRequest
+from sip2gw.serving.explain_library import AskedForExplanation
 from sip2gw.serving.settings import settings_of
 from sip2gw.serving.site import Site
 from sip2gw.shared.door_memory import Passages
@@ -56,6 +59,8 @@ class Explanation:
     """`granted`, a reason of B39, or `not_allowed` when the terminal may not ask."""
     answer: str
     """Wire text without AY and AZ; a response has no secret field."""
+    library: tuple[str, ...] = ()
+    """What a library system behind the gateway answered, line by line."""
 
     @property
     def decision(self) -> str:
@@ -101,6 +106,7 @@ async def explain(
     *,
     message: str | None = None,
     at: datetime | None = None,
+    library: LibrarySystem | None = None,
 ) -> Explanation:
     """Explain what `card` would be answered at `terminal`.
 
@@ -111,13 +117,17 @@ async def explain(
         card: the number as scanned, known or not.
         message: `63` or `23`; None takes what the terminal may send.
         at: the aware moment in question; None is now.
+        library: the library system behind the gateway; None without one.
 
     Raises:
+        LibrarySystemError: the library system does not answer.
         BackendError: the store cannot be read.
     """
     clock = fixed_clock(at or datetime.now(terminal.zone))
     muted = Unrecorded(backend)  # type: ignore[abstract]
-    services = Services(muted, _PinsAssumedRight(), site.texts, Metrics(), clock)
+    behind = AskedForExplanation()
+    identifier = _PinsAssumedRight() if library is None else behind
+    services = Services(muted, identifier, site.texts, Metrics(), clock, library=library)
     session = Session(services, terminal)
     code = message or next((code for code in MESSAGES if code in terminal.messages), MESSAGES[0])
     request = _request(code, terminal, card)
@@ -126,7 +136,7 @@ async def explain(
     answer: Answer = await terminal.handlers[type(request)](session, request)
     settings = settings_of(terminal, site.config.profiles[terminal.profile])
     checks = await _checks(session, card, settings)
-    return Explanation(tuple(checks), answer.reason, _wire_text(terminal, answer))
+    return Explanation(tuple(checks), answer.reason, _wire_text(terminal, answer), behind.answer)
 
 
 def _request(

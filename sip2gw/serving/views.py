@@ -44,9 +44,10 @@ from sip2gw.policy.items.sorting import SortRule
 from sip2gw.policy.money import PaymentRules
 from sip2gw.policy.receipts import ReceiptRules
 from sip2gw.protocol.encoding import text_encoding
+from sip2gw.protocol.fields import VALUE_BYTES_MAX
 from sip2gw.protocol.layout import layout_of
 from sip2gw.protocol.registry import RESPONSES
-from sip2gw.protocol.wire import WireFormat
+from sip2gw.protocol.wire import UNCUT, WireFormat
 from sip2gw.texts import Catalogue
 
 if TYPE_CHECKING:
@@ -98,6 +99,10 @@ def _wire(profile: Profile, family: Family) -> WireFormat:
         hidden_fields=_hidden_fields(profile),
         hands_out_unknown=family == "observed",
         substitute=table.convert_control_characters,
+        # What a library system has said is not cut (C153), and what is kept of its bytes is kept
+        # where they are read.
+        value_bytes_max=VALUE_BYTES_MAX if family == "store" else UNCUT,
+        keeps_bytes=False,
         rewritten=tuple((one.find, one.replace) for one in table.rewrite_screen_texts),
     )
 
@@ -229,7 +234,7 @@ def _upstream(terminal: Terminal, accounts: Mapping[str, Account]) -> UpstreamMa
     return UpstreamManner(
         account=account.name,
         institution=account.institution,
-        text=text_encoding(account.encoding),
+        text=text_encoding(account.encoding, keeps=True),
         facts=account.facts,
         knows_fw_b=account.knows_fw_b,
         aliases=account.aliases,

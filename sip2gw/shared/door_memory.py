@@ -96,6 +96,8 @@ class Admitted:
     """When, by door and card; monotonic."""
     wrong_pins: int = 0
     """With whatever card, since the last right one (C99)."""
+    pin_hash: str | None = field(default=None, repr=False)
+    """A slow hash of the PIN that a library system found right last; our store has its own."""
 
 
 class Admissions:
@@ -132,7 +134,28 @@ class Admissions:
         if admitted is not None:
             admitted.record = record
             if right is not None:
-                admitted.wrong_pins = 0 if right else admitted.wrong_pins + 1
+                self.note_pin(record.id, right=right)
+
+    def note_pin(self, patron_id: str, *, right: bool) -> None:
+        """A PIN was presented, and this is what it was worth; nothing else was seen."""
+        admitted = self._patrons.get(patron_id)
+        if admitted is not None:
+            admitted.wrong_pins = 0 if right else admitted.wrong_pins + 1
+
+    def knows(self, patron_id: str) -> bool:
+        """Whether the patron was admitted anywhere."""
+        return patron_id in self._patrons
+
+    def pin_hash(self, patron_id: str) -> str | None:
+        """The hash that `keep_hash` was told last."""
+        admitted = self._patrons.get(patron_id)
+        return admitted.pin_hash if admitted is not None else None
+
+    def keep_hash(self, patron_id: str, pin_hash: str | None) -> None:
+        """Remember the PIN of an admitted patron by its slow hash; None forgets it (B40)."""
+        admitted = self._patrons.get(patron_id)
+        if admitted is not None:
+            admitted.pin_hash = pin_hash
 
     def recall(
         self, terminal: str, card: str, now_s: float, max_age_s: float

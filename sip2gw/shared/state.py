@@ -15,6 +15,7 @@ from sip2gw.shared.answers import ShownAnswers
 from sip2gw.shared.callers import AddressGuard
 from sip2gw.shared.connected import Connected, Replacements
 from sip2gw.shared.door_memory import Admissions, Passages
+from sip2gw.shared.door_questions import DoorQuestions
 from sip2gw.shared.doorkeeper import Caps, Doorkeeper
 from sip2gw.shared.pin_guesses import PinGuesses
 
@@ -34,6 +35,9 @@ class SharedState:
         self.admissions = Admissions()
         """Shared: a block or a wrong PIN that the gateway sees at any terminal must count at every
         door in an emergency. Otherwise a blocked patron could enter through another door (C110)."""
+        self.door_questions = DoorQuestions()
+        """Partitioned: a door that reconnects to another worker has its question asked again, which
+        costs the library system one request (C122)."""
         self.pin_guesses = PinGuesses()
         """Shared are the failures; otherwise a terminal that keeps reconnecting would have the
         limit once at each worker (C19). How many guesses are judged at a time may be partitioned,

@@ -11,6 +11,7 @@ from sip2gw.protocol.codec import parse_response_body
 from sip2gw.protocol.connection import RESEND_BODY, ClientConnection
 from sip2gw.protocol.errors import ProtocolError
 from sip2gw.protocol.matching import is_answer_to
+from sip2gw.protocol.messages import AcsStatus
 from sip2gw.protocol.wire import UNCUT, WireFormat
 
 ANSWER_BYTES_MAX = 256 * 1024
@@ -89,6 +90,8 @@ class Line(asyncio.Protocol):
         self.is_ready = False
         """Whether it is logged in."""
         self.lease: Lease | None = None
+        self.status: AcsStatus | None = None
+        """The last 98 on it."""
         self.opened_at = 0.0
         self.used_at = 0.0
         """When it was last asked."""

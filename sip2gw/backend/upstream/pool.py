@@ -75,6 +75,8 @@ class Pool:
         self._is_refused = False
         self._is_closed = False
         self._offers: frozenset[str] | None = None
+        self.status: AcsStatus | None = None
+        """See `LibrarySystem.status`."""
 
     # Asking --------------------------------------------------------------------------------
 
@@ -153,8 +155,9 @@ class Pool:
         now = self._clock.monotonic()
         self._figures.answered(job.body, now - line.used_at, is_ours=job.is_ours)
         if isinstance(answer, AcsStatus):
-            self._learn(answer)
+            line.status = answer
         if line.is_ready:
+            self._learn(line.status)
             self._opening_backoff.reset()
             self._refused_backoff.reset()
         if not job.is_ours:
@@ -228,7 +231,11 @@ class Pool:
             self._end(line)
         self._tell()
 
-    def _learn(self, status: AcsStatus) -> None:
+    def _learn(self, status: AcsStatus | None) -> None:
+        """What a line that is logged in was told last: before the login they may say less."""
+        if status is None or status is self.status:
+            return
+        self.status = status
         # The default itself, not its like: they have said no BX at all.
         if status.supported_messages is not ALWAYS_SUPPORTED:
             self._offers = status.supported_messages
@@ -302,6 +309,7 @@ class Pool:
         self._breaker.probe_succeeded()
         line.is_ready = True
         line.opened_at = line.served_at = now
+        self._learn(line.status)
         self._lines.append(line)
         self._tell()
         self._next(line, now)

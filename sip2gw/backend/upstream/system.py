@@ -15,6 +15,7 @@ from sip2gw.foundation.clock import Clock
 from sip2gw.monitoring.metrics import Metrics
 from sip2gw.monitoring.telemetry import Log
 from sip2gw.protocol.message import Request, Response
+from sip2gw.protocol.messages import AcsStatus
 
 SWEEP_S = 0.1
 """How often is looked for what is late."""
@@ -54,6 +55,10 @@ class Sip2System:
     def offers(self, account: str) -> frozenset[str] | None:
         """See `LibrarySystem.offers`."""
         return self._pools[account].offers()
+
+    def status(self, account: str) -> AcsStatus | None:
+        """See `LibrarySystem.status`."""
+        return self._pools[account].status
 
     def is_away(self, account: str) -> bool:
         """See `LibrarySystem.is_away`."""

@@ -1,0 +1,283 @@
+"""PINs that a library system judges, and what guessing them costs (B74, C99, C151, C158).
+
+`guesses` decides how many are judged. Here is what is different from our own store:
+
+- Whose a card is, only the library system knows. So failures count at the number that was asked, at
+  the patron whom our store has for it, and at the other number (AA) that an answer has told us. All
+  of these must be unlocked. A wrong PIN more may get through for each further card whose holder
+  nobody has told us before.
+- BLN counts like CQN, because some library systems answer a wrong PIN so. An answer without CQ is
+  not right, but counts nothing.
+- What certainly was not asked is not counted. What was asked and not answered may have been judged
+  there: a library system that answers wrong PINs late would tell so, and would be asked for ever.
+  So it counts. But somebody whose library system is slow tries the same PIN again and again, and
+  that is one guess, counted once until it is answered. So a slow library system locks nobody who
+  knows the PIN, and whoever tries many PINs is locked.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sip2gw.authentication.emergency import EmergencyPins
+from sip2gw.authentication.guesses import Guesses, PinRules
+from sip2gw.authentication.verification import SlowVerifier
+from sip2gw.backend.base import Backend, BackendError
+from sip2gw.backend.system import LibrarySystemError, NotAskedError
+from sip2gw.model import FailedPins
+from sip2gw.policy.access import PinState
+from sip2gw.shared.door_memory import Admissions
+from sip2gw.shared.pin_guesses import PinGuesses
+
+REMEMBERED_MAX = 20_000
+"""Other numbers of cards, and guesses that were not answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What was answered about a PIN."""
+
+    right: bool | None
+    """None: it was not said."""
+    patron_id: str = field(default="", repr=False)
+    """AA of the answer; empty without one."""
+    answer: Any = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class LibraryGuess:
+    """A presented PIN."""
+
+    number: str = field(repr=False)
+    """As scanned."""
+    known_as: str | None = field(repr=False)
+    """The patron of our store who has the card."""
+    pin: str = field(repr=False)
+    terminal: str
+    now: datetime
+    store_away: bool = False
+    """Memory alone counts it (B40)."""
+
+
+Ask = Callable[[], Awaitable[Verdict]]
+Recall = Callable[[], Verdict | None]
+
+
+class _CardFailures:
+    """Failures at cards of the library system."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+
+    async def record(
+        self, name: str, now: datetime, failures_max: int, lock_until: datetime
+    ) -> int | None:
+        return await self._backend.record_guess(name, now, failures_max, lock_until)
+
+    async def clear(self, name: str) -> None:
+        await self._backend.clear_guesses(name)
+
+
+class LibraryPins:
+    """Has PINs judged elsewhere, counts failures, and locks PINs."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        verifier: SlowVerifier,
+        rules: PinRules,
+        on_lock: Callable[[str, str], None],
+        admissions: Admissions,
+        emergency: EmergencyPins,
+        terminals: PinGuesses,
+    ) -> None:
+        self._backend = backend
+        self._digest = verifier.digest
+        self._admissions = admissions
+        self._emergency = emergency
+        self.guesses = Guesses(
+            _CardFailures(backend), rules, on_lock, terminals, verifier.monotonic
+        )
+        self._aliases: OrderedDict[str, str] = OrderedDict()
+        """The other number of cards, as it was last told."""
+        self._unanswered: OrderedDict[bytes, None] = OrderedDict()
+        """Guesses that are counted, but were not answered, as keyed digests."""
+
+    def learn(self, number: str, patron_id: str) -> None:
+        """An answer about `number` named `patron_id`."""
+        if patron_id and patron_id != number:
+            _remember(self._aliases, number, patron_id)
+
+    async def judge(
+        self, guess: LibraryGuess, ask: Ask, recall: Recall = lambda: None
+    ) -> tuple[PinState, Verdict | None]:
+        """What the PIN is worth, and what `ask` was told; when this returns, a wrong one has been
+        counted. Without a verdict the PIN is locked, and nobody was asked.
+
+        `recall` gives the verdict on the same question a moment ago, which was counted then.
+
+        Raises:
+            LibrarySystemError: the library system failed us.
+            BackendError: the store cannot say whether the PIN is locked, so nothing was judged.
+        """
+        return await self.guesses.judge(
+            guess.terminal, guess.now, lambda: self._take_turn(guess, ask, recall)
+        )
+
+    def _names(self, guess: LibraryGuess) -> list[str]:
+        """All under which failures of this patron are counted."""
+        names = {guess.number, guess.known_as, self._aliases.get(guess.number)}
+        return sorted(name for name in names if name)
+
+    async def _take_turn(
+        self, guess: LibraryGuess, ask: Ask, recall: Recall
+    ) -> tuple[PinState, Verdict | None]:
+        while True:
+            names = self._names(guess)
+            async with AsyncExitStack() as turns:
+                for name in names:
+                    await turns.enter_async_context(self.guesses.turn(name))
+                # Whoever had the turn before may have been told of another number.
+                if names == self._names(guess):
+                    return await self._judge_in_turn(_Counted(self, guess, names), ask, recall)
+
+    async def _judge_in_turn(
+        self, counted: _Counted, ask: Ask, recall: Recall
+    ) -> tuple[PinState, Verdict | None]:
+        state, verdict = PinState.LOCKED, None
+        if not await counted.are_locked(counted.names):
+            known = recall()
+            if known is not None:
+                return PinState.OK if known.right else PinState.WRONG, known
+            state, verdict = await self._judge_unlocked(counted, ask)
+        guess = counted.guess
+        for name in counted.names:
+            self._admissions.note_pin(name, right=state is PinState.OK)
+            if state is PinState.WRONG:
+                self._emergency.note(name, guess.pin, right=False)
+        return state, verdict
+
+    async def _judge_unlocked(self, counted: _Counted, ask: Ask) -> tuple[PinState, Verdict | None]:
+        guess = counted.guess
+        question = self._digest("guess", guess.number, guess.pin)
+        counted_before = question in self._unanswered
+        if not counted_before and not await counted.reserve():
+            return PinState.LOCKED, None
+        try:
+            verdict = await ask()
+        except NotAskedError:
+            await counted.give_back()
+            raise
+        except LibrarySystemError:
+            if not counted_before:
+                await counted.count()
+                _remember(self._unanswered, question, None)
+            raise
+        if not guess.store_away:
+            self._unanswered.pop(question, None)
+        self.learn(guess.number, verdict.patron_id)
+        if await counted.is_other_locked(verdict.patron_id):
+            return PinState.LOCKED, None
+        if verdict.right:
+            await counted.clear()
+            return PinState.OK, verdict
+        if verdict.right is None:
+            await counted.give_back()
+            return PinState.WRONG, verdict
+        failures = None if counted_before else await counted.count()
+        self.guesses.note_failure(guess.terminal, guess.now, failures)
+        return PinState.WRONG, verdict
+
+    async def stored(self, names: list[str], guess: LibraryGuess) -> dict[str, FailedPins]:
+        """What the store has counted under `names`."""
+        if guess.store_away:
+            return dict.fromkeys(names, FailedPins())
+        return dict(zip(names, await self._backend.failed_pins(names), strict=True))
+
+    async def give_back(self, name: str) -> None:
+        """Count one failure less: it was not judged. If that cannot be written, it stays."""
+        if self.guesses.forget_unwritten(name):
+            return
+        try:
+            await self._backend.return_guess(name)
+        except BackendError:
+            return
+
+
+class _Counted:
+    """One guess, and where it has been counted already."""
+
+    def __init__(self, pins: LibraryPins, guess: LibraryGuess, names: list[str]) -> None:
+        self._pins = pins
+        self.guess = guess
+        self.names = names
+        self._stored: dict[str, FailedPins] = {}
+        self._reserved: set[str] = set()
+        self._most: int | None = None
+
+    async def are_locked(self, names: list[str]) -> bool:
+        """Whether the PIN is locked under any of `names`."""
+        self._stored |= await self._pins.stored(names, self.guess)
+        is_locked, now = self._pins.guesses.is_locked, self.guess.now
+        return any(is_locked(name, self._stored[name], now) for name in names)
+
+    async def is_other_locked(self, patron_id: str) -> bool:
+        """Whether the answer named a patron who is locked; from now on it counts there, too."""
+        if not patron_id or patron_id in self.names:
+            return False
+        self.names = [*self.names, patron_id]
+        self._stored[patron_id] = FailedPins()
+        try:
+            return await self.are_locked([patron_id])
+        except BackendError:
+            return False  # memory counts
+
+    async def reserve(self) -> bool:
+        """Count it where failures are known, before it is judged; False if that locks it out."""
+        for name in self._failed():
+            if not await self._count(name):
+                return False
+        return True
+
+    async def count(self) -> int | None:
+        """Count it where it was not reserved; gives the highest count."""
+        for name in self.names:
+            if name not in self._reserved:
+                await self._count(name)
+        return self._most
+
+    async def give_back(self) -> None:
+        """It was not judged."""
+        for name in self._reserved:
+            await self._pins.give_back(name)
+
+    async def clear(self) -> None:
+        """It was right."""
+        for name in self._failed():
+            await self._pins.guesses.take_back(name, store_away=self.guess.store_away)
+
+    def _failed(self) -> list[str]:
+        has_failed = self._pins.guesses.has_failed
+        return [name for name in self.names if has_failed(name, self._stored[name])]
+
+    async def _count(self, name: str) -> bool:
+        failures = await self._pins.guesses.count(
+            name, self._stored[name], self.guess.now, store_away=self.guess.store_away
+        )
+        if failures is None:
+            return False
+        self._reserved.add(name)
+        self._most = max(failures, self._most or 0)
+        return True
+
+
+def _remember(memory: OrderedDict[Any, Any], key: object, value: object) -> None:
+    memory[key] = value
+    memory.move_to_end(key)
+    if len(memory) > REMEMBERED_MAX:
+        memory.popitem(last=False)

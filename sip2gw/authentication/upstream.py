@@ -1,0 +1,331 @@
+"""The holder of a card and the worth of its PIN, as a library system behind the gateway knows them.
+
+Rules: B40, B72, B74, C1, C56, C110, C112, C122, C151, C155, C158.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import replace
+
+from sip2gw.authentication.emergency import EmergencyPins
+from sip2gw.authentication.guesses import PinRules
+from sip2gw.authentication.library_pins import LibraryGuess, LibraryPins, Verdict
+from sip2gw.authentication.verification import SlowVerifier
+from sip2gw.backend.base import Backend
+from sip2gw.backend.system import LibrarySystem
+from sip2gw.handlers.base import Asked, Session
+from sip2gw.handlers.rules import UpstreamManner
+from sip2gw.model import Card, PatronRecord
+from sip2gw.policy.access import PinState
+from sip2gw.policy.payments import PaymentFacts
+from sip2gw.policy.upstream.facts import pin_is_right, read_facts, record_of, says_nothing
+from sip2gw.policy.upstream.questions import going_up
+from sip2gw.protocol.encoding import is_exact
+from sip2gw.protocol.messages import (
+    PatronInformation,
+    PatronInformationResponse,
+    PatronStatusRequest,
+    PatronStatusResponse,
+)
+from sip2gw.protocol.timestamps import write_timestamp
+from sip2gw.shared.door_memory import Admissions
+from sip2gw.shared.door_questions import DoorQuestions
+from sip2gw.shared.pin_guesses import PinGuesses
+
+UNKNOWN_CARDS_MAX = 20_000
+
+_Question = PatronStatusRequest | PatronInformation
+_Answer = PatronStatusResponse | PatronInformationResponse
+
+
+class UpstreamIdentifier:
+    """Asks the library system, lays over its answer what our store knows, and has wrong PINs
+    counted; implements `sip2gw.handlers.base.LibraryIdentifier`.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        verifier: SlowVerifier,
+        pin_secret: bytes,
+        rules: PinRules,
+        on_lock: Callable[[str, str], None],
+        admissions: Admissions,
+        terminals: PinGuesses,
+        questions: DoorQuestions,
+    ) -> None:
+        """For `rules` and `on_lock` see `Guesses`; the others are the parts of `SharedState`."""
+        self._backend = backend
+        self._digest = verifier.digest
+        self._admissions = admissions
+        self._questions = questions
+        self._emergency = EmergencyPins(verifier, pin_secret, admissions)
+        self._pins = LibraryPins(
+            backend, verifier, rules, on_lock, admissions, self._emergency, terminals
+        )
+        self._unknown: OrderedDict[str, None] = OrderedDict()
+        """Cards that nobody had there when it was last asked: once they are locked, the answer must
+        be the same."""
+
+    @property
+    def rules(self) -> PinRules:
+        """The limits; they may be replaced at any time."""
+        return self._pins.guesses.rules
+
+    @rules.setter
+    def rules(self, rules: PinRules) -> None:
+        self._pins.guesses.rules = rules
+
+    # What handlers ask ----------------------------------------------------------------------------
+
+    async def ask(self, session: Session, request: _Question) -> Asked:
+        """Send `request` up once, in the account's name, and read the answer.
+
+        Raises:
+            LibrarySystemError: it did not answer, or was not asked.
+            BackendError: our store failed, so nobody was asked.
+        """
+        return await self._ask(session, request, request.patron_identifier)
+
+    async def identify(
+        self, session: Session, number: str, pin: str | None
+    ) -> tuple[PatronRecord | None, Card | None, PinState]:
+        """Find the holder of a card, and whether `pin` is right, by a question of our own."""
+        asked = await self._ask(session, _question(session, number, pin), number, twice=False)
+        if asked.pin is PinState.OK and asked.record is not None:
+            terminal = session.terminal
+            if terminal.is_door and terminal.door.emergency_max_age is not None and pin:
+                self._emergency.note(asked.record.id, pin, right=True)
+        return asked.record, asked.card, asked.pin
+
+    async def find(self, session: Session, number: str) -> tuple[PatronRecord | None, Card | None]:
+        """Find the holder of a card; no PIN goes up."""
+        asked = await self._ask(session, _question(session, number, None), number, twice=False)
+        return asked.record, asked.card
+
+    async def identify_payer(
+        self, session: Session, number: str, pin: str | None
+    ) -> tuple[PaymentFacts | None, Card | None, PinState]:
+        """The same with the debtors whom our store knows."""
+        record, card, state = await self.identify(session, number, pin)
+        if record is None:
+            return None, card, state
+        ours = await self._backend.find_payer(number) or await self._backend.find_payer(record.id)
+        return PaymentFacts(record, ours.debtors if ours is not None else ()), card, state
+
+    async def verify_without_store(
+        self, session: Session, record: PatronRecord, number: str, pin: str | None
+    ) -> PinState:
+        """Verify `pin` against the one that was right last; a wrong one is counted in memory, and
+        in the store later (B40, C110)."""
+        clock = session.services.clock
+        began_s = clock.monotonic()
+        session.note_pin(number, PinState.WRONG if pin else PinState.ABSENT)
+        if not pin:
+            return PinState.ABSENT
+        state = PinState.LOCKED
+        if not self._admissions.is_guessed_at(record.id):
+            guess = LibraryGuess(
+                number, record.id, pin, session.terminal.name, clock.now(), store_away=True
+            )
+
+            async def compare() -> Verdict:
+                return Verdict(await self._emergency.matches(record.id, pin))
+
+            state, _ = await self._pins.judge(guess, compare)
+        if state is not PinState.OK:
+            await self._hold_back(session, began_s)
+        return state
+
+    # Asking ---------------------------------------------------------------------------------------
+
+    async def _ask(
+        self, session: Session, request: _Question, number: str, *, twice: bool = True
+    ) -> Asked:
+        """Ask unless the PIN is locked. Failing answers leave when all of them do (C99).
+
+        Args:
+            session: who asks.
+            request: what goes up.
+            number: the card.
+            twice: whether the same is asked again although it was a moment ago.
+        """
+        pin, clock = request.patron_password or None, session.services.clock
+        began_s = clock.monotonic()
+        # What the PIN is worth is noted by the handler; this may be too late to hear of it (C94).
+        session.note_pin(number, PinState.WRONG if pin else PinState.ABSENT)
+        asked = Asked(None, None, PinState.ABSENT, None)
+        if number:
+            ours = await self._backend.find_by_card(number)
+            state, answer = await self._judge(session, request, ours, twice=twice)
+            asked = await self._read(session, number, ours, state, answer)
+            if state is PinState.OK and ours is not None:
+                self._backend.note_activity(ours.id, clock.now())
+        if pin and asked.pin is not PinState.OK:
+            await self._hold_back(session, began_s)
+        return asked
+
+    async def _judge(
+        self, session: Session, request: _Question, ours: PatronRecord | None, *, twice: bool
+    ) -> tuple[PinState, _Answer | None]:
+        number, pin, terminal = request.patron_identifier, request.patron_password, session.terminal
+        question = None
+        if terminal.is_door and not twice:
+            question = self._digest("door", terminal.name, number, pin or "")
+        if not pin:
+            return PinState.ABSENT, await self._answer(session, request, question)
+        known_as = ours.id if ours is not None else None
+        guess = LibraryGuess(number, known_as, pin, terminal.name, session.services.clock.now())
+
+        async def ask() -> Verdict:
+            return _verdict(await self._answer(session, request, question))
+
+        def recall() -> Verdict | None:
+            answer = self._recall(session, question)
+            return _verdict(answer) if answer is not None else None
+
+        state, verdict = await self._pins.judge(guess, ask, recall)
+        return state, verdict.answer if verdict is not None else None
+
+    def _recall(self, session: Session, question: bytes | None) -> _Answer | None:
+        """The answer to the same question at this door a moment ago."""
+        if question is None:
+            return None
+        answer: _Answer | None = self._questions.recall(
+            question, session.services.clock.monotonic()
+        )
+        return answer
+
+    async def _answer(
+        self, session: Session, request: _Question, question: bytes | None
+    ) -> _Answer | None:
+        """What the library system says to `request`; None if it cannot be asked that."""
+        kept = self._recall(session, question)
+        if kept is not None:
+            return kept
+        library, manner = _library(session)
+        terminal = session.terminal
+        up = going_up(
+            request,
+            manner.institution,
+            terminal.wire.text,
+            manner.text,
+            knows_fw_b=manner.knows_fw_b,
+        )
+        if up is None:
+            return None
+        # A door keeps no state at the library system, and must not keep a line from others (C122).
+        lease = None if terminal.is_door else session.lease
+        answer = await library.ask(manner.account, terminal.name, up, lease)
+        assert isinstance(answer, PatronStatusResponse | PatronInformationResponse)
+        self._note_card(request.patron_identifier, is_known=answer.valid_patron is not False)
+        if question is not None:
+            window_s = terminal.door_manner.passage_window_s
+            now_s = session.services.clock.monotonic()
+            self._questions.remember(question, answer, now_s, window_s)
+        return answer
+
+    def _note_card(self, number: str, *, is_known: bool) -> None:
+        self._unknown.pop(number, None)
+        if not is_known:
+            self._unknown[number] = None
+            if len(self._unknown) > UNKNOWN_CARDS_MAX:
+                self._unknown.popitem(last=False)
+
+    # Reading --------------------------------------------------------------------------------------
+
+    async def _read(
+        self,
+        session: Session,
+        number: str,
+        ours: PatronRecord | None,
+        state: PinState,
+        answer: _Answer | None,
+    ) -> Asked:
+        """What an answer tells. A PIN that is not right lets nobody know more than we do (C112)."""
+        has_pin = state is not PinState.ABSENT
+        is_about_patron = answer is not None and not says_nothing(answer, with_pin=has_pin)
+        if answer is None or not is_about_patron or state in (PinState.WRONG, PinState.LOCKED):
+            return self._told_nothing(session, number, ours, state, answer)
+        record = await snapshot_of(session, number, ours, answer)
+        self._pins.learn(number, record.id)
+        self._admissions.see(record)
+        return Asked(record, record.card(number), state, answer)
+
+    def _told_nothing(
+        self,
+        session: Session,
+        number: str,
+        ours: PatronRecord | None,
+        state: PinState,
+        answer: _Answer | None,
+    ) -> Asked:
+        """Nothing but whether there is such a card, which a locked PIN must not change."""
+        _, manner = _library(session)
+        is_unknown = number in self._unknown or not is_exact(number, manner.text)
+        if is_unknown:
+            return Asked(ours, None, state, answer)
+        record = ours or PatronRecord(number, "", cards=(Card(number),))
+        return Asked(record, record.card(number), state, answer)
+
+    async def _hold_back(self, session: Session, began_s: float) -> None:
+        """Send the failing answer at a moment that reveals nothing (C99)."""
+        now = session.services.clock.now()
+        await self._pins.guesses.hold_back(session.terminal.name, now, began_s)
+
+
+async def snapshot_of(
+    session: Session, number: str, ours: PatronRecord | None, answer: _Answer
+) -> PatronRecord:
+    """The holder of card `number`: an answer about them, with what our store knows laid over it.
+
+    Args:
+        session: who asked.
+        number: the card that was asked about.
+        ours: the patron to whom our store says that it belongs.
+        answer: one that does not say nothing.
+
+    Raises:
+        BackendError: the store cannot be read.
+    """
+    _, manner = _library(session)
+    backend = session.services.backend
+    facts = read_facts(answer, manner.facts, session.terminal.currency, manner.text.decode)
+    if not facts.id:
+        facts = replace(facts, id=number)
+    if manner.aliases and facts.id != number and (ours is None or ours.id != facts.id):
+        ours = await backend.find_patron(facts.id) or ours
+    membership = None
+    if facts.membership is not None:
+        membership = await backend.find_membership(facts.membership)
+    return record_of(facts, number, ours, membership)
+
+
+def _library(session: Session) -> tuple[LibrarySystem, UpstreamManner]:
+    library, manner = session.services.library, session.terminal.upstream
+    assert library is not None
+    assert manner is not None
+    return library, manner
+
+
+def _question(session: Session, number: str, pin: str | None) -> _Question:
+    """A 63 for no list, or a 23 where that is not offered."""
+    library, manner = _library(session)
+    offered = library.offers(manner.account)
+    is_offered = offered is None or PatronInformation.code in offered
+    kind = PatronInformation if manner.offers_information and is_offered else PatronStatusRequest
+    return kind(
+        transaction_date=write_timestamp(session.now()),
+        patron_identifier=number,
+        patron_password=pin,
+    )
+
+
+def _verdict(answer: _Answer | None) -> Verdict:
+    """What an answer says about the PIN; one that cannot be asked is wrong."""
+    if answer is None:
+        return Verdict(False)
+    right = True if pin_is_right(answer) else False if says_nothing(answer) else None
+    return Verdict(right, answer.patron_identifier.strip(), answer)

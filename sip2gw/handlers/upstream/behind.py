@@ -1,0 +1,39 @@
+"""The library system behind the gateway, as one terminal's handlers see it.  (B73, C152)"""
+
+from __future__ import annotations
+
+from typing import cast
+
+from sip2gw.backend.system import LibrarySystem
+from sip2gw.handlers.base import Answer, LibraryIdentifier, Session
+from sip2gw.handlers.rules import UpstreamManner
+from sip2gw.protocol.messages import Request
+
+
+def library_of(session: Session) -> tuple[LibrarySystem, UpstreamManner]:
+    """The library system, and how the session's terminal is served by it."""
+    library, manner = session.services.library, session.terminal.upstream
+    assert library is not None
+    assert manner is not None
+    return library, manner
+
+
+def identifier_of(session: Session) -> LibraryIdentifier:
+    """Who asks the library system about cards and PINs."""
+    return cast("LibraryIdentifier", session.services.identifier)
+
+
+def is_offered(session: Session, request: Request) -> bool:
+    """Whether the library system takes `request`. While nobody knows, it is asked: that opens the
+    line on which it says so (C152)."""
+    library, manner = library_of(session)
+    offered = library.offers(manner.account)
+    return offered is None or request.code in offered
+
+
+def refuse_unoffered(session: Session, request: Request) -> Answer:
+    """The failure form of what the library system does not take."""
+    language = session.language(getattr(request, "language", "000"))
+    text = session.services.texts.text(language, "not_supported")
+    response = request.failure_form(session.terminal.institution_id, session.now(), (text,))
+    return Answer(response, "refused", "not_offered")

@@ -1,0 +1,46 @@
+"""Doors in front of a library system. They decide as on our own store (B33, B72): only what a
+door in mode `facts` tells is the library system's answer.
+"""
+
+from __future__ import annotations
+
+from sip2gw.handlers import door as ours
+from sip2gw.handlers.base import Answer, Handler, Session
+from sip2gw.handlers.entry import decide_entry
+from sip2gw.handlers.upstream.behind import is_offered, refuse_unoffered
+from sip2gw.handlers.upstream.patron import PatronRequest, ask, tell
+
+
+async def patron_status(session: Session, request: PatronRequest) -> Answer:
+    """Answer a door's 23."""
+    return await _answer(session, request, ours.patron_status)
+
+
+async def patron_information(session: Session, request: PatronRequest) -> Answer:
+    """Answer a door's 63."""
+    return await _answer(session, request, ours.patron_information)
+
+
+async def _answer(session: Session, request: PatronRequest, as_ours: Handler) -> Answer:
+    manner = session.terminal.door_manner
+    if manner.direction == "out":
+        await _leave(session, request.patron_identifier)
+    elif manner.mode == "facts":
+        return await _tell_facts(session, request)
+    return await as_ours(session, request)
+
+
+async def _leave(session: Session, number: str) -> None:
+    """Who only the library system knows went in under the number that it said (C67)."""
+    if number and session.terminal.counts_inside:
+        await session.services.backend.leave_branch(session.terminal.branch or "", number)
+
+
+async def _tell_facts(session: Session, request: PatronRequest) -> Answer:
+    """Their answer with ours laid over it; what we would have decided is recorded (B33)."""
+    if not is_offered(session, request):
+        return refuse_unoffered(session, request)
+    presented, theirs = await ask(session, request, session.terminal.door.require_pin)
+    _, decision = await decide_entry(session, presented)
+    answer = tell(session, request, presented, theirs)
+    return ours.tell_facts(session, presented, decision, answer)

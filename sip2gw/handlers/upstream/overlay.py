@@ -1,0 +1,130 @@
+"""What we lay over a library system's 24 or 64 about a patron who may be shown.
+
+Rules: B22, B25, B30, B72, C33, C123, C150, C153. What is not named here leaves as it came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from sip2gw.handlers import profile_fields
+from sip2gw.handlers.answers import show_answers
+from sip2gw.handlers.base import Session
+from sip2gw.handlers.patron import PresentedCard, badge_values, screen_texts, standing_of
+from sip2gw.handlers.upstream.behind import library_of
+from sip2gw.model import Card, PatronRecord, format_amount
+from sip2gw.policy.obstacles import Standing, visible_badges
+from sip2gw.policy.upstream.fees import read_money
+from sip2gw.protocol.encoding import recode
+from sip2gw.protocol.layout import layout_of
+from sip2gw.protocol.messages import (
+    PatronInformationResponse,
+    PatronStatusResponse,
+)
+
+_PERSONAL = frozenset({"BD", "BE", "BF", "PB", "PC"})
+"""What `personal_fields` may name (B30)."""
+_BIRTH_DATE = "PB"
+"""Its entry for the birth date, whatever field the library system says it in."""
+
+_Response = PatronStatusResponse | PatronInformationResponse
+
+_ATTRIBUTES: dict[type[Any], dict[str, str]] = {
+    kind: {p.place.tag: p.attribute for p in layout_of(kind).tagged if p.absent is None}
+    for kind in (PatronStatusResponse, PatronInformationResponse)
+}
+"""The attribute of each field that may be left out, by its tag."""
+
+
+def lay_over(
+    session: Session,
+    response: _Response,
+    presented: PresentedCard,
+    record: PatronRecord,
+    card: Card,
+    *,
+    for_payment: bool,
+) -> Standing:
+    """Make the library system's `response` ours; returns what the patron may do."""
+    terminal, now = session.terminal, session.now()
+    today, language = now.date(), session.language(response.language, record)
+    standing = standing_of(session, record, card, today, for_payment=for_payment)
+    response.institution_id = terminal.institution_id
+    response.transaction_date = now
+    response.patron_status = standing.flags
+    response.personal_name = profile_fields.patron_name(session, record)
+    _tell_password(response, presented)
+    _tell_money(response, terminal.currency)
+    codes = visible_badges(record, terminal.branch or "", today)
+    response.badges = badge_values(session, codes)
+    theirs = _their_texts(response, record, for_payment=for_payment)
+    ours = screen_texts(session, language, record, standing)
+    response.screen_message = (*theirs, *ours)
+    _withhold_fields(session, response, record)
+    if record.answers:
+        show_answers(session, response, record)
+    return standing
+
+
+def _their_texts(
+    response: _Response, record: PatronRecord, *, for_payment: bool
+) -> tuple[str, ...]:
+    """AF as it came; for who pays, without what the operator declares to be about money (C123)."""
+    lifted = record.word.money_texts if for_payment and record.word is not None else ()
+    return tuple(text for text in response.screen_message if text not in lifted)
+
+
+def _tell_password(response: _Response, presented: PresentedCard) -> None:
+    """CQ is theirs, but for a yes about a PIN that nobody gave (B18, C158)."""
+    if presented.valid_password is not None or response.valid_patron_password:
+        response.valid_patron_password = presented.valid_password
+
+
+def _tell_money(response: _Response, currency: str) -> None:
+    """BV and CC as plain decimals where they can be read, in the site's currency (C150)."""
+    fee = read_money(response.fee_amount or "", currency)
+    if fee is not None:
+        response.fee_amount = format_amount(fee, currency)
+    if fee is not None or response.currency_type is not None:
+        response.currency_type = currency
+    if isinstance(response, PatronInformationResponse):
+        limit = read_money(response.fee_limit or "", currency)
+        if limit is not None:
+            response.fee_limit = format_amount(limit, currency)
+
+
+def _withhold_fields(session: Session, response: _Response, record: PatronRecord) -> None:
+    """Leave out what the profile does not show, and add its own fields (B30, C33, C86, C153)."""
+    withheld = withheld_fields(session)
+    attributes = _ATTRIBUTES[type(response)]
+    for tag in withheld:
+        attribute = attributes.get(tag)
+        if attribute is not None:
+            setattr(response, attribute, None)
+    custom = profile_fields.patron_fields(session, record)
+    withheld |= {tag for tag, _ in custom}
+    response.extra_fields = [*_unknown_fields(session, response, withheld), *custom]
+
+
+def withheld_fields(session: Session) -> frozenset[str]:
+    """The fields with personal data that the profile does not name."""
+    named = frozenset(session.terminal.presentation.personal_fields)
+    withheld = _PERSONAL - named
+    _, manner = library_of(session)
+    birth_date = manner.facts.birth_date
+    if birth_date is not None and _BIRTH_DATE not in named:
+        withheld |= {birth_date.field}
+    return withheld
+
+
+def _unknown_fields(
+    session: Session, response: _Response, withheld: frozenset[str]
+) -> Iterator[tuple[str, bytes]]:
+    """Their fields that we do not know, and repeated ones, as the terminal may see them."""
+    terminal, (_, manner) = session.terminal, library_of(session)
+    hidden, allowed = terminal.wire.hidden_fields, terminal.presentation.allow_fields
+    for tag, value in response.extra_fields:
+        if tag in withheld or tag in hidden or (allowed and tag not in allowed):
+            continue
+        yield tag, recode(value, manner.text, terminal.wire.text)

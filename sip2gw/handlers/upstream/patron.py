@@ -1,0 +1,67 @@
+"""23 and 63 about patrons of a library system: its answer, with what we know laid over it.
+
+Rules: B18-B32, B72, C121, C152.
+"""
+
+from __future__ import annotations
+
+from sip2gw.handlers.base import Answer, Session
+from sip2gw.handlers.information import honours_payment_fetch
+from sip2gw.handlers.patron import (
+    PresentedCard,
+    present,
+    response_to,
+    shown_answer,
+    withhold,
+)
+from sip2gw.handlers.upstream.behind import identifier_of, is_offered, refuse_unoffered
+from sip2gw.handlers.upstream.overlay import lay_over
+from sip2gw.protocol.messages import (
+    PatronInformation,
+    PatronInformationResponse,
+    PatronStatusRequest,
+    PatronStatusResponse,
+)
+
+PatronRequest = PatronStatusRequest | PatronInformation
+PatronResponse = PatronStatusResponse | PatronInformationResponse
+
+
+async def patron(session: Session, request: PatronRequest) -> Answer:
+    """Answer a 23 or 63 with what the library system says of the patron."""
+    if not is_offered(session, request):
+        return refuse_unoffered(session, request)
+    presented, theirs = await ask(session, request, session.terminal.identification.pin_required)
+    return tell(session, request, presented, theirs)
+
+
+async def ask(
+    session: Session, request: PatronRequest, pin_required: bool
+) -> tuple[PresentedCard, PatronResponse | None]:
+    """What may be shown here of the card's holder, and what the library system answered.
+
+    Raises:
+        LibrarySystemError: it did not answer.
+    """
+    number, pin = request.patron_identifier, request.patron_password
+    asked = await identifier_of(session).ask(session, request)
+    presented = present(session, number, pin, asked.record, asked.card, asked.pin, pin_required)
+    return presented, asked.response
+
+
+def tell(
+    session: Session,
+    request: PatronRequest,
+    presented: PresentedCard,
+    theirs: PatronResponse | None,
+) -> Answer:
+    """Their answer with ours laid over it. If nothing may be shown, it is our own refusal: theirs
+    would tell a locked PIN, which nobody was asked about, from a wrong one (B74, C99)."""
+    record = presented.shown
+    if record is None or presented.card is None or theirs is None:
+        return withhold(session, response_to(request), presented)
+    for_payment = isinstance(request, PatronInformation) and honours_payment_fetch(session, request)
+    if for_payment:
+        session.services.metrics.fee_limit_lifted += 1
+    standing = lay_over(session, theirs, presented, record, presented.card, for_payment=for_payment)
+    return shown_answer(theirs, presented, standing)
