@@ -7,6 +7,7 @@ once, without a PIN.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -16,9 +17,11 @@ from sip2gw.backend.wrappers import Unrecorded
 from sip2gw.foundation.clock import fixed_clock
 from sip2gw.handlers import (
     Answer,
+    Handler,
     Services,
     Session,
     TerminalView,
+    handlers_of,
 )
 from sip2gw.handlers.entry import decide_entry
 from sip2gw.handlers.patron import PresentedCard, identify, standing_of
@@ -36,7 +39,7 @@ from sip2gw.policy.explain import (
 )
 from sip2gw.policy.payments import PaymentFacts
 from sip2gw.protocol.codec import serialise
-from sip2gw.protocol.messages import PatronInformation, PatronStatusRequest
+from sip2gw.protocol.messages import PatronInformation, PatronStatusRequest, Request
 from sip2gw.serving.explain_library import AskedForExplanation
 from sip2gw.serving.settings import settings_of
 from sip2gw.serving.site import Site
@@ -133,10 +136,17 @@ async def explain(
     request = _request(code, terminal, card)
     if code not in terminal.messages:
         return _not_served(session, request)
-    answer: Answer = await terminal.handlers[type(request)](session, request)
+    answer: Answer = await _handlers(terminal)[type(request)](session, request)
     settings = settings_of(terminal, site.config.profiles[terminal.profile])
     checks = await _checks(session, card, settings)
     return Explanation(tuple(checks), answer.reason, _wire_text(terminal, answer), behind.answer)
+
+
+def _handlers(terminal: TerminalView) -> Mapping[type[Request], Handler]:
+    """Those of the terminal; of one that is only observed, those that it would have (B78)."""
+    if terminal.is_observed:
+        return handlers_of("door" if terminal.is_door else "", "standard", "upstream")
+    return terminal.handlers
 
 
 def _request(

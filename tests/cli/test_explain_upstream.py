@@ -21,15 +21,15 @@ async def library_system(tmp_path):
         yield gateway
 
 
-async def in_front_of(directory, address):
+async def in_front_of(directory, address, config=CONFIG):
     """A configuration, and a store that knows of the library only who has which badge."""
     file = directory / "sip2gw.toml"
-    file.write_text(config_in_front(DIALECT, address, CONFIG))
-    config = load_config(file)
-    store = open_backend(config, "command").store
+    file.write_text(config_in_front(DIALECT, address, config))
+    settings = load_config(file)
+    store = open_backend(settings, "command").store
     load(store, list(badges_of(LIBRARY)))
     await store.close()
-    return config
+    return settings
 
 
 @pytest.fixture
@@ -88,3 +88,10 @@ async def test_a_library_system_that_is_away_is_a_failure_with_a_next_step(tmp_p
     config = await in_front_of(tmp_path, ("127.0.0.1", 1))
     with pytest.raises(CommandError, match="sip2gw upstream check"):
         await _explain(config, "door-1", "1001", None, NOON)
+
+
+async def test_a_terminal_that_is_observed_is_told_what_it_would_be_told(tmp_path, library_system):
+    observed = CONFIG.replace("[profiles.entrance]", "[profiles.entrance]\nobserve = true")
+    config = await in_front_of(tmp_path, library_system.address, observed)
+    explained = await _explain(config, "door-1", "1002", None, NOON)
+    assert explained.reason == "under_age"
