@@ -1,6 +1,7 @@
 """Two real gateways, one in front of the other, which is killed and comes back (B40, B71, B77)."""
 
 import asyncio
+import signal
 import socket
 from contextlib import asynccontextmanager
 
@@ -11,8 +12,8 @@ from proofs.process import GatewayProcess, prepare
 
 STATUS = "9900402.00"
 END = f"35{STAMP}AOHUB|AA1001|AC|"
-IN_TIME_S = 5
-"""The account's `timeout_s` is below it, and so is what a terminal waits (B17)."""
+IN_TIME_S = 8
+"""Requests end after 5 s at the latest; the terminals are told to wait 10 s (B17)."""
 DIALECT = DIALECTS["UTF-8 without checksums"]
 FRONT = CONFIG.replace(
     'require_badges = ["ONBE"], minimum_age = 16', 'require_badges = ["ONBE"], emergency = true'
@@ -89,6 +90,28 @@ async def test_terminals_are_answered_while_the_library_system_is_gone_and_then_
         assert again[43:] == known[43:]  # but for the moment
         assert (await asked(door, ask_23("1006", "1006"))).startswith("24 ")
         assert await front.stop() == 0
+
+
+async def test_terminals_are_answered_in_time_while_the_library_system_hangs(gateway, free_address):
+    host, port = free_address
+    rear_config = config_behind(DIALECT, CONFIG).replace(
+        'listen = ["127.0.0.1:0"]', f'listen = ["{host}:{port}"]', 1
+    )
+    async with (
+        gateway("behind", rear_config, LIBRARY) as rear,
+        gateway("front", config_in_front(DIALECT, free_address, FRONT), ()) as front,
+    ):
+        kiosk, other = await front.terminal("kiosk-1"), await front.terminal("pay-1")
+        await asked(kiosk, ask_63("1001", "1001"))
+        rear.signal(signal.SIGSTOP)
+        refused = await asyncio.gather(
+            *(asked(terminal, ask_63("1001", "1001")) for terminal in (kiosk, other))
+        )
+        rear.signal(signal.SIGCONT)
+        assert all(answer.startswith("64YYYY") for answer in refused)
+        async with asyncio.timeout(30):
+            while "Anna" not in await asked(kiosk, ask_63("1001", "1001")):
+                pass
 
 
 async def test_a_gateway_starts_and_stops_in_time_while_the_library_system_is_away(
