@@ -367,6 +367,8 @@ async def test_an_exit_asks_nobody_and_lets_out_who_only_they_know(tmp_path):
         assert identifier.requests == []
 
 
+EVERY_MESSAGE = 'messages = ["01", "09", "11", "29", "63", "65", "99"]'
+
 # 99 ------------------------------------------------------------------------------------------
 
 
@@ -377,6 +379,41 @@ async def test_98_promises_what_both_of_us_do(gateway):
     assert await kiosk.ask("9900402.00") == (
         f"98YNNNNN100003{STAMP}2.00AOHUB|AMHub Library|BXNNNNYYYYNNNNNNNN|ANMAIN|"
     )
+
+
+ALL_FLAGS = {
+    "online": True,
+    "checkin_ok": True,
+    "checkout_ok": True,
+    "renewal_policy": True,
+    "status_update_ok": True,
+    "offline_ok": True,
+}
+
+
+@pytest.mark.parametrize(
+    ("theirs", "offered", "flags"),
+    [
+        ({}, "01 09 11 29", "YYYYYY"),
+        ({}, "01 09 11 65", "YYYYYY"),
+        ({"checkin_ok": False}, "01 09 11 29", "YNYYYY"),
+        ({"checkout_ok": False}, "01 09 11 29", "YYNYYY"),
+        ({"renewal_policy": False}, "01 09 11 29", "YYYNYY"),
+        ({"status_update_ok": False}, "01 09 11 29", "YYYYNY"),
+        ({"offline_ok": False}, "01 09 11 29", "YYYYYN"),
+        ({}, "01 09 29", "YYNYYY"),
+        ({}, "01 11 29", "YNYYYY"),
+        ({}, "01 09 11", "YYYNYY"),
+        ({}, "09 11 29", "YYYYNY"),
+        ({}, "01 29", "YNNYYN"),
+    ],
+)
+async def test_their_flags_take_away_from_ours(site, theirs, offered, flags):
+    gateway = await site("may_block_patrons = true\naccept_offline = true\n" + EVERY_MESSAGE)
+    last = AcsStatus(**{**ALL_FLAGS, **theirs})
+    library = FakeLibrary(last=last, offered=frozenset(offered.split()))
+    put_behind(gateway, library, every_message=True)
+    assert (await (await gateway.terminal("kiosk-1")).ask("9900402.00"))[2:8] == flags
 
 
 @pytest.mark.parametrize(

@@ -111,8 +111,11 @@ def said(wire_text, **facts):
     return Asked(record, record.cards[0], pin, response)
 
 
-def put_behind(gateway, library, asked=None, **manner):
-    """Make `library` the library system behind a running gateway; returns its identifier."""
+def put_behind(gateway, library, asked=None, *, every_message=False, **manner):
+    """Make `library` the library system behind a running gateway; returns its identifier.
+
+    With `every_message` terminals may send what is not passed on yet, too.
+    """
     services = gateway.app.gateway.services
     services.library = library
     services.identifier = identifier = FakeIdentifier(gateway.app._pins, asked)
@@ -120,10 +123,11 @@ def put_behind(gateway, library, asked=None, **manner):
     for login, known in site.by_login.items():
         kind = "door" if known.view.is_door else "auth"
         handlers = handlers_of(kind, "standard", "upstream")
+        served = {request.code for request in handlers}
         view = replace(
             known.view,
             handlers=handlers,
-            messages=known.view.messages & {request.code for request in handlers},
+            messages=known.view.messages if every_message else known.view.messages & served,
             upstream=replace(MANNER, **manner),
             wire=replace(known.view.wire, value_bytes_max=UNCUT),
         )
