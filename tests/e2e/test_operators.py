@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from harness import CONFIG, LIBRARY, ask_37, ask_63
+from proofs import clerk
 from proofs.process import ROOT, GatewayProcess, prepare
 
 from sip2gw.web.__main__ import NICENESS
@@ -46,10 +47,8 @@ async def started(config, *arguments):
 
 async def command(config, *arguments):
     """Its exit status, what it printed, and what it told people."""
-    process = await started(config, *arguments)
-    async with asyncio.timeout(40):
-        out, err = await process.communicate()
-    return process.returncode, out.decode(), err.decode()
+    (said,) = await clerk.ask(config, arguments)
+    return said
 
 
 # Two processes ------------------------------------------------------------------------------
