@@ -98,7 +98,7 @@ def _koha_line(text: str, currency: str) -> FeeLine | None:
     amount = _KOHA_AMOUNT.search(text)
     if amount is None:
         return None
-    number = _KOHA_ID.match(text, 0, amount.start())
+    number = _KOHA_ID.match(text)
     return FeeLine(
         text[number.end() if number else 0 : amount.start()].strip(),
         read_money(amount[0], currency),
