@@ -33,7 +33,7 @@ from sip2gw.policy.calendar import CalendarMoment, OpeningState
 from sip2gw.policy.money import money_standing
 from sip2gw.policy.obstacles import decide_standing
 from sip2gw.policy.reasons import Reason
-from sip2gw.policy.upstream.denials import told, without_money
+from sip2gw.policy.upstream.denials import about_money, without_money
 from sip2gw.policy.upstream.rules import MoneyDenials
 from sip2gw.protocol.fields import PatronFlag
 
@@ -55,6 +55,13 @@ def theirs(*numbers, word=KNOWN, **changes):
 
 
 # Outside doors --------------------------------------------------------------------------------
+
+
+def told(set_flags, texts, denials):
+    """A word of theirs, and which part of it is about money."""
+    return LibraryWord(
+        set_flags, texts, Until.UNMAPPED, False, None, *about_money(set_flags, texts, denials)
+    )
 
 
 def standing(record, **changes):

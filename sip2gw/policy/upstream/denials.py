@@ -11,6 +11,7 @@ from dataclasses import replace
 from enum import StrEnum
 
 from sip2gw.model import LibraryWord
+from sip2gw.policy.reasons import NO_FLAGS
 from sip2gw.policy.upstream.rules import MoneyDenials
 from sip2gw.protocol.fields import PatronFlag
 
@@ -66,17 +67,16 @@ def may_be_more_than_money(flags: Flags) -> bool:
     return not flags.isdisjoint(_TOO_MANY)
 
 
-def told(flags: Flags, texts: Sequence[str], denials: MoneyDenials | None) -> LibraryWord:
-    """What was said, and which part of it `denials` declares to be about money (C123)."""
-    word = LibraryWord(flags, tuple(texts))
+def about_money(
+    flags: Flags, texts: Sequence[str], denials: MoneyDenials | None
+) -> tuple[Flags, tuple[str, ...]]:
+    """Those of `flags` and `texts` that `denials` declares to be about money (C123)."""
     if denials is None or flags >= _TOO_MANY:
-        return word
+        return NO_FLAGS, ()
     if denials.af_not is not None and any(denials.af_not.search(text) for text in texts):
-        return word
-    about_money = tuple(text for text in texts if denials.af.search(text))
-    if not about_money:
-        return word
-    return replace(word, money_flags=flags & denials.flags, money_texts=about_money)
+        return NO_FLAGS, ()
+    spoken = tuple(text for text in texts if denials.af.search(text))
+    return (flags & denials.flags if spoken else NO_FLAGS), spoken
 
 
 def without_money(word: LibraryWord) -> LibraryWord:
@@ -87,6 +87,6 @@ def without_money(word: LibraryWord) -> LibraryWord:
         word,
         flags=word.flags - word.money_flags,
         texts=tuple(text for text in word.texts if text not in word.money_texts),
-        money_flags=frozenset(),
+        money_flags=NO_FLAGS,
         money_texts=(),
     )
