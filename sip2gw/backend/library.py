@@ -210,6 +210,7 @@ class Library(Backend, Database):
     remove_door_entry = _written(door_desk.remove_entry)
     door_entries = _read(door_desk.entries)
     door_counts = _read(door_desk.counts)
+    observed_counts = _read(door_desk.observed_counts)
     passages = _read(door_desk.passages)
     add_reveal = _written(door_desk.add_reveal)
     reveals = _read(door_desk.reveals)

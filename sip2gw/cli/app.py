@@ -22,6 +22,7 @@ from sip2gw.cli.library.data import export_library, import_library
 from sip2gw.cli.library.door import door
 from sip2gw.cli.library.maintain import maintain
 from sip2gw.cli.library.membership import membership
+from sip2gw.cli.library.observe import observe
 from sip2gw.cli.library.outbox import outbox
 from sip2gw.cli.library.patron import patron
 from sip2gw.cli.library.payment import payment
@@ -114,6 +115,7 @@ app.add_typer(review, name="review")
 app.add_typer(support, name="support")
 app.add_typer(outbox, name="outbox")
 app.add_typer(door, name="door")
+app.add_typer(observe, name="observe")
 app.add_typer(terminal, name="terminal")
 app.command()(dashboard)
 app.command()(alerts)

@@ -28,11 +28,13 @@ from sip2gw.handlers.items import (
     returns,
 )
 from sip2gw.handlers.upstream import door as upstream_door
+from sip2gw.handlers.upstream import observing
 from sip2gw.handlers.upstream import patron as upstream_patron
 from sip2gw.handlers.upstream import session as upstream_session
 from sip2gw.handlers.upstream import status as upstream_status
 from sip2gw.handlers.vendors import gossip, wise
 from sip2gw.protocol.dialect import DialectName, MoneyLines
+from sip2gw.protocol.message import UnknownRequest
 from sip2gw.protocol.messages import (
     BlockPatron,
     Checkin,
@@ -50,6 +52,7 @@ from sip2gw.protocol.messages import (
     Request,
     ScStatus,
 )
+from sip2gw.protocol.registry import REQUESTS
 
 HANDLERS: dict[type[Request], Handler] = {
     ScStatus: status.sc_status,
@@ -91,8 +94,12 @@ UPSTREAM_DOOR_HANDLERS: dict[type[Request], Handler] = {
 }
 """The same for profiles of kind `door`."""
 
-OBSERVED_HANDLERS: dict[type[Request], Handler] = {}
-"""For profiles that are only observed."""
+OBSERVED_HANDLERS: dict[type[Request], Handler] = {
+    **dict.fromkeys((*REQUESTS.values(), UnknownRequest), observing.pass_on),
+    PatronStatusRequest: observing.pass_on_and_compare,
+    PatronInformation: observing.pass_on_and_compare,
+}
+"""For profiles that are only observed: every request (C153). The login never comes here."""
 
 DIALECT_HANDLERS: dict[DialectName, dict[type[Request], Handler]] = {
     "standard": {},

@@ -50,6 +50,7 @@ from sip2gw.protocol.messages import (
     Response,
 )
 from sip2gw.protocol.wire import WireFormat
+from sip2gw.shared.afterwards import Afterwards
 from sip2gw.shared.answers import ShownAnswers
 from sip2gw.shared.door_memory import Admissions, Passages
 from sip2gw.texts import Catalogue, choose_language
@@ -64,6 +65,15 @@ T = TypeVar("T")
 
 ASKED_MAX = 100
 """So many such questions are open in a session; the oldest makes room."""
+
+
+class Link(Protocol):
+    """A terminal's line, as far as handlers may look at it."""
+
+    @property
+    def pending_body(self) -> bytes:
+        """The request that waits for its answer as it came, without AY and AZ."""
+        ...
 
 
 class Identifier(Protocol):
@@ -139,6 +149,7 @@ class Services:
     passages: Passages = field(default_factory=Passages)
     admissions: Admissions = field(default_factory=Admissions)
     answers: ShownAnswers = field(default_factory=ShownAnswers)
+    afterwards: Afterwards = field(default_factory=Afterwards)
     library: LibrarySystem | None = None
     """The library system behind the gateway; None: the store itself is the library."""
 
@@ -230,6 +241,8 @@ class Session:
         default_factory=dict, repr=False
     )
     """Patron and item → the key of the order that was answered with a question, and when."""
+    link: Link | None = field(default=None, repr=False)
+    """Its line; None where nobody is connected."""
     scanned: tuple[str, str] = field(default=("", ""), repr=False)
     """The number that this request looks up, and the one that was scanned, where the terminal's
     card rules tell them apart (B95)."""

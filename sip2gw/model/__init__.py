@@ -10,9 +10,11 @@ from __future__ import annotations
 
 from sip2gw.model.doors import (
     EVERY_BRANCH,
+    OBSERVED,
     AccessRow,
     DoorCount,
     DoorEntry,
+    ObservedCount,
     Passage,
     Presence,
     Reveal,
@@ -68,6 +70,7 @@ __all__ = [
     "EVERY_BRANCH",
     "MEMBERSHIP_AMOUNTS",
     "NAME_CHARACTERS_MAX",
+    "OBSERVED",
     "TEXT_CHARACTERS_MAX",
     "UNDATED",
     "AccessRow",
@@ -93,6 +96,7 @@ __all__ = [
     "Membership",
     "MembershipDefinition",
     "Minor",
+    "ObservedCount",
     "PaidFee",
     "Passage",
     "PatronRecord",

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
+OBSERVED = "observed"
+"""The mode of a decision that was only compared with a library system's: nobody passed by it."""
+
 EVERY_BRANCH = "*"
 """Stands in a `DoorEntry` for all branches."""
 
@@ -59,12 +62,27 @@ class AccessRow:
     """`granted` or `refused`."""
     reason: str
     mode: str
-    """`normal`, `emergency`, `facts` or `accompanied` (C74, C142)."""
+    """`normal`, `emergency`, `facts`, `accompanied` or `OBSERVED` (C74, C142)."""
     checks: str
     """`name=result` pairs in check order, blank-separated."""
     patron_id: str | None
     """Kept until erasure; shown as a pseudonym (C76)."""
     direction: str = "in"
+    theirs: str = ""
+    """What a library system decided, where we only observe: `granted` or `refused` (B78)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedCount:
+    """How often a library system said one thing at a terminal, and we would have said another."""
+
+    terminal: str
+    theirs: str
+    ours: str
+    """As `theirs`: `granted` or `refused`."""
+    reason: str
+    """Ours."""
+    count: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from sip2gw.protocol.fields import (
     Tagged,
 )
 from sip2gw.protocol.layout import Placement, layout_of
-from sip2gw.protocol.message import Message, Request, Response
+from sip2gw.protocol.message import Message, Request, Response, Verbatim
 from sip2gw.protocol.registry import requests_in, responses_in
 from sip2gw.protocol.values import TEXT, TIMESTAMP
 from sip2gw.protocol.wire import WireFormat
@@ -88,7 +88,8 @@ def serialise(message: Message, wire: WireFormat) -> bytes:
     kind = type(message)
     writer = wire.writers.get(kind)
     if writer is None:
-        writer = wire.writers[kind] = _compile_writer(kind, wire)
+        compiled = _body_of if kind is Verbatim else _compile_writer(kind, wire)
+        writer = wire.writers[kind] = compiled
     frame: bytes = writer(message)
     return frame
 
@@ -235,6 +236,11 @@ def _raw_fields(tagged: bytes, positions: Sequence[int]) -> list[tuple[str, byte
 
 
 # Writing --------------------------------------------------------------------------------------
+
+
+def _body_of(answer: Any) -> bytes:
+    body: bytes = answer.body
+    return body
 
 
 def _compile_writer(message: type[Message], wire: WireFormat) -> Callable[[Message], bytes]:

@@ -27,7 +27,7 @@ from sip2gw.protocol.errors import (
 )
 from sip2gw.protocol.fields import COMMAND_WIDTH
 from sip2gw.protocol.framing import FRAME_BYTES_MAX, FrameBuffer
-from sip2gw.protocol.message import Request, Response
+from sip2gw.protocol.message import Request, Response, UnknownRequest
 from sip2gw.protocol.messages import (
     Login,
     RequestAcsResend,
@@ -188,8 +188,13 @@ class ServerConnection:
             return self._close(Closed("too_long"))
         return None if frame is None else self._judge(frame, now)
 
+    @property
+    def pending_body(self) -> bytes:
+        """The request that waits for its answer as it came, without AY and AZ; else empty."""
+        return self._exchange.trailer.body if self._exchange is not None and self.pending else b""
+
     def send(self, response: Response) -> bytes:
-        """The bytes that answer the pending request, with its AY echoed.
+        """The bytes that answer the pending request, with its AY echoed; empty for no answer.
 
         Raises:
             ProtocolError: no request is pending.
@@ -197,11 +202,12 @@ class ServerConnection:
         exchange = self._exchange
         if exchange is None or not self.pending:
             raise ProtocolError("no request is pending")
-        trailer = exchange.trailer
-        exchange.answer = self._sealed(
-            serialise(response, self.wire), trailer.sequence, self._uses_checksum(trailer)
-        )
+        trailer, body = exchange.trailer, serialise(response, self.wire)
         self.pending = False
+        if not body:
+            exchange.replayable = False
+            return b""
+        exchange.answer = self._sealed(body, trailer.sequence, self._uses_checksum(trailer))
         return exchange.answer.data
 
     def _close(self, closed: Closed) -> Closed:
@@ -227,7 +233,10 @@ class ServerConnection:
         try:
             request = parse_request_body(trailer.body, self.wire)
         except UnknownMessageError:
-            return Dropped("unknown_message", frame)
+            if not self.wire.hands_out_unknown:
+                return Dropped("unknown_message", frame)
+            request_type: type[Request] = UnknownRequest
+            event = RequestReceived(UnknownRequest(), not self.logged_in, frame)
         except UnreadableError as error:
             request_type = requests_in(self.wire.dialect)[error.command]
             event = UnreadableReceived(request_type, frame)

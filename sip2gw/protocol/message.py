@@ -33,6 +33,22 @@ class Response(Message):
     """What the gateway says."""
 
 
+@dataclass(slots=True, repr=False)
+class Verbatim(Response):
+    """An answer that somebody else has written, to be sent as it is (C126).
+
+    Without a body there is no answer: the terminal hears nothing.
+    """
+
+    code: ClassVar[str] = ""
+
+    body: bytes = b""
+    """Without AY, AZ and line end. It may hold secrets."""
+
+    def __repr__(self) -> str:
+        return f"Verbatim({len(self.body)} bytes)"
+
+
 _ECHOED = ("language", "patron_identifier", "item_identifier", "transaction_id")
 """What a refusal repeats of the request, as far as both messages have it (C27)."""
 
@@ -59,3 +75,19 @@ class Request(Message):
         return self.response(
             **{name: value for name, value in values.items() if name in known and value is not None}
         )
+
+
+@dataclass(slots=True, repr=False)
+class UnknownRequest(Request):
+    """A request whose command is not one of ours, for those who only hand it on (C126).
+
+    Nobody knows what a refusal of it looks like, so it gets none (B2).
+    """
+
+    code: ClassVar[str] = "other"
+    """No command: a terminal must not invent labels of metrics (C74)."""
+    response: ClassVar[type[Response]] = Verbatim
+
+    def failure_form(self, institution_id: str, now: datetime, texts: tuple[str, ...]) -> Response:
+        """No answer."""
+        return Verbatim()

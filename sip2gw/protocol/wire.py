@@ -53,6 +53,10 @@ class WireFormat:
     keeps_bytes: bool = False
     """Whether bytes that the encoding does not know are kept in texts (C153)."""
 
+    hands_out_unknown: bool = False
+    """Whether a request with an unknown command is handed out as well (C126); else it is dropped
+    (B2)."""
+
     text: TextEncoding = field(init=False, repr=False, compare=False)
     timestamps: TimestampCache = field(init=False, repr=False, compare=False)
     request_readers: Readers = field(init=False, repr=False, compare=False, default_factory=dict)

@@ -7,7 +7,7 @@ once, without a PIN.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sip2gw.backend.base import Backend
@@ -19,6 +19,7 @@ from sip2gw.handlers import (
     Services,
     Session,
     TerminalView,
+    handlers_of,
 )
 from sip2gw.handlers.entry import decide_entry
 from sip2gw.handlers.patron import PresentedCard, identify, standing_of
@@ -123,6 +124,10 @@ async def explain(
         LibrarySystemError: the library system does not answer.
         BackendError: the store cannot be read.
     """
+    if terminal.is_observed:  # what we would say if we were relied on (B78)
+        kind = "door" if terminal.is_door else ""
+        ours = handlers_of(kind, terminal.wire.dialect, "upstream")
+        terminal = replace(terminal, handlers=ours)
     clock = fixed_clock(at or datetime.now(terminal.zone))
     muted = Unrecorded(backend)  # type: ignore[abstract]
     behind = AskedForExplanation()

@@ -144,7 +144,7 @@ class Gateway:
                 self.metrics.frames_rejected["not_allowed"] += 1
             key = "not_supported" if offered else "terminal_not_allowed"
             return self.refuse(conversation, request, key, "not_allowed")
-        if isinstance(request, ScStatus):
+        if isinstance(request, ScStatus) and not terminal.is_observed:
             if not self.metrics.backend_up:
                 await self.check_backend()
             if not self.metrics.backend_up or request.protocol_version.startswith(OLD_VERSIONS):
@@ -167,7 +167,11 @@ class Gateway:
         return Answer(request.failure_form(institution, now, (text,)), "refused", reason)
 
     async def unreadable(self, conversation: Conversation, event: UnreadableReceived) -> Answer:
-        """Refuse a request with a broken fixed block (B2)."""
+        """Refuse a request with a broken fixed block (B2), or hand it on as it is (C126)."""
+        terminal = conversation.terminal
+        if terminal is not None and terminal.is_observed and event.request_type is not Login:
+            return await self.answer(conversation, event.request_type(), gated=False)
+        self.metrics.frames_rejected["unreadable"] += 1
         answer = self.refuse(conversation, event.request_type(), "system", "unreadable")
         if _failing(conversation, event.request_type).keep is not None:
             told = salvage(event.frame, event.request_type, conversation.link.wire)

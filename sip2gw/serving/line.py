@@ -287,11 +287,10 @@ class TerminalLine(asyncio.Protocol):
             request = event.request
             answering = gateway.answer(conversation, request, event.gated)
             return self._begin(conversation, request, answering, now, out)
-        metrics = gateway.metrics
         if isinstance(event, UnreadableReceived):
-            metrics.frames_rejected["unreadable"] += 1
             refusing = gateway.unreadable(conversation, event)
             return self._begin(conversation, event.request_type(), refusing, now, out)
+        metrics = gateway.metrics
         if isinstance(event, Reply):
             metrics.resends[event.kind] += 1
             if event.kind == "requested_by_us":
@@ -360,7 +359,7 @@ class TerminalLine(asyncio.Protocol):
         link, session = conversation.link, conversation.session
         data = link.send(answer.response)
         out.append(data)
-        if self.watchers:
+        if self.watchers and data:
             self._show(conversation, "sent", data.rstrip(b"\r\n"))
         if session is not None and (not link.logged_in or link.wire is not session.terminal.wire):
             # Trap: not earlier, because the 94 itself still has the old form of the line (C73).

@@ -144,7 +144,7 @@ class LoginDesk:
         self._services.metrics.logins["ok"] += 1
         conversation.failed_logins = 0
         conversation.known = known
-        conversation.session = Session(self._services, known.view)
+        conversation.session = Session(self._services, known.view, link=conversation.link)
         self._log.events.info(
             "login",
             connection=conversation.number,

@@ -90,17 +90,18 @@ def _hidden_fields(profile: Profile) -> frozenset[str]:
     return hidden
 
 
-def _wire(profile: Profile, *, is_passed_on: bool) -> WireFormat:
+def _wire(profile: Profile, family: Family) -> WireFormat:
     table = profile.table
     return _like(
         WireFormat,
         table,
         terminator=b"\r\n" if table.terminator == "CRLF" else b"\r",
         hidden_fields=_hidden_fields(profile),
+        hands_out_unknown=family == "observed",
         substitute=table.convert_control_characters,
         # What a library system has said is not cut (C153), and what is kept of its bytes is kept
         # where they are read.
-        value_bytes_max=UNCUT if is_passed_on else VALUE_BYTES_MAX,
+        value_bytes_max=VALUE_BYTES_MAX if family == "store" else UNCUT,
         keeps_bytes=False,
         rewritten=tuple((one.find, one.replace) for one in table.rewrite_screen_texts),
     )
@@ -176,7 +177,7 @@ def _of_profile(
         "language": profile.language,
         "messages": _served(profile, family, capabilities),
         "offered": profile.messages,
-        "wire": _wire(profile, is_passed_on=family != "store"),
+        "wire": _wire(profile, family),
         "identification": _like(Identification, table, pin_required=profile.pin_required),
         "rights": _rights(profile),
         "presentation": _presentation(profile, support),

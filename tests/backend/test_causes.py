@@ -429,7 +429,9 @@ async def test_a_terminal_that_another_gateway_heard_is_not_silent(library: Libr
 
 
 async def test_only_the_last_hour_and_those_who_come_in_count(library: Library) -> None:
+    """But not what was only observed there (B78)."""
     rows = [replace(ROW, time=NOON - timedelta(hours=1, seconds=1)) for _ in range(3)]
+    rows += [replace(ROW, mode="observed", theirs="granted") for _ in range(3)]
     rows += [ROW] * 4 + [replace(ROW, direction="out", decision="granted", reason="granted")]
     for row in rows:
         library.log_access(row)

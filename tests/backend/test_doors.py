@@ -1,6 +1,7 @@
 """The doors' lists, what the door log tells staff, and its anonymisation (B42, C10, C76, C96)."""
 
 import asyncio
+from dataclasses import replace
 from datetime import date, timedelta
 
 import pytest
@@ -9,9 +10,11 @@ from sip2gw.backend.library import Library
 from sip2gw.backend.postgres import PostgresStore
 from sip2gw.backend.staff import doors
 from sip2gw.model import (
+    OBSERVED,
     AccessRow,
     DoorCount,
     DoorEntry,
+    ObservedCount,
     Passage,
     Reveal,
 )
@@ -106,6 +109,39 @@ async def test_passages_are_the_granted_ones_of_somebody_known(library: Library)
         Passage(NOW, "P1", "in"),
         Passage(NOW + timedelta(seconds=3), "P1", "out"),
     ]
+
+
+async def test_b78_what_was_only_observed_is_counted_for_itself(library: Library) -> None:
+    """By terminal, their decision, ours and our reason; nobody passed by it."""
+
+    def seen(seconds: int, theirs: str, reason: str = "granted", door: str = "door-1"):
+        one = row(seconds, reason)
+        return replace(one, mode=OBSERVED, theirs=theirs, terminal=door)
+
+    await logged(
+        library,
+        seen(0, "granted"),
+        seen(1, "granted", "no_badge"),
+        seen(2, "granted", "no_badge"),
+        seen(3, "refused", door="door-2"),
+        row(4, "closed"),
+    )
+    assert library.observed_counts() == [
+        ObservedCount("door-1", "granted", "granted", "granted", 1),
+        ObservedCount("door-1", "granted", "refused", "no_badge", 2),
+        ObservedCount("door-2", "refused", "granted", "granted", 1),
+    ]
+    span = (NOW + timedelta(seconds=2), NOW + timedelta(seconds=3))
+    assert library.observed_counts(since=span[0], until=span[1]) == [
+        ObservedCount("door-1", "granted", "refused", "no_badge", 1)
+    ]
+    assert [one.count for one in library.observed_counts(terminal="door-2")] == [1]
+    assert [(one.mode, one.theirs) for one in library.access_rows(limit=2)] == [
+        (OBSERVED, "refused"),
+        ("normal", ""),
+    ]
+    assert library.door_counts() == [DoorCount(NOW, "MAIN", "closed", 1)]
+    assert library.passages("MAIN", NOW, NOW + timedelta(seconds=60)) == []
 
 
 async def test_who_asked_for_names_is_kept(library: Library) -> None:

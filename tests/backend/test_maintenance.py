@@ -323,6 +323,8 @@ async def test_c161_whoever_was_let_in_was_active(library: Library) -> None:
     refused = AccessRow(NOW, "MAIN", "door-1", "refused", "status", "store", "", "P2", "in")
     library.log_access(refused)
     library.log_access(AccessRow(NOW, "MAIN", "door-1", "granted", "granted", "x", "", None, "out"))
+    seen = AccessRow(NOW, "MAIN", "door-1", "granted", "granted", "observed", "", "P3", "in")
+    library.log_access(seen)
     assert await written(library) == {"P1": "2026-03-10"}
 
 

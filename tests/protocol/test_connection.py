@@ -1,6 +1,7 @@
 """The conversation: error detection, replay, resending, the login gate (B7, B8, B10, B11)."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given, settings
@@ -20,6 +21,7 @@ from sip2gw.protocol.connection import (
     UnreadableReceived,
 )
 from sip2gw.protocol.errors import FrameTooLongError, ProtocolError
+from sip2gw.protocol.message import UnknownRequest, Verbatim
 from sip2gw.protocol.messages import (
     EndPatronSession,
     EndSessionResponse,
@@ -99,6 +101,56 @@ def test_a_line_says_whether_it_has_more_to_say() -> None:
     assert isinstance(closing.next_event(0), Reply)
     assert closing.has_more, "that it closes"
     assert closing.next_event(0) == Closed("checksum")
+
+
+# Handing on (C126) ----------------------------------------------------------------------------
+
+PASSING = WireFormat(hands_out_unknown=True)
+
+
+def test_c126_an_unknown_request_is_handed_out_where_the_profile_wants_it() -> None:
+    frame = seal(b"86what|ADsecret|", b"3", True)
+    assert server(data=frame + b"\r").next_event(0) == Dropped("unknown_message")
+    connection = server(PASSING, frame + b"\r")
+    event = connection.next_event(0)
+    assert event == RequestReceived(UnknownRequest(), gated=False, frame=frame)
+    assert connection.pending_body == b"86what|ADsecret|"
+    answer = b"87\xff\x00whatever"
+    assert connection.send(Verbatim(answer)) == seal(answer, b"3", True) + b"\r"
+    assert connection.pending_body == b""
+
+
+def test_c126_before_the_login_it_is_gated() -> None:
+    connection = ServerConnection(PASSING)
+    connection.receive(b"86\r")
+    event = connection.next_event(0)
+    assert isinstance(event, RequestReceived)
+    assert event.gated
+
+
+def test_c126_the_body_of_a_pending_request_is_as_it_came() -> None:
+    connection = server(data=b"")
+    assert connection.pending_body == b""
+    connection.receive(FIRST + b"23\xffshort|AY2\r")
+    answered(connection)
+    assert isinstance(connection.next_event(0), UnreadableReceived)
+    assert connection.pending_body == b"23\xffshort|"
+
+
+def test_b2_what_gets_no_answer_is_over_and_its_retry_is_a_new_request() -> None:
+    frame = seal(b"86what|", b"3", True) + b"\r"
+    connection = server(PASSING, frame * 2 + FIRST)
+    assert isinstance(connection.next_event(0), RequestReceived)
+    refusal = UnknownRequest().failure_form("HUB", datetime(2026, 1, 1, tzinfo=UTC), ("no",))
+    assert connection.send(refusal) == b""
+    assert isinstance(connection.next_event(0), RequestReceived), "not a repetition"
+    connection.send(Verbatim(b"87"))
+    assert answered(connection) == seal(ANSWER_BODY, b"1", True) + b"\r"
+
+
+def test_b16_a_body_is_not_in_its_repr() -> None:
+    assert repr(Verbatim(b"canary")) == "Verbatim(6 bytes)"
+    assert repr(UnknownRequest()) == "UnknownRequest()"
 
 
 def test_b8_bad_checksums_get_96_and_the_last_one_closes() -> None:

@@ -77,6 +77,7 @@ from sip2gw.backend.sql.records import membership_of, paid_fee
 from sip2gw.backend.sql.values import time_text
 from sip2gw.backend.staff import doors
 from sip2gw.model import (
+    OBSERVED,
     AccessRow,
     Block,
     FailedPins,
@@ -345,7 +346,7 @@ class PostgresStore(Library):
             self._own_loop.loop.call_soon_threadsafe(self._door_log.add, row)
         else:
             self._door_log.add(row)
-        if row.patron_id is not None and row.decision == "granted":
+        if row.patron_id is not None and row.decision == "granted" and row.mode != OBSERVED:
             self.note_activity(row.patron_id, row.time)
 
     def note_activity(self, patron_id: str, now: datetime) -> None:

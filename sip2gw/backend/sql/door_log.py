@@ -69,6 +69,7 @@ def values_of(row: AccessRow) -> tuple[Any, ...]:
         row.checks,
         row.patron_id,
         row.direction,
+        row.theirs,
     )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from functools import cache
 
 from sip2gw.backend.sql.stubs import LIVING
+from sip2gw.model import OBSERVED
 
 
 def fill(template: str, **names: str) -> str:
@@ -462,12 +463,13 @@ REMOVE_RELATIONSHIP = "DELETE FROM relationship WHERE type = ? AND from_id = ? A
 
 ADD_ACCESS = """
     INSERT INTO access_log (id, time, branch, terminal, decision, reason, mode, checks, patron_id,
-                            direction)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+                            direction, theirs)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 
 
 ACCESS_ROWS = """
-    SELECT time, branch, terminal, decision, reason, mode, checks, patron_id, direction
+    SELECT time, branch, terminal, decision, reason, mode, checks, patron_id, direction,
+           theirs
     FROM access_log{where} ORDER BY time DESC, id DESC LIMIT ?"""
 ACCESS_FILTERS = {
     "since": "time >= ?",
@@ -476,6 +478,8 @@ ACCESS_FILTERS = {
     "terminal": "terminal = ?",
     "reason": "reason = ?",
     "direction": "direction = ?",
+    "mode": "mode = ?",
+    "other_mode": "mode <> ?",
 }
 ACCESS_IDS = """
     SELECT MAX(id) FROM (SELECT id FROM access_log WHERE id > ? ORDER BY id LIMIT ?) portion"""
@@ -486,11 +490,17 @@ IDENTITIES = "SELECT COUNT(*) FROM access_log WHERE time < ? AND patron_id IS NO
 ACCESS_COUNTS = """
     SELECT SUBSTR(time, 1, 16), branch, reason, COUNT(*) FROM access_log{where}
     GROUP BY SUBSTR(time, 1, 16), branch, reason ORDER BY 1, 2, 3"""
-PASSAGES = """
+OBSERVED_COUNTS = """
+    SELECT terminal, theirs, decision, reason, COUNT(*) FROM access_log{where}
+    GROUP BY terminal, theirs, decision, reason ORDER BY 1, 2, 3, 4"""
+PASSAGES = fill(
+    """
     SELECT time, patron_id, direction FROM access_log
     WHERE branch = ? AND time >= ? AND time < ? AND decision = 'granted'
-      AND patron_id IS NOT NULL
-    ORDER BY time, id"""
+      AND patron_id IS NOT NULL AND mode <> '{observed}'
+    ORDER BY time, id""",
+    observed=OBSERVED,
+)
 ADD_REVEAL = """
     INSERT INTO reveal (id, time, user_name, branch, since, until, people)
     VALUES (?, ?, ?, ?, ?, ?, ?)"""

@@ -89,6 +89,7 @@ MIGRATIONS = (
         21, "a badge's own days, who assigned it when and why; merges", members.BADGE_HISTORY
     ),
     Migration(22, "wrong PINs at a library system behind the gateway", members.GUESSES),
+    Migration(23, "what a library system decided where we only observe", library.THEIRS),
 )
 
 SCHEMA_NUMBER = MIGRATIONS[-1].number

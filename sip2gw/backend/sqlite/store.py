@@ -72,6 +72,7 @@ from sip2gw.backend.sqlite.warming import warm
 from sip2gw.backend.sqlite.writer import LOCK_WAIT_S, Writer
 from sip2gw.backend.staff import doors
 from sip2gw.model import (
+    OBSERVED,
     AccessRow,
     Block,
     FailedPins,
@@ -414,7 +415,7 @@ class Store(Library):
     def log_access(self, row: AccessRow) -> None:
         """Queue a door decision; written with the next commit or after 0.25 s (C65)."""
         self._access_log.add(row)
-        if row.patron_id is not None and row.decision == "granted":
+        if row.patron_id is not None and row.decision == "granted" and row.mode != OBSERVED:
             self._activity.note(row.patron_id, row.time)
         if self._flush is None and not self._closed:
             self._flush = asyncio.get_running_loop().call_later(FLUSH_AFTER_S, self._flush_log)

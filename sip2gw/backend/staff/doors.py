@@ -11,8 +11,10 @@ from sip2gw.backend.sql import queries
 from sip2gw.backend.sql.records import door_entry
 from sip2gw.backend.sql.values import date_text, moment_value, time_text
 from sip2gw.model import (
+    OBSERVED,
     DoorCount,
     DoorEntry,
+    ObservedCount,
     Passage,
     Presence,
     Reveal,
@@ -94,18 +96,40 @@ def counts(
     branch: str | None = None,
     direction: str | None = None,
 ) -> list[DoorCount]:
-    """Door decisions in the half-open time span per minute, branch and reason."""
+    """Door decisions in the half-open time span per minute, branch and reason.
+
+    Without those that were only observed (B78).
+    """
     wanted = {
         "since": time_text(since) if since else None,
         "until": time_text(until) if until else None,
         "branch": branch,
         "direction": direction,
+        "other_mode": OBSERVED,
     }
     statement, values = queries.filtered(queries.ACCESS_COUNTS, queries.ACCESS_FILTERS, wanted)
     return [
         DoorCount(datetime.fromisoformat(minute).replace(tzinfo=UTC), *rest)
         for minute, *rest in connection.execute(statement, values)
     ]
+
+
+def observed_counts(
+    connection: Connection,
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    terminal: str | None = None,
+) -> list[ObservedCount]:
+    """What a library system said in the half-open time span, and what we would have said (B78)."""
+    wanted = {
+        "since": time_text(since) if since else None,
+        "until": time_text(until) if until else None,
+        "terminal": terminal,
+        "mode": OBSERVED,
+    }
+    statement, values = queries.filtered(queries.OBSERVED_COUNTS, queries.ACCESS_FILTERS, wanted)
+    return [ObservedCount(*row) for row in connection.execute(statement, values)]
 
 
 def passages(

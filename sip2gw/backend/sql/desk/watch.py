@@ -13,7 +13,9 @@ from datetime import datetime
 from sip2gw.backend.database import Connection, WriteResult
 from sip2gw.backend.ids import earliest_id
 from sip2gw.backend.sql.desk.support import open_automatic
+from sip2gw.backend.sql.queries import fill
 from sip2gw.backend.sql.values import moment_value, time_text
+from sip2gw.model import OBSERVED
 from sip2gw.model.support import AutomaticCategory, Cause
 from sip2gw.policy.desk.refusing import (
     REFUSING_FOR,
@@ -24,10 +26,13 @@ from sip2gw.policy.desk.refusing import (
 from sip2gw.policy.desk.silence import SilentTerminal
 from sip2gw.policy.desk.support import OpeningDays
 
-_DOOR_DECISIONS = """
+_DOOR_DECISIONS = fill(
+    """
     SELECT terminal, MAX(branch), decision, reason, COUNT(*) FROM access_log
-    WHERE id >= ? AND time >= ? AND direction = 'in'
-    GROUP BY terminal, decision, reason"""
+    WHERE id >= ? AND time >= ? AND direction = 'in' AND mode <> '{observed}'
+    GROUP BY terminal, decision, reason""",
+    observed=OBSERVED,
+)
 _TOLD_DOORS = "SELECT terminal FROM terminal_watch WHERE refusals_told > ?"
 _TELL_DOOR = """
     INSERT INTO terminal_watch (terminal, refusals_told) VALUES (?, ?)

@@ -188,7 +188,7 @@ PERSONAL = (
         "passage",
         names("id"),
         whose=names("patron_id"),
-        shown=names("time branch terminal decision reason mode checks direction"),
+        shown=names("time branch terminal decision reason mode checks direction theirs"),
         rest=names("id"),
         deleted=False,
     ),

@@ -229,6 +229,9 @@ CIRCULATION = (
         reasons TEXT NOT NULL)""",
 )
 
+THEIRS = ("ALTER TABLE access_log ADD COLUMN theirs TEXT NOT NULL DEFAULT ''",)
+"""What a library system decided where we only observe; empty where we decided."""
+
 HISTORY = (
     """CREATE TABLE borrowed (
         patron_id TEXT NOT NULL REFERENCES patron (id),

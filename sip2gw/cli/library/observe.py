@@ -1,0 +1,83 @@
+"""`observe …`: what we would have decided, beside what the library system did (B78, C126)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sip2gw.cli.common import (
+    ConfigOption,
+    JsonOption,
+    SinceOption,
+    UntilOption,
+    configured,
+    opened_store,
+    read_since,
+    read_until,
+    say,
+    write_listing,
+)
+from sip2gw.foundation.words import counted
+from sip2gw.staff.observing import differences_first, observed_json
+
+if TYPE_CHECKING:
+    from sip2gw.model import ObservedCount
+
+observe = typer.Typer(
+    help="Compare what the gateway would decide with what the library system decides.",
+    no_args_is_help=True,
+)
+
+_COLUMNS = ("terminal", "theirs", "ours", "reason", "count")
+
+
+@observe.callback()
+def _observe() -> None:
+    pass
+
+
+@observe.command("report")
+def report(
+    since: SinceOption = None,
+    until: UntilOption = None,
+    terminal: Annotated[str | None, typer.Option(metavar="T", help="Only this terminal.")] = None,
+    json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Count what the library system said to terminals with `observe = true`, and what we would say.
+
+    Lines in which the two differ come first. `reason` is ours. `theirs` is granted when the library
+    system knows the patron, calls no PIN wrong, and sets none of the flags that refuse here.
+    """
+    settings = configured(config)
+    first, end = read_since(since, settings.zone), read_until(until, settings.zone)
+    with opened_store(settings) as store:
+        counts = differences_first(store.observed_counts(terminal=terminal, since=first, until=end))
+    write_listing(map(observed_json, counts), _COLUMNS, json)
+    if not json:
+        say(_next_step(counts))
+
+
+def _next_step(counts: Sequence[ObservedCount]) -> str:
+    """What to do now, for people."""
+    if not counts:
+        return (
+            "Nothing was observed. Set `observe = true` in a profile, reload, and wait until"
+            " patrons have come."
+        )
+    total = sum(one.count for one in counts)
+    worst = counts[0]
+    if worst.theirs == worst.ours:
+        return (
+            f"All {counted(total, 'answer', 'answers')} agree. When enough patrons have come,"
+            " set `observe = false` and reload."
+        )
+    differing = sum(one.count for one in counts if one.theirs != one.ours)
+    return (
+        f"{differing} of {counted(total, 'answer', 'answers')} differ. Begin with {worst.reason} at"
+        f" {worst.terminal}: `sip2gw door log --reason {worst.reason}` says when,"
+        f" `sip2gw explain --terminal {worst.terminal} --card CARD` says why. Change the profile or"
+        " the facts, or record that the difference is wanted, before you set `observe = false`."
+    )
