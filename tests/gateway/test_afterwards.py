@@ -14,7 +14,8 @@ def noting(done, word):
 
 
 async def test_nothing_is_done_in_the_turn_that_asks_for_it():
-    afterwards, done = Afterwards(), []
+    afterwards = Afterwards()
+    done: list[object] = []
     assert afterwards.do("door-1", noting(done, 1))
     assert afterwards.do("door-1", noting(done, 2))
     assert done == []
@@ -24,7 +25,8 @@ async def test_nothing_is_done_in_the_turn_that_asks_for_it():
 
 
 async def test_too_much_is_dropped_and_other_terminals_do_not_notice():
-    afterwards, done = Afterwards(), []
+    afterwards = Afterwards()
+    done: list[object] = []
     taken = [afterwards.do("door-1", noting(done, n)) for n in range(WAITING_MAX + 2)]
     assert taken == [True] * WAITING_MAX + [False] * 2
     assert afterwards.do("door-2", noting(done, "other"))
@@ -40,7 +42,9 @@ async def test_a_fault_is_told_and_what_waits_is_done_all_the_same():
     async def broken():
         raise LookupError
 
-    told, done, afterwards = [], [], Afterwards()
+    afterwards = Afterwards()
+    done: list[object] = []
+    told: list[dict[str, object]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
     afterwards.do("door-1", broken)
     afterwards.do("door-1", noting(done, 1))

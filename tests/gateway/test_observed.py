@@ -1,6 +1,7 @@
 """A profile that is only observed (B78, C126, C153): what is handed on, and what is noted."""
 
 import asyncio
+from typing import cast
 from unittest.mock import patch
 
 import pytest
@@ -10,7 +11,7 @@ from library_fakes import FakeLibrary
 from observed import OBSERVED_CONFIG, ScriptedLibrary
 
 from sip2gw.backend.base import BackendTimeoutError
-from sip2gw.backend.system import BadAnswerError, NoAnswerError, NotAskedError
+from sip2gw.backend.system import BadAnswerError, LibrarySystem, NoAnswerError, NotAskedError
 from sip2gw.protocol.checksum import seal
 from sip2gw.protocol.codec import parse_response
 from sip2gw.protocol.wire import WireFormat
@@ -268,7 +269,13 @@ async def test_b70_explain_says_what_we_would_say(gateway):
     library = FakeLibrary({"23": said}, offered=frozenset({"23"}))
     view = gateway.app.site.by_name["door-1"].view
     told = await explain(
-        gateway.app.site, gateway.store, view, "1009", message="23", at=NOON, library=library
+        gateway.app.site,
+        gateway.store,
+        view,
+        "1009",
+        message="23",
+        at=NOON,
+        library=cast("LibrarySystem", library),
     )
     assert told.reason == "no_badge"
     assert told.answer.startswith("24Y")

@@ -22,6 +22,7 @@ PROGRAMS = (
     "memory",
     "beside",
     "mutants",
+    "observe",
 )
 
 
