@@ -16,6 +16,7 @@ from sip2gw.authentication.upstream import UpstreamIdentifier
 from sip2gw.authentication.verification import PasswordService, SlowVerifier
 from sip2gw.backend.base import Backend, BackendError
 from sip2gw.backend.factory import Opened, open_backend, open_library_system
+from sip2gw.backend.system import LibrarySystem
 from sip2gw.backend.wrappers import Timed
 from sip2gw.config import Config
 from sip2gw.config.availability import unavailable
@@ -272,7 +273,9 @@ class App:
         ending, drain_s = Ending(self.log), self.config.server.drain_timeout_s
         await ending.part("requests", drain_s + DRAIN_MARGIN_S, self.server.stop())
         if self.library is not None:
-            await ending.part("library system", LIBRARY_SYSTEM_STOP_S, self.library.close())
+            await ending.part(
+                "library system", LIBRARY_SYSTEM_STOP_S, self._leave_library(self.library)
+            )
         await ending.part("settling", SETTLING_STOP_S, self.settler.stop())
         await ending.part("causes", CAUSES_STOP_S, self.cause_chore.write())
         await ending.part("outbox", OUTBOX_STOP_S, self.outbox_chore.stop())
@@ -285,6 +288,10 @@ class App:
         ending.tell()
         self._manager.close()
         return ending.given_up
+
+    async def _leave_library(self, library: LibrarySystem) -> None:
+        await library.close()
+        await self.gateway.services.afterwards.done()
 
     def reload(self) -> asyncio.Future[Reloaded]:
         """Read the configuration again (B66, C48, C113).

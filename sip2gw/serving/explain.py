@@ -8,7 +8,7 @@ once, without a PIN.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sip2gw.backend.base import Backend
@@ -126,6 +126,10 @@ async def explain(
         LibrarySystemError: the library system does not answer.
         BackendError: the store cannot be read.
     """
+    if terminal.is_observed:  # what we would say if we were relied on (B78)
+        kind = "door" if terminal.is_door else ""
+        ours = handlers_of(kind, terminal.wire.dialect, "upstream")
+        terminal = replace(terminal, handlers=ours)
     clock = fixed_clock(at or datetime.now(terminal.zone))
     muted = Unrecorded(backend)  # type: ignore[abstract]
     behind = AskedForExplanation()

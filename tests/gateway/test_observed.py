@@ -1,16 +1,21 @@
 """A profile that is only observed (B78, C126, C153): what is handed on, and what is noted."""
 
 import asyncio
+from typing import cast
 from unittest.mock import patch
 
 import pytest
 import pytest_asyncio
-from harness import STAMP, ask_23, ask_37, ask_63, running
+from harness import NOON, STAMP, ask_23, ask_37, ask_63, running
+from library_fakes import FakeLibrary
 from observed import OBSERVED_CONFIG, ScriptedLibrary
 
 from sip2gw.backend.base import BackendTimeoutError
-from sip2gw.backend.system import BadAnswerError, NoAnswerError, NotAskedError
+from sip2gw.backend.system import BadAnswerError, LibrarySystem, NoAnswerError, NotAskedError
 from sip2gw.protocol.checksum import seal
+from sip2gw.protocol.codec import parse_response
+from sip2gw.protocol.wire import WireFormat
+from sip2gw.serving.explain import explain
 from sip2gw.shared.afterwards import WAITING_MAX
 
 NOW = "20260310    120000"
@@ -189,6 +194,14 @@ async def test_a_door_notes_what_it_would_have_decided(gateway, card, pin, told,
     assert gateway.metrics.access_decisions == {("MAIN", ours, reason, "observed"): 1}
 
 
+async def test_c158_with_a_wrong_pin_their_flags_say_nothing(gateway):
+    told = always(said_24("1001", cq="N", flags=DENIED))
+    await compared(gateway, "door-1", told, ask_23("1001", "0000"))
+    (row,) = gateway.store.access_rows()
+    assert "pin=refused" in row.checks
+    assert "status=ok" in row.checks
+
+
 @pytest.mark.parametrize(("flags", "theirs"), [("[0]", "granted"), ("[0, 3]", "refused")])
 async def test_c150_the_doors_own_flags_make_their_no(tmp_path, flags, theirs):
     config = OBSERVED_CONFIG.replace("minimum_age = 16", f"upstream_flags = {flags}")
@@ -248,6 +261,24 @@ async def test_c151_with_aliases_our_store_knows_the_number_of_the_answer(
 )
 async def test_what_cannot_be_compared_is_not_noted(gateway, asked, told):
     assert await compared(gateway, "kiosk-1", always(told), asked) == []
+
+
+async def test_b70_explain_says_what_we_would_say(gateway):
+    """So the reasons that `observe report` counts can be looked into."""
+    said = parse_response(said_24("1009", cq="").encode(), WireFormat())
+    library = FakeLibrary({"23": said}, offered=frozenset({"23"}))
+    view = gateway.app.site.by_name["door-1"].view
+    told = await explain(
+        gateway.app.site,
+        gateway.store,
+        view,
+        "1009",
+        message="23",
+        at=NOON,
+        library=cast("LibrarySystem", library),
+    )
+    assert told.reason == "no_badge"
+    assert told.answer.startswith("24Y")
 
 
 # What it must not do --------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from sip2gw.handlers.base import Answer, Services, Session, TerminalView
 from sip2gw.handlers.entry import decide_alone
 from sip2gw.handlers.information import honours_payment_fetch
 from sip2gw.handlers.patron import PresentedCard
+from sip2gw.handlers.upstream.behind import library_of
 from sip2gw.model import OBSERVED, AccessRow, LibraryWord, PatronRecord
 from sip2gw.policy.observing import pin_judged, they_grant
 from sip2gw.policy.reasons import NO_FLAGS, Reason
@@ -35,13 +36,11 @@ _Said = PatronStatusResponse | PatronInformationResponse
 
 async def pass_on(session: Session, request: Request) -> Answer:
     """Hand on any request, even one that cannot be read, and its answer (C126, C153)."""
-    library, upstream, link = session.services.library, session.terminal.upstream, session.link
-    assert library is not None, "only terminals with an account are observed"
-    assert upstream is not None
+    library, manner = library_of(session)
+    link = session.link
     assert link is not None
-    body = await library.pass_on(
-        upstream.account, session.terminal.name, link.pending_body, session.lease
-    )
+    name = session.terminal.name
+    body = await library.pass_on(manner.account, name, link.pending_body, session.lease)
     return Answer(Verbatim(body), card=getattr(request, "patron_identifier", ""))
 
 
