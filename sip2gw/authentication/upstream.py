@@ -249,17 +249,8 @@ class UpstreamIdentifier:
         is_about_patron = answer is not None and not says_nothing(answer, with_pin=has_pin)
         if answer is None or not is_about_patron or state in (PinState.WRONG, PinState.LOCKED):
             return self._told_nothing(session, number, ours, state, answer)
-        _, manner = _library(session)
-        facts = read_facts(answer, manner.facts, session.terminal.currency, manner.text.decode)
-        if not facts.id:
-            facts = replace(facts, id=number)
-        self._pins.learn(number, facts.id)
-        if manner.aliases and facts.id != number and (ours is None or ours.id != facts.id):
-            ours = await self._backend.find_patron(facts.id) or ours
-        membership = None
-        if facts.membership is not None:
-            membership = await self._backend.find_membership(facts.membership)
-        record = record_of(facts, number, ours, membership)
+        record = await snapshot_of(session, number, ours, answer)
+        self._pins.learn(number, record.id)
         self._admissions.see(record)
         return Asked(record, record.card(number), state, answer)
 
@@ -283,6 +274,33 @@ class UpstreamIdentifier:
         """Send the failing answer at a moment that reveals nothing (C99)."""
         now = session.services.clock.now()
         await self._pins.guesses.hold_back(session.terminal.name, now, began_s)
+
+
+async def snapshot_of(
+    session: Session, number: str, ours: PatronRecord | None, answer: _Answer
+) -> PatronRecord:
+    """The holder of card `number`: an answer about them, with what our store knows laid over it.
+
+    Args:
+        session: who asked.
+        number: the card that was asked about.
+        ours: the patron to whom our store says that it belongs.
+        answer: one that does not say nothing.
+
+    Raises:
+        BackendError: the store cannot be read.
+    """
+    _, manner = _library(session)
+    backend = session.services.backend
+    facts = read_facts(answer, manner.facts, session.terminal.currency, manner.text.decode)
+    if not facts.id:
+        facts = replace(facts, id=number)
+    if manner.aliases and facts.id != number and (ours is None or ours.id != facts.id):
+        ours = await backend.find_patron(facts.id) or ours
+    membership = None
+    if facts.membership is not None:
+        membership = await backend.find_membership(facts.membership)
+    return record_of(facts, number, ours, membership)
 
 
 def _library(session: Session) -> tuple[LibrarySystem, UpstreamManner]:
