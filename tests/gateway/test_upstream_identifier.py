@@ -310,6 +310,30 @@ async def test_those_who_wait_count_for_the_holder_whom_the_first_was_told(there
     assert len(there.library.asked) == 5
 
 
+async def test_those_who_wait_are_not_asked_once_the_holder_is_locked(there):
+    for n in range(4):
+        await there.guess("92", f"000{n}")
+    there.library.holders = {"91": "92"}
+    session = there.session(aliases=True)
+    answers = await asyncio.gather(*(there.guess("91", f"{n}", session) for n in range(5)))
+    assert answers == [WRONG] + [LOCKED] * 4
+    assert len(there.library.asked) == 5
+
+
+async def test_the_cards_of_a_patron_of_ours_share_their_failures(there):
+    """Whatever number the library system answers."""
+    there.library.pins = dict.fromkeys(["1001", "1001B"], "4321")
+    answers = [await there.guess(("1001", "1001B")[n % 2], f"000{n}") for n in range(6)]
+    assert answers == [WRONG] * 5 + [LOCKED]
+    assert len(there.library.asked) == 5
+
+
+async def test_a_pin_of_which_nothing_is_said_opens_nothing(there):
+    there.library.cq = False
+    asked = await there.identifier.ask(there.session(), ask_63("91", "1234"))
+    assert (asked.pin, asked.record.name) == (WRONG, "")
+
+
 async def test_another_gateway_may_have_locked_between_reading_and_counting(there, monkeypatch):
     async def locked_meanwhile(number, now, failures_max, lock_until):
         return None
