@@ -731,6 +731,29 @@ async def test_too_many_that_wait_are_not_hashed(door, monkeypatch):
     assert door.services.admissions.pin_hash("91") is None
 
 
+async def test_a_pin_that_nobody_has_judged_yet_ends_a_verification(there):
+    """C94: the answer may come too late."""
+    session = there.session()
+    session.note_pin("91", OK)
+    there.library.fails = NoAnswerError("late")
+    with pytest.raises(NoAnswerError):
+        await there.guess("91", "1234", session)
+    assert not session.is_verified("91")
+
+
+async def test_whose_pin_was_right_is_active_and_seen(there, monkeypatch):
+    """C110, C161."""
+    active, admissions = [], there.services.admissions
+    backend = there.gateway.app.backend
+    monkeypatch.setattr(backend, "note_activity", lambda patron_id, now: active.append(patron_id))
+    admissions.remember("door-1", "1001", await backend.find_by_card("1001"), 0)
+    await there.guess("1001", "0000")
+    assert (active, admissions.recall("door-1", "1001", 0, 1).word) == ([], None)
+    await there.guess("1001", "4321")
+    assert active == ["1001"]
+    assert admissions.recall("door-1", "1001", 0, 1).word is not None
+
+
 # Silence ------------------------------------------------------------------------------------------
 
 
