@@ -59,8 +59,8 @@ class EmergencyPins:
                 seen = self._waiting.popleft()
                 try:
                     await self._take_in(seen)
-                except BackendError:
-                    continue  # too much is being hashed already
+                except BackendError:  # too much is being hashed already
+                    self._admissions.keep_hash(seen.patron_id, None)
         finally:
             self.working = None
 

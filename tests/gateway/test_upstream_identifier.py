@@ -12,10 +12,10 @@ import pytest
 from harness import CONFIG, NOON, running
 from upstream_answers import AskedLibrary
 
-from sip2gw.authentication import emergency
+from sip2gw.authentication import emergency, library_pins, upstream
 from sip2gw.authentication.guesses import PinRules
 from sip2gw.authentication.upstream import UpstreamIdentifier
-from sip2gw.backend.base import UnavailableError
+from sip2gw.backend.base import BackendTimeoutError, UnavailableError
 from sip2gw.backend.system import BadAnswerError, NoAnswerError, NotAskedError
 from sip2gw.handlers.base import Session
 from sip2gw.handlers.rules import UpstreamManner
@@ -297,6 +297,82 @@ async def test_a_right_pin_with_another_card_of_a_locked_patron_is_locked(there)
     there.library.holders = {"91": "92"}
     asked = await there.identifier.ask(there.session(aliases=True), ask_63("91", "1234"))
     assert (asked.pin, asked.response) == (LOCKED, None)
+
+
+async def test_those_who_wait_count_for_the_holder_whom_the_first_was_told(there):
+    there.library.pins["91"] = there.library.pins["92"] = "1234"
+    there.library.holders = {"91": "92"}
+    session = there.session(aliases=True)
+    answers = await asyncio.gather(*(there.guess("91", f"{n}", session) for n in range(10)))
+    assert answers.count(WRONG) == 5
+    assert await there.counted("91", "92") == [5, 5]
+    assert await there.guess("92", "1234") is LOCKED
+    assert len(there.library.asked) == 5
+
+
+async def test_those_who_wait_are_not_asked_once_the_holder_is_locked(there):
+    for n in range(4):
+        await there.guess("92", f"000{n}")
+    there.library.holders = {"91": "92"}
+    session = there.session(aliases=True)
+    answers = await asyncio.gather(*(there.guess("91", f"{n}", session) for n in range(5)))
+    assert answers == [WRONG] + [LOCKED] * 4
+    assert len(there.library.asked) == 5
+
+
+async def test_the_cards_of_a_patron_of_ours_share_their_failures(there):
+    """Whatever number the library system answers."""
+    there.library.pins = dict.fromkeys(["1001", "1001B"], "4321")
+    answers = [await there.guess(("1001", "1001B")[n % 2], f"000{n}") for n in range(6)]
+    assert answers == [WRONG] * 5 + [LOCKED]
+    assert len(there.library.asked) == 5
+
+
+async def test_a_pin_of_which_nothing_is_said_opens_nothing(there):
+    there.library.cq = False
+    asked = await there.identifier.ask(there.session(), ask_63("91", "1234"))
+    assert (asked.pin, asked.record.name) == (WRONG, "")
+
+
+async def test_another_gateway_may_have_locked_between_reading_and_counting(there, monkeypatch):
+    async def locked_meanwhile(number, now, failures_max, lock_until):
+        return None
+
+    await there.guess("91", "0000")
+    monkeypatch.setattr(there.gateway.app.backend, "record_guess", locked_meanwhile)
+    assert await there.guess("91", "1234") is LOCKED
+    assert len(there.library.asked) == 1
+
+
+async def test_a_holder_whose_lock_cannot_be_looked_up_is_counted_all_the_same(there, monkeypatch):
+    there.library.holders = {"91": "92"}
+    read = there.gateway.app.backend.failed_pins
+
+    async def goes_away(numbers):
+        if numbers == ["92"]:
+            raise UnavailableError("away")
+        return await read(numbers)
+
+    monkeypatch.setattr(there.gateway.app.backend, "failed_pins", goes_away)
+    assert await there.guess("91", "0000", there.session(aliases=True)) is WRONG
+    assert [count.failures for count in await read(["91", "92"])] == [1, 1]
+
+
+async def test_what_is_remembered_of_cards_is_bounded(there, monkeypatch):
+    monkeypatch.setattr(library_pins, "REMEMBERED_MAX", 2)
+    monkeypatch.setattr(upstream, "UNKNOWN_CARDS_MAX", 2)
+    pins = there.identifier._pins
+    there.library.fails = NoAnswerError("late")
+    for n in range(4):
+        pins.learn(f"{n}", "92")
+        with pytest.raises(NoAnswerError):
+            await there.guess(f"8{n}", "1")
+    assert list(pins._aliases) == ["2", "3"]
+    assert len(pins._unanswered) == 2
+    there.library.fails = None
+    for n in range(4):
+        await there.guess(f"7{n}", None)
+    assert list(there.identifier._unknown) == ["72", "73"]
 
 
 async def test_parallel_guesses_are_judged_one_after_the_other(there):
@@ -616,6 +692,35 @@ async def test_a_slow_library_system_and_an_emergency_lock_nobody(door):
     assert await door.counted("91") == [1]
 
 
+async def test_threads_that_are_too_busy_hash_nothing_and_the_next_is_hashed(door, monkeypatch):
+    run, busy = door.verifier.run, True
+
+    async def maybe(work, *, first=False):
+        if busy:
+            raise BackendTimeoutError("too many verifications are waiting")
+        return await run(work, first=first)
+
+    monkeypatch.setattr(door.verifier, "run", maybe)
+    await admit(door, "91", "1234")
+    assert door.services.admissions.pin_hash("91") is None
+    busy = False
+    await admit(door, "91", "1234")
+    assert door.services.admissions.pin_hash("91") is not None
+
+
+async def test_a_wrong_pin_that_cannot_be_compared_may_be_the_one_that_was_changed(
+    door, monkeypatch
+):
+    async def busy(work, *, first=False):
+        raise BackendTimeoutError("too many verifications are waiting")
+
+    await admit(door, "91", "1234")
+    monkeypatch.setattr(door.verifier, "run", busy)
+    await door.guess("91", "0000")
+    await hashed(door)
+    assert door.services.admissions.pin_hash("91") is None
+
+
 async def test_too_many_that_wait_are_not_hashed(door, monkeypatch):
     await admit(door, "91", "1234")
     monkeypatch.setattr(emergency, "WAITING_MAX", 0)
@@ -624,6 +729,29 @@ async def test_too_many_that_wait_are_not_hashed(door, monkeypatch):
     assert pins.working is None
     pins.note("91", "1234", right=False)
     assert door.services.admissions.pin_hash("91") is None
+
+
+async def test_a_pin_that_nobody_has_judged_yet_ends_a_verification(there):
+    """C94: the answer may come too late."""
+    session = there.session()
+    session.note_pin("91", OK)
+    there.library.fails = NoAnswerError("late")
+    with pytest.raises(NoAnswerError):
+        await there.guess("91", "1234", session)
+    assert not session.is_verified("91")
+
+
+async def test_whose_pin_was_right_is_active_and_seen(there, monkeypatch):
+    """C110, C161."""
+    active, admissions = [], there.services.admissions
+    backend = there.gateway.app.backend
+    monkeypatch.setattr(backend, "note_activity", lambda patron_id, now: active.append(patron_id))
+    admissions.remember("door-1", "1001", await backend.find_by_card("1001"), 0)
+    await there.guess("1001", "0000")
+    assert (active, admissions.recall("door-1", "1001", 0, 1).word) == ([], None)
+    await there.guess("1001", "4321")
+    assert active == ["1001"]
+    assert admissions.recall("door-1", "1001", 0, 1).word is not None
 
 
 # Silence ------------------------------------------------------------------------------------------
