@@ -138,8 +138,8 @@ async def explain(
 def _explain_rules(checks: list[ExplainedCheck], taken: Iterable[Step]) -> None:
     """Say at the check of the card what each rule made of the scanned number (B95)."""
     told = [
-        f"{step.rule.rule}{step.rule.value and f' {step.rule.value}'}: {step.before} -> {step.after}"
-        for step in taken
+        f"{' '.join(filter(None, (one.rule.rule, one.rule.value)))}: {one.before} -> {one.after}"
+        for one in taken
     ]
     for at, check in enumerate(checks):
         if told and check.check == "card":
