@@ -7,6 +7,9 @@ import pytest
 from desk import DESK_CONFIG, DESK_LIBRARY, ask_11, ask_17, copy
 from harness import STAMP, ask_23, ask_37, ask_63, debt, fields, person, running
 
+from sip2gw.authentication.identification import StoreIdentifier
+from sip2gw.serving.explain import explain
+
 LIBRARY = [
     *DESK_LIBRARY,
     person("5550001", "Rita Rules", cards=[{"number": "5550009", "state": "active"}]),
@@ -64,7 +67,7 @@ async def test_where_the_answer_is_as_scanned_it_is_so_before_the_rules_c112(tmp
 
 
 async def test_every_request_about_a_patron_takes_them(tmp_path):
-    async with at_a(tmp_path, "selfcheck", f'payment_types = ["00"]\n{RULES}') as (kiosk, gateway):
+    async with at_a(tmp_path, "selfcheck", f'payment_types = ["00"]\n{RULES}') as (kiosk, _):
         assert (await kiosk.ask(ask_11("SHELF77", "A5550001B"))).startswith("121")
         assert (await kiosk.ask(ask_37("A5550001B", "1.00", pin="5550001"))).startswith("38Y")
         refused = await kiosk.ask(ask_37("A5550001B", "9.00", pin="5550001"))
@@ -107,6 +110,19 @@ async def test_a_01_without_a_pin_echoes_what_was_scanned(tmp_path):
         assert "BLY" in answer
 
 
+async def test_explain_shows_what_each_rule_makes_of_the_number(tmp_path):
+    async with at_a(tmp_path, "auth") as (_, gateway):
+        site = gateway.app.gateway.site
+        view = site.by_name["special-1"].view
+        told = await explain(site, gateway.store, view, " A5550001B ")
+        (card,) = [check.detail for check in told.checks if check.check == "card"]
+        assert card == (
+            "strip_prefix A: A5550001B -> 5550001B; strip_suffix B: 5550001B -> 5550001;"
+            " pad 7: 5550001 -> 5550001; a card of patron 5550001"
+        )
+        assert card_of((await explain(site, gateway.store, view, "A99B")).answer) == "A99B"
+
+
 async def test_one_card_s_number_is_never_told_about_another(tmp_path):
     """What was scanned last is not remembered beyond its request."""
     async with at_a(tmp_path, "auth") as (desk, _):
@@ -115,13 +131,13 @@ async def test_one_card_s_number_is_never_told_about_another(tmp_path):
 
 
 async def test_a_request_that_fails_echoes_what_was_scanned(tmp_path, monkeypatch):
-    async with at_a(tmp_path, "auth") as (desk, gateway):
+    async with at_a(tmp_path, "auth") as (desk, _):
 
         async def broken(*_given):
             await asyncio.sleep(0)
             raise RuntimeError("bug")
 
-        monkeypatch.setattr(gateway.app.services.identifier, "identify", broken, raising=False)
+        monkeypatch.setattr(StoreIdentifier, "identify", broken)
         assert card_of(await desk.ask(ask_23("A5550001B", "5550001"))) == "A5550001B"
 
 
