@@ -174,6 +174,26 @@ def test_a_password_of_its_own_replaces_a_file_for_all(load):
     assert password.get_secret_value() == "own"
 
 
+def test_a_file_of_its_own_replaces_a_password_for_all(load, tmp_path):
+    (tmp_path / "east").write_text("own")
+    account = load(
+        SHORTEST + 'password = "shared"\n[backend.sip2.accounts.east]\npassword_file = "east"\n'
+    ).accounts["east"]
+    assert account.password is not None
+    assert account.password.get_secret_value() == "own"
+
+
+def test_a_fact_of_an_account_goes_before_the_same_fact_of_all(load):
+    accounts = load(
+        SHORTEST
+        + 'facts.badges = { field = "GL" }\nfacts.fees = "gossip"\n'
+        + '[backend.sip2.accounts.east]\nfacts.badges = { field = "XB" }\n'
+    ).accounts
+    assert accounts["default"].facts.badges == Fact("GL")
+    assert accounts["east"].facts.badges == Fact("XB")
+    assert accounts["east"].facts.fees == "gossip"
+
+
 def test_a_login_is_not_needed_where_nobody_logs_in(load):
     (account,) = load(HEAD + 'address = "x:1"\nlogin_order = "none"').accounts.values()
     assert (account.name, account.login, account.login_order) == ("default", "", "none")
