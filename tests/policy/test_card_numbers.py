@@ -15,7 +15,7 @@ from sip2gw.policy.card_numbers import (
     value_problem,
 )
 
-VALUES = {
+VALUES: dict[RuleName, tuple[str, ...]] = {
     "trim": ("", "*", "AB"),
     "strip_leading_zeros": ("",),
     "strip_prefix": ("A", "21"),
