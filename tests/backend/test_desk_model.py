@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 
+import pytest
 from postgres import Server
 
 from .desk_machine import DeskMachine, play
@@ -21,6 +22,7 @@ OPERATIONS = int(os.environ.get("SIP2GW_MODEL_OPERATIONS", "300"))
 FIRST_SEED = int(os.environ.get("SIP2GW_MODEL_SEED", "1"))
 
 
+@pytest.mark.no_cover
 def test_both_stores_do_what_the_model_says(postgres: Server) -> None:
     done = play(DeskMachine, postgres, OPERATIONS, FIRST_SEED)
     print(dict(done))  # noqa: T201 (seen with `pytest -s`)

@@ -21,6 +21,7 @@ from operator import methodcaller
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, event, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -366,6 +367,7 @@ class SideBySide(RuleBasedStateMachine):
             self.server.drop_database(self.database)
 
 
+@pytest.mark.no_cover
 def test_both_stores_answer_the_same(postgres: Server) -> None:
     SideBySide.server = postgres
     rules = settings(

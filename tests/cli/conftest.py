@@ -9,9 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from once import Once
 
 from sip2gw.cli import main
 from sip2gw.demo import configuration
+
+_libraries = Once()
 
 CONFIGURATION = configuration("127.0.0.1:0", "127.0.0.1:0")
 
@@ -69,6 +72,8 @@ def library(config: Path, sip2gw: Run) -> Path:
     """The same with two patrons in it."""
     data = config.with_name("library.jsonl")
     data.write_text(LIBRARY)
-    result = sip2gw("import", data, "--config", config)
-    assert result.status == 0, result.err
+    if not _libraries.give("library", config.parent):
+        result = sip2gw("import", data, "--config", config)
+        assert result.status == 0, result.err
+        _libraries.keep("library", config.with_name("library.db"))
     return config

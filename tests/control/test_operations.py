@@ -2,9 +2,10 @@
 
 import asyncio
 import json
+import threading
 
 import pytest
-from harness import CONFIG, NOON, ask_23, ask_63, running
+from harness import CONFIG, HANGS_S, NOON, ask_23, ask_63, running
 
 from sip2gw.control import operations, tracing
 from sip2gw.control.messages import (
@@ -131,11 +132,14 @@ async def test_a_terminal_is_disconnected_and_comes_again(gateway, peer):
     assert (kicked["terminal"], kicked["lines"], kicked["uid"]) == ("kiosk-1", 1, 1000)
 
 
-async def test_the_request_that_is_running_is_answered_first(gateway, peer):
+async def test_the_request_that_is_running_is_answered_first(gateway, peer, monkeypatch):
+    verified = threading.Event()
+    monkeypatch.setattr("sip2gw.authentication.pins.verify_pin", lambda *_: verified.wait(HANGS_S))
     door = await gateway.terminal("door-1")
-    await door.send(ask_23("1001", "1001"))  # the PIN is hashed in a thread
+    await door.send(ask_23("1001", "1001"))  # the PIN is verified in a thread
     await until(lambda: gateway.app.server.lines_of("door-1")[0].busy)
     assert peer.ask(Kick("door-1")) == Kicked(1)
+    verified.set()
     assert (await door.read()).startswith("24 ")
     assert await door.ended()
 

@@ -10,14 +10,11 @@ from reference import PAGES
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_a_page_is_the_generated_one(name: str) -> None:
+def test_a_page_is_the_generated_one_and_names_the_command_that_renews_it(name: str) -> None:
     page = (write_reference.DIRECTORY / f"{name}.md").read_text(encoding="utf-8")
-    assert page == PAGES[name](), f"python tests/support/write_reference.py {name}"
-
-
-@pytest.mark.parametrize("name", PAGES)
-def test_a_page_names_the_command_that_renews_it(name: str) -> None:
-    assert f"`python tests/support/write_reference.py {name}`" in PAGES[name]()
+    command = f"python tests/support/write_reference.py {name}"
+    assert page == PAGES[name](), command
+    assert f"`{command}`" in page
 
 
 def test_the_command_writes_the_page_that_is_named(

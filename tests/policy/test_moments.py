@@ -26,3 +26,16 @@ def test_a_day_is_the_one_that_the_library_has_then(text, day):
 def test_a_date_begins_at_midnight_and_ends_with_its_last_second():
     assert read_start("2026-03-10", BRUSSELS) == datetime(2026, 3, 10, tzinfo=BRUSSELS)
     assert read_end("2026-03-10", BRUSSELS) == datetime(2026, 3, 10, 23, 59, 59, tzinfo=BRUSSELS)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("10/03/2026", "not a date YYYY-MM-DD or a time"),
+        ("0001-01-01", "year out of range"),  # an hour west of Greenwich it would be in no year
+        ("9999-12-31T23:59", "year out of range"),
+    ],
+)
+def test_what_is_no_date_of_a_library_is_told(text, told):
+    with pytest.raises(ValueError, match=told):
+        read_start(text, BRUSSELS)

@@ -237,6 +237,8 @@ async def play(directory: Path, command: Command = by_shell) -> Report:
             title = f"cash: {card}, FW={reason or 'nothing'}"
             told = await ask(title, "cash", "63", f"AA={card}", "AD=1234", *more)
             report.expect(_flags(told) == flags, f"{title}: {_flags(told)}, not {flags}")
+        report.expect(await gateway.stop() == 0, "the gateway did not end with 0")
+    # What a gateway has not yet written when the last answer arrives is written at its end.
     log = await asyncio.to_thread(command, "door", "log", "--json", "--config", str(path))
     _compare_log(report, log)
     return report
