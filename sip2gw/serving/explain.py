@@ -7,7 +7,7 @@ once, without a PIN.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -28,6 +28,7 @@ from sip2gw.handlers.patron import PresentedCard, identify, standing_of
 from sip2gw.model import Card, CardState, PatronRecord
 from sip2gw.monitoring.metrics import Metrics
 from sip2gw.policy.access import CheckResult, PinState
+from sip2gw.policy.card_numbers import Step, apply_rules, steps
 from sip2gw.policy.explain import (
     ExplainedCheck,
     Place,
@@ -126,16 +127,15 @@ async def explain(
         LibrarySystemError: the library system does not answer.
         BackendError: the store cannot be read.
     """
-    if terminal.is_observed:  # what we would say if we were relied on (B78)
-        kind = "door" if terminal.is_door else ""
-        ours = handlers_of(kind, terminal.wire.dialect, "upstream")
-        terminal = replace(terminal, handlers=ours)
     clock = fixed_clock(at or datetime.now(terminal.zone))
     muted = Unrecorded(backend)  # type: ignore[abstract]
     behind = AskedForExplanation()
     identifier = _PinsAssumedRight() if library is None else behind
     services = Services(muted, identifier, site.texts, Metrics(), clock, library=library)
     session = Session(services, terminal)
+    scanned = card.strip()
+    card = apply_rules(terminal.card_rules, scanned)
+    session.scanned = (card, scanned)
     code = message or next((code for code in MESSAGES if code in terminal.messages), MESSAGES[0])
     request = _request(code, terminal, card)
     if code not in terminal.messages:
@@ -143,6 +143,7 @@ async def explain(
     answer: Answer = await _handlers(terminal)[type(request)](session, request)
     settings = settings_of(terminal, site.config.profiles[terminal.profile])
     checks = await _checks(session, card, settings)
+    _explain_rules(checks, steps(terminal.card_rules, scanned))
     return Explanation(tuple(checks), answer.reason, _wire_text(terminal, answer), behind.answer)
 
 
@@ -151,6 +152,17 @@ def _handlers(terminal: TerminalView) -> Mapping[type[Request], Handler]:
     if terminal.is_observed:
         return handlers_of("door" if terminal.is_door else "", "standard", "upstream")
     return terminal.handlers
+
+
+def _explain_rules(checks: list[ExplainedCheck], taken: Iterable[Step]) -> None:
+    """Say at the check of the card what each rule made of the scanned number (B95)."""
+    told = [
+        f"{' '.join(filter(None, (one.rule.rule, one.rule.value)))}: {one.before} -> {one.after}"
+        for one in taken
+    ]
+    for at, check in enumerate(checks):
+        if told and check.check == "card":
+            checks[at] = replace(check, detail="; ".join([*told, check.detail]))
 
 
 def _request(
