@@ -14,6 +14,7 @@ from sip2gw.authentication.pins import PinRules, PinService
 from sip2gw.authentication.verification import PasswordService, SlowVerifier
 from sip2gw.backend.base import BackendError
 from sip2gw.backend.factory import Opened, open_backend
+from sip2gw.backend.system import LibrarySystem
 from sip2gw.backend.wrappers import Timed
 from sip2gw.config import Config
 from sip2gw.config.availability import unavailable
@@ -137,6 +138,11 @@ class App:
     def site(self) -> Site:
         """The terminals as they are configured now."""
         return self.gateway.site
+
+    @property
+    def library(self) -> LibrarySystem | None:
+        """The library system behind the gateway; None: the store itself is the library."""
+        return self.gateway.services.library
 
     @property
     def is_ready(self) -> bool:
