@@ -150,13 +150,16 @@ def fitting_presets(said: Mapping[str, str]) -> list[str]:
 def _fit(rules: FactRules, said: Mapping[str, str]) -> int:
     points = 0
     for name, fact in mapped(rules).items():
-        value = said.get(fact.field, "").strip()
-        if not value:
-            continue
-        if name in DATES and not read_date(fact, value):
+        value = said.get(fact.field)
+        if value is None:
+            points -= 1
+        elif name not in DATES or not value.strip():
+            points += 1
+        elif read_date(fact, value):
+            # That says more than a word, which anything can be.
+            points += 2
+        else:
             return -1
-        # A date that can be read says more than a word, which anything can be.
-        points += 2 if name in DATES else 1
     return points
 
 
