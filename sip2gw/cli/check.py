@@ -74,7 +74,7 @@ def _check_site(config: Config) -> None:
     say(
         f"configuration: {counted(len(config.branches), 'branch', 'branches')},"
         f" {counted(len(config.profiles), 'profile')},"
-        f" {counted(len(config.terminals), 'terminal')}"
+        f" {counted(len(config.terminals), 'terminal')}{_behind(config)}"
     )
     if not _has_store(config):
         say("store: does not exist yet; `import` or `serve` creates it")
@@ -84,6 +84,13 @@ def _check_site(config: Config) -> None:
     if problems:
         raise CommandError("\n".join(f"store: {problem}" for problem in problems))
     say("store: schema, integrity and ledger are in order")
+
+
+def _behind(config: Config) -> str:
+    """How many accounts there are at a library system behind the gateway, if there is one."""
+    if not config.accounts:
+        return ""
+    return f", {counted(len(config.accounts), 'account')} at the library system"
 
 
 def _has_store(config: Config) -> bool:

@@ -1,6 +1,7 @@
 """The configuration: one TOML file, checked as a whole, and the only source of settings (B66)."""
 
 from sip2gw.config.branches import Branch
+from sip2gw.config.doors import DoorTable
 from sip2gw.config.load import (
     Config,
     ConfigFile,
@@ -9,7 +10,7 @@ from sip2gw.config.load import (
     load_config,
 )
 from sip2gw.config.problems import ConfigError
-from sip2gw.config.profiles import DoorTable, Profile
+from sip2gw.config.profiles import Profile
 from sip2gw.config.reload import Lasting, reload_marks
 from sip2gw.config.terminals import Terminal
 from sip2gw.config.types import Address

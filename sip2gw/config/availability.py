@@ -33,11 +33,7 @@ def _lines(config: Config) -> Iterator[str]:
                 f"admin.{key}: this version has no REST interface and no console, so the"
                 " token has no use; leave the key out"
             )
-    if backend.kind != "store":
-        yield (
-            f'backend.kind: is not available in this version; got {backend.kind}; allowed: "store"'
-        )
-    elif backend.sip2 is not None:
+    if backend.kind == "store" and backend.sip2 is not None:
         yield (
             'backend.sip2: the gateway asks no other library system with backend.kind = "store";'
             " leave the table out"

@@ -129,6 +129,11 @@ class BranchTable(Section):
         description="Days after which an open fee blocks the patron, whatever the amount;"
         " unset: never.",
     )
+    upstream: Name | None = Field(
+        default=None,
+        description="Account at the library system, from `backend.sip2.accounts`, for the terminals"
+        " of this branch; unset: `default`.",
+    )
     hours: Annotated[tuple[HoursTable, ...], Strict(False)] = Field(
         default=(),
         description="Weekly hours; closed when nothing is listed. Slots must not overlap.",
@@ -168,6 +173,8 @@ class Branch:
     max_fee_age_days: int | None
     bar: tuple[BarEntry, ...] = field(repr=False)
     passes: tuple[PassEntry, ...] = field(repr=False)
+    upstream: str | None = None
+    """The account of its terminals, where it says so."""
 
 
 def resolve_branch(code: str, table: BranchTable, institution_zone: str) -> Branch:
@@ -185,4 +192,5 @@ def resolve_branch(code: str, table: BranchTable, institution_zone: str) -> Bran
         max_fee_age_days=table.max_fee_age_days,
         bar=tuple(BarEntry(bar.card, bar.until) for bar in table.bar),
         passes=tuple(entry.entry() for entry in table.pass_),
+        upstream=table.upstream,
     )

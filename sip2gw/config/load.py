@@ -14,7 +14,9 @@ from zoneinfo import ZoneInfo
 from pydantic import Field, SecretStr, ValidationError
 
 from sip2gw.config import places
+from sip2gw.config.accounts import resolve_accounts
 from sip2gw.config.branches import Branch, BranchTable, resolve_branch
+from sip2gw.config.files import Files
 from sip2gw.config.outbox import OutboxSection, outbox_problems
 from sip2gw.config.problems import Problems
 from sip2gw.config.profiles import Profile, ProfileTable, resolve_profile
@@ -32,7 +34,6 @@ from sip2gw.config.sections import (
     SupportSection,
 )
 from sip2gw.config.terminals import (
-    PASSWORD_CHARACTERS_MAX,
     Terminal,
     TerminalTable,
     resolve_terminal,
@@ -43,12 +44,11 @@ from sip2gw.config.types import (
     Name,
     Section,
 )
+from sip2gw.config.upstream import DEFAULT_ACCOUNT, Account
 from sip2gw.foundation.hashing import is_password_hash
 from sip2gw.texts import TEXT_KEYS, override_allowed, override_problem
 
 _T = TypeVar("_T")
-_SECRET_BYTES_MAX = 4_096
-_CREDENTIALS = "$CREDENTIALS_DIRECTORY/"
 
 
 class ConfigFile(Section):
@@ -136,7 +136,8 @@ class Config:
     """The control socket (C130)."""
     store_password: SecretStr | None = field(repr=False)
     admin_token: SecretStr | None = field(repr=False)
-    upstream_password: SecretStr | None = field(repr=False)
+    accounts: Mapping[str, Account]
+    """At a library system behind the gateway, by name."""
     smtp_password: SecretStr | None = field(repr=False)
     webhook_token: SecretStr | None = field(repr=False)
     source: ConfigFile = field(repr=False)
@@ -187,6 +188,7 @@ class _Resolver:
         self._file = file
         self._source = source
         self._problems = problems
+        self._files = Files(file, problems)
         self._zone = ZoneInfo(source.institution.timezone)
 
     def config(self) -> Config:
@@ -196,10 +198,15 @@ class _Resolver:
         self._check_history()
         self._check_texts()
         self._check_outbox()
+        self._check_upstream()
+        accounts = self._accounts()
         branches = {
             code: resolve_branch(code, table, source.institution.timezone)
             for code, table in source.branches.items()
         }
+        for code, branch in branches.items():
+            if branch.upstream is not None:
+                self._follow(f"branches.{code}.upstream", branch.upstream, accounts)
         profiles = {
             name: resolve_profile(
                 name,
@@ -209,7 +216,6 @@ class _Resolver:
             )
             for name, table in source.profiles.items()
         }
-        upstream = source.backend.sip2
         return Config(
             path=self._file,
             institution=source.institution,
@@ -227,32 +233,30 @@ class _Resolver:
             texts=MappingProxyType({lang: dict(own) for lang, own in source.texts.items()}),
             branches=MappingProxyType(branches),
             profiles=MappingProxyType(profiles),
-            terminals=MappingProxyType(self._terminals(profiles, branches)),
+            terminals=MappingProxyType(self._terminals(profiles, branches, accounts)),
             zone=self._zone,
             tls=self._tls(),
-            pin_secret_path=self._path(source.store.pin_secret_file),
-            spool_path=places.spool_path(self._file, self._path(source.store.spool_file)),
-            socket_path=places.socket_path(self._file, self._path(source.server.socket)),
-            store_password=self._secret(
+            pin_secret_path=self._files.path(source.store.pin_secret_file),
+            spool_path=places.spool_path(self._file, self._files.path(source.store.spool_file)),
+            socket_path=places.socket_path(self._file, self._files.path(source.server.socket)),
+            store_password=self._files.secret(
                 "store.password", source.store.password, source.store.password_file
             ),
-            admin_token=self._secret("admin.token", source.admin.token, source.admin.token_file),
-            upstream_password=self._secret(
-                "backend.sip2.password", upstream.password, upstream.password_file
-            )
-            if upstream
-            else None,
-            smtp_password=self._secret(
+            admin_token=self._files.secret(
+                "admin.token", source.admin.token, source.admin.token_file
+            ),
+            accounts=MappingProxyType(accounts),
+            smtp_password=self._files.secret(
                 "outbox.smtp_password", None, source.outbox.smtp_password_file
             ),
-            webhook_token=self._secret(
+            webhook_token=self._files.secret(
                 "outbox.webhook_token", None, source.outbox.webhook_token_file
             ),
             source=source,
         )
 
     def _check_combinations(self) -> None:
-        server, store, backend = self._source.server, self._source.store, self._source.backend
+        server, store = self._source.server, self._source.store
         add = self._problems.add
         if server.workers > 1 and store.is_sqlite:
             add(
@@ -269,15 +273,54 @@ class _Resolver:
                 got=server.terminal_timeout_s,
                 allowed=f"more than server.request_timeout_s = {server.request_timeout_s:g}",
             )
-        if backend.kind == "sip2" and backend.sip2 is None:
-            add("backend.sip2", 'is required with backend.kind = "sip2"')
-        if backend.sip2 is not None and backend.sip2.timeout_s >= server.request_timeout_s:
-            add(
-                "backend.sip2.timeout_s",
-                "the gateway would refuse requests before the library system answers",
-                got=backend.sip2.timeout_s,
-                allowed=f"less than server.request_timeout_s = {server.request_timeout_s:g}",
+
+    def _check_upstream(self) -> None:
+        """Refuse what needs a library system behind the gateway where there is none (B78)."""
+        if self._source.backend.kind == "sip2":
+            if self._source.backend.sip2 is None:
+                self._problems.add("backend.sip2", 'is required with backend.kind = "sip2"')
+            return
+        needs = 'needs backend.kind = "sip2", because no other library system decides here'
+        for name, table in self._source.profiles.items():
+            if table.observe:
+                self._problems.add(f"profiles.{name}.observe", needs, got=True, allowed="false")
+            if table.door is not None and "upstream_flags" in table.door.model_fields_set:
+                self._problems.add(f"profiles.{name}.door.upstream_flags", needs)
+
+    def _accounts(self) -> dict[str, Account]:
+        section = self._source.backend.sip2
+        if section is None:
+            return {}
+        return resolve_accounts(
+            section,
+            institution=self._source.institution.id,
+            limit_s=self._source.server.request_timeout_s,
+            files=self._files,
+            problems=self._problems,
+        )
+
+    def _account(
+        self,
+        where: str,
+        table: TerminalTable,
+        branch: Branch | None,
+        accounts: Mapping[str, Account],
+    ) -> str | None:
+        """The name of the account of a terminal: its own, its branch's, or `default` (C120)."""
+        if table.upstream is not None:
+            self._follow(f"{where}.upstream", table.upstream, accounts)
+            return table.upstream
+        if branch is not None and branch.upstream is not None:
+            return branch.upstream
+        if self._source.backend.kind != "sip2":
+            return None
+        if accounts and DEFAULT_ACCOUNT not in accounts:
+            self._problems.add(
+                f"{where}.upstream",
+                "is required, because [backend.sip2] has no login of its own",
+                allowed=", ".join(accounts),
             )
+        return DEFAULT_ACCOUNT
 
     def _check_history(self) -> None:
         if self._source.privacy.loan_history_days:
@@ -308,7 +351,10 @@ class _Resolver:
             self._problems.add(f"outbox.{key}", message, got=got, allowed=allowed)
 
     def _terminals(
-        self, profiles: Mapping[str, Profile], branches: Mapping[str, Branch]
+        self,
+        profiles: Mapping[str, Profile],
+        branches: Mapping[str, Branch],
+        accounts: Mapping[str, Account],
     ) -> dict[str, Terminal]:
         terminals: dict[str, Terminal] = {}
         keys: dict[str, str] = {}
@@ -320,7 +366,9 @@ class _Resolver:
             keys[login] = where
             password = self._terminal_password(where, table)
             profile = self._follow(f"{where}.profile", table.profile, profiles)
-            branch = table.branch and self._follow(f"{where}.branch", table.branch, branches)
+            branch = None
+            if table.branch:
+                branch = self._follow(f"{where}.branch", table.branch, branches)
             if table.tls_client_name and not self._source.server.tls_client_ca:
                 self._problems.add(f"{where}.tls_client_name", "needs server.tls_client_ca")
             if profile is not None:
@@ -328,7 +376,8 @@ class _Resolver:
                     key,
                     table,
                     profile=profile,
-                    branch=branch or None,
+                    branch=branch,
+                    upstream=self._account(where, table, branch, accounts),
                     password=password,
                     zone=self._zone,
                 )
@@ -353,65 +402,16 @@ class _Resolver:
                     "was not made by sip2gw hash-password; run it and paste its output",
                 )
             return None
-        password = self._secret(f"{where}.password", table.password, table.password_file)
-        if password is not None and "|" in password.get_secret_value():
-            self._problems.add(f"{where}.password", "contains a |, which a terminal cannot send")
-        return password
-
-    def _secret(
-        self, where: str, given: SecretStr | None, file_name: str | None
-    ) -> SecretStr | None:
-        """The given secret, or the one in its file without the line end."""
-        if given is not None and file_name is not None:
-            self._problems.add(where, "is given twice; keep either this key or the file")
-        if given is not None:
-            return self._sound_secret(where, given.get_secret_value())
-        path = self._path(file_name)
-        if path is None:
-            return None
-        where = f"{where}_file"
-        try:
-            with path.open("rb") as file:
-                text = file.read(_SECRET_BYTES_MAX).decode("utf-8")
-        except OSError as error:
-            self._problems.add(where, f"cannot be read: {error.strerror}", got=file_name)
-        except UnicodeDecodeError:
-            self._problems.add(where, "is not UTF-8 text", got=file_name)
-        else:
-            return self._sound_secret(where, text.removesuffix("\n").removesuffix("\r"))
-        return None
-
-    def _sound_secret(self, where: str, secret: str) -> SecretStr | None:
-        if not secret:
-            self._problems.add(where, "is empty, so everybody would know it")
-        elif len(secret) > PASSWORD_CHARACTERS_MAX or not secret.isprintable():
-            self._problems.add(
-                where, f"must be one line of at most {PASSWORD_CHARACTERS_MAX} characters"
-            )
-        return SecretStr(secret)
+        return self._files.password(f"{where}.password", table.password, table.password_file)
 
     def _tls(self) -> TlsFiles | None:
         server = self._source.server
-        certificate, key = self._path(server.tls_certificate), self._path(server.tls_key)
-        client_ca = self._path(server.tls_client_ca)
-        for name, file in (
-            ("tls_certificate", certificate),
-            ("tls_key", key),
-            ("tls_client_ca", client_ca),
-        ):
-            if file is not None and not os.access(file, os.R_OK):
-                self._problems.add(f"server.{name}", "cannot be read", got=str(file))
+        certificate, key, client_ca = (
+            self._files.readable(f"server.{name}", getattr(server, name))
+            for name in ("tls_certificate", "tls_key", "tls_client_ca")
+        )
         if certificate is not None and key is not None:
             return TlsFiles(certificate, key, client_ca)
         if certificate is not None or key is not None or client_ca is not None:
             self._problems.add("server", "TLS needs both tls_certificate and tls_key")
         return None
-
-    def _path(self, file_name: str | None) -> Path | None:
-        """`file_name` relative to the configuration file, or among the credentials from systemd."""
-        if file_name is None:
-            return None
-        if file_name.startswith(_CREDENTIALS):
-            directory = os.environ.get("CREDENTIALS_DIRECTORY", "")
-            return Path(directory, file_name.removeprefix(_CREDENTIALS))
-        return self._file.parent / file_name

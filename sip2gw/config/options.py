@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, Strict, WithJsonSchema, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, Strict, WithJsonSchema, model_validator
 
 from sip2gw.config.types import FieldCode, Memberships, Section
+from sip2gw.policy.card_numbers import CardRule, RuleName, value_problem
 from sip2gw.policy.items.sorting import ANY_BRANCH, Comparator, SortField
 from sip2gw.policy.reasons import CirculationReason
 from sip2gw.protocol.layout import layout_of
@@ -104,6 +105,11 @@ CHECKIN_REFUSALS: dict[CheckinRefusal, CirculationReason] = {
 }
 
 
+def _number_as_text(value: object) -> object:
+    """`value = 10` means the same as `value = "10"`."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
 class RewriteTable(Section):
     """A screen text to replace wherever it occurs, letter by letter (C86)."""
 
@@ -149,9 +155,43 @@ class SortBinTable(Section):
     )
 
 
+class CardRuleTable(Section):
+    """A step on the way from the number that a scanner gives to the number of the card (B95)."""
+
+    rule: RuleName = Field(
+        description="trim: characters at both ends (value: which; unset: blanks)."
+        " strip_leading_zeros. strip_prefix, strip_suffix (value: the text). drop_check_digit: the"
+        " last digit (value luhn: only if it is the right check digit). replace (value: from=to)."
+        " hex_to_decimal, reverse_bytes: for serial numbers of RFID chips. pad: zeros in front"
+        " (value: number of characters)."
+    )
+    value: Annotated[
+        str,
+        Field(pattern=r"^[^|\x00-\x1f\x7f-\x9f]{0,40}$"),
+        BeforeValidator(_number_as_text, json_schema_input_type=str | int),
+    ] = Field(default="", description="What the rule needs to know; see there.")
+
+    @model_validator(mode="after")
+    def _value_fits(self) -> CardRuleTable:
+        problem = value_problem(self.rule, self.value)
+        if problem is not None:
+            raise ValueError(problem)
+        return self
+
+    def parsed(self) -> CardRule:
+        """The same for the policy."""
+        return CardRule(self.rule, self.value)
+
+
 class ProfileOptions(Section):
     """Lending, returns and texts that differ from the default."""
 
+    # Who is meant
+    card_rules: Annotated[tuple[CardRuleTable, ...], Strict(False), Field(max_length=20)] = Field(
+        default=(),
+        description="What is made of a scanned card number before it is looked up, step by step."
+        " A rule that does not fit leaves the number as it is.",
+    )
     # What is said
     template_ae: PatronTemplate = Field(
         default="{name}", description="Template of the patron's name, AE."

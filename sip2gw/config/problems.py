@@ -54,7 +54,8 @@ class Problems:
             line += f"; got {_shown(got)}"
         if allowed:
             line += f"; allowed: {allowed}"
-        self._lines.append(line)
+        if line not in self._lines:  # several accounts share a key
+            self._lines.append(line)
 
     def add_validation(self, error: ValidationError, model: type[BaseModel]) -> None:
         """Note every problem that `model` found."""

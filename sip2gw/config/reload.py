@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 
 from pydantic import BaseModel
@@ -42,6 +43,15 @@ class Lasting:
 
     def __init__(self, started: Config) -> None:
         self._values = _marked_values(started)
+        self._accounts = started.accounts
+
+    def kept(self, config: Config) -> Config:
+        """`config` with the accounts of the start, because their lines are open.
+
+        An account that only `config` knows stands there as well. Nobody asks for its terminals
+        before the restart.
+        """
+        return replace(config, accounts={**config.accounts, **self._accounts})
 
     def forbidden(self, config: Config) -> list[str]:
         """One line for each key that `config` changes although money or identity depends on it."""

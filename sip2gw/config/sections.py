@@ -15,6 +15,7 @@ from pydantic import (
     model_validator,
 )
 
+from sip2gw.config.accounts import UpstreamSection
 from sip2gw.config.types import (
     NEVER_BY_RELOAD,
     NEXT_START,
@@ -34,9 +35,6 @@ from sip2gw.config.types import (
 )
 from sip2gw.model import RelationshipType
 from sip2gw.policy.relationships import RelationshipRules
-from sip2gw.protocol.encoding import Encoding
-
-Terminator = Literal["CR", "CRLF"]
 
 
 class InstitutionSection(Section):
@@ -282,35 +280,6 @@ class RelationshipsSection(Section):
         return RelationshipRules(frozenset(map(RelationshipType, types)))
 
 
-class UpstreamSection(Section):
-    """A library system behind the gateway that speaks SIP2."""
-
-    address: AddressText = Field(description="Address of the library system.")
-    login: Name = Field(repr=False, description="Login of the gateway there (CN).")
-    password: SecretStr | None = Field(
-        default=None, description="Password (CO). Prefer `password_file`."
-    )
-    password_file: FileName | None = Field(default=None, description="File with the password.")
-    location: Name | None = Field(default=None, description="Location code (CP).")
-    institution: Name | None = Field(
-        default=None, description="Institution id there (AO); unset: the institution's own."
-    )
-    connections: int = Field(
-        default=4, ge=1, le=256, description="Number of connections to keep open."
-    )
-    timeout_s: Seconds = Field(
-        default=4,
-        description="Seconds to wait for an answer; shorter than `server.request_timeout_s`.",
-    )
-    encoding: Encoding = Field(default="cp850", description="Character encoding there.")
-    terminator: Terminator = Field(default="CR", description="Line end of a message.")
-    checksums: bool = Field(default=True, description="Whether messages carry AY and AZ.")
-    tls: bool = Field(default=False, description="Whether to use TLS.")
-    tls_ca: FileName | None = Field(
-        default=None, description="PEM file of its authority; unset: the system's authorities."
-    )
-
-
 class BackendSection(Section):
     """The library system."""
 
@@ -320,7 +289,9 @@ class BackendSection(Section):
         json_schema_extra=NEVER_BY_RELOAD,
     )
     sip2: UpstreamSection | None = Field(
-        default=None, description="The other library system.", json_schema_extra=NEXT_START
+        default=None,
+        description="What all accounts at the other library system share.",
+        json_schema_extra=NEXT_START,
     )
 
 

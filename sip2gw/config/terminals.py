@@ -32,6 +32,11 @@ class TerminalTable(Section):
     branch: str | None = Field(
         default=None, description="Code of its branch. A door without a branch admits nobody."
     )
+    upstream: Name | None = Field(
+        default=None,
+        description="Account at the library system, from `backend.sip2.accounts`; unset: the"
+        " branch's.",
+    )
     login: Name | None = Field(default=None, repr=False, description="Login (CN); unset: the key.")
     password: SecretStr | None = Field(
         default=None,
@@ -80,6 +85,8 @@ class Terminal:
     login: str = field(repr=False)
     profile: Profile
     branch: Branch | None
+    upstream: str | None
+    """The account that asks the library system for it; None where there is no such system."""
     password: SecretStr | None = field(repr=False)
     password_hash: SecretStr | None = field(repr=False)
     networks: tuple[Network, ...]
@@ -139,6 +146,7 @@ def resolve_terminal(
     *,
     profile: Profile,
     branch: Branch | None,
+    upstream: str | None,
     password: SecretStr | None,
     zone: ZoneInfo,
 ) -> Terminal:
@@ -148,6 +156,7 @@ def resolve_terminal(
         login=table.login or name,
         profile=profile,
         branch=branch,
+        upstream=upstream,
         password=password,
         password_hash=table.password_hash,
         networks=tuple(parse_network(text) for text in table.networks),

@@ -201,6 +201,7 @@ MembershipCode = Annotated[str, Field(pattern=r"^[0-9]{3}$")]
 FieldCode = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9]$")]
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 Language = Literal["nl", "en", "fr", "de"]
+Terminator = Literal["CR", "CRLF"]
 FileName = Annotated[
     str, Field(min_length=1), WithJsonSchema({"type": "string", "format": "file name"})
 ]

@@ -67,7 +67,7 @@ class Place:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._made: tuple[int, int, int] | None = None
-        """What the file that is ours is known by."""
+        """Identifies the file that we made."""
 
     def open(self) -> socket.socket:
         """Listen there, for the owner only.
@@ -80,7 +80,7 @@ class Place:
             self._clear()
             listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
             try:
-                # Linux gives the file the mode that the socket has: never is it open to others.
+                # Linux gives the file the mode of the socket, so it is never open to others.
                 os.fchmod(listener.fileno(), 0o600)
                 with reachable(self.path) as name:
                     listener.bind(name)
@@ -110,7 +110,7 @@ class Place:
             self.path.unlink()
             return
         except (TimeoutError, BlockingIOError):
-            pass  # it is alive, but has no time
+            pass  # it is alive, but too busy to accept
         raise InUseError(errno.EADDRINUSE, "belongs to a gateway that is running", str(self.path))
 
     def is_ours(self) -> bool:
@@ -128,21 +128,21 @@ class Place:
 
 
 def _identity(path: Path) -> tuple[int, int, int]:
-    """Device, inode, and when it was made: the number of a deleted inode is given again."""
+    """Device, inode and time of creation, because the number of a deleted inode is used again."""
     found = path.lstat()
     return found.st_dev, found.st_ino, found.st_ctime_ns
 
 
 @contextmanager
 def _alone_in(directory: Path) -> Iterator[None]:
-    """Make two gateways that start together look one after the other."""
+    """Make two gateways that start together take turns."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         for _ in range(_TURN_TRIES):
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
-            except OSError:  # somebody has it, or the file system knows no locks: then without
+            except OSError:  # somebody has it, or the file system has no locks; go on without
                 time.sleep(_TURN_EVERY_S)
         yield
     finally:

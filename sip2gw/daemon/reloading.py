@@ -103,7 +103,10 @@ class Reloader:
         try:
             config = load_config(self._path)
             problems = unavailable(config) + self._lasting.forbidden(config)
-            return problems or (config, build_site(config, self._capabilities))
+            if problems:
+                return problems
+            config = self._lasting.kept(config)
+            return config, build_site(config, self._capabilities)
         except ConfigError as error:
             return str(error).splitlines()
 

@@ -35,6 +35,7 @@ from sip2gw.policy.access import (
     PinState,
 )
 from sip2gw.policy.calendar import BranchCalendar
+from sip2gw.policy.card_numbers import CardRule
 from sip2gw.policy.items.decisions import CirculationRules
 from sip2gw.policy.money import PaymentRules
 from sip2gw.policy.payments import PaymentFacts
@@ -203,6 +204,10 @@ class TerminalView:
     """What follows where one of them fails, if anything does."""
     expires_at: datetime | None = None
     """From this instant on it is refused and its lines are closed (C101)."""
+    is_observed: bool = False
+    """Whether a library system answers alone, and we only watch (B78)."""
+    card_rules: tuple[CardRule, ...] = ()
+    """What is made of a scanned number before it is looked up (B95)."""
     upstream: UpstreamManner | None = None
     """How it is served by a library system behind the gateway; None without one."""
     way_back: tuple[str, ...] = ()
@@ -222,6 +227,14 @@ class Session:
         default_factory=dict, repr=False
     )
     """Patron and item → the key of the order that was answered with a question, and when."""
+    scanned: tuple[str, str] = field(default=("", ""), repr=False)
+    """The number that this request looks up, and the one that was scanned, where the terminal's
+    card rules tell them apart (B95)."""
+
+    def as_scanned(self, number: str) -> str:
+        """The card `number` of this request as it was scanned (C112)."""
+        looked_up, scanned = self.scanned
+        return scanned if number == looked_up else number
 
     def now(self) -> datetime:
         """This second in the branch's zone."""

@@ -128,7 +128,8 @@ async def _identify(session: Session, request: _DoorRequest) -> PresentedCard:
     # The one case in which AD is ignored (C2).
     record, card = await session.services.identifier.find(session, number)
     known = card is not None and card.state is not CardState.REPLACED
-    return PresentedCard(number, record, card, PinState.OK, known, known)
+    scanned = session.as_scanned(number)
+    return PresentedCard(number, record, card, PinState.OK, known, known, scanned=scanned)
 
 
 def gather_facts(session: Session, presented: PresentedCard) -> DoorFacts:
@@ -292,7 +293,7 @@ def _let_anybody_out(
     response.transaction_date = session.now()
     response.institution_id = session.terminal.institution_id
     response.patron_status = NO_FLAGS
-    response.patron_identifier = record.id if record is not None else number
+    response.patron_identifier = record.id if record is not None else session.as_scanned(number)
     response.valid_patron = True
     response.valid_patron_password = True
     return Answer(response, "ok", Reason.GRANTED, number)
@@ -347,7 +348,9 @@ async def decide_without_backend(
         pin = await identifier.verify_without_store(
             session, record, number, request.patron_password
         )
-    presented = PresentedCard(number, record, card, pin, True, pin is PinState.OK)
+    presented = PresentedCard(
+        number, record, card, pin, True, pin is PinState.OK, scanned=session.as_scanned(number)
+    )
     facts, decision = _decide_alone(session, presented)
     return _tell_decision(session, presented, _response_to(request), facts, decision, "emergency")
 

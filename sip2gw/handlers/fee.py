@@ -285,7 +285,7 @@ def _refuse(
         payment_accepted=False,
         transaction_date=session.now(),
         institution_id=session.terminal.institution_id,
-        patron_identifier=request.patron_identifier,
+        patron_identifier=session.as_scanned(request.patron_identifier),
         transaction_id=request.transaction_id,
         screen_message=(text,),
     )

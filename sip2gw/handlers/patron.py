@@ -59,7 +59,7 @@ class PresentedCard:
     """A card at a terminal: whose it is, and whether their data may be shown."""
 
     number: str
-    """As scanned (B21)."""
+    """As scanned (B21), after the terminal's card rules (B95)."""
     record: PatronRecord | None
     card: Card | None
     pin: PinState
@@ -72,6 +72,8 @@ class PresentedCard:
 
     hidden: bool = False
     """Whether the profile answers a card that shows no good PIN like an unknown one (B19)."""
+    scanned: str = ""
+    """As scanned; may be left empty where the number of the main card is told."""
 
     @property
     def replaced(self) -> bool:
@@ -84,7 +86,7 @@ class PresentedCard:
         """AA of the answer: the main card if it may be shown, else the scanned number (C112)."""
         if self.tells_main_card and (record := self.shown) is not None:
             return record.id
-        return self.number
+        return self.scanned or self.number
 
     @property
     def shown(self) -> PatronRecord | None:
@@ -126,15 +128,21 @@ def present(
     hidden = rules.wrong_pin_hides_card
     if record is None or card is None or card.state is _REPLACED:
         session.note_pin(number, PinState.WRONG)
-        return PresentedCard(number, record, card, PinState.ABSENT, False, False, hidden=hidden)
+        scanned = session.as_scanned(number)
+        return PresentedCard(
+            number, record, card, PinState.ABSENT, False, False, hidden=hidden, scanned=scanned
+        )
     session.note_pin(number, state)
     if state is _OK:
         return PresentedCard(number, record, card, state, True, True)
+    scanned = session.as_scanned(number)
     if state is PinState.ABSENT and not pin_required:
         absent = None if pin is None else False
         tells = not rules.pin_required
-        return PresentedCard(number, record, card, _OK, True, absent, tells)
-    return PresentedCard(number, record, card, state, not hidden, False, hidden=hidden)
+        return PresentedCard(number, record, card, _OK, True, absent, tells, scanned=scanned)
+    return PresentedCard(
+        number, record, card, state, not hidden, False, hidden=hidden, scanned=scanned
+    )
 
 
 def standing_of(
@@ -401,7 +409,16 @@ async def block_patron(session: Session, request: BlockPatron) -> Answer:
     hidden = session.terminal.identification.wrong_pin_hides_card and not may_block
     session.note_pin(number, PinState.WRONG)
     known = known and not hidden
-    presented = PresentedCard(number, record, card, PinState.ABSENT, known, False, hidden=hidden)
+    presented = PresentedCard(
+        number,
+        record,
+        card,
+        PinState.ABSENT,
+        known,
+        False,
+        hidden=hidden,
+        scanned=session.as_scanned(number),
+    )
     answer = withhold(session, response := PatronStatusResponse(language="000"), presented)
     if record is None or card is None or not known:
         return answer
@@ -441,6 +458,6 @@ async def end_session(session: Session, request: EndPatronSession) -> Answer:
         end_session=True,
         transaction_date=session.now(),
         institution_id=session.terminal.institution_id,
-        patron_identifier=request.patron_identifier,
+        patron_identifier=session.as_scanned(request.patron_identifier),
     )
     return Answer(response, card=request.patron_identifier)

@@ -105,14 +105,15 @@ def salvage(frame: bytes, request: type[Kind], wire: WireFormat) -> Kind:
         if fixed.place.codec is TEXT:
             setattr(message, fixed.attribute, "")
     texts = {
-        tagged.place.tag: tagged.attribute
+        tagged.place.tag: tagged
         for tagged in layout.tagged
         if tagged.place.codec is TEXT and not (tagged.place.repeated or tagged.place.sensitive)
     }
     for part in wire.text.decode(split_trailer(frame).body).split("|")[1:]:
-        attribute = texts.pop(part[:TAG_WIDTH], None)
-        if attribute is not None:
-            setattr(message, attribute, part[TAG_WIDTH:])
+        tagged = texts.pop(part[:TAG_WIDTH], None)
+        if tagged is not None:
+            read, value = _reading(tagged.place), part[TAG_WIDTH:]
+            setattr(message, tagged.attribute, read(value) if read is not None else value)
     return message
 
 
@@ -177,7 +178,7 @@ def _compile_reader(message: type[Message], wire: WireFormat) -> Reader:
         cuts.append((start, end, fixed.place.codec.read))
         start = end
     slots = {
-        tagged.place.tag: (at, tagged.place.codec.read, tagged.place.repeated, 1 << at)
+        tagged.place.tag: (at, _reading(tagged.place), tagged.place.repeated, 1 << at)
         for at, tagged in enumerate(layout.tagged, len(cuts))
     }
     slot_of = slots.get
@@ -222,6 +223,11 @@ def _compile_reader(message: type[Message], wire: WireFormat) -> Reader:
         return result
 
     return read
+
+
+def _reading(place: Tagged) -> Callable[[str], Any] | None:
+    """What makes the value of an identified field of its text; None: it is the text."""
+    return str.strip if place.trimmed else place.codec.read
 
 
 def _raw_fields(tagged: bytes, positions: Sequence[int]) -> list[tuple[str, bytes]]:

@@ -62,6 +62,8 @@ class Tagged:
     """May stand several times; the value is a tuple."""
     splits: bool = False
     """A text that continues in a further field of the same tag when it is too long (B4)."""
+    trimmed: bool = False
+    """Blanks around the value never count (B95)."""
     is_required: bool = False
 
     def required(self) -> Tagged:
@@ -206,8 +208,8 @@ PaymentAccepted = Annotated[bool, Fixed(1, FLAG, "payment accepted")]
 
 # Who and where --------------------------------------------------------------------------------
 
-_AA = Tagged("AA", TEXT, "patron identifier")
-_AB = Tagged("AB", TEXT, "item identifier")
+_AA = Tagged("AA", TEXT, "patron identifier", trimmed=True)
+_AB = Tagged("AB", TEXT, "item identifier", trimmed=True)
 _AC = Tagged("AC", TEXT, "terminal password", sensitive=True)
 _AD = Tagged("AD", TEXT, "patron password", sensitive=True)
 _AH = Tagged("AH", TEXT, "due date")

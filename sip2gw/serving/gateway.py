@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import datetime
+from typing import Any
 
 from sip2gw.authentication.verification import PasswordService
 from sip2gw.backend.base import (
@@ -20,11 +21,12 @@ from sip2gw.backend.base import (
     OutcomeUnknownError,
 )
 from sip2gw.foundation.clock import Clock
-from sip2gw.handlers import Answer, Failing, Services
+from sip2gw.handlers import Answer, Failing, Handler, Services, Session
 from sip2gw.handlers.base import NOTHING_FOLLOWS
 from sip2gw.handlers.repeating import repeats
 from sip2gw.monitoring.metrics import Metrics
 from sip2gw.monitoring.telemetry import Log, RequestLine
+from sip2gw.policy.card_numbers import apply_rules
 from sip2gw.protocol.codec import salvage
 from sip2gw.protocol.connection import UnreadableReceived
 from sip2gw.protocol.messages import (
@@ -54,6 +56,18 @@ def _failing(conversation: Conversation, kind: type[Request]) -> Failing:
     """What follows when a request of `kind` fails; nothing before the login."""
     session = conversation.session
     return session.terminal.failing.get(kind, NOTHING_FOLLOWS) if session else NOTHING_FOLLOWS
+
+
+async def _by_card_rules(session: Session, request: Any, handler: Handler) -> Answer:
+    """Let `handler` look up the number that the terminal's rules make of the scanned one (B95)."""
+    scanned = getattr(request, "patron_identifier", None)
+    session.scanned = ("", "")
+    if scanned:
+        request.patron_identifier = apply_rules(session.terminal.card_rules, scanned)
+        session.scanned = (request.patron_identifier, scanned)
+    answer = await handler(session, request)
+    answer.card = session.as_scanned(answer.card)
+    return answer
 
 
 class Gateway:
@@ -135,7 +149,10 @@ class Gateway:
                 await self.check_backend()
             if not self.metrics.backend_up or request.protocol_version.startswith(OLD_VERSIONS):
                 return self._offline(conversation, request)
-        return await terminal.handlers[type(request)](session, request)
+        handler = terminal.handlers[type(request)]
+        if terminal.card_rules:
+            return await _by_card_rules(session, request, handler)
+        return await handler(session, request)
 
     def refuse(
         self, conversation: Conversation, request: Request, text_key: str, reason: str
@@ -242,6 +259,10 @@ class Gateway:
         if failing.count is not None:
             failing.count(self.metrics, outcome)
         answer = self.refuse(conversation, request, key, reason)
+        if session is not None and session.terminal.card_rules:
+            told: Any = answer.response
+            if getattr(told, "patron_identifier", None):
+                told.patron_identifier = session.as_scanned(told.patron_identifier)
         answer.outcome = "error"
         return answer
 

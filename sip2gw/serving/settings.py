@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from sip2gw.config.profiles import DoorTable, Profile
+from sip2gw.config.doors import DoorTable
+from sip2gw.config.profiles import Profile
 from sip2gw.handlers import TerminalView
 from sip2gw.policy.explain import Settings
 

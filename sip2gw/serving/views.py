@@ -6,7 +6,7 @@ Everything that a profile, a branch and the institution settle is settled here, 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from datetime import timedelta
 from functools import cache
@@ -21,8 +21,9 @@ from sip2gw.config import (
     Terminal,
 )
 from sip2gw.config.options import CHECKIN_REFUSALS, ItemFieldTable, PatronFieldTable
+from sip2gw.config.upstream import Account
 from sip2gw.handlers import (
-    SUPPORTED_CODES,
+    Family,
     Standpoint,
     TerminalView,
     failing_of,
@@ -35,12 +36,14 @@ from sip2gw.handlers.rules import (
     Presentation,
     Rights,
     Till,
+    UpstreamManner,
     WiseManner,
 )
 from sip2gw.policy.items.decisions import CirculationRules, Materials
 from sip2gw.policy.items.sorting import SortRule
 from sip2gw.policy.money import PaymentRules
 from sip2gw.policy.receipts import ReceiptRules
+from sip2gw.protocol.encoding import text_encoding
 from sip2gw.protocol.layout import layout_of
 from sip2gw.protocol.registry import RESPONSES
 from sip2gw.protocol.wire import WireFormat
@@ -132,19 +135,33 @@ def _rights(profile: Profile) -> Rights:
     )
 
 
-def _served(profile: Profile, capabilities: frozenset[Capability]) -> frozenset[str]:
+def _family(profile: Profile, *, behind: bool) -> Family:
+    """Who answers the terminals of `profile`; `behind`: is a library system behind the gateway?"""
+    if not behind:
+        return "store"
+    return "observed" if profile.table.observe else "upstream"
+
+
+def _served(
+    profile: Profile, family: Family, capabilities: frozenset[Capability]
+) -> frozenset[str]:
     """What a terminal of `profile` may send and gets a useful answer to (B13, C25)."""
-    served = profile.messages & SUPPORTED_CODES
-    for capability, codes in _CODES_BY_CAPABILITY.items():
-        if capability not in capabilities:
-            served -= codes
+    handlers = handlers_of(profile.kind, profile.table.dialect, family)
+    answered = frozenset(request.code for request in handlers)
+    if family == "observed":  # whatever the profile says (C153)
+        return answered
+    served = profile.messages & answered
+    if family == "store":
+        for capability, codes in _CODES_BY_CAPABILITY.items():
+            if capability not in capabilities:
+                served -= codes
     if not profile.payment_types:
         served -= {"37"}
     return served
 
 
 def _of_profile(
-    profile: Profile, capabilities: frozenset[Capability], *, support: bool
+    profile: Profile, family: Family, capabilities: frozenset[Capability], *, support: bool
 ) -> dict[str, Any]:
     """What is the same for all terminals of `profile`; `support` is the library's switch."""
     table, door = profile.table, profile.door or DoorTable()
@@ -152,7 +169,7 @@ def _of_profile(
         "profile": profile.name,
         "is_door": profile.kind == "door",
         "language": profile.language,
-        "messages": _served(profile, capabilities),
+        "messages": _served(profile, family, capabilities),
         "offered": profile.messages,
         "wire": _wire(profile),
         "identification": _like(Identification, table, pin_required=profile.pin_required),
@@ -163,8 +180,10 @@ def _of_profile(
         "payments": _like(PaymentRules, table),
         "till": _like(Till, table, payment_types=profile.payment_types),
         "wise": _like(WiseManner, profile.wise),
-        "handlers": handlers_of(profile.kind, table.dialect),
-        "failing": failing_of(profile.kind),
+        "handlers": handlers_of(profile.kind, table.dialect, family),
+        "failing": failing_of(profile.kind, family),
+        "is_observed": family == "observed",
+        "card_rules": () if family == "observed" else profile.card_rules,
     }
 
 
@@ -202,6 +221,22 @@ def _circulation(
     )
 
 
+def _upstream(terminal: Terminal, accounts: Mapping[str, Account]) -> UpstreamManner | None:
+    if terminal.upstream is None:
+        return None
+    account, door = accounts[terminal.upstream], terminal.profile.door or DoorTable()
+    return UpstreamManner(
+        account=account.name,
+        institution=account.institution,
+        text=text_encoding(account.encoding),
+        facts=account.facts,
+        knows_fw_b=account.knows_fw_b,
+        aliases=account.aliases,
+        offers_information=account.messages is None or "63" in account.messages,
+        denying_flags=frozenset(door.upstream_flags),
+    )
+
+
 def _counting_branches(config: Config) -> frozenset[str]:
     """Branches of which any door wants to know who is inside."""
     return frozenset(
@@ -233,7 +268,12 @@ def terminal_views(
 ) -> Iterator[tuple[Terminal, TerminalView]]:
     """Every terminal of `config` and its view, with a backend of `capabilities`."""
     of_profile = {
-        name: _of_profile(one, capabilities, support=config.support.enabled)
+        name: _of_profile(
+            one,
+            _family(one, behind=config.backend.kind == "sip2"),
+            capabilities,
+            support=config.support.enabled,
+        )
         for name, one in config.profiles.items()
     }
     counting = _counting_branches(config)
@@ -266,6 +306,7 @@ def terminal_views(
                 looks_around=counts or (profile.door is not None and profile.door.companions),
                 standpoint=standpoints[profile.name, branch.code if branch is not None else ""],
                 expires_at=terminal.expires_at,
+                upstream=_upstream(terminal, config.accounts),
                 way_back=_way_back(config, terminal),
             ),
         )

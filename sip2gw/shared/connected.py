@@ -38,7 +38,7 @@ class Connected(Generic[L]):
 SHARED_TIMES = 3
 SHARED_WITHIN_S = 600.0
 HEARD_WITHIN_S = 120.0
-"""A line that sent something so lately is in use; replacing it is no reconnection."""
+"""A line that was heard within this time is in use, so replacing it is not a reconnection."""
 
 
 class Replacements:
@@ -51,7 +51,8 @@ class Replacements:
         """A line of `terminal`, last heard at `last_heard`, is being replaced.
 
         Returns:
-            True when lines in use were replaced three times within ten minutes: once each time.
+            True when this is the third line in use that is replaced within ten minutes; counting
+            starts anew then.
         """
         if now - last_heard > HEARD_WITHIN_S:
             return False

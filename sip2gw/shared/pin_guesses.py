@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 
 JUDGED_AT_ONCE_MAX = 2
-"""So many unremembered PINs of a terminal with too many failures are judged at a time."""
+"""At most this many unremembered PINs are judged at a time at a terminal with too many failures."""
 
 
 class TerminalGuesses:
@@ -28,12 +28,12 @@ class TerminalGuesses:
         return older <= 0 or self.has_failed(older, now, window_s)
 
     def has_failed(self, times: int, now: float, window_s: float) -> bool:
-        """Whether there were so many failures, or more, within the last `window_s`."""
+        """Whether there were at least this many failures within the last `window_s`."""
         return len(self.failures) >= times and now - self.failures[-times] <= window_s
 
 
 class PinGuesses:
-    """What each terminal has guessed."""
+    """The guesses at every terminal."""
 
     def __init__(self) -> None:
         self._terminals: dict[str, TerminalGuesses] = {}
