@@ -6,6 +6,7 @@ import ssl
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trustme
@@ -22,13 +23,13 @@ NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
 PIN_FIELD = b"|AD"
 
 
-def account_of(there: Library, **changes) -> Account:
+def account_of(there: Library, **changes: Any) -> Account:
     values = {"login": "gateway", "password": SecretStr("canary"), "institution": "TOWN",
               "timeout_s": 0.2}  # fmt: skip
     return Account("default", Address("127.0.0.1", there.port), **{**values, **changes})
 
 
-def look(there: Library, card: str | None = None, **changes) -> Seen:
+def look(there: Library, card: str | None = None, **changes: Any) -> Seen:
     return probe(account_of(there, **changes), card, NOW)
 
 
@@ -73,7 +74,7 @@ def test_a_silent_status_gets_no_second_login_in_that_order() -> None:
     assert seen.working is None
 
 
-def wants_the_status_first() -> dict:
+def wants_the_status_first() -> dict[str, Any]:
     heard: list[bytes] = []
 
     def log_in(frame: bytes) -> bytes | None:
@@ -154,7 +155,7 @@ def test_where_a_63_is_not_answered_a_23_is_asked_on_a_new_line() -> None:
         ({"_93": b"96", "_99": b"96"}, ["again", "again"], 2),
     ],
 )  # fmt: skip
-def test_hostile_answers_end(options: dict, verdicts: list[str], lines: int) -> None:
+def test_hostile_answers_end(options: Any, verdicts: list[str], lines: int) -> None:
     began = time.monotonic()
     with library(**options) as there:
         seen = look(there)
@@ -173,7 +174,7 @@ def test_a_drip_does_not_move_the_limit() -> None:
     """A byte now and then is no answer."""
 
     class Dripping(Library):
-        def _one(self, stream) -> bool:
+        def _one(self, stream: Any) -> bool:
             for _ in range(100):
                 stream.write(b"9")
                 stream.flush()

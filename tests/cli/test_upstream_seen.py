@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -147,7 +148,7 @@ def said(seen: Seen) -> dict[str, tuple[str, str]]:
     return {one.about: (one.level, one.text) for one in every}
 
 
-def with_status(body: bytes, **changes: object) -> Seen:
+def with_status(body: bytes, **changes: Any) -> Seen:
     account = replace(ACCOUNT, **changes)
     return Seen(account, (attempt("login", True, LOGGED_IN, exchange("99", body)),))
 
@@ -227,7 +228,7 @@ def with_status(body: bytes, **changes: object) -> Seen:
         (ON_LINE, {"address": Address("127.0.0.1", 7)}, "connection", ("ok", None)),
     ],
 )  # fmt: skip
-def test_what_a_98_says(body: bytes, changes: dict, about: str, expected: tuple) -> None:
+def test_what_a_98_says(body: bytes, changes: Any, about: str, expected: Any) -> None:
     level, text = said(with_status(body, **changes))[about]
     assert level == expected[0], text
     if expected[1] is not None:

@@ -7,6 +7,7 @@ import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 from sip2gw.protocol.checksum import checksum_digits, split_trailer
 
@@ -70,7 +71,7 @@ class Library:
                 while self._one(stream):
                     pass
 
-    def _one(self, stream) -> bool:
+    def _one(self, stream: Any) -> bool:
         frame = bytearray()
         while not frame.endswith(b"\r"):
             byte = stream.read(1)
@@ -111,12 +112,12 @@ class Library:
 
 
 @contextmanager
-def library(**answers: Answer) -> Iterator[Library]:
+def library(**answers: Any) -> Iterator[Library]:
     """One that answers `_93`, `_99`…, by default as a quiet Koha would."""
     options = {key: answers.pop(key) for key in list(answers) if not key.startswith("_")}
     usual: dict[str, Answer] = {"93": b"941", "99": ON_LINE, "63": ANNA}
     own = {key.removeprefix("_"): answer for key, answer in answers.items()}
-    played = Library(usual | own, **options)  # type: ignore[arg-type]
+    played = Library(usual | own, **options)
     try:
         yield played
     finally:
