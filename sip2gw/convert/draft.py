@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -62,6 +62,10 @@ class Draft:
         place, _, name = _one_line(where).rpartition(": ")
         key = (name, _one_line(reason), refused)
         self._noted.setdefault(key, {})[place] = None
+
+    def keep_notes(self, wanted: Callable[[str], bool]) -> None:
+        """Forget the notes about options whose name is not wanted."""
+        self._noted = {key: places for key, places in self._noted.items() if wanted(key[0])}
 
     def read(self, where: str, option: Option, raw: Any) -> Any:
         """The value of `option` here, or `AS_HERE` when it needs no entry."""

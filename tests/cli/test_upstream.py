@@ -146,7 +146,7 @@ async def test_a_gateway_of_ours_is_a_library_system_too(tmp_path: Path) -> None
     assert said["institution"].text == "AO is 'HUB', as configured"
     assert said["patrons"].text == "a 63 is answered"
     assert said["PB"].text == "not in the answer: birth_date is unknown"  # a kiosk gets none
-    assert said["AE"].text == "personal name: xxxx xxxxxx"
+    assert said["AE"].text == "personal name: xxxx xxxxxxx"
 
 
 # The running gateway ----------------------------------------------------------------------------
