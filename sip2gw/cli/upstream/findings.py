@@ -275,7 +275,9 @@ def _messages(seen: Seen, status: AcsStatus) -> Iterator[Finding]:
 
 
 def _named(code: str) -> str:
-    return f"{code} {title(REQUESTS[code]).lower()}"
+    words = title(REQUESTS[code])
+    # `SC status` keeps its capitals.
+    return f"{code} {words[0].lower() + words[1:] if words[1].islower() else words}"
 
 
 def answers_63(seen: Seen) -> bool | None:
