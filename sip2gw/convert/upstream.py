@@ -12,7 +12,7 @@ from sip2gw.convert.draft import Draft, Values
 PROFILE_KEYS = frozenset(
     {"kind", "encoding", "terminator", "error_detection", "messages", "payment_types"}
 )
-"""What concerns the line to a terminal; all else stays with the library system (B73)."""
+"""What concerns the line to a terminal; all else stays with the library system."""
 _LINE_KEYS = ("encoding", "terminator")
 """The same line, now between the gateway and the library system."""
 _NOTED = frozenset({"id", "password", "institution", *_LINE_KEYS})
