@@ -194,9 +194,10 @@ def screen_texts(
     """AF of a shown patron: the first obstacle, the first about money, warnings (B25, B32)."""
     texts = session.services.texts
     lines: list[str] = []
-    if standing.obstacles:
-        spoken = [standing.obstacles[0]]
-        about_money = (o for o in standing.obstacles[1:] if o.reason in MONEY_REASONS)
+    # What a library system denies it has explained itself.
+    if ours := standing.obstacles and [one for one in standing.obstacles if not one.theirs]:
+        spoken = [ours[0]]
+        about_money = (o for o in ours[1:] if o.reason in MONEY_REASONS)
         if spoken[0].reason not in MONEY_REASONS:
             spoken.extend(next(([obstacle] for obstacle in about_money), []))
         lines.extend(obstacle_text(session, language, obstacle) for obstacle in spoken)

@@ -21,6 +21,7 @@ from sip2gw.model.items import ItemStatus
 from sip2gw.model.memberships import MEMBERSHIP_AMOUNTS, MaterialRule, MembershipDefinition
 from sip2gw.model.money import (
     AMOUNT_MAX_MINOR,
+    UNDATED,
     Fee,
     FeeStatus,
     Minor,
@@ -67,6 +68,7 @@ __all__ = [
     "MEMBERSHIP_AMOUNTS",
     "NAME_CHARACTERS_MAX",
     "TEXT_CHARACTERS_MAX",
+    "UNDATED",
     "AccessRow",
     "Age",
     "Badge",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from enum import StrEnum
 from typing import TypedDict
 
@@ -67,6 +67,10 @@ def format_amount(minor: Minor, currency: str) -> str:
         return f"{sign}{magnitude}"
     scale = 10**digits
     return f"{sign}{magnitude // scale}.{magnitude % scale:0{digits}d}"
+
+
+UNDATED = datetime(9999, 1, 1, tzinfo=UTC)
+"""When a fee began of which nobody says it: it is no older than any fee may be."""
 
 
 class FeeStatus(StrEnum):

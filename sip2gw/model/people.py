@@ -203,7 +203,7 @@ class PatronRecord:
     membership_until: date | None = None
     """The last valid day (C34)."""
     status: int = 5
-    """Wise customer status 0-9 (B27), as stored: `policy.obstacles.status_of` says what it is."""
+    """Wise customer status 0-9 (B27), as stored: `policy.statuses.status_of` says what it is."""
     status_fee: str | None = None
     """The fee for which account maintenance set a status of 2, 3 or 4 (C160)."""
     home_branch: str | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from sip2gw.model.money import Minor
@@ -28,10 +28,14 @@ class LibraryWord:
 
     flags: frozenset[PatronFlag]
     """The patron status, as it was said."""
-    texts: tuple[str, ...] = ()
+    texts: tuple[str, ...] = field(default=(), repr=False)
     """AF, as it was said."""
     until: Until = Until.UNMAPPED
     membership_known: bool = False
     """Whether the membership is known; unknown is not the same as none (C150)."""
-    fee_amount: Minor | None = None
+    fee_amount: Minor | None = field(default=None, repr=False)
     """BV; None when it was not said or cannot be read: then their money flags decide (C150)."""
+    money_flags: frozenset[PatronFlag] = frozenset()
+    """Those of `flags` that are about money only, as the operator has declared (C123)."""
+    money_texts: tuple[str, ...] = field(default=(), repr=False)
+    """Those of `texts` that say so."""

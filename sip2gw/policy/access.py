@@ -21,15 +21,16 @@ from sip2gw.model import (
     Presence,
 )
 from sip2gw.policy.calendar import CalendarMoment, OpeningState
-from sip2gw.policy.membership import MembershipState, age_on, membership_state
+from sip2gw.policy.membership import MembershipState, age_on, has_end, membership_state
 from sip2gw.policy.money import MoneyStanding
 from sip2gw.policy.obstacles import (
-    BLOCKING_STATUSES,
     active_blocks,
-    status_of,
     visible_badges,
 )
 from sip2gw.policy.reasons import Reason
+from sip2gw.policy.statuses import BLOCKING_STATUSES, status_of
+from sip2gw.policy.upstream.denials import Cause, cause_of, is_money_only, owes_too_much
+from sip2gw.protocol.fields import PatronFlag
 
 
 class PinState(StrEnum):
@@ -66,6 +67,8 @@ class DoorRules:
     """Whether who went in must go out before entering again."""
     companions: bool = False
     """Whether children under age may follow their head of family (C142)."""
+    denying_flags: frozenset[int] = frozenset({PatronFlag.CHARGE_DENIED})
+    """Those flags of a library system that refuse (C150)."""
     emergency_max_age: timedelta | None = None
     """How long an admission counts while the store is away; None: not at all (B40)."""
 
@@ -181,8 +184,25 @@ def _bar(facts: DoorFacts, rules: DoorRules) -> Verdict:
     return Reason.BARRED if facts.barred else OK
 
 
+def denial_of(record: PatronRecord, rules: DoorRules) -> Cause | None:
+    """Why a library system keeps the patron out here; None if it does not (C121, C150).
+
+    Where debts do not count, neither does a denial for debts alone.
+    """
+    word = record.word
+    if word is None or word.flags.isdisjoint(rules.denying_flags):
+        return None
+    cause = cause_of(word.flags)
+    if cause is Cause.MONEY and not rules.fees:
+        return None if is_money_only(word.flags) else Cause.OTHER
+    return cause
+
+
 def _card_state(holder: Holder, rules: DoorRules) -> Verdict:
-    return _CARD_STATES[holder.card.state]
+    verdict = _CARD_STATES[holder.card.state]
+    if verdict is OK and denial_of(holder.record, rules) is Cause.CARD_LOST:
+        return Reason.CARD_BLOCKED
+    return verdict
 
 
 def _badge(holder: Holder, rules: DoorRules) -> Verdict:
@@ -198,13 +218,21 @@ def _badge(holder: Holder, rules: DoorRules) -> Verdict:
 def _membership(holder: Holder, rules: DoorRules) -> Verdict:
     record = holder.record
     valid = membership_state(record, holder.today) is MembershipState.VALID
-    return OK if valid and record.membership_until is not None else Reason.MEMBERSHIP_EXPIRED
+    return OK if valid and has_end(record) else Reason.MEMBERSHIP_EXPIRED
 
 
 def _status(holder: Holder, rules: DoorRules) -> Verdict:
     if status_of(holder.record) in BLOCKING_STATUSES:
         return Reason.STATUS
-    return Reason.BLOCKED if active_blocks(holder.record, holder.today) else OK
+    if active_blocks(holder.record, holder.today):
+        return Reason.BLOCKED
+    denied = denial_of(holder.record, rules) is Cause.OTHER
+    return Reason.BLOCKED if denied and not _has_expired(holder) else OK
+
+
+def _has_expired(holder: Holder) -> bool:
+    """Whether the end of the membership explains a denial (C121)."""
+    return membership_state(holder.record, holder.today) is MembershipState.EXPIRED
 
 
 def _age(holder: Holder, rules: DoorRules) -> Verdict:
@@ -232,7 +260,18 @@ def _home_branch(holder: Holder, rules: DoorRules) -> Verdict:
 def _fee_limit(holder: Holder, rules: DoorRules) -> Verdict:
     if not rules.fees:
         return SKIPPED
-    return Reason.FEE_LIMIT if holder.money.over_limit else OK
+    over = holder.money.over_limit or _owes_by_flags(holder.record, rules)
+    return Reason.FEE_LIMIT if over else OK
+
+
+def _owes_by_flags(record: PatronRecord, rules: DoorRules) -> bool:
+    """Whether a library system keeps the patron out for debts, or says only that they are too high
+    without an amount (C150)."""
+    word = record.word
+    if word is None:
+        return False
+    unsaid = word.fee_amount is None and owes_too_much(word.flags)
+    return unsaid or denial_of(record, rules) is Cause.MONEY
 
 
 def _fee_age(holder: Holder, rules: DoorRules) -> Verdict:

@@ -26,16 +26,16 @@ from sip2gw.policy.access import (
     DoorRules,
 )
 from sip2gw.policy.calendar import CalendarMoment, OpeningState
-from sip2gw.policy.membership import MembershipState, age_on, membership_state
+from sip2gw.policy.membership import MembershipState, age_on, has_end, membership_state
 from sip2gw.policy.money import MoneyStanding
 from sip2gw.policy.obstacles import (
-    BLOCKING_STATUSES,
     Standing,
     active_blocks,
-    status_of,
     visible_badges,
 )
 from sip2gw.policy.reasons import Reason
+from sip2gw.policy.statuses import BLOCKING_STATUSES, status_of
+from sip2gw.policy.upstream import words
 
 STATUS_WORDS = (
     "new",
@@ -189,11 +189,12 @@ def _card_words(record: PatronRecord | None) -> str:
 
 
 def _card_state(it: _Presented) -> str:
-    return _card_state_words(it.card)
+    return _card_state_words(it.record, it.card)
 
 
-def _card_state_words(card: Card) -> str:
-    return f"the card is {card.state}"
+def _card_state_words(record: PatronRecord, card: Card) -> str:
+    theirs = words.card_words(record.word) if record.word is not None else ""
+    return f"the card is {card.state}{theirs}"
 
 
 def _pin(it: _Presented) -> str:
@@ -235,37 +236,49 @@ def _badge_fault(badge: BadgeAssignment, branch: str, today: date) -> str:
 
 
 def _membership(it: _Presented) -> str:
-    words = _membership_words(it.record, it.facts.now.date())
+    told = _membership_words(it.record, it.facts.now.date())
     state = membership_state(it.record, it.facts.now.date())
-    if state is MembershipState.VALID and it.record.membership_until is None:
-        return f"{words}; a door needs an end date"
-    return words
+    if state is MembershipState.VALID and not has_end(it.record):
+        return f"{told}; a door needs an end date"
+    return told
 
 
 def _membership_words(record: PatronRecord, today: date) -> str:
-    if record.membership is None:
+    state = membership_state(record, today)
+    if state is MembershipState.MISSING:
         return "no membership"
-    code = f"membership {record.membership.code}"
-    match membership_state(record, today):
-        case MembershipState.NOT_YET:
-            return f"{code} begins on {record.membership_from}"
-        case MembershipState.EXPIRED:
-            return f"{code} ended on {record.membership_until}"
-        case _ if record.membership_until is None:
-            return f"{code} valid without an end date"
-        case _:
-            return f"{code} valid until {record.membership_until}"
+    code = f"membership {_membership_code(record)}"
+    if state is MembershipState.NOT_YET:
+        return f"{code} begins on {record.membership_from}"
+    if state is MembershipState.EXPIRED:
+        return f"{code} ended on {record.membership_until}"
+    if record.membership_until is not None:
+        return f"{code} valid until {record.membership_until}"
+    if record.word is not None:
+        return f"{code}: {words.end_words(record.word)}"
+    return f"{code} valid without an end date"
+
+
+def _membership_code(record: PatronRecord) -> str:
+    """Which membership; a library system may not tell."""
+    if record.membership is not None:
+        return record.membership.code
+    return "none" if record.word is None else "unknown"
 
 
 def _status(it: _Presented) -> str:
-    return _status_words(it.record, it.facts.now.date())
+    told = _status_words(it.record, it.facts.now.date())
+    if it.record.word is None:
+        return told
+    return f"{told}; what refuses here: {words.flag_words(it.rules.denying_flags) or 'no flag'}"
 
 
 def _status_words(record: PatronRecord, today: date) -> str:
     status = status_of(record)
     effect = " blocks" if status in BLOCKING_STATUSES else ""
     blocks = ", ".join(active_blocks(record, today)) or "none"
-    return f"customer status {status} ({STATUS_WORDS[status]}){effect}; blocks: {blocks}"
+    ours = f"customer status {status} ({STATUS_WORDS[status]}){effect}; blocks: {blocks}"
+    return ours if record.word is None else f"{ours}; {words.denial_words(record.word)}"
 
 
 def _age(it: _Presented) -> str:
@@ -284,8 +297,7 @@ def _membership_allowed(it: _Presented) -> str:
     setting = it.place.settings.memberships
     if not it.rules.memberships:
         return f"every membership may enter: {setting}"
-    code = it.record.membership.code if it.record.membership is not None else "none"
-    return f"membership {code}, {setting}"
+    return f"membership {_membership_code(it.record)}, {setting}"
 
 
 def _home_branch(it: _Presented) -> str:
@@ -302,6 +314,13 @@ def _fee_limit(it: _Presented) -> str:
 
 
 def _limit_words(record: PatronRecord, money: MoneyStanding, place: Place) -> str:
+    theirs = words.debt_words(record.word) if record.word is not None else ""
+    if record.word is not None and record.word.fee_amount is None:
+        return theirs
+    return "; ".join(filter(None, (_own_limit_words(record, money, place), theirs)))
+
+
+def _own_limit_words(record: PatronRecord, money: MoneyStanding, place: Place) -> str:
     owed = f"owes {place.money(money.owed)}"
     if money.limit is None:
         return f"{owed}, and no limit is set"
@@ -314,15 +333,17 @@ def _limit_words(record: PatronRecord, money: MoneyStanding, place: Place) -> st
 def _fee_age(it: _Presented) -> str:
     if not it.rules.fees or it.facts.holder is None:
         return f"debts do not matter here: {it.place.settings.fees}"
-    return _fee_age_words(it.facts.holder.money, it.place)
+    return _fee_age_words(it.record, it.facts.holder.money, it.place)
 
 
-def _fee_age_words(money: MoneyStanding, place: Place) -> str:
+def _fee_age_words(record: PatronRecord, money: MoneyStanding, place: Place) -> str:
     if place.max_fee_age_days is None:
         return f"no maximum age of charges is set ({place.settings.fee_age})"
     setting = place.settings.fee_age
     if not money.owed:
         return f"no open charge; {setting}"
+    if record.word is not None and money.oldest_days < 0:
+        return f"the library system does not say how old the open charges are; {setting}"
     return f"the oldest open charge is {counted(money.oldest_days, 'day')} old; {setting}"
 
 
@@ -414,11 +435,11 @@ def explain_standing(
     refused = {_CHECK_OF_REASON[obstacle.reason] for obstacle in standing.obstacles}
     details = {
         "card": _card_words(record),
-        "card_state": _card_state_words(card),
+        "card_state": _card_state_words(record, card),
         "membership": _membership_words(record, today),
         "status": _status_words(record, today),
         "fee_limit": _limit_words(record, standing.money, place),
-        "fee_age": _fee_age_words(standing.money, place),
+        "fee_age": _fee_age_words(record, standing.money, place),
     }
     return [
         ExplainedCheck(

@@ -172,9 +172,13 @@ class MoneyStanding:
 def money_standing(
     record: PatronRecord, today: date, zone: tzinfo, max_fee_age_days: int | None
 ) -> MoneyStanding:
-    """Hold `record`'s debts against its limit and `max_fee_age_days` (B23, B24, B32, C38)."""
+    """Hold `record`'s debts against its limit and `max_fee_age_days` (B23, B24, B32, C38).
+
+    Where a library system does not say how much is owed, its flags decide instead (C150).
+    """
     fees = owed_fees(record.fees)
-    limit = fee_limit(record)
+    word = record.word
+    limit = fee_limit(record) if word is None or word.fee_amount is not None else None
     if not fees:
         return MoneyStanding(0, limit, False, False, 0, False, False, None)
     owed = sum(fee.owed for fee in fees)

@@ -1,4 +1,4 @@
-"""What keeps a patron from self-service, outside doors.  (B21, B23-B27, B32, C14, C15)
+"""What keeps a patron from self-service, outside doors.  (B21, B23-B27, B32, C14, C15, C121)
 
 All obstacles are kept, in the order of the reasons table; the first one is given.
 """
@@ -17,18 +17,11 @@ from sip2gw.model import (
     PatronRecord,
 )
 from sip2gw.policy.membership import MembershipState, membership_state
-from sip2gw.policy.money import MoneyStanding, money_standing, open_fees
-from sip2gw.policy.reasons import ALL_DENIED, MONEY_DENIED, Reason
+from sip2gw.policy.money import MoneyStanding, money_standing
+from sip2gw.policy.reasons import ALL_DENIED, MONEY_DENIED, NO_FLAGS, REASONS, Reason
+from sip2gw.policy.statuses import BLOCKING_STATUSES, status_of
+from sip2gw.policy.upstream.denials import DENYING_FLAGS, Cause, cause_of, without_money
 from sip2gw.protocol.fields import PatronFlag
-
-BLOCKING_STATUSES = frozenset({4, 6, 7, 8, 9})
-"""Customer statuses that block: delinquent, internet registration unpaid or incomplete, banned,
-expired (C14)."""
-
-UNPAID_STATUSES = frozenset({2, 3, 4})
-"""Those of who owes a membership fee: invoiced, reminder sent, delinquent (C160)."""
-
-NORMAL_STATUS = 5
 
 MONEY_REASONS = frozenset({Reason.FEE_LIMIT, Reason.FEE_AGE})
 
@@ -44,6 +37,8 @@ class Obstacle:
     amount: Minor | None = None
     limit: Minor | None = None
     days: int | None = None
+    theirs: bool = False
+    """A library system denies it already, in its own words, so nothing is to be added to AF."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,23 +56,19 @@ class Standing:
         return self.obstacles[0].reason if self.obstacles else Reason.GRANTED
 
 
+_RANKS = {reason: rank for rank, reason in enumerate(REASONS)}
+
+_THEIR_REASONS = {
+    Cause.CARD_LOST: Reason.CARD_BLOCKED,
+    Cause.MONEY: Reason.FEE_LIMIT,
+    Cause.OTHER: Reason.BLOCKED,
+}
+
 _MEMBERSHIP_TEXTS = {
     MembershipState.MISSING: "membership_missing",
     MembershipState.NOT_YET: "membership_not_yet",
     MembershipState.EXPIRED: "membership_expired",
 }
-
-
-def status_of(record: PatronRecord) -> int:
-    """The customer status: of a fee that is no longer owed nobody is reminded (C160).
-
-    What account maintenance set for a fee ends with the fee, at once. Any other status stays.
-    """
-    cause = record.status_fee
-    if cause is None or record.status not in UNPAID_STATUSES:
-        return record.status
-    is_owed = any(fee.id == cause for fee in open_fees(record.fees))
-    return record.status if is_owed else NORMAL_STATUS
 
 
 def active_blocks(record: PatronRecord, today: date) -> list[BlockType]:
@@ -95,7 +86,10 @@ def _block_flags(block: BlockType) -> frozenset[PatronFlag]:
     return ALL_DENIED
 
 
-def _personal_obstacles(record: PatronRecord, card: Card, today: date) -> Iterator[Obstacle]:
+def _personal_obstacles(
+    record: PatronRecord, card: Card, today: date, theirs: frozenset[PatronFlag]
+) -> Iterator[Obstacle]:
+    """What the facts say, where a library system may have set the flags of `theirs` for it."""
     if card.state is CardState.REPLACED:
         yield Obstacle(Reason.CARD_REPLACED, ALL_DENIED, "card_replaced")
     elif card.state is CardState.LOST:
@@ -104,7 +98,9 @@ def _personal_obstacles(record: PatronRecord, card: Card, today: date) -> Iterat
         yield Obstacle(Reason.CARD_BLOCKED, ALL_DENIED, "card_blocked")
     state = membership_state(record, today)
     if state is not MembershipState.VALID:
-        yield Obstacle(Reason.MEMBERSHIP_EXPIRED, ALL_DENIED, _MEMBERSHIP_TEXTS[state])
+        told = PatronFlag.CHARGE_DENIED in theirs
+        key = _MEMBERSHIP_TEXTS[state]
+        yield Obstacle(Reason.MEMBERSHIP_EXPIRED, ALL_DENIED, key, theirs=told)
     status = status_of(record)
     if status in BLOCKING_STATUSES:
         yield Obstacle(Reason.STATUS, ALL_DENIED, f"status_{status}")
@@ -124,6 +120,19 @@ def _money_obstacles(money: MoneyStanding) -> Iterator[Obstacle]:
         yield Obstacle(Reason.FEE_AGE, flags, "fee_age", money.owed, days=money.oldest_days)
 
 
+def _their_obstacles(flags: frozenset[PatronFlag], *, explained: bool) -> Iterator[Obstacle]:
+    """What a library system denies by `flags` (C121).
+
+    A lost card needs no other denial. A denial of no known cause may be `explained` by a fact.
+    """
+    cause = cause_of(flags)
+    if cause is Cause.OTHER and explained:
+        return
+    if cause is Cause.CARD_LOST or flags & DENYING_FLAGS:
+        reason = _THEIR_REASONS[cause]
+        yield Obstacle(reason, flags, REASONS[reason].text_key, theirs=True)
+
+
 def decide_standing(
     record: PatronRecord,
     card: Card,
@@ -135,19 +144,34 @@ def decide_standing(
 ) -> Standing:
     """What `record`'s holder, with `card`, may do on `today` in the branch's `zone`.
 
+    The flags of a library system behind the gateway stay, and ours are added (C121).
+
     Args:
-        for_payment: `FW=B` is honoured: money obstacles are left out, all others stay (B26).
+        for_payment: `FW=B` is honoured: money obstacles are left out, all others stay (B26); of
+            what a library system says, those that are declared to be about money (C123).
     """
+    word = record.word
+    if word is not None and for_payment:
+        word = without_money(word)
+    flags = NO_FLAGS if word is None else word.flags
     money = money_standing(record, today, zone, max_fee_age_days)
-    obstacles = list(_personal_obstacles(record, card, today))
+    obstacles = list(_personal_obstacles(record, card, today, flags))
     if not for_payment:
         obstacles.extend(_money_obstacles(money))
+    if flags:
+        explained = any(obstacle.theirs for obstacle in obstacles)
+        obstacles.extend(_their_obstacles(flags, explained=explained))
+        obstacles.sort(key=_rank)
     max_items = record.membership.max_items if record.membership is not None else 0
     too_many = 0 < max_items <= len(record.loans)
-    flags = frozenset().union(*(obstacle.flags for obstacle in obstacles))
+    flags = flags.union(*(obstacle.flags for obstacle in obstacles))
     if too_many:
         flags |= {PatronFlag.CHARGE_DENIED, PatronFlag.TOO_MANY_CHARGED}
     return Standing(tuple(obstacles), flags, money, too_many)
+
+
+def _rank(obstacle: Obstacle) -> int:
+    return _RANKS[obstacle.reason]
 
 
 def visible_badges(record: PatronRecord, branch: str, today: date) -> tuple[str, ...]:

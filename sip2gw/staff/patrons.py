@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sip2gw.foundation.words import counted
 from sip2gw.model import Block, format_amount
 from sip2gw.policy.money import fee_limit, owed_total, payable_total
-from sip2gw.policy.obstacles import status_of
+from sip2gw.policy.statuses import status_of
 from sip2gw.staff.relationships import relationship_json
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from sip2gw.model import AccessRow
 from sip2gw.model.badges import Deed
 from sip2gw.model.maintenance import Rule, Step
 from sip2gw.policy.members.memberships import fee_id
-from sip2gw.policy.obstacles import status_of
+from sip2gw.policy.statuses import status_of
 from sip2gw.staff.maintenance import maintain_memberships
 
 from .library import (

@@ -53,18 +53,18 @@ def test_a_page_is_a_configuration_with_a_site(sip2gw: Run, tmp_path: Path, name
 @pytest.mark.parametrize(
     ("name", "fields", "facts"),
     [
-        ("upstream-koha", b"PB19800501|PCYOUTH|", ["PB → birth_date", "PC → membership '202'"]),
+        ("upstream-koha", b"PB19800501|PCYOUTH|", ["PB → birth_date", "PC → membership 202"]),
         (
             "upstream-evergreen",
             b"PB19800501|PA20261231|PCPatrons|AQBR1|",
             [
                 "PB → birth_date",
                 "PA → membership_until",
-                "PC → membership '201'",
-                "AQ → home_branch 'MAIN'",
+                "PC → membership 201",
+                "AQ → home_branch MAIN",
             ],
         ),
-        ("upstream-wise", b"GLONBE|", ["GL → badges 'ONBE'"]),
+        ("upstream-wise", b"GLONBE|", ["GL → badges ONBE"]),
     ],
 )
 def test_its_facts_are_found_in_what_such_a_system_sends(
@@ -76,7 +76,7 @@ def test_its_facts_are_found_in_what_such_a_system_sends(
     assert result.status == 0, result.err
     shown = re.findall(r"^  (\w\w) .*(→ .*)$", result.err, re.MULTILINE)
     assert [" ".join(one) for one in shown] == facts
-    assert "cannot be read" not in result.err
+    assert "unknown" not in "".join(map(str, shown))
     preset = load_config(file).source.backend.sip2
     assert preset is not None
     assert tomllib.loads(result.out)["backend"]["sip2"].get("preset", "none") == preset.preset

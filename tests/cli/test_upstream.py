@@ -141,7 +141,7 @@ async def test_a_gateway_of_ours_is_a_library_system_too(tmp_path: Path) -> None
         )
         now = datetime.now(UTC)
         seen = await asyncio.to_thread(probe, account, "1001", now)
-    said = {one.about: one for one in [*findings(seen, now), *card_findings(seen)]}
+    said = {one.about: one for one in [*findings(seen, now), *card_findings(seen, "EUR")]}
     assert [one for one in said.values() if one.level in ("warning", "problem")] == []
     assert said["institution"].text == "AO is 'HUB', as configured"
     assert said["patrons"].text == "a 63 is answered"

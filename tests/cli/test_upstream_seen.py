@@ -144,7 +144,7 @@ def test_the_encoding_that_looks_most_like_words(text: str, encoding: str | None
 
 
 def said(seen: Seen) -> dict[str, tuple[str, str]]:
-    every = [*findings(seen, NOW), *card_findings(seen)]
+    every = [*findings(seen, NOW), *card_findings(seen, "EUR")]
     return {one.about: (one.level, one.text) for one in every}
 
 
@@ -351,34 +351,67 @@ def about_card(fields: bytes, facts: FactRules = KOHA, code: str = "63") -> Seen
         (b"AEAnna Claes|", KOHA, "AE", "ok", "personal name: xxxx xxxxx"),
         (b"AA1001|", KOHA, "AA", "ok", "patron identifier: 9999"),
         (b"PB19800501|", KOHA, "PB", "ok", "birth date (extension): 99999999 → birth_date"),
-        (b"PB|", KOHA, "PB", "note", "birth date (extension): empty → birth_date unknown"),
+        (b"PB|", KOHA, "PB", "ok", "birth date (extension): empty → birth_date unknown"),
         (
             b"PB01/05/1980|",
             KOHA,
             "PB",
             "warning",
-            "birth date (extension): 99/99/9999 → birth_date cannot be read; give its format",
+            "birth date (extension): 99/99/9999 → birth_date unknown",
         ),
         (
             b"PCADULT|",
             KOHA,
             "PC",
             "ok",
-            "patron class (extension): 'ADULT' → membership 'ADULT'",
+            "patron class (extension): 'ADULT' → membership ADULT",
         ),
         (
             b"PCADULT|",
             FactRules(membership=Fact("PC", map={"ADULT": "201"})),
             "PC",
             "ok",
-            "patron class (extension): 'ADULT' → membership '201'",
+            "patron class (extension): 'ADULT' → membership 201",
         ),
         (
             b"PCSTAFF|",
             FactRules(membership=Fact("PC", map={"ADULT": "201"})),
             "PC",
+            "warning",
+            "patron class (extension): 'STAFF' → membership unknown",
+        ),
+        (b"AEAnna|", KOHA, "patron flags", "ok", "none"),
+        (b"BV5 euro|", KOHA, "BV", "warning", "is no amount, so its money flags decide"),
+        (b"BV5.00|", KOHA, "BV", "ok", "fee amount: 9.99"),
+        (
+            b"AV#17 Overdue 2.50|AVOld debt 1.00|AVask at the desk|",
+            KOHA,
+            "fees",
+            "warning",
+            "3 lines, 1 to be paid singly, 1 unreadable",
+        ),
+        (b"AV#17 Overdue 2.50|", KOHA, "fees", "ok", "1 line, 1 to be paid singly, 0 unreadable"),
+        (
+            b"AV#17 Overdue 2.50|",
+            FactRules(),
+            "fees",
+            "note",
+            "its fee lines are not read: facts.fees is 'standard'",
+        ),
+        (b"CQN|", KOHA, "card", "note", "CQN without a PIN; it may hold back what needs one"),
+        (
+            b"PBx|",
+            FactRules(membership=Fact("PB"), birth_date=Fact("PB")),
+            "PB",
+            "warning",
+            "birth date (extension): x → birth_date unknown and membership x",
+        ),
+        (
+            b"GLONBE|GLZOMR|",
+            FactRules(badges=Fact("GL")),
+            "GL",
             "ok",
-            "patron class (extension): 'STAFF' → membership 'unknown'",
+            "badge (Wise extension): 'ZOMR' → badges ONBE ZOMR",
         ),
         (b"QQsecret 7|", KOHA, "QQ", "note", "unknown field: xxxxxx 9"),
         (
@@ -424,6 +457,13 @@ def test_a_63_that_works_whatever_bx_says() -> None:
     seen = Seen(ACCOUNT, (works,), card=(exchange("63", ANNA),))
     assert said(seen)["patrons"][1].endswith("set messages to the codes that work")
     assert '"63"' in fitting_toml({}, [seen]).split("messages = ")[1]
+
+
+def test_the_flags_of_a_patron_are_named() -> None:
+    flagged = exchange("63", b"64YY        Y   " + ANNA[16:])
+    seen = Seen(ACCOUNT, (WORKS,), card=(flagged,))
+    shown = "0 charge denied, 1 renewal denied, 10 excessive fines"
+    assert said(seen)["patron flags"] == ("ok", shown)
 
 
 @pytest.mark.parametrize(

@@ -10,15 +10,18 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from sip2gw.model import (
+    UNDATED,
     BadgeAssignment,
     Block,
     BlockType,
     Card,
     CardState,
     Fee,
+    LibraryWord,
     Membership,
     PatronRecord,
     Presence,
+    Until,
 )
 from sip2gw.policy.access import (
     CHECK_NAMES,
@@ -43,6 +46,7 @@ from sip2gw.policy.explain import (
 )
 from sip2gw.policy.money import money_standing
 from sip2gw.policy.obstacles import decide_standing
+from sip2gw.protocol.fields import PatronFlag
 
 BRUSSELS = ZoneInfo("Europe/Brussels")
 NOW = datetime(2026, 3, 4, 19, 30, tzinfo=BRUSSELS)
@@ -452,3 +456,138 @@ def test_an_unknown_card_outside_doors() -> None:
     assert card == ExplainedCheck("card", CheckResult.REFUSED, "nobody has this card")
     assert [check.check for check in rest] == list(STANDING_CHECKS[1:])
     assert {check.result for check in rest} == {CheckResult.SKIPPED}
+
+
+# Patrons of a library system (C121, C150)
+
+WORD = LibraryWord(frozenset(), until=Until.KNOWN, membership_known=True, fee_amount=0)
+
+
+def said(*numbers: int, **changes: Any) -> LibraryWord:
+    """What a library system says that sets these flags."""
+    return replace(WORD, flags=frozenset(PatronFlag(number) for number in numbers), **changes)
+
+
+UNDATED_FEES = (Fee("", "P1", 250, 250, UNDATED),)
+REFUSING = "what refuses here: 0 (charge denied)"
+
+
+@pytest.mark.parametrize(
+    ("check", "record", "rules", "told"),
+    [
+        ("card_state", with_(word=said(0)), {}, "the card is active"),
+        (
+            "card_state",
+            with_(word=said(0, 4)),
+            {},
+            "the card is active; the library system says that it is lost (flag 4)",
+        ),
+        ("membership", with_(word=said()), {}, "membership 201 valid until 2026-12-31"),
+        (
+            "membership",
+            with_(
+                word=said(until=Until.UNMAPPED, membership_known=False),
+                membership=None,
+                membership_until=None,
+            ),
+            {},
+            "membership unknown: no field is mapped to its end, so the library system's flag 0"
+            " decides",
+        ),
+        (
+            "membership",
+            with_(word=said(until=Until.UNREADABLE), membership_until=None),
+            {},
+            "membership 201: the library system says no end that can be read; a door needs an end"
+            " date",
+        ),
+        (
+            "membership",
+            with_(word=said(until=Until.BY_FLAGS), membership_until=None),
+            {},
+            "membership 201: the library system says no end that can be read, so its flag 0"
+            " decides",
+        ),
+        (
+            "membership",
+            with_(word=said(), membership_until=None),
+            {},
+            "membership 201: its end is unknown; a door needs an end date",
+        ),
+        (
+            "membership_allowed",
+            with_(word=said(membership_known=False), membership=None),
+            {"memberships": frozenset({"201"})},
+            "membership unknown, <memberships>",
+        ),
+        (
+            "status",
+            with_(word=said()),
+            {},
+            "customer status 5 (normal); blocks: none; the library system sets no flag; "
+            + REFUSING,
+        ),
+        (
+            "status",
+            with_(word=said(0, 11)),
+            {"denying_flags": frozenset()},
+            "customer status 5 (normal); blocks: none; the library system sets flags"
+            " 0 (charge denied), 11 (excessive fees); what refuses here: no flag",
+        ),
+        (
+            "fee_limit",
+            with_(word=said()),
+            {},
+            "owes 0.00 EUR, limit 10.00 EUR (max_fees_self_service of membership 201); <fees>",
+        ),
+        (
+            "fee_limit",
+            with_(word=said(0, 10)),
+            {},
+            "owes 0.00 EUR, limit 10.00 EUR (max_fees_self_service of membership 201);"
+            " the library system sets flags 10 (excessive fines); <fees>",
+        ),
+        (
+            "fee_limit",
+            with_(word=said(0, 10, fee_amount=None)),
+            {},
+            "the library system does not say how much is owed, so its flags decide:"
+            " 10 (excessive fines); <fees>",
+        ),
+        (
+            "fee_limit",
+            with_(word=said(fee_amount=None)),
+            {},
+            "the library system does not say how much is owed, so its flags decide:"
+            " neither 10 nor 11; <fees>",
+        ),
+        (
+            "fee_age",
+            with_(word=said(), fees=UNDATED_FEES),
+            {},
+            "the library system does not say how old the open charges are; <fee_age>",
+        ),
+        (
+            "fee_age",
+            with_(word=said(), fees=(fee(250, 3),)),
+            {},
+            "the oldest open charge is 3 days old; <fee_age>",
+        ),
+    ],
+)
+def test_what_a_library_system_says_is_told_as_its_word(
+    check: str, record: PatronRecord, rules: dict[str, Any], told: str
+) -> None:
+    assert detail(check, record, **rules) == told
+
+
+def test_outside_doors_the_denials_of_a_library_system_refuse_their_check() -> None:
+    record = with_(word=said(0, 1, 3, 10))
+    standing = decide_standing(record, CARD, TODAY, BRUSSELS, 49)
+    told = {check.check: check for check in explain_standing(record, CARD, standing, TODAY, PLACE)}
+    refused = {name for name, check in told.items() if check.result is CheckResult.REFUSED}
+    assert refused == {"fee_limit"}
+    assert told["status"].detail.endswith(
+        "the library system sets flags 0 (charge denied), 1 (renewal denied), 3 (hold denied),"
+        " 10 (excessive fines)"
+    )

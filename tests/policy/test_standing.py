@@ -17,10 +17,10 @@ from sip2gw.model import (
 from sip2gw.policy.obstacles import (
     active_blocks,
     decide_standing,
-    status_of,
     visible_badges,
 )
 from sip2gw.policy.reasons import Reason
+from sip2gw.policy.statuses import status_of
 
 
 def standing(record, **changes):

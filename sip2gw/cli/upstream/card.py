@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from typing import Any
 
-from sip2gw.cli.upstream.bytes import encoding_of
-from sip2gw.cli.upstream.findings import Finding
+from sip2gw.cli.upstream.findings import Finding, fitting_encoding
 from sip2gw.cli.upstream.seen import Exchange, Seen, Verdict
+from sip2gw.foundation.words import counted
+from sip2gw.policy.upstream.facts import Facts, read_facts, says_nothing
+from sip2gw.policy.upstream.fields import PatronAnswer, read_date
 from sip2gw.policy.upstream.presets import PRESETS
 from sip2gw.policy.upstream.rules import Fact, FactRules
 from sip2gw.protocol.checksum import split_trailer
@@ -48,54 +50,94 @@ def shape(value: str) -> str:
     return re.sub(r"[^\W\d_]", "x", re.sub(r"\d", "9", value))
 
 
-def card_findings(seen: Seen) -> Iterator[Finding]:
-    """What the library system says of the card that was asked about."""
+def card_findings(seen: Seen, currency: str) -> Iterator[Finding]:
+    """What the library system says of the card that was asked about, read as the gateway will.
+
+    Args:
+        currency: of the site.
+    """
     for one in seen.card:
         if one.verdict is not Verdict.ANSWERED:
             yield Finding("card", "warning", f"the {one.code} was not answered: {one.verdict}")
+            continue
+        answer = one.answer(seen.wire(fitting_encoding(seen)))
+        assert isinstance(answer, PatronInformationResponse | PatronStatusResponse)
+        if says_nothing(answer, with_pin=False):
+            yield Finding(
+                "card",
+                "warning",
+                "it does not know this card (BLN), so nothing can be learned from it; try another"
+                f" card, and check institution (AO {seen.account.institution!r} went up)",
+            )
         else:
-            yield from _answer(seen, one)
+            yield from _answer(seen, one, answer, currency)
 
 
-def _answer(seen: Seen, one: Exchange) -> Iterator[Finding]:
-    wire = seen.wire(encoding_of(one.frame))
+def _answer(seen: Seen, one: Exchange, answer: PatronAnswer, currency: str) -> Iterator[Finding]:
+    wire, rules = seen.wire(fitting_encoding(seen)), seen.account.facts
     fields = fields_of(one.frame, wire)
     said = {field.tag: field.value for field in reversed(fields)}
-    if said.get("BL") == "N":
-        yield Finding(
-            "card",
-            "warning",
-            "it does not know this card (BLN), so nothing can be learned from it; try another"
-            f" card, and check institution (AO {seen.account.institution!r} went up)",
-        )
-        return
-    known = {fact.field: name for name, fact in mapped(seen.account.facts).items()}
+    facts = read_facts(answer, rules, currency, wire.text.decode)
+    if answer.valid_patron_password is False:
+        yield Finding("card", "note", "CQN without a PIN; it may hold back what needs one")
+    yield _flags(facts)
     for field in fields:
-        yield _field(field, known.get(field.tag), seen.account.facts, said)
-    yield from _missing(seen.account.facts, said)
+        yield _field(field, rules, facts, said)
+    for name, fact in mapped(rules).items():
+        if fact.field not in said:
+            yield Finding(fact.field, "note", f"not in the answer: {name} is unknown")
+    yield from _money(rules, facts, said)
     yield _presets(said)
 
 
-def _field(field: Field, name: str | None, rules: FactRules, said: Mapping[str, str]) -> Finding:
+def _flags(facts: Facts) -> Finding:
+    flags = ", ".join(
+        f"{flag.value} {flag.name.replace('_', ' ').lower()}" for flag in sorted(facts.word.flags)
+    )
+    return Finding("patron flags", "ok", flags or "none")
+
+
+def _field(field: Field, rules: FactRules, facts: Facts, said: Mapping[str, str]) -> Finding:
     declared = FIELDS.get(field.tag)
     label = declared.label if declared is not None else "unknown field"
-    if name is None:
+    names = [name for name, fact in mapped(rules).items() if fact.field == field.tag]
+    if not names:
         text = f"{label}: {_masked(field, said)}"
         return Finding(field.tag, "note" if declared is None else "ok", text)
-    fact = mapped(rules)[name]
-    if name in WORDS:
-        word = field.value[: fact.length]
-        ours = fact.map.get(word, (fact.default or "unknown") if fact.map else word)
-        return Finding(field.tag, "ok", f"{label}: {field.value[:_SHOWN_MAX]!r} → {name} {ours!r}")
-    if read_date(fact, field.value):
-        return Finding(field.tag, "ok", f"{label}: {shape(field.value)} → {name}")
-    if not field.value.strip():
-        return Finding(field.tag, "note", f"{label}: empty → {name} unknown")
-    return Finding(
-        field.tag,
-        "warning",
-        f"{label}: {shape(field.value)} → {name} cannot be read; give its format",
-    )
+    text = f"{label}: {_shown(field, names)}"
+    read = {name: getattr(facts, name) for name in names}
+    becomes = " and ".join(_becomes(name, value) for name, value in read.items())
+    is_unread = bool(field.value.strip()) and not all(read.values())
+    return Finding(field.tag, "warning" if is_unread else "ok", f"{text} → {becomes}")
+
+
+def _shown(field: Field, names: Sequence[str]) -> str:
+    """Words are shown as they are, so that they can be mapped; dates only in their form."""
+    if all(name in WORDS for name in names):
+        return repr(field.value[:_SHOWN_MAX])
+    return shape(field.value)[:_SHOWN_MAX] or "empty"
+
+
+def _becomes(name: str, value: Any) -> str:
+    if not value:
+        return f"{name} unknown"
+    if name in DATES:
+        return name
+    return f"{name} {' '.join(value) if isinstance(value, tuple) else value}"
+
+
+def _money(rules: FactRules, facts: Facts, said: Mapping[str, str]) -> Iterator[Finding]:
+    if said.get("BV", "").strip() and facts.word.fee_amount is None:
+        yield Finding("BV", "warning", "is no amount, so its money flags decide")
+    if "AV" not in said:
+        return
+    if not facts.lines:
+        yield Finding("fees", "note", f"its fee lines are not read: facts.fees is {rules.fees!r}")
+        return
+    single = sum(bool(line.id) for line in facts.lines)
+    unread = sum(line.amount is None for line in facts.lines)
+    text = f"{counted(len(facts.lines), 'line')}, {single} to be paid singly, {unread} unreadable"
+    yield Finding("fees", "warning" if unread else "ok", text)
 
 
 def _masked(field: Field, said: Mapping[str, str]) -> str:
@@ -113,12 +155,6 @@ def _without_names(text: str, said: Mapping[str, str]) -> str:
     return re.sub(r"\d", "9", text)
 
 
-def _missing(rules: FactRules, said: Mapping[str, str]) -> Iterator[Finding]:
-    for name, fact in mapped(rules).items():
-        if fact.field not in said:
-            yield Finding(fact.field, "note", f"not in the answer: {name} is unknown")
-
-
 # Presets ----------------------------------------------------------------------------------------
 
 
@@ -126,18 +162,6 @@ def mapped(rules: FactRules) -> dict[str, Fact]:
     """The facts that have a rule, by name."""
     found = {name: getattr(rules, name) for name in (*DATES, *WORDS)}
     return {name: fact for name, fact in found.items() if fact is not None}
-
-
-def read_date(fact: Fact, value: str) -> bool:
-    """Whether `value` is a date as `fact` says."""
-    text = value[: fact.length].strip()
-    for form in fact.formats:
-        try:
-            datetime.strptime(text, form)  # noqa: DTZ007 -- only its form matters
-        except ValueError:
-            continue
-        return True
-    return False
 
 
 def fitting_presets(said: Mapping[str, str]) -> list[str]:
@@ -155,7 +179,7 @@ def _fit(rules: FactRules, said: Mapping[str, str]) -> int:
             points -= 1
         elif name not in DATES or not value.strip():
             points += 1
-        elif read_date(fact, value):
+        elif read_date(value[: fact.length].strip(), fact.formats):
             # That says more than a word, which anything can be.
             points += 2
         else:

@@ -69,7 +69,7 @@ def check(
     for one in _chosen(settings.accounts, account):
         seen = probe(one, card, now.astimezone(settings.zone))
         every.append(seen)
-        said = [*findings(seen, now), *card_findings(seen)]
+        said = [*findings(seen, now), *card_findings(seen, settings.institution.currency)]
         if json:
             toml = fitting_toml(_written(settings), [seen]) if seen.working else None
             _write_json(seen, said, toml)

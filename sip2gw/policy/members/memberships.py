@@ -25,7 +25,7 @@ from sip2gw.model.maintenance import (
 )
 from sip2gw.policy.membership import age_on
 from sip2gw.policy.money import open_fees, owed_fees, owed_total
-from sip2gw.policy.obstacles import NORMAL_STATUS, UNPAID_STATUSES
+from sip2gw.policy.statuses import NORMAL_STATUS, UNPAID_STATUSES
 from sip2gw.protocol.timestamps import YEARS
 
 NEW = frozenset({0, 1})

@@ -1,0 +1,219 @@
+"""A 24 or 64 of a library system becomes the snapshot that policies decide on.  (B72, C121, C150)
+
+Pure, and made for hostile input: whatever stands in a field, a fact is right or unknown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import date
+
+from sip2gw.model import (
+    BadgeAssignment,
+    Card,
+    CardState,
+    Fee,
+    LibraryWord,
+    Membership,
+    PatronRecord,
+    Until,
+)
+from sip2gw.policy.statuses import BLOCKING_STATUSES, NORMAL_STATUS, status_of
+from sip2gw.policy.upstream.denials import told
+from sip2gw.policy.upstream.fees import FeeLine, open_fees, read_lines, read_money
+from sip2gw.policy.upstream.fields import Decode, Fields, PatronAnswer, read_date
+from sip2gw.policy.upstream.rules import BY_FLAGS, Fact, FactRules
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What an answer says about a patron; None and empty: it does not say it."""
+
+    id: str = field(repr=False)
+    """AA."""
+    name: str = field(repr=False)
+    word: LibraryWord
+    address: str | None = field(default=None, repr=False)
+    email: str | None = field(default=None, repr=False)
+    phone: str | None = field(default=None, repr=False)
+    birth_date: date | None = field(default=None, repr=False)
+    membership: str | None = None
+    """The code, in our words."""
+    membership_until: date | None = None
+    badges: tuple[str, ...] = ()
+    home_branch: str | None = None
+    lines: tuple[FeeLine, ...] = field(default=(), repr=False)
+    """The fee list, if the answer has it and the rules can read it."""
+    fees: tuple[Fee, ...] = field(default=(), repr=False)
+    """What is owed: fees with an id, and the rest as one."""
+
+
+def says_nothing(response: PatronAnswer, *, with_pin: bool = True) -> bool:
+    """Whether an answer says nothing about a patron: its flags, counts and fields mean nothing
+    and are never kept (C158).
+
+    Args:
+        with_pin: whether a non-empty AD went up. Only then CQ counts: some library systems say N
+            where no PIN was asked.
+    """
+    return response.valid_patron is False or (with_pin and response.valid_patron_password is False)
+
+
+def pin_is_right(response: PatronAnswer) -> bool:
+    """Whether they say that the PIN that went up is right; saying nothing is not yes (C158)."""
+    return response.valid_patron is not False and response.valid_patron_password is True
+
+
+def read_facts(response: PatronAnswer, rules: FactRules, currency: str, decode: Decode) -> Facts:
+    """The facts in an answer about a patron; one that `says_nothing` must not come here.
+
+    Args:
+        currency: of the site; BH is often wrong and not looked at.
+        decode: reads the text of fields that the message does not declare.
+    """
+    fields = Fields(response, decode)
+    until, worth = _until(fields, rules.membership_until)
+    membership = _first_word(fields, rules.membership)
+    balance = read_money(fields.first("BV"), currency)
+    lines = read_lines(fields, rules.fees, currency)
+    number = response.patron_identifier.strip()
+    word = told(response.patron_status, response.screen_message, rules.denials_by_money)
+    return Facts(
+        id=number,
+        name=response.personal_name.strip(),
+        word=replace(
+            word, until=worth, membership_known=membership is not None, fee_amount=balance
+        ),
+        address=fields.first("BD"),
+        email=fields.first("BE"),
+        phone=fields.first("BF"),
+        birth_date=_date(fields, rules.birth_date),
+        membership=membership,
+        membership_until=until,
+        badges=tuple(dict.fromkeys(_words(fields, rules.badges))),
+        home_branch=_first_word(fields, rules.home_branch),
+        lines=lines,
+        fees=open_fees(lines, balance, number),
+    )
+
+
+def _texts(fields: Fields, fact: Fact | None) -> Iterator[str]:
+    """The values of the fact's field that are not empty, cut and trimmed."""
+    if fact is None:
+        return
+    for value in fields.values(fact.field):
+        text = value[: fact.length].strip()
+        if text:
+            yield text
+
+
+def _words(fields: Fields, fact: Fact | None) -> Iterator[str]:
+    """The codes that the fact says, in our words."""
+    if fact is None:
+        return
+    for text in _texts(fields, fact):
+        word = fact.map.get(text, fact.default) if fact.map else text
+        if word and word.isprintable():
+            yield word
+
+
+def _first_word(fields: Fields, fact: Fact | None) -> str | None:
+    return next(_words(fields, fact), None)
+
+
+def _date(fields: Fields, fact: Fact | None) -> date | None:
+    """The date that the fact says; `default` stands for one that cannot be read."""
+    text = next(_texts(fields, fact), None)
+    if fact is None or text is None:
+        return None
+    said = read_date(fact.map.get(text, text), fact.formats)
+    return said or read_date(fact.default or "", fact.formats)
+
+
+def _until(fields: Fields, fact: Fact | None) -> tuple[date | None, Until]:
+    """The last day of the membership, and what the answer's word about it is worth."""
+    if fact is None:
+        return None, Until.UNMAPPED
+    day = _date(fields, fact)
+    if day is not None:
+        return day, Until.KNOWN
+    return None, Until.BY_FLAGS if fact.default == BY_FLAGS else Until.UNREADABLE
+
+
+def record_of(
+    facts: Facts, number: str, ours: PatronRecord | None, membership: Membership | None
+) -> PatronRecord:
+    """The snapshot of the patron with card `number`: their facts with ours laid over them.
+
+    What both could know is theirs where they say it. What only we can know is ours.
+
+    Args:
+        ours: the patron in our store, if it knows them.
+        membership: our definition of `facts.membership`; None if we have none.
+    """
+    known = ours if ours is not None else PatronRecord(facts.id, "")
+    if membership is None:
+        membership = _membership(facts, known)
+    until = facts.membership_until or known.membership_until
+    return PatronRecord(
+        id=facts.id,
+        name=facts.name or known.name,
+        birth_date=facts.birth_date or known.birth_date,
+        membership=membership,
+        membership_from=known.membership_from,
+        membership_until=until,
+        status=_status(known),
+        home_branch=facts.home_branch or known.home_branch,
+        language=known.language,
+        email=facts.email or known.email,
+        phone=facts.phone or known.phone,
+        address=facts.address or known.address,
+        cards=_cards(number, facts.id, known),
+        badges=_badges(facts, known),
+        blocks=known.blocks,
+        notices=known.notices,
+        answers=known.answers,
+        house_rules_accepted=known.house_rules_accepted,
+        fee_limit=known.fee_limit,
+        fees=facts.fees,
+        payer_for=known.payer_for,
+        door_entries=known.door_entries,
+        word=replace(
+            facts.word,
+            until=facts.word.until if until is None else Until.KNOWN,
+            membership_known=membership is not None,
+        ),
+    )
+
+
+def _membership(facts: Facts, known: PatronRecord) -> Membership | None:
+    """A membership without a definition: its code counts at doors, and it limits nothing."""
+    if facts.membership is None:
+        return known.membership
+    return Membership(facts.membership, facts.membership, 0)
+
+
+def _status(known: PatronRecord) -> int:
+    status = status_of(known)
+    return status if status in BLOCKING_STATUSES else NORMAL_STATUS
+
+
+def _cards(number: str, main: str, known: PatronRecord) -> tuple[Card, ...]:
+    """The card that was asked for, the one of the answer, and what others we know.
+
+    The PIN belongs to the patron, so its failures are those of any card of theirs.
+    """
+    pin = known.cards[0] if known.cards else Card(number)
+    ours = {card.number: card for card in known.cards}
+    return tuple(
+        ours.get(held) or replace(pin, number=held, state=CardState.ACTIVE)
+        for held in dict.fromkeys((number, main, *ours))
+    )
+
+
+def _badges(facts: Facts, known: PatronRecord) -> tuple[BadgeAssignment, ...]:
+    """Ours, and theirs that we do not have: ours may be limited in time and place."""
+    ours = {badge.code for badge in known.badges}
+    theirs = (BadgeAssignment(code) for code in facts.badges if code not in ours)
+    return (*known.badges, *theirs)

@@ -1,0 +1,403 @@
+"""What the answers of a library system say, and the snapshot made of it (B72, C121, C150, C158)."""
+
+import re
+from dataclasses import fields as attributes
+from dataclasses import replace
+from datetime import UTC, date, datetime
+
+import pytest
+from answers_of_systems import DECODE, information, status
+from family import ADULT, HEAD_OF_TOM, fee, patron
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sip2gw.config.upstream import Account
+from sip2gw.model import (
+    BadgeAssignment,
+    Block,
+    BlockType,
+    Card,
+    CardState,
+    DoorEntry,
+    Membership,
+    Until,
+)
+from sip2gw.policy.upstream.facts import pin_is_right, read_facts, record_of, says_nothing
+from sip2gw.policy.upstream.presets import PRESETS
+from sip2gw.policy.upstream.rules import BY_FLAGS, Fact, FactRules
+from sip2gw.protocol.messages import PatronInformationResponse
+
+KOHA = PRESETS["koha"].facts
+EVERGREEN = PRESETS["evergreen"].facts
+
+
+def read(fields, rules=KOHA, answer=information, flags=b""):
+    return read_facts(answer(fields, flags), rules, "EUR", DECODE)
+
+
+# Presets --------------------------------------------------------------------------------------
+
+
+def test_a_patron_of_koha():
+    facts = read(
+        b"AOMAIN|AA23529|AEAnna Peeters|BLY|CQY|BV3.50|CC5|BDKerkstraat 1|BEanna@example.org|"
+        b"BF0470|PB19800501|PCADULT|PIY|AVOverdue: Emma 1.50|AVLost: 1984 2.00|AFGreetings|",
+        flags=b"   Y",
+    )
+    assert (facts.id, facts.name) == ("23529", "Anna Peeters")
+    assert (facts.address, facts.email, facts.phone) == ("Kerkstraat 1", "anna@example.org", "0470")
+    assert (facts.birth_date, facts.membership) == (date(1980, 5, 1), "ADULT")
+    assert (facts.membership_until, facts.word.until) == (None, Until.UNMAPPED)
+    assert [line.amount for line in facts.lines] == [150, 200]
+    assert (facts.word.flags, facts.word.texts) == ({3}, ("Greetings",))
+    assert facts.word.fee_amount == 350
+
+
+def test_a_patron_of_evergreen():
+    facts = read(b"AA1|PB19800501|PA20261231|PCPatrons|AQBR1|", EVERGREEN)
+    assert (facts.membership_until, facts.word.until) == (date(2026, 12, 31), Until.KNOWN)
+    assert (facts.membership, facts.home_branch) == ("Patrons", "BR1")
+
+
+def test_a_patron_of_symphony():
+    facts = read(
+        b"AA1|PD19800501|PA20261231    235900|PCADULT|AQMAIN|BV 12.00|", PRESETS["symphony"].facts
+    )
+    assert (facts.birth_date, facts.membership_until) == (date(1980, 5, 1), date(2026, 12, 31))
+    assert facts.word.fee_amount == 1200
+
+
+def test_horizon_glues_text_to_its_dates():
+    facts = read(b"AA1|PB19800501|PE20261231    235900staff|ZYa|", PRESETS["horizon"].facts)
+    assert (facts.membership_until, facts.membership) == (date(2026, 12, 31), "a")
+
+
+def test_polaris_has_a_card_number_in_pb_and_another_in_pc():
+    facts = read(
+        b"AA1|BC19800501    235959|PX20261231    000000|PA3|PECEN|PB19800102|PC77|",
+        PRESETS["polaris"].facts,
+    )
+    assert facts.birth_date == date(1980, 5, 1)
+    assert (facts.membership, facts.home_branch) == ("3", "CEN")
+
+
+def test_a_patron_of_folio():
+    facts = read(b"AA1|FUstaff|FVStaff members|CGa|FA1.00|", PRESETS["folio"].facts)
+    assert facts.membership == "staff"
+    assert [one.id for one in facts.fees] == ["a"]
+
+
+@pytest.mark.parametrize("name", ["sierra", "alma", "none"])
+def test_of_others_nothing_is_known_to_be_the_same_at_all_sites(name):
+    facts = read(b"AA1|PB19800501|PA20261231|PCX|AQMAIN|GLONBE|", PRESETS[name].facts)
+    assert (facts.birth_date, facts.membership_until, facts.membership) == (None, None, None)
+    assert (facts.home_branch, facts.badges) == (None, ())
+
+
+def test_the_habits_of_a_preset_are_keys_of_an_account():
+    keys = {key.name for key in attributes(Account)}
+    assert {habit for preset in PRESETS.values() for habit in preset.habits} <= keys
+    assert PRESETS["symphony"].habits == {"login_algorithm": " "}
+
+
+# Facts ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "fact", "day"),
+    [
+        (b"20261231", Fact("PA"), date(2026, 12, 31)),
+        (b" 20261231 ", Fact("PA"), date(2026, 12, 31)),
+        (b"20261231    235900", Fact("PA"), date(2026, 12, 31)),
+        (b"2026-12-31", Fact("PA"), date(2026, 12, 31)),
+        (b"2026-1-5", Fact("PA"), date(2026, 1, 5)),
+        (b"31DEC2026", Fact("PA", ("%d%b%Y",)), date(2026, 12, 31)),
+        (b"2026121", Fact("PA"), None),  # 1 December, or a digit is missing
+        (b"20261231235900", Fact("PA"), None),
+        (b"20260230", Fact("PA"), None),
+        (b"00000000", Fact("PA"), None),
+        (b"31.12.2026", Fact("PA"), None),
+        (b"31.12.2026", Fact("PA", ("%Y%m%d", "%d.%m.%Y")), date(2026, 12, 31)),
+        (b"20261231staff", Fact("PA"), None),
+        (b"20261231staff", Fact("PA", length=8), date(2026, 12, 31)),
+        (b"  20261231", Fact("PA", length=8), None),  # cut before it is trimmed
+        (b"NEVER", Fact("PA", map={"NEVER": "29991231"}), date(2999, 12, 31)),
+        (b"20261231", Fact("PA", map={"NEVER": "29991231"}), date(2026, 12, 31)),
+        (b"?", Fact("PA", default="20200101"), date(2020, 1, 1)),
+        (b"", Fact("PA", default="20200101"), None),
+        (b"2026" + b" " * 40 + b"1231", Fact("PA", ("%Y %m%d",)), None),
+        (b"20261231", Fact("PA", ("%Q", "%Y%m%d")), date(2026, 12, 31)),
+    ],
+)
+def test_a_date_is_read_in_the_first_format_that_fits(value, fact, day):
+    facts = read(b"AA1|PA" + value + b"|", FactRules(membership_until=fact, birth_date=fact))
+    assert facts.membership_until == facts.birth_date == day
+
+
+@pytest.mark.parametrize(
+    ("fields", "default", "until"),
+    [
+        (b"AA1|", None, Until.UNREADABLE),
+        (b"AA1|PA|", None, Until.UNREADABLE),
+        (b"AA1|PAsoon|", None, Until.UNREADABLE),
+        (b"AA1|", BY_FLAGS, Until.BY_FLAGS),
+        (b"AA1|PAsoon|", BY_FLAGS, Until.BY_FLAGS),
+        (b"AA1|PA20261231|", BY_FLAGS, Until.KNOWN),
+    ],
+)
+def test_what_the_word_about_the_end_is_worth(fields, default, until):
+    rules = FactRules(membership_until=Fact("PA", default=default))
+    assert read(fields, rules).word.until is until
+
+
+@pytest.mark.parametrize(
+    ("value", "fact", "code"),
+    [
+        (b"ADULT", Fact("PC"), "ADULT"),
+        (b" ADULT ", Fact("PC", default="201"), "ADULT"),  # without a map words are their own
+        (b"ADULT", Fact("PC", map={"ADULT": "201"}), "201"),
+        (b"CHILD", Fact("PC", map={"ADULT": "201"}), None),
+        (b"CHILD", Fact("PC", map={"ADULT": "201"}, default="202"), "202"),
+        (b"", Fact("PC", map={"ADULT": "201"}, default="202"), None),
+        (b"ADULT-3", Fact("PC", length=5, map={"ADULT": "201"}), "201"),
+        (b"AD\1ULT", Fact("PC"), None),
+    ],
+)
+def test_a_word_becomes_ours_by_the_map(value, fact, code):
+    facts = read(b"AA1|PC" + value + b"|", FactRules(membership=fact, home_branch=fact))
+    assert facts.membership == facts.home_branch == code
+    assert facts.word.membership_known is (code is not None)
+
+
+def test_badges_stand_in_any_number_of_fields_declared_or_not():
+    assert read(b"AA1|GLONBE|GLKEYS|GLONBE|", FactRules(badges=Fact("GL"))).badges == (
+        "ONBE",
+        "KEYS",
+    )
+    many = FactRules(badges=Fact("ZZ", map={"night": "ONBE"}))
+    assert read(b"AA1|ZZnight|ZZother|ZZ|", many).badges == ("ONBE",)
+
+
+def test_a_fact_in_a_field_that_is_no_text_is_unknown():
+    assert read(b"AA1|BZ0005|", FactRules(membership=Fact("BZ"))).membership is None
+
+
+def test_a_24_says_the_same_in_fields_that_it_does_not_declare():
+    said = b"AA1|AEAnna|BLY|PB19800501|PCADULT|GLONBE|BV1.00|BEanna@example.org|BHUSD|"
+    rules = replace(KOHA, badges=Fact("GL"))
+    assert read(said, rules, status) == read(said, rules)
+    assert read(said, rules, status).email == "anna@example.org"
+
+
+def test_of_a_field_that_may_stand_once_the_first_counts():
+    assert read(b"AA1|PB19800501|PB20200101|").birth_date == date(1980, 5, 1)
+
+
+def test_facts_show_nothing_personal():
+    told = repr(read(b"AA4711|AEAnna|PB19800501|BEanna@example.org|BV3.33|AFDear Anna|"))
+    assert not re.search("4711|Anna|anna|1980|333|3.33", told)
+
+
+# Answers that say nothing ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fields", "nothing", "right"),
+    [
+        (b"AA1|BLY|CQY|", False, True),
+        (b"AA1|BLY|", False, False),  # silence is not yes
+        (b"AA1|BLY|CQN|", True, False),
+        (b"AA1|BLN|", True, False),
+        (b"AA1|BLN|CQY|", True, False),
+        (b"AA1|CQY|", False, True),
+    ],
+)
+@pytest.mark.parametrize("answer", [information, status])
+def test_an_answer_with_bln_or_cqn_says_nothing(fields, nothing, right, answer):
+    response = answer(fields)
+    assert (says_nothing(response), pin_is_right(response)) == (nothing, right)
+
+
+def test_where_no_pin_was_asked_cqn_means_nothing():
+    assert not says_nothing(status(b"AA1|BLY|CQN|"), with_pin=False)  # so does Koha's 24
+    assert says_nothing(status(b"AA1|BLN|CQN|"), with_pin=False)
+
+
+# The snapshot ---------------------------------------------------------------------------------
+
+SAID = (
+    b"AAMAIN-1|AEA. Peeters|BLY|BV5.00|PB19800501|PA20261231|PC201|AQBR1|GLKEYS|GLONBE|"
+    b"BEtheirs@example.org|AFRead this|"
+)
+FACTS = read(SAID, replace(EVERGREEN, badges=Fact("GL")), flags=b"Y")
+LOCKED = datetime(2026, 3, 10, 12, 5, tzinfo=UTC)
+OURS = patron(
+    "MAIN-1",
+    birth_date=date(1999, 1, 1),
+    membership=Membership("ours", "Ours", 1),
+    membership_until=date(2030, 1, 1),
+    home_branch="WEST",
+    language="nl",
+    email="ours@example.org",
+    phone="0471",
+    address="Ours 1",
+    cards=(
+        Card("MAIN-1", pin_failures=3, pin_locked_until=LOCKED),
+        Card("OLD", CardState.REPLACED, 3, LOCKED),
+    ),
+    badges=(BadgeAssignment("ONBE", assignment_branches=("MAIN",)),),
+    blocks=(Block(BlockType.GENERAL),),
+    notices=("call us",),
+    answers=("yes",),
+    house_rules_accepted=date(2026, 1, 1),
+    fee_limit=700,
+    fees=(fee("F", "MAIN-1", 100),),
+    payer_for=(HEAD_OF_TOM,),
+    door_entries=(DoorEntry("bar", "*", "OLD"),),
+)
+
+
+def test_what_both_could_know_is_theirs():
+    record = record_of(FACTS, "SCANNED", OURS, ADULT)
+    assert (record.id, record.name) == ("MAIN-1", "A. Peeters")
+    assert (record.birth_date, record.home_branch) == (date(1980, 5, 1), "BR1")
+    assert (record.membership, record.membership_until) == (ADULT, date(2026, 12, 31))
+    assert record.email == "theirs@example.org"
+    assert [one.owed for one in record.fees] == [500]
+    assert (record.word.flags, record.word.texts) == ({0}, ("Read this",))
+
+
+def test_what_only_we_can_know_is_ours():
+    record = record_of(FACTS, "SCANNED", OURS, ADULT)
+    for name in (
+        "blocks",
+        "notices",
+        "answers",
+        "house_rules_accepted",
+        "fee_limit",
+        "payer_for",
+        "door_entries",
+        "language",
+        "membership_from",
+        "phone",
+        "address",
+    ):
+        assert getattr(record, name) == getattr(OURS, name), name
+    assert record.pin_hash is None  # PINs are theirs
+
+
+def test_our_badges_go_before_theirs_because_they_may_be_limited():
+    assert record_of(FACTS, "MAIN-1", OURS, None).badges == (
+        BadgeAssignment("ONBE", assignment_branches=("MAIN",)),
+        BadgeAssignment("KEYS"),
+    )
+
+
+def test_the_cards_are_the_scanned_one_the_answers_and_those_we_know():
+    record = record_of(FACTS, "SCANNED", OURS, None)
+    assert record.cards == (
+        Card("SCANNED", CardState.ACTIVE, 3, LOCKED),
+        Card("MAIN-1", CardState.ACTIVE, 3, LOCKED),
+        Card("OLD", CardState.REPLACED, 3, LOCKED),
+    )
+    assert record_of(FACTS, "OLD", OURS, None).card("OLD").state is CardState.REPLACED
+    assert record_of(FACTS, "SCANNED", None, None).cards == (Card("SCANNED"), Card("MAIN-1"))
+
+
+@pytest.mark.parametrize(("status_of_ours", "status_here"), [(8, 8), (4, 4), (3, 5), (0, 5)])
+def test_our_status_counts_where_it_blocks(status_of_ours, status_here):
+    record = record_of(FACTS, "MAIN-1", replace(OURS, status=status_of_ours), None)
+    assert record.status == status_here
+
+
+def test_a_status_for_a_fee_of_ours_that_was_paid_blocks_no_more():
+    paid = replace(OURS, status=4, status_fee="GONE")
+    assert record_of(FACTS, "MAIN-1", paid, None).status == 5
+    assert record_of(FACTS, "MAIN-1", replace(paid, status_fee="F"), None).status == 4
+
+
+SILENT = read(b"AAMAIN-1|AE|", EVERGREEN)
+
+
+def test_what_they_do_not_say_is_ours_if_we_know_it():
+    record = record_of(SILENT, "MAIN-1", OURS, None)
+    assert (record.name, record.email) == (OURS.name, OURS.email)
+    assert (record.birth_date, record.home_branch) == (date(1999, 1, 1), "WEST")
+    assert (record.membership, record.membership_until) == (OURS.membership, date(2030, 1, 1))
+    assert (record.word.until, record.word.membership_known) == (Until.KNOWN, True)
+
+
+def test_what_nobody_says_is_unknown():
+    record = record_of(SILENT, "MAIN-1", None, None)
+    assert (record.birth_date, record.home_branch, record.membership) == (None, None, None)
+    assert (record.membership_until, record.word.until) == (None, Until.UNREADABLE)
+    assert record.word.membership_known is False
+    assert (record.status, record.language, record.badges, record.fees) == (5, None, (), ())
+
+
+def test_a_membership_without_a_definition_is_known_and_limits_nothing():
+    record = record_of(FACTS, "MAIN-1", OURS, None)
+    assert record.membership == Membership("201", "201", 0)
+    assert record.word.membership_known
+
+
+# Hostile answers ------------------------------------------------------------------------------
+
+RULES = st.builds(
+    FactRules,
+    birth_date=st.none() | st.builds(Fact, st.sampled_from(["PB", "PA", "AF", "BZ"])),
+    membership_until=st.none()
+    | st.builds(
+        Fact,
+        st.sampled_from(["PA", "GL"]),
+        length=st.none() | st.integers(0, 20),
+        default=st.sampled_from([None, BY_FLAGS, "20200101"]),
+    ),
+    membership=st.none() | st.builds(Fact, st.sampled_from(["PC", "AE"])),
+    badges=st.none() | st.builds(Fact, st.sampled_from(["GL", "CG", "ZZ"])),
+    home_branch=st.none() | st.builds(Fact, st.sampled_from(["AQ", "AO"])),
+    fees=st.sampled_from(["none", "standard", "av_koha", "av_evergreen", "gossip"]),
+)
+TAGS = st.sampled_from(
+    [
+        *("AA", "AE", "AF", "AO", "AQ", "AV", "BD", "BE", "BF", "BL", "BV", "BZ", "CG", "CQ"),
+        *("FA", "FC", "FF", "GL", "PA", "PB", "PC", "ZZ"),
+    ]
+)
+ANSWERS = st.sampled_from([information, status])
+VALUES = (
+    st.binary(max_size=60)
+    | st.sampled_from([b"20261231", b"1.00", b"#1 Fee 2.00", b'3 $1 "FINE" x', b"\xff\0"])
+    | st.text("0123456789.,-$# ", max_size=12).map(str.encode)
+)
+
+
+@given(
+    st.lists(st.tuples(TAGS, VALUES), max_size=12), RULES, st.sampled_from([information, status])
+)
+def test_whatever_stands_in_a_field_a_fact_is_right_or_unknown(said, rules, answer):
+    fields = b"".join(tag.encode() + value.replace(b"|", b"") + b"|" for tag, value in said)
+    facts = read(fields, rules, answer)
+    record = record_of(facts, "1", None, None)
+    assert record.birth_date is None or isinstance(record.birth_date, date)
+    assert (record.word.until is Until.KNOWN) == (record.membership_until is not None)
+    assert record.word.membership_known == (record.membership is not None)
+    codes = [facts.membership, facts.home_branch, *facts.badges, *(one.id for one in facts.fees)]
+    assert all(code is None or code.isprintable() for code in codes)
+    ids = [one.id for one in record.fees]
+    assert len(ids) == len(set(ids))
+    assert repr(facts)
+
+
+@given(
+    st.dates(min_value=date(1000, 1, 1)),
+    st.sampled_from(["%Y%m%d", "%Y%m%d    123456", "%Y-%m-%d"]),
+)
+def test_every_date_is_read_as_the_day_it_says(day, form):
+    facts = read(b"AA1|PB" + day.strftime(form).encode() + b"|")
+    assert facts.birth_date == day
+
+
+def test_what_is_not_in_an_answer_of_ours_is_unknown():
+    facts = read_facts(PatronInformationResponse(), KOHA, "EUR", DECODE)
+    assert (facts.birth_date, facts.word.fee_amount, facts.fees) == (None, None, ())
