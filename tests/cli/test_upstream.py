@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import tomllib
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from harness import running
@@ -21,6 +23,7 @@ from sip2gw.config.upstream import Account
 from sip2gw.control.client import RefusedError
 from sip2gw.control.messages import UpstreamAccounts
 from sip2gw.policy.upstream.presets import PRESETS
+from sip2gw.protocol.timestamps import read_timestamp
 
 from .conftest import CONFIGURATION, Run
 from .upstream_library import library
@@ -86,6 +89,20 @@ def test_no_secret_and_no_person_is_shown(sip2gw: Run, tmp_path: Path) -> None:
             for hidden in ("canary", "Anna", "Claes", "19800501", "1001"):
                 assert hidden not in result.out + result.err
     assert b"COcanary" in there.heard[0]
+
+
+def test_a_message_has_the_time_of_the_library(sip2gw: Run, tmp_path: Path) -> None:
+    """On Kiritimati it is 14 hours later than UTC, wherever the command runs."""
+    with library() as there:
+        config = configured(tmp_path, there.port)
+        text = config.read_text()
+        config.write_text(re.sub(r'timezone = ".*"', 'timezone = "Pacific/Kiritimati"', text))
+        assert "Kiritimati" in config.read_text()
+        sip2gw("upstream", "check", "--card", "1001", "--config", config)
+    (asked,) = (frame for frame in there.heard if frame.startswith(b"63"))
+    said = read_timestamp(asked[5:23].decode(), ZoneInfo("Pacific/Kiritimati"))
+    assert said is not None
+    assert abs(datetime.now(UTC) - said) < timedelta(minutes=5)
 
 
 def test_only_the_account_that_is_named_is_tried(sip2gw: Run, tmp_path: Path) -> None:

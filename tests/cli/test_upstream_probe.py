@@ -170,15 +170,17 @@ def test_a_message_without_end_ends(monkeypatch: pytest.MonkeyPatch) -> None:
         assert attempts(look(there)) == [("login", True, "endless")]
 
 
-def test_a_drip_does_not_move_the_limit() -> None:
-    """A byte now and then is no answer."""
+@pytest.mark.parametrize("pause_s", [0.02, 0])
+def test_a_drip_does_not_move_the_limit(pause_s: float) -> None:
+    """A byte now and then is no answer, and neither are bytes without a pause."""
 
     class Dripping(Library):
         def _one(self, stream: Any) -> bool:
-            for _ in range(100):
+            end = time.monotonic() + 2
+            while time.monotonic() < end:
                 stream.write(b"9")
                 stream.flush()
-                time.sleep(0.02)
+                time.sleep(pause_s)
             return False
 
     there = Dripping({})

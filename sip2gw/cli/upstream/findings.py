@@ -171,10 +171,9 @@ _SUMS: dict[Checksum, str] = {
 
 
 def checksums_of(seen: Seen) -> Checksum:
-    """What kind of checksums it sends when it is asked with checksums."""
-    asked = [one for one in seen.exchanges if one.sequence and one.frame]
+    """What kind of checksums it sends."""
     wire = seen.wire(fitting_encoding(seen))
-    kinds = {one.checksum(wire) for one in asked}
+    kinds = {one.checksum(wire) for one in seen.exchanges}
     order: tuple[Checksum, ...] = ("wrong", "characters", "bytes", "either")
     return next((kind for kind in order if kind in kinds), "none")
 
