@@ -29,7 +29,7 @@ from sip2gw.policy.obstacles import (
 )
 from sip2gw.policy.reasons import Reason
 from sip2gw.policy.statuses import BLOCKING_STATUSES, status_of
-from sip2gw.policy.upstream.denials import Cause, cause_of, is_money_only, owes_too_much
+from sip2gw.policy.upstream.denials import Cause, cause_of, may_be_more_than_money, owes_too_much
 from sip2gw.protocol.fields import PatronFlag
 
 
@@ -194,7 +194,7 @@ def denial_of(record: PatronRecord, rules: DoorRules) -> Cause | None:
         return None
     cause = cause_of(word.flags)
     if cause is Cause.MONEY and not rules.fees:
-        return None if is_money_only(word.flags) else Cause.OTHER
+        return Cause.OTHER if may_be_more_than_money(word.flags) else None
     return cause
 
 

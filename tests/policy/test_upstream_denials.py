@@ -33,10 +33,11 @@ from sip2gw.policy.calendar import CalendarMoment, OpeningState
 from sip2gw.policy.money import money_standing
 from sip2gw.policy.obstacles import decide_standing
 from sip2gw.policy.reasons import Reason
-from sip2gw.policy.upstream.denials import told, without_money
+from sip2gw.policy.upstream.denials import about_money, without_money
 from sip2gw.policy.upstream.rules import MoneyDenials
 from sip2gw.protocol.fields import PatronFlag
 
+TOO_MANY = (5, 6, 7, 8, 9, 12, 13)
 ONE_BLOCK = set(PatronFlag)
 """FOLIO's block for borrowing sets all flags."""
 EXPIRED = date(2026, 3, 9)
@@ -54,6 +55,13 @@ def theirs(*numbers, word=KNOWN, **changes):
 
 
 # Outside doors --------------------------------------------------------------------------------
+
+
+def told(set_flags, texts, denials):
+    """A word of theirs, and which part of it is about money."""
+    return LibraryWord(
+        set_flags, texts, Until.UNMAPPED, False, None, *about_money(set_flags, texts, denials)
+    )
 
 
 def standing(record, **changes):
@@ -76,6 +84,7 @@ def standing(record, **changes):
         (theirs(0, 11), Reason.FEE_LIMIT),
         (theirs(10), Reason.GRANTED),
         (theirs(*ONE_BLOCK), Reason.BLOCKED),  # neither a lost card nor a debt
+        *((theirs(*ONE_BLOCK - {one}), Reason.CARD_BLOCKED) for one in TOO_MANY),
         (theirs(0, 1, 2, 3, membership_until=EXPIRED), Reason.MEMBERSHIP_EXPIRED),
     ],
 )
@@ -259,8 +268,7 @@ def test_their_flag_0_refuses_with_its_cause(record, reason, checks):
         ({0, 10}, Reason.GRANTED),
         ({0, 1, 2, 3, 11}, Reason.GRANTED),
         ({0}, Reason.BLOCKED),
-        ({0, 6, 10}, Reason.BLOCKED),  # overdue items may be the cause
-        ({0, 13, 10}, Reason.BLOCKED),
+        *(({0, cause, 10}, Reason.BLOCKED) for cause in TOO_MANY),  # overdue items, for example
         ({0, 4, 10}, Reason.CARD_BLOCKED),
         (ONE_BLOCK, Reason.BLOCKED),
     ],

@@ -23,6 +23,7 @@ from sip2gw.model import (
     Until,
 )
 from sip2gw.policy.upstream.facts import pin_is_right, read_facts, record_of, says_nothing
+from sip2gw.policy.upstream.fields import read_date
 from sip2gw.policy.upstream.presets import PRESETS
 from sip2gw.policy.upstream.rules import BY_FLAGS, Fact, FactRules
 from sip2gw.protocol.messages import PatronInformationResponse
@@ -132,6 +133,11 @@ def test_the_habits_of_a_preset_are_keys_of_an_account():
 def test_a_date_is_read_in_the_first_format_that_fits(value, fact, day):
     facts = read(b"AA1|PA" + value + b"|", FactRules(membership_until=fact, birth_date=fact))
     assert facts.membership_until == facts.birth_date == day
+
+
+def test_digits_of_other_scripts_are_no_date():
+    assert read_date("2026-01-05", ("%Y-%m-%d",)) == date(2026, 1, 5)
+    assert read_date("2026-01-0\N{ARABIC-INDIC DIGIT FIVE}", ("%Y-%m-%d",)) is None
 
 
 @pytest.mark.parametrize(
@@ -301,6 +307,8 @@ def test_the_cards_are_the_scanned_one_the_answers_and_those_we_know():
         Card("OLD", CardState.REPLACED, 3, LOCKED),
     )
     assert record_of(FACTS, "OLD", OURS, None).card("OLD").state is CardState.REPLACED
+    replaced_only = replace(OURS, cards=OURS.cards[1:])
+    assert record_of(FACTS, "MAIN-1", replaced_only, None).card("MAIN-1").state is CardState.ACTIVE
     assert record_of(FACTS, "SCANNED", None, None).cards == (Card("SCANNED"), Card("MAIN-1"))
 
 

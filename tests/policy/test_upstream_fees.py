@@ -99,14 +99,15 @@ GROUPS = (
     b"CGa1-f|FA1,234.50|FB3100|FC05.02.2026|FD1984|FEx|FFOverdue|"
     b"CGa2|FA1.234,50|FC5/2|FD|"  # an amount of another locale
     b"CG|FA2.00|"
+    b"CGa3|FA1.234|"  # a thousand, or one and a bit
 )
 
 
 @pytest.mark.parametrize("answer", [information, status])
 def test_gossip_begins_a_group_with_what_is_paid(answer):
-    first, second, third = lines("gossip", b"FAnot in a group|" + GROUPS, answer)
+    first, second, third, fourth = lines("gossip", b"FAnot in a group|" + GROUPS, answer)
     assert first == FeeLine("Overdue 1984", 123450, "a1-f", "01", "3100", date(2026, 2, 5))
-    assert second == FeeLine("")
+    assert second == fourth == FeeLine("")
     assert third == FeeLine("", 200)
 
 

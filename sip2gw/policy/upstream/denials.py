@@ -11,6 +11,7 @@ from dataclasses import replace
 from enum import StrEnum
 
 from sip2gw.model import LibraryWord
+from sip2gw.policy.reasons import NO_FLAGS
 from sip2gw.policy.upstream.rules import MoneyDenials
 from sip2gw.protocol.fields import PatronFlag
 
@@ -24,7 +25,7 @@ DENYING_FLAGS: Flags = frozenset(
 """What takes something away from a patron. Recalls (2) are left out: library systems without them
 deny them to everybody."""
 
-_ONE_BLOCK: Flags = frozenset(
+_TOO_MANY: Flags = frozenset(
     {
         PatronFlag.TOO_MANY_CHARGED,
         PatronFlag.TOO_MANY_OVERDUE,
@@ -35,10 +36,8 @@ _ONE_BLOCK: Flags = frozenset(
         PatronFlag.TOO_MANY_BILLED,
     }
 )
-"""Nobody is all of this at once: some library systems set every flag for one block."""
-
-_OTHER_CAUSES = _ONE_BLOCK | {PatronFlag.CARD_LOST}
-"""What may have caused a denial besides money."""
+"""Each may be a cause. Nobody is all of it at once: some library systems set every flag for one
+block, which is then neither a lost card nor a debt."""
 
 
 class Cause(StrEnum):
@@ -51,7 +50,7 @@ class Cause(StrEnum):
 
 def cause_of(flags: Flags) -> Cause:
     """The cause of a denial that comes with `flags`, the gravest first."""
-    if flags >= _ONE_BLOCK:
+    if flags >= _TOO_MANY:
         return Cause.OTHER
     if PatronFlag.CARD_LOST in flags:
         return Cause.CARD_LOST
@@ -60,25 +59,24 @@ def cause_of(flags: Flags) -> Cause:
 
 def owes_too_much(flags: Flags) -> bool:
     """Whether they say that too much is owed, whatever else they say."""
-    return bool(flags & MONEY_FLAGS) and not flags >= _ONE_BLOCK
+    return bool(flags & MONEY_FLAGS) and not flags >= _TOO_MANY
 
 
-def is_money_only(flags: Flags) -> bool:
-    """Whether money is the cause of a denial and nothing in `flags` may be another one (C150)."""
-    return bool(flags & MONEY_FLAGS) and not flags & _OTHER_CAUSES
+def may_be_more_than_money(flags: Flags) -> bool:
+    """Whether a denial of `Cause.MONEY` may have another cause too (C150)."""
+    return not flags.isdisjoint(_TOO_MANY)
 
 
-def told(flags: Flags, texts: Sequence[str], denials: MoneyDenials | None) -> LibraryWord:
-    """What was said, and which part of it `denials` declares to be about money (C123)."""
-    word = LibraryWord(flags, tuple(texts))
-    if denials is None or flags >= _ONE_BLOCK:
-        return word
+def about_money(
+    flags: Flags, texts: Sequence[str], denials: MoneyDenials | None
+) -> tuple[Flags, tuple[str, ...]]:
+    """Those of `flags` and `texts` that `denials` declares to be about money (C123)."""
+    if denials is None or flags >= _TOO_MANY:
+        return NO_FLAGS, ()
     if denials.af_not is not None and any(denials.af_not.search(text) for text in texts):
-        return word
-    about_money = tuple(text for text in texts if denials.af.search(text))
-    if not about_money:
-        return word
-    return replace(word, money_flags=flags & denials.flags, money_texts=about_money)
+        return NO_FLAGS, ()
+    spoken = tuple(text for text in texts if denials.af.search(text))
+    return (flags & denials.flags if spoken else NO_FLAGS), spoken
 
 
 def without_money(word: LibraryWord) -> LibraryWord:
@@ -89,6 +87,6 @@ def without_money(word: LibraryWord) -> LibraryWord:
         word,
         flags=word.flags - word.money_flags,
         texts=tuple(text for text in word.texts if text not in word.money_texts),
-        money_flags=frozenset(),
+        money_flags=NO_FLAGS,
         money_texts=(),
     )

@@ -12,7 +12,6 @@ from datetime import date
 from sip2gw.model import (
     BadgeAssignment,
     Card,
-    CardState,
     Fee,
     LibraryWord,
     Membership,
@@ -20,7 +19,7 @@ from sip2gw.model import (
     Until,
 )
 from sip2gw.policy.statuses import BLOCKING_STATUSES, NORMAL_STATUS, status_of
-from sip2gw.policy.upstream.denials import told
+from sip2gw.policy.upstream.denials import about_money
 from sip2gw.policy.upstream.fees import FeeLine, open_fees, read_lines, read_money
 from sip2gw.policy.upstream.fields import Decode, Fields, PatronAnswer, read_date
 from sip2gw.policy.upstream.rules import BY_FLAGS, Fact, FactRules
@@ -78,12 +77,13 @@ def read_facts(response: PatronAnswer, rules: FactRules, currency: str, decode: 
     balance = read_money(fields.first("BV"), currency)
     lines = read_lines(fields, rules.fees, currency)
     number = response.patron_identifier.strip()
-    word = told(response.patron_status, response.screen_message, rules.denials_by_money)
+    flags, texts = response.patron_status, response.screen_message
+    money_flags, money_texts = about_money(flags, texts, rules.denials_by_money)
     return Facts(
         id=number,
         name=response.personal_name.strip(),
-        word=replace(
-            word, until=worth, membership_known=membership is not None, fee_amount=balance
+        word=LibraryWord(
+            flags, texts, worth, membership is not None, balance, money_flags, money_texts
         ),
         address=fields.first("BD"),
         email=fields.first("BE"),
@@ -179,12 +179,17 @@ def record_of(
         fees=facts.fees,
         payer_for=known.payer_for,
         door_entries=known.door_entries,
-        word=replace(
-            facts.word,
-            until=facts.word.until if until is None else Until.KNOWN,
-            membership_known=membership is not None,
-        ),
+        word=_word(facts.word, until, membership),
     )
+
+
+def _word(word: LibraryWord, until: date | None, membership: Membership | None) -> LibraryWord:
+    """`word`, and that we know what they do not say."""
+    worth = word.until if until is None else Until.KNOWN
+    is_known = membership is not None
+    if (worth, is_known) == (word.until, word.membership_known):
+        return word
+    return replace(word, until=worth, membership_known=is_known)
 
 
 def _membership(facts: Facts, known: PatronRecord) -> Membership | None:
@@ -204,10 +209,11 @@ def _cards(number: str, main: str, known: PatronRecord) -> tuple[Card, ...]:
 
     The PIN belongs to the patron, so its failures are those of any card of theirs.
     """
-    pin = known.cards[0] if known.cards else Card(number)
     ours = {card.number: card for card in known.cards}
+    pin = known.cards[0] if ours else Card(number)
     return tuple(
-        ours.get(held) or replace(pin, number=held, state=CardState.ACTIVE)
+        ours.get(held)
+        or Card(held, pin_failures=pin.pin_failures, pin_locked_until=pin.pin_locked_until)
         for held in dict.fromkeys((number, main, *ours))
     )
 

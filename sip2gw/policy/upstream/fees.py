@@ -80,7 +80,7 @@ def read_lines(fields: Fields, form: FeeFormat, currency: str) -> tuple[FeeLine,
         lines = [_read_line(text, _LINE_READERS[form], currency) for text in fields.values("AV")]
     else:
         lines = []
-    times = Counter(line.id for line in lines)
+    times = Counter(line.id for line in lines if line.id)
     return tuple(replace(line, id="") if times[line.id] > 1 else line for line in lines)
 
 
@@ -98,7 +98,7 @@ def _koha_line(text: str, currency: str) -> FeeLine | None:
     amount = _KOHA_AMOUNT.search(text)
     if amount is None:
         return None
-    number = _KOHA_ID.match(text, 0, amount.start())
+    number = _KOHA_ID.match(text)
     return FeeLine(
         text[number.end() if number else 0 : amount.start()].strip(),
         read_money(amount[0], currency),
