@@ -75,7 +75,7 @@ class AccountTable(Section):
     )
     encoding: Encoding = Field(default="cp850", description="Character encoding there.")
     terminator: Terminator = Field(default="CR", description="Line end of a message.")
-    checksums: bool | Literal["characters"] = Field(
+    checksums: Literal[True, False, "characters"] = Field(
         default=True,
         description="Whether messages carry AY and AZ; characters: with the sum of the characters"
         " instead of the bytes.",
@@ -135,8 +135,8 @@ class AccountTable(Section):
         description="Denials that FW=B lifts where the library system does not know it; unset:"
         " none.",
     )
-    facts: FactsTable = Field(
-        default=FactsTable(), description="Facts about a patron, and the fields that say them."
+    facts: FactsTable | None = Field(
+        default=None, description="Facts about a patron, and the fields that say them."
     )
 
 
@@ -268,7 +268,8 @@ class _Draft:
     def _facts(self) -> FactRules:
         rules = self._preset.facts
         for _, table in reversed(self._tables):
-            rules = table.facts.rules(rules)
+            if table.facts is not None:
+                rules = table.facts.rules(rules)
         denials = self._value("denials_by_money")
         return rules if denials is None else replace(rules, denials_by_money=denials.denials())
 

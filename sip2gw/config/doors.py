@@ -110,6 +110,7 @@ class DoorTable(Section):
             admit_when_staffed=self.when_staffed == "admit",
             last_entry_margin=timedelta(minutes=self.last_entry_margin_min),
             house_rules=self.require_house_rules,
+            denying_flags=frozenset(self.upstream_flags),
             capacity=self.capacity,
             refuse_inside=self.refuse_inside,
             companions=self.companions,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -64,7 +65,9 @@ def describe_node(node: Node, schema: Node) -> str:
     if "anyOf" in node:
         return " or ".join(describe_node(option, schema) for option in node["anyOf"])
     if "enum" in node:
-        return " | ".join(f'"{value}"' for value in node["enum"])
+        return " | ".join(map(json.dumps, node["enum"]))
+    if "const" in node:
+        return json.dumps(node["const"])
     kind = node.get("type", "")
     if kind == "array":
         return f"list of {describe_node(node.get('items', {}), schema)}"

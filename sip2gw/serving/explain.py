@@ -6,7 +6,8 @@ counted or locked, and the PIN is assumed to be right.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sip2gw.backend.base import Backend
@@ -23,6 +24,7 @@ from sip2gw.handlers.patron import PresentedCard, identify, standing_of
 from sip2gw.model import Card, CardState, PatronRecord
 from sip2gw.monitoring.metrics import Metrics
 from sip2gw.policy.access import CheckResult, PinState
+from sip2gw.policy.card_numbers import Step, apply_rules, steps
 from sip2gw.policy.explain import (
     ExplainedCheck,
     Place,
@@ -119,6 +121,9 @@ async def explain(
     muted = Unrecorded(backend)  # type: ignore[abstract]
     services = Services(muted, _PinsAssumedRight(), site.texts, Metrics(), clock)
     session = Session(services, terminal)
+    scanned = card.strip()
+    card = apply_rules(terminal.card_rules, scanned)
+    session.scanned = (card, scanned)
     code = message or next((code for code in MESSAGES if code in terminal.messages), MESSAGES[0])
     request = _request(code, terminal, card)
     if code not in terminal.messages:
@@ -126,7 +131,19 @@ async def explain(
     answer: Answer = await terminal.handlers[type(request)](session, request)
     settings = settings_of(terminal, site.config.profiles[terminal.profile])
     checks = await _checks(session, card, settings)
+    _explain_rules(checks, steps(terminal.card_rules, scanned))
     return Explanation(tuple(checks), answer.reason, _wire_text(terminal, answer))
+
+
+def _explain_rules(checks: list[ExplainedCheck], taken: Iterable[Step]) -> None:
+    """Say at the check of the card what each rule made of the scanned number (B95)."""
+    told = [
+        f"{step.rule.rule}{step.rule.value and f' {step.rule.value}'}: {step.before} -> {step.after}"
+        for step in taken
+    ]
+    for at, check in enumerate(checks):
+        if told and check.check == "card":
+            checks[at] = replace(check, detail="; ".join([*told, check.detail]))
 
 
 def _request(

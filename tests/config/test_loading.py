@@ -442,19 +442,6 @@ def test_several_processes_over_postgresql_c83(load: Load) -> None:
     assert not config.store.is_sqlite
 
 
-def test_an_upstream_system(load: Load, tmp_path: Path) -> None:
-    (tmp_path / "up").write_text("upstream password\n")
-    config = load(
-        """
-        institution.id = "HUB"
-        backend.kind = "sip2"
-        backend.sip2 = { address = "ils.example:6001", login = "gw", password_file = "up" }
-        """
-    )
-    assert config.upstream_password is not None
-    assert config.upstream_password.get_secret_value() == "upstream password"
-
-
 def test_own_texts_are_kept_by_language_b29(load: Load) -> None:
     config = load('institution.id = "HUB"\ntexts.nl.granted = "Dag!"')
     assert config.texts["nl"] == {"granted": "Dag!"}

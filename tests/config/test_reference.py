@@ -39,23 +39,29 @@ def test_every_key_that_was_promised_exists() -> None:
         "security": "pin_failures_max pin_lock_min login_backoff_s",
         "log": "level format",
         "privacy": "access_log_days refused_payment_days",
-        "branches.X": "name hours exceptions max_fee_age_days bar pass timezone",
+        "branches.X": "name hours exceptions max_fee_age_days bar pass timezone upstream",
         "profiles.X": """kind messages encoding terminator error_detection dialect language
             pin_required may_block_patrons personal_fields hide_fields allow_fields
             staff_notices badge_separator fw_b payment_types partial_payment invoiced_payable
             second_checkout checked_in_ok fee_lines accept_character_checksum
             resend_with_sequence date_zone wrong_pin_hides_card renewals_of_authorisers
             relation_titles bk_retention_days family door wise single_fee_payment
-            subtotal_payment support_answers""",
+            subtotal_payment support_answers observe card_rules""",
         "profiles.X.wise": "open_lines paid_lines all_lines paid_days paid_status separator",
         "profiles.X.door": """mode require_pin require_badges badges minimum_age fees
             when_staffed last_entry_margin_min refuse_as memberships home_branch_only
             require_house_rules capacity refuse_inside direction passage_window_s emergency
-            emergency_max_age_h companions""",
+            emergency_max_age_h companions upstream_flags""",
         "terminals.X": """profile branch login password password_file password_hash networks
-            location expires tls_client_name max_connections""",
+            location expires tls_client_name max_connections upstream""",
         "backend": "kind sip2",
-        "backend.sip2": "address login password_file connections timeout_s",
+        "backend.sip2": """address login password password_file location institution connections
+            timeout_s encoding terminator checksums date_zone tls tls_ca tls_name tls_certificate
+            tls_key payment_split login_order login_algorithm keepalive_s payments knows_fw_b
+            guards_bk preset aliases messages denials_by_money facts accounts""",
+        "backend.sip2.accounts.X": "address login location preset facts",
+        "backend.sip2.facts": "birth_date membership_until membership badges home_branch fees",
+        "backend.sip2.denials_by_money": "flags af af_not",
     }
     schema = json_schema()
     for table, keys in promised.items():

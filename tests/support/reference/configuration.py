@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from sip2gw.config.load import json_schema
 from sip2gw.config.profiles import KIND_DEFAULTS
@@ -95,7 +95,10 @@ def _tables(path: str, node: Node, schema: Node) -> Iterator[str]:
     if path:
         yield _heading(path, node, rows)
     for name, table_node in inner:
-        yield from _tables(name, table_node, schema)
+        if table_node["properties"].keys() < node["properties"].keys():
+            yield _like_above(path, name, table_node, node["properties"])
+        else:
+            yield from _tables(name, table_node, schema)
 
 
 def _table_in(path: str, value: Node, schema: Node) -> tuple[str, Node] | None:
@@ -113,6 +116,13 @@ def _heading(path: str, node: Node, rows: list[str]) -> str:
     about = " ".join(node.get("description", "").split())
     head = "| key | type | default | meaning |\n|---|---|---|---|\n"
     return f"## {title}\n\n{about}\n\n{head}{''.join(rows)}\n"
+
+
+def _like_above(above: str, path: str, node: Node, all_keys: Iterable[str]) -> str:
+    """The part on a table that takes only keys of the one above it."""
+    about = " ".join(node.get("description", "").split())
+    missing = ", ".join(f"`{key}`" for key in all_keys if key not in node["properties"])
+    return f"## `[{path}]`\n\n{about} All keys of `[{above}]` but {missing} may stand here.\n\n"
 
 
 def _row(key: str, value: Node, schema: Node, *, required: bool) -> str:
