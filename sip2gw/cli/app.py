@@ -34,6 +34,7 @@ from sip2gw.cli.passwords import hash_password
 from sip2gw.cli.running import drain, reload
 from sip2gw.cli.serve import serve
 from sip2gw.cli.terminal import terminal
+from sip2gw.cli.upstream.commands import upstream
 
 PIPE_CLOSED_STATUS = 1
 
@@ -117,6 +118,7 @@ app.add_typer(outbox, name="outbox")
 app.add_typer(door, name="door")
 app.add_typer(observe, name="observe")
 app.add_typer(terminal, name="terminal")
+app.add_typer(upstream, name="upstream")
 app.command()(dashboard)
 app.command()(alerts)
 app.command()(convert_config)

@@ -12,6 +12,7 @@ from typing import Literal
 
 import msgspec
 
+from sip2gw.backend.system import AccountState
 from sip2gw.monitoring.metrics import Family
 
 REQUEST_BYTES_MAX = 4_096
@@ -76,6 +77,10 @@ class Trace(Request, frozen=True, forbid_unknown_fields=True):
     """Seconds after which it ends by itself; more than 0, at most `TRACE_SECONDS_MAX`."""
     frames: int = msgspec.field(default=1_000)
     """Frames after which it ends; at least 1, at most `TRACE_FRAMES_MAX`."""
+
+
+class UpstreamStatus(Request, frozen=True, forbid_unknown_fields=True):
+    """Ask for all accounts at the library system; answered with `UpstreamAccounts` (C157)."""
 
 
 class Answer(msgspec.Struct, frozen=True, tag_field="answer", tag=_tag):
@@ -186,7 +191,13 @@ class TraceEnded(Answer, frozen=True):
     """The number of frames left out because they came faster than they were read."""
 
 
-AnyRequest = Ping | ReadNumbers | Reload | Drain | ListTerminals | Kick | Trace
+class UpstreamAccounts(Answer, frozen=True):
+    """All accounts, in the order of the configuration."""
+
+    accounts: list[AccountState]
+
+
+AnyRequest = Ping | ReadNumbers | Reload | Drain | ListTerminals | Kick | Trace | UpstreamStatus
 AnyAnswer = (
     Refused
     | Alive
@@ -199,6 +210,7 @@ AnyAnswer = (
     | TraceBegan
     | TraceEvent
     | TraceEnded
+    | UpstreamAccounts
 )
 
 _encoder = msgspec.json.Encoder()

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, tzinfo
 from typing import Protocol
 
+from sip2gw.backend.system import LibrarySystem
 from sip2gw.control.messages import (
     TRACE_FRAMES_MAX,
     TRACE_SECONDS_MAX,
@@ -30,6 +31,8 @@ from sip2gw.control.messages import (
     TerminalState,
     Trace,
     TraceBegan,
+    UpstreamAccounts,
+    UpstreamStatus,
 )
 from sip2gw.control.tracing import Peer
 from sip2gw.control.tracing import Trace as RunningTrace
@@ -53,6 +56,10 @@ class Daemon(Protocol):
     @property
     def site(self) -> Site:
         """The terminals as they are configured now."""
+
+    @property
+    def library(self) -> LibrarySystem | None:
+        """The library system behind the gateway; None: the store itself is the library."""
 
     def reload(self) -> Future[Reloaded]:
         """Read the configuration again; the result of a reading that begins after this call."""
@@ -124,6 +131,8 @@ class Operations:
                 return self._kick(request.terminal, peer)
             case Trace():
                 return self._trace(request, peer)
+            case UpstreamStatus():
+                return self._upstream()
 
     def forget(self, peer: Peer) -> None:
         """Forget a peer that has gone, and end its traces."""
@@ -163,6 +172,14 @@ class Operations:
             requests=said.requests if said is not None else 0,
             last_message=_moment(self._metrics.last_message.get(view.name, 0.0), zone),
         )
+
+    def _upstream(self) -> Answer:
+        library = self._daemon.library
+        if library is None:
+            return Refused(
+                'there is no library system behind this gateway: backend.kind is "store"'
+            )
+        return UpstreamAccounts(list(library.states()))
 
     # Disconnecting -------------------------------------------------------------------------
 

@@ -7,7 +7,8 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from sip2gw.config import load_config
@@ -27,25 +28,32 @@ class Converted:
 
     toml: str
     notes: tuple[Note, ...]
+    passwords: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """For the accounts at the library system, by the name of the file in which each belongs."""
 
 
-def converted(sources: dict[str, bytes], institution: str | None = None) -> Converted:
+def converted(
+    sources: dict[str, bytes], institution: str | None = None, upstream: str | None = None
+) -> Converted:
     """The configuration made from `sources` (name → content); it is valid and starts.
 
     Args:
         sources: one `SIPconfig.xml`, or the JSON files of one edge-sip2.
         institution: the institution or tenant that is the library; None: the first.
+        upstream: address of the server that has this file, if it stays behind the gateway.
 
     Raises:
         SourceError: the files cannot be read.
     """
-    draft = _draft(sources, institution)
+    draft, passwords = _draft(sources, institution, upstream)
     title = f"Made by sip2gw convert-config from {', '.join(sources)}."
-    _drop_unavailable(draft, title)
-    return Converted(draft.toml(title), draft.notes)
+    _drop_unavailable(draft, title, passwords)
+    return Converted(draft.toml(title), draft.notes, passwords)
 
 
-def _draft(sources: dict[str, bytes], institution: str | None) -> Draft:
+def _draft(
+    sources: dict[str, bytes], institution: str | None, upstream: str | None
+) -> tuple[Draft, dict[str, str]]:
     documents = []
     for name, data in sources.items():
         try:
@@ -54,21 +62,25 @@ def _draft(sources: dict[str, bytes], institution: str | None) -> Draft:
                     raise SourceError(
                         "only the JSON files of edge-sip2 can be given together; name one file"
                     )
-                return draft_from_sipconfig(read_xml(data), institution)
+                return draft_from_sipconfig(read_xml(data), institution, upstream)
             documents.append(read_json(data))
         except SourceError as error:
             raise SourceError(f"{name}: {error}") from None
+    if upstream is not None:
+        raise SourceError("edge-sip2 has no passwords; write [backend.sip2] for FOLIO yourself")
     try:
-        return draft_from_edge(documents, institution)
+        return draft_from_edge(documents, institution), {}
     except SourceError as error:
         raise SourceError(f"{', '.join(sources)}: {error}") from None
 
 
-def _drop_unavailable(draft: Draft, title: str) -> None:
+def _drop_unavailable(draft: Draft, title: str, passwords: Mapping[str, str]) -> None:
     """Take out the keys that this version does not support yet; the rest must be valid as a
     whole.
     """
     with tempfile.TemporaryDirectory() as directory:
+        for name, password in passwords.items():
+            Path(directory, name).write_text(password, encoding="utf-8")
         file = Path(directory, "sip2gw.toml")
         file.write_text(draft.toml(title), encoding="utf-8")
         lines = [line.removeprefix(f"{file}: ") for line in unavailable(load_config(file))]

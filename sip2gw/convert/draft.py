@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +13,7 @@ from sip2gw.convert.option import (
     RefusedError,
     problem_with,
 )
+from sip2gw.foundation.toml import toml_key, toml_value
 
 Values = dict[str, Any]
 
@@ -63,6 +62,10 @@ class Draft:
         place, _, name = _one_line(where).rpartition(": ")
         key = (name, _one_line(reason), refused)
         self._noted.setdefault(key, {})[place] = None
+
+    def keep_notes(self, wanted: Callable[[str], bool]) -> None:
+        """Forget the notes about options whose name is not wanted."""
+        self._noted = {key: places for key, places in self._noted.items() if wanted(key[0])}
 
     def read(self, where: str, option: Option, raw: Any) -> Any:
         """The value of `option` here, or `AS_HERE` when it needs no entry."""
@@ -119,8 +122,8 @@ class Draft:
         if self.notes:
             lines += ["#", "# Not carried over:", *(f"# - {note}" for note in self.notes)]
         for path, values in self.tables.items():
-            lines += ["", f"[{'.'.join(map(_key, path))}]"]
-            lines += [f"{_key(name)} = {toml_value(value)}" for name, value in values.items()]
+            lines += ["", f"[{'.'.join(map(toml_key, path))}]"]
+            lines += [f"{toml_key(name)} = {toml_value(value)}" for name, value in values.items()]
         return "\n".join(lines) + "\n"
 
 
@@ -128,25 +131,6 @@ def of_table(found: Mapping[str, Any], table: str) -> Values:
     """The values of `found` that belong to `table`, by the last part of their names."""
     split = ((key.rpartition("."), value) for key, value in found.items())
     return {name: value for (where, _, name), value in split if where == table}
-
-
-def toml_value(value: Any) -> str:
-    """`value` as a TOML file has it."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, int | float):
-        return f"{value:g}" if isinstance(value, float) else str(value)
-    if isinstance(value, list):
-        return f"[{', '.join(map(toml_value, value))}]"
-    if isinstance(value, dict):
-        return f"{{ {', '.join(f'{_key(k)} = {toml_value(v)}' for k, v in value.items())} }}"
-    # JSON's escapes are TOML's, but for DEL and lone surrogates.
-    text = str(value).encode("utf-8", "replace").decode("utf-8")
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
-def _key(name: str) -> str:
-    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else toml_value(name)
 
 
 def _one_line(text: str) -> str:

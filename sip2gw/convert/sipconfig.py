@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from sip2gw.config.profiles import KIND_DEFAULTS
 from sip2gw.convert import options
 from sip2gw.convert.draft import Draft, Values, of_table
 from sip2gw.convert.option import NotCarriedError, flag, problem_with
 from sip2gw.convert.source import SourceError
+from sip2gw.convert.upstream import PROFILE_KEYS, Login, stand_before
 from sip2gw.convert.xml import Element
 from sip2gw.foundation.hashing import hash_password
 
@@ -46,32 +47,48 @@ class _Institution:
     """Messages that its accounts may not send."""
 
 
-def draft_from_sipconfig(root: Element, institution: str | None) -> Draft:
-    """The draft for all accounts in the document `root`.
+def draft_from_sipconfig(
+    root: Element, institution: str | None, upstream: str | None = None
+) -> tuple[Draft, dict[str, str]]:
+    """The draft for all accounts in the document `root`, and passwords by the name of their file.
 
     Args:
         root: its top element.
         institution: id of the institution that is the library; None: the first.
+        upstream: address of the server that has this file, if it stays behind the gateway; only
+            then there are passwords.
 
     Raises:
         SourceError: the file is of another kind, or does not have the institution.
     """
     if root.name != "acsconfig":
         raise SourceError(f"is not a SIPconfig.xml: the top element is {root.name}, not acsconfig")
-    return _Conversion(root).draft(institution)
+    conversion = _Conversion(root, passes_on=upstream is not None)
+    draft = conversion.draft(institution)
+    if upstream is None:
+        return draft, {}
+    return draft, stand_before(draft, conversion.system, upstream, conversion.logins)
 
 
 class _Conversion:
     """The conversion of one file."""
 
-    def __init__(self, root: Element) -> None:
+    def __init__(self, root: Element, *, passes_on: bool) -> None:
         self._root = root
+        self._passes_on = passes_on
+        self.logins: list[Login] = []
+        """The accounts that have become terminals."""
         self._draft = Draft()
         implementations = [
             element.attributes.get("implementation", "")
             for element in root.below("institutions", "institution")
         ]
         self._evergreen = any("openils" in name.lower() for name in implementations)
+
+    @property
+    def system(self) -> Literal["koha", "evergreen"]:
+        """Whose file it is; also the name of the preset."""
+        return "evergreen" if self._evergreen else "koha"
 
     def draft(self, chosen: str | None) -> Draft:
         institutions = self._institutions()
@@ -285,6 +302,13 @@ class _Conversion:
             # Their servers let any number of machines share an account (C102).
             lines = {"max_connections": 0}
             terminals[login] = {"profile": name, **terminal, **networks, **lines}
+            self.logins.append(
+                Login(
+                    login,
+                    _either(element.values(), PASSWORD),
+                    element.attributes.get("institution", ""),
+                )
+            )
         for name, values in profiles.items():
             self._draft.tables[("profiles", name)] = values
         for login, values in terminals.items():
@@ -309,6 +333,11 @@ class _Conversion:
                 f"account {login}: password",
                 "left out, because it has no usable password; write a terminal with one",
                 refused=not password,
+            )
+            return None
+        if self._passes_on and "|" in password:
+            self._draft.note(
+                f"account {login}: password", "left out, because SIP2 cannot carry the | in it"
             )
             return None
         hashed = hash_password(password.encode("utf-8", "surrogatepass"))
@@ -379,7 +408,10 @@ class _Conversion:
         if withheld & set(usual):
             served = [*usual, "37"] if "37" not in withheld else [*usual]
             whole["messages"] = sorted(set(served) - withheld)
-        return whole | values
+        whole |= values
+        if self._passes_on:
+            return {key: value for key, value in whole.items() if key in PROFILE_KEYS}
+        return whole
 
 
 def _either(values: dict[str, str], names: tuple[str, ...]) -> str:

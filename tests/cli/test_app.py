@@ -24,6 +24,7 @@ COMMANDS = [
     ("reload",),
     ("drain",),
     *(("terminal", name) for name in ("list", "kick", "trace")),
+    *(("upstream", name) for name in ("check", "status")),
     ("demo",),
     ("check",),
     ("import",),

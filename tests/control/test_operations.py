@@ -7,6 +7,7 @@ import threading
 import pytest
 from harness import CONFIG, HANGS_S, NOON, ask_23, ask_63, running
 
+from sip2gw.backend.system import AccountState
 from sip2gw.control import operations, tracing
 from sip2gw.control.messages import (
     Alive,
@@ -25,6 +26,10 @@ from sip2gw.control.messages import (
     TraceBegan,
     TraceEnded,
     TraceEvent,
+    UpstreamAccounts,
+    UpstreamStatus,
+    encode,
+    read_answer,
 )
 from sip2gw.protocol.checksum import seal
 
@@ -302,3 +307,23 @@ async def test_a_terminal_that_logs_in_anew_is_another_one_from_then_on(gateway,
     await line.ask("9300CNpay-1|COpw|")
     await line.ask("9900302.00")
     assert peer.shown() == [("received", "93 Login"), ("disconnected",)]
+
+
+# The library system behind it --------------------------------------------------------------------
+
+
+async def test_c157_without_a_library_system_there_is_a_sentence(peer):
+    assert peer.ask(UpstreamStatus()) == Refused(
+        'there is no library system behind this gateway: backend.kind is "store"'
+    )
+
+
+async def test_c157_the_accounts_are_those_of_the_library_system(gateway, peer):
+    class Library:
+        def states(self):
+            return (AccountState("default", "up", 2, 1, 0, "closed", 3.5),)
+
+    gateway.app.gateway.services.library = Library()
+    answer = peer.ask(UpstreamStatus())
+    assert answer == UpstreamAccounts([AccountState("default", "up", 2, 1, 0, "closed", 3.5)])
+    assert read_answer(encode(answer).rstrip()) == answer

@@ -25,11 +25,12 @@ from sip2gw.convert import (
     sipconfig,
 )
 from sip2gw.convert import option as option_module
-from sip2gw.convert.draft import Draft, toml_value
+from sip2gw.convert.draft import Draft
 from sip2gw.convert.option import Option, exists, words
 from sip2gw.convert.source import BYTES_MAX
 from sip2gw.convert.xml import Element, read_xml
 from sip2gw.foundation.hashing import hash_password, verify_password
+from sip2gw.foundation.toml import toml_value
 
 ROOT = Path(__file__).parents[2]
 SAMPLES = Path(__file__).parent / "samples"

@@ -1,0 +1,1 @@
+"""`upstream …`: the library system behind the gateway, asked and explained (B80)."""
