@@ -31,6 +31,11 @@ def checksum_digits(data: bytes) -> bytes:
     return b"%04X" % (-checksum(data) & 0xFFFF)
 
 
+def character_checksum_digits(text: str) -> bytes:
+    """The same over code points (B6)."""
+    return b"%04X" % (-sum(map(ord, text)) & 0xFFFF)
+
+
 def checksum_matches(data: bytes, digits: bytes) -> bool:
     """Whether `digits` are the checksum of `data`, which ends in `AZ`: four hex digits in either
     case."""

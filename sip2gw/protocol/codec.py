@@ -22,7 +22,6 @@ from sip2gw.protocol.fields import (
     COMMAND_WIDTH,
     SCREEN_TAG,
     TAG_WIDTH,
-    VALUE_BYTES_MAX,
     Fixed,
     Group,
     Tagged,
@@ -41,7 +40,7 @@ _Step = tuple[Writer, object]
 
 NO_CHARACTER = "\N{REPLACEMENT CHARACTER}"
 """Stands for what is no character: an undecodable byte, and NUL, which no database takes as text.
-Nothing that a message says holds a NUL or half a surrogate."""
+Nothing that a message says holds a NUL, nor half a surrogate unless the wire format keeps bytes."""
 
 _NEVER = object()
 """Stands where every value, even none, is said."""
@@ -238,7 +237,7 @@ def _compile_writer(message: type[Message], wire: WireFormat) -> Callable[[Messa
     A value of at most `trusted` characters cannot be too long. Only if the encoding then lacks a
     character is the message written again, with every value fitted.
     """
-    trusted = VALUE_BYTES_MAX // wire.text.bytes_per_character_max
+    trusted = wire.value_bytes_max // wire.text.bytes_per_character_max
     write_text = _compile_usual_writer(message, wire, trusted)
     write_fitted_text = _compile_text_writer(message, wire, -1)
     encode = wire.text.encode_strict
@@ -284,7 +283,7 @@ def _compile_usual_writer(message: type[Message], wire: WireFormat, trusted: int
     source = f'''
 def write(m):
     texts = f"{"".join(texts)}"
-    if len(texts) > ({VALUE_BYTES_MAX} if texts.isascii() else {trusted}): return otherwise(m)
+    if len(texts) > ({wire.value_bytes_max} if texts.isascii() else {trusted}): return otherwise(m)
     if "|" in texts or not texts.isprintable(): return otherwise(m)
     return f"""{message.code}{"".join(said)}"""
 '''
@@ -432,7 +431,7 @@ def _rewriting_writer(write_all: Writer, rewritten: tuple[tuple[str, str], ...])
 
 def _text_field_writer(place: Tagged, wire: WireFormat, trusted: int) -> Writer:
     tag, splits = place.tag, place.splits
-    fit, pieces = wire.text.fit, wire.text.pieces
+    fit, pieces, limit = wire.text.fit, wire.text.pieces, wire.value_bytes_max
 
     def write(value: str | None) -> str:
         if value is None:
@@ -440,7 +439,7 @@ def _text_field_writer(place: Tagged, wire: WireFormat, trusted: int) -> Writer:
         if len(value) <= trusted and value.isprintable() and "|" not in value:
             return f"{tag}{value}|"
         if splits:
-            return "".join([f"{tag}{piece}|" for piece in pieces(value, VALUE_BYTES_MAX)])
-        return f"{tag}{fit(value, VALUE_BYTES_MAX)}|"
+            return "".join([f"{tag}{piece}|" for piece in pieces(value, limit)])
+        return f"{tag}{fit(value, limit)}|"
 
     return write

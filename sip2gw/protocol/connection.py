@@ -11,6 +11,7 @@ from typing import Literal
 
 from sip2gw.protocol.checksum import (
     Trailer,
+    character_checksum_digits,
     character_checksum_matches,
     checksum_matches,
     seal,
@@ -20,6 +21,7 @@ from sip2gw.protocol.codec import parse_request_body, parse_response_body, seria
 from sip2gw.protocol.errors import (
     FrameTooLongError,
     ProtocolError,
+    StrangeAnswerError,
     UnknownMessageError,
     UnreadableError,
 )
@@ -41,6 +43,8 @@ REPLAY_WINDOW_S = 60.0
 """How long after the first a retransmission counts as one (C68)."""
 
 _RESEND = RequestAcsResend.code.encode()
+RESEND_BODY = RequestScResend.code.encode()
+"""A 96: its sender wants the last request again."""
 _UNGATED = (Login, ScStatus)
 """Served before login, and always answered afresh (B11, C68)."""
 
@@ -317,10 +321,18 @@ ClientEvent = ResponseReceived | ResendRequested | BadChecksum
 class ClientConnection:
     """One line to a SIP2 server: one request at a time, numbered from 0 to 9 in turn."""
 
-    __slots__ = ("_frames", "_last", "_sequence", "_with_checksum", "wire")
+    __slots__ = ("_characters", "_frames", "_last", "_sequence", "_with_checksum", "wire")
 
-    def __init__(self, wire: WireFormat, frame_bytes_max: int = FRAME_BYTES_MAX) -> None:
+    def __init__(
+        self,
+        wire: WireFormat,
+        frame_bytes_max: int = FRAME_BYTES_MAX,
+        *,
+        characters: bool = False,
+    ) -> None:
+        """With `characters` checksums are summed over characters; an answer may have either."""
         self.wire = wire
+        self._characters = characters
         self._frames = FrameBuffer(frame_bytes_max)
         self._sequence = 9
         self._with_checksum = False
@@ -366,6 +378,39 @@ class ClientConnection:
                 return self._understand(frame, trailer)
         return None
 
+    @property
+    def has_more(self) -> bool:
+        """Whether more has come than what `next_body` gave, line ends not counted."""
+        return self._frames.partial
+
+    def next_body(self) -> bytes | None:
+        """The body of the next frame, or None until more data comes.
+
+        Stricter than `next_response`, for lines that several users share: with checksums an answer
+        must have the AY of the request. A 96, which has none, is given out like an answer.
+
+        Raises:
+            StrangeAnswerError: it is damaged, or answers another request; close the line.
+            FrameTooLongError: as `next_response`.
+        """
+        frame = self._frames.next_frame()
+        if frame is None:
+            return None
+        trailer = split_trailer(frame)
+        if self._with_checksum:
+            if trailer.has_checksum and not self._checksum_good(trailer):
+                raise StrangeAnswerError
+            if trailer.sequence != self._expected and trailer.body != RESEND_BODY:
+                raise StrangeAnswerError
+        return trailer.body
+
+    def _checksum_good(self, trailer: Trailer) -> bool:
+        if checksum_matches(trailer.summed, trailer.digits):
+            return True
+        return self._characters and character_checksum_matches(
+            self.wire.text.decode(trailer.summed), trailer.digits
+        )
+
     def _understand(self, frame: bytes, trailer: Trailer) -> ClientEvent:
         try:
             response = parse_response_body(trailer.body, self.wire)
@@ -380,4 +425,8 @@ class ClientConnection:
         return b"%d" % self._sequence
 
     def _sealed(self, body: bytes, sequence: bytes) -> bytes:
+        if self._characters and self._with_checksum:
+            summed = seal(body, sequence, with_checksum=False) + b"AZ"
+            digits = character_checksum_digits(self.wire.text.decode(summed))
+            return summed + digits + self.wire.terminator
         return seal(body, sequence, self._with_checksum) + self.wire.terminator

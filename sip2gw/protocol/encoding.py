@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import unicodedata
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
@@ -22,11 +23,23 @@ _READABLE = {
 """Substitutes for what Unicode does not decompose into plain letters."""
 
 
+_KEPT = "surrogateescape"
+"""How Python says that bytes which are no character stay what they are: a byte from 80 to FF
+becomes one of U+DC80 to U+DCFF. No text has these otherwise, and no delimiter is among them."""
+
+
 def clean(text: str, substitute: str = " ") -> str:
-    """`text` with `substitute` for every delimiter and every unprintable character (B4)."""
+    """`text` with `substitute` for every delimiter and every unprintable character (B4).
+
+    A byte that was kept (C153) stays.
+    """
     if text.isprintable() and "|" not in text:
         return text
-    return "".join([c if c.isprintable() and c != "|" else substitute for c in text])
+    return "".join([c if _is_clean(c) else substitute for c in text])
+
+
+def _is_clean(c: str) -> bool:
+    return (c.isprintable() and c != "|") or "\udc80" <= c <= "\udcff"
 
 
 def plain(text: str) -> str:
@@ -44,12 +57,14 @@ class TextEncoding:
     bytes_per_character_max: int
     substitute: str = " "
     """What a delimiter or an unprintable character of a value becomes."""
+    keeps: bool = False
+    """Whether undecodable bytes are kept; every encoding writes them as they came (C153)."""
 
     def decode(self, data: bytes) -> str:
-        """Read `data`; an undecodable byte becomes U+FFFD, and every `|` stays where it is."""
+        """Read `data`; an undecodable byte is kept or becomes U+FFFD, and every `|` stays."""
         if data.isascii():
             return data.decode("ascii")
-        return data.decode(self.name, "replace")
+        return data.decode(self.name, _KEPT if self.keeps else "replace")
 
     def encode(self, text: str) -> bytes:
         """Write `text`; what the encoding lacks becomes readable (ß→ss, č→c), else `?` (B5)."""
@@ -65,12 +80,12 @@ class TextEncoding:
         Raises:
             UnicodeEncodeError: the encoding lacks a character.
         """
-        return text.encode("ascii" if text.isascii() else self.name)
+        return text.encode("ascii" if text.isascii() else self.name, _KEPT)
 
     def _encode_character(self, character: str) -> bytes:
         for candidate in (character, *_substitutes(character)):
             try:
-                return candidate.encode(self.name)
+                return candidate.encode(self.name, _KEPT)
             except UnicodeEncodeError:
                 continue
         return b"" if unicodedata.combining(character) else b"?"
@@ -79,11 +94,14 @@ class TextEncoding:
         """At most `limit` bytes of encoded `data`, cut on a character edge."""
         if len(data) <= limit:
             return data
-        return data[:limit].decode(self.name, "ignore").encode(self.name)
+        # An incremental decoder leaves out nothing but a character that is not complete.
+        whole = codecs.getincrementaldecoder(self.name)(_KEPT).decode(data[:limit])
+        return whole.encode(self.name, _KEPT)
 
     def fit(self, text: str, limit: int) -> str:
         """`text` as it will arrive: clean, representable, at most `limit` bytes encoded (B4)."""
-        return self.head(self.encode(clean(text, self.substitute)), limit).decode(self.name)
+        data = self.head(self.encode(clean(text, self.substitute)), limit)
+        return data.decode(self.name, _KEPT)
 
     def pieces(self, text: str, limit: int) -> list[str]:
         """`text` as `fit` would write it, in pieces of at most `limit` bytes; nothing is lost.
@@ -94,9 +112,9 @@ class TextEncoding:
         pieces = []
         while len(rest) > limit:
             end = rest.rfind(b" ", 0, limit) + 1 or len(self.head(rest, limit))
-            pieces.append(rest[:end].decode(self.name))
+            pieces.append(rest[:end].decode(self.name, _KEPT))
             rest = rest[end:]
-        pieces.append(rest.decode(self.name))
+        pieces.append(rest.decode(self.name, _KEPT))
         return pieces
 
 
@@ -112,12 +130,13 @@ def _substitutes(character: str) -> tuple[str, ...]:
 _TEXT_ENCODINGS = {name: TextEncoding(name, 4 if name == "utf-8" else 1) for name in ENCODINGS}
 
 
-def text_encoding(name: str, substitute: str = " ") -> TextEncoding:
-    """The encoding called `name`, with `substitute` for what would break a frame.
+def text_encoding(name: str, substitute: str = " ", *, keeps: bool = False) -> TextEncoding:
+    """The encoding called `name`, with `substitute` for what would break a frame; it `keeps`
+    undecodable bytes or not.
 
     Raises:
         ValueError: not one of `ENCODINGS`.
     """
     if name not in _TEXT_ENCODINGS:
         raise ValueError(f"unknown encoding; allowed: {', '.join(ENCODINGS)}")
-    return replace(_TEXT_ENCODINGS[name], substitute=substitute)
+    return replace(_TEXT_ENCODINGS[name], substitute=substitute, keeps=keeps)

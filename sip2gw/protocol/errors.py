@@ -22,6 +22,13 @@ class UnreadableError(ProtocolError):
         self.command = command
 
 
+class StrangeAnswerError(ProtocolError):
+    """What came cannot be the answer to what was asked last."""
+
+    def __init__(self) -> None:
+        super().__init__("not an answer to the request")
+
+
 class FrameTooLongError(ProtocolError):
     """A frame, or what has come of one so far, is longer than the limit (B3)."""
 

@@ -8,9 +8,12 @@ from typing import Any, Literal
 
 from sip2gw.protocol.dialect import DialectName
 from sip2gw.protocol.encoding import TextEncoding, text_encoding
+from sip2gw.protocol.fields import VALUE_BYTES_MAX
 from sip2gw.protocol.timestamps import DateZone, TimestampCache
 
 ErrorDetection = Literal["mirror", "always", "never"]
+UNCUT = 1 << 30
+"""No limit of a value: longer than any frame."""
 Readers = dict[bytes, Callable[[bytes], Any]]
 Writers = dict[type[Any], Callable[[Any], bytes]]
 
@@ -44,6 +47,11 @@ class WireFormat:
     """What a delimiter or an unprintable character inside a value becomes (B4)."""
     rewritten: tuple[tuple[str, str], ...] = ()
     """What is found in screen texts and what stands there instead, one after the other."""
+    value_bytes_max: int = VALUE_BYTES_MAX
+    """What is longer is cut or spread over several fields (B4); `UNCUT` where a library system
+    behind the gateway has said it (C153)."""
+    keeps_bytes: bool = False
+    """Whether bytes that the encoding does not know are kept in texts (C153)."""
 
     text: TextEncoding = field(init=False, repr=False, compare=False)
     timestamps: TimestampCache = field(init=False, repr=False, compare=False)
@@ -53,5 +61,6 @@ class WireFormat:
     """What `codec` has compiled for this format, by command or message class."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "text", text_encoding(self.encoding, self.substitute))
+        text = text_encoding(self.encoding, self.substitute, keeps=self.keeps_bytes)
+        object.__setattr__(self, "text", text)
         object.__setattr__(self, "timestamps", TimestampCache(self.date_zone))
