@@ -68,6 +68,22 @@ class Histogram:
         return rows
 
 
+class UpstreamNumbers:
+    """What is counted of one account at a library system behind the gateway (B71)."""
+
+    def __init__(self) -> None:
+        self.requests: Counter[tuple[str, str]] = Counter()
+        """By message and outcome."""
+        self.seconds = Histogram()
+        self.idle = self.busy = self.opening = 0
+        """Its lines."""
+        self.breaker_open = False
+
+    def lines(self) -> Iterable[tuple[str, int]]:
+        """How many lines are in each state."""
+        return (("idle", self.idle), ("busy", self.busy), ("opening", self.opening))
+
+
 class Metrics:
     """All numbers of one process."""
 
@@ -93,6 +109,8 @@ class Metrics:
         self.backend_errors: Counter[tuple[str, str]] = Counter()
         self.backend_up = True
         self.outcome_unknown = 0
+        self.upstream: dict[str, UpstreamNumbers] = {}
+        """By account."""
         self.patrons: int | None = None
         """None, like the next four: not known."""
         self.last_import: float | None = None
@@ -152,6 +170,10 @@ class Metrics:
         if timer is None:
             timer = self.backend_seconds[operation] = Histogram()
         return timer
+
+    def upstream_numbers(self, account: str) -> UpstreamNumbers:
+        """The numbers of that account."""
+        return self.upstream.setdefault(account, UpstreamNumbers())
 
     def payment_booked(self, minor: int, currency: str, digits: int, payment_type: str) -> None:
         """Add a booked amount."""
@@ -267,6 +289,7 @@ class FamilyMaker:
             *self._wire(),
             *self._decisions(),
             *self._backend(),
+            *self._upstream(),
             *self._support(),
             *self._upkeep(),
             *_collections(),
@@ -368,6 +391,37 @@ class FamilyMaker:
         )
         yield _one("backend_up", "Whether the store worked when last asked", m.backend_up)
         yield _one("outcome_unknown", "Payments and loans of unknown outcome", m.outcome_unknown)
+
+    def _upstream(self) -> Iterator[Family]:
+        accounts = list(self._metrics.upstream.items())
+        yield _gauge(
+            "upstream_connections",
+            "Lines to the library system behind the gateway",
+            ("account", "state"),
+            [((name, state), n) for name, numbers in accounts for state, n in numbers.lines()],
+        )
+        yield _counter(
+            "upstream_requests",
+            "Requests to the library system behind the gateway, by how they ended",
+            ("account", "message", "outcome"),
+            [
+                ((name, *labels), count)
+                for name, numbers in accounts
+                for labels, count in list(numbers.requests.items())
+            ],
+        )
+        yield _histogram(
+            "upstream_seconds",
+            "Time from sending a request to the library system to its answer",
+            "account",
+            {name: numbers.seconds for name, numbers in accounts},
+        )
+        yield _gauge(
+            "upstream_breaker_open",
+            "Whether the library system is not asked because it does not answer",
+            ("account",),
+            [((name,), numbers.breaker_open) for name, numbers in accounts],
+        )
 
     def _support(self) -> Iterator[Family]:
         m = self._metrics

@@ -1,0 +1,75 @@
+"""What is told about one account: metrics, the log, and its line of `upstream status` (C157)."""
+
+from __future__ import annotations
+
+import statistics
+from collections import deque
+from typing import Literal
+
+from sip2gw.backend.system import (
+    BadAnswerError,
+    LibrarySystemError,
+    NoAnswerError,
+    NotAskedError,
+)
+from sip2gw.monitoring.metrics import Metrics
+from sip2gw.monitoring.telemetry import Log
+from sip2gw.protocol.fields import COMMAND_WIDTH
+from sip2gw.protocol.registry import REQUESTS
+
+Condition = Literal["up", "connecting", "away", "refused"]
+
+_LATENCIES = 50
+_OTHER_MESSAGES = "other"
+"""The label for commands that we do not know: terminals must not invent labels (C74)."""
+_OUTCOMES: dict[type[LibrarySystemError], str] = {
+    NotAskedError: "not_asked",
+    NoAnswerError: "no_answer",
+    BadAnswerError: "bad_answer",
+}
+
+
+class Figures:
+    """Counts, and says what changes."""
+
+    def __init__(self, account: str, metrics: Metrics, log: Log) -> None:
+        self._account = account
+        self._numbers = metrics.upstream_numbers(account)
+        self._log = log
+        self._latencies_s: deque[float] = deque(maxlen=_LATENCIES)
+        self._told: Condition = "connecting"
+
+    def answered(self, body: bytes, seconds: float, *, is_ours: bool) -> None:
+        """The request `body` was answered so many seconds after it was sent."""
+        self._count(body, "ok")
+        self._numbers.seconds.observe(seconds)
+        if not is_ours:
+            self._latencies_s.append(seconds)
+
+    def failed(self, body: bytes, error: type[LibrarySystemError]) -> None:
+        """The request `body` was not answered."""
+        self._count(body, _OUTCOMES[error])
+
+    def _count(self, body: bytes, outcome: str) -> None:
+        code = body[:COMMAND_WIDTH].decode("latin-1")
+        self._numbers.requests[code if code in REQUESTS else _OTHER_MESSAGES, outcome] += 1
+
+    def measure(self, *, idle: int, busy: int, opening: int, breaker_open: bool) -> None:
+        """The lines of this moment."""
+        numbers = self._numbers
+        numbers.idle, numbers.busy, numbers.opening = idle, busy, opening
+        numbers.breaker_open = breaker_open
+
+    def tell(self, condition: Condition) -> None:
+        """Log what has become of the account, if that is new."""
+        if condition == self._told:
+            return
+        self._told = condition
+        events = self._log.events
+        tell = events.info if condition == "up" else events.warning
+        tell(f"upstream_{condition}", account=self._account)
+
+    @property
+    def latency_ms(self) -> float | None:
+        """The median of the last answers."""
+        return statistics.median(self._latencies_s) * 1000 if self._latencies_s else None

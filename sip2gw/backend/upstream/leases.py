@@ -1,0 +1,62 @@
+"""A session keeps the line on which it was served last, as long as nobody needs it (C122)."""
+
+from __future__ import annotations
+
+from sip2gw.backend.system import Lease
+from sip2gw.backend.upstream.line import Job, Line
+from sip2gw.protocol.matching import value_of
+from sip2gw.protocol.messages import EndPatronSession
+
+LEASE_S = 60.0
+_END = EndPatronSession.code.encode()
+
+
+def leased_line(job: Job, now: float) -> Line | None:
+    """The line that the session of `job` has leased, if it is free and the patron is the same; a
+    lease that is over is ended."""
+    lease = job.lease
+    if lease is None or lease.line is None:
+        return None
+    line: Line = lease.line
+    card = _card(job)
+    if now >= lease.until_s or line.is_over or (card and card != lease.card):
+        end(lease)
+        return None
+    return line if line.is_idle else None
+
+
+def served(job: Job, line: Line, now: float) -> None:
+    """`job` was answered on `line`: begin a lease, go on with it, or end it."""
+    lease = job.lease
+    if lease is None:
+        return
+    card = _card(job)
+    if job.body.startswith(_END) or line.is_over:
+        end(lease)
+    elif card or lease.line is line:
+        give(line, lease)
+        lease.card = card or lease.card
+        lease.until_s = now + LEASE_S
+
+
+def give(line: Line, lease: Lease | None) -> None:
+    """From now on `line` belongs to `lease` and to no other."""
+    if line.lease is not None and line.lease is not lease:
+        line.lease.line = None
+    if lease is not None and lease.line is not None and lease.line is not line:
+        lease.line.lease = None
+    line.lease = lease
+    if lease is not None:
+        lease.line = line
+
+
+def end(lease: Lease) -> None:
+    """Nobody is preferred on its line any more."""
+    if lease.line is not None:
+        lease.line.lease = None
+    lease.line, lease.card = None, ""
+
+
+def _card(job: Job) -> str:
+    """The patron of the request; empty if it has none."""
+    return (value_of(b"AA", job.body) or b"").decode("latin-1")

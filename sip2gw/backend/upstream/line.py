@@ -1,0 +1,177 @@
+"""One connection to a library system: one request at a time, and nothing but its answer (B71)."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Protocol, cast
+
+from sip2gw.backend.system import Lease
+from sip2gw.config.upstream import Account
+from sip2gw.protocol.codec import parse_response_body
+from sip2gw.protocol.connection import RESEND_BODY, ClientConnection
+from sip2gw.protocol.errors import ProtocolError
+from sip2gw.protocol.matching import is_answer_to
+from sip2gw.protocol.wire import UNCUT, WireFormat
+
+ANSWER_BYTES_MAX = 256 * 1024
+"""Of one answer: the account of somebody with hundreds of loans is one."""
+RESENDS_MAX = 3
+"""So many 96s are heeded for one request."""
+_LINE_ENDS = b"\r\n "
+"""What may come when nobody has asked: the LF after a CR, above all."""
+
+
+def wire_format(account: Account) -> WireFormat:
+    """How messages are written for `account`. Nothing is cut or lost on the way (C126, C153)."""
+    return WireFormat(
+        encoding=account.encoding,
+        terminator=account.terminator,
+        date_zone=account.date_zone,
+        value_bytes_max=UNCUT,
+        keeps_bytes=True,
+    )
+
+
+class Job:
+    """One request on its way to an answer."""
+
+    __slots__ = ("answer", "body", "deadline", "is_ours", "lease", "line", "terminal", "typed")
+
+    def __init__(
+        self,
+        terminal: str,
+        body: bytes,
+        deadline: float,
+        *,
+        typed: bool,
+        lease: Lease | None = None,
+        is_ours: bool = False,
+    ) -> None:
+        self.terminal = terminal
+        self.body = body
+        self.deadline = deadline
+        self.is_ours = is_ours
+        """Whether no terminal has asked: a login, a keep-alive."""
+        self.typed = typed
+        """Whether the answer is a message; else it is the body as it came."""
+        self.lease = lease
+        self.line: Line | None = None
+        """On which it was sent; None: it was not."""
+        self.answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+
+class Owner(Protocol):
+    """What a line tells."""
+
+    def answered(self, line: Line, job: Job, answer: Any) -> None:
+        """The answer to `job` has come; the line may be over all the same."""
+
+    def broken(self, line: Line, job: Job | None, *, is_strange: bool) -> None:
+        """The line has ended by itself, with `job` unanswered if there was one: because what came
+        `is_strange`, or because the library system hung up."""
+
+
+class Line(asyncio.Protocol):
+    """Sends a job and waits for its answer; whatever else comes ends the line."""
+
+    def __init__(self, owner: Owner, account: Account, wire: WireFormat) -> None:
+        self._owner = owner
+        self._wire = wire
+        self._aliases = account.aliases
+        self._checksum = account.checksums != "none"
+        self._client = ClientConnection(
+            wire, ANSWER_BYTES_MAX, characters=account.checksums == "characters"
+        )
+        self._transport: asyncio.Transport | None = None
+        self._resends = 0
+        self.job: Job | None = None
+        self.is_over = False
+        self.is_ready = False
+        """Whether it is logged in."""
+        self.lease: Lease | None = None
+        self.used_at = 0.0
+        """When it was last asked, and last asked by a terminal."""
+        self.served_at = 0.0
+
+    # asyncio.Protocol ----------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport."""
+        # uvloop's transports are not instances of asyncio's classes.
+        self._transport = cast("asyncio.Transport", transport)
+        if self.is_over:
+            self._transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The library system has hung up, unless we have."""
+        self._break(is_strange=False)
+
+    def data_received(self, data: bytes) -> None:
+        """Take the answer."""
+        job = self.job
+        if self.is_over:
+            return
+        if job is None:
+            # Late, twice or unasked: what comes next would be taken for the answer to the next.
+            if data.strip(_LINE_ENDS):
+                self._break(is_strange=True)
+            return
+        try:
+            self._receive(job, data)
+        except ProtocolError:
+            self._break(is_strange=True)
+
+    def _receive(self, job: Job, data: bytes) -> None:
+        """Raises ProtocolError if it cannot be the answer to `job`, or is one too often."""
+        client = self._client
+        if b"\0" in data:
+            raise ProtocolError("a NUL")
+        client.receive(data)
+        while (body := client.next_body()) == RESEND_BODY:
+            self._resend()
+        if body is None:
+            return
+        if not is_answer_to(job.body, body, aliases=self._aliases):
+            raise ProtocolError("the answer to something else")
+        answer = parse_response_body(body, self._wire) if job.typed else body
+        self.job = None
+        if client.has_more:
+            self.end()
+        self._owner.answered(self, job, answer)
+
+    def _resend(self) -> None:
+        self._resends += 1
+        if self._resends > RESENDS_MAX:
+            raise ProtocolError("96 without end")
+        self._write(self._client.resend())
+
+    # For the owner -------------------------------------------------------------------------
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it waits for a request."""
+        return self.is_ready and self.job is None and not self.is_over
+
+    def send(self, job: Job, now: float) -> None:
+        """Send `job`; its answer goes to the owner."""
+        self.job, job.line = job, self
+        self.used_at = now
+        self._resends = 0
+        self._write(self._client.send_body(job.body, self._checksum))
+
+    def end(self) -> None:
+        """Hang up at once; the owner is told nothing."""
+        self.is_over, self.job = True, None
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _write(self, data: bytes) -> None:
+        if self._transport is not None:
+            self._transport.write(data)
+
+    def _break(self, *, is_strange: bool) -> None:
+        if self.is_over:
+            return
+        job = self.job
+        self.end()
+        self._owner.broken(self, job, is_strange=is_strange)

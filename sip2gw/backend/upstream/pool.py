@@ -1,0 +1,410 @@
+"""The lines of one account: who uses which, when lines are opened and given up (B71, C120)."""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+from collections import deque
+from typing import Any, Literal
+
+from sip2gw.backend.system import (
+    AccountState,
+    BadAnswerError,
+    Lease,
+    LibrarySystemError,
+    NoAnswerError,
+    NotAskedError,
+)
+from sip2gw.backend.upstream import leases
+from sip2gw.backend.upstream.breaker import (
+    FIRST_REFUSED_S,
+    FIRST_WAIT_S,
+    LONGEST_REFUSED_S,
+    LONGEST_WAIT_S,
+    Backoff,
+    Breaker,
+)
+from sip2gw.backend.upstream.line import Job, Line, wire_format
+from sip2gw.backend.upstream.opening import (
+    NoStatusError,
+    RefusedError,
+    client_context,
+    connect,
+    log_in,
+)
+from sip2gw.backend.upstream.turns import Turns
+from sip2gw.config.upstream import Account
+from sip2gw.foundation.clock import Clock
+from sip2gw.monitoring.metrics import Metrics, UpstreamNumbers
+from sip2gw.monitoring.telemetry import Log
+from sip2gw.protocol.codec import serialise
+from sip2gw.protocol.message import Request, Response
+from sip2gw.protocol.messages import ALWAYS_SUPPORTED, AcsStatus, ScStatus
+from sip2gw.protocol.registry import REQUESTS
+
+WAITING_MAX = 4096
+"""Requests that wait for a line of one account."""
+IDLE_S = 600.0
+"""After so long without a terminal's request a line is closed, but for one (C120)."""
+_LATENCIES = 50
+_OTHER_MESSAGES = "other"
+"""The label for commands that we do not know: terminals must not invent labels (C74)."""
+
+
+class Pool:
+    """All lines of `account`; the owner of each `Line`."""
+
+    def __init__(self, account: Account, metrics: Metrics, clock: Clock, log: Log) -> None:
+        self._account = account
+        self._clock = clock
+        self._log = log
+        self._wire = wire_format(account)
+        self._tls = client_context(account.tls) if account.tls is not None else None
+        self._numbers: UpstreamNumbers = metrics.upstream_numbers(account.name)
+        self._breaker = Breaker(Backoff(FIRST_WAIT_S, LONGEST_WAIT_S))
+        self._opening_backoff = Backoff(FIRST_WAIT_S, LONGEST_WAIT_S)
+        self._refused_backoff = Backoff(FIRST_REFUSED_S, LONGEST_REFUSED_S)
+        self._open_after = 0.0
+        self._openings: set[asyncio.Task[None]] = set()
+        self._lines: list[Line] = []
+        """Those that are logged in."""
+        self._idle: list[Line] = []
+        """Those of them that wait for a request, the longest idle one first."""
+        self._turns: Turns[Job] = Turns(WAITING_MAX)
+        self._due: deque[Job] = deque()
+        """All jobs in the order in which they began, which is that of their deadlines."""
+        self._latencies_s: deque[float] = deque(maxlen=_LATENCIES)
+        self._with_status = True
+        self._is_refused = False
+        self._is_closed = False
+        self._told = ""
+        self._offers: frozenset[str] | None = None
+
+    # Asking --------------------------------------------------------------------------------
+
+    def ask(self, terminal: str, request: Request, lease: Lease | None) -> Job:
+        """Begin to ask; the caller awaits `Job.answer`, or says that it has been cancelled.
+
+        Raises:
+            NotAskedError: see `LibrarySystem.ask`.
+        """
+        return self._begin(terminal, serialise(request, self._wire), lease, typed=True)
+
+    def pass_on(self, terminal: str, body: bytes, lease: Lease | None) -> Job:
+        """The same for a body; the answer is one too."""
+        return self._begin(terminal, body, lease, typed=False)
+
+    def cancelled(self, job: Job) -> None:
+        """Nobody waits for `job` any more."""
+        line = job.line
+        if line is None:
+            self._turns.remove(job)
+            self._count(job, "not_asked")
+        elif line.job is job:
+            self._count(job, "no_answer")
+            self._end(line)
+
+    def _begin(self, terminal: str, body: bytes, lease: Lease | None, *, typed: bool) -> Job:
+        now = self._clock.monotonic()
+        job = Job(terminal, body, now + self._account.timeout_s, typed=typed, lease=lease)
+        if self._is_closed or not self._breaker.is_closed:
+            self._count(job, "not_asked")
+            raise NotAskedError
+        line = leases.leased_line(job, now) or self._free_line(now)
+        if line is not None:
+            is_taken = line.lease is not None and line.lease is not lease
+            self._idle.remove(line)
+            self._send(line, job, now)
+        else:
+            is_taken = True
+            if not self._turns.add(job):
+                self._count(job, "not_asked")
+                raise NotAskedError
+        self._due.append(job)
+        if is_taken:
+            self._open_more(now)
+        return job
+
+    def _free_line(self, now: float) -> Line | None:
+        """The idle line that was used last and is nobody's; else the one that waits longest for
+        the session that has leased it."""
+        for line in reversed(self._idle):
+            if line.lease is None or now >= line.lease.until_s:
+                return line
+        return self._idle[0] if self._idle else None
+
+    def _send(self, line: Line, job: Job, now: float) -> None:
+        if line.lease is not None and line.lease is not job.lease:
+            leases.end(line.lease)
+        line.served_at = now
+        line.send(job, now)
+
+    def _next(self, line: Line, now: float) -> None:
+        """`line` is free: send what waits."""
+        while (job := self._turns.take()) is not None:
+            if job.answer.done():
+                continue
+            if job.deadline > now:
+                self._send(line, job, now)
+                return
+            self._fail(job, NotAskedError)
+        self._idle.append(line)
+
+    # Endings -------------------------------------------------------------------------------
+
+    def answered(self, line: Line, job: Job, answer: Any) -> None:
+        """The owner of a line: see `line.Owner`."""
+        now = self._clock.monotonic()
+        self._count(job, "ok")
+        self._numbers.seconds.observe(now - line.used_at)
+        if isinstance(answer, AcsStatus):
+            self._learn(answer)
+        if not job.is_ours:
+            self._breaker.answered()
+            self._latencies_s.append(now - line.used_at)
+            leases.served(job, line, now)
+        if not job.answer.done():
+            job.answer.set_result(answer)
+        self._forget_done()
+        if line.is_over:
+            self._lost(line)
+        elif line.is_ready:
+            self._next(line, now)
+
+    def broken(self, line: Line, job: Job | None, *, is_strange: bool) -> None:
+        """The owner of a line: see `line.Owner`."""
+        self._lost(line)
+        if job is not None:
+            self._failed(line, job, BadAnswerError if is_strange else NoAnswerError)
+
+    def _failed(self, line: Line, job: Job, error: type[LibrarySystemError]) -> None:
+        self._fail(job, error)
+        if line.is_ready and self._breaker.failed(self._clock.monotonic()):
+            self._away()
+
+    def _fail(self, job: Job, error: type[LibrarySystemError]) -> None:
+        if not job.answer.done():
+            self._count(job, _OUTCOMES[error])
+            job.answer.set_exception(error())
+
+    def _forget_done(self) -> None:
+        due = self._due
+        while due and due[0].answer.done():
+            due.popleft()
+
+    def _end(self, line: Line) -> None:
+        line.end()
+        self._lost(line)
+
+    def _lost(self, line: Line) -> None:
+        """`line` is over; open another if somebody waits."""
+        if line in self._lines:
+            self._lines.remove(line)
+        if line in self._idle:
+            self._idle.remove(line)
+        if line.lease is not None:
+            leases.end(line.lease)
+        if self._turns:
+            self._open_more(self._clock.monotonic())
+
+    def _away(self) -> None:
+        """The breaker has opened: nobody waits, and the lines that did not serve are closed."""
+        while (job := self._turns.take()) is not None:
+            self._fail(job, NotAskedError)
+        for line in tuple(self._idle):
+            self._end(line)
+        self._tell()
+
+    def _learn(self, status: AcsStatus) -> None:
+        # The default itself, not its like: they have said no BX at all.
+        if status.supported_messages is not ALWAYS_SUPPORTED:
+            self._offers = status.supported_messages
+
+    # Opening -------------------------------------------------------------------------------
+
+    def open_one(self) -> None:
+        """Open a line, in the background."""
+        task = asyncio.get_running_loop().create_task(self._open())
+        self._openings.add(task)
+        task.add_done_callback(self._openings.discard)
+
+    def _open_more(self, now: float) -> None:
+        """Open lines for those who wait, as far as the account may have more."""
+        if self._is_closed or now < self._open_after or not self._breaker.is_closed:
+            return
+        wanted = max(1, len(self._turns)) - len(self._openings)
+        room = self._account.connections - len(self._lines) - len(self._openings)
+        for _ in range(min(wanted, room)):
+            self.open_one()
+
+    async def _open(self) -> None:
+        if not self._lines:
+            self._with_status = True
+        try:
+            try:
+                line = await self._new_line()
+            except NoStatusError:
+                self._with_status = False
+                line = await self._new_line()
+        except RefusedError:
+            self._not_opened(self._refused_backoff, is_refused=True)
+        except (OSError, LibrarySystemError, NoStatusError, UnicodeError):
+            # An address whose name cannot be looked up is a UnicodeError now and then.
+            self._not_opened(self._opening_backoff, is_refused=False)
+        else:
+            self._opened(line)
+
+    async def _new_line(self) -> Line:
+        line = Line(self, self._account, self._wire)
+        try:
+            await connect(self._account, self._tls, line)
+            await log_in(self._account, line, self._say, with_status=self._with_status)
+        except BaseException:
+            line.end()
+            raise
+        if line.is_over:
+            raise NoAnswerError
+        return line
+
+    async def _say(self, line: Line, request: Request) -> Response:
+        if line.is_over:
+            raise NoAnswerError
+        answer: Response = await self._send_ours(line, request).answer
+        return answer
+
+    def _send_ours(self, line: Line, request: Request) -> Job:
+        now = self._clock.monotonic()
+        deadline = now + self._account.timeout_s
+        job = Job("", serialise(request, self._wire), deadline, typed=True, is_ours=True)
+        self._due.append(job)
+        line.send(job, now)
+        return job
+
+    def _opened(self, line: Line) -> None:
+        now = self._clock.monotonic()
+        self._opening_backoff.reset()
+        self._refused_backoff.reset()
+        self._is_refused = False
+        self._breaker.probe_succeeded()
+        line.is_ready = True
+        line.served_at = line.used_at = now
+        self._lines.append(line)
+        self._tell()
+        self._next(line, now)
+
+    def _not_opened(self, backoff: Backoff, *, is_refused: bool) -> None:
+        self._open_after = self._clock.monotonic() + backoff.next_s()
+        self._is_refused = is_refused
+        if not self._lines:
+            self._breaker.trip(self._open_after)
+            self._away()
+
+    # Time ----------------------------------------------------------------------------------
+
+    def sweep(self) -> None:
+        """End what is late and look after the lines; to be called several times a second."""
+        now = self._clock.monotonic()
+        self._forget_done()
+        while self._due and self._due[0].deadline <= now:
+            self._late(self._due.popleft())
+            self._forget_done()
+        if self._breaker.may_probe(now):
+            self._breaker.probe_began()
+            self.open_one()
+        elif not self._lines and not self._openings:
+            self._open_more(now)
+        self._tend(now)
+        self._measure()
+
+    def _late(self, job: Job) -> None:
+        line = job.line
+        if line is None:
+            self._turns.remove(job)
+            self._fail(job, NotAskedError)
+        else:
+            self._end(line)
+            self._failed(line, job, NoAnswerError)
+
+    def _tend(self, now: float) -> None:
+        """Close idle lines, and keep the others alive."""
+        for line in tuple(self._idle):
+            if len(self._lines) > 1 and now - line.served_at >= IDLE_S:
+                self._end(line)
+            elif self._with_status and now - line.used_at >= self._account.keepalive_s:
+                self._idle.remove(line)
+                job = self._send_ours(line, ScStatus())
+                # Nobody awaits it; how it ends shows in the line.
+                job.answer.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+    async def close(self) -> None:
+        """Close all lines; who waits learns that it was not asked, or not answered."""
+        self._is_closed = True
+        openings = tuple(self._openings)
+        for task in openings:
+            task.cancel()
+        await asyncio.gather(*openings, return_exceptions=True)
+        for line in tuple(self._lines):
+            self._end(line)
+        for job in self._due:
+            self._fail(job, NotAskedError if job.line is None else NoAnswerError)
+        self._due.clear()
+        self._measure()
+
+    # Telling -------------------------------------------------------------------------------
+
+    def offers(self) -> frozenset[str] | None:
+        """See `LibrarySystem.offers`."""
+        return self._account.messages if self._account.messages is not None else self._offers
+
+    @property
+    def is_away(self) -> bool:
+        """See `LibrarySystem.is_away`."""
+        return not self._breaker.is_closed
+
+    def state(self) -> AccountState:
+        """For `upstream status`."""
+        median = statistics.median(self._latencies_s) * 1000 if self._latencies_s else None
+        return AccountState(
+            account=self._account.name,
+            state=self._condition(),
+            open=len(self._lines),
+            idle=len(self._idle),
+            waiting=len(self._turns),
+            breaker=self._breaker.state,
+            latency_ms=median,
+        )
+
+    def _condition(self) -> Literal["up", "connecting", "away", "refused"]:
+        if self._lines:
+            return "up"
+        if self._is_refused:
+            return "refused"
+        return "connecting" if self._breaker.is_closed else "away"
+
+    def _tell(self) -> None:
+        """Log what has become of the account, if that is new."""
+        condition = self._condition()
+        if condition == self._told:
+            return
+        self._told = condition
+        events = self._log.events
+        tell = events.info if condition == "up" else events.warning
+        tell(f"upstream_{condition}", account=self._account.name)
+
+    def _count(self, job: Job, outcome: str) -> None:
+        code = job.body[:2].decode("latin-1")
+        self._numbers.requests[code if code in REQUESTS else _OTHER_MESSAGES, outcome] += 1
+
+    def _measure(self) -> None:
+        numbers = self._numbers
+        numbers.idle = len(self._idle)
+        numbers.busy = len(self._lines) - numbers.idle
+        numbers.opening = len(self._openings)
+        numbers.breaker_open = self.is_away
+
+
+_OUTCOMES = {
+    NotAskedError: "not_asked",
+    NoAnswerError: "no_answer",
+    BadAnswerError: "bad_answer",
+}

@@ -1,0 +1,106 @@
+"""All accounts at one library system: `LibrarySystem` over SIP2 (B71)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sip2gw.backend.system import AccountState, Lease, LibrarySystem
+from sip2gw.backend.upstream import leases
+from sip2gw.backend.upstream.line import Job
+from sip2gw.backend.upstream.pool import Pool
+from sip2gw.config.upstream import Account
+from sip2gw.foundation.clock import Clock
+from sip2gw.monitoring.metrics import Metrics
+from sip2gw.monitoring.telemetry import Log
+from sip2gw.protocol.message import Request, Response
+
+SWEEP_S = 0.1
+"""How often is looked for what is late."""
+
+
+class Sip2System:
+    """The accounts, each with a pool of its own."""
+
+    def __init__(
+        self, accounts: Mapping[str, Account], metrics: Metrics, clock: Clock, log: Log
+    ) -> None:
+        self._pools = {
+            name: Pool(account, metrics, clock, log) for name, account in accounts.items()
+        }
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def ask(
+        self, account: str, terminal: str, request: Request, lease: Lease | None = None
+    ) -> Response:
+        """See `LibrarySystem.ask`."""
+        pool = self._pools[account]
+        answer: Response = await _answer(pool, pool.ask(terminal, request, lease))
+        return answer
+
+    async def pass_on(
+        self, account: str, terminal: str, body: bytes, lease: Lease | None = None
+    ) -> bytes:
+        """See `LibrarySystem.pass_on`."""
+        pool = self._pools[account]
+        answer: bytes = await _answer(pool, pool.pass_on(terminal, body, lease))
+        return answer
+
+    def release(self, lease: Lease) -> None:
+        """See `LibrarySystem.release`."""
+        leases.end(lease)
+
+    def offers(self, account: str) -> frozenset[str] | None:
+        """See `LibrarySystem.offers`."""
+        return self._pools[account].offers()
+
+    def is_away(self, account: str) -> bool:
+        """See `LibrarySystem.is_away`."""
+        return self._pools[account].is_away
+
+    def states(self) -> Sequence[AccountState]:
+        """See `LibrarySystem.states`."""
+        return [pool.state() for pool in self._pools.values()]
+
+    async def start(self) -> None:
+        """See `LibrarySystem.start`; deadlines count from now on."""
+        for pool in self._pools.values():
+            pool.open_one()
+        self._sweep()
+
+    def sweep(self) -> None:
+        """End what is late and look after the lines."""
+        for pool in self._pools.values():
+            pool.sweep()
+
+    async def close(self) -> None:
+        """See `LibrarySystem.close`."""
+        if self._timer is not None:
+            self._timer.cancel()
+        for pool in self._pools.values():
+            await pool.close()
+
+    def _sweep(self) -> None:
+        # First of all, so that a fault in one sweep is not the end of all.
+        self._timer = asyncio.get_running_loop().call_later(SWEEP_S, self._sweep)
+        self.sweep()
+
+
+async def _answer(pool: Pool, job: Job) -> Any:
+    try:
+        return await job.answer
+    except asyncio.CancelledError:
+        pool.cancelled(job)
+        raise
+
+
+def open_upstream(
+    accounts: Mapping[str, Account], metrics: Metrics, clock: Clock, log: Log
+) -> LibrarySystem:
+    """The library system behind the gateway; nothing is opened before `start`.
+
+    Raises:
+        OSError: a file of TLS cannot be read or used.
+    """
+    return Sip2System(accounts, metrics, clock, log)
