@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sip2gw.backend.system import Lease
-from sip2gw.backend.upstream.line import Job, Line
+from sip2gw.backend.upstream.line import Job, Line, Owner
 from sip2gw.protocol.matching import value_of
 from sip2gw.protocol.messages import EndPatronSession
 
@@ -11,15 +11,16 @@ LEASE_S = 60.0
 _END = EndPatronSession.code.encode()
 
 
-def leased_line(job: Job, now: float) -> Line | None:
-    """The line that the session of `job` has leased, if it is free and the patron is the same; a
-    lease that is over is ended."""
+def leased_line(job: Job, owner: Owner, now: float) -> Line | None:
+    """The line of `owner` that the session of `job` has leased, if it is free and the patron is the
+    same; a lease that is over is ended."""
     lease = job.lease
     if lease is None or lease.line is None:
         return None
     line: Line = lease.line
     card = _card(job)
-    if now >= lease.until_s or line.is_over or (card and card != lease.card):
+    is_ours = line.owner is owner and not line.is_over
+    if not is_ours or now >= lease.until_s or (card and card != lease.card):
         end(lease)
         return None
     return line if line.is_idle else None

@@ -75,7 +75,7 @@ class Line(asyncio.Protocol):
     """Sends a job and waits for its answer; whatever else comes ends the line."""
 
     def __init__(self, owner: Owner, account: Account, wire: WireFormat) -> None:
-        self._owner = owner
+        self.owner = owner
         self._wire = wire
         self._aliases = account.aliases
         self._checksum = account.checksums != "none"
@@ -89,9 +89,12 @@ class Line(asyncio.Protocol):
         self.is_ready = False
         """Whether it is logged in."""
         self.lease: Lease | None = None
+        self.opened_at = 0.0
         self.used_at = 0.0
-        """When it was last asked, and last asked by a terminal."""
+        """When it was last asked."""
         self.served_at = 0.0
+        """When a terminal last asked."""
+        self.has_served = False
 
     # asyncio.Protocol ----------------------------------------------------------------------
 
@@ -137,7 +140,7 @@ class Line(asyncio.Protocol):
         self.job = None
         if client.has_more:
             self.end()
-        self._owner.answered(self, job, answer)
+        self.owner.answered(self, job, answer)
 
     def _resend(self) -> None:
         self._resends += 1
@@ -174,4 +177,4 @@ class Line(asyncio.Protocol):
             return
         job = self.job
         self.end()
-        self._owner.broken(self, job, is_strange=is_strange)
+        self.owner.broken(self, job, is_strange=is_strange)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import statistics
 from collections import deque
-from typing import Any, Literal
+from typing import Any
 
 from sip2gw.backend.system import (
     AccountState,
@@ -24,6 +23,7 @@ from sip2gw.backend.upstream.breaker import (
     Backoff,
     Breaker,
 )
+from sip2gw.backend.upstream.figures import Condition, Figures
 from sip2gw.backend.upstream.line import Job, Line, wire_format
 from sip2gw.backend.upstream.opening import (
     NoStatusError,
@@ -35,20 +35,18 @@ from sip2gw.backend.upstream.opening import (
 from sip2gw.backend.upstream.turns import Turns
 from sip2gw.config.upstream import Account
 from sip2gw.foundation.clock import Clock
-from sip2gw.monitoring.metrics import Metrics, UpstreamNumbers
+from sip2gw.monitoring.metrics import Metrics
 from sip2gw.monitoring.telemetry import Log
 from sip2gw.protocol.codec import serialise
 from sip2gw.protocol.message import Request, Response
 from sip2gw.protocol.messages import ALWAYS_SUPPORTED, AcsStatus, ScStatus
-from sip2gw.protocol.registry import REQUESTS
 
 WAITING_MAX = 4096
 """Requests that wait for a line of one account."""
 IDLE_S = 600.0
 """After so long without a terminal's request a line is closed, but for one (C120)."""
-_LATENCIES = 50
-_OTHER_MESSAGES = "other"
-"""The label for commands that we do not know: terminals must not invent labels (C74)."""
+YOUNG_S = 5.0
+"""A line that ends sooner, before anybody was served, is one that could not be opened."""
 
 
 class Pool:
@@ -57,10 +55,10 @@ class Pool:
     def __init__(self, account: Account, metrics: Metrics, clock: Clock, log: Log) -> None:
         self._account = account
         self._clock = clock
-        self._log = log
         self._wire = wire_format(account)
         self._tls = client_context(account.tls) if account.tls is not None else None
-        self._numbers: UpstreamNumbers = metrics.upstream_numbers(account.name)
+        self._figures = Figures(account.name, metrics, log)
+        self._log = log
         self._breaker = Breaker(Backoff(FIRST_WAIT_S, LONGEST_WAIT_S))
         self._opening_backoff = Backoff(FIRST_WAIT_S, LONGEST_WAIT_S)
         self._refused_backoff = Backoff(FIRST_REFUSED_S, LONGEST_REFUSED_S)
@@ -73,11 +71,9 @@ class Pool:
         self._turns: Turns[Job] = Turns(WAITING_MAX)
         self._due: deque[Job] = deque()
         """All jobs in the order in which they began, which is that of their deadlines."""
-        self._latencies_s: deque[float] = deque(maxlen=_LATENCIES)
         self._with_status = True
         self._is_refused = False
         self._is_closed = False
-        self._told = ""
         self._offers: frozenset[str] | None = None
 
     # Asking --------------------------------------------------------------------------------
@@ -99,18 +95,18 @@ class Pool:
         line = job.line
         if line is None:
             self._turns.remove(job)
-            self._count(job, "not_asked")
+            self._figures.failed(job.body, NotAskedError)
         elif line.job is job:
-            self._count(job, "no_answer")
+            self._figures.failed(job.body, NoAnswerError)
             self._end(line)
 
     def _begin(self, terminal: str, body: bytes, lease: Lease | None, *, typed: bool) -> Job:
         now = self._clock.monotonic()
         job = Job(terminal, body, now + self._account.timeout_s, typed=typed, lease=lease)
         if self._is_closed or not self._breaker.is_closed:
-            self._count(job, "not_asked")
+            self._figures.failed(body, NotAskedError)
             raise NotAskedError
-        line = leases.leased_line(job, now) or self._free_line(now)
+        line = leases.leased_line(job, self, now) or self._free_line(now)
         if line is not None:
             is_taken = line.lease is not None and line.lease is not lease
             self._idle.remove(line)
@@ -118,7 +114,7 @@ class Pool:
         else:
             is_taken = True
             if not self._turns.add(job):
-                self._count(job, "not_asked")
+                self._figures.failed(body, NotAskedError)
                 raise NotAskedError
         self._due.append(job)
         if is_taken:
@@ -155,14 +151,14 @@ class Pool:
     def answered(self, line: Line, job: Job, answer: Any) -> None:
         """The owner of a line: see `line.Owner`."""
         now = self._clock.monotonic()
-        self._count(job, "ok")
-        self._numbers.seconds.observe(now - line.used_at)
+        self._figures.answered(job.body, now - line.used_at, is_ours=job.is_ours)
         if isinstance(answer, AcsStatus):
             self._learn(answer)
+        if line.is_ready:
+            self._opening_backoff.reset()
+            self._refused_backoff.reset()
         if not job.is_ours:
-            self._breaker.answered()
-            self._latencies_s.append(now - line.used_at)
-            leases.served(job, line, now)
+            self._served(line, job, now)
         if not job.answer.done():
             job.answer.set_result(answer)
         self._forget_done()
@@ -171,8 +167,20 @@ class Pool:
         elif line.is_ready:
             self._next(line, now)
 
+    def _served(self, line: Line, job: Job, now: float) -> None:
+        line.has_served = True
+        leases.served(job, line, now)
+        was_away = self.is_away
+        self._breaker.answered()
+        if was_away:
+            self._tell()
+
     def broken(self, line: Line, job: Job | None, *, is_strange: bool) -> None:
         """The owner of a line: see `line.Owner`."""
+        now = self._clock.monotonic()
+        is_unused = line.is_ready and job is None and not line.has_served
+        if is_unused and now - line.opened_at < YOUNG_S:
+            self._open_after = now + self._opening_backoff.next_s()
         self._lost(line)
         if job is not None:
             self._failed(line, job, BadAnswerError if is_strange else NoAnswerError)
@@ -184,7 +192,7 @@ class Pool:
 
     def _fail(self, job: Job, error: type[LibrarySystemError]) -> None:
         if not job.answer.done():
-            self._count(job, _OUTCOMES[error])
+            self._figures.failed(job.body, error)
             job.answer.set_exception(error())
 
     def _forget_done(self) -> None:
@@ -197,15 +205,20 @@ class Pool:
         self._lost(line)
 
     def _lost(self, line: Line) -> None:
-        """`line` is over; open another if somebody waits."""
+        """`line` is over; open another if somebody waits and we may."""
         if line in self._lines:
             self._lines.remove(line)
         if line in self._idle:
             self._idle.remove(line)
         if line.lease is not None:
             leases.end(line.lease)
+        now = self._clock.monotonic()
         if self._turns:
-            self._open_more(self._clock.monotonic())
+            self._open_more(now)
+        nobody_serves = not self._lines and not self._openings and self._breaker.is_closed
+        if nobody_serves and now < self._open_after:
+            self._breaker.trip(self._open_after)
+            self._away()
 
     def _away(self) -> None:
         """The breaker has opened: nobody waits, and the lines that did not serve are closed."""
@@ -248,8 +261,11 @@ class Pool:
                 line = await self._new_line()
         except RefusedError:
             self._not_opened(self._refused_backoff, is_refused=True)
-        except (OSError, LibrarySystemError, NoStatusError, UnicodeError):
-            # An address whose name cannot be looked up is a UnicodeError now and then.
+        except (OSError, LibrarySystemError, NoStatusError):
+            self._not_opened(self._opening_backoff, is_refused=False)
+        except Exception as error:
+            # Whatever it was, the account must be tried again: an open breaker waits for us.
+            self._log.uncaught("upstream_opening_failed", error, account=self._account.name)
             self._not_opened(self._opening_backoff, is_refused=False)
         else:
             self._opened(line)
@@ -282,20 +298,18 @@ class Pool:
 
     def _opened(self, line: Line) -> None:
         now = self._clock.monotonic()
-        self._opening_backoff.reset()
-        self._refused_backoff.reset()
         self._is_refused = False
         self._breaker.probe_succeeded()
         line.is_ready = True
-        line.served_at = line.used_at = now
+        line.opened_at = line.served_at = now
         self._lines.append(line)
         self._tell()
         self._next(line, now)
 
     def _not_opened(self, backoff: Backoff, *, is_refused: bool) -> None:
         self._open_after = self._clock.monotonic() + backoff.next_s()
-        self._is_refused = is_refused
         if not self._lines:
+            self._is_refused = is_refused
             self._breaker.trip(self._open_after)
             self._away()
 
@@ -363,7 +377,6 @@ class Pool:
 
     def state(self) -> AccountState:
         """For `upstream status`."""
-        median = statistics.median(self._latencies_s) * 1000 if self._latencies_s else None
         return AccountState(
             account=self._account.name,
             state=self._condition(),
@@ -371,40 +384,22 @@ class Pool:
             idle=len(self._idle),
             waiting=len(self._turns),
             breaker=self._breaker.state,
-            latency_ms=median,
+            latency_ms=self._figures.latency_ms,
         )
 
-    def _condition(self) -> Literal["up", "connecting", "away", "refused"]:
-        if self._lines:
-            return "up"
-        if self._is_refused:
-            return "refused"
-        return "connecting" if self._breaker.is_closed else "away"
+    def _condition(self) -> Condition:
+        if self._breaker.is_closed:
+            return "up" if self._lines else "connecting"
+        return "refused" if self._is_refused else "away"
 
     def _tell(self) -> None:
-        """Log what has become of the account, if that is new."""
-        condition = self._condition()
-        if condition == self._told:
-            return
-        self._told = condition
-        events = self._log.events
-        tell = events.info if condition == "up" else events.warning
-        tell(f"upstream_{condition}", account=self._account.name)
-
-    def _count(self, job: Job, outcome: str) -> None:
-        code = job.body[:2].decode("latin-1")
-        self._numbers.requests[code if code in REQUESTS else _OTHER_MESSAGES, outcome] += 1
+        self._figures.tell(self._condition())
 
     def _measure(self) -> None:
-        numbers = self._numbers
-        numbers.idle = len(self._idle)
-        numbers.busy = len(self._lines) - numbers.idle
-        numbers.opening = len(self._openings)
-        numbers.breaker_open = self.is_away
-
-
-_OUTCOMES = {
-    NotAskedError: "not_asked",
-    NoAnswerError: "no_answer",
-    BadAnswerError: "bad_answer",
-}
+        idle = len(self._idle)
+        self._figures.measure(
+            idle=idle,
+            busy=len(self._lines) - idle,
+            opening=len(self._openings),
+            breaker_open=self.is_away,
+        )
