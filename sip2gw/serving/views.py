@@ -41,6 +41,7 @@ from sip2gw.policy.items.decisions import CirculationRules, Materials
 from sip2gw.policy.items.sorting import SortRule
 from sip2gw.policy.money import PaymentRules
 from sip2gw.policy.receipts import ReceiptRules
+from sip2gw.protocol.fields import VALUE_BYTES_MAX
 from sip2gw.protocol.layout import layout_of
 from sip2gw.protocol.registry import RESPONSES
 from sip2gw.protocol.wire import WireFormat
@@ -95,6 +96,8 @@ def _wire(profile: Profile) -> WireFormat:
         hidden_fields=_hidden_fields(profile),
         substitute=table.convert_control_characters,
         rewritten=tuple((one.find, one.replace) for one in table.rewrite_screen_texts),
+        value_bytes_max=VALUE_BYTES_MAX,
+        keeps_bytes=False,
     )
 
 
