@@ -240,7 +240,8 @@ class HostileLibrary:
             await self._be_slow(behaviour, right, writer)
         elif behaviour == "pieces":
             for at in range(0, len(right), 7):
-                writer.write(right[at : at + 7])
+                if not writer.transport.is_closing():
+                    writer.write(right[at : at + 7])
                 await asyncio.sleep(0)
         elif behaviour == "hangs_up":
             writer.transport.abort()
