@@ -257,6 +257,24 @@ async def test_who_waits_too_long_for_a_line_was_not_asked():
         assert client.outcomes() == {("23", "no_answer"): 1, ("23", "not_asked"): 1}
 
 
+async def test_who_is_late_when_a_line_is_free_is_not_asked_either():
+    """Nothing has looked for what is late yet."""
+    async with (
+        HostileLibrary(delay_s=0.02) as library,
+        client_of(library, connections=1, timeout_s=2) as client,
+    ):
+        assert client._timer is not None
+        client._timer.cancel()
+        first = asyncio.create_task(client.status("2100", "a"))
+        second = asyncio.create_task(client.status("2101", "b"))
+        await client.until(lambda: library.asked)
+        client.ahead_s += 3
+        await first
+        with pytest.raises(NotAskedError):
+            await second
+        assert len(library.asked) == 1
+
+
 async def test_only_so_many_wait(monkeypatch):
     monkeypatch.setattr(pool_module, "WAITING_MAX", 2)
     async with (
@@ -464,6 +482,15 @@ async def test_a_lease_ends_with_another_card_when_released_and_after_a_minute(c
     await client.status("2103", "c")
     assert library.heard[-1].line == library.heard[-2].line
     assert held.lease is None
+
+
+async def test_after_a_minute_a_session_takes_any_line(client, library):
+    lease = Lease()
+    await client.status("2100", "a", lease=lease)
+    await client.status("2101", "b")
+    client.ahead_s += 61
+    await client.status("2100", "a", lease=lease)
+    assert lines(library) == "abb"
 
 
 async def test_who_waits_takes_a_leased_line_and_the_lease_is_over(client, library):

@@ -19,6 +19,7 @@ PROGRAMS = (
     "dashboard",
     "logins",
     "guesses",
+    "upstream",
     "memory",
     "beside",
     "mutants",

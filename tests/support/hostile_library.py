@@ -80,7 +80,7 @@ def script(*behaviours: str) -> Behave:
 
 
 class Drawn:
-    """A share of all requests, logins too, gets a fault; it stops after so many faults."""
+    """A share of all requests gets a fault, of logins a small one; it stops after so many."""
 
     def __init__(self, seed: int, faults: int, share: float = 0.3, slow: float = 0.1) -> None:
         self._chance = random.Random(seed)
@@ -90,7 +90,8 @@ class Drawn:
 
     def __call__(self, heard: Heard) -> str:
         chance = self._chance
-        if not self.left or chance.random() >= self._share:
+        share = self._share / 6 if heard.code in (b"93", b"99") else self._share
+        if not self.left or chance.random() >= share:
             return chance.choice(GOOD)
         self.left -= 1
         fault = chance.choice(SLOW if chance.random() < self._slow else PROMPT)
@@ -171,6 +172,9 @@ class HostileLibrary:
             writer.transport.abort()
 
     async def __aexit__(self, *_error: object) -> None:
+        self._server.close()
+        for _ in range(5):
+            await asyncio.sleep(0)  # whoever has just been accepted comes in
         self.vanish()
         while self._writers:  # noqa: ASYNC110 -- each leaves by itself
             await asyncio.sleep(0)
@@ -236,7 +240,8 @@ class HostileLibrary:
             await self._be_slow(behaviour, right, writer)
         elif behaviour == "pieces":
             for at in range(0, len(right), 7):
-                writer.write(right[at : at + 7])
+                if not writer.transport.is_closing():
+                    writer.write(right[at : at + 7])
                 await asyncio.sleep(0)
         elif behaviour == "hangs_up":
             writer.transport.abort()
