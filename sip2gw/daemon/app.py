@@ -156,11 +156,6 @@ class App:
         return self.gateway.site
 
     @property
-    def library(self) -> LibrarySystem | None:
-        """The library system behind the gateway; None: the store itself is the library."""
-        return self.gateway.services.library
-
-    @property
     def is_ready(self) -> bool:
         """Whether terminals are served and the store works."""
         return self.server.listening and self.gateway.backend_up

@@ -15,7 +15,7 @@ from sip2gw.backend.upstream import pool as pool_module
 from sip2gw.backend.upstream.breaker import FAILURES_MAX, FIRST_REFUSED_S, FIRST_WAIT_S
 from sip2gw.config.upstream import UpstreamTls
 from sip2gw.protocol.checksum import character_checksum_digits
-from sip2gw.protocol.messages import EndPatronSession, ItemInformation
+from sip2gw.protocol.messages import EndPatronSession, ItemInformation, ScStatus
 
 PIECE = 1.0
 """Long enough for what happens at once."""
@@ -93,6 +93,16 @@ async def test_offers_are_those_of_the_last_98_unless_the_account_knows_better()
     known = frozenset({"23"})
     async with HostileLibrary() as library, client_of(library, messages=known) as client:
         assert client.offers("default") == known
+
+
+async def test_an_account_that_the_gateway_was_started_without_is_away():
+    async with HostileLibrary() as library, client_of(library) as client:
+        assert client.is_away("added by a reload")
+        assert client.offers("added by a reload") is None
+        with pytest.raises(NotAskedError):
+            await client.ask("added by a reload", "kiosk-1", ScStatus())
+        with pytest.raises(NotAskedError):
+            await client.pass_on("added by a reload", "kiosk-1", b"9900302.00")
 
 
 async def test_a_98_without_bx_says_nothing_about_offers():

@@ -19,7 +19,9 @@ from sip2gw.model import (
     Card,
     CardState,
     DoorEntry,
+    LibraryWord,
     Membership,
+    PatronRecord,
     Until,
 )
 from sip2gw.policy.upstream.facts import pin_is_right, read_facts, record_of, says_nothing
@@ -27,6 +29,18 @@ from sip2gw.policy.upstream.fields import read_date
 from sip2gw.policy.upstream.presets import PRESETS
 from sip2gw.policy.upstream.rules import BY_FLAGS, Fact, FactRules
 from sip2gw.protocol.messages import PatronInformationResponse
+
+
+def said(record: PatronRecord) -> LibraryWord:
+    assert record.word is not None
+    return record.word
+
+
+def card_of(record: PatronRecord, number: str) -> Card:
+    card = record.card(number)
+    assert card is not None
+    return card
+
 
 KOHA = PRESETS["koha"].facts
 EVERGREEN = PRESETS["evergreen"].facts
@@ -270,7 +284,7 @@ def test_what_both_could_know_is_theirs():
     assert (record.membership, record.membership_until) == (ADULT, date(2026, 12, 31))
     assert record.email == "theirs@example.org"
     assert [one.owed for one in record.fees] == [500]
-    assert (record.word.flags, record.word.texts) == ({0}, ("Read this",))
+    assert (said(record).flags, said(record).texts) == ({0}, ("Read this",))
 
 
 def test_what_only_we_can_know_is_ours():
@@ -306,9 +320,11 @@ def test_the_cards_are_the_scanned_one_the_answers_and_those_we_know():
         Card("MAIN-1", CardState.ACTIVE, 3, LOCKED),
         Card("OLD", CardState.REPLACED, 3, LOCKED),
     )
-    assert record_of(FACTS, "OLD", OURS, None).card("OLD").state is CardState.REPLACED
+    assert card_of(record_of(FACTS, "OLD", OURS, None), "OLD").state is CardState.REPLACED
     replaced_only = replace(OURS, cards=OURS.cards[1:])
-    assert record_of(FACTS, "MAIN-1", replaced_only, None).card("MAIN-1").state is CardState.ACTIVE
+    assert (
+        card_of(record_of(FACTS, "MAIN-1", replaced_only, None), "MAIN-1").state is CardState.ACTIVE
+    )
     assert record_of(FACTS, "SCANNED", None, None).cards == (Card("SCANNED"), Card("MAIN-1"))
 
 
@@ -332,21 +348,21 @@ def test_what_they_do_not_say_is_ours_if_we_know_it():
     assert (record.name, record.email) == (OURS.name, OURS.email)
     assert (record.birth_date, record.home_branch) == (date(1999, 1, 1), "WEST")
     assert (record.membership, record.membership_until) == (OURS.membership, date(2030, 1, 1))
-    assert (record.word.until, record.word.membership_known) == (Until.KNOWN, True)
+    assert (said(record).until, said(record).membership_known) == (Until.KNOWN, True)
 
 
 def test_what_nobody_says_is_unknown():
     record = record_of(SILENT, "MAIN-1", None, None)
     assert (record.birth_date, record.home_branch, record.membership) == (None, None, None)
-    assert (record.membership_until, record.word.until) == (None, Until.UNREADABLE)
-    assert record.word.membership_known is False
+    assert (record.membership_until, said(record).until) == (None, Until.UNREADABLE)
+    assert said(record).membership_known is False
     assert (record.status, record.language, record.badges, record.fees) == (5, None, (), ())
 
 
 def test_a_membership_without_a_definition_is_known_and_limits_nothing():
     record = record_of(FACTS, "MAIN-1", OURS, None)
     assert record.membership == Membership("201", "201", 0)
-    assert record.word.membership_known
+    assert said(record).membership_known
 
 
 # Hostile answers ------------------------------------------------------------------------------
@@ -388,8 +404,8 @@ def test_whatever_stands_in_a_field_a_fact_is_right_or_unknown(said, rules, answ
     facts = read(fields, rules, answer)
     record = record_of(facts, "1", None, None)
     assert record.birth_date is None or isinstance(record.birth_date, date)
-    assert (record.word.until is Until.KNOWN) == (record.membership_until is not None)
-    assert record.word.membership_known == (record.membership is not None)
+    assert (said(record).until is Until.KNOWN) == (record.membership_until is not None)
+    assert said(record).membership_known == (record.membership is not None)
     codes = [facts.membership, facts.home_branch, *facts.badges, *(one.id for one in facts.fees)]
     assert all(code is None or code.isprintable() for code in codes)
     ids = [one.id for one in record.fees]

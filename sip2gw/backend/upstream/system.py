@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sip2gw.backend.system import AccountState, Lease, LibrarySystem
+from sip2gw.backend.system import AccountState, Lease, LibrarySystem, NotAskedError
 from sip2gw.backend.upstream import leases
 from sip2gw.backend.upstream.line import Job
 from sip2gw.backend.upstream.pool import Pool
@@ -36,7 +36,7 @@ class Sip2System:
         self, account: str, terminal: str, request: Request, lease: Lease | None = None
     ) -> Response:
         """See `LibrarySystem.ask`."""
-        pool = self._pools[account]
+        pool = self._pool(account)
         answer: Response = await _answer(pool, pool.ask(terminal, request, lease))
         return answer
 
@@ -44,9 +44,20 @@ class Sip2System:
         self, account: str, terminal: str, body: bytes, lease: Lease | None = None
     ) -> bytes:
         """See `LibrarySystem.pass_on`."""
-        pool = self._pools[account]
+        pool = self._pool(account)
         answer: bytes = await _answer(pool, pool.pass_on(terminal, body, lease))
         return answer
+
+    def _pool(self, account: str) -> Pool:
+        """The pool of an account; one that a reload has added counts from the next start on (C113).
+
+        Raises:
+            NotAskedError: the gateway was started without this account.
+        """
+        pool = self._pools.get(account)
+        if pool is None:
+            raise NotAskedError
+        return pool
 
     def release(self, lease: Lease) -> None:
         """See `LibrarySystem.release`."""
@@ -54,15 +65,18 @@ class Sip2System:
 
     def offers(self, account: str) -> frozenset[str] | None:
         """See `LibrarySystem.offers`."""
-        return self._pools[account].offers()
+        pool = self._pools.get(account)
+        return pool.offers() if pool is not None else None
 
     def last_status(self, account: str) -> AcsStatus | None:
         """See `LibrarySystem.last_status`."""
-        return self._pools[account].status
+        pool = self._pools.get(account)
+        return pool.status if pool is not None else None
 
     def is_away(self, account: str) -> bool:
         """See `LibrarySystem.is_away`."""
-        return self._pools[account].is_away
+        pool = self._pools.get(account)
+        return pool is None or pool.is_away
 
     def states(self) -> Sequence[AccountState]:
         """See `LibrarySystem.states`."""
