@@ -153,7 +153,7 @@ def is_exact(text: str, encoding: TextEncoding) -> bool:
     if text.isascii():
         return clean(text) == text
     try:
-        encoding.encode_strict(text)
+        text.encode(encoding.name)  # strictly: a byte that was kept is no text either
     except UnicodeEncodeError:
         return False
     return "\ufffd" not in text and clean(text) == text

@@ -399,8 +399,8 @@ VALUES = (
 @given(
     st.lists(st.tuples(TAGS, VALUES), max_size=12), RULES, st.sampled_from([information, status])
 )
-def test_whatever_stands_in_a_field_a_fact_is_right_or_unknown(said, rules, answer):
-    fields = b"".join(tag.encode() + value.replace(b"|", b"") + b"|" for tag, value in said)
+def test_whatever_stands_in_a_field_a_fact_is_right_or_unknown(parts, rules, answer):
+    fields = b"".join(tag.encode() + value.replace(b"|", b"") + b"|" for tag, value in parts)
     facts = read(fields, rules, answer)
     record = record_of(facts, "1", None, None)
     assert record.birth_date is None or isinstance(record.birth_date, date)
