@@ -221,6 +221,7 @@ def build(
 
     `more` are records besides those of `library`.
     """
+    directory.mkdir(exist_ok=True)
     config = directory / "sip2gw.toml"
     config.write_text(configuration(url))
     if not (directory / "built").exists():
@@ -250,6 +251,25 @@ async def _import(
     finally:
         await store.close()
     lines.unlink()
+
+
+def in_front_of(address: str, directory: Path, lines: int) -> Path:
+    """The configuration in `directory` once more, for a library system at `address` that has all
+    patrons; the store goes on knowing badges."""
+    config = directory / "upstream.toml"
+    config.write_text(
+        f"""{configuration()}
+[backend]
+kind = "sip2"
+[backend.sip2]
+address = "{address}"
+login = "gateway"
+institution = "THERE"
+preset = "evergreen"
+connections = {lines}
+"""
+    )
+    return config
 
 
 def listen_on(config: Path, port: int) -> Path:
