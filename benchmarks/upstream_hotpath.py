@@ -150,7 +150,7 @@ async def _compare(store: _Side, upstream: _Side, chosen: argparse.Namespace) ->
     )
     if chosen.rows:
         for stats in profiles:
-            stats.sort_stats("tottime").print_stats(chosen.rows)
+            stats.sort_stats(chosen.sort).print_stats(chosen.rows)
     return missed
 
 
@@ -178,6 +178,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--pairs", type=int, default=15)
     parser.add_argument("--requests", type=int, default=2_000, help="in each turn")
     parser.add_argument("--lines", type=int, default=10, help="to the library system")
+    parser.add_argument("--sort", default="tottime", help="of these")
     parser.add_argument("--rows", type=int, default=0, help="functions to show for each side")
     chosen = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="sip2gw-upstream-") as directory:

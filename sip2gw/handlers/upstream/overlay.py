@@ -6,12 +6,15 @@ Rules: B22, B25, B30, B72, C33, C123, C150, C153. What is not named here leaves 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
 
 from sip2gw.handlers import profile_fields
 from sip2gw.handlers.answers import show_answers
 from sip2gw.handlers.base import Session
 from sip2gw.handlers.patron import PresentedCard, badge_values, screen_texts, standing_of
+from sip2gw.handlers.snapshot_cache import derived
 from sip2gw.handlers.upstream.behind import library_of
 from sip2gw.model import Card, PatronRecord, format_amount
 from sip2gw.policy.obstacles import Standing, visible_badges
@@ -37,6 +40,15 @@ _ATTRIBUTES: dict[type[Any], dict[str, str]] = {
 """The attribute of each field that may be left out, by its tag."""
 
 
+@dataclass(frozen=True, slots=True)
+class Overlay:
+    """What is said instead of their words, or beside them, for a whole day."""
+
+    standing: Standing
+    said: tuple[tuple[str, Any], ...] = field(repr=False)
+    """Attributes of the answer, and their values."""
+
+
 def lay_over(
     session: Session,
     response: _Response,
@@ -46,25 +58,50 @@ def lay_over(
     *,
     for_payment: bool,
 ) -> Standing:
-    """Make the library system's `response` ours; returns what the patron may do."""
+    """Make the library system's `response` ours; returns what the patron may do.
+
+    `record` is the snapshot that `response` has given: what is made of both is kept with it.
+    """
     terminal, now = session.terminal, session.now()
     today, language = now.date(), session.language(response.language, record)
-    standing = standing_of(session, record, card, today, for_payment=for_payment)
-    response.institution_id = terminal.institution_id
+    overlay = derived(
+        record,
+        ("overlay", terminal.standpoint, card.state, today, language, for_payment),
+        lambda: _overlay(session, response, record, card, today, language, for_payment=for_payment),
+    )
+    for attribute, value in overlay.said:
+        setattr(response, attribute, value)
     response.transaction_date = now
-    response.patron_status = standing.flags
-    response.personal_name = profile_fields.patron_name(session, record)
     _tell_password(response, presented)
-    _tell_money(response, terminal.currency)
-    codes = visible_badges(record, terminal.branch or "", today)
-    response.badges = badge_values(session, codes)
-    theirs = _their_texts(response, record, for_payment=for_payment)
-    ours = screen_texts(session, language, record, standing)
-    response.screen_message = (*theirs, *ours)
-    _withhold_fields(session, response, record)
     if record.answers:
         show_answers(session, response, record)
-    return standing
+    return overlay.standing
+
+
+def _overlay(
+    session: Session,
+    response: _Response,
+    record: PatronRecord,
+    card: Card,
+    today: date,
+    language: str,
+    *,
+    for_payment: bool,
+) -> Overlay:
+    terminal = session.terminal
+    standing = standing_of(session, record, card, today, for_payment=for_payment)
+    theirs = _their_texts(response, record, for_payment=for_payment)
+    codes = visible_badges(record, terminal.branch or "", today)
+    said = {
+        "institution_id": terminal.institution_id,
+        "patron_status": standing.flags,
+        "personal_name": profile_fields.patron_name(session, record),
+        "badges": badge_values(session, codes),
+        "screen_message": (*theirs, *screen_texts(session, language, record, standing)),
+        **_money(response, terminal.currency),
+        **_fields(session, response, record),
+    }
+    return Overlay(standing, tuple(said.items()))
 
 
 def _their_texts(
@@ -81,30 +118,30 @@ def _tell_password(response: _Response, presented: PresentedCard) -> None:
         response.valid_patron_password = presented.valid_password
 
 
-def _tell_money(response: _Response, currency: str) -> None:
+def _money(response: _Response, currency: str) -> dict[str, str]:
     """BV and CC as plain decimals where they can be read, in the site's currency (C150)."""
+    said = {}
     fee = read_money(response.fee_amount or "", currency)
     if fee is not None:
-        response.fee_amount = format_amount(fee, currency)
+        said["fee_amount"] = format_amount(fee, currency)
     if fee is not None or response.currency_type is not None:
-        response.currency_type = currency
+        said["currency_type"] = currency
     if isinstance(response, PatronInformationResponse):
         limit = read_money(response.fee_limit or "", currency)
         if limit is not None:
-            response.fee_limit = format_amount(limit, currency)
+            said["fee_limit"] = format_amount(limit, currency)
+    return said
 
 
-def _withhold_fields(session: Session, response: _Response, record: PatronRecord) -> None:
+def _fields(session: Session, response: _Response, record: PatronRecord) -> dict[str, Any]:
     """Leave out what the profile does not show, and add its own fields (B30, C33, C86, C153)."""
     withheld = withheld_fields(session)
     attributes = _ATTRIBUTES[type(response)]
-    for tag in withheld:
-        attribute = attributes.get(tag)
-        if attribute is not None:
-            setattr(response, attribute, None)
+    said: dict[str, Any] = {attributes[tag]: None for tag in withheld if tag in attributes}
     custom = profile_fields.patron_fields(session, record)
     withheld |= {tag for tag, _ in custom}
-    response.extra_fields = [*_unknown_fields(session, response, withheld), *custom]
+    said["extra_fields"] = [*_unknown_fields(session, response, withheld), *custom]
+    return said
 
 
 def withheld_fields(session: Session) -> frozenset[str]:
