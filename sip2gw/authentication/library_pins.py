@@ -17,9 +17,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -125,9 +125,8 @@ class LibraryPins:
             LibrarySystemError: the library system failed us.
             BackendError: the store cannot say whether the PIN is locked, so nothing was judged.
         """
-        return await self.guesses.judge(
-            guess.terminal, guess.now, lambda: self._take_turn(guess, ask, recall)
-        )
+        judging = self._take_turn(guess, ask, recall)
+        return await self.guesses.judge_elsewhere(guess.terminal, guess.now, judging)
 
     def _names(self, guess: LibraryGuess) -> list[str]:
         """All under which failures of this patron are counted."""
@@ -139,12 +138,18 @@ class LibraryPins:
     ) -> tuple[PinState, Verdict | None]:
         while True:
             names = self._names(guess)
-            async with AsyncExitStack() as turns:
+            held: list[asyncio.Lock] = []
+            try:
                 for name in names:
-                    await turns.enter_async_context(self.guesses.turn(name))
+                    turn = self.guesses.turn(name)
+                    await turn.acquire()
+                    held.append(turn)
                 # Whoever had the turn before may have been told of another number.
                 if names == self._names(guess):
                     return await self._judge_in_turn(_Counted(self, guess, names), ask, recall)
+            finally:
+                for turn in held:
+                    turn.release()
 
     async def _judge_in_turn(
         self, counted: _Counted, ask: Ask, recall: Recall
@@ -164,8 +169,7 @@ class LibraryPins:
 
     async def _judge_unlocked(self, counted: _Counted, ask: Ask) -> tuple[PinState, Verdict | None]:
         guess = counted.guess
-        question = self._digest("guess", guess.number, guess.pin)
-        counted_before = question in self._unanswered
+        counted_before = bool(self._unanswered) and self._question(guess) in self._unanswered
         if not counted_before and not await counted.reserve():
             return PinState.LOCKED, None
         try:
@@ -176,10 +180,10 @@ class LibraryPins:
         except LibrarySystemError:
             if not counted_before:
                 await counted.count()
-                _remember(self._unanswered, question, None)
+                _remember(self._unanswered, self._question(guess), None)
             raise
-        if not guess.store_away:
-            self._unanswered.pop(question, None)
+        if self._unanswered and not guess.store_away:
+            self._unanswered.pop(self._question(guess), None)
         self.learn(guess.number, verdict.patron_id)
         if await counted.is_other_locked(verdict.patron_id):
             return PinState.LOCKED, None
@@ -192,6 +196,9 @@ class LibraryPins:
         failures = None if counted_before else await counted.count()
         self.guesses.note_failure(guess.terminal, guess.now, failures)
         return PinState.WRONG, verdict
+
+    def _question(self, guess: LibraryGuess) -> bytes:
+        return self._digest("guess", guess.number, guess.pin)
 
     async def stored(self, names: list[str], guess: LibraryGuess) -> dict[str, FailedPins]:
         """What the store has counted under `names`."""

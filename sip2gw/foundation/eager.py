@@ -19,9 +19,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 T = TypeVar("T")
+_Outcome = tuple[T | None, Exception | None]
 
 
 class Suspended(Generic[T]):
@@ -93,6 +94,58 @@ def start(coroutine: Coroutine[Any, Any, T]) -> T | Suspended[T]:
         result: T = done.value
         return result
     return Suspended(coroutine, waits_for)
+
+
+class Detached(Generic[T]):
+    """Work that goes on to its end even if whoever waits for it gives up; it has no task either.
+
+    `left` holds a future for each whose caller has gone, until it ends.
+    """
+
+    __slots__ = ("_gone", "_left", "_waiter")
+
+    def __init__(self, left: set[asyncio.Future[None]]) -> None:
+        self._left = left
+        self._gone: asyncio.Future[None] | None = None
+        self._waiter: asyncio.Future[T]
+
+    async def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """The result of `work`, or its exception."""
+        rest = start(_caught(work))
+        if isinstance(rest, Suspended):
+            self._waiter = asyncio.get_running_loop().create_future()
+            rest.go_on(self._ended)
+            try:
+                return await self._waiter
+            except asyncio.CancelledError:
+                if self._waiter.cancelled():
+                    self._gone = self._waiter.get_loop().create_future()
+                    self._left.add(self._gone)
+                raise
+        result, error = rest
+        if error is not None:
+            raise error
+        return cast("T", result)
+
+    def _ended(self, outcome: _Outcome[T] | asyncio.CancelledError) -> None:
+        if self._gone is not None:
+            self._left.discard(self._gone)
+            self._gone.set_result(None)
+        elif isinstance(outcome, asyncio.CancelledError):
+            self._waiter.cancel()
+        elif not self._waiter.done():
+            result, error = outcome
+            if error is not None:
+                self._waiter.set_exception(error)
+            else:
+                self._waiter.set_result(cast("T", result))
+
+
+async def _caught(work: Coroutine[Any, Any, T]) -> _Outcome[T]:
+    try:
+        return await work, None
+    except Exception as error:
+        return None, error
 
 
 async def within(
