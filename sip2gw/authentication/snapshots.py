@@ -27,6 +27,7 @@ class _Kept:
     """What was answered about a card last, and what came of it."""
 
     answer: LibraryAnswer = field(repr=False)
+    """The message itself: `LibrarySystem.ask` gives it again as long as the same is said."""
     reading: tuple[object, ...]
     """How it was read."""
     facts: Facts
@@ -35,9 +36,8 @@ class _Kept:
     record: PatronRecord
 
     def is_of(self, answer: LibraryAnswer, reading: tuple[object, ...]) -> bool:
-        """Whether `answer` says the same, at whatever time."""
-        self.answer.transaction_date = answer.transaction_date
-        return self.reading == reading and self.answer == answer
+        """Whether `answer` is the same, to be read in the same way."""
+        return self.answer is answer and self.reading == reading
 
 
 class Snapshots:
@@ -80,7 +80,7 @@ class Snapshots:
         if kept is not None and kept.ours is ours and kept.membership == membership:
             return kept.record
         record = record_of(facts, number, ours, membership)
-        self._keep(key, _Kept(replace(answer), reading, facts, ours, membership, record))
+        self._keep(key, _Kept(answer, reading, facts, ours, membership, record))
         return record
 
     def _keep(self, key: tuple[str, type[Any]], kept: _Kept) -> None:

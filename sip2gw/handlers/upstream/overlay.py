@@ -6,7 +6,7 @@ Rules: B22, B25, B30, B72, C33, C123, C150, C153. What is not named here leaves 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 
@@ -21,6 +21,7 @@ from sip2gw.policy.obstacles import Standing, visible_badges
 from sip2gw.policy.upstream.fees import read_money
 from sip2gw.protocol.encoding import recode
 from sip2gw.protocol.layout import layout_of
+from sip2gw.protocol.message import copied
 from sip2gw.protocol.messages import (
     PatronInformationResponse,
     PatronStatusResponse,
@@ -42,40 +43,40 @@ _ATTRIBUTES: dict[type[Any], dict[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Overlay:
-    """What is said instead of their words, or beside them, for a whole day."""
+    """An answer of ours about a patron, the same for a whole day."""
 
     standing: Standing
-    said: tuple[tuple[str, Any], ...] = field(repr=False)
-    """Attributes of the answer, and their values."""
+    answer: _Response = field(repr=False)
 
 
 def lay_over(
     session: Session,
-    response: _Response,
+    theirs: _Response,
     presented: PresentedCard,
     record: PatronRecord,
     card: Card,
     *,
     for_payment: bool,
-) -> Standing:
-    """Make the library system's `response` ours; returns what the patron may do.
+) -> tuple[_Response, Standing]:
+    """The library system's answer made ours, and what the patron may do.
 
-    `record` is the snapshot that `response` has given: what is made of both is kept with it.
+    `record` is the snapshot that `theirs` has given: what is made of both is kept with it.
     """
     terminal, now = session.terminal, session.now()
-    today, language = now.date(), session.language(response.language, record)
+    today, language = now.date(), session.language(theirs.language, record)
     overlay = derived(
         record,
         ("overlay", terminal.standpoint, card.state, today, language, for_payment),
-        lambda: _overlay(session, response, record, card, today, language, for_payment=for_payment),
+        lambda: _overlay(session, theirs, record, card, today, language, for_payment=for_payment),
     )
-    for attribute, value in overlay.said:
-        setattr(response, attribute, value)
-    response.transaction_date = now
-    _tell_password(response, presented)
+    answer = copied(overlay.answer)
+    answer.transaction_date = now
+    # CQ is theirs, but for a yes about a PIN that nobody gave (B18, C158).
+    if presented.valid_password is not None or theirs.valid_patron_password:
+        answer.valid_patron_password = presented.valid_password
     if record.answers:
-        show_answers(session, response, record)
-    return overlay.standing
+        show_answers(session, answer, record)
+    return answer, overlay.standing
 
 
 def _overlay(
@@ -90,18 +91,19 @@ def _overlay(
 ) -> Overlay:
     terminal = session.terminal
     standing = standing_of(session, record, card, today, for_payment=for_payment)
-    theirs = _their_texts(response, record, for_payment=for_payment)
+    texts = _their_texts(response, record, for_payment=for_payment)
     codes = visible_badges(record, terminal.branch or "", today)
-    said = {
-        "institution_id": terminal.institution_id,
-        "patron_status": standing.flags,
-        "personal_name": profile_fields.patron_name(session, record),
-        "badges": badge_values(session, codes),
-        "screen_message": (*theirs, *screen_texts(session, language, record, standing)),
-        **_money(response, terminal.currency),
-        **_fields(session, response, record),
-    }
-    return Overlay(standing, tuple(said.items()))
+    answer = replace(
+        response,
+        institution_id=terminal.institution_id,
+        patron_status=standing.flags,
+        personal_name=profile_fields.patron_name(session, record),
+        badges=badge_values(session, codes),
+        screen_message=(*texts, *screen_texts(session, language, record, standing)),
+    )
+    _tell_money(answer, terminal.currency)
+    _withhold_fields(session, answer, record)
+    return Overlay(standing, answer)
 
 
 def _their_texts(
@@ -112,36 +114,30 @@ def _their_texts(
     return tuple(text for text in response.screen_message if text not in lifted)
 
 
-def _tell_password(response: _Response, presented: PresentedCard) -> None:
-    """CQ is theirs, but for a yes about a PIN that nobody gave (B18, C158)."""
-    if presented.valid_password is not None or response.valid_patron_password:
-        response.valid_patron_password = presented.valid_password
-
-
-def _money(response: _Response, currency: str) -> dict[str, str]:
+def _tell_money(response: _Response, currency: str) -> None:
     """BV and CC as plain decimals where they can be read, in the site's currency (C150)."""
-    said = {}
     fee = read_money(response.fee_amount or "", currency)
     if fee is not None:
-        said["fee_amount"] = format_amount(fee, currency)
+        response.fee_amount = format_amount(fee, currency)
     if fee is not None or response.currency_type is not None:
-        said["currency_type"] = currency
+        response.currency_type = currency
     if isinstance(response, PatronInformationResponse):
         limit = read_money(response.fee_limit or "", currency)
         if limit is not None:
-            said["fee_limit"] = format_amount(limit, currency)
-    return said
+            response.fee_limit = format_amount(limit, currency)
 
 
-def _fields(session: Session, response: _Response, record: PatronRecord) -> dict[str, Any]:
+def _withhold_fields(session: Session, response: _Response, record: PatronRecord) -> None:
     """Leave out what the profile does not show, and add its own fields (B30, C33, C86, C153)."""
     withheld = withheld_fields(session)
     attributes = _ATTRIBUTES[type(response)]
-    said: dict[str, Any] = {attributes[tag]: None for tag in withheld if tag in attributes}
+    for tag in withheld:
+        attribute = attributes.get(tag)
+        if attribute is not None:
+            setattr(response, attribute, None)
     custom = profile_fields.patron_fields(session, record)
     withheld |= {tag for tag, _ in custom}
-    said["extra_fields"] = [*_unknown_fields(session, response, withheld), *custom]
-    return said
+    response.extra_fields = [*_unknown_fields(session, response, withheld), *custom]
 
 
 def withheld_fields(session: Session) -> frozenset[str]:
