@@ -133,27 +133,22 @@ class Guesses:
     ) -> T:
         """The same where judging is waiting for somebody else's answer, so no task is needed."""
         known = self.terminal(terminal)
-        crowded = self._too_many(known, now, known.judged)
-        counted = self._counted(judging, known, crowded=crowded)
+        crowded = bool(known.failures) and self._too_many(known, now, known.judged)
         if crowded:
             try:
                 await known.turn.acquire()
             except BaseException:
                 judging.close()
-                counted.close()
                 raise
-        return await Detached[T](self.left).run(counted)
-
-    async def _counted(
-        self, judging: Coroutine[Any, Any, T], known: TerminalGuesses, *, crowded: bool
-    ) -> T:
         known.judged += 1
-        try:
-            return await judging
-        finally:
+
+        def ended() -> None:
             known.judged -= 1
             if crowded:
                 known.turn.release()
+
+        # Without its type, which would cost a call: this is the way of every question.
+        return await Detached(self.left, ended).run(judging)
 
     def _begin(
         self, judging: Coroutine[Any, Any, T], known: TerminalGuesses, *, crowded: bool

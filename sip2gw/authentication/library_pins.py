@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -38,7 +38,7 @@ REMEMBERED_MAX = 20_000
 """Other numbers of cards, and guesses that were not answered."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Verdict:
     """What was answered about a PIN."""
 
@@ -49,7 +49,7 @@ class Verdict:
     answer: Any = field(default=None, repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class LibraryGuess:
     """A presented PIN."""
 
@@ -113,9 +113,9 @@ class LibraryPins:
         if patron_id and patron_id != number:
             _remember(self._aliases, number, patron_id)
 
-    async def judge(
+    def judge(
         self, guess: LibraryGuess, ask: Ask, recall: Recall = lambda: None
-    ) -> tuple[PinState, Verdict | None]:
+    ) -> Coroutine[Any, Any, tuple[PinState, Verdict | None]]:
         """What the PIN is worth, and what `ask` was told; when this returns, a wrong one has been
         counted. Without a verdict the PIN is locked, and nobody was asked.
 
@@ -126,12 +126,15 @@ class LibraryPins:
             BackendError: the store cannot say whether the PIN is locked, so nothing was judged.
         """
         judging = self._take_turn(guess, ask, recall)
-        return await self.guesses.judge_elsewhere(guess.terminal, guess.now, judging)
+        return self.guesses.judge_elsewhere(guess.terminal, guess.now, judging)
 
     def _names(self, guess: LibraryGuess) -> list[str]:
         """All under which failures of this patron are counted."""
-        names = {guess.number, guess.known_as, self._aliases.get(guess.number)}
-        return sorted(name for name in names if name)
+        number, known_as = guess.number, guess.known_as
+        alias = self._aliases.get(number)
+        if alias is None and (known_as is None or known_as == number):
+            return [number]
+        return sorted(name for name in {number, known_as, alias} if name)
 
     async def _take_turn(
         self, guess: LibraryGuess, ask: Ask, recall: Recall
@@ -231,7 +234,10 @@ class _Counted:
         """Whether the PIN is locked under any of `names`."""
         self._stored |= await self._pins.stored(names, self.guess)
         is_locked, now = self._pins.guesses.is_locked, self.guess.now
-        return any(is_locked(name, self._stored[name], now) for name in names)
+        for name in names:
+            if is_locked(name, self._stored[name], now):
+                return True
+        return False
 
     async def is_other_locked(self, patron_id: str) -> bool:
         """Whether the answer named a patron who is locked; from now on it counts there, too."""

@@ -6,7 +6,8 @@ Rules: B40, B72, B74, C1, C56, C110, C112, C122, C151, C155, C158.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from sip2gw.authentication.emergency import EmergencyPins
 from sip2gw.authentication.guesses import PinRules
@@ -81,14 +82,14 @@ class UpstreamIdentifier:
 
     # What handlers ask ----------------------------------------------------------------------------
 
-    async def ask(self, session: Session, request: _Question) -> Asked:
+    def ask(self, session: Session, request: _Question) -> Coroutine[Any, Any, Asked]:
         """Send `request` up once, in the account's name, and read the answer.
 
         Raises:
             LibrarySystemError: it did not answer, or was not asked.
             BackendError: our store failed, so nobody was asked.
         """
-        return await self._ask(session, request, request.patron_identifier)
+        return self._ask(session, request, request.patron_identifier)
 
     async def identify(
         self, session: Session, number: str, pin: str | None
@@ -183,6 +184,10 @@ class UpstreamIdentifier:
         async def ask() -> Verdict:
             return _verdict(await self._answer(session, request, question))
 
+        if question is None:
+            state, verdict = await self._pins.judge(guess, ask)
+            return state, verdict.answer if verdict is not None else None
+
         def recall() -> Verdict | None:
             answer = self._recall(session, question)
             return _verdict(answer) if answer is not None else None
@@ -203,8 +208,7 @@ class UpstreamIdentifier:
         self, session: Session, request: _Question, question: bytes | None
     ) -> _Answer | None:
         """What the library system says to `request`; None if it cannot be asked that."""
-        kept = self._recall(session, question)
-        if kept is not None:
+        if question is not None and (kept := self._recall(session, question)) is not None:
             return kept
         library, manner = _library(session)
         terminal = session.terminal

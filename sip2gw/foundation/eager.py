@@ -19,10 +19,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
-_Outcome = tuple[T | None, Exception | None]
+_Outcome = tuple[Any, Exception | None]
 
 
 class Suspended(Generic[T]):
@@ -99,35 +99,48 @@ def start(coroutine: Coroutine[Any, Any, T]) -> T | Suspended[T]:
 class Detached(Generic[T]):
     """Work that goes on to its end even if whoever waits for it gives up; it has no task either.
 
-    `left` holds a future for each whose caller has gone, until it ends.
+    `left` holds a future for each whose caller has gone, until it ends; `ended` is called then, and
+    at the end of all others.
     """
 
-    __slots__ = ("_gone", "_left", "_waiter")
+    __slots__ = ("_ended", "_gone", "_is_over", "_left", "_waiter")
 
-    def __init__(self, left: set[asyncio.Future[None]]) -> None:
+    def __init__(self, left: set[asyncio.Future[None]], ended: Callable[[], None]) -> None:
         self._left = left
+        self._ended = ended
         self._gone: asyncio.Future[None] | None = None
-        self._waiter: asyncio.Future[T]
+        self._is_over = False
+        self._waiter: asyncio.Future[Any]
 
     async def run(self, work: Coroutine[Any, Any, T]) -> T:
         """The result of `work`, or its exception."""
-        rest = start(_caught(work))
+        rest = start(self._caught(work))
         if isinstance(rest, Suspended):
-            self._waiter = asyncio.get_running_loop().create_future()
-            rest.go_on(self._ended)
+            waiter = self._waiter = asyncio.get_running_loop().create_future()
+            rest.go_on(self._tell)
             try:
-                return await self._waiter
+                return await waiter
             except asyncio.CancelledError:
-                if self._waiter.cancelled():
-                    self._gone = self._waiter.get_loop().create_future()
+                if not self._is_over:
+                    self._gone = waiter.get_loop().create_future()
                     self._left.add(self._gone)
                 raise
+        result: T
         result, error = rest
         if error is not None:
             raise error
-        return cast("T", result)
+        return result
 
-    def _ended(self, outcome: _Outcome[T] | asyncio.CancelledError) -> None:
+    async def _caught(self, work: Coroutine[Any, Any, T]) -> _Outcome:
+        try:
+            return await work, None
+        except Exception as error:
+            return None, error
+        finally:
+            self._ended()
+
+    def _tell(self, outcome: _Outcome | asyncio.CancelledError) -> None:
+        self._is_over = True
         if self._gone is not None:
             self._left.discard(self._gone)
             self._gone.set_result(None)
@@ -135,17 +148,10 @@ class Detached(Generic[T]):
             self._waiter.cancel()
         elif not self._waiter.done():
             result, error = outcome
-            if error is not None:
-                self._waiter.set_exception(error)
+            if error is None:
+                self._waiter.set_result(result)
             else:
-                self._waiter.set_result(cast("T", result))
-
-
-async def _caught(work: Coroutine[Any, Any, T]) -> _Outcome[T]:
-    try:
-        return await work, None
-    except Exception as error:
-        return None, error
+                self._waiter.set_exception(error)
 
 
 async def within(

@@ -152,7 +152,7 @@ def is_exact(text: str, encoding: TextEncoding) -> bool:
     U+FFFD stands for a byte that could not be read: it is not what was meant.
     """
     if text.isascii():
-        return clean(text) == text
+        return text.isprintable() and "|" not in text
     try:
         text.encode(encoding.name)  # strictly: a byte that was kept is no text either
     except UnicodeEncodeError:

@@ -159,7 +159,8 @@ class Pool:
         if isinstance(answer, AcsStatus):
             line.status = answer
         if line.is_ready:
-            self._learn(line.status)
+            if line.status is not self.status:
+                self._learn(line.status)
             self._opening_backoff.reset()
             self._refused_backoff.reset()
         if not job.is_ours:
