@@ -1,7 +1,8 @@
-"""A library system that costs next to nothing: `python -m benchmarks.bare_library LOOP`.
+"""A library system that costs next to nothing: `python -m benchmarks.bare_library LOOP [MS]`.
 
 Like `bare`, it splits on CR and reads the sequence digit. It reads the card, too, for nobody
 accepts an answer about somebody else: each card has ten frames, made when it is first asked about.
+With MS every answer takes so many milliseconds.
 """
 
 from __future__ import annotations
@@ -50,8 +51,9 @@ class Answers:
 class BareLibrary(asyncio.Protocol):
     """One connection."""
 
-    def __init__(self, answers: Answers) -> None:
+    def __init__(self, answers: Answers, delay_s: float = 0.0) -> None:
         self._answers = answers
+        self._delay_s = delay_s
         self._rest = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -62,13 +64,18 @@ class BareLibrary(asyncio.Protocol):
         """Answer every complete frame."""
         *frames, self._rest = (self._rest + data).split(b"\r")
         for frame in frames:
-            self._write(self._answers.to(frame))
+            answer = self._answers.to(frame)
+            if self._delay_s:
+                asyncio.get_running_loop().call_later(self._delay_s, self._write, answer)
+            else:
+                self._write(answer)
 
 
 def main() -> None:
     """Serve until killed; the address is told on stdout."""
-    answers = Answers()
-    serve(lambda: BareLibrary(answers), sys.argv[1])
+    loop, *delay_ms = sys.argv[1:]
+    answers, delay_s = Answers(), float(delay_ms[0]) / 1000 if delay_ms else 0.0
+    serve(lambda: BareLibrary(answers, delay_s), loop)
 
 
 if __name__ == "__main__":

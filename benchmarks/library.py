@@ -205,6 +205,11 @@ def station_logins(profile: str) -> list[str]:
     return [f"{profile}-{number}" for number in range(STATIONS)]
 
 
+def crowd_logins(count: int) -> list[str]:
+    """The logins of so many kiosks."""
+    return [f"crowd-{number}" for number in range(count)]
+
+
 def shared_logins() -> list[str]:
     """The logins that many connections may share."""
     return [f"shared-{number}" for number in range(SHARED_TERMINALS)]
@@ -253,12 +258,12 @@ async def _import(
     lines.unlink()
 
 
-def in_front_of(address: str, directory: Path, lines: int) -> Path:
+def in_front_of(address: str, directory: Path, lines: int, crowd: int = 0) -> Path:
     """The configuration in `directory` once more, for a library system at `address` that has all
-    patrons; the store goes on knowing badges."""
+    patrons; the store goes on knowing badges. A `crowd` of kiosks more may log in."""
     config = directory / "upstream.toml"
     config.write_text(
-        f"""{configuration()}
+        f"""{configuration()}{''.join(_terminal(login, "kiosk") for login in crowd_logins(crowd))}
 [backend]
 kind = "sip2"
 [backend.sip2]

@@ -147,7 +147,6 @@ class Guesses:
             if crowded:
                 known.turn.release()
 
-        # Without its type, which would cost a call: this is the way of every question.
         return await Detached(self.left, ended).run(judging)
 
     def _begin(

@@ -96,7 +96,7 @@ def start(coroutine: Coroutine[Any, Any, T]) -> T | Suspended[T]:
     return Suspended(coroutine, waits_for)
 
 
-class Detached(Generic[T]):
+class Detached:
     """Work that goes on to its end even if whoever waits for it gives up; it has no task either.
 
     `left` holds a future for each whose caller has gone, until it ends; `ended` is called then, and
@@ -119,7 +119,8 @@ class Detached(Generic[T]):
             waiter = self._waiter = asyncio.get_running_loop().create_future()
             rest.go_on(self._tell)
             try:
-                return await waiter
+                answered: T = await waiter
+                return answered
             except asyncio.CancelledError:
                 if not self._is_over:
                     self._gone = waiter.get_loop().create_future()
@@ -131,7 +132,7 @@ class Detached(Generic[T]):
             raise error
         return result
 
-    async def _caught(self, work: Coroutine[Any, Any, T]) -> _Outcome:
+    async def _caught(self, work: Coroutine[Any, Any, Any]) -> _Outcome:
         try:
             return await work, None
         except Exception as error:
