@@ -263,7 +263,7 @@ def in_front_of(address: str, directory: Path, lines: int, crowd: int = 0) -> Pa
     patrons; the store goes on knowing badges. A `crowd` of kiosks more may log in."""
     config = directory / "upstream.toml"
     config.write_text(
-        f"""{configuration()}{''.join(_terminal(login, "kiosk") for login in crowd_logins(crowd))}
+        f"""{configuration()}{"".join(_terminal(login, "kiosk") for login in crowd_logins(crowd))}
 [backend]
 kind = "sip2"
 [backend.sip2]

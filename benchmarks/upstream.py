@@ -118,12 +118,14 @@ def cost(directory: Path, chosen: argparse.Namespace) -> bool:
         enter = stack.enter_context
         library, bare = (enter(bare_library("asyncio", cpu)) for cpu in (LOAD_CPU, SERVER_CPU))
         front_config = in_front_of(_address(library), directory / "front", _LINES)
-        servers = (bare, enter(gateway(store_config, "asyncio")), enter(gateway(front_config, "asyncio")))
+        servers = (
+            bare,
+            enter(gateway(store_config, "asyncio")),
+            enter(gateway(front_config, "asyncio")),
+        )
         for workload in (it for it in workloads(_LIBRARY) if it.name in ("patron", "door")):
             hellos = [hello(f"{workload.profile}-{number}") for number in range(_LINES)]
-            asked = [
-                Asked(it, workload, enter(connected(it.address, hellos))) for it in servers
-            ]
+            asked = [Asked(it, workload, enter(connected(it.address, hellos))) for it in servers]
             measures = [lambda it=it: it.cpu_us(chosen.seconds) for it in asked]
             rows = _pairs(chosen.pairs, measures)
             print(
@@ -149,8 +151,9 @@ def latency(directory: Path, chosen: argparse.Namespace) -> bool:
             )
             added: list[tuple[float, float]] = []
             for _ in range(chosen.pairs):
-                before, after = direct.latencies_ms(chosen.seconds), through.latencies_ms(
-                    chosen.seconds
+                before, after = (
+                    direct.latencies_ms(chosen.seconds),
+                    through.latencies_ms(chosen.seconds),
                 )
                 added.append((after[0] - before[0], after[1] - before[1]))
     p50, p99 = zip(*added, strict=True)

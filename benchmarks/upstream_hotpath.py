@@ -154,15 +154,15 @@ async def _compare(store: _Side, upstream: _Side, chosen: argparse.Namespace) ->
     return missed
 
 
-async def _run(
-    library: Library, configs: tuple[Path, Path], chosen: argparse.Namespace
-) -> bool:
+async def _run(library: Library, configs: tuple[Path, Path], chosen: argparse.Namespace) -> bool:
     missed = False
     async with _gateway(configs[0]) as store, _gateway(configs[1]) as upstream:
         collect_rarely()
         for workload in workloads(library):
             if workload.name in chosen.only:
-                sides = [await _Side.of(app, workload, chosen.requests) for app in (store, upstream)]
+                sides = [
+                    await _Side.of(app, workload, chosen.requests) for app in (store, upstream)
+                ]
                 missed |= await _compare(sides[0], sides[1], chosen)
     return missed
 
@@ -177,7 +177,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", nargs="+", choices=ASKED, default=ASKED)
     parser.add_argument("--pairs", type=int, default=15)
     parser.add_argument("--requests", type=int, default=2_000, help="in each turn")
-    parser.add_argument("--lines", type=int, default=10, help="to the library system")
+    parser.add_argument(
+        "--lines", type=int, default=50, help="to the library system; with fewer, terminals wait"
+    )
     parser.add_argument("--sort", default="tottime", help="of these")
     parser.add_argument("--rows", type=int, default=0, help="functions to show for each side")
     chosen = parser.parse_args(arguments)

@@ -234,10 +234,7 @@ class _Counted:
         """Whether the PIN is locked under any of `names`."""
         self._stored |= await self._pins.stored(names, self.guess)
         is_locked, now = self._pins.guesses.is_locked, self.guess.now
-        for name in names:
-            if is_locked(name, self._stored[name], now):
-                return True
-        return False
+        return any(is_locked(name, self._stored[name], now) for name in names)
 
     async def is_other_locked(self, patron_id: str) -> bool:
         """Whether the answer named a patron who is locked; from now on it counts there, too."""

@@ -268,17 +268,12 @@ class Judged:
         return Detached(self.left, self.end).run(self.work())
 
 
-async def turns() -> None:
-    for _ in range(5):
-        await asyncio.sleep(0)
-
-
 @pytest.mark.parametrize("waits", [False, True])
 async def test_its_result_is_the_callers(waits: bool) -> None:
     judged = Judged()
     caller = asyncio.create_task(judged.run())
     if waits:
-        await turns()
+        await turns(5)
     judged.said.set_result("right")
     assert await caller == "right"
     assert (judged.ended, judged.left) == (1, set())
@@ -289,9 +284,9 @@ async def test_its_failure_is_the_callers(waits: bool) -> None:
     judged = Judged()
     caller = asyncio.create_task(judged.run())
     if waits:
-        await turns()
-    judged.said.set_exception(OSError())
-    with pytest.raises(OSError):
+        await turns(5)
+    judged.said.set_exception(OSError("broken"))
+    with pytest.raises(OSError, match="broken"):
         await caller
     assert (judged.ended, judged.left) == (1, set())
 
@@ -300,9 +295,9 @@ async def test_its_failure_is_the_callers(waits: bool) -> None:
 async def test_whoever_gives_up_leaves_it_to_its_end(fails: bool) -> None:
     judged = Judged()
     caller = asyncio.create_task(judged.run())
-    await turns()
+    await turns(5)
     caller.cancel()
-    await turns()
+    await turns(5)
     assert caller.cancelled()
     assert (judged.ended, len(judged.left)) == (0, 1)
     left = next(iter(judged.left))
@@ -318,11 +313,11 @@ async def test_whoever_gives_up_leaves_it_to_its_end(fails: bool) -> None:
 async def test_giving_up_in_the_turn_of_its_end_leaves_nothing() -> None:
     judged = Judged()
     caller = asyncio.create_task(judged.run())
-    await turns()
+    await turns(5)
     judged.said.set_result("right")
     await asyncio.sleep(0)
     caller.cancel()
-    await turns()
+    await turns(5)
     assert judged.heard == ["right"]
     assert (judged.ended, judged.left) == (1, set())
 
@@ -330,8 +325,8 @@ async def test_giving_up_in_the_turn_of_its_end_leaves_nothing() -> None:
 async def test_when_what_it_waits_for_is_cancelled_so_is_the_caller() -> None:
     judged = Judged()
     caller = asyncio.create_task(judged.run())
-    await turns()
+    await turns(5)
     judged.said.cancel()
-    await turns()
+    await turns(5)
     assert caller.cancelled()
     assert (judged.ended, judged.left) == (1, set())

@@ -63,9 +63,9 @@ async def test_what_our_store_knows_now_counts(session):
 
 
 async def test_a_membership_that_is_defined_now_counts(session, monkeypatch):
-    kept, answer = Snapshots(), says(patron_class="201")
-    assert not (await kept.of(session, "91", None, answer)).word.membership_known
-    adult = Membership("201", "Adult", 0)
+    kept, answer = Snapshots(), says(patron_class="777")
+    assert (await kept.of(session, "91", None, answer)).membership == Membership("777", "777", 0)
+    adult = Membership("777", "Adult", 3)
 
     async def defined(code):
         return adult

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 
 from sip2gw.backend.system import AccountState, Lease, LibrarySystem, NotAskedError
 from sip2gw.backend.upstream import leases
-from sip2gw.backend.upstream.line import Job
 from sip2gw.backend.upstream.pool import Pool
 from sip2gw.config.upstream import Account
 from sip2gw.foundation.clock import Clock
