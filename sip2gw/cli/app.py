@@ -24,10 +24,6 @@ class _Commands(TyperGroup):
         super().__init__(**attributes)
         self.commands = cast("Any", Commands())
 
-    def list_commands(self, ctx: Any) -> list[str]:
-        """The names, in the order of the tree."""
-        return list(self.commands)
-
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """List what there is, without making it."""
         with formatter.section("Commands"):
