@@ -69,6 +69,20 @@ _PLACES = {
         "decode",
         "Explain captured SIP2 lines of both sides, field by field; every secret is masked.",
     ),
+    "dashboard": _Place(
+        "monitoring",
+        "dashboard",
+        "Write a Grafana dashboard (JSON) for all gateways that one Prometheus watches.",
+    ),
+    "alerts": _Place("monitoring", "alerts", "Write alert rules (YAML) for Prometheus."),
+    "convert-config": _Place(
+        "convert",
+        "convert_config",
+        "Convert the configuration of Koha, Evergreen or edge-sip2 into one for this gateway.",
+    ),
+    "hash-password": _Place(
+        "passwords", "hash_password", "Hash a terminal's password for `password_hash`."
+    ),
     "patron": _Place(
         "library.patron", "patron", "Find, show, block, merge or forget patrons, or set a PIN."
     ),
@@ -91,20 +105,6 @@ _PLACES = {
     ),
     "terminal": _Place("terminal", "terminal", "The terminals of the running gateway."),
     "upstream": _Place("upstream.commands", "upstream", "The library system behind the gateway."),
-    "dashboard": _Place(
-        "monitoring",
-        "dashboard",
-        "Write a Grafana dashboard (JSON) for all gateways that one Prometheus watches.",
-    ),
-    "alerts": _Place("monitoring", "alerts", "Write alert rules (YAML) for Prometheus."),
-    "convert-config": _Place(
-        "convert",
-        "convert_config",
-        "Convert the configuration of Koha, Evergreen or edge-sip2 into one for this gateway.",
-    ),
-    "hash-password": _Place(
-        "passwords", "hash_password", "Hash a terminal's password for `password_hash`."
-    ),
 }
 
 
