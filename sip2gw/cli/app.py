@@ -13,7 +13,7 @@ from sip2gw import __version__
 from sip2gw.cli.check import check
 from sip2gw.cli.common import say
 from sip2gw.cli.convert import convert_config
-from sip2gw.cli.demo import demo
+from sip2gw.cli.demo.command import demo
 from sip2gw.cli.explain import explain
 from sip2gw.cli.failures import Failure, failure_of
 from sip2gw.cli.kiosk.wire import decode, send
