@@ -81,7 +81,7 @@ def _watch(front: GatewayProcess, behind: GatewayProcess, *, comes_back: bool) -
             back_at = 0.0
             behind.restart()
             _ready(behind)
-            say("sip2gw: the library system is back")
+            say("sip2gw: the library system is back; the gateway notices within a minute")
     return 0
 
 
