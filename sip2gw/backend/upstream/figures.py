@@ -72,5 +72,7 @@ class Figures:
 
     @property
     def latency_ms(self) -> float | None:
-        """The median of the last answers."""
-        return statistics.median(self._latencies_s) * 1000 if self._latencies_s else None
+        """The median of the last answers, to a tenth."""
+        if not self._latencies_s:
+            return None
+        return round(statistics.median(self._latencies_s) * 1000, 1)
