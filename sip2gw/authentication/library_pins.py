@@ -17,9 +17,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -96,7 +95,7 @@ class LibraryPins:
         emergency: EmergencyPins,
         terminals: PinGuesses,
     ) -> None:
-        self._backend = backend
+        self.backend = backend
         self._digest = verifier.digest
         self._admissions = admissions
         self._emergency = emergency
@@ -139,20 +138,16 @@ class LibraryPins:
     async def _take_turn(
         self, guess: LibraryGuess, ask: Ask, recall: Recall
     ) -> tuple[PinState, Verdict | None]:
+        turns = self.guesses.turns
         while True:
             names = self._names(guess)
-            held: list[asyncio.Lock] = []
+            await turns.take(names)
             try:
-                for name in names:
-                    turn = self.guesses.turn(name)
-                    await turn.acquire()
-                    held.append(turn)
                 # Whoever had the turn before may have been told of another number.
                 if names == self._names(guess):
                     return await self._judge_in_turn(_Counted(self, guess, names), ask, recall)
             finally:
-                for turn in held:
-                    turn.release()
+                turns.release(names)
 
     async def _judge_in_turn(
         self, counted: _Counted, ask: Ask, recall: Recall
@@ -173,7 +168,7 @@ class LibraryPins:
     async def _judge_unlocked(self, counted: _Counted, ask: Ask) -> tuple[PinState, Verdict | None]:
         guess = counted.guess
         counted_before = bool(self._unanswered) and self._question(guess) in self._unanswered
-        if not counted_before and not await counted.reserve():
+        if not counted_before and counted.failed() and not await counted.reserve():
             return PinState.LOCKED, None
         try:
             verdict = await ask()
@@ -188,10 +183,12 @@ class LibraryPins:
         if self._unanswered and not guess.store_away:
             self._unanswered.pop(self._question(guess), None)
         self.learn(guess.number, verdict.patron_id)
-        if await counted.is_other_locked(verdict.patron_id):
+        named = verdict.patron_id
+        if counted.is_elsewhere(named) and await counted.is_locked_too(named):
             return PinState.LOCKED, None
         if verdict.right:
-            await counted.clear()
+            if counted.failed():
+                await counted.clear()
             return PinState.OK, verdict
         if verdict.right is None:
             await counted.give_back()
@@ -203,18 +200,12 @@ class LibraryPins:
     def _question(self, guess: LibraryGuess) -> bytes:
         return self._digest("guess", guess.number, guess.pin)
 
-    async def stored(self, names: list[str], guess: LibraryGuess) -> dict[str, FailedPins]:
-        """What the store has counted under `names`."""
-        if guess.store_away:
-            return dict.fromkeys(names, FailedPins())
-        return dict(zip(names, await self._backend.failed_pins(names), strict=True))
-
     async def give_back(self, name: str) -> None:
         """Count one failure less: it was not judged. If that cannot be written, it stays."""
         if self.guesses.forget_unwritten(name):
             return
         try:
-            await self._backend.return_guess(name)
+            await self.backend.return_guess(name)
         except BackendError:
             return
 
@@ -232,14 +223,23 @@ class _Counted:
 
     async def are_locked(self, names: list[str]) -> bool:
         """Whether the PIN is locked under any of `names`."""
-        self._stored |= await self._pins.stored(names, self.guess)
-        is_locked, now = self._pins.guesses.is_locked, self.guess.now
-        return any(is_locked(name, self._stored[name], now) for name in names)
+        guess = self.guess
+        if guess.store_away:
+            stored: Sequence[FailedPins] = [FailedPins()] * len(names)
+        else:
+            stored = await self._pins.backend.failed_pins(names)
+        is_locked, locked = self._pins.guesses.is_locked, False
+        for name, failed in zip(names, stored, strict=True):
+            self._stored[name] = failed
+            locked = is_locked(name, failed, guess.now) or locked
+        return locked
 
-    async def is_other_locked(self, patron_id: str) -> bool:
-        """Whether the answer named a patron who is locked; from now on it counts there, too."""
-        if not patron_id or patron_id in self.names:
-            return False
+    def is_elsewhere(self, patron_id: str) -> bool:
+        """Whether the answer named a patron under whom it is not counted yet."""
+        return bool(patron_id) and patron_id not in self.names
+
+    async def is_locked_too(self, patron_id: str) -> bool:
+        """Whether that patron is locked; from now on it counts there, too."""
         self.names = [*self.names, patron_id]
         self._stored[patron_id] = FailedPins()
         try:
@@ -249,7 +249,7 @@ class _Counted:
 
     async def reserve(self) -> bool:
         """Count it where failures are known, before it is judged; False if that locks it out."""
-        for name in self._failed():
+        for name in self.failed():
             if not await self._count(name):
                 return False
         return True
@@ -268,10 +268,11 @@ class _Counted:
 
     async def clear(self) -> None:
         """It was right."""
-        for name in self._failed():
+        for name in self.failed():
             await self._pins.guesses.take_back(name, store_away=self.guess.store_away)
 
-    def _failed(self) -> list[str]:
+    def failed(self) -> list[str]:
+        """Where failures are known."""
         has_failed = self._pins.guesses.has_failed
         return [name for name in self.names if has_failed(name, self._stored[name])]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from sip2gw.backend.system import Lease
 from sip2gw.backend.upstream.line import Job, Line, Owner
-from sip2gw.protocol.matching import value_of
 from sip2gw.protocol.messages import EndPatronSession
 
 LEASE_S = 60.0
@@ -18,7 +17,7 @@ def leased_line(job: Job, owner: Owner, now: float) -> Line | None:
     if lease is None or lease.line is None:
         return None
     line: Line = lease.line
-    card = _card(job)
+    card = job.asked.patron
     is_ours = line.owner is owner and not line.is_over
     if not is_ours or now >= lease.until_s or (card and card != lease.card):
         end(lease)
@@ -31,7 +30,7 @@ def served(job: Job, line: Line, now: float) -> None:
     lease = job.lease
     if lease is None:
         return
-    card = _card(job)
+    card = job.asked.patron
     if job.body.startswith(_END) or line.is_over:
         end(lease)
     elif card or lease.line is line:
@@ -55,9 +54,4 @@ def end(lease: Lease) -> None:
     """Nobody is preferred on its line any more."""
     if lease.line is not None:
         lease.line.lease = None
-    lease.line, lease.card = None, ""
-
-
-def _card(job: Job) -> str:
-    """The patron of the request; empty if it has none."""
-    return (value_of(b"AA", job.body) or b"").decode("latin-1")
+    lease.line, lease.card = None, b""

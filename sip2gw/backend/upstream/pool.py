@@ -83,7 +83,7 @@ class Pool:
     # Asking --------------------------------------------------------------------------------
 
     def ask(self, terminal: str, request: Request, lease: Lease | None) -> Job:
-        """Begin to ask; the caller awaits `Job.answer`, or says that it has been cancelled.
+        """Begin to ask; the caller awaits the job.
 
         Raises:
             NotAskedError: see `LibrarySystem.ask`.
@@ -94,8 +94,8 @@ class Pool:
         """The same for a body; the answer is one too."""
         return self._begin(terminal, body, lease, typed=False)
 
-    def cancelled(self, job: Job) -> None:
-        """Nobody waits for `job` any more."""
+    def left(self, job: Job) -> None:
+        """The owner of a line: see `line.Owner`."""
         line = job.line
         if line is None:
             self._turns.remove(job)
@@ -106,7 +106,7 @@ class Pool:
 
     def _begin(self, terminal: str, body: bytes, lease: Lease | None, *, typed: bool) -> Job:
         now = self._clock.monotonic()
-        job = Job(terminal, body, now + self._account.timeout_s, typed=typed, lease=lease)
+        job = Job(self, terminal, body, now + self._account.timeout_s, typed=typed, lease=lease)
         if self._is_closed or not self._breaker.is_closed:
             self._figures.failed(body, NotAskedError)
             raise NotAskedError
@@ -142,7 +142,7 @@ class Pool:
     def _next(self, line: Line, now: float) -> None:
         """`line` is free: send what waits."""
         while (job := self._turns.take()) is not None:
-            if job.answer.done():
+            if job.is_over:
                 continue
             if job.deadline > now:
                 self._send(line, job, now)
@@ -165,8 +165,8 @@ class Pool:
             self._refused_backoff.reset()
         if not job.is_ours:
             self._served(line, job, now)
-        if not job.answer.done():
-            job.answer.set_result(answer)
+        if not job.is_over:
+            job.end(answer)
         self._forget_done()
         if line.is_over:
             self._lost(line)
@@ -197,13 +197,13 @@ class Pool:
             self._away()
 
     def _fail(self, job: Job, error: type[LibrarySystemError]) -> None:
-        if not job.answer.done():
+        if not job.is_over:
             self._figures.failed(job.body, error)
-            job.answer.set_exception(error())
+            job.end(None, error())
 
     def _forget_done(self) -> None:
         due = self._due
-        while due and due[0].answer.done():
+        while due and due[0].is_over:
             due.popleft()
 
     def _end(self, line: Line) -> None:
@@ -295,13 +295,14 @@ class Pool:
     async def _say(self, line: Line, request: Request) -> Response:
         if line.is_over:
             raise NoAnswerError
-        answer: Response = await self._send_ours(line, request).answer
+        answer: Response = await self._send_ours(line, request)
         return answer
 
     def _send_ours(self, line: Line, request: Request) -> Job:
         now = self._clock.monotonic()
         deadline = now + self._account.timeout_s
-        job = Job("", serialise(request, self._wire), deadline, typed=True, is_ours=True)
+        body = serialise(request, self._wire)
+        job = Job(self, "", body, deadline, typed=True, is_ours=True)
         self._due.append(job)
         line.send(job, now)
         return job
@@ -357,9 +358,8 @@ class Pool:
                 self._end(line)
             elif self._with_status and now - line.used_at >= self._account.keepalive_s:
                 self._idle.remove(line)
-                job = self._send_ours(line, ScStatus())
                 # Nobody awaits it; how it ends shows in the line.
-                job.answer.add_done_callback(lambda done: done.cancelled() or done.exception())
+                self._send_ours(line, ScStatus())
 
     async def close(self) -> None:
         """Close all lines; who waits learns that it was not asked, or not answered."""
