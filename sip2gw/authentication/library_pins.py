@@ -113,7 +113,7 @@ class LibraryPins:
             _remember(self._aliases, number, patron_id)
 
     def judge(
-        self, guess: LibraryGuess, ask: Ask, recall: Recall = lambda: None
+        self, guess: LibraryGuess, ask: Ask, recall: Recall | None = None
     ) -> Coroutine[Any, Any, tuple[PinState, Verdict | None]]:
         """What the PIN is worth, and what `ask` was told; when this returns, a wrong one has been
         counted. Without a verdict the PIN is locked, and nobody was asked.
@@ -136,25 +136,25 @@ class LibraryPins:
         return sorted(name for name in {number, known_as, alias} if name)
 
     async def _take_turn(
-        self, guess: LibraryGuess, ask: Ask, recall: Recall
+        self, guess: LibraryGuess, ask: Ask, recall: Recall | None
     ) -> tuple[PinState, Verdict | None]:
         turns = self.guesses.turns
         while True:
             names = self._names(guess)
-            await turns.take(names)
+            has_waited = await turns.take(names)
             try:
                 # Whoever had the turn before may have been told of another number.
-                if names == self._names(guess):
+                if not has_waited or names == self._names(guess):
                     return await self._judge_in_turn(_Counted(self, guess, names), ask, recall)
             finally:
                 turns.release(names)
 
     async def _judge_in_turn(
-        self, counted: _Counted, ask: Ask, recall: Recall
+        self, counted: _Counted, ask: Ask, recall: Recall | None
     ) -> tuple[PinState, Verdict | None]:
         state, verdict = PinState.LOCKED, None
         if not await counted.are_locked(counted.names):
-            known = recall()
+            known = recall() if recall is not None else None
             if known is not None:
                 return PinState.OK if known.right else PinState.WRONG, known
             state, verdict = await self._judge_unlocked(counted, ask)
@@ -168,7 +168,7 @@ class LibraryPins:
     async def _judge_unlocked(self, counted: _Counted, ask: Ask) -> tuple[PinState, Verdict | None]:
         guess = counted.guess
         counted_before = bool(self._unanswered) and self._question(guess) in self._unanswered
-        if not counted_before and counted.failed() and not await counted.reserve():
+        if not counted_before and counted.failed and not await counted.reserve():
             return PinState.LOCKED, None
         try:
             verdict = await ask()
@@ -187,7 +187,7 @@ class LibraryPins:
         if counted.is_elsewhere(named) and await counted.is_locked_too(named):
             return PinState.LOCKED, None
         if verdict.right:
-            if counted.failed():
+            if counted.failed:
                 await counted.clear()
             return PinState.OK, verdict
         if verdict.right is None:
@@ -217,6 +217,8 @@ class _Counted:
         self._pins = pins
         self.guess = guess
         self.names = names
+        self.failed: list[str] = []
+        """Those of them where failures are known. Nobody else changes that: it is our turn."""
         self._stored: dict[str, FailedPins] = {}
         self._reserved: set[str] = set()
         self._most: int | None = None
@@ -228,11 +230,18 @@ class _Counted:
             stored: Sequence[FailedPins] = [FailedPins()] * len(names)
         else:
             stored = await self._pins.backend.failed_pins(names)
-        is_locked, locked = self._pins.guesses.is_locked, False
-        for name, failed in zip(names, stored, strict=True):
-            self._stored[name] = failed
-            locked = is_locked(name, failed, guess.now) or locked
-        return locked
+        is_locked = False
+        for name, counted in zip(names, stored, strict=True):
+            is_locked |= self._take_in(name, counted)
+        return is_locked
+
+    def _take_in(self, name: str, stored: FailedPins) -> bool:
+        """Note what the store has counted under `name`; whether the PIN is locked."""
+        guesses = self._pins.guesses
+        self._stored[name] = stored
+        if guesses.has_failed(name, stored):
+            self.failed.append(name)
+        return guesses.is_locked(name, stored, self.guess.now)
 
     def is_elsewhere(self, patron_id: str) -> bool:
         """Whether the answer named a patron under whom it is not counted yet."""
@@ -241,15 +250,15 @@ class _Counted:
     async def is_locked_too(self, patron_id: str) -> bool:
         """Whether that patron is locked; from now on it counts there, too."""
         self.names = [*self.names, patron_id]
-        self._stored[patron_id] = FailedPins()
         try:
             return await self.are_locked([patron_id])
         except BackendError:
+            self._take_in(patron_id, FailedPins())
             return False  # memory counts
 
     async def reserve(self) -> bool:
         """Count it where failures are known, before it is judged; False if that locks it out."""
-        for name in self.failed():
+        for name in self.failed:
             if not await self._count(name):
                 return False
         return True
@@ -268,13 +277,8 @@ class _Counted:
 
     async def clear(self) -> None:
         """It was right."""
-        for name in self.failed():
+        for name in self.failed:
             await self._pins.guesses.take_back(name, store_away=self.guess.store_away)
-
-    def failed(self) -> list[str]:
-        """Where failures are known."""
-        has_failed = self._pins.guesses.has_failed
-        return [name for name in self.names if has_failed(name, self._stored[name])]
 
     async def _count(self, name: str) -> bool:
         failures = await self._pins.guesses.count(

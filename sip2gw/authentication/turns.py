@@ -19,17 +19,23 @@ class NameTurns:
         self._taken: dict[str, deque[asyncio.Future[None]] | None] = {}
         """Who waits for each; None: nobody yet."""
 
-    async def take(self, names: Sequence[str]) -> None:
-        """Wait for the turn of each of `names`. Everybody must name them in the same order."""
+    async def take(self, names: Sequence[str]) -> bool:
+        """Wait for the turn of each of `names`; whether that took any time.
+
+        Everybody must name them in the same order.
+        """
+        has_waited = False
         for at, name in enumerate(names):
             if name not in self._taken:
                 self._taken[name] = None
                 continue
+            has_waited = True
             try:
                 await self._wait(name)
             except BaseException:
                 self.release(names[:at])
                 raise
+        return has_waited
 
     def release(self, names: Sequence[str]) -> None:
         """Let the next one have the turn of each."""

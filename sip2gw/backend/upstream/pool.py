@@ -161,8 +161,9 @@ class Pool:
         if line.is_ready:
             if line.status is not self.status:
                 self._learn(line.status)
-            self._opening_backoff.reset()
-            self._refused_backoff.reset()
+            for backoff in (self._opening_backoff, self._refused_backoff):
+                if backoff.has_grown:
+                    backoff.reset()
         if not job.is_ours:
             self._served(line, job, now)
         if not job.is_over:
@@ -176,10 +177,11 @@ class Pool:
     def _served(self, line: Line, job: Job, now: float) -> None:
         line.has_served = True
         leases.served(job, line, now)
-        was_away = self.is_away
-        self._breaker.answered()
-        if was_away:
-            self._tell()
+        if not self._breaker.is_well:
+            was_away = self.is_away
+            self._breaker.answered()
+            if was_away:
+                self._tell()
 
     def broken(self, line: Line, job: Job | None, *, is_strange: bool) -> None:
         """The owner of a line: see `line.Owner`."""

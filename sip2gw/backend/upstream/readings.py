@@ -11,28 +11,18 @@ from collections import OrderedDict
 
 from sip2gw.protocol.codec import parse_response_body
 from sip2gw.protocol.fields import COMMAND_WIDTH
-from sip2gw.protocol.layout import layout_of
 from sip2gw.protocol.message import Response
 from sip2gw.protocol.messages import PatronInformationResponse, PatronStatusResponse
 from sip2gw.protocol.wire import WireFormat
+from sip2gw.protocol.written import date_place
 
 KEPT_MAX = 10_000
 KEPT_BYTES_MAX = 2048
 """A longer answer, a list of many items, is read each time: memory is bounded by bytes, too."""
 
 
-def _date_place(kind: type[Response]) -> slice:
-    """Where the transaction date stands in a body."""
-    start = COMMAND_WIDTH
-    for fixed in layout_of(kind).fixed:
-        if fixed.attribute == "transaction_date":
-            return slice(start, start + fixed.place.width)
-        start += fixed.place.width
-    raise LookupError(kind)
-
-
 _DATES = {
-    kind.code.encode(): _date_place(kind)
+    kind.code.encode(): date_place(kind)
     for kind in (PatronStatusResponse, PatronInformationResponse)
 }
 
