@@ -80,6 +80,10 @@ class UpstreamIdentifier:
     def rules(self, rules: PinRules) -> None:
         self._pins.guesses.rules = rules
 
+    def forget(self) -> None:
+        """Forget what was answered about patrons lately."""
+        self._snapshots.forget()
+
     # What handlers ask ----------------------------------------------------------------------------
 
     def ask(self, session: Session, request: _Question) -> Coroutine[Any, Any, Asked]:

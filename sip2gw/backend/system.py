@@ -112,6 +112,10 @@ class LibrarySystem(Protocol):
         """Its last 98; None before the first. The flags in it are only handed on (C152)."""
         ...
 
+    def forget(self) -> None:
+        """Forget what was answered; nothing of a patron is kept longer than some minutes anyhow."""
+        ...
+
     def is_away(self, account: str) -> bool:
         """Whether the breaker is open: nobody is asked before it has been tried again (B77)."""
         ...

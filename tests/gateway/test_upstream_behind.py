@@ -1,6 +1,7 @@
 """What happens between two gateways, one in front of the other (B72-B74, C67, C122)."""
 
 import pytest
+from backend.library import open_library
 from behind import DIALECTS, behind, in_front
 from harness import CONFIG, LIBRARY, STAMP, ask_23, ask_63, fields, person
 
@@ -118,3 +119,17 @@ async def test_only_the_store_decides_whether_the_gateway_is_ready(gateways):
         assert "Anna" not in await kiosk.ask(ask_63("1001", "1001"))
         assert (await kiosk.ask("9900402.00")).startswith("98NNNNNN000")
         assert front.app.is_ready
+
+
+async def test_when_a_patron_is_forgotten_so_is_what_was_answered_about_them(gateways):
+    async with gateways() as (_, front):
+        kiosk = await front.terminal("kiosk-1")
+        for number in ("1001", "1004"):
+            await kiosk.ask(ask_63(number, number))
+        pool, snapshots = front.app.library._pools["default"], front.app._pins._snapshots
+        assert len(pool._readings._kept) == len(snapshots._kept) == 2
+        command = open_library(front.store.path.parent, role="command")
+        await command.forget_patron("1001", str, force=True)
+        await command.close()
+        await kiosk.ask(ask_63("1004", "1004"))
+        assert len(pool._readings._kept) == len(snapshots._kept) == 1

@@ -11,18 +11,20 @@ _END = EndPatronSession.code.encode()
 
 
 def leased_line(job: Job, owner: Owner, now: float) -> Line | None:
-    """The line of `owner` that the session of `job` has leased, if it is free and the patron is the
-    same; a lease that is over is ended."""
+    """The line of `owner` that the session of `job` has leased, if it is free.
+
+    A lease that is over is ended. If that is because of another patron, the line is at hand all the
+    same: it is nobody's now.
+    """
     lease = job.lease
     if lease is None or lease.line is None:
         return None
     line: Line = lease.line
     card = job.asked.patron
-    is_ours = line.owner is owner and not line.is_over
-    if not is_ours or now >= lease.until_s or (card and card != lease.card):
+    is_here = line.owner is owner and not line.is_over and now < lease.until_s
+    if not is_here or (card and card != lease.card):
         end(lease)
-        return None
-    return line if line.is_idle else None
+    return line if is_here and line.is_idle else None
 
 
 def served(job: Job, line: Line, now: float) -> None:

@@ -88,11 +88,7 @@ class Pool:
         Raises:
             NotAskedError: see `LibrarySystem.ask`.
         """
-        return self._begin(terminal, serialise(request, self._wire), lease, typed=True)
-
-    def pass_on(self, terminal: str, body: bytes, lease: Lease | None) -> Job:
-        """The same for a body; the answer is one too."""
-        return self._begin(terminal, body, lease, typed=False)
+        return self.pass_on(terminal, serialise(request, self._wire), lease, typed=True)
 
     def left(self, job: Job) -> None:
         """The owner of a line: see `line.Owner`."""
@@ -104,7 +100,10 @@ class Pool:
             self._figures.failed(job.body, NoAnswerError)
             self._end(line)
 
-    def _begin(self, terminal: str, body: bytes, lease: Lease | None, *, typed: bool) -> Job:
+    def pass_on(
+        self, terminal: str, body: bytes, lease: Lease | None, *, typed: bool = False
+    ) -> Job:
+        """The same for a body; the answer is one too, unless it is to be `typed`."""
         now = self._clock.monotonic()
         job = Job(self, terminal, body, now + self._account.timeout_s, typed=typed, lease=lease)
         if self._is_closed or not self._breaker.is_closed:
@@ -378,6 +377,10 @@ class Pool:
         self._measure()
 
     # Telling -------------------------------------------------------------------------------
+
+    def forget(self) -> None:
+        """See `LibrarySystem.forget`."""
+        self._readings.forget()
 
     def offers(self) -> frozenset[str] | None:
         """See `LibrarySystem.offers`."""

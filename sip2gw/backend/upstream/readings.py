@@ -2,13 +2,12 @@
 
 A patron is asked about several times in a visit, and mostly nothing has changed but the time. Then
 the answer is the very message that was made of the last one, so whatever is kept with it still
-holds (`authentication.snapshots`).
+holds (`authentication.snapshots`). An answer that nobody has given for some minutes is forgotten.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
-
+from sip2gw.foundation.recent import Recent
 from sip2gw.protocol.codec import parse_response_body
 from sip2gw.protocol.fields import COMMAND_WIDTH
 from sip2gw.protocol.message import Response
@@ -32,7 +31,7 @@ class Readings:
 
     def __init__(self, wire: WireFormat) -> None:
         self._wire = wire
-        self._kept: OrderedDict[bytes, Response] = OrderedDict()
+        self._kept: Recent[bytes, Response] = Recent(KEPT_MAX)
 
     def read(self, body: bytes) -> Response:
         """The answer in `body`. Nobody may change it; one about a patron may have the date of an
@@ -47,7 +46,10 @@ class Readings:
         undated = body[: place.start] + body[place.stop :]
         known = self._kept.get(undated)
         if known is None:
-            known = self._kept[undated] = parse_response_body(body, self._wire)
-            if len(self._kept) > KEPT_MAX:
-                self._kept.popitem(last=False)
+            known = parse_response_body(body, self._wire)
+            self._kept.keep(undated, known)
         return known
+
+    def forget(self) -> None:
+        """Read each answer anew."""
+        self._kept.clear()

@@ -67,6 +67,11 @@ class Sip2System:
         pool = self._pools.get(account)
         return pool.status if pool is not None else None
 
+    def forget(self) -> None:
+        """See `LibrarySystem.forget`."""
+        for pool in self._pools.values():
+            pool.forget()
+
     def is_away(self, account: str) -> bool:
         """See `LibrarySystem.is_away`."""
         pool = self._pools.get(account)
