@@ -1,9 +1,10 @@
 """What happens between two gateways, one in front of the other (B72-B74, C67, C122)."""
 
 import pytest
-from backend.library import open_library
 from behind import DIALECTS, behind, in_front
 from harness import CONFIG, LIBRARY, STAMP, ask_23, ask_63, fields, person
+
+from sip2gw.backend.factory import open_backend
 
 DIALECT = DIALECTS["UTF-8 without checksums"]
 FIXED_24, FIXED_64 = 37, 61
@@ -128,7 +129,7 @@ async def test_when_a_patron_is_forgotten_so_is_what_was_answered_about_them(gat
             await kiosk.ask(ask_63(number, number))
         pool, snapshots = front.app.library._pools["default"], front.app._pins._snapshots
         assert len(pool._readings._kept) == len(snapshots._kept) == 2
-        command = open_library(front.store.path.parent, role="command")
+        command = open_backend(front.app.config, "command").store
         await command.forget_patron("1001", str, force=True)
         await command.close()
         await kiosk.ask(ask_63("1004", "1004"))
