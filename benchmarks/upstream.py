@@ -162,10 +162,8 @@ def latency(directory: Path, chosen: argparse.Namespace) -> bool:
             cpu_ms = (front.cpu_s() - before_s) * 1000 / asked
     # What is added beyond this is waiting: for a CPU, or for others' requests.
     print(f"CPU of the gateway for each request, ms: {cpu_ms:.2f}")
-    print(
-        "directly, p50 and p99, ms:",
-        *(f"{statistics.median(it):.2f}" for it in zip(*directly, strict=True)),
-    )
+    middle = [f"{statistics.median(values):.2f}" for values in zip(*directly, strict=True)]
+    print("directly, p50 and p99, ms:", *middle)
     p50, p99 = zip(*added, strict=True)
     missed = said(f"p50 added at {PER_SECOND}/s, ms", p50, ADDED_P50_MS)
     return said(f"p99 added at {PER_SECOND}/s, ms", p99, ADDED_P99_MS) or missed
