@@ -5,7 +5,7 @@
 - Whose a card is, only the library system knows. So failures count at the number that was asked, at
   the patron whom our store has for it, and at the other number (AA) that an answer has told us. All
   of these must be unlocked. A wrong PIN more may get through for each further card whose holder
-  nobody has told us before.
+  nobody has told us before; if that turns out to be a locked patron, the card is locked, too.
 - BLN counts like CQN, because some library systems answer a wrong PIN so. An answer without CQ is
   not right, but counts nothing.
 - What certainly was not asked is not counted. What was asked and not answered may have been judged
@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -82,6 +82,11 @@ class _CardFailures:
     async def clear(self, name: str) -> None:
         await self._backend.clear_guesses(name)
 
+    async def lock(self, name: str, now: datetime, until: datetime) -> None:
+        """Lock a card, whatever was counted; if that cannot be written, it is not locked."""
+        with suppress(BackendError):
+            await self._backend.record_guess(name, now, 1, until)
+
 
 class LibraryPins:
     """Has PINs judged elsewhere, counts failures, and locks PINs."""
@@ -100,9 +105,8 @@ class LibraryPins:
         self._digest = verifier.digest
         self._admissions = admissions
         self._emergency = emergency
-        self.guesses = Guesses(
-            _CardFailures(backend), rules, on_lock, terminals, verifier.monotonic
-        )
+        self._cards = _CardFailures(backend)
+        self.guesses = Guesses(self._cards, rules, on_lock, terminals, verifier.monotonic)
         self._aliases: OrderedDict[str, str] = OrderedDict()
         """The other number of cards, as it was last told."""
         self._unanswered: OrderedDict[bytes, None] = OrderedDict()
@@ -182,6 +186,7 @@ class LibraryPins:
             self._unanswered.pop(question, None)
         self.learn(guess.number, verdict.patron_id)
         if await counted.is_other_locked(verdict.patron_id):
+            await self._lock_too(counted)
             return PinState.LOCKED, None
         if verdict.right:
             await counted.clear()
@@ -192,6 +197,14 @@ class LibraryPins:
         failures = None if counted_before else await counted.count()
         self.guesses.note_failure(guess.terminal, guess.now, failures)
         return PinState.WRONG, verdict
+
+    async def _lock_too(self, counted: _Counted) -> None:
+        """Lock the number that turned out to be of a locked patron, for as long. Who it is of is
+        only remembered here: after a restart, and at other gateways, it would be asked again."""
+        guess = counted.guess
+        if not guess.store_away:
+            until = counted.locked_until or guess.now + self.guesses.rules.lock
+            await self._cards.lock(guess.number, guess.now, until)
 
     async def stored(self, names: list[str], guess: LibraryGuess) -> dict[str, FailedPins]:
         """What the store has counted under `names`."""
@@ -236,6 +249,11 @@ class _Counted:
             return await self.are_locked([patron_id])
         except BackendError:
             return False  # memory counts
+
+    @property
+    def locked_until(self) -> datetime | None:
+        """When the last lock ends that the store knows of."""
+        return max((s.locked_until for s in self._stored.values() if s.locked_until), default=None)
 
     async def reserve(self) -> bool:
         """Count it where failures are known, before it is judged; False if that locks it out."""
