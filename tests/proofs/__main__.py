@@ -15,6 +15,7 @@ PROGRAMS = (
     "dates",
     "garbage",
     "canary",
+    "canary-upstream",
     "doors",
     "dashboard",
     "logins",

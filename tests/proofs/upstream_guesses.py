@@ -82,7 +82,7 @@ class Size:
     """How much is done."""
 
     tries: int = 10_000
-    victims: int = 300
+    victims: int = 100
     times: int = 100
 
 
@@ -195,9 +195,17 @@ class Siege:
             await gateway.kill()
             now = time.monotonic()
             for patron, moments in self.judge.wrong.items():
-                self.unseen[patron] += moments[-1] > now - UNSEEN_S
+                self.unseen[patron] += self._may_be_uncounted(patron, moments, now)
             self.kills += 1
             await gateway.start()
+
+    def _may_be_uncounted(self, patron: str, moments: list[float], now: float) -> bool:
+        """Whether the last guess at the patron was not counted before the kill. Once a failure of
+        theirs is known, each is counted before it is sent; of the kind `alias` it may be known
+        under another number."""
+        is_first = len(moments) - self.unseen[patron] <= 1
+        is_known_elsewhere = patron.startswith("V") and kind_of(patron) == "alias"
+        return moments[-1] > now - UNSEEN_S and (is_first or is_known_elsewhere)
 
     async def enter(self) -> None:
         """Whom nobody attacks, at the door of a gateway that lives."""
