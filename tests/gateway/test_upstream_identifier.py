@@ -305,6 +305,7 @@ async def test_a_restart_does_not_ask_again_about_another_card_of_a_locked_patro
     there.library.holders = {"91": "92"}
     for n in range(5):
         await there.guess("92", f"000{n}")
+    there.gateway.clock.advance(60)
     for n in range(3):
         gateway = Behind(there.gateway, there.library)
         assert await gateway.guess("91", f"000{n}", gateway.session(aliases=True)) is LOCKED
