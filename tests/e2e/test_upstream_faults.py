@@ -16,12 +16,12 @@ async def test_nobody_waits_much_longer_than_others():
 
 
 async def test_every_terminal_of_a_gateway_is_answered_with_its_own_patron(tmp_path):
-    report = await in_front.suffer(tmp_path, faults=150, seed=1)
+    report = await in_front.suffer(tmp_path, faults=100, seed=1)
     assert report.failures == []
-    assert report.numbers["answered"] > 300
+    assert report.numbers["answered"] > 200
 
 
 async def test_the_same_over_tls_that_breaks_off(tmp_path):
-    report = await in_front.suffer(tmp_path, faults=80, seed=2, tls=True)
+    report = await in_front.suffer(tmp_path, faults=50, seed=2, tls=True)
     assert report.failures == []
     assert report.numbers["answered"] > 100

@@ -9,7 +9,7 @@ door.
 The library system counts the wrong PINs of each patron that reach it. There may be
 
 - `pin_failures_max`, and one more for each further gateway (C99);
-- one more for each kill while a guess was there that nobody has seen the answer of;
+- one more for each kill before the first guess was counted, of which nobody saw the answer;
 - for each further number that nobody has told us the holder of, one more at each gateway.
 
 At the end every locked patron's right PIN is refused by every gateway, and answers to wrong,
@@ -124,7 +124,7 @@ class Judge:
         self.is_calm = False
 
     def behave(self, heard: Heard) -> str:
-        """Half of the guesses are served at once, the others late, at random, or never."""
+        """Some guesses are answered after the deadline; what others ask is answered at once."""
         if self.is_calm or not heard.value(b"AA").startswith(b"V"):
             return "right"
         return "late" if self._chance.random() < 0.03 else "pieces"

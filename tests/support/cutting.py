@@ -39,7 +39,7 @@ class CuttingProxy:
 
         async def pass_on(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
             nonlocal left
-            while data := await source.read(65536):
+            while (data := await source.read(65536)) and not sink.is_closing():
                 sink.write(data[:left])
                 if left is not None:
                     left -= len(data)
