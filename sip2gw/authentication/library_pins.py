@@ -17,9 +17,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack, suppress
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -38,7 +39,7 @@ REMEMBERED_MAX = 20_000
 """Other numbers of cards, and guesses that were not answered."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Verdict:
     """What was answered about a PIN."""
 
@@ -49,7 +50,7 @@ class Verdict:
     answer: Any = field(default=None, repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class LibraryGuess:
     """A presented PIN."""
 
@@ -117,9 +118,9 @@ class LibraryPins:
         if patron_id and patron_id != number:
             _remember(self._aliases, number, patron_id)
 
-    async def judge(
+    def judge(
         self, guess: LibraryGuess, ask: Ask, recall: Recall = lambda: None
-    ) -> tuple[PinState, Verdict | None]:
+    ) -> Coroutine[Any, Any, tuple[PinState, Verdict | None]]:
         """What the PIN is worth, and what `ask` was told; when this returns, a wrong one has been
         counted. Without a verdict the PIN is locked, and nobody was asked.
 
@@ -129,26 +130,34 @@ class LibraryPins:
             LibrarySystemError: the library system failed us.
             BackendError: the store cannot say whether the PIN is locked, so nothing was judged.
         """
-        return await self.guesses.judge(
-            guess.terminal, guess.now, lambda: self._take_turn(guess, ask, recall)
-        )
+        judging = self._take_turn(guess, ask, recall)
+        return self.guesses.judge_elsewhere(guess.terminal, guess.now, judging)
 
     def _names(self, guess: LibraryGuess) -> list[str]:
         """All under which failures of this patron are counted."""
-        names = {guess.number, guess.known_as, self._aliases.get(guess.number)}
-        return sorted(name for name in names if name)
+        number, known_as = guess.number, guess.known_as
+        alias = self._aliases.get(number)
+        if alias is None and (known_as is None or known_as == number):
+            return [number]
+        return sorted(name for name in {number, known_as, alias} if name)
 
     async def _take_turn(
         self, guess: LibraryGuess, ask: Ask, recall: Recall
     ) -> tuple[PinState, Verdict | None]:
         while True:
             names = self._names(guess)
-            async with AsyncExitStack() as turns:
+            held: list[asyncio.Lock] = []
+            try:
                 for name in names:
-                    await turns.enter_async_context(self.guesses.turn(name))
+                    turn = self.guesses.turn(name)
+                    await turn.acquire()
+                    held.append(turn)
                 # Whoever had the turn before may have been told of another number.
                 if names == self._names(guess):
                     return await self._judge_in_turn(_Counted(self, guess, names), ask, recall)
+            finally:
+                for turn in held:
+                    turn.release()
 
     async def _judge_in_turn(
         self, counted: _Counted, ask: Ask, recall: Recall
@@ -168,8 +177,7 @@ class LibraryPins:
 
     async def _judge_unlocked(self, counted: _Counted, ask: Ask) -> tuple[PinState, Verdict | None]:
         guess = counted.guess
-        question = self._digest("guess", guess.number, guess.pin)
-        counted_before = question in self._unanswered
+        counted_before = bool(self._unanswered) and self._question(guess) in self._unanswered
         if not counted_before and not await counted.reserve():
             return PinState.LOCKED, None
         try:
@@ -180,10 +188,10 @@ class LibraryPins:
         except LibrarySystemError:
             if not counted_before:
                 await counted.count()
-                _remember(self._unanswered, question, None)
+                _remember(self._unanswered, self._question(guess), None)
             raise
-        if not guess.store_away:
-            self._unanswered.pop(question, None)
+        if self._unanswered and not guess.store_away:
+            self._unanswered.pop(self._question(guess), None)
         self.learn(guess.number, verdict.patron_id)
         if await counted.is_other_locked(verdict.patron_id):
             await self._lock_too(counted)
@@ -205,6 +213,9 @@ class LibraryPins:
         if not guess.store_away:
             until = counted.locked_until or guess.now + self.guesses.rules.lock
             await self._cards.lock(guess.number, guess.now, until)
+
+    def _question(self, guess: LibraryGuess) -> bytes:
+        return self._digest("guess", guess.number, guess.pin)
 
     async def stored(self, names: list[str], guess: LibraryGuess) -> dict[str, FailedPins]:
         """What the store has counted under `names`."""

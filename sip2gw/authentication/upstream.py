@@ -6,12 +6,13 @@ Rules: B40, B72, B74, C1, C56, C110, C112, C122, C151, C155, C158.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from sip2gw.authentication.emergency import EmergencyPins
 from sip2gw.authentication.guesses import PinRules
 from sip2gw.authentication.library_pins import LibraryGuess, LibraryPins, Verdict
+from sip2gw.authentication.snapshots import Snapshots
 from sip2gw.authentication.verification import SlowVerifier
 from sip2gw.backend.base import Backend
 from sip2gw.backend.system import LibrarySystem
@@ -20,7 +21,7 @@ from sip2gw.handlers.rules import UpstreamManner
 from sip2gw.model import Card, PatronRecord
 from sip2gw.policy.access import PinState
 from sip2gw.policy.payments import PaymentFacts
-from sip2gw.policy.upstream.facts import pin_is_right, read_facts, record_of, says_nothing
+from sip2gw.policy.upstream.facts import pin_is_right, says_nothing
 from sip2gw.policy.upstream.questions import going_up
 from sip2gw.protocol.encoding import is_exact
 from sip2gw.protocol.messages import (
@@ -65,6 +66,7 @@ class UpstreamIdentifier:
         self._pins = LibraryPins(
             backend, verifier, rules, on_lock, admissions, self._emergency, terminals
         )
+        self._snapshots = Snapshots()
         self._unknown: OrderedDict[str, None] = OrderedDict()
         """Cards that nobody had there when it was last asked: once they are locked, the answer must
         be the same."""
@@ -80,14 +82,14 @@ class UpstreamIdentifier:
 
     # What handlers ask ----------------------------------------------------------------------------
 
-    async def ask(self, session: Session, request: _Question) -> Asked:
+    def ask(self, session: Session, request: _Question) -> Coroutine[Any, Any, Asked]:
         """Send `request` up once, in the account's name, and read the answer.
 
         Raises:
             LibrarySystemError: it did not answer, or was not asked.
             BackendError: our store failed, so nobody was asked.
         """
-        return await self._ask(session, request, request.patron_identifier)
+        return self._ask(session, request, request.patron_identifier)
 
     async def identify(
         self, session: Session, number: str, pin: str | None
@@ -182,6 +184,10 @@ class UpstreamIdentifier:
         async def ask() -> Verdict:
             return _verdict(await self._answer(session, request, question))
 
+        if question is None:
+            state, verdict = await self._pins.judge(guess, ask)
+            return state, verdict.answer if verdict is not None else None
+
         def recall() -> Verdict | None:
             answer = self._recall(session, question)
             return _verdict(answer) if answer is not None else None
@@ -202,8 +208,7 @@ class UpstreamIdentifier:
         self, session: Session, request: _Question, question: bytes | None
     ) -> _Answer | None:
         """What the library system says to `request`; None if it cannot be asked that."""
-        kept = self._recall(session, question)
-        if kept is not None:
+        if question is not None and (kept := self._recall(session, question)) is not None:
             return kept
         library, manner = _library(session)
         terminal = session.terminal
@@ -249,7 +254,7 @@ class UpstreamIdentifier:
         is_about_patron = answer is not None and not says_nothing(answer, with_pin=has_pin)
         if answer is None or not is_about_patron or state in (PinState.WRONG, PinState.LOCKED):
             return self._told_nothing(session, number, ours, state, answer)
-        record = await snapshot_of(session, number, ours, answer)
+        record = await self._snapshots.of(session, number, ours, answer)
         self._pins.learn(number, record.id)
         self._admissions.see(record)
         return Asked(record, record.card(number), state, answer)
@@ -274,33 +279,6 @@ class UpstreamIdentifier:
         """Send the failing answer at a moment that reveals nothing (C99)."""
         now = session.services.clock.now()
         await self._pins.guesses.hold_back(session.terminal.name, now, began_s)
-
-
-async def snapshot_of(
-    session: Session, number: str, ours: PatronRecord | None, answer: _Answer
-) -> PatronRecord:
-    """The holder of card `number`: an answer about them, with what our store knows laid over it.
-
-    Args:
-        session: who asked.
-        number: the card that was asked about.
-        ours: the patron to whom our store says that it belongs.
-        answer: one that does not say nothing.
-
-    Raises:
-        BackendError: the store cannot be read.
-    """
-    _, manner = _library(session)
-    backend = session.services.backend
-    facts = read_facts(answer, manner.facts, session.terminal.currency, manner.text.decode)
-    if not facts.id:
-        facts = replace(facts, id=number)
-    if manner.aliases and facts.id != number and (ours is None or ours.id != facts.id):
-        ours = await backend.find_patron(facts.id) or ours
-    membership = None
-    if facts.membership is not None:
-        membership = await backend.find_membership(facts.membership)
-    return record_of(facts, number, ours, membership)
 
 
 def _library(session: Session) -> tuple[LibrarySystem, UpstreamManner]:

@@ -34,7 +34,7 @@ _PLACES = {
         "Stop the running gateway, as SIGTERM does, and wait until it has ended.",
     ),
     "demo": _Place(
-        "demo",
+        "demo.command",
         "demo",
         "Start a gateway with a small, lively library, and print what you can try with it.",
     ),

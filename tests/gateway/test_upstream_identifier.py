@@ -422,7 +422,7 @@ async def test_whoever_hangs_up_has_guessed_all_the_same(there):
             await asyncio.sleep(0)
         impatient.cancel()
     there.library.gate.set()
-    await asyncio.gather(*there.identifier._pins.guesses.under_way)
+    await asyncio.gather(*there.identifier._pins.guesses.left)
     assert len(there.library.wrong()) == 5
     assert await there.guess("91", "1234") is LOCKED
 
