@@ -194,10 +194,10 @@ async def test_what_a_line_over_tls_held_is_free_as_soon_as_it_has_ended(authori
     ):
         gc.disable()
         try:
-            line = weakref.ref(client._pools["default"]._lines[0])
+            transport = weakref.ref(client._pools["default"]._lines[0]._transport)
             with suppress(BadAnswerError):
                 await client.status("2100")
-            await client.until(lambda: line() is None)
+            await client.until(lambda: transport() is None)
         finally:
             gc.enable()
 
