@@ -5,17 +5,13 @@ docs/reference/upstream.md names.
 """
 
 import asyncio
-import sys
-from pathlib import Path
 from shutil import copytree
 
 import pytest
 from behind import DIALECTS
+from circulated import CONFIG, LIBRARY, dialogues
 from desks import desk_behind, desk_in_front, in_front_of
 from parity import Difference, differences, named
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "wire"))
-from test_circulation import CONFIG, LIBRARY, dialogues
 
 SECTION = "Loans, holds and items that are not answered as directly"
 
@@ -43,8 +39,9 @@ async def play(directory, stores, lines):
         desk_behind(directory / "behind", dialect, CONFIG, []) as rear,
         desk_in_front(directory / "front", dialect, rear, CONFIG, []) as front,
     ):
-        terminals, found = {}, set()
-        answer = None
+        terminals = {}
+        found: set[Difference] = set()
+        answer = ""
         for name, direction, text in lines:
             if direction == "<":
                 found.update(differences(text, answer))
