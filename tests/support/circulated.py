@@ -1,4 +1,4 @@
-"""The circulation dialogues of `tests/wire/circulation`, and the library that they are played in."""
+"""The circulation dialogues of `tests/wire/circulation`, and the library they are played in."""
 
 from pathlib import Path
 
