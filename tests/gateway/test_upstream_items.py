@@ -42,7 +42,7 @@ async def site(tmp_path):
 
 def says(*answers, **keys):
     """A library system that answers each request with one of `answers`, by its type."""
-    parsed = [one if isinstance(one, Exception) else response(one) for one in answers]
+    parsed = [response(one) for one in answers]
     return FakeLibrary({f"{int(one.code) - 1:02}": one for one in parsed}, **keys)
 
 
