@@ -19,8 +19,11 @@ from sip2gw.policy.upstream.fees import read_money
 from sip2gw.protocol.encoding import recode
 from sip2gw.protocol.layout import layout_of
 from sip2gw.protocol.messages import (
+    ItemInformationResponse,
+    LoanResponse,
     PatronInformationResponse,
     PatronStatusResponse,
+    Response,
 )
 
 _PERSONAL = frozenset({"BD", "BE", "BF", "PB", "PC"})
@@ -29,6 +32,8 @@ _BIRTH_DATE = "PB"
 """Its entry for the birth date, whatever field the library system says it in."""
 
 _Response = PatronStatusResponse | PatronInformationResponse
+WithMoney = LoanResponse | ItemInformationResponse
+"""Answers about items that may name a fee."""
 
 _ATTRIBUTES: dict[type[Any], dict[str, str]] = {
     kind: {p.place.tag: p.attribute for p in layout_of(kind).tagged if p.absent is None}
@@ -55,7 +60,7 @@ def lay_over(
     response.patron_status = standing.flags
     response.personal_name = profile_fields.patron_name(session, record)
     _tell_password(response, presented)
-    _tell_money(response, terminal.currency)
+    tell_money(response, terminal.currency)
     codes = visible_badges(record, terminal.branch or "", today)
     response.badges = badge_values(session, codes)
     theirs = _their_texts(response, record, for_payment=for_payment)
@@ -81,7 +86,7 @@ def _tell_password(response: _Response, presented: PresentedCard) -> None:
         response.valid_patron_password = presented.valid_password
 
 
-def _tell_money(response: _Response, currency: str) -> None:
+def tell_money(response: _Response | WithMoney, currency: str) -> None:
     """BV and CC as plain decimals where they can be read, in the site's currency (C150)."""
     fee = read_money(response.fee_amount or "", currency)
     if fee is not None:
@@ -104,7 +109,7 @@ def _withhold_fields(session: Session, response: _Response, record: PatronRecord
             setattr(response, attribute, None)
     custom = profile_fields.patron_fields(session, record)
     withheld |= {tag for tag, _ in custom}
-    response.extra_fields = [*_unknown_fields(session, response, withheld), *custom]
+    response.extra_fields = [*unknown_fields(session, response, withheld), *custom]
 
 
 def withheld_fields(session: Session) -> frozenset[str]:
@@ -118,8 +123,8 @@ def withheld_fields(session: Session) -> frozenset[str]:
     return withheld
 
 
-def _unknown_fields(
-    session: Session, response: _Response, withheld: frozenset[str]
+def unknown_fields(
+    session: Session, response: Response, withheld: frozenset[str]
 ) -> Iterator[tuple[str, bytes]]:
     """Their fields that we do not know, and repeated ones, as the terminal may see them."""
     terminal, (_, manner) = session.terminal, library_of(session)
