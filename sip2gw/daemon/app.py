@@ -153,12 +153,14 @@ class App:
         """Who asks the library system about what it did not answer; nobody without one."""
         if self.library is None:
             return None
-
-        def institution(account: str) -> str | None:
-            known = self.config.accounts.get(account)
-            return known.institution if known is not None else None
-
-        return Looker(backend, self.library, self.state.sendings, institution, clock, self.log)
+        return Looker(
+            backend,
+            self.library,
+            self.state.sendings,
+            lambda: self.config.accounts,
+            clock,
+            self.log,
+        )
 
     def _pin_locked(self, what: str, terminal: str) -> None:
         self.metrics.pin_locks += 1

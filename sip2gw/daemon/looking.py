@@ -7,11 +7,13 @@ it. What they do not tell either stays open until staff close it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from datetime import timedelta
 
 from sip2gw.backend.attempts import DoubtfulSending, UnknownSending
 from sip2gw.backend.base import Backend
 from sip2gw.backend.system import LibrarySystem, LibrarySystemError
+from sip2gw.config.upstream import Account
 from sip2gw.foundation.clock import Clock
 from sip2gw.monitoring.telemetry import Log
 from sip2gw.policy.upstream.looking import (
@@ -37,13 +39,16 @@ from sip2gw.shared.sendings import Sendings
 
 LOOKS_MAX = 50
 """In one go; the others follow in the next."""
+LATE = 3.0
+"""So many times the time-out after it was sent, a request that was not done never will be: a library
+system that is merely slow has done it by then."""
 
 
 class Looker:
     """Looks whenever the `Settler` does.
 
     Args:
-        institution: AO of an account; None if it is not configured any more.
+        accounts: as they are configured now.
     """
 
     def __init__(
@@ -51,14 +56,14 @@ class Looker:
         backend: Backend,
         library: LibrarySystem,
         sendings: Sendings,
-        institution: Callable[[str], str | None],
+        accounts: Callable[[], Mapping[str, Account]],
         clock: Clock,
         log: Log,
     ) -> None:
         self._backend = backend
         self._library = library
         self._sendings = sendings
-        self._institution = institution
+        self._accounts = accounts
         self._clock = clock
         self._log = log
 
@@ -93,7 +98,7 @@ class Looker:
         return rows
 
     def _can_ask(self, sending: UnknownSending) -> bool:
-        is_known = self._institution(sending.account) is not None
+        is_known = sending.account in self._accounts()
         return is_known and not self._library.is_away(sending.account)
 
     async def _look_at(self, sending: UnknownSending) -> bool:
@@ -105,6 +110,8 @@ class Looker:
         item, whereabouts = await self._where(sending)
         attempt = self._attempt(sending)
         ending = ending_of(attempt, whereabouts)
+        if ending is None:
+            return False
         await self._backend.settle_sending(sending, ending, words_of(attempt, whereabouts, item))
         if ending is Ending.UNKNOWN:
             return False
@@ -125,8 +132,12 @@ class Looker:
             sending.code,
             sending.patron_id,
             sending.cancels,
-            overtaken=self._sendings.is_overtaken(sending),
+            undone=self._sendings.is_undone(sending),
+            recent=self._clock.now() - sending.time < self._late(sending),
         )
+
+    def _late(self, sending: UnknownSending) -> timedelta:
+        return timedelta(seconds=LATE * self._accounts()[sending.account].timeout_s)
 
     async def _where(
         self, sending: UnknownSending
@@ -150,7 +161,7 @@ class Looker:
     async def _ask_item(self, sending: UnknownSending) -> ItemInformationResponse:
         request = ItemInformation(
             transaction_date=write_timestamp(self._clock.now()),
-            institution_id=self._institution(sending.account) or "",
+            institution_id=self._accounts()[sending.account].institution,
             item_identifier=sending.item_id,
         )
         answer = await self._library.ask(sending.account, sending.terminal, request)
@@ -161,7 +172,7 @@ class Looker:
         request = PatronInformation(
             transaction_date=write_timestamp(self._clock.now()),
             summary=frozenset({Summary.CHARGED}),
-            institution_id=self._institution(sending.account) or "",
+            institution_id=self._accounts()[sending.account].institution,
             patron_identifier=sending.patron_id,
         )
         answer = await self._library.ask(sending.account, sending.terminal, request)

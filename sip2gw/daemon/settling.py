@@ -96,7 +96,7 @@ class Settler:
             settled += await self._settle(attempt)
             self._metrics.outcome_unknown = len(attempts) - settled + beside
         if may_tell:
-            self._delay_s = SOON_S
+            self._wait_longer()
         elif settled or not attempts:
             self._delay_s = SOON_S if settled < len(attempts) else SELDOM_S
         else:

@@ -9,7 +9,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from sip2gw.backend.attempts import UnknownSending
 from sip2gw.protocol.message import Response
@@ -20,6 +20,8 @@ ANSWERS_MAX = 10_000
 NAMED_MAX = 50_000
 """Items and patrons of whom the last request is known."""
 
+Effect = Literal["lends", "returns", ""]
+
 Key = tuple[str, str]
 """What two requests have in common only if one repeats the other (C69, C88)."""
 
@@ -27,6 +29,13 @@ Key = tuple[str, str]
 def key_of(sending: UnknownSending) -> Key:
     """The key names terminal, message, patron and date; the item stands beside it."""
     return sending.key, sending.item_id
+
+
+def effect_of(sending: UnknownSending) -> Effect:
+    """What it does with the item if it is done."""
+    if sending.code == "15":
+        return ""
+    return "returns" if (sending.code == "09") != sending.cancels else "lends"
 
 
 @dataclass(eq=False, slots=True)
@@ -40,6 +49,7 @@ class Passage:
     """How many requests wait for the answer."""
     is_sent: bool = False
     """Whether it may have reached the library system."""
+    answer: Response | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +102,10 @@ class Sendings:
 
     # What was sent last --------------------------------------------------------------------
 
-    def went_up(self, sending_id: str, item: str, patron: str) -> None:
+    def went_up(self, sending_id: str, item: str, patron: str, effect: Effect = "") -> None:
         """Something that may change things about `item` and `patron` goes up now."""
-        for named in (("item", item), ("patron", patron)):
-            if named[1]:
+        for named in (("item", item), ("patron", patron), (effect, item)):
+            if all(named):
                 self._last[named] = sending_id
                 self._last.move_to_end(named)
         while len(self._last) > NAMED_MAX:
@@ -105,6 +115,11 @@ class Sendings:
         """Whether more about its item or patron went up since."""
         named = (("item", sending.item_id), ("patron", sending.patron_id))
         return any(self._last.get(one, sending.id) != sending.id for one in named)
+
+    def is_undone(self, sending: UnknownSending) -> bool:
+        """Whether something went up since that may have undone it. Ids sort by time."""
+        undone_by = "lends" if effect_of(sending) == "returns" else "returns"
+        return self._last.get((undone_by, sending.item_id), "") > sending.id
 
     # Answers -------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 
 from sip2gw.backend.attempts import UnknownSending
 from sip2gw.backend.base import (
@@ -18,29 +19,37 @@ from sip2gw.backend.base import (
     UnavailableError,
 )
 from sip2gw.backend.ids import new_id
-from sip2gw.backend.system import BadAnswerError, NoAnswerError, NotAskedError
+from sip2gw.backend.system import NotAskedError
 from sip2gw.handlers.base import Session
 from sip2gw.handlers.items.circulation import order_key
 from sip2gw.handlers.items.hold import hold_key
 from sip2gw.handlers.upstream.behind import library_of
 from sip2gw.protocol.message import Response
 from sip2gw.protocol.messages import Checkin, Checkout, Hold, Renew, Request
-from sip2gw.shared.sendings import Passage, key_of
+from sip2gw.shared.sendings import Passage, effect_of, key_of
 
 OnceRequest = Checkout | Checkin | Renew | Hold
 Send = Callable[[], Awaitable[Response]]
 """Asks the library system; raises its errors."""
 
 
-async def send_once(session: Session, request: OnceRequest, send: Send) -> Response:
-    """The library system's answer to `request`, which `send` gets unless it went up before.
+async def send_once(
+    session: Session, request: OnceRequest, send: Send, ask: Callable[[Send], Awaitable[Response]]
+) -> Response:
+    """The library system's answer to `request`, unless it went up before.
 
     A session that ends does not end what is under way: its terminal comes back for the answer.
+
+    Args:
+        session: who asks.
+        request: what is asked.
+        send: asks the library system.
+        ask: decides whether to call `send`, and gives its answer.
 
     Raises:
         OutcomeUnknownError: nobody knows whether it is done; that is noted.
         NotAskedError: certainly nothing was done.
-        BackendError: our store failed, and nothing went up.
+        Exception: whatever `ask` raises before it has called `send`: nothing was done.
     """
     known, clock = session.services.sendings, session.services.clock
     sending = sending_of(session, request)
@@ -57,7 +66,7 @@ async def send_once(session: Session, request: OnceRequest, send: Send) -> Respo
         if library.is_away(manner.account):
             raise NotAskedError
         passage = Passage(sending)
-        known.begin(passage, _send(session, passage, send))
+        known.begin(passage, _pass(session, passage, send, ask))
     return await _wait(session, passage)
 
 
@@ -112,30 +121,52 @@ def sending_of(session: Session, request: OnceRequest) -> UnknownSending:
     )
 
 
+async def _pass(
+    session: Session,
+    passage: Passage,
+    send: Send,
+    ask: Callable[[Send], Awaitable[Response]],
+) -> Response:
+    """Have it sent, and remember how that ended, whoever waits for it."""
+    try:
+        response = await ask(partial(_send, session, passage, send))
+    except BaseException as error:
+        if passage.is_sent and passage.answer is None:
+            raise await _doubt(session, passage.sending) from error
+        # What was done is not denied because something failed afterwards (C98).
+        if passage.answer is None or not getattr(passage.answer, "ok", False):
+            raise
+        response = passage.answer
+    if getattr(response, "ok", False):
+        services = session.services
+        services.sendings.keep(passage.sending, response, services.clock.monotonic())
+    return response
+
+
 async def _send(session: Session, passage: Passage, send: Send) -> Response:
-    """Send it, and remember how that ended, whoever waits for it."""
-    services, sending = session.services, passage.sending
-    backend, known = services.backend, services.sendings
+    """Send it, once it is written down that it goes up.
+
+    Raises:
+        NotAskedError: it did not go up, or nobody waits for it any more.
+        NoAnswerError, BadAnswerError: nobody knows.
+    """
+    backend, sending = session.services.backend, passage.sending
     await backend.begin_sending(sending)
     if not passage.waiting:
         backend.end_sending(sending)
         raise NotAskedError
     passage.is_sent = True
-    known.went_up(sending.id, sending.item_id, sending.patron_id)
+    session.services.sendings.went_up(
+        sending.id, sending.item_id, sending.patron_id, effect_of(sending)
+    )
     try:
-        response = await send()
+        passage.answer = await send()
     except NotAskedError:
+        passage.is_sent = False
         backend.end_sending(sending)
         raise
-    except (NoAnswerError, BadAnswerError) as error:
-        raise await _doubt(session, sending) from error
-    except BaseException:
-        await _doubt(session, sending)
-        raise
     backend.end_sending(sending)
-    if getattr(response, "ok", False):
-        known.keep(sending, response, services.clock.monotonic())
-    return response
+    return passage.answer
 
 
 async def _doubt(session: Session, sending: UnknownSending) -> OutcomeUnknownError:

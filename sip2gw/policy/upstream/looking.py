@@ -54,9 +54,11 @@ class Attempt:
     patron: str
     cancels: bool
     """BI. What an item's state tells of it, nobody can say."""
-    overtaken: bool
-    """Whether more was asked about the item since: then a state that does not show it is no proof
-    that it was not done."""
+    undone: bool
+    """Whether something went up since that may have undone it: then a state that does not show it
+    is no proof that it was not done."""
+    recent: bool
+    """Whether a slow library system may still be about to do it."""
 
 
 def where_item_is(answer: ItemInformationResponse, patron: str) -> Whereabouts:
@@ -90,8 +92,8 @@ def needs_loans(attempt: Attempt, whereabouts: Whereabouts) -> bool:
     return whereabouts in (Whereabouts.ON_LOAN, Whereabouts.UNCLEAR)
 
 
-def ending_of(attempt: Attempt, whereabouts: Whereabouts) -> Ending:
-    """What became of `attempt`, if that can be told."""
+def ending_of(attempt: Attempt, whereabouts: Whereabouts) -> Ending | None:
+    """What became of `attempt`, if that can be told; None: it is too early to say no."""
     if attempt.cancels or whereabouts is Whereabouts.UNCLEAR:
         return Ending.UNKNOWN
     if attempt.code == CHECKIN:
@@ -108,8 +110,10 @@ def ending_of(attempt: Attempt, whereabouts: Whereabouts) -> Ending:
     return Ending.UNKNOWN
 
 
-def _not_done(attempt: Attempt) -> Ending:
-    return Ending.UNKNOWN if attempt.overtaken else Ending.REFUSED
+def _not_done(attempt: Attempt) -> Ending | None:
+    if attempt.undone:
+        return Ending.UNKNOWN
+    return None if attempt.recent else Ending.REFUSED
 
 
 def words_of(
@@ -122,8 +126,8 @@ def words_of(
     kept = "".join(sign for sign in due if sign.isascii() and (sign.isalnum() or sign in "-:./"))
     if kept:
         words.append(f"due_{kept[:DUE_MAX]}")
-    if attempt.overtaken:
-        words.append("overtaken")
+    if attempt.undone:
+        words.append("may_be_undone")
     return tuple(words)
 
 
