@@ -39,9 +39,11 @@ from sip2gw.shared.sendings import Sendings
 
 LOOKS_MAX = 50
 """In one go; the others follow in the next."""
-LATE = 3.0
-"""So many times the time-out after it was sent, a request that was not done never will be: a library
-system that is merely slow has done it by then."""
+FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 60.0
+AGAIN_MAX = 10_000
+LATE, LATE_MORE_S = 3.0, 1.0
+"""So many times the time-out after it was sent, and so long after that, a request that was not done
+never will be: a library system that is merely slow has done it by then."""
 
 
 class Looker:
@@ -66,6 +68,8 @@ class Looker:
         self._accounts = accounts
         self._clock = clock
         self._log = log
+        self._again: dict[str, tuple[float, float]] = {}
+        """What was not answered when it was looked at: how long the next wait is, and its end."""
 
     async def look(self) -> tuple[int, bool]:
         """Look at what can be looked at now.
@@ -80,11 +84,24 @@ class Looker:
         waiting = [row.sending for row in rows if not row.seen and self._can_ask(row.sending)]
         settled = 0
         for sending in waiting[:LOOKS_MAX]:
+            account = self._accounts().get(sending.account)
+            if account is None or not self._can_ask(sending):
+                continue
             try:
-                settled += await self._look_at(sending)
+                settled += await self._look_at(sending, account)
             except LibrarySystemError:
-                break
+                self._wait_longer(sending)
         return len(rows) - settled, bool(waiting)
+
+    def _wait_longer(self, sending: UnknownSending) -> None:
+        """One that is never answered must not wear out a line each second."""
+        wait_s, _ = self._again.pop(sending.id, (FIRST_WAIT_S, 0.0))
+        self._again[sending.id] = (min(2 * wait_s, LONGEST_WAIT_S), self._now_s() + wait_s)
+        if len(self._again) > AGAIN_MAX:
+            del self._again[next(iter(self._again))]
+
+    def _now_s(self) -> float:
+        return self._clock.monotonic()
 
     async def recall(self) -> list[DoubtfulSending]:
         """Write for review what is in the spool; all of which nobody knows, of all gateways."""
@@ -98,26 +115,29 @@ class Looker:
         return rows
 
     def _can_ask(self, sending: UnknownSending) -> bool:
-        is_known = sending.account in self._accounts()
-        return is_known and not self._library.is_away(sending.account)
+        if sending.account not in self._accounts() or self._library.is_away(sending.account):
+            return False
+        _, not_before_s = self._again.get(sending.id, (0.0, 0.0))
+        return self._now_s() >= not_before_s
 
-    async def _look_at(self, sending: UnknownSending) -> bool:
+    async def _look_at(self, sending: UnknownSending, account: Account) -> bool:
         """Whether it is settled.
 
         Raises:
             LibrarySystemError: nobody looked.
         """
-        item, whereabouts = await self._where(sending)
-        attempt = self._attempt(sending)
+        item, whereabouts = await self._where(sending, account)
+        attempt = self._attempt(sending, account)
         ending = ending_of(attempt, whereabouts)
         if ending is None:
             return False
         await self._backend.settle_sending(sending, ending, words_of(attempt, whereabouts, item))
+        self._again.pop(sending.id, None)
         if ending is Ending.UNKNOWN:
             return False
         if ending is Ending.DONE:
             answer = answer_to_done(attempt, sending.item_id, item)
-            self._sendings.keep(sending, answer, self._clock.monotonic())
+            self._sendings.keep(sending, answer, self._now_s())
         self._sendings.forget(sending)
         self._log.events.warning(
             "outcome_settled",
@@ -127,52 +147,52 @@ class Looker:
         )
         return True
 
-    def _attempt(self, sending: UnknownSending) -> Attempt:
+    def _attempt(self, sending: UnknownSending, account: Account) -> Attempt:
+        late = timedelta(seconds=LATE * account.timeout_s + LATE_MORE_S)
         return Attempt(
             sending.code,
             sending.patron_id,
             sending.cancels,
             undone=self._sendings.is_undone(sending),
-            recent=self._clock.now() - sending.time < self._late(sending),
+            recent=self._clock.now() - sending.time < late,
         )
 
-    def _late(self, sending: UnknownSending) -> timedelta:
-        return timedelta(seconds=LATE * self._accounts()[sending.account].timeout_s)
-
     async def _where(
-        self, sending: UnknownSending
+        self, sending: UnknownSending, account: Account
     ) -> tuple[ItemInformationResponse | None, Whereabouts]:
         item, whereabouts = None, Whereabouts.UNCLEAR
-        if sending.item_id and self._offers(sending, ItemInformation.code):
-            item = await self._ask_item(sending)
+        if not sending.item_id:
+            return item, whereabouts
+        if self._offers(sending, ItemInformation.code):
+            item = await self._ask_item(sending, account)
             whereabouts = where_item_is(item, sending.patron_id)
-        if (
-            sending.item_id
-            and needs_loans(self._attempt(sending), whereabouts)
-            and self._offers(sending, PatronInformation.code)
-        ):
-            whereabouts = where_loans_say(await self._ask_loans(sending), sending.item_id)
+        needs = needs_loans(self._attempt(sending, account), whereabouts)
+        if needs and self._offers(sending, PatronInformation.code):
+            loans = await self._ask_loans(sending, account)
+            whereabouts = where_loans_say(loans, sending.item_id)
         return item, whereabouts
 
     def _offers(self, sending: UnknownSending, code: str) -> bool:
         offered = self._library.offers(sending.account)
         return offered is None or code in offered
 
-    async def _ask_item(self, sending: UnknownSending) -> ItemInformationResponse:
+    async def _ask_item(self, sending: UnknownSending, account: Account) -> ItemInformationResponse:
         request = ItemInformation(
             transaction_date=write_timestamp(self._clock.now()),
-            institution_id=self._accounts()[sending.account].institution,
+            institution_id=account.institution,
             item_identifier=sending.item_id,
         )
         answer = await self._library.ask(sending.account, sending.terminal, request)
         assert isinstance(answer, ItemInformationResponse)
         return answer
 
-    async def _ask_loans(self, sending: UnknownSending) -> PatronInformationResponse:
+    async def _ask_loans(
+        self, sending: UnknownSending, account: Account
+    ) -> PatronInformationResponse:
         request = PatronInformation(
             transaction_date=write_timestamp(self._clock.now()),
             summary=frozenset({Summary.CHARGED}),
-            institution_id=self._accounts()[sending.account].institution,
+            institution_id=account.institution,
             patron_identifier=sending.patron_id,
         )
         answer = await self._library.ask(sending.account, sending.terminal, request)

@@ -18,6 +18,7 @@ from sip2gw.policy.reasons import CirculationReason
 from sip2gw.policy.upstream.passing import Side, passing_up, unknown_there
 from sip2gw.protocol.codec import NO_CHARACTER, parse_request_body
 from sip2gw.protocol.message import Request, Response
+from sip2gw.protocol.messages import ItemInformation
 
 AnyRequest = TypeVar("AnyRequest", bound=Request)
 
@@ -63,7 +64,8 @@ async def pass_on(session: Session, request: Request) -> Response:
 
     if isinstance(request, OnceRequest):
         return await send_once(session, request, send, partial(_judged, session, request))
-    sent_beside(session, request)
+    if not isinstance(request, ItemInformation):
+        sent_beside(session, request)
     return await _judged(session, request, send)
 
 
