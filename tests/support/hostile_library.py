@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import ssl
+import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -136,6 +137,8 @@ class Deed:
     item: bytes
     date: bytes
     done: bool
+    at: float = field(default_factory=time.time, compare=False)
+    """Seconds of the wall clock."""
 
 
 class Loans:
@@ -284,7 +287,9 @@ class HostileLibrary:
         if self.delay_s:
             await asyncio.sleep(self.delay_s)
         behaviour = "endless_96" if heard.line in self._endless else self.behave(heard)
-        body = self.login if heard.code == b"93" else self.answer(heard)
+        body = self.login if heard.code == b"93" else b""
+        if heard.code != b"93" and behaviour not in ("resend_once", "endless_96"):
+            body = self.answer(heard)  # what was not understood is not done
         right = self.sealed(body, heard.sequence)
         before = history[0] if len(history) == 10 else right
         history.append(right)
