@@ -110,7 +110,7 @@ async def test_blanks_around_a_number_do_not_count_and_an_absent_one_is_not_comp
         return right_answer(heard).replace(b"AA 2100 |", b"AA2100  |")
 
     async with HostileLibrary(answer=answer) as library, client_of(library) as client:
-        assert (await client.status(" 2100 ")).patron_identifier == "2100  "
+        assert (await client.status(" 2100 ")).patron_identifier == "2100"
         await client.ask("default", "kiosk", EndPatronSession(patron_identifier="2100"))
         assert library.connections == 1
 

@@ -25,6 +25,7 @@ COMMANDS = [
     ("drain",),
     *(("terminal", name) for name in ("list", "kick", "trace")),
     *(("upstream", name) for name in ("check", "status")),
+    ("observe", "report"),
     ("demo",),
     ("check",),
     ("import",),

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sip2gw.backend.system import AccountState
 from sip2gw.control import messages
 from sip2gw.control.messages import (
     AnyAnswer,
@@ -49,6 +50,7 @@ ANSWERS = [
         [TerminalState("a", "kiosk", None, False, 0, None, None, 0, None)],
     ),
     messages.Kicked(1),
+    messages.UpstreamAccounts([AccountState("default", "up", 2, 1, 0, "closed", 3.5)]),
     messages.TraceBegan("kiosk-1", 0),
     messages.TraceEvent("2026-03-10T12:00:00.000+01:00", 3, "sent", ["64 …"], missed=2),
     messages.TraceEnded("seconds", 2),

@@ -323,7 +323,7 @@ async def test_c157_the_accounts_are_those_of_the_library_system(gateway, peer):
         def states(self):
             return (AccountState("default", "up", 2, 1, 0, "closed", 3.5),)
 
-    gateway.app.gateway.services.library = Library()
+    gateway.app.library = Library()
     answer = peer.ask(UpstreamStatus())
     assert answer == UpstreamAccounts([AccountState("default", "up", 2, 1, 0, "closed", 3.5)])
     assert read_answer(encode(answer).rstrip()) == answer

@@ -43,7 +43,7 @@ VALUES: dict[RuleName, tuple[str, ...]] = {
         ("strip_prefix", "A", "AA", "A"),
         ("strip_prefix", "A", "A", "A"),
         ("strip_suffix", "B", "123B", "123"),
-        ("strip_suffix", "B", "B123", "B123"),
+        ("strip_suffix", "B", "B-1", "B-1"),
         ("drop_check_digit", "", "12345", "1234"),
         ("drop_check_digit", "", "1234X", "1234X"),
         ("drop_check_digit", "", "7", "7"),

@@ -1,1 +1,1 @@
-"""A library system behind the gateway, asked over SIP2 (B71-B80)."""
+"""A library system behind the gateway, asked over SIP2 (B71)."""
