@@ -443,6 +443,23 @@ async def test_what_was_renewed_stays_said_if_they_fail_for_the_next(site):
     assert answer.startswith(f"6610001{'0000'}{STAMP}AOHUB|BMX1|")
 
 
+async def test_who_is_not_authorised_renews_nothing_for_others(site):
+    gateway = await site("renewals_of_authorisers = true", RELATED)
+    library = says(f"6610001{'0000'}{THEN}AOTHERE|BMX1|")
+    await told(gateway, library, f"65{STAMP}AOHUB|AA1021|AD1021|")
+    assert len(library.asked) == 1
+
+
+async def test_an_authoriser_whom_they_do_not_know_is_left_out(site):
+    gateway = await site("renewals_of_authorisers = true", RELATED)
+    library = says(f"6610001{'0000'}{THEN}AOTHERE|BMX1|")
+    nobody = said(f"64{'':14}001{THEN}{'0000' * 6}AOTHERE|AA1021|AE|BLN|")
+    nobody.record = None
+    put_behind(gateway, library, {"1021": nobody})
+    await (await gateway.terminal("kiosk-1")).ask(f"65{STAMP}AOHUB|AA1020|AD1020|")
+    assert len(library.asked) == 1
+
+
 async def test_everything_of_ones_own_is_renewed(gateway):
     library = says(f"660{'0000'}{'0001'}{THEN}AOTHERE|BNX2|AFWhy.|")
     answer = await told(gateway, library, f"65{STAMP}AOHUB|AA1001|AD1001|")
@@ -499,6 +516,22 @@ async def test_a_25_shows_the_patron_afterwards(site):
     assert answer.startswith(f"26{'':14}000{STAMP}AOHUB|AA1001|AEAnna")
     assert answer.endswith("|XZ9|")
     assert went_up(library) == [f"25{STAMP}AOTHERE|AA1001|AC|AD1001|"]
+
+
+async def test_a_25_shows_nobody_who_is_gone_afterwards(site):
+    gateway = await site(BLOCKING)
+    library = says(f"26{'':14}001{THEN}AOTHERE|AA1001|AEPeeters|BLY|CQY|")
+    identifier = put_behind(gateway, library)
+    inner, asked = identifier.identify, []
+
+    async def identify(session, number, pin):
+        asked.append(number)
+        return await inner(session, number if len(asked) == 1 else "9999", pin)
+
+    identifier.identify = identify
+    answer = await (await gateway.terminal("kiosk-1")).ask(ASK_25)
+    assert answer.startswith("26YYYY")
+    assert "AE|" in answer
 
 
 async def test_a_25_with_a_wrong_pin_does_not_go_up(site):
