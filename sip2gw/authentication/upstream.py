@@ -149,6 +149,9 @@ class UpstreamIdentifier:
 
         If the caller gives up, nothing is sent any more (C98); what was sent counts as a guess.
 
+        Returns:
+            The answer; None if the PIN is locked or, by CQ, wrong.
+
         Raises:
             LibrarySystemError: it did not answer, or was not asked.
             BackendError: our store failed, so nobody was asked.
@@ -175,11 +178,13 @@ class UpstreamIdentifier:
             raise
         answer: Response | None = verdict.answer if verdict is not None else None
         self._pins.learn(number, getattr(answer, "patron_identifier", None) or "")
-        if state is not PinState.OK:
-            if verdict is None or not verdict.by_deed:
-                session.note_pin(number, PinState.WRONG)
-            await self._hold_back(session, began_s)
-        return answer
+        if state is PinState.OK:
+            return answer
+        await self._hold_back(session, began_s)
+        if verdict is not None and verdict.by_deed:
+            return answer
+        session.note_pin(number, PinState.WRONG)
+        return None  # wrong, or locked: nobody shall know which
 
     # Asking ---------------------------------------------------------------------------------------
 

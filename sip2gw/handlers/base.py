@@ -138,7 +138,7 @@ class LibraryIdentifier(Identifier, Protocol):
         self, session: Session, number: str, pin: str, send: Callable[[], Awaitable[Response]]
     ) -> Response | None:
         """What `send` is answered to a request that carries the PIN of card `number`; None if
-        nobody was asked, because the PIN is locked or can be nobody's (B74, C155)."""
+        the PIN is locked, so that nobody was asked, or wrong by the answer's CQ (B74, C155)."""
         ...
 
 

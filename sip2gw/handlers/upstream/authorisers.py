@@ -1,4 +1,4 @@
-"""For whom else somebody may renew, where only our store knows who has authorised whom (B54, B73)."""
+"""For whom somebody may renew, where only our store knows who has authorised whom (B54)."""
 
 from __future__ import annotations
 
