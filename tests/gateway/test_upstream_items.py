@@ -5,7 +5,7 @@ The library system is a fake that says what each test has it say.
 
 import pytest
 from desk import BLANK, EARLIER
-from harness import CONFIG, LIBRARY, STAMP, fields, person, running
+from harness import CONFIG, LIBRARY, STAMP, ask_63, fields, person, running
 from library_fakes import ALL_CODES, THEIR_WIRE, FakeLibrary, put_behind, response, said
 
 from sip2gw.backend.system import NoAnswerError
@@ -19,7 +19,7 @@ YES_12 = f"121NUY{THEN}AOTHERE|AA1001|ABB1|AJTitle|"
 NO_12 = f"120NUN{THEN}AOTHERE|AA1001|ABB1|AJTitle|AH|AFNo.|"
 YES_10 = f"101YUN{THEN}AOTHERE|ABB1|AQMAIN|AJTitle|"
 YES_30 = f"301YUN{THEN}AOTHERE|AA1001|ABB1|AJTitle|AH|"
-FIXED_12, FIXED_10, FIXED_18, FIXED_16 = 24, 24, 26, 40
+FIXED_12, FIXED_10, FIXED_64 = 24, 24, 61
 
 KIOSK = '[profiles.kiosk]\nkind = "selfcheck"\n'
 
@@ -228,16 +228,14 @@ async def test_a_return_is_told_as_the_profile_says(site, keys, theirs, expected
     [(f"101YUY{THEN}", "Y"), (f"101YUN{THEN}", "N")],
 )
 async def test_an_alert_type_is_an_alert(gateway, theirs, alert):
-    first, second, third = (
-        f"09N{STAMP[:-1]}{second}{STAMP}APMAIN|AOHUB|ABB1|AC|" for second in range(3)
-    )
+    request = f"09N{STAMP}{STAMP}APMAIN|AOHUB|ABB1|AC|"
     rest = "AOTHERE|ABB1|AQMAIN|"
-    answer = await told(gateway, says(theirs + rest), first)
+    answer = await told(gateway, says(theirs + rest), request)
     assert answer[5] == alert
-    answer = await told(gateway, says(theirs + rest + "CV01|"), second)
+    answer = await told(gateway, says(theirs + rest + "CV01|"), request)
     assert answer[5] == "Y"
     refused = f"100YUN{THEN}{rest}CV99|"
-    assert fields(await told(gateway, says(refused), third), "CV", fixed=FIXED_10) == ["99"]
+    assert fields(await told(gateway, says(refused), request), "CV", fixed=FIXED_10) == ["99"]
 
 
 async def test_holds_and_items_are_passed_on(gateway):
@@ -443,6 +441,32 @@ async def test_what_was_renewed_stays_said_if_they_fail_for_the_next(site):
 
     answer = await helped(gateway, FailsFor1021({"65": yes}), f"65{STAMP}AOHUB|AA1020|AD1020|")
     assert answer.startswith(f"6610001{'0000'}{STAMP}AOHUB|BMX1|")
+
+
+@pytest.mark.parametrize(
+    ("keys", "summary", "extra", "fails", "listed"),
+    [
+        ("renewals_of_authorisers = true", "  Y", "", False, ["OWN1", "IVO1 The book"]),
+        ("renewals_of_authorisers = true", "  Y", "", True, ["OWN1"]),
+        ("renewals_of_authorisers = true", "  Y", "BP1|", False, ["OWN1"]),
+        ("renewals_of_authorisers = true", "  Y", "BQ9|", False, ["OWN1"]),
+        ("renewals_of_authorisers = true", "Y", "", False, ["OWN1"]),
+        ("", "  Y", "", False, ["OWN1"]),
+    ],
+)
+async def test_loans_of_authorisers_are_listed_by_profile(
+    site, keys, summary, extra, fails, listed
+):
+    gateway = await site(keys, RELATED)
+    start = f"64{'':14}001{THEN}{'0000' * 6}AOTHERE|"
+    hugo = said(f"{start}AA1020|AEHugo|BLY|CQY|AUOWN1|")
+    ivo = said(f"{start}AA1021|AEIvo|BLY|AUIVO1 The book|")
+    ivo.record = await gateway.store.find_patron("1021")
+    put_behind(gateway, says(), {"1020": hugo, "1021": NoAnswerError() if fails else ivo})
+    kiosk = await gateway.terminal("kiosk-1")
+    answer = await kiosk.ask(ask_63("1020", "1020", summary=f"{summary:10}", extra=extra))
+    assert fields(answer, "AU", fixed=FIXED_64) == listed
+    assert answer[45:49] == f"{len(listed) - 1:04}"  # they count none
 
 
 async def test_who_is_not_authorised_renews_nothing_for_others(site):
