@@ -89,7 +89,7 @@ async def test_what_was_not_asked_is_no_doubt(session):
     with pytest.raises(NotAskedError):
         await send_once(session, loan(), was_not_asked, at_once)
     assert session.services.backend.done == ["begun", "ended"]
-    assert (await send_once(session, loan(), says_yes, at_once)).ok
+    assert await send_once(session, loan(), says_yes, at_once) == CheckoutResponse(ok=True)
 
 
 async def test_what_was_refused_before_it_was_sent_is_no_doubt(session):
@@ -111,7 +111,8 @@ async def test_a_failure_after_the_answer_denies_nothing(session, ok):
         return CheckoutResponse(ok=ok)
 
     if ok:
-        assert (await send_once(session, loan(), answers, fails_afterwards)).ok
+        told = await send_once(session, loan(), answers, fails_afterwards)
+        assert told == CheckoutResponse(ok=True)
     else:
         with pytest.raises(BackendError):
             await send_once(session, loan(), answers, fails_afterwards)
