@@ -190,3 +190,11 @@ def test_a_renewal_by_title_is_told_from_that_of_another_title(session):
 def test_without_a_date_each_request_is_one_of_its_own(session):
     blank = loan(transaction_date=" " * 18)
     assert sending_of(session, blank).key != sending_of(session, blank).key
+
+
+async def test_what_was_not_answered_does_not_go_up_again(session):
+    for _ in range(2):
+        with pytest.raises(OutcomeUnknownError):
+            await send_once(session, loan(), is_silent, at_once)
+    assert session.services.backend.done == ["begun", "noted"]
+    assert await send_once(session, loan(item_identifier="I2"), says_yes, at_once)
