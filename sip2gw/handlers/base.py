@@ -53,6 +53,7 @@ from sip2gw.protocol.wire import WireFormat
 from sip2gw.shared.afterwards import Afterwards
 from sip2gw.shared.answers import ShownAnswers
 from sip2gw.shared.door_memory import Admissions, Passages
+from sip2gw.shared.sendings import Sendings
 from sip2gw.texts import Catalogue, choose_language
 
 VERIFIED_TTL_S = 600.0
@@ -159,6 +160,8 @@ class Services:
     afterwards: Afterwards = field(default_factory=Afterwards)
     library: LibrarySystem | None = None
     """The library system behind the gateway; None: the store itself is the library."""
+    sendings: Sendings = field(default_factory=Sendings)
+    """What went up there lately."""
 
 
 class Standpoint:

@@ -20,6 +20,7 @@ from sip2gw.protocol.messages import (
     PatronStatusResponse,
 )
 from sip2gw.protocol.wire import UNCUT, WireFormat
+from sip2gw.shared.sendings import Sendings
 
 ALL_CODES = frozenset(
     ["01", "09", "11", "15", "17", "19", "23", "25", "29", "35", "37", "63", "65"]
@@ -133,6 +134,8 @@ def put_behind(gateway, library, asked=None, *, every_message=False, **manner):
     """
     services = gateway.app.gateway.services
     services.library = library
+    services.sendings = Sendings()
+    services.sendings.recall((), {})
     services.identifier = identifier = FakeIdentifier(gateway.app._pins, asked)
     site = gateway.app.gateway.site
     for login, known in site.by_login.items():

@@ -6,16 +6,19 @@ Rules: B73, B74, C98, C106, C120, C153, C155.
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from functools import partial
 from typing import TypeVar
 
 from sip2gw.handlers.base import Answer, Session
 from sip2gw.handlers.items.circulation import refusal_texts
 from sip2gw.handlers.upstream.behind import identifier_of, library_of
+from sip2gw.handlers.upstream.once import OnceRequest, Send, send_once, sent_beside
 from sip2gw.policy.items.decisions import refusal
 from sip2gw.policy.reasons import CirculationReason
 from sip2gw.policy.upstream.passing import Side, passing_up, unknown_there
 from sip2gw.protocol.codec import NO_CHARACTER, parse_request_body
 from sip2gw.protocol.message import Request, Response
+from sip2gw.protocol.messages import ItemInformation
 
 AnyRequest = TypeVar("AnyRequest", bound=Request)
 
@@ -38,6 +41,7 @@ async def pass_on(session: Session, request: Request) -> Response:
     Raises:
         RefusedHereError: nobody was asked.
         LibrarySystemError: it did not answer, or was not asked.
+        OutcomeUnknownError: nobody knows whether it is done; that is noted.
         BackendError: our store failed, so nobody was asked.
     """
     library, manner = library_of(session)
@@ -58,6 +62,16 @@ async def pass_on(session: Session, request: Request) -> Response:
     async def send() -> Response:
         return await library.ask(manner.account, terminal.name, up, lease)
 
+    if isinstance(request, OnceRequest):
+        return await send_once(session, request, send, partial(_judged, session, request))
+    if not isinstance(request, ItemInformation):
+        sent_beside(session, request)
+    return await _judged(session, request, send)
+
+
+async def _judged(session: Session, request: Request, send: Send) -> Response:
+    """The answer that `send` gets. A PIN is judged by it, so `send` may never be called."""
+    terminal = session.terminal
     pin: str | None = getattr(request, "patron_password", None)
     if not pin:
         return await send()
