@@ -13,6 +13,10 @@
   So it counts. But somebody whose library system is slow tries the same PIN again and again, and
   that is one guess, counted once until it is answered. So a slow library system locks nobody who
   knows the PIN, and whoever tries many PINs is locked.
+- A loan or a hold with a PIN that nobody has verified is a guess as well: if the answer has no CQ,
+  a no may mean the PIN, so it counts. A yes takes back what such noes have counted, but nothing
+  else: some library systems do not look at the PIN there, and a hold that is placed and removed
+  again and again would clear what wrong PINs have counted elsewhere.
 """
 
 from __future__ import annotations
@@ -48,6 +52,8 @@ class Verdict:
     patron_id: str = field(default="", repr=False)
     """AA of the answer; empty without one."""
     answer: Any = field(default=None, repr=False)
+    by_deed: bool = False
+    """Whether only a yes or a no to what was asked besides tells of it."""
 
 
 @dataclass(slots=True)
@@ -112,6 +118,8 @@ class LibraryPins:
         """The other number of cards, as it was last told."""
         self._unanswered: OrderedDict[bytes, None] = OrderedDict()
         """Guesses that are counted, but were not answered, as keyed digests."""
+        self._by_deed: OrderedDict[str, int] = OrderedDict()
+        """How many of the failures of a name were noes to what was asked besides."""
 
     def learn(self, number: str, patron_id: str) -> None:
         """An answer about `number` named `patron_id`."""
@@ -169,6 +177,8 @@ class LibraryPins:
                 return PinState.OK if known.right else PinState.WRONG, known
             state, verdict = await self._judge_unlocked(counted, ask)
         guess = counted.guess
+        if verdict is not None and verdict.by_deed:
+            return state, verdict
         for name in counted.names:
             self._admissions.note_pin(name, right=state is PinState.OK)
             if state is PinState.WRONG:
@@ -196,14 +206,23 @@ class LibraryPins:
         if await counted.is_other_locked(verdict.patron_id):
             await self._lock_too(counted)
             return PinState.LOCKED, None
+        if verdict.right and verdict.by_deed:
+            await self._take_back_deeds(counted, unanswered=counted_before)
+            return PinState.OK, verdict
         if verdict.right:
             await counted.clear()
+            self._forget_deeds(counted)
             return PinState.OK, verdict
         if verdict.right is None:
             await counted.give_back()
             return PinState.WRONG, verdict
         failures = None if counted_before else await counted.count()
         self.guesses.note_failure(guess.terminal, guess.now, failures)
+        if failures is not None and failures >= self.guesses.rules.failures_max:
+            self._forget_deeds(counted)
+        elif failures is not None and verdict.by_deed:
+            for name in counted.names:
+                _remember(self._by_deed, name, self._by_deed.get(name, 0) + 1)
         return PinState.WRONG, verdict
 
     async def _lock_too(self, counted: _Counted) -> None:
@@ -216,6 +235,18 @@ class LibraryPins:
 
     def _question(self, guess: LibraryGuess) -> bytes:
         return self._digest("guess", guess.number, guess.pin)
+
+    async def _take_back_deeds(self, counted: _Counted, *, unanswered: bool) -> None:
+        """What was asked besides was done: what noes to the like have counted, was not the PIN."""
+        await counted.give_back()
+        for name in counted.names:
+            for _ in range(self._by_deed.pop(name, 0) + unanswered):
+                await self.give_back(name)
+
+    def _forget_deeds(self, counted: _Counted) -> None:
+        """The count begins anew."""
+        for name in counted.names:
+            self._by_deed.pop(name, None)
 
     async def stored(self, names: list[str], guess: LibraryGuess) -> dict[str, FailedPins]:
         """What the store has counted under `names`."""

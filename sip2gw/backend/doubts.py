@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
@@ -74,6 +75,9 @@ class Doubts:
         """What turned out to be done, the oldest first."""
         self._unwritten: set[str] = set()
         """Noted in memory only."""
+        self._begun: set[str] = set()
+        """Under way and in the spool, but not in doubt as long as this process lives."""
+        self._beginning: deque[UnknownAttempt] = deque()
         self._opened = False
         self._thread = ready_pool(1, "spool")
 
@@ -115,6 +119,8 @@ class Doubts:
         if attempt.id in self._known:
             return
         self._add(attempt)
+        if attempt.id in self._begun:
+            return
         self._unwritten.add(attempt.id)
         writing = self._run(self._put, attempt)
         try:
@@ -123,6 +129,33 @@ class Doubts:
             raise
         except asyncio.CancelledError:
             await asyncio.wait({writing}, timeout=NOTE_WAIT_S)
+
+    async def begin(self, attempt: UnknownAttempt) -> None:
+        """Write down `attempt` before it is made: it is in doubt if this process ends before `end`.
+
+        Those of several terminals share a wait for the disk.
+
+        Raises:
+            UnavailableError: it is not written down, so it must not be made.
+        """
+        self._beginning.append(attempt)
+        try:
+            await self._run(self._put_beginning)
+        except asyncio.CancelledError:
+            self.end(attempt)
+            raise
+        if attempt.id not in self._begun:
+            raise UnavailableError(f"no outcome could be noted: {self.problem}")
+
+    def end(self, attempt: UnknownAttempt) -> None:
+        """`attempt` is known to be done or not; nobody waits for the spool."""
+        if attempt in self._beginning:
+            self._beginning.remove(attempt)
+            return
+        if attempt.id in self._known:
+            self._forget((attempt.id,))
+        else:
+            self._run(self._drop, (attempt.id,))
 
     def settled(self, settlements: Iterable[Settlement]) -> None:
         """These are settled, durably, in the store; nobody waits for the spool.
@@ -179,7 +212,22 @@ class Doubts:
         else:
             self._unwritten.discard(attempt.id)
 
+    def _put_beginning(self) -> None:
+        """Write what has come since the last time: another call may have written it already."""
+        batch: list[UnknownAttempt] = []
+        while self._beginning:
+            batch.append(self._beginning.popleft())
+        if not batch:
+            return
+        try:
+            noted = self._spool.put_all(batch)
+        except SpoolError as error:
+            self._failed(error)
+        else:
+            self._begun.update(noted)
+
     def _drop(self, attempt_ids: Iterable[str]) -> None:
+        self._begun.difference_update(attempt_ids)
         try:
             self._spool.drop(attempt_ids)
         except SpoolError as error:

@@ -22,6 +22,7 @@ PROGRAMS = (
     "guesses",
     "upstream",
     "upstream-guesses",
+    "upstream-lending",
     "memory",
     "beside",
     "mutants",
