@@ -13,9 +13,9 @@ from typing import cast
 
 from sip2gw.protocol.checksum import seal
 
-_DIGIT_FROM_END = 7
+DIGIT_FROM_END = 7
 """Where the sequence digit stands in `…AY1AZFDFC`."""
-_FIRST_DIGIT = ord("0")
+FIRST_DIGIT = ord("0")
 
 
 class BareResponder(asyncio.Protocol):
@@ -34,7 +34,7 @@ class BareResponder(asyncio.Protocol):
         """Answer every complete frame."""
         *frames, self._rest = (self._rest + data).split(b"\r")
         for frame in frames:
-            self._write(self._answers[frame[-_DIGIT_FROM_END] - _FIRST_DIGIT])
+            self._write(self._answers[frame[-DIGIT_FROM_END] - FIRST_DIGIT])
 
 
 def ten_answers(body: bytes) -> list[bytes]:
@@ -42,24 +42,29 @@ def ten_answers(body: bytes) -> list[bytes]:
     return [seal(body, b"%d" % sequence, True) + b"\r" for sequence in range(10)]
 
 
-async def _serve(answers: list[bytes]) -> None:
+async def _serve(protocol: Callable[[], asyncio.Protocol]) -> None:
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: BareResponder(answers), "127.0.0.1", 0, backlog=1024)
+    server = await loop.create_server(protocol, "127.0.0.1", 0, backlog=1024)
     host, port = server.sockets[0].getsockname()[:2]
     print(f"{host}:{port}", flush=True)
     await server.serve_forever()
 
 
-def main() -> None:
-    """Serve until killed; the address is told on stdout."""
-    body, loop = bytes.fromhex(sys.argv[1]), sys.argv[2]
+def serve(protocol: Callable[[], asyncio.Protocol], loop: str) -> None:
+    """Serve every connection by a new `protocol` until killed; the address is told on stdout."""
     factory: Callable[[], asyncio.AbstractEventLoop] | None = None
     if loop == "uvloop":
         import uvloop
 
         factory = uvloop.new_event_loop
     with asyncio.Runner(loop_factory=factory) as runner:
-        runner.run(_serve(ten_answers(body)))
+        runner.run(_serve(protocol))
+
+
+def main() -> None:
+    """Serve until killed."""
+    answers = ten_answers(bytes.fromhex(sys.argv[1]))
+    serve(lambda: BareResponder(answers), sys.argv[2])
 
 
 if __name__ == "__main__":

@@ -27,13 +27,13 @@ from sip2gw.monitoring.telemetry import Log, Redactor
 from sip2gw.serving.line import TerminalLine
 from sip2gw.serving.server import TerminalServer
 
-_BATCH = 50
+BATCH = 50
 """Requests for each turn of the loop, as with so many terminals."""
 _SLICES = 10
 """The time is that of the best of so many slices: others on the machine only ever add to it."""
 
 
-class _Wire(asyncio.Transport):
+class Wire(asyncio.Transport):
     """Stands for a socket: keeps the last answer and tells of it."""
 
     def __init__(self, answered: Callable[[], None]) -> None:
@@ -42,13 +42,16 @@ class _Wire(asyncio.Transport):
         self.last = b""
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Keep it, and tell."""
         self.last = bytes(data)
         self._answered()
 
     def is_closing(self) -> bool:
+        """Never."""
         return False
 
     def is_reading(self) -> bool:
+        """Always."""
         return True
 
     def pause_reading(self) -> None:
@@ -64,13 +67,13 @@ class _Wire(asyncio.Transport):
         """Nothing is open."""
 
 
-class _Terminals:
+class Terminals:
     """Lines without sockets, all logged in."""
 
     def __init__(self, server: TerminalServer) -> None:
         self._done = asyncio.Event()
         self._waiting = 0
-        self.wires = [_Wire(self._answered) for _ in range(_BATCH)]
+        self.wires = [Wire(self._answered) for _ in range(BATCH)]
         self._lines = [TerminalLine(server) for _ in self.wires]
         for wire, line in zip(self.wires, self._lines, strict=True):
             line.connection_made(wire)
@@ -82,8 +85,8 @@ class _Terminals:
 
     async def ask(self, frames: Sequence[bytes]) -> None:
         """Send `frames`, one on each line at a time, and wait for the answers."""
-        for start in range(0, len(frames), _BATCH):
-            batch = frames[start : start + _BATCH]
+        for start in range(0, len(frames), BATCH):
+            batch = frames[start : start + BATCH]
             self._waiting = len(batch)
             self._done.clear()
             for line, frame in zip(self._lines, batch, strict=False):
@@ -96,8 +99,8 @@ async def _drive(
     server: TerminalServer, workload: Workload, count: int
 ) -> tuple[float, cProfile.Profile]:
     """Seconds per request in the best slice, and a profile of as many again."""
-    terminals = _Terminals(server)
-    await terminals.ask([hello(f"{workload.profile}-{number}") for number in range(_BATCH)])
+    terminals = Terminals(server)
+    await terminals.ask([hello(f"{workload.profile}-{number}") for number in range(BATCH)])
     await terminals.ask(workload.warm_up())
     supply = itertools.cycle(workload.frames(2 * count))
     best = min([await _timed(terminals, supply, count // _SLICES) for _ in range(_SLICES)])
@@ -111,7 +114,7 @@ async def _drive(
     return best, profile
 
 
-async def _timed(terminals: _Terminals, supply: Iterator[bytes], count: int) -> float:
+async def _timed(terminals: Terminals, supply: Iterator[bytes], count: int) -> float:
     frames = list(itertools.islice(supply, count))
     began = time.perf_counter()
     await terminals.ask(frames)

@@ -205,6 +205,11 @@ def station_logins(profile: str) -> list[str]:
     return [f"{profile}-{number}" for number in range(STATIONS)]
 
 
+def crowd_logins(count: int) -> list[str]:
+    """The logins of so many kiosks."""
+    return [f"crowd-{number}" for number in range(count)]
+
+
 def shared_logins() -> list[str]:
     """The logins that many connections may share."""
     return [f"shared-{number}" for number in range(SHARED_TERMINALS)]
@@ -221,6 +226,7 @@ def build(
 
     `more` are records besides those of `library`.
     """
+    directory.mkdir(exist_ok=True)
     config = directory / "sip2gw.toml"
     config.write_text(configuration(url))
     if not (directory / "built").exists():
@@ -250,6 +256,25 @@ async def _import(
     finally:
         await store.close()
     lines.unlink()
+
+
+def in_front_of(address: str, directory: Path, lines: int, crowd: int = 0) -> Path:
+    """The configuration in `directory` once more, for a library system at `address` that has all
+    patrons; the store goes on knowing badges. A `crowd` of kiosks more may log in."""
+    config = directory / "upstream.toml"
+    config.write_text(
+        f"""{configuration()}{"".join(_terminal(login, "kiosk") for login in crowd_logins(crowd))}
+[backend]
+kind = "sip2"
+[backend.sip2]
+address = "{address}"
+login = "gateway"
+institution = "THERE"
+preset = "evergreen"
+connections = {lines}
+"""
+    )
+    return config
 
 
 def listen_on(config: Path, port: int) -> Path:

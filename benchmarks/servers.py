@@ -86,9 +86,11 @@ def spawn(
 
 
 @contextmanager
-def running(arguments: Sequence[str], *, stderr: IO[bytes] | None = None) -> Iterator[Server]:
+def running(
+    arguments: Sequence[str], *, stderr: IO[bytes] | None = None, cpu: int = SERVER_CPU
+) -> Iterator[Server]:
     """A server that tells its `host:port` on the first line of its output."""
-    process = spawn(arguments, stderr=stderr)
+    process = spawn(arguments, stderr=stderr, cpu=cpu)
     assert process.stdout is not None
     line = process.stdout.readline().decode().strip()
     host, colon, port = line.rpartition(":")
@@ -115,4 +117,12 @@ def gateway(config: Path, loop: str, profile: Path | None = None) -> Iterator[Se
 def bare_responder(body: bytes, loop: str) -> Iterator[Server]:
     """A bare responder that answers `body`."""
     with running(["-m", "benchmarks.bare", body.hex(), loop]) as run:
+        yield run
+
+
+@contextmanager
+def bare_library(loop: str, cpu: int, delay_ms: float = 0.0) -> Iterator[Server]:
+    """A library system that answers at once, or after `delay_ms`."""
+    arguments = ["-m", "benchmarks.bare_library", loop, str(delay_ms)]
+    with running(arguments, cpu=cpu) as run:
         yield run

@@ -5,8 +5,8 @@ PIN, and one more for each further gateway on the same store. No failure of a co
 or the store raises that number. A guess counts as judged once its answer has left or could be
 timed.
 
-- The guesses at one patron's PIN are judged one after the other, each in a task of its own. Hanging
-  up, or the deadline, does not undo a guess: its task goes on, and the next guess waits for it.
+- The guesses at one patron's PIN are judged one after the other. Hanging up, or the deadline, does
+  not undo a guess: it goes on by itself, and the next guess waits for it.
 - While no failure is known, a guess is judged first and counted before its answer leaves. Two
   gateways may do this at the same time; that is the one further guess of each gateway.
 - After a failure, each guess is counted durably *before* it is judged. The store grants no more
@@ -32,6 +32,7 @@ from typing import Any, Protocol, TypeVar
 from weakref import WeakValueDictionary
 
 from sip2gw.backend.base import BackendError, HungUpError
+from sip2gw.foundation.eager import Detached
 from sip2gw.model import FailedPins
 from sip2gw.shared.pin_guesses import PinGuesses, TerminalGuesses
 
@@ -105,6 +106,8 @@ class Guesses:
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self.under_way: set[asyncio.Task[Any]] = set()
         """Guesses that are being judged, also for somebody who has gone."""
+        self.left: set[asyncio.Future[None]] = set()
+        """Those of `judge_elsewhere` for somebody who has gone; done when they have been judged."""
         self.terminals = terminals or PinGuesses()
         self.unwritten: dict[str, _Unwritten] = {}
         self.writing: asyncio.Task[None] | None = None
@@ -124,6 +127,27 @@ class Guesses:
         if crowded:
             await known.turn.acquire()
         return await asyncio.shield(self._begin(judging(), known, crowded=crowded))
+
+    async def judge_elsewhere(
+        self, terminal: str, now: datetime, judging: Coroutine[Any, Any, T]
+    ) -> T:
+        """The same where judging is waiting for somebody else's answer, so no task is needed."""
+        known = self.terminal(terminal)
+        crowded = bool(known.failures) and self._too_many(known, now, known.judged)
+        if crowded:
+            try:
+                await known.turn.acquire()
+            except BaseException:
+                judging.close()
+                raise
+        known.judged += 1
+
+        def ended() -> None:
+            known.judged -= 1
+            if crowded:
+                known.turn.release()
+
+        return await Detached(self.left, ended).run(judging)
 
     def _begin(
         self, judging: Coroutine[Any, Any, T], known: TerminalGuesses, *, crowded: bool

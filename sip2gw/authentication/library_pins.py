@@ -5,7 +5,7 @@
 - Whose a card is, only the library system knows. So failures count at the number that was asked, at
   the patron whom our store has for it, and at the other number (AA) that an answer has told us. All
   of these must be unlocked. A wrong PIN more may get through for each further card whose holder
-  nobody has told us before.
+  nobody has told us before; if that turns out to be a locked patron, the card is locked, too.
 - BLN counts like CQN, because some library systems answer a wrong PIN so. An answer without CQ is
   not right, but counts nothing.
 - What certainly was not asked is not counted. What was asked and not answered may have been judged
@@ -21,9 +21,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -42,7 +43,7 @@ REMEMBERED_MAX = 20_000
 """Other numbers of cards, and guesses that were not answered."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Verdict:
     """What was answered about a PIN."""
 
@@ -55,7 +56,7 @@ class Verdict:
     """Whether only a yes or a no to what was asked besides tells of it."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class LibraryGuess:
     """A presented PIN."""
 
@@ -88,6 +89,11 @@ class _CardFailures:
     async def clear(self, name: str) -> None:
         await self._backend.clear_guesses(name)
 
+    async def lock(self, name: str, now: datetime, until: datetime) -> None:
+        """Lock a card, whatever was counted; if that cannot be written, it is not locked."""
+        with suppress(BackendError):
+            await self._backend.record_guess(name, now, 1, until)
+
 
 class LibraryPins:
     """Has PINs judged elsewhere, counts failures, and locks PINs."""
@@ -106,9 +112,8 @@ class LibraryPins:
         self._digest = verifier.digest
         self._admissions = admissions
         self._emergency = emergency
-        self.guesses = Guesses(
-            _CardFailures(backend), rules, on_lock, terminals, verifier.monotonic
-        )
+        self._cards = _CardFailures(backend)
+        self.guesses = Guesses(self._cards, rules, on_lock, terminals, verifier.monotonic)
         self._aliases: OrderedDict[str, str] = OrderedDict()
         """The other number of cards, as it was last told."""
         self._unanswered: OrderedDict[bytes, None] = OrderedDict()
@@ -121,9 +126,9 @@ class LibraryPins:
         if patron_id and patron_id != number:
             _remember(self._aliases, number, patron_id)
 
-    async def judge(
+    def judge(
         self, guess: LibraryGuess, ask: Ask, recall: Recall = lambda: None
-    ) -> tuple[PinState, Verdict | None]:
+    ) -> Coroutine[Any, Any, tuple[PinState, Verdict | None]]:
         """What the PIN is worth, and what `ask` was told; when this returns, a wrong one has been
         counted. Without a verdict the PIN is locked, and nobody was asked.
 
@@ -133,26 +138,34 @@ class LibraryPins:
             LibrarySystemError: the library system failed us.
             BackendError: the store cannot say whether the PIN is locked, so nothing was judged.
         """
-        return await self.guesses.judge(
-            guess.terminal, guess.now, lambda: self._take_turn(guess, ask, recall)
-        )
+        judging = self._take_turn(guess, ask, recall)
+        return self.guesses.judge_elsewhere(guess.terminal, guess.now, judging)
 
     def _names(self, guess: LibraryGuess) -> list[str]:
         """All under which failures of this patron are counted."""
-        names = {guess.number, guess.known_as, self._aliases.get(guess.number)}
-        return sorted(name for name in names if name)
+        number, known_as = guess.number, guess.known_as
+        alias = self._aliases.get(number)
+        if alias is None and (known_as is None or known_as == number):
+            return [number]
+        return sorted(name for name in {number, known_as, alias} if name)
 
     async def _take_turn(
         self, guess: LibraryGuess, ask: Ask, recall: Recall
     ) -> tuple[PinState, Verdict | None]:
         while True:
             names = self._names(guess)
-            async with AsyncExitStack() as turns:
+            held: list[asyncio.Lock] = []
+            try:
                 for name in names:
-                    await turns.enter_async_context(self.guesses.turn(name))
+                    turn = self.guesses.turn(name)
+                    await turn.acquire()
+                    held.append(turn)
                 # Whoever had the turn before may have been told of another number.
                 if names == self._names(guess):
                     return await self._judge_in_turn(_Counted(self, guess, names), ask, recall)
+            finally:
+                for turn in held:
+                    turn.release()
 
     async def _judge_in_turn(
         self, counted: _Counted, ask: Ask, recall: Recall
@@ -174,8 +187,7 @@ class LibraryPins:
 
     async def _judge_unlocked(self, counted: _Counted, ask: Ask) -> tuple[PinState, Verdict | None]:
         guess = counted.guess
-        question = self._digest("guess", guess.number, guess.pin)
-        counted_before = question in self._unanswered
+        counted_before = bool(self._unanswered) and self._question(guess) in self._unanswered
         if not counted_before and not await counted.reserve():
             return PinState.LOCKED, None
         try:
@@ -186,12 +198,13 @@ class LibraryPins:
         except LibrarySystemError:
             if not counted_before:
                 await counted.count()
-                _remember(self._unanswered, question, None)
+                _remember(self._unanswered, self._question(guess), None)
             raise
-        if not guess.store_away:
-            self._unanswered.pop(question, None)
+        if self._unanswered and not guess.store_away:
+            self._unanswered.pop(self._question(guess), None)
         self.learn(guess.number, verdict.patron_id)
         if await counted.is_other_locked(verdict.patron_id):
+            await self._lock_too(counted)
             return PinState.LOCKED, None
         if verdict.right and verdict.by_deed:
             await self._take_back_deeds(counted, unanswered=counted_before)
@@ -211,6 +224,17 @@ class LibraryPins:
             for name in counted.names:
                 _remember(self._by_deed, name, self._by_deed.get(name, 0) + 1)
         return PinState.WRONG, verdict
+
+    async def _lock_too(self, counted: _Counted) -> None:
+        """Lock the number that turned out to be of a locked patron, for as long. Who it is of is
+        only remembered here: after a restart, and at other gateways, it would be asked again."""
+        guess = counted.guess
+        if not guess.store_away:
+            until = counted.locked_until or guess.now + self.guesses.rules.lock
+            await self._cards.lock(guess.number, guess.now, until)
+
+    def _question(self, guess: LibraryGuess) -> bytes:
+        return self._digest("guess", guess.number, guess.pin)
 
     async def _take_back_deeds(self, counted: _Counted, *, unanswered: bool) -> None:
         """What was asked besides was done: what noes to the like have counted, was not the PIN."""
@@ -267,6 +291,11 @@ class _Counted:
             return await self.are_locked([patron_id])
         except BackendError:
             return False  # memory counts
+
+    @property
+    def locked_until(self) -> datetime | None:
+        """When the last lock ends that the store knows of."""
+        return max((s.locked_until for s in self._stored.values() if s.locked_until), default=None)
 
     async def reserve(self) -> bool:
         """Count it where failures are known, before it is judged; False if that locks it out."""

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
 from sip2gw.authentication.emergency import EmergencyPins
 from sip2gw.authentication.guesses import PinRules
 from sip2gw.authentication.library_pins import LibraryGuess, LibraryPins, Verdict
+from sip2gw.authentication.snapshots import Snapshots
 from sip2gw.authentication.verification import SlowVerifier
 from sip2gw.backend.base import Backend
 from sip2gw.backend.system import LibrarySystem, NoAnswerError, NotAskedError
@@ -21,7 +22,7 @@ from sip2gw.handlers.rules import UpstreamManner
 from sip2gw.model import Card, PatronRecord
 from sip2gw.policy.access import PinState
 from sip2gw.policy.payments import PaymentFacts
-from sip2gw.policy.upstream.facts import pin_is_right, read_facts, record_of, says_nothing
+from sip2gw.policy.upstream.facts import pin_is_right, says_nothing
 from sip2gw.policy.upstream.passing import password_word
 from sip2gw.policy.upstream.questions import going_up
 from sip2gw.protocol.encoding import is_exact
@@ -68,6 +69,7 @@ class UpstreamIdentifier:
         self._pins = LibraryPins(
             backend, verifier, rules, on_lock, admissions, self._emergency, terminals
         )
+        self._snapshots = Snapshots()
         self._unknown: OrderedDict[str, None] = OrderedDict()
         """Cards that nobody had there when it was last asked: once they are locked, the answer must
         be the same."""
@@ -83,14 +85,14 @@ class UpstreamIdentifier:
 
     # What handlers ask ----------------------------------------------------------------------------
 
-    async def ask(self, session: Session, request: _Question) -> Asked:
+    def ask(self, session: Session, request: _Question) -> Coroutine[Any, Any, Asked]:
         """Send `request` up once, in the account's name, and read the answer.
 
         Raises:
             LibrarySystemError: it did not answer, or was not asked.
             BackendError: our store failed, so nobody was asked.
         """
-        return await self._ask(session, request, request.patron_identifier)
+        return self._ask(session, request, request.patron_identifier)
 
     async def identify(
         self, session: Session, number: str, pin: str | None
@@ -231,6 +233,10 @@ class UpstreamIdentifier:
         async def ask() -> Verdict:
             return _verdict(await self._answer(session, request, question))
 
+        if question is None:
+            state, verdict = await self._pins.judge(guess, ask)
+            return state, verdict.answer if verdict is not None else None
+
         def recall() -> Verdict | None:
             answer = self._recall(session, question)
             return _verdict(answer) if answer is not None else None
@@ -251,8 +257,7 @@ class UpstreamIdentifier:
         self, session: Session, request: _Question, question: bytes | None
     ) -> _Answer | None:
         """What the library system says to `request`; None if it cannot be asked that."""
-        kept = self._recall(session, question)
-        if kept is not None:
+        if question is not None and (kept := self._recall(session, question)) is not None:
             return kept
         library, manner = _library(session)
         terminal = session.terminal
@@ -298,7 +303,7 @@ class UpstreamIdentifier:
         is_about_patron = answer is not None and not says_nothing(answer, with_pin=has_pin)
         if answer is None or not is_about_patron or state in (PinState.WRONG, PinState.LOCKED):
             return self._told_nothing(session, number, ours, state, answer)
-        record = await snapshot_of(session, number, ours, answer)
+        record = await self._snapshots.of(session, number, ours, answer)
         self._pins.learn(number, record.id)
         self._admissions.see(record)
         return Asked(record, record.card(number), state, answer)
@@ -352,33 +357,6 @@ class _Sending:
         self._is_over = True
         if self._under_way is not None:
             self._under_way.cancel()
-
-
-async def snapshot_of(
-    session: Session, number: str, ours: PatronRecord | None, answer: _Answer
-) -> PatronRecord:
-    """The holder of card `number`: an answer about them, with what our store knows laid over it.
-
-    Args:
-        session: who asked.
-        number: the card that was asked about.
-        ours: the patron to whom our store says that it belongs.
-        answer: one that does not say nothing.
-
-    Raises:
-        BackendError: the store cannot be read.
-    """
-    _, manner = _library(session)
-    backend = session.services.backend
-    facts = read_facts(answer, manner.facts, session.terminal.currency, manner.text.decode)
-    if not facts.id:
-        facts = replace(facts, id=number)
-    if manner.aliases and facts.id != number and (ours is None or ours.id != facts.id):
-        ours = await backend.find_patron(facts.id) or ours
-    membership = None
-    if facts.membership is not None:
-        membership = await backend.find_membership(facts.membership)
-    return record_of(facts, number, ours, membership)
 
 
 def _library(session: Session) -> tuple[LibrarySystem, UpstreamManner]:

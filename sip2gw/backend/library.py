@@ -12,7 +12,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from sip2gw.backend.attempts import (
     Reconciliation,
@@ -35,8 +35,6 @@ from sip2gw.backend.sql.members import (
     answers,
     guesses,
     lockout,
-    maintenance,
-    memberships,
     outbox,
 )
 from sip2gw.backend.sql.money import (
@@ -46,17 +44,34 @@ from sip2gw.backend.sql.money import (
     unknown,
 )
 from sip2gw.backend.sql.values import time_value
-from sip2gw.backend.staff import badges as badge_desk
 from sip2gw.backend.staff import doors as door_desk
-from sip2gw.backend.staff import finding, support_tables
-from sip2gw.backend.staff import memberships as membership_desk
-from sip2gw.backend.staff import merging as merging_desk
-from sip2gw.backend.staff import privacy as privacy_desk
-from sip2gw.backend.staff import relationships as relationship_desk
-from sip2gw.backend.staff import support as support_desk
+from sip2gw.foundation.later import Later, loaded
 from sip2gw.model import Payment
 from sip2gw.model.support import Cause
 from sip2gw.policy.desk.support import OpeningDays
+
+if TYPE_CHECKING:
+    from sip2gw.backend.sql.members import maintenance, memberships
+    from sip2gw.backend.staff import badges as badge_desk
+    from sip2gw.backend.staff import finding, support_tables
+    from sip2gw.backend.staff import memberships as membership_desk
+    from sip2gw.backend.staff import merging as merging_desk
+    from sip2gw.backend.staff import privacy as privacy_desk
+    from sip2gw.backend.staff import relationships as relationship_desk
+    from sip2gw.backend.staff import support as support_desk
+else:
+    # Staff ask for these by commands, and a gateway at most once a day, in a thread. It would
+    # start more slowly, and keep five megabytes more, if it imported them.
+    maintenance = Later("sip2gw.backend.sql.members.maintenance")
+    memberships = Later("sip2gw.backend.sql.members.memberships")
+    badge_desk = Later("sip2gw.backend.staff.badges")
+    finding = Later("sip2gw.backend.staff.finding")
+    support_tables = Later("sip2gw.backend.staff.support_tables")
+    membership_desk = Later("sip2gw.backend.staff.memberships")
+    merging_desk = Later("sip2gw.backend.staff.merging")
+    privacy_desk = Later("sip2gw.backend.staff.privacy")
+    relationship_desk = Later("sip2gw.backend.staff.relationships")
+    support_desk = Later("sip2gw.backend.staff.support")
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -69,7 +84,8 @@ def _written(
 
     @wraps(job)
     async def operation(store: Database, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return await store.write(lambda connection: job(connection, *args, **kwargs))
+        ready = loaded(job)  # before it takes the lock that everybody waits for
+        return await store.write(lambda connection: ready(connection, *args, **kwargs))
 
     return operation
 
@@ -163,6 +179,16 @@ def _apart(
     return operation
 
 
+def _plain(job: Callable[Concatenate[Database, P], T]) -> Callable[Concatenate[Database, P], T]:
+    """`job`, which takes its own connections."""
+
+    @wraps(job)
+    def operation(store: Database, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return job(store, *args, **kwargs)
+
+    return operation
+
+
 class Library(Sendings, Backend, Database):
     """A store: the library system itself, with its administration."""
 
@@ -236,8 +262,8 @@ class Library(Sendings, Backend, Database):
     personal_data = _listed(privacy_desk.report)
     forget_patron = _apart(privacy_desk.forget_patron)
     forget_ended = _apart(privacy_desk.forget_ended)
-    count_ended = privacy_desk.count_ended
-    count_ended_kept = privacy_desk.count_ended_kept
+    count_ended = _plain(privacy_desk.count_ended)
+    count_ended_kept = _plain(privacy_desk.count_ended_kept)
     count_forgotten_transactions = _read(circulation.count_forgotten_transactions)
     count_forgotten_loans = _read(circulation.count_forgotten_loans)
     count_forgotten_refusals = _read(refusals.count_forgotten)

@@ -82,7 +82,9 @@ class LibrarySystem(Protocol):
 
         `request` goes up as it is, with AO and CP of the caller's choosing, in the account's
         dialect; texts come back decoded, unknown fields in `extra_fields` byte for byte in the
-        account's encoding. If cancelled, the line is closed unless the answer was there already.
+        account's encoding. The answer is nobody's to change: who says the same again is given the
+        same message, with the transaction date of the first. If cancelled, the line is closed
+        unless the answer was there already.
 
         Raises:
             NotAskedError: certainly nothing was done there.

@@ -4,43 +4,30 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 from typer.core import TyperGroup
 
 from sip2gw import __version__
-from sip2gw.cli.check import check
 from sip2gw.cli.common import say
-from sip2gw.cli.convert import convert_config
-from sip2gw.cli.demo import demo
-from sip2gw.cli.explain import explain
 from sip2gw.cli.failures import Failure, failure_of
-from sip2gw.cli.kiosk.wire import decode, send
-from sip2gw.cli.library.badge import badge
-from sip2gw.cli.library.data import export_library, import_library
-from sip2gw.cli.library.door import door
-from sip2gw.cli.library.maintain import maintain
-from sip2gw.cli.library.membership import membership
-from sip2gw.cli.library.observe import observe
-from sip2gw.cli.library.outbox import outbox
-from sip2gw.cli.library.patron import patron
-from sip2gw.cli.library.payment import payment
-from sip2gw.cli.library.relationship import relationship
-from sip2gw.cli.library.review import review
-from sip2gw.cli.library.support import support
-from sip2gw.cli.monitoring import alerts, dashboard
-from sip2gw.cli.passwords import hash_password
-from sip2gw.cli.running import drain, reload
-from sip2gw.cli.serve import serve
-from sip2gw.cli.terminal import terminal
-from sip2gw.cli.upstream.commands import upstream
+from sip2gw.cli.tree import Commands, helps
 
 PIPE_CLOSED_STATUS = 1
 
 
 class _Commands(TyperGroup):
     """The top of the tree: every command runs inside `invoke`."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands = cast("Any", Commands())
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """List what there is, without making it."""
+        with formatter.section("Commands"):
+            formatter.write_dl(helps())
 
     def invoke(self, *args: Any, **kwargs: Any) -> Any:
         """Run a command; an expected failure becomes a sentence and an exit status."""
@@ -50,6 +37,8 @@ class _Commands(TyperGroup):
         except BrokenPipeError:
             _forget_stdout()
             raise typer.Exit(PIPE_CLOSED_STATUS) from None
+        except typer.Exit:
+            raise  # a good end, such as that of `--help`; nobody need look for its cause
         except Exception as error:
             failure = failure_of(error)
             if failure is None:
@@ -94,35 +83,6 @@ def _top(
     ] = False,
 ) -> None:
     pass
-
-
-app.command()(serve)
-app.command()(reload)
-app.command()(drain)
-app.command()(demo)
-app.command()(check)
-app.command("import")(import_library)
-app.command("export")(export_library)
-app.command()(explain)
-app.command()(maintain)
-app.command()(send)
-app.command()(decode)
-app.add_typer(patron, name="patron")
-app.add_typer(badge, name="badge")
-app.add_typer(relationship, name="relationship")
-app.add_typer(membership, name="membership")
-app.add_typer(payment, name="payment")
-app.add_typer(review, name="review")
-app.add_typer(support, name="support")
-app.add_typer(outbox, name="outbox")
-app.add_typer(door, name="door")
-app.add_typer(observe, name="observe")
-app.add_typer(terminal, name="terminal")
-app.add_typer(upstream, name="upstream")
-app.command()(dashboard)
-app.command()(alerts)
-app.command()(convert_config)
-app.command()(hash_password)
 
 
 def _open_standard_descriptors() -> None:

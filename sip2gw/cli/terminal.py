@@ -28,7 +28,7 @@ if TYPE_CHECKING:
         TraceEvent,
     )
 
-terminal = typer.Typer(help="The terminals of the running gateway.", no_args_is_help=True)
+terminal = typer.Typer(no_args_is_help=True)
 
 LoginArgument = Annotated[
     str, typer.Argument(metavar="LOGIN", help="Name or login of the terminal.")

@@ -9,11 +9,11 @@ import sys
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from sip2gw.authentication.guesses import PinRules
 from sip2gw.authentication.identification import StoreIdentifier
 from sip2gw.authentication.pins import PinService
-from sip2gw.authentication.upstream import UpstreamIdentifier
 from sip2gw.authentication.verification import PasswordService, SlowVerifier
 from sip2gw.backend.base import Backend, BackendError
 from sip2gw.backend.factory import Opened, open_backend, open_library_system
@@ -54,6 +54,9 @@ from sip2gw.serving.server import TerminalServer
 from sip2gw.serving.site import Site, build_site
 from sip2gw.serving.tls import server_context
 from sip2gw.shared.state import SharedState
+
+if TYPE_CHECKING:
+    from sip2gw.authentication.upstream import UpstreamIdentifier
 
 DRAIN_MARGIN_S = 0.5
 SETTLING_STOP_S = 1.0
@@ -146,6 +149,9 @@ class App:
         if self.library is None:
             self._pins = PinService(*parts)
             return StoreIdentifier(self._pins)
+        # Imported here and not above: most gateways have no library system behind them.
+        from sip2gw.authentication.upstream import UpstreamIdentifier
+
         self._pins = identifier = UpstreamIdentifier(*parts, state.door_questions)
         return identifier
 

@@ -12,9 +12,9 @@ from sip2gw.demo.library import (
     GREET,
     PEOPLE,
 )
-from sip2gw.demo.site import TERMINALS
+from sip2gw.demo.site import OBSERVED, TERMINALS
 
-_PASSWORDS = {terminal.login: terminal.password for terminal in TERMINALS}
+_PASSWORDS = {terminal.login: terminal.password for terminal in (*TERMINALS, OBSERVED)}
 _PINS = {person.card: person.pin for person in PEOPLE}
 
 
@@ -30,10 +30,13 @@ class Dialogue:
     shows: tuple[str, ...]
     """Fields that stand in the answer."""
     fields: tuple[str, ...] = ()
+    pin: str = ""
+    """Instead of the right one."""
 
     def arguments(self, address: str) -> list[str]:
         """The arguments of `sip2gw`."""
-        card = [f"AA={self.card}", f"AD={_PINS[self.card]}"] if self.card else []
+        pin = self.pin or _PINS.get(self.card)
+        card = [f"AA={self.card}", f"AD={pin}"] if self.card else []
         login = ["--login", self.login, "--password", _PASSWORDS[self.login]]
         return ["send", "--to", address, *login, self.message, *card, *self.fields]
 

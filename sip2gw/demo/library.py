@@ -27,6 +27,11 @@ class Person:
     changes: Record = field(default_factory=dict)
     """What differs from a patron with whom all is well, in the keys of the import."""
 
+    @property
+    def line(self) -> str:
+        """Card, PIN and story, as the demo prints them."""
+        return f"card={self.card} pin={self.pin}  # {self.name}: {self.note}"
+
 
 PEOPLE = (
     Person(ANNA, "1001", "Anna Claes", "all is well; loans, holds, may pay for Carla"),

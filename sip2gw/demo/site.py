@@ -16,6 +16,16 @@ class DemoTerminal(NamedTuple):
     branch: str
     note: str
 
+    @property
+    def line(self) -> str:
+        """Login, password and kind, as the demo prints them."""
+        return f"login={self.login} password={self.password}  # {self.note}"
+
+    @property
+    def table(self) -> str:
+        """Its part of the configuration."""
+        return _TERMINAL.format(**self._asdict())
+
 
 TERMINALS = (
     DemoTerminal("kiosk-1", "kiosk-demo", "kiosk", "MAIN", "self-check"),
@@ -28,13 +38,18 @@ TERMINALS = (
     DemoTerminal("auth-1", "auth-demo", "auth", "MAIN", "public computer"),
 )
 
+OBSERVED = DemoTerminal(
+    "door-4", "observed-demo", "observed", "MAIN", "door that is observed: nothing is decided here"
+)
+"""In front of a library system only."""
+
 BARRED_CARD = "20001014"
 """Kept out at MAIN, by the configuration and not by the library's data."""
 
 _MARK = "# The demo's configuration {digest}, written anew at every start of `sip2gw demo`."
 """The first line, by which the demo knows its own file while nobody has changed it."""
 
-_HEAD = """
+INSTITUTION = """
 [institution]
 id = "DEMO"
 name = "Demo Public Library"
@@ -44,13 +59,17 @@ language = "en"
 
 [store]
 url = "sqlite:library.db"
+"""
 
+_ADDRESSES = """
 [server]
 listen = [{sip2}]
 
 [admin]
 listen = {admin}
+"""
 
+BRANCHES = f"""
 # MAIN is always open without staff and ANNEX always closed, so that nothing here depends on the
 # hour. A real branch has staffed hours too.
 [branches.MAIN]
@@ -60,11 +79,13 @@ hours = [
   {{ days = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"], from = "00:00", to = "24:00", \
 state = "unstaffed" }},
 ]
-bar = [{{ card = "{barred}", note = "until further notice" }}]
+bar = [{{ card = "{BARRED_CARD}", note = "until further notice" }}]
 
 [branches.ANNEX]
 name = "Annex"
+"""
 
+_PROFILES = """
 [profiles.kiosk]
 kind = "selfcheck"
 
@@ -105,17 +126,23 @@ password = "{password}"
 
 def configuration(sip2: str, admin: str) -> str:
     """The demo's TOML, listening on `sip2` and `admin` (each `host:port`)."""
-    head = _HEAD.format(sip2=json.dumps(sip2), admin=json.dumps(admin), barred=BARRED_CARD)
-    body = head + "".join(_TERMINAL.format(**terminal._asdict()) for terminal in TERMINALS)
-    return _marked(body)
+    tables = (terminal.table for terminal in TERMINALS)
+    return marked(INSTITUTION, addresses(sip2, admin), BRANCHES, _PROFILES, *tables)
+
+
+def addresses(sip2: str, admin: str) -> str:
+    """Where the gateway listens."""
+    return _ADDRESSES.format(sip2=json.dumps(sip2), admin=json.dumps(admin))
 
 
 def is_demo_configuration(text: str) -> bool:
     """Whether the demo wrote `text`, whatever the addresses and version, and nobody edited it."""
     _, _, body = text.partition("\n")
-    return text == _marked(body)
+    return text == marked(body)
 
 
-def _marked(body: str) -> str:
+def marked(*parts: str) -> str:
+    """The whole file, with the mark of the demo."""
+    body = "".join(parts)
     digest = sha256(body.encode()).hexdigest()[:16]
     return f"{_MARK.format(digest=digest)}\n{body}"

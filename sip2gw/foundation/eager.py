@@ -22,6 +22,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
+_Outcome = tuple[Any, Exception | None]
 
 
 class Suspended(Generic[T]):
@@ -93,6 +94,65 @@ def start(coroutine: Coroutine[Any, Any, T]) -> T | Suspended[T]:
         result: T = done.value
         return result
     return Suspended(coroutine, waits_for)
+
+
+class Detached:
+    """Work that goes on to its end even if whoever waits for it gives up; it has no task either.
+
+    `left` holds a future for each whose caller has gone, until it ends; `ended` is called then, and
+    at the end of all others.
+    """
+
+    __slots__ = ("_ended", "_gone", "_is_over", "_left", "_waiter")
+
+    def __init__(self, left: set[asyncio.Future[None]], ended: Callable[[], None]) -> None:
+        self._left = left
+        self._ended = ended
+        self._gone: asyncio.Future[None] | None = None
+        self._is_over = False
+        self._waiter: asyncio.Future[Any]
+
+    async def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """The result of `work`, or its exception."""
+        rest = start(self._caught(work))
+        if isinstance(rest, Suspended):
+            waiter = self._waiter = asyncio.get_running_loop().create_future()
+            rest.go_on(self._tell)
+            try:
+                answered: T = await waiter
+                return answered
+            except asyncio.CancelledError:
+                if not self._is_over:
+                    self._gone = waiter.get_loop().create_future()
+                    self._left.add(self._gone)
+                raise
+        result: T
+        result, error = rest
+        if error is not None:
+            raise error
+        return result
+
+    async def _caught(self, work: Coroutine[Any, Any, Any]) -> _Outcome:
+        try:
+            return await work, None
+        except Exception as error:
+            return None, error
+        finally:
+            self._ended()
+
+    def _tell(self, outcome: _Outcome | asyncio.CancelledError) -> None:
+        self._is_over = True
+        if self._gone is not None:
+            self._left.discard(self._gone)
+            self._gone.set_result(None)
+        elif isinstance(outcome, asyncio.CancelledError):
+            self._waiter.cancel()
+        elif not self._waiter.done():
+            result, error = outcome
+            if error is None:
+                self._waiter.set_result(result)
+            else:
+                self._waiter.set_exception(error)
 
 
 async def within(

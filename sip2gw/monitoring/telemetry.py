@@ -19,7 +19,12 @@ from io import FileIO
 from typing import Any, BinaryIO, Literal, cast
 
 import msgspec
-import structlog
+
+from sip2gw.foundation.absent import absent
+
+with absent("rich"):
+    # For tracebacks that we never write: it would load sixty modules and five megabytes.
+    import structlog
 
 SECRET_FIELDS = frozenset(
     {

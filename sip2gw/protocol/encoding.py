@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import unicodedata
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Literal, get_args
 
 Encoding = Literal["cp850", "latin-1", "cp1252", "utf-8", "ascii"]
@@ -151,7 +152,7 @@ def is_exact(text: str, encoding: TextEncoding) -> bool:
     U+FFFD stands for a byte that could not be read: it is not what was meant.
     """
     if text.isascii():
-        return clean(text) == text
+        return text.isprintable() and "|" not in text
     try:
         text.encode(encoding.name)  # strictly: a byte that was kept is no text either
     except UnicodeEncodeError:
@@ -162,6 +163,7 @@ def is_exact(text: str, encoding: TextEncoding) -> bool:
 _TEXT_ENCODINGS = {name: TextEncoding(name, 4 if name == "utf-8" else 1) for name in ENCODINGS}
 
 
+@lru_cache
 def text_encoding(name: str, substitute: str = " ", *, keeps: bool = False) -> TextEncoding:
     """The encoding called `name`, with `substitute` for what would break a frame; it `keeps`
     undecodable bytes or not.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from sip2gw.authentication.upstream import snapshot_of
+from sip2gw.authentication.snapshots import Snapshots
 from sip2gw.handlers.base import Asked, Session
 from sip2gw.handlers.upstream.behind import library_of
 from sip2gw.handlers.upstream.overlay import withheld_fields
@@ -83,7 +83,7 @@ class AskedForExplanation:
         if says_nothing(answer, with_pin=False):
             return Asked(None, None, PinState.ABSENT, answer)
         ours = await session.services.backend.find_by_card(number)
-        record = await snapshot_of(session, number, ours, answer)
+        record = await Snapshots().of(session, number, ours, answer)
         card = record.card(number)
         is_good = card is not None and card.state is not CardState.REPLACED
         return Asked(record, card, PinState.OK if is_good else PinState.ABSENT, answer)

@@ -3,6 +3,7 @@
 import asyncio
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -15,10 +16,13 @@ from sip2gw.model import (
     Block,
     BlockType,
     Card,
+    FailedPins,
     PatronRecord,
 )
 
 from .library import LIBRARY, load, open_library, order, pay_fee
+
+NOW = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
 
 COMMAND = """
 import asyncio, sys
@@ -64,6 +68,35 @@ async def test_an_import_beside_the_daemon_is_seen(store: Store, tmp_path: Path)
     assert record is not None
     assert record.name == "New Name"
     assert await store.find_by_card("C1") is None
+
+
+async def test_a_membership_that_a_command_defines_or_changes_is_seen(
+    store: Store, tmp_path: Path
+) -> None:
+    command = open_library(tmp_path, role="command")
+    descriptions = []
+    for description in ("Youth", "Young people"):
+        load(
+            command,
+            {"kind": "membership", "code": "777", "description": description, "type": 4},
+        )
+        await asyncio.sleep(0)
+        defined = await store.find_membership("777")
+        assert defined is not None
+        descriptions.append(defined.description)
+    await command.close()
+    assert descriptions == ["Youth", "Young people"]
+
+
+async def test_a_wrong_pin_that_another_process_counts_is_seen(
+    store: Store, tmp_path: Path
+) -> None:
+    assert await store.failed_pins(["91"]) == [FailedPins()]
+    command = open_library(tmp_path, role="command")
+    await command.record_guess("91", NOW, 5, NOW)
+    await command.close()
+    await asyncio.sleep(0)
+    assert await store.failed_pins(["91"]) == [FailedPins(1)]
 
 
 async def test_requests_of_one_turn_share_one_look_at_the_version(store: Store) -> None:

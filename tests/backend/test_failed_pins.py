@@ -33,3 +33,12 @@ async def test_a_day_after_the_lock_maintenance_forgets_the_count(library: Libra
     assert library.count_forgotten_guesses(late) == await library.forget_guesses(late) == 1
     counts = await library.failed_pins(["21234567", "21234568"])
     assert counts == [FailedPins(), FailedPins(1)]
+
+
+async def test_where_nobody_had_failed_the_next_failure_shows_at_once(library: Library) -> None:
+    """The store remembers where nothing is counted, until something is."""
+    assert await library.failed_pins(["1", "2"]) == [FailedPins(), FailedPins()]
+    await library.record_guess("1", NOW, 5, LOCK_UNTIL)
+    assert await library.failed_pins(["1", "2"]) == [FailedPins(1), FailedPins()]
+    await library.clear_guesses("1")
+    assert await library.failed_pins(["1"]) == [FailedPins()]

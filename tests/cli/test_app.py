@@ -16,6 +16,7 @@ from sip2gw.cli import app as app_module
 from sip2gw.cli.app import app
 from sip2gw.cli.common import write_listing, write_table
 from sip2gw.cli.failures import CommandError, UsageError, failure_of
+from sip2gw.cli.tree import Commands, helps
 
 from .conftest import Run
 
@@ -201,3 +202,25 @@ def test_c136_imports_are_not_searched_for_garbage(sip2gw: Run) -> None:
         assert gc.get_threshold() == (50_000, 20, 100)
     finally:
         gc.set_threshold(*before)
+
+
+def test_the_list_of_commands_says_what_their_docstrings_begin_with(sip2gw: Run) -> None:
+    """It is written without importing them; the docstring is what `NAME --help` shows."""
+    made, listed = Commands(), dict(helps())
+    for name, place in listed.items():
+        documented = " ".join(made[name].help.split())
+        assert documented.startswith(place.removesuffix(".")), name
+    shown = " ".join(sip2gw("--help").out.split())
+    assert all(f"{name} {said}" in shown for name, said in listed.items())
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("hash-password", "--help")], ids=" ".join)
+def test_c136_a_command_imports_no_other_command(arguments: tuple[str, ...]) -> None:
+    code = (
+        "import sys; from sip2gw.cli.app import app\n"
+        "try: app()\n"
+        "finally: print(sum(name.startswith('sip2gw.model') for name in sys.modules))"
+    )
+    program = [sys.executable, "-c", code, *arguments]
+    ended = subprocess.run(program, capture_output=True, text=True, check=True)
+    assert ended.stdout.endswith("\n0\n"), "no command is imported that knows patrons"

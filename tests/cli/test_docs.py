@@ -5,9 +5,14 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.main import get_command
+
+from sip2gw.cli.app import app
 
 from .conftest import Run
 
@@ -59,6 +64,35 @@ def test_the_tutorial_works_as_it_says(
     assert sip2gw("import", "library.jsonl").status == 0
     assert "granted" in sip2gw("explain", "--terminal", "door-1", "--card", "1001").out
     assert "refused: no_badge" in sip2gw("explain", "--terminal", "door-1", "--card", "1002").out
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_on_the_pages_exist_with_their_options(page: Path) -> None:
+    for block in blocks(page, "sh"):
+        for line in block.replace("\\\n", " ").splitlines():
+            assert not unknown_words(shlex.split(line, comments=True)), line
+
+
+def unknown_words(line: list[str]) -> list[str]:
+    """What `sip2gw` does not know of a line that calls it: a command, an option."""
+    if line[:1] != ["sip2gw"]:
+        return []
+    command: Any = get_command(app)
+    for word in line[1:]:
+        if not hasattr(command, "commands"):
+            break
+        if word not in command.commands:
+            return [word]
+        command = command.commands[word]
+    known = {option for parameter in command.params for option in parameter.opts} | {"--help"}
+    options = [word.partition("=")[0] for word in line if word.startswith("--")]
+    return [option for option in options if option not in known]
+
+
+def test_a_command_or_option_that_is_not_there_is_noticed() -> None:
+    assert unknown_words(["sip2gw", "serve", "--dig"]) == ["--dig"]
+    assert unknown_words(["sip2gw", "upstream", "guess"]) == ["guess"]
+    assert unknown_words(["sip2gw", "upstream", "check", "--card", "1"]) == []
 
 
 def test_the_pages_on_doors_money_and_loans_are_a_valid_configuration(

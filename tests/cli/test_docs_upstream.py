@@ -50,6 +50,19 @@ def test_a_page_is_a_configuration_with_a_site(sip2gw: Run, tmp_path: Path, name
     assert {known.view.upstream and known.view.upstream.account for known in site.by_name.values()}
 
 
+def test_the_lines_of_the_readme_put_any_gateway_in_front_of_a_library_system(
+    sip2gw: Run, config: Path
+) -> None:
+    (added,) = blocks(ROOT / "README.md", "toml")
+    config.with_name("ils.password").write_text("canary\n")
+    config.write_text(f"{config.read_text()}\n{added}")
+    result = sip2gw("check", "--config", config)
+    assert result.status == 0, result.err
+    (account,) = load_config(config).accounts.values()
+    assert (account.address.host, account.login) == ("ils.example", "gateway")
+    assert account.facts.birth_date is not None
+
+
 @pytest.mark.parametrize(
     ("name", "fields", "facts"),
     [

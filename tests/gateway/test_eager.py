@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sip2gw.foundation.eager import Suspended, start, within
+from sip2gw.foundation.eager import Detached, Suspended, start, within
 
 
 async def outcome(suspended: Suspended[Any]) -> Any:
@@ -243,3 +243,90 @@ async def test_asyncios_own_time_out_finds_no_task_in_the_first_step() -> None:
     asyncio.get_running_loop().call_soon(begin)
     await turns()
     assert refused == ["Timeout should be used inside a task"]
+
+
+# Work that goes on without its caller -------------------------------------------------------------
+
+
+class Judged:
+    """Some work of `Detached`, which waits for `said`."""
+
+    def __init__(self) -> None:
+        self.said: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.left: set[asyncio.Future[None]] = set()
+        self.ended = 0
+        self.heard: list[str] = []
+
+    async def work(self) -> str:
+        self.heard.append(await self.said)
+        return self.heard[-1]
+
+    def end(self) -> None:
+        self.ended += 1
+
+    def run(self) -> Coroutine[Any, Any, str]:
+        return Detached(self.left, self.end).run(self.work())
+
+
+@pytest.mark.parametrize("waits", [False, True])
+async def test_its_result_is_the_callers(waits: bool) -> None:
+    judged = Judged()
+    caller = asyncio.create_task(judged.run())
+    if waits:
+        await turns(5)
+    judged.said.set_result("right")
+    assert await caller == "right"
+    assert (judged.ended, judged.left) == (1, set())
+
+
+@pytest.mark.parametrize("waits", [False, True])
+async def test_its_failure_is_the_callers(waits: bool) -> None:
+    judged = Judged()
+    caller = asyncio.create_task(judged.run())
+    if waits:
+        await turns(5)
+    judged.said.set_exception(OSError("broken"))
+    with pytest.raises(OSError, match="broken"):
+        await caller
+    assert (judged.ended, judged.left) == (1, set())
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_whoever_gives_up_leaves_it_to_its_end(fails: bool) -> None:
+    judged = Judged()
+    caller = asyncio.create_task(judged.run())
+    await turns(5)
+    caller.cancel()
+    await turns(5)
+    assert caller.cancelled()
+    assert (judged.ended, len(judged.left)) == (0, 1)
+    left = next(iter(judged.left))
+    if fails:
+        judged.said.set_exception(OSError())
+    else:
+        judged.said.set_result("right")
+    await left
+    assert judged.heard == ([] if fails else ["right"])
+    assert (judged.ended, judged.left) == (1, set())
+
+
+async def test_giving_up_in_the_turn_of_its_end_leaves_nothing() -> None:
+    judged = Judged()
+    caller = asyncio.create_task(judged.run())
+    await turns(5)
+    judged.said.set_result("right")
+    await asyncio.sleep(0)
+    caller.cancel()
+    await turns(5)
+    assert judged.heard == ["right"]
+    assert (judged.ended, judged.left) == (1, set())
+
+
+async def test_when_what_it_waits_for_is_cancelled_so_is_the_caller() -> None:
+    judged = Judged()
+    caller = asyncio.create_task(judged.run())
+    await turns(5)
+    judged.said.cancel()
+    await turns(5)
+    assert caller.cancelled()
+    assert (judged.ended, judged.left) == (1, set())

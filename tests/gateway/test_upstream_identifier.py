@@ -6,10 +6,11 @@
 import asyncio
 from dataclasses import replace
 from datetime import timedelta
+from unittest.mock import AsyncMock
 
 import pytest
 from harness import CONFIG, NOON
-from judged import ask_63, behind
+from judged import Behind, ask_63, behind
 
 from sip2gw.authentication import emergency, library_pins, upstream
 from sip2gw.backend.base import BackendTimeoutError, UnavailableError
@@ -237,6 +238,33 @@ async def test_a_right_pin_with_another_card_of_a_locked_patron_is_locked(there)
     assert (asked.pin, asked.response) == (LOCKED, None)
 
 
+async def test_a_restart_does_not_ask_again_about_another_card_of_a_locked_patron(there):
+    """Who told the holder is forgotten then; another gateway has never been told."""
+    there.library.holders = {"91": "92"}
+    for n in range(5):
+        await there.guess("92", f"000{n}")
+    there.gateway.clock.advance(60)
+    for n in range(3):
+        gateway = Behind(there.gateway, there.library)
+        assert await gateway.guess("91", f"000{n}", gateway.session(aliases=True)) is LOCKED
+    assert len(there.library.asked) == 6
+    at, store = there.gateway.clock.now(), there.gateway.store
+    patron, card = await store.failed_pins(["92", "91"])
+    assert at < card.locked_until == patron.locked_until
+
+
+async def test_a_card_is_locked_too_when_only_memory_has_counted(there, monkeypatch):
+    there.library.holders = {"91": "92"}
+    failing = AsyncMock(side_effect=UnavailableError)
+    with monkeypatch.context() as patched:
+        patched.setattr(there.gateway.app.backend, "record_guess", failing)
+        for n in range(5):
+            await there.guess("92", f"000{n}")
+    assert await there.guess("91", "0000", there.session(aliases=True)) is LOCKED
+    (card,) = await there.gateway.store.failed_pins(["91"])
+    assert card.locked_until == there.gateway.clock.now() + LOCK
+
+
 async def test_those_who_wait_count_for_the_holder_whom_the_first_was_told(there):
     there.library.pins["91"] = there.library.pins["92"] = "1234"
     there.library.holders = {"91": "92"}
@@ -332,7 +360,7 @@ async def test_whoever_hangs_up_has_guessed_all_the_same(there):
             await asyncio.sleep(0)
         impatient.cancel()
     there.library.gate.set()
-    await asyncio.gather(*there.identifier._pins.guesses.under_way)
+    await asyncio.gather(*there.identifier._pins.guesses.left)
     assert len(there.library.wrong()) == 5
     assert await there.guess("91", "1234") is LOCKED
 

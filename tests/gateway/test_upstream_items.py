@@ -151,6 +151,15 @@ async def test_the_answer_is_theirs_with_our_institution_and_time(gateway):
     )
 
 
+@pytest.mark.parametrize("theirs", [YES_12, NO_12])
+async def test_the_card_goes_up_after_its_rules_and_is_told_as_scanned(site, theirs):
+    gateway = await site('card_rules = [{ rule = "strip_prefix", value = "99" }]')
+    library = says(theirs)
+    answer = await told(gateway, library, ask_11(loan="AA991001|ABB1|"))
+    assert "|AA1001|" in went_up(library)[0]
+    assert fields(answer, "AA", fixed=FIXED_12) == ["991001"]
+
+
 async def test_a_no_is_handed_on_in_their_words(gateway):
     answer = await told(gateway, says(NO_12), ask_11())
     assert answer == f"120NUN{STAMP}AOHUB|AA1001|ABB1|AJTitle|AH|AFNo.|"

@@ -28,6 +28,8 @@ OFFERS = b"YYYYYNYYYYYNNYYN"
 TOO_MUCH = 300 * 1024
 """Bytes of an answer that nobody takes."""
 MUCH = 60_000
+OTHER = b"6666"
+"""The patron and the item of an answer about another one."""
 
 PROMPT = (
     "wrong_sequence", "wrong_type", "another_patron", "another_item", "endless_96", "unasked_97",
@@ -195,7 +197,8 @@ class HostileLibrary:
     login: bytes = b"941"
     greets: str = ""
     """What a connection gets instead of service: `hangs_up`, `silent`, `banner`."""
-    answer: Callable[[Heard], bytes] = right_answer
+    answer: Callable[..., bytes] = right_answer
+    """As `right_answer`: a `patron` or an `item` is only given for an answer about another one."""
     digits: Callable[[bytes], bytes] = digits
     late_s: float = 0.5
     delay_s: float = 0.0
@@ -338,9 +341,9 @@ class HostileLibrary:
                 other = b"24" if heard.code != b"23" else b"64"
                 return self.sealed(other + b" " * 60 + b"AA%b|" % heard.value(b"AA"), sequence)
             case "another_patron":
-                return self.sealed(right_answer(heard, patron=b"666"), sequence)
+                return self.sealed(self.answer(heard, patron=OTHER), sequence)
             case "another_item":
-                return self.sealed(right_answer(heard, item=b"666"), sequence)
+                return self.sealed(self.answer(heard, item=OTHER), sequence)
             case "ten_late":
                 return before
             case "resend_once" | "endless_96":

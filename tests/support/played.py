@@ -31,4 +31,6 @@ async def metrics_after_dialogues(directory):
         await play(gateway.connect)
         await gateway.app.store_chore.look()
         await gateway.app.outbox_chore.look()
+        # The account of a gateway that stands in front of a library system.
+        gateway.metrics.upstream_numbers("default")
         return exposition(FamilyMaker(gateway.metrics).families(), os.getpid())[0].decode()

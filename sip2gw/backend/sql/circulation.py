@@ -308,11 +308,10 @@ def _rows_of(order: CirculationOrder, record: ItemRecord, effect: Effect) -> Ite
         yield from _fee_rows(order, effect.fee, fee_id)
     if effect.undoes is not None:
         yield from _undo_rows(order, effect.undoes)
+    position = _next_position(order, record)
     if order.key_expires is not None:
-        yield _event_row(order, record, effect, fee_id)
-    yield from _review_rows(
-        order, CirculationOutcome.DONE, effect.overridden, _next_position(order, record)
-    )
+        yield _event_row(order, record, effect, fee_id, position)
+    yield from _review_rows(order, CirculationOutcome.DONE, effect.overridden, position)
 
 
 def _state_rows(record: ItemRecord, after: ItemState) -> Iterator[Any]:
@@ -387,7 +386,7 @@ def _next_position(order: CirculationOrder, record: ItemRecord) -> int:
 
 
 def _event_row(
-    order: CirculationOrder, record: ItemRecord, effect: Effect, fee_id: str | None
+    order: CirculationOrder, record: ItemRecord, effect: Effect, fee_id: str | None, position: int
 ) -> Any:
     assert order.key_expires is not None
     values = (
@@ -396,7 +395,7 @@ def _event_row(
         order.terminal,
         order.code,
         effect.outcome.patron_id,
-        _next_position(order, record),
+        position,
         time_text(order.key_expires),
         _encode(effect.outcome).decode(),
         _encode(before_of(record, effect, fee_id)).decode(),

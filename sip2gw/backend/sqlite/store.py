@@ -86,6 +86,7 @@ from sip2gw.model.refusals import RefusedPayment
 from sip2gw.policy.payments import PaymentFacts
 
 RECORDS_CACHED_MAX = 20_000
+NO_FAILURES = FailedPins()
 
 T = TypeVar("T")
 
@@ -108,6 +109,10 @@ class Store(Library):
         """Keys the PIN hashes; never to be shown."""
         self._lock = lock
         self._cache = RecordCache(records_max)
+        self._memberships: dict[str, Membership] = {}
+        """Definitions that were asked for; kept like snapshots."""
+        self._unguessed: set[str] = set()
+        """Numbers at which no wrong PIN is counted."""
         self._version = -1
         self._cache_checked = False
         self._flush: asyncio.TimerHandle | None = None
@@ -127,7 +132,7 @@ class Store(Library):
         self._writer = Writer(
             writing,
             self._access_log,
-            self._cache.evict,
+            self._evict,
             bump_version=role == "command",
             lock_wait_s=LOCK_WAIT_S if role == "daemon" else WRITE_WAIT_S,
             update_fees=self._cache.update_fees,
@@ -192,8 +197,16 @@ class Store(Library):
 
     async def find_membership(self, code: str) -> Membership | None:
         """The definition of a membership as decisions need it, or None."""
-        rows = await self._reads.rows(queries.MEMBERSHIP, (code,))
-        return membership_of(rows[0]) if rows else None
+        if not self._cache_checked:
+            await self._check_cache()
+        known = self._memberships.get(code)
+        if known is None:
+            apart = self._reads.apart
+            rows = await self._reads.rows(queries.MEMBERSHIP, (code,))
+            known = membership_of(rows[0]) if rows else None
+            if known is not None and not apart:
+                self._memberships[code] = known
+        return known
 
     async def find_item(self, item_id: str, now: datetime) -> ItemRecord | None:
         """The item with its loan and the first hold that it could serve at `now`, or None."""
@@ -229,7 +242,14 @@ class Store(Library):
     def _note_version(self, version: int) -> None:
         if version != self._version:
             self._cache.clear()
+            self._memberships.clear()
+            self._unguessed.clear()
             self._version = version
+
+    def _evict(self, touched: Collection[str]) -> None:
+        """Something of these patrons, or failures at these numbers, has been written."""
+        self._cache.evict(touched)
+        self._unguessed.difference_update(touched)
 
     def distrust_cache(self) -> None:
         """Look at the store's version again before the next snapshot is given out."""
@@ -272,16 +292,32 @@ class Store(Library):
 
     async def failed_pins(self, numbers: Sequence[str]) -> Sequence[FailedPins]:
         """The wrong PINs counted by `record_guess`, in the order of `numbers`."""
+        if not self._cache_checked:
+            await self._check_cache()
+        if self._unguessed.issuperset(numbers):
+            return [NO_FAILURES] * len(numbers)
+        apart = self._reads.apart
         keys = [guesses.key_of(self.pin_secret, number) for number in numbers]
-        return guesses.in_order(keys, await self._reads.rows(guesses.select(len(keys)), keys))
+        counted = guesses.in_order(keys, await self._reads.rows(guesses.select(len(keys)), keys))
+        if not apart:
+            self._note_unguessed(numbers, counted)
+        return counted
+
+    def _note_unguessed(self, numbers: Sequence[str], counted: Sequence[FailedPins]) -> None:
+        """Remember at which numbers nobody has failed; only if they were read in this turn."""
+        if len(self._unguessed) >= RECORDS_CACHED_MAX:
+            self._unguessed.clear()
+        found = zip(numbers, counted, strict=True)
+        self._unguessed.update(number for number, failed in found if failed == NO_FAILURES)
 
     async def record_guess(
         self, number: str, now: datetime, failures_max: int, lock_until: datetime
     ) -> int | None:
         """Count a wrong PIN at a library system, durably (B74), even when nobody waits for it."""
-        key = guesses.key_of(self.pin_secret, number)
         return await self.write(
-            lambda connection: guesses.record(connection, key, now, failures_max, lock_until)
+            lambda connection: guesses.record(
+                connection, self.pin_secret, number, now, failures_max, lock_until
+            )
         )
 
     async def return_guess(self, number: str) -> None:

@@ -22,6 +22,7 @@ Condition = Literal["up", "connecting", "away", "refused"]
 _LATENCIES = 50
 _OTHER_MESSAGES = "other"
 """The label for commands that we do not know: terminals must not invent labels (C74)."""
+_MESSAGES = {code.encode(): code for code in REQUESTS}
 _OUTCOMES: dict[type[LibrarySystemError], str] = {
     NotAskedError: "not_asked",
     NoAnswerError: "no_answer",
@@ -51,8 +52,8 @@ class Figures:
         self._count(body, _OUTCOMES[error])
 
     def _count(self, body: bytes, outcome: str) -> None:
-        code = body[:COMMAND_WIDTH].decode("latin-1")
-        self._numbers.requests[code if code in REQUESTS else _OTHER_MESSAGES, outcome] += 1
+        message = _MESSAGES.get(body[:COMMAND_WIDTH], _OTHER_MESSAGES)
+        self._numbers.requests[message, outcome] += 1
 
     def measure(self, *, idle: int, busy: int, opening: int, breaker_open: bool) -> None:
         """The lines of this moment."""
@@ -71,5 +72,7 @@ class Figures:
 
     @property
     def latency_ms(self) -> float | None:
-        """The median of the last answers."""
-        return statistics.median(self._latencies_s) * 1000 if self._latencies_s else None
+        """The median of the last answers, to a tenth."""
+        if not self._latencies_s:
+            return None
+        return round(statistics.median(self._latencies_s) * 1000, 1)

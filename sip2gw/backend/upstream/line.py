@@ -6,8 +6,8 @@ import asyncio
 from typing import Any, Protocol, cast
 
 from sip2gw.backend.system import Lease
+from sip2gw.backend.upstream.readings import Readings
 from sip2gw.config.upstream import Account
-from sip2gw.protocol.codec import parse_response_body
 from sip2gw.protocol.connection import RESEND_BODY, ClientConnection
 from sip2gw.protocol.errors import ProtocolError
 from sip2gw.protocol.matching import is_answer_to
@@ -75,9 +75,11 @@ class Owner(Protocol):
 class Line(asyncio.Protocol):
     """Sends a job and waits for its answer; whatever else comes ends the line."""
 
-    def __init__(self, owner: Owner, account: Account, wire: WireFormat) -> None:
+    def __init__(
+        self, owner: Owner, account: Account, wire: WireFormat, readings: Readings
+    ) -> None:
         self.owner = owner
-        self._wire = wire
+        self._read = readings.read
         self._aliases = account.aliases
         self._checksum = account.checksums != "none"
         self._client = ClientConnection(
@@ -139,7 +141,7 @@ class Line(asyncio.Protocol):
             return
         if not is_answer_to(job.body, body, aliases=self._aliases):
             raise ProtocolError("the answer to something else")
-        answer = parse_response_body(body, self._wire) if job.typed else body
+        answer = self._read(body) if job.typed else body
         self.job = None
         if client.has_more:
             self.end()
@@ -170,6 +172,9 @@ class Line(asyncio.Protocol):
         self.is_over, self.job = True, None
         if self._transport is not None:
             self._transport.abort()
+            # The two hold each other, and TLS holds much memory: it would stay until the garbage
+            # is collected, which is seldom.
+            self._transport = None
 
     def _write(self, data: bytes) -> None:
         if self._transport is not None:

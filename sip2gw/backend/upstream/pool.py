@@ -32,6 +32,7 @@ from sip2gw.backend.upstream.opening import (
     connect,
     log_in,
 )
+from sip2gw.backend.upstream.readings import Readings
 from sip2gw.backend.upstream.turns import Turns
 from sip2gw.config.upstream import Account
 from sip2gw.foundation.clock import Clock
@@ -56,6 +57,7 @@ class Pool:
         self._account = account
         self._clock = clock
         self._wire = wire_format(account)
+        self._readings = Readings(self._wire)
         self._tls = client_context(account.tls) if account.tls is not None else None
         self._figures = Figures(account.name, metrics, log)
         self._log = log
@@ -157,7 +159,8 @@ class Pool:
         if isinstance(answer, AcsStatus):
             line.status = answer
         if line.is_ready:
-            self._learn(line.status)
+            if line.status is not self.status:
+                self._learn(line.status)
             self._opening_backoff.reset()
             self._refused_backoff.reset()
         if not job.is_ours:
@@ -278,7 +281,7 @@ class Pool:
             self._opened(line)
 
     async def _new_line(self) -> Line:
-        line = Line(self, self._account, self._wire)
+        line = Line(self, self._account, self._wire, self._readings)
         try:
             await connect(self._account, self._tls, line)
             await log_in(self._account, line, self._say, with_status=self._with_status)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from sip2gw.backend.system import AccountState, Lease, LibrarySystem, NotAskedError
 from sip2gw.backend.upstream import leases
-from sip2gw.backend.upstream.line import Job
 from sip2gw.backend.upstream.pool import Pool
 from sip2gw.config.upstream import Account
 from sip2gw.foundation.clock import Clock
@@ -37,7 +35,12 @@ class Sip2System:
     ) -> Response:
         """See `LibrarySystem.ask`."""
         pool = self._pool(account)
-        answer: Response = await _answer(pool, pool.ask(terminal, request, lease))
+        job = pool.ask(terminal, request, lease)
+        try:
+            answer: Response = await job.answer
+        except asyncio.CancelledError:
+            pool.cancelled(job)
+            raise
         return answer
 
     async def pass_on(
@@ -45,7 +48,12 @@ class Sip2System:
     ) -> bytes:
         """See `LibrarySystem.pass_on`."""
         pool = self._pool(account)
-        answer: bytes = await _answer(pool, pool.pass_on(terminal, body, lease))
+        job = pool.pass_on(terminal, body, lease)
+        try:
+            answer: bytes = await job.answer
+        except asyncio.CancelledError:
+            pool.cancelled(job)
+            raise
         return answer
 
     def _pool(self, account: str) -> Pool:
@@ -104,14 +112,6 @@ class Sip2System:
         # First of all, so that a fault in one sweep is not the end of all.
         self._timer = asyncio.get_running_loop().call_later(SWEEP_S, self._sweep)
         self.sweep()
-
-
-async def _answer(pool: Pool, job: Job) -> Any:
-    try:
-        return await job.answer
-    except asyncio.CancelledError:
-        pool.cancelled(job)
-        raise
 
 
 def open_upstream(

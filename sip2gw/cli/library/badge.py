@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from sip2gw.model.badges import BadgeTerms, BadgeWish, Deed
     from sip2gw.policy.members.badges import AssignmentPlan
 
-badge = typer.Typer(help="Badges, such as those that open a door.", no_args_is_help=True)
+badge = typer.Typer(no_args_is_help=True)
 
 CodeArgument = Annotated[str, typer.Argument(metavar="CODE", help="Code of the badge.")]
 MaybeCodeArgument = Annotated[

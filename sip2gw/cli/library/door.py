@@ -29,7 +29,7 @@ from sip2gw.cli.library.door_lists import bar, passes
 from sip2gw.foundation.words import counted
 from sip2gw.staff import doors
 
-door = typer.Typer(help="The doors' access log and lists.", no_args_is_help=True)
+door = typer.Typer(no_args_is_help=True)
 door.add_typer(bar, name="bar")
 door.add_typer(passes, name="pass")
 

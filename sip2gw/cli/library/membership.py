@@ -27,7 +27,7 @@ from sip2gw.staff.memberships import (
     read_changes,
 )
 
-membership = typer.Typer(help="Membership definitions.", no_args_is_help=True)
+membership = typer.Typer(no_args_is_help=True)
 
 STDIN = "-"
 

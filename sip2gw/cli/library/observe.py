@@ -25,10 +25,7 @@ from sip2gw.staff.observing import differences_first, observed_json
 if TYPE_CHECKING:
     from sip2gw.model import ObservedCount
 
-observe = typer.Typer(
-    help="Compare what the gateway would decide with what the library system decides.",
-    no_args_is_help=True,
-)
+observe = typer.Typer(no_args_is_help=True)
 
 _COLUMNS = ("terminal", "theirs", "ours", "reason", "count")
 

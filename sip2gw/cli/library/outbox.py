@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from sip2gw.daemon.delivery.channel import DeliveryChannel
     from sip2gw.model.notices import NoticeState
 
-outbox = typer.Typer(help="Notices to patrons.", no_args_is_help=True)
+outbox = typer.Typer(no_args_is_help=True)
 
 _COLUMNS = (*LISTED_KEYS, "problem")
 

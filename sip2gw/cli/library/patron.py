@@ -30,9 +30,7 @@ from sip2gw.model import BlockType
 from sip2gw.staff import patrons
 from sip2gw.staff.merging import found_json, step_json
 
-patron = typer.Typer(
-    help="Find, show, block, merge or forget patrons, or set a PIN.", no_args_is_help=True
-)
+patron = typer.Typer(no_args_is_help=True)
 
 
 @patron.callback()

@@ -37,7 +37,7 @@ from sip2gw.staff.payments import (
     total_json,
 )
 
-payment = typer.Typer(help="Payments at terminals.", no_args_is_help=True)
+payment = typer.Typer(no_args_is_help=True)
 
 PaymentArgument = Annotated[
     str, typer.Argument(metavar="ID", help="Id of the payment; see `payment list`.")

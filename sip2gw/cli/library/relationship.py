@@ -24,7 +24,7 @@ from sip2gw.staff.relationships import add_relationship, relationship_json
 if TYPE_CHECKING:
     from sip2gw.model import Relationship
 
-relationship = typer.Typer(help="Who pays and renews for whom.", no_args_is_help=True)
+relationship = typer.Typer(no_args_is_help=True)
 
 TypeArgument = Annotated[
     RelationshipType, typer.Argument(metavar="TYPE", help="head_of_family or authorisation.")

@@ -22,7 +22,7 @@ from sip2gw.cli.library.support import brought_up_to_date
 from sip2gw.foundation.words import counted
 from sip2gw.staff.reviews import LISTED_KEYS, find_review, review_json
 
-review = typer.Typer(help="Loans and returns that need a person's attention.", no_args_is_help=True)
+review = typer.Typer(no_args_is_help=True)
 
 _COLUMNS = (
     "id",

@@ -35,9 +35,7 @@ if TYPE_CHECKING:
     from sip2gw.backend.library import Library
     from sip2gw.config import Config
 
-support = typer.Typer(
-    help="What a person must follow up, and what patrons ask.", no_args_is_help=True
-)
+support = typer.Typer(no_args_is_help=True)
 support.add_typer(table, name="table")
 
 IdArgument = Annotated[str, typer.Argument(metavar="ID", help="Id of the message: a number.")]

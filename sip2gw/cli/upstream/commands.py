@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from sip2gw.config import Config
     from sip2gw.config.upstream import Account
 
-upstream = typer.Typer(help="The library system behind the gateway.", no_args_is_help=True)
+upstream = typer.Typer(no_args_is_help=True)
 
 _COLUMNS = ("account", "state", "open", "idle", "waiting", "breaker", "latency_ms")
 

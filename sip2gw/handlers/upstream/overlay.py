@@ -6,18 +6,22 @@ Rules: B22, B25, B30, B72, C33, C123, C150, C153. What is not named here leaves 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import date
 from typing import Any
 
 from sip2gw.handlers import profile_fields
 from sip2gw.handlers.answers import show_answers
 from sip2gw.handlers.base import Session
 from sip2gw.handlers.patron import PresentedCard, badge_values, screen_texts, standing_of
+from sip2gw.handlers.snapshot_cache import derived
 from sip2gw.handlers.upstream.behind import library_of
 from sip2gw.model import Card, PatronRecord, format_amount
 from sip2gw.policy.obstacles import Standing, visible_badges
 from sip2gw.policy.upstream.fees import read_money
 from sip2gw.protocol.encoding import recode
 from sip2gw.protocol.layout import layout_of
+from sip2gw.protocol.message import copied
 from sip2gw.protocol.messages import (
     ItemInformationResponse,
     LoanResponse,
@@ -42,34 +46,67 @@ _ATTRIBUTES: dict[type[Any], dict[str, str]] = {
 """The attribute of each field that may be left out, by its tag."""
 
 
+@dataclass(frozen=True, slots=True)
+class Overlay:
+    """An answer of ours about a patron, the same for a whole day."""
+
+    standing: Standing
+    answer: _Response = field(repr=False)
+
+
 def lay_over(
     session: Session,
-    response: _Response,
+    theirs: _Response,
     presented: PresentedCard,
     record: PatronRecord,
     card: Card,
     *,
     for_payment: bool,
-) -> Standing:
-    """Make the library system's `response` ours; returns what the patron may do."""
+) -> tuple[_Response, Standing]:
+    """The library system's answer made ours, and what the patron may do.
+
+    `record` is the snapshot that `theirs` has given: what is made of both is kept with it.
+    """
     terminal, now = session.terminal, session.now()
-    today, language = now.date(), session.language(response.language, record)
-    standing = standing_of(session, record, card, today, for_payment=for_payment)
-    response.institution_id = terminal.institution_id
-    response.transaction_date = now
-    response.patron_status = standing.flags
-    response.personal_name = profile_fields.patron_name(session, record)
-    _tell_password(response, presented)
-    tell_money(response, terminal.currency)
-    codes = visible_badges(record, terminal.branch or "", today)
-    response.badges = badge_values(session, codes)
-    theirs = _their_texts(response, record, for_payment=for_payment)
-    ours = screen_texts(session, language, record, standing)
-    response.screen_message = (*theirs, *ours)
-    _withhold_fields(session, response, record)
+    today, language = now.date(), session.language(theirs.language, record)
+    overlay = derived(
+        record,
+        ("overlay", terminal.standpoint, card.state, today, language, for_payment),
+        lambda: _overlay(session, theirs, record, card, today, language, for_payment=for_payment),
+    )
+    answer = copied(overlay.answer)
+    answer.transaction_date = now
+    _tell_password(answer, presented)
     if record.answers:
-        show_answers(session, response, record)
-    return standing
+        show_answers(session, answer, record)
+    return answer, overlay.standing
+
+
+def _overlay(
+    session: Session,
+    response: _Response,
+    record: PatronRecord,
+    card: Card,
+    today: date,
+    language: str,
+    *,
+    for_payment: bool,
+) -> Overlay:
+    terminal = session.terminal
+    standing = standing_of(session, record, card, today, for_payment=for_payment)
+    texts = _their_texts(response, record, for_payment=for_payment)
+    codes = visible_badges(record, terminal.branch or "", today)
+    answer = replace(
+        response,
+        institution_id=terminal.institution_id,
+        patron_status=standing.flags,
+        personal_name=profile_fields.patron_name(session, record),
+        badges=badge_values(session, codes),
+        screen_message=(*texts, *screen_texts(session, language, record, standing)),
+    )
+    tell_money(answer, terminal.currency)
+    _withhold_fields(session, answer, record)
+    return Overlay(standing, answer)
 
 
 def _their_texts(

@@ -91,5 +91,7 @@ def tell(
     for_payment = isinstance(request, PatronInformation) and honours_payment_fetch(session, request)
     if for_payment:
         session.services.metrics.fee_limit_lifted += 1
-    standing = lay_over(session, theirs, presented, record, presented.card, for_payment=for_payment)
-    return shown_answer(theirs, presented, standing)
+    answer, standing = lay_over(
+        session, theirs, presented, record, presented.card, for_payment=for_payment
+    )
+    return shown_answer(answer, presented, standing)

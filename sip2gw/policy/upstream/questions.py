@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 from sip2gw.protocol.encoding import TextEncoding, is_exact, recode
+from sip2gw.protocol.message import copied
 from sip2gw.protocol.messages import PatronInformation, PatronStatusRequest
 
 PatronQuestion = PatronStatusRequest | PatronInformation
@@ -38,15 +38,14 @@ def going_up(
         number, and no PIN is right that they cannot write.
     """
     pin = request.patron_password or None
-    if not is_exact(request.patron_identifier, target) or not is_exact(pin or "", target):
+    if not is_exact(request.patron_identifier, target) or (pin and not is_exact(pin, target)):
         return None
-    unknown = [field for field in request.extra_fields if field[0] not in OURS]
-    up = replace(
-        request,
-        institution_id=institution,
-        patron_password=pin,
-        extra_fields=carried(unknown, source, target),
-    )
+    up = copied(request)
+    up.institution_id, up.patron_password = institution, pin
+    unknown = request.extra_fields
+    if unknown:
+        theirs = [field for field in unknown if field[0] not in OURS]
+        up.extra_fields = carried(theirs, source, target)
     if isinstance(up, PatronInformation) and not knows_fw_b:
         up.fetch_reason = None
     return up

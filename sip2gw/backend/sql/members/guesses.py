@@ -64,11 +64,18 @@ def values(key: str, now: datetime, failures_max: int, lock_until: datetime) -> 
 
 
 def record(
-    connection: Connection, key: str, now: datetime, failures_max: int, lock_until: datetime
+    connection: Connection,
+    secret: bytes,
+    number: str,
+    now: datetime,
+    failures_max: int,
+    lock_until: datetime,
 ) -> WriteResult[int | None]:
-    """Count one more failure; how many there are now, or None while the PIN is locked (C81)."""
-    row = connection.execute(RECORD, values(key, now, failures_max, lock_until)).fetchone()
-    return WriteResult(None if row is None else row[0])
+    """Count one more failure at `number`; how many there are now, or None while the PIN is locked
+    (C81)."""
+    asked = values(key_of(secret, number), now, failures_max, lock_until)
+    row = connection.execute(RECORD, asked).fetchone()
+    return WriteResult(None if row is None else row[0], (number,))
 
 
 def change(connection: Connection, statement: str, key: str) -> WriteResult[None]:

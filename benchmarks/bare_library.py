@@ -1,0 +1,82 @@
+"""A library system that costs next to nothing: `python -m benchmarks.bare_library LOOP [MS]`.
+
+Like `bare`, it splits on CR and reads the sequence digit. It reads the card, too, for nobody
+accepts an answer about somebody else: each card has ten frames, made when it is first asked about.
+With MS every answer takes so many milliseconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import cast
+
+from benchmarks.bare import DIGIT_FROM_END, FIRST_DIGIT, serve, ten_answers
+from benchmarks.library import CURRENCY
+
+INSTITUTION = "THERE"
+
+_NO_FLAGS, _DATE, _NO_LISTS = " " * 14, "20260302    101500", "0" * 24
+_PATRON = (
+    f"AO{INSTITUTION}|AA{{card}}|AEJanssens, Marie|BLY|CQY|BH{CURRENCY}|BV0.00|"
+    "PB19840517|PA20991231|PC201|AQMAIN|"
+)
+_BODIES = {
+    b"23": f"24{_NO_FLAGS}001{_DATE}{_PATRON}",
+    b"63": f"64{_NO_FLAGS}001{_DATE}{_NO_LISTS}{_PATRON}",
+    b"35": f"36Y{_DATE}AO{INSTITUTION}|AA{{card}}|",
+    b"93": "941",
+    b"99": f"98YYYYYY600003{_DATE}2.00AO{INSTITUTION}|BX{'Y' * 16}|",
+}
+
+
+class Answers:
+    """What is answered to each frame."""
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[bytes, bytes], list[bytes]] = {}
+
+    def to(self, frame: bytes) -> bytes:
+        """The answer to a frame without its CR."""
+        start = frame.find(b"|AA") + 3
+        asked = (frame[:2], frame[start : frame.find(b"|", start)] if start > 2 else b"")
+        made = self._made.get(asked)
+        if made is None:
+            code, card = asked
+            body = _BODIES[code].format(card=card.decode("ascii"))
+            made = self._made[asked] = ten_answers(body.encode("ascii"))
+        return made[frame[-DIGIT_FROM_END] - FIRST_DIGIT]
+
+
+class BareLibrary(asyncio.Protocol):
+    """One connection."""
+
+    def __init__(self, answers: Answers, delay_s: float = 0.0) -> None:
+        self._answers = answers
+        self._delay_s = delay_s
+        self._rest = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep what to write to."""
+        self._write = cast("asyncio.WriteTransport", transport).write
+
+    def data_received(self, data: bytes) -> None:
+        """Answer every complete frame."""
+        *frames, self._rest = (self._rest + data).split(b"\r")
+        for frame in frames:
+            answer = self._answers.to(frame)
+            if self._delay_s:
+                asyncio.get_running_loop().call_later(self._delay_s, self._write, answer)
+            else:
+                self._write(answer)
+
+
+def main() -> None:
+    """Serve until killed; the address is told on stdout."""
+    loop, *delay_ms = sys.argv[1:]
+    answers, delay_s = Answers(), float(delay_ms[0]) / 1000 if delay_ms else 0.0
+    serve(lambda: BareLibrary(answers, delay_s), loop)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,236 @@
+"""A real gateway in front of a library system: `python -m benchmarks.upstream`.
+
+The library system is a process of its own that answers at once with frames made beforehand. It and
+the load share one core, the gateway has the other. Each number comes from pairs of runs that
+alternate (C136):
+
+- `cost`: own CPU of a 63 and of a door's 23 through the library system, beside the same from the
+  store with a remembered PIN. Own is what the gateway takes more than a bare responder asked the
+  same in the same pair. The second socket's system calls are in it; `upstream_hotpath` has the code
+  alone.
+- `latency`: what the gateway adds at 500 requests a second, beside asking the library system
+  directly.
+- `fair`: 1,000 terminals ask at once, again and again, over ten lines of a library system that
+  takes its time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import select
+import socket
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks.against import interval
+from benchmarks.library import Library, build, crowd_logins, in_front_of
+from benchmarks.load import Outcome, Stream, closed_loop, connected, open_loop, receive_frame
+from benchmarks.servers import (
+    LOAD_CPU,
+    SERVER_CPU,
+    Server,
+    bare_library,
+    gateway,
+    raise_file_limit,
+    use_load_cpu,
+)
+from benchmarks.workloads import Workload, hello, workloads
+
+TIMES_STORE_MAX = 2.0
+PER_SECOND = 500
+ADDED_P50_MS, ADDED_P99_MS = 0.5, 3.0
+CROWD, CROWD_LINES, CROWD_DELAY_MS = 1_000, 10, 2.0
+TIMES_MEAN_MAX = 3.0
+PARTS = ("cost", "latency", "fair")
+_LIBRARY = Library(2_000, 2_000)
+_LINES = 50
+
+
+def said(name: str, values: Sequence[float], goal: float) -> bool:
+    """Print the median of `values` beside its goal; whether the goal is missed for certain."""
+    low, high = interval(values)
+    verdict = "met" if high <= goal else "missed" if low > goal else "open"
+    median = statistics.median(values)
+    print(f"{name}: {median:.3g} ({low:.3g} to {high:.3g}), goal {goal:g}: {verdict}")
+    return verdict == "missed"
+
+
+@dataclass(slots=True)
+class Asked:
+    """A server with the terminals of one workload connected to it."""
+
+    server: Server
+    workload: Workload
+    sockets: Sequence[socket.socket]
+    frames: Iterator[bytes] = field(init=False)
+
+    def __post_init__(self) -> None:
+        for frame in self.workload.warm_up():
+            self.sockets[0].sendall(frame)
+            receive_frame(self.sockets[0])
+        self.frames = itertools.cycle(self.workload.frames(_LIBRARY.asked))
+
+    def cpu_us(self, seconds: float) -> float:
+        """CPU per request while every terminal asks as fast as it is answered."""
+        before = self.server.cpu_s()
+        supplies = [self.frames] * len(self.sockets)
+        outcome = closed_loop(self.sockets, supplies, self.workload.expected, seconds)
+        _insist(outcome)
+        return (self.server.cpu_s() - before) * 1e6 / outcome.requests
+
+    def latencies_ms(self, seconds: float) -> tuple[float, float]:
+        """p50 and p99 at a steady rate."""
+        stream = Stream(self.sockets, self.frames, PER_SECOND, self.workload.expected)
+        (outcome,) = open_loop([stream], seconds)
+        _insist(outcome)
+        return outcome.percentile_us(50) / 1000, outcome.percentile_us(99) / 1000
+
+
+def _insist(outcome: Outcome) -> None:
+    if outcome.errors:
+        raise RuntimeError(f"unexpected answer {outcome.sample!r}")
+
+
+def _pairs(count: int, measures: Sequence[Callable[[], float]]) -> list[tuple[float, ...]]:
+    """What each measure gives, `count` times, in an order that turns."""
+    rows = []
+    for number in range(count):
+        order = list(range(len(measures)))
+        turn = number % len(order)
+        found = {at: measures[at]() for at in order[turn:] + order[:turn]}
+        rows.append(tuple(found[at] for at in order))
+    return rows
+
+
+def cost(directory: Path, chosen: argparse.Namespace) -> bool:
+    """Own CPU beside the store's."""
+    missed = False
+    store_config = build(_LIBRARY, directory / "store", _tell)
+    build(_LIBRARY, directory / "front", _tell)
+    with ExitStack() as stack:
+        enter = stack.enter_context
+        library, bare = (enter(bare_library("asyncio", cpu)) for cpu in (LOAD_CPU, SERVER_CPU))
+        front_config = in_front_of(_address(library), directory / "front", _LINES)
+        servers = (
+            bare,
+            enter(gateway(store_config, "asyncio")),
+            enter(gateway(front_config, "asyncio")),
+        )
+        for workload in (it for it in workloads(_LIBRARY) if it.name in ("patron", "door")):
+            hellos = [hello(f"{workload.profile}-{number}") for number in range(_LINES)]
+            asked = [Asked(it, workload, enter(connected(it.address, hellos))) for it in servers]
+            measures = [lambda it=it: it.cpu_us(chosen.seconds) for it in asked]
+            rows = _pairs(chosen.pairs, measures)
+            print(
+                "µs of CPU, bare, store, library system:",
+                *(f"{statistics.median(column):.1f}" for column in zip(*rows, strict=True)),
+            )
+            ratios = [(front - bare) / (store - bare) for bare, store, front in rows]
+            missed |= said(f"{workload.title}, times the store's", ratios, TIMES_STORE_MAX)
+    return missed
+
+
+def latency(directory: Path, chosen: argparse.Namespace) -> bool:
+    """What the gateway adds."""
+    build(_LIBRARY, directory / "front", _tell)
+    workload = next(it for it in workloads(_LIBRARY) if it.name == "patron")
+    hellos = [hello(f"{workload.profile}-{number}") for number in range(_LINES)]
+    with bare_library("asyncio", LOAD_CPU) as library:
+        config = in_front_of(_address(library), directory / "front", CROWD_LINES)
+        with gateway(config, "asyncio") as front, ExitStack() as stack:
+            direct, through = (
+                Asked(it, workload, stack.enter_context(connected(it.address, hellos)))
+                for it in (library, front)
+            )
+            added: list[tuple[float, float]] = []
+            for _ in range(chosen.pairs):
+                before, after = (
+                    direct.latencies_ms(chosen.seconds),
+                    through.latencies_ms(chosen.seconds),
+                )
+                added.append((after[0] - before[0], after[1] - before[1]))
+    p50, p99 = zip(*added, strict=True)
+    missed = said(f"p50 added at {PER_SECOND}/s, ms", p50, ADDED_P50_MS)
+    return said(f"p99 added at {PER_SECOND}/s, ms", p99, ADDED_P99_MS) or missed
+
+
+def fair(directory: Path, chosen: argparse.Namespace) -> bool:
+    """How long each of many terminals waits."""
+    build(_LIBRARY, directory / "front", _tell)
+    workload = next(it for it in workloads(_LIBRARY) if it.name == "patron")
+    with bare_library("asyncio", LOAD_CPU, CROWD_DELAY_MS) as library:
+        config = in_front_of(_address(library), directory / "front", CROWD_LINES, CROWD)
+        hellos = [hello(login) for login in crowd_logins(CROWD)]
+        with gateway(config, "asyncio") as front, connected(front.address, hellos) as sockets:
+            frames = itertools.cycle(workload.frames(CROWD))
+            waits = crowd_waits(sockets, frames, workload, chosen.seconds * chosen.pairs)
+    means = sorted(map(statistics.fmean, waits))
+    mean = statistics.fmean(means)
+    worst = means[-1] / mean
+    print(
+        f"{CROWD} terminals over {CROWD_LINES} lines: {sum(map(len, waits)):,} answers, mean wait"
+        f" {mean * 1000:.0f} ms; who waits longest {worst:.2f} times, goal {TIMES_MEAN_MAX:g}:"
+        f" {'met' if worst <= TIMES_MEAN_MAX else 'missed'}"
+    )
+    return worst > TIMES_MEAN_MAX
+
+
+def crowd_waits(
+    sockets: Sequence[socket.socket], frames: Iterator[bytes], workload: Workload, seconds: float
+) -> list[list[float]]:
+    """The waits of each terminal, which asks again as soon as it is answered."""
+    waits: dict[int, list[float]] = {sock.fileno(): [] for sock in sockets}
+    of = {sock.fileno(): sock for sock in sockets}
+    sent: dict[int, float] = {}
+    poll, clock = select.epoll(), time.perf_counter
+    until = clock() + seconds
+    for sock in sockets:
+        poll.register(sock, select.EPOLLIN)
+        sent[sock.fileno()] = clock()
+        sock.send(next(frames))
+    while sent:
+        for fd, _ in poll.poll():
+            answer = receive_frame(of[fd])
+            now = clock()
+            waits[fd].append(now - sent.pop(fd))
+            if not workload.expected.is_good(answer):
+                raise RuntimeError(f"unexpected answer {answer!r}")
+            if now < until:
+                sent[fd] = now
+                of[fd].send(next(frames))
+    poll.close()
+    return list(waits.values())
+
+
+def _address(server: Server) -> str:
+    return "{}:{}".format(*server.address)
+
+
+def _tell(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print a line for each number; 1 when a goal is missed."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.upstream")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
+    parser.add_argument("--pairs", type=int, default=15)
+    parser.add_argument("--seconds", type=float, default=1.0, help="of each run")
+    chosen = parser.parse_args(arguments)
+    raise_file_limit()
+    use_load_cpu()
+    with tempfile.TemporaryDirectory(prefix="sip2gw-upstream-") as directory:
+        parts = {"cost": cost, "latency": latency, "fair": fair}
+        missed = [parts[part](Path(directory), chosen) for part in chosen.only]
+    return int(any(missed))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

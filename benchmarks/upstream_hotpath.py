@@ -1,0 +1,197 @@
+"""Own code of a request through a library system: `python -m benchmarks.upstream_hotpath`.
+
+Two gateways in this process, without sockets: one asks its store, which remembers the PIN, the
+other a library system that answers at once. Both take the same frames in turns, so that whatever
+else the machine does burdens both alike (C136). The time is CPU, best of some slices; the 1 µs that
+the library system takes of it is not left out. The calls of functions, ours and the interpreter's,
+are the same in every run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import cProfile
+import itertools
+import pstats
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.against import interval
+from benchmarks.bare_library import Answers
+from benchmarks.hotpath import BATCH, Terminals, Wire
+from benchmarks.library import Library, build, in_front_of
+from benchmarks.workloads import Workload, hello, workloads
+from sip2gw.backend.factory import open_backend
+from sip2gw.backend.upstream import pool
+from sip2gw.backend.upstream.line import Line
+from sip2gw.config import load_config
+from sip2gw.daemon.app import App
+from sip2gw.foundation.clock import Clock
+from sip2gw.foundation.garbage import collect_rarely
+from sip2gw.monitoring.telemetry import Log, Redactor
+
+GOAL = 2.0
+"""Times the own code of the same request from the store, at most."""
+ASKED = ("patron", "door")
+_SLICES = 4
+
+
+class _Upstream(Wire):
+    """Stands for the socket to a library system, which answers in the loop's next turn."""
+
+    def __init__(self, line: Line, answers: Answers) -> None:
+        super().__init__(lambda: None)
+        self._line = line
+        self._answers = answers
+        self._loop = asyncio.get_running_loop()
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        answer = self._answers.to(bytes(data[:-1]))
+        self._loop.call_soon(self._line.data_received, answer)
+
+
+def _connect_here(answers: Answers) -> None:
+    """Let lines to the library system end in this process."""
+
+    async def connect(_account: Any, _tls: Any, line: Line) -> None:
+        line.connection_made(_Upstream(line, answers))
+
+    vars(pool)["connect"] = connect
+
+
+@asynccontextmanager
+async def _gateway(config: Path) -> AsyncIterator[App]:
+    opened = open_backend(load_config(config), "daemon")
+    with config.with_suffix(".log").open("wb") as file:
+        log = Log(file, Redactor(opened.store.pin_secret))
+        app = App(load_config(config), opened, log, Clock())
+        if app.library is not None:
+            await app.library.start()
+        try:
+            yield app
+        finally:
+            await app.stop()
+            log.close()
+
+
+@dataclass(slots=True)
+class _Side:
+    """One of the two gateways, its terminals logged in, under one workload."""
+
+    terminals: Terminals
+    supply: Iterator[bytes]
+    workload: Workload
+
+    @classmethod
+    async def of(cls, app: App, workload: Workload, count: int) -> _Side:
+        terminals = Terminals(app.server)
+        await terminals.ask([hello(f"{workload.profile}-{number}") for number in range(BATCH)])
+        await terminals.ask(workload.warm_up())
+        return cls(terminals, itertools.cycle(workload.frames(count)), workload)
+
+    async def us(self, count: int) -> float:
+        """CPU per request, µs, in the best slice: others on the machine only ever add to it."""
+        return min([await self._slice(count // _SLICES) for _ in range(_SLICES)])
+
+    async def _slice(self, count: int) -> float:
+        frames = list(itertools.islice(self.supply, count))
+        began = time.process_time()
+        await self.terminals.ask(frames)
+        took = time.process_time() - began
+        wrong = [
+            wire.last
+            for wire in self.terminals.wires
+            if not self.workload.expected.is_good(wire.last)
+        ]
+        if wrong:
+            raise RuntimeError(f"unexpected answer {wrong[0]!r}")
+        return took * 1e6 / count
+
+    async def profile(self, count: int) -> pstats.Stats:
+        """What is called for `count` requests."""
+        profile = cProfile.Profile()
+        frames = list(itertools.islice(self.supply, count))
+        profile.enable()
+        await self.terminals.ask(frames)
+        profile.disable()
+        return pstats.Stats(profile)
+
+
+async def _compare(store: _Side, upstream: _Side, chosen: argparse.Namespace) -> bool:
+    """Print what both cost; whether the goal is missed."""
+    pairs: list[tuple[float, float]] = []
+    for number in range(chosen.pairs):
+        if number % 2:
+            ours = await store.us(chosen.requests)
+            pairs.append((ours, await upstream.us(chosen.requests)))
+        else:
+            theirs = await upstream.us(chosen.requests)
+            pairs.append((await store.us(chosen.requests), theirs))
+    ratios = [theirs / ours for ours, theirs in pairs]
+    low, high = interval(ratios)
+    median = statistics.median(ratios)
+    profiles = [await side.profile(chosen.requests) for side in (store, upstream)]
+    calls = [vars(stats)["total_calls"] / chosen.requests for stats in profiles]
+    store_us, upstream_us = (statistics.median(side) for side in zip(*pairs, strict=True))
+    missed = low > GOAL
+    print(
+        f"{store.workload.title}: store {store_us:.1f} µs, library system {upstream_us:.1f} µs;"
+        f" {median:.2f} times ({low:.2f} to {high:.2f}), goal {GOAL:g}:"
+        f" {'missed' if missed else 'met' if high <= GOAL else 'open'};"
+        f" calls {calls[0]:.1f} and {calls[1]:.1f}"
+    )
+    if chosen.rows:
+        for stats in profiles:
+            stats.sort_stats(chosen.sort).print_stats(chosen.rows)
+    return missed
+
+
+async def _run(library: Library, configs: tuple[Path, Path], chosen: argparse.Namespace) -> bool:
+    missed = False
+    async with _gateway(configs[0]) as store, _gateway(configs[1]) as upstream:
+        collect_rarely()
+        for workload in workloads(library):
+            if workload.name in chosen.only:
+                sides = [
+                    await _Side.of(app, workload, chosen.requests) for app in (store, upstream)
+                ]
+                missed |= await _compare(sides[0], sides[1], chosen)
+    return missed
+
+
+def _tell(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print a line for each request; 1 when it costs too much."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.upstream_hotpath")
+    parser.add_argument("--only", nargs="+", choices=ASKED, default=ASKED)
+    parser.add_argument("--pairs", type=int, default=15)
+    parser.add_argument("--requests", type=int, default=2_000, help="in each turn")
+    parser.add_argument(
+        "--lines", type=int, default=50, help="to the library system; with fewer, terminals wait"
+    )
+    parser.add_argument("--sort", default="tottime", help="of these")
+    parser.add_argument("--rows", type=int, default=0, help="functions to show for each side")
+    chosen = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory(prefix="sip2gw-upstream-") as directory:
+        library = Library(4 * chosen.requests, 4 * chosen.requests)
+        kept, fronting = Path(directory) / "store", Path(directory) / "upstream"
+        store = build(library, kept, _tell)
+        build(library, fronting, _tell)
+        upstream = in_front_of("127.0.0.1:1", fronting, chosen.lines)
+        _connect_here(Answers())
+        return int(asyncio.run(_run(library, (store, upstream), chosen)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

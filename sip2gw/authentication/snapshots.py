@@ -1,0 +1,95 @@
+"""The snapshot of a patron that a library system's answer gives (B72, C121, C151).
+
+A patron at a terminal is asked about several times, and mostly the same is answered. Then it is the
+same snapshot, with all that was derived from it: reading an answer and deciding on it anew costs
+several times what the rest of a request does.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from sip2gw.handlers.base import Session
+from sip2gw.handlers.rules import UpstreamManner
+from sip2gw.model import Membership, PatronRecord
+from sip2gw.policy.upstream.facts import Facts, read_facts, record_of
+from sip2gw.protocol.messages import PatronInformationResponse, PatronStatusResponse
+
+KEPT_MAX = 10_000
+
+LibraryAnswer = PatronStatusResponse | PatronInformationResponse
+
+
+@dataclass(slots=True)
+class _Kept:
+    """What was answered about a card last, and what came of it."""
+
+    answer: LibraryAnswer = field(repr=False)
+    """The message itself: `LibrarySystem.ask` gives it again as long as the same is said."""
+    reading: tuple[object, ...]
+    """How it was read."""
+    facts: Facts
+    ours: PatronRecord | None
+    membership: Membership | None
+    record: PatronRecord
+
+    def is_of(self, answer: LibraryAnswer, reading: tuple[object, ...]) -> bool:
+        """Whether `answer` is the same, to be read in the same way."""
+        return self.answer is answer and self.reading == reading
+
+
+class Snapshots:
+    """The last ones, by card and kind of answer."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[tuple[str, type[Any]], _Kept] = OrderedDict()
+
+    async def of(
+        self, session: Session, number: str, ours: PatronRecord | None, answer: LibraryAnswer
+    ) -> PatronRecord:
+        """The holder of card `number`: an answer about them, with what our store knows laid over
+        it.
+
+        Args:
+            session: who asked.
+            number: the card that was asked about.
+            ours: the patron to whom our store says that it belongs.
+            answer: one that does not say nothing.
+
+        Raises:
+            BackendError: the store cannot be read.
+        """
+        manner, currency = session.terminal.upstream, session.terminal.currency
+        assert manner is not None
+        reading = (manner.account, manner.facts, manner.text, manner.aliases, currency)
+        key = (number, type(answer))
+        kept = self._kept.get(key)
+        if kept is not None and kept.is_of(answer, reading):
+            facts = kept.facts
+        else:
+            kept, facts = None, _read(number, answer, manner, currency)
+        backend = session.services.backend
+        if manner.aliases and facts.id != number and (ours is None or ours.id != facts.id):
+            ours = await backend.find_patron(facts.id) or ours
+        membership = None
+        if facts.membership is not None:
+            membership = await backend.find_membership(facts.membership)
+        # Our own part is the same object as long as nothing of it has changed.
+        if kept is not None and kept.ours is ours and kept.membership == membership:
+            return kept.record
+        record = record_of(facts, number, ours, membership)
+        self._keep(key, _Kept(answer, reading, facts, ours, membership, record))
+        return record
+
+    def _keep(self, key: tuple[str, type[Any]], kept: _Kept) -> None:
+        self._kept[key] = kept
+        self._kept.move_to_end(key)
+        if len(self._kept) > KEPT_MAX:
+            self._kept.popitem(last=False)
+
+
+def _read(number: str, answer: LibraryAnswer, manner: UpstreamManner, currency: str) -> Facts:
+    facts = read_facts(answer, manner.facts, currency, manner.text.decode)
+    return facts if facts.id else replace(facts, id=number)
