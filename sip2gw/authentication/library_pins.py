@@ -5,7 +5,7 @@
 - Whose a card is, only the library system knows. So failures count at the number that was asked, at
   the patron whom our store has for it, and at the other number (AA) that an answer has told us. All
   of these must be unlocked. A wrong PIN more may get through for each further card whose holder
-  nobody has told us before.
+  nobody has told us before; if that turns out to be a locked patron, the card is locked, too.
 - BLN counts like CQN, because some library systems answer a wrong PIN so. An answer without CQ is
   not right, but counts nothing.
 - What certainly was not asked is not counted. What was asked and not answered may have been judged
@@ -13,12 +13,17 @@
   So it counts. But somebody whose library system is slow tries the same PIN again and again, and
   that is one guess, counted once until it is answered. So a slow library system locks nobody who
   knows the PIN, and whoever tries many PINs is locked.
+- A loan or a hold with a PIN that nobody has verified is a guess as well: if the answer has no CQ,
+  a no may mean the PIN, so it counts. A yes takes back what such noes have counted, but nothing
+  else: some library systems do not look at the PIN there, and a hold that is placed and removed
+  again and again would clear what wrong PINs have counted elsewhere.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -46,6 +51,8 @@ class Verdict:
     patron_id: str = field(default="", repr=False)
     """AA of the answer; empty without one."""
     answer: Any = field(default=None, repr=False)
+    by_deed: bool = False
+    """Whether only a yes or a no to what was asked besides tells of it."""
 
 
 @dataclass(slots=True)
@@ -81,6 +88,11 @@ class _CardFailures:
     async def clear(self, name: str) -> None:
         await self._backend.clear_guesses(name)
 
+    async def lock(self, name: str, now: datetime, until: datetime) -> None:
+        """Lock a card, whatever was counted; if that cannot be written, it is not locked."""
+        with suppress(BackendError):
+            await self._backend.record_guess(name, now, 1, until)
+
 
 class LibraryPins:
     """Has PINs judged elsewhere, counts failures, and locks PINs."""
@@ -99,13 +111,14 @@ class LibraryPins:
         self._digest = verifier.digest
         self._admissions = admissions
         self._emergency = emergency
-        self.guesses = Guesses(
-            _CardFailures(backend), rules, on_lock, terminals, verifier.monotonic
-        )
+        self._cards = _CardFailures(backend)
+        self.guesses = Guesses(self._cards, rules, on_lock, terminals, verifier.monotonic)
         self._aliases: OrderedDict[str, str] = OrderedDict()
         """The other number of cards, as it was last told."""
         self._unanswered: OrderedDict[bytes, None] = OrderedDict()
         """Guesses that are counted, but were not answered, as keyed digests."""
+        self._by_deed: OrderedDict[str, int] = OrderedDict()
+        """How many of the failures of a name were noes to what was asked besides."""
 
     def learn(self, number: str, patron_id: str) -> None:
         """An answer about `number` named `patron_id`."""
@@ -159,6 +172,8 @@ class LibraryPins:
                 return PinState.OK if known.right else PinState.WRONG, known
             state, verdict = await self._judge_unlocked(counted, ask)
         guess = counted.guess
+        if verdict is not None and verdict.by_deed:
+            return state, verdict
         for name in counted.names:
             self._admissions.note_pin(name, right=state is PinState.OK)
             if state is PinState.WRONG:
@@ -185,20 +200,51 @@ class LibraryPins:
         self.learn(guess.number, verdict.patron_id)
         named = verdict.patron_id
         if counted.is_elsewhere(named) and await counted.is_locked_too(named):
+            await self._lock_too(counted)
             return PinState.LOCKED, None
+        if verdict.right and verdict.by_deed:
+            await self._take_back_deeds(counted, unanswered=counted_before)
+            return PinState.OK, verdict
         if verdict.right:
             if counted.failed:
                 await counted.clear()
+            self._forget_deeds(counted)
             return PinState.OK, verdict
         if verdict.right is None:
             await counted.give_back()
             return PinState.WRONG, verdict
         failures = None if counted_before else await counted.count()
         self.guesses.note_failure(guess.terminal, guess.now, failures)
+        if failures is not None and failures >= self.guesses.rules.failures_max:
+            self._forget_deeds(counted)
+        elif failures is not None and verdict.by_deed:
+            for name in counted.names:
+                _remember(self._by_deed, name, self._by_deed.get(name, 0) + 1)
         return PinState.WRONG, verdict
+
+    async def _lock_too(self, counted: _Counted) -> None:
+        """Lock the number that turned out to be of a locked patron, for as long. Who it is of is
+        only remembered here: after a restart, and at other gateways, it would be asked again."""
+        guess = counted.guess
+        if not guess.store_away:
+            until = counted.locked_until or guess.now + self.guesses.rules.lock
+            await self._cards.lock(guess.number, guess.now, until)
 
     def _question(self, guess: LibraryGuess) -> bytes:
         return self._digest("guess", guess.number, guess.pin)
+
+    async def _take_back_deeds(self, counted: _Counted, *, unanswered: bool) -> None:
+        """What was asked besides was done: what noes to the like have counted, was not the PIN."""
+        await counted.give_back()
+        for name in counted.names:
+            for _ in range(self._by_deed.pop(name, 0) + unanswered):
+                await self.give_back(name)
+
+    def _forget_deeds(self, counted: _Counted) -> None:
+        """The count begins anew."""
+        if self._by_deed:
+            for name in counted.names:
+                self._by_deed.pop(name, None)
 
     async def give_back(self, name: str) -> None:
         """Count one failure less: it was not judged. If that cannot be written, it stays."""
@@ -255,6 +301,11 @@ class _Counted:
         except BackendError:
             self._take_in(patron_id, FailedPins())
             return False  # memory counts
+
+    @property
+    def locked_until(self) -> datetime | None:
+        """When the last lock ends that the store knows of."""
+        return max((s.locked_until for s in self._stored.values() if s.locked_until), default=None)
 
     async def reserve(self) -> bool:
         """Count it where failures are known, before it is judged; False if that locks it out."""

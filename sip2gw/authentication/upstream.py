@@ -5,8 +5,9 @@ Rules: B40, B72, B74, C1, C56, C110, C112, C122, C151, C155, C158.
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from sip2gw.authentication.emergency import EmergencyPins
@@ -15,13 +16,14 @@ from sip2gw.authentication.library_pins import LibraryGuess, LibraryPins, Verdic
 from sip2gw.authentication.snapshots import Snapshots
 from sip2gw.authentication.verification import SlowVerifier
 from sip2gw.backend.base import Backend
-from sip2gw.backend.system import LibrarySystem
+from sip2gw.backend.system import LibrarySystem, NoAnswerError, NotAskedError
 from sip2gw.handlers.base import Asked, Session
 from sip2gw.handlers.rules import UpstreamManner
 from sip2gw.model import Card, PatronRecord
 from sip2gw.policy.access import PinState
 from sip2gw.policy.payments import PaymentFacts
 from sip2gw.policy.upstream.facts import pin_is_right, says_nothing
+from sip2gw.policy.upstream.passing import password_word
 from sip2gw.policy.upstream.questions import going_up
 from sip2gw.protocol.encoding import is_exact
 from sip2gw.protocol.messages import (
@@ -29,6 +31,7 @@ from sip2gw.protocol.messages import (
     PatronInformationResponse,
     PatronStatusRequest,
     PatronStatusResponse,
+    Response,
 )
 from sip2gw.protocol.timestamps import write_timestamp
 from sip2gw.shared.door_memory import Admissions
@@ -146,6 +149,50 @@ class UpstreamIdentifier:
             await self._hold_back(session, began_s)
         return state
 
+    async def judge(
+        self, session: Session, number: str, pin: str, send: Callable[[], Awaitable[Response]]
+    ) -> Response | None:
+        """Have a request sent that carries a PIN; a no to it may mean the PIN (C155).
+
+        If the caller gives up, nothing is sent any more (C98); what was sent counts as a guess.
+
+        Returns:
+            The answer; None if the PIN is locked or, by CQ, wrong.
+
+        Raises:
+            LibrarySystemError: it did not answer, or was not asked.
+            BackendError: our store failed, so nobody was asked.
+        """
+        clock, terminal = session.services.clock, session.terminal
+        began_s = clock.monotonic()
+        ours = await self._backend.find_by_card(number)
+        known_as = ours.id if ours is not None else None
+        guess = LibraryGuess(number, known_as, pin, terminal.name, clock.now())
+        is_verified = session.is_verified(number) and session.verified_pin == self._digest(
+            "verified", number, pin
+        )
+        sending = _Sending(send)
+
+        async def ask() -> Verdict:
+            if not is_exact(pin, _library(session)[1].text):
+                return Verdict(False)
+            return deed_verdict(await sending.answer(), is_verified=is_verified)
+
+        try:
+            state, verdict = await self._pins.judge(guess, ask)
+        except asyncio.CancelledError:
+            sending.give_up()
+            raise
+        answer: Response | None = verdict.answer if verdict is not None else None
+        self._pins.learn(number, getattr(answer, "patron_identifier", None) or "")
+        if state is PinState.OK:
+            return answer
+        await self._hold_back(session, began_s)
+        if verdict is not None and verdict.by_deed:
+            return answer
+        session.note_pin(number, PinState.WRONG)
+        return None  # wrong, or locked: nobody shall know which
+
     # Asking ---------------------------------------------------------------------------------------
 
     async def _ask(
@@ -168,6 +215,8 @@ class UpstreamIdentifier:
             ours = await self._backend.find_by_card(number)
             state, answer = await self._judge(session, request, ours, twice=twice)
             asked = await self._read(session, number, ours, state, answer)
+            if state is PinState.OK and pin is not None:
+                session.verified_pin = self._digest("verified", number, pin)
             if state is PinState.OK and ours is not None:
                 self._backend.note_activity(ours.id, clock.now())
         if pin and asked.pin is not PinState.OK:
@@ -285,6 +334,35 @@ class UpstreamIdentifier:
         await self._pins.guesses.hold_back(session.terminal.name, now, began_s)
 
 
+class _Sending:
+    """A request on its way up in a task that outlives whoever asked."""
+
+    def __init__(self, send: Callable[[], Awaitable[Response]]) -> None:
+        self._send = send
+        self._under_way: asyncio.Future[Response] | None = None
+        self._is_over = False
+
+    async def answer(self) -> Response:
+        """What is answered.
+
+        Raises:
+            LibrarySystemError: nothing, or it was given up.
+        """
+        if self._is_over:
+            raise NotAskedError
+        self._under_way = asyncio.ensure_future(self._send())
+        try:
+            return await self._under_way
+        except asyncio.CancelledError:
+            raise NoAnswerError from None
+
+    def give_up(self) -> None:
+        """Nobody waits for it any more."""
+        self._is_over = True
+        if self._under_way is not None:
+            self._under_way.cancel()
+
+
 def _library(session: Session) -> tuple[LibrarySystem, UpstreamManner]:
     library, manner = session.services.library, session.terminal.upstream
     assert library is not None
@@ -303,6 +381,16 @@ def _question(session: Session, number: str, pin: str | None) -> _Question:
         patron_identifier=number,
         patron_password=pin,
     )
+
+
+def deed_verdict(answer: Response, *, is_verified: bool) -> Verdict:
+    """What the answer to a loan or the like says about the PIN; `is_verified`: it is known to be
+    right, so a no is about something else, unless CQ says so."""
+    said = password_word(answer)
+    if said is not None:
+        return Verdict(said, answer=answer)
+    is_done: bool = is_verified or getattr(answer, "ok", False)
+    return Verdict(is_done, answer=answer, by_deed=True)
 
 
 def _verdict(answer: _Answer | None) -> Verdict:

@@ -59,7 +59,34 @@ class UnknownCirculation:
     """Under which it is done once; there is always one."""
 
 
-UnknownAttempt = UnknownPayment | UnknownCirculation
+@dataclass(frozen=True, slots=True)
+class UnknownSending(UnknownCirculation):
+    """The same of a request that went up to a library system: our store cannot say what became of
+    it, so the library system is asked (C98, C127).
+
+    `patron_id` is the card that went up; `item_id` is empty where only a title was named.
+    """
+
+    account: str = ""
+    """At the library system."""
+    cancels: bool = False
+    """BI: what comes to light about the item later tells nothing about it."""
+
+
+@dataclass(frozen=True, slots=True)
+class DoubtfulSending:
+    """An `UnknownSending` that nobody has closed, and what was seen when it was looked at.
+
+    Or one that was found to be done, whose terminal may not have been told.
+    """
+
+    sending: UnknownSending
+    seen: tuple[str, ...] = ()
+    """Empty: nobody has looked yet."""
+    is_done: bool = False
+
+
+UnknownAttempt = UnknownPayment | UnknownCirculation | UnknownSending
 
 
 @dataclass(frozen=True, slots=True)

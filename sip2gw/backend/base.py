@@ -14,7 +14,12 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Literal, Protocol
 
-from sip2gw.backend.attempts import Settlement, UnknownAttempt
+from sip2gw.backend.attempts import (
+    DoubtfulSending,
+    Settlement,
+    UnknownAttempt,
+    UnknownSending,
+)
 from sip2gw.backend.ids import new_id
 from sip2gw.model import (
     AccessRow,
@@ -379,6 +384,48 @@ class Backend(Protocol):
 
         Raises:
             BackendError: nothing could be settled.
+        """
+        ...
+
+    async def begin_sending(self, sending: UnknownSending) -> None:
+        """Write down, durably before this returns, what is about to go up to a library system.
+
+        It is among the `unknown_attempts` if this process ends before `end_sending`.
+
+        Raises:
+            UnavailableError: it could not be written down, so it must not go up.
+        """
+        ...
+
+    async def note_sending(self, sending: UnknownSending) -> None:
+        """Nobody knows what became of `sending`: from now on it is one of `unknown_attempts`."""
+        ...
+
+    def end_sending(self, sending: UnknownSending) -> None:
+        """It is known what became of `sending`: forget it. Nobody waits for the disk."""
+        ...
+
+    async def settle_sending(
+        self, sending: UnknownSending, outcome: str, seen: Sequence[str] = ()
+    ) -> None:
+        """Note for review, durably, what a look at the library system told of `sending`.
+
+        Args:
+            sending: it ceases to be one of `unknown_attempts`.
+            outcome: `done`, `refused` (not done) or `unknown`.
+            seen: words that say why; none: nobody has looked yet.
+
+        Raises:
+            BackendError: nothing was noted.
+        """
+        ...
+
+    async def doubtful_sendings(self, done_since: datetime) -> Sequence[DoubtfulSending]:
+        """What `settle_sending` noted as `unknown` and nobody has closed, of all gateways; oldest
+        first. Also what was sent after `done_since` and found to be done.
+
+        Raises:
+            BackendError: the store cannot be read.
         """
         ...
 

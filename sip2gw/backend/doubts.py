@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
@@ -13,7 +14,7 @@ from sip2gw.backend.base import (
     PaymentResult,
     UnavailableError,
 )
-from sip2gw.backend.spool import Spool, SpoolError
+from sip2gw.backend.spool import SLOTS, Spool, SpoolError
 from sip2gw.foundation.threads import ready_pool
 from sip2gw.policy.reasons import PaymentRefusalReason
 
@@ -22,6 +23,10 @@ T = TypeVar("T")
 NOTE_WAIT_S = 1.0
 """So long may noting an attempt hold up the answer. A disk that takes longer goes on writing the
 entry, which then outlives our own end, but perhaps not that of the machine."""
+
+ENDED_KEPT_S = 0.2
+"""So long the spool keeps what has ended: the answer may not have left yet, and if this process
+ends before it has, the terminal asks again."""
 
 DONE_KEPT_MAX = 1_000
 """Of more attempts that turned out to be done the oldest are forgotten."""
@@ -74,6 +79,11 @@ class Doubts:
         """What turned out to be done, the oldest first."""
         self._unwritten: set[str] = set()
         """Noted in memory only."""
+        self._begun: set[str] = set()
+        """Under way and in the spool, but not in doubt as long as this process lives."""
+        self._beginning: deque[UnknownAttempt] = deque()
+        self._ended: list[str] = []
+        """In the spool for a moment longer."""
         self._opened = False
         self._thread = ready_pool(1, "spool")
 
@@ -115,6 +125,8 @@ class Doubts:
         if attempt.id in self._known:
             return
         self._add(attempt)
+        if attempt.id in self._begun:
+            return
         self._unwritten.add(attempt.id)
         writing = self._run(self._put, attempt)
         try:
@@ -123,6 +135,42 @@ class Doubts:
             raise
         except asyncio.CancelledError:
             await asyncio.wait({writing}, timeout=NOTE_WAIT_S)
+
+    async def begin(self, attempt: UnknownAttempt) -> None:
+        """Write down `attempt` before it is made: it is in doubt if this process ends before `end`.
+
+        Those of several terminals share a wait for the disk.
+
+        Raises:
+            UnavailableError: it is not written down, so it must not be made.
+        """
+        if self._ended and len(self._begun) >= SLOTS // 2:
+            self._drop_ended()
+        self._beginning.append(attempt)
+        try:
+            await self._run(self._put_beginning)
+        except asyncio.CancelledError:
+            self.end(attempt)
+            raise
+        if attempt.id not in self._begun:
+            raise UnavailableError(f"no outcome could be noted: {self.problem}")
+
+    def end(self, attempt: UnknownAttempt) -> None:
+        """`attempt` is known to be done or not; nobody waits for the spool."""
+        if attempt in self._beginning:
+            self._beginning.remove(attempt)
+            return
+        if attempt.id in self._known:
+            self._forget((attempt.id,))
+            return
+        if not self._ended:
+            asyncio.get_running_loop().call_later(ENDED_KEPT_S, self._drop_ended)
+        self._ended.append(attempt.id)
+
+    def _drop_ended(self) -> None:
+        if self._ended:
+            ended, self._ended = self._ended, []
+            self._run(self._drop, ended)
 
     def settled(self, settlements: Iterable[Settlement]) -> None:
         """These are settled, durably, in the store; nobody waits for the spool.
@@ -159,6 +207,7 @@ class Doubts:
 
     async def close(self) -> None:
         """Finish what is being written and let go of the spool."""
+        self._drop_ended()
         await self._run(self._spool.close)
         self._thread.shutdown(wait=False)
 
@@ -179,7 +228,22 @@ class Doubts:
         else:
             self._unwritten.discard(attempt.id)
 
+    def _put_beginning(self) -> None:
+        """Write what has come since the last time: another call may have written it already."""
+        batch: list[UnknownAttempt] = []
+        while self._beginning:
+            batch.append(self._beginning.popleft())
+        if not batch:
+            return
+        try:
+            noted = self._spool.put_all(batch)
+        except SpoolError as error:
+            self._failed(error)
+        else:
+            self._begun.update(noted)
+
     def _drop(self, attempt_ids: Iterable[str]) -> None:
+        self._begun.difference_update(attempt_ids)
         try:
             self._spool.drop(attempt_ids)
         except SpoolError as error:

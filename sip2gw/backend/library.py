@@ -27,6 +27,7 @@ from sip2gw.backend.database import (
     WriteResult,
     telling,
 )
+from sip2gw.backend.sendings import Sendings
 from sip2gw.backend.sql import circulation, door_log, queries
 from sip2gw.backend.sql.desk import followup, support, watch
 from sip2gw.backend.sql.desk import reviews as review_desk
@@ -188,7 +189,7 @@ def _plain(job: Callable[Concatenate[Database, P], T]) -> Callable[Concatenate[D
     return operation
 
 
-class Library(Backend, Database):
+class Library(Sendings, Backend, Database):
     """A store: the library system itself, with its administration."""
 
     undo_payment = _written(ledger.undo)

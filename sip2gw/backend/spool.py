@@ -21,7 +21,12 @@ from zlib import crc32
 
 import msgspec
 
-from sip2gw.backend.attempts import UnknownAttempt, UnknownCirculation, UnknownPayment
+from sip2gw.backend.attempts import (
+    UnknownAttempt,
+    UnknownCirculation,
+    UnknownPayment,
+    UnknownSending,
+)
 
 SLOT_BYTES = 4096
 SLOTS = 256
@@ -33,6 +38,7 @@ _EMPTY = bytes(SLOT_BYTES)
 _KINDS: dict[str, type[UnknownAttempt]] = {
     "payment": UnknownPayment,
     "circulation": UnknownCirculation,
+    "sending": UnknownSending,
 }
 _NAMES = {kind: name for name, kind in _KINDS.items()}
 _encode = msgspec.msgpack.encode
@@ -40,6 +46,10 @@ _encode = msgspec.msgpack.encode
 
 class SpoolError(Exception):
     """The spool cannot be used; the text says why."""
+
+
+class NoRoomError(SpoolError):
+    """All slots are taken, or the entry is longer than a slot."""
 
 
 class Spool:
@@ -75,19 +85,36 @@ class Spool:
         Raises:
             SpoolError: it was not noted.
         """
+        self._place(attempt)
+        self._flush()
+
+    def put_all(self, attempts: Iterable[UnknownAttempt]) -> list[str]:
+        """Note those for which there is room, with one wait for the disk; the ids of these.
+
+        Raises:
+            SpoolError: the disk failed, and none of them is noted for certain.
+        """
+        noted = []
+        for attempt in attempts:
+            with contextlib.suppress(NoRoomError):
+                self._place(attempt)
+                noted.append(attempt.id)
+        self._flush()
+        return noted
+
+    def _place(self, attempt: UnknownAttempt) -> None:
         entry = _encode((_NAMES[type(attempt)], attempt))
         if len(entry) > SLOT_BYTES - _HEAD.size:
-            raise SpoolError(f"{self.path}: an entry of {len(entry)} bytes does not fit")
+            raise NoRoomError(f"{self.path}: an entry of {len(entry)} bytes does not fit")
         slot = self._slots.get(attempt.id)
         if slot is None:
             taken = set(self._slots.values())
             slot = next((number for number in range(SLOTS) if number not in taken), None)
         if slot is None:
-            raise SpoolError(f"{self.path}: all {SLOTS} slots are taken")
+            raise NoRoomError(f"{self.path}: all {SLOTS} slots are taken")
         data = _HEAD.pack(_MARK, len(entry), crc32(entry)) + entry
         self._write(slot, data.ljust(SLOT_BYTES, b"\0"))
         self._slots[attempt.id] = slot
-        self._flush()
 
     def drop(self, attempt_ids: Iterable[str]) -> None:
         """Free the slots of settled attempts; unknown ids do not matter.
@@ -131,7 +158,8 @@ class Spool:
             raise SpoolError(f"{self.path}: a slot was written halfway")
 
     def _flush(self) -> None:
-        assert self._file is not None
+        if self._file is None:
+            raise SpoolError(f"{self.path}: not open")
         try:
             os.fdatasync(self._file)
         except OSError as error:

@@ -40,12 +40,15 @@ def check(
     ] = None,
     password: PasswordOption = None,
     password_file: PasswordFileOption = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Fail if there is a warning as well.")
+    ] = False,
     config: ConfigOption = None,
 ) -> None:
     """Check the configuration and the store, or probe a running gateway.
 
     Without options, the command reads the whole configuration, then checks the store's schema, its
-    integrity and the balance of its ledger.
+    integrity and the balance of its ledger. Settings that are valid, but do nothing, are warnings.
     """
     if schema:
         _print_schema()
@@ -54,7 +57,7 @@ def check(
             login, password = _credentials(configured(config), terminal)
         _probe(live, login, read_password(password, password_file))
     else:
-        _check_site(configured(config))
+        _check_site(configured(config), strict=strict)
 
 
 def _print_schema() -> None:
@@ -65,8 +68,9 @@ def _print_schema() -> None:
     sys.stdout.write(json.dumps(json_schema(), indent=2) + "\n")
 
 
-def _check_site(config: Config) -> None:
+def _check_site(config: Config, *, strict: bool) -> None:
     from sip2gw.config.availability import unavailable
+    from sip2gw.config.without_effect import without_effect
 
     problems = unavailable(config)
     if problems:
@@ -76,6 +80,15 @@ def _check_site(config: Config) -> None:
         f" {counted(len(config.profiles), 'profile')},"
         f" {counted(len(config.terminals), 'terminal')}{_behind(config)}"
     )
+    warnings = list(without_effect(config))
+    for warning in warnings:
+        typer.echo(f"warning: {warning}", err=True)
+    _check_store(config)
+    if warnings and strict:
+        raise CommandError(f"{counted(len(warnings), 'warning')}, and --strict allows none")
+
+
+def _check_store(config: Config) -> None:
     if not _has_store(config):
         say("store: does not exist yet; `import` or `serve` creates it")
         return

@@ -7,6 +7,7 @@ import gc
 import resource
 import sys
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ from sip2gw.daemon.causes import CauseChore
 from sip2gw.daemon.chores import ClockChore, StoreChore
 from sip2gw.daemon.delivery.chore import OutboxChore
 from sip2gw.daemon.ending import Ending, leave_within
+from sip2gw.daemon.looking import Looker
 from sip2gw.daemon.maintenance import MAINTENANCE
 from sip2gw.daemon.notify import ServiceManager
 from sip2gw.daemon.operating import OperatorSide
@@ -101,10 +103,12 @@ class App:
             admissions=state.admissions,
             answers=state.answers,
             library=self.library,
+            sendings=state.sendings,
         )
         self._passwords = PasswordService(self._login_verifier, store.pin_secret, timed)
         self.gateway = Gateway(site, timed, services, self._passwords, state.callers, log)
-        self.settler = Settler(timed, self.metrics, clock, log)
+        self.looker = self._looker(timed, clock)
+        self.settler = Settler(timed, self.metrics, clock, log, self.looker)
         self.store_chore = StoreChore(store, self.metrics, clock, log)
         self.clock_chore = ClockChore(self.metrics, clock, log)
         self.support_chore = SupportChore(store, lambda: self.config, self.metrics, clock, log)
@@ -159,6 +163,19 @@ class App:
         self.store.on_change = forget
         return identifier
 
+    def _looker(self, backend: Backend, clock: Clock) -> Looker | None:
+        """Who asks the library system about what it did not answer; nobody without one."""
+        if self.library is None:
+            return None
+        return Looker(
+            backend,
+            self.library,
+            self.state.sendings,
+            lambda: self.config.accounts,
+            clock,
+            self.log,
+        )
+
     def _pin_locked(self, what: str, terminal: str) -> None:
         self.metrics.pin_locks += 1
         self.log.events.warning("pin_locked", limit=what, terminal=terminal)
@@ -183,6 +200,9 @@ class App:
         tls = server_context(self.config.tls) if self.config.tls is not None else None
         await self.gateway.check_backend()
         await self._passwords.recall()
+        if self.looker is not None:
+            with suppress(BackendError):  # the settler tries again; nothing goes up before
+                await self.looker.recall()
         self.settler.start()
         if self.library is not None:
             await self.library.start()

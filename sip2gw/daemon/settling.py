@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import random
 
-from sip2gw.backend.attempts import UnknownAttempt
+from sip2gw.backend.attempts import UnknownAttempt, UnknownSending
 from sip2gw.backend.base import Backend, BackendError
+from sip2gw.daemon.looking import Looker
 from sip2gw.foundation.clock import Clock
 from sip2gw.monitoring.metrics import Metrics
 from sip2gw.monitoring.telemetry import Log
@@ -28,13 +29,24 @@ ATTEMPTS_MAX = 50
 
 
 class Settler:
-    """A task that settles attempts and keeps the gauge `outcome_unknown`."""
+    """A task that settles attempts and keeps the gauge `outcome_unknown`.
 
-    def __init__(self, backend: Backend, metrics: Metrics, clock: Clock, log: Log) -> None:
+    `looker` asks a library system about what went up there; without one such attempts wait.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        metrics: Metrics,
+        clock: Clock,
+        log: Log,
+        looker: Looker | None = None,
+    ) -> None:
         self._backend = backend
         self._metrics = metrics
         self._clock = clock
         self._log = log
+        self._looker = looker
         self._delay_s = SELDOM_S
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -72,19 +84,27 @@ class Settler:
     async def settle(self) -> None:
         """Settle all attempts that can be settled, and count the others."""
         try:
-            attempts = await self._backend.unknown_attempts()
+            sent, may_tell = await self._look()
+            known = await self._backend.unknown_attempts()
         except BackendError:
             self._wait_longer()
             return
-        settled = 0
-        self._metrics.outcome_unknown = len(attempts)
+        attempts = [one for one in known if not isinstance(one, UnknownSending)]
+        settled, beside = 0, sent + len(known) - len(attempts)
+        self._metrics.outcome_unknown = len(attempts) + beside
         for attempt in attempts[:ATTEMPTS_MAX]:
             settled += await self._settle(attempt)
-            self._metrics.outcome_unknown = len(attempts) - settled
-        if settled or not attempts:
+            self._metrics.outcome_unknown = len(attempts) - settled + beside
+        if may_tell:
+            self._wait_longer()
+        elif settled or not attempts:
             self._delay_s = SOON_S if settled < len(attempts) else SELDOM_S
         else:
             self._wait_longer()
+
+    async def _look(self) -> tuple[int, bool]:
+        """See `Looker.look`."""
+        return (0, False) if self._looker is None else await self._looker.look()
 
     def _wait_longer(self) -> None:
         self._delay_s = min(self._delay_s * SLOWER, OPEN_S)

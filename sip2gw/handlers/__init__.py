@@ -27,8 +27,9 @@ from sip2gw.handlers.items import (
     lending,
     returns,
 )
+from sip2gw.handlers.upstream import blocks, observing, renewals
 from sip2gw.handlers.upstream import door as upstream_door
-from sip2gw.handlers.upstream import observing
+from sip2gw.handlers.upstream import items as upstream_items
 from sip2gw.handlers.upstream import patron as upstream_patron
 from sip2gw.handlers.upstream import session as upstream_session
 from sip2gw.handlers.upstream import status as upstream_status
@@ -84,6 +85,15 @@ UPSTREAM_HANDLERS: dict[type[Request], Handler] = {
     PatronStatusRequest: upstream_patron.patron,
     PatronInformation: upstream_patron.patron,
     EndPatronSession: upstream_session.end_session,
+    BlockPatron: blocks.block_patron,
+    PatronEnable: blocks.patron_enable,
+    ItemInformation: upstream_items.item,
+    ItemStatusUpdate: upstream_items.item,
+    Hold: upstream_items.item,
+    Checkout: upstream_items.checkout,
+    Checkin: upstream_items.checkin,
+    Renew: renewals.renew,
+    RenewAll: renewals.renew_all,
 }
 """For terminals that a library system answers."""
 

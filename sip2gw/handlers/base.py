@@ -54,6 +54,7 @@ from sip2gw.protocol.written import Written
 from sip2gw.shared.afterwards import Afterwards
 from sip2gw.shared.answers import ShownAnswers
 from sip2gw.shared.door_memory import Admissions, Passages
+from sip2gw.shared.sendings import Sendings
 from sip2gw.texts import Catalogue, choose_language
 
 VERIFIED_TTL_S = 600.0
@@ -134,6 +135,13 @@ class LibraryIdentifier(Identifier, Protocol):
         """Send `request` up once, in the account's name, and read the answer."""
         ...
 
+    async def judge(
+        self, session: Session, number: str, pin: str, send: Callable[[], Awaitable[Response]]
+    ) -> Response | None:
+        """What `send` is answered to a request that carries the PIN of card `number`; None if
+        the PIN is locked, so that nobody was asked, or wrong by the answer's CQ (B74, C155)."""
+        ...
+
 
 _OK = PinState.OK  # Python 3.11 takes 0.1 µs to find a member of an enumeration
 
@@ -153,6 +161,8 @@ class Services:
     afterwards: Afterwards = field(default_factory=Afterwards)
     library: LibrarySystem | None = None
     """The library system behind the gateway; None: the store itself is the library."""
+    sendings: Sendings = field(default_factory=Sendings)
+    """What went up there lately."""
 
 
 class Standpoint:
@@ -236,6 +246,9 @@ class Session:
     verified_card: str = ""
     """The card whose PIN was last verified here, until 35, another card or a wrong PIN (C64)."""
     verified_at: float = 0.0
+    verified_pin: bytes = field(default=b"", repr=False)
+    """A keyed digest of that card and its PIN, where a library system judges PINs; only the
+    identifier looks at it."""
     lease: Lease = field(default_factory=Lease, repr=False)
     """Its claim to a line of the library system behind the gateway (C122)."""
     asked: dict[tuple[str | None, str], tuple[str | None, float]] = field(

@@ -13,7 +13,7 @@ from sip2gw.model import PatronRecord
 from sip2gw.model.items import ItemRecord, QueuedHold
 from sip2gw.policy.money import owed_total
 from sip2gw.protocol.fields import VALUE_BYTES_MAX
-from sip2gw.texts import format_day, format_money
+from sip2gw.texts import format_day, format_money, templates
 from sip2gw.texts.templates import fill, first_word
 
 ExtraFields = list[tuple[str, bytes]]
@@ -29,9 +29,13 @@ def patron_name(session: Session, record: PatronRecord) -> str:
 
 def holder_name(session: Session, hold: QueuedHold) -> str:
     """DA: for whom an item was set aside."""
+    return waiting_name(session, hold.patron_id, hold.patron_name)
+
+
+def waiting_name(session: Session, card: str, name: str) -> str:
+    """DA of somebody who has this card and name."""
     template = session.terminal.presentation.template_da
-    name = hold.patron_name
-    return fill(template, {"card": hold.patron_id, "name": name, "first_word": first_word(name)})
+    return fill(template, {"card": card, "name": name, "first_word": first_word(name)})
 
 
 def branch_name(session: Session, code: str | None) -> str:
@@ -61,7 +65,13 @@ def item_fields(session: Session, record: ItemRecord) -> ExtraFields:
         "call_number": item.call_number,
         "attachment": item.attachment,
     }
-    return _filled(session, session.terminal.presentation.item_fields, values)
+    return fields_about_item(session, values)
+
+
+def fields_about_item(session: Session, values: Mapping[str, object]) -> ExtraFields:
+    """The same for an item of which `values` are known; what is missing is empty."""
+    known = dict.fromkeys(templates.ITEM.names) | dict(values)
+    return _filled(session, session.terminal.presentation.item_fields, known)
 
 
 def _patron_values(session: Session, record: PatronRecord) -> dict[str, object]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from sip2gw.policy.upstream.rules import FactRules
 from sip2gw.protocol.encoding import TextEncoding
+from sip2gw.protocol.timestamps import DateZone
 
 CustomField = tuple[str, str]
 """A field of the profile's own: its tag, and the template of what it says."""
@@ -100,6 +101,8 @@ class UpstreamManner:
     knows_fw_b: bool
     aliases: bool
     """Whether AA of an answer may be another card of the same patron (C151)."""
+    date_zone: DateZone = "local"
+    """How dates go up."""
     offers_information: bool = True
     """Whether a door asks by 63; else by 23."""
     denying_flags: frozenset[int] = frozenset({0})

@@ -183,7 +183,8 @@ class Review:
     outcome: str
     """`done`, `refused` or `unknown`."""
     reasons: tuple[str, ...] = ()
-    """What spoke against it; words of `CirculationReason`."""
+    """What spoke against it: words of `CirculationReason`. Of what a library system did not answer:
+    what was seen when it was asked later."""
     note: str = ""
     """What the one who closed it wrote."""
     closed: datetime | None = None

@@ -7,6 +7,7 @@ once, without a PIN.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -40,7 +41,9 @@ from sip2gw.policy.explain import (
 )
 from sip2gw.policy.payments import PaymentFacts
 from sip2gw.protocol.codec import serialise
+from sip2gw.protocol.describe import MASK
 from sip2gw.protocol.messages import PatronInformation, PatronStatusRequest, Request
+from sip2gw.protocol.registry import SENSITIVE_TAGS
 from sip2gw.serving.explain_library import AskedForExplanation
 from sip2gw.serving.settings import settings_of
 from sip2gw.serving.site import Site
@@ -49,6 +52,8 @@ from sip2gw.texts import choose_language
 
 MESSAGES = ("63", "23")
 """The messages that can be explained; by default the first that the terminal may send."""
+
+_SAID_BACK = re.compile(rf"(\|(?:{'|'.join(sorted(SENSITIVE_TAGS))}))[^|]+")
 
 _ASSUMED_PIN = "right"
 """In place of the PIN that nobody gave; every PIN is right here."""
@@ -177,7 +182,9 @@ def _request(
 
 
 def _wire_text(terminal: TerminalView, answer: Answer) -> str:
-    return terminal.wire.text.decode(serialise(answer.response, terminal.wire))
+    """As it would leave, but for secrets that a library system says back (B16)."""
+    text = terminal.wire.text.decode(serialise(answer.response, terminal.wire))
+    return _SAID_BACK.sub(rf"\1{MASK}", text)
 
 
 def _not_served(session: Session, request: PatronStatusRequest | PatronInformation) -> Explanation:

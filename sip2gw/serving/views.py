@@ -238,6 +238,7 @@ def _upstream(terminal: Terminal, accounts: Mapping[str, Account]) -> UpstreamMa
         facts=account.facts,
         knows_fw_b=account.knows_fw_b,
         aliases=account.aliases,
+        date_zone=account.date_zone,
         offers_information=account.messages is None or "63" in account.messages,
         denying_flags=frozenset(door.upstream_flags),
     )

@@ -18,6 +18,7 @@ from sip2gw.shared.door_memory import Admissions, Passages
 from sip2gw.shared.door_questions import DoorQuestions
 from sip2gw.shared.doorkeeper import Caps, Doorkeeper
 from sip2gw.shared.pin_guesses import PinGuesses
+from sip2gw.shared.sendings import Sendings
 
 
 class SharedState:
@@ -42,6 +43,9 @@ class SharedState:
         """Shared are the failures; otherwise a terminal that keeps reconnecting would have the
         limit once at each worker (C19). How many guesses are judged at a time may be partitioned,
         because each worker has its own processor. The store counts the failures of a *patron*."""
+        self.sendings = Sendings()
+        """Shared: a terminal that reconnects to another worker must not have its loan sent up
+        twice (B79)."""
         self.answers = ShownAnswers()
         """Partitioned: the store hears within a second or so what a worker has shown. Until then
         another worker may show it again (C145)."""

@@ -1,7 +1,10 @@
 """How lines are opened, kept, shared and given up (B71, C120, C122, C152)."""
 
 import asyncio
+import gc
 import ssl
+import weakref
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -10,7 +13,7 @@ from hostile_library import HostileLibrary, right_answer, script
 from pydantic import SecretStr
 from upstream import Client, account, asks, client_of
 
-from sip2gw.backend.system import Lease, NoAnswerError, NotAskedError
+from sip2gw.backend.system import BadAnswerError, Lease, NoAnswerError, NotAskedError
 from sip2gw.backend.upstream import pool as pool_module
 from sip2gw.backend.upstream.breaker import FAILURES_MAX, FIRST_REFUSED_S, FIRST_WAIT_S
 from sip2gw.config.upstream import UpstreamTls
@@ -178,6 +181,25 @@ async def test_tls_with_a_name_of_its_own_and_our_certificate(authority, tmp_pat
     context = server_side(authority, "ils.example", asks_us=True)
     async with HostileLibrary(tls=context) as library, client_of(library, tls=tls) as client:
         assert (await client.status("2100")).patron_identifier == "2100"
+
+
+async def test_what_a_line_over_tls_held_is_free_as_soon_as_it_has_ended(authority, tmp_path):
+    """Each holds a quarter of a MiB, and the garbage of a gateway is collected seldom."""
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    tls = UpstreamTls(tmp_path / "ca.pem", "ils.example")
+    context = server_side(authority, "ils.example")
+    async with (
+        HostileLibrary(script("wrong_type"), tls=context) as library,
+        client_of(library, tls=tls, timeout_s=5) as client,
+    ):
+        gc.disable()
+        try:
+            transport = weakref.ref(client._pools["default"]._lines[0]._transport)
+            with suppress(BadAnswerError):
+                await client.status("2100")
+            await client.until(lambda: transport() is None)
+        finally:
+            gc.enable()
 
 
 async def test_tls_with_another_name_is_not_believed(authority, tmp_path):

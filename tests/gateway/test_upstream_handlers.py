@@ -375,9 +375,9 @@ EVERY_MESSAGE = 'messages = ["01", "09", "11", "29", "63", "65", "99"]'
 async def test_98_promises_what_both_of_us_do(gateway):
     put_behind(gateway, FakeLibrary(offered=frozenset({"63", "11"})))
     kiosk = await gateway.terminal("kiosk-1")
-    #                 23 no, 63 yes, 35 no: 11 is theirs alone
+    #                 23 no, 11 and 63 yes, 35 no
     assert await kiosk.ask("9900402.00") == (
-        f"98YNNNNN100003{STAMP}2.00AOHUB|AMHub Library|BXNNNNYYYYNNNNNNNN|ANMAIN|"
+        f"98YNYNNY100003{STAMP}2.00AOHUB|AMHub Library|BXNYNNYYYYNNNNNNNN|ANMAIN|"
     )
 
 

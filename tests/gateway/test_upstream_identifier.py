@@ -4,89 +4,28 @@
 """
 
 import asyncio
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
+from unittest.mock import AsyncMock
 
 import pytest
-from harness import CONFIG, NOON, running
-from upstream_answers import AskedLibrary
+from harness import CONFIG, NOON
+from judged import Behind, ask_63, behind
 
 from sip2gw.authentication import emergency, library_pins, upstream
-from sip2gw.authentication.guesses import PinRules
-from sip2gw.authentication.upstream import UpstreamIdentifier
 from sip2gw.backend.base import BackendTimeoutError, UnavailableError
 from sip2gw.backend.system import BadAnswerError, NoAnswerError, NotAskedError
-from sip2gw.handlers.base import Session
-from sip2gw.handlers.rules import UpstreamManner
 from sip2gw.model import FailedPins
 from sip2gw.model.badges import Deed
 from sip2gw.policy.access import PinState
 from sip2gw.policy.upstream.rules import Fact, FactRules
-from sip2gw.protocol.codec import parse_request
 from sip2gw.protocol.encoding import text_encoding
-from sip2gw.protocol.wire import WireFormat
 
 OK, WRONG, LOCKED, ABSENT = PinState.OK, PinState.WRONG, PinState.LOCKED, PinState.ABSENT
 LOCK = timedelta(minutes=15)
-MANNER = UpstreamManner(
-    account="default",
-    institution="THERE",
-    text=text_encoding("utf-8"),
-    facts=FactRules(),
-    knows_fw_b=False,
-    aliases=False,
-)
 EMERGENCY = CONFIG.replace(
     "minimum_age = 16 }", "minimum_age = 16, emergency = true, emergency_max_age_h = 24 }"
 )
-
-
-class Behind:
-    """A gateway with a library system behind it, as its handlers see both."""
-
-    def __init__(self, gateway, library):
-        self.gateway, self.library = gateway, library
-        app = gateway.app
-        state = app.state
-        self.locks: list[str] = []
-        self.verifier = app._verifier
-        self.identifier = UpstreamIdentifier(
-            app.backend,
-            app._verifier,
-            app.store.pin_secret,
-            PinRules(answer_slot_s=0),
-            lambda what, terminal: self.locks.append(what),
-            state.admissions,
-            state.pin_guesses,
-            state.door_questions,
-        )
-        self.services = replace(app.gateway.services, library=library, identifier=self.identifier)
-
-    def session(self, terminal="kiosk-1", **manner):
-        view = self.gateway.app.gateway.site.by_login[terminal].view
-        view = replace(view, upstream=replace(MANNER, **manner))
-        return Session(self.services, view)
-
-    async def guess(self, number, pin, session=None):
-        asked = await self.identifier.ask(session or self.session(), ask_63(number, pin))
-        return asked.pin
-
-    async def counted(self, *numbers):
-        return [count.failures for count in await self.gateway.store.failed_pins(numbers)]
-
-
-def ask_63(number, pin=None, more=""):
-    ad = "" if pin is None else f"AD{pin}|"
-    body = f"6300120260310    120000Y         AOHUB|AA{number}|{ad}{more}"
-    return parse_request(body.encode("cp850"), WireFormat())
-
-
-@asynccontextmanager
-async def behind(directory, library=None, config=CONFIG):
-    async with running(directory, config=config) as gateway:
-        known = {"91": "1234", "92": "9999", "1001": "4321"}
-        yield Behind(gateway, library or AskedLibrary(known))
 
 
 @pytest.fixture
@@ -297,6 +236,33 @@ async def test_a_right_pin_with_another_card_of_a_locked_patron_is_locked(there)
     there.library.holders = {"91": "92"}
     asked = await there.identifier.ask(there.session(aliases=True), ask_63("91", "1234"))
     assert (asked.pin, asked.response) == (LOCKED, None)
+
+
+async def test_a_restart_does_not_ask_again_about_another_card_of_a_locked_patron(there):
+    """Who told the holder is forgotten then; another gateway has never been told."""
+    there.library.holders = {"91": "92"}
+    for n in range(5):
+        await there.guess("92", f"000{n}")
+    there.gateway.clock.advance(60)
+    for n in range(3):
+        gateway = Behind(there.gateway, there.library)
+        assert await gateway.guess("91", f"000{n}", gateway.session(aliases=True)) is LOCKED
+    assert len(there.library.asked) == 6
+    at, store = there.gateway.clock.now(), there.gateway.store
+    patron, card = await store.failed_pins(["92", "91"])
+    assert at < card.locked_until == patron.locked_until
+
+
+async def test_a_card_is_locked_too_when_only_memory_has_counted(there, monkeypatch):
+    there.library.holders = {"91": "92"}
+    failing = AsyncMock(side_effect=UnavailableError)
+    with monkeypatch.context() as patched:
+        patched.setattr(there.gateway.app.backend, "record_guess", failing)
+        for n in range(5):
+            await there.guess("92", f"000{n}")
+    assert await there.guess("91", "0000", there.session(aliases=True)) is LOCKED
+    (card,) = await there.gateway.store.failed_pins(["91"])
+    assert card.locked_until == there.gateway.clock.now() + LOCK
 
 
 async def test_those_who_wait_count_for_the_holder_whom_the_first_was_told(there):

@@ -15,11 +15,14 @@ PROGRAMS = (
     "dates",
     "garbage",
     "canary",
+    "canary-upstream",
     "doors",
     "dashboard",
     "logins",
     "guesses",
     "upstream",
+    "upstream-lending",
+    "upstream-guesses",
     "memory",
     "beside",
     "mutants",
@@ -33,7 +36,7 @@ def main() -> int:
     if len(sys.argv) < 2 or sys.argv[1] not in PROGRAMS:
         sys.stderr.write(f"usage: python tests/proofs {'|'.join(PROGRAMS)} [options]\n")
         return 2
-    program = importlib.import_module(f"proofs.{sys.argv[1]}")
+    program = importlib.import_module(f"proofs.{sys.argv[1].replace('-', '_')}")
     status: int = program.main(sys.argv[2:])
     return status
 

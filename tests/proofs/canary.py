@@ -120,7 +120,7 @@ def conversations() -> Iterator[list[bytes]]:
         yield [login + b"\r", *[f"9300CN{UNKNOWN_LOGIN}|CO{WRONG_PASSWORD}|\r".encode()] * 3]
 
 
-def _chirps(text: str | bytes | bytearray) -> bool:
+def chirps(text: str | bytes | bytearray) -> bool:
     data = text.encode("utf-8", "replace") if isinstance(text, str) else text
     return CANARY.encode() in data.lower()
 
@@ -157,10 +157,10 @@ async def _talk(rig: Rig, report: Report, share: Share, look_often: bool) -> Non
 
 
 def _look_at_reprs(rig: Rig, report: Report) -> None:
-    found = {name: text for name, text in _reachable_reprs(rig) if _chirps(text)}
+    found = {name: text for name, text in _reachable_reprs(rig) if chirps(text)}
     for name, text in found.items():
         known = any(failure.startswith(f"repr of {name}:") for failure in report.failures)
-        report.expect(known, f"repr of {name}: {_around(text)}")
+        report.expect(known, f"repr of {name}: {around(text)}")
 
 
 async def _with_failures(rig: Rig, report: Report, share: Share) -> None:
@@ -184,7 +184,7 @@ async def _with_failures(rig: Rig, report: Report, share: Share) -> None:
         await _talk(rig, report, share, look_often=False)
 
 
-def _around(text: str) -> str:
+def around(text: str) -> str:
     at = max(0, text.lower().find(CANARY))
     return text[max(0, at - 60) : at + 30]
 
@@ -216,12 +216,12 @@ def messages(report: Report) -> None:
             event = link.next_event(0.0)
             shown = [repr(event), str(event), repr(getattr(event, "request", None)), repr(link)]
             for text in shown:
-                report.expect(not _chirps(text), f"event: {_around(text)}")
+                report.expect(not chirps(text), f"event: {around(text)}")
         try:
             parse_request(frame, WireFormat())
         except ProtocolError as error:
             text = "".join(traceback.format_exception(error))
-            report.expect(not _chirps(text), f"protocol error: {_around(text)}")
+            report.expect(not chirps(text), f"protocol error: {around(text)}")
 
 
 class _Traced:
@@ -263,25 +263,25 @@ async def in_process(directory: Path, report: Report, levels: Iterable[str], sha
                 await rig.app.reload()
                 families = FamilyMaker(rig.app.metrics).families()
                 metrics, _ = exposition(families, os.getpid())
-                report.expect(not _chirps(metrics), f"{what}: in /metrics")
-                report.expect(not _chirps(traced.shown), f"{what}: in a trace")
+                report.expect(not chirps(metrics), f"{what}: in /metrics")
+                report.expect(not chirps(traced.shown), f"{what}: in a trace")
                 report.numbers[f"traced {what}"] = len(traced.shown)
                 report.expect(bool(traced.shown), f"{what}: nothing was traced")
                 unhandled = "\n".join(rig.unhandled)
-                report.expect(not _chirps(unhandled), f"{what}: loop said {unhandled[:200]}")
+                report.expect(not chirps(unhandled), f"{what}: loop said {unhandled[:200]}")
             for line in stream.getvalue().splitlines():
-                report.expect(not _chirps(line), f"{what}: logged {line[:300]!r}")
+                report.expect(not chirps(line), f"{what}: logged {line[:300]!r}")
             logged = len(stream.getvalue())
             report.numbers[f"log {what}"] = logged
             report.expect(logged > 0, f"{what}: nothing was logged")
-            _look_into_files(place, report)
+            look_into_files(place, report)
 
 
-def _look_into_files(place: Path, report: Report) -> None:
+def look_into_files(place: Path, report: Report) -> None:
     """No file of the store holds a secret in clear; the configuration is the library's own."""
     for path in place.iterdir():
         if path.name not in ("sip2gw.toml", "password"):
-            report.expect(not _chirps(path.read_bytes()), f"in the file {path.name}")
+            report.expect(not chirps(path.read_bytes()), f"in the file {path.name}")
 
 
 BROKEN_CONFIGS = (
@@ -323,10 +323,12 @@ def broken_configurations(directory: Path, report: Report) -> None:
             shown = f"{error} {error!r} {error.__cause__!r} {error.__context__!r}"
         # The logins of terminals are configuration, not a secret that a terminal sent.
         shown = shown.lower().replace(LOGIN, "")
-        report.expect(not _chirps(shown), f"configuration: {_around(shown)}")
+        report.expect(not chirps(shown), f"configuration: {around(shown)}")
 
 
-async def _run(*arguments: str, stdin: bytes = b"", env: dict[str, str] | None = None) -> Said:
+async def run_command(
+    *arguments: str, stdin: bytes = b"", env: dict[str, str] | None = None
+) -> Said:
     """A command of the program: its status and all that it says."""
 
     def invoke() -> Said:
@@ -347,17 +349,17 @@ async def commands(directory: Path, report: Report) -> None:
         await gateway.start()
         host = f"{gateway.address[0]}:{gateway.address[1]}"
         for talk in conversations():
-            await _over_a_socket(gateway, b"".join(talk))
+            await over_a_socket(gateway, b"".join(talk))
         await _send_commands(host, password, report)
         _, metrics = await gateway.http("/metrics")
-        report.expect(not _chirps(metrics), "a real gateway's /metrics")
+        report.expect(not chirps(metrics), "a real gateway's /metrics")
         report.expect(await gateway.stop() == 0, "the gateway did not end with 0")
         for line in [json.dumps(line) for line in gateway.log] + gateway.other_output:
-            report.expect(not _chirps(line), f"a real gateway's log: {line[:300]}")
+            report.expect(not chirps(line), f"a real gateway's log: {line[:300]}")
         report.expect(len(gateway.log) > 100, "the real gateway logged next to nothing")
     await _other_commands(config, report)
     password.unlink()
-    _look_into_files(directory, report)
+    look_into_files(directory, report)
 
 
 def _site_in(directory: Path) -> tuple[Path, Path]:
@@ -369,7 +371,7 @@ def _site_in(directory: Path) -> tuple[Path, Path]:
     return config, password
 
 
-async def _over_a_socket(gateway: GatewayProcess, stream: bytes) -> None:
+async def over_a_socket(gateway: GatewayProcess, stream: bytes) -> None:
     reader, writer = await asyncio.open_connection(*gateway.address)
     writer.write(stream)
     writer.write_eof()
@@ -396,13 +398,13 @@ async def _send_commands(host: str, password: Path, report: Report) -> None:
     )
     for login, file, message in asked:
         options = ("send", "--to", host, "--login", login, "--password-file", file)
-        _, said = await _run(*options, "--timeout", "2", *message)
+        _, said = await run_command(*options, "--timeout", "2", *message)
         # What somebody types wrongly may be told back to them by name, never by value.
-        report.expect(not _chirps(said), f"send {message[:2]}: {_around(said)}")
+        report.expect(not chirps(said), f"send {message[:2]}: {around(said)}")
         report.expect(bool(said), f"send {message[:1]} said nothing")
     environment = {"SIP2GW_PASSWORD": WRONG_PASSWORD}
-    _, said = await _run("send", "--to", host, "--login", kiosk, env=environment)
-    report.expect(not _chirps(said), f"send: {_around(said)}")
+    _, said = await run_command("send", "--to", host, "--login", kiosk, env=environment)
+    report.expect(not chirps(said), f"send: {around(said)}")
 
 
 async def _other_commands(config: Path, report: Report) -> None:
@@ -414,27 +416,33 @@ async def _other_commands(config: Path, report: Report) -> None:
         ]
     )
     outputs = {
-        "decode": await _run("decode", stdin=frames),
-        "decode sealed": await _run("decode", stdin=b"\r".join(sealed(f, 1) for f in logins())),
-        "check": await _run("check", "--config", str(config)),
-        "check --schema": await _run("check", "--schema"),
-        "export": await _run("export", "--all", "--config", str(config)),
-        "patron show": await _run("patron", "show", "1001", "--json", "--config", str(config)),
-        "payment list": await _run("payment", "list", "--json", "--config", str(config)),
-        "door log": await _run("door", "log", "--json", "--config", str(config)),
-        "hash-password": await _run("hash-password", stdin=PASSWORD.encode() + b"\n"),
+        "decode": await run_command("decode", stdin=frames),
+        "decode sealed": await run_command(
+            "decode", stdin=b"\r".join(sealed(f, 1) for f in logins())
+        ),
+        "check": await run_command("check", "--config", str(config)),
+        "check --schema": await run_command("check", "--schema"),
+        "export": await run_command("export", "--all", "--config", str(config)),
+        "patron show": await run_command(
+            "patron", "show", "1001", "--json", "--config", str(config)
+        ),
+        "payment list": await run_command("payment", "list", "--json", "--config", str(config)),
+        "door log": await run_command("door", "log", "--json", "--config", str(config)),
+        "hash-password": await run_command("hash-password", stdin=PASSWORD.encode() + b"\n"),
     }
     for terminal in ("t-kiosk", "t-entrance"):
         asked = ("explain", "--terminal", terminal, "--card", "1001", "--config", str(config))
-        outputs[f"explain {terminal}"] = await _run(*asked)
+        outputs[f"explain {terminal}"] = await run_command(*asked)
     for name, (status, said) in outputs.items():
         report.expect(status == 0 and bool(said), f"{name}: {status} {said[-300:]}")
-        report.expect(not _chirps(said), f"{name}: {_around(said)}")
+        report.expect(not chirps(said), f"{name}: {around(said)}")
     for record in BROKEN_RECORDS:
         line = json.dumps({"kind": "patron", "id": "9001", "name": "New", **record})
         two_lines = line.encode() + b'\n{"kind": "patron", "pin": "' + PIN.encode()
-        _, said = await _run("import", "-", "--dry-run", "--config", str(config), stdin=two_lines)
-        report.expect(not _chirps(said), f"import: {_around(said)}")
+        _, said = await run_command(
+            "import", "-", "--dry-run", "--config", str(config), stdin=two_lines
+        )
+        report.expect(not chirps(said), f"import: {around(said)}")
 
 
 async def sing(directory: Path, levels: Iterable[str] = LEVELS, every: int = 1) -> Report:

@@ -94,8 +94,11 @@ class Seen:
     with_checksum: bool
 
 
-def read_answer(frame: bytes) -> Seen | str:
-    """`frame` (without its terminator) when it is well-formed, else what is wrong with it."""
+def read_answer(frame: bytes, *, value_bytes_max: int = VALUE_BYTES_MAX) -> Seen | str:
+    """`frame` (without its terminator) when it is well-formed, else what is wrong with it.
+
+    Of what a library system says nothing is cut (C153): `value_bytes_max` allows for that.
+    """
     shape = _SHAPES.get(frame[:2])
     if shape is None:
         return "no response of ours"
@@ -107,18 +110,18 @@ def read_answer(frame: bytes) -> Seen | str:
         return "wrong checksum"
     if frame[:2] == b"96" and match["sequence"] is not None:
         return "a 96 with a sequence number"
-    return _fields_problem(frame[:2], match["fields"]) or Seen(
+    return _fields_problem(frame[:2], match["fields"], value_bytes_max) or Seen(
         frame[:2], match["sequence"], digits is not None
     )
 
 
-def _fields_problem(code: bytes, fields: bytes) -> str:
+def _fields_problem(code: bytes, fields: bytes, value_bytes_max: int) -> str:
     found = [(field[:2], field[2:]) for field in fields.split(b"|")[:-1]]
     tags = {tag for tag, _ in found}
     if missing := [tag for tag in REQUIRED.get(code, ()) if tag not in tags]:
         return f"required and not there: {missing}"
     for tag, value in found:
-        if len(value) > VALUE_BYTES_MAX:
+        if len(value) > value_bytes_max:
             return f"{tag!r} has {len(value)} bytes"
         if tag in EXACT_WIDTH and len(value) != EXACT_WIDTH[tag]:
             return f"{tag!r} has a wrong width"

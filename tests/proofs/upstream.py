@@ -1,7 +1,7 @@
-"""Twenty terminals at a library system that does wrong whatever it can (B71).
+"""Twenty terminals at a library system that does wrong whatever it can (B71, B73, B78).
 
-`run` asks through `Ask`, which says whose answer came: here that is the client of the library
-system itself; a whole gateway in between is another `Ask`. Shown, in so many random faults:
+They ask three times: the client of the library system itself, a whole gateway before it
+(`proofs.in_front`), and the same over TLS that breaks off. Shown, in so many random faults:
 
 - every answer carries its own patron, number and name, and no other;
 - every call ends in time;
@@ -14,83 +14,29 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import random
 import statistics
+import tempfile
 import time
-from collections import Counter
-from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 from hostile_library import FAULTS, Drawn, HostileLibrary
 from upstream import Client, client_of
 
+from proofs import in_front
+from proofs.asking import PAUSE_S, Ask, run
 from proofs.report import Report
 from sip2gw.backend.system import LibrarySystemError
 
 FAULTS_ALL = 10_000
+TLS_SHARE = 5
+"""One fault in so many over TLS, whose handshakes take most of the time."""
 TERMINALS = 20
 LINES = 8
 TIMEOUT_S = 0.2
 SLACK_S = 0.4
 """A call may end so much later than its deadline: the sweep, and two busy cores."""
-RECOVERY_S = 10.0
-PAUSE_S = 0.01
-"""Of a terminal that was not served."""
 FAIR_TERMINALS, FAIR_LINES, FAIR_ROUNDS = 1_000, 10, 5
 FAIR = 3.0
-
-Ask = Callable[[str, str], Awaitable[tuple[str, str] | None]]
-"""A terminal asks about a card: the number and name of the answer, None without one."""
-
-
-class Crowd:
-    """Terminals that ask about random patrons as long as they are let."""
-
-    def __init__(self, ask: Ask, report: Report, limit_s: float) -> None:
-        self._ask = ask
-        self._report = report
-        self._limit_s = limit_s
-        self.ends: Counter[str] = Counter()
-        self.longest_s = 0.0
-
-    async def ask(self, terminal: str, card: str) -> bool:
-        """Ask once, and judge; whether an answer came."""
-        began = time.monotonic()
-        answer = await self._ask(terminal, card)
-        took_s = time.monotonic() - began
-        self.longest_s = max(self.longest_s, took_s)
-        self._report.expect(took_s < self._limit_s, "a call ended too late")
-        self.ends["answered" if answer else "failed"] += 1
-        if answer is not None:
-            own = (card, f"Patron {card}")
-            self._report.expect(answer == own, f"{card} was answered with {answer}")
-        return answer is not None
-
-    async def terminal(self, name: str, chance: random.Random, goes_on: Callable[[], bool]) -> None:
-        """One terminal, asking on and on."""
-        while goes_on():
-            # Few cards, so that the answer to another request may be about the same patron.
-            if not await self.ask(name, f"21{chance.randrange(30):02}"):
-                await asyncio.sleep(PAUSE_S)
-
-
-async def run(
-    ask: Ask, drawn: Drawn, report: Report, *, seed: int, limit_s: float, terminals: int
-) -> Crowd:
-    """Ask until all faults are used up, then until everybody has been answered."""
-    crowd = Crowd(ask, report, limit_s)
-    async with asyncio.TaskGroup() as group:
-        for number in range(terminals):
-            chance = random.Random(f"{seed} {number}")
-            group.create_task(crowd.terminal(f"t{number}", chance, lambda: drawn.left > 0))
-    ended = time.monotonic()
-    for number in range(terminals):
-        while not await crowd.ask(f"t{number}", f"22{number:02}"):
-            await asyncio.sleep(PAUSE_S)
-            if time.monotonic() - ended > RECOVERY_S:
-                report.expect(False, "it did not recover")
-                return crowd
-    report.numbers["recovered_s"] = round(time.monotonic() - ended, 2)
-    return crowd
 
 
 def asking(client: Client) -> Ask:
@@ -179,9 +125,15 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="upstream", description=__doc__)
     parser.add_argument("--faults", type=int, default=FAULTS_ALL, help=f"default {FAULTS_ALL}")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--tls", action="store_true", help="only the gateway over TLS")
     options = parser.parse_args(arguments)
-    reports = [
-        asyncio.run(suffer(faults=options.faults, seed=options.seed)),
-        asyncio.run(queue()),
-    ]
+    faults, seed = options.faults, options.seed
+    with tempfile.TemporaryDirectory() as name:
+        secured = in_front.suffer(Path(name), faults=faults // TLS_SHARE, seed=seed, tls=True)
+        reports = [asyncio.run(secured)]
+    if not options.tls:
+        with tempfile.TemporaryDirectory() as name:
+            reports.append(asyncio.run(in_front.suffer(Path(name), faults=faults, seed=seed)))
+        reports.append(asyncio.run(suffer(faults=faults, seed=seed)))
+        reports.append(asyncio.run(queue()))
     return max([report.tell() for report in reports])

@@ -19,6 +19,9 @@ pin_required = false
 fw_b = "any"
 personal_fields = ["BD", "BE", "BF", "PB", "PC"]
 custom_patron_fields = [{ field = "XU", template = "{membership_until}" }]
+messages = ["01", "09", "11", "15", "17", "19", "23", "25", "29", "35", "37", "63", "65", "99"]
+may_block_patrons = true
+accept_offline = true
 KEYS
 [terminals.ils]
 profile = "ils"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import ssl
+import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,16 +18,18 @@ from dataclasses import dataclass, field
 STAMP = b"20260102    030405"
 ANSWERS = {
     b"93": b"94", b"99": b"98", b"23": b"24", b"63": b"64", b"35": b"36", b"37": b"38",
-    b"17": b"18", b"11": b"12", b"09": b"10", b"29": b"30",
+    b"17": b"18", b"11": b"12", b"09": b"10", b"29": b"30", b"15": b"16",
 }  # fmt: skip
 _FIELDS_AT = {b"93": 4, b"99": 10, b"23": 23, b"63": 33, b"35": 20, b"37": 27, b"17": 20,
-              b"11": 40, b"09": 39, b"29": 40}  # fmt: skip
+              b"11": 40, b"09": 39, b"29": 40, b"15": 21}  # fmt: skip
 """Where the fields of each request begin."""
 
 OFFERS = b"YYYYYNYYYYYNNYYN"
 TOO_MUCH = 300 * 1024
 """Bytes of an answer that nobody takes."""
 MUCH = 60_000
+OTHER = b"6666"
+"""The patron and the item of an answer about another one."""
 
 PROMPT = (
     "wrong_sequence", "wrong_type", "another_patron", "another_item", "endless_96", "unasked_97",
@@ -127,6 +130,60 @@ def right_answer(heard: Heard, patron: bytes | None = None, item: bytes | None =
     return b"96"
 
 
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """A 09, 11, 15 or 29 that arrived, and whether it was done; nobody need have heard of it."""
+
+    code: bytes
+    patron: bytes
+    item: bytes
+    date: bytes
+    done: bool
+    at: float = field(default_factory=time.time, compare=False)
+    """Seconds of the wall clock."""
+
+
+class Loans:
+    """Answers with a memory: lends each item once, and knows afterwards what it has done, whether
+    the answer left or not. A loan to the patron who has the item is done again."""
+
+    def __init__(self) -> None:
+        self.of: dict[bytes, bytes] = {}
+        """Who has each item."""
+        self.deeds: list[Deed] = []
+
+    def __call__(self, heard: Heard) -> bytes:
+        item, patron = heard.value(b"AB"), heard.value(b"AA")
+        match heard.code:
+            case b"11" | b"29" | b"09" | b"15":
+                return self._do(heard, item, patron)
+            case b"17":
+                if item in self.of:
+                    return b"18040001" + STAMP + b"AHlater|AB%b|AJTitle %b|" % (item, item)
+            case b"63":
+                items = [item for item, who in self.of.items() if who == patron]
+                counts = b"0000" * 2 + b"%04d" % len(items) + b"0000" * 3
+                lists = b"".join(b"AU%b|" % item for item in items)
+                who = b"AOHUB|AA%b|AEPatron %b|BLY|" % (patron, patron)
+                return b"64" + b" " * 14 + b"001" + STAMP + counts + who + lists
+        return right_answer(heard)
+
+    def _do(self, heard: Heard, item: bytes, patron: bytes) -> bytes:
+        at = {b"11": 4, b"29": 4, b"09": 3, b"15": 3}[heard.code]
+        done, answer = True, right_answer(heard)
+        if heard.code == b"09":
+            done = self.of.pop(item, None) is not None
+            answer = b"10" + (b"1" if done else b"0") + answer[3:]
+        elif heard.code == b"15":
+            answer = b"161N" + STAMP + b"AOHUB|AA%b|AB%b|" % (patron, item)
+        else:
+            owner = self.of.setdefault(item, patron) if heard.code == b"11" else self.of.get(item)
+            done = owner == patron
+            answer = answer[:2] + (b"1" if done else b"0") + answer[3:]
+        self.deeds.append(Deed(heard.code, patron, item, heard.body[at : at + 18], done))
+        return answer
+
+
 def digits(data: bytes) -> bytes:
     return b"%04X" % (-sum(data) & 0xFFFF)
 
@@ -140,7 +197,8 @@ class HostileLibrary:
     login: bytes = b"941"
     greets: str = ""
     """What a connection gets instead of service: `hangs_up`, `silent`, `banner`."""
-    answer: Callable[[Heard], bytes] = right_answer
+    answer: Callable[..., bytes] = right_answer
+    """As `right_answer`: a `patron` or an `item` is only given for an answer about another one."""
     digits: Callable[[bytes], bytes] = digits
     late_s: float = 0.5
     delay_s: float = 0.0
@@ -232,7 +290,9 @@ class HostileLibrary:
         if self.delay_s:
             await asyncio.sleep(self.delay_s)
         behaviour = "endless_96" if heard.line in self._endless else self.behave(heard)
-        body = self.login if heard.code == b"93" else self.answer(heard)
+        body = self.login if heard.code == b"93" else b""
+        if heard.code != b"93" and behaviour not in ("resend_once", "endless_96"):
+            body = self.answer(heard)  # what was not understood is not done
         right = self.sealed(body, heard.sequence)
         before = history[0] if len(history) == 10 else right
         history.append(right)
@@ -281,9 +341,9 @@ class HostileLibrary:
                 other = b"24" if heard.code != b"23" else b"64"
                 return self.sealed(other + b" " * 60 + b"AA%b|" % heard.value(b"AA"), sequence)
             case "another_patron":
-                return self.sealed(right_answer(heard, patron=b"666"), sequence)
+                return self.sealed(self.answer(heard, patron=OTHER), sequence)
             case "another_item":
-                return self.sealed(right_answer(heard, item=b"666"), sequence)
+                return self.sealed(self.answer(heard, item=OTHER), sequence)
             case "ten_late":
                 return before
             case "resend_once" | "endless_96":

@@ -20,6 +20,7 @@ from sip2gw.protocol.messages import (
     PatronStatusResponse,
 )
 from sip2gw.protocol.wire import UNCUT, WireFormat
+from sip2gw.shared.sendings import Sendings
 
 ALL_CODES = frozenset(
     ["01", "09", "11", "15", "17", "19", "23", "25", "29", "35", "37", "63", "65"]
@@ -89,12 +90,27 @@ class FakeIdentifier(StoreIdentifier):
         super().__init__(pins)
         self.asked = asked
         self.requests = []
+        self.judged = []
+        self.locked = False
+
+    async def judge(self, session, number, pin, send):
+        self.judged.append((number, pin))
+        return None if self.locked else await send()
 
     async def ask(self, session, request):
         self.requests.append(request)
-        if isinstance(self.asked, Exception):
-            raise self.asked
-        return self.asked
+        asked = self.asked
+        if isinstance(asked, dict):
+            asked = asked[request.patron_identifier]
+        if isinstance(asked, Exception):
+            raise asked
+        return asked
+
+
+def response(wire_text):
+    """What a library system answers, from wire text or, for odd bytes, bytes."""
+    body = wire_text if isinstance(wire_text, bytes) else wire_text.encode(THEIR_WIRE.encoding)
+    return parse_response(body, THEIR_WIRE)
 
 
 def said(wire_text, **facts):
@@ -121,6 +137,8 @@ def put_behind(gateway, library, asked=None, *, every_message=False, **manner):
     """
     services = gateway.app.gateway.services
     services.library = library
+    services.sendings = Sendings()
+    services.sendings.recall((), {})
     services.identifier = identifier = FakeIdentifier(gateway.app._pins, asked)
     site = gateway.app.gateway.site
     for login, known in site.by_login.items():

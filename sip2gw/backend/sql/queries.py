@@ -419,7 +419,8 @@ OWED_WITH_OTHERS = """
         UNION SELECT from_id FROM relationship WHERE type = 'authorisation' AND to_id = ?)"""
 """What a patron and those they may pay for owe together."""
 ATTEMPT_SETTLED = "SELECT 1 FROM attempt WHERE id = ? AND settled IS NOT NULL"
-REVIEW_SETTLED = "SELECT 1 FROM review WHERE id = ? AND outcome <> 'unknown'"
+REVIEW_SETTLED = """
+    SELECT 1 FROM review WHERE id = ? AND (outcome <> 'unknown' OR account IS NOT NULL)"""
 DONE_BY_ATTEMPT = "SELECT 1 FROM circulation WHERE item_id = ? AND attempt = ?"
 SETTLE_CIRCULATION = """
     INSERT INTO review (id, time, kind, terminal, message, item, patron, key, outcome)
@@ -428,7 +429,18 @@ SETTLE_CIRCULATION = """
 CIRCULATION_OUTCOME = "SELECT outcome FROM review WHERE id = ?"
 UNKNOWN_CIRCULATION = """
     SELECT id, time, terminal, message, item, patron, key FROM review
-    WHERE kind = 'unknown' AND outcome = 'unknown' ORDER BY time, id"""
+    WHERE kind = 'unknown' AND outcome = 'unknown' AND account IS NULL ORDER BY time, id"""
+SETTLE_SENDING = """
+    INSERT INTO review (id, time, kind, terminal, message, item, patron, key, account, outcome,
+                        reasons)
+    VALUES (?, ?, 'unknown', ?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (id) DO UPDATE SET outcome = excluded.outcome, reasons = excluded.reasons
+    WHERE review.outcome = 'unknown' AND review.state = 'open' AND excluded.reasons <> ''"""
+DOUBTFUL_SENDINGS = """
+    SELECT id, time, terminal, message, item, patron, key, account, reasons, outcome FROM review
+    WHERE state = 'open' AND account IS NOT NULL
+        AND (outcome = 'unknown' OR outcome = 'done' AND time >= ?)
+    ORDER BY time, id"""
 
 FAMILY_TWO_STEPS = """
     SELECT a.to_id FROM relationship a JOIN relationship b ON b.from_id = a.to_id

@@ -90,6 +90,7 @@ MIGRATIONS = (
     ),
     Migration(22, "wrong PINs at a library system behind the gateway", members.GUESSES),
     Migration(23, "what a library system decided where we only observe", library.THEIRS),
+    Migration(24, "what nobody knows whether a library system has done it", money.SENDINGS),
 )
 
 SCHEMA_NUMBER = MIGRATIONS[-1].number

@@ -219,6 +219,9 @@ class Line(asyncio.Protocol):
         self.is_over, self.job = True, None
         if self._transport is not None:
             self._transport.abort()
+            # The two hold each other, and TLS holds much memory: it would stay until the garbage
+            # is collected, which is seldom.
+            self._transport = None
 
     def _write(self, data: bytes) -> None:
         if self._transport is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from sip2gw.backend.base import CirculationResult
 from sip2gw.handlers import profile_fields
 from sip2gw.handlers.base import Answer, Session
@@ -12,7 +14,7 @@ from sip2gw.handlers.items.circulation import (
     order_for,
     refusal_texts,
 )
-from sip2gw.model.items import Item, ItemRecord, Outcome
+from sip2gw.model.items import ItemRecord, Outcome
 from sip2gw.policy.items.cases import CancellationCase, ReturnCase
 from sip2gw.policy.items.decisions import CHECKIN, CirculationRequest, claimed
 from sip2gw.policy.items.sorting import sort_bin
@@ -88,16 +90,21 @@ def _tell_return(
         response.hold_patron_identifier = done.hold.patron_id
         response.hold_patron_name = profile_fields.holder_name(session, done.hold)
     if shown.show_checkin_message:
-        response.screen_message = _where_it_belongs(session, record.item, done)
+        place = (record.item.shelf, record.item.call_number)
+        response.screen_message = where_it_belongs(
+            session, done.destination, place, alerts=done.alert is not None
+        )
 
 
-def _where_it_belongs(session: Session, item: Item, done: Outcome) -> tuple[str, ...]:
+def where_it_belongs(
+    session: Session, destination: str | None, place_words: Iterable[str | None], *, alerts: bool
+) -> tuple[str, ...]:
     """What staff who empty the bin must do with the item."""
     texts, language = session.services.texts, session.language("000")
-    if done.destination is not None:
-        branch = profile_fields.branch_name(session, done.destination)
+    if destination is not None:
+        branch = profile_fields.branch_name(session, destination)
         return (texts.text(language, "send_to", branch=branch),)
-    if done.alert is not None:
+    if alerts:
         return (texts.text(language, "set_aside"),)
-    place = " ".join(filter(None, (item.shelf, item.call_number)))
+    place = " ".join(filter(None, place_words))
     return (texts.text(language, "shelve", place=place),) if place else ()

@@ -23,8 +23,11 @@ from sip2gw.protocol.encoding import recode
 from sip2gw.protocol.layout import layout_of
 from sip2gw.protocol.message import copied
 from sip2gw.protocol.messages import (
+    ItemInformationResponse,
+    LoanResponse,
     PatronInformationResponse,
     PatronStatusResponse,
+    Response,
 )
 from sip2gw.protocol.written import Written
 
@@ -34,6 +37,8 @@ _BIRTH_DATE = "PB"
 """Its entry for the birth date, whatever field the library system says it in."""
 
 _Response = PatronStatusResponse | PatronInformationResponse
+WithMoney = LoanResponse | ItemInformationResponse
+"""Answers about items that may name a fee."""
 
 _ATTRIBUTES: dict[type[Any], dict[str, str]] = {
     kind: {p.place.tag: p.attribute for p in layout_of(kind).tagged if p.absent is None}
@@ -74,9 +79,7 @@ def lay_over(
     )
     answer = copied(overlay.answer)
     answer.transaction_date = now
-    # CQ is theirs, but for a yes about a PIN that nobody gave (B18, C158).
-    if presented.valid_password is not None or theirs.valid_patron_password:
-        answer.valid_patron_password = presented.valid_password
+    _tell_password(answer, presented)
     if record.answers:
         show_answers(session, answer, record)
     return answer, overlay
@@ -104,7 +107,7 @@ def _overlay(
         badges=badge_values(session, codes),
         screen_message=(*texts, *screen_texts(session, language, record, standing)),
     )
-    _tell_money(answer, terminal.currency)
+    tell_money(answer, terminal.currency)
     _withhold_fields(session, answer, record)
     return Overlay(standing, answer)
 
@@ -117,7 +120,13 @@ def _their_texts(
     return tuple(text for text in response.screen_message if text not in lifted)
 
 
-def _tell_money(response: _Response, currency: str) -> None:
+def _tell_password(response: _Response, presented: PresentedCard) -> None:
+    """CQ is theirs, but for a yes about a PIN that nobody gave (B18, C158)."""
+    if presented.valid_password is not None or response.valid_patron_password:
+        response.valid_patron_password = presented.valid_password
+
+
+def tell_money(response: _Response | WithMoney, currency: str) -> None:
     """BV and CC as plain decimals where they can be read, in the site's currency (C150)."""
     fee = read_money(response.fee_amount or "", currency)
     if fee is not None:
@@ -140,7 +149,7 @@ def _withhold_fields(session: Session, response: _Response, record: PatronRecord
             setattr(response, attribute, None)
     custom = profile_fields.patron_fields(session, record)
     withheld |= {tag for tag, _ in custom}
-    response.extra_fields = [*_unknown_fields(session, response, withheld), *custom]
+    response.extra_fields = [*unknown_fields(session, response, withheld), *custom]
 
 
 def withheld_fields(session: Session) -> frozenset[str]:
@@ -154,8 +163,8 @@ def withheld_fields(session: Session) -> frozenset[str]:
     return withheld
 
 
-def _unknown_fields(
-    session: Session, response: _Response, withheld: frozenset[str]
+def unknown_fields(
+    session: Session, response: Response, withheld: frozenset[str]
 ) -> Iterator[tuple[str, bytes]]:
     """Their fields that we do not know, and repeated ones, as the terminal may see them."""
     terminal, (_, manner) = session.terminal, library_of(session)

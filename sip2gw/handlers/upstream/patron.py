@@ -5,6 +5,9 @@ Rules: B18-B32, B72, C121, C152.
 
 from __future__ import annotations
 
+from contextlib import suppress
+
+from sip2gw.backend.system import LibrarySystemError
 from sip2gw.handlers.base import Answer, Session
 from sip2gw.handlers.information import honours_payment_fetch
 from sip2gw.handlers.patron import (
@@ -14,8 +17,10 @@ from sip2gw.handlers.patron import (
     shown_answer,
     withhold,
 )
+from sip2gw.handlers.upstream.authorisers import authorisers_of
 from sip2gw.handlers.upstream.behind import identifier_of, is_offered, refuse_unoffered
 from sip2gw.handlers.upstream.overlay import lay_over
+from sip2gw.protocol.fields import Summary
 from sip2gw.protocol.messages import (
     PatronInformation,
     PatronInformationResponse,
@@ -32,7 +37,30 @@ async def patron(session: Session, request: PatronRequest) -> Answer:
     if not is_offered(session, request):
         return refuse_unoffered(session, request)
     presented, theirs = await ask(session, request, session.terminal.identification.pin_required)
-    return tell(session, request, presented, theirs)
+    answer = tell(session, request, presented, theirs)
+    response = answer.response
+    if presented.shown is not None and isinstance(response, PatronInformationResponse):
+        await _list_for_authorisers(session, request, response)
+    return answer
+
+
+async def _list_for_authorisers(
+    session: Session, request: PatronRequest, response: PatronInformationResponse
+) -> None:
+    """By profile, add to AU what others have on loan who have authorised the patron (B54).
+
+    A page of the list is theirs alone: nobody could say on which page ours stand.
+    """
+    assert isinstance(request, PatronInformation)
+    is_page = request.start_item is not None or request.end_item is not None
+    is_listed = Summary.CHARGED in request.summary and not is_page
+    if not is_listed or not session.terminal.rights.renewals_of_authorisers:
+        return
+    with suppress(LibrarySystemError):
+        # The PIN has been judged with the 63 itself.
+        async for authoriser in authorisers_of(session, request.patron_identifier, None):
+            response.charged_items += authoriser.charged_items
+            response.charged_items_count += len(authoriser.charged_items)
 
 
 async def ask(

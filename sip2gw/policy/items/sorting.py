@@ -15,6 +15,8 @@ SortField = Literal[
 ]  # fmt: skip
 """What a rule may look at: the item, and what became of its return."""
 Comparator = Literal["eq", "ne", "lt", "le", "gt", "ge"]
+Look = Callable[[SortField], str | None]
+"""Tells what is known of an item and its return."""
 ANY_BRANCH = "*"
 
 _COMPARE: dict[Comparator, Callable[[Any, Any], bool]] = {
@@ -53,11 +55,11 @@ class SortRule:
     value: str
     bin: str
 
-    def fits(self, branch: str | None, record: ItemRecord, done: Outcome) -> bool:
-        """Whether this rule matches the item."""
+    def fits(self, branch: str | None, look: Look) -> bool:
+        """Whether this rule matches the item of which `look` tells."""
         if self.branch not in (ANY_BRANCH, branch):
             return False
-        found = _FIELDS[self.field](record, done) or ""
+        found = look(self.field) or ""
         compare = _COMPARE[self.comparator]
         if not found and self.comparator not in ("eq", "ne"):
             return False
@@ -74,4 +76,9 @@ def sort_bin(
     rules: tuple[SortRule, ...], branch: str | None, record: ItemRecord, done: Outcome
 ) -> str | None:
     """The bin of the first rule that matches the return `done` at `branch`, or None."""
-    return next((rule.bin for rule in rules if rule.fits(branch, record, done)), None)
+    return bin_for(rules, branch, lambda field: _FIELDS[field](record, done))
+
+
+def bin_for(rules: tuple[SortRule, ...], branch: str | None, look: Look) -> str | None:
+    """The same for a return of which `look` tells what is known."""
+    return next((rule.bin for rule in rules if rule.fits(branch, look)), None)

@@ -198,7 +198,7 @@ PERSONAL = (
         names("id"),
         whose=names("patron"),
         shown=names("id time kind terminal message item outcome reasons state note closed"),
-        rest=names("closed_by key"),
+        rest=names("closed_by key account"),
         texts=names("item note key"),
         deleted=False,
         emptied={"note": "''"},

@@ -113,6 +113,9 @@ were settled, and when the terminal asked again and was told yes. The payment it
 ended: `unknown` until it is settled, then `refused` if it was not booked. An entry for review of
 unknown outcome has the key under which it was to be done."""
 
+SENDINGS = ("ALTER TABLE review ADD COLUMN account TEXT",)
+"""The account at the library system that was asked; none for what was asked of our store."""
+
 REKEYED_DEBTOR = """EXISTS (SELECT 1 FROM patron p JOIN patron s ON s.id = p.forgotten_as
         WHERE p.id = OLD.debtor_id AND s.id = NEW.debtor_id AND s.forgotten_on IS NOT NULL)"""
 

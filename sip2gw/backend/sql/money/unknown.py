@@ -20,11 +20,13 @@ from typing import Any, Unpack
 
 from sip2gw.backend.attempts import (
     AttemptState,
+    DoubtfulSending,
     Reconciliation,
     Settlement,
     UnknownAttempt,
     UnknownCirculation,
     UnknownPayment,
+    UnknownSending,
 )
 from sip2gw.backend.base import (
     CirculationOrder,
@@ -137,6 +139,15 @@ def review_row(known: UnknownCirculation) -> tuple[Any, ...]:
     return (known.id, time_text(known.time), *who, known.key)
 
 
+def settle_sending(
+    connection: Connection, known: UnknownSending, outcome: str, seen: Iterable[str]
+) -> None:
+    """Note for review what a look at the library system told of `known`; without `seen` nobody has
+    looked. What is settled or closed stays as it is."""
+    row = (*review_row(known), known.account, outcome, " ".join(seen))
+    connection.execute(queries.SETTLE_SENDING, row)
+
+
 # Reading ----------------------------------------------------------------------------------------
 
 
@@ -156,6 +167,19 @@ def _payment(row: Sequence[Any]) -> UnknownPayment:
 def _circulation(row: Sequence[Any]) -> UnknownCirculation:
     attempt_id, time, *rest = row
     return UnknownCirculation(attempt_id, moment_value(time), *rest)
+
+
+def doubtful_sendings(connection: Connection, done_since: datetime) -> list[DoubtfulSending]:
+    """What went up to a library system, and nobody knows or has closed; oldest first. Also what
+    was sent since then and found to be done."""
+    rows = connection.execute(queries.DOUBTFUL_SENDINGS, (time_text(done_since),)).fetchall()
+    return [_doubtful(row) for row in rows]
+
+
+def _doubtful(row: Sequence[Any]) -> DoubtfulSending:
+    sending_id, time, *rest, seen, outcome = row
+    sending = UnknownSending(sending_id, moment_value(time), *rest)
+    return DoubtfulSending(sending, tuple(seen.split()), outcome == CirculationOutcome.DONE)
 
 
 def unsettled(connection: Connection, spooled: Iterable[UnknownAttempt]) -> list[UnknownAttempt]:

@@ -1,0 +1,77 @@
+"""For whom somebody may renew, where only our store knows who has authorised whom (B54)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from sip2gw.handlers.base import Session
+from sip2gw.handlers.patron import PresentedCard, identify
+from sip2gw.handlers.upstream.behind import identifier_of
+from sip2gw.model import PatronRecord
+from sip2gw.policy.relationships import may_renew_for, renewable_by
+from sip2gw.protocol.fields import Summary
+from sip2gw.protocol.messages import PatronInformation, PatronInformationResponse
+from sip2gw.protocol.timestamps import write_timestamp
+
+
+@dataclass(frozen=True, slots=True)
+class Authoriser:
+    """Somebody whose loans the patron at the terminal may renew."""
+
+    id: str
+    charged_items: tuple[str, ...]
+    """Their AU as it came; each begins with the item's number."""
+
+
+async def authorisers_of(
+    session: Session, number: str, pin: str | None
+) -> AsyncIterator[Authoriser]:
+    """Who has authorised the holder of card `number` to renew.
+
+    The PIN is the holder's own: it is judged now, or was in this session (C64). A profile that
+    requires none gets on without. The authoriser's PIN is nobody's business here.
+    """
+    ours = await session.services.backend.find_by_card(number) if number else None
+    if ours is None or not renewable_by(ours, session.terminal.relationships):
+        return  # most have not been authorised, and then nobody is asked
+    was_verified = session.is_verified(number)
+    presented = await identify(session, number, pin, pin_required=False)
+    record = presented.shown
+    if record is None or not (was_verified or _has_shown_pin(session, presented)):
+        return
+    for authoriser in await _asked(session, record):
+        yield authoriser
+
+
+def _has_shown_pin(session: Session, presented: PresentedCard) -> bool:
+    required = session.terminal.identification.pin_required
+    return bool(presented.valid_password) or not required
+
+
+async def _asked(session: Session, record: PatronRecord) -> list[Authoriser]:
+    """Those of the authorisers who, by the library system's word, may be helped now."""
+    services, terminal = session.services, session.terminal
+    # A session of its own: whom we ask about now is not who stands at the terminal.
+    aside = Session(services, terminal)
+    found = []
+    for authoriser_id in renewable_by(record, terminal.relationships):
+        question = PatronInformation(
+            transaction_date=write_timestamp(session.now()),
+            summary=frozenset({Summary.CHARGED}),
+            patron_identifier=authoriser_id,
+        )
+        asked = await identifier_of(session).ask(aside, question)
+        said, today = asked.response, session.now().date()
+        if (
+            asked.record is not None
+            and isinstance(said, PatronInformationResponse)
+            and may_renew_for(record, asked.record, terminal.relationships, today)
+        ):
+            found.append(Authoriser(authoriser_id, said.charged_items))
+    return found
+
+
+def has_on_loan(authoriser: Authoriser, item_id: str) -> bool:
+    """Whether the item is among their loans: AU is its number, or begins with that and a blank."""
+    return any(one.partition(" ")[0] == item_id for one in authoriser.charged_items)

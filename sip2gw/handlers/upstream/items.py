@@ -1,0 +1,111 @@
+"""11, 09, 15, 17 and 19 in front of a library system: asked there, told here.
+
+Rules: B57, B73, C106, C152.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+from sip2gw.handlers.base import Answer, Session
+from sip2gw.handlers.items.circulation import claim_of, note_refusal, order_for
+from sip2gw.handlers.patron import PresentedCard
+from sip2gw.handlers.upstream.behind import is_offered, refuse_unoffered
+from sip2gw.handlers.upstream.passing import (
+    RefusedHereError,
+    pass_on,
+    refuse_here,
+    refuse_with,
+)
+from sip2gw.handlers.upstream.telling import ItemResponse, tell
+from sip2gw.policy.access import PinState
+from sip2gw.policy.items.cases import RefusedCase
+from sip2gw.policy.items.decisions import Materials, refusal
+from sip2gw.policy.items.offline import Claim
+from sip2gw.policy.reasons import CirculationReason
+from sip2gw.policy.upstream.passing import said_material
+from sip2gw.protocol.messages import (
+    Checkin,
+    Checkout,
+    Hold,
+    ItemInformation,
+    ItemStatusUpdate,
+    Renew,
+)
+
+OFFLINE_NOT_ACCEPTED = "offline_not_accepted"
+Claiming = Checkout | Checkin | Renew
+"""What may have happened already, with no block `Y`."""
+
+
+async def item(session: Session, request: Hold | ItemInformation | ItemStatusUpdate) -> Answer:
+    """Answer a 15, 17 or 19 with what the library system says."""
+    if not is_offered(session, request):
+        return refuse_unoffered(session, request)
+    return await ask_and_tell(session, request)
+
+
+async def checkout(session: Session, request: Checkout) -> Answer:
+    """Answer a 11 with a 12."""
+    return await claimed(session, request, session.terminal.circulation.not_lent)
+
+
+async def checkin(session: Session, request: Checkin) -> Answer:
+    """Answer a 09 with a 10."""
+    return await claimed(session, request, session.terminal.circulation.not_taken_back_materials)
+
+
+async def claimed(session: Session, request: Claiming, kept_back: Materials) -> Answer:
+    """Ask unless the profile refuses; a believed claim that it has happened goes up as such.
+
+    Whatever was claimed and is refused is listed in the review (C106).
+    """
+    if not is_offered(session, request):
+        return refuse_unoffered(session, request)
+    claim = claim_of(session, request)
+    answer = _refused_by_profile(session, request, claim, kept_back)
+    if answer is None:
+        request.no_block = claim is not None and claim.believed
+        answer = await ask_and_tell(session, request)
+    if claim is not None and answer.outcome != "ok":
+        await _note_claim(session, request, claim)
+    return answer
+
+
+def _refused_by_profile(
+    session: Session, request: Claiming, claim: Claim | None, kept_back: Materials
+) -> Answer | None:
+    """What the operator refuses on purpose, whatever the library system would say."""
+    if claim is not None and not session.terminal.rights.accept_offline:
+        text = session.services.texts.text(session.language("000"), "terminal_not_allowed")
+        return refuse_with(session, request, OFFLINE_NOT_ACCEPTED, (text,))
+    is_believed = claim is not None and claim.believed
+    material = said_material(request, session.terminal.wire.text)
+    if not is_believed and material in kept_back:
+        return refuse_here(session, request, CirculationReason.MATERIAL)
+    return None
+
+
+async def _note_claim(session: Session, request: Claiming, claim: Claim) -> None:
+    """It may have happened all the same, so staff must look at it."""
+    number: str = getattr(request, "patron_identifier", "")
+    nobody = PresentedCard(number, None, None, PinState.ABSENT, False, False)
+    refused = refusal(CirculationReason.UNKNOWN_ITEM)
+    item_id = request.item_identifier or ""
+    order = order_for(session, request.code, item_id, request, nobody, claim, RefusedCase(refused))
+    await note_refusal(session, order, refused)
+
+
+async def ask_and_tell(
+    session: Session,
+    request: Claiming | Hold | ItemInformation | ItemStatusUpdate,
+) -> Answer:
+    """The library system's answer, as the profile likes it."""
+    number: str = getattr(request, "patron_identifier", "")
+    try:
+        response = cast("ItemResponse", await pass_on(session, request))
+    except RefusedHereError as refused:
+        return refuse_here(session, request, refused.reason)
+    tell(session, response)
+    outcome = "ok" if getattr(response, "ok", True) else "refused"
+    return Answer(response, outcome, "" if outcome == "ok" else "upstream", number)

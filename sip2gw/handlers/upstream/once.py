@@ -1,0 +1,180 @@
+"""Loans, returns, renewals and holds go up once.  (B79, C69, C88, C89, C97, C98, C127)
+
+A terminal that asks again, perhaps after a reconnect, gets the answer that it missed; while its
+request is under way, it waits for that answer; while nobody knows what became of it, it hears so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from functools import partial
+
+from sip2gw.backend.attempts import UnknownSending
+from sip2gw.backend.base import (
+    BackendTimeoutError,
+    HungUpError,
+    OutcomeUnknownError,
+    UnavailableError,
+)
+from sip2gw.backend.ids import new_id
+from sip2gw.backend.system import NotAskedError
+from sip2gw.handlers.base import Session
+from sip2gw.handlers.items.circulation import order_key
+from sip2gw.handlers.items.hold import hold_key
+from sip2gw.handlers.upstream.behind import library_of
+from sip2gw.protocol.message import Response
+from sip2gw.protocol.messages import Checkin, Checkout, Hold, Renew, Request
+from sip2gw.shared.sendings import Passage, effect_of, key_of
+
+OnceRequest = Checkout | Checkin | Renew | Hold
+Send = Callable[[], Awaitable[Response]]
+"""Asks the library system; raises its errors."""
+
+
+async def send_once(
+    session: Session, request: OnceRequest, send: Send, ask: Callable[[Send], Awaitable[Response]]
+) -> Response:
+    """The library system's answer to `request`, unless it went up before.
+
+    A session that ends does not end what is under way: its terminal comes back for the answer.
+
+    Args:
+        session: who asks.
+        request: what is asked.
+        send: asks the library system.
+        ask: decides whether to call `send`, and gives its answer.
+
+    Raises:
+        OutcomeUnknownError: nobody knows whether it is done; that is noted.
+        NotAskedError: certainly nothing was done.
+        Exception: whatever `ask` raises before it has called `send`: nothing was done.
+    """
+    known, clock = session.services.sendings, session.services.clock
+    sending = sending_of(session, request)
+    if not known.is_recalled:
+        raise UnavailableError("what an earlier process has sent is not known yet")
+    kept = known.answer(sending, clock.monotonic())
+    if kept is not None:
+        return _copied(kept)
+    if key_of(sending) in known.doubtful:
+        raise OutcomeUnknownError("nobody knows yet what became of the first request")
+    passage = known.under_way(sending)
+    if passage is None:
+        library, manner = library_of(session)
+        if library.is_away(manner.account):
+            raise NotAskedError
+        passage = Passage(sending)
+        known.begin(passage, _pass(session, passage, send, ask))
+    return await _wait(session, passage)
+
+
+async def _wait(session: Session, passage: Passage) -> Response:
+    """The answer; the request goes on when nobody waits for it any more."""
+    passage.waiting += 1
+    try:
+        return _copied(await asyncio.shield(passage.task))
+    except HungUpError:
+        raise
+    except asyncio.CancelledError:
+        if not passage.is_sent:
+            raise BackendTimeoutError("it did not go up in time") from None
+        await session.services.backend.note_sending(passage.sending)
+        raise OutcomeUnknownError("the deadline passed while it was under way") from None
+    finally:
+        passage.waiting -= 1
+
+
+def sent_beside(session: Session, request: Request) -> None:
+    """`request`, which may go up twice, goes up now: what was answered before about its item and
+    patron may no longer be so."""
+    item, patron = (
+        getattr(request, name, None) for name in ("item_identifier", "patron_identifier")
+    )
+    session.services.sendings.went_up(new_id(), item or "", patron or "")
+
+
+def sending_of(session: Session, request: OnceRequest) -> UnknownSending:
+    """What is noted of `request`."""
+    _, manner = library_of(session)
+    patron = getattr(request, "patron_identifier", "")
+    if isinstance(request, Hold):
+        key = hold_key(session, request, patron)
+    else:
+        key = order_key(session, request, patron)
+    sending_id, item = new_id(), request.item_identifier or ""
+    if key is None:
+        key = f"#{sending_id}"
+    elif not item:
+        key += f"|{getattr(request, 'title_identifier', None) or ''}"
+    return UnknownSending(
+        id=sending_id,
+        time=session.services.clock.now(),
+        terminal=session.terminal.name,
+        code=request.code,
+        item_id=item,
+        patron_id=patron,
+        key=key,
+        account=manner.account,
+        cancels=getattr(request, "cancel", False),
+    )
+
+
+async def _pass(
+    session: Session,
+    passage: Passage,
+    send: Send,
+    ask: Callable[[Send], Awaitable[Response]],
+) -> Response:
+    """Have it sent, and remember how that ended, whoever waits for it."""
+    try:
+        response = await ask(partial(_send, session, passage, send))
+    except BaseException as error:
+        if passage.is_sent and passage.answer is None:
+            raise await _doubt(session, passage.sending) from error
+        # What was done is not denied because something failed afterwards (C98).
+        if passage.answer is None or not getattr(passage.answer, "ok", False):
+            raise
+        response = passage.answer
+    if getattr(response, "ok", False):
+        services = session.services
+        services.sendings.keep(passage.sending, response, services.clock.monotonic())
+    return response
+
+
+async def _send(session: Session, passage: Passage, send: Send) -> Response:
+    """Send it, once it is written down that it goes up.
+
+    Raises:
+        NotAskedError: it did not go up, or nobody waits for it any more.
+        NoAnswerError, BadAnswerError: nobody knows.
+    """
+    backend, sending = session.services.backend, passage.sending
+    await backend.begin_sending(sending)
+    if not passage.waiting:
+        backend.end_sending(sending)
+        raise NotAskedError
+    passage.is_sent = True
+    session.services.sendings.went_up(
+        sending.id, sending.item_id, sending.patron_id, effect_of(sending)
+    )
+    try:
+        passage.answer = await send()
+    except NotAskedError:
+        passage.is_sent = False
+        backend.end_sending(sending)
+        raise
+    backend.end_sending(sending)
+    return passage.answer
+
+
+async def _doubt(session: Session, sending: UnknownSending) -> OutcomeUnknownError:
+    session.services.sendings.doubt(sending)
+    await session.services.backend.note_sending(sending)
+    return OutcomeUnknownError("the library system did not answer")
+
+
+def _copied(response: Response) -> Response:
+    """For one who lays something over it: it may be told again."""
+    return replace(response, extra_fields=list(response.extra_fields))

@@ -1,0 +1,113 @@
+"""The one way up for requests about items and blocks: passed through, never decided here.
+
+Rules: B73, B74, C98, C106, C120, C153, C155.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from functools import partial
+from typing import TypeVar
+
+from sip2gw.handlers.base import Answer, Session
+from sip2gw.handlers.items.circulation import refusal_texts
+from sip2gw.handlers.upstream.behind import identifier_of, library_of
+from sip2gw.handlers.upstream.once import OnceRequest, Send, send_once, sent_beside
+from sip2gw.policy.items.decisions import refusal
+from sip2gw.policy.reasons import CirculationReason
+from sip2gw.policy.upstream.passing import Side, passing_up, unknown_there
+from sip2gw.protocol.codec import NO_CHARACTER, parse_request_body
+from sip2gw.protocol.message import Request, Response
+from sip2gw.protocol.messages import ItemInformation
+
+AnyRequest = TypeVar("AnyRequest", bound=Request)
+
+_IDENTIFYING = frozenset({"patron_identifier", "item_identifier", "patron_password"})
+
+
+class RefusedHereError(Exception):
+    """The library system is not asked at all."""
+
+    def __init__(self, reason: CirculationReason) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+async def pass_on(session: Session, request: Request) -> Response:
+    """Send `request` up once, in the account's name and manner, and give the answer as it came.
+
+    A locked PIN is not asked there, and one that nobody has verified here is a guess (B74).
+
+    Raises:
+        RefusedHereError: nobody was asked.
+        LibrarySystemError: it did not answer, or was not asked.
+        OutcomeUnknownError: nobody knows whether it is done; that is noted.
+        BackendError: our store failed, so nobody was asked.
+    """
+    library, manner = library_of(session)
+    terminal = session.terminal
+    unknown = unknown_there(request, manner.text)
+    if unknown is not None:
+        raise RefusedHereError(unknown)
+    up = passing_up(
+        with_kept_bytes(session, request),
+        manner.institution,
+        terminal.branch,
+        Side(terminal.wire.text, terminal.zone, terminal.wire.date_zone),
+        Side(manner.text, terminal.zone, manner.date_zone),
+    )
+    # A door keeps no state there, and must not keep a line from others (C122).
+    lease = None if terminal.is_door else session.lease
+
+    async def send() -> Response:
+        return await library.ask(manner.account, terminal.name, up, lease)
+
+    if isinstance(request, OnceRequest):
+        return await send_once(session, request, send, partial(_judged, session, request))
+    if not isinstance(request, ItemInformation):
+        sent_beside(session, request)
+    return await _judged(session, request, send)
+
+
+async def _judged(session: Session, request: Request, send: Send) -> Response:
+    """The answer that `send` gets. A PIN is judged by it, so `send` may never be called."""
+    terminal = session.terminal
+    pin: str | None = getattr(request, "patron_password", None)
+    if not pin:
+        return await send()
+    number: str = getattr(request, "patron_identifier", "")
+    answer = await identifier_of(session).judge(session, number, pin, send)
+    if answer is None:
+        hides = terminal.identification.wrong_pin_hides_card
+        raise RefusedHereError(
+            CirculationReason.UNKNOWN_CARD if hides else CirculationReason.WRONG_PIN
+        )
+    return answer
+
+
+def refuse_here(session: Session, request: Request, reason: CirculationReason) -> Answer:
+    """The failure form of a request about which nobody was asked."""
+    return refuse_with(session, request, reason, refusal_texts(session, refusal(reason), None))
+
+
+def refuse_with(session: Session, request: Request, reason: str, texts: tuple[str, ...]) -> Answer:
+    """The same, for a reason with texts of its own."""
+    response = request.failure_form(session.terminal.institution_id, session.now(), texts)
+    number: str = getattr(request, "patron_identifier", "")
+    if getattr(response, "patron_identifier", None):
+        response.patron_identifier = session.as_scanned(number)  # type: ignore[attr-defined]
+    return Answer(response, "refused", reason, number)
+
+
+def with_kept_bytes(session: Session, request: AnyRequest) -> AnyRequest:
+    """`request` with texts in which bytes that are no character stay what they are (C153).
+
+    Numbers and PINs are not among them: what cannot be read is nobody's.
+    """
+    names = [field.name for field in fields(request) if field.name not in _IDENTIFYING]
+    odd = [name for name in names if NO_CHARACTER in str(getattr(request, name))]
+    if not odd or session.link is None:
+        return request
+    wire = replace(session.terminal.wire, keeps_bytes=True)
+    kept = parse_request_body(session.link.pending_body, wire)
+    return replace(request, **{name: getattr(kept, name) for name in odd})

@@ -1,0 +1,86 @@
+"""Requests about items as they go up to a library system, and what its answers say of a PIN.
+
+Rules: B73, B74, C106, C120, C153, C155.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import tzinfo
+from typing import Any, TypeVar
+
+from sip2gw.policy.reasons import CirculationReason
+from sip2gw.policy.upstream.questions import OURS, carried
+from sip2gw.protocol.encoding import TextEncoding, is_exact
+from sip2gw.protocol.message import Request, Response
+from sip2gw.protocol.timestamps import DateZone, read_timestamp, write_timestamp
+
+AnyRequest = TypeVar("AnyRequest", bound=Request)
+
+_ONCE = OURS | {"AB"}
+"""Fields that go up once: a second AA, AB or AD could mean another patron, item or PIN there."""
+_DATES = ("transaction_date", "nb_due_date", "return_date", "expiration_date")
+_MATERIAL = "CR"
+"""The field of a 11 or 09 in which some terminals say what kind of thing it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """How one side writes: the terminal's, or the account's."""
+
+    text: TextEncoding
+    zone: tzinfo
+    date_zone: DateZone
+
+
+def unknown_there(request: Request, target: TextEncoding) -> CirculationReason | None:
+    """What nobody there can have, because `target` lacks characters of its number. With others in
+    their place it would be the number of somebody or something else."""
+    if not is_exact(getattr(request, "patron_identifier", ""), target):
+        return CirculationReason.UNKNOWN_CARD
+    if not is_exact(getattr(request, "item_identifier", None) or "", target):
+        return CirculationReason.UNKNOWN_ITEM
+    return None
+
+
+def passing_up(
+    request: AnyRequest, institution: str, branch: str | None, source: Side, target: Side
+) -> AnyRequest:
+    """`request` in the account's name and manner: AO, AP, dates, and the unknown fields' encoding.
+
+    Args:
+        request: as the terminal sent it.
+        institution: AO there.
+        branch: the terminal's; it is AP unless the request has one.
+        source: how the terminal writes.
+        target: how the account does.
+    """
+    changes: dict[str, Any] = {"institution_id": institution}
+    if getattr(request, "current_location", None) == "":
+        changes["current_location"] = branch or ""
+    for name in _DATES:
+        raw = getattr(request, name, None)
+        moment = read_timestamp(raw, source.zone) if isinstance(raw, str) else None
+        if moment is not None:
+            local = moment.astimezone(target.zone)
+            changes[name] = write_timestamp(local, target.date_zone)
+    unknown = [field for field in request.extra_fields if field[0] not in _ONCE]
+    changes["extra_fields"] = carried(unknown, source.text, target.text)
+    return replace(request, **changes)
+
+
+def said_material(request: Request, text: TextEncoding) -> str | None:
+    """The material that `request` itself names; nobody else is asked for it."""
+    for tag, value in request.extra_fields:
+        if tag == _MATERIAL:
+            return text.decode(value).strip()
+    return None
+
+
+def password_word(response: Response) -> bool | None:
+    """CQ of any answer, which some systems say in those that do not have it; None if unsaid."""
+    said: bool | None = getattr(response, "valid_patron_password", None)
+    for tag, value in response.extra_fields:
+        if said is None and tag == "CQ" and value in (b"Y", b"N"):
+            said = value == b"Y"
+    return said

@@ -1,0 +1,199 @@
+"""PINs in loans, renewals and holds, which a library system judges (B74, C98, C99, C155).
+
+91 is a card that our store does not know; its PIN is 1234.
+"""
+
+import asyncio
+from contextlib import suppress
+from dataclasses import replace
+
+import pytest
+from judged import behind
+
+from sip2gw.backend.system import NoAnswerError, NotAskedError
+from sip2gw.policy.access import PinState
+from sip2gw.protocol.codec import parse_response
+from sip2gw.protocol.wire import WireFormat
+
+OK, WRONG, LOCKED = PinState.OK, PinState.WRONG, PinState.LOCKED
+THEN = "20260310    120000"
+TAIL = "AOTHERE|AA91|ABB1|AJTitle|AH|"
+YES, NO = f"121NUN{THEN}{TAIL}", f"120NUN{THEN}{TAIL}"
+NO_WITH_CQN, NO_WITH_CQY, YES_WITH_CQY = f"{NO}CQN|", f"{NO}CQY|", f"{YES}CQY|"
+FAILURES_MAX = 5
+
+
+@pytest.fixture
+async def there(tmp_path):
+    async with behind(tmp_path) as behind_it:
+        behind_it.deeds = []
+        yield behind_it
+
+
+async def lend(there, pin, answer, session=None, *, number="91"):
+    """What is told of a loan to which the library system says `answer`; the PINs that went up are
+    in `there.deeds`."""
+
+    async def send():
+        there.deeds.append(pin)
+        if isinstance(answer, Exception):
+            raise answer
+        return parse_response(answer.encode(), WireFormat())
+
+    return await there.identifier.judge(session or there.session(), number, pin, send)
+
+
+async def test_a_yes_and_a_no_are_handed_on(there):
+    assert (await lend(there, "1234", YES)).ok
+    assert not (await lend(there, "1234", NO)).ok
+
+
+async def test_at_most_so_many_pins_go_up_without_a_yes(there):
+    for n in range(9):
+        await lend(there, f"000{n}", NO)
+    assert len(there.deeds) == FAILURES_MAX
+    assert await lend(there, "1234", YES) is None  # locked: nobody is asked
+    assert there.locks == ["card"]
+    assert await there.guess("91", "1234") is LOCKED
+
+
+async def test_noes_and_wrong_pins_elsewhere_count_together(there):
+    for n in range(3):
+        assert await there.guess("91", f"000{n}") is WRONG
+    for n in range(3, 9):
+        await lend(there, f"000{n}", NO)
+    assert len(there.deeds) == FAILURES_MAX - 3
+
+
+async def test_a_yes_takes_back_what_noes_have_counted(there):
+    for _ in range(3):
+        for n in range(4):
+            await lend(there, f"000{n}", NO)
+        assert (await lend(there, "1234", YES)).ok
+    assert await there.counted("91") == [0]
+
+
+async def test_a_yes_takes_nothing_back_that_a_wrong_pin_has_counted(there):
+    """Some library systems do not look at the PIN of a hold, which can be placed and removed."""
+    for n in range(4):
+        assert await there.guess("91", f"000{n}") is WRONG
+        assert (await lend(there, "0000", YES)).ok
+    assert await there.counted("91") == [4]
+    assert await there.guess("91", "0009") is WRONG
+    assert await there.guess("91", "1234") is LOCKED
+
+
+async def test_a_lock_begins_a_new_count(there):
+    for n in range(FAILURES_MAX):
+        await lend(there, f"000{n}", NO)
+    there.gateway.clock.advance(16 * 60)
+    assert await there.guess("91", "0009") is WRONG
+    assert (await lend(there, "1234", YES)).ok
+    assert await there.counted("91") == [1]
+
+
+async def test_a_verified_pin_may_be_refused_for_whatever_reason(there):
+    session = there.session()
+    assert await there.guess("91", "1234", session) is OK
+    session.note_pin("91", OK)
+    for _ in range(9):
+        assert not (await lend(there, "1234", NO, session)).ok
+    assert await there.counted("91") == [0]
+    # Another PIN in the same session, and the same one in another session, are guesses.
+    await lend(there, "4321", NO, session)
+    await lend(there, "1234", NO)
+    assert await there.counted("91") == [2]
+
+
+async def test_cq_says_more_than_a_no(there):
+    session = there.session()
+    assert await there.guess("91", "1234", session) is OK
+    session.note_pin("91", OK)
+    assert not (await lend(there, "1234", NO_WITH_CQY)).ok
+    assert await there.counted("91") == [0]
+    # Somebody has changed it in the meantime: then nothing of it is told.
+    assert await lend(there, "1234", NO_WITH_CQN, session) is None
+    assert await there.counted("91") == [1]
+    assert not session.is_verified("91")
+    assert (await lend(there, "1234", YES_WITH_CQY)).ok
+    assert await there.counted("91") == [0]
+
+
+async def test_a_pin_that_cannot_be_written_there_is_wrong(there):
+    assert await lend(there, "12\ufffd4", YES) is None
+    assert there.deeds == []
+    assert await there.counted("91") == [1]
+
+
+async def test_what_was_not_asked_is_not_counted_and_what_was_not_answered_is(there):
+    with suppress(NotAskedError):
+        await lend(there, "0001", NotAskedError())
+    assert await there.counted("91") == [0]
+    for _ in range(3):  # the same one is one guess …
+        with suppress(NoAnswerError):
+            await lend(there, "0001", NoAnswerError())
+    assert await there.counted("91") == [1]
+    assert (await lend(there, "0001", YES)).ok  # … until it is answered
+    assert await there.counted("91") == [0]
+
+
+async def test_another_number_of_the_patron_is_learnt(there):
+    await lend(there, "0001", NO.replace("AA91", "AA77"))
+    await lend(there, "0002", NO)
+    assert await there.counted("91", "77") == [2, 1]
+
+
+async def test_who_gives_up_has_nothing_sent_any_more(there):
+    """What was answered no is not done later (C98), and hanging up makes no guess free."""
+    begun = asyncio.Event()
+    sent = []
+
+    async def hang():
+        sent.append(1)
+        begun.set()
+        await asyncio.Event().wait()
+
+    session = there.session()
+    first = asyncio.create_task(there.identifier.judge(session, "91", "0001", hang))
+    await begun.wait()
+    # The second waits for its turn.
+    second = asyncio.create_task(there.identifier.judge(session, "91", "0002", hang))
+    while len(there.identifier._pins.guesses.under_way) < 2:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    second.cancel()
+    with suppress(asyncio.CancelledError):
+        await second
+    first.cancel()
+    with suppress(asyncio.CancelledError):
+        await first
+    async with asyncio.timeout(5):
+        await asyncio.gather(*there.identifier._pins.guesses.under_way, return_exceptions=True)
+    assert sent == [1]
+    assert await there.counted("91") == [1]
+
+
+async def test_failing_answers_leave_when_all_of_them_do(there, monkeypatch):
+    held = []
+
+    async def hold_back(terminal, now, began_s):
+        held.append(terminal)
+
+    monkeypatch.setattr(there.identifier._pins.guesses, "hold_back", hold_back)
+    there.identifier.rules = replace(there.identifier.rules, failures_max=2)
+    await lend(there, "1234", YES)
+    assert held == []
+    await lend(there, "0001", NO)
+    await lend(there, "0001", NO_WITH_CQN)
+    assert await lend(there, "0002", NO) is None
+    assert held == ["kiosk-1"] * 3
+
+
+async def test_a_no_tells_a_door_nothing_about_the_pin(there):
+    """It was the loan that was refused; somebody who was let in yesterday is no guesser."""
+    noted = []
+    there.identifier._pins._admissions.note_pin = lambda name, *, right: noted.append(right)
+    await lend(there, "0001", NO)
+    await lend(there, "1234", YES)
+    assert noted == []
+    await lend(there, "1234", YES_WITH_CQY)
+    assert noted == [True]
