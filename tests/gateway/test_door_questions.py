@@ -25,6 +25,13 @@ def test_what_is_over_is_forgotten_when_more_comes():
     assert len(asked) == 5
 
 
+def test_what_is_forgotten_is_asked_anew():
+    asked = DoorQuestions()
+    asked.remember(b"q", "answer", 100.0, 5.0)
+    asked.forget()
+    assert asked.recall(b"q", 100.0) is None
+
+
 def test_there_is_room_for_so_many(monkeypatch):
     monkeypatch.setattr(door_questions, "QUESTIONS_MAX", 3)
     asked = DoorQuestions()

@@ -74,7 +74,10 @@ async def test_who_waits_for_one_and_goes_leaves_the_others_free() -> None:
     await a_few_turns()
     both.cancel()
     await a_few_turns()
-    assert not await queue.guess("third", "91")
+    third = queue.guess("third", "91")
+    await a_few_turns()
+    assert third.done()
+    assert not third.result()
 
 
 async def test_inside_nobody_else_guesses() -> None:
