@@ -541,17 +541,17 @@ async def test_a_lease_ends_with_the_session(client, library):
     assert lease.line is not None
     ending = EndPatronSession(institution_id="HUB", patron_identifier="2100")
     await client.ask("default", "a", ending, lease=lease)
-    assert (lease.line, lease.card) == (None, "")
+    assert (lease.line, lease.card) == (None, b"")
     assert lines(library) == "aa"
 
 
 async def test_a_lease_ends_with_another_card_when_released_and_after_a_minute(client, library):
     one, two = Lease(), Lease()
     await client.status("2100", "a", lease=one)
-    assert one.card == "2100"
+    assert one.card == b"2100"
     first = one.line
     await client.status("2101", "a", lease=one)
-    assert one.card == "2101"
+    assert one.card == b"2101"
     client.release(one)
     assert one.line is None
     assert first.lease is None

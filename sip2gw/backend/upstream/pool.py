@@ -86,19 +86,15 @@ class Pool:
     # Asking --------------------------------------------------------------------------------
 
     def ask(self, terminal: str, request: Request, lease: Lease | None) -> Job:
-        """Begin to ask; the caller awaits `Job.answer`, or says that it has been cancelled.
+        """Begin to ask; the caller awaits the job.
 
         Raises:
             NotAskedError: see `LibrarySystem.ask`.
         """
-        return self._begin(terminal, serialise(request, self._wire), lease, typed=True)
+        return self.pass_on(terminal, serialise(request, self._wire), lease, typed=True)
 
-    def pass_on(self, terminal: str, body: bytes, lease: Lease | None) -> Job:
-        """The same for a body; the answer is one too."""
-        return self._begin(terminal, body, lease, typed=False)
-
-    def cancelled(self, job: Job) -> None:
-        """Nobody waits for `job` any more."""
+    def left(self, job: Job) -> None:
+        """The owner of a line: see `line.Owner`."""
         line = job.line
         if line is None:
             self._turns.remove(job)
@@ -107,9 +103,12 @@ class Pool:
             self._figures.failed(job.body, NoAnswerError)
             self._end(line)
 
-    def _begin(self, terminal: str, body: bytes, lease: Lease | None, *, typed: bool) -> Job:
+    def pass_on(
+        self, terminal: str, body: bytes, lease: Lease | None, *, typed: bool = False
+    ) -> Job:
+        """The same for a body; the answer is one too, unless it is to be `typed`."""
         now = self._clock.monotonic()
-        job = Job(terminal, body, now + self._account.timeout_s, typed=typed, lease=lease)
+        job = Job(self, terminal, body, now + self._account.timeout_s, typed=typed, lease=lease)
         if self._is_closed or not self._breaker.is_closed:
             self._figures.failed(body, NotAskedError)
             raise NotAskedError
@@ -145,7 +144,7 @@ class Pool:
     def _next(self, line: Line, now: float) -> None:
         """`line` is free: send what waits."""
         while (job := self._turns.take()) is not None:
-            if job.answer.done():
+            if job.is_over:
                 continue
             if job.deadline > now:
                 self._send(line, job, now)
@@ -164,12 +163,13 @@ class Pool:
         if line.is_ready:
             if line.status is not self.status:
                 self._learn(line.status)
-            self._opening_backoff.reset()
-            self._refused_backoff.reset()
+            for backoff in (self._opening_backoff, self._refused_backoff):
+                if backoff.has_grown:
+                    backoff.reset()
         if not job.is_ours:
             self._served(line, job, now)
-        if not job.answer.done():
-            job.answer.set_result(answer)
+        if not job.is_over:
+            job.end(answer)
         self._forget_done()
         if line.is_over:
             self._lost(line)
@@ -179,10 +179,11 @@ class Pool:
     def _served(self, line: Line, job: Job, now: float) -> None:
         line.has_served = True
         leases.served(job, line, now)
-        was_away = self.is_away
-        self._breaker.answered()
-        if was_away:
-            self._tell()
+        if not self._breaker.is_well:
+            was_away = self.is_away
+            self._breaker.answered()
+            if was_away:
+                self._tell()
 
     def broken(self, line: Line, job: Job | None, *, is_strange: bool) -> None:
         """The owner of a line: see `line.Owner`."""
@@ -200,13 +201,13 @@ class Pool:
             self._away(error())
 
     def _fail(self, job: Job, error: type[LibrarySystemError]) -> None:
-        if not job.answer.done():
+        if not job.is_over:
             self._figures.failed(job.body, error)
-            job.answer.set_exception(error())
+            job.end(None, error())
 
     def _forget_done(self) -> None:
         due = self._due
-        while due and due[0].answer.done():
+        while due and due[0].is_over:
             due.popleft()
 
     def _end(self, line: Line) -> None:
@@ -301,13 +302,14 @@ class Pool:
     async def _say(self, line: Line, request: Request) -> Response:
         if line.is_over:
             raise NoAnswerError
-        answer: Response = await self._send_ours(line, request).answer
+        answer: Response = await self._send_ours(line, request)
         return answer
 
     def _send_ours(self, line: Line, request: Request) -> Job:
         now = self._clock.monotonic()
         deadline = now + self._account.timeout_s
-        job = Job("", serialise(request, self._wire), deadline, typed=True, is_ours=True)
+        body = serialise(request, self._wire)
+        job = Job(self, "", body, deadline, typed=True, is_ours=True)
         self._due.append(job)
         line.send(job, now)
         return job
@@ -361,9 +363,8 @@ class Pool:
                 self._end(line)
             elif self._with_status and now - line.used_at >= self._account.keepalive_s:
                 self._idle.remove(line)
-                job = self._send_ours(line, ScStatus())
                 # Nobody awaits it; how it ends shows in the line.
-                job.answer.add_done_callback(lambda done: done.cancelled() or done.exception())
+                self._send_ours(line, ScStatus())
 
     async def close(self) -> None:
         """Close all lines; who waits learns that it was not asked, or not answered."""
@@ -380,6 +381,10 @@ class Pool:
         self._measure()
 
     # Telling -------------------------------------------------------------------------------
+
+    def forget(self) -> None:
+        """See `LibrarySystem.forget`."""
+        self._readings.forget()
 
     def offers(self) -> frozenset[str] | None:
         """See `LibrarySystem.offers`."""
