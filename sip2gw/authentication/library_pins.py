@@ -128,6 +128,10 @@ class LibraryPins:
         if patron_id and patron_id != number:
             _remember(self._aliases, number, patron_id)
 
+    def other_number(self, number: str) -> str | None:
+        """What `learn` was told last of `number`."""
+        return self._aliases.get(number)
+
     def judge(
         self, guess: LibraryGuess, ask: Ask, recall: Recall = lambda: None
     ) -> Coroutine[Any, Any, tuple[PinState, Verdict | None]]:

@@ -146,6 +146,11 @@ class UpstreamIdentifier:
             await self._hold_back(session, began_s)
         return state
 
+    def numbers_of(self, number: str) -> tuple[str, ...]:
+        """See `LibraryIdentifier.numbers_of`."""
+        other = self._pins.other_number(number)
+        return (number,) if other is None else (number, other)
+
     async def judge(
         self, session: Session, number: str, pin: str, send: Callable[[], Awaitable[Response]]
     ) -> Response | None:

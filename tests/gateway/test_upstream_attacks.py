@@ -154,3 +154,52 @@ async def test_an_aa_that_is_no_text_names_nobody(tmp_path):
         await gateway.store.ping()
         (row,) = gateway.store.access_rows()
         assert (row.reason, row.patron_id) == ("granted", "1001")
+
+
+async def test_who_came_in_under_another_number_leaves_under_it(tmp_path):
+    """Else the branch is full for ever, of nobody."""
+    config = CONFIG.replace(DOOR, "door = { capacity = 1 }")
+
+    def answer(heard):
+        return answering(lambda number, pin: True, aa=CARDS.get(heard.value(b"AA")))(heard)
+
+    async with attacked(tmp_path, answer, "aliases = true", config) as (gateway, _):
+        door, out = await gateway.terminal("door-1"), await gateway.terminal("door-out")
+        assert WELCOME in await door.ask(ask_63("anna", "1"))
+        assert WELCOME not in await door.ask(ask_63("2002", "2"))
+        await out.ask(ask_63("anna"))
+        assert WELCOME in await door.ask(ask_63("2002", "2"))
+
+
+# What a terminal sees -------------------------------------------------------------------------
+
+SHY = CONFIG.replace("[profiles.kiosk]", "[profiles.kiosk]\ntemplate_ae = '{first_word}'")
+BIRTH = "[backend.sip2.facts]\nbirth_date = { field = 'PD' }\nmembership = { field = 'ZY' }"
+
+
+async def test_what_is_said_twice_is_told_once(tmp_path):
+    """The second could show a name that the profile shortens, or say yes where we say nothing."""
+    twice = b"BLY|AEPia Private|AA7777|BLN|CQY|AQHUB|AQEAST|"
+    async with attacked(tmp_path, answering(lambda *_: False, tail=twice), config=SHY) as (g, _):
+        kiosk = await g.terminal("kiosk-1")
+        answer = await kiosk.ask(ask_63("1001"))
+        said = {tag: fields(answer, tag, fixed=FIXED_64) for tag in ("AA", "AE", "BL", "CQ", "AQ")}
+        assert said == {"AA": ["1001"], "AE": ["Pia"], "BL": ["Y"], "CQ": [], "AQ": ["HUB", "EAST"]}
+
+
+async def test_personal_data_is_withheld_in_whatever_field_and_answer(tmp_path):
+    personal = b"BLY|PD19800501|ZYADULT|BEpia@example.org|XXpublic|"
+    enabled = b"26%b001%bAOHUB|AA1001|AEPia|BLY|CQY|" % (b" " * 14, STAMP.encode())
+
+    def answer(heard):
+        if heard.code == b"25":
+            return enabled + personal
+        return answering(lambda *_: True, tail=personal)(heard)
+
+    keys = f"messages = ['63', '25']\n{BIRTH}"
+    async with attacked(tmp_path, answer, keys) as (gateway, _):
+        desk = await gateway.terminal("desk-1")
+        for request in (ask_63("1001", "1"), f"25{STAMP}AOHUB|AA1001|AC|AD1|"):
+            said = await desk.ask(request)
+            assert "XXpublic|" in said
+            assert not [tag for tag in ("PD19", "ZYAD", "BEpi") if tag in said]
