@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
-from sip2gw.backend.attempts import Settlement, UnknownAttempt, UnknownCirculation
+from sip2gw.backend.attempts import Settlement, UnknownAttempt, UnknownCirculation, UnknownPayment
 from sip2gw.backend.base import (
     HungUpError,
     PaymentOutcome,
@@ -60,6 +60,13 @@ def insist_on_notable(doubts: Doubts | None, result: PaymentResult) -> PaymentRe
     return result
 
 
+def _undoes(attempt: UnknownAttempt, ended: UnknownAttempt) -> bool:
+    """Whether `attempt` may hide that `ended` was done, from one who looks after a crash."""
+    if isinstance(attempt, UnknownPayment) or isinstance(ended, UnknownPayment):
+        return False
+    return attempt.item_id == ended.item_id and attempt.code != ended.code
+
+
 class Doubts:
     """Notes attempts and finds them again. All methods belong to one event loop.
 
@@ -82,7 +89,7 @@ class Doubts:
         self._begun: set[str] = set()
         """Under way and in the spool, but not in doubt as long as this process lives."""
         self._beginning: deque[UnknownAttempt] = deque()
-        self._ended: list[str] = []
+        self._ended: list[UnknownAttempt] = []
         """In the spool for a moment longer."""
         self._opened = False
         self._thread = ready_pool(1, "spool")
@@ -144,7 +151,7 @@ class Doubts:
         Raises:
             UnavailableError: it is not written down, so it must not be made.
         """
-        if self._ended and len(self._begun) >= SLOTS // 2:
+        if len(self._begun) >= SLOTS // 2 or any(_undoes(attempt, old) for old in self._ended):
             self._drop_ended()
         self._beginning.append(attempt)
         try:
@@ -165,12 +172,12 @@ class Doubts:
             return
         if not self._ended:
             asyncio.get_running_loop().call_later(ENDED_KEPT_S, self._drop_ended)
-        self._ended.append(attempt.id)
+        self._ended.append(attempt)
 
     def _drop_ended(self) -> None:
         if self._ended:
             ended, self._ended = self._ended, []
-            self._run(self._drop, ended)
+            self._run(self._drop, [attempt.id for attempt in ended])
 
     def settled(self, settlements: Iterable[Settlement]) -> None:
         """These are settled, durably, in the store; nobody waits for the spool.

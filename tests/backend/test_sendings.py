@@ -60,6 +60,17 @@ def _reread(doubts: Any) -> list[Any]:
     return list(dict(_entries(doubts._thread.submit(read).result())).values())
 
 
+async def test_what_a_later_return_would_hide_does_not_come_back_after_a_crash(
+    library: Library,
+) -> None:
+    """It is answered; a look would find the item returned, and say that it was never lent."""
+    await library.begin_sending(sending())
+    library.end_sending(sending())
+    await library.begin_sending(sending(2, code="09"))
+    doubts: Any = library._doubts
+    assert [known.id for known in await asyncio.to_thread(_reread, doubts)] == ["S2"]
+
+
 async def test_many_are_written_down_together(library: Library) -> None:
     doubts: Any = library._doubts
     flushes = 0

@@ -24,13 +24,14 @@ from sip2gw.backend.upstream.breaker import (
     Breaker,
 )
 from sip2gw.backend.upstream.figures import Condition, Figures
-from sip2gw.backend.upstream.line import Job, Line, wire_format
+from sip2gw.backend.upstream.line import End, Job, Line, wire_format
 from sip2gw.backend.upstream.opening import (
     NoStatusError,
     RefusedError,
     client_context,
     connect,
     log_in,
+    problem_of,
 )
 from sip2gw.backend.upstream.readings import Readings
 from sip2gw.backend.upstream.turns import Turns
@@ -75,6 +76,8 @@ class Pool:
         """All jobs in the order in which they began, which is that of their deadlines."""
         self._with_status = True
         self._is_refused = False
+        self._problem = ""
+        """Why the breaker opened last, for the log."""
         self._is_closed = False
         self._offers: frozenset[str] | None = None
         self.status: AcsStatus | None = None
@@ -182,7 +185,7 @@ class Pool:
             if was_away:
                 self._tell()
 
-    def broken(self, line: Line, job: Job | None, *, is_strange: bool) -> None:
+    def broken(self, line: Line, job: Job | None, end: End) -> None:
         """The owner of a line: see `line.Owner`."""
         now = self._clock.monotonic()
         is_unused = line.is_ready and job is None and not line.has_served
@@ -190,12 +193,15 @@ class Pool:
             self._open_after = now + self._opening_backoff.next_s()
         self._lost(line)
         if job is not None:
-            self._failed(line, job, BadAnswerError if is_strange else NoAnswerError)
+            error = NoAnswerError if end is End.HUNG_UP else BadAnswerError
+            self._failed(line, job, error, serves=end is End.MISTAKEN)
 
-    def _failed(self, line: Line, job: Job, error: type[LibrarySystemError]) -> None:
+    def _failed(
+        self, line: Line, job: Job, error: type[LibrarySystemError], *, serves: bool = False
+    ) -> None:
         self._fail(job, error)
-        if line.is_ready and self._breaker.failed(self._clock.monotonic()):
-            self._away()
+        if line.is_ready and not serves and self._breaker.failed(self._clock.monotonic()):
+            self._away(error())
 
     def _fail(self, job: Job, error: type[LibrarySystemError]) -> None:
         if not job.is_over:
@@ -225,10 +231,13 @@ class Pool:
         nobody_serves = not self._lines and not self._openings and self._breaker.is_closed
         if nobody_serves and now < self._open_after:
             self._breaker.trip(self._open_after)
-            self._away()
+            self._away(NoAnswerError())
 
-    def _away(self) -> None:
+    def _away(self, error: Exception) -> None:
         """The breaker has opened: nobody waits, and the lines that did not serve are closed."""
+        self._is_refused = isinstance(error, RefusedError)
+        # The words only: the error itself would keep alive what its line held.
+        self._problem = problem_of(error)
         while (job := self._turns.take()) is not None:
             self._fail(job, NotAskedError)
         for line in tuple(self._idle):
@@ -270,14 +279,14 @@ class Pool:
             except NoStatusError:
                 self._with_status = False
                 line = await self._new_line()
-        except RefusedError:
-            self._not_opened(self._refused_backoff, is_refused=True)
-        except (OSError, LibrarySystemError, NoStatusError):
-            self._not_opened(self._opening_backoff, is_refused=False)
+        except RefusedError as error:
+            self._not_opened(self._refused_backoff, error)
+        except (OSError, LibrarySystemError, NoStatusError) as error:
+            self._not_opened(self._opening_backoff, error)
         except Exception as error:
             # Whatever it was, the account must be tried again: an open breaker waits for us.
             self._log.uncaught("upstream_opening_failed", error, account=self._account.name)
-            self._not_opened(self._opening_backoff, is_refused=False)
+            self._not_opened(self._opening_backoff, error)
         else:
             self._opened(line)
 
@@ -310,7 +319,6 @@ class Pool:
 
     def _opened(self, line: Line) -> None:
         now = self._clock.monotonic()
-        self._is_refused = False
         self._breaker.probe_succeeded()
         line.is_ready = True
         line.opened_at = line.served_at = now
@@ -319,12 +327,11 @@ class Pool:
         self._tell()
         self._next(line, now)
 
-    def _not_opened(self, backoff: Backoff, *, is_refused: bool) -> None:
+    def _not_opened(self, backoff: Backoff, error: Exception) -> None:
         self._open_after = self._clock.monotonic() + backoff.next_s()
         if not self._lines:
-            self._is_refused = is_refused
             self._breaker.trip(self._open_after)
-            self._away()
+            self._away(error)
 
     # Time ----------------------------------------------------------------------------------
 
@@ -409,7 +416,7 @@ class Pool:
         return "refused" if self._is_refused else "away"
 
     def _tell(self) -> None:
-        self._figures.tell(self._condition())
+        self._figures.tell(self._condition(), self._problem)
 
     def _measure(self) -> None:
         idle = len(self._idle)
