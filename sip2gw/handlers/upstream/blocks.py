@@ -48,8 +48,9 @@ async def block_patron(session: Session, request: BlockPatron) -> Answer:
     is_blocked = PatronFlag.CHARGE_DENIED in theirs.patron_status
     if not is_blocked:
         response.patron_status = theirs.patron_status
-    text = "blocked_by_terminal" if is_blocked else "system"
-    response.screen_message = (session.services.texts.text(session.language("000"), text),)
+    text_key = "blocked_by_terminal" if is_blocked else "system"
+    language = session.language(response.language)
+    response.screen_message = (session.services.texts.text(language, text_key),)
     outcome, reason = ("ok", "") if is_blocked else ("refused", "upstream")
     return Answer(response, outcome, reason, number)
 
