@@ -249,7 +249,7 @@ class Guesses:
                 since = unwritten.until - self.rules.lock
                 try:
                     await self._counts.record(name, since, self.rules.failures_max, unwritten.until)
-                except BackendError:
+                except Exception:  # even a bug: memory keeps the failure until the store has it
                     return False
                 unwritten.failures -= 1
             self.unwritten.pop(name, None)

@@ -322,6 +322,23 @@ async def test_the_count_in_memory_goes_to_the_store_when_it_works_again(pins, s
     assert (store.failures, pins.guesses.unwritten, pins.guesses.writing) == (3, {}, None)
 
 
+async def test_the_count_in_memory_survives_a_bug_in_writing_it(pins, store, monkeypatch):
+    monkeypatch.setattr("sip2gw.authentication.guesses.WRITE_AGAIN_S", 0)
+    store.broken = True
+    await guess(pins, store)
+    writing, record = pins.guesses.writing, store.record_pin_failure
+
+    async def bug(*_):
+        raise RuntimeError("a bug")
+
+    store.record_pin_failure, store.broken = bug, False
+    await turns()
+    assert pins.guesses.unwritten["P"].failures == 1
+    store.record_pin_failure = record
+    await writing
+    assert (store.failures, pins.guesses.unwritten) == (1, {})
+
+
 async def test_a_right_pin_ends_the_count_in_memory_too(pins, store):
     await guess(pins, store, "right")
     store.broken = True
