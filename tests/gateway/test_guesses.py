@@ -34,6 +34,7 @@ class FakeStore:
     def __init__(self):
         self.failures, self.locked_until, self.broken = 0, None, False
         self.events = []
+        self.error = UnavailableError("full")
 
     def record(self):
         cards = (Card("1", pin_failures=self.failures, pin_locked_until=self.locked_until),)
@@ -45,7 +46,7 @@ class FakeStore:
     async def record_pin_failure(self, patron_id, now, failures_max, lock_until):
         await asyncio.sleep(0)
         if self.broken:
-            raise UnavailableError("full")
+            raise self.error
         if self.locked_until is not None and now < self.locked_until:
             return None
         self.failures = 1 if self.locked_until is not None else self.failures + 1
@@ -326,15 +327,11 @@ async def test_the_count_in_memory_survives_a_bug_in_writing_it(pins, store, mon
     monkeypatch.setattr("sip2gw.authentication.guesses.WRITE_AGAIN_S", 0)
     store.broken = True
     await guess(pins, store)
-    writing, record = pins.guesses.writing, store.record_pin_failure
-
-    async def bug(*_):
-        raise RuntimeError("a bug")
-
-    store.record_pin_failure, store.broken = bug, False
+    writing = pins.guesses.writing
+    store.error = RuntimeError("a bug")
     await turns()
     assert pins.guesses.unwritten["P"].failures == 1
-    store.record_pin_failure = record
+    store.broken = False
     await writing
     assert (store.failures, pins.guesses.unwritten) == (1, {})
 
