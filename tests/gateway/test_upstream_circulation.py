@@ -1,10 +1,12 @@
 """The dialogues of `tests/wire/circulation` through a gateway in front of a gateway (B73).
 
 In every dialect the answers are those that a gateway gives directly, but for what
-docs/reference/upstream.md names.
+docs/reference/upstream.md names. Without `SIP2GW_FULL=1` only the first dialect plays all
+dialogues; each of the others plays its share of them.
 """
 
 import asyncio
+import os
 from shutil import copytree
 
 import pytest
@@ -13,13 +15,16 @@ from circulated import CONFIG, LIBRARY, dialogues
 from desks import desk_behind, desk_in_front, in_front_of
 from parity import Difference, differences, named
 
+FULL = "SIP2GW_FULL" in os.environ
 SECTION = "Loans, holds and items that are not answered as directly"
 
 
 @pytest.fixture(scope="module", params=DIALECTS)
 def stores(request, tmp_path_factory):
-    """A dialect, and a directory with both stores as each dialogue finds them."""
+    """A dialect and its place among them, and a directory with both stores as each dialogue finds
+    them."""
     dialect, directory = DIALECTS[request.param], tmp_path_factory.mktemp("desks")
+    place = list(DIALECTS).index(request.param)
 
     async def fill():
         async with desk_behind(directory / "behind", dialect, CONFIG, LIBRARY) as rear:
@@ -28,12 +33,12 @@ def stores(request, tmp_path_factory):
                 pass
 
     asyncio.run(fill())
-    return dialect, directory
+    return dialect, place, directory
 
 
 async def play(directory, stores, lines):
     """The differences that one dialogue shows."""
-    dialect, filled = stores
+    dialect, _, filled = stores
     copytree(filled, directory)
     async with (
         desk_behind(directory / "behind", dialect, CONFIG, []) as rear,
@@ -55,7 +60,11 @@ async def play(directory, stores, lines):
 
 async def test_the_answers_are_those_that_a_gateway_gives_directly(stores, tmp_path):
     found: set[Difference] = set()
+    _, place, _ = stores
+    plays_all = FULL or place == 0
     for number, param in enumerate(dialogues()):
-        found |= await play(tmp_path / str(number), stores, param.values[0])
+        if plays_all or number % len(DIALECTS) == place:
+            found |= await play(tmp_path / str(number), stores, param.values[0])
     assert number > 80
-    assert found == named(SECTION)
+    assert found <= named(SECTION)
+    assert not plays_all or found == named(SECTION)
