@@ -96,6 +96,7 @@ def refuse_with(session: Session, request: Request, reason: str, texts: tuple[st
     response = request.failure_form(session.terminal.institution_id, session.now(), texts)
     number: str = getattr(request, "patron_identifier", "")
     if getattr(response, "patron_identifier", None):
+        # Not every response has an AA, and a type checker does not see that this one has.
         response.patron_identifier = session.as_scanned(number)  # type: ignore[attr-defined]
     return Answer(response, "refused", reason, number)
 
