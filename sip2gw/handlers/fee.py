@@ -80,7 +80,7 @@ async def fee_paid(session: Session, request: FeePaid) -> Answer:
         reason = PaymentRefusalReason.NO_TRANSACTION_DATE
         return refuse(session, request, reason, presented.shown)
     result = await session.services.backend.book_payment(order)
-    return _answer(session, request, result, presented)
+    return answer_to(session, request, result, presented.shown)
 
 
 def count_failed(metrics: Metrics, outcome: str) -> None:
@@ -178,6 +178,17 @@ def _content(terminal: TerminalView, request: FeePaid, bill: Bill, payer_id: str
     return said_by(payer_id) + "|".join((*money, bill.fee_id or "", bill.debtor_card or ""))
 
 
+async def repeats_kept(session: Session, request: FeePaid, bill: Bill) -> Payment | None:
+    """The payment whose receipt number and content this is, if it comes with the same card (C4)."""
+    backend, key = session.services.backend, _key(request, bill, NOBODY)
+    kept = await backend.payment_under(session.terminal.name, key) if key is not None else None
+    if kept is None:
+        return None
+    content, payment = kept
+    is_same = content == _content(session.terminal, request, bill, payment.payer_id)
+    return payment if is_same and payment.card == request.patron_identifier else None
+
+
 def repeats_payment(session: Session, request: FeePaid, known: UnknownPayment) -> bool:
     """Whether it would be the same as `known`, if it came from the same payer (C4)."""
     bill = read_bill(session, request)
@@ -234,13 +245,14 @@ def _relation_label(lines: tuple[PaymentLine, ...]) -> str:
     return next((line.relation for line in lines if line.relation != "own"), "own")
 
 
-def _answer(
-    session: Session, request: FeePaid, result: PaymentResult, presented: PresentedCard
+def answer_to(
+    session: Session, request: FeePaid, result: PaymentResult, payer: PatronRecord | None
 ) -> Answer:
+    """The 38 for what became of a payment."""
     payment = result.payment
     if payment is None:
         reason = result.refusal or PaymentRefusalReason.SYSTEM
-        return refuse(session, request, reason, presented.shown)
+        return refuse(session, request, reason, payer)
     metrics = session.services.metrics
     metrics.payments[result.outcome, _relation_label(payment.lines)] += 1
     if result.outcome is _BOOKED:
@@ -276,9 +288,10 @@ def refuse(
     payer: PatronRecord | None = None,
     *,
     said: PaymentRefusalReason | None = None,
+    texts: tuple[str, ...] = (),
 ) -> Answer:
     """`38N` in the language of the `payer`, if known: nothing is booked, the BK stays free
-    (B29, B43, C4). `said` is shown on the screen instead of the reason."""
+    (B29, B43, C4). `said` is shown on the screen instead of the reason, or `texts` are."""
     session.services.metrics.payments["refused", "own"] += 1
     language = session.language("000", payer)
     text = session.services.texts.text(language, PAYMENT_TEXT_KEYS[said or reason])
@@ -288,6 +301,6 @@ def refuse(
         institution_id=session.terminal.institution_id,
         patron_identifier=session.as_scanned(request.patron_identifier),
         transaction_id=request.transaction_id,
-        screen_message=(text,),
+        screen_message=texts or (text,),
     )
     return Answer(response, "refused", reason, request.patron_identifier)

@@ -5,7 +5,8 @@ Rules: B44, B46, B75, B76, C59, C155, C156.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from enum import StrEnum
 from itertools import groupby
@@ -69,7 +70,6 @@ def shares_of(
     fee_id: str | None,
     split: Split,
     cards: Mapping[str, str],
-    debts: Mapping[str, Debts],
 ) -> tuple[Share, ...]:
     """The 37s for a payment that was decided on: one for each debtor, or for each fee.
 
@@ -78,7 +78,6 @@ def shares_of(
         fee_id: CG; then there is one share, of this fee.
         split: what the account wants where no fee is named.
         cards: which card goes up for a debtor, by their id.
-        debts: of each debtor, by their id.
     """
     shares: list[Share] = []
     for debtor_id, group in groupby(lines, lambda line: line.debtor_id):
@@ -89,10 +88,46 @@ def shares_of(
         if not by_line:
             parts.append((fee_id or OPEN_AMOUNT, sum(line.amount for line in own)))
         shares += (
-            Share(debtor_id, cards[debtor_id], own[0].relation, amount, named, debts[debtor_id])
+            Share(debtor_id, cards[debtor_id], own[0].relation, amount, named)
             for named, amount in parts
         )
     return tuple(shares)
+
+
+def receipt_of(bk: str, payment_id: str, position: int, *, guarded: bool) -> str | None:
+    """BK of a 37. Where a repeated one is booked once, each share needs a number of its own, the
+    same at every try."""
+    number = bk or (payment_id if guarded else "")
+    if not number:
+        return None
+    return f"{number}-{position + 1}" if position and guarded else number
+
+
+def one_after_the_other(shares: Sequence[Share], debts: Mapping[str, Debts]) -> tuple[Share, ...]:
+    """`shares` with what is owed right before each of them, if those before it are booked.
+
+    Args:
+        shares: in the order in which they go up.
+        debts: of each debtor before the first, by their id; nothing is known of others.
+    """
+    now, seen = dict(debts), []
+    for share in shares:
+        before = now.get(share.debtor_id, Debts())
+        seen.append(replace(share, before=before))
+        now[share.debtor_id] = _without(before, share)
+    return tuple(seen)
+
+
+def _without(debts: Debts, share: Share) -> Debts:
+    """What is left of `debts` when `share` is booked; which lines, only they know, if it names no
+    fee."""
+    balance = None if debts.balance is None else debts.balance - share.amount
+    if debts.lines is None or not share.fee_id:
+        return Debts(balance)
+    left = (
+        (fee_id, owed - share.amount * (fee_id == share.fee_id)) for fee_id, owed in debts.lines
+    )
+    return Debts(balance, tuple((fee_id, owed) for fee_id, owed in left if owed))
 
 
 def _said(fee_id: str) -> str:
