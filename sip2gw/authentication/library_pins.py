@@ -6,6 +6,7 @@
   the patron whom our store has for it, and at the other number (AA) that an answer has told us. All
   of these must be unlocked. A wrong PIN more may get through for each further card whose holder
   nobody has told us before; if that turns out to be a locked patron, the card is locked, too.
+  All spellings of a number count as one.
 - BLN counts like CQN, because some library systems answer a wrong PIN so. An answer without CQ is
   not right, but counts nothing.
 - What certainly was not asked is not counted. What was asked and not answered may have been judged
@@ -21,9 +22,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -36,6 +36,7 @@ from sip2gw.backend.base import Backend, BackendError
 from sip2gw.backend.system import LibrarySystemError, NotAskedError
 from sip2gw.model import FailedPins
 from sip2gw.policy.access import PinState
+from sip2gw.policy.upstream.questions import spelling
 from sip2gw.shared.door_memory import Admissions
 from sip2gw.shared.pin_guesses import PinGuesses
 
@@ -108,7 +109,7 @@ class LibraryPins:
         emergency: EmergencyPins,
         terminals: PinGuesses,
     ) -> None:
-        self._backend = backend
+        self.backend = backend
         self._digest = verifier.digest
         self._admissions = admissions
         self._emergency = emergency
@@ -126,8 +127,12 @@ class LibraryPins:
         if patron_id and patron_id != number:
             _remember(self._aliases, number, patron_id)
 
+    def other_number(self, number: str) -> str | None:
+        """What `learn` was told last of `number`."""
+        return self._aliases.get(number)
+
     def judge(
-        self, guess: LibraryGuess, ask: Ask, recall: Recall = lambda: None
+        self, guess: LibraryGuess, ask: Ask, recall: Recall | None = None
     ) -> Coroutine[Any, Any, tuple[PinState, Verdict | None]]:
         """What the PIN is worth, and what `ask` was told; when this returns, a wrong one has been
         counted. Without a verdict the PIN is locked, and nobody was asked.
@@ -141,8 +146,8 @@ class LibraryPins:
         judging = self._take_turn(guess, ask, recall)
         return self.guesses.judge_elsewhere(guess.terminal, guess.now, judging)
 
-    def _names(self, guess: LibraryGuess) -> list[str]:
-        """All under which failures of this patron are counted."""
+    def _numbers(self, guess: LibraryGuess) -> list[str]:
+        """The numbers that this patron is known to have."""
         number, known_as = guess.number, guess.known_as
         alias = self._aliases.get(number)
         if alias is None and (known_as is None or known_as == number):
@@ -150,45 +155,43 @@ class LibraryPins:
         return sorted(name for name in {number, known_as, alias} if name)
 
     async def _take_turn(
-        self, guess: LibraryGuess, ask: Ask, recall: Recall
+        self, guess: LibraryGuess, ask: Ask, recall: Recall | None
     ) -> tuple[PinState, Verdict | None]:
+        turns = self.guesses.turns
         while True:
-            names = self._names(guess)
-            held: list[asyncio.Lock] = []
+            numbers = self._numbers(guess)
+            names = sorted({spelling(number) for number in numbers})
+            has_waited = await turns.take(names)
             try:
-                for name in names:
-                    turn = self.guesses.turn(name)
-                    await turn.acquire()
-                    held.append(turn)
                 # Whoever had the turn before may have been told of another number.
-                if names == self._names(guess):
-                    return await self._judge_in_turn(_Counted(self, guess, names), ask, recall)
+                if not has_waited or numbers == self._numbers(guess):
+                    counted = _Counted(self, guess, names, numbers)
+                    return await self._judge_in_turn(counted, ask, recall)
             finally:
-                for turn in held:
-                    turn.release()
+                turns.release(names)
 
     async def _judge_in_turn(
-        self, counted: _Counted, ask: Ask, recall: Recall
+        self, counted: _Counted, ask: Ask, recall: Recall | None
     ) -> tuple[PinState, Verdict | None]:
         state, verdict = PinState.LOCKED, None
         if not await counted.are_locked(counted.names):
-            known = recall()
+            known = recall() if recall is not None else None
             if known is not None:
                 return PinState.OK if known.right else PinState.WRONG, known
             state, verdict = await self._judge_unlocked(counted, ask)
         guess = counted.guess
         if verdict is not None and verdict.by_deed:
             return state, verdict
-        for name in counted.names:
-            self._admissions.note_pin(name, right=state is PinState.OK)
+        for number in counted.numbers:
+            self._admissions.note_pin(number, right=state is PinState.OK)
             if state is PinState.WRONG:
-                self._emergency.note(name, guess.pin, right=False)
+                self._emergency.note(number, guess.pin, right=False)
         return state, verdict
 
     async def _judge_unlocked(self, counted: _Counted, ask: Ask) -> tuple[PinState, Verdict | None]:
         guess = counted.guess
         counted_before = bool(self._unanswered) and self._question(guess) in self._unanswered
-        if not counted_before and not await counted.reserve():
+        if not counted_before and counted.failed and not await counted.reserve():
             return PinState.LOCKED, None
         try:
             verdict = await ask()
@@ -203,14 +206,16 @@ class LibraryPins:
         if self._unanswered and not guess.store_away:
             self._unanswered.pop(self._question(guess), None)
         self.learn(guess.number, verdict.patron_id)
-        if await counted.is_other_locked(verdict.patron_id):
+        named = verdict.patron_id
+        if counted.is_elsewhere(named) and await counted.is_locked_too(named):
             await self._lock_too(counted)
             return PinState.LOCKED, None
         if verdict.right and verdict.by_deed:
             await self._take_back_deeds(counted, unanswered=counted_before)
             return PinState.OK, verdict
         if verdict.right:
-            await counted.clear()
+            if counted.failed:
+                await counted.clear()
             self._forget_deeds(counted)
             return PinState.OK, verdict
         if verdict.right is None:
@@ -231,7 +236,7 @@ class LibraryPins:
         guess = counted.guess
         if not guess.store_away:
             until = counted.locked_until or guess.now + self.guesses.rules.lock
-            await self._cards.lock(guess.number, guess.now, until)
+            await self._cards.lock(spelling(guess.number), guess.now, until)
 
     def _question(self, guess: LibraryGuess) -> bytes:
         return self._digest("guess", guess.number, guess.pin)
@@ -245,21 +250,16 @@ class LibraryPins:
 
     def _forget_deeds(self, counted: _Counted) -> None:
         """The count begins anew."""
-        for name in counted.names:
-            self._by_deed.pop(name, None)
-
-    async def stored(self, names: list[str], guess: LibraryGuess) -> dict[str, FailedPins]:
-        """What the store has counted under `names`."""
-        if guess.store_away:
-            return dict.fromkeys(names, FailedPins())
-        return dict(zip(names, await self._backend.failed_pins(names), strict=True))
+        if self._by_deed:
+            for name in counted.names:
+                self._by_deed.pop(name, None)
 
     async def give_back(self, name: str) -> None:
         """Count one failure less: it was not judged. If that cannot be written, it stays."""
         if self.guesses.forget_unwritten(name):
             return
         try:
-            await self._backend.return_guess(name)
+            await self.backend.return_guess(name)
         except BackendError:
             return
 
@@ -267,29 +267,55 @@ class LibraryPins:
 class _Counted:
     """One guess, and where it has been counted already."""
 
-    def __init__(self, pins: LibraryPins, guess: LibraryGuess, names: list[str]) -> None:
+    def __init__(
+        self, pins: LibraryPins, guess: LibraryGuess, names: list[str], numbers: list[str]
+    ) -> None:
+        """`names` are those under which it counts: the `numbers` of the patron by `spelling`."""
         self._pins = pins
         self.guess = guess
         self.names = names
+        self.numbers = numbers
+        self.failed: list[str] = []
+        """Those of them where failures are known. Nobody else changes that: it is our turn."""
         self._stored: dict[str, FailedPins] = {}
         self._reserved: set[str] = set()
         self._most: int | None = None
 
     async def are_locked(self, names: list[str]) -> bool:
         """Whether the PIN is locked under any of `names`."""
-        self._stored |= await self._pins.stored(names, self.guess)
-        is_locked, now = self._pins.guesses.is_locked, self.guess.now
-        return any(is_locked(name, self._stored[name], now) for name in names)
+        guess = self.guess
+        if guess.store_away:
+            stored: Sequence[FailedPins] = [FailedPins()] * len(names)
+        else:
+            stored = await self._pins.backend.failed_pins(names)
+        is_locked = False
+        for name, counted in zip(names, stored, strict=True):
+            is_locked |= self._take_in(name, counted)
+        return is_locked
 
-    async def is_other_locked(self, patron_id: str) -> bool:
-        """Whether the answer named a patron who is locked; from now on it counts there, too."""
-        if not patron_id or patron_id in self.names:
+    def _take_in(self, name: str, stored: FailedPins) -> bool:
+        """Note what the store has counted under `name`; whether the PIN is locked."""
+        guesses = self._pins.guesses
+        self._stored[name] = stored
+        if guesses.has_failed(name, stored):
+            self.failed.append(name)
+        return guesses.is_locked(name, stored, self.guess.now)
+
+    def is_elsewhere(self, patron_id: str) -> bool:
+        """Whether the answer named a patron under whom it is not counted yet."""
+        return bool(patron_id) and patron_id not in self.numbers
+
+    async def is_locked_too(self, patron_id: str) -> bool:
+        """Whether that patron is locked; from now on it counts there, too."""
+        self.numbers = [*self.numbers, patron_id]
+        name = spelling(patron_id)
+        if name in self.names:
             return False
-        self.names = [*self.names, patron_id]
-        self._stored[patron_id] = FailedPins()
+        self.names = [*self.names, name]
         try:
-            return await self.are_locked([patron_id])
+            return await self.are_locked([name])
         except BackendError:
+            self._take_in(name, FailedPins())
             return False  # memory counts
 
     @property
@@ -299,7 +325,7 @@ class _Counted:
 
     async def reserve(self) -> bool:
         """Count it where failures are known, before it is judged; False if that locks it out."""
-        for name in self._failed():
+        for name in self.failed:
             if not await self._count(name):
                 return False
         return True
@@ -318,12 +344,8 @@ class _Counted:
 
     async def clear(self) -> None:
         """It was right."""
-        for name in self._failed():
+        for name in self.failed:
             await self._pins.guesses.take_back(name, store_away=self.guess.store_away)
-
-    def _failed(self) -> list[str]:
-        has_failed = self._pins.guesses.has_failed
-        return [name for name in self.names if has_failed(name, self._stored[name])]
 
     async def _count(self, name: str) -> bool:
         failures = await self._pins.guesses.count(

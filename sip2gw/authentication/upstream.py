@@ -25,7 +25,7 @@ from sip2gw.policy.payments import PaymentFacts
 from sip2gw.policy.upstream.facts import pin_is_right, says_nothing
 from sip2gw.policy.upstream.fees import fee_list_of
 from sip2gw.policy.upstream.passing import password_word
-from sip2gw.policy.upstream.questions import going_up
+from sip2gw.policy.upstream.questions import given_pin, going_up
 from sip2gw.protocol.encoding import is_exact
 from sip2gw.protocol.messages import (
     PatronInformation,
@@ -84,6 +84,11 @@ class UpstreamIdentifier:
     def rules(self, rules: PinRules) -> None:
         self._pins.guesses.rules = rules
 
+    def forget(self) -> None:
+        """Forget what was answered about patrons lately."""
+        self._snapshots.forget()
+        self._questions.forget()
+
     # What handlers ask ----------------------------------------------------------------------------
 
     def ask(self, session: Session, request: _Question) -> Coroutine[Any, Any, Asked]:
@@ -107,9 +112,11 @@ class UpstreamIdentifier:
         return asked.record, asked.card, asked.pin
 
     async def find(self, session: Session, number: str) -> tuple[PatronRecord | None, Card | None]:
-        """Find the holder of a card; no PIN goes up."""
+        """Find the holder of a card; no PIN goes up. A card of which nothing says that it is valid
+        is nobody's (B36)."""
         asked = await self._ask(session, _question(session, number, None), number, twice=False)
-        return asked.record, asked.card
+        is_valid = asked.response is not None and asked.response.valid_patron
+        return asked.record, asked.card if is_valid else None
 
     async def identify_payer(
         self, session: Session, number: str, pin: str | None
@@ -146,6 +153,11 @@ class UpstreamIdentifier:
         if state is not PinState.OK:
             await self._hold_back(session, began_s)
         return state
+
+    def numbers_of(self, number: str) -> tuple[str, ...]:
+        """See `LibraryIdentifier.numbers_of`."""
+        other = self._pins.other_number(number)
+        return (number,) if other is None else (number, other)
 
     async def judge(
         self, session: Session, number: str, pin: str, send: Callable[[], Awaitable[Response]]
@@ -204,7 +216,7 @@ class UpstreamIdentifier:
             number: the card.
             twice: whether the same is asked again although it was a moment ago.
         """
-        pin, clock = request.patron_password or None, session.services.clock
+        pin, clock = given_pin(request.patron_password), session.services.clock
         began_s = clock.monotonic()
         # What the PIN is worth is noted by the handler; this may be too late to hear of it (C94).
         session.note_pin(number, PinState.WRONG if pin else PinState.ABSENT)
@@ -224,12 +236,14 @@ class UpstreamIdentifier:
     async def _judge(
         self, session: Session, request: _Question, ours: PatronRecord | None, *, twice: bool
     ) -> tuple[PinState, _Answer | None]:
-        number, pin, terminal = request.patron_identifier, request.patron_password, session.terminal
+        number, terminal = request.patron_identifier, session.terminal
+        pin = given_pin(request.patron_password)
         question = None
         if terminal.is_door and not twice:
             question = self._digest("door", terminal.name, number, pin or "")
         if not pin:
-            return PinState.ABSENT, await self._answer(session, request, question)
+            kept = self._recall(session, question)
+            return PinState.ABSENT, kept or await self._answer(session, request, question)
         known_as = ours.id if ours is not None else None
         guess = LibraryGuess(number, known_as, pin, terminal.name, session.services.clock.now())
 
@@ -260,8 +274,6 @@ class UpstreamIdentifier:
         self, session: Session, request: _Question, question: bytes | None
     ) -> _Answer | None:
         """What the library system says to `request`; None if it cannot be asked that."""
-        if question is not None and (kept := self._recall(session, question)) is not None:
-            return kept
         library, manner = _library(session)
         terminal = session.terminal
         up = going_up(

@@ -50,6 +50,7 @@ from sip2gw.protocol.messages import (
     Response,
 )
 from sip2gw.protocol.wire import WireFormat
+from sip2gw.protocol.written import Written
 from sip2gw.shared.afterwards import Afterwards
 from sip2gw.shared.answers import ShownAnswers
 from sip2gw.shared.door_memory import Admissions, Passages
@@ -140,6 +141,10 @@ class LibraryIdentifier(Identifier, Protocol):
     ) -> Response | None:
         """What `send` is answered to a request that carries the PIN of card `number`; None if
         the PIN is locked, so that nobody was asked, or wrong by the answer's CQ (B74, C155)."""
+        ...
+
+    def numbers_of(self, number: str) -> tuple[str, ...]:
+        """Card `number`, and the other number that an answer about it has told us (C151)."""
         ...
 
 
@@ -319,6 +324,8 @@ class Answer:
     """The card asked about; logged as a pseudonym."""
     payment: Payment | None = None
     """The payment that a 38 says yes to, for a dialect that tells more of it."""
+    written: Written | None = field(default=None, repr=False)
+    """Remembers the bytes of a response that mostly stays the same."""
 
 
 Handler = Callable[[Session, Any], Awaitable[Answer]]

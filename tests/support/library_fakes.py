@@ -67,6 +67,9 @@ class FakeLibrary:
     def last_status(self, account):
         return self.last
 
+    def forget(self):
+        """Nothing is kept."""
+
     def is_away(self, account):
         return self.away
 
@@ -89,6 +92,9 @@ class FakeIdentifier(StoreIdentifier):
         self.requests = []
         self.judged = []
         self.locked = False
+
+    def numbers_of(self, number):
+        return (number,)
 
     async def judge(self, session, number, pin, send):
         self.judged.append((number, pin))

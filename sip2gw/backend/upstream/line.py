@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Generator
+from enum import Enum
 from typing import Any, Protocol, cast
 
-from sip2gw.backend.system import Lease
+from sip2gw.backend.system import Lease, LibrarySystemError
 from sip2gw.backend.upstream.readings import Readings
 from sip2gw.config.upstream import Account
+from sip2gw.foundation.eager import OneWait
 from sip2gw.protocol.connection import RESEND_BODY, ClientConnection
 from sip2gw.protocol.errors import ProtocolError
-from sip2gw.protocol.matching import is_answer_to
+from sip2gw.protocol.matching import asked_by
 from sip2gw.protocol.messages import AcsStatus
 from sip2gw.protocol.wire import UNCUT, WireFormat
 
@@ -33,13 +36,32 @@ def wire_format(account: Account) -> WireFormat:
     )
 
 
-class Job:
-    """One request on its way to an answer."""
+class _AnotherPatronError(ProtocolError):
+    """An answer of the right type about the right item, but not about the patron."""
 
-    __slots__ = ("answer", "body", "deadline", "is_ours", "lease", "line", "terminal", "typed")
+
+class Job:
+    """One request on its way to an answer. Whoever has asked awaits it."""
+
+    __slots__ = (
+        "_answer",
+        "_error",
+        "_owner",
+        "_wait",
+        "asked",
+        "body",
+        "deadline",
+        "is_ours",
+        "is_over",
+        "lease",
+        "line",
+        "terminal",
+        "typed",
+    )
 
     def __init__(
         self,
+        owner: Owner,
         terminal: str,
         body: bytes,
         deadline: float,
@@ -48,8 +70,10 @@ class Job:
         lease: Lease | None = None,
         is_ours: bool = False,
     ) -> None:
+        self._owner = owner
         self.terminal = terminal
         self.body = body
+        self.asked = asked_by(body)
         self.deadline = deadline
         self.is_ours = is_ours
         """Whether no terminal has asked: a login, a keep-alive."""
@@ -58,18 +82,56 @@ class Job:
         self.lease = lease
         self.line: Line | None = None
         """On which it was sent; None: it was not."""
-        self.answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self.is_over = False
+        """Whether it is answered, has failed, or nobody waits for it any more."""
+        self._answer: Any = None
+        self._error: LibrarySystemError | None = None
+        self._wait: OneWait | None = None
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        try:
+            while not self.is_over:
+                wait = self._wait = OneWait()
+                # Only its end matters, not how it ends: `Detached` goes on after a cancelled one.
+                yield wait.begun()
+        except asyncio.CancelledError:
+            if not self.is_over:
+                self.is_over = True
+                self._owner.left(self)
+            raise
+        if self._error is not None:
+            raise self._error
+        return self._answer
+
+    def end(self, answer: Any, error: LibrarySystemError | None = None) -> None:
+        """Give the answer, or raise the error, where it is awaited."""
+        self.is_over, self._answer, self._error = True, answer, error
+        if self._wait is not None and not self._wait.done():
+            self._wait.set_result(None)
+
+
+class End(Enum):
+    """Why a line has ended by itself."""
+
+    HUNG_UP = "hung up"
+    STRANGE = "strange"
+    """What came cannot be trusted."""
+    MISTAKEN = "mistaken"
+    """Only the patron of the answer is another one, as some library systems say when asked for a
+    user name. So they serve, and nobody at a terminal can have them left alone."""
 
 
 class Owner(Protocol):
-    """What a line tells."""
+    """What a line and its jobs tell."""
 
     def answered(self, line: Line, job: Job, answer: Any) -> None:
         """The answer to `job` has come; the line may be over all the same."""
 
-    def broken(self, line: Line, job: Job | None, *, is_strange: bool) -> None:
-        """The line has ended by itself, with `job` unanswered if there was one: because what came
-        `is_strange`, or because the library system hung up."""
+    def broken(self, line: Line, job: Job | None, end: End) -> None:
+        """The line has ended by itself, with `job` unanswered if there was one."""
+
+    def left(self, job: Job) -> None:
+        """Nobody waits for `job` any more, which has not ended."""
 
 
 class Line(asyncio.Protocol):
@@ -112,7 +174,7 @@ class Line(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The library system has hung up, unless we have."""
-        self._break(is_strange=False)
+        self._break(End.HUNG_UP)
 
     def data_received(self, data: bytes) -> None:
         """Take the answer."""
@@ -122,12 +184,14 @@ class Line(asyncio.Protocol):
         if job is None:
             # Late, twice or unasked: what comes next would be taken for the answer to the next.
             if data.strip(_LINE_ENDS):
-                self._break(is_strange=True)
+                self._break(End.STRANGE)
             return
         try:
             self._receive(job, data)
+        except _AnotherPatronError:
+            self._break(End.MISTAKEN)
         except ProtocolError:
-            self._break(is_strange=True)
+            self._break(End.STRANGE)
 
     def _receive(self, job: Job, data: bytes) -> None:
         """Raises ProtocolError if it cannot be the answer to `job`, or is one too often."""
@@ -139,7 +203,9 @@ class Line(asyncio.Protocol):
             self._resend()
         if body is None:
             return
-        if not is_answer_to(job.body, body, aliases=self._aliases):
+        if not job.asked.is_answered_by(body, aliases=self._aliases):
+            if job.asked.is_answered_by(body, aliases=True):
+                raise _AnotherPatronError
             raise ProtocolError("the answer to something else")
         answer = self._read(body) if job.typed else body
         self.job = None
@@ -180,9 +246,9 @@ class Line(asyncio.Protocol):
         if self._transport is not None:
             self._transport.write(data)
 
-    def _break(self, *, is_strange: bool) -> None:
+    def _break(self, end: End) -> None:
         if self.is_over:
             return
         job = self.job
         self.end()
-        self.owner.broken(self, job, is_strange=is_strange)
+        self.owner.broken(self, job, end)
