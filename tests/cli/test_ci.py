@@ -11,7 +11,7 @@ import pytest
 from not_run import documented_proofs
 
 ROOT = Path(__file__).parents[2]
-README = "```sh\nthe demo\n```\n\n```sh\n{line}\n```\n"
+README = "```toml\na = 1\n```\n```sh\nthe demo\n```\n```toml\nb = 2\n```\n```sh\n{line}\n```\n"
 
 
 def run_ci(directory: Path, line: str) -> subprocess.CompletedProcess[str]:
