@@ -22,6 +22,7 @@ from sip2gw.model import AccessRow, DoorEntry
 from sip2gw.model.maintenance import Step
 from sip2gw.model.merging import MergeResult
 from sip2gw.model.notices import SAYS, Notice
+from sip2gw.model.shares import Share
 from sip2gw.model.support import AutomaticCategory, Cause
 from sip2gw.policy.members.memberships import fee_id
 from sip2gw.staff.maintenance import maintain_memberships
@@ -39,6 +40,8 @@ STAYS = {
     "block.card": "which card a terminal blocked",
     "payment.payer_id": "a payment stays as it was booked",
     "payment.card": "a payment stays as it was booked",
+    "payment_share.debtor_id": "a payment stays as it was booked",
+    "payment_share.card": "a payment stays as it was booked",
     "ledger_entry.debtor_id": "entries of the ledger never change",
     "access_log.patron_id": "a passage stays as it was until its identity is erased",
     "review.patron": "a closed entry says what was so; the open ones move",
@@ -106,6 +109,9 @@ async def known(doubled: Library) -> Library:
     assert load(doubled, {**relation, "from": "P2", "to": "D1"}).errors == ()
     paying = order(payer_id="D1", card="D1", amount=100)
     await doubled.book_payment(decided_by(paying, pay_fee("F5", 100)))
+    there = order("BK2", payer_id="D1", card="D1", amount=100, content="D1|there")
+    await doubled.begin_shares(there, "default", (Share("D1", "D1", "own", 100),), (), {})
+    await doubled.end_share(there.id, 0, booked=True, now=NOW)
     doubled.log_access(AccessRow(NOW, "MAIN", "door-1", "granted", "granted", "normal", "", "D1"))
     await doubled.enter_branch(entry("D1"))
     await doubled.put_door_entry(DoorEntry("pass", "MAIN", "D1"))

@@ -1,0 +1,353 @@
+"""37 in front of a library system with books: a real gateway, one payment, one 37
+(B44, B46, B75, C59, C104, C155, C156)."""
+
+import asyncio
+from contextlib import asynccontextmanager
+from datetime import UTC
+from unittest.mock import patch
+
+import pytest
+from behind import UPSTREAM
+from harness import CONFIG, STAMP, running
+from hostile_library import HostileLibrary, script
+from till_library import Paid, Till
+
+from sip2gw.backend.base import UnavailableError
+from sip2gw.backend.sql.money import ledger, shares
+
+TIMEOUT_S = 0.3
+TILL = """
+[terminals.till-1]
+profile = "alone"
+branch = "MAIN"
+password = "pw"
+[terminals.till-2]
+profile = "alone"
+branch = "MAIN"
+password = "pw"
+"""
+LATER = 30
+"""After so long a 37 that was not answered is looked at, whoever sent it."""
+NOT_SURE = "AFWe are not sure"
+
+
+def pay(amount="2.00", bk="B1", patron="1001", more="", pin="1234", date=STAMP):
+    secret = f"AD{pin}|" if pin else ""
+    return f"37{date}0100EURBV{amount}|AOHUB|AA{patron}|AC|{secret}BK{bk}|{more}"
+
+
+@asynccontextmanager
+async def before(directory, *behaviours, owed=None, keys="", connections=4, **till):
+    """A gateway before a library system with books, to which the first patron owes 2.00 and 3.00.
+
+    `behaviours`: what the library system does with each 37.
+    """
+    fees = {b"1001": {b"1": 200, b"2": 300}} if owed is None else owed
+    faults = script(*behaviours)
+    library = HostileLibrary(
+        lambda heard: faults(heard) if heard.code == b"37" else "right",
+        answer=Till(fees, **till),
+        late_s=2 * TIMEOUT_S,
+    )
+    async with library:
+        upstream = (
+            UPSTREAM.replace("connections = 1", f"connections = {connections}")
+            .replace("ADDRESS", f"127.0.0.1:{library.port}")
+            .replace("KEYS", f'timeout_s = {TIMEOUT_S}\npreset = "koha"\n{keys}')
+        )
+        async with running(directory, config=CONFIG + TILL + upstream, records=[]) as gateway:
+            yield gateway, library
+
+
+async def until(holds):
+    async with asyncio.timeout(10):
+        while not holds():  # noqa: ASYNC110 -- it may be about anything
+            await asyncio.sleep(0.01)
+
+
+async def asked(gateway, till, request):
+    """The answer, while the time of the library system runs out."""
+    await till.send(request)
+    answer = asyncio.create_task(till.read())
+    async with asyncio.timeout(10):
+        while not answer.done():
+            await asyncio.wait((answer,), timeout=0.05)
+            gateway.clock.advance(TIMEOUT_S / 5)
+    return await answer
+
+
+def went_up(library):
+    """The 37s that arrived, as they came."""
+    return [body for body in library.asked if body[:2] == b"37"]
+
+
+def listed(gateway):
+    """Status, amount, payer and lines (fee, amount) of each payment, oldest first."""
+    return [
+        (one.status, one.amount, one.payer_id, [(line.fee_id, line.amount) for line in one.lines])
+        for one in gateway.store.payments()
+    ]
+
+
+def reconciled(gateway):
+    """State, owed before and after, and the proposal for each payment that was in doubt."""
+    return [
+        (one.state.value, one.payment.owed, one.after, one.proposal)
+        for one in gateway.store.reconciliations(gateway.clock.now().replace(year=2000))
+    ]
+
+
+def books_agree(gateway, library):
+    """Whether the ledger has what the library system has booked, to the cent, and is sound."""
+    with gateway.store.snapshot() as connection:
+        (cents,) = connection.execute(
+            "SELECT COALESCE(-SUM(amount), 0) FROM ledger_entry WHERE account LIKE 'library:%'"
+        ).fetchone()
+        assert ledger.problems(connection) == []
+    return cents == sum(one.cents for one in library.answer.paid)
+
+
+async def test_a_payment_goes_up_once_without_the_pin_and_is_in_the_ledger(tmp_path):
+    async with before(tmp_path) as (gateway, library):
+        till = await gateway.terminal("till-1")
+        answer = await till.ask(pay())
+        assert answer.startswith("38Y")
+        (sent,) = went_up(library)
+        assert b"|BV2.00|" in b"|" + sent[27:]
+        assert b"AD" not in sent
+        assert library.answer.paid == [Paid(b"1001", b"", 200, b"B1")]
+        assert listed(gateway) == [("booked", 200, "1001", [("", 200)])]
+        assert books_agree(gateway, library)
+        # The same again, over another line: the first answer, and nothing goes up.
+        till = await gateway.terminal("till-1")
+        assert await till.ask(pay()) == answer
+        assert len(went_up(library)) == 1
+
+
+async def test_a_named_fee_is_paid(tmp_path):
+    async with before(tmp_path) as (gateway, library):
+        till = await gateway.terminal("till-1")
+        assert (await till.ask(pay("3.00", more="CG2|"))).startswith("38Y")
+        assert library.answer.paid == [Paid(b"1001", b"2", 300, b"B1")]
+        assert listed(gateway) == [("booked", 300, "1001", [("2", 300)])]
+
+
+# Nobody knows --------------------------------------------------------------------------------
+
+
+FAULTS = ["silent", "hangs_up", "garbage", "wrong_type"]
+"""The 37 arrives and is booked; the answer does not come or cannot be trusted."""
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_what_was_not_answered_is_looked_up_and_the_retry_told(tmp_path, fault):
+    async with before(tmp_path, fault) as (gateway, library):
+        till = await gateway.terminal("till-1")
+        answer = await asked(gateway, till, pay())
+        assert answer.startswith("38N")
+        assert NOT_SURE in answer
+        assert listed(gateway)[0][0] == "unknown"
+        assert reconciled(gateway) == [("unknown", 500, None, "")]
+        # The BK stays taken, and nothing goes up again.
+        again = await (await gateway.terminal("till-1")).ask(pay())
+        assert NOT_SURE in again
+        gateway.clock.advance(LATER)
+        await until(lambda: listed(gateway)[0][0] == "booked")
+        assert reconciled(gateway) == [("booked", 500, 300, "")]
+        assert (await (await gateway.terminal("till-1")).ask(pay())).startswith("38Y")
+        assert reconciled(gateway) == [("resolved", 500, 300, "")]
+        assert len(went_up(library)) == 1
+        assert books_agree(gateway, library)
+
+
+async def test_what_did_not_arrive_is_found_not_booked_and_may_be_paid_again(tmp_path):
+    async with before(tmp_path, "resend_once", "silent") as (gateway, library):
+        # Not understood: they ask for it again and are silent then. What was not done stays so.
+        library.answer._pay = lambda *_: False
+        till = await gateway.terminal("till-1")
+        assert NOT_SURE in await asked(gateway, till, pay())
+        del library.answer._pay
+        gateway.clock.advance(LATER)
+        await until(lambda: listed(gateway)[0][0] == "refused")
+        assert reconciled(gateway) == [("refused", 500, 500, "")]
+        assert (await (await gateway.terminal("till-1")).ask(pay())).startswith("38Y")
+        assert books_agree(gateway, library)
+
+
+@pytest.mark.parametrize(
+    ("moved", "after"),
+    [
+        pytest.param({b"1": -200, b"3": 200}, 500, id="a new fine hides it"),
+        pytest.param({b"1": -200, b"2": -100}, 200, id="a waiver beside it"),
+    ],
+)
+async def test_what_is_not_certain_waits_for_staff(tmp_path, moved, after):
+    async with before(tmp_path, "silent") as (gateway, library):
+        till = await gateway.terminal("till-1")
+        library.answer._pay = lambda *_: True
+        assert NOT_SURE in await asked(gateway, till, pay())
+        fees = library.answer.owed[b"1001"]
+        for fee, cents in moved.items():
+            fees[fee] = fees.get(fee, 0) + cents
+        library.answer.owed[b"1001"] = {fee: cents for fee, cents in fees.items() if cents}
+        gateway.clock.advance(LATER)
+        await until(lambda: reconciled(gateway)[0][2] is not None)
+        assert reconciled(gateway) == [("unknown", 500, after, "")]
+        assert listed(gateway)[0][0] == "unknown"
+
+
+async def test_another_payment_of_the_same_amount_is_not_taken_for_it(tmp_path):
+    async with before(tmp_path, "silent") as (gateway, library):
+        library.answer._pay = lambda *_: False
+        till = await gateway.terminal("till-1")
+        assert NOT_SURE in await asked(gateway, till, pay())
+        del library.answer._pay
+        till = await gateway.terminal("till-2")
+        assert (await till.ask(pay(bk="B2"))).startswith("38Y")
+        gateway.clock.advance(LATER)
+        await until(lambda: reconciled(gateway)[0][2] is not None)
+        assert reconciled(gateway) == [("unknown", 500, 300, "")]
+
+
+async def test_staff_settle_what_is_left(tmp_path):
+    async with before(tmp_path, "silent", "silent", shows_lines=False) as (gateway, _library):
+        till = await gateway.terminal("till-1")
+        for bk in ("B1", "B2"):
+            assert NOT_SURE in await asked(gateway, till, pay(bk=bk, amount="1.00"))
+        gateway.clock.advance(LATER)
+        await until(lambda: all(entry[2] is not None for entry in reconciled(gateway)))
+        first, second = (
+            one.payment.id for one in gateway.store.reconciliations(gateway.clock.now())
+        )
+        now = gateway.clock.now()
+        await gateway.store.settle_payment(first, booked=True, note="in their books", now=now)
+        await gateway.store.settle_payment(second, booked=False, note="not there", now=now)
+        assert [entry[0] for entry in listed(gateway)] == ["booked", "refused"]
+        till = await gateway.terminal("till-1")
+        assert (await till.ask(pay(bk="B1", amount="1.00"))).startswith("38Y")
+
+
+# What we refuse, and what they do ------------------------------------------------------------
+
+
+REFUSALS = [
+    pytest.param(pay("9.00"), "overpayment", id="more than is owed"),
+    pytest.param(pay(more="CG9|"), "unknown_fee", id="a fee that nobody has"),
+    pytest.param(pay(pin="9999"), "wrong_pin", id="a wrong PIN"),
+    pytest.param(pay(pin=""), "no_pin", id="no PIN"),
+    pytest.param(pay("2.001"), "amount", id="no such amount"),
+    pytest.param(pay().replace("EUR", "USD"), "currency", id="another currency"),
+    pytest.param(pay(bk="", date=" " * 18), "no_transaction_date", id="neither BK nor date"),
+]
+
+
+@pytest.mark.parametrize(("request_", "reason"), REFUSALS)
+async def test_what_we_refuse_does_not_go_up(tmp_path, request_, reason):
+    async with before(tmp_path) as (gateway, library):
+        till = await gateway.terminal("till-1")
+        assert (await till.ask(request_)).startswith("38N")
+        assert went_up(library) == []
+        assert listed(gateway) == []
+        assert [one.reason for one in gateway.store.refused_payments()] == [reason]
+
+
+async def test_their_no_is_told_kept_and_leaves_the_bk_free(tmp_path):
+    async with before(tmp_path, says=b"Not today") as (gateway, library):
+        library.answer._pay = lambda *_: False
+        till = await gateway.terminal("till-1")
+        answer = await till.ask(pay())
+        assert answer.startswith("38N")
+        assert "AFNot today|" in answer
+        assert [one.reason for one in gateway.store.refused_payments()] == ["upstream"]
+        assert listed(gateway) == [("refused", 200, "1001", [])]
+        del library.answer._pay
+        assert (await till.ask(pay())).startswith("38Y")
+        assert reconciled(gateway) == []
+        assert books_agree(gateway, library)
+
+
+async def test_a_bk_with_other_content_is_refused(tmp_path):
+    async with before(tmp_path) as (gateway, library):
+        till = await gateway.terminal("till-1")
+        await till.ask(pay())
+        assert (await till.ask(pay("3.00"))).startswith("38N")
+        assert len(went_up(library)) == 1
+
+
+async def test_a_retry_is_answered_from_the_journal_while_the_library_system_is_away(tmp_path):
+    async with before(tmp_path) as (gateway, library):
+        till = await gateway.terminal("till-1")
+        first = await till.ask(pay())
+        library.vanish()
+        till = await gateway.terminal("till-1")
+        assert await till.ask(pay()) == first
+        assert (await till.ask(pay(bk="B2"))).startswith("38N")
+
+
+async def test_nothing_goes_up_while_our_store_is_away(tmp_path):
+    async with before(tmp_path) as (gateway, library):
+        till = await gateway.terminal("till-1")
+        with patch.object(shares, "begin", side_effect=UnavailableError("away")):
+            assert (await till.ask(pay())).startswith("38N")
+        assert went_up(library) == []
+
+
+async def test_what_was_booked_there_and_could_not_be_noted_is_noted_later(tmp_path):
+    async with before(tmp_path) as (gateway, library):
+        till = await gateway.terminal("till-1")
+        with patch.object(shares, "end", side_effect=UnavailableError("away")):
+            assert NOT_SURE in await till.ask(pay())
+        await until(lambda: listed(gateway)[0][0] == "booked")
+        assert (await till.ask(pay())).startswith("38Y")
+        assert books_agree(gateway, library)
+
+
+async def test_it_is_taken_back_where_it_was_booked(tmp_path):
+    async with before(tmp_path) as (gateway, _library):
+        till = await gateway.terminal("till-1")
+        await till.ask(pay())
+        (paid,) = gateway.store.payments()
+        with pytest.raises(ledger.UndoRefusedError, match="library system"):
+            await gateway.store.undo_payment(paid.id, gateway.clock.now(), UTC)
+
+
+# Lines ---------------------------------------------------------------------------------------
+
+
+async def test_by_lines_each_fee_is_a_37_and_a_retry_does_the_rest(tmp_path):
+    async with before(tmp_path, keys='payment_split = "lines"\n') as (gateway, library):
+        take = library.answer._pay
+        library.answer._pay = lambda patron, fee, money: fee == b"1" and take(patron, fee, money)
+        till = await gateway.terminal("till-1")
+        assert (await till.ask(pay("5.00"))).startswith("38N")
+        assert [one.fee for one in library.answer.paid] == [b"1"]
+        assert listed(gateway) == [("unknown", 500, "1001", [("1", 200)])]
+        assert reconciled(gateway) == [("unknown", 300, None, "not-booked")]
+        assert books_agree(gateway, library)
+        library.answer._pay = take
+        assert (await till.ask(pay("5.00"))).startswith("38Y")
+        assert [one.fee for one in library.answer.paid] == [b"1", b"2"]
+        assert listed(gateway) == [("booked", 500, "1001", [("1", 200), ("2", 300)])]
+        assert books_agree(gateway, library)
+
+
+async def test_where_a_bk_is_guarded_the_37_is_asked_again(tmp_path):
+    async with before(tmp_path, "silent", keys="guards_bk = true\n", guards_bk=True) as (
+        gateway,
+        library,
+    ):
+        till = await gateway.terminal("till-1")
+        assert NOT_SURE in await asked(gateway, till, pay())
+        gateway.clock.advance(LATER)
+        await until(lambda: listed(gateway)[0][0] == "booked")
+        assert [one.bk for one in library.answer.paid] == [b"B1"]
+        assert books_agree(gateway, library)
+
+
+async def test_who_takes_no_37_is_not_sent_one(tmp_path):
+    async with before(tmp_path, keys="payments = false\n") as (gateway, library):
+        till = await gateway.terminal("till-1")
+        status = await till.ask("9900302.00")
+        assert status.partition("BX")[2][9] == "N"
+        assert (await till.ask(pay())).startswith("38N")
+        assert went_up(library) == []
