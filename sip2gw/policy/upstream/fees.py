@@ -21,7 +21,11 @@ from sip2gw.policy.upstream.rules import FeeFormat
 OPEN_AMOUNT = ""
 """The id of what is owed beside the fees that have one."""
 
-_OTHER_TYPE = "01"
+READABLE_FORMS: frozenset[FeeFormat] = frozenset({"av_koha", "av_evergreen", "gossip"})
+"""Of these, single fees can be read."""
+
+OTHER_TYPE = "01"
+"""The SIP2 fee type of what is of no known one."""
 _TYPES = {"FINE": "04", "LOST": "07"}
 """The types that are known to mean something, as SIP2 fee types."""
 
@@ -53,7 +57,7 @@ class FeeLine:
     """Negative for a credit; None: unreadable."""
     id: str = ""
     """Theirs; empty: there is none, so the line cannot be paid by itself."""
-    type: str = _OTHER_TYPE
+    type: str = OTHER_TYPE
     """SIP2 fee type."""
     item_id: str | None = None
     created: date | None = None
@@ -115,7 +119,7 @@ def _evergreen_line(text: str, currency: str) -> FeeLine | None:
         said["text"].strip(),
         read_money(said["amount"], currency),
         said.get("id", ""),
-        _TYPES.get(said.get("type", ""), _OTHER_TYPE),
+        _TYPES.get(said.get("type", ""), OTHER_TYPE),
     )
 
 
