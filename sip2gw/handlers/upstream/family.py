@@ -9,7 +9,7 @@ Rules: B51, B52, B53, B76, C37, C77, C150.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Sequence
 
 from sip2gw.backend.base import BackendError
 from sip2gw.handlers.base import Session
@@ -21,7 +21,7 @@ from sip2gw.model import PatronRecord
 from sip2gw.policy.payments import PaymentFacts
 from sip2gw.policy.relationships import PayableAccount, payable_accounts
 from sip2gw.policy.upstream.family import as_debtor, debtors_to_ask, says_debt, told_apart
-from sip2gw.policy.upstream.fees import READABLE_FORMS
+from sip2gw.policy.upstream.fees import OPEN_AMOUNT
 from sip2gw.protocol.fields import Summary
 from sip2gw.protocol.messages import (
     PatronInformation,
@@ -144,10 +144,9 @@ def _add_amounts(
     session: Session,
     response: PatronStatusResponse | PatronInformationResponse,
     payer: PatronRecord,
-    accounts: Iterable[PayableAccount],
+    accounts: Sequence[PayableAccount],
 ) -> None:
     """BV is the sum; theirs if we cannot read it."""
-    accounts = tuple(accounts)
     if says_debt(response, payer):
         response.fee_amount = total_payable(session, payer, accounts)
         response.currency_type = session.terminal.currency
@@ -159,19 +158,17 @@ def _list_fees(
     session: Session,
     response: PatronInformationResponse,
     payer: PatronRecord,
-    accounts: tuple[PayableAccount, ...],
+    accounts: Sequence[PayableAccount],
 ) -> None:
-    """AV and ZF by profile. Own lines in AV are theirs if we cannot read them, or where fees are
-    shown apart (C77)."""
+    """AV and ZF by profile. In AV own lines are theirs where no fee can be read in them, and where
+    fees are shown apart (C77)."""
     shown = session.terminal.presentation
-    _, manner = library_of(session)
     if shown.family == "separate" or shown.fee_lines == "ZF":
         response.payable_fees = tuple(extension_lines(session, payer, accounts))
     if shown.fee_lines != "AV":
         response.fine_items = ()
     elif shown.family == "merged":
-        lines = fee_lines(session, payer, accounts)
-        if manner.facts.fees not in READABLE_FORMS:
-            own = len(owed_fees(payer))
-            lines = [*response.fine_items, *lines[own:]]
+        lines, own = fee_lines(session, payer, accounts), owed_fees(payer)
+        if all(fee.id == OPEN_AMOUNT for fee in own):
+            lines[: len(own)] = response.fine_items
         response.fine_items = tuple(lines)

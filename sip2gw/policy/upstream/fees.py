@@ -21,9 +21,6 @@ from sip2gw.policy.upstream.rules import FeeFormat
 OPEN_AMOUNT = ""
 """The id of what is owed beside the fees that have one."""
 
-READABLE_FORMS: frozenset[FeeFormat] = frozenset({"av_koha", "av_evergreen", "gossip"})
-"""Of these, single fees can be read."""
-
 OTHER_TYPE = "01"
 """The SIP2 fee type of what is of no known one."""
 _TYPES = {"FINE": "04", "LOST": "07"}
