@@ -23,6 +23,7 @@ from sip2gw.model import Card, PatronRecord
 from sip2gw.policy.access import PinState
 from sip2gw.policy.payments import PaymentFacts
 from sip2gw.policy.upstream.facts import pin_is_right, says_nothing
+from sip2gw.policy.upstream.fees import fee_list_of
 from sip2gw.policy.upstream.passing import password_word
 from sip2gw.policy.upstream.questions import going_up
 from sip2gw.protocol.encoding import is_exact
@@ -113,8 +114,10 @@ class UpstreamIdentifier:
     async def identify_payer(
         self, session: Session, number: str, pin: str | None
     ) -> tuple[PaymentFacts | None, Card | None, PinState]:
-        """The same with the debtors whom our store knows."""
-        record, card, state = await self.identify(session, number, pin)
+        """The same with their fee list, and with the debtors whom our store knows."""
+        question = _question(session, number, pin, with_fees=True)
+        asked = await self._ask(session, question, number)
+        record, card, state = asked.record, asked.card, asked.pin
         if record is None:
             return None, card, state
         ours = await self._backend.find_payer(number) or await self._backend.find_payer(record.id)
@@ -366,14 +369,22 @@ def _library(session: Session) -> tuple[LibrarySystem, UpstreamManner]:
     return library, manner
 
 
-def _question(session: Session, number: str, pin: str | None) -> _Question:
-    """A 63 for no list, or a 23 where that is not offered."""
+def _question(
+    session: Session, number: str, pin: str | None, *, with_fees: bool = False
+) -> _Question:
+    """A 63 for no list or for the fees, or a 23 where that is not offered."""
     library, manner = _library(session)
     offered = library.offers(manner.account)
     is_offered = offered is None or PatronInformation.code in offered
-    kind = PatronInformation if manner.offers_information and is_offered else PatronStatusRequest
-    return kind(
+    if not (manner.offers_information and is_offered):
+        return PatronStatusRequest(
+            transaction_date=write_timestamp(session.now()),
+            patron_identifier=number,
+            patron_password=pin,
+        )
+    return PatronInformation(
         transaction_date=write_timestamp(session.now()),
+        summary=frozenset({fee_list_of(manner.facts)} if with_fees else ()),
         patron_identifier=number,
         patron_password=pin,
     )

@@ -112,8 +112,9 @@ class Reconciliation:
 
     payment: UnknownPayment
     state: AttemptState
-    after: Minor
-    """What the payer and those they may pay for owe now; `payment.owed` is what they owed then."""
+    after: Minor | None
+    """What the payer and those they may pay for owe now; `payment.owed` is what they owed then.
+    Through a library system: what the debtor owed when it was last asked; None: not yet."""
     proposal: str = ""
     """What looking suggests for an open one, `booked` or `not-booked`; empty when settled."""
     settled: datetime | None = None

@@ -34,6 +34,7 @@ from sip2gw.model import (
 )
 from sip2gw.model.items import ItemRecord, Outcome
 from sip2gw.model.refusals import RefusedPayment
+from sip2gw.model.shares import Debts, SentShare, Share
 from sip2gw.policy.items.cases import CirculationCase
 from sip2gw.policy.items.decisions import Refusal
 from sip2gw.policy.items.offline import Claim
@@ -150,6 +151,15 @@ class PaymentResult:
     outcome: PaymentOutcome
     payment: Payment | None = None
     refusal: PaymentRefusalReason | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A payment whose shares may go up: the first of them is noted as sent (B75)."""
+
+    payment_id: str
+    shares: tuple[tuple[int, Share], ...]
+    """With their positions, in the order in which they go up."""
 
 
 @dataclass(slots=True)
@@ -305,6 +315,72 @@ class Backend(Protocol):
             OutcomeUnknownError: it was begun, and nobody knows what becomes of it (C98).
             BackendError: it was not booked, and will not be.
         """
+        ...
+
+    async def begin_shares(
+        self,
+        order: PaymentOrder,
+        account: str,
+        plan: Sequence[Share] | PaymentRefusalReason,
+        texts: Sequence[str],
+        debts: Mapping[str, Debts],
+    ) -> Begun | PaymentResult:
+        """Note, durably before this returns, that `order` goes up to a library system (B75).
+
+        The payment that has the order's key comes before any refusal: it is `replayed`; or what an
+        earlier try has left of it may go up now; or, while nobody knows what became of it, the
+        refusal is `unknown_outcome`. All gateways on one store see the same.
+
+        Args:
+            order: what is to be paid; its case is not looked at.
+            account: at the library system.
+            plan: the shares, or why there are none.
+            texts: what is said when it is booked.
+            debts: what each debtor owes now, by their id.
+
+        Raises:
+            BackendError: nothing may go up.
+        """
+        ...
+
+    async def end_share(
+        self,
+        payment_id: str,
+        position: int,
+        *,
+        booked: bool,
+        now: datetime,
+        texts: Sequence[str] = (),
+        then: tuple[int, Share] | None = None,
+        settled: bool = False,
+    ) -> Payment:
+        """Note, durably, how a share ended, unless that was noted before; a booked one is in the
+        ledger then.
+
+        Args:
+            payment_id: the payment.
+            position: of the share.
+            booked: whether the library system has booked it; else it has not, and never will.
+            now: when it ended.
+            texts: what the library system says to it; empty leaves ours.
+            then: the share that goes up next: it is noted as sent.
+            settled: whether somebody had to look what became of it.
+
+        Returns:
+            The payment as it is now: `booked` when all shares are, `refused` when none is.
+        """
+        ...
+
+    async def sent_shares(self) -> Sequence[SentShare]:
+        """What went up and nobody knows of yet, by any gateway; oldest first."""
+        ...
+
+    async def tell_share(self, share: SentShare, owed: Minor | None, proposal: str) -> None:
+        """Note for staff what was seen of a share that nobody can settle for certain."""
+        ...
+
+    async def payment_under(self, terminal: str, key: str) -> tuple[str, Payment] | None:
+        """What the payment said that has this key, as `PaymentOrder.content`, and the payment."""
         ...
 
     async def paid_fees(

@@ -28,6 +28,7 @@ from sip2gw.backend.database import (
     telling,
 )
 from sip2gw.backend.sendings import Sendings
+from sip2gw.backend.shares import SharedPayments
 from sip2gw.backend.sql import circulation, door_log, queries
 from sip2gw.backend.sql.desk import followup, support, watch
 from sip2gw.backend.sql.desk import reviews as review_desk
@@ -40,6 +41,7 @@ from sip2gw.backend.sql.members import (
 from sip2gw.backend.sql.money import (
     ledger,
     refusals,
+    shares,
     surplus,
     unknown,
 )
@@ -189,7 +191,7 @@ def _plain(job: Callable[Concatenate[Database, P], T]) -> Callable[Concatenate[D
     return operation
 
 
-class Library(Sendings, Backend, Database):
+class Library(Sendings, SharedPayments, Backend, Database):
     """A store: the library system itself, with its administration."""
 
     undo_payment = _written(ledger.undo)
@@ -296,7 +298,9 @@ class Library(Sendings, Backend, Database):
         Oldest first.
         """
         with self.snapshot() as connection:
-            return unknown.reconciliations(connection, self.spooled(), since)
+            found = unknown.reconciliations(connection, self.spooled(), since)
+            found += shares.reconciliations(connection, since)
+            return sorted(found, key=lambda one: (one.payment.time, one.payment.id))
 
     async def settle_payment(
         self, payment_id: str, *, booked: bool, note: str, now: datetime
@@ -306,6 +310,13 @@ class Library(Sendings, Backend, Database):
         Raises:
             RefusedError: it is not open, or the store knows otherwise; the text says which.
         """
+        if await asyncio.to_thread(self._is_open_share, payment_id):
+            await self.write(
+                lambda connection: shares.settle_as_told(
+                    connection, payment_id, booked=booked, note=note, now=now
+                )
+            )
+            return
         known = next((it for it in await self.unknown_attempts() if it.id == payment_id), None)
         if not isinstance(known, UnknownPayment):
             raise RefusedError(
@@ -315,6 +326,10 @@ class Library(Sendings, Backend, Database):
         await self.write(
             lambda connection: unknown.settle_as_told(connection, chosen, booked, note, now)
         )
+
+    def _is_open_share(self, payment_id: str) -> bool:
+        with self.snapshot() as connection:
+            return shares.is_open(connection, payment_id)
 
     async def unknown_attempts(self) -> Sequence[UnknownAttempt]:
         """All attempts that are not settled yet, oldest first."""

@@ -104,6 +104,7 @@ class App:
             answers=state.answers,
             library=self.library,
             sendings=state.sendings,
+            payments=state.payments,
         )
         self._passwords = PasswordService(self._login_verifier, store.pin_secret, timed)
         self.gateway = Gateway(site, timed, services, self._passwords, state.callers, log)

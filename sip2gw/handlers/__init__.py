@@ -31,6 +31,7 @@ from sip2gw.handlers.upstream import blocks, observing, renewals
 from sip2gw.handlers.upstream import door as upstream_door
 from sip2gw.handlers.upstream import items as upstream_items
 from sip2gw.handlers.upstream import patron as upstream_patron
+from sip2gw.handlers.upstream import payment as upstream_payment
 from sip2gw.handlers.upstream import session as upstream_session
 from sip2gw.handlers.upstream import status as upstream_status
 from sip2gw.handlers.vendors import gossip, wise
@@ -85,6 +86,7 @@ UPSTREAM_HANDLERS: dict[type[Request], Handler] = {
     PatronStatusRequest: upstream_patron.patron,
     PatronInformation: upstream_patron.patron,
     EndPatronSession: upstream_session.end_session,
+    FeePaid: upstream_payment.fee_paid,
     BlockPatron: blocks.block_patron,
     PatronEnable: blocks.patron_enable,
     ItemInformation: upstream_items.item,

@@ -53,6 +53,7 @@ from sip2gw.protocol.wire import WireFormat
 from sip2gw.shared.afterwards import Afterwards
 from sip2gw.shared.answers import ShownAnswers
 from sip2gw.shared.door_memory import Admissions, Passages
+from sip2gw.shared.payments import Payments
 from sip2gw.shared.sendings import Sendings
 from sip2gw.texts import Catalogue, choose_language
 
@@ -162,6 +163,8 @@ class Services:
     """The library system behind the gateway; None: the store itself is the library."""
     sendings: Sendings = field(default_factory=Sendings)
     """What went up there lately."""
+    payments: Payments = field(default_factory=Payments)
+    """What is being paid there."""
 
 
 class Standpoint:

@@ -44,7 +44,7 @@ NOBODY = ""
 
 
 @dataclass(slots=True)
-class _Bill:
+class Bill:
     """A 37 after its text was read."""
 
     amount: Minor
@@ -58,9 +58,9 @@ async def fee_paid(session: Session, request: FeePaid) -> Answer:
 
     `38Y` leaves only after the booking is durable; the same BK again gives the same 38 (B46).
     """
-    bill = _read(session, request)
+    bill = read_bill(session, request)
     if isinstance(bill, PaymentRefusalReason):
-        return _refuse(session, request, bill)
+        return refuse(session, request, bill)
     number = request.patron_identifier
     pin = request.patron_password
     seen, card, state = await session.services.identifier.identify_payer(session, number, pin)
@@ -72,15 +72,15 @@ async def fee_paid(session: Session, request: FeePaid) -> Answer:
     if seen is None or not presented.valid_patron:
         # Whatever the reason: a card whose data is withheld looks unknown (C99).
         said = PaymentRefusalReason.UNKNOWN_CARD
-        return _refuse(session, request, _not_identified(presented), said=said)
+        return refuse(session, request, not_identified(presented), said=said)
     if presented.pin in (PinState.WRONG, PinState.LOCKED):
-        return _refuse(session, request, PaymentRefusalReason.WRONG_PIN)
-    order = _order(session, request, bill, seen, presented)
+        return refuse(session, request, PaymentRefusalReason.WRONG_PIN)
+    order = order_of(session, request, bill, seen, presented)
     if order is None:
         reason = PaymentRefusalReason.NO_TRANSACTION_DATE
-        return _refuse(session, request, reason, presented.shown)
+        return refuse(session, request, reason, presented.shown)
     result = await session.services.backend.book_payment(order)
-    return _answer(session, request, result, presented)
+    return answer_to(session, request, result, presented.shown)
 
 
 def count_failed(metrics: Metrics, outcome: str) -> None:
@@ -88,7 +88,7 @@ def count_failed(metrics: Metrics, outcome: str) -> None:
     metrics.payments[outcome, "own"] += 1
 
 
-def _read(session: Session, request: FeePaid) -> _Bill | PaymentRefusalReason:
+def read_bill(session: Session, request: FeePaid) -> Bill | PaymentRefusalReason:
     """Amount, currency and payment type, or why they are refused (B43, B48, C105)."""
     terminal = session.terminal
     if read_currency(request.currency_type, terminal.currency) != terminal.currency:
@@ -101,7 +101,7 @@ def _read(session: Session, request: FeePaid) -> _Bill | PaymentRefusalReason:
         return PaymentRefusalReason.AMOUNT
     if amount <= 0:
         return PaymentRefusalReason.AMOUNT
-    return _Bill(
+    return Bill(
         amount,
         request.fee_identifier or None,
         request.debtor or None,
@@ -109,13 +109,14 @@ def _read(session: Session, request: FeePaid) -> _Bill | PaymentRefusalReason:
     )
 
 
-def _not_identified(presented: PresentedCard) -> PaymentRefusalReason:
+def not_identified(presented: PresentedCard) -> PaymentRefusalReason:
+    """Why nobody pays; what the screen says of it is less (C99)."""
     if presented.record is not None and presented.pin in (PinState.WRONG, PinState.LOCKED):
         return PaymentRefusalReason.WRONG_PIN
     return PaymentRefusalReason.UNKNOWN_CARD
 
 
-def _debtor_id(session: Session, bill: _Bill, seen: PaymentFacts) -> str | None:
+def _debtor_id(session: Session, bill: Bill, seen: PaymentFacts) -> str | None:
     """Whose fees are meant: None means all that may be paid (`merged`), else one patron's.
 
     In `separate` ZD names the debtor, and without ZD the payer is meant (C37). In `merged` ZD is
@@ -132,8 +133,8 @@ def _debtor_id(session: Session, bill: _Bill, seen: PaymentFacts) -> str | None:
     return next(holders, NOBODY)
 
 
-def _order(
-    session: Session, request: FeePaid, bill: _Bill, seen: PaymentFacts, presented: PresentedCard
+def order_of(
+    session: Session, request: FeePaid, bill: Bill, seen: PaymentFacts, presented: PresentedCard
 ) -> PaymentOrder | None:
     """The booking with its key: the BK or its substitute (B46); None without either."""
     services, terminal, payer = session.services, session.terminal, seen.payer
@@ -162,7 +163,7 @@ def _order(
     )
 
 
-def _key(request: FeePaid, bill: _Bill, payer_id: str) -> str | None:
+def _key(request: FeePaid, bill: Bill, payer_id: str) -> str | None:
     if bill.bk:
         return _short(f"bk:{bill.bk}")
     if request.transaction_date.strip():
@@ -171,15 +172,26 @@ def _key(request: FeePaid, bill: _Bill, payer_id: str) -> str | None:
     return None
 
 
-def _content(terminal: TerminalView, request: FeePaid, bill: _Bill, payer_id: str) -> str:
+def _content(terminal: TerminalView, request: FeePaid, bill: Bill, payer_id: str) -> str:
     """What a retry repeats exactly (C4)."""
     money = (str(bill.amount), terminal.currency, request.payment_type)
     return said_by(payer_id) + "|".join((*money, bill.fee_id or "", bill.debtor_card or ""))
 
 
+async def repeats_kept(session: Session, request: FeePaid, bill: Bill) -> Payment | None:
+    """The payment whose receipt number and content this is, if it comes with the same card (C4)."""
+    backend, key = session.services.backend, _key(request, bill, NOBODY)
+    kept = await backend.payment_under(session.terminal.name, key) if key is not None else None
+    if kept is None:
+        return None
+    content, payment = kept
+    is_same = content == _content(session.terminal, request, bill, payment.payer_id)
+    return payment if is_same and payment.card == request.patron_identifier else None
+
+
 def repeats_payment(session: Session, request: FeePaid, known: UnknownPayment) -> bool:
     """Whether it would be the same as `known`, if it came from the same payer (C4)."""
-    bill = _read(session, request)
+    bill = read_bill(session, request)
     if isinstance(bill, PaymentRefusalReason):
         return False
     payer_id = known.payer_id
@@ -203,7 +215,7 @@ def _account(terminal: TerminalView, payment_type: str) -> str:
 
 
 def _case(
-    session: Session, bill: _Bill, presented: PresentedCard, debtor_id: str | None, today: date
+    session: Session, bill: Bill, presented: PresentedCard, debtor_id: str | None, today: date
 ) -> PaymentCase:
     """What else decides the booking, inside its transaction (C60)."""
     terminal = session.terminal
@@ -233,13 +245,14 @@ def _relation_label(lines: tuple[PaymentLine, ...]) -> str:
     return next((line.relation for line in lines if line.relation != "own"), "own")
 
 
-def _answer(
-    session: Session, request: FeePaid, result: PaymentResult, presented: PresentedCard
+def answer_to(
+    session: Session, request: FeePaid, result: PaymentResult, payer: PatronRecord | None
 ) -> Answer:
+    """The 38 for what became of a payment."""
     payment = result.payment
     if payment is None:
         reason = result.refusal or PaymentRefusalReason.SYSTEM
-        return _refuse(session, request, reason, presented.shown)
+        return refuse(session, request, reason, payer)
     metrics = session.services.metrics
     metrics.payments[result.outcome, _relation_label(payment.lines)] += 1
     if result.outcome is _BOOKED:
@@ -250,11 +263,11 @@ def _answer(
             currency_digits(payment.currency),
             payment.payment_type,
         )
-    response = _accepted(session, request, payment)
+    response = accepted(session, request, payment)
     return Answer(response, "ok", result.outcome, request.patron_identifier, payment)
 
 
-def _accepted(session: Session, request: FeePaid, payment: Payment) -> FeePaidResponse:
+def accepted(session: Session, request: FeePaid, payment: Payment) -> FeePaidResponse:
     """The 38 of `payment`, the same at every retry (C4)."""
     zone, time = session.terminal.zone, payment.time
     return FeePaidResponse(
@@ -268,16 +281,17 @@ def _accepted(session: Session, request: FeePaid, payment: Payment) -> FeePaidRe
     )
 
 
-def _refuse(
+def refuse(
     session: Session,
     request: FeePaid,
     reason: PaymentRefusalReason,
     payer: PatronRecord | None = None,
     *,
     said: PaymentRefusalReason | None = None,
+    texts: tuple[str, ...] = (),
 ) -> Answer:
     """`38N` in the language of the `payer`, if known: nothing is booked, the BK stays free
-    (B29, B43, C4). `said` is shown on the screen instead of the reason."""
+    (B29, B43, C4). `said` is shown on the screen instead of the reason, or `texts` are."""
     session.services.metrics.payments["refused", "own"] += 1
     language = session.language("000", payer)
     text = session.services.texts.text(language, PAYMENT_TEXT_KEYS[said or reason])
@@ -287,6 +301,6 @@ def _refuse(
         institution_id=session.terminal.institution_id,
         patron_identifier=session.as_scanned(request.patron_identifier),
         transaction_id=request.transaction_id,
-        screen_message=(text,),
+        screen_message=texts or (text,),
     )
     return Answer(response, "refused", reason, request.patron_identifier)

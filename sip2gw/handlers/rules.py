@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from sip2gw.policy.upstream.payments import Split
 from sip2gw.policy.upstream.rules import FactRules
 from sip2gw.protocol.encoding import TextEncoding
 from sip2gw.protocol.timestamps import DateZone
@@ -103,6 +104,9 @@ class UpstreamManner:
     """Whether AA of an answer may be another card of the same patron (C151)."""
     date_zone: DateZone = "local"
     """How dates go up."""
+    payment_split: Split = "sum"
+    guards_bk: bool = False
+    """Whether a repeated BK is booked only once there."""
     offers_information: bool = True
     """Whether a door asks by 63; else by 23."""
     denying_flags: frozenset[int] = frozenset({0})

@@ -137,6 +137,8 @@ class PaymentRefusalReason(StrEnum):
     NOTHING_TO_PAY = "nothing_to_pay"
     SYSTEM = "system"
     UNKNOWN_OUTCOME = "unknown_outcome"
+    UPSTREAM = "upstream"
+    """The library system behind the gateway says no."""
 
 
 PAYMENT_TEXT_KEYS: dict[PaymentRefusalReason, str] = {
@@ -154,6 +156,7 @@ PAYMENT_TEXT_KEYS: dict[PaymentRefusalReason, str] = {
     PaymentRefusalReason.PARTIAL: "payment_partial",
     PaymentRefusalReason.SINGLE_FEE: "payment_single_fee",
     PaymentRefusalReason.SUBTOTAL: "payment_subtotal",
+    PaymentRefusalReason.UPSTREAM: "payment_not_payable",
     PaymentRefusalReason.BK_REUSED: "payment_bk_reused",
     # A late retry of a booked payment or a new payment: nobody can know which (C105).
     PaymentRefusalReason.BK_ANOTHER_DAY: "unknown_outcome",

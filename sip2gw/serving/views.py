@@ -239,6 +239,8 @@ def _upstream(terminal: Terminal, accounts: Mapping[str, Account]) -> UpstreamMa
         knows_fw_b=account.knows_fw_b,
         aliases=account.aliases,
         date_zone=account.date_zone,
+        payment_split=account.payment_split,
+        guards_bk=account.guards_bk,
         offers_information=account.messages is None or "63" in account.messages,
         denying_flags=frozenset(door.upstream_flags),
     )

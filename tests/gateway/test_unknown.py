@@ -268,7 +268,7 @@ async def test_the_retry_of_a_payment_that_is_not_sure_is_not_either_while_nothi
     assert NOT_SURE in await pay.ask(PAY)
     assert TRY_AGAIN in await pay.ask(ask_37("1004", "1.00", pin="1004", bk="K2"))
     assert TRY_AGAIN in await pay.ask(ask_37("1004", "2.00", pin="1004", bk="K1"))
-    with patch("sip2gw.handlers.fee._refuse", side_effect=ValueError("a bug")):
+    with patch("sip2gw.handlers.fee.refuse", side_effect=ValueError("a bug")):
         assert TRY_AGAIN in await pay.ask(PAY.replace("EUR", "USD"))
     assert TRY_AGAIN in await other.ask(PAY)
     gateway.disk.release()

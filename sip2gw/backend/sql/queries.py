@@ -287,12 +287,17 @@ ADD_ENTRY = """
 
 PAYMENTS = """
     SELECT p.id, p.time, p.terminal, p.payer_id, p.amount, p.currency, p.payment_type, p.bk,
-           p.status, p.texts, p.card, e.fee_id, e.debtor_id, e.relation, -e.amount
+           p.status, p.texts, p.card, COALESCE(e.fee_id, s.fee_id),
+           COALESCE(e.debtor_id, s.debtor_id), COALESCE(e.relation, s.relation),
+           COALESCE(-e.amount, s.amount)
     FROM payment p
     LEFT JOIN ledger_entry e ON e.transaction_id = p.id AND e.fee_id IS NOT NULL
-    {where} ORDER BY p.time, p.id, e.position"""
-"""A row per line. A payment's lines are its ledger entries on fees; its first transaction has its
-own id."""
+    LEFT JOIN payment_share s ON s.payment_id = p.id AND s.state = 'booked'
+    {where} ORDER BY p.time, p.id, e.position, s.position"""
+"""A row per line. A payment's lines are its ledger entries on fees, and its first transaction has
+its own id; or they are the shares that a library system has booked."""
+IN_SHARES = "SELECT 1 FROM payment_share WHERE payment_id = ?"
+"""Whether a library system books the payment."""
 PAYMENT_FILTERS = {
     "payment_id": "p.id = ?",
     "since": "p.time >= ?",
@@ -335,14 +340,27 @@ FEES_WITHOUT_OPENING = """
 PAYMENTS_UNLIKE_LINES = """
     SELECT p.id FROM payment p WHERE p.status IN ('booked', 'undone') AND p.amount <>
         (SELECT COALESCE(-SUM(e.amount), 0) FROM ledger_entry e
-         WHERE e.transaction_id = p.id AND e.fee_id IS NOT NULL)"""
+         WHERE e.transaction_id = p.id AND e.fee_id IS NOT NULL)
+    AND NOT EXISTS (SELECT 1 FROM payment_share s WHERE s.payment_id = p.id)"""
 PAYMENTS_UNLIKE_LEDGER = """
     SELECT p.id FROM payment p LEFT JOIN
         (SELECT t.payment_id AS payment_id, -SUM(e.amount) AS booked
          FROM ledger_transaction t JOIN ledger_entry e ON e.transaction_id = t.id
          WHERE t.payment_id IS NOT NULL AND e.fee_id IS NOT NULL GROUP BY t.payment_id) b
         ON b.payment_id = p.id
-    WHERE COALESCE(b.booked, 0) <> CASE p.status WHEN 'booked' THEN p.amount ELSE 0 END"""
+    WHERE COALESCE(b.booked, 0) <> CASE p.status WHEN 'booked' THEN p.amount ELSE 0 END
+    AND NOT EXISTS (SELECT 1 FROM payment_share s WHERE s.payment_id = p.id)"""
+SHARES_UNLIKE_LEDGER = """
+    SELECT b.id FROM
+        (SELECT p.id AS id, p.status AS status, p.amount AS amount,
+                SUM(CASE WHEN s.state = 'booked' THEN s.amount ELSE 0 END) AS booked
+         FROM payment p JOIN payment_share s ON s.payment_id = p.id
+         GROUP BY p.id, p.status, p.amount) b
+    WHERE b.booked <>
+        (SELECT COALESCE(-SUM(e.amount), 0) FROM ledger_transaction t
+         JOIN ledger_entry e ON e.transaction_id = t.id
+         WHERE t.payment_id = b.id AND e.account LIKE 'library:%')
+    OR (b.status = 'booked' AND b.booked <> b.amount) OR (b.status = 'refused' AND b.booked <> 0)"""
 
 _BALANCES = """
     WITH changed AS ({changed})

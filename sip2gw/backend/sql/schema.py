@@ -91,6 +91,7 @@ MIGRATIONS = (
     Migration(22, "wrong PINs at a library system behind the gateway", members.GUESSES),
     Migration(23, "what a library system decided where we only observe", library.THEIRS),
     Migration(24, "what nobody knows whether a library system has done it", money.SENDINGS),
+    Migration(25, "what of a payment goes up to a library system", money.SHARES),
 )
 
 SCHEMA_NUMBER = MIGRATIONS[-1].number

@@ -40,7 +40,7 @@ from sip2gw.monitoring.metrics import Metrics
 from sip2gw.monitoring.telemetry import Log
 from sip2gw.protocol.codec import serialise
 from sip2gw.protocol.message import Request, Response
-from sip2gw.protocol.messages import ALWAYS_SUPPORTED, AcsStatus, ScStatus
+from sip2gw.protocol.messages import ALWAYS_SUPPORTED, AcsStatus, FeePaid, ScStatus
 
 WAITING_MAX = 4096
 """Requests that wait for a line of one account."""
@@ -379,7 +379,10 @@ class Pool:
 
     def offers(self) -> frozenset[str] | None:
         """See `LibrarySystem.offers`."""
-        return self._account.messages if self._account.messages is not None else self._offers
+        offered = self._account.messages if self._account.messages is not None else self._offers
+        if offered is None or self._account.payments:
+            return offered
+        return offered - {FeePaid.code}
 
     @property
     def is_away(self) -> bool:

@@ -16,7 +16,8 @@ from decimal import ROUND_HALF_UP, Decimal
 from sip2gw.model import UNDATED, Fee, Minor, currency_digits
 from sip2gw.model.money import AMOUNT_MAX_MINOR
 from sip2gw.policy.upstream.fields import Fields, read_date
-from sip2gw.policy.upstream.rules import FeeFormat
+from sip2gw.policy.upstream.rules import FactRules, FeeFormat
+from sip2gw.protocol.fields import Summary
 
 OPEN_AMOUNT = ""
 """The id of what is owed beside the fees that have one."""
@@ -58,6 +59,11 @@ class FeeLine:
     """SIP2 fee type."""
     item_id: str | None = None
     created: date | None = None
+
+
+def fee_list_of(rules: FactRules) -> Summary:
+    """What a 63 must ask for, to be told of each fee."""
+    return Summary.FEE_DETAILS if rules.fees == "gossip" else Summary.FINES
 
 
 def read_money(text: str | None, currency: str) -> Minor | None:

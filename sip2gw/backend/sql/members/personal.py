@@ -251,6 +251,20 @@ PERSONAL = (
         emptied={"note": "''"},
     ),
     Personal(
+        "payment_share",
+        "payment through a library system",
+        names("payment_id position"),
+        whose=names("debtor_id card"),
+        shown=names(
+            "payment_id account relation fee_id amount till state sent ended settled resolved"
+            " owed_before owed_after proposal note"
+        ),
+        rest=names("position lines_before"),
+        texts=names("note"),
+        deleted=False,
+        emptied={"note": "''"},
+    ),
+    Personal(
         "payment",
         "payment",
         names("id"),

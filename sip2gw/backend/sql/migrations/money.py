@@ -116,6 +116,34 @@ unknown outcome has the key under which it was to be done."""
 SENDINGS = ("ALTER TABLE review ADD COLUMN account TEXT",)
 """The account at the library system that was asked; none for what was asked of our store."""
 
+SHARES = (
+    """CREATE TABLE payment_share (
+        payment_id TEXT NOT NULL REFERENCES payment (id),
+        position BIGINT NOT NULL,
+        account TEXT NOT NULL,
+        debtor_id TEXT NOT NULL REFERENCES patron (id),
+        card TEXT NOT NULL,
+        relation TEXT NOT NULL,
+        fee_id TEXT NOT NULL,
+        amount BIGINT NOT NULL CHECK (amount > 0),
+        till TEXT NOT NULL,
+        state TEXT NOT NULL CHECK (state IN ('planned', 'sent', 'booked', 'refused')),
+        sent TEXT,
+        ended TEXT,
+        settled TEXT,
+        resolved TEXT,
+        owed_before BIGINT,
+        lines_before TEXT,
+        owed_after BIGINT,
+        proposal TEXT NOT NULL DEFAULT '',
+        note TEXT NOT NULL DEFAULT '',
+        PRIMARY KEY (payment_id, position))""",
+    "CREATE INDEX payment_share_sent ON payment_share (sent) WHERE state = 'sent'",
+    "CREATE INDEX payment_share_debtor ON payment_share (debtor_id, ended)",
+)
+"""What of a payment goes up to a library system, one 37 each: for whom, when, what they owed before
+and when it was looked at. `settled`: somebody had to look what became of it."""
+
 REKEYED_DEBTOR = """EXISTS (SELECT 1 FROM patron p JOIN patron s ON s.id = p.forgotten_as
         WHERE p.id = OLD.debtor_id AND s.id = NEW.debtor_id AND s.forgotten_on IS NOT NULL)"""
 

@@ -268,17 +268,22 @@ def _write(connection: Connection, order: PaymentOrder, payment: Payment) -> boo
     if not added.rowcount:
         return False
     time = time_text(payment.time)
-    _post(connection, "payment", payment.id, payment.id, time, entries_of(order, payment))
+    post(connection, "payment", payment.id, payment.id, time, entries_of(order, payment))
     return True
 
 
 def entries_of(order: PaymentOrder, payment: Payment) -> Iterator[tuple[Any, ...]]:
     """Account, amount, fee, debtor and relation of each entry of a payment."""
-    account = order.account or f"till:{payment.terminal}:{payment.payment_type}"
+    account = order.account or till_of(payment.terminal, payment.payment_type)
     for line in payment.lines:
         yield f"fee:{line.fee_id}", -line.amount, line.fee_id, line.debtor_id, line.relation
     for (debtor_id, relation), amount in _taken(payment.lines).items():
         yield account, amount, None, debtor_id, relation
+
+
+def till_of(terminal: str, payment_type: str) -> str:
+    """The account of a terminal's own till for a payment type (C71)."""
+    return f"till:{terminal}:{payment_type}"
 
 
 def _taken(lines: Iterable[PaymentLine]) -> dict[tuple[str, str], Minor]:
@@ -290,7 +295,7 @@ def _taken(lines: Iterable[PaymentLine]) -> dict[tuple[str, str], Minor]:
     return taken
 
 
-def _post(
+def post(
     connection: Connection,
     kind: str,
     transaction_id: str,
@@ -326,13 +331,17 @@ def undo(
         raise UndoRefusedError(
             f"the payment is {payment.status}, not booked, so it cannot be undone"
         )
+    if connection.execute(queries.IN_SHARES, (payment_id,)).fetchone() is not None:
+        raise UndoRefusedError(
+            "the library system has booked the payment; take it back there, at its own desk"
+        )
     day = payment.time.astimezone(zone).date()
     if day != now.astimezone(zone).date():
         raise UndoRefusedError(f"you can undo a payment only on the day it was made, {day}")
     booked = connection.execute(queries.TRANSACTION_ENTRIES, (payment_id,)).fetchall()
     opposite = ((account, -amount, *rest) for account, amount, *rest in booked)
     time = time_text(now)
-    _post(connection, "undo", f"{payment_id}-undo", payment_id, time, opposite)
+    post(connection, "undo", f"{payment_id}-undo", payment_id, time, opposite)
     book_surplus(connection, _corrections(connection, payment_id), time)
     connection.execute(queries.SET_PAYMENT_STATUS, (PaymentStatus.UNDONE, payment_id))
     undone = load_payment(connection, payment_id)
@@ -351,7 +360,7 @@ def book_surplus(connection: Connection, changes: Sequence[Correction], time: st
     """Book new surpluses of patrons and those that are gone (C103); returns the rows written."""
     if not changes:
         return 0
-    _post(connection, "surplus", new_id(), None, time, surplus.entries_of(changes))
+    post(connection, "surplus", new_id(), None, time, surplus.entries_of(changes))
     return 1 + 2 * len(changes)
 
 
@@ -365,7 +374,7 @@ def refund(connection: Connection, fee_id: str, now: datetime) -> WriteResult[li
     if not owned:
         raise RefusedError(f"fee {fee_id} is not overpaid")
     transaction_id, time = new_id(), time_text(now)
-    _post(connection, "refund", transaction_id, None, time, surplus.refund_entries_of(owned))
+    post(connection, "refund", transaction_id, None, time, surplus.refund_entries_of(owned))
     book_surplus(connection, _corrections(connection, transaction_id), time)
     return WriteResult(owned, {entry.patron_id for entry in owned})
 
@@ -406,6 +415,7 @@ _CHECKS = (
     (queries.FEES_WITHOUT_OPENING, "fee {}: the ledger opened it with another amount"),
     (queries.PAYMENTS_UNLIKE_LINES, "payment {}: the lines do not add up to its amount"),
     (queries.PAYMENTS_UNLIKE_LEDGER, "payment {}: the ledger has another amount"),
+    (queries.SHARES_UNLIKE_LEDGER, "payment {}: the ledger has not what was booked of it"),
     (queries.FAMILY_TWO_STEPS, "patron {} is both head of family and child"),
 )
 

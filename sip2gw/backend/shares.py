@@ -1,0 +1,82 @@
+"""Payments that go up to a library system, as every store keeps them (B75, C156)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from sip2gw.backend.base import Begun, PaymentOrder, PaymentResult
+from sip2gw.backend.database import Database
+from sip2gw.backend.sql import queries
+from sip2gw.backend.sql.money import shares
+from sip2gw.backend.sql.money.ledger import load_payment
+from sip2gw.model import Minor, Payment
+from sip2gw.model.shares import Debts, SentShare, Share
+from sip2gw.policy.reasons import PaymentRefusalReason
+
+
+class SharedPayments(Database):
+    """The part of a store that keeps them."""
+
+    async def begin_shares(
+        self,
+        order: PaymentOrder,
+        account: str,
+        plan: Sequence[Share] | PaymentRefusalReason,
+        texts: Sequence[str],
+        debts: Mapping[str, Debts],
+    ) -> Begun | PaymentResult:
+        """See `Backend.begin_shares`."""
+        return await self.write(
+            lambda connection: shares.begin(connection, order, account, plan, texts, debts)
+        )
+
+    async def end_share(
+        self,
+        payment_id: str,
+        position: int,
+        *,
+        booked: bool,
+        now: datetime,
+        texts: Sequence[str] = (),
+        then: tuple[int, Share] | None = None,
+        settled: bool = False,
+    ) -> Payment:
+        """See `Backend.end_share`."""
+        return await self.write(
+            lambda connection: shares.end(
+                connection,
+                payment_id,
+                position,
+                booked=booked,
+                now=now,
+                texts=texts,
+                then=then,
+                settled=settled,
+            )
+        )
+
+    async def sent_shares(self) -> Sequence[SentShare]:
+        """See `Backend.sent_shares`."""
+
+        def read() -> list[SentShare]:
+            with self.snapshot() as connection:
+                return shares.sent(connection)
+
+        return await asyncio.to_thread(read)
+
+    async def tell_share(self, share: SentShare, owed: Minor | None, proposal: str) -> None:
+        """See `Backend.tell_share`."""
+        await self.write(lambda connection: shares.tell(connection, share, owed, proposal))
+
+    async def payment_under(self, terminal: str, key: str) -> tuple[str, Payment] | None:
+        """See `Backend.payment_under`."""
+
+        def read() -> tuple[str, Payment] | None:
+            with self.snapshot() as connection:
+                row = connection.execute(queries.PAYMENT_KEY, (terminal, key)).fetchone()
+                payment = load_payment(connection, row[1]) if row is not None else None
+                return None if payment is None else (row[0], payment)
+
+        return await asyncio.to_thread(read)

@@ -1,0 +1,345 @@
+"""Payments that a library system books: our journal of what went up, and the ledger (B75, B76).
+
+Such a payment is a row of `payment`, which takes its key, with a row of `payment_share` for each
+37. It is written as `unknown` before the first 37 goes up. It becomes `booked` when all shares are,
+and `refused`, with its key free again, when none is. Part of it may be booked for good: then it
+stays `unknown`, and the terminal's retry pays the rest (C156). What the library system has booked
+is in the ledger against the account `library:<account>`. All functions run inside a transaction of
+the caller.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sip2gw.backend.attempts import AttemptState, Reconciliation, UnknownPayment
+from sip2gw.backend.base import Begun, PaymentOrder, PaymentOutcome, PaymentResult, RefusedError
+from sip2gw.backend.database import Connection, WriteResult
+from sip2gw.backend.sql import queries
+from sip2gw.backend.sql.money.ledger import holder_of, load_payment, post, refused, till_of
+from sip2gw.backend.sql.values import (
+    list_text,
+    moment_text,
+    moment_value,
+    time_text,
+    time_value,
+)
+from sip2gw.model import Payment, PaymentStatus
+from sip2gw.model.shares import Debts, SentShare, Share, ShareState
+from sip2gw.policy.reasons import PaymentRefusalReason
+from sip2gw.policy.upstream.payments import Verdict, one_after_the_other
+
+BESIDE = timedelta(seconds=10)
+"""What ended so long before a payment began may still have moved what it saw."""
+
+ADD_PERSON = "INSERT INTO patron (id, name) VALUES (?, '') ON CONFLICT DO NOTHING"
+"""The ledger is about patrons: of one whom only the library system knows, we have the number."""
+ADD_SHARE = """
+    INSERT INTO payment_share (payment_id, position, account, debtor_id, card, relation, fee_id,
+                               amount, till, state)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'planned')"""
+SHARES = """
+    SELECT position, state, debtor_id, card, relation, amount, fee_id FROM payment_share
+    WHERE payment_id = ? ORDER BY position"""
+SEND_SHARE = """
+    UPDATE payment_share SET state = 'sent', sent = ?, ended = NULL, owed_before = ?,
+        lines_before = ?, owed_after = NULL, proposal = ''
+    WHERE payment_id = ? AND position = ? AND state IN ('planned', 'refused')"""
+END_SHARE = """
+    UPDATE payment_share SET state = ?, ended = ?, settled = ?, note = ?
+    WHERE payment_id = ? AND position = ? AND state = 'sent'"""
+TELL_SHARE = """
+    UPDATE payment_share SET owed_after = ?, proposal = ?
+    WHERE payment_id = ? AND position = ? AND state = 'sent'"""
+RESOLVE_SHARES = """
+    UPDATE payment_share SET resolved = ?
+    WHERE payment_id = ? AND settled IS NOT NULL AND resolved IS NULL"""
+BOOKED_SHARE = """
+    SELECT account, amount, debtor_id, relation, till FROM payment_share
+    WHERE payment_id = ? AND position = ?"""
+BOOK = "UPDATE payment SET status = 'booked', texts = ? WHERE id = ? AND status = 'unknown'"
+CLOSE_PART = """
+    UPDATE payment SET status = 'booked', key = NULL, amount =
+        (SELECT SUM(s.amount) FROM payment_share s WHERE s.payment_id = payment.id
+         AND s.state = 'booked')
+    WHERE id = ? AND status = 'unknown'"""
+SENT_SHARES = """
+    SELECT s.payment_id, s.position, s.account, p.terminal, p.bk, p.payment_type, p.currency,
+           s.sent, p.time, s.debtor_id, s.card, s.relation, s.amount, s.fee_id, s.owed_before,
+           s.lines_before
+    FROM payment_share s JOIN payment p ON p.id = s.payment_id
+    WHERE s.state = 'sent' ORDER BY s.sent, s.payment_id"""
+BESIDE_SHARE = """
+    SELECT 1 FROM payment_share WHERE debtor_id = ? AND payment_id <> ? AND sent IS NOT NULL
+        AND (ended IS NULL OR ended >= ?) LIMIT 1"""
+LISTED = """
+    SELECT p.id, p.time, p.terminal, p.payer_id, p.amount, p.currency, p.payment_type, p.bk,
+           COALESCE(p.key, ''), p.content, p.key_expires, p.card, p.status
+    FROM payment p WHERE EXISTS
+        (SELECT 1 FROM payment_share s WHERE s.payment_id = p.id
+         AND (p.status = 'unknown' OR s.settled >= ?))
+    ORDER BY p.time, p.id"""
+SEEN = """
+    SELECT state, owed_before, owed_after, proposal, settled, resolved, note FROM payment_share
+    WHERE payment_id = ? AND sent IS NOT NULL
+    ORDER BY CASE state WHEN 'sent' THEN 0 ELSE 1 END, position LIMIT 1"""
+
+
+def begin(
+    connection: Connection,
+    order: PaymentOrder,
+    account: str,
+    plan: Sequence[Share] | PaymentRefusalReason,
+    texts: Sequence[str],
+    debts: Mapping[str, Debts],
+) -> WriteResult[Begun | PaymentResult]:
+    """Note that `order` goes up; or what became of the payment that has its key, or a refusal.
+
+    The payment that has the key comes before any refusal; while nobody knows what became of it,
+    the refusal is `unknown_outcome`.
+
+    Args:
+        connection: of the transaction.
+        order: what is to be paid; its case is not looked at.
+        account: at the library system.
+        plan: the shares, or why there are none.
+        texts: what is said when it is booked.
+        debts: what each debtor owes now, for what an earlier try has left.
+    """
+    if not isinstance(plan, PaymentRefusalReason) and _add(connection, order, account, plan, texts):
+        return WriteResult(_started(connection, order.id, order.now, debts))
+    key = connection.execute(queries.PAYMENT_KEY, (order.terminal, order.key)).fetchone()
+    holder = holder_of(order, key)
+    if isinstance(holder, PaymentResult):
+        return WriteResult(holder)
+    if holder is not None:
+        return WriteResult(_again(connection, order, holder, debts))
+    if isinstance(plan, PaymentRefusalReason):
+        return WriteResult(refused(plan))
+    connection.execute(queries.FREE_KEY, (order.terminal, order.key))
+    if not _add(connection, order, account, plan, texts):
+        return WriteResult(refused(PaymentRefusalReason.SYSTEM))
+    return WriteResult(_started(connection, order.id, order.now, debts))
+
+
+def _add(
+    connection: Connection,
+    order: PaymentOrder,
+    account: str,
+    shares: Sequence[Share],
+    texts: Sequence[str],
+) -> bool:
+    """Write the payment and its shares; False, and nothing is written, when its key is taken."""
+    for person in dict.fromkeys((order.payer_id, *(share.debtor_id for share in shares))):
+        connection.execute(ADD_PERSON, (person,))
+    what = (order.payer_id, order.amount, order.currency, order.payment_type, order.bk)
+    begin_ = (order.id, time_text(order.now), order.terminal, *what)
+    key = (order.key, order.content, time_text(order.key_expires), order.card)
+    row = (*begin_, PaymentStatus.UNKNOWN, list_text(texts), *key, moment_text(order.transacted))
+    if not connection.execute(queries.ADD_PAYMENT, row).rowcount:
+        return False
+    till = order.account or till_of(order.terminal, order.payment_type)
+    for position, share in enumerate(shares):
+        whose = (share.debtor_id, share.card, share.relation)
+        values = (order.id, position, account, *whose, share.fee_id, share.amount, till)
+        connection.execute(ADD_SHARE, values)
+    return True
+
+
+def _again(
+    connection: Connection, order: PaymentOrder, holder: str, debts: Mapping[str, Debts]
+) -> Begun | PaymentResult:
+    """What a terminal is told that asks again; what an earlier try has left may go up now."""
+    payment = load_payment(connection, holder)
+    assert payment is not None
+    if payment.status != PaymentStatus.UNKNOWN:
+        connection.execute(RESOLVE_SHARES, (time_text(order.now), holder))
+        return PaymentResult(PaymentOutcome.REPLAYED, payment)
+    states = [row[1] for row in connection.execute(SHARES, (holder,)).fetchall()]
+    if not states or ShareState.SENT in states:
+        return refused(PaymentRefusalReason.UNKNOWN_OUTCOME)
+    return _started(connection, holder, order.now, debts)
+
+
+def _started(
+    connection: Connection, payment_id: str, now: datetime, debts: Mapping[str, Debts]
+) -> Begun:
+    rows = connection.execute(SHARES, (payment_id,)).fetchall()
+    left = [(row[0], Share(*row[2:])) for row in rows if row[1] != ShareState.BOOKED]
+    before = one_after_the_other([share for _, share in left], debts)
+    shares = tuple((position, seen) for (position, _), seen in zip(left, before, strict=True))
+    _send(connection, payment_id, shares[0], now)
+    return Begun(payment_id, shares)
+
+
+def _send(
+    connection: Connection, payment_id: str, numbered: tuple[int, Share], now: datetime
+) -> None:
+    position, share = numbered
+    before = share.before
+    values = (time_text(now), before.balance, _lines_text(before), payment_id, position)
+    connection.execute(SEND_SHARE, values)
+
+
+def _lines_text(debts: Debts) -> str | None:
+    return None if debts.lines is None else json.dumps(debts.lines)
+
+
+def end(
+    connection: Connection,
+    payment_id: str,
+    position: int,
+    *,
+    booked: bool,
+    now: datetime,
+    texts: Sequence[str] = (),
+    then: tuple[int, Share] | None = None,
+    settled: bool = False,
+    note: str = "",
+) -> WriteResult[Payment]:
+    """Note how a share ended, unless that was noted before; gives the payment as it is now.
+
+    Args:
+        connection: of the transaction.
+        payment_id: the payment.
+        position: of the share.
+        booked: whether the library system has booked it; else it has not, and never will.
+        now: when it ended.
+        texts: what the library system says to it; empty leaves ours.
+        then: the share that goes up next.
+        settled: whether somebody had to look what became of it.
+        note: what the one who settled it wrote.
+    """
+    state = ShareState.BOOKED if booked else ShareState.REFUSED
+    time = time_text(now)
+    values = (state, time, time if settled else None, note, payment_id, position)
+    is_new = bool(connection.execute(END_SHARE, values).rowcount)
+    if is_new and booked:
+        _post(connection, payment_id, position, now)
+    if then is not None:
+        _send(connection, payment_id, then, now)
+    states = {row[1] for row in connection.execute(SHARES, (payment_id,)).fetchall()}
+    if states == {ShareState.BOOKED}:
+        payment = load_payment(connection, payment_id)
+        assert payment is not None
+        connection.execute(BOOK, (list_text(texts or payment.texts), payment_id))
+    elif states <= {ShareState.PLANNED, ShareState.REFUSED}:
+        connection.execute(queries.GIVE_UP, (payment_id,))
+    payment = load_payment(connection, payment_id)
+    assert payment is not None
+    return WriteResult(payment)
+
+
+def _post(connection: Connection, payment_id: str, position: int, now: datetime) -> None:
+    """Put a share that was booked into the ledger: the till has the money, the library's account
+    at their side is worth so much less."""
+    row = connection.execute(BOOKED_SHARE, (payment_id, position)).fetchone()
+    account, amount, debtor_id, relation, till = row
+    entries = (
+        (f"library:{account}", -amount, None, debtor_id, relation),
+        (till, amount, None, debtor_id, relation),
+    )
+    transaction_id = f"{payment_id}-{position}"
+    post(connection, "payment", transaction_id, payment_id, time_text(now), entries)
+
+
+# Looking ----------------------------------------------------------------------------------------
+
+
+def sent(connection: Connection) -> list[SentShare]:
+    """What went up and nobody knows of yet, by any gateway; oldest first."""
+    return [_sent(connection, row) for row in connection.execute(SENT_SHARES).fetchall()]
+
+
+def _sent(connection: Connection, row: Sequence[Any]) -> SentShare:
+    payment_id, position, account, terminal, bk, payment_type, currency, sent_at, time = row[:9]
+    debtor_id, card, relation, amount, fee_id, owed, lines = row[9:]
+    since = time_text(moment_value(time) - BESIDE)
+    beside = connection.execute(BESIDE_SHARE, (debtor_id, payment_id, since)).fetchone()
+    before = Debts(owed, None if lines is None else tuple(map(tuple, json.loads(lines))))
+    return SentShare(
+        payment_id=payment_id,
+        position=position,
+        account=account,
+        terminal=terminal,
+        bk=bk,
+        payment_type=payment_type,
+        currency=currency,
+        sent=moment_value(sent_at),
+        share=Share(debtor_id, card, relation, amount, fee_id, before),
+        alone=beside is None,
+    )
+
+
+def tell(
+    connection: Connection, share: SentShare, owed: int | None, proposal: str
+) -> WriteResult[None]:
+    """Note for staff what was seen of a share that nobody can settle for certain."""
+    connection.execute(TELL_SHARE, (owed, proposal, share.payment_id, share.position))
+    return WriteResult(None)
+
+
+# Staff ------------------------------------------------------------------------------------------
+
+
+def reconciliations(connection: Connection, since: datetime) -> list[Reconciliation]:
+    """Payments of which something is open, or was settled by looking since then; oldest first."""
+    rows = connection.execute(LISTED, (time_text(since),)).fetchall()
+    return [_reconciliation(connection, row) for row in rows]
+
+
+def _reconciliation(connection: Connection, row: Sequence[Any]) -> Reconciliation:
+    payment_id, time, *middle, key_expires, card, status = row
+    seen = connection.execute(SEEN, (payment_id,)).fetchone()
+    state, before, after, proposal, settled, resolved, note = seen
+    is_open = status == PaymentStatus.UNKNOWN
+    values = (payment_id, moment_value(time), *middle, moment_value(key_expires), card, before)
+    return Reconciliation(
+        UnknownPayment(*values),
+        AttemptState.UNKNOWN if is_open else _ended(status, resolved),
+        after=after,
+        # Of a payment in parts one is booked, and the rest is not.
+        proposal=(proposal if state == ShareState.SENT else Verdict.NOT_BOOKED) if is_open else "",
+        settled=None if is_open else time_value(settled),
+        note=note,
+    )
+
+
+def _ended(status: str, resolved: str | None) -> AttemptState:
+    if resolved is not None:
+        return AttemptState.RESOLVED
+    return AttemptState.REFUSED if status == PaymentStatus.REFUSED else AttemptState.BOOKED
+
+
+def is_open(connection: Connection, payment_id: str) -> bool:
+    """Whether it is a payment through a library system that is not settled."""
+    row = connection.execute(queries.PAYMENT_STATUS, (payment_id,)).fetchone()
+    shares = connection.execute(SHARES, (payment_id,)).fetchall()
+    return bool(shares) and row is not None and row[0] == PaymentStatus.UNKNOWN
+
+
+def settle_as_told(
+    connection: Connection, payment_id: str, *, booked: bool, note: str, now: datetime
+) -> WriteResult[None]:
+    """Settle all that is open of a payment as staff say; only they can look into its books.
+
+    Raises:
+        RefusedError: it is not open.
+    """
+    if not is_open(connection, payment_id):
+        raise RefusedError(
+            f"no payment of unknown outcome has the id {payment_id}; see `payment reconcile`"
+        )
+    rows = connection.execute(SHARES, (payment_id,)).fetchall()
+    for position, state, *rest in rows:
+        if state == ShareState.BOOKED:
+            continue
+        if state != ShareState.SENT and booked:
+            _send(connection, payment_id, (position, Share(*rest)), now)
+        end(connection, payment_id, position, booked=booked, now=now, settled=True, note=note)
+    if not booked:
+        connection.execute(CLOSE_PART, (payment_id,))
+    return WriteResult(None)

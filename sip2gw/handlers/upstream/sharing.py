@@ -1,0 +1,191 @@
+"""The shares of a payment go up one after the other, each once (B75, C59, C98, C156)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+
+from sip2gw.backend.base import (
+    BackendError,
+    BackendTimeoutError,
+    Begun,
+    HungUpError,
+    OutcomeUnknownError,
+    PaymentOrder,
+    PaymentOutcome,
+    PaymentResult,
+)
+from sip2gw.backend.system import BadAnswerError, NoAnswerError, NotAskedError
+from sip2gw.handlers.base import Session
+from sip2gw.handlers.upstream.behind import library_of
+from sip2gw.handlers.upstream.passing import with_kept_bytes
+from sip2gw.model import Minor, Payment, format_amount
+from sip2gw.model.shares import Debts, Share
+from sip2gw.policy.reasons import PaymentRefusalReason
+from sip2gw.policy.upstream.passing import Side, passing_up
+from sip2gw.policy.upstream.payments import receipt_of
+from sip2gw.protocol.messages import FeePaid, FeePaidResponse
+from sip2gw.shared.payments import Outcome, Paying
+
+Plan = tuple[Share, ...] | PaymentRefusalReason
+
+
+class RefusedThereError(Exception):
+    """The library system has said no; what is not booked may be tried again."""
+
+    def __init__(self, texts: tuple[str, ...]) -> None:
+        super().__init__("refused there")
+        self.texts = texts
+
+
+async def pay_once(
+    session: Session,
+    request: FeePaid,
+    order: PaymentOrder,
+    plan: Plan,
+    left: Minor,
+    debts: Mapping[str, Debts],
+) -> PaymentResult:
+    """The payment, new or the first of this key, or why there is none.
+
+    A session that ends does not end what is under way: its terminal comes back for the answer.
+
+    Raises:
+        RefusedThereError: the library system has said no.
+        OutcomeUnknownError: nobody knows whether it is booked; the journal says so.
+        BackendError: nothing is booked of what has not been booked before.
+    """
+    known = session.services.payments
+    key = (order.terminal, order.key, order.content)
+    paying = known.under_way(key)
+    if paying is None:
+        paying = Paying(key)
+        known.begin(paying, _pay(session, request, order, plan, left, debts, paying))
+    paying.waiting += 1
+    try:
+        return await asyncio.shield(paying.task)
+    except HungUpError:
+        raise
+    except asyncio.CancelledError:
+        if paying.is_sent:
+            raise OutcomeUnknownError("the deadline passed while it was under way") from None
+        raise BackendTimeoutError("it did not go up in time") from None
+    finally:
+        paying.waiting -= 1
+
+
+async def _pay(
+    session: Session,
+    request: FeePaid,
+    order: PaymentOrder,
+    plan: Plan,
+    left: Minor,
+    debts: Mapping[str, Debts],
+    paying: Paying,
+) -> PaymentResult:
+    services = session.services
+    _, manner = library_of(session)
+    texts = order.texts.of(order.amount, left)
+    begun = await services.backend.begin_shares(order, manner.account, plan, texts, debts)
+    if isinstance(begun, PaymentResult):
+        return begun
+    services.payments.ids.add(begun.payment_id)
+    try:
+        return await _send_all(session, request, order, begun, paying)
+    finally:
+        services.payments.ids.discard(begun.payment_id)
+
+
+async def _send_all(
+    session: Session, request: FeePaid, order: PaymentOrder, begun: Begun, paying: Paying
+) -> PaymentResult:
+    """Send one share after the other, as long as each is booked."""
+    payment: Payment | None = None
+    for number, (position, share) in enumerate(begun.shares):
+        try:
+            if not paying.waiting:  # what was answered no is not done later (C98)
+                raise NotAskedError
+            answer = await _send(session, request, order, begun, position, share, paying)
+        except NotAskedError:
+            await _end(session, begun, number, booked=False, texts=())
+            raise
+        except (NoAnswerError, BadAnswerError) as error:
+            raise OutcomeUnknownError("the library system did not answer") from error
+        booked, texts = answer.payment_accepted, answer.screen_message
+        payment = await _end(session, begun, number, booked=booked, texts=texts)
+        if not booked:
+            raise RefusedThereError(texts)
+    assert payment is not None
+    return PaymentResult(PaymentOutcome.BOOKED, payment)
+
+
+async def _end(
+    session: Session, begun: Begun, number: int, *, booked: bool, texts: tuple[str, ...]
+) -> Payment:
+    """Note how a share ended, and that the next one goes up if this one is booked.
+
+    Raises:
+        OutcomeUnknownError: it could not be noted yet; until it is, staff and other gateways do
+            not know.
+    """
+    services = session.services
+    position, _ = begun.shares[number]
+    following = begun.shares[number + 1 : number + 2] if booked else ()
+    try:
+        return await services.backend.end_share(
+            begun.payment_id,
+            position,
+            booked=booked,
+            now=services.clock.now(),
+            texts=texts,
+            then=following[0] if following else None,
+        )
+    except BackendError as error:
+        outcome = Outcome(begun.payment_id, position, booked, texts)
+        services.payments.unwritten[begun.payment_id, position] = outcome
+        raise OutcomeUnknownError("the outcome could not be noted") from error
+
+
+async def _send(
+    session: Session,
+    request: FeePaid,
+    order: PaymentOrder,
+    begun: Begun,
+    position: int,
+    share: Share,
+    paying: Paying,
+) -> FeePaidResponse:
+    """What the library system says to the 37 of a share; it goes up without a PIN (C155).
+
+    Raises:
+        NotAskedError: it did not go up.
+        NoAnswerError, BadAnswerError: nobody knows.
+    """
+    library, manner = library_of(session)
+    terminal = session.terminal
+    plain = replace(
+        with_kept_bytes(session, request),
+        patron_identifier=share.card,
+        patron_password=None,
+        debtor=None,
+        currency_type=order.currency,
+        fee_amount=format_amount(share.amount, order.currency),
+        fee_identifier=share.fee_id or None,
+        transaction_id=receipt_of(order.bk, begun.payment_id, position, guarded=manner.guards_bk),
+    )
+    up = passing_up(
+        plain,
+        manner.institution,
+        terminal.branch,
+        Side(terminal.wire.text, terminal.zone, terminal.wire.date_zone),
+        Side(manner.text, terminal.zone, manner.date_zone),
+    )
+    was_sent, paying.is_sent = paying.is_sent, True
+    try:
+        answer = await library.ask(manner.account, terminal.name, up, session.lease)
+    except NotAskedError:
+        paying.is_sent = was_sent
+        raise
+    assert isinstance(answer, FeePaidResponse)
+    return answer

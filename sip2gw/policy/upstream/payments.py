@@ -1,0 +1,174 @@
+"""How a payment goes up to a library system, and what a look at the debts tells of it afterwards.
+
+Rules: B44, B46, B75, B76, C59, C155, C156.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from enum import StrEnum
+from itertools import groupby
+from typing import Literal
+
+from sip2gw.model import UNDATED, Fee, Minor, PatronRecord, PaymentLine, copied
+from sip2gw.model.shares import Debts, Share
+from sip2gw.policy.upstream.fees import OPEN_AMOUNT
+
+Split = Literal["sum", "lines"]
+"""How an account wants a payment that names no fee: one 37 for each debtor, or for each fee."""
+
+CERTAIN_FOR = timedelta(minutes=10)
+"""So long after a 37 a difference is taken for its effect; later it may have other causes."""
+
+_OPEN = "\0"
+"""Begins the id of what a debtor owes without an id, while a payment of several is decided on. No
+fee has such an id."""
+
+
+class Verdict(StrEnum):
+    """What became of a share; the words of `payment reconcile`."""
+
+    BOOKED = "booked"
+    NOT_BOOKED = "not-booked"
+
+
+def debts_of(record: PatronRecord) -> Debts:
+    """What a library system says that `record` owes."""
+    balance = record.word.fee_amount if record.word is not None else None
+    lines = tuple(sorted((fee.id, fee.owed) for fee in record.fees))
+    is_complete = balance is not None and all(fee_id for fee_id, _ in lines)
+    return Debts(balance, lines if is_complete else None)
+
+
+def payable_by(record: PatronRecord, amount: Minor, fee_id: str | None) -> PatronRecord:
+    """`record` as a payment of `amount`, for the fee `fee_id` (CG) if it names one, is decided on.
+
+    A terminal shows fee lines as the library system wrote them, and may read ids in them that we
+    cannot. So a fee that we do not know is part of what is owed without an id. Where nothing at all
+    is said of what is owed, the amount is. In both cases the library system has the last word.
+    """
+    is_unsaid = not record.fees and record.word is not None and record.word.fee_amount is None
+    named = [fee for fee in record.fees if fee.id != OPEN_AMOUNT]
+    rest = amount if is_unsaid else sum(fee.owed for fee in record.fees if fee.id == OPEN_AMOUNT)
+    if fee_id is not None and rest > 0 and all(fee.id != fee_id for fee in named):
+        part = min(amount, rest)
+        named.append(_fee(record, fee_id, part))
+        rest -= part
+    if rest:
+        named.append(_fee(record, f"{_OPEN}{record.id}", rest))
+    return copied(record, fees=tuple(named))
+
+
+def _fee(record: PatronRecord, fee_id: str, amount: Minor) -> Fee:
+    return Fee(fee_id, record.id, amount, amount, UNDATED)
+
+
+def shares_of(
+    lines: Iterable[PaymentLine],
+    fee_id: str | None,
+    split: Split,
+    cards: Mapping[str, str],
+) -> tuple[Share, ...]:
+    """The 37s for a payment that was decided on: one for each debtor, or for each fee.
+
+    Args:
+        lines: of the plan; each debtor's stand together.
+        fee_id: CG; then there is one share, of this fee.
+        split: what the account wants where no fee is named.
+        cards: which card goes up for a debtor, by their id.
+    """
+    shares: list[Share] = []
+    for debtor_id, group in groupby(lines, lambda line: line.debtor_id):
+        own = list(group)
+        # Who has a credit pays less than their fees come to: only they know what it goes to.
+        by_line = split == "lines" and fee_id is None and all(line.amount > 0 for line in own)
+        parts = [(_said(line.fee_id), line.amount) for line in own] if by_line else []
+        if not by_line:
+            parts.append((fee_id or OPEN_AMOUNT, sum(line.amount for line in own)))
+        shares += (
+            Share(debtor_id, cards[debtor_id], own[0].relation, amount, named)
+            for named, amount in parts
+        )
+    return tuple(shares)
+
+
+def receipt_of(bk: str, payment_id: str, position: int, *, guarded: bool) -> str | None:
+    """BK of a 37. Where a repeated one is booked once, each share needs a number of its own, the
+    same at every try."""
+    number = bk or (payment_id if guarded else "")
+    if not number:
+        return None
+    return f"{number}-{position + 1}" if position and guarded else number
+
+
+def one_after_the_other(shares: Sequence[Share], debts: Mapping[str, Debts]) -> tuple[Share, ...]:
+    """`shares` with what is owed right before each of them, if those before it are booked.
+
+    Args:
+        shares: in the order in which they go up.
+        debts: of each debtor before the first, by their id; nothing is known of others.
+    """
+    now, seen = dict(debts), []
+    for share in shares:
+        before = now.get(share.debtor_id, Debts())
+        seen.append(replace(share, before=before))
+        now[share.debtor_id] = _without(before, share)
+    return tuple(seen)
+
+
+def _without(debts: Debts, share: Share) -> Debts:
+    """What is left of `debts` when `share` is booked; which lines, only they know, if it names no
+    fee."""
+    balance = None if debts.balance is None else debts.balance - share.amount
+    if debts.lines is None or not share.fee_id:
+        return Debts(balance)
+    left = (
+        (fee_id, owed - share.amount * (fee_id == share.fee_id)) for fee_id, owed in debts.lines
+    )
+    return Debts(balance, tuple((fee_id, owed) for fee_id, owed in left if owed))
+
+
+def _said(fee_id: str) -> str:
+    return OPEN_AMOUNT if fee_id.startswith(_OPEN) else fee_id
+
+
+def verdict_of(share: Share, after: Debts, *, alone: bool, late: timedelta) -> Verdict | None:
+    """What became of `share`, if the debts tell for certain; None: nobody can say.
+
+    Args:
+        share: with the debts right before it went up.
+        after: the debts now.
+        alone: whether nothing else went up that may have moved them.
+        late: how long ago it went up.
+    """
+    is_certain = alone and late <= CERTAIN_FOR
+    return likely_verdict(share, after) if is_certain and _are_complete(share, after) else None
+
+
+def likely_verdict(share: Share, after: Debts) -> Verdict | None:
+    """What the debts suggest to staff: exactly the amount is gone, or nothing has moved."""
+    before = share.before
+    if before.balance is None or after.balance is None:
+        return None
+    if before == after:
+        return Verdict.NOT_BOOKED
+    is_gone = before.balance - after.balance == share.amount
+    return Verdict.BOOKED if is_gone and _only_sank(share, after) else None
+
+
+def _are_complete(share: Share, after: Debts) -> bool:
+    """Whether both lists tell all. The balance alone cannot: a new fine may hide a payment."""
+    return share.before.lines is not None and after.lines is not None
+
+
+def _only_sank(share: Share, after: Debts) -> bool:
+    """Whether no fee is new or larger, and only the one that was named is smaller."""
+    if share.before.lines is None or after.lines is None:
+        return True
+    then, now = dict(share.before.lines), dict(after.lines)
+    if any(owed > then.get(fee_id, 0) for fee_id, owed in now.items()):
+        return False
+    sunk = {fee_id for fee_id, owed in then.items() if now.get(fee_id, 0) < owed}
+    return not share.fee_id or sunk == {share.fee_id}

@@ -1,0 +1,66 @@
+"""Payments on their way to a library system, so that none goes up twice (B75, B79).
+
+In memory only: the journal in the store is what counts, for all gateways. Here is who waits for
+what, and what could not be written into the journal yet.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from typing import Any
+
+from sip2gw.backend.base import PaymentResult
+
+Key = tuple[str, str, str]
+"""Terminal, key and content of a payment: two have it in common only if one repeats the other."""
+
+
+@dataclass(eq=False, slots=True)
+class Paying:
+    """A payment on its way up."""
+
+    key: Key = field(repr=False)
+    task: asyncio.Task[PaymentResult] = field(init=False, repr=False)
+    """Ends when its outcome is known, or noted as unknown."""
+    waiting: int = 0
+    """How many requests wait for the answer."""
+    is_sent: bool = False
+    """Whether anything may have reached the library system."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a share ended that the journal still shows as sent, because the store failed."""
+
+    payment_id: str
+    position: int
+    booked: bool
+    texts: tuple[str, ...] = field(repr=False)
+
+
+class Payments:
+    """What is under way, and what is to be written yet."""
+
+    def __init__(self) -> None:
+        self.ids: set[str] = set()
+        """Of payments whose shares are going up just now."""
+        self.unwritten: dict[tuple[str, int], Outcome] = {}
+        self._under_way: dict[Key, Paying] = {}
+
+    def under_way(self, key: Key) -> Paying | None:
+        """The same payment, on its way already."""
+        return self._under_way.get(key)
+
+    def begin(self, paying: Paying, work: Coroutine[Any, Any, PaymentResult]) -> None:
+        """From now on `paying` is under way, until `work` has ended."""
+        self._under_way[paying.key] = paying
+        paying.task = asyncio.get_running_loop().create_task(work)
+
+        def end(ended: asyncio.Task[PaymentResult]) -> None:
+            del self._under_way[paying.key]
+            # Its terminal may have gone; the error has been dealt with all the same.
+            _ = ended.cancelled() or ended.exception()
+
+        paying.task.add_done_callback(end)
