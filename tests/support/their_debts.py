@@ -4,9 +4,11 @@ Anna (1001) is head of Tom (1002), Bert (1005) has authorised Carla (1006) to pa
 store of the gateway in front knows, which is that of `harness`.
 """
 
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from harness import STAMP
+from harness import CONFIG, LIBRARY, STAMP, running
+from scripted_library import scripted
 
 KEYS = """
 [backend]
@@ -24,7 +26,7 @@ KEYS
 
 @dataclass
 class Account:
-    """A patron there."""
+    """A patron there, whose PIN is the card number."""
 
     name: str
     fees: dict[str, str] = field(default_factory=dict)
@@ -37,22 +39,45 @@ class Account:
     valid: str = "BLY|"
     known_as: str | None = None
     """AA of the answer, if it is not the number that was asked for."""
+    takes_money: bool = True
 
     def owed(self):
-        return sum(round(float(text.split()[-1]) * 100) for text in self.fees.values())
+        return sum(cents_of(text) for text in self.fees.values())
 
-    def answer(self, card, *, with_pin, code="64"):
+    def answer(self, card, pin, *, code):
         """A 64 or 24; the flags deny everything while more than 10.00 is owed."""
+        if pin not in ("", card):
+            return f"{code}{'YYYY':14}001{STAMP}{'0000' * 6}AOTHEIRS|AA{card}|AE|BLY|CQN|"
         owed = self.owed()
         flags = self.flags or ("YYYY" if owed > 1000 else "")
-        balance = f"{owed / 100:.2f}" if self.balance is None else self.balance
-        counts = f"0000{'0000'}{'0000'}{len(self.fees):04}{'0000'}{'0000'}" if code == "64" else ""
+        balance = amount(owed) if self.balance is None else self.balance
+        counts = f"{'0000' * 3}{len(self.fees):04}{'0000' * 2}" if code == "64" else ""
         lines = "".join(f"AV#{number} {text}|" for number, text in self.fees.items())
         return (
             f"{code}{flags:14}001{STAMP}{counts}AOTHEIRS|AA{self.known_as or card}|AE{self.name}|"
-            f"{self.valid}{'CQY|' if with_pin else ''}{f'BV{balance}|' if balance else ''}"
+            f"{self.valid}{'CQY|' if pin else ''}{f'BV{balance}|' if balance else ''}"
             f"{lines if code == '64' else ''}{self.more}"
         )
+
+    def pay(self, money, fee):
+        """Book a 37: on the fee that it names, or on all, the first one first."""
+        if not self.takes_money or money > self.owed() or (fee and fee not in self.fees):
+            return False
+        for number in [fee] if fee else list(self.fees):
+            text, _, left = self.fees.pop(number).rpartition(" ")
+            part = min(money, cents_of(left))
+            money -= part
+            if cents_of(left) > part:
+                self.fees[number] = f"{text} {amount(cents_of(left) - part)}"
+        return True
+
+
+def cents_of(text):
+    return round(float(text.split()[-1]) * 100)
+
+
+def amount(cents):
+    return f"{cents / 100:.2f}"
 
 
 class Books:
@@ -69,24 +94,45 @@ class Books:
         self.hangs_up_on = set()
 
     def __call__(self, body):
-        code, text = body[:2].decode(), body.decode()
-        card, asked = field_of(text, "AA"), {"23": "24", "63": "64"}[code]
+        code, card, pin, money, fee = read(body)
         if card in self.hangs_up_on:
             raise ConnectionError
-        account = self.accounts.get(card)
-        if account is None:
-            account = Account("", balance="", valid="BLN|")
-        return account.answer(card, with_pin="|AD" in text, code=asked).encode()
+        account = self.accounts.get(card, Account("", balance="", valid="BLN|"))
+        if code == "37":
+            word = "Y" if account.pay(cents_of(money), fee) else "N"
+            return f"38{word}{STAMP}AOTHEIRS|AA{card}|".encode()
+        return account.answer(card, pin, code={"23": "24", "63": "64"}[code]).encode()
 
 
-def field_of(body, tag):
-    """The first value of a field; empty without one."""
-    return next((part[2:] for part in body.split("|")[:-1] if part[:2] == tag), "") or next(
-        (part.split(tag, 1)[1] for part in body.split("|")[:1] if tag in part), ""
-    )
+FIXED = {"23": 23, "37": 27, "63": 33}
 
 
-def keys(library, *, form="av_koha", more=""):
-    """The configuration of a gateway in front of a scripted library."""
-    host, port = library.address
-    return KEYS.replace("ADDRESS", f"{host}:{port}").replace("FORM", form).replace("KEYS", more)
+def read(body):
+    """Code, card, PIN, amount and fee of a request."""
+    text = body.decode()
+    code = text[:2]
+    said = {part[:2]: part[2:] for part in text[FIXED[code] :].split("|")}
+    return code, *(said.get(tag, "") for tag in ("AA", "AD", "BV", "CG"))
+
+
+def asked_about(library):
+    """The cards of the questions, in their order."""
+    return [read(body)[1] for body in library.heard if body[:2] in (b"23", b"63")]
+
+
+def paid(library):
+    """Card, PIN, amount and fee of each 37 that went up."""
+    return [read(body)[1:] for body in library.heard if body[:2] == b"37"]
+
+
+@asynccontextmanager
+async def in_front_of(directory, books, *, form="av_koha", profile="", more="", records=LIBRARY):
+    """A gateway before `books`; `profile` are keys of the payment kiosks, `more` of the backend."""
+    async with scripted(books) as library:
+        host, port = library.address
+        keys = KEYS.replace("ADDRESS", f"{host}:{port}").replace("FORM", form)
+        config = CONFIG.replace('kind = "payment"\n', f'kind = "payment"\n{profile}\n')
+        async with running(
+            directory, config=config + keys.replace("KEYS", more), records=records
+        ) as gateway:
+            yield gateway, library

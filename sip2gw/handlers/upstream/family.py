@@ -21,7 +21,7 @@ from sip2gw.model import PatronRecord
 from sip2gw.policy.payments import PaymentFacts
 from sip2gw.policy.relationships import PayableAccount, payable_accounts
 from sip2gw.policy.upstream.family import as_debtor, debtors_to_ask, says_debt, told_apart
-from sip2gw.policy.upstream.fees import OPEN_AMOUNT
+from sip2gw.policy.upstream.fees import OPEN_AMOUNT, fee_list_of
 from sip2gw.protocol.fields import Summary
 from sip2gw.protocol.messages import (
     PatronInformation,
@@ -30,8 +30,6 @@ from sip2gw.protocol.messages import (
     PatronStatusResponse,
 )
 from sip2gw.protocol.timestamps import write_timestamp
-
-_FINES = frozenset({Summary.FINES})
 
 
 async def debtors_of(
@@ -59,12 +57,21 @@ async def debtors_of(
         yield None
 
 
-async def payment_facts(session: Session, payer: PatronRecord) -> PaymentFacts:
+async def payment_facts(
+    session: Session, payer: PatronRecord, debtor_card: str | None
+) -> PaymentFacts:
     """What a payment by `payer` is decided on: their snapshot, and those of their debtors (B51).
 
     Whoever the library system does not tell about now cannot be paid for now.
+
+    Args:
+        session: at whose terminal the payer stands.
+        payer: as a 63 has just shown them.
+        debtor_card: ZD; where fees are shown apart, nobody else is meant (C37).
     """
-    if session.terminal.presentation.family == "off":
+    family = session.terminal.presentation.family
+    is_own = debtor_card is None or payer.card(debtor_card) is not None
+    if family == "off" or (family == "separate" and is_own):
         return PaymentFacts(payer, ())
     asked = [one async for one in debtors_of(session, payer, with_lines=True)]
     _, *debtors = told_apart([payer, *filter(None, asked)])
@@ -88,10 +95,11 @@ def _question(
     session: Session, number: str, with_lines: bool
 ) -> PatronInformation | PatronStatusRequest:
     """A 63, or a 23 where that is not offered: it says the amount as well."""
+    _, manner = library_of(session)
     date = write_timestamp(session.now())
     question = PatronInformation(
         transaction_date=date,
-        summary=_FINES if with_lines else frozenset(),
+        summary=frozenset({fee_list_of(manner.facts)} if with_lines else ()),
         patron_identifier=number,
     )
     if is_offered(session, question):
