@@ -4,8 +4,8 @@ Rules: B44, B51-B53, B76, C37, C156. A real gateway asks and pays at a scripted 
 """
 
 import pytest
-from harness import LIBRARY, ask_37, ask_63, fields, person
-from their_debts import Account, Books, asked_about, in_front_of, paid
+from harness import ask_37, ask_63, fields
+from their_debts import FAMILY, Account, Books, asked_about, in_front_of, paid
 
 FIXED_64 = 61
 
@@ -56,13 +56,6 @@ async def test_without_cg_own_fees_go_first(tmp_path):
         assert booked(gateway) == [
             ("1001", "B1", [("1001", "own", "", 250), ("1002", "head_of_family", "", 150)])
         ]
-
-
-FAMILY = [
-    *LIBRARY,
-    person("1020", "Tim Peeters"),
-    {"kind": "relationship", "type": "head_of_family", "from": "1001", "to": "1020"},
-]
 
 
 def of_two_children():

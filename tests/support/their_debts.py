@@ -7,7 +7,7 @@ store of the gateway in front knows, which is that of `harness`.
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from harness import CONFIG, LIBRARY, STAMP, running
+from harness import CONFIG, LIBRARY, STAMP, person, running
 from scripted_library import scripted
 
 KEYS = """
@@ -22,6 +22,14 @@ connections = 1
 facts = { fees = "FORM" }
 KEYS
 """
+
+
+FAMILY = [
+    *LIBRARY,
+    person("1020", "Tim Peeters"),
+    {"kind": "relationship", "type": "head_of_family", "from": "1001", "to": "1020"},
+]
+"""Anna is head of Tim (1020), too."""
 
 
 @dataclass
