@@ -6,7 +6,7 @@ import asyncio
 import gc
 import resource
 import sys
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -28,11 +28,12 @@ from sip2gw.daemon.chores import ClockChore, StoreChore
 from sip2gw.daemon.delivery.chore import OutboxChore
 from sip2gw.daemon.ending import Ending, leave_within
 from sip2gw.daemon.looking import Looker
+from sip2gw.daemon.looking_payments import PaymentLooker
 from sip2gw.daemon.maintenance import MAINTENANCE
 from sip2gw.daemon.notify import ServiceManager
 from sip2gw.daemon.operating import OperatorSide
 from sip2gw.daemon.reloading import Reloader
-from sip2gw.daemon.settling import Settler
+from sip2gw.daemon.settling import Looks, Settler
 from sip2gw.daemon.support import SupportChore
 from sip2gw.foundation.clock import Clock
 from sip2gw.foundation.garbage import collect_rarely
@@ -109,7 +110,8 @@ class App:
         self._passwords = PasswordService(self._login_verifier, store.pin_secret, timed)
         self.gateway = Gateway(site, timed, services, self._passwords, state.callers, log)
         self.looker = self._looker(timed, clock)
-        self.settler = Settler(timed, self.metrics, clock, log, self.looker)
+        lookers = self._lookers(timed, clock)
+        self.settler = Settler(timed, self.metrics, clock, log, lookers)
         self.store_chore = StoreChore(store, self.metrics, clock, log)
         self.clock_chore = ClockChore(self.metrics, clock, log)
         self.support_chore = SupportChore(store, lambda: self.config, self.metrics, clock, log)
@@ -168,6 +170,21 @@ class App:
             clock,
             self.log,
         )
+
+    def _lookers(self, backend: Backend, clock: Clock) -> Sequence[Looks]:
+        """All who ask it for the settler."""
+        if self.looker is None or self.library is None:
+            return ()
+        payments = PaymentLooker(
+            backend,
+            self.library,
+            self.state.payments,
+            lambda: self.config.accounts,
+            lambda: self.config.institution.currency,
+            clock,
+            self.log,
+        )
+        return self.looker, payments
 
     def _pin_locked(self, what: str, terminal: str) -> None:
         self.metrics.pin_locks += 1

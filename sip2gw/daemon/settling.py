@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Sequence
+from typing import Protocol
 
 from sip2gw.backend.attempts import UnknownAttempt, UnknownSending
 from sip2gw.backend.base import Backend, BackendError
-from sip2gw.daemon.looking import Looker
 from sip2gw.foundation.clock import Clock
 from sip2gw.monitoring.metrics import Metrics
 from sip2gw.monitoring.telemetry import Log
@@ -28,10 +29,25 @@ ATTEMPTS_MAX = 50
 """Attempts in one go; the others follow in the next."""
 
 
+class Looks(Protocol):
+    """Asks a library system what became of something that went up there."""
+
+    async def look(self) -> tuple[int, bool]:
+        """Look at what can be looked at now.
+
+        Returns:
+            How many are unknown still, and whether another look may tell more.
+
+        Raises:
+            BackendError: our store failed.
+        """
+        ...
+
+
 class Settler:
     """A task that settles attempts and keeps the gauge `outcome_unknown`.
 
-    `looker` asks a library system about what went up there; without one such attempts wait.
+    `lookers` ask a library system about what went up there; without them such attempts wait.
     """
 
     def __init__(
@@ -40,13 +56,13 @@ class Settler:
         metrics: Metrics,
         clock: Clock,
         log: Log,
-        looker: Looker | None = None,
+        lookers: Sequence[Looks] = (),
     ) -> None:
         self._backend = backend
         self._metrics = metrics
         self._clock = clock
         self._log = log
-        self._looker = looker
+        self._lookers = lookers
         self._delay_s = SELDOM_S
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -103,8 +119,9 @@ class Settler:
             self._wait_longer()
 
     async def _look(self) -> tuple[int, bool]:
-        """See `Looker.look`."""
-        return (0, False) if self._looker is None else await self._looker.look()
+        """See `Looks.look`; of all of them."""
+        looked = [await looker.look() for looker in self._lookers]
+        return sum(open_ for open_, _ in looked), any(may_tell for _, may_tell in looked)
 
     def _wait_longer(self) -> None:
         self._delay_s = min(self._delay_s * SLOWER, OPEN_S)

@@ -126,3 +126,88 @@ async def test_a_named_fee_is_paid(tmp_path):
         assert (await till.ask(pay("3.00", more="CG2|"))).startswith("38Y")
         assert library.answer.paid == [Paid(b"1001", b"2", 300, b"B1")]
         assert listed(gateway) == [("booked", 300, "1001", [("2", 300)])]
+
+
+# Nobody knows --------------------------------------------------------------------------------
+
+
+FAULTS = ["silent", "hangs_up", "garbage", "another_patron", "wrong_type"]
+"""The 37 arrives and is booked; the answer does not come or cannot be trusted."""
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_what_was_not_answered_is_looked_up_and_the_retry_told(tmp_path, fault):
+    async with before(tmp_path, fault) as (gateway, library):
+        till = await gateway.terminal("till-1")
+        answer = await asked(gateway, till, pay())
+        assert answer.startswith("38N")
+        assert NOT_SURE in answer
+        assert listed(gateway)[0][0] == "unknown"
+        assert reconciled(gateway) == [("unknown", 500, None, "")]
+        # The BK stays taken, and nothing goes up again.
+        again = await (await gateway.terminal("till-1")).ask(pay())
+        assert NOT_SURE in again
+        gateway.clock.advance(LATER)
+        await until(lambda: listed(gateway)[0][0] == "booked")
+        assert reconciled(gateway) == [("booked", 500, 300, "")]
+        assert (await (await gateway.terminal("till-1")).ask(pay())).startswith("38Y")
+        assert reconciled(gateway) == [("resolved", 500, 300, "")]
+        assert len(went_up(library)) == 1
+        assert books_agree(gateway, library)
+
+
+async def test_what_did_not_arrive_is_found_not_booked_and_may_be_paid_again(tmp_path):
+    async with before(tmp_path, "resend_once", "silent") as (gateway, library):
+        # Not understood: they ask for it again and are silent then. What was not done stays so.
+        library.answer._pay = lambda *_: False
+        till = await gateway.terminal("till-1")
+        assert NOT_SURE in await asked(gateway, till, pay())
+        del library.answer._pay
+        gateway.clock.advance(LATER)
+        await until(lambda: listed(gateway)[0][0] == "refused")
+        assert reconciled(gateway) == [("refused", 500, 500, "")]
+        assert (await (await gateway.terminal("till-1")).ask(pay())).startswith("38Y")
+        assert books_agree(gateway, library)
+
+
+@pytest.mark.parametrize(
+    ("moved", "after", "proposal"),
+    [
+        pytest.param({b"1": -200, b"3": 200}, 500, "", id="a new fine hides it"),
+        pytest.param({b"1": -200, b"2": -100}, 200, "", id="a waiver beside it"),
+        pytest.param({b"2": -200}, 300, "booked", id="exactly as much is gone, with other 37s"),
+    ],
+)
+async def test_what_is_not_certain_waits_for_staff(tmp_path, moved, after, proposal):
+    async with before(tmp_path, "silent") as (gateway, library):
+        library.answer._pay = lambda *_: False
+        till = await gateway.terminal("till-1")
+        assert NOT_SURE in await asked(gateway, till, pay())
+        fees = library.answer.owed[b"1001"]
+        for fee, cents in moved.items():
+            fees[fee] = fees.get(fee, 0) + cents
+        library.answer.owed[b"1001"] = {fee: cents for fee, cents in fees.items() if cents}
+        if proposal:  # then nobody can tell which of the two it was
+            assert NOT_SURE in await asked(gateway, till, pay("3.00", bk="B2"))
+        gateway.clock.advance(LATER)
+        await until(lambda: reconciled(gateway)[0][2] is not None)
+        assert reconciled(gateway)[0] == ("unknown", 500, after, proposal)
+        assert listed(gateway)[0][0] == "unknown"
+
+
+async def test_staff_settle_what_is_left(tmp_path):
+    async with before(tmp_path, "silent", "silent", shows_lines=False) as (gateway, _library):
+        till = await gateway.terminal("till-1")
+        for bk in ("B1", "B2"):
+            assert NOT_SURE in await asked(gateway, till, pay(bk=bk, amount="1.00"))
+        gateway.clock.advance(LATER)
+        await until(lambda: all(entry[2] is not None for entry in reconciled(gateway)))
+        first, second = (
+            one.payment.id for one in gateway.store.reconciliations(gateway.clock.now())
+        )
+        now = gateway.clock.now()
+        await gateway.store.settle_payment(first, booked=True, note="in their books", now=now)
+        await gateway.store.settle_payment(second, booked=False, note="not there", now=now)
+        assert [entry[0] for entry in listed(gateway)] == ["booked", "refused"]
+        till = await gateway.terminal("till-1")
+        assert (await till.ask(pay(bk="B1", amount="1.00"))).startswith("38Y")

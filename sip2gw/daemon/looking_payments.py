@@ -1,0 +1,196 @@
+"""Asks the library system what became of payments that it did not answer (B75, C59, C156).
+
+What the debts tell for certain is settled; all else waits for staff, who are shown what was seen.
+Where a repeated BK is booked once, the 37 itself is asked again. Nothing else goes up twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+
+from sip2gw.backend.base import Backend
+from sip2gw.backend.system import LibrarySystem, LibrarySystemError
+from sip2gw.config.upstream import Account
+from sip2gw.foundation.clock import Clock
+from sip2gw.model import PatronRecord, format_amount
+from sip2gw.model.shares import Debts, SentShare
+from sip2gw.monitoring.telemetry import Log
+from sip2gw.policy.upstream.facts import read_facts, record_of, says_nothing
+from sip2gw.policy.upstream.fees import fee_list_of
+from sip2gw.policy.upstream.payments import (
+    Verdict,
+    debts_of,
+    likely_verdict,
+    receipt_of,
+    verdict_of,
+)
+from sip2gw.protocol.encoding import text_encoding
+from sip2gw.protocol.messages import (
+    FeePaid,
+    FeePaidResponse,
+    PatronInformation,
+    PatronInformationResponse,
+)
+from sip2gw.protocol.timestamps import write_timestamp
+from sip2gw.shared.payments import Payments
+
+LOOKS_MAX = 50
+"""In one go; the others follow in the next."""
+DEAD_AFTER = timedelta(seconds=30)
+"""So long after it went up a share is looked at, whoever sent it: that gateway may have died, and
+a library system that is merely slow has booked it by then (C156)."""
+LATE = 3
+"""No less than so many times the account's time-out."""
+LONGEST_WAIT_S = 60.0
+
+
+class PaymentLooker:
+    """Looks whenever the `Settler` does.
+
+    Args:
+        accounts: as they are configured now.
+        currency: of the site.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        library: LibrarySystem,
+        payments: Payments,
+        accounts: Callable[[], Mapping[str, Account]],
+        currency: Callable[[], str],
+        clock: Clock,
+        log: Log,
+    ) -> None:
+        self._backend = backend
+        self._library = library
+        self._payments = payments
+        self._accounts = accounts
+        self._currency = currency
+        self._clock = clock
+        self._log = log
+        self._seen: dict[tuple[str, int], float] = {}
+        """What was looked at and is not certain, or was not answered: when it is looked at again;
+        of what is still open only."""
+
+    async def look(self) -> tuple[int, bool]:
+        """Look at what can be looked at now.
+
+        Returns:
+            How many are unknown still, and whether another look may tell more.
+
+        Raises:
+            BackendError: our store failed.
+        """
+        await self._write_down()
+        shares = [
+            share
+            for share in await self._backend.sent_shares()
+            if share.payment_id not in self._payments.ids
+        ]
+        keys = {(share.payment_id, share.position) for share in shares}
+        self._seen = {key: due_s for key, due_s in self._seen.items() if key in keys}
+        settled = 0
+        due = [share for share in shares if self._is_due(share)]
+        for share in due[:LOOKS_MAX]:
+            try:
+                settled += await self._look_at(share)
+            except LibrarySystemError:
+                self._wait(share)
+        return len(shares) - settled, len(due) > settled
+
+    async def _write_down(self) -> None:
+        """Note in the journal what could not be noted when it was known."""
+        for key, known in list(self._payments.unwritten.items()):
+            await self._backend.end_share(
+                known.payment_id,
+                known.position,
+                booked=known.booked,
+                now=self._clock.now(),
+                texts=known.texts,
+            )
+            self._payments.unwritten.pop(key, None)
+
+    def _wait(self, share: SentShare) -> None:
+        due_s = self._clock.monotonic() + LONGEST_WAIT_S
+        self._seen[share.payment_id, share.position] = due_s
+
+    def _is_due(self, share: SentShare) -> bool:
+        account = self._accounts().get(share.account)
+        if account is None or self._library.is_away(share.account):
+            return False
+        key = (share.payment_id, share.position)
+        age = self._clock.now() - share.sent
+        late = max(DEAD_AFTER, timedelta(seconds=LATE * account.timeout_s))
+        return age >= late and self._clock.monotonic() >= self._seen.get(key, 0.0)
+
+    async def _look_at(self, share: SentShare) -> bool:
+        """Whether it is settled.
+
+        Raises:
+            LibrarySystemError: nobody looked.
+        """
+        account = self._accounts()[share.account]
+        if account.guards_bk:
+            accepted = (await self._ask_again(share, account)).payment_accepted
+            verdict: Verdict | None = Verdict.BOOKED if accepted else Verdict.NOT_BOOKED
+        else:
+            after = await self._debts(share, account)
+            late = self._clock.now() - share.sent
+            verdict = verdict_of(share.share, after, alone=share.alone, late=late)
+            if verdict is None:
+                likely = likely_verdict(share.share, after)
+                await self._backend.tell_share(share, after.balance, likely or "")
+                self._wait(share)
+                return False
+            await self._backend.tell_share(share, after.balance, verdict)
+        await self._backend.end_share(
+            share.payment_id,
+            share.position,
+            booked=verdict is Verdict.BOOKED,
+            now=self._clock.now(),
+            settled=True,
+        )
+        self._log.events.warning(
+            "outcome_settled",
+            attempt=share.payment_id,
+            terminal=share.terminal,
+            done=verdict is Verdict.BOOKED,
+        )
+        return True
+
+    async def _ask_again(self, share: SentShare, account: Account) -> FeePaidResponse:
+        """The same 37 once more: they know its BK, and do not book it twice (`guards_bk`)."""
+        owed = share.share
+        bk = receipt_of(share.bk, share.payment_id, share.position, guarded=True)
+        request = FeePaid(
+            transaction_date=write_timestamp(self._clock.now()),
+            payment_type=share.payment_type,
+            currency_type=share.currency,
+            fee_amount=format_amount(owed.amount, share.currency),
+            institution_id=account.institution,
+            patron_identifier=owed.card,
+            fee_identifier=owed.fee_id or None,
+            transaction_id=bk,
+        )
+        answer = await self._library.ask(share.account, share.terminal, request)
+        assert isinstance(answer, FeePaidResponse)
+        return answer
+
+    async def _debts(self, share: SentShare, account: Account) -> Debts:
+        """What the debtor owes now."""
+        request = PatronInformation(
+            transaction_date=write_timestamp(self._clock.now()),
+            summary=frozenset({fee_list_of(account.facts)}),
+            institution_id=account.institution,
+            patron_identifier=share.share.card,
+        )
+        answer = await self._library.ask(share.account, share.terminal, request)
+        assert isinstance(answer, PatronInformationResponse)
+        if says_nothing(answer, with_pin=False):
+            return Debts()
+        text = text_encoding(account.encoding, keeps=True)
+        facts = read_facts(answer, account.facts, self._currency(), text.decode)
+        record: PatronRecord = record_of(facts, share.share.card, None, None)
+        return debts_of(record)
