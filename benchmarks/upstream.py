@@ -149,13 +149,21 @@ def latency(directory: Path, chosen: argparse.Namespace) -> bool:
                 Asked(it, workload, stack.enter_context(connected(it.address, hellos)))
                 for it in (library, front)
             )
+            directly: list[tuple[float, float]] = []
             added: list[tuple[float, float]] = []
+            before_s, asked = front.cpu_s(), PER_SECOND * chosen.seconds * chosen.pairs
             for _ in range(chosen.pairs):
                 before, after = (
                     direct.latencies_ms(chosen.seconds),
                     through.latencies_ms(chosen.seconds),
                 )
+                directly.append(before)
                 added.append((after[0] - before[0], after[1] - before[1]))
+            cpu_ms = (front.cpu_s() - before_s) * 1000 / asked
+    # What is added beyond this is waiting: for a CPU, or for others' requests.
+    print(f"CPU of the gateway for each request, ms: {cpu_ms:.2f}")
+    middle = [f"{statistics.median(values):.2f}" for values in zip(*directly, strict=True)]
+    print("directly, p50 and p99, ms:", *middle)
     p50, p99 = zip(*added, strict=True)
     missed = said(f"p50 added at {PER_SECOND}/s, ms", p50, ADDED_P50_MS)
     return said(f"p99 added at {PER_SECOND}/s, ms", p99, ADDED_P99_MS) or missed

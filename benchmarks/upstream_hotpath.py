@@ -2,9 +2,10 @@
 
 Two gateways in this process, without sockets: one asks its store, which remembers the PIN, the
 other a library system that answers at once. Both take the same frames in turns, so that whatever
-else the machine does burdens both alike (C136). The time is CPU, best of some slices; the 1 µs that
-the library system takes of it is not left out. The calls of functions, ours and the interpreter's,
-are the same in every run.
+else the machine does burdens both alike (C136). The time is CPU, best of some slices. What the
+library system takes of it, by the same answers to the same frames without us, is measured in the
+same pair and left out. The calls of functions, the library system's among them, are the same in
+every run.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,25 +46,50 @@ ASKED = ("patron", "door")
 _SLICES = 4
 
 
-class _Upstream(Wire):
-    """Stands for the socket to a library system, which answers in the loop's next turn."""
+class _Responder:
+    """The library system: it answers in the loop's next turn."""
 
-    def __init__(self, line: Line, answers: Answers) -> None:
+    def __init__(self) -> None:
+        self._answers = Answers()
+        self.asked: deque[bytes] = deque(maxlen=BATCH)
+
+    def ask(self, frame: bytes, answered: Callable[[bytes], None]) -> None:
+        answer = self._answers.to(frame[:-1])
+        asyncio.get_running_loop().call_soon(answered, answer)
+
+    async def us(self, count: int) -> float:
+        """What it takes itself for a request, as `_Side.us`."""
+        return min([await self._slice(count // _SLICES) for _ in range(_SLICES)])
+
+    async def _slice(self, count: int) -> float:
+        frames = tuple(self.asked)
+        began = time.process_time()
+        for _ in range(count // len(frames)):
+            for frame in frames:
+                self.ask(frame, lambda _: None)
+            await asyncio.sleep(0)
+        return (time.process_time() - began) * 1e6 / (count // len(frames) * len(frames))
+
+
+class _Upstream(Wire):
+    """Stands for the socket to a library system."""
+
+    def __init__(self, line: Line, responder: _Responder) -> None:
         super().__init__(lambda: None)
         self._line = line
-        self._answers = answers
-        self._loop = asyncio.get_running_loop()
+        self._responder = responder
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        answer = self._answers.to(bytes(data[:-1]))
-        self._loop.call_soon(self._line.data_received, answer)
+        frame = bytes(data)
+        self._responder.asked.append(frame)
+        self._responder.ask(frame, self._line.data_received)
 
 
-def _connect_here(answers: Answers) -> None:
+def _connect_here(responder: _Responder) -> None:
     """Let lines to the library system end in this process."""
 
     async def connect(_account: Any, _tls: Any, line: Line) -> None:
-        line.connection_made(_Upstream(line, answers))
+        line.connection_made(_Upstream(line, responder))
 
     vars(pool)["connect"] = connect
 
@@ -89,6 +116,8 @@ class _Side:
     terminals: Terminals
     supply: Iterator[bytes]
     workload: Workload
+    before: Callable[[], None] = lambda: None
+    """Called before each slice."""
 
     @classmethod
     async def of(cls, app: App, workload: Workload, count: int) -> _Side:
@@ -103,6 +132,7 @@ class _Side:
 
     async def _slice(self, count: int) -> float:
         frames = list(itertools.islice(self.supply, count))
+        self.before()
         began = time.process_time()
         await self.terminals.ask(frames)
         took = time.process_time() - began
@@ -117,6 +147,7 @@ class _Side:
 
     async def profile(self, count: int) -> pstats.Stats:
         """What is called for `count` requests."""
+        self.before()
         profile = cProfile.Profile()
         frames = list(itertools.islice(self.supply, count))
         profile.enable()
@@ -125,15 +156,21 @@ class _Side:
         return pstats.Stats(profile)
 
 
-async def _compare(store: _Side, upstream: _Side, chosen: argparse.Namespace) -> bool:
+async def _compare(
+    store: _Side, upstream: _Side, responder: _Responder, chosen: argparse.Namespace
+) -> bool:
     """Print what both cost; whether the goal is missed."""
     pairs: list[tuple[float, float]] = []
+
+    async def through() -> float:
+        return await upstream.us(chosen.requests) - await responder.us(chosen.requests)
+
     for number in range(chosen.pairs):
         if number % 2:
             ours = await store.us(chosen.requests)
-            pairs.append((ours, await upstream.us(chosen.requests)))
+            pairs.append((ours, await through()))
         else:
-            theirs = await upstream.us(chosen.requests)
+            theirs = await through()
             pairs.append((await store.us(chosen.requests), theirs))
     ratios = [theirs / ours for ours, theirs in pairs]
     low, high = interval(ratios)
@@ -141,7 +178,7 @@ async def _compare(store: _Side, upstream: _Side, chosen: argparse.Namespace) ->
     profiles = [await side.profile(chosen.requests) for side in (store, upstream)]
     calls = [vars(stats)["total_calls"] / chosen.requests for stats in profiles]
     store_us, upstream_us = (statistics.median(side) for side in zip(*pairs, strict=True))
-    missed = low > GOAL
+    missed = low > GOAL and not chosen.first
     print(
         f"{store.workload.title}: store {store_us:.1f} µs, library system {upstream_us:.1f} µs;"
         f" {median:.2f} times ({low:.2f} to {high:.2f}), goal {GOAL:g}:"
@@ -154,7 +191,12 @@ async def _compare(store: _Side, upstream: _Side, chosen: argparse.Namespace) ->
     return missed
 
 
-async def _run(library: Library, configs: tuple[Path, Path], chosen: argparse.Namespace) -> bool:
+async def _run(
+    library: Library,
+    configs: tuple[Path, Path],
+    responder: _Responder,
+    chosen: argparse.Namespace,
+) -> bool:
     missed = False
     async with _gateway(configs[0]) as store, _gateway(configs[1]) as upstream:
         collect_rarely()
@@ -163,7 +205,9 @@ async def _run(library: Library, configs: tuple[Path, Path], chosen: argparse.Na
                 sides = [
                     await _Side.of(app, workload, chosen.requests) for app in (store, upstream)
                 ]
-                missed |= await _compare(sides[0], sides[1], chosen)
+                if chosen.first:
+                    sides[1].before = upstream.store.on_change
+                missed |= await _compare(sides[0], sides[1], responder, chosen)
     return missed
 
 
@@ -180,6 +224,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--lines", type=int, default=50, help="to the library system; with fewer, terminals wait"
     )
+    parser.add_argument(
+        "--first", action="store_true", help="every card is new to the gateway in front of it"
+    )
     parser.add_argument("--sort", default="tottime", help="of these")
     parser.add_argument("--rows", type=int, default=0, help="functions to show for each side")
     chosen = parser.parse_args(arguments)
@@ -189,8 +236,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         store = build(library, kept, _tell)
         build(library, fronting, _tell)
         upstream = in_front_of("127.0.0.1:1", fronting, chosen.lines)
-        _connect_here(Answers())
-        return int(asyncio.run(_run(library, (store, upstream), chosen)))
+        responder = _Responder()
+        _connect_here(responder)
+        return int(asyncio.run(_run(library, (store, upstream), responder, chosen)))
 
 
 if __name__ == "__main__":

@@ -29,8 +29,8 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeVar
-from weakref import WeakValueDictionary
 
+from sip2gw.authentication.turns import NameTurns
 from sip2gw.backend.base import BackendError, HungUpError
 from sip2gw.foundation.eager import Detached
 from sip2gw.model import FailedPins
@@ -103,7 +103,7 @@ class Guesses:
         self.rules = rules
         self._on_lock = on_lock
         self._monotonic = monotonic
-        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self.turns = NameTurns()
         self.under_way: set[asyncio.Task[Any]] = set()
         """Guesses that are being judged, also for somebody who has gone."""
         self.left: set[asyncio.Future[None]] = set()
@@ -166,10 +166,6 @@ class Guesses:
 
         begun.add_done_callback(done)
         return begun
-
-    def turn(self, name: str) -> asyncio.Lock:
-        """Whoever holds it is the only one who guesses at that patron."""
-        return self._turns.setdefault(name, asyncio.Lock())
 
     # Counting -------------------------------------------------------------------------------------
 
@@ -247,7 +243,7 @@ class Guesses:
             self.writing = None
 
     async def _write_one(self, name: str) -> bool:
-        async with self.turn(name):
+        async with self.turns.held(name):
             unwritten = self.unwritten.get(name)
             while unwritten is not None and unwritten.failures:
                 since = unwritten.until - self.rules.lock

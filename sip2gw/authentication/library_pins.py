@@ -21,9 +21,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -108,7 +107,7 @@ class LibraryPins:
         emergency: EmergencyPins,
         terminals: PinGuesses,
     ) -> None:
-        self._backend = backend
+        self.backend = backend
         self._digest = verifier.digest
         self._admissions = admissions
         self._emergency = emergency
@@ -127,7 +126,7 @@ class LibraryPins:
             _remember(self._aliases, number, patron_id)
 
     def judge(
-        self, guess: LibraryGuess, ask: Ask, recall: Recall = lambda: None
+        self, guess: LibraryGuess, ask: Ask, recall: Recall | None = None
     ) -> Coroutine[Any, Any, tuple[PinState, Verdict | None]]:
         """What the PIN is worth, and what `ask` was told; when this returns, a wrong one has been
         counted. Without a verdict the PIN is locked, and nobody was asked.
@@ -150,29 +149,25 @@ class LibraryPins:
         return sorted(name for name in {number, known_as, alias} if name)
 
     async def _take_turn(
-        self, guess: LibraryGuess, ask: Ask, recall: Recall
+        self, guess: LibraryGuess, ask: Ask, recall: Recall | None
     ) -> tuple[PinState, Verdict | None]:
+        turns = self.guesses.turns
         while True:
             names = self._names(guess)
-            held: list[asyncio.Lock] = []
+            has_waited = await turns.take(names)
             try:
-                for name in names:
-                    turn = self.guesses.turn(name)
-                    await turn.acquire()
-                    held.append(turn)
                 # Whoever had the turn before may have been told of another number.
-                if names == self._names(guess):
+                if not has_waited or names == self._names(guess):
                     return await self._judge_in_turn(_Counted(self, guess, names), ask, recall)
             finally:
-                for turn in held:
-                    turn.release()
+                turns.release(names)
 
     async def _judge_in_turn(
-        self, counted: _Counted, ask: Ask, recall: Recall
+        self, counted: _Counted, ask: Ask, recall: Recall | None
     ) -> tuple[PinState, Verdict | None]:
         state, verdict = PinState.LOCKED, None
         if not await counted.are_locked(counted.names):
-            known = recall()
+            known = recall() if recall is not None else None
             if known is not None:
                 return PinState.OK if known.right else PinState.WRONG, known
             state, verdict = await self._judge_unlocked(counted, ask)
@@ -188,7 +183,7 @@ class LibraryPins:
     async def _judge_unlocked(self, counted: _Counted, ask: Ask) -> tuple[PinState, Verdict | None]:
         guess = counted.guess
         counted_before = bool(self._unanswered) and self._question(guess) in self._unanswered
-        if not counted_before and not await counted.reserve():
+        if not counted_before and counted.failed and not await counted.reserve():
             return PinState.LOCKED, None
         try:
             verdict = await ask()
@@ -203,14 +198,16 @@ class LibraryPins:
         if self._unanswered and not guess.store_away:
             self._unanswered.pop(self._question(guess), None)
         self.learn(guess.number, verdict.patron_id)
-        if await counted.is_other_locked(verdict.patron_id):
+        named = verdict.patron_id
+        if counted.is_elsewhere(named) and await counted.is_locked_too(named):
             await self._lock_too(counted)
             return PinState.LOCKED, None
         if verdict.right and verdict.by_deed:
             await self._take_back_deeds(counted, unanswered=counted_before)
             return PinState.OK, verdict
         if verdict.right:
-            await counted.clear()
+            if counted.failed:
+                await counted.clear()
             self._forget_deeds(counted)
             return PinState.OK, verdict
         if verdict.right is None:
@@ -245,21 +242,16 @@ class LibraryPins:
 
     def _forget_deeds(self, counted: _Counted) -> None:
         """The count begins anew."""
-        for name in counted.names:
-            self._by_deed.pop(name, None)
-
-    async def stored(self, names: list[str], guess: LibraryGuess) -> dict[str, FailedPins]:
-        """What the store has counted under `names`."""
-        if guess.store_away:
-            return dict.fromkeys(names, FailedPins())
-        return dict(zip(names, await self._backend.failed_pins(names), strict=True))
+        if self._by_deed:
+            for name in counted.names:
+                self._by_deed.pop(name, None)
 
     async def give_back(self, name: str) -> None:
         """Count one failure less: it was not judged. If that cannot be written, it stays."""
         if self.guesses.forget_unwritten(name):
             return
         try:
-            await self._backend.return_guess(name)
+            await self.backend.return_guess(name)
         except BackendError:
             return
 
@@ -271,25 +263,43 @@ class _Counted:
         self._pins = pins
         self.guess = guess
         self.names = names
+        self.failed: list[str] = []
+        """Those of them where failures are known. Nobody else changes that: it is our turn."""
         self._stored: dict[str, FailedPins] = {}
         self._reserved: set[str] = set()
         self._most: int | None = None
 
     async def are_locked(self, names: list[str]) -> bool:
         """Whether the PIN is locked under any of `names`."""
-        self._stored |= await self._pins.stored(names, self.guess)
-        is_locked, now = self._pins.guesses.is_locked, self.guess.now
-        return any(is_locked(name, self._stored[name], now) for name in names)
+        guess = self.guess
+        if guess.store_away:
+            stored: Sequence[FailedPins] = [FailedPins()] * len(names)
+        else:
+            stored = await self._pins.backend.failed_pins(names)
+        is_locked = False
+        for name, counted in zip(names, stored, strict=True):
+            is_locked |= self._take_in(name, counted)
+        return is_locked
 
-    async def is_other_locked(self, patron_id: str) -> bool:
-        """Whether the answer named a patron who is locked; from now on it counts there, too."""
-        if not patron_id or patron_id in self.names:
-            return False
+    def _take_in(self, name: str, stored: FailedPins) -> bool:
+        """Note what the store has counted under `name`; whether the PIN is locked."""
+        guesses = self._pins.guesses
+        self._stored[name] = stored
+        if guesses.has_failed(name, stored):
+            self.failed.append(name)
+        return guesses.is_locked(name, stored, self.guess.now)
+
+    def is_elsewhere(self, patron_id: str) -> bool:
+        """Whether the answer named a patron under whom it is not counted yet."""
+        return bool(patron_id) and patron_id not in self.names
+
+    async def is_locked_too(self, patron_id: str) -> bool:
+        """Whether that patron is locked; from now on it counts there, too."""
         self.names = [*self.names, patron_id]
-        self._stored[patron_id] = FailedPins()
         try:
             return await self.are_locked([patron_id])
         except BackendError:
+            self._take_in(patron_id, FailedPins())
             return False  # memory counts
 
     @property
@@ -299,7 +309,7 @@ class _Counted:
 
     async def reserve(self) -> bool:
         """Count it where failures are known, before it is judged; False if that locks it out."""
-        for name in self._failed():
+        for name in self.failed:
             if not await self._count(name):
                 return False
         return True
@@ -318,12 +328,8 @@ class _Counted:
 
     async def clear(self) -> None:
         """It was right."""
-        for name in self._failed():
+        for name in self.failed:
             await self._pins.guesses.take_back(name, store_away=self.guess.store_away)
-
-    def _failed(self) -> list[str]:
-        has_failed = self._pins.guesses.has_failed
-        return [name for name in self.names if has_failed(name, self._stored[name])]
 
     async def _count(self, name: str) -> bool:
         failures = await self._pins.guesses.count(

@@ -128,7 +128,7 @@ class PinService:
         return await self.guesses.judge(terminal, now, lambda: self._verify(guess))
 
     async def _verify(self, guess: _Guess) -> PinState:
-        async with self.guesses.turn(guess.seen.id):
+        async with self.guesses.turns.held(guess.seen.id):
             record: PatronRecord | None = guess.seen
             if not guess.store_away:
                 record = await self._backend.find_by_card(guess.card_number)

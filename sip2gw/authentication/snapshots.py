@@ -2,15 +2,16 @@
 
 A patron at a terminal is asked about several times, and mostly the same is answered. Then it is the
 same snapshot, with all that was derived from it: reading an answer and deciding on it anew costs
-several times what the rest of a request does.
+several times what the rest of a request does. A snapshot that nobody has needed for some minutes is
+forgotten.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from sip2gw.foundation.recent import Recent
 from sip2gw.handlers.base import Session
 from sip2gw.handlers.rules import UpstreamManner
 from sip2gw.model import Membership, PatronRecord
@@ -44,7 +45,7 @@ class Snapshots:
     """The last ones, by card and kind of answer."""
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[tuple[str, type[Any]], _Kept] = OrderedDict()
+        self._kept: Recent[tuple[str, type[Any]], _Kept] = Recent(KEPT_MAX)
 
     async def of(
         self, session: Session, number: str, ours: PatronRecord | None, answer: LibraryAnswer
@@ -80,14 +81,12 @@ class Snapshots:
         if kept is not None and kept.ours is ours and kept.membership == membership:
             return kept.record
         record = record_of(facts, number, ours, membership)
-        self._keep(key, _Kept(answer, reading, facts, ours, membership, record))
+        self._kept.keep(key, _Kept(answer, reading, facts, ours, membership, record))
         return record
 
-    def _keep(self, key: tuple[str, type[Any]], kept: _Kept) -> None:
-        self._kept[key] = kept
-        self._kept.move_to_end(key)
-        if len(self._kept) > KEPT_MAX:
-            self._kept.popitem(last=False)
+    def forget(self) -> None:
+        """Make each snapshot anew."""
+        self._kept.clear()
 
 
 def _read(number: str, answer: LibraryAnswer, manner: UpstreamManner, currency: str) -> Facts:

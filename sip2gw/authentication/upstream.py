@@ -84,6 +84,11 @@ class UpstreamIdentifier:
     def rules(self, rules: PinRules) -> None:
         self._pins.guesses.rules = rules
 
+    def forget(self) -> None:
+        """Forget what was answered about patrons lately."""
+        self._snapshots.forget()
+        self._questions.forget()
+
     # What handlers ask ----------------------------------------------------------------------------
 
     def ask(self, session: Session, request: _Question) -> Coroutine[Any, Any, Asked]:
@@ -229,7 +234,8 @@ class UpstreamIdentifier:
         if terminal.is_door and not twice:
             question = self._digest("door", terminal.name, number, pin or "")
         if not pin:
-            return PinState.ABSENT, await self._answer(session, request, question)
+            kept = self._recall(session, question)
+            return PinState.ABSENT, kept or await self._answer(session, request, question)
         known_as = ours.id if ours is not None else None
         guess = LibraryGuess(number, known_as, pin, terminal.name, session.services.clock.now())
 
@@ -260,8 +266,6 @@ class UpstreamIdentifier:
         self, session: Session, request: _Question, question: bytes | None
     ) -> _Answer | None:
         """What the library system says to `request`; None if it cannot be asked that."""
-        if question is not None and (kept := self._recall(session, question)) is not None:
-            return kept
         library, manner = _library(session)
         terminal = session.terminal
         up = going_up(

@@ -75,11 +75,15 @@ class UnknownSending(UnknownCirculation):
 
 @dataclass(frozen=True, slots=True)
 class DoubtfulSending:
-    """An `UnknownSending` that nobody has closed, and what was seen when it was looked at."""
+    """An `UnknownSending` that nobody has closed, and what was seen when it was looked at.
+
+    Or one that was found to be done, whose terminal may not have been told.
+    """
 
     sending: UnknownSending
     seen: tuple[str, ...] = ()
     """Empty: nobody has looked yet."""
+    is_done: bool = False
 
 
 UnknownAttempt = UnknownPayment | UnknownCirculation | UnknownSending

@@ -496,9 +496,9 @@ class Backend(Protocol):
         """
         ...
 
-    async def doubtful_sendings(self) -> Sequence[DoubtfulSending]:
+    async def doubtful_sendings(self, done_since: datetime) -> Sequence[DoubtfulSending]:
         """What `settle_sending` noted as `unknown` and nobody has closed, of all gateways; oldest
-        first.
+        first. Also what was sent after `done_since` and found to be done.
 
         Raises:
             BackendError: the store cannot be read.

@@ -138,6 +138,9 @@ class Database(ABC):
 
     pin_secret: bytes
     """Keys the PIN hashes; never to be shown (C18)."""
+    on_change: Callable[[], None] = staticmethod(lambda: None)
+    """Called when a command or another process has changed the store, before anything more is read;
+    only a store that keeps snapshots in memory notices."""
 
     @abstractmethod
     def write(self, job: Callable[[Connection], WriteResult[T]]) -> Awaitable[T]:

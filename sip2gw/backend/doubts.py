@@ -7,14 +7,14 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
-from sip2gw.backend.attempts import Settlement, UnknownAttempt, UnknownCirculation
+from sip2gw.backend.attempts import Settlement, UnknownAttempt, UnknownCirculation, UnknownPayment
 from sip2gw.backend.base import (
     HungUpError,
     PaymentOutcome,
     PaymentResult,
     UnavailableError,
 )
-from sip2gw.backend.spool import Spool, SpoolError
+from sip2gw.backend.spool import SLOTS, Spool, SpoolError
 from sip2gw.foundation.threads import ready_pool
 from sip2gw.policy.reasons import PaymentRefusalReason
 
@@ -23,6 +23,10 @@ T = TypeVar("T")
 NOTE_WAIT_S = 1.0
 """So long may noting an attempt hold up the answer. A disk that takes longer goes on writing the
 entry, which then outlives our own end, but perhaps not that of the machine."""
+
+ENDED_KEPT_S = 0.2
+"""So long the spool keeps what has ended: the answer may not have left yet, and if this process
+ends before it has, the terminal asks again."""
 
 DONE_KEPT_MAX = 1_000
 """Of more attempts that turned out to be done the oldest are forgotten."""
@@ -56,6 +60,13 @@ def insist_on_notable(doubts: Doubts | None, result: PaymentResult) -> PaymentRe
     return result
 
 
+def _undoes(attempt: UnknownAttempt, ended: UnknownAttempt) -> bool:
+    """Whether `attempt` may hide that `ended` was done, from one who looks after a crash."""
+    if isinstance(attempt, UnknownPayment) or isinstance(ended, UnknownPayment):
+        return False
+    return attempt.item_id == ended.item_id and attempt.code != ended.code
+
+
 class Doubts:
     """Notes attempts and finds them again. All methods belong to one event loop.
 
@@ -78,6 +89,8 @@ class Doubts:
         self._begun: set[str] = set()
         """Under way and in the spool, but not in doubt as long as this process lives."""
         self._beginning: deque[UnknownAttempt] = deque()
+        self._ended: list[UnknownAttempt] = []
+        """In the spool for a moment longer."""
         self._opened = False
         self._thread = ready_pool(1, "spool")
 
@@ -138,6 +151,8 @@ class Doubts:
         Raises:
             UnavailableError: it is not written down, so it must not be made.
         """
+        if len(self._begun) >= SLOTS // 2 or any(_undoes(attempt, old) for old in self._ended):
+            self._drop_ended()
         self._beginning.append(attempt)
         try:
             await self._run(self._put_beginning)
@@ -154,8 +169,15 @@ class Doubts:
             return
         if attempt.id in self._known:
             self._forget((attempt.id,))
-        else:
-            self._run(self._drop, (attempt.id,))
+            return
+        if not self._ended:
+            asyncio.get_running_loop().call_later(ENDED_KEPT_S, self._drop_ended)
+        self._ended.append(attempt)
+
+    def _drop_ended(self) -> None:
+        if self._ended:
+            ended, self._ended = self._ended, []
+            self._run(self._drop, [attempt.id for attempt in ended])
 
     def settled(self, settlements: Iterable[Settlement]) -> None:
         """These are settled, durably, in the store; nobody waits for the spool.
@@ -192,6 +214,7 @@ class Doubts:
 
     async def close(self) -> None:
         """Finish what is being written and let go of the spool."""
+        self._drop_ended()
         await self._run(self._spool.close)
         self._thread.shutdown(wait=False)
 

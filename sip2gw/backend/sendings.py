@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from datetime import datetime
 
 from sip2gw.backend.attempts import DoubtfulSending, UnknownSending
 from sip2gw.backend.base import UnavailableError
@@ -50,11 +51,11 @@ class Sendings(Database):
         await asyncio.to_thread(write)
         self.end_sending(sending)
 
-    async def doubtful_sendings(self) -> Sequence[DoubtfulSending]:
+    async def doubtful_sendings(self, done_since: datetime) -> Sequence[DoubtfulSending]:
         """See `Backend.doubtful_sendings`."""
 
         def read() -> list[DoubtfulSending]:
             with self.snapshot() as connection:
-                return unknown.doubtful_sendings(connection)
+                return unknown.doubtful_sendings(connection, done_since)
 
         return await asyncio.to_thread(read)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from sip2gw.backend.base import BackendError
@@ -47,7 +47,7 @@ class Lease:
     It lasts until a 35, another card or 60 s, and gives way to terminals that wait for a line.
     """
 
-    card: str = ""
+    card: bytes = field(default=b"", repr=False)
     line: Any = None
     """The line itself; only its pool looks at it."""
     until_s: float = 0.0
@@ -75,10 +75,10 @@ class AccountState:
 class LibrarySystem(Protocol):
     """All accounts at one library system. Each request names the account and the terminal."""
 
-    async def ask(
+    def ask(
         self, account: str, terminal: str, request: Request, lease: Lease | None = None
-    ) -> Response:
-        """Ask, and give the answer: of the right type, sequence, patron and item.
+    ) -> Awaitable[Response]:
+        """Ask now; awaiting gives the answer: of the right type, sequence, patron and item.
 
         `request` goes up as it is, with AO and CP of the caller's choosing, in the account's
         dialect; texts come back decoded, unknown fields in `extra_fields` byte for byte in the
@@ -93,9 +93,9 @@ class LibrarySystem(Protocol):
         """
         ...
 
-    async def pass_on(
+    def pass_on(
         self, account: str, terminal: str, body: bytes, lease: Lease | None = None
-    ) -> bytes:
+    ) -> Awaitable[bytes]:
         """The same for a body (no AY, AZ and line end) that is not touched either way (C126)."""
         ...
 
@@ -110,6 +110,10 @@ class LibrarySystem(Protocol):
 
     def last_status(self, account: str) -> AcsStatus | None:
         """Its last 98; None before the first. The flags in it are only handed on (C152)."""
+        ...
+
+    def forget(self) -> None:
+        """Forget what was answered; nothing of a patron is kept longer than some minutes anyhow."""
         ...
 
     def is_away(self, account: str) -> bool:

@@ -70,6 +70,7 @@ def _print_schema() -> None:
 
 def _check_site(config: Config, *, strict: bool) -> None:
     from sip2gw.config.availability import unavailable
+    from sip2gw.config.unsaid import unsaid
     from sip2gw.config.without_effect import without_effect
 
     problems = unavailable(config)
@@ -80,7 +81,7 @@ def _check_site(config: Config, *, strict: bool) -> None:
         f" {counted(len(config.profiles), 'profile')},"
         f" {counted(len(config.terminals), 'terminal')}{_behind(config)}"
     )
-    warnings = list(without_effect(config))
+    warnings = [*without_effect(config), *unsaid(config)]
     for warning in warnings:
         typer.echo(f"warning: {warning}", err=True)
     _check_store(config)

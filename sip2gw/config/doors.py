@@ -85,7 +85,8 @@ class DoorTable(Section):
     )
     emergency: bool = Field(
         default=False,
-        description="Whether earlier granted decisions count while the store is unavailable.",
+        description="Whether earlier granted decisions count while the store or the library system"
+        " does not answer.",
     )
     emergency_max_age_h: Annotated[float, Field(gt=0, le=8_784)] = Field(
         default=24,

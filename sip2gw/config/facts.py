@@ -11,7 +11,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, Strict, WithJsonSchema
 
-from sip2gw.config.types import BadgeCode, Code, FieldCode, MembershipCode, Section
+from sip2gw.config.types import (
+    BadgeCode,
+    Code,
+    FieldCode,
+    MembershipCode,
+    Section,
+    check_some,
+)
 from sip2gw.policy.upstream.rules import (
     DATE_FORMATS,
     Fact,
@@ -30,7 +37,7 @@ def _check_date_format(text: str) -> str:
     with suppress(ValueError, re.error):  # the latter for a directive that stands there twice
         if strptime(_PROBE.strftime(text), text)[:3] == _PROBE.timetuple()[:3]:
             return text
-    raise ValueError("does not read a whole date")
+    raise ValueError('does not read a whole date; write it as "%Y%m%d" or "%d/%m/%Y"')
 
 
 def _check_pattern(text: str) -> str:
@@ -50,7 +57,8 @@ DateFormat = Annotated[
 DateFormats = Annotated[
     tuple[DateFormat, ...],
     Strict(False),
-    Field(min_length=1, max_length=10),
+    Field(max_length=10),
+    AfterValidator(check_some),
     BeforeValidator(
         lambda value: (value,) if isinstance(value, str) else value,
         json_schema_input_type=str | list[str],
@@ -176,7 +184,7 @@ class FactsTable(Section):
 class MoneyDenialsTable(Section):
     """Denials of the library system that are only about money, so that FW=B lifts them (C123)."""
 
-    flags: Annotated[Flags, Field(min_length=1)] = Field(
+    flags: Annotated[Flags, AfterValidator(check_some)] = Field(
         description="Positions of the flags, 0-13, that are lifted."
     )
     af: Pattern = Field(description="Only if one of the texts (AF) matches this.")

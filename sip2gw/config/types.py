@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 from contextlib import suppress
 from datetime import date, datetime
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple, TypeVar
 from zoneinfo import ZoneInfo
 
 from pydantic import (
@@ -71,6 +71,8 @@ def parse_address(text: str) -> Address:
     host, colon, port = text.rpartition(":")
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
+    elif "/" in text:
+        raise ValueError("must have the form host:port, without a scheme or a path")
     elif ":" in host:
         raise ValueError('write an IPv6 address in brackets, as "[::1]:6001"')
     if not colon or not host or not (port.isascii() and port.isdigit()) or int(port) > 65535:
@@ -144,7 +146,11 @@ def _check_unique(values: tuple[str, ...]) -> tuple[str, ...]:
     return values
 
 
-def _check_some(values: tuple[str, ...]) -> tuple[str, ...]:
+_Value = TypeVar("_Value")
+
+
+def check_some(values: tuple[_Value, ...]) -> tuple[_Value, ...]:
+    """Only a list with something in it."""
     if not values:
         raise ValueError("must not be empty")
     return values
@@ -225,14 +231,14 @@ Count = Annotated[int, Field(ge=1, le=1_000_000)]
 # The list of a TOML file becomes a tuple; its members stay strict.
 _AsTuple = Strict(False)
 Addresses = Annotated[
-    tuple[AddressText, ...], _AsTuple, AfterValidator(_check_unique), AfterValidator(_check_some)
+    tuple[AddressText, ...], _AsTuple, AfterValidator(_check_unique), AfterValidator(check_some)
 ]
 Networks = Annotated[tuple[NetworkText, ...], _AsTuple, AfterValidator(_check_unique)]
 Badges = Annotated[tuple[BadgeCode, ...], _AsTuple, AfterValidator(_check_unique)]
 Memberships = Annotated[tuple[MembershipCode, ...], _AsTuple, AfterValidator(_check_unique)]
 FieldCodes = Annotated[tuple[FieldCode, ...], _AsTuple, AfterValidator(_check_unique)]
 Weekdays = Annotated[
-    tuple[Weekday, ...], _AsTuple, AfterValidator(_check_unique), AfterValidator(_check_some)
+    tuple[Weekday, ...], _AsTuple, AfterValidator(_check_unique), AfterValidator(check_some)
 ]
 
 PersonalField = Literal["BD", "BE", "BF", "PB", "PC"]

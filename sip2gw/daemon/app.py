@@ -156,6 +156,14 @@ class App:
         from sip2gw.authentication.upstream import UpstreamIdentifier
 
         self._pins = identifier = UpstreamIdentifier(*parts, state.door_questions)
+        forget_readings = self.library.forget
+
+        def forget() -> None:
+            identifier.forget()
+            forget_readings()
+
+        # A patron may have been forgotten: what was answered about them is to go, too.
+        self.store.on_change = forget
         return identifier
 
     def _looker(self, backend: Backend, clock: Clock) -> Looker | None:

@@ -41,6 +41,9 @@ LOOKS_MAX = 50
 """In one go; the others follow in the next."""
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 60.0
 AGAIN_MAX = 10_000
+TOLD_WITHIN = timedelta(minutes=2)
+"""So long before and after a start it may be that a terminal asks for what an earlier process found
+to be done."""
 LATE, LATE_MORE_S = 3.0, 1.0
 """So many times the time-out after it was sent, and so long after that, a request that was not done
 never will be: a library system that is merely slow has done it by then."""
@@ -68,6 +71,9 @@ class Looker:
         self._accounts = accounts
         self._clock = clock
         self._log = log
+        self._started = clock.now()
+        self._told: set[str] = set()
+        """What was found to be done; in memory there is an answer for the terminal."""
         self._again: dict[str, tuple[float, float]] = {}
         """What was not answered when it was looked at: how long the next wait is, and its end."""
 
@@ -81,17 +87,22 @@ class Looker:
             BackendError: our store failed.
         """
         rows = await self.recall()
-        waiting = [row.sending for row in rows if not row.seen and self._can_ask(row.sending)]
-        settled = 0
+        unknown = sum(not row.is_done for row in rows)
+        waiting = [
+            row.sending
+            for row in rows
+            if (row.is_done or not row.seen) and self._can_ask(row.sending)
+        ]
+        done, settled = {row.sending.id: row.is_done for row in rows}, 0
         for sending in waiting[:LOOKS_MAX]:
             account = self._accounts().get(sending.account)
             if account is None or not self._can_ask(sending):
                 continue
             try:
-                settled += await self._look_at(sending, account)
+                settled += await self._look_at(sending, account) and not done[sending.id]
             except LibrarySystemError:
                 self._wait_longer(sending)
-        return len(rows) - settled, bool(waiting)
+        return unknown - settled, bool(waiting)
 
     def _wait_longer(self, sending: UnknownSending) -> None:
         """One that is never answered must not wear out a line each second."""
@@ -110,9 +121,19 @@ class Looker:
             if isinstance(known, UnknownSending) and not self._sendings.is_under_way(known):
                 seen = ("cancellation",) if known.cancels else ()
                 await self._backend.settle_sending(known, Ending.UNKNOWN, seen)
-        rows = list(await self._backend.doubtful_sendings())
+        rows = [
+            row
+            for row in await self._backend.doubtful_sendings(self._started - TOLD_WITHIN)
+            if not row.is_done or self._is_untold(row.sending)
+        ]
         self._sendings.recall((row.sending for row in rows), before)
         return rows
+
+    def _is_untold(self, sending: UnknownSending) -> bool:
+        """Whether an earlier process found that it was done, and its terminal may ask for that. We
+        look again, for what the answer was has gone with that process."""
+        is_earlier = sending.time < self._started and sending.id not in self._told
+        return is_earlier and self._clock.now() - self._started < TOLD_WITHIN
 
     def _can_ask(self, sending: UnknownSending) -> bool:
         if sending.account not in self._accounts() or self._library.is_away(sending.account):
@@ -138,6 +159,7 @@ class Looker:
         if ending is Ending.DONE:
             answer = answer_to_done(attempt, sending.item_id, item)
             self._sendings.keep(sending, answer, self._now_s())
+            self._told.add(sending.id)
         self._sendings.forget(sending)
         self._log.events.warning(
             "outcome_settled",

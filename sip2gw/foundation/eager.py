@@ -18,11 +18,12 @@ step. It would cost each request that suspends 3 µs, and could not learn why it
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+import types
+from collections.abc import Callable, Coroutine, Generator
+from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
-_Outcome = tuple[Any, Exception | None]
 
 
 class Suspended(Generic[T]):
@@ -96,63 +97,84 @@ def start(coroutine: Coroutine[Any, Any, T]) -> T | Suspended[T]:
     return Suspended(coroutine, waits_for)
 
 
+class OneWait(asyncio.Future[None]):
+    """A wait for something that goes on when the wait is cancelled.
+
+    Whoever wants to know the end of it all the same begins another wait. `Detached` relies on that.
+    """
+
+    def begun(self) -> asyncio.Future[Any]:
+        """What a generator yields in order to wait until this is done, whatever its outcome."""
+        return next(iter(self))
+
+
 class Detached:
     """Work that goes on to its end even if whoever waits for it gives up; it has no task either.
 
-    `left` holds a future for each whose caller has gone, until it ends; `ended` is called then, and
-    at the end of all others.
+    As long as the caller stays, the work runs in the caller's own steps. `left` holds a future for
+    each whose caller has gone, until it ends; `ended` is called then, and at the end of all others.
     """
 
-    __slots__ = ("_ended", "_gone", "_is_over", "_left", "_waiter")
+    __slots__ = ("_ended", "_left")
 
     def __init__(self, left: set[asyncio.Future[None]], ended: Callable[[], None]) -> None:
-        self._left = left
         self._ended = ended
-        self._gone: asyncio.Future[None] | None = None
-        self._is_over = False
-        self._waiter: asyncio.Future[Any]
+        self._left = left
 
-    async def run(self, work: Coroutine[Any, Any, T]) -> T:
+    @types.coroutine
+    def run(self, work: Coroutine[Any, Any, T]) -> Generator[Any, None, T]:
         """The result of `work`, or its exception."""
-        rest = start(self._caught(work))
-        if isinstance(rest, Suspended):
-            waiter = self._waiter = asyncio.get_running_loop().create_future()
-            rest.go_on(self._tell)
-            try:
-                answered: T = await waiter
-                return answered
-            except asyncio.CancelledError:
-                if not self._is_over:
-                    self._gone = waiter.get_loop().create_future()
-                    self._left.add(self._gone)
-                raise
-        result: T
-        result, error = rest
-        if error is not None:
-            raise error
-        return result
-
-    async def _caught(self, work: Coroutine[Any, Any, Any]) -> _Outcome:
+        has_left = False
         try:
-            return await work, None
-        except Exception as error:
-            return None, error
+            while True:
+                try:
+                    waits_for = work.send(None)
+                except StopIteration as end:
+                    result: T = end.value
+                    return result
+                try:
+                    yield _shielded(waits_for)
+                except asyncio.CancelledError:
+                    has_left = True
+                    self._go_on_alone(work, waits_for)
+                    raise
         finally:
-            self._ended()
+            if not has_left:
+                self._ended()
 
-    def _tell(self, outcome: _Outcome | asyncio.CancelledError) -> None:
-        self._is_over = True
-        if self._gone is not None:
-            self._left.discard(self._gone)
-            self._gone.set_result(None)
-        elif isinstance(outcome, asyncio.CancelledError):
-            self._waiter.cancel()
-        elif not self._waiter.done():
-            result, error = outcome
-            if error is None:
-                self._waiter.set_result(result)
-            else:
-                self._waiter.set_exception(error)
+    def _go_on_alone(self, work: Coroutine[Any, Any, Any], waits_for: Any) -> None:
+        gone = asyncio.get_running_loop().create_future()
+        self._left.add(gone)
+
+        def then(_: object) -> None:
+            self._left.discard(gone)
+            self._ended()
+            gone.set_result(None)
+
+        Suspended(_quietly(work, waits_for), None).go_on(then)
+
+
+def _shielded(waits_for: asyncio.Future[Any] | None) -> asyncio.Future[Any] | None:
+    """What the caller may cancel without cancelling what the work waits for."""
+    if waits_for is None or isinstance(waits_for, OneWait):
+        return waits_for
+    shield = OneWait()
+
+    def done(_: object) -> None:
+        if not shield.done():
+            shield.set_result(None)
+
+    waits_for.add_done_callback(done)
+    return shield.begun()
+
+
+@types.coroutine
+def _quietly(work: Coroutine[Any, Any, Any], waits_for: Any) -> Generator[Any, None, None]:
+    """The rest of `work`, whose outcome interests nobody any more."""
+    with suppress(Exception):  # StopIteration, too
+        while True:
+            yield waits_for
+            waits_for = work.send(None)
 
 
 async def within(

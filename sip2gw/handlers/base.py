@@ -50,6 +50,7 @@ from sip2gw.protocol.messages import (
     Response,
 )
 from sip2gw.protocol.wire import WireFormat
+from sip2gw.protocol.written import Written
 from sip2gw.shared.afterwards import Afterwards
 from sip2gw.shared.answers import ShownAnswers
 from sip2gw.shared.door_memory import Admissions, Passages
@@ -319,6 +320,8 @@ class Answer:
     """The card asked about; logged as a pseudonym."""
     payment: Payment | None = None
     """The payment that a 38 says yes to, for a dialect that tells more of it."""
+    written: Written | None = field(default=None, repr=False)
+    """Remembers the bytes of a response that mostly stays the same."""
 
 
 Handler = Callable[[Session, Any], Awaitable[Answer]]

@@ -154,7 +154,8 @@ def _terminal(facts: DoorFacts, rules: DoorRules, place: Place) -> str:
     if rules.emergency_max_age is None:
         return here
     return (
-        f"{here}; while the store is unavailable, cards admitted here earlier may enter:"
+        f"{here}; while the store or the library system does not answer, cards admitted here"
+        " earlier may enter:"
         f" {place.settings.emergency}"
     )
 

@@ -36,6 +36,7 @@ from sip2gw.protocol.messages import (
 )
 from sip2gw.protocol.registry import requests_in
 from sip2gw.protocol.wire import WireFormat
+from sip2gw.protocol.written import Written
 
 RESEND_LIMIT = 3
 """Default of how many bad checksums in a row are answered before the line is closed (B8)."""
@@ -193,8 +194,10 @@ class ServerConnection:
         """The request that waits for its answer as it came, without AY and AZ; else empty."""
         return self._exchange.trailer.body if self._exchange is not None and self.pending else b""
 
-    def send(self, response: Response) -> bytes:
+    def send(self, response: Response, written: Written | None = None) -> bytes:
         """The bytes that answer the pending request, with its AY echoed; empty for no answer.
+
+        `written` remembers the body for the next time.
 
         Raises:
             ProtocolError: no request is pending.
@@ -202,7 +205,8 @@ class ServerConnection:
         exchange = self._exchange
         if exchange is None or not self.pending:
             raise ProtocolError("no request is pending")
-        trailer, body = exchange.trailer, serialise(response, self.wire)
+        trailer, wire = exchange.trailer, self.wire
+        body = serialise(response, wire) if written is None else written.body_of(response, wire)
         self.pending = False
         if not body:
             exchange.replayable = False
@@ -330,7 +334,15 @@ ClientEvent = ResponseReceived | ResendRequested | BadChecksum
 class ClientConnection:
     """One line to a SIP2 server: one request at a time, numbered from 0 to 9 in turn."""
 
-    __slots__ = ("_characters", "_frames", "_last", "_sequence", "_with_checksum", "wire")
+    __slots__ = (
+        "_characters",
+        "_expected",
+        "_frames",
+        "_last",
+        "_sequence",
+        "_with_checksum",
+        "wire",
+    )
 
     def __init__(
         self,
@@ -344,6 +356,7 @@ class ClientConnection:
         self._characters = characters
         self._frames = FrameBuffer(frame_bytes_max)
         self._sequence = 9
+        self._expected = b"9"
         self._with_checksum = False
         self._last = b""
 
@@ -354,6 +367,7 @@ class ClientConnection:
     def send_body(self, body: bytes, checksum: bool = True) -> bytes:
         """The same for a frame that was made by hand, without its trailer."""
         self._sequence = (self._sequence + 1) % 10
+        self._expected = b"%d" % self._sequence
         self._with_checksum = checksum
         self._last = self._sealed(body, self._expected if checksum else b"")
         return self._last
@@ -428,10 +442,6 @@ class ClientConnection:
         if isinstance(response, RequestScResend):
             return ResendRequested()
         return ResponseReceived(response, frame)
-
-    @property
-    def _expected(self) -> bytes:
-        return b"%d" % self._sequence
 
     def _sealed(self, body: bytes, sequence: bytes) -> bytes:
         if self._characters and self._with_checksum:

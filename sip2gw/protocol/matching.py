@@ -33,33 +33,45 @@ _KINDS = {
 }
 
 
-def is_answer_to(request: bytes, answer: bytes, *, aliases: bool = False) -> bool:
-    """Whether the body `answer` can belong to the body `request`.
+class Asked(NamedTuple):
+    """What the answer to a request must be about."""
 
-    Anything can be the answer to a request that we do not know. With `aliases` a patron may have
-    another number in the answer (C151).
-    """
-    kind = _KINDS.get(request[:COMMAND_WIDTH])
-    if kind is None:
-        return True
-    if answer[:COMMAND_WIDTH] != kind.answer:
-        return False
-    if not aliases and _differs(_PATRON, request, answer, kind):
-        return False
-    return not _differs(_ITEM, request, answer, kind)
+    kind: _Kind | None
+    """None: a request that we do not know."""
+    patron: bytes = b""
+    """AA without blanks around it; empty: nobody in particular."""
+    item: bytes = b""
+    """AB in the same way."""
+
+    def is_answered_by(self, answer: bytes, *, aliases: bool = False) -> bool:
+        """Whether the body `answer` can belong to the request.
+
+        Anything can be the answer to a request that we do not know. With `aliases` a patron may
+        have another number in the answer (C151).
+        """
+        kind, patron, item = self
+        if kind is None:
+            return True
+        if not answer.startswith(kind.answer):
+            return False
+        if patron and not aliases and _differs(_PATRON, patron, answer, kind):
+            return False
+        return not (item and _differs(_ITEM, item, answer, kind))
 
 
-def value_of(tag: bytes, body: bytes) -> bytes | None:
-    """The first value of `tag` in a request that we know, without blanks around it; None if there
-    is none."""
+_UNKNOWN = Asked(None)
+
+
+def asked_by(body: bytes) -> Asked:
+    """What the request `body` is about."""
     kind = _KINDS.get(body[:COMMAND_WIDTH])
-    return None if kind is None else _value(tag, body, kind.fields_at)
+    if kind is None:
+        return _UNKNOWN
+    at = kind.fields_at
+    return Asked(kind, _value(_PATRON, body, at) or b"", _value(_ITEM, body, at) or b"")
 
 
-def _differs(tag: bytes, request: bytes, answer: bytes, kind: _Kind) -> bool:
-    asked = _value(tag, request, kind.fields_at)
-    if not asked:
-        return False
+def _differs(tag: bytes, asked: bytes, answer: bytes, kind: _Kind) -> bool:
     said = _value(tag, answer, kind.answer_fields_at)
     return said is not None and said != asked
 

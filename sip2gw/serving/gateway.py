@@ -307,9 +307,13 @@ class Gateway:
         self.metrics.backend_errors[operation, error.kind] += 1
         if error.kind == "unavailable" and error.of_store:
             self.metrics.backend_up = False
-        self.log.events.error(
-            "backend_failed", operation=operation, kind=error.kind, exc_info=error
-        )
+        if error.of_store:
+            self.log.events.error(
+                "backend_failed", operation=operation, kind=error.kind, exc_info=error
+            )
+        else:
+            # While it is away every request comes here, and where in our code says nothing.
+            self.log.events.warning("backend_failed", operation=operation, kind=error.kind)
 
     async def check_backend(self) -> None:
         """Find out whether the backend works, and remember the result."""

@@ -357,7 +357,7 @@ class TerminalLine(asyncio.Protocol):
         out: list[bytes],
     ) -> None:
         link, session = conversation.link, conversation.session
-        data = link.send(answer.response)
+        data = link.send(answer.response, answer.written)
         out.append(data)
         if self.watchers and data:
             self._show(conversation, "sent", data.rstrip(b"\r\n"))

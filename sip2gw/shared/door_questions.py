@@ -32,6 +32,10 @@ class DoorQuestions:
         answered = self._answered.get(question)
         return answered.answer if answered is not None and now_s < answered.until_s else None
 
+    def forget(self) -> None:
+        """Ask each question anew."""
+        self._answered.clear()
+
     def remember(self, question: bytes, answer: Any, now_s: float, window_s: float) -> None:
         """Keep `answer` for `window_s` seconds; what is over is forgotten now."""
         self._answered[question] = _Answered(answer, now_s + window_s)

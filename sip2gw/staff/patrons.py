@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from sip2gw.foundation.words import counted
@@ -72,11 +73,52 @@ async def block(
 
 
 async def unblock(store: Library, number: str) -> str:
-    """Lift the blocks set by staff or a terminal; returns a sentence about the result.
+    """Lift the blocks set by staff or a terminal, and end the lock of a PIN that a library system
+    judges (B74); returns a sentence about the result.
 
     Raises:
-        RefusedError: there is no such patron, or no such block.
+        RefusedError: there is no such patron, no such block, and nothing was counted.
     """
+    from sip2gw.backend.base import RefusedError
+
+    unlocked = await _unlock_pin(store, number)
+    try:
+        lifted = await _lift_blocks(store, number)
+    except RefusedError:
+        if not unlocked:
+            raise
+        return unlocked
+    return f"{lifted} {unlocked}".rstrip()
+
+
+async def _unlock_pin(store: Library, number: str) -> str:
+    """Forget the wrong PINs at `number`, known to the store or not, and at the patron's others."""
+    record = await store.find_patron(number) or await store.find_by_card(number)
+    numbers = [number] if record is None else [number, *_numbers(record)]
+    if not any(failed.failures for failed in await store.failed_pins(numbers)):
+        return ""
+    for one in numbers:
+        await store.clear_guesses(one)
+    return f"The wrong PINs of {number} are forgotten, so its PIN is not locked."
+
+
+def _numbers(record: PatronRecord) -> tuple[str, ...]:
+    """All under which wrong PINs of a patron may be counted."""
+    return (record.id, *(card.number for card in record.cards))
+
+
+async def with_guesses(store: Library, record: PatronRecord) -> PatronRecord:
+    """`record` with the wrong PINs that are counted for a library system (B74)."""
+    counted = await store.failed_pins(_numbers(record))
+    worst = max(counted, key=lambda failed: (failed.locked_until is not None, failed.failures))
+    if not worst.failures:
+        return record
+    failures, until = worst.failures, worst.locked_until
+    cards = (replace(one, pin_failures=failures, pin_locked_until=until) for one in record.cards)
+    return replace(record, cards=tuple(cards))
+
+
+async def _lift_blocks(store: Library, number: str) -> str:
     from sip2gw.backend.base import RefusedError
 
     record = await find_patron(store, number)

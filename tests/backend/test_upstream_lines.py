@@ -16,6 +16,7 @@ from upstream import Client, account, asks, client_of
 from sip2gw.backend.system import BadAnswerError, Lease, NoAnswerError, NotAskedError
 from sip2gw.backend.upstream import pool as pool_module
 from sip2gw.backend.upstream.breaker import FAILURES_MAX, FIRST_REFUSED_S, FIRST_WAIT_S
+from sip2gw.backend.upstream.opening import problem_of
 from sip2gw.config.upstream import UpstreamTls
 from sip2gw.protocol.checksum import character_checksum_digits
 from sip2gw.protocol.messages import EndPatronSession, ItemInformation, ScStatus
@@ -116,8 +117,15 @@ async def test_a_98_without_bx_says_nothing_about_offers():
         assert client.offers("default") is None
 
 
-@pytest.mark.parametrize("greets", ["hangs_up", "silent", "banner"])
-async def test_who_does_not_let_us_in_is_away_and_tried_again(greets):
+@pytest.mark.parametrize(
+    ("greets", "problem"),
+    [
+        ("hangs_up", "no answer in time, or the line was closed"),
+        ("silent", "no answer in time, or the line was closed"),
+        ("banner", "an answer could not be trusted"),
+    ],
+)
+async def test_who_does_not_let_us_in_is_away_and_tried_again(greets, problem):
     async with HostileLibrary(greets=greets) as library, client_of(library, up=False) as client:
         await client.until(lambda: client.is_away("default"))
         assert client.state.state == "away"
@@ -125,7 +133,37 @@ async def test_who_does_not_let_us_in_is_away_and_tried_again(greets):
         client.later(2 * FIRST_WAIT_S)
         await client.until(lambda: client.state.open)
         assert (await client.status("2100")).patron_identifier == "2100"
-        assert [event["event"] for event in client.logged()] == ["upstream_away", "upstream_up"]
+        away, up = client.logged()
+        assert (away["event"], up["event"]) == ("upstream_away", "upstream_up")
+        assert away["problem"] == problem
+        assert "problem" not in up
+
+
+async def test_the_log_says_that_nobody_is_there():
+    async with HostileLibrary() as library:
+        pass  # it has gone, and its port is closed
+    async with client_of(library, up=False) as client:
+        await client.until(lambda: client.is_away("default"))
+        (away,) = client.logged()
+        assert away["problem"].startswith("nobody answers there (")
+
+
+@pytest.mark.parametrize(
+    ("error", "problem"),
+    [
+        (BadAnswerError(), "an answer could not be trusted"),
+        (NoAnswerError(), "no answer in time, or the line was closed"),
+        (TimeoutError(), "no answer in time, or the line was closed"),
+        (
+            ConnectionRefusedError(111, "Connection refused"),
+            "nobody answers there (Connection refused)",
+        ),
+        (ConnectionResetError(), "nobody answers there (ConnectionResetError)"),
+        (KeyError("canary"), "KeyError"),
+    ],
+)
+def test_why_a_library_system_is_away(error, problem):
+    assert problem_of(error) == problem
 
 
 async def test_a_library_system_that_comes_back_is_used_again():
@@ -211,16 +249,25 @@ async def test_tls_with_another_name_is_not_believed(authority, tmp_path):
     ):
         await client.until(lambda: client.is_away("default"))
         assert library.heard == []
+        assert client.logged()[0]["problem"].startswith("its certificate is not trusted (Hostname")
 
 
-@pytest.mark.parametrize("greets", ["hangs_up", "silent", "banner"])
-async def test_tls_that_breaks_off_or_never_ends(greets):
+@pytest.mark.parametrize(
+    ("greets", "problem"),
+    [
+        ("hangs_up", "nobody answers there ("),
+        ("silent", "no answer in time"),
+        ("banner", "TLS failed (WRONG_VERSION"),
+    ],
+)
+async def test_tls_that_breaks_off_or_never_ends(greets, problem):
     async with (
         HostileLibrary(greets=greets) as library,
         client_of(library, tls=UpstreamTls(), up=False) as client,
     ):
         await client.until(lambda: client.is_away("default"))
         assert client.state.state == "away"
+        assert client.logged()[0]["problem"].startswith(problem)
 
 
 # Checksums ------------------------------------------------------------------------------------
@@ -494,17 +541,17 @@ async def test_a_lease_ends_with_the_session(client, library):
     assert lease.line is not None
     ending = EndPatronSession(institution_id="HUB", patron_identifier="2100")
     await client.ask("default", "a", ending, lease=lease)
-    assert (lease.line, lease.card) == (None, "")
+    assert (lease.line, lease.card) == (None, b"")
     assert lines(library) == "aa"
 
 
 async def test_a_lease_ends_with_another_card_when_released_and_after_a_minute(client, library):
     one, two = Lease(), Lease()
     await client.status("2100", "a", lease=one)
-    assert one.card == "2100"
+    assert one.card == b"2100"
     first = one.line
     await client.status("2101", "a", lease=one)
-    assert one.card == "2101"
+    assert one.card == b"2101"
     client.release(one)
     assert one.line is None
     assert first.lease is None

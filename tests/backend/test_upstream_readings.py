@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from sip2gw.backend.upstream import readings
 from sip2gw.backend.upstream.readings import KEPT_BYTES_MAX, Readings
 from sip2gw.protocol.errors import ProtocolError
 from sip2gw.protocol.wire import WireFormat
@@ -20,7 +19,7 @@ def b24(time: bytes = b"20260302    101500") -> bytes:
     return b"24" + NO_FLAGS + b"001" + time + b"AOHUB|AA91|AEJan|BLY|"
 
 
-def test_what_says_the_same_later_is_the_same_message() -> None:
+async def test_what_says_the_same_later_is_the_same_message() -> None:
     read = Readings(WireFormat()).read
     first = read(b64())
     assert read(b64(b"20260302    101501")) is first
@@ -36,29 +35,26 @@ def test_what_says_the_same_later_is_the_same_message() -> None:
         b64().replace(b"AA91", b"AA92"),
     ],
 )
-def test_what_says_anything_else_is_another(other: bytes) -> None:
+async def test_what_says_anything_else_is_another(other: bytes) -> None:
     read = Readings(WireFormat()).read
     assert read(b64()) != read(other)
 
 
-def test_only_answers_about_patrons_are_kept_and_no_long_ones() -> None:
+async def test_only_answers_about_patrons_are_kept_and_no_long_ones() -> None:
     read = Readings(WireFormat()).read
     assert read(b"941") is not read(b"941")
     long = b64(more=b"AS" + b"x" * KEPT_BYTES_MAX + b"|")
     assert read(long) is not read(long)
 
 
-def test_the_first_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(readings, "KEPT_MAX", 2)
-    read = Readings(WireFormat()).read
-    first, *others = (b64(more=b"BV%d.00|" % n) for n in range(3))
-    before = [read(body) for body in (first, *others)]
-    assert [read(body) for body in others] == before[1:]
-    assert read(others[0]) is before[1]
-    assert read(first) is not before[0]
+async def test_what_is_forgotten_is_read_anew() -> None:
+    readings = Readings(WireFormat())
+    first = readings.read(b64())
+    readings.forget()
+    assert readings.read(b64()) is not first
 
 
-def test_what_cannot_be_read_is_an_error_each_time() -> None:
+async def test_what_cannot_be_read_is_an_error_each_time() -> None:
     read = Readings(WireFormat()).read
     for _ in range(2):
         with pytest.raises(ProtocolError):

@@ -670,6 +670,56 @@ def test_c41_patrons_are_blocked_and_unblocked(command: Run) -> None:
     assert (again.status, "has no block set by staff or a terminal" in again.err) == (1, True)
 
 
+def guess(config: Path, number: str, count: int, now: datetime) -> None:
+    """Wrong PINs at a library system; the fifth locks."""
+
+    async def record() -> None:
+        store = open_backend(load_config(config), "command").store
+        for _ in range(count):
+            await store.record_guess(number, now, 5, now + timedelta(minutes=15))
+        await store.close()
+
+    asyncio.run(record())
+
+
+def test_b74_staff_see_and_end_a_lock_of_a_pin_that_a_library_system_judges(
+    command: Run, library: Path
+) -> None:
+    now = datetime.now(UTC)
+    guess(library, "OLD2", 2, now)
+    guess(library, "P2", 5, now)
+    (told,) = records(command("patron", "show", "P2", "--json"))
+    assert (told["pin_failures"], told["pin_locked_until"] is None) == (5, False)
+    forgotten = "The wrong PINs of P2 are forgotten, so its PIN is not locked."
+    assert command("patron", "unblock", "P2").err == f"{forgotten}\n"
+    (told,) = records(command("patron", "show", "P2", "--json"))
+    assert (told["pin_failures"], told["pin_locked_until"]) == (0, None)
+
+
+def test_b74_a_lock_of_somebody_unknown_here_is_ended_and_blocks_are_lifted_besides(
+    command: Run, library: Path
+) -> None:
+    now = datetime.now(UTC)
+    guess(library, "77", 5, now)
+    guess(library, "P2", 1, now)
+    command("patron", "block", "P2")
+    assert "The wrong PINs of 77 are forgotten" in command("patron", "unblock", "77").err
+    again = command("patron", "unblock", "77")
+    assert (again.status, "no patron has the id or card 77" in again.err) == (1, True)
+    lifted = command("patron", "unblock", "P2").err
+    assert lifted.startswith("Lifted 1 block of patron P2. The wrong PINs of P2 are forgotten")
+
+
+def test_a_library_system_keeps_its_pins(sip2gw: Run, library: Path, tmp_path: Path) -> None:
+    before = tmp_path / "before.toml"
+    before.write_text(
+        library.read_text()
+        + '[backend]\nkind = "sip2"\n[backend.sip2]\naddress = "x:1"\nlogin_order = "none"\n'
+    )
+    result = sip2gw("patron", "set-pin", "P2", "--stdin", "--config", before, stdin=b"1\n")
+    assert (result.status, "`sip2gw patron unblock P2`" in result.err) == (1, True)
+
+
 def test_c41_imported_blocks_go_by_import(command: Run) -> None:
     patron = {"kind": "patron", "id": "P4", "name": "Four", "blocks": [{"type": "general"}]}
     command("import", "-", stdin=json.dumps(patron).encode())

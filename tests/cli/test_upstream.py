@@ -210,9 +210,14 @@ def test_c157_each_account_has_its_keys(sip2gw: Run, config: Path, says: Any) ->
 
 def test_people_get_a_table(sip2gw: Run, config: Path, says: Any) -> None:
     says(UpstreamAccounts(STATES))
-    rows = sip2gw("upstream", "status", "--config", config).out.splitlines()
+    result = sip2gw("upstream", "status", "--config", config)
+    rows = result.out.splitlines()
     assert rows[1].split() == ["default", "up", "3", "2", "0", "closed", "41.5"]
     assert rows[2].split() == ["east", "refused", "0", "0", "7", "open"]
+    assert result.err == (
+        "east is refused: the log says why (upstream_refused), and what to do says"
+        " `sip2gw upstream check --account east`\n"
+    )
 
 
 def test_a_gateway_that_is_the_library_says_so(sip2gw: Run, config: Path, says: Any) -> None:

@@ -12,6 +12,8 @@ import pytest
 import trustme
 from pydantic import SecretStr
 
+from sip2gw.cli.upstream.findings import findings
+from sip2gw.cli.upstream.paste import fitting_toml
 from sip2gw.cli.upstream.probing import probe
 from sip2gw.cli.upstream.seen import Seen
 from sip2gw.config import Address
@@ -37,6 +39,11 @@ def attempts(seen: Seen) -> list[tuple[str, bool, str]]:
     """Order, checksums and end of each attempt."""
     return [(one.order, one.checksums, one.last.verdict if one.last else "unreachable")
             for one in seen.tried]  # fmt: skip
+
+
+def said_of(seen: Seen) -> dict[str, str]:
+    """The sentences of `findings`."""
+    return {one.about: one.text for one in findings(seen, NOW)}
 
 
 def test_one_that_works_as_configured_is_asked_two_things() -> None:
@@ -91,6 +98,28 @@ def test_a_catalogue_order_is_found() -> None:
     with library(**wants_the_status_first()) as there:
         seen = look(there)
     assert attempts(seen) == [("login", True, "closed"), ("status_first", True, "answered")]
+
+
+BEFORE_THE_LOGIN = ON_LINE.replace(b"BXYYYNYYYYYYYNNNYN", b"BXNNNNYYYNNNNNNNNN")
+
+
+def test_what_it_offers_after_the_login_counts() -> None:
+    said = [BEFORE_THE_LOGIN, ON_LINE]
+    with library(_99=lambda frame: said.pop(0)) as there:
+        seen = look(there, login_order="status_first")
+    assert there.codes == ["99", "93", "99"]
+    assert said_of(seen)["patrons"] == "a 63 is answered"
+
+
+def test_who_answers_that_nobody_is_known_has_not_shown_that_a_63_works() -> None:
+    """It wants a login, and says of every card that it has none such."""
+    with library(_99=BEFORE_THE_LOGIN, _63=ANNA.replace(b"BLY", b"BLN")) as there:
+        seen = look(there, "1001", login="")
+    assert said_of(seen)["patrons"] == (
+        "neither 63 nor 23 is offered: doors cannot ask; it may want a login: set login, and"
+        ' login_order = "login"'
+    )
+    assert "messages" not in fitting_toml({}, [seen])
 
 
 def test_one_that_cannot_read_checksums_is_found() -> None:

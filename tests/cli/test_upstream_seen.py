@@ -216,6 +216,12 @@ def with_status(body: bytes, **changes: Any) -> Seen:
             ("problem", "neither 63 nor 23 is offered: doors cannot ask"),
         ),
         (
+            ON_LINE,
+            {"messages": frozenset({"99"})},
+            "patrons",
+            ("problem", "messages has neither 63 nor 23: doors cannot ask; add what works"),
+        ),
+        (
             ON_LINE.replace(b"YYYYYNNNYN|", b"YYYNYNNNYN|"),
             {},
             "payments",

@@ -18,7 +18,7 @@ STATIONS = (
     *("answer", "patron_status", "identify", "find_by_card", "gather_facts", "assess_holder"),
     *("decide_access", "log_access", "fee_paid", "find_payer", "book_payment", "submit", "book"),
     *("decide_allocation", "settle", "send", "serialise", "seal", "observe"),
-    *("judge", "going_up", "ask", "send_body", "is_answer_to", "read_facts", "record_of"),
+    *("judge", "going_up", "ask", "send_body", "asked_by", "read_facts", "record_of"),
     *("lay_over", "compare"),
 )
 """By the last part of the name: they may move."""

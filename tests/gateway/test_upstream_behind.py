@@ -4,6 +4,8 @@ import pytest
 from behind import DIALECTS, behind, in_front
 from harness import CONFIG, LIBRARY, STAMP, ask_23, ask_63, fields, person
 
+from sip2gw.backend.factory import open_backend
+
 DIALECT = DIALECTS["UTF-8 without checksums"]
 FIXED_24, FIXED_64 = 37, 61
 
@@ -118,3 +120,17 @@ async def test_only_the_store_decides_whether_the_gateway_is_ready(gateways):
         assert "Anna" not in await kiosk.ask(ask_63("1001", "1001"))
         assert (await kiosk.ask("9900402.00")).startswith("98NNNNNN000")
         assert front.app.is_ready
+
+
+async def test_when_a_patron_is_forgotten_so_is_what_was_answered_about_them(gateways):
+    async with gateways() as (_, front):
+        kiosk = await front.terminal("kiosk-1")
+        for number in ("1001", "1004"):
+            await kiosk.ask(ask_63(number, number))
+        pool, snapshots = front.app.library._pools["default"], front.app._pins._snapshots
+        assert len(pool._readings._kept) == len(snapshots._kept) == 2
+        command = open_backend(front.app.config, "command").store
+        await command.forget_patron("1001", str, force=True)
+        await command.close()
+        await kiosk.ask(ask_63("1004", "1004"))
+        assert len(pool._readings._kept) == len(snapshots._kept) == 1

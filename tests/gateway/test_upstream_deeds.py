@@ -166,7 +166,8 @@ async def test_who_gives_up_has_nothing_sent_any_more(there):
     first.cancel()
     with suppress(asyncio.CancelledError):
         await first
-    await asyncio.gather(*there.identifier._pins.guesses.under_way, return_exceptions=True)
+    async with asyncio.timeout(5):
+        await asyncio.gather(*there.identifier._pins.guesses.under_way, return_exceptions=True)
     assert sent == [1]
     assert await there.counted("91") == [1]
 

@@ -453,7 +453,7 @@ async def ended(gateway, library, *, leased):
     put_behind(gateway, library)
     kiosk = await gateway.terminal("kiosk-1")
     (line,) = gateway.app.server.lines_of("kiosk-1")
-    line.conversation.session.lease = Lease("1001", "a line" if leased else None, 1e9)
+    line.conversation.session.lease = Lease(b"1001", "a line" if leased else None, 1e9)
     return await kiosk.ask(END)
 
 

@@ -3,10 +3,11 @@
 
 import asyncio
 from contextlib import asynccontextmanager
+from datetime import timedelta
 
 import pytest
 from behind import UPSTREAM
-from harness import CONFIG, STAMP, running
+from harness import CONFIG, NOON, STAMP, running
 from hostile_library import HostileLibrary, Loans, script
 
 LATER = "20260310    120500"
@@ -40,7 +41,7 @@ def hold(item="I1", patron="1001", date=STAMP):
 
 
 @asynccontextmanager
-async def before(directory, *behaviours, offers=None):
+async def before(directory, *behaviours, offers=None, now=NOON):
     """A gateway before a library system that behaves so for what is asked after the login."""
     library = HostileLibrary(script(*behaviours), answer=Loans(), late_s=2 * TIMEOUT_S)
     async with library:
@@ -53,7 +54,7 @@ async def before(directory, *behaviours, offers=None):
             .replace("ADDRESS", address)
             .replace("KEYS", keys)
         )
-        async with running(directory, config=CONFIG + KIOSK_2 + upstream) as gateway:
+        async with running(directory, config=CONFIG + KIOSK_2 + upstream, now=now) as gateway:
             yield gateway, library
 
 
@@ -339,6 +340,22 @@ async def test_what_an_earlier_process_has_sent_is_not_sent_again(tmp_path):
         await settled(gateway, "done")
         assert (await kiosk.ask(lend())).startswith("121")
         assert sent(library) == 0
+
+
+async def test_what_an_earlier_process_has_found_to_be_done_is_told(tmp_path):
+    """The gateway was killed after the look, before the terminal asked again."""
+    async with before(tmp_path, "hangs_up") as (gateway, library):
+        kiosk = await gateway.terminal("kiosk-1")
+        assert NOT_SURE in await kiosk.ask(lend())
+        await settled(gateway, "done")
+    async with before(tmp_path, now=NOON + timedelta(seconds=10)) as (gateway, library):
+        library.answer.of[b"I1"] = b"1001"
+        kiosk = await gateway.terminal("kiosk-1")
+        sendings = gateway.app.state.sendings
+        await until(lambda: sendings._answered)
+        assert (await kiosk.ask(lend())).startswith("121")
+        assert sent(library) == 0
+        assert gateway.metrics.outcome_unknown == 0
 
 
 async def test_nothing_goes_up_that_could_not_be_written_down(tmp_path, monkeypatch):

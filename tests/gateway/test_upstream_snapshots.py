@@ -5,7 +5,6 @@ from dataclasses import replace
 import pytest
 from harness import CONFIG, running
 
-from sip2gw.authentication import snapshots
 from sip2gw.authentication.snapshots import Snapshots
 from sip2gw.handlers.base import Session
 from sip2gw.handlers.rules import UpstreamManner
@@ -82,9 +81,8 @@ async def test_another_reading_gives_another(session):
     assert (await kept.of(session, "91", None, answer)).membership is None
 
 
-async def test_the_first_makes_room(session, monkeypatch):
-    monkeypatch.setattr(snapshots, "KEPT_MAX", 1)
+async def test_what_is_forgotten_is_made_anew(session):
     kept, answer = Snapshots(), says()
     first = await kept.of(session, "91", None, answer)
-    await kept.of(session, "92", None, answer)
+    kept.forget()
     assert await kept.of(session, "91", None, answer) is not first

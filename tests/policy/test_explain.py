@@ -282,8 +282,8 @@ def test_c22_an_age_names_the_fact_and_the_setting() -> None:
             "terminal",
             RECORD,
             {"emergency_max_age": timedelta(hours=12)},
-            "terminal door-1 at branch MAIN; while the store is unavailable, cards admitted"
-            " here earlier may enter: <emergency>",
+            "terminal door-1 at branch MAIN; while the store or the library system does not"
+            " answer, cards admitted here earlier may enter: <emergency>",
         ),
     ],
 )

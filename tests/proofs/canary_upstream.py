@@ -11,6 +11,8 @@ import argparse
 import asyncio
 import itertools
 import json
+import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from functools import partial
@@ -22,7 +24,7 @@ from hostile_library import Drawn, Heard, HostileLibrary, right_answer
 from proofs import canary
 from proofs.canary import LOGIN, PASSWORD, around, chirps, look_into_files, run_command
 from proofs.observe import Line
-from proofs.process import GatewayProcess, prepare
+from proofs.process import ROOT, GatewayProcess, prepare
 from proofs.report import Report
 
 ACCOUNTS = {"default": "cnry7behind", "east": "cnry7eastern"}
@@ -163,15 +165,7 @@ async def sing(directory: Path, *, count: int = 100, every: int = 1) -> Report:
         config = await prepare(directory, configuration(ports), _ours())
         async with GatewayProcess(config) as gateway:
             await gateway.start()
-            tracing = [
-                asyncio.create_task(
-                    run_command(
-                        *("terminal", "trace", f"{LOGIN}{name}", "--seconds", "5"),
-                        *("--config", str(config)),
-                    )
-                )
-                for name in ("kiosk", OBSERVED)
-            ]
+            tracing = [asyncio.create_task(_trace(config, name)) for name in ("kiosk", OBSERVED)]
             await asyncio.sleep(1)
             await asyncio.gather(*(sent.talk(gateway, name, count) for name in TERMINALS))
             echoing.calm()
@@ -191,11 +185,25 @@ async def sing(directory: Path, *, count: int = 100, every: int = 1) -> Report:
         report.expect(len(gateway.log) > count, "next to nothing was logged")
     for name, (status, text) in said.items():
         report.expect(status == 0 and bool(text), f"{name}: {status} {text[-300:]}")
+        report.numbers[name] = len(text)
         # The login of a terminal is what its trace is asked for by.
         shown = text.lower().replace(LOGIN, "")
         report.expect(not chirps(shown), f"{name}: {around(shown)}")
     look_into_files(directory, report)
     return report
+
+
+async def _trace(config: Path, name: str) -> canary.Said:
+    """What a trace of a terminal shows; in a process of its own, for others run beside it."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "sip2gw", "terminal", "trace", f"{LOGIN}{name}"),
+        *("--seconds", "5", "--config", str(config)),
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    shown, _ = await process.communicate()
+    return process.returncode or 0, shown.decode("utf-8", "replace")
 
 
 async def _commands(said: dict[str, canary.Said], config: Path) -> None:

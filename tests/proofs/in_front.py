@@ -32,7 +32,7 @@ from proofs.judge import ANSWER_TO, Seen, read_answer
 from proofs.observe import Line
 from proofs.process import GatewayProcess, prepare
 from proofs.report import Report
-from sip2gw.backend.base import BackendTimeoutError
+from sip2gw.backend.base import BackendTimeoutError, OutcomeUnknownError
 from sip2gw.backend.system import BadAnswerError, NoAnswerError, NotAskedError
 
 TIMEOUT_S = 0.3
@@ -301,9 +301,15 @@ async def suffer(directory: Path, *, faults: int, seed: int, tls: bool = False) 
     return report
 
 
-_FAILURES = (BackendTimeoutError, BadAnswerError, NoAnswerError, NotAskedError)
+_FAILURES = (
+    BackendTimeoutError,
+    BadAnswerError,
+    NoAnswerError,
+    NotAskedError,
+    OutcomeUnknownError,
+)
 THEIRS = {None, *(error.__name__ for error in _FAILURES)}
-"""What a log line may name: what the library system did is no fault of ours."""
+"""What a log line may name: what the library system did, or may have done, is no fault of ours."""
 
 
 def _judge_gateway(report: Report, gateway: GatewayProcess, metrics: str) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sip2gw.protocol.matching import is_answer_to, value_of
+from sip2gw.protocol.matching import asked_by
 
 ASKED = b"23001" + b" " * 18 + b"AOHUB|AA2100|AC|AD|"
 HEAD = b"24" + b" " * 14 + b"001" + b" " * 18
@@ -32,15 +32,24 @@ LENT = b"121NNN" + b" " * 18
     ],
 )
 def test_it_is_of_the_right_type_and_about_the_same(request_, answer, belongs):
-    assert is_answer_to(request_, answer) == belongs
+    assert asked_by(request_).is_answered_by(answer) == belongs
 
 
 def test_with_aliases_only_the_item_counts():
-    assert is_answer_to(CHECKOUT, LENT + b"AAother|ABI1|", aliases=True)
-    assert not is_answer_to(CHECKOUT, LENT + b"AAother|ABI2|", aliases=True)
+    lent = asked_by(CHECKOUT)
+    assert lent.is_answered_by(LENT + b"AAother|ABI1|", aliases=True)
+    assert not lent.is_answered_by(LENT + b"AAother|ABI2|", aliases=True)
 
 
-def test_the_value_of_a_request():
-    assert value_of(b"AA", ASKED) == b"2100"
-    assert value_of(b"AB", ASKED) is None
-    assert value_of(b"AA", b"ZZ|AA1|") is None
+@pytest.mark.parametrize(
+    ("request_", "patron", "item"),
+    [
+        (ASKED, b"2100", b""),
+        (CHECKOUT, b"2100", b"I1"),
+        (ASKED.replace(b"AA2100", b"AA 2100 "), b"2100", b""),
+        (b"ZZ|AA1|", b"", b""),
+    ],
+)
+def test_what_a_request_is_about(request_, patron, item):
+    asked = asked_by(request_)
+    assert (asked.patron, asked.item) == (patron, item)

@@ -67,6 +67,9 @@ class FakeLibrary:
     def last_status(self, account):
         return self.last
 
+    def forget(self):
+        """Nothing is kept."""
+
     def is_away(self, account):
         return self.away
 

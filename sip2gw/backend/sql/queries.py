@@ -455,8 +455,10 @@ SETTLE_SENDING = """
     ON CONFLICT (id) DO UPDATE SET outcome = excluded.outcome, reasons = excluded.reasons
     WHERE review.outcome = 'unknown' AND review.state = 'open' AND excluded.reasons <> ''"""
 DOUBTFUL_SENDINGS = """
-    SELECT id, time, terminal, message, item, patron, key, account, reasons FROM review
-    WHERE outcome = 'unknown' AND state = 'open' AND account IS NOT NULL ORDER BY time, id"""
+    SELECT id, time, terminal, message, item, patron, key, account, reasons, outcome FROM review
+    WHERE state = 'open' AND account IS NOT NULL
+        AND (outcome = 'unknown' OR outcome = 'done' AND time >= ?)
+    ORDER BY time, id"""
 
 FAMILY_TWO_STEPS = """
     SELECT a.to_id FROM relationship a JOIN relationship b ON b.from_id = a.to_id

@@ -245,6 +245,7 @@ class Store(Library):
             self._memberships.clear()
             self._unguessed.clear()
             self._version = version
+            self.on_change()
 
     def _evict(self, touched: Collection[str]) -> None:
         """Something of these patrons, or failures at these numbers, has been written."""

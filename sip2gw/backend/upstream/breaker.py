@@ -26,16 +26,19 @@ class Backoff:
         self._first_s = self._next_s = first_s
         self._longest_s = longest_s
         self._jitter = jitter
+        self.has_grown = False
+        """Whether the next wait is longer than the first; only then `reset` does anything."""
 
     def next_s(self) -> float:
         """Seconds to wait now; the next wait is longer."""
         wait_s = self._next_s
         self._next_s = min(2 * wait_s, self._longest_s)
+        self.has_grown = True
         return wait_s * (1 + self._jitter() / 2)
 
     def reset(self) -> None:
         """Begin anew with the first wait."""
-        self._next_s = self._first_s
+        self._next_s, self.has_grown = self._first_s, False
 
 
 class Breaker:
@@ -52,6 +55,8 @@ class Breaker:
         self._on_trial = False
         self._open_until = 0.0
         self.state: BreakerState = "closed"
+        self.is_well = True
+        """Whether `answered` would change nothing, as after nearly all answers."""
 
     @property
     def is_closed(self) -> bool:
@@ -61,6 +66,7 @@ class Breaker:
     def failed(self, now: float) -> bool:
         """A request failed; whether the breaker has opened because of that."""
         self._failures += 1
+        self.is_well = False
         if not self.is_closed or (self._failures < FAILURES_MAX and not self._on_trial):
             return False
         self.trip(now + self._backoff.next_s())
@@ -68,11 +74,11 @@ class Breaker:
 
     def trip(self, until: float) -> None:
         """Open, whatever was before."""
-        self.state, self._open_until = "open", until
+        self.state, self._open_until, self.is_well = "open", until, False
 
     def answered(self) -> None:
         """A request was answered: all is well."""
-        self.state, self._failures, self._on_trial = "closed", 0, False
+        self.state, self._failures, self._on_trial, self.is_well = "closed", 0, False, True
         self._backoff.reset()
 
     def may_probe(self, now: float) -> bool:

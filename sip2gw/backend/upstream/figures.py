@@ -61,14 +61,17 @@ class Figures:
         numbers.idle, numbers.busy, numbers.opening = idle, busy, opening
         numbers.breaker_open = breaker_open
 
-    def tell(self, condition: Condition) -> None:
-        """Log what has become of the account, if that is new."""
+    def tell(self, condition: Condition, problem: str) -> None:
+        """Log what has become of the account, if that is new, and why it is away."""
         if condition == self._told:
             return
         self._told = condition
-        events = self._log.events
-        tell = events.info if condition == "up" else events.warning
-        tell(f"upstream_{condition}", account=self._account)
+        event, events = f"upstream_{condition}", self._log.events
+        if condition == "away":
+            events.warning(event, account=self._account, problem=problem)
+        else:
+            tell = events.info if condition == "up" else events.warning
+            tell(event, account=self._account)
 
     @property
     def latency_ms(self) -> float | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from sip2gw.backend.system import Lease
 from sip2gw.backend.upstream.line import Job, Line, Owner
-from sip2gw.protocol.matching import value_of
 from sip2gw.protocol.messages import EndPatronSession
 
 LEASE_S = 60.0
@@ -12,18 +11,20 @@ _END = EndPatronSession.code.encode()
 
 
 def leased_line(job: Job, owner: Owner, now: float) -> Line | None:
-    """The line of `owner` that the session of `job` has leased, if it is free and the patron is the
-    same; a lease that is over is ended."""
+    """The line of `owner` that the session of `job` has leased, if it is free.
+
+    A lease that is over is ended. If that is because of another patron, the line is at hand all the
+    same: it is nobody's now.
+    """
     lease = job.lease
     if lease is None or lease.line is None:
         return None
     line: Line = lease.line
-    card = _card(job)
-    is_ours = line.owner is owner and not line.is_over
-    if not is_ours or now >= lease.until_s or (card and card != lease.card):
+    card = job.asked.patron
+    is_here = line.owner is owner and not line.is_over and now < lease.until_s
+    if not is_here or (card and card != lease.card):
         end(lease)
-        return None
-    return line if line.is_idle else None
+    return line if is_here and line.is_idle else None
 
 
 def served(job: Job, line: Line, now: float) -> None:
@@ -31,7 +32,7 @@ def served(job: Job, line: Line, now: float) -> None:
     lease = job.lease
     if lease is None:
         return
-    card = _card(job)
+    card = job.asked.patron
     if job.body.startswith(_END) or line.is_over:
         end(lease)
     elif card or lease.line is line:
@@ -55,9 +56,4 @@ def end(lease: Lease) -> None:
     """Nobody is preferred on its line any more."""
     if lease.line is not None:
         lease.line.lease = None
-    lease.line, lease.card = None, ""
-
-
-def _card(job: Job) -> str:
-    """The patron of the request; empty if it has none."""
-    return (value_of(b"AA", job.body) or b"").decode("latin-1")
+    lease.line, lease.card = None, b""

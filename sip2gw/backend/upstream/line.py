@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Generator
 from typing import Any, Protocol, cast
 
-from sip2gw.backend.system import Lease
+from sip2gw.backend.system import Lease, LibrarySystemError
 from sip2gw.backend.upstream.readings import Readings
 from sip2gw.config.upstream import Account
+from sip2gw.foundation.eager import OneWait
 from sip2gw.protocol.connection import RESEND_BODY, ClientConnection
 from sip2gw.protocol.errors import ProtocolError
-from sip2gw.protocol.matching import is_answer_to
+from sip2gw.protocol.matching import asked_by
 from sip2gw.protocol.messages import AcsStatus
 from sip2gw.protocol.wire import UNCUT, WireFormat
 
@@ -34,12 +36,27 @@ def wire_format(account: Account) -> WireFormat:
 
 
 class Job:
-    """One request on its way to an answer."""
+    """One request on its way to an answer. Whoever has asked awaits it."""
 
-    __slots__ = ("answer", "body", "deadline", "is_ours", "lease", "line", "terminal", "typed")
+    __slots__ = (
+        "_answer",
+        "_error",
+        "_owner",
+        "_wait",
+        "asked",
+        "body",
+        "deadline",
+        "is_ours",
+        "is_over",
+        "lease",
+        "line",
+        "terminal",
+        "typed",
+    )
 
     def __init__(
         self,
+        owner: Owner,
         terminal: str,
         body: bytes,
         deadline: float,
@@ -48,8 +65,10 @@ class Job:
         lease: Lease | None = None,
         is_ours: bool = False,
     ) -> None:
+        self._owner = owner
         self.terminal = terminal
         self.body = body
+        self.asked = asked_by(body)
         self.deadline = deadline
         self.is_ours = is_ours
         """Whether no terminal has asked: a login, a keep-alive."""
@@ -58,11 +77,36 @@ class Job:
         self.lease = lease
         self.line: Line | None = None
         """On which it was sent; None: it was not."""
-        self.answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self.is_over = False
+        """Whether it is answered, has failed, or nobody waits for it any more."""
+        self._answer: Any = None
+        self._error: LibrarySystemError | None = None
+        self._wait: OneWait | None = None
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        try:
+            while not self.is_over:
+                wait = self._wait = OneWait()
+                # Only its end matters, not how it ends: `Detached` goes on after a cancelled one.
+                yield wait.begun()
+        except asyncio.CancelledError:
+            if not self.is_over:
+                self.is_over = True
+                self._owner.left(self)
+            raise
+        if self._error is not None:
+            raise self._error
+        return self._answer
+
+    def end(self, answer: Any, error: LibrarySystemError | None = None) -> None:
+        """Give the answer, or raise the error, where it is awaited."""
+        self.is_over, self._answer, self._error = True, answer, error
+        if self._wait is not None and not self._wait.done():
+            self._wait.set_result(None)
 
 
 class Owner(Protocol):
-    """What a line tells."""
+    """What a line and its jobs tell."""
 
     def answered(self, line: Line, job: Job, answer: Any) -> None:
         """The answer to `job` has come; the line may be over all the same."""
@@ -70,6 +114,9 @@ class Owner(Protocol):
     def broken(self, line: Line, job: Job | None, *, is_strange: bool) -> None:
         """The line has ended by itself, with `job` unanswered if there was one: because what came
         `is_strange`, or because the library system hung up."""
+
+    def left(self, job: Job) -> None:
+        """Nobody waits for `job` any more, which has not ended."""
 
 
 class Line(asyncio.Protocol):
@@ -139,7 +186,7 @@ class Line(asyncio.Protocol):
             self._resend()
         if body is None:
             return
-        if not is_answer_to(job.body, body, aliases=self._aliases):
+        if not job.asked.is_answered_by(body, aliases=self._aliases):
             raise ProtocolError("the answer to something else")
         answer = self._read(body) if job.typed else body
         self.job = None

@@ -6,7 +6,7 @@ import asyncio
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 
-from sip2gw.backend.system import NoAnswerError
+from sip2gw.backend.system import BadAnswerError, LibrarySystemError, NoAnswerError
 from sip2gw.backend.upstream.line import Line
 from sip2gw.config.upstream import Account, UpstreamTls
 from sip2gw.protocol.message import Request, Response
@@ -30,6 +30,25 @@ class RefusedError(Exception):
 class NoStatusError(Exception):
     """A library system without a login does not answer a 99, so the line is of no use any more;
     without the 99 the next one may be."""
+
+
+def problem_of(error: Exception) -> str:
+    """Why a line was not opened, or did not serve: for the log, and never what was said on it."""
+    match error:
+        case RefusedError():
+            return "the login was refused"
+        case BadAnswerError():
+            return "an answer could not be trusted"
+        case LibrarySystemError() | NoStatusError() | TimeoutError():
+            return "no answer in time, or the line was closed"
+        case ssl.SSLCertVerificationError():
+            return f"its certificate is not trusted ({error.verify_message})"
+        case ssl.SSLError():
+            return f"TLS failed ({error.reason or 'it broke off'})"
+        case OSError():
+            return f"nobody answers there ({error.strerror or type(error).__name__})"
+        case _:
+            return type(error).__name__
 
 
 def client_context(tls: UpstreamTls) -> ssl.SSLContext:

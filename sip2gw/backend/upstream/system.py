@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 
 from sip2gw.backend.system import AccountState, Lease, LibrarySystem, NotAskedError
 from sip2gw.backend.upstream import leases
@@ -30,31 +30,17 @@ class Sip2System:
         }
         self._timer: asyncio.TimerHandle | None = None
 
-    async def ask(
+    def ask(
         self, account: str, terminal: str, request: Request, lease: Lease | None = None
-    ) -> Response:
+    ) -> Awaitable[Response]:
         """See `LibrarySystem.ask`."""
-        pool = self._pool(account)
-        job = pool.ask(terminal, request, lease)
-        try:
-            answer: Response = await job.answer
-        except asyncio.CancelledError:
-            pool.cancelled(job)
-            raise
-        return answer
+        return self._pool(account).ask(terminal, request, lease)
 
-    async def pass_on(
+    def pass_on(
         self, account: str, terminal: str, body: bytes, lease: Lease | None = None
-    ) -> bytes:
+    ) -> Awaitable[bytes]:
         """See `LibrarySystem.pass_on`."""
-        pool = self._pool(account)
-        job = pool.pass_on(terminal, body, lease)
-        try:
-            answer: bytes = await job.answer
-        except asyncio.CancelledError:
-            pool.cancelled(job)
-            raise
-        return answer
+        return self._pool(account).pass_on(terminal, body, lease)
 
     def _pool(self, account: str) -> Pool:
         """The pool of an account; one that a reload has added counts from the next start on (C113).
@@ -80,6 +66,11 @@ class Sip2System:
         """See `LibrarySystem.last_status`."""
         pool = self._pools.get(account)
         return pool.status if pool is not None else None
+
+    def forget(self) -> None:
+        """See `LibrarySystem.forget`."""
+        for pool in self._pools.values():
+            pool.forget()
 
     def is_away(self, account: str) -> bool:
         """See `LibrarySystem.is_away`."""

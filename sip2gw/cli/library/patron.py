@@ -23,7 +23,7 @@ from sip2gw.cli.common import (
     write_one,
     write_record,
 )
-from sip2gw.cli.failures import UsageError
+from sip2gw.cli.failures import CommandError, UsageError
 from sip2gw.cli.passwords import read_secret
 from sip2gw.foundation.words import counted
 from sip2gw.model import BlockType
@@ -51,6 +51,7 @@ def show(
     settings = configured(config)
     with opened_store(settings) as store:
         record = run(patrons.find_patron(store, patron_id))
+        record = run(patrons.with_guesses(store, record))
     write_one(patrons.patron_json(record, settings.institution.currency, settings.zone), json)
 
 
@@ -62,8 +63,17 @@ def set_pin(
     ] = False,
     config: ConfigOption = None,
 ) -> None:
-    """Give a patron a new PIN. This also unlocks it on all cards. You are asked for it twice."""
+    """Give a patron a new PIN. This also unlocks it on all cards. You are asked for it twice.
+
+    In front of a library system there are no PINs here: change it there. `patron unblock` ends a
+    lock here.
+    """
     settings = configured(config)
+    if settings.accounts:
+        raise CommandError(
+            "the library system has the PINs; change this one there. If it is locked here, use"
+            f" `sip2gw patron unblock {printable(patron_id)}`"
+        )
     with opened_store(settings) as store:
         record = run(patrons.find_patron(store, patron_id))
         pin = read_secret("PIN", stdin)
@@ -97,7 +107,11 @@ def block(
 
 @patron.command()
 def unblock(patron_id: PatronArgument, config: ConfigOption = None) -> None:
-    """Lift the blocks set by staff or a terminal. Imported blocks end only by an import."""
+    """Lift the blocks set by staff or a terminal. Imported blocks end only by an import.
+
+    In front of a library system this also forgets the wrong PINs of the number, and so ends the
+    lock of its PIN, even if the store does not know the patron.
+    """
     with opened_store(configured(config)) as store:
         say(run(patrons.unblock(store, patron_id)))
 

@@ -150,3 +150,10 @@ def status(json: JsonOption = False, config: ConfigOption = None) -> None:
         answer = gateway.ask(UpstreamStatus(), ANSWER_WITHIN_S)
     assert isinstance(answer, UpstreamAccounts)
     write_listing(map(msgspec.to_builtins, answer.accounts), _COLUMNS, json, times=())
+    for one in answer.accounts:
+        if one.state in ("away", "refused"):
+            say(
+                f"{printable(one.account)} is {one.state}: the log says why"
+                f" (upstream_{one.state}), and what to do says"
+                f" `sip2gw upstream check --account {printable(one.account)}`"
+            )

@@ -13,8 +13,13 @@ from sip2gw.foundation.words import counted
 from sip2gw.protocol.describe import title
 from sip2gw.protocol.encoding import Encoding
 from sip2gw.protocol.fields import SupportedMessage
-from sip2gw.protocol.messages import AcsStatus
+from sip2gw.protocol.messages import (
+    AcsStatus,
+    PatronInformationResponse,
+    PatronStatusResponse,
+)
 from sip2gw.protocol.registry import REQUESTS
+from sip2gw.protocol.wire import WireFormat
 
 Level = Literal["ok", "note", "warning", "problem"]
 CERTIFICATE_DAYS_MIN = 30
@@ -266,7 +271,7 @@ def _messages(seen: Seen, status: AcsStatus) -> Iterator[Finding]:
     yield Finding("offers", "ok", ", ".join(map(_named, offered)) or "nothing")
     if missing:
         yield Finding("does not offer", "note", ", ".join(map(_named, missing)))
-    yield _doors(seen, status)
+    yield _doors(seen)
     if seen.account.payments and "37" not in status.supported_messages:
         yield Finding(
             "payments", "note", "its BX has no 37: set payments = false to book payments here"
@@ -279,30 +284,60 @@ def _named(code: str) -> str:
     return f"{code} {words[0].lower() + words[1:] if words[1].islower() else words}"
 
 
+def passing_messages(seen: Seen) -> frozenset[str]:
+    """What passes: the account's word goes before their BX (C152)."""
+    if seen.account.messages is not None:
+        return seen.account.messages
+    return seen.status.supported_messages if seen.status is not None else frozenset()
+
+
+def passing_63(seen: Seen) -> bool | None:
+    """Whether the gateway may send a 63; None: neither 63 nor 23."""
+    passing = passing_messages(seen)
+    return True if "63" in passing else False if "23" in passing else None
+
+
 def answers_63(seen: Seen) -> bool | None:
-    """Whether a 63 is answered: tried with a card, else by BX; None: neither 63 nor 23."""
+    """Whether a 63 is answered: tried with a card that is known there, else by what passes."""
     for one in seen.card:
-        if one.verdict is Verdict.ANSWERED:
+        if one.verdict is Verdict.ANSWERED and not _is_of_nobody(one):
             return one.code == "63"
-    offered = seen.status.supported_messages if seen.status is not None else frozenset()
-    return True if "63" in offered else False if "23" in offered else None
+    return passing_63(seen)
 
 
-def _doors(seen: Seen, status: AcsStatus) -> Finding:
-    answers = answers_63(seen)
-    if answers and "63" not in status.supported_messages:
+def _is_of_nobody(one: Exchange) -> bool:
+    """Whether the answer is that of somebody who is not known: so may answer who denies a 63."""
+    answer = one.answer(WireFormat())
+    assert isinstance(answer, PatronInformationResponse | PatronStatusResponse)
+    return answer.valid_patron is False
+
+
+def _doors(seen: Seen) -> Finding:
+    answers, passes = answers_63(seen), passing_63(seen)
+    if answers and not passes:
         return Finding(
             "patrons",
             "warning",
-            "it answers a 63, although its BX denies it; set messages to the codes that work",
+            "it answers a 63, although its BX denies it; set messages to the codes that work"
+            if seen.account.messages is None
+            else "it answers a 63, but messages has none; add it",
         )
     if answers:
         return Finding("patrons", "ok", "a 63 is answered")
     if answers is None:
-        return Finding("patrons", "problem", "neither 63 nor 23 is offered: doors cannot ask")
+        return Finding("patrons", "problem", _nothing_to_ask(seen))
     return Finding(
         "patrons", "warning", "only a 23 is answered: birth date, badges and lists are unknown"
     )
+
+
+def _nothing_to_ask(seen: Seen) -> str:
+    if seen.account.messages is not None:
+        return "messages has neither 63 nor 23: doors cannot ask; add what works"
+    text = "neither 63 nor 23 is offered: doors cannot ask"
+    if seen.working is not None and seen.working.order == "none":
+        return f'{text}; it may want a login: set login, and login_order = "login"'
+    return text
 
 
 def _patience(timeout_s: float, status: AcsStatus) -> Finding:

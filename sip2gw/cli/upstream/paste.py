@@ -9,7 +9,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from sip2gw.cli.upstream.card import preset_of
-from sip2gw.cli.upstream.findings import answers_63, fitting_checksums, fitting_encoding
+from sip2gw.cli.upstream.findings import (
+    answers_63,
+    fitting_checksums,
+    fitting_encoding,
+    passing_63,
+    passing_messages,
+)
 from sip2gw.cli.upstream.seen import Seen
 from sip2gw.config.upstream import DEFAULT_ACCOUNT
 from sip2gw.foundation.toml import toml_key, toml_value
@@ -83,6 +89,6 @@ def _fitting(seen: Seen) -> Table:
         found["preset"] = preset
     if "37" not in status.supported_messages:
         found["payments"] = False
-    if answers_63(seen) and "63" not in status.supported_messages:
-        found["messages"] = sorted({*status.supported_messages, "63"})
+    if answers_63(seen) and not passing_63(seen):
+        found["messages"] = sorted({*passing_messages(seen), "63"})
     return found

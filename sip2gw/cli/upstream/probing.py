@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from sip2gw.backend.upstream.opening import ORDERS, login_of
 from sip2gw.cli.upstream.line import Line, UnreachableError
 from sip2gw.cli.upstream.seen import Attempt, Exchange, Order, Seen, Verdict, next_attempt
 from sip2gw.config.upstream import Account
 from sip2gw.protocol.fields import Summary
-from sip2gw.protocol.message import Request
 from sip2gw.protocol.messages import Login, PatronInformation, PatronStatusRequest, ScStatus
 from sip2gw.protocol.timestamps import write_timestamp
 
@@ -40,22 +40,10 @@ def _attempt(account: Account, order: Order, checksums: bool) -> tuple[Attempt, 
 
 
 def _log_in(line: Line, account: Account, order: Order) -> list[Exchange]:
-    """93 and 99 in their order, up to the first that fails."""
-    login = Login(
-        uid_algorithm=account.login_algorithm,
-        pwd_algorithm=account.login_algorithm,
-        login_user_id=account.login,
-        login_password=account.password.get_secret_value() if account.password else "",
-        location_code=account.location,
-    )
-    messages: dict[Order, tuple[Request, ...]] = {
-        "login": (login, ScStatus()),
-        "status_first": (ScStatus(), login),
-        "none": (ScStatus(),),
-    }
+    """What the gateway says first, up to the first that fails."""
     done: list[Exchange] = []
-    for message in messages[order]:
-        done.append(line.ask(message))
+    for kind in ORDERS[order]:
+        done.append(line.ask(login_of(account) if kind is Login else ScStatus()))
         if done[-1].verdict is not Verdict.ANSWERED:
             break
     return done

@@ -197,8 +197,8 @@ class Seen:
 
     @property
     def status(self) -> AcsStatus | None:
-        """Their 98."""
-        for one in self.exchanges:
+        """Their last 98: before the login they may say less."""
+        for one in reversed(self.exchanges):
             answer = one.answer(self.wire())
             if isinstance(answer, AcsStatus):
                 return answer

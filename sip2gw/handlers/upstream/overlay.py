@@ -29,6 +29,7 @@ from sip2gw.protocol.messages import (
     PatronStatusResponse,
     Response,
 )
+from sip2gw.protocol.written import Written
 
 _PERSONAL = frozenset({"BD", "BE", "BF", "PB", "PC"})
 """What `personal_fields` may name (B30)."""
@@ -52,6 +53,8 @@ class Overlay:
 
     standing: Standing
     answer: _Response = field(repr=False)
+    written: Written = field(repr=False, default_factory=Written)
+    """Its bytes, as they left last."""
 
 
 def lay_over(
@@ -62,8 +65,8 @@ def lay_over(
     card: Card,
     *,
     for_payment: bool,
-) -> tuple[_Response, Standing]:
-    """The library system's answer made ours, and what the patron may do.
+) -> tuple[_Response, Overlay]:
+    """The library system's answer made ours, and what it was made of.
 
     `record` is the snapshot that `theirs` has given: what is made of both is kept with it.
     """
@@ -79,7 +82,7 @@ def lay_over(
     _tell_password(answer, presented)
     if record.answers:
         show_answers(session, answer, record)
-    return answer, overlay.standing
+    return answer, overlay
 
 
 def _overlay(

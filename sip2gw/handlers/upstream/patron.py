@@ -96,7 +96,9 @@ def tell(
     for_payment = isinstance(request, PatronInformation) and honours_payment_fetch(session, request)
     if for_payment:
         session.services.metrics.fee_limit_lifted += 1
-    answer, standing = lay_over(
+    response, overlay = lay_over(
         session, theirs, presented, record, presented.card, for_payment=for_payment
     )
-    return shown_answer(answer, presented, standing)
+    answer = shown_answer(response, presented, overlay.standing)
+    answer.written = overlay.written
+    return answer

@@ -54,6 +54,9 @@ class Fields:
     def __init__(self, response: PatronAnswer, decode: Decode) -> None:
         self._response = response
         self._decode = decode
+        self._unknown: dict[str, list[bytes]] = {}
+        for tag, raw in response.extra_fields:
+            self._unknown.setdefault(tag, []).append(raw)
 
     def values(self, tag: str) -> tuple[str, ...]:
         """Every value of `tag`, in the order of the answer."""
@@ -61,10 +64,8 @@ class Fields:
         declared = getattr(self._response, attribute) if attribute is not None else ()
         if not isinstance(declared, tuple):
             declared = (declared,) if isinstance(declared, str) else ()
-        return (
-            *declared,
-            *(self._decode(raw) for name, raw in self._response.extra_fields if name == tag),
-        )
+        unknown = self._unknown.get(tag)
+        return (*declared, *map(self._decode, unknown)) if unknown is not None else declared
 
     def first(self, tag: str) -> str | None:
         """The first value of `tag` without blanks around it; None without one or if it is empty."""

@@ -169,17 +169,17 @@ def _circulation(row: Sequence[Any]) -> UnknownCirculation:
     return UnknownCirculation(attempt_id, moment_value(time), *rest)
 
 
-def doubtful_sendings(connection: Connection) -> list[DoubtfulSending]:
-    """What went up to a library system, and nobody knows or has closed; oldest first."""
-    rows = connection.execute(queries.DOUBTFUL_SENDINGS).fetchall()
+def doubtful_sendings(connection: Connection, done_since: datetime) -> list[DoubtfulSending]:
+    """What went up to a library system, and nobody knows or has closed; oldest first. Also what
+    was sent since then and found to be done."""
+    rows = connection.execute(queries.DOUBTFUL_SENDINGS, (time_text(done_since),)).fetchall()
     return [_doubtful(row) for row in rows]
 
 
 def _doubtful(row: Sequence[Any]) -> DoubtfulSending:
-    sending_id, time, *rest, seen = row
-    return DoubtfulSending(
-        UnknownSending(sending_id, moment_value(time), *rest), tuple(seen.split())
-    )
+    sending_id, time, *rest, seen, outcome = row
+    sending = UnknownSending(sending_id, moment_value(time), *rest)
+    return DoubtfulSending(sending, tuple(seen.split()), outcome == CirculationOutcome.DONE)
 
 
 def unsettled(connection: Connection, spooled: Iterable[UnknownAttempt]) -> list[UnknownAttempt]:

@@ -1,0 +1,71 @@
+"""Whose turn it is to guess at the PIN of a patron: one after the other (B20, B74)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+
+class NameTurns:
+    """The turns of all names at which somebody guesses now.
+
+    Mostly nobody else does, so a turn costs an entry in a table, and a queue only if somebody
+    waits for it.
+    """
+
+    def __init__(self) -> None:
+        self._taken: dict[str, deque[asyncio.Future[None]] | None] = {}
+        """Who waits for each; None: nobody yet."""
+
+    async def take(self, names: Sequence[str]) -> bool:
+        """Wait for the turn of each of `names`; whether that took any time.
+
+        Everybody must name them in the same order.
+        """
+        has_waited = False
+        for at, name in enumerate(names):
+            if name not in self._taken:
+                self._taken[name] = None
+                continue
+            has_waited = True
+            try:
+                await self._wait(name)
+            except BaseException:
+                self.release(names[:at])
+                raise
+        return has_waited
+
+    def release(self, names: Sequence[str]) -> None:
+        """Let the next one have the turn of each."""
+        for name in names:
+            waiting = self._taken[name]
+            while waiting and waiting[0].done():
+                waiting.popleft()
+            if waiting:
+                waiting.popleft().set_result(None)
+            else:
+                del self._taken[name]
+
+    @asynccontextmanager
+    async def held(self, name: str) -> AsyncIterator[None]:
+        """Whoever is inside is the only one who guesses at that patron."""
+        await self.take((name,))
+        try:
+            yield
+        finally:
+            self.release((name,))
+
+    async def _wait(self, name: str) -> None:
+        waiting = self._taken[name]
+        if waiting is None:
+            waiting = self._taken[name] = deque()
+        turn = asyncio.get_running_loop().create_future()
+        waiting.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if not turn.cancelled():  # it had come already
+                self.release((name,))
+            raise
