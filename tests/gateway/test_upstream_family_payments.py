@@ -152,6 +152,16 @@ async def test_without_the_payers_pin_nothing_is_paid_or_asked(tmp_path, termina
         assert asked_about(library) == ["1001"]
 
 
+async def test_the_pin_that_the_payer_has_shown_lasts_although_others_are_asked_about(tmp_path):
+    async with in_front_of(tmp_path, Books()) as (gateway, library):
+        pay = await gateway.terminal("pay-1")
+        await pay.ask(ask_63("1001", "1001"))
+        for bk in ("B1", "B2"):
+            answer = await pay.ask(ask_37("1001", "1.00", pin="", fee="21", bk=bk))
+            assert answer.startswith("38Y")
+        assert paid(library) == [("1002", "", "1.00", "21")] * 2
+
+
 async def test_off_pays_own_fees_only(tmp_path):
     async with in_front_of(tmp_path, Books()) as (gateway, library):
         pay = await gateway.terminal("pay-3")

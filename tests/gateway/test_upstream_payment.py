@@ -4,6 +4,7 @@
 import asyncio
 from contextlib import asynccontextmanager
 
+import pytest
 from behind import UPSTREAM
 from harness import CONFIG, STAMP, running
 from hostile_library import HostileLibrary, script
