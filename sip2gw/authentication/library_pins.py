@@ -6,6 +6,7 @@
   the patron whom our store has for it, and at the other number (AA) that an answer has told us. All
   of these must be unlocked. A wrong PIN more may get through for each further card whose holder
   nobody has told us before; if that turns out to be a locked patron, the card is locked, too.
+  All spellings of a number count as one.
 - BLN counts like CQN, because some library systems answer a wrong PIN so. An answer without CQ is
   not right, but counts nothing.
 - What certainly was not asked is not counted. What was asked and not answered may have been judged
@@ -35,6 +36,7 @@ from sip2gw.backend.base import Backend, BackendError
 from sip2gw.backend.system import LibrarySystemError, NotAskedError
 from sip2gw.model import FailedPins
 from sip2gw.policy.access import PinState
+from sip2gw.policy.upstream.questions import spelling
 from sip2gw.shared.door_memory import Admissions
 from sip2gw.shared.pin_guesses import PinGuesses
 
@@ -125,6 +127,10 @@ class LibraryPins:
         if patron_id and patron_id != number:
             _remember(self._aliases, number, patron_id)
 
+    def other_number(self, number: str) -> str | None:
+        """What `learn` was told last of `number`."""
+        return self._aliases.get(number)
+
     def judge(
         self, guess: LibraryGuess, ask: Ask, recall: Recall | None = None
     ) -> Coroutine[Any, Any, tuple[PinState, Verdict | None]]:
@@ -140,8 +146,8 @@ class LibraryPins:
         judging = self._take_turn(guess, ask, recall)
         return self.guesses.judge_elsewhere(guess.terminal, guess.now, judging)
 
-    def _names(self, guess: LibraryGuess) -> list[str]:
-        """All under which failures of this patron are counted."""
+    def _numbers(self, guess: LibraryGuess) -> list[str]:
+        """The numbers that this patron is known to have."""
         number, known_as = guess.number, guess.known_as
         alias = self._aliases.get(number)
         if alias is None and (known_as is None or known_as == number):
@@ -153,12 +159,14 @@ class LibraryPins:
     ) -> tuple[PinState, Verdict | None]:
         turns = self.guesses.turns
         while True:
-            names = self._names(guess)
+            numbers = self._numbers(guess)
+            names = sorted({spelling(number) for number in numbers})
             has_waited = await turns.take(names)
             try:
                 # Whoever had the turn before may have been told of another number.
-                if not has_waited or names == self._names(guess):
-                    return await self._judge_in_turn(_Counted(self, guess, names), ask, recall)
+                if not has_waited or numbers == self._numbers(guess):
+                    counted = _Counted(self, guess, names, numbers)
+                    return await self._judge_in_turn(counted, ask, recall)
             finally:
                 turns.release(names)
 
@@ -174,10 +182,10 @@ class LibraryPins:
         guess = counted.guess
         if verdict is not None and verdict.by_deed:
             return state, verdict
-        for name in counted.names:
-            self._admissions.note_pin(name, right=state is PinState.OK)
+        for number in counted.numbers:
+            self._admissions.note_pin(number, right=state is PinState.OK)
             if state is PinState.WRONG:
-                self._emergency.note(name, guess.pin, right=False)
+                self._emergency.note(number, guess.pin, right=False)
         return state, verdict
 
     async def _judge_unlocked(self, counted: _Counted, ask: Ask) -> tuple[PinState, Verdict | None]:
@@ -228,7 +236,7 @@ class LibraryPins:
         guess = counted.guess
         if not guess.store_away:
             until = counted.locked_until or guess.now + self.guesses.rules.lock
-            await self._cards.lock(guess.number, guess.now, until)
+            await self._cards.lock(spelling(guess.number), guess.now, until)
 
     def _question(self, guess: LibraryGuess) -> bytes:
         return self._digest("guess", guess.number, guess.pin)
@@ -259,10 +267,14 @@ class LibraryPins:
 class _Counted:
     """One guess, and where it has been counted already."""
 
-    def __init__(self, pins: LibraryPins, guess: LibraryGuess, names: list[str]) -> None:
+    def __init__(
+        self, pins: LibraryPins, guess: LibraryGuess, names: list[str], numbers: list[str]
+    ) -> None:
+        """`names` are those under which it counts: the `numbers` of the patron by `spelling`."""
         self._pins = pins
         self.guess = guess
         self.names = names
+        self.numbers = numbers
         self.failed: list[str] = []
         """Those of them where failures are known. Nobody else changes that: it is our turn."""
         self._stored: dict[str, FailedPins] = {}
@@ -291,15 +303,19 @@ class _Counted:
 
     def is_elsewhere(self, patron_id: str) -> bool:
         """Whether the answer named a patron under whom it is not counted yet."""
-        return bool(patron_id) and patron_id not in self.names
+        return bool(patron_id) and patron_id not in self.numbers
 
     async def is_locked_too(self, patron_id: str) -> bool:
         """Whether that patron is locked; from now on it counts there, too."""
-        self.names = [*self.names, patron_id]
+        self.numbers = [*self.numbers, patron_id]
+        name = spelling(patron_id)
+        if name in self.names:
+            return False
+        self.names = [*self.names, name]
         try:
-            return await self.are_locked([patron_id])
+            return await self.are_locked([name])
         except BackendError:
-            self._take_in(patron_id, FailedPins())
+            self._take_in(name, FailedPins())
             return False  # memory counts
 
     @property

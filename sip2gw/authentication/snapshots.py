@@ -16,6 +16,7 @@ from sip2gw.handlers.base import Session
 from sip2gw.handlers.rules import UpstreamManner
 from sip2gw.model import Membership, PatronRecord
 from sip2gw.policy.upstream.facts import Facts, read_facts, record_of
+from sip2gw.protocol.encoding import is_exact
 from sip2gw.protocol.messages import PatronInformationResponse, PatronStatusResponse
 
 KEPT_MAX = 10_000
@@ -91,4 +92,5 @@ class Snapshots:
 
 def _read(number: str, answer: LibraryAnswer, manner: UpstreamManner, currency: str) -> Facts:
     facts = read_facts(answer, manner.facts, currency, manner.text.decode)
-    return facts if facts.id else replace(facts, id=number)
+    # An AA that cannot be read names nobody, like none at all.
+    return facts if facts.id and is_exact(facts.id, manner.text) else replace(facts, id=number)

@@ -25,7 +25,7 @@ from sip2gw.policy.payments import PaymentFacts
 from sip2gw.policy.upstream.facts import pin_is_right, says_nothing
 from sip2gw.policy.upstream.fees import fee_list_of
 from sip2gw.policy.upstream.passing import password_word
-from sip2gw.policy.upstream.questions import going_up
+from sip2gw.policy.upstream.questions import given_pin, going_up
 from sip2gw.protocol.encoding import is_exact
 from sip2gw.protocol.messages import (
     PatronInformation,
@@ -112,9 +112,11 @@ class UpstreamIdentifier:
         return asked.record, asked.card, asked.pin
 
     async def find(self, session: Session, number: str) -> tuple[PatronRecord | None, Card | None]:
-        """Find the holder of a card; no PIN goes up."""
+        """Find the holder of a card; no PIN goes up. A card of which nothing says that it is valid
+        is nobody's (B36)."""
         asked = await self._ask(session, _question(session, number, None), number, twice=False)
-        return asked.record, asked.card
+        is_valid = asked.response is not None and asked.response.valid_patron
+        return asked.record, asked.card if is_valid else None
 
     async def identify_payer(
         self, session: Session, number: str, pin: str | None
@@ -151,6 +153,11 @@ class UpstreamIdentifier:
         if state is not PinState.OK:
             await self._hold_back(session, began_s)
         return state
+
+    def numbers_of(self, number: str) -> tuple[str, ...]:
+        """See `LibraryIdentifier.numbers_of`."""
+        other = self._pins.other_number(number)
+        return (number,) if other is None else (number, other)
 
     async def judge(
         self, session: Session, number: str, pin: str, send: Callable[[], Awaitable[Response]]
@@ -209,7 +216,7 @@ class UpstreamIdentifier:
             number: the card.
             twice: whether the same is asked again although it was a moment ago.
         """
-        pin, clock = request.patron_password or None, session.services.clock
+        pin, clock = given_pin(request.patron_password), session.services.clock
         began_s = clock.monotonic()
         # What the PIN is worth is noted by the handler; this may be too late to hear of it (C94).
         session.note_pin(number, PinState.WRONG if pin else PinState.ABSENT)
@@ -229,7 +236,8 @@ class UpstreamIdentifier:
     async def _judge(
         self, session: Session, request: _Question, ours: PatronRecord | None, *, twice: bool
     ) -> tuple[PinState, _Answer | None]:
-        number, pin, terminal = request.patron_identifier, request.patron_password, session.terminal
+        number, terminal = request.patron_identifier, session.terminal
+        pin = given_pin(request.patron_password)
         question = None
         if terminal.is_door and not twice:
             question = self._digest("door", terminal.name, number, pin or "")

@@ -140,7 +140,7 @@ class PaymentLooker:
             late = self._clock.now() - share.sent
             verdict = verdict_of(share.share, after, alone=share.alone, late=late)
             if verdict is None:
-                likely = likely_verdict(share.share, after)
+                likely = likely_verdict(share.share, after) if share.alone else None
                 await self._backend.tell_share(share, after.balance, likely or "")
                 self._wait(share)
                 return False

@@ -143,6 +143,10 @@ class LibraryIdentifier(Identifier, Protocol):
         the PIN is locked, so that nobody was asked, or wrong by the answer's CQ (B74, C155)."""
         ...
 
+    def numbers_of(self, number: str) -> tuple[str, ...]:
+        """Card `number`, and the other number that an answer about it has told us (C151)."""
+        ...
+
 
 _OK = PinState.OK  # Python 3.11 takes 0.1 µs to find a member of an enumeration
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 from sip2gw.policy.access import PinState
 from sip2gw.policy.upstream.facts import pin_is_right
 from sip2gw.policy.upstream.fields import PatronAnswer
+from sip2gw.policy.upstream.questions import given_pin
 
 
 def pin_judged(answer: PatronAnswer, pin: str | None) -> PinState:
     """What they say of the PIN that went up (C158)."""
-    if not pin:
+    if given_pin(pin) is None:
         return PinState.ABSENT
     return PinState.OK if pin_is_right(answer) else PinState.WRONG
 
@@ -23,5 +24,5 @@ def they_grant(answer: PatronAnswer, pin: str | None, denying: frozenset[int]) -
 
     A terminal that needs no CQ may do without it, so only its N to a PIN is a no.
     """
-    wrong = bool(pin) and answer.valid_patron_password is False
+    wrong = given_pin(pin) is not None and answer.valid_patron_password is False
     return bool(answer.valid_patron) and not wrong and denying.isdisjoint(answer.patron_status)

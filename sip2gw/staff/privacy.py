@@ -29,7 +29,7 @@ _NAMES = {
     "kind": "type",
 }
 """Columns that the report calls something else; `kind` says what a record is about."""
-_AMOUNTS = frozenset(("amount", "owed", "fee_limit"))
+_AMOUNTS = frozenset(("amount", "owed", "owed_before", "owed_after", "fee_limit"))
 _TIMES = frozenset(
     (
         "time",

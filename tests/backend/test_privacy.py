@@ -42,6 +42,7 @@ from sip2gw.model import (
 from sip2gw.model.badges import BadgeTerms, BadgeWish, Deed
 from sip2gw.model.notices import Notice
 from sip2gw.model.refusals import RefusedPayment
+from sip2gw.model.shares import Share
 from sip2gw.model.support import (
     AUTOMATIC_TYPE,
     AutomaticCategory,
@@ -214,6 +215,9 @@ async def visited(library: Library) -> Library:
     await library.settle([attempt_of(unsure)], NOW)
     assert load(library, {"kind": "fee", "id": "D3", "patron": DIRK, "amount": "1.00",
                           "created": "2026-02-01"}).surpluses == ()  # fmt: skip
+    there = order("BK78", payer_id=DIRK, amount=100, content=f"{DIRK}|100|EUR", card=OLD)
+    await library.begin_shares(there, "default", (Share(DIRK, OLD, "own", 100),), (), {})
+    await library.end_share(there.id, 0, booked=True, now=NOW)
     for number, minutes in ((DIRK, 0), ("P1", 1), (DIRK, 2)):
         library.log_access(passage(number, minutes))
     await library.enter_branch(
@@ -415,6 +419,16 @@ async def test_what_a_former_number_has_to_settle_ties_too(
     monkeypatch.setattr(library, "spooled", lambda: [open_attempt])
     with pytest.raises(RefusedError, match="before the gateway has settled"):
         await forget(library, force=True)
+
+
+async def test_a_payment_ties_of_which_a_library_system_has_not_told(library: Library) -> None:
+    load(library, PATRON_LINE)
+    there = order("BK78", payer_id=DIRK, amount=100)
+    await library.begin_shares(there, "default", (Share(DIRK, DIRK, "own", 100),), (), {})
+    with pytest.raises(RefusedError, match="unknown outcome"):
+        await forget(library)
+    await library.end_share(there.id, 0, booked=False, now=NOW)
+    await forget(library)
 
 
 async def test_an_open_attempt_in_the_store_ties(library: Library) -> None:

@@ -158,7 +158,8 @@ async def test_who_gives_up_has_nothing_sent_any_more(there):
     await begun.wait()
     # The second waits for its turn.
     second = asyncio.create_task(there.identifier.judge(session, "91", "0002", hang))
-    while len(there.identifier._pins.guesses.under_way) < 2:  # noqa: ASYNC110
+    guesses = there.identifier._pins.guesses
+    while guesses.terminal(session.terminal.name).judged < 2:  # noqa: ASYNC110
         await asyncio.sleep(0)
     second.cancel()
     with suppress(asyncio.CancelledError):
@@ -167,7 +168,7 @@ async def test_who_gives_up_has_nothing_sent_any_more(there):
     with suppress(asyncio.CancelledError):
         await first
     async with asyncio.timeout(5):
-        await asyncio.gather(*there.identifier._pins.guesses.under_way, return_exceptions=True)
+        await asyncio.gather(*guesses.left, return_exceptions=True)
     assert sent == [1]
     assert await there.counted("91") == [1]
 

@@ -3,6 +3,8 @@
 
 import asyncio
 from contextlib import asynccontextmanager
+from datetime import UTC
+from unittest.mock import patch
 
 import pytest
 from behind import UPSTREAM
@@ -10,7 +12,8 @@ from harness import CONFIG, STAMP, running
 from hostile_library import HostileLibrary, script
 from till_library import Paid, Till
 
-from sip2gw.backend.sql.money import ledger
+from sip2gw.backend.base import UnavailableError
+from sip2gw.backend.sql.money import ledger, shares
 
 TIMEOUT_S = 0.3
 TILL = """
@@ -132,7 +135,7 @@ async def test_a_named_fee_is_paid(tmp_path):
 # Nobody knows --------------------------------------------------------------------------------
 
 
-FAULTS = ["silent", "hangs_up", "garbage", "another_patron", "wrong_type"]
+FAULTS = ["silent", "hangs_up", "garbage", "wrong_type"]
 """The 37 arrives and is booked; the answer does not come or cannot be trusted."""
 
 
@@ -172,28 +175,38 @@ async def test_what_did_not_arrive_is_found_not_booked_and_may_be_paid_again(tmp
 
 
 @pytest.mark.parametrize(
-    ("moved", "after", "proposal"),
+    ("moved", "after"),
     [
-        pytest.param({b"1": -200, b"3": 200}, 500, "", id="a new fine hides it"),
-        pytest.param({b"1": -200, b"2": -100}, 200, "", id="a waiver beside it"),
-        pytest.param({b"2": -200}, 300, "booked", id="exactly as much is gone, with other 37s"),
+        pytest.param({b"1": -200, b"3": 200}, 500, id="a new fine hides it"),
+        pytest.param({b"1": -200, b"2": -100}, 200, id="a waiver beside it"),
     ],
 )
-async def test_what_is_not_certain_waits_for_staff(tmp_path, moved, after, proposal):
+async def test_what_is_not_certain_waits_for_staff(tmp_path, moved, after):
     async with before(tmp_path, "silent") as (gateway, library):
-        library.answer._pay = lambda *_: False
         till = await gateway.terminal("till-1")
+        library.answer._pay = lambda *_: True
         assert NOT_SURE in await asked(gateway, till, pay())
         fees = library.answer.owed[b"1001"]
         for fee, cents in moved.items():
             fees[fee] = fees.get(fee, 0) + cents
         library.answer.owed[b"1001"] = {fee: cents for fee, cents in fees.items() if cents}
-        if proposal:  # then nobody can tell which of the two it was
-            assert NOT_SURE in await asked(gateway, till, pay("3.00", bk="B2"))
         gateway.clock.advance(LATER)
         await until(lambda: reconciled(gateway)[0][2] is not None)
-        assert reconciled(gateway)[0] == ("unknown", 500, after, proposal)
+        assert reconciled(gateway) == [("unknown", 500, after, "")]
         assert listed(gateway)[0][0] == "unknown"
+
+
+async def test_another_payment_of_the_same_amount_is_not_taken_for_it(tmp_path):
+    async with before(tmp_path, "silent") as (gateway, library):
+        library.answer._pay = lambda *_: False
+        till = await gateway.terminal("till-1")
+        assert NOT_SURE in await asked(gateway, till, pay())
+        del library.answer._pay
+        till = await gateway.terminal("till-2")
+        assert (await till.ask(pay(bk="B2"))).startswith("38Y")
+        gateway.clock.advance(LATER)
+        await until(lambda: reconciled(gateway)[0][2] is not None)
+        assert reconciled(gateway) == [("unknown", 500, 300, "")]
 
 
 async def test_staff_settle_what_is_left(tmp_path):
@@ -212,3 +225,129 @@ async def test_staff_settle_what_is_left(tmp_path):
         assert [entry[0] for entry in listed(gateway)] == ["booked", "refused"]
         till = await gateway.terminal("till-1")
         assert (await till.ask(pay(bk="B1", amount="1.00"))).startswith("38Y")
+
+
+# What we refuse, and what they do ------------------------------------------------------------
+
+
+REFUSALS = [
+    pytest.param(pay("9.00"), "overpayment", id="more than is owed"),
+    pytest.param(pay(more="CG9|"), "unknown_fee", id="a fee that nobody has"),
+    pytest.param(pay(pin="9999"), "wrong_pin", id="a wrong PIN"),
+    pytest.param(pay(pin=""), "no_pin", id="no PIN"),
+    pytest.param(pay("2.001"), "amount", id="no such amount"),
+    pytest.param(pay().replace("EUR", "USD"), "currency", id="another currency"),
+    pytest.param(pay(bk="", date=" " * 18), "no_transaction_date", id="neither BK nor date"),
+]
+
+
+@pytest.mark.parametrize(("request_", "reason"), REFUSALS)
+async def test_what_we_refuse_does_not_go_up(tmp_path, request_, reason):
+    async with before(tmp_path) as (gateway, library):
+        till = await gateway.terminal("till-1")
+        assert (await till.ask(request_)).startswith("38N")
+        assert went_up(library) == []
+        assert listed(gateway) == []
+        assert [one.reason for one in gateway.store.refused_payments()] == [reason]
+
+
+async def test_their_no_is_told_kept_and_leaves_the_bk_free(tmp_path):
+    async with before(tmp_path, says=b"Not today") as (gateway, library):
+        library.answer._pay = lambda *_: False
+        till = await gateway.terminal("till-1")
+        answer = await till.ask(pay())
+        assert answer.startswith("38N")
+        assert "AFNot today|" in answer
+        assert [one.reason for one in gateway.store.refused_payments()] == ["upstream"]
+        assert listed(gateway) == [("refused", 200, "1001", [])]
+        del library.answer._pay
+        assert (await till.ask(pay())).startswith("38Y")
+        assert reconciled(gateway) == []
+        assert books_agree(gateway, library)
+
+
+async def test_a_bk_with_other_content_is_refused(tmp_path):
+    async with before(tmp_path) as (gateway, library):
+        till = await gateway.terminal("till-1")
+        await till.ask(pay())
+        assert (await till.ask(pay("3.00"))).startswith("38N")
+        assert len(went_up(library)) == 1
+
+
+async def test_a_retry_is_answered_from_the_journal_while_the_library_system_is_away(tmp_path):
+    async with before(tmp_path) as (gateway, library):
+        till = await gateway.terminal("till-1")
+        first = await till.ask(pay())
+        library.vanish()
+        till = await gateway.terminal("till-1")
+        assert await till.ask(pay()) == first
+        assert (await till.ask(pay(bk="B2"))).startswith("38N")
+
+
+async def test_nothing_goes_up_while_our_store_is_away(tmp_path):
+    async with before(tmp_path) as (gateway, library):
+        till = await gateway.terminal("till-1")
+        with patch.object(shares, "begin", side_effect=UnavailableError("away")):
+            assert (await till.ask(pay())).startswith("38N")
+        assert went_up(library) == []
+
+
+async def test_what_was_booked_there_and_could_not_be_noted_is_noted_later(tmp_path):
+    async with before(tmp_path) as (gateway, library):
+        till = await gateway.terminal("till-1")
+        with patch.object(shares, "end", side_effect=UnavailableError("away")):
+            assert NOT_SURE in await till.ask(pay())
+        await until(lambda: listed(gateway)[0][0] == "booked")
+        assert (await till.ask(pay())).startswith("38Y")
+        assert books_agree(gateway, library)
+
+
+async def test_it_is_taken_back_where_it_was_booked(tmp_path):
+    async with before(tmp_path) as (gateway, _library):
+        till = await gateway.terminal("till-1")
+        await till.ask(pay())
+        (paid,) = gateway.store.payments()
+        with pytest.raises(ledger.UndoRefusedError, match="library system"):
+            await gateway.store.undo_payment(paid.id, gateway.clock.now(), UTC)
+
+
+# Lines ---------------------------------------------------------------------------------------
+
+
+async def test_by_lines_each_fee_is_a_37_and_a_retry_does_the_rest(tmp_path):
+    async with before(tmp_path, keys='payment_split = "lines"\n') as (gateway, library):
+        take = library.answer._pay
+        library.answer._pay = lambda patron, fee, money: fee == b"1" and take(patron, fee, money)
+        till = await gateway.terminal("till-1")
+        assert (await till.ask(pay("5.00"))).startswith("38N")
+        assert [one.fee for one in library.answer.paid] == [b"1"]
+        assert listed(gateway) == [("unknown", 500, "1001", [("1", 200)])]
+        assert reconciled(gateway) == [("unknown", 300, None, "not-booked")]
+        assert books_agree(gateway, library)
+        library.answer._pay = take
+        assert (await till.ask(pay("5.00"))).startswith("38Y")
+        assert [one.fee for one in library.answer.paid] == [b"1", b"2"]
+        assert listed(gateway) == [("booked", 500, "1001", [("1", 200), ("2", 300)])]
+        assert books_agree(gateway, library)
+
+
+async def test_where_a_bk_is_guarded_the_37_is_asked_again(tmp_path):
+    async with before(tmp_path, "silent", keys="guards_bk = true\n", guards_bk=True) as (
+        gateway,
+        library,
+    ):
+        till = await gateway.terminal("till-1")
+        assert NOT_SURE in await asked(gateway, till, pay())
+        gateway.clock.advance(LATER)
+        await until(lambda: listed(gateway)[0][0] == "booked")
+        assert [one.bk for one in library.answer.paid] == [b"B1"]
+        assert books_agree(gateway, library)
+
+
+async def test_who_takes_no_37_is_not_sent_one(tmp_path):
+    async with before(tmp_path, keys="payments = false\n") as (gateway, library):
+        till = await gateway.terminal("till-1")
+        status = await till.ask("9900302.00")
+        assert status.partition("BX")[2][9] == "N"
+        assert (await till.ask(pay())).startswith("38N")
+        assert went_up(library) == []

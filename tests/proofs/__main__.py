@@ -22,6 +22,7 @@ PROGRAMS = (
     "guesses",
     "upstream",
     "upstream-lending",
+    "upstream-payments",
     "upstream-guesses",
     "memory",
     "beside",

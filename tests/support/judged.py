@@ -10,6 +10,7 @@ from sip2gw.authentication.guesses import PinRules
 from sip2gw.authentication.upstream import UpstreamIdentifier
 from sip2gw.handlers.base import Session
 from sip2gw.handlers.rules import UpstreamManner
+from sip2gw.policy.upstream.questions import spelling
 from sip2gw.policy.upstream.rules import FactRules
 from sip2gw.protocol.codec import parse_request
 from sip2gw.protocol.encoding import text_encoding
@@ -56,7 +57,8 @@ class Behind:
         return asked.pin
 
     async def counted(self, *numbers):
-        return [count.failures for count in await self.gateway.store.failed_pins(numbers)]
+        names = [spelling(number) for number in numbers]
+        return [count.failures for count in await self.gateway.store.failed_pins(names)]
 
 
 def ask_63(number, pin=None, more=""):

@@ -93,6 +93,9 @@ class FakeIdentifier(StoreIdentifier):
         self.judged = []
         self.locked = False
 
+    def numbers_of(self, number):
+        return (number,)
+
     async def judge(self, session, number, pin, send):
         self.judged.append((number, pin))
         return None if self.locked else await send()

@@ -33,12 +33,16 @@ class Till:
     paid: list[Paid] = field(default_factory=list)
     refused: list[bytes] = field(default_factory=list)
     """BK of what was not booked."""
+    too_often: list[bytes] = field(default_factory=list)
+    """BK of each 37 that came after it had been booked."""
     shows_lines: bool = True
     says: bytes = b""
     """AF of each 38."""
     guards_bk: bool = False
 
-    def __call__(self, heard: Heard) -> bytes:
+    def __call__(self, heard: Heard, patron: bytes | None = None) -> bytes:
+        if patron is not None:  # said about somebody else: it has booked the right one before
+            return right_answer(heard, patron)
         patron = heard.value(b"AA")
         if heard.code == b"63":
             return self._show(patron, heard)
@@ -62,7 +66,9 @@ class Till:
     def _take(self, patron: bytes, heard: Heard) -> bytes:
         whole, _, cents = heard.value(b"BV").partition(b".")
         money, fee, bk = int(whole) * 100 + int(cents or 0), heard.value(b"CG"), heard.value(b"BK")
-        again = any(one.bk == bk for one in self.paid) and self.guards_bk
+        if any(one.bk == bk for one in self.paid):
+            self.too_often.append(bk)
+        again = bk in self.too_often and self.guards_bk
         done = again or self._pay(patron, fee, money)
         if not done:
             self.refused.append(bk)

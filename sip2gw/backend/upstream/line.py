@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Generator
+from enum import Enum
 from typing import Any, Protocol, cast
 
 from sip2gw.backend.system import Lease, LibrarySystemError
@@ -33,6 +34,10 @@ def wire_format(account: Account) -> WireFormat:
         value_bytes_max=UNCUT,
         keeps_bytes=True,
     )
+
+
+class _AnotherPatronError(ProtocolError):
+    """An answer of the right type about the right item, but not about the patron."""
 
 
 class Job:
@@ -105,15 +110,25 @@ class Job:
             self._wait.set_result(None)
 
 
+class End(Enum):
+    """Why a line has ended by itself."""
+
+    HUNG_UP = "hung up"
+    STRANGE = "strange"
+    """What came cannot be trusted."""
+    MISTAKEN = "mistaken"
+    """Only the patron of the answer is another one, as some library systems say when asked for a
+    user name. So they serve, and nobody at a terminal can have them left alone."""
+
+
 class Owner(Protocol):
     """What a line and its jobs tell."""
 
     def answered(self, line: Line, job: Job, answer: Any) -> None:
         """The answer to `job` has come; the line may be over all the same."""
 
-    def broken(self, line: Line, job: Job | None, *, is_strange: bool) -> None:
-        """The line has ended by itself, with `job` unanswered if there was one: because what came
-        `is_strange`, or because the library system hung up."""
+    def broken(self, line: Line, job: Job | None, end: End) -> None:
+        """The line has ended by itself, with `job` unanswered if there was one."""
 
     def left(self, job: Job) -> None:
         """Nobody waits for `job` any more, which has not ended."""
@@ -159,7 +174,7 @@ class Line(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The library system has hung up, unless we have."""
-        self._break(is_strange=False)
+        self._break(End.HUNG_UP)
 
     def data_received(self, data: bytes) -> None:
         """Take the answer."""
@@ -169,12 +184,14 @@ class Line(asyncio.Protocol):
         if job is None:
             # Late, twice or unasked: what comes next would be taken for the answer to the next.
             if data.strip(_LINE_ENDS):
-                self._break(is_strange=True)
+                self._break(End.STRANGE)
             return
         try:
             self._receive(job, data)
+        except _AnotherPatronError:
+            self._break(End.MISTAKEN)
         except ProtocolError:
-            self._break(is_strange=True)
+            self._break(End.STRANGE)
 
     def _receive(self, job: Job, data: bytes) -> None:
         """Raises ProtocolError if it cannot be the answer to `job`, or is one too often."""
@@ -187,6 +204,8 @@ class Line(asyncio.Protocol):
         if body is None:
             return
         if not job.asked.is_answered_by(body, aliases=self._aliases):
+            if job.asked.is_answered_by(body, aliases=True):
+                raise _AnotherPatronError
             raise ProtocolError("the answer to something else")
         answer = self._read(body) if job.typed else body
         self.job = None
@@ -227,9 +246,9 @@ class Line(asyncio.Protocol):
         if self._transport is not None:
             self._transport.write(data)
 
-    def _break(self, *, is_strange: bool) -> None:
+    def _break(self, end: End) -> None:
         if self.is_over:
             return
         job = self.job
         self.end()
-        self.owner.broken(self, job, is_strange=is_strange)
+        self.owner.broken(self, job, end)

@@ -24,7 +24,7 @@ from sip2gw.backend.upstream.breaker import (
     Breaker,
 )
 from sip2gw.backend.upstream.figures import Condition, Figures
-from sip2gw.backend.upstream.line import Job, Line, wire_format
+from sip2gw.backend.upstream.line import End, Job, Line, wire_format
 from sip2gw.backend.upstream.opening import (
     NoStatusError,
     RefusedError,
@@ -185,7 +185,7 @@ class Pool:
             if was_away:
                 self._tell()
 
-    def broken(self, line: Line, job: Job | None, *, is_strange: bool) -> None:
+    def broken(self, line: Line, job: Job | None, end: End) -> None:
         """The owner of a line: see `line.Owner`."""
         now = self._clock.monotonic()
         is_unused = line.is_ready and job is None and not line.has_served
@@ -193,11 +193,14 @@ class Pool:
             self._open_after = now + self._opening_backoff.next_s()
         self._lost(line)
         if job is not None:
-            self._failed(line, job, BadAnswerError if is_strange else NoAnswerError)
+            error = NoAnswerError if end is End.HUNG_UP else BadAnswerError
+            self._failed(line, job, error, serves=end is End.MISTAKEN)
 
-    def _failed(self, line: Line, job: Job, error: type[LibrarySystemError]) -> None:
+    def _failed(
+        self, line: Line, job: Job, error: type[LibrarySystemError], *, serves: bool = False
+    ) -> None:
         self._fail(job, error)
-        if line.is_ready and self._breaker.failed(self._clock.monotonic()):
+        if line.is_ready and not serves and self._breaker.failed(self._clock.monotonic()):
             self._away(error())
 
     def _fail(self, job: Job, error: type[LibrarySystemError]) -> None:

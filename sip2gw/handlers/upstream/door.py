@@ -7,7 +7,7 @@ from __future__ import annotations
 from sip2gw.handlers import door as ours
 from sip2gw.handlers.base import Answer, Handler, Session
 from sip2gw.handlers.entry import decide_entry
-from sip2gw.handlers.upstream.behind import is_offered, refuse_unoffered
+from sip2gw.handlers.upstream.behind import identifier_of, is_offered, refuse_unoffered
 from sip2gw.handlers.upstream.patron import PatronRequest, ask, tell
 
 
@@ -31,9 +31,10 @@ async def _answer(session: Session, request: PatronRequest, as_ours: Handler) ->
 
 
 async def _leave(session: Session, number: str) -> None:
-    """Who only the library system knows went in under the number that it said (C67)."""
+    """Who only the library system knows went in under the number that it said (C67, C151)."""
     if number and session.terminal.counts_inside:
-        await session.services.backend.leave_branch(session.terminal.branch or "", number)
+        for known_as in identifier_of(session).numbers_of(number):
+            await session.services.backend.leave_branch(session.terminal.branch or "", known_as)
 
 
 async def _tell_facts(session: Session, request: PatronRequest) -> Answer:

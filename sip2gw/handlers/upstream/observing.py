@@ -20,6 +20,7 @@ from sip2gw.model import OBSERVED, AccessRow, LibraryWord, PatronRecord
 from sip2gw.policy.observing import pin_judged, they_grant
 from sip2gw.policy.reasons import NO_FLAGS, Reason
 from sip2gw.policy.upstream.facts import Facts, read_facts, record_of, says_nothing
+from sip2gw.policy.upstream.questions import given_pin
 from sip2gw.protocol.codec import parse_response_body
 from sip2gw.protocol.errors import ProtocolError
 from sip2gw.protocol.message import Request, Verbatim
@@ -97,7 +98,7 @@ async def _record(session: Session, request: _Question, said: _Said) -> PatronRe
     assert upstream is not None
     number = request.patron_identifier
     ours = await backend.find_by_card(said.patron_identifier if upstream.aliases else number)
-    if says_nothing(said, with_pin=bool(request.patron_password)):
+    if says_nothing(said, with_pin=given_pin(request.patron_password) is not None):
         return record_of(Facts(number, "", LibraryWord(NO_FLAGS)), number, ours, None)
     facts = read_facts(said, upstream.facts, terminal.currency, upstream.text.decode)
     code = facts.membership

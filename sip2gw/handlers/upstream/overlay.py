@@ -35,6 +35,11 @@ _PERSONAL = frozenset({"BD", "BE", "BF", "PB", "PC"})
 """What `personal_fields` may name (B30)."""
 _BIRTH_DATE = "PB"
 """Its entry for the birth date, whatever field the library system says it in."""
+_MEMBERSHIP = "PC"
+"""The same for the membership."""
+_SAID_ONCE = frozenset({"AO", "AA", "AB", "AE", "BL", "CQ", "BH", "BV", "CC"})
+"""Fields that we say in our own words, or that say who and whether: a second one that came along
+could show what the profile does not, or say yes where we say no."""
 
 _Response = PatronStatusResponse | PatronInformationResponse
 WithMoney = LoanResponse | ItemInformationResponse
@@ -157,9 +162,10 @@ def withheld_fields(session: Session) -> frozenset[str]:
     named = frozenset(session.terminal.presentation.personal_fields)
     withheld = _PERSONAL - named
     _, manner = library_of(session)
-    birth_date = manner.facts.birth_date
-    if birth_date is not None and _BIRTH_DATE not in named:
-        withheld |= {birth_date.field}
+    facts = manner.facts
+    for fact, entry in ((facts.birth_date, _BIRTH_DATE), (facts.membership, _MEMBERSHIP)):
+        if fact is not None and entry not in named:
+            withheld |= {fact.field}
     return withheld
 
 
@@ -168,6 +174,8 @@ def unknown_fields(
 ) -> Iterator[tuple[str, bytes]]:
     """Their fields that we do not know, and repeated ones, as the terminal may see them."""
     terminal, (_, manner) = session.terminal, library_of(session)
+    declared = {placed.place.tag for placed in layout_of(type(response)).tagged}
+    withheld = withheld | withheld_fields(session) | (declared & _SAID_ONCE)
     hidden, allowed = terminal.wire.hidden_fields, terminal.presentation.allow_fields
     for tag, value in response.extra_fields:
         if tag in withheld or tag in hidden or (allowed and tag not in allowed):

@@ -16,6 +16,7 @@ from sip2gw.handlers.upstream.once import OnceRequest, Send, send_once, sent_bes
 from sip2gw.policy.items.decisions import refusal
 from sip2gw.policy.reasons import CirculationReason
 from sip2gw.policy.upstream.passing import Side, passing_up, unknown_there
+from sip2gw.policy.upstream.questions import given_pin
 from sip2gw.protocol.codec import NO_CHARACTER, parse_request_body
 from sip2gw.protocol.message import Request, Response
 from sip2gw.protocol.messages import ItemInformation
@@ -72,8 +73,8 @@ async def pass_on(session: Session, request: Request) -> Response:
 async def _judged(session: Session, request: Request, send: Send) -> Response:
     """The answer that `send` gets. A PIN is judged by it, so `send` may never be called."""
     terminal = session.terminal
-    pin: str | None = getattr(request, "patron_password", None)
-    if not pin:
+    pin = given_pin(getattr(request, "patron_password", None))
+    if pin is None:
         return await send()
     number: str = getattr(request, "patron_identifier", "")
     answer = await identifier_of(session).judge(session, number, pin, send)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable
 
 from sip2gw.protocol.encoding import TextEncoding, is_exact, recode
@@ -13,6 +14,24 @@ PatronQuestion = PatronStatusRequest | PatronInformation
 OURS = frozenset({"AO", "AA", "AD", "FW"})
 """Fields that go up once, as we say: somebody who repeats AD may want another PIN to be judged than
 the one that is counted."""
+
+
+def given_pin(pin: str | None) -> str | None:
+    """AD, if a PIN was given. Some library systems cut blanks to nothing, and say yes to nothing:
+    as a PIN they would open every card (C158)."""
+    return pin if pin and pin.strip(" ") else None
+
+
+def spelling(number: str) -> str:
+    """What all spellings of a card number have in common.
+
+    Some library systems find a card whatever its case, accents, blanks, hyphens or leading zeros,
+    and answer with the number as it was asked. Each spelling would have guesses of its own.
+    """
+    if number.isascii() and number.isdigit() and number[0] != "0":
+        return number  # as nearly all are
+    plain = unicodedata.normalize("NFKD", number).casefold()
+    return "".join([c for c in plain if c.isalnum()]).lstrip("0") or number
 
 
 def carried(
@@ -37,7 +56,7 @@ def going_up(
         None when card number or PIN have characters that `target` lacks: no card there has such a
         number, and no PIN is right that they cannot write.
     """
-    pin = request.patron_password or None
+    pin = given_pin(request.patron_password)
     if not is_exact(request.patron_identifier, target) or (pin and not is_exact(pin, target)):
         return None
     up = copied(request)

@@ -73,8 +73,8 @@ SENT_SHARES = """
     FROM payment_share s JOIN payment p ON p.id = s.payment_id
     WHERE s.state = 'sent' ORDER BY s.sent, s.payment_id"""
 BESIDE_SHARE = """
-    SELECT 1 FROM payment_share WHERE debtor_id = ? AND payment_id <> ? AND sent IS NOT NULL
-        AND (ended IS NULL OR ended >= ?) LIMIT 1"""
+    SELECT 1 FROM payment_share WHERE debtor_id = ? AND payment_id <> ?
+        AND (state = 'sent' OR (state = 'booked' AND ended >= ?)) LIMIT 1"""
 LISTED = """
     SELECT p.id, p.time, p.terminal, p.payer_id, p.amount, p.currency, p.payment_type, p.bk,
            COALESCE(p.key, ''), p.content, p.key_expires, p.card, p.status
@@ -85,7 +85,7 @@ LISTED = """
 SEEN = """
     SELECT state, owed_before, owed_after, proposal, settled, resolved, note FROM payment_share
     WHERE payment_id = ? AND sent IS NOT NULL
-    ORDER BY CASE state WHEN 'sent' THEN 0 ELSE 1 END, position LIMIT 1"""
+    ORDER BY CASE state WHEN 'sent' THEN 0 WHEN 'refused' THEN 1 ELSE 2 END, position LIMIT 1"""
 
 
 def begin(
