@@ -39,11 +39,18 @@ class Till:
     says: bytes = b""
     """AF of each 38."""
     guards_bk: bool = False
+    _said: bytes = b""
 
-    def __call__(self, heard: Heard, patron: bytes | None = None) -> bytes:
+    def __call__(
+        self, heard: Heard, patron: bytes | None = None, item: bytes | None = None
+    ) -> bytes:
         if patron is not None:  # said about somebody else: it has booked the right one before
             return right_answer(heard, patron)
-        patron = heard.value(b"AA")
+        if item is None:  # else it is the same again: no item is in these answers
+            self._said = self._answer(heard.value(b"AA"), heard)
+        return self._said
+
+    def _answer(self, patron: bytes, heard: Heard) -> bytes:
         if heard.code == b"63":
             return self._show(patron, heard)
         if heard.code == b"37":

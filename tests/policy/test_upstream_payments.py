@@ -1,0 +1,146 @@
+"""How a payment goes up to a library system, and what the debts tell of it (B75, C59, C156)."""
+
+from datetime import timedelta
+
+import pytest
+
+from sip2gw.model import UNDATED, Fee, LibraryWord, PatronRecord, PaymentLine
+from sip2gw.model.shares import Debts, Share
+from sip2gw.policy.upstream.payments import (
+    CERTAIN_FOR,
+    Verdict,
+    debts_of,
+    likely_verdict,
+    one_after_the_other,
+    payable_by,
+    receipt_of,
+    shares_of,
+    verdict_of,
+)
+
+SOON = timedelta(minutes=1)
+BEFORE = Debts(500, (("1", 200), ("2", 300)))
+
+
+def owing(balance, **fees):
+    """A patron who owes `balance` by BV, and fees by id; `rest` has none."""
+    owed = tuple(
+        Fee("" if name == "rest" else name[1:], "P", cents, cents, UNDATED)
+        for name, cents in fees.items()
+    )
+    return PatronRecord("P", "", fees=owed, word=LibraryWord(frozenset(), fee_amount=balance))
+
+
+def paid(amount=200, fee="1", before=BEFORE):
+    return Share("P", "P", "own", amount, fee, before)
+
+
+@pytest.mark.parametrize(
+    ("record", "debts"),
+    [
+        (owing(500, f1=200, f2=300), BEFORE),
+        (owing(500, f1=200, rest=300), Debts(500)),
+        (owing(None, f1=200), Debts(None)),
+        (PatronRecord("P", ""), Debts(None)),
+    ],
+)
+def test_a_list_tells_all_if_each_line_has_an_id_and_the_sum_is_said(record, debts):
+    assert debts_of(record) == debts
+
+
+@pytest.mark.parametrize(
+    ("record", "amount", "fee_id", "fees"),
+    [
+        pytest.param(owing(500, f1=200, f2=300), 200, "1", {"1": 200, "2": 300}, id="known"),
+        pytest.param(owing(500, f1=200, f2=300), 200, "9", {"1": 200, "2": 300}, id="nobody's"),
+        pytest.param(owing(500, f1=200, rest=300), 100, "9", {"1": 200, "9": 100, "\0P": 200},
+                     id="part of the rest"),
+        pytest.param(owing(300, rest=300), 400, "9", {"9": 300}, id="never more than the rest"),
+        pytest.param(owing(300, rest=300), 300, None, {"\0P": 300}, id="no CG"),
+        pytest.param(owing(None), 400, "9", {"9": 400}, id="nothing said, CG"),
+        pytest.param(owing(None), 400, None, {"\0P": 400}, id="nothing said, no CG"),
+        pytest.param(owing(0), 400, "9", {}, id="nothing owed"),
+    ],
+)  # fmt: skip
+def test_what_a_payment_is_decided_on(record, amount, fee_id, fees):
+    payable = payable_by(record, amount, fee_id)
+    assert {fee.id: fee.owed for fee in payable.fees} == fees
+
+
+LINES = (
+    PaymentLine("1", "P", "own", 200),
+    PaymentLine("\0P", "P", "own", 300),
+    PaymentLine("7", "C", "head_of_family", 400),
+)
+
+
+@pytest.mark.parametrize(
+    ("lines", "fee_id", "split", "shares"),
+    [
+        (LINES, None, "sum", [("P", "", 500), ("C", "", 400)]),
+        (LINES, None, "lines", [("P", "1", 200), ("P", "", 300), ("C", "7", 400)]),
+        (LINES[:1], "1", "lines", [("P", "1", 200)]),
+        ((*LINES[:2], PaymentLine("3", "P", "own", -50)), None, "lines", [("P", "", 450)]),
+    ],
+)
+def test_one_37_for_each_debtor_or_each_fee(lines, fee_id, split, shares):
+    cards = {"P": "P-card", "C": "C"}
+    found = shares_of(lines, fee_id, split, cards)
+    assert [(one.debtor_id, one.fee_id, one.amount) for one in found] == shares
+    assert {one.card for one in found} <= set(cards.values())
+
+
+@pytest.mark.parametrize(
+    ("bk", "position", "guarded", "sent"),
+    [
+        ("B1", 0, False, "B1"),
+        ("B1", 1, False, "B1"),
+        ("B1", 1, True, "B1-2"),
+        ("", 0, False, None),
+        ("", 0, True, "id"),
+    ],
+)
+def test_a_guarded_receipt_number_is_one_for_each_share(bk, position, guarded, sent):
+    assert receipt_of(bk, "id", position, guarded=guarded) == sent
+
+
+def test_what_is_owed_before_each_share():
+    first, second, third = paid(200, "1"), paid(100, ""), paid(50, "2")
+    seen = one_after_the_other([first, second, third], {"P": BEFORE})
+    assert [one.before for one in seen] == [BEFORE, Debts(300, (("2", 300),)), Debts(200)]
+    assert one_after_the_other([first, second], {})[1].before == Debts()
+
+
+@pytest.mark.parametrize(
+    ("share", "after", "verdict"),
+    [
+        pytest.param(paid(), Debts(300, (("2", 300),)), Verdict.BOOKED, id="exactly that"),
+        pytest.param(paid(), BEFORE, Verdict.NOT_BOOKED, id="nothing moved"),
+        pytest.param(paid(500, ""), Debts(0, ()), Verdict.BOOKED, id="spread over all"),
+        pytest.param(paid(), Debts(400, (("1", 200), ("2", 200))), None, id="another amount"),
+        pytest.param(paid(), Debts(300, (("1", 200), ("2", 100))), None, id="another fee"),
+        pytest.param(
+            paid(), Debts(300, (("2", 200), ("3", 100))), None, id="a new fine hides a waiver"
+        ),
+        pytest.param(paid(), Debts(None), None, id="nothing said"),
+        pytest.param(paid(before=Debts()), BEFORE, None, id="nothing said before"),
+        pytest.param(paid(), Debts(300), None, id="no list"),
+        pytest.param(paid(before=Debts(500)), Debts(300, (("2", 300),)), None, id="none before"),
+    ],
+)
+def test_only_what_is_certain_is_settled(share, after, verdict):
+    assert verdict_of(share, after, alone=True, late=SOON) == verdict
+
+
+def test_what_may_have_another_cause_is_not_certain():
+    share, after = paid(), Debts(300, (("2", 300),))
+    assert verdict_of(share, after, alone=False, late=SOON) is None
+    assert verdict_of(share, after, alone=True, late=CERTAIN_FOR + SOON) is None
+
+
+@pytest.mark.parametrize(
+    ("after", "verdict"),
+    [(300, Verdict.BOOKED), (500, Verdict.NOT_BOOKED), (400, None), (None, None)],
+)
+def test_without_lists_staff_get_a_proposal(after, verdict):
+    assert likely_verdict(paid(before=Debts(500)), Debts(after)) == verdict
