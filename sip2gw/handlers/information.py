@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
-from functools import partial
 from typing import TypeVar
 
 from sip2gw.handlers.answers import show_answers
 from sip2gw.handlers.base import Answer, Session
+from sip2gw.handlers.fee_lines import account_values, extension_lines, fee_lines
 from sip2gw.handlers.items.lending import loans_of_authorisers
 from sip2gw.handlers.patron import (
     Portrait,
@@ -16,24 +16,15 @@ from sip2gw.handlers.patron import (
     accounts_payable_by,
     identify,
     owed_fees,
-    payable,
     show,
     shown_answer,
     total_payable,
     withhold,
 )
-from sip2gw.handlers.snapshot_cache import derived
-from sip2gw.model import (
-    Fee,
-    Hold,
-    Loan,
-    PatronRecord,
-    format_amount,
-)
+from sip2gw.model import Hold, Loan, PatronRecord
 from sip2gw.policy.relationships import PayableAccount
 from sip2gw.protocol.fields import Summary
 from sip2gw.protocol.messages import PatronInformation, PatronInformationResponse
-from sip2gw.texts.templates import fill, first_word
 
 T = TypeVar("T")
 
@@ -178,122 +169,14 @@ async def _fill_money(
         debtors = [record, *(account.debtor for account in merged)]
         response.fine_items_count = sum(len(owed_fees(debtor)) for debtor in debtors)
     if family == "separate":
-        response.payable_accounts = _account_values(session, accounts)
+        response.payable_accounts = account_values(session, accounts)
     if Summary.FINES not in request.summary:
         return merged
     if family == "separate" or terminal.presentation.fee_lines == "ZF":
-        lines = _lines(session, record, accounts, _extension_line)
-        response.payable_fees = page(request, lines)
+        response.payable_fees = page(request, extension_lines(session, record, accounts))
     if terminal.presentation.fee_lines == "AV":
-        response.fine_items = page(request, _lines(session, record, merged, _fee_line))
+        response.fine_items = page(request, fee_lines(session, record, merged))
     return merged
-
-
-_FeeWriter = Callable[[Session, Fee, PayableAccount | None], str]
-
-
-def _lines(
-    session: Session,
-    record: PatronRecord,
-    accounts: Sequence[PayableAccount],
-    write: _FeeWriter,
-) -> list[str]:
-    """Every owed fee of `record` and then of `accounts`, each as `write` has it."""
-    terminal = session.terminal
-    # All that a line depends on besides the fees, so that terminals share rendered lines.
-    template, titles = terminal.presentation.template_av, terminal.presentation.relation_titles
-    circumstances = (terminal.zone, terminal.currency, titles, template)
-    lines: list[str] = []
-    for account in (None, *accounts):
-        debtor = record if account is None else account.debtor
-        lines += derived(
-            debtor,
-            ("lines", write, *circumstances, account is None),
-            partial(_write_lines, session, debtor, account, write),
-        )
-    return lines
-
-
-def _write_lines(
-    session: Session, debtor: PatronRecord, account: PayableAccount | None, write: _FeeWriter
-) -> tuple[str, ...]:
-    return tuple(write(session, fee, account) for fee in owed_fees(debtor))
-
-
-def account_label(account: PayableAccount) -> str:
-    """Whose fee it is, in one word: the debtor's first name (C77)."""
-    return first_word(account.debtor.name) or account.debtor.id
-
-
-def fee_text(session: Session, fee: Fee, *, is_own: bool) -> str:
-    """What a fee is for; titles of a debtor's items only by profile (B53, C37)."""
-    if not is_own and not session.terminal.presentation.relation_titles:
-        return fee.description if not fee.title else fee.description.replace(fee.title, "").strip()
-    return " ".join(part for part in (fee.description, fee.title) if part)
-
-
-def _fee_line(session: Session, fee: Fee, account: PayableAccount | None) -> str:
-    """One AV: fee id, amount, currency, date, label and description (C36)."""
-    terminal = session.terminal
-    template = terminal.presentation.template_av
-    if template is not None:
-        return fill(template, _fee_values(session, fee, account))
-    parts = [
-        fee.id,
-        format_amount(fee.owed, terminal.currency),
-        terminal.currency,
-        fee.created.astimezone(terminal.zone).date().isoformat(),
-        f"{account_label(account)}:" if account is not None else "",
-        fee_text(session, fee, is_own=account is None),
-    ]
-    return " ".join(part for part in parts if part)
-
-
-def _fee_values(session: Session, fee: Fee, account: PayableAccount | None) -> dict[str, object]:
-    """The values for the placeholders of `templates.FEE`."""
-    terminal = session.terminal
-    titled = account is None or terminal.presentation.relation_titles
-    return {
-        "fee": fee.id,
-        "amount": format_amount(fee.owed, terminal.currency),
-        "currency": terminal.currency,
-        "date": fee.created.astimezone(terminal.zone).date().isoformat(),
-        "type": fee.type,
-        "label": account_label(account) if account is not None else "",
-        "description": fee.description if titled else fee_text(session, fee, is_own=False),
-        "title": fee.title if titled else "",
-    }
-
-
-def _tilde_line(*parts: str) -> str:
-    return "~".join(part.replace("~", "-") for part in parts)
-
-
-def _extension_line(session: Session, fee: Fee, account: PayableAccount | None) -> str:
-    """One ZF: fee id~patron~amount~type~date~description (B52)."""
-    terminal = session.terminal
-    return _tilde_line(
-        fee.id,
-        fee.patron_id,
-        format_amount(fee.owed, terminal.currency),
-        fee.type,
-        fee.created.astimezone(terminal.zone).date().isoformat(),
-        fee_text(session, fee, is_own=account is None),
-    )
-
-
-def _account_values(session: Session, accounts: Sequence[PayableAccount]) -> tuple[str, ...]:
-    """ZR: patron~label~relation~total, for accounts with something payable (C37)."""
-    terminal = session.terminal
-    values = []
-    for account in accounts:
-        total = payable(session, account.debtor)
-        if total:
-            amount = format_amount(total, terminal.currency)
-            values.append(
-                _tilde_line(account.debtor.id, account_label(account), account.relation, amount)
-            )
-    return tuple(values)
 
 
 def _fill_personal(

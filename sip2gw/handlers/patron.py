@@ -33,9 +33,8 @@ from sip2gw.policy.obstacles import (
 from sip2gw.policy.reasons import ALL_DENIED, NO_FLAGS, Reason
 from sip2gw.policy.relationships import (
     PayableAccount,
-    debtor_id_of,
-    may_pay_by,
     payable_accounts,
+    payable_by,
 )
 from sip2gw.protocol.fields import PatronFlag
 from sip2gw.protocol.messages import (
@@ -243,11 +242,7 @@ async def accounts_payable_by(
     terminal = session.terminal
     if terminal.presentation.family == "off" or not record.payer_for:
         return ()
-    wanted = {
-        debtor_id_of(relation)
-        for relation in record.payer_for
-        if may_pay_by(relation, record.id, terminal.relationships)
-    }
+    wanted = payable_by(record, terminal.relationships)
     debtors = await session.services.backend.find_patrons(wanted)
     return payable_accounts(record, debtors, terminal.relationships, today)
 

@@ -151,6 +151,15 @@ def may_pay_by(relation: Relationship, payer_id: str, rules: RelationshipRules) 
     return relation.type is RelationshipType.HEAD_OF_FAMILY or "pay" in relation.functions
 
 
+def payable_by(record: PatronRecord, rules: RelationshipRules) -> set[str]:
+    """Those whose fees `record` may pay, regardless of memberships (B51)."""
+    return {
+        debtor_id_of(relation)
+        for relation in record.payer_for
+        if may_pay_by(relation, record.id, rules)
+    }
+
+
 def payable_accounts(
     payer: PatronRecord,
     debtors: Iterable[PatronRecord],

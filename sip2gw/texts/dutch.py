@@ -31,6 +31,7 @@ TEXTS = {
     # Money that does not block yet
     "alert": "U heeft openstaande bedragen. Komt er meer dan {left} bij, dan wordt u geblokkeerd.",
     "owed": "U moet nog {amount} betalen.",
+    "family_incomplete": "Niet alle accounts waarvoor u mag betalen zijn er. Probeer het opnieuw.",
     "home_branch": "Uw bibliotheek: {branch}.",
     "support_answer": "Antwoord van de bibliotheek: {answer}",
     # Customer statuses

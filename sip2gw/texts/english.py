@@ -31,6 +31,7 @@ TEXTS = {
     # Money that does not block yet
     "alert": "You have charges to pay. If they rise by more than {left}, you will be blocked.",
     "owed": "You owe {amount}.",
+    "family_incomplete": "Some accounts that you may pay for are missing. Please try again.",
     "home_branch": "Your library: {branch}.",
     "support_answer": "Answer from the library: {answer}",
     # Customer statuses

@@ -31,6 +31,7 @@ TEXTS = {
     # Money that does not block yet
     "alert": "Vous avez des montants à payer. Au-delà de {left} de plus, vous serez bloqué.",
     "owed": "Vous devez {amount}.",
+    "family_incomplete": "Il manque des comptes que vous pouvez payer. Veuillez réessayer.",
     "home_branch": "Votre bibliothèque : {branch}.",
     "support_answer": "Réponse de la bibliothèque : {answer}",
     # Customer statuses

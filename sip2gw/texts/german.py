@@ -31,6 +31,7 @@ TEXTS = {
     # Money that does not block yet
     "alert": "Sie haben offene Beträge. Kommen mehr als {left} dazu, werden Sie gesperrt.",
     "owed": "Sie schulden {amount}.",
+    "family_incomplete": "Es fehlen Konten, für die Sie zahlen dürfen. Bitte erneut versuchen.",
     "home_branch": "Ihre Bibliothek: {branch}.",
     "support_answer": "Antwort der Bibliothek: {answer}",
     # Customer statuses

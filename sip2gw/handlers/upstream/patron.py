@@ -19,6 +19,7 @@ from sip2gw.handlers.patron import (
 )
 from sip2gw.handlers.upstream.authorisers import authorisers_of
 from sip2gw.handlers.upstream.behind import identifier_of, is_offered, refuse_unoffered
+from sip2gw.handlers.upstream.family import tell_family
 from sip2gw.handlers.upstream.overlay import lay_over
 from sip2gw.protocol.fields import Summary
 from sip2gw.protocol.messages import (
@@ -38,9 +39,13 @@ async def patron(session: Session, request: PatronRequest) -> Answer:
         return refuse_unoffered(session, request)
     presented, theirs = await ask(session, request, session.terminal.identification.pin_required)
     answer = tell(session, request, presented, theirs)
-    response = answer.response
-    if presented.shown is not None and isinstance(response, PatronInformationResponse):
+    record, response = presented.shown, answer.response
+    if record is None or theirs is None:
+        return answer
+    assert isinstance(response, PatronStatusResponse | PatronInformationResponse)
+    if isinstance(response, PatronInformationResponse):
         await _list_for_authorisers(session, request, response)
+    await tell_family(session, request, response, record)  # last, as the deadline may pass in it
     return answer
 
 

@@ -19,6 +19,7 @@ from sip2gw.handlers.fee import (
 )
 from sip2gw.handlers.patron import PresentedCard, present
 from sip2gw.handlers.upstream.behind import is_offered, library_of, refuse_unoffered
+from sip2gw.handlers.upstream.family import payment_facts
 from sip2gw.handlers.upstream.sharing import RefusedThereError, pay_once
 from sip2gw.model import PaymentStatus
 from sip2gw.model.shares import Share
@@ -57,8 +58,10 @@ async def fee_paid(session: Session, request: FeePaid) -> Answer:
         return refuse(session, request, not_identified(presented), said=said)
     if presented.pin in (PinState.WRONG, PinState.LOCKED):
         return refuse(session, request, PaymentRefusalReason.WRONG_PIN)
-    # Our store knows whom they may pay for, but not what these owe.
-    return await pay(session, request, bill, PaymentFacts(seen.payer, ()), presented)
+    facts = PaymentFacts(seen.payer, ())
+    if presented.shown is not None:  # nobody is asked about for a payer who lacks the PIN (B53)
+        facts = await payment_facts(session, seen.payer, bill.debtor_card)
+    return await pay(session, request, bill, facts, presented)
 
 
 async def _kept(session: Session, request: FeePaid, bill: Bill) -> Answer | None:
@@ -118,7 +121,8 @@ def _decided(
     fee_id = bill.fee_id
     if fee_id is not None and not (fee_id.isprintable() and is_exact(fee_id, manner.text)):
         return PaymentRefusalReason.UNKNOWN_FEE, 0
-    payer = payable_by(facts.payer, order.amount, fee_id)
+    is_theirs = any(fee.id == fee_id for one in facts.debtors for fee in one.fees)
+    payer = payable_by(facts.payer, order.amount, None if is_theirs else fee_id)
     debtors = tuple(payable_by(debtor, order.amount, None) for debtor in facts.debtors)
     plan = order.case.decide(order.amount, PaymentFacts(payer, debtors))
     if not isinstance(plan, PaymentPlan):

@@ -6,12 +6,8 @@ from collections.abc import Sequence
 
 from sip2gw.handlers import fee as standard
 from sip2gw.handlers.base import Answer, Session, if_told
-from sip2gw.handlers.information import (
-    account_label,
-    fee_text,
-    page,
-    tell_information,
-)
+from sip2gw.handlers.fee_lines import account_label, fee_text
+from sip2gw.handlers.information import page, tell_information
 from sip2gw.handlers.patron import identify, owed_fees
 from sip2gw.model import (
     Fee,

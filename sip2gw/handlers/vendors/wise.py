@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from sip2gw.handlers.base import Answer, Session
-from sip2gw.handlers.information import account_label, fee_text
+from sip2gw.handlers.fee_lines import account_label, fee_text
 from sip2gw.handlers.patron import (
     PresentedCard,
     accounts_payable_by,

@@ -22,7 +22,8 @@ from sip2gw.protocol.fields import Summary
 OPEN_AMOUNT = ""
 """The id of what is owed beside the fees that have one."""
 
-_OTHER_TYPE = "01"
+OTHER_TYPE = "01"
+"""The SIP2 fee type of what is of no known one."""
 _TYPES = {"FINE": "04", "LOST": "07"}
 """The types that are known to mean something, as SIP2 fee types."""
 
@@ -54,7 +55,7 @@ class FeeLine:
     """Negative for a credit; None: unreadable."""
     id: str = ""
     """Theirs; empty: there is none, so the line cannot be paid by itself."""
-    type: str = _OTHER_TYPE
+    type: str = OTHER_TYPE
     """SIP2 fee type."""
     item_id: str | None = None
     created: date | None = None
@@ -121,7 +122,7 @@ def _evergreen_line(text: str, currency: str) -> FeeLine | None:
         said["text"].strip(),
         read_money(said["amount"], currency),
         said.get("id", ""),
-        _TYPES.get(said.get("type", ""), _OTHER_TYPE),
+        _TYPES.get(said.get("type", ""), OTHER_TYPE),
     )
 
 

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from enum import StrEnum
-from itertools import groupby
 from typing import Literal
 
 from sip2gw.model import UNDATED, Fee, Minor, PatronRecord, PaymentLine, copied
@@ -74,14 +73,16 @@ def shares_of(
     """The 37s for a payment that was decided on: one for each debtor, or for each fee.
 
     Args:
-        lines: of the plan; each debtor's stand together.
+        lines: of the plan; those of several debtors may be mixed, by their age.
         fee_id: CG; then there is one share, of this fee.
         split: what the account wants where no fee is named.
         cards: which card goes up for a debtor, by their id.
     """
     shares: list[Share] = []
-    for debtor_id, group in groupby(lines, lambda line: line.debtor_id):
-        own = list(group)
+    lines_of: dict[str, list[PaymentLine]] = {}
+    for line in lines:
+        lines_of.setdefault(line.debtor_id, []).append(line)
+    for debtor_id, own in lines_of.items():
         # Who has a credit pays less than their fees come to: only they know what it goes to.
         by_line = split == "lines" and fee_id is None and all(line.amount > 0 for line in own)
         parts = [(_said(line.fee_id), line.amount) for line in own] if by_line else []
