@@ -28,7 +28,7 @@ class SharedPayments(Database):
         debts: Mapping[str, Debts],
     ) -> Begun | PaymentResult:
         """See `Backend.begin_shares`."""
-        return await self.write(
+        return await self.write_beside(
             lambda connection: shares.begin(connection, order, account, plan, texts, debts)
         )
 
@@ -44,7 +44,7 @@ class SharedPayments(Database):
         settled: bool = False,
     ) -> Payment:
         """See `Backend.end_share`."""
-        return await self.write(
+        return await self.write_beside(
             lambda connection: shares.end(
                 connection,
                 payment_id,
@@ -68,7 +68,7 @@ class SharedPayments(Database):
 
     async def tell_share(self, share: SentShare, owed: Minor | None, proposal: str) -> None:
         """See `Backend.tell_share`."""
-        await self.write(lambda connection: shares.tell(connection, share, owed, proposal))
+        await self.write_beside(lambda connection: shares.tell(connection, share, owed, proposal))
 
     async def payment_under(self, terminal: str, key: str) -> tuple[str, Payment] | None:
         """See `Backend.payment_under`."""

@@ -20,6 +20,7 @@ from sip2gw.backend.base import Begun, PaymentOrder, PaymentOutcome, PaymentResu
 from sip2gw.backend.database import Connection, WriteResult
 from sip2gw.backend.sql import queries
 from sip2gw.backend.sql.money.ledger import holder_of, load_payment, post, refused, till_of
+from sip2gw.backend.sql.queries import fill
 from sip2gw.backend.sql.values import (
     list_text,
     moment_text,
@@ -39,8 +40,8 @@ ADD_PERSON = "INSERT INTO patron (id, name) VALUES (?, '') ON CONFLICT DO NOTHIN
 """The ledger is about patrons: of one whom only the library system knows, we have the number."""
 ADD_SHARE = """
     INSERT INTO payment_share (payment_id, position, account, debtor_id, card, relation, fee_id,
-                               amount, till, state)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'planned')"""
+                               amount, till, key, state)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'planned')"""
 SHARES = """
     SELECT position, state, debtor_id, card, relation, amount, fee_id FROM payment_share
     WHERE payment_id = ? ORDER BY position"""
@@ -54,13 +55,17 @@ END_SHARE = """
 TELL_SHARE = """
     UPDATE payment_share SET owed_after = ?, proposal = ?
     WHERE payment_id = ? AND position = ? AND state = 'sent'"""
+DOUBT_SHARE = """
+    UPDATE payment_share SET doubt = 1 WHERE payment_id = ? AND position = ? AND doubt = 0"""
 RESOLVE_SHARES = """
     UPDATE payment_share SET resolved = ?
     WHERE payment_id = ? AND settled IS NOT NULL AND resolved IS NULL"""
 BOOKED_SHARE = """
     SELECT account, amount, debtor_id, relation, till FROM payment_share
     WHERE payment_id = ? AND position = ?"""
-BOOK = "UPDATE payment SET status = 'booked', texts = ? WHERE id = ? AND status = 'unknown'"
+BOOK = """
+    UPDATE payment SET status = 'booked', texts = COALESCE(?, texts)
+    WHERE id = ? AND status = 'unknown'"""
 CLOSE_PART = """
     UPDATE payment SET status = 'booked', key = NULL, amount =
         (SELECT SUM(s.amount) FROM payment_share s WHERE s.payment_id = payment.id
@@ -68,20 +73,29 @@ CLOSE_PART = """
     WHERE id = ? AND status = 'unknown'"""
 SENT_SHARES = """
     SELECT s.payment_id, s.position, s.account, p.terminal, p.bk, p.payment_type, p.currency,
-           s.sent, p.time, s.debtor_id, s.card, s.relation, s.amount, s.fee_id, s.owed_before,
-           s.lines_before
+           s.sent, s.doubt, p.time, s.debtor_id, s.card, s.relation, s.amount, s.fee_id,
+           s.owed_before, s.lines_before
     FROM payment_share s JOIN payment p ON p.id = s.payment_id
     WHERE s.state = 'sent' ORDER BY s.sent, s.payment_id"""
 BESIDE_SHARE = """
     SELECT 1 FROM payment_share WHERE debtor_id = ? AND payment_id <> ?
         AND (state = 'sent' OR (state = 'booked' AND ended >= ?)) LIMIT 1"""
-LISTED = """
+PAID_AGAIN = """r.terminal = p.terminal AND r.key = a.key AND r.content = p.content
+               AND r.id <> p.id AND r.status IN ('booked', 'undone')"""
+"""Of a share `a` of a payment `p`: the terminal has asked again when it was settled as not booked,
+and payment `r` was."""
+LISTED = fill(
+    """
     SELECT p.id, p.time, p.terminal, p.payer_id, p.amount, p.currency, p.payment_type, p.bk,
-           COALESCE(p.key, ''), p.content, p.key_expires, p.card, p.status
+           COALESCE(p.key, ''), p.content, p.key_expires, p.card, p.status,
+           EXISTS (SELECT 1 FROM payment_share a JOIN payment r ON {again}
+                   WHERE a.payment_id = p.id)
     FROM payment p WHERE EXISTS
         (SELECT 1 FROM payment_share s WHERE s.payment_id = p.id
          AND (p.status = 'unknown' OR s.settled >= ?))
-    ORDER BY p.time, p.id"""
+    ORDER BY p.time, p.id""",
+    again=PAID_AGAIN,
+)
 SEEN = """
     SELECT state, owed_before, owed_after, proposal, settled, resolved, note FROM payment_share
     WHERE payment_id = ? AND sent IS NOT NULL
@@ -111,7 +125,9 @@ def begin(
     """
     if not isinstance(plan, PaymentRefusalReason) and _add(connection, order, account, plan, texts):
         return WriteResult(_started(connection, order.id, order.now, debts))
-    key = connection.execute(queries.PAYMENT_KEY, (order.terminal, order.key)).fetchone()
+    # Held, so that what becomes of it meanwhile is all seen here or not at all.
+    statement = queries.PAYMENT_KEY + connection.dialect.for_update
+    key = connection.execute(statement, (order.terminal, order.key)).fetchone()
     holder = holder_of(order, key)
     if isinstance(holder, PaymentResult):
         return WriteResult(holder)
@@ -133,7 +149,8 @@ def _add(
     texts: Sequence[str],
 ) -> bool:
     """Write the payment and its shares; False, and nothing is written, when its key is taken."""
-    for person in dict.fromkeys((order.payer_id, *(share.debtor_id for share in shares))):
+    # In order, so that no two payments wait for each other.
+    for person in sorted({order.payer_id, *(share.debtor_id for share in shares)}):
         connection.execute(ADD_PERSON, (person,))
     what = (order.payer_id, order.amount, order.currency, order.payment_type, order.bk)
     begin_ = (order.id, time_text(order.now), order.terminal, *what)
@@ -144,7 +161,7 @@ def _add(
     till = order.account or till_of(order.terminal, order.payment_type)
     for position, share in enumerate(shares):
         whose = (share.debtor_id, share.card, share.relation)
-        values = (order.id, position, account, *whose, share.fee_id, share.amount, till)
+        values = (order.id, position, account, *whose, share.fee_id, share.amount, till, order.key)
         connection.execute(ADD_SHARE, values)
     return True
 
@@ -222,10 +239,12 @@ def end(
     if then is not None:
         _send(connection, payment_id, then, now)
     states = {row[1] for row in connection.execute(SHARES, (payment_id,)).fetchall()}
+    if settled or (states > {ShareState.BOOKED} and ShareState.SENT not in states):
+        connection.execute(DOUBT_SHARE, (payment_id, position))
     if states == {ShareState.BOOKED}:
-        payment = load_payment(connection, payment_id)
-        assert payment is not None
-        connection.execute(BOOK, (list_text(texts or payment.texts), payment_id))
+        connection.execute(BOOK, (list_text(texts) if texts else None, payment_id))
+        if position and not settled:  # a retry that has done the rest hears it now
+            connection.execute(RESOLVE_SHARES, (time, payment_id))
     elif states <= {ShareState.PLANNED, ShareState.REFUSED}:
         connection.execute(queries.GIVE_UP, (payment_id,))
     payment = load_payment(connection, payment_id)
@@ -255,8 +274,8 @@ def sent(connection: Connection) -> list[SentShare]:
 
 
 def _sent(connection: Connection, row: Sequence[Any]) -> SentShare:
-    payment_id, position, account, terminal, bk, payment_type, currency, sent_at, time = row[:9]
-    debtor_id, card, relation, amount, fee_id, owed, lines = row[9:]
+    payment_id, position, account, terminal, bk, payment_type, currency, sent_at = row[:8]
+    doubt, time, debtor_id, card, relation, amount, fee_id, owed, lines = row[8:]
     since = time_text(moment_value(time) - BESIDE)
     beside = connection.execute(BESIDE_SHARE, (debtor_id, payment_id, since)).fetchone()
     before = Debts(owed, None if lines is None else tuple(map(tuple, json.loads(lines))))
@@ -271,6 +290,7 @@ def _sent(connection: Connection, row: Sequence[Any]) -> SentShare:
         sent=moment_value(sent_at),
         share=Share(debtor_id, card, relation, amount, fee_id, before),
         alone=beside is None,
+        in_doubt=bool(doubt),
     )
 
 
@@ -279,6 +299,7 @@ def tell(
 ) -> WriteResult[None]:
     """Note for staff what was seen of a share that nobody can settle for certain."""
     connection.execute(TELL_SHARE, (owed, proposal, share.payment_id, share.position))
+    connection.execute(DOUBT_SHARE, (share.payment_id, share.position))
     return WriteResult(None)
 
 
@@ -292,14 +313,14 @@ def reconciliations(connection: Connection, since: datetime) -> list[Reconciliat
 
 
 def _reconciliation(connection: Connection, row: Sequence[Any]) -> Reconciliation:
-    payment_id, time, *middle, key_expires, card, status = row
+    payment_id, time, *middle, key_expires, card, status, is_paid_again = row
     seen = connection.execute(SEEN, (payment_id,)).fetchone()
     state, before, after, proposal, settled, resolved, note = seen
     is_open = status == PaymentStatus.UNKNOWN
     values = (payment_id, moment_value(time), *middle, moment_value(key_expires), card, before)
     return Reconciliation(
         UnknownPayment(*values),
-        AttemptState.UNKNOWN if is_open else _ended(status, resolved),
+        AttemptState.UNKNOWN if is_open else _ended(status, resolved or is_paid_again),
         after=after,
         # Of a payment in parts one is booked, and the rest is not.
         proposal=(proposal if state == ShareState.SENT else Verdict.NOT_BOOKED) if is_open else "",
@@ -308,8 +329,8 @@ def _reconciliation(connection: Connection, row: Sequence[Any]) -> Reconciliatio
     )
 
 
-def _ended(status: str, resolved: str | None) -> AttemptState:
-    if resolved is not None:
+def _ended(status: str, resolved: str | int | None) -> AttemptState:
+    if resolved:
         return AttemptState.RESOLVED
     return AttemptState.REFUSED if status == PaymentStatus.REFUSED else AttemptState.BOOKED
 
