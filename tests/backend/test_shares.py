@@ -157,6 +157,34 @@ async def test_a_bk_for_something_else_is_refused(library: Library) -> None:
     assert other.refusal is PaymentRefusalReason.BK_REUSED
 
 
+@pytest.mark.parametrize(
+    ("sent", "rest", "amount"), [(True, True, 500), (True, False, 300), (False, None, None)]
+)
+async def test_staff_settle_one_after_the_other(
+    library: Library, sent: bool, rest: bool | None, amount: int | None
+) -> None:
+    """What was not sent was certainly not booked, whatever was found of what was."""
+    payment = await begun(library, TOM, TIM)
+    for booked in filter(lambda word: word is not None, (sent, rest)):
+        await library.settle_payment(payment.payment_id, booked=booked, note="seen", now=LATER)
+    (found,) = library.payments()
+    assert (found.status, found.amount) == (
+        ("refused", 500) if amount is None else ("booked", amount)
+    )
+    assert sum(-cents for account, cents, *_ in entries(library) if "library" in account) == (
+        amount or 0
+    )
+    assert library.self_check() == []
+
+
+async def test_what_is_not_sent_stays_open_when_the_other_is_settled(library: Library) -> None:
+    payment = await begun(library, TOM, TIM)
+    await library.settle_payment(payment.payment_id, booked=True, note="seen", now=LATER)
+    (open_one,) = library.reconciliations(NOW)
+    assert (open_one.state.value, open_one.proposal) == ("unknown", "not-booked")
+    assert [at for at, _ in (await begun(library, TOM, TIM)).shares] == [1]
+
+
 # What staff are told --------------------------------------------------------------------------
 
 

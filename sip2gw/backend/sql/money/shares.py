@@ -345,7 +345,10 @@ def is_open(connection: Connection, payment_id: str) -> bool:
 def settle_as_told(
     connection: Connection, payment_id: str, *, booked: bool, note: str, now: datetime
 ) -> WriteResult[None]:
-    """Settle all that is open of a payment as staff say; only they can look into its books.
+    """Settle as staff say what nobody knows of a payment; only they can look into its books.
+
+    Of several shares that is the one that was sent last: if it was booked, what has not gone up yet
+    stays open, for the terminal or for another word of staff.
 
     Raises:
         RefusedError: it is not open.
@@ -355,10 +358,11 @@ def settle_as_told(
             f"no payment of unknown outcome has the id {payment_id}; see `payment reconcile`"
         )
     rows = connection.execute(SHARES, (payment_id,)).fetchall()
+    is_sent = any(row[1] == ShareState.SENT for row in rows)
     for position, state, *rest in rows:
-        if state == ShareState.BOOKED:
+        if state == ShareState.BOOKED or (is_sent and state != ShareState.SENT):
             continue
-        if state != ShareState.SENT and booked:
+        if booked and not is_sent:
             _send(connection, payment_id, (position, Share(*rest)), now)
         end(connection, payment_id, position, booked=booked, now=now, settled=True, note=note)
     if not booked:
