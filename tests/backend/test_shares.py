@@ -167,6 +167,8 @@ async def test_staff_settle_one_after_the_other(
     payment = await begun(library, TOM, TIM)
     for booked in filter(lambda word: word is not None, (sent, rest)):
         await library.settle_payment(payment.payment_id, booked=booked, note="seen", now=LATER)
+    (entry,) = library.reconciliations(NOW)
+    assert (entry.settled, entry.note) == (LATER, "seen")
     (found,) = library.payments()
     assert (found.status, found.amount) == (
         ("refused", 500) if amount is None else ("booked", amount)
@@ -175,6 +177,27 @@ async def test_staff_settle_one_after_the_other(
         amount or 0
     )
     assert library.self_check() == []
+
+
+async def test_who_says_that_the_rest_is_not_booked_is_noted(library: Library) -> None:
+    payment = await begun(library, TOM, TIM)
+    await end(library, payment, 0, booked=True, then=payment.shares[1], settled=True)
+    await end(library, payment, 1, booked=False)
+    await library.settle_payment(payment.payment_id, booked=False, note="paid back", now=LATER)
+    (entry,) = library.reconciliations(NOW)
+    assert (entry.state.value, entry.settled, entry.note) == ("booked", LATER, "paid back")
+    await follow_up(library)
+    assert [closed for _, closed in told(library)] == [True]
+
+
+async def test_what_was_looked_up_last_is_settled_although_the_first_never_was_in_doubt(
+    library: Library,
+) -> None:
+    payment = await begun(library, TOM, TIM)
+    await end(library, payment, 0, booked=True, then=payment.shares[1])
+    await end(library, payment, 1, booked=True, settled=True)
+    (entry,) = library.reconciliations(NOW)
+    assert (entry.state.value, entry.settled) == ("booked", NOW)
 
 
 async def test_what_is_not_sent_stays_open_when_the_other_is_settled(library: Library) -> None:

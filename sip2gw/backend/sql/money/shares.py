@@ -66,6 +66,9 @@ BOOKED_SHARE = """
 BOOK = """
     UPDATE payment SET status = 'booked', texts = COALESCE(?, texts)
     WHERE id = ? AND status = 'unknown'"""
+CLOSE_REST = """
+    UPDATE payment_share SET state = 'refused', ended = ?, settled = ?, note = ?
+    WHERE payment_id = ? AND state IN ('planned', 'refused')"""
 CLOSE_PART = """
     UPDATE payment SET status = 'booked', key = NULL, amount =
         (SELECT SUM(s.amount) FROM payment_share s WHERE s.payment_id = payment.id
@@ -99,7 +102,8 @@ LISTED = fill(
 SEEN = """
     SELECT state, owed_before, owed_after, proposal, settled, resolved, note FROM payment_share
     WHERE payment_id = ? AND sent IS NOT NULL
-    ORDER BY CASE state WHEN 'sent' THEN 0 WHEN 'refused' THEN 1 ELSE 2 END, position LIMIT 1"""
+    ORDER BY CASE state WHEN 'sent' THEN 0 WHEN 'refused' THEN 1 ELSE 2 END,
+             CASE WHEN settled IS NULL THEN 1 ELSE 0 END, position LIMIT 1"""
 
 
 def begin(
@@ -358,13 +362,14 @@ def settle_as_told(
             f"no payment of unknown outcome has the id {payment_id}; see `payment reconcile`"
         )
     rows = connection.execute(SHARES, (payment_id,)).fetchall()
-    is_sent = any(row[1] == ShareState.SENT for row in rows)
-    for position, state, *rest in rows:
-        if state == ShareState.BOOKED or (is_sent and state != ShareState.SENT):
-            continue
-        if booked and not is_sent:
+    left = [row for row in rows if row[1] != ShareState.BOOKED]
+    sent = [row for row in left if row[1] == ShareState.SENT]
+    for position, state, *rest in sent or (left if booked else ()):
+        if state != ShareState.SENT:
             _send(connection, payment_id, (position, Share(*rest)), now)
         end(connection, payment_id, position, booked=booked, now=now, settled=True, note=note)
     if not booked:
+        time = time_text(now)
+        connection.execute(CLOSE_REST, (time, time, note, payment_id))
         connection.execute(CLOSE_PART, (payment_id,))
     return WriteResult(None)
