@@ -5,7 +5,9 @@ every fourth is the head of a family who pays for two children too, of whom the 
 refuses some at first. A till sends it, to all gateways at once if there are several on one
 database, and asks again after a reconnect until it hears yes or no, or "not sure" for too long. The
 library system (`Till`) keeps books and knows no BK; of some debtors more moves meanwhile: new
-fines, larger ones, waivers. The gateways are killed with SIGKILL at random moments.
+fines, larger ones, waivers. The gateways kill themselves with SIGKILL (`killed`): before the intent
+is written, while it is, when it is durable, when the 37 has left, when its answer has come, while
+our end is written, and when it is durable.
 
 Shown (B46, B75, B76, C59, C98, C156): no BK goes up again for a debtor unless the library system
 has refused it; a yes is said only for what it has booked, a no only for what it has not wholly;
@@ -24,6 +26,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import killed
 from harness import STAMP, person
 from hostile_library import Drawn, HostileLibrary
 from postgres import Server, running_server
@@ -47,7 +50,7 @@ ASKED_AGAIN_S = 2.0
 PAUSE_S = 0.05
 LOOKED_S = 60.0
 """After so long everything has been looked at once."""
-LIFE_S = (0.5, 2.5)
+LIFE = 400
 FEES = {b"1": 200, b"2": 300}
 UNWILLING_SHARE = 0.3
 """Of the families: one child's 37 is refused at first."""
@@ -236,11 +239,13 @@ async def prove(
     payments: int,
     tills: int,
     seed: int,
+    life: int = LIFE,
     looks: bool = True,
     server: Server | None = None,
 ) -> Report:
     """Pay, kill, look, let staff settle what is left, and judge.
 
+    `life`: how many steps of payments a gateway lives at most.
     `looks`: whether to wait until the gateways have looked at what nobody knew.
     """
     gateways = 2 if server is not None else 1
@@ -256,15 +261,22 @@ async def prove(
     async with library, AsyncExitStack() as stack:
         config = configuration(url, library.port, tills)
         path = await prepare(directory, config, families(payments))
+        kills = directory / "kills"
+        kills.touch()
         processes = [
-            await stack.enter_async_context(GatewayProcess(each, keep_requests=False))
+            await stack.enter_async_context(
+                GatewayProcess(each, keep_requests=False, program=killed.program(kills, seed, life))
+            )
             for each in (twins(path, gateways) if gateways > 1 else [path])
         ]
         outages = Outages(processes, seed)
         counter = Tills(outages, books, tills)
         paying = asyncio.create_task(counter.pay(payments))
-        await outages.rage(paying.done, LIFE_S)
+        await outages.revive(paying.done)
         await paying
+        report.numbers |= Counter(f"at_{step}" for step in kills.read_text().split())
+        kills.unlink()  # from now on they live
+        await outages.revive(lambda: True)
         store = open_backend(load_config(path), "command").store
         stack.push_async_callback(store.close)
         if looks:
