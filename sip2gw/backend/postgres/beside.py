@@ -28,7 +28,7 @@ class _Pooled(Session):
 
     async def _execute(self, statement: str, values: Sequence[Any]) -> Result:
         try:
-            if statement.lstrip().startswith("SELECT"):
+            if statement.lstrip().startswith("SELECT") or "RETURNING" in statement:
                 return Result(await self._connection.fetch(statement, *values), 0)
             return Result((), changed(await self._connection.execute(statement, *values)))
         except FAILURES as error:

@@ -28,7 +28,7 @@ from sip2gw.backend.sql.values import (
     time_text,
     time_value,
 )
-from sip2gw.model import Payment, PaymentStatus
+from sip2gw.model import Minor, Payment, PaymentStatus
 from sip2gw.model.shares import Debts, SentShare, Share, ShareState
 from sip2gw.policy.reasons import PaymentRefusalReason
 from sip2gw.policy.upstream.payments import Verdict, one_after_the_other
@@ -40,8 +40,8 @@ ADD_PERSON = "INSERT INTO patron (id, name) VALUES (?, '') ON CONFLICT DO NOTHIN
 """The ledger is about patrons: of one whom only the library system knows, we have the number."""
 ADD_SHARE = """
     INSERT INTO payment_share (payment_id, position, account, debtor_id, card, relation, fee_id,
-                               amount, till, key, state)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'planned')"""
+                               amount, till, key, state, sent, owed_before, lines_before)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 SHARES = """
     SELECT position, state, debtor_id, card, relation, amount, fee_id FROM payment_share
     WHERE payment_id = ? ORDER BY position"""
@@ -51,7 +51,8 @@ SEND_SHARE = """
     WHERE payment_id = ? AND position = ? AND state IN ('planned', 'refused')"""
 END_SHARE = """
     UPDATE payment_share SET state = ?, ended = ?, settled = ?, note = ?
-    WHERE payment_id = ? AND position = ? AND state = 'sent'"""
+    WHERE payment_id = ? AND position = ? AND state = 'sent'
+    RETURNING account, amount, debtor_id, relation, till"""
 TELL_SHARE = """
     UPDATE payment_share SET owed_after = ?, proposal = ?
     WHERE payment_id = ? AND position = ? AND state = 'sent'"""
@@ -60,12 +61,10 @@ DOUBT_SHARE = """
 RESOLVE_SHARES = """
     UPDATE payment_share SET resolved = ?
     WHERE payment_id = ? AND settled IS NOT NULL AND resolved IS NULL"""
-BOOKED_SHARE = """
-    SELECT account, amount, debtor_id, relation, till FROM payment_share
-    WHERE payment_id = ? AND position = ?"""
 BOOK = """
     UPDATE payment SET status = 'booked', texts = COALESCE(?, texts)
-    WHERE id = ? AND status = 'unknown'"""
+    WHERE id = ? AND status = 'unknown' AND NOT EXISTS
+        (SELECT 1 FROM payment_share s WHERE s.payment_id = payment.id AND s.state <> 'booked')"""
 CLOSE_REST = """
     UPDATE payment_share SET state = 'refused', ended = ?, settled = ?, note = ?
     WHERE payment_id = ? AND state IN ('planned', 'refused')"""
@@ -127,8 +126,10 @@ def begin(
         texts: what is said when it is booked.
         debts: what each debtor owes now, for what an earlier try has left.
     """
-    if not isinstance(plan, PaymentRefusalReason) and _add(connection, order, account, plan, texts):
-        return WriteResult(_started(connection, order.id, order.now, debts))
+    if not isinstance(plan, PaymentRefusalReason):
+        added = _add(connection, order, account, plan, texts, debts)
+        if added is not None:
+            return WriteResult(added)
     # Held, so that what becomes of it meanwhile is all seen here or not at all.
     statement = queries.PAYMENT_KEY + connection.dialect.for_update
     key = connection.execute(statement, (order.terminal, order.key)).fetchone()
@@ -140,9 +141,8 @@ def begin(
     if isinstance(plan, PaymentRefusalReason):
         return WriteResult(refused(plan))
     connection.execute(queries.FREE_KEY, (order.terminal, order.key))
-    if not _add(connection, order, account, plan, texts):
-        return WriteResult(refused(PaymentRefusalReason.SYSTEM))
-    return WriteResult(_started(connection, order.id, order.now, debts))
+    added = _add(connection, order, account, plan, texts, debts)
+    return WriteResult(refused(PaymentRefusalReason.SYSTEM) if added is None else added)
 
 
 def _add(
@@ -151,8 +151,10 @@ def _add(
     account: str,
     shares: Sequence[Share],
     texts: Sequence[str],
-) -> bool:
-    """Write the payment and its shares; False, and nothing is written, when its key is taken."""
+    debts: Mapping[str, Debts],
+) -> Begun | None:
+    """Write the payment and its shares, the first one as sent; None, and nothing is written, when
+    its key is taken."""
     # In order, so that no two payments wait for each other.
     for person in sorted({order.payer_id, *(share.debtor_id for share in shares)}):
         connection.execute(ADD_PERSON, (person,))
@@ -161,13 +163,16 @@ def _add(
     key = (order.key, order.content, time_text(order.key_expires), order.card)
     row = (*begin_, PaymentStatus.UNKNOWN, list_text(texts), *key, moment_text(order.transacted))
     if not connection.execute(queries.ADD_PAYMENT, row).rowcount:
-        return False
+        return None
     till = order.account or till_of(order.terminal, order.payment_type)
-    for position, share in enumerate(shares):
+    begun = Begun(order.id, tuple(enumerate(one_after_the_other(shares, debts))))
+    for position, share in begun.shares:
         whose = (share.debtor_id, share.card, share.relation)
         values = (order.id, position, account, *whose, share.fee_id, share.amount, till, order.key)
-        connection.execute(ADD_SHARE, values)
-    return True
+        state = ShareState.PLANNED if position else ShareState.SENT
+        sending = (None, None, None) if position else _sending(share, order.now)
+        connection.execute(ADD_SHARE, (*values, state, *sending))
+    return begun
 
 
 def _again(
@@ -200,13 +205,14 @@ def _send(
     connection: Connection, payment_id: str, numbered: tuple[int, Share], now: datetime
 ) -> None:
     position, share = numbered
+    connection.execute(SEND_SHARE, (*_sending(share, now), payment_id, position))
+
+
+def _sending(share: Share, now: datetime) -> tuple[str, Minor | None, str | None]:
+    """When it is sent, and what the debtor owes then."""
     before = share.before
-    values = (time_text(now), before.balance, _lines_text(before), payment_id, position)
-    connection.execute(SEND_SHARE, values)
-
-
-def _lines_text(debts: Debts) -> str | None:
-    return None if debts.lines is None else json.dumps(debts.lines)
+    lines = None if before.lines is None else json.dumps(before.lines)
+    return time_text(now), before.balance, lines
 
 
 def end(
@@ -237,36 +243,48 @@ def end(
     state = ShareState.BOOKED if booked else ShareState.REFUSED
     time = time_text(now)
     values = (state, time, time if settled else None, note, payment_id, position)
-    is_new = bool(connection.execute(END_SHARE, values).rowcount)
-    if is_new and booked:
-        _post(connection, payment_id, position, now)
+    ended = connection.execute(END_SHARE, values).fetchone()
+    if ended is not None and booked:
+        _post(connection, payment_id, position, time, ended)
     if then is not None:
         _send(connection, payment_id, then, now)
-    states = {row[1] for row in connection.execute(SHARES, (payment_id,)).fetchall()}
-    if settled or (states > {ShareState.BOOKED} and ShareState.SENT not in states):
+    if settled:
         connection.execute(DOUBT_SHARE, (payment_id, position))
-    if states == {ShareState.BOOKED}:
-        connection.execute(BOOK, (list_text(texts) if texts else None, payment_id))
-        if position and not settled:  # a retry that has done the rest hears it now
-            connection.execute(RESOLVE_SHARES, (time, payment_id))
-    elif states <= {ShareState.PLANNED, ShareState.REFUSED}:
-        connection.execute(queries.GIVE_UP, (payment_id,))
+    if not booked or not _book(connection, payment_id, texts):
+        _note_part(connection, payment_id, position)
+    elif position and not settled:  # a retry that has done the rest hears it now
+        connection.execute(RESOLVE_SHARES, (time, payment_id))
     payment = load_payment(connection, payment_id)
     assert payment is not None
     return WriteResult(payment)
 
 
-def _post(connection: Connection, payment_id: str, position: int, now: datetime) -> None:
+def _book(connection: Connection, payment_id: str, texts: Sequence[str]) -> bool:
+    """Book the payment if all of its shares are; whether it is new."""
+    values = (list_text(texts) if texts else None, payment_id)
+    return bool(connection.execute(BOOK, values).rowcount)
+
+
+def _note_part(connection: Connection, payment_id: str, position: int) -> None:
+    """Give the payment up if nothing of it is booked; staff are told if only a part of it is."""
+    states = {row[1] for row in connection.execute(SHARES, (payment_id,)).fetchall()}
+    if states <= {ShareState.PLANNED, ShareState.REFUSED}:
+        connection.execute(queries.GIVE_UP, (payment_id,))
+    elif states > {ShareState.BOOKED} and ShareState.SENT not in states:
+        connection.execute(DOUBT_SHARE, (payment_id, position))
+
+
+def _post(
+    connection: Connection, payment_id: str, position: int, time: str, ended: Sequence[Any]
+) -> None:
     """Put a share that was booked into the ledger: the till has the money, the library's account
     at their side is worth so much less."""
-    row = connection.execute(BOOKED_SHARE, (payment_id, position)).fetchone()
-    account, amount, debtor_id, relation, till = row
+    account, amount, debtor_id, relation, till = ended
     entries = (
         (f"library:{account}", -amount, None, debtor_id, relation),
         (till, amount, None, debtor_id, relation),
     )
-    transaction_id = f"{payment_id}-{position}"
-    post(connection, "payment", transaction_id, payment_id, time_text(now), entries)
+    post(connection, "payment", f"{payment_id}-{position}", payment_id, time, entries)
 
 
 # Looking ----------------------------------------------------------------------------------------
