@@ -38,7 +38,7 @@ async def proxy(postgres: Server) -> AsyncIterator[BreakableProxy]:
 async def gateway(
     postgres: Server, proxy: BreakableProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Any]:
-    """A gateway that reaches its database through the proxy; what it writes by itself, it writes at the end."""
+    """A gateway that reaches its database through the proxy, and writes logs at its end only."""
     monkeypatch.setattr(door_log, "FLUSH_AFTER_S", 3600)
     monkeypatch.setattr(activity, "WRITE_AFTER_S", 3600)
     database = postgres.make_database()
