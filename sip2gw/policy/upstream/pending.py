@@ -121,7 +121,7 @@ def _lists(
     count = max(answer.fine_items_count - gone, 0)
     if rules.fees == "gossip":
         details = tuple(
-            detail if amount is None else (detail[0], format_amount(amount, currency), *detail[2:])
+            detail if amount is None else detail._replace(owed=format_amount(amount, currency))
             for detail, amount in zip(answer.fee_details, left, strict=False)
             if amount != 0
         )
