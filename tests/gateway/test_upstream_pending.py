@@ -34,14 +34,14 @@ async def shown(gateway, request=None):
 
 def pending(gateway):
     return [
-        (one.patron, one.fee, one.amount) for one in gateway.store.payment_exports({}, pending=True)
+        (one.patron, one.fee, one.amount) for one in gateway.store.payment_exports(pending=True)
     ]
 
 
 async def done(gateway, export_id=None):
     """Staff have entered it there: this one, or the only one that waits."""
     if export_id is None:
-        ((export_id),) = [one.id for one in gateway.store.payment_exports({}, pending=True)]
+        ((export_id),) = [one.id for one in gateway.store.payment_exports(pending=True)]
     await gateway.store.set_exported(export_id, gateway.clock.now())
 
 
@@ -120,10 +120,10 @@ async def test_without_cg_each_fee_is_exported_and_all_can_be_done_at_once(tmp_p
         await till.ask(pay("4.00"))
         assert pending(gateway) == [("1001", "1", 200), ("1001", "2", 200)]
         assert await shown(gateway) == ("1.00", ["#2 Fee 1.00"], 1)
-        first, second = gateway.store.payment_exports({}, pending=True)
+        first, second = gateway.store.payment_exports(pending=True)
         await done(gateway, second.id)
         assert await shown(gateway) == ("3.00", ["#2 Fee 3.00"], 1)
-        assert [one.id for one in gateway.store.payment_exports({}, pending=True)] == [first.id]
+        assert [one.id for one in gateway.store.payment_exports(pending=True)] == [first.id]
         (paid,) = gateway.store.payments()
         await done(gateway, paid.id)
         assert pending(gateway) == []

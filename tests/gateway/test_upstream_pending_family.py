@@ -15,7 +15,7 @@ DENIALS = 'denials_by_money = { flags = [0, 1, 2, 3], af = "owe" }'
 def waiting(gateway):
     """Whose debt, which fee and how much of each share that staff enter there."""
     return [
-        (one.patron, one.fee, one.amount) for one in gateway.store.payment_exports({}, pending=True)
+        (one.patron, one.fee, one.amount) for one in gateway.store.payment_exports(pending=True)
     ]
 
 
@@ -71,7 +71,7 @@ async def test_without_ids_each_debtor_is_one_row(tmp_path):
         assert "Still to pay: EUR 1.50." in answer
         assert waiting(gateway) == [("1001", "", 250), ("1002", "", 150)]
         assert fields(await family_at(pay), "BV", fixed=FIXED_64) == ["1.50"]
-        ids = [one.id for one in gateway.store.payment_exports({}, pending=True)]
+        ids = [one.id for one in gateway.store.payment_exports(pending=True)]
         (whole,) = gateway.store.payments()
         assert ids == [f"{whole.id}-1", f"{whole.id}-2"]
         # Anna's part is entered there, and their sum has sunk before it is told here.

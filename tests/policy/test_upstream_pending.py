@@ -215,6 +215,7 @@ def test_nobody_is_asked_for_what_was_paid(fees, shares):
     left = read_money(told.fee_amount, "EUR")
     assert left == max(total - sum(fee.amount for fee in pending), 0)
     shown = listed_fees(told, KOHA, "EUR", DECODE)
+    assert shown is not None
     for fee, cents in shown.items():
         there = sum(one.amount for one in pending if one.fee_id == fee)
         assert cents == fees[fee] - there > 0

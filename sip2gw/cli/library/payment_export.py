@@ -73,9 +73,7 @@ def export(
         return
     first, end = read_since(since, settings.zone), read_until(until, settings.zone)
     with opened_store(settings) as store:
-        found = store.payment_exports(
-            {"since": first, "until": end, "terminal": terminal}, pending=pending
-        )
+        found = store.payment_exports(pending=pending, since=first, until=end, terminal=terminal)
     told = [export_json(entry, settings.zone) for entry in found]
     columns = EXPORT_KEYS if pending else (*EXPORT_KEYS, DONE)
     shown = [{key: one[key] for key in columns} for one in told]

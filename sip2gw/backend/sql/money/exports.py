@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Unpack
 
 from sip2gw.backend.base import RefusedError
 from sip2gw.backend.database import Connection, WriteResult
@@ -70,13 +70,15 @@ def are_all(
     )
 
 
-def exports(connection: Connection, wanted: PaymentFilters, *, pending: bool) -> list[Export]:
+def exports(
+    connection: Connection, *, pending: bool, **wanted: Unpack[PaymentFilters]
+) -> list[Export]:
     """What was paid to be told to the library system, oldest first.
 
     Args:
         connection: of the transaction.
-        wanted: in the half-open time span, of the terminal.
         pending: leave out what it was told.
+        wanted: only those in the half-open time span, or of the terminal.
     """
     values = {
         "since": moment_text(wanted.get("since")),
