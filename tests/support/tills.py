@@ -31,6 +31,16 @@ def pay(amount="2.00", bk="B1", patron="1001", more="", pin="1234", date=STAMP):
     return f"37{date}0100EURBV{amount}|AOHUB|AA{patron}|AC|{secret}BK{bk}|{more}"
 
 
+def configured(library, *, keys="", connections=4):
+    """The configuration of a gateway before `library`."""
+    more = f'timeout_s = {TIMEOUT_S}\npreset = "koha"\n{keys}'
+    return (
+        UPSTREAM.replace("connections = 1", f"connections = {connections}")
+        .replace("ADDRESS", f"127.0.0.1:{library.port}")
+        .replace("KEYS", more)
+    )
+
+
 @asynccontextmanager
 async def before(directory, *behaviours, owed=None, keys="", connections=4, **till):
     """A gateway before a library system with books, to which the first patron owes 2.00 and 3.00.
@@ -45,11 +55,7 @@ async def before(directory, *behaviours, owed=None, keys="", connections=4, **ti
         late_s=2 * TIMEOUT_S,
     )
     async with library:
-        upstream = (
-            UPSTREAM.replace("connections = 1", f"connections = {connections}")
-            .replace("ADDRESS", f"127.0.0.1:{library.port}")
-            .replace("KEYS", f'timeout_s = {TIMEOUT_S}\npreset = "koha"\n{keys}')
-        )
+        upstream = configured(library, keys=keys, connections=connections)
         async with running(directory, config=CONFIG + TILL + upstream, records=[]) as gateway:
             yield gateway, library
 
