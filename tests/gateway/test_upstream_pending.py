@@ -2,6 +2,7 @@
 (B44, B46, B75, C98, C104, C105, C123, C124, C152, C157)."""
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC
 from unittest.mock import patch
 
@@ -11,6 +12,7 @@ from tills import LATER, NOT_SURE, before, listed, pay, reconciled, until, went_
 
 from sip2gw.backend.base import RefusedError, UnavailableError
 from sip2gw.backend.sql.money import ledger, shares
+from sip2gw.backend.system import NoAnswerError
 
 FIXED_64 = 61
 HERE = "payments = false"
@@ -218,6 +220,89 @@ async def test_what_a_dead_gateway_left_is_not_booked_and_frees_the_fee(tmp_path
         assert (await shown(gateway))[0] == "5.00"
         assert (await till.ask(pay("4.00"))).startswith("38Y")
         assert went_up(library) == []
+
+
+async def test_what_nobody_waits_for_is_not_booked(tmp_path):
+    """C98: the terminal has hung up, so it got no answer; it may ask again."""
+    async with before(tmp_path, keys=HERE) as (gateway, _library):
+        backend, payments = gateway.app.gateway.services.backend, gateway.app.state.payments
+        begin, begun, gone = backend.begin_shares, asyncio.Event(), asyncio.Event()
+
+        async def begin_slowly(*order):
+            result = await begin(*order)
+            begun.set()
+            await gone.wait()
+            return result
+
+        backend.begin_shares = begin_slowly
+        till = await gateway.terminal("till-1")
+        await till.send(pay("4.00"))
+        await begun.wait()
+        till.writer.close()
+        await until(lambda: not any(one.waiting for one in payments._under_way.values()))
+        gone.set()
+        await until(lambda: listed(gateway)[0][0] == "refused")
+        backend.begin_shares = begin
+        assert pending(gateway) == []
+        assert (await (await gateway.terminal("till-1")).ask(pay("4.00"))).startswith("38Y")
+        assert len(pending(gateway)) == 2
+
+
+async def test_what_another_gateway_has_given_up_is_refused(tmp_path):
+    async with before(tmp_path, keys=HERE) as (gateway, _library):
+        backend = gateway.app.gateway.services.backend
+        book = backend.book_kept
+
+        async def book_late(payment_id, now):
+            for share in await backend.sent_shares():
+                await backend.end_share(payment_id, share.position, booked=False, now=now)
+            return await book(payment_id, now)
+
+        backend.book_kept = book_late
+        till = await gateway.terminal("till-1")
+        assert (await till.ask(pay("4.00"))).startswith("38N")
+        assert [one.reason for one in gateway.store.refused_payments()] == ["system"]
+        assert pending(gateway) == []
+
+
+class Unlisted:
+    """A library system that does not tell the list of fees; everything else it does."""
+
+    def __init__(self, library, list_is):
+        self._library, self.list_is = library, list_is
+        self._asked = False
+
+    def __getattr__(self, name):
+        return getattr(self._library, name)
+
+    def offers(self, account):
+        offered = self._library.offers(account)
+        return offered - {"63"} if self.list_is == "not_offered" and self._asked else offered
+
+    async def ask(self, account, terminal, request, lease=None):
+        self._asked, is_list = True, bool(request.summary)
+        if is_list and self.list_is == "away":
+            raise NoAnswerError
+        answer = await self._library.ask(account, terminal, request, lease)
+        if is_list and self.list_is == "says_nothing":
+            return replace(answer, valid_patron=False)
+        return answer
+
+
+@pytest.mark.parametrize("list_is", ["away", "says_nothing", "not_offered"])
+async def test_who_cannot_see_the_list_takes_the_fee_for_unpaid_there(tmp_path, list_is):
+    """Nobody pays a second time because the library system does not answer."""
+    async with before(tmp_path, keys=HERE) as (gateway, library):
+        till = await gateway.terminal("till-1")
+        await till.ask(pay("3.00", more="CG2|"))
+        del library.answer.owed[b"1001"][b"2"]
+        services = gateway.app.gateway.services
+        services.library = Unlisted(services.library, list_is)
+        answer = await till.ask(ask(summary=" " * 10))
+        assert fields(answer, "BV", fixed=FIXED_64) == ["0.00"]
+        services.library.list_is = "told"
+        answer = await till.ask(ask(summary=" " * 10))
+        assert fields(answer, "BV", fixed=FIXED_64) == ["2.00"]
 
 
 # What they deny ------------------------------------------------------------------------------
