@@ -10,7 +10,8 @@ from till_library import Till
 
 from sip2gw.backend.sql.money import ledger
 
-TIMEOUT_S = 0.3
+TIMEOUT_S = 3
+"""Much, so that nothing runs out on a busy machine; `asked` lets it pass at once."""
 TILL = """
 [terminals.till-1]
 profile = "alone"
