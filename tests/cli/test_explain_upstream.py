@@ -8,7 +8,7 @@ from behind import DIALECTS, badges_of, behind, config_in_front
 from harness import CONFIG, LIBRARY, load
 from orders import Saying, settling
 
-from sip2gw.backend.base import PaymentOrder
+from sip2gw.backend.base import Begun, PaymentOrder
 from sip2gw.backend.factory import open_backend
 from sip2gw.cli.explain import Message, _explain, _write_json, _write_text
 from sip2gw.cli.failures import CommandError
@@ -111,6 +111,7 @@ async def test_what_was_paid_here_is_left_out(config):
     what = ("pay-1", "B1", "x", "1004", 450, "EUR", "00", "B1", at, at + timedelta(days=30))
     order = PaymentOrder(*what, case=settling(), texts=Saying("Thank you"))
     begun = await store.begin_shares(order, "default", shares, (), {})
+    assert isinstance(begun, Begun)
     await store.book_kept(begun.payment_id, at)
     await store.close()
     after = await _explain(config, "kiosk-1", "1004", Message.PATRON_INFORMATION, NOON)
