@@ -153,6 +153,15 @@ SHARES_TOLD = (
 """Under which key it was paid, for a retry after it was refused; whether staff are to be told of
 it (1) or were told (2)."""
 
+EXPORTS = (
+    "ALTER TABLE payment_share ADD COLUMN kept TEXT CHECK (kept IN ('fee', 'sum'))",
+    "ALTER TABLE payment_share ADD COLUMN exported TEXT",
+    """CREATE INDEX payment_share_pending ON payment_share (debtor_id)
+        WHERE kept IS NOT NULL AND exported IS NULL""",
+)
+"""`kept`: the share does not go up, because the library system takes no 37; what it lowers until
+staff have told them, which is when it was `exported` (C124)."""
+
 REKEYED_DEBTOR = """EXISTS (SELECT 1 FROM patron p JOIN patron s ON s.id = p.forgotten_as
         WHERE p.id = OLD.debtor_id AND s.id = NEW.debtor_id AND s.forgotten_on IS NOT NULL)"""
 
