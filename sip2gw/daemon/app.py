@@ -35,6 +35,7 @@ from sip2gw.daemon.operating import OperatorSide
 from sip2gw.daemon.reloading import Reloader
 from sip2gw.daemon.settling import Looks, Settler
 from sip2gw.daemon.support import SupportChore
+from sip2gw.daemon.today import LOOK_EVERY_S, TodayChore
 from sip2gw.foundation.clock import Clock
 from sip2gw.foundation.garbage import collect_rarely
 from sip2gw.foundation.threads import SHARED_THREADS, ready_pool
@@ -104,6 +105,7 @@ class App:
             passages=state.passages,
             admissions=state.admissions,
             answers=state.answers,
+            today=state.today,
             library=self.library,
             sendings=state.sendings,
             payments=state.payments,
@@ -119,6 +121,7 @@ class App:
         self.cause_chore = CauseChore(
             store, lambda: self.config, state.answers, self.metrics, clock, log
         )
+        self.today_chore = TodayChore(timed, state.today, clock, log)
         self.outbox_chore = OutboxChore(store, lambda: self.config, self.metrics, clock, log)
         self.gateway.on_unknown = self.settler.nudge
         self.server = TerminalServer(self.gateway, state)
@@ -219,6 +222,7 @@ class App:
         tls = server_context(self.config.tls) if self.config.tls is not None else None
         await self.gateway.check_backend()
         await self._passwords.recall()
+        await self.today_chore.look()
         if self.looker is not None:
             with suppress(BackendError):  # the settler tries again; nothing goes up before
                 await self.looker.recall()
@@ -257,6 +261,7 @@ class App:
             (self.store_chore.look, 0.0, 60.0),
             (self.support_chore.look, 0.0, 60.0),
             (self.operators.look, 30.0, 30.0),
+            (self.today_chore.look, LOOK_EVERY_S, LOOK_EVERY_S),
             (self.clock_chore.look, 1.0, 1.0),
             (self.cause_chore.write, 1.0, 1.0),
             (self.cause_chore.look_for_silence, 300.0, 300.0),

@@ -48,6 +48,7 @@ from sip2gw.serving.explain_library import AskedForExplanation
 from sip2gw.serving.settings import settings_of
 from sip2gw.serving.site import Site
 from sip2gw.shared.door_memory import Passages
+from sip2gw.shared.today import Today
 from sip2gw.texts import choose_language
 
 MESSAGES = ("63", "23")
@@ -136,7 +137,11 @@ async def explain(
     muted = Unrecorded(backend)  # type: ignore[abstract]
     behind = AskedForExplanation()
     identifier = _PinsAssumedRight() if library is None else behind
-    services = Services(muted, identifier, site.texts, Metrics(), clock, library=library)
+    today = Today()
+    today.learn(await backend.calendar_changes(until=at))
+    services = Services(
+        muted, identifier, site.texts, Metrics(), clock, today=today, library=library
+    )
     session = Session(services, terminal)
     scanned = card.strip()
     card = apply_rules(terminal.card_rules, scanned)
