@@ -39,6 +39,7 @@ from sip2gw.config.upstream import Account
 from sip2gw.foundation.clock import Clock
 from sip2gw.monitoring.metrics import Metrics
 from sip2gw.monitoring.telemetry import Log
+from sip2gw.policy.upstream.pace import Pace, can_be_sent, can_wait
 from sip2gw.protocol.codec import serialise
 from sip2gw.protocol.message import Request, Response
 from sip2gw.protocol.messages import ALWAYS_SUPPORTED, AcsStatus, FeePaid, ScStatus
@@ -63,6 +64,7 @@ class Pool:
         self._figures = Figures(account.name, metrics, log)
         self._log = log
         self._breaker = Breaker(Backoff(FIRST_WAIT_S, LONGEST_WAIT_S))
+        self._pace = Pace()
         self._opening_backoff = Backoff(FIRST_WAIT_S, LONGEST_WAIT_S)
         self._refused_backoff = Backoff(FIRST_REFUSED_S, LONGEST_REFUSED_S)
         self._open_after = 0.0
@@ -119,13 +121,23 @@ class Pool:
             self._send(line, job, now)
         else:
             is_taken = True
-            if not self._turns.add(job):
+            if not (self._can_wait(now) and self._turns.add(job)):
                 self._figures.failed(body, NotAskedError)
                 raise NotAskedError
         self._due.append(job)
         if is_taken:
             self._open_more(now)
         return job
+
+    def _can_wait(self, now: float) -> bool:
+        """Whether one more request would be answered in time if it waited for a line (B71).
+
+        Lines that can be opened count as if they were there.
+        """
+        lines = self._account.connections if now >= self._open_after else len(self._lines)
+        busy_s = min((now - line.used_at for line in self._lines), default=0.0)
+        expected_s = self._pace.expected_s(now, busy_s)
+        return can_wait(len(self._turns), lines, expected_s, self._account.timeout_s)
 
     def _free_line(self, now: float) -> Line | None:
         """The idle line that was used last and is nobody's; else the one that waits longest for
@@ -142,11 +154,12 @@ class Pool:
         line.send(job, now)
 
     def _next(self, line: Line, now: float) -> None:
-        """`line` is free: send what waits."""
+        """`line` is free: send what waits and can be answered in time."""
+        expected_s = self._pace.expected_s(now)
         while (job := self._turns.take()) is not None:
             if job.is_over:
                 continue
-            if job.deadline > now:
+            if can_be_sent(expected_s, job.deadline - now):
                 self._send(line, job, now)
                 return
             self._fail(job, NotAskedError)
@@ -158,6 +171,7 @@ class Pool:
         """The owner of a line: see `line.Owner`."""
         now = self._clock.monotonic()
         self._figures.answered(job.body, now - line.used_at, is_ours=job.is_ours)
+        self._pace.took(now - line.used_at, now)
         if isinstance(answer, AcsStatus):
             line.status = answer
         if line.is_ready:
