@@ -143,6 +143,14 @@ class LibraryIdentifier(Identifier, Protocol):
         the PIN is locked, so that nobody was asked, or wrong by the answer's CQ (B74, C155)."""
         ...
 
+    async def look_again(self, session: Session, number: str) -> None:
+        """See what our store says by now of the holder of `number`, if they were admitted.
+
+        Raises:
+            BackendError: the store cannot be read.
+        """
+        ...
+
     def numbers_of(self, number: str) -> tuple[str, ...]:
         """Card `number`, and the other number that an answer about it has told us (C151)."""
         ...
