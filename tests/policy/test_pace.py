@@ -1,4 +1,4 @@
-"""A library system that is slow, not away: who is told at once that there is no time.  (B71, B77)"""
+"""A library system that is slow, not away: who is told so at once.  (B71, B77)"""
 
 import pytest
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from datetime import UTC, datetime
 from typing import Any
 
 from sip2gw.backend.system import (
@@ -81,6 +82,8 @@ class Pool:
         self._problem = ""
         """Why the breaker opened last, for the log."""
         self._is_closed = False
+        self._answered_at: float | None = None
+        """When the last answer came, in seconds since 1970."""
         self._offers: frozenset[str] | None = None
         self.status: AcsStatus | None = None
         """See `LibrarySystem.last_status`."""
@@ -172,6 +175,7 @@ class Pool:
         now = self._clock.monotonic()
         self._figures.answered(job.body, now - line.used_at, is_ours=job.is_ours)
         self._pace.took(now - line.used_at, now)
+        self._answered_at = self._clock.epoch()
         if isinstance(answer, AcsStatus):
             line.status = answer
         if line.is_ready:
@@ -415,6 +419,12 @@ class Pool:
         """See `LibrarySystem.is_away`."""
         return not self._breaker.is_closed
 
+    @property
+    def last_answer(self) -> datetime | None:
+        """See `LibrarySystem.last_answer`."""
+        at = self._answered_at
+        return datetime.fromtimestamp(at, UTC) if at is not None else None
+
     def state(self) -> AccountState:
         """For `upstream status`."""
         return AccountState(
@@ -442,4 +452,5 @@ class Pool:
             busy=len(self._lines) - idle,
             opening=len(self._openings),
             breaker_open=self.is_away,
+            last_answer=self._answered_at or 0.0,
         )
