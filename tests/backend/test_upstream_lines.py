@@ -416,6 +416,88 @@ async def test_after_failures_in_a_row_nobody_waits_until_it_was_tried_again():
         assert client.series("upstream_breaker_open") == {("default",): 0.0}
 
 
+# Brown-outs -----------------------------------------------------------------------------------
+
+
+async def slow_answers(client, count, seconds):
+    """So many requests in a row are answered after so long, by the client's clock."""
+    for number in range(count):
+        asking = asyncio.create_task(client.status(f"9{number}"))
+        await asyncio.sleep(0)
+        client.ahead_s += seconds
+        await asking
+
+
+async def test_who_could_not_be_answered_in_time_is_told_so_at_once():
+    """Answers take 1.5 s, and 2 s after a request it is too late: nobody can wait for the line."""
+    async with (
+        HostileLibrary(delay_s=0.01) as library,
+        client_of(library, connections=1, timeout_s=2) as client,
+    ):
+        await slow_answers(client, 6, 1.5)
+        on_the_line = asyncio.create_task(client.status("2100", "a"))
+        await asyncio.sleep(0)
+        with pytest.raises(NotAskedError):
+            await client.status("2101", "b")
+        assert client.state.waiting == 0
+        assert not client.is_away("default")
+        assert (await on_the_line).patron_identifier == "2100"
+
+
+async def test_who_has_waited_too_long_for_an_answer_in_time_is_not_sent():
+    """It would be cut off, and nobody would know whether it was done (C154)."""
+    async with (
+        HostileLibrary(delay_s=0.01) as library,
+        client_of(library, connections=1, timeout_s=2) as client,
+    ):
+        first = asyncio.create_task(client.status("2100", "a"))
+        second = asyncio.create_task(client.status("2101", "b"))
+        await client.until(lambda: library.asked)
+        client.ahead_s += 1.5  # 0.5 s are left, and answers take 0.75 s by now
+        await first
+        with pytest.raises(NotAskedError):
+            await second
+        assert len(library.asked) == 1
+
+
+async def test_a_free_line_is_always_tried_so_a_brown_out_ends():
+    async with (
+        HostileLibrary(delay_s=0.01) as library,
+        client_of(library, connections=1, timeout_s=2) as client,
+    ):
+        await slow_answers(client, 6, 1.9)
+        await slow_answers(client, 6, 0)
+        first = asyncio.create_task(client.status("2100", "a"))
+        second = asyncio.create_task(client.status("2101", "b"))
+        await asyncio.gather(first, second)
+
+
+async def test_lines_that_cannot_be_opened_serve_nobody_who_waits():
+    """Of four lines three are refused: one line needs 0.6 s for an answer, so two can wait."""
+    async with HostileLibrary(delay_s=0.01) as library, client_of(library, timeout_s=2) as client:
+        await slow_answers(client, 6, 0.6)
+        pool = client._pools["default"]
+        pool._open_after = pool._clock.monotonic() + 60
+        asking = [asyncio.create_task(client.status(str(n), str(n))) for n in range(4)]
+        await asyncio.sleep(0)
+        assert client.state.waiting == 2
+        with pytest.raises(NotAskedError):
+            await asking[3]
+        await asyncio.gather(*asking[:3])
+
+
+async def test_the_moment_of_the_last_answer_is_a_metric():
+    async with HostileLibrary() as library, client_of(library, up=False) as client:
+        assert client.series("upstream_last_answer_timestamp_seconds") == {("default",): 0.0}
+        assert client.last_answer("default") is None
+        assert client.last_answer("unknown") is None
+        await client.until(lambda: client.state.open)
+        last = client.last_answer("default")
+        assert client.series("upstream_last_answer_timestamp_seconds") == {
+            ("default",): pytest.approx(last.timestamp(), abs=1e-5)
+        }
+
+
 # Time -----------------------------------------------------------------------------------------
 
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-WEIGHT = 0.2
-"""Of the last answer: after ten quick ones a slow time is over."""
+WEIGHT = 0.5
+"""Of the last answer: after a few slow ones it is known, and after a few quick ones it is over."""
 FORGOTTEN_AFTER_S = 30.0
 """What nobody has seen for so long says nothing about now."""
 
