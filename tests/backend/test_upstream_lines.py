@@ -493,6 +493,7 @@ async def test_the_moment_of_the_last_answer_is_a_metric():
         assert client.last_answer("unknown") is None
         await client.until(lambda: client.state.open)
         last = client.last_answer("default")
+        assert last is not None
         assert client.series("upstream_last_answer_timestamp_seconds") == {
             ("default",): pytest.approx(last.timestamp(), abs=1e-5)
         }

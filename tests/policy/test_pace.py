@@ -46,8 +46,6 @@ def test_lines_that_all_wait_for_long_are_slow_before_they_have_answered() -> No
         (0, 1, 2.0, 4.0, True),
         (4000, 4, 0.0, 4.0, True),  # nobody knows yet
         (1000, 4, 0.005, 4.0, True),
-        (0, 0, 2.0, 4.0, True),  # a line is being opened
-        (0, 0, 2.1, 4.0, False),
     ],
 )
 def test_who_waits_must_get_an_answer_in_time(

@@ -135,10 +135,12 @@ class Pool:
     def _can_wait(self, now: float) -> bool:
         """Whether one more request would be answered in time if it waited for a line (B71).
 
-        Lines that can be opened count as if they were there.
+        Lines that can be opened count as if they were there. While none is open nobody knows.
         """
+        if not self._lines:
+            return True
         lines = self._account.connections if now >= self._open_after else len(self._lines)
-        busy_s = min((now - line.used_at for line in self._lines), default=0.0)
+        busy_s = min(now - line.used_at for line in self._lines)
         expected_s = self._pace.expected_s(now, busy_s)
         return can_wait(len(self._turns), lines, expected_s, self._account.timeout_s)
 

@@ -52,7 +52,7 @@ def can_wait(ahead: int, lines: int, expected_s: float, left_s: float) -> bool:
         expected_s: how long an answer takes.
         left_s: until its deadline.
     """
-    turn_s = (ahead + 1) / max(lines, 1) * expected_s
+    turn_s = (ahead + 1) / lines * expected_s
     return turn_s + expected_s <= left_s
 
 
