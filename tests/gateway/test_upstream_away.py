@@ -5,12 +5,14 @@ digits of the card as PIN.
 """
 
 import asyncio
+from unittest.mock import patch
 
 import pytest
 from harness import CONFIG, HANGS_S, STAMP, ask_23, ask_37, ask_63, load, running
 from hostile_library import HostileLibrary, right_answer
 
 from sip2gw.authentication import emergency
+from sip2gw.backend.base import UnavailableError
 from sip2gw.model import DoorEntry
 
 AWAY = "AFThe library system cannot be reached. Please try again in a few minutes.|"
@@ -159,6 +161,33 @@ async def test_nobody_is_admitted_who_has_only_been_imported(scene):
     await scene.leave()
     load(scene.gateway.store, [BADGE, ANNA, BERT])
     assert AWAY in await door.ask(ask_23("1005", "1005"))
+
+
+async def test_when_our_store_is_away_too_the_door_goes_by_what_it_saw_last(scene):
+    door = await scene.admit()
+    await scene.leave()
+    backend = scene.gateway.app.gateway.services.backend
+    # The first look, before the library system would be asked, is answered; the second is not.
+    real, answers = backend.find_by_card, [None, UnavailableError("away")]
+
+    async def find_by_card(number):
+        fails = answers.pop(0)
+        if fails is not None:
+            raise fails
+        return await real(number)
+
+    with patch.object(backend, "find_by_card", find_by_card):
+        assert (await door.ask(ask_23("1001", "1001"))).startswith(ADMITTED)
+    assert answers == []
+    with patch.object(backend, "find_by_card", side_effect=UnavailableError("away")):
+        assert (await door.ask(ask_23("1001", "1001"))).startswith(ADMITTED)
+
+
+async def test_a_door_without_emergency_refuses(scene):
+    facts = await scene.gateway.terminal("door-facts")
+    await scene.leave()
+    assert AWAY in await facts.ask(ask_23("1001", "1001"))
+    assert await scene.decided() == ("system", "normal")
 
 
 async def test_a_door_refuses_when_their_last_answer_is_too_old(scene):
