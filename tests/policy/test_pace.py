@@ -40,10 +40,11 @@ def test_lines_that_all_wait_for_long_are_slow_before_they_have_answered() -> No
 @pytest.mark.parametrize(
     ("ahead", "lines", "expected_s", "left_s", "can"),
     [
-        (0, 4, 3.0, 4.0, True),  # its turn comes after 0.75 s, the answer 3 s later
-        (1, 4, 3.0, 4.0, False),
-        (0, 1, 3.0, 4.0, False),  # the line is in use for 3 s more
-        (0, 1, 2.0, 4.0, True),
+        (2, 4, 2.0, 4.0, True),  # its turn comes after 1.5 s, the answer 2.4 s later at the latest
+        (3, 4, 2.0, 4.0, False),
+        (0, 4, 3.0, 4.0, False),  # 0.75 s and 3.6 s
+        (0, 1, 2.0, 4.0, False),  # the line is in use for 2 s more
+        (0, 1, 1.8, 4.0, True),
         (4000, 4, 0.0, 4.0, True),  # nobody knows yet
         (1000, 4, 0.005, 4.0, True),
     ],
@@ -56,7 +57,7 @@ def test_who_waits_must_get_an_answer_in_time(
 
 @pytest.mark.parametrize(
     ("expected_s", "left_s", "can"),
-    [(3.0, 3.0, True), (3.0, 2.9, False), (0.0, 0.1, True), (0.0, 0.0, False), (0.0, -1.0, False)],
+    [(3.0, 3.6, True), (3.0, 3.5, False), (0.0, 0.1, True), (0.0, 0.0, False), (0.0, -1.0, False)],
 )
 def test_what_comes_too_late_is_not_sent(expected_s: float, left_s: float, can: bool) -> None:
     assert can_be_sent(expected_s, left_s) is can

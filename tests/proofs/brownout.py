@@ -26,7 +26,7 @@ PHASE_S = 20.0
 """Of each pair the slow and the quick part."""
 QUICK_S, SLOW_S, TIMEOUT_S, CONNECTIONS = 0.03, 3.0, 4.0, 4
 SLOW_KIOSKS, QUICK_KIOSKS = 30, 10
-EVERY_S = 0.5
+EVERY_S = 1.0
 """A kiosk of the slow account asks anew; the others go on at once."""
 P99_RATIO_MAX = 1.1
 AT_ONCE_S = 0.5

@@ -13,6 +13,9 @@ from dataclasses import dataclass
 
 WEIGHT = 0.5
 """Of the last answer: after a few slow ones it is known, and after a few quick ones it is over."""
+SAFETY = 1.2
+"""An answer may take so much longer than usual. Without that, every other answer to what is sent at
+the last moment would come too late."""
 FORGOTTEN_AFTER_S = 30.0
 """What nobody has seen for so long says nothing about now."""
 
@@ -53,9 +56,9 @@ def can_wait(ahead: int, lines: int, expected_s: float, left_s: float) -> bool:
         left_s: until its deadline.
     """
     turn_s = (ahead + 1) / lines * expected_s
-    return turn_s + expected_s <= left_s
+    return turn_s + SAFETY * expected_s <= left_s
 
 
 def can_be_sent(expected_s: float, left_s: float) -> bool:
     """Whether a request that has waited can still be answered in the time that is left."""
-    return 0 < left_s >= expected_s
+    return 0 < left_s >= SAFETY * expected_s
