@@ -502,6 +502,22 @@ async def test_the_moment_of_the_last_answer_is_a_metric():
 # Time -----------------------------------------------------------------------------------------
 
 
+async def test_a_probe_without_an_answer_to_its_99_lets_no_terminal_through():
+    """The login alone is answered by systems that serve nobody."""
+    behave = lambda heard: "silent" if heard.code == b"99" else "right"  # noqa: E731
+    async with (
+        HostileLibrary(behave) as library,
+        client_of(library, up=False, timeout_s=0.05) as client,
+    ):
+        await client.until(lambda: client.is_away("default"))
+        client.later(2 * FIRST_WAIT_S)
+        await client.until(lambda: library.codes.count(b"99") == 2)
+        assert client.is_away("default")
+        with pytest.raises(NotAskedError):
+            await client.status("2100")
+        assert set(library.codes) == {b"93", b"99"}
+
+
 async def test_an_idle_line_is_kept_alive_by_a_99_and_one_that_does_not_answer_is_closed():
     async with HostileLibrary() as library, client_of(library, keepalive_s=60) as client:
         client.later(59)
@@ -515,6 +531,31 @@ async def test_an_idle_line_is_kept_alive_by_a_99_and_one_that_does_not_answer_i
         await client.until(lambda: len(library.codes) == 4)
         client.later(1)
         assert client.state.open == 0
+
+
+def is_on_line(client):
+    last = client.last_status("default")
+    return last is not None and last.online
+
+
+async def test_a_library_system_that_says_it_is_off_line_is_asked_again_soon():
+    says = [b"98N"]
+
+    def answer(heard, *others):
+        body = right_answer(heard, *others)
+        return says[0] + body[3:] if heard.code == b"99" else body
+
+    async with HostileLibrary(answer=answer) as library, client_of(library) as client:
+        assert not is_on_line(client)
+        says[0] = b"98Y"
+        client.later(pool_module.OFF_LINE_S - 1)
+        assert client.state.idle == 1
+        client.later(1)
+        assert client.state.idle == 0
+        await client.until(lambda: is_on_line(client))
+        client.later(pool_module.OFF_LINE_S)
+        assert client.state.idle == 1
+        assert library.codes == [b"93", b"99", b"99"]
 
 
 async def test_after_ten_idle_minutes_one_line_is_left():

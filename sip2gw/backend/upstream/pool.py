@@ -49,6 +49,8 @@ WAITING_MAX = 4096
 """Requests that wait for a line of one account."""
 IDLE_S = 600.0
 """After so long without a terminal's request a line is closed, but for one (C120)."""
+OFF_LINE_S = 5.0
+"""So often one that says by its 98 that it is off line is asked whether it still is (B77)."""
 YOUNG_S = 5.0
 """A line that ends sooner, before anybody was served, is one that could not be opened."""
 
@@ -381,10 +383,13 @@ class Pool:
 
     def _tend(self, now: float) -> None:
         """Close idle lines, and keep the others alive."""
+        keepalive_s = self._account.keepalive_s
+        if self.status is not None and not self.status.online:
+            keepalive_s = min(keepalive_s, OFF_LINE_S)
         for line in tuple(self._idle):
             if len(self._lines) > 1 and now - line.served_at >= IDLE_S:
                 self._end(line)
-            elif self._with_status and now - line.used_at >= self._account.keepalive_s:
+            elif self._with_status and now - line.used_at >= keepalive_s:
                 self._idle.remove(line)
                 # Nobody awaits it; how it ends shows in the line.
                 self._send_ours(line, ScStatus())
