@@ -644,7 +644,8 @@ async def library():
 
 @pytest.fixture
 async def client(library):
-    async with client_of(library, connections=2, timeout_s=2) as client:
+    """No line is kept alive meanwhile: that would be another order of use."""
+    async with client_of(library, connections=2, timeout_s=2, keepalive_s=600) as client:
         await two_lines(client, library)
         yield client
 

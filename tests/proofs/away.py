@@ -143,6 +143,8 @@ class Scene:
     longest_s: float = 0.0
     ends: dict[tuple[bytes, bytes], str] = field(default_factory=dict)
     """What each loan and return was answered, by message and item."""
+    claims: set[bytes] = field(default_factory=set)
+    """Items that were said to be lent already; nobody may lend them."""
     is_over: bool = False
 
     def surely(self, began: float, *, here: bool, after_s: float) -> bool:
@@ -247,8 +249,9 @@ class Kiosk(Asking):
         """A loan that has happened already: no block Y."""
         item, stamp = self._next_item(), STAMP.encode()
         body = b"11NY%b%bAOHUB|AAP%b|AB%b|AC|" % (stamp, stamp, self.name.encode(), item)
+        self.scene.claims.add(item)
         end = await self._deed(body, item)
-        self.scene.report.expect(end == "no", f"a claim at {self.name} was answered {end}")
+        self.scene.report.expect(end != "yes", f"a claim at {self.name} was answered yes")
 
 
 class Door(Asking):
@@ -300,6 +303,7 @@ def judge(scene: Scene) -> None:
     expect = scene.report.expect
     for (code, item), end in scene.ends.items():
         times = done[code, item]
+        expect(item not in scene.claims or not times, f"{item!r} went up, and was not accepted")
         expect(times <= 1, f"{code!r} {item!r} was done {times} times")
         expect(end != "yes" or times == 1, f"{code!r} {item!r} got a yes and was not done")
         expect(end != "no" or not times, f"{code!r} {item!r} got a no and was done")
