@@ -52,3 +52,6 @@ class LibraryWord:
     """Those of `texts` that say so."""
     origin: Origin | None = field(default=None, repr=False, compare=False)
     """Of the snapshot that carries this word."""
+    pending: tuple[str, ...] = ()
+    """The ids of what was paid here before the answer, and the library system was not told yet:
+    `PendingFee.id` (C124)."""
