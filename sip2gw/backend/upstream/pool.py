@@ -168,13 +168,13 @@ class Pool:
                     backoff.reset()
         if not job.is_ours:
             self._served(line, job, now)
-        if not job.is_over:
-            job.end(answer)
         self._forget_done()
         if line.is_over:
             self._lost(line)
         elif line.is_ready:
             self._next(line, now)
+        if not job.is_over:
+            job.end(answer)
 
     def _served(self, line: Line, job: Job, now: float) -> None:
         line.has_served = True
@@ -206,7 +206,7 @@ class Pool:
     def _fail(self, job: Job, error: type[LibrarySystemError]) -> None:
         if not job.is_over:
             self._figures.failed(job.body, error)
-            job.end(None, error())
+            job.fail(error())
 
     def _forget_done(self) -> None:
         due = self._due
