@@ -96,9 +96,9 @@ def tell(
     for_payment = isinstance(request, PatronInformation) and honours_payment_fetch(session, request)
     if for_payment:
         session.services.metrics.fee_limit_lifted += 1
-    response, overlay = lay_over(
+    standing, response, written = lay_over(
         session, theirs, presented, record, presented.card, for_payment=for_payment
     )
-    answer = shown_answer(response, presented, overlay.standing)
-    answer.written = overlay.written
+    answer = shown_answer(response, presented, standing)
+    answer.written = written
     return answer
