@@ -173,6 +173,8 @@ class Guesses:
         """Whether no guess may be judged now; `stored` is what the store has counted."""
         if stored.locked_until is not None and now < stored.locked_until:
             return True
+        if not self.unwritten:
+            return stored.since_lock >= self.rules.failures_max
         unwritten = self._unwritten_of(name, now)
         if unwritten is None:
             return len(self.unwritten) >= UNWRITTEN_PATRONS_MAX

@@ -79,7 +79,11 @@ class Snapshots:
         if facts.membership is not None:
             membership = await backend.find_membership(facts.membership)
         # Our own part is the same object as long as nothing of it has changed.
-        if kept is not None and kept.ours is ours and kept.membership == membership:
+        if (
+            kept is not None
+            and kept.ours is ours
+            and (kept.membership is membership or kept.membership == membership)
+        ):
             return kept.record
         record = record_of(facts, number, ours, membership)
         self._kept.keep(key, _Kept(answer, reading, facts, ours, membership, record))

@@ -174,7 +174,7 @@ class Detached:
                     result: T = end.value
                     return result
                 try:
-                    yield _shielded(waits_for)
+                    yield waits_for if isinstance(waits_for, OneWait) else _shielded(waits_for)
                 except asyncio.CancelledError:
                     has_left = True
                     self._go_on_alone(work, waits_for)
@@ -197,8 +197,8 @@ class Detached:
 
 def _shielded(waits_for: asyncio.Future[Any] | None) -> asyncio.Future[Any] | None:
     """What the caller may cancel without cancelling what the work waits for."""
-    if waits_for is None or isinstance(waits_for, OneWait):
-        return waits_for
+    if waits_for is None:
+        return None
     shield = OneWait()
 
     def done(_: object) -> None:

@@ -160,9 +160,9 @@ class Pool:
         self._figures.answered(job.body, now - line.used_at, is_ours=job.is_ours)
         if isinstance(answer, AcsStatus):
             line.status = answer
+            if line.is_ready:
+                self._learn(answer)
         if line.is_ready:
-            if line.status is not self.status:
-                self._learn(line.status)
             for backoff in (self._opening_backoff, self._refused_backoff):
                 if backoff.has_grown:
                     backoff.reset()
@@ -246,7 +246,7 @@ class Pool:
 
     def _learn(self, status: AcsStatus | None) -> None:
         """What a line that is logged in was told last: before the login they may say less."""
-        if status is None or status is self.status:
+        if status is None:
             return
         self.status = status
         # The default itself, not its like: they have said no BX at all.
