@@ -79,7 +79,9 @@ class Pool:
         self._problem = ""
         """Why the breaker opened last, for the log."""
         self._is_closed = False
-        self._offers: frozenset[str] | None = None
+        self.offers: frozenset[str] | None = None
+        """See `LibrarySystem.offers`."""
+        self._learn_offers(None)
         self.status: AcsStatus | None = None
         """See `LibrarySystem.last_status`."""
 
@@ -251,7 +253,13 @@ class Pool:
         self.status = status
         # The default itself, not its like: they have said no BX at all.
         if status.supported_messages is not ALWAYS_SUPPORTED:
-            self._offers = status.supported_messages
+            self._learn_offers(status.supported_messages)
+
+    def _learn_offers(self, said: frozenset[str] | None) -> None:
+        offered = self._account.messages if self._account.messages is not None else said
+        if offered is not None and not self._account.payments:
+            offered -= {FeePaid.code}
+        self.offers = offered
 
     # Opening -------------------------------------------------------------------------------
 
@@ -388,13 +396,6 @@ class Pool:
     def forget(self) -> None:
         """See `LibrarySystem.forget`."""
         self._readings.forget()
-
-    def offers(self) -> frozenset[str] | None:
-        """See `LibrarySystem.offers`."""
-        offered = self._account.messages if self._account.messages is not None else self._offers
-        if offered is None or self._account.payments:
-            return offered
-        return offered - {FeePaid.code}
 
     @property
     def is_away(self) -> bool:
