@@ -132,7 +132,7 @@ class Guesses:
         self, terminal: str, now: datetime, judging: Coroutine[Any, Any, T]
     ) -> T:
         """The same where judging is waiting for somebody else's answer, so no task is needed."""
-        known = self.terminal(terminal)
+        known = self.terminals.of(terminal, self.rules.terminal_failures_max)
         crowded = bool(known.failures) and self._too_many(known, now, known.judged)
         if crowded:
             try:
@@ -173,8 +173,6 @@ class Guesses:
         """Whether no guess may be judged now; `stored` is what the store has counted."""
         if stored.locked_until is not None and now < stored.locked_until:
             return True
-        if not self.unwritten:
-            return stored.since_lock >= self.rules.failures_max
         unwritten = self._unwritten_of(name, now)
         if unwritten is None:
             return len(self.unwritten) >= UNWRITTEN_PATRONS_MAX

@@ -208,8 +208,8 @@ class LibraryPins:
             raise
         if self._unanswered and not guess.store_away:
             self._unanswered.pop(self._question(guess), None)
-        self.learn(guess.number, verdict.patron_id)
         named = verdict.patron_id
+        self.learn(guess.number, named)
         if counted.is_elsewhere(named) and await counted.is_locked_too(named):
             await self._lock_too(counted)
             return _LOCKED, None
@@ -300,6 +300,8 @@ class _Counted:
         """Note what the store has counted under `name`; whether the PIN is locked."""
         guesses = self._pins.guesses
         self._stored[name] = stored
+        if not (stored.failures or stored.locked_until or guesses.unwritten):
+            return False  # nothing is counted anywhere, as nearly always
         if guesses.has_failed(name, stored):
             self.failed.append(name)
         return guesses.is_locked(name, stored, self.guess.now)

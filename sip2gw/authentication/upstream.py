@@ -292,7 +292,9 @@ class UpstreamIdentifier:
         lease = None if terminal.is_door else session.lease
         answer = await library.ask(manner.account, terminal.name, up, lease)
         assert isinstance(answer, PatronStatusResponse | PatronInformationResponse)
-        self._note_card(request.patron_identifier, is_known=answer.valid_patron is not False)
+        is_known = answer.valid_patron is not False
+        if self._unknown or not is_known:
+            self._note_card(request.patron_identifier, is_known=is_known)
         if question is not None:
             window_s = terminal.door_manner.passage_window_s
             now_s = session.services.clock.monotonic()

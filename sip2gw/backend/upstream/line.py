@@ -237,7 +237,8 @@ class Line(asyncio.Protocol):
         self.job, job.line = job, self
         self.used_at = now
         self._resends = 0
-        self._write(self._client.send_body(job.body, self._checksum))
+        if self._transport is not None:
+            self._transport.write(self._client.send_body(job.body, self._checksum))
 
     def end(self) -> None:
         """Hang up at once; the owner is told nothing."""

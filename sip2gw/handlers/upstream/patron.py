@@ -40,8 +40,8 @@ async def patron(session: Session, request: PatronRequest) -> Answer:
     presented, theirs = await ask(session, request, session.terminal.identification.pin_required)
     answer = tell(session, request, presented, theirs)
     record, response = presented.shown, answer.response
-    if record is None or theirs is None:
-        return answer
+    if record is None or theirs is None or answer.written is not None:
+        return answer  # bytes are kept only where nothing may be added
     assert isinstance(response, PatronStatusResponse | PatronInformationResponse)
     if isinstance(response, PatronInformationResponse):
         await _list_for_authorisers(session, request, response)
