@@ -5,7 +5,7 @@ from __future__ import annotations
 from sip2gw.backend.system import LibrarySystem
 from sip2gw.handlers.base import Answer, LibraryIdentifier, Session
 from sip2gw.handlers.rules import UpstreamManner
-from sip2gw.protocol.messages import Request
+from sip2gw.protocol.messages import FeePaid, Request
 
 
 def library_of(session: Session) -> tuple[LibrarySystem, UpstreamManner]:
@@ -21,12 +21,21 @@ def identifier_of(session: Session) -> LibraryIdentifier:
     return session.services.identifier  # type: ignore[return-value]  # a cast would be a call
 
 
+def with_ours(session: Session, theirs: frozenset[str]) -> frozenset[str]:
+    """The codes of the requests that the library system takes, and of what we take in its place
+    (C124, C152)."""
+    _, manner = library_of(session)
+    return theirs if manner.payments else theirs | {FeePaid.code}
+
+
 def is_offered(session: Session, request: Request) -> bool:
-    """Whether the library system takes `request`. While nobody knows, it is asked: that opens the
+    """Whether `request` is taken. While nobody knows, the library system is asked: that opens the
     line on which it says so (C152)."""
     library, manner = library_of(session)
     offered = library.offers(manner.account)
-    return offered is None or request.code in offered
+    code = request.code
+    # First without a set of their codes and ours: nearly all requests are theirs.
+    return offered is None or code in offered or code in with_ours(session, offered)
 
 
 def refuse_unoffered(session: Session, request: Request) -> Answer:
