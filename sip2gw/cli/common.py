@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from sip2gw.cli.access import running_access
 from sip2gw.cli.failures import CommandError, UsageError
+from sip2gw.cli.owner import become_owner
 
 if TYPE_CHECKING:
+    from sip2gw.backend.factory import Opened
     from sip2gw.backend.library import Library
     from sip2gw.config import Branch, Config
 
@@ -65,16 +68,30 @@ def configured(path: Path | None) -> Config:
     return load_config(path)
 
 
-@contextmanager
-def opened_store(config: Config) -> Iterator[Library]:
-    """The store of `config`; a gateway may be running on it (C62).
+def opened(config: Config) -> Opened:
+    """The store of `config`, opened for what the running command may do to it (C135).
+
+    A gateway may be running on it (C62).
 
     Raises:
         BackendError: the store cannot be opened.
     """
-    from sip2gw.backend.factory import open_backend
+    from sip2gw.backend.factory import open_backend, store_file
 
-    store = open_backend(config, "command").store
+    file = store_file(config)
+    if file is not None:
+        become_owner(file)
+    return open_backend(config, "command", running_access())
+
+
+@contextmanager
+def opened_store(config: Config) -> Iterator[Library]:
+    """The same as `opened`, for staff, and closed at the end.
+
+    Raises:
+        BackendError: the store cannot be opened.
+    """
+    store = opened(config).store
     try:
         yield store
     finally:

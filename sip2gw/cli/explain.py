@@ -13,6 +13,7 @@ from sip2gw.cli.common import (
     ConfigOption,
     JsonOption,
     configured,
+    opened,
     printable,
     write_json,
     write_table,
@@ -69,17 +70,16 @@ def explain(
 async def _explain(
     config: Config, terminal: str, card: str, message: Message | None, at: str | None
 ) -> Explanation:
-    from sip2gw.backend.factory import open_backend
     from sip2gw.backend.system import LibrarySystemError
     from sip2gw.serving.explain import explain as explained
     from sip2gw.serving.site import build_site
 
-    opened = open_backend(config, "command")
-    library = _library_system(config, opened.store.pin_secret)
+    found = opened(config)
+    library = _library_system(config, found.store.pin_secret)
     try:
         if library is not None:
             await library.start()
-        site = build_site(config, opened.backend.capabilities)
+        site = build_site(config, found.backend.capabilities)
         known = site.by_login.get(terminal) or site.by_name.get(terminal)
         if known is None:
             names = ", ".join(sorted(site.by_name)) or "none"
@@ -87,7 +87,7 @@ async def _explain(
         moment = _moment(at, known.view)
         code = message.value if message is not None else None
         return await explained(
-            site, opened.backend, known.view, card, message=code, at=moment, library=library
+            site, found.backend, known.view, card, message=code, at=moment, library=library
         )
     except LibrarySystemError:
         raise CommandError(
@@ -96,7 +96,7 @@ async def _explain(
     finally:
         if library is not None:
             await library.close()
-        await opened.store.close()
+        await found.store.close()
 
 
 def _library_system(config: Config, secret: bytes) -> LibrarySystem | None:

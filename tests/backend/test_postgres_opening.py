@@ -54,7 +54,7 @@ def test_a_missing_driver_is_named(
 )
 def test_an_unreachable_database_is_told_without_its_address(url: str) -> None:
     with pytest.raises(UnavailableError, match="cannot be reached") as caught:
-        open_postgres(url, password="geheim", role="daemon", currency="EUR")
+        open_postgres(url, password="geheim", role="daemon", access="make", currency="EUR")
     assert "geheim" not in str(caught.value)
 
 
@@ -144,7 +144,7 @@ def test_another_secret_in_a_file_is_refused(postgres_url: str, tmp_path: Path) 
 
 def test_a_store_keeps_one_currency(postgres_url: str) -> None:
     with pytest.raises(BackendError, match="amounts in EUR, not in JPY"):
-        open_postgres(postgres_url, password=None, role="daemon", currency="JPY")
+        open_postgres(postgres_url, password=None, role="daemon", access="make", currency="JPY")
 
 
 # What others see
