@@ -111,7 +111,7 @@ OPENS: Mapping[str, _Opens] = {
 }
 """Every command by its words. An option may make it another: who asks for names is written down."""
 
-_running: ContextVar[Access | None] = ContextVar("access of the running command", default=None)
+_running: ContextVar[Access | None] = ContextVar("access of the running command", default="read")
 
 
 def running_access() -> Access:

@@ -21,7 +21,7 @@ from sip2gw.backend.system import LibrarySystem
 from sip2gw.backend.wrappers import Timed
 from sip2gw.config import Config
 from sip2gw.config.availability import unavailable
-from sip2gw.control.messages import Reloaded
+from sip2gw.control.messages import FollowedUp, Reloaded
 from sip2gw.daemon import signals
 from sip2gw.daemon.causes import CauseChore
 from sip2gw.daemon.chores import ClockChore, StoreChore
@@ -62,6 +62,7 @@ if TYPE_CHECKING:
 DRAIN_MARGIN_S = 0.5
 SETTLING_STOP_S = 1.0
 CAUSES_STOP_S = 1.0
+SUPPORT_STOP_S = 1.0
 OUTBOX_STOP_S = 1.0
 HTTP_STOP_S = 1.0
 CONTROL_STOP_S = 0.5
@@ -330,6 +331,8 @@ class App:
             )
         await ending.part("settling", SETTLING_STOP_S, self.settler.stop())
         await ending.part("causes", CAUSES_STOP_S, self.cause_chore.write())
+        # Who reads after the end must find what a person has to follow up (C145).
+        await ending.part("support", SUPPORT_STOP_S, self.support_chore.look())
         await ending.part("outbox", OUTBOX_STOP_S, self.outbox_chore.stop())
         await ending.part("http", HTTP_STOP_S, self.operators.close_http())
         self._verifier.close()
@@ -351,6 +354,10 @@ class App:
         Nothing changes if it is invalid, or if it changes something that a reload must not.
         """
         return self._reloader.ask()
+
+    def follow_up(self) -> asyncio.Future[FollowedUp]:
+        """Open messages of customer support now (C145)."""
+        return self.support_chore.look_now()
 
     def _swap(self, config: Config, site: Site) -> None:
         if config.log != self.config.log:
@@ -425,9 +432,7 @@ def serve(
         return runner.run(_serve(config, on_ready, access))
 
 
-async def _serve(
-    config: Config, on_ready: Callable[[list[str], str], None], access: Access
-) -> int:
+async def _serve(config: Config, on_ready: Callable[[list[str], str], None], access: Access) -> int:
     asyncio.get_running_loop().set_default_executor(ready_pool(SHARED_THREADS, "sip2gw"))
     try:
         opened = open_backend(config, "daemon", access)

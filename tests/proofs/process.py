@@ -32,7 +32,7 @@ async def prepare(directory: Path, config: str, records: Iterable[dict[str, obje
     """Write the configuration into `directory`, load the library, and return the file's path."""
     path = directory / "sip2gw.toml"
     path.write_text(config)
-    store = open_backend(load_config(path), "command").store
+    store = open_backend(load_config(path), "command", "make").store
     load(store, list(records), now=today())
     await store.close()
     return path

@@ -91,6 +91,8 @@ def _why_not(error: BaseException) -> str:
         reason = f"no answer within {CONNECT_TIMEOUT_S:g} s"
     elif isinstance(error, OSError) and error.strerror:
         reason = error.strerror
+    elif isinstance(error, asyncpg.InvalidCatalogNameError):
+        reason = "the server has no database of that name; make it, or correct store.url"
     elif isinstance(error, asyncpg.PostgresError):
         reason = f"it refuses: {name}"
     else:
