@@ -62,7 +62,6 @@ if TYPE_CHECKING:
 DRAIN_MARGIN_S = 0.5
 SETTLING_STOP_S = 1.0
 CAUSES_STOP_S = 1.0
-SUPPORT_STOP_S = 1.0
 OUTBOX_STOP_S = 1.0
 HTTP_STOP_S = 1.0
 CONTROL_STOP_S = 0.5
@@ -331,8 +330,6 @@ class App:
             )
         await ending.part("settling", SETTLING_STOP_S, self.settler.stop())
         await ending.part("causes", CAUSES_STOP_S, self.cause_chore.write())
-        # Who reads after the end must find what a person has to follow up (C145).
-        await ending.part("support", SUPPORT_STOP_S, self.support_chore.look())
         await ending.part("outbox", OUTBOX_STOP_S, self.outbox_chore.stop())
         await ending.part("http", HTTP_STOP_S, self.operators.close_http())
         self._verifier.close()

@@ -122,8 +122,12 @@ class Scene:
 
     def run(self, words: str) -> Any:
         """A reading command and what became of it."""
-        arguments = [self.ids.get(word, word) for word in READING[words].split()]
-        return CliRunner().invoke(app, [*words.split(), *arguments, "--config", str(self.config)])
+        return self.call(f"{words} {READING[words]}")
+
+    def call(self, words: str) -> Any:
+        """Any command and what became of it."""
+        arguments = [self.ids.get(word, word) for word in words.split()]
+        return CliRunner().invoke(app, [*arguments, "--config", str(self.config)])
 
 
 def all_refuse(scene: Scene, problem: str, *, check_warns: bool = False) -> None:
@@ -279,6 +283,31 @@ def test_a_locked_file_is_named(sqlite_scene: Scene, monkeypatch: pytest.MonkeyP
         all_refuse(sqlite_scene, "library.db is locked by another program: wait until")
 
 
+def test_only_some_commands_make_a_store(sqlite_scene: Scene) -> None:
+    """Not even those that write: a wrong `store.url` is an error."""
+    for path in sqlite_scene.config.parent.glob("library.db*"):
+        path.unlink()
+    problem = "does not exist; make the store with `sip2gw import FILE` or `sip2gw serve --create`"
+    with unchanged(sqlite_scene):
+        for words in ("serve", "patron block C1", "badge define X --name X", "maintain"):
+            result = sqlite_scene.call(words)
+            assert (result.exit_code, problem in result.output) == (1, True), result.output
+    assert sqlite_scene.call("import -").exit_code == 0
+    assert sqlite_scene.call("badge list").exit_code == 0
+
+
+@pytest.mark.parametrize("words", ["import -", "serve --create", "maintain"])
+def test_nobody_adds_to_the_file_of_another_program(sqlite_scene: Scene, words: str) -> None:
+    for path in sqlite_scene.config.parent.glob("library.db*"):
+        path.unlink()
+    with closing(sqlite3.connect(sqlite_scene.config.with_name("library.db"))) as other:
+        other.execute("CREATE TABLE recipe (name TEXT)")
+    with unchanged(sqlite_scene):
+        result = sqlite_scene.call(words)
+        assert result.exit_code == 1
+        assert "library.db belongs to another program and was left unchanged" in result.output
+
+
 # PostgreSQL
 
 
@@ -345,7 +374,19 @@ def test_an_empty_database_gets_no_table_and_no_secret(emptied: Scene) -> None:
 
 def test_the_database_of_another_program_stays_its_own(postgres: Server, emptied: Scene) -> None:
     postgres.run("CREATE TABLE schema_migration (version TEXT)", emptied.database)
-    all_refuse(emptied, "the database of store.url belongs to another program")
+    problem = "the database of store.url belongs to another program"
+    all_refuse(emptied, problem)
+    with unchanged(emptied):
+        assert problem in emptied.call("import -").output
+
+
+def test_a_command_that_writes_makes_no_table(emptied: Scene) -> None:
+    """Several databases may be on a server, and each looks like the right one."""
+    with unchanged(emptied):
+        for words in ("serve", "patron block C1", "maintain", "import - --dry-run"):
+            result = emptied.call(words)
+            assert result.exit_code == (0 if "dry" in words else 1), result.output
+    assert emptied.call("import -").exit_code == 0
 
 
 @pytest.mark.parametrize(

@@ -58,20 +58,23 @@ def _log_line(text: str) -> dict[str, object]:
 class GatewayProcess:
     """`sip2gw serve` as a child process; its log is read as it comes.
 
-    `keep_requests` off: the lines of single messages are passed over, for who measures beside it.
-    `environment`: variables that the process has besides ours. `program`: what Python runs.
+    `create`: the store is new. `keep_requests` off: the lines of single messages are passed over,
+    for who measures beside it. `environment`: variables that the process has besides ours.
+    `program`: what Python runs.
     """
 
     def __init__(
         self,
         config: Path,
         *,
+        create: bool = False,
         keep_requests: bool = True,
         environment: Mapping[str, str] | None = None,
         program: Sequence[str] = ("-m", "sip2gw"),
     ) -> None:
         self.config = config
         self._program = program
+        self._options = ("--create",) if create else ()
         self._environment = environment or {}
         self._keep_requests = keep_requests
         self.address = ("", 0)
@@ -96,6 +99,7 @@ class GatewayProcess:
             sys.executable,
             *self._program,
             "serve",
+            *self._options,
             "--config",
             str(self.config),
             stderr=asyncio.subprocess.PIPE,

@@ -64,10 +64,11 @@ def maintain(
     settings = configured(config)
     now = read_since(at, settings.zone, "--at") or datetime.now(UTC)
     with opened_store(settings) as store:
+        if not dry_run:
+            # Before what it is about may be forgotten.
+            brought_up_to_date(store, settings)
         _maintain_memberships(store, settings, now, dry_run=dry_run, json=json)
         _forget(store, settings, now, dry_run=dry_run)
-        if not dry_run:
-            brought_up_to_date(store, settings)
 
 
 def _maintain_memberships(
