@@ -6,7 +6,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import date, datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -15,7 +15,7 @@ import typer
 
 from sip2gw.cli.access import running_access
 from sip2gw.cli.failures import CommandError, UsageError
-from sip2gw.cli.owner import become_owner
+from sip2gw.cli.owner import as_owner
 
 if TYPE_CHECKING:
     from sip2gw.backend.factory import Opened
@@ -68,10 +68,11 @@ def configured(path: Path | None) -> Config:
     return load_config(path)
 
 
-def opened(config: Config) -> Opened:
+@contextmanager
+def opened(config: Config) -> Iterator[Opened]:
     """The store of `config`, opened for what the running command may do to it (C135).
 
-    A gateway may be running on it (C62).
+    A gateway may be running on it (C62). Who opens it closes it.
 
     Raises:
         BackendError: the store cannot be opened.
@@ -79,23 +80,22 @@ def opened(config: Config) -> Opened:
     from sip2gw.backend.factory import open_backend, store_file
 
     file = store_file(config)
-    if file is not None:
-        become_owner(file)
-    return open_backend(config, "command", running_access())
+    with nullcontext() if file is None else as_owner(file):
+        yield open_backend(config, "command", running_access())
 
 
 @contextmanager
 def opened_store(config: Config) -> Iterator[Library]:
-    """The same as `opened`, for staff, and closed at the end.
+    """The same for staff, closed at the end.
 
     Raises:
         BackendError: the store cannot be opened.
     """
-    store = opened(config).store
-    try:
-        yield store
-    finally:
-        run(store.close())
+    with opened(config) as found:
+        try:
+            yield found.store
+        finally:
+            run(found.store.close())
 
 
 def account() -> str:

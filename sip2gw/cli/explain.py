@@ -74,29 +74,29 @@ async def _explain(
     from sip2gw.serving.explain import explain as explained
     from sip2gw.serving.site import build_site
 
-    found = opened(config)
-    library = _library_system(config, found.store.pin_secret)
-    try:
-        if library is not None:
-            await library.start()
-        site = build_site(config, found.backend.capabilities)
-        known = site.by_login.get(terminal) or site.by_name.get(terminal)
-        if known is None:
-            names = ", ".join(sorted(site.by_name)) or "none"
-            raise CommandError(f"no terminal {printable(terminal)}; configured: {names}")
-        moment = _moment(at, known.view)
-        code = message.value if message is not None else None
-        return await explained(
-            site, found.backend, known.view, card, message=code, at=moment, library=library
-        )
-    except LibrarySystemError:
-        raise CommandError(
-            "the library system does not answer; see why with sip2gw upstream check"
-        ) from None
-    finally:
-        if library is not None:
-            await library.close()
-        await found.store.close()
+    with opened(config) as found:
+        library = _library_system(config, found.store.pin_secret)
+        try:
+            if library is not None:
+                await library.start()
+            site = build_site(config, found.backend.capabilities)
+            known = site.by_login.get(terminal) or site.by_name.get(terminal)
+            if known is None:
+                names = ", ".join(sorted(site.by_name)) or "none"
+                raise CommandError(f"no terminal {printable(terminal)}; configured: {names}")
+            moment = _moment(at, known.view)
+            code = message.value if message is not None else None
+            return await explained(
+                site, found.backend, known.view, card, message=code, at=moment, library=library
+            )
+        except LibrarySystemError:
+            raise CommandError(
+                "the library system does not answer; see why with sip2gw upstream check"
+            ) from None
+        finally:
+            if library is not None:
+                await library.close()
+            await found.store.close()
 
 
 def _library_system(config: Config, secret: bytes) -> LibrarySystem | None:

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from sip2gw.cli.failures import CommandError
-from sip2gw.cli.owner import become_owner
+from sip2gw.cli import owner
+from sip2gw.cli.owner import as_owner
 
 NOBODY = pwd.getpwnam("nobody")
 STRANGER = 54_321
@@ -22,6 +22,8 @@ def became(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """What the process has asked the system to become; it thinks that it is root's."""
     asked: list[Any] = []
     monkeypatch.setattr(os, "geteuid", lambda: 0)
+    for name in ("seteuid", "setegid"):
+        monkeypatch.setattr(os, name, lambda who: None)
     for name in ("initgroups", "setgroups", "setgid", "setuid"):
         monkeypatch.setattr(os, name, lambda *what, name=name: asked.append((name, *what)))
     return asked
@@ -47,7 +49,8 @@ def test_a_user_with_a_name_gets_all_groups(
     file = tmp_path / "library.db"
     file.touch()
     owned_by(monkeypatch, {file: NOBODY.pw_uid, tmp_path: STRANGER})
-    become_owner(file)
+    with as_owner(file):
+        pass
     groups = ("initgroups", "nobody", NOBODY.pw_gid)
     assert became == [groups, ("setgid", NOBODY.pw_gid), ("setuid", NOBODY.pw_uid)]
 
@@ -56,7 +59,8 @@ def test_a_new_store_gets_the_owner_of_its_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, became: list[Any]
 ) -> None:
     owned_by(monkeypatch, {tmp_path: STRANGER})
-    become_owner(tmp_path / "library.db")
+    with as_owner(tmp_path / "library.db"):
+        pass
     assert became == [("setgroups", [STRANGER]), ("setgid", STRANGER), ("setuid", STRANGER)]
 
 
@@ -64,8 +68,10 @@ def test_a_store_of_root_and_a_missing_directory_change_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, became: list[Any]
 ) -> None:
     owned_by(monkeypatch, {tmp_path: 0})
-    become_owner(tmp_path / "library.db")
-    become_owner(tmp_path / "nowhere" / "library.db")
+    with as_owner(tmp_path / "library.db"):
+        pass
+    with as_owner(tmp_path / "nowhere" / "library.db"):
+        pass
     assert became == []
 
 
@@ -74,19 +80,36 @@ def test_others_stay_who_they_are(
 ) -> None:
     owned_by(monkeypatch, {tmp_path: STRANGER})
     monkeypatch.setattr(os, "geteuid", lambda: NOBODY.pw_uid)
-    become_owner(tmp_path / "library.db")
+    with as_owner(tmp_path / "library.db"):
+        pass
     assert became == []
 
 
-def test_a_system_that_does_not_let_us_is_a_failure(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, became: list[Any]
-) -> None:
-    """In a container without the capability, root's own files would harm the gateway."""
-
-    def refuse(user: int) -> None:
+def refuse(user: int) -> None:
+    if user != 0:
         raise PermissionError(1, "Operation not permitted")
 
-    owned_by(monkeypatch, {tmp_path: STRANGER})
-    monkeypatch.setattr(os, "setuid", refuse)
-    with pytest.raises(CommandError, match=f"user {STRANGER} .*; run the command as that user"):
-        become_owner(tmp_path / "library.db")
+
+@pytest.mark.parametrize(
+    ("where", "name", "value"),
+    [(owner, "_PROGRAM", ("/nowhere/program",)), (os, "seteuid", refuse)],
+    ids=["the owner cannot read the program", "the system does not let us"],
+)
+def test_otherwise_the_owner_is_given_what_is_new(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    became: list[Any],
+    where: Any,
+    name: str,
+    value: Any,
+) -> None:
+    """Another user's file stays that user's."""
+    given: list[Any] = []
+    monkeypatch.setattr(where, name, value)
+    monkeypatch.setattr(os, "chown", lambda *what, **options: given.append(what))
+    file, secret = tmp_path / "library.db", tmp_path / "library.db.pin-secret"
+    owned_by(monkeypatch, {tmp_path: STRANGER, file: 0, secret: STRANGER})
+    with as_owner(file):
+        file.touch()
+        secret.touch()
+    assert (became, given) == ([], [(file, STRANGER, STRANGER)])

@@ -59,7 +59,7 @@ def _support() -> None:
     pass
 
 
-def _asked_to_look(settings: Config) -> None:
+def asked_to_look(settings: Config) -> None:
     """Let a running gateway open the messages that are missing: who lists them only reads."""
     from sip2gw.control.client import Control, NoGatewayError, RefusedError
     from sip2gw.control.messages import FollowUp
@@ -122,7 +122,7 @@ def list_messages(
     and after the first answer the last day to finish.
     """
     settings = configured(config)
-    _asked_to_look(settings)
+    asked_to_look(settings)
     with opened_store(settings) as store:
         _told_if_behind(store, settings)
         wanted = SupportFilter(
@@ -150,7 +150,7 @@ def show(message_id: IdArgument, json: JsonOption = False, config: ConfigOption 
     """Show a message with its history: who did what when, notes and answers."""
     settings = configured(config)
     number = read_message_id(message_id)
-    _asked_to_look(settings)
+    asked_to_look(settings)
     with opened_store(settings) as store:
         _told_if_behind(store, settings)
         message, history = store.support_message(number)
