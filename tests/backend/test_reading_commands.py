@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -16,6 +17,8 @@ from orders import decided_by
 from postgres import Server
 from typer.testing import CliRunner
 
+from sip2gw.backend.base import BackendError
+from sip2gw.backend.factory import open_backend
 from sip2gw.backend.library import Library
 from sip2gw.backend.postgres import address
 from sip2gw.backend.postgres.address import Address
@@ -23,8 +26,11 @@ from sip2gw.backend.postgres.session import Session
 from sip2gw.backend.postgres.store import session_at
 from sip2gw.backend.sql.schema import SCHEMA_NUMBER
 from sip2gw.backend.sqlite import database
+from sip2gw.backend.sqlite.reading import ReadingPlace
 from sip2gw.cli.access import OPENS
 from sip2gw.cli.app import app
+from sip2gw.config import load_config
+from sip2gw.model import Block, BlockType
 
 from .library import LIBRARY, NOW, load, open_library, open_postgres_library, order, pay_fee
 from .test_reviews import noted
@@ -308,6 +314,36 @@ def test_nobody_adds_to_the_file_of_another_program(sqlite_scene: Scene, words: 
         assert "library.db belongs to another program and was left unchanged" in result.output
 
 
+def test_a_store_that_was_only_half_made_is_no_store(sqlite_scene: Scene) -> None:
+    """Whoever made it was killed before it had a secret; only who makes stores goes on."""
+    with closing(sqlite3.connect(sqlite_scene.config.with_name("library.db"))) as store:
+        store.execute("DELETE FROM setting")
+        store.commit()
+    problem = "the store has tables, but was never set up; make the store with"
+    all_refuse(sqlite_scene, problem, check_warns=True)
+    with unchanged(sqlite_scene):
+        assert problem in sqlite_scene.call("maintain").output
+    assert sqlite_scene.call("import -").exit_code == 0
+
+
+def test_who_may_not_write_beside_the_file_reads_it_all_the_same(
+    sqlite_scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without that right there is no index of the log, and nobody who could make one."""
+    monkeypatch.setattr(os, "access", lambda path, mode, **_: mode != os.W_OK)
+    address = ReadingPlace(sqlite_scene.config.with_name("library.db")).address
+    assert str(address).endswith("?mode=ro&immutable=1")
+    all_work(sqlite_scene)
+
+
+def test_what_another_program_left_half_done_is_left_to_it(tmp_path: Path) -> None:
+    """Opened for writing, SQLite would roll its journal back."""
+    for name in ("library.db", "library.db-journal"):
+        (tmp_path / name).touch()
+    address = ReadingPlace(tmp_path / "library.db").address
+    assert str(address).endswith("/library.db?mode=ro")
+
+
 # PostgreSQL
 
 
@@ -424,3 +460,26 @@ def test_a_locked_database_is_named(
             assert result.exit_code == 1, (words, result.output)
             assert "another program holds a lock in the database" in result.output, words
         other.execute("ROLLBACK")
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_a_store_that_is_opened_to_be_read_refuses_every_change(
+    request: pytest.FixtureRequest, kind: str
+) -> None:
+    """Whatever a command tries by mistake."""
+    scene: Scene = request.getfixturevalue(f"{kind}_scene")
+
+    async def try_to_write() -> None:
+        store = open_backend(load_config(scene.config), "command", "read").store
+        try:
+            with pytest.raises(BackendError):
+                await store.set_badge_active("ONBE", False)
+            with pytest.raises(BackendError):
+                await store.set_block("P1", Block(BlockType.GENERAL, "", None, "staff"))
+            with pytest.raises(BackendError), store.own_connection() as connection:
+                connection.execute("DELETE FROM badge")
+        finally:
+            await store.close()
+
+    with unchanged(scene):
+        asyncio.run(try_to_write())
