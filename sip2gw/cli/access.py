@@ -78,6 +78,7 @@ OPENS: Mapping[str, _Opens] = {
     "payment totals": _READS,
     "payment reconcile": _Opens("read", {"settle": "write"}),
     "payment refused": _READS,
+    "payment export": _Opens("read", {"done": "write"}),
     "review list": _READS,
     "review show": _READS,
     "review close": _WRITES,

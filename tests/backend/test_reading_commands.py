@@ -74,6 +74,7 @@ READING: dict[str, str] = {
     "payment totals": "",
     "payment reconcile": "",
     "payment refused": "",
+    "payment export": "--pending",
     "review list": "",
     "review show": "REVIEW",
     "support list": "",
