@@ -30,7 +30,7 @@ async def in_front_of(directory, address, config=CONFIG):
     file = directory / "sip2gw.toml"
     file.write_text(config_in_front(DIALECT, address, config))
     settings = load_config(file)
-    store = open_backend(settings, "command").store
+    store = open_backend(settings, "command", "make").store
     load(store, list(badges_of(LIBRARY)))
     await store.close()
     return settings
