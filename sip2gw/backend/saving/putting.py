@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from sip2gw.backend.database import Connection
 
-_SECRET_MISSING = (
+_WITHOUT_ONE = (
     "the backup holds no PIN secret, and without it no stored PIN can be right. Give the secret"
     " with --secret FILE (the secret's file, or a backup that was made with --with-secret). If it"
     " is lost, --new-secret restores everything but the PINs"
@@ -165,7 +165,7 @@ def _settle_secret(
             start_with_another_secret(connection)
             secret = secrets.token_bytes(SECRET_BYTES)
     if not secret:
-        raise BackupError(_SECRET_MISSING)
+        raise BackupError(_WITHOUT_ONE)
     if not is_secret_of(connection, secret):
         raise BackupError(
             f"the PINs in the backup were hashed with another secret than that of {origin}"

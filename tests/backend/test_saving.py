@@ -1,0 +1,669 @@
+"""Backup and restore of everything that cannot be made again, on both databases (B90, C135)."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+from orders import decided_by
+from postgres import Server
+from released import SECRET, Released, released_schemas
+
+from sip2gw.backend.base import BackendError, PaymentOutcome
+from sip2gw.backend.factory import open_backend, open_source, target_of
+from sip2gw.backend.library import Library
+from sip2gw.backend.saving import putting
+from sip2gw.backend.saving.extracting import extract_files, secret_in
+from sip2gw.backend.saving.form import (
+    FORM,
+    BackupError,
+    Header,
+    Manifest,
+    Reading,
+    Writing,
+    reading,
+)
+from sip2gw.backend.saving.putting import Secret, restore
+from sip2gw.backend.saving.shape import LEFT_OUT
+from sip2gw.backend.saving.taking import FileCopy, take
+from sip2gw.backend.spool import Spool, read_spool
+from sip2gw.backend.sql import migrate as migrate_module
+from sip2gw.backend.sql.money import ledger
+from sip2gw.backend.sql.money.unknown import attempt_of
+from sip2gw.backend.sql.schema import MIGRATIONS, SCHEMA_NUMBER
+from sip2gw.backend.sqlite.store import Store
+from sip2gw.config import Config
+from sip2gw.model import DoorEntry
+
+from .library import LIBRARY, NOW, configured, content, load, order, pay_fee, unguarded
+
+both = pytest.mark.parametrize("database", ["sqlite", "postgres"])
+each_to_each = pytest.mark.parametrize(
+    ("database", "other"),
+    [(one, other) for one in ("sqlite", "postgres") for other in ("sqlite", "postgres")],
+)
+NOTHING_KNOWN = Secret()
+
+
+@dataclass
+class Place:
+    """Where a store is or will be, and how it is configured."""
+
+    config: Config
+
+    def open(self) -> Library:
+        return open_backend(self.config, "command").store
+
+    @property
+    def is_sqlite(self) -> bool:
+        return self.config.store.is_sqlite
+
+    @property
+    def secret(self) -> Path:
+        return self.config.base_dir / "library.db.pin-secret"
+
+    def save(self, **options: Any) -> bytes:
+        """A backup."""
+        stream = io.BytesIO()
+        with open_source(self.config) as source:
+            take(source, stream, **options)
+        return stream.getvalue()
+
+    def restore(self, backup: bytes, secret: Secret = NOTHING_KNOWN) -> list[str]:
+        """A store from a backup."""
+        return restore(opened(backup), target_of(self.config), secret)
+
+    async def holds(self) -> dict[str, list[Any]]:
+        """All rows of all tables, in any order."""
+        store = self.open()
+        rows = {table: sorted(rows, key=str) for table, rows in content(store).items()}
+        await store.close()
+        return rows
+
+    def is_untouched(self) -> bool:
+        """Whether nothing is there but what was there before a restore; a lock may be."""
+        if not self.is_sqlite:
+            with pytest.raises(BackendError, match="no library of sip2gw"):
+                self.save()
+        kept = {"sip2gw.toml", "library.db.lock"}
+        return {file.name for file in self.config.base_dir.iterdir()} <= kept
+
+
+def opened(backup: bytes) -> Reading:
+    return Reading("the file", io.BytesIO(backup))
+
+
+def read_through(backup: bytes) -> Manifest:
+    return opened(backup).read_through()
+
+
+Make = Callable[[str, str], Place]
+
+
+@pytest.fixture
+def place(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Make]:
+    """Make an empty place on one of the databases, in a directory of its own."""
+    made: list[tuple[Server, str]] = []
+
+    def make(database: str, name: str) -> Place:
+        directory, url = tmp_path / name, "sqlite:library.db"
+        directory.mkdir()
+        if database == "postgres":
+            server: Server = request.getfixturevalue("postgres")
+            made.append((server, server.make_database()))
+            url = server.url(made[-1][1])
+        return Place(configured(directory, url))
+
+    yield make
+    for server, database in made:
+        server.drop_database(database)
+
+
+BAR = DoorEntry("bar", "MAIN", "C1", date(2099, 1, 1), note="violence")
+DUE = DoorEntry("pass", "EAST", "P3")
+
+
+async def fill(where: Place) -> str:
+    """The small library after a day: paid, barred, blocked, and one payment in doubt."""
+    store = where.open()
+    assert load(store, *LIBRARY).errors == ()
+    paid = await store.book_payment(decided_by(order(), pay_fee("F1")))
+    await store.put_door_entry(BAR)
+    await store.put_door_entry(DUE)
+    await store.record_pin_failure("P3", NOW, 3, NOW)
+    with unguarded(store) as connection:
+        connection.execute("INSERT INTO known_login (login, digest) VALUES ('kiosk', 'aa')")
+        connection.execute("INSERT INTO guess VALUES ('key', 1, NULL, '2099')")
+    await store.close()
+    assert paid.payment is not None
+    return paid.payment.id
+
+
+# What is in it
+
+
+@both
+async def test_each_table_and_column_is_in_a_backup_or_on_the_list(
+    place: Make, database: str
+) -> None:
+    """What the database itself says there is: a new table cannot be forgotten."""
+    source = place(database, "old")
+    await source.open().close()
+    backup = source.save()
+    saved = {
+        f"{part.name.removeprefix('store.')}.{column}"
+        for part in opened(backup).parts()
+        if part.name.startswith("store.")
+        for column in part.columns
+    }
+    store = source.open()
+    with store.snapshot() as connection:
+        dialect = connection.dialect
+        tables = [name for (name,) in connection.execute(dialect.table_names).fetchall()]
+        there = {
+            f"{table}.{column}"
+            for table in tables
+            for (column,) in connection.execute(dialect.column_names, (table,)).fetchall()
+        }
+    await store.close()
+    unsaved = {name.partition(".")[0] for name in there - saved}
+    assert unsaved == set(LEFT_OUT), "in no backup, and nobody has said why"
+    assert saved <= there
+
+
+@each_to_each
+async def test_a_restored_store_holds_every_row(place: Make, database: str, other: str) -> None:
+    old, new = place(database, "old"), place(other, "new")
+    payment = await fill(old)
+    backup = old.save(with_secret=True)
+    assert new.restore(backup) == []
+    before, after = await old.holds(), await new.holds()
+    # Where the PIN secret is kept depends on the database.
+    for rows in (before, after):
+        rows["setting"] = [row for row in rows["setting"] if row[0] != "pin_secret"]
+    assert after == before
+    # And it is one: what was booked is booked, what was forbidden is forbidden.
+    store = new.open()
+    assert store.self_check() == []
+    again = await store.book_payment(decided_by(order(), pay_fee("F1")))
+    assert again.outcome is PaymentOutcome.REPLAYED
+    assert again.payment is not None
+    assert again.payment.id == payment
+    assert [entry.card for entry in store.door_entries("bar")] == ["C1"]
+    with pytest.raises(BackendError, match="append-only"), store.own_connection() as connection:
+        connection.execute("DELETE FROM ledger_entry")
+    await store.close()
+
+
+async def test_a_backup_shows_one_moment(place: Make) -> None:
+    """Payments that come while it is being made are in the next one."""
+    where = place("sqlite", "old")
+    await fill(where)
+    stream = io.BytesIO()
+    with open_source(where.config) as source:
+        store = where.open()
+        await store.book_payment(decided_by(order("BK2"), pay_fee("F1")))
+        await store.close()
+        manifest = take(source, stream)
+    counts = {part.name: part.rows for part in manifest.parts}
+    assert counts["store.payment"] == 1
+    new = place("sqlite", "new")
+    new.secret.write_bytes(where.secret.read_bytes())
+    assert new.restore(stream.getvalue()) == []
+    assert read_through(where.save()).parts != manifest.parts
+
+
+@both
+async def test_unknown_requests_of_the_spool_come_along(place: Make, database: str) -> None:
+    """C98: somebody must still find out what became of them."""
+    old, new = place(database, "old"), place(database, "new")
+    await fill(old)
+    doubtful = attempt_of(order("BK9"))
+    for where, attempts in ((old, [doubtful]), (new, [])):
+        spool = Spool(spool_of(where))
+        spool.open()
+        spool.put_all(attempts)
+        spool.close()
+    new.restore(old.save(with_secret=True))
+    assert read_spool(spool_of(new)) == [doubtful]
+    store = new.open()
+    assert [attempt.id for attempt in await store.unknown_attempts()] == [doubtful.id]
+    await store.close()
+
+
+def spool_of(where: Place) -> Path:
+    return target_of(where.config).spool
+
+
+# Secrets
+
+
+@both
+async def test_without_being_asked_it_holds_no_secret(place: Make, database: str) -> None:
+    where = place(database, "old")
+    await fill(where)
+    secret = open_backend(where.config, "command").store.pin_secret
+    plain = gzip.decompress(where.save())
+    assert secret.hex().encode() not in plain
+    assert secret.hex().encode() in gzip.decompress(where.save(with_secret=True))
+
+
+@each_to_each
+async def test_the_secret_must_come_from_somewhere(place: Make, database: str, other: str) -> None:
+    old, new = place(database, "old"), place(other, "new")
+    await fill(old)
+    backup = old.save()
+    with pytest.raises(BackupError, match=r"holds no PIN secret.*--secret FILE.*--new-secret"):
+        new.restore(backup)
+    assert new.is_untouched()
+    with pytest.raises(BackupError, match="another secret than that of elsewhere"):
+        new.restore(backup, Secret(bytes(32), "elsewhere"))
+    assert new.is_untouched()
+    secret = old.open().pin_secret
+    assert new.restore(backup, Secret(secret, "the safe")) == []
+    assert new.open().pin_secret == secret
+
+
+@both
+async def test_a_lost_secret_costs_the_pins_and_nothing_else(place: Make, database: str) -> None:
+    old, new = place(database, "old"), place(database, "new")
+    await fill(old)
+    assert new.restore(old.save(), Secret(is_lost=True)) == []
+    before, after = await old.holds(), await new.holds()
+    different = {table for table in before if before[table] != after[table]}
+    assert different == {"patron", "setting", "guess", "known_login"}
+    store = new.open()
+    with store.snapshot() as connection:
+        hashes = connection.execute("SELECT DISTINCT pin_hash FROM patron").fetchall()
+    assert hashes == [(None,)]
+    assert store.pin_secret != old.open().pin_secret
+    await store.close()
+
+
+async def test_the_secret_of_another_store_is_not_replaced(place: Make) -> None:
+    old, new = place("sqlite", "old"), place("sqlite", "new")
+    await fill(old)
+    new.secret.write_text(f"{SECRET.hex()}\n")
+    with pytest.raises(BackupError, match=r"another secret than that of .*pin-secret"):
+        new.restore(old.save(with_secret=True))
+    assert new.secret.read_text() == f"{SECRET.hex()}\n"
+    assert not (new.config.base_dir / "library.db").exists()
+
+
+async def test_a_secret_is_found_in_its_file_and_in_a_backup(place: Make, tmp_path: Path) -> None:
+    where = place("sqlite", "old")
+    await fill(where)
+    secret = where.open().pin_secret
+    with_it, without = tmp_path / "with.gz", tmp_path / "without.gz"
+    with_it.write_bytes(where.save(with_secret=True))
+    without.write_bytes(where.save())
+    assert secret_in(with_it) == secret_in(where.secret) == secret
+    with pytest.raises(BackupError, match="no PIN secret either"):
+        secret_in(without)
+
+
+# Nothing is overwritten, nothing is left half
+
+
+@both
+async def test_what_is_there_is_left_alone(place: Make, database: str) -> None:
+    old, new = place(database, "old"), place(database, "new")
+    await fill(old)
+    backup = old.save(with_secret=True)
+    await new.open().close()
+    before = await new.holds()
+    with pytest.raises(BackupError, match="left unchanged"):
+        new.restore(backup)
+    assert await new.holds() == before
+
+
+@pytest.mark.parametrize("suffix", ["-wal", "-shm", "-journal"])
+async def test_a_log_without_its_file_is_somebodys_data(place: Make, suffix: str) -> None:
+    old, new = place("sqlite", "old"), place("sqlite", "new")
+    await fill(old)
+    (new.config.base_dir / f"library.db{suffix}").write_bytes(b"payments")
+    with pytest.raises(BackupError, match=rf"library\.db{suffix}: is there already"):
+        new.restore(old.save(with_secret=True))
+
+
+async def test_a_gateway_keeps_a_restore_out_and_two_keep_each_other(place: Make) -> None:
+    old, new = place("sqlite", "old"), place("sqlite", "new")
+    await fill(old)
+    backup = old.save(with_secret=True)
+    running = open_backend(old.config, "daemon").store
+    with pytest.raises(BackupError, match="a gateway or another restore"):
+        old.restore(backup)
+    await running.close()
+    with target_of(new.config).open(), pytest.raises(BackupError, match="another restore"):
+        new.restore(backup)
+
+
+@both
+async def test_a_damaged_backup_makes_no_store(place: Make, database: str) -> None:
+    """Cut off anywhere, or one bit wrong: in its head, its rows, its digests, its end."""
+    old, new = place("sqlite", "old"), place(database, "new")
+    await fill(old)
+    backup = old.save(with_secret=True)
+    assert read_through(backup).schema == SCHEMA_NUMBER
+    for position in range(20, len(backup), len(backup) // 40):
+        with pytest.raises(BackupError):
+            read_through(backup[:position])
+        spoiled = bytearray(backup)
+        spoiled[position] ^= 0x40
+        assert is_refused_or_the_same(bytes(spoiled), backup), position
+    for ruined in (backup[:-20], backup[: len(backup) // 2], backup + b"more", b"", b"no backup"):
+        with pytest.raises(BackupError):
+            new.restore(ruined)
+        assert new.is_untouched()
+
+
+def is_refused_or_the_same(spoiled: bytes, backup: bytes) -> bool:
+    """Now and then another bit is only another way to pack the same bytes."""
+    try:
+        read_through(spoiled)
+    except BackupError:
+        return True
+    return gzip.decompress(spoiled) == gzip.decompress(backup)
+
+
+def forged(backup: bytes, change: Callable[[list[dict[str, Any]]], None]) -> bytes:
+    """A backup whose lines were changed by somebody who knows gzip."""
+    lines = [json.loads(line) for line in gzip.decompress(backup).splitlines()]
+    change(lines)
+    return gzip.compress(b"".join(json.dumps(line).encode() + b"\n" for line in lines))
+
+
+def test_whoever_changes_rows_changes_their_digest() -> None:
+    stream = io.BytesIO()
+    with_header = header()
+    writing = Writing(stream, with_header)
+    writing.part("store.fee", ("id", "amount"), [("F1", 250), ("F2", 120)])
+    writing.finish()
+    backup = stream.getvalue()
+    assert [part.rows for part in read_through(backup).parts] == [2]
+    for change in (
+        lambda lines: lines[2].reverse(),
+        lambda lines: lines.pop(2),
+        lambda lines: lines.insert(2, lines[2]),
+        lambda lines: lines[2].append(1),
+        lambda lines: lines.pop(),
+        lambda lines: lines.pop(4),
+        lambda lines: lines.append({"part": "store.fee", "columns": []}),
+        lambda lines: lines[-1]["manifest"]["parts"].pop(),
+        lambda lines: lines[2].__setitem__(1, {"nested": 1}),
+    ):
+        with pytest.raises(BackupError):
+            read_through(forged(backup, change))
+
+
+def header() -> Header:
+    return Header(
+        form=FORM, program="1", schema=SCHEMA_NUMBER, time="t", store="sqlite", secret=False
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "columns"),
+    [
+        ("store.patron", ("id",)),  # columns are missing
+        ("store.sqlite_master", ("name", "sql")),
+        ("store.fee; DROP TABLE fee", ("id",)),
+        ("store.schema_migration", ("number", "title")),
+    ],
+)
+def test_only_tables_of_the_schema_are_filled(
+    place: Make, name: str, columns: tuple[str, ...]
+) -> None:
+    new, stream = place("sqlite", "new"), io.BytesIO()
+    writing = Writing(stream, header())
+    writing.part(name, columns, [])
+    writing.finish()
+    with pytest.raises(BackupError, match="a table that schema"):
+        new.restore(stream.getvalue())
+    assert new.is_untouched()
+
+
+def test_a_backup_that_lacks_a_table_is_none(place: Make) -> None:
+    new, stream = place("sqlite", "new"), io.BytesIO()
+    Writing(stream, header()).finish()
+    with pytest.raises(BackupError, match=r"lacks access_log, .*payment"):
+        new.restore(stream.getvalue())
+    assert new.is_untouched()
+
+
+@both
+async def test_a_failure_at_the_very_end_leaves_nothing(
+    place: Make, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The secret and the spool are written already when the last check fails."""
+    old, new = place("sqlite", "old"), place(database, "new")
+    await fill(old)
+    spool = Spool(spool_of(old))
+    spool.open()
+    spool.put(attempt_of(order("BK9")))
+    spool.close()
+    backup = old.save(with_secret=True)
+
+    def fail(connection: object) -> list[str]:
+        assert read_spool(spool_of(new))
+        raise BackendError("the disk is full")
+
+    monkeypatch.setattr(ledger, "problems", fail)
+    with pytest.raises(BackendError, match="the disk is full"):
+        new.restore(backup)
+    assert new.is_untouched()
+    monkeypatch.undo()
+    assert new.restore(backup) == []
+
+
+async def test_what_a_killed_restore_left_is_replaced(place: Make) -> None:
+    old, new = place("sqlite", "old"), place("sqlite", "new")
+    await fill(old)
+    (new.config.base_dir / "library.db.restoring").write_bytes(b"half of a store")
+    new.restore(old.save(with_secret=True))
+    assert not (new.config.base_dir / "library.db.restoring").exists()
+
+
+# Older and newer schemas
+
+
+schemas = pytest.mark.parametrize(
+    "released", released_schemas(), ids=lambda it: f"schema-{it.number}"
+)
+
+
+async def place_released(place: Make, released: Released, database: str, name: str) -> Place:
+    where = place(database, name)
+    if where.is_sqlite:
+        released.copy_sqlite(where.config.base_dir)
+    else:
+        await released.load_postgres(where.config.store.url)
+    return where
+
+
+def in_any_order(rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    """Without what depends on the day and on the database."""
+    rows["setting"] = [
+        row for row in rows["setting"] if row[0] not in ("activity_since", "pin_secret")
+    ]
+    return rows
+
+
+@schemas
+@each_to_each
+async def test_an_old_backup_becomes_what_its_store_would_have_become(
+    place: Make, released: Released, database: str, other: str
+) -> None:
+    """The way into a new program, and the way back if something is wrong with it (B90)."""
+    old = await place_released(place, released, database, "old")
+    backup = old.save(with_secret=True)
+    assert read_through(backup).schema == released.number, "a backup upgrades nothing"
+    new = place(other, "new")
+    assert new.restore(backup) == []
+    restored = in_any_order(await new.holds())
+    assert restored == in_any_order(await old.holds())  # `open` has upgraded it
+
+
+@schemas
+async def test_the_way_back_to_the_program_of_then(
+    place: Make, released: Released, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A backup from before the upgrade, restored by a program that knows no later schema."""
+    old = await place_released(place, released, "sqlite", "old")
+    file = old.config.base_dir / "library.db"
+    before, backup = file.read_bytes(), old.save(with_secret=True)
+    assert file.read_bytes() == before
+    new = place("sqlite", "new")
+    pretend(monkeypatch, released.number)
+    assert restore_without_check(new, backup, monkeypatch) == []
+    restored = new.config.base_dir / "library.db"
+    assert dump(restored) == dump(file)
+
+
+def restore_without_check(
+    where: Place, backup: bytes, monkeypatch: pytest.MonkeyPatch
+) -> list[str]:
+    """The check of the ledger is that of today's tables."""
+    monkeypatch.setattr(ledger, "problems", lambda connection: [])
+    return where.restore(backup)
+
+
+def dump(file: Path) -> list[str]:
+    """Tables, indexes, triggers and rows as SQL."""
+    with closing(sqlite3.connect(file)) as connection:
+        return sorted(connection.iterdump())
+
+
+def pretend(monkeypatch: pytest.MonkeyPatch, schema: int) -> None:
+    """Be the program of then."""
+    for module in (migrate_module, putting):
+        monkeypatch.setattr(module, "SCHEMA_NUMBER", schema)
+    monkeypatch.setattr(migrate_module, "MIGRATIONS", MIGRATIONS[:schema])
+
+
+@both
+async def test_a_newer_backup_and_a_newer_store_are_refused(
+    place: Make, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = place(database, "old"), place(database, "new")
+    await fill(old)
+    backup = old.save(with_secret=True)
+    with monkeypatch.context() as before:
+        pretend(before, SCHEMA_NUMBER - 1)
+        with pytest.raises(BackupError, match=rf"schema {SCHEMA_NUMBER}.* use sip2gw .* or later"):
+            new.restore(backup)
+        with pytest.raises(BackendError, match="run the newer program"):
+            old.save()
+    assert new.is_untouched()
+
+
+# What is no store
+
+
+@both
+async def test_a_place_without_a_library_is_named(place: Make, database: str) -> None:
+    empty = place(database, "empty")
+    with pytest.raises(BackendError, match=r"check store\.url"):
+        empty.save()
+    assert empty.is_untouched()
+
+
+def test_another_programs_file_is_named_and_not_changed(place: Make) -> None:
+    where = place("sqlite", "other")
+    file = where.config.base_dir / "library.db"
+    file.write_bytes(b"no database at all" * 100)
+    with pytest.raises(BackendError, match="file is not a database"):
+        where.save()
+    assert file.read_bytes() == b"no database at all" * 100
+
+
+async def test_a_store_that_lacks_a_table_is_not_saved(place: Make) -> None:
+    where = place("sqlite", "old")
+    await fill(where)
+    with closing(sqlite3.connect(where.config.base_dir / "library.db")) as connection:
+        connection.execute("ALTER TABLE review ADD COLUMN more TEXT")
+        with pytest.raises(BackupError, match="table review has not the columns of schema"):
+            where.save()
+        connection.execute("DROP TABLE review")
+    with pytest.raises(BackupError, match="has no table review"):
+        where.save()
+
+
+async def test_another_currency_is_refused(place: Make, tmp_path: Path) -> None:
+    old, new = place("sqlite", "old"), place("sqlite", "new")
+    await fill(old)
+    other = Place(configured(new.config.base_dir, "sqlite:library.db", currency="USD"))
+    with pytest.raises(BackendError, match="amounts in EUR, not in USD"):
+        other.restore(old.save(with_secret=True))
+    assert other.is_untouched()
+
+
+async def test_what_was_wrong_before_is_restored_and_told(place: Make) -> None:
+    """A restore is no judge: the data are all that there is."""
+    old, new = place("sqlite", "old"), place("sqlite", "new")
+    await fill(old)
+    store = old.open()
+    assert isinstance(store, Store)
+    with unguarded(store) as connection:
+        connection.execute("UPDATE payment SET amount = amount + 1")
+    await store.close()
+    problems = new.restore(old.save(with_secret=True))
+    assert problems
+    assert all("payment" in problem for problem in problems)
+    assert (await new.holds())["payment"] == (await old.holds())["payment"]
+
+
+# The configuration
+
+
+async def test_files_of_the_configuration_are_given_back(place: Make, tmp_path: Path) -> None:
+    where = place("sqlite", "old")
+    await fill(where)
+    files = [FileCopy("sip2gw.toml", b"[institution]"), FileCopy("tls/ca.pem", b"\x00\xff")]
+    backup = where.save(files=files)
+    names = extract_files(opened(backup), tmp_path / "etc")
+    assert names == ["sip2gw.toml", "tls/ca.pem"]
+    assert (tmp_path / "etc" / "tls" / "ca.pem").read_bytes() == b"\x00\xff"
+    assert (tmp_path / "etc" / "sip2gw.toml").stat().st_mode & 0o777 == 0o600
+    with pytest.raises(BackupError, match="is there already"):
+        extract_files(opened(backup), tmp_path / "etc")
+
+
+@pytest.mark.parametrize("name", ["../evil", "/etc/passwd", "a/../../evil", ""])
+def test_no_file_outside_of_the_directory_is_written(name: str, tmp_path: Path) -> None:
+    stream = io.BytesIO()
+    writing = Writing(stream, header())
+    writing.part("files", ("name", "content"), [("fine", ""), (name, "")])
+    writing.finish()
+    with pytest.raises(BackupError, match="outside of its directory"):
+        extract_files(opened(stream.getvalue()), tmp_path / "etc")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_backup_is_opened_by_its_name(tmp_path: Path) -> None:
+    with pytest.raises(BackupError, match="none: No such file"), reading(tmp_path / "none"):
+        pass
+
+
+def test_it_is_read_in_portions(place: Make) -> None:
+    """However large a table is, a portion of it is in memory."""
+    fetched: list[int] = []
+
+    def rows() -> Iterator[tuple[int]]:
+        for number in range(10_000):
+            fetched.append(number)
+            yield (number,)
+
+    rests: list[int] = []
+    writing = Writing(io.BytesIO(), header(), lambda: rests.append(len(fetched)))
+    writing.part("store.many", ("number",), rows())
+    assert rests == list(range(1_000, 10_001, 1_000))
