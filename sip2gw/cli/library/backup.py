@@ -262,15 +262,20 @@ def _in_the_background() -> Iterator[Rest]:
 class _Pace:
     """After each portion of work a pause as long, so that half of a core is left at least."""
 
-    def __init__(self, tell: Callable[[], None]) -> None:
-        self._tell = tell
-        self._since = time.monotonic()
+    def __init__(
+        self,
+        tell: Callable[[], None],
+        monotonic: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._tell, self._monotonic, self._sleep = tell, monotonic, sleep
+        self._since = monotonic()
 
     def rest(self) -> None:
         """Pause, and show that something was done."""
         self._tell()
-        time.sleep(min(time.monotonic() - self._since, REST_MAX_S))
-        self._since = time.monotonic()
+        self._sleep(min(self._monotonic() - self._since, REST_MAX_S))
+        self._since = self._monotonic()
 
 
 @contextmanager
