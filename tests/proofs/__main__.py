@@ -26,6 +26,7 @@ PROGRAMS = (
     "upstream-guesses",
     "memory",
     "beside",
+    "backup",
     "mutants",
     "observe",
 )

@@ -50,7 +50,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     schema: int
     """Of the store, whatever the program could have made of it."""
     time: str
-    """The moment of the store that it shows, ISO 8601 in UTC."""
+    """ISO 8601 in UTC: what was answered by then is in it."""
     store: str
     """`sqlite` or `postgresql`."""
     secret: bool

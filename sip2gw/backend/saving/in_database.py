@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 from sip2gw.backend.postgres.address import Address
@@ -24,12 +25,12 @@ def source(address: Address, spool: Path, secret_file: Path | None) -> Iterator[
     Raises:
         BackendError: it cannot be read.
     """
-    before = read_spool(spool)
+    since, before = datetime.now(UTC), read_spool(spool)
     with session_at(address, SnapshotSession) as session:
         session.begin()
         tables_of(session)  # the moment is that of the first query
         spooled = merged(before, read_spool(spool))
-        yield Source("postgresql", session, spooled, secret_file)
+        yield Source("postgresql", since, session, spooled, secret_file)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 from sip2gw.backend.base import UnavailableError
@@ -30,12 +31,13 @@ def source(path: Path, secret_file: Path | None) -> Iterator[Source]:
     """
     if not path.is_file():
         raise UnavailableError(f"{path}: there is no store; check store.url")
-    spool = spool_of(path)
+    spool, since = spool_of(path), datetime.now(UTC)
     before = read_spool(spool)
     try:
         with look_into(Path(os.path.realpath(path))) as connection:
             spooled = merged(before, read_spool(spool))
-            yield Source("sqlite", connection, spooled, secret_file or beside(path, ".pin-secret"))
+            secret_file = secret_file or beside(path, ".pin-secret")
+            yield Source("sqlite", since, connection, spooled, secret_file)
     except sqlite3.Error as error:
         raise UnavailableError(f"{path}: the store cannot be read: {error}") from None
 

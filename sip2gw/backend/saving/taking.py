@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
@@ -38,6 +38,8 @@ class Source:
     """A store to be saved."""
 
     kind: str
+    since: datetime
+    """Before the moment that `connection` sees: whatever was answered by then is in it."""
     connection: Connection
     """Sees one moment of the store, and writes nothing."""
     spooled: Sequence[UnknownAttempt]
@@ -89,7 +91,7 @@ def take(
         form=FORM,
         program=__version__,
         schema=schema,
-        time=datetime.now(UTC).isoformat(timespec="seconds"),
+        time=source.since.isoformat(timespec="milliseconds"),
         store=source.kind,
         secret=with_secret,
     )

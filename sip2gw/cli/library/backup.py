@@ -260,22 +260,23 @@ def _in_the_background() -> Iterator[Rest]:
 
 
 class _Pace:
-    """After each portion of work a pause as long, so that half of a core is left at least."""
+    """After each portion of work a pause as long as that took of the processor."""
 
     def __init__(
         self,
         tell: Callable[[], None],
-        monotonic: Callable[[], float] = time.monotonic,
+        worked: Callable[[], float] = time.process_time,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._tell, self._monotonic, self._sleep = tell, monotonic, sleep
-        self._since = monotonic()
+        self._tell, self._worked, self._sleep = tell, worked, sleep
+        self._since = worked()
 
     def rest(self) -> None:
         """Pause, and show that something was done."""
         self._tell()
-        self._sleep(min(self._monotonic() - self._since, REST_MAX_S))
-        self._since = self._monotonic()
+        worked = self._worked()
+        self._sleep(min(worked - self._since, REST_MAX_S))
+        self._since = worked
 
 
 @contextmanager
