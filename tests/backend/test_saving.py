@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -40,8 +41,9 @@ from sip2gw.backend.sql import migrate as migrate_module
 from sip2gw.backend.sql.money import ledger
 from sip2gw.backend.sql.money.unknown import attempt_of
 from sip2gw.backend.sql.schema import MIGRATIONS, SCHEMA_NUMBER
+from sip2gw.backend.sql.secret import PinSecretError
 from sip2gw.backend.sqlite.store import Store
-from sip2gw.config import Config
+from sip2gw.config import Config, load_config
 from sip2gw.model import DoorEntry
 
 from .library import LIBRARY, NOW, configured, content, load, order, pay_fee, unguarded
@@ -79,8 +81,10 @@ class Place:
         return stream.getvalue()
 
     def restore(self, backup: bytes, secret: Secret = NOTHING_KNOWN) -> list[str]:
-        """A store from a backup."""
-        return restore(opened(backup), target_of(self.config), secret)
+        """A store from a backup, with its secret; what was wrong with the data."""
+        done = restore(opened(backup), target_of(self.config), secret)
+        assert done.has_secret
+        return done.problems
 
     async def holds(self) -> dict[str, list[Any]]:
         """All rows of all tables, in any order."""
@@ -262,15 +266,29 @@ async def test_the_secret_must_come_from_somewhere(place: Make, database: str, o
     old, new = place(database, "old"), place(other, "new")
     await fill(old)
     backup = old.save()
-    with pytest.raises(BackupError, match=r"holds no PIN secret.*--secret FILE.*--new-secret"):
-        new.restore(backup)
-    assert new.is_untouched()
     with pytest.raises(BackupError, match="another secret than that of elsewhere"):
         new.restore(backup, Secret(bytes(32), "elsewhere"))
     assert new.is_untouched()
     secret = old.open().pin_secret
     assert new.restore(backup, Secret(secret, "the safe")) == []
     assert new.open().pin_secret == secret
+
+
+@both
+async def test_the_secret_may_come_later(place: Make, database: str, tmp_path: Path) -> None:
+    """Nothing works before, and nothing makes another one."""
+    old, new = place("sqlite", "old"), place(database, "new")
+    await fill(old)
+    assert not restore(opened(old.save()), target_of(new.config), NOTHING_KNOWN).has_secret
+    with pytest.raises(PinSecretError):
+        new.open()
+    new.secret.write_bytes(old.secret.read_bytes())
+    if not new.is_sqlite:
+        file = new.config.path
+        table = f'[store]\npin_secret_file = "{new.secret.name}"\n'
+        file.write_text(file.read_text().replace("[store]\n", table))
+        new = Place(load_config(file))
+    assert new.open().pin_secret == old.open().pin_secret
 
 
 @both
@@ -465,6 +483,19 @@ async def test_a_failure_at_the_very_end_leaves_nothing(
     assert new.restore(backup) == []
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make something for others")
+async def test_what_root_restores_belongs_to_whoever_has_the_directory(place: Make) -> None:
+    """C135: else the gateway could not open its store."""
+    old, new = place("sqlite", "old"), place("sqlite", "new")
+    await fill(old)
+    directory = new.config.base_dir
+    os.chown(directory, 1234, 2345)
+    new.restore(old.save(with_secret=True))
+    made = [file for file in directory.iterdir() if file.name != "sip2gw.toml"]
+    assert len(made) == 3
+    assert {(file.stat().st_uid, file.stat().st_gid) for file in made} == {(1234, 2345)}
+
+
 async def test_what_a_killed_restore_left_is_replaced(place: Make) -> None:
     old, new = place("sqlite", "old"), place("sqlite", "new")
     await fill(old)
@@ -564,6 +595,46 @@ async def test_a_newer_backup_and_a_newer_store_are_refused(
         with pytest.raises(BackendError, match="run the newer program"):
             old.save()
     assert new.is_untouched()
+
+
+# The store that is saved
+
+
+def bytes_of(directory: Path) -> dict[str, bytes]:
+    """All files there but the index of the log, which is made anew."""
+    return {
+        file.name: file.read_bytes()
+        for file in directory.iterdir()
+        if not file.name.endswith("-shm")
+    }
+
+
+async def test_no_byte_of_a_store_is_changed(place: Make) -> None:
+    """Whether its gateway was stopped, killed, or works on."""
+    where = place("sqlite", "old")
+    await fill(where)
+    directory = where.config.base_dir
+    stopped = bytes_of(directory)
+    assert "library.db-wal" not in stopped
+    where.save(with_secret=True)
+    assert bytes_of(directory) == stopped
+    killed = place("sqlite", "killed")
+    store = where.open()
+    await store.put_door_entry(DoorEntry("bar", "EAST", "C1"))
+    working = bytes_of(directory)
+    assert working["library.db-wal"]
+    backup = where.save(with_secret=True)
+    assert bytes_of(directory) == working
+    for name in working:
+        if name.startswith("library.db"):
+            (killed.config.base_dir / name).write_bytes(working[name])
+    await store.close()
+    left = bytes_of(killed.config.base_dir)
+    parts = {part.name: part.sha256 for part in read_through(backup).parts}
+    assert {part.name: part.sha256 for part in read_through(killed.save()).parts}.items() <= (
+        parts.items()
+    )
+    assert bytes_of(killed.config.base_dir) == left
 
 
 # What is no store

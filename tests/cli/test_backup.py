@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import json
 import os
@@ -125,9 +126,12 @@ def test_the_lost_and_the_given_secret(
 ) -> None:
     file = tmp_path / "one.backup.gz"
     sip2gw("backup", file, "--config", library)
-    refused = sip2gw("restore", file, "--config", elsewhere)
-    assert refused.status == 1
-    assert "--secret FILE" in refused.err
+    missing = sip2gw("restore", file, "--config", elsewhere)
+    assert missing.status == 0
+    assert f"Put it into {elsewhere.with_name('library.db.pin-secret')}" in missing.err
+    assert sip2gw("patron", "show", "P1", "--config", elsewhere).status == 1
+    for path in elsewhere.parent.glob("library.db*"):
+        path.unlink()
     secret = library.with_name("library.db.pin-secret")
     given = sip2gw("restore", file, "--secret", secret, "--config", elsewhere)
     assert given.status == 0
@@ -211,6 +215,19 @@ def test_an_interrupted_backup_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_full_disk_leaves_nothing_and_says_so(
+    sip2gw: Run, library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    before = set(tmp_path.iterdir())
+    monkeypatch.setattr(os, "fdatasync", full)
+    result = sip2gw("backup", tmp_path / "one", "--config", library)
+    assert (result.status, result.err) == (1, "sip2gw: No space left on device\n")
+    assert set(tmp_path.iterdir()) == before
+
+
 def test_one_that_was_killed_is_written_anew(tmp_path: Path) -> None:
     (tmp_path / "one.part").write_bytes(b"half of a longer one")
     with drafting(tmp_path / "one", replace=False, check=accept) as stream:
@@ -257,7 +274,7 @@ def test_a_file_that_somebody_made_meanwhile_is_kept(tmp_path: Path) -> None:
 
 def test_sigterm_ends_it_as_ctrl_c_does() -> None:
     before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(KeyboardInterrupt), command._in_the_background():
+    with pytest.raises(KeyboardInterrupt), command._working():
         signal.raise_signal(signal.SIGTERM)
     assert signal.getsignal(signal.SIGTERM) == before
 

@@ -28,6 +28,8 @@ LINE_MAX = 32 * 1024 * 1024
 """Bytes; no row is as long, and whoever made a longer one wants our memory."""
 _COMPRESSION = 1
 """The lowest: it takes a third of the time and 15 % more room than the usual one."""
+_AS_GZIP = 31
+"""zlib's word for the largest window, and gzip's head and tail."""
 
 Value = str | int | float | None
 Row = Sequence[Value]
@@ -98,7 +100,7 @@ class _Next(msgspec.Struct, frozen=True):
 
 
 _ROW = msgspec.json.Decoder(list[Value])
-_encode = msgspec.json.encode
+_ENCODER = msgspec.json.Encoder()
 
 
 def rest_never() -> None:
@@ -112,8 +114,8 @@ class Writing:
         self._header = header
         self._rest = rest
         self._parts: list[Counted] = []
-        # No time and no name in gzip's own head: the same rows are the same bytes.
-        self._packed = gzip.GzipFile("", "wb", _COMPRESSION, stream, mtime=0)
+        self._stream = stream
+        self._packer = zlib.compressobj(_COMPRESSION, zlib.DEFLATED, _AS_GZIP)
         self._line(_First(header))
 
     def part(self, name: str, columns: Sequence[str], rows: Iterable[Row]) -> None:
@@ -121,9 +123,9 @@ class Writing:
         self._line(_Start(name, tuple(columns)))
         count, digest, rows = 0, hashlib.sha256(), iter(rows)
         while portion := list(islice(rows, ROWS_AT_ONCE)):
-            lines = msgspec.json.Encoder().encode_lines(portion)
+            lines = _ENCODER.encode_lines(portion)
             digest.update(lines)
-            self._packed.write(lines)
+            self._stream.write(self._packer.compress(lines))
             count += len(portion)
             self._rest()
         counted = Counted(name, count, digest.hexdigest())
@@ -135,11 +137,11 @@ class Writing:
         known = msgspec.structs.asdict(self._header)
         manifest = Manifest(**known, parts=tuple(self._parts))
         self._line(_Last(manifest))
-        self._packed.close()
+        self._stream.write(self._packer.flush())
         return manifest
 
     def _line(self, record: msgspec.Struct) -> None:
-        self._packed.write(_encode(record) + b"\n")
+        self._stream.write(self._packer.compress(_ENCODER.encode(record) + b"\n"))
 
 
 class Part:

@@ -36,12 +36,6 @@ if TYPE_CHECKING:
 
     from sip2gw.backend.database import Connection
 
-_WITHOUT_ONE = (
-    "the backup holds no PIN secret, and without it no stored PIN can be right. Give the secret"
-    " with --secret FILE (the secret's file, or a backup that was made with --with-secret). If it"
-    " is lost, --new-secret restores everything but the PINs"
-)
-
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -66,6 +60,16 @@ class Secret:
     """Nobody has it any more: PINs are given up, and all else is restored."""
 
 
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What became of a backup."""
+
+    problems: list[str]
+    """What is wrong with the data, as the backup has them."""
+    has_secret: bool
+    """Whether the PIN secret is where the store looks for it; a gateway needs it to start."""
+
+
 class _Found:
     """What a backup held besides its tables."""
 
@@ -75,8 +79,8 @@ class _Found:
         self.secret: bytes | None = None
 
 
-def restore(reading: Reading, target: Target, secret: Secret) -> list[str]:
-    """Make the store; returns what is wrong with the data, as the backup has them.
+def restore(reading: Reading, target: Target, secret: Secret) -> Restored:
+    """Make the store.
 
     Raises:
         BackendError: nothing was made; the text says why.
@@ -91,11 +95,11 @@ def restore(reading: Reading, target: Target, secret: Secret) -> list[str]:
         with target.open() as connection:
             found = _fill(connection, reading)
             insist_on_currency(connection, target.currency)
-            _settle_secret(connection, target, secret, found.secret, undo)
+            has_secret = _settle_secret(connection, target, secret, found.secret, undo)
             _put_into_spool(target.spool, found.attempts, undo)
             problems = ledger.problems(connection)
         undo.pop_all()
-    return problems
+    return Restored(problems, has_secret)
 
 
 def _fill(connection: Connection, reading: Reading) -> _Found:
@@ -154,8 +158,11 @@ def _settle_secret(
     known: Secret,
     saved: bytes | None,
     undo: ExitStack,
-) -> None:
-    """Keep the PIN secret where the store will look for it; one that is there is never replaced."""
+) -> bool:
+    """Keep the PIN secret where the store will look for it; one that is there is never replaced.
+
+    Whether there is one now; without it the store can be opened as soon as somebody puts it there.
+    """
     file = target.secret_file
     if file is not None and file.exists():
         secret, origin = load_pin_secret(file, create=False), str(file)
@@ -165,7 +172,7 @@ def _settle_secret(
             start_with_another_secret(connection)
             secret = secrets.token_bytes(SECRET_BYTES)
     if not secret:
-        raise BackupError(_WITHOUT_ONE)
+        return False
     if not is_secret_of(connection, secret):
         raise BackupError(
             f"the PINs in the backup were hashed with another secret than that of {origin}"
@@ -176,6 +183,7 @@ def _settle_secret(
         write_pin_secret(file, secret)
         undo.callback(file.unlink, missing_ok=True)
         belong_to_directory(file)
+    return True
 
 
 def _put_into_spool(path: Path, attempts: Sequence[UnknownAttempt], undo: ExitStack) -> None:

@@ -243,11 +243,16 @@ def draft(path: Path) -> SqliteConnection:
 def look_into(path: Path) -> Iterator[SqliteConnection]:
     """A connection that sees one moment of the file and changes no byte of it.
 
+    Who opens it to read only leaves an empty log behind, so that is for files with a log that
+    holds something: the last one who could write would copy it into the file.
+
     Raises:
         sqlite3.Error: there is no such file, or it is no database.
     """
+    log = Path(f"{path}-wal")
+    mode = "ro" if log.exists() and log.stat().st_size else "rw"
     connection = sqlite3.connect(
-        f"file:{quote(str(path))}?mode=ro",
+        f"file:{quote(str(path))}?mode={mode}",
         uri=True,
         timeout=READ_WAIT_S,
         isolation_level=None,
@@ -255,6 +260,7 @@ def look_into(path: Path) -> Iterator[SqliteConnection]:
         factory=SqliteConnection,
     )
     with closing(connection):
+        connection.execute("PRAGMA query_only = ON")
         connection.execute("BEGIN")
         # The moment is that of the first read.
         connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()

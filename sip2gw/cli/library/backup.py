@@ -27,6 +27,7 @@ from sip2gw.foundation.words import counted
 
 if TYPE_CHECKING:
     from sip2gw.backend.saving.form import Manifest, Rest
+    from sip2gw.backend.saving.putting import Restored
     from sip2gw.config import Config
 
 LOWEST = 19
@@ -130,17 +131,31 @@ def restore(
     if secret is not None and new_secret:
         raise UsageError("give --secret or --new-secret, not both")
     if files is not None:
-        with _in_the_background() as rest:
+        with _working() as rest:
             _extract(file, files, rest)
         return
     settings = configured(config)
-    with _in_the_background() as rest:
-        manifest, problems = _restore(file, settings, secret, is_lost=new_secret, rest=rest)
+    with _working() as rest:
+        manifest, done = _restore(file, settings, secret, is_lost=new_secret, rest=rest)
     _tell(file, manifest, json)
-    if problems:
-        lines = [f"the backup was wrong already: {problem}" for problem in problems]
+    if not done.has_secret:
+        say(_secret_missing(settings))
+    if done.problems:
+        lines = [f"the backup was wrong already: {problem}" for problem in done.problems]
         raise CommandError("\n".join(["restored as it was, but:", *lines]))
     say("Restored. Look at it with `sip2gw check`, then start the gateway.")
+
+
+def _secret_missing(settings: Config) -> str:
+    from sip2gw.backend.factory import target_of
+
+    file = target_of(settings).secret_file
+    remedy = f"Put it into {file}" if file else "Name its file in store.pin_secret_file"
+    return (
+        "The PIN secret is not in this backup, and the gateway will not start without it."
+        f" {remedy}; or restore again with --secret FILE (its file, or a backup made with"
+        " --with-secret) or, if it is lost, with --new-secret, which gives up the PINs."
+    )
 
 
 def _save(
@@ -184,7 +199,7 @@ def _are(count: int) -> str:
 
 def _restore(
     file: Path, settings: Config, secret: Path | None, *, is_lost: bool, rest: Rest
-) -> tuple[Manifest, list[str]]:
+) -> tuple[Manifest, Restored]:
     from sip2gw.backend.factory import target_of
     from sip2gw.backend.saving.extracting import secret_in
     from sip2gw.backend.saving.form import reading
@@ -195,8 +210,8 @@ def _restore(
     if secret is not None:
         known = Secret(secret_in(secret), str(secret))
     with reading(file, rest) as backup:
-        problems = put(backup, target_of(settings), known)
-        return backup.manifest, problems
+        done = put(backup, target_of(settings), known)
+        return backup.manifest, done
 
 
 def _extract(file: Path, directory: Path, rest: Rest) -> None:
@@ -246,15 +261,19 @@ def _record(file: Path, manifest: Manifest) -> dict[str, Any]:
 
 @contextmanager
 def _in_the_background() -> Iterator[Rest]:
-    """Work behind terminals: with the lowest priority, and idle for as long as busy.
-
-    SIGTERM ends it as Ctrl-C does, so that no draft is left.
-    """
+    """Work behind terminals: with the lowest priority, and idle for as long as busy."""
     os.nice(LOWEST)
+    with _working() as tell:
+        yield _Pace(tell).rest
+
+
+@contextmanager
+def _working() -> Iterator[Rest]:
+    """Show what is done; SIGTERM ends the work as Ctrl-C does, so that no draft is left."""
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with _shown() as tell:
-            yield _Pace(tell).rest
+            yield tell
     finally:
         signal.signal(signal.SIGTERM, before)
 
