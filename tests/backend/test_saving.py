@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from harness import running
 from orders import decided_by
 from postgres import Server
-from released import SECRET, Released, released_schemas
+from released import MADE, SECRET, Released, log_in, released_schemas
 
 from sip2gw.backend.base import BackendError, PaymentOutcome
 from sip2gw.backend.factory import open_backend, open_source, target_of
@@ -47,6 +48,7 @@ from sip2gw.config import Config, load_config
 from sip2gw.model import DoorEntry
 
 from .library import LIBRARY, NOW, configured, content, load, order, pay_fee, unguarded
+from .test_released import _POSTGRES_SCHEMA, _SQLITE_SCHEMA, schema_of
 
 both = pytest.mark.parametrize("database", ["sqlite", "postgres"])
 each_to_each = pytest.mark.parametrize(
@@ -206,6 +208,41 @@ async def test_a_restored_store_holds_every_row(place: Make, database: str, othe
     with pytest.raises(BackendError, match="append-only"), store.own_connection() as connection:
         connection.execute("DELETE FROM ledger_entry")
     await store.close()
+
+
+@both
+async def test_a_restored_store_is_as_a_new_one(place: Make, database: str) -> None:
+    """Its references, checks, indexes, guards and functions too."""
+    source, new, restored = (place(database, name) for name in ("old", "new", "restored"))
+    if database == "sqlite":
+        await fill(source)
+    else:
+        await source.open().close()
+    restored.restore(source.save(with_secret=True))
+    statement = _SQLITE_SCHEMA if database == "sqlite" else _POSTGRES_SCHEMA
+    stores = restored.open(), new.open()
+    assert schema_of(stores[0], statement) == schema_of(stores[1], statement)
+    for store in stores:
+        await store.close()
+
+
+@both
+async def test_the_guards_hold_at_the_terminals(place: Make, database: str, tmp_path: Path) -> None:
+    """Who was barred stays out, and what was paid is paid once (B46, C10)."""
+    released, new = Released(6), place(database, "new")
+    old = await place_released(place, released, "sqlite", "old")
+    assert new.restore(old.save(with_secret=True)) == []
+    config = released.config.replace("sqlite:library.db", new.config.store.url)
+    directory = new.config.base_dir
+    async with running(directory, config=config, records=(), now=MADE) as gateway:
+        door = await log_in(gateway, directory, "door-1")
+        stamp = MADE.strftime("%Y%m%d    %H%M%S")
+        assert (await door.ask(f"23001{stamp}AODEMO|AA20001001|AC|AD1001|")).startswith("24 ")
+        assert (await door.ask(f"23001{stamp}AODEMO|AA20001014|AC|AD1014|")).startswith("24Y")
+        cash = await log_in(gateway, directory, "cash-1")
+        (paid,) = [line for line in released.played if "BKpaid-1|" in line[1]]
+        assert await cash.ask(paid[1]) == paid[2]
+        assert gateway.store.self_check() == []
 
 
 async def test_a_backup_shows_one_moment(place: Make) -> None:
@@ -448,6 +485,16 @@ def test_only_tables_of_the_schema_are_filled(
     with pytest.raises(BackupError, match="a table that schema"):
         new.restore(stream.getvalue())
     assert new.is_untouched()
+
+
+def test_no_table_is_filled_twice(place: Make) -> None:
+    new, stream = place("sqlite", "new"), io.BytesIO()
+    writing = Writing(stream, header())
+    for _ in range(2):
+        writing.part("store.known_login", ("login", "digest"), [("kiosk", "aa")])
+    writing.finish()
+    with pytest.raises(BackupError, match="a table that schema"):
+        new.restore(stream.getvalue())
 
 
 def test_a_backup_that_lacks_a_table_is_none(place: Make) -> None:
