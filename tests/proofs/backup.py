@@ -2,13 +2,15 @@
 
 Twenty terminals pay without a pause while the command takes one backup after the other, as an
 operator would: in a process of its own. Each backup is restored to a place of its own; with
-PostgreSQL every second time to a SQLite file. After a SIGTERM a last one is taken, and two
+PostgreSQL every second time to a SQLite file. Before each, a backup and a restore to the same
+place are killed with SIGKILL at some moment. After a SIGTERM a last backup is taken, and two
 gateways, on the original and on what was restored, get the same dialogues.
 
-Shown: each backup is whole; its ledger is balanced; every payment that was acknowledged before its
-moment is there, with its amount, and none that nobody asked for; a fee owes what it owed less what
-is booked there; a repetition gets the first answer from a restored gateway; the dialogues are
-answered the same, byte for byte. Told beside: how long terminals waited with and without a backup.
+Shown: what was killed has left nothing that is not whole; each backup is whole; its ledger is
+balanced; every payment that was acknowledged before its moment is there, with its amount, and none
+that nobody asked for; what is owed is what was owed less what is booked there; a repetition gets
+the first answer from a restored gateway; the dialogues are answered the same, byte for byte. Told
+beside: how long terminals waited with and without a backup.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -45,6 +47,7 @@ PAUSE_S = 0.1
 DIALOGUES = 500
 RATIO_MAX = 2.0
 """Of the slowest percent with a backup to that without; on a machine that does nothing else."""
+KILLED_AFTER_S = (0.3, 2.5)
 BETWEEN_DIALOGUES_S = 30
 """So that a terminal with many wrong PINs need not wait for the clock."""
 
@@ -115,15 +118,31 @@ class Tills:
         return [paid.took_s for paid in self.paid.values() if paid.at >= moment]
 
 
-async def command(*words: object) -> dict[str, Any]:
-    """What `sip2gw` says as JSON, in a process of its own."""
-    process = await asyncio.create_subprocess_exec(
+async def start(*words: object) -> asyncio.subprocess.Process:
+    """`sip2gw` in a process of its own."""
+    return await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", "sip2gw", *map(str, words), "--json"),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         cwd=ROOT,
     )
+
+
+async def killed(after_s: float, *words: object) -> None:
+    """Start a command and kill it, unless it is done before."""
+    process = await start(*words)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(after_s):
+            await process.communicate()
+    if process.returncode is None:
+        process.kill()
+        await process.communicate()
+
+
+async def command(*words: object) -> dict[str, Any]:
+    """What `sip2gw` says as JSON."""
+    process = await start(*words)
     out, complaints = await process.communicate()
     assert process.returncode == 0, complaints.decode()
     told: dict[str, Any] = json.loads(out)
@@ -133,8 +152,11 @@ async def command(*words: object) -> dict[str, Any]:
 class Proof:
     """A gateway, its backups, and where they are restored."""
 
-    def __init__(self, directory: Path, server: Server | None, report: Report) -> None:
+    def __init__(
+        self, directory: Path, server: Server | None, report: Report, chance: random.Random
+    ) -> None:
         self._directory, self._server, self._report = directory, server, report
+        self._chance = chance
         self._databases: list[str] = []
         self.restored = 0
 
@@ -159,8 +181,32 @@ class Proof:
         odd = self.restored % 2 == 1
         directory, config = self.place(f"restored-{self.restored}", in_file=odd)
         (directory / "sip2gw.toml").write_text(config)
-        await command("restore", backup, "--config", directory / "sip2gw.toml")
+        words = ("restore", backup, "--config", directory / "sip2gw.toml")
+        await killed(self._chance.uniform(*KILLED_AFTER_S), *words)
+        if not self._is_store(directory, config):  # else it was whole, which is judged
+            await command(*words)
         return directory / "sip2gw.toml", config
+
+    def _is_store(self, directory: Path, config: str) -> bool:
+        """Whether a restore has got to its end."""
+        if URL in config:
+            return self._is_there(directory / "library.db")
+        assert self._server is not None
+        tables = "SELECT 1 FROM pg_tables WHERE schemaname = 'public'"
+        return bool(self._server.run(tables, self._databases[-1]))
+
+    def _is_there(self, file: Path) -> bool:
+        return file.exists()
+
+    async def save(self, file: Path, config: Path) -> tuple[float, datetime, dict[str, Any]]:
+        """A backup, after one that was killed: how long it took, since when, what it holds."""
+        words = ("backup", file, "--with-secret", "--config", config)
+        await killed(self._chance.uniform(*KILLED_AFTER_S), *words)
+        if self._is_there(file):
+            await command("backup", "--verify", file)
+        began, moment = time.monotonic(), datetime.now(UTC)
+        told = await command(*words, "--force")
+        return time.monotonic() - began, moment, told
 
     async def judge(self, config: Path, told: dict[str, Any], tills: Tills) -> int:
         """Compare a restored store with what terminals were told; how many payments it has."""
@@ -228,7 +274,7 @@ async def prove(
 ) -> Report:
     """Pay, save, restore, judge; then talk."""
     report = Report(f"backup, {'SQLite' if server is None else 'PostgreSQL'}")
-    proof = Proof(directory, server, report)
+    proof = Proof(directory, server, report, random.Random(seed))
     place, config = proof.place("original")
     path = await prepare(place, config, library(others))
     saved: list[tuple[Path, dict[str, Any]]] = []
@@ -242,18 +288,18 @@ async def prove(
         for number in range(rounds):
             moment = datetime.now(UTC)
             await asyncio.sleep(seconds)
-            quiet, moment = tills.took_since(moment), datetime.now(UTC)
+            quiet = tills.took_since(moment)
             file = directory / f"{number}.backup.gz"
-            started = time.monotonic()
-            saved.append((file, await command("backup", file, "--with-secret", "--config", path)))
-            lasted.append(time.monotonic() - started)
+            took_s, moment, told = await proof.save(file, path)
+            saved.append((file, told))
+            lasted.append(took_s)
             ratios.append(slowest_percent(tills.took_since(moment)) / slowest_percent(quiet))
         rate = len(tills.paid) / (time.monotonic() - began)
         tills.over = True
         await asyncio.gather(*working)
         report.expect(await gateway.stop() == 0, "SIGTERM did not end with 0")
     file = directory / "last.backup.gz"
-    last = await command("backup", file, "--with-secret", "--config", path)
+    _, _, last = await proof.save(file, path)
     restored_to = []
     for backup, told in [*saved, (file, last)]:
         where, restored_config = await proof.restore(backup)
