@@ -23,7 +23,7 @@ from released import MADE, SECRET, Released, log_in, released_schemas
 from sip2gw.backend.base import BackendError, PaymentOutcome
 from sip2gw.backend.factory import open_backend, open_source, target_of
 from sip2gw.backend.library import Library
-from sip2gw.backend.saving import putting
+from sip2gw.backend.saving import form, putting
 from sip2gw.backend.saving.extracting import extract_files, secret_in
 from sip2gw.backend.saving.form import (
     FORM,
@@ -434,7 +434,8 @@ def forged(backup: bytes, change: Callable[[list[dict[str, Any]]], None]) -> byt
     """A backup whose lines were changed by somebody who knows gzip."""
     lines = [json.loads(line) for line in gzip.decompress(backup).splitlines()]
     change(lines)
-    return gzip.compress(b"".join(json.dumps(line).encode() + b"\n" for line in lines))
+    texts = [json.dumps(line, separators=(",", ":")) for line in lines]
+    return gzip.compress("".join(f"{text}\n" for text in texts).encode())
 
 
 def test_whoever_changes_rows_changes_their_digest() -> None:
@@ -445,6 +446,7 @@ def test_whoever_changes_rows_changes_their_digest() -> None:
     writing.finish()
     backup = stream.getvalue()
     assert [part.rows for part in read_through(backup).parts] == [2]
+    assert read_through(forged(backup, lambda lines: None)) == read_through(backup)
     for change in (
         lambda lines: lines[2].reverse(),
         lambda lines: lines.pop(2),
@@ -458,6 +460,30 @@ def test_whoever_changes_rows_changes_their_digest() -> None:
     ):
         with pytest.raises(BackupError):
             read_through(forged(backup, change))
+    with pytest.raises(BackupError, match=r"damaged in store\.fee: its rows are not those"):
+        read_through(forged(backup, lambda lines: lines[2].reverse()))
+    with pytest.raises(BackupError, match="cut off"):
+        read_through(gzip.compress(gzip.decompress(backup).rstrip()))
+
+
+def test_a_row_has_all_columns() -> None:
+    """Even one with the right digest."""
+    stream = io.BytesIO()
+    writing = Writing(stream, header())
+    writing.part("store.fee", ("id", "amount"), [("F1", 250), ("F2",)])
+    writing.finish()
+    with pytest.raises(BackupError, match=r"damaged in store\.fee: a row has not all columns"):
+        read_through(stream.getvalue())
+
+
+def test_no_line_takes_all_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(form, "LINE_MAX", 1_000)
+    stream = io.BytesIO()
+    writing = Writing(stream, header())
+    writing.part("store.review", ("note",), [("x" * 1_000,)])
+    writing.finish()
+    with pytest.raises(BackupError, match="cut off"):
+        read_through(stream.getvalue())
 
 
 def header() -> Header:
