@@ -430,7 +430,7 @@ def is_refused_or_the_same(spoiled: bytes, backup: bytes) -> bool:
     return gzip.decompress(spoiled) == gzip.decompress(backup)
 
 
-def forged(backup: bytes, change: Callable[[list[dict[str, Any]]], None]) -> bytes:
+def forged(backup: bytes, change: Callable[[list[Any]], object]) -> bytes:
     """A backup whose lines were changed by somebody who knows gzip."""
     lines = [json.loads(line) for line in gzip.decompress(backup).splitlines()]
     change(lines)
