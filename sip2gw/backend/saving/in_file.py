@@ -107,7 +107,6 @@ def _drafted(path: Path) -> Iterator[SqliteConnection]:
         with closing(draft(name)) as connection:
             yield connection
             connection.execute("COMMIT")
-            connection.execute("PRAGMA journal_mode = WAL")
         belong_to_directory(name)
         _flush(name)
         publish(name, path)
