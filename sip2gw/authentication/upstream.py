@@ -156,6 +156,18 @@ class UpstreamIdentifier:
             await self._hold_back(session, began_s)
         return state
 
+    async def look_again(self, session: Session, number: str) -> None:
+        """What our store says of somebody who was admitted counts at once: bars, badges, blocks,
+        and that they are gone (B40, B77)."""
+        record = self._admissions.holder(number)
+        if record is None:
+            return
+        now = await self._snapshots.anew(session, number, record)
+        if now is None:
+            self._admissions.forget(record.id)
+        else:
+            self._admissions.see(now)
+
     def numbers_of(self, number: str) -> tuple[str, ...]:
         """See `LibraryIdentifier.numbers_of`."""
         other = self._pins.other_number(number)

@@ -9,8 +9,9 @@ from sip2gw.backend.system import BreakerState
 
 FAILURES_MAX = 5
 """So many failed requests in a row, and nobody waits for the library system any more."""
-FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 30.0
-"""Before a line is opened again."""
+FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 5.0
+"""Before a line is opened again. Not longer: terminals must hear soon that it is back (B77), and
+one connection in some seconds is no burden."""
 FIRST_REFUSED_S, LONGEST_REFUSED_S = 30.0, 600.0
 """The same after a login that was refused: library systems lock accounts."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from datetime import UTC, datetime
 from typing import Any
 
 from sip2gw.backend.system import (
@@ -39,6 +40,7 @@ from sip2gw.config.upstream import Account
 from sip2gw.foundation.clock import Clock
 from sip2gw.monitoring.metrics import Metrics
 from sip2gw.monitoring.telemetry import Log
+from sip2gw.policy.upstream.pace import Pace, can_be_sent, can_wait
 from sip2gw.protocol.codec import serialise
 from sip2gw.protocol.message import Request, Response
 from sip2gw.protocol.messages import ALWAYS_SUPPORTED, AcsStatus, FeePaid, ScStatus
@@ -47,6 +49,8 @@ WAITING_MAX = 4096
 """Requests that wait for a line of one account."""
 IDLE_S = 600.0
 """After so long without a terminal's request a line is closed, but for one (C120)."""
+OFF_LINE_S = 5.0
+"""So often one that says by its 98 that it is off line is asked whether it still is (B77)."""
 YOUNG_S = 5.0
 """A line that ends sooner, before anybody was served, is one that could not be opened."""
 
@@ -63,6 +67,7 @@ class Pool:
         self._figures = Figures(account.name, metrics, log)
         self._log = log
         self._breaker = Breaker(Backoff(FIRST_WAIT_S, LONGEST_WAIT_S))
+        self._pace = Pace()
         self._opening_backoff = Backoff(FIRST_WAIT_S, LONGEST_WAIT_S)
         self._refused_backoff = Backoff(FIRST_REFUSED_S, LONGEST_REFUSED_S)
         self._open_after = 0.0
@@ -79,6 +84,8 @@ class Pool:
         self._problem = ""
         """Why the breaker opened last, for the log."""
         self._is_closed = False
+        self._answered_at: float | None = None
+        """When the last answer came, in seconds since 1970."""
         self._offers: frozenset[str] | None = None
         self.status: AcsStatus | None = None
         """See `LibrarySystem.last_status`."""
@@ -119,13 +126,25 @@ class Pool:
             self._send(line, job, now)
         else:
             is_taken = True
-            if not self._turns.add(job):
+            if not (self._can_wait(now) and self._turns.add(job)):
                 self._figures.failed(body, NotAskedError)
                 raise NotAskedError
         self._due.append(job)
         if is_taken:
             self._open_more(now)
         return job
+
+    def _can_wait(self, now: float) -> bool:
+        """Whether one more request would be answered in time if it waited for a line (B71).
+
+        Lines that can be opened count as if they were there. While none is open nobody knows.
+        """
+        if not self._lines:
+            return True
+        lines = self._account.connections if now >= self._open_after else len(self._lines)
+        busy_s = min(now - line.used_at for line in self._lines)
+        expected_s = self._pace.expected_s(now, busy_s)
+        return can_wait(len(self._turns), lines, expected_s, self._account.timeout_s)
 
     def _free_line(self, now: float) -> Line | None:
         """The idle line that was used last and is nobody's; else the one that waits longest for
@@ -142,11 +161,12 @@ class Pool:
         line.send(job, now)
 
     def _next(self, line: Line, now: float) -> None:
-        """`line` is free: send what waits."""
+        """`line` is free: send what waits and can be answered in time."""
+        expected_s = self._pace.expected_s(now)
         while (job := self._turns.take()) is not None:
             if job.is_over:
                 continue
-            if job.deadline > now:
+            if can_be_sent(expected_s, job.deadline - now):
                 self._send(line, job, now)
                 return
             self._fail(job, NotAskedError)
@@ -158,6 +178,8 @@ class Pool:
         """The owner of a line: see `line.Owner`."""
         now = self._clock.monotonic()
         self._figures.answered(job.body, now - line.used_at, is_ours=job.is_ours)
+        self._pace.took(now - line.used_at, now)
+        self._answered_at = self._clock.epoch()
         if isinstance(answer, AcsStatus):
             line.status = answer
         if line.is_ready:
@@ -361,10 +383,13 @@ class Pool:
 
     def _tend(self, now: float) -> None:
         """Close idle lines, and keep the others alive."""
+        keepalive_s = self._account.keepalive_s
+        if self.status is not None and not self.status.online:
+            keepalive_s = min(keepalive_s, OFF_LINE_S)
         for line in tuple(self._idle):
             if len(self._lines) > 1 and now - line.served_at >= IDLE_S:
                 self._end(line)
-            elif self._with_status and now - line.used_at >= self._account.keepalive_s:
+            elif self._with_status and now - line.used_at >= keepalive_s:
                 self._idle.remove(line)
                 # Nobody awaits it; how it ends shows in the line.
                 self._send_ours(line, ScStatus())
@@ -401,6 +426,12 @@ class Pool:
         """See `LibrarySystem.is_away`."""
         return not self._breaker.is_closed
 
+    @property
+    def last_answer(self) -> datetime | None:
+        """See `LibrarySystem.last_answer`."""
+        at = self._answered_at
+        return datetime.fromtimestamp(at, UTC) if at is not None else None
+
     def state(self) -> AccountState:
         """For `upstream status`."""
         return AccountState(
@@ -428,4 +459,5 @@ class Pool:
             busy=len(self._lines) - idle,
             opening=len(self._openings),
             breaker_open=self.is_away,
+            last_answer=self._answered_at or 0.0,
         )
