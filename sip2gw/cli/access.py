@@ -39,6 +39,8 @@ OPENS: Mapping[str, _Opens] = {
     "import": _Opens("make", {"dry_run": "rehearse"}),
     "export": _READS,
     "explain": _READS,
+    "backup": _READS,
+    "restore": _MAKES,
     "maintain": _WRITES_UNLESS_DRY,
     "send": _NOTHING,
     "decode": _NOTHING,
