@@ -55,7 +55,7 @@ from sip2gw.model.people import (
     Relationship,
     RelationshipType,
 )
-from sip2gw.model.upstream import LibraryWord, Until
+from sip2gw.model.upstream import LibraryWord, Origin, Until
 from sip2gw.model.values import (
     COUNT_MAX,
     NAME_CHARACTERS_MAX,
@@ -101,6 +101,7 @@ __all__ = [
     "MembershipDefinition",
     "Minor",
     "ObservedCount",
+    "Origin",
     "PaidFee",
     "Passage",
     "PatronRecord",

@@ -24,8 +24,10 @@ PROGRAMS = (
     "upstream-lending",
     "upstream-payments",
     "upstream-guesses",
+    "away",
     "memory",
     "beside",
+    "backup",
     "mutants",
     "observe",
 )

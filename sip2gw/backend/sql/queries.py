@@ -615,6 +615,13 @@ REMEMBER_LOGIN = """
     ON CONFLICT (login) DO UPDATE SET digest = excluded.digest"""
 SETTING = "SELECT value FROM setting WHERE name = ?"
 ADD_SETTING = "INSERT INTO setting (name, value) VALUES (?, ?) ON CONFLICT (name) DO NOTHING"
+REMOVE_SETTING = "DELETE FROM setting WHERE name = ?"
+FORGET_WHAT_WAS_KEYED = (
+    "UPDATE patron SET pin_hash = NULL",
+    "DELETE FROM guess",
+    "DELETE FROM known_login",
+)
+"""With the PIN secret lost: no PIN can be right, and no digest be found again."""
 REMEMBER_IMPORT = """
     INSERT INTO setting (name, value) VALUES ('last_import', ?)
     ON CONFLICT (name) DO UPDATE SET value = excluded.value"""
