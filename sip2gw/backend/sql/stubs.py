@@ -4,8 +4,8 @@ A stub has an id and no data: the ledger is keyed by it in place of somebody who
 (C146), or who was merged into another patron. It has no card, is not found, not counted and not
 exported.
 
-Somebody whom only a library system knows, and who has paid through us, is a row with a number and no
-card (`sql.money.shares`). That is a person, whose payments staff find, report and forget, but no
+Somebody whom only a library system knows, and who has paid through us, is a row with a number and
+no card (`sql.money.shares`). That is a person, whose payments staff find, report and forget, but no
 patron of ours: not counted, not exported, and not ended by an import that does not name them.
 """
 
@@ -14,7 +14,8 @@ from __future__ import annotations
 LIVING = "(p.forgotten_on IS NULL AND p.merged_into IS NULL)"
 """Whether the row `p` of `patron` is somebody."""
 
-OURS = f"({LIVING} AND EXISTS (SELECT 1 FROM card own WHERE own.patron_id = p.id))"
+OURS = """(p.forgotten_on IS NULL AND p.merged_into IS NULL
+    AND EXISTS (SELECT 1 FROM card own WHERE own.patron_id = p.id))"""
 """Whether they are a patron that was loaded: each of those has a card (C35)."""
 
 IDS_OF = """SELECT p.id FROM (SELECT CAST(? AS TEXT) AS id) one
