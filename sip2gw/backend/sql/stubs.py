@@ -14,9 +14,8 @@ from __future__ import annotations
 LIVING = "(p.forgotten_on IS NULL AND p.merged_into IS NULL)"
 """Whether the row `p` of `patron` is somebody."""
 
-OURS = """(p.forgotten_on IS NULL AND p.merged_into IS NULL
-    AND EXISTS (SELECT 1 FROM card own WHERE own.patron_id = p.id))"""
-"""Whether they are a patron that was loaded: each of those has a card (C35)."""
+OURS = "EXISTS (SELECT 1 FROM card own WHERE own.patron_id = p.id)"
+"""Whether it is a patron that was loaded: each of those has a card (C35), and nobody else."""
 
 IDS_OF = """SELECT p.id FROM (SELECT CAST(? AS TEXT) AS id) one
     JOIN patron p ON p.id = one.id OR p.merged_into = one.id"""
