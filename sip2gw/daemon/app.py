@@ -63,7 +63,8 @@ DRAIN_MARGIN_S = 0.5
 SETTLING_STOP_S = 1.0
 CAUSES_STOP_S = 1.0
 OUTBOX_STOP_S = 1.0
-HTTP_STOP_S = 1.0
+HTTP_STOP_S = 4.0
+"""Of a process that may still be starting; it ends beside the parts that follow the requests."""
 CONTROL_STOP_S = 0.5
 STOP_AFTER_DRAIN_S = 10.0
 """Time for everything that follows the last requests, on a busy machine."""
@@ -324,6 +325,7 @@ class App:
             task.cancel()
         ending, drain_s = Ending(self.log), self.config.server.drain_timeout_s
         await ending.part("requests", drain_s + DRAIN_MARGIN_S, self.server.stop())
+        http = asyncio.ensure_future(ending.part("http", HTTP_STOP_S, self.operators.close_http()))
         if self.library is not None:
             await ending.part(
                 "library system", LIBRARY_SYSTEM_STOP_S, self._leave_library(self.library)
@@ -331,7 +333,7 @@ class App:
         await ending.part("settling", SETTLING_STOP_S, self.settler.stop())
         await ending.part("causes", CAUSES_STOP_S, self.cause_chore.write())
         await ending.part("outbox", OUTBOX_STOP_S, self.outbox_chore.stop())
-        await ending.part("http", HTTP_STOP_S, self.operators.close_http())
+        await http
         self._verifier.close()
         self._login_verifier.close()
         await ending.part("store", STORE_CLOSE_S, self.store.close())
