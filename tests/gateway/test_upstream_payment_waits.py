@@ -17,6 +17,7 @@ from at_the_till import (
     until,
     went_up,
 )
+from hostile_library import HELD, script
 from till_library import Paid
 
 REQUEST_TIMEOUT_S = 5
@@ -33,41 +34,54 @@ def is_connected(gateway, login):
     return bool(gateway.app.server.lines_of(login))
 
 
+def waiting(gateway):
+    """How many requests wait for each payment that is under way."""
+    return [one.waiting for one in gateway.app.state.payments._under_way.values()]
+
+
 async def test_who_comes_back_gets_the_answer_of_what_is_under_way(tmp_path):
-    async with before(tmp_path, "late") as (gateway, library):
+    async with before(tmp_path, HELD) as (gateway, library):
         first = await gateway.terminal("till-1")
         await first.send(pay())
         await until(lambda: went_up(library))
         first.writer.transport.abort()
+        await until(lambda: waiting(gateway) == [0])
         again = await gateway.terminal("till-1")
-        assert (await again.ask(pay())).startswith("38Y")
+        await again.send(pay())
+        await until(lambda: waiting(gateway) == [1])
+        library.release()
+        assert (await again.read()).startswith("38Y")
         assert library.answer.paid == [Paid(b"1001", b"", 200, b"B1")]
         assert listed(gateway) == [("booked", 200, "1001", [("", 200)])]
 
 
 async def test_a_terminal_that_hangs_up_does_not_end_what_went_up(tmp_path):
-    async with before(tmp_path, "late") as (gateway, library):
+    async with before(tmp_path, HELD) as (gateway, library):
         till = await gateway.terminal("till-1")
         await till.send(pay())
         await until(lambda: went_up(library))
         till.writer.transport.abort()
-        await until(lambda: not is_connected(gateway, "till-1"))
+        await until(lambda: waiting(gateway) == [0])
         assert listed(gateway)[0][0] == "unknown"
+        library.release()
         await until(lambda: listed(gateway)[0][0] == "booked")
         assert books_agree(gateway, library)
 
 
 async def test_past_the_deadline_it_is_not_sure_and_noted_when_the_answer_comes(tmp_path):
     timeout_s = REQUEST_TIMEOUT_S - 1
-    async with before(tmp_path, "late", timeout_s=timeout_s) as (gateway, library):
-        library.delay_s = 0.1  # the 63 takes its share of the time
+    async with before(tmp_path, timeout_s=timeout_s) as (gateway, library):
+        library.behave = lambda heard: HELD if heard.code in (b"63", b"37") else "right"
         till = await gateway.terminal("till-1")
         await till.send(pay())
-        await until(lambda: any(body[:2] == b"63" for body in library.asked))
-        gateway.clock.advance(timeout_s / 2)
+        await until(lambda: library.asked)
+        gateway.clock.advance(timeout_s / 2)  # the 63 takes its share of the time
+        library.release()
         await until(lambda: went_up(library))
         gateway.clock.advance(REQUEST_TIMEOUT_S - timeout_s / 2 + 0.1)
         assert NOT_SURE in await till.read()
+        library.behave = script()
+        library.release()
         await until(lambda: listed(gateway)[0][0] == "booked")
         assert (await till.ask(pay())).startswith("38Y")
         assert len(went_up(library)) == 1
@@ -111,7 +125,7 @@ async def test_what_cannot_be_sent_is_not_done_and_may_be_paid_later(tmp_path, s
 
         async def as_it_goes_away(begin_shares, *args):
             library.vanish()
-            await asyncio.sleep(0.05)
+            await until(lambda: not gateway.app.library.states()[0].open)
             return await begin_shares(*args)
 
         till = await gateway.terminal("till-1")
@@ -134,7 +148,7 @@ async def test_what_is_booked_of_two_stays_and_the_retry_pays_the_other(tmp_path
 
         async def as_it_goes_away(end_share, *args, **kwargs):
             library.vanish()
-            await asyncio.sleep(0.05)
+            await until(lambda: not gateway.app.library.states()[0].open)
             return await end_share(*args, **kwargs)
 
         till = await gateway.terminal("till-1")
