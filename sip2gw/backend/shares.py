@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from sip2gw.backend.base import Begun, PaymentOrder, PaymentResult
@@ -26,11 +26,16 @@ class SharedPayments(Database):
         plan: Sequence[Share] | PaymentRefusalReason,
         texts: Sequence[str],
         debts: Mapping[str, Debts],
+        pending: Mapping[str, Collection[str]] | None = None,
     ) -> Begun | PaymentResult:
         """See `Backend.begin_shares`."""
         return await self.write(
-            lambda connection: shares.begin(connection, order, account, plan, texts, debts)
+            lambda connection: shares.begin(connection, order, account, plan, texts, debts, pending)
         )
+
+    async def book_kept(self, payment_id: str, now: datetime) -> Payment:
+        """See `Backend.book_kept`."""
+        return await self.write(lambda connection: shares.book_kept(connection, payment_id, now))
 
     async def end_share(
         self,

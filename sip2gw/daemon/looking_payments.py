@@ -117,11 +117,13 @@ class PaymentLooker:
         self._seen[share.payment_id, share.position] = due_s
 
     def _is_due(self, share: SentShare) -> bool:
+        age = self._clock.now() - share.sent
+        if share.share.kept:
+            return age >= DEAD_AFTER
         account = self._accounts().get(share.account)
         if account is None or self._library.is_away(share.account):
             return False
         key = (share.payment_id, share.position)
-        age = self._clock.now() - share.sent
         late = max(DEAD_AFTER, timedelta(seconds=LATE * account.timeout_s))
         return age >= late and self._clock.monotonic() >= self._seen.get(key, 0.0)
 
@@ -131,20 +133,11 @@ class PaymentLooker:
         Raises:
             LibrarySystemError: nobody looked.
         """
-        account = self._accounts()[share.account]
-        if account.guards_bk:
-            accepted = (await self._ask_again(share, account)).payment_accepted
-            verdict: Verdict | None = Verdict.BOOKED if accepted else Verdict.NOT_BOOKED
-        else:
-            after = await self._debts(share, account)
-            late = self._clock.now() - share.sent
-            verdict = verdict_of(share.share, after, alone=share.alone, late=late)
-            if verdict is None:
-                likely = likely_verdict(share.share, after) if share.alone else None
-                await self._backend.tell_share(share, after.balance, likely or "")
-                self._wait(share)
-                return False
-            await self._backend.tell_share(share, after.balance, verdict)
+        # What is booked here is booked in one step, or not at all (C124).
+        verdict = Verdict.NOT_BOOKED if share.share.kept else await self._verdict_of(share)
+        if verdict is None:
+            self._wait(share)
+            return False
         await self._backend.end_share(
             share.payment_id,
             share.position,
@@ -159,6 +152,24 @@ class PaymentLooker:
             done=verdict is Verdict.BOOKED,
         )
         return True
+
+    async def _verdict_of(self, share: SentShare) -> Verdict | None:
+        """What the library system says that became of it; None, and it is noted what was seen, if
+        that is not certain.
+
+        Raises:
+            LibrarySystemError: nobody looked.
+        """
+        account = self._accounts()[share.account]
+        if account.guards_bk:
+            accepted = (await self._ask_again(share, account)).payment_accepted
+            return Verdict.BOOKED if accepted else Verdict.NOT_BOOKED
+        after = await self._debts(share, account)
+        late = self._clock.now() - share.sent
+        verdict = verdict_of(share.share, after, alone=share.alone, late=late)
+        likely = likely_verdict(share.share, after) if share.alone else None
+        await self._backend.tell_share(share, after.balance, verdict or likely or "")
+        return verdict
 
     async def _ask_again(self, share: SentShare, account: Account) -> FeePaidResponse:
         """The same 37 once more: they know its BK, and do not book it twice (`guards_bk`)."""

@@ -5,7 +5,8 @@ from datetime import UTC
 from unittest.mock import patch
 
 import pytest
-from at_the_till import (
+from till_library import Paid
+from tills import (
     LATER,
     NOT_SURE,
     asked,
@@ -17,7 +18,6 @@ from at_the_till import (
     until,
     went_up,
 )
-from till_library import Paid
 
 from sip2gw.backend.base import UnavailableError
 from sip2gw.backend.sql.money import ledger, shares
@@ -267,12 +267,3 @@ async def test_where_a_bk_is_guarded_the_37_is_asked_again(tmp_path):
         await until(lambda: listed(gateway)[0][0] == "booked")
         assert [one.bk for one in library.answer.paid] == [b"B1"]
         assert books_agree(gateway, library)
-
-
-async def test_who_takes_no_37_is_not_sent_one(tmp_path):
-    async with before(tmp_path, keys="payments = false\n") as (gateway, library):
-        till = await gateway.terminal("till-1")
-        status = await till.ask("9900302.00")
-        assert status.partition("BX")[2][9] == "N"
-        assert (await till.ask(pay())).startswith("38N")
-        assert went_up(library) == []

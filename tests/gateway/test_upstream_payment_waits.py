@@ -6,8 +6,11 @@ from functools import partial
 from unittest.mock import patch
 
 import pytest
-from at_the_till import (
+from hostile_library import HELD, script
+from till_library import Paid
+from tills import (
     NOT_SURE,
+    TIMEOUT_S,
     asked,
     before,
     books_agree,
@@ -17,8 +20,6 @@ from at_the_till import (
     until,
     went_up,
 )
-from hostile_library import HELD, script
-from till_library import Paid
 
 REQUEST_TIMEOUT_S = 5
 """`server.request_timeout_s`."""
@@ -69,16 +70,17 @@ async def test_a_terminal_that_hangs_up_does_not_end_what_went_up(tmp_path):
 
 
 async def test_past_the_deadline_it_is_not_sure_and_noted_when_the_answer_comes(tmp_path):
-    timeout_s = REQUEST_TIMEOUT_S - 1
-    async with before(tmp_path, timeout_s=timeout_s) as (gateway, library):
+    used_s = REQUEST_TIMEOUT_S / 2  # by the 63
+    assert used_s < REQUEST_TIMEOUT_S - used_s + 0.1 < TIMEOUT_S, "they are not late themselves"
+    async with before(tmp_path) as (gateway, library):
         library.behave = lambda heard: HELD if heard.code in (b"63", b"37") else "right"
         till = await gateway.terminal("till-1")
         await till.send(pay())
         await until(lambda: library.asked)
-        gateway.clock.advance(timeout_s / 2)  # the 63 takes its share of the time
+        gateway.clock.advance(used_s)
         library.release()
         await until(lambda: went_up(library))
-        gateway.clock.advance(REQUEST_TIMEOUT_S - timeout_s / 2 + 0.1)
+        gateway.clock.advance(REQUEST_TIMEOUT_S - used_s + 0.1)
         assert NOT_SURE in await till.read()
         library.behave = script()
         library.release()

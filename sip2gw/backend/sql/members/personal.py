@@ -257,7 +257,7 @@ PERSONAL = (
         whose=names("debtor_id card"),
         shown=names(
             "payment_id account relation fee_id amount till state sent ended settled resolved"
-            " owed_before owed_after proposal note"
+            " owed_before owed_after proposal note kept exported"
         ),
         rest=names("position lines_before"),
         texts=names("note"),

@@ -4,14 +4,15 @@ Such a payment is a row of `payment`, which takes its key, with a row of `paymen
 37. It is written as `unknown` before the first 37 goes up. It becomes `booked` when all shares are,
 and `refused`, with its key free again, when none is. Part of it may be booked for good: then it
 stays `unknown`, and the terminal's retry pays the rest (C156). What the library system has booked
-is in the ledger against the account `library:<account>`. All functions run inside a transaction of
-the caller.
+is in the ledger against the account `library:<account>`. A share may also stay here: then we book
+it ourselves, and staff tell the library system (`exports`). All functions run inside a transaction
+of the caller.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -19,6 +20,7 @@ from sip2gw.backend.attempts import AttemptState, Reconciliation, UnknownPayment
 from sip2gw.backend.base import Begun, PaymentOrder, PaymentOutcome, PaymentResult, RefusedError
 from sip2gw.backend.database import Connection, WriteResult
 from sip2gw.backend.sql import queries
+from sip2gw.backend.sql.money import exports
 from sip2gw.backend.sql.money.ledger import holder_of, load_payment, post, refused, till_of
 from sip2gw.backend.sql.values import (
     list_text,
@@ -28,7 +30,7 @@ from sip2gw.backend.sql.values import (
     time_value,
 )
 from sip2gw.model import Payment, PaymentStatus
-from sip2gw.model.shares import Debts, SentShare, Share, ShareState
+from sip2gw.model.shares import Debts, Kept, SentShare, Share, ShareState
 from sip2gw.policy.reasons import PaymentRefusalReason
 from sip2gw.policy.upstream.payments import Verdict, one_after_the_other
 
@@ -39,10 +41,10 @@ ADD_PERSON = "INSERT INTO patron (id, name) VALUES (?, '') ON CONFLICT DO NOTHIN
 """The ledger is about patrons: of one whom only the library system knows, we have the number."""
 ADD_SHARE = """
     INSERT INTO payment_share (payment_id, position, account, debtor_id, card, relation, fee_id,
-                               amount, till, state)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'planned')"""
+                               amount, kept, till, state)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'planned')"""
 SHARES = """
-    SELECT position, state, debtor_id, card, relation, amount, fee_id FROM payment_share
+    SELECT position, state, debtor_id, card, relation, amount, fee_id, kept FROM payment_share
     WHERE payment_id = ? ORDER BY position"""
 SEND_SHARE = """
     UPDATE payment_share SET state = 'sent', sent = ?, ended = NULL, owed_before = ?,
@@ -68,8 +70,8 @@ CLOSE_PART = """
     WHERE id = ? AND status = 'unknown'"""
 SENT_SHARES = """
     SELECT s.payment_id, s.position, s.account, p.terminal, p.bk, p.payment_type, p.currency,
-           s.sent, p.time, s.debtor_id, s.card, s.relation, s.amount, s.fee_id, s.owed_before,
-           s.lines_before
+           s.sent, p.time, s.debtor_id, s.card, s.relation, s.amount, s.fee_id, s.kept,
+           s.owed_before, s.lines_before
     FROM payment_share s JOIN payment p ON p.id = s.payment_id
     WHERE s.state = 'sent' ORDER BY s.sent, s.payment_id"""
 BESIDE_SHARE = """
@@ -95,6 +97,7 @@ def begin(
     plan: Sequence[Share] | PaymentRefusalReason,
     texts: Sequence[str],
     debts: Mapping[str, Debts],
+    pending: Mapping[str, Collection[str]] | None = None,
 ) -> WriteResult[Begun | PaymentResult]:
     """Note that `order` goes up; or what became of the payment that has its key, or a refusal.
 
@@ -108,7 +111,12 @@ def begin(
         plan: the shares, or why there are none.
         texts: what is said when it is booked.
         debts: what each debtor owes now, for what an earlier try has left.
+        pending: what the plan knows of payments by a debtor that were not exported (C124).
     """
+    if not isinstance(plan, PaymentRefusalReason) and not exports.are_all(
+        connection, plan, pending or {}
+    ):
+        plan = PaymentRefusalReason.SYSTEM  # another terminal has just been paid: ask again
     if not isinstance(plan, PaymentRefusalReason) and _add(connection, order, account, plan, texts):
         return WriteResult(_started(connection, order.id, order.now, debts))
     key = connection.execute(queries.PAYMENT_KEY, (order.terminal, order.key)).fetchone()
@@ -144,7 +152,8 @@ def _add(
     till = order.account or till_of(order.terminal, order.payment_type)
     for position, share in enumerate(shares):
         whose = (share.debtor_id, share.card, share.relation)
-        values = (order.id, position, account, *whose, share.fee_id, share.amount, till)
+        owed = (share.fee_id, share.amount, share.kept)
+        values = (order.id, position, account, *whose, *owed, till)
         connection.execute(ADD_SHARE, values)
     return True
 
@@ -168,11 +177,19 @@ def _started(
     connection: Connection, payment_id: str, now: datetime, debts: Mapping[str, Debts]
 ) -> Begun:
     rows = connection.execute(SHARES, (payment_id,)).fetchall()
-    left = [(row[0], Share(*row[2:])) for row in rows if row[1] != ShareState.BOOKED]
+    left = [(row[0], _share(row[2:])) for row in rows if row[1] != ShareState.BOOKED]
     before = one_after_the_other([share for _, share in left], debts)
     shares = tuple((position, seen) for (position, _), seen in zip(left, before, strict=True))
-    _send(connection, payment_id, shares[0], now)
+    # What goes up does so one after the other; what we book ourselves is booked in one go.
+    for numbered in shares if shares[0][1].kept else shares[:1]:
+        _send(connection, payment_id, numbered, now)
     return Begun(payment_id, shares)
+
+
+def _share(columns: Sequence[Any], before: Debts | None = None) -> Share:
+    debtor_id, card, relation, amount, fee_id, kept = columns
+    kept = Kept(kept) if kept is not None else None
+    return Share(debtor_id, card, relation, amount, fee_id, before or Debts(), kept)
 
 
 def _send(
@@ -233,6 +250,15 @@ def end(
     return WriteResult(payment)
 
 
+def book_kept(connection: Connection, payment_id: str, now: datetime) -> WriteResult[Payment]:
+    """Book all shares of a payment that stays here, unless it was settled before (C124)."""
+    ended: WriteResult[Payment] | None = None
+    for position, *_ in connection.execute(SHARES, (payment_id,)).fetchall():
+        ended = end(connection, payment_id, position, booked=True, now=now)
+    assert ended is not None
+    return ended
+
+
 def _post(connection: Connection, payment_id: str, position: int, now: datetime) -> None:
     """Put a share that was booked into the ledger: the till has the money, the library's account
     at their side is worth so much less."""
@@ -256,7 +282,7 @@ def sent(connection: Connection) -> list[SentShare]:
 
 def _sent(connection: Connection, row: Sequence[Any]) -> SentShare:
     payment_id, position, account, terminal, bk, payment_type, currency, sent_at, time = row[:9]
-    debtor_id, card, relation, amount, fee_id, owed, lines = row[9:]
+    debtor_id, card, relation, amount, fee_id, kept, owed, lines = row[9:]
     since = time_text(moment_value(time) - BESIDE)
     beside = connection.execute(BESIDE_SHARE, (debtor_id, payment_id, since)).fetchone()
     before = Debts(owed, None if lines is None else tuple(map(tuple, json.loads(lines))))
@@ -269,7 +295,7 @@ def _sent(connection: Connection, row: Sequence[Any]) -> SentShare:
         payment_type=payment_type,
         currency=currency,
         sent=moment_value(sent_at),
-        share=Share(debtor_id, card, relation, amount, fee_id, before),
+        share=_share((debtor_id, card, relation, amount, fee_id, kept), before),
         alone=beside is None,
     )
 
@@ -338,7 +364,7 @@ def settle_as_told(
         if state == ShareState.BOOKED:
             continue
         if state != ShareState.SENT and booked:
-            _send(connection, payment_id, (position, Share(*rest)), now)
+            _send(connection, payment_id, (position, _share(rest)), now)
         end(connection, payment_id, position, booked=booked, now=now, settled=True, note=note)
     if not booked:
         connection.execute(CLOSE_PART, (payment_id,))
