@@ -65,7 +65,11 @@ NEAR = (
     ("sip2gw/daemon/looking_payments.py", _UPSTREAM_PAYMENTS),
     (
         "sip2gw/backend/sql/money/shares.py",
-        (*_UPSTREAM_PAYMENTS, "tests/backend/test_sqlite_contract.py"),
+        (
+            "tests/backend/test_payment_journal.py",
+            *_UPSTREAM_PAYMENTS,
+            "tests/backend/test_shares.py",
+        ),
     ),
     ("sip2gw/policy/", ("tests/policy", "tests/wire")),
     ("sip2gw/protocol/", ("tests/wire/test_examples.py", "tests/protocol", "tests/wire")),

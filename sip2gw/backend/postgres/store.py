@@ -40,6 +40,7 @@ from sip2gw.backend.database import Connection, WriteResult
 from sip2gw.backend.doubts import Doubts, insist_on_notable
 from sip2gw.backend.library import Library
 from sip2gw.backend.postgres.address import Address
+from sip2gw.backend.postgres.beside import write_beside
 from sip2gw.backend.postgres.booking import Booking
 from sip2gw.backend.postgres.circulation import Circulating, find_item
 from sip2gw.backend.postgres.database import (
@@ -437,6 +438,14 @@ class PostgresStore(Library):
             connection.execute(BUMP_VERSION)
             connection.execute("COMMIT")
         return done.result
+
+    async def write_beside(self, job: Callable[[Connection], WriteResult[T]]) -> T:
+        """Run `job` in a write transaction on a warm connection, while payments are booked.
+
+        Raises:
+            BackendError: nothing was changed, unless the connection was lost at its very end.
+        """
+        return await self._at_home(write_beside(self._pool, job))
 
     @contextmanager
     def own_connection(self) -> Iterator[Session]:

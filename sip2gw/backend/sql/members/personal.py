@@ -259,8 +259,8 @@ PERSONAL = (
             "payment_id account relation fee_id amount till state sent ended settled resolved"
             " owed_before owed_after proposal note kept exported"
         ),
-        rest=names("position lines_before"),
-        texts=names("note"),
+        rest=names("position lines_before key doubt"),
+        texts=names("note key"),
         deleted=False,
         emptied={"note": "''"},
     ),
