@@ -218,3 +218,26 @@ async def test_a_fee_that_nobody_can_have_written_is_not_asked_for(tmp_path, fee
         assert (await till.ask(pay(more=f"CG{fee}|"))).startswith("38N")
         assert went_up(library) == []
         assert [one.reason for one in gateway.store.refused_payments()] == ["unknown_fee"]
+
+
+# Nobody is paid for --------------------------------------------------------------------------
+
+
+async def test_where_they_take_no_37_none_is_sent(tmp_path):
+    async with before(tmp_path, keys='messages = ["23", "63"]\n') as (gateway, library):
+        till = await gateway.terminal("till-1")
+        assert (await till.ask(pay())).startswith("38N")
+        assert library.asked == []
+
+
+async def test_a_card_that_they_do_not_know_pays_nothing(tmp_path):
+    """64 with BLN: unknown there."""
+    async with before(tmp_path) as (gateway, library):
+        known = library.answer
+        library.answer = lambda heard, **more: known(heard, **more).replace(b"BLY", b"BLN")
+        till = await gateway.terminal("till-1")
+        answer = await till.ask(pay())
+        assert answer.startswith("38N")
+        assert "AFThis card is not known. Please ask the staff.|" in answer
+        assert went_up(library) == []
+        assert [one.reason for one in gateway.store.refused_payments()] == ["unknown_card"]
