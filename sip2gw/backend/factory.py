@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from sip2gw.backend.base import Backend, BackendError, Role
+from sip2gw.backend.base import Access, Backend, BackendError, Role
 from sip2gw.backend.library import Library
 from sip2gw.backend.sqlite.store import open_sqlite
 from sip2gw.backend.system import LibrarySystem
@@ -32,14 +32,19 @@ class Opened:
     """Our own data: for staff, and for what the gateway looks after by itself."""
 
 
-def open_backend(config: Config, role: Role) -> Opened:
+def open_backend(config: Config, role: Role, access: Access = "write") -> Opened:
     """Open what `config` names; `store.url` is `sqlite:FILE` or `postgresql://user@host/database`.
+
+    Args:
+        role: who opens it.
+        access: what may be done to it; only `make` makes a store that is not there.
 
     Raises:
         BackendError: the URL is not usable or the store cannot be opened; the text says why.
     """
     url = config.store.url
-    store = _open_postgres(config, role) if is_postgres(url) else _open_file(config, role)
+    open_it = _open_postgres if is_postgres(url) else _open_file
+    store = open_it(config, role, access)
     return Opened(store, store)
 
 
@@ -61,19 +66,30 @@ def is_postgres(url: str) -> bool:
     return url.startswith("postgresql:")
 
 
-def _open_file(config: Config, role: Role) -> Library:
+def store_file(config: Config) -> Path | None:
+    """The file of the store; None if it is in a database server.
+
+    Raises:
+        StoreUrlError: the URL is not usable.
+    """
+    url = config.store.url
+    return None if is_postgres(url) else config.base_dir / sqlite_file(url)
+
+
+def _open_file(config: Config, role: Role, access: Access) -> Library:
     path = config.base_dir / sqlite_file(config.store.url)
     if not path.parent.is_dir():
         raise StoreUrlError(f"store.url: the directory {path.parent} does not exist")
     return open_sqlite(
         path,
         role=role,
+        access=access,
         currency=config.institution.currency,
         pin_secret_file=config.pin_secret_path,
     )
 
 
-def _open_postgres(config: Config, role: Role) -> Library:
+def _open_postgres(config: Config, role: Role, access: Access) -> Library:
     try:
         # Imported here and not above: a library in a file does not need the driver.
         from sip2gw.backend.postgres import open_postgres
@@ -88,6 +104,7 @@ def _open_postgres(config: Config, role: Role) -> Library:
         config.store.url,
         password=None if password is None else password.get_secret_value(),
         role=role,
+        access=access,
         currency=config.institution.currency,
         pin_secret_file=config.pin_secret_path,
         spool_file=config.spool_path,

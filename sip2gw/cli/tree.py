@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 
 import typer
 
+from sip2gw.cli.access import declared
+
 
 class _Place(NamedTuple):
     """Where a command is."""
@@ -139,4 +141,16 @@ def _make(name: str, place: _Place) -> Any:
         around.add_typer(found, name=name, help=place.help)
     else:
         around.command(name)(found)
-    return typer.main.get_group(around).commands[name]
+    made = typer.main.get_group(around).commands[name]
+    _declare(name, made)
+    return made
+
+
+def _declare(words: str, command: Any) -> None:
+    """Let the functions of `command` and of all below it know what they may do to the store."""
+    below = getattr(command, "commands", None)
+    if below is None:
+        command.callback = declared(words, command.callback)
+        return
+    for name, one in below.items():
+        _declare(f"{words} {name}", one)

@@ -8,20 +8,20 @@ import resource
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from sip2gw.authentication.guesses import PinRules
 from sip2gw.authentication.identification import StoreIdentifier
 from sip2gw.authentication.pins import PinService
 from sip2gw.authentication.verification import PasswordService, SlowVerifier
-from sip2gw.backend.base import Backend, BackendError
+from sip2gw.backend.base import Access, Backend, BackendError
 from sip2gw.backend.factory import Opened, open_backend, open_library_system
 from sip2gw.backend.system import LibrarySystem
 from sip2gw.backend.wrappers import Timed
 from sip2gw.config import Config
 from sip2gw.config.availability import unavailable
-from sip2gw.control.messages import Reloaded
+from sip2gw.control.messages import FollowedUp, Reloaded
 from sip2gw.daemon import signals
 from sip2gw.daemon.causes import CauseChore
 from sip2gw.daemon.chores import ClockChore, StoreChore
@@ -107,6 +107,7 @@ class App:
             library=self.library,
             sendings=state.sendings,
             payments=state.payments,
+            data_since=self._data_since,
         )
         self._passwords = PasswordService(self._login_verifier, store.pin_secret, timed)
         self.gateway = Gateway(site, timed, services, self._passwords, state.callers, log)
@@ -117,7 +118,13 @@ class App:
         self.clock_chore = ClockChore(self.metrics, clock, log)
         self.support_chore = SupportChore(store, lambda: self.config, self.metrics, clock, log)
         self.cause_chore = CauseChore(
-            store, lambda: self.config, state.answers, self.metrics, clock, log
+            store,
+            lambda: self.config,
+            state.answers,
+            self.metrics,
+            clock,
+            log,
+            self._data_since,
         )
         self.outbox_chore = OutboxChore(store, lambda: self.config, self.metrics, clock, log)
         self.gateway.on_unknown = self.settler.nudge
@@ -200,6 +207,12 @@ class App:
         self.log.events.warning("pin_locked", limit=what, terminal=terminal)
         self.cause_chore.pin_locked(what, terminal)
 
+    def _data_since(self, account: str | None) -> datetime | None:
+        """When `account` was answered last, or else when data was last imported (C138)."""
+        if account is None or self.library is None:
+            return self.store_chore.last_import
+        return self.library.last_answer(account)
+
     @property
     def site(self) -> Site:
         """The terminals as they are configured now."""
@@ -219,6 +232,8 @@ class App:
         tls = server_context(self.config.tls) if self.config.tls is not None else None
         await self.gateway.check_backend()
         await self._passwords.recall()
+        with suppress(BackendError):  # doors with `data_max_age_h` refuse until it is known
+            await self.store_chore.look_for_import()
         if self.looker is not None:
             with suppress(BackendError):  # the settler tries again; nothing goes up before
                 await self.looker.recall()
@@ -260,6 +275,8 @@ class App:
             (self.clock_chore.look, 1.0, 1.0),
             (self.cause_chore.write, 1.0, 1.0),
             (self.cause_chore.look_for_silence, 300.0, 300.0),
+            # Not sooner: the first answers of a library system must have come.
+            (self.cause_chore.look_for_old_data, 60.0, 60.0),
             (self.outbox_chore.look, 30.0, 60.0),
         )
 
@@ -354,6 +371,10 @@ class App:
         """
         return self._reloader.ask()
 
+    def follow_up(self) -> asyncio.Future[FollowedUp]:
+        """Open messages of customer support now (C145)."""
+        return self.support_chore.look_now()
+
     def _swap(self, config: Config, site: Site) -> None:
         if config.log != self.config.log:
             self.log.configure(config.log.level, console=is_for_people(config.log.format))
@@ -405,9 +426,17 @@ def event_loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 def serve(
-    config: Config, on_ready: Callable[[list[str], str], None] = lambda sip2, admin: None
+    config: Config,
+    on_ready: Callable[[list[str], str], None] = lambda sip2, admin: None,
+    *,
+    access: Access = "write",
 ) -> int:
-    """Run a gateway in the foreground until it is told to stop; returns the exit status."""
+    """Run a gateway in the foreground until it is told to stop; returns the exit status.
+
+    Args:
+        on_ready: called with the addresses for terminals and HTTP.
+        access: `make` makes a missing store, with which it otherwise does not start.
+    """
     problems = unavailable(config)
     if problems:
         sys.stderr.write("".join(f"{line}\n" for line in problems))
@@ -416,13 +445,13 @@ def serve(
         return 0
     _raise_file_limit()
     with asyncio.Runner(loop_factory=event_loop_factory()) as runner:
-        return runner.run(_serve(config, on_ready))
+        return runner.run(_serve(config, on_ready, access))
 
 
-async def _serve(config: Config, on_ready: Callable[[list[str], str], None]) -> int:
+async def _serve(config: Config, on_ready: Callable[[list[str], str], None], access: Access) -> int:
     asyncio.get_running_loop().set_default_executor(ready_pool(SHARED_THREADS, "sip2gw"))
     try:
-        opened = open_backend(config, "daemon")
+        opened = open_backend(config, "daemon", access)
     except BackendError as error:
         sys.stderr.write(f"sip2gw: {error}\n")
         return 1

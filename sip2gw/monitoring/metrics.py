@@ -78,6 +78,8 @@ class UpstreamNumbers:
         self.idle = self.busy = self.opening = 0
         """Its lines."""
         self.breaker_open = False
+        self.last_answer = 0.0
+        """Seconds since 1970; 0.0 for never."""
 
     def lines(self) -> Iterable[tuple[str, int]]:
         """How many lines are in each state."""
@@ -421,6 +423,13 @@ class FamilyMaker:
             "Whether the library system is not asked because it does not answer",
             ("account",),
             [((name,), numbers.breaker_open) for name, numbers in accounts],
+        )
+
+        yield _gauge(
+            "upstream_last_answer_timestamp_seconds",
+            "When the library system last answered anything; 0: not since the start",
+            ("account",),
+            [((name,), numbers.last_answer) for name, numbers in accounts],
         )
 
     def _support(self) -> Iterator[Family]:

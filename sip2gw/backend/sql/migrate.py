@@ -39,7 +39,7 @@ def migrate(connection: Connection) -> None:
     try:
         connection.execute(dialect.create_table(_CREATE))
         present = schema_number(connection)
-        _refuse_newer(present)
+        refuse_newer(present, "the store")
         for migration in MIGRATIONS[present:]:
             for statement in statements_of(migration, dialect):
                 connection.execute(statement)
@@ -55,11 +55,16 @@ def migrate(connection: Connection) -> None:
             connection.execute(statement)
 
 
-def _refuse_newer(present: int) -> None:
+def refuse_newer(present: int, where: str) -> None:
+    """Refuse a schema that this program does not know; `where` names the store.
+
+    Raises:
+        SchemaError: it was made by a newer program.
+    """
     if present > SCHEMA_NUMBER:
         raise SchemaError(
-            f"the store has schema {present}, this program knows up to {SCHEMA_NUMBER}: "
-            "run the newer program"
+            f"{where} has schema {present}, this program knows up to {SCHEMA_NUMBER}:"
+            " run the newer program"
         )
 
 

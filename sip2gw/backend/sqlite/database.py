@@ -177,8 +177,18 @@ class SqliteConnection(sqlite3.Connection):
         self.executemany(statement, rows)
 
 
+_WRITING = (
+    "journal_mode = WAL",
+    "synchronous = FULL",
+    f"journal_size_limit = {_LOG_BYTES_KEPT}",
+    f"wal_autocheckpoint = {_LOG_PAGES_GATHERED}",
+    "secure_delete = ON",
+)
+"""What a connection may need that writes, and what writes itself."""
+
+
 def connect(
-    path: Path,
+    address: Path | str,
     *,
     read_only: bool = False,
     factory: type[SqliteConnection] = SqliteConnection,
@@ -189,9 +199,16 @@ def connect(
     It may be handed from one thread to another, but used by one at a time. The file is read, not
     mapped: a failing read is then an error that gets an answer, not a signal that ends the process
     (B2). What is deleted or overwritten is filled with zeros (C146).
+
+    Args:
+        address: the file, or the URI that `ReadingPlace` has chosen: then nothing is ever written.
+        read_only: whether statements that write are refused.
     """
+    is_reader = isinstance(address, str)
+    read_only = read_only or is_reader
     connection = sqlite3.connect(
-        path,
+        address,
+        uri=is_reader,
         timeout=READ_WAIT_S if read_only else WRITE_WAIT_S,
         isolation_level=None,
         check_same_thread=False,
@@ -199,13 +216,9 @@ def connect(
         factory=factory,
     )
     for pragma in (
-        "journal_mode = WAL",
-        "synchronous = FULL",
+        *(() if is_reader else _WRITING),
         "foreign_keys = ON",
         f"cache_size = -{cache_kib}",
-        f"journal_size_limit = {_LOG_BYTES_KEPT}",
-        f"wal_autocheckpoint = {_LOG_PAGES_GATHERED}",
-        "secure_delete = ON",
         f"query_only = {int(read_only)}",
     ):
         connection.execute(f"PRAGMA {pragma}")
