@@ -65,7 +65,7 @@ class Place:
     config: Config
 
     def open(self) -> Library:
-        return open_backend(self.config, "command").store
+        return open_backend(self.config, "command", "make").store
 
     @property
     def is_sqlite(self) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 
-from sip2gw.backend.sql.stubs import LIVING
+from sip2gw.backend.sql.stubs import LIVING, OURS
 from sip2gw.model import OBSERVED
 
 
@@ -626,7 +626,7 @@ REMEMBER_IMPORT = """
     INSERT INTO setting (name, value) VALUES ('last_import', ?)
     ON CONFLICT (name) DO UPDATE SET value = excluded.value"""
 LAST_IMPORT = "SELECT value FROM setting WHERE name = 'last_import'"
-COUNT_PATRONS = fill("SELECT COUNT(*) FROM patron p WHERE {living}", living=LIVING)
+COUNT_PATRONS = fill("SELECT COUNT(*) FROM patron p WHERE {ours}", ours=OURS)
 
 
 def filtered(
