@@ -244,6 +244,7 @@ class Library(Sendings, SharedPayments, Backend, Database):
     put_door_entry = _written(door_desk.put_entry)
     remove_door_entry = _written(door_desk.remove_entry)
     door_entries = _read(door_desk.entries)
+    unknown_cards = _read(door_desk.unknown_cards)
     door_counts = _read(door_desk.counts)
     observed_counts = _read(door_desk.observed_counts)
     passages = _read(door_desk.passages)

@@ -9,6 +9,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -170,6 +171,37 @@ def test_a_pass_holds_on_its_days_and_hours(sip2gw: Run, library: Path) -> None:
     assert "CLEANER" in sip2gw("door", "pass", "list", "--branch", "MAIN", "--config", library).out
     assert sip2gw("door", "pass", "remove", "P1", "--config", library).status == 0
     assert sip2gw("door", "pass", "remove", "P1", "--config", library).status == 1
+
+
+@pytest.mark.parametrize("kind", ["bar", "pass"])
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("P9",), "nobody in the store has card P9, so the entry would have no effect"),
+        (("P1", "--until", "2020-01-31"), "the last day 2020-01-31 is past; give a later --until"),
+    ],
+)
+def test_an_entry_without_effect_is_refused_unless_forced(
+    sip2gw: Run, library: Path, kind: str, arguments: tuple[str, ...], said: str
+) -> None:
+    """A number that is mistyped, or a day of another year, would keep out or let in nobody."""
+    add = ("door", kind, "add", *arguments, "--config", library)
+
+    def in_store() -> list[str]:
+        listed = records(sip2gw("door", kind, "list", "--json", "--config", library).out)
+        return [entry["card"] for entry in listed if entry["source"] == "store"]
+
+    refused = sip2gw(*add)
+    assert (refused.status, said in refused.err, "--force" in refused.err) == (1, True, True)
+    assert in_store() == []
+    assert sip2gw(*add, "--force").status == 0
+    assert in_store() == [arguments[0]]
+
+
+def test_a_day_to_come_and_a_replaced_card_are_no_mistakes(sip2gw: Run, library: Path) -> None:
+    tomorrow = datetime.now(ZoneInfo("Europe/Brussels")).date() + timedelta(days=1)
+    options = ("--until", tomorrow, "--config", library)
+    assert sip2gw("door", "bar", "add", "OLD2", *options).status == 0
 
 
 PASS = 'pass = [ { card = "CLEANER", from = "05:00", to = "07:00" } ]'
