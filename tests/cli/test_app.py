@@ -46,6 +46,7 @@ COMMANDS = [
     *(("relationship", name) for name in ("add", "confirm", "remove", "list")),
     *(("membership", name) for name in ("list", "show")),
     *(("payment", name) for name in ("list", "show", "undo", "refund", "totals", "reconcile")),
+    *(("branch", name) for name in ("close", "open", "reset", "list")),
     ("door", "log"),
     ("door", "stats"),
     ("door", "inside"),

@@ -319,7 +319,8 @@ _SHOWN = (
     r'password\s*=\s*"([^"]+)"',
     r"--password[ =]([A-Za-z0-9-]+)",
     r'--password[ =]"([^"]+)"',
-    r"SIP2GW_PASSWORD=(\S+)",
+    r'SIP2GW_PASSWORD=([^\s"]+)',
+    r'SIP2GW_PASSWORD="([^"]+)"',
     r"\|CO([^|]+)\|",
 )
 _PLACEHOLDERS = {"P"}

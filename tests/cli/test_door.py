@@ -9,7 +9,6 @@ import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -196,12 +195,6 @@ def test_an_entry_without_effect_is_refused_unless_forced(
     assert in_store() == []
     assert sip2gw(*add, "--force").status == 0
     assert in_store() == [arguments[0]]
-
-
-def test_a_day_to_come_and_a_replaced_card_are_no_mistakes(sip2gw: Run, library: Path) -> None:
-    tomorrow = datetime.now(ZoneInfo("Europe/Brussels")).date() + timedelta(days=1)
-    options = ("--until", tomorrow, "--config", library)
-    assert sip2gw("door", "bar", "add", "OLD2", *options).status == 0
 
 
 PASS = 'pass = [ { card = "CLEANER", from = "05:00", to = "07:00" } ]'
