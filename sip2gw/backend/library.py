@@ -29,7 +29,7 @@ from sip2gw.backend.database import (
 )
 from sip2gw.backend.sendings import Sendings
 from sip2gw.backend.shares import SharedPayments
-from sip2gw.backend.sql import circulation, door_log, queries
+from sip2gw.backend.sql import circulation, door_log, journal, queries
 from sip2gw.backend.sql.desk import followup, support, watch
 from sip2gw.backend.sql.desk import reviews as review_desk
 from sip2gw.backend.sql.members import (
@@ -194,6 +194,14 @@ def _plain(job: Callable[Concatenate[Database, P], T]) -> Callable[Concatenate[D
 class Library(Sendings, SharedPayments, Backend, Database):
     """A store: the library system itself, with its administration."""
 
+    add_to_journal = _written(journal.add)
+    claim_journalled = _written(journal.claim)
+    release_journalled = _written(journal.release)
+    end_journalled = _written(journal.end)
+    journal_waiting = _read(journal.waiting)
+    journal_entries = _listed(journal.entries)
+    forget_journal = _forgetting(journal.forget, "the journal still says who borrowed what")
+    count_forgotten_journal = _read(journal.count_forgotten)
     undo_payment = _written(ledger.undo)
     refund = _written(ledger.refund)
     surpluses = _read(surplus.surpluses)

@@ -54,6 +54,7 @@ from sip2gw.protocol.written import Written
 from sip2gw.shared.afterwards import Afterwards
 from sip2gw.shared.answers import ShownAnswers
 from sip2gw.shared.door_memory import Admissions, Passages
+from sip2gw.shared.journal import JournalSeen
 from sip2gw.shared.payments import Payments
 from sip2gw.shared.sendings import Sendings
 from sip2gw.texts import Catalogue, choose_language
@@ -143,6 +144,11 @@ class LibraryIdentifier(Identifier, Protocol):
         the PIN is locked, so that nobody was asked, or wrong by the answer's CQ (B74, C155)."""
         ...
 
+    async def judge_alone(self, session: Session, number: str, pin: str) -> PinState:
+        """What the PIN of card `number` is worth while nobody there can be asked: locked; right or
+        wrong by what was right at a door last, which is counted; `ABSENT` where nobody can say."""
+        ...
+
     def numbers_of(self, number: str) -> tuple[str, ...]:
         """Card `number`, and the other number that an answer about it has told us (C151)."""
         ...
@@ -168,6 +174,8 @@ class Services:
     """The library system behind the gateway; None: the store itself is the library."""
     sendings: Sendings = field(default_factory=Sendings)
     """What went up there lately."""
+    journal: JournalSeen = field(default_factory=JournalSeen)
+    """What waits for it."""
     payments: Payments = field(default_factory=Payments)
     """What is being paid there."""
 

@@ -92,6 +92,8 @@ MIGRATIONS = (
     Migration(23, "what a library system decided where we only observe", library.THEIRS),
     Migration(24, "what nobody knows whether a library system has done it", money.SENDINGS),
     Migration(25, "what of a payment goes up to a library system", money.SHARES),
+    Migration(26, "reserved", ()),
+    Migration(27, "loans and returns taken while a library system was away", library.JOURNAL),
 )
 
 SCHEMA_NUMBER = MIGRATIONS[-1].number

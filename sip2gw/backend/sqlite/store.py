@@ -41,7 +41,7 @@ from sip2gw.backend.database import Connection, WriteResult
 from sip2gw.backend.doubts import Doubts
 from sip2gw.backend.library import Library
 from sip2gw.backend.spool import Spool, read_spool
-from sip2gw.backend.sql import circulation, queries
+from sip2gw.backend.sql import circulation, journal, queries
 from sip2gw.backend.sql.door_log import FLUSH_AFTER_S, AccessLog
 from sip2gw.backend.sql.identity import insist_on_currency, pin_secret_in_file
 from sip2gw.backend.sql.members import activity, guesses, lockout
@@ -82,6 +82,7 @@ from sip2gw.model import (
     Presence,
 )
 from sip2gw.model.items import ItemRecord
+from sip2gw.model.journal import JournalEntry
 from sip2gw.model.refusals import RefusedPayment
 from sip2gw.policy.payments import PaymentFacts
 
@@ -221,6 +222,11 @@ class Store(Library):
         """The holds that wait for this item or any copy of its title; first come."""
         values = circulation.queue_values(record.item, now)
         return tuple(hold_id for (hold_id,) in await self._reads.rows(queries.HOLD_QUEUE, values))
+
+    async def journalled(self, item_id: str) -> JournalEntry | None:
+        """The last that was taken off line about the item and has not gone up yet, or None."""
+        rows = await self._reads.rows(journal.ABOUT_ITEM, (item_id,))
+        return journal.entry_of(rows[0]) if rows else None
 
     async def _check_cache(self) -> None:
         """Forget all snapshots when another process has written; once in a turn of the loop.
