@@ -40,6 +40,7 @@ from sip2gw.model import (
     DoorEntry,
 )
 from sip2gw.model.badges import BadgeTerms, BadgeWish, Deed
+from sip2gw.model.journal import EntryState
 from sip2gw.model.notices import Notice
 from sip2gw.model.refusals import RefusedPayment
 from sip2gw.model.shares import Share
@@ -57,6 +58,7 @@ from sip2gw.staff.maintenance import maintain_memberships
 from sip2gw.staff.privacy import report_json
 
 from . import test_circulation as desk
+from .journal_contract import taken_off_line
 from .library import NOW, REFUSALS, ZONE, content, load, open_library, order, pay_fee
 
 DIRK, CARD, OLD = "29000000000017", "77123456789012", "77000000000099"
@@ -238,6 +240,9 @@ async def visited(library: Library) -> Library:
     (entry,) = [one.id for one in library.reviews() if one.patron == DIRK]
     await library.close_reviews([entry], "told Dirk", "ann", NOW)
     await library.record_pin_failure(DIRK, NOW, 5, NOW + timedelta(minutes=15))
+    entry_kept = taken_off_line("J1", patron=CARD, item="I3")
+    await library.add_to_journal(entry_kept)
+    await library.end_journalled(entry_kept, EntryState.DONE, (), NOW)
     await be_told(library)
     await merge_former(library)
     await be_followed_up(library)
