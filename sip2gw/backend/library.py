@@ -194,6 +194,10 @@ def _plain(job: Callable[Concatenate[Database, P], T]) -> Callable[Concatenate[D
 class Library(Sendings, SharedPayments, Backend, Database):
     """A store: the library system itself, with its administration."""
 
+    claimant: str
+    """The name under which a gateway claims what one at a time does. On SQLite there is only ever
+    one gateway, so what an earlier process has claimed is free."""
+
     add_to_journal = _written(journal.add)
     claim_journalled = _written(journal.claim)
     release_journalled = _written(journal.release)

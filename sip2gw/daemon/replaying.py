@@ -15,7 +15,6 @@ from datetime import datetime, timedelta
 
 from sip2gw.backend.attempts import sending_of
 from sip2gw.backend.base import BackendError
-from sip2gw.backend.ids import new_id
 from sip2gw.backend.library import Library
 from sip2gw.backend.system import LibrarySystem, LibrarySystemError, NotAskedError
 from sip2gw.config.upstream import Account
@@ -81,8 +80,6 @@ class Replayer:
         self._metrics = metrics
         self._clock = clock
         self._log = log
-        self._lease = new_id()
-        """This gateway's."""
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._unwritten: dict[str, _Ended] = {}
         """By account: nothing else of it goes up before that is written down."""
@@ -148,12 +145,12 @@ class Replayer:
         lease_s = 4 * self._accounts()[account].timeout_s + LEASE_MORE_S
         now, began_s = self._clock.now(), self._clock.monotonic()
         until = now + timedelta(seconds=lease_s)
-        entry = await self._store.claim_journalled(account, self._lease, now, until)
+        entry = await self._store.claim_journalled(account, self._store.claimant, now, until)
         if entry is None:
             return False
         if self._clock.monotonic() - began_s > lease_s / 2:
             # The process was held up: somebody else may take it before there is an answer.
-            await self._store.release_journalled(entry, self._lease)
+            await self._store.release_journalled(entry, self._store.claimant)
             return True
         return await self._hand_over(entry, self._accounts()[account])
 
@@ -164,7 +161,7 @@ class Replayer:
         try:
             answer = await self._library.ask(account.name, entry.terminal, request)
         except NotAskedError:
-            await self._store.release_journalled(entry, self._lease)
+            await self._store.release_journalled(entry, self._store.claimant)
             return False
         except LibrarySystemError:
             self._sendings.doubt(sending)

@@ -38,6 +38,7 @@ from sip2gw.backend.base import (
 )
 from sip2gw.backend.database import Connection, WriteResult
 from sip2gw.backend.doubts import Doubts, insist_on_notable
+from sip2gw.backend.ids import new_id
 from sip2gw.backend.library import Library
 from sip2gw.backend.postgres.address import Address
 from sip2gw.backend.postgres.booking import Booking
@@ -154,6 +155,7 @@ class PostgresStore(Library):
         self._in_doubt = InDoubt(self._pool, self._doubts)
         self._door_log = DoorLog(self._pool)
         self._refusals = Refusals(self._write_refusals)
+        self.claimant = new_id()
         self._activity = activity.Activity(self._write_activity)
         self._own_loop = LoopThread() if role == "command" else None
         self._closed = False

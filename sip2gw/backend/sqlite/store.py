@@ -100,6 +100,7 @@ class Store(Library):
     """
 
     capabilities = frozenset(Capability)
+    claimant = "gateway"
 
     def __init__(
         self, place: Place, pin_secret: bytes, *, role: Role, lock: int | None, records_max: int
