@@ -49,6 +49,7 @@ from sip2gw.backend.sql.values import time_value
 from sip2gw.backend.staff import doors as door_desk
 from sip2gw.foundation.later import Later, loaded
 from sip2gw.model import Payment
+from sip2gw.model.journal import Waiting
 from sip2gw.model.support import Cause
 from sip2gw.policy.desk.support import OpeningDays
 
@@ -202,7 +203,6 @@ class Library(Sendings, SharedPayments, Backend, Database):
     claim_journalled = _written(journal.claim)
     release_journalled = _written(journal.release)
     end_journalled = _written(journal.end)
-    journal_waiting = _read(journal.waiting)
     journal_entries = _listed(journal.entries)
     forget_journal = _forgetting(journal.forget, "the journal still says who borrowed what")
     count_forgotten_journal = _read(journal.count_forgotten)
@@ -296,6 +296,15 @@ class Library(Sendings, SharedPayments, Backend, Database):
     tell_refusing_doors = _written(watch.tell_refusing)
     last_heard = _read(watch.last_heard)
     tell_silent_terminals = _written(watch.tell_silent)
+
+    @abstractmethod
+    async def journal_waiting(self) -> Sequence[Waiting]:
+        """What was taken off line and has not gone up yet, for each account and message. Asked
+        every second, so it takes no connection of its own.
+
+        Raises:
+            BackendError: the store cannot be read.
+        """
 
     def payment(self, payment_id: str) -> Payment | None:
         """One payment, or None; it may be only in the spool."""

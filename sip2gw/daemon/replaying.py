@@ -91,7 +91,7 @@ class Replayer:
     async def look(self) -> None:
         """Begin to hand over what can be; what the store does not tell waits for the next look."""
         try:
-            waiting = await asyncio.to_thread(self._store.journal_waiting)
+            waiting = await self._store.journal_waiting()
         except BackendError as error:
             self._failed(error)
             return

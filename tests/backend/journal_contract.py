@@ -168,7 +168,7 @@ class JournalContract:
         ended = taken_off_line("J0", item="I0")
         await library.add_to_journal(ended)
         await library.end_journalled(ended, EntryState.DONE, (), NOW)
-        assert library.journal_waiting() == [
+        assert await library.journal_waiting() == [
             model.Waiting("default", "11", 2, "J1", NOW - timedelta(hours=1)),
             model.Waiting("east", "09", 1, "J3", NOW),
         ]

@@ -128,7 +128,7 @@ async def there(gateway):
 
 async def handed_over(gateway):
     async with asyncio.timeout(10):
-        while gateway.store.journal_waiting():
+        while await gateway.store.journal_waiting():
             await gateway.app.replay()
             await asyncio.sleep(0.01)
 
@@ -450,7 +450,7 @@ async def back_again_but_slow(gateway, library):
     await there(gateway)
     await until_unknown(gateway)
     await gateway.app.replay()
-    assert gateway.store.journal_waiting()
+    assert await gateway.store.journal_waiting()
     gateway.clock.advance(10)
     await there(gateway)
     await handed_over(gateway)

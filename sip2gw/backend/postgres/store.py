@@ -88,7 +88,7 @@ from sip2gw.model import (
     Presence,
 )
 from sip2gw.model.items import ItemRecord
-from sip2gw.model.journal import JournalEntry
+from sip2gw.model.journal import JournalEntry, Waiting
 from sip2gw.model.refusals import RefusedPayment
 from sip2gw.policy.payments import PaymentFacts
 from sip2gw.policy.reasons import PaymentRefusalReason
@@ -292,6 +292,10 @@ class PostgresStore(Library):
         """The last that was taken off line about the item and has not gone up yet, or None."""
         rows = await self._read(_JOURNALLED, item_id) if is_storable(item_id) else []
         return journal.entry_of(tuple(rows[0])) if rows else None
+
+    async def journal_waiting(self) -> Sequence[Waiting]:
+        """What was taken off line and has not gone up yet, for each account and message."""
+        return [journal.waiting_of(tuple(row)) for row in await self._read(journal.WAITING)]
 
     async def circulate(self, order: CirculationOrder) -> CirculationResult:
         """Do what `order` asks, exactly once under the order's key (B61, C69)."""

@@ -139,13 +139,11 @@ def _review_row(entry: JournalEntry, reasons: Sequence[str]) -> tuple[Any, ...]:
     return (*begin, *what, "refused", " ".join(reasons))
 
 
-def waiting(connection: Connection) -> list[Waiting]:
-    """What waits, for each account and message."""
-    rows = connection.execute(WAITING).fetchall()
-    return [
-        Waiting(account, message, count, oldest, moment_value(since))
-        for account, message, count, oldest, since in rows
-    ]
+def waiting_of(row: Sequence[Any]) -> Waiting:
+    """What a row of `WAITING` tells."""
+    *what, since = row
+    values: tuple[Any, ...] = (*what, moment_value(since))
+    return Waiting(*values)
 
 
 def entries(connection: Connection, *, only_open: bool = False) -> Iterator[JournalEntry]:

@@ -82,7 +82,7 @@ from sip2gw.model import (
     Presence,
 )
 from sip2gw.model.items import ItemRecord
-from sip2gw.model.journal import JournalEntry
+from sip2gw.model.journal import JournalEntry, Waiting
 from sip2gw.model.refusals import RefusedPayment
 from sip2gw.policy.payments import PaymentFacts
 
@@ -228,6 +228,10 @@ class Store(Library):
         """The last that was taken off line about the item and has not gone up yet, or None."""
         rows = await self._reads.rows(journal.ABOUT_ITEM, (item_id,))
         return journal.entry_of(rows[0]) if rows else None
+
+    async def journal_waiting(self) -> Sequence[Waiting]:
+        """What was taken off line and has not gone up yet, for each account and message."""
+        return [journal.waiting_of(row) for row in await self._reads.rows(journal.WAITING)]
 
     async def _check_cache(self) -> None:
         """Forget all snapshots when another process has written; once in a turn of the loop.

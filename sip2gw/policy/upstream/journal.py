@@ -108,6 +108,8 @@ def state_after(answer: CheckoutResponse | CheckinResponse) -> EntryState:
 
 
 def reasons_for_staff(entry: JournalEntry, state: EntryState) -> tuple[str, ...]:
-    """The words of the entry for review: why a person must look at it."""
-    words = (REFUSED_THERE,) if state is EntryState.CONFLICT else ()
-    return (*words, SENT_TWICE) if entry.tries > 1 else words
+    """The words of the entry for review: why a person must look at it. About what was not answered
+    they are written when the gateway has looked what became of it."""
+    if state is not EntryState.CONFLICT:
+        return ()
+    return (REFUSED_THERE, SENT_TWICE) if entry.tries > 1 else (REFUSED_THERE,)
