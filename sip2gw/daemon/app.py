@@ -64,7 +64,8 @@ DRAIN_MARGIN_S = 0.5
 SETTLING_STOP_S = 1.0
 CAUSES_STOP_S = 1.0
 OUTBOX_STOP_S = 1.0
-HTTP_STOP_S = 1.0
+HTTP_STOP_S = 4.0
+"""Of a process that may still be starting; it ends beside the parts that follow the requests."""
 CONTROL_STOP_S = 0.5
 STOP_AFTER_DRAIN_S = 10.0
 """Time for everything that follows the last requests, on a busy machine."""
@@ -350,6 +351,7 @@ class App:
             task.cancel()
         ending, drain_s = Ending(self.log), self.config.server.drain_timeout_s
         await ending.part("requests", drain_s + DRAIN_MARGIN_S, self.server.stop())
+        http = asyncio.ensure_future(ending.part("http", HTTP_STOP_S, self.operators.close_http()))
         if self.replayer is not None:
             await ending.part("journal", JOURNAL_STOP_S, self.replayer.stop())
         if self.library is not None:
@@ -359,7 +361,7 @@ class App:
         await ending.part("settling", SETTLING_STOP_S, self.settler.stop())
         await ending.part("causes", CAUSES_STOP_S, self.cause_chore.write())
         await ending.part("outbox", OUTBOX_STOP_S, self.outbox_chore.stop())
-        await ending.part("http", HTTP_STOP_S, self.operators.close_http())
+        await http
         self._verifier.close()
         self._login_verifier.close()
         await ending.part("store", STORE_CLOSE_S, self.store.close())

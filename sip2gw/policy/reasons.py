@@ -156,7 +156,6 @@ PAYMENT_TEXT_KEYS: dict[PaymentRefusalReason, str] = {
     PaymentRefusalReason.PARTIAL: "payment_partial",
     PaymentRefusalReason.SINGLE_FEE: "payment_single_fee",
     PaymentRefusalReason.SUBTOTAL: "payment_subtotal",
-    PaymentRefusalReason.UPSTREAM: "payment_not_payable",
     PaymentRefusalReason.BK_REUSED: "payment_bk_reused",
     # A late retry of a booked payment or a new payment: nobody can know which (C105).
     PaymentRefusalReason.BK_ANOTHER_DAY: "unknown_outcome",
@@ -164,6 +163,7 @@ PAYMENT_TEXT_KEYS: dict[PaymentRefusalReason, str] = {
     PaymentRefusalReason.NOTHING_TO_PAY: "payment_nothing_to_pay",
     PaymentRefusalReason.SYSTEM: "system",
     PaymentRefusalReason.UNKNOWN_OUTCOME: "unknown_outcome",
+    PaymentRefusalReason.UPSTREAM: "payment_not_payable",
 }
 """Screen text of each; `unknown_fee` and `not_yours` read the same, so no fee can be probed."""
 

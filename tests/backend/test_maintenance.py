@@ -333,7 +333,7 @@ async def test_c161_it_is_written_a_second_later_and_when_the_store_closes(
 ) -> None:
     monkeypatch.setattr(activity, "WRITE_AFTER_S", 0.01)
     library.note_activity("P1", NOW)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not days(library):  # noqa: ASYNC110 -- the store tells nobody
             await asyncio.sleep(0.01)
     library.note_activity("P2", NOW)
@@ -361,7 +361,7 @@ async def test_what_could_not_be_written_is_written_later(monkeypatch: pytest.Mo
     notes = Activity(store.write)
     for number in range(activity.ROWS_PER_WRITE + 1):
         notes.note(f"P{number}", NOW)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while len(store.rows) <= activity.ROWS_PER_WRITE:  # noqa: ASYNC110 -- nor does this
             await asyncio.sleep(0)
     assert len(set(store.rows)) == activity.ROWS_PER_WRITE + 1

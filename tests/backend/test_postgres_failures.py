@@ -72,7 +72,7 @@ async def test_a_request_given_up_leaves_no_connection_behind(postgres_url: str)
             importing.execute(statement)
         waiting = asyncio.ensure_future(store.book_payment(decided_by(order(), pay_fee("F1"))))
         await asyncio.sleep(0)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not importing.execute(WAITING_FOR_LOCK).fetchone():
                 await asyncio.to_thread(int)
         waiting.cancel()

@@ -13,6 +13,7 @@ from postgres import Server
 from proxy import BreakableProxy, breakable
 
 from sip2gw.backend.postgres import door_log
+from sip2gw.backend.sql.members import activity
 
 COUNTING_DOOR = """
 [branches.SMALL]
@@ -37,8 +38,9 @@ async def proxy(postgres: Server) -> AsyncIterator[BreakableProxy]:
 async def gateway(
     postgres: Server, proxy: BreakableProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Any]:
-    """A gateway that reaches its database through the proxy; its door log waits for the end."""
+    """A gateway that reaches its database through the proxy, and writes logs at its end only."""
     monkeypatch.setattr(door_log, "FLUSH_AFTER_S", 3600)
+    monkeypatch.setattr(activity, "WRITE_AFTER_S", 3600)
     database = postgres.make_database()
     config = (CONFIG + COUNTING_DOOR).replace("sqlite:library.db", postgres.url(database))
     async with running(tmp_path, config=config) as gateway:

@@ -142,7 +142,7 @@ async def test_a_database_that_is_away_gets_them_when_it_is_back(
         await keep(postgres_store, refused(0))
         connection.execute("ALTER TABLE gone RENAME TO refused_payment")
     await keep(postgres_store, refused(1))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while len(await listed(postgres_store)) < 2:
             pass
     assert await listed(postgres_store) == [refused(0), refused(1)]
@@ -262,7 +262,7 @@ async def test_numbers_are_written_by_themselves(
 
 async def until(true: Callable[[], bool]) -> None:
     """Let the loop turn until something has happened."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not true():  # noqa: ASYNC110 -- turns of the loop, bounded
             await asyncio.sleep(0)
 

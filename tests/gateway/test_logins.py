@@ -38,7 +38,7 @@ def with_keys(text, config=CONFIG):
 
 async def settled(condition):
     """Wait until `condition` holds."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not condition():  # noqa: ASYNC110 -- nothing tells a test
             await asyncio.sleep(0)
 

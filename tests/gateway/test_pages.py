@@ -14,8 +14,8 @@ from sip2gw.protocol.registry import REQUESTS
 
 OF_THE_LINE = {"93", "97"}
 """Answered by the gateway and the connection themselves."""
-NEVER_SHOWN = {"system", "unknown_outcome"}
-"""Reasons that take a broken library."""
+NEVER_SHOWN = {"system", "unknown_outcome", "upstream"}
+"""Reasons that take a broken store, or a library system behind the gateway."""
 RENEW = "renew it with: python tests/support/pages.py"
 each_page = pytest.mark.parametrize("code", sorted(REQUESTS))
 

@@ -40,7 +40,7 @@ class Crowd:
         answer = await self._ask(terminal, card)
         took_s = time.monotonic() - began
         self.longest_s = max(self.longest_s, took_s)
-        self._report.expect(took_s < self._limit_s, "a call ended too late")
+        self._report.expect_in_time(took_s < self._limit_s, "a call ended too late")
         self.ends["answered" if answer else "failed"] += 1
         if answer is not None:
             own = (card, f"Patron {card}")

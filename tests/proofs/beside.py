@@ -347,7 +347,7 @@ def judge_ratio(report: Report, found: Found) -> None:
         "loud_ms(p50/p99)": shown(found.loud),
         "p99_ratio": f"{median:.3f}({low:.3f}-{high:.3f})",
     }
-    report.expect(
+    report.expect_in_time(
         median <= RATIO_MAX or low <= 1 <= high,
         f"beside the clients the p99 is {median:.3f} times as long ({low:.3f} to {high:.3f})",
     )

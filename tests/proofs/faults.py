@@ -193,7 +193,8 @@ class Course:
                 break
         taken = GIVEN_UP_S if recovered is None else recovered - ended
         self.recovery_s[name].append(taken)
-        self.report.expect(
+        self.report.expect(recovered is not None, f"{name}: not recovered")
+        self.report.expect_in_time(
             taken <= RECOVERY_S, f"{name} for {seconds:.1f} s: recovered after {taken:.1f} s"
         )
         await asyncio.sleep(self.scene.chance.uniform(*self.plan.quiet_s))
@@ -361,7 +362,7 @@ async def _start_again(place: Place, report: Report) -> None:
 def _judge_course(course: Course) -> None:
     report, scene = course.report, course.scene
     good, number = sum(course.afterwards), len(course.afterwards)
-    report.expect(
+    report.expect_in_time(
         good >= RECOVERED * number, f"five seconds after faults {good} of {number} succeeded"
     )
     heard = [one.told for one in scene.tries]

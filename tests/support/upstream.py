@@ -47,7 +47,7 @@ class Client(Sip2System):
 
     async def until(self, holds: Callable[[], object]) -> None:
         """Give the loop its turns until it `holds`."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not holds():  # noqa: ASYNC110 -- it may be about anything
                 await asyncio.sleep(0.002)
 
