@@ -37,7 +37,7 @@ REQUESTS = 500
 AWAY_S = 120.0
 KILLS = 20
 TIMEOUT_S = 0.5
-LIFE_S = (0.5, 3.0)
+SHORTEST_LIFE_S = 0.5
 """A gateway that is killed sooner would take nothing."""
 CONFLICTS_SHARE = 10
 """One item in so many is on loan to somebody else, as the library system sees it."""
@@ -200,8 +200,11 @@ async def prove(
                     loans.of[item] = b"somebody"
         began = time.monotonic()
         work = asyncio.gather(*(kiosk.work() for kiosk in working))
+        life_s = max(SHORTEST_LIFE_S, away_s / kills)
         raging = asyncio.create_task(
-            outages.rage(lambda: work.done() and outages.kills >= kills, LIFE_S)
+            outages.rage(
+                lambda: work.done() and outages.kills >= kills, (life_s / 2, life_s * 3 / 2)
+            )
         )
         await work
         await raging
