@@ -146,6 +146,24 @@ async def test_what_fails(
     assert len(gateway.sendings.doubtful) == (state is EntryState.UNKNOWN)
 
 
+async def test_after_no_answer_the_account_rests(library: Library) -> None:
+    """A library system that is merely slow has done it before anything else arrives."""
+    for number in (1, 2):
+        await library.add_to_journal(taken_off_line(f"J{number}", item=f"I{number}"))
+    there = FakeLibrary({"11": NoAnswerError()})
+    gateway = Gateway(library, there)
+
+    async def look() -> int:
+        await gateway.replayer.look()
+        while gateway.replayer._tasks:  # noqa: ASYNC110 -- it ends by itself
+            await asyncio.sleep(0.01)
+        return len(there.asked)
+
+    assert [await look(), await look()] == [1, 1]
+    gateway.clock.advance(3 * ACCOUNTS["default"].timeout_s + 1)
+    assert await look() == 2
+
+
 async def test_a_gateway_that_was_held_up_gives_way(library: Library) -> None:
     """Somebody else may have taken it over: nothing goes up before the entry is claimed anew."""
     await library.add_to_journal(taken_off_line("J1"))

@@ -426,6 +426,17 @@ async def test_what_a_former_number_has_to_settle_ties_too(
         await forget(library, force=True)
 
 
+async def test_what_was_taken_off_line_ties_until_it_has_gone_up(library: Library) -> None:
+    load(library, PATRON_LINE)
+    loan = taken_off_line("J1", patron=CARD)
+    await library.add_to_journal(loan)
+    with pytest.raises(RefusedError, match="unknown outcome"):
+        await forget(library)
+    await library.end_journalled(loan, EntryState.DONE, (), NOW)
+    await forget(library)
+    assert list(library.journal_entries()) == []
+
+
 async def test_a_payment_ties_of_which_a_library_system_has_not_told(library: Library) -> None:
     load(library, PATRON_LINE)
     there = order("BK78", payer_id=DIRK, amount=100)
