@@ -21,9 +21,13 @@ _PATRON = (
     f"AO{INSTITUTION}|AA{{card}}|AEJanssens, Marie|BLY|CQY|BH{CURRENCY}|BV0.00|"
     "PB19840517|PA20991231|PC201|AQMAIN|"
 )
+_FINES_AT = 26
+"""Where a 63 says that it wants the list of fines, as before a payment: then much is owed."""
 _BODIES = {
     b"23": f"24{_NO_FLAGS}001{_DATE}{_PATRON}",
     b"63": f"64{_NO_FLAGS}001{_DATE}{_NO_LISTS}{_PATRON}",
+    b"63Y": f"64{_NO_FLAGS}001{_DATE}{_NO_LISTS}{_PATRON}".replace("BV0.00", "BV1000.00"),
+    b"37": f"38Y{_DATE}AO{INSTITUTION}|AA{{card}}|",
     b"35": f"36Y{_DATE}AO{INSTITUTION}|AA{{card}}|",
     b"93": "941",
     b"99": f"98YYYYYY600003{_DATE}2.00AO{INSTITUTION}|BX{'Y' * 16}|",
@@ -39,7 +43,10 @@ class Answers:
     def to(self, frame: bytes) -> bytes:
         """The answer to a frame without its CR."""
         start = frame.find(b"|AA") + 3
-        asked = (frame[:2], frame[start : frame.find(b"|", start)] if start > 2 else b"")
+        code = frame[:2]
+        if code == b"63" and frame[_FINES_AT : _FINES_AT + 1] == b"Y":
+            code = b"63Y"
+        asked = (code, frame[start : frame.find(b"|", start)] if start > 2 else b"")
         made = self._made.get(asked)
         if made is None:
             code, card = asked

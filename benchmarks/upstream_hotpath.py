@@ -42,7 +42,7 @@ from sip2gw.monitoring.telemetry import Log, Redactor
 
 GOAL = 2.0
 """Times the own code of the same request from the store, at most."""
-ASKED = ("patron", "door")
+ASKED = ("patron", "door", "pay")
 _SLICES = 4
 
 
@@ -120,11 +120,13 @@ class _Side:
     """Called before each slice."""
 
     @classmethod
-    async def of(cls, app: App, workload: Workload, count: int) -> _Side:
+    async def of(cls, app: App, workload: Workload, count: int, turns: int) -> _Side:
+        """`turns`: how often `count` frames are sent, where none may be sent twice."""
         terminals = Terminals(app.server)
         await terminals.ask([hello(f"{workload.profile}-{number}") for number in range(BATCH)])
         await terminals.ask(workload.warm_up())
-        return cls(terminals, itertools.cycle(workload.frames(count)), workload)
+        frames = workload.frames(count if workload.repeats else count * turns)
+        return cls(terminals, itertools.cycle(frames), workload)
 
     async def us(self, count: int) -> float:
         """CPU per request, µs, in the best slice: others on the machine only ever add to it."""
@@ -203,7 +205,8 @@ async def _run(
         for workload in workloads(library):
             if workload.name in chosen.only:
                 sides = [
-                    await _Side.of(app, workload, chosen.requests) for app in (store, upstream)
+                    await _Side.of(app, workload, chosen.requests, chosen.pairs + 1)
+                    for app in (store, upstream)
                 ]
                 if chosen.first:
                     sides[1].before = upstream.store.on_change

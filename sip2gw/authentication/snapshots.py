@@ -90,7 +90,14 @@ class Snapshots:
         self._kept.clear()
 
 
+def id_in(answer: LibraryAnswer, number: str, manner: UpstreamManner) -> str:
+    """Whom `answer` to a question about card `number` is about. An AA that cannot be read names
+    nobody, like none at all."""
+    said = answer.patron_identifier.strip()
+    return said if said and is_exact(said, manner.text) else number
+
+
 def _read(number: str, answer: LibraryAnswer, manner: UpstreamManner, currency: str) -> Facts:
     facts = read_facts(answer, manner.facts, currency, manner.text.decode)
-    # An AA that cannot be read names nobody, like none at all.
-    return facts if facts.id and is_exact(facts.id, manner.text) else replace(facts, id=number)
+    known_as = id_in(answer, number, manner)
+    return facts if facts.id == known_as else replace(facts, id=known_as)

@@ -8,18 +8,20 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import replace
 from typing import Any
 
 from sip2gw.authentication.emergency import EmergencyPins
 from sip2gw.authentication.guesses import PinRules
 from sip2gw.authentication.library_pins import LibraryGuess, LibraryPins, Verdict
+from sip2gw.authentication.pending import as_if_told
 from sip2gw.authentication.snapshots import Snapshots
 from sip2gw.authentication.verification import SlowVerifier
 from sip2gw.backend.base import Backend
 from sip2gw.backend.system import LibrarySystem, NoAnswerError, NotAskedError
 from sip2gw.handlers.base import Asked, Session
 from sip2gw.handlers.rules import UpstreamManner
-from sip2gw.model import Card, PatronRecord
+from sip2gw.model import Card, PatronRecord, copied
 from sip2gw.policy.access import PinState
 from sip2gw.policy.payments import PaymentFacts
 from sip2gw.policy.upstream.facts import pin_is_right, says_nothing
@@ -250,7 +252,7 @@ class UpstreamIdentifier:
         if number:
             ours = await self._backend.find_by_card(number)
             state, answer = await self._judge(session, request, ours, twice=twice)
-            asked = await self._read(session, number, ours, state, answer)
+            asked = await self._read(session, request, ours, state, answer)
             if state is PinState.OK and pin is not None:
                 session.verified_pin = self._digest("verified", number, pin)
             if state is PinState.OK and ours is not None:
@@ -334,17 +336,20 @@ class UpstreamIdentifier:
     async def _read(
         self,
         session: Session,
-        number: str,
+        request: _Question,
         ours: PatronRecord | None,
         state: PinState,
         answer: _Answer | None,
     ) -> Asked:
         """What an answer tells. A PIN that is not right lets nobody know more than we do (C112)."""
-        has_pin = state is not PinState.ABSENT
+        number, has_pin = request.patron_identifier, state is not PinState.ABSENT
         is_about_patron = answer is not None and not says_nothing(answer, with_pin=has_pin)
         if answer is None or not is_about_patron or state in (PinState.WRONG, PinState.LOCKED):
             return self._told_nothing(session, number, ours, state, answer)
+        answer, pending = await as_if_told(session, request, answer)
         record = await self._snapshots.of(session, number, ours, answer)
+        if pending and record.word is not None:
+            record = copied(record, word=replace(record.word, pending=pending))
         self._pins.learn(number, record.id)
         self._admissions.see(record)
         return Asked(record, record.card(number), state, answer)

@@ -35,7 +35,7 @@ from sip2gw.model import (
 from sip2gw.model.items import ItemRecord, Outcome
 from sip2gw.model.journal import JournalEntry, Kept
 from sip2gw.model.refusals import RefusedPayment
-from sip2gw.model.shares import Debts, SentShare, Share
+from sip2gw.model.shares import Debts, PendingFee, SentShare, Share
 from sip2gw.policy.items.cases import CirculationCase
 from sip2gw.policy.items.decisions import Refusal
 from sip2gw.policy.items.offline import Claim
@@ -325,8 +325,10 @@ class Backend(Protocol):
         plan: Sequence[Share] | PaymentRefusalReason,
         texts: Sequence[str],
         debts: Mapping[str, Debts],
+        pending: Mapping[str, Collection[str]] | None = None,
     ) -> Begun | PaymentResult:
-        """Note, durably before this returns, that `order` goes up to a library system (B75).
+        """Note, durably before this returns, that `order` goes up to a library system (B75), or
+        that its shares are about to be booked here, if they are kept (`book_kept`, C124).
 
         The payment that has the order's key comes before any refusal: it is `replayed`; or what an
         earlier try has left of it may go up now; or, while nobody knows what became of it, the
@@ -338,10 +340,25 @@ class Backend(Protocol):
             plan: the shares, or why there are none.
             texts: what is said when it is booked.
             debts: what each debtor owes now, by their id.
+            pending: of kept shares the ids of `pending_fees` that the plan is made on, by debtor;
+                if there are others now, the refusal is `system`.
 
         Raises:
             BackendError: nothing may go up.
         """
+        ...
+
+    async def book_kept(self, payment_id: str, now: datetime) -> Payment:
+        """Book, durably, all kept shares of a payment that was begun, unless that was settled
+        otherwise before; gives the payment as it is now.
+
+        Raises:
+            BackendError: it is not booked, and nobody knows but who was told here.
+        """
+        ...
+
+    async def pending_fees(self, debtor_id: str) -> Sequence[PendingFee]:
+        """What was paid for a patron here that the library system was not told yet (C124)."""
         ...
 
     async def end_share(

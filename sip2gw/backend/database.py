@@ -42,6 +42,8 @@ class Dialect(Protocol):
 
     differs: str
     """NULL-safe inequality."""
+    for_update: str
+    """At the end of a SELECT: nobody else changes these rows until the transaction ends."""
     begin_write: tuple[str, ...]
     """Starts a transaction that changes what payments are decided on; no other runs beside it."""
     begin_import: tuple[str, ...]
@@ -149,6 +151,15 @@ class Database(ABC):
         Raises:
             BackendError: nothing was changed.
         """
+
+    def write_beside(self, job: Callable[[Connection], WriteResult[T]]) -> Awaitable[T]:
+        """The same beside payments that are being booked: `job` changes nothing that these are
+        decided on, and locks what it must find unchanged (`Dialect.for_update`).
+
+        Raises:
+            BackendError: nothing was changed, unless the connection was lost at its very end.
+        """
+        return self.write(job)
 
     @abstractmethod
     def snapshot(self) -> AbstractContextManager[Connection]:

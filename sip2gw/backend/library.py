@@ -39,6 +39,7 @@ from sip2gw.backend.sql.members import (
     outbox,
 )
 from sip2gw.backend.sql.money import (
+    exports,
     ledger,
     refusals,
     shares,
@@ -210,6 +211,8 @@ class Library(Sendings, SharedPayments, Backend, Database):
     refund = _written(ledger.refund)
     surpluses = _read(surplus.surpluses)
     payments = _listed_with_spool(ledger.payments, unknown.spooled_payments)
+    payment_exports = _read(exports.exports)
+    set_exported = _written(exports.set_exported)
     refused_payments = _listed(refusals.refused_payments)
     reviews = _listed_with_spool(review_desk.reviews, unknown.spooled_reviews)
     review = _read(review_desk.review)

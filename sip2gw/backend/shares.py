@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from sip2gw.backend.base import Begun, PaymentOrder, PaymentResult
@@ -26,11 +26,19 @@ class SharedPayments(Database):
         plan: Sequence[Share] | PaymentRefusalReason,
         texts: Sequence[str],
         debts: Mapping[str, Debts],
+        pending: Mapping[str, Collection[str]] | None = None,
     ) -> Begun | PaymentResult:
         """See `Backend.begin_shares`."""
-        return await self.write(
-            lambda connection: shares.begin(connection, order, account, plan, texts, debts)
+        # What stays here is decided on what else stays here: one after the other.
+        keeps = not isinstance(plan, PaymentRefusalReason) and any(share.kept for share in plan)
+        write = self.write if keeps else self.write_beside
+        return await write(
+            lambda connection: shares.begin(connection, order, account, plan, texts, debts, pending)
         )
+
+    async def book_kept(self, payment_id: str, now: datetime) -> Payment:
+        """See `Backend.book_kept`."""
+        return await self.write(lambda connection: shares.book_kept(connection, payment_id, now))
 
     async def end_share(
         self,
@@ -44,7 +52,7 @@ class SharedPayments(Database):
         settled: bool = False,
     ) -> Payment:
         """See `Backend.end_share`."""
-        return await self.write(
+        return await self.write_beside(
             lambda connection: shares.end(
                 connection,
                 payment_id,
@@ -68,7 +76,7 @@ class SharedPayments(Database):
 
     async def tell_share(self, share: SentShare, owed: Minor | None, proposal: str) -> None:
         """See `Backend.tell_share`."""
-        await self.write(lambda connection: shares.tell(connection, share, owed, proposal))
+        await self.write_beside(lambda connection: shares.tell(connection, share, owed, proposal))
 
     async def payment_under(self, terminal: str, key: str) -> tuple[str, Payment] | None:
         """See `Backend.payment_under`."""

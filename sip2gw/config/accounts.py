@@ -118,7 +118,9 @@ class AccountTable(Section):
         " such an answer is thrown away.",
     )
     payments: bool = Field(
-        default=True, description="For payments: whether the library system takes 37."
+        default=True,
+        description="For payments: whether they go up as 37. Otherwise the gateway books them, and"
+        " `payment export` lists them for staff to enter there.",
     )
     payment_split: Literal["sum", "lines"] = Field(
         default="sum",

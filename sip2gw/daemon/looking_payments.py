@@ -6,7 +6,7 @@ Where a repeated BK is booked once, the 37 itself is asked again. Nothing else g
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 
 from sip2gw.backend.base import Backend
@@ -92,7 +92,9 @@ class PaymentLooker:
         keys = {(share.payment_id, share.position) for share in shares}
         self._seen = {key: due_s for key, due_s in self._seen.items() if key in keys}
         settled = 0
-        due = [share for share in shares if self._is_due(share)]
+        late = [share for share in shares if self._is_late(share)]
+        await self._tell_staff(late)
+        due = [share for share in late if self._is_due(share)]
         for share in due[:LOOKS_MAX]:
             try:
                 settled += await self._look_at(share)
@@ -116,14 +118,25 @@ class PaymentLooker:
         due_s = self._clock.monotonic() + LONGEST_WAIT_S
         self._seen[share.payment_id, share.position] = due_s
 
-    def _is_due(self, share: SentShare) -> bool:
+    async def _tell_staff(self, shares: Sequence[SentShare]) -> None:
+        """Have it noted, once, that nobody knows what became of `shares`; nobody may be able to
+        look for long."""
+        untold = [share for share in shares if not share.in_doubt and not share.share.kept]
+        for share in untold[:LOOKS_MAX]:
+            await self._backend.tell_share(share, None, "")
+
+    def _is_late(self, share: SentShare) -> bool:
         account = self._accounts().get(share.account)
-        if account is None or self._library.is_away(share.account):
+        late_s = 0.0 if account is None or share.share.kept else LATE * account.timeout_s
+        return self._clock.now() - share.sent >= max(DEAD_AFTER, timedelta(seconds=late_s))
+
+    def _is_due(self, share: SentShare) -> bool:
+        if share.share.kept:
+            return True
+        if share.account not in self._accounts() or self._library.is_away(share.account):
             return False
         key = (share.payment_id, share.position)
-        age = self._clock.now() - share.sent
-        late = max(DEAD_AFTER, timedelta(seconds=LATE * account.timeout_s))
-        return age >= late and self._clock.monotonic() >= self._seen.get(key, 0.0)
+        return self._clock.monotonic() >= self._seen.get(key, 0.0)
 
     async def _look_at(self, share: SentShare) -> bool:
         """Whether it is settled.
@@ -131,20 +144,11 @@ class PaymentLooker:
         Raises:
             LibrarySystemError: nobody looked.
         """
-        account = self._accounts()[share.account]
-        if account.guards_bk:
-            accepted = (await self._ask_again(share, account)).payment_accepted
-            verdict: Verdict | None = Verdict.BOOKED if accepted else Verdict.NOT_BOOKED
-        else:
-            after = await self._debts(share, account)
-            late = self._clock.now() - share.sent
-            verdict = verdict_of(share.share, after, alone=share.alone, late=late)
-            if verdict is None:
-                likely = likely_verdict(share.share, after) if share.alone else None
-                await self._backend.tell_share(share, after.balance, likely or "")
-                self._wait(share)
-                return False
-            await self._backend.tell_share(share, after.balance, verdict)
+        # What is booked here is booked in one step, or not at all (C124).
+        verdict = Verdict.NOT_BOOKED if share.share.kept else await self._verdict_of(share)
+        if verdict is None:
+            self._wait(share)
+            return False
         await self._backend.end_share(
             share.payment_id,
             share.position,
@@ -159,6 +163,24 @@ class PaymentLooker:
             done=verdict is Verdict.BOOKED,
         )
         return True
+
+    async def _verdict_of(self, share: SentShare) -> Verdict | None:
+        """What the library system says that became of it; None, and it is noted what was seen, if
+        that is not certain.
+
+        Raises:
+            LibrarySystemError: nobody looked.
+        """
+        account = self._accounts()[share.account]
+        if account.guards_bk:
+            accepted = (await self._ask_again(share, account)).payment_accepted
+            return Verdict.BOOKED if accepted else Verdict.NOT_BOOKED
+        after = await self._debts(share, account)
+        late = self._clock.now() - share.sent
+        verdict = verdict_of(share.share, after, alone=share.alone, late=late)
+        likely = likely_verdict(share.share, after) if share.alone else None
+        await self._backend.tell_share(share, after.balance, verdict or likely or "")
+        return verdict
 
     async def _ask_again(self, share: SentShare, account: Account) -> FeePaidResponse:
         """The same 37 once more: they know its BK, and do not book it twice (`guards_bk`)."""

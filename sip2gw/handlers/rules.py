@@ -104,6 +104,8 @@ class UpstreamManner:
     """Whether AA of an answer may be another card of the same patron (C151)."""
     date_zone: DateZone = "local"
     """How dates go up."""
+    payments: bool = True
+    """Whether payments go up; otherwise we book them, and staff tell the library system (C124)."""
     payment_split: Split = "sum"
     guards_bk: bool = False
     """Whether a repeated BK is booked only once there."""

@@ -1,4 +1,5 @@
-"""What of a payment goes up to a library system, one 37 for each share (B75, C156)."""
+"""What of a payment goes up to a library system, one 37 for each share (B75, C156), or is told to
+it by staff later (C124)."""
 
 from __future__ import annotations
 
@@ -19,6 +20,15 @@ class Debts:
     """Id and amount of each fee, in the order of the ids; None: they do not tell all."""
 
 
+class Kept(StrEnum):
+    """What a share lowers that does not go up, until the library system knows of it (C124)."""
+
+    FEE = "fee"
+    """The fee, which has an id in their list: until it is gone there, or the export is done."""
+    SUM = "sum"
+    """Only what is owed in all, until the export is done."""
+
+
 @dataclass(frozen=True, slots=True)
 class Share:
     """One 37: what is paid for one debtor, or on one of their fees."""
@@ -33,6 +43,8 @@ class Share:
     """CG of the 37; empty: the library system spreads the amount."""
     before: Debts = field(default_factory=Debts, repr=False)
     """What the debtor owed right before."""
+    kept: Kept | None = None
+    """None: it goes up. Otherwise we book it ourselves, and staff tell the library system."""
 
 
 class ShareState(StrEnum):
@@ -62,3 +74,36 @@ class SentShare:
     share: Share
     alone: bool = True
     """Whether nothing else has gone up for the same debtor that may have moved their debts."""
+    in_doubt: bool = False
+    """Whether staff are told about it."""
+
+
+@dataclass(frozen=True, slots=True)
+class PendingFee:
+    """What we have taken money for and the library system does not know of yet (C124)."""
+
+    id: str
+    """Of the share: that of its payment, and its position."""
+    fee_id: str
+    """Theirs; empty: it lowers only what is owed in all."""
+    amount: Minor
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """A share that staff tell the library system, as they see it (C124, C157)."""
+
+    id: str
+    """The payment's, with a number behind it if that has several."""
+    time: datetime
+    terminal: str
+    patron: str
+    """Whose debt it is."""
+    amount: Minor
+    currency: str
+    payment_type: str
+    bk: str
+    fee: str
+    """Theirs; empty: none was named."""
+    done: datetime | None
+    """When it was told; None: it waits."""

@@ -39,3 +39,6 @@ class LibraryWord:
     """Those of `flags` that are about money only, as the operator has declared (C123)."""
     money_texts: tuple[str, ...] = field(default=(), repr=False)
     """Those of `texts` that say so."""
+    pending: tuple[str, ...] = ()
+    """The ids of what was paid here before the answer, and the library system was not told yet:
+    `PendingFee.id` (C124)."""

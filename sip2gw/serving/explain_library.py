@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from sip2gw.authentication.pending import as_if_told
 from sip2gw.authentication.snapshots import Snapshots
 from sip2gw.handlers.base import Asked, Session
 from sip2gw.handlers.upstream.behind import library_of
@@ -82,6 +83,7 @@ class AskedForExplanation:
         self.answer = _lines(session, answer)
         if says_nothing(answer, with_pin=False):
             return Asked(None, None, PinState.ABSENT, answer)
+        answer, _ = await as_if_told(session, replace(request, patron_password=None), answer)
         ours = await session.services.backend.find_by_card(number)
         record = await Snapshots().of(session, number, ours, answer)
         card = record.card(number)

@@ -239,6 +239,7 @@ def _upstream(terminal: Terminal, accounts: Mapping[str, Account]) -> UpstreamMa
         knows_fw_b=account.knows_fw_b,
         aliases=account.aliases,
         date_zone=account.date_zone,
+        payments=account.payments,
         payment_split=account.payment_split,
         guards_bk=account.guards_bk,
         offers_information=account.messages is None or "63" in account.messages,

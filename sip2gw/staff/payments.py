@@ -16,10 +16,23 @@ if TYPE_CHECKING:
     from sip2gw.backend.library import Library
     from sip2gw.model import Payment, Surplus
     from sip2gw.model.refusals import RefusedPayment
+    from sip2gw.model.shares import Export
     from sip2gw.policy.till_totals import DayTotal
 
 SHOWN_FOR = timedelta(days=30)
 """How long a settled payment stays listed."""
+
+EXPORT_KEYS = (
+    "id",
+    "time",
+    "terminal",
+    "patron",
+    "amount",
+    "currency",
+    "payment_type",
+    "bk",
+    "fee",
+)
 
 REFUSED_KEYS = ("time", "terminal", "payer", "amount", "currency", "payment_type", "bk", "reason")
 MORE = "more"
@@ -114,6 +127,22 @@ def reconciliation_json(entry: Reconciliation, zone: tzinfo) -> dict[str, Any]:
         "before": amount(payment.owed),
         "after": amount(entry.after),
         "proposal": entry.proposal,
+    }
+
+
+def export_json(entry: Export, zone: tzinfo) -> dict[str, Any]:
+    """What staff tell the library system, with the keys of C157, and when it was done."""
+    return {
+        "id": entry.id,
+        "time": entry.time.astimezone(zone).isoformat(),
+        "terminal": entry.terminal,
+        "patron": entry.patron,
+        "amount": format_amount(entry.amount, entry.currency),
+        "currency": entry.currency,
+        "payment_type": entry.payment_type,
+        "bk": entry.bk,
+        "fee": entry.fee,
+        "done": entry.done.astimezone(zone).isoformat() if entry.done is not None else None,
     }
 
 

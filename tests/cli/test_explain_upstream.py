@@ -1,15 +1,19 @@
 """`explain` in front of a library system: it is asked once, without a PIN, and its answer shown."""
 
 import json
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from behind import DIALECTS, badges_of, behind, config_in_front
 from harness import CONFIG, LIBRARY, load
+from orders import Saying, settling
 
+from sip2gw.backend.base import Begun, PaymentOrder
 from sip2gw.backend.factory import open_backend
 from sip2gw.cli.explain import Message, _explain, _write_json, _write_text
 from sip2gw.cli.failures import CommandError
 from sip2gw.config import load_config
+from sip2gw.model.shares import Kept, Share
 
 DIALECT = DIALECTS["UTF-8 without checksums"]
 NOON = "2026-03-10 12:00"
@@ -95,3 +99,21 @@ async def test_a_terminal_that_is_observed_is_told_what_it_would_be_told(tmp_pat
     config = await in_front_of(tmp_path, library_system.address, observed)
     explained = await _explain(config, "door-1", "1002", None, NOON)
     assert explained.reason == "under_age"
+
+
+async def test_what_was_paid_here_is_left_out(config):
+    """C124: as at the terminal, though the library system was not told yet."""
+    before = await _explain(config, "kiosk-1", "1004", Message.PATRON_INFORMATION, NOON)
+    assert "|BV12.50|" in before.answer
+    store = open_backend(config, "command").store
+    shares = [Share("1004", "1004", "own", 450, kept=Kept.SUM)]
+    at = datetime(2026, 3, 10, 10, tzinfo=UTC)
+    what = ("pay-1", "B1", "x", "1004", 450, "EUR", "00", "B1", at, at + timedelta(days=30))
+    order = PaymentOrder(*what, case=settling(), texts=Saying("Thank you"))
+    begun = await store.begin_shares(order, "default", shares, (), {})
+    assert isinstance(begun, Begun)
+    await store.book_kept(begun.payment_id, at)
+    await store.close()
+    after = await _explain(config, "kiosk-1", "1004", Message.PATRON_INFORMATION, NOON)
+    assert "|BV8.00|" in after.answer
+    assert any("12.50" in line for line in after.library)  # what they said

@@ -1,110 +1,33 @@
 """37 in front of a library system with books: a real gateway, one payment, one 37
 (B44, B46, B75, C59, C104, C155, C156)."""
 
-import asyncio
-from contextlib import asynccontextmanager
 from datetime import UTC
 from unittest.mock import patch
 
 import pytest
-from behind import UPSTREAM
-from harness import CONFIG, STAMP, running
-from hostile_library import HostileLibrary, script
-from till_library import Paid, Till
+from till_library import Paid
+from tills import (
+    LATER,
+    NOT_SURE,
+    asked,
+    before,
+    books_agree,
+    listed,
+    pay,
+    reconciled,
+    until,
+    went_up,
+)
 
 from sip2gw.backend.base import UnavailableError
 from sip2gw.backend.sql.money import ledger, shares
 
-TIMEOUT_S = 0.3
-TILL = """
-[terminals.till-1]
-profile = "alone"
-branch = "MAIN"
-password = "pw"
-[terminals.till-2]
-profile = "alone"
-branch = "MAIN"
-password = "pw"
-"""
-LATER = 30
-"""After so long a 37 that was not answered is looked at, whoever sent it."""
-NOT_SURE = "AFWe are not sure"
 
-
-def pay(amount="2.00", bk="B1", patron="1001", more="", pin="1234", date=STAMP):
-    secret = f"AD{pin}|" if pin else ""
-    return f"37{date}0100EURBV{amount}|AOHUB|AA{patron}|AC|{secret}BK{bk}|{more}"
-
-
-@asynccontextmanager
-async def before(directory, *behaviours, owed=None, keys="", connections=4, **till):
-    """A gateway before a library system with books, to which the first patron owes 2.00 and 3.00.
-
-    `behaviours`: what the library system does with each 37.
-    """
-    fees = {b"1001": {b"1": 200, b"2": 300}} if owed is None else owed
-    faults = script(*behaviours)
-    library = HostileLibrary(
-        lambda heard: faults(heard) if heard.code == b"37" else "right",
-        answer=Till(fees, **till),
-        late_s=2 * TIMEOUT_S,
-    )
-    async with library:
-        upstream = (
-            UPSTREAM.replace("connections = 1", f"connections = {connections}")
-            .replace("ADDRESS", f"127.0.0.1:{library.port}")
-            .replace("KEYS", f'timeout_s = {TIMEOUT_S}\npreset = "koha"\n{keys}')
-        )
-        async with running(directory, config=CONFIG + TILL + upstream, records=[]) as gateway:
-            yield gateway, library
-
-
-async def until(holds):
-    async with asyncio.timeout(10):
-        while not holds():  # noqa: ASYNC110 -- it may be about anything
-            await asyncio.sleep(0.01)
-
-
-async def asked(gateway, till, request):
-    """The answer, while the time of the library system runs out."""
-    await till.send(request)
-    answer = asyncio.create_task(till.read())
-    async with asyncio.timeout(10):
-        while not answer.done():
-            await asyncio.wait((answer,), timeout=0.05)
-            gateway.clock.advance(TIMEOUT_S / 5)
-    return await answer
-
-
-def went_up(library):
-    """The 37s that arrived, as they came."""
-    return [body for body in library.asked if body[:2] == b"37"]
-
-
-def listed(gateway):
-    """Status, amount, payer and lines (fee, amount) of each payment, oldest first."""
-    return [
-        (one.status, one.amount, one.payer_id, [(line.fee_id, line.amount) for line in one.lines])
-        for one in gateway.store.payments()
-    ]
-
-
-def reconciled(gateway):
-    """State, owed before and after, and the proposal for each payment that was in doubt."""
-    return [
-        (one.state.value, one.payment.owed, one.after, one.proposal)
-        for one in gateway.store.reconciliations(gateway.clock.now().replace(year=2000))
-    ]
-
-
-def books_agree(gateway, library):
-    """Whether the ledger has what the library system has booked, to the cent, and is sound."""
+def in_doubt(gateway):
+    """Whether staff are told of a payment."""
     with gateway.store.snapshot() as connection:
-        (cents,) = connection.execute(
-            "SELECT COALESCE(-SUM(amount), 0) FROM ledger_entry WHERE account LIKE 'library:%'"
-        ).fetchone()
-        assert ledger.problems(connection) == []
-    return cents == sum(one.cents for one in library.answer.paid)
+        rows = connection.execute("SELECT 1 FROM payment_share WHERE doubt > 0").fetchall()
+    return bool(rows)
 
 
 async def test_a_payment_goes_up_once_without_the_pin_and_is_in_the_ledger(tmp_path):
@@ -151,6 +74,7 @@ async def test_what_was_not_answered_is_looked_up_and_the_retry_told(tmp_path, f
         # The BK stays taken, and nothing goes up again.
         again = await (await gateway.terminal("till-1")).ask(pay())
         assert NOT_SURE in again
+        assert not in_doubt(gateway)  # it may still be answered
         gateway.clock.advance(LATER)
         await until(lambda: listed(gateway)[0][0] == "booked")
         assert reconciled(gateway) == [("booked", 500, 300, "")]
@@ -171,6 +95,8 @@ async def test_what_did_not_arrive_is_found_not_booked_and_may_be_paid_again(tmp
         await until(lambda: listed(gateway)[0][0] == "refused")
         assert reconciled(gateway) == [("refused", 500, 500, "")]
         assert (await (await gateway.terminal("till-1")).ask(pay())).startswith("38Y")
+        # The money is used: nobody gives it back.
+        assert reconciled(gateway) == [("resolved", 500, 500, "")]
         assert books_agree(gateway, library)
 
 
@@ -194,6 +120,16 @@ async def test_what_is_not_certain_waits_for_staff(tmp_path, moved, after):
         await until(lambda: reconciled(gateway)[0][2] is not None)
         assert reconciled(gateway) == [("unknown", 500, after, "")]
         assert listed(gateway)[0][0] == "unknown"
+
+
+async def test_staff_are_told_while_nobody_can_look(tmp_path):
+    async with before(tmp_path, "silent") as (gateway, library):
+        till = await gateway.terminal("till-1")
+        assert NOT_SURE in await asked(gateway, till, pay())
+        library.vanish()
+        gateway.clock.advance(LATER)
+        await until(lambda: in_doubt(gateway))
+        assert reconciled(gateway) == [("unknown", 500, None, "")]
 
 
 async def test_another_payment_of_the_same_amount_is_not_taken_for_it(tmp_path):
@@ -342,12 +278,3 @@ async def test_where_a_bk_is_guarded_the_37_is_asked_again(tmp_path):
         await until(lambda: listed(gateway)[0][0] == "booked")
         assert [one.bk for one in library.answer.paid] == [b"B1"]
         assert books_agree(gateway, library)
-
-
-async def test_who_takes_no_37_is_not_sent_one(tmp_path):
-    async with before(tmp_path, keys="payments = false\n") as (gateway, library):
-        till = await gateway.terminal("till-1")
-        status = await till.ask("9900302.00")
-        assert status.partition("BX")[2][9] == "N"
-        assert (await till.ask(pay())).startswith("38N")
-        assert went_up(library) == []

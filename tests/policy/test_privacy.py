@@ -28,6 +28,7 @@ ANN = wording(("21234567890001", "77"), "Maes, Ann", ["ann@example.org", "Hoek 1
         (Ties(loans=1), ["1 item is on loan"]),
         (Ties(loans=2), ["2 items are on loan"]),
         (Ties(ready_holds=1), ["1 hold waits on the shelf"]),
+        (Ties(pending=1), ["1 payment is not entered in the library system yet"]),
         (Ties(unknown=2), ["2 transactions have an unknown outcome"]),
         (Ties(owed=1, loans=1), ["1 cents is owed", "1 item is on loan"]),
     ],

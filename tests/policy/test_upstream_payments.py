@@ -1,15 +1,17 @@
 """How a payment goes up to a library system, and what the debts tell of it (B75, C59, C156)."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from sip2gw.model import UNDATED, Fee, LibraryWord, PatronRecord, PaymentLine
-from sip2gw.model.shares import Debts, Share
+from sip2gw.model.shares import Debts, Kept, Share
 from sip2gw.policy.upstream.payments import (
     CERTAIN_FOR,
     Verdict,
     debts_of,
+    kept_here,
     likely_verdict,
     one_after_the_other,
     payable_by,
@@ -33,6 +35,33 @@ def owing(balance, **fees):
 
 def paid(amount=200, fee="1", before=BEFORE):
     return Share("P", "P", "own", amount, fee, before)
+
+
+def test_a_list_without_what_was_paid_here_is_not_compared():
+    record = owing(500, f1=200, f2=300)
+    record.word = replace(record.word, pending=("P-0",))
+    assert debts_of(record) == Debts()
+
+
+@pytest.mark.parametrize(
+    ("record", "fees"),
+    [
+        (owing(None), {}),  # who could say that it is too much?
+        (owing(300, rest=300), {"9": 100, "\0P": 200}),
+    ],
+)
+def test_what_does_not_go_up_must_be_said_to_be_owed(record, fees):
+    payable = payable_by(record, 100, "9", goes_up=False)
+    assert {fee.id: fee.owed for fee in payable.fees} == fees
+
+
+def test_what_is_booked_here_names_a_fee_if_they_list_it():
+    shares = [
+        replace(paid(fee=fee), debtor_id=whose)
+        for fee, whose in (("1", "P"), ("", "P"), ("1", "C"))
+    ]
+    found = kept_here(shares, [owing(500, f1=200, rest=300)])
+    assert [one.kept for one in found] == [Kept.FEE, Kept.SUM, Kept.SUM]
 
 
 @pytest.mark.parametrize(

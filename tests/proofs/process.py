@@ -90,6 +90,11 @@ class GatewayProcess:
         assert self._process is not None
         return self._process.pid
 
+    @property
+    def is_running(self) -> bool:
+        """Whether it has been started and has not ended."""
+        return self._process is not None and self._process.returncode is None
+
     async def launch(self) -> None:
         """Start the process without waiting for it to listen."""
         self._process = await asyncio.create_subprocess_exec(

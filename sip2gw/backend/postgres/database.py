@@ -34,6 +34,7 @@ LEAVE_PROBE = f"SELECT pg_advisory_unlock({_PROBE_LOCK})"
 """Show at each start that a lock held by one session keeps another out."""
 
 LOCK_FACTS = f"SELECT pg_advisory_xact_lock({FACTS_LOCK})"
+SHARE_FACTS = f"SELECT pg_advisory_xact_lock_shared({FACTS_LOCK})"
 
 _LOCK_IMPORT = f"SELECT pg_advisory_xact_lock({FACTS_LOCK + 2})"
 """One import after the other: what it adds before `LOCK_FACTS` only another import could add."""
@@ -123,7 +124,9 @@ class PostgresDialect:
     """See `sip2gw.backend.database.Dialect`."""
 
     differs = "IS DISTINCT FROM"
+    for_update = " FOR UPDATE"
     begin_write: tuple[str, ...] = ("BEGIN", LOCK_FACTS)
+    begin_beside: tuple[str, ...] = ("BEGIN", SHARE_FACTS)
     begin_import: tuple[str, ...] = ("BEGIN", _LOCK_IMPORT)
     lock_facts: tuple[str, ...] = (LOCK_FACTS,)
     begin_migration = begin_write

@@ -41,6 +41,7 @@ from sip2gw.backend.doubts import Doubts, insist_on_notable
 from sip2gw.backend.ids import new_id
 from sip2gw.backend.library import Library
 from sip2gw.backend.postgres.address import Address
+from sip2gw.backend.postgres.beside import write_beside
 from sip2gw.backend.postgres.booking import Booking
 from sip2gw.backend.postgres.circulation import Circulating, find_item
 from sip2gw.backend.postgres.database import (
@@ -71,6 +72,7 @@ from sip2gw.backend.sql.identity import insist_on_currency, pin_secret_in_file, 
 from sip2gw.backend.sql.members import activity, guesses, lockout
 from sip2gw.backend.sql.members.blocks import block_values
 from sip2gw.backend.sql.migrate import migrate
+from sip2gw.backend.sql.money import exports
 from sip2gw.backend.sql.money.ledger import refused
 from sip2gw.backend.sql.money.refusals import Refusals, Writing
 from sip2gw.backend.sql.queries import BUMP_VERSION
@@ -90,6 +92,7 @@ from sip2gw.model import (
 from sip2gw.model.items import ItemRecord
 from sip2gw.model.journal import JournalEntry, Waiting
 from sip2gw.model.refusals import RefusedPayment
+from sip2gw.model.shares import PendingFee
 from sip2gw.policy.payments import PaymentFacts
 from sip2gw.policy.reasons import PaymentRefusalReason
 
@@ -110,6 +113,7 @@ _COPY_OF_TITLE = numbered(queries.COPY_OF_TITLE)
 _JOURNALLED = numbered(journal.ABOUT_ITEM)
 _ENTER = "SELECT * FROM enter_branch($1, $2, $3, $4, $5, $6, $7, $8)"
 _FEES_SETTLED_BY = numbered(queries.FEES_SETTLED_BY)
+_PENDING = numbered(exports.PENDING)
 _LEAVE = numbered(queries.LEAVE)
 _LIFT_BLOCKS = numbered(f"{queries.LIFT_BLOCKS} RETURNING 1")
 _REMEMBER_LOGINS = queries.REMEMBER_LOGIN.replace(
@@ -180,6 +184,11 @@ class PostgresStore(Library):
     async def fees_settled_by(self, payment_id: str) -> tuple[PaidFee, ...]:
         """What each line of a payment paid, in its order."""
         return await self._paid_fees(_FEES_SETTLED_BY, payment_id)
+
+    async def pending_fees(self, debtor_id: str) -> Sequence[PendingFee]:
+        """What was paid for a patron that the library system was not told yet."""
+        rows = await self._read(_PENDING, debtor_id) if is_storable(debtor_id) else []
+        return tuple(map(exports.pending_fee, rows))
 
     async def _paid_fees(self, statement: str, *values: str) -> tuple[PaidFee, ...]:
         return tuple(paid_fee(tuple(row)) for row in await self._read(statement, *values))
@@ -442,6 +451,14 @@ class PostgresStore(Library):
             connection.execute(BUMP_VERSION)
             connection.execute("COMMIT")
         return done.result
+
+    async def write_beside(self, job: Callable[[Connection], WriteResult[T]]) -> T:
+        """Run `job` in a write transaction on a warm connection, while payments are booked.
+
+        Raises:
+            BackendError: nothing was changed, unless the connection was lost at its very end.
+        """
+        return await self._at_home(write_beside(self._pool, job))
 
     @contextmanager
     def own_connection(self) -> Iterator[Session]:

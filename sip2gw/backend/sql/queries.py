@@ -296,8 +296,10 @@ PAYMENTS = """
     {where} ORDER BY p.time, p.id, e.position, s.position"""
 """A row per line. A payment's lines are its ledger entries on fees, and its first transaction has
 its own id; or they are the shares that a library system has booked."""
-IN_SHARES = "SELECT 1 FROM payment_share WHERE payment_id = ?"
-"""Whether a library system books the payment."""
+IN_THEIR_BOOKS = """
+    SELECT 1 FROM payment_share
+    WHERE payment_id = ? AND (kept IS NULL OR exported IS NOT NULL) LIMIT 1"""
+"""Whether a library system has booked any of the payment, or was told of it (C124)."""
 PAYMENT_FILTERS = {
     "payment_id": "p.id = ?",
     "since": "p.time >= ?",
@@ -310,9 +312,13 @@ FEE_HOLDERS = """
     SELECT DISTINCT f.patron_id FROM fee f JOIN ledger_entry e ON e.fee_id = f.id
     WHERE e.transaction_id = ?"""
 """Whose fees a transaction is about now; an import may have moved them since."""
-TRANSACTION_ENTRIES = """
+PAYMENT_ENTRIES = """
     SELECT account, amount, fee_id, debtor_id, relation FROM ledger_entry
-    WHERE transaction_id = ? ORDER BY position"""
+    WHERE transaction_id = ?
+       OR transaction_id IN (SELECT s.payment_id || '-' || s.position FROM payment_share s
+                             WHERE s.payment_id = ?)
+    ORDER BY transaction_id, position"""
+"""What a payment has booked, in one transaction or in one for each of its shares."""
 
 UNBALANCED = """
     SELECT t.id FROM ledger_transaction t
@@ -356,7 +362,7 @@ SHARES_UNLIKE_LEDGER = """
                 SUM(CASE WHEN s.state = 'booked' THEN s.amount ELSE 0 END) AS booked
          FROM payment p JOIN payment_share s ON s.payment_id = p.id
          GROUP BY p.id, p.status, p.amount) b
-    WHERE b.booked <>
+    WHERE CASE WHEN b.status = 'undone' THEN 0 ELSE b.booked END <>
         (SELECT COALESCE(-SUM(e.amount), 0) FROM ledger_transaction t
          JOIN ledger_entry e ON e.transaction_id = t.id
          WHERE t.payment_id = b.id AND e.account LIKE 'library:%')

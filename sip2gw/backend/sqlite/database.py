@@ -78,6 +78,7 @@ class SqliteDialect:
     """See `sip2gw.backend.database.Dialect`."""
 
     differs = "IS NOT"
+    for_update = ""
     begin_write: tuple[str, ...] = ("BEGIN IMMEDIATE",)
     # An import has looked up all references at once; row by row takes most of its time.
     begin_import: tuple[str, ...] = ("PRAGMA foreign_keys = OFF", *begin_write)

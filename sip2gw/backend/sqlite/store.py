@@ -47,7 +47,7 @@ from sip2gw.backend.sql.identity import insist_on_currency, pin_secret_in_file
 from sip2gw.backend.sql.members import activity, guesses, lockout
 from sip2gw.backend.sql.members.blocks import block_values
 from sip2gw.backend.sql.migrate import migrate
-from sip2gw.backend.sql.money import ledger
+from sip2gw.backend.sql.money import exports, ledger
 from sip2gw.backend.sql.money.ledger import FindAccount
 from sip2gw.backend.sql.money.refusals import Refusals, Writing
 from sip2gw.backend.sql.records import (
@@ -84,6 +84,7 @@ from sip2gw.model import (
 from sip2gw.model.items import ItemRecord
 from sip2gw.model.journal import JournalEntry, Waiting
 from sip2gw.model.refusals import RefusedPayment
+from sip2gw.model.shares import PendingFee
 from sip2gw.policy.payments import PaymentFacts
 
 RECORDS_CACHED_MAX = 20_000
@@ -192,6 +193,11 @@ class Store(Library):
         """The patron's fees of which something is paid, and how much."""
         rows = await self._reads.rows(*queries.paid_fees(patron_id, time_text(since), payer_id))
         return tuple(map(paid_fee, rows))
+
+    async def pending_fees(self, debtor_id: str) -> Sequence[PendingFee]:
+        """What was paid for a patron that the library system was not told yet."""
+        rows = await self._reads.rows(exports.PENDING, (debtor_id,))
+        return tuple(map(exports.pending_fee, rows))
 
     async def fees_settled_by(self, payment_id: str) -> tuple[PaidFee, ...]:
         """What each line of a payment paid, in its order."""

@@ -84,6 +84,13 @@ _UNKNOWN = fill(
          + (SELECT COUNT(*) FROM review WHERE outcome = 'unknown' AND patron IN ({names}))""",
     names=NAMES_OF,
 )
+_PENDING = fill(
+    """
+    SELECT COUNT(*) FROM payment_share s JOIN payment p ON p.id = s.payment_id
+    WHERE s.debtor_id {same} AND s.kept IS NOT NULL AND s.exported IS NULL
+      AND s.state = 'booked' AND p.status <> 'undone'""",
+    same=SAME_PERSON,
+)
 _ENDED = fill(
     """
     SELECT p.id FROM patron p
@@ -281,6 +288,7 @@ def ties_of(connection: Connection, patron_id: str, spooled: Iterable[UnknownAtt
     ((loans,),) = _about(connection, _LOANS, patron_id)
     ((holds,),) = _about(connection, _READY_HOLDS, patron_id)
     ((unknown,),) = _about(connection, _UNKNOWN, patron_id)
+    ((pending,),) = _about(connection, _PENDING, patron_id)
     ((surplus,),) = _about(connection, _SURPLUS, patron_id)
     ids = {one for (one,) in _about(connection, IDS_OF, patron_id)}
     unsettled = sum(_party(known) in ids for known in spooled)
@@ -292,6 +300,7 @@ def ties_of(connection: Connection, patron_id: str, spooled: Iterable[UnknownAtt
         ready_holds=holds,
         unknown=unknown + unsettled,
         unsettled=unsettled,
+        pending=pending,
     )
 
 

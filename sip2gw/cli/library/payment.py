@@ -24,6 +24,7 @@ from sip2gw.cli.common import (
     write_listing,
     write_one,
 )
+from sip2gw.cli.library.payment_export import export
 from sip2gw.cli.library.reconcile import reconcile, with_currency
 from sip2gw.staff.patrons import find_patron
 from sip2gw.staff.payments import (
@@ -173,6 +174,7 @@ def totals(
 
 
 payment.command()(reconcile)
+payment.command()(export)
 
 
 @payment.command("refused")

@@ -7,7 +7,7 @@ from typing import cast
 from sip2gw.backend.system import LibrarySystem
 from sip2gw.handlers.base import Answer, LibraryIdentifier, Session
 from sip2gw.handlers.rules import UpstreamManner
-from sip2gw.protocol.messages import Request
+from sip2gw.protocol.messages import FeePaid, Request
 
 
 def library_of(session: Session) -> tuple[LibrarySystem, UpstreamManner]:
@@ -23,12 +23,19 @@ def identifier_of(session: Session) -> LibraryIdentifier:
     return cast("LibraryIdentifier", session.services.identifier)
 
 
+def with_ours(session: Session, theirs: frozenset[str]) -> frozenset[str]:
+    """The codes of the requests that the library system takes, and of what we take in its place
+    (C124, C152)."""
+    _, manner = library_of(session)
+    return theirs if manner.payments else theirs | {FeePaid.code}
+
+
 def is_offered(session: Session, request: Request) -> bool:
-    """Whether the library system takes `request`. While nobody knows, it is asked: that opens the
+    """Whether `request` is taken. While nobody knows, the library system is asked: that opens the
     line on which it says so (C152)."""
     library, manner = library_of(session)
     offered = library.offers(manner.account)
-    return offered is None or request.code in offered
+    return offered is None or request.code in with_ours(session, offered)
 
 
 def refuse_unoffered(session: Session, request: Request) -> Answer:

@@ -1,6 +1,7 @@
-"""37 in front of a library system: it goes up once, and our journal knows how it ended.
+"""37 in front of a library system: it goes up once, and our journal knows how it ended. Where the
+library system takes no 37, we book it, and staff tell it later.
 
-Rules: B43, B44, B46, B75, C59, C98, C105, C155, C156.
+Rules: B43, B44, B46, B75, C59, C98, C105, C124, C155, C156.
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ from sip2gw.handlers.fee import (
 from sip2gw.handlers.patron import PresentedCard, present
 from sip2gw.handlers.upstream.behind import is_offered, library_of, refuse_unoffered
 from sip2gw.handlers.upstream.family import payment_facts
-from sip2gw.handlers.upstream.sharing import RefusedThereError, pay_once
+from sip2gw.handlers.upstream.sharing import Known, RefusedThereError, pay_once
 from sip2gw.model import PaymentStatus
 from sip2gw.model.shares import Share
 from sip2gw.policy.access import PinState
 from sip2gw.policy.money import PaymentPlan
 from sip2gw.policy.payments import PaymentFacts
 from sip2gw.policy.reasons import PaymentRefusalReason
-from sip2gw.policy.upstream.payments import debts_of, payable_by, shares_of
+from sip2gw.policy.upstream.payments import debts_of, kept_here, payable_by, shares_of
 from sip2gw.protocol.encoding import is_exact
 from sip2gw.protocol.messages import FeePaid
 
@@ -102,9 +103,13 @@ async def pay(
         reason = PaymentRefusalReason.NO_TRANSACTION_DATE
         return refuse(session, request, reason, presented.shown)
     plan, left = _decided(session, bill, order, facts)
-    debts = {record.id: debts_of(record) for record in (facts.payer, *facts.debtors)}
+    records = (facts.payer, *facts.debtors)
+    known = Known(
+        {record.id: debts_of(record) for record in records},
+        {record.id: record.word.pending for record in records if record.word is not None},
+    )
     try:
-        result = await pay_once(session, request, order, plan, left, debts)
+        result = await pay_once(session, request, order, plan, left, known)
     except RefusedThereError as refused:
         reason = PaymentRefusalReason.UPSTREAM
         return refuse(session, request, reason, presented.shown, texts=refused.texts)
@@ -116,16 +121,19 @@ async def pay(
 def _decided(
     session: Session, bill: Bill, order: PaymentOrder, facts: PaymentFacts
 ) -> tuple[tuple[Share, ...] | PaymentRefusalReason, int]:
-    """The 37s that go up, or why none does; and what may still be paid afterwards."""
+    """The 37s that go up, or what we book ourselves, or why nothing is; and what may still be paid
+    afterwards."""
     _, manner = library_of(session)
     fee_id = bill.fee_id
     if fee_id is not None and not (fee_id.isprintable() and is_exact(fee_id, manner.text)):
         return PaymentRefusalReason.UNKNOWN_FEE, 0
     is_theirs = any(fee.id == fee_id for one in facts.debtors for fee in one.fees)
-    payer = payable_by(facts.payer, order.amount, None if is_theirs else fee_id)
-    debtors = tuple(payable_by(debtor, order.amount, None) for debtor in facts.debtors)
+    up, amount = manner.payments, order.amount
+    payer = payable_by(facts.payer, amount, None if is_theirs else fee_id, goes_up=up)
+    debtors = tuple(payable_by(one, amount, None, goes_up=up) for one in facts.debtors)
     plan = order.case.decide(order.amount, PaymentFacts(payer, debtors))
     if not isinstance(plan, PaymentPlan):
         return plan, 0
     cards = {debtor.id: debtor.id for debtor in debtors} | {payer.id: order.card}
-    return shares_of(plan.lines, fee_id, manner.payment_split, cards), plan.left
+    shares = shares_of(plan.lines, fee_id, manner.payment_split if up else "lines", cards)
+    return shares if up else kept_here(shares, (facts.payer, *facts.debtors)), plan.left

@@ -1,10 +1,11 @@
-"""The shares of a payment go up one after the other, each once (B75, C59, C98, C156)."""
+"""The shares of a payment go up one after the other, each once; or they are booked here (B75, C59,
+C98, C124, C156)."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 
 from sip2gw.backend.base import (
     BackendError,
@@ -20,7 +21,7 @@ from sip2gw.backend.system import BadAnswerError, NoAnswerError, NotAskedError
 from sip2gw.handlers.base import Session
 from sip2gw.handlers.upstream.behind import library_of
 from sip2gw.handlers.upstream.passing import with_kept_bytes
-from sip2gw.model import Minor, Payment, format_amount
+from sip2gw.model import Minor, Payment, PaymentStatus, format_amount
 from sip2gw.model.shares import Debts, Share
 from sip2gw.policy.reasons import PaymentRefusalReason
 from sip2gw.policy.upstream.passing import Side, passing_up
@@ -29,6 +30,16 @@ from sip2gw.protocol.messages import FeePaid, FeePaidResponse
 from sip2gw.shared.payments import Outcome, Paying
 
 Plan = tuple[Share, ...] | PaymentRefusalReason
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a payment was decided on, by the id of whose debt it is."""
+
+    debts: Mapping[str, Debts]
+    """What the library system says that they owe."""
+    pending: Mapping[str, Collection[str]]
+    """What was paid for them here that it does not know yet: `LibraryWord.pending`."""
 
 
 class RefusedThereError(Exception):
@@ -45,7 +56,7 @@ async def pay_once(
     order: PaymentOrder,
     plan: Plan,
     left: Minor,
-    debts: Mapping[str, Debts],
+    seen: Known,
 ) -> PaymentResult:
     """The payment, new or the first of this key, or why there is none.
 
@@ -61,7 +72,7 @@ async def pay_once(
     paying = known.under_way(key)
     if paying is None:
         paying = Paying(key)
-        known.begin(paying, _pay(session, request, order, plan, left, debts, paying))
+        known.begin(paying, _pay(session, request, order, plan, left, seen, paying))
     paying.waiting += 1
     try:
         return await asyncio.shield(paying.task)
@@ -81,20 +92,50 @@ async def _pay(
     order: PaymentOrder,
     plan: Plan,
     left: Minor,
-    debts: Mapping[str, Debts],
+    seen: Known,
     paying: Paying,
 ) -> PaymentResult:
     services = session.services
     _, manner = library_of(session)
     texts = order.texts.of(order.amount, left)
-    begun = await services.backend.begin_shares(order, manner.account, plan, texts, debts)
+    begun = await services.backend.begin_shares(
+        order, manner.account, plan, texts, seen.debts, seen.pending
+    )
     if isinstance(begun, PaymentResult):
         return begun
     services.payments.ids.add(begun.payment_id)
     try:
+        if all(share.kept for _, share in begun.shares):
+            return await _book_here(session, begun, paying)
         return await _send_all(session, request, order, begun, paying)
     finally:
         services.payments.ids.discard(begun.payment_id)
+
+
+async def _book_here(session: Session, begun: Begun, paying: Paying) -> PaymentResult:
+    """Book all shares in one go, in the place of the library system (C124).
+
+    Raises:
+        NotAskedError: nobody waits for it any more, so it is not booked (C98).
+        OutcomeUnknownError: it could not be booked yet.
+    """
+    services = session.services
+    if not paying.waiting:
+        for number in range(len(begun.shares)):
+            await _end(session, begun, number, booked=False, texts=())
+        raise NotAskedError
+    paying.is_sent = True
+    try:
+        payment = await services.backend.book_kept(begun.payment_id, services.clock.now())
+    except BackendError as error:
+        for position, _ in begun.shares:
+            outcome = Outcome(begun.payment_id, position, booked=True, texts=())
+            services.payments.unwritten[begun.payment_id, position] = outcome
+        raise OutcomeUnknownError("the outcome could not be noted") from error
+    if payment.status == PaymentStatus.BOOKED:
+        return PaymentResult(PaymentOutcome.BOOKED, payment)
+    # Another gateway has taken this one for dead.
+    return PaymentResult(PaymentOutcome.REFUSED, refusal=PaymentRefusalReason.SYSTEM)
 
 
 async def _send_all(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sip2gw.backend.system import LibrarySystemError
 from sip2gw.handlers import status
 from sip2gw.handlers.base import Answer, Session
-from sip2gw.handlers.upstream.behind import library_of
+from sip2gw.handlers.upstream.behind import library_of, with_ours
 from sip2gw.protocol.messages import ALWAYS_SUPPORTED, AcsStatus, ScStatus
 
 
@@ -41,11 +41,12 @@ async def _their_status(session: Session) -> AcsStatus | None:
 
 
 def _promise_at_most(session: Session, ours: AcsStatus, theirs: AcsStatus) -> None:
-    """Take away from our 98 what theirs does not say (B73)."""
+    """Take away from our 98 what theirs does not say (B73); a 37 may be taken here (C152)."""
     library, manner = library_of(session)
     offered = library.offers(manner.account)
     if offered is None:
         offered = theirs.supported_messages
+    offered = with_ours(session, offered)
     ours.supported_messages = ours.supported_messages & offered | ALWAYS_SUPPORTED
     ours.checkin_ok &= theirs.checkin_ok and "09" in offered
     ours.checkout_ok &= theirs.checkout_ok and "11" in offered

@@ -33,6 +33,8 @@ class Ties:
     """Payments and transactions of which nobody knows yet whether they were done (C98)."""
     unsettled: int = 0
     """Those of them that a gateway still has to settle itself."""
+    pending: int = 0
+    """Payments that staff have not entered in the library system yet (C124)."""
 
 
 def reasons_to_keep(ties: Ties, money: Callable[[Minor], str]) -> list[str]:
@@ -45,6 +47,8 @@ def reasons_to_keep(ties: Ties, money: Callable[[Minor], str]) -> list[str]:
         (ties.ready_holds, f"{counted(ties.ready_holds, 'hold waits', 'holds wait')} on the shelf"),
         (ties.unknown, f"{counted(ties.unknown, 'transaction has', 'transactions have')}"
          " an unknown outcome"),
+        (ties.pending, f"{counted(ties.pending, 'payment is', 'payments are')}"
+         " not entered in the library system yet"),
     )  # fmt: skip
     return [reason for value, reason in told if value]
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time
 from decimal import ROUND_HALF_UP, Decimal
 
-from sip2gw.model import UNDATED, Fee, Minor, currency_digits
+from sip2gw.model import UNDATED, Fee, Minor, currency_digits, format_amount
 from sip2gw.model.money import AMOUNT_MAX_MINOR
 from sip2gw.policy.upstream.fields import Fields, read_date
 from sip2gw.policy.upstream.rules import FactRules, FeeFormat
@@ -33,7 +33,7 @@ _CHARACTERS_MAX = 1000
 _AMOUNT = re.compile(r"\$?(-?)([0-9]{1,3}(?:,[0-9]{3})+|[0-9]{1,15})(?:\.([0-9]{0,15}))?")
 _GOSSIP_AMOUNT = re.compile(r"-?(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]{1,2})?")
 _KOHA_ID = re.compile(r"#([0-9]+)\s+")
-_KOHA_AMOUNT = re.compile(r"(?<![\w.,$-])-?[0-9]+\.[0-9]{2}$")
+_KOHA_AMOUNT = re.compile(r"(?<![\w.,$-])(?P<amount>-?[0-9]+\.[0-9]{2})$")
 _EVERGREEN_LINES = tuple(
     re.compile(pattern, re.DOTALL)
     for pattern in (
@@ -113,8 +113,12 @@ def _koha_line(text: str, currency: str) -> FeeLine | None:
     )
 
 
+def _evergreen_match(text: str) -> re.Match[str] | None:
+    return next(filter(None, (line.fullmatch(text) for line in _EVERGREEN_LINES)), None)
+
+
 def _evergreen_line(text: str, currency: str) -> FeeLine | None:
-    match = next(filter(None, (line.fullmatch(text) for line in _EVERGREEN_LINES)), None)
+    match = _evergreen_match(text)
     if match is None:
         return None
     said = match.groupdict()
@@ -130,6 +134,15 @@ _LINE_READERS: dict[FeeFormat, LineReader] = {
     "av_koha": _koha_line,
     "av_evergreen": _evergreen_line,
 }
+
+
+def with_amount(text: str, form: FeeFormat, amount: Minor, currency: str) -> str:
+    """`text`, a line that can be read, with another amount in its place."""
+    text = text.strip()
+    found = _KOHA_AMOUNT.search(text) if form == "av_koha" else _evergreen_match(text)
+    assert found is not None
+    start, end = found.span("amount")
+    return f"{text[:start]}{format_amount(amount, currency)}{text[end:]}"
 
 
 def _gossip_line(group: dict[str, str], currency: str) -> FeeLine:

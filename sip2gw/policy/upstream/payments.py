@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Literal
 
 from sip2gw.model import UNDATED, Fee, Minor, PatronRecord, PaymentLine, copied
-from sip2gw.model.shares import Debts, Share
+from sip2gw.model.shares import Debts, Kept, Share
 from sip2gw.policy.upstream.fees import OPEN_AMOUNT
 
 Split = Literal["sum", "lines"]
@@ -34,21 +34,29 @@ class Verdict(StrEnum):
 
 
 def debts_of(record: PatronRecord) -> Debts:
-    """What a library system says that `record` owes."""
+    """What a library system says that `record` owes; nothing that could be compared later, if it is
+    without what was paid here and they do not know (C124)."""
+    if record.word is not None and record.word.pending:
+        return Debts()
     balance = record.word.fee_amount if record.word is not None else None
     lines = tuple(sorted((fee.id, fee.owed) for fee in record.fees))
     is_complete = balance is not None and all(fee_id for fee_id, _ in lines)
     return Debts(balance, lines if is_complete else None)
 
 
-def payable_by(record: PatronRecord, amount: Minor, fee_id: str | None) -> PatronRecord:
+def payable_by(
+    record: PatronRecord, amount: Minor, fee_id: str | None, *, goes_up: bool = True
+) -> PatronRecord:
     """`record` as a payment of `amount`, for the fee `fee_id` (CG) if it names one, is decided on.
 
     A terminal shows fee lines as the library system wrote them, and may read ids in them that we
     cannot. So a fee that we do not know is part of what is owed without an id. Where nothing at all
-    is said of what is owed, the amount is. In both cases the library system has the last word.
+    is said of what is owed, the amount is, if the payment `goes_up`: then the library system has
+    the last word. Otherwise nobody has, and nothing is owed that is not said (C124).
     """
-    is_unsaid = not record.fees and record.word is not None and record.word.fee_amount is None
+    is_unsaid = (
+        goes_up and not record.fees and record.word is not None and record.word.fee_amount is None
+    )
     named = [fee for fee in record.fees if fee.id != OPEN_AMOUNT]
     rest = amount if is_unsaid else sum(fee.owed for fee in record.fees if fee.id == OPEN_AMOUNT)
     if fee_id is not None and rest > 0 and all(fee.id != fee_id for fee in named):
@@ -93,6 +101,16 @@ def shares_of(
             for named, amount in parts
         )
     return tuple(shares)
+
+
+def kept_here(shares: Iterable[Share], records: Iterable[PatronRecord]) -> tuple[Share, ...]:
+    """`shares` as we book them ourselves (C124): with a fee of theirs, if it is one of those that
+    `records`, the payer and the debtors, have with an id."""
+    known = {(record.id, fee.id) for record in records for fee in record.fees if fee.id}
+    return tuple(
+        replace(share, kept=Kept.FEE if (share.debtor_id, share.fee_id) in known else Kept.SUM)
+        for share in shares
+    )
 
 
 def receipt_of(bk: str, payment_id: str, position: int, *, guarded: bool) -> str | None:

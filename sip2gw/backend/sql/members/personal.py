@@ -265,10 +265,10 @@ PERSONAL = (
         whose=names("debtor_id card"),
         shown=names(
             "payment_id account relation fee_id amount till state sent ended settled resolved"
-            " owed_before owed_after proposal note"
+            " owed_before owed_after proposal note kept exported"
         ),
-        rest=names("position lines_before"),
-        texts=names("note"),
+        rest=names("position lines_before key doubt"),
+        texts=names("note key"),
         deleted=False,
         emptied={"note": "''"},
     ),

@@ -144,6 +144,24 @@ SHARES = (
 """What of a payment goes up to a library system, one 37 each: for whom, when, what they owed before
 and when it was looked at. `settled`: somebody had to look what became of it."""
 
+SHARES_TOLD = (
+    "ALTER TABLE payment_share ADD COLUMN key TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE payment_share ADD COLUMN doubt INTEGER NOT NULL DEFAULT 0"
+    " CHECK (doubt IN (0, 1, 2))",
+    "CREATE INDEX payment_share_doubt ON payment_share (payment_id) WHERE doubt = 1",
+)
+"""Under which key it was paid, for a retry after it was refused; whether staff are to be told of
+it (1) or were told (2)."""
+
+EXPORTS = (
+    "ALTER TABLE payment_share ADD COLUMN kept TEXT CHECK (kept IN ('fee', 'sum'))",
+    "ALTER TABLE payment_share ADD COLUMN exported TEXT",
+    """CREATE INDEX payment_share_pending ON payment_share (debtor_id)
+        WHERE kept IS NOT NULL AND exported IS NULL""",
+)
+"""`kept`: the share does not go up, because the library system takes no 37; what it lowers until
+staff have told them, which is when it was `exported` (C124)."""
+
 REKEYED_DEBTOR = """EXISTS (SELECT 1 FROM patron p JOIN patron s ON s.id = p.forgotten_as
         WHERE p.id = OLD.debtor_id AND s.id = NEW.debtor_id AND s.forgotten_on IS NOT NULL)"""
 

@@ -331,14 +331,14 @@ def undo(
         raise UndoRefusedError(
             f"the payment is {payment.status}, not booked, so it cannot be undone"
         )
-    if connection.execute(queries.IN_SHARES, (payment_id,)).fetchone() is not None:
+    if connection.execute(queries.IN_THEIR_BOOKS, (payment_id,)).fetchone() is not None:
         raise UndoRefusedError(
             "the library system has booked the payment; take it back there, at its own desk"
         )
     day = payment.time.astimezone(zone).date()
     if day != now.astimezone(zone).date():
         raise UndoRefusedError(f"you can undo a payment only on the day it was made, {day}")
-    booked = connection.execute(queries.TRANSACTION_ENTRIES, (payment_id,)).fetchall()
+    booked = connection.execute(queries.PAYMENT_ENTRIES, (payment_id, payment_id)).fetchall()
     opposite = ((account, -amount, *rest) for account, amount, *rest in booked)
     time = time_text(now)
     post(connection, "undo", f"{payment_id}-undo", payment_id, time, opposite)
