@@ -86,8 +86,16 @@ async def _explain(
             raise CommandError(f"no terminal {printable(terminal)}; configured: {names}")
         moment = _moment(at, known.view)
         code = message.value if message is not None else None
+        imported = await opened.store.last_import()
         return await explained(
-            site, opened.backend, known.view, card, message=code, at=moment, library=library
+            site,
+            opened.backend,
+            known.view,
+            card,
+            message=code,
+            at=moment,
+            library=library,
+            imported=imported,
         )
     except LibrarySystemError:
         raise CommandError(

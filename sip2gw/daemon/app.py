@@ -8,7 +8,7 @@ import resource
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from sip2gw.authentication.guesses import PinRules
@@ -110,6 +110,7 @@ class App:
             sendings=state.sendings,
             journal=state.journal,
             payments=state.payments,
+            data_since=self._data_since,
         )
         self._passwords = PasswordService(self._login_verifier, store.pin_secret, timed)
         self.gateway = Gateway(site, timed, services, self._passwords, state.callers, log)
@@ -120,7 +121,13 @@ class App:
         self.clock_chore = ClockChore(self.metrics, clock, log)
         self.support_chore = SupportChore(store, lambda: self.config, self.metrics, clock, log)
         self.cause_chore = CauseChore(
-            store, lambda: self.config, state.answers, self.metrics, clock, log
+            store,
+            lambda: self.config,
+            state.answers,
+            self.metrics,
+            clock,
+            log,
+            self._data_since,
         )
         self.replayer = self._replayer(clock)
         self.outbox_chore = OutboxChore(store, lambda: self.config, self.metrics, clock, log)
@@ -220,6 +227,12 @@ class App:
         self.log.events.warning("pin_locked", limit=what, terminal=terminal)
         self.cause_chore.pin_locked(what, terminal)
 
+    def _data_since(self, account: str | None) -> datetime | None:
+        """When `account` was answered last, or else when data was last imported (C138)."""
+        if account is None or self.library is None:
+            return self.store_chore.last_import
+        return self.library.last_answer(account)
+
     @property
     def site(self) -> Site:
         """The terminals as they are configured now."""
@@ -239,6 +252,8 @@ class App:
         tls = server_context(self.config.tls) if self.config.tls is not None else None
         await self.gateway.check_backend()
         await self._passwords.recall()
+        with suppress(BackendError):  # doors with `data_max_age_h` refuse until it is known
+            await self.store_chore.look_for_import()
         if self.looker is not None:
             with suppress(BackendError):  # the settler tries again; nothing goes up before
                 await self.looker.recall()
@@ -285,6 +300,8 @@ class App:
             (self.clock_chore.look, 1.0, 1.0),
             (self.cause_chore.write, 1.0, 1.0),
             (self.cause_chore.look_for_silence, 300.0, 300.0),
+            # Not sooner: the first answers of a library system must have come.
+            (self.cause_chore.look_for_old_data, 60.0, 60.0),
             (self.outbox_chore.look, 30.0, 60.0),
             (self.replay, 0.0, 1.0),
         )

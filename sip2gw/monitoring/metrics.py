@@ -78,6 +78,8 @@ class UpstreamNumbers:
         self.idle = self.busy = self.opening = 0
         """Its lines."""
         self.breaker_open = False
+        self.last_answer = 0.0
+        """Seconds since 1970; 0.0 for never."""
 
     def lines(self) -> Iterable[tuple[str, int]]:
         """How many lines are in each state."""
@@ -425,6 +427,12 @@ class FamilyMaker:
             [((name,), numbers.breaker_open) for name, numbers in accounts],
         )
 
+        yield _gauge(
+            "upstream_last_answer_timestamp_seconds",
+            "When the library system last answered anything; 0: not since the start",
+            ("account",),
+            [((name,), numbers.last_answer) for name, numbers in accounts],
+        )
         yield _gauge(
             "journal_open",
             "Loans and returns taken off line that the library system has yet to hear of",

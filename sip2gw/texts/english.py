@@ -28,6 +28,7 @@ TEXTS = {
     "full": "The library is full at the moment. Please wait.",
     "already_inside": "This card is already inside.",
     "system": "This is not possible now. Please try again or ask the staff.",
+    "library_away": "The library system cannot be reached. Please try again in a few minutes.",
     # Money that does not block yet
     "alert": "You have charges to pay. If they rise by more than {left}, you will be blocked.",
     "owed": "You owe {amount}.",

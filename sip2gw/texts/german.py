@@ -28,6 +28,9 @@ TEXTS = {
     "full": "Die Bibliothek ist zurzeit voll. Bitte warten Sie.",
     "already_inside": "Dieser Ausweis ist bereits im Haus.",
     "system": "Das geht zurzeit nicht. Bitte versuchen Sie es erneut oder fragen Sie das Personal.",
+    "library_away": (
+        "Das Bibliothekssystem ist nicht erreichbar. Bitte in einigen Minuten erneut versuchen."
+    ),
     # Money that does not block yet
     "alert": "Sie haben offene Beträge. Kommen mehr als {left} dazu, werden Sie gesperrt.",
     "owed": "Sie schulden {amount}.",

@@ -51,6 +51,14 @@ async def test_a_door_is_explained_by_what_the_library_system_says(config, libra
     assert library_system.metrics.requests.total() - asked_before == 3
 
 
+async def test_an_answer_that_has_just_come_is_no_old_data(tmp_path, library_system):
+    """C138: nobody need ever have imported."""
+    config = CONFIG.replace("max_fee_age_days = 49", "data_max_age_h = 1")
+    settings = await in_front_of(tmp_path, library_system.address, config)
+    explained = await _explain(settings, "door-1", "1001", None, NOON)
+    assert explained.reason == "granted"
+
+
 async def test_their_answer_is_shown_but_for_personal_data(config, capsys):
     explained = await _explain(config, "kiosk-1", "1001", Message.PATRON_INFORMATION, NOON)
     told = "\n".join(explained.library)

@@ -25,6 +25,7 @@ PROGRAMS = (
     "upstream-payments",
     "upstream-guesses",
     "journal",
+    "away",
     "memory",
     "beside",
     "mutants",
