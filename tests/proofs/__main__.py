@@ -28,6 +28,7 @@ PROGRAMS = (
     "away",
     "memory",
     "beside",
+    "backup",
     "mutants",
     "observe",
 )
