@@ -114,6 +114,7 @@ OPENS: Mapping[str, _Opens] = {
     "terminal kick": _NOTHING,
     "terminal trace": _NOTHING,
     "upstream check": _NOTHING,
+    "upstream journal": _READS,
     "upstream status": _NOTHING,
 }
 """Every command by its words. An option may make it another: who asks for names is written down."""

@@ -24,6 +24,7 @@ PROGRAMS = (
     "upstream-lending",
     "upstream-payments",
     "upstream-guesses",
+    "journal",
     "away",
     "memory",
     "beside",
