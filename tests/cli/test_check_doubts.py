@@ -96,37 +96,37 @@ def test_what_is_as_it_should_be_is_no_warning(sip2gw: Run, config: Path) -> Non
         (
             'networks = ["10.1.2.3/32"]\n',
             "",
-            r"terminals\.kiosk-1\.networks: lets .* from every address; name",
+            r"terminals\.kiosk-1\.networks: open to every address; name",
         ),
         (
             'networks = ["10.1.2.3/32"]\n',
             'networks = ["10.1.2.3/32"]\nexpires = 2020-01-31\n',
-            r"terminals\.kiosk-1\.expires: is past, .*; give a later date",
+            r"terminals\.kiosk-1\.expires: past, .*; give a later date",
         ),
         (
             '"vM2xLq8"',
             '"kiosk-demo"',
-            r"terminals\.kiosk-1\.password: is the one of an example, .*; choose another",
+            r"terminals\.kiosk-1\.password: taken from an example .*; choose another",
         ),
         (
             'password = "vM2xLq8"',
             f'password_hash = "{min(EXAMPLE_HASHES)}"',
-            r"terminals\.kiosk-1\.password: is the one of an example",
+            r"terminals\.kiosk-1\.password: taken from an example",
         ),
         (
             'networks = ["10.1.2.3/32"]\n',
             'networks = ["10.1.2.3/32"]\nmax_connections = 0\n',
-            r"terminals\.kiosk-1\.max_connections: lets several machines share one login",
+            r"terminals\.kiosk-1\.max_connections: one login for several machines, .* its own",
         ),
         (
             '[terminals.door-1]\nprofile = "entrance"\nbranch = "MAIN"\n',
             '[terminals.door-1]\nprofile = "entrance"\n',
-            r"terminals\.door-1\.branch: is not set, .* admits nobody; name its branch",
+            r"terminals\.door-1\.branch: not set, .* admits nobody; name its branch",
         ),
         (
             re.search("hours = .*\n", CONFIG)[0],  # type: ignore[index]
             "",
-            r"branches\.MAIN\.hours: is empty, .* nobody gets in at door-1; list its hours",
+            r"branches\.MAIN\.hours: empty, .* nobody gets in at door-1; list its hours",
         ),
         (
             "127.0.0.1:6001",
@@ -191,7 +191,7 @@ def test_thousands_of_terminals_are_one_warning(sip2gw: Run, config: Path) -> No
     )
     config.write_text(CONFIG + more)
     (warning,) = warnings(sip2gw, config)
-    assert "terminals.more-4.networks and 2 more: lets" in warning
+    assert "terminals.more-4.networks and 2 more: open to" in warning
     assert "more-5" not in warning
 
 
@@ -220,6 +220,24 @@ def test_what_is_on_a_list_of_the_store_in_vain(sip2gw: Run, config: Path) -> No
     ]
     assert "X77" not in str(told)
     assert "see `sip2gw door bar list`" in told[0]
+
+
+def test_the_last_day_of_an_entry_still_counts(sip2gw: Run, config: Path) -> None:
+    """Until midnight in the library's zone; what the store and the file say is over together."""
+    config.write_text(CONFIG.replace("2999-12-31", "2030-06-30"))
+    add = ("door", "pass", "add", "P1", "--until", "2030-06-30", "--config", config)
+    assert sip2gw(*add).status == 0
+    settings = load_config(config)
+    store = open_backend(settings, "command", "read").store
+    ends = datetime(2030, 7, 1, 0, 0, tzinfo=settings.zone)
+    try:
+        before = ends - timedelta(seconds=1)
+        assert list(about_store(settings, store, before, before)) == []
+        in_store, in_file = about_store(settings, store, ends, ends)
+    finally:
+        asyncio.run(store.close())
+    assert "1 entry of the pass list of every branch: each is over" in in_store
+    assert "branches.MAIN.pass, entry 1: ended on 2030-06-30" in in_file
 
 
 def test_a_store_that_was_never_or_long_ago_imported(config: Path) -> None:
@@ -256,7 +274,7 @@ facts = { badges = { field = "GL" } }
     assert warnings(sip2gw, config) == []
     config.write_text(text.replace('"Wk3sPd6"', '"only for the tutorial"'))
     (warning,) = warnings(sip2gw, config)
-    assert "password of account default is the one of an example" in warning
+    assert "password of account default is taken from an example" in warning
 
 
 # Certificates

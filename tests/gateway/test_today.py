@@ -111,6 +111,12 @@ async def test_a_gateway_that_starts_knows_it_at_the_first_card(tmp_path):
         assert await reasons(gateway) == ["closed"]
 
 
+async def test_a_gateway_looks_so_often_that_doors_know_it_within_a_second(tmp_path):
+    async with running(tmp_path) as gateway:
+        due = {work: (first_s, every_s) for work, first_s, every_s in gateway.app._regular()}
+        assert max(due[gateway.app.today_chore.look]) < 1
+
+
 async def test_a_reload_keeps_it(gateway):
     entrance = await gateway.terminal("door-1")
     await change(gateway, "MAIN", "closed")
@@ -142,7 +148,14 @@ async def test_an_explanation_says_who_closed_and_until_when(tmp_path):
 
         reason, detail = await calendar(NOON)
         assert reason == "closed"
-        assert "because staff changed it until Tue 2026-03-10 13:00: water" in detail
+        assert detail == (
+            "MAIN is closed on Tue 2026-03-10 12:00, because staff changed it until"
+            " Tue 2026-03-10 13:00: water (branch list)"
+        )
+        await change(gateway, "MAIN", "unstaffed")
+        reason, detail = await calendar(NOON)
+        assert reason == "granted"
+        assert "because staff changed it until Tue 2026-03-10 13:00, open for at least" in detail
         for moment in (NOON - HOUR, NOON + HOUR):  # before, and when it has ended
             reason, detail = await calendar(moment)
             assert reason == "granted"

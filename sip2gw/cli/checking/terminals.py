@@ -30,30 +30,29 @@ def _doubts(now: datetime) -> Iterable[tuple[Callable[[Terminal], bool], str, st
         (
             lambda it: it.expired_at(now),
             "expires",
-            "is past, so the terminal is refused; give a later date, or remove the terminal",
+            "past, so the terminal is refused; give a later date, or remove the terminal",
         ),
         (
             lambda it: is_example(it.password, it.password_hash),
             "password",
-            "is the one of an example, which everybody can read; choose another"
+            "taken from an example that everybody can read; choose another"
             " (`sip2gw hash-password`)",
         ),
         (
             _may_come_from_everywhere,
             "networks",
-            "lets the terminal log in from every address; name the addresses of the machine,"
-            ' such as ["10.1.2.3/32"]',
+            'open to every address; name the machine\'s, such as ["10.1.2.3/32"]',
         ),
         (
             lambda it: it.profile.kind != "auth" and it.max_connections != 1,
             "max_connections",
-            "lets several machines share one login, so neither log nor till can tell them apart;"
-            " give each machine its own terminal, then leave the key out",
+            "one login for several machines, which neither log nor till can tell apart; give"
+            " each machine its own terminal, then leave the key out",
         ),
         (
             lambda it: _is_entrance(it) and it.branch is None,
             "branch",
-            "is not set, and a door without a branch admits nobody; name its branch",
+            "not set, and a door without a branch admits nobody; name its branch",
         ),
     )
 
@@ -79,7 +78,7 @@ def _about_hours(terminals: Iterable[Terminal]) -> Iterator[str]:
             doors.setdefault(branch.code, []).append(terminal.name)
     for code, names in doors.items():
         yield (
-            f"branches.{code}.hours: is empty, and a branch without hours is closed, so nobody"
+            f"branches.{code}.hours: empty, and a branch without hours is closed, so nobody"
             f" gets in at {places(names)}; list its hours"
         )
 
@@ -88,6 +87,6 @@ def _about_accounts(config: Config) -> Iterator[str]:
     for name, account in config.accounts.items():
         if is_example(account.password):
             yield (
-                f"backend.sip2: the password of account {name} is the one of an example, which"
+                f"backend.sip2: the password of account {name} is taken from an example that"
                 " everybody can read; choose another, there and here"
             )
