@@ -12,7 +12,7 @@ EVERY_BRANCH = "*"
 """Stands in a `DoorEntry` for all branches."""
 
 AS_CONFIGURED = "as_configured"
-"""The state of a `CalendarChange` that only ends the one before it."""
+"""The state of a `CalendarChange` that only ends the one before it, and ends as it begins."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ async def end_change(store: Library, branch: str, user: str, now: datetime) -> N
     from sip2gw.backend.base import RefusedError
 
     changes = {one.branch: one for one in await store.calendar_changes()}
-    if branch not in changes or not _holds(changes[branch], now):
+    if branch not in changes or now >= changes[branch].until:
         raise RefusedError(f"branch {branch} has its configured hours already")
     await store.change_calendar(CalendarChange(branch, AS_CONFIGURED, now, now, "", user))
 
@@ -58,15 +58,10 @@ def changes_json(store: Library, branch: Branch) -> Iterator[dict[str, Any]]:
         yield {"branch": branch.code, "state": change.state, **_change_json(change, branch)}
 
 
-def _holds(change: CalendarChange, now: datetime) -> bool:
-    return change.state != AS_CONFIGURED and now < change.until
-
-
 def _branch_json(branch: Branch, change: CalendarChange | None, now: datetime) -> dict[str, Any]:
     from sip2gw.policy.today import state_then
 
-    is_changed = change is not None and _holds(change, now)
-    shown = change if is_changed else None
+    shown = change if change is not None and now < change.until else None
     moment = state_then(branch.calendar, [shown] if shown is not None else [], now)
     open_until = moment.open_until
     return {
@@ -74,7 +69,7 @@ def _branch_json(branch: Branch, change: CalendarChange | None, now: datetime) -
         "name": branch.name,
         "state": moment.state,
         "open_until": open_until.astimezone(branch.zone).isoformat() if open_until else None,
-        "changed": is_changed,
+        "changed": shown is not None,
         **(_change_json(shown, branch) if shown is not None else _UNCHANGED),
     }
 

@@ -6,6 +6,7 @@ import asyncio
 import csv
 import io
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import pytest
 
 from sip2gw.backend.factory import open_backend
 from sip2gw.config import load_config
-from sip2gw.model import AccessRow
+from sip2gw.model import AccessRow, CalendarChange
 
 from .conftest import Run
 
@@ -125,6 +126,25 @@ def test_a_span_or_branch_that_cannot_be(
     sip2gw: Run, library: Path, options: tuple[str, ...]
 ) -> None:
     assert sip2gw("door", "inside", *options, "--config", library).status == 2
+
+
+def test_a_stay_in_a_branch_that_staff_opened_ends_when_it_closed(
+    sip2gw: Run, library: Path
+) -> None:
+    """C139: ANNEX has no hours. It was open from ten to one, and closed for the rest of the day."""
+
+    async def happened() -> None:
+        store = open_backend(load_config(library), "command").store
+        for state, since, until in (("unstaffed", 0, 3), ("closed", 3, 12)):
+            span = (MORNING + timedelta(hours=since), MORNING + timedelta(hours=until))
+            await store.change_calendar(CalendarChange("ANNEX", state, *span, "", "eva"))
+        store.log_access(replace(passage(30, "P1"), branch="ANNEX"))
+        await store.close()
+
+    asyncio.run(happened())
+    options = ("--branch", "ANNEX", "--from", "2026-03-04", "--to", "2026-03-05")
+    (stay,) = records(sip2gw("door", "inside", *options, "--json", "--config", library).out)
+    assert stay["left"] == "2026-03-04T13:00:00+01:00"
 
 
 def test_a_bar_keeps_out_and_is_listed_until_it_is_removed(sip2gw: Run, library: Path) -> None:

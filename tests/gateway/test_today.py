@@ -68,6 +68,7 @@ async def test_a_branch_that_staff_open_decides_as_in_unstaffed_hours(gateway):
 async def test_what_is_taken_back_is_as_configured_again(gateway):
     entrance = await gateway.terminal("door-1")
     await change(gateway, "MAIN", "closed")
+    assert (await entrance.ask(ask_23("1001", "1001"))).startswith(REFUSED)
     await end_change(gateway.store, "MAIN", "eva", gateway.clock.now())
     await gateway.app.today_chore.look()
     assert (await entrance.ask(ask_23("1001", "1001"))).startswith(ADMITTED)
