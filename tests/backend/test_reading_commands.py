@@ -89,6 +89,7 @@ READING: dict[str, str] = {
     "door bar list": "",
     "door pass list": "",
     "observe report": "",
+    "upstream journal": "",
 }
 """Every command that reads, with what it needs."""
 
