@@ -31,6 +31,8 @@ COMMANDS = [
     ("check",),
     ("import",),
     ("export",),
+    ("backup",),
+    ("restore",),
     ("explain",),
     ("send",),
     ("decode",),
