@@ -208,12 +208,12 @@ def test_dir_is_for_the_owner_only_and_its_library_and_what_was_edited_there_sta
     assert [file.name for file in place.iterdir() if file.stat().st_mode & 0o077] == []
     assert place.stat().st_mode & 0o077 == 0
 
-    added = tmp_path / "added.jsonl"
-    added.write_text(json.dumps({"kind": "patron", "id": "P9", "name": "Nine"}))
-    assert sip2gw("import", added, "--config", file).status == 0
+    changed = tmp_path / "changed.jsonl"
+    changed.write_text(json.dumps({"kind": "patron", "id": "20001001", "name": "Nine"}))
+    assert sip2gw("import", changed, "--config", file).status == 0
     process, _printed = start("--dir", str(place))
     assert stop(process) == 0
-    assert '"P9"' in sip2gw("export", "--config", file).out
+    assert '"Nine"' in sip2gw("export", "--config", file).out
 
     file.write_text(file.read_text().replace("Demo Public Library", "Our Library"))
     assert f"{file}: is not as the demo wrote it" in refused(place)
