@@ -7,6 +7,7 @@ Each call of the program in a process of the tests would build the tree of all i
 which takes ten times as long as what most commands do. Here it is built once, as in a shell's call.
 """
 
+import gc
 from functools import cache
 
 import typer.main
@@ -24,3 +25,9 @@ if settings.get_current_profile_name() in DEFAULTS:
 
 typer.main.get_command = cache(typer.main.get_command)
 typer.testing._get_command = typer.main.get_command  # type: ignore[attr-defined]
+
+
+def pytest_collection_finish() -> None:
+    """All tests and all modules stay: the collector need not look through them again and again."""
+    gc.collect()
+    gc.freeze()
