@@ -64,7 +64,7 @@ def option_reference() -> str:
     keys = dict.fromkeys(key for column in columns for key in column)
     schema = json_schema()
     rows = (
-        f"| `{key}` | {_default(schema, key)} | {' | '.join(column.get(key, '') for column in columns)} |\n"
+        f"| `{key}` | {_default(schema, key)} | {' | '.join(of.get(key, '') for of in columns)} |\n"
         for key in sorted(keys)
     )
     none = (
