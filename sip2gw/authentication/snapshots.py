@@ -37,10 +37,6 @@ class _Kept:
     membership: Membership | None
     record: PatronRecord
 
-    def is_of(self, answer: LibraryAnswer, reading: tuple[object, ...]) -> bool:
-        """Whether `answer` is the same, to be read in the same way."""
-        return self.answer is answer and self.reading == reading
-
 
 class Snapshots:
     """The last ones, by card and kind of answer."""
@@ -68,26 +64,58 @@ class Snapshots:
         reading = (manner.account, manner.facts, manner.text, manner.aliases, currency)
         key = (number, type(answer))
         kept = self._kept.get(key)
-        if kept is not None and kept.is_of(answer, reading):
+        if kept is not None and kept.answer is answer and kept.reading == reading:
             facts = kept.facts
         else:
             kept, facts = None, _read(number, answer, manner, currency)
-        backend = session.services.backend
-        if manner.aliases and facts.id != number and (ours is None or ours.id != facts.id):
-            ours = await backend.find_patron(facts.id) or ours
-        membership = None
-        if facts.membership is not None:
-            membership = await backend.find_membership(facts.membership)
+        ours, membership = await _our_part(session, number, facts, ours)
         # Our own part is the same object as long as nothing of it has changed.
-        if kept is not None and kept.ours is ours and kept.membership == membership:
+        if (
+            kept is not None
+            and kept.ours is ours
+            and (kept.membership is membership or kept.membership == membership)
+        ):
             return kept.record
         record = record_of(facts, number, ours, membership)
         self._kept.keep(key, _Kept(answer, reading, facts, ours, membership, record))
         return record
 
+    async def anew(
+        self, session: Session, number: str, record: PatronRecord
+    ) -> PatronRecord | None:
+        """`record` as it would be now, if the library system said the same again; None if our store
+        knew the patron and does not any more.
+
+        Raises:
+            BackendError: the store cannot be read.
+        """
+        word = record.word
+        if word is None or word.origin is None:
+            return record
+        facts: Facts = word.origin.facts
+        ours = await session.services.backend.find_by_card(number)
+        ours, membership = await _our_part(session, number, facts, ours)
+        if ours is None and word.origin.known_here:
+            return None
+        return record_of(facts, number, ours, membership)
+
     def forget(self) -> None:
         """Make each snapshot anew."""
         self._kept.clear()
+
+
+async def _our_part(
+    session: Session, number: str, facts: Facts, ours: PatronRecord | None
+) -> tuple[PatronRecord | None, Membership | None]:
+    """Whom our store knows behind `facts`, if not `ours`, and the membership that they name."""
+    manner, backend = session.terminal.upstream, session.services.backend
+    assert manner is not None
+    if manner.aliases and facts.id != number and (ours is None or ours.id != facts.id):
+        ours = await backend.find_patron(facts.id) or ours
+    membership = None
+    if facts.membership is not None:
+        membership = await backend.find_membership(facts.membership)
+    return ours, membership
 
 
 def id_in(answer: LibraryAnswer, number: str, manner: UpstreamManner) -> str:

@@ -42,6 +42,8 @@ class Dialect(Protocol):
 
     differs: str
     """NULL-safe inequality."""
+    for_update: str
+    """At the end of a SELECT: nobody else changes these rows until the transaction ends."""
     begin_write: tuple[str, ...]
     """Starts a transaction that changes what payments are decided on; no other runs beside it."""
     begin_import: tuple[str, ...]
@@ -54,6 +56,8 @@ class Dialect(Protocol):
     """Comes after that transaction, whatever became of it."""
     table_names: str
     """Lists the tables of the store."""
+    column_names: str
+    """Lists the columns of one table, in their order."""
     beside: Mapping[int, tuple[str, ...]]
     """Statements that go with the migration of that number in this database only."""
     derived: tuple[str, ...]
@@ -73,6 +77,13 @@ class Dialect(Protocol):
         """Statements that replace the CHECK `before` of a column by `after`.
 
         Every row that passed `before` must pass `after`: this is not checked.
+        """
+        ...
+
+    def free_references(self, connection: Connection) -> tuple[str, ...]:
+        """Let rows refer to others that come later, in the transaction that is open.
+
+        Returns the statements that check all references at once and hold them from then on.
         """
         ...
 
@@ -149,6 +160,15 @@ class Database(ABC):
         Raises:
             BackendError: nothing was changed.
         """
+
+    def write_beside(self, job: Callable[[Connection], WriteResult[T]]) -> Awaitable[T]:
+        """The same beside payments that are being booked: `job` changes nothing that these are
+        decided on, and locks what it must find unchanged (`Dialect.for_update`).
+
+        Raises:
+            BackendError: nothing was changed, unless the connection was lost at its very end.
+        """
+        return self.write(job)
 
     @abstractmethod
     def snapshot(self) -> AbstractContextManager[Connection]:

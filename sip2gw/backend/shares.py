@@ -29,7 +29,10 @@ class SharedPayments(Database):
         pending: Mapping[str, Collection[str]] | None = None,
     ) -> Begun | PaymentResult:
         """See `Backend.begin_shares`."""
-        return await self.write(
+        # What stays here is decided on what else stays here: one after the other.
+        keeps = not isinstance(plan, PaymentRefusalReason) and any(share.kept for share in plan)
+        write = self.write if keeps else self.write_beside
+        return await write(
             lambda connection: shares.begin(connection, order, account, plan, texts, debts, pending)
         )
 
@@ -49,7 +52,7 @@ class SharedPayments(Database):
         settled: bool = False,
     ) -> Payment:
         """See `Backend.end_share`."""
-        return await self.write(
+        return await self.write_beside(
             lambda connection: shares.end(
                 connection,
                 payment_id,
@@ -73,7 +76,7 @@ class SharedPayments(Database):
 
     async def tell_share(self, share: SentShare, owed: Minor | None, proposal: str) -> None:
         """See `Backend.tell_share`."""
-        await self.write(lambda connection: shares.tell(connection, share, owed, proposal))
+        await self.write_beside(lambda connection: shares.tell(connection, share, owed, proposal))
 
     async def payment_under(self, terminal: str, key: str) -> tuple[str, Payment] | None:
         """See `Backend.payment_under`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Literal, Protocol
 
 from sip2gw.backend.base import BackendError
@@ -118,6 +119,10 @@ class LibrarySystem(Protocol):
 
     def is_away(self, account: str) -> bool:
         """Whether the breaker is open: nobody is asked before it has been tried again (B77)."""
+        ...
+
+    def last_answer(self, account: str) -> datetime | None:
+        """When it answered that account last, whatever was asked; None: not since the start."""
         ...
 
     def states(self) -> Sequence[AccountState]:

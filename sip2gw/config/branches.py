@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
@@ -129,6 +130,13 @@ class BranchTable(Section):
         description="Days after which an open fee blocks the patron, whatever the amount;"
         " unset: never.",
     )
+    data_max_age_h: int = Field(
+        default=0,
+        ge=0,
+        le=24 * 365,
+        description="Hours after which the doors of this branch refuse everybody because nobody has"
+        " imported data, or the library system behind the gateway has not answered; 0: never.",
+    )
     upstream: Name | None = Field(
         default=None,
         description="Account at the library system, from `backend.sip2.accounts`, for the terminals"
@@ -173,6 +181,8 @@ class Branch:
     max_fee_age_days: int | None
     bar: tuple[BarEntry, ...] = field(repr=False)
     passes: tuple[PassEntry, ...] = field(repr=False)
+    data_max_age: timedelta | None = None
+    """After which its doors refuse everybody (C138); None: never."""
     upstream: str | None = None
     """The account of its terminals, where it says so."""
 
@@ -192,5 +202,6 @@ def resolve_branch(code: str, table: BranchTable, institution_zone: str) -> Bran
         max_fee_age_days=table.max_fee_age_days,
         bar=tuple(BarEntry(bar.card, bar.until) for bar in table.bar),
         passes=tuple(entry.entry() for entry in table.pass_),
+        data_max_age=timedelta(hours=table.data_max_age_h) if table.data_max_age_h else None,
         upstream=table.upstream,
     )

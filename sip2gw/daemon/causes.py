@@ -10,16 +10,19 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
 from sip2gw.backend.base import BackendError
 from sip2gw.backend.library import Library
 from sip2gw.config import Config, Terminal
 from sip2gw.foundation.clock import Clock
+from sip2gw.foundation.words import counted
+from sip2gw.model.journal import Waiting
 from sip2gw.model.support import AutomaticCategory, Cause
 from sip2gw.monitoring.metrics import Metrics
 from sip2gw.monitoring.telemetry import Log
+from sip2gw.policy.data_age import is_too_old
 from sip2gw.policy.desk.silence import SilentTerminal, is_silent
 from sip2gw.shared.answers import ShownAnswers
 from sip2gw.staff.support import opening_days
@@ -41,6 +44,7 @@ class CauseChore:
         config: the configuration in force; with `support.enabled = false` no message is opened.
         answers: what kiosks have shown.
         metrics: knows when each terminal was heard.
+        data_since: when an account was answered last, or data imported (C138).
     """
 
     def __init__(
@@ -51,6 +55,7 @@ class CauseChore:
         metrics: Metrics,
         clock: Clock,
         log: Log,
+        data_since: Callable[[str | None], datetime | None],
     ) -> None:
         self._store = store
         self._config = config
@@ -58,6 +63,9 @@ class CauseChore:
         self._metrics = metrics
         self._clock = clock
         self._log = log
+        self._data_since = data_since
+        self._old: frozenset[str] = frozenset()
+        """Branches whose doors refuse because of old data; each was told when it began."""
         self._waiting: deque[Cause] = deque()
         self._dropped: Counter[str] = Counter()
         self._failing = False
@@ -82,12 +90,64 @@ class CauseChore:
             )
             self._tell(AutomaticCategory.PIN_LOCKS, known, text)
 
-    def _tell(self, category: AutomaticCategory, at: Terminal, text: str) -> None:
-        if len(self._waiting) >= CAUSES_WAITING_MAX:
-            self._dropped[category.value] += 1
+    async def look_for_old_data(self) -> None:
+        """Tell of each branch whose doors have begun to refuse because of old data (C138)."""
+        if not self._config().support.enabled:
             return
+        doors = {door.branch.code: door for door in self._doors_with_old_data() if door.branch}
+        for code in sorted(doors.keys() - self._old):
+            text = self._old_data_text(doors[code])
+            self._tell(AutomaticCategory.OLD_DATA, doors[code], text, about=code)
+        self._old = frozenset(doors)
+
+    def _doors_with_old_data(self) -> Iterator[Terminal]:
+        now = self._clock.now()
+        for terminal in self._config().terminals.values():
+            limit = terminal.branch.data_max_age if terminal.branch is not None else None
+            if limit is None or terminal.profile.kind != "door":
+                continue
+            if is_too_old(self._data_since(terminal.upstream), now, limit):
+                yield terminal
+
+    def _old_data_text(self, door: Terminal) -> str:
+        assert door.branch is not None
+        assert door.branch.data_max_age is not None
+        hours = f"{door.branch.data_max_age.total_seconds() / 3600:g} hours"
+        refuse = f"The doors of {door.branch.code} refuse everybody"
+        if door.upstream is None:
+            return (
+                f"{refuse}: nobody has imported data for {hours}. Import it with `sip2gw import`,"
+                " and find out why that was not done."
+            )
+        return (
+            f"{refuse}: the library system has not answered for {hours}, or not since the gateway"
+            " was started. Look at `sip2gw upstream status`, and ask those who run it."
+        )
+
+    def journal_stays(self, oldest: Waiting, count: int, is_full: bool) -> None:
+        """Loans and returns wait long for the library system, or find no more room (B77)."""
+        if not self._config().support.enabled:
+            return
+        what = counted(count, "loan or return", "loans and returns")
+        why = "No more can be taken off line." if is_full else "Find out why it is away."
+        text = (
+            f"{what} of the account {oldest.account} could not be handed over to the library"
+            f" system yet, the oldest since {oldest.since:%Y-%m-%d %H:%M} UTC. {why} See"
+            " `sip2gw upstream status` and `sip2gw upstream journal --open`."
+        )
+        self._add(Cause(AutomaticCategory.JOURNAL, oldest.oldest, text))
+
+    def _tell(
+        self, category: AutomaticCategory, at: Terminal, text: str, *, about: str = ""
+    ) -> None:
         branch = at.branch.code if at.branch is not None else None
-        self._waiting.append(Cause(category, at.name, text, branch=branch))
+        self._add(Cause(category, about or at.name, text, branch=branch))
+
+    def _add(self, cause: Cause) -> None:
+        if len(self._waiting) >= CAUSES_WAITING_MAX:
+            self._dropped[cause.category] += 1
+            return
+        self._waiting.append(cause)
 
     async def write(self) -> None:
         """Bring to the store what waits; what it does not take waits for the next time."""

@@ -26,6 +26,8 @@ class StoreChore:
         self._clock = clock
         self._log = log
         self._slow_reads = 0
+        self.last_import: datetime | None = None
+        """When library data was last imported; None: never, or nobody knows yet."""
         self._counted_at = float("-inf")
         self._counted_after: datetime | None = None
         """The import that the count includes."""
@@ -35,12 +37,20 @@ class StoreChore:
         self._tell_slow_reads()
         try:
             self._metrics.disk_free_bytes = await self._store.disk_free_bytes()
-            last = await self._store.last_import()
-            self._metrics.last_import = last.timestamp() if last is not None else 0.0
-            await self._count(last)
+            await self.look_for_import()
+            await self._count(self.last_import)
         except BackendError as error:
             self._metrics.backend_errors["figures", error.kind] += 1
             self._log.events.warning("figures_failed", kind=error.kind, problem=str(error))
+
+    async def look_for_import(self) -> None:
+        """Find out when library data was last imported.
+
+        Raises:
+            BackendError: it stays as it was.
+        """
+        last = self.last_import = await self._store.last_import()
+        self._metrics.last_import = last.timestamp() if last is not None else 0.0
 
     def _tell_slow_reads(self) -> None:
         new = self._store.slow_reads - self._slow_reads

@@ -6,7 +6,7 @@ Where a repeated BK is booked once, the 37 itself is asked again. Nothing else g
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 
 from sip2gw.backend.base import Backend
@@ -92,7 +92,9 @@ class PaymentLooker:
         keys = {(share.payment_id, share.position) for share in shares}
         self._seen = {key: due_s for key, due_s in self._seen.items() if key in keys}
         settled = 0
-        due = [share for share in shares if self._is_due(share)]
+        late = [share for share in shares if self._is_late(share)]
+        await self._tell_staff(late)
+        due = [share for share in late if self._is_due(share)]
         for share in due[:LOOKS_MAX]:
             try:
                 settled += await self._look_at(share)
@@ -116,16 +118,25 @@ class PaymentLooker:
         due_s = self._clock.monotonic() + LONGEST_WAIT_S
         self._seen[share.payment_id, share.position] = due_s
 
-    def _is_due(self, share: SentShare) -> bool:
-        age = self._clock.now() - share.sent
-        if share.share.kept:
-            return age >= DEAD_AFTER
+    async def _tell_staff(self, shares: Sequence[SentShare]) -> None:
+        """Have it noted, once, that nobody knows what became of `shares`; nobody may be able to
+        look for long."""
+        untold = [share for share in shares if not share.in_doubt and not share.share.kept]
+        for share in untold[:LOOKS_MAX]:
+            await self._backend.tell_share(share, None, "")
+
+    def _is_late(self, share: SentShare) -> bool:
         account = self._accounts().get(share.account)
-        if account is None or self._library.is_away(share.account):
+        late_s = 0.0 if account is None or share.share.kept else LATE * account.timeout_s
+        return self._clock.now() - share.sent >= max(DEAD_AFTER, timedelta(seconds=late_s))
+
+    def _is_due(self, share: SentShare) -> bool:
+        if share.share.kept:
+            return True
+        if share.account not in self._accounts() or self._library.is_away(share.account):
             return False
         key = (share.payment_id, share.position)
-        late = max(DEAD_AFTER, timedelta(seconds=LATE * account.timeout_s))
-        return age >= late and self._clock.monotonic() >= self._seen.get(key, 0.0)
+        return self._clock.monotonic() >= self._seen.get(key, 0.0)
 
     async def _look_at(self, share: SentShare) -> bool:
         """Whether it is settled.

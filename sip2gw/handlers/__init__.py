@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 from sip2gw.handlers import (
@@ -161,12 +162,23 @@ DOOR_FAILING: dict[type[Request], Failing] = {
 }
 """For profiles of kind `door`."""
 
+_UPSTREAM_DOOR = replace(_DOOR, without_backend=upstream_door.decide_without_library)
+
+UPSTREAM_DOOR_FAILING: dict[type[Request], Failing] = {
+    **DOOR_FAILING,
+    PatronStatusRequest: _UPSTREAM_DOOR,
+    PatronInformation: _UPSTREAM_DOOR,
+}
+"""The same in front of a library system."""
+
 
 def failing_of(kind: str, family: Family = "store") -> dict[type[Request], Failing]:
     """What follows where a request fails, for profiles of `kind`."""
     if family == "observed":
         return {}
-    return DOOR_FAILING if kind == "door" else FAILING
+    if kind != "door":
+        return FAILING
+    return UPSTREAM_DOOR_FAILING if family == "upstream" else DOOR_FAILING
 
 
 SUPPORTED_CODES = frozenset(

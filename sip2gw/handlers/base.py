@@ -17,6 +17,7 @@ from sip2gw.backend.base import Backend, BackendError, CirculationOrder
 from sip2gw.backend.system import Lease, LibrarySystem
 from sip2gw.foundation.clock import Clock
 from sip2gw.handlers.rules import (
+    DataLimit,
     DoorManner,
     Identification,
     Presentation,
@@ -54,6 +55,7 @@ from sip2gw.protocol.written import Written
 from sip2gw.shared.afterwards import Afterwards
 from sip2gw.shared.answers import ShownAnswers
 from sip2gw.shared.door_memory import Admissions, Passages
+from sip2gw.shared.journal import JournalSeen
 from sip2gw.shared.payments import Payments
 from sip2gw.shared.sendings import Sendings
 from sip2gw.texts import Catalogue, choose_language
@@ -143,6 +145,19 @@ class LibraryIdentifier(Identifier, Protocol):
         the PIN is locked, so that nobody was asked, or wrong by the answer's CQ (B74, C155)."""
         ...
 
+    async def judge_alone(self, session: Session, number: str, pin: str) -> PinState:
+        """What the PIN of card `number` is worth while nobody there can be asked: locked; right or
+        wrong by what was right at a door last, which is counted; `ABSENT` where nobody can say."""
+        ...
+
+    async def look_again(self, session: Session, number: str) -> None:
+        """See what our store says by now of the holder of `number`, if they were admitted.
+
+        Raises:
+            BackendError: the store cannot be read.
+        """
+        ...
+
     def numbers_of(self, number: str) -> tuple[str, ...]:
         """Card `number`, and the other number that an answer about it has told us (C151)."""
         ...
@@ -168,8 +183,13 @@ class Services:
     """The library system behind the gateway; None: the store itself is the library."""
     sendings: Sendings = field(default_factory=Sendings)
     """What went up there lately."""
+    journal: JournalSeen = field(default_factory=JournalSeen)
+    """What waits for it."""
     payments: Payments = field(default_factory=Payments)
     """What is being paid there."""
+    data_since: Callable[[str | None], datetime | None] = lambda account: None
+    """When that account was answered last, or without one, when data was last imported (C138);
+    None: never, or nobody knows."""
 
 
 class Standpoint:
@@ -240,6 +260,8 @@ class TerminalView:
     """What is made of a scanned number before it is looked up (B95)."""
     upstream: UpstreamManner | None = None
     """How it is served by a library system behind the gateway; None without one."""
+    data_limit: DataLimit | None = None
+    """When its data is too old to decide; None: never."""
     way_back: tuple[str, ...] = ()
     """The doors of the branch that lead the other way than this one."""
 

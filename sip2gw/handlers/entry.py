@@ -23,6 +23,7 @@ from sip2gw.policy.access import (
     lists_here,
     may_be_accompanied,
 )
+from sip2gw.policy.data_age import is_too_old
 from sip2gw.policy.relationships import children_of
 from sip2gw.policy.stays import stay_end
 from sip2gw.shared.door_memory import Lead
@@ -42,6 +43,7 @@ def gather_facts(session: Session, presented: PresentedCard) -> DoorFacts:
         more_bars, more_passes = lists_here(record.door_entries, terminal.branch or "")
         barred = is_barred((*terminal.bars, *more_bars), cards, now.date())
         passes = has_pass((*terminal.passes, *more_passes), cards, now)
+    limit, since = terminal.data_limit, session.services.data_since
     return DoorFacts(
         now=now,
         branch=terminal.branch,
@@ -52,6 +54,7 @@ def gather_facts(session: Session, presented: PresentedCard) -> DoorFacts:
         holder=holder,
         barred=barred,
         has_pass=passes,
+        data_too_old=limit is not None and is_too_old(since(limit.account), now, limit.max_age),
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 
 from sip2gw.policy.upstream.payments import Split
 from sip2gw.policy.upstream.rules import FactRules
@@ -16,6 +17,15 @@ from sip2gw.protocol.timestamps import DateZone
 
 CustomField = tuple[str, str]
 """A field of the profile's own: its tag, and the template of what it says."""
+
+
+@dataclass(frozen=True, slots=True)
+class DataLimit:
+    """When the data that a door decides on is too old (C138)."""
+
+    max_age: timedelta
+    account: str | None
+    """Whose answers are the data; None: the imports into our store."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,7 +53,7 @@ from sip2gw.model.people import (
     Relationship,
     RelationshipType,
 )
-from sip2gw.model.upstream import LibraryWord, Until
+from sip2gw.model.upstream import LibraryWord, Origin, Until
 from sip2gw.model.values import (
     COUNT_MAX,
     NAME_CHARACTERS_MAX,
@@ -97,6 +97,7 @@ __all__ = [
     "MembershipDefinition",
     "Minor",
     "ObservedCount",
+    "Origin",
     "PaidFee",
     "Passage",
     "PatronRecord",

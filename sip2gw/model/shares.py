@@ -74,6 +74,8 @@ class SentShare:
     share: Share
     alone: bool = True
     """Whether nothing else has gone up for the same debtor that may have moved their debts."""
+    in_doubt: bool = False
+    """Whether staff are told about it."""
 
 
 @dataclass(frozen=True, slots=True)

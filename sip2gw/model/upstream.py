@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from sip2gw.model.money import Minor
 from sip2gw.protocol.fields import PatronFlag
@@ -23,6 +24,16 @@ class Until(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """What a patron's snapshot was made of, to make it anew when our part has changed (B77)."""
+
+    facts: Any = field(repr=False)
+    """What was read out of their answer; only who reads answers looks into it."""
+    known_here: bool
+    """Whether our store knew the patron then."""
+
+
+@dataclass(frozen=True, slots=True)
 class LibraryWord:
     """What the library system itself has decided about a patron; it is never taken away (C121)."""
 
@@ -39,6 +50,8 @@ class LibraryWord:
     """Those of `flags` that are about money only, as the operator has declared (C123)."""
     money_texts: tuple[str, ...] = field(default=(), repr=False)
     """Those of `texts` that say so."""
+    origin: Origin | None = field(default=None, repr=False, compare=False)
+    """Of the snapshot that carries this word."""
     pending: tuple[str, ...] = ()
     """The ids of what was paid here before the answer, and the library system was not told yet:
     `PendingFee.id` (C124)."""

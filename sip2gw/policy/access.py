@@ -133,12 +133,15 @@ class DoorFacts:
     """The card is on the branch's bar list today."""
     has_pass: bool = False
     """The card is on the branch's pass list now; beats the calendar only (C11)."""
+    data_too_old: bool = False
+    """Nobody knows well enough what holds today (C138)."""
     presence: Presence | None = None
     """Who is inside; None while nobody has looked, because it does not matter or not yet."""
 
 
 def _terminal(facts: DoorFacts, rules: DoorRules) -> Verdict:
-    return Reason.SYSTEM if facts.branch is None or facts.calendar is None else OK
+    unable = facts.branch is None or facts.calendar is None or facts.data_too_old
+    return Reason.SYSTEM if unable else OK
 
 
 def _calendar(facts: DoorFacts, rules: DoorRules) -> Verdict:

@@ -61,6 +61,7 @@ class Settings:
 
     branch: str
     """Only the name: it is said when the terminal has no branch."""
+    data_age: str
     emergency: str
     direction: str
     hours: str
@@ -151,6 +152,11 @@ def _terminal(facts: DoorFacts, rules: DoorRules, place: Place) -> str:
     if facts.branch is None:
         return f"{place.settings.branch} is not set, and a door without a branch admits nobody"
     here = f"terminal {place.terminal} at branch {place.branch}"
+    if facts.data_too_old:
+        return (
+            f"{here}, and the last import, or answer of the library system, is too old or unknown:"
+            f" {place.settings.data_age}"
+        )
     if rules.emergency_max_age is None:
         return here
     return (

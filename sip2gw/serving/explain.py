@@ -2,7 +2,7 @@
 
 The real handler runs, against the real store, with a clock that stands still. Nothing is recorded,
 counted or locked, and the PIN is assumed to be right. A library system behind the gateway is asked
-once, without a PIN.
+once about each card, without a PIN.
 """
 
 from __future__ import annotations
@@ -116,6 +116,7 @@ async def explain(
     message: str | None = None,
     at: datetime | None = None,
     library: LibrarySystem | None = None,
+    imported: datetime | None = None,
 ) -> Explanation:
     """Explain what `card` would be answered at `terminal`.
 
@@ -127,6 +128,7 @@ async def explain(
         message: `63` or `23`; None takes what the terminal may send.
         at: the aware moment in question; None is now.
         library: the library system behind the gateway; None without one.
+        imported: when library data was last imported; None for never.
 
     Raises:
         LibrarySystemError: the library system does not answer.
@@ -137,6 +139,8 @@ async def explain(
     behind = AskedForExplanation()
     identifier = _PinsAssumedRight() if library is None else behind
     services = Services(muted, identifier, site.texts, Metrics(), clock, library=library)
+    # A library system has just been asked, so what it says is new.
+    services.data_since = lambda account: imported if account is None else clock.now()
     session = Session(services, terminal)
     scanned = card.strip()
     card = apply_rules(terminal.card_rules, scanned)

@@ -256,7 +256,8 @@ class Gateway:
             decided = failing.undecided(session, request)
             if decided is not None:
                 return decided
-        key, reason, outcome = "system", error.kind, "refused"
+        key = "system" if error.of_store else "library_away"
+        reason, outcome = error.kind, "refused"
         if isinstance(error, OutcomeUnknownError) or await self._is_in_doubt(conversation, request):
             key, reason, outcome = failing.unknown_text_key, UNKNOWN, UNKNOWN
             self.on_unknown()

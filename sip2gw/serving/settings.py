@@ -21,9 +21,11 @@ def settings_of(terminal: TerminalView, profile: Profile) -> Settings:
             return "the terminal has no branch"
         return f"branches.{terminal.branch}.{key}{elsewhere}"
 
-    days = terminal.max_fee_age_days
+    days, limit = terminal.max_fee_age_days, terminal.data_limit
+    hours = f" = {limit.max_age.total_seconds() / 3600:g}" if limit is not None else ""
     return Settings(
         branch=f"terminals.{terminal.name}.branch",
+        data_age=branch("data_max_age_h", hours),
         emergency=door("emergency", "emergency_max_age_h"),
         direction=door("direction"),
         hours=branch("hours", " and exceptions"),

@@ -31,6 +31,7 @@ from sip2gw.handlers import (
 )
 from sip2gw.handlers.rules import (
     CustomField,
+    DataLimit,
     DoorManner,
     Identification,
     Presentation,
@@ -247,6 +248,13 @@ def _upstream(terminal: Terminal, accounts: Mapping[str, Account]) -> UpstreamMa
     )
 
 
+def _data_limit(terminal: Terminal) -> DataLimit | None:
+    branch = terminal.branch
+    if branch is None or branch.data_max_age is None:
+        return None
+    return DataLimit(branch.data_max_age, terminal.upstream)
+
+
 def _counting_branches(config: Config) -> frozenset[str]:
     """Branches of which any door wants to know who is inside."""
     return frozenset(
@@ -317,6 +325,7 @@ def terminal_views(
                 standpoint=standpoints[profile.name, branch.code if branch is not None else ""],
                 expires_at=terminal.expires_at,
                 upstream=_upstream(terminal, config.accounts),
+                data_limit=_data_limit(terminal),
                 way_back=_way_back(config, terminal),
             ),
         )

@@ -167,6 +167,11 @@ class Admissions:
         at = admitted.times_s.get((terminal, card))
         return admitted.record if at is not None and now_s - at <= max_age_s else None
 
+    def holder(self, card: str) -> PatronRecord | None:
+        """What is known of the holder of `card`, if it was admitted anywhere at any time."""
+        admitted = self._patrons.get(self._holders.get(card, ""))
+        return admitted.record if admitted is not None else None
+
     def is_guessed_at(self, patron_id: str) -> bool:
         """Whether so many wrong PINs were seen since the last right one that the next one is
         answered like a locked one."""

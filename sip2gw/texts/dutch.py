@@ -28,6 +28,9 @@ TEXTS = {
     "full": "De bibliotheek is op dit moment vol. Wacht even.",
     "already_inside": "Deze pas is al binnen.",
     "system": "Dit lukt nu niet. Probeer het opnieuw of vraag het aan de medewerkers.",
+    "library_away": (
+        "Het bibliotheeksysteem is niet bereikbaar. Probeer het over enkele minuten opnieuw."
+    ),
     # Money that does not block yet
     "alert": "U heeft openstaande bedragen. Komt er meer dan {left} bij, dan wordt u geblokkeerd.",
     "owed": "U moet nog {amount} betalen.",
@@ -102,6 +105,7 @@ TEXTS = {
     "send_to": "Sturen naar: {branch}.",
     "set_aside": "Gereserveerd: apart leggen.",
     "nothing_to_cancel": "Er is niets te annuleren.",
+    "taken_off_line": "Dit is genoteerd en wordt verwerkt zodra ons systeem weer werkt.",
     "fee_checkout": "Leengeld",
     "fee_overdue": "Te laat ingeleverd, dagen: {days}",
     # Holds

@@ -28,6 +28,7 @@ TEXTS = {
     "full": "The library is full at the moment. Please wait.",
     "already_inside": "This card is already inside.",
     "system": "This is not possible now. Please try again or ask the staff.",
+    "library_away": "The library system cannot be reached. Please try again in a few minutes.",
     # Money that does not block yet
     "alert": "You have charges to pay. If they rise by more than {left}, you will be blocked.",
     "owed": "You owe {amount}.",
@@ -102,6 +103,7 @@ TEXTS = {
     "send_to": "Send to: {branch}.",
     "set_aside": "Reserved: please set aside.",
     "nothing_to_cancel": "There is nothing to cancel.",
+    "taken_off_line": "This is noted and will be entered as soon as our system is back.",
     "fee_checkout": "Loan charge",
     "fee_overdue": "Late return, days: {days}",
     # Holds

@@ -28,6 +28,9 @@ TEXTS = {
     "full": "La bibliothèque est pleine en ce moment. Veuillez patienter.",
     "already_inside": "Cette carte est déjà à l'intérieur.",
     "system": "Impossible pour l'instant. Réessayez ou adressez-vous au personnel.",
+    "library_away": (
+        "Le système de la bibliothèque est injoignable. Réessayez dans quelques minutes."
+    ),
     # Money that does not block yet
     "alert": "Vous avez des montants à payer. Au-delà de {left} de plus, vous serez bloqué.",
     "owed": "Vous devez {amount}.",
@@ -102,6 +105,7 @@ TEXTS = {
     "send_to": "À envoyer à : {branch}.",
     "set_aside": "Réservé : à mettre de côté.",
     "nothing_to_cancel": "Il n'y a rien à annuler.",
+    "taken_off_line": "C'est noté et sera enregistré dès que notre système fonctionnera.",
     "fee_checkout": "Droit de prêt",
     "fee_overdue": "Retour tardif, jours : {days}",
     # Holds

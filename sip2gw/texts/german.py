@@ -28,6 +28,9 @@ TEXTS = {
     "full": "Die Bibliothek ist zurzeit voll. Bitte warten Sie.",
     "already_inside": "Dieser Ausweis ist bereits im Haus.",
     "system": "Das geht zurzeit nicht. Bitte versuchen Sie es erneut oder fragen Sie das Personal.",
+    "library_away": (
+        "Das Bibliothekssystem ist nicht erreichbar. Bitte in einigen Minuten erneut versuchen."
+    ),
     # Money that does not block yet
     "alert": "Sie haben offene Beträge. Kommen mehr als {left} dazu, werden Sie gesperrt.",
     "owed": "Sie schulden {amount}.",
@@ -102,6 +105,7 @@ TEXTS = {
     "send_to": "Weiterleiten an: {branch}.",
     "set_aside": "Vorgemerkt: bitte beiseitelegen.",
     "nothing_to_cancel": "Es gibt nichts zu stornieren.",
+    "taken_off_line": "Das ist notiert und wird gebucht, sobald unser System wieder läuft.",
     "fee_checkout": "Leihgebühr",
     "fee_overdue": "Verspätete Rückgabe, Tage: {days}",
     # Holds

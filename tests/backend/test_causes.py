@@ -15,7 +15,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from harness import CONFIG, LIBRARY, NOON, STAMP, URL, Terminal, ask_23, ask_63, running
+from harness import CONFIG, LIBRARY, NOON, STAMP, URL, Terminal, ask_23, ask_63, load, running
 
 from sip2gw.backend.base import UnavailableError
 from sip2gw.backend.library import Library
@@ -131,6 +131,40 @@ async def test_a_card_that_a_terminal_blocked(gateway: Any) -> None:
     await desk.ask(block("1001B", ""))
     await look(gateway)
     assert opened(gateway.store) == [("CARD", "1001B", 2)]
+
+
+async def test_doors_that_refuse_because_of_old_data(tmp_path: Path, url: str) -> None:
+    """C138: told once when it begins, and again when it has ended and begins anew."""
+    config = SUPPORTING.replace("max_fee_age_days = 49", "data_max_age_h = 23")
+    async with started(tmp_path, url, config=config) as gateway:
+        door = await gateway.terminal("door-1")
+
+        async def looked() -> list[tuple[Any, ...]]:
+            await gateway.app.cause_chore.look_for_old_data()
+            await gateway.app.cause_chore.write()
+            return told(gateway.store)
+
+        assert (await door.ask(ask_23("1001", "1001"))).startswith("24              001")
+        assert await looked() == []
+        gateway.clock.advance(24 * 3600)
+        assert (await door.ask(ask_23("1001", "1001"))).startswith("24Y")
+        await looked()
+        assert await looked() == [
+            (
+                "DATA",
+                "MAIN",
+                1,
+                "The doors of MAIN refuse everybody: nobody has imported data for 23 hours."
+                " Import it with `sip2gw import`, and find out why that was not done.",
+            )
+        ]
+        load(gateway.store, LIBRARY[:1], now=NOON + timedelta(hours=24))
+        await gateway.app.store_chore.look()
+        assert (await door.ask(ask_23("1001", "1001"))).startswith("24              001")
+        await looked()
+        gateway.clock.advance(24 * 3600)
+        assert [count for _, _, count, _ in await looked()] == [2]
+        assert column(gateway.store, "branch") == ["MAIN"]
 
 
 async def test_a_card_is_told_again_only_when_it_is_blocked_again(gateway: Any) -> None:

@@ -416,7 +416,106 @@ async def test_after_failures_in_a_row_nobody_waits_until_it_was_tried_again():
         assert client.series("upstream_breaker_open") == {("default",): 0.0}
 
 
+# Brown-outs -----------------------------------------------------------------------------------
+
+
+async def slow_answers(client, count, seconds):
+    """So many requests in a row are answered after so long, by the client's clock."""
+    for number in range(count):
+        asking = asyncio.create_task(client.status(f"9{number}"))
+        await asyncio.sleep(0)
+        client.ahead_s += seconds
+        await asking
+
+
+async def test_who_could_not_be_answered_in_time_is_told_so_at_once():
+    """Answers take 1.5 s, and 2 s after a request it is too late: nobody can wait for the line."""
+    async with (
+        HostileLibrary(delay_s=0.01) as library,
+        client_of(library, connections=1, timeout_s=2) as client,
+    ):
+        await slow_answers(client, 6, 1.5)
+        on_the_line = asyncio.create_task(client.status("2100", "a"))
+        await asyncio.sleep(0)
+        with pytest.raises(NotAskedError):
+            await client.status("2101", "b")
+        assert client.state.waiting == 0
+        assert not client.is_away("default")
+        assert (await on_the_line).patron_identifier == "2100"
+
+
+async def test_who_has_waited_too_long_for_an_answer_in_time_is_not_sent():
+    """It would be cut off, and nobody would know whether it was done (C154)."""
+    async with (
+        HostileLibrary(delay_s=0.01) as library,
+        client_of(library, connections=1, timeout_s=2) as client,
+    ):
+        first = asyncio.create_task(client.status("2100", "a"))
+        second = asyncio.create_task(client.status("2101", "b"))
+        await client.until(lambda: library.asked)
+        client.ahead_s += 1.5  # 0.5 s are left, and answers take 0.75 s by now
+        await first
+        with pytest.raises(NotAskedError):
+            await second
+        assert len(library.asked) == 1
+
+
+async def test_a_free_line_is_always_tried_so_a_brown_out_ends():
+    async with (
+        HostileLibrary(delay_s=0.01) as library,
+        client_of(library, connections=1, timeout_s=2) as client,
+    ):
+        await slow_answers(client, 6, 1.9)
+        await slow_answers(client, 6, 0)
+        first = asyncio.create_task(client.status("2100", "a"))
+        second = asyncio.create_task(client.status("2101", "b"))
+        await asyncio.gather(first, second)
+
+
+async def test_lines_that_cannot_be_opened_serve_nobody_who_waits():
+    """Of four lines three are refused: one line needs 0.6 s for an answer, so two can wait."""
+    async with HostileLibrary(delay_s=0.01) as library, client_of(library, timeout_s=2) as client:
+        await slow_answers(client, 6, 0.6)
+        pool = client._pools["default"]
+        pool._open_after = pool._clock.monotonic() + 60
+        asking = [asyncio.create_task(client.status(str(n), str(n))) for n in range(4)]
+        await asyncio.sleep(0)
+        assert client.state.waiting == 2
+        with pytest.raises(NotAskedError):
+            await asking[3]
+        await asyncio.gather(*asking[:3])
+
+
+async def test_the_moment_of_the_last_answer_is_a_metric():
+    async with HostileLibrary() as library, client_of(library, up=False) as client:
+        assert client.series("upstream_last_answer_timestamp_seconds") == {("default",): 0.0}
+        assert client.last_answer("default") is None
+        assert client.last_answer("unknown") is None
+        await client.until(lambda: client.state.open)
+        last = client.last_answer("default")
+        assert last is not None
+        assert client.series("upstream_last_answer_timestamp_seconds") == {
+            ("default",): pytest.approx(last.timestamp(), abs=1e-5)
+        }
+
+
 # Time -----------------------------------------------------------------------------------------
+
+
+async def test_a_probe_without_an_answer_to_its_99_lets_no_terminal_through():
+    """The login alone is answered by systems that serve nobody."""
+    behave = lambda heard: "silent" if heard.code == b"99" else "right"  # noqa: E731
+    async with (
+        HostileLibrary(behave) as library,
+        client_of(library, up=False, timeout_s=0.05) as client,
+    ):
+        await client.until(lambda: client.is_away("default"))
+        client.later(2 * FIRST_WAIT_S)
+        await client.until(lambda: library.codes.count(b"99") == 2)
+        assert client.is_away("default")
+        with pytest.raises(NotAskedError):
+            await client.status("2100")
+        assert set(library.codes) == {b"93", b"99"}
 
 
 async def test_an_idle_line_is_kept_alive_by_a_99_and_one_that_does_not_answer_is_closed():
@@ -432,6 +531,31 @@ async def test_an_idle_line_is_kept_alive_by_a_99_and_one_that_does_not_answer_i
         await client.until(lambda: len(library.codes) == 4)
         client.later(1)
         assert client.state.open == 0
+
+
+def is_on_line(client):
+    last = client.last_status("default")
+    return last is not None and last.online
+
+
+async def test_a_library_system_that_says_it_is_off_line_is_asked_again_soon():
+    says = [b"98N"]
+
+    def answer(heard, *others):
+        body = right_answer(heard, *others)
+        return says[0] + body[3:] if heard.code == b"99" else body
+
+    async with HostileLibrary(answer=answer) as library, client_of(library) as client:
+        assert not is_on_line(client)
+        says[0] = b"98Y"
+        client.later(pool_module.OFF_LINE_S - 1)
+        assert client.state.idle == 1
+        client.later(1)
+        assert client.state.idle == 0
+        await client.until(lambda: is_on_line(client))
+        client.later(pool_module.OFF_LINE_S)
+        assert client.state.idle == 1
+        assert library.codes == [b"93", b"99", b"99"]
 
 
 async def test_after_ten_idle_minutes_one_line_is_left():
@@ -520,7 +644,8 @@ async def library():
 
 @pytest.fixture
 async def client(library):
-    async with client_of(library, connections=2, timeout_s=2) as client:
+    """No line is kept alive meanwhile: that would be another order of use."""
+    async with client_of(library, connections=2, timeout_s=2, keepalive_s=600) as client:
         await two_lines(client, library)
         yield client
 

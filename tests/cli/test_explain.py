@@ -109,3 +109,15 @@ def test_an_unknown_terminal_names_those_that_are(sip2gw: Run, library: Path) ->
 def test_a_time_that_is_none_is_wrong_usage(sip2gw: Run, library: Path) -> None:
     options = ("--terminal", "door-1", "--card", "P1", "--at", "noon")
     assert sip2gw("explain", *options, "--config", library).status == 2
+
+
+def test_c138_data_that_is_too_old(sip2gw: Run, library: Path) -> None:
+    """Imported when the test began: fit for two days, and not for a year."""
+    text = library.read_text().replace("[branches.MAIN]", "[branches.MAIN]\ndata_max_age_h = 48")
+    library.write_text(text)
+    now = explained(sip2gw, library, "--terminal", "door-1", "--card", "P1")[0]
+    assert now["result"] == "ok"
+    later = ("--terminal", "door-1", "--card", "P1", "--at", "2099-03-04T19:30")
+    first, *_, last = explained(sip2gw, library, *later)
+    assert (first["check"], first["result"], last["reason"]) == ("terminal", "refused", "system")
+    assert first["detail"].endswith("too old or unknown: branches.MAIN.data_max_age_h = 48")

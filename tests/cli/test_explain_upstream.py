@@ -30,7 +30,7 @@ async def in_front_of(directory, address, config=CONFIG):
     file = directory / "sip2gw.toml"
     file.write_text(config_in_front(DIALECT, address, config))
     settings = load_config(file)
-    store = open_backend(settings, "command").store
+    store = open_backend(settings, "command", "make").store
     load(store, list(badges_of(LIBRARY)))
     await store.close()
     return settings
@@ -49,6 +49,14 @@ async def test_a_door_is_explained_by_what_the_library_system_says(config, libra
     assert (results["badge"], results["membership"], results["age"]) == ("ok", "ok", "refused")
     # 93, 99 and one question, although the handler and the checks both want to know.
     assert library_system.metrics.requests.total() - asked_before == 3
+
+
+async def test_an_answer_that_has_just_come_is_no_old_data(tmp_path, library_system):
+    """C138: nobody need ever have imported."""
+    config = CONFIG.replace("max_fee_age_days = 49", "data_max_age_h = 1")
+    settings = await in_front_of(tmp_path, library_system.address, config)
+    explained = await _explain(settings, "door-1", "1001", None, NOON)
+    assert explained.reason == "granted"
 
 
 async def test_their_answer_is_shown_but_for_personal_data(config, capsys):
@@ -99,6 +107,19 @@ async def test_a_terminal_that_is_observed_is_told_what_it_would_be_told(tmp_pat
     config = await in_front_of(tmp_path, library_system.address, observed)
     explained = await _explain(config, "door-1", "1002", None, NOON)
     assert explained.reason == "under_age"
+
+
+async def test_what_others_owe_is_in_the_answer_of_a_kiosk_that_shows_families(
+    tmp_path, library_system
+):
+    """Anna owes nothing, her son 3.00; only our store knows that he is hers (B52)."""
+    settings = await in_front_of(tmp_path, library_system.address)
+    store = open_backend(settings, "command").store
+    load(store, [one for one in LIBRARY if one["kind"] != "fee"])
+    await store.close()
+    explained = await _explain(settings, "pay-1", "1001", Message.PATRON_INFORMATION, NOON)
+    assert "BV3.00|" in explained.answer
+    assert "Tom" not in "".join(explained.library), "what is said of him is not shown"
 
 
 async def test_what_was_paid_here_is_left_out(config):

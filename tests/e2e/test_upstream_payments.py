@@ -6,7 +6,7 @@ from proofs import upstream_payments
 
 async def _prove(directory, server=None):
     report = await upstream_payments.prove(
-        directory, payments=40, tills=5, seed=3, looks=False, server=server
+        directory, payments=16, tills=4, seed=3, life=80, looks=False, server=server
     )
     assert report.failures == []
     assert report.numbers["booked"]

@@ -425,11 +425,20 @@ async def test_their_flags_take_away_from_ours(site, theirs, offered, flags):
     ],
 )
 async def test_98_says_that_they_are_away(gateway, theirs):
+    """On-line N, and of the six flags only off-line ok Y: this kiosk accepts what happened
+    off line. Time-out 000, no retries, and a text that says when to come back."""
     put_behind(gateway, theirs["library"])
     kiosk = await gateway.terminal("kiosk-1")
     answer = await kiosk.ask("9900402.00")
-    assert answer.startswith(f"98NNNNNN000003{STAMP}2.00AOHUB|".replace("000003", "000000"))
+    assert answer.startswith(f"98NNNNNY000000{STAMP}2.00AOHUB|")
+    assert "AFThe library system cannot be reached. Please try again in a few minutes.|" in answer
     assert gateway.app.is_ready
+
+
+async def test_98_promises_no_off_line_work_where_it_is_not_accepted(site):
+    gateway = await site("accept_offline = false")
+    put_behind(gateway, FakeLibrary(away=True))
+    assert (await (await gateway.terminal("kiosk-1")).ask("9900402.00")).startswith("98NNNNNN000")
 
 
 async def test_who_asks_before_their_first_98_waits_for_it(gateway):

@@ -697,6 +697,31 @@ async def test_too_many_that_wait_are_not_hashed(door, monkeypatch):
     assert door.services.admissions.pin_hash("91") is None
 
 
+async def test_who_was_admitted_nowhere_and_what_only_our_store_said_is_not_made_anew(door):
+    admissions, backend = door.services.admissions, door.gateway.app.backend
+    await door.identifier.look_again(door.session("door-1"), "91")
+    assert admissions.holder("91") is None
+    record = await backend.find_by_card("1001")
+    admissions.remember("door-1", "1001", record, 0)
+    await door.identifier.look_again(door.session("door-1"), "1001")
+    assert admissions.holder("1001") is record
+
+
+async def test_with_aliases_we_look_again_at_whom_the_answer_named(door):
+    """C151: 92 is a card of 1001, whom our store knows, and knows no more afterwards."""
+    door.library.holders["92"] = "1001"
+    session = door.session("door-1", aliases=True)
+    record, _, state = await door.identifier.identify(session, "92", "9999")
+    assert (record.id, state) == ("1001", OK)
+    admissions = door.services.admissions
+    admissions.remember("door-1", "92", record, 0)
+    await door.identifier.look_again(session, "92")
+    assert {badge.code for badge in admissions.holder("92").badges} == {"ONBE", "OLD1"}
+    await door.gateway.store.forget_patron("1001", str, force=True)
+    await door.identifier.look_again(session, "92")
+    assert admissions.holder("92") is None
+
+
 async def test_a_pin_that_nobody_has_judged_yet_ends_a_verification(there):
     """C94: the answer may come too late."""
     session = there.session()

@@ -23,6 +23,13 @@ from sip2gw.backend.base import UnavailableError
 from sip2gw.backend.sql.money import ledger, shares
 
 
+def in_doubt(gateway):
+    """Whether staff are told of a payment."""
+    with gateway.store.snapshot() as connection:
+        rows = connection.execute("SELECT 1 FROM payment_share WHERE doubt > 0").fetchall()
+    return bool(rows)
+
+
 async def test_a_payment_goes_up_once_without_the_pin_and_is_in_the_ledger(tmp_path):
     async with before(tmp_path) as (gateway, library):
         till = await gateway.terminal("till-1")
@@ -67,6 +74,7 @@ async def test_what_was_not_answered_is_looked_up_and_the_retry_told(tmp_path, f
         # The BK stays taken, and nothing goes up again.
         again = await (await gateway.terminal("till-1")).ask(pay())
         assert NOT_SURE in again
+        assert not in_doubt(gateway)  # it may still be answered
         gateway.clock.advance(LATER)
         await until(lambda: listed(gateway)[0][0] == "booked")
         assert reconciled(gateway) == [("booked", 500, 300, "")]
@@ -87,6 +95,8 @@ async def test_what_did_not_arrive_is_found_not_booked_and_may_be_paid_again(tmp
         await until(lambda: listed(gateway)[0][0] == "refused")
         assert reconciled(gateway) == [("refused", 500, 500, "")]
         assert (await (await gateway.terminal("till-1")).ask(pay())).startswith("38Y")
+        # The money is used: nobody gives it back.
+        assert reconciled(gateway) == [("resolved", 500, 500, "")]
         assert books_agree(gateway, library)
 
 
@@ -110,6 +120,16 @@ async def test_what_is_not_certain_waits_for_staff(tmp_path, moved, after):
         await until(lambda: reconciled(gateway)[0][2] is not None)
         assert reconciled(gateway) == [("unknown", 500, after, "")]
         assert listed(gateway)[0][0] == "unknown"
+
+
+async def test_staff_are_told_while_nobody_can_look(tmp_path):
+    async with before(tmp_path, "silent") as (gateway, library):
+        till = await gateway.terminal("till-1")
+        assert NOT_SURE in await asked(gateway, till, pay())
+        library.vanish()
+        gateway.clock.advance(LATER)
+        await until(lambda: in_doubt(gateway))
+        assert reconciled(gateway) == [("unknown", 500, None, "")]
 
 
 async def test_another_payment_of_the_same_amount_is_not_taken_for_it(tmp_path):
@@ -180,6 +200,15 @@ async def test_their_no_is_told_kept_and_leaves_the_bk_free(tmp_path):
         assert (await till.ask(pay())).startswith("38Y")
         assert reconciled(gateway) == []
         assert books_agree(gateway, library)
+
+
+async def test_of_their_38_only_what_is_said_on_the_screen_is_handed_on(tmp_path):
+    """A repetition gets the same 38 from the journal, which keeps AF (C4)."""
+    async with before(tmp_path, says=b"Received|AGReceipt 17|CG1|FA0.00") as (gateway, _library):
+        till = await gateway.terminal("till-1")
+        answer = await till.ask(pay())
+        assert answer == "38Y20260310    120000AOHUB|AA1001|BKB1|AFReceived|"
+        assert await (await gateway.terminal("till-1")).ask(pay()) == answer
 
 
 async def test_a_bk_with_other_content_is_refused(tmp_path):

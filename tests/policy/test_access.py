@@ -91,6 +91,8 @@ def test_a_member_with_pin_and_badge_comes_in_and_every_check_is_told():
         ({"calendar": CalendarMoment(OpeningState.UNSTAFFED, None)}, Reason.GRANTED),
         ({"branch": None}, Reason.SYSTEM),
         ({"branch": None, "calendar": None}, Reason.SYSTEM),
+        ({"data_too_old": True}, Reason.SYSTEM),
+        ({"data_too_old": True, "has_pass": True}, Reason.SYSTEM),
         ({"record": None, "card": None}, Reason.UNKNOWN_CARD),
         ({"pin": PinState.WRONG}, Reason.WRONG_PIN),
         ({"pin": PinState.ABSENT}, Reason.WRONG_PIN),

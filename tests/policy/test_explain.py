@@ -114,6 +114,16 @@ def test_c22_an_age_names_the_fact_and_the_setting() -> None:
     assert told.detail == "age 15, <age>"
 
 
+def test_data_that_is_too_old_is_named_with_its_setting() -> None:
+    """C138."""
+    told = at_door(data_too_old=True)["terminal"]
+    assert told.result is CheckResult.REFUSED
+    assert told.detail == (
+        "terminal door-1 at branch MAIN, and the last import, or answer of the library system, is"
+        " too old or unknown: <data_age>"
+    )
+
+
 @pytest.mark.parametrize(
     ("check", "record", "rules", "said"),
     [

@@ -12,6 +12,7 @@ LIFE_S = (0.1, 1.2)
 """Seconds that a gateway lives before it is killed."""
 REST_S = 0.02
 """Who waits for a gateway to start asks no faster than that: it would only slow the start."""
+LOOK_S = 0.02
 ANSWER_TIMEOUT_S = 20.0
 LOST = (OSError, EOFError, asyncio.IncompleteReadError)
 """What a terminal sees of a gateway that was killed."""
@@ -50,6 +51,24 @@ class Outages:
             host.up.clear()
             await host.gateway.kill()
             self.kills += 1
+
+    async def revive(self, is_over: Callable[[], bool]) -> None:
+        """Start all of them again whenever they kill themselves, until `is_over`; they are up at
+        the end."""
+        await asyncio.gather(*(self._revive(host, is_over) for host in self.hosts))
+
+    async def _revive(self, host: Host, is_over: Callable[[], bool]) -> None:
+        while True:
+            if host.up.is_set() and not host.gateway.is_running:
+                host.up.clear()
+                await host.gateway.ended()
+                self.kills += 1
+            if not host.up.is_set():
+                await host.gateway.start()
+                host.up.set()
+            if is_over():
+                return
+            await asyncio.sleep(LOOK_S)
 
     async def any_host(self) -> Host:
         """One of the hosts, as soon as it listens."""

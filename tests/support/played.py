@@ -5,6 +5,8 @@ from datetime import datetime
 
 from harness import ZONE, running
 
+from sip2gw.backend.system import NotAskedError
+from sip2gw.backend.upstream.figures import Figures
 from sip2gw.cli.kiosk.requests import requested
 from sip2gw.demo import DIALOGUES, configuration, library_records
 from sip2gw.monitoring.metrics import FamilyMaker
@@ -31,6 +33,6 @@ async def metrics_after_dialogues(directory):
         await play(gateway.connect)
         await gateway.app.store_chore.look()
         await gateway.app.outbox_chore.look()
-        # The account of a gateway that stands in front of a library system.
-        gateway.metrics.upstream_numbers("default")
+        # The account of a gateway in front of a library system that has no time for a loan.
+        Figures("default", gateway.metrics, gateway.app.log).failed(b"11", NotAskedError)
         return exposition(FamilyMaker(gateway.metrics).families(), os.getpid())[0].decode()

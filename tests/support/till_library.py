@@ -5,6 +5,7 @@ Like `hostile_library` it shares no code with sip2gw.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -39,6 +40,8 @@ class Till:
     says: bytes = b""
     """AF of each 38."""
     guards_bk: bool = False
+    unwilling: Counter[bytes] = field(default_factory=Counter)
+    """How many of the next 37s for a patron are refused."""
     _said: bytes = b""
 
     def __call__(
@@ -73,10 +76,11 @@ class Till:
     def _take(self, patron: bytes, heard: Heard) -> bytes:
         whole, _, cents = heard.value(b"BV").partition(b".")
         money, fee, bk = int(whole) * 100 + int(cents or 0), heard.value(b"CG"), heard.value(b"BK")
-        if any(one.bk == bk for one in self.paid):
+        if any((one.bk, one.patron, one.fee) == (bk, patron, fee) for one in self.paid):
             self.too_often.append(bk)
         again = bk in self.too_often and self.guards_bk
-        done = again or self._pay(patron, fee, money)
+        self.unwilling[patron] -= 1
+        done = again or (self.unwilling[patron] < 0 and self._pay(patron, fee, money))
         if not done:
             self.refused.append(bk)
         elif not again:

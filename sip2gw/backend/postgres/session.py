@@ -24,19 +24,26 @@ T = TypeVar("T")
 Row = tuple[Any, ...]
 
 
-class LoopThread:
-    """An event loop in a thread of its own."""
+class Home:
+    """The event loop that connections belong to, for other threads."""
 
-    def __init__(self) -> None:
-        self.loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(
-            target=self.loop.run_forever, name="store-loop", daemon=True
-        )
-        self._thread.start()
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
 
     def call(self, work: Coroutine[Any, Any, T]) -> T:
         """Run `work` there and wait for it."""
         return asyncio.run_coroutine_threadsafe(work, self.loop).result()
+
+
+class LoopThread(Home):
+    """An event loop in a thread of its own."""
+
+    def __init__(self) -> None:
+        super().__init__(asyncio.new_event_loop())
+        self._thread = threading.Thread(
+            target=self.loop.run_forever, name="store-loop", daemon=True
+        )
+        self._thread.start()
 
     async def hand_over(self, work: Coroutine[Any, Any, T]) -> T:
         """Run `work` there; awaited from another loop."""
@@ -79,7 +86,7 @@ class Session:
     Raises `BackendError` where SQLite's raises `sqlite3.Error`.
     """
 
-    def __init__(self, home: LoopThread, connection: asyncpg.Connection) -> None:
+    def __init__(self, home: Home, connection: asyncpg.Connection) -> None:
         self._home = home
         self._connection = connection
         self._prepared: dict[str, Any] = {}
@@ -128,7 +135,7 @@ class Session:
             rows = await prepared.fetch(*values)
         except FAILURES as error:
             raise as_backend_error(error) from None
-        return Result(rows, _changed(prepared.get_statusmsg()))
+        return Result(rows, changed(prepared.get_statusmsg()))
 
     async def _executemany(self, statement: str, values: Iterable[Sequence[Any]]) -> Result:
         try:
@@ -186,7 +193,7 @@ async def close(connection: asyncpg.Connection) -> None:
         connection.terminate()
 
 
-def _changed(status: str | None) -> int:
+def changed(status: str | None) -> int:
     """The number at the end of `DELETE 3`, `INSERT 0 3`; 0 for a statement that changes no rows."""
     last = (status or "").rpartition(" ")[2]
     return int(last) if last.isdecimal() else 0

@@ -55,11 +55,13 @@ class Figures:
         message = _MESSAGES.get(body[:COMMAND_WIDTH], _OTHER_MESSAGES)
         self._numbers.requests[message, outcome] += 1
 
-    def measure(self, *, idle: int, busy: int, opening: int, breaker_open: bool) -> None:
-        """The lines of this moment."""
+    def measure(
+        self, *, idle: int, busy: int, opening: int, breaker_open: bool, last_answer: float
+    ) -> None:
+        """The lines of this moment, and when the last answer came; 0: not since the start."""
         numbers = self._numbers
         numbers.idle, numbers.busy, numbers.opening = idle, busy, opening
-        numbers.breaker_open = breaker_open
+        numbers.breaker_open, numbers.last_answer = breaker_open, last_answer
 
     def tell(self, condition: Condition, problem: str) -> None:
         """Log what has become of the account, if that is new, and why it is away."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from datetime import UTC, datetime
 from typing import Any
 
 from sip2gw.backend.system import (
@@ -39,6 +40,7 @@ from sip2gw.config.upstream import Account
 from sip2gw.foundation.clock import Clock
 from sip2gw.monitoring.metrics import Metrics
 from sip2gw.monitoring.telemetry import Log
+from sip2gw.policy.upstream.pace import Pace, can_be_sent, can_wait
 from sip2gw.protocol.codec import serialise
 from sip2gw.protocol.message import Request, Response
 from sip2gw.protocol.messages import ALWAYS_SUPPORTED, AcsStatus, FeePaid, ScStatus
@@ -47,6 +49,8 @@ WAITING_MAX = 4096
 """Requests that wait for a line of one account."""
 IDLE_S = 600.0
 """After so long without a terminal's request a line is closed, but for one (C120)."""
+OFF_LINE_S = 5.0
+"""So often one that says by its 98 that it is off line is asked whether it still is (B77)."""
 YOUNG_S = 5.0
 """A line that ends sooner, before anybody was served, is one that could not be opened."""
 
@@ -63,6 +67,7 @@ class Pool:
         self._figures = Figures(account.name, metrics, log)
         self._log = log
         self._breaker = Breaker(Backoff(FIRST_WAIT_S, LONGEST_WAIT_S))
+        self._pace = Pace()
         self._opening_backoff = Backoff(FIRST_WAIT_S, LONGEST_WAIT_S)
         self._refused_backoff = Backoff(FIRST_REFUSED_S, LONGEST_REFUSED_S)
         self._open_after = 0.0
@@ -79,7 +84,11 @@ class Pool:
         self._problem = ""
         """Why the breaker opened last, for the log."""
         self._is_closed = False
-        self._offers: frozenset[str] | None = None
+        self._answered_at: float | None = None
+        """When the last answer came, in seconds since 1970."""
+        self.offers: frozenset[str] | None = None
+        """See `LibrarySystem.offers`."""
+        self._learn_offers(None)
         self.status: AcsStatus | None = None
         """See `LibrarySystem.last_status`."""
 
@@ -119,13 +128,25 @@ class Pool:
             self._send(line, job, now)
         else:
             is_taken = True
-            if not self._turns.add(job):
+            if not (self._can_wait(now) and self._turns.add(job)):
                 self._figures.failed(body, NotAskedError)
                 raise NotAskedError
         self._due.append(job)
         if is_taken:
             self._open_more(now)
         return job
+
+    def _can_wait(self, now: float) -> bool:
+        """Whether one more request would be answered in time if it waited for a line (B71).
+
+        Lines that can be opened count as if they were there. While none is open nobody knows.
+        """
+        if not self._lines:
+            return True
+        lines = self._account.connections if now >= self._open_after else len(self._lines)
+        busy_s = min(now - line.used_at for line in self._lines)
+        expected_s = self._pace.expected_s(now, busy_s)
+        return can_wait(len(self._turns), lines, expected_s, self._account.timeout_s)
 
     def _free_line(self, now: float) -> Line | None:
         """The idle line that was used last and is nobody's; else the one that waits longest for
@@ -142,11 +163,12 @@ class Pool:
         line.send(job, now)
 
     def _next(self, line: Line, now: float) -> None:
-        """`line` is free: send what waits."""
+        """`line` is free: send what waits and can be answered in time."""
+        expected_s = self._pace.expected_s(now)
         while (job := self._turns.take()) is not None:
             if job.is_over:
                 continue
-            if job.deadline > now:
+            if can_be_sent(expected_s, job.deadline - now):
                 self._send(line, job, now)
                 return
             self._fail(job, NotAskedError)
@@ -158,23 +180,25 @@ class Pool:
         """The owner of a line: see `line.Owner`."""
         now = self._clock.monotonic()
         self._figures.answered(job.body, now - line.used_at, is_ours=job.is_ours)
+        self._pace.took(now - line.used_at, now)
+        self._answered_at = self._clock.epoch()
         if isinstance(answer, AcsStatus):
             line.status = answer
+            if line.is_ready:
+                self._learn(answer)
         if line.is_ready:
-            if line.status is not self.status:
-                self._learn(line.status)
             for backoff in (self._opening_backoff, self._refused_backoff):
                 if backoff.has_grown:
                     backoff.reset()
         if not job.is_ours:
             self._served(line, job, now)
-        if not job.is_over:
-            job.end(answer)
         self._forget_done()
         if line.is_over:
             self._lost(line)
         elif line.is_ready:
             self._next(line, now)
+        if not job.is_over:
+            job.end(answer)
 
     def _served(self, line: Line, job: Job, now: float) -> None:
         line.has_served = True
@@ -206,7 +230,7 @@ class Pool:
     def _fail(self, job: Job, error: type[LibrarySystemError]) -> None:
         if not job.is_over:
             self._figures.failed(job.body, error)
-            job.end(None, error())
+            job.fail(error())
 
     def _forget_done(self) -> None:
         due = self._due
@@ -246,12 +270,18 @@ class Pool:
 
     def _learn(self, status: AcsStatus | None) -> None:
         """What a line that is logged in was told last: before the login they may say less."""
-        if status is None or status is self.status:
+        if status is None:
             return
         self.status = status
         # The default itself, not its like: they have said no BX at all.
         if status.supported_messages is not ALWAYS_SUPPORTED:
-            self._offers = status.supported_messages
+            self._learn_offers(status.supported_messages)
+
+    def _learn_offers(self, said: frozenset[str] | None) -> None:
+        offered = self._account.messages if self._account.messages is not None else said
+        if offered is not None and not self._account.payments:
+            offered -= {FeePaid.code}
+        self.offers = offered
 
     # Opening -------------------------------------------------------------------------------
 
@@ -361,10 +391,13 @@ class Pool:
 
     def _tend(self, now: float) -> None:
         """Close idle lines, and keep the others alive."""
+        keepalive_s = self._account.keepalive_s
+        if self.status is not None and not self.status.online:
+            keepalive_s = min(keepalive_s, OFF_LINE_S)
         for line in tuple(self._idle):
             if len(self._lines) > 1 and now - line.served_at >= IDLE_S:
                 self._end(line)
-            elif self._with_status and now - line.used_at >= self._account.keepalive_s:
+            elif self._with_status and now - line.used_at >= keepalive_s:
                 self._idle.remove(line)
                 # Nobody awaits it; how it ends shows in the line.
                 self._send_ours(line, ScStatus())
@@ -389,17 +422,16 @@ class Pool:
         """See `LibrarySystem.forget`."""
         self._readings.forget()
 
-    def offers(self) -> frozenset[str] | None:
-        """See `LibrarySystem.offers`."""
-        offered = self._account.messages if self._account.messages is not None else self._offers
-        if offered is None or self._account.payments:
-            return offered
-        return offered - {FeePaid.code}
-
     @property
     def is_away(self) -> bool:
         """See `LibrarySystem.is_away`."""
         return not self._breaker.is_closed
+
+    @property
+    def last_answer(self) -> datetime | None:
+        """See `LibrarySystem.last_answer`."""
+        at = self._answered_at
+        return datetime.fromtimestamp(at, UTC) if at is not None else None
 
     def state(self) -> AccountState:
         """For `upstream status`."""
@@ -428,4 +460,5 @@ class Pool:
             busy=len(self._lines) - idle,
             opening=len(self._openings),
             breaker_open=self.is_away,
+            last_answer=self._answered_at or 0.0,
         )

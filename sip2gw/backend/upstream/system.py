@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Mapping, Sequence
+from datetime import datetime
 
 from sip2gw.backend.system import AccountState, Lease, LibrarySystem, NotAskedError
 from sip2gw.backend.upstream import leases
@@ -60,7 +61,7 @@ class Sip2System:
     def offers(self, account: str) -> frozenset[str] | None:
         """See `LibrarySystem.offers`."""
         pool = self._pools.get(account)
-        return pool.offers() if pool is not None else None
+        return pool.offers if pool is not None else None
 
     def last_status(self, account: str) -> AcsStatus | None:
         """See `LibrarySystem.last_status`."""
@@ -76,6 +77,11 @@ class Sip2System:
         """See `LibrarySystem.is_away`."""
         pool = self._pools.get(account)
         return pool is None or pool.is_away
+
+    def last_answer(self, account: str) -> datetime | None:
+        """See `LibrarySystem.last_answer`."""
+        pool = self._pools.get(account)
+        return pool.last_answer if pool is not None else None
 
     def states(self) -> Sequence[AccountState]:
         """See `LibrarySystem.states`."""

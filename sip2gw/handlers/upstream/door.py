@@ -4,6 +4,9 @@ door in mode `facts` tells is the library system's answer.
 
 from __future__ import annotations
 
+from contextlib import suppress
+
+from sip2gw.backend.base import BackendError
 from sip2gw.handlers import door as ours
 from sip2gw.handlers.base import Answer, Handler, Session
 from sip2gw.handlers.entry import decide_entry
@@ -28,6 +31,18 @@ async def _answer(session: Session, request: PatronRequest, as_ours: Handler) ->
     elif manner.mode == "facts":
         return await _tell_facts(session, request)
     return await as_ours(session, request)
+
+
+async def decide_without_library(
+    session: Session, request: PatronRequest, error: BackendError
+) -> Answer | None:
+    """The answer of an entrance in an emergency, on what the library system said last and what our
+    store says now: who has been barred since stays out (B40, B77)."""
+    if not error.of_store and session.terminal.door.emergency_max_age is not None:
+        # A store that cannot be read either is an emergency like any other.
+        with suppress(BackendError):
+            await identifier_of(session).look_again(session, request.patron_identifier)
+    return await ours.decide_without_backend(session, request, error)
 
 
 async def _leave(session: Session, number: str) -> None:

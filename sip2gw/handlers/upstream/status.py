@@ -56,8 +56,11 @@ def _promise_at_most(session: Session, ours: AcsStatus, theirs: AcsStatus) -> No
 
 
 def _away(session: Session, request: ScStatus) -> Answer:
-    """The same as while our store is away (B15)."""
+    """On-line `N` and a text that says when to try again; off-line ok `Y` where loans and returns
+    are taken in all the same (B15, B77)."""
     terminal = session.terminal
-    text = session.services.texts.text(session.language("000"), "system")
+    text = session.services.texts.text(session.language("000"), "library_away")
     response = request.failure_form(terminal.institution_id, session.now(), (text,))
+    assert isinstance(response, AcsStatus)
+    response.offline_ok = status.may_work_off_line(terminal)
     return Answer(response, "error", "unavailable")

@@ -15,6 +15,7 @@ from sip2gw.model import (
     Fee,
     LibraryWord,
     Membership,
+    Origin,
     PatronRecord,
     Until,
 )
@@ -179,17 +180,14 @@ def record_of(
         fees=facts.fees,
         payer_for=known.payer_for,
         door_entries=known.door_entries,
-        word=_word(facts.word, until, membership),
+        word=replace(
+            facts.word,
+            # That we know what they do not say.
+            until=facts.word.until if until is None else Until.KNOWN,
+            membership_known=membership is not None,
+            origin=Origin(facts, ours is not None),
+        ),
     )
-
-
-def _word(word: LibraryWord, until: date | None, membership: Membership | None) -> LibraryWord:
-    """`word`, and that we know what they do not say."""
-    worth = word.until if until is None else Until.KNOWN
-    is_known = membership is not None
-    if (worth, is_known) == (word.until, word.membership_known):
-        return word
-    return replace(word, until=worth, membership_known=is_known)
 
 
 def _membership(facts: Facts, known: PatronRecord) -> Membership | None:

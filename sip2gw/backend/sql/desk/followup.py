@@ -12,11 +12,13 @@ from datetime import datetime
 
 from sip2gw.backend.database import Connection, WriteResult
 from sip2gw.backend.sql.desk import support
+from sip2gw.backend.sql.money.shares import PAID_AGAIN
 from sip2gw.backend.sql.queries import RESOLVED, fill
 from sip2gw.model import PaymentStatus, format_amount
 from sip2gw.model.items import ReviewKind
 from sip2gw.model.support import AutomaticCategory, Cause, SupportStatus
 from sip2gw.policy.desk.support import OpeningDays
+from sip2gw.policy.upstream.journal import REFUSED_THERE
 
 ROWS_PER_STEP = 20
 """Of each kind, in one transaction: on SQLite it runs in the event loop's thread, on PostgreSQL
@@ -36,6 +38,13 @@ _ATTEMPTS = """
     FROM attempt a JOIN payment p ON p.id = a.id
     WHERE a.followed = 0 ORDER BY a.id LIMIT ?"""
 _FOLLOW_ATTEMPT = "UPDATE attempt SET followed = 1 WHERE id = ?"
+
+_SHARES = """
+    SELECT DISTINCT p.id, p.terminal, p.payer_id, p.amount, p.currency, p.bk, p.status,
+           EXISTS (SELECT 1 FROM payment_share o WHERE o.payment_id = p.id AND o.state = 'sent')
+    FROM payment_share s JOIN payment p ON p.id = s.payment_id
+    WHERE s.doubt = 1 ORDER BY p.id LIMIT ?"""
+_FOLLOW_SHARES = "UPDATE payment_share SET doubt = 2 WHERE payment_id = ? AND doubt = 1"
 
 _REFUSED = """
     SELECT r.id, r.terminal, r.day, r.payer, r.amount, r.currency, r.bk, r.reason, c.patron_id
@@ -61,6 +70,21 @@ _ENDED = fill(
     resolved=RESOLVED,
 )
 
+_ENDED_SHARES = fill(
+    """
+    SELECT m.id, m.status, MAX(a.note)
+    FROM support_message m JOIN payment p ON p.id = m.object
+    JOIN payment_share a ON a.payment_id = p.id
+    WHERE m.category = 'PAYU' AND m.object <> '' AND m.closed IS NULL AND m.reopened = 0
+          AND p.status <> 'unknown'
+    GROUP BY m.id, m.status
+    HAVING MAX(a.note) <> '' OR COUNT(a.resolved) > 0 OR COUNT(a.settled) = 0
+        OR MAX(CASE WHEN EXISTS (SELECT 1 FROM payment r WHERE {again}) THEN 1 ELSE 0 END) = 1
+    ORDER BY m.id LIMIT ?""",
+    again=PAID_AGAIN,
+)
+"""Where nobody had to look, the retry has done the rest of a payment that was booked in part."""
+
 _RESOLVED_NOTE = "The terminal asked again and was told that it is booked."
 
 _TRANSACTIONS = {
@@ -75,7 +99,7 @@ _TRANSACTIONS = {
 
 def is_behind(connection: Connection) -> bool:
     """Whether `follow_up` has something to do."""
-    statements = (_ENTRIES, _ATTEMPTS, _REFUSED, _BLOCKS, _ENDED)
+    statements = (_ENTRIES, _ATTEMPTS, _SHARES, _REFUSED, _BLOCKS, _ENDED, _ENDED_SHARES)
     return any(connection.execute(one, (1,)).fetchone() is not None for one in statements)
 
 
@@ -96,15 +120,18 @@ def follow_up(
     """
     entries = connection.execute(_ENTRIES, _STEP).fetchall()
     attempts = connection.execute(_ATTEMPTS, _STEP).fetchall()
+    shares = connection.execute(_SHARES, _STEP).fetchall()
     refused = connection.execute(_REFUSED, _STEP).fetchall()
     causes = (
         *_entry_causes(entries, branches),
         *_attempt_causes(attempts, branches),
+        *_share_causes(shares, branches),
         *_refused_causes(refused, branches),
         *_block_causes(_tell_blocks(connection), branches),
     )
     new = support.open_automatic(connection, causes, now, days)
     connection.executemany(_FOLLOW_ATTEMPT, [(row[0],) for row in attempts])
+    connection.executemany(_FOLLOW_SHARES, [(row[0],) for row in shares])
     connection.executemany(_FOLLOW_REFUSED, [(row[0],) for row in refused])
     _close_ended(connection, now)
     return WriteResult(new)
@@ -113,7 +140,7 @@ def follow_up(
 def _entry_causes(rows: Iterable[tuple[str, ...]], branches: Mapping[str, str]) -> Iterator[Cause]:
     for entry_id, kind, terminal, code, item, outcome, reasons, patron_id in rows:
         what = _TRANSACTIONS.get(code, f"A message {code}")
-        told = _entry_story(ReviewKind(kind), outcome)
+        told = _entry_story(ReviewKind(kind), outcome, reasons)
         why = f" ({reasons})" if reasons else ""
         yield Cause(
             AutomaticCategory.OFFLINE,
@@ -125,7 +152,12 @@ def _entry_causes(rows: Iterable[tuple[str, ...]], branches: Mapping[str, str]) 
         )
 
 
-def _entry_story(kind: ReviewKind, outcome: str) -> str:
+def _entry_story(kind: ReviewKind, outcome: str, reasons: str) -> str:
+    if REFUSED_THERE in reasons.split():
+        return (
+            "was taken while the library system was away, and the library system refused it"
+            " afterwards: enter it there by hand, or clear it up with the patron"
+        )
     if kind is ReviewKind.OFFLINE:
         return "happened off line and was done as the terminal reported it"
     if kind is ReviewKind.CONFLICT:
@@ -156,6 +188,37 @@ def _attempt_causes(
             payer_id,
             branches.get(terminal),
         )
+
+
+def _share_causes(
+    rows: Iterable[tuple[str, str, str, int, str, str, str, int]], branches: Mapping[str, str]
+) -> Iterator[Cause]:
+    """Of payments through a library system: only its own books tell what is not known here."""
+    for payment_id, terminal, payer_id, minor, currency, bk, status, is_sent in rows:
+        told = _payment(format_amount(minor, currency), currency, bk, terminal)
+        yield Cause(
+            AutomaticCategory.UNKNOWN_PAYMENT,
+            payment_id,
+            f"{told} {_share_story(PaymentStatus(status), bool(is_sent))} Find out whether the"
+            f" machine kept the money; look at it with `sip2gw payment show {payment_id}`.",
+            payer_id,
+            branches.get(terminal),
+        )
+
+
+def _share_story(status: PaymentStatus, is_sent: bool) -> str:
+    if status is not PaymentStatus.UNKNOWN:
+        was = "was not" if status is PaymentStatus.REFUSED else "was"
+        return f"was answered with 'not sure'. It {was} booked in the library system."
+    if not is_sent:
+        return (
+            "was booked only in part, and answered with a no. The machine may ask again for the"
+            " rest; if it does not, settle it with `sip2gw payment reconcile`."
+        )
+    return (
+        "was answered with 'not sure'. Look in the library system whether it was booked, and"
+        " settle it with `sip2gw payment reconcile`."
+    )
 
 
 def _refused_causes(
@@ -202,7 +265,8 @@ def _payment(amount: str, currency: str, bk: str, terminal: str) -> str:
 
 
 def _close_ended(connection: Connection, now: datetime) -> None:
-    for message_id, before, note in connection.execute(_ENDED, _STEP).fetchall():
+    ended = (connection.execute(statement, _STEP) for statement in (_ENDED, _ENDED_SHARES))
+    for message_id, before, note in [row for rows in ended for row in rows.fetchall()]:
         support.move(
             connection,
             message_id,

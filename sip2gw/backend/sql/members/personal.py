@@ -204,6 +204,14 @@ PERSONAL = (
         emptied={"note": "''"},
     ),
     Personal(
+        "journal",
+        "loan taken off line",
+        names("id"),
+        whose=names("patron"),
+        shown=names("id time happened account terminal message item state"),
+        rest=names("key request tries lease leased_until expires"),
+    ),
+    Personal(
         "support_event",
         "answer of customer support",
         names("message_id position"),
@@ -259,8 +267,8 @@ PERSONAL = (
             "payment_id account relation fee_id amount till state sent ended settled resolved"
             " owed_before owed_after proposal note kept exported"
         ),
-        rest=names("position lines_before"),
-        texts=names("note"),
+        rest=names("position lines_before key doubt"),
+        texts=names("note key"),
         deleted=False,
         emptied={"note": "''"},
     ),

@@ -144,6 +144,15 @@ SHARES = (
 """What of a payment goes up to a library system, one 37 each: for whom, when, what they owed before
 and when it was looked at. `settled`: somebody had to look what became of it."""
 
+SHARES_TOLD = (
+    "ALTER TABLE payment_share ADD COLUMN key TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE payment_share ADD COLUMN doubt INTEGER NOT NULL DEFAULT 0"
+    " CHECK (doubt IN (0, 1, 2))",
+    "CREATE INDEX payment_share_doubt ON payment_share (payment_id) WHERE doubt = 1",
+)
+"""Under which key it was paid, for a retry after it was refused; whether staff are to be told of
+it (1) or were told (2)."""
+
 EXPORTS = (
     "ALTER TABLE payment_share ADD COLUMN kept TEXT CHECK (kept IN ('fee', 'sum'))",
     "ALTER TABLE payment_share ADD COLUMN exported TEXT",

@@ -22,6 +22,7 @@ from sip2gw.backend.database import Connection, WriteResult
 from sip2gw.backend.sql import queries
 from sip2gw.backend.sql.money import exports
 from sip2gw.backend.sql.money.ledger import holder_of, load_payment, post, refused, till_of
+from sip2gw.backend.sql.queries import fill
 from sip2gw.backend.sql.values import (
     list_text,
     moment_text,
@@ -29,7 +30,7 @@ from sip2gw.backend.sql.values import (
     time_text,
     time_value,
 )
-from sip2gw.model import Payment, PaymentStatus
+from sip2gw.model import Minor, Payment, PaymentStatus
 from sip2gw.model.shares import Debts, Kept, SentShare, Share, ShareState
 from sip2gw.policy.reasons import PaymentRefusalReason
 from sip2gw.policy.upstream.payments import Verdict, one_after_the_other
@@ -41,8 +42,8 @@ ADD_PERSON = "INSERT INTO patron (id, name) VALUES (?, '') ON CONFLICT DO NOTHIN
 """The ledger is about patrons: of one whom only the library system knows, we have the number."""
 ADD_SHARE = """
     INSERT INTO payment_share (payment_id, position, account, debtor_id, card, relation, fee_id,
-                               amount, kept, till, state)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'planned')"""
+                               amount, kept, till, key, state, sent, owed_before, lines_before)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 SHARES = """
     SELECT position, state, debtor_id, card, relation, amount, fee_id, kept FROM payment_share
     WHERE payment_id = ? ORDER BY position"""
@@ -52,17 +53,23 @@ SEND_SHARE = """
     WHERE payment_id = ? AND position = ? AND state IN ('planned', 'refused')"""
 END_SHARE = """
     UPDATE payment_share SET state = ?, ended = ?, settled = ?, note = ?
-    WHERE payment_id = ? AND position = ? AND state = 'sent'"""
+    WHERE payment_id = ? AND position = ? AND state = 'sent'
+    RETURNING account, amount, debtor_id, relation, till"""
 TELL_SHARE = """
     UPDATE payment_share SET owed_after = ?, proposal = ?
     WHERE payment_id = ? AND position = ? AND state = 'sent'"""
+DOUBT_SHARE = """
+    UPDATE payment_share SET doubt = 1 WHERE payment_id = ? AND position = ? AND doubt = 0"""
 RESOLVE_SHARES = """
     UPDATE payment_share SET resolved = ?
     WHERE payment_id = ? AND settled IS NOT NULL AND resolved IS NULL"""
-BOOKED_SHARE = """
-    SELECT account, amount, debtor_id, relation, till FROM payment_share
-    WHERE payment_id = ? AND position = ?"""
-BOOK = "UPDATE payment SET status = 'booked', texts = ? WHERE id = ? AND status = 'unknown'"
+BOOK = """
+    UPDATE payment SET status = 'booked', texts = COALESCE(?, texts)
+    WHERE id = ? AND status = 'unknown' AND NOT EXISTS
+        (SELECT 1 FROM payment_share s WHERE s.payment_id = payment.id AND s.state <> 'booked')"""
+CLOSE_REST = """
+    UPDATE payment_share SET state = 'refused', ended = ?, settled = ?, note = ?
+    WHERE payment_id = ? AND state IN ('planned', 'refused')"""
 CLOSE_PART = """
     UPDATE payment SET status = 'booked', key = NULL, amount =
         (SELECT SUM(s.amount) FROM payment_share s WHERE s.payment_id = payment.id
@@ -70,24 +77,34 @@ CLOSE_PART = """
     WHERE id = ? AND status = 'unknown'"""
 SENT_SHARES = """
     SELECT s.payment_id, s.position, s.account, p.terminal, p.bk, p.payment_type, p.currency,
-           s.sent, p.time, s.debtor_id, s.card, s.relation, s.amount, s.fee_id, s.kept,
+           s.sent, s.doubt, p.time, s.debtor_id, s.card, s.relation, s.amount, s.fee_id, s.kept,
            s.owed_before, s.lines_before
     FROM payment_share s JOIN payment p ON p.id = s.payment_id
     WHERE s.state = 'sent' ORDER BY s.sent, s.payment_id"""
 BESIDE_SHARE = """
     SELECT 1 FROM payment_share WHERE debtor_id = ? AND payment_id <> ?
         AND (state = 'sent' OR (state = 'booked' AND ended >= ?)) LIMIT 1"""
-LISTED = """
+PAID_AGAIN = """r.terminal = p.terminal AND r.key = a.key AND r.content = p.content
+               AND r.id <> p.id AND r.status IN ('booked', 'undone')"""
+"""Of a share `a` of a payment `p`: the terminal has asked again when it was settled as not booked,
+and payment `r` was."""
+LISTED = fill(
+    """
     SELECT p.id, p.time, p.terminal, p.payer_id, p.amount, p.currency, p.payment_type, p.bk,
-           COALESCE(p.key, ''), p.content, p.key_expires, p.card, p.status
+           COALESCE(p.key, ''), p.content, p.key_expires, p.card, p.status,
+           EXISTS (SELECT 1 FROM payment_share a JOIN payment r ON {again}
+                   WHERE a.payment_id = p.id)
     FROM payment p WHERE EXISTS
         (SELECT 1 FROM payment_share s WHERE s.payment_id = p.id
          AND (p.status = 'unknown' OR s.settled >= ?))
-    ORDER BY p.time, p.id"""
+    ORDER BY p.time, p.id""",
+    again=PAID_AGAIN,
+)
 SEEN = """
     SELECT state, owed_before, owed_after, proposal, settled, resolved, note FROM payment_share
     WHERE payment_id = ? AND sent IS NOT NULL
-    ORDER BY CASE state WHEN 'sent' THEN 0 WHEN 'refused' THEN 1 ELSE 2 END, position LIMIT 1"""
+    ORDER BY CASE state WHEN 'sent' THEN 0 WHEN 'refused' THEN 1 ELSE 2 END,
+             CASE WHEN settled IS NULL THEN 1 ELSE 0 END, position LIMIT 1"""
 
 
 def begin(
@@ -117,9 +134,13 @@ def begin(
         connection, plan, pending or {}
     ):
         plan = PaymentRefusalReason.SYSTEM  # another terminal has just been paid: ask again
-    if not isinstance(plan, PaymentRefusalReason) and _add(connection, order, account, plan, texts):
-        return WriteResult(_started(connection, order.id, order.now, debts))
-    key = connection.execute(queries.PAYMENT_KEY, (order.terminal, order.key)).fetchone()
+    if not isinstance(plan, PaymentRefusalReason):
+        added = _add(connection, order, account, plan, texts, debts)
+        if added is not None:
+            return WriteResult(added)
+    # Held, so that what becomes of it meanwhile is all seen here or not at all.
+    statement = queries.PAYMENT_KEY + connection.dialect.for_update
+    key = connection.execute(statement, (order.terminal, order.key)).fetchone()
     holder = holder_of(order, key)
     if isinstance(holder, PaymentResult):
         return WriteResult(holder)
@@ -128,9 +149,8 @@ def begin(
     if isinstance(plan, PaymentRefusalReason):
         return WriteResult(refused(plan))
     connection.execute(queries.FREE_KEY, (order.terminal, order.key))
-    if not _add(connection, order, account, plan, texts):
-        return WriteResult(refused(PaymentRefusalReason.SYSTEM))
-    return WriteResult(_started(connection, order.id, order.now, debts))
+    added = _add(connection, order, account, plan, texts, debts)
+    return WriteResult(refused(PaymentRefusalReason.SYSTEM) if added is None else added)
 
 
 def _add(
@@ -139,23 +159,31 @@ def _add(
     account: str,
     shares: Sequence[Share],
     texts: Sequence[str],
-) -> bool:
-    """Write the payment and its shares; False, and nothing is written, when its key is taken."""
-    for person in dict.fromkeys((order.payer_id, *(share.debtor_id for share in shares))):
+    debts: Mapping[str, Debts],
+) -> Begun | None:
+    """Write the payment and its shares, the first one as sent; None, and nothing is written, when
+    its key is taken."""
+    # In order, so that no two payments wait for each other.
+    for person in sorted({order.payer_id, *(share.debtor_id for share in shares)}):
         connection.execute(ADD_PERSON, (person,))
     what = (order.payer_id, order.amount, order.currency, order.payment_type, order.bk)
     begin_ = (order.id, time_text(order.now), order.terminal, *what)
     key = (order.key, order.content, time_text(order.key_expires), order.card)
     row = (*begin_, PaymentStatus.UNKNOWN, list_text(texts), *key, moment_text(order.transacted))
     if not connection.execute(queries.ADD_PAYMENT, row).rowcount:
-        return False
+        return None
     till = order.account or till_of(order.terminal, order.payment_type)
-    for position, share in enumerate(shares):
+    begun = Begun(order.id, tuple(enumerate(one_after_the_other(shares, debts))))
+    for position, share in begun.shares:
         whose = (share.debtor_id, share.card, share.relation)
         owed = (share.fee_id, share.amount, share.kept)
-        values = (order.id, position, account, *whose, *owed, till)
-        connection.execute(ADD_SHARE, values)
-    return True
+        values = (order.id, position, account, *whose, *owed, till, order.key)
+        # What goes up does so one after the other; what we book ourselves is booked in one go.
+        is_sent = share.kept or not position
+        state = ShareState.SENT if is_sent else ShareState.PLANNED
+        sending = _sending(share, order.now) if is_sent else (None, None, None)
+        connection.execute(ADD_SHARE, (*values, state, *sending))
+    return begun
 
 
 def _again(
@@ -196,13 +224,14 @@ def _send(
     connection: Connection, payment_id: str, numbered: tuple[int, Share], now: datetime
 ) -> None:
     position, share = numbered
+    connection.execute(SEND_SHARE, (*_sending(share, now), payment_id, position))
+
+
+def _sending(share: Share, now: datetime) -> tuple[str, Minor | None, str | None]:
+    """When it is sent, and what the debtor owes then."""
     before = share.before
-    values = (time_text(now), before.balance, _lines_text(before), payment_id, position)
-    connection.execute(SEND_SHARE, values)
-
-
-def _lines_text(debts: Debts) -> str | None:
-    return None if debts.lines is None else json.dumps(debts.lines)
+    lines = None if before.lines is None else json.dumps(before.lines)
+    return time_text(now), before.balance, lines
 
 
 def end(
@@ -233,18 +262,17 @@ def end(
     state = ShareState.BOOKED if booked else ShareState.REFUSED
     time = time_text(now)
     values = (state, time, time if settled else None, note, payment_id, position)
-    is_new = bool(connection.execute(END_SHARE, values).rowcount)
-    if is_new and booked:
-        _post(connection, payment_id, position, now)
+    ended = connection.execute(END_SHARE, values).fetchone()
+    if ended is not None and booked:
+        _post(connection, payment_id, position, time, ended)
     if then is not None:
         _send(connection, payment_id, then, now)
-    states = {row[1] for row in connection.execute(SHARES, (payment_id,)).fetchall()}
-    if states == {ShareState.BOOKED}:
-        payment = load_payment(connection, payment_id)
-        assert payment is not None
-        connection.execute(BOOK, (list_text(texts or payment.texts), payment_id))
-    elif states <= {ShareState.PLANNED, ShareState.REFUSED}:
-        connection.execute(queries.GIVE_UP, (payment_id,))
+    if settled:
+        connection.execute(DOUBT_SHARE, (payment_id, position))
+    if not booked or not _book(connection, payment_id, texts):
+        _note_part(connection, payment_id, position)
+    elif position and not settled:  # a retry that has done the rest hears it now
+        connection.execute(RESOLVE_SHARES, (time, payment_id))
     payment = load_payment(connection, payment_id)
     assert payment is not None
     return WriteResult(payment)
@@ -259,17 +287,32 @@ def book_kept(connection: Connection, payment_id: str, now: datetime) -> WriteRe
     return ended
 
 
-def _post(connection: Connection, payment_id: str, position: int, now: datetime) -> None:
+def _book(connection: Connection, payment_id: str, texts: Sequence[str]) -> bool:
+    """Book the payment if all of its shares are; whether it is new."""
+    values = (list_text(texts) if texts else None, payment_id)
+    return bool(connection.execute(BOOK, values).rowcount)
+
+
+def _note_part(connection: Connection, payment_id: str, position: int) -> None:
+    """Give the payment up if nothing of it is booked; staff are told if only a part of it is."""
+    states = {row[1] for row in connection.execute(SHARES, (payment_id,)).fetchall()}
+    if states <= {ShareState.PLANNED, ShareState.REFUSED}:
+        connection.execute(queries.GIVE_UP, (payment_id,))
+    elif states > {ShareState.BOOKED} and ShareState.SENT not in states:
+        connection.execute(DOUBT_SHARE, (payment_id, position))
+
+
+def _post(
+    connection: Connection, payment_id: str, position: int, time: str, ended: Sequence[Any]
+) -> None:
     """Put a share that was booked into the ledger: the till has the money, the library's account
     at their side is worth so much less."""
-    row = connection.execute(BOOKED_SHARE, (payment_id, position)).fetchone()
-    account, amount, debtor_id, relation, till = row
+    account, amount, debtor_id, relation, till = ended
     entries = (
         (f"library:{account}", -amount, None, debtor_id, relation),
         (till, amount, None, debtor_id, relation),
     )
-    transaction_id = f"{payment_id}-{position}"
-    post(connection, "payment", transaction_id, payment_id, time_text(now), entries)
+    post(connection, "payment", f"{payment_id}-{position}", payment_id, time, entries)
 
 
 # Looking ----------------------------------------------------------------------------------------
@@ -281,8 +324,8 @@ def sent(connection: Connection) -> list[SentShare]:
 
 
 def _sent(connection: Connection, row: Sequence[Any]) -> SentShare:
-    payment_id, position, account, terminal, bk, payment_type, currency, sent_at, time = row[:9]
-    debtor_id, card, relation, amount, fee_id, kept, owed, lines = row[9:]
+    payment_id, position, account, terminal, bk, payment_type, currency, sent_at = row[:8]
+    doubt, time, debtor_id, card, relation, amount, fee_id, kept, owed, lines = row[8:]
     since = time_text(moment_value(time) - BESIDE)
     beside = connection.execute(BESIDE_SHARE, (debtor_id, payment_id, since)).fetchone()
     before = Debts(owed, None if lines is None else tuple(map(tuple, json.loads(lines))))
@@ -297,6 +340,7 @@ def _sent(connection: Connection, row: Sequence[Any]) -> SentShare:
         sent=moment_value(sent_at),
         share=_share((debtor_id, card, relation, amount, fee_id, kept), before),
         alone=beside is None,
+        in_doubt=bool(doubt),
     )
 
 
@@ -305,6 +349,7 @@ def tell(
 ) -> WriteResult[None]:
     """Note for staff what was seen of a share that nobody can settle for certain."""
     connection.execute(TELL_SHARE, (owed, proposal, share.payment_id, share.position))
+    connection.execute(DOUBT_SHARE, (share.payment_id, share.position))
     return WriteResult(None)
 
 
@@ -318,14 +363,14 @@ def reconciliations(connection: Connection, since: datetime) -> list[Reconciliat
 
 
 def _reconciliation(connection: Connection, row: Sequence[Any]) -> Reconciliation:
-    payment_id, time, *middle, key_expires, card, status = row
+    payment_id, time, *middle, key_expires, card, status, is_paid_again = row
     seen = connection.execute(SEEN, (payment_id,)).fetchone()
     state, before, after, proposal, settled, resolved, note = seen
     is_open = status == PaymentStatus.UNKNOWN
     values = (payment_id, moment_value(time), *middle, moment_value(key_expires), card, before)
     return Reconciliation(
         UnknownPayment(*values),
-        AttemptState.UNKNOWN if is_open else _ended(status, resolved),
+        AttemptState.UNKNOWN if is_open else _ended(status, resolved or is_paid_again),
         after=after,
         # Of a payment in parts one is booked, and the rest is not.
         proposal=(proposal if state == ShareState.SENT else Verdict.NOT_BOOKED) if is_open else "",
@@ -334,8 +379,8 @@ def _reconciliation(connection: Connection, row: Sequence[Any]) -> Reconciliatio
     )
 
 
-def _ended(status: str, resolved: str | None) -> AttemptState:
-    if resolved is not None:
+def _ended(status: str, resolved: str | int | None) -> AttemptState:
+    if resolved:
         return AttemptState.RESOLVED
     return AttemptState.REFUSED if status == PaymentStatus.REFUSED else AttemptState.BOOKED
 
@@ -350,7 +395,10 @@ def is_open(connection: Connection, payment_id: str) -> bool:
 def settle_as_told(
     connection: Connection, payment_id: str, *, booked: bool, note: str, now: datetime
 ) -> WriteResult[None]:
-    """Settle all that is open of a payment as staff say; only they can look into its books.
+    """Settle as staff say what nobody knows of a payment; only they can look into its books.
+
+    Of several shares that is the one that was sent last: if it was booked, what has not gone up yet
+    stays open, for the terminal or for another word of staff.
 
     Raises:
         RefusedError: it is not open.
@@ -360,12 +408,14 @@ def settle_as_told(
             f"no payment of unknown outcome has the id {payment_id}; see `payment reconcile`"
         )
     rows = connection.execute(SHARES, (payment_id,)).fetchall()
-    for position, state, *rest in rows:
-        if state == ShareState.BOOKED:
-            continue
-        if state != ShareState.SENT and booked:
+    left = [row for row in rows if row[1] != ShareState.BOOKED]
+    sent = [row for row in left if row[1] == ShareState.SENT]
+    for position, state, *rest in sent or (left if booked else ()):
+        if state != ShareState.SENT:
             _send(connection, payment_id, (position, _share(rest)), now)
         end(connection, payment_id, position, booked=booked, now=now, settled=True, note=note)
     if not booked:
+        time = time_text(now)
+        connection.execute(CLOSE_REST, (time, time, note, payment_id))
         connection.execute(CLOSE_PART, (payment_id,))
     return WriteResult(None)

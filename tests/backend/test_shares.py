@@ -1,0 +1,310 @@
+"""The journal of payments that go up to a library system, on both stores (B75, B76, C98, C156)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from orders import Saying
+from postgres import Server
+
+from sip2gw.backend.base import Begun, PaymentOutcome, PaymentResult
+from sip2gw.backend.library import Library
+from sip2gw.backend.postgres.address import Address
+from sip2gw.model import Payment
+from sip2gw.model.shares import Debts, Share
+from sip2gw.policy.desk.support import OpeningDays
+from sip2gw.policy.reasons import PaymentRefusalReason
+
+from .library import NOW, open_postgres_library, order
+
+TOM = Share("P8", "C8", "head_of_family", 300)
+TIM = Share("P9", "C9", "head_of_family", 200)
+OWED = {"P8": Debts(300, (("21", 300),)), "P9": Debts(200, (("31", 200),))}
+DAYS = OpeningDays({}, ZoneInfo("Europe/Brussels"))
+LATER = NOW + timedelta(minutes=5)
+
+
+async def begin(library: Library, *plan: Share, bk: str = "B1") -> Begun | PaymentResult:
+    """A payment of the shares by P7, whom only the library system knows."""
+    amount = sum(share.amount for share in plan)
+    content = f"P7|{amount}"
+    wanted = order(bk, amount, payer_id="P7", content=content, texts=Saying("Thanks"))
+    return await library.begin_shares(wanted, "default", plan, ("Thanks",), OWED)
+
+
+async def begun(library: Library, *plan: Share, bk: str = "B1") -> Begun:
+    found = await begin(library, *plan, bk=bk)
+    assert isinstance(found, Begun)
+    return found
+
+
+async def end(
+    library: Library, payment: Begun, position: int, *, booked: bool, **more: Any
+) -> Payment:
+    return await library.end_share(payment.payment_id, position, booked=booked, now=NOW, **more)
+
+
+def states(library: Library) -> list[tuple[str, str]]:
+    """BK and state of what `payment reconcile` shows."""
+    return [(one.payment.bk, one.state.value) for one in library.reconciliations(NOW)]
+
+
+def told(library: Library) -> list[tuple[str, bool]]:
+    """Each message to staff about a payment, and whether it is closed."""
+    with library.snapshot() as connection:
+        rows = connection.execute("SELECT text, closed FROM support_message ORDER BY id").fetchall()
+    return [(text, closed is not None) for text, closed in rows]
+
+
+def entries(library: Library) -> list[tuple[Any, ...]]:
+    """Account, amount and debtor of all entries in the ledger for what goes up."""
+    with library.snapshot() as connection:
+        rows = connection.execute(
+            "SELECT account, amount, debtor_id, relation FROM ledger_entry"
+            " WHERE debtor_id IN ('P8', 'P9') ORDER BY transaction_id, position"
+        ).fetchall()
+    return list(map(tuple, rows))
+
+
+async def test_two_shares_are_in_the_ledger_with_their_debtors(library: Library) -> None:
+    payment = await begun(library, TOM, TIM)
+    assert [(at, share.before) for at, share in payment.shares] == [
+        (0, OWED["P8"]),
+        (1, OWED["P9"]),
+    ]
+    first = await end(library, payment, 0, booked=True, then=payment.shares[1])
+    assert (first.status, len(first.lines)) == ("unknown", 1)
+    last = await end(library, payment, 1, booked=True, texts=("Paid there",))
+    assert (last.status, last.texts) == ("booked", ("Paid there",))
+    assert entries(library) == [
+        ("library:default", -300, "P8", "head_of_family"),
+        ("till:cash-1:00", 300, "P8", "head_of_family"),
+        ("library:default", -200, "P9", "head_of_family"),
+        ("till:cash-1:00", 200, "P9", "head_of_family"),
+    ]
+    assert library.self_check() == []
+    again = await begin(library, TOM, TIM)
+    assert again == PaymentResult(PaymentOutcome.REPLAYED, last)
+    assert states(library) == []
+
+
+async def test_while_nobody_knows_nothing_goes_up_again(library: Library) -> None:
+    payment = await begun(library, TOM)
+    again = await begin(library, TOM)
+    assert isinstance(again, PaymentResult)
+    assert again.refusal is PaymentRefusalReason.UNKNOWN_OUTCOME
+    assert states(library) == [("B1", "unknown")]
+    await end(library, payment, 0, booked=False, settled=True)
+    # What was said last does not count: it is settled.
+    assert (await end(library, payment, 0, booked=True)).status == "refused"
+    assert states(library) == [("B1", "refused")]
+
+
+async def test_the_retry_of_what_was_settled_as_not_booked_resolves_it(library: Library) -> None:
+    """Otherwise staff would give money back that has been used."""
+    lost = await begun(library, TOM)
+    await end(library, lost, 0, booked=False, settled=True)
+    payment = await begun(library, TOM)
+    assert payment.payment_id != lost.payment_id
+    assert states(library) == [("B1", "refused"), ("B1", "unknown")]
+    await end(library, payment, 0, booked=True)
+    assert states(library) == [("B1", "resolved")]
+
+
+async def test_the_retry_does_what_is_left_and_no_more(library: Library) -> None:
+    payment = await begun(library, TOM, TIM)
+    await end(library, payment, 0, booked=True, then=payment.shares[1])
+    await end(library, payment, 1, booked=False)
+    assert states(library) == [("B1", "unknown")]
+    rest = await begun(library, TOM, TIM)
+    assert [at for at, _ in rest.shares] == [1]
+    assert (await end(library, rest, 1, booked=True)).status == "booked"
+    assert sum(amount for account, amount, *_ in entries(library) if "till" in account) == 500
+
+
+async def test_of_retries_at_the_same_time_one_goes_up(library: Library) -> None:
+    for bk in ("B1", "B2", "B3"):
+        payment = await begun(library, TOM, TIM, bk=bk)
+        await end(library, payment, 0, booked=True, then=payment.shares[1])
+        await end(library, payment, 1, booked=False)
+        found = await asyncio.gather(*(begin(library, TOM, TIM, bk=bk) for _ in range(4)))
+        assert sum(isinstance(one, Begun) for one in found) == 1
+
+
+async def test_of_the_same_payments_at_the_same_time_one_goes_up(library: Library) -> None:
+    for bk in ("B1", "B2", "B3"):
+        plans = [(TOM, TIM), (TOM, TIM), (TOM, TIM), (TOM, TIM)]
+        found = await asyncio.gather(*(begin(library, *plan, bk=bk) for plan in plans))
+        assert sum(isinstance(one, Begun) for one in found) == 1
+
+
+async def test_each_end_is_booked_once_whoever_notes_it(library: Library) -> None:
+    payment = await begun(library, TOM)
+    await asyncio.gather(*(end(library, payment, 0, booked=True) for _ in range(4)))
+    assert len(entries(library)) == 2
+    assert library.self_check() == []
+
+
+async def test_a_bk_for_something_else_is_refused(library: Library) -> None:
+    await begun(library, TOM)
+    other = await begin(library, TIM)
+    assert isinstance(other, PaymentResult)
+    assert other.refusal is PaymentRefusalReason.BK_REUSED
+
+
+@pytest.mark.parametrize(
+    ("sent", "rest", "amount"), [(True, True, 500), (True, False, 300), (False, None, None)]
+)
+async def test_staff_settle_one_after_the_other(
+    library: Library, sent: bool, rest: bool | None, amount: int | None
+) -> None:
+    """What was not sent was certainly not booked, whatever was found of what was."""
+    payment = await begun(library, TOM, TIM)
+    for booked in (sent,) if rest is None else (sent, rest):
+        await library.settle_payment(payment.payment_id, booked=booked, note="seen", now=LATER)
+    (entry,) = library.reconciliations(NOW)
+    assert (entry.settled, entry.note) == (LATER, "seen")
+    (found,) = library.payments()
+    assert (found.status, found.amount) == (
+        ("refused", 500) if amount is None else ("booked", amount)
+    )
+    assert sum(-cents for account, cents, *_ in entries(library) if "library" in account) == (
+        amount or 0
+    )
+    assert library.self_check() == []
+
+
+async def test_who_says_that_the_rest_is_not_booked_is_noted(library: Library) -> None:
+    payment = await begun(library, TOM, TIM)
+    await end(library, payment, 0, booked=True, then=payment.shares[1], settled=True)
+    await end(library, payment, 1, booked=False)
+    await library.settle_payment(payment.payment_id, booked=False, note="paid back", now=LATER)
+    (entry,) = library.reconciliations(NOW)
+    assert (entry.state.value, entry.settled, entry.note) == ("booked", LATER, "paid back")
+    await follow_up(library)
+    assert [closed for _, closed in told(library)] == [True]
+
+
+async def test_what_was_looked_up_last_is_settled_although_the_first_never_was_in_doubt(
+    library: Library,
+) -> None:
+    payment = await begun(library, TOM, TIM)
+    await end(library, payment, 0, booked=True, then=payment.shares[1])
+    await end(library, payment, 1, booked=True, settled=True)
+    (entry,) = library.reconciliations(NOW)
+    assert (entry.state.value, entry.settled) == ("booked", NOW)
+
+
+async def test_what_is_not_sent_stays_open_when_the_other_is_settled(library: Library) -> None:
+    payment = await begun(library, TOM, TIM)
+    await library.settle_payment(payment.payment_id, booked=True, note="seen", now=LATER)
+    (open_one,) = library.reconciliations(NOW)
+    assert (open_one.state.value, open_one.proposal) == ("unknown", "not-booked")
+    assert [at for at, _ in (await begun(library, TOM, TIM)).shares] == [1]
+
+
+# What staff are told --------------------------------------------------------------------------
+
+
+async def follow_up(library: Library) -> int:
+    return await library.follow_up({"cash-1": "MAIN"}, LATER, DAYS)
+
+
+async def test_what_is_under_way_is_nothing_for_staff(library: Library) -> None:
+    payment = await begun(library, TOM)
+    await end(library, payment, 0, booked=True)
+    await begun(library, TIM, bk="B2")
+    assert await follow_up(library) == 0
+
+
+async def test_what_nobody_knows_is_told_once_and_ends_with_their_note(library: Library) -> None:
+    payment = await begun(library, TOM)
+    for _ in range(2):
+        (share,) = await library.sent_shares()
+        await library.tell_share(share, 300, "not-booked")
+        await follow_up(library)
+    ((text, closed),) = told(library)
+    assert text.startswith(
+        "A payment of 3.00 EUR with receipt B1 at cash-1 was answered with 'not sure'."
+        " Look in the library system whether it was booked"
+    )
+    assert not closed
+    await library.settle_payment(payment.payment_id, booked=True, note="it is there", now=LATER)
+    await follow_up(library)
+    assert told(library) == [(text, True)]
+
+
+async def test_what_was_found_by_looking_is_told_until_the_machine_asks(library: Library) -> None:
+    payment = await begun(library, TOM)
+    await end(library, payment, 0, booked=True, settled=True)
+    await follow_up(library)
+    ((text, closed),) = told(library)
+    assert "It was booked in the library system. Find out whether the machine kept" in text
+    assert not closed
+    await begin(library, TOM)
+    await follow_up(library)
+    assert told(library) == [(text, True)]
+
+
+@pytest.mark.parametrize("rest_booked", [True, False])
+async def test_what_was_found_not_booked(library: Library, rest_booked: bool) -> None:
+    await end(library, await begun(library, TOM), 0, booked=False, settled=True)
+    await follow_up(library)
+    ((text, _),) = told(library)
+    assert "It was not booked in the library system." in text
+    await end(library, await begun(library, TOM), 0, booked=rest_booked)
+    await follow_up(library)
+    assert told(library) == [(text, rest_booked)]
+
+
+async def test_a_part_is_told_until_the_retry_has_done_the_rest(library: Library) -> None:
+    payment = await begun(library, TOM, TIM)
+    await end(library, payment, 0, booked=True, then=payment.shares[1])
+    await end(library, payment, 1, booked=False)
+    await follow_up(library)
+    ((text, closed),) = told(library)
+    assert "was booked only in part, and answered with a no." in text
+    assert not closed
+    await end(library, await begun(library, TOM, TIM), 1, booked=True)
+    await follow_up(library)
+    assert told(library) == [(text, True)]
+
+
+async def test_a_retry_that_did_the_rest_resolves_what_was_looked_up(library: Library) -> None:
+    payment = await begun(library, TOM, TIM)
+    await end(library, payment, 0, booked=True, settled=True)
+    assert states(library) == [("B1", "unknown")]
+    await end(library, await begun(library, TOM, TIM), 1, booked=True)
+    assert states(library) == [("B1", "resolved")]
+    assert payment.shares[1][1].debtor_id == "P9"
+
+
+# PostgreSQL -----------------------------------------------------------------------------------
+
+
+async def test_gateways_pay_on_connections_that_they_have(
+    postgres: Server, empty_template: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A connection for each write took most of a payment's time."""
+    name = postgres.make_database(empty_template)
+    store = open_postgres_library(postgres.url(name))
+    opened = 0
+    connect: Callable[..., Any] = Address.connect
+
+    async def counted(*arguments: Any, **options: Any) -> Any:
+        nonlocal opened
+        opened += 1
+        return await connect(*arguments, **options)
+
+    monkeypatch.setattr(Address, "connect", counted)
+    for number in range(5):
+        payment = await begun(store, TOM, bk=f"B{number}")
+        await end(store, payment, 0, booked=True)
+    await store.close()
+    postgres.drop_database(name)
+    assert opened == 1
