@@ -10,7 +10,7 @@ from sip2gw.protocol.checksum import seal, split_trailer
 
 LIFE_S = (0.1, 1.2)
 """Seconds that a gateway lives before it is killed."""
-REST_S = 0.02
+REST_S = 0.2
 """Who waits for a gateway to start asks no faster than that: it would only slow the start."""
 LOOK_S = 0.02
 ANSWER_TIMEOUT_S = 20.0
