@@ -407,21 +407,21 @@ async def test_a_task_goes_on_as_after_any_future():
 
 async def test_whoever_hangs_up_in_such_a_wait_leaves_the_work_to_its_end():
     """A guess at a library system: its caller goes, its answer comes, and it is counted."""
-    asked = Asked()
+    question = Question()
     left: set[asyncio.Future[None]] = set()
-    begun = start(Detached(left, lambda: None).run(asked.work()))
+    begun = start(Detached(left, lambda: None).run(question.work()))
     assert isinstance(begun, Suspended)
     begun.go_on(lambda result: None)
     begun.cancel()
     await turns(5)
     (gone,) = left
-    asked.answer("wrong")
+    question.answer("wrong")
     await turns(5)
-    assert asked.heard == ["wrong"]
+    assert question.heard == ["wrong"]
     assert gone.done()
 
 
-class Asked:
+class Question:
     """What waits for one answer by a wait that is cancelled with its caller, and then by another,
     as a request to a library system does."""
 
