@@ -441,4 +441,5 @@ class Question:
 
     def answer(self, said: str) -> None:
         self.said = said
-        self.waits[-1].end()
+        if not self.waits[-1].done():
+            self.waits[-1].end()
