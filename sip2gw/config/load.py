@@ -18,7 +18,7 @@ from sip2gw.config.accounts import resolve_accounts
 from sip2gw.config.branches import Branch, BranchTable, resolve_branch
 from sip2gw.config.files import Files
 from sip2gw.config.outbox import OutboxSection, outbox_problems
-from sip2gw.config.problems import Problems
+from sip2gw.config.problems import Problems, meant
 from sip2gw.config.profiles import Profile, ProfileTable, resolve_profile
 from sip2gw.config.sections import (
     AdminSection,
@@ -170,14 +170,21 @@ def load_config(path: str | os.PathLike[str]) -> Config:
 
 
 def _read_toml(file: Path, problems: Problems) -> dict[str, object]:
+    """The table in `file`; a byte order mark and any line ends do no harm."""
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        data = file.read_bytes()
+        text = data.decode("utf-8-sig")
+        table = tomllib.loads(text)
     except OSError as error:
         problems.add("", f"cannot be read: {error.strerror}")
     except UnicodeDecodeError as error:
-        problems.add("", f"is not UTF-8 at byte {error.start}")
+        line = data.count(b"\n", 0, error.start) + 1
+        problems.add("", f"line {line} is not UTF-8; save the file as UTF-8 text")
     except tomllib.TOMLDecodeError as error:
         problems.add("", f"is not valid TOML: {error}")
+    else:
+        problems.text = text
+        return table
     raise problems.error() from None
 
 
@@ -387,7 +394,7 @@ class _Resolver:
         if name not in known:
             self._problems.add(
                 where,
-                "does not exist",
+                f"does not exist{meant(name, known)}",
                 got=name,
                 allowed=", ".join(known) or "nothing, because none is defined",
             )

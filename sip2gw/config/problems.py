@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import cache
+import re
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from functools import cache, cached_property
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from sip2gw.config.lines import line_of, lines_of_keys
 from sip2gw.config.schema import (
     Node,
     describe_node,
@@ -25,6 +28,7 @@ _OWN_WORDS = {
     "extra_forbidden": "unknown key",
 }
 """Our own words in place of pydantic's sentences, which speak of Python."""
+_PYDANTICS_SUBJECT = re.compile("^(?:Input|String|Tuple|Dictionary) (?=should )")
 
 
 class ConfigError(Exception):
@@ -40,16 +44,35 @@ def _schema_of(model: type[BaseModel]) -> Node:
     return model.model_json_schema()
 
 
+def meant(name: str, known: Iterable[str]) -> str:
+    """`; did you mean …?` if one of the `known` names is like `name`, else nothing."""
+    close = get_close_matches(name, known, n=1, cutoff=0.8)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
 class Problems:
     """Collects the problems of one file."""
+
+    text = ""
+    """What stands in the file, once that is known to be TOML."""
 
     def __init__(self, file: str) -> None:
         self._file = file
         self._lines: list[str] = []
 
+    @cached_property
+    def _lines_of_keys(self) -> Mapping[str, int]:
+        return lines_of_keys(self.text)
+
+    def _place(self, where: str) -> str:
+        """The file, the line if the key or a table around it is in the file, and the key."""
+        line = line_of(self._lines_of_keys, where) if where else None
+        place = self._file if line is None else f"{self._file}:{line}"
+        return f"{place}: {where}" if where else place
+
     def add(self, where: str, message: str, *, got: object = None, allowed: str = "") -> None:
         """Note that the key `where` (empty: the file) is wrong; `got` must not be a secret."""
-        line = f"{self._file}: {where}: {message}" if where else f"{self._file}: {message}"
+        line = f"{self._place(where)}: {message}"
         if got is not None:
             line += f"; got {_shown(got)}"
         if allowed:
@@ -66,17 +89,20 @@ class Problems:
     def _add_detail(self, detail: Mapping[str, Any], schema: Node) -> None:
         path = tuple(detail["loc"])
         node, kind, value = node_at(schema, path), detail["type"], detail["input"]
+        message = _message(kind, detail["msg"])
         if kind == "extra_forbidden":
             # Never with its value: a misspelt password is a password.
             node, value = {}, None
-            allowed = ", ".join(node_at(schema, path[:-1])["properties"])
+            known = node_at(schema, path[:-1])["properties"]
+            message += meant(str(path[-1]), known)
+            allowed = ", ".join(known)
         elif kind == "value_error" and node.get("type") == "object":
             allowed = ""
         else:
             allowed = describe_node(node, schema)
         self.add(
-            ".".join(str(part) for part in path if part != "[key]"),
-            _message(kind, detail["msg"]),
+            ".".join(map(_name, path)).replace(".[key]", ""),
+            message,
             got=value if _may_show(value, node) else None,
             allowed=allowed,
         )
@@ -89,6 +115,11 @@ class Problems:
     def error(self) -> ConfigError:
         """The error with all problems noted so far."""
         return ConfigError(tuple(self._lines))
+
+
+def _name(part: str | int) -> str:
+    """A part of a key as a person counts: the first entry of a list is 1, like the first line."""
+    return str(part + 1) if isinstance(part, int) else part
 
 
 def _may_show(value: object, node: Node) -> bool:
@@ -104,7 +135,7 @@ def _message(kind: str, text: str) -> str:
     """pydantic's sentence in the words of the file."""
     if kind in _OWN_WORDS:
         return _OWN_WORDS[kind]
-    return text.removeprefix("Value error, ").removeprefix("Input ")
+    return _PYDANTICS_SUBJECT.sub("", text.removeprefix("Value error, "))
 
 
 def _shown(value: object) -> str:
