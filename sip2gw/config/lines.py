@@ -65,27 +65,27 @@ class _Reader:
     def _header(self, line: int) -> str:
         is_list = self._peek() == "["
         self._at += is_list
-        name = self._key("")
+        name = self._key("", line)
         self._at += 1 + is_list
         if is_list:
-            self.lines.setdefault(name, line)
             name = next(entry for n in count(1) if (entry := f"{name}.{n}") not in self.lines)
         self.lines[name] = line
         return name
 
-    def _key(self, above: str) -> str:
-        """The key that begins here, with the tables `above` it."""
-        parts = [above] if above else []
+    def _key(self, above: str, line: int) -> str:
+        """The key that begins here, with the tables `above` it; each part may be a new table."""
+        key = above
         while True:
-            parts.append(_unquoted(self._next()[0]))
+            name = _unquoted(self._next()[0])
+            key = f"{key}.{name}" if key else name
+            self.lines.setdefault(key, line)
             if self._peek() != ".":
-                return ".".join(parts)
+                return key
             self._at += 1
 
     def _pair(self, table: str) -> None:
         line = self._tokens[self._at][1]
-        key = self._key(table)
-        self.lines.setdefault(key, line)
+        key = self._key(table, line)
         self._at += 1  # =
         self._value(key)
 

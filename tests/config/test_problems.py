@@ -110,6 +110,7 @@ def test_each_problem_names_the_line_that_must_be_changed_b66(tmp_path: Path) ->
         "7: server.listen.2",
         "24: log.level",
         "23: log.a",
+        "11: branches.A.B.name",
         "19: branches.A.B.exceptions.2.date",
         "20: branches.A.B.exceptions.2.state",
     ]
