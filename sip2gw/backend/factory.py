@@ -11,6 +11,7 @@ from sip2gw.backend.sqlite.store import open_sqlite
 from sip2gw.backend.system import LibrarySystem
 from sip2gw.config import Config
 from sip2gw.foundation.clock import Clock
+from sip2gw.foundation.urls import database_of
 from sip2gw.monitoring.metrics import Metrics
 from sip2gw.monitoring.telemetry import Log
 
@@ -74,6 +75,16 @@ def store_file(config: Config) -> Path | None:
     """
     url = config.store.url
     return None if is_postgres(url) else config.base_dir / sqlite_file(url)
+
+
+def store_name(config: Config) -> str:
+    """The store for people: its file, or database and host without user and password.
+
+    Raises:
+        StoreUrlError: the URL is not usable.
+    """
+    file = store_file(config)
+    return str(file) if file is not None else database_of(config.store.url)
 
 
 def _open_file(config: Config, role: Role, access: Access) -> Library:

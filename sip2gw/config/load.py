@@ -18,7 +18,7 @@ from sip2gw.config.accounts import resolve_accounts
 from sip2gw.config.branches import Branch, BranchTable, resolve_branch
 from sip2gw.config.files import Files
 from sip2gw.config.outbox import OutboxSection, outbox_problems
-from sip2gw.config.problems import Problems, meant
+from sip2gw.config.problems import Problems
 from sip2gw.config.profiles import Profile, ProfileTable, resolve_profile
 from sip2gw.config.sections import (
     AdminSection,
@@ -46,6 +46,7 @@ from sip2gw.config.types import (
 )
 from sip2gw.config.upstream import DEFAULT_ACCOUNT, Account
 from sip2gw.foundation.hashing import is_password_hash
+from sip2gw.foundation.words import meant
 from sip2gw.texts import TEXT_KEYS, override_allowed, override_problem
 
 _T = TypeVar("_T")

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
+from collections.abc import Mapping
 from functools import cache, cached_property
 from typing import Any
 
@@ -17,6 +16,7 @@ from sip2gw.config.schema import (
     is_secret,
     node_at,
 )
+from sip2gw.foundation.words import meant
 
 _SHOWN_CHARACTERS_MAX = 80
 _OWN_WORDS = {
@@ -42,12 +42,6 @@ class ConfigError(Exception):
 @cache
 def _schema_of(model: type[BaseModel]) -> Node:
     return model.model_json_schema()
-
-
-def meant(name: str, known: Iterable[str]) -> str:
-    """`; did you mean …?` if one of the `known` names is like `name`, else nothing."""
-    close = get_close_matches(name, known, n=1, cutoff=0.8)
-    return f"; did you mean {close[0]}?" if close else ""
 
 
 class Problems:

@@ -138,9 +138,9 @@ def test_c21_payment_totals(command: Run, library: Path) -> None:
     assert records(command("payment", "totals", "--json", "--since", "2026-03-02")) == [second]
     assert records(command("payment", "totals", "--json", "--terminal", "cash-2")) == []
     assert command("payment", "totals", "--csv").out == (
-        "date,terminal,payment_type,currency,count,amount\n"
-        "2026-03-01,cash-1,01,EUR,2,4.00\n"
-        "2026-03-02,cash-1,00,EUR,1,1.00\n"
+        "date,terminal,payment_type,currency,count,amount\r\n"
+        "2026-03-01,cash-1,01,EUR,2,4.00\r\n"
+        "2026-03-02,cash-1,00,EUR,1,1.00\r\n"
     )
     assert "4.00" in command("payment", "totals").out
 

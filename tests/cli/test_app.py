@@ -155,13 +155,16 @@ def test_a_closed_pipe_is_quiet(library: Path) -> None:
     assert process.returncode == app_module.PIPE_CLOSED_STATUS
 
 
-def test_ctrl_c_is_quiet(sip2gw: Run, config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_says_what_was_done(
+    sip2gw: Run, config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def interrupt(path: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("sip2gw.config.load_config", interrupt)
     result = sip2gw("check", "--config", config)
-    assert (result.status, result.out, result.err) == (130, "", "")
+    assert (result.status, result.out) == (130, "")
+    assert result.err == "sip2gw: interrupted: nothing was changed\n"
 
 
 def test_on_a_terminal_a_table_is_drawn(

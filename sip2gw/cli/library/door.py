@@ -15,7 +15,6 @@ from sip2gw.cli.common import (
     SinceOption,
     UntilOption,
     configured,
-    insist_on_one_format,
     opened_store,
     read_branch,
     read_since,
@@ -39,6 +38,7 @@ _COLUMNS = ("time", "branch", "terminal", "decision", "reason", "mode", "patron"
 @door.command("log")
 def list_decisions(
     json: JsonOption = False,
+    csv: CsvOption = False,
     since: SinceOption = None,
     until: UntilOption = None,
     branch: BranchOption = None,
@@ -60,7 +60,7 @@ def list_decisions(
         redactor = Redactor(store.pin_secret)
         rows = store.access_rows(branch=branch, reason=reason, limit=limit, since=first, until=end)
     told = [doors.decision_json(row, settings.zone, redactor) for row in rows]
-    write_listing(told, _COLUMNS, json)
+    write_listing(told, _COLUMNS, json, csv=csv, zone=settings.institution.timezone)
 
 
 _COUNT_COLUMNS = ("branch", "hour", "reason", "count")
@@ -82,7 +82,6 @@ def count_decisions(
     config: ConfigOption = None,
 ) -> None:
     """Count door decisions by branch, hour and reason. Hours follow the branch's clock."""
-    insist_on_one_format(json, csv)
     settings = configured(config)
     first, end = read_since(since, settings.zone), read_until(until, settings.zone)
     if direction not in (None, "in", "out"):
@@ -90,7 +89,7 @@ def count_decisions(
     with opened_store(settings) as store:
         counts = store.door_counts(branch=branch, direction=direction, since=first, until=end)
     told = doors.counts_by_hour(counts, settings)
-    write_listing(told, _COUNT_COLUMNS, json, csv=csv, times=("hour",))
+    write_listing(told, _COUNT_COLUMNS, json, csv=csv, times=("hour",), zone="each branch")
 
 
 _STAY_COLUMNS = ("patron", "branch", "entered", "left", "seen_leaving")
@@ -113,6 +112,7 @@ def list_people_inside(
         ),
     ] = False,
     json: JsonOption = False,
+    csv: CsvOption = False,
     config: ConfigOption = None,
 ) -> None:
     """List the people who were inside a branch at any moment of a time span.
@@ -143,16 +143,25 @@ def list_people_inside(
             )
             run(doors.put_names(store, stays, told))
     columns = (*_STAY_COLUMNS, "name") if reveal else _STAY_COLUMNS
-    write_listing(told, columns, json, times=("entered", "left"))
+    write_listing(told, columns, json, csv=csv, times=("entered", "left"), zone=str(place.zone))
 
 
 _REVEAL_COLUMNS = ("time", "user", "branch", "from", "to", "people")
 
 
 @door.command("reveals")
-def list_reveals(json: JsonOption = False, config: ConfigOption = None) -> None:
+def list_reveals(
+    json: JsonOption = False, csv: CsvOption = False, config: ConfigOption = None
+) -> None:
     """List the users who asked for names with `door inside --reveal`, oldest first."""
     settings = configured(config)
     with opened_store(settings) as store:
         told = [doors.reveal_json(entry, settings.zone) for entry in store.reveals()]
-    write_listing(told, _REVEAL_COLUMNS, json, times=("time", "from", "to"))
+    write_listing(
+        told,
+        _REVEAL_COLUMNS,
+        json,
+        csv=csv,
+        times=("time", "from", "to"),
+        zone=settings.institution.timezone,
+    )

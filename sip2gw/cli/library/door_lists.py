@@ -8,6 +8,7 @@ import typer
 
 from sip2gw.cli.common import (
     ConfigOption,
+    CsvOption,
     JsonOption,
     configured,
     opened_store,
@@ -141,16 +142,18 @@ def _remove(kind: str, card: str, branch: str | None, settings: Config) -> None:
 @bar.command("list")
 def list_bars(
     json: JsonOption = False,
+    csv: CsvOption = False,
     branch: Annotated[str | None, typer.Option(metavar="B", help="Only this branch.")] = None,
     config: ConfigOption = None,
 ) -> None:
     """List the refused cards: first those in the store, then those in the configuration file."""
-    _list("bar", branch, configured(config), _COLUMNS, json)
+    _list("bar", branch, configured(config), _COLUMNS, json, csv)
 
 
 @passes.command("list")
 def list_passes(
     json: JsonOption = False,
+    csv: CsvOption = False,
     branch: Annotated[str | None, typer.Option(metavar="B", help="Only this branch.")] = None,
     config: ConfigOption = None,
 ) -> None:
@@ -158,14 +161,14 @@ def list_passes(
     file.
     """
     columns = (*_COLUMNS[:3], "days", "from", "to", *_COLUMNS[3:])
-    _list("pass", branch, configured(config), columns, json)
+    _list("pass", branch, configured(config), columns, json, csv)
 
 
 _COLUMNS = ("branch", "card", "until", "note", "source")
 
 
 def _list(
-    kind: str, branch: str | None, settings: Config, columns: tuple[str, ...], json: bool
+    kind: str, branch: str | None, settings: Config, columns: tuple[str, ...], json: bool, csv: bool
 ) -> None:
     with opened_store(settings) as store:
-        write_listing(door_entries(store, settings, kind, branch), columns, json)
+        write_listing(door_entries(store, settings, kind, branch), columns, json, csv=csv)

@@ -9,6 +9,7 @@ import typer
 
 from sip2gw.cli.common import (
     ConfigOption,
+    CsvOption,
     JsonOption,
     configured,
     opened_store,
@@ -44,7 +45,9 @@ def _membership() -> None:
 
 
 @membership.command("list")
-def list_memberships(json: JsonOption = False, config: ConfigOption = None) -> None:
+def list_memberships(
+    json: JsonOption = False, csv: CsvOption = False, config: ConfigOption = None
+) -> None:
     """List the membership definitions, hidden ones too.
 
     The order is that of `sorting_position`, then of the codes. The JSON has all keys of the library
@@ -52,7 +55,8 @@ def list_memberships(json: JsonOption = False, config: ConfigOption = None) -> N
     """
     settings = configured(config)
     with opened_store(settings) as store:
-        write_listing(memberships(store, settings.institution.currency), _COLUMNS, json)
+        told = memberships(store, settings.institution.currency)
+        write_listing(told, _COLUMNS, json, csv=csv)
 
 
 @membership.command()

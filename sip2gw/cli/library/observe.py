@@ -9,6 +9,7 @@ import typer
 
 from sip2gw.cli.common import (
     ConfigOption,
+    CsvOption,
     JsonOption,
     SinceOption,
     UntilOption,
@@ -41,6 +42,7 @@ def report(
     until: UntilOption = None,
     terminal: Annotated[str | None, typer.Option(metavar="T", help="Only this terminal.")] = None,
     json: JsonOption = False,
+    csv: CsvOption = False,
     config: ConfigOption = None,
 ) -> None:
     """Count what the library system said to terminals with `observe = true`, and what we would say.
@@ -52,8 +54,8 @@ def report(
     first, end = read_since(since, settings.zone), read_until(until, settings.zone)
     with opened_store(settings) as store:
         counts = differences_first(store.observed_counts(terminal=terminal, since=first, until=end))
-    write_listing(map(observed_json, counts), _COLUMNS, json)
-    if not json:
+    write_listing(map(observed_json, counts), _COLUMNS, json, csv=csv)
+    if not json and not csv:
         say(_next_step(counts))
 
 

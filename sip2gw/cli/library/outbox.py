@@ -10,6 +10,7 @@ import typer
 
 from sip2gw.cli.common import (
     ConfigOption,
+    CsvOption,
     JsonOption,
     configured,
     opened_store,
@@ -41,6 +42,7 @@ def _outbox() -> None:
 def list_notices(
     reveal: Annotated[bool, typer.Option("--reveal", help="Show the whole addresses.")] = False,
     json: JsonOption = False,
+    csv: CsvOption = False,
     config: ConfigOption = None,
 ) -> None:
     """List the notices to patrons, oldest first.
@@ -57,7 +59,14 @@ def list_notices(
         )
         if json:
             told = ({name: record[name] for name in LISTED_KEYS} for record in told)
-        write_listing(told, _COLUMNS, json, times=("created", "sent"))
+        write_listing(
+            told,
+            _COLUMNS,
+            json,
+            csv=csv,
+            times=("created", "sent"),
+            zone=settings.institution.timezone,
+        )
 
 
 @outbox.command()

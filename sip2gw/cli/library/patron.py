@@ -9,6 +9,7 @@ import typer
 
 from sip2gw.cli.common import (
     ConfigOption,
+    CsvOption,
     JsonOption,
     PatronArgument,
     account,
@@ -196,6 +197,7 @@ def find(
         ),
     ],
     json: JsonOption = False,
+    csv: CsvOption = False,
     config: ConfigOption = None,
 ) -> None:
     """Find patrons by card, id, pseudonym or name, in order of their names.
@@ -207,8 +209,8 @@ def find(
     with opened_store(configured(config)) as store:
         pseudonym = Redactor(store.pin_secret).pseudonym
         found = list(map(found_json, store.search_patrons(text, pseudonym)))
-    if found:
-        write_listing(found, _FOUND_COLUMNS, json)
+    if found or json or csv:
+        write_listing(found, _FOUND_COLUMNS, json, csv=csv)
     else:
         say(f"Nobody has the card, id or pseudonym {text}, or a name with these words.")
 

@@ -14,7 +14,6 @@ from sip2gw.cli.common import (
     SinceOption,
     UntilOption,
     configured,
-    insist_on_one_format,
     opened_store,
     printable,
     read_since,
@@ -73,7 +72,6 @@ def list_payments(
     In CSV each payment is one row, so that you can add up the amounts. The column `lines` shows
     what it settled, as FEE=AMOUNT.
     """
-    insist_on_one_format(json, csv)
     settings = configured(config)
     first, end = read_since(since, settings.zone), read_until(until, settings.zone)
     with opened_store(settings) as store:
@@ -83,10 +81,14 @@ def list_payments(
             for entry in store.payments(terminal=terminal, since=first, until=end)
             if ids is None or concerns(entry, ids)
         )
-        if csv:
-            write_listing(map(_in_one_row, told), _CSV_COLUMNS, json, csv=csv)
-        else:
-            write_listing(told, _COLUMNS, json, shown=with_currency("amount"))
+        write_listing(
+            map(_in_one_row, told) if csv else told,
+            _CSV_COLUMNS if csv else _COLUMNS,
+            json,
+            csv=csv,
+            zone=settings.institution.timezone,
+            shown=with_currency("amount"),
+        )
 
 
 def _in_one_row(told: dict[str, Any]) -> dict[str, Any]:
@@ -164,7 +166,6 @@ def totals(
     """
     from sip2gw.policy.till_totals import day_totals
 
-    insist_on_one_format(json, csv)
     settings = configured(config)
     first, end = read_since(since, settings.zone), read_until(until, settings.zone)
     with opened_store(settings) as store:
@@ -180,6 +181,7 @@ payment.command()(export)
 @payment.command("refused")
 def list_refused(
     json: JsonOption = False,
+    csv: CsvOption = False,
     since: SinceOption = None,
     until: UntilOption = None,
     terminal: TerminalOption = None,
@@ -196,7 +198,14 @@ def list_refused(
     with opened_store(settings) as store:
         found = store.refused_payments(terminal=terminal, since=first, until=end)
         told = (refused_json(entry, settings.zone) for entry in found)
-        write_listing(told, REFUSED_KEYS, json, shown=_shown_refused)
+        write_listing(
+            told,
+            REFUSED_KEYS,
+            json,
+            csv=csv,
+            zone=settings.institution.timezone,
+            shown=_shown_refused,
+        )
 
 
 def _shown_refused(told: dict[str, Any]) -> dict[str, Any]:

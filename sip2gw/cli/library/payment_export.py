@@ -14,7 +14,6 @@ from sip2gw.cli.common import (
     SinceOption,
     UntilOption,
     configured,
-    insist_on_one_format,
     opened_store,
     printable,
     read_since,
@@ -64,7 +63,6 @@ def export(
     Enter each in the library system first, then record it with --done: from then on terminals show
     what the library system says.
     """
-    insist_on_one_format(json, csv)
     settings = configured(config)
     if done:
         if json or csv or pending or since or until or terminal:
@@ -77,10 +75,14 @@ def export(
     told = [export_json(entry, settings.zone) for entry in found]
     columns = EXPORT_KEYS if pending else (*EXPORT_KEYS, DONE)
     shown = [{key: one[key] for key in columns} for one in told]
-    if csv:
-        write_listing(shown, columns, json, csv=csv)
-    else:
-        write_listing(shown, columns, json, shown=with_currency("amount"))
+    write_listing(
+        shown,
+        columns,
+        json,
+        csv=csv,
+        zone=settings.institution.timezone,
+        shown=with_currency("amount"),
+    )
 
 
 def _record(settings: Config, ids: list[str]) -> None:

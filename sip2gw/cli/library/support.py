@@ -11,6 +11,7 @@ import typer
 
 from sip2gw.cli.common import (
     ConfigOption,
+    CsvOption,
     JsonOption,
     clock_time,
     configured,
@@ -112,6 +113,7 @@ def list_messages(
         typer.Option(metavar="ID", help="Only messages of this patron: id or any card number."),
     ] = None,
     json: JsonOption = False,
+    csv: CsvOption = False,
     config: ConfigOption = None,
 ) -> None:
     """List the messages, in the order in which they were opened.
@@ -136,7 +138,14 @@ def list_messages(
         )
         found = store.support_messages(wanted)
         told = (message_json(message, settings.zone) for message in found)
-        write_listing(told, _COLUMNS, json, times=("created",))
+        write_listing(
+            told,
+            _COLUMNS,
+            json,
+            csv=csv,
+            times=("created",),
+            zone=settings.institution.timezone,
+        )
 
 
 def _patron_id(store: Library, card: str) -> str:
