@@ -41,6 +41,8 @@ OPENS: Mapping[str, _Opens] = {
     "import": _Opens("make", {"dry_run": "rehearse"}),
     "export": _READS,
     "explain": _READS,
+    "backup": _READS,
+    "restore": _MAKES,
     "maintain": _WRITES_UNLESS_DRY,
     "send": _NOTHING,
     "decode": _NOTHING,
@@ -110,6 +112,7 @@ OPENS: Mapping[str, _Opens] = {
     "terminal kick": _NOTHING,
     "terminal trace": _NOTHING,
     "upstream check": _NOTHING,
+    "upstream journal": _READS,
     "upstream status": _NOTHING,
 }
 """Every command by its words. An option may make it another: who asks for names is written down."""

@@ -52,6 +52,10 @@ _PLACES = {
     "export": _Place(
         "library.data", "export_library", "Write library data in the format that `import` reads."
     ),
+    "backup": _Place(
+        "library.backup", "backup", "Save everything that cannot be made again to one file."
+    ),
+    "restore": _Place("library.backup", "restore", "Make a new store of a backup."),
     "explain": _Place(
         "explain",
         "explain",

@@ -109,6 +109,19 @@ async def test_a_terminal_that_is_observed_is_told_what_it_would_be_told(tmp_pat
     assert explained.reason == "under_age"
 
 
+async def test_what_others_owe_is_in_the_answer_of_a_kiosk_that_shows_families(
+    tmp_path, library_system
+):
+    """Anna owes nothing, her son 3.00; only our store knows that he is hers (B52)."""
+    settings = await in_front_of(tmp_path, library_system.address)
+    store = open_backend(settings, "command").store
+    load(store, [one for one in LIBRARY if one["kind"] != "fee"])
+    await store.close()
+    explained = await _explain(settings, "pay-1", "1001", Message.PATRON_INFORMATION, NOON)
+    assert "BV3.00|" in explained.answer
+    assert "Tom" not in "".join(explained.library), "what is said of him is not shown"
+
+
 async def test_what_was_paid_here_is_left_out(config):
     """C124: as at the terminal, though the library system was not told yet."""
     before = await _explain(config, "kiosk-1", "1004", Message.PATRON_INFORMATION, NOON)

@@ -66,6 +66,23 @@ def _insist_on_secret(known: str | None, *, make: bool) -> None:
         raise NoStoreError(f"the store has tables, but was never set up; {HOW_TO_MAKE}")
 
 
+def is_secret_of(connection: Connection, secret: bytes) -> bool:
+    """Whether the PINs in this store were hashed with `secret`; if it has had none, any will do."""
+    return _setting(connection, _FINGERPRINT) in (None, secret_fingerprint(secret))
+
+
+def keep_secret(connection: Connection, secret: bytes) -> None:
+    """Let the store itself keep `secret`, which is its own."""
+    _settle(connection, _SECRET, secret.hex())
+
+
+def start_with_another_secret(connection: Connection) -> None:
+    """Give up all that only the lost secret could read: PINs, and what was counted under it."""
+    for statement in queries.FORGET_WHAT_WAS_KEYED:
+        connection.execute(statement)
+    connection.execute(queries.REMOVE_SETTING, (_FINGERPRINT,))
+
+
 def insist_on_currency(connection: Connection, currency: str) -> None:
     """A store keeps amounts in one currency only.
 

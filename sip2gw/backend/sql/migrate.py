@@ -37,21 +37,34 @@ def migrate(connection: Connection) -> None:
     for statement in dialect.begin_migration:
         connection.execute(statement)
     try:
-        connection.execute(dialect.create_table(_CREATE))
-        present = schema_number(connection)
-        refuse_newer(present, "the store")
-        for migration in MIGRATIONS[present:]:
-            for statement in statements_of(migration, dialect):
-                connection.execute(statement)
-            connection.execute(_RECORD, (migration.number, migration.title))
-        for statement in dialect.derived:
-            connection.execute(statement)
+        advance(connection, SCHEMA_NUMBER)
         connection.execute("COMMIT")
     except BaseException:
         connection.execute("ROLLBACK")
         raise
     finally:
         for statement in dialect.end_migration:
+            connection.execute(statement)
+
+
+def advance(connection: Connection, number: int) -> None:
+    """Run the missing migrations up to `number` in the transaction that is open.
+
+    What is generated from the tables is made with the last one of this program.
+
+    Raises:
+        SchemaError: the database was made by a newer program.
+    """
+    dialect = connection.dialect
+    connection.execute(dialect.create_table(_CREATE))
+    present = schema_number(connection)
+    refuse_newer(present, "the store")
+    for migration in MIGRATIONS[present:number]:
+        for statement in statements_of(migration, dialect):
+            connection.execute(statement)
+        connection.execute(_RECORD, (migration.number, migration.title))
+    if number == SCHEMA_NUMBER:
+        for statement in dialect.derived:
             connection.execute(statement)
 
 

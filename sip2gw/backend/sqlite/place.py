@@ -65,8 +65,7 @@ class Place:
 
     def beside(self, suffix: str) -> Path:
         """A file of ours next to the store: by the path given if it is there, else by the file."""
-        given = Path(f"{self._given}{suffix}")
-        return given if given.exists() else Path(f"{self.path}{suffix}")
+        return beside(self._given, suffix)
 
     def lock(self) -> int:
         """Be the only daemon on this store until the descriptor is closed or the process ends.
@@ -160,6 +159,12 @@ class Place:
                 " latest changes would be kept apart; use the name that it was first served by,"
                 " or remove the others"
             )
+
+
+def beside(store: Path, suffix: str) -> Path:
+    """A file of ours next to `store`: by that path if it is there, else by the file behind it."""
+    given = Path(f"{store}{suffix}")
+    return given if given.exists() else Path(f"{os.path.realpath(store)}{suffix}")
 
 
 def _make_file(path: Path) -> None:
