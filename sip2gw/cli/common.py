@@ -18,6 +18,7 @@ from sip2gw.cli.access import running_access
 from sip2gw.cli.failures import CommandError, UsageError
 from sip2gw.cli.owner import as_owner
 from sip2gw.foundation.patience import telling
+from sip2gw.foundation.words import meant
 
 if TYPE_CHECKING:
     from sip2gw.backend.factory import Opened
@@ -130,6 +131,35 @@ def read_branch(config: Config, code: str) -> Branch:
         names = ", ".join(config.branches) or "none"
         raise UsageError(f"--branch {printable(code)}: no such branch; configured: {names}")
     return known
+
+
+def terminal_names(config: Config) -> list[str]:
+    """The names under which terminals are recorded."""
+    return [terminal.name for terminal in config.terminals.values()]
+
+
+def passing(
+    option: str, value: str | None, known: Iterable[str], found: Iterable[T]
+) -> Iterator[T]:
+    """What was `found` with a filter; a slip of the pen must not look like an empty list.
+
+    What the configuration has no more may still be recorded, so a value that finds something is
+    right.
+
+    Raises:
+        UsageError: nothing was found, and the value is not among the `known` ones.
+    """
+    names = list(known)
+    if value is None or value in names:
+        return iter(found)
+    rows = list(found)
+    if not rows:
+        listed = ", ".join(names) or "nothing, because none is configured"
+        raise UsageError(
+            f"{option} {printable(value)}: not known, and there is nothing of it to list"
+            f"{meant(value, names)}; allowed: {listed}"
+        )
+    return iter(rows)
 
 
 _DAYS_AGO = {"today": 0, "yesterday": 1}

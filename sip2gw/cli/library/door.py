@@ -16,6 +16,7 @@ from sip2gw.cli.common import (
     UntilOption,
     configured,
     opened_store,
+    passing,
     read_branch,
     read_since,
     read_until,
@@ -53,13 +54,16 @@ def list_decisions(
 ) -> None:
     """List door decisions, newest last. A patron appears under the pseudonym used in the log."""
     from sip2gw.monitoring.telemetry import Redactor
+    from sip2gw.policy.reasons import Reason
 
     settings = configured(config)
     first, end = read_since(since, settings.zone), read_until(until, settings.zone)
     with opened_store(settings) as store:
         redactor = Redactor(store.pin_secret)
         rows = store.access_rows(branch=branch, reason=reason, limit=limit, since=first, until=end)
-    told = [doors.decision_json(row, settings.zone, redactor) for row in rows]
+    of_branch = passing("--branch", branch, settings.branches, rows)
+    found = passing("--reason", reason, Reason, of_branch)
+    told = [doors.decision_json(row, settings.zone, redactor) for row in found]
     write_listing(told, _COLUMNS, json, csv=csv, zone=settings.institution.timezone)
 
 
@@ -88,7 +92,8 @@ def count_decisions(
         raise UsageError("--direction: choose in or out")
     with opened_store(settings) as store:
         counts = store.door_counts(branch=branch, direction=direction, since=first, until=end)
-    told = doors.counts_by_hour(counts, settings)
+    found = passing("--branch", branch, settings.branches, counts)
+    told = doors.counts_by_hour(found, settings)
     write_listing(told, _COUNT_COLUMNS, json, csv=csv, times=("hour",), zone="each branch")
 
 

@@ -12,6 +12,7 @@ from sip2gw.cli.common import (
     JsonOption,
     configured,
     opened_store,
+    passing,
     printable,
     read_branch,
     read_day_option,
@@ -171,4 +172,5 @@ def _list(
     kind: str, branch: str | None, settings: Config, columns: tuple[str, ...], json: bool, csv: bool
 ) -> None:
     with opened_store(settings) as store:
-        write_listing(door_entries(store, settings, kind, branch), columns, json, csv=csv)
+        told = door_entries(store, settings, kind, branch)
+        write_listing(passing("--branch", branch, settings.branches, told), columns, json, csv=csv)

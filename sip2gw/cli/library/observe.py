@@ -15,9 +15,11 @@ from sip2gw.cli.common import (
     UntilOption,
     configured,
     opened_store,
+    passing,
     read_since,
     read_until,
     say,
+    terminal_names,
     write_listing,
 )
 from sip2gw.foundation.words import counted
@@ -53,7 +55,9 @@ def report(
     settings = configured(config)
     first, end = read_since(since, settings.zone), read_until(until, settings.zone)
     with opened_store(settings) as store:
-        counts = differences_first(store.observed_counts(terminal=terminal, since=first, until=end))
+        found = store.observed_counts(terminal=terminal, since=first, until=end)
+    known = passing("--terminal", terminal, terminal_names(settings), found)
+    counts = differences_first(list(known))
     write_listing(map(observed_json, counts), _COLUMNS, json, csv=csv)
     if not json and not csv:
         say(_next_step(counts))

@@ -15,11 +15,13 @@ from sip2gw.cli.common import (
     UntilOption,
     configured,
     opened_store,
+    passing,
     printable,
     read_since,
     read_until,
     run,
     say,
+    terminal_names,
     write_listing,
     write_one,
 )
@@ -76,9 +78,11 @@ def list_payments(
     first, end = read_since(since, settings.zone), read_until(until, settings.zone)
     with opened_store(settings) as store:
         ids = None if patron is None else store.patron_ids(run(find_patron(store, patron)).id)
+        found = store.payments(terminal=terminal, since=first, until=end)
+        found = passing("--terminal", terminal, terminal_names(settings), found)
         told = (
             payment_json(entry, settings.zone)
-            for entry in store.payments(terminal=terminal, since=first, until=end)
+            for entry in found
             if ids is None or concerns(entry, ids)
         )
         write_listing(
@@ -170,6 +174,7 @@ def totals(
     first, end = read_since(since, settings.zone), read_until(until, settings.zone)
     with opened_store(settings) as store:
         found = store.payments(terminal=terminal, since=first, until=end)
+        found = passing("--terminal", terminal, terminal_names(settings), found)
         told = [total_json(total) for total in day_totals(found, settings.zone)]
     write_listing(told, _TOTALS_COLUMNS, json, csv=csv)
 
@@ -197,6 +202,7 @@ def list_refused(
     first, end = read_since(since, settings.zone), read_until(until, settings.zone)
     with opened_store(settings) as store:
         found = store.refused_payments(terminal=terminal, since=first, until=end)
+        found = passing("--terminal", terminal, terminal_names(settings), found)
         told = (refused_json(entry, settings.zone) for entry in found)
         write_listing(
             told,

@@ -15,11 +15,13 @@ from sip2gw.cli.common import (
     UntilOption,
     configured,
     opened_store,
+    passing,
     printable,
     read_since,
     read_until,
     run,
     say,
+    terminal_names,
     write_listing,
 )
 from sip2gw.cli.failures import UsageError
@@ -72,7 +74,8 @@ def export(
     first, end = read_since(since, settings.zone), read_until(until, settings.zone)
     with opened_store(settings) as store:
         found = store.payment_exports(pending=pending, since=first, until=end, terminal=terminal)
-    told = [export_json(entry, settings.zone) for entry in found]
+    listed = passing("--terminal", terminal, terminal_names(settings), found)
+    told = [export_json(entry, settings.zone) for entry in listed]
     columns = EXPORT_KEYS if pending else (*EXPORT_KEYS, DONE)
     shown = [{key: one[key] for key in columns} for one in told]
     write_listing(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+from collections.abc import Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
@@ -16,6 +17,7 @@ from sip2gw.cli.common import (
     clock_time,
     configured,
     opened_store,
+    passing,
     read_branch,
     run,
     say,
@@ -24,7 +26,7 @@ from sip2gw.cli.common import (
 )
 from sip2gw.cli.failures import UsageError
 from sip2gw.cli.library.support_tables import table
-from sip2gw.model.support import SupportFilter, SupportStatus
+from sip2gw.model.support import CodeTable, SupportFilter, SupportStatus
 from sip2gw.staff.support import (
     follow_up,
     full_message_json,
@@ -36,6 +38,7 @@ from sip2gw.staff.support import (
 if TYPE_CHECKING:
     from sip2gw.backend.library import Library
     from sip2gw.config import Config
+    from sip2gw.model.support import SupportMessage
 
 support = typer.Typer(no_args_is_help=True)
 support.add_typer(table, name="table")
@@ -136,7 +139,15 @@ def list_messages(
             unit=unit,
             patron_id=None if patron is None else _patron_id(store, patron),
         )
-        found = store.support_messages(wanted)
+        found: Iterable[SupportMessage] = store.support_messages(wanted)
+        for option, value, codes in (
+            ("--type", kind, CodeTable.TYPE),
+            ("--category", category, CodeTable.CATEGORY),
+            ("--department", department, CodeTable.DEPARTMENT),
+            ("--unit", unit, CodeTable.UNIT),
+        ):
+            known = [entry.code for entry in store.support_entries(codes)]
+            found = passing(option, value, known, found)
         told = (message_json(message, settings.zone) for message in found)
         write_listing(
             told,
