@@ -149,7 +149,9 @@ def _open_file(config: Config, role: Role, access: Access) -> Library:
 def _file_of(config: Config) -> Path:
     path = config.base_dir / sqlite_file(config.store.url)
     if not path.parent.is_dir():
-        raise StoreUrlError(f"store.url: the directory {path.parent} does not exist")
+        raise StoreUrlError(
+            f"store.url: the directory {path.parent} does not exist; make it, or correct the path"
+        )
     return path
 
 

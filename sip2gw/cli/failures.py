@@ -65,5 +65,7 @@ def failure_of(error: Exception) -> Failure | None:
         return Failure(WRONG_USAGE, ("an argument is not valid text",))
     if isinstance(error, OSError):
         what = error.strerror or type(error).__name__
+        if isinstance(error, FileNotFoundError):
+            what += "; correct the name"
         return Failure(FAILED, (f"{error.filename}: {what}" if error.filename else what,))
     return None

@@ -15,6 +15,7 @@ from sip2gw.config.schema import (
     describe_node,
     is_secret,
     node_at,
+    tables_of,
 )
 from sip2gw.foundation.words import meant
 
@@ -25,9 +26,14 @@ _OWN_WORDS = {
     "dict_type": "must be a table",
     "tuple_type": "must be a list",
     "missing": "is required",
+    "string_type": "must be a text in quotes",
+    "int_type": "must be a whole number without quotes",
+    "float_type": "must be a number without quotes",
+    "bool_type": "must be true or false without quotes",
     "extra_forbidden": "unknown key",
 }
 """Our own words in place of pydantic's sentences, which speak of Python."""
+_AT = re.compile(r" \(at line (\d+), column (\d+)\)")
 _PYDANTICS_SUBJECT = re.compile("^(?:Input|String|Tuple|Dictionary) (?=should )")
 
 
@@ -74,6 +80,14 @@ class Problems:
         if line not in self._lines:  # several accounts share a key
             self._lines.append(line)
 
+    def not_toml(self, message: str) -> None:
+        """Note that the file is not TOML; `message` names the line, unless that is the last one."""
+        place = _AT.search(message)
+        line, column = place.groups() if place else ("", "")
+        where = f":{line}" if line else ""
+        told = _AT.sub(f" (column {column})", message)
+        self._lines.append(f"{self._file}{where}: is not valid TOML: {told}")
+
     def add_validation(self, error: ValidationError, model: type[BaseModel]) -> None:
         """Note every problem that `model` found."""
         schema = _schema_of(model)
@@ -88,7 +102,7 @@ class Problems:
             # Never with its value: a misspelt password is a password.
             node, value = {}, None
             known = node_at(schema, path[:-1])["properties"]
-            message += meant(str(path[-1]), known)
+            message += meant(str(path[-1]), known) or _belongs(str(path[-1]), schema)
             allowed = ", ".join(known)
         elif kind == "value_error" and node.get("type") == "object":
             allowed = ""
@@ -114,6 +128,12 @@ class Problems:
 def _name(part: str | int) -> str:
     """A part of a key as a person counts: the first entry of a list is 1, like the first line."""
     return str(part + 1) if isinstance(part, int) else part
+
+
+def _belongs(key: str, schema: Node) -> str:
+    """`; it belongs in …` with the tables that have this key, else nothing."""
+    tables = [table for table, keys in tables_of(schema, schema) if key in keys]
+    return f"; it belongs in {' or '.join(f'[{table}]' for table in tables)}" if tables else ""
 
 
 def _may_show(value: object, node: Node) -> bool:

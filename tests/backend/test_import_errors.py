@@ -32,7 +32,7 @@ PIN_HASH = "$argon2id$v=19$m=8,t=1,p=1$c2FsdA$aGFzaA"
 
 REFUSED: list[tuple[dict[str, Any] | str | bytes, str]] = [
     # the line
-    ("{", "truncated"),
+    ("{", "the line ends too early; write one JSON object on each line"),
     ("[]", "not a JSON object; write one record on each line, as `export` does"),
     ("id;name", "not a JSON object; write one record on each line"),
     (b'{"kind": "badge", "code": "A", "name": "\xff"}', "UTF-8"),
@@ -58,7 +58,7 @@ REFUSED: list[tuple[dict[str, Any] | str | bytes, str]] = [
     ({**PATRON, "id": " P9"}, "id"),
     ({**PATRON, "id": "x" * 65}, "id"),
     ({**PATRON, "birth_date": "1980-02-30"}, "birth_date"),
-    ({**PATRON, "birth_date": "01-02-1980"}, "birth_date"),
+    ({**PATRON, "birth_date": "01-02-1980"}, "`birth_date` must be a date YYYY-MM-DD"),
     ({**PATRON, "status": 10}, "status"),
     ({**PATRON, "fee_limit": "-1"}, "must not be negative"),
     (

@@ -64,7 +64,7 @@ def test_new_ones_come_from_a_file_or_from_standard_input(command: Run, library:
         (lines(NEW | {"fee": "5.001"}), ["-:1: `fee`: EUR has 2 decimals"]),
         (
             lines(NEW) + b"{",
-            ["-:2: Input data was truncated; write one JSON object on each line, as `export` does"],
+            ["-:2: the line ends too early; write one JSON object on each line, as `export` does"],
         ),
     ],
 )
@@ -84,7 +84,8 @@ def test_a_file_full_of_errors_tells_a_hundred(command: Run) -> None:
 
 def test_a_file_that_is_not_there(command: Run) -> None:
     result = command("add", "nowhere.jsonl")
-    assert (result.status, result.err) == (1, "sip2gw: nowhere.jsonl: No such file or directory\n")
+    assert result.status == 1
+    assert result.err == "sip2gw: nowhere.jsonl: No such file or directory; correct the name\n"
 
 
 def test_an_empty_file_adds_nothing_and_says_so(command: Run) -> None:

@@ -38,7 +38,7 @@ def misfit(line: bytes, error: msgspec.MsgspecError) -> str:
     try:
         record = msgspec.json.decode(line)
     except (msgspec.MsgspecError, UnicodeDecodeError):
-        return f"{error}; write one JSON object on each line, as `export` does"
+        return f"{_json_problem(str(error))}; write one JSON object on each line, as `export` does"
     name = record.get("kind")
     kind = KINDS.get(name) if isinstance(name, str) else None
     if kind is not None:
@@ -62,6 +62,8 @@ def misfit_of(kind: type[Line], error: msgspec.MsgspecError) -> str:
         return f"{where}{unknown}; allowed: {', '.join(keys)}"
     if found := _MISSING.fullmatch(text):
         return f"{where}`{found['name']}` is required"
+    if text == "Invalid RFC3339 encoded date":
+        return f"{where}must be a date YYYY-MM-DD in quotes"
     if _NOT_ALLOWED.fullmatch(text):
         given = text.removeprefix("Invalid enum value ")
         return f"{where}must not be {given}; allowed: {', '.join(_choices(_type_at(kind, path)))}"
@@ -69,6 +71,11 @@ def misfit_of(kind: type[Line], error: msgspec.MsgspecError) -> str:
         given = f", not {_worded(found['given'])}" if found["given"] else ""
         return f"{where}must be {_worded(found['wanted'])}{given}"
     return f"{where}{_worded(text)}"
+
+
+def _json_problem(text: str) -> str:
+    told = text.replace("Input data was truncated", "the line ends too early")
+    return re.sub(r"\(byte (\d+)\)", lambda byte: f"(byte {int(byte[1]) + 1})", told)
 
 
 def _counted_from_1(path: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 
 import asyncpg
@@ -92,7 +93,8 @@ def _why_not(url: str, error: BaseException) -> str:
     if isinstance(error, TimeoutError):
         reason = f"no answer within {CONNECT_TIMEOUT_S:g} s"
     elif isinstance(error, OSError):
-        reason = f"{error.strerror or error}; start the server there, or correct store.url"
+        words = os.strerror(error.errno) if error.errno else str(error)
+        reason = f"{words}; start the server there, or correct store.url"
     elif isinstance(error, asyncpg.InvalidCatalogNameError):
         reason = "the server has no database of that name; make it, or correct store.url"
     elif isinstance(error, asyncpg.PostgresError):

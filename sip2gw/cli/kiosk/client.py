@@ -101,7 +101,10 @@ class Kiosk:
         try:
             line = socket.create_connection((host, port), timeout_s)
         except OSError as error:
-            raise CommandError(f"{address}: {error.strerror or error}") from None
+            raise CommandError(
+                f"{address}: {error.strerror or error}; start the gateway there, or correct the"
+                " address"
+            ) from None
         # Pieces that are written separately must leave separately.
         line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return cls(line, wire, timeout_s, checksums=checksums)

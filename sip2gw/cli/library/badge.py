@@ -16,7 +16,6 @@ from sip2gw.cli.common import (
     account,
     configured,
     opened_store,
-    passing,
     printable,
     read_day_option,
     run,
@@ -311,7 +310,6 @@ def report(
     today = datetime.now(settings.zone).date()
     with opened_store(settings) as store:
         holders = store.badge_holders(code)
-        holders = passing("CODE", code, [one.code for one in store.badges()], holders)
         if expiring is not None:
             holders = badges.expiring(holders, today, expiring)
         told: Iterator[dict[str, Any]] = (holder_json(one, today) for one in holders)
@@ -336,6 +334,5 @@ def history(
     settings = configured(config)
     with opened_store(settings) as store:
         events = store.badge_history(code, patron)
-        events = passing("CODE", code, [one.code for one in store.badges()], events)
         told = (event_json(event, settings.zone) for event in events)
         write_listing(told, _HISTORY_COLUMNS, json, csv=csv, zone=settings.institution.timezone)
