@@ -20,6 +20,8 @@ from sip2gw.config.schema import (
 from sip2gw.foundation.words import meant
 
 _SHOWN_CHARACTERS_MAX = 80
+_TABLES_MAX = 2
+"""A key of more tables than this is such a common word that to name them helps nobody."""
 _OWN_WORDS = {
     "literal_error": "unknown value",
     "model_type": "must be a table",
@@ -132,8 +134,8 @@ def _name(part: str | int) -> str:
 
 def _belongs(key: str, schema: Node) -> str:
     """`; it belongs in …` with the tables that have this key, else nothing."""
-    tables = [table for table, keys in tables_of(schema, schema) if key in keys]
-    return f"; it belongs in {' or '.join(f'[{table}]' for table in tables)}" if tables else ""
+    tables = [f"[{table}]" for table, keys in tables_of(schema, schema) if key in keys]
+    return f"; it belongs in {' or '.join(tables)}" if 0 < len(tables) <= _TABLES_MAX else ""
 
 
 def _may_show(value: object, node: Node) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
 
@@ -40,6 +41,10 @@ class NoAnswerError(CommandError):
 
 class LineClosedError(CommandError):
     """The other side has closed the line."""
+
+
+Show = Callable[[str, bytes, WireFormat], None]
+"""Prints an arrow and a frame."""
 
 
 def show_frame(arrow: str, frame: bytes, wire: WireFormat) -> None:
