@@ -18,7 +18,7 @@ from sip2gw.cli.common import (
     say,
     write_listing,
 )
-from sip2gw.cli.failures import FAILED, CommandError
+from sip2gw.cli.failures import FAILED, CommandError, saying_when_stopped
 from sip2gw.foundation.words import counted
 from sip2gw.staff.outbox import LISTED_KEYS, notice_json
 
@@ -89,9 +89,15 @@ def send(
         raise CommandError(
             "no way to deliver notices is configured; set outbox.smtp or outbox.webhook"
         )
-    with opened_store(settings) as store:
+    with opened_store(settings) as store, saying_when_stopped(lambda: _LEFT):
         done = run(_send(store, channel, settings, again=again))
     _sum_up(done)
+
+
+_LEFT = (
+    "what was handed over is noted as sent, the rest waits; `outbox list` shows both, and the"
+    " gateway or this command sends the rest"
+)
 
 
 async def _send(
