@@ -6,7 +6,7 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Collection, Coroutine, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import date, datetime, timedelta, tzinfo
 from pathlib import Path
@@ -16,6 +16,7 @@ import typer
 
 from sip2gw.cli.access import running_access
 from sip2gw.cli.failures import CommandError, UsageError
+from sip2gw.cli.meanings import Shown
 from sip2gw.cli.owner import as_owner
 from sip2gw.foundation.patience import telling
 from sip2gw.foundation.words import meant
@@ -231,7 +232,7 @@ def write_listing(
     csv: bool = False,
     times: Collection[str] = ("time",),
     zone: str = "",
-    shown: Callable[[dict[str, Any]], dict[str, Any]] = dict,
+    shown: Shown = dict,
 ) -> None:
     """Write JSON Lines, comma-separated values for spreadsheets, or a table for people.
 
@@ -269,12 +270,12 @@ def _cell(value: Any, is_time: bool = False) -> str:
     return clock_time(value) if is_time else _one_line(value)
 
 
-def write_one(record: dict[str, Any], json: bool) -> None:
-    """Write one record as a line of JSON, or for people."""
+def write_one(record: dict[str, Any], json: bool, shown: Shown = dict) -> None:
+    """Write one record as a line of JSON, or for people as `shown`."""
     if json:
         write_json(record)
     else:
-        write_record(record)
+        write_record(shown(record))
 
 
 def _write_csv(columns: Sequence[str], records: Iterable[dict[str, Any]]) -> None:

@@ -19,6 +19,7 @@ from sip2gw.cli import app as app_module
 from sip2gw.cli.app import app
 from sip2gw.cli.common import write_listing, write_table
 from sip2gw.cli.failures import CommandError, UsageError, failure_of
+from sip2gw.cli.meanings import with_meaning
 from sip2gw.cli.tree import Commands, helps
 from sip2gw.foundation.patience import telling
 
@@ -319,6 +320,19 @@ def test_cells_of_a_spreadsheet_hold_what_is_there_and_no_formula(
         "-2.50",
         "'-none",
     ]
+
+
+def test_a_code_stands_beside_its_meaning_for_people_and_alone_for_programs(
+    sip2gw: Run, library: Path
+) -> None:
+    def told(*command: str) -> str:
+        return sip2gw(*command, "--config", library).out
+
+    assert "status  5 (normal)" in told("patron", "show", "P1")
+    assert '"status":5' in told("patron", "show", "P1", "--json")
+    assert "0 (free)" in told("membership", "list")
+    assert "201,Adult,0," in told("membership", "list", "--csv")
+    assert with_meaning("type", {"00": "cash"})({"type": "42"}) == {"type": "42"}
 
 
 def test_a_table_names_the_time_zone_below(capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator, Mapping
 
 from sip2gw.cli.common import printable
+from sip2gw.cli.meanings import PAYMENT_TYPES
 from sip2gw.protocol.describe import describe_frame
 from sip2gw.protocol.fields import PatronFlag
 from sip2gw.protocol.wire import WireFormat
@@ -53,7 +54,7 @@ _CODES = {
         "08": "computer access charge",
         "09": "hold fee",
     },
-    "payment type": {"00": "cash", "01": "VISA", "02": "credit card"},
+    "payment type": PAYMENT_TYPES,
 }
 """What the codes of SIP2 2.00 mean, by the labels of the fields."""
 _YES_NO = {"Y": "yes", "N": "no", "U": "unknown"}

@@ -176,9 +176,10 @@ def _play(
 def _script_text(script: Path) -> str:
     data = sys.stdin.buffer.read() if str(script) == "-" else script.read_bytes()
     try:
-        return data.decode("utf-8")
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise UsageError(f"{script}: is not UTF-8 at byte {error.start}") from None
+        line = data.count(b"\n", 0, error.start) + 1
+        raise UsageError(f"{script}: line {line} is not UTF-8; save the file as UTF-8") from None
 
 
 def _exchange(kiosk: Kiosk, frame: bytes, show: Show) -> bytes:

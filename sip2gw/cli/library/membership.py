@@ -20,6 +20,7 @@ from sip2gw.cli.common import (
     write_one,
 )
 from sip2gw.cli.failures import FAILED, UsageError
+from sip2gw.cli.meanings import membership_types, with_meaning
 from sip2gw.foundation.words import counted
 from sip2gw.staff.memberships import (
     add_memberships,
@@ -56,7 +57,8 @@ def list_memberships(
     settings = configured(config)
     with opened_store(settings) as store:
         told = memberships(store, settings.institution.currency)
-        write_listing(told, _COLUMNS, json, csv=csv)
+        shown = with_meaning("type", membership_types())
+        write_listing(told, _COLUMNS, json, csv=csv, shown=shown)
 
 
 @membership.command()
@@ -64,7 +66,8 @@ def show(code: CodeArgument, json: JsonOption = False, config: ConfigOption = No
     """Show one membership definition."""
     settings = configured(config)
     with opened_store(settings) as store:
-        write_one(find_membership(store, code, settings.institution.currency), json)
+        found = find_membership(store, code, settings.institution.currency)
+        write_one(found, json, with_meaning("type", membership_types()))
 
 
 @membership.command()

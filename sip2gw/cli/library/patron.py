@@ -25,6 +25,7 @@ from sip2gw.cli.common import (
     write_record,
 )
 from sip2gw.cli.failures import CommandError, UsageError
+from sip2gw.cli.meanings import patron_statuses, with_meaning
 from sip2gw.cli.passwords import read_secret
 from sip2gw.foundation.words import counted
 from sip2gw.model import BlockType
@@ -53,7 +54,8 @@ def show(
     with opened_store(settings) as store:
         record = run(patrons.find_patron(store, patron_id))
         record = run(patrons.with_guesses(store, record))
-    write_one(patrons.patron_json(record, settings.institution.currency, settings.zone), json)
+    told = patrons.patron_json(record, settings.institution.currency, settings.zone)
+    write_one(told, json, with_meaning("status", patron_statuses()))
 
 
 @patron.command("set-pin")

@@ -27,6 +27,7 @@ from sip2gw.cli.common import (
 )
 from sip2gw.cli.library.payment_export import export
 from sip2gw.cli.library.reconcile import reconcile, with_currency
+from sip2gw.cli.meanings import PAYMENT_TYPES, with_meaning
 from sip2gw.staff.patrons import find_patron
 from sip2gw.staff.payments import (
     MORE,
@@ -108,7 +109,8 @@ def show(
     settings = configured(config)
     with opened_store(settings) as store:
         found = find_payment(store, payment_id)
-    write_one({**payment_json(found, settings.zone), "card": found.card}, json)
+    told = {**payment_json(found, settings.zone), "card": found.card}
+    write_one(told, json, with_meaning("payment_type", PAYMENT_TYPES))
 
 
 @payment.command()
@@ -176,7 +178,8 @@ def totals(
         found = store.payments(terminal=terminal, since=first, until=end)
         found = passing("--terminal", terminal, terminal_names(settings), found)
         told = [total_json(total) for total in day_totals(found, settings.zone)]
-    write_listing(told, _TOTALS_COLUMNS, json, csv=csv)
+    shown = with_meaning("payment_type", PAYMENT_TYPES)
+    write_listing(told, _TOTALS_COLUMNS, json, csv=csv, shown=shown)
 
 
 payment.command()(reconcile)

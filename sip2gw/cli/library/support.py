@@ -26,6 +26,7 @@ from sip2gw.cli.common import (
 )
 from sip2gw.cli.failures import UsageError
 from sip2gw.cli.library.support_tables import table
+from sip2gw.cli.meanings import support_statuses, with_meaning
 from sip2gw.model.support import CodeTable, SupportFilter, SupportStatus
 from sip2gw.staff.support import (
     follow_up,
@@ -156,6 +157,7 @@ def list_messages(
             csv=csv,
             times=("created",),
             zone=settings.institution.timezone,
+            shown=with_meaning("status", support_statuses()),
         )
 
 
@@ -178,7 +180,7 @@ def show(message_id: IdArgument, json: JsonOption = False, config: ConfigOption 
     if not json:
         for event in record["history"]:
             event["time"] = clock_time(event["time"])
-    write_one(record, json)
+    write_one(record, json, with_meaning("status", support_statuses()))
 
 
 @support.command("open")
