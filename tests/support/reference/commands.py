@@ -25,9 +25,9 @@ success, 1 when the operation was refused or failed, 2 on wrong usage or an inva
 mistakes](messages-to-act-on.md) lists messages.
 
 Listings take `--json`: JSON Lines on standard output; and `--csv`: comma-separated values as RFC
-4180 has them, in UTF-8, with a header. Tables for people name their time zone below, and say beside a
-code what it means; JSON and CSV have the bare code and each time with its offset. Messages for
-people go to standard error.
+4180 has them, in UTF-8, with a header. Tables for people name their time zone below, and say
+beside a code what it means; JSON and CSV have the bare code and each time with its offset. Messages
+for people go to standard error.
 
 What a command may do to the store is part of its description. One that reads changes no byte of it,
 and names a store that is missing, empty, newer, older, locked, or of another program. Only
