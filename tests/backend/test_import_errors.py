@@ -151,7 +151,9 @@ def test_a_dry_run_finds_the_same_and_changes_nothing(library: Library) -> None:
     before = content(library)
     bad = load(library, {**FEE, "patron": "nobody"}, dry_run=True)
     good = load(library, PATRON, dry_run=True)
-    assert bad.errors == ("data.jsonl:1: unknown patron nobody",)
+    assert bad.errors == (
+        "data.jsonl:1: unknown patron nobody, neither in these files nor in the store",
+    )
     assert (good.errors, good.applied, good.counts) == ((), False, {"patron": 1})
     assert content(library) == before
 

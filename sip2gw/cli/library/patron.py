@@ -213,7 +213,7 @@ def find(
         found = list(map(found_json, store.search_patrons(text, pseudonym)))
     if found or json or csv:
         write_listing(found, _FOUND_COLUMNS, json, csv=csv)
-    else:
+    if not found:
         say(f"Nobody has the card, id or pseudonym {text}, or a name with these words.")
 
 
