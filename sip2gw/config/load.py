@@ -177,7 +177,7 @@ def _read_toml(file: Path, problems: Problems) -> dict[str, object]:
         text = data.decode("utf-8-sig")
         table = tomllib.loads(text)
     except OSError as error:
-        problems.add("", f"cannot be read: {error.strerror}; name the configuration's file")
+        problems.add("", f"cannot be read: {error.strerror}; correct --config or SIP2GW_CONFIG")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         problems.add("", f"line {line} is not UTF-8; save the file as UTF-8 text")
