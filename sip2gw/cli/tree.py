@@ -8,6 +8,7 @@ the gateway takes to start.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -151,11 +152,26 @@ def _make(name: str, place: _Place) -> Any:
     return made
 
 
+_WHOLE = 10_000
+"""Characters of a command's summary that the list of a group shows: all of them."""
+
+
+def _list_whole(group: Any, ctx: Any, formatter: Any) -> None:
+    """List the commands of `group` with their whole summaries, where typer would cut them."""
+    with formatter.section("Commands"):
+        formatter.write_dl(
+            [(name, one.get_short_help_str(_WHOLE)) for name, one in group.commands.items()]
+        )
+
+
 def _declare(words: str, command: Any) -> None:
-    """Let the functions of `command` and of all below it know what they may do to the store."""
+    """Let the functions of `command` and of all below it know what they may do to the store; let
+    groups list them with their whole summaries.
+    """
     below = getattr(command, "commands", None)
     if below is None:
         command.callback = declared(words, command.callback)
         return
+    command.format_commands = partial(_list_whole, command)
     for name, one in below.items():
         _declare(f"{words} {name}", one)

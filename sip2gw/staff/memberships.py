@@ -133,11 +133,14 @@ def _value(name: str, text: str, currency: str) -> Any:
     from sip2gw.backend.base import RefusedError
     from sip2gw.backend.loading.format import MembershipLine
     from sip2gw.backend.loading.memberships import read_amount
+    from sip2gw.backend.loading.misfits import misfit_of
+    from sip2gw.foundation.words import meant
     from sip2gw.model import MEMBERSHIP_AMOUNTS
 
     field = next((it for it in msgspec.structs.fields(MembershipLine) if it.name == name), None)
     if field is None:
-        raise KeyError(f"{name}: no such key; see `membership show`")
+        names = [it.name for it in msgspec.structs.fields(MembershipLine)]
+        raise KeyError(f"{name}: no such key{meant(name, names)}; allowed: {', '.join(names)}")
     if not text and not field.required:
         return field.default
     try:
@@ -145,5 +148,7 @@ def _value(name: str, text: str, currency: str) -> Any:
             return read_amount(name, text, currency)
         value = msgspec.json.decode(text) if isinstance(field.default, tuple) else text
         return msgspec.convert(value, field.type, strict=False)
+    except msgspec.MsgspecError as error:
+        raise RefusedError(f"{name}={text}: {misfit_of(MembershipLine, error)}") from None
     except ValueError as error:
         raise RefusedError(f"{name}={text}: {error}") from None

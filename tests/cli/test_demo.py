@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from sip2gw.cli.demo import alone
 from sip2gw.cli.kiosk.requests import requested
 from sip2gw.demo import (
     DIALOGUES,
@@ -271,3 +272,17 @@ def test_the_library_fits_any_day(today: date) -> None:
     ages = {record["id"]: record.get("birth_date", "") for record in records if "pin" in record}
     assert ages["20001015"] == ""
     assert today.year - int(ages["20001003"][:4]) in (12, 13)
+
+
+@pytest.mark.parametrize("more", [False, True])
+def test_a_person_at_a_terminal_gets_one_screen_unless_asked_for_more(
+    more: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    alone._announce("127.0.0.1:6001", "127.0.0.1:9102", Path("sip2gw.toml"), more=more)
+    printed = capsys.readouterr().out
+    assert all(one.line in printed for one in (*TERMINALS, *PEOPLE))
+    shown = [one for one in DIALOGUES if one.outcome in printed]
+    assert {one.login for one in shown} >= {"door-1", "kiosk-1", "cash-1", "sorter-1"}
+    assert (len(shown) == len(DIALOGUES)) == more
+    assert ("demo --more" in printed) != more
+    assert more or len(printed.splitlines()) <= 55

@@ -285,12 +285,6 @@ def test_a_taken_port_is_a_failure_and_leaves_nothing_running(demo: str, tmp_pat
     assert ended.stdout == ""
 
 
-def test_more_needs_upstream(sip2gw: Run) -> None:
-    result = sip2gw("demo", "--more")
-    assert result.status == 2
-    assert "--more needs --upstream" in result.err
-
-
 def test_the_library_system_knows_no_badges_and_the_gateway_nothing_else() -> None:
     today = date(2026, 2, 28)
     behind, front = list(records_behind(today)), list(records_in_front(today))

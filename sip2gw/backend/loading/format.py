@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import date
 from typing import Annotated, Literal, TypeAlias
 
-from msgspec import UNSET, Meta, MsgspecError, Struct, UnsetType, field
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from sip2gw.model import (
     NAME_CHARACTERS_MAX,
@@ -30,7 +30,7 @@ _NAME = r"^[^\x00-\x20\x7f|](?:[^\x00-\x1f\x7f|]*[^\x00-\x20\x7f|])?$"
 _LANGUAGE = r"^[a-z]{2,3}$"
 _FEE_TYPE = r"^0[1-9]$"
 
-_IN_WORDS = {
+IN_WORDS = {
     _NAME: "a text without control characters and |, and without a blank at either end",
     _LANGUAGE: "2 or 3 small letters, such as nl",
     THREE_DIGITS: "3 digits",
@@ -43,14 +43,6 @@ Key: TypeAlias = Annotated[str, Meta(max_length=NAME_CHARACTERS_MAX, pattern=_NA
 
 Code: TypeAlias = Annotated[str, Meta(max_length=10, pattern=_NAME)]
 """A badge code (B22)."""
-
-
-def misfit(error: MsgspecError) -> str:
-    """Which value does not fit the format, and what is expected of it."""
-    text = str(error)
-    for pattern, words in _IN_WORDS.items():
-        text = text.replace(f"`str` matching regex {pattern!r}", words)
-    return text
 
 
 class Line(Struct, tag_field="kind", forbid_unknown_fields=True, omit_defaults=True):

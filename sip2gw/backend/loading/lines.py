@@ -24,9 +24,9 @@ from sip2gw.backend.loading.format import (
     PatronLine,
     PinSecretLine,
     RelationshipLine,
-    misfit,
 )
 from sip2gw.backend.loading.memberships import definition_of_line, read_amount
+from sip2gw.backend.loading.misfits import misfit
 from sip2gw.backend.loading.staging import Stage
 from sip2gw.backend.sql.members.memberships import Definition, row_of
 from sip2gw.backend.sql.values import date_text, list_text, time_text
@@ -140,7 +140,7 @@ def decode(line: bytes | None) -> AnyLine | None:
     except RecursionError:
         raise LineError("the line nests too deeply") from None
     except msgspec.MsgspecError as error:
-        raise LineError(misfit(error)) from None
+        raise LineError(misfit(line, error)) from None
 
 
 def read_definition(line: MembershipLine, currency: str) -> Definition:

@@ -652,4 +652,5 @@ def _telling(path: Path) -> Iterator[None]:
                 f"{path} is locked by another program: wait until that has ended, or end it, and"
                 f" try again (`fuser {path}` shows who has it open)"
             ) from None
-        raise UnavailableError(f"{path}: {error}") from None
+        to_do = "; correct store.url" if error.sqlite_errorname == "SQLITE_NOTADB" else ""
+        raise UnavailableError(f"{path}: {error}{to_do}") from None

@@ -20,7 +20,7 @@ from sip2gw.cli.common import (
     run,
     say,
 )
-from sip2gw.cli.failures import FAILED, UsageError
+from sip2gw.cli.failures import FAILED, UsageError, saying_when_stopped
 from sip2gw.foundation.words import counted
 
 if TYPE_CHECKING:
@@ -67,7 +67,9 @@ def import_library(
     kinds = _complete_kinds(complete)
     settings = configured(config)
     place = _rehearsed if dry_run else opened_store
-    with place(settings) as store, _progress() as progress:
+    phases = ["read"]
+    stopped = saying_when_stopped(lambda: _LEFT.get(phases[-1], _NOTHING_CHANGED))
+    with stopped, place(settings) as store, _progress(phases.append) as progress:
         report = import_files(
             store,
             [_source(name) for name in files],
@@ -163,21 +165,30 @@ def _source(name: str) -> Source:
     return ("-", sys.stdin.buffer) if name == STDIN else Path(name)
 
 
+_NOTHING_CHANGED = "nothing was changed; import the same files again"
+_LEFT = {
+    "apply": "the import is there as a whole or not at all; import the same files again, which"
+    " does no harm if it is"
+}
+"""What an import leaves that is ended with Ctrl-C, by the phase that it was in."""
+
+
 @contextmanager
-def _progress() -> Iterator[Progress | None]:
-    """Show a progress bar on standard error if that is a terminal."""
+def _progress(note: Callable[[str], object]) -> Iterator[Progress]:
+    """Note each phase, and show a progress bar on standard error if that is a terminal."""
     if not sys.stderr.isatty():
-        yield None
+        yield _teller(note, lambda task, **shown: None, None)
         return
     from rich.console import Console
     from rich.progress import Progress as Bar
 
     with Bar(console=Console(stderr=True), transient=True) as bar:
-        yield _teller(bar.update, bar.add_task("read", total=None))
+        yield _teller(note, bar.update, bar.add_task("read", total=None))
 
 
-def _teller(update: Callable[..., None], task: object) -> Progress:
+def _teller(note: Callable[[str], object], update: Callable[..., None], task: object) -> Progress:
     def tell(phase: str, done: int, total: int) -> None:
+        note(phase)
         update(task, description=phase, completed=done, total=total or None)
 
     return tell

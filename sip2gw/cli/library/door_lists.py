@@ -9,9 +9,11 @@ import typer
 
 from sip2gw.cli.common import (
     ConfigOption,
+    CsvOption,
     JsonOption,
     configured,
     opened_store,
+    passing,
     printable,
     read_branch,
     read_day_option,
@@ -154,16 +156,18 @@ def _remove(kind: str, card: str, branch: str | None, settings: Config) -> None:
 @bar.command("list")
 def list_bars(
     json: JsonOption = False,
+    csv: CsvOption = False,
     branch: Annotated[str | None, typer.Option(metavar="B", help="Only this branch.")] = None,
     config: ConfigOption = None,
 ) -> None:
     """List the refused cards: first those in the store, then those in the configuration file."""
-    _list("bar", branch, configured(config), _COLUMNS, json)
+    _list("bar", branch, configured(config), _COLUMNS, json, csv)
 
 
 @passes.command("list")
 def list_passes(
     json: JsonOption = False,
+    csv: CsvOption = False,
     branch: Annotated[str | None, typer.Option(metavar="B", help="Only this branch.")] = None,
     config: ConfigOption = None,
 ) -> None:
@@ -171,14 +175,15 @@ def list_passes(
     file.
     """
     columns = (*_COLUMNS[:3], "days", "from", "to", *_COLUMNS[3:])
-    _list("pass", branch, configured(config), columns, json)
+    _list("pass", branch, configured(config), columns, json, csv)
 
 
 _COLUMNS = ("branch", "card", "until", "note", "source")
 
 
 def _list(
-    kind: str, branch: str | None, settings: Config, columns: tuple[str, ...], json: bool
+    kind: str, branch: str | None, settings: Config, columns: tuple[str, ...], json: bool, csv: bool
 ) -> None:
     with opened_store(settings) as store:
-        write_listing(door_entries(store, settings, kind, branch), columns, json)
+        told = door_entries(store, settings, kind, branch)
+        write_listing(passing("--branch", branch, settings.branches, told), columns, json, csv=csv)
