@@ -30,6 +30,7 @@ from sip2gw.backend.loading.memberships import definition_of_line, read_amount
 from sip2gw.backend.loading.staging import Stage
 from sip2gw.backend.sql.members.memberships import Definition, row_of
 from sip2gw.backend.sql.values import date_text, list_text, time_text
+from sip2gw.foundation.foreign_hashes import is_foreign_hash, origin_of
 from sip2gw.foundation.hashing import PIN_CHARACTERS_MAX, is_password_hash
 from sip2gw.model import (
     CardState,
@@ -256,6 +257,7 @@ class RecordReader:
         self._claim("patron", line.id, line.id, src)
         self._take_pin(line)
         changed = {
+            "pin_origin": _origin(line.pin_hash),
             "birth_date": date_text(line.birth_date),
             "membership_code": line.membership,
             "membership_from": date_text(line.membership_from),
@@ -272,11 +274,15 @@ class RecordReader:
 
     def _take_pin(self, line: PatronLine) -> None:
         if line.pin_hash is not None:
-            self.has_pin_hashes = True
             if line.pin is not None:
                 raise LineError("give `pin` or `pin_hash`, not both")
-            if not is_password_hash(line.pin_hash):
-                raise LineError("`pin_hash`: must be an argon2id hash in PHC form")
+            if is_password_hash(line.pin_hash):
+                self.has_pin_hashes = True
+            elif not is_foreign_hash(line.pin_hash):
+                raise LineError(
+                    "`pin_hash`: must be one that `export` wrote (argon2id), or a bcrypt hash"
+                    " ($2a$, $2b$ or $2y$) with a cost of 04 to 14"
+                )
         if line.pin is not None:
             if not 0 < len(line.pin) <= PIN_CHARACTERS_MAX:
                 raise LineError(f"`pin`: must have 1 to {PIN_CHARACTERS_MAX} characters")
@@ -395,6 +401,10 @@ def _row(
         *(changed[name] if name in changed else _plain(getattr(line, name)) for name in own),
         src,
     )
+
+
+def _origin(pin_hash: str | None) -> str | None:
+    return origin_of(pin_hash) if pin_hash and is_foreign_hash(pin_hash) else None
 
 
 def _plain(value: Any) -> Any:

@@ -20,15 +20,13 @@ from sip2gw.cli.common import (
     say,
 )
 from sip2gw.cli.failures import FAILED, UsageError
+from sip2gw.cli.library.progress import shown_progress
 from sip2gw.foundation.words import counted
 
 if TYPE_CHECKING:
-    from sip2gw.backend.loading.importing import (
-        ImportReport,
-        ImportSettings,
-        Progress,
-        Source,
-    )
+    from sip2gw.backend.library import Library
+    from sip2gw.backend.loading.importing import ImportReport, ImportSettings, Source
+    from sip2gw.backend.loading.pins import ClearPins
     from sip2gw.config import Config
 
 STDIN = "-"
@@ -55,27 +53,65 @@ def import_library(
 
     Errors name the file and the line. Importing the same file again changes nothing.
 
+    Records come first: patrons are known at once. Then clear PINs are hashed, a few dozen a second
+    on each core; until then a new patron has no PIN, and a changed one is still the old one. When
+    you stop the command, what it has done stays done: import the same files again to go on.
+
     Without --complete nothing is removed. With it, records that the files no longer have end: a
     patron gets status 9 and is forgotten after `privacy.ended_patron_days`; a relationship, hold or
     loan is removed; a badge is deactivated, a membership hidden, an item is missing and not for
     loan, a fee settled. A kind of which the files have nothing at all is an error.
     """
-    from sip2gw.backend.loading.importing import import_files
+    from sip2gw.backend.loading.importing import import_records
 
     kinds = _complete_kinds(complete)
     settings = configured(config)
-    with opened_store(settings) as store, _progress() as progress:
-        report = import_files(
-            store,
-            [_source(name) for name in files],
-            settings=import_settings(settings),
-            dry_run=dry_run,
-            progress=progress,
-            complete=kinds,
-        )
-    tell_import(report, dry_run=dry_run)
-    if report.errors:
-        raise typer.Exit(FAILED)
+    rules = import_settings(settings)
+    with opened_store(settings) as store:
+        with (
+            _stopping(lambda: "All records are in the store, or none"),
+            shown_progress() as progress,
+        ):
+            report = import_records(
+                store,
+                [_source(name) for name in files],
+                settings=rules,
+                dry_run=dry_run,
+                progress=progress,
+                complete=kinds,
+            )
+        tell_import(report, dry_run=dry_run)
+        if report.errors:
+            raise typer.Exit(FAILED)
+        _import_pins(store, report.pins, rules)
+
+
+@contextmanager
+def _stopping(done: Callable[[], str]) -> Iterator[None]:
+    """Say what was done, and how to go on, when somebody stops the command."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        say(f"Stopped. {done()}. Import the same files again to go on.")
+        raise
+
+
+def _import_pins(store: Library, pins: ClearPins, rules: ImportSettings) -> None:
+    """Hash the PINs of records that are in the store, and say how far it is."""
+    from sip2gw.backend.loading.importing import import_pins
+
+    if not pins:
+        return
+    say(
+        f"All records are in use. {counted(len(pins), 'PIN')} to hash or compare; who has none yet"
+        " is refused where a PIN is asked."
+    )
+    with (
+        _stopping(lambda: f"All records and {pins.done} of {len(pins)} PINs are in the store"),
+        shown_progress() as progress,
+    ):
+        import_pins(store, pins, settings=rules, progress=progress)
+    say(f"{counted(len(pins), 'PIN')} done.")
 
 
 def _complete_kinds(text: str) -> tuple[str, ...]:
@@ -137,26 +173,6 @@ def _missing(counts: Mapping[str, int]) -> str:
 
 def _source(name: str) -> Source:
     return ("-", sys.stdin.buffer) if name == STDIN else Path(name)
-
-
-@contextmanager
-def _progress() -> Iterator[Progress | None]:
-    """Show a progress bar on standard error if that is a terminal."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import Progress as Bar
-
-    with Bar(console=Console(stderr=True), transient=True) as bar:
-        yield _teller(bar.update, bar.add_task("read", total=None))
-
-
-def _teller(update: Callable[..., None], task: object) -> Progress:
-    def tell(phase: str, done: int, total: int) -> None:
-        update(task, description=phase, completed=done, total=total or None)
-
-    return tell
 
 
 def export_library(
