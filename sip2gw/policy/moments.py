@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from datetime import date, datetime, time, tzinfo
+from time import strptime
 
 from sip2gw.protocol.timestamps import YEARS
 
@@ -13,6 +15,7 @@ _TIME = re.compile(
     r"(Z|[+-][0-9]{2}:?[0-9]{2})?",
     re.ASCII,
 )
+_PROBE = date(2026, 12, 31)
 END_OF_DAY = time(23, 59, 59)
 """When what holds until a date ends, and what is lent is due (C34)."""
 
@@ -44,6 +47,13 @@ def read_end(text: str, zone: tzinfo) -> datetime:
         ValueError: neither a date nor a time.
     """
     return _read(text, END_OF_DAY, zone)
+
+
+def reads_a_day(form: str) -> bool:
+    """Whether `form`, as for `strptime`, gives back the day that it wrote."""
+    with suppress(ValueError, re.error):  # the latter for a directive that stands there twice
+        return strptime(_PROBE.strftime(form), form)[:3] == _PROBE.timetuple()[:3]
+    return False
 
 
 def _read(text: str, clock: time, zone: tzinfo) -> datetime:

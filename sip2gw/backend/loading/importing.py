@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import BinaryIO
 
 from sip2gw.backend.database import Connection, Database, telling
-from sip2gw.backend.loading import checks
+from sip2gw.backend.loading import checks, table
+from sip2gw.backend.loading.columns import ColumnMap
 from sip2gw.backend.loading.lines import (
     Findings,
     RecordReader,
     Rules,
+    Take,
     TooManyErrorsError,
-    numbered_lines,
+    json_records,
 )
 from sip2gw.backend.loading.missing import Completion
 from sip2gw.backend.loading.pins import ClearPins, PinHashing, store_pins
@@ -29,8 +31,42 @@ from sip2gw.backend.sql.values import time_text
 from sip2gw.foundation.hashing import secret_fingerprint
 from sip2gw.model import RelationshipType, format_amount
 
-Source = Path | tuple[str, BinaryIO]
+File = Path | tuple[str, BinaryIO]
 """A file, or a name for messages with an open stream."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A file with a header and one record in each row."""
+
+    file: File
+    columns: ColumnMap
+
+    def records(self, stream: BinaryIO, start: int) -> Iterator[tuple[int, Take]]:
+        """The records in `stream`; see `table.records`."""
+        return table.records(stream, start, self.columns)
+
+    def named(self, message: str) -> str:
+        """`message` about a key, with its column."""
+        return table.named(self.columns, message)
+
+
+@dataclass(frozen=True, slots=True)
+class JsonLines:
+    """A file with one JSON object on each line."""
+
+    file: File
+
+    def records(self, stream: BinaryIO, start: int) -> Iterator[tuple[int, Take]]:
+        """The records in `stream`, with their lines, numbered from `start` + 1."""
+        return json_records(stream, start)
+
+    def named(self, message: str) -> str:
+        """`message` about a key, which is called the same in the file."""
+        return message
+
+
+Source = File | Table
 
 Progress = Callable[[str, int, int], None]
 """Told the phase (`read`, `check`, `apply`, `hash`), what is done and the total (0: unknown)."""
@@ -200,23 +236,23 @@ class _Import:
     def _read(self, sources: Iterable[Source]) -> None:
         start = 0
         for source in sources:
-            if isinstance(source, Path):
-                with source.open("rb") as stream:
-                    start = self._read_stream(str(source), stream, start)
+            form = source if isinstance(source, Table) else JsonLines(source)
+            if isinstance(form.file, Path):
+                with form.file.open("rb") as stream:
+                    start = self._read_stream(str(form.file), stream, form, start)
             else:
-                start = self._read_stream(*source, start)
+                start = self._read_stream(*form.file, form, start)
         self._lines = start
 
-    def _read_stream(self, name: str, stream: BinaryIO, start: int) -> int:
+    def _read_stream(self, name: str, stream: BinaryIO, form: Table | JsonLines, start: int) -> int:
         self._findings.begin_file(name, start)
         total = _size(stream)
-        src, done = start, 0
-        for src, line in numbered_lines(stream, start):
-            self._reader.read(src, line)
-            done += len(line or b"")
+        src = start
+        for src, take in form.records(stream, start):
+            self._reader.read(src, take, form.named)
             if src % 1000 == 0:
-                self._progress("read", done, total)
-        self._progress("read", done, total or done)
+                self._progress("read", stream.tell() if total else src - start, total)
+        self._progress("read", total or src - start, total or src - start)
         return src
 
     def _check(self) -> None:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime, tzinfo
+from functools import partial
 from typing import Any, BinaryIO
 
 import msgspec
@@ -19,6 +20,7 @@ from sip2gw.backend.loading.format import (
     FeeLine,
     HoldLine,
     ItemLine,
+    LineError,
     LoanLine,
     MembershipLine,
     PatronLine,
@@ -45,10 +47,6 @@ from sip2gw.policy.relationships import FUNCTIONS, form_problems
 
 LINE_BYTES_MAX = 256 * 1024
 ERRORS_MAX = 100
-
-
-class LineError(ValueError):
-    """A line that cannot be imported; the text says why and shows no PIN."""
 
 
 class TooManyErrorsError(Exception):
@@ -100,6 +98,20 @@ class Rules:
     currency: str
     zone: tzinfo
     relationship_types: frozenset[RelationshipType]
+
+
+Take = Callable[[], AnyLine | None]
+"""Gives the record of a line, None for none.
+
+Raises:
+    LineError: the line is not a record of the format.
+"""
+
+
+def json_records(stream: BinaryIO, start: int) -> Iterator[tuple[int, Take]]:
+    """The records of JSON Lines, with their lines, numbered from `start` + 1."""
+    for src, line in numbered_lines(stream, start):
+        yield src, partial(decode, line)
 
 
 def numbered_lines(stream: BinaryIO, start: int) -> Iterator[tuple[int, bytes | None]]:
@@ -185,15 +197,18 @@ class RecordReader:
             PinSecretLine: self._pin_secret,
         }
 
-    def read(self, src: int, line: bytes | None) -> None:
-        """Stage the record in `line`, or note why it cannot be staged."""
+    def read(self, src: int, take: Take, named: Callable[[str], str] = str) -> None:
+        """Stage the record that `take` gives, or note why it cannot be staged.
+
+        `named` says a message about a key in the words of the file.
+        """
         try:
-            record = decode(line)
+            record = take()
             if record is not None:
                 self._readers[type(record)](record, src)
                 self.counts[str(record.__struct_config__.tag)] += 1
         except LineError as error:
-            self._findings.error(src, str(error))
+            self._findings.error(src, named(str(error)))
 
     def _claim(self, kind: str, key: Any, shown: str, src: int) -> None:
         """Refuse the same key twice in one import, naming both lines (C16)."""

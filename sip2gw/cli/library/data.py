@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,7 +25,7 @@ from sip2gw.foundation.words import counted
 
 if TYPE_CHECKING:
     from sip2gw.backend.library import Library
-    from sip2gw.backend.loading.importing import ImportReport, ImportSettings, Source
+    from sip2gw.backend.loading.importing import File, ImportReport, ImportSettings, Source
     from sip2gw.backend.loading.pins import ClearPins
     from sip2gw.config import Config
 
@@ -34,9 +34,9 @@ STDIN = "-"
 
 def import_library(
     files: Annotated[
-        list[str],
-        typer.Argument(metavar="FILE...", help="Files with JSON Lines; - is standard input."),
-    ],
+        list[str] | None,
+        typer.Argument(metavar="[FILE...]", help="Files with JSON Lines; - is standard input."),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check everything and change nothing.")
     ] = False,
@@ -47,9 +47,25 @@ def import_library(
             help="The files have all records of these kinds; who or what is missing has ended.",
         ),
     ] = "",
+    csv: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--csv",
+            metavar="FILE",
+            help="A table with a header; with --kind and --map, and as often as they are.",
+        ),
+    ] = None,
+    kind: Annotated[
+        list[str] | None,
+        typer.Option("--kind", metavar="KIND", help="What a row of the table is: patron, fee …"),
+    ] = None,
+    map_: Annotated[
+        list[str] | None,
+        typer.Option("--map", metavar="FILE", help="Which of our keys is in which column (TOML)."),
+    ] = None,
     config: ConfigOption = None,
 ) -> None:
-    """Load library data from JSON Lines: everything, or nothing if there is an error.
+    """Load library data from JSON Lines or tables: everything, or nothing if there is an error.
 
     Errors name the file and the line. Importing the same file again changes nothing.
 
@@ -65,6 +81,9 @@ def import_library(
     from sip2gw.backend.loading.importing import import_records
 
     kinds = _complete_kinds(complete)
+    sources = [*map(_file, files or ()), *_tables(csv or (), kind or (), map_ or ())]
+    if not sources:
+        raise UsageError("name a FILE with JSON Lines, or give --csv FILE --kind KIND --map FILE")
     settings = configured(config)
     rules = import_settings(settings)
     with opened_store(settings) as store:
@@ -74,7 +93,7 @@ def import_library(
         ):
             report = import_records(
                 store,
-                [_source(name) for name in files],
+                sources,
                 settings=rules,
                 dry_run=dry_run,
                 progress=progress,
@@ -171,8 +190,32 @@ def _missing(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{counted(count, kind)} {became[kind]}" for kind, count in counts.items())
 
 
-def _source(name: str) -> Source:
+def _file(name: str) -> File:
     return ("-", sys.stdin.buffer) if name == STDIN else Path(name)
+
+
+def _tables(files: Sequence[str], kinds: Sequence[str], maps: Sequence[str]) -> Iterator[Source]:
+    """The tables that the options name; the first kind and map belong to the first file.
+
+    Raises:
+        UsageError: some are missing, or a map cannot be used.
+    """
+    from sip2gw.backend.loading.columns import MapError, read_map
+    from sip2gw.backend.loading.format import LINES
+    from sip2gw.backend.loading.importing import Table
+
+    if not len(files) == len(kinds) == len(maps):
+        raise UsageError(
+            "--csv, --kind and --map belong together; give all three for each file, in the same"
+            " order"
+        )
+    for name, kind, map_name in zip(files, kinds, maps, strict=True):
+        if kind not in LINES:
+            raise UsageError(f"--kind {kind}: no such kind; there are {', '.join(LINES)}")
+        try:
+            yield Table(_file(name), read_map(Path(map_name).read_bytes(), kind))
+        except MapError as error:
+            raise UsageError(f"{map_name}: {error}") from None
 
 
 def export_library(
