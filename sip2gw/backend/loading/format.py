@@ -47,6 +47,11 @@ Code: TypeAlias = Annotated[str, Meta(max_length=10, pattern=_NAME)]
 """A badge code (B22)."""
 
 
+def in_words(pattern: str | None) -> str | None:
+    """What the pattern of a value asks for; None without one."""
+    return None if pattern is None else _IN_WORDS[pattern]
+
+
 class Written(StrEnum):
     """What a text of the format says, where its type does not tell; see `Meta.extra`."""
 
