@@ -41,4 +41,4 @@ class HashReplacing:
     async def done(self) -> None:
         """Wait until nothing is left to do."""
         while self._tasks:
-            await asyncio.wait(tuple(self._tasks.values()))
+            await asyncio.gather(*self._tasks.values())

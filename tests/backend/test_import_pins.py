@@ -15,7 +15,7 @@ from sip2gw.backend.library import Library
 from sip2gw.backend.loading import pins as pins_module
 from sip2gw.backend.loading.exporting import export_lines
 from sip2gw.backend.loading.importing import ImportReport, import_pins, import_records
-from sip2gw.backend.loading.pins import ClearPins
+from sip2gw.backend.loading.pins import ClearPins, PinHashing
 from sip2gw.foundation.hashing import hash_pin, verify_pin
 
 from .library import NOW, SETTINGS, content, load, stream_of
@@ -209,8 +209,10 @@ async def test_staff_set_a_pin_over_a_foreign_hash_and_the_file_goes_first_again
 
 
 async def test_a_clear_pin_makes_our_hash_of_a_foreign_one(library: Library) -> None:
+    """Also when it is the PIN of the foreign one."""
     load(library, reader(1, pin_hash=KOHA_2468))
-    load(library, reader(1, pin="2468"))
+    settings = replace(SETTINGS, hashing=PinHashing(quick, verify_pin))
+    load(library, reader(1, pin="2468"), settings=settings)
     stored = await hash_of(library, "R1")
     assert stored is not None
     assert SETTINGS.hashing.verify(library.pin_secret, stored, "2468")

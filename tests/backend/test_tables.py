@@ -142,6 +142,14 @@ X2;Dirk;00/00/0000;VISITOR;;;;N;
     assert (dirk.blocks, dirk.badges, dirk.fee_limit) == ((), (), None)
 
 
+async def test_a_day_may_be_in_a_column_of_times(library: Library) -> None:
+    map_ = f'{PATRONS}birth_date = {{ column = "dob", format = "%d/%m/%Y %H:%M" }}'
+    assert imported(library, map_, "card,surname,dob\nX1,Ann,31/01/1980 00:00\n").errors == ()
+    record = await library.find_patron("X1")
+    assert record is not None
+    assert record.birth_date == date(1980, 1, 31)
+
+
 async def test_an_empty_cell_of_a_list_is_an_empty_list(library: Library) -> None:
     """C70: without a column the badges stay, with one they are what it says."""
     assert imported(library, PATRONS, "card,surname\nP1,Ann\n").errors == ()

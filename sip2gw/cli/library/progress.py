@@ -57,7 +57,6 @@ class Lines:
         self._clock_s = clock_s
         self._began_s: float | None = None
         self._said_s = 0.0
-        self._done_before = 0
 
     def tell(self, phase: str, done: int, total: int) -> None:
         """Take note of the progress, and say it once a minute."""
@@ -66,11 +65,9 @@ class Lines:
         now_s = self._clock_s()
         if self._began_s is None:
             self._began_s = self._said_s = now_s
-            self._done_before = done
         elif now_s - self._said_s >= LINE_EVERY_S:
             self._said_s = now_s
-            pace_s = (now_s - self._began_s) / (done - self._done_before)
-            left = in_words(pace_s * (total - done))
+            left = in_words((now_s - self._began_s) / done * (total - done))
             self._write(f"{done} of {total} PINs are hashed; about {left} left.")
 
 
