@@ -2,6 +2,7 @@
 
 Like `bare`, it splits on CR and reads the sequence digit. It reads the card, too, for nobody
 accepts an answer about somebody else: each card has ten frames, made when it is first asked about.
+An answer about an item is made each time, for there are too many pairs of card and item to keep.
 With MS every answer takes so many milliseconds.
 """
 
@@ -13,6 +14,7 @@ from typing import cast
 
 from benchmarks.bare import DIGIT_FROM_END, FIRST_DIGIT, serve, ten_answers
 from benchmarks.library import CURRENCY
+from sip2gw.protocol.checksum import seal
 
 INSTITUTION = "THERE"
 
@@ -32,6 +34,10 @@ _BODIES = {
     b"93": "941",
     b"99": f"98YYYYYY600003{_DATE}2.00AO{INSTITUTION}|BX{'Y' * 16}|",
 }
+_ITEM_BODIES = {
+    b"11": f"121NNY{_DATE}AO{INSTITUTION}|AA{{card}}|AB{{item}}|AJThe title|AH{_DATE}|",
+    b"09": f"101YNN{_DATE}AO{INSTITUTION}|AB{{item}}|AQMAIN|AJThe title|",
+}
 
 
 class Answers:
@@ -42,17 +48,25 @@ class Answers:
 
     def to(self, frame: bytes) -> bytes:
         """The answer to a frame without its CR."""
-        start = frame.find(b"|AA") + 3
-        code = frame[:2]
+        code, card = frame[:2], _value(frame, b"|AA")
+        about_item = _ITEM_BODIES.get(code)
+        if about_item is not None:
+            item = _value(frame, b"|AB")
+            body = about_item.format(card=card.decode("ascii"), item=item.decode("ascii"))
+            sequence = frame[-DIGIT_FROM_END : 1 - DIGIT_FROM_END]
+            return seal(body.encode("ascii"), sequence, True) + b"\r"
         if code == b"63" and frame[_FINES_AT : _FINES_AT + 1] == b"Y":
             code = b"63Y"
-        asked = (code, frame[start : frame.find(b"|", start)] if start > 2 else b"")
-        made = self._made.get(asked)
+        made = self._made.get((code, card))
         if made is None:
-            code, card = asked
             body = _BODIES[code].format(card=card.decode("ascii"))
-            made = self._made[asked] = ten_answers(body.encode("ascii"))
+            made = self._made[code, card] = ten_answers(body.encode("ascii"))
         return made[frame[-DIGIT_FROM_END] - FIRST_DIGIT]
+
+
+def _value(frame: bytes, tag: bytes) -> bytes:
+    start = frame.find(tag) + len(tag)
+    return frame[start : frame.find(b"|", start)] if start >= len(tag) else b""
 
 
 class BareLibrary(asyncio.Protocol):

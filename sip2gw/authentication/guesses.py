@@ -132,7 +132,7 @@ class Guesses:
         self, terminal: str, now: datetime, judging: Coroutine[Any, Any, T]
     ) -> T:
         """The same where judging is waiting for somebody else's answer, so no task is needed."""
-        known = self.terminal(terminal)
+        known = self.terminals.of(terminal, self.rules.terminal_failures_max)
         crowded = bool(known.failures) and self._too_many(known, now, known.judged)
         if crowded:
             try:

@@ -37,10 +37,6 @@ class _Kept:
     membership: Membership | None
     record: PatronRecord
 
-    def is_of(self, answer: LibraryAnswer, reading: tuple[object, ...]) -> bool:
-        """Whether `answer` is the same, to be read in the same way."""
-        return self.answer is answer and self.reading == reading
-
 
 class Snapshots:
     """The last ones, by card and kind of answer."""
@@ -68,13 +64,17 @@ class Snapshots:
         reading = (manner.account, manner.facts, manner.text, manner.aliases, currency)
         key = (number, type(answer))
         kept = self._kept.get(key)
-        if kept is not None and kept.is_of(answer, reading):
+        if kept is not None and kept.answer is answer and kept.reading == reading:
             facts = kept.facts
         else:
             kept, facts = None, _read(number, answer, manner, currency)
         ours, membership = await _our_part(session, number, facts, ours)
         # Our own part is the same object as long as nothing of it has changed.
-        if kept is not None and kept.ours is ours and kept.membership == membership:
+        if (
+            kept is not None
+            and kept.ours is ours
+            and (kept.membership is membership or kept.membership == membership)
+        ):
             return kept.record
         record = record_of(facts, number, ours, membership)
         self._kept.keep(key, _Kept(answer, reading, facts, ours, membership, record))

@@ -33,6 +33,7 @@ from sip2gw.model import (
     Presence,
 )
 from sip2gw.model.items import ItemRecord, Outcome
+from sip2gw.model.journal import JournalEntry, Kept
 from sip2gw.model.refusals import RefusedPayment
 from sip2gw.model.shares import Debts, PendingFee, SentShare, Share
 from sip2gw.policy.items.cases import CirculationCase
@@ -45,6 +46,13 @@ from sip2gw.texts.payments import PaymentTexts
 
 Role = Literal["daemon", "command"]
 """Who works on a store: a gateway, which is alone on a SQLite store, or a command beside it."""
+
+Access = Literal["read", "rehearse", "write", "make"]
+"""What the one who opens a store may do to it (C135).
+
+`read` changes nothing, not even a byte of the files. `rehearse` does the same, but may stage rows
+in temporary tables. `write` also brings an older store up to date. `make` also makes a new one.
+"""
 
 
 class BackendError(Exception):
@@ -520,6 +528,25 @@ class Backend(Protocol):
     async def doubtful_sendings(self, done_since: datetime) -> Sequence[DoubtfulSending]:
         """What `settle_sending` noted as `unknown` and nobody has closed, of all gateways; oldest
         first. Also what was sent after `done_since` and found to be done.
+
+        Raises:
+            BackendError: the store cannot be read.
+        """
+        ...
+
+    async def add_to_journal(self, entry: JournalEntry) -> Kept:
+        """Write down, durably before this returns, what was taken off line (B77, C125).
+
+        A request that repeats the last one about its item is not written again.
+
+        Raises:
+            BackendError: it was not written.
+        """
+        ...
+
+    async def journalled(self, item_id: str) -> JournalEntry | None:
+        """The last that was taken off line about an item and has not gone up yet, whichever
+        gateway took it; None when everything has.
 
         Raises:
             BackendError: the store cannot be read.

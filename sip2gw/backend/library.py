@@ -29,7 +29,7 @@ from sip2gw.backend.database import (
 )
 from sip2gw.backend.sendings import Sendings
 from sip2gw.backend.shares import SharedPayments
-from sip2gw.backend.sql import circulation, door_log, queries
+from sip2gw.backend.sql import circulation, door_log, journal, queries
 from sip2gw.backend.sql.desk import followup, support, watch
 from sip2gw.backend.sql.desk import reviews as review_desk
 from sip2gw.backend.sql.members import (
@@ -50,6 +50,7 @@ from sip2gw.backend.sql.values import time_value
 from sip2gw.backend.staff import doors as door_desk
 from sip2gw.foundation.later import Later, loaded
 from sip2gw.model import Payment
+from sip2gw.model.journal import Waiting
 from sip2gw.model.support import Cause
 from sip2gw.policy.desk.support import OpeningDays
 
@@ -195,6 +196,17 @@ def _plain(job: Callable[Concatenate[Database, P], T]) -> Callable[Concatenate[D
 class Library(Sendings, SharedPayments, Backend, Database):
     """A store: the library system itself, with its administration."""
 
+    claimant: str
+    """The name under which a gateway claims what one at a time does. On SQLite there is only ever
+    one gateway, so what an earlier process has claimed is free."""
+
+    add_to_journal = _written(journal.add)
+    claim_journalled = _written(journal.claim)
+    release_journalled = _written(journal.release)
+    end_journalled = _written(journal.end)
+    journal_entries = _listed(journal.entries)
+    forget_journal = _forgetting(journal.forget, "the journal still says who borrowed what")
+    count_forgotten_journal = _read(journal.count_forgotten)
     undo_payment = _written(ledger.undo)
     refund = _written(ledger.refund)
     surpluses = _read(surplus.surpluses)
@@ -287,6 +299,15 @@ class Library(Sendings, SharedPayments, Backend, Database):
     tell_refusing_doors = _written(watch.tell_refusing)
     last_heard = _read(watch.last_heard)
     tell_silent_terminals = _written(watch.tell_silent)
+
+    @abstractmethod
+    async def journal_waiting(self) -> Sequence[Waiting]:
+        """What was taken off line and has not gone up yet, for each account and message. Asked
+        every second, so it takes no connection of its own.
+
+        Raises:
+            BackendError: the store cannot be read.
+        """
 
     def payment(self, payment_id: str) -> Payment | None:
         """One payment, or None; it may be only in the spool."""
@@ -382,13 +403,18 @@ class Library(Sendings, SharedPayments, Backend, Database):
             BackendError: some entries have no message yet; doing it again goes on.
         """
         new = 0
-        while await asyncio.to_thread(self._is_behind):
+        while await asyncio.to_thread(self.is_behind):
             new += await self.write(
                 lambda connection: followup.follow_up(connection, branches, now, days)
             )
         return new
 
-    def _is_behind(self) -> bool:
+    def is_behind(self) -> bool:
+        """Whether `follow_up` would open or close a message.
+
+        Raises:
+            BackendError: the store cannot be read.
+        """
         with self.snapshot() as connection:
             return followup.is_behind(connection)
 

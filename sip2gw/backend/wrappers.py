@@ -17,6 +17,7 @@ from sip2gw.backend.base import (
     PaymentResult,
 )
 from sip2gw.model import AccessRow, Block, Presence
+from sip2gw.model.journal import JournalEntry, Kept
 
 T = TypeVar("T")
 
@@ -129,6 +130,10 @@ class Timed(PassingOn):
     ) -> Sequence[Settlement]:
         """See `Backend.settle`."""
         return await self._timed("settle", self._inner.settle(attempts, now))
+
+    async def add_to_journal(self, entry: JournalEntry) -> Kept:
+        """See `Backend.add_to_journal`."""
+        return await self._timed("add_to_journal", self._inner.add_to_journal(entry))
 
     async def set_block(
         self, patron_id: str, block: Block, *, terminal: str = "", card: str = ""

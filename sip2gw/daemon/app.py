@@ -15,13 +15,13 @@ from sip2gw.authentication.guesses import PinRules
 from sip2gw.authentication.identification import StoreIdentifier
 from sip2gw.authentication.pins import PinService
 from sip2gw.authentication.verification import PasswordService, SlowVerifier
-from sip2gw.backend.base import Backend, BackendError
+from sip2gw.backend.base import Access, Backend, BackendError
 from sip2gw.backend.factory import Opened, open_backend, open_library_system
 from sip2gw.backend.system import LibrarySystem
 from sip2gw.backend.wrappers import Timed
 from sip2gw.config import Config
 from sip2gw.config.availability import unavailable
-from sip2gw.control.messages import Reloaded
+from sip2gw.control.messages import FollowedUp, Reloaded
 from sip2gw.daemon import signals
 from sip2gw.daemon.causes import CauseChore
 from sip2gw.daemon.chores import ClockChore, StoreChore
@@ -33,6 +33,7 @@ from sip2gw.daemon.maintenance import MAINTENANCE
 from sip2gw.daemon.notify import ServiceManager
 from sip2gw.daemon.operating import OperatorSide
 from sip2gw.daemon.reloading import Reloader
+from sip2gw.daemon.replaying import Replayer
 from sip2gw.daemon.settling import Looks, Settler
 from sip2gw.daemon.support import SupportChore
 from sip2gw.foundation.clock import Clock
@@ -68,6 +69,7 @@ HTTP_STOP_S = 4.0
 CONTROL_STOP_S = 0.5
 STOP_AFTER_DRAIN_S = 10.0
 """Time for everything that follows the last requests, on a busy machine."""
+JOURNAL_STOP_S = 1.0
 LIBRARY_SYSTEM_STOP_S = 1.0
 STORE_CLOSE_S = 4.0
 """Longer than a job of ours waits for another process."""
@@ -106,6 +108,7 @@ class App:
             answers=state.answers,
             library=self.library,
             sendings=state.sendings,
+            journal=state.journal,
             payments=state.payments,
             data_since=self._data_since,
         )
@@ -126,6 +129,7 @@ class App:
             log,
             self._data_since,
         )
+        self.replayer = self._replayer(clock)
         self.outbox_chore = OutboxChore(store, lambda: self.config, self.metrics, clock, log)
         self.gateway.on_unknown = self.settler.nudge
         self.server = TerminalServer(self.gateway, state)
@@ -202,6 +206,22 @@ class App:
         )
         return self.looker, payments
 
+    def _replayer(self, clock: Clock) -> Replayer | None:
+        """Who hands over what was taken off line; nobody without a library system."""
+        if self.library is None:
+            return None
+        return Replayer(
+            self.store,
+            self.library,
+            self.state.sendings,
+            self.state.journal,
+            lambda: self.config.accounts,
+            self.cause_chore.journal_stays,
+            self.metrics,
+            clock,
+            self.log,
+        )
+
     def _pin_locked(self, what: str, terminal: str) -> None:
         self.metrics.pin_locks += 1
         self.log.events.warning("pin_locked", limit=what, terminal=terminal)
@@ -262,6 +282,11 @@ class App:
         await self._stopping.wait()
         return await self.stop()
 
+    async def replay(self) -> None:
+        """See `Replayer.look`."""
+        if self.replayer is not None:
+            await self.replayer.look()
+
     def _regular(self) -> Iterable[tuple[Callable[[], Awaitable[None]], float, float]]:
         """The recurring tasks: the seconds until their first run, and between two runs."""
         return (
@@ -278,6 +303,7 @@ class App:
             # Not sooner: the first answers of a library system must have come.
             (self.cause_chore.look_for_old_data, 60.0, 60.0),
             (self.outbox_chore.look, 30.0, 60.0),
+            (self.replay, 0.0, 1.0),
         )
 
     def drain(self) -> float:
@@ -343,6 +369,8 @@ class App:
         ending, drain_s = Ending(self.log), self.config.server.drain_timeout_s
         await ending.part("requests", drain_s + DRAIN_MARGIN_S, self.server.stop())
         http = asyncio.ensure_future(ending.part("http", HTTP_STOP_S, self.operators.close_http()))
+        if self.replayer is not None:
+            await ending.part("journal", JOURNAL_STOP_S, self.replayer.stop())
         if self.library is not None:
             await ending.part(
                 "library system", LIBRARY_SYSTEM_STOP_S, self._leave_library(self.library)
@@ -370,6 +398,10 @@ class App:
         Nothing changes if it is invalid, or if it changes something that a reload must not.
         """
         return self._reloader.ask()
+
+    def follow_up(self) -> asyncio.Future[FollowedUp]:
+        """Open messages of customer support now (C145)."""
+        return self.support_chore.look_now()
 
     def _swap(self, config: Config, site: Site) -> None:
         if config.log != self.config.log:
@@ -422,9 +454,17 @@ def event_loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 def serve(
-    config: Config, on_ready: Callable[[list[str], str], None] = lambda sip2, admin: None
+    config: Config,
+    on_ready: Callable[[list[str], str], None] = lambda sip2, admin: None,
+    *,
+    access: Access = "write",
 ) -> int:
-    """Run a gateway in the foreground until it is told to stop; returns the exit status."""
+    """Run a gateway in the foreground until it is told to stop; returns the exit status.
+
+    Args:
+        on_ready: called with the addresses for terminals and HTTP.
+        access: `make` makes a missing store, with which it otherwise does not start.
+    """
     problems = unavailable(config)
     if problems:
         sys.stderr.write("".join(f"{line}\n" for line in problems))
@@ -433,13 +473,13 @@ def serve(
         return 0
     _raise_file_limit()
     with asyncio.Runner(loop_factory=event_loop_factory()) as runner:
-        return runner.run(_serve(config, on_ready))
+        return runner.run(_serve(config, on_ready, access))
 
 
-async def _serve(config: Config, on_ready: Callable[[list[str], str], None]) -> int:
+async def _serve(config: Config, on_ready: Callable[[list[str], str], None], access: Access) -> int:
     asyncio.get_running_loop().set_default_executor(ready_pool(SHARED_THREADS, "sip2gw"))
     try:
-        opened = open_backend(config, "daemon")
+        opened = open_backend(config, "daemon", access)
     except BackendError as error:
         sys.stderr.write(f"sip2gw: {error}\n")
         return 1

@@ -62,10 +62,13 @@ class Suspended(Generic[T]):
         self._passed_on = self._waits_for is not None and self._waits_for.cancel()
 
     def _wait(self) -> None:
-        if self._waits_for is None:
+        waits_for = self._waits_for
+        if waits_for is None:
             asyncio.get_running_loop().call_soon(self._step, None)
+        elif isinstance(waits_for, OneWait):
+            waits_for.at_its_end(self._step)
         else:
-            self._waits_for.add_done_callback(self._step)
+            waits_for.add_done_callback(self._step)
 
     def _step(self, done: asyncio.Future[Any] | None) -> None:
         """Resume; the coroutine itself takes the result or the exception of what is `done`."""
@@ -101,11 +104,49 @@ class OneWait(asyncio.Future[None]):
     """A wait for something that goes on when the wait is cancelled.
 
     Whoever wants to know the end of it all the same begins another wait. `Detached` relies on that.
+
+    A suspended coroutine goes on where the wait ends, inside of `end`. Another turn of the loop
+    would cost a request in front of a library system several per cent of what it takes in all.
     """
+
+    _then: Callable[[asyncio.Future[Any]], None] | None = None
 
     def begun(self) -> asyncio.Future[Any]:
         """What a generator yields in order to wait until this is done, whatever its outcome."""
         return next(iter(self))
+
+    def at_its_end(self, then: Callable[[asyncio.Future[Any]], None]) -> None:
+        """Have `then` called by `end`, or in a later turn when the wait ends otherwise."""
+        self._then = then
+
+    def end(self) -> None:
+        """What was waited for has happened. Call it last: whoever waits goes on before it returns,
+        and may begin whatever it likes."""
+        then, self._then = self._then, None
+        if then is None:
+            self.end_later()
+            return
+        try:
+            then(self)
+        except Exception as error:  # as of any callback: not the fault of whoever calls us
+            context = {"message": "the end of a wait", "exception": error, "future": self}
+            self.get_loop().call_exception_handler(context)
+
+    def end_later(self) -> None:
+        """The same, but whoever waits goes on in a later turn."""
+        if not self.done():
+            self._call_soon()
+            self.set_result(None)
+
+    def cancel(self, msg: Any = None) -> bool:
+        """Whoever waits learns of it in a later turn."""
+        self._call_soon()
+        return super().cancel(msg)
+
+    def _call_soon(self) -> None:
+        then, self._then = self._then, None
+        if then is not None:
+            self.add_done_callback(then)
 
 
 class Detached:
@@ -133,7 +174,7 @@ class Detached:
                     result: T = end.value
                     return result
                 try:
-                    yield _shielded(waits_for)
+                    yield waits_for if isinstance(waits_for, OneWait) else _shielded(waits_for)
                 except asyncio.CancelledError:
                     has_left = True
                     self._go_on_alone(work, waits_for)
@@ -156,13 +197,13 @@ class Detached:
 
 def _shielded(waits_for: asyncio.Future[Any] | None) -> asyncio.Future[Any] | None:
     """What the caller may cancel without cancelling what the work waits for."""
-    if waits_for is None or isinstance(waits_for, OneWait):
-        return waits_for
+    if waits_for is None:
+        return None
     shield = OneWait()
 
     def done(_: object) -> None:
         if not shield.done():
-            shield.set_result(None)
+            shield.end()
 
     waits_for.add_done_callback(done)
     return shield.begun()

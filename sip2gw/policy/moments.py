@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 from datetime import date, datetime, time, tzinfo
-from time import strptime
 
 from sip2gw.protocol.timestamps import YEARS
 
@@ -52,7 +51,7 @@ def read_end(text: str, zone: tzinfo) -> datetime:
 def reads_a_day(form: str) -> bool:
     """Whether `form`, as for `strptime`, gives back the day that it wrote."""
     with suppress(ValueError, re.error):  # the latter for a directive that stands there twice
-        return strptime(_PROBE.strftime(form), form)[:3] == _PROBE.timetuple()[:3]
+        return datetime.strptime(_PROBE.strftime(form), form).date() == _PROBE  # noqa: DTZ007
     return False
 
 

@@ -421,15 +421,17 @@ class ClientConnection:
             return None
         trailer = split_trailer(frame)
         if self._with_checksum:
-            if trailer.has_checksum and not self._checksum_good(trailer):
+            if (
+                trailer.summed
+                and not checksum_matches(trailer.summed, trailer.digits)
+                and not self._characters_good(trailer)
+            ):
                 raise StrangeAnswerError
             if trailer.sequence != self._expected and trailer.body != RESEND_BODY:
                 raise StrangeAnswerError
         return trailer.body
 
-    def _checksum_good(self, trailer: Trailer) -> bool:
-        if checksum_matches(trailer.summed, trailer.digits):
-            return True
+    def _characters_good(self, trailer: Trailer) -> bool:
         return self._characters and character_checksum_matches(
             self.wire.text.decode(trailer.summed), trailer.digits
         )

@@ -21,16 +21,35 @@ class FrameBuffer:
     Every byte is looked at a bounded number of times, however finely the stream is chopped.
     """
 
-    __slots__ = ("_data", "_frame_bytes_max", "_searched")
+    __slots__ = ("_data", "_frame_bytes_max", "_searched", "_whole")
 
     def __init__(self, frame_bytes_max: int = FRAME_BYTES_MAX) -> None:
         self._frame_bytes_max = frame_bytes_max
         self._data = bytearray()
         self._searched = 0
+        self._whole: bytes | None = None
+        """What has arrived, if it is one frame and nothing else, as nearly always: it need not be
+        copied into the buffer and out of it again."""
 
     def feed(self, data: bytes) -> None:
         """Add what has arrived."""
+        if self._whole is not None:
+            self._data += self._whole + b"\r"
+            self._whole = None
+        elif not self._data and self._is_whole(data):
+            self._whole = data[:-1]
+            return
         self._data += data
+
+    def _is_whole(self, data: bytes) -> bool:
+        """Whether `data` is one frame with a CR after it."""
+        end = len(data) - 1
+        return (
+            0 < end <= self._frame_bytes_max
+            and data.find(b"\r") == end
+            and data[0] not in _JUNK
+            and b"\n" not in data
+        )
 
     def next_frame(self) -> bytes | None:
         """The next complete frame, or None until more arrives.
@@ -39,6 +58,9 @@ class FrameBuffer:
             FrameTooLongError: the next frame is over the limit, complete or not. The buffer is
                 of no use afterwards.
         """
+        if self._whole is not None:
+            frame, self._whole = self._whole, None
+            return frame
         data = self._data
         if not self._searched:
             self._skip_junk()
@@ -61,7 +83,7 @@ class FrameBuffer:
         """Whether a frame has begun but not ended; leading junk alone is not a frame."""
         if self._data and not self._searched:
             self._skip_junk()
-        return bool(self._data)
+        return bool(self._data) or self._whole is not None
 
     def _skip_junk(self) -> None:
         if not self._data or self._data[0] not in _JUNK:

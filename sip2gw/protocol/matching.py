@@ -21,6 +21,8 @@ class _Kind(NamedTuple):
     answer: bytes
     fields_at: int
     answer_fields_at: int
+    is_about_item: bool
+    """Whether the answer names an item."""
 
 
 def _fields_at(message: type[Message]) -> int:
@@ -28,7 +30,12 @@ def _fields_at(message: type[Message]) -> int:
 
 
 _KINDS = {
-    code.encode(): _Kind(kind.response.code.encode(), _fields_at(kind), _fields_at(kind.response))
+    code.encode(): _Kind(
+        kind.response.code.encode(),
+        _fields_at(kind),
+        _fields_at(kind.response),
+        any(placed.place.tag == "AB" for placed in layout_of(kind.response).tagged),
+    )
     for code, kind in REQUESTS.items()
 }
 
@@ -68,7 +75,8 @@ def asked_by(body: bytes) -> Asked:
     if kind is None:
         return _UNKNOWN
     at = kind.fields_at
-    return Asked(kind, _value(_PATRON, body, at) or b"", _value(_ITEM, body, at) or b"")
+    item = _value(_ITEM, body, at) if kind.is_about_item else None
+    return Asked(kind, _value(_PATRON, body, at) or b"", item or b"")
 
 
 def _differs(tag: bytes, asked: bytes, answer: bytes, kind: _Kind) -> bool:

@@ -17,6 +17,7 @@ from sip2gw.shared.connected import Connected, Replacements
 from sip2gw.shared.door_memory import Admissions, Passages
 from sip2gw.shared.door_questions import DoorQuestions
 from sip2gw.shared.doorkeeper import Caps, Doorkeeper
+from sip2gw.shared.journal import JournalSeen
 from sip2gw.shared.payments import Payments
 from sip2gw.shared.pin_guesses import PinGuesses
 from sip2gw.shared.sendings import Sendings
@@ -44,6 +45,8 @@ class SharedState:
         """Shared are the failures; otherwise a terminal that keeps reconnecting would have the
         limit once at each worker (C19). How many guesses are judged at a time may be partitioned,
         because each worker has its own processor. The store counts the failures of a *patron*."""
+        self.journal = JournalSeen()
+        """Partitioned: it says what the last look at the store has shown, for when that fails."""
         self.sendings = Sendings()
         self.payments = Payments()
         """Shared: a terminal that reconnects to another worker must not have its loan sent up

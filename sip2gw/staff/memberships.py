@@ -66,7 +66,7 @@ def _read(
 ) -> None:
     """Fill `wanted` with the definitions of the file, by line, and note what is wrong with them."""
     from sip2gw.backend.loading.format import LineError
-    from sip2gw.backend.loading.lines import numbered_lines
+    from sip2gw.backend.loading.json_lines import numbered_lines
 
     findings.begin_file(name, 0)
     places: dict[str, int] = {}
@@ -90,7 +90,8 @@ def _read(
 
 def _definition(line: bytes | None, currency: str) -> Definition | None:
     from sip2gw.backend.loading.format import LineError, MembershipLine
-    from sip2gw.backend.loading.lines import decode, read_definition
+    from sip2gw.backend.loading.json_lines import decode
+    from sip2gw.backend.loading.lines import read_definition
 
     record = decode(line)
     if record is None:

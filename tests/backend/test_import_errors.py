@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from sip2gw.backend.library import Library
-from sip2gw.backend.loading import lines as reading_module
+from sip2gw.backend.loading import json_lines as reading_module
 from sip2gw.backend.loading.importing import import_files
 from sip2gw.foundation.hashing import secret_fingerprint
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sip2gw.foundation.eager import Detached, Suspended, start, within
+from sip2gw.foundation.eager import Detached, OneWait, Suspended, start, within
 
 
 async def outcome(suspended: Suspended[Any]) -> Any:
@@ -330,3 +330,76 @@ async def test_when_what_it_waits_for_is_cancelled_so_is_the_caller() -> None:
     await turns(5)
     assert caller.cancelled()
     assert (judged.ended, judged.left) == (1, set())
+
+
+# Going on where a wait ends ---------------------------------------------------------------------
+
+
+class Waiting:
+    """A coroutine that waits once and says how that went."""
+
+    def __init__(self, fails=False):
+        self.wait, self.fails = OneWait(), fails
+        self.said: list[str] = []
+        begun = start(self.work())
+        assert isinstance(begun, Suspended)
+        self.suspended = begun
+        begun.go_on(lambda result: self.said.append(repr(result)))
+
+    async def work(self):
+        await Once(self.wait)
+        if self.fails:
+            raise ValueError("a bug in the request")
+        return "went on"
+
+
+class Once:
+    def __init__(self, wait):
+        self.wait = wait
+
+    def __await__(self):
+        yield self.wait.begun()
+
+
+async def test_a_request_goes_on_inside_of_the_end_of_its_wait():
+    waiting = Waiting()
+    waiting.wait.end()
+    assert waiting.said == ["'went on'"]
+
+
+async def test_or_in_a_later_turn_if_whoever_ends_it_has_more_to_do():
+    waiting = Waiting()
+    waiting.wait.end_later()
+    assert waiting.said == []
+    await asyncio.sleep(0)
+    assert waiting.said == ["'went on'"]
+
+
+async def test_a_wait_that_is_cancelled_tells_so_in_a_later_turn():
+    waiting = Waiting()
+    waiting.suspended.cancel()
+    waiting.wait.end_later()
+    assert waiting.said == []
+    await asyncio.sleep(0)
+    assert waiting.said == ["CancelledError()"]
+
+
+async def test_a_bug_of_the_request_is_not_the_fault_of_whoever_ends_its_wait():
+    waiting, told = Waiting(fails=True), []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+    waiting.wait.end()
+    assert [str(context["exception"]) for context in told] == ["a bug in the request"]
+
+
+async def test_a_task_goes_on_as_after_any_future():
+    wait = OneWait()
+
+    async def work():
+        await Once(wait)
+        return "went on"
+
+    task = asyncio.create_task(work())
+    await asyncio.sleep(0)
+    wait.end()
+    assert not task.done()
+    assert await task == "went on"

@@ -69,6 +69,18 @@ def test_the_card_counts_as_the_transaction_finds_it():
     assert said(LoanCase(request(), reader(), RULES), facts(record(), blocked)) == "blocked"
 
 
+def test_what_the_terminal_saw_is_judged_once_and_anything_newer_anew():
+    """C60: the judgement before the transaction counts for that very snapshot only."""
+    card = BANNED.cards[0]
+    judged = reader(card).standing(BANNED)
+    seen = replace(reader(card), seen=BANNED, judged=judged)
+    assert seen.standing(BANNED) is judged
+    assert said(LoanCase(request(), seen, RULES), facts(record(), READER)) == "ok"
+    assert said(LoanCase(request(), seen, RULES), facts(record(), BANNED)) == "blocked"
+    unjudged = replace(reader(card), seen=BANNED)
+    assert unjudged.standing(BANNED) == judged
+
+
 @pytest.mark.parametrize(
     ("who", "changes", "no_block", "expected"),
     [

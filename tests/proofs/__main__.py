@@ -24,9 +24,11 @@ PROGRAMS = (
     "upstream-lending",
     "upstream-payments",
     "upstream-guesses",
+    "journal",
     "away",
     "memory",
     "beside",
+    "backup",
     "mutants",
     "observe",
 )

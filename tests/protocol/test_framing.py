@@ -58,3 +58,12 @@ def test_leading_junk_alone_is_no_partial_frame() -> None:
     buffer.feed(b"7\r")
     assert buffer.next_frame() == b"97"
     assert not buffer.partial
+
+
+def test_frames_that_arrive_before_the_first_is_taken_wait_in_their_order() -> None:
+    buffer = FrameBuffer()
+    for arrived in (b"97\r", b"99\r", b"23", b"\r"):
+        buffer.feed(arrived)
+        assert buffer.partial
+    assert [buffer.next_frame() for _ in range(4)] == [b"97", b"99", b"23", None]
+    assert not buffer.partial

@@ -29,12 +29,13 @@ def says(at: datetime = EARLIER, **more: Any) -> PatronInformationResponse:
 
 
 def test_the_same_later_is_not_written_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    one = Written()
-    first = one.body_of(says(), WIRE)
-    later = serialise(says(LATER), WIRE)
+    one, response, later = Written(), says(), serialise(says(LATER), WIRE)
+    first = one.body_of(response, WIRE)
     monkeypatch.setattr(module, "serialise", None)
-    assert one.body_of(says(LATER), WIRE) == later
-    assert one.body_of(says(), WIRE) == first
+    response.transaction_date = LATER
+    assert one.body_of(response, WIRE) == later
+    response.transaction_date = EARLIER
+    assert one.body_of(response, WIRE) == first
     assert first != later
 
 
@@ -57,10 +58,9 @@ def test_anything_else_is_written_anew(other: Response) -> None:
 
 def test_so_it_is_for_another_terminal() -> None:
     one, other = Written(), WireFormat(date_zone="utc", encoding="utf-8")
+    response = says(personal_name="Zoë")
     for wire in (WIRE, other, WIRE):
-        assert one.body_of(says(personal_name="Zoë"), wire) == serialise(
-            says(personal_name="Zoë"), wire
-        )
+        assert one.body_of(response, wire) == serialise(response, wire)
 
 
 def test_what_has_no_date_has_no_place_for_it() -> None:

@@ -6,7 +6,7 @@ takes a date or a time is a string here and is read by `moments`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date
 from enum import StrEnum
 from typing import Annotated, Literal, TypeAlias
@@ -245,7 +245,14 @@ AnyLine: TypeAlias = (
     | PinSecretLine
 )
 
-LINES: Mapping[str, type[Line]] = {
+Take = Callable[[], AnyLine | None]
+"""Gives the record of a line, None for none.
+
+Raises:
+    LineError: the line is not a record of the format.
+"""
+
+LINES: Mapping[str, type[AnyLine]] = {
     str(line.__struct_config__.tag): line
     for line in (
         MembershipLine,

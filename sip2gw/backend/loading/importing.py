@@ -11,15 +11,14 @@ from pathlib import Path
 from typing import BinaryIO
 
 from sip2gw.backend.database import Connection, Database, telling
-from sip2gw.backend.loading import checks, table
+from sip2gw.backend.loading import checks, json_lines, table
 from sip2gw.backend.loading.columns import ColumnMap
+from sip2gw.backend.loading.format import Take
 from sip2gw.backend.loading.lines import (
     Findings,
     RecordReader,
     Rules,
-    Take,
     TooManyErrorsError,
-    json_records,
 )
 from sip2gw.backend.loading.missing import Completion
 from sip2gw.backend.loading.pins import ClearPins, PinHashing, store_pins
@@ -59,7 +58,7 @@ class JsonLines:
 
     def records(self, stream: BinaryIO, start: int) -> Iterator[tuple[int, Take]]:
         """The records in `stream`, with their lines, numbered from `start` + 1."""
-        return json_records(stream, start)
+        return json_lines.records(stream, start)
 
     def named(self, message: str) -> str:
         """`message` about a key, which is called the same in the file."""

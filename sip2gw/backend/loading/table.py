@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from difflib import get_close_matches
 from functools import partial
@@ -15,7 +15,7 @@ import msgspec
 from msgspec import UNSET
 
 from sip2gw.backend.loading.columns import DELIMITERS, Column, ColumnMap, Layout
-from sip2gw.backend.loading.format import LINES, LineError, misfit
+from sip2gw.backend.loading.format import LINES, AnyLine, LineError, Take, misfit
 
 LINE_CHARACTERS_MAX = 256 * 1024
 
@@ -24,13 +24,6 @@ _ABOUT_KEY = (
     re.compile(r"(?P<said>.*) - at `\$\.(?P<key>[a-z_]+)[^`]*`"),
 )
 """How a message says which key it is about: ours, and msgspec's."""
-
-Take = Callable[[], Any]
-"""Gives the record of a line.
-
-Raises:
-    LineError: the line is not a record.
-"""
 
 
 def records(stream: BinaryIO, start: int, columns: ColumnMap) -> Iterator[tuple[int, Take]]:
@@ -179,7 +172,7 @@ def _places(header: Sequence[str], columns: ColumnMap) -> Mapping[str, int]:
 
 def _record(
     row: Sequence[str], width: int, places: Mapping[str, int], columns: ColumnMap
-) -> msgspec.Struct:
+) -> AnyLine:
     if len(row) != width:
         raise LineError(
             f"has {len(row)} columns, and the header {width}; is a text with the delimiter in it"
@@ -193,9 +186,10 @@ def _record(
         elif column.key in columns.required:
             raise LineError(_about(column.key, column.name, "must not be empty"))
     try:
-        return msgspec.convert(values, LINES[columns.kind], strict=False)
+        record: AnyLine = msgspec.convert(values, LINES[columns.kind], strict=False)
     except msgspec.ValidationError as error:
         raise LineError(misfit(error)) from None
+    return record
 
 
 def _value(column: Column, cell: str) -> Any:

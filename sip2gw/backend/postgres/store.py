@@ -25,6 +25,7 @@ from typing import Any, TypeVar
 
 from sip2gw.backend.attempts import Settlement, UnknownAttempt, UnknownPayment
 from sip2gw.backend.base import (
+    Access,
     BackendError,
     Capability,
     CirculationOrder,
@@ -38,6 +39,7 @@ from sip2gw.backend.base import (
 )
 from sip2gw.backend.database import Connection, WriteResult
 from sip2gw.backend.doubts import Doubts, insist_on_notable
+from sip2gw.backend.ids import new_id
 from sip2gw.backend.library import Library
 from sip2gw.backend.postgres.address import Address
 from sip2gw.backend.postgres.beside import write_beside
@@ -65,7 +67,7 @@ from sip2gw.backend.postgres.pool import CONNECTIONS_MAX, READS_MAX, Pool
 from sip2gw.backend.postgres.session import LoopThread, Session, SnapshotSession
 from sip2gw.backend.postgres.settling import InDoubt
 from sip2gw.backend.spool import Spool, read_spool
-from sip2gw.backend.sql import queries
+from sip2gw.backend.sql import journal, queries
 from sip2gw.backend.sql.circulation import queue_values
 from sip2gw.backend.sql.identity import insist_on_currency, pin_secret_in_file, pin_secret_in_store
 from sip2gw.backend.sql.members import activity, guesses, lockout
@@ -76,6 +78,7 @@ from sip2gw.backend.sql.money.ledger import refused
 from sip2gw.backend.sql.money.refusals import Refusals, Writing
 from sip2gw.backend.sql.queries import BUMP_VERSION
 from sip2gw.backend.sql.records import membership_of, paid_fee
+from sip2gw.backend.sql.standing import insist_on_standing
 from sip2gw.backend.sql.values import time_text
 from sip2gw.backend.staff import doors
 from sip2gw.model import (
@@ -89,6 +92,7 @@ from sip2gw.model import (
     Presence,
 )
 from sip2gw.model.items import ItemRecord
+from sip2gw.model.journal import JournalEntry, Waiting
 from sip2gw.model.refusals import RefusedPayment
 from sip2gw.model.shares import PendingFee
 from sip2gw.policy.payments import PaymentFacts
@@ -109,6 +113,7 @@ _SET_BLOCK = numbered(queries.SET_BLOCK)
 _PRESENCE = numbered(queries.PRESENCE)
 _HOLD_QUEUE = numbered(queries.HOLD_QUEUE)
 _COPY_OF_TITLE = numbered(queries.COPY_OF_TITLE)
+_JOURNALLED = numbered(journal.ABOUT_ITEM)
 _ENTER = "SELECT * FROM enter_branch($1, $2, $3, $4, $5, $6, $7, $8)"
 _FEES_SETTLED_BY = numbered(queries.FEES_SETTLED_BY)
 _PENDING = numbered(exports.PENDING)
@@ -157,6 +162,7 @@ class PostgresStore(Library):
         self._in_doubt = InDoubt(self._pool, self._doubts)
         self._door_log = DoorLog(self._pool)
         self._refusals = Refusals(self._write_refusals)
+        self.claimant = new_id()
         self._activity = activity.Activity(self._write_activity)
         self._own_loop = LoopThread() if role == "command" else None
         self._closed = False
@@ -297,6 +303,15 @@ class PostgresStore(Library):
         """The holds that wait for this item or any copy of its title; first come."""
         rows = await self._read(_HOLD_QUEUE, *queue_values(record.item, now))
         return tuple(row[0] for row in rows)
+
+    async def journalled(self, item_id: str) -> JournalEntry | None:
+        """The last that was taken off line about the item and has not gone up yet, or None."""
+        rows = await self._read(_JOURNALLED, item_id) if is_storable(item_id) else []
+        return journal.entry_of(tuple(rows[0])) if rows else None
+
+    async def journal_waiting(self) -> Sequence[Waiting]:
+        """What was taken off line and has not gone up yet, for each account and message."""
+        return [journal.waiting_of(tuple(row)) for row in await self._read(journal.WAITING)]
 
     async def circulate(self, order: CirculationOrder) -> CirculationResult:
         """Do what `order` asks, exactly once under the order's key (B61, C69)."""
@@ -554,18 +569,20 @@ def open_postgres(
     *,
     password: str | None,
     role: Role,
+    access: Access,
     currency: str,
     pin_secret_file: Path | None = None,
     spool_file: Path | None = None,
     timeout_s: float = TIMEOUT_S,
     connections_max: int = CONNECTIONS_MAX,
 ) -> PostgresStore:
-    """Open the database `url`, making its tables and its PIN secret at first use. Blocks.
+    """Open the database `url`. Blocks.
 
     Args:
         url: `postgresql://user@host[,host…]/database`, without a password.
         password: the user's, if the server asks for one.
         role: any number of `daemon`s and `command`s may work on one database.
+        access: only `make` makes the tables and the PIN secret of a new store.
         currency: the institution's; a store keeps amounts in one currency only.
         pin_secret_file: the same on all hosts; default: the database keeps the secret (C18).
         spool_file: of this gateway alone; keeps attempts of unknown outcome while the database
@@ -576,16 +593,19 @@ def open_postgres(
     Raises:
         BackendError: the store cannot be opened; the text says why.
     """
-    address = Address(url, password)
+    address = Address(url, password, read_only=access == "read")
     with session_at(address, Session) as session:
         session.insist_on_server()
-        with session_at(address, Session) as other:
-            _insist_on_locks(session, other)
-        migrate(session)
+        insist_on_standing(session, _WHERE, access)
+        if access != "read":
+            with session_at(address, Session) as other:
+                _insist_on_locks(session, other)
+        if access in ("write", "make"):
+            migrate(session)
         if pin_secret_file is None:
-            secret = pin_secret_in_store(session)
+            secret = pin_secret_in_store(session, make=access == "make")
         else:
-            secret = pin_secret_in_file(session, pin_secret_file)
+            secret = pin_secret_in_file(session, pin_secret_file, make=access == "make")
         insist_on_currency(session, currency)
     return PostgresStore(
         address,
@@ -595,6 +615,9 @@ def open_postgres(
         timeout_s=timeout_s,
         connections_max=connections_max,
     )
+
+
+_WHERE = "the database of store.url"
 
 
 def _insist_on_locks(session: Session, other: Session) -> None:

@@ -20,7 +20,7 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -28,6 +28,7 @@ from typing import Any, TypeVar
 
 from sip2gw.backend.attempts import Settlement, UnknownAttempt
 from sip2gw.backend.base import (
+    Access,
     Capability,
     CirculationOrder,
     CirculationResult,
@@ -41,7 +42,7 @@ from sip2gw.backend.database import Connection, WriteResult
 from sip2gw.backend.doubts import Doubts
 from sip2gw.backend.library import Library
 from sip2gw.backend.spool import Spool, read_spool
-from sip2gw.backend.sql import circulation, queries
+from sip2gw.backend.sql import circulation, journal, queries
 from sip2gw.backend.sql.door_log import FLUSH_AFTER_S, AccessLog
 from sip2gw.backend.sql.identity import insist_on_currency, pin_secret_in_file
 from sip2gw.backend.sql.members import activity, guesses, lockout
@@ -57,6 +58,7 @@ from sip2gw.backend.sql.records import (
     membership_of,
     paid_fee,
 )
+from sip2gw.backend.sql.standing import insist_on_standing
 from sip2gw.backend.sql.values import time_text
 from sip2gw.backend.sqlite.cache import RecordCache
 from sip2gw.backend.sqlite.database import (
@@ -64,9 +66,11 @@ from sip2gw.backend.sqlite.database import (
     SqliteConnection,
     connect,
     expect_bulk,
+    is_busy,
 )
 from sip2gw.backend.sqlite.orders import Orders
 from sip2gw.backend.sqlite.place import Place
+from sip2gw.backend.sqlite.reading import ReadingPlace
 from sip2gw.backend.sqlite.reads import Reads
 from sip2gw.backend.sqlite.warming import warm
 from sip2gw.backend.sqlite.writer import LOCK_WAIT_S, Writer
@@ -82,6 +86,7 @@ from sip2gw.model import (
     Presence,
 )
 from sip2gw.model.items import ItemRecord
+from sip2gw.model.journal import JournalEntry, Waiting
 from sip2gw.model.refusals import RefusedPayment
 from sip2gw.model.shares import PendingFee
 from sip2gw.policy.payments import PaymentFacts
@@ -100,6 +105,7 @@ class Store(Library):
     """
 
     capabilities = frozenset(Capability)
+    claimant = "gateway"
 
     def __init__(
         self, place: Place, pin_secret: bytes, *, role: Role, lock: int | None, records_max: int
@@ -128,7 +134,7 @@ class Store(Library):
         self._refusals = Refusals(self._write_refusals)
         self._activity = activity.Activity(self._write_activity)
         self._reads = Reads(place)
-        writing = connect(self.path)
+        writing = connect(self._place.address)
         place.remember()
         self._writer = Writer(
             writing,
@@ -227,6 +233,15 @@ class Store(Library):
         """The holds that wait for this item or any copy of its title; first come."""
         values = circulation.queue_values(record.item, now)
         return tuple(hold_id for (hold_id,) in await self._reads.rows(queries.HOLD_QUEUE, values))
+
+    async def journalled(self, item_id: str) -> JournalEntry | None:
+        """The last that was taken off line about the item and has not gone up yet, or None."""
+        rows = await self._reads.rows(journal.ABOUT_ITEM, (item_id,))
+        return journal.entry_of(rows[0]) if rows else None
+
+    async def journal_waiting(self) -> Sequence[Waiting]:
+        """What was taken off line and has not gone up yet, for each account and message."""
+        return [journal.waiting_of(row) for row in await self._reads.rows(journal.WAITING)]
 
     async def _check_cache(self) -> None:
         """Forget all snapshots when another process has written; once in a turn of the loop.
@@ -494,7 +509,7 @@ class Store(Library):
         """
         self._place.insist()
         try:
-            with closing(connect(self.path, read_only=True)) as connection:
+            with closing(connect(self._place.address, read_only=True)) as connection:
                 connection.execute("BEGIN")
                 yield connection
         except sqlite3.Error as error:
@@ -509,7 +524,7 @@ class Store(Library):
         """
         self._place.insist()
         try:
-            with closing(connect(self.path)) as connection:
+            with closing(connect(self._place.address)) as connection:
                 expect_bulk(connection)
                 yield connection
                 self._place.insist()
@@ -580,15 +595,17 @@ def open_sqlite(
     path: Path,
     *,
     role: Role,
+    access: Access,
     currency: str,
     pin_secret_file: Path | None = None,
     records_max: int = RECORDS_CACHED_MAX,
 ) -> Store:
-    """Open the SQLite file `path`, making it and its PIN secret at first use.
+    """Open the SQLite file `path`.
 
     Args:
         path: the database; its directory must exist.
         role: a store has one `daemon` at most; `command`s may work next to it.
+        access: only `make` makes a missing file and its PIN secret.
         currency: the institution's; a store keeps amounts in one currency only.
         pin_secret_file: default `<path>.pin-secret`.
         records_max: patron snapshots kept in memory.
@@ -596,22 +613,41 @@ def open_sqlite(
     Raises:
         BackendError: the store cannot be opened; the text says why.
     """
-    place = Place(path)
-    lock = place.lock() if role == "daemon" else None
-    try:
-        connection = connect(place.path)
-        try:
-            migrate(connection)
-            secret = pin_secret_in_file(connection, pin_secret_file or place.beside(".pin-secret"))
-            insist_on_currency(connection, currency)
-        finally:
-            connection.close()
-        return Store(place, secret, role=role, lock=lock, records_max=records_max)
-    except BaseException as error:
+    with _telling(path), ExitStack() as held:
+        if access != "make" or path.exists():
+            _look(ReadingPlace(path), access)
+        place = ReadingPlace(path) if access == "read" else Place(path, make=access == "make")
+        lock = place.lock() if role == "daemon" else None
         if lock is not None:
-            os.close(lock)
-        if isinstance(error, OSError):
-            raise UnavailableError(f"{path}: {error.strerror}") from None
-        if isinstance(error, sqlite3.Error):
-            raise UnavailableError(f"{path}: {error}") from None
-        raise
+            held.callback(os.close, lock)
+        with closing(connect(place.address)) as connection:
+            if access in ("write", "make"):
+                migrate(connection)
+            secret_file = pin_secret_file or place.beside(".pin-secret")
+            secret = pin_secret_in_file(connection, secret_file, make=access == "make")
+            insist_on_currency(connection, currency)
+        store = Store(place, secret, role=role, lock=lock, records_max=records_max)
+        held.pop_all()
+        return store
+
+
+def _look(place: ReadingPlace, access: Access) -> None:
+    """Refuse a file that is not for us before anything is written there or beside it."""
+    with closing(connect(place.address)) as connection:
+        insist_on_standing(connection, str(place.path), access)
+
+
+@contextmanager
+def _telling(path: Path) -> Iterator[None]:
+    """Make failures of SQLite and of the system name the store."""
+    try:
+        yield
+    except OSError as error:
+        raise UnavailableError(f"{path}: {error.strerror}") from None
+    except sqlite3.Error as error:
+        if is_busy(error):
+            raise UnavailableError(
+                f"{path} is locked by another program: wait until that has ended, or end it, and"
+                f" try again (`fuser {path}` shows who has it open)"
+            ) from None
+        raise UnavailableError(f"{path}: {error}") from None

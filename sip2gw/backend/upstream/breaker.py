@@ -56,13 +56,10 @@ class Breaker:
         self._on_trial = False
         self._open_until = 0.0
         self.state: BreakerState = "closed"
+        self.is_closed = True
+        """Whether anybody may ask."""
         self.is_well = True
         """Whether `answered` would change nothing, as after nearly all answers."""
-
-    @property
-    def is_closed(self) -> bool:
-        """Whether anybody may ask."""
-        return self.state == "closed"
 
     def failed(self, now: float) -> bool:
         """A request failed; whether the breaker has opened because of that."""
@@ -75,11 +72,13 @@ class Breaker:
 
     def trip(self, until: float) -> None:
         """Open, whatever was before."""
-        self.state, self._open_until, self.is_well = "open", until, False
+        self._turn("open")
+        self._open_until, self.is_well = until, False
 
     def answered(self) -> None:
         """A request was answered: all is well."""
-        self.state, self._failures, self._on_trial, self.is_well = "closed", 0, False, True
+        self._turn("closed")
+        self._failures, self._on_trial, self.is_well = 0, False, True
         self._backoff.reset()
 
     def may_probe(self, now: float) -> bool:
@@ -88,9 +87,13 @@ class Breaker:
 
     def probe_began(self) -> None:
         """The probe is under way; `trip` says that it failed."""
-        self.state = "half_open"
+        self._turn("half_open")
 
     def probe_succeeded(self) -> None:
         """Close, on trial."""
         if not self.is_closed:
-            self.state, self._failures, self._on_trial = "closed", 0, True
+            self._turn("closed")
+            self._failures, self._on_trial = 0, True
+
+    def _turn(self, state: BreakerState) -> None:
+        self.state, self.is_closed = state, state == "closed"

@@ -103,11 +103,17 @@ class Job:
             raise self._error
         return self._answer
 
-    def end(self, answer: Any, error: LibrarySystemError | None = None) -> None:
-        """Give the answer, or raise the error, where it is awaited."""
-        self.is_over, self._answer, self._error = True, answer, error
+    def end(self, answer: Any) -> None:
+        """Give the answer where it is awaited. Call it last: the request goes on at once."""
+        self.is_over, self._answer = True, answer
         if self._wait is not None and not self._wait.done():
-            self._wait.set_result(None)
+            self._wait.end()
+
+    def fail(self, error: LibrarySystemError) -> None:
+        """Raise `error` where it is awaited, in a later turn of the loop."""
+        self.is_over, self._error = True, error
+        if self._wait is not None:
+            self._wait.end_later()
 
 
 class End(Enum):
@@ -231,7 +237,8 @@ class Line(asyncio.Protocol):
         self.job, job.line = job, self
         self.used_at = now
         self._resends = 0
-        self._write(self._client.send_body(job.body, self._checksum))
+        if self._transport is not None:
+            self._transport.write(self._client.send_body(job.body, self._checksum))
 
     def end(self) -> None:
         """Hang up at once; the owner is told nothing."""

@@ -86,7 +86,9 @@ class Pool:
         self._is_closed = False
         self._answered_at: float | None = None
         """When the last answer came, in seconds since 1970."""
-        self._offers: frozenset[str] | None = None
+        self.offers: frozenset[str] | None = None
+        """See `LibrarySystem.offers`."""
+        self._learn_offers(None)
         self.status: AcsStatus | None = None
         """See `LibrarySystem.last_status`."""
 
@@ -182,21 +184,21 @@ class Pool:
         self._answered_at = self._clock.epoch()
         if isinstance(answer, AcsStatus):
             line.status = answer
+            if line.is_ready:
+                self._learn(answer)
         if line.is_ready:
-            if line.status is not self.status:
-                self._learn(line.status)
             for backoff in (self._opening_backoff, self._refused_backoff):
                 if backoff.has_grown:
                     backoff.reset()
         if not job.is_ours:
             self._served(line, job, now)
-        if not job.is_over:
-            job.end(answer)
         self._forget_done()
         if line.is_over:
             self._lost(line)
         elif line.is_ready:
             self._next(line, now)
+        if not job.is_over:
+            job.end(answer)
 
     def _served(self, line: Line, job: Job, now: float) -> None:
         line.has_served = True
@@ -228,7 +230,7 @@ class Pool:
     def _fail(self, job: Job, error: type[LibrarySystemError]) -> None:
         if not job.is_over:
             self._figures.failed(job.body, error)
-            job.end(None, error())
+            job.fail(error())
 
     def _forget_done(self) -> None:
         due = self._due
@@ -268,12 +270,18 @@ class Pool:
 
     def _learn(self, status: AcsStatus | None) -> None:
         """What a line that is logged in was told last: before the login they may say less."""
-        if status is None or status is self.status:
+        if status is None:
             return
         self.status = status
         # The default itself, not its like: they have said no BX at all.
         if status.supported_messages is not ALWAYS_SUPPORTED:
-            self._offers = status.supported_messages
+            self._learn_offers(status.supported_messages)
+
+    def _learn_offers(self, said: frozenset[str] | None) -> None:
+        offered = self._account.messages if self._account.messages is not None else said
+        if offered is not None and not self._account.payments:
+            offered -= {FeePaid.code}
+        self.offers = offered
 
     # Opening -------------------------------------------------------------------------------
 
@@ -413,13 +421,6 @@ class Pool:
     def forget(self) -> None:
         """See `LibrarySystem.forget`."""
         self._readings.forget()
-
-    def offers(self) -> frozenset[str] | None:
-        """See `LibrarySystem.offers`."""
-        offered = self._account.messages if self._account.messages is not None else self._offers
-        if offered is None or self._account.payments:
-            return offered
-        return offered - {FeePaid.code}
 
     @property
     def is_away(self) -> bool:

@@ -61,7 +61,7 @@ class Sip2System:
     def offers(self, account: str) -> frozenset[str] | None:
         """See `LibrarySystem.offers`."""
         pool = self._pools.get(account)
-        return pool.offers() if pool is not None else None
+        return pool.offers if pool is not None else None
 
     def last_status(self, account: str) -> AcsStatus | None:
         """See `LibrarySystem.last_status`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,6 +17,7 @@ from sip2gw.cli.common import (
     configured,
     opened_store,
     replace_file,
+    run,
     say,
 )
 from sip2gw.cli.failures import FAILED, UsageError
@@ -86,7 +87,8 @@ def import_library(
         raise UsageError("name a FILE with JSON Lines, or give --csv FILE --kind KIND --map FILE")
     settings = configured(config)
     rules = import_settings(settings)
-    with opened_store(settings) as store:
+    place = _rehearsed if dry_run else opened_store
+    with place(settings) as store:
         with (
             _stopping(lambda: "All records are in the store, or none"),
             shown_progress() as progress,
@@ -131,6 +133,27 @@ def _import_pins(store: Library, pins: ClearPins, rules: ImportSettings) -> None
     ):
         import_pins(store, pins, settings=rules, progress=progress)
     say(f"{counted(len(pins), 'PIN')} done.")
+
+
+@contextmanager
+def _rehearsed(settings: Config) -> Iterator[Library]:
+    """The store, or an empty one for this once if there is none yet."""
+    from tempfile import TemporaryDirectory
+
+    from sip2gw.backend.sql.standing import NoStoreError
+    from sip2gw.backend.sqlite.store import open_sqlite
+
+    with ExitStack() as held:
+        try:
+            store = held.enter_context(opened_store(settings))
+        except NoStoreError:
+            directory = held.enter_context(TemporaryDirectory(prefix="sip2gw-"))
+            currency = settings.institution.currency
+            store = open_sqlite(
+                Path(directory) / "library.db", role="command", access="make", currency=currency
+            )
+            held.callback(lambda: run(store.close()))
+        yield store
 
 
 def _complete_kinds(text: str) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from sip2gw.backend.base import CirculationOrder, CirculationResult
 from sip2gw.handlers.base import Session
-from sip2gw.handlers.patron import PresentedCard, obstacle_text
+from sip2gw.handlers.patron import PresentedCard, obstacle_text, standing_of
 from sip2gw.handlers.refusal import kept
 from sip2gw.model import PatronRecord
 from sip2gw.policy.access import PinState
@@ -24,6 +24,9 @@ KEY_KEPT = timedelta(hours=24)
 
 NO_SECURITY = "01"
 """The security marker of an item that has none."""
+
+_FLAGS = ("fee_acknowledged", "cancel", "no_block")
+"""What a request may say besides item and patron that makes it another one."""
 
 
 def card_reason(presented: PresentedCard) -> CirculationReason | None:
@@ -116,8 +119,7 @@ def order_for(
 def order_key(session: Session, request: Checkout | Checkin | Renew, patron_id: str) -> str | None:
     """The key under which `request` is done once for `patron_id`: nobody if empty, or a card that
     nobody has."""
-    said = (getattr(request, name, False) for name in ("fee_acknowledged", "cancel", "no_block"))
-    flags = "".join("Y" if flag else "N" for flag in said)
+    flags = "".join(["Y" if getattr(request, name, False) else "N" for name in _FLAGS])
     return transaction_key(session, request.code, patron_id, request.transaction_date, flags)
 
 
@@ -161,5 +163,9 @@ def due_text(session: Session, due: datetime | None) -> str:
 
 def reader_of(session: Session, presented: PresentedCard) -> Reader:
     """Who asks, for the case of an order."""
-    terminal = session.terminal
-    return Reader(presented.card, session.now().date(), terminal.zone, terminal.max_fee_age_days)
+    terminal, today = session.terminal, session.now().date()
+    record, card = presented.record, presented.card
+    judged = None
+    if record is not None and card is not None:
+        judged = standing_of(session, record, card, today)
+    return Reader(card, today, terminal.zone, terminal.max_fee_age_days, record, judged)

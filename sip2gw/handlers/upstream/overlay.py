@@ -12,7 +12,7 @@ from typing import Any
 
 from sip2gw.handlers import profile_fields
 from sip2gw.handlers.answers import show_answers
-from sip2gw.handlers.base import Session
+from sip2gw.handlers.base import Session, TerminalView
 from sip2gw.handlers.patron import PresentedCard, badge_values, screen_texts, standing_of
 from sip2gw.handlers.snapshot_cache import derived
 from sip2gw.handlers.upstream.behind import library_of
@@ -58,6 +58,7 @@ class Overlay:
 
     standing: Standing
     answer: _Response = field(repr=False)
+    """Of everybody who is told the same: nobody may change it, but for its date."""
     written: Written = field(repr=False, default_factory=Written)
     """Its bytes, as they left last."""
 
@@ -70,24 +71,38 @@ def lay_over(
     card: Card,
     *,
     for_payment: bool,
-) -> tuple[_Response, Overlay]:
-    """The library system's answer made ours, and what it was made of.
+) -> tuple[Standing, _Response, Written | None]:
+    """The library system's answer made ours; and its bytes, unless something may be added to it.
 
     `record` is the snapshot that `theirs` has given: what is made of both is kept with it.
     """
     terminal, now = session.terminal, session.now()
     today, language = now.date(), session.language(theirs.language, record)
+    password = presented.valid_password
     overlay = derived(
         record,
-        ("overlay", terminal.standpoint, card.state, today, language, for_payment),
-        lambda: _overlay(session, theirs, record, card, today, language, for_payment=for_payment),
+        ("overlay", terminal.standpoint, card.state, today, language, for_payment, password),
+        lambda: _overlay(
+            session, theirs, record, card, today, language, password, for_payment=for_payment
+        ),
     )
+    if not _may_grow(terminal, record):
+        overlay.answer.transaction_date = now
+        return overlay.standing, overlay.answer, overlay.written
     answer = copied(overlay.answer)
     answer.transaction_date = now
-    _tell_password(answer, presented)
     if record.answers:
         show_answers(session, answer, record)
-    return answer, overlay
+    return overlay.standing, answer, None
+
+
+def _may_grow(terminal: TerminalView, record: PatronRecord) -> bool:
+    """Whether something of this moment, or of other patrons, may be added to the answer."""
+    return (
+        bool(record.answers)
+        or terminal.presentation.family != "off"
+        or terminal.rights.renewals_of_authorisers
+    )
 
 
 def _overlay(
@@ -97,6 +112,7 @@ def _overlay(
     card: Card,
     today: date,
     language: str,
+    password: bool | None,
     *,
     for_payment: bool,
 ) -> Overlay:
@@ -112,6 +128,9 @@ def _overlay(
         badges=badge_values(session, codes),
         screen_message=(*texts, *screen_texts(session, language, record, standing)),
     )
+    # CQ is theirs, but for a yes about a PIN that nobody gave (B18, C158).
+    if password is not None or answer.valid_patron_password:
+        answer.valid_patron_password = password
     tell_money(answer, terminal.currency)
     _withhold_fields(session, answer, record)
     return Overlay(standing, answer)
@@ -123,12 +142,6 @@ def _their_texts(
     """AF as it came; for who pays, without what the operator declares to be about money (C123)."""
     lifted = record.word.money_texts if for_payment and record.word is not None else ()
     return tuple(text for text in response.screen_message if text not in lifted)
-
-
-def _tell_password(response: _Response, presented: PresentedCard) -> None:
-    """CQ is theirs, but for a yes about a PIN that nobody gave (B18, C158)."""
-    if presented.valid_password is not None or response.valid_patron_password:
-        response.valid_patron_password = presented.valid_password
 
 
 def tell_money(response: _Response | WithMoney, currency: str) -> None:

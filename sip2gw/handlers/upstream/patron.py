@@ -40,8 +40,8 @@ async def patron(session: Session, request: PatronRequest) -> Answer:
     presented, theirs = await ask(session, request, session.terminal.identification.pin_required)
     answer = tell(session, request, presented, theirs)
     record, response = presented.shown, answer.response
-    if record is None or theirs is None:
-        return answer
+    if record is None or theirs is None or answer.written is not None:
+        return answer  # bytes are kept only where nothing may be added
     assert isinstance(response, PatronStatusResponse | PatronInformationResponse)
     if isinstance(response, PatronInformationResponse):
         await _list_for_authorisers(session, request, response)
@@ -96,9 +96,9 @@ def tell(
     for_payment = isinstance(request, PatronInformation) and honours_payment_fetch(session, request)
     if for_payment:
         session.services.metrics.fee_limit_lifted += 1
-    response, overlay = lay_over(
+    standing, response, written = lay_over(
         session, theirs, presented, record, presented.card, for_payment=for_payment
     )
-    answer = shown_answer(response, presented, overlay.standing)
-    answer.written = overlay.written
+    answer = shown_answer(response, presented, standing)
+    answer.written = written
     return answer

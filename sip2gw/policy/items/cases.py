@@ -37,11 +37,17 @@ class Reader:
     today: date
     zone: tzinfo
     max_fee_age_days: int | None
+    seen: PatronRecord | None = field(default=None, repr=False)
+    """The snapshot that the terminal was shown; nearly always the transaction sees the same."""
+    judged: Standing | None = field(default=None, repr=False)
+    """Its standing with this card."""
 
     def standing(self, patron: PatronRecord | None) -> Standing | None:
         """The obstacles of `patron` with this card, as the transaction sees them."""
         if patron is None or self.card is None:
             return None
+        if patron is self.seen and self.judged is not None:
+            return self.judged
         return self.standing_with(patron, patron.card(self.card.number) or self.card)
 
     def standing_with(self, patron: PatronRecord, card: Card) -> Standing:

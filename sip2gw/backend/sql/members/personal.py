@@ -204,6 +204,14 @@ PERSONAL = (
         emptied={"note": "''"},
     ),
     Personal(
+        "journal",
+        "loan taken off line",
+        names("id"),
+        whose=names("patron"),
+        shown=names("id time happened account terminal message item state"),
+        rest=names("key request tries lease leased_until expires"),
+    ),
+    Personal(
         "support_event",
         "answer of customer support",
         names("message_id position"),
