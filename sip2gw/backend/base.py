@@ -24,6 +24,7 @@ from sip2gw.backend.ids import new_id
 from sip2gw.model import (
     AccessRow,
     Block,
+    CalendarChange,
     FailedPins,
     Membership,
     Minor,
@@ -588,6 +589,14 @@ class Backend(Protocol):
 
     async def remember_logins(self, digests: Mapping[str, str]) -> None:
         """Keep these digests, durably, instead of what was kept for the same logins."""
+        ...
+
+    async def calendar_changes(self, until: datetime | None = None) -> Sequence[CalendarChange]:
+        """The last change of each branch's hours by staff, even one that has ended (C139).
+
+        Args:
+            until: leaves out what was changed later.
+        """
         ...
 
     def log_access(self, row: AccessRow) -> None:

@@ -46,7 +46,7 @@ _PLACES = {
     "import": _Place(
         "library.data",
         "import_library",
-        "Load library data from JSON Lines: everything, or nothing if there is an error.",
+        "Load library data from JSON Lines or tables: everything, or nothing if there is an error.",
     ),
     "export": _Place(
         "library.data", "export_library", "Write library data in the format that `import` reads."
@@ -103,6 +103,7 @@ _PLACES = {
         "library.support", "support", "What a person must follow up, and what patrons ask."
     ),
     "outbox": _Place("library.outbox", "outbox", "Notices to patrons."),
+    "branch": _Place("library.branch", "branch", "Close a branch now, or open it."),
     "door": _Place("library.door", "door", "The doors' access log and lists."),
     "observe": _Place(
         "library.observe",

@@ -36,6 +36,7 @@ from sip2gw.daemon.reloading import Reloader
 from sip2gw.daemon.replaying import Replayer
 from sip2gw.daemon.settling import Looks, Settler
 from sip2gw.daemon.support import SupportChore
+from sip2gw.daemon.today import LOOK_EVERY_S, TodayChore
 from sip2gw.foundation.clock import Clock
 from sip2gw.foundation.garbage import collect_rarely
 from sip2gw.foundation.threads import SHARED_THREADS, ready_pool
@@ -106,6 +107,7 @@ class App:
             passages=state.passages,
             admissions=state.admissions,
             answers=state.answers,
+            today=state.today,
             library=self.library,
             sendings=state.sendings,
             journal=state.journal,
@@ -129,6 +131,7 @@ class App:
             log,
             self._data_since,
         )
+        self.today_chore = TodayChore(timed, state.today, clock, log)
         self.replayer = self._replayer(clock)
         self.outbox_chore = OutboxChore(store, lambda: self.config, self.metrics, clock, log)
         self.gateway.on_unknown = self.settler.nudge
@@ -252,6 +255,7 @@ class App:
         tls = server_context(self.config.tls) if self.config.tls is not None else None
         await self.gateway.check_backend()
         await self._passwords.recall()
+        await self.today_chore.look()
         with suppress(BackendError):  # doors with `data_max_age_h` refuse until it is known
             await self.store_chore.look_for_import()
         if self.looker is not None:
@@ -297,6 +301,7 @@ class App:
             (self.store_chore.look, 0.0, 60.0),
             (self.support_chore.look, 0.0, 60.0),
             (self.operators.look, 30.0, 30.0),
+            (self.today_chore.look, LOOK_EVERY_S, LOOK_EVERY_S),
             (self.clock_chore.look, 1.0, 1.0),
             (self.cause_chore.write, 1.0, 1.0),
             (self.cause_chore.look_for_silence, 300.0, 300.0),

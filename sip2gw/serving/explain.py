@@ -48,6 +48,7 @@ from sip2gw.serving.explain_library import AskedForExplanation
 from sip2gw.serving.settings import settings_of
 from sip2gw.serving.site import Site
 from sip2gw.shared.door_memory import Passages
+from sip2gw.shared.today import Today
 from sip2gw.texts import choose_language
 
 MESSAGES = ("63", "23")
@@ -138,7 +139,11 @@ async def explain(
     muted = Unrecorded(backend)  # type: ignore[abstract]
     behind = AskedForExplanation()
     identifier = _PinsAssumedRight() if library is None else behind
-    services = Services(muted, identifier, site.texts, Metrics(), clock, library=library)
+    today = Today()
+    today.learn(await backend.calendar_changes(until=at))
+    services = Services(
+        muted, identifier, site.texts, Metrics(), clock, today=today, library=library
+    )
     # A library system has just been asked, so what it says is new.
     services.data_since = lambda account: imported if account is None else clock.now()
     session = Session(services, terminal)

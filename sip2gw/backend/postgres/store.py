@@ -80,11 +80,12 @@ from sip2gw.backend.sql.queries import BUMP_VERSION
 from sip2gw.backend.sql.records import membership_of, paid_fee
 from sip2gw.backend.sql.standing import insist_on_standing
 from sip2gw.backend.sql.values import time_text
-from sip2gw.backend.staff import doors
+from sip2gw.backend.staff import calendar, doors
 from sip2gw.model import (
     OBSERVED,
     AccessRow,
     Block,
+    CalendarChange,
     FailedPins,
     Membership,
     PaidFee,
@@ -111,6 +112,7 @@ _CLEAR_GUESSES = numbered(guesses.CLEAR)
 _MEMBERSHIP = numbered(queries.MEMBERSHIP)
 _SET_BLOCK = numbered(queries.SET_BLOCK)
 _PRESENCE = numbered(queries.PRESENCE)
+_LAST_CHANGES = numbered(calendar.LAST_CHANGES)
 _HOLD_QUEUE = numbered(queries.HOLD_QUEUE)
 _COPY_OF_TITLE = numbered(queries.COPY_OF_TITLE)
 _JOURNALLED = numbered(journal.ABOUT_ITEM)
@@ -332,6 +334,11 @@ class PostgresStore(Library):
         """Remove the blocks set by `sources`; returns how many (C41)."""
         lifted = [await self._fetch(_LIFT_BLOCKS, patron_id, name) for name in sorted(sources)]
         return sum(map(len, lifted))
+
+    async def calendar_changes(self, until: datetime | None = None) -> Sequence[CalendarChange]:
+        """The last change of each branch's hours by staff, even one that has ended (C139)."""
+        rows = await self._read(_LAST_CHANGES, *calendar.last_changes_values(until))
+        return calendar.changes_of(map(tuple, rows))
 
     # Logins
 

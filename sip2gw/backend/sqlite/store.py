@@ -74,11 +74,12 @@ from sip2gw.backend.sqlite.reading import ReadingPlace
 from sip2gw.backend.sqlite.reads import Reads
 from sip2gw.backend.sqlite.warming import warm
 from sip2gw.backend.sqlite.writer import LOCK_WAIT_S, Writer
-from sip2gw.backend.staff import doors
+from sip2gw.backend.staff import calendar, doors
 from sip2gw.model import (
     OBSERVED,
     AccessRow,
     Block,
+    CalendarChange,
     FailedPins,
     Membership,
     PaidFee,
@@ -443,6 +444,11 @@ class Store(Library):
             return WriteResult(None)
 
         await self._writer.submit(job).future
+
+    async def calendar_changes(self, until: datetime | None = None) -> Sequence[CalendarChange]:
+        """The last change of each branch's hours by staff, even one that has ended (C139)."""
+        values = calendar.last_changes_values(until)
+        return calendar.changes_of(await self._reads.rows(calendar.LAST_CHANGES, values))
 
     # Logins
 

@@ -352,6 +352,7 @@ IMPERSONAL: Mapping[str, str] = {
     "known_login": "terminals",
     "refused_more": "numbers of refused payments, by terminal and day",
     "reveal": "the members of staff who looked at names in the door log",
+    "calendar_change": "when and why members of staff changed the hours of a branch",
     "terminal_watch": "what staff were told of terminals, and when",
     "outbox_forgotten": "digests of notices that were deleted, so that none is written twice",
     "support_type": "codes of customer support",
