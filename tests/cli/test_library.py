@@ -377,8 +377,8 @@ def test_ctrl_c_while_pins_are_hashed_says_what_is_done_and_how_to_go_on(
     result = sip2gw("import", *of_readers(table), "--config", library)
     assert result.status == 130
     assert result.err.splitlines()[-1] == (
-        "Stopped. All records and 0 of 1 PINs are in the store. Import the same files again to go"
-        " on."
+        "Stopped. All records are in the store; 0 of 1 PINs were done. Import the same files again"
+        " to go on."
     )
     assert '"R1"' in sip2gw("export", "--config", library).out
     monkeypatch.undo()

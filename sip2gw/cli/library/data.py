@@ -128,7 +128,9 @@ def _import_pins(store: Library, pins: ClearPins, rules: ImportSettings) -> None
         " is refused where a PIN is asked."
     )
     with (
-        _stopping(lambda: f"All records and {pins.done} of {len(pins)} PINs are in the store"),
+        _stopping(
+            lambda: f"All records are in the store; {pins.done} of {len(pins)} PINs were done"
+        ),
         shown_progress() as progress,
     ):
         import_pins(store, pins, settings=rules, progress=progress)
