@@ -280,6 +280,10 @@ class Backend(Protocol):
         """Forget the failures of the patron after a right PIN."""
         ...
 
+    async def replace_pin_hash(self, patron_id: str, old: str, new: str) -> None:
+        """Put another hash of the same PIN in the place of `old`, if it is still there."""
+        ...
+
     async def failed_pins(self, numbers: Sequence[str]) -> Sequence[FailedPins]:
         """The wrong PINs counted by `record_guess`, in the order of `numbers`."""
         ...

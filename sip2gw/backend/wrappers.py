@@ -89,6 +89,11 @@ class Timed(PassingOn):
         """See `Backend.clear_pin_failures`."""
         await self._timed("clear_pin_failures", self._inner.clear_pin_failures(patron_id))
 
+    async def replace_pin_hash(self, patron_id: str, old: str, new: str) -> None:
+        """See `Backend.replace_pin_hash`."""
+        waiting = self._inner.replace_pin_hash(patron_id, old, new)
+        await self._timed("replace_pin_hash", waiting)
+
     async def record_guess(
         self, number: str, now: datetime, failures_max: int, lock_until: datetime
     ) -> int | None:

@@ -47,7 +47,7 @@ _PLACES = {
     "import": _Place(
         "library.data",
         "import_library",
-        "Load library data from JSON Lines: everything, or nothing if there is an error.",
+        "Load library data from JSON Lines or tables: everything, or nothing if there is an error.",
     ),
     "export": _Place(
         "library.data", "export_library", "Write library data in the format that `import` reads."

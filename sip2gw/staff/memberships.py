@@ -65,7 +65,8 @@ def _read(
     findings: Findings, name: str, stream: BinaryIO, currency: str, wanted: dict[int, Definition]
 ) -> None:
     """Fill `wanted` with the definitions of the file, by line, and note what is wrong with them."""
-    from sip2gw.backend.loading.lines import LineError, numbered_lines
+    from sip2gw.backend.loading.format import LineError
+    from sip2gw.backend.loading.json_lines import numbered_lines
 
     findings.begin_file(name, 0)
     places: dict[str, int] = {}
@@ -88,8 +89,9 @@ def _read(
 
 
 def _definition(line: bytes | None, currency: str) -> Definition | None:
-    from sip2gw.backend.loading.format import MembershipLine
-    from sip2gw.backend.loading.lines import LineError, decode, read_definition
+    from sip2gw.backend.loading.format import LineError, MembershipLine
+    from sip2gw.backend.loading.json_lines import decode
+    from sip2gw.backend.loading.lines import read_definition
 
     record = decode(line)
     if record is None:

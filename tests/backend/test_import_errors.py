@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from sip2gw.backend.library import Library
-from sip2gw.backend.loading import lines as reading_module
+from sip2gw.backend.loading import json_lines as reading_module
 from sip2gw.backend.loading.importing import import_files
 from sip2gw.foundation.hashing import secret_fingerprint
 
@@ -67,7 +67,8 @@ REFUSED: list[tuple[dict[str, Any] | str | bytes, str]] = [
     ),
     ({**PATRON, "pin": ""}, "`pin`: must have"),
     ({**PATRON, "pin": "1", "pin_hash": PIN_HASH}, "not both"),
-    ({**PATRON, "pin_hash": "1234"}, "PHC"),
+    ({**PATRON, "pin_hash": "1234"}, "bcrypt"),
+    ({**PATRON, "pin_hash": "$2b$16$" + "a" * 53}, "cost of 04 to 14"),
     (
         {**PATRON, "cards": [{"number": "X", "state": "eaten"}]},
         "`cards.1.state` must not be 'eaten'; allowed: active, blocked",

@@ -104,6 +104,7 @@ TIMEOUT_S = 4.0
 
 _RECORD_PIN_FAILURE = numbered(queries.RECORD_PIN_FAILURE)
 _CLEAR_PIN_FAILURES = numbered(queries.CLEAR_PIN_FAILURES)
+_REPLACE_PIN_HASH = numbered(queries.REPLACE_PIN_HASH)
 _GUESSES = f"{guesses.SELECT} = ANY ($1)"
 _RECORD_GUESS = numbered(guesses.RECORD)
 _RETURN_GUESS = numbered(guesses.RETURN)
@@ -243,6 +244,10 @@ class PostgresStore(Library):
         """Forget the failures of the patron after a right PIN."""
         if is_storable(patron_id):
             await self._fetch(_CLEAR_PIN_FAILURES, patron_id)
+
+    async def replace_pin_hash(self, patron_id: str, old: str, new: str) -> None:
+        """Put another hash of the same PIN in the place of `old`, if it is still there."""
+        await self._fetch(_REPLACE_PIN_HASH, new, patron_id, old)
 
     async def failed_pins(self, numbers: Sequence[str]) -> Sequence[FailedPins]:
         """The wrong PINs counted by `record_guess`, in the order of `numbers`."""

@@ -479,7 +479,8 @@ SET_BLOCK = """
     SET note = excluded.note, valid_until = excluded.valid_until, terminal = excluded.terminal,
         card = excluded.card, told = excluded.told"""
 LIFT_BLOCKS = "DELETE FROM block WHERE patron_id = ? AND source = ?"
-SET_PIN_HASH = "UPDATE patron SET pin_hash = ? WHERE id = ?"
+SET_PIN_HASH = "UPDATE patron SET pin_hash = ?, pin_origin = NULL WHERE id = ?"
+REPLACE_PIN_HASH = "UPDATE patron SET pin_hash = ? WHERE id = ? AND pin_hash = ?"
 
 # Relationships
 

@@ -101,6 +101,7 @@ MIGRATIONS = (
         library.CALENDAR_CHANGES,
         append_only=("calendar_change",),
     ),
+    Migration(30, "from which hash of a library system a PIN hash was made", members.PIN_ORIGIN),
 )
 
 SCHEMA_NUMBER = MIGRATIONS[-1].number

@@ -313,6 +313,10 @@ class Store(Library):
         """Forget the failures of the patron after a right PIN."""
         await self.write(lambda connection: lockout.clear(connection, patron_id))
 
+    async def replace_pin_hash(self, patron_id: str, old: str, new: str) -> None:
+        """Put another hash of the same PIN in the place of `old`, if it is still there."""
+        await self.write(lambda at: lockout.replace_pin_hash(at, patron_id, old, new))
+
     async def failed_pins(self, numbers: Sequence[str]) -> Sequence[FailedPins]:
         """The wrong PINs counted by `record_guess`, in the order of `numbers`."""
         if not self._cache_checked:

@@ -340,7 +340,7 @@ PATRON = Personal(
         " language email phone address notices house_rules_accepted fee_limit ended_on status_fee"
         " answers merged_into"
     ),
-    rest=names("pin_hash forgotten_on forgotten_as"),
+    rest=names("pin_hash pin_origin forgotten_on forgotten_as"),
     texts=names("notices answers"),
 )
 """Comes first in the report, and goes last: the others are found by it."""
