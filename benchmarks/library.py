@@ -18,6 +18,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from sip2gw.backend.base import Access
 from sip2gw.backend.factory import open_backend
 from sip2gw.backend.library import Library as KeptLibrary
 from sip2gw.backend.loading.importing import ImportSettings, import_files
@@ -242,7 +243,7 @@ async def _import(
     more: Iterable[Row],
 ) -> None:
     lines = directory / "library.jsonl"
-    store = open_library(directory)
+    store = _opened(directory, "make")
     try:
         tell(f"writing {library.patrons:,} patrons")
         with lines.open("w") as file:
@@ -306,4 +307,8 @@ def ledger_problems(directory: Path) -> list[str]:
 
 def open_library(directory: Path) -> KeptLibrary:
     """The store that `build` has filled, opened as a command would."""
-    return open_backend(load_config(directory / "sip2gw.toml"), "command").store
+    return _opened(directory, "write")
+
+
+def _opened(directory: Path, access: Access) -> KeptLibrary:
+    return open_backend(load_config(directory / "sip2gw.toml"), "command", access).store

@@ -95,7 +95,7 @@ def _connect_here(responder: _Responder) -> None:
 
 @asynccontextmanager
 async def _gateway(config: Path) -> AsyncIterator[App]:
-    opened = open_backend(load_config(config), "daemon")
+    opened = open_backend(load_config(config), "daemon", "make")
     with config.with_suffix(".log").open("wb") as file:
         log = Log(file, Redactor(opened.store.pin_secret))
         app = App(load_config(config), opened, log, Clock())

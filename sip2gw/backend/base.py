@@ -46,6 +46,13 @@ from sip2gw.texts.payments import PaymentTexts
 Role = Literal["daemon", "command"]
 """Who works on a store: a gateway, which is alone on a SQLite store, or a command beside it."""
 
+Access = Literal["read", "rehearse", "write", "make"]
+"""What the one who opens a store may do to it (C135).
+
+`read` changes nothing, not even a byte of the files. `rehearse` does the same, but may stage rows
+in temporary tables. `write` also brings an older store up to date. `make` also makes a new one.
+"""
+
 
 class BackendError(Exception):
     """The backend failed; `kind` is the metric label of C74. Never carries patron data."""

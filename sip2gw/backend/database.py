@@ -56,6 +56,8 @@ class Dialect(Protocol):
     """Comes after that transaction, whatever became of it."""
     table_names: str
     """Lists the tables of the store."""
+    column_names: str
+    """Lists the columns of one table, in their order."""
     beside: Mapping[int, tuple[str, ...]]
     """Statements that go with the migration of that number in this database only."""
     derived: tuple[str, ...]
@@ -75,6 +77,13 @@ class Dialect(Protocol):
         """Statements that replace the CHECK `before` of a column by `after`.
 
         Every row that passed `before` must pass `after`: this is not checked.
+        """
+        ...
+
+    def free_references(self, connection: Connection) -> tuple[str, ...]:
+        """Let rows refer to others that come later, in the transaction that is open.
+
+        Returns the statements that check all references at once and hold them from then on.
         """
         ...
 

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from sip2gw.backend.base import Backend, BackendError, Role
+from sip2gw.backend.base import Access, Backend, BackendError, Role
 from sip2gw.backend.library import Library
+from sip2gw.backend.sqlite.place import beside
 from sip2gw.backend.sqlite.store import open_sqlite
 from sip2gw.backend.system import LibrarySystem
 from sip2gw.config import Config
 from sip2gw.foundation.clock import Clock
 from sip2gw.monitoring.metrics import Metrics
 from sip2gw.monitoring.telemetry import Log
+
+if TYPE_CHECKING:
+    from sip2gw.backend.postgres.address import Address
+    from sip2gw.backend.saving.putting import Target
+    from sip2gw.backend.saving.taking import Source
 
 STORE_SHARE = 0.8
 """Of the time for a request that the store may take; the rest is for saying what became of it."""
@@ -32,14 +42,19 @@ class Opened:
     """Our own data: for staff, and for what the gateway looks after by itself."""
 
 
-def open_backend(config: Config, role: Role) -> Opened:
+def open_backend(config: Config, role: Role, access: Access = "write") -> Opened:
     """Open what `config` names; `store.url` is `sqlite:FILE` or `postgresql://user@host/database`.
+
+    Args:
+        role: who opens it.
+        access: what may be done to it; only `make` makes a store that is not there.
 
     Raises:
         BackendError: the URL is not usable or the store cannot be opened; the text says why.
     """
     url = config.store.url
-    store = _open_postgres(config, role) if is_postgres(url) else _open_file(config, role)
+    open_it = _open_postgres if is_postgres(url) else _open_file
+    store = open_it(config, role, access)
     return Opened(store, store)
 
 
@@ -56,38 +71,106 @@ def open_library_system(
     return open_upstream(config.accounts, metrics, clock, log)
 
 
+def open_source(config: Config) -> AbstractContextManager[Source]:
+    """The store that `config` names as it is at one moment, for a backup: nothing is changed.
+
+    Raises:
+        BackendError: there is none, or it cannot be read.
+    """
+    if not is_postgres(config.store.url):
+        from sip2gw.backend.saving import in_file
+
+        return in_file.source(_file_of(config), config.pin_secret_path)
+    with _driver():
+        from sip2gw.backend.saving import in_database
+    return in_database.source(_address_of(config), config.spool_path, config.pin_secret_path)
+
+
+def target_of(config: Config) -> Target:
+    """Where `config` wants its store, for a restore; nothing is made yet.
+
+    Raises:
+        BackendError: the URL is not usable.
+    """
+    from sip2gw.backend.saving import in_file
+    from sip2gw.backend.saving.putting import Target
+
+    currency, secret_file = config.institution.currency, config.pin_secret_path
+    if not is_postgres(config.store.url):
+        path = _file_of(config)
+        return Target(
+            partial(in_file.new_store, path),
+            secret_file or beside(path, ".pin-secret"),
+            in_file.spool_of(path),
+            currency,
+        )
+    with _driver():
+        from sip2gw.backend.saving import in_database
+    opening = partial(in_database.new_store, _address_of(config))
+    return Target(opening, secret_file, config.spool_path, currency)
+
+
 def is_postgres(url: str) -> bool:
     """Whether `url` names a PostgreSQL database rather than a file."""
     return url.startswith("postgresql:")
 
 
-def _open_file(config: Config, role: Role) -> Library:
-    path = config.base_dir / sqlite_file(config.store.url)
-    if not path.parent.is_dir():
-        raise StoreUrlError(f"store.url: the directory {path.parent} does not exist")
+def store_file(config: Config) -> Path | None:
+    """The file of the store; None if it is in a database server.
+
+    Raises:
+        StoreUrlError: the URL is not usable.
+    """
+    url = config.store.url
+    return None if is_postgres(url) else config.base_dir / sqlite_file(url)
+
+
+def _open_file(config: Config, role: Role, access: Access) -> Library:
     return open_sqlite(
-        path,
+        _file_of(config),
         role=role,
+        access=access,
         currency=config.institution.currency,
         pin_secret_file=config.pin_secret_path,
     )
 
 
-def _open_postgres(config: Config, role: Role) -> Library:
+def _file_of(config: Config) -> Path:
+    path = config.base_dir / sqlite_file(config.store.url)
+    if not path.parent.is_dir():
+        raise StoreUrlError(f"store.url: the directory {path.parent} does not exist")
+    return path
+
+
+@contextmanager
+def _driver() -> Iterator[None]:
+    """Import what needs PostgreSQL's driver: a library in a file does not need it."""
     try:
-        # Imported here and not above: a library in a file does not need the driver.
-        from sip2gw.backend.postgres import open_postgres
+        yield
     except ModuleNotFoundError as error:
         if error.name != "asyncpg":
             raise
         raise StoreUrlError(
             "store.url: postgresql:// needs the driver: pip install 'sip2gw[postgres]'"
         ) from None
+
+
+def _address_of(config: Config) -> Address:
+    from sip2gw.backend.postgres.address import Address
+
+    password = config.store_password
+    return Address(config.store.url, None if password is None else password.get_secret_value())
+
+
+def _open_postgres(config: Config, role: Role, access: Access) -> Library:
+    with _driver():
+        from sip2gw.backend.postgres import open_postgres
     password = config.store_password
     return open_postgres(
         config.store.url,
         password=None if password is None else password.get_secret_value(),
         role=role,
+        access=access,
         currency=config.institution.currency,
         pin_secret_file=config.pin_secret_path,
         spool_file=config.spool_path,

@@ -382,13 +382,18 @@ class Library(Sendings, SharedPayments, Backend, Database):
             BackendError: some entries have no message yet; doing it again goes on.
         """
         new = 0
-        while await asyncio.to_thread(self._is_behind):
+        while await asyncio.to_thread(self.is_behind):
             new += await self.write(
                 lambda connection: followup.follow_up(connection, branches, now, days)
             )
         return new
 
-    def _is_behind(self) -> bool:
+    def is_behind(self) -> bool:
+        """Whether `follow_up` would open or close a message.
+
+        Raises:
+            BackendError: the store cannot be read.
+        """
         with self.snapshot() as connection:
             return followup.is_behind(connection)
 

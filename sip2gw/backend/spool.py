@@ -166,6 +166,22 @@ class Spool:
             raise SpoolError(f"{self.path}: {error.strerror}") from None
 
 
+def as_row(attempt: UnknownAttempt) -> tuple[str, str]:
+    """`attempt` for a backup: its kind and its JSON."""
+    return _NAMES[type(attempt)], msgspec.json.encode(attempt).decode()
+
+
+def of_row(kind: str, text: str) -> UnknownAttempt:
+    """The attempt that `as_row` has written.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if kind not in _KINDS:
+        raise ValueError("no such kind of attempt")
+    return msgspec.json.decode(text, type=_KINDS[kind])
+
+
 def read_spool(path: Path) -> list[UnknownAttempt]:
     """The entries in the spool of a gateway that may be running; none without a file."""
     try:

@@ -84,20 +84,31 @@ def _check_site(config: Config, *, strict: bool) -> None:
     warnings = [*without_effect(config), *unsaid(config)]
     for warning in warnings:
         typer.echo(f"warning: {warning}", err=True)
-    _check_store(config)
+    if not _check_store(config):
+        warnings.append("there is no store")
     if warnings and strict:
         raise CommandError(f"{counted(len(warnings), 'warning')}, and --strict allows none")
 
 
-def _check_store(config: Config) -> None:
-    if not _has_store(config):
-        say("store: does not exist yet; `import` or `serve` creates it")
-        return
-    with opened_store(config) as store:
-        problems = store.self_check()
+def _check_store(config: Config) -> bool:
+    """Whether there is a store; nothing is made or changed there.
+
+    Raises:
+        CommandError: it is broken.
+        BackendError: it cannot be used, or is not ours.
+    """
+    from sip2gw.backend.sql.standing import NoStoreError
+
+    try:
+        with opened_store(config) as store:
+            problems = store.self_check()
+    except NoStoreError as error:
+        say(f"warning: store: {error}")
+        return False
     if problems:
         raise CommandError("\n".join(f"store: {problem}" for problem in problems))
     say("store: schema, integrity and ledger are in order")
+    return True
 
 
 def _behind(config: Config) -> str:
@@ -105,17 +116,6 @@ def _behind(config: Config) -> str:
     if not config.accounts:
         return ""
     return f", {counted(len(config.accounts), 'account')} at the library system"
-
-
-def _has_store(config: Config) -> bool:
-    """Whether there is a store to check: a SQLite file exists, a database server is always
-    asked.
-    """
-    from sip2gw.backend.factory import sqlite_file
-
-    if not config.store.is_sqlite:
-        return True
-    return (config.base_dir / sqlite_file(config.store.url)).exists()
 
 
 def _credentials(config: Config, name: str) -> tuple[str, str]:

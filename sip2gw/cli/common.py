@@ -6,16 +6,19 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import date, datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from sip2gw.cli.access import running_access
 from sip2gw.cli.failures import CommandError, UsageError
+from sip2gw.cli.owner import as_owner
 
 if TYPE_CHECKING:
+    from sip2gw.backend.factory import Opened
     from sip2gw.backend.library import Library
     from sip2gw.config import Branch, Config
 
@@ -66,19 +69,33 @@ def configured(path: Path | None) -> Config:
 
 
 @contextmanager
-def opened_store(config: Config) -> Iterator[Library]:
-    """The store of `config`; a gateway may be running on it (C62).
+def opened(config: Config) -> Iterator[Opened]:
+    """The store of `config`, opened for what the running command may do to it (C135).
+
+    A gateway may be running on it (C62). Who opens it closes it.
 
     Raises:
         BackendError: the store cannot be opened.
     """
-    from sip2gw.backend.factory import open_backend
+    from sip2gw.backend.factory import open_backend, store_file
 
-    store = open_backend(config, "command").store
-    try:
-        yield store
-    finally:
-        run(store.close())
+    file = store_file(config)
+    with nullcontext() if file is None else as_owner(file):
+        yield open_backend(config, "command", running_access())
+
+
+@contextmanager
+def opened_store(config: Config) -> Iterator[Library]:
+    """The same for staff, closed at the end.
+
+    Raises:
+        BackendError: the store cannot be opened.
+    """
+    with opened(config) as found:
+        try:
+            yield found.store
+        finally:
+            run(found.store.close())
 
 
 def account() -> str:

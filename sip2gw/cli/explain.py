@@ -13,6 +13,7 @@ from sip2gw.cli.common import (
     ConfigOption,
     JsonOption,
     configured,
+    opened,
     printable,
     write_json,
     write_table,
@@ -69,42 +70,41 @@ def explain(
 async def _explain(
     config: Config, terminal: str, card: str, message: Message | None, at: str | None
 ) -> Explanation:
-    from sip2gw.backend.factory import open_backend
     from sip2gw.backend.system import LibrarySystemError
     from sip2gw.serving.explain import explain as explained
     from sip2gw.serving.site import build_site
 
-    opened = open_backend(config, "command")
-    library = _library_system(config, opened.store.pin_secret)
-    try:
-        if library is not None:
-            await library.start()
-        site = build_site(config, opened.backend.capabilities)
-        known = site.by_login.get(terminal) or site.by_name.get(terminal)
-        if known is None:
-            names = ", ".join(sorted(site.by_name)) or "none"
-            raise CommandError(f"no terminal {printable(terminal)}; configured: {names}")
-        moment = _moment(at, known.view)
-        code = message.value if message is not None else None
-        imported = await opened.store.last_import()
-        return await explained(
-            site,
-            opened.backend,
-            known.view,
-            card,
-            message=code,
-            at=moment,
-            library=library,
-            imported=imported,
-        )
-    except LibrarySystemError:
-        raise CommandError(
-            "the library system does not answer; see why with sip2gw upstream check"
-        ) from None
-    finally:
-        if library is not None:
-            await library.close()
-        await opened.store.close()
+    with opened(config) as found:
+        library = _library_system(config, found.store.pin_secret)
+        try:
+            if library is not None:
+                await library.start()
+            site = build_site(config, found.backend.capabilities)
+            known = site.by_login.get(terminal) or site.by_name.get(terminal)
+            if known is None:
+                names = ", ".join(sorted(site.by_name)) or "none"
+                raise CommandError(f"no terminal {printable(terminal)}; configured: {names}")
+            moment = _moment(at, known.view)
+            code = message.value if message is not None else None
+            imported = await found.store.last_import()
+            return await explained(
+                site,
+                found.backend,
+                known.view,
+                card,
+                message=code,
+                at=moment,
+                library=library,
+                imported=imported,
+            )
+        except LibrarySystemError:
+            raise CommandError(
+                "the library system does not answer; see why with sip2gw upstream check"
+            ) from None
+        finally:
+            if library is not None:
+                await library.close()
+            await found.store.close()
 
 
 def _library_system(config: Config, secret: bytes) -> LibrarySystem | None:

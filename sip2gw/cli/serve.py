@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
+from sip2gw.cli.access import running_access
 from sip2gw.cli.common import ConfigOption, configured
 
 
-def serve(config: ConfigOption = None) -> None:
+def serve(
+    create: Annotated[
+        bool,
+        typer.Option(
+            "--create", help="Make a new, empty store if there is none. An existing one is used."
+        ),
+    ] = False,
+    config: ConfigOption = None,
+) -> None:
     """Run the gateway in the foreground.
 
     The log goes to standard error: JSON lines, or readable text on a terminal. SIGTERM and Ctrl-C
     let the gateway finish its requests; the exit status is 0, or 1 when something took too long and
     was abandoned. SIGHUP makes it read the configuration again.
+
+    The store must be there: `import` makes it, or --create. So a wrong `store.url` is an error, and
+    not an empty library that refuses everybody.
     """
     settings = configured(config)
     from sip2gw.daemon.app import serve as run
 
-    raise typer.Exit(run(settings))
+    raise typer.Exit(run(settings, access=running_access()))

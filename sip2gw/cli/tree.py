@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 
 import typer
 
+from sip2gw.cli.access import declared
+
 
 class _Place(NamedTuple):
     """Where a command is."""
@@ -49,6 +51,10 @@ _PLACES = {
     "export": _Place(
         "library.data", "export_library", "Write library data in the format that `import` reads."
     ),
+    "backup": _Place(
+        "library.backup", "backup", "Save everything that cannot be made again to one file."
+    ),
+    "restore": _Place("library.backup", "restore", "Make a new store of a backup."),
     "explain": _Place(
         "explain",
         "explain",
@@ -139,4 +145,16 @@ def _make(name: str, place: _Place) -> Any:
         around.add_typer(found, name=name, help=place.help)
     else:
         around.command(name)(found)
-    return typer.main.get_group(around).commands[name]
+    made = typer.main.get_group(around).commands[name]
+    _declare(name, made)
+    return made
+
+
+def _declare(words: str, command: Any) -> None:
+    """Let the functions of `command` and of all below it know what they may do to the store."""
+    below = getattr(command, "commands", None)
+    if below is None:
+        command.callback = declared(words, command.callback)
+        return
+    for name, one in below.items():
+        _declare(f"{words} {name}", one)

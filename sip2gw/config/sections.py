@@ -97,8 +97,8 @@ class StoreSection(Section):
     )
     pin_secret_file: FileName | None = Field(
         default=None,
-        description="File with the secret for PIN hashes. Unset: the gateway makes one at"
-        " first use, next to the SQLite file or in the PostgreSQL database.",
+        description="File with the secret for PIN hashes. Unset: one is made with the"
+        " store, next to the SQLite file or in the PostgreSQL database.",
         json_schema_extra=NEVER_BY_RELOAD,
     )
     spool_file: FileName | None = Field(

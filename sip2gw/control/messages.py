@@ -83,6 +83,13 @@ class UpstreamStatus(Request, frozen=True, forbid_unknown_fields=True):
     """Ask for all accounts at the library system; answered with `UpstreamAccounts` (C157)."""
 
 
+class FollowUp(Request, frozen=True, forbid_unknown_fields=True):
+    """Open messages of customer support now and not within a minute (C145).
+
+    Answered with `FollowedUp` afterwards.
+    """
+
+
 class Answer(msgspec.Struct, frozen=True, tag_field="answer", tag=_tag):
     """A message of the gateway."""
 
@@ -191,13 +198,19 @@ class TraceEnded(Answer, frozen=True):
     """The number of frames left out because they came faster than they were read."""
 
 
+class FollowedUp(Answer, frozen=True):
+    """The gateway has opened what it could."""
+
+
 class UpstreamAccounts(Answer, frozen=True):
     """All accounts, in the order of the configuration."""
 
     accounts: list[AccountState]
 
 
-AnyRequest = Ping | ReadNumbers | Reload | Drain | ListTerminals | Kick | Trace | UpstreamStatus
+AnyRequest = (
+    Ping | ReadNumbers | Reload | Drain | ListTerminals | Kick | Trace | UpstreamStatus | FollowUp
+)
 AnyAnswer = (
     Refused
     | Alive
@@ -211,6 +224,7 @@ AnyAnswer = (
     | TraceEvent
     | TraceEnded
     | UpstreamAccounts
+    | FollowedUp
 )
 
 _encoder = msgspec.json.Encoder()

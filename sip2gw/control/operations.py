@@ -18,6 +18,8 @@ from sip2gw.control.messages import (
     Drain,
     Drained,
     Draining,
+    FollowedUp,
+    FollowUp,
     Kick,
     Kicked,
     ListTerminals,
@@ -63,6 +65,9 @@ class Daemon(Protocol):
 
     def reload(self) -> Future[Reloaded]:
         """Read the configuration again; the result of a reading that begins after this call."""
+
+    def follow_up(self) -> Future[FollowedUp]:
+        """Open messages of customer support for what has none yet."""
 
     def drain(self) -> float:
         """Begin to stop; the seconds after which the gateway has stopped at the latest."""
@@ -112,7 +117,9 @@ class Operations:
         self._wait_for_the_end: list[Peer] = []
         self._traces: dict[RunningTrace, tuple[str, Timer]] = {}
 
-    def answer(self, request: AnyRequest, peer: Peer) -> Answer | Future[Reloaded]:
+    def answer(
+        self, request: AnyRequest, peer: Peer
+    ) -> Answer | Future[Reloaded] | Future[FollowedUp]:
         """Do what `peer` asks for; returns the first answer, or its future."""
         match request:
             case Ping():
@@ -133,6 +140,8 @@ class Operations:
                 return self._trace(request, peer)
             case UpstreamStatus():
                 return self._upstream()
+            case FollowUp():
+                return self._daemon.follow_up()
 
     def forget(self, peer: Peer) -> None:
         """Forget a peer that has gone, and end its traces."""

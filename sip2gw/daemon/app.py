@@ -15,13 +15,13 @@ from sip2gw.authentication.guesses import PinRules
 from sip2gw.authentication.identification import StoreIdentifier
 from sip2gw.authentication.pins import PinService
 from sip2gw.authentication.verification import PasswordService, SlowVerifier
-from sip2gw.backend.base import Backend, BackendError
+from sip2gw.backend.base import Access, Backend, BackendError
 from sip2gw.backend.factory import Opened, open_backend, open_library_system
 from sip2gw.backend.system import LibrarySystem
 from sip2gw.backend.wrappers import Timed
 from sip2gw.config import Config
 from sip2gw.config.availability import unavailable
-from sip2gw.control.messages import Reloaded
+from sip2gw.control.messages import FollowedUp, Reloaded
 from sip2gw.daemon import signals
 from sip2gw.daemon.causes import CauseChore
 from sip2gw.daemon.chores import ClockChore, StoreChore
@@ -371,6 +371,10 @@ class App:
         """
         return self._reloader.ask()
 
+    def follow_up(self) -> asyncio.Future[FollowedUp]:
+        """Open messages of customer support now (C145)."""
+        return self.support_chore.look_now()
+
     def _swap(self, config: Config, site: Site) -> None:
         if config.log != self.config.log:
             self.log.configure(config.log.level, console=is_for_people(config.log.format))
@@ -422,9 +426,17 @@ def event_loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 def serve(
-    config: Config, on_ready: Callable[[list[str], str], None] = lambda sip2, admin: None
+    config: Config,
+    on_ready: Callable[[list[str], str], None] = lambda sip2, admin: None,
+    *,
+    access: Access = "write",
 ) -> int:
-    """Run a gateway in the foreground until it is told to stop; returns the exit status."""
+    """Run a gateway in the foreground until it is told to stop; returns the exit status.
+
+    Args:
+        on_ready: called with the addresses for terminals and HTTP.
+        access: `make` makes a missing store, with which it otherwise does not start.
+    """
     problems = unavailable(config)
     if problems:
         sys.stderr.write("".join(f"{line}\n" for line in problems))
@@ -433,13 +445,13 @@ def serve(
         return 0
     _raise_file_limit()
     with asyncio.Runner(loop_factory=event_loop_factory()) as runner:
-        return runner.run(_serve(config, on_ready))
+        return runner.run(_serve(config, on_ready, access))
 
 
-async def _serve(config: Config, on_ready: Callable[[list[str], str], None]) -> int:
+async def _serve(config: Config, on_ready: Callable[[list[str], str], None], access: Access) -> int:
     asyncio.get_running_loop().set_default_executor(ready_pool(SHARED_THREADS, "sip2gw"))
     try:
-        opened = open_backend(config, "daemon")
+        opened = open_backend(config, "daemon", access)
     except BackendError as error:
         sys.stderr.write(f"sip2gw: {error}\n")
         return 1

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from sip2gw.backend.base import BackendError
 from sip2gw.backend.library import Library
 from sip2gw.config import Config
+from sip2gw.control.messages import FollowedUp
 from sip2gw.foundation.clock import Clock
 from sip2gw.monitoring.metrics import Metrics
 from sip2gw.monitoring.telemetry import Log
@@ -28,6 +29,18 @@ class SupportChore:
         self._metrics = metrics
         self._clock = clock
         self._log = log
+        self._asked: set[asyncio.Task[FollowedUp]] = set()
+
+    def look_now(self) -> asyncio.Task[FollowedUp]:
+        """Look because staff are about to read the messages, who do not write themselves (C135)."""
+        task = asyncio.get_running_loop().create_task(self._look_because_asked())
+        self._asked.add(task)
+        task.add_done_callback(self._asked.discard)
+        return task
+
+    async def _look_because_asked(self) -> FollowedUp:
+        await self.look()
+        return FollowedUp()
 
     async def look(self) -> None:
         """Open what is missing, then update the figures; on a failure they stay as they were."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import date
 
 from sip2gw.demo.dialogues import Dialogue
-from sip2gw.demo.library import ANNA, DIRK, EMMA, GREET, Record, library_records
+from sip2gw.demo.library import ANNA, BRAM, DIRK, EMMA, GREET, Record, library_records
 from sip2gw.demo.site import (
     BRANCHES,
     INSTITUTION,
@@ -21,7 +21,7 @@ _LOGIN = DemoTerminal("gateway", "gateway-demo", "gateway", "MAIN", "the gateway
 """Which terminal it is, the library system is not told."""
 
 TERMINALS_IN_FRONT = (
-    *(known for known in TERMINALS if known.profile in ("kiosk", "entrance", "facts", "auth")),
+    *(known for known in TERMINALS if known.profile != "sorter"),
     OBSERVED,
 )
 
@@ -30,10 +30,13 @@ _PROFILE_BEHIND = """
 level = "warning"
 
 # How this library system speaks to the gateway in front: it tells birth date (PB), membership (PC)
-# and, in a field PA of its own, the end of the membership.
+# and, in a field PA of its own, the end of the membership. It takes money, from anybody for
+# anybody: who may pay for whom, only the gateway in front asks.
 [profiles.gateway]
 kind = "selfcheck"
 encoding = "utf-8"
+payment_types = ["00", "01", "02"]
+fw_b = "any"
 personal_fields = ["PB", "PC"]
 custom_patron_fields = [{ field = "PA", template = "{membership_until}" }]
 """
@@ -46,6 +49,7 @@ address = "{{address}}"
 login = "{_LOGIN.login}"
 password = "{_LOGIN.password}"
 encoding = "utf-8"
+knows_fw_b = true
 [backend.sip2.facts]
 birth_date = {{{{ field = "PB" }}}}
 membership = {{{{ field = "PC" }}}}
@@ -68,6 +72,13 @@ kind = "door"
 [profiles.facts.door]
 mode = "facts"
 require_badges = ["ONBE"]
+
+[profiles.cash]
+kind = "payment"
+
+[profiles.cash-separate]
+kind = "payment"
+family = "separate"
 
 [profiles.auth]
 kind = "auth"
@@ -102,16 +113,17 @@ def configuration_in_front(sip2: str, admin: str, address: str) -> str:
 
 
 def records_behind(today: date) -> Iterator[Record]:
-    """The demo's library, for a library system that knows no badges."""
+    """The demo's library, for a library system that knows no badges and no relationships."""
     for record in library_records(today):
-        if record["kind"] != "badge":
+        if record["kind"] not in ("badge", "relationship"):
             yield {key: value for key, value in record.items() if key != "badges"}
 
 
 def records_in_front(today: date) -> Iterator[Record]:
-    """The badges, and by the number of each card who has which: all that the gateway imports."""
+    """The badges, by the number of each card who has which, and who belongs to whom: all that the
+    gateway imports."""
     for record in library_records(today):
-        if record["kind"] == "badge":
+        if record["kind"] in ("badge", "relationship"):
             yield record
         elif record.get("badges"):
             yield {key: record[key] for key in ("kind", "id", "name", "badges")}
@@ -140,6 +152,31 @@ UPSTREAM_DIALOGUES = (
     Dialogue("kiosk-1", "99", "", "98: on line, because the library is", ("98Y",)),
 )
 """Each may be repeated; the wrong PIN only until it is locked."""
+
+_EMMAS_DEBT = ("BV=6.20", f"ZD={EMMA}", "BK=demo-1")
+_KEPT = ("AB=30000003",)
+
+PAYMENT_DIALOGUES = (
+    Dialogue(
+        "cash-1",
+        "63",
+        BRAM,
+        "64: the family's debts in one total",
+        ("BV9.50",),
+        ("summary=fines", "FW=B"),
+    ),
+    Dialogue("cash-2", "37", BRAM, "38: his child's debt is paid", ("38Y",), _EMMAS_DEBT),
+    Dialogue("cash-2", "37", BRAM, "38: the same again, paid once", ("38Y",), _EMMAS_DEBT),
+    Dialogue("kiosk-1", "63", EMMA, "64: no longer blocked there", ("64  ", "BV0.00")),
+)
+"""In this order. The library system knows nothing of families."""
+
+LOAN_DIALOGUES = (
+    Dialogue("kiosk-1", "11", GREET, "12: refused there, reserved for Anna", ("120N",), _KEPT),
+    Dialogue("kiosk-1", "11", ANNA, "12: lent there", ("121", "AH20"), _KEPT),
+    Dialogue("kiosk-1", "29", ANNA, "30: renewed there", ("301Y", "AH20"), ("AB=30000001",)),
+    Dialogue("kiosk-1", "09", "", "10: taken back there", ("101Y",), _KEPT),
+)
 
 OBSERVED_DIALOGUES = (
     Dialogue("door-4", "63", ANNA, "64: as it came, and so without our badge", ("BLY", "CQY")),

@@ -2,7 +2,7 @@
 
 The real handler runs, against the real store, with a clock that stands still. Nothing is recorded,
 counted or locked, and the PIN is assumed to be right. A library system behind the gateway is asked
-once, without a PIN.
+once about each card, without a PIN.
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""What a library system says about a card, asked for an explanation: without a PIN, and once."""
+"""What a library system says about a card, asked for an explanation: without a PIN, and once.
+
+It is asked about those as well for whom the card's holder may pay; what it says of them is only
+used as the terminal would use it, and never shown.
+"""
 
 from __future__ import annotations
 
@@ -32,15 +36,19 @@ class AskedForExplanation:
     """A `LibraryIdentifier` that sends no PIN and assumes that it is right; nothing is counted."""
 
     def __init__(self) -> None:
-        self._asked: Asked | None = None
+        self._asked: dict[str, Asked] = {}
+        """By card; the first is the one that is explained."""
         self.answer: tuple[str, ...] = ()
-        """The answer of the library system, line by line; empty while nobody has asked it."""
+        """What the library system answered about that one, line by line; empty while nobody has
+        asked it."""
 
     async def ask(self, session: Session, request: PatronRequest) -> Asked:
-        """Ask without the PIN of `request`; the first answer serves for all questions."""
-        if self._asked is None:
-            self._asked = await self._ask(session, request)
-        return self._asked
+        """Ask without the PIN of `request`; the first answer serves for all questions about a
+        card."""
+        number = request.patron_identifier
+        if number not in self._asked:
+            self._asked[number] = await self._ask(session, request)
+        return self._asked[number]
 
     async def identify(
         self, session: Session, number: str, pin: str | None
@@ -80,7 +88,8 @@ class AskedForExplanation:
             return Asked(None, None, PinState.ABSENT, None)
         answer = await library.ask(manner.account, session.terminal.name, up)
         assert isinstance(answer, PatronStatusResponse | PatronInformationResponse)
-        self.answer = _lines(session, answer)
+        if not self._asked:
+            self.answer = _lines(session, answer)
         if says_nothing(answer, with_pin=False):
             return Asked(None, None, PinState.ABSENT, answer)
         answer, _ = await as_if_told(session, replace(request, patron_password=None), answer)

@@ -180,15 +180,16 @@ def configured(directory: Path, url: str, currency: str = "EUR") -> Config:
     return load_config(file)
 
 
-def open_library(directory: Path, role: Any = "daemon") -> Store:
+def open_library(directory: Path, role: Any = "daemon", access: Any = "make") -> Store:
     """The store in `directory`."""
-    return open_sqlite(directory / "library.db", role=role, currency="EUR")
+    return open_sqlite(directory / "library.db", role=role, access=access, currency="EUR")
 
 
 def open_postgres_library(url: str, role: Any = "daemon", **limits: Any) -> PostgresStore:
     """The store in the database `url`; its spool is gone when it is closed."""
     with TemporaryDirectory() as directory:
         limits.setdefault("spool_file", Path(directory) / "spool")
+        limits.setdefault("access", "make")
         return open_postgres(url, password=None, role=role, currency="EUR", **limits)
 
 

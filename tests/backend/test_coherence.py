@@ -31,7 +31,7 @@ from sip2gw.backend.sqlite.store import open_sqlite
 from sip2gw.model import Block, BlockType
 
 async def main():
-    store = open_sqlite(Path(sys.argv[1]), role="command", currency="EUR")
+    store = open_sqlite(Path(sys.argv[1]), role="command", access="write", currency="EUR")
     await store.set_block("P1", Block(BlockType.GENERAL, "by staff", None, "staff"))
     await store.close()
 

@@ -214,6 +214,7 @@ async def test_an_export_makes_the_same_library_elsewhere(library: Library, tmp_
     copy = open_sqlite(
         tmp_path / "copy.db",
         role="command",
+        access="make",
         currency="EUR",
         pin_secret_file=secret_file,
     )
@@ -250,7 +251,7 @@ async def test_blocks_of_staff_are_not_doubled_by_importing_an_export(library: L
 @pytest.mark.parametrize("currency", ["JPY", "KWD"])
 async def test_decimals_follow_the_currency(tmp_path: Path, currency: str) -> None:
     """C77."""
-    library = open_sqlite(tmp_path / "x.db", role="command", currency=currency)
+    library = open_sqlite(tmp_path / "x.db", role="command", access="make", currency=currency)
     amount = {"JPY": "250", "KWD": "2.505"}[currency]
     settings = replace(SETTINGS, currency=currency)
     person = {"kind": "patron", "id": "P1", "name": "Ann"}

@@ -180,7 +180,7 @@ def test_an_import_that_is_killed_while_it_writes_leaves_the_old_state(
     lines.write_text("".join(json.dumps(line) + "\n" for line in more))
     postgres_url = postgres.url(postgres.make_database())
     for url in (f"sqlite:{tmp_path / 'library.db'}", postgres_url):
-        store = open_backend(configured(tmp_path, url), "command").store
+        store = open_backend(configured(tmp_path, url), "command", "make").store
         load(store, *LINES)
         before = content(store)
         command = [sys.executable, "-c", IMPORTING, url, str(Path(__file__).parents[1]), str(lines)]

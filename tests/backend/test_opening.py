@@ -44,7 +44,7 @@ def test_other_urls_are_refused(url: str) -> None:
 
 
 async def test_a_relative_file_is_meant_from_the_configuration(tmp_path: Path) -> None:
-    store = open_backend(configured(tmp_path, "sqlite:a.db"), "daemon").store
+    store = open_backend(configured(tmp_path, "sqlite:a.db"), "daemon", "make").store
     assert isinstance(store, Store)
     assert store.path == tmp_path / "a.db"
     await store.close()

@@ -20,7 +20,7 @@ from .library import NOW, content, open_library, order, pay_fee
 
 
 def open_at(path: Path, role: str = "daemon") -> Store:
-    return open_sqlite(path, role=role, currency="EUR")  # type: ignore[arg-type]
+    return open_sqlite(path, role=role, access="make", currency="EUR")  # type: ignore[arg-type]
 
 
 # Who may open it

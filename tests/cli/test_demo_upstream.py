@@ -18,7 +18,9 @@ import pytest
 from sip2gw.demo import Dialogue
 from sip2gw.demo.upstream import (
     AWAY_DIALOGUES,
+    LOAN_DIALOGUES,
     OBSERVED_DIALOGUES,
+    PAYMENT_DIALOGUES,
     TERMINALS_IN_FRONT,
     UPSTREAM_DIALOGUES,
     records_behind,
@@ -157,6 +159,20 @@ def test_more_shows_what_an_observed_door_would_do(demo: str, sip2gw: Run) -> No
     ]
 
 
+def test_more_shows_a_payment_for_a_child_and_a_loan(demo: str, sip2gw: Run) -> None:
+    play(sip2gw, demo, PAYMENT_DIALOGUES)
+    command = found(r"(payment list --config \S+)\n", demo)
+    (row,) = [json.loads(line) for line in sip2gw(*command.split(), "--json").out.splitlines()]
+    assert (row["payer"], row["debtors"], row["relation"], row["amount"], row["status"]) == (
+        "20001002",
+        ["20001003"],
+        "head_of_family",
+        "6.20",
+        "booked",
+    )
+    play(sip2gw, demo, LOAN_DIALOGUES)
+
+
 def test_more_lets_the_library_system_go_away_and_come_back(begin: Start, sip2gw: Run) -> None:
     process, printed = begin("--more")
     admitted = UPSTREAM_DIALOGUES[0]
@@ -277,7 +293,8 @@ def test_the_library_system_knows_no_badges_and_the_gateway_nothing_else() -> No
     behind, front = list(records_behind(today)), list(records_in_front(today))
     assert {key for record in behind for key in record} & {"badges"} == set()
     assert "badge" not in {record["kind"] for record in behind}
-    assert {record["kind"] for record in front} == {"badge", "patron"}
+    assert {record["kind"] for record in front} == {"badge", "patron", "relationship"}
+    assert "relationship" not in {record["kind"] for record in behind}
     whose = [record for record in front if record["kind"] == "patron"]
     assert {key for record in whose for key in record} == {"kind", "id", "name", "badges"}
     assert re.search("20001009", str(whose)) is None, "Greet has none"

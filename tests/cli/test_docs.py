@@ -73,6 +73,16 @@ def test_commands_on_the_pages_exist_with_their_options(page: Path) -> None:
             assert not unknown_words(shlex.split(line, comments=True)), line
 
 
+@pytest.mark.parametrize(
+    "unit", sorted((ROOT / "systemd").glob("*.service")), ids=lambda it: it.name
+)
+def test_units_call_commands_that_exist_with_their_options(unit: Path) -> None:
+    lines = re.findall(r"^Exec\w+=/opt/sip2gw/bin/(.*)$", unit.read_text(), re.MULTILINE)
+    assert lines
+    for line in lines:
+        assert not unknown_words(shlex.split(line)), line
+
+
 def unknown_words(line: list[str]) -> list[str]:
     """What `sip2gw` does not know of a line that calls it: a command, an option."""
     if line[:1] != ["sip2gw"]:

@@ -30,7 +30,7 @@ async def in_front_of(directory, address, config=CONFIG):
     file = directory / "sip2gw.toml"
     file.write_text(config_in_front(DIALECT, address, config))
     settings = load_config(file)
-    store = open_backend(settings, "command").store
+    store = open_backend(settings, "command", "make").store
     load(store, list(badges_of(LIBRARY)))
     await store.close()
     return settings
@@ -107,6 +107,19 @@ async def test_a_terminal_that_is_observed_is_told_what_it_would_be_told(tmp_pat
     config = await in_front_of(tmp_path, library_system.address, observed)
     explained = await _explain(config, "door-1", "1002", None, NOON)
     assert explained.reason == "under_age"
+
+
+async def test_what_others_owe_is_in_the_answer_of_a_kiosk_that_shows_families(
+    tmp_path, library_system
+):
+    """Anna owes nothing, her son 3.00; only our store knows that he is hers (B52)."""
+    settings = await in_front_of(tmp_path, library_system.address)
+    store = open_backend(settings, "command").store
+    load(store, [one for one in LIBRARY if one["kind"] != "fee"])
+    await store.close()
+    explained = await _explain(settings, "pay-1", "1001", Message.PATRON_INFORMATION, NOON)
+    assert "BV3.00|" in explained.answer
+    assert "Tom" not in "".join(explained.library), "what is said of him is not shown"
 
 
 async def test_what_was_paid_here_is_left_out(config):

@@ -61,7 +61,23 @@ def test_a_dry_run_changes_nothing(sip2gw: Run, config: Path) -> None:
     result = sip2gw("import", "-", "--dry-run", "--config", config, stdin=LIBRARY.encode())
     assert (result.status, result.out) == (0, "")
     assert "Nothing was changed" in result.err
-    assert len(records(sip2gw("export", "--config", config).out)) == 1
+    assert not config.with_name("library.db").exists()
+
+
+def test_a_dry_run_knows_what_is_there(sip2gw: Run, library: Path) -> None:
+    """P1 and the fee are known; nobody is called P9."""
+    fee = '{"kind": "fee", "id": "F9", "patron": "%s", "amount": "1.00", "created": "2026-01-10"}'
+    before = store_bytes(library.parent)
+    for patron, status in (("P1", 0), ("P9", 1)):
+        lines = (fee % patron).encode()
+        result = sip2gw("import", "-", "--dry-run", "--config", library, stdin=lines)
+        assert result.status == status, result.err
+        assert store_bytes(library.parent) == before
+
+
+def store_bytes(directory: Path) -> dict[str, bytes]:
+    """What is in the store's file and in those beside it."""
+    return {path.name: path.read_bytes() for path in directory.glob("library.db*")}
 
 
 def test_a_missing_file_is_a_failure(sip2gw: Run, config: Path) -> None:

@@ -175,6 +175,7 @@ def test_the_page_on_memberships_works_as_it_says(
     monkeypatch.chdir(config.parent)
     monkeypatch.setenv("SIP2GW_CONFIG", config.name)
     lines = [line for block in commands for line in block.split("```")[0].splitlines()]
+    assert sip2gw("import", "-").status == 0  # the store of a library that is at work
     for line in lines:
         _, *arguments = shlex.split(line, comments=True)
         result = sip2gw(*arguments)

@@ -51,6 +51,7 @@ ANSWERS = [
     ),
     messages.Kicked(1),
     messages.UpstreamAccounts([AccountState("default", "up", 2, 1, 0, "closed", 3.5)]),
+    messages.FollowedUp(),
     messages.TraceBegan("kiosk-1", 0),
     messages.TraceEvent("2026-03-10T12:00:00.000+01:00", 3, "sent", ["64 …"], missed=2),
     messages.TraceEnded("seconds", 2),

@@ -26,7 +26,7 @@ async def test_a_converted_configuration_starts(tmp_path, watch, names, credenti
     result = converted({name: (SAMPLES / name).read_bytes() for name in names})
     file = tmp_path / "sip2gw.toml"
     file.write_text(result.toml + '\n[admin]\nlisten = "127.0.0.1:0"\n', encoding="utf-8")
-    async with GatewayProcess(file, program=watch.program()) as gateway:
+    async with GatewayProcess(file, create=True, program=watch.program()) as gateway:
         await gateway.start()
         address = f"127.0.0.1:{gateway.address[1]}"
         if credentials is None:

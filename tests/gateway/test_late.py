@@ -26,7 +26,7 @@ def look(*addresses):
     print(*sys.modules)
     os.kill(os.getpid(), signal.SIGTERM)
 
-serve(load_config(sys.argv[1]), look)
+serve(load_config(sys.argv[1]), look, access="make")
 """
 
 

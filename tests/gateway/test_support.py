@@ -1,8 +1,11 @@
 """The gateway opens messages of customer support by itself, and counts them (B64, C145)."""
 
+import asyncio
+
 from harness import CONFIG, ask_37, running
 
 from sip2gw.backend.base import UnavailableError
+from sip2gw.cli.library.support import asked_to_look
 from sip2gw.model.support import SupportFilter
 from sip2gw.monitoring.metrics import FamilyMaker
 
@@ -29,6 +32,16 @@ async def test_a_refused_payment_becomes_a_message_of_the_terminals_branch(gatew
     assert message.branch == "MAIN"
     told = [it["messages"] for it in gateway.logged() if it["event"] == "support_opened"]
     assert told == [1]
+
+
+async def test_who_lists_the_messages_finds_those_that_are_due(tmp_path):
+    """C135: the list only reads, so it asks the gateway to open what is missing."""
+    async with running(tmp_path, operators=True) as gateway:
+        pay = await gateway.terminal("pay-1")
+        await pay.ask(ask_37("1004", "99.00", pin="1004", bk="K1"))
+        assert opened(gateway) == []
+        await asyncio.to_thread(asked_to_look, gateway.app.config)
+        assert [message.category for message in opened(gateway)] == ["PAYR"]
 
 
 async def test_open_and_overdue_messages_are_shown_once_they_were_counted(gateway):

@@ -202,6 +202,15 @@ async def test_their_no_is_told_kept_and_leaves_the_bk_free(tmp_path):
         assert books_agree(gateway, library)
 
 
+async def test_of_their_38_only_what_is_said_on_the_screen_is_handed_on(tmp_path):
+    """A repetition gets the same 38 from the journal, which keeps AF (C4)."""
+    async with before(tmp_path, says=b"Received|AGReceipt 17|CG1|FA0.00") as (gateway, _library):
+        till = await gateway.terminal("till-1")
+        answer = await till.ask(pay())
+        assert answer == "38Y20260310    120000AOHUB|AA1001|BKB1|AFReceived|"
+        assert await (await gateway.terminal("till-1")).ask(pay()) == answer
+
+
 async def test_a_bk_with_other_content_is_refused(tmp_path):
     async with before(tmp_path) as (gateway, library):
         till = await gateway.terminal("till-1")

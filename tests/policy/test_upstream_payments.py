@@ -164,6 +164,7 @@ def test_only_what_is_certain_is_settled(share, after, verdict):
 def test_what_may_have_another_cause_is_not_certain():
     share, after = paid(), Debts(300, (("2", 300),))
     assert verdict_of(share, after, alone=False, late=SOON) is None
+    assert verdict_of(share, after, alone=True, late=CERTAIN_FOR) is Verdict.BOOKED
     assert verdict_of(share, after, alone=True, late=CERTAIN_FOR + SOON) is None
 
 

@@ -27,6 +27,7 @@ PROGRAMS = (
     "away",
     "memory",
     "beside",
+    "backup",
     "mutants",
     "observe",
 )

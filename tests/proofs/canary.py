@@ -342,7 +342,7 @@ async def run_command(
 async def commands(directory: Path, report: Report) -> None:
     """What the commands print, beside a real gateway with a real log."""
     config, password = _site_in(directory)
-    store = open_backend(load_config(config), "command").store
+    store = open_backend(load_config(config), "command", "make").store
     load(store, library(), now=today())
     await store.close()
     async with GatewayProcess(config) as gateway:

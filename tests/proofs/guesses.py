@@ -103,7 +103,7 @@ async def prepared(directory: Path, settings: str, victims: int, guests: int) ->
     """The configuration's file, with a library of attacked patrons and of guests."""
     path = directory / "sip2gw.toml"
     path.write_text(settings)
-    store = open_backend(load_config(path), "command").store
+    store = open_backend(load_config(path), "command", "make").store
     people = [("V", number) for number in range(victims)] + [("G", n) for n in range(guests)]
     records = [one for one in LIBRARY if one["kind"] in ("membership", "badge")]
     hashed = hash_pin(store.pin_secret, PIN)

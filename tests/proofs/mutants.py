@@ -34,8 +34,43 @@ SPOILED = (
     "sip2gw/handlers",
     "sip2gw/protocol",
     "sip2gw/backend/sql/money/ledger.py",
+    "sip2gw/backend/sql/money/shares.py",
+    "sip2gw/shared/payments.py",
+    "sip2gw/daemon/looking_payments.py",
+)
+_UPSTREAM_PAYMENTS = (
+    "tests/gateway/test_upstream_payment.py",
+    "tests/gateway/test_upstream_payment_waits.py",
+    "tests/policy/test_upstream_payments.py",
+)
+_FAMILIES = (
+    "tests/gateway/test_upstream_family_payments.py",
+    "tests/gateway/test_upstream_family.py",
 )
 NEAR = (
+    (
+        "sip2gw/policy/upstream/payments.py",
+        ("tests/policy/test_upstream_payments.py", *_UPSTREAM_PAYMENTS[:2], *_FAMILIES),
+    ),
+    ("sip2gw/policy/upstream/family.py", ("tests/policy/test_upstream_family.py", *_FAMILIES)),
+    ("sip2gw/policy/upstream/fees.py", ("tests/policy/test_upstream_fees.py", *_FAMILIES)),
+    ("sip2gw/handlers/upstream/family.py", _FAMILIES),
+    ("sip2gw/handlers/upstream/payment.py", (*_UPSTREAM_PAYMENTS, *_FAMILIES)),
+    ("sip2gw/handlers/upstream/sharing.py", (*_UPSTREAM_PAYMENTS, *_FAMILIES)),
+    (
+        "sip2gw/handlers/fee_lines.py",
+        ("tests/gateway/test_patron.py", "tests/wire", "tests/gateway/test_options.py", *_FAMILIES),
+    ),
+    ("sip2gw/shared/payments.py", _UPSTREAM_PAYMENTS),
+    ("sip2gw/daemon/looking_payments.py", _UPSTREAM_PAYMENTS),
+    (
+        "sip2gw/backend/sql/money/shares.py",
+        (
+            "tests/backend/test_payment_journal.py",
+            *_UPSTREAM_PAYMENTS,
+            "tests/backend/test_shares.py",
+        ),
+    ),
     ("sip2gw/policy/", ("tests/policy", "tests/wire")),
     ("sip2gw/protocol/", ("tests/wire/test_examples.py", "tests/protocol", "tests/wire")),
     (

@@ -32,7 +32,7 @@ async def prepare(directory: Path, config: str, records: Iterable[dict[str, obje
     """Write the configuration into `directory`, load the library, and return the file's path."""
     path = directory / "sip2gw.toml"
     path.write_text(config)
-    store = open_backend(load_config(path), "command").store
+    store = open_backend(load_config(path), "command", "make").store
     load(store, list(records), now=today())
     await store.close()
     return path
@@ -58,20 +58,23 @@ def _log_line(text: str) -> dict[str, object]:
 class GatewayProcess:
     """`sip2gw serve` as a child process; its log is read as it comes.
 
-    `keep_requests` off: the lines of single messages are passed over, for who measures beside it.
-    `environment`: variables that the process has besides ours. `program`: what Python runs.
+    `create`: the store is new. `keep_requests` off: the lines of single messages are passed over,
+    for who measures beside it. `environment`: variables that the process has besides ours.
+    `program`: what Python runs.
     """
 
     def __init__(
         self,
         config: Path,
         *,
+        create: bool = False,
         keep_requests: bool = True,
         environment: Mapping[str, str] | None = None,
         program: Sequence[str] = ("-m", "sip2gw"),
     ) -> None:
         self.config = config
         self._program = program
+        self._options = ("--create",) if create else ()
         self._environment = environment or {}
         self._keep_requests = keep_requests
         self.address = ("", 0)
@@ -101,6 +104,7 @@ class GatewayProcess:
             sys.executable,
             *self._program,
             "serve",
+            *self._options,
             "--config",
             str(self.config),
             stderr=asyncio.subprocess.PIPE,

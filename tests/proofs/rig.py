@@ -247,7 +247,7 @@ async def rigged(
     path = directory / "sip2gw.toml"
     path.write_text(config_text)
     config = load_config(path)
-    opened = open_backend(config, "daemon")
+    opened = open_backend(config, "daemon", "make")
     store = opened.store
     load(store, list(records))
     clock = TurnableClock(NOON)

@@ -301,14 +301,14 @@ async def _opened_with(directory, settings, records, now):
     key = json.dumps([records, now.isoformat(), institution.currency, str(institution.timezone)])
     new = not (directory / "library.db").exists()
     if new and settings.store.url == URL and _libraries.give(key, directory):
-        return open_backend(settings, "daemon")
-    opened = open_backend(settings, "daemon")
+        return open_backend(settings, "daemon", "make")
+    opened = open_backend(settings, "daemon", "make")
     if records:
         load(opened.store, records, now=now)
     if new and settings.store.url == URL:
         await opened.store.close()
         _libraries.keep(key, directory / "library.db")
-        opened = open_backend(settings, "daemon")
+        opened = open_backend(settings, "daemon", "make")
     return opened
 
 

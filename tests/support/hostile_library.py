@@ -40,6 +40,8 @@ PROMPT = (
 SLOW = ("silent", "half", "late", "drip")
 """Faults that only a deadline ends."""
 FAULTS = PROMPT + SLOW
+HELD = "held"
+"""The answer comes when the test says so (`release`)."""
 GOOD = ("right", "resend_once", "much", "pieces")
 """Odd at most: the answer is to be used."""
 
@@ -217,6 +219,7 @@ class HostileLibrary:
 
     async def __aenter__(self) -> HostileLibrary:
         self._writers: set[asyncio.StreamWriter] = set()
+        self._held = asyncio.Event()
         self._endless: set[int] = set()
         """Lines on which nothing but 96 is said any more."""
         await self.listen()
@@ -229,6 +232,11 @@ class HostileLibrary:
         )
         self.port = self._server.sockets[0].getsockname()[1]
 
+    def release(self) -> None:
+        """Give the answers that are held back."""
+        self._held.set()
+        self._held = asyncio.Event()
+
     def vanish(self) -> None:
         """Stop listening, and hang up on everybody."""
         self._server.close()
@@ -240,6 +248,7 @@ class HostileLibrary:
         for _ in range(5):
             await asyncio.sleep(0)  # whoever has just been accepted comes in
         self.vanish()
+        self.release()
         while self._writers:  # noqa: ASYNC110 -- each leaves by itself
             await asyncio.sleep(0)
 
@@ -302,7 +311,10 @@ class HostileLibrary:
         right = self.sealed(body, heard.sequence)
         before = history[0] if len(history) == 10 else right
         history.append(right)
-        if behaviour in SLOW:
+        if behaviour == HELD:
+            await self._held.wait()
+            writer.write(right)
+        elif behaviour in SLOW:
             await self._be_slow(behaviour, right, writer)
         elif behaviour == "pieces":
             for at in range(0, len(right), 7):

@@ -29,12 +29,12 @@ from sip2gw.backend.loading.memberships import line_of_definition
 from sip2gw.backend.loading.staging import Staged
 from sip2gw.backend.sql.members.memberships import definitions
 from sip2gw.backend.sql.queries import fill
-from sip2gw.backend.sql.stubs import LIVING
+from sip2gw.backend.sql.stubs import LIVING, OURS
 from sip2gw.backend.sql.values import list_value, moment_value, time_text
 from sip2gw.foundation.hashing import secret_fingerprint
 from sip2gw.model import CardState, format_amount
 
-_TABLE = "SELECT {columns} FROM {table} p{living} ORDER BY {order}"
+_TABLE = "SELECT {columns} FROM {table} p{ours} ORDER BY {order}"
 _FEES = fill(
     """
     SELECT f.id, f.patron_id, f.amount, f.created, f.type, f.description, f.item_id, f.status,
@@ -131,7 +131,7 @@ class _Exporter:
             _TABLE,
             table=table.name,
             columns=", ".join(table.columns),
-            living=f" WHERE {LIVING}" if table is staging.PATRON else "",
+            ours=f" WHERE {OURS}" if table is staging.PATRON else "",
             order=", ".join(table.key),
         )
         return self._select(statement, table.columns)
@@ -178,9 +178,7 @@ class _Exporter:
         order = ", ".join(dict.fromkeys(("patron_id", *table.key)))
         if table is staging.BLOCK:
             order = "patron_id, position, source, type"
-        statement = fill(
-            _TABLE, table=table.name, columns=", ".join(columns), living="", order=order
-        )
+        statement = fill(_TABLE, table=table.name, columns=", ".join(columns), ours="", order=order)
         return self._select(statement, columns)
 
     def _relationships(self) -> Iterator[Record]:

@@ -16,7 +16,7 @@ from sip2gw.backend.database import Connection
 from sip2gw.backend.loading import staging
 from sip2gw.backend.loading.staging import Staged
 from sip2gw.backend.sql.queries import fill
-from sip2gw.backend.sql.stubs import LIVING
+from sip2gw.backend.sql.stubs import LIVING, OURS
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +71,9 @@ _STAGE = f"""
     SELECT {{values}}, ? + ROW_NUMBER() OVER (ORDER BY {{key}}) {_ABSENT}"""
 _GONE = f"SELECT {{key}} {_ABSENT}"
 _PATRONS = fill(
-    """FROM patron p WHERE {living} AND p.ended_on IS NULL
+    """FROM patron p WHERE {ours} AND p.ended_on IS NULL
       AND NOT EXISTS (SELECT 1 FROM stage_patron s WHERE s.id = p.id)""",
-    living=LIVING,
+    ours=OURS,
 )
 _COUNT_PATRONS = f"SELECT COUNT(*) {_PATRONS}"
 _FIND_PATRONS = f"CREATE TEMP TABLE gone_patron AS SELECT p.id AS id {_PATRONS}"

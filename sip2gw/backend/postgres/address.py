@@ -23,6 +23,8 @@ class Address:
     url: str = field(repr=False)
     """`postgresql://user@host[,host…]/database`; the first host that takes writes is used."""
     password: str | None = field(default=None, repr=False)
+    read_only: bool = False
+    """Whether connections refuse to write, and wait for no lock for long (C135)."""
 
     async def connect(self, *, statement_timeout_s: float | None) -> asyncpg.Connection:
         """A new connection; its statements are cancelled after `statement_timeout_s`.
@@ -49,7 +51,7 @@ class Address:
         except (*FAILURES, ValueError) as error:
             raise UnavailableError(_why_not(error)) from None
         try:
-            await connection.execute(_KEEP_PROMISES)
+            await connection.execute(_ONLY_READ if self.read_only else _KEEP_PROMISES)
         except FAILURES as error:
             connection.terminate()
             raise as_backend_error(error) from None
@@ -60,6 +62,11 @@ _KEEP_PROMISES = """
     SELECT set_config('synchronous_commit', 'on', false)
     WHERE current_setting('synchronous_commit') = 'off'"""
 """What was answered is durable, whatever the server does by default."""
+
+_ONLY_READ = """
+    SELECT set_config('default_transaction_read_only', 'on', false),
+           set_config('lock_timeout', '3s', false)"""
+"""Set only now, because a server that takes no writes is refused before."""
 
 
 def insist_on_server(connection: asyncpg.Connection) -> None:
@@ -84,6 +91,8 @@ def _why_not(error: BaseException) -> str:
         reason = f"no answer within {CONNECT_TIMEOUT_S:g} s"
     elif isinstance(error, OSError) and error.strerror:
         reason = error.strerror
+    elif isinstance(error, asyncpg.InvalidCatalogNameError):
+        reason = "the server has no database of that name; make it, or correct store.url"
     elif isinstance(error, asyncpg.PostgresError):
         reason = f"it refuses: {name}"
     else:

@@ -119,6 +119,12 @@ _UNCHECKED = """
     SELECT c.relname, k.conname FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid
     WHERE NOT k.convalidated AND c.relnamespace = current_schema()::regnamespace"""
 
+_REFERENCES = """
+    SELECT c.relname::text, k.conname::text, pg_get_constraintdef(k.oid)
+    FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid
+    WHERE k.contype = 'f' AND c.relnamespace = current_schema()::regnamespace
+    ORDER BY c.relname, k.conname"""
+
 
 class PostgresDialect:
     """See `sip2gw.backend.database.Dialect`."""
@@ -134,6 +140,9 @@ class PostgresDialect:
     table_names = """
         SELECT table_name::text FROM information_schema.tables
         WHERE table_schema = current_schema() AND table_type = 'BASE TABLE'"""
+    column_names = """
+        SELECT column_name::text FROM information_schema.columns
+        WHERE table_schema = current_schema() AND table_name = ? ORDER BY ordinal_position"""
     beside: Mapping[int, tuple[str, ...]] = {
         1: (_REFUSE_CHANGE, BOOK_PAYMENT_1),
         2: (ENTER_BRANCH,),
@@ -185,6 +194,23 @@ class PostgresDialect:
             f"ALTER TABLE {table} DROP CONSTRAINT {name}",
             f"ALTER TABLE {table} ADD CONSTRAINT {name} CHECK ({after}) NOT VALID",
             f"ALTER TABLE {table} VALIDATE CONSTRAINT {name}",
+        )
+
+    def free_references(self, connection: Connection) -> tuple[str, ...]:
+        """Drop the foreign keys and put them back: each is then checked with one join."""
+        found = connection.execute(_REFERENCES).fetchall()
+        for table, name, _ in found:
+            connection.execute(
+                fill("ALTER TABLE {table} DROP CONSTRAINT {name}", table=table, name=name)
+            )
+        return tuple(
+            fill(
+                "ALTER TABLE {table} ADD CONSTRAINT {name} {rule}",
+                table=table,
+                name=name,
+                rule=rule,
+            )
+            for table, name, rule in found
         )
 
     def after_loading(self, table: str) -> tuple[str, ...]:

@@ -30,7 +30,6 @@ FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, *LOST)
 
 _UNAVAILABLE = (
     asyncpg.QueryCanceledError,
-    asyncpg.LockNotAvailableError,
     asyncpg.ReadOnlySQLTransactionError,
     asyncpg.InsufficientResourcesError,
     asyncpg.OperatorInterventionError,
@@ -53,6 +52,11 @@ def as_backend_error(error: BaseException) -> BackendError:
         return UnavailableError(f"the connection to the database was lost ({name})")
     if isinstance(error, CONFLICTS):
         return ConflictError("other gateways kept changing the same data; try again")
+    if isinstance(error, asyncpg.LockNotAvailableError):
+        return UnavailableError(
+            "another program holds a lock in the database for too long: wait until that has ended,"
+            " or end it (pg_stat_activity shows it), and try again"
+        )
     if isinstance(error, _UNAVAILABLE):
         return UnavailableError(f"the database could not carry it out: {name}")
     if isinstance(error, asyncpg.RaiseError):

@@ -25,6 +25,7 @@ from typing import Any, TypeVar
 
 from sip2gw.backend.attempts import Settlement, UnknownAttempt, UnknownPayment
 from sip2gw.backend.base import (
+    Access,
     BackendError,
     Capability,
     CirculationOrder,
@@ -76,6 +77,7 @@ from sip2gw.backend.sql.money.ledger import refused
 from sip2gw.backend.sql.money.refusals import Refusals, Writing
 from sip2gw.backend.sql.queries import BUMP_VERSION
 from sip2gw.backend.sql.records import membership_of, paid_fee
+from sip2gw.backend.sql.standing import insist_on_standing
 from sip2gw.backend.sql.values import time_text
 from sip2gw.backend.staff import doors
 from sip2gw.model import (
@@ -553,18 +555,20 @@ def open_postgres(
     *,
     password: str | None,
     role: Role,
+    access: Access,
     currency: str,
     pin_secret_file: Path | None = None,
     spool_file: Path | None = None,
     timeout_s: float = TIMEOUT_S,
     connections_max: int = CONNECTIONS_MAX,
 ) -> PostgresStore:
-    """Open the database `url`, making its tables and its PIN secret at first use. Blocks.
+    """Open the database `url`. Blocks.
 
     Args:
         url: `postgresql://user@host[,host…]/database`, without a password.
         password: the user's, if the server asks for one.
         role: any number of `daemon`s and `command`s may work on one database.
+        access: only `make` makes the tables and the PIN secret of a new store.
         currency: the institution's; a store keeps amounts in one currency only.
         pin_secret_file: the same on all hosts; default: the database keeps the secret (C18).
         spool_file: of this gateway alone; keeps attempts of unknown outcome while the database
@@ -575,16 +579,19 @@ def open_postgres(
     Raises:
         BackendError: the store cannot be opened; the text says why.
     """
-    address = Address(url, password)
+    address = Address(url, password, read_only=access == "read")
     with session_at(address, Session) as session:
         session.insist_on_server()
-        with session_at(address, Session) as other:
-            _insist_on_locks(session, other)
-        migrate(session)
+        insist_on_standing(session, _WHERE, access)
+        if access != "read":
+            with session_at(address, Session) as other:
+                _insist_on_locks(session, other)
+        if access in ("write", "make"):
+            migrate(session)
         if pin_secret_file is None:
-            secret = pin_secret_in_store(session)
+            secret = pin_secret_in_store(session, make=access == "make")
         else:
-            secret = pin_secret_in_file(session, pin_secret_file)
+            secret = pin_secret_in_file(session, pin_secret_file, make=access == "make")
         insist_on_currency(session, currency)
     return PostgresStore(
         address,
@@ -594,6 +601,9 @@ def open_postgres(
         timeout_s=timeout_s,
         connections_max=connections_max,
     )
+
+
+_WHERE = "the database of store.url"
 
 
 def _insist_on_locks(session: Session, other: Session) -> None:

@@ -9,19 +9,25 @@ from sip2gw.backend.base import BackendError
 from sip2gw.backend.database import Connection
 from sip2gw.backend.sql import queries
 from sip2gw.backend.sql.secret import SECRET_BYTES, PinSecretError, load_pin_secret
+from sip2gw.backend.sql.standing import HOW_TO_MAKE, NoStoreError
 from sip2gw.foundation.hashing import secret_fingerprint
 
 _FINGERPRINT = "pin_secret_fingerprint"
 _SECRET = "pin_secret"  # noqa: S105 -- the name of a setting, not its value
 
 
-def pin_secret_in_file(connection: Connection, path: Path) -> bytes:
+def pin_secret_in_file(connection: Connection, path: Path, *, make: bool) -> bytes:
     """The secret in `path`, which must be the one that the store was made with.
+
+    Args:
+        make: whether a store without a secret gets one.
 
     Raises:
         PinSecretError: it is missing, unreadable, or another one.
+        NoStoreError: the store has none, and must not get one.
     """
     known = _setting(connection, _FINGERPRINT)
+    _insist_on_secret(known, make=make)
     secret = load_pin_secret(path, create=known is None)
     if _settle(connection, _FINGERPRINT, secret_fingerprint(secret)) != secret_fingerprint(secret):
         raise PinSecretError(
@@ -30,13 +36,19 @@ def pin_secret_in_file(connection: Connection, path: Path) -> bytes:
     return secret
 
 
-def pin_secret_in_store(connection: Connection) -> bytes:
-    """The secret that the store itself keeps; made at first use.
+def pin_secret_in_store(connection: Connection, *, make: bool) -> bytes:
+    """The secret that the store itself keeps.
+
+    Args:
+        make: whether a store without a secret gets one.
 
     Raises:
         PinSecretError: the store's PINs were hashed with a secret from a file.
+        NoStoreError: the store has none, and must not get one.
     """
-    if _setting(connection, _FINGERPRINT) is None:
+    known = _setting(connection, _FINGERPRINT)
+    _insist_on_secret(known, make=make)
+    if known is None:
         _settle(connection, _SECRET, secrets.token_hex(SECRET_BYTES))
     text = _setting(connection, _SECRET)
     secret = bytes.fromhex(text or "")
@@ -47,6 +59,28 @@ def pin_secret_in_store(connection: Connection) -> bytes:
             " store.pin_secret_file to it"
         )
     return secret
+
+
+def _insist_on_secret(known: str | None, *, make: bool) -> None:
+    if known is None and not make:
+        raise NoStoreError(f"the store has tables, but was never set up; {HOW_TO_MAKE}")
+
+
+def is_secret_of(connection: Connection, secret: bytes) -> bool:
+    """Whether the PINs in this store were hashed with `secret`; if it has had none, any will do."""
+    return _setting(connection, _FINGERPRINT) in (None, secret_fingerprint(secret))
+
+
+def keep_secret(connection: Connection, secret: bytes) -> None:
+    """Let the store itself keep `secret`, which is its own."""
+    _settle(connection, _SECRET, secret.hex())
+
+
+def start_with_another_secret(connection: Connection) -> None:
+    """Give up all that only the lost secret could read: PINs, and what was counted under it."""
+    for statement in queries.FORGET_WHAT_WAS_KEYED:
+        connection.execute(statement)
+    connection.execute(queries.REMOVE_SETTING, (_FINGERPRINT,))
 
 
 def insist_on_currency(connection: Connection, currency: str) -> None:

@@ -37,15 +37,7 @@ def migrate(connection: Connection) -> None:
     for statement in dialect.begin_migration:
         connection.execute(statement)
     try:
-        connection.execute(dialect.create_table(_CREATE))
-        present = schema_number(connection)
-        _refuse_newer(present)
-        for migration in MIGRATIONS[present:]:
-            for statement in statements_of(migration, dialect):
-                connection.execute(statement)
-            connection.execute(_RECORD, (migration.number, migration.title))
-        for statement in dialect.derived:
-            connection.execute(statement)
+        advance(connection, SCHEMA_NUMBER)
         connection.execute("COMMIT")
     except BaseException:
         connection.execute("ROLLBACK")
@@ -55,11 +47,37 @@ def migrate(connection: Connection) -> None:
             connection.execute(statement)
 
 
-def _refuse_newer(present: int) -> None:
+def advance(connection: Connection, number: int) -> None:
+    """Run the missing migrations up to `number` in the transaction that is open.
+
+    What is generated from the tables is made with the last one of this program.
+
+    Raises:
+        SchemaError: the database was made by a newer program.
+    """
+    dialect = connection.dialect
+    connection.execute(dialect.create_table(_CREATE))
+    present = schema_number(connection)
+    refuse_newer(present, "the store")
+    for migration in MIGRATIONS[present:number]:
+        for statement in statements_of(migration, dialect):
+            connection.execute(statement)
+        connection.execute(_RECORD, (migration.number, migration.title))
+    if number == SCHEMA_NUMBER:
+        for statement in dialect.derived:
+            connection.execute(statement)
+
+
+def refuse_newer(present: int, where: str) -> None:
+    """Refuse a schema that this program does not know; `where` names the store.
+
+    Raises:
+        SchemaError: it was made by a newer program.
+    """
     if present > SCHEMA_NUMBER:
         raise SchemaError(
-            f"the store has schema {present}, this program knows up to {SCHEMA_NUMBER}: "
-            "run the newer program"
+            f"{where} has schema {present}, this program knows up to {SCHEMA_NUMBER}:"
+            " run the newer program"
         )
 
 

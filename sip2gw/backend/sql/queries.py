@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 
-from sip2gw.backend.sql.stubs import LIVING
+from sip2gw.backend.sql.stubs import LIVING, OURS
 from sip2gw.model import OBSERVED
 
 
@@ -615,11 +615,18 @@ REMEMBER_LOGIN = """
     ON CONFLICT (login) DO UPDATE SET digest = excluded.digest"""
 SETTING = "SELECT value FROM setting WHERE name = ?"
 ADD_SETTING = "INSERT INTO setting (name, value) VALUES (?, ?) ON CONFLICT (name) DO NOTHING"
+REMOVE_SETTING = "DELETE FROM setting WHERE name = ?"
+FORGET_WHAT_WAS_KEYED = (
+    "UPDATE patron SET pin_hash = NULL",
+    "DELETE FROM guess",
+    "DELETE FROM known_login",
+)
+"""With the PIN secret lost: no PIN can be right, and no digest be found again."""
 REMEMBER_IMPORT = """
     INSERT INTO setting (name, value) VALUES ('last_import', ?)
     ON CONFLICT (name) DO UPDATE SET value = excluded.value"""
 LAST_IMPORT = "SELECT value FROM setting WHERE name = 'last_import'"
-COUNT_PATRONS = fill("SELECT COUNT(*) FROM patron p WHERE {living}", living=LIVING)
+COUNT_PATRONS = fill("SELECT COUNT(*) FROM patron p WHERE {ours}", ours=OURS)
 
 
 def filtered(

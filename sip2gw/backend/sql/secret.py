@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 from pathlib import Path
@@ -39,18 +40,29 @@ def load_pin_secret(path: Path, *, create: bool = True) -> bytes:
 
 
 def _make(path: Path) -> None:
-    """Write a whole new secret or nothing, even if two processes try at once."""
+    """Write a whole new secret; if another process was first, its secret counts."""
+    with contextlib.suppress(FileExistsError):
+        write_pin_secret(path, secrets.token_bytes(SECRET_BYTES))
+
+
+def write_pin_secret(path: Path, secret: bytes) -> None:
+    """Write `secret` whole to the new file `path`, or nothing, even if two processes try at once.
+
+    Raises:
+        FileExistsError: the file is there already.
+        PinSecretError: it cannot be written.
+    """
     draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
     try:
         descriptor = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
         with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(secrets.token_hex(SECRET_BYTES) + "\n")
+            file.write(f"{secret.hex()}\n")
             file.flush()
             os.fsync(file.fileno())
         os.link(draft, path)
-    except FileExistsError:
-        pass  # another process was first: its secret counts
     except OSError as error:
+        if isinstance(error, FileExistsError):
+            raise
         raise PinSecretError(f"{path}: {error.strerror}") from None
     finally:
         draft.unlink(missing_ok=True)

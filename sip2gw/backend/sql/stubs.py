@@ -3,12 +3,19 @@
 A stub has an id and no data: the ledger is keyed by it in place of somebody who was forgotten
 (C146), or who was merged into another patron. It has no card, is not found, not counted and not
 exported.
+
+Somebody whom only a library system knows, and who has paid through us, is a row with a number and
+no card (`sql.money.shares`). That is a person, whose payments staff find, report and forget, but no
+patron of ours: not counted, not exported, and not ended by an import that does not name them.
 """
 
 from __future__ import annotations
 
 LIVING = "(p.forgotten_on IS NULL AND p.merged_into IS NULL)"
-"""Whether the row `p` of `patron` is a patron."""
+"""Whether the row `p` of `patron` is somebody."""
+
+OURS = "EXISTS (SELECT 1 FROM card own WHERE own.patron_id = p.id)"
+"""Whether it is a patron that was loaded: each of those has a card (C35), and nobody else."""
 
 IDS_OF = """SELECT p.id FROM (SELECT CAST(? AS TEXT) AS id) one
     JOIN patron p ON p.id = one.id OR p.merged_into = one.id"""

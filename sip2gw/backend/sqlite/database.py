@@ -6,9 +6,11 @@ All other SQL of the store works on PostgreSQL too.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from sip2gw.backend.database import Connection
 from sip2gw.backend.sql.migrations import money
@@ -24,6 +26,7 @@ _PRIMARY_CODE = 0xFF
 _STATEMENTS_CACHED = 256
 _CACHE_KIB = 8 * 1024
 _BULK_CACHE_KIB = 256 * 1024
+_DRAFT_CACHE_KIB = 64 * 1024
 _LOG_BYTES_KEPT = 64 * 1024 * 1024
 _LOG_PAGES_GATHERED = 8_000
 """Of 4 KiB. A page that many payments change is copied back into the database once for all."""
@@ -87,6 +90,7 @@ class SqliteDialect:
     begin_migration: tuple[str, ...] = ("PRAGMA foreign_keys = OFF", *begin_write)
     end_migration: tuple[str, ...] = ("PRAGMA foreign_keys = ON",)
     table_names = "SELECT name FROM sqlite_master WHERE type = 'table'"
+    column_names = "SELECT name FROM pragma_table_info(?)"
     beside: Mapping[int, tuple[str, ...]] = {
         9: (
             *_remade(money.FEE_WITH_CREDITS),
@@ -120,6 +124,10 @@ class SqliteDialect:
             change.format(*quoted),
             "PRAGMA writable_schema = RESET",
         )
+
+    def free_references(self, connection: Connection) -> tuple[str, ...]:
+        """Nothing: whoever loads has switched foreign keys off, and looks them up afterwards."""
+        return ()
 
     def after_loading(self, table: str) -> tuple[str, ...]:
         """Nothing: indexes are enough for the planner."""
@@ -177,8 +185,18 @@ class SqliteConnection(sqlite3.Connection):
         self.executemany(statement, rows)
 
 
+_WRITING = (
+    "journal_mode = WAL",
+    "synchronous = FULL",
+    f"journal_size_limit = {_LOG_BYTES_KEPT}",
+    f"wal_autocheckpoint = {_LOG_PAGES_GATHERED}",
+    "secure_delete = ON",
+)
+"""What a connection may need that writes, and what writes itself."""
+
+
 def connect(
-    path: Path,
+    address: Path | str,
     *,
     read_only: bool = False,
     factory: type[SqliteConnection] = SqliteConnection,
@@ -189,9 +207,16 @@ def connect(
     It may be handed from one thread to another, but used by one at a time. The file is read, not
     mapped: a failing read is then an error that gets an answer, not a signal that ends the process
     (B2). What is deleted or overwritten is filled with zeros (C146).
+
+    Args:
+        address: the file, or the URI that `ReadingPlace` has chosen: then nothing is ever written.
+        read_only: whether statements that write are refused.
     """
+    is_reader = isinstance(address, str)
+    read_only = read_only or is_reader
     connection = sqlite3.connect(
-        path,
+        address,
+        uri=is_reader,
         timeout=READ_WAIT_S if read_only else WRITE_WAIT_S,
         isolation_level=None,
         check_same_thread=False,
@@ -199,17 +224,61 @@ def connect(
         factory=factory,
     )
     for pragma in (
-        "journal_mode = WAL",
-        "synchronous = FULL",
+        *(() if is_reader else _WRITING),
         "foreign_keys = ON",
         f"cache_size = -{cache_kib}",
-        f"journal_size_limit = {_LOG_BYTES_KEPT}",
-        f"wal_autocheckpoint = {_LOG_PAGES_GATHERED}",
-        "secure_delete = ON",
         f"query_only = {int(read_only)}",
     ):
         connection.execute(f"PRAGMA {pragma}")
     return connection
+
+
+def memory() -> SqliteConnection:
+    """An empty database in memory."""
+    return sqlite3.connect(":memory:", isolation_level=None, factory=SqliteConnection)
+
+
+def draft(path: Path) -> SqliteConnection:
+    """A connection in a transaction that fills a new file, which is thrown away if that fails."""
+    connection = sqlite3.connect(
+        path, isolation_level=None, check_same_thread=False, factory=SqliteConnection
+    )
+    for statement in (
+        "PRAGMA journal_mode = OFF",
+        "PRAGMA synchronous = OFF",
+        f"PRAGMA cache_size = -{_DRAFT_CACHE_KIB}",
+        *SQLITE.begin_migration,
+    ):
+        connection.execute(statement)
+    return connection
+
+
+@contextmanager
+def look_into(path: Path) -> Iterator[SqliteConnection]:
+    """A connection that sees one moment of the file and changes no byte of it.
+
+    Who opens it to read only leaves an empty log behind, so that is for files with a log that
+    holds something: the last one who could write would copy it into the file.
+
+    Raises:
+        sqlite3.Error: there is no such file, or it is no database.
+    """
+    log = Path(f"{path}-wal")
+    mode = "ro" if log.exists() and log.stat().st_size else "rw"
+    connection = sqlite3.connect(
+        f"file:{quote(str(path))}?mode={mode}",
+        uri=True,
+        timeout=READ_WAIT_S,
+        isolation_level=None,
+        check_same_thread=False,
+        factory=SqliteConnection,
+    )
+    with closing(connection):
+        connection.execute("PRAGMA query_only = ON")
+        connection.execute("BEGIN")
+        # The moment is that of the first read.
+        connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
+        yield connection
 
 
 def never_wait(connection: sqlite3.Connection) -> None:

@@ -15,9 +15,11 @@ import fcntl
 import os
 import shutil
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 from sip2gw.backend.base import BackendError, UnavailableError
+from sip2gw.backend.sql.standing import HOW_TO_MAKE, NoStoreError
 
 _FILES_OF_SQLITE = ("", "-wal", "-shm")
 
@@ -36,20 +38,26 @@ class Place:
 
     Args:
         path: as it was given; links in it are followed.
+        make: whether an empty file is made if there is none.
 
     Raises:
+        NoStoreError: there is none, and none is to be made.
         UnavailableError: there cannot be a store.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, make: bool = True) -> None:
         self.path = Path(os.path.realpath(path))
         """The file itself."""
+        self.address: Path | str = self.path
+        """By which SQLite opens it."""
         self.problem: str | None = None
         """What was wrong when it was last looked at, None for nothing."""
         self._given = path
         self._found: dict[Path, _Identity] = {}
         try:
-            _make_file(self.path)
+            if make:
+                _make_file(self.path)
+            self._insist_on_file()
             self._insist_on_its_name()
             self._found[self.path] = _identity(self.path)
         except OSError as error:
@@ -57,8 +65,7 @@ class Place:
 
     def beside(self, suffix: str) -> Path:
         """A file of ours next to the store: by the path given if it is there, else by the file."""
-        given = Path(f"{self._given}{suffix}")
-        return given if given.exists() else Path(f"{self.path}{suffix}")
+        return beside(self._given, suffix)
 
     def lock(self) -> int:
         """Be the only daemon on this store until the descriptor is closed or the process ends.
@@ -136,6 +143,14 @@ class Place:
             return None
         return f"{path}: another file has taken its place; restart the gateway to serve that one"
 
+    def _insist_on_file(self) -> None:
+        try:
+            mode = os.stat(self.path).st_mode
+        except FileNotFoundError:
+            raise NoStoreError(f"{self._given} does not exist; {HOW_TO_MAKE}") from None
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(0, "is a directory")
+
     def _insist_on_its_name(self) -> None:
         """A file with several names is opened under the one by which a daemon has served it."""
         if os.stat(self.path).st_nlink > 1 and not self._lock_file.exists():
@@ -146,13 +161,16 @@ class Place:
             )
 
 
+def beside(store: Path, suffix: str) -> Path:
+    """A file of ours next to `store`: by that path if it is there, else by the file behind it."""
+    given = Path(f"{store}{suffix}")
+    return given if given.exists() else Path(f"{os.path.realpath(store)}{suffix}")
+
+
 def _make_file(path: Path) -> None:
     """Make an empty file that only its owner may read; an existing one is left alone, unopened."""
-    try:
+    with suppress(FileExistsError):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-    except FileExistsError:
-        if stat.S_ISDIR(os.stat(path).st_mode):
-            raise IsADirectoryError(0, "is a directory") from None
 
 
 def _identity(path: Path) -> _Identity:

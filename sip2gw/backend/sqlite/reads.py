@@ -58,7 +58,7 @@ class Reads:
     """
 
     def __init__(self, place: Place, *, clock: Callable[[], float] = time.perf_counter) -> None:
-        self.connection = connect(place.path, read_only=True)
+        self.connection = connect(place.address, read_only=True)
         """That of the event loop."""
         self._place = place
         self._clock = clock
@@ -141,7 +141,7 @@ class Reads:
 
     def _connect(self) -> SqliteConnection:
         self._place.insist()
-        connection = connect(self._place.path, read_only=True, cache_kib=_THREAD_CACHE_KIB)
+        connection = connect(self._place.address, read_only=True, cache_kib=_THREAD_CACHE_KIB)
         try:
             self._place.insist()
         except UnavailableError:

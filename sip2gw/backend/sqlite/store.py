@@ -20,7 +20,7 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -28,6 +28,7 @@ from typing import Any, TypeVar
 
 from sip2gw.backend.attempts import Settlement, UnknownAttempt
 from sip2gw.backend.base import (
+    Access,
     Capability,
     CirculationOrder,
     CirculationResult,
@@ -57,6 +58,7 @@ from sip2gw.backend.sql.records import (
     membership_of,
     paid_fee,
 )
+from sip2gw.backend.sql.standing import insist_on_standing
 from sip2gw.backend.sql.values import time_text
 from sip2gw.backend.sqlite.cache import RecordCache
 from sip2gw.backend.sqlite.database import (
@@ -64,9 +66,11 @@ from sip2gw.backend.sqlite.database import (
     SqliteConnection,
     connect,
     expect_bulk,
+    is_busy,
 )
 from sip2gw.backend.sqlite.orders import Orders
 from sip2gw.backend.sqlite.place import Place
+from sip2gw.backend.sqlite.reading import ReadingPlace
 from sip2gw.backend.sqlite.reads import Reads
 from sip2gw.backend.sqlite.warming import warm
 from sip2gw.backend.sqlite.writer import LOCK_WAIT_S, Writer
@@ -128,7 +132,7 @@ class Store(Library):
         self._refusals = Refusals(self._write_refusals)
         self._activity = activity.Activity(self._write_activity)
         self._reads = Reads(place)
-        writing = connect(self.path)
+        writing = connect(self._place.address)
         place.remember()
         self._writer = Writer(
             writing,
@@ -495,7 +499,7 @@ class Store(Library):
         """
         self._place.insist()
         try:
-            with closing(connect(self.path, read_only=True)) as connection:
+            with closing(connect(self._place.address, read_only=True)) as connection:
                 connection.execute("BEGIN")
                 yield connection
         except sqlite3.Error as error:
@@ -510,7 +514,7 @@ class Store(Library):
         """
         self._place.insist()
         try:
-            with closing(connect(self.path)) as connection:
+            with closing(connect(self._place.address)) as connection:
                 expect_bulk(connection)
                 yield connection
                 self._place.insist()
@@ -581,15 +585,17 @@ def open_sqlite(
     path: Path,
     *,
     role: Role,
+    access: Access,
     currency: str,
     pin_secret_file: Path | None = None,
     records_max: int = RECORDS_CACHED_MAX,
 ) -> Store:
-    """Open the SQLite file `path`, making it and its PIN secret at first use.
+    """Open the SQLite file `path`.
 
     Args:
         path: the database; its directory must exist.
         role: a store has one `daemon` at most; `command`s may work next to it.
+        access: only `make` makes a missing file and its PIN secret.
         currency: the institution's; a store keeps amounts in one currency only.
         pin_secret_file: default `<path>.pin-secret`.
         records_max: patron snapshots kept in memory.
@@ -597,22 +603,41 @@ def open_sqlite(
     Raises:
         BackendError: the store cannot be opened; the text says why.
     """
-    place = Place(path)
-    lock = place.lock() if role == "daemon" else None
-    try:
-        connection = connect(place.path)
-        try:
-            migrate(connection)
-            secret = pin_secret_in_file(connection, pin_secret_file or place.beside(".pin-secret"))
-            insist_on_currency(connection, currency)
-        finally:
-            connection.close()
-        return Store(place, secret, role=role, lock=lock, records_max=records_max)
-    except BaseException as error:
+    with _telling(path), ExitStack() as held:
+        if access != "make" or path.exists():
+            _look(ReadingPlace(path), access)
+        place = ReadingPlace(path) if access == "read" else Place(path, make=access == "make")
+        lock = place.lock() if role == "daemon" else None
         if lock is not None:
-            os.close(lock)
-        if isinstance(error, OSError):
-            raise UnavailableError(f"{path}: {error.strerror}") from None
-        if isinstance(error, sqlite3.Error):
-            raise UnavailableError(f"{path}: {error}") from None
-        raise
+            held.callback(os.close, lock)
+        with closing(connect(place.address)) as connection:
+            if access in ("write", "make"):
+                migrate(connection)
+            secret_file = pin_secret_file or place.beside(".pin-secret")
+            secret = pin_secret_in_file(connection, secret_file, make=access == "make")
+            insist_on_currency(connection, currency)
+        store = Store(place, secret, role=role, lock=lock, records_max=records_max)
+        held.pop_all()
+        return store
+
+
+def _look(place: ReadingPlace, access: Access) -> None:
+    """Refuse a file that is not for us before anything is written there or beside it."""
+    with closing(connect(place.address)) as connection:
+        insist_on_standing(connection, str(place.path), access)
+
+
+@contextmanager
+def _telling(path: Path) -> Iterator[None]:
+    """Make failures of SQLite and of the system name the store."""
+    try:
+        yield
+    except OSError as error:
+        raise UnavailableError(f"{path}: {error.strerror}") from None
+    except sqlite3.Error as error:
+        if is_busy(error):
+            raise UnavailableError(
+                f"{path} is locked by another program: wait until that has ended, or end it, and"
+                f" try again (`fuser {path}` shows who has it open)"
+            ) from None
+        raise UnavailableError(f"{path}: {error}") from None

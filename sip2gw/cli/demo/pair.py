@@ -100,7 +100,7 @@ def _announce(sip2: str, admin: str, here: Path, address: str, there: Path, *, m
         f"Demo Public Library: SIP2 on {sip2}, configuration {here}. Press Ctrl-C to end both.",
         f"Its library system:  SIP2 at {address}, configuration {there}.",
         "The library system has patrons, PINs, loans and debts. The gateway in front of it has"
-        " badges.",
+        " badges and families.",
         "",
         *(terminal.line for terminal in TERMINALS_IN_FRONT),
         "",
@@ -142,8 +142,20 @@ def _commands(program: str, here: Path) -> Iterator[str]:
 
 
 def _more(program: str, sip2: str, here: Path, there: Path) -> Iterator[str]:
-    from sip2gw.demo.upstream import AWAY_DIALOGUES, OBSERVED_DIALOGUES
+    from sip2gw.demo.upstream import (
+        AWAY_DIALOGUES,
+        LOAN_DIALOGUES,
+        OBSERVED_DIALOGUES,
+        PAYMENT_DIALOGUES,
+    )
 
+    yield from ("", "Pay: the library system books the money, and the gateway sees to it once.")
+    yield from _to_try(PAYMENT_DIALOGUES, program, sip2)
+    yield from _command(
+        f"{program} payment list --config {_quoted(here)}", "what Bram has paid, and for whom"
+    )
+    yield from ("", "Borrow and return: the library system decides.")
+    yield from _to_try(LOAN_DIALOGUES, program, sip2)
     yield from ("", "Observe: at door-4 the library system answers alone.")
     yield from _to_try(OBSERVED_DIALOGUES, program, sip2)
     yield from _command(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,12 +17,14 @@ from sip2gw.cli.common import (
     configured,
     opened_store,
     replace_file,
+    run,
     say,
 )
 from sip2gw.cli.failures import FAILED, UsageError
 from sip2gw.foundation.words import counted
 
 if TYPE_CHECKING:
+    from sip2gw.backend.library import Library
     from sip2gw.backend.loading.importing import (
         ImportReport,
         ImportSettings,
@@ -64,7 +66,8 @@ def import_library(
 
     kinds = _complete_kinds(complete)
     settings = configured(config)
-    with opened_store(settings) as store, _progress() as progress:
+    place = _rehearsed if dry_run else opened_store
+    with place(settings) as store, _progress() as progress:
         report = import_files(
             store,
             [_source(name) for name in files],
@@ -76,6 +79,27 @@ def import_library(
     tell_import(report, dry_run=dry_run)
     if report.errors:
         raise typer.Exit(FAILED)
+
+
+@contextmanager
+def _rehearsed(settings: Config) -> Iterator[Library]:
+    """The store, or an empty one for this once if there is none yet."""
+    from tempfile import TemporaryDirectory
+
+    from sip2gw.backend.sql.standing import NoStoreError
+    from sip2gw.backend.sqlite.store import open_sqlite
+
+    with ExitStack() as held:
+        try:
+            store = held.enter_context(opened_store(settings))
+        except NoStoreError:
+            directory = held.enter_context(TemporaryDirectory(prefix="sip2gw-"))
+            currency = settings.institution.currency
+            store = open_sqlite(
+                Path(directory) / "library.db", role="command", access="make", currency=currency
+            )
+            held.callback(lambda: run(store.close()))
+        yield store
 
 
 def _complete_kinds(text: str) -> tuple[str, ...]:

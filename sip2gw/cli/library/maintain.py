@@ -17,6 +17,7 @@ from sip2gw.cli.common import (
     say,
     write_json,
 )
+from sip2gw.cli.library.support import brought_up_to_date
 from sip2gw.foundation.words import counted
 
 if TYPE_CHECKING:
@@ -54,6 +55,8 @@ def maintain(
     Privacy: what `[privacy]` no longer allows to be kept is forgotten, and so are transactions that
     no terminal may repeat or cancel any more. The gateway forgets the same once a day.
 
+    Customer support: what a person must follow up and has no message yet gets one.
+
     Doing it again changes nothing, and any number of hosts may do it at once.
     """
     from datetime import UTC, datetime
@@ -61,6 +64,9 @@ def maintain(
     settings = configured(config)
     now = read_since(at, settings.zone, "--at") or datetime.now(UTC)
     with opened_store(settings) as store:
+        if not dry_run:
+            # Before what it is about may be forgotten.
+            brought_up_to_date(store, settings)
         _maintain_memberships(store, settings, now, dry_run=dry_run, json=json)
         _forget(store, settings, now, dry_run=dry_run)
 

@@ -59,7 +59,6 @@ def list_reviews(
     """
     settings = configured(config)
     with opened_store(settings) as store:
-        brought_up_to_date(store, settings)
         found = store.reviews(state="open" if only_open else None)
         told: Iterable[dict[str, Any]] = (review_json(entry, settings.zone) for entry in found)
         if json:

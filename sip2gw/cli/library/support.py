@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
@@ -45,6 +46,8 @@ CategoryOption = Annotated[
 ]
 NoteOption = Annotated[str, typer.Option(metavar="N", help="What you found or did.")]
 
+_LOOK_WITHIN_S = 5.0
+
 _COLUMNS = (
     *("id", "status", "type", "category", "created", "due", "department", "unit", "count"),
     *("patron", "text"),
@@ -54,6 +57,24 @@ _COLUMNS = (
 @support.callback()
 def _support() -> None:
     pass
+
+
+def asked_to_look(settings: Config) -> None:
+    """Let a running gateway open the messages that are missing: who lists them only reads."""
+    from sip2gw.control.client import Control, NoGatewayError, RefusedError
+    from sip2gw.control.messages import FollowUp
+
+    with suppress(NoGatewayError, RefusedError), Control(settings.socket_path) as gateway:
+        gateway.ask(FollowUp(), _LOOK_WITHIN_S)
+
+
+def _told_if_behind(store: Library, settings: Config) -> None:
+    """Say that messages are missing, and what opens them."""
+    if settings.support.enabled and store.is_behind():
+        say(
+            "sip2gw: some new messages are missing here: a gateway opens them within a minute,"
+            " `sip2gw maintain` at once"
+        )
 
 
 def brought_up_to_date(store: Library, settings: Config) -> None:
@@ -101,8 +122,9 @@ def list_messages(
     and after the first answer the last day to finish.
     """
     settings = configured(config)
+    asked_to_look(settings)
     with opened_store(settings) as store:
-        brought_up_to_date(store, settings)
+        _told_if_behind(store, settings)
         wanted = SupportFilter(
             only_open=only_open,
             overdue_on=datetime.now(settings.zone).date() if overdue else None,
@@ -128,8 +150,9 @@ def show(message_id: IdArgument, json: JsonOption = False, config: ConfigOption 
     """Show a message with its history: who did what when, notes and answers."""
     settings = configured(config)
     number = read_message_id(message_id)
+    asked_to_look(settings)
     with opened_store(settings) as store:
-        brought_up_to_date(store, settings)
+        _told_if_behind(store, settings)
         message, history = store.support_message(number)
     record = full_message_json(message, history, settings.zone)
     if not json:

@@ -8,6 +8,7 @@ from typing import Any
 
 import typer
 
+from sip2gw.cli.access import OPENS
 from sip2gw.cli.app import app
 
 _HEAD = """\
@@ -20,6 +21,10 @@ commands, not this page. -->
 or the variable `SIP2GW_CONFIG`; options may stand after arguments. The exit status is 0 on
 success, 1 when the operation was refused or failed, 2 on wrong usage or an invalid configuration.
 Listings take `--json`: JSON Lines on standard output. Messages for people go to standard error.
+
+What a command may do to the store is part of its description. One that reads changes no byte of it,
+and names a store that is missing, empty, newer, older, locked, or of another program. Only
+`import`, `demo` and `serve --create` make a store.
 """
 
 _EVERYWHERE = ("--help", "--config")
@@ -48,12 +53,33 @@ def _section(path: str, command: Any) -> str:
     ]
     usage = " ".join([path, *(param.metavar for param in arguments), *map(_short, options)])
     lines = [f"## {path}", "", f"`{usage}`", "", inspect.cleandoc(command.help), ""]
+    lines += [_store(path.removeprefix("sip2gw ")), ""]
     if arguments or options:
         lines += ["| parameter | default | meaning |", "|---|---|---|"]
         lines += [_row(param.metavar, param) for param in arguments]
         lines += [_row(_long(param), param) for param in options]
         lines.append("")
     return "\n".join(lines)
+
+
+_DOES = {
+    "read": "is read and not changed",
+    "rehearse": "is read and not changed",
+    "write": "may be changed",
+    "make": "may be changed, and is made if there is none",
+}
+
+
+def _store(words: str) -> str:
+    """What the command does to the store."""
+    opens = OPENS[words]
+    if opens.access is None:
+        return "Store: not used."
+    others = (
+        f"; with `--{name.replace('_', '-')}` it {_DOES[access]}"
+        for name, access in opens.given.items()
+    )
+    return f"Store: {_DOES[opens.access]}{''.join(others)}."
 
 
 def _short(option: Any) -> str:

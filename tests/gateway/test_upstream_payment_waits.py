@@ -1,0 +1,243 @@
+"""A 37 in front of a library system whose terminal, store or library system goes away meanwhile
+(B75, B79, C59, C98)."""
+
+import asyncio
+from functools import partial
+from unittest.mock import patch
+
+import pytest
+from hostile_library import HELD, script
+from till_library import Paid
+from tills import (
+    NOT_SURE,
+    TIMEOUT_S,
+    asked,
+    before,
+    books_agree,
+    listed,
+    pay,
+    reconciled,
+    until,
+    went_up,
+)
+
+REQUEST_TIMEOUT_S = 5
+"""`server.request_timeout_s`."""
+
+
+def instead(gateway, name, how):
+    """While it lasts, `how` answers for this method of the store; it is given the method itself."""
+    backend = gateway.app.gateway.services.backend
+    return patch.object(backend, name, partial(how, getattr(backend, name)))
+
+
+def is_connected(gateway, login):
+    return bool(gateway.app.server.lines_of(login))
+
+
+def waiting(gateway):
+    """How many requests wait for each payment that is under way."""
+    return [one.waiting for one in gateway.app.state.payments._under_way.values()]
+
+
+async def test_who_comes_back_gets_the_answer_of_what_is_under_way(tmp_path):
+    async with before(tmp_path, HELD) as (gateway, library):
+        first = await gateway.terminal("till-1")
+        await first.send(pay())
+        await until(lambda: went_up(library))
+        first.writer.transport.abort()
+        await until(lambda: waiting(gateway) == [0])
+        again = await gateway.terminal("till-1")
+        await again.send(pay())
+        await until(lambda: waiting(gateway) == [1])
+        library.release()
+        assert (await again.read()).startswith("38Y")
+        assert library.answer.paid == [Paid(b"1001", b"", 200, b"B1")]
+        assert listed(gateway) == [("booked", 200, "1001", [("", 200)])]
+
+
+async def test_a_terminal_that_hangs_up_does_not_end_what_went_up(tmp_path):
+    async with before(tmp_path, HELD) as (gateway, library):
+        till = await gateway.terminal("till-1")
+        await till.send(pay())
+        await until(lambda: went_up(library))
+        till.writer.transport.abort()
+        await until(lambda: waiting(gateway) == [0])
+        assert listed(gateway)[0][0] == "unknown"
+        library.release()
+        await until(lambda: listed(gateway)[0][0] == "booked")
+        assert books_agree(gateway, library)
+
+
+async def test_past_the_deadline_it_is_not_sure_and_noted_when_the_answer_comes(tmp_path):
+    used_s = REQUEST_TIMEOUT_S / 2  # by the 63
+    assert used_s < REQUEST_TIMEOUT_S - used_s + 0.1 < TIMEOUT_S, "they are not late themselves"
+    async with before(tmp_path) as (gateway, library):
+        library.behave = lambda heard: HELD if heard.code in (b"63", b"37") else "right"
+        till = await gateway.terminal("till-1")
+        await till.send(pay())
+        await until(lambda: library.asked)
+        gateway.clock.advance(used_s)
+        library.release()
+        await until(lambda: went_up(library))
+        gateway.clock.advance(REQUEST_TIMEOUT_S - used_s + 0.1)
+        assert NOT_SURE in await till.read()
+        library.behave = script()
+        library.release()
+        await until(lambda: listed(gateway)[0][0] == "booked")
+        assert (await till.ask(pay())).startswith("38Y")
+        assert len(went_up(library)) == 1
+        assert reconciled(gateway) == []  # nobody had to look
+
+
+@pytest.mark.parametrize("leaves", ["hangs up", "gets a no"])
+async def test_what_nobody_waits_for_any_more_does_not_go_up(tmp_path, leaves):
+    async with before(tmp_path) as (gateway, library):
+        has_begun, may_go_on = asyncio.Event(), asyncio.Event()
+
+        async def slow(begin_shares, *args):
+            has_begun.set()
+            await may_go_on.wait()
+            return await begin_shares(*args)
+
+        till = await gateway.terminal("till-1")
+        with instead(gateway, "begin_shares", slow):
+            await till.send(pay())
+            await asyncio.wait_for(has_begun.wait(), 10)
+            if leaves == "hangs up":
+                till.writer.transport.abort()
+                await until(lambda: not is_connected(gateway, "till-1"))
+            else:
+                gateway.clock.advance(REQUEST_TIMEOUT_S + 1)
+                answer = await till.read()
+                assert answer.startswith("38N")
+                assert NOT_SURE not in answer  # a no is certain
+            may_go_on.set()
+            await until(lambda: [entry[0] for entry in listed(gateway)] == ["refused"])
+        assert went_up(library) == []
+        till = await gateway.terminal("till-1")
+        assert (await till.ask(pay())).startswith("38Y")
+        assert books_agree(gateway, library)
+
+
+@pytest.mark.parametrize("split", ["sum", "lines"])
+async def test_what_cannot_be_sent_is_not_done_and_may_be_paid_later(tmp_path, split):
+    """The library system goes away between its answer to the 63 and the 37."""
+    async with before(tmp_path, keys=f'payment_split = "{split}"\n') as (gateway, library):
+
+        async def as_it_goes_away(begin_shares, *args):
+            library.vanish()
+            await until(lambda: not gateway.app.library.states()[0].open)
+            return await begin_shares(*args)
+
+        till = await gateway.terminal("till-1")
+        with instead(gateway, "begin_shares", as_it_goes_away):
+            answer = await till.ask(pay("5.00"))
+        assert answer.startswith("38N")
+        assert NOT_SURE not in answer
+        assert [entry[0] for entry in listed(gateway)] == ["refused"]
+        assert reconciled(gateway) == []
+        await library.listen()
+        gateway.clock.advance(60)  # the breaker tries again
+        await until(lambda: gateway.app.library.states()[0].open)
+        assert (await till.ask(pay("5.00"))).startswith("38Y")
+        assert books_agree(gateway, library)
+
+
+async def test_what_is_booked_of_two_stays_and_the_retry_pays_the_other(tmp_path):
+    """The library system goes away between two 37s."""
+    async with before(tmp_path, keys='payment_split = "lines"\n') as (gateway, library):
+
+        async def as_it_goes_away(end_share, *args, **kwargs):
+            library.vanish()
+            await until(lambda: not gateway.app.library.states()[0].open)
+            return await end_share(*args, **kwargs)
+
+        till = await gateway.terminal("till-1")
+        with instead(gateway, "end_share", as_it_goes_away):
+            assert (await till.ask(pay("5.00"))).startswith("38N")
+        assert library.answer.paid == [Paid(b"1001", b"1", 200, b"B1")]
+        assert listed(gateway) == [("unknown", 500, "1001", [("1", 200)])]
+        assert reconciled(gateway) == [("unknown", 300, None, "not-booked")]
+        await library.listen()
+        gateway.clock.advance(60)
+        await until(lambda: gateway.app.library.states()[0].open)
+        assert (await till.ask(pay("5.00"))).startswith("38Y")
+        assert library.answer.paid[1:] == [Paid(b"1001", b"2", 300, b"B1")]
+        assert books_agree(gateway, library)
+
+
+# While the library system is away ------------------------------------------------------------
+
+
+async def test_while_it_is_away_an_unknown_payment_stays_unknown(tmp_path):
+    async with before(tmp_path, "silent") as (gateway, library):
+        till = await gateway.terminal("till-1")
+        assert NOT_SURE in await asked(gateway, till, pay())
+        library.vanish()
+        till = await gateway.terminal("till-1")
+        assert NOT_SURE in await till.ask(pay())
+        assert [entry[0] for entry in listed(gateway)] == ["unknown"]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param(pay(bk=""), id="no receipt number"),
+        pytest.param(pay("3.00"), id="another amount"),
+        pytest.param(pay(patron="1002"), id="another card"),
+        pytest.param(pay(more="CG1|"), id="another fee"),
+    ],
+)
+async def test_while_it_is_away_only_the_very_same_is_answered_from_the_journal(tmp_path, other):
+    async with before(tmp_path) as (gateway, library):
+        till = await gateway.terminal("till-1")
+        assert (await till.ask(pay())).startswith("38Y")
+        library.vanish()
+        till = await gateway.terminal("till-1")
+        assert (await till.ask(other)).startswith("38N")
+        assert (await till.ask(pay())).startswith("38Y")
+
+
+async def test_while_it_is_away_what_they_refused_is_a_no(tmp_path):
+    async with before(tmp_path) as (gateway, library):
+        library.answer._pay = lambda *_: False
+        till = await gateway.terminal("till-1")
+        assert (await till.ask(pay())).startswith("38N")
+        library.vanish()
+        answer = await till.ask(pay())
+        assert answer.startswith("38N")
+        assert NOT_SURE not in answer
+
+
+@pytest.mark.parametrize("fee", ["é1", "1\x07"])
+async def test_a_fee_that_nobody_can_have_written_is_not_asked_for(tmp_path, fee):
+    """Its characters are none of theirs, or none at all."""
+    async with before(tmp_path, keys='encoding = "ascii"\n') as (gateway, library):
+        till = await gateway.terminal("till-1")
+        assert (await till.ask(pay(more=f"CG{fee}|"))).startswith("38N")
+        assert went_up(library) == []
+        assert [one.reason for one in gateway.store.refused_payments()] == ["unknown_fee"]
+
+
+# Nobody is paid for --------------------------------------------------------------------------
+
+
+async def test_where_they_take_no_37_none_is_sent(tmp_path):
+    async with before(tmp_path, keys='messages = ["23", "63"]\n') as (gateway, library):
+        till = await gateway.terminal("till-1")
+        assert (await till.ask(pay())).startswith("38N")
+        assert library.asked == []
+
+
+async def test_a_card_that_they_do_not_know_pays_nothing(tmp_path):
+    """64 with BLN: unknown there."""
+    async with before(tmp_path) as (gateway, library):
+        known = library.answer
+        library.answer = lambda heard, **more: known(heard, **more).replace(b"BLY", b"BLN")
+        till = await gateway.terminal("till-1")
+        answer = await till.ask(pay())
+        assert answer.startswith("38N")
+        assert "AFThis card is not known. Please ask the staff.|" in answer
+        assert went_up(library) == []
+        assert [one.reason for one in gateway.store.refused_payments()] == ["unknown_card"]
