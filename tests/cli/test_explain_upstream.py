@@ -10,7 +10,7 @@ from orders import Saying, settling
 
 from sip2gw.backend.base import Begun, PaymentOrder
 from sip2gw.backend.factory import open_backend
-from sip2gw.cli.explain import Message, _explain, _write_json, _write_text
+from sip2gw.cli.explain import Asked, Message, _explain, _write_json, _write_text
 from sip2gw.cli.failures import CommandError
 from sip2gw.config import load_config
 from sip2gw.model.shares import Kept, Share
@@ -43,7 +43,7 @@ async def config(tmp_path, library_system):
 
 async def test_a_door_is_explained_by_what_the_library_system_says(config, library_system):
     asked_before = library_system.metrics.requests.total()
-    explained = await _explain(config, "door-1", "1002", None, NOON)
+    explained = await _explain(config, Asked("door-1", "1002", at=NOON))
     assert explained.reason == "under_age"
     results = {check.check: check.result for check in explained.checks}
     assert (results["badge"], results["membership"], results["age"]) == ("ok", "ok", "refused")
@@ -55,12 +55,12 @@ async def test_an_answer_that_has_just_come_is_no_old_data(tmp_path, library_sys
     """C138: nobody need ever have imported."""
     config = CONFIG.replace("max_fee_age_days = 49", "data_max_age_h = 1")
     settings = await in_front_of(tmp_path, library_system.address, config)
-    explained = await _explain(settings, "door-1", "1001", None, NOON)
+    explained = await _explain(settings, Asked("door-1", "1001", at=NOON))
     assert explained.reason == "granted"
 
 
 async def test_their_answer_is_shown_but_for_personal_data(config, capsys):
-    explained = await _explain(config, "kiosk-1", "1001", Message.PATRON_INFORMATION, NOON)
+    explained = await _explain(config, Asked("kiosk-1", "1001", Message.PATRON_INFORMATION, NOON))
     told = "\n".join(explained.library)
     assert explained.library[0].startswith("64 ")
     assert "Anna Peeters" in told  # AE, which the terminal is shown as well
@@ -75,7 +75,7 @@ async def test_their_answer_is_shown_but_for_personal_data(config, capsys):
 
 
 async def test_an_unknown_card_is_explained_too(config):
-    explained = await _explain(config, "kiosk-1", "4711", None, NOON)
+    explained = await _explain(config, Asked("kiosk-1", "4711", at=NOON))
     assert explained.reason == "unknown_card"
     assert "BLN" in explained.answer
 
@@ -89,7 +89,7 @@ async def test_nothing_is_recorded_and_no_pin_goes_up(config, library_system, tm
         return await inner(session, number, pin)
 
     library_system.app.gateway.services.identifier.identify = identify
-    await _explain(config, "door-1", "1001", None, NOON)
+    await _explain(config, Asked("door-1", "1001", at=NOON))
     assert seen == [None]
     store = open_backend(config, "command").store
     assert store.access_rows() == []
@@ -99,13 +99,13 @@ async def test_nothing_is_recorded_and_no_pin_goes_up(config, library_system, tm
 async def test_a_library_system_that_is_away_is_a_failure_with_a_next_step(tmp_path):
     config = await in_front_of(tmp_path, ("127.0.0.1", 1))
     with pytest.raises(CommandError, match="sip2gw upstream check"):
-        await _explain(config, "door-1", "1001", None, NOON)
+        await _explain(config, Asked("door-1", "1001", at=NOON))
 
 
 async def test_a_terminal_that_is_observed_is_told_what_it_would_be_told(tmp_path, library_system):
     observed = CONFIG.replace("[profiles.entrance]", "[profiles.entrance]\nobserve = true")
     config = await in_front_of(tmp_path, library_system.address, observed)
-    explained = await _explain(config, "door-1", "1002", None, NOON)
+    explained = await _explain(config, Asked("door-1", "1002", at=NOON))
     assert explained.reason == "under_age"
 
 
@@ -117,14 +117,14 @@ async def test_what_others_owe_is_in_the_answer_of_a_kiosk_that_shows_families(
     store = open_backend(settings, "command").store
     load(store, [one for one in LIBRARY if one["kind"] != "fee"])
     await store.close()
-    explained = await _explain(settings, "pay-1", "1001", Message.PATRON_INFORMATION, NOON)
+    explained = await _explain(settings, Asked("pay-1", "1001", Message.PATRON_INFORMATION, NOON))
     assert "BV3.00|" in explained.answer
     assert "Tom" not in "".join(explained.library), "what is said of him is not shown"
 
 
 async def test_what_was_paid_here_is_left_out(config):
     """C124: as at the terminal, though the library system was not told yet."""
-    before = await _explain(config, "kiosk-1", "1004", Message.PATRON_INFORMATION, NOON)
+    before = await _explain(config, Asked("kiosk-1", "1004", Message.PATRON_INFORMATION, NOON))
     assert "|BV12.50|" in before.answer
     store = open_backend(config, "command").store
     shares = [Share("1004", "1004", "own", 450, kept=Kept.SUM)]
@@ -135,6 +135,6 @@ async def test_what_was_paid_here_is_left_out(config):
     assert isinstance(begun, Begun)
     await store.book_kept(begun.payment_id, at)
     await store.close()
-    after = await _explain(config, "kiosk-1", "1004", Message.PATRON_INFORMATION, NOON)
+    after = await _explain(config, Asked("kiosk-1", "1004", Message.PATRON_INFORMATION, NOON))
     assert "|BV8.00|" in after.answer
     assert any("12.50" in line for line in after.library)  # what they said

@@ -513,6 +513,7 @@ ACCESS_FILTERS = {
     "branch": "branch = ?",
     "terminal": "terminal = ?",
     "reason": "reason = ?",
+    "patron": "patron_id = ?",
     "direction": "direction = ?",
     "mode": "mode = ?",
     "other_mode": "mode <> ?",
