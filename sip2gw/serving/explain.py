@@ -186,8 +186,10 @@ def _request(
     """What the terminal would send: the plain request, with the PIN of the patron."""
     choice = ITEM_MESSAGES if item else MESSAGES
     code = message or next((code for code in choice if code in terminal.messages), choice[0])
+    stamp = write_timestamp(now)
     said: dict[str, Any] = {
-        "transaction_date": write_timestamp(now),
+        "transaction_date": stamp,
+        "return_date": stamp,
         "institution_id": terminal.institution_id,
         "patron_identifier": card,
         "patron_password": _ASSUMED_PIN,
