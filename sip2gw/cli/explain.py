@@ -6,6 +6,7 @@ import sys
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -58,8 +59,18 @@ class Asked:
             raise UsageError(f"--message {self.message} needs --item")
         if self.item and self.message is not None and self.message not in _ABOUT_ITEMS:
             raise UsageError(f"--message {self.message} is about no item; leave --item out")
+        if self.address is not None and not _is_ip(self.address):
+            raise UsageError(f"--address {printable(self.address)} is no IP address")
         if not self.card and self.message is not Message.CHECKIN:
             raise UsageError("--card N is needed for every message but 09")
+
+
+def _is_ip(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def explain(

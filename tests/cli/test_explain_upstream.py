@@ -4,7 +4,7 @@ import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from behind import DIALECTS, badges_of, behind, config_in_front
+from behind import DIALECTS, Dialect, badges_of, behind, config_in_front
 from harness import CONFIG, LIBRARY, load
 from orders import Saying, settling
 
@@ -14,9 +14,11 @@ from sip2gw.cli.explain import Asked, Message, _explain, _write_json, _write_tex
 from sip2gw.cli.failures import CommandError
 from sip2gw.config import load_config
 from sip2gw.model.shares import Kept, Share
+from sip2gw.policy.upstream.questions import spelling
 
 DIALECT = DIALECTS["UTF-8 without checksums"]
 NOON = "2026-03-10 12:00"
+NOON_THERE = datetime(2026, 3, 10, 11, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -138,3 +140,112 @@ async def test_what_was_paid_here_is_left_out(config):
     after = await _explain(config, Asked("kiosk-1", "1004", Message.PATRON_INFORMATION, NOON))
     assert "|BV8.00|" in after.answer
     assert any("12.50" in line for line in after.library)  # what they said
+
+
+# Items: what changes something there does not go up
+
+
+async def test_a_loan_is_not_asked_for_and_what_a_17_says_is_shown(config, library_system, capsys):
+    asked_before = dict(library_system.metrics.requests)
+    explained = await _explain(config, Asked("kiosk-1", "1001", Message.CHECKOUT, NOON, "BOOK4"))
+    sent = {code for code, _, _ in set(library_system.metrics.requests) - set(asked_before)}
+    assert "11" not in sent
+    assert (explained.decision, explained.reason, explained.answer) == ("unknown", "upstream", "")
+    results = {check.check: check.result for check in explained.checks}
+    assert (results["card"], results["item"]) == ("ok", "skipped")
+    assert explained.would_ask[0].startswith("11 ")
+    assert "AB item identifier: BOOK4" in "\n".join(explained.would_ask).replace("  ", "")
+    assert [line[:2] for line in explained.library if line[:3] in ("18 ", "64 ")] == ["18", "64"]
+    _write_json(explained)
+    last = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert last["would_ask"] == list(explained.would_ask)
+    assert "right" not in "".join(last["would_ask"]), "the PIN that nobody gave"
+    _write_text(explained)
+    told = capsys.readouterr().out
+    assert "unknown: upstream\n\nThe library system would be asked, and decide:\n  11 " in told
+
+
+@pytest.mark.parametrize("message", [Message.CHECKIN, Message.RENEWAL, Message.HOLD])
+async def test_nothing_changes_there(config, library_system, message):
+    before = await library_system.store.find_item("BOOK1", NOON_THERE)
+    card = "" if message is Message.CHECKIN else "1001"
+    explained = await _explain(config, Asked("kiosk-1", card, message, NOON, "BOOK1"))
+    assert explained.reason == "upstream"
+    assert explained.would_ask[0].startswith(f"{message} ")
+    assert await library_system.store.find_item("BOOK1", NOON_THERE) == before
+    store = open_backend(config, "command").store
+    assert await store.unknown_attempts() == []
+    await store.close()
+
+
+@pytest.mark.parametrize("message", [None, Message.CHECKOUT])
+async def test_a_locked_pin_is_not_asked_there(config, library_system, message):
+    """B74, C171: the reason, whatever the library system knows of the card."""
+    store = open_backend(config, "command").store
+    at = datetime(2026, 3, 10, 10, 58, tzinfo=UTC)
+    await store.record_guess(spelling("1001"), at, 1, at + timedelta(minutes=15))
+    await store.close()
+    item = "BOOK4" if message else ""
+    for terminal in ("kiosk-1", "door-1"):
+        if item and terminal == "door-1":
+            continue
+        explained = await _explain(config, Asked(terminal, "1001", message, NOON, item))
+        assert (explained.decision, explained.reason) == ("refused", "pin_locked")
+        pin = next(check for check in explained.checks if check.check == "pin")
+        assert "locked the PIN until Tue 2026-03-10 12:13" in pin.detail
+        assert explained.would_ask == ()
+    later = await _explain(config, Asked("kiosk-1", "1001", None, "2026-03-10 12:14"))
+    assert later.reason == "granted"
+
+
+async def test_what_the_library_system_does_not_take(tmp_path, library_system):
+    only = Dialect(DIALECT.theirs, f'{DIALECT.ours}\nmessages = ["63", "11"]')
+    file = tmp_path / "sip2gw.toml"
+    file.write_text(config_in_front(only, library_system.address))
+    settings = load_config(file)
+    await open_backend(settings, "command", "make").store.close()
+    hold = await _explain(settings, Asked("kiosk-1", "1001", Message.HOLD, NOON, "BOOK1"))
+    assert hold.reason == "not_offered"
+    assert hold.checks[0].detail == "the library system does not take message 15"
+    loan = await _explain(settings, Asked("kiosk-1", "1001", Message.CHECKOUT, NOON, "BOOK1"))
+    assert loan.checks[-1].detail.endswith("it tells nothing of the item by a 17")
+
+
+SMALL = """
+[profiles.small]
+kind = "door"
+door = { capacity = 1 }
+[terminals.small]
+profile = "small"
+branch = "MAIN"
+password = "pw"
+"""
+
+
+async def test_a_door_that_leads_out_and_counts(tmp_path, library_system):
+    """C67; whoever goes out is known by the number on the card."""
+    counting = CONFIG.replace("[profiles.exit]", f"{SMALL}[profiles.exit]")
+    settings = await in_front_of(tmp_path, library_system.address, counting)
+    assert (await _explain(settings, Asked("door-out", "1001", at=NOON))).reason == "granted"
+
+
+async def test_a_denial_that_a_payment_has_lifted(tmp_path, library_system):
+    """C123, C124: as at the terminal, though the library system was not told yet."""
+    denials = 'denials_by_money = { flags = [0, 1, 3, 10, 11], af = "." }'
+    dialect = Dialect(DIALECT.theirs, f"{DIALECT.ours}\npayments = false\n{denials}")
+    file = tmp_path / "sip2gw.toml"
+    file.write_text(config_in_front(dialect, library_system.address, CONFIG))
+    settings = load_config(file)
+    store = open_backend(settings, "command", "make").store
+    load(store, list(badges_of(LIBRARY)))
+    asked = Asked("kiosk-1", "1004", at=NOON)
+    assert (await _explain(settings, asked)).reason == "fee_limit"
+    shares = [Share("1004", "1004", "own", 1250, kept=Kept.SUM)]
+    at = datetime(2026, 3, 10, 10, tzinfo=UTC)
+    what = ("pay-1", "B1", "x", "1004", 1250, "EUR", "00", "B1", at, at + timedelta(days=30))
+    order = PaymentOrder(*what, case=settling(), texts=Saying("Thank you"))
+    begun = await store.begin_shares(order, "default", shares, (), {})
+    assert isinstance(begun, Begun)
+    await store.book_kept(begun.payment_id, at)
+    await store.close()
+    assert (await _explain(settings, asked)).reason == "granted"

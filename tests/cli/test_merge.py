@@ -61,7 +61,7 @@ def test_find_by_the_pseudonym_of_a_log(command: Run, library: Path) -> None:
     assert [one["id"] for one in records(command("patron", "find", pseudonym, "--json"))] == ["P3"]
 
 
-def test_merge(command: Run, tmp_path: Path) -> None:
+def test_merge(command: Run, library: Path, tmp_path: Path) -> None:
     before = command("export").out
     foreseen = command("patron", "merge", "P3", "P1", "--dry-run")
     assert foreseen.err == ("Patron P3 would be merged into patron P1. Nothing was changed yet.\n")
@@ -75,6 +75,10 @@ def test_merge(command: Run, tmp_path: Path) -> None:
     for name in ("P3", "C3", "P1"):
         (shown,) = records(command("patron", "show", name, "--json"))
         assert shown["id"] == "P1"
+    store = open_backend(load_config(library), "command").store
+    former = Redactor(store.pin_secret).pseudonym("P3")
+    asyncio.run(store.close())
+    assert [one["id"] for one in records(command("patron", "find", former, "--json"))] == ["P1"]
     again = command("import", tmp_path / "double.jsonl")
     assert (again.status, "patron P3 was merged into patron P1" in again.err) == (1, True)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sip2gw.foundation.words import counted
-from sip2gw.model import PatronRecord
+from sip2gw.model import Loan, Membership, PatronRecord
 from sip2gw.model.items import ItemRecord
 from sip2gw.policy.access import CheckResult
 from sip2gw.policy.explaining.places import ExplainedCheck, Place
@@ -127,6 +127,14 @@ _LAST = {
 """After these nothing else is looked at."""
 
 
+def _membership(case: ItemCase) -> Membership | None:
+    return case.patron.membership if case.patron is not None else None
+
+
+def _loans(case: ItemCase) -> tuple[Loan, ...]:
+    return case.patron.loans if case.patron is not None else ()
+
+
 def _item(case: ItemCase) -> str:
     return f"{case.record.item.id}, {case.record.item.title}"
 
@@ -175,22 +183,20 @@ def _patron(case: ItemCase) -> str:
 
 
 def _overdue(case: ItemCase) -> str:
-    loans = case.patron.loans if case.patron is not None else ()
+    loans = _loans(case)
     return f"{counted(sum(loan.due < case.now for loan in loans), 'loan')} overdue"
 
 
 def _lost_items(case: ItemCase) -> str:
-    loans = case.patron.loans if case.patron is not None else ()
+    loans = _loans(case)
     return f"{counted(sum(loan.lost for loan in loans), 'loan')} lost"
 
 
 def _item_limit(case: ItemCase) -> str:
-    loans, limit = 0, 0
-    if case.patron is not None:
-        loans = len(case.patron.loans)
-        limit = case.patron.membership.max_items if case.patron.membership is not None else 0
+    membership = _membership(case)
+    limit = membership.max_items if membership is not None else 0
     allowed = f"{limit} allowed (max_items of the membership)" if limit else "no limit"
-    return f"{counted(loans, 'loan')}, {allowed}"
+    return f"{counted(len(_loans(case)), 'loan')}, {allowed}"
 
 
 def _membership_material(case: ItemCase) -> str:
@@ -230,12 +236,11 @@ def _fee(case: ItemCase) -> str:
 
 
 def _holds(case: ItemCase) -> str:
-    holds, limit = 0, 0
-    if case.patron is not None:
-        holds = len(case.patron.holds)
-        limit = case.patron.membership.max_holds if case.patron.membership is not None else 0
+    membership = _membership(case)
+    limit = membership.max_holds if membership is not None else 0
     allowed = f"{limit} allowed (max_holds of the membership)" if limit else "no limit"
-    return f"{counted(holds, 'hold')}, {allowed}"
+    holds = case.patron.holds if case.patron is not None else ()
+    return f"{counted(len(holds), 'hold')}, {allowed}"
 
 
 def _hold_fees(case: ItemCase) -> str:
