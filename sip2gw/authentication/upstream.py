@@ -218,6 +218,32 @@ class UpstreamIdentifier(Asking):
         session.note_pin(number, _WRONG)
         return None  # wrong, or locked: nobody shall know which
 
+    async def judge_alone(self, session: Session, number: str, pin: str) -> PinState:
+        """See `LibraryIdentifier.judge_alone`.
+
+        Raises:
+            BackendError: our store cannot say whether the PIN is locked.
+        """
+        clock = session.services.clock
+        began_s = clock.monotonic()
+        ours = await self._backend.find_by_card(number)
+        known_as = ours.id if ours is not None else None
+        patron_id = known_as or self._pins.other_number(number) or number
+        guess = LibraryGuess(number, known_as, pin, session.terminal.name, clock.now())
+
+        async def compare() -> Verdict:
+            if self._admissions.pin_hash(patron_id) is None:
+                raise NotAskedError  # nobody can say, so nothing is counted
+            return Verdict(await self._emergency.matches(patron_id, pin))
+
+        try:
+            state, _ = await self._pins.judge(guess, compare)
+        except NotAskedError:
+            return PinState.ABSENT
+        if state is not PinState.OK:
+            await self._hold_back(session, began_s)
+        return state
+
     # Asking ---------------------------------------------------------------------------------------
 
     async def _judge(

@@ -13,6 +13,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from sip2gw.model import Minor
+from sip2gw.model.journal import JournalEntry
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,21 @@ class UnknownSending(UnknownCirculation):
     """At the library system."""
     cancels: bool = False
     """BI: what comes to light about the item later tells nothing about it."""
+
+
+def sending_of(entry: JournalEntry) -> UnknownSending:
+    """What is noted of a journalled request when nobody knows what became of it."""
+    return UnknownSending(
+        id=entry.id,
+        time=entry.time,
+        terminal=entry.terminal,
+        code=entry.message,
+        item_id=entry.item,
+        patron_id=entry.patron,
+        key=entry.key or f"#{entry.id}",
+        account=entry.account,
+        cancels=entry.request.get("cancel") is True,
+    )
 
 
 @dataclass(frozen=True, slots=True)

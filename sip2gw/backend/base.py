@@ -24,6 +24,7 @@ from sip2gw.backend.ids import new_id
 from sip2gw.model import (
     AccessRow,
     Block,
+    CalendarChange,
     FailedPins,
     Membership,
     Minor,
@@ -33,6 +34,7 @@ from sip2gw.model import (
     Presence,
 )
 from sip2gw.model.items import ItemRecord, Outcome
+from sip2gw.model.journal import JournalEntry, Kept
 from sip2gw.model.refusals import RefusedPayment
 from sip2gw.model.shares import Debts, PendingFee, SentShare, Share
 from sip2gw.policy.items.cases import CirculationCase
@@ -537,6 +539,25 @@ class Backend(Protocol):
         """
         ...
 
+    async def add_to_journal(self, entry: JournalEntry) -> Kept:
+        """Write down, durably before this returns, what was taken off line (B77, C125).
+
+        A request that repeats the last one about its item is not written again.
+
+        Raises:
+            BackendError: it was not written.
+        """
+        ...
+
+    async def journalled(self, item_id: str) -> JournalEntry | None:
+        """The last that was taken off line about an item and has not gone up yet, whichever
+        gateway took it; None when everything has.
+
+        Raises:
+            BackendError: the store cannot be read.
+        """
+        ...
+
     async def set_block(
         self, patron_id: str, block: Block, *, terminal: str = "", card: str = ""
     ) -> None:
@@ -572,6 +593,14 @@ class Backend(Protocol):
 
     async def remember_logins(self, digests: Mapping[str, str]) -> None:
         """Keep these digests, durably, instead of what was kept for the same logins."""
+        ...
+
+    async def calendar_changes(self, until: datetime | None = None) -> Sequence[CalendarChange]:
+        """The last change of each branch's hours by staff, even one that has ended (C139).
+
+        Args:
+            until: leaves out what was changed later.
+        """
         ...
 
     def log_access(self, row: AccessRow) -> None:

@@ -29,7 +29,7 @@ from sip2gw.backend.database import (
 )
 from sip2gw.backend.sendings import Sendings
 from sip2gw.backend.shares import SharedPayments
-from sip2gw.backend.sql import circulation, door_log, queries
+from sip2gw.backend.sql import circulation, door_log, journal, queries
 from sip2gw.backend.sql.desk import followup, support, watch
 from sip2gw.backend.sql.desk import reviews as review_desk
 from sip2gw.backend.sql.members import (
@@ -47,9 +47,11 @@ from sip2gw.backend.sql.money import (
     unknown,
 )
 from sip2gw.backend.sql.values import time_value
+from sip2gw.backend.staff import calendar
 from sip2gw.backend.staff import doors as door_desk
 from sip2gw.foundation.later import Later, loaded
 from sip2gw.model import Payment
+from sip2gw.model.journal import Waiting
 from sip2gw.model.support import Cause
 from sip2gw.policy.desk.support import OpeningDays
 
@@ -195,6 +197,17 @@ def _plain(job: Callable[Concatenate[Database, P], T]) -> Callable[Concatenate[D
 class Library(Sendings, SharedPayments, Backend, Database):
     """A store: the library system itself, with its administration."""
 
+    claimant: str
+    """The name under which a gateway claims what one at a time does. On SQLite there is only ever
+    one gateway, so what an earlier process has claimed is free."""
+
+    add_to_journal = _written(journal.add)
+    claim_journalled = _written(journal.claim)
+    release_journalled = _written(journal.release)
+    end_journalled = _written(journal.end)
+    journal_entries = _listed(journal.entries)
+    forget_journal = _forgetting(journal.forget, "the journal still says who borrowed what")
+    count_forgotten_journal = _read(journal.count_forgotten)
     undo_payment = _written(ledger.undo)
     refund = _written(ledger.refund)
     surpluses = _read(surplus.surpluses)
@@ -238,9 +251,12 @@ class Library(Sendings, SharedPayments, Backend, Database):
     badge_history = _listed(badge_desk.history)
     badges = _read(badge_desk.definitions)
     badge_holders = _listed(badge_desk.holders)
+    change_calendar = _written(calendar.change_calendar)
+    calendar_history = _read(calendar.history)
     put_door_entry = _written(door_desk.put_entry)
     remove_door_entry = _written(door_desk.remove_entry)
     door_entries = _read(door_desk.entries)
+    unknown_cards = _read(door_desk.unknown_cards)
     door_counts = _read(door_desk.counts)
     observed_counts = _read(door_desk.observed_counts)
     passages = _read(door_desk.passages)
@@ -287,6 +303,15 @@ class Library(Sendings, SharedPayments, Backend, Database):
     tell_refusing_doors = _written(watch.tell_refusing)
     last_heard = _read(watch.last_heard)
     tell_silent_terminals = _written(watch.tell_silent)
+
+    @abstractmethod
+    async def journal_waiting(self) -> Sequence[Waiting]:
+        """What was taken off line and has not gone up yet, for each account and message. Asked
+        every second, so it takes no connection of its own.
+
+        Raises:
+            BackendError: the store cannot be read.
+        """
 
     def payment(self, payment_id: str) -> Payment | None:
         """One payment, or None; it may be only in the spool."""

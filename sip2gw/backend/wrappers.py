@@ -18,6 +18,7 @@ from sip2gw.backend.base import (
 )
 from sip2gw.model import AccessRow, Block, Presence
 from sip2gw.model.items import ItemRecord
+from sip2gw.model.journal import JournalEntry, Kept
 
 T = TypeVar("T")
 
@@ -78,6 +79,14 @@ class Unrecorded(PassingOn):
         queue = await self._inner.hold_queue(record, now)
         placed = self.result.done.hold if self.result and self.result.done else None
         return queue if placed is None or placed.id in queue else (*queue, placed.id)
+
+    async def add_to_journal(self, entry: JournalEntry) -> Kept:
+        """Nothing is taken off line."""
+        return Kept.FULL
+
+    async def journalled(self, item_id: str) -> JournalEntry | None:
+        """Nobody waits: what was taken off line goes up before long."""
+        return None
 
     async def begin_sending(self, sending: UnknownSending) -> None:
         """Nothing goes up that would have to be settled."""
@@ -156,6 +165,10 @@ class Timed(PassingOn):
     ) -> Sequence[Settlement]:
         """See `Backend.settle`."""
         return await self._timed("settle", self._inner.settle(attempts, now))
+
+    async def add_to_journal(self, entry: JournalEntry) -> Kept:
+        """See `Backend.add_to_journal`."""
+        return await self._timed("add_to_journal", self._inner.add_to_journal(entry))
 
     async def set_block(
         self, patron_id: str, block: Block, *, terminal: str = "", card: str = ""

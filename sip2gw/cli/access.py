@@ -95,6 +95,10 @@ OPENS: Mapping[str, _Opens] = {
     "support table change": _WRITES,
     "outbox list": _READS,
     "outbox send": _WRITES,
+    "branch close": _WRITES,
+    "branch open": _WRITES,
+    "branch reset": _WRITES,
+    "branch list": _READS,
     "door log": _READS,
     "door stats": _READS,
     "door inside": _Opens("read", {"reveal": "write"}),
@@ -110,6 +114,7 @@ OPENS: Mapping[str, _Opens] = {
     "terminal kick": _NOTHING,
     "terminal trace": _NOTHING,
     "upstream check": _NOTHING,
+    "upstream journal": _READS,
     "upstream status": _NOTHING,
 }
 """Every command by its words. An option may make it another: who asks for names is written down."""

@@ -115,8 +115,8 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     return asyncio.run(work)
 
 
-def read_branch(config: Config, code: str) -> Branch:
-    """The branch that `--branch` names.
+def read_branch(config: Config, code: str, option: str = "--branch") -> Branch:
+    """The branch that `option` names.
 
     Raises:
         UsageError: no branch has this code.
@@ -124,7 +124,7 @@ def read_branch(config: Config, code: str) -> Branch:
     known = config.branches.get(code)
     if known is None:
         names = ", ".join(config.branches) or "none"
-        raise UsageError(f"--branch {printable(code)}: no such branch; configured: {names}")
+        raise UsageError(f"{option} {printable(code)}: no such branch; configured: {names}")
     return known
 
 

@@ -33,8 +33,10 @@ from sip2gw.daemon.maintenance import MAINTENANCE
 from sip2gw.daemon.notify import ServiceManager
 from sip2gw.daemon.operating import OperatorSide
 from sip2gw.daemon.reloading import Reloader
+from sip2gw.daemon.replaying import Replayer
 from sip2gw.daemon.settling import Looks, Settler
 from sip2gw.daemon.support import SupportChore
+from sip2gw.daemon.today import LOOK_EVERY_S, TodayChore
 from sip2gw.foundation.clock import Clock
 from sip2gw.foundation.garbage import collect_rarely
 from sip2gw.foundation.threads import SHARED_THREADS, ready_pool
@@ -68,6 +70,7 @@ HTTP_STOP_S = 4.0
 CONTROL_STOP_S = 0.5
 STOP_AFTER_DRAIN_S = 10.0
 """Time for everything that follows the last requests, on a busy machine."""
+JOURNAL_STOP_S = 1.0
 LIBRARY_SYSTEM_STOP_S = 1.0
 STORE_CLOSE_S = 4.0
 """Longer than a job of ours waits for another process."""
@@ -104,8 +107,10 @@ class App:
             passages=state.passages,
             admissions=state.admissions,
             answers=state.answers,
+            today=state.today,
             library=self.library,
             sendings=state.sendings,
+            journal=state.journal,
             payments=state.payments,
             data_since=self._data_since,
         )
@@ -126,6 +131,8 @@ class App:
             log,
             self._data_since,
         )
+        self.today_chore = TodayChore(timed, state.today, clock, log)
+        self.replayer = self._replayer(clock)
         self.outbox_chore = OutboxChore(store, lambda: self.config, self.metrics, clock, log)
         self.gateway.on_unknown = self.settler.nudge
         self.server = TerminalServer(self.gateway, state)
@@ -202,6 +209,22 @@ class App:
         )
         return self.looker, payments
 
+    def _replayer(self, clock: Clock) -> Replayer | None:
+        """Who hands over what was taken off line; nobody without a library system."""
+        if self.library is None:
+            return None
+        return Replayer(
+            self.store,
+            self.library,
+            self.state.sendings,
+            self.state.journal,
+            lambda: self.config.accounts,
+            self.cause_chore.journal_stays,
+            self.metrics,
+            clock,
+            self.log,
+        )
+
     def _pin_locked(self, what: str, terminal: str) -> None:
         self.metrics.pin_locks += 1
         self.log.events.warning("pin_locked", limit=what, terminal=terminal)
@@ -232,6 +255,7 @@ class App:
         tls = server_context(self.config.tls) if self.config.tls is not None else None
         await self.gateway.check_backend()
         await self._passwords.recall()
+        await self.today_chore.look()
         with suppress(BackendError):  # doors with `data_max_age_h` refuse until it is known
             await self.store_chore.look_for_import()
         if self.looker is not None:
@@ -262,6 +286,11 @@ class App:
         await self._stopping.wait()
         return await self.stop()
 
+    async def replay(self) -> None:
+        """See `Replayer.look`."""
+        if self.replayer is not None:
+            await self.replayer.look()
+
     def _regular(self) -> Iterable[tuple[Callable[[], Awaitable[None]], float, float]]:
         """The recurring tasks: the seconds until their first run, and between two runs."""
         return (
@@ -272,12 +301,14 @@ class App:
             (self.store_chore.look, 0.0, 60.0),
             (self.support_chore.look, 0.0, 60.0),
             (self.operators.look, 30.0, 30.0),
+            (self.today_chore.look, LOOK_EVERY_S, LOOK_EVERY_S),
             (self.clock_chore.look, 1.0, 1.0),
             (self.cause_chore.write, 1.0, 1.0),
             (self.cause_chore.look_for_silence, 300.0, 300.0),
             # Not sooner: the first answers of a library system must have come.
             (self.cause_chore.look_for_old_data, 60.0, 60.0),
             (self.outbox_chore.look, 30.0, 60.0),
+            (self.replay, 0.0, 1.0),
         )
 
     def drain(self) -> float:
@@ -343,6 +374,8 @@ class App:
         ending, drain_s = Ending(self.log), self.config.server.drain_timeout_s
         await ending.part("requests", drain_s + DRAIN_MARGIN_S, self.server.stop())
         http = asyncio.ensure_future(ending.part("http", HTTP_STOP_S, self.operators.close_http()))
+        if self.replayer is not None:
+            await ending.part("journal", JOURNAL_STOP_S, self.replayer.stop())
         if self.library is not None:
             await ending.part(
                 "library system", LIBRARY_SYSTEM_STOP_S, self._leave_library(self.library)

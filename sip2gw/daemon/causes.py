@@ -17,6 +17,8 @@ from sip2gw.backend.base import BackendError
 from sip2gw.backend.library import Library
 from sip2gw.config import Config, Terminal
 from sip2gw.foundation.clock import Clock
+from sip2gw.foundation.words import counted
+from sip2gw.model.journal import Waiting
 from sip2gw.model.support import AutomaticCategory, Cause
 from sip2gw.monitoring.metrics import Metrics
 from sip2gw.monitoring.telemetry import Log
@@ -122,14 +124,30 @@ class CauseChore:
             " was started. Look at `sip2gw upstream status`, and ask those who run it."
         )
 
+    def journal_stays(self, oldest: Waiting, count: int, is_full: bool) -> None:
+        """Loans and returns wait long for the library system, or find no more room (B77)."""
+        if not self._config().support.enabled:
+            return
+        what = counted(count, "loan or return", "loans and returns")
+        why = "No more can be taken off line." if is_full else "Find out why it is away."
+        text = (
+            f"{what} of the account {oldest.account} could not be handed over to the library"
+            f" system yet, the oldest since {oldest.since:%Y-%m-%d %H:%M} UTC. {why} See"
+            " `sip2gw upstream status` and `sip2gw upstream journal --open`."
+        )
+        self._add(Cause(AutomaticCategory.JOURNAL, oldest.oldest, text))
+
     def _tell(
         self, category: AutomaticCategory, at: Terminal, text: str, *, about: str = ""
     ) -> None:
-        if len(self._waiting) >= CAUSES_WAITING_MAX:
-            self._dropped[category.value] += 1
-            return
         branch = at.branch.code if at.branch is not None else None
-        self._waiting.append(Cause(category, about or at.name, text, branch=branch))
+        self._add(Cause(category, about or at.name, text, branch=branch))
+
+    def _add(self, cause: Cause) -> None:
+        if len(self._waiting) >= CAUSES_WAITING_MAX:
+            self._dropped[cause.category] += 1
+            return
+        self._waiting.append(cause)
 
     async def write(self) -> None:
         """Bring to the store what waits; what it does not take waits for the next time."""

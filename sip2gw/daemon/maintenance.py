@@ -63,6 +63,14 @@ MAINTENANCE = (
         do=lambda store, now: store.forget_transactions(now),
         count=lambda store, now: store.count_forgotten_transactions(now),
     ),
+    MaintenanceChore(  # C125; they carry the moment until which they are shown
+        key="journal_forgotten",
+        noun="loan or return",
+        nouns="loans and returns",
+        what="taken off line that had gone up a day before",
+        do=lambda store, now: store.forget_journal(now),
+        count=lambda store, now: store.count_forgotten_journal(now),
+    ),
     MaintenanceChore(  # B74; they carry the moment until which they are kept
         key="guesses_forgotten",
         noun="count",

@@ -55,8 +55,10 @@ from sip2gw.protocol.written import Written
 from sip2gw.shared.afterwards import Afterwards
 from sip2gw.shared.answers import ShownAnswers
 from sip2gw.shared.door_memory import Admissions, Passages
+from sip2gw.shared.journal import JournalSeen
 from sip2gw.shared.payments import Payments
 from sip2gw.shared.sendings import Sendings
+from sip2gw.shared.today import Today
 from sip2gw.texts import Catalogue, choose_language
 
 VERIFIED_TTL_S = 600.0
@@ -144,6 +146,11 @@ class LibraryIdentifier(Identifier, Protocol):
         the PIN is locked, so that nobody was asked, or wrong by the answer's CQ (B74, C155)."""
         ...
 
+    async def judge_alone(self, session: Session, number: str, pin: str) -> PinState:
+        """What the PIN of card `number` is worth while nobody there can be asked: locked; right or
+        wrong by what was right at a door last, which is counted; `ABSENT` where nobody can say."""
+        ...
+
     async def look_again(self, session: Session, number: str) -> None:
         """See what our store says by now of the holder of `number`, if they were admitted.
 
@@ -173,10 +180,14 @@ class Services:
     admissions: Admissions = field(default_factory=Admissions)
     answers: ShownAnswers = field(default_factory=ShownAnswers)
     afterwards: Afterwards = field(default_factory=Afterwards)
+    today: Today = field(default_factory=Today)
+    """What staff have changed of the branches' hours."""
     library: LibrarySystem | None = None
     """The library system behind the gateway; None: the store itself is the library."""
     sendings: Sendings = field(default_factory=Sendings)
     """What went up there lately."""
+    journal: JournalSeen = field(default_factory=JournalSeen)
+    """What waits for it."""
     payments: Payments = field(default_factory=Payments)
     """What is being paid there."""
     data_since: Callable[[str | None], datetime | None] = lambda account: None

@@ -111,6 +111,8 @@ class Metrics:
         self.backend_errors: Counter[tuple[str, str]] = Counter()
         self.backend_up = True
         self.outcome_unknown = 0
+        self.journal_open: Mapping[str, int] = {"loan": 0, "return": 0}
+        """By kind: what was taken off line and has not gone up yet."""
         self.upstream: dict[str, UpstreamNumbers] = {}
         """By account."""
         self.patrons: int | None = None
@@ -430,6 +432,12 @@ class FamilyMaker:
             "When the library system last answered anything; 0: not since the start",
             ("account",),
             [((name,), numbers.last_answer) for name, numbers in accounts],
+        )
+        yield _gauge(
+            "journal_open",
+            "Loans and returns taken off line that the library system has yet to hear of",
+            ("kind",),
+            [((kind,), count) for kind, count in self._metrics.journal_open.items()],
         )
 
     def _support(self) -> Iterator[Family]:

@@ -17,7 +17,7 @@ from typing import Any
 from sip2gw.authentication.assumed import AssumedPins
 from sip2gw.authentication.identification import StoreIdentifier
 from sip2gw.backend.base import Backend
-from sip2gw.backend.system import LibrarySystem
+from sip2gw.backend.system import LibrarySystem, NotAskedError
 from sip2gw.backend.wrappers import Unrecorded
 from sip2gw.foundation.clock import fixed_clock
 from sip2gw.handlers import Answer, Handler, Services, Session, TerminalView, handlers_of
@@ -43,13 +43,13 @@ from sip2gw.serving import explain_checks
 from sip2gw.serving.explain_library import (
     AskedForExplanation,
     Unsent,
-    WouldGoUpError,
     lines_of,
 )
 from sip2gw.serving.gateway import by_card_rules
 from sip2gw.serving.rights import EXPIRED, NOT_OFFERED, Denied, denied, failure_form
 from sip2gw.serving.settings import access_of, settings_of
 from sip2gw.serving.site import KnownTerminal, Site
+from sip2gw.shared.today import Today
 
 MESSAGES = ("63", "23")
 """Those about a card; by default the first that the terminal may send."""
@@ -128,14 +128,18 @@ async def explain(
     known = site.by_name[terminal.name]
     clock = fixed_clock(at or datetime.now(terminal.zone))
     muted = Unrecorded(backend)  # type: ignore[abstract]
-    behind = AskedForExplanation(muted)
+    behind = AskedForExplanation(backend)
+    unsent = Unsent(library) if library is not None else None  # type: ignore[abstract]
+    today = Today()
+    today.learn(await backend.calendar_changes(until=at))
     services = Services(
         muted,
         behind if library is not None else StoreIdentifier(AssumedPins(clock)),
         site.texts,
         Metrics(),
         clock,
-        library=Unsent(library) if library is not None else None,  # type: ignore[abstract]
+        today=today,
+        library=unsent,
     )
     services.sendings.is_recalled = True  # nothing is sent, so nothing is sent twice
     # A library system has just been asked, so what it says is new.
@@ -150,15 +154,26 @@ async def explain(
     library_says = ""
     if request.code in ITEM_MESSAGES and library is not None:
         library_says = await behind.ask_about_item(session, item.strip())
-    try:
-        answer = await by_card_rules(session, request, _handlers(terminal)[type(request)])
-    except WouldGoUpError as unsent:
+    answer = await _answered(session, request, unsent)
+    if not isinstance(answer, Answer):
         checks = await explain_checks.elsewhere(session, request, place, library_says)
-        would_ask = lines_of(session, unsent.request)
-        return Explanation(tuple(checks), UPSTREAM, "", behind.answer, would_ask)
+        return Explanation(tuple(checks), UPSTREAM, "", behind.answer, lines_of(session, answer))
     checks, reason = await explain_checks.explained(session, request, answer, muted, place)
     explain_checks.tell_rules(checks, session, card.strip())
     return Explanation(tuple(checks), reason, _wire_text(terminal, answer), behind.answer)
+
+
+async def _answered(session: Session, request: Request, unsent: Unsent | None) -> Answer | Request:
+    """What the handler answers, or what a library system would be told to do."""
+    handler = _handlers(session.terminal)[type(request)]
+    try:
+        answer = await by_card_rules(session, request, handler)
+    except NotAskedError:
+        if unsent is None or unsent.request is None:
+            raise
+        return unsent.request
+    # Some handlers have an answer for what did not go up; here it would have.
+    return answer if unsent is None or unsent.request is None else unsent.request
 
 
 def _place(known: KnownTerminal, site: Site, address: str | None) -> Place:

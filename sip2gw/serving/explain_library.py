@@ -40,15 +40,6 @@ _QUESTIONS = (PatronStatusRequest, PatronInformation, ItemInformation)
 """What changes nothing there."""
 
 
-class WouldGoUpError(NotAskedError):
-    """We have nothing against the request: the library system would be asked, and decide."""
-
-    def __init__(self, request: Request) -> None:
-        super().__init__()
-        self.request = request
-        """As it would go up."""
-
-
 class Unsent(LibrarySystem):
     """A library system that is asked, and never told to do anything.
 
@@ -58,6 +49,8 @@ class Unsent(LibrarySystem):
 
     def __init__(self, inner: LibrarySystem) -> None:
         self._inner = inner
+        self.request: Request | None = None
+        """What would go up last, and change something: we have nothing against it."""
         for name in ("offers", "is_away", "release"):
             setattr(self, name, getattr(inner, name))
 
@@ -67,11 +60,12 @@ class Unsent(LibrarySystem):
         """Ask, unless that would change something.
 
         Raises:
-            WouldGoUpError: it would.
+            NotAskedError: it would.
             LibrarySystemError: see `LibrarySystem.ask`.
         """
         if not isinstance(request, _QUESTIONS):
-            raise WouldGoUpError(request)
+            self.request = request
+            raise NotAskedError
         return await self._inner.ask(account, terminal, request, lease)
 
 
@@ -89,10 +83,9 @@ class AskedForExplanation(Asking):
     async def ask(self, session: Session, request: Question, *, twice: bool = True) -> Asked:
         """Ask without the PIN of `request`; the first answer serves for all questions."""
         number = request.patron_identifier
-        asked = self._asked.get(number)
-        if asked is None:
-            asked = self._asked[number] = await self._ask(session, request)
-        return asked if given_pin(request.patron_password) else replace(asked, pin=PinState.ABSENT)
+        if number not in self._asked:
+            self._asked[number] = await self._ask(session, request)
+        return self._asked[number]
 
     async def verify_without_store(
         self, session: Session, record: PatronRecord, number: str, pin: str | None
@@ -103,6 +96,10 @@ class AskedForExplanation(Asking):
     def numbers_of(self, number: str) -> tuple[str, ...]:
         """See `LibraryIdentifier.numbers_of`; a number that was told before is not known here."""
         return (number,)
+
+    async def judge_alone(self, session: Session, number: str, pin: str) -> PinState:
+        """See `LibraryIdentifier.judge_alone`."""
+        return (await self.ask(session, question_of(session, number, pin))).pin
 
     async def judge(
         self, session: Session, number: str, pin: str, send: Callable[[], Awaitable[Response]]
@@ -120,6 +117,8 @@ class AskedForExplanation(Asking):
         question = ItemInformation(
             transaction_date=write_timestamp(session.now()), item_identifier=item
         )
+        if await self._backend.journalled(item) is not None:
+            return "what was taken off line about it goes up first: sip2gw upstream journal"
         if not is_offered(session, question):
             return ""
         try:

@@ -17,9 +17,11 @@ from sip2gw.shared.connected import Connected, Replacements
 from sip2gw.shared.door_memory import Admissions, Passages
 from sip2gw.shared.door_questions import DoorQuestions
 from sip2gw.shared.doorkeeper import Caps, Doorkeeper
+from sip2gw.shared.journal import JournalSeen
 from sip2gw.shared.payments import Payments
 from sip2gw.shared.pin_guesses import PinGuesses
 from sip2gw.shared.sendings import Sendings
+from sip2gw.shared.today import Today
 
 
 class SharedState:
@@ -44,6 +46,8 @@ class SharedState:
         """Shared are the failures; otherwise a terminal that keeps reconnecting would have the
         limit once at each worker (C19). How many guesses are judged at a time may be partitioned,
         because each worker has its own processor. The store counts the failures of a *patron*."""
+        self.journal = JournalSeen()
+        """Partitioned: it says what the last look at the store has shown, for when that fails."""
         self.sendings = Sendings()
         self.payments = Payments()
         """Shared: a terminal that reconnects to another worker must not have its loan sent up
@@ -51,6 +55,8 @@ class SharedState:
         self.answers = ShownAnswers()
         """Partitioned: the store hears within a second or so what a worker has shown. Until then
         another worker may show it again (C145)."""
+        self.today = Today()
+        """Partitioned: each worker asks the store itself (C139)."""
         self.callers = AddressGuard(monotonic)
         """Shared: an address can reach each worker by reconnecting. Otherwise it would have more
         passwords judged the more workers there are (C100)."""

@@ -63,9 +63,13 @@ def stays_between(store: Library, branch: Branch, since: datetime, until: dateti
         stay_end,
         stays_of,
     )
+    from sip2gw.policy.today import state_then
+
+    changes = store.calendar_history(branch.code)
 
     def ends(entered: datetime) -> datetime:
-        return stay_end(entered.astimezone(branch.zone), branch.calendar.state_at(entered))
+        local = entered.astimezone(branch.zone)
+        return stay_end(local, state_then(branch.calendar, changes, entered))
 
     # A patron who went in before the span may still be inside, and may go out after it.
     passages = store.passages(branch.code, since - STAY_MAX, until + STAY_MAX)

@@ -105,6 +105,7 @@ TEXTS = {
     "send_to": "Sturen naar: {branch}.",
     "set_aside": "Gereserveerd: apart leggen.",
     "nothing_to_cancel": "Er is niets te annuleren.",
+    "taken_off_line": "Dit is genoteerd en wordt verwerkt zodra ons systeem weer werkt.",
     "fee_checkout": "Leengeld",
     "fee_overdue": "Te laat ingeleverd, dagen: {days}",
     # Holds

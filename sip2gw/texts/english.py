@@ -103,6 +103,7 @@ TEXTS = {
     "send_to": "Send to: {branch}.",
     "set_aside": "Reserved: please set aside.",
     "nothing_to_cancel": "There is nothing to cancel.",
+    "taken_off_line": "This is noted and will be entered as soon as our system is back.",
     "fee_checkout": "Loan charge",
     "fee_overdue": "Late return, days: {days}",
     # Holds

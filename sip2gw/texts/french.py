@@ -105,6 +105,7 @@ TEXTS = {
     "send_to": "À envoyer à : {branch}.",
     "set_aside": "Réservé : à mettre de côté.",
     "nothing_to_cancel": "Il n'y a rien à annuler.",
+    "taken_off_line": "C'est noté et sera enregistré dès que notre système fonctionnera.",
     "fee_checkout": "Droit de prêt",
     "fee_overdue": "Retour tardif, jours : {days}",
     # Holds

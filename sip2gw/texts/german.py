@@ -105,6 +105,7 @@ TEXTS = {
     "send_to": "Weiterleiten an: {branch}.",
     "set_aside": "Vorgemerkt: bitte beiseitelegen.",
     "nothing_to_cancel": "Es gibt nichts zu stornieren.",
+    "taken_off_line": "Das ist notiert und wird gebucht, sobald unser System wieder läuft.",
     "fee_checkout": "Leihgebühr",
     "fee_overdue": "Verspätete Rückgabe, Tage: {days}",
     # Holds

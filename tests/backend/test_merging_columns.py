@@ -44,6 +44,7 @@ STAYS = {
     "payment_share.card": "a payment stays as it was booked",
     "ledger_entry.debtor_id": "entries of the ledger never change",
     "access_log.patron_id": "a passage stays as it was until its identity is erased",
+    "journal.patron": "what was taken off line goes up as it was said",
     "review.patron": "a closed entry says what was so; the open ones move",
     "badge_change.patron_id": "the history says under which record it was",
     "support_message.object": "the card that it is about",
@@ -65,6 +66,9 @@ RECORDS = """
         closed, processor, reporter)
         VALUES (7, 'AU', 'CARD', 'D1', 'D1', 'blocked', 'B', 'x', NULL, '', ''),
                (8, 'AU', 'CARD', 'D1', 'D1', 'blocked', 'Z', 'x', 'x', '', '');
+    INSERT INTO journal (id, time, happened, account, terminal, message, item, patron, key,
+        request, state, tries)
+        VALUES ('J1', 'x', 'x', 'default', 'k', '11', 'I1', 'D1', '', '{}', 'open', 0);
     INSERT INTO activity VALUES ('D1', '2026-03-01') ON CONFLICT DO NOTHING;
     INSERT INTO notice_given VALUES ('D1', 'AGE', '2026-04-01', '2026-03-01');
     INSERT INTO membership_fee VALUES ('D1', '2026-02-01', '2027-01-31', 'F5', 300, 0);

@@ -40,6 +40,7 @@ from sip2gw.model import (
     DoorEntry,
 )
 from sip2gw.model.badges import BadgeTerms, BadgeWish, Deed
+from sip2gw.model.journal import EntryState
 from sip2gw.model.notices import Notice
 from sip2gw.model.refusals import RefusedPayment
 from sip2gw.model.shares import Share
@@ -57,6 +58,7 @@ from sip2gw.staff.maintenance import maintain_memberships
 from sip2gw.staff.privacy import report_json
 
 from . import test_circulation as desk
+from .journal_contract import taken_off_line
 from .library import NOW, REFUSALS, ZONE, content, load, open_library, order, pay_fee
 
 DIRK, CARD, OLD = "29000000000017", "77123456789012", "77000000000099"
@@ -238,6 +240,9 @@ async def visited(library: Library) -> Library:
     (entry,) = [one.id for one in library.reviews() if one.patron == DIRK]
     await library.close_reviews([entry], "told Dirk", "ann", NOW)
     await library.record_pin_failure(DIRK, NOW, 5, NOW + timedelta(minutes=15))
+    entry_kept = taken_off_line("J1", patron=CARD, item="I3")
+    await library.add_to_journal(entry_kept)
+    await library.end_journalled(entry_kept, EntryState.DONE, (), NOW)
     await be_told(library)
     await merge_former(library)
     await be_followed_up(library)
@@ -419,6 +424,17 @@ async def test_what_a_former_number_has_to_settle_ties_too(
     monkeypatch.setattr(library, "spooled", lambda: [open_attempt])
     with pytest.raises(RefusedError, match="before the gateway has settled"):
         await forget(library, force=True)
+
+
+async def test_what_was_taken_off_line_ties_until_it_has_gone_up(library: Library) -> None:
+    load(library, PATRON_LINE)
+    loan = taken_off_line("J1", patron=CARD)
+    await library.add_to_journal(loan)
+    with pytest.raises(RefusedError, match="unknown outcome"):
+        await forget(library)
+    await library.end_journalled(loan, EntryState.DONE, (), NOW)
+    await forget(library)
+    assert list(library.journal_entries()) == []
 
 
 async def test_a_payment_ties_of_which_a_library_system_has_not_told(library: Library) -> None:

@@ -85,9 +85,11 @@ READING: dict[str, str] = {
     "door stats": "",
     "door inside": "--branch MAIN --from 2026-03-01 --to 2026-03-31",
     "door reveals": "",
+    "branch list": "",
     "door bar list": "",
     "door pass list": "",
     "observe report": "",
+    "upstream journal": "",
 }
 """Every command that reads, with what it needs."""
 

@@ -89,6 +89,7 @@ async def test_unrecorded_notes_no_sending(library: Library) -> None:
         account="default",
         cancels=False,
     )
+    assert await muted.journalled("I1") is None
     await muted.begin_sending(sending)
     muted.end_sending(sending)
     assert await library.unknown_attempts() == []

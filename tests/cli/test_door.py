@@ -6,6 +6,7 @@ import asyncio
 import csv
 import io
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import pytest
 
 from sip2gw.backend.factory import open_backend
 from sip2gw.config import load_config
-from sip2gw.model import AccessRow
+from sip2gw.model import AccessRow, CalendarChange
 
 from .conftest import Run
 
@@ -166,6 +167,25 @@ def test_a_span_or_branch_that_cannot_be(
     assert sip2gw("door", "inside", *options, "--config", library).status == 2
 
 
+def test_a_stay_in_a_branch_that_staff_opened_ends_when_it_closed(
+    sip2gw: Run, library: Path
+) -> None:
+    """C139: ANNEX has no hours. It was open from ten to one, and closed for the rest of the day."""
+
+    async def happened() -> None:
+        store = open_backend(load_config(library), "command").store
+        for state, since, until in (("unstaffed", 0, 3), ("closed", 3, 12)):
+            span = (MORNING + timedelta(hours=since), MORNING + timedelta(hours=until))
+            await store.change_calendar(CalendarChange("ANNEX", state, *span, "", "eva"))
+        store.log_access(replace(passage(30, "P1"), branch="ANNEX"))
+        await store.close()
+
+    asyncio.run(happened())
+    options = ("--branch", "ANNEX", "--from", "2026-03-04", "--to", "2026-03-05")
+    (stay,) = records(sip2gw("door", "inside", *options, "--json", "--config", library).out)
+    assert stay["left"] == "2026-03-04T13:00:00+01:00"
+
+
 def test_a_bar_keeps_out_and_is_listed_until_it_is_removed(sip2gw: Run, library: Path) -> None:
     """C10; `explain` sees it at once."""
     options = ("--until", "2099-12-31", "--note", "shouted", "--branch", "MAIN")
@@ -209,6 +229,31 @@ def test_a_pass_holds_on_its_days_and_hours(sip2gw: Run, library: Path) -> None:
     assert "CLEANER" in sip2gw("door", "pass", "list", "--branch", "MAIN", "--config", library).out
     assert sip2gw("door", "pass", "remove", "P1", "--config", library).status == 0
     assert sip2gw("door", "pass", "remove", "P1", "--config", library).status == 1
+
+
+@pytest.mark.parametrize("kind", ["bar", "pass"])
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("P9",), "nobody in the store has card P9, so the entry would have no effect"),
+        (("P1", "--until", "2020-01-31"), "the last day 2020-01-31 is past; give a later --until"),
+    ],
+)
+def test_an_entry_without_effect_is_refused_unless_forced(
+    sip2gw: Run, library: Path, kind: str, arguments: tuple[str, ...], said: str
+) -> None:
+    """A number that is mistyped, or a day of another year, would keep out or let in nobody."""
+    add = ("door", kind, "add", *arguments, "--config", library)
+
+    def in_store() -> list[str]:
+        listed = records(sip2gw("door", kind, "list", "--json", "--config", library).out)
+        return [entry["card"] for entry in listed if entry["source"] == "store"]
+
+    refused = sip2gw(*add)
+    assert (refused.status, said in refused.err, "--force" in refused.err) == (1, True, True)
+    assert in_store() == []
+    assert sip2gw(*add, "--force").status == 0
+    assert in_store() == [arguments[0]]
 
 
 PASS = 'pass = [ { card = "CLEANER", from = "05:00", to = "07:00" } ]'

@@ -172,6 +172,8 @@ async def test_nothing_changes_there(config, library_system, message):
     explained = await _explain(config, Asked("kiosk-1", card, message, NOON, "BOOK1"))
     assert explained.reason == "upstream"
     assert explained.would_ask[0].startswith(f"{message} ")
+    if message is Message.CHECKIN:
+        assert any("return date" in line and "2026" in line for line in explained.would_ask)
     assert await library_system.store.find_item("BOOK1", NOON_THERE) == before
     store = open_backend(config, "command").store
     assert await store.unknown_attempts() == []

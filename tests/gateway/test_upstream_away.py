@@ -209,7 +209,6 @@ async def test_a_door_refuses_when_their_last_answer_is_too_old(scene):
 # All else -----------------------------------------------------------------------------------------
 
 REQUESTS = {
-    "11": (f"11NN{STAMP}{STAMP}AOHUB|AA1001|ABB1|AC|", "120NUN"),
     "15": (f"15+{STAMP}AOHUB|AA1001|ABB1|AC|", "160N"),
     "17": (f"17{STAMP}AOHUB|ABB1|AC|", "18"),
     "23": (ask_23("1001", "1001"), "24YYYY"),

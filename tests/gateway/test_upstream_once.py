@@ -315,8 +315,8 @@ async def test_while_it_is_away_nothing_is_asked_and_a_retry_is_not_sure(tmp_pat
         library.vanish()
         assert not sent(library)
         await kiosk.ask(lend())
-        refused = await kiosk.ask(lend("I2"))
-        assert refused.startswith("120")
+        refused = await kiosk.ask(renew("I2"))
+        assert refused.startswith("300")
         assert NOT_SURE not in refused  # it was not asked: a plain no
         assert {entry[1] for entry in reviewed(gateway)} <= {"I1"}
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from sip2gw.policy.items.offline import Claim, Doubt, judge_claim
+from sip2gw.policy.items.offline import Claim, Doubt, judge_claim, usable_due
 
 NOON = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
 HOUR_AGO = NOON - timedelta(hours=1)
@@ -75,3 +75,19 @@ def test_a_due_date_is_used_from_now_to_ten_years_ahead(due, used):
 
 def test_doubts_are_told_of_what_is_not_believed_too():
     assert claim(NOON, due=(UNREADABLE,)) == Claim(False, doubts=(Doubt.DUE_DATE,))
+
+
+@pytest.mark.parametrize(
+    ("said", "usable"),
+    [
+        (NOON + timedelta(days=21), True),
+        (NOON + timedelta(days=3_653), True),
+        (NOON + timedelta(days=3_654), False),
+        (NOON, False),
+        (HOUR_AGO, False),
+        (UNREADABLE, False),
+    ],
+)
+def test_a_due_date_lies_ahead_and_not_too_far(said, usable):
+    """C125: many terminals fill the field with the moment of the request."""
+    assert usable_due(NOON, said) == (said if usable else None)

@@ -25,6 +25,7 @@ PROGRAMS = (
     "upstream-lending",
     "upstream-payments",
     "upstream-guesses",
+    "journal",
     "away",
     "memory",
     "beside",

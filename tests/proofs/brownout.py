@@ -61,7 +61,10 @@ def configuration(quick: int, slow: int, kiosks: tuple[int, int]) -> str:
         )
         for n in range(many)
     )
-    return CONFIG + accounts + terminals
+    kiosk = '[profiles.kiosk]\nkind = "selfcheck"\n'
+    # What was taken off line would be a yes as well, and true a little later.
+    config = CONFIG.replace(kiosk, f"{kiosk}accept_offline = false\n")
+    return config + accounts + terminals
 
 
 @dataclass

@@ -71,6 +71,7 @@ format = "json"
 [branches.MAIN]
 [profiles.kiosk]
 kind = "selfcheck"
+accept_offline = false
 """
 
 

@@ -100,6 +100,10 @@ class FakeIdentifier(StoreIdentifier):
         self.judged.append((number, pin))
         return None if self.locked else await send()
 
+    async def judge_alone(self, session, number, pin):
+        self.judged.append((number, pin))
+        return PinState.LOCKED if self.locked else PinState.ABSENT
+
     async def ask(self, session, request):
         self.requests.append(request)
         asked = self.asked

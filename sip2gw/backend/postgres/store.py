@@ -39,6 +39,7 @@ from sip2gw.backend.base import (
 )
 from sip2gw.backend.database import Connection, WriteResult
 from sip2gw.backend.doubts import Doubts, insist_on_notable
+from sip2gw.backend.ids import new_id
 from sip2gw.backend.library import Library
 from sip2gw.backend.postgres.address import Address
 from sip2gw.backend.postgres.beside import write_beside
@@ -66,7 +67,7 @@ from sip2gw.backend.postgres.pool import CONNECTIONS_MAX, READS_MAX, Pool
 from sip2gw.backend.postgres.session import LoopThread, Session, SnapshotSession
 from sip2gw.backend.postgres.settling import InDoubt
 from sip2gw.backend.spool import Spool, read_spool
-from sip2gw.backend.sql import queries
+from sip2gw.backend.sql import journal, queries
 from sip2gw.backend.sql.circulation import queue_values
 from sip2gw.backend.sql.identity import insist_on_currency, pin_secret_in_file, pin_secret_in_store
 from sip2gw.backend.sql.members import activity, guesses, lockout
@@ -79,11 +80,12 @@ from sip2gw.backend.sql.queries import BUMP_VERSION
 from sip2gw.backend.sql.records import membership_of, paid_fee
 from sip2gw.backend.sql.standing import insist_on_standing
 from sip2gw.backend.sql.values import time_text
-from sip2gw.backend.staff import doors
+from sip2gw.backend.staff import calendar, doors
 from sip2gw.model import (
     OBSERVED,
     AccessRow,
     Block,
+    CalendarChange,
     FailedPins,
     Membership,
     PaidFee,
@@ -91,6 +93,7 @@ from sip2gw.model import (
     Presence,
 )
 from sip2gw.model.items import ItemRecord
+from sip2gw.model.journal import JournalEntry, Waiting
 from sip2gw.model.refusals import RefusedPayment
 from sip2gw.model.shares import PendingFee
 from sip2gw.policy.payments import PaymentFacts
@@ -108,8 +111,10 @@ _CLEAR_GUESSES = numbered(guesses.CLEAR)
 _MEMBERSHIP = numbered(queries.MEMBERSHIP)
 _SET_BLOCK = numbered(queries.SET_BLOCK)
 _PRESENCE = numbered(queries.PRESENCE)
+_LAST_CHANGES = numbered(calendar.LAST_CHANGES)
 _HOLD_QUEUE = numbered(queries.HOLD_QUEUE)
 _COPY_OF_TITLE = numbered(queries.COPY_OF_TITLE)
+_JOURNALLED = numbered(journal.ABOUT_ITEM)
 _ENTER = "SELECT * FROM enter_branch($1, $2, $3, $4, $5, $6, $7, $8)"
 _FEES_SETTLED_BY = numbered(queries.FEES_SETTLED_BY)
 _PENDING = numbered(exports.PENDING)
@@ -158,6 +163,7 @@ class PostgresStore(Library):
         self._in_doubt = InDoubt(self._pool, self._doubts)
         self._door_log = DoorLog(self._pool)
         self._refusals = Refusals(self._write_refusals)
+        self.claimant = new_id()
         self._activity = activity.Activity(self._write_activity)
         self._own_loop = LoopThread() if role == "command" else None
         self._closed = False
@@ -299,6 +305,15 @@ class PostgresStore(Library):
         """What `circulate` would answer now; nothing is written."""
         return await self._at_home(foreseen(self._reads, order))
 
+    async def journalled(self, item_id: str) -> JournalEntry | None:
+        """The last that was taken off line about the item and has not gone up yet, or None."""
+        rows = await self._read(_JOURNALLED, item_id) if is_storable(item_id) else []
+        return journal.entry_of(tuple(rows[0])) if rows else None
+
+    async def journal_waiting(self) -> Sequence[Waiting]:
+        """What was taken off line and has not gone up yet, for each account and message."""
+        return [journal.waiting_of(tuple(row)) for row in await self._read(journal.WAITING)]
+
     async def circulate(self, order: CirculationOrder) -> CirculationResult:
         """Do what `order` asks, exactly once under the order's key (B61, C69)."""
         return await self._at_home(self._circulate(order))
@@ -318,6 +333,11 @@ class PostgresStore(Library):
         """Remove the blocks set by `sources`; returns how many (C41)."""
         lifted = [await self._fetch(_LIFT_BLOCKS, patron_id, name) for name in sorted(sources)]
         return sum(map(len, lifted))
+
+    async def calendar_changes(self, until: datetime | None = None) -> Sequence[CalendarChange]:
+        """The last change of each branch's hours by staff, even one that has ended (C139)."""
+        rows = await self._read(_LAST_CHANGES, *calendar.last_changes_values(until))
+        return calendar.changes_of(map(tuple, rows))
 
     # Logins
 

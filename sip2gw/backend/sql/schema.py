@@ -94,6 +94,13 @@ MIGRATIONS = (
     Migration(25, "what of a payment goes up to a library system", money.SHARES),
     Migration(26, "what was paid that staff tell a library system", money.EXPORTS),
     Migration(27, "what staff are told of payments at a library system", money.SHARES_TOLD),
+    Migration(28, "loans and returns taken while a library system was away", library.JOURNAL),
+    Migration(
+        29,
+        "what staff change of today's opening hours",
+        library.CALENDAR_CHANGES,
+        append_only=("calendar_change",),
+    ),
 )
 
 SCHEMA_NUMBER = MIGRATIONS[-1].number

@@ -42,7 +42,7 @@ from sip2gw.backend.database import Connection, WriteResult
 from sip2gw.backend.doubts import Doubts
 from sip2gw.backend.library import Library
 from sip2gw.backend.spool import Spool, read_spool
-from sip2gw.backend.sql import circulation, queries
+from sip2gw.backend.sql import circulation, journal, queries
 from sip2gw.backend.sql.door_log import FLUSH_AFTER_S, AccessLog
 from sip2gw.backend.sql.identity import insist_on_currency, pin_secret_in_file
 from sip2gw.backend.sql.members import activity, guesses, lockout
@@ -74,11 +74,12 @@ from sip2gw.backend.sqlite.reading import ReadingPlace
 from sip2gw.backend.sqlite.reads import Reads
 from sip2gw.backend.sqlite.warming import warm
 from sip2gw.backend.sqlite.writer import LOCK_WAIT_S, Writer
-from sip2gw.backend.staff import doors
+from sip2gw.backend.staff import calendar, doors
 from sip2gw.model import (
     OBSERVED,
     AccessRow,
     Block,
+    CalendarChange,
     FailedPins,
     Membership,
     PaidFee,
@@ -86,6 +87,7 @@ from sip2gw.model import (
     Presence,
 )
 from sip2gw.model.items import ItemRecord
+from sip2gw.model.journal import JournalEntry, Waiting
 from sip2gw.model.refusals import RefusedPayment
 from sip2gw.model.shares import PendingFee
 from sip2gw.policy.payments import PaymentFacts
@@ -104,6 +106,7 @@ class Store(Library):
     """
 
     capabilities = frozenset(Capability)
+    claimant = "gateway"
 
     def __init__(
         self, place: Place, pin_secret: bytes, *, role: Role, lock: int | None, records_max: int
@@ -231,6 +234,15 @@ class Store(Library):
         """The holds that wait for this item or any copy of its title; first come."""
         values = circulation.queue_values(record.item, now)
         return tuple(hold_id for (hold_id,) in await self._reads.rows(queries.HOLD_QUEUE, values))
+
+    async def journalled(self, item_id: str) -> JournalEntry | None:
+        """The last that was taken off line about the item and has not gone up yet, or None."""
+        rows = await self._reads.rows(journal.ABOUT_ITEM, (item_id,))
+        return journal.entry_of(rows[0]) if rows else None
+
+    async def journal_waiting(self) -> Sequence[Waiting]:
+        """What was taken off line and has not gone up yet, for each account and message."""
+        return [journal.waiting_of(row) for row in await self._reads.rows(journal.WAITING)]
 
     async def _check_cache(self) -> None:
         """Forget all snapshots when another process has written; once in a turn of the loop.
@@ -433,6 +445,11 @@ class Store(Library):
             return WriteResult(None)
 
         await self._writer.submit(job).future
+
+    async def calendar_changes(self, until: datetime | None = None) -> Sequence[CalendarChange]:
+        """The last change of each branch's hours by staff, even one that has ended (C139)."""
+        values = calendar.last_changes_values(until)
+        return calendar.changes_of(await self._reads.rows(calendar.LAST_CHANGES, values))
 
     # Logins
 

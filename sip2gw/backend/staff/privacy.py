@@ -77,7 +77,8 @@ _READY_HOLDS = fill(
 )
 _UNKNOWN = fill(
     """
-    SELECT (SELECT COUNT(*) FROM attempt a JOIN payment p ON p.id = a.id
+    SELECT (SELECT COUNT(*) FROM journal WHERE state = 'open' AND patron IN ({names}))
+         + (SELECT COUNT(*) FROM attempt a JOIN payment p ON p.id = a.id
             WHERE a.settled IS NULL AND p.payer_id IN ({names}))
          + (SELECT COUNT(*) FROM payment_share WHERE state = 'sent' AND debtor_id IN ({names}))
          + (SELECT COUNT(*) FROM review WHERE outcome = 'unknown' AND patron IN ({names}))""",

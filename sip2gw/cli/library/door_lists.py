@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -19,7 +20,7 @@ from sip2gw.cli.common import (
 )
 from sip2gw.cli.failures import UsageError
 from sip2gw.model import EVERY_BRANCH, DoorEntry
-from sip2gw.staff.door_lists import door_entries, remove_door_entry
+from sip2gw.staff.door_lists import door_entries, put_door_entry, remove_door_entry
 
 if TYPE_CHECKING:
     from sip2gw.config import Config
@@ -38,6 +39,11 @@ NoteOption = Annotated[
     str, typer.Option(metavar="N", help="Note for staff; never sent to a terminal.")
 ]
 
+ForceOption = Annotated[
+    bool,
+    typer.Option("--force", help="Add it even if nobody has the card, or the last day is past."),
+]
+
 
 @bar.command("add")
 def add_bar(
@@ -45,12 +51,13 @@ def add_bar(
     branch: BranchOption = None,
     until: LastDayOption = None,
     note: NoteOption = "",
+    force: ForceOption = False,
     config: ConfigOption = None,
 ) -> None:
     """Refuse a card, and all other cards of its holder. This replaces the card's entry there."""
     settings = configured(config)
     place, last = _branch(settings, branch), read_day_option("--until", until)
-    _put(settings, DoorEntry("bar", place, card, last, note=note))
+    _put(settings, DoorEntry("bar", place, card, last, note=note), force)
 
 
 @passes.command("add")
@@ -70,6 +77,7 @@ def add_pass(
         ),
     ] = "24:00",
     note: NoteOption = "",
+    force: ForceOption = False,
     config: ConfigOption = None,
 ) -> None:
     """Let a card in outside the opening hours. This replaces the card's entry there."""
@@ -91,7 +99,7 @@ def add_pass(
     )
     if entry.start_minute == 24 * 60:
         raise UsageError("--from 24:00: a pass must begin before the end of its day")
-    _put(settings, entry)
+    _put(settings, entry, force)
 
 
 def _minute(option: str, text: str) -> int:
@@ -110,11 +118,16 @@ def _branch(settings: Config, branch: str | None) -> str:
     return read_branch(settings, branch).code
 
 
-def _put(settings: Config, entry: DoorEntry) -> None:
+def _put(settings: Config, entry: DoorEntry, force: bool) -> None:
     if not entry.card.strip():
         raise UsageError("CARD is empty")
     with opened_store(settings) as store:
-        run(store.put_door_entry(entry))
+        run(put_door_entry(store, entry, _today(settings, entry.branch), force=force))
+
+
+def _today(settings: Config, branch: str) -> date:
+    known = settings.branches.get(branch)
+    return datetime.now(settings.zone if known is None else known.zone).date()
 
 
 @bar.command("remove")

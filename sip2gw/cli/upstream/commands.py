@@ -1,4 +1,4 @@
-"""`upstream check` and `upstream status` (B80, C157)."""
+"""`upstream check`, `upstream status` and `upstream journal` (B77, B80, C157)."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from sip2gw.cli.common import (
     ConfigOption,
     JsonOption,
     configured,
+    opened_store,
     printable,
     say,
     write_json,
@@ -19,6 +20,7 @@ from sip2gw.cli.common import (
 )
 from sip2gw.cli.failures import CommandError, UsageError
 from sip2gw.cli.running import ANSWER_WITHIN_S, running_gateway
+from sip2gw.staff.journal import JOURNAL_KEYS, journal_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -157,3 +159,25 @@ def status(json: JsonOption = False, config: ConfigOption = None) -> None:
                 f" (upstream_{one.state}), and what to do says"
                 f" `sip2gw upstream check --account {printable(one.account)}`"
             )
+
+
+@upstream.command()
+def journal(
+    only_open: Annotated[
+        bool, typer.Option("--open", help="Only what the library system has yet to hear of.")
+    ] = False,
+    json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """List loans and returns that were taken while the library system was away.
+
+    `open` waits for the library system; it goes up by itself, in this order. `done` has gone up.
+    `conflict` was refused there: see `review list`. `unknown` went up and was not answered; the
+    gateway finds out what became of it. What has gone up is shown for a day. JSON keys: `id time
+    account terminal message item patron state`.
+    """
+    settings = configured(config)
+    with opened_store(settings) as store:
+        entries = store.journal_entries(only_open=only_open)
+        told = (journal_json(entry, settings.zone) for entry in entries)
+        write_listing(told, JOURNAL_KEYS, json)

@@ -1,16 +1,19 @@
 """11, 09, 15, 17 and 19 in front of a library system: asked there, told here.
 
-Rules: B57, B73, C106, C152.
+Rules: B57, B73, B77, C106, C125, C152.
 """
 
 from __future__ import annotations
 
-from typing import cast
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
 
+from sip2gw.backend.system import NotAskedError
 from sip2gw.handlers.base import Answer, Session
 from sip2gw.handlers.items.circulation import claim_of, note_refusal, order_for
 from sip2gw.handlers.patron import PresentedCard
 from sip2gw.handlers.upstream.behind import is_offered, refuse_unoffered
+from sip2gw.handlers.upstream.journal import take_off_line
 from sip2gw.handlers.upstream.passing import (
     RefusedHereError,
     pass_on,
@@ -46,19 +49,32 @@ async def item(session: Session, request: Hold | ItemInformation | ItemStatusUpd
 
 
 async def checkout(session: Session, request: Checkout) -> Answer:
-    """Answer a 11 with a 12."""
-    return await claimed(session, request, session.terminal.circulation.not_lent)
+    """Answer a 11 with a 12; while the library system is away it may be taken off line."""
+    kept_back = session.terminal.circulation.not_lent
+    return await claimed(session, request, kept_back, take_off_line)
 
 
 async def checkin(session: Session, request: Checkin) -> Answer:
-    """Answer a 09 with a 10."""
-    return await claimed(session, request, session.terminal.circulation.not_taken_back_materials)
+    """Answer a 09 with a 10; while the library system is away it may be taken off line."""
+    kept_back = session.terminal.circulation.not_taken_back_materials
+    return await claimed(session, request, kept_back, take_off_line)
 
 
-async def claimed(session: Session, request: Claiming, kept_back: Materials) -> Answer:
+async def claimed(
+    session: Session,
+    request: Claiming,
+    kept_back: Materials,
+    not_asked: Callable[[Session, Any, Claim | None], Awaitable[Answer | None]] | None = None,
+) -> Answer:
     """Ask unless the profile refuses; a believed claim that it has happened goes up as such.
 
     Whatever was claimed and is refused is listed in the review (C106).
+
+    Args:
+        session: who asks.
+        request: what is asked, or claimed.
+        kept_back: the materials that the profile refuses.
+        not_asked: answers what certainly did not reach the library system; None: nobody does.
     """
     if not is_offered(session, request):
         return refuse_unoffered(session, request)
@@ -66,7 +82,12 @@ async def claimed(session: Session, request: Claiming, kept_back: Materials) -> 
     answer = _refused_by_profile(session, request, claim, kept_back)
     if answer is None:
         request.no_block = claim is not None and claim.believed
-        answer = await ask_and_tell(session, request)
+        try:
+            answer = await ask_and_tell(session, request)
+        except NotAskedError:
+            answer = await not_asked(session, request, claim) if not_asked is not None else None
+            if answer is None:
+                raise
     if claim is not None and answer.outcome != "ok":
         await _note_claim(session, request, claim)
     return answer

@@ -1,6 +1,6 @@
 """The one way up for requests about items and blocks: passed through, never decided here.
 
-Rules: B73, B74, C98, C106, C120, C153, C155.
+Rules: B73, B74, C98, C106, C120, C125, C153, C155.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from sip2gw.handlers.base import Answer, Session
 from sip2gw.handlers.items.circulation import refusal_texts
 from sip2gw.handlers.upstream.behind import identifier_of, library_of
 from sip2gw.handlers.upstream.once import OnceRequest, Send, send_once, sent_beside
+from sip2gw.handlers.upstream.turn import AboutItem, wait_for_turn
 from sip2gw.policy.items.decisions import refusal
 from sip2gw.policy.reasons import CirculationReason
 from sip2gw.policy.upstream.passing import Side, passing_up, unknown_there
@@ -50,13 +51,9 @@ async def pass_on(session: Session, request: Request) -> Response:
     unknown = unknown_there(request, manner.text)
     if unknown is not None:
         raise RefusedHereError(unknown)
-    up = passing_up(
-        with_kept_bytes(session, request),
-        manner.institution,
-        terminal.branch,
-        Side(terminal.wire.text, terminal.zone, terminal.wire.date_zone),
-        Side(manner.text, terminal.zone, manner.date_zone),
-    )
+    up = in_their_manner(session, with_kept_bytes(session, request))
+    if isinstance(request, AboutItem):
+        await wait_for_turn(session, request)
     # A door keeps no state there, and must not keep a line from others (C122).
     lease = None if terminal.is_door else session.lease
 
@@ -68,6 +65,19 @@ async def pass_on(session: Session, request: Request) -> Response:
     if not isinstance(request, ItemInformation):
         sent_beside(session, request)
     return await _judged(session, request, send)
+
+
+def in_their_manner(session: Session, request: AnyRequest) -> AnyRequest:
+    """`request` in the account's name and manner."""
+    _, manner = library_of(session)
+    terminal = session.terminal
+    return passing_up(
+        request,
+        manner.institution,
+        terminal.branch,
+        Side(terminal.wire.text, terminal.zone, terminal.wire.date_zone),
+        Side(manner.text, terminal.zone, manner.date_zone),
+    )
 
 
 async def _judged(session: Session, request: Request, send: Send) -> Response:

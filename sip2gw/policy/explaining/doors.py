@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from sip2gw.foundation.words import counted
-from sip2gw.model import BadgeAssignment, Card, PatronRecord
+from sip2gw.model import BadgeAssignment, CalendarChange, Card, PatronRecord
 from sip2gw.policy.access import (
     CHECK_NAMES,
     CheckResult,
@@ -87,12 +87,23 @@ def _calendar(facts: DoorFacts, rules: DoorRules, place: Place) -> str:
         return f"the card has a pass, so the calendar does not apply ({place.settings.passes})"
     now = f"{facts.now:%a %Y-%m-%d %H:%M}"
     state = f"{place.branch} is {facts.calendar.state} on {now}"
+    source = place.settings.hours
+    if facts.calendar.change is not None:
+        state += f", {_changed_words(facts.calendar.change, facts.now)}"
+        source = "branch list"
     if facts.calendar.state is OpeningState.CLOSED:
-        return f"{state} ({place.settings.hours})"
+        return f"{state} ({source})"
     if facts.calendar.state is OpeningState.STAFFED:
         return f"{state}; {place.settings.when_staffed}"
     until = _open_until(facts.calendar, facts.now)
     return f"{state}, {until}; {place.settings.last_entry}"
+
+
+def _changed_words(change: CalendarChange, now: datetime) -> str:
+    """What staff changed, for how long and why (C139)."""
+    why = f": {change.reason}" if change.reason else ""
+    until = change.until.astimezone(now.tzinfo)
+    return f"because staff changed it until {until:%a %Y-%m-%d %H:%M}{why}"
 
 
 def _open_until(moment: CalendarMoment, now: datetime) -> str:

@@ -1,4 +1,4 @@
-"""When to believe a terminal that says that something has already happened. (B57, C106)"""
+"""When to believe a terminal that says that something has already happened. (B57, C106, C125)"""
 
 from __future__ import annotations
 
@@ -60,6 +60,12 @@ def judge_claim(now: datetime, *, accepted: bool, dates: Said, due: Said) -> Cla
     if not believed:
         return Claim(believed=False, doubts=tuple(doubts))
     return Claim(True, next(iter(usable), None), next(iter(usable_due), None), tuple(doubts))
+
+
+def usable_due(now: datetime, said: datetime | None) -> datetime | None:
+    """The due date that a terminal says it gave, if it can be one: many terminals fill the field
+    with the moment of the request (C125)."""
+    return said if said != now and _between(now, said, now + DUE_LATEST) else None
 
 
 def _between(first: datetime, moment: datetime | None, last: datetime) -> bool:

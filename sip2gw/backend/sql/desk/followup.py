@@ -18,6 +18,7 @@ from sip2gw.model import PaymentStatus, format_amount
 from sip2gw.model.items import ReviewKind
 from sip2gw.model.support import AutomaticCategory, Cause, SupportStatus
 from sip2gw.policy.desk.support import OpeningDays
+from sip2gw.policy.upstream.journal import REFUSED_THERE
 
 ROWS_PER_STEP = 20
 """Of each kind, in one transaction: on SQLite it runs in the event loop's thread, on PostgreSQL
@@ -139,7 +140,7 @@ def follow_up(
 def _entry_causes(rows: Iterable[tuple[str, ...]], branches: Mapping[str, str]) -> Iterator[Cause]:
     for entry_id, kind, terminal, code, item, outcome, reasons, patron_id in rows:
         what = _TRANSACTIONS.get(code, f"A message {code}")
-        told = _entry_story(ReviewKind(kind), outcome)
+        told = _entry_story(ReviewKind(kind), outcome, reasons)
         why = f" ({reasons})" if reasons else ""
         yield Cause(
             AutomaticCategory.OFFLINE,
@@ -151,7 +152,12 @@ def _entry_causes(rows: Iterable[tuple[str, ...]], branches: Mapping[str, str]) 
         )
 
 
-def _entry_story(kind: ReviewKind, outcome: str) -> str:
+def _entry_story(kind: ReviewKind, outcome: str, reasons: str) -> str:
+    if REFUSED_THERE in reasons.split():
+        return (
+            "was taken while the library system was away, and the library system refused it"
+            " afterwards: enter it there by hand, or clear it up with the patron"
+        )
     if kind is ReviewKind.OFFLINE:
         return "happened off line and was done as the terminal reported it"
     if kind is ReviewKind.CONFLICT:

@@ -204,6 +204,14 @@ PERSONAL = (
         emptied={"note": "''"},
     ),
     Personal(
+        "journal",
+        "loan taken off line",
+        names("id"),
+        whose=names("patron"),
+        shown=names("id time happened account terminal message item state"),
+        rest=names("key request tries lease leased_until expires"),
+    ),
+    Personal(
         "support_event",
         "answer of customer support",
         names("message_id position"),
@@ -344,6 +352,7 @@ IMPERSONAL: Mapping[str, str] = {
     "known_login": "terminals",
     "refused_more": "numbers of refused payments, by terminal and day",
     "reveal": "the members of staff who looked at names in the door log",
+    "calendar_change": "when and why members of staff changed the hours of a branch",
     "terminal_watch": "what staff were told of terminals, and when",
     "outbox_forgotten": "digests of notices that were deleted, so that none is written twice",
     "support_type": "codes of customer support",

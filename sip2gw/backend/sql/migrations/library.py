@@ -200,6 +200,19 @@ DOORS = (
         people BIGINT NOT NULL)""",
 )
 
+CALENDAR_CHANGES = (
+    """CREATE TABLE calendar_change (
+        branch TEXT NOT NULL,
+        position INTEGER NOT NULL,
+        state TEXT NOT NULL CHECK (state IN ('closed', 'unstaffed', 'as_configured')),
+        since TEXT NOT NULL,
+        until TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        user_name TEXT NOT NULL,
+        PRIMARY KEY (branch, position))""",
+)
+"""What staff changed of today's hours. `position` counts up; the last one of a branch counts."""
+
 CIRCULATION = (
     "DROP INDEX hold_item",
     "CREATE INDEX hold_queue_item ON hold (item_id, ready DESC, placed, id)",
@@ -260,3 +273,27 @@ PATRONS_FAILURES = (
 
 DOERS = ("ALTER TABLE circulation ADD COLUMN attempt TEXT NOT NULL DEFAULT ''",)
 """Which attempt did it: under the same key it may have been an earlier one."""
+
+JOURNAL = (
+    """CREATE TABLE journal (
+        id TEXT PRIMARY KEY,
+        time TEXT NOT NULL,
+        happened TEXT NOT NULL,
+        account TEXT NOT NULL,
+        terminal TEXT NOT NULL,
+        message TEXT NOT NULL CHECK (message IN ('09', '11')),
+        item TEXT NOT NULL,
+        patron TEXT NOT NULL,
+        key TEXT NOT NULL,
+        request TEXT NOT NULL,
+        state TEXT NOT NULL CHECK (state IN ('open', 'done', 'conflict', 'unknown')),
+        tries INTEGER NOT NULL,
+        lease TEXT,
+        leased_until TEXT,
+        expires TEXT)""",
+    "CREATE INDEX journal_next ON journal (account, happened, id) WHERE state = 'open'",
+    "CREATE INDEX journal_item ON journal (item, id) WHERE state = 'open'",
+    "CREATE INDEX journal_ended ON journal (expires) WHERE expires IS NOT NULL",
+)
+"""Loans and returns that were taken while a library system was away, and what became of them. No
+row refers to a patron: only the library system knows them all."""
