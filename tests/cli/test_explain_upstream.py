@@ -13,6 +13,7 @@ from sip2gw.backend.factory import open_backend
 from sip2gw.cli.explain import Asked, Message, _explain, _write_json, _write_text
 from sip2gw.cli.failures import CommandError
 from sip2gw.config import load_config
+from sip2gw.model.journal import JournalEntry
 from sip2gw.model.shares import Kept, Share
 from sip2gw.policy.upstream.questions import spelling
 
@@ -198,6 +199,18 @@ async def test_a_locked_pin_is_not_asked_there(config, library_system, message):
         assert explained.would_ask == ()
     later = await _explain(config, Asked("kiosk-1", "1001", None, "2026-03-10 12:14"))
     assert later.reason == "granted"
+
+
+async def test_what_was_taken_off_line_about_the_item_is_told(config):
+    """C125: a terminal would wait for it; nobody who asks for an explanation does."""
+    store = open_backend(config, "command").store
+    when = ("J1", NOON_THERE, NOON_THERE)
+    entry = JournalEntry(*when, "default", "kiosk-1", "09", "BOOK1", patron="", key="", request={})
+    await store.add_to_journal(entry)
+    await store.close()
+    explained = await _explain(config, Asked("kiosk-1", "1001", Message.CHECKOUT, NOON, "BOOK1"))
+    assert explained.reason == "upstream"
+    assert explained.checks[-1].detail.endswith("goes up first: sip2gw upstream journal")
 
 
 async def test_what_the_library_system_does_not_take(tmp_path, library_system):
