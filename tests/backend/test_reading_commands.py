@@ -229,6 +229,19 @@ def test_the_log_of_a_killed_gateway_is_read_and_left_alone(killed: Scene) -> No
     assert "LATE" in killed.run("badge list").output
 
 
+def test_a_log_with_nothing_but_its_header_is_no_obstacle(sqlite_scene: Scene) -> None:
+    """A gateway was killed when its first change failed: neither a reader nor the next gateway may
+    ask for an index that is not there."""
+    store = sqlite_scene.config.with_name("library.db")
+    with closing(database.connect(store)) as gateway:
+        gateway.execute("UPDATE badge SET name = 'Lost' WHERE code = 'ONBE'")
+        log = store.with_name("library.db-wal").read_bytes()
+    store.with_name("library.db-wal").write_bytes(log[:32])
+    store.with_name("library.db-shm").write_bytes(bytes(32768))
+    assert sqlite_scene.run("badge list").exit_code == 0
+    open_library(sqlite_scene.config.parent)
+
+
 def test_a_store_in_use_is_read_as_it_is(sqlite_scene: Scene) -> None:
     """A gateway is running, and shares the index of its log with all who read."""
     store = sqlite_scene.config.with_name("library.db")

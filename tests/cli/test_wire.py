@@ -277,7 +277,7 @@ def test_decode_says_who_speaks_and_takes_what_send_printed(sip2gw: Run) -> None
 PIECES = [b"|", b"\r", b"\n", b"\xe2\x86\x92 ", b"AY1AZ", b"ADx|", *map(str.encode, MESSAGES)]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.sampled_from(PIECES) | st.binary(max_size=40), max_size=12))
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_decode_explains_any_bytes_in_lines_that_can_be_shown(

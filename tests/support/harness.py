@@ -211,6 +211,11 @@ LIBRARY = [
 ]
 
 
+def without_http(config):
+    """The same configuration without the process for HTTP."""
+    return config.replace("[admin]\n", "[admin]\nenabled = false\n", 1)
+
+
 class TurnableClock(Clock):
     """Wall clock and monotonic clock, both moved by the test only."""
 
