@@ -14,6 +14,7 @@ from sip2gw.model import (
     BadgeAssignment,
     Block,
     BlockType,
+    CalendarChange,
     Card,
     CardState,
     Fee,
@@ -392,6 +393,17 @@ def test_badges_that_are_not_asked_for() -> None:
 def test_the_calendar_in_words(moment: CalendarMoment, changes: dict[str, Any], said: str) -> None:
     rules = DoorRules(last_entry_margin=timedelta(minutes=15))
     assert at_door(rules=rules, calendar=moment, **changes)["calendar"].detail == said
+
+
+@pytest.mark.parametrize(("reason", "why"), [("", ""), ("a leak", ": a leak")])
+def test_c139_what_staff_changed_is_named_with_its_end(reason: str, why: str) -> None:
+    until = NOW + timedelta(hours=1)
+    change = CalendarChange("MAIN", "closed", NOW, until, reason, user="anna")
+    told = at_door(calendar=CalendarMoment(OpeningState.CLOSED, None, change))["calendar"]
+    assert told.detail == (
+        "MAIN is closed on Wed 2026-03-04 19:30, because staff changed it until"
+        f" Wed 2026-03-04 20:30{why} (branch list)"
+    )
 
 
 def test_staffed_hours_may_refuse() -> None:
