@@ -458,6 +458,14 @@ class Backend(Protocol):
         """
         ...
 
+    async def would_circulate(self, order: CirculationOrder) -> CirculationResult:
+        """What `circulate` would answer now, decided on the same facts; nothing is written (B70).
+
+        Raises:
+            BackendError: the facts cannot be read.
+        """
+        ...
+
     async def has_open_attempt(self, is_meant: Callable[[UnknownAttempt], bool]) -> bool:
         """Whether an attempt that `is_meant` recognises was done, or may turn out to be (C98).
 

@@ -24,7 +24,7 @@ def with_meaning(key: str, words: Mapping[str, str]) -> Shown:
 
 def patron_statuses() -> Mapping[str, str]:
     """The Wise customer statuses (B27)."""
-    from sip2gw.policy.explain import STATUS_WORDS
+    from sip2gw.policy.explaining.patrons import STATUS_WORDS
 
     return {str(number): word for number, word in enumerate(STATUS_WORDS)}
 

@@ -59,7 +59,7 @@ _PLACES = {
     "explain": _Place(
         "explain",
         "explain",
-        "Explain what a terminal would be told about a card, and why, check by check.",
+        "Explain what a terminal would be told about a card or an item, and why, check by check.",
     ),
     "maintain": _Place(
         "library.maintain",

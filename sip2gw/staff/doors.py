@@ -32,6 +32,15 @@ def decision_json(row: AccessRow, zone: tzinfo, redactor: Redactor) -> dict[str,
     }
 
 
+async def patron_in_log(store: Library, card: str | None, patron: str | None) -> str | None:
+    """The id under which the door log knows a patron, or the holder of a card; None for neither.
+
+    Whom only a library system knows is in it under the number that it said.
+    """
+    holder = await store.find_by_card(card) if card is not None else None
+    return holder.id if holder is not None else card or patron
+
+
 def counts_by_hour(counts: Iterable[DoorCount], config: Config) -> list[dict[str, Any]]:
     """Counts by branch, local hour and reason; an hour that occurs twice is listed twice."""
     hours: Counter[tuple[str, str, str]] = Counter()

@@ -46,6 +46,13 @@ url = "{url}"
 [branches.MAIN]
 [profiles.entrance]
 kind = "door"
+[profiles.kiosk]
+kind = "selfcheck"
+[terminals.kiosk-1]
+profile = "kiosk"
+branch = "MAIN"
+password = "pw"
+networks = ["127.0.0.0/8"]
 [terminals.door-1]
 profile = "entrance"
 branch = "MAIN"
@@ -56,7 +63,7 @@ networks = ["127.0.0.0/8"]
 READING: dict[str, str] = {
     "check": "",
     "export": "",
-    "explain": "--terminal door-1 --card C1",
+    "explain": "--terminal kiosk-1 --card C1 --item I2",
     "maintain": "--dry-run",
     "patron show": "C1",
     "patron report": "C1",

@@ -68,6 +68,45 @@ def test_c96_decisions_by_branch_hour_and_reason(sip2gw: Run, visited: Path) -> 
 
 
 @pytest.mark.parametrize(
+    ("options", "reasons"),
+    [
+        (("--patron", "P1"), ["granted", "granted", "closed"]),
+        (("--card", "P1"), ["granted", "granted", "closed"]),
+        (("--card", "OLD2"), ["granted"]),
+        (("--card", "OLD2", "--reason", "closed"), []),
+        (("--card", "nobody"), []),
+        # Whom only a library system knows, under the number that it said.
+        (("--card", "L9"), ["no_badge"]),
+        (("--patron", "L9"), ["no_badge"]),
+        (("--patron", "OLD2"), []),
+    ],
+)
+def test_decisions_about_one_person(
+    sip2gw: Run, visited: Path, options: tuple[str, ...], reasons: list[str]
+) -> None:
+    asyncio.run(_log(visited, [passage(80, "L9", reason="no_badge")]))
+    rows = records(sip2gw("door", "log", *options, "--json", "--config", visited).out)
+    assert [row["reason"] for row in rows] == reasons
+
+
+def test_a_person_is_named_once(sip2gw: Run, visited: Path) -> None:
+    result = sip2gw("door", "log", "--card", "P1", "--patron", "P1", "--config", visited)
+    assert (result.status, "choose one of --card and --patron" in result.err) == (2, True)
+
+
+def test_c76_a_pseudonym_of_the_door_log_finds_its_patron(sip2gw: Run, visited: Path) -> None:
+    """Also one of whom the store has no more than a passage."""
+    asyncio.run(_log(visited, [passage(80, "L9", reason="no_badge")]))
+    rows = records(sip2gw("door", "log", "--json", "--config", visited).out)
+    found = [
+        records(sip2gw("patron", "find", row["patron"], "--json", "--config", visited).out)
+        for row in rows
+    ]
+    assert [[one["id"] for one in few] for few in found] == [["P1"], ["P2"], ["P1"], ["P1"], ["L9"]]
+    assert found[-1][0]["name"] == ""
+
+
+@pytest.mark.parametrize(
     ("options", "counts"),
     [
         (("--direction", "out"), [1]),

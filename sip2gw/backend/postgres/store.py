@@ -44,7 +44,7 @@ from sip2gw.backend.library import Library
 from sip2gw.backend.postgres.address import Address
 from sip2gw.backend.postgres.beside import write_beside
 from sip2gw.backend.postgres.booking import Booking
-from sip2gw.backend.postgres.circulation import Circulating, find_item
+from sip2gw.backend.postgres.circulation import Circulating, find_item, foreseen
 from sip2gw.backend.postgres.database import (
     HOLD_PROBE,
     LEAVE_PROBE,
@@ -305,6 +305,10 @@ class PostgresStore(Library):
         """The holds that wait for this item or any copy of its title; first come."""
         rows = await self._read(_HOLD_QUEUE, *queue_values(record.item, now))
         return tuple(row[0] for row in rows)
+
+    async def would_circulate(self, order: CirculationOrder) -> CirculationResult:
+        """What `circulate` would answer now; nothing is written."""
+        return await self._at_home(foreseen(self._reads, order))
 
     async def journalled(self, item_id: str) -> JournalEntry | None:
         """The last that was taken off line about the item and has not gone up yet, or None."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 
-from sip2gw.backend.sql.stubs import LIVING, OURS
+from sip2gw.backend.sql.stubs import ALL_IDS, LIVING, OURS
 from sip2gw.model import OBSERVED
 
 
@@ -514,6 +514,7 @@ ACCESS_FILTERS = {
     "branch": "branch = ?",
     "terminal": "terminal = ?",
     "reason": "reason = ?",
+    "patron": f"patron_id IN {ALL_IDS}",
     "direction": "direction = ?",
     "mode": "mode = ?",
     "other_mode": "mode <> ?",

@@ -377,6 +377,11 @@ class Store(Library):
             self._reads.ahead(circulation.look_ahead, order),
         )
 
+    async def would_circulate(self, order: CirculationOrder) -> CirculationResult:
+        """What `circulate` would answer now; nothing is written."""
+        plan = await self._reads.moment(circulation.planned, order, load_patron)
+        return plan.result
+
     async def has_open_attempt(self, is_meant: Callable[[UnknownAttempt], bool]) -> bool:
         """Whether an attempt that `is_meant` recognises may yet turn out to be done (C98)."""
         return await self._orders.has_open(is_meant)

@@ -46,21 +46,40 @@ def list_decisions(
     reason: Annotated[
         str | None, typer.Option(metavar="R", help="Only this reason, such as no_badge.")
     ] = None,
+    card: Annotated[
+        str | None, typer.Option(metavar="N", help="Only decisions about the holder of this card.")
+    ] = None,
+    patron: Annotated[
+        str | None, typer.Option(metavar="ID", help="Only decisions about this patron.")
+    ] = None,
     limit: Annotated[
         int,
         typer.Option(min=1, metavar="N", help="Show at most this many decisions, the newest ones."),
     ] = 1000,
     config: ConfigOption = None,
 ) -> None:
-    """List door decisions, newest last. A patron appears under the pseudonym used in the log."""
+    """List door decisions, newest last. A patron appears under the pseudonym used in the log.
+
+    `sip2gw patron find PSEUDONYM` tells who that is. Decisions about cards that nobody has, and
+    those whose patron has been erased, are found neither by card nor by patron.
+    """
     from sip2gw.monitoring.telemetry import Redactor
     from sip2gw.policy.reasons import Reason
 
+    if card is not None and patron is not None:
+        raise UsageError("choose one of --card and --patron")
     settings = configured(config)
     first, end = read_since(since, settings.zone), read_until(until, settings.zone)
     with opened_store(settings) as store:
         redactor = Redactor(store.pin_secret)
-        rows = store.access_rows(branch=branch, reason=reason, limit=limit, since=first, until=end)
+        rows = store.access_rows(
+            branch=branch,
+            reason=reason,
+            patron=run(doors.patron_in_log(store, card, patron)),
+            limit=limit,
+            since=first,
+            until=end,
+        )
     of_branch = passing("--branch", branch, settings.branches, rows)
     found = passing("--reason", reason, Reason, of_branch)
     told = [doors.decision_json(row, settings.zone, redactor) for row in found]
