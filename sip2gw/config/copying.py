@@ -11,6 +11,7 @@ from typing import Any
 from sip2gw.config.files import Files
 from sip2gw.config.load import Config
 from sip2gw.config.problems import Problems
+from sip2gw.foundation.urls import tells_password
 
 SECRETS = ("password", "password_hash", "token")
 """Keys whose value is a secret."""
@@ -28,9 +29,13 @@ FILES_OF_THE_GATEWAY = ("pin_secret_file", "spool_file", "socket")
 """Keys that name a file which the gateway makes; what matters of them is a part of its own."""
 
 MASK = "left out of the backup"
+_MASKED_IN_URL = f":{MASK.replace(' ', '-')}@"
 _TEXT = r'"""(?:[^\\]|\\.)*?"""|\'\'\'.*?\'\'\'|"(?:[^"\\\n]|\\.)*"|\'[^\'\n]*\''
 _SECRET = re.compile(rf"""(["']?\b(?:{"|".join(SECRETS)})["']?\s*=\s*)(?:{_TEXT})""", re.DOTALL)
-_IN_URL = re.compile(r"(postgresql://[^:/@\s\"']*):[^/\s\"']*(@)")
+_IN_URL = re.compile(r"(postgresql://[^:/@\s\"']*):[^\n\"']*@")
+_PRIVATE_KEY = re.compile(
+    rb"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL
+)
 
 
 def copies_of(config: Config, *, with_secrets: bool) -> Iterator[tuple[str, bytes]]:
@@ -47,18 +52,30 @@ def copies_of(config: Config, *, with_secrets: bool) -> Iterator[tuple[str, byte
     for name in sorted(names):
         path = files.path(name)
         if path is not None:
-            yield _kept_as(path, config.base_dir), path.read_bytes()
+            data = path.read_bytes()
+            kept = data if with_secrets else without_private_keys(data)
+            yield _kept_as(path, config.base_dir), kept
 
 
 def without_secrets(content: bytes) -> bytes:
     """The configuration with a mask in place of each secret; empty if one resists."""
     text = _SECRET.sub(rf'\1"{MASK}"', content.decode("utf-8"))
-    masked = _IN_URL.sub(rf"\1:{MASK.replace(' ', '-')}\2", text).encode("utf-8")
+    masked = _IN_URL.sub(rf"\1{_MASKED_IN_URL}", text).encode("utf-8")
     try:
-        left = [value for key, value in _settings(_data(masked)) if key in SECRETS]
+        settings = list(_settings(_data(masked)))
     except tomllib.TOMLDecodeError:
         return b""
-    return masked if all(value == MASK for value in left) else b""
+    return b"" if any(_is_left(key, value) for key, value in settings) else masked
+
+
+def _is_left(key: str, value: str) -> bool:
+    """Whether a secret is still there."""
+    return (key in SECRETS and value != MASK) or tells_password(value.replace(_MASKED_IN_URL, "@"))
+
+
+def without_private_keys(content: bytes) -> bytes:
+    """A certificate without the private key that may stand in the same file."""
+    return _PRIVATE_KEY.sub(MASK.encode(), content)
 
 
 def _data(content: bytes) -> Mapping[str, Any]:

@@ -144,7 +144,9 @@ def _may_show(value: object, node: Node) -> bool:
     """
     if is_secret(node) or node.get("type") == "object":
         return False
-    return isinstance(value, str | int | float | bool) and "@" not in str(value)
+    return isinstance(value, str | int | float | bool) and not any(
+        sign in str(value) for sign in ("@", "password=")
+    )
 
 
 def _message(kind: str, text: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Annotated, Any, Literal
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -33,6 +33,7 @@ from sip2gw.config.types import (
     ZoneText,
     parse_address,
 )
+from sip2gw.foundation.urls import tells_password
 from sip2gw.model import RelationshipType
 from sip2gw.policy.relationships import RelationshipRules
 
@@ -66,6 +67,15 @@ def _check_store_url(url: str) -> str:
     scheme, _, rest = url.partition(":")
     if scheme not in ("sqlite", "postgresql") or not rest.strip("/"):
         raise ValueError("is not the address of a store")
+    if tells_password(url):
+        raise ValueError(
+            "holds a password that cannot be kept secret there; put it into a file, and name that"
+            " in store.password_file"
+        )
+    try:
+        urlsplit(url)
+    except ValueError:
+        raise ValueError("is not the address of a store") from None
     return url
 
 

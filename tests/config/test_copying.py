@@ -18,6 +18,7 @@ from sip2gw.config.copying import (
     SECRET_FILES,
     SECRETS,
     copies_of,
+    without_private_keys,
     without_secrets,
 )
 
@@ -61,6 +62,9 @@ def test_each_key_with_a_secret_is_masked() -> None:
         '# password = "S3cret"',
         'password_hash = "$argon2id$S3cret"',
         'url = "postgresql://sip2gw:S3cret@db/library"',
+        'url = "postgresql://sip2gw:a S3cret@db/library"',
+        'url = "postgresql://sip2gw:a/S3cret@db/library"',
+        'url = "postgresql://sip2gw:a@S3cret@db/library" # me@example.org',
     ],
 )
 def test_however_a_secret_is_written_it_is_masked(written: str) -> None:
@@ -71,11 +75,32 @@ def test_however_a_secret_is_written_it_is_masked(written: str) -> None:
     assert tomllib.loads(masked)["a"]["last"] == "kept"
 
 
-def test_what_resists_is_left_out_as_a_whole() -> None:
-    """A key in an escape that no expression finds: better no configuration than a password."""
-    text = b'"pass\\u0077ord" = "S3cret"\n'
-    assert tomllib.loads(text.decode()) == {"password": "S3cret"}
-    assert without_secrets(text) == b""
+@pytest.mark.parametrize(
+    "written",
+    [
+        r'"pass\u0077ord" = "S3cret"',
+        r'url = "postgresql:\u002f/sip2gw:S3cret@db/library"',
+        r'url = "postgresql://sip2gw:a\"S3cret@db/library"',
+        'url = "postgresql://sip2gw@db/library?password=S3cret"',
+    ],
+)
+def test_what_resists_is_left_out_as_a_whole(written: str) -> None:
+    """Written so that no expression finds it: better no configuration than a password."""
+    assert "S3cret" in str(tomllib.loads(written))
+    assert without_secrets(written.encode()) == b""
+
+
+def test_a_certificate_is_kept_without_the_private_key_in_its_file() -> None:
+    """`cat cert.pem key.pem > server.pem`: one file for both keys, as proxies want it (B90)."""
+    certificate = b"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+    for kind in (b"PRIVATE KEY", b"RSA PRIVATE KEY", b"ENCRYPTED PRIVATE KEY"):
+        key = b"-----BEGIN %b-----\nS3cret\n-----END %b-----\n" % (kind, kind)
+        for both in (certificate + key, key + certificate):
+            kept = without_private_keys(both)
+            assert certificate in kept
+            assert b"S3cret" not in kept
+    cut_off = key[: key.index(b"-----END")]
+    assert b"S3cret" not in without_private_keys(cut_off)
 
 
 CONFIG = """
@@ -123,6 +148,15 @@ def test_without_secrets_only_what_anybody_may_read(site: Path) -> None:
     assert re.fullmatch(r"outside/.*/elsewhere/ca\.pem", outside)
     assert set(copies) == {"sip2gw.toml", "tls/server.pem", outside}
     assert b"S3cret" not in b"".join(copies.values())
+
+
+def test_one_file_for_both_keys_is_copied_without_the_private_one(site: Path) -> None:
+    key = b"-----BEGIN PRIVATE KEY-----\nS3cret\n-----END PRIVATE KEY-----\n"
+    (site.parent / "tls" / "server.pem").write_bytes(b"certificate\n" + key)
+    for with_secrets in (False, True):
+        kept = dict(copies_of(load_config(site), with_secrets=with_secrets))["tls/server.pem"]
+        assert kept.startswith(b"certificate\n")
+        assert (key in kept) is with_secrets
 
 
 def test_with_secrets_it_is_the_whole_configuration(site: Path, tmp_path: Path) -> None:
