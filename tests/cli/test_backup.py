@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from sip2gw.backend.saving.drafts import backups_in, drafting
+from sip2gw.backend.saving.form import GZIP
 from sip2gw.cli.library import backup as command
 
 from .conftest import Run
@@ -91,13 +92,26 @@ def test_passwords_are_left_out_and_it_is_said(sip2gw: Run, library: Path, tmp_p
 
 def test_an_existing_file_is_kept_without_force(sip2gw: Run, library: Path, tmp_path: Path) -> None:
     file = tmp_path / "one.backup.gz"
-    file.write_text("somebody's")
+    sip2gw("backup", file, "--with-secret", "--config", library)
+    before = file.read_bytes()
     refused = sip2gw("backup", file, "--config", library)
     assert refused.status == 1
     assert "left unchanged; name another file, or add --force" in refused.err
-    assert file.read_text() == "somebody's"
+    assert file.read_bytes() == before
     assert sip2gw("backup", file, "--force", "--config", library).status == 0
+    assert file.read_bytes() != before
     assert sip2gw("backup", "--verify", file).status == 0
+
+
+def test_force_replaces_only_backups(sip2gw: Run, library: Path, tmp_path: Path) -> None:
+    """Tab completion may have given the name of the store, or of the configuration."""
+    for file in (library.with_name("library.db"), library):
+        before = file.read_bytes()
+        refused = sip2gw("backup", file, "--force", "--config", library)
+        assert (refused.status, "is no backup and was left unchanged" in refused.err) == (1, True)
+        assert file.read_bytes() == before
+    (tmp_path / "reserved").touch()
+    assert sip2gw("backup", tmp_path / "reserved", "--force", "--config", library).status == 0
 
 
 def test_a_store_is_not_overwritten(sip2gw: Run, library: Path, tmp_path: Path) -> None:
@@ -238,7 +252,7 @@ def test_one_that_was_killed_is_written_anew(tmp_path: Path) -> None:
 
 def test_a_draft_that_cannot_be_read_again_replaces_nothing(tmp_path: Path) -> None:
     file = tmp_path / "one"
-    file.write_bytes(b"before")
+    file.write_bytes(GZIP + b"before")
 
     def refuse(draft: Path) -> None:
         assert draft.read_bytes() == b"rotten"
@@ -246,7 +260,7 @@ def test_a_draft_that_cannot_be_read_again_replaces_nothing(tmp_path: Path) -> N
 
     with pytest.raises(ValueError), drafting(file, replace=True, check=refuse) as stream:  # noqa: PT011
         stream.write(b"rotten")
-    assert file.read_bytes() == b"before"
+    assert file.read_bytes() == GZIP + b"before"
     assert len(list(tmp_path.iterdir())) == 1
 
 

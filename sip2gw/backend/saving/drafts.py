@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
-from sip2gw.backend.saving.form import BackupError
+from sip2gw.backend.saving.form import GZIP, BackupError
 
 DRAFT = ".part"
 _WRITTEN_AT_ONCE = 4 * 1024 * 1024
@@ -56,7 +56,9 @@ def drafting(file: Path, *, replace: bool, check: Callable[[Path], object]) -> I
         BackupError: the file is there already and must not be replaced, or another process is
             writing it.
     """
-    if not replace:
+    if replace:
+        _insist_on_backup(file)
+    else:
         _insist_on_none(file)
     name = file.with_name(f"{file.name}{DRAFT}")
     descriptor = _locked(name)
@@ -83,6 +85,21 @@ def _insist_on_none(file: Path) -> None:
     if file.exists() or file.is_symlink():
         raise BackupError(
             f"{file}: already exists and was left unchanged; name another file, or add --force"
+        )
+
+
+def _insist_on_backup(file: Path) -> None:
+    """Whoever mistypes the name must not lose the store, or a configuration."""
+    if not file.exists():
+        return
+    if not file.is_file():
+        raise BackupError(f"{file}: is no file; name one")
+    with file.open("rb") as stream:
+        beginning = stream.read(len(GZIP))
+    if beginning not in (b"", GZIP):
+        raise BackupError(
+            f"{file}: is no backup and was left unchanged; --force replaces only backups, so name"
+            " another file"
         )
 
 

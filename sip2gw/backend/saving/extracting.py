@@ -5,12 +5,11 @@ from __future__ import annotations
 import base64
 import shutil
 from pathlib import Path, PurePosixPath
+from tempfile import mkdtemp
 
-from sip2gw.backend.saving.form import BackupError, Reading, reading
+from sip2gw.backend.saving.form import GZIP, BackupError, Reading, reading
 from sip2gw.backend.saving.taking import FILES, SECRET
 from sip2gw.backend.sql.secret import load_pin_secret
-
-_GZIP = b"\x1f\x8b"
 
 
 def extract_files(backup: Reading, directory: Path) -> list[str]:
@@ -21,9 +20,8 @@ def extract_files(backup: Reading, directory: Path) -> list[str]:
     """
     if directory.exists():
         raise BackupError(f"{directory}: is there already; name a directory that is not")
-    draft = directory.with_name(f"{directory.name}.part")
-    shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir(mode=0o700)
+    # Under a name that nobody has: a directory called `DIR.part` may be somebody's.
+    draft = Path(mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
     try:
         names = [
             _write(draft, str(name), str(content))
@@ -61,7 +59,7 @@ def secret_in(file: Path) -> bytes:
     """
     try:
         with file.open("rb") as stream:
-            is_backup = stream.read(len(_GZIP)) == _GZIP
+            is_backup = stream.read(len(GZIP)) == GZIP
     except OSError as error:
         raise BackupError(f"{file}: {error.strerror}") from None
     if not is_backup:

@@ -28,6 +28,8 @@ LINE_MAX = 32 * 1024 * 1024
 """Bytes; no row is as long, and whoever made a longer one wants our memory."""
 _COMPRESSION = 1
 """The lowest: it takes a third of the time and 15 % more room than the usual one."""
+GZIP = b"\x1f\x8b"
+"""What a backup begins with."""
 _AS_GZIP = 31
 """zlib's word for the largest window, and gzip's head and tail."""
 

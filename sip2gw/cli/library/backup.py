@@ -51,7 +51,7 @@ def backup(
             " apart from the others.",
         ),
     ] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace FILE if it exists.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace FILE if it is a backup.")] = False,
     keep: Annotated[
         int | None,
         typer.Option(
