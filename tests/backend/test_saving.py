@@ -513,6 +513,16 @@ def test_only_tables_of_the_schema_are_filled(
     assert new.is_untouched()
 
 
+def test_a_number_that_no_store_can_keep_is_damage(place: Make) -> None:
+    new, stream = place("sqlite", "new"), io.BytesIO()
+    writing = Writing(stream, header())
+    writing.part("store.known_login", ("login", "digest"), [("kiosk", 2**63)])
+    writing.finish()
+    with pytest.raises(BackupError, match=r"damaged in store\.known_login"):
+        new.restore(stream.getvalue())
+    assert new.is_untouched()
+
+
 def test_no_table_is_filled_twice(place: Make) -> None:
     new, stream = place("sqlite", "new"), io.BytesIO()
     writing = Writing(stream, header())
@@ -774,7 +784,10 @@ async def test_files_of_the_configuration_are_given_back(place: Make, tmp_path: 
     await fill(where)
     files = [FileCopy("sip2gw.toml", b"[institution]"), FileCopy("tls/ca.pem", b"\x00\xff")]
     backup = where.save(files=files)
+    (tmp_path / "etc.part").mkdir()  # somebody's
+    (tmp_path / "etc.part" / "mine").touch()
     names = extract_files(opened(backup), tmp_path / "etc")
+    assert (tmp_path / "etc.part" / "mine").exists()
     assert names == ["sip2gw.toml", "tls/ca.pem"]
     assert (tmp_path / "etc" / "tls" / "ca.pem").read_bytes() == b"\x00\xff"
     assert (tmp_path / "etc" / "sip2gw.toml").stat().st_mode & 0o777 == 0o600

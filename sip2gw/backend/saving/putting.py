@@ -127,7 +127,8 @@ def _take_in(connection: Connection, schema: int, part: Part, found: _Found) -> 
         if set(shape_of(schema).get(table, ())) != set(part.columns) or table in found.tables:
             raise BackupError(f"the backup has a table that schema {schema} has not")
         _empty(connection, table)
-        connection.add_rows(table, part.columns, part.rows)
+        with _as_damage(part):
+            connection.add_rows(table, part.columns, part.rows)
         found.tables.add(table)
     elif part.name == SPOOL:
         with _as_damage(part):
@@ -142,7 +143,7 @@ def _take_in(connection: Connection, schema: int, part: Part, found: _Found) -> 
 def _as_damage(part: Part) -> Iterator[None]:
     try:
         yield
-    except ValueError:
+    except (ValueError, OverflowError):
         raise BackupError(f"the backup is damaged in {part.name}") from None
 
 
