@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from sip2gw.cli import INTERRUPTED
+
 FAILED = 1
 """The operation was refused or failed."""
 WRONG_USAGE = 2
 """Wrong usage, or an invalid configuration."""
-INTERRUPTED = 130
-"""Ended with Ctrl-C, as shells count it."""
 
 
 class CommandError(Exception):

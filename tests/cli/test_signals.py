@@ -4,6 +4,9 @@ import asyncio
 import os
 import signal
 
+import pytest
+
+from sip2gw.cli import app, main
 from sip2gw.daemon import signals
 
 
@@ -33,3 +36,15 @@ async def test_a_loop_hears_them_and_what_came_before() -> None:
         assert heard == ["reload", "stop"]
         for number in (*signals.STOP, signals.RELOAD):
             loop.remove_signal_handler(number)
+
+
+def test_ctrl_c_before_the_command_has_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While its modules are imported: no traceback."""
+
+    def press() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(app, "main", press)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 130
