@@ -237,9 +237,28 @@ def test_a_full_disk_leaves_nothing_and_says_so(
 
     before = set(tmp_path.iterdir())
     monkeypatch.setattr(os, "fdatasync", full)
-    result = sip2gw("backup", tmp_path / "one", "--config", library)
-    assert (result.status, result.err) == (1, "sip2gw: No space left on device\n")
+    file = tmp_path / "one"
+    result = sip2gw("backup", file, "--config", library)
+    assert (result.status, result.err) == (1, f"sip2gw: {file}: No space left on device\n")
     assert set(tmp_path.iterdir()) == before
+
+
+def test_a_directory_that_is_not_there_is_named(sip2gw: Run, library: Path, tmp_path: Path) -> None:
+    (tmp_path / "nowhere").symlink_to("gone")
+    sip2gw("backup", tmp_path / "one", "--config", library)
+    for line, told in (
+        (("backup", tmp_path / "none" / "one"), f"{tmp_path}/none: there is no such directory"),
+        (
+            ("restore", tmp_path / "one", "--files", tmp_path / "none" / "etc"),
+            f"{tmp_path}/none: there is no such directory",
+        ),
+        (
+            ("restore", tmp_path / "one", "--files", tmp_path / "nowhere"),
+            f"{tmp_path}/nowhere: is there already",
+        ),
+    ):
+        refused = sip2gw(*line, "--config", library)
+        assert (refused.status, told in refused.err) == (1, True), refused.err
 
 
 def test_one_that_was_killed_is_written_anew(tmp_path: Path) -> None:

@@ -53,9 +53,10 @@ def drafting(file: Path, *, replace: bool, check: Callable[[Path], object]) -> I
     A killed run leaves a draft, which the next one for the same file writes anew.
 
     Raises:
-        BackupError: the file is there already and must not be replaced, or another process is
-            writing it.
+        BackupError: the file is there already and must not be replaced, or its directory is not
+            there, or another process is writing it.
     """
+    insist_on_directory(file.parent)
     if replace:
         _insist_on_backup(file)
     else:
@@ -74,11 +75,23 @@ def drafting(file: Path, *, replace: bool, check: Callable[[Path], object]) -> I
         else:
             publish(name, file)
         flush_directory(file.parent)
-    except BaseException:
+    except BaseException as error:
         name.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:  # such as a full disk
+            error.filename = str(file)
         raise
     finally:
         os.close(descriptor)
+
+
+def insist_on_directory(directory: Path) -> None:
+    """What is to be written goes into a directory that is there.
+
+    Raises:
+        BackupError: it is not.
+    """
+    if not directory.is_dir():
+        raise BackupError(f"{directory}: there is no such directory; make it, or name another")
 
 
 def _insist_on_none(file: Path) -> None:

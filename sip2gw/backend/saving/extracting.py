@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path, PurePosixPath
 from tempfile import mkdtemp
 
+from sip2gw.backend.saving.drafts import insist_on_directory
 from sip2gw.backend.saving.form import GZIP, BackupError, Reading, reading
 from sip2gw.backend.saving.taking import FILES, SECRET
 from sip2gw.backend.sql.secret import load_pin_secret
@@ -18,7 +19,8 @@ def extract_files(backup: Reading, directory: Path) -> list[str]:
     Raises:
         BackupError: it is there already, or the backup is damaged; nothing was written.
     """
-    if directory.exists():
+    insist_on_directory(directory.parent)
+    if directory.exists() or directory.is_symlink():
         raise BackupError(f"{directory}: is there already; name a directory that is not")
     # Under a name that nobody has: a directory called `DIR.part` may be somebody's.
     draft = Path(mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
