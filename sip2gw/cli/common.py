@@ -176,7 +176,9 @@ def _read_moment(text: str, zone: tzinfo, option: str) -> tuple[datetime, bool]:
     try:
         return read_start(text, zone), len(text) == len("YYYY-MM-DD")
     except ValueError as error:
-        raise UsageError(f"{option} {text}: {error}, today or yesterday") from None
+        raise UsageError(
+            f"{option} {printable(text)}: {error}; also allowed: today, yesterday"
+        ) from None
 
 
 def read_since(text: str | None, zone: tzinfo, option: str = "--since") -> datetime | None:

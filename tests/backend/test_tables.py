@@ -293,7 +293,11 @@ def test_a_hundred_wrong_rows_are_enough(library: Library) -> None:
         (f'file = {{ encoding = "klingon" }}\n{PATRONS}', "`file`: `encoding`: no such encoding"),
         (f'file = {{ encoding = "zlib" }}\n{PATRONS}', "`file`: `encoding`: no such encoding"),
         (f'file = {{ delimiter = ", " }}\n{PATRONS}', "`file`: `delimiter` must be"),
+        (f'file = {{ encoding = "undefined" }}\n{PATRONS}', "`file`: `encoding`: no such encoding"),
+        (f'file = {{ encoding = "a\\u0000" }}\n{PATRONS}', "`file`: `encoding`: no such encoding"),
         (f'file = {{ quote = "<>" }}\n{PATRONS}', "`file`: `quote` must be one character"),
+        (f'file = {{ quote = "," }}\n{PATRONS}', "`file`: `quote` must be one character"),
+        (f'file = {{ quote = "\\n" }}\n{PATRONS}', "`file`: `quote` must be one character"),
         ("id = ", "is no TOML: "),
     ],
 )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+
+from sip2gw.cli.library.branch import _today_at
 
 from .conftest import Run
 
@@ -88,3 +90,20 @@ def test_a_clock_time_is_of_today(sip2gw: Run, library: Path) -> None:
     """24:00 is never past."""
     assert sip2gw("branch", "open", "MAIN", "--until", "24:00", "--config", library).status == 0
     assert main_branch(sip2gw, library)["until"].partition("T")[2].startswith("00:00:00")
+
+
+@pytest.mark.parametrize(
+    ("now", "until", "ends"),
+    [
+        ("2026-10-25T00:10+00:00", "02:40", "2026-10-25T00:40+00:00"),  # summer time: 02:10
+        ("2026-10-25T00:50+00:00", "02:40", "2026-10-25T01:40+00:00"),  # 02:50, then 02:40 again
+        ("2026-10-25T01:10+00:00", "02:40", "2026-10-25T01:40+00:00"),  # winter time: 02:10
+        ("2026-10-25T00:50+00:00", "03:00", "2026-10-25T02:00+00:00"),
+        ("2026-10-25T01:50+00:00", "02:40", "2026-10-25T01:40+00:00"),  # past
+    ],
+)
+def test_an_hour_that_comes_twice(now: str, until: str, ends: str) -> None:
+    """Clocks in Brussels go back from 03:00 to 02:00 that night (C139)."""
+    local = datetime.fromisoformat(now).astimezone(ZONE)
+    end = _today_at(until, local)
+    assert end.astimezone(UTC) == datetime.fromisoformat(ends)

@@ -106,14 +106,17 @@ def _layout(given: Any) -> Layout:
     layout: Layout = _converted(FILE_KEY, given, Layout)
     try:
         "".encode(layout.encoding)
-    except LookupError:
+    except (LookupError, ValueError):  # the latter from the encoding "undefined", and a NUL
         raise MapError(
             f"`{FILE_KEY}`: `encoding`: no such encoding; try utf-8, cp1252, latin-1 or utf-16"
         ) from None
     if layout.delimiter not in ("", *DELIMITERS, "|"):
         raise MapError(f'`{FILE_KEY}`: `delimiter` must be ",", ";", "\\t" or "|"')
-    if len(layout.quote) > 1:
-        raise MapError(f"`{FILE_KEY}`: `quote` must be one character, or empty")
+    if len(layout.quote) > 1 or layout.quote.isspace() or layout.quote in (*DELIMITERS, "|"):
+        raise MapError(
+            f"`{FILE_KEY}`: `quote` must be one character that is no blank and no delimiter, or"
+            " empty"
+        )
     return layout
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -116,7 +116,14 @@ def _change(
     place = read_branch(settings, code, "B")
     now = datetime.now(place.zone)
     end = _end(until, place, now)
-    change = CalendarChange(place.code, state.value, now, end, reason.strip(), account())
+    change = CalendarChange(
+        place.code,
+        state.value,
+        now.astimezone(UTC),  # where hours of a night do not come twice
+        end.astimezone(UTC),
+        reason.strip(),
+        account(),
+    )
     with opened_store(settings) as store:
         run(change_hours(store, change))
     say(f"branch {place.code} is {_IS[state]} until {clock_time(end.isoformat())}")
@@ -138,6 +145,7 @@ def _end(text: str | None, place: Branch, now: datetime) -> datetime:
 
 
 def _today_at(text: str, now: datetime) -> datetime:
+    """That time of the day of `now`; one that comes twice, when clocks go back, is the next."""
     from sip2gw.config.types import parse_minute
 
     try:
@@ -145,4 +153,5 @@ def _today_at(text: str, now: datetime) -> datetime:
     except ValueError as error:
         raise UsageError(f"--until {printable(text)}: {error}") from None
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
-    return midnight + timedelta(minutes=minute)
+    first = midnight + timedelta(minutes=minute)
+    return first if first.timestamp() > now.timestamp() else first.replace(fold=1)
