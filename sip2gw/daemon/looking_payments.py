@@ -73,6 +73,8 @@ class PaymentLooker:
         self._seen: dict[tuple[str, int], float] = {}
         """What was looked at and is not certain, or was not answered: when it is looked at again;
         of what is still open only."""
+        self._denied: set[str] = set()
+        """Payments of which a 37 was asked again and denied: that is not asked a third time."""
 
     async def look(self) -> tuple[int, bool]:
         """Look at what can be looked at now.
@@ -91,6 +93,7 @@ class PaymentLooker:
         ]
         keys = {(share.payment_id, share.position) for share in shares}
         self._seen = {key: due_s for key, due_s in self._seen.items() if key in keys}
+        self._denied &= {payment_id for payment_id, _ in keys}
         settled = 0
         late = [share for share in shares if self._is_late(share)]
         await self._tell_staff(late)
@@ -172,9 +175,11 @@ class PaymentLooker:
             LibrarySystemError: nobody looked.
         """
         account = self._accounts()[share.account]
-        if account.guards_bk:
-            accepted = (await self._ask_again(share, account)).payment_accepted
-            return Verdict.BOOKED if accepted else Verdict.NOT_BOOKED
+        if account.guards_bk and share.payment_id not in self._denied:
+            if (await self._ask_again(share, account)).payment_accepted:
+                return Verdict.BOOKED
+            # Either they refuse it, or they have it and say so; their list shows which.
+            self._denied.add(share.payment_id)
         after = await self._debts(share, account)
         late = self._clock.now() - share.sent
         verdict = verdict_of(share.share, after, alone=share.alone, late=late)
@@ -215,4 +220,4 @@ class PaymentLooker:
         text = text_encoding(account.encoding, keeps=True)
         facts = read_facts(answer, account.facts, self._currency(), text.decode)
         record: PatronRecord = record_of(facts, share.share.card, None, None)
-        return debts_of(record)
+        return debts_of(record, is_whole=len(facts.lines) >= answer.fine_items_count)

@@ -77,6 +77,11 @@ def test_a_list_tells_all_if_each_line_has_an_id_and_the_sum_is_said(record, deb
     assert debts_of(record) == debts
 
 
+def test_a_list_that_is_shorter_than_their_count_does_not_tell_all():
+    """Nothing is owed by it, and two fees are counted: it was cut."""
+    assert debts_of(owing(0), is_whole=False) == Debts(0)
+
+
 @pytest.mark.parametrize(
     ("record", "amount", "fee_id", "fees"),
     [
@@ -124,12 +129,13 @@ def test_one_37_for_each_debtor_or_each_fee(lines, fee_id, split, shares):
     [
         ("B1", 0, False, "B1"),
         ("B1", 1, False, "B1"),
-        ("B1", 1, True, "B1-2"),
         ("", 0, False, None),
+        ("B1", 0, True, "id"),
+        ("B1", 1, True, "id-2"),
         ("", 0, True, "id"),
     ],
 )
-def test_a_guarded_receipt_number_is_one_for_each_share(bk, position, guarded, sent):
+def test_a_guarded_receipt_number_is_ours_and_one_for_each_share(bk, position, guarded, sent):
     assert receipt_of(bk, "id", position, guarded=guarded) == sent
 
 

@@ -33,14 +33,19 @@ class Verdict(StrEnum):
     NOT_BOOKED = "not-booked"
 
 
-def debts_of(record: PatronRecord) -> Debts:
+def debts_of(record: PatronRecord, *, is_whole: bool = True) -> Debts:
     """What a library system says that `record` owes; nothing that could be compared later, if it is
-    without what was paid here and they do not know (C124)."""
+    without what was paid here and they do not know (C124).
+
+    Args:
+        record: as it was read out of an answer.
+        is_whole: whether the answer lists as many fees as it counts.
+    """
     if record.word is not None and record.word.pending:
         return Debts()
     balance = record.word.fee_amount if record.word is not None else None
     lines = tuple(sorted((fee.id, fee.owed) for fee in record.fees))
-    is_complete = balance is not None and all(fee_id for fee_id, _ in lines)
+    is_complete = is_whole and balance is not None and all(fee_id for fee_id, _ in lines)
     return Debts(balance, lines if is_complete else None)
 
 
@@ -115,11 +120,11 @@ def kept_here(shares: Iterable[Share], records: Iterable[PatronRecord]) -> tuple
 
 def receipt_of(bk: str, payment_id: str, position: int, *, guarded: bool) -> str | None:
     """BK of a 37. Where a repeated one is booked once, each share needs a number of its own, the
-    same at every try."""
-    number = bk or (payment_id if guarded else "")
-    if not number:
-        return None
-    return f"{number}-{position + 1}" if position and guarded else number
+    same at every try: terminals count their receipts from 1, some of them each day, and what comes
+    under a number that was there before is not booked."""
+    if not guarded:
+        return bk or None
+    return f"{payment_id}-{position + 1}" if position else payment_id
 
 
 def one_after_the_other(shares: Sequence[Share], debts: Mapping[str, Debts]) -> tuple[Share, ...]:
