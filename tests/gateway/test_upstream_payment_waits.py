@@ -69,6 +69,21 @@ async def test_a_terminal_that_hangs_up_does_not_end_what_went_up(tmp_path):
         assert books_agree(gateway, library)
 
 
+async def test_their_yes_counts_although_another_gateway_has_settled_it(tmp_path):
+    """The clock of the other one is half a minute ahead: it takes this one for dead."""
+    async with before(tmp_path, HELD) as (gateway, library):
+        till = await gateway.terminal("till-1")
+        await till.send(pay())
+        await until(lambda: went_up(library))
+        (payment,) = gateway.store.payments()
+        now = gateway.clock.now()
+        await gateway.store.end_share(payment.id, 0, booked=False, now=now, settled=True)
+        library.release()
+        assert (await till.read()).startswith("38Y")
+        assert listed(gateway) == [("booked", 200, "1001", [("", 200)])]
+        assert books_agree(gateway, library)
+
+
 async def test_past_the_deadline_it_is_not_sure_and_noted_when_the_answer_comes(tmp_path):
     used_s = REQUEST_TIMEOUT_S / 2  # by the 63
     assert used_s < REQUEST_TIMEOUT_S - used_s + 0.1 < TIMEOUT_S, "they are not late themselves"

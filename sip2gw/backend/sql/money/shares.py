@@ -55,6 +55,20 @@ END_SHARE = """
     UPDATE payment_share SET state = ?, ended = ?, settled = ?, note = ?
     WHERE payment_id = ? AND position = ? AND state = 'sent'
     RETURNING account, amount, debtor_id, relation, till"""
+BOOK_AFTER_ALL = """
+    UPDATE payment_share SET state = 'booked', ended = ?
+    WHERE payment_id = ? AND position = ? AND state = 'refused' AND settled IS NOT NULL
+        AND kept IS NULL
+    RETURNING account, amount, debtor_id, relation, till"""
+"""A share that went up and that somebody has settled as not booked."""
+OPEN_AGAIN = """
+    UPDATE payment SET status = 'unknown',
+        amount = (SELECT SUM(s.amount) FROM payment_share s WHERE s.payment_id = payment.id),
+        key = (SELECT s.key FROM payment_share s WHERE s.payment_id = payment.id AND s.position = ?
+               AND NOT EXISTS (SELECT 1 FROM payment p
+                               WHERE p.terminal = payment.terminal AND p.key = s.key))
+    WHERE id = ? AND status <> 'unknown'"""
+"""With its key, unless that is another's by now."""
 TELL_SHARE = """
     UPDATE payment_share SET owed_after = ?, proposal = ?
     WHERE payment_id = ? AND position = ? AND state = 'sent'"""
@@ -248,6 +262,9 @@ def end(
 ) -> WriteResult[Payment]:
     """Note how a share ended, unless that was noted before; gives the payment as it is now.
 
+    A yes of the library system counts even after somebody has settled the share as not booked: a
+    gateway that took a slow one for dead, because the clock of one of them was wrong, say.
+
     Args:
         connection: of the transaction.
         payment_id: the payment.
@@ -263,6 +280,10 @@ def end(
     time = time_text(now)
     values = (state, time, time if settled else None, note, payment_id, position)
     ended = connection.execute(END_SHARE, values).fetchone()
+    if ended is None and booked and not settled:
+        ended = connection.execute(BOOK_AFTER_ALL, (time, payment_id, position)).fetchone()
+        if ended is not None:
+            connection.execute(OPEN_AGAIN, (position, payment_id))
     if ended is not None and booked:
         _post(connection, payment_id, position, time, ended)
     if then is not None:
