@@ -9,6 +9,7 @@ from sip2gw.model import UNDATED, Fee, LibraryWord, PatronRecord, PaymentLine
 from sip2gw.model.shares import Debts, Kept, Share
 from sip2gw.policy.upstream.payments import (
     CERTAIN_FOR,
+    LISTED_MAX,
     Verdict,
     debts_of,
     kept_here,
@@ -144,6 +145,16 @@ def test_what_is_owed_before_each_share():
     seen = one_after_the_other([first, second, third], {"P": BEFORE})
     assert [one.before for one in seen] == [BEFORE, Debts(300, (("2", 300),)), Debts(200)]
     assert one_after_the_other([first, second], {})[1].before == Debts()
+
+
+def test_only_with_some_shares_a_list_is_kept():
+    """Somebody with thousands of fees pays each by itself."""
+    fees = [f"{number:04}" for number in range(LISTED_MAX + 2)]
+    owed = Debts(len(fees), tuple((fee, 1) for fee in fees))
+    seen = [one.before for one in one_after_the_other([paid(1, fee) for fee in fees], {"P": owed})]
+    assert [one.balance for one in seen] == list(range(len(fees), 0, -1))
+    assert seen[LISTED_MAX - 1] == Debts(3, owed.lines[-3:])
+    assert [one.lines for one in seen[LISTED_MAX:]] == [None, None]
 
 
 @pytest.mark.parametrize(

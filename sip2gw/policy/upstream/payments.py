@@ -21,6 +21,10 @@ Split = Literal["sum", "lines"]
 CERTAIN_FOR = timedelta(minutes=10)
 """So long after a 37 a difference is taken for its effect; later it may have other causes."""
 
+LISTED_MAX = 50
+"""With so many shares a list of fees is kept. More seldom go up in the time of one request, and a
+list of thousands for each of thousands would fill the memory."""
+
 _OPEN = "\0"
 """Begins the id of what a debtor owes without an id, while a payment of several is decided on. No
 fee has such an id."""
@@ -128,15 +132,18 @@ def receipt_of(bk: str, payment_id: str, position: int, *, guarded: bool) -> str
 
 
 def one_after_the_other(shares: Sequence[Share], debts: Mapping[str, Debts]) -> tuple[Share, ...]:
-    """`shares` with what is owed right before each of them, if those before it are booked.
+    """`shares` with what is owed right before each of them, if those before it are booked; after
+    `LISTED_MAX` only what that comes to.
 
     Args:
         shares: in the order in which they go up.
         debts: of each debtor before the first, by their id; nothing is known of others.
     """
     now, seen = dict(debts), []
-    for share in shares:
+    for number, share in enumerate(shares):
         before = now.get(share.debtor_id, Debts())
+        if number >= LISTED_MAX:
+            before = Debts(before.balance)
         seen.append(replace(share, before=before))
         now[share.debtor_id] = _without(before, share)
     return tuple(seen)
@@ -149,9 +156,10 @@ def _without(debts: Debts, share: Share) -> Debts:
     if debts.lines is None or not share.fee_id:
         return Debts(balance)
     left = (
-        (fee_id, owed - share.amount * (fee_id == share.fee_id)) for fee_id, owed in debts.lines
+        line if line[0] != share.fee_id else (line[0], line[1] - share.amount)
+        for line in debts.lines
     )
-    return Debts(balance, tuple((fee_id, owed) for fee_id, owed in left if owed))
+    return Debts(balance, tuple(line for line in left if line[1]))
 
 
 def _said(fee_id: str) -> str:
