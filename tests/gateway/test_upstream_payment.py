@@ -21,6 +21,7 @@ from tills import (
 
 from sip2gw.backend.base import UnavailableError
 from sip2gw.backend.sql.money import ledger, shares
+from sip2gw.handlers.upstream import sharing
 
 
 def in_doubt(gateway):
@@ -68,16 +69,13 @@ async def test_a_named_fee_is_paid(tmp_path):
 # Nobody knows --------------------------------------------------------------------------------
 
 
-async def looked_twice(gateway, library):
-    """The fees were looked at again; nobody does that if the first look has settled all."""
-
-    def questions():
-        return sum(body[:2] == b"63" for body in library.asked)
-
-    first = questions()
-    for so_many in (first + 1, first + 2):
+async def looked_twice(gateway):
+    """Somebody has looked what became of a payment, and again after the time for that."""
+    gateway.clock.advance(LATER)
+    await until(lambda: reconciled(gateway)[0][2] is not None)
+    for _ in range(2):
+        await gateway.app.settler.settle()
         gateway.clock.advance(2 * LATER)
-        await until(lambda so_many=so_many: questions() == so_many)
 
 
 FAULTS = ["silent", "hangs_up", "garbage", "wrong_type"]
@@ -152,7 +150,7 @@ async def test_a_list_of_fees_that_was_cut_short_settles_nothing(tmp_path):
         assert NOT_SURE in await asked(gateway, till, pay("5.00"))
         show = library.answer._show
         library.answer._show = lambda *said: show(*said).split(b"BV")[0] + b"BV0.00|"
-        await looked_twice(gateway, library)
+        await looked_twice(gateway)
         assert reconciled(gateway) == [("unknown", 500, 0, "booked")]
 
 
@@ -243,6 +241,40 @@ async def test_of_their_38_only_what_is_said_on_the_screen_is_handed_on(tmp_path
         answer = await till.ask(pay())
         assert answer == "38Y20260310    120000AOHUB|AA1001|BKB1|AFReceived|"
         assert await (await gateway.terminal("till-1")).ask(pay()) == answer
+
+
+async def test_their_words_may_hold_bytes_that_are_no_character(tmp_path):
+    """FF is nothing in UTF-8, and no store takes it. What they have booked is booked."""
+    keys = 'encoding = "utf-8"\n'
+    async with before(tmp_path, says=b"Re\xc3\xa7u \xff", keys=keys) as (gateway, library):
+        till = await gateway.terminal("till-1")
+        answer = await till.ask(pay())
+        assert answer == "38Y20260310    120000AOHUB|AA1001|BKB1|AFReçu ?|"
+        assert await (await gateway.terminal("till-1")).ask(pay()) == answer
+        assert books_agree(gateway, library)
+
+
+async def test_a_fault_of_ours_after_it_went_up_is_no_no(tmp_path):
+    async with before(tmp_path) as (gateway, library):
+        till = await gateway.terminal("till-1")
+        backend = gateway.app.gateway.services.backend
+        with patch.object(backend, "end_share", side_effect=ZeroDivisionError):
+            assert NOT_SURE in await till.ask(pay())
+        gateway.clock.advance(LATER)
+        await until(lambda: listed(gateway)[0][0] == "booked")
+        assert books_agree(gateway, library)
+
+
+async def test_a_fault_of_ours_before_that_is(tmp_path):
+    async with before(tmp_path) as (gateway, library):
+        till = await gateway.terminal("till-1")
+        with patch.object(sharing, "passing_up", side_effect=ZeroDivisionError):
+            answer = await till.ask(pay())
+        assert answer.startswith("38N")
+        assert NOT_SURE not in answer
+        assert went_up(library) == []
+        gateway.clock.advance(LATER)
+        await until(lambda: listed(gateway)[0][0] == "refused")
 
 
 async def test_a_bk_with_other_content_is_refused(tmp_path):
@@ -347,7 +379,7 @@ async def test_after_their_no_to_a_guarded_bk_only_the_list_is_looked_at(tmp_pat
         till = await gateway.terminal("till-1")
         library.answer._pay = lambda *_: False
         assert NOT_SURE in await asked(gateway, till, pay())
-        await looked_twice(gateway, library)
+        await looked_twice(gateway)
         assert reconciled(gateway) == [("unknown", 500, 500, "not-booked")]
         assert len(went_up(library)) == 2
 
