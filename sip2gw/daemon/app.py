@@ -201,6 +201,7 @@ class App:
             self.state.payments,
             lambda: self.config.accounts,
             lambda: self.config.institution.currency,
+            lambda: self.config.zone,
             clock,
             self.log,
         )

@@ -7,7 +7,7 @@ Where a repeated BK is booked once, the 37 itself is asked again. Nothing else g
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
+from datetime import timedelta, tzinfo
 
 from sip2gw.backend.base import Backend
 from sip2gw.backend.system import LibrarySystem, LibrarySystemError
@@ -51,6 +51,7 @@ class PaymentLooker:
     Args:
         accounts: as they are configured now.
         currency: of the site.
+        zone: the library's.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class PaymentLooker:
         payments: Payments,
         accounts: Callable[[], Mapping[str, Account]],
         currency: Callable[[], str],
+        zone: Callable[[], tzinfo],
         clock: Clock,
         log: Log,
     ) -> None:
@@ -68,6 +70,7 @@ class PaymentLooker:
         self._payments = payments
         self._accounts = accounts
         self._currency = currency
+        self._zone = zone
         self._clock = clock
         self._log = log
         self._seen: dict[tuple[str, int], float] = {}
@@ -192,7 +195,10 @@ class PaymentLooker:
         owed = share.share
         bk = receipt_of(share.bk, share.payment_id, share.position, guarded=True)
         request = FeePaid(
-            transaction_date=write_timestamp(self._clock.now()),
+            # Of the first one: by another date it could be another payment there.
+            transaction_date=write_timestamp(
+                share.sent.astimezone(self._zone()), account.date_zone
+            ),
             payment_type=share.payment_type,
             currency_type=share.currency,
             fee_amount=format_amount(owed.amount, share.currency),

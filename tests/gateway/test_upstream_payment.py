@@ -352,6 +352,8 @@ async def test_where_a_bk_is_guarded_the_37_is_asked_again(tmp_path):
         gateway.clock.advance(LATER)
         await until(lambda: listed(gateway)[0][0] == "booked")
         assert len(library.answer.paid) == 1
+        first, again = went_up(library)
+        assert again == first.replace(b"AC|", b"")
         assert books_agree(gateway, library)
 
 
