@@ -178,7 +178,7 @@ async def test_what_is_booked_of_two_stays_and_the_retry_pays_the_other(tmp_path
         gateway.clock.advance(60)
         await until(lambda: gateway.app.library.states()[0].open)
         assert (await till.ask(pay("5.00"))).startswith("38Y")
-        assert library.answer.paid[1:] == [Paid(b"1001", b"2", 300, b"B1")]
+        assert library.answer.paid[1:] == [Paid(b"1001", b"2", 300, b"B1-2")]
         assert books_agree(gateway, library)
 
 

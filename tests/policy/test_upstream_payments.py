@@ -129,14 +129,14 @@ def test_one_37_for_each_debtor_or_each_fee(lines, fee_id, split, shares):
     ("bk", "position", "guarded", "sent"),
     [
         ("B1", 0, False, "B1"),
-        ("B1", 1, False, "B1"),
-        ("", 0, False, None),
+        ("B1", 1, False, "B1-2"),
+        ("", 1, False, None),
         ("B1", 0, True, "id"),
         ("B1", 1, True, "id-2"),
         ("", 0, True, "id"),
     ],
 )
-def test_a_guarded_receipt_number_is_ours_and_one_for_each_share(bk, position, guarded, sent):
+def test_each_share_has_a_receipt_number_and_a_guarded_one_is_ours(bk, position, guarded, sent):
     assert receipt_of(bk, "id", position, guarded=guarded) == sent
 
 

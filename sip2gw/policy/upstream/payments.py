@@ -123,12 +123,14 @@ def kept_here(shares: Iterable[Share], records: Iterable[PatronRecord]) -> tuple
 
 
 def receipt_of(bk: str, payment_id: str, position: int, *, guarded: bool) -> str | None:
-    """BK of a 37. Where a repeated one is booked once, each share needs a number of its own, the
-    same at every try: terminals count their receipts from 1, some of them each day, and what comes
-    under a number that was there before is not booked."""
-    if not guarded:
-        return bk or None
-    return f"{payment_id}-{position + 1}" if position else payment_id
+    """BK of a 37. Each share has a number of its own, the same at every try: some library systems
+    refuse a number that was there before. Where they book a repeated one once, it is our own, for
+    terminals count their receipts from 1, some of them each day.
+    """
+    number = payment_id if guarded else bk
+    if not number:
+        return None
+    return f"{number}-{position + 1}" if position else number
 
 
 def one_after_the_other(shares: Sequence[Share], debts: Mapping[str, Debts]) -> tuple[Share, ...]:
