@@ -7,6 +7,7 @@ import pytest
 
 from sip2gw.model import UNDATED, Fee, LibraryWord, PatronRecord, PaymentLine
 from sip2gw.model.shares import Debts, Kept, Share
+from sip2gw.policy.reasons import PaymentRefusalReason
 from sip2gw.policy.upstream.payments import (
     CERTAIN_FOR,
     LISTED_MAX,
@@ -17,6 +18,7 @@ from sip2gw.policy.upstream.payments import (
     one_after_the_other,
     payable_by,
     receipt_of,
+    refusal_of_rest,
     shares_of,
     verdict_of,
 )
@@ -138,6 +140,21 @@ def test_one_37_for_each_debtor_or_each_fee(lines, fee_id, split, shares):
 )
 def test_each_share_has_a_receipt_number_and_a_guarded_one_is_ours(bk, position, guarded, sent):
     assert receipt_of(bk, "id", position, guarded=guarded) == sent
+
+
+@pytest.mark.parametrize(
+    ("plan", "payable", "reason"),
+    [
+        # One of two debts is paid, so as a new payment it would be too much.
+        (PaymentRefusalReason.OVERPAYMENT, {"P", "C"}, None),
+        (PaymentRefusalReason.OVERPAYMENT, {"P"}, PaymentRefusalReason.SYSTEM),
+        (PaymentRefusalReason.NO_PIN, {"P", "C"}, PaymentRefusalReason.NO_PIN),
+        (PaymentRefusalReason.CARD_BLOCKED, {"P", "C"}, PaymentRefusalReason.CARD_BLOCKED),
+        ((paid(),), {"P", "C"}, None),
+    ],
+)
+def test_when_the_rest_of_a_payment_goes_up(plan, payable, reason):
+    assert refusal_of_rest(["C"], plan, payable) is reason
 
 
 def test_what_is_owed_before_each_share():

@@ -5,7 +5,7 @@ Rules: B44, B46, B75, B76, C59, C155, C156.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from enum import StrEnum
@@ -13,6 +13,7 @@ from typing import Literal
 
 from sip2gw.model import UNDATED, Fee, Minor, PatronRecord, PaymentLine, copied
 from sip2gw.model.shares import Debts, Kept, Share
+from sip2gw.policy.reasons import PaymentRefusalReason
 from sip2gw.policy.upstream.fees import OPEN_AMOUNT
 
 Split = Literal["sum", "lines"]
@@ -131,6 +132,23 @@ def receipt_of(bk: str, payment_id: str, position: int, *, guarded: bool) -> str
     if not number:
         return None
     return f"{number}-{position + 1}" if position else number
+
+
+def refusal_of_rest(
+    debtors: Iterable[str], plan: object, payable: Collection[str]
+) -> PaymentRefusalReason | None:
+    """Why what an earlier try of a payment has left does not go up now; None: it does.
+
+    What is owed is not decided on again. But the payer must be who they say, and may still pay.
+
+    Args:
+        debtors: for whom something is left.
+        plan: what would be decided now on a new payment.
+        payable: the payer, and those for whom they may pay now.
+    """
+    if plan is PaymentRefusalReason.NO_PIN or plan is PaymentRefusalReason.CARD_BLOCKED:
+        return plan
+    return None if set(debtors) <= set(payable) else PaymentRefusalReason.SYSTEM
 
 
 def one_after_the_other(shares: Sequence[Share], debts: Mapping[str, Debts]) -> tuple[Share, ...]:

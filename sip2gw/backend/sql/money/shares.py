@@ -33,7 +33,7 @@ from sip2gw.backend.sql.values import (
 from sip2gw.model import Minor, Payment, PaymentStatus
 from sip2gw.model.shares import Debts, Kept, SentShare, Share, ShareState
 from sip2gw.policy.reasons import PaymentRefusalReason
-from sip2gw.policy.upstream.payments import Verdict, one_after_the_other
+from sip2gw.policy.upstream.payments import Verdict, one_after_the_other, refusal_of_rest
 
 BESIDE = timedelta(seconds=10)
 """What ended so long before a payment began may still have moved what it saw."""
@@ -159,7 +159,7 @@ def begin(
     if isinstance(holder, PaymentResult):
         return WriteResult(holder)
     if holder is not None:
-        return WriteResult(_again(connection, order, holder, debts))
+        return WriteResult(_again(connection, order, holder, plan, debts))
     if isinstance(plan, PaymentRefusalReason):
         return WriteResult(refused(plan))
     connection.execute(queries.FREE_KEY, (order.terminal, order.key))
@@ -201,7 +201,11 @@ def _add(
 
 
 def _again(
-    connection: Connection, order: PaymentOrder, holder: str, debts: Mapping[str, Debts]
+    connection: Connection,
+    order: PaymentOrder,
+    holder: str,
+    plan: Sequence[Share] | PaymentRefusalReason,
+    debts: Mapping[str, Debts],
 ) -> Begun | PaymentResult:
     """What a terminal is told that asks again; what an earlier try has left may go up now."""
     payment = load_payment(connection, holder)
@@ -209,9 +213,13 @@ def _again(
     if payment.status != PaymentStatus.UNKNOWN:
         connection.execute(RESOLVE_SHARES, (time_text(order.now), holder))
         return PaymentResult(PaymentOutcome.REPLAYED, payment)
-    states = [row[1] for row in connection.execute(SHARES, (holder,)).fetchall()]
-    if not states or ShareState.SENT in states:
+    rows = connection.execute(SHARES, (holder,)).fetchall()
+    if not rows or any(state == ShareState.SENT for _, state, *_ in rows):
         return refused(PaymentRefusalReason.UNKNOWN_OUTCOME)
+    debtors = {debtor for _, state, debtor, *_ in rows if state != ShareState.BOOKED}
+    reason = refusal_of_rest(debtors, plan, debts)
+    if reason is not None:
+        return refused(reason)
     return _started(connection, holder, order.now, debts)
 
 
