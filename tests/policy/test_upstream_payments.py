@@ -167,10 +167,11 @@ def test_what_is_owed_before_each_share():
 def test_only_with_some_shares_a_list_is_kept():
     """Somebody with thousands of fees pays each by itself."""
     fees = [f"{number:04}" for number in range(LISTED_MAX + 2)]
-    owed = Debts(len(fees), tuple((fee, 1) for fee in fees))
+    lines = tuple((fee, 1) for fee in fees)
+    owed = Debts(len(fees), lines)
     seen = [one.before for one in one_after_the_other([paid(1, fee) for fee in fees], {"P": owed})]
     assert [one.balance for one in seen] == list(range(len(fees), 0, -1))
-    assert seen[LISTED_MAX - 1] == Debts(3, owed.lines[-3:])
+    assert seen[LISTED_MAX - 1] == Debts(3, lines[-3:])
     assert [one.lines for one in seen[LISTED_MAX:]] == [None, None]
 
 

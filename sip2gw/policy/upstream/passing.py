@@ -15,6 +15,7 @@ from sip2gw.policy.upstream.questions import OURS, carried
 from sip2gw.protocol.encoding import TextEncoding, is_exact
 from sip2gw.protocol.layout import layout_of
 from sip2gw.protocol.message import Request, Response
+from sip2gw.protocol.registry import REQUESTS
 from sip2gw.protocol.timestamps import DateZone, read_timestamp, write_timestamp
 
 AnyRequest = TypeVar("AnyRequest", bound=Request)
@@ -25,10 +26,10 @@ _MATERIAL = "CR"
 
 
 @cache
-def _said_once(kind: type[Request]) -> frozenset[str]:
+def _said_once(code: str) -> frozenset[str]:
     """Fields of which only the one that was read goes up: a second AA, AB or AD could mean another
     patron, item or PIN there, a second BV another amount."""
-    return OURS | {"AB"} | {field.tag for field in layout_of(kind).fields}
+    return OURS | {"AB"} | {field.tag for field in layout_of(REQUESTS[code]).fields}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ def passing_up(
         if moment is not None:
             local = moment.astimezone(target.zone)
             changes[name] = write_timestamp(local, target.date_zone)
-    once = _said_once(type(request))
+    once = _said_once(request.code)
     unknown = [field for field in request.extra_fields if field[0] not in once]
     changes["extra_fields"] = carried(unknown, source.text, target.text)
     return replace(request, **changes)
