@@ -76,6 +76,8 @@ class PaymentLooker:
         self._seen: dict[tuple[str, int], float] = {}
         """What was looked at and is not certain, or was not answered: when it is looked at again;
         of what is still open only."""
+        self._away_at: dict[str, float] = {}
+        """When each account was last seen to be away."""
         self._denied: set[str] = set()
         """Payments of which a 37 was asked again and denied: that is not asked a third time."""
 
@@ -139,7 +141,10 @@ class PaymentLooker:
     def _is_due(self, share: SentShare) -> bool:
         if share.share.kept:
             return True
-        if share.account not in self._accounts() or self._library.is_away(share.account):
+        if share.account not in self._accounts():
+            return False
+        if self._library.is_away(share.account):
+            self._away_at[share.account] = self._clock.monotonic()
             return False
         key = (share.payment_id, share.position)
         return self._clock.monotonic() >= self._seen.get(key, 0.0)
@@ -186,9 +191,16 @@ class PaymentLooker:
         after = await self._debts(share, account)
         late = self._clock.now() - share.sent
         verdict = verdict_of(share.share, after, alone=share.alone, late=late)
+        if verdict is Verdict.NOT_BOOKED and self._is_just_back(account):
+            verdict = None  # what it had read before it stood still, it may do now
         likely = likely_verdict(share.share, after) if share.alone else None
         await self._backend.tell_share(share, after.balance, verdict or likely or "")
         return verdict
+
+    def _is_just_back(self, account: Account) -> bool:
+        away_at = self._away_at.get(account.name)
+        rest_s = LATE * account.timeout_s
+        return away_at is not None and self._clock.monotonic() - away_at < rest_s
 
     async def _ask_again(self, share: SentShare, account: Account) -> FeePaidResponse:
         """The same 37 once more: they know its BK, and do not book it twice (`guards_bk`)."""

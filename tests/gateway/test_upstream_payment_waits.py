@@ -9,6 +9,7 @@ import pytest
 from hostile_library import HELD, script
 from till_library import Paid
 from tills import (
+    LATER,
     NOT_SURE,
     TIMEOUT_S,
     asked,
@@ -193,6 +194,30 @@ async def test_while_it_is_away_an_unknown_payment_stays_unknown(tmp_path):
         till = await gateway.terminal("till-1")
         assert NOT_SURE in await till.ask(pay())
         assert [entry[0] for entry in listed(gateway)] == ["unknown"]
+
+
+async def test_when_it_is_back_it_gets_time_for_what_it_had_read_before(tmp_path):
+    """A library system that stands still for a minute books the 37 when it goes on."""
+    async with before(tmp_path, "silent") as (gateway, library):
+        till = await gateway.terminal("till-1")
+        book, library.answer._pay = library.answer._pay, lambda *_: False
+        assert NOT_SURE in await asked(gateway, till, pay())
+        library.vanish()
+        gateway.clock.advance(LATER)
+        await library.listen()
+        while not gateway.app.library.states()[0].open:
+            await gateway.app.settler.settle()
+            gateway.clock.advance(1)
+            await asyncio.sleep(0.01)
+        await gateway.app.settler.settle()
+        await until(lambda: reconciled(gateway) == [("unknown", 500, 500, "not-booked")])
+        await gateway.app.settler.settle()
+        assert listed(gateway)[0][0] == "unknown"
+        book(b"1001", b"", 200)
+        library.answer.paid.append(Paid(b"1001", b"", 200, b"B1"))
+        gateway.clock.advance(2 * LATER)
+        await until(lambda: listed(gateway)[0][0] == "booked")
+        assert books_agree(gateway, library)
 
 
 @pytest.mark.parametrize(
