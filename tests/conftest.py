@@ -1,13 +1,33 @@
 """What holds for all tests.
 
+Hypothesis may take the time it takes: on a busy machine an example that takes some milliseconds
+waits a second for the processor, and that is no failure.
+
 Each call of the program in a process of the tests would build the tree of all its commands anew,
 which takes ten times as long as what most commands do. Here it is built once, as in a shell's call.
 """
 
+import gc
 from functools import cache
 
 import typer.main
 import typer.testing
+from hypothesis import HealthCheck, settings
+
+DEFAULTS = ("default", "ci")
+"""What Hypothesis chooses by itself; whoever wants something else has chosen it by now."""
+
+if settings.get_current_profile_name() in DEFAULTS:
+    settings.register_profile(
+        "unhurried", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    )
+    settings.load_profile("unhurried")
 
 typer.main.get_command = cache(typer.main.get_command)
 typer.testing._get_command = typer.main.get_command  # type: ignore[attr-defined]
+
+
+def pytest_collection_finish() -> None:
+    """All tests and all modules stay: the collector need not look through them again and again."""
+    gc.collect()
+    gc.freeze()

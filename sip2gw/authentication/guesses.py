@@ -171,7 +171,7 @@ class Guesses:
 
     def is_locked(self, name: str, stored: FailedPins, now: datetime) -> bool:
         """Whether no guess may be judged now; `stored` is what the store has counted."""
-        if stored.locked_until is not None and now < stored.locked_until:
+        if stored.are_locked(now):
             return True
         unwritten = self._unwritten_of(name, now)
         if unwritten is None:

@@ -4,7 +4,9 @@ C99).
 
 from __future__ import annotations
 
-from sip2gw.authentication.pins import PinService
+from datetime import datetime
+from typing import Protocol
+
 from sip2gw.handlers.base import Session
 from sip2gw.model import Card, CardState, PatronRecord
 from sip2gw.policy.access import PinState
@@ -14,13 +16,39 @@ _OK, _REPLACED = PinState.OK, CardState.REPLACED
 """By name: Python 3.11 takes 0.1 µs to find a member of an enumeration, and each request asks."""
 
 
+class PinJudge(Protocol):
+    """Says what PINs are worth: a `PinService`, or whoever takes its place in an explanation."""
+
+    def remembers(self, record: PatronRecord, card: Card, pin: str) -> bool:
+        """See `PinService.remembers`."""
+        ...
+
+    async def check(
+        self,
+        record: PatronRecord,
+        card_number: str,
+        pin: str | None,
+        terminal: str,
+        now: datetime,
+        *,
+        store_away: bool = False,
+        at_door: bool = False,
+    ) -> PinState:
+        """See `PinService.check`."""
+        ...
+
+    async def hold_back(self, terminal: str, now: datetime, began_s: float) -> None:
+        """See `PinService.hold_back`."""
+        ...
+
+
 class StoreIdentifier:
-    """Finds patrons in the store and has `PinService` verify their PINs.
+    """Finds patrons in the store and has a `PinJudge` verify their PINs.
 
     The memory of admissions learns of every patron found (C110).
     """
 
-    def __init__(self, pins: PinService) -> None:
+    def __init__(self, pins: PinJudge) -> None:
         self._pins = pins
 
     async def identify(

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from sip2gw.authentication.guesses import Guesses, PinRules
+from sip2gw.authentication.replacing import HashReplacing
 from sip2gw.authentication.verification import SlowVerifier
 from sip2gw.backend.base import Backend
 from sip2gw.foundation.hashing import verify_pin
@@ -74,6 +75,7 @@ class PinService:
         )
         self._unwritten = self.guesses.unwritten
         self._admissions = admissions or Admissions()
+        self.replacing = HashReplacing(backend, verifier, pin_secret)
 
     @property
     def rules(self) -> PinRules:
@@ -164,6 +166,8 @@ class PinService:
                 return PinState.WRONG
         if failed_before:
             await guesses.take_back(record.id, store_away=away)
+        if not away:
+            self.replacing.of(record, guess.pin)
         return PinState.OK
 
     def _is_known_right(self, record: PatronRecord, pin: str) -> bool:

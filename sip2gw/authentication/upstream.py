@@ -8,34 +8,32 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 
+from sip2gw.authentication.asking import (
+    Asking,
+    LibraryAnswer,
+    Question,
+    library_behind,
+    told_nothing,
+)
 from sip2gw.authentication.emergency import EmergencyPins
 from sip2gw.authentication.guesses import PinRules
 from sip2gw.authentication.library_pins import LibraryGuess, LibraryPins, Verdict
-from sip2gw.authentication.pending import as_if_told
-from sip2gw.authentication.snapshots import Snapshots
 from sip2gw.authentication.verification import SlowVerifier
 from sip2gw.backend.base import Backend
-from sip2gw.backend.system import LibrarySystem, NoAnswerError, NotAskedError
+from sip2gw.backend.system import NoAnswerError, NotAskedError
 from sip2gw.handlers.base import Asked, Session
-from sip2gw.handlers.rules import UpstreamManner
-from sip2gw.model import Card, PatronRecord, copied
+from sip2gw.model import Card, PatronRecord
 from sip2gw.policy.access import PinState
-from sip2gw.policy.payments import PaymentFacts
 from sip2gw.policy.upstream.facts import pin_is_right, says_nothing
-from sip2gw.policy.upstream.fees import fee_list_of
 from sip2gw.policy.upstream.passing import password_word
 from sip2gw.policy.upstream.questions import given_pin, going_up
 from sip2gw.protocol.encoding import is_exact
 from sip2gw.protocol.messages import (
-    PatronInformation,
     PatronInformationResponse,
-    PatronStatusRequest,
     PatronStatusResponse,
     Response,
 )
-from sip2gw.protocol.timestamps import write_timestamp
 from sip2gw.shared.door_memory import Admissions
 from sip2gw.shared.door_questions import DoorQuestions
 from sip2gw.shared.pin_guesses import PinGuesses
@@ -46,11 +44,8 @@ _OK, _WRONG = PinState.OK, PinState.WRONG
 _LOCKED, _ABSENT = PinState.LOCKED, PinState.ABSENT
 """By name: Python 3.11 takes 0.1 µs to find a member of an enumeration."""
 
-_Question = PatronStatusRequest | PatronInformation
-_Answer = PatronStatusResponse | PatronInformationResponse
 
-
-class UpstreamIdentifier:
+class UpstreamIdentifier(Asking):
     """Asks the library system, lays over its answer what our store knows, and has wrong PINs
     counted; implements `sip2gw.handlers.base.LibraryIdentifier`.
     """
@@ -67,7 +62,7 @@ class UpstreamIdentifier:
         questions: DoorQuestions,
     ) -> None:
         """For `rules` and `on_lock` see `Guesses`; the others are the parts of `SharedState`."""
-        self._backend = backend
+        super().__init__(backend)
         self._digest = verifier.digest
         self._admissions = admissions
         self._questions = questions
@@ -75,7 +70,6 @@ class UpstreamIdentifier:
         self._pins = LibraryPins(
             backend, verifier, rules, on_lock, admissions, self._emergency, terminals
         )
-        self._snapshots = Snapshots()
         self._unknown: OrderedDict[str, None] = OrderedDict()
         """Cards that nobody had there when it was last asked: once they are locked, the answer must
         be the same."""
@@ -96,7 +90,7 @@ class UpstreamIdentifier:
 
     # What handlers ask ----------------------------------------------------------------------------
 
-    async def ask(self, session: Session, request: _Question, *, twice: bool = True) -> Asked:
+    async def ask(self, session: Session, request: Question, *, twice: bool = True) -> Asked:
         """Send `request` up once, in the account's name, unless the PIN is locked, and read the
         answer. Failing answers leave when all of them do (C99).
 
@@ -131,32 +125,13 @@ class UpstreamIdentifier:
     async def identify(
         self, session: Session, number: str, pin: str | None
     ) -> tuple[PatronRecord | None, Card | None, PinState]:
-        """Find the holder of a card, and whether `pin` is right, by a question of our own."""
-        asked = await self.ask(session, _question(session, number, pin), twice=False)
-        if asked.pin is _OK and asked.record is not None:
+        """The same as everywhere; an emergency door remembers a PIN that was right (B40)."""
+        record, card, state = await super().identify(session, number, pin)
+        if state is _OK and record is not None:
             terminal = session.terminal
             if terminal.is_door and terminal.door.emergency_max_age is not None and pin:
-                self._emergency.note(asked.record.id, pin, right=True)
-        return asked.record, asked.card, asked.pin
-
-    async def find(self, session: Session, number: str) -> tuple[PatronRecord | None, Card | None]:
-        """Find the holder of a card; no PIN goes up. A card of which nothing says that it is valid
-        is nobody's (B36)."""
-        asked = await self.ask(session, _question(session, number, None), twice=False)
-        is_valid = asked.response is not None and asked.response.valid_patron
-        return asked.record, asked.card if is_valid else None
-
-    async def identify_payer(
-        self, session: Session, number: str, pin: str | None
-    ) -> tuple[PaymentFacts | None, Card | None, PinState]:
-        """The same with their fee list, and with the debtors whom our store knows."""
-        question = _question(session, number, pin, with_fees=True)
-        asked = await self.ask(session, question)
-        record, card, state = asked.record, asked.card, asked.pin
-        if record is None:
-            return None, card, state
-        ours = await self._backend.find_payer(number) or await self._backend.find_payer(record.id)
-        return PaymentFacts(record, ours.debtors if ours is not None else ()), card, state
+                self._emergency.note(record.id, pin, right=True)
+        return record, card, state
 
     async def verify_without_store(
         self, session: Session, record: PatronRecord, number: str, pin: str | None
@@ -224,7 +199,7 @@ class UpstreamIdentifier:
         sending = _Sending(send)
 
         async def ask() -> Verdict:
-            if not is_exact(pin, _library(session)[1].text):
+            if not is_exact(pin, library_behind(session)[1].text):
                 return Verdict(False)
             return deed_verdict(await sending.answer(), is_verified=is_verified)
 
@@ -274,12 +249,12 @@ class UpstreamIdentifier:
     async def _judge(
         self,
         session: Session,
-        request: _Question,
+        request: Question,
         pin: str | None,
         ours: PatronRecord | None,
         *,
         twice: bool,
-    ) -> tuple[PinState, _Answer | None]:
+    ) -> tuple[PinState, LibraryAnswer | None]:
         number, terminal = request.patron_identifier, session.terminal
         question = None
         if terminal.is_door and not twice:
@@ -304,20 +279,20 @@ class UpstreamIdentifier:
         state, verdict = await self._pins.judge(guess, ask, recall)
         return state, verdict.answer if verdict is not None else None
 
-    def _recall(self, session: Session, question: bytes | None) -> _Answer | None:
+    def _recall(self, session: Session, question: bytes | None) -> LibraryAnswer | None:
         """The answer to the same question at this door a moment ago."""
         if question is None:
             return None
-        answer: _Answer | None = self._questions.recall(
+        answer: LibraryAnswer | None = self._questions.recall(
             question, session.services.clock.monotonic()
         )
         return answer
 
     async def _answer(
-        self, session: Session, request: _Question, question: bytes | None
-    ) -> _Answer | None:
+        self, session: Session, request: Question, question: bytes | None
+    ) -> LibraryAnswer | None:
         """What the library system says to `request`; None if it cannot be asked that."""
-        library, manner = _library(session)
+        library, manner = library_behind(session)
         terminal = session.terminal
         up = going_up(
             request,
@@ -353,10 +328,10 @@ class UpstreamIdentifier:
     async def _read(
         self,
         session: Session,
-        request: _Question,
+        request: Question,
         ours: PatronRecord | None,
         state: PinState,
-        answer: _Answer | None,
+        answer: LibraryAnswer | None,
     ) -> Asked:
         """What an answer tells. A PIN that is not right lets nobody know more than we do (C112)."""
         number = request.patron_identifier
@@ -366,30 +341,13 @@ class UpstreamIdentifier:
             or state is _LOCKED
             or says_nothing(answer, with_pin=state is not _ABSENT)
         ):
-            return self._told_nothing(session, number, ours, state, answer)
-        answer, pending = await as_if_told(session, request, answer)
-        record = await self._snapshots.of(session, number, ours, answer)
-        if pending and record.word is not None:
-            record = copied(record, word=replace(record.word, pending=pending))
+            _, manner = library_behind(session)
+            is_unknown = number in self._unknown or not is_exact(number, manner.text)
+            return told_nothing(number, ours, state, answer, is_unknown=is_unknown)
+        asked, record = await self._told(session, request, ours, state, answer)
         self._pins.learn(number, record.id)
         self._admissions.see(record)
-        return Asked(record, record.card(number), state, answer)
-
-    def _told_nothing(
-        self,
-        session: Session,
-        number: str,
-        ours: PatronRecord | None,
-        state: PinState,
-        answer: _Answer | None,
-    ) -> Asked:
-        """Nothing but whether there is such a card, which a locked PIN must not change."""
-        _, manner = _library(session)
-        is_unknown = number in self._unknown or not is_exact(number, manner.text)
-        if is_unknown:
-            return Asked(ours, None, state, answer)
-        record = ours or PatronRecord(number, "", cards=(Card(number),))
-        return Asked(record, record.card(number), state, answer)
+        return asked
 
     async def _hold_back(self, session: Session, began_s: float) -> None:
         """Send the failing answer at a moment that reveals nothing (C99)."""
@@ -426,34 +384,6 @@ class _Sending:
             self._under_way.cancel()
 
 
-def _library(session: Session) -> tuple[LibrarySystem, UpstreamManner]:
-    library, manner = session.services.library, session.terminal.upstream
-    assert library is not None
-    assert manner is not None
-    return library, manner
-
-
-def _question(
-    session: Session, number: str, pin: str | None, *, with_fees: bool = False
-) -> _Question:
-    """A 63 for no list or for the fees, or a 23 where that is not offered."""
-    library, manner = _library(session)
-    offered = library.offers(manner.account)
-    is_offered = offered is None or PatronInformation.code in offered
-    if not (manner.offers_information and is_offered):
-        return PatronStatusRequest(
-            transaction_date=write_timestamp(session.now()),
-            patron_identifier=number,
-            patron_password=pin,
-        )
-    return PatronInformation(
-        transaction_date=write_timestamp(session.now()),
-        summary=frozenset({fee_list_of(manner.facts)} if with_fees else ()),
-        patron_identifier=number,
-        patron_password=pin,
-    )
-
-
 def deed_verdict(answer: Response, *, is_verified: bool) -> Verdict:
     """What the answer to a loan or the like says about the PIN; `is_verified`: it is known to be
     right, so a no is about something else, unless CQ says so."""
@@ -464,7 +394,7 @@ def deed_verdict(answer: Response, *, is_verified: bool) -> Verdict:
     return Verdict(is_done, answer=answer, by_deed=True)
 
 
-def _verdict(answer: _Answer | None) -> Verdict:
+def _verdict(answer: LibraryAnswer | None) -> Verdict:
     """What an answer says about the PIN; one that cannot be asked is wrong."""
     if answer is None:
         return Verdict(False)

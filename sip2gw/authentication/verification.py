@@ -13,28 +13,20 @@ import hashlib
 import hmac
 import os
 import secrets
-import threading
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Protocol, TypeVar
 
 from sip2gw.backend.base import BackendError, BackendTimeoutError
 from sip2gw.foundation.hashing import verify_password
-from sip2gw.foundation.threads import ready_pool
+from sip2gw.foundation.threads import ready_pool, step_back
 
 SUCCESS_TTL_S = 15 * 60.0
 SUCCESS_ENTRIES_MAX = 50_000
-HASHING_NICENESS = 10
-"""How far hashing yields to the event loop, on Linux's scale, but for what goes first."""
 T = TypeVar("T")
 
 PENDING_MAX = 256
 """Verifications of each kind that may wait for a thread; more are refused as too late."""
-
-
-def _step_back() -> None:
-    """Let this thread's work wait for the event loop's when there is one core for both."""
-    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), HASHING_NICENESS)
 
 
 class SlowVerifier:
@@ -46,7 +38,7 @@ class SlowVerifier:
         threads = threads or min(4, os.cpu_count() or 1)
         self._first = ready_pool(max(1, threads // 2), "sip2gw-hash-first")
         """Somebody stands at a door: this must not wait for whatever else the machine does."""
-        self._pool = ready_pool(max(1, threads - 1), "sip2gw-hash", initializer=_step_back)
+        self._pool = ready_pool(max(1, threads - 1), "sip2gw-hash", initializer=step_back)
         self._pending: Counter[bool] = Counter()
         """The number of verifications waiting or running: those that go first, and the others."""
         self._keyed = hashlib.blake2b(key=secrets.token_bytes(32), digest_size=16)

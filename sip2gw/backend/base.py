@@ -24,6 +24,7 @@ from sip2gw.backend.ids import new_id
 from sip2gw.model import (
     AccessRow,
     Block,
+    CalendarChange,
     FailedPins,
     Membership,
     Minor,
@@ -279,6 +280,10 @@ class Backend(Protocol):
         """Forget the failures of the patron after a right PIN."""
         ...
 
+    async def replace_pin_hash(self, patron_id: str, old: str, new: str) -> None:
+        """Put another hash of the same PIN in the place of `old`, if it is still there."""
+        ...
+
     async def failed_pins(self, numbers: Sequence[str]) -> Sequence[FailedPins]:
         """The wrong PINs counted by `record_guess`, in the order of `numbers`."""
         ...
@@ -453,6 +458,14 @@ class Backend(Protocol):
         """
         ...
 
+    async def would_circulate(self, order: CirculationOrder) -> CirculationResult:
+        """What `circulate` would answer now, decided on the same facts; nothing is written (B70).
+
+        Raises:
+            BackendError: the facts cannot be read.
+        """
+        ...
+
     async def has_open_attempt(self, is_meant: Callable[[UnknownAttempt], bool]) -> bool:
         """Whether an attempt that `is_meant` recognises was done, or may turn out to be (C98).
 
@@ -584,6 +597,14 @@ class Backend(Protocol):
 
     async def remember_logins(self, digests: Mapping[str, str]) -> None:
         """Keep these digests, durably, instead of what was kept for the same logins."""
+        ...
+
+    async def calendar_changes(self, until: datetime | None = None) -> Sequence[CalendarChange]:
+        """The last change of each branch's hours by staff, even one that has ended (C139).
+
+        Args:
+            until: leaves out what was changed later.
+        """
         ...
 
     def log_access(self, row: AccessRow) -> None:

@@ -16,6 +16,7 @@ from sip2gw.backend.sqlite.store import open_sqlite
 from sip2gw.backend.system import LibrarySystem
 from sip2gw.config import Config
 from sip2gw.foundation.clock import Clock
+from sip2gw.foundation.urls import database_of
 from sip2gw.monitoring.metrics import Metrics
 from sip2gw.monitoring.telemetry import Log
 
@@ -125,6 +126,16 @@ def store_file(config: Config) -> Path | None:
     return None if is_postgres(url) else config.base_dir / sqlite_file(url)
 
 
+def store_name(config: Config) -> str:
+    """The store for people: its file, or database and host without user and password.
+
+    Raises:
+        StoreUrlError: the URL is not usable.
+    """
+    file = store_file(config)
+    return str(file) if file is not None else database_of(config.store.url)
+
+
 def _open_file(config: Config, role: Role, access: Access) -> Library:
     return open_sqlite(
         _file_of(config),
@@ -138,7 +149,9 @@ def _open_file(config: Config, role: Role, access: Access) -> Library:
 def _file_of(config: Config) -> Path:
     path = config.base_dir / sqlite_file(config.store.url)
     if not path.parent.is_dir():
-        raise StoreUrlError(f"store.url: the directory {path.parent} does not exist")
+        raise StoreUrlError(
+            f"store.url: the directory {path.parent} does not exist; make it, or correct the path"
+        )
     return path
 
 

@@ -47,6 +47,7 @@ from sip2gw.backend.sql.money import (
     unknown,
 )
 from sip2gw.backend.sql.values import time_value
+from sip2gw.backend.staff import calendar
 from sip2gw.backend.staff import doors as door_desk
 from sip2gw.foundation.later import Later, loaded
 from sip2gw.model import Payment
@@ -250,9 +251,12 @@ class Library(Sendings, SharedPayments, Backend, Database):
     badge_history = _listed(badge_desk.history)
     badges = _read(badge_desk.definitions)
     badge_holders = _listed(badge_desk.holders)
+    change_calendar = _written(calendar.change_calendar)
+    calendar_history = _read(calendar.history)
     put_door_entry = _written(door_desk.put_entry)
     remove_door_entry = _written(door_desk.remove_entry)
     door_entries = _read(door_desk.entries)
+    unknown_cards = _read(door_desk.unknown_cards)
     door_counts = _read(door_desk.counts)
     observed_counts = _read(door_desk.observed_counts)
     passages = _read(door_desk.passages)

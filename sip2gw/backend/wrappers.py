@@ -7,7 +7,7 @@ from datetime import datetime
 from inspect import isfunction
 from typing import TypeVar
 
-from sip2gw.backend.attempts import Settlement, UnknownAttempt
+from sip2gw.backend.attempts import Settlement, UnknownAttempt, UnknownSending
 from sip2gw.backend.base import (
     Backend,
     CirculationOrder,
@@ -17,6 +17,7 @@ from sip2gw.backend.base import (
     PaymentResult,
 )
 from sip2gw.model import AccessRow, Block, Presence
+from sip2gw.model.items import ItemRecord
 from sip2gw.model.journal import JournalEntry, Kept
 
 T = TypeVar("T")
@@ -39,20 +40,59 @@ class PassingOn(Backend):
 
 
 class Unrecorded(PassingOn):
-    """Nothing is recorded, and nobody enters or leaves."""
+    """Nothing is recorded, lent or taken back, and nobody enters or leaves.
+
+    What would have been is kept here for whoever wants to explain it (B70).
+    """
+
+    def __init__(self, inner: Backend) -> None:
+        super().__init__(inner)
+        self.row: AccessRow | None = None
+        """What the door log would say."""
+        self.presence_seen: Presence | None = None
+        """Who is inside, if that was looked at."""
+        self.result: CirculationResult | None = None
+        """What an order would have come to."""
 
     def log_access(self, row: AccessRow) -> None:
         """Asking does not count as a passage."""
+        self.row = row
 
     def note_activity(self, patron_id: str, now: datetime) -> None:
         """Asking is no activity."""
 
     async def enter_branch(self, order: EntryOrder) -> Presence:
         """Say who is inside."""
-        return await self._inner.presence(order)
+        self.presence_seen = await self._inner.presence(order)
+        return self.presence_seen
 
     async def leave_branch(self, branch: str, patron_id: str) -> None:
         """Nobody goes out."""
+
+    async def circulate(self, order: CirculationOrder) -> CirculationResult:
+        """Say what would be done."""
+        self.result = await self._inner.would_circulate(order)
+        return self.result
+
+    async def hold_queue(self, record: ItemRecord, now: datetime) -> tuple[str, ...]:
+        """The queue with the hold that would be placed: it comes last."""
+        queue = await self._inner.hold_queue(record, now)
+        placed = self.result.done.hold if self.result and self.result.done else None
+        return queue if placed is None or placed.id in queue else (*queue, placed.id)
+
+    async def add_to_journal(self, entry: JournalEntry) -> Kept:
+        """Nothing is taken off line."""
+        return Kept.FULL
+
+    async def journalled(self, item_id: str) -> JournalEntry | None:
+        """Nobody waits: what was taken off line goes up before long."""
+        return None
+
+    async def begin_sending(self, sending: UnknownSending) -> None:
+        """Nothing goes up that would have to be settled."""
+
+    def end_sending(self, sending: UnknownSending) -> None:
+        """Nor does it end."""
 
 
 class Timed(PassingOn):
@@ -88,6 +128,11 @@ class Timed(PassingOn):
     async def clear_pin_failures(self, patron_id: str) -> None:
         """See `Backend.clear_pin_failures`."""
         await self._timed("clear_pin_failures", self._inner.clear_pin_failures(patron_id))
+
+    async def replace_pin_hash(self, patron_id: str, old: str, new: str) -> None:
+        """See `Backend.replace_pin_hash`."""
+        waiting = self._inner.replace_pin_hash(patron_id, old, new)
+        await self._timed("replace_pin_hash", waiting)
 
     async def record_guess(
         self, number: str, now: datetime, failures_max: int, lock_until: datetime

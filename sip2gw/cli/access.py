@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from sip2gw.cli.failures import saying_when_stopped
+
 if TYPE_CHECKING:
     from sip2gw.backend.base import Access
 
@@ -95,6 +97,10 @@ OPENS: Mapping[str, _Opens] = {
     "support table change": _WRITES,
     "outbox list": _READS,
     "outbox send": _WRITES,
+    "branch close": _WRITES,
+    "branch open": _WRITES,
+    "branch reset": _WRITES,
+    "branch list": _READS,
     "door log": _READS,
     "door stats": _READS,
     "door inside": _Opens("read", {"reveal": "write"}),
@@ -115,6 +121,15 @@ OPENS: Mapping[str, _Opens] = {
 }
 """Every command by its words. An option may make it another: who asks for names is written down."""
 
+_LEFT: Mapping[Access | None, str] = {
+    None: "nothing was changed",
+    "read": "nothing was changed",
+    "rehearse": "nothing was changed",
+    "write": "what it says above is done; look whether the rest is, and give the command again",
+    "make": "what it says above is done; look whether the rest is, and give the command again",
+}
+"""What a command leaves that is ended with Ctrl-C, unless it knows better."""
+
 _running: ContextVar[Access | None] = ContextVar("access of the running command", default="read")
 
 
@@ -133,7 +148,7 @@ def declared(words: str, callback: Callable[..., Any]) -> Callable[..., Any]:
         access = next(
             (other for name, other in opens.given.items() if options.get(name)), opens.access
         )
-        with _as_declared(access):
+        with _as_declared(access), saying_when_stopped(lambda: _LEFT[access]):
             return callback(*args, **options)
 
     return run

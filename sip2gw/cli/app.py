@@ -62,8 +62,8 @@ app = typer.Typer(
     name="sip2gw",
     cls=_Commands,
     help="SIP2 self-service gateway for libraries: kiosks, doors and payment terminals.",
+    context_settings={"help_option_names": ["-h", "--help"]},
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,6 +12,7 @@ from sip2gw.cli.common import (
     ConfigOption,
     configured,
     opened_store,
+    run,
     say,
 )
 from sip2gw.cli.failures import CommandError, UsageError
@@ -48,7 +50,9 @@ def check(
     """Check the configuration and the store, or probe a running gateway.
 
     Without options, the command reads the whole configuration, then checks the store's schema, its
-    integrity and the balance of its ledger. Settings that are valid, but do nothing, are warnings.
+    integrity and the balance of its ledger. It warns of what is valid, but hardly what you want: a
+    setting without effect, a door that nobody can pass, a password from an example, an address open
+    to the world. Warnings do not change the exit status, unless you give --strict.
     """
     if schema:
         _print_schema()
@@ -69,6 +73,9 @@ def _print_schema() -> None:
 
 
 def _check_site(config: Config, *, strict: bool) -> None:
+    from sip2gw.cli.checking.certificates import about_certificates
+    from sip2gw.cli.checking.exposure import about_addresses
+    from sip2gw.cli.checking.terminals import about_terminals
     from sip2gw.config.availability import unavailable
     from sip2gw.config.unsaid import unsaid
     from sip2gw.config.without_effect import without_effect
@@ -81,34 +88,45 @@ def _check_site(config: Config, *, strict: bool) -> None:
         f" {counted(len(config.profiles), 'profile')},"
         f" {counted(len(config.terminals), 'terminal')}{_behind(config)}"
     )
-    warnings = [*without_effect(config), *unsaid(config)]
+    now = datetime.now(config.zone)
+    warnings = [
+        *without_effect(config),
+        *unsaid(config),
+        *about_addresses(config),
+        *about_certificates(config, now),
+        *about_terminals(config, now),
+    ]
     for warning in warnings:
-        typer.echo(f"warning: {warning}", err=True)
-    if not _check_store(config):
-        warnings.append("there is no store")
-    if warnings and strict:
-        raise CommandError(f"{counted(len(warnings), 'warning')}, and --strict allows none")
+        say(f"warning: {config.path}: {warning}")
+    count = len(warnings) + _check_store(config, now)
+    if count and strict:
+        raise CommandError(f"{counted(count, 'warning')}, and --strict allows none")
 
 
-def _check_store(config: Config) -> bool:
-    """Whether there is a store; nothing is made or changed there.
+def _check_store(config: Config, now: datetime) -> int:
+    """The number of warnings about the store; nothing is made or changed there.
 
     Raises:
         CommandError: it is broken.
         BackendError: it cannot be used, or is not ours.
     """
     from sip2gw.backend.sql.standing import NoStoreError
+    from sip2gw.cli.checking.library import about_store
 
     try:
         with opened_store(config) as store:
             problems = store.self_check()
+            last_import = run(store.last_import())
+            warnings = list(about_store(config, store, last_import, now))
     except NoStoreError as error:
         say(f"warning: store: {error}")
-        return False
+        return 1
     if problems:
         raise CommandError("\n".join(f"store: {problem}" for problem in problems))
     say("store: schema, integrity and ledger are in order")
-    return True
+    for warning in warnings:
+        say(f"warning: {warning}")
+    return len(warnings)
 
 
 def _behind(config: Config) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import tempfile
-from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Collection, Coroutine, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import date, datetime, timedelta, tzinfo
 from pathlib import Path
@@ -15,7 +16,10 @@ import typer
 
 from sip2gw.cli.access import running_access
 from sip2gw.cli.failures import CommandError, UsageError
+from sip2gw.cli.meanings import Shown
 from sip2gw.cli.owner import as_owner
+from sip2gw.foundation.patience import telling
+from sip2gw.foundation.words import meant
 
 if TYPE_CHECKING:
     from sip2gw.backend.factory import Opened
@@ -77,11 +81,13 @@ def opened(config: Config) -> Iterator[Opened]:
     Raises:
         BackendError: the store cannot be opened.
     """
-    from sip2gw.backend.factory import open_backend, store_file
+    from sip2gw.backend.factory import open_backend, store_file, store_name
 
     file = store_file(config)
     with nullcontext() if file is None else as_owner(file):
-        yield open_backend(config, "command", running_access())
+        with telling(say, f"sip2gw: waiting for the database {store_name(config)}"):
+            found = open_backend(config, "command", running_access())
+        yield found
 
 
 @contextmanager
@@ -115,8 +121,8 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     return asyncio.run(work)
 
 
-def read_branch(config: Config, code: str) -> Branch:
-    """The branch that `--branch` names.
+def read_branch(config: Config, code: str, option: str = "--branch") -> Branch:
+    """The branch that `option` names.
 
     Raises:
         UsageError: no branch has this code.
@@ -124,8 +130,37 @@ def read_branch(config: Config, code: str) -> Branch:
     known = config.branches.get(code)
     if known is None:
         names = ", ".join(config.branches) or "none"
-        raise UsageError(f"--branch {printable(code)}: no such branch; configured: {names}")
+        raise UsageError(f"{option} {printable(code)}: no such branch; configured: {names}")
     return known
+
+
+def terminal_names(config: Config) -> list[str]:
+    """The names under which terminals are recorded."""
+    return [terminal.name for terminal in config.terminals.values()]
+
+
+def passing(
+    option: str, value: str | None, known: Iterable[str], found: Iterable[T]
+) -> Iterator[T]:
+    """What was `found` with a filter; a slip of the pen must not look like an empty list.
+
+    What the configuration has no more may still be recorded, so a value that finds something is
+    right.
+
+    Raises:
+        UsageError: nothing was found, and the value is not among the `known` ones.
+    """
+    names = list(known)
+    if value is None or value in names:
+        return iter(found)
+    rows = list(found)
+    if not rows:
+        listed = ", ".join(names) or "nothing, because none is configured"
+        raise UsageError(
+            f"{option} {printable(value)}: not known, and there is nothing of it to list"
+            f"{meant(value, names)}; allowed: {listed}"
+        )
+    return iter(rows)
 
 
 _DAYS_AGO = {"today": 0, "yesterday": 1}
@@ -165,16 +200,6 @@ def read_until(text: str | None, zone: tzinfo, option: str = "--until") -> datet
     return moment + timedelta(days=1) if is_day else moment
 
 
-def insist_on_one_format(json: bool, csv: bool) -> None:
-    """Refuse a listing in two formats.
-
-    Raises:
-        UsageError: both were asked for.
-    """
-    if json and csv:
-        raise UsageError("give --json or --csv, not both")
-
-
 def read_day_option(option: str, text: str | None) -> date | None:
     """The day that an option names.
 
@@ -206,7 +231,8 @@ def write_listing(
     *,
     csv: bool = False,
     times: Collection[str] = ("time",),
-    shown: Callable[[dict[str, Any]], dict[str, Any]] = dict,
+    zone: str = "",
+    shown: Shown = dict,
 ) -> None:
     """Write JSON Lines, comma-separated values for spreadsheets, or a table for people.
 
@@ -216,8 +242,14 @@ def write_listing(
         json: whether `--json` was given.
         csv: whether `--csv` was given.
         times: the columns that hold local times.
+        zone: whose local times they are; people are told below the table.
         shown: how the table shows a record, where that differs from the JSON.
+
+    Raises:
+        UsageError: two formats were asked for.
     """
+    if json and csv:
+        raise UsageError("give --json or --csv, not both")
     if json:
         for record in records:
             write_json(record)
@@ -225,38 +257,46 @@ def write_listing(
     if csv:
         _write_csv(columns, records)
         return
-    table = map(shown, records)
-    write_table(columns, [[_cell(it[name], name in times) for name in columns] for it in table])
+    rows = [[_cell(it.get(name), name in times) for name in columns] for it in map(shown, records)]
+    write_table(columns, rows)
+    if zone and any(map(any, rows)):
+        sys.stdout.flush()
+        say(f"Times are those of {zone}.")
 
 
-def _cell(value: Any, is_time: bool) -> str:
+def _cell(value: Any, is_time: bool = False) -> str:
     if value is None:
         return ""
     return clock_time(value) if is_time else _one_line(value)
 
 
-def write_one(record: dict[str, Any], json: bool) -> None:
-    """Write one record as a line of JSON, or for people."""
+def write_one(record: dict[str, Any], json: bool, shown: Shown = dict) -> None:
+    """Write one record as a line of JSON, or for people as `shown`."""
     if json:
         write_json(record)
     else:
-        write_record(record)
+        write_record(shown(record))
 
 
 def _write_csv(columns: Sequence[str], records: Iterable[dict[str, Any]]) -> None:
-    """Write comma-separated values with a header to standard output.
+    """Write comma-separated values with a header to standard output, as RFC 4180 wants them.
 
     An apostrophe protects a text that a spreadsheet would take for a formula.
     """
     import csv
 
-    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer = csv.writer(sys.stdout, csv.excel)
     writer.writerow(columns)
-    writer.writerows([_harmless(str(record[name])) for name in columns] for record in records)
+    for record in records:
+        writer.writerow([_harmless(_cell(record.get(name))) for name in columns])
+
+
+_NUMBER = re.compile(r"-\d+([.,]\d+)?")
 
 
 def _harmless(cell: str) -> str:
-    return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
+    is_formula = cell.startswith(("=", "+", "-", "@", "\t", "\r")) and not _NUMBER.fullmatch(cell)
+    return f"'{cell}" if is_formula else cell
 
 
 def write_record(record: dict[str, Any]) -> None:
@@ -301,11 +341,19 @@ def _write_rich_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> 
     from rich.table import Column, Table
     from rich.text import Text
 
-    # A truncated number or reason is useless: fold it.
-    table = Table(*(Column(name, overflow="fold") for name in columns), box=box.SIMPLE_HEAD)
+    # Texts may wrap between words. A number, an id or a reason stays whole: broken over two lines
+    # it could not be copied, and truncated it would be useless.
+    wraps = [any(" " in cell for cell in cells) for cells in zip(columns, *rows, strict=True)]
+    table = Table(
+        *(Column(name, no_wrap=not wrap) for name, wrap in zip(columns, wraps, strict=True)),
+        box=box.SIMPLE_HEAD,
+    )
     for row in rows:
         table.add_row(*map(Text, row))
-    Console().print(table)
+    console = Console()
+    needed = table.__rich_measure__(console, console.options).minimum
+    console.width = max(console.width, needed)
+    console.print(table, soft_wrap=True)
 
 
 def write_new(file: Path, text: str, *, mode: int = 0o600) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 FAILED = 1
 """The operation was refused or failed."""
 WRONG_USAGE = 2
 """Wrong usage, or an invalid configuration."""
+INTERRUPTED = 130
+"""Ended with Ctrl-C, as shells count it."""
 
 
 class CommandError(Exception):
@@ -20,6 +24,21 @@ class UsageError(CommandError):
     """The command was called in a wrong way."""
 
     status = WRONG_USAGE
+
+
+class StoppedError(CommandError):
+    """Somebody pressed Ctrl-C; the text says what was done and what was not."""
+
+    status = INTERRUPTED
+
+
+@contextmanager
+def saying_when_stopped(left: Callable[[], str]) -> Iterator[None]:
+    """Say on Ctrl-C what the work inside has `left`: what was done and what was not."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise StoppedError(f"interrupted: {left()}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,5 +65,7 @@ def failure_of(error: Exception) -> Failure | None:
         return Failure(WRONG_USAGE, ("an argument is not valid text",))
     if isinstance(error, OSError):
         what = error.strerror or type(error).__name__
+        if isinstance(error, FileNotFoundError):
+            what += "; correct the name"
         return Failure(FAILED, (f"{error.filename}: {what}" if error.filename else what,))
     return None

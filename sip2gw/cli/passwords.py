@@ -38,7 +38,7 @@ def read_password(given: str | None, file: Path | None) -> str | None:
     """
     if file is None:
         return given
-    password = file.read_text(encoding="utf-8").removesuffix("\n").removesuffix("\r")
+    password = file.read_text(encoding="utf-8-sig").rstrip()
     if not password:
         raise UsageError(f"{file}: has no password in its first line")
     return password
@@ -65,7 +65,7 @@ def read_secret(what: str, from_stdin: bool) -> str:
     secret = sys.stdin.readline() if from_stdin else _typed_twice(what)
     secret = secret.removesuffix("\n").removesuffix("\r")
     if not secret:
-        raise UsageError(f"you gave no {what}")
+        raise UsageError(f"you gave no {what}; type it, or write it as one line to standard input")
     return secret
 
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from sip2gw.cli.common import (
     ConfigOption,
+    CsvOption,
     JsonOption,
     clock_time,
     printable,
     say,
-    write_json,
-    write_table,
+    write_listing,
 )
 from sip2gw.cli.failures import CommandError
 from sip2gw.cli.running import ANSWER_WITHIN_S, running_gateway
@@ -22,7 +22,6 @@ from sip2gw.foundation.words import counted
 
 if TYPE_CHECKING:
     from sip2gw.control.messages import (
-        TerminalState,
         TraceBegan,
         TraceEnded,
         TraceEvent,
@@ -34,6 +33,10 @@ LoginArgument = Annotated[
     str, typer.Argument(metavar="LOGIN", help="Name or login of the terminal.")
 ]
 
+_KEYS = (
+    *("name", "profile", "branch", "connected", "lines", "address", "since", "requests"),
+    "last_message",
+)
 _COLUMNS = (
     "name",
     "profile",
@@ -42,17 +45,19 @@ _COLUMNS = (
     "address",
     "since",
     "requests",
-    "last message",
+    "last_message",
 )
 _ARROWS = {"received": "→", "sent": "←", "connected": "connected", "disconnected": "disconnected"}
 
 
 @terminal.command("list")
-def list_terminals(json: JsonOption = False, config: ConfigOption = None) -> None:
+def list_terminals(
+    json: JsonOption = False, csv: CsvOption = False, config: ConfigOption = None
+) -> None:
     """List every configured terminal: connected or not, from where, since when, and its last
     message.
 
-    `requests` counts the answers on its newest connection; `last message` goes back to the start of
+    `requests` counts the answers on its newest connection; `last_message` goes back to the start of
     the gateway. JSON keys: `name profile branch connected lines address since requests
     last_message`.
     """
@@ -63,32 +68,23 @@ def list_terminals(json: JsonOption = False, config: ConfigOption = None) -> Non
     with running_gateway(config) as gateway:
         answer = gateway.ask(ListTerminals(), ANSWER_WITHIN_S)
     assert isinstance(answer, Terminals)
-    if json:
-        for state in answer.terminals:
-            write_json(msgspec.to_builtins(state))
-    else:
-        write_table(_COLUMNS, map(_row, answer.terminals))
-
-
-def _row(state: TerminalState) -> list[str]:
-    """The cells of `_COLUMNS`."""
-    connected = (
-        "no"
-        if not state.lines
-        else "yes"
-        if state.lines == 1
-        else f"{counted(state.lines, 'line')}"
+    write_listing(
+        map(msgspec.to_builtins, answer.terminals),
+        _KEYS if csv else _COLUMNS,
+        json,
+        csv=csv,
+        times=("since", "last_message"),
+        zone="the library's time zone",
+        shown=_shown,
     )
-    return [
-        state.name,
-        state.profile,
-        state.branch or "",
-        connected,
-        state.address or "",
-        clock_time(state.since or ""),
-        str(state.requests) if state.lines else "",
-        clock_time(state.last_message or ""),
-    ]
+
+
+def _shown(state: dict[str, Any]) -> dict[str, Any]:
+    """A terminal as the table shows it."""
+    lines = state["lines"]
+    if not lines:
+        return {**state, "requests": None}
+    return {**state, "connected": counted(lines, "line") if lines > 1 else True}
 
 
 @terminal.command()

@@ -8,6 +8,7 @@ the gateway takes to start.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -46,7 +47,7 @@ _PLACES = {
     "import": _Place(
         "library.data",
         "import_library",
-        "Load library data from JSON Lines: everything, or nothing if there is an error.",
+        "Load library data from JSON Lines or tables: everything, or nothing if there is an error.",
     ),
     "export": _Place(
         "library.data", "export_library", "Write library data in the format that `import` reads."
@@ -58,7 +59,7 @@ _PLACES = {
     "explain": _Place(
         "explain",
         "explain",
-        "Explain what a terminal would be told about a card, and why, check by check.",
+        "Explain what a terminal would be told about a card or an item, and why, check by check.",
     ),
     "maintain": _Place(
         "library.maintain",
@@ -103,6 +104,7 @@ _PLACES = {
         "library.support", "support", "What a person must follow up, and what patrons ask."
     ),
     "outbox": _Place("library.outbox", "outbox", "Notices to patrons."),
+    "branch": _Place("library.branch", "branch", "Close a branch now, or open it."),
     "door": _Place("library.door", "door", "The doors' access log and lists."),
     "observe": _Place(
         "library.observe",
@@ -150,11 +152,26 @@ def _make(name: str, place: _Place) -> Any:
     return made
 
 
+_WHOLE = 10_000
+"""Characters of a command's summary that the list of a group shows: all of them."""
+
+
+def _list_whole(group: Any, ctx: Any, formatter: Any) -> None:
+    """List the commands of `group` with their whole summaries, where typer would cut them."""
+    with formatter.section("Commands"):
+        formatter.write_dl(
+            [(name, one.get_short_help_str(_WHOLE)) for name, one in group.commands.items()]
+        )
+
+
 def _declare(words: str, command: Any) -> None:
-    """Let the functions of `command` and of all below it know what they may do to the store."""
+    """Let the functions of `command` and of all below it know what they may do to the store; let
+    groups list them with their whole summaries.
+    """
     below = getattr(command, "commands", None)
     if below is None:
         command.callback = declared(words, command.callback)
         return
+    command.format_commands = partial(_list_whole, command)
     for name, one in below.items():
         _declare(f"{words} {name}", one)

@@ -62,7 +62,7 @@ def without_secrets(content: bytes) -> bytes:
 
 
 def _data(content: bytes) -> Mapping[str, Any]:
-    return tomllib.loads(content.decode("utf-8"))
+    return tomllib.loads(content.decode("utf-8-sig"))
 
 
 def _settings(table: Any) -> Iterator[tuple[str, str]]:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import re
-from contextlib import suppress
 from dataclasses import replace
-from datetime import date
-from time import strptime
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, Strict, WithJsonSchema
@@ -19,6 +16,7 @@ from sip2gw.config.types import (
     Section,
     check_some,
 )
+from sip2gw.policy.moments import reads_a_day
 from sip2gw.policy.upstream.rules import (
     DATE_FORMATS,
     Fact,
@@ -29,14 +27,12 @@ from sip2gw.policy.upstream.rules import (
 from sip2gw.protocol.fields import PatronFlag
 
 _PATTERN_CHARACTERS_MAX = 500
-_PROBE = date(2026, 12, 31)
 
 
 def _check_date_format(text: str) -> str:
     """Only a format that gives back the day that it wrote can be read."""
-    with suppress(ValueError, re.error):  # the latter for a directive that stands there twice
-        if strptime(_PROBE.strftime(text), text)[:3] == _PROBE.timetuple()[:3]:
-            return text
+    if reads_a_day(text):
+        return text
     raise ValueError('does not read a whole date; write it as "%Y%m%d" or "%d/%m/%Y"')
 
 

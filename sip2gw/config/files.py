@@ -38,7 +38,7 @@ class Files:
         return path
 
     def secret(self, where: str, given: SecretStr | None, name: str | None) -> SecretStr | None:
-        """The given secret, or the one in its file without the line end."""
+        """The given secret, or the one in its file without what editors add around it."""
         if given is not None and name is not None:
             self._problems.add(where, "is given twice; keep either this key or the file")
         if given is not None:
@@ -49,13 +49,13 @@ class Files:
         where = f"{where}_file"
         try:
             with path.open("rb") as file:
-                text = file.read(_SECRET_BYTES_MAX).decode("utf-8")
+                text = file.read(_SECRET_BYTES_MAX).decode("utf-8-sig")
         except OSError as error:
             self._problems.add(where, f"cannot be read: {error.strerror}", got=name)
         except UnicodeDecodeError:
             self._problems.add(where, "is not UTF-8 text", got=name)
         else:
-            return self._sound(where, text.removesuffix("\n").removesuffix("\r"))
+            return self._sound(where, text.rstrip())
         return None
 
     def password(self, where: str, given: SecretStr | None, name: str | None) -> SecretStr | None:

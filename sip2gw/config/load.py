@@ -46,6 +46,7 @@ from sip2gw.config.types import (
 )
 from sip2gw.config.upstream import DEFAULT_ACCOUNT, Account
 from sip2gw.foundation.hashing import is_password_hash
+from sip2gw.foundation.words import meant
 from sip2gw.texts import TEXT_KEYS, override_allowed, override_problem
 
 _T = TypeVar("_T")
@@ -170,14 +171,21 @@ def load_config(path: str | os.PathLike[str]) -> Config:
 
 
 def _read_toml(file: Path, problems: Problems) -> dict[str, object]:
+    """The table in `file`; a byte order mark and any line ends do no harm."""
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        data = file.read_bytes()
+        text = data.decode("utf-8-sig")
+        table = tomllib.loads(text)
     except OSError as error:
-        problems.add("", f"cannot be read: {error.strerror}")
+        problems.add("", f"cannot be read: {error.strerror}; correct --config or SIP2GW_CONFIG")
     except UnicodeDecodeError as error:
-        problems.add("", f"is not UTF-8 at byte {error.start}")
+        line = data.count(b"\n", 0, error.start) + 1
+        problems.add("", f"line {line} is not UTF-8; save the file as UTF-8 text")
     except tomllib.TOMLDecodeError as error:
-        problems.add("", f"is not valid TOML: {error}")
+        problems.not_toml(str(error))
+    else:
+        problems.text = text
+        return table
     raise problems.error() from None
 
 
@@ -387,7 +395,7 @@ class _Resolver:
         if name not in known:
             self._problems.add(
                 where,
-                "does not exist",
+                f"does not exist{meant(name, known)}",
                 got=name,
                 allowed=", ".join(known) or "nothing, because none is defined",
             )

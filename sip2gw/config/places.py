@@ -37,7 +37,7 @@ def find_socket(path: str | os.PathLike[str]) -> Path:
     """
     file = Path(path).absolute()
     try:
-        named = tomllib.loads(file.read_text(encoding="utf-8"))["server"]["socket"]
+        named = tomllib.loads(file.read_text(encoding="utf-8-sig"))["server"]["socket"]
     except (OSError, ValueError, LookupError, TypeError):
         named = None
     return socket_path(file, file.parent / named if isinstance(named, str) and named else None)

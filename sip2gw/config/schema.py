@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 Node = dict[str, Any]
@@ -46,6 +46,18 @@ def node_at(schema: Node, path: Iterable[str | int]) -> Node:
             step = node.get("properties", {}).get(part) or member_node(node)
         above, node = node, resolve(step, schema)
     return node
+
+
+def tables_of(node: Node, schema: Node, name: str = "") -> Iterator[tuple[str, frozenset[str]]]:
+    """The tables below `node` and their keys; those with a name of their own are called NAME."""
+    properties = node.get("properties", {})
+    if name and properties:
+        yield name, frozenset(properties)
+    below = properties or {"NAME": member_node(node)}
+    for key, one in below.items():
+        inner = resolve(one, schema)
+        if inner.get("type") == "object":
+            yield from tables_of(inner, schema, f"{name}.{key}".lstrip("."))
 
 
 def _items_of(node: Node) -> Node:

@@ -101,7 +101,12 @@ def parse_network(text: str) -> Network:
     Raises:
         ValueError: it is neither, or has bits set beyond the prefix.
     """
-    return ipaddress.ip_network(text)
+    try:
+        return ipaddress.ip_network(text)
+    except ValueError:
+        whole = ipaddress.ip_network(text, strict=False)
+    address = text.partition("/")[0]
+    raise ValueError(f"write {whole} for the whole network, or {address} for this address alone")
 
 
 def _check_address(text: str) -> str:
@@ -129,7 +134,7 @@ def _check_zone(text: str) -> str:
     try:
         ZoneInfo(text)
     except (KeyError, OSError, ValueError):
-        raise ValueError("unknown time zone") from None
+        raise ValueError("unknown time zone; write it like Europe/Brussels") from None
     return text
 
 

@@ -41,9 +41,9 @@ def without_effect(config: Config) -> Iterator[str]:
                 )
         if table.cr_item_field == "shelf":
             yield f"profiles.{name}.cr_item_field: no answer of a library system says the shelf"
-        for number, rule in enumerate(table.sort_bins):
+        for number, rule in enumerate(table.sort_bins, 1):
             if rule.field in SORTED_BY:
                 yield (
-                    f"profiles.{name}.sort_bins[{number}] looks at {rule.field}, which no answer of"
+                    f"profiles.{name}.sort_bins.{number} looks at {rule.field}, which no answer of"
                     " a library system says"
                 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import resource
 import sys
@@ -16,7 +17,7 @@ from sip2gw.authentication.identification import StoreIdentifier
 from sip2gw.authentication.pins import PinService
 from sip2gw.authentication.verification import PasswordService, SlowVerifier
 from sip2gw.backend.base import Access, Backend, BackendError
-from sip2gw.backend.factory import Opened, open_backend, open_library_system
+from sip2gw.backend.factory import Opened, open_backend, open_library_system, store_name
 from sip2gw.backend.system import LibrarySystem
 from sip2gw.backend.wrappers import Timed
 from sip2gw.config import Config
@@ -36,8 +37,10 @@ from sip2gw.daemon.reloading import Reloader
 from sip2gw.daemon.replaying import Replayer
 from sip2gw.daemon.settling import Looks, Settler
 from sip2gw.daemon.support import SupportChore
+from sip2gw.daemon.today import LOOK_EVERY_S, TodayChore
 from sip2gw.foundation.clock import Clock
 from sip2gw.foundation.garbage import collect_rarely
+from sip2gw.foundation.patience import telling
 from sip2gw.foundation.threads import SHARED_THREADS, ready_pool
 from sip2gw.handlers import Services
 from sip2gw.handlers.base import Identifier
@@ -106,6 +109,7 @@ class App:
             passages=state.passages,
             admissions=state.admissions,
             answers=state.answers,
+            today=state.today,
             library=self.library,
             sendings=state.sendings,
             journal=state.journal,
@@ -129,6 +133,7 @@ class App:
             log,
             self._data_since,
         )
+        self.today_chore = TodayChore(timed, state.today, clock, log)
         self.replayer = self._replayer(clock)
         self.outbox_chore = OutboxChore(store, lambda: self.config, self.metrics, clock, log)
         self.gateway.on_unknown = self.settler.nudge
@@ -253,6 +258,7 @@ class App:
         tls = server_context(self.config.tls) if self.config.tls is not None else None
         await self.gateway.check_backend()
         await self._passwords.recall()
+        await self.today_chore.look()
         with suppress(BackendError):  # doors with `data_max_age_h` refuse until it is known
             await self.store_chore.look_for_import()
         if self.looker is not None:
@@ -298,6 +304,7 @@ class App:
             (self.store_chore.look, 0.0, 60.0),
             (self.support_chore.look, 0.0, 60.0),
             (self.operators.look, 30.0, 30.0),
+            (self.today_chore.look, LOOK_EVERY_S, LOOK_EVERY_S),
             (self.clock_chore.look, 1.0, 1.0),
             (self.cause_chore.write, 1.0, 1.0),
             (self.cause_chore.look_for_silence, 300.0, 300.0),
@@ -477,10 +484,23 @@ def serve(
         return runner.run(_serve(config, on_ready, access))
 
 
+def _why_not_listening(error: OSError) -> str:
+    """Which address cannot be listened at, why, and what to do."""
+    to_do = {
+        errno.EADDRINUSE: "; end the program that has it (`ss -ltnp` names it), or choose another",
+        errno.EADDRNOTAVAIL: "; this machine does not have that address: choose one of its own",
+        errno.EACCES: "; ports below 1024 need the right CAP_NET_BIND_SERVICE: choose another",
+    }
+    problem = error.strerror or type(error).__name__
+    place = f"{error.filename}: " if error.filename else ""
+    return f"cannot listen: {place}{problem}{to_do.get(error.errno or 0, '')}"
+
+
 async def _serve(config: Config, on_ready: Callable[[list[str], str], None], access: Access) -> int:
     asyncio.get_running_loop().set_default_executor(ready_pool(SHARED_THREADS, "sip2gw"))
     try:
-        opened = open_backend(config, "daemon", access)
+        with telling(sys.stderr.write, f"sip2gw: waiting for the database {store_name(config)}\n"):
+            opened = open_backend(config, "daemon", access)
     except BackendError as error:
         sys.stderr.write(f"sip2gw: {error}\n")
         return 1
@@ -490,11 +510,7 @@ async def _serve(config: Config, on_ready: Callable[[list[str], str], None], acc
         with told_to(log, asyncio.get_running_loop()):
             given_up = await App(config, opened, log, Clock()).run(on_ready)
     except OSError as error:
-        problem = error.strerror or type(error).__name__
-        if error.filename:  # the address
-            problem = f"{error.filename}: {problem}"
-        log.events.error("cannot_listen", problem=problem)
-        sys.stderr.write(f"sip2gw: cannot listen: {problem}\n")
+        sys.stderr.write(f"sip2gw: {_why_not_listening(error)}\n")
         await opened.store.close()
         return 1
     except Exception as error:

@@ -32,6 +32,8 @@ class Dialogue:
     fields: tuple[str, ...] = ()
     pin: str = ""
     """Instead of the right one."""
+    is_first: bool = False
+    """Whether it is on the first screen, with the few that everybody tries."""
 
     def arguments(self, address: str) -> list[str]:
         """The arguments of `sip2gw`."""
@@ -54,8 +56,8 @@ _EMMAS_FEE = ("BV=6.20", "CG=F-1003-1", "BK=demo-1")
 _KEPT, _FILM = ("AB=30000003",), ("AB=30000006",)
 
 DIALOGUES = (
-    Dialogue("door-1", "23", ANNA, "24: admitted", ("BLY", "CQY", "GLONBE")),
-    Dialogue("door-1", "23", GREET, "24: refused, no badge", ("24Y", "BLY", "CQY")),
+    Dialogue("door-1", "23", ANNA, "24: admitted", ("BLY", "CQY", "GLONBE"), is_first=True),
+    Dialogue("door-1", "23", GREET, "24: refused, no badge", ("24Y", "BLY", "CQY"), is_first=True),
     Dialogue("door-1", "23", EMMA, "24: refused, too young", ("24Y", "BLY", "CQY")),
     Dialogue("door-2", "23", ANNA, "24: refused, closed", ("24Y", "BLY", "CQY")),
     Dialogue("door-3", "23", ANNA, "24: the facts, the controller decides", ("BLY", "GLONBE")),
@@ -66,6 +68,7 @@ DIALOGUES = (
         "64: three loans",
         ("AU30000000", "AU30000001", "AU30000002"),
         ("summary=charged",),
+        is_first=True,
     ),
     Dialogue("kiosk-1", "63", EMMA, "64: blocked by her debt", ("64YY Y", "BV6.20", "CC5.00")),
     Dialogue(
@@ -76,7 +79,15 @@ DIALOGUES = (
         ("BV9.50",),
         ("summary=fines", "FW=B"),
     ),
-    Dialogue("cash-1", "37", BRAM, "38: her debt is paid", ("38Y", "BKdemo-1"), _EMMAS_FEE),
+    Dialogue(
+        "cash-1",
+        "37",
+        BRAM,
+        "38: her debt is paid",
+        ("38Y", "BKdemo-1"),
+        _EMMAS_FEE,
+        is_first=True,
+    ),
     Dialogue("cash-1", "37", BRAM, "38: the same again, booked once", ("38Y",), _EMMAS_FEE),
     Dialogue("kiosk-1", "63", EMMA, "64: no longer blocked", ("BV0.00",)),
     Dialogue(
@@ -101,7 +112,15 @@ DIALOGUES = (
     ),
     Dialogue("kiosk-1", "29", ANNA, "30: renewed", ("301Y", "AH20"), ("AB=30000001",)),
     Dialogue("kiosk-1", "65", ANNA, "66: all of hers renewed", ("661", "BM30000000")),
-    Dialogue("sorter-1", "09", "", "10: back on the shelf", ("101Y", "AQMAIN"), ("AB=30000002",)),
+    Dialogue(
+        "sorter-1",
+        "09",
+        "",
+        "10: back on the shelf",
+        ("101Y", "AQMAIN"),
+        ("AB=30000002",),
+        is_first=True,
+    ),
     Dialogue(
         "sorter-1",
         "09",

@@ -116,8 +116,10 @@ class OneWait(asyncio.Future[None]):
         return next(iter(self))
 
     def at_its_end(self, then: Callable[[asyncio.Future[Any]], None]) -> None:
-        """Have `then` called by `end`, or in a later turn when the wait ends otherwise."""
+        """Have `then` called by `end`, or in a later turn when the wait ends otherwise, or has."""
         self._then = then
+        if self.done():  # cancelled, when its caller left: `Detached` goes on from here
+            self._call_soon()
 
     def end(self) -> None:
         """What was waited for has happened. Call it last: whoever waits goes on before it returns,

@@ -13,6 +13,8 @@ import hmac
 from argon2.exceptions import InvalidHashError, VerificationError
 from argon2.low_level import Type, hash_secret, verify_secret
 
+from sip2gw.foundation.foreign_hashes import is_foreign_hash, verify_foreign
+
 ARGON2_MEMORY_KIB = 19 * 1024
 ARGON2_TIME = 2
 ARGON2_LANES = 1
@@ -33,7 +35,9 @@ def hash_pin(
 
 
 def verify_pin(secret: bytes, pin_hash: str, pin: str) -> bool:
-    """Whether `pin` matches `pin_hash`; False for an unreadable hash too."""
+    """Whether `pin` matches `pin_hash`, ours or a library system's; False for an unreadable one."""
+    if is_foreign_hash(pin_hash):
+        return verify_foreign(pin_hash, pin)
     return verify_password(pin_hash, _keyed(secret, pin))
 
 

@@ -58,6 +58,7 @@ from sip2gw.shared.door_memory import Admissions, Passages
 from sip2gw.shared.journal import JournalSeen
 from sip2gw.shared.payments import Payments
 from sip2gw.shared.sendings import Sendings
+from sip2gw.shared.today import Today
 from sip2gw.texts import Catalogue, choose_language
 
 VERIFIED_TTL_S = 600.0
@@ -179,6 +180,8 @@ class Services:
     admissions: Admissions = field(default_factory=Admissions)
     answers: ShownAnswers = field(default_factory=ShownAnswers)
     afterwards: Afterwards = field(default_factory=Afterwards)
+    today: Today = field(default_factory=Today)
+    """What staff have changed of the branches' hours."""
     library: LibrarySystem | None = None
     """The library system behind the gateway; None: the store itself is the library."""
     sendings: Sendings = field(default_factory=Sendings)

@@ -68,7 +68,7 @@ async def patron_status(session: Session, request: PatronStatusRequest) -> Answe
     manner = session.terminal.door_manner
     if manner.direction == "out":
         return await _let_out(session, request)
-    presented = await _identify(session, request)
+    presented = await identify(session, request)
     mode = "normal"
     if session.terminal.looks_around:
         facts, decision = await decide_entry(session, presented)
@@ -86,7 +86,7 @@ async def patron_information(session: Session, request: PatronInformation) -> An
     manner = session.terminal.door_manner
     if manner.direction == "out":
         return await _let_out(session, request)
-    presented = await _identify(session, request)
+    presented = await identify(session, request)
     mode = "normal"
     if session.terminal.looks_around:
         facts, decision = await decide_entry(session, presented)
@@ -99,7 +99,8 @@ async def patron_information(session: Session, request: PatronInformation) -> An
     return tell_facts(session, presented, decision, answer)
 
 
-async def _identify(session: Session, request: _DoorRequest) -> PresentedCard:
+async def identify(session: Session, request: _DoorRequest) -> PresentedCard:
+    """Whose card it is; the PIN is looked at if the door wants one, or tells facts (C2)."""
     number = request.patron_identifier
     required = session.terminal.door.require_pin
     if required or session.terminal.door_manner.mode == "facts":

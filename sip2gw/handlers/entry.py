@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 from sip2gw.backend.base import EntryOrder
 from sip2gw.handlers import patron
@@ -23,6 +23,7 @@ from sip2gw.policy.access import (
     lists_here,
     may_be_accompanied,
 )
+from sip2gw.policy.calendar import CalendarMoment
 from sip2gw.policy.data_age import is_too_old
 from sip2gw.policy.relationships import children_of
 from sip2gw.policy.stays import stay_end
@@ -47,7 +48,7 @@ def gather_facts(session: Session, presented: PresentedCard) -> DoorFacts:
     return DoorFacts(
         now=now,
         branch=terminal.branch,
-        calendar=terminal.calendar.state_at(now) if terminal.calendar is not None else None,
+        calendar=_hours(session, now),
         record=record,
         card=card,
         pin=presented.pin,
@@ -56,6 +57,14 @@ def gather_facts(session: Session, presented: PresentedCard) -> DoorFacts:
         has_pass=passes,
         data_too_old=limit is not None and is_too_old(since(limit.account), now, limit.max_age),
     )
+
+
+def _hours(session: Session, now: datetime) -> CalendarMoment | None:
+    """What the branch is now: as staff have changed it, else as configured (C139)."""
+    terminal = session.terminal
+    if terminal.calendar is None:
+        return None
+    return session.services.today.state_at(terminal.branch or "", terminal.calendar, now)
 
 
 def _assessed_holder(

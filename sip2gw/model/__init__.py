@@ -9,9 +9,11 @@ five to ten times as expensive, a microsecond or two each, and a payment makes s
 from __future__ import annotations
 
 from sip2gw.model.doors import (
+    AS_CONFIGURED,
     EVERY_BRANCH,
     OBSERVED,
     AccessRow,
+    CalendarChange,
     DoorCount,
     DoorEntry,
     ObservedCount,
@@ -66,6 +68,7 @@ from sip2gw.model.values import (
 
 __all__ = [
     "AMOUNT_MAX_MINOR",
+    "AS_CONFIGURED",
     "COUNT_MAX",
     "EVERY_BRANCH",
     "MEMBERSHIP_AMOUNTS",
@@ -80,6 +83,7 @@ __all__ = [
     "BadgeHolder",
     "Block",
     "BlockType",
+    "CalendarChange",
     "Card",
     "CardState",
     "Count",

@@ -11,6 +11,9 @@ OBSERVED = "observed"
 EVERY_BRANCH = "*"
 """Stands in a `DoorEntry` for all branches."""
 
+AS_CONFIGURED = "as_configured"
+"""The state of a `CalendarChange` that only ends the one before it, and ends as it begins."""
+
 
 @dataclass(frozen=True, slots=True)
 class DoorEntry:
@@ -30,6 +33,22 @@ class DoorEntry:
     """Hours of a pass, half-open; an end at or before the start is on the next day."""
     note: str = field(default="", repr=False)
     """For the staff; never sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class CalendarChange:
+    """What staff made of a branch's hours for a while; the last one of a branch counts (C139)."""
+
+    branch: str
+    state: str
+    """`closed`, `unstaffed`, or `AS_CONFIGURED`."""
+    since: datetime
+    until: datetime
+    """From this instant on the configured hours hold again."""
+    reason: str
+    """For staff; never sent to a terminal."""
+    user: str
+    """Who changed it."""
 
 
 @dataclass(frozen=True, slots=True)

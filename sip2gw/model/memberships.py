@@ -25,6 +25,20 @@ A = TypeVar("A")
 """How an amount is given: minor units in a decision, a decimal text in a file."""
 
 
+TYPE_WORDS = (
+    "free",
+    "youth",
+    "by age",
+    "paying",
+    "schools and institutions",
+    "temporary",
+    "punch card",
+    "workstation user",
+    "shared account",
+)
+"""The types 0-8 of a membership (C82)."""
+
+
 class KeyGroup(StrEnum):
     """What the keys of a membership are about."""
 
@@ -92,8 +106,8 @@ class MembershipDefinition(Struct, Generic[A]):
         Meta(ge=0, le=8),
         About(
             _G.IDENTITY,
-            "0 free, 1 youth, 2 by age, 3 paying, 4 schools and institutions, 5 temporary, 6 punch"
-            " card, 7 workstation user, 8 shared account. Decides which other keys are allowed.",
+            f"{', '.join(f'{number} {word}' for number, word in enumerate(TYPE_WORDS))}. Decides"
+            " which other keys are allowed.",
         ),
     ]
     customer_group: Annotated[

@@ -78,6 +78,10 @@ class FailedPins:
         """Those that still count: an expired lock starts again at 0."""
         return self.failures if self.locked_until is None else 0
 
+    def are_locked(self, now: datetime) -> bool:
+        """Whether the PIN is locked at `now`."""
+        return self.locked_until is not None and now < self.locked_until
+
 
 @dataclass(frozen=True, slots=True)
 class Card:

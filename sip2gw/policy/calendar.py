@@ -15,6 +15,8 @@ from enum import StrEnum
 from itertools import combinations, pairwise
 from zoneinfo import ZoneInfo
 
+from sip2gw.model import CalendarChange
+
 DAY_MIN = 24 * 60
 WEEK_MIN = 7 * DAY_MIN
 MINUTE = timedelta(minutes=1)
@@ -83,6 +85,8 @@ class CalendarMoment:
     open_until: datetime | None
     """End of the uninterrupted open time (staffed and unstaffed alike), in UTC; None when closed
     or when open for more than about eight days to come."""
+    change: CalendarChange | None = None
+    """What staff changed so that it is like this; None when it is as configured (C139)."""
 
 
 _Cover = tuple[int, int, OpeningState]

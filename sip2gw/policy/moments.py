@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from datetime import date, datetime, time, tzinfo
 
 from sip2gw.protocol.timestamps import YEARS
@@ -13,6 +14,7 @@ _TIME = re.compile(
     r"(Z|[+-][0-9]{2}:?[0-9]{2})?",
     re.ASCII,
 )
+_PROBE = date(2026, 12, 31)
 END_OF_DAY = time(23, 59, 59)
 """When what holds until a date ends, and what is lent is due (C34)."""
 
@@ -44,6 +46,13 @@ def read_end(text: str, zone: tzinfo) -> datetime:
         ValueError: neither a date nor a time.
     """
     return _read(text, END_OF_DAY, zone)
+
+
+def reads_a_day(form: str) -> bool:
+    """Whether `form`, as for `strptime`, gives back the day that it wrote."""
+    with suppress(ValueError, re.error):  # the latter for a directive that stands there twice
+        return datetime.strptime(_PROBE.strftime(form), form).date() == _PROBE  # noqa: DTZ007
+    return False
 
 
 def _read(text: str, clock: time, zone: tzinfo) -> datetime:

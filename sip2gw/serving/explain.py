@@ -1,57 +1,69 @@
-"""What a terminal would be told about a card, and why (B70, C22).
+"""What a terminal would be told about a card or an item, and why (B70, C22, C171).
 
 The real handler runs, against the real store, with a clock that stands still. Nothing is recorded,
-counted or locked, and the PIN is assumed to be right. A library system behind the gateway is asked
-once about each card, without a PIN.
+counted, locked, lent or taken back. The PIN is taken for right unless it is locked. A library
+system behind the gateway is asked without a PIN, and what would change something there does not go
+up.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
+from sip2gw.authentication.assumed import AssumedPins
+from sip2gw.authentication.identification import StoreIdentifier
 from sip2gw.backend.base import Backend
-from sip2gw.backend.system import LibrarySystem
+from sip2gw.backend.system import LibrarySystem, NotAskedError
 from sip2gw.backend.wrappers import Unrecorded
 from sip2gw.foundation.clock import fixed_clock
-from sip2gw.handlers import (
-    Answer,
-    Handler,
-    Services,
-    Session,
-    TerminalView,
-    handlers_of,
-)
-from sip2gw.handlers.entry import decide_entry
-from sip2gw.handlers.patron import PresentedCard, identify, standing_of
-from sip2gw.model import Card, CardState, PatronRecord
+from sip2gw.handlers import Answer, Handler, Services, Session, TerminalView, handlers_of
 from sip2gw.monitoring.metrics import Metrics
-from sip2gw.policy.access import CheckResult, PinState
-from sip2gw.policy.card_numbers import Step, apply_rules, steps
-from sip2gw.policy.explain import (
-    ExplainedCheck,
-    Place,
-    Settings,
-    explain_access,
-    explain_exit,
-    explain_standing,
-    explain_unknown_card,
-)
-from sip2gw.policy.payments import PaymentFacts
+from sip2gw.policy.access import CheckResult
+from sip2gw.policy.explaining.places import ExplainedCheck, Place
+from sip2gw.policy.reasons import Reason
 from sip2gw.protocol.codec import serialise
 from sip2gw.protocol.describe import MASK
-from sip2gw.protocol.messages import PatronInformation, PatronStatusRequest, Request
+from sip2gw.protocol.messages import (
+    Checkin,
+    Checkout,
+    Hold,
+    LoginResponse,
+    PatronInformation,
+    PatronStatusRequest,
+    Renew,
+    Request,
+)
 from sip2gw.protocol.registry import SENSITIVE_TAGS
-from sip2gw.serving.explain_library import AskedForExplanation
-from sip2gw.serving.settings import settings_of
-from sip2gw.serving.site import Site
-from sip2gw.shared.door_memory import Passages
-from sip2gw.texts import choose_language
+from sip2gw.protocol.timestamps import write_timestamp
+from sip2gw.serving import explain_checks
+from sip2gw.serving.explain_library import (
+    AskedForExplanation,
+    Unsent,
+    lines_of,
+)
+from sip2gw.serving.gateway import by_card_rules
+from sip2gw.serving.rights import EXPIRED, NOT_OFFERED, Denied, denied, failure_form
+from sip2gw.serving.settings import access_of, settings_of
+from sip2gw.serving.site import KnownTerminal, Site
+from sip2gw.shared.today import Today
 
 MESSAGES = ("63", "23")
-"""The messages that can be explained; by default the first that the terminal may send."""
+"""Those about a card; by default the first that the terminal may send."""
+
+ITEM_MESSAGES = ("11", "09", "29", "15")
+"""Those about an item; by default the first."""
+
+UPSTREAM = "upstream"
+"""The reason when a library system would decide."""
+
+_REQUESTS: Mapping[str, type[Request]] = {
+    kind.code: kind
+    for kind in (PatronInformation, PatronStatusRequest, Checkout, Checkin, Renew, Hold)
+}
 
 _SAID_BACK = re.compile(rf"(\|(?:{'|'.join(sorted(SENSITIVE_TAGS))}))[^|]+")
 
@@ -65,46 +77,21 @@ class Explanation:
 
     checks: tuple[ExplainedCheck, ...]
     reason: str
-    """`granted`, a reason of B39, or `not_allowed` when the terminal may not ask."""
+    """`granted`, a reason of B39 or of circulation, `not_allowed` when the terminal may not ask, or
+    `UPSTREAM`."""
     answer: str
-    """Wire text without AY and AZ; a response has no secret field."""
+    """Wire text without AY and AZ; a response has no secret field. Empty if nobody knows it."""
     library: tuple[str, ...] = ()
     """What a library system behind the gateway answered, line by line."""
+    would_ask: tuple[str, ...] = ()
+    """What would go up there and was not sent, line by line."""
 
     @property
     def decision(self) -> str:
-        """`granted` or `refused`."""
-        return "granted" if self.reason == "granted" else "refused"
-
-
-class _PinsAssumedRight:
-    """Finds the patron, accepts every PIN, counts nothing and delays nothing."""
-
-    async def identify(
-        self, session: Session, number: str, pin: str | None
-    ) -> tuple[PatronRecord | None, Card | None, PinState]:
-        """The holder, with the right PIN."""
-        record = await session.services.backend.find_by_card(number) if number else None
-        card = record.card(number) if record is not None else None
-        is_good = card is not None and card.state is not CardState.REPLACED
-        return record, card, PinState.OK if is_good else PinState.ABSENT
-
-    async def find(self, session: Session, number: str) -> tuple[PatronRecord | None, Card | None]:
-        """The holder, without a PIN."""
-        record = await session.services.backend.find_by_card(number) if number else None
-        return record, record.card(number) if record is not None else None
-
-    async def identify_payer(
-        self, session: Session, number: str, pin: str | None
-    ) -> tuple[PaymentFacts | None, Card | None, PinState]:
-        """No payment is explained."""
-        raise NotImplementedError
-
-    async def verify_without_store(
-        self, session: Session, record: PatronRecord, number: str, pin: str | None
-    ) -> PinState:
-        """Nor any decision without the store."""
-        raise NotImplementedError
+        """`granted` or `refused`; `unknown` where only the library system can tell."""
+        if self.reason == UPSTREAM:
+            return "unknown"
+        return "granted" if self.reason == Reason.GRANTED else "refused"
 
 
 async def explain(
@@ -114,7 +101,9 @@ async def explain(
     card: str,
     *,
     message: str | None = None,
+    item: str = "",
     at: datetime | None = None,
+    address: str | None = None,
     library: LibrarySystem | None = None,
     imported: datetime | None = None,
 ) -> Explanation:
@@ -125,8 +114,10 @@ async def explain(
         backend: the store; it is only read.
         terminal: who asks.
         card: the number as scanned, known or not.
-        message: `63` or `23`; None takes what the terminal may send.
+        message: one of `MESSAGES` or `ITEM_MESSAGES`; None takes what the terminal may send.
+        item: the item, for `ITEM_MESSAGES`.
         at: the aware moment in question; None is now.
+        address: from where the terminal comes; None does not try its networks.
         library: the library system behind the gateway; None without one.
         imported: when library data was last imported; None for never.
 
@@ -134,26 +125,67 @@ async def explain(
         LibrarySystemError: the library system does not answer.
         BackendError: the store cannot be read.
     """
+    known = site.by_name[terminal.name]
     clock = fixed_clock(at or datetime.now(terminal.zone))
     muted = Unrecorded(backend)  # type: ignore[abstract]
-    behind = AskedForExplanation()
-    identifier = _PinsAssumedRight() if library is None else behind
-    services = Services(muted, identifier, site.texts, Metrics(), clock, library=library)
+    behind = AskedForExplanation(backend)
+    unsent = Unsent(library) if library is not None else None  # type: ignore[abstract]
+    today = Today()
+    today.learn(await backend.calendar_changes(until=at))
+    services = Services(
+        muted,
+        behind if library is not None else StoreIdentifier(AssumedPins(clock)),
+        site.texts,
+        Metrics(),
+        clock,
+        today=today,
+        library=unsent,
+    )
+    services.sendings.is_recalled = True  # nothing is sent, so nothing is sent twice
     # A library system has just been asked, so what it says is new.
     services.data_since = lambda account: imported if account is None else clock.now()
     session = Session(services, terminal)
-    scanned = card.strip()
-    card = apply_rules(terminal.card_rules, scanned)
-    session.scanned = (card, scanned)
-    code = message or next((code for code in MESSAGES if code in terminal.messages), MESSAGES[0])
-    request = _request(code, terminal, card)
-    if code not in terminal.messages:
-        return _not_served(session, request)
-    answer: Answer = await _handlers(terminal)[type(request)](session, request)
-    settings = settings_of(terminal, site.config.profiles[terminal.profile])
-    checks = await _checks(session, card, settings)
-    _explain_rules(checks, steps(terminal.card_rules, scanned))
-    return Explanation(tuple(checks), answer.reason, _wire_text(terminal, answer), behind.answer)
+    place = _place(known, site, address)
+    request = _request(message, terminal, card.strip(), item.strip(), session.now())
+    if address is not None and not known.terminal.allows_address(address):
+        return _without_login(session, place, address)
+    if why_not := denied(terminal, request.code, clock):
+        return _not_served(site, session, request, place, why_not)
+    library_says = ""
+    if request.code in ITEM_MESSAGES and library is not None:
+        library_says = await behind.ask_about_item(session, item.strip())
+    answer = await _answered(session, request, unsent)
+    if not isinstance(answer, Answer):
+        checks = await explain_checks.elsewhere(session, request, place, library_says)
+        return Explanation(tuple(checks), UPSTREAM, "", behind.answer, lines_of(session, answer))
+    checks, reason = await explain_checks.explained(session, request, answer, muted, place)
+    explain_checks.tell_rules(checks, session, card.strip())
+    return Explanation(tuple(checks), reason, _wire_text(terminal, answer), behind.answer)
+
+
+async def _answered(session: Session, request: Request, unsent: Unsent | None) -> Answer | Request:
+    """What the handler answers, or what a library system would be told to do."""
+    handler = _handlers(session.terminal)[type(request)]
+    try:
+        answer = await by_card_rules(session, request, handler)
+    except NotAskedError:
+        if unsent is None or unsent.request is None:
+            raise
+        return unsent.request
+    # Some handlers have an answer for what did not go up; here it would have.
+    return answer if unsent is None or unsent.request is None else unsent.request
+
+
+def _place(known: KnownTerminal, site: Site, address: str | None) -> Place:
+    terminal = known.view
+    return Place(
+        terminal.name,
+        terminal.branch or "",
+        terminal.currency,
+        terminal.max_fee_age_days,
+        settings_of(terminal, site.config.profiles[terminal.profile]),
+        access_of(known.terminal, address),
+    )
 
 
 def _handlers(terminal: TerminalView) -> Mapping[type[Request], Handler]:
@@ -163,26 +195,23 @@ def _handlers(terminal: TerminalView) -> Mapping[type[Request], Handler]:
     return terminal.handlers
 
 
-def _explain_rules(checks: list[ExplainedCheck], taken: Iterable[Step]) -> None:
-    """Say at the check of the card what each rule made of the scanned number (B95)."""
-    told = [
-        f"{' '.join(filter(None, (one.rule.rule, one.rule.value)))}: {one.before} -> {one.after}"
-        for one in taken
-    ]
-    for at, check in enumerate(checks):
-        if told and check.check == "card":
-            checks[at] = replace(check, detail="; ".join([*told, check.detail]))
-
-
 def _request(
-    code: str, terminal: TerminalView, card: str
-) -> PatronStatusRequest | PatronInformation:
-    kind = PatronInformation if code == PatronInformation.code else PatronStatusRequest
-    return kind(
-        institution_id=terminal.institution_id,
-        patron_identifier=card,
-        patron_password=_ASSUMED_PIN,
-    )
+    message: str | None, terminal: TerminalView, card: str, item: str, now: datetime
+) -> Request:
+    """What the terminal would send: the plain request, with the PIN of the patron."""
+    choice = ITEM_MESSAGES if item else MESSAGES
+    code = message or next((code for code in choice if code in terminal.messages), choice[0])
+    stamp = write_timestamp(now)
+    said: dict[str, Any] = {
+        "transaction_date": stamp,
+        "return_date": stamp,
+        "institution_id": terminal.institution_id,
+        "patron_identifier": card,
+        "patron_password": _ASSUMED_PIN,
+        "item_identifier": item,
+    }
+    kind = _REQUESTS[code]
+    return kind(**{name: value for name, value in said.items() if name in kind.__slots__})
 
 
 def _wire_text(terminal: TerminalView, answer: Answer) -> str:
@@ -191,44 +220,24 @@ def _wire_text(terminal: TerminalView, answer: Answer) -> str:
     return _SAID_BACK.sub(rf"\1{MASK}", text)
 
 
-def _not_served(session: Session, request: PatronStatusRequest | PatronInformation) -> Explanation:
-    """The terminal may not ask: the failure form, as the gateway sends it (B2)."""
-    terminal = session.terminal
-    language = choose_language(request.language, None, terminal.language)
-    text = session.services.texts.text(language, "terminal_not_allowed")
-    response = request.failure_form(terminal.institution_id, session.now(), (text,))
-    detail = f"message {request.code} is not served: profiles.{terminal.profile}.messages"
+def _without_login(session: Session, place: Place, address: str) -> Explanation:
+    """From there the terminal cannot even log in (B12, C171)."""
+    detail = f"{address} is in none of {place.access}"
     check = ExplainedCheck("terminal", CheckResult.REFUSED, detail)
-    return Explanation((check,), "not_allowed", _wire_text(terminal, Answer(response)))
+    answer = Answer(LoginResponse(ok=False))
+    return Explanation((check,), Reason.SYSTEM, _wire_text(session.terminal, answer))
 
 
-async def _checks(session: Session, card: str, settings: Settings) -> list[ExplainedCheck]:
-    terminal = session.terminal
-    place = Place(
-        terminal.name,
-        terminal.branch or "",
-        terminal.currency,
-        terminal.max_fee_age_days,
-        settings,
-    )
-    if terminal.is_door and terminal.door_manner.direction == "out":
-        return explain_exit(place)
-    presented = await identify(session, card, _ASSUMED_PIN, pin_required=False)
-    if presented.record is not None:
-        presented.pin = PinState.OK
-    if terminal.is_door:
-        # What the handler has just granted here is no earlier passage.
-        session.services.passages = Passages()
-        facts, decision = await decide_entry(session, presented)
-        return explain_access(facts, terminal.door, decision, place)
-    return _standing_checks(session, presented, place)
-
-
-def _standing_checks(
-    session: Session, presented: PresentedCard, place: Place
-) -> list[ExplainedCheck]:
-    if presented.record is None or presented.card is None:
-        return explain_unknown_card()
-    today = session.now().date()
-    standing = standing_of(session, presented.record, presented.card, today)
-    return explain_standing(presented.record, presented.card, standing, today, place)
+def _not_served(
+    site: Site, session: Session, request: Request, place: Place, why_not: Denied
+) -> Explanation:
+    """The terminal may not ask: the failure form, as the gateway sends it (B2, C171)."""
+    terminal, reason = session.terminal, why_not.reason
+    response = failure_form(site, terminal, request, session.now(), why_not.text_key)
+    detail = f"message {request.code} is not served: profiles.{terminal.profile}.messages"
+    if why_not is NOT_OFFERED:
+        detail = f"message {request.code} is not served: nothing behind the gateway answers it"
+    if why_not is EXPIRED:
+        detail, reason = f"the terminal has expired; {place.access}", Reason.SYSTEM
+    check = ExplainedCheck("terminal", CheckResult.REFUSED, detail)
+    return Explanation((check,), reason, _wire_text(terminal, Answer(response)))

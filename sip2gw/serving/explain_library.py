@@ -1,86 +1,143 @@
-"""What a library system says about a card, asked for an explanation: without a PIN, and once.
+"""What a library system says about a card and an item, asked for an explanation.
 
-It is asked about those as well for whom the card's holder may pay; what it says of them is only
-used as the terminal would use it, and never shown.
+No PIN goes up, nothing is counted, and nothing is done there: what would change something is only
+noted (B70). It is asked about those as well for whom the card's holder may pay; what it says of
+them is only used as the terminal would use it, and never shown.
 """
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from typing import cast
 
-from sip2gw.authentication.pending import as_if_told
-from sip2gw.authentication.snapshots import Snapshots
+from sip2gw.authentication.asking import Asking, Question, library_behind, question_of
+from sip2gw.backend.base import Backend
+from sip2gw.backend.system import Lease, LibrarySystem, NotAskedError
 from sip2gw.handlers.base import Asked, Session
-from sip2gw.handlers.upstream.behind import library_of
+from sip2gw.handlers.upstream.behind import is_offered
 from sip2gw.handlers.upstream.overlay import withheld_fields
+from sip2gw.handlers.upstream.passing import RefusedHereError, pass_on
 from sip2gw.model import Card, CardState, PatronRecord
 from sip2gw.policy.access import PinState
-from sip2gw.policy.payments import PaymentFacts
 from sip2gw.policy.upstream.facts import says_nothing
-from sip2gw.policy.upstream.questions import going_up
+from sip2gw.policy.upstream.questions import given_pin, going_up, spelling
 from sip2gw.protocol.codec import serialise
 from sip2gw.protocol.describe import describe_frame
+from sip2gw.protocol.message import Message, Request, Response
 from sip2gw.protocol.messages import (
+    ItemInformation,
+    ItemInformationResponse,
     PatronInformation,
     PatronInformationResponse,
     PatronStatusRequest,
     PatronStatusResponse,
 )
+from sip2gw.protocol.timestamps import write_timestamp
 from sip2gw.protocol.wire import UNCUT, WireFormat
 
-PatronRequest = PatronStatusRequest | PatronInformation
-PatronResponse = PatronStatusResponse | PatronInformationResponse
+_QUESTIONS = (PatronStatusRequest, PatronInformation, ItemInformation)
+"""What changes nothing there."""
 
 
-class AskedForExplanation:
-    """A `LibraryIdentifier` that sends no PIN and assumes that it is right; nothing is counted."""
+class Unsent(LibrarySystem):
+    """A library system that is asked, and never told to do anything.
 
-    def __init__(self) -> None:
+    What else handlers of these requests need is an operation of `inner` itself; a type checker
+    cannot see this.
+    """
+
+    def __init__(self, inner: LibrarySystem) -> None:
+        self._inner = inner
+        self.request: Request | None = None
+        """What would go up last, and change something: we have nothing against it."""
+        for name in ("offers", "is_away", "release"):
+            setattr(self, name, getattr(inner, name))
+
+    async def ask(
+        self, account: str, terminal: str, request: Request, lease: Lease | None = None
+    ) -> Response:
+        """Ask, unless that would change something.
+
+        Raises:
+            NotAskedError: it would.
+            LibrarySystemError: see `LibrarySystem.ask`.
+        """
+        if not isinstance(request, _QUESTIONS):
+            self.request = request
+            raise NotAskedError
+        return await self._inner.ask(account, terminal, request, lease)
+
+
+class AskedForExplanation(Asking):
+    """Sends no PIN and takes it for right unless it is locked; asks once about each card."""
+
+    def __init__(self, backend: Backend) -> None:
+        super().__init__(backend)
         self._asked: dict[str, Asked] = {}
         """By card; the first is the one that is explained."""
         self.answer: tuple[str, ...] = ()
-        """What the library system answered about that one, line by line; empty while nobody has
-        asked it."""
+        """What the library system answered about that one, and about the item, line by line; empty
+        while nobody has asked it."""
 
-    async def ask(self, session: Session, request: PatronRequest) -> Asked:
-        """Ask without the PIN of `request`; the first answer serves for all questions about a
-        card."""
+    async def ask(self, session: Session, request: Question, *, twice: bool = True) -> Asked:
+        """Ask without the PIN of `request`; the first answer serves for all questions."""
         number = request.patron_identifier
         if number not in self._asked:
             self._asked[number] = await self._ask(session, request)
         return self._asked[number]
 
-    async def identify(
-        self, session: Session, number: str, pin: str | None
-    ) -> tuple[PatronRecord | None, Card | None, PinState]:
-        """The holder, with the right PIN."""
-        asked = await self.ask(session, _question(session, number))
-        return asked.record, asked.card, asked.pin
-
-    async def find(self, session: Session, number: str) -> tuple[PatronRecord | None, Card | None]:
-        """The holder, without a PIN."""
-        asked = await self.ask(session, _question(session, number))
-        return asked.record, asked.card
-
-    async def identify_payer(
-        self, session: Session, number: str, pin: str | None
-    ) -> tuple[PaymentFacts | None, Card | None, PinState]:
-        """No payment is explained."""
-        raise NotImplementedError
-
     async def verify_without_store(
         self, session: Session, record: PatronRecord, number: str, pin: str | None
     ) -> PinState:
-        """Nor any decision without the library system."""
-        raise NotImplementedError
+        """A given PIN is right."""
+        return PinState.OK if given_pin(pin) else PinState.ABSENT
 
-    async def _ask(self, session: Session, request: PatronRequest) -> Asked:
-        library, manner = library_of(session)
-        number, text = request.patron_identifier, session.terminal.wire.text
+    def numbers_of(self, number: str) -> tuple[str, ...]:
+        """See `LibraryIdentifier.numbers_of`; a number that was told before is not known here."""
+        return (number,)
+
+    async def judge_alone(self, session: Session, number: str, pin: str) -> PinState:
+        """See `LibraryIdentifier.judge_alone`."""
+        return (await self.ask(session, question_of(session, number, pin))).pin
+
+    async def judge(
+        self, session: Session, number: str, pin: str, send: Callable[[], Awaitable[Response]]
+    ) -> Response | None:
+        """See `LibraryIdentifier.judge`; the PIN is right unless it is locked."""
+        asked = await self.ask(session, question_of(session, number, pin))
+        return None if asked.pin is PinState.LOCKED else await send()
+
+    async def ask_about_item(self, session: Session, item: str) -> str:
+        """What a 17 tells of an item; empty if the library system does not take it.
+
+        Returns:
+            Its circulation status in words.
+        """
+        question = ItemInformation(
+            transaction_date=write_timestamp(session.now()), item_identifier=item
+        )
+        if await self._backend.journalled(item) is not None:
+            return "what was taken off line about it goes up first: sip2gw upstream journal"
+        if not is_offered(session, question):
+            return ""
+        try:
+            answer = cast("ItemInformationResponse", await pass_on(session, question))
+        except RefusedHereError:
+            return ""
+        self.answer += lines_of(session, answer)
+        return f"circulation status {answer.circulation_status}"
+
+    async def _ask(self, session: Session, request: Question) -> Asked:
+        number = request.patron_identifier
+        if not number:
+            return Asked(None, None, PinState.ABSENT, None)
+        library, manner = library_behind(session)
+        question = replace(request, patron_password=None)
         up = going_up(
-            replace(request, patron_password=None),
+            question,
             manner.institution,
-            text,
+            session.terminal.wire.text,
             manner.text,
             knows_fw_b=manner.knows_fw_b,
         )
@@ -89,37 +146,40 @@ class AskedForExplanation:
         answer = await library.ask(manner.account, session.terminal.name, up)
         assert isinstance(answer, PatronStatusResponse | PatronInformationResponse)
         if not self._asked:
-            self.answer = _lines(session, answer)
+            self.answer += lines_of(session, answer)
         if says_nothing(answer, with_pin=False):
             return Asked(None, None, PinState.ABSENT, answer)
-        answer, _ = await as_if_told(session, replace(request, patron_password=None), answer)
-        ours = await session.services.backend.find_by_card(number)
-        record = await Snapshots().of(session, number, ours, answer)
-        card = record.card(number)
-        is_good = card is not None and card.state is not CardState.REPLACED
-        return Asked(record, card, PinState.OK if is_good else PinState.ABSENT, answer)
+        ours = await self._backend.find_by_card(number)
+        asked, record = await self._told(session, question, ours, PinState.OK, answer)
+        if asked.card is None or asked.card.state is CardState.REPLACED:
+            return replace(asked, pin=PinState.ABSENT)
+        numbers = {number, record.id, ours.id if ours is not None else number}
+        return await self._unless_locked(session, asked, asked.card, numbers)
+
+    async def _unless_locked(
+        self, session: Session, asked: Asked, card: Card, numbers: set[str]
+    ) -> Asked:
+        """`asked`, or the same with a locked PIN: nobody would be asked then (B74)."""
+        now = session.services.clock.now()
+        counted = await self._backend.failed_pins(sorted(map(spelling, numbers)))
+        ends = [one.locked_until for one in counted if one.are_locked(now)]
+        if not ends:
+            return asked
+        locked = replace(card, pin_locked_until=max(filter(None, ends)))
+        return replace(asked, card=locked, pin=PinState.LOCKED)
 
 
-def _question(session: Session, number: str) -> PatronRequest:
-    """What a door asks."""
-    library, manner = library_of(session)
-    offered = library.offers(manner.account)
-    asks_63 = manner.offers_information and (offered is None or "63" in offered)
-    kind = PatronInformation if asks_63 else PatronStatusRequest
-    return kind(patron_identifier=number)
-
-
-def _lines(session: Session, answer: PatronResponse) -> tuple[str, ...]:
-    """`answer` as `sip2gw decode` shows it, without the personal fields that the terminal would not
-    be shown either."""
+def lines_of(session: Session, message: Message) -> tuple[str, ...]:
+    """`message` as `sip2gw decode` shows it, without the personal fields that the terminal would
+    not be shown either."""
     withheld = withheld_fields(session)
     wire = WireFormat(
         encoding="utf-8", keeps_bytes=True, value_bytes_max=UNCUT, hidden_fields=withheld
     )
-    _, manner = library_of(session)
+    _, manner = library_behind(session)
     unknown = [
         (tag, wire.text.encode(manner.text.decode(value)))
-        for tag, value in answer.extra_fields
+        for tag, value in message.extra_fields
         if tag not in withheld
     ]
-    return tuple(describe_frame(serialise(replace(answer, extra_fields=unknown), wire), wire))
+    return tuple(describe_frame(serialise(replace(message, extra_fields=unknown), wire), wire))

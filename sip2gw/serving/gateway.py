@@ -38,9 +38,9 @@ from sip2gw.protocol.messages import (
 )
 from sip2gw.serving.conversation import Conversation
 from sip2gw.serving.login import LoginDesk
+from sip2gw.serving.rights import EXPIRED, NOT_ALLOWED, denied, failure_form
 from sip2gw.serving.site import Site
 from sip2gw.shared.callers import AddressGuard
-from sip2gw.texts import choose_language
 
 KEEP_WAIT_S = 0.5
 """How long a no may wait for its entry to be durable, so that staff find it after a power cut."""
@@ -58,7 +58,7 @@ def _failing(conversation: Conversation, kind: type[Request]) -> Failing:
     return session.terminal.failing.get(kind, NOTHING_FOLLOWS) if session else NOTHING_FOLLOWS
 
 
-async def _by_card_rules(session: Session, request: Any, handler: Handler) -> Answer:
+async def by_card_rules(session: Session, request: Any, handler: Handler) -> Answer:
     """Let `handler` look up the number that the terminal's rules make of the scanned one (B95)."""
     scanned = getattr(request, "patron_identifier", None)
     session.scanned = ("", "")
@@ -130,20 +130,19 @@ class Gateway:
         if session is None or gated:
             return self._before_login(conversation, request)
         terminal = session.terminal
-        if terminal.expires_at is not None and self.clock.now() >= terminal.expires_at:
+        why_not = denied(terminal, request.code, self.clock)
+        if why_not is EXPIRED:
             conversation.closing = "terminal_expired"
-            return self.refuse(conversation, request, "terminal_not_allowed", "expired")
+            return self.refuse(conversation, request, *EXPIRED)
         if request.extra_fields:
             self.metrics.unknown_fields += len(request.extra_fields)
         institution = getattr(request, "institution_id", "")
         if institution and institution != terminal.institution_id:
             self.metrics.foreign_institution += 1
-        if request.code not in terminal.messages and request.code not in ALWAYS_SUPPORTED:
-            offered = request.code in terminal.offered
-            if not offered:
+        if why_not is not None:
+            if why_not is NOT_ALLOWED:
                 self.metrics.frames_rejected["not_allowed"] += 1
-            key = "not_supported" if offered else "terminal_not_allowed"
-            return self.refuse(conversation, request, key, "not_allowed")
+            return self.refuse(conversation, request, *why_not)
         if isinstance(request, ScStatus) and not terminal.is_observed:
             if not self.metrics.backend_up:
                 await self.check_backend()
@@ -151,20 +150,16 @@ class Gateway:
                 return self._offline(conversation, request)
         handler = terminal.handlers[type(request)]
         if terminal.card_rules:
-            return await _by_card_rules(session, request, handler)
+            return await by_card_rules(session, request, handler)
         return await handler(session, request)
 
     def refuse(
         self, conversation: Conversation, request: Request, text_key: str, reason: str
     ) -> Answer:
         """The response to `request` in failure form, with a text (B2, C27)."""
-        terminal = conversation.terminal
-        now = self._now(conversation)
-        spoken = terminal.language if terminal else self.site.config.institution.language
-        language = choose_language(getattr(request, "language", ""), None, spoken)
-        text = self.site.texts.text(language, text_key)
-        institution = self.site.config.institution.id
-        return Answer(request.failure_form(institution, now, (text,)), "refused", reason)
+        terminal, now = conversation.terminal, self._now(conversation)
+        response = failure_form(self.site, terminal, request, now, text_key)
+        return Answer(response, "refused", reason)
 
     async def unreadable(self, conversation: Conversation, event: UnreadableReceived) -> Answer:
         """Refuse a request with a broken fixed block (B2), or hand it on as it is (C126)."""

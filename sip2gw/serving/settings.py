@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from sip2gw.config.doors import DoorTable
 from sip2gw.config.profiles import Profile
+from sip2gw.config.terminals import Terminal
 from sip2gw.handlers import TerminalView
-from sip2gw.policy.explain import Settings
+from sip2gw.policy.explaining.places import Settings
 
 
 def settings_of(terminal: TerminalView, profile: Profile) -> Settings:
@@ -34,6 +35,7 @@ def settings_of(terminal: TerminalView, profile: Profile) -> Settings:
         bars=branch("bar", ", door bar list"),
         passes=branch("pass", ", door pass list"),
         pin=door("require_pin"),
+        pin_required=f"profiles.{profile.name}.pin_required = {_toml(profile.pin_required)}",
         badges=door("require_badges"),
         all_badges=door("require_badges", "badges"),
         age=door("minimum_age"),
@@ -46,6 +48,17 @@ def settings_of(terminal: TerminalView, profile: Profile) -> Settings:
         capacity=door("capacity"),
         inside=door("refuse_inside"),
     )
+
+
+def access_of(terminal: Terminal, address: str | None = None) -> str:
+    """From where a terminal may log in, and until when; `address` is one that it may come from."""
+    networks = _toml(tuple(map(str, terminal.networks)))
+    words = f"terminals.{terminal.name}.networks = {networks}"
+    if address is not None and terminal.allows_address(address):
+        words = f"{address} is in {words}"
+    if terminal.expires_at is None:
+        return words
+    return f"{words}; terminals.{terminal.name}.expires: {terminal.expires_at:%Y-%m-%d %H:%M}"
 
 
 def _toml(value: object) -> str:

@@ -21,6 +21,7 @@ from sip2gw.shared.journal import JournalSeen
 from sip2gw.shared.payments import Payments
 from sip2gw.shared.pin_guesses import PinGuesses
 from sip2gw.shared.sendings import Sendings
+from sip2gw.shared.today import Today
 
 
 class SharedState:
@@ -54,6 +55,8 @@ class SharedState:
         self.answers = ShownAnswers()
         """Partitioned: the store hears within a second or so what a worker has shown. Until then
         another worker may show it again (C145)."""
+        self.today = Today()
+        """Partitioned: each worker asks the store itself (C139)."""
         self.callers = AddressGuard(monotonic)
         """Shared: an address can reach each worker by reconnecting. Otherwise it would have more
         passwords judged the more workers there are (C100)."""

@@ -8,9 +8,38 @@ from sip2gw.model import EVERY_BRANCH, DoorEntry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import date
 
     from sip2gw.backend.library import Library
     from sip2gw.config import Config
+
+
+async def put_door_entry(store: Library, entry: DoorEntry, today: date, *, force: bool) -> None:
+    """Put a card on a list of the store, instead of its entry there if it has one.
+
+    Args:
+        store: the library.
+        entry: which card, where, how long.
+        today: the day at the entry's branch.
+        force: put it there even if it has no effect for now.
+
+    Raises:
+        RefusedError: nobody has the card, or the last day is past.
+    """
+    from sip2gw.backend.base import RefusedError
+
+    if not force and entry.valid_until is not None and entry.valid_until < today:
+        raise RefusedError(
+            f"the {entry.kind} list was left as it was: the last day {entry.valid_until} is past;"
+            " give a later --until, or add it all the same with --force"
+        )
+    if not force and store.unknown_cards((entry.card,)):
+        raise RefusedError(
+            f"the {entry.kind} list was left as it was: nobody in the store has card {entry.card},"
+            " so the entry would have no effect; check the number, or add it all the same with"
+            " --force"
+        )
+    await store.put_door_entry(entry)
 
 
 async def remove_door_entry(store: Library, kind: str, branch: str, card: str) -> None:

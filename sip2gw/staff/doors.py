@@ -32,6 +32,15 @@ def decision_json(row: AccessRow, zone: tzinfo, redactor: Redactor) -> dict[str,
     }
 
 
+async def patron_in_log(store: Library, card: str | None, patron: str | None) -> str | None:
+    """The id under which the door log knows a patron, or the holder of a card; None for neither.
+
+    Whom only a library system knows is in it under the number that it said.
+    """
+    holder = await store.find_by_card(card) if card is not None else None
+    return holder.id if holder is not None else card or patron
+
+
 def counts_by_hour(counts: Iterable[DoorCount], config: Config) -> list[dict[str, Any]]:
     """Counts by branch, local hour and reason; an hour that occurs twice is listed twice."""
     hours: Counter[tuple[str, str, str]] = Counter()
@@ -54,9 +63,13 @@ def stays_between(store: Library, branch: Branch, since: datetime, until: dateti
         stay_end,
         stays_of,
     )
+    from sip2gw.policy.today import state_then
+
+    changes = store.calendar_history(branch.code)
 
     def ends(entered: datetime) -> datetime:
-        return stay_end(entered.astimezone(branch.zone), branch.calendar.state_at(entered))
+        local = entered.astimezone(branch.zone)
+        return stay_end(local, state_then(branch.calendar, changes, entered))
 
     # A patron who went in before the span may still be inside, and may go out after it.
     passages = store.passages(branch.code, since - STAY_MAX, until + STAY_MAX)

@@ -65,7 +65,8 @@ def _read(
     findings: Findings, name: str, stream: BinaryIO, currency: str, wanted: dict[int, Definition]
 ) -> None:
     """Fill `wanted` with the definitions of the file, by line, and note what is wrong with them."""
-    from sip2gw.backend.loading.lines import LineError, numbered_lines
+    from sip2gw.backend.loading.format import LineError
+    from sip2gw.backend.loading.json_lines import numbered_lines
 
     findings.begin_file(name, 0)
     places: dict[str, int] = {}
@@ -88,8 +89,9 @@ def _read(
 
 
 def _definition(line: bytes | None, currency: str) -> Definition | None:
-    from sip2gw.backend.loading.format import MembershipLine
-    from sip2gw.backend.loading.lines import LineError, decode, read_definition
+    from sip2gw.backend.loading.format import LineError, MembershipLine
+    from sip2gw.backend.loading.json_lines import decode
+    from sip2gw.backend.loading.lines import read_definition
 
     record = decode(line)
     if record is None:
@@ -133,11 +135,14 @@ def _value(name: str, text: str, currency: str) -> Any:
     from sip2gw.backend.base import RefusedError
     from sip2gw.backend.loading.format import MembershipLine
     from sip2gw.backend.loading.memberships import read_amount
+    from sip2gw.backend.loading.misfits import misfit_of
+    from sip2gw.foundation.words import meant
     from sip2gw.model import MEMBERSHIP_AMOUNTS
 
     field = next((it for it in msgspec.structs.fields(MembershipLine) if it.name == name), None)
     if field is None:
-        raise KeyError(f"{name}: no such key; see `membership show`")
+        names = [it.name for it in msgspec.structs.fields(MembershipLine)]
+        raise KeyError(f"{name}: no such key{meant(name, names)}; allowed: {', '.join(names)}")
     if not text and not field.required:
         return field.default
     try:
@@ -145,5 +150,7 @@ def _value(name: str, text: str, currency: str) -> Any:
             return read_amount(name, text, currency)
         value = msgspec.json.decode(text) if isinstance(field.default, tuple) else text
         return msgspec.convert(value, field.type, strict=False)
+    except msgspec.MsgspecError as error:
+        raise RefusedError(f"{name}={text}: {misfit_of(MembershipLine, error)}") from None
     except ValueError as error:
         raise RefusedError(f"{name}={text}: {error}") from None

@@ -39,7 +39,9 @@ async def find_patron(store: Library, number: str) -> PatronRecord:
 
     record = await store.find_patron(number) or await store.find_by_card(number)
     if record is None:
-        raise RefusedError(f"no patron has the id or card {number}")
+        raise RefusedError(
+            f"no patron has the id or card {number}; `patron find` finds people by their name"
+        )
     return record
 
 

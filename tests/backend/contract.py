@@ -250,6 +250,17 @@ class BackendContract:
         assert record is not None
         assert all(card.pin_failures == 0 for card in record.cards)
 
+    async def test_a_pin_hash_is_replaced_only_if_it_is_still_there(self, backend: Backend) -> None:
+        record = await backend.find_patron("P1")
+        assert record is not None
+        assert record.pin_hash is not None
+        await backend.replace_pin_hash("P1", "another", "mine")
+        assert await backend.find_patron("P1") == record
+        await backend.replace_pin_hash("P1", record.pin_hash, "mine")
+        changed = await backend.find_by_card("C1")
+        assert changed is not None
+        assert changed.pin_hash == "mine"
+
     async def test_unknown_patrons_are_not_counted(self, backend: Backend) -> None:
         assert await backend.record_pin_failure("nobody", NOW, 1, LOCK_UNTIL) is None
 

@@ -19,6 +19,7 @@ from sip2gw.backend.base import BackendError, PaymentOrder
 from sip2gw.backend.database import Connection
 from sip2gw.backend.library import Library
 from sip2gw.backend.loading.importing import ImportReport, ImportSettings, import_files
+from sip2gw.backend.loading.pins import PinHashing
 from sip2gw.backend.postgres import PostgresStore, open_postgres
 from sip2gw.backend.sqlite.database import connect
 from sip2gw.backend.sqlite.store import Store, open_sqlite
@@ -145,7 +146,7 @@ def quick_verify(secret: bytes, pin_hash: str, pin: str) -> bool:
 
 
 SETTINGS = ImportSettings(
-    currency="EUR", zone=ZONE, now=NOW, hash_pin=quick_hash, verify_pin=quick_verify
+    currency="EUR", zone=ZONE, now=NOW, hashing=PinHashing(quick_hash, quick_verify)
 )
 
 

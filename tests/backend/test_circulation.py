@@ -171,6 +171,25 @@ async def test_a_refusal_changes_nothing(desk: Library) -> None:
     assert await loans(desk, "P3") == ["L1"]
 
 
+@pytest.mark.parametrize("item", ["N2", "I1", "nothing", "NUL\0"])
+async def test_what_would_be_done_is_what_is_done_then(desk: Library, item: str) -> None:
+    """B70: `explain` asks for it as often as it likes."""
+    foreseen = [
+        await desk.would_circulate(decided_by(order(item=item), lending())) for _ in range(2)
+    ]
+    assert await loans(desk, "P3") == ["L1"]
+    done = await desk.circulate(decided_by(order(item=item), lending()))
+    assert foreseen == [done, done]
+
+
+async def test_what_was_done_already_would_be_told_again(desk: Library) -> None:
+    """C69."""
+    lent = order(item="N2")
+    await desk.circulate(decided_by(lent, lending()))
+    again = await desk.would_circulate(decided_by(replace(lent, id="another"), lending()))
+    assert again.outcome == "replayed"
+
+
 async def test_facts_are_those_of_the_transaction(desk: Library) -> None:
     """Two orders in flight at once never decide on the same moment (C60)."""
     seen: list[int] = []

@@ -6,6 +6,7 @@ from datetime import date, timedelta
 
 import pytest
 
+from sip2gw.backend.base import RefusedError
 from sip2gw.backend.library import Library
 from sip2gw.backend.postgres import PostgresStore
 from sip2gw.backend.staff import doors
@@ -18,6 +19,7 @@ from sip2gw.model import (
     Passage,
     Reveal,
 )
+from sip2gw.staff.door_lists import put_door_entry
 
 from .library import NOW
 
@@ -68,6 +70,21 @@ async def test_an_entry_replaces_that_of_its_card_and_branch(library: Library) -
     ]
     assert library.door_entries("bar", "MAIN") == [DoorEntry("bar", "MAIN", "C1")]
     assert library.door_entries("pass") == []
+
+
+async def test_an_entry_that_has_no_effect_is_refused_unless_forced(library: Library) -> None:
+    """Its last day still counts; a replaced card is still somebody's."""
+    last_day, after = date(2026, 12, 31), date(2027, 1, 1)
+    await put_door_entry(library, BAR, last_day, force=False)
+    await put_door_entry(library, replace(BAR, card="OLD1"), last_day, force=False)
+    nobodys = replace(BAR, card="C9")
+    with pytest.raises(RefusedError, match="2026-12-31 is past"):
+        await put_door_entry(library, replace(BAR, branch="EAST"), after, force=False)
+    with pytest.raises(RefusedError, match="nobody in the store has card C9"):
+        await put_door_entry(library, nobodys, last_day, force=False)
+    assert [entry.card for entry in library.door_entries("bar")] == ["C1", "OLD1"]
+    await put_door_entry(library, nobodys, after, force=True)
+    assert library.unknown_cards(("C1", "C9", "OLD1")) == {"C9"}
 
 
 async def test_a_card_is_taken_from_its_list_once(library: Library) -> None:

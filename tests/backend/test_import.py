@@ -69,9 +69,9 @@ def test_a_pin_is_hashed_again_only_when_it_is_another(library: Library) -> None
 
     def count(secret: bytes, pin: str) -> str:
         hashed.append(pin)
-        return SETTINGS.hash_pin(secret, pin)
+        return SETTINGS.hashing.hash(secret, pin)
 
-    settings = replace(SETTINGS, hash_pin=count)
+    settings = replace(SETTINGS, hashing=replace(SETTINGS.hashing, hash=count))
     load(library, P1, settings=settings)
     assert hashed == []
     load(library, {**P1, "pin": "4321"}, settings=settings)
@@ -171,7 +171,7 @@ def test_progress_is_told_in_phases(library: Library, tmp_path: Path) -> None:
     path.write_text(json.dumps({**P1, "pin": "5555"}) + "\n")
     phases: list[tuple[str, int, int]] = []
     import_files(library, [path], settings=SETTINGS, progress=lambda *step: phases.append(step))
-    assert [phase for phase, _, _ in phases] == ["read", "check", "hash", "apply", "apply"]
+    assert [phase for phase, _, _ in phases] == ["read", "check", "apply", "apply", "hash"]
     assert phases[0][1] == phases[0][2] == path.stat().st_size
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from sip2gw.backend.library import Library
-from sip2gw.backend.loading import lines as reading_module
+from sip2gw.backend.loading import json_lines as reading_module
 from sip2gw.backend.loading.importing import import_files
 from sip2gw.foundation.hashing import secret_fingerprint
 
@@ -32,30 +32,47 @@ PIN_HASH = "$argon2id$v=19$m=8,t=1,p=1$c2FsdA$aGFzaA"
 
 REFUSED: list[tuple[dict[str, Any] | str | bytes, str]] = [
     # the line
-    ("{", "truncated"),
+    ("{", "the line ends too early; write one JSON object on each line"),
     ("[]", "not a JSON object; write one record on each line, as `export` does"),
     ("id;name", "not a JSON object; write one record on each line"),
     (b'{"kind": "badge", "code": "A", "name": "\xff"}', "UTF-8"),
     ('{"kind": "badge", "code": "A", "name": "\\u0000"}', "NUL"),
     ('{"kind":' + "[" * 100_000, "nests|malformed|truncated|Expected"),
-    ({"kind": "nonsense"}, "nonsense"),
+    ({"kind": "nonsense"}, "unknown kind 'nonsense'; allowed: membership, badge, patron"),
+    ({**PATRON, "kind": "patrons"}, "unknown kind 'patrons'; did you mean patron?; allowed: "),
+    (
+        {**PATRON, "cards": [{"number": "X", "stat": "lost"}]},
+        "`cards.1` unknown key `stat`; did",
+    ),
+    ({**PATRON, "badges": [{"code": "ONBE", "form": "2026-01-01"}]}, "allowed: code, from, until"),
+    (
+        {**AUTHORISATION, "functions": ["buy"]},
+        "must not be 'buy'; allowed: renew, pay",
+    ),
     ({"code": "A", "name": "B"}, "kind"),
-    ({**PATRON, "nick": "x"}, "unknown field `nick`"),
-    ({"kind": "patron", "id": "P9"}, "missing required field `name`"),
+    ({**PATRON, "nick": "x"}, "unknown key `nick`; allowed: kind, id, name, pin,"),
+    ({"kind": "patron", "id": "P9"}, "`name` is required"),
     # values
     ({**PATRON, "id": ""}, "id"),
-    ({**PATRON, "id": "a|b"}, "Expected a text without control characters"),
+    ({**PATRON, "id": "a|b"}, "`id` must be a text without control characters"),
     ({**PATRON, "id": " P9"}, "id"),
     ({**PATRON, "id": "x" * 65}, "id"),
     ({**PATRON, "birth_date": "1980-02-30"}, "birth_date"),
-    ({**PATRON, "birth_date": "01-02-1980"}, "birth_date"),
+    ({**PATRON, "birth_date": "01-02-1980"}, "`birth_date` must be a date YYYY-MM-DD"),
     ({**PATRON, "status": 10}, "status"),
     ({**PATRON, "fee_limit": "-1"}, "must not be negative"),
-    ({**PATRON, "fee_limit": 5}, "Expected `str"),
+    (
+        {**PATRON, "fee_limit": 5},
+        "`fee_limit` must be a text in quotes, not a whole number",
+    ),
     ({**PATRON, "pin": ""}, "`pin`: must have"),
     ({**PATRON, "pin": "1", "pin_hash": PIN_HASH}, "not both"),
-    ({**PATRON, "pin_hash": "1234"}, "PHC"),
-    ({**PATRON, "cards": [{"number": "X", "state": "eaten"}]}, "eaten"),
+    ({**PATRON, "pin_hash": "1234"}, "bcrypt"),
+    ({**PATRON, "pin_hash": "$2b$16$" + "a" * 53}, "cost of 04 to 14"),
+    (
+        {**PATRON, "cards": [{"number": "X", "state": "eaten"}]},
+        "`cards.1.state` must not be 'eaten'; allowed: active, blocked",
+    ),
     ({**PATRON, "cards": [{"number": "X"}, {"number": "X"}]}, "card X is listed twice"),
     ({**PATRON, "badges": ["ONBE", {"code": "ONBE"}]}, "badge ONBE is listed twice"),
     ({**PATRON, "badges": [{"code": "ONBE", "until": "soon"}]}, "`until`: not a date"),
@@ -66,9 +83,12 @@ REFUSED: list[tuple[dict[str, Any] | str | bytes, str]] = [
     ({**FEE, "amount": "-1.001"}, "`amount`: EUR has 2 decimals"),
     ({**FEE, "created": "2026-W01-1"}, "`created`: not a date"),
     ({**FEE, "created": "0001-01-01T00:00:00+23:59"}, "`created`"),
-    ({**FEE, "type": "10"}, "Expected 01 to 09 - at `$.type`"),
-    ({**PATRON, "language": "Dutch"}, "Expected 2 or 3 small letters, such as nl - at"),
-    ({"kind": "membership", "code": "12", "description": "x", "type": 0}, "Expected 3 digits - at"),
+    ({**FEE, "type": "10"}, "`type` must be 01 to 09"),
+    ({**PATRON, "language": "Dutch"}, "`language` must be 2 or 3 small letters, such as nl"),
+    (
+        {"kind": "membership", "code": "12", "description": "x", "type": 0},
+        "`code` must be 3 digits",
+    ),
     ({"kind": "badge", "code": "", "name": "x"}, "a text without control characters"),
     ({**FEE, "status": "X"}, "X"),
     ({**HOLD, "item": None}, "needs `item` or `title_id`"),
@@ -132,7 +152,9 @@ def test_a_dry_run_finds_the_same_and_changes_nothing(library: Library) -> None:
     before = content(library)
     bad = load(library, {**FEE, "patron": "nobody"}, dry_run=True)
     good = load(library, PATRON, dry_run=True)
-    assert bad.errors == ("data.jsonl:1: unknown patron nobody",)
+    assert bad.errors == (
+        "data.jsonl:1: unknown patron nobody, neither in these files nor in the store",
+    )
     assert (good.errors, good.applied, good.counts) == ((), False, {"patron": 1})
     assert content(library) == before
 

@@ -146,7 +146,7 @@ def test_what_a_record_leaves_out_returns_to_its_default(library: Library) -> No
         ({"invoicing_method": 5}, "invoicing_method"),
         ({"fixed_expiration_month": 13}, "fixed_expiration_month"),
         ({"materials": [{"material": ""}]}, "material"),
-        ({"materials": [{"material": "DVD", "days": 7}]}, "unknown field `days`"),
+        ({"materials": [{"material": "DVD", "days": 7}]}, "`materials.1` unknown key `days`"),
         ({"materials": [{"material": "*"}, DVD]}, "the rule for DVD* is never reached"),
         ({"hold_limit": "-1.00"}, "`hold_limit`: must not be negative"),
         ({"overdue_fee_max": "1.005"}, "`overdue_fee_max`: EUR has 2 decimals"),

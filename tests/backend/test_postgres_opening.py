@@ -6,7 +6,9 @@ import asyncio
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import asyncpg
 import pytest
 from postgres import Server
 
@@ -15,6 +17,7 @@ from sip2gw.backend.factory import StoreUrlError, open_backend
 from sip2gw.backend.postgres import PostgresStore, open_postgres
 from sip2gw.backend.postgres.address import Address
 from sip2gw.backend.postgres.database import numbered
+from sip2gw.backend.postgres.failures import as_backend_error
 from sip2gw.backend.sql import migrate as migrate_module
 from sip2gw.backend.sql.migrate import SchemaError
 from sip2gw.backend.sql.schema import SCHEMA_NUMBER, Migration
@@ -45,17 +48,47 @@ def test_a_missing_driver_is_named(
 
 
 @pytest.mark.parametrize(
-    "url",
+    ("url", "told"),
     [
-        "postgresql://nobody@127.0.0.1:1/library",
-        "postgresql://postgres@/none?host=/nowhere",
-        "postgresql://postgres@127.0.0.1:notaport/library",
+        (
+            "postgresql://nobody:geheim@127.0.0.1:1/library",
+            "the database library at 127.0.0.1:1 cannot be reached: Connection refused; start",
+        ),
+        (
+            "postgresql://postgres@/none?host=/nowhere",
+            "the database none at /nowhere cannot be reached: No such file or directory; start",
+        ),
+        (
+            "postgresql://postgres@127.0.0.1:notaport/library",
+            "the database library at 127.0.0.1:notaport cannot be reached",
+        ),
     ],
 )
-def test_an_unreachable_database_is_told_without_its_address(url: str) -> None:
-    with pytest.raises(UnavailableError, match="cannot be reached") as caught:
+def test_an_unreachable_database_is_told_with_its_name_and_host(url: str, told: str) -> None:
+    with pytest.raises(UnavailableError) as caught:
         open_postgres(url, password="geheim", role="daemon", access="make", currency="EUR")
+    assert str(caught.value).startswith(told)
     assert "geheim" not in str(caught.value)
+    assert "nobody" not in str(caught.value)
+
+
+def test_a_server_that_refuses_is_quoted(postgres: Server) -> None:
+    url = postgres.url("postgres")
+    user = urlsplit(url).username
+    with pytest.raises(UnavailableError, match='the server says: role "nobody" does not exist'):
+        open_postgres_library(url.replace(f"//{user}", "//nobody", 1))
+
+
+def test_what_the_server_does_not_allow_is_told_in_its_words() -> None:
+    refused = as_backend_error(
+        asyncpg.InsufficientPrivilegeError("permission denied for table patron")
+    )
+    assert isinstance(refused, UnavailableError)
+    assert str(refused) == (
+        "the database could not carry it out: permission denied for table patron"
+    )
+    quoting = as_backend_error(asyncpg.UniqueViolationError("Key (card)=(4711) already exists"))
+    assert "4711" not in str(quoting), "these words quote data"
 
 
 def test_an_unknown_database_is_told(postgres: Server) -> None:

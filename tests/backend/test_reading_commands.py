@@ -46,6 +46,13 @@ url = "{url}"
 [branches.MAIN]
 [profiles.entrance]
 kind = "door"
+[profiles.kiosk]
+kind = "selfcheck"
+[terminals.kiosk-1]
+profile = "kiosk"
+branch = "MAIN"
+password = "pw"
+networks = ["127.0.0.0/8"]
 [terminals.door-1]
 profile = "entrance"
 branch = "MAIN"
@@ -56,7 +63,7 @@ networks = ["127.0.0.0/8"]
 READING: dict[str, str] = {
     "check": "",
     "export": "",
-    "explain": "--terminal door-1 --card C1",
+    "explain": "--terminal kiosk-1 --card C1 --item I2",
     "maintain": "--dry-run",
     "patron show": "C1",
     "patron report": "C1",
@@ -85,6 +92,7 @@ READING: dict[str, str] = {
     "door stats": "",
     "door inside": "--branch MAIN --from 2026-03-01 --to 2026-03-31",
     "door reveals": "",
+    "branch list": "",
     "door bar list": "",
     "door pass list": "",
     "observe report": "",
@@ -219,6 +227,19 @@ def test_the_log_of_a_killed_gateway_is_read_and_left_alone(killed: Scene) -> No
     assert killed.config.with_name("library.db-wal").stat().st_size > 0
     all_work(killed)
     assert "LATE" in killed.run("badge list").output
+
+
+def test_a_log_with_nothing_but_its_header_is_no_obstacle(sqlite_scene: Scene) -> None:
+    """A gateway was killed when its first change failed: neither a reader nor the next gateway may
+    ask for an index that is not there."""
+    store = sqlite_scene.config.with_name("library.db")
+    with closing(database.connect(store)) as gateway:
+        gateway.execute("UPDATE badge SET name = 'Lost' WHERE code = 'ONBE'")
+        log = store.with_name("library.db-wal").read_bytes()
+    store.with_name("library.db-wal").write_bytes(log[:32])
+    store.with_name("library.db-shm").write_bytes(bytes(32768))
+    assert sqlite_scene.run("badge list").exit_code == 0
+    open_library(sqlite_scene.config.parent)
 
 
 def test_a_store_in_use_is_read_as_it_is(sqlite_scene: Scene) -> None:

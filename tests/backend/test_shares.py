@@ -93,6 +93,14 @@ async def test_two_shares_are_in_the_ledger_with_their_debtors(library: Library)
     assert states(library) == []
 
 
+async def test_a_pseudonym_finds_who_has_paid_and_has_no_card_here(library: Library) -> None:
+    """C76; P7 is known by nothing but the number that the library system said."""
+    await begun(library, TOM)
+    pseudonyms = {"P7": "0123456789ab"}
+    found = library.search_patrons("0123456789ab", lambda number: pseudonyms.get(number, ""))
+    assert [(one.id, one.cards) for one in found] == [("P7", ())]
+
+
 async def test_while_nobody_knows_nothing_goes_up_again(library: Library) -> None:
     payment = await begun(library, TOM)
     again = await begin(library, TOM)

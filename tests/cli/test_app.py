@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import gc
+import io
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -16,7 +19,9 @@ from sip2gw.cli import app as app_module
 from sip2gw.cli.app import app
 from sip2gw.cli.common import write_listing, write_table
 from sip2gw.cli.failures import CommandError, UsageError, failure_of
+from sip2gw.cli.meanings import with_meaning
 from sip2gw.cli.tree import Commands, helps
+from sip2gw.foundation.patience import telling
 
 from .conftest import Run
 
@@ -29,8 +34,12 @@ COMMANDS = [
     ("observe", "report"),
     ("demo",),
     ("check",),
+    ("backup",),
+    ("restore",),
     ("import",),
     ("export",),
+    ("backup",),
+    ("restore",),
     ("explain",),
     ("send",),
     ("decode",),
@@ -46,6 +55,7 @@ COMMANDS = [
     *(("relationship", name) for name in ("add", "confirm", "remove", "list")),
     *(("membership", name) for name in ("list", "show")),
     *(("payment", name) for name in ("list", "show", "undo", "refund", "totals", "reconcile")),
+    *(("branch", name) for name in ("close", "open", "reset", "list")),
     ("door", "log"),
     ("door", "stats"),
     ("door", "inside"),
@@ -155,13 +165,214 @@ def test_a_closed_pipe_is_quiet(library: Path) -> None:
     assert process.returncode == app_module.PIPE_CLOSED_STATUS
 
 
-def test_ctrl_c_is_quiet(sip2gw: Run, config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_says_what_was_done(
+    sip2gw: Run, config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def interrupt(path: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("sip2gw.config.load_config", interrupt)
     result = sip2gw("check", "--config", config)
-    assert (result.status, result.out, result.err) == (130, "", "")
+    assert (result.status, result.out) == (130, "")
+    assert result.err == "sip2gw: interrupted: nothing was changed\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "interrupted", "told"),
+    [
+        (
+            ("import", "-"),
+            "sip2gw.backend.loading.importing._Import._check",
+            "nothing was changed; import the same files again",
+        ),
+        (
+            ("import", "-"),
+            "sip2gw.backend.loading.importing._Import._write_as_planned",
+            "there as a whole or not at all; import the same files again",
+        ),
+        (
+            ("maintain",),
+            "sip2gw.staff.maintenance.maintain_memberships",
+            "what it says above is done, patron by patron; give the command again",
+        ),
+        (("outbox", "send"), "sip2gw.cli.library.outbox._send", "the rest waits"),
+        (("patron", "block", "P1"), "sip2gw.staff.patrons.block", "what it says above is done;"),
+        (("hash-password",), "sip2gw.cli.passwords.read_secret", "nothing was changed"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
+)
+def test_ctrl_c_in_long_work_says_what_is_left(
+    sip2gw: Run,
+    library: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    command: tuple[str, ...],
+    interrupted: str,
+    told: str,
+) -> None:
+    def interrupt(*args: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    library.write_text(library.read_text() + '[outbox]\nwebhook = "https://hub.example/"\n')
+    monkeypatch.setattr(interrupted, interrupt)
+    record = b'{"kind": "badge", "code": "NEW", "name": "New"}'
+    result = sip2gw(*command, "--config", library, stdin=record)
+    assert result.status == 130
+    assert result.err.splitlines()[-1].startswith("sip2gw: interrupted: ")
+    assert told in result.err
+    monkeypatch.undo()
+    assert "NEW" not in sip2gw("badge", "list", "--config", library).out
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_h_is_help_everywhere(command: tuple[str, ...], sip2gw: Run) -> None:
+    result = sip2gw(*command, "-h")
+    assert (result.status, result.err) == (0, "")
+    assert f"Usage: sip2gw {' '.join(command)} " in result.out
+
+
+@pytest.mark.parametrize("group", ["patron", "door", "payment", "support", "badge", "membership"])
+def test_a_list_of_commands_cuts_no_summary(group: str, sip2gw: Run) -> None:
+    shown = " ".join(sip2gw(group, "-h").out.split())
+    for name, command in Commands()[group].commands.items():
+        first_sentence = " ".join(command.help.split()).partition(". ")[0].rstrip(".")
+        assert f"{name} {first_sentence}" in shown
+    assert "..." not in shown.partition("Commands:")[2]
+
+
+def test_completion_can_be_installed(
+    sip2gw: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr("shellingham.detect_shell", lambda: ("bash", "/bin/bash"))
+    result = sip2gw("--install-completion")
+    assert result.status == 0, result.err
+    assert "sip2gw" in (tmp_path / ".bashrc").read_text()
+    (script,) = (tmp_path / ".bash_completions").iterdir()
+    assert "_SIP2GW_COMPLETE" in script.read_text()
+
+
+def test_completion_knows_the_commands(
+    capfd: pytest.CaptureFixture[str], sip2gw: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("_SIP2GW_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", "sip2gw badge as")
+    monkeypatch.setenv("COMP_CWORD", "2")
+    assert sip2gw().out.split() == ["assign"]
+
+
+LISTS = [
+    ("patron", "find", "Anna"),
+    ("badge", "list"),
+    ("badge", "report"),
+    ("badge", "history"),
+    ("relationship", "list"),
+    ("membership", "list"),
+    ("payment", "list"),
+    ("payment", "totals"),
+    ("payment", "refused"),
+    ("payment", "export"),
+    ("review", "list"),
+    ("support", "list"),
+    ("support", "table", "list", "type"),
+    ("outbox", "list"),
+    ("door", "log"),
+    ("door", "stats"),
+    ("door", "reveals"),
+    ("door", "bar", "list"),
+    ("door", "pass", "list"),
+    ("observe", "report"),
+]
+
+
+@pytest.mark.parametrize("command", LISTS, ids=" ".join)
+def test_each_list_is_also_there_for_a_spreadsheet(
+    command: tuple[str, ...], sip2gw: Run, library: Path
+) -> None:
+    """RFC 4180: a header, lines that end in CRLF, nothing else on standard output."""
+    result = sip2gw(*command, "--csv", "--config", library)
+    assert result.status == 0, result.err
+    header, *rows = csv.reader(io.StringIO(result.out, newline=""))
+    assert len(set(header)) == len(header) > 1
+    assert all(len(row) == len(header) for row in rows)
+    assert result.out.count("\n") == result.out.count("\r\n")
+    assert sip2gw(*command, "--csv", "--json", "--config", library).status == 2
+
+
+def test_cells_of_a_spreadsheet_hold_what_is_there_and_no_formula(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    told = {
+        "n": None,
+        "list": ["A", "B"],
+        "yes": True,
+        "text": 'two\nlines, "quoted"',
+        "sum": "=1+1",
+        "credit": "-2.50",
+        "dash": "-none",
+    }
+    write_listing([told], tuple(told), json=False, csv=True)
+    written = capsys.readouterr().out
+    assert written.splitlines()[0] == "n,list,yes,text,sum,credit,dash"
+    (row,) = csv.DictReader(io.StringIO(written, newline=""))
+    assert list(row.values()) == [
+        "",
+        "A B",
+        "yes",
+        'two\nlines, "quoted"',
+        "'=1+1",
+        "-2.50",
+        "'-none",
+    ]
+
+
+def test_a_code_stands_beside_its_meaning_for_people_and_alone_for_programs(
+    sip2gw: Run, library: Path
+) -> None:
+    def told(*command: str) -> str:
+        return sip2gw(*command, "--config", library).out
+
+    assert "status  5 (normal)" in told("patron", "show", "P1")
+    assert '"status":5' in told("patron", "show", "P1", "--json")
+    assert "0 (free)" in told("membership", "list")
+    assert "201,Adult,0," in told("membership", "list", "--csv")
+    assert with_meaning("type", {"00": "cash"})({"type": "42"}) == {"type": "42"}
+
+
+def test_a_table_names_the_time_zone_below(capsys: pytest.CaptureFixture[str]) -> None:
+    told = {"time": "2026-03-01T10:30:00+01:00", "name": "Anna"}
+    write_listing([told], ("time", "name"), json=False, zone="Europe/Brussels")
+    assert capsys.readouterr().err == "Times are those of Europe/Brussels.\n"
+    write_listing([told], ("time", "name"), json=True, zone="Europe/Brussels")
+    write_listing([], ("time", "name"), json=False, zone="Europe/Brussels")
+    assert capsys.readouterr().err == ""
+
+
+def test_no_id_is_broken_over_two_lines_of_a_narrow_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "40")
+    payment = "01JXQ5Z8T3M9W2K7N4B6V1C0RD"
+    write_table(("id", "bk", "note"), [(payment, "R-2026-000017", "a note of many short words")])
+    out = capsys.readouterr().out
+    assert payment in out
+    assert "R-2026-000017" in out
+    assert len(out.strip().splitlines()) > 3, "only texts are wrapped"
+
+
+def test_who_waits_long_for_the_database_is_told_and_who_does_not_is_not() -> None:
+    told: list[str] = []
+    heard = threading.Event()
+
+    def tell(text: str) -> None:
+        told.append(text)
+        heard.set()
+
+    with telling(tell, "waiting for the database library at db.example", after_s=0.001):
+        assert heard.wait(30)
+    with telling(tell, "never", after_s=3600):
+        pass
+    assert told == ["waiting for the database library at db.example"]
 
 
 def test_on_a_terminal_a_table_is_drawn(

@@ -142,7 +142,7 @@ def test_a_badges_own_days(command: Run) -> None:
 def test_a_badge_needs_a_code(command: Run) -> None:
     refused = command("badge", "define", "", "--name", "Nothing")
     assert refused.status == 1
-    assert "Expected a text without control characters and |" in refused.err
+    assert "must be a text without control characters and |" in refused.err
 
 
 def test_a_taken_badge_says_why(command: Run) -> None:

@@ -29,7 +29,7 @@ def test_a_warning_is_no_failure_unless_it_is_to_be(
     file.write_text(CONFIG)
     result = sip2gw("check", "--config", file, *options)
     assert result.status == status
-    assert "warning: profiles.kiosk.checked_in_ok has no effect" in result.err
+    assert f"warning: {file}: profiles.kiosk.checked_in_ok has no effect" in result.err
 
 
 def test_without_a_warning_strict_changes_nothing(sip2gw: Run, tmp_path: Path) -> None:

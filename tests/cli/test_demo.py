@@ -9,13 +9,14 @@ import socket
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sip2gw.cli.demo import alone
 from sip2gw.cli.kiosk.requests import requested
 from sip2gw.demo import (
     DIALOGUES,
@@ -173,63 +174,61 @@ def test_each_person_is_in_the_standing_that_the_note_says(
     assert json.loads(result.out.splitlines()[-1])["reason"] == reason
 
 
-def test_dir_keeps_the_library_that_is_there(tmp_path: Path, sip2gw: Run) -> None:
-    place = tmp_path / "demo"
-    place.mkdir()
-    own = {"kind": "patron", "id": "P9", "name": "Nine"}
-    (place / "library.jsonl").write_text(json.dumps(own))
-    for _ in range(2):
-        process, _printed = start("--dir", str(place))
-        assert stop(process) == 0
-    exported = sip2gw("export", "--config", place / "sip2gw.toml").out
-    assert '"P9"' in exported
-    assert '"20001001"' not in exported
-
-
 def contents(place: Path) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in place.iterdir() if file.is_file()}
 
 
-def refused(place: Path) -> str:
-    """What a demo says that will not start in `place`; nothing there may change."""
-    before = contents(place)
-    options = ("--sip2", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--dir", str(place))
-    ended = subprocess.run(
-        [sys.executable, "-m", "sip2gw", "demo", *options],
-        capture_output=True,
-        text=True,
-        timeout=30,
-    )
-    assert (ended.returncode, ended.stdout) == (1, "")
-    assert contents(place) == before
-    return ended.stderr
+@pytest.fixture
+def refused(sip2gw: Run) -> Iterator[Callable[[Path], str]]:
+    """What a demo says that will not start in a place; nothing there may change.
+
+    Its address is taken, so that one that starts all the same ends by itself, too.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+
+        def refused(place: Path) -> str:
+            before = contents(place)
+            options = ("--sip2", address, "--admin", "127.0.0.1:0", "--dir", place)
+            result = sip2gw("demo", *options)
+            assert (result.status, result.out) == (1, "")
+            assert contents(place) == before
+            return result.err
+
+        yield refused
 
 
-def test_dir_is_for_the_owner_only_and_what_was_edited_there_stays(tmp_path: Path) -> None:
+def test_dir_is_for_the_owner_only_and_its_library_and_what_was_edited_there_stay(
+    tmp_path: Path, sip2gw: Run, refused: Callable[[Path], str]
+) -> None:
     place = tmp_path / "new" / "demo"
     process, _printed = start("--dir", str(place))
+    file = place / "sip2gw.toml"
+    assert f"a gateway is already running on {file}" in refused(place)
     assert stop(process) == 0
     assert [file.name for file in place.iterdir() if file.stat().st_mode & 0o077] == []
     assert place.stat().st_mode & 0o077 == 0
-    file = place / "sip2gw.toml"
+
+    changed = tmp_path / "changed.jsonl"
+    changed.write_text(json.dumps({"kind": "patron", "id": "20001001", "name": "Nine"}))
+    assert sip2gw("import", changed, "--config", file).status == 0
+    process, _printed = start("--dir", str(place))
+    assert stop(process) == 0
+    assert '"Nine"' in sip2gw("export", "--config", file).out
+
     file.write_text(file.read_text().replace("Demo Public Library", "Our Library"))
     assert f"{file}: is not as the demo wrote it" in refused(place)
 
 
-def test_the_configuration_of_a_demo_that_runs_stays(tmp_path: Path) -> None:
-    process, _printed = start("--dir", str(tmp_path))
-    file = tmp_path / "sip2gw.toml"
-    assert f"a gateway is already running on {file}" in refused(tmp_path)
-    assert stop(process) == 0
-
-
 @pytest.mark.parametrize("name", ["sip2gw.toml", "library.db"])
-def test_somebodys_gateway_is_left_alone(tmp_path: Path, name: str) -> None:
+def test_somebodys_gateway_is_left_alone(
+    tmp_path: Path, refused: Callable[[Path], str], name: str
+) -> None:
     (tmp_path / name).write_text("[institution]\n")
     assert "was left unchanged; name another --dir" in refused(tmp_path)
 
 
-def test_a_link_in_dir_is_not_followed(tmp_path: Path) -> None:
+def test_a_link_in_dir_is_not_followed(tmp_path: Path, refused: Callable[[Path], str]) -> None:
     (tmp_path / "theirs.toml").write_text("[institution]\n")
     place = tmp_path / "demo"
     place.mkdir()
@@ -243,13 +242,17 @@ def test_a_link_in_dir_is_not_followed(tmp_path: Path) -> None:
 
 def test_a_taken_port_is_a_failure(sip2gw: Run, demo: str, tmp_path: Path) -> None:
     taken = ["--sip2", address(demo), "--admin", "127.0.0.1:0", "--dir", str(tmp_path)]
-    (tmp_path / "library.jsonl").write_text("")
+    own = json.dumps({"kind": "patron", "id": "P9", "name": "Nine"})
+    (tmp_path / "library.jsonl").write_text(own)
     result = subprocess.run(
         [sys.executable, "-m", "sip2gw", "demo", *taken], capture_output=True, text=True
     )
     assert result.returncode == 1
     assert "cannot listen" in result.stderr
     assert "Traceback" not in result.stderr
+    exported = sip2gw("export", "--config", tmp_path / "sip2gw.toml").out
+    assert '"P9"' in exported, "a library that was there already is the one that is used"
+    assert '"20001001"' not in exported
 
 
 def test_an_address_that_is_none_is_an_invalid_configuration(sip2gw: Run) -> None:
@@ -269,3 +272,17 @@ def test_the_library_fits_any_day(today: date) -> None:
     ages = {record["id"]: record.get("birth_date", "") for record in records if "pin" in record}
     assert ages["20001015"] == ""
     assert today.year - int(ages["20001003"][:4]) in (12, 13)
+
+
+@pytest.mark.parametrize("more", [False, True])
+def test_a_person_at_a_terminal_gets_one_screen_unless_asked_for_more(
+    more: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    alone._announce("127.0.0.1:6001", "127.0.0.1:9102", Path("sip2gw.toml"), more=more)
+    printed = capsys.readouterr().out
+    assert all(one.line in printed for one in (*TERMINALS, *PEOPLE))
+    shown = [one for one in DIALOGUES if one.outcome in printed]
+    assert {one.login for one in shown} >= {"door-1", "kiosk-1", "cash-1", "sorter-1"}
+    assert (len(shown) == len(DIALOGUES)) == more
+    assert ("demo --more" in printed) != more
+    assert more or len(printed.splitlines()) <= 55

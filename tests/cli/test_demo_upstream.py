@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -74,6 +75,9 @@ def until(holds: Callable[[], bool], within_s: float = 60.0) -> None:
         time.sleep(0.1)
 
 
+needs_proc = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc")
+BEHIND, FRONT = 0, 1
+"""In the order of their start."""
 Start = Callable[..., tuple[subprocess.Popen[str], str]]
 
 
@@ -173,8 +177,10 @@ def test_more_shows_a_payment_for_a_child_and_a_loan(demo: str, sip2gw: Run) -> 
     play(sip2gw, demo, LOAN_DIALOGUES)
 
 
+@needs_proc
 def test_more_lets_the_library_system_go_away_and_come_back(begin: Start, sip2gw: Run) -> None:
-    process, printed = begin("--more")
+    process, printed = begin("--more", stderr=subprocess.PIPE)
+    front = children(process.pid)[FRONT]
     admitted = UPSTREAM_DIALOGUES[0]
     play(sip2gw, printed, [admitted])
     os.kill(process.pid, signal.SIGSTOP)  # so that it stays away until all was tried
@@ -192,18 +198,7 @@ def test_more_lets_the_library_system_go_away_and_come_back(begin: Start, sip2gw
     os.kill(process.pid, signal.SIGCONT)
     until(lambda: state(sip2gw, printed) == "up")
     play(sip2gw, printed, UPSTREAM_DIALOGUES)
-    assert stop(process) == 0
-
-
-def test_without_more_the_demo_ends_when_the_library_system_is_stopped(
-    begin: Start, sip2gw: Run
-) -> None:
-    process, printed = begin(stderr=subprocess.PIPE)
-    assert "observe report" not in printed
-    assert sip2gw("drain", "--config", there(printed)).status == 0
-    _, err = process.communicate(timeout=30)
-    assert "the library system has ended, and with it the demo" in err
-    assert process.returncode == 0
+    all_end_when_killed(process, printed, front, "the gateway in front has ended")
 
 
 def children(process: int) -> list[int]:
@@ -219,15 +214,13 @@ def is_running(pid: int) -> bool:
         return False
 
 
-@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc")
-@pytest.mark.parametrize(
-    ("killed", "said"), [(0, "the library system has ended"), (1, "the gateway in front has ended")]
-)
-def test_if_one_is_killed_so_much_the_rest_ends(begin: Start, killed: int, said: str) -> None:
-    process, printed = begin("--more", stderr=subprocess.PIPE)
+def all_end_when_killed(
+    process: subprocess.Popen[str], printed: str, killed: int, said: str
+) -> None:
     both = children(process.pid)
     assert len(both) == 2
-    os.kill(both[killed], signal.SIGKILL)
+    assert killed in both
+    os.kill(killed, signal.SIGKILL)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 1
     assert said in err
@@ -235,35 +228,45 @@ def test_if_one_is_killed_so_much_the_rest_ends(begin: Start, killed: int, said:
     assert not Path(here(printed)).parents[1].exists()
 
 
-@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc")
-def test_if_the_demo_itself_is_killed_both_gateways_end(begin: Start, tmp_path: Path) -> None:
+@needs_proc
+def test_if_the_library_system_is_killed_the_rest_ends(begin: Start) -> None:
+    process, printed = begin("--more", stderr=subprocess.PIPE)
+    behind = children(process.pid)[BEHIND]
+    all_end_when_killed(process, printed, behind, "the library system has ended")
+
+
+@needs_proc
+def test_dir_keeps_both_and_what_was_edited_there_stays(
+    begin: Start, sip2gw: Run, tmp_path: Path
+) -> None:
     process, _ = begin("--dir", str(tmp_path))
     both = children(process.pid)
-    until(lambda: len(children(both[1])) == 1)  # its process for HTTP
-    http = children(both[1])
+    until(lambda: len(children(both[FRONT])) == 1)  # its process for HTTP
+    http = children(both[FRONT])
     process.kill()
     process.communicate(timeout=30)
     until(lambda: not any(map(is_running, [*both, *http])))
 
-
-def test_dir_keeps_both_and_what_was_edited_there_stays(begin: Start, tmp_path: Path) -> None:
-    for _ in range(2):
-        process, printed = begin("--dir", str(tmp_path))
-        assert stop(process) == 0
+    process, printed = begin("--dir", str(tmp_path), stderr=subprocess.PIPE)
+    assert "observe report" not in printed
+    assert sip2gw("drain", "--config", there(printed)).status == 0
+    _, err = process.communicate(timeout=30)
+    assert "the library system has ended, and with it the demo" in err
+    assert process.returncode == 0, "without --more it does not come back"
     assert {path.parent for path in tmp_path.rglob("library.db")} == {
         tmp_path / "front",
         tmp_path / "behind",
     }
     assert [path for path in tmp_path.rglob("*") if path.stat().st_mode & 0o077] == []
+
     file = Path(there(printed))
     file.write_text(file.read_text().replace("utf-8", "latin-1"))
-    ended = subprocess.run(
-        [sys.executable, "-c", PROGRAM, "demo", "--upstream", *ANYWHERE, "--dir", str(tmp_path)],
-        capture_output=True,
-        text=True,
-    )
-    assert ended.returncode == 1
-    assert f"{file}: is not as the demo wrote it" in ended.stderr
+    with socket.create_server(("127.0.0.1", 0)) as taken:  # if it starts all the same, it ends
+        sip2 = f"127.0.0.1:{taken.getsockname()[1]}"
+        options = ("--sip2", sip2, "--admin", "127.0.0.1:0", "--dir", tmp_path)
+        ended = sip2gw("demo", "--upstream", *options)
+    assert ended.status == 1
+    assert f"{file}: is not as the demo wrote it" in ended.err
     assert "latin-1" in file.read_text()
 
 
@@ -280,12 +283,6 @@ def test_a_taken_port_is_a_failure_and_leaves_nothing_running(demo: str, tmp_pat
     assert "a gateway of the demo could not start" in ended.stderr
     assert "Traceback" not in ended.stderr
     assert ended.stdout == ""
-
-
-def test_more_needs_upstream(sip2gw: Run) -> None:
-    result = sip2gw("demo", "--more")
-    assert result.status == 2
-    assert "--more needs --upstream" in result.err
 
 
 def test_the_library_system_knows_no_badges_and_the_gateway_nothing_else() -> None:

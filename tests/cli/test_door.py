@@ -6,6 +6,7 @@ import asyncio
 import csv
 import io
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import pytest
 
 from sip2gw.backend.factory import open_backend
 from sip2gw.config import load_config
-from sip2gw.model import AccessRow
+from sip2gw.model import AccessRow, CalendarChange
 
 from .conftest import Run
 
@@ -64,6 +65,45 @@ def test_c96_decisions_by_branch_hour_and_reason(sip2gw: Run, visited: Path) -> 
     assert [dict(line) for line in lines] == [
         {name: str(value) for name, value in row.items()} for row in counted
     ]
+
+
+@pytest.mark.parametrize(
+    ("options", "reasons"),
+    [
+        (("--patron", "P1"), ["granted", "granted", "closed"]),
+        (("--card", "P1"), ["granted", "granted", "closed"]),
+        (("--card", "OLD2"), ["granted"]),
+        (("--card", "OLD2", "--reason", "closed"), []),
+        (("--card", "nobody"), []),
+        # Whom only a library system knows, under the number that it said.
+        (("--card", "L9"), ["no_badge"]),
+        (("--patron", "L9"), ["no_badge"]),
+        (("--patron", "OLD2"), []),
+    ],
+)
+def test_decisions_about_one_person(
+    sip2gw: Run, visited: Path, options: tuple[str, ...], reasons: list[str]
+) -> None:
+    asyncio.run(_log(visited, [passage(80, "L9", reason="no_badge")]))
+    rows = records(sip2gw("door", "log", *options, "--json", "--config", visited).out)
+    assert [row["reason"] for row in rows] == reasons
+
+
+def test_a_person_is_named_once(sip2gw: Run, visited: Path) -> None:
+    result = sip2gw("door", "log", "--card", "P1", "--patron", "P1", "--config", visited)
+    assert (result.status, "choose one of --card and --patron" in result.err) == (2, True)
+
+
+def test_c76_a_pseudonym_of_the_door_log_finds_its_patron(sip2gw: Run, visited: Path) -> None:
+    """Also one of whom the store has no more than a passage."""
+    asyncio.run(_log(visited, [passage(80, "L9", reason="no_badge")]))
+    rows = records(sip2gw("door", "log", "--json", "--config", visited).out)
+    found = [
+        records(sip2gw("patron", "find", row["patron"], "--json", "--config", visited).out)
+        for row in rows
+    ]
+    assert [[one["id"] for one in few] for few in found] == [["P1"], ["P2"], ["P1"], ["P1"], ["L9"]]
+    assert found[-1][0]["name"] == ""
 
 
 @pytest.mark.parametrize(
@@ -127,6 +167,25 @@ def test_a_span_or_branch_that_cannot_be(
     assert sip2gw("door", "inside", *options, "--config", library).status == 2
 
 
+def test_a_stay_in_a_branch_that_staff_opened_ends_when_it_closed(
+    sip2gw: Run, library: Path
+) -> None:
+    """C139: ANNEX has no hours. It was open from ten to one, and closed for the rest of the day."""
+
+    async def happened() -> None:
+        store = open_backend(load_config(library), "command").store
+        for state, since, until in (("unstaffed", 0, 3), ("closed", 3, 12)):
+            span = (MORNING + timedelta(hours=since), MORNING + timedelta(hours=until))
+            await store.change_calendar(CalendarChange("ANNEX", state, *span, "", "eva"))
+        store.log_access(replace(passage(30, "P1"), branch="ANNEX"))
+        await store.close()
+
+    asyncio.run(happened())
+    options = ("--branch", "ANNEX", "--from", "2026-03-04", "--to", "2026-03-05")
+    (stay,) = records(sip2gw("door", "inside", *options, "--json", "--config", library).out)
+    assert stay["left"] == "2026-03-04T13:00:00+01:00"
+
+
 def test_a_bar_keeps_out_and_is_listed_until_it_is_removed(sip2gw: Run, library: Path) -> None:
     """C10; `explain` sees it at once."""
     options = ("--until", "2099-12-31", "--note", "shouted", "--branch", "MAIN")
@@ -170,6 +229,31 @@ def test_a_pass_holds_on_its_days_and_hours(sip2gw: Run, library: Path) -> None:
     assert "CLEANER" in sip2gw("door", "pass", "list", "--branch", "MAIN", "--config", library).out
     assert sip2gw("door", "pass", "remove", "P1", "--config", library).status == 0
     assert sip2gw("door", "pass", "remove", "P1", "--config", library).status == 1
+
+
+@pytest.mark.parametrize("kind", ["bar", "pass"])
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("P9",), "nobody in the store has card P9, so the entry would have no effect"),
+        (("P1", "--until", "2020-01-31"), "the last day 2020-01-31 is past; give a later --until"),
+    ],
+)
+def test_an_entry_without_effect_is_refused_unless_forced(
+    sip2gw: Run, library: Path, kind: str, arguments: tuple[str, ...], said: str
+) -> None:
+    """A number that is mistyped, or a day of another year, would keep out or let in nobody."""
+    add = ("door", kind, "add", *arguments, "--config", library)
+
+    def in_store() -> list[str]:
+        listed = records(sip2gw("door", kind, "list", "--json", "--config", library).out)
+        return [entry["card"] for entry in listed if entry["source"] == "store"]
+
+    refused = sip2gw(*add)
+    assert (refused.status, said in refused.err, "--force" in refused.err) == (1, True, True)
+    assert in_store() == []
+    assert sip2gw(*add, "--force").status == 0
+    assert in_store() == [arguments[0]]
 
 
 PASS = 'pass = [ { card = "CLEANER", from = "05:00", to = "07:00" } ]'

@@ -13,6 +13,7 @@ from orders import Saying, settling
 
 from sip2gw.backend.base import PaymentOrder
 from sip2gw.backend.factory import open_backend
+from sip2gw.cli.library.progress import Lines, in_words
 from sip2gw.config import load_config
 from sip2gw.model import AccessRow, PaymentLine
 
@@ -82,7 +83,8 @@ def store_bytes(directory: Path) -> dict[str, bytes]:
 
 def test_a_missing_file_is_a_failure(sip2gw: Run, config: Path) -> None:
     result = sip2gw("import", "nowhere.jsonl", "--config", config)
-    assert (result.status, result.err) == (1, "sip2gw: nowhere.jsonl: No such file or directory\n")
+    assert result.status == 1
+    assert result.err == "sip2gw: nowhere.jsonl: No such file or directory; correct the name\n"
 
 
 def test_export_can_be_imported_again(sip2gw: Run, library: Path) -> None:
@@ -167,7 +169,8 @@ def test_patron_show_for_people(sip2gw: Run, library: Path) -> None:
 
 def test_an_unknown_patron_is_a_failure(sip2gw: Run, library: Path) -> None:
     result = sip2gw("patron", "show", "P\n3", "--config", library)
-    assert (result.status, result.err) == (1, "sip2gw: no patron has the id or card P\\x0a3\n")
+    assert result.status == 1
+    assert result.err.startswith("sip2gw: no patron has the id or card P\\x0a3; `patron find`")
 
 
 async def _live(config: Path) -> None:
@@ -266,3 +269,143 @@ def test_a_time_that_is_none_is_wrong_usage(sip2gw: Run, library: Path, option: 
     result = sip2gw("door", "log", option, "tomorrow", "--config", library)
     assert result.status == 2
     assert f"{option} tomorrow" in result.err
+
+
+# Tables, and PINs that take their time
+
+
+@pytest.fixture
+def table(library: Path) -> Path:
+    """Two readers as a spreadsheet writes them, and `readers.toml` beside."""
+    file = library.with_name("readers.csv")
+    file.write_bytes("Kaart;Naam;Code\r\nR1;Zoë Peeters;1111\r\nR2;Tom Claes;\r\n".encode("cp1252"))
+    library.with_name("readers.toml").write_text(
+        'file = { encoding = "cp1252" }\nid = "Kaart"\nname = "Naam"\npin = "Code"\n'
+    )
+    return file
+
+
+def of_readers(table: Path) -> tuple[object, ...]:
+    return ("--csv", table, "--kind", "patron", "--map", table.with_suffix(".toml"))
+
+
+def test_a_table_comes_in_with_its_map(sip2gw: Run, library: Path, table: Path) -> None:
+    result = sip2gw("import", *of_readers(table), "--config", library)
+    assert result.status == 0, result.err
+    assert result.err.splitlines() == [
+        "Read 2 patrons; changed 4 rows.",
+        "All records are in use. 1 PIN to hash or compare; who has none yet is refused where a"
+        " PIN is asked.",
+        "1 PIN done.",
+    ]
+    shown = {
+        it["id"]: it for it in records(sip2gw("export", "--config", library).out) if "id" in it
+    }
+    assert (shown["R1"]["name"], "pin_hash" in shown["R1"]) == ("Zoë Peeters", True)
+    assert "pin_hash" not in shown["R2"]
+
+
+def test_tables_and_json_lines_are_one_import(sip2gw: Run, library: Path, table: Path) -> None:
+    """A fee refers to a reader of another file; nothing is left when one of them is wrong."""
+    fees = table.with_name("fees.csv")
+    fees.with_suffix(".toml").write_text(
+        'id = "nr"\npatron = "card"\namount = "due"\ncreated = "day"\n'
+    )
+    more = library.with_name("more.jsonl")
+    more.write_text('{"kind": "badge", "code": "MORE", "name": "More"}\n')
+    given = (*of_readers(table), "--csv", fees, "--kind", "fee", "--map", fees.with_suffix(".toml"))
+    for due, status in (("free", 1), ("2.50", 0)):
+        fees.write_text(f"nr,card,due,day\nX1,R1,{due},2026-01-31\n")
+        result = sip2gw("import", more, *given, "--config", library)
+        assert result.status == status, result.err
+        exported = sip2gw("export", "--config", library).out
+        assert [word in exported for word in ("MORE", '"R1"', '"X1"')] == [status == 0] * 3
+    assert "Read 1 badge, 2 patrons, 1 fee" in result.err
+
+
+def test_a_table_from_standard_input_rehearsed(sip2gw: Run, library: Path, table: Path) -> None:
+    given = ("--csv", "-", *of_readers(table)[2:], "--dry-run", "--config", library)
+    result = sip2gw("import", *given, stdin=b"Kaart;Naam;Code\nR1;Ann;1\nR2;;\n")
+    assert (result.status, result.err) == (
+        1,
+        '-:3: column "Naam" (`name`): must not be empty\nNothing was changed: 1 error.\n',
+    )
+    result = sip2gw("import", *given, stdin=b"Kaart;Naam;Code\nR1;Ann;1\n")
+    assert (result.status, result.err) == (0, "No errors in 1 patron. Nothing was changed.\n")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            lambda given: (),
+            "name a FILE with JSON Lines, or give --csv FILE --kind KIND --map FILE",
+        ),
+        (
+            lambda given: given[:4],
+            "--csv, --kind and --map belong together; give all three for each",
+        ),
+        (
+            lambda given: (*given[:3], "reader", *given[4:]),
+            "--kind reader: no such kind; there are",
+        ),
+    ],
+)
+def test_a_table_without_all_three_is_wrong_usage(
+    sip2gw: Run, library: Path, table: Path, change: Any, said: str
+) -> None:
+    result = sip2gw("import", *change(of_readers(table)), "--config", library)
+    assert result.status == 2
+    assert said in result.err
+
+
+def test_a_wrong_map_is_named(sip2gw: Run, library: Path, table: Path) -> None:
+    map_ = table.with_suffix(".toml")
+    map_.write_text('id = "Kaart"\nnaam = "Naam"\n')
+    result = sip2gw("import", *of_readers(table), "--config", library)
+    assert (result.status, result.err) == (
+        2,
+        f"sip2gw: {map_}: `naam` is no key of a patron; did you mean `name`?\n",
+    )
+
+
+def test_ctrl_c_while_pins_are_hashed_says_what_is_done_and_how_to_go_on(
+    sip2gw: Run, library: Path, table: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sip2gw.backend.loading.importing.store_pins", stop)
+    result = sip2gw("import", *of_readers(table), "--config", library)
+    assert result.status == 130
+    assert result.err.splitlines()[-1] == (
+        "sip2gw: interrupted: all records are in the store, and 0 of 1 PINs were done; import the"
+        " same files again to go on"
+    )
+    assert '"R1"' in sip2gw("export", "--config", library).out
+    monkeypatch.undo()
+    result = sip2gw("import", *of_readers(table), "--config", library)
+    assert "changed 0 rows" in result.err
+    assert result.err.endswith("1 PIN done.\n")
+
+
+def test_a_log_has_a_line_a_minute_with_the_time_that_is_left() -> None:
+    """50,000 PINs at 30 a second."""
+    said: list[str] = []
+    moments = iter([0.0, 30.0, 60.0, 61.0, 120.0, 1600.0])
+    lines = Lines(said.append, lambda: next(moments))
+    lines.tell("read", 1, 2)
+    for done in (1, 901, 1801, 1831, 3601, 48001):
+        lines.tell("hash", done, 50_000)
+    assert said == [
+        "1801 of 50000 PINs are hashed; about 27 min left.",
+        "3601 of 50000 PINs are hashed; about 26 min left.",
+        "48001 of 50000 PINs are hashed; about 1 min left.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(5, "1 min"), (3600, "1 h"), (5460, "1 h 31 min"), (3599, "1 h")]
+)
+def test_a_span_is_told_in_minutes(seconds: float, said: str) -> None:
+    assert in_words(seconds) == said

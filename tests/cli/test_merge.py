@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from sip2gw.backend.factory import open_backend
 from sip2gw.config import load_config
+from sip2gw.model import AccessRow
 from sip2gw.monitoring.telemetry import Redactor
 
 from .conftest import Result, Run
@@ -61,7 +63,21 @@ def test_find_by_the_pseudonym_of_a_log(command: Run, library: Path) -> None:
     assert [one["id"] for one in records(command("patron", "find", pseudonym, "--json"))] == ["P3"]
 
 
-def test_merge(command: Run, tmp_path: Path) -> None:
+def test_c76_the_door_log_of_a_merged_patron_has_both(command: Run, library: Path) -> None:
+    async def passes(*patrons: str) -> None:
+        store = open_backend(load_config(library), "command").store
+        for patron in patrons:
+            now = datetime.now(UTC)
+            row = AccessRow(now, "MAIN", "door-1", "granted", "granted", "normal", "", patron)
+            store.log_access(row)
+        await store.close()
+
+    asyncio.run(passes("P3", "P1", "P2"))
+    assert command("patron", "merge", "P3", "P1").status == 0
+    assert len(records(command("door", "log", "--card", "C3", "--json"))) == 2
+
+
+def test_merge(command: Run, library: Path, tmp_path: Path) -> None:
     before = command("export").out
     foreseen = command("patron", "merge", "P3", "P1", "--dry-run")
     assert foreseen.err == ("Patron P3 would be merged into patron P1. Nothing was changed yet.\n")
@@ -75,6 +91,10 @@ def test_merge(command: Run, tmp_path: Path) -> None:
     for name in ("P3", "C3", "P1"):
         (shown,) = records(command("patron", "show", name, "--json"))
         assert shown["id"] == "P1"
+    store = open_backend(load_config(library), "command").store
+    former = Redactor(store.pin_secret).pseudonym("P3")
+    asyncio.run(store.close())
+    assert [one["id"] for one in records(command("patron", "find", former, "--json"))] == ["P1"]
     again = command("import", tmp_path / "double.jsonl")
     assert (again.status, "patron P3 was merged into patron P1" in again.err) == (1, True)
 

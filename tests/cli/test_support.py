@@ -152,7 +152,9 @@ def test_messages_are_filtered(command: Run, desk: None, library: Path) -> None:
     assert found("--overdue") == ["2"]
     same = ("--type", "VR", "--category", "LOAN", "--department", "FRONT", "--unit", "DESK")
     assert found(*same) == ["1", "2"]
-    assert found("--type", "AU") == found("--unit", "NONE") == []
+    assert found("--type", "AU") == []
+    slip = command("support", "list", "--unit", "DSK")
+    assert (slip.status, "--unit DSK: not known" in slip.err) == (2, True)
     head, *rows = command("support", "list").out.splitlines()
     assert head.split()[:3] == ["id", "status", "type"]
     assert [row.split()[0] for row in rows] == ["1", "2"]
@@ -183,7 +185,7 @@ def maintained(command: Run) -> None:
         " `sip2gw maintain` at once\n"
     )
     assert command("maintain").status == 0
-    assert command("support", "list").err == ""
+    assert command("support", "list").err == "Times are those of Europe/Brussels.\n"
 
 
 def test_an_entry_closed_at_once_has_its_message_too(command: Run, entries: None) -> None:

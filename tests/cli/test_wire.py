@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from sip2gw.cli.failures import UsageError
 from sip2gw.cli.kiosk.requests import message_name, request_type, requested
+from sip2gw.cli.kiosk.short import short_line
 from sip2gw.cli.kiosk.wire import explain_lines
 from sip2gw.cli.passwords import hash_password
 from sip2gw.foundation.hashing import verify_password
@@ -99,6 +100,47 @@ def test_a_message_comes_after_login_and_status_but_only_it_is_shown(sip2gw: Run
     assert "4711" not in result.out
     assert "personal name: Anna" in result.out
     assert "93" not in result.out.split("→ 23")[0]
+
+
+def test_short_is_one_line_for_each_message_with_what_its_codes_mean(sip2gw: Run) -> None:
+    refused = b"24Y         Y   00020260101    100000AOHUB|AA1|AEAnna|BLY|CQN|AFNot today.|"
+    with gateway(_93=b"941", _99=ONLINE, _23=refused) as there:
+        result = sip2gw(
+            "send", "--short", "--to", there.address, "--login", "k", "--password", "p",
+            "patron-status", "AA=1", "AD=4711",
+        )  # fmt: skip
+    assert result.out.splitlines() == [
+        "→ 23 Patron status request: AA patron identifier 1; AD patron password ***",
+        "← 24 Patron status response: patron status charge denied, excessive fines;"
+        " AA patron identifier 1; AE personal name Anna; BL valid patron Y (yes);"
+        " CQ valid patron password N (no); AF screen message Not today.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (
+            "1803040120260101    100000CF0|AB7|AJTin Tin|CK001|BV1.00|",
+            "18 Item information response: circulation status 03 (available); security marker 04;"
+            " fee type 01 (other); CF hold queue length 0; AB item identifier 7;"
+            " AJ title identifier Tin Tin; CK media type 001 (book); BV fee amount 1.00",
+        ),
+        (
+            "24              00020260101    100000AOHUB|AA1|AEAnna|BLY|CQY|",
+            "24 Patron status response: patron status all clear; AA patron identifier 1;",
+        ),
+        (
+            "121NUY20260101    100000AOHUB|AA1|AB7|AJTin Tin|AH2026-02-01|",
+            "12 Checkout response: ok 1 (yes); renewal ok N (no); magnetic media U (unknown);"
+            " desensitize Y (yes)",
+        ),
+        ("941AY1AZ0000", "94 Login response: ok 1 (yes); AZ checksum 0000 (wrong, should be FDFC)"),
+        ("96", "96 Request SC resend"),
+    ],
+)
+def test_short_names_what_codes_mean(answer: str, told: str) -> None:
+    assert short_line(answer.encode(), WireFormat()).startswith(told)
 
 
 def test_sequence_numbers_and_checksums_are_right(sip2gw: Run) -> None:
@@ -277,7 +319,7 @@ def test_decode_says_who_speaks_and_takes_what_send_printed(sip2gw: Run) -> None
 PIECES = [b"|", b"\r", b"\n", b"\xe2\x86\x92 ", b"AY1AZ", b"ADx|", *map(str.encode, MESSAGES)]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.sampled_from(PIECES) | st.binary(max_size=40), max_size=12))
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_decode_explains_any_bytes_in_lines_that_can_be_shown(

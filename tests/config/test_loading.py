@@ -362,14 +362,15 @@ def test_a_terminal_without_end_never_expires(load: Load, line: str) -> None:
     assert not terminal.expired_at(datetime(9999, 1, 1, tzinfo=UTC))
 
 
-@pytest.mark.parametrize("line_end", ["\n", "\r\n", ""])
-def test_a_password_comes_from_a_file_without_its_line_end(
-    load: Load, tmp_path: Path, line_end: str
+@pytest.mark.parametrize("end", ["\n", " \r\n", "\t\n\n", ""])
+@pytest.mark.parametrize("start", ["", "\ufeff"])
+def test_a_password_comes_from_a_file_without_what_an_editor_adds(
+    load: Load, tmp_path: Path, start: str, end: str
 ) -> None:
-    (tmp_path / "secret").write_bytes(f" pass word {line_end}".encode())
+    (tmp_path / "secret").write_bytes(f"{start} pass word{end}".encode())
     password = one_terminal(load, 'password_file = "secret"').terminals["t"].password
     assert password is not None
-    assert password.get_secret_value() == " pass word "
+    assert password.get_secret_value() == " pass word"
 
 
 def test_a_credential_of_systemd_is_found(

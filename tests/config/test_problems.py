@@ -1,12 +1,18 @@
 """A bad file is refused whole, and every line of the refusal helps to mend it (B66)."""
 
+import re
 import tempfile
+import tomllib
 import traceback
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sip2gw.config import ConfigError, load_config
+from sip2gw.config.lines import lines_of_keys
 
 CANARY = "canary-4711"
 BASE = '[institution]\nid = "HUB"\n[profiles.p]\nkind = "auth"\n[profiles.d]\nkind = "door"\n'
@@ -14,14 +20,15 @@ TERMINAL = '[terminals.t]\nprofile = "p"\n'
 
 
 def problems(tmp_path: Path, text: str) -> list[str]:
-    """What is wrong with `text`, without the file name that starts each line."""
+    """What is wrong with `text`, without the file and line that each begins with."""
     file = tmp_path / "bad.toml"
     file.write_text(text, encoding="utf-8")
     with pytest.raises(ConfigError) as caught:
         load_config(file)
     assert str(caught.value) == "\n".join(caught.value.problems)
-    assert all(line.startswith(f"{file}: ") for line in caught.value.problems)
-    return [line.removeprefix(f"{file}: ") for line in caught.value.problems]
+    place = re.compile(rf"{re.escape(str(file))}(:[1-9]\d*)?: ")
+    assert all(place.match(line) for line in caught.value.problems)
+    return [place.sub("", line) for line in caught.value.problems]
 
 
 def examples() -> list[tuple[str, list[str]]]:
@@ -63,6 +70,88 @@ def test_an_unknown_text_key_lists_the_known_ones_b29(tmp_path: Path) -> None:
     )
 
 
+LAID_OUT = """\
+# Comment with a [table] and a key = 1
+institution = { id = "HUB", nme = "Hub" }
+
+[server]
+listen = [
+  "127.0.0.1:6001",  # fine
+  "nowhere",
+]
+
+[branches."A.B"]
+name = \"\"\"
+[log]
+level = "no key of the file"\"\"\"
+
+[[branches."A.B".exceptions]]
+date = 2026-12-25
+state = 'closed'
+[[branches."A.B".exceptions]]
+date = 2026-12-25T10:00:00
+state = "shut"
+
+[log]
+a.b = 1
+level.x = [[1, 2], [
+  3]]
+"""
+
+
+def test_each_problem_names_the_line_that_must_be_changed_b66(tmp_path: Path) -> None:
+    file = tmp_path / "bad.toml"
+    # As an editor on Windows saves it: with a byte order mark and its own line ends.
+    file.write_bytes(b"\xef\xbb\xbf" + LAID_OUT.replace("\n", "\r\n").encode())
+    with pytest.raises(ConfigError) as caught:
+        load_config(file)
+    told = [line.removeprefix(f"{file}:") for line in caught.value.problems]
+    assert [": ".join(line.split(": ")[:2]) for line in told] == [
+        "2: institution.nme",
+        "7: server.listen.2",
+        "24: log.level",
+        "23: log.a",
+        "11: branches.A.B.name",
+        "19: branches.A.B.exceptions.2.date",
+        "20: branches.A.B.exceptions.2.state",
+    ]
+
+
+def test_a_missing_key_is_asked_for_in_the_line_of_its_table_b66(tmp_path: Path) -> None:
+    file = tmp_path / "bad.toml"
+    file.write_text(BASE + "[terminals.t]\n")
+    with pytest.raises(ConfigError, match=rf"^{file}:7: terminals\.t\.profile: is required"):
+        load_config(file)
+
+
+def test_what_is_not_toml_is_named_with_its_line_b66(tmp_path: Path) -> None:
+    file = tmp_path / "bad.toml"
+    file.write_text(BASE + "[server\n")
+    with pytest.raises(ConfigError, match=r"bad.toml:7: is not valid TOML: .* \(column 8\)$"):
+        load_config(file)
+
+
+def _keys(value: Any, key: str = "") -> Iterator[str]:
+    """The full keys of everything in `value`."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value, 1)
+    for name, one in inner:
+        full = f"{key}.{name}".lstrip(".")
+        yield full
+        if isinstance(one, dict | list):
+            yield from _keys(one, full)
+
+
+def test_the_line_of_every_key_in_these_examples_is_known() -> None:
+    for text, _ in examples():
+        with suppress(tomllib.TOMLDecodeError):
+            keys = list(_keys(tomllib.loads(text)))
+            lines = lines_of_keys(text)
+            assert [key for key in keys if key not in lines] == []
+            for key in keys:
+                name = key.rpartition(".")[2]
+                assert name.isdigit() or name in text.splitlines()[lines[key] - 1]
+
+
 def test_a_long_value_is_cut(tmp_path: Path) -> None:
     (line,) = problems(tmp_path, BASE + f'[log]\nlevel = "{"x" * 5000}"')
     assert len(line) < 250
@@ -76,7 +165,7 @@ def test_a_missing_file_is_a_problem_of_its_own(tmp_path: Path) -> None:
 def test_a_file_in_another_encoding_is_named(tmp_path: Path) -> None:
     file = tmp_path / "latin.toml"
     file.write_bytes('[institution]\nid = "é"'.encode("latin-1"))
-    with pytest.raises(ConfigError, match=r"latin\.toml: is not UTF-8 at byte 20"):
+    with pytest.raises(ConfigError, match=r"latin\.toml: line 2 is not UTF-8; save"):
         load_config(file)
 
 

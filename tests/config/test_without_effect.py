@@ -80,5 +80,5 @@ def test_what_no_answer_says_cannot_be_looked_at(told):
     )
     assert told(f'cr_item_field = "shelf"\nsort_bins = [{rules}]') == [
         "profiles.kiosk.cr_item_field: no answer of a library system says the shelf",
-        "profiles.kiosk.sort_bins[1] looks at shelf, which no answer of a library system says",
+        "profiles.kiosk.sort_bins.2 looks at shelf, which no answer of a library system says",
     ]

@@ -502,7 +502,7 @@ ATTRIBUTES = st.dictionaries(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(ATTRIBUTES, st.text("NS.-_ é|\"'\\#\x7f", max_size=25))
 def test_whatever_stands_there_what_comes_out_is_valid(
     attributes: dict[str, str], institution: str
@@ -535,7 +535,7 @@ JSONS = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(JSONS, JSONS, JSONS)
 def test_whatever_json_stands_there_what_comes_out_is_valid(a: Any, b: Any, c: Any) -> None:
     tenant = {**(a if isinstance(a, dict) else {"scSubnet": a}), "tenant": "t"}

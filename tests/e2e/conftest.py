@@ -64,16 +64,19 @@ def watch(tmp_path):
 def start(tmp_path, watch):
     """Starts a gateway process over the small library: `async with start(config) as gateway`.
 
-    Its loop is watched; with `may_hold`, which says why, it may be held.
+    Its loop is watched; with `may_hold`, which says why, it may be held. Only with `http` it serves
+    HTTP, too: the process for that takes half as long to start as the gateway.
     """
-    from harness import CONFIG, LIBRARY
+    from harness import CONFIG, LIBRARY, without_http
     from proofs.process import GatewayProcess, prepare
 
     @asynccontextmanager
-    async def starting(config=CONFIG, directory=tmp_path, *, may_hold="", names=True, **options):
+    async def starting(
+        config=CONFIG, directory=tmp_path, *, http=False, may_hold="", names=True, **options
+    ):
         if may_hold:
             watch.excuse(may_hold)
-        file = await prepare(directory, config, LIBRARY)
+        file = await prepare(directory, config if http else without_http(config), LIBRARY)
         async with GatewayProcess(file, program=watch.program(names=names), **options) as gateway:
             await gateway.start()
             yield gateway

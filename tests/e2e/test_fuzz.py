@@ -9,7 +9,7 @@ import random
 from unittest.mock import patch
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from proofs import fuzz
 from proofs.dialogues import ALL_BODIES, login, sealed
@@ -84,12 +84,7 @@ STREAM = st.lists(st.builds(bytes.__add__, TRAILED, END), max_size=8).map(b"".jo
 LOGIN = st.sampled_from(["", *TERMINALS])
 
 
-@settings(
-    max_examples=EXAMPLES,
-    deadline=None,
-    database=None,
-    suppress_health_check=[HealthCheck.too_slow],
-)
+@settings(max_examples=EXAMPLES, database=None)
 @given(terminal=LOGIN, stream=STREAM, seed=st.integers(0, 1000))
 def test_any_bytes_in_any_chunks_are_answered_as_declared(rig, terminal, stream, seed):
     gateway, run = rig

@@ -57,7 +57,7 @@ async def test_three_failing_logins_close_the_line(start):
 
 async def test_each_time_limit_closes_what_it_is_for(start):
     limits = {"login_timeout_s": 2, "idle_timeout_s": 3, "frame_timeout_s": 1}
-    async with start(with_server(**limits)) as gateway:
+    async with start(with_server(**limits), http=True) as gateway:
         silent, half = await gateway.connect(), await gateway.terminal("pay-1")
         idle = await gateway.terminal("kiosk-1")
         await half.send(b"2300120260310")
@@ -71,7 +71,7 @@ async def test_each_time_limit_closes_what_it_is_for(start):
 
 async def test_at_a_cap_the_newcomer_is_refused_and_counted(start):
     limits = {"max_connections": 3, "max_connections_per_address": 2}
-    async with start(with_server(**limits)) as gateway:
+    async with start(with_server(**limits), http=True) as gateway:
         kiosk, _second = await gateway.terminal("kiosk-1"), await gateway.connect()
         assert await refused(gateway)
         third = await gateway.connect(local_addr=("127.0.0.2", 0))
@@ -126,7 +126,7 @@ async def test_a_terminal_that_never_reads_hurts_nobody(start):
 
 
 async def test_97_and_replay_over_a_real_socket(start):
-    async with start() as gateway:
+    async with start(http=True) as gateway:
         pay = await gateway.connect()
         assert await pay.ask(b"97AZFEF5\r") == "96AZFEF6"
         assert await pay.ask(seal(b"9300CNpay-1|COpw|", b"1", True) + b"\r") == "941AY1AZFDFC"
@@ -153,7 +153,7 @@ async def test_bad_checksums_are_asked_again_then_the_line_is_closed(start):
 
 
 async def test_a_frame_beyond_the_limit_closes_the_line(start):
-    async with start(with_server(frame_bytes_max=512)) as gateway:
+    async with start(with_server(frame_bytes_max=512), http=True) as gateway:
         kiosk = await gateway.terminal("kiosk-1")
         assert (await kiosk.ask(STATUS + "x" * (512 - len(STATUS)))).startswith("98")
         await kiosk.send(STATUS + "x" * (513 - len(STATUS)))

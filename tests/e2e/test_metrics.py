@@ -113,7 +113,7 @@ LABELS = {
 
 
 async def test_every_name_is_there_from_the_start_with_help_and_type(start):
-    async with start() as gateway:
+    async with start(http=True) as gateway:
         status, text = await gateway.http("/metrics")
         assert status == 200
         for name, kind in NAMES.items():
@@ -123,7 +123,7 @@ async def test_every_name_is_there_from_the_start_with_help_and_type(start):
 
 async def test_the_figures_of_the_store_are_looked_up_by_itself_soon_after_the_start(start):
     patrons = sum(record["kind"] == "patron" for record in LIBRARY)
-    async with start() as gateway, asyncio.timeout(10):
+    async with start(http=True) as gateway, asyncio.timeout(10):
         while True:
             _, text = await gateway.http("/metrics")
             if f"\nsip2gw_store_patrons {patrons}.0\n" in text:
@@ -150,7 +150,7 @@ async def _some_of_everything(gateway):
 
 
 async def test_labels_come_from_closed_sets_and_name_no_patron(start):
-    async with start() as gateway:
+    async with start(http=True) as gateway:
         await _some_of_everything(gateway)
         _, text = await gateway.http("/metrics")
     shown: dict[tuple[str, str], set[str]] = {}

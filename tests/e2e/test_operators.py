@@ -55,7 +55,7 @@ async def command(config, *arguments):
 
 
 async def test_http_is_started_again_when_it_is_killed_and_terminals_notice_nothing(start):
-    async with start() as gateway:
+    async with start(http=True) as gateway:
         kiosk = await gateway.terminal("kiosk-1")
         assert "sip2gw_http_restarts_total 0.0" in (await gateway.http("/metrics"))[1]
         for times in (1, 2):
@@ -69,26 +69,14 @@ async def test_http_is_started_again_when_it_is_killed_and_terminals_notice_noth
         assert gateway.other_output == []
 
 
-async def test_http_ends_when_the_gateway_is_killed(start):
-    async with start() as gateway:
+async def test_http_yields_to_the_gateway_tells_that_it_hangs_and_ends_with_it(start):
+    async with start(http=True) as gateway:
         assert (await gateway.http("/livez"))[0] == 200
         child = gateway.http_pid
-        gateway.signal(signal.SIGKILL)
-        await until(lambda: not alive(child))
-        await gateway.ended()
+        own, its = (os.getpriority(os.PRIO_PROCESS, pid) for pid in (gateway.pid, child))
+        assert its == min(own + NICENESS, 19), "the gateway comes first when both want a core"
+        assert os.getsid(child) == os.getsid(gateway.pid)  # else it would not count
 
-
-async def test_http_comes_after_the_gateway_when_both_want_a_core(start):
-    async with start() as gateway:
-        assert (await gateway.http("/livez"))[0] == 200
-        own, its = (os.getpriority(os.PRIO_PROCESS, pid) for pid in (gateway.pid, gateway.http_pid))
-        assert its == min(own + NICENESS, 19)
-        assert os.getsid(gateway.http_pid) == os.getsid(gateway.pid)  # else it would not count
-
-
-async def test_a_gateway_that_hangs_is_neither_alive_nor_ready(start):
-    async with start() as gateway:
-        assert (await gateway.http("/livez"))[0] == 200
         gateway.signal(signal.SIGSTOP)
         asked = map(gateway.http, ("/livez", "/readyz", "/metrics"))
         assert [status for status, _ in await asyncio.gather(*asked)] == [503, 503, 503]
@@ -97,10 +85,14 @@ async def test_a_gateway_that_hangs_is_neither_alive_nor_ready(start):
             while (await gateway.http("/livez"))[0] != 200:
                 pass
 
+        gateway.signal(signal.SIGKILL)
+        await until(lambda: not alive(child))
+        await gateway.ended()
+
 
 async def test_http_serves_until_the_gateway_has_ended_whatever_signals_it_gets(start, tmp_path):
     """systemd sends SIGTERM to both, Ctrl-C goes to both."""
-    async with start() as gateway:
+    async with start(http=True) as gateway:
         pay = await gateway.terminal("pay-1")
         assert (await gateway.http("/livez"))[0] == 200
         child = gateway.http_pid
@@ -123,7 +115,7 @@ async def test_http_serves_until_the_gateway_has_ended_whatever_signals_it_gets(
 
 
 async def test_http_without_descriptors_does_not_spin(start):
-    async with start() as gateway:
+    async with start(http=True) as gateway:
         assert (await gateway.http("/livez"))[0] == 200
         child = gateway.http_pid
         limit = resource.prlimit(child, resource.RLIMIT_NOFILE)
@@ -146,7 +138,7 @@ def cpu_s(pid):
 
 
 async def test_a_reload_says_what_became_of_it(start):
-    async with start() as gateway:
+    async with start(http=True) as gateway:
         kiosk = await gateway.terminal("kiosk-1")
         new = CONFIG.replace("Hub Library", "New Library")
         gateway.config.write_text(new.replace('listen = "127.0.0.1:0"', 'listen = "127.0.0.1:1"'))
@@ -220,7 +212,7 @@ async def test_a_trace_shows_no_secret_and_ends_by_itself(start):
         assert not [secret for secret in secrets if secret in told]
 
 
-async def test_a_trace_ends_when_its_command_is_killed(start):
+async def test_a_trace_ends_with_its_command_after_its_time_and_with_the_gateway(start):
     async with start() as gateway:
         tracing = await started(gateway.config, "terminal", "trace", "kiosk-1")
         await gateway.logged("trace_began")
@@ -228,16 +220,14 @@ async def test_a_trace_ends_when_its_command_is_killed(start):
         await gateway.logged("trace_ended")
         await tracing.wait()
 
-
-async def test_a_trace_ends_after_its_time_and_with_the_gateway(start):
-    async with start() as gateway:
         status, _, err = await command(
             gateway.config, "terminal", "trace", "kiosk-1", "--seconds", "0.1"
         )
         assert status == 0
         assert "the time is up" in err
+
         tracing = await started(gateway.config, "terminal", "trace", "kiosk-1")
-        await gateway.logged("trace_began", 2)
+        await gateway.logged("trace_began", 3)
         assert await gateway.stop() == 0
         assert "the gateway is stopping" in (await tracing.communicate())[1].decode()
 
@@ -331,8 +321,9 @@ async def test_it_is_reached_in_a_directory_with_a_long_name_and_under_systemd(s
 # Early signals ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("moment", ["imports", "store"])
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    ("number", "moment"), [(signal.SIGTERM, "imports"), (signal.SIGINT, "store")]
+)
 async def test_an_early_stop_ends_it_with_0(tmp_path, number, moment):
     gateway = GatewayProcess(await prepare(tmp_path, CONFIG, LIBRARY))
     await gateway.launch()

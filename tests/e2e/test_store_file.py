@@ -6,7 +6,7 @@ What else may lead to a file or become of it: `tests/backend/test_place.py`.
 import os
 import shutil
 
-from harness import CONFIG, ask_23, ask_37
+from harness import CONFIG, ask_23, ask_37, without_http
 from proofs.process import GatewayProcess
 
 PAY = ask_37("1004", "2.50", pin="1004", fee="D2", bk="K1")
@@ -14,15 +14,17 @@ OTHER_PAY = ask_37("1004", "1.00", pin="1004", bk="K2")
 ENTER = ask_23("1001", "1001")
 
 
-async def test_a_second_daemon_is_refused_whatever_link_leads_there(start, watch, tmp_path):
+async def test_a_second_daemon_is_refused_whatever_leads_there(start, watch, tmp_path):
     os.symlink("library.db", tmp_path / "link.db")
     other = tmp_path / "other.toml"
-    other.write_text(CONFIG.replace("sqlite:library.db", "sqlite:link.db"))
+    other.write_text(without_http(CONFIG))
     watched = GatewayProcess(other, program=watch.program())
     async with start() as gateway, watched as second:
-        await second.launch()
-        assert await second.ended() == 1
-        assert "another sip2gw serves this store" in second.other_output[0]
+        for place in ("library.db", "link.db"):
+            other.write_text(other.read_text().replace("sqlite:library.db", f"sqlite:{place}"))
+            await second.launch()
+            assert await second.ended() == 1
+            assert "another sip2gw serves this store" in second.other_output.pop(0)
         assert (await (await gateway.terminal("pay-1")).ask(PAY)).startswith("38Y")
         await gateway.stop()
         await second.start()
@@ -38,7 +40,7 @@ async def _everything_is_refused(gateway, pay, door):
 
 async def test_a_file_that_is_gone_is_noticed_and_served_again_when_it_is_back(start, tmp_path):
     library, aside = tmp_path / "library.db", tmp_path / "aside.db"
-    async with start() as gateway:
+    async with start(http=True) as gateway:
         pay, door = await gateway.terminal("pay-1"), await gateway.terminal("door-1")
         assert (await pay.ask(PAY)).startswith("38Y")
         assert (await door.ask(ENTER)).startswith("24 ")
@@ -58,7 +60,7 @@ async def test_a_file_that_is_gone_is_noticed_and_served_again_when_it_is_back(s
 
 async def test_another_file_in_its_place_is_served_after_a_restart(start, tmp_path):
     """A backup that was put back under a running gateway, say."""
-    async with start() as gateway:
+    async with start(http=True) as gateway:
         pay, door = await gateway.terminal("pay-1"), await gateway.terminal("door-1")
         shutil.copy(tmp_path / "library.db", tmp_path / "backup.db")
         os.replace(tmp_path / "backup.db", tmp_path / "library.db")

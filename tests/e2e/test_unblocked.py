@@ -36,7 +36,7 @@ def loop(request, tmp_path):
 
 
 async def test_exhausted_descriptors_and_a_full_log_stop_nobody_who_is_there(start, loop):
-    async with start(environment=loop) as gateway:
+    async with start(environment=loop, http=True) as gateway:
         kiosk = await gateway.terminal("kiosk-1")
         gateway.stuff_log()
         with gateway.exhausted():
@@ -78,7 +78,7 @@ def free_port():
 async def test_nobody_holds_the_loop(start, loop, tmp_path, manager, watch):
     """With a full log and notify socket, a name server that hangs, a held lock, no descriptors."""
     notify = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "20000"}
-    async with start(environment=loop | notify, names=False) as gateway:
+    async with start(environment=loop | notify, names=False, http=True) as gateway:
         kiosk, pay = await gateway.terminal("kiosk-1"), await gateway.terminal("pay-1")
         gateway.stuff_log()
         other = sqlite3.connect(tmp_path / "library.db", isolation_level=None)

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 from behind import DIALECTS, badges_of, config_behind, config_in_front
-from harness import CONFIG, LIBRARY, STAMP, ask_23, ask_63
+from harness import CONFIG, LIBRARY, STAMP, ask_23, ask_63, without_http
 from proofs.process import GatewayProcess, prepare
 
 STATUS = "9900402.00"
@@ -33,8 +33,9 @@ def gateway(tmp_path, watch):
     """Prepares a gateway with a configuration and a library."""
 
     @asynccontextmanager
-    async def preparing(name, config, records):
+    async def preparing(name, config, records, *, http=False):
         (tmp_path / name).mkdir()
+        config = config if http else without_http(config)
         file = await prepare(tmp_path / name, config, records)
         async with GatewayProcess(file, program=watch.program()) as process:
             await process.start()
@@ -59,7 +60,7 @@ async def test_terminals_are_answered_while_the_library_system_is_gone_and_then_
     front_config = config_in_front(DIALECT, free_address, FRONT)
     async with (
         gateway("behind", rear_config, LIBRARY) as rear,
-        gateway("front", front_config, badges_of(LIBRARY)) as front,
+        gateway("front", front_config, badges_of(LIBRARY), http=True) as front,
     ):
         kiosk, door = await front.terminal("kiosk-1"), await front.terminal("door-1")
         assert (await asked(kiosk, STATUS)).startswith("98Y")

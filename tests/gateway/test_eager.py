@@ -2,7 +2,7 @@
 
 import asyncio
 import gc
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Generator
 from typing import Any
 
 import pytest
@@ -403,3 +403,43 @@ async def test_a_task_goes_on_as_after_any_future():
     wait.end()
     assert not task.done()
     assert await task == "went on"
+
+
+async def test_whoever_hangs_up_in_such_a_wait_leaves_the_work_to_its_end():
+    """A guess at a library system: its caller goes, its answer comes, and it is counted."""
+    question = Question()
+    left: set[asyncio.Future[None]] = set()
+    begun = start(Detached(left, lambda: None).run(question.work()))
+    assert isinstance(begun, Suspended)
+    begun.go_on(lambda result: None)
+    begun.cancel()
+    await turns(5)
+    (gone,) = left
+    question.answer("wrong")
+    await turns(5)
+    assert question.heard == ["wrong"]
+    assert gone.done()
+
+
+class Question:
+    """What waits for one answer by a wait that is cancelled with its caller, and then by another,
+    as a request to a library system does."""
+
+    def __init__(self) -> None:
+        self.said: str | None = None
+        self.heard: list[str] = []
+        self.waits: list[OneWait] = []
+
+    async def work(self) -> None:
+        self.heard.append(await self)
+
+    def __await__(self) -> Generator[Any, None, str]:
+        while self.said is None:
+            self.waits.append(OneWait())
+            yield self.waits[-1].begun()
+        return self.said
+
+    def answer(self, said: str) -> None:
+        self.said = said
+        if not self.waits[-1].done():
+            self.waits[-1].end()

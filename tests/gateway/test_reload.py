@@ -166,10 +166,12 @@ KEYS = [key for key, value in CHANGED.items() if value is not None]
 
 @pytest.fixture
 def only_of_this_test():
-    """`gc` knows nothing of what was there before: that is much, and takes long to look through."""
+    """`gc` knows nothing of what was there before: that is much, and takes long to look through.
+
+    Nor does it afterwards (`tests/conftest.py`).
+    """
+    gc.collect()
     gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 @pytest.mark.usefixtures("only_of_this_test")

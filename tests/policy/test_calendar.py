@@ -353,7 +353,7 @@ def accepted_exceptions(exceptions: list[CalendarException]) -> list[CalendarExc
     return chosen
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     slots=st.lists(SLOTS, max_size=6).map(accepted_slots),
     exceptions=st.lists(EXCEPTIONS, max_size=4).map(accepted_exceptions),
@@ -375,7 +375,7 @@ def test_any_calendar_is_as_the_oracle_says(
     check_every_minute(calendar, datetime(2026, 10, 19, 12, tzinfo=UTC), days=12, step_min=15)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(slots=st.lists(SLOTS, max_size=4))
 def test_overlap_is_found_exactly_when_two_slots_share_a_minute_c13(slots: list[Slot]) -> None:
     claimed: list[tuple[int, int]] = []

@@ -14,6 +14,7 @@ from sip2gw.model import (
     BadgeAssignment,
     Block,
     BlockType,
+    CalendarChange,
     Card,
     CardState,
     Fee,
@@ -34,13 +35,10 @@ from sip2gw.policy.access import (
     decide_access,
 )
 from sip2gw.policy.calendar import CalendarMoment, OpeningState
-from sip2gw.policy.explain import (
+from sip2gw.policy.explaining.doors import explain_access, explain_exit
+from sip2gw.policy.explaining.places import ExplainedCheck, Place, Settings
+from sip2gw.policy.explaining.standing import (
     STANDING_CHECKS,
-    ExplainedCheck,
-    Place,
-    Settings,
-    explain_access,
-    explain_exit,
     explain_standing,
     explain_unknown_card,
 )
@@ -52,7 +50,7 @@ BRUSSELS = ZoneInfo("Europe/Brussels")
 NOW = datetime(2026, 3, 4, 19, 30, tzinfo=BRUSSELS)
 TODAY = NOW.date()
 SETTINGS = Settings(**{setting.name: f"<{setting.name}>" for setting in fields(Settings)})
-PLACE = Place("door-1", "MAIN", "EUR", 49, SETTINGS)
+PLACE = Place("door-1", "MAIN", "EUR", 49, SETTINGS, "<access>")
 CARD = Card("P1")
 RECORD = PatronRecord(
     id="P1",
@@ -93,7 +91,7 @@ def at_door(
         money = money_standing(facts.record, TODAY, BRUSSELS, 49)
         holder = Holder(facts.record, facts.card, facts.branch, TODAY, money)
         facts = replace(facts, holder=assess_holder(holder, rules))
-    explained = explain_access(facts, rules, decide_access(facts, rules), place)
+    explained = explain_access(facts, rules, decide_access(facts, rules).results(), place)
     assert tuple(check.check for check in explained) == CHECK_NAMES
     return {check.check: check for check in explained}
 
@@ -119,15 +117,15 @@ def test_data_that_is_too_old_is_named_with_its_setting() -> None:
     told = at_door(data_too_old=True)["terminal"]
     assert told.result is CheckResult.REFUSED
     assert told.detail == (
-        "terminal door-1 at branch MAIN, and the last import, or answer of the library system, is"
-        " too old or unknown: <data_age>"
+        "terminal door-1 at branch MAIN; <access>, and the last import, or answer of the library"
+        " system, is too old or unknown: <data_age>"
     )
 
 
 @pytest.mark.parametrize(
     ("check", "record", "rules", "said"),
     [
-        ("terminal", RECORD, {}, "terminal door-1 at branch MAIN"),
+        ("terminal", RECORD, {}, "terminal door-1 at branch MAIN; <access>"),
         ("card", RECORD, {}, "a card of patron P1"),
         ("card_state", RECORD, {}, "the card is active"),
         (
@@ -292,8 +290,8 @@ def test_data_that_is_too_old_is_named_with_its_setting() -> None:
             "terminal",
             RECORD,
             {"emergency_max_age": timedelta(hours=12)},
-            "terminal door-1 at branch MAIN; while the store or the library system does not"
-            " answer, cards admitted here earlier may enter: <emergency>",
+            "terminal door-1 at branch MAIN; <access>; while the store or the library system does"
+            " not answer, cards admitted here earlier may enter: <emergency>",
         ),
     ],
 )
@@ -397,6 +395,17 @@ def test_the_calendar_in_words(moment: CalendarMoment, changes: dict[str, Any], 
     assert at_door(rules=rules, calendar=moment, **changes)["calendar"].detail == said
 
 
+@pytest.mark.parametrize(("reason", "why"), [("", ""), ("a leak", ": a leak")])
+def test_c139_what_staff_changed_is_named_with_its_end(reason: str, why: str) -> None:
+    until = NOW + timedelta(hours=1)
+    change = CalendarChange("MAIN", "closed", NOW, until, reason, user="anna")
+    told = at_door(calendar=CalendarMoment(OpeningState.CLOSED, None, change))["calendar"]
+    assert told.detail == (
+        "MAIN is closed on Wed 2026-03-04 19:30, because staff changed it until"
+        f" Wed 2026-03-04 20:30{why} (branch list)"
+    )
+
+
 def test_staffed_hours_may_refuse() -> None:
     moment = CalendarMoment(OpeningState.STAFFED, None)
     told = at_door(rules=DoorRules(admit_when_staffed=False), calendar=moment)["calendar"]
@@ -429,10 +438,13 @@ def test_c67_a_door_that_leads_out_checks_nothing() -> None:
 
 
 def at_kiosk(
-    record: PatronRecord, card: Card = CARD, place: Place = PLACE
+    record: PatronRecord,
+    card: Card = CARD,
+    place: Place = PLACE,
+    pin: PinState = PinState.OK,
 ) -> dict[str, ExplainedCheck]:
     standing = decide_standing(record, card, TODAY, BRUSSELS, place.max_fee_age_days)
-    explained = explain_standing(record, card, standing, TODAY, place)
+    explained = explain_standing(record, card, pin, standing, NOW, place)
     assert tuple(check.check for check in explained) == STANDING_CHECKS
     return {check.check: check for check in explained}
 
@@ -456,15 +468,30 @@ def test_outside_doors_each_obstacle_is_a_refused_check(
     assert {name for name in told if told[name].result is CheckResult.REFUSED} == refused
 
 
+@pytest.mark.parametrize(
+    ("until", "end"), [(NOW + timedelta(minutes=5), " until Wed 2026-03-04 19:35"), (None, "")]
+)
+def test_c171_a_locked_pin_is_refused_with_its_end(until: datetime | None, end: str) -> None:
+    locked = replace(CARD, pin_locked_until=until)
+    told = at_kiosk(RECORD, locked, pin=PinState.LOCKED)["pin"]
+    assert told.result is CheckResult.REFUSED
+    assert told.detail == f"wrong PINs have locked the PIN{end}; <pin_required>"
+
+
+def test_a_terminal_without_a_branch_is_named_without_one() -> None:
+    assert replace(PLACE, branch="").words == "terminal door-1; <access>"
+
+
 def test_a_terminal_without_an_age_of_charges() -> None:
     told = at_kiosk(RECORD, place=replace(PLACE, max_fee_age_days=None))["fee_age"]
     assert told.detail == "no maximum age of charges is set (<fee_age>)"
 
 
 def test_an_unknown_card_outside_doors() -> None:
-    card, *rest = explain_unknown_card()
+    terminal, card, *rest = explain_unknown_card(PLACE)
+    assert terminal.detail == PLACE.words
     assert card == ExplainedCheck("card", CheckResult.REFUSED, "nobody has this card")
-    assert [check.check for check in rest] == list(STANDING_CHECKS[1:])
+    assert [check.check for check in rest] == list(STANDING_CHECKS[2:])
     assert {check.result for check in rest} == {CheckResult.SKIPPED}
 
 
@@ -594,7 +621,8 @@ def test_what_a_library_system_says_is_told_as_its_word(
 def test_outside_doors_the_denials_of_a_library_system_refuse_their_check() -> None:
     record = with_(word=said(0, 1, 3, 10))
     standing = decide_standing(record, CARD, TODAY, BRUSSELS, 49)
-    told = {check.check: check for check in explain_standing(record, CARD, standing, TODAY, PLACE)}
+    checks = explain_standing(record, CARD, PinState.OK, standing, NOW, PLACE)
+    told = {check.check: check for check in checks}
     refused = {name for name, check in told.items() if check.result is CheckResult.REFUSED}
     assert refused == {"fee_limit"}
     assert told["status"].detail.endswith(

@@ -674,7 +674,7 @@ def members(draw):
     )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150)
 @given(libraries(), members(), st.lists(st.integers(0, 45), min_size=1, max_size=14))
 def test_one_run_does_what_any_runs_before_it_would_have_done(known, who, pauses):
     day, now = LAST, who

@@ -228,7 +228,7 @@ FULL = "SIP2GW_FULL" in os.environ
 """Two hundred times a thousand patrons, and everybody tries to pay."""
 
 
-@settings(max_examples=200 if FULL else 25, deadline=None, database=None)
+@settings(max_examples=200 if FULL else 25, database=None)
 @given(st.just(1000) if FULL else st.integers(2, 1000), st.integers(0, 2**32))
 def test_in_no_family_is_anything_paid_over_two_steps(size, seed):
     """Random families of up to 1,000 patrons, each of whom owes something (B51)."""

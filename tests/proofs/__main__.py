@@ -17,6 +17,7 @@ PROGRAMS = (
     "canary",
     "canary-upstream",
     "doors",
+    "explain",
     "dashboard",
     "logins",
     "guesses",

@@ -57,7 +57,7 @@ listen = ["127.0.0.1:0"]
 request_timeout_s = 30
 terminal_timeout_s = 60
 [admin]
-listen = "127.0.0.1:0"
+enabled = false
 [log]
 level = "info"
 format = "json"
@@ -157,6 +157,7 @@ class Races:
             await self._repeat()
             await self._repeat_old_return()
             self.run += 1
+            await self.outages.rest()
         for kiosk in self.kiosks:
             kiosk.hang_up()
 

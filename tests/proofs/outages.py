@@ -10,6 +10,8 @@ from sip2gw.protocol.checksum import seal, split_trailer
 
 LIFE_S = (0.1, 1.2)
 """Seconds that a gateway lives before it is killed."""
+REST_S = 0.2
+"""Who waits for a gateway to start asks no faster than that: it would only slow the start."""
 LOOK_S = 0.02
 ANSWER_TIMEOUT_S = 20.0
 LOST = (OSError, EOFError, asyncio.IncompleteReadError)
@@ -73,6 +75,11 @@ class Outages:
         host = self.chance.choice(self.hosts)
         await host.up.wait()
         return host
+
+    async def rest(self) -> None:
+        """Wait for a moment if a gateway starts just now."""
+        if not all(host.up.is_set() for host in self.hosts):
+            await asyncio.sleep(REST_S)
 
     async def end(self) -> None:
         """SIGTERM, which ends with 0; nothing unforeseen was logged."""

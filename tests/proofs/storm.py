@@ -37,7 +37,7 @@ TERMINALS = 8
 FEES_PER_PATRON = 30
 FEE_MINOR = 2_000_000
 """So much that a storm never runs out of what can be paid."""
-LULL_S = 1.2
+LULL_S = 0.5
 """Seconds that the kiosks go on after the last kill."""
 
 CONFIG = """
@@ -53,7 +53,7 @@ listen = ["127.0.0.1:0"]
 request_timeout_s = 30
 terminal_timeout_s = 60
 [admin]
-listen = "127.0.0.1:0"
+enabled = false
 [log]
 level = "info"
 format = "json"
@@ -214,6 +214,7 @@ class Kiosk:
                 self.storm.note(order, await line.ask(order.body), host)
                 self.open = None
                 await self._reuse_key(line, order)
+                await self.storm.rest()
         finally:
             line.close()
 

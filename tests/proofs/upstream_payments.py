@@ -80,7 +80,7 @@ preset = "koha"
 [server]
 listen = ["127.0.0.1:0"]
 [admin]
-listen = "127.0.0.1:0"
+enabled = false
 [log]
 level = "info"
 format = "json"

@@ -49,7 +49,7 @@ HEAD_23 = b"2300120260131    142500"
 
 
 @pytest.mark.parametrize("kind", MESSAGES.values(), ids=lambda kind: kind.__name__)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10)
 @given(data=st.data())
 def test_every_message_survives_a_round_trip(kind: type[Message], data: st.DataObject) -> None:
     message = data.draw(messages(kind))
@@ -61,7 +61,7 @@ def test_every_message_survives_a_round_trip(kind: type[Message], data: st.DataO
 
 
 @pytest.mark.parametrize("kind", MESSAGES.values(), ids=lambda kind: kind.__name__)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10)
 @given(data=st.data(), encoding=st.sampled_from(ENCODINGS))
 def test_the_quick_way_writes_what_the_long_way_writes(
     kind: type[Message], data: st.DataObject, encoding: str

@@ -1,7 +1,7 @@
 """Frames in words, and nothing secret in them (B16, C78)."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sip2gw.protocol.describe import describe_frame, redact_frame
@@ -148,7 +148,6 @@ def test_any_bytes_give_lines_without_control_characters(frame: bytes) -> None:
     redact_frame(frame)
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=30), st.binary(max_size=30), st.sampled_from([HEAD_23, b"9300", b"77"]))
 def test_b16_whatever_surrounds_a_secret_it_does_not_show(
     before: bytes, after: bytes, head: bytes

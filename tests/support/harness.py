@@ -17,6 +17,7 @@ from once import Once
 
 from sip2gw.backend.factory import open_backend
 from sip2gw.backend.loading.importing import ImportSettings, import_files
+from sip2gw.backend.loading.pins import PinHashing
 from sip2gw.config import load_config
 from sip2gw.daemon.app import App
 from sip2gw.foundation.clock import Clock
@@ -211,6 +212,11 @@ LIBRARY = [
 ]
 
 
+def without_http(config):
+    """The same configuration without the process for HTTP."""
+    return config.replace("[admin]\n", "[admin]\nenabled = false\n", 1)
+
+
 class TurnableClock(Clock):
     """Wall clock and monotonic clock, both moved by the test only."""
 
@@ -286,7 +292,7 @@ def load(store, records, *, now=NOON):
     """Import `records`, with PIN hashes that are cheap to make."""
     text = "\n".join(json.dumps(record) for record in records).encode()
     cheap = partial(hash_pin, memory_kib=8, time_cost=1)
-    settings = ImportSettings("EUR", ZONE, now, hash_pin=cheap)
+    settings = ImportSettings("EUR", ZONE, now, hashing=PinHashing(cheap))
     report = import_files(store, [("library.jsonl", io.BytesIO(text))], settings=settings)
     assert report.errors == ()
     return report

@@ -5,7 +5,13 @@ Hypothesis then reports the first example that fails. Finding the simplest one c
 
 from __future__ import annotations
 
-from hypothesis import Phase, settings
+from hypothesis import HealthCheck, Phase, settings
 
-settings.register_profile("unshrunk", phases=(Phase.explicit, Phase.generate), database=None)
+settings.register_profile(
+    "unshrunk",
+    phases=(Phase.explicit, Phase.generate),
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("unshrunk")

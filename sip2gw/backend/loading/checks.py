@@ -75,7 +75,7 @@ def reference_problems(
         statement = fill(_MISSING, table=table, column=column, target=target, key=key)
         for src, value in connection.execute(statement):
             if value not in seen.get(target, ()):
-                yield src, f"unknown {target} {value}"
+                yield src, f"unknown {target} {value}, neither in these files nor in the store"
 
 
 def linked_problems(

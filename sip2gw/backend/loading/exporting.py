@@ -51,6 +51,8 @@ _FEES = fill(
 )
 """What was paid too much of a settled fee is not to be lost on the way to another store."""
 
+_KEPT_HERE = frozenset(("pin_origin",))
+"""Columns that an import fills and no file has."""
 _RENAMED = {
     "membership_code": "membership",
     "patron_id": "patron",
@@ -127,14 +129,15 @@ class _Exporter:
             yield line_of_definition(definition, self._currency)
 
     def _table(self, table: Staged) -> Iterator[Record]:
+        columns = tuple(name for name in table.columns if name not in _KEPT_HERE)
         statement = fill(
             _TABLE,
             table=table.name,
-            columns=", ".join(table.columns),
+            columns=", ".join(columns),
             ours=f" WHERE {OURS}" if table is staging.PATRON else "",
             order=", ".join(table.key),
         )
-        return self._select(statement, table.columns)
+        return self._select(statement, columns)
 
     def _select(
         self, statement: str, columns: tuple[str, ...], values: tuple[Any, ...] = ()

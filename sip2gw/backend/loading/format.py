@@ -6,10 +6,12 @@ takes a date or a time is a string here and is read by `moments`.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from datetime import date
+from enum import StrEnum
 from typing import Annotated, Literal, TypeAlias
 
-from msgspec import UNSET, Meta, MsgspecError, Struct, UnsetType, field
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from sip2gw.model import (
     NAME_CHARACTERS_MAX,
@@ -30,7 +32,7 @@ _NAME = r"^[^\x00-\x20\x7f|](?:[^\x00-\x1f\x7f|]*[^\x00-\x20\x7f|])?$"
 _LANGUAGE = r"^[a-z]{2,3}$"
 _FEE_TYPE = r"^0[1-9]$"
 
-_IN_WORDS = {
+IN_WORDS = {
     _NAME: "a text without control characters and |, and without a blank at either end",
     _LANGUAGE: "2 or 3 small letters, such as nl",
     THREE_DIGITS: "3 digits",
@@ -45,19 +47,31 @@ Code: TypeAlias = Annotated[str, Meta(max_length=10, pattern=_NAME)]
 """A badge code (B22)."""
 
 
-def misfit(error: MsgspecError) -> str:
-    """Which value does not fit the format, and what is expected of it."""
-    text = str(error)
-    for pattern, words in _IN_WORDS.items():
-        text = text.replace(f"`str` matching regex {pattern!r}", words)
-    return text
+def in_words(pattern: str | None) -> str | None:
+    """What the pattern of a value asks for; None without one."""
+    return None if pattern is None else IN_WORDS[pattern]
+
+
+class Written(StrEnum):
+    """What a text of the format says, where its type does not tell; see `Meta.extra`."""
+
+    AMOUNT = "amount"
+    MOMENT = "date or time"
+
+
+Amount: TypeAlias = Annotated[str, Meta(extra={"says": Written.AMOUNT})]
+Moment: TypeAlias = Annotated[str, Meta(extra={"says": Written.MOMENT})]
+
+
+class LineError(ValueError):
+    """A line that cannot be imported; the text says why and shows no PIN."""
 
 
 class Line(Struct, tag_field="kind", forbid_unknown_fields=True, omit_defaults=True):
     """One line of a file."""
 
 
-class MembershipLine(Line, MembershipDefinition[str], tag="membership"):
+class MembershipLine(Line, MembershipDefinition[Amount], tag="membership"):
     """A membership definition (B62, C82)."""
 
 
@@ -69,8 +83,8 @@ class BadgeLine(Line, tag="badge"):
     description: Text = ""
     active: bool = True
     branches: list[Key] = []
-    from_: str | None = field(name="from", default=None)
-    until: str | None = None
+    from_: Moment | None = field(name="from", default=None)
+    until: Moment | None = None
 
 
 class CardEntry(Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -84,8 +98,8 @@ class BadgeEntry(Struct, forbid_unknown_fields=True, omit_defaults=True):
     """A badge of a patron, with limits of its own."""
 
     code: Code
-    from_: str | None = field(name="from", default=None)
-    until: str | None = None
+    from_: Moment | None = field(name="from", default=None)
+    until: Moment | None = None
     branches: list[Key] = []
 
 
@@ -94,7 +108,7 @@ class BlockEntry(Struct, forbid_unknown_fields=True, omit_defaults=True):
 
     type: BlockType
     note: Text = ""
-    until: str | None = None
+    until: Moment | None = None
 
 
 class PatronLine(Line, tag="patron"):
@@ -119,7 +133,7 @@ class PatronLine(Line, tag="patron"):
     blocks: list[BlockEntry] = []
     notices: list[Text] = []
     house_rules_accepted: date | None = None
-    fee_limit: str | None = None
+    fee_limit: Amount | None = None
 
     def __repr__(self) -> str:
         return "<PatronLine>"
@@ -151,9 +165,9 @@ class ItemLine(Line, tag="item"):
     for_loan: bool = True
     loan_days: Count = 21
     max_renewals: Count = 2
-    checkout_fee: str | None = None
-    overdue_fee_per_day: str | None = None
-    overdue_fee_max: str | None = None
+    checkout_fee: Amount | None = None
+    overdue_fee_per_day: Amount | None = None
+    overdue_fee_max: Amount | None = None
     minimum_age: Age | None = None
     magnetic: bool = False
     security_marker: Text | None = None
@@ -168,8 +182,8 @@ class LoanLine(Line, tag="loan"):
 
     item: Key
     patron: Key
-    checked_out: str
-    due: str
+    checked_out: Moment
+    due: Moment
     renewals: Count = 0
 
 
@@ -178,12 +192,12 @@ class HoldLine(Line, tag="hold"):
 
     id: Key
     patron: Key
-    placed: str
+    placed: Moment
     item: Key | None = None
     title_id: Key | None = None
     pickup_branch: Key | None = None
     ready: bool = False
-    expires: str | None = None
+    expires: Moment | None = None
 
 
 class FeeLine(Line, tag="fee"):
@@ -194,14 +208,14 @@ class FeeLine(Line, tag="fee"):
 
     id: Key
     patron: Key
-    amount: str
-    created: str
+    amount: Amount
+    created: Moment
     type: Annotated[str, Meta(pattern=_FEE_TYPE)] = "04"
     description: Text = ""
     item: Key | None = None
     status: FeeStatus = FeeStatus.OPEN
     arrangement_date: date | None = None
-    paid: str | None = None
+    paid: Amount | None = None
 
 
 class PinSecretLine(Line, tag="pin_secret"):
@@ -221,3 +235,25 @@ AnyLine: TypeAlias = (
     | FeeLine
     | PinSecretLine
 )
+
+Take = Callable[[], AnyLine | None]
+"""Gives the record of a line, None for none.
+
+Raises:
+    LineError: the line is not a record of the format.
+"""
+
+LINES: Mapping[str, type[AnyLine]] = {
+    str(line.__struct_config__.tag): line
+    for line in (
+        MembershipLine,
+        BadgeLine,
+        PatronLine,
+        RelationshipLine,
+        ItemLine,
+        LoanLine,
+        HoldLine,
+        FeeLine,
+    )
+}
+"""The records of a library by kind, in the order in which an export has them."""

@@ -4,37 +4,71 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
-from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
 from sip2gw.backend.database import Connection, Database, telling
-from sip2gw.backend.loading import checks
+from sip2gw.backend.loading import checks, json_lines, table
+from sip2gw.backend.loading.columns import ColumnMap
+from sip2gw.backend.loading.format import Take
 from sip2gw.backend.loading.lines import (
     Findings,
     RecordReader,
     Rules,
     TooManyErrorsError,
-    numbered_lines,
 )
 from sip2gw.backend.loading.missing import Completion
+from sip2gw.backend.loading.pins import ClearPins, PinHashing, store_pins
 from sip2gw.backend.loading.plan import Plan
 from sip2gw.backend.loading.staging import Stage
 from sip2gw.backend.sql.money.surplus import Correction
 from sip2gw.backend.sql.queries import BUMP_VERSION, REMEMBER_IMPORT, STORE_VERSION
 from sip2gw.backend.sql.values import time_text
-from sip2gw.foundation.hashing import hash_pin, secret_fingerprint, verify_pin
+from sip2gw.foundation.hashing import secret_fingerprint
 from sip2gw.model import RelationshipType, format_amount
 
-Source = Path | tuple[str, BinaryIO]
+File = Path | tuple[str, BinaryIO]
 """A file, or a name for messages with an open stream."""
 
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A file with a header and one record in each row."""
+
+    file: File
+    columns: ColumnMap
+
+    def records(self, stream: BinaryIO, start: int) -> Iterator[tuple[int, Take]]:
+        """The records in `stream`; see `table.records`."""
+        return table.records(stream, start, self.columns)
+
+    def named(self, message: str) -> str:
+        """`message` about a key, with its column."""
+        return table.named(self.columns, message)
+
+
+@dataclass(frozen=True, slots=True)
+class JsonLines:
+    """A file with one JSON object on each line."""
+
+    file: File
+
+    def records(self, stream: BinaryIO, start: int) -> Iterator[tuple[int, Take]]:
+        """The records in `stream`, with their lines, numbered from `start` + 1."""
+        return json_lines.records(stream, start)
+
+    def named(self, message: str) -> str:
+        """`message` about a key, which is called the same in the file."""
+        return message
+
+
+Source = File | Table
+
 Progress = Callable[[str, int, int], None]
-"""Told the phase (`read`, `check`, `hash`, `apply`), what is done and the total (0: unknown)."""
+"""Told the phase (`read`, `check`, `apply`, `hash`), what is done and the total (0: unknown)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +82,7 @@ class ImportSettings:
     """The system's name of the account that imports, for the history of badges."""
     relationship_types: frozenset[RelationshipType] = frozenset(RelationshipType)
     """Empty when the relationships feature is off."""
-    hash_pin: Callable[[bytes, str], str] = hash_pin
-    verify_pin: Callable[[bytes, str, str], bool] = verify_pin
+    hashing: PinHashing = field(default_factory=PinHashing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +101,8 @@ class ImportReport:
     missing: dict[str, int] = field(default_factory=dict)
     """Records that a complete import lacks, by kind; those that were dealt with are not counted."""
     applied: bool = False
+    pins: ClearPins = field(default_factory=ClearPins, repr=False)
+    """Clear PINs of records that were applied, for `import_pins`."""
 
 
 def import_files(
@@ -79,9 +114,27 @@ def import_files(
     progress: Progress | None = None,
     complete: Collection[str] = (),
 ) -> ImportReport:
+    """Load JSON Lines into `store`, and hash their PINs: `import_records`, then `import_pins`."""
+    report = import_records(
+        store, sources, settings=settings, dry_run=dry_run, progress=progress, complete=complete
+    )
+    import_pins(store, report.pins, settings=settings, progress=progress)
+    return report
+
+
+def import_records(
+    store: Database,
+    sources: Iterable[Source],
+    *,
+    settings: ImportSettings,
+    dry_run: bool = False,
+    progress: Progress | None = None,
+    complete: Collection[str] = (),
+) -> ImportReport:
     """Load JSON Lines into `store`: everything, or nothing if there is an error.
 
-    Blocks; keeps others from writing only while the differences are written.
+    Blocks; keeps others from writing only while the differences are written. Clear PINs are in the
+    report, and in the store only after `import_pins`.
 
     `complete` names kinds of which the sources have every record: what becomes of the others that
     the store has is in `missing` (B92). It is an error if there is no record of such a kind at all.
@@ -90,10 +143,32 @@ def import_files(
         BackendError: the store failed; nothing was applied.
         OSError: a file cannot be read.
     """
-    tell = progress or (lambda phase, done, total: None)
+    tell = progress or _tell_nobody
     left = telling("the import was not finished", "import the same files again")
     with left, store.own_connection() as connection:
         return _Import(store, connection, settings, tell, complete).run(sources, dry_run)
+
+
+def import_pins(
+    store: Database,
+    pins: ClearPins,
+    *,
+    settings: ImportSettings,
+    progress: Progress | None = None,
+) -> None:
+    """Hash the PINs of an import; see `store_pins`."""
+    if pins:
+        tell = progress or _tell_nobody
+        store_pins(
+            store,
+            pins,
+            hashing=settings.hashing,
+            progress=lambda done, total: tell("hash", done, total),
+        )
+
+
+def _tell_nobody(phase: str, done: int, total: int) -> None:
+    """The progress of an import that nobody watches."""
 
 
 class _Import:
@@ -148,6 +223,7 @@ class _Import:
             else self._findings.texts(list(map(self._told, self._surpluses))),
             missing={} if errors else dict(self._completion.counts),
             applied=not dry_run and not errors,
+            pins=ClearPins() if dry_run or errors else ClearPins(self._reader.pins),
         )
 
     def _nothing_of(self) -> Iterator[str]:
@@ -159,23 +235,23 @@ class _Import:
     def _read(self, sources: Iterable[Source]) -> None:
         start = 0
         for source in sources:
-            if isinstance(source, Path):
-                with source.open("rb") as stream:
-                    start = self._read_stream(str(source), stream, start)
+            form = source if isinstance(source, Table) else JsonLines(source)
+            if isinstance(form.file, Path):
+                with form.file.open("rb") as stream:
+                    start = self._read_stream(str(form.file), stream, form, start)
             else:
-                start = self._read_stream(*source, start)
+                start = self._read_stream(*form.file, form, start)
         self._lines = start
 
-    def _read_stream(self, name: str, stream: BinaryIO, start: int) -> int:
+    def _read_stream(self, name: str, stream: BinaryIO, form: Table | JsonLines, start: int) -> int:
         self._findings.begin_file(name, start)
         total = _size(stream)
-        src, done = start, 0
-        for src, line in numbered_lines(stream, start):
-            self._reader.read(src, line)
-            done += len(line or b"")
+        src = start
+        for src, take in form.records(stream, start):
+            self._reader.read(src, take, form.named)
             if src % 1000 == 0:
-                self._progress("read", done, total)
-        self._progress("read", done, total or done)
+                self._progress("read", stream.tell() if total else src - start, total)
+        self._progress("read", total or src - start, total or src - start)
         return src
 
     def _check(self) -> None:
@@ -204,23 +280,6 @@ class _Import:
                     " that secret here, or leave out `pin_hash`",
                 )
 
-    def _hash_pins(self) -> None:
-        """Hash, on all cores, the PINs that are not what is stored already (C61)."""
-        pins = self._reader.pins
-        if not pins:
-            return
-        hashes: list[tuple[str, str]] = []
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            work = partial(_new_hash, self._settings, self._store.pin_secret)
-            stored = checks.pin_hashes(self._connection, [patron_id for patron_id, _ in pins])
-            results = pool.map(work, stored, [pin for _, pin in pins])
-            for done, ((patron_id, _), made) in enumerate(zip(pins, results, strict=True), 1):
-                if made is not None:
-                    hashes.append((made, patron_id))
-                self._progress("hash", done, len(pins))
-        pins.clear()
-        self._stage.set_pin_hashes(hashes)
-
     def _foresee(self) -> int:
         """Only find out what would be overpaid; no row is changed."""
         self._plan.make()
@@ -236,7 +295,6 @@ class _Import:
 
     def _apply(self) -> int:
         """Write what differs, in one transaction; how many rows that were."""
-        self._hash_pins()
         self._progress("apply", 0, 1)
         changed = 0
         self._plan.make()
@@ -315,13 +373,6 @@ class _Import:
     def _note(self, problems: Iterable[checks.Problem]) -> None:
         for src, message in problems:
             self._findings.error(src, message)
-
-
-def _new_hash(settings: ImportSettings, secret: bytes, stored: str | None, pin: str) -> str | None:
-    """The hash to store for `pin`, or None when `stored` is one of it."""
-    if stored is not None and settings.verify_pin(secret, stored, pin):
-        return None
-    return settings.hash_pin(secret, pin)
 
 
 def _size(stream: BinaryIO) -> int:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date, datetime, tzinfo
-from typing import Any, BinaryIO
+from typing import Any
 
 import msgspec
 
@@ -19,17 +19,19 @@ from sip2gw.backend.loading.format import (
     FeeLine,
     HoldLine,
     ItemLine,
+    LineError,
     LoanLine,
     MembershipLine,
     PatronLine,
     PinSecretLine,
     RelationshipLine,
-    misfit,
+    Take,
 )
 from sip2gw.backend.loading.memberships import definition_of_line, read_amount
 from sip2gw.backend.loading.staging import Stage
 from sip2gw.backend.sql.members.memberships import Definition, row_of
 from sip2gw.backend.sql.values import date_text, list_text, time_text
+from sip2gw.foundation.foreign_hashes import is_foreign_hash, origin_of
 from sip2gw.foundation.hashing import PIN_CHARACTERS_MAX, is_password_hash
 from sip2gw.model import (
     CardState,
@@ -42,12 +44,7 @@ from sip2gw.policy.members.definitions import definition_problems
 from sip2gw.policy.moments import read_day, read_end, read_start
 from sip2gw.policy.relationships import FUNCTIONS, form_problems
 
-LINE_BYTES_MAX = 256 * 1024
 ERRORS_MAX = 100
-
-
-class LineError(ValueError):
-    """A line that cannot be imported; the text says why and shows no PIN."""
 
 
 class TooManyErrorsError(Exception):
@@ -101,48 +98,6 @@ class Rules:
     relationship_types: frozenset[RelationshipType]
 
 
-def numbered_lines(stream: BinaryIO, start: int) -> Iterator[tuple[int, bytes | None]]:
-    """The lines of `stream`, numbered from `start` + 1; None for one that is too long."""
-    src = start
-    while line := stream.readline(LINE_BYTES_MAX + 1):
-        src += 1
-        if len(line) <= LINE_BYTES_MAX:
-            yield src, line
-            continue
-        yield src, None
-        while line and not line.endswith(b"\n"):
-            line = stream.readline(LINE_BYTES_MAX + 1)
-
-
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_decoder: msgspec.json.Decoder[AnyLine] = msgspec.json.Decoder(AnyLine)
-
-
-def decode(line: bytes | None) -> AnyLine | None:
-    """The record in `line`; None for a blank line.
-
-    Raises:
-        LineError: the line is not a record of the format.
-    """
-    if line is None:
-        raise LineError(f"the line is longer than {LINE_BYTES_MAX} bytes")
-    line = line.removeprefix(_BYTE_ORDER_MARK).strip()
-    if not line:
-        return None
-    if not line.startswith(b"{"):
-        raise LineError("not a JSON object; write one record on each line, as `export` does")
-    if b"\\u0000" in line:
-        raise LineError("a NUL character is not allowed")
-    try:
-        return _decoder.decode(line)
-    except UnicodeDecodeError:
-        raise LineError("the line is not valid UTF-8") from None
-    except RecursionError:
-        raise LineError("the line nests too deeply") from None
-    except msgspec.MsgspecError as error:
-        raise LineError(misfit(error)) from None
-
-
 def read_definition(line: MembershipLine, currency: str) -> Definition:
     """The definition that `line` says.
 
@@ -184,15 +139,18 @@ class RecordReader:
             PinSecretLine: self._pin_secret,
         }
 
-    def read(self, src: int, line: bytes | None) -> None:
-        """Stage the record in `line`, or note why it cannot be staged."""
+    def read(self, src: int, take: Take, named: Callable[[str], str] = str) -> None:
+        """Stage the record that `take` gives, or note why it cannot be staged.
+
+        `named` says a message about a key in the words of the file.
+        """
         try:
-            record = decode(line)
+            record = take()
             if record is not None:
                 self._readers[type(record)](record, src)
                 self.counts[str(record.__struct_config__.tag)] += 1
         except LineError as error:
-            self._findings.error(src, str(error))
+            self._findings.error(src, named(str(error)))
 
     def _claim(self, kind: str, key: Any, shown: str, src: int) -> None:
         """Refuse the same key twice in one import, naming both lines (C16)."""
@@ -256,6 +214,7 @@ class RecordReader:
         self._claim("patron", line.id, line.id, src)
         self._take_pin(line)
         changed = {
+            "pin_origin": _origin(line.pin_hash),
             "birth_date": date_text(line.birth_date),
             "membership_code": line.membership,
             "membership_from": date_text(line.membership_from),
@@ -272,11 +231,15 @@ class RecordReader:
 
     def _take_pin(self, line: PatronLine) -> None:
         if line.pin_hash is not None:
-            self.has_pin_hashes = True
             if line.pin is not None:
                 raise LineError("give `pin` or `pin_hash`, not both")
-            if not is_password_hash(line.pin_hash):
-                raise LineError("`pin_hash`: must be an argon2id hash in PHC form")
+            if is_password_hash(line.pin_hash):
+                self.has_pin_hashes = True
+            elif not is_foreign_hash(line.pin_hash):
+                raise LineError(
+                    "`pin_hash`: must be one that `export` wrote (argon2id), or a bcrypt hash"
+                    " ($2a$, $2b$ or $2y$) with a cost of 04 to 14"
+                )
         if line.pin is not None:
             if not 0 < len(line.pin) <= PIN_CHARACTERS_MAX:
                 raise LineError(f"`pin`: must have 1 to {PIN_CHARACTERS_MAX} characters")
@@ -395,6 +358,10 @@ def _row(
         *(changed[name] if name in changed else _plain(getattr(line, name)) for name in own),
         src,
     )
+
+
+def _origin(pin_hash: str | None) -> str | None:
+    return origin_of(pin_hash) if pin_hash and is_foreign_hash(pin_hash) else None
 
 
 def _plain(value: Any) -> Any:

@@ -37,8 +37,11 @@ _OF_UNKNOWN_PATRON = (
 _SHARED = ("relationship", "loan", "hold")
 """Tables of which a new row concerns somebody who is known already."""
 
+_SAME_PIN = "(s.pin_hash IS NULL OR s.pin_hash = t.pin_hash OR s.pin_origin = t.pin_origin)"
+"""An absent PIN is kept (C16), and so is our own hash that was made from the one of the file."""
 _VALUES: Mapping[tuple[str, str], str] = {
-    ("patron", "pin_hash"): "COALESCE(s.pin_hash, t.pin_hash)",  # an absent PIN is kept (C16)
+    ("patron", name): f"CASE WHEN {_SAME_PIN} THEN t.{name} ELSE s.{name} END"
+    for name in ("pin_hash", "pin_origin")
 }
 
 _ASSIGNED_TOO: Mapping[str, str] = {

@@ -5,7 +5,6 @@ Rows are staged in temporary tables, which takes no lock; `applying` makes the r
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,8 +48,8 @@ PATRON = Staged(
     "patron",
     ("id",),
     names(
-        "id name pin_hash birth_date membership_code membership_from membership_until status "
-        "home_branch language email phone address notices house_rules_accepted fee_limit"
+        "id name pin_hash pin_origin birth_date membership_code membership_from membership_until "
+        "status home_branch language email phone address notices house_rules_accepted fee_limit"
     ),
     beside=("badges_given",),
     reset="ended_on",
@@ -165,7 +164,3 @@ class Stage:
             )
             for statement in self._dialect.after_loading(f"stage_{table.name}"):
                 self._connection.execute(statement)
-
-    def set_pin_hashes(self, hashes: Iterable[tuple[str, str]]) -> None:
-        """Fill in (hash, patron id) pairs that were made after staging."""
-        self._connection.executemany("UPDATE stage_patron SET pin_hash = ? WHERE id = ?", hashes)

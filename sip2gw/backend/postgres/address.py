@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 
 import asyncpg
 
 from sip2gw.backend.base import BackendError, UnavailableError
 from sip2gw.backend.postgres.failures import FAILURES, as_backend_error
+from sip2gw.foundation.urls import database_of
 
 CONNECT_TIMEOUT_S = 3.0
 PATIENCE_S = 0.5
@@ -49,7 +51,7 @@ class Address:
                 target_session_attrs="read-write",
             )
         except (*FAILURES, ValueError) as error:
-            raise UnavailableError(_why_not(error)) from None
+            raise UnavailableError(_why_not(self.url, error)) from None
         try:
             await connection.execute(_ONLY_READ if self.read_only else _KEEP_PROMISES)
         except FAILURES as error:
@@ -85,16 +87,18 @@ def insist_on_server(connection: asyncpg.Connection) -> None:
         raise BackendError(f"the database's encoding must be UTF8, not {encoding}")
 
 
-def _why_not(error: BaseException) -> str:
+def _why_not(url: str, error: BaseException) -> str:
+    """What is wrong and what to do; a server refuses in its own words, which quote no data."""
     name = type(error).__name__
     if isinstance(error, TimeoutError):
         reason = f"no answer within {CONNECT_TIMEOUT_S:g} s"
-    elif isinstance(error, OSError) and error.strerror:
-        reason = error.strerror
+    elif isinstance(error, OSError):
+        words = os.strerror(error.errno) if error.errno else str(error)
+        reason = f"{words}; start the server there, or correct store.url"
     elif isinstance(error, asyncpg.InvalidCatalogNameError):
         reason = "the server has no database of that name; make it, or correct store.url"
     elif isinstance(error, asyncpg.PostgresError):
-        reason = f"it refuses: {name}"
+        reason = f"the server says: {error.args[0]}"
     else:
         reason = name
-    return f"the database of store.url cannot be reached: {reason}"
+    return f"the database {database_of(url)} cannot be reached: {reason}"

@@ -47,6 +47,13 @@ async def find_item(pool: Pool, item_id: str, now: datetime) -> ItemRecord | Non
     return _facts(rows[0][0], None).record
 
 
+async def foreseen(pool: Pool, order: CirculationOrder) -> CirculationResult:
+    """What `order` would come to now; nothing is written."""
+    order = keyed(_storable(order))
+    rows = await pool.fetch(FACTS, *_asked(order))
+    return decided(order, _facts(rows[0][0], order.key)).result
+
+
 class Circulating(Attempts[CirculationResult]):
     """One order on its way into the library."""
 
@@ -84,25 +91,24 @@ class Circulating(Attempts[CirculationResult]):
         if not plan.rows:
             return result
         parties = plan.parties.union(p.id for p in (facts.patron, facts.borrower) if p)
-        values = (*self._asked, sorted(parties), text, _json(plan.rows))
+        values = (*_asked(order), sorted(parties), text, _json(plan.rows))
         return result if await self.write(CIRCULATE, order.id, *values) else None
 
-    @property
-    def _asked(self) -> tuple[Any, ...]:
-        """The parameters that say what to read."""
-        order = self._order
-        since = order.borrowed_since
-        return (
-            order.item_id,
-            order.key,
-            order.patron_id,
-            order.with_borrower,
-            time_text(order.now),
-            time_text(since) if since is not None else None,
-        )
-
     async def _read(self) -> str:
-        return str((await self._pool.fetch(FACTS, *self._asked))[0][0])
+        return str((await self._pool.fetch(FACTS, *_asked(self._order)))[0][0])
+
+
+def _asked(order: CirculationOrder) -> tuple[Any, ...]:
+    """The parameters that say what to read."""
+    since = order.borrowed_since
+    return (
+        order.item_id,
+        order.key,
+        order.patron_id,
+        order.with_borrower,
+        time_text(order.now),
+        time_text(since) if since is not None else None,
+    )
 
 
 def _storable(order: CirculationOrder) -> CirculationOrder:

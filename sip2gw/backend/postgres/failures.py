@@ -58,7 +58,8 @@ def as_backend_error(error: BaseException) -> BackendError:
             " or end it (pg_stat_activity shows it), and try again"
         )
     if isinstance(error, _UNAVAILABLE):
-        return UnavailableError(f"the database could not carry it out: {name}")
+        # About rights, space and states; the server's first line of these quotes no data.
+        return UnavailableError(f"the database could not carry it out: {error.args[0]}")
     if isinstance(error, asyncpg.RaiseError):
         return BackendError(f"the store refused: {error.args[0]}")  # a text of our own
     constraint = getattr(error, "constraint_name", None)

@@ -44,7 +44,7 @@ from sip2gw.backend.library import Library
 from sip2gw.backend.postgres.address import Address
 from sip2gw.backend.postgres.beside import write_beside
 from sip2gw.backend.postgres.booking import Booking
-from sip2gw.backend.postgres.circulation import Circulating, find_item
+from sip2gw.backend.postgres.circulation import Circulating, find_item, foreseen
 from sip2gw.backend.postgres.database import (
     HOLD_PROBE,
     LEAVE_PROBE,
@@ -80,11 +80,12 @@ from sip2gw.backend.sql.queries import BUMP_VERSION
 from sip2gw.backend.sql.records import membership_of, paid_fee
 from sip2gw.backend.sql.standing import insist_on_standing
 from sip2gw.backend.sql.values import time_text
-from sip2gw.backend.staff import doors
+from sip2gw.backend.staff import calendar, doors
 from sip2gw.model import (
     OBSERVED,
     AccessRow,
     Block,
+    CalendarChange,
     FailedPins,
     Membership,
     PaidFee,
@@ -103,6 +104,7 @@ TIMEOUT_S = 4.0
 
 _RECORD_PIN_FAILURE = numbered(queries.RECORD_PIN_FAILURE)
 _CLEAR_PIN_FAILURES = numbered(queries.CLEAR_PIN_FAILURES)
+_REPLACE_PIN_HASH = numbered(queries.REPLACE_PIN_HASH)
 _GUESSES = f"{guesses.SELECT} = ANY ($1)"
 _RECORD_GUESS = numbered(guesses.RECORD)
 _RETURN_GUESS = numbered(guesses.RETURN)
@@ -110,6 +112,7 @@ _CLEAR_GUESSES = numbered(guesses.CLEAR)
 _MEMBERSHIP = numbered(queries.MEMBERSHIP)
 _SET_BLOCK = numbered(queries.SET_BLOCK)
 _PRESENCE = numbered(queries.PRESENCE)
+_LAST_CHANGES = numbered(calendar.LAST_CHANGES)
 _HOLD_QUEUE = numbered(queries.HOLD_QUEUE)
 _COPY_OF_TITLE = numbered(queries.COPY_OF_TITLE)
 _JOURNALLED = numbered(journal.ABOUT_ITEM)
@@ -242,6 +245,10 @@ class PostgresStore(Library):
         if is_storable(patron_id):
             await self._fetch(_CLEAR_PIN_FAILURES, patron_id)
 
+    async def replace_pin_hash(self, patron_id: str, old: str, new: str) -> None:
+        """Put another hash of the same PIN in the place of `old`, if it is still there."""
+        await self._fetch(_REPLACE_PIN_HASH, new, patron_id, old)
+
     async def failed_pins(self, numbers: Sequence[str]) -> Sequence[FailedPins]:
         """The wrong PINs counted by `record_guess`, in the order of `numbers`."""
         keys = [guesses.key_of(self.pin_secret, number) for number in numbers]
@@ -299,6 +306,10 @@ class PostgresStore(Library):
         rows = await self._read(_HOLD_QUEUE, *queue_values(record.item, now))
         return tuple(row[0] for row in rows)
 
+    async def would_circulate(self, order: CirculationOrder) -> CirculationResult:
+        """What `circulate` would answer now; nothing is written."""
+        return await self._at_home(foreseen(self._reads, order))
+
     async def journalled(self, item_id: str) -> JournalEntry | None:
         """The last that was taken off line about the item and has not gone up yet, or None."""
         rows = await self._read(_JOURNALLED, item_id) if is_storable(item_id) else []
@@ -327,6 +338,11 @@ class PostgresStore(Library):
         """Remove the blocks set by `sources`; returns how many (C41)."""
         lifted = [await self._fetch(_LIFT_BLOCKS, patron_id, name) for name in sorted(sources)]
         return sum(map(len, lifted))
+
+    async def calendar_changes(self, until: datetime | None = None) -> Sequence[CalendarChange]:
+        """The last change of each branch's hours by staff, even one that has ended (C139)."""
+        rows = await self._read(_LAST_CHANGES, *calendar.last_changes_values(until))
+        return calendar.changes_of(map(tuple, rows))
 
     # Logins
 

@@ -72,6 +72,14 @@ def circulate(
     Raises:
         BackendError: the attempt was given up meanwhile (see `unknown.settle`).
     """
+    plan = planned(connection, order, find)
+    for write, row in plan.rows:
+        connection.execute(write.statement, row)
+    return WriteResult(plan.result, plan.touched, changes=plan.changes)
+
+
+def planned(connection: Connection, order: CirculationOrder, find: FindPatron) -> Plan:
+    """What `order` comes to, as `connection` sees the library now; nothing is written."""
     order = keyed(order)
     record = load_item(connection, order.item_id, order.now, order.key)
     facts = Facts(record, find(connection, order.patron_id) if order.patron_id else None)
@@ -82,10 +90,7 @@ def circulate(
         values = (order.patron_id, order.item_id, time_text(order.borrowed_since))
         found = connection.execute(queries.BORROWED_BEFORE, values).fetchone()
         facts.borrowed_before = found is not None
-    plan = decided(order, facts)
-    for write, row in plan.rows:
-        connection.execute(write.statement, row)
-    return WriteResult(plan.result, plan.touched, changes=plan.changes)
+    return decided(order, facts)
 
 
 def look_ahead(connection: Connection, order: CirculationOrder) -> None:

@@ -81,6 +81,7 @@ def access_rows(
     branch: str | None = None,
     terminal: str | None = None,
     reason: str | None = None,
+    patron: str | None = None,
     limit: int = 1000,
 ) -> list[AccessRow]:
     """The newest `limit` rows of the door log in the half-open time span, newest last."""
@@ -90,6 +91,7 @@ def access_rows(
         "branch": branch,
         "terminal": terminal,
         "reason": reason,
+        "patron": patron,
     }
     statement, values = queries.filtered(queries.ACCESS_ROWS, queries.ACCESS_FILTERS, wanted)
     rows = connection.execute(statement, (*values, limit)).fetchall()

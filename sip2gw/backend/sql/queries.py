@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 
-from sip2gw.backend.sql.stubs import LIVING, OURS
+from sip2gw.backend.sql.stubs import ALL_IDS, LIVING, OURS
 from sip2gw.model import OBSERVED
 
 
@@ -479,7 +479,8 @@ SET_BLOCK = """
     SET note = excluded.note, valid_until = excluded.valid_until, terminal = excluded.terminal,
         card = excluded.card, told = excluded.told"""
 LIFT_BLOCKS = "DELETE FROM block WHERE patron_id = ? AND source = ?"
-SET_PIN_HASH = "UPDATE patron SET pin_hash = ? WHERE id = ?"
+SET_PIN_HASH = "UPDATE patron SET pin_hash = ?, pin_origin = NULL WHERE id = ?"
+REPLACE_PIN_HASH = "UPDATE patron SET pin_hash = ? WHERE id = ? AND pin_hash = ?"
 
 # Relationships
 
@@ -513,6 +514,7 @@ ACCESS_FILTERS = {
     "branch": "branch = ?",
     "terminal": "terminal = ?",
     "reason": "reason = ?",
+    "patron": f"patron_id IN {ALL_IDS}",
     "direction": "direction = ?",
     "mode": "mode = ?",
     "other_mode": "mode <> ?",

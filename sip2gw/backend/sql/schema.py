@@ -95,6 +95,13 @@ MIGRATIONS = (
     Migration(26, "what was paid that staff tell a library system", money.EXPORTS),
     Migration(27, "what staff are told of payments at a library system", money.SHARES_TOLD),
     Migration(28, "loans and returns taken while a library system was away", library.JOURNAL),
+    Migration(
+        29,
+        "what staff change of today's opening hours",
+        library.CALENDAR_CHANGES,
+        append_only=("calendar_change",),
+    ),
+    Migration(30, "from which hash of a library system a PIN hash was made", members.PIN_ORIGIN),
 )
 
 SCHEMA_NUMBER = MIGRATIONS[-1].number

@@ -24,4 +24,8 @@ IDS_OF = """SELECT p.id FROM (SELECT CAST(? AS TEXT) AS id) one
 SAME_PERSON = f"IN ({IDS_OF})"
 """A condition on a column with patron ids: the patron, and whoever was merged into them."""
 
+ALL_IDS = """(SELECT COALESCE(p.id, one.id) FROM (SELECT CAST(? AS TEXT) AS id) one
+    LEFT JOIN patron p ON p.id = one.id OR p.merged_into = one.id)"""
+"""The same, and the id itself if nobody has it here: somebody whom only a library system knows."""
+
 MERGED_INTO = "SELECT p.merged_into FROM patron p WHERE p.id = ? AND p.merged_into IS NOT NULL"

@@ -26,6 +26,9 @@ _ALONE = "mode=rw"
 _BESIDE = "mode=ro&readonly_shm=1"
 _WITHOUT_INDEX = "mode=ro"
 _NO_RIGHTS = "mode=ro&immutable=1"
+_LOG_HEADER_BYTES = 32
+"""With nothing behind it the log holds no change. A process that is killed before its first change
+is in the log leaves that, and SQLite then reads the store only if it may write to the index."""
 
 
 class ReadingPlace(Place):
@@ -62,6 +65,6 @@ def _manner(path: Path) -> str:
 
 def _has_content(path: Path) -> bool:
     try:
-        return path.stat().st_size > 0
+        return path.stat().st_size > _LOG_HEADER_BYTES
     except FileNotFoundError:
         return False

@@ -74,11 +74,12 @@ from sip2gw.backend.sqlite.reading import ReadingPlace
 from sip2gw.backend.sqlite.reads import Reads
 from sip2gw.backend.sqlite.warming import warm
 from sip2gw.backend.sqlite.writer import LOCK_WAIT_S, Writer
-from sip2gw.backend.staff import doors
+from sip2gw.backend.staff import calendar, doors
 from sip2gw.model import (
     OBSERVED,
     AccessRow,
     Block,
+    CalendarChange,
     FailedPins,
     Membership,
     PaidFee,
@@ -312,6 +313,10 @@ class Store(Library):
         """Forget the failures of the patron after a right PIN."""
         await self.write(lambda connection: lockout.clear(connection, patron_id))
 
+    async def replace_pin_hash(self, patron_id: str, old: str, new: str) -> None:
+        """Put another hash of the same PIN in the place of `old`, if it is still there."""
+        await self.write(lambda at: lockout.replace_pin_hash(at, patron_id, old, new))
+
     async def failed_pins(self, numbers: Sequence[str]) -> Sequence[FailedPins]:
         """The wrong PINs counted by `record_guess`, in the order of `numbers`."""
         if not self._cache_checked:
@@ -371,6 +376,11 @@ class Store(Library):
             ),
             self._reads.ahead(circulation.look_ahead, order),
         )
+
+    async def would_circulate(self, order: CirculationOrder) -> CirculationResult:
+        """What `circulate` would answer now; nothing is written."""
+        plan = await self._reads.moment(circulation.planned, order, load_patron)
+        return plan.result
 
     async def has_open_attempt(self, is_meant: Callable[[UnknownAttempt], bool]) -> bool:
         """Whether an attempt that `is_meant` recognises may yet turn out to be done (C98)."""
@@ -439,6 +449,11 @@ class Store(Library):
             return WriteResult(None)
 
         await self._writer.submit(job).future
+
+    async def calendar_changes(self, until: datetime | None = None) -> Sequence[CalendarChange]:
+        """The last change of each branch's hours by staff, even one that has ended (C139)."""
+        values = calendar.last_changes_values(until)
+        return calendar.changes_of(await self._reads.rows(calendar.LAST_CHANGES, values))
 
     # Logins
 
@@ -646,4 +661,5 @@ def _telling(path: Path) -> Iterator[None]:
                 f"{path} is locked by another program: wait until that has ended, or end it, and"
                 f" try again (`fuser {path}` shows who has it open)"
             ) from None
-        raise UnavailableError(f"{path}: {error}") from None
+        to_do = "; correct store.url" if error.sqlite_errorname == "SQLITE_NOTADB" else ""
+        raise UnavailableError(f"{path}: {error}{to_do}") from None

@@ -9,7 +9,8 @@ import msgspec
 
 from sip2gw.backend.base import RefusedError
 from sip2gw.backend.database import Connection, WriteResult
-from sip2gw.backend.loading.format import BadgeLine, misfit
+from sip2gw.backend.loading.format import BadgeLine
+from sip2gw.backend.loading.misfits import misfit_of
 from sip2gw.backend.sql.members import badges
 from sip2gw.backend.sql.values import date_text, date_value
 from sip2gw.backend.staff.people import holder, holders_of
@@ -39,7 +40,7 @@ def define(connection: Connection, badge: Badge, kept: Collection[str] = ()) -> 
             {"code": badge.code, "name": badge.name, "description": badge.description}, BadgeLine
         )
     except msgspec.ValidationError as error:
-        raise RefusedError(f"badge {badge.code}: {misfit(error)}") from None
+        raise RefusedError(f"badge {badge.code}: {misfit_of(BadgeLine, error)}") from None
     before = next((one for one in definitions(connection) if one.code == badge.code), badge)
     wanted = replace(badge, **{name: getattr(before, name) for name in kept})
     if ends_before_it_begins(wanted.valid_from, wanted.valid_until):

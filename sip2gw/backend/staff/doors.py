@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from sip2gw.backend.base import EntryOrder
@@ -86,6 +87,11 @@ def entries(connection: Connection, kind: str, branch: str | None = None) -> lis
         queries.DOOR_ENTRIES, queries.DOOR_ENTRY_FILTERS, {"kind": kind, "branch": branch}
     )
     return [door_entry(row) for row in connection.execute(statement, values)]
+
+
+def unknown_cards(connection: Connection, cards: Iterable[str]) -> set[str]:
+    """Those of `cards` that nobody has."""
+    return {card for card in cards if not _holders(connection, card)}
 
 
 def counts(

@@ -18,7 +18,15 @@ _PATRONS = queries.fill(
     WHERE {living} ORDER BY p.name, p.id""",
     living=LIVING,
 )
-_CARDS = "SELECT number, patron_id FROM card"
+_NUMBERS = """
+    SELECT number, patron_id FROM card
+    UNION SELECT id, COALESCE(merged_into, id) FROM patron"""
+"""What is known of in logs, and whose it is now: also ids without a card, and former ones."""
+_AT_DOORS = """
+    SELECT DISTINCT patron_id FROM access_log
+    WHERE patron_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM patron WHERE id = patron_id)
+    ORDER BY patron_id"""
+"""Whom only a library system knows: the store has no more than their passages."""
 _CARDS_OF = "SELECT number FROM card WHERE patron_id = ? ORDER BY number"
 _PSEUDONYM = re.compile("[0-9a-f]{12}")
 
@@ -31,20 +39,25 @@ def search(
     Case and accents of names do not matter. All patrons are looked through, which takes a second
     for some hundred thousand.
     """
-    holders = _holders(connection, text.strip(), pseudonym)
+    text = text.strip()
+    holders = _holders(connection, text, pseudonym)
     words = _plain(text).split()
     for patron_id, name, birth_date, home_branch in connection.execute(_PATRONS).fetchall():
         plain = _plain(name)
         if patron_id in holders or (words and all(word in plain for word in words)):
             cards = tuple(row[0] for row in connection.execute(_CARDS_OF, (patron_id,)).fetchall())
             yield FoundPatron(patron_id, name, date_value(birth_date), home_branch, cards)
+    if _PSEUDONYM.fullmatch(text):
+        for (patron_id,) in connection.execute(_AT_DOORS).fetchall():
+            if pseudonym(patron_id) == text:
+                yield FoundPatron(patron_id, "", None, None, (patron_id,))
 
 
 def _holders(connection: Connection, text: str, pseudonym: Callable[[str], str]) -> frozenset[str]:
     found = {row[0] for row in connection.execute(queries.CARD_HOLDER, (text,)).fetchall()}
     if _PSEUDONYM.fullmatch(text):
-        cards = connection.execute(_CARDS).fetchall()
-        found |= {patron_id for number, patron_id in cards if pseudonym(number) == text}
+        numbers = connection.execute(_NUMBERS).fetchall()
+        found |= {patron_id for number, patron_id in numbers if pseudonym(number) == text}
     return frozenset(found)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from sip2gw.cli.demo import places
 
 
-def run(place: Path, sip2: str, admin: str) -> int:
+def run(place: Path, sip2: str, admin: str, *, more: bool) -> int:
     """Run the gateway in this process until it is told to stop; returns the exit status."""
     from sip2gw.daemon.app import serve
     from sip2gw.demo import configuration, library_records
@@ -16,10 +16,10 @@ def run(place: Path, sip2: str, admin: str) -> int:
     places.insist_on_own(place)
     file = places.write(place, configuration(sip2, admin))
     config = places.filled(file, library_records)
-    return serve(config, lambda addresses, url: _announce(addresses[0], url, file))
+    return serve(config, lambda addresses, url: _announce(addresses[0], url, file, more=more))
 
 
-def _announce(sip2: str, admin: str, file: Path) -> None:
+def _announce(sip2: str, admin: str, file: Path, *, more: bool) -> None:
     """Print logins, cards and dialogues to standard output at once (C53)."""
     from sip2gw.demo import DIALOGUES, PEOPLE, TERMINALS
 
@@ -33,8 +33,11 @@ def _announce(sip2: str, admin: str, file: Path) -> None:
         "",
         "To try, in another terminal:",
     ]
-    for dialogue in DIALOGUES:
+    shown = DIALOGUES if more else [one for one in DIALOGUES if one.is_first]
+    for dialogue in shown:
         lines += ["", dialogue.command(program, sip2), f"  {dialogue.outcome}"]
+    if not more:
+        lines += ["", f"{len(DIALOGUES) - len(shown)} more to try: `{program} demo --more`"]
     lines += [
         "",
         f"{program} explain --config {file} --terminal door-1 --card {PEOPLE[5].card}",

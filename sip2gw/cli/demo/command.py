@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +10,6 @@ import typer
 
 from sip2gw.cli.common import ConfigOption
 from sip2gw.cli.demo import alone, pair, places
-from sip2gw.cli.failures import UsageError
 
 
 def demo(
@@ -33,7 +33,11 @@ def demo(
     ] = False,
     more: Annotated[
         bool,
-        typer.Option("--more", help="With --upstream: also how to observe, and when it is away."),
+        typer.Option(
+            "--more",
+            help="Print everything to try; with --upstream also how to observe, and when it is"
+            " away.",
+        ),
     ] = False,
     config: ConfigOption = None,
 ) -> None:
@@ -44,15 +48,18 @@ def demo(
     ends, so does the other. With --more you also see how to observe a library system, and you can
     stop it (`sip2gw drain`): it comes back after half a minute.
 
+    On a terminal, the demo of one gateway prints one screen. With --more it prints all there is to
+    try, as it does into a file or a pipe.
+
     Without --dir, everything is deleted at the end. With --dir, an existing demo library is kept
     and the configuration is written again; the command refuses a directory whose configuration or
     store is not the demo's own. Only the owner can read the files.
     """
-    if more and not upstream:
-        raise UsageError("--more needs --upstream")
     with places.for_the_owner_only(), places.place(directory) as place:
         if upstream:
             status = pair.run(Path(place), sip2, admin, more=more)
         else:
-            status = alone.run(Path(place), sip2, admin)
+            # Only a person at a terminal is short of room: who reads a pipe gets everything.
+            more = more or not sys.stdout.isatty()
+            status = alone.run(Path(place), sip2, admin, more=more)
         raise typer.Exit(status)

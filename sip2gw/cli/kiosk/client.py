@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
 
@@ -40,6 +41,10 @@ class NoAnswerError(CommandError):
 
 class LineClosedError(CommandError):
     """The other side has closed the line."""
+
+
+Show = Callable[[str, bytes, WireFormat], None]
+"""Prints an arrow and a frame."""
 
 
 def show_frame(arrow: str, frame: bytes, wire: WireFormat) -> None:
@@ -101,7 +106,10 @@ class Kiosk:
         try:
             line = socket.create_connection((host, port), timeout_s)
         except OSError as error:
-            raise CommandError(f"{address}: {error.strerror or error}") from None
+            raise CommandError(
+                f"{address}: {error.strerror or error}; start the gateway there, or correct the"
+                " address"
+            ) from None
         # Pieces that are written separately must leave separately.
         line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return cls(line, wire, timeout_s, checksums=checksums)

@@ -14,6 +14,7 @@ from sip2gw.cli.kiosk.client import (
     Kiosk,
     LineClosedError,
     NoAnswerError,
+    Show,
     show_frame,
 )
 from sip2gw.cli.kiosk.script import (
@@ -54,8 +55,10 @@ class Player:
         credentials: Credentials,
         institution: str | None = None,
         sleep: Callable[[float], None] = time.sleep,
+        show: Show = show_frame,
     ) -> None:
         """`name` is that of the script, for messages about its lines."""
+        self._show = show
         self.score = Score()
         self._connect = connect
         self._name = name
@@ -92,7 +95,7 @@ class Player:
         self._kiosk = self._connect()
         if self._credentials.login:
             frame = self._line.frame_of(self._credentials.request())
-            show_frame("→", frame, self._line.wire)
+            self._show("→", frame, self._line.wire)
             self._line.send(frame)
             if not self._answer(frame).startswith(b"941"):
                 raise CommandError("the gateway refused the login (940)")
@@ -161,11 +164,11 @@ class Player:
         line = self._line
         if step.fault is Fault.BAD_CHECKSUM:
             frame = _spoilt(frame, f"{self._name}:{step.line}")
-        show_frame("→", frame, line.wire)
+        self._show("→", frame, line.wire)
         if step.fault is Fault.SPLIT:
             self._write_pieces(frame + line.wire.terminator)
         elif step.fault is Fault.TWICE:
-            show_frame("→", frame, line.wire)
+            self._show("→", frame, line.wire)
             line.write((frame + line.wire.terminator) * 2)
             yield self._answer(frame)
         else:
@@ -175,7 +178,7 @@ class Player:
             return
         if step.fault is Fault.LOST:
             self._answer(frame, arrow="(lost) ←")
-            show_frame("→", frame, line.wire)
+            self._show("→", frame, line.wire)
             line.send(frame)
         yield self._answer(frame)
 
@@ -189,9 +192,9 @@ class Player:
         while True:
             answer = self._line.receive()
             if _answers(answer, sent):
-                show_frame(arrow, answer, self._line.wire)
+                self._show(arrow, answer, self._line.wire)
                 return answer
-            show_frame("(another AY) ←", answer, self._line.wire)
+            self._show("(another AY) ←", answer, self._line.wire)
 
     def _judge(
         self, expectation: Expectation, answers: list[bytes], silence: CommandError | None

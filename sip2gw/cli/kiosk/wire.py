@@ -19,7 +19,7 @@ from sip2gw.cli.passwords import PasswordFileOption, PasswordOption, read_passwo
 from sip2gw.protocol.encoding import ENCODINGS
 
 if TYPE_CHECKING:
-    from sip2gw.cli.kiosk.client import Credentials, Kiosk
+    from sip2gw.cli.kiosk.client import Credentials, Kiosk, Show
     from sip2gw.cli.kiosk.requests import Wanted
     from sip2gw.protocol.wire import WireFormat
 
@@ -66,6 +66,9 @@ def send(
         Path | None,
         typer.Option(metavar="FILE", help="Play the dialogue in this file; - is standard input."),
     ] = None,
+    short: Annotated[
+        bool, typer.Option("--short", help="One line for each message, with what codes mean.")
+    ] = False,
     config: ConfigOption = None,
 ) -> None:
     """Act as a test kiosk: log in, send one message or play a script, and show both sides decoded.
@@ -73,8 +76,10 @@ def send(
     Dates, the institution and other required fields are filled in. The exit status is 0 when an
     answer came, whatever it says, or when a script went entirely as expected; otherwise it is 1.
     """
-    from sip2gw.cli.kiosk.client import Credentials, Kiosk
+    from sip2gw.cli.kiosk.client import Credentials, Kiosk, show_frame
+    from sip2gw.cli.kiosk.short import show_short
 
+    show = show_short if short else show_frame
     if script is not None and message is not None:
         raise UsageError("give a message or --script, not both")
     to_send = None if script is not None else _Message.typed(message, fields or [])
@@ -82,10 +87,10 @@ def send(
     credentials = Credentials(login or "", secret or "", location)
     connect = partial(Kiosk.connect, to, encoding=encoding, timeout_s=timeout, checksums=checksum)
     if script is not None:
-        _play(script, connect, credentials, institution)
+        _play(script, connect, credentials, institution, show)
     elif to_send is not None:
         with connect() as kiosk:
-            to_send.exchange(kiosk, credentials, institution)
+            to_send.exchange(kiosk, credentials, institution, show)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,23 +120,25 @@ class _Message:
         """Whether this is a 93."""
         return self.wanted is not None and self.wanted.kind.code == "93"
 
-    def exchange(self, kiosk: Kiosk, credentials: Credentials, institution: str | None) -> None:
+    def exchange(
+        self, kiosk: Kiosk, credentials: Credentials, institution: str | None, show: Show
+    ) -> None:
         """Log in, unless this is a login itself, send it and show both sides."""
         from sip2gw.protocol.messages import ScStatus
 
         if credentials.login and not self.is_login:
-            _log_in(kiosk, credentials, shown=self == _Message())
+            _log_in(kiosk, credentials, show if self == _Message() else None)
         if self.raw is not None:
-            _exchange(kiosk, kiosk.sealed(kiosk.wire.text.encode(self.raw)))
+            _exchange(kiosk, kiosk.sealed(kiosk.wire.text.encode(self.raw)), show)
         elif self.wanted is None:
-            _exchange(kiosk, kiosk.frame_of(ScStatus()))
+            _exchange(kiosk, kiosk.frame_of(ScStatus()), show)
         else:
             wanted = self.wanted
             if self.is_login:
                 wanted = wanted.with_login(credentials.request())
             elif wanted.needs_institution and institution is None:
                 institution = kiosk.institution()
-            _exchange(kiosk, kiosk.sealed(wanted.body(kiosk.wire, institution or "")))
+            _exchange(kiosk, kiosk.sealed(wanted.body(kiosk.wire, institution or "")), show)
 
 
 def _raw_text(words: list[str]) -> str:
@@ -140,10 +147,10 @@ def _raw_text(words: list[str]) -> str:
     return " ".join(words)
 
 
-def _log_in(kiosk: Kiosk, credentials: Credentials, *, shown: bool) -> None:
-    if not shown:
+def _log_in(kiosk: Kiosk, credentials: Credentials, show: Show | None) -> None:
+    if show is None:
         kiosk.log_in(credentials)
-    elif not _exchange(kiosk, kiosk.frame_of(credentials.request())).startswith(b"941"):
+    elif not _exchange(kiosk, kiosk.frame_of(credentials.request()), show).startswith(b"941"):
         say("sip2gw: the gateway refused the login")
         raise typer.Exit(1)
 
@@ -153,13 +160,14 @@ def _play(
     connect: Callable[[], Kiosk],
     credentials: Credentials,
     institution: str | None,
+    show: Show,
 ) -> None:
     from sip2gw.cli.kiosk.play import Player
     from sip2gw.cli.kiosk.script import read_script
 
     name = script.name
     steps = read_script(_script_text(script), name, run=str(time.time_ns() // 1000))
-    score = Player(connect, name, credentials, institution).play(steps)
+    score = Player(connect, name, credentials, institution, show=show).play(steps)
     say(f"{name}: {score.sent} sent, {score.checks} checked, {score.failures} failed")
     if score.failures:
         raise typer.Exit(1)
@@ -168,19 +176,18 @@ def _play(
 def _script_text(script: Path) -> str:
     data = sys.stdin.buffer.read() if str(script) == "-" else script.read_bytes()
     try:
-        return data.decode("utf-8")
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise UsageError(f"{script}: is not UTF-8 at byte {error.start}") from None
+        line = data.count(b"\n", 0, error.start) + 1
+        raise UsageError(f"{script}: line {line} is not UTF-8; save the file as UTF-8") from None
 
 
-def _exchange(kiosk: Kiosk, frame: bytes) -> bytes:
+def _exchange(kiosk: Kiosk, frame: bytes, show: Show) -> bytes:
     """Send `frame`; show it and the answer."""
-    from sip2gw.cli.kiosk.client import show_frame
-
-    show_frame("→", frame, kiosk.wire)
+    show("→", frame, kiosk.wire)
     kiosk.send(frame)
     answer = kiosk.receive()
-    show_frame("←", answer, kiosk.wire)
+    show("←", answer, kiosk.wire)
     return answer
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,6 +11,7 @@ import typer
 
 from sip2gw.cli.common import (
     ConfigOption,
+    CsvOption,
     JsonOption,
     account,
     configured,
@@ -19,7 +20,6 @@ from sip2gw.cli.common import (
     read_day_option,
     run,
     say,
-    write_json,
     write_listing,
 )
 from sip2gw.cli.failures import CommandError, UsageError
@@ -124,15 +124,15 @@ def _day_or_none(option: str, text: str | None) -> date | None:
 
 
 @badge.command("list")
-def list_badges(json: JsonOption = False, config: ConfigOption = None) -> None:
+def list_badges(
+    json: JsonOption = False, csv: CsvOption = False, config: ConfigOption = None
+) -> None:
     """List all badges."""
     with opened_store(configured(config)) as store:
-        listed = map(badge_json, store.badges())
+        listed: Iterable[dict[str, Any]] = map(badge_json, store.badges())
         if json:
-            for record in listed:
-                write_json({name: record[name] for name in LISTED_KEYS})
-        else:
-            write_listing(listed, _COLUMNS, json)
+            listed = ({name: record[name] for name in LISTED_KEYS} for record in listed)
+        write_listing(listed, _COLUMNS, json, csv=csv)
 
 
 @badge.command()
@@ -297,6 +297,7 @@ def report(
         ),
     ] = None,
     json: JsonOption = False,
+    csv: CsvOption = False,
     config: ConfigOption = None,
 ) -> None:
     """List the patrons who have a badge, also those whose badge has expired.
@@ -312,7 +313,7 @@ def report(
         if expiring is not None:
             holders = badges.expiring(holders, today, expiring)
         told: Iterator[dict[str, Any]] = (holder_json(one, today) for one in holders)
-        write_listing(told, _REPORT_COLUMNS, json)
+        write_listing(told, _REPORT_COLUMNS, json, csv=csv)
 
 
 @badge.command()
@@ -323,6 +324,7 @@ def history(
         typer.Option(metavar="ID", help="Only of this patron: id or any card number."),
     ] = None,
     json: JsonOption = False,
+    csv: CsvOption = False,
     config: ConfigOption = None,
 ) -> None:
     """List who assigned, changed or took away which badge, when and why; oldest first.
@@ -333,4 +335,4 @@ def history(
     with opened_store(settings) as store:
         events = store.badge_history(code, patron)
         told = (event_json(event, settings.zone) for event in events)
-        write_listing(told, _HISTORY_COLUMNS, json)
+        write_listing(told, _HISTORY_COLUMNS, json, csv=csv, zone=settings.institution.timezone)

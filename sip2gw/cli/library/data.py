@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,17 +20,14 @@ from sip2gw.cli.common import (
     run,
     say,
 )
-from sip2gw.cli.failures import FAILED, UsageError
+from sip2gw.cli.failures import FAILED, UsageError, saying_when_stopped
+from sip2gw.cli.library.progress import shown_progress
 from sip2gw.foundation.words import counted
 
 if TYPE_CHECKING:
     from sip2gw.backend.library import Library
-    from sip2gw.backend.loading.importing import (
-        ImportReport,
-        ImportSettings,
-        Progress,
-        Source,
-    )
+    from sip2gw.backend.loading.importing import File, ImportReport, ImportSettings, Source
+    from sip2gw.backend.loading.pins import ClearPins
     from sip2gw.config import Config
 
 STDIN = "-"
@@ -38,9 +35,9 @@ STDIN = "-"
 
 def import_library(
     files: Annotated[
-        list[str],
-        typer.Argument(metavar="FILE...", help="Files with JSON Lines; - is standard input."),
-    ],
+        list[str] | None,
+        typer.Argument(metavar="[FILE...]", help="Files with JSON Lines; - is standard input."),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check everything and change nothing.")
     ] = False,
@@ -51,34 +48,83 @@ def import_library(
             help="The files have all records of these kinds; who or what is missing has ended.",
         ),
     ] = "",
+    csv: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--csv",
+            metavar="FILE",
+            help="A table with a header; with --kind and --map, and as often as they are.",
+        ),
+    ] = None,
+    kind: Annotated[
+        list[str] | None,
+        typer.Option("--kind", metavar="KIND", help="What a row of the table is: patron, fee …"),
+    ] = None,
+    map_: Annotated[
+        list[str] | None,
+        typer.Option("--map", metavar="FILE", help="Which of our keys is in which column (TOML)."),
+    ] = None,
     config: ConfigOption = None,
 ) -> None:
-    """Load library data from JSON Lines: everything, or nothing if there is an error.
+    """Load library data from JSON Lines or tables: everything, or nothing if there is an error.
 
     Errors name the file and the line. Importing the same file again changes nothing.
+
+    Records come first: patrons are known at once. Then clear PINs are hashed, a few dozen a second
+    on each core; until then a new patron has no PIN, and a changed one is still the old one. When
+    you stop the command, what it has done stays done: import the same files again to go on.
 
     Without --complete nothing is removed. With it, records that the files no longer have end: a
     patron gets status 9 and is forgotten after `privacy.ended_patron_days`; a relationship, hold or
     loan is removed; a badge is deactivated, a membership hidden, an item is missing and not for
     loan, a fee settled. A kind of which the files have nothing at all is an error.
     """
-    from sip2gw.backend.loading.importing import import_files
+    from sip2gw.backend.loading.importing import import_records
 
     kinds = _complete_kinds(complete)
+    sources = [*map(_file, files or ()), *_tables(csv or (), kind or (), map_ or ())]
+    if not sources:
+        raise UsageError("name a FILE with JSON Lines, or give --csv FILE --kind KIND --map FILE")
     settings = configured(config)
+    rules = import_settings(settings)
     place = _rehearsed if dry_run else opened_store
-    with place(settings) as store, _progress() as progress:
-        report = import_files(
-            store,
-            [_source(name) for name in files],
-            settings=import_settings(settings),
-            dry_run=dry_run,
-            progress=progress,
-            complete=kinds,
+    with place(settings) as store:
+        phases = ["read"]
+        stopped = saying_when_stopped(lambda: _LEFT.get(phases[-1], _NOTHING_CHANGED))
+        with stopped, shown_progress(phases.append) as progress:
+            report = import_records(
+                store,
+                sources,
+                settings=rules,
+                dry_run=dry_run,
+                progress=progress,
+                complete=kinds,
+            )
+        tell_import(report, dry_run=dry_run)
+        if report.errors:
+            raise typer.Exit(FAILED)
+        _import_pins(store, report.pins, rules)
+
+
+def _import_pins(store: Library, pins: ClearPins, rules: ImportSettings) -> None:
+    """Hash the PINs of records that are in the store, and say how far it is."""
+    from sip2gw.backend.loading.importing import import_pins
+
+    if not pins:
+        return
+    say(
+        f"All records are in use. {counted(len(pins), 'PIN')} to hash or compare; who has none yet"
+        " is refused where a PIN is asked."
+    )
+    stopped = saying_when_stopped(
+        lambda: (
+            f"all records are in the store, and {pins.done} of {len(pins)} PINs were done; import"
+            " the same files again to go on"
         )
-    tell_import(report, dry_run=dry_run)
-    if report.errors:
-        raise typer.Exit(FAILED)
+    )
+    with stopped, shown_progress() as progress:
+        import_pins(store, pins, settings=rules, progress=progress)
+    say(f"{counted(len(pins), 'PIN')} done.")
 
 
 @contextmanager
@@ -159,28 +205,40 @@ def _missing(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{counted(count, kind)} {became[kind]}" for kind, count in counts.items())
 
 
-def _source(name: str) -> Source:
+def _file(name: str) -> File:
     return ("-", sys.stdin.buffer) if name == STDIN else Path(name)
 
 
-@contextmanager
-def _progress() -> Iterator[Progress | None]:
-    """Show a progress bar on standard error if that is a terminal."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import Progress as Bar
-
-    with Bar(console=Console(stderr=True), transient=True) as bar:
-        yield _teller(bar.update, bar.add_task("read", total=None))
+_NOTHING_CHANGED = "nothing was changed; import the same files again"
+_LEFT = {
+    "apply": "the import is there as a whole or not at all; import the same files again, which"
+    " does no harm if it is"
+}
+"""What an import leaves that is ended with Ctrl-C, by the phase that it was in."""
 
 
-def _teller(update: Callable[..., None], task: object) -> Progress:
-    def tell(phase: str, done: int, total: int) -> None:
-        update(task, description=phase, completed=done, total=total or None)
+def _tables(files: Sequence[str], kinds: Sequence[str], maps: Sequence[str]) -> Iterator[Source]:
+    """The tables that the options name; the first kind and map belong to the first file.
 
-    return tell
+    Raises:
+        UsageError: some are missing, or a map cannot be used.
+    """
+    from sip2gw.backend.loading.columns import MapError, read_map
+    from sip2gw.backend.loading.format import LINES
+    from sip2gw.backend.loading.importing import Table
+
+    if not len(files) == len(kinds) == len(maps):
+        raise UsageError(
+            "--csv, --kind and --map belong together; give all three for each file, in the same"
+            " order"
+        )
+    for name, kind, map_name in zip(files, kinds, maps, strict=True):
+        if kind not in LINES:
+            raise UsageError(f"--kind {kind}: no such kind; there are {', '.join(LINES)}")
+        try:
+            yield Table(_file(name), read_map(Path(map_name).read_bytes(), kind))
+        except MapError as error:
+            raise UsageError(f"{map_name}: {error}") from None
 
 
 def export_library(

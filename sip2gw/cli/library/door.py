@@ -15,8 +15,8 @@ from sip2gw.cli.common import (
     SinceOption,
     UntilOption,
     configured,
-    insist_on_one_format,
     opened_store,
+    passing,
     read_branch,
     read_since,
     read_until,
@@ -39,11 +39,18 @@ _COLUMNS = ("time", "branch", "terminal", "decision", "reason", "mode", "patron"
 @door.command("log")
 def list_decisions(
     json: JsonOption = False,
+    csv: CsvOption = False,
     since: SinceOption = None,
     until: UntilOption = None,
     branch: BranchOption = None,
     reason: Annotated[
         str | None, typer.Option(metavar="R", help="Only this reason, such as no_badge.")
+    ] = None,
+    card: Annotated[
+        str | None, typer.Option(metavar="N", help="Only decisions about the holder of this card.")
+    ] = None,
+    patron: Annotated[
+        str | None, typer.Option(metavar="ID", help="Only decisions about this patron.")
     ] = None,
     limit: Annotated[
         int,
@@ -51,16 +58,32 @@ def list_decisions(
     ] = 1000,
     config: ConfigOption = None,
 ) -> None:
-    """List door decisions, newest last. A patron appears under the pseudonym used in the log."""
-    from sip2gw.monitoring.telemetry import Redactor
+    """List door decisions, newest last. A patron appears under the pseudonym used in the log.
 
+    `sip2gw patron find PSEUDONYM` tells who that is. Decisions about cards that nobody has, and
+    those whose patron has been erased, are found neither by card nor by patron.
+    """
+    from sip2gw.monitoring.telemetry import Redactor
+    from sip2gw.policy.reasons import Reason
+
+    if card is not None and patron is not None:
+        raise UsageError("choose one of --card and --patron")
     settings = configured(config)
     first, end = read_since(since, settings.zone), read_until(until, settings.zone)
     with opened_store(settings) as store:
         redactor = Redactor(store.pin_secret)
-        rows = store.access_rows(branch=branch, reason=reason, limit=limit, since=first, until=end)
-    told = [doors.decision_json(row, settings.zone, redactor) for row in rows]
-    write_listing(told, _COLUMNS, json)
+        rows = store.access_rows(
+            branch=branch,
+            reason=reason,
+            patron=run(doors.patron_in_log(store, card, patron)),
+            limit=limit,
+            since=first,
+            until=end,
+        )
+    of_branch = passing("--branch", branch, settings.branches, rows)
+    found = passing("--reason", reason, Reason, of_branch)
+    told = [doors.decision_json(row, settings.zone, redactor) for row in found]
+    write_listing(told, _COLUMNS, json, csv=csv, zone=settings.institution.timezone)
 
 
 _COUNT_COLUMNS = ("branch", "hour", "reason", "count")
@@ -82,15 +105,15 @@ def count_decisions(
     config: ConfigOption = None,
 ) -> None:
     """Count door decisions by branch, hour and reason. Hours follow the branch's clock."""
-    insist_on_one_format(json, csv)
     settings = configured(config)
     first, end = read_since(since, settings.zone), read_until(until, settings.zone)
     if direction not in (None, "in", "out"):
         raise UsageError("--direction: choose in or out")
     with opened_store(settings) as store:
         counts = store.door_counts(branch=branch, direction=direction, since=first, until=end)
-    told = doors.counts_by_hour(counts, settings)
-    write_listing(told, _COUNT_COLUMNS, json, csv=csv, times=("hour",))
+    found = passing("--branch", branch, settings.branches, counts)
+    told = doors.counts_by_hour(found, settings)
+    write_listing(told, _COUNT_COLUMNS, json, csv=csv, times=("hour",), zone="each branch")
 
 
 _STAY_COLUMNS = ("patron", "branch", "entered", "left", "seen_leaving")
@@ -113,6 +136,7 @@ def list_people_inside(
         ),
     ] = False,
     json: JsonOption = False,
+    csv: CsvOption = False,
     config: ConfigOption = None,
 ) -> None:
     """List the people who were inside a branch at any moment of a time span.
@@ -143,16 +167,25 @@ def list_people_inside(
             )
             run(doors.put_names(store, stays, told))
     columns = (*_STAY_COLUMNS, "name") if reveal else _STAY_COLUMNS
-    write_listing(told, columns, json, times=("entered", "left"))
+    write_listing(told, columns, json, csv=csv, times=("entered", "left"), zone=str(place.zone))
 
 
 _REVEAL_COLUMNS = ("time", "user", "branch", "from", "to", "people")
 
 
 @door.command("reveals")
-def list_reveals(json: JsonOption = False, config: ConfigOption = None) -> None:
+def list_reveals(
+    json: JsonOption = False, csv: CsvOption = False, config: ConfigOption = None
+) -> None:
     """List the users who asked for names with `door inside --reveal`, oldest first."""
     settings = configured(config)
     with opened_store(settings) as store:
         told = [doors.reveal_json(entry, settings.zone) for entry in store.reveals()]
-    write_listing(told, _REVEAL_COLUMNS, json, times=("time", "from", "to"))
+    write_listing(
+        told,
+        _REVEAL_COLUMNS,
+        json,
+        csv=csv,
+        times=("time", "from", "to"),
+        zone=settings.institution.timezone,
+    )

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sip2gw.cli.common import (
     ConfigOption,
+    CsvOption,
     JsonOption,
     configured,
     opened_store,
+    passing,
     printable,
     read_branch,
     read_day_option,
@@ -19,7 +22,7 @@ from sip2gw.cli.common import (
 )
 from sip2gw.cli.failures import UsageError
 from sip2gw.model import EVERY_BRANCH, DoorEntry
-from sip2gw.staff.door_lists import door_entries, remove_door_entry
+from sip2gw.staff.door_lists import door_entries, put_door_entry, remove_door_entry
 
 if TYPE_CHECKING:
     from sip2gw.config import Config
@@ -38,6 +41,11 @@ NoteOption = Annotated[
     str, typer.Option(metavar="N", help="Note for staff; never sent to a terminal.")
 ]
 
+ForceOption = Annotated[
+    bool,
+    typer.Option("--force", help="Add it even if nobody has the card, or the last day is past."),
+]
+
 
 @bar.command("add")
 def add_bar(
@@ -45,12 +53,13 @@ def add_bar(
     branch: BranchOption = None,
     until: LastDayOption = None,
     note: NoteOption = "",
+    force: ForceOption = False,
     config: ConfigOption = None,
 ) -> None:
     """Refuse a card, and all other cards of its holder. This replaces the card's entry there."""
     settings = configured(config)
     place, last = _branch(settings, branch), read_day_option("--until", until)
-    _put(settings, DoorEntry("bar", place, card, last, note=note))
+    _put(settings, DoorEntry("bar", place, card, last, note=note), force)
 
 
 @passes.command("add")
@@ -70,6 +79,7 @@ def add_pass(
         ),
     ] = "24:00",
     note: NoteOption = "",
+    force: ForceOption = False,
     config: ConfigOption = None,
 ) -> None:
     """Let a card in outside the opening hours. This replaces the card's entry there."""
@@ -91,7 +101,7 @@ def add_pass(
     )
     if entry.start_minute == 24 * 60:
         raise UsageError("--from 24:00: a pass must begin before the end of its day")
-    _put(settings, entry)
+    _put(settings, entry, force)
 
 
 def _minute(option: str, text: str) -> int:
@@ -110,11 +120,16 @@ def _branch(settings: Config, branch: str | None) -> str:
     return read_branch(settings, branch).code
 
 
-def _put(settings: Config, entry: DoorEntry) -> None:
+def _put(settings: Config, entry: DoorEntry, force: bool) -> None:
     if not entry.card.strip():
         raise UsageError("CARD is empty")
     with opened_store(settings) as store:
-        run(store.put_door_entry(entry))
+        run(put_door_entry(store, entry, _today(settings, entry.branch), force=force))
+
+
+def _today(settings: Config, branch: str) -> date:
+    known = settings.branches.get(branch)
+    return datetime.now(settings.zone if known is None else known.zone).date()
 
 
 @bar.command("remove")
@@ -141,16 +156,18 @@ def _remove(kind: str, card: str, branch: str | None, settings: Config) -> None:
 @bar.command("list")
 def list_bars(
     json: JsonOption = False,
+    csv: CsvOption = False,
     branch: Annotated[str | None, typer.Option(metavar="B", help="Only this branch.")] = None,
     config: ConfigOption = None,
 ) -> None:
     """List the refused cards: first those in the store, then those in the configuration file."""
-    _list("bar", branch, configured(config), _COLUMNS, json)
+    _list("bar", branch, configured(config), _COLUMNS, json, csv)
 
 
 @passes.command("list")
 def list_passes(
     json: JsonOption = False,
+    csv: CsvOption = False,
     branch: Annotated[str | None, typer.Option(metavar="B", help="Only this branch.")] = None,
     config: ConfigOption = None,
 ) -> None:
@@ -158,14 +175,15 @@ def list_passes(
     file.
     """
     columns = (*_COLUMNS[:3], "days", "from", "to", *_COLUMNS[3:])
-    _list("pass", branch, configured(config), columns, json)
+    _list("pass", branch, configured(config), columns, json, csv)
 
 
 _COLUMNS = ("branch", "card", "until", "note", "source")
 
 
 def _list(
-    kind: str, branch: str | None, settings: Config, columns: tuple[str, ...], json: bool
+    kind: str, branch: str | None, settings: Config, columns: tuple[str, ...], json: bool, csv: bool
 ) -> None:
     with opened_store(settings) as store:
-        write_listing(door_entries(store, settings, kind, branch), columns, json)
+        told = door_entries(store, settings, kind, branch)
+        write_listing(passing("--branch", branch, settings.branches, told), columns, json, csv=csv)

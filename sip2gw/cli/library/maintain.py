@@ -17,6 +17,7 @@ from sip2gw.cli.common import (
     say,
     write_json,
 )
+from sip2gw.cli.failures import saying_when_stopped
 from sip2gw.cli.library.support import brought_up_to_date
 from sip2gw.foundation.words import counted
 
@@ -71,6 +72,9 @@ def maintain(
         _forget(store, settings, now, dry_run=dry_run)
 
 
+_LEFT = "what it says above is done, patron by patron"
+
+
 def _maintain_memberships(
     store: Library, settings: Config, now: datetime, *, dry_run: bool, json: bool
 ) -> None:
@@ -93,8 +97,10 @@ def _maintain_memberships(
                 write_json(step_json(step, currency))
             sys.stdout.flush()  # what was told is durable, even if the rest is never done
 
+    left = f"{'nothing was changed' if dry_run else _LEFT}; give the command again for the rest"
     try:
-        run(go_through())
+        with saying_when_stopped(lambda: left):
+            run(go_through())
     finally:
         if dry_run and not json:
             for line in plan_lines(steps, currency):

@@ -9,6 +9,7 @@ import typer
 
 from sip2gw.cli.common import (
     ConfigOption,
+    CsvOption,
     JsonOption,
     configured,
     opened_store,
@@ -19,6 +20,7 @@ from sip2gw.cli.common import (
     write_one,
 )
 from sip2gw.cli.failures import FAILED, UsageError
+from sip2gw.cli.meanings import membership_types, with_meaning
 from sip2gw.foundation.words import counted
 from sip2gw.staff.memberships import (
     add_memberships,
@@ -44,7 +46,9 @@ def _membership() -> None:
 
 
 @membership.command("list")
-def list_memberships(json: JsonOption = False, config: ConfigOption = None) -> None:
+def list_memberships(
+    json: JsonOption = False, csv: CsvOption = False, config: ConfigOption = None
+) -> None:
     """List the membership definitions, hidden ones too.
 
     The order is that of `sorting_position`, then of the codes. The JSON has all keys of the library
@@ -52,7 +56,9 @@ def list_memberships(json: JsonOption = False, config: ConfigOption = None) -> N
     """
     settings = configured(config)
     with opened_store(settings) as store:
-        write_listing(memberships(store, settings.institution.currency), _COLUMNS, json)
+        told = memberships(store, settings.institution.currency)
+        shown = with_meaning("type", membership_types())
+        write_listing(told, _COLUMNS, json, csv=csv, shown=shown)
 
 
 @membership.command()
@@ -60,7 +66,8 @@ def show(code: CodeArgument, json: JsonOption = False, config: ConfigOption = No
     """Show one membership definition."""
     settings = configured(config)
     with opened_store(settings) as store:
-        write_one(find_membership(store, code, settings.institution.currency), json)
+        found = find_membership(store, code, settings.institution.currency)
+        write_one(found, json, with_meaning("type", membership_types()))
 
 
 @membership.command()

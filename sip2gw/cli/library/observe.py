@@ -9,14 +9,17 @@ import typer
 
 from sip2gw.cli.common import (
     ConfigOption,
+    CsvOption,
     JsonOption,
     SinceOption,
     UntilOption,
     configured,
     opened_store,
+    passing,
     read_since,
     read_until,
     say,
+    terminal_names,
     write_listing,
 )
 from sip2gw.foundation.words import counted
@@ -41,6 +44,7 @@ def report(
     until: UntilOption = None,
     terminal: Annotated[str | None, typer.Option(metavar="T", help="Only this terminal.")] = None,
     json: JsonOption = False,
+    csv: CsvOption = False,
     config: ConfigOption = None,
 ) -> None:
     """Count what the library system said to terminals with `observe = true`, and what we would say.
@@ -51,9 +55,11 @@ def report(
     settings = configured(config)
     first, end = read_since(since, settings.zone), read_until(until, settings.zone)
     with opened_store(settings) as store:
-        counts = differences_first(store.observed_counts(terminal=terminal, since=first, until=end))
-    write_listing(map(observed_json, counts), _COLUMNS, json)
-    if not json:
+        found = store.observed_counts(terminal=terminal, since=first, until=end)
+    known = passing("--terminal", terminal, terminal_names(settings), found)
+    counts = differences_first(list(known))
+    write_listing(map(observed_json, counts), _COLUMNS, json, csv=csv)
+    if not json and not csv:
         say(_next_step(counts))
 
 

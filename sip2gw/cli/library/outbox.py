@@ -10,6 +10,7 @@ import typer
 
 from sip2gw.cli.common import (
     ConfigOption,
+    CsvOption,
     JsonOption,
     configured,
     opened_store,
@@ -17,7 +18,7 @@ from sip2gw.cli.common import (
     say,
     write_listing,
 )
-from sip2gw.cli.failures import FAILED, CommandError
+from sip2gw.cli.failures import FAILED, CommandError, saying_when_stopped
 from sip2gw.foundation.words import counted
 from sip2gw.staff.outbox import LISTED_KEYS, notice_json
 
@@ -41,6 +42,7 @@ def _outbox() -> None:
 def list_notices(
     reveal: Annotated[bool, typer.Option("--reveal", help="Show the whole addresses.")] = False,
     json: JsonOption = False,
+    csv: CsvOption = False,
     config: ConfigOption = None,
 ) -> None:
     """List the notices to patrons, oldest first.
@@ -57,7 +59,14 @@ def list_notices(
         )
         if json:
             told = ({name: record[name] for name in LISTED_KEYS} for record in told)
-        write_listing(told, _COLUMNS, json, times=("created", "sent"))
+        write_listing(
+            told,
+            _COLUMNS,
+            json,
+            csv=csv,
+            times=("created", "sent"),
+            zone=settings.institution.timezone,
+        )
 
 
 @outbox.command()
@@ -80,9 +89,15 @@ def send(
         raise CommandError(
             "no way to deliver notices is configured; set outbox.smtp or outbox.webhook"
         )
-    with opened_store(settings) as store:
+    with opened_store(settings) as store, saying_when_stopped(lambda: _LEFT):
         done = run(_send(store, channel, settings, again=again))
     _sum_up(done)
+
+
+_LEFT = (
+    "what was handed over is noted as sent, the rest waits; `outbox list` shows both, and the"
+    " gateway or this command sends the rest"
+)
 
 
 async def _send(

@@ -9,6 +9,7 @@ import typer
 
 from sip2gw.cli.common import (
     ConfigOption,
+    CsvOption,
     JsonOption,
     PatronArgument,
     account,
@@ -24,6 +25,7 @@ from sip2gw.cli.common import (
     write_record,
 )
 from sip2gw.cli.failures import CommandError, UsageError
+from sip2gw.cli.meanings import patron_statuses, with_meaning
 from sip2gw.cli.passwords import read_secret
 from sip2gw.foundation.words import counted
 from sip2gw.model import BlockType
@@ -52,7 +54,8 @@ def show(
     with opened_store(settings) as store:
         record = run(patrons.find_patron(store, patron_id))
         record = run(patrons.with_guesses(store, record))
-    write_one(patrons.patron_json(record, settings.institution.currency, settings.zone), json)
+    told = patrons.patron_json(record, settings.institution.currency, settings.zone)
+    write_one(told, json, with_meaning("status", patron_statuses()))
 
 
 @patron.command("set-pin")
@@ -196,6 +199,7 @@ def find(
         ),
     ],
     json: JsonOption = False,
+    csv: CsvOption = False,
     config: ConfigOption = None,
 ) -> None:
     """Find patrons by card, id, pseudonym or name, in order of their names.
@@ -207,9 +211,9 @@ def find(
     with opened_store(configured(config)) as store:
         pseudonym = Redactor(store.pin_secret).pseudonym
         found = list(map(found_json, store.search_patrons(text, pseudonym)))
-    if found:
-        write_listing(found, _FOUND_COLUMNS, json)
-    else:
+    if found or json or csv:
+        write_listing(found, _FOUND_COLUMNS, json, csv=csv)
+    if not found:
         say(f"Nobody has the card, id or pseudonym {text}, or a name with these words.")
 
 

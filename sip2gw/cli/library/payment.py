@@ -14,18 +14,20 @@ from sip2gw.cli.common import (
     SinceOption,
     UntilOption,
     configured,
-    insist_on_one_format,
     opened_store,
+    passing,
     printable,
     read_since,
     read_until,
     run,
     say,
+    terminal_names,
     write_listing,
     write_one,
 )
 from sip2gw.cli.library.payment_export import export
 from sip2gw.cli.library.reconcile import reconcile, with_currency
+from sip2gw.cli.meanings import PAYMENT_TYPES, with_meaning
 from sip2gw.staff.patrons import find_patron
 from sip2gw.staff.payments import (
     MORE,
@@ -73,20 +75,25 @@ def list_payments(
     In CSV each payment is one row, so that you can add up the amounts. The column `lines` shows
     what it settled, as FEE=AMOUNT.
     """
-    insist_on_one_format(json, csv)
     settings = configured(config)
     first, end = read_since(since, settings.zone), read_until(until, settings.zone)
     with opened_store(settings) as store:
         ids = None if patron is None else store.patron_ids(run(find_patron(store, patron)).id)
+        found = store.payments(terminal=terminal, since=first, until=end)
+        found = passing("--terminal", terminal, terminal_names(settings), found)
         told = (
             payment_json(entry, settings.zone)
-            for entry in store.payments(terminal=terminal, since=first, until=end)
+            for entry in found
             if ids is None or concerns(entry, ids)
         )
-        if csv:
-            write_listing(map(_in_one_row, told), _CSV_COLUMNS, json, csv=csv)
-        else:
-            write_listing(told, _COLUMNS, json, shown=with_currency("amount"))
+        write_listing(
+            map(_in_one_row, told) if csv else told,
+            _CSV_COLUMNS if csv else _COLUMNS,
+            json,
+            csv=csv,
+            zone=settings.institution.timezone,
+            shown=with_currency("amount"),
+        )
 
 
 def _in_one_row(told: dict[str, Any]) -> dict[str, Any]:
@@ -102,7 +109,8 @@ def show(
     settings = configured(config)
     with opened_store(settings) as store:
         found = find_payment(store, payment_id)
-    write_one({**payment_json(found, settings.zone), "card": found.card}, json)
+    told = {**payment_json(found, settings.zone), "card": found.card}
+    write_one(told, json, with_meaning("payment_type", PAYMENT_TYPES))
 
 
 @payment.command()
@@ -164,13 +172,14 @@ def totals(
     """
     from sip2gw.policy.till_totals import day_totals
 
-    insist_on_one_format(json, csv)
     settings = configured(config)
     first, end = read_since(since, settings.zone), read_until(until, settings.zone)
     with opened_store(settings) as store:
         found = store.payments(terminal=terminal, since=first, until=end)
+        found = passing("--terminal", terminal, terminal_names(settings), found)
         told = [total_json(total) for total in day_totals(found, settings.zone)]
-    write_listing(told, _TOTALS_COLUMNS, json, csv=csv)
+    shown = with_meaning("payment_type", PAYMENT_TYPES)
+    write_listing(told, _TOTALS_COLUMNS, json, csv=csv, shown=shown)
 
 
 payment.command()(reconcile)
@@ -180,6 +189,7 @@ payment.command()(export)
 @payment.command("refused")
 def list_refused(
     json: JsonOption = False,
+    csv: CsvOption = False,
     since: SinceOption = None,
     until: UntilOption = None,
     terminal: TerminalOption = None,
@@ -195,8 +205,16 @@ def list_refused(
     first, end = read_since(since, settings.zone), read_until(until, settings.zone)
     with opened_store(settings) as store:
         found = store.refused_payments(terminal=terminal, since=first, until=end)
+        found = passing("--terminal", terminal, terminal_names(settings), found)
         told = (refused_json(entry, settings.zone) for entry in found)
-        write_listing(told, REFUSED_KEYS, json, shown=_shown_refused)
+        write_listing(
+            told,
+            REFUSED_KEYS,
+            json,
+            csv=csv,
+            zone=settings.institution.timezone,
+            shown=_shown_refused,
+        )
 
 
 def _shown_refused(told: dict[str, Any]) -> dict[str, Any]:

@@ -14,13 +14,14 @@ from sip2gw.cli.common import (
     SinceOption,
     UntilOption,
     configured,
-    insist_on_one_format,
     opened_store,
+    passing,
     printable,
     read_since,
     read_until,
     run,
     say,
+    terminal_names,
     write_listing,
 )
 from sip2gw.cli.failures import UsageError
@@ -64,7 +65,6 @@ def export(
     Enter each in the library system first, then record it with --done: from then on terminals show
     what the library system says.
     """
-    insist_on_one_format(json, csv)
     settings = configured(config)
     if done:
         if json or csv or pending or since or until or terminal:
@@ -74,13 +74,18 @@ def export(
     first, end = read_since(since, settings.zone), read_until(until, settings.zone)
     with opened_store(settings) as store:
         found = store.payment_exports(pending=pending, since=first, until=end, terminal=terminal)
-    told = [export_json(entry, settings.zone) for entry in found]
+    listed = passing("--terminal", terminal, terminal_names(settings), found)
+    told = [export_json(entry, settings.zone) for entry in listed]
     columns = EXPORT_KEYS if pending else (*EXPORT_KEYS, DONE)
     shown = [{key: one[key] for key in columns} for one in told]
-    if csv:
-        write_listing(shown, columns, json, csv=csv)
-    else:
-        write_listing(shown, columns, json, shown=with_currency("amount"))
+    write_listing(
+        shown,
+        columns,
+        json,
+        csv=csv,
+        zone=settings.institution.timezone,
+        shown=with_currency("amount"),
+    )
 
 
 def _record(settings: Config, ids: list[str]) -> None:

@@ -9,6 +9,7 @@ import typer
 
 from sip2gw.cli.common import (
     ConfigOption,
+    CsvOption,
     JsonOption,
     configured,
     opened_store,
@@ -104,6 +105,7 @@ def remove(
 @relationship.command("list")
 def list_relationships(
     json: JsonOption = False,
+    csv: CsvOption = False,
     patron: Annotated[
         str | None, typer.Option(metavar="ID", help="Only those of this patron, on either side.")
     ] = None,
@@ -111,7 +113,8 @@ def list_relationships(
 ) -> None:
     """List relationships, families first."""
     with opened_store(configured(config)) as store:
-        write_listing(map(relationship_json, store.relationships(patron)), _COLUMNS, json)
+        told = map(relationship_json, store.relationships(patron))
+        write_listing(told, _COLUMNS, json, csv=csv)
 
 
 def _sentence(relation: Relationship) -> str:

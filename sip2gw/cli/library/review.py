@@ -10,6 +10,7 @@ import typer
 
 from sip2gw.cli.common import (
     ConfigOption,
+    CsvOption,
     JsonOption,
     configured,
     opened_store,
@@ -49,6 +50,7 @@ def list_reviews(
         bool, typer.Option("--open", help="Only entries that nobody has closed yet.")
     ] = False,
     json: JsonOption = False,
+    csv: CsvOption = False,
     config: ConfigOption = None,
 ) -> None:
     """List what happened off line or had an unknown outcome, oldest first.
@@ -63,7 +65,7 @@ def list_reviews(
         told: Iterable[dict[str, Any]] = (review_json(entry, settings.zone) for entry in found)
         if json:
             told = ({name: record[name] for name in LISTED_KEYS} for record in told)
-        write_listing(told, _COLUMNS, json)
+        write_listing(told, _COLUMNS, json, csv=csv, zone=settings.institution.timezone)
 
 
 @review.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+from collections.abc import Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
@@ -11,10 +12,12 @@ import typer
 
 from sip2gw.cli.common import (
     ConfigOption,
+    CsvOption,
     JsonOption,
     clock_time,
     configured,
     opened_store,
+    passing,
     read_branch,
     run,
     say,
@@ -23,7 +26,8 @@ from sip2gw.cli.common import (
 )
 from sip2gw.cli.failures import UsageError
 from sip2gw.cli.library.support_tables import table
-from sip2gw.model.support import SupportFilter, SupportStatus
+from sip2gw.cli.meanings import support_statuses, with_meaning
+from sip2gw.model.support import CodeTable, SupportFilter, SupportStatus
 from sip2gw.staff.support import (
     follow_up,
     full_message_json,
@@ -35,6 +39,7 @@ from sip2gw.staff.support import (
 if TYPE_CHECKING:
     from sip2gw.backend.library import Library
     from sip2gw.config import Config
+    from sip2gw.model.support import SupportMessage
 
 support = typer.Typer(no_args_is_help=True)
 support.add_typer(table, name="table")
@@ -112,6 +117,7 @@ def list_messages(
         typer.Option(metavar="ID", help="Only messages of this patron: id or any card number."),
     ] = None,
     json: JsonOption = False,
+    csv: CsvOption = False,
     config: ConfigOption = None,
 ) -> None:
     """List the messages, in the order in which they were opened.
@@ -134,9 +140,25 @@ def list_messages(
             unit=unit,
             patron_id=None if patron is None else _patron_id(store, patron),
         )
-        found = store.support_messages(wanted)
+        found: Iterable[SupportMessage] = store.support_messages(wanted)
+        for option, value, codes in (
+            ("--type", kind, CodeTable.TYPE),
+            ("--category", category, CodeTable.CATEGORY),
+            ("--department", department, CodeTable.DEPARTMENT),
+            ("--unit", unit, CodeTable.UNIT),
+        ):
+            known = [entry.code for entry in store.support_entries(codes)]
+            found = passing(option, value, known, found)
         told = (message_json(message, settings.zone) for message in found)
-        write_listing(told, _COLUMNS, json, times=("created",))
+        write_listing(
+            told,
+            _COLUMNS,
+            json,
+            csv=csv,
+            times=("created",),
+            zone=settings.institution.timezone,
+            shown=with_meaning("status", support_statuses()),
+        )
 
 
 def _patron_id(store: Library, card: str) -> str:
@@ -158,7 +180,7 @@ def show(message_id: IdArgument, json: JsonOption = False, config: ConfigOption 
     if not json:
         for event in record["history"]:
             event["time"] = clock_time(event["time"])
-    write_one(record, json)
+    write_one(record, json, with_meaning("status", support_statuses()))
 
 
 @support.command("open")

@@ -9,6 +9,7 @@ import typer
 
 from sip2gw.cli.common import (
     ConfigOption,
+    CsvOption,
     JsonOption,
     configured,
     opened_store,
@@ -68,11 +69,16 @@ def _table() -> None:
 
 
 @table.command("list")
-def list_rows(which: TableArgument, json: JsonOption = False, config: ConfigOption = None) -> None:
+def list_rows(
+    which: TableArgument,
+    json: JsonOption = False,
+    csv: CsvOption = False,
+    config: ConfigOption = None,
+) -> None:
     """List the rows of a table."""
     codes = _codes_of(which)
     with opened_store(configured(config)) as store:
-        write_listing(table_rows(store, codes), columns_of(codes), json)
+        write_listing(table_rows(store, codes), columns_of(codes), json, csv=csv)
 
 
 @table.command()

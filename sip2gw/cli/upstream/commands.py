@@ -10,6 +10,7 @@ import typer
 
 from sip2gw.cli.common import (
     ConfigOption,
+    CsvOption,
     JsonOption,
     configured,
     opened_store,
@@ -136,7 +137,7 @@ def _write_json(seen: Seen, said: list[Finding], toml: str | None) -> None:
 
 
 @upstream.command()
-def status(json: JsonOption = False, config: ConfigOption = None) -> None:
+def status(json: JsonOption = False, csv: CsvOption = False, config: ConfigOption = None) -> None:
     """Show how the running gateway's accounts at the library system are doing.
 
     `state` is up, connecting, away or refused; `open` counts the lines that are logged in, `idle`
@@ -151,7 +152,7 @@ def status(json: JsonOption = False, config: ConfigOption = None) -> None:
     with running_gateway(config) as gateway:
         answer = gateway.ask(UpstreamStatus(), ANSWER_WITHIN_S)
     assert isinstance(answer, UpstreamAccounts)
-    write_listing(map(msgspec.to_builtins, answer.accounts), _COLUMNS, json, times=())
+    write_listing(map(msgspec.to_builtins, answer.accounts), _COLUMNS, json, csv=csv, times=())
     for one in answer.accounts:
         if one.state in ("away", "refused"):
             say(

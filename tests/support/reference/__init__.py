@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from reference.commands import command_reference
 from reference.configuration import configuration_reference
+from reference.data import data_reference
 from reference.memberships import membership_reference
 from reference.messages import message_reference
 from reference.options import option_reference
@@ -13,6 +14,7 @@ from reference.retention import retention_reference
 PAGES = {
     "commands": command_reference,
     "configuration": configuration_reference,
+    "data": data_reference,
     "memberships": membership_reference,
     "messages": message_reference,
     "options": option_reference,

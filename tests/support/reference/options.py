@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
 from sip2gw.config import json_schema
 from sip2gw.config.schema import node_at
@@ -61,8 +62,9 @@ def option_reference() -> str:
     """The page in Markdown."""
     columns = (_by_key(_KOHA), _by_key(_EDGE), _by_key({"": options.WISE}))
     keys = dict.fromkeys(key for column in columns for key in column)
+    schema = json_schema()
     rows = (
-        f"| `{key}` | {_default(key)} | {' | '.join(column.get(key, '') for column in columns)} |\n"
+        f"| `{key}` | {_default(schema, key)} | {' | '.join(of.get(key, '') for of in columns)} |\n"
         for key in sorted(keys)
     )
     none = (
@@ -86,10 +88,10 @@ def _by_key(tables: dict[str, tuple[Option, ...]]) -> dict[str, str]:
     return {key: "; ".join(names).replace("|", "\\|") for key, names in found.items()}
 
 
-def _default(key: str) -> str:
+def _default(schema: dict[str, Any], key: str) -> str:
     if not exists(key):
         return "not yet"
-    default = node_at(json_schema(), key.split(".")).get("default")
+    default = node_at(schema, key.split(".")).get("default")
     return "unset" if default is None else f"`{json.dumps(default)}`"
 
 

@@ -52,3 +52,11 @@ def set_pin_hash(connection: Connection, patron_id: str, pin_hash: str | None) -
     changed = connection.execute(queries.SET_PIN_HASH, (pin_hash, patron_id)).rowcount
     clear(connection, patron_id)
     return WriteResult(changed > 0, (patron_id,))
+
+
+def replace_pin_hash(
+    connection: Connection, patron_id: str, old: str, new: str
+) -> WriteResult[None]:
+    """Put another hash of the same PIN in the place of `old`, if it is still there."""
+    changed = connection.execute(queries.REPLACE_PIN_HASH, (new, patron_id, old)).rowcount
+    return WriteResult(None, (patron_id,) if changed else ())

@@ -113,11 +113,11 @@ _REMOVE_RELATIONS = "DELETE FROM relationship WHERE from_id = ? OR to_id = ?"
 
 _EMPTY = """
     UPDATE patron
-    SET merged_into = ?, name = '', pin_hash = NULL, birth_date = NULL, membership_code = NULL,
-        membership_from = NULL, membership_until = NULL, status = 9, home_branch = NULL,
-        language = NULL, email = NULL, phone = NULL, address = NULL, notices = '[]',
-        house_rules_accepted = NULL, fee_limit = NULL, status_fee = NULL, answers = '[]',
-        ended_on = NULL
+    SET merged_into = ?, name = '', pin_hash = NULL, pin_origin = NULL, birth_date = NULL,
+        membership_code = NULL, membership_from = NULL, membership_until = NULL, status = 9,
+        home_branch = NULL, language = NULL, email = NULL, phone = NULL, address = NULL,
+        notices = '[]', house_rules_accepted = NULL, fee_limit = NULL, status_fee = NULL,
+        answers = '[]', ended_on = NULL
     WHERE id = ?"""
 _JOIN_ENDS = """
     UPDATE patron

@@ -340,7 +340,7 @@ PATRON = Personal(
         " language email phone address notices house_rules_accepted fee_limit ended_on status_fee"
         " answers merged_into"
     ),
-    rest=names("pin_hash forgotten_on forgotten_as"),
+    rest=names("pin_hash pin_origin forgotten_on forgotten_as"),
     texts=names("notices answers"),
 )
 """Comes first in the report, and goes last: the others are found by it."""
@@ -352,6 +352,7 @@ IMPERSONAL: Mapping[str, str] = {
     "known_login": "terminals",
     "refused_more": "numbers of refused payments, by terminal and day",
     "reveal": "the members of staff who looked at names in the door log",
+    "calendar_change": "when and why members of staff changed the hours of a branch",
     "terminal_watch": "what staff were told of terminals, and when",
     "outbox_forgotten": "digests of notices that were deleted, so that none is written twice",
     "support_type": "codes of customer support",

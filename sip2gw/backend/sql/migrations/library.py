@@ -200,6 +200,19 @@ DOORS = (
         people BIGINT NOT NULL)""",
 )
 
+CALENDAR_CHANGES = (
+    """CREATE TABLE calendar_change (
+        branch TEXT NOT NULL,
+        position INTEGER NOT NULL,
+        state TEXT NOT NULL CHECK (state IN ('closed', 'unstaffed', 'as_configured')),
+        since TEXT NOT NULL,
+        until TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        user_name TEXT NOT NULL,
+        PRIMARY KEY (branch, position))""",
+)
+"""What staff changed of today's hours. `position` counts up; the last one of a branch counts."""
+
 CIRCULATION = (
     "DROP INDEX hold_item",
     "CREATE INDEX hold_queue_item ON hold (item_id, ready DESC, placed, id)",

@@ -146,3 +146,7 @@ GUESSES = (
     "CREATE INDEX guess_kept ON guess (kept_until)",
 )
 """By a keyed digest of the card number: `pin_failure` holds only patrons whom our store knows."""
+
+PIN_ORIGIN = ("ALTER TABLE patron ADD COLUMN pin_origin TEXT",)
+"""A digest of the imported hash that `pin_hash` is, or was made from at the first right PIN: the
+same hash in the next import changes nothing."""

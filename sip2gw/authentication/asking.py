@@ -1,0 +1,136 @@
+"""The questions that handlers have about a card, put as questions to a library system (B72, C121).
+
+Each of them is one 63 or 23. Whoever really asks it, and whoever only explains what would come of
+it, differs in `ask` alone.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import replace
+
+from sip2gw.authentication.pending import as_if_told
+from sip2gw.authentication.snapshots import Snapshots
+from sip2gw.backend.base import Backend
+from sip2gw.backend.system import LibrarySystem
+from sip2gw.handlers.base import Asked, Session
+from sip2gw.handlers.rules import UpstreamManner
+from sip2gw.model import Card, PatronRecord, copied
+from sip2gw.policy.access import PinState
+from sip2gw.policy.payments import PaymentFacts
+from sip2gw.policy.upstream.fees import fee_list_of
+from sip2gw.protocol.messages import (
+    PatronInformation,
+    PatronInformationResponse,
+    PatronStatusRequest,
+    PatronStatusResponse,
+)
+from sip2gw.protocol.timestamps import write_timestamp
+
+Question = PatronStatusRequest | PatronInformation
+LibraryAnswer = PatronStatusResponse | PatronInformationResponse
+
+
+class Asking:
+    """Answers handlers by what `ask` was told."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._snapshots = Snapshots()
+
+    @abstractmethod
+    async def ask(self, session: Session, request: Question, *, twice: bool = True) -> Asked:
+        """What is known of a card and its PIN; see `LibraryIdentifier.ask`.
+
+        Args:
+            session: who asks.
+            request: what goes up.
+            twice: whether the same is asked again although it was a moment ago.
+        """
+
+    async def identify(
+        self, session: Session, number: str, pin: str | None
+    ) -> tuple[PatronRecord | None, Card | None, PinState]:
+        """Find the holder of a card, and whether `pin` is right, by a question of our own."""
+        asked = await self.ask(session, question_of(session, number, pin), twice=False)
+        return asked.record, asked.card, asked.pin
+
+    async def find(self, session: Session, number: str) -> tuple[PatronRecord | None, Card | None]:
+        """Find the holder of a card; no PIN goes up. A card of which nothing says that it is valid
+        is nobody's (B36)."""
+        asked = await self.ask(session, question_of(session, number, None), twice=False)
+        is_valid = asked.response is not None and asked.response.valid_patron
+        return asked.record, asked.card if is_valid else None
+
+    async def identify_payer(
+        self, session: Session, number: str, pin: str | None
+    ) -> tuple[PaymentFacts | None, Card | None, PinState]:
+        """The same with their fee list, and with the debtors whom our store knows."""
+        question = question_of(session, number, pin, with_fees=True)
+        asked = await self.ask(session, question)
+        record, card, state = asked.record, asked.card, asked.pin
+        if record is None:
+            return None, card, state
+        ours = await self._backend.find_payer(number) or await self._backend.find_payer(record.id)
+        return PaymentFacts(record, ours.debtors if ours is not None else ()), card, state
+
+    async def _told(
+        self,
+        session: Session,
+        request: Question,
+        ours: PatronRecord | None,
+        state: PinState,
+        answer: LibraryAnswer,
+    ) -> tuple[Asked, PatronRecord]:
+        """What an answer that says something tells of the holder, with what we know laid over it
+        (C124), and their record."""
+        number = request.patron_identifier
+        answer, pending = await as_if_told(session, request, answer)
+        record = await self._snapshots.of(session, number, ours, answer)
+        if pending and record.word is not None:
+            record = copied(record, word=replace(record.word, pending=pending))
+        return Asked(record, record.card(number), state, answer), record
+
+
+def told_nothing(
+    number: str,
+    ours: PatronRecord | None,
+    state: PinState,
+    answer: LibraryAnswer | None,
+    *,
+    is_unknown: bool,
+) -> Asked:
+    """Nothing but whether there is such a card, which a locked PIN must not change."""
+    if is_unknown:
+        return Asked(ours, None, state, answer)
+    record = ours or PatronRecord(number, "", cards=(Card(number),))
+    return Asked(record, record.card(number), state, answer)
+
+
+def library_behind(session: Session) -> tuple[LibrarySystem, UpstreamManner]:
+    """The library system, and how the session's terminal is served by it."""
+    library, manner = session.services.library, session.terminal.upstream
+    assert library is not None
+    assert manner is not None
+    return library, manner
+
+
+def question_of(
+    session: Session, number: str, pin: str | None, *, with_fees: bool = False
+) -> Question:
+    """A 63 for no list or for the fees, or a 23 where that is not offered."""
+    library, manner = library_behind(session)
+    offered = library.offers(manner.account)
+    is_offered = offered is None or PatronInformation.code in offered
+    if not (manner.offers_information and is_offered):
+        return PatronStatusRequest(
+            transaction_date=write_timestamp(session.now()),
+            patron_identifier=number,
+            patron_password=pin,
+        )
+    return PatronInformation(
+        transaction_date=write_timestamp(session.now()),
+        summary=frozenset({fee_list_of(manner.facts)} if with_fees else ()),
+        patron_identifier=number,
+        patron_password=pin,
+    )
