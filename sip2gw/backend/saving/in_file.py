@@ -18,6 +18,7 @@ from sip2gw.backend.saving.taking import Source, merged
 from sip2gw.backend.spool import read_spool
 from sip2gw.backend.sqlite.database import SqliteConnection, draft, look_into
 from sip2gw.backend.sqlite.place import beside
+from sip2gw.backend.sqlite.reading import ReadingPlace
 
 _FILES_OF_SQLITE = ("", "-wal", "-shm", "-journal")
 
@@ -34,7 +35,7 @@ def source(path: Path, secret_file: Path | None) -> Iterator[Source]:
     spool, since = spool_of(path), datetime.now(UTC)
     before = read_spool(spool)
     try:
-        with look_into(Path(os.path.realpath(path))) as connection:
+        with look_into(ReadingPlace(path).address) as connection:
             spooled = merged(before, read_spool(spool))
             secret_file = secret_file or beside(path, ".pin-secret")
             yield Source("sqlite", since, connection, spooled, secret_file)

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from sip2gw.backend.database import Connection
 from sip2gw.backend.sql.migrations import money
@@ -254,19 +253,14 @@ def draft(path: Path) -> SqliteConnection:
 
 
 @contextmanager
-def look_into(path: Path) -> Iterator[SqliteConnection]:
-    """A connection that sees one moment of the file and changes no byte of it.
-
-    Who opens it to read only leaves an empty log behind, so that is for files with a log that
-    holds something: the last one who could write would copy it into the file.
+def look_into(address: str) -> Iterator[SqliteConnection]:
+    """A connection that sees one moment of the file at `address`, that of a `ReadingPlace`.
 
     Raises:
         sqlite3.Error: there is no such file, or it is no database.
     """
-    log = Path(f"{path}-wal")
-    mode = "ro" if log.exists() and log.stat().st_size else "rw"
     connection = sqlite3.connect(
-        f"file:{quote(str(path))}?mode={mode}",
+        address,
         uri=True,
         timeout=READ_WAIT_S,
         isolation_level=None,

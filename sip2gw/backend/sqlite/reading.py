@@ -43,7 +43,7 @@ class ReadingPlace(Place):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, make=False)
-        self.address = f"file:{quote(str(self.path))}?{_manner(self.path)}"
+        self.address: str = f"file:{quote(str(self.path))}?{_manner(self.path)}"
 
     def _expected(self) -> list[Path]:
         # The log comes and goes with whoever writes.
