@@ -513,8 +513,9 @@ def test_only_tables_of_the_schema_are_filled(
     assert new.is_untouched()
 
 
-def test_a_number_that_no_store_can_keep_is_damage(place: Make) -> None:
-    new, stream = place("sqlite", "new"), io.BytesIO()
+@both
+def test_a_value_that_no_store_can_keep_is_damage(place: Make, database: str) -> None:
+    new, stream = place(database, "new"), io.BytesIO()
     writing = Writing(stream, header())
     writing.part("store.known_login", ("login", "digest"), [("kiosk", 2**63)])
     writing.finish()

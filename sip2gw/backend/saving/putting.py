@@ -143,7 +143,7 @@ def _take_in(connection: Connection, schema: int, part: Part, found: _Found) -> 
 def _as_damage(part: Part) -> Iterator[None]:
     try:
         yield
-    except (ValueError, OverflowError):
+    except (ValueError, TypeError, OverflowError):  # a value that no such column can have
         raise BackupError(f"the backup is damaged in {part.name}") from None
 
 
