@@ -12,8 +12,11 @@ import re
 EVERGREEN = "$evergreen"
 """Goes before a hash of Evergreen's, which hashes not the PIN but a digest of salt and PIN."""
 
-_BCRYPT = re.compile(r"\$2[aby]\$(0[4-9]|1[0-4])\$[./A-Za-z0-9]{53}", re.ASCII)
-"""Up to cost 14, which takes about a second."""
+_BCRYPT = re.compile(
+    r"\$2[aby]\$(0[4-9]|1[0-4])\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{31}", re.ASCII
+)
+"""Up to cost 14, which takes about a second. The salt has 128 bits, so its last character is one of
+four; no PIN matches another, so an import refuses it."""
 _SALT_CHARACTERS = len("$2b$10$") + 22
 _BYTES_MAX = 72
 """Bcrypt ignores what comes after; library systems rely on that."""

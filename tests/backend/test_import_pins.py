@@ -175,6 +175,13 @@ def test_a_damaged_hash_fits_no_pin() -> None:
         assert not verify_pin(b"", damaged, "2468")
 
 
+def test_a_salt_that_bcrypt_cannot_have_is_refused(library: Library) -> None:
+    """Its last character stands for two bits; with another one no PIN is ever right."""
+    typed = KOHA_2468.replace("stuu", "stuv")
+    (error,) = load(library, reader(1, pin_hash=typed)).errors
+    assert "a bcrypt hash" in str(error)
+
+
 async def test_a_foreign_hash_is_stored_as_it_is_and_again_changes_nothing(
     library: Library,
 ) -> None:
