@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sip2gw.config.files import Files
+from sip2gw.config.files import LEFT_OUT, Files
 from sip2gw.config.load import Config
 from sip2gw.config.problems import Problems
 
@@ -27,7 +27,6 @@ PUBLIC_FILES = ("tls_certificate", "tls_client_ca", "tls_ca")
 FILES_OF_THE_GATEWAY = ("pin_secret_file", "spool_file", "socket")
 """Keys that name a file which the gateway makes; what matters of them is a part of its own."""
 
-MASK = "left out of the backup"
 _TEXT = r'"""(?:[^\\]|\\.)*?"""|\'\'\'.*?\'\'\'|"(?:[^"\\\n]|\\.)*"|\'[^\'\n]*\''
 _SECRET = re.compile(rf"""(["']?\b(?:{"|".join(SECRETS)})["']?\s*=\s*)(?:{_TEXT})""", re.DOTALL)
 _IN_URL = re.compile(r"(postgresql://[^:/@\s\"']*):[^/\s\"']*(@)")
@@ -52,13 +51,13 @@ def copies_of(config: Config, *, with_secrets: bool) -> Iterator[tuple[str, byte
 
 def without_secrets(content: bytes) -> bytes:
     """The configuration with a mask in place of each secret; empty if one resists."""
-    text = _SECRET.sub(rf'\1"{MASK}"', content.decode("utf-8"))
-    masked = _IN_URL.sub(rf"\1:{MASK.replace(' ', '-')}\2", text).encode("utf-8")
+    text = _SECRET.sub(rf'\1"{LEFT_OUT}"', content.decode("utf-8"))
+    masked = _IN_URL.sub(rf"\1:{LEFT_OUT.replace(' ', '-')}\2", text).encode("utf-8")
     try:
         left = [value for key, value in _settings(_data(masked)) if key in SECRETS]
     except tomllib.TOMLDecodeError:
         return b""
-    return masked if all(value == MASK for value in left) else b""
+    return masked if all(value == LEFT_OUT for value in left) else b""
 
 
 def _data(content: bytes) -> Mapping[str, Any]:

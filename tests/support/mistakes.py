@@ -112,6 +112,10 @@ MISTAKES = {
                 'password_hash = "5f4dcc3b5aa765d61d8327deb882"',
             ),
         ),
+        Mistake(
+            "a secret was left out of the backup",
+            edit=("a door's secret", "left out of the backup"),
+        ),
         Mistake("two terminals have one login", more='login = "kiosk-1"'),
         Mistake("a network is an address with a prefix", more='networks = ["10.1.2.3/8"]'),
         Mistake(
