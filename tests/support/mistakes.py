@@ -283,6 +283,7 @@ MISTAKES = {
         Mistake("a command is misspelt", "patrn list", config=None),
         Mistake("an option is misspelt", "payment list --jsn"),
         Mistake("an argument is missing", "patron show"),
+        Mistake("a block is of no type", "patron block P1 --type banned"),
         Mistake("two formats at once", "payment list --json --csv"),
         Mistake("a moment is not one", "payment list --since last-week"),
         Mistake("a filter names no terminal", "payment list --terminal kiosk-7"),

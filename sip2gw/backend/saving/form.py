@@ -174,7 +174,9 @@ class Reading:
             with self._telling():
                 self.header = self._record(_First).sip2gw_backup
         except BackupError:
-            raise BackupError(f"{name}: not a backup of sip2gw") from None
+            raise BackupError(
+                f"{name}: not a backup of sip2gw, or cut off; name another file"
+            ) from None
         if self.header.form > FORM:
             raise BackupError(
                 f"{name}: made by sip2gw {self.header.program}, which this program cannot read;"
