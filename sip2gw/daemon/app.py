@@ -206,6 +206,7 @@ class App:
             self.state.payments,
             lambda: self.config.accounts,
             lambda: self.config.institution.currency,
+            lambda: self.config.zone,
             clock,
             self.log,
         )

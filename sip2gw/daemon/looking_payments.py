@@ -7,7 +7,7 @@ Where a repeated BK is booked once, the 37 itself is asked again. Nothing else g
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
+from datetime import timedelta, tzinfo
 
 from sip2gw.backend.base import Backend
 from sip2gw.backend.system import LibrarySystem, LibrarySystemError
@@ -51,6 +51,7 @@ class PaymentLooker:
     Args:
         accounts: as they are configured now.
         currency: of the site.
+        zone: the library's.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class PaymentLooker:
         payments: Payments,
         accounts: Callable[[], Mapping[str, Account]],
         currency: Callable[[], str],
+        zone: Callable[[], tzinfo],
         clock: Clock,
         log: Log,
     ) -> None:
@@ -68,11 +70,16 @@ class PaymentLooker:
         self._payments = payments
         self._accounts = accounts
         self._currency = currency
+        self._zone = zone
         self._clock = clock
         self._log = log
         self._seen: dict[tuple[str, int], float] = {}
         """What was looked at and is not certain, or was not answered: when it is looked at again;
         of what is still open only."""
+        self._away_at: dict[str, float] = {}
+        """When each account was last seen to be away."""
+        self._denied: set[str] = set()
+        """Payments of which a 37 was asked again and denied: that is not asked a third time."""
 
     async def look(self) -> tuple[int, bool]:
         """Look at what can be looked at now.
@@ -91,6 +98,7 @@ class PaymentLooker:
         ]
         keys = {(share.payment_id, share.position) for share in shares}
         self._seen = {key: due_s for key, due_s in self._seen.items() if key in keys}
+        self._denied &= {payment_id for payment_id, _ in keys}
         settled = 0
         late = [share for share in shares if self._is_late(share)]
         await self._tell_staff(late)
@@ -133,7 +141,10 @@ class PaymentLooker:
     def _is_due(self, share: SentShare) -> bool:
         if share.share.kept:
             return True
-        if share.account not in self._accounts() or self._library.is_away(share.account):
+        if share.account not in self._accounts():
+            return False
+        if self._library.is_away(share.account):
+            self._away_at[share.account] = self._clock.monotonic()
             return False
         key = (share.payment_id, share.position)
         return self._clock.monotonic() >= self._seen.get(key, 0.0)
@@ -172,22 +183,34 @@ class PaymentLooker:
             LibrarySystemError: nobody looked.
         """
         account = self._accounts()[share.account]
-        if account.guards_bk:
-            accepted = (await self._ask_again(share, account)).payment_accepted
-            return Verdict.BOOKED if accepted else Verdict.NOT_BOOKED
+        if account.guards_bk and share.payment_id not in self._denied:
+            if (await self._ask_again(share, account)).payment_accepted:
+                return Verdict.BOOKED
+            # Either they refuse it, or they have it and say so; their list shows which.
+            self._denied.add(share.payment_id)
         after = await self._debts(share, account)
         late = self._clock.now() - share.sent
         verdict = verdict_of(share.share, after, alone=share.alone, late=late)
+        if verdict is Verdict.NOT_BOOKED and self._is_just_back(account):
+            verdict = None  # what it had read before it stood still, it may do now
         likely = likely_verdict(share.share, after) if share.alone else None
         await self._backend.tell_share(share, after.balance, verdict or likely or "")
         return verdict
+
+    def _is_just_back(self, account: Account) -> bool:
+        away_at = self._away_at.get(account.name)
+        rest_s = LATE * account.timeout_s
+        return away_at is not None and self._clock.monotonic() - away_at < rest_s
 
     async def _ask_again(self, share: SentShare, account: Account) -> FeePaidResponse:
         """The same 37 once more: they know its BK, and do not book it twice (`guards_bk`)."""
         owed = share.share
         bk = receipt_of(share.bk, share.payment_id, share.position, guarded=True)
         request = FeePaid(
-            transaction_date=write_timestamp(self._clock.now()),
+            # Of the first one: by another date it could be another payment there.
+            transaction_date=write_timestamp(
+                share.sent.astimezone(self._zone()), account.date_zone
+            ),
             payment_type=share.payment_type,
             currency_type=share.currency,
             fee_amount=format_amount(owed.amount, share.currency),
@@ -215,4 +238,4 @@ class PaymentLooker:
         text = text_encoding(account.encoding, keeps=True)
         facts = read_facts(answer, account.facts, self._currency(), text.decode)
         record: PatronRecord = record_of(facts, share.share.card, None, None)
-        return debts_of(record)
+        return debts_of(record, is_whole=len(facts.lines) >= answer.fine_items_count)

@@ -146,6 +146,11 @@ def _recoded(character: str, source: str, target: str) -> bytes:
         return character.encode(source)
 
 
+def storable(text: str) -> str:
+    """`text` with U+FFFD in the place of bytes that were kept: no store takes half a surrogate."""
+    return text if text.isascii() else text.encode("utf-8", _KEPT).decode("utf-8", "replace")
+
+
 def is_exact(text: str, encoding: TextEncoding) -> bool:
     """Whether `encoding` writes `text` as it is, with nothing replaced.
 

@@ -143,6 +143,12 @@ class Sendings:
 
     # What nobody knows ---------------------------------------------------------------------
 
+    def may_be_done(self, sending: UnknownSending) -> bool:
+        """Whether the same request went up before, and nobody knows what became of it."""
+        passage = self.under_way(sending)
+        is_sent = passage is not None and passage.is_sent
+        return is_sent or key_of(sending) in self.doubtful
+
     def doubt(self, sending: UnknownSending) -> None:
         """Nobody knows what became of `sending`."""
         self.doubtful[key_of(sending)] = sending

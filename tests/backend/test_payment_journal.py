@@ -197,6 +197,43 @@ async def test_only_the_first_word_about_a_share_counts(library: Library) -> Non
     assert entries(library) == OWN_ENTRIES
 
 
+async def test_their_yes_counts_after_somebody_has_settled_it_as_not_booked(
+    library: Library,
+) -> None:
+    """A gateway whose clock is ahead looks at what is under way, and finds nothing paid yet."""
+    going = await begun(library, None, OWN)
+    await library.end_share(going.payment_id, 0, booked=False, now=NOW, settled=True)
+    assert await library.payment_under("cash-1", "BK1") is None
+    for _ in range(2):
+        payment = await library.end_share(going.payment_id, 0, booked=True, now=NOW)
+        assert (payment.status, payment.amount) == ("booked", 200)
+    assert entries(library) == OWN_ENTRIES
+    again = await begin(library, paying(), (OWN,))
+    assert isinstance(again, PaymentResult)
+    assert again.payment == payment
+
+
+async def test_their_late_yes_leaves_the_receipt_number_to_who_has_it_now(library: Library) -> None:
+    going = await begun(library, None, OWN)
+    await library.end_share(going.payment_id, 0, booked=False, now=NOW, settled=True)
+    retry = await begun(library, None, OWN)
+    for payment_id in (going.payment_id, retry.payment_id):
+        await library.end_share(payment_id, 0, booked=True, now=NOW)
+    assert [entry[:2] for entry in status(library)] == [("booked", 200)] * 2
+    kept = await library.payment_under("cash-1", "BK1")
+    assert kept is not None
+    assert kept[1].id == retry.payment_id
+
+
+async def test_their_late_yes_to_what_staff_have_left_out(library: Library) -> None:
+    going = await begun(library)
+    await library.end_share(going.payment_id, 0, booked=True, now=NOW, then=going.shares[1])
+    await library.settle_payment(going.payment_id, booked=False, note="", now=NOW)
+    payment = await library.end_share(going.payment_id, 1, booked=True, now=NOW)
+    assert (payment.status, payment.amount) == ("booked", 500)
+    assert entries(library) == OWN_ENTRIES + ZOES_ENTRIES
+
+
 @pytest.mark.parametrize(
     ("key", "debtor", "ended", "alone"),
     [

@@ -419,6 +419,7 @@ def test_c157_reconcile_lists_what_is_not_known(command: Run, library: Path) -> 
     }
     for_people = command("payment", "reconcile", "--open")
     assert unsure.id in for_people.out
+    assert "not-booked" in for_people.out
     assert "1 payment of unknown outcome, 0 errors in the ledger." in for_people.err
     (listed,) = records(command("payment", "list", "--json"))
     assert (listed["id"], listed["status"]) == (unsure.id, "unknown")

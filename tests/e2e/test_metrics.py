@@ -101,6 +101,7 @@ LABELS = {
     ("sip2gw_terminal_replaced", "terminal"): TERMINALS,
     ("sip2gw_terminals_configured", "profile"): PROFILES - {""},
     ("sip2gw_support_open", "type"): {"AU"},
+    ("sip2gw_journal_open", "kind"): {"loan", "return"},
     ("sip2gw_backend_errors", "kind"): {
         "unavailable",
         "timeout",

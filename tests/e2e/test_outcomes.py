@@ -84,10 +84,10 @@ async def settled(gateway):
     The gauge alone does not tell: it is 0 before the first look as well.
     """
     async with asyncio.timeout(SOON_S):
-        while "unknown" in (found := await ledger(gateway))[1].values() or not found[1]:
+        while "unknown" in (doubts := (await ledger(gateway))[1]).values() or not doubts:
             await asyncio.to_thread(time.sleep, 0.02)
     await shown(gateway, 0)
-    return found
+    return await ledger(gateway)  # it may have been settled between the two lists
 
 
 @asynccontextmanager

@@ -111,6 +111,24 @@ async def test_what_is_refused_for_one_is_paid_by_the_same_receipt_later(tmp_pat
         assert len(paid(library)) == 3
 
 
+async def test_what_is_left_goes_up_only_with_the_pin_and_while_the_relation_lasts(tmp_path):
+    """A part was booked, and the machine asks for the rest."""
+    books = of_two_children()
+    books.accounts["1020"].takes_money = False
+    async with in_front_of(tmp_path, books, records=FAMILY) as (gateway, library):
+        pay = await gateway.terminal("pay-1")
+        assert (await pay.ask(ask_37("1001", "7.00", pin="1001", bk="B1"))).startswith("38N")
+        books.accounts["1020"].takes_money = True
+        up = len(paid(library))
+        pay = await gateway.terminal("pay-1")
+        answer = await pay.ask(ask_37("1001", "7.00", bk="B1"))
+        assert "AFPlease enter your PIN.|" in answer
+        await gateway.store.remove_relationship("head_of_family", "1001", "1020")
+        answer = await pay.ask(ask_37("1001", "7.00", pin="1001", bk="B1"))
+        assert answer.startswith("38N")
+        assert len(paid(library)) == up
+
+
 @pytest.mark.parametrize(
     ("card", "amount", "zd", "sent"),
     [

@@ -417,7 +417,6 @@ async def helped(gateway, library, request, *, au="AUIVO1 The book|", terminal="
         # The profile requires no PIN, or it does.
         ("pin_required = false", ask_29(pin=""), "AUIVO1|", "1021"),
         ("pin_required = true", ask_29(pin=""), "AUIVO1|", "1020"),
-        ("pin_required = true", ask_29(pin="AD9999|"), "AUIVO1|", "1020"),
     ],
 )
 async def test_an_authorisers_loan_is_renewed_with_their_card(site, keys, request_, au, card):
@@ -428,6 +427,30 @@ async def test_an_authorisers_loan_is_renewed_with_their_card(site, keys, reques
     assert f"AA{card}|" in went_up(library)[0]
     assert ("AD" in went_up(library)[0]) is (card == "1020" and "AD" in request_)
     assert fields(answer, "AA", fixed=FIXED_12) == ["1020"]  # never whose loan it is
+
+
+@pytest.mark.parametrize(
+    ("request_", "answer"),
+    [
+        pytest.param(ask_29(pin="AD9999|"), "300", id="29"),
+        pytest.param(f"65{STAMP}AOHUB|AA1020|AD9999|", "660", id="65"),
+    ],
+)
+async def test_a_wrong_pin_goes_up_once_and_counts_once(site, request_, answer):
+    """A 63 has asked whether it is right: the 29 or 65 would be the second guess."""
+    gateway = await site("renewals_of_authorisers = true", RELATED)
+    library = says()
+    said_no = await helped(gateway, library, request_)
+    assert said_no.startswith(answer)
+    assert "AFCard or PIN is not correct.|" in said_no
+    assert went_up(library) == []
+
+
+async def test_a_claimed_renewal_with_a_wrong_pin_is_listed_for_staff(site):
+    gateway = await site("", RELATED)
+    claimed = ask_29(pin="AD9999|").replace("29YN", "29YY").replace(STAMP, EARLIER)
+    assert (await helped(gateway, says(), claimed)).startswith("300")
+    assert [(one.item, one.patron) for one in gateway.store.reviews()] == [("IVO1", "1020")]
 
 
 async def test_everything_is_renewed_for_authorisers_by_profile(site):

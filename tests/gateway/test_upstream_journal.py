@@ -258,6 +258,21 @@ async def test_what_is_not_taken_is_refused_in_its_own_form(tmp_path, login, req
         assert went_up(library) == []
 
 
+async def test_what_went_up_before_and_is_unknown_is_not_taken_whatever_waits(tmp_path):
+    """The item has been brought back off line. What the terminal asks for again was perhaps done
+    before that: afterwards it would be a second loan."""
+    async with before(tmp_path) as (gateway, library):
+        kiosk = await gateway.terminal("kiosk-1")
+        library.behave = lambda heard: "silent" if heard.code == b"11" else "right"
+        assert NOT_SURE in await asked(gateway, kiosk, lend())
+        library.vanish()
+        while not gateway.app.library.is_away("default"):
+            await kiosk.ask(ask_about("I0"))
+        assert NOTED in await (await gateway.terminal("band-1")).ask(give_back())
+        assert NOT_SURE in await kiosk.ask(lend())
+        assert [entry[1] for entry in journal(gateway)] == ["09"]
+
+
 async def test_a_full_journal_takes_nothing(tmp_path, monkeypatch):
     async with away(tmp_path) as (gateway, _):
 

@@ -240,6 +240,29 @@ async def test_a_loan_that_was_not_made_may_go_up_again_but_not_before_that_is_s
         assert sent(library) == 2
 
 
+async def test_when_it_is_back_it_gets_time_for_what_it_had_read_before(tmp_path):
+    """A library system that stands still for a minute lends the item when it goes on."""
+    async with before(tmp_path, "hangs_up") as (gateway, library):
+        kiosk = await gateway.terminal("kiosk-1")
+        assert NOT_SURE in await kiosk.ask(lend())
+        library.answer.of.clear()  # it has not done it yet
+        library.vanish()
+        gateway.clock.advance(60)
+        await gateway.app.settler.settle()
+        await library.listen()
+        while not gateway.app.library.states()[0].open:
+            await gateway.app.settler.settle()
+            gateway.clock.advance(1)
+            await asyncio.sleep(0.01)
+        await gateway.app.settler.settle()
+        assert library.codes.count(b"17") > 0
+        assert [entry[3] for entry in reviewed(gateway)] == ["unknown"]
+        library.answer.of[b"I1"] = b"1001"
+        await gateway.app.settler.settle()
+        await settled(gateway, "done")
+        assert sent(library) == 1
+
+
 async def test_a_loan_that_somebody_else_got_was_not_made(tmp_path):
     async with before(tmp_path, "right", "hangs_up") as (gateway, _library):
         kiosk = await gateway.terminal("kiosk-1")

@@ -159,6 +159,28 @@ async def test_at_its_deadline_a_request_that_was_not_sent_is_not_sent_later(ses
     assert session.services.backend.done == ["begun", "ended"]
 
 
+async def test_what_is_under_way_may_be_done_from_when_it_is_sent(session):
+    ready, heard = session.services.backend.ready, asyncio.Event()
+
+    async def late():
+        await heard.wait()
+        return CheckoutResponse(ok=True)
+
+    def may_be_done():
+        return session.services.sendings.may_be_done(sending_of(session, loan()))
+
+    ready.clear()
+    asking = await waiting_for(session, late)
+    assert not may_be_done()
+    ready.set()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert may_be_done()
+    heard.set()
+    await asking
+    assert not may_be_done()
+
+
 async def test_who_hangs_up_hears_nothing_and_nothing_is_noted(session):
 
     heard = asyncio.Event()

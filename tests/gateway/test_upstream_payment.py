@@ -21,6 +21,7 @@ from tills import (
 
 from sip2gw.backend.base import UnavailableError
 from sip2gw.backend.sql.money import ledger, shares
+from sip2gw.handlers.upstream import sharing
 
 
 def in_doubt(gateway):
@@ -47,6 +48,16 @@ async def test_a_payment_goes_up_once_without_the_pin_and_is_in_the_ledger(tmp_p
         assert len(went_up(library)) == 1
 
 
+async def test_a_second_amount_fee_or_receipt_number_goes_nowhere(tmp_path):
+    """A library system that heeds the last of two would book what we did not."""
+    async with before(tmp_path) as (gateway, library):
+        till = await gateway.terminal("till-1")
+        again = "CG1|BV4.00|CG2|BKB9|AA1002|AD9|ZZours|"
+        assert (await till.ask(pay("1.00", more=again))).startswith("38Y")
+        (sent,) = went_up(library)
+        assert sent[27:] == b"BV1.00|AOHUB|AA1001|AC|CG1|BKB1|ZZours|"
+
+
 async def test_a_named_fee_is_paid(tmp_path):
     async with before(tmp_path) as (gateway, library):
         till = await gateway.terminal("till-1")
@@ -56,6 +67,15 @@ async def test_a_named_fee_is_paid(tmp_path):
 
 
 # Nobody knows --------------------------------------------------------------------------------
+
+
+async def looked_twice(gateway):
+    """Somebody has looked what became of a payment, and again after the time for that."""
+    gateway.clock.advance(LATER)
+    await until(lambda: reconciled(gateway)[0][2] is not None)
+    for _ in range(2):
+        await gateway.app.settler.settle()
+        gateway.clock.advance(2 * LATER)
 
 
 FAULTS = ["silent", "hangs_up", "garbage", "wrong_type"]
@@ -120,6 +140,18 @@ async def test_what_is_not_certain_waits_for_staff(tmp_path, moved, after):
         await until(lambda: reconciled(gateway)[0][2] is not None)
         assert reconciled(gateway) == [("unknown", 500, after, "")]
         assert listed(gateway)[0][0] == "unknown"
+
+
+async def test_a_list_of_fees_that_was_cut_short_settles_nothing(tmp_path):
+    """Nothing is owed by it, while it counts two fees: the payment may not have been booked."""
+    async with before(tmp_path, "silent") as (gateway, library):
+        till = await gateway.terminal("till-1")
+        library.answer._pay = lambda *_: False
+        assert NOT_SURE in await asked(gateway, till, pay("5.00"))
+        show = library.answer._show
+        library.answer._show = lambda *said: show(*said).split(b"BV")[0] + b"BV0.00|"
+        await looked_twice(gateway)
+        assert reconciled(gateway) == [("unknown", 500, 0, "booked")]
 
 
 async def test_staff_are_told_while_nobody_can_look(tmp_path):
@@ -211,6 +243,40 @@ async def test_of_their_38_only_what_is_said_on_the_screen_is_handed_on(tmp_path
         assert await (await gateway.terminal("till-1")).ask(pay()) == answer
 
 
+async def test_their_words_may_hold_bytes_that_are_no_character(tmp_path):
+    """FF is nothing in UTF-8, and no store takes it. What they have booked is booked."""
+    keys = 'encoding = "utf-8"\n'
+    async with before(tmp_path, says=b"Re\xc3\xa7u \xff", keys=keys) as (gateway, library):
+        till = await gateway.terminal("till-1")
+        answer = await till.ask(pay())
+        assert answer == "38Y20260310    120000AOHUB|AA1001|BKB1|AFReçu ?|"
+        assert await (await gateway.terminal("till-1")).ask(pay()) == answer
+        assert books_agree(gateway, library)
+
+
+async def test_a_fault_of_ours_after_it_went_up_is_no_no(tmp_path):
+    async with before(tmp_path) as (gateway, library):
+        till = await gateway.terminal("till-1")
+        backend = gateway.app.gateway.services.backend
+        with patch.object(backend, "end_share", side_effect=ZeroDivisionError):
+            assert NOT_SURE in await till.ask(pay())
+        gateway.clock.advance(LATER)
+        await until(lambda: listed(gateway)[0][0] == "booked")
+        assert books_agree(gateway, library)
+
+
+async def test_a_fault_of_ours_before_that_is(tmp_path):
+    async with before(tmp_path) as (gateway, library):
+        till = await gateway.terminal("till-1")
+        with patch.object(sharing, "passing_up", side_effect=ZeroDivisionError):
+            answer = await till.ask(pay())
+        assert answer.startswith("38N")
+        assert NOT_SURE not in answer
+        assert went_up(library) == []
+        gateway.clock.advance(LATER)
+        await until(lambda: listed(gateway)[0][0] == "refused")
+
+
 async def test_a_bk_with_other_content_is_refused(tmp_path):
     async with before(tmp_path) as (gateway, library):
         till = await gateway.terminal("till-1")
@@ -285,5 +351,46 @@ async def test_where_a_bk_is_guarded_the_37_is_asked_again(tmp_path):
         assert NOT_SURE in await asked(gateway, till, pay())
         gateway.clock.advance(LATER)
         await until(lambda: listed(gateway)[0][0] == "booked")
-        assert [one.bk for one in library.answer.paid] == [b"B1"]
+        assert len(library.answer.paid) == 1
+        first, again = went_up(library)
+        assert again == first.replace(b"AC|", b"")
+        assert books_agree(gateway, library)
+
+
+@pytest.mark.parametrize(
+    ("is_booked", "ends"),
+    [pytest.param(True, "booked", id="they have it"), pytest.param(False, "refused", id="a no")],
+)
+async def test_their_no_to_a_guarded_bk_may_mean_that_they_have_it(tmp_path, is_booked, ends):
+    """The list of fees tells; the 37 does not go up a third time."""
+    async with before(tmp_path, "silent", keys="guards_bk = true\n") as (gateway, library):
+        till = await gateway.terminal("till-1")
+        take = library.answer._pay
+        library.answer._pay = lambda *said: is_booked and not library.answer.paid and take(*said)
+        assert NOT_SURE in await asked(gateway, till, pay())
+        gateway.clock.advance(LATER)
+        await until(lambda: listed(gateway)[0][0] != "unknown")
+        assert listed(gateway)[0][0] == ends
+        assert len(went_up(library)) == 2
+        assert books_agree(gateway, library)
+
+
+async def test_after_their_no_to_a_guarded_bk_only_the_list_is_looked_at(tmp_path):
+    keys = "guards_bk = true\n"
+    async with before(tmp_path, "silent", keys=keys, shows_lines=False) as (gateway, library):
+        till = await gateway.terminal("till-1")
+        library.answer._pay = lambda *_: False
+        assert NOT_SURE in await asked(gateway, till, pay())
+        await looked_twice(gateway)
+        assert reconciled(gateway) == [("unknown", 500, 500, "not-booked")]
+        assert len(went_up(library)) == 2
+
+
+async def test_where_a_bk_is_guarded_two_terminals_may_use_the_same(tmp_path):
+    """To them the second would be a repetition: a yes, and nothing booked."""
+    async with before(tmp_path, keys="guards_bk = true\n", guards_bk=True) as (gateway, library):
+        for name in ("till-1", "till-2"):
+            till = await gateway.terminal(name)
+            assert (await till.ask(pay("1.00", more="CG1|"))).startswith("38Y")
+        assert len(library.answer.paid) == 2
         assert books_agree(gateway, library)

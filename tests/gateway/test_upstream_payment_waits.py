@@ -9,6 +9,7 @@ import pytest
 from hostile_library import HELD, script
 from till_library import Paid
 from tills import (
+    LATER,
     NOT_SURE,
     TIMEOUT_S,
     asked,
@@ -66,6 +67,21 @@ async def test_a_terminal_that_hangs_up_does_not_end_what_went_up(tmp_path):
         assert listed(gateway)[0][0] == "unknown"
         library.release()
         await until(lambda: listed(gateway)[0][0] == "booked")
+        assert books_agree(gateway, library)
+
+
+async def test_their_yes_counts_although_another_gateway_has_settled_it(tmp_path):
+    """The clock of the other one is half a minute ahead: it takes this one for dead."""
+    async with before(tmp_path, HELD) as (gateway, library):
+        till = await gateway.terminal("till-1")
+        await till.send(pay())
+        await until(lambda: went_up(library))
+        (payment,) = gateway.store.payments()
+        now = gateway.clock.now()
+        await gateway.store.end_share(payment.id, 0, booked=False, now=now, settled=True)
+        library.release()
+        assert (await till.read()).startswith("38Y")
+        assert listed(gateway) == [("booked", 200, "1001", [("", 200)])]
         assert books_agree(gateway, library)
 
 
@@ -163,7 +179,7 @@ async def test_what_is_booked_of_two_stays_and_the_retry_pays_the_other(tmp_path
         gateway.clock.advance(60)
         await until(lambda: gateway.app.library.states()[0].open)
         assert (await till.ask(pay("5.00"))).startswith("38Y")
-        assert library.answer.paid[1:] == [Paid(b"1001", b"2", 300, b"B1")]
+        assert library.answer.paid[1:] == [Paid(b"1001", b"2", 300, b"B1-2")]
         assert books_agree(gateway, library)
 
 
@@ -178,6 +194,30 @@ async def test_while_it_is_away_an_unknown_payment_stays_unknown(tmp_path):
         till = await gateway.terminal("till-1")
         assert NOT_SURE in await till.ask(pay())
         assert [entry[0] for entry in listed(gateway)] == ["unknown"]
+
+
+async def test_when_it_is_back_it_gets_time_for_what_it_had_read_before(tmp_path):
+    """A library system that stands still for a minute books the 37 when it goes on."""
+    async with before(tmp_path, "silent") as (gateway, library):
+        till = await gateway.terminal("till-1")
+        book, library.answer._pay = library.answer._pay, lambda *_: False
+        assert NOT_SURE in await asked(gateway, till, pay())
+        library.vanish()
+        gateway.clock.advance(LATER)
+        await library.listen()
+        while not gateway.app.library.states()[0].open:
+            await gateway.app.settler.settle()
+            gateway.clock.advance(1)
+            await asyncio.sleep(0.01)
+        await gateway.app.settler.settle()
+        await until(lambda: reconciled(gateway) == [("unknown", 500, 500, "not-booked")])
+        await gateway.app.settler.settle()
+        assert listed(gateway)[0][0] == "unknown"
+        book(b"1001", b"", 200)
+        library.answer.paid.append(Paid(b"1001", b"", 200, b"B1"))
+        gateway.clock.advance(2 * LATER)
+        await until(lambda: listed(gateway)[0][0] == "booked")
+        assert books_agree(gateway, library)
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,10 @@ import pytest
 
 from sip2gw.model import UNDATED, Fee, LibraryWord, PatronRecord, PaymentLine
 from sip2gw.model.shares import Debts, Kept, Share
+from sip2gw.policy.reasons import PaymentRefusalReason
 from sip2gw.policy.upstream.payments import (
     CERTAIN_FOR,
+    LISTED_MAX,
     Verdict,
     debts_of,
     kept_here,
@@ -16,6 +18,7 @@ from sip2gw.policy.upstream.payments import (
     one_after_the_other,
     payable_by,
     receipt_of,
+    refusal_of_rest,
     shares_of,
     verdict_of,
 )
@@ -77,6 +80,11 @@ def test_a_list_tells_all_if_each_line_has_an_id_and_the_sum_is_said(record, deb
     assert debts_of(record) == debts
 
 
+def test_a_list_that_is_shorter_than_their_count_does_not_tell_all():
+    """Nothing is owed by it, and two fees are counted: it was cut."""
+    assert debts_of(owing(0), is_whole=False) == Debts(0)
+
+
 @pytest.mark.parametrize(
     ("record", "amount", "fee_id", "fees"),
     [
@@ -123,14 +131,30 @@ def test_one_37_for_each_debtor_or_each_fee(lines, fee_id, split, shares):
     ("bk", "position", "guarded", "sent"),
     [
         ("B1", 0, False, "B1"),
-        ("B1", 1, False, "B1"),
-        ("B1", 1, True, "B1-2"),
-        ("", 0, False, None),
+        ("B1", 1, False, "B1-2"),
+        ("", 1, False, None),
+        ("B1", 0, True, "id"),
+        ("B1", 1, True, "id-2"),
         ("", 0, True, "id"),
     ],
 )
-def test_a_guarded_receipt_number_is_one_for_each_share(bk, position, guarded, sent):
+def test_each_share_has_a_receipt_number_and_a_guarded_one_is_ours(bk, position, guarded, sent):
     assert receipt_of(bk, "id", position, guarded=guarded) == sent
+
+
+@pytest.mark.parametrize(
+    ("plan", "payable", "reason"),
+    [
+        # One of two debts is paid, so as a new payment it would be too much.
+        (PaymentRefusalReason.OVERPAYMENT, {"P", "C"}, None),
+        (PaymentRefusalReason.OVERPAYMENT, {"P"}, PaymentRefusalReason.SYSTEM),
+        (PaymentRefusalReason.NO_PIN, {"P", "C"}, PaymentRefusalReason.NO_PIN),
+        (PaymentRefusalReason.CARD_BLOCKED, {"P", "C"}, PaymentRefusalReason.CARD_BLOCKED),
+        ((paid(),), {"P", "C"}, None),
+    ],
+)
+def test_when_the_rest_of_a_payment_goes_up(plan, payable, reason):
+    assert refusal_of_rest(["C"], plan, payable) is reason
 
 
 def test_what_is_owed_before_each_share():
@@ -138,6 +162,17 @@ def test_what_is_owed_before_each_share():
     seen = one_after_the_other([first, second, third], {"P": BEFORE})
     assert [one.before for one in seen] == [BEFORE, Debts(300, (("2", 300),)), Debts(200)]
     assert one_after_the_other([first, second], {})[1].before == Debts()
+
+
+def test_only_with_some_shares_a_list_is_kept():
+    """Somebody with thousands of fees pays each by itself."""
+    fees = [f"{number:04}" for number in range(LISTED_MAX + 2)]
+    lines = tuple((fee, 1) for fee in fees)
+    owed = Debts(len(fees), lines)
+    seen = [one.before for one in one_after_the_other([paid(1, fee) for fee in fees], {"P": owed})]
+    assert [one.balance for one in seen] == list(range(len(fees), 0, -1))
+    assert seen[LISTED_MAX - 1] == Debts(3, lines[-3:])
+    assert [one.lines for one in seen[LISTED_MAX:]] == [None, None]
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,9 @@ def test_a_wrong_text_is_refused_under_every_key_with_what_is_allowed(
     for language in BUILT_IN:
         for key in TEXT_KEYS:
             line = next(lines)
-            assert line.startswith(f"{file}: texts.{language}.{key}: {problem}; got ")
+            where, _, said = line.partition(": ")
+            assert where.rpartition(":")[0] == str(file)
+            assert said.startswith(f"texts.{language}.{key}: {problem}; got ")
             allowed = line.partition("; allowed: one line without |")[2]
             for name in placeholders(BUILT_IN["en"][key]):
                 assert f"{{{name}}}" in allowed, line
@@ -83,8 +85,8 @@ def test_the_lines_of_one_key_are_whole(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load_config(file)
     assert caught.value.problems == (
-        f"{file}: texts.fr.fee_age: unknown placeholder {{jours}}; got '{{jours}} jours'; allowed:"
-        " one line without | with {days}; {{ and }} for braces",
-        f"{file}: texts.fr.granted: unknown placeholder {{nom}}; got 'Salut {{nom}}'; allowed:"
+        f"{file}:5: texts.fr.fee_age: unknown placeholder {{jours}}; got '{{jours}} jours';"
+        " allowed: one line without | with {days}; {{ and }} for braces",
+        f"{file}:6: texts.fr.granted: unknown placeholder {{nom}}; got 'Salut {{nom}}'; allowed:"
         " one line without |; {{ and }} for braces",
     )

@@ -20,11 +20,10 @@ from sip2gw.backend.loading.misfits import misfit_of
 
 LINE_CHARACTERS_MAX = 256 * 1024
 
-_ABOUT_KEY = (
-    re.compile(r"`(?P<key>[a-z_]+)`: (?P<said>.*)"),
-    re.compile(r"(?P<said>.*) - at `\$\.(?P<key>[a-z_]+)[^`]*`"),
-)
-"""How a message says which key it is about: ours, and msgspec's."""
+_ABOUT_KEY = re.compile(r"`(?P<key>[a-z_]+)[\w.]*`:? (?P<said>.*)")
+"""How a message says which key it is about."""
+_QUOTES = re.compile(" (in|without) quotes")
+"""What a message says of JSON, which has nothing to do with a cell."""
 
 
 def records(stream: BinaryIO, start: int, columns: ColumnMap) -> Iterator[tuple[int, Take]]:
@@ -46,11 +45,10 @@ def records(stream: BinaryIO, start: int, columns: ColumnMap) -> Iterator[tuple[
 
 def named(columns: ColumnMap, message: str) -> str:
     """`message` about a key of ours, with the column that the key is in."""
-    for form in _ABOUT_KEY:
-        found = form.fullmatch(message)
-        for column in columns.columns:
-            if found and column.key == found["key"]:
-                return _about(column.key, column.name, found["said"])
+    found = _ABOUT_KEY.fullmatch(message)
+    for column in columns.columns:
+        if found and column.key == found["key"]:
+            return _about(column.key, column.name, _QUOTES.sub("", found["said"]))
     return message
 
 

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from sip2gw.config import Config
     from sip2gw.model import Surplus
 
-_COLUMNS = ("id", "time", "terminal", "payer", "amount", "bk", "state", "before", "after")
+_PAYMENT = ("id", "time", "terminal", "payer", "amount", "bk")
+_COLUMNS = (*_PAYMENT, "state", "before", "after", "proposal")
 _VERDICTS = {"booked": True, "not-booked": False}
 
 
@@ -54,7 +55,9 @@ def reconcile(
     Open payments are `unknown`; the gateway settles them as soon as the store allows it. Payments
     settled in the last 30 days are listed too: `booked`; `refused`, which was not booked and never
     will be; `resolved`, where the machine asked again and got a yes. `before` and `after` are what
-    the payer, and those they may pay for, owed at the time and owe now. A charge that an import has
+    the payer, and those they may pay for, owed at the time and owe now; in front of a library
+    system, what the one for whom the money went up owed, and `proposal` is what the difference
+    suggests. A charge that an import has
     lowered below what was paid is listed until you give the difference back (`payment refund`). The
     exit status is 1 when anything is open or wrong.
     """

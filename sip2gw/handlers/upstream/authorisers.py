@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from sip2gw.handlers.base import Session
 from sip2gw.handlers.patron import PresentedCard, identify
 from sip2gw.handlers.upstream.behind import identifier_of
+from sip2gw.handlers.upstream.passing import wrong_pin
 from sip2gw.model import PatronRecord
+from sip2gw.policy.access import PinState
 from sip2gw.policy.relationships import may_renew_for, renewable_by
 from sip2gw.protocol.fields import Summary
 from sip2gw.protocol.messages import PatronInformation, PatronInformationResponse
@@ -31,12 +33,17 @@ async def authorisers_of(
 
     The PIN is the holder's own: it is judged now, or was in this session (C64). A profile that
     requires none gets on without. The authoriser's PIN is nobody's business here.
+
+    Raises:
+        RefusedHereError: the PIN is wrong. It has gone up, and must not do so again (B74).
     """
     ours = await session.services.backend.find_by_card(number) if number else None
     if ours is None or not renewable_by(ours, session.terminal.relationships):
         return  # most have not been authorised, and then nobody is asked
     was_verified = session.is_verified(number)
     presented = await identify(session, number, pin, pin_required=False)
+    if presented.pin in (PinState.WRONG, PinState.LOCKED):
+        raise wrong_pin(session)
     record = presented.shown
     if record is None or not (was_verified or _has_shown_pin(session, presented)):
         return

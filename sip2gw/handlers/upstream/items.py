@@ -88,8 +88,7 @@ async def claimed(
             answer = await not_asked(session, request, claim) if not_asked is not None else None
             if answer is None:
                 raise
-    if claim is not None and answer.outcome != "ok":
-        await _note_claim(session, request, claim)
+    await note_refused_claim(session, request, claim, answer)
     return answer
 
 
@@ -107,8 +106,12 @@ def _refused_by_profile(
     return None
 
 
-async def _note_claim(session: Session, request: Claiming, claim: Claim) -> None:
-    """It may have happened all the same, so staff must look at it."""
+async def note_refused_claim(
+    session: Session, request: Claiming, claim: Claim | None, answer: Answer
+) -> None:
+    """What was claimed and is refused may have happened all the same: staff must look at it."""
+    if claim is None or answer.outcome == "ok":
+        return
     number: str = getattr(request, "patron_identifier", "")
     nobody = PresentedCard(number, None, None, PinState.ABSENT, False, False)
     refused = refusal(CirculationReason.UNKNOWN_ITEM)

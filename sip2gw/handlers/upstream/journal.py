@@ -47,7 +47,8 @@ async def take_off_line(
         The answer, also when it is a no; None if nothing may be taken here, or too much waits.
 
     Raises:
-        OutcomeUnknownError: the deadline passed while it was being written.
+        OutcomeUnknownError: nobody knows what became of the same request before, or the deadline
+            passed while it was being written.
         BackendError: it could not be written.
     """
     if not session.terminal.rights.accept_offline or not request.item_identifier:
@@ -57,7 +58,11 @@ async def take_off_line(
         if reason is not None:
             return refuse_here(session, request, reason)
     due = _due(session, request)
-    kept = await _write(session, _entry(session, request, claim, due))
+    entry = _entry(session, request, claim, due)
+    if session.services.sendings.may_be_done(sending_of(entry)):
+        # It waits for its turn, so nobody has looked yet whether it went up before (C98).
+        raise OutcomeUnknownError("nobody knows yet what became of the first request")
+    kept = await _write(session, entry)
     if kept is Kept.FULL:
         return None
     return _tell_taken(session, request, due)

@@ -82,18 +82,22 @@ def in_their_manner(session: Session, request: AnyRequest) -> AnyRequest:
 
 async def _judged(session: Session, request: Request, send: Send) -> Response:
     """The answer that `send` gets. A PIN is judged by it, so `send` may never be called."""
-    terminal = session.terminal
     pin = given_pin(getattr(request, "patron_password", None))
     if pin is None:
         return await send()
     number: str = getattr(request, "patron_identifier", "")
     answer = await identifier_of(session).judge(session, number, pin, send)
     if answer is None:
-        hides = terminal.identification.wrong_pin_hides_card
-        raise RefusedHereError(
-            CirculationReason.UNKNOWN_CARD if hides else CirculationReason.WRONG_PIN
-        )
+        raise wrong_pin(session)
     return answer
+
+
+def wrong_pin(session: Session) -> RefusedHereError:
+    """Why nobody is asked with a PIN that is wrong or locked, as the profile says it."""
+    hides = session.terminal.identification.wrong_pin_hides_card
+    return RefusedHereError(
+        CirculationReason.UNKNOWN_CARD if hides else CirculationReason.WRONG_PIN
+    )
 
 
 def refuse_here(session: Session, request: Request, reason: CirculationReason) -> Answer:

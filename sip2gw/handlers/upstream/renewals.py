@@ -5,13 +5,20 @@ Rules: B54, B60, B73, C106, C152.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 
 from sip2gw.backend.system import LibrarySystemError
 from sip2gw.handlers.base import Answer, Session
-from sip2gw.handlers.upstream.authorisers import authorisers_of, has_on_loan
+from sip2gw.handlers.items.circulation import claim_of
+from sip2gw.handlers.upstream.authorisers import (
+    Authoriser,
+    authorisers_of,
+    has_on_loan,
+)
 from sip2gw.handlers.upstream.behind import is_offered, refuse_unoffered
-from sip2gw.handlers.upstream.items import claimed
+from sip2gw.handlers.upstream.items import claimed, note_refused_claim
 from sip2gw.handlers.upstream.passing import RefusedHereError, pass_on, refuse_here
 from sip2gw.handlers.upstream.telling import tell
 from sip2gw.policy.items.decisions import Materials
@@ -24,7 +31,12 @@ async def renew(session: Session, request: Renew) -> Answer:
     """Answer a 29 with a 30; for somebody else's loan it goes up with their card (B54)."""
     if not is_offered(session, request):
         return refuse_unoffered(session, request)
-    borrower = await _borrower(session, request)
+    try:
+        borrower = await _borrower(session, request)
+    except RefusedHereError as refused:
+        answer = refuse_here(session, request, refused.reason)
+        await note_refused_claim(session, request, claim_of(session, request), answer)
+        return answer
     if borrower is None:
         return await claimed(session, request, _ALL_KINDS)
     answer = await claimed(session, _for(request, borrower), _ALL_KINDS)
@@ -56,32 +68,46 @@ async def renew_all(session: Session, request: RenewAll) -> Answer:
     if not is_offered(session, request):
         return refuse_unoffered(session, request)
     try:
+        authorisers = await _authorisers(session, request)
         response = await pass_on(session, request)
     except RefusedHereError as refused:
         return refuse_here(session, request, refused.reason)
     assert isinstance(response, RenewAllResponse)
-    if session.terminal.rights.renewals_of_authorisers:
-        await _renew_for_authorisers(session, request, response)
+    await _renew_for(session, request, authorisers, response)
     tell(session, response)
     outcome, reason = ("ok", "") if response.ok else ("refused", "upstream")
     return Answer(response, outcome, reason, request.patron_identifier)
 
 
-async def _renew_for_authorisers(
-    session: Session, request: RenewAll, response: RenewAllResponse
+async def _authorisers(session: Session, request: RenewAll) -> list[Authoriser]:
+    """Whose loans are renewed, too, by profile. They are asked for first, because that tells
+    whether the PIN is right; whoever cannot be asked for is left out."""
+    number, pin = request.patron_identifier, request.patron_password
+    found: list[Authoriser] = []
+    if session.terminal.rights.renewals_of_authorisers:
+        with suppress(LibrarySystemError):
+            async for authoriser in authorisers_of(session, number, pin):
+                found.append(authoriser)
+    return found
+
+
+async def _renew_for(
+    session: Session,
+    request: RenewAll,
+    authorisers: Iterable[Authoriser],
+    response: RenewAllResponse,
 ) -> None:
     """Add to `response` what became of the authorisers' loans. What was renewed stays said, even
     if the library system fails for the next (C98)."""
-    number, pin = request.patron_identifier, request.patron_password
-    try:
-        async for authoriser in authorisers_of(session, number, pin):
+    for authoriser in authorisers:
+        try:
             theirs = await pass_on(
                 session, replace(request, patron_identifier=authoriser.id, patron_password=None)
             )
-            assert isinstance(theirs, RenewAllResponse)
-            _add(response, theirs)
-    except (LibrarySystemError, RefusedHereError):
-        return
+        except (LibrarySystemError, RefusedHereError):
+            return
+        assert isinstance(theirs, RenewAllResponse)
+        _add(response, theirs)
 
 
 def _add(response: RenewAllResponse, more: RenewAllResponse) -> None:

@@ -26,6 +26,7 @@ from sip2gw.model.shares import Debts, Share
 from sip2gw.policy.reasons import PaymentRefusalReason
 from sip2gw.policy.upstream.passing import Side, passing_up
 from sip2gw.policy.upstream.payments import receipt_of
+from sip2gw.protocol.encoding import storable
 from sip2gw.protocol.messages import FeePaid, FeePaidResponse
 from sip2gw.shared.payments import Outcome, Paying
 
@@ -108,6 +109,12 @@ async def _pay(
         if all(share.kept for _, share in begun.shares):
             return await _book_here(session, begun, paying)
         return await _send_all(session, request, order, begun, paying)
+    except (BackendError, RefusedThereError):
+        raise
+    except Exception as error:  # a fault of ours is no reason to say no (C98)
+        if not paying.is_sent:
+            raise
+        raise OutcomeUnknownError("the gateway failed while it was under way") from error
     finally:
         services.payments.ids.discard(begun.payment_id)
 
@@ -153,7 +160,7 @@ async def _send_all(
             raise
         except (NoAnswerError, BadAnswerError) as error:
             raise OutcomeUnknownError("the library system did not answer") from error
-        booked, texts = answer.payment_accepted, answer.screen_message
+        booked, texts = answer.payment_accepted, tuple(map(storable, answer.screen_message))
         payment = await _end(session, begun, number, booked=booked, texts=texts)
         if not booked:
             raise RefusedThereError(texts)

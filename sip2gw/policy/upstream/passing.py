@@ -7,21 +7,29 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import tzinfo
+from functools import cache
 from typing import Any, TypeVar
 
 from sip2gw.policy.reasons import CirculationReason
 from sip2gw.policy.upstream.questions import OURS, carried
 from sip2gw.protocol.encoding import TextEncoding, is_exact
+from sip2gw.protocol.layout import layout_of
 from sip2gw.protocol.message import Request, Response
+from sip2gw.protocol.registry import REQUESTS
 from sip2gw.protocol.timestamps import DateZone, read_timestamp, write_timestamp
 
 AnyRequest = TypeVar("AnyRequest", bound=Request)
 
-_ONCE = OURS | {"AB"}
-"""Fields that go up once: a second AA, AB or AD could mean another patron, item or PIN there."""
 _DATES = ("transaction_date", "nb_due_date", "return_date", "expiration_date")
 _MATERIAL = "CR"
 """The field of a 11 or 09 in which some terminals say what kind of thing it is."""
+
+
+@cache
+def _said_once(code: str) -> frozenset[str]:
+    """Fields of which only the one that was read goes up: a second AA, AB or AD could mean another
+    patron, item or PIN there, a second BV another amount."""
+    return OURS | {"AB"} | {field.tag for field in layout_of(REQUESTS[code]).fields}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +72,8 @@ def passing_up(
         if moment is not None:
             local = moment.astimezone(target.zone)
             changes[name] = write_timestamp(local, target.date_zone)
-    unknown = [field for field in request.extra_fields if field[0] not in _ONCE]
+    once = _said_once(request.code)
+    unknown = [field for field in request.extra_fields if field[0] not in once]
     changes["extra_fields"] = carried(unknown, source.text, target.text)
     return replace(request, **changes)
 

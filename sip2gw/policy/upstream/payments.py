@@ -5,7 +5,7 @@ Rules: B44, B46, B75, B76, C59, C155, C156.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from enum import StrEnum
@@ -13,6 +13,7 @@ from typing import Literal
 
 from sip2gw.model import UNDATED, Fee, Minor, PatronRecord, PaymentLine, copied
 from sip2gw.model.shares import Debts, Kept, Share
+from sip2gw.policy.reasons import PaymentRefusalReason
 from sip2gw.policy.upstream.fees import OPEN_AMOUNT
 
 Split = Literal["sum", "lines"]
@@ -20,6 +21,10 @@ Split = Literal["sum", "lines"]
 
 CERTAIN_FOR = timedelta(minutes=10)
 """So long after a 37 a difference is taken for its effect; later it may have other causes."""
+
+LISTED_MAX = 50
+"""With so many shares a list of fees is kept. More seldom go up in the time of one request, and a
+list of thousands for each of thousands would fill the memory."""
 
 _OPEN = "\0"
 """Begins the id of what a debtor owes without an id, while a payment of several is decided on. No
@@ -33,14 +38,19 @@ class Verdict(StrEnum):
     NOT_BOOKED = "not-booked"
 
 
-def debts_of(record: PatronRecord) -> Debts:
+def debts_of(record: PatronRecord, *, is_whole: bool = True) -> Debts:
     """What a library system says that `record` owes; nothing that could be compared later, if it is
-    without what was paid here and they do not know (C124)."""
+    without what was paid here and they do not know (C124).
+
+    Args:
+        record: as it was read out of an answer.
+        is_whole: whether the answer lists as many fees as it counts.
+    """
     if record.word is not None and record.word.pending:
         return Debts()
     balance = record.word.fee_amount if record.word is not None else None
     lines = tuple(sorted((fee.id, fee.owed) for fee in record.fees))
-    is_complete = balance is not None and all(fee_id for fee_id, _ in lines)
+    is_complete = is_whole and balance is not None and all(fee_id for fee_id, _ in lines)
     return Debts(balance, lines if is_complete else None)
 
 
@@ -114,24 +124,46 @@ def kept_here(shares: Iterable[Share], records: Iterable[PatronRecord]) -> tuple
 
 
 def receipt_of(bk: str, payment_id: str, position: int, *, guarded: bool) -> str | None:
-    """BK of a 37. Where a repeated one is booked once, each share needs a number of its own, the
-    same at every try."""
-    number = bk or (payment_id if guarded else "")
+    """BK of a 37. Each share has a number of its own, the same at every try: some library systems
+    refuse a number that was there before. Where they book a repeated one once, it is our own, for
+    terminals count their receipts from 1, some of them each day.
+    """
+    number = payment_id if guarded else bk
     if not number:
         return None
-    return f"{number}-{position + 1}" if position and guarded else number
+    return f"{number}-{position + 1}" if position else number
+
+
+def refusal_of_rest(
+    debtors: Iterable[str], plan: object, payable: Collection[str]
+) -> PaymentRefusalReason | None:
+    """Why what an earlier try of a payment has left does not go up now; None: it does.
+
+    What is owed is not decided on again. But the payer must be who they say, and may still pay.
+
+    Args:
+        debtors: for whom something is left.
+        plan: what would be decided now on a new payment.
+        payable: the payer, and those for whom they may pay now.
+    """
+    if plan is PaymentRefusalReason.NO_PIN or plan is PaymentRefusalReason.CARD_BLOCKED:
+        return plan
+    return None if set(debtors) <= set(payable) else PaymentRefusalReason.SYSTEM
 
 
 def one_after_the_other(shares: Sequence[Share], debts: Mapping[str, Debts]) -> tuple[Share, ...]:
-    """`shares` with what is owed right before each of them, if those before it are booked.
+    """`shares` with what is owed right before each of them, if those before it are booked; after
+    `LISTED_MAX` only what that comes to.
 
     Args:
         shares: in the order in which they go up.
         debts: of each debtor before the first, by their id; nothing is known of others.
     """
     now, seen = dict(debts), []
-    for share in shares:
+    for number, share in enumerate(shares):
         before = now.get(share.debtor_id, Debts())
+        if number >= LISTED_MAX:
+            before = Debts(before.balance)
         seen.append(replace(share, before=before))
         now[share.debtor_id] = _without(before, share)
     return tuple(seen)
@@ -144,9 +176,10 @@ def _without(debts: Debts, share: Share) -> Debts:
     if debts.lines is None or not share.fee_id:
         return Debts(balance)
     left = (
-        (fee_id, owed - share.amount * (fee_id == share.fee_id)) for fee_id, owed in debts.lines
+        line if line[0] != share.fee_id else (line[0], line[1] - share.amount)
+        for line in debts.lines
     )
-    return Debts(balance, tuple((fee_id, owed) for fee_id, owed in left if owed))
+    return Debts(balance, tuple(line for line in left if line[1]))
 
 
 def _said(fee_id: str) -> str:

@@ -33,7 +33,7 @@ from sip2gw.backend.sql.values import (
 from sip2gw.model import Minor, Payment, PaymentStatus
 from sip2gw.model.shares import Debts, Kept, SentShare, Share, ShareState
 from sip2gw.policy.reasons import PaymentRefusalReason
-from sip2gw.policy.upstream.payments import Verdict, one_after_the_other
+from sip2gw.policy.upstream.payments import Verdict, one_after_the_other, refusal_of_rest
 
 BESIDE = timedelta(seconds=10)
 """What ended so long before a payment began may still have moved what it saw."""
@@ -55,6 +55,20 @@ END_SHARE = """
     UPDATE payment_share SET state = ?, ended = ?, settled = ?, note = ?
     WHERE payment_id = ? AND position = ? AND state = 'sent'
     RETURNING account, amount, debtor_id, relation, till"""
+BOOK_AFTER_ALL = """
+    UPDATE payment_share SET state = 'booked', ended = ?
+    WHERE payment_id = ? AND position = ? AND state = 'refused' AND settled IS NOT NULL
+        AND kept IS NULL
+    RETURNING account, amount, debtor_id, relation, till"""
+"""A share that went up and that somebody has settled as not booked."""
+OPEN_AGAIN = """
+    UPDATE payment SET status = 'unknown',
+        amount = (SELECT SUM(s.amount) FROM payment_share s WHERE s.payment_id = payment.id),
+        key = (SELECT s.key FROM payment_share s WHERE s.payment_id = payment.id AND s.position = ?
+               AND NOT EXISTS (SELECT 1 FROM payment p
+                               WHERE p.terminal = payment.terminal AND p.key = s.key))
+    WHERE id = ? AND status <> 'unknown'"""
+"""With its key, unless that is another's by now."""
 TELL_SHARE = """
     UPDATE payment_share SET owed_after = ?, proposal = ?
     WHERE payment_id = ? AND position = ? AND state = 'sent'"""
@@ -145,7 +159,7 @@ def begin(
     if isinstance(holder, PaymentResult):
         return WriteResult(holder)
     if holder is not None:
-        return WriteResult(_again(connection, order, holder, debts))
+        return WriteResult(_again(connection, order, holder, plan, debts))
     if isinstance(plan, PaymentRefusalReason):
         return WriteResult(refused(plan))
     connection.execute(queries.FREE_KEY, (order.terminal, order.key))
@@ -187,7 +201,11 @@ def _add(
 
 
 def _again(
-    connection: Connection, order: PaymentOrder, holder: str, debts: Mapping[str, Debts]
+    connection: Connection,
+    order: PaymentOrder,
+    holder: str,
+    plan: Sequence[Share] | PaymentRefusalReason,
+    debts: Mapping[str, Debts],
 ) -> Begun | PaymentResult:
     """What a terminal is told that asks again; what an earlier try has left may go up now."""
     payment = load_payment(connection, holder)
@@ -195,9 +213,13 @@ def _again(
     if payment.status != PaymentStatus.UNKNOWN:
         connection.execute(RESOLVE_SHARES, (time_text(order.now), holder))
         return PaymentResult(PaymentOutcome.REPLAYED, payment)
-    states = [row[1] for row in connection.execute(SHARES, (holder,)).fetchall()]
-    if not states or ShareState.SENT in states:
+    rows = connection.execute(SHARES, (holder,)).fetchall()
+    if not rows or any(state == ShareState.SENT for _, state, *_ in rows):
         return refused(PaymentRefusalReason.UNKNOWN_OUTCOME)
+    debtors = {debtor for _, state, debtor, *_ in rows if state != ShareState.BOOKED}
+    reason = refusal_of_rest(debtors, plan, debts)
+    if reason is not None:
+        return refused(reason)
     return _started(connection, holder, order.now, debts)
 
 
@@ -248,6 +270,9 @@ def end(
 ) -> WriteResult[Payment]:
     """Note how a share ended, unless that was noted before; gives the payment as it is now.
 
+    A yes of the library system counts even after somebody has settled the share as not booked: a
+    gateway that took a slow one for dead, because the clock of one of them was wrong, say.
+
     Args:
         connection: of the transaction.
         payment_id: the payment.
@@ -263,6 +288,10 @@ def end(
     time = time_text(now)
     values = (state, time, time if settled else None, note, payment_id, position)
     ended = connection.execute(END_SHARE, values).fetchone()
+    if ended is None and booked and not settled:
+        ended = connection.execute(BOOK_AFTER_ALL, (time, payment_id, position)).fetchone()
+        if ended is not None:
+            connection.execute(OPEN_AGAIN, (position, payment_id))
     if ended is not None and booked:
         _post(connection, payment_id, position, time, ended)
     if then is not None:
