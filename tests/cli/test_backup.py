@@ -166,7 +166,7 @@ def test_what_is_no_backup_is_said(
     (tmp_path / "file").write_bytes(gzip.compress(b'{"kind": "patron"}\n'))
     for name, problem in (
         ("file", "or cut off; name another file"),
-        ("none", "No such file"),
+        ("none", "No such file or directory; name a file with a backup"),
     ):
         result = sip2gw(*words, name)
         assert result.status == 1

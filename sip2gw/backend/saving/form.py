@@ -269,6 +269,6 @@ def reading(file: Path, rest: Rest = rest_never) -> Iterator[Reading]:
     try:
         stream = file.open("rb")
     except OSError as error:
-        raise BackupError(f"{file}: {error.strerror}") from None
+        raise BackupError(f"{file}: {error.strerror}; name a file with a backup") from None
     with stream:
         yield Reading(str(file), stream, rest)
