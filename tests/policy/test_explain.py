@@ -521,6 +521,7 @@ REFUSING = "what refuses here: 0 (charge denied)"
     ("check", "record", "rules", "told"),
     [
         ("card_state", with_(word=said(0)), {}, "the card is active"),
+        ("pin", with_(word=said(0), pin_hash=None), {}, "the PIN is assumed to be right; <pin>"),
         (
             "card_state",
             with_(word=said(0, 4)),

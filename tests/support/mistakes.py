@@ -116,6 +116,13 @@ MISTAKES = {
             "a secret was left out of the backup",
             edit=("a door's secret", "left out of the backup"),
         ),
+        Mistake(
+            "a hash was left out of the backup",
+            edit=(
+                'password = "a door\'s secret"',
+                'password_hash = "left out of the backup"',
+            ),
+        ),
         Mistake("two terminals have one login", more='login = "kiosk-1"'),
         Mistake("a network is an address with a prefix", more='networks = ["10.1.2.3/8"]'),
         Mistake(
