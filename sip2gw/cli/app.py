@@ -40,6 +40,8 @@ class _Commands(TyperGroup):
         except typer.Exit:
             raise  # a good end, such as that of `--help`; nobody need look for its cause
         except Exception as error:
+            if isinstance(error, typer.BadParameter):
+                error.message = error.message.removeprefix("Value error, ")
             failure = failure_of(error)
             if failure is None:
                 raise

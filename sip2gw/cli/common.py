@@ -122,7 +122,7 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 
 
 def read_branch(config: Config, code: str, option: str = "--branch") -> Branch:
-    """The branch that `option` names.
+    """The branch that `option` names, or an argument if that is empty.
 
     Raises:
         UsageError: no branch has this code.
@@ -130,7 +130,9 @@ def read_branch(config: Config, code: str, option: str = "--branch") -> Branch:
     known = config.branches.get(code)
     if known is None:
         names = ", ".join(config.branches) or "none"
-        raise UsageError(f"{option} {printable(code)}: no such branch; configured: {names}")
+        told = f"{option} {printable(code)}".lstrip()
+        slip = meant(code, config.branches)
+        raise UsageError(f"{told}: no such branch{slip}; configured: {names}")
     return known
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -70,9 +71,17 @@ def read_secret(what: str, from_stdin: bool) -> str:
 
 
 def _typed_twice(what: str) -> str:
-    from getpass import getpass
+    from getpass import GetPassWarning, getpass
 
-    secret = getpass(f"{what[0].upper()}{what[1:]}: ")
-    if secret != getpass("Again: "):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", GetPassWarning)
+        try:
+            secret, again = getpass(f"{what[0].upper()}{what[1:]}: "), getpass("Again: ")
+        except GetPassWarning:
+            raise UsageError(
+                f"there is no terminal to type the {what} at; write it as one line to standard"
+                " input, with --stdin"
+            ) from None
+    if secret != again:
         raise UsageError(f"the two {what}s are different; nothing was changed")
     return secret

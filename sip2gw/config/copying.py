@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sip2gw.config.files import Files
+from sip2gw.config.files import LEFT_OUT, Files
 from sip2gw.config.load import Config
 from sip2gw.config.problems import Problems
 from sip2gw.foundation.urls import tells_password
@@ -28,8 +28,7 @@ PUBLIC_FILES = ("tls_certificate", "tls_client_ca", "tls_ca")
 FILES_OF_THE_GATEWAY = ("pin_secret_file", "spool_file", "socket")
 """Keys that name a file which the gateway makes; what matters of them is a part of its own."""
 
-MASK = "left out of the backup"
-_MASKED_IN_URL = f":{MASK.replace(' ', '-')}@"
+_MASKED_IN_URL = f":{LEFT_OUT.replace(' ', '-')}@"
 _TEXT = r'"""(?:[^\\]|\\.)*?"""|\'\'\'.*?\'\'\'|"(?:[^"\\\n]|\\.)*"|\'[^\'\n]*\''
 _SECRET = re.compile(rf"""(["']?\b(?:{"|".join(SECRETS)})["']?\s*=\s*)(?:{_TEXT})""", re.DOTALL)
 _IN_URL = re.compile(r"(postgresql://[^:/@\s\"']*):[^\n\"']*@")
@@ -59,7 +58,7 @@ def copies_of(config: Config, *, with_secrets: bool) -> Iterator[tuple[str, byte
 
 def without_secrets(content: bytes) -> bytes:
     """The configuration with a mask in place of each secret; empty if one resists."""
-    text = _SECRET.sub(rf'\1"{MASK}"', content.decode("utf-8"))
+    text = _SECRET.sub(rf'\1"{LEFT_OUT}"', content.decode("utf-8"))
     masked = _IN_URL.sub(rf"\1{_MASKED_IN_URL}", text).encode("utf-8")
     try:
         settings = list(_settings(_data(masked)))
@@ -70,12 +69,14 @@ def without_secrets(content: bytes) -> bytes:
 
 def _is_left(key: str, value: str) -> bool:
     """Whether a secret is still there."""
-    return (key in SECRETS and value != MASK) or tells_password(value.replace(_MASKED_IN_URL, "@"))
+    if key in SECRETS and value != LEFT_OUT:
+        return True
+    return tells_password(value.replace(_MASKED_IN_URL, "@"))
 
 
 def without_private_keys(content: bytes) -> bytes:
     """A certificate without the private key that may stand in the same file."""
-    return _PRIVATE_KEY.sub(MASK.encode(), content)
+    return _PRIVATE_KEY.sub(LEFT_OUT.encode(), content)
 
 
 def _data(content: bytes) -> Mapping[str, Any]:

@@ -13,6 +13,9 @@ from sip2gw.config.terminals import PASSWORD_CHARACTERS_MAX
 _SECRET_BYTES_MAX = 4_096
 _CREDENTIALS = "$CREDENTIALS_DIRECTORY/"
 
+LEFT_OUT = "left out of the backup"
+"""What a backup writes in place of a secret (B90)."""
+
 
 class Files:
     """Finds and reads what the configuration file `file` names; adds errors to `problems`."""
@@ -65,7 +68,20 @@ class Files:
             self._problems.add(where, "contains a |, which SIP2 cannot carry")
         return password
 
+    def left_out(self, where: str, secret: str) -> bool:
+        """Note that a backup has left out this secret: its mask is no secret, all can read it."""
+        if secret != LEFT_OUT:
+            return False
+        self._problems.add(
+            where,
+            "was left out of the backup; set it again, or take this file from a backup made with"
+            " --with-secret (`sip2gw restore FILE --files DIR`)",
+        )
+        return True
+
     def _sound(self, where: str, secret: str) -> SecretStr | None:
+        if self.left_out(where, secret):
+            return None
         if not secret:
             self._problems.add(where, "is empty, so everybody would know it")
         elif len(secret) > PASSWORD_CHARACTERS_MAX or not secret.isprintable():

@@ -404,6 +404,8 @@ class _Resolver:
     def _terminal_password(self, where: str, table: TerminalTable) -> SecretStr | None:
         hashed = table.password_hash
         if hashed is not None:
+            if self._files.left_out(f"{where}.password_hash", hashed.get_secret_value()):
+                return None
             if not is_password_hash(hashed.get_secret_value()):
                 self._problems.add(
                     f"{where}.password_hash",

@@ -73,8 +73,9 @@ MAINTENANCE = (
     ),
     MaintenanceChore(  # B74; they carry the moment until which they are kept
         key="guesses_forgotten",
-        noun="count",
-        what="of wrong PINs that was kept until",
+        noun="count of wrong PINs",
+        nouns="counts of wrong PINs",
+        what="kept until",
         do=lambda store, now: store.forget_guesses(now),
         count=lambda store, now: store.count_forgotten_guesses(now),
     ),

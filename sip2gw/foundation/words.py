@@ -16,3 +16,8 @@ def meant(name: str, known: Iterable[str]) -> str:
 
     close = get_close_matches(name, known, n=1, cutoff=0.8)
     return f"; did you mean {close[0]}?" if close else ""
+
+
+def nobody_has(number: str) -> str:
+    """That no patron can be named like this, and how to find the one who is meant."""
+    return f"no patron has the id or card {number}; `patron find` finds people by their name"

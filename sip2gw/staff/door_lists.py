@@ -51,8 +51,15 @@ async def remove_door_entry(store: Library, kind: str, branch: str, card: str) -
     from sip2gw.backend.base import RefusedError
 
     if not await store.remove_door_entry(kind, branch, card):
-        where = "every branch" if branch == EVERY_BRANCH else f"branch {branch}"
-        raise RefusedError(f"card {card} is not on the {kind} list of {where} in the store")
+        raise RefusedError(
+            f"the store's {kind} list for {place_of(branch)} does not have card {card};"
+            f" `door {kind} list` shows where it is"
+        )
+
+
+def place_of(branch: str) -> str:
+    """Where an entry counts, in words."""
+    return "every branch" if branch == EVERY_BRANCH else f"branch {branch}"
 
 
 def door_entries(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from sip2gw.foundation.words import counted
+from sip2gw.foundation.words import counted, nobody_has
 from sip2gw.model import Block, format_amount
 from sip2gw.policy.money import fee_limit, owed_total, payable_total
 from sip2gw.policy.statuses import status_of
@@ -39,9 +39,7 @@ async def find_patron(store: Library, number: str) -> PatronRecord:
 
     record = await store.find_patron(number) or await store.find_by_card(number)
     if record is None:
-        raise RefusedError(
-            f"no patron has the id or card {number}; `patron find` finds people by their name"
-        )
+        raise RefusedError(nobody_has(number))
     return record
 
 

@@ -227,7 +227,8 @@ WRONG_CELLS = [
     (
         'membership = { column = "x", map = { A = "201", B = "101" } }',
         "C",
-        'column "x" (`membership`): must be one of A, B',
+        'column "x" (`membership`): must be one of A, B; add the word to the map, or give a'
+        " `default`",
     ),
     ('status = "x"', "12", 'column "x" (`status`): must be a whole number <= 9'),
     ('status = "x"', "five", 'column "x" (`status`): must be a whole number, not a text'),

@@ -8,10 +8,12 @@ import io
 import json
 import re
 import sqlite3
+import warnings
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from getpass import GetPassWarning
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -626,6 +628,21 @@ def pin_hash(library: Path, patron_id: str) -> tuple[bytes, str]:
         return store.pin_secret, record.pin_hash
 
     return asyncio.run(read())
+
+
+def test_a_pin_is_not_asked_for_where_nobody_can_type(
+    command: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as in a script that forgot --stdin."""
+
+    def ask(prompt: str) -> str:
+        warnings.warn("Can not control echo on the terminal.", GetPassWarning, stacklevel=2)
+        return "4711"
+
+    monkeypatch.setattr("getpass.getpass", ask)
+    result = command("patron", "set-pin", "P1")
+    assert result.status == 2
+    assert "no terminal to type the PIN at; write it as one line to standard input" in result.err
 
 
 def test_c51_set_pin_prompts_twice(command: Run, library: Path, typed: list[str]) -> None:

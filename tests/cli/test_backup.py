@@ -178,7 +178,10 @@ def test_what_is_no_backup_is_said(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_bytes(gzip.compress(b'{"kind": "patron"}\n'))
-    for name, problem in (("file", "not a backup"), ("none", "No such file")):
+    for name, problem in (
+        ("file", "or cut off; name another file"),
+        ("none", "No such file or directory; name a file with a backup"),
+    ):
         result = sip2gw(*words, name)
         assert result.status == 1
         assert problem in result.err

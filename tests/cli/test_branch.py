@@ -59,6 +59,25 @@ def test_the_last_command_counts_and_all_are_listed(sip2gw: Run, library: Path) 
     assert states == ["closed", "unstaffed", "as_configured"]
 
 
+def test_a_spreadsheet_has_what_the_table_has(sip2gw: Run, library: Path) -> None:
+    sip2gw("branch", "close", "MAIN", "--until", "2999-12-31", "--config", library)
+    head, *rows = sip2gw("branch", "list", "--csv", "--config", library).out.splitlines()
+    assert head == "branch,state,open_until,changed,since,until,reason,user"
+    assert [row for row in rows if row.startswith("MAIN,closed,,yes,")]
+    reset = sip2gw("branch", "reset", "MAIN", "--config", library)
+    assert "branch MAIN has its configured hours again" in reset.err
+    history = sip2gw("branch", "list", "--history", "MAIN", "--csv", "--config", library)
+    assert [row.split(",")[1] for row in history.out.splitlines()] == [
+        "state",
+        "closed",
+        "as_configured",
+    ]
+    assert (
+        "Times are those of Europe/Brussels."
+        in sip2gw("branch", "list", "--history", "MAIN", "--config", library).err
+    )
+
+
 def test_an_explanation_knows_it(sip2gw: Run, library: Path) -> None:
     sip2gw("branch", "close", "MAIN", "--reason", "water", "--config", library)
     asked = ("--terminal", "door-1", "--card", "P1", "--config", library)
@@ -71,7 +90,8 @@ def test_an_explanation_knows_it(sip2gw: Run, library: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "status", "told"),
     [
-        (("MIAN",), 2, "B MIAN: no such branch; configured: MAIN"),
+        (("NORTH",), 2, "sip2gw: NORTH: no such branch; configured: MAIN"),
+        (("MAINN",), 2, "sip2gw: MAINN: no such branch; did you mean MAIN?; configured: MAIN"),
         (("MAIN", "--until", "00:00"), 1, "give a later one"),
         (("MAIN", "--until", "25:00"), 2, "--until 25:00: "),
         (("MAIN", "--until", "noon"), 2, "--until noon: not a date"),

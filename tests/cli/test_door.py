@@ -189,7 +189,9 @@ def test_a_stay_in_a_branch_that_staff_opened_ends_when_it_closed(
 def test_a_bar_keeps_out_and_is_listed_until_it_is_removed(sip2gw: Run, library: Path) -> None:
     """C10; `explain` sees it at once."""
     options = ("--until", "2099-12-31", "--note", "shouted", "--branch", "MAIN")
-    assert sip2gw("door", "bar", "add", "P1", *options, "--config", library).status == 0
+    added = sip2gw("door", "bar", "add", "P1", *options, "--config", library)
+    assert added.status == 0
+    assert added.err == "card P1 is on the bar list for branch MAIN until 2099-12-31\n"
     listed = records(sip2gw("door", "bar", "list", "--json", "--config", library).out)
     assert listed[0] == {
         "branch": "MAIN",
@@ -201,11 +203,19 @@ def test_a_bar_keeps_out_and_is_listed_until_it_is_removed(sip2gw: Run, library:
     asked = ("explain", "--terminal", "door-1", "--card", "P1", "--at", "2026-03-04T19:30")
     assert "refused: barred" in sip2gw(*asked, "--config", library).out
     remove = ("door", "bar", "remove", "P1", "--branch", "MAIN", "--config", library)
-    assert sip2gw(*remove).status == 0
+    removed = sip2gw(*remove)
+    assert removed.status == 0
+    assert "card P1 is no longer on the bar list for branch MAIN" in removed.err
     assert "granted" in sip2gw(*asked, "--config", library).out
     again = sip2gw(*remove)
     assert again.status == 1
-    assert "card P1 is not on the bar list of branch MAIN in the store" in again.err
+    assert "bar list for branch MAIN does not have card P1; `door bar list` shows" in again.err
+
+
+def test_the_log_of_somebody_of_whom_it_has_nothing_says_so(sip2gw: Run, library: Path) -> None:
+    told = sip2gw("door", "log", "--card", "4711", "--config", library)
+    assert told.status == 0
+    assert "no such decision about 4711. `patron find` finds a person" in told.err
 
 
 def test_a_pass_holds_on_its_days_and_hours(sip2gw: Run, library: Path) -> None:

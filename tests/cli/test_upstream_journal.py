@@ -81,3 +81,9 @@ def test_people_get_a_table(command: Run) -> None:
     assert result.out.split()[:3] == ["id", "time", "account"]
     assert "J1" in result.out
     assert "J2" in result.out
+
+
+def test_a_spreadsheet_gets_the_same_keys(command: Run) -> None:
+    head, *rows = command("upstream", "journal", "--csv").out.splitlines()
+    assert head == "id,time,account,terminal,message,item,patron,state"
+    assert [row.split(",")[0] for row in rows] == ["J1", "J2"]

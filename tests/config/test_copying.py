@@ -13,7 +13,6 @@ import pytest
 from sip2gw.config import json_schema, load_config
 from sip2gw.config.copying import (
     FILES_OF_THE_GATEWAY,
-    MASK,
     PUBLIC_FILES,
     SECRET_FILES,
     SECRETS,
@@ -21,6 +20,7 @@ from sip2gw.config.copying import (
     without_private_keys,
     without_secrets,
 )
+from sip2gw.config.files import LEFT_OUT
 
 
 def keys_with(format_name: str) -> Iterator[str]:
@@ -71,7 +71,7 @@ def test_however_a_secret_is_written_it_is_masked(written: str) -> None:
     text = f'[a]\nkind = "x"\n{written}\nlast = "kept"\n'
     masked = without_secrets(text.encode()).decode()
     assert "S3cret" not in masked
-    assert MASK.split()[0] in masked
+    assert LEFT_OUT.split()[0] in masked
     assert tomllib.loads(masked)["a"]["last"] == "kept"
 
 

@@ -61,6 +61,7 @@ RECORD = PatronRecord(
     home_branch="MAIN",
     cards=(CARD,),
     badges=(BadgeAssignment("ONBE"),),
+    pin_hash="$argon2id$…",
     house_rules_accepted=date(2025, 5, 1),
 )
 UNSTAFFED = CalendarMoment(OpeningState.UNSTAFFED, NOW.replace(hour=22, minute=0))
@@ -133,6 +134,13 @@ def test_data_that_is_too_old_is_named_with_its_setting() -> None:
             RECORD,
             {},
             "the PIN is assumed to be right; <pin>",
+        ),
+        (
+            "pin",
+            with_(pin_hash=None),
+            {},
+            "the patron has no PIN yet, so a terminal calls every PIN wrong: import one, or give"
+            " one with `patron set-pin`; <pin>",
         ),
         (
             "pin",
@@ -513,6 +521,7 @@ REFUSING = "what refuses here: 0 (charge denied)"
     ("check", "record", "rules", "told"),
     [
         ("card_state", with_(word=said(0)), {}, "the card is active"),
+        ("pin", with_(word=said(0), pin_hash=None), {}, "the PIN is assumed to be right; <pin>"),
         (
             "card_state",
             with_(word=said(0, 4)),

@@ -112,6 +112,17 @@ MISTAKES = {
                 'password_hash = "5f4dcc3b5aa765d61d8327deb882"',
             ),
         ),
+        Mistake(
+            "a secret was left out of the backup",
+            edit=("a door's secret", "left out of the backup"),
+        ),
+        Mistake(
+            "a hash was left out of the backup",
+            edit=(
+                'password = "a door\'s secret"',
+                'password_hash = "left out of the backup"',
+            ),
+        ),
         Mistake("two terminals have one login", more='login = "kiosk-1"'),
         Mistake("a network is an address with a prefix", more='networks = ["10.1.2.3/8"]'),
         Mistake(
@@ -279,6 +290,7 @@ MISTAKES = {
         Mistake("a command is misspelt", "patrn list", config=None),
         Mistake("an option is misspelt", "payment list --jsn"),
         Mistake("an argument is missing", "patron show"),
+        Mistake("a block is of no type", "patron block P1 --type banned"),
         Mistake("two formats at once", "payment list --json --csv"),
         Mistake("a moment is not one", "payment list --since last-week"),
         Mistake("a filter names no terminal", "payment list --terminal kiosk-7"),

@@ -98,7 +98,9 @@ def _of_words(words: Mapping[str, Any], otherwise: Any) -> Read:
     def read(cell: str) -> Any:
         found = words.get(cell, otherwise)
         if found is UNSET:
-            raise ValueError(f"must be one of {', '.join(words)}")
+            raise ValueError(
+                f"must be one of {', '.join(words)}; add the word to the map, or give a `default`"
+            )
         return found
 
     return read

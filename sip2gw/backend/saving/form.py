@@ -176,7 +176,9 @@ class Reading:
             with self._telling():
                 self.header = self._record(_First).sip2gw_backup
         except BackupError:
-            raise BackupError(f"{name}: not a backup of sip2gw") from None
+            raise BackupError(
+                f"{name}: not a backup of sip2gw, or cut off; name another file"
+            ) from None
         if self.header.form > FORM:
             raise BackupError(
                 f"{name}: made by sip2gw {self.header.program}, which this program cannot read;"
@@ -269,6 +271,6 @@ def reading(file: Path, rest: Rest = rest_never) -> Iterator[Reading]:
     try:
         stream = file.open("rb")
     except OSError as error:
-        raise BackupError(f"{file}: {error.strerror}") from None
+        raise BackupError(f"{file}: {error.strerror}; name a file with a backup") from None
     with stream:
         yield Reading(str(file), stream, rest)

@@ -8,6 +8,7 @@ from sip2gw.backend.base import RefusedError
 from sip2gw.backend.database import Connection
 from sip2gw.backend.sql import queries
 from sip2gw.backend.sql.stubs import MERGED_INTO
+from sip2gw.foundation.words import nobody_has
 
 
 def holder(connection: Connection, card: str) -> str:
@@ -21,7 +22,7 @@ def holder(connection: Connection, card: str) -> str:
         merged = connection.execute(MERGED_INTO, (card,)).fetchone()
         if merged is not None:
             raise RefusedError(f"patron {card} was merged into patron {merged[0]}; name that one")
-        raise RefusedError(f"no patron has the id or card {card}")
+        raise RefusedError(nobody_has(card))
     return str(row[0])
 
 

@@ -11,6 +11,7 @@ import typer
 
 from sip2gw.cli.common import (
     ConfigOption,
+    CsvOption,
     JsonOption,
     account,
     clock_time,
@@ -79,9 +80,10 @@ def open_branch(
 def reset(branch: BranchArgument, config: ConfigOption = None) -> None:
     """Take back a `close` or `open`: the hours of the configuration hold again."""
     settings = configured(config)
-    place = read_branch(settings, branch, "B")
+    place = read_branch(settings, branch, "")
     with opened_store(settings) as store:
         run(end_change(store, place.code, account(), datetime.now(place.zone)))
+    say(f"branch {place.code} has its configured hours again")
 
 
 @branch.command("list")
@@ -91,6 +93,7 @@ def list_branches(
         typer.Option(metavar="B", help="List all changes of this branch that staff ever made."),
     ] = None,
     json: JsonOption = False,
+    csv: CsvOption = False,
     config: ConfigOption = None,
 ) -> None:
     """List the branches: what each is now, until when it is open, and what staff changed."""
@@ -98,14 +101,16 @@ def list_branches(
     with opened_store(settings) as store:
         if history is not None:
             place = read_branch(settings, history, "--history")
-            columns = ("branch", "state", *_CHANGE)
-            write_listing(changes_json(store, place), columns, json, times=_TIMES)
+            told = changes_json(store, place)
+            write_listing(told, _PAST, json, csv=csv, times=_TIMES, zone=place.zone.key)
             return
         found = run(branches(store, settings, datetime.now(settings.zone)))
-    write_listing(found, ("branch", "state", "open_until", "changed", *_CHANGE), json, times=_TIMES)
+    write_listing(found, _NOW, json, csv=csv, times=_TIMES, zone="each branch")
 
 
 _CHANGE = ("since", "until", "reason", "user")
+_PAST = ("branch", "state", *_CHANGE)
+_NOW = ("branch", "state", "open_until", "changed", *_CHANGE)
 _TIMES = ("open_until", "since", "until")
 
 
@@ -113,7 +118,7 @@ def _change(
     code: str, state: OpeningState, until: str | None, reason: str, config: Path | None
 ) -> None:
     settings = configured(config)
-    place = read_branch(settings, code, "B")
+    place = read_branch(settings, code, "")
     now = datetime.now(place.zone)
     end = _end(until, place, now)
     change = CalendarChange(

@@ -17,6 +17,7 @@ from sip2gw.cli.common import (
     configured,
     opened_store,
     passing,
+    printable,
     read_branch,
     read_since,
     read_until,
@@ -84,6 +85,12 @@ def list_decisions(
     found = passing("--reason", reason, Reason, of_branch)
     told = [doors.decision_json(row, settings.zone, redactor) for row in found]
     write_listing(told, _COLUMNS, json, csv=csv, zone=settings.institution.timezone)
+    person = card or patron
+    if person is not None and not told:
+        say(
+            f"The door log has no such decision about {printable(person)}. `patron find` finds a"
+            " person by card, id or name."
+        )
 
 
 _COUNT_COLUMNS = ("branch", "hour", "reason", "count")

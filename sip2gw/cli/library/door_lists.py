@@ -18,11 +18,12 @@ from sip2gw.cli.common import (
     read_branch,
     read_day_option,
     run,
+    say,
     write_listing,
 )
 from sip2gw.cli.failures import UsageError
 from sip2gw.model import EVERY_BRANCH, DoorEntry
-from sip2gw.staff.door_lists import door_entries, put_door_entry, remove_door_entry
+from sip2gw.staff.door_lists import door_entries, place_of, put_door_entry, remove_door_entry
 
 if TYPE_CHECKING:
     from sip2gw.config import Config
@@ -125,6 +126,8 @@ def _put(settings: Config, entry: DoorEntry, force: bool) -> None:
         raise UsageError("CARD is empty")
     with opened_store(settings) as store:
         run(put_door_entry(store, entry, _today(settings, entry.branch), force=force))
+    end = "" if entry.valid_until is None else f" until {entry.valid_until}"
+    say(f"card {entry.card} is on the {entry.kind} list for {place_of(entry.branch)}{end}")
 
 
 def _today(settings: Config, branch: str) -> date:
@@ -149,8 +152,10 @@ def remove_pass(
 
 
 def _remove(kind: str, card: str, branch: str | None, settings: Config) -> None:
+    place = branch or EVERY_BRANCH
     with opened_store(settings) as store:
-        run(remove_door_entry(store, kind, branch or EVERY_BRANCH, card))
+        run(remove_door_entry(store, kind, place, card))
+    say(f"card {card} is no longer on the {kind} list for {place_of(place)} in the store")
 
 
 @bar.command("list")

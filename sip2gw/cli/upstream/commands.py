@@ -168,6 +168,7 @@ def journal(
         bool, typer.Option("--open", help="Only what the library system has yet to hear of.")
     ] = False,
     json: JsonOption = False,
+    csv: CsvOption = False,
     config: ConfigOption = None,
 ) -> None:
     """List loans and returns that were taken while the library system was away.
@@ -181,4 +182,5 @@ def journal(
     with opened_store(settings) as store:
         entries = store.journal_entries(only_open=only_open)
         told = (journal_json(entry, settings.zone) for entry in entries)
-        write_listing(told, JOURNAL_KEYS, json)
+        zone = settings.institution.timezone
+        write_listing(told, JOURNAL_KEYS, json, csv=csv, zone=zone)

@@ -124,7 +124,7 @@ def _pin(it: _Presented) -> str:
     setting = it.place.settings.pin
     if not it.rules.require_pin:
         return f"not required: {setting}"
-    return f"{patrons.pin_words(it.card, it.facts.pin, it.facts.now)}; {setting}"
+    return f"{patrons.pin_words(it.record, it.card, it.facts.pin, it.facts.now)}; {setting}"
 
 
 def _badge(it: _Presented) -> str:

@@ -40,9 +40,14 @@ def card_state_words(record: PatronRecord, card: Card) -> str:
     return f"the card is {card.state}{theirs}"
 
 
-def pin_words(card: Card, pin: PinState, now: datetime) -> str:
-    """Nobody has a PIN to check here, so only a lock is known (C22, C171)."""
+def pin_words(record: PatronRecord, card: Card, pin: PinState, now: datetime) -> str:
+    """Nobody types a PIN here, so only a lock is known, and that no PIN is right (C22, C171)."""
     if pin is not PinState.LOCKED:
+        if record.pin_hash is None and record.word is None:
+            return (
+                "the patron has no PIN yet, so a terminal calls every PIN wrong: import one, or"
+                " give one with `patron set-pin`"
+            )
         return "the PIN is assumed to be right"
     until = card.pin_locked_until
     end = f" until {until.astimezone(now.tzinfo):%a %Y-%m-%d %H:%M}" if until is not None else ""

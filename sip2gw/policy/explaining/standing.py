@@ -64,7 +64,7 @@ def explain_standing(
         "terminal": place.words,
         "card": patrons.card_words(record),
         "card_state": patrons.card_state_words(record, card),
-        "pin": f"{patrons.pin_words(card, pin, now)}; {place.settings.pin_required}",
+        "pin": f"{patrons.pin_words(record, card, pin, now)}; {place.settings.pin_required}",
         "membership": patrons.membership_words(record, today),
         "status": patrons.status_words(record, today),
         "fee_limit": patrons.limit_words(record, standing.money, place),
