@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from sip2gw.policy.moments import read_day, read_end, read_start
+from sip2gw.policy.moments import read_day, read_end, read_start, reads_a_day
 
 BRUSSELS = ZoneInfo("Europe/Brussels")
 
@@ -39,3 +39,17 @@ def test_a_date_begins_at_midnight_and_ends_with_its_last_second():
 def test_what_is_no_date_of_a_library_is_told(text, told):
     with pytest.raises(ValueError, match=told):
         read_start(text, BRUSSELS)
+
+
+@pytest.mark.parametrize(
+    ("form", "reads"),
+    [
+        ("%d/%m/%Y", True),
+        ("%Y%m%d", True),
+        ("%d/%m", False),  # no year
+        ("%Y-%m-%d %Y", False),  # a directive that stands there twice
+        ("%Y-%m-%d %!", False),  # none at all
+    ],
+)
+def test_which_formats_read_a_whole_day(form: str, reads: bool) -> None:
+    assert reads_a_day(form) is reads
