@@ -121,6 +121,12 @@ class LibrarySystem(Protocol):
         """Whether the breaker is open: nobody is asked before it has been tried again (B77)."""
         ...
 
+    def silent_at(self, account: str) -> float | None:
+        """When it last was seen not to answer in time, or to be back from having been away, on the
+        monotonic clock; None: not since the start. What it had read before, it may do after that.
+        """
+        ...
+
     def last_answer(self, account: str) -> datetime | None:
         """When it answered that account last, whatever was asked; None: not since the start."""
         ...

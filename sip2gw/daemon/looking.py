@@ -74,8 +74,6 @@ class Looker:
         self._started = clock.now()
         self._told: set[str] = set()
         """What was found to be done; in memory there is an answer for the terminal."""
-        self._away_at: dict[str, float] = {}
-        """When each account was last seen to be away."""
         self._again: dict[str, tuple[float, float]] = {}
         """What was not answered when it was looked at: how long the next wait is, and its end."""
 
@@ -141,7 +139,6 @@ class Looker:
         if sending.account not in self._accounts():
             return False
         if self._library.is_away(sending.account):
-            self._away_at[sending.account] = self._now_s()
             return False
         _, not_before_s = self._again.get(sending.id, (0.0, 0.0))
         return self._now_s() >= not_before_s
@@ -178,8 +175,8 @@ class Looker:
         late_s = LATE * account.timeout_s + LATE_MORE_S
         is_new = self._clock.now() - sending.time < timedelta(seconds=late_s)
         # What it had read before it stood still, it may do when it goes on.
-        away_at = self._away_at.get(account.name)
-        is_just_back = away_at is not None and self._now_s() - away_at < late_s
+        silent_at = self._library.silent_at(account.name)
+        is_just_back = silent_at is not None and self._now_s() - silent_at < late_s
         return Attempt(
             sending.code,
             sending.patron_id,

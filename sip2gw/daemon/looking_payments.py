@@ -76,8 +76,6 @@ class PaymentLooker:
         self._seen: dict[tuple[str, int], float] = {}
         """What was looked at and is not certain, or was not answered: when it is looked at again;
         of what is still open only."""
-        self._away_at: dict[str, float] = {}
-        """When each account was last seen to be away."""
         self._denied: set[str] = set()
         """Payments of which a 37 was asked again and denied: that is not asked a third time."""
 
@@ -144,7 +142,6 @@ class PaymentLooker:
         if share.account not in self._accounts():
             return False
         if self._library.is_away(share.account):
-            self._away_at[share.account] = self._clock.monotonic()
             return False
         key = (share.payment_id, share.position)
         return self._clock.monotonic() >= self._seen.get(key, 0.0)
@@ -198,9 +195,9 @@ class PaymentLooker:
         return verdict
 
     def _is_just_back(self, account: Account) -> bool:
-        away_at = self._away_at.get(account.name)
+        silent_at = self._library.silent_at(account.name)
         rest_s = LATE * account.timeout_s
-        return away_at is not None and self._clock.monotonic() - away_at < rest_s
+        return silent_at is not None and self._clock.monotonic() - silent_at < rest_s
 
     async def _ask_again(self, share: SentShare, account: Account) -> FeePaidResponse:
         """The same 37 once more: they know its BK, and do not book it twice (`guards_bk`)."""

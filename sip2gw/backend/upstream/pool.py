@@ -86,6 +86,8 @@ class Pool:
         self._is_closed = False
         self._answered_at: float | None = None
         """When the last answer came, in seconds since 1970."""
+        self.silent_at: float | None = None
+        """See `LibrarySystem.silent_at`."""
         self.offers: frozenset[str] | None = None
         """See `LibrarySystem.offers`."""
         self._learn_offers(None)
@@ -349,6 +351,8 @@ class Pool:
 
     def _opened(self, line: Line) -> None:
         now = self._clock.monotonic()
+        if self.is_away:
+            self.silent_at = now
         self._breaker.probe_succeeded()
         line.is_ready = True
         line.opened_at = line.served_at = now
@@ -386,6 +390,7 @@ class Pool:
             self._turns.remove(job)
             self._fail(job, NotAskedError)
         else:
+            self.silent_at = self._clock.monotonic()
             self._end(line)
             self._failed(line, job, NoAnswerError)
 

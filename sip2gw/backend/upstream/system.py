@@ -78,6 +78,11 @@ class Sip2System:
         pool = self._pools.get(account)
         return pool is None or pool.is_away
 
+    def silent_at(self, account: str) -> float | None:
+        """See `LibrarySystem.silent_at`."""
+        pool = self._pools.get(account)
+        return pool.silent_at if pool is not None else None
+
     def last_answer(self, account: str) -> datetime | None:
         """See `LibrarySystem.last_answer`."""
         pool = self._pools.get(account)
