@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from sip2gw.backend.base import Access, BackendError
 from sip2gw.backend.factory import Opened, open_backend, store_name
-from sip2gw.config import Config
+from sip2gw.config import Config, ConfigError
 from sip2gw.config.availability import unavailable
 from sip2gw.control.messages import Reloaded
 from sip2gw.daemon import signals
@@ -26,8 +26,8 @@ from sip2gw.foundation.patience import telling
 from sip2gw.foundation.threads import SHARED_THREADS, ready_pool
 from sip2gw.monitoring.telemetry import Log, Redactor, open_log
 from sip2gw.monitoring.uncaught import told_to
-from sip2gw.serving import listeners
-from sip2gw.serving.tls import server_context
+from sip2gw.serving.arrivals import Acceptor
+from sip2gw.serving.listeners import bind
 
 HTTP_STOP_S = 4.0
 """Of a process that may still be starting; it ends beside the parts that follow the requests."""
@@ -45,6 +45,15 @@ class App(TerminalSide):
     def __init__(self, config: Config, opened: Opened, log: Log, clock: Clock) -> None:
         super().__init__(config, opened, log, clock)
         self.operators = OperatorSide(self, self.server, self.metrics, clock, log)
+        self.acceptor = Acceptor(
+            self.state.doorkeeper,
+            lambda: self.config.server,
+            lambda: self.site.expected,
+            self.server.take,
+            metrics=self.metrics,
+            log=log,
+            monotonic=clock.monotonic,
+        )
         self._manager = ServiceManager()
         self._reloader = Reloader(
             config,
@@ -60,18 +69,18 @@ class App(TerminalSide):
     @property
     def is_ready(self) -> bool:
         """Whether terminals are served and the store works."""
-        return self.server.listening and self.gateway.backend_up
+        return self.acceptor.listening and self.gateway.backend_up
 
     async def start(self) -> list[str]:
         """Serve terminals; returns the addresses on which it listens.
 
         Raises:
             OSError: an address cannot be bound.
+            ConfigError: a certificate cannot be used.
         """
-        tls = server_context(self.config.tls) if self.config.tls is not None else None
         await self.begin()
-        await self.server.listen(await listeners.bind(self.config.server.addresses), tls)
-        return self.server.bound_addresses()
+        self.acceptor.listen(await bind(self.config.listeners))
+        return self.acceptor.addresses
 
     async def run(self, on_ready: OnReady) -> list[str]:
         """Serve until SIGTERM or SIGINT; SIGHUP reloads. Returns what had to be abandoned."""
@@ -102,6 +111,7 @@ class App(TerminalSide):
         self._reloader.stop()
         self._manager.tell("STOPPING=1")
         self.log.events.info("stopping")
+        self.acceptor.close()
         ending = Ending(self.log)
         await self.end_requests(ending)
         http = asyncio.ensure_future(ending.part("http", HTTP_STOP_S, self.operators.close_http()))
@@ -158,8 +168,9 @@ async def _serve(config: Config, on_ready: OnReady, access: Access) -> int:
     try:
         with told_to(log, asyncio.get_running_loop()):
             given_up = await App(config, opened, log, Clock()).run(on_ready)
-    except OSError as error:
-        sys.stderr.write(f"sip2gw: {why_not_listening(error)}\n")
+    except (OSError, ConfigError) as error:
+        why = why_not_listening(error) if isinstance(error, OSError) else error
+        sys.stderr.write(f"sip2gw: {why}\n")
         await opened.store.close()
         return 1
     except Exception as error:

@@ -47,6 +47,7 @@ from sip2gw.monitoring.telemetry import (
 from sip2gw.serving.gateway import Gateway
 from sip2gw.serving.server import TerminalServer
 from sip2gw.serving.site import Site, build_site
+from sip2gw.serving.tls import Contexts, contexts_of
 from sip2gw.shared.state import SharedState
 
 if TYPE_CHECKING:
@@ -222,7 +223,12 @@ class TerminalSide:
         return self.gateway.site
 
     async def begin(self) -> None:
-        """Get ready to serve terminals; the first may come when this returns."""
+        """Get ready to serve terminals; the first may come when this returns.
+
+        Raises:
+            ConfigError: a certificate cannot be used.
+        """
+        self.server.contexts = await asyncio.to_thread(contexts_of, self.config)
         await self.gateway.check_backend()
         await self._passwords.recall()
         await self.today_chore.look()
@@ -234,6 +240,7 @@ class TerminalSide:
         self.settler.start()
         if self.library is not None:
             await self.library.start()
+        self.server.start()
 
     def keep_going(self, *, chores: bool = True) -> None:
         """Begin what recurs by itself.
@@ -356,12 +363,14 @@ class TerminalSide:
         """Open messages of customer support now (C145)."""
         return self.support_chore.look_now()
 
-    def swap(self, config: Config, site: Site) -> None:
+    def swap(self, config: Config, site: Site, contexts: Contexts) -> None:
         """Put a new configuration in force."""
         if config.log != self.config.log:
             self.log.configure(config.log.level, console=is_for_people(config.log.format))
         self.config = config
         self.gateway.site = site
+        # What the new files do not suffice for stays as it is for listeners that still need it.
+        self.server.contexts = {**self.server.contexts, **contexts}
         self.gateway.services.texts = site.texts
         self._pins.rules = _pin_rules(config)
         self.server.refresh_terminals()
