@@ -279,6 +279,14 @@ class _Resolver:
                 got=server.workers,
                 allowed="1, or a postgresql:// address in store.url",
             )
+        if server.workers > 1 and self._source.backend.kind == "sip2":
+            add(
+                "server.workers",
+                "one process asks a library system faster than that answers, and several would"
+                " have to share its connections",
+                got=server.workers,
+                allowed="1",
+            )
         if server.terminal_timeout_s <= server.request_timeout_s:
             add(
                 "server.terminal_timeout_s",

@@ -185,9 +185,7 @@ class Operations:
     def _upstream(self) -> Answer:
         library = self._daemon.library
         if library is None:
-            return Refused(
-                'there is no library system behind this gateway: backend.kind is "store"'
-            )
+            return Refused(NO_LIBRARY_SYSTEM)
         return UpstreamAccounts(list(library.states()))
 
     # Disconnecting -------------------------------------------------------------------------
@@ -195,10 +193,10 @@ class Operations:
     def _kick(self, name: str, peer: Peer) -> Answer:
         known = self._find(name)
         if known is None:
-            return Refused(_UNKNOWN)
+            return Refused(UNKNOWN)
         lines = self._lines.lines_of(known.view.name)
         if not lines:
-            return Refused("the terminal is not connected")
+            return Refused(NOT_CONNECTED)
         for line in lines:
             line.close_when_done("kicked")
         self._note("terminal_kicked", terminal=known.view.name, lines=len(lines), uid=peer.uid)
@@ -209,11 +207,9 @@ class Operations:
     def _trace(self, request: Trace, peer: Peer) -> Answer:
         known = self._find(request.terminal)
         if known is None:
-            return Refused(_UNKNOWN)
-        if not 0 < request.seconds <= TRACE_SECONDS_MAX:
-            return Refused(f"a trace takes more than 0 and at most {TRACE_SECONDS_MAX} seconds")
-        if not 0 < request.frames <= TRACE_FRAMES_MAX:
-            return Refused(f"a trace shows 1 to {TRACE_FRAMES_MAX} frames")
+            return Refused(UNKNOWN)
+        if problem := trace_problem(request):
+            return Refused(problem)
         if len(self._traces) >= TRACES_MAX:
             return Refused(f"{TRACES_MAX} traces are already running; wait until one has ended")
         if any(trace.peer is peer for trace in self._traces):
@@ -239,7 +235,18 @@ class Operations:
         self._note("trace_ended", terminal=name)
 
 
-_UNKNOWN = "no terminal of that name is configured; `sip2gw terminal list` lists them"
+NO_LIBRARY_SYSTEM = 'there is no library system behind this gateway: backend.kind is "store"'
+NOT_CONNECTED = "the terminal is not connected"
+UNKNOWN = "no terminal of that name is configured; `sip2gw terminal list` lists them"
+
+
+def trace_problem(request: Trace) -> str:
+    """Why a trace is not possible with these limits; empty: it is."""
+    if not 0 < request.seconds <= TRACE_SECONDS_MAX:
+        return f"a trace takes more than 0 and at most {TRACE_SECONDS_MAX} seconds"
+    if not 0 < request.frames <= TRACE_FRAMES_MAX:
+        return f"a trace shows 1 to {TRACE_FRAMES_MAX} frames"
+    return ""
 
 
 def _moment(epoch: float, zone: tzinfo) -> str | None:

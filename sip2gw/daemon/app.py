@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable
 
 from sip2gw.backend.base import Access, BackendError
 from sip2gw.backend.factory import Opened, open_backend, store_name
@@ -16,9 +15,16 @@ from sip2gw.config.availability import unavailable
 from sip2gw.control.messages import Reloaded
 from sip2gw.daemon import signals
 from sip2gw.daemon.ending import Ending, leave_within
+from sip2gw.daemon.fleet.parent import serve_with_workers
 from sip2gw.daemon.notify import ServiceManager
-from sip2gw.daemon.operating import OperatorSide
-from sip2gw.daemon.process import LEAVE_S, event_loop_factory, raise_file_limit, why_not_listening
+from sip2gw.daemon.operating import OperatorSide, operations_of
+from sip2gw.daemon.process import (
+    LEAVE_S,
+    OnReady,
+    event_loop_factory,
+    raise_file_limit,
+    why_not_listening,
+)
 from sip2gw.daemon.reloading import Reloader
 from sip2gw.daemon.terminals import TerminalSide
 from sip2gw.foundation.clock import Clock
@@ -35,16 +41,12 @@ CONTROL_STOP_S = 0.5
 STOP_AFTER_DRAIN_S = 10.0
 """Time for everything that follows the last requests, on a busy machine."""
 
-OnReady = Callable[[list[str], str], None]
-"""Called with the addresses for terminals and that for HTTP."""
-
 
 class App(TerminalSide):
     """A gateway of one process."""
 
     def __init__(self, config: Config, opened: Opened, log: Log, clock: Clock) -> None:
         super().__init__(config, opened, log, clock)
-        self.operators = OperatorSide(self, self.server, self.metrics, clock, log)
         self.acceptor = Acceptor(
             self.state.doorkeeper,
             lambda: self.config.server,
@@ -54,6 +56,8 @@ class App(TerminalSide):
             log=log,
             monotonic=clock.monotonic,
         )
+        operations = operations_of(self, self.server, self.metrics, clock, log.events.info)
+        self.operators = OperatorSide(operations, self.metrics, log)
         self._manager = ServiceManager()
         self._reloader = Reloader(
             config,
@@ -151,8 +155,9 @@ def serve(
     if signals.stop_was_asked_for():
         return 0
     raise_file_limit()
+    run = _serve if config.server.workers == 1 else serve_with_workers
     with asyncio.Runner(loop_factory=event_loop_factory()) as runner:
-        return runner.run(_serve(config, on_ready, access))
+        return runner.run(run(config, on_ready, access))
 
 
 async def _serve(config: Config, on_ready: OnReady, access: Access) -> int:

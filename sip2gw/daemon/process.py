@@ -7,6 +7,9 @@ import errno
 import resource
 from collections.abc import Callable
 
+OnReady = Callable[[list[str], str], None]
+"""Called with the addresses for terminals and that for HTTP."""
+
 LEAVE_S = 2.0
 """How long hanging threads may delay the end of the process when everything else is done."""
 

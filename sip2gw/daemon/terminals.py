@@ -30,6 +30,7 @@ from sip2gw.daemon.ending import Ending
 from sip2gw.daemon.looking import Looker
 from sip2gw.daemon.looking_payments import PaymentLooker
 from sip2gw.daemon.maintenance import MAINTENANCE
+from sip2gw.daemon.reloading import show
 from sip2gw.daemon.replaying import Replayer
 from sip2gw.daemon.settling import Looks, Settler
 from sip2gw.daemon.support import SupportChore
@@ -38,7 +39,6 @@ from sip2gw.foundation.clock import Clock
 from sip2gw.foundation.garbage import collect_rarely
 from sip2gw.handlers import Services
 from sip2gw.handlers.base import Identifier
-from sip2gw.model import currency_digits
 from sip2gw.monitoring.metrics import Metrics
 from sip2gw.monitoring.telemetry import (
     Log,
@@ -125,7 +125,7 @@ class TerminalSide:
         self.gateway.on_unknown = self.settler.nudge
         self.server = TerminalServer(self.gateway, state)
         self._tasks: list[asyncio.Task[None]] = []
-        self._show_configuration()
+        show(self.config, self.metrics, self.gateway.clock)
 
     def make_state(self, monotonic: Callable[[], float]) -> SharedState:
         """What is remembered between requests; the caps are those of the configuration in force."""
@@ -374,18 +374,7 @@ class TerminalSide:
         self.gateway.services.texts = site.texts
         self._pins.rules = _pin_rules(config)
         self.server.refresh_terminals()
-        self._show_configuration()
-
-    def _show_configuration(self) -> None:
-        """Make the metrics follow the new configuration."""
-        currency = self.config.institution.currency
-        self.metrics.configure(
-            {known.name: known.profile.name for known in self.config.terminals.values()},
-            self.config.profiles,
-            currency,
-            currency_digits(currency),
-        )
-        self.metrics.reloaded(self.gateway.clock.epoch(), ok=True)
+        show(self.config, self.metrics, self.gateway.clock)
 
 
 def _pin_rules(config: Config) -> PinRules:
