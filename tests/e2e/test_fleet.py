@@ -40,7 +40,7 @@ async def gateway(server, tmp_path):
 async def becomes(gateway, series, value):
     """Wait until the page shows `value`; it may be half a second old."""
     async with asyncio.timeout(30):
-        while await number(gateway, series) != value:
+        while await number(gateway, series) != value:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
 
 
@@ -173,7 +173,7 @@ async def test_while_no_worker_can_take_them_newcomers_wait(gateway):
     pids = gateway.workers.values()
     await gateway.kill()
     async with asyncio.timeout(20):
-        while any(is_alive(pid) for pid in pids):
+        while any(is_alive(pid) for pid in pids):  # noqa: ASYNC110
             await asyncio.sleep(0.05)
 
 
