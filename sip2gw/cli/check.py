@@ -75,6 +75,7 @@ def _print_schema() -> None:
 def _check_site(config: Config, *, strict: bool) -> None:
     from sip2gw.cli.checking.certificates import about_certificates
     from sip2gw.cli.checking.exposure import about_addresses
+    from sip2gw.cli.checking.listeners import about_listeners
     from sip2gw.cli.checking.terminals import about_terminals
     from sip2gw.config.availability import unavailable
     from sip2gw.config.unsaid import unsaid
@@ -93,6 +94,7 @@ def _check_site(config: Config, *, strict: bool) -> None:
         *without_effect(config),
         *unsaid(config),
         *about_addresses(config),
+        *about_listeners(config),
         *about_certificates(config, now),
         *about_terminals(config, now),
     ]

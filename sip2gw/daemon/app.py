@@ -84,6 +84,7 @@ class App(TerminalSide):
         """
         await self.begin()
         self.acceptor.listen(await bind(self.config.listeners))
+        self.server.start()
         return self.acceptor.addresses
 
     async def run(self, on_ready: OnReady) -> list[str]:

@@ -223,7 +223,7 @@ class TerminalSide:
         return self.gateway.site
 
     async def begin(self) -> None:
-        """Get ready to serve terminals; the first may come when this returns.
+        """Get ready to serve terminals; the first may come after `server.start`.
 
         Raises:
             ConfigError: a certificate cannot be used.
@@ -240,7 +240,6 @@ class TerminalSide:
         self.settler.start()
         if self.library is not None:
             await self.library.start()
-        self.server.start()
 
     def keep_going(self, *, chores: bool = True) -> None:
         """Begin what recurs by itself.

@@ -135,6 +135,7 @@ class Acceptor:
         loop = asyncio.get_running_loop()
         for pause in self._paused.values():
             pause.cancel()
+        self._paused.clear()
         for waiting in list(self._behind.values()):
             self._forget(waiting)
             self._leave(waiting.sock)

@@ -139,6 +139,22 @@ def test_what_is_as_it_should_be_is_no_warning(sip2gw: Run, config: Path) -> Non
             r"server\.listen: \[2a01:4f8::1\]:6001 can be reached from the internet without TLS",
         ),
         (
+            "[server]",
+            "[server]\nproxy_protocol = true",
+            r"server\.proxy_protocol: will go; write proxy = true in each table of server\.listen",
+        ),
+        (
+            "[server]",
+            '[server]\nproxy_networks = ["10.0.0.1/32"]',
+            r"server\.proxy_networks: has no effect, .* leave the key out",
+        ),
+        (
+            'listen = ["127.0.0.1:6001"]',
+            'listen = [{ address = "127.0.0.1:6001", proxy = true }]\n'
+            'proxy_networks = ["10.0.0.1/32", "0.0.0.0/0"]',
+            r"server\.proxy_networks: open to every address, .* name the proxy's",
+        ),
+        (
             "[branches.MAIN]",
             '[admin]\nlisten = "0.0.0.0:9102"\n[branches.MAIN]',
             r"admin\.listen: 0\.0\.0\.0:9102 can be reached .* without TLS; listen on 127\.0\.0\.1",

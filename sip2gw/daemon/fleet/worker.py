@@ -137,6 +137,7 @@ class Worker(TerminalSide):
         self._link.lost.add_done_callback(lambda lost: self._stopping.set())
         await self._control.adopt(self._control_line)
         await self.begin()
+        self.server.start()
         self._link.tell(Serving())
         self.keep_going(chores=self._number == 0)
         await self._stopping.wait()
