@@ -6,6 +6,7 @@ stop every terminal (C114).
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 from collections.abc import Mapping
@@ -51,6 +52,12 @@ class ServiceManager:
             self.tell(self._untold)
         if self._watched:
             self._send("WATCHDOG=1")
+
+    def keep_alive(self) -> None:
+        """Call `tell_alive` from now on as long as the loop takes its turns."""
+        if self.interval_s is not None and self._socket is not None:
+            self.tell_alive()
+            asyncio.get_running_loop().call_later(self.interval_s, self.keep_alive)
 
     def _send(self, state: str) -> bool:
         """Whether nothing needs to be sent again."""
