@@ -31,7 +31,6 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
-from sip2gw.authentication.turns import NameTurns
 from sip2gw.backend.base import BackendError, HungUpError
 from sip2gw.foundation.eager import Detached
 from sip2gw.model import FailedPins
@@ -104,12 +103,12 @@ class Guesses:
         self.rules = rules
         self._on_lock = on_lock
         self._monotonic = monotonic
-        self.turns = NameTurns()
         self.under_way: set[asyncio.Task[Any]] = set()
         """Guesses that are being judged, also for somebody who has gone."""
         self.left: set[asyncio.Future[None]] = set()
         """Those of `judge_elsewhere` for somebody who has gone; done when they have been judged."""
         self.terminals = terminals or PinGuesses()
+        self.turns = self.terminals.turns
         self.unwritten: dict[str, _Unwritten] = {}
         self.writing: asyncio.Task[None] | None = None
 

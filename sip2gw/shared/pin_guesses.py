@@ -1,4 +1,4 @@
-"""Wrong PINs at each terminal, of any patron (C19, C99)."""
+"""Guesses at PINs: at each terminal, of any patron, and one after the other (C19, C99)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
+
+from sip2gw.shared.turns import NameTurns
 
 JUDGED_AT_ONCE_MAX = 2
 """At most this many unremembered PINs are judged at a time at a terminal with too many failures."""
@@ -66,9 +68,10 @@ class _Place:
 
 
 class PinGuesses:
-    """The guesses at every terminal."""
+    """The guesses at every terminal, and whose turn it is at every patron's PIN."""
 
-    def __init__(self) -> None:
+    def __init__(self, turns: NameTurns | None = None) -> None:
+        self.turns = turns or NameTurns()
         self._terminals: dict[str, TerminalGuesses] = {}
 
     def of(self, terminal: str, failures_max: int) -> TerminalGuesses:
