@@ -258,7 +258,7 @@ class Together:
     async def _answer(self, side: Side, question: Question) -> Answered:
         value = await self._answers[type(question)](side, question)
         side.courier.flush()  # the answer is not to arrive before what was said until now
-        return Answered(value)
+        return Answered(float(value))
 
     async def _take_place(self, side: Side, asked: TakePlace) -> float:
         if not await self._guard.take_place(asked.address):
