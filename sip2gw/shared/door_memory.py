@@ -116,7 +116,7 @@ R = TypeVar("R", bound=Snapshot)
 
 
 @dataclass(slots=True)
-class Admitted(Generic[R]):
+class AdmittedPatron(Generic[R]):
     """A patron who was admitted, and the last that was seen of them."""
 
     record: R
@@ -139,7 +139,7 @@ class AdmissionsOf(Generic[R]):
     """
 
     def __init__(self) -> None:
-        self._patrons: OrderedDict[str, Admitted[R]] = OrderedDict()
+        self._patrons: OrderedDict[str, AdmittedPatron[R]] = OrderedDict()
         self._holders: dict[str, str] = {}
         """Card → patron, for each card that was admitted."""
 
@@ -150,7 +150,7 @@ class AdmissionsOf(Generic[R]):
         """`card` has been admitted; the patron admitted longest ago makes room."""
         admitted = self._patrons.get(record.id)
         if admitted is None:
-            admitted = self._patrons[record.id] = Admitted(record)
+            admitted = self._patrons[record.id] = AdmittedPatron(record)
         admitted.record, admitted.wrong_pins = record, 0
         admitted.times_s[terminal, card] = now_s
         self._holders[card] = record.id
@@ -180,7 +180,7 @@ class AdmissionsOf(Generic[R]):
         """All who were admitted, longest ago first."""
         return tuple(self._patrons)
 
-    def known(self, patron_id: str) -> Admitted[R] | None:
+    def known(self, patron_id: str) -> AdmittedPatron[R] | None:
         """All that is remembered of the patron."""
         return self._patrons.get(patron_id)
 

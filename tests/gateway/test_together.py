@@ -1,17 +1,30 @@
 """What several workers of one gateway share, with messages in any order (B87, C131)."""
 
 import asyncio
+from typing import Any
 
 import pytest
 from together import World, at_once
 
+from sip2gw.backend.base import BackendTimeoutError
+from sip2gw.foundation.link import MESSAGE_BYTES_MAX
 from sip2gw.model import Block, BlockType, Card, PatronRecord
 from sip2gw.shared.callers import JUDGED_AT_ONCE_MAX
 from sip2gw.shared.door_memory import WRONG_PINS_MAX, Lead
 from sip2gw.shared.pin_guesses import TerminalLimit
 from sip2gw.shared.together import sealing
 from sip2gw.shared.together.courier import LINGER_S
-from sip2gw.shared.together.messages import Admitted, Told
+from sip2gw.shared.together.messages import (
+    Admitted,
+    Answered,
+    Asked,
+    LoginFailed,
+    PassageBegan,
+    Refused,
+    Replace,
+    Seen,
+    Told,
+)
 
 ANNA = PatronRecord("1001", "Anna", cards=(Card("1001"), Card("1009")))
 BLOCKED = PatronRecord("1001", "Anna", blocks=(Block(BlockType.GENERAL),), cards=ANNA.cards)
@@ -93,13 +106,16 @@ class TestTakeOver:
         assert line.closed_for is None
         assert worker.lines_of("kiosk-1") == [line]
 
-    async def test_two_machines_with_one_login_are_reported_once(self):
+    @pytest.mark.parametrize(("silent_s", "times"), [(100, 1), (130, 0)])
+    async def test_two_machines_with_one_login_are_reported_once(self, silent_s, times):
+        """A line that was silent for two minutes is replaced by a reconnection."""
         world = World()
         for number in range(4):  # three replacements
             worker = world.workers[number % 2]
-            worker.login("kiosk-1", address=f"192.0.2.{number % 2}", heard_s=world.now_s)
+            heard_s = world.now_s - silent_s
+            worker.login("kiosk-1", address=f"192.0.2.{number % 2}", heard_s=heard_s)
             await world.quiet()
-        assert world.shared_logins == [("kiosk-1", ["192.0.2.0", "192.0.2.1"])]
+        assert world.shared_logins == [("kiosk-1", ["192.0.2.0", "192.0.2.1"])] * times
 
 
 class TestBarrier:
@@ -130,9 +146,19 @@ class TestBarrier:
         await world.quiet()
         assert known_when_settled == [True]
 
-    async def test_even_if_it_lingers(self, monkeypatch):
+    async def test_even_if_it_lingers_and_the_older_line_stays(self, monkeypatch):
         monkeypatch.setattr("sip2gw.shared.together.courier.LINGER_S", 3600.0)
-        await self.test_what_the_earlier_worker_did_is_known_first()
+        world = World()
+        first, second = world.workers
+        first.login("door-1", allowed=2)
+        await world.quiet()
+        first.state.passages.begins("door-1", "1001", 999.0, 5.0)
+        await world.quiet()
+        assert not second.state.passages.goes_on("door-1", "1001", 1000.0, 5.0)
+        line = second.login("door-1", allowed=2)
+        await world.quiet()
+        assert line.settled.done()
+        assert second.state.passages.goes_on("door-1", "1001", 1000.0, 5.0)
 
     async def test_the_running_request_on_the_older_line_ends_first(self):
         world = World()
@@ -164,6 +190,31 @@ class TestBarrier:
         older.running.set_result(None)
         await world.quiet()
         assert newest.settled.done()
+
+    async def test_a_line_that_is_replaced_while_it_waits_need_not_wait(self):
+        """Otherwise workers that replace each other's lines would wait for each other."""
+        world = World()
+        first, second = world.workers
+        first.login("door-1").begin()
+        await world.quiet()
+        waits = second.login("door-1")
+        await world.quiet()
+        assert not waits.settled.done()
+        second.lines.take_replace(Replace("door-1", waits.number, "192.0.2.3"))
+        assert waits.settled.done()
+
+    async def test_only_requests_on_lines_replaced_until_now_are_waited_for(self):
+        worker = World(1).workers[0]
+        older, newer = worker.login("door-1"), worker.login("door-1")
+        older.begin()
+        newer.begin()
+        lines = worker.lines
+        lines.take_replace(Replace("door-1", older.number, "192.0.2.3"))
+        resting = asyncio.ensure_future(lines.come_to_rest("door-1"))
+        lines.take_replace(Replace("door-1", newer.number, "192.0.2.3"))
+        older.running.set_result(None)
+        await turns()
+        assert resting.done()
 
     async def test_lines_beside_each_other_do_not_wait_for_each_other(self):
         world = World()
@@ -251,7 +302,7 @@ class TestCaps:
         worker.state.doorkeeper.recognise("192.0.2.1")
         worker.state.doorkeeper.leave("192.0.2.1", stranger=False)
         await world.quiet()
-        assert not (worker.side.known or worker.side.strangers)
+        assert worker.side.known == worker.side.strangers == {}
         assert world.doorkeeper._lines == 0
 
     async def test_a_worker_cannot_give_back_what_it_does_not_have(self):
@@ -418,6 +469,49 @@ class TestPins:
         await world.quiet()
         assert patient.done()
 
+    async def test_who_dies_while_waiting_takes_no_turn(self):
+        world = World(3)
+        first, second, third = world.workers
+        for _ in range(3):
+            await self.guess(world, first)
+        held = await self.begin(world, first, first)
+        await self.begin(world, second)
+        turns_of_1001 = second.state.pin_guesses.turns
+        waiting = asyncio.create_task(first.state.pin_guesses.turns.take(("1001",)))
+        await world.quiet()
+        also = asyncio.create_task(turns_of_1001.take(("1001",)))
+        await world.quiet()
+        second.die()
+        for task in held:
+            task.result().leave()
+        first.state.pin_guesses.turns.release(("1001",))
+        begun = await self.begin(world, third, third)
+        assert all(task.done() for task in begun)
+        last = asyncio.create_task(third.state.pin_guesses.turns.take(("1001",)))
+        await world.quiet()
+        assert last.done()
+        assert waiting.done()
+        assert isinstance(also.exception(), BackendTimeoutError)
+
+    async def test_who_gives_up_waiting_leaves_the_patron_to_others(self):
+        world = World()
+        first, second = world.workers
+        names = ("1001",)
+
+        async def take(worker):
+            task = asyncio.create_task(worker.state.pin_guesses.turns.take(names))
+            await world.quiet()
+            return task
+
+        await take(first)
+        gone = await take(second)
+        gone.cancel()
+        first.state.pin_guesses.turns.release(names)
+        await world.quiet()
+        assert (await take(second)).done()
+        second.state.pin_guesses.turns.release(names)
+        assert (await take(first)).done()
+
     async def test_one_patron_is_guessed_at_by_one_worker_at_a_time(self):
         world = World()
         judged = []
@@ -486,6 +580,47 @@ class TestDoors:
         await world.quiet()
         assert (first.up.packets - before[0], second.down.packets - before[1]) == (1, 1)
 
+    async def test_nothing_is_told_of_a_passage_that_nobody_began(self):
+        world = World()
+        worker = world.workers[0]
+        worker.state.passages.end("door-1", "1001")
+        worker.state.passages.begins("door-1", "1001", 100.0, 5.0)
+        worker.state.passages.begins("door-1", "1001", 101.0, 5.0)
+        await world.quiet()
+        assert worker.up.said == [PassageBegan("door-1", "1001", 100.0)]
+
+    async def test_no_packet_is_too_long_for_a_link(self):
+        world = World()
+        worker = world.workers[0]
+        for number in range(500):
+            worker.state.admissions.remember(
+                "door-1", str(number), PatronRecord(str(number), "A" * 500), 100.0
+            )
+        await turns(1)
+        assert len(worker.up.under_way) > 1
+        assert max(len(data) for _, data in worker.up.under_way) < MESSAGE_BYTES_MAX - 8
+        await world.quiet()
+        assert len(world.workers[1].state.admissions.patrons()) == 500
+
+    async def test_a_question_comes_after_what_was_said_before(self):
+        world = World(1)
+        (worker,) = world.workers
+        worker.state.passages.begins("door-1", "1001", 100.0, 5.0)
+        asking = asyncio.create_task(worker.state.callers.note_failure("a", 1.0))
+        await turns(1)
+        assert [number for number, _ in worker.up.under_way] == [None, 1]
+        await world.quiet()
+        assert asking.result() == 1.0
+
+    async def test_an_answer_comes_after_what_was_said_before(self):
+        world = World()
+        first, second = world.workers
+        told = Told([PassageBegan("door-1", "1001", 100.0)])
+        world.together.receive(first.side, told)
+        answer: Any = world.together.receive(second.side, Asked(LoginFailed("a", 1.0)))
+        assert await answer == Answered(1.0)
+        assert second.down.said == told.messages
+
     async def test_what_can_wait_does_not_wait_long(self):
         assert LINGER_S <= 0.02
 
@@ -504,7 +639,7 @@ class TestDoors:
         await world.quiet()
         second.state.admissions.see(BLOCKED)
         await world.quiet()
-        assert first.state.admissions.holder("1001").blocks
+        assert first.state.admissions.holder("1001") == BLOCKED
 
     async def test_a_refusal_anywhere_ends_admissions_everywhere(self):
         world = World(3)
@@ -575,6 +710,56 @@ class TestDoors:
         for worker in world.workers:
             assert worker.state.admissions.holder("1001") == BLOCKED
 
+    async def test_an_older_record_under_way_does_not_undo_a_block(self):
+        world = World()
+        first, second = world.workers
+        first.state.admissions.remember("door-1", "1001", ANNA, world.monotonic())
+        await world.quiet()
+        renamed = PatronRecord("1001", "Ann", cards=ANNA.cards)
+        first.state.admissions.remember("door-2", "1001", renamed, world.monotonic())
+        second.state.admissions.see(BLOCKED)
+        await turns()
+        world.choose = lambda ways: ways[-1]
+        await world.quiet()
+        for worker in world.workers:
+            assert worker.state.admissions.recall("door-2", "1001", world.now_s, 9) == BLOCKED
+
+    async def test_an_admission_under_way_does_not_undo_a_refusal(self):
+        world = World(3)
+        first, second, _ = world.workers
+        first.state.admissions.remember("door-1", "1001", ANNA, world.monotonic())
+        await world.quiet()
+        renamed = PatronRecord("1001", "Ann", cards=ANNA.cards)
+        first.state.admissions.remember("door-1", "1001", renamed, world.monotonic())
+        second.state.admissions.forget("1001")
+        await turns()
+        world.choose = lambda ways: ways[-1]  # the refusal is heard of first
+        await world.quiet()
+        assert not any(worker.state.admissions.knows("1001") for worker in world.workers)
+
+    async def test_an_admission_after_a_refusal_counts_everywhere(self):
+        world = World(3)
+        first, second, _ = world.workers
+        for door in ("door-1", "door-2"):
+            first.state.admissions.remember(door, "1001", ANNA, world.monotonic())
+        await world.quiet()
+        second.state.admissions.forget("1001")
+        # At door 1 nobody has heard of it, and everybody knows the record.
+        first.state.admissions.remember("door-1", "1001", ANNA, world.monotonic())
+        await turns()
+        world.choose = lambda ways: ways[-1]
+        await world.quiet()
+        for worker in world.workers:
+            assert worker.state.admissions.recall("door-1", "1001", world.now_s, 9) == ANNA
+            assert worker.state.admissions.recall("door-2", "1001", world.now_s, 9) is None
+
+    async def test_only_the_latest_refusals_are_kept(self, monkeypatch):
+        monkeypatch.setattr("sip2gw.shared.together.doors.REFUSED_MAX", 2)
+        admissions: Any = World(1).workers[0].state.admissions
+        for at_s, patron_id in enumerate(("1001", "1002", "1001", "1003")):
+            admissions.take_refused(Refused(patron_id, at_s))
+        assert admissions._refused_s == {"1001": 2, "1003": 3}
+
     async def test_whose_record_is_too_long_is_remembered_by_one_worker(self, monkeypatch):
         monkeypatch.setattr(sealing, "SEALED_BYTES_MAX", 200)
         world = World()
@@ -587,6 +772,7 @@ class TestDoors:
         await world.quiet()
         assert first.state.admissions.holder("1001") == endless
         assert not second.state.admissions.knows("1001")
+        assert Seen not in map(type, first.up.said)
 
 
 class TestNewWorker:
@@ -618,10 +804,18 @@ class TestNewWorker:
         assert new.passages.begins("door-1", "1003", now_s + 1, 10_000)
         assert new.passages.lead_of("door-1", "1002", "1002", now_s + 1, 5.0)
         assert new.admissions.recall("door-1", "1009", now_s + 1, 60.0) == ANNA
-        assert new.admissions.known("1001").wrong_pins == 1
+        patron = new.admissions.known("1001")
+        assert patron is not None
+        assert patron.wrong_pins == 1
         assert new.admissions.knows("2001")
         assert not new.admissions.knows("2002")
         assert list(new.pin_guesses.of("door-1", 3).failures) == [100.0]
+
+    async def test_it_hears_of_them_before_any_line_is_handed_to_it(self):
+        world = World(1)
+        world.workers[0].state.passages.begins("door-1", "1001", 999.0, 5.0)
+        await world.quiet()
+        assert world.more().down.said == [PassageBegan("door-1", "1001", 999.0)]
 
     async def test_what_changes_meanwhile_is_told_as_well(self, monkeypatch):
         monkeypatch.setattr("sip2gw.shared.together.parent.PATRONS_PER_TURN", 1)

@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections import deque
 from types import SimpleNamespace
+from typing import Any
 
 import msgspec
 
@@ -25,6 +26,8 @@ class End:
     def __init__(self):
         self.under_way = deque()
         self.packets = 0
+        self.said = []
+        """Everything that was told, message by message."""
         self.is_cut = False
         self._asked = {}
 
@@ -42,6 +45,8 @@ class End:
 
     def _send(self, number, message):
         self.packets += 1
+        if isinstance(message, Told):
+            self.said += _DECODE(msgspec.msgpack.encode(message)).messages
         if not self.is_cut:
             self.under_way.append((number, msgspec.msgpack.encode(message)))
 
@@ -77,17 +82,20 @@ class Line:
     def __init__(self, number, address="192.0.2.1"):
         self.number = number
         self.address = address
-        self.closed_for = None
-        self.running = None
+        self.closed_for: str | None = None
+        self.heard_s = 0.0
+        self.settled: asyncio.Future[None] | None = None
+        self.running: asyncio.Future[None] | None = None
         """The request under way: done when it has ended."""
 
     def begin(self):
+        """Begin a request; returns what ends it."""
         self.running = asyncio.get_running_loop().create_future()
+        return self.running
 
     def at_rest(self):
         if self.running is None:
-            self.begin()
-            self.running.set_result(None)
+            self.begin().set_result(None)
         return self.running
 
 
@@ -101,12 +109,15 @@ class Worker:
         self.state = WorkerState(lambda: world.caps, world.monotonic, self.up)
         self.side = world.together.came(self.down)
         self._together = world.together
+        self._now_s = lambda: world.now_s
         self._numbers = iter(range(1, 1_000_000))
+        self.lines: Any = self.state.connected
         self.state.connected.on_replaced = self._replaced
 
     def _replaced(self, terminal, line, address):
         line.closed_for = address
-        self.state.replacements.note(terminal, line.heard_s, line.heard_s, [line.address, address])
+        addresses = sorted({line.address, address})
+        self.state.replacements.note(terminal, line.heard_s, self._now_s(), addresses)
         self.state.connected.leave(terminal, line)
 
     def login(self, terminal, *, allowed=1, address="192.0.2.1", heard_s=0.0):
@@ -118,7 +129,7 @@ class Worker:
         return line
 
     def lines_of(self, terminal):
-        return [line for line in self.state.connected.of(terminal)]
+        return list(self.state.connected.of(terminal))
 
     @property
     def ways(self):
@@ -148,7 +159,7 @@ class World:
             max_connections=max_connections, max_connections_per_address=per_address
         )
         self.now_s = 1000.0
-        self.shared_logins = []
+        self.shared_logins: list[tuple[str, object]] = []
         self.doorkeeper = Doorkeeper(lambda: self.caps, lambda: 10_000)
         self.together = Together(
             self.doorkeeper,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from sip2gw.model import PatronRecord
-from sip2gw.shared.door_memory import AdmissionsOf, Lead, Passages, Snapshot
+from sip2gw.shared.door_memory import AdmissionsOf, AdmittedPatron, Lead, Passages, Snapshot
 from sip2gw.shared.together.courier import Courier
 from sip2gw.shared.together.messages import (
     Admitted,
@@ -73,10 +73,10 @@ class JointPassages(ToldPassages):
 
 
 class ToldAdmissions(AdmissionsOf[R]):
-    """Admissions, as they are told by others.
+    """Admissions, as they are told by others, in whatever order that arrives.
 
-    Of two records the one that was seen last counts, in whatever order they arrive; of an
-    admission and a refusal likewise.
+    Of two records the one that was seen last counts, and of a refusal and an admission likewise.
+    So all who have been told the same know the same.
     """
 
     def __init__(self, opened: Callable[[str, bytes], R]) -> None:
@@ -87,46 +87,55 @@ class ToldAdmissions(AdmissionsOf[R]):
 
     def take_admitted(self, told: Admitted) -> None:
         """A patron was admitted."""
-        if told.at_s <= self._refused_s.get(told.patron_id, 0):
-            return
-        known = self._patrons.get(told.patron_id)
-        if known is None and not told.record:
-            return  # the others' memory is full, or their record too long
-        if told.record and (known is None or told.at_s >= known.seen_s):
-            record, seen_s = self._opened(told.patron_id, told.record), told.at_s
-        else:
-            assert known is not None
-            record, seen_s = known.record, known.seen_s
-        super().remember(told.terminal, told.card, record, told.at_s)
-        self._patrons[told.patron_id].seen_s = seen_s
+        door = (told.terminal, told.card, told.at_s)
+        self._take(told.patron_id, told.at_s, told.record, [door])
 
     def take_seen(self, told: Seen) -> None:
         """This is known of a patron now."""
-        known = self._patrons.get(told.patron_id)
-        if known is not None and told.at_s >= known.seen_s:
-            known.record, known.seen_s = self._opened(told.patron_id, told.record), told.at_s
+        self._take(told.patron_id, told.at_s, told.record, [])
+
+    def take_known(self, told: KnownPatron) -> None:
+        """All that is remembered of a patron."""
+        known = self._take(told.patron_id, told.at_s, told.record, told.admitted)
+        if known is not None:
+            known.wrong_pins = told.wrong_pins
+
+    def _take(
+        self, patron_id: str, seen_s: float, data: bytes, doors: Iterable[tuple[str, str, float]]
+    ) -> AdmittedPatron[R] | None:
+        since_s = self._refused_s.get(patron_id, 0)
+        doors = [door for door in doors if door[2] > since_s]
+        known = self._patrons.get(patron_id)
+        if known is None and not (data and doors):
+            return None  # refused meanwhile; or only one worker knows, see `SEALED_BYTES_MAX`
+        if known is None or (data and seen_s >= known.seen_s):
+            record = self._opened(patron_id, data)
+        else:
+            record, seen_s = known.record, known.seen_s
+        for terminal, card, at_s in doors:
+            super().remember(terminal, card, record, at_s)
+        known = self._patrons[patron_id]
+        known.record, known.seen_s = record, seen_s
+        return known
 
     def take_pin(self, told: PinSeen) -> None:
         """What a PIN was worth."""
         super().note_pin(told.patron_id, right=told.right)
 
     def take_refused(self, told: Refused) -> None:
-        """A patron was refused for what they are."""
-        known = self._patrons.get(told.patron_id)
-        if known is None or told.at_s >= max(known.times_s.values(), default=0):
-            self._drop(told.patron_id)
+        """A patron was refused for what they are: only later admissions count."""
         self.note_refused(told.patron_id, told.at_s)
-
-    def take_known(self, told: KnownPatron) -> None:
-        """All that is remembered of a patron."""
-        record = self._opened(told.patron_id, told.record)
-        for terminal, card, at_s in told.admitted:
-            super().remember(terminal, card, record, at_s)
-        known = self._patrons[told.patron_id]
-        known.wrong_pins, known.seen_s = told.wrong_pins, told.at_s
+        known = self._patrons.get(told.patron_id)
+        if known is None:
+            return
+        later = [(*door, at_s) for door, at_s in known.times_s.items() if at_s > told.at_s]
+        self._drop(told.patron_id)
+        for terminal, card, at_s in later:
+            super().remember(terminal, card, known.record, at_s)
+            self._patrons[told.patron_id].seen_s = known.seen_s
 
     def note_refused(self, patron_id: str, at_s: float) -> None:
-        """Admissions before `at_s` count nowhere."""
+        """Admissions until `at_s` count nowhere."""
         self._refused_s[patron_id] = at_s
         self._refused_s.move_to_end(patron_id)
         if len(self._refused_s) > REFUSED_MAX:
@@ -178,6 +187,13 @@ class JointAdmissions(ToldAdmissions[PatronRecord]):
             super().forget(patron_id)
             self._tell_refused(patron_id, self._monotonic())
 
+    def take_refused(self, told: Refused) -> None:
+        """See `ToldAdmissions`. What counts nevertheless may be known here only."""
+        super().take_refused(told)
+        message = known_patron(told.patron_id, self._patrons.get(told.patron_id), seal)
+        if message is not None:
+            self._courier.tell(message)
+
     def _is_news(self, record: PatronRecord) -> bool:
         known = self._patrons.get(record.id)
         return known is None or (known.record is not record and known.record != record)
@@ -192,3 +208,14 @@ class JointAdmissions(ToldAdmissions[PatronRecord]):
     def _tell_refused(self, patron_id: str, now_s: float) -> None:
         self.note_refused(patron_id, now_s)
         self._courier.tell(Refused(patron_id, now_s))
+
+
+def known_patron(
+    patron_id: str, known: AdmittedPatron[R] | None, sealed: Callable[[R], bytes]
+) -> KnownPatron | None:
+    """All that is remembered of a patron, if it can be told."""
+    data = sealed(known.record) if known is not None else b""
+    if known is None or not data:
+        return None
+    doors = [(*door, at_s) for door, at_s in known.times_s.items()]
+    return KnownPatron(patron_id, known.seen_s, data, doors, known.wrong_pins)

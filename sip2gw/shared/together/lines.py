@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol, TypeVar
 
 from sip2gw.shared.connected import HEARD_WITHIN_S, Connected, Replacements
@@ -86,10 +86,12 @@ class JointLines(Connected[L]):
         leaving = (*self._leaving.get(told.terminal, ()), line.at_rest())
         self._leaving[told.terminal] = [rest for rest in leaving if not rest.done()]
 
-    async def come_to_rest(self, terminal: str) -> None:
-        """Wait for the requests of `terminal` on lines that were replaced."""
-        for rest in tuple(self._leaving.get(terminal, ())):
-            await rest
+    def come_to_rest(self, terminal: str) -> Awaitable[object]:
+        """Wait for the requests of `terminal` on lines that were replaced until now.
+
+        Not for those that will be: workers would wait for each other.
+        """
+        return asyncio.gather(*self._leaving.get(terminal, ()))
 
 
 class JointReplacements(Replacements):

@@ -175,7 +175,7 @@ class Refused(Message, frozen=True):
 
 
 class KnownPatron(Message, frozen=True):
-    """To a new worker: all that is remembered of a patron who was admitted."""
+    """All that is remembered of a patron who was admitted: to a new worker, or to the others."""
 
     patron_id: str
     at_s: float

@@ -19,7 +19,7 @@ from sip2gw.shared.door_memory import Lead
 from sip2gw.shared.doorkeeper import Doorkeeper
 from sip2gw.shared.pin_guesses import GuessPlace, PinGuesses, TerminalLimit
 from sip2gw.shared.together.courier import Courier, Wire, written
-from sip2gw.shared.together.doors import ToldAdmissions, ToldPassages
+from sip2gw.shared.together.doors import ToldAdmissions, ToldPassages, known_patron
 from sip2gw.shared.together.messages import (
     Admitted,
     Answered,
@@ -128,6 +128,7 @@ class Together:
             Seen: lambda side, told: self._admissions.take_seen(told),
             PinSeen: lambda side, told: self._admissions.take_pin(told),
             Refused: lambda side, told: self._admissions.take_refused(told),
+            KnownPatron: lambda side, told: self._admissions.take_known(told),
         }
         self._answers: dict[type[Message], Callable[[Side, Any], Awaitable[float]]] = {
             TakePlace: self._take_place,
@@ -206,10 +207,8 @@ class Together:
             if side.has_gone:
                 return
             known = self._admissions.known(patron_id)
-            if known is not None:
-                admitted = [(*door, at_s) for door, at_s in known.times_s.items()]
-                record = known.record.data
-                told = KnownPatron(patron_id, known.seen_s, record, admitted, known.wrong_pins)
+            told = known_patron(patron_id, known, lambda record: record.data)
+            if told is not None:
                 side.courier.tell(told)
 
     # Lines ---------------------------------------------------------------------------------
@@ -317,7 +316,9 @@ class Together:
         task.add_done_callback(self._tasks.discard)
 
 
-_PASSED_ON = frozenset({PassageBegan, PassagesEnded, Led, Admitted, Seen, PinSeen, Refused})
+_PASSED_ON = frozenset(
+    {PassageBegan, PassagesEnded, Led, Admitted, Seen, PinSeen, Refused, KnownPatron}
+)
 
 
 def _led(terminal: str, child: str, lead: Lead) -> Led:

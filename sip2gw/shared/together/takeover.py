@@ -40,8 +40,6 @@ class TakeOver(Generic[W]):
             may be `line` itself. 0 allows any number.
         """
         lines = self._lines.setdefault(terminal, [])
-        if line in lines:  # it logs in again
-            lines.remove(line)
         insort(lines, line, key=lambda one: one.at_s)
         self._been.setdefault(terminal, set()).add(line.worker)
         too_many = len(lines) - allowed if 0 < allowed < len(lines) else 0

@@ -68,12 +68,12 @@ class WorkerState(SharedState):
         """Take in what the parent says; returns the answer to a question."""
         if isinstance(message, Asked):
             assert isinstance(message.question, Settle)
-            return self._settle(message.question.terminal)
+            return self._settle(self._lines.come_to_rest(message.question.terminal))
         for told in message.messages:
             self._takes[type(told)](told)
         return None
 
-    async def _settle(self, terminal: str) -> Answered:
-        await self._lines.come_to_rest(terminal)
+    async def _settle(self, resting: Awaitable[object]) -> Answered:
+        await resting
         self._courier.flush()  # the answer says that everything was told
         return Answered(1)
