@@ -28,13 +28,13 @@ import math
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
-from sip2gw.authentication.turns import NameTurns
 from sip2gw.backend.base import BackendError, HungUpError
 from sip2gw.foundation.eager import Detached
 from sip2gw.model import FailedPins
-from sip2gw.shared.pin_guesses import PinGuesses, TerminalGuesses
+from sip2gw.shared.pin_guesses import GuessPlace, PinGuesses, TerminalGuesses, TerminalLimit
 
 FAILURES_LAST = 3
 """A door with this many failures within the window no longer goes first."""
@@ -103,12 +103,12 @@ class Guesses:
         self.rules = rules
         self._on_lock = on_lock
         self._monotonic = monotonic
-        self.turns = NameTurns()
         self.under_way: set[asyncio.Task[Any]] = set()
         """Guesses that are being judged, also for somebody who has gone."""
         self.left: set[asyncio.Future[None]] = set()
         """Those of `judge_elsewhere` for somebody who has gone; done when they have been judged."""
         self.terminals = terminals or PinGuesses()
+        self.turns = self.terminals.turns
         self.unwritten: dict[str, _Unwritten] = {}
         self.writing: asyncio.Task[None] | None = None
 
@@ -117,16 +117,9 @@ class Guesses:
     async def judge(
         self, terminal: str, now: datetime, judging: Callable[[], Coroutine[Any, Any, T]]
     ) -> T:
-        """The result of `judging`, which goes on even if the caller gives up.
-
-        All guesses under way at a terminal may fail. Counting them denies extra ones to those who
-        hang up.
-        """
-        known = self.terminal(terminal)
-        crowded = self._too_many(known, now, known.judged)
-        if crowded:
-            await known.turn.acquire()
-        return await asyncio.shield(self._begin(judging(), known, crowded=crowded))
+        """The result of `judging`, which goes on even if the caller gives up."""
+        place = await self.terminals.begin(terminal, self._limit(), now.timestamp())
+        return await asyncio.shield(self._begin(judging(), place))
 
     async def judge_elsewhere(
         self, terminal: str, now: datetime, judging: Coroutine[Any, Any, T]
@@ -141,26 +134,16 @@ class Guesses:
                 judging.close()
                 raise
         known.judged += 1
-
-        def ended() -> None:
-            known.judged -= 1
-            if crowded:
-                known.turn.release()
-
+        ended = partial(known.end, crowded=crowded)
         return await Detached(self.left, ended).run(judging)
 
-    def _begin(
-        self, judging: Coroutine[Any, Any, T], known: TerminalGuesses, *, crowded: bool
-    ) -> asyncio.Task[T]:
+    def _begin(self, judging: Coroutine[Any, Any, T], place: GuessPlace) -> asyncio.Task[T]:
         begun = asyncio.get_running_loop().create_task(judging)
-        known.judged += 1
         self.under_way.add(begun)
 
         def done(task: asyncio.Task[T]) -> None:
             self.under_way.discard(task)
-            known.judged -= 1
-            if crowded:
-                known.turn.release()
+            place.leave()
             if not task.cancelled():
                 task.exception()  # retrieved, so that asyncio does not report it again
 
@@ -261,6 +244,10 @@ class Guesses:
         """The guesses at the terminal of that name."""
         return self.terminals.of(name, self.rules.terminal_failures_max)
 
+    def _limit(self) -> TerminalLimit:
+        rules = self.rules
+        return TerminalLimit(rules.terminal_failures_max, rules.terminal_window.total_seconds())
+
     def _too_many(self, terminal: TerminalGuesses, now: datetime, more: int = 0) -> bool:
         window_s = self.rules.terminal_window.total_seconds()
         return terminal.too_many(now.timestamp(), window_s, more)
@@ -270,14 +257,11 @@ class Guesses:
         window_s = self.rules.terminal_window.total_seconds()
         return not self.terminal(terminal).has_failed(FAILURES_LAST, now.timestamp(), window_s)
 
-    def note_failure(self, terminal: str, now: datetime, failures: int | None) -> None:
+    async def note_failure(self, terminal: str, now: datetime, failures: int | None) -> None:
         """Count a failure at a terminal, the patron's `failures`-th, and report a limit reached."""
         if failures is not None and failures >= self.rules.failures_max:
             self._on_lock("card", terminal)
-        known = self.terminal(terminal)
-        before = self._too_many(known, now)
-        known.failures.append(now.timestamp())
-        if not before and self._too_many(known, now):
+        if await self.terminals.fail(terminal, self._limit(), now.timestamp()):
             self._on_lock("terminal", terminal)
 
     async def hold_back(self, terminal: str, now: datetime, began_s: float) -> None:

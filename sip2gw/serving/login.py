@@ -75,7 +75,7 @@ class LoginDesk:
         if recognised and known is not None and not self._obstacle(conversation, request, known):
             return known
         if not await self._guard.take_place(conversation.address):
-            self._guard.note_failure(conversation.address, 0)
+            await self._guard.note_failure(conversation.address, 0)
             self._tell_refusal(conversation, known, "not_judged")
             return "not_judged"
         # In a task of its own: hanging up does not undo a guess.
@@ -110,7 +110,8 @@ class LoginDesk:
                     return known
             self._tell_refusal(conversation, known, reason)
             step_s = self._site().config.security.login_backoff_s
-            await asyncio.sleep(self._guard.note_failure(conversation.address, step_s))
+            held_back_s = await self._guard.note_failure(conversation.address, step_s)
+            await asyncio.sleep(held_back_s)
             return reason
         finally:
             self._guard.leave_place(conversation.address)

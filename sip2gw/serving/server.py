@@ -51,6 +51,7 @@ class TerminalServer:
         self._next_backend_check = 0.0
         self._backend_check: asyncio.Task[None] | None = None
         gateway.logins.on_login = self._logged_in
+        self._connected.on_replaced = self._replace
 
     @property
     def config(self) -> Config:
@@ -204,20 +205,16 @@ class TerminalServer:
         line.terminal_name = terminal.name
         allowed = self.gateway.site.by_name[terminal.name].terminal.max_connections
         for older in self._connected.join(terminal.name, line, allowed):
-            self._replace(older, line)
+            self._replace(terminal.name, older, conversation.address)
+        line.hold_next(self._connected.settled(line))
 
-    def _replace(self, older: TerminalLine, newer: TerminalLine) -> None:
+    def _replace(self, name: str, older: TerminalLine, newer_address: str) -> None:
         """Close `older`, and log a warning if two machines seem to share a login (C102)."""
-        name, now = newer.terminal_name, self.monotonic()
+        now, addresses = self.monotonic(), sorted({older.address, newer_address})
         if now - older.last_heard <= HEARD_WITHIN_S:
             self.gateway.metrics.terminal_replaced[name] += 1
-        if self._replacements.note(name, older.last_heard, now):
-            lines = (line.conversation for line in (older, newer))
-            self.gateway.log.events.warning(
-                "login_shared",
-                terminal=name,
-                addresses=sorted({line.address for line in lines}),
-            )
+        if self._replacements.note(name, older.last_heard, now, addresses):
+            self.gateway.log.events.warning("login_shared", terminal=name, addresses=addresses)
         self._connected.leave(name, older)
         older.close_when_done("replaced")
 
