@@ -24,7 +24,7 @@ class End:
     """One end of a link in memory; what it says stays under way until it is delivered."""
 
     def __init__(self):
-        self.under_way = deque()
+        self.under_way: deque[Any] = deque()
         self.packets = 0
         self.said = []
         """Everything that was told, message by message."""
