@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import resource
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 OnReady = Callable[[list[str], str], None]
 """Called with the addresses for terminals and that for HTTP."""
@@ -41,3 +41,23 @@ def why_not_listening(error: OSError) -> str:
     problem = error.strerror or type(error).__name__
     place = f"{error.filename}: " if error.filename else ""
     return f"cannot listen: {place}{problem}{to_do.get(error.errno or 0, '')}"
+
+
+def repeated(
+    work: Callable[[], Awaitable[None]], first_after_s: float, every_s: float
+) -> asyncio.Task[None]:
+    """A task that repeats `work` until it is cancelled; what that did not expect is logged, and it
+    is due again."""
+    loop = asyncio.get_running_loop()
+
+    async def when_due() -> None:
+        await asyncio.sleep(first_after_s)
+        while True:
+            try:
+                await work()
+            except Exception as problem:
+                failure = {"message": "a recurring task failed", "exception": problem}
+                loop.call_exception_handler(failure)
+            await asyncio.sleep(every_s)
+
+    return loop.create_task(when_due())

@@ -30,6 +30,7 @@ from sip2gw.daemon.ending import Ending
 from sip2gw.daemon.looking import Looker
 from sip2gw.daemon.looking_payments import PaymentLooker
 from sip2gw.daemon.maintenance import MAINTENANCE
+from sip2gw.daemon.process import repeated
 from sip2gw.daemon.reloading import show
 from sip2gw.daemon.replaying import Replayer
 from sip2gw.daemon.settling import Looks, Settler
@@ -293,20 +294,8 @@ class TerminalSide:
     def repeat(
         self, work: Callable[[], Awaitable[None]], first_after_s: float, every_s: float
     ) -> None:
-        """Repeat `work` until `stop`; what it did not expect is logged, and it is due again."""
-        loop = asyncio.get_running_loop()
-
-        async def when_due() -> None:
-            await asyncio.sleep(first_after_s)
-            while True:
-                try:
-                    await work()
-                except Exception as problem:
-                    failure = {"message": "a recurring task failed", "exception": problem}
-                    loop.call_exception_handler(failure)
-                await asyncio.sleep(every_s)
-
-        self._tasks.append(loop.create_task(when_due()))
+        """Repeat `work` until `end_requests`."""
+        self._tasks.append(repeated(work, first_after_s, every_s))
 
     async def warm(self) -> None:
         """Read the data for doors in a thread, so that patrons do not wait for a slow disk."""

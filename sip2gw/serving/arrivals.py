@@ -48,6 +48,8 @@ class Arrival:
     listener: Listener
     accepted_at: float
     """On the monotonic clock; its time runs from here."""
+    number: int = 0
+    """Of the connection, where several servers share the numbers; 0: the server gives it one."""
 
 
 class Settings(Protocol):

@@ -119,12 +119,12 @@ class TerminalServer:
     def take(self, arrival: Arrival) -> None:
         """Let a terminal that was let in speak, with TLS where its listener has it."""
         keep_alive(arrival.sock, self.config.server.tcp_keepalive_s)
-        line = self.new_line(arrival.address, arrival.accepted_at)
+        line = self.new_line(arrival.address, arrival.accepted_at, arrival.number)
         line.open(arrival.sock, context_for(arrival.listener, self.contexts))
 
-    def new_line(self, address: str, accepted_at: float) -> TerminalLine:
+    def new_line(self, address: str, accepted_at: float, number: int = 0) -> TerminalLine:
         """A line of a terminal that has its place already (`Doorkeeper`), still without socket."""
-        number, limits = next(self._numbers), self.config.server
+        number, limits = number or next(self._numbers), self.config.server
         link = ServerConnection(
             self.gateway.site.prelogin, limits.frame_bytes_max, limits.resend_limit
         )

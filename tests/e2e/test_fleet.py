@@ -84,6 +84,15 @@ async def test_several_workers_are_one_gateway(gateway):
     listed = await command(gateway, "terminal", "list")
     assert len(re.findall(r"^k\d+ .* yes .* 127.0.0.1 ", listed.output, re.MULTILINE)) == 10
 
+    # A terminal that comes again replaces its older line, wherever that is.
+    for _ in range(3):
+        newer = await gateway.terminal("k5")
+        assert await kiosks["k5"].ended()
+        kiosks["k5"] = newer
+    assert (await kiosks["k5"].ask(STATUS)).startswith("98Y")
+    numbers = [line["connection"] for line in gateway.events("login")]
+    assert len(set(numbers)) == len(numbers)
+
     # A terminal is found wherever it is.
     for login in ("k0", "k1"):
         assert (await command(gateway, "terminal", "kick", login)).status == 0
@@ -117,7 +126,7 @@ async def test_several_workers_are_one_gateway(gateway):
     assert await gateway.ended() == 0
     assert await kiosks["k3"].ended()
     assert gateway.other_output == []
-    assert sum(line["event"] == "stopped" for line in gateway.log) == 3
+    assert len(gateway.events("stopped")) == 3, gateway.log[-12:]
 
 
 async def test_a_worker_that_crashes_or_stands_still_is_replaced(gateway):
@@ -163,6 +172,7 @@ async def test_a_worker_that_crashes_or_stands_still_is_replaced(gateway):
 async def test_while_no_worker_can_take_them_newcomers_wait(gateway):
     for pid in gateway.workers.values():
         os.kill(pid, signal.SIGKILL)
+    await gateway.logged("worker_ended", 2)
     waiting = [asyncio.create_task(gateway.terminal(f"k{number}")) for number in range(3)]
     assert (await gateway.http("/readyz"))[0] == 503
     for kiosk in await asyncio.gather(*waiting):

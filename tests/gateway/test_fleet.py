@@ -22,10 +22,8 @@ from sip2gw.daemon.fleet.messages import (
     End,
     Follow,
     Followed,
-    Left,
     Look,
     Over,
-    Recognised,
     Serving,
     Taken,
     Turn,
@@ -37,6 +35,7 @@ from sip2gw.monitoring.metrics import Metrics
 from sip2gw.monitoring.telemetry import Log, Redactor
 from sip2gw.serving.arrivals import Arrival
 from sip2gw.shared.doorkeeper import Doorkeeper
+from sip2gw.shared.together.messages import Left, Recognised, Told
 
 HERE = "192.0.2.1"
 
@@ -56,7 +55,7 @@ class Worker:
         self.status = None
 
     def serve(self):
-        self.link.tell(Serving())
+        self.link.tell(Serving(store_works=True))
 
     def _told(self, message, descriptor):
         match message:
@@ -84,7 +83,7 @@ class Worker:
     def leaves(self, number, *, stranger=True):
         """A terminal hangs up."""
         self.lines.pop(number)
-        self.link.tell(Left(HERE, stranger))
+        self.link.tell(Told([Left(HERE, stranger)]))
 
     def end(self, status):
         if self.status is None:
@@ -225,7 +224,7 @@ async def test_places_are_counted_until_the_worker_says_that_they_are_free(house
     await house.until(lambda: house.lines() == [2, 2])
     assert house.counted == (4, 4, 4)
     first, second = house.workers[0], house.workers[1]
-    first.link.tell(Recognised(HERE))
+    first.link.tell(Told([Recognised(HERE)]))
     await house.until(lambda: house.counted == (4, 4, 3))
     first.leaves(next(iter(first.lines)), stranger=False)
     second.leaves(next(iter(second.lines)))
@@ -237,7 +236,7 @@ async def test_those_of_a_worker_that_ends_are_free_and_it_is_replaced(house):
     house.arrive(4)
     await house.until(lambda: house.lines() == [2, 2])
     ended = house.workers[1]
-    ended.link.tell(Recognised(HERE))
+    ended.link.tell(Told([Recognised(HERE)]))
     ended.leaves(next(iter(ended.lines)))
     ended.end(-11)
     await house.serves(1, ended)

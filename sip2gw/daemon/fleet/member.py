@@ -6,7 +6,6 @@ import asyncio
 import os
 import socket
 import subprocess
-from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -27,10 +26,8 @@ from sip2gw.daemon.fleet.messages import (
     Converse,
     End,
     Follow,
-    Left,
     Look,
     Over,
-    Recognised,
     Serving,
     Taken,
     Turn,
@@ -38,7 +35,8 @@ from sip2gw.daemon.fleet.messages import (
 from sip2gw.foundation.link import Link, LinkLostError
 from sip2gw.monitoring.metrics import Family
 from sip2gw.serving.arrivals import Arrival
-from sip2gw.shared.doorkeeper import Doorkeeper
+from sip2gw.shared.together.messages import Asked, Told
+from sip2gw.shared.together.parent import Side, Together
 
 SILENT_AFTER = 1
 """A worker that owes an answer when it is asked again (`LOOK_EVERY_S`) gets no new connections."""
@@ -46,8 +44,18 @@ STUCK_AFTER = 10
 """And one that has let so many questions pass is killed."""
 ANSWER_WITHIN_S = 2.0
 """For operators nobody waits longer for a worker."""
-REAP_WITHIN_S = 0.7
+REAP_WITHIN_S = 3.0
 """Seconds in which a process must end by itself before it is killed."""
+
+
+class Child(Protocol):
+    """What is needed of `subprocess.Popen`."""
+
+    def kill(self) -> None:
+        """End it at once."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Its exit status, once it has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +64,7 @@ class Process:
 
     link: socket.socket
     control: socket.socket
-    process: subprocess.Popen[bytes]
+    process: Child
 
 
 class Owner(Protocol):
@@ -72,10 +80,10 @@ class Member:
 
     Args:
         number: its place among the workers.
-        doorkeeper: counts the connections of all.
+        together: what the workers share, and who has which connection.
     """
 
-    def __init__(self, number: int, owner: Owner, doorkeeper: Doorkeeper) -> None:
+    def __init__(self, number: int, owner: Owner, together: Together) -> None:
         self.number = number
         self.serving = False
         """Whether it has said that it serves, and has not ended."""
@@ -86,20 +94,19 @@ class Member:
         self.why_killed = ""
         self.families: Sequence[Family] = ()
         """Its numbers when they were read last."""
-        self._owner, self._doorkeeper = owner, doorkeeper
-        self._process: subprocess.Popen[bytes] | None = None
+        self._owner, self._together = owner, together
+        self._side: Side | None = None
+        self._process: Child | None = None
         self._link: Link | None = None
         self._channel: Channel | None = None
         self._untaken: dict[int, Arrival] = {}
-        self._lines: Counter[str] = Counter()
-        self._strangers: Counter[str] = Counter()
         self._unanswered = 0
         self._looking: asyncio.Task[None] | None = None
 
     @property
     def lines(self) -> int:
         """How many connections it has."""
-        return self._lines.total()
+        return self._side.lines if self._side is not None else 0
 
     @property
     def takes_turns(self) -> bool:
@@ -112,11 +119,15 @@ class Member:
         """Speak with a process until it has ended; returns its exit status."""
         self._process = started.process
         loop = asyncio.get_running_loop()
-        self._link = link = Link(started.link, AnyMessage, self._told)
-        _, self._channel = await loop.create_unix_connection(Channel, sock=started.control)
-        await link.lost
-        self.serving = False
-        return await asyncio.to_thread(_reap, started.process)
+        try:
+            self._link = link = Link(started.link, AnyMessage, self._told)
+            self._side = self._together.came(link)
+            _, self._channel = await loop.create_unix_connection(Channel, sock=started.control)
+            await link.lost
+        finally:
+            self.serving = False
+            status = await asyncio.to_thread(_reap, started.process)
+        return status
 
     def kill(self, why: str) -> None:
         """End it at once; why is counted."""
@@ -126,14 +137,12 @@ class Member:
                 self._process.kill()
 
     def leave(self) -> list[Arrival]:
-        """Give back the places of a process that has ended; the connections that it never took."""
+        """Give back what a process that has ended had; the connections that it never took."""
         untaken = list(self._untaken.values())
-        self._untaken.clear()
-        for arrival in untaken:
-            self._forget(arrival.address, stranger=True)
-        for address, lines in list(self._lines.items()):
-            for _ in range(lines):
-                self._gone(address, stranger=self._strangers[address] > 0)
+        if self._side is not None:
+            for arrival in untaken:
+                self._together.taken_back(self._side, arrival.address)
+            self._together.gone(self._side)
         if self._channel is not None:
             self._channel.close()
         return untaken
@@ -143,9 +152,9 @@ class Member:
     def hand(self, number: int, arrival: Arrival, listener: int) -> None:
         """Hand over a connection, which counts as its own from now on."""
         assert self._link is not None
+        assert self._side is not None
         self._untaken[number] = arrival
-        self._lines[arrival.address] += 1
-        self._strangers[arrival.address] += 1
+        self._together.handed(self._side, arrival.address)
         self._link.tell(
             Arrived(number, arrival.address, listener, arrival.accepted_at),
             arrival.sock.fileno(),
@@ -153,28 +162,15 @@ class Member:
 
     def _told(self, message: AnyMessage, descriptor: int | None) -> object:
         match message:
-            case Serving():
-                self.serving = True
+            case Serving(store_works):
+                self.serving, self.store_works = True, store_works
                 self._owner.serves(self)
             case Taken(number):
                 self._untaken.pop(number).sock.close()
-            case Recognised(address):
-                self._strangers[address] -= 1
-                self._doorkeeper.recognise(address)
-            case Left(address, stranger):
-                self._gone(address, stranger=stranger)
+            case Told() | Asked():
+                assert self._side is not None
+                return self._together.receive(self._side, message)
         return None
-
-    def _gone(self, address: str, *, stranger: bool) -> None:
-        self._forget(address, stranger=stranger)
-        self._doorkeeper.leave(address, stranger=stranger)
-        self._doorkeeper.leave_place()
-
-    def _forget(self, address: str, *, stranger: bool) -> None:
-        self._lines[address] -= 1
-        self._strangers[address] -= stranger
-        if not self._lines[address]:
-            del self._lines[address], self._strangers[address]
 
     # Whether it takes its turns ------------------------------------------------------------
 
@@ -245,13 +241,14 @@ class Member:
         """Let it put `config` in force; whether it did."""
         if self._link is None:
             return False
-        descriptor = write_config(config)
         try:
-            await asyncio.wait_for(self._link.ask(Follow(), descriptor), within_s)
-        except (LinkLostError, TimeoutError):
+            descriptor = await asyncio.to_thread(write_config, config)
+            try:
+                await asyncio.wait_for(self._link.ask(Follow(), descriptor), within_s)
+            finally:
+                os.close(descriptor)
+        except (LinkLostError, TimeoutError, OSError):
             return False
-        finally:
-            os.close(descriptor)
         self.config = config
         return True
 
@@ -268,7 +265,7 @@ class Member:
         return over.given_up
 
 
-def _reap(process: subprocess.Popen[bytes]) -> int:
+def _reap(process: Child) -> int:
     """Wait until the process ends, and kill it after `REAP_WITHIN_S`; blocks."""
     try:
         return process.wait(REAP_WITHIN_S)

@@ -1,20 +1,24 @@
 """What a parent and a worker tell and ask each other about connections and the configuration.
 
-What workers share among each other is in `sip2gw/shared`; operators' requests go over the worker's
-control channel (`control/messages.py`), as in a gateway of one process.
+On the same link goes what workers share (`shared/together`). Operators' requests go over the
+worker's control channel (`control/messages.py`), as in a gateway of one process.
 """
 
 from __future__ import annotations
 
 import msgspec
 
+from sip2gw.shared.together.messages import Answered, Asked, Told
 
-class Message(msgspec.Struct, frozen=True, array_like=True, tag=True):
-    """A message; an address is personal data of nobody, but of no interest to a log either."""
+
+class Message(msgspec.Struct, frozen=True, tag=True):
+    """A message."""
 
 
 class Serving(Message, frozen=True):
     """From a worker: connections may come."""
+
+    store_works: bool
 
 
 class Arrived(Message, frozen=True):
@@ -33,19 +37,6 @@ class Taken(Message, frozen=True):
     """From a worker: it has the connection. Nothing was read from one that was not taken."""
 
     number: int
-
-
-class Recognised(Message, frozen=True):
-    """From a worker: a stranger from this address has logged in."""
-
-    address: str
-
-
-class Left(Message, frozen=True):
-    """From a worker: a connection from this address has ended."""
-
-    address: str
-    stranger: bool
 
 
 class Look(Message, frozen=True):
@@ -85,8 +76,6 @@ AnyMessage = (
     Serving
     | Arrived
     | Taken
-    | Recognised
-    | Left
     | Look
     | Turn
     | Converse
@@ -94,4 +83,7 @@ AnyMessage = (
     | Followed
     | End
     | Over
+    | Told
+    | Asked
+    | Answered
 )

@@ -23,7 +23,7 @@ from sip2gw.daemon.fleet.operations import FleetOperations
 from sip2gw.daemon.fleet.team import LOOK_EVERY_S, Team
 from sip2gw.daemon.notify import ServiceManager
 from sip2gw.daemon.operating import OperatorSide
-from sip2gw.daemon.process import LEAVE_S, OnReady, why_not_listening
+from sip2gw.daemon.process import LEAVE_S, OnReady, repeated, why_not_listening
 from sip2gw.daemon.reloading import Reloader, prepared, show
 from sip2gw.foundation.children import start_module
 from sip2gw.foundation.clock import Clock
@@ -107,7 +107,7 @@ class Parent:
         signals.hear(loop, self.drain, self.reload)
         _, self.site, _ = await asyncio.to_thread(prepared, self.config, frozenset(Capability))
         show(self.config, self.metrics, self._clock)
-        self._looking.append(loop.create_task(self._look()))
+        self._looking.append(repeated(self._look, LOOK_EVERY_S, LOOK_EVERY_S))
         try:
             await self._begin_workers()
             if not self._stopping.is_set():
@@ -143,22 +143,15 @@ class Parent:
         )
         self._manager.tell("READY=1")
         self._manager.keep_alive()
-        self._looking.append(asyncio.get_running_loop().create_task(self._look_seldom()))
+        self._looking.append(repeated(self.operators.look, 30.0, 30.0))
+        self._looking.append(repeated(self._clock_chore.look, 1.0, 1.0))
         on_ready(self.acceptor.addresses, admin)
         await self._stopping.wait()
 
     async def _look(self) -> None:
-        while True:
-            await asyncio.sleep(LOOK_EVERY_S)
-            self.team.look()
-            self.team.drop_late(self.config.server.login_timeout_s)
-            await self._clock_chore.look()
-            self._log.sum_up()
-
-    async def _look_seldom(self) -> None:
-        while True:
-            await asyncio.sleep(30.0)
-            await self.operators.look()
+        self.team.look()
+        self.team.drop_late(self.config.server.login_timeout_s)
+        self._log.sum_up()
 
     # Workers -------------------------------------------------------------------------------
 

@@ -22,10 +22,13 @@ from sip2gw.monitoring.metrics import Family, Metrics
 from sip2gw.monitoring.telemetry import Log
 from sip2gw.serving.arrivals import Arrival
 from sip2gw.shared.doorkeeper import Doorkeeper
+from sip2gw.shared.together.parent import Together
 
 LOOK_EVERY_S = 0.5
 """How often each worker is asked whether it takes its turns."""
 
+GO_WITHIN_S = 4.0
+"""Seconds in which a worker that has closed everything must be gone."""
 FOLLOW_WITHIN_S = 30.0
 """A worker that has a new configuration not in force by then is replaced."""
 
@@ -57,6 +60,7 @@ class Team:
         self._config = config
         self._listeners = {listener: place for place, listener in enumerate(config.listeners)}
         self._start, self._doorkeeper, self._joined = start, doorkeeper, joined
+        self._together = Together(doorkeeper, monotonic, self._login_shared)
         self._metrics, self._log, self._monotonic = metrics, log, monotonic
         self._numbers = itertools.count(1)
         self._waiting: deque[Arrival] = deque()
@@ -67,7 +71,9 @@ class Team:
         """Set when a worker serves for the first time."""
         self.failed = asyncio.Event()
         """Set when a worker has ended before any has served: the gateway cannot start."""
-        self.members = [Member(number, self, doorkeeper) for number in range(config.server.workers)]
+        self.members = [
+            Member(number, self, self._together) for number in range(config.server.workers)
+        ]
         self._tasks: list[asyncio.Task[None]] = []
         self._metrics.workers = 0
 
@@ -89,6 +95,7 @@ class Team:
             return
         self.served.set()
         self._count()
+        self._log.events.debug("worker_serves", worker=member.number)
         self._joined(member)
         while self._waiting and member.takes_turns:
             self.take(self._waiting.popleft())
@@ -107,6 +114,9 @@ class Team:
 
     def _count(self) -> None:
         self._metrics.workers = sum(member.serving for member in self.members)
+
+    def _login_shared(self, terminal: str, addresses: Sequence[str]) -> None:
+        self._log.events.warning("login_shared", terminal=terminal, addresses=addresses)
 
     # Processes -----------------------------------------------------------------------------
 
@@ -140,17 +150,17 @@ class Team:
         try:
             member.config = self._config
             started = await self._start(member.number, member.config)
-        except OSError as error:
+            if self._stopping.is_set():
+                started.process.kill()
+            return await member.live(started)
+        except Exception as error:
             # No descriptor, memory or process is left; there may be one later.
-            return error.strerror or type(error).__name__
-        if self._stopping.is_set():
-            started.process.kill()
-        return await member.live(started)
+            return getattr(error, "strerror", None) or type(error).__name__
 
     def _leave(self, member: Member) -> None:
         """Put another in the place of one that has ended, and hand on what it never took."""
         self._ended = merged(self._ended, lasting(member.families))
-        self.members[member.number] = Member(member.number, self, self._doorkeeper)
+        self.members[member.number] = Member(member.number, self, self._together)
         self._count()
         for arrival in member.leave():
             if self._stopping.is_set():
@@ -169,17 +179,22 @@ class Team:
         while self._waiting:
             self._drop(self._waiting.popleft())
         ended = await asyncio.gather(*(self._end(member, within_s) for member in self.members))
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=GO_WITHIN_S)
         for member in self.members:
             member.kill("stopping")
         await asyncio.gather(*self._tasks)
         return sorted({what for given_up in ended for what in given_up})
 
     async def _end(self, member: Member, within_s: float) -> Sequence[str]:
+        """Let it end; one that does not, or that is only starting, is killed."""
         if not member.serving:
+            member.kill("stopping")
             return ()
         try:
             return await asyncio.wait_for(member.end(), within_s)
         except (TimeoutError, LinkLostError):
+            member.kill("stopping")
             return (f"worker {member.number}",)
 
     # What all have together ----------------------------------------------------------------

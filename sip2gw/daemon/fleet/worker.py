@@ -25,10 +25,8 @@ from sip2gw.daemon.fleet.messages import (
     End,
     Follow,
     Followed,
-    Left,
     Look,
     Over,
-    Recognised,
     Serving,
     Taken,
     Turn,
@@ -43,40 +41,12 @@ from sip2gw.foundation.threads import SHARED_THREADS, ready_pool
 from sip2gw.monitoring.telemetry import Log, Redactor, open_log
 from sip2gw.monitoring.uncaught import told_to
 from sip2gw.serving.arrivals import Arrival
-from sip2gw.shared.doorkeeper import Doorkeeper
 from sip2gw.shared.state import SharedState
+from sip2gw.shared.together.messages import Asked, Told
+from sip2gw.shared.together.worker import WorkerState
 
 NO_STORE = 3
 """The exit status of a worker that could not open the store, and has said why."""
-
-
-class LetIn(Doorkeeper):
-    """The parent has let in whoever comes, and counts; it hears from here who goes."""
-
-    def __init__(self, link: Link) -> None:
-        self._link = link
-
-    def take_place(self) -> bool:
-        """The parent has taken it."""
-        return True
-
-    def leave_place(self) -> None:
-        """See `leave`: a line here has always entered."""
-
-    def obstacle(self, address: str) -> str:
-        """The parent would not have handed the line over."""
-        return ""
-
-    def enter(self, address: str) -> None:
-        """The parent has counted it."""
-
-    def recognise(self, address: str) -> None:
-        """See `Doorkeeper`."""
-        self._link.tell(Recognised(address))
-
-    def leave(self, address: str, *, stranger: bool) -> None:
-        """See `Doorkeeper`."""
-        self._link.tell(Left(address, stranger))
 
 
 class Worker(TerminalSide):
@@ -111,10 +81,9 @@ class Worker(TerminalSide):
         self._adopting: set[asyncio.Task[object]] = set()
 
     def make_state(self, monotonic: Callable[[], float]) -> SharedState:
-        """See `TerminalSide`; who comes in is counted in the parent."""
-        state = super().make_state(monotonic)
-        state.doorkeeper = LetIn(self._link)
-        return state
+        """See `TerminalSide`; much of it all workers share."""
+        self._state = WorkerState(lambda: self.config.server, monotonic, self._link)
+        return self._state
 
     @property
     def is_ready(self) -> bool:
@@ -138,7 +107,7 @@ class Worker(TerminalSide):
         await self._control.adopt(self._control_line)
         await self.begin()
         self.server.start()
-        self._link.tell(Serving())
+        self._link.tell(Serving(self.is_ready))
         self.keep_going(chores=self._number == 0)
         await self._stopping.wait()
         ending = Ending(self.log)
@@ -159,6 +128,8 @@ class Worker(TerminalSide):
         match message:
             case Arrived():
                 self._arrived(message, descriptor)
+            case Told() | Asked():
+                return self._state.receive(message)
             case Look():
                 return Turn(self.is_ready)
             case Converse() if descriptor is not None:
@@ -177,7 +148,7 @@ class Worker(TerminalSide):
             # No descriptor was left for it here, or it came when we were told to end.
             if descriptor is not None:
                 socket.socket(fileno=descriptor).close()
-            self._link.tell(Left(message.address, stranger=True))
+            self._state.doorkeeper.leave(message.address, stranger=True)
             return
         self.server.take(
             Arrival(
@@ -185,6 +156,7 @@ class Worker(TerminalSide):
                 message.address,
                 self._listeners[message.listener],
                 message.accepted_at,
+                message.number,
             )
         )
 

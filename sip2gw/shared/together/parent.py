@@ -164,6 +164,10 @@ class Together:
         """A line that has entered is the worker's from now on."""
         side.strangers[address] += 1
 
+    def taken_back(self, side: Side, address: str) -> None:
+        """A line that was handed to the worker was never taken, and goes to another."""
+        _took_one(side.strangers, address)
+
     def gone(self, side: Side) -> None:
         """A worker has ended: whatever it held is free, and its lines are no more."""
         side.has_gone = True
