@@ -149,8 +149,7 @@ class Parent:
         await self._stopping.wait()
 
     async def _look(self) -> None:
-        self.team.look()
-        self.team.drop_late(self.config.server.login_timeout_s)
+        self.team.look(self.config.server.login_timeout_s)
         self._log.sum_up()
 
     # Workers -------------------------------------------------------------------------------
