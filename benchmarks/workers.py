@@ -35,8 +35,6 @@ LEAST_SHARE = 0.3
 """Of the workers' CPU that the less busy one must have at least."""
 MEASURED = ("status", "door", "patron")
 STARTED_S = 30.0
-SETTLED_S = 2.0
-"""After so long a worker that has been started serves."""
 
 
 def _children(pid: int, module: str) -> list[int]:
@@ -128,7 +126,6 @@ def _side(config: Path, workload: Workload) -> Iterator[Side]:
             if time.monotonic() > until:
                 raise RuntimeError("the workers did not start")
             time.sleep(0.1)
-        time.sleep(SETTLED_S)
         for pid in (server.process.pid, *_children(server.process.pid, "sip2gw.daemon.fleet")):
             for thread in os.listdir(f"/proc/{pid}/task"):
                 os.sched_setaffinity(int(thread), range(os.cpu_count() or 1))
