@@ -17,6 +17,7 @@ from sip2gw.config import Listener
 from sip2gw.config.terminals import NO_ADDRESS
 from sip2gw.monitoring.metrics import Metrics
 from sip2gw.monitoring.telemetry import Log
+from sip2gw.monitoring.uncaught import tell
 from sip2gw.protocol.proxy import HEADER_BYTES_MAX, ProxyHeaderError, read_proxy_header
 from sip2gw.serving.listeners import Bound
 from sip2gw.serving.site import Expected
@@ -171,8 +172,7 @@ class Acceptor:
         loop = asyncio.get_running_loop()
         loop.remove_reader(bound.sock.fileno())
         self._paused[bound] = loop.call_later(PAUSE_S, self._watch, bound)
-        problem = error.strerror or type(error).__name__
-        self._log.stranger("accept_paused", listener=str(bound), reason=problem)
+        tell(self._log, error, where="accept", listener=str(bound))
 
     def _came(self, sock: socket.socket, peer: str, bound: Bound) -> None:
         if not self._doorkeeper.take_place():

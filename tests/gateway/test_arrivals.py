@@ -287,8 +287,8 @@ async def test_without_descriptors_the_gateway_waits_and_then_goes_on(gateway, m
     kiosk = await gateway.connect()
     assert await kiosk.ask(LOGIN) == "941"
     assert sock.errors == []
-    told = [line for line in gateway.logged() if line["event"] == "accept_paused"]
-    assert [line["reason"] for line in told] == [
+    told = [line for line in gateway.logged() if line["event"] == "resources_exhausted"]
+    assert [line["problem"] for line in told] == [
         os.strerror(errno.EMFILE),
         os.strerror(errno.ENOBUFS),
     ]
