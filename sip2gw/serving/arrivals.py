@@ -23,7 +23,8 @@ from sip2gw.serving.listeners import Bound
 from sip2gw.serving.site import Expected
 from sip2gw.shared.doorkeeper import Doorkeeper
 
-BACKLOG = 1024
+BACKLOG = 4_096
+"""As many newcomers may wait in the kernel while the gateway is busy, or starts anew (C133)."""
 RECEIVE_BYTES = 16_384
 """Bytes of a line that wait in the kernel (Linux doubles them), and the most that it hands over at
 once. It limits what all lines together can make us keep (C137). A longer message arrives in parts.
@@ -237,8 +238,13 @@ class Acceptor:
         except ProxyHeaderError:
             self._give_up(waiting, "header_wrong")
             return
-        if not seen:
+        if not seen and waiting.read:
             self._give_up(waiting, "hung_up")
+            return
+        if not seen:
+            # A proxy looks whether we are there; nobody was refused.
+            self._forget(waiting)
+            self._leave(waiting.sock)
             return
         if header is None:
             # All of it belongs to the header. If it stayed in the kernel, the loop would call us
