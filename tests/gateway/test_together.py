@@ -249,6 +249,17 @@ class TestBarrier:
         await world.quiet()
         assert second.state.passages.goes_on("door-1", "1001", 1000.0, 5.0)
 
+    async def test_a_worker_that_keeps_a_line_is_asked_each_time(self, monkeypatch):
+        monkeypatch.setattr("sip2gw.shared.together.courier.LINGER_S", 3600.0)
+        world = World()
+        first, second = world.workers
+        first.login("door-1", allowed=0)
+        for card in ("1001", "1002"):
+            first.state.passages.begins("door-1", card, 999.0, 5.0)
+            second.login("door-1", allowed=0)
+            await world.quiet()
+            assert second.state.passages.goes_on("door-1", card, 1000.0, 5.0)
+
     async def test_once_settled_an_earlier_worker_is_not_asked_again(self):
         world = World()
         first, second = world.workers
@@ -752,6 +763,9 @@ class TestDoors:
         for worker in world.workers:
             assert worker.state.admissions.recall("door-1", "1001", world.now_s, 9) == ANNA
             assert worker.state.admissions.recall("door-2", "1001", world.now_s, 9) is None
+        # And of its record everybody knows when it was seen.
+        known: list[Any] = [worker.state.admissions.known("1001") for worker in world.workers]
+        assert len({one.seen_s for one in known}) == 1
 
     async def test_only_the_latest_refusals_are_kept(self, monkeypatch):
         monkeypatch.setattr("sip2gw.shared.together.doors.REFUSED_MAX", 2)
