@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import socket
 from asyncio import Future
 from collections.abc import Callable, Sequence
 from datetime import datetime, tzinfo
 from typing import Protocol
 
 from sip2gw.backend.system import LibrarySystem
+from sip2gw.control.descriptors import SOCKETS_MAX, Beside
 from sip2gw.control.messages import (
     TRACE_FRAMES_MAX,
     TRACE_SECONDS_MAX,
@@ -22,6 +24,8 @@ from sip2gw.control.messages import (
     FollowUp,
     Kick,
     Kicked,
+    Lend,
+    Lent,
     ListTerminals,
     Numbers,
     Ping,
@@ -29,6 +33,7 @@ from sip2gw.control.messages import (
     Refused,
     Reload,
     Reloaded,
+    TakeOver,
     Terminals,
     TerminalState,
     Trace,
@@ -71,6 +76,20 @@ class Daemon(Protocol):
 
     def drain(self) -> float:
         """Begin to stop; the seconds after which the gateway has stopped at the latest."""
+
+    @property
+    def config_file(self) -> str:
+        """The configuration that is served, links in its path followed."""
+
+    @property
+    def supervisor(self) -> str:
+        """Who starts this gateway again and must not lose sight of it; empty: nobody."""
+
+    def sockets(self) -> Sequence[socket.socket]:
+        """The sockets that it listens on; none when it has been told to end."""
+
+    def hand_over(self, pid: int) -> float:
+        """As `drain`, but process `pid` goes on with the terminals."""
 
 
 class Lines(Protocol):
@@ -119,7 +138,7 @@ class Operations:
 
     def answer(
         self, request: AnyRequest, peer: Peer
-    ) -> Answer | Future[Reloaded] | Future[FollowedUp]:
+    ) -> Answer | Beside | Future[Reloaded] | Future[FollowedUp]:
         """Do what `peer` asks for; returns the first answer, or its future."""
         match request:
             case Ping():
@@ -131,6 +150,10 @@ class Operations:
             case Drain():
                 self._wait_for_the_end.append(peer)
                 return Draining(self._daemon.drain())
+            case Lend():
+                return self._lend(request.config)
+            case TakeOver():
+                return self._take_over(request.config, peer)
             case ListTerminals():
                 known = self._daemon.site.by_name.values()
                 return Terminals([self._state(one) for one in known])
@@ -189,6 +212,28 @@ class Operations:
                 'there is no library system behind this gateway: backend.kind is "store"'
             )
         return UpstreamAccounts(list(library.states()))
+
+    # Handing over --------------------------------------------------------------------------
+
+    def _lend(self, config: str) -> Answer | Beside:
+        if config != self._daemon.config_file:
+            return Lent(0)
+        if self._daemon.supervisor:
+            return Refused(self._daemon.supervisor)
+        sockets = self._daemon.sockets()
+        if len(sockets) > SOCKETS_MAX:
+            return Refused(f"it listens on more than {SOCKETS_MAX} sockets; stop it first")
+        return Beside(Lent(len(sockets), ending=not sockets), sockets)
+
+    def _take_over(self, config: str, peer: Peer) -> Answer:
+        if config != self._daemon.config_file:
+            return Refused("it serves another configuration")
+        if self._daemon.supervisor:
+            return Refused(self._daemon.supervisor)
+        if not self._daemon.sockets():
+            return Refused("it is ending already; try again when it has ended")
+        self._wait_for_the_end.append(peer)
+        return Draining(self._daemon.hand_over(peer.pid))
 
     # Disconnecting -------------------------------------------------------------------------
 

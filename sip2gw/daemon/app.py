@@ -6,10 +6,12 @@ import asyncio
 import errno
 import gc
 import resource
+import socket
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sip2gw.authentication.guesses import PinRules
@@ -17,7 +19,13 @@ from sip2gw.authentication.identification import StoreIdentifier
 from sip2gw.authentication.pins import PinService
 from sip2gw.authentication.verification import PasswordService, SlowVerifier
 from sip2gw.backend.base import Access, Backend, BackendError
-from sip2gw.backend.factory import Opened, open_backend, open_library_system, store_name
+from sip2gw.backend.factory import (
+    Opened,
+    open_backend,
+    open_library_system,
+    store_file,
+    store_name,
+)
 from sip2gw.backend.system import LibrarySystem
 from sip2gw.backend.wrappers import Timed
 from sip2gw.config import Config
@@ -28,6 +36,9 @@ from sip2gw.daemon.causes import CauseChore
 from sip2gw.daemon.chores import ClockChore, StoreChore
 from sip2gw.daemon.delivery.chore import OutboxChore
 from sip2gw.daemon.ending import Ending, leave_within
+from sip2gw.daemon.handover.rehearsal import rehearse
+from sip2gw.daemon.handover.sockets import SocketError, Sockets, gather, inherited
+from sip2gw.daemon.handover.succession import Succession, SuccessionError, file_of
 from sip2gw.daemon.looking import Looker
 from sip2gw.daemon.looking_payments import PaymentLooker
 from sip2gw.daemon.maintenance import MAINTENANCE
@@ -53,7 +64,6 @@ from sip2gw.monitoring.telemetry import (
     open_log,
 )
 from sip2gw.monitoring.uncaught import told_to
-from sip2gw.serving import listeners
 from sip2gw.serving.gateway import Gateway
 from sip2gw.serving.server import TerminalServer
 from sip2gw.serving.site import Site, build_site
@@ -81,9 +91,20 @@ LEAVE_S = 2.0
 
 
 class App:
-    """One gateway process."""
+    """One gateway process.
 
-    def __init__(self, config: Config, opened: Opened, log: Log, clock: Clock) -> None:
+    Args:
+        take_sockets: where its sockets come from; without it they are bound.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        opened: Opened,
+        log: Log,
+        clock: Clock,
+        take_sockets: Callable[[], Awaitable[Sockets]] | None = None,
+    ) -> None:
         self.config = config
         self.backend = backend = opened.backend
         self.store = store = opened.store
@@ -149,6 +170,10 @@ class App:
             metrics=self.metrics,
             clock=clock,
         )
+        self.config_file = file_of(config)
+        self._take_sockets = take_sockets or partial(gather, config.server.addresses, None)
+        self._sockets = Sockets()
+        self._handed_over = False
         self._stopping = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._show_configuration()
@@ -254,6 +279,8 @@ class App:
 
         Raises:
             OSError: an address cannot be bound.
+            SocketError: what was handed over is of no use.
+            SuccessionError: the gateway that has the sockets keeps them.
         """
         tls = server_context(self.config.tls) if self.config.tls is not None else None
         await self.gateway.check_backend()
@@ -267,19 +294,23 @@ class App:
         self.settler.start()
         if self.library is not None:
             await self.library.start()
-        await self.server.listen(await listeners.bind(self.config.server.addresses), tls)
+        self._sockets = await self._take_sockets()
+        # Whoever served until now may have had the spool; what is in it is not to be forgotten.
+        await self.gateway.check_backend()
+        await self.server.listen(self._sockets.terminals, tls)
         return self.server.bound_addresses()
 
     async def run(self, on_ready: Callable[[list[str], str], None]) -> list[str]:
         """Serve until SIGTERM or SIGINT; SIGHUP reloads. Returns what had to be abandoned."""
         signals.hear(asyncio.get_running_loop(), self.drain, self.reload)
         sip2 = await self.start()
-        socket, admin = await self.operators.open(self.config)
+        control, admin = await self.operators.open(self.config, self._sockets.http)
+        self._sockets.http = self.operators.listener
         # Start-up leaves many objects that live for ever; the collector can skip them.
         gc.collect()
         gc.freeze()
         collect_rarely()
-        self.log.events.info("listening", sip2=sip2, admin=admin, control=socket)
+        self.log.events.info("listening", sip2=sip2, admin=admin, control=control)
         self._manager.tell("READY=1")
         self._watchdog()
         self._tasks.append(asyncio.get_running_loop().create_task(self.warm()))
@@ -319,6 +350,23 @@ class App:
         self._reloader.stop()
         self._stopping.set()
         return self.config.server.drain_timeout_s + STOP_AFTER_DRAIN_S
+
+    @property
+    def supervisor(self) -> str:
+        """Who starts this gateway again and must not lose sight of it; empty: nobody."""
+        return _SYSTEMD if self._manager.supervises else ""
+
+    def sockets(self) -> Sequence[socket.socket]:
+        """The sockets that it listens on; none when it has been told to end."""
+        if self._stopping.is_set() or not self.server.listening:
+            return ()
+        return self._sockets.open()
+
+    def hand_over(self, pid: int) -> float:
+        """As `drain`, but process `pid`, which has the sockets, goes on with the terminals."""
+        self.log.events.info("handed_over", to=pid)
+        self._handed_over = True
+        return self.drain()
 
     def _watchdog(self) -> None:
         if self._manager.interval_s is not None:
@@ -375,6 +423,8 @@ class App:
         for task in self._tasks:
             task.cancel()
         ending, drain_s = Ending(self.log), self.config.server.drain_timeout_s
+        if self._handed_over:
+            await ending.part("control", CONTROL_STOP_S, self.operators.leave_socket())
         await ending.part("requests", drain_s + DRAIN_MARGIN_S, self.server.stop())
         http = asyncio.ensure_future(ending.part("http", HTTP_STOP_S, self.operators.close_http()))
         if self.replayer is not None:
@@ -444,6 +494,9 @@ def _pin_rules(config: Config) -> PinRules:
     )
 
 
+_SYSTEMD = "systemd has started it; restart it with `systemctl restart`"
+
+
 def _raise_file_limit() -> None:
     """Allow as many open sockets as the system permits."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -499,20 +552,44 @@ def _why_not_listening(error: OSError) -> str:
 async def _serve(config: Config, on_ready: Callable[[list[str], str], None], access: Access) -> int:
     asyncio.get_running_loop().set_default_executor(ready_pool(SHARED_THREADS, "sip2gw"))
     try:
-        with telling(sys.stderr.write, f"sip2gw: waiting for the database {store_name(config)}\n"):
-            opened = open_backend(config, "daemon", access)
-    except BackendError as error:
+        async with Succession(config, inherited(), sys.stderr.write) as succession:
+            if store_file(config) is not None:
+                # Two gateways cannot have a file: what can fail is tried before the other leaves.
+                rehearse(config, access)
+                await succession.take()
+            if signals.stop_was_asked_for():
+                return 0
+            return await _run(config, on_ready, access, succession)
+    except (BackendError, SocketError, SuccessionError) as error:
         sys.stderr.write(f"sip2gw: {error}\n")
-        return 1
-    redactor = Redactor(opened.store.pin_secret)
-    log = open_log(redactor, level=config.log.level, log_format=config.log.format)
-    try:
-        with told_to(log, asyncio.get_running_loop()):
-            given_up = await App(config, opened, log, Clock()).run(on_ready)
     except OSError as error:
         sys.stderr.write(f"sip2gw: {_why_not_listening(error)}\n")
+    return 1
+
+
+async def _run(
+    config: Config,
+    on_ready: Callable[[list[str], str], None],
+    access: Access,
+    succession: Succession,
+) -> int:
+    with telling(sys.stderr.write, f"sip2gw: waiting for the database {store_name(config)}\n"):
+        opened = open_backend(config, "daemon", access)
+    redactor = Redactor(opened.store.pin_secret)
+    log = open_log(redactor, level=config.log.level, log_format=config.log.format)
+
+    def ready(sip2: list[str], admin: str) -> None:
+        if succession.taken_from is not None:
+            log.events.info("taken_over", pid=succession.taken_from)
+        succession.done()
+        on_ready(sip2, admin)
+
+    try:
+        with told_to(log, asyncio.get_running_loop()):
+            given_up = await App(config, opened, log, Clock(), succession.take).run(ready)
+    except (OSError, SocketError, SuccessionError):
         await opened.store.close()
-        return 1
+        raise
     except Exception as error:
         log.events.critical("crashed", exc_info=error)
         return 1

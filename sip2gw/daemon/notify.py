@@ -29,6 +29,8 @@ class ServiceManager:
         self._untold = ""
         """The last undelivered state; earlier ones no longer matter."""
         self._watched = False
+        self.supervises = environment.get("SYSTEMD_EXEC_PID") == str(os.getpid())
+        """Whether systemd has started this very process, and takes its end for the service's."""
         self.interval_s: float | None = None
         """Seconds between calls of `tell_alive`; None: nobody listens."""
         if address.startswith(("/", "@")):

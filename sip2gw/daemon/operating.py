@@ -6,6 +6,7 @@ Terminals come first. They are served even if an interface cannot be opened, whi
 from __future__ import annotations
 
 import asyncio
+import socket
 from pathlib import Path
 
 from sip2gw.config import Config
@@ -43,17 +44,20 @@ class OperatorSide:
     def _count_restart(self) -> None:
         self._metrics.http_restarts += 1
 
-    async def open(self, config: Config) -> tuple[str, str]:
+    async def open(self, config: Config, listener: socket.socket | None = None) -> tuple[str, str]:
         """Open both; returns the socket's path and the real `host:port` of HTTP, empty for none.
+
+        Args:
+            listener: the socket for HTTP if it is bound already.
 
         Raises:
             OSError: the address for HTTP cannot be bound.
         """
-        socket = await self.open_socket(config.socket_path)
+        path = await self.open_socket(config.socket_path)
         if not config.admin.enabled:
-            return socket, ""
+            return path, ""
         try:
-            return socket, await self._http.start(config.admin.address)
+            return path, await self._http.start(config.admin.address, listener)
         except OSError:
             await self.close_socket()
             raise
@@ -82,6 +86,11 @@ class OperatorSide:
             if opened:
                 self._log.events.info("control_socket_opened", path=opened)
 
+    @property
+    def listener(self) -> socket.socket | None:
+        """The socket of HTTP, if it is served."""
+        return self._http.listener
+
     async def close_http(self) -> None:
         """Stop the process for HTTP."""
         await self._http.stop()
@@ -89,6 +98,11 @@ class OperatorSide:
     def say_goodbye(self, given_up: list[str]) -> None:
         """Tell the peers that wait for the end what had to be abandoned."""
         self._operations.finish(given_up)
+
+    async def leave_socket(self) -> None:
+        """Make room for the socket of the gateway that follows; whoever is connected stays so."""
+        self._path = None
+        await self._control.leave()
 
     async def close_socket(self) -> None:
         """Hang up on all peers, and remove the control socket."""

@@ -16,7 +16,8 @@ from ipaddress import ip_address
 
 from sip2gw.config import Address
 
-LISTEN_BACKLOG = 1024
+LISTEN_BACKLOG = 4096
+"""So many terminals may connect at once, as after a power cut, or wait for a restart (B89)."""
 RECEIVE_BYTES = 16_384
 """Bytes of a line that wait in the kernel (Linux doubles them), and the most that it hands over at
 once. It limits what all lines together can make us keep (C137). A longer message arrives in parts.
@@ -36,38 +37,11 @@ def peer_name(transport: asyncio.Transport, known: Callable[[str], None]) -> Non
     known(str(peer[0]) if peer else "")
 
 
-async def bind(addresses: Iterable[Address]) -> list[socket.socket]:
-    """Bind sockets at `addresses`: all of them or none. A name may stand for several.
-
-    Raises:
-        OSError: an address cannot be bound; the error's `filename` is that address.
-    """
-    bound: list[socket.socket] = []
-    try:
-        for address in addresses:
-            try:
-                await _bind(address, bound)
-            except OSError as error:
-                raise OSError(error.errno, error.strerror, str(address)) from None
-    except BaseException:
-        for sock in bound:
-            sock.close()
-        raise
-    return bound
+Place = tuple[object, ...]
+"""What `socket.bind` takes: host, port, and for IPv6 perhaps more."""
 
 
-async def _bind(address: Address, bound: list[socket.socket]) -> None:
-    places = await _places(address)
-    for family, place in places:
-        try:
-            bound.append(_bound(family, place))
-        except OSError as error:
-            # A name may also stand for an IPv6 address where the system has no IPv6.
-            if error.errno != errno.EAFNOSUPPORT or len(places) == 1:
-                raise
-
-
-async def _places(address: Address) -> Collection[tuple[int, tuple[object, ...]]]:
+async def places(address: Address) -> Collection[tuple[int, Place]]:
     """The places that `address` stands for; only a name needs a look-up, which may take long."""
     with contextlib.suppress(ValueError):
         numeric = ip_address(address.host)
@@ -78,7 +52,23 @@ async def _places(address: Address) -> Collection[tuple[int, tuple[object, ...]]
     return dict.fromkeys((family, place) for family, _, _, _, place in found)
 
 
-def _bound(family: int, place: tuple[object, ...]) -> socket.socket:
+def bound(family: int, place: Place, alternatives: int = 1) -> list[socket.socket]:
+    """A socket that is bound at `place`; none where the system does not have that family, if
+    the address stands for more places.
+
+    Raises:
+        OSError: the place cannot be bound.
+    """
+    try:
+        return [_bound(family, place)]
+    except OSError as error:
+        # A name may also stand for an IPv6 address where the system has no IPv6.
+        if error.errno != errno.EAFNOSUPPORT or alternatives == 1:
+            raise
+        return []
+
+
+def _bound(family: int, place: Place) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

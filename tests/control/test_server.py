@@ -182,7 +182,7 @@ async def test_a_flood_of_requests_gives_terminals_their_turns(place, gateway):
 
 
 async def test_the_process_of_another_user_is_refused(place, monkeypatch):
-    monkeypatch.setattr(server, "_user_of", lambda line: os.geteuid() + 1)
+    monkeypatch.setattr(server, "_owner_of", lambda line: (1, os.geteuid() + 1))
     reader, writer = await connect(place)
     (refused,) = await answers(reader)
     assert "only the gateway's own user" in refused.problem
@@ -198,7 +198,7 @@ async def test_the_own_user_and_root_are_served(gateway, monkeypatch, uid, may):
 def test_whose_process_it_is():
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        assert server._user_of(ours) == os.geteuid()
+        assert server._owner_of(ours) == (os.getpid(), os.geteuid())
 
 
 async def test_a_socket_that_cannot_be_made_is_told_and_terminals_are_served(gateway, tmp_path):

@@ -9,11 +9,16 @@ import pytest
 from harness import CONFIG, Terminal, running
 
 from sip2gw.config import Address
+from sip2gw.daemon.handover.sockets import gather
 from sip2gw.serving.line import TerminalLine
-from sip2gw.serving.listeners import RECEIVE_BYTES, bind
+from sip2gw.serving.listeners import RECEIVE_BYTES
 
 HERE = Address("127.0.0.1", 0)
 LOGIN = "9300CNkiosk-1|COpw|"
+
+
+async def bind(addresses):
+    return (await gather(addresses, None)).terminals
 
 
 async def open_line(place):

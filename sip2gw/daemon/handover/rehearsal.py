@@ -1,0 +1,23 @@
+"""What a start tries before the gateway that runs is asked to leave (B89).
+
+What would end this start would otherwise end it when nobody serves terminals any more.
+"""
+
+from __future__ import annotations
+
+from sip2gw.backend.base import Access
+from sip2gw.backend.factory import rehearse_file
+from sip2gw.config import Config
+from sip2gw.serving.tls import server_context
+
+
+def rehearse(config: Config, access: Access) -> None:
+    """Read the certificates, and look at the store without changing anything there. Blocks.
+
+    Raises:
+        BackendError: the store cannot be opened; the text says why.
+        OSError: a certificate cannot be used.
+    """
+    if config.tls is not None:
+        server_context(config.tls)
+    rehearse_file(config, access)
