@@ -55,16 +55,29 @@ def inherited(environment: MutableMapping[str, str] = os.environ) -> list[socket
     pid, number, _ = (environment.pop(name, "") for name in _VARIABLES)
     if pid != str(os.getpid()) or not number.isdecimal():
         return []
-    return [_inherited(_FIRST_DESCRIPTOR + place) for place in range(int(number))]
+    found: list[socket.socket] = []
+    try:
+        for descriptor in range(_FIRST_DESCRIPTOR, _FIRST_DESCRIPTOR + int(number)):
+            found.append(_socket_of(descriptor))
+            _insist_on_use(found[-1], descriptor)
+    except SocketError:
+        for sock in found:
+            sock.close()
+        raise
+    return found
 
 
-def _inherited(descriptor: int) -> socket.socket:
+def _socket_of(descriptor: int) -> socket.socket:
     try:
         os.set_inheritable(descriptor, False)
         sock = socket.socket(fileno=descriptor)
     except OSError:
         raise SocketError(f"descriptor {descriptor} from systemd is not a socket") from None
     sock.setblocking(False)
+    return sock
+
+
+def _insist_on_use(sock: socket.socket, descriptor: int) -> None:
     if sock.type != socket.SOCK_STREAM or _has_peer(sock):
         raise SocketError(
             f"descriptor {descriptor} from systemd is not a listening stream socket: the socket"
@@ -78,7 +91,6 @@ def _inherited(descriptor: int) -> socket.socket:
             f"the socket {_name(sock)} from systemd takes IPv4 too: add BindIPv6Only=ipv6-only to"
             " the socket unit, and a ListenStream= with an IPv4 address if you need one"
         )
-    return sock
 
 
 def _has_peer(sock: socket.socket) -> bool:

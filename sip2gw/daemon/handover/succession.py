@@ -16,7 +16,7 @@ import fcntl
 import os
 import socket
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack
 from types import TracebackType
 
 from sip2gw.config import Config
@@ -28,6 +28,8 @@ from sip2gw.daemon.handover.sockets import Offered, Sockets, gather, insist_on_n
 ANSWER_WITHIN_S = 10.0
 LEAVE_WITHIN_S = 5.0
 """How long the process may take to end after it has closed what it could."""
+END_AFTER_DRAIN_S = 15.0
+"""How long a gateway that ends may take when its requests are done."""
 MARGIN_S = 2.0
 TURN_WITHIN_S = 90.0
 """How long another start may take before this one goes on: longer than the end of a gateway."""
@@ -121,7 +123,7 @@ class _Predecessor:
     """The gateway that serves this configuration; every method blocks.
 
     Raises:
-        NoGatewayError: it has just gone.
+        NoGatewayError: it does not answer.
         RefusedError: it does not hand over.
     """
 
@@ -159,23 +161,24 @@ def _find(config: Config, tell: Callable[[str], object]) -> _Predecessor | None:
     Raises:
         SuccessionError: it does not hand over.
     """
-    with suppress(NoGatewayError):
+    try:
         control = Control(config.socket_path)
+    except NoGatewayError:
+        return None
+    with ExitStack() as closing:
+        closing.enter_context(control)
         try:
             found = _Predecessor(control, file_of(config))
-            if found.sockets:
-                return found
             if found.is_ending:
                 tell(f"sip2gw: waiting for process {found.pid} to end\n")
-                control.next_answer(
-                    config.server.drain_timeout_s + LEAVE_WITHIN_S + ANSWER_WITHIN_S
-                )
+                control.next_answer(config.server.drain_timeout_s + END_AFTER_DRAIN_S)
         except RefusedError as error:
             raise SuccessionError(_why(control.pid, error)) from None
-        except BaseException:
-            control.close()
-            raise
-        control.close()
+        except NoGatewayError:
+            return None  # it has just ended, or hangs: then its sockets cannot be bound either
+        if found.sockets:
+            closing.pop_all()
+            return found
     return None
 
 
