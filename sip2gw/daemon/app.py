@@ -295,8 +295,10 @@ class App:
         if self.library is not None:
             await self.library.start()
         self._sockets = await self._take_sockets()
-        # Whoever served until now may have had the spool; what is in it is not to be forgotten.
-        await self.gateway.check_backend()
+        with suppress(BackendError):
+            # Whoever has just left may have had the spool, without which no payment is taken.
+            await self.backend.unknown_attempts()
+        self.settler.nudge()
         await self.server.listen(self._sockets.terminals, tls)
         return self.server.bound_addresses()
 

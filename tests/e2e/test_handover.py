@@ -12,7 +12,9 @@ import sqlite3
 from contextlib import AsyncExitStack, closing, suppress
 from pathlib import Path
 
+import asyncpg
 from harness import CONFIG, LIBRARY, ask_37
+from postgres import running_server
 from proofs.process import GatewayProcess, prepare
 
 STATUS = "9900302.00"
@@ -49,41 +51,57 @@ def pay(login):
     return lambda number: ask_37("1004", "0.01", pin="1004", bk=f"{login}-{number}")
 
 
-async def test_nobody_is_refused_while_one_gateway_follows_another(start, watch, tmp_path):
+async def restarted(first, watch, times):
+    """Terminals ask while one gateway follows the other; how many payments had their yes."""
     async with AsyncExitStack() as stack:
-        gateways = [await stack.enter_async_context(start(http=True))]
-        silent = await gateways[0].terminal("door-1")
-        done = asyncio.Event()
+        gateways, silent, done = [first], await first.terminal("door-1"), asyncio.Event()
         tills = [Kiosk(gateways, login, pay(login)) for login in ("pay-1", "pay-2")]
         kiosks = [*tills, Kiosk(gateways, "kiosk-1", lambda number: STATUS)]
         asking = [asyncio.create_task(kiosk.run(done)) for kiosk in kiosks]
-        for _ in range(RESTARTS):
+        for _ in range(times):
             before = gateways[-1]
             after = GatewayProcess(before.config, program=watch.program())
             await stack.enter_async_context(after)
             await after.start()
             assert after.other_output == [f"sip2gw: taking over from process {before.pid}"]
             assert (after.addresses, after.admin) == (before.addresses, before.admin)
-            assert (await after.http("/readyz")) == (200, "ok\n")
             (left,) = before.events("handed_over")
-            assert left["to"] == after.pid
             (came,) = after.events("taken_over")
-            assert came["pid"] == before.pid
+            assert (left["to"], came["pid"]) == (after.pid, before.pid)
             assert await before.ended() == 0
-            assert before.events("stop_incomplete") == []
             gateways.append(after)
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(0.3)  # they go on
         done.set()
         await asyncio.gather(*asking)
         assert await silent.ended()
         for kiosk in kiosks:
-            assert kiosk.lines > RESTARTS
+            assert kiosk.lines > times
             assert list(kiosk.answers) == list(range(len(kiosk.answers))), "one after the other"
         for till in tills:
             assert {answer[:3] for answer in till.answers.values()} == {"38Y"}
-        assert booked(tmp_path) == sum(len(till.answers) for till in tills), "each once"
+        if first.admin:
+            assert await gateways[-1].http("/readyz") == (200, "ok\n")
         assert await gateways[-1].stop() == 0
-        assert not (tmp_path / "sip2gw.control").exists()
+        return sum(len(till.answers) for till in tills)
+
+
+async def test_nobody_is_refused_while_one_gateway_follows_another(start, watch, tmp_path):
+    async with start(http=True) as first:
+        assert await restarted(first, watch, RESTARTS) == booked(tmp_path), "each once"
+    assert not (tmp_path / "sip2gw.control").exists()
+
+
+async def test_on_postgresql_payments_go_on_too(start, watch, tmp_path):
+    """The spool, without which no payment is taken, changes hands before terminals come."""
+    with running_server() as server:
+        database = server.make_database()
+        config = CONFIG.replace("sqlite:library.db", server.url(database))
+        async with start(config) as first:
+            yes = await restarted(first, watch, 1)
+        connection = await asyncpg.connect(server.url(database))
+        assert await connection.fetchval("SELECT COUNT(*) FROM payment") == yes
+        assert await connection.fetchval("SELECT SUM(amount) FROM payment") == yes
+        await connection.close()
 
 
 def booked(directory):
