@@ -28,7 +28,7 @@ from sip2gw.backend.factory import (
 )
 from sip2gw.backend.system import LibrarySystem
 from sip2gw.backend.wrappers import Timed
-from sip2gw.config import Config
+from sip2gw.config import Config, ConfigError
 from sip2gw.config.availability import unavailable
 from sip2gw.control.messages import FollowedUp, Reloaded
 from sip2gw.daemon import signals
@@ -64,10 +64,11 @@ from sip2gw.monitoring.telemetry import (
     open_log,
 )
 from sip2gw.monitoring.uncaught import told_to
+from sip2gw.serving.arrivals import Acceptor
 from sip2gw.serving.gateway import Gateway
 from sip2gw.serving.server import TerminalServer
 from sip2gw.serving.site import Site, build_site
-from sip2gw.serving.tls import server_context
+from sip2gw.serving.tls import Contexts, contexts_of
 from sip2gw.shared.state import SharedState
 
 if TYPE_CHECKING:
@@ -159,6 +160,15 @@ class App:
         self.outbox_chore = OutboxChore(store, lambda: self.config, self.metrics, clock, log)
         self.gateway.on_unknown = self.settler.nudge
         self.server = TerminalServer(self.gateway, state)
+        self.acceptor = Acceptor(
+            state.doorkeeper,
+            lambda: self.config.server,
+            lambda: self.site.expected,
+            self.server.take,
+            metrics=self.metrics,
+            log=log,
+            monotonic=clock.monotonic,
+        )
         self.operators = OperatorSide(self, self.server, self.metrics, clock, log)
         self._manager = ServiceManager()
         self._reloader = Reloader(
@@ -171,7 +181,7 @@ class App:
             clock=clock,
         )
         self.config_file = file_of(config)
-        self._take_sockets = take_sockets or partial(gather, config.server.addresses, None)
+        self._take_sockets = take_sockets or partial(gather, config.listeners, None)
         self._sockets = Sockets()
         self._handed_over = False
         self._stopping = asyncio.Event()
@@ -272,17 +282,18 @@ class App:
     @property
     def is_ready(self) -> bool:
         """Whether terminals are served and the store works."""
-        return self.server.listening and self.gateway.backend_up
+        return self.acceptor.listening and self.gateway.backend_up
 
     async def start(self) -> list[str]:
         """Serve terminals; returns the addresses on which it listens.
 
         Raises:
             OSError: an address cannot be bound.
+            ConfigError: a certificate cannot be used.
             SocketError: what was handed over is of no use.
             SuccessionError: the gateway that has the sockets keeps them.
         """
-        tls = server_context(self.config.tls) if self.config.tls is not None else None
+        self.server.contexts = await asyncio.to_thread(contexts_of, self.config)
         await self.gateway.check_backend()
         await self._passwords.recall()
         await self.today_chore.look()
@@ -299,8 +310,9 @@ class App:
             # Whoever has just left may have had the spool, without which no payment is taken.
             await self.backend.unknown_attempts()
         self.settler.nudge()
-        await self.server.listen(self._sockets.terminals, tls)
-        return self.server.bound_addresses()
+        self.server.start()
+        self.acceptor.listen(self._sockets.terminals)
+        return self.acceptor.addresses
 
     async def run(self, on_ready: Callable[[list[str], str], None]) -> list[str]:
         """Serve until SIGTERM or SIGINT; SIGHUP reloads. Returns what had to be abandoned."""
@@ -360,7 +372,7 @@ class App:
 
     def sockets(self) -> Sequence[socket.socket]:
         """The sockets that it listens on; none when it has been told to end."""
-        if self._stopping.is_set() or not self.server.listening:
+        if self._stopping.is_set() or not self.acceptor.listening:
             return ()
         return self._sockets.open()
 
@@ -424,6 +436,10 @@ class App:
         self.log.events.info("stopping")
         for task in self._tasks:
             task.cancel()
+        if self._handed_over:
+            for one in self.acceptor.release():
+                one.sock.close()  # its file, if it has one, is the next gateway's
+        self.acceptor.close()
         ending, drain_s = Ending(self.log), self.config.server.drain_timeout_s
         if self._handed_over:
             await ending.part("control", CONTROL_STOP_S, self.operators.leave_socket())
@@ -463,11 +479,13 @@ class App:
         """Open messages of customer support now (C145)."""
         return self.support_chore.look_now()
 
-    def _swap(self, config: Config, site: Site) -> None:
+    def _swap(self, config: Config, site: Site, contexts: Contexts) -> None:
         if config.log != self.config.log:
             self.log.configure(config.log.level, console=is_for_people(config.log.format))
         self.config = config
         self.gateway.site = site
+        # What the new files do not suffice for stays as it is for listeners that still need it.
+        self.server.contexts = {**self.server.contexts, **contexts}
         self.gateway.services.texts = site.texts
         self._pins.rules = _pin_rules(config)
         self.server.refresh_terminals()
@@ -562,7 +580,7 @@ async def _serve(config: Config, on_ready: Callable[[list[str], str], None], acc
             if signals.stop_was_asked_for():
                 return 0
             return await _run(config, on_ready, access, succession)
-    except (BackendError, SocketError, SuccessionError) as error:
+    except (BackendError, ConfigError, SocketError, SuccessionError) as error:
         sys.stderr.write(f"sip2gw: {error}\n")
     except OSError as error:
         sys.stderr.write(f"sip2gw: {_why_not_listening(error)}\n")
@@ -589,7 +607,7 @@ async def _run(
     try:
         with told_to(log, asyncio.get_running_loop()):
             given_up = await App(config, opened, log, Clock(), succession.take).run(ready)
-    except (OSError, SocketError, SuccessionError):
+    except (OSError, ConfigError, SocketError, SuccessionError):
         await opened.store.close()
         raise
     except Exception as error:

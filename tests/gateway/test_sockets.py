@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from sip2gw.config import Address
+from sip2gw.config import Address, Listener, UnixAddress
 from sip2gw.daemon.handover import sockets
 from sip2gw.daemon.handover.sockets import (
     Offered,
@@ -16,8 +16,15 @@ from sip2gw.daemon.handover.sockets import (
     inherited,
     insist_on_nothing_left,
 )
+from sip2gw.foundation.unix_socket import reachable
 
 ANY = Address("127.0.0.1", 0)
+
+
+async def found_for(addresses, http, *offers):
+    """The sockets for terminals, and that for HTTP."""
+    found = await gather([Listener(address) for address in addresses], http, *offers)
+    return [bound.sock for bound in found.terminals], found.http
 
 
 @pytest.fixture
@@ -41,42 +48,37 @@ async def test_each_address_gets_the_socket_that_is_bound_there_in_whatever_orde
     first, second, http = opened(), opened(), opened()
     offer = Offered([http, second, first])
     wanted = [address_of(first), address_of(second)]
-    found = await gather(wanted, address_of(http), offer)
-    assert found.terminals == [first, second]
-    assert found.http is http
+    assert await found_for(wanted, address_of(http), offer) == ([first, second], http)
     assert offer.left == []
 
 
 async def test_port_0_takes_what_nobody_names_and_keeps_its_port(opened):
     """So a restart keeps the port that the system chose."""
     named, other = opened(), opened()
-    found = await gather([ANY, address_of(named)], None, Offered([named, other]))
-    assert found.terminals == [other, named]
+    offer = Offered([named, other])
+    assert await found_for([ANY, address_of(named)], None, offer) == ([other, named], None)
 
 
 async def test_what_nobody_hands_over_is_bound(opened):
-    elsewhere, offer = opened("127.0.0.2"), Offered()
-    offer.left.append(elsewhere)
-    found = await gather([ANY], None, offer)
-    (bound,) = found.terminals
+    elsewhere = opened("127.0.0.2")
+    offer = Offered([elsewhere])
+    (bound,), _ = await found_for([ANY], None, offer)
     with bound:
         assert bound.getsockname()[0] == "127.0.0.1"
     assert offer.left == [elsewhere]
 
 
 async def test_http_is_bound_early_only_when_terminals_do_not_wait_for_it(opened):
-    found = await gather([], ANY, Offered())
-    assert found.http is None
-    found = await gather([], ANY, Offered([opened("127.0.0.2")]))
-    assert found.http is not None
-    with found.http as http:
+    assert await found_for([], ANY, Offered()) == ([], None)
+    _, http = await found_for([], ANY, Offered([opened("127.0.0.2")]))
+    with http:
         assert http.getsockname()[0] == "127.0.0.1"
 
 
 async def test_the_first_offer_goes_first(opened):
     of_systemd, lent = opened(), opened()
     offers = Offered([of_systemd]), Offered([lent])
-    assert (await gather([ANY], None, *offers)).terminals == [of_systemd]
+    assert await found_for([ANY], None, *offers) == ([of_systemd], None)
     assert offers[1].left == [lent]
 
 
@@ -90,25 +92,59 @@ async def test_a_name_may_stand_for_a_socket_that_is_there_and_one_that_is_not(o
         return [(family, socket.SOCK_STREAM, 6, "", place) for family, place in places]
 
     monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", look_up, raising=False)
-    found = await gather([Address("localhost", port)], None, Offered([there]))
-    assert found.terminals[0] is there
-    with found.terminals[1] as bound:
-        assert bound.getsockname()[:2] == ("::1", port)
+    (first, second), _ = await found_for([Address("localhost", port)], None, Offered([there]))
+    assert first is there
+    with second:
+        assert second.getsockname()[:2] == ("::1", port)
+
+
+@pytest.mark.parametrize("above", ["", "d" * 100])
+async def test_the_file_of_a_unix_socket_goes_with_the_last_gateway(tmp_path, above):
+    """A path that is too long for the kernel goes through a descriptor of its directory."""
+    (tmp_path / above).mkdir(exist_ok=True)
+    path = tmp_path / above / "sip2"
+    listener = Listener(UnixAddress(path), proxy=True)
+    before = (await gather([listener], None)).terminals[0]
+    lent = before.sock.dup()
+    after = await gather([listener], None, Offered([lent]))
+    assert [bound.sock for bound in after.terminals] == [lent]
+    before.sock.close()  # it has handed over
+    after.adopt([lent])
+    with socket.socket(socket.AF_UNIX) as terminal, reachable(path) as name:
+        terminal.connect(name)
+    after.terminals[0].close()
+    assert not path.exists()
+
+
+async def test_the_file_of_a_unix_socket_of_systemd_is_left_to_systemd(tmp_path):
+    listener = Listener(UnixAddress(tmp_path / "sip2"), proxy=True)
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.bind(str(tmp_path / "sip2"))
+        found = await gather([listener], None, Offered([sock]))
+        found.adopt([])
+        found.terminals[0].close()
+    assert (tmp_path / "sip2").exists()
 
 
 async def test_after_a_failure_nothing_stays_open(opened):
     other = opened()
     lent = socket.create_server(("127.0.0.1", 0))
     with pytest.raises(OSError, match="in use") as problem:
-        await gather([address_of(lent), address_of(other)], None, Offered([lent]))
+        await found_for([address_of(lent), address_of(other)], None, Offered([lent]))
+    assert problem.value.filename == str(address_of(other))
+    assert lent.fileno() == -1
+    lent = socket.create_server(("127.0.0.1", 0))
+    with pytest.raises(OSError, match="in use") as problem:
+        await found_for([address_of(lent)], address_of(other), Offered([lent, opened()]))
     assert problem.value.filename == str(address_of(other))
     assert lent.fileno() == -1
 
 
 async def test_a_closed_socket_is_not_handed_on(opened):
-    found = await gather([ANY, ANY], None, Offered([opened(), opened()]))
-    found.terminals[0].close()
-    assert found.open() == found.terminals[1:]
+    found = await gather([Listener(ANY)] * 2, None, Offered([opened(), opened()]))
+    first, second = (bound.sock for bound in found.terminals)
+    first.close()
+    assert found.open() == [second]
 
 
 # From systemd -------------------------------------------------------------------------------

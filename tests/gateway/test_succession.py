@@ -66,8 +66,8 @@ async def test_a_follower_gets_the_sockets_when_the_store_is_free(gateway, confi
     follower = Follower(config)
     found = await follower.take()
     assert found is await follower.start.take(), "once and for all"
-    (sock,) = found.terminals
-    with sock:
+    (bound,) = found.terminals
+    with bound.sock as sock:
         assert sock.getsockname() == gateway.address
         assert follower.said == [f"sip2gw: taking over from process {os.getpid()}\n"]
         assert follower.start.taken_from == os.getpid()
@@ -83,7 +83,7 @@ async def test_another_configuration_that_names_the_same_socket_gets_nothing(gat
     other.path.write_text(config.path.read_text())
     follower = Follower(other)
     (sock,) = (await follower.take()).terminals
-    with sock:
+    with sock.sock as sock:
         assert sock.getsockname() != gateway.address
     assert follower.said == []
     assert follower.start.taken_from is None

@@ -8,7 +8,7 @@ from __future__ import annotations
 from sip2gw.backend.base import Access
 from sip2gw.backend.factory import rehearse_file
 from sip2gw.config import Config
-from sip2gw.serving.tls import server_context
+from sip2gw.serving.tls import contexts_of
 
 
 def rehearse(config: Config, access: Access) -> None:
@@ -16,8 +16,7 @@ def rehearse(config: Config, access: Access) -> None:
 
     Raises:
         BackendError: the store cannot be opened; the text says why.
-        OSError: a certificate cannot be used.
+        ConfigError: a certificate cannot be used.
     """
-    if config.tls is not None:
-        server_context(config.tls)
+    contexts_of(config)
     rehearse_file(config, access)

@@ -8,16 +8,17 @@ whoever accepts next, so nobody is refused. Nothing here knows what a gateway do
 from __future__ import annotations
 
 import asyncio
-import itertools
 import os
 import socket
-from collections.abc import Iterable, MutableMapping, Sequence
+from collections.abc import Collection, Iterable, MutableMapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from ipaddress import ip_address
+from pathlib import PurePath
 
-from sip2gw.config import Address
+from sip2gw.config import Address, Listener
 from sip2gw.serving import listeners
+from sip2gw.serving.listeners import Bound
 from sip2gw.web import process
 
 _FIRST_DESCRIPTOR = 3
@@ -33,14 +34,20 @@ class SocketError(Exception):
 class Sockets:
     """The bound sockets of one gateway."""
 
-    terminals: list[socket.socket] = field(default_factory=list)
-    """In the order of the configured addresses; a name may stand for several."""
+    terminals: list[Bound] = field(default_factory=list)
+    """In the order of the listeners; a name may stand for several."""
     http: socket.socket | None = None
     """None: nobody has one, and whoever serves HTTP binds it."""
 
+    def adopt(self, lent: Collection[socket.socket]) -> None:
+        """Whoever has lent these sockets has left: their files are ours to remove."""
+        self.terminals = [
+            bound.adopted() if bound.sock in lent else bound for bound in self.terminals
+        ]
+
     def open(self) -> list[socket.socket]:
         """All that nobody has closed."""
-        known = (*self.terminals, self.http)
+        known = (*(bound.sock for bound in self.terminals), self.http)
         return [sock for sock in known if sock is not None and sock.fileno() >= 0]
 
 
@@ -107,7 +114,7 @@ class Offered:
         self.left = list(sockets)
         """Those that nobody has taken."""
 
-    def take(self, family: int, place: Sequence[object]) -> socket.socket | None:
+    def take(self, family: int, place: object) -> socket.socket | None:
         """The one that is bound at `place`; any of that host when its port is 0."""
         for sock in self.left:
             if sock.family == family and _is_at(sock, place):
@@ -121,13 +128,19 @@ class Offered:
             sock.close()
 
 
-def _is_at(sock: socket.socket, place: Sequence[object]) -> bool:
-    host, port = sock.getsockname()[:2]
-    return place[1] in (0, port) and ip_address(host) == ip_address(str(place[0]))
+def _is_at(sock: socket.socket, place: object) -> bool:
+    name = sock.getsockname()
+    if isinstance(place, str):
+        # Of a long path the kernel knows only the last part (`unix_socket.reachable`).
+        return name == place or (
+            name.startswith("/proc/self/fd/") and PurePath(name).name == PurePath(place).name
+        )
+    assert isinstance(place, tuple)
+    return place[1] in (0, name[1]) and ip_address(place[0]) == ip_address(name[0])
 
 
-async def gather(addresses: Sequence[Address], http: Address | None, *offers: Offered) -> Sockets:
-    """A socket for each place that the addresses stand for: from the first offer that has one,
+async def gather(wanted: Collection[Listener], http: Address | None, *offers: Offered) -> Sockets:
+    """A socket for each place that the listeners stand for: from the first offer that has one,
     else bound here. After a failure nothing stays open of what was found.
 
     Args:
@@ -137,52 +150,36 @@ async def gather(addresses: Sequence[Address], http: Address | None, *offers: Of
     Raises:
         OSError: an address cannot be bound; the error's `filename` is that address.
     """
-    sockets = Sockets()
-    found: list[list[socket.socket]] = [[] for _ in addresses]
-    try:
-        # Port 0 means any, so it must not take what another address names.
-        pairs = zip(addresses, found, strict=True)
-        for address, its in sorted(pairs, key=lambda pair: pair[0].port == 0):
-            await _find(address, offers, its)
-        sockets.terminals = list(itertools.chain(*found))
-        if http is not None and any(offer.left for offer in offers):
-            sockets.http = await _find_for_http(http, offers)
-    except BaseException:
-        for sock in itertools.chain(*found):
-            sock.close()
-        raise
+
+    def handed(family: int, place: object) -> socket.socket | None:
+        taken = (offer.take(family, place) for offer in offers)
+        return next((sock for sock in taken if sock is not None), None)
+
+    sockets = Sockets(await listeners.bind(wanted, handed))
+    if http is not None and any(offer.left for offer in offers):
+        try:
+            sockets.http = await _find_for_http(http, handed)
+        except BaseException:
+            for bound in sockets.terminals:
+                bound.close()
+            raise
     return sockets
 
 
-async def _find(address: Address, offers: Iterable[Offered], found: list[socket.socket]) -> None:
-    """Add a socket to `found` for each place that `address` stands for."""
-    try:
-        places = await listeners.places(address)
-        for family, place in places:
-            sock = _taken(offers, family, place)
-            found += [sock] if sock is not None else listeners.bound(family, place, len(places))
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(address)) from None
-
-
-async def _find_for_http(address: Address, offers: Iterable[Offered]) -> socket.socket:
+async def _find_for_http(address: Address, handed: listeners.Handed) -> socket.socket:
     try:
         for family, place in await listeners.places(address):
-            if (sock := _taken(offers, family, place)) is not None:
+            if (sock := handed(family, place)) is not None:
                 return sock
         return await asyncio.to_thread(process.bind, address)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(address)) from None
 
 
-def _taken(offers: Iterable[Offered], family: int, place: Sequence[object]) -> socket.socket | None:
-    taken = (offer.take(family, place) for offer in offers)
-    return next((sock for sock in taken if sock is not None), None)
-
-
 def _name(sock: socket.socket) -> str:
     """Its address for people."""
-    return str(Address(*sock.getsockname()[:2]))
+    name = sock.getsockname()
+    return name if isinstance(name, str) else str(Address(*name[:2]))
 
 
 def insist_on_nothing_left(offer: Offered) -> None:

@@ -105,14 +105,15 @@ class Succession:
             sockets = await self._gather(Offered(predecessor.sockets))
             self._tell(f"sip2gw: taking over from process {predecessor.pid}\n")
             await _unless_stopped(predecessor.leave, predecessor.control)
+        sockets.adopt(predecessor.sockets)
         self.taken_from = predecessor.pid
         return sockets
 
     async def _gather(self, lent: Offered) -> Sockets:
-        server, admin = self._config.server, self._config.admin
+        admin = self._config.admin
         http = admin.address if admin.enabled else None
         try:
-            sockets = await gather(server.addresses, http, self._inherited, lent)
+            sockets = await gather(self._config.listeners, http, self._inherited, lent)
             insist_on_nothing_left(self._inherited)
         finally:
             lent.close()
@@ -150,7 +151,8 @@ class _Predecessor:
                 raise SuccessionError(_why(self.pid, error)) from None
             except NoGatewayError:
                 end = None
-            if not isinstance(end, Drained) or end.given_up:
+            closed = isinstance(end, Drained) and not end.given_up
+            if not closed and not signals.stop_was_asked_for():
                 # What it holds is free at its very end.
                 process.has_ended(LEAVE_WITHIN_S)
 
