@@ -5,58 +5,32 @@ What becomes of single sockets: `tests/gateway/test_sockets.py`; who hands over 
 """
 
 import asyncio
-import itertools
 import signal
 import socket
 import sqlite3
-from contextlib import AsyncExitStack, closing, suppress
+from contextlib import AsyncExitStack, closing
 from pathlib import Path
 
 import asyncpg
-from harness import CONFIG, LIBRARY, ask_37
+from harness import CONFIG, LIBRARY
 from postgres import running_server
+from proofs.kiosks import Kiosk, cent
 from proofs.process import GatewayProcess, prepare
 
 STATUS = "9900302.00"
 RESTARTS = 3
-LINE_ENDED = (asyncio.IncompleteReadError, ConnectionResetError, BrokenPipeError)
-
-
-class Kiosk:
-    """Reconnects whenever its line ends, at once, and asks again what was not answered."""
-
-    def __init__(self, gateways, login, question):
-        self._gateways, self._login, self._question = gateways, login, question
-        self.answers, self.lines = {}, 0
-        """By request; and how many lines it has had."""
-
-    async def run(self, until):
-        """Ask one question after the other; a refused connection fails the test."""
-        numbers = itertools.count()
-        number = next(numbers)
-        while not until.is_set():
-            line = await self._gateways[-1].connect()
-            self.lines += 1
-            with suppress(*LINE_ENDED):
-                assert await line.ask(f"9300CN{self._login}|COpw|") == "941"
-                while not until.is_set():
-                    self.answers[number] = await line.ask(self._question(number))
-                    number = next(numbers)
-                    await asyncio.sleep(0.01)
-            line.close()
-
-
-def pay(login):
-    """Cents of a debt, each payment with a receipt number of its own."""
-    return lambda number: ask_37("1004", "0.01", pin="1004", bk=f"{login}-{number}")
 
 
 async def restarted(first, watch, times):
     """Terminals ask while one gateway follows the other; how many payments had their yes."""
     async with AsyncExitStack() as stack:
         gateways, silent, done = [first], await first.terminal("door-1"), asyncio.Event()
-        tills = [Kiosk(gateways, login, pay(login)) for login in ("pay-1", "pay-2")]
-        kiosks = [*tills, Kiosk(gateways, "kiosk-1", lambda number: STATUS)]
+
+        def connect():
+            return gateways[-1].connect()
+
+        tills = [Kiosk(connect, login, "pw", cent(login)) for login in ("pay-1", "pay-2")]
+        kiosks = [*tills, Kiosk(connect, "kiosk-1", "pw", lambda number: STATUS)]
         asking = [asyncio.create_task(kiosk.run(done)) for kiosk in kiosks]
         for _ in range(times):
             before = gateways[-1]
@@ -65,8 +39,8 @@ async def restarted(first, watch, times):
             await after.start()
             assert after.other_output == [f"sip2gw: taking over from process {before.pid}"]
             assert (after.addresses, after.admin) == (before.addresses, before.admin)
-            (left,) = before.events("handed_over")
-            (came,) = after.events("taken_over")
+            left = await before.logged("handed_over")
+            came = await after.logged("taken_over")
             assert (left["to"], came["pid"]) == (after.pid, before.pid)
             assert await before.ended() == 0
             gateways.append(after)
@@ -76,7 +50,7 @@ async def restarted(first, watch, times):
         assert await silent.ended()
         for kiosk in kiosks:
             assert kiosk.lines > times
-            assert list(kiosk.answers) == list(range(len(kiosk.answers))), "one after the other"
+            assert kiosk.is_complete
         for till in tills:
             assert {answer[:3] for answer in till.answers.values()} == {"38Y"}
         if first.admin:
@@ -169,7 +143,7 @@ async def test_either_may_be_killed_while_the_one_waits_for_the_other(start, wat
         ]
         with closing(sqlite3.connect(tmp_path / "library.db", isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")  # what is under way takes as long as this
-            await till.send(pay("pay-1")(1))
+            await till.send(cent("pay-1")(1))
             await second.launch()
             await first.logged("handed_over")
             await second.kill()
@@ -181,7 +155,7 @@ async def test_either_may_be_killed_while_the_one_waits_for_the_other(start, wat
         till = await third.terminal("pay-1")
         with closing(sqlite3.connect(tmp_path / "library.db", isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
-            await till.send(pay("pay-1")(2))
+            await till.send(cent("pay-1")(2))
             await fourth.launch()
             await third.logged("handed_over")
             waiting = await fourth.connect(third.address)
@@ -189,7 +163,7 @@ async def test_either_may_be_killed_while_the_one_waits_for_the_other(start, wat
             other.execute("COMMIT")
         assert await waiting.ask("9300CNpay-1|COpw|") == "941"  # in the queue until then
         for number in (1, 2):
-            assert (await waiting.ask(pay("pay-1")(number))).startswith("38Y")
+            assert (await waiting.ask(cent("pay-1")(number))).startswith("38Y")
         assert booked(tmp_path) == 2
 
 
