@@ -27,6 +27,7 @@ from sip2gw.daemon.fleet.messages import (
     Converse,
     End,
     Follow,
+    HaveSpool,
     Look,
     Over,
     Serving,
@@ -257,6 +258,12 @@ class Member:
             return False
         self.config = config
         return True
+
+    async def have_spool(self) -> None:
+        """Let it take its spool, which a gateway before this one may have had."""
+        if self._link is not None:
+            with suppress(LinkLostError, TimeoutError):
+                await asyncio.wait_for(self._link.ask(HaveSpool()), ANSWER_WITHIN_S)
 
     async def end(self) -> list[str]:
         """Let it end in peace; returns what it gave up.

@@ -233,6 +233,10 @@ class Team:
         await asyncio.gather(*(member.read_numbers() for member in self.members))
         return merged(*(member.families for member in self.members), self._ended)
 
+    async def have_spools(self) -> None:
+        """The gateway before this one has left: let all workers that serve take their spools."""
+        await asyncio.gather(*(one.have_spool() for one in self.members if one.serving))
+
     async def follow(self, config: Config) -> None:
         """Put `config` in force in all workers; one that cannot is replaced.
 
