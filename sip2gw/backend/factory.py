@@ -13,7 +13,7 @@ from sip2gw.backend.base import Access, Backend, BackendError, Role
 from sip2gw.backend.library import Library
 from sip2gw.backend.spool import spool_of_worker, spools_beside
 from sip2gw.backend.sqlite.place import beside
-from sip2gw.backend.sqlite.store import open_sqlite
+from sip2gw.backend.sqlite.store import open_sqlite, rehearse_sqlite
 from sip2gw.backend.system import LibrarySystem
 from sip2gw.config import Config
 from sip2gw.foundation.clock import Clock
@@ -63,6 +63,20 @@ def open_backend(
     else:
         store = _open_file(config, role, access)
     return Opened(store, store)
+
+
+def rehearse_file(config: Config, access: Access) -> None:
+    """Look whether a gateway could open the store in a file that `config` names, were it alone.
+
+    Raises:
+        BackendError: it could not; the text says why.
+    """
+    rehearse_sqlite(
+        _file_of(config),
+        access=access,
+        currency=config.institution.currency,
+        pin_secret_file=config.pin_secret_path,
+    )
 
 
 def open_library_system(

@@ -6,16 +6,22 @@ What serves terminals is in `daemon/terminals.py`; here is what a process owns b
 from __future__ import annotations
 
 import asyncio
+import socket
 import sys
+from collections.abc import Sequence
+from functools import partial
 
 from sip2gw.backend.base import Access, BackendError
-from sip2gw.backend.factory import Opened, open_backend, store_name
+from sip2gw.backend.factory import Opened, open_backend, store_file, store_name
 from sip2gw.config import Config, ConfigError
 from sip2gw.config.availability import unavailable
 from sip2gw.control.messages import Reloaded
 from sip2gw.daemon import signals
 from sip2gw.daemon.ending import Ending, leave_within
-from sip2gw.daemon.fleet.parent import serve_with_workers
+from sip2gw.daemon.fleet.parent import run_with_workers
+from sip2gw.daemon.handover.rehearsal import rehearse
+from sip2gw.daemon.handover.sockets import SocketError, Sockets, TakeSockets, gather, inherited
+from sip2gw.daemon.handover.succession import Succession, SuccessionError, file_of
 from sip2gw.daemon.notify import ServiceManager
 from sip2gw.daemon.operating import OperatorSide, operations_of
 from sip2gw.daemon.process import (
@@ -33,7 +39,6 @@ from sip2gw.foundation.threads import SHARED_THREADS, ready_pool
 from sip2gw.monitoring.telemetry import Log, Redactor, open_log
 from sip2gw.monitoring.uncaught import told_to
 from sip2gw.serving.arrivals import Acceptor
-from sip2gw.serving.listeners import bind
 
 HTTP_STOP_S = 4.0
 """Of a process that may still be starting; it ends beside the parts that follow the requests."""
@@ -43,9 +48,20 @@ STOP_AFTER_DRAIN_S = 10.0
 
 
 class App(TerminalSide):
-    """A gateway of one process."""
+    """A gateway of one process.
 
-    def __init__(self, config: Config, opened: Opened, log: Log, clock: Clock) -> None:
+    Args:
+        take_sockets: where its sockets come from; without it they are bound.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        opened: Opened,
+        log: Log,
+        clock: Clock,
+        take_sockets: TakeSockets | None = None,
+    ) -> None:
         super().__init__(config, opened, log, clock)
         self.acceptor = Acceptor(
             self.state.doorkeeper,
@@ -56,7 +72,9 @@ class App(TerminalSide):
             log=log,
             monotonic=clock.monotonic,
         )
-        operations = operations_of(self, self.server, self.metrics, clock, log.events.info)
+        operations = operations_of(
+            self, self.server, self.metrics, clock, log.events.info, lender=self
+        )
         self.operators = OperatorSide(operations, self.metrics, log)
         self._manager = ServiceManager()
         self._reloader = Reloader(
@@ -68,6 +86,10 @@ class App(TerminalSide):
             metrics=self.metrics,
             clock=clock,
         )
+        self.config_file = file_of(config)
+        self._take_sockets = take_sockets or partial(gather, config.listeners, None)
+        self._sockets = Sockets()
+        self._handed_over = False
         self._stopping = asyncio.Event()
 
     @property
@@ -81,18 +103,23 @@ class App(TerminalSide):
         Raises:
             OSError: an address cannot be bound.
             ConfigError: a certificate cannot be used.
+            SocketError: what was handed over is of no use.
+            SuccessionError: the gateway that has the sockets keeps them.
         """
         await self.begin()
-        self.acceptor.listen(await bind(self.config.listeners))
+        self._sockets = await self._take_sockets()
+        await self.have_spool()
         self.server.start()
+        self.acceptor.listen(self._sockets.terminals)
         return self.acceptor.addresses
 
     async def run(self, on_ready: OnReady) -> list[str]:
         """Serve until SIGTERM or SIGINT; SIGHUP reloads. Returns what had to be abandoned."""
         signals.hear(asyncio.get_running_loop(), self.drain, self.reload)
         sip2 = await self.start()
-        socket, admin = await self.operators.open(self.config)
-        self.log.events.info("listening", sip2=sip2, admin=admin, control=socket)
+        control, admin = await self.operators.open(self.config, self._sockets.http)
+        self._sockets.http = self.operators.listener
+        self.log.events.info("listening", sip2=sip2, admin=admin, control=control)
         self._manager.tell("READY=1")
         self._manager.keep_alive()
         self.keep_going()
@@ -108,6 +135,23 @@ class App(TerminalSide):
         self._stopping.set()
         return self.config.server.drain_timeout_s + STOP_AFTER_DRAIN_S
 
+    @property
+    def supervisor(self) -> str:
+        """Who starts this gateway again and must not lose sight of it; empty: nobody."""
+        return self._manager.supervisor
+
+    def sockets(self) -> Sequence[socket.socket]:
+        """The sockets that it listens on; none when it has been told to end."""
+        if self._stopping.is_set() or not self.acceptor.listening:
+            return ()
+        return self._sockets.open()
+
+    def hand_over(self, pid: int) -> float:
+        """As `drain`, but process `pid`, which has the sockets, goes on with the terminals."""
+        self.log.events.info("handed_over", to=pid)
+        self._handed_over = True
+        return self.drain()
+
     async def stop(self) -> list[str]:
         """Drain and close everything; returns what was abandoned because it took too long.
 
@@ -116,8 +160,13 @@ class App(TerminalSide):
         self._reloader.stop()
         self._manager.tell("STOPPING=1")
         self.log.events.info("stopping")
+        if self._handed_over:
+            for one in self.acceptor.release():
+                one.sock.close()  # its file, if it has one, is the next gateway's
         self.acceptor.close()
         ending = Ending(self.log)
+        if self._handed_over:
+            await ending.part("control", CONTROL_STOP_S, self.operators.leave_socket())
         await self.end_requests(ending)
         http = asyncio.ensure_future(ending.part("http", HTTP_STOP_S, self.operators.close_http()))
         await self.end_chores(ending)
@@ -156,29 +205,41 @@ def serve(
     if signals.stop_was_asked_for():
         return 0
     raise_file_limit()
-    run = _serve if config.server.workers == 1 else serve_with_workers
     with asyncio.Runner(loop_factory=event_loop_factory()) as runner:
-        return runner.run(run(config, on_ready, access))
+        return runner.run(_serve(config, on_ready, access))
 
 
 async def _serve(config: Config, on_ready: OnReady, access: Access) -> int:
     asyncio.get_running_loop().set_default_executor(ready_pool(SHARED_THREADS, "sip2gw"))
+    run = _run if config.server.workers == 1 else run_with_workers
     try:
-        with telling(sys.stderr.write, f"sip2gw: waiting for the database {store_name(config)}\n"):
-            opened = open_backend(config, "daemon", access)
-    except BackendError as error:
+        async with Succession(config, inherited(), sys.stderr.write) as succession:
+            if store_file(config) is not None:
+                # Two gateways cannot have a file: what can fail is tried before the other leaves.
+                rehearse(config, access)
+                await succession.take()
+            if signals.stop_was_asked_for():
+                return 0
+            return await run(config, on_ready, access, succession)
+    except (BackendError, ConfigError, SocketError, SuccessionError) as error:
         sys.stderr.write(f"sip2gw: {error}\n")
-        return 1
+    except OSError as error:
+        sys.stderr.write(f"sip2gw: {why_not_listening(error)}\n")
+    return 1
+
+
+async def _run(config: Config, on_ready: OnReady, access: Access, succession: Succession) -> int:
+    with telling(sys.stderr.write, f"sip2gw: waiting for the database {store_name(config)}\n"):
+        opened = open_backend(config, "daemon", access)
     redactor = Redactor(opened.store.pin_secret)
     log = open_log(redactor, level=config.log.level, log_format=config.log.format)
     try:
         with told_to(log, asyncio.get_running_loop()):
-            given_up = await App(config, opened, log, Clock()).run(on_ready)
-    except (OSError, ConfigError) as error:
-        why = why_not_listening(error) if isinstance(error, OSError) else error
-        sys.stderr.write(f"sip2gw: {why}\n")
+            app = App(config, opened, log, Clock(), succession.take)
+            given_up = await app.run(succession.ready(log, on_ready))
+    except (OSError, ConfigError, SocketError, SuccessionError):
         await opened.store.close()
-        return 1
+        raise
     except Exception as error:
         log.events.critical("crashed", exc_info=error)
         return 1

@@ -6,11 +6,13 @@ Terminals come first. They are served even if an interface cannot be opened, whi
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
 from sip2gw.config import Config
+from sip2gw.control.lending import Lender
 from sip2gw.control.operations import Daemon, Lines, Operations
 from sip2gw.control.server import Answering, ControlServer
 from sip2gw.foundation.clock import Clock
@@ -28,7 +30,12 @@ class Finishing(Answering, Protocol):
 
 
 def operations_of(
-    daemon: Daemon, lines: Lines, metrics: Metrics, clock: Clock, note: Callable[..., object]
+    daemon: Daemon,
+    lines: Lines,
+    metrics: Metrics,
+    clock: Clock,
+    note: Callable[..., object],
+    lender: Lender | None = None,
 ) -> Operations:
     """Operations on what this process has; `note` writes to the log what was done."""
     return Operations(
@@ -38,6 +45,7 @@ def operations_of(
         clock,
         later=lambda seconds, what: asyncio.get_running_loop().call_later(seconds, what),
         note=note,
+        lender=lender,
     )
 
 
@@ -57,17 +65,20 @@ class OperatorSide:
     def _count_restart(self) -> None:
         self._metrics.http_restarts += 1
 
-    async def open(self, config: Config) -> tuple[str, str]:
+    async def open(self, config: Config, listener: socket.socket | None = None) -> tuple[str, str]:
         """Open both; returns the socket's path and the real `host:port` of HTTP, empty for none.
+
+        Args:
+            listener: the socket for HTTP if it is bound already.
 
         Raises:
             OSError: the address for HTTP cannot be bound.
         """
-        socket = await self.open_socket(config.socket_path)
+        path = await self.open_socket(config.socket_path)
         if not config.admin.enabled:
-            return socket, ""
+            return path, ""
         try:
-            return socket, await self._http.start(config.admin.address)
+            return path, await self._http.start(config.admin.address, listener)
         except OSError:
             await self.close_socket()
             raise
@@ -96,6 +107,11 @@ class OperatorSide:
             if opened:
                 self._log.events.info("control_socket_opened", path=opened)
 
+    @property
+    def listener(self) -> socket.socket | None:
+        """The socket of HTTP, if it is served."""
+        return self._http.listener
+
     async def close_http(self) -> None:
         """Stop the process for HTTP."""
         await self._http.stop()
@@ -103,6 +119,11 @@ class OperatorSide:
     def say_goodbye(self, given_up: list[str]) -> None:
         """Tell the peers that wait for the end what had to be abandoned."""
         self._operations.finish(given_up)
+
+    async def leave_socket(self) -> None:
+        """Make room for the socket of the gateway that follows; whoever is connected stays so."""
+        self._path = None
+        await self._control.leave()
 
     async def close_socket(self) -> None:
         """Hang up on all peers, and remove the control socket."""

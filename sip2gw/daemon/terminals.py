@@ -242,6 +242,12 @@ class TerminalSide:
         if self.library is not None:
             await self.library.start()
 
+    async def have_spool(self) -> None:
+        """Whoever has just left may have had the spool, without which no payment is taken."""
+        with suppress(BackendError):
+            await self.backend.unknown_attempts()
+        self.settler.nudge()
+
     def keep_going(self, *, chores: bool = True) -> None:
         """Begin what recurs by itself.
 

@@ -123,14 +123,18 @@ class WebProcess:
 
     def __init__(self, adopter: Adopter, log: Log, on_restart: Callable[[], None]) -> None:
         self._adopter, self._log, self._on_restart = adopter, log, on_restart
-        self._listener: socket.socket | None = None
+        self.listener: socket.socket | None = None
+        """Where clients connect; None when it serves nobody."""
         self._running: asyncio.Task[None] | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._line: Adopted | None = None
         self._stopping = asyncio.Event()
 
-    async def start(self, address: Address) -> str:
+    async def start(self, address: Address, listener: socket.socket | None = None) -> str:
         """Listen at `address` and start the process; returns the real `host:port`.
+
+        Args:
+            listener: bound already, perhaps by another program; it is this object's from now on.
 
         From now on clients can connect. They get answers as soon as the process runs, and wait
         while it is restarted.
@@ -140,11 +144,13 @@ class WebProcess:
         """
         try:
             # In a thread: a name may need a look-up, and terminals are being served already.
-            self._listener = await asyncio.to_thread(bind, address)
+            found = await asyncio.to_thread(bind, address) if listener is None else listener
+            found.listen(LISTEN_BACKLOG)
         except OSError as error:
             raise OSError(error.errno, error.strerror, str(address)) from None
-        self._running = asyncio.get_running_loop().create_task(self._keep_running(self._listener))
-        return str(Address(address.host, self._listener.getsockname()[1]))
+        self.listener = found
+        self._running = asyncio.get_running_loop().create_task(self._keep_running(found))
+        return str(Address(address.host, found.getsockname()[1]))
 
     async def _keep_running(self, listener: socket.socket) -> None:
         loop, failures = asyncio.get_running_loop(), 0
@@ -210,9 +216,9 @@ class WebProcess:
             self._line.close()
         if self._running is not None:
             await self._running
-        if self._listener is not None:
-            self._listener.close()
-            self._listener = None
+        if self.listener is not None:
+            self.listener.close()
+            self.listener = None
 
 
 def _pipe() -> tuple[FileIO, int]:

@@ -6,12 +6,13 @@ import re
 import signal
 
 import pytest
-from harness import CONFIG, LIBRARY, ask_63
+from harness import CONFIG, LIBRARY, ask_37, ask_63
 from postgres import running_server
 from proofs import clerk
 from proofs.process import GatewayProcess, prepare
 
 STATUS = "9900302.00"
+PAY = ask_37("1004", "2.50", pin="1004", fee="D2", bk="K1")
 KIOSKS = "".join(
     f'[terminals.k{number}]\nprofile = "kiosk"\nbranch = "MAIN"\npassword = "pw"\n'
     for number in range(20)
@@ -179,7 +180,19 @@ async def test_while_no_worker_can_take_them_newcomers_wait(gateway):
         assert (await kiosk.ask(STATUS)).startswith("98Y")
     await becomes(gateway, "sip2gw_workers", 2)
 
-    # The workers end with their parent, even if it could not say so.
+    # Another start follows this gateway, with its own workers, and payments go on at once.
+    async with GatewayProcess(gateway.config) as after:
+        await after.start()
+        assert after.other_output == [f"sip2gw: taking over from process {gateway.pid}"]
+        assert await gateway.ended() == 0
+        assert after.addresses == gateway.addresses
+        till = await after.terminal("pay-1")
+        assert (await till.ask(PAY)).startswith("38Y")
+        await killed_alone(after)
+
+
+async def killed_alone(gateway):
+    """Its workers end with it, even if it could not say so."""
     pids = gateway.workers.values()
     await gateway.kill()
     async with asyncio.timeout(20):

@@ -122,6 +122,17 @@ async def test_who_hangs_up_before_the_end_of_the_header_is_forgotten(tmp_path):
         assert gateway.app.state.doorkeeper._lines == 0
 
 
+async def test_a_proxy_that_only_looks_whether_we_are_there_is_not_refused(tmp_path):
+    async with running(tmp_path, config=PROXIED) as gateway:
+        line = await gateway.connect()
+        await settled(lambda: gateway.app.acceptor._behind)
+        line.close()
+        await settled(lambda: not gateway.app.acceptor._behind)
+        assert gateway.metrics.connections_refused == {}
+        assert gateway.app.state.doorkeeper._lines == 0
+        assert [line for line in gateway.logged() if line["event"] == "proxy_refused"] == []
+
+
 async def test_a_header_from_elsewhere_is_not_believed(tmp_path):
     config = with_server('proxy_networks = ["10.0.0.0/8"]', config=PROXIED)
     async with running(tmp_path, config=config) as gateway:
@@ -287,8 +298,8 @@ async def test_without_descriptors_the_gateway_waits_and_then_goes_on(gateway, m
     kiosk = await gateway.connect()
     assert await kiosk.ask(LOGIN) == "941"
     assert sock.errors == []
-    told = [line for line in gateway.logged() if line["event"] == "accept_paused"]
-    assert [line["reason"] for line in told] == [
+    told = [line for line in gateway.logged() if line["event"] == "resources_exhausted"]
+    assert [line["problem"] for line in told] == [
         os.strerror(errno.EMFILE),
         os.strerror(errno.ENOBUFS),
     ]

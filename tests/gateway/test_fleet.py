@@ -28,7 +28,7 @@ from sip2gw.daemon.fleet.messages import (
     Taken,
     Turn,
 )
-from sip2gw.daemon.fleet.team import Team
+from sip2gw.daemon.fleet.team import EXPECTED_S, Team
 from sip2gw.foundation import children
 from sip2gw.foundation.link import Link, link_pair
 from sip2gw.monitoring.metrics import Metrics
@@ -283,19 +283,71 @@ async def test_what_a_worker_never_took_goes_to_another(house):
     assert [terminal.recv(1) for terminal in terminals] == [b""] * 4  # ours close what they get
 
 
+async def test_newcomers_wait_for_the_successor_of_one_that_has_crashed(house):
+    """Otherwise its terminals would all go to the others, and stay there for days."""
+    await house.open(0, 1)
+    house.arrive(4)
+    await house.until(lambda: house.lines() == [2, 2])
+    crashed = house.workers[1]
+    crashed.end(-11)
+    await house.until(lambda: house.workers[1] is not crashed)
+    house.arrive(4)
+    await house.until(lambda: house.lines() == [3, 0])
+    house.workers[1].serve()
+    await house.until(lambda: house.lines() == [3, 3])
+    assert house.counted == (6, 6, 6)
+
+
+async def test_they_wait_for_a_moment_only(house):
+    await house.open(0, 1)
+    crashed = house.workers[1]
+    crashed.end(-11)
+    await house.until(lambda: house.workers[1] is not crashed)
+    house.arrive(2)
+    await house.until(lambda: house.lines() == [1, 0])
+    house.now += EXPECTED_S
+    house.team.look(60.0)
+    house.arrive(2)
+    await house.until(lambda: house.lines() == [4, 0])
+
+
+async def test_nobody_waits_for_one_that_ended_before_it_served(house):
+    await house.open(0, 1)
+    crashed = house.workers[1]
+    crashed.end(-11)
+    await house.until(lambda: house.workers[1] is not crashed)
+    house.arrive(2)  # one of them waits, and goes to the other
+    failed = house.workers[1]
+    failed.end(1)
+    await house.until(lambda: house.workers[1] is not failed)
+    house.arrive(2)
+    await house.until(lambda: house.lines() == [4, 0])
+
+
+async def test_at_a_start_all_get_their_share(house):
+    await house.open(0)
+    house.team.begin([1, 2])
+    house.arrive(6)
+    for number in (1, 2):
+        await house.serves(number)
+    await house.until(lambda: house.lines() == [2, 2, 2])
+
+
 async def test_one_that_takes_no_turns_gets_nobody_and_is_killed_in_the_end(house):
     await house.open(0, 1)
     house.workers[1].stand_still()
     still = house.workers[1]
     for times in range(STUCK_AFTER + 1):
-        house.team.look()
+        house.team.look(60.0)
         await asyncio.sleep(0)
         await house.until(lambda: house.team.members[0]._unanswered == 0)
         if times:
             house.arrive(1)
     await house.until(lambda: still.status == -9)
-    await house.until(lambda: house.lines()[0] == STUCK_AFTER)
+    # The last one came when the other had just been killed, and waits for its successor.
+    await house.until(lambda: house.lines()[0] == STUCK_AFTER - 1)
     await house.serves(1, still)
+    await house.until(lambda: house.lines() == [STUCK_AFTER - 1, 1])
     assert house.metrics.worker_restarts == {"stuck": 1}
     assert house.metrics.workers == 2
 
@@ -304,8 +356,8 @@ async def test_one_that_answers_late_gets_new_ones_again(house):
     await house.open(0)
     slow = house.workers[0]
     slow.stand_still()
-    house.team.look()
-    house.team.look()
+    house.team.look(60.0)
+    house.team.look(60.0)
     waiting = house.arrive(2)
     assert not house.team.members[0].takes_turns
     asyncio.get_running_loop().add_reader(slow.link._socket, slow.link._readable)
@@ -319,10 +371,10 @@ async def test_newcomers_wait_for_a_worker_as_long_as_a_login_may_take(house):
     terminals = house.arrive(2)
     house.now += 30
     (late,) = house.arrive(1)
-    house.team.drop_late(60.0)
+    house.team.look(60.0)
     assert house.counted == (3, 3, 3)
     house.now += 31
-    house.team.drop_late(60.0)
+    house.team.look(60.0)
     assert house.counted == (1, 1, 1)
     assert [terminal.recv(1) for terminal in terminals] == [b"", b""]
     await house.open(0)

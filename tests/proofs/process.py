@@ -5,6 +5,7 @@ import json
 import os
 import resource
 import signal
+import socket
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -60,7 +61,7 @@ class GatewayProcess:
 
     `create`: the store is new. `keep_requests` off: the lines of single messages are passed over,
     for who measures beside it. `environment`: variables that the process has besides ours.
-    `program`: what Python runs.
+    `program`: what Python runs. `sockets`: it is given them as systemd gives sockets.
     """
 
     def __init__(
@@ -71,8 +72,13 @@ class GatewayProcess:
         keep_requests: bool = True,
         environment: Mapping[str, str] | None = None,
         program: Sequence[str] = ("-m", "sip2gw"),
+        sockets: Sequence[socket.socket] = (),
     ) -> None:
         self.config = config
+        self._inherited = [sock.fileno() for sock in sockets]
+        if sockets:
+            numbers = ",".join(map(str, self._inherited))
+            program = (str(ROOT / "tests" / "support" / "activated.py"), numbers, *program)
         self._program = program
         self._options = ("--create",) if create else ()
         self._environment = environment or {}
@@ -111,6 +117,7 @@ class GatewayProcess:
             stdout=asyncio.subprocess.DEVNULL,
             env={**os.environ, "PYTHONPATH": str(ROOT), **self._environment},
             limit=1 << 20,
+            pass_fds=self._inherited,
         )
         self._reader = asyncio.create_task(self._read())
 

@@ -34,8 +34,3 @@ def about_listeners(config: Config) -> Iterator[str]:
             "server.tls_certificate: has no effect, because each address in server.listen has"
             " tls = false; change one, or leave the key out"
         )
-    elif server.tls_client_ca is not None and not any(it.client_certificate for it in listeners):
-        yield (
-            "server.tls_client_ca: has no effect, because no address in server.listen asks for"
-            " client certificates; add client_certificate to one, or leave the key out"
-        )

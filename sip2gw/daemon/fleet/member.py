@@ -6,6 +6,7 @@ import asyncio
 import os
 import socket
 import subprocess
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from sip2gw.daemon.fleet.messages import (
     Converse,
     End,
     Follow,
+    HaveSpool,
     Look,
     Over,
     Serving,
@@ -87,6 +89,11 @@ class Member:
         self.number = number
         self.serving = False
         """Whether it has said that it serves, and has not ended."""
+        self.has_served = False
+        self.expected_until = float("-inf")
+        """Until then connections wait for it, on the owner's clock, if it does not serve yet."""
+        self.waiting: deque[Arrival] = deque()
+        """Connections that wait for it."""
         self.store_works = False
         """What it said last of the store."""
         self.config: Config | None = None
@@ -105,8 +112,8 @@ class Member:
 
     @property
     def lines(self) -> int:
-        """How many connections it has."""
-        return self._side.lines if self._side is not None else 0
+        """How many connections it has or will have."""
+        return len(self.waiting) + (self._side.lines if self._side is not None else 0)
 
     @property
     def takes_turns(self) -> bool:
@@ -138,9 +145,9 @@ class Member:
 
     def leave(self) -> list[Arrival]:
         """Give back what a process that has ended had; the connections that it never took."""
-        untaken = list(self._untaken.values())
+        untaken = [*self._untaken.values(), *self.waiting]
         if self._side is not None:
-            for arrival in untaken:
+            for arrival in self._untaken.values():
                 self._together.taken_back(self._side, arrival.address)
             self._together.gone(self._side)
         if self._channel is not None:
@@ -163,7 +170,7 @@ class Member:
     def _told(self, message: AnyMessage, descriptor: int | None) -> object:
         match message:
             case Serving(store_works):
-                self.serving, self.store_works = True, store_works
+                self.store_works = store_works
                 self._owner.serves(self)
             case Taken(number):
                 self._untaken.pop(number).sock.close()
@@ -251,6 +258,12 @@ class Member:
             return False
         self.config = config
         return True
+
+    async def have_spool(self) -> None:
+        """Let it take its spool, which a gateway before this one may have had."""
+        if self._link is not None:
+            with suppress(LinkLostError, TimeoutError):
+                await asyncio.wait_for(self._link.ask(HaveSpool()), ANSWER_WITHIN_S)
 
     async def end(self) -> list[str]:
         """Let it end in peace; returns what it gave up.

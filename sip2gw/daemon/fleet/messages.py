@@ -53,6 +53,14 @@ class Converse(Message, frozen=True):
     """To a worker: a control channel, whose descriptor comes with this."""
 
 
+class HaveSpool(Message, frozen=True):
+    """Asked of a worker: the gateway before this one has left, so its spool is free."""
+
+
+class Done(Message, frozen=True):
+    """The answer."""
+
+
 class Follow(Message, frozen=True):
     """Asked of a worker: put this configuration in force; its descriptor comes with this."""
 
@@ -79,6 +87,8 @@ AnyMessage = (
     | Look
     | Turn
     | Converse
+    | HaveSpool
+    | Done
     | Follow
     | Followed
     | End

@@ -8,6 +8,8 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
 from sip2gw.control.channel import GatewayGoneError
+from sip2gw.control.descriptors import Beside
+from sip2gw.control.lending import Lender, leave_to, lend
 from sip2gw.control.messages import (
     Alive,
     Answer,
@@ -19,6 +21,7 @@ from sip2gw.control.messages import (
     FollowUp,
     Kick,
     Kicked,
+    Lend,
     ListTerminals,
     Numbers,
     Ping,
@@ -27,6 +30,7 @@ from sip2gw.control.messages import (
     Reload,
     Reloaded,
     Request,
+    TakeOver,
     Terminals,
     Trace,
     TraceBegan,
@@ -52,7 +56,7 @@ from sip2gw.serving.site import KnownTerminal, Site
 NOBODY_SERVES = "no worker serves at the moment; try again in a few seconds"
 
 
-class Gateway(Protocol):
+class Gateway(Lender, Protocol):
     """The gateway as a whole."""
 
     @property
@@ -83,7 +87,7 @@ class FleetOperations:
         self._traces: list[JointTrace] = []
         self._tasks: set[asyncio.Future[AnyAnswer]] = set()
 
-    def answer(self, request: AnyRequest, peer: Peer) -> Answer | Slow:
+    def answer(self, request: AnyRequest, peer: Peer) -> Answer | Beside | Slow:
         """Do what `peer` asks for; returns the first answer, or its future."""
         match request:
             case Ping():
@@ -95,6 +99,13 @@ class FleetOperations:
             case Drain():
                 self._wait_for_the_end.append(peer)
                 return Draining(self._gateway.drain())
+            case Lend():
+                return lend(self._gateway, request.config)
+            case TakeOver():
+                answer = leave_to(self._gateway, request.config, peer)
+                if isinstance(answer, Draining):
+                    self._wait_for_the_end.append(peer)
+                return answer
             case ListTerminals():
                 return self._slow(self._terminals())
             case Kick():

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-import sys
+from collections.abc import Sequence
 
 from sip2gw.backend.base import Access, Capability
 from sip2gw.config import Config, ConfigError
@@ -21,19 +21,19 @@ from sip2gw.daemon.ending import Ending, leave_within
 from sip2gw.daemon.fleet.member import Member, Process
 from sip2gw.daemon.fleet.operations import FleetOperations
 from sip2gw.daemon.fleet.team import LOOK_EVERY_S, Team
+from sip2gw.daemon.handover.sockets import SocketError, Sockets, TakeSockets
+from sip2gw.daemon.handover.succession import Succession, SuccessionError, file_of
 from sip2gw.daemon.notify import ServiceManager
 from sip2gw.daemon.operating import OperatorSide
-from sip2gw.daemon.process import LEAVE_S, OnReady, repeated, why_not_listening
+from sip2gw.daemon.process import LEAVE_S, OnReady, repeated
 from sip2gw.daemon.reloading import Reloader, prepared, show
 from sip2gw.foundation.children import start_module
 from sip2gw.foundation.clock import Clock
 from sip2gw.foundation.link import link_pair
-from sip2gw.foundation.threads import SHARED_THREADS, ready_pool
 from sip2gw.monitoring.metrics import Metrics
 from sip2gw.monitoring.telemetry import Log, Redactor, is_for_people, open_log
 from sip2gw.monitoring.uncaught import told_to
 from sip2gw.serving.arrivals import Acceptor
-from sip2gw.serving.listeners import bind
 from sip2gw.serving.site import Site
 from sip2gw.serving.tls import Contexts
 from sip2gw.shared.doorkeeper import Doorkeeper
@@ -51,9 +51,17 @@ class Parent:
 
     Args:
         access: what the first worker may do to the store when it starts for the first time.
+        take_sockets: where its sockets come from.
     """
 
-    def __init__(self, config: Config, access: Access, log: Log, clock: Clock) -> None:
+    def __init__(
+        self,
+        config: Config,
+        access: Access,
+        log: Log,
+        clock: Clock,
+        take_sockets: TakeSockets,
+    ) -> None:
         self.config = config
         self._access: Access = access
         self._log, self._clock = log, clock
@@ -90,6 +98,10 @@ class Parent:
             metrics=self.metrics,
             clock=clock,
         )
+        self.config_file = file_of(config)
+        self._take_sockets = take_sockets
+        self._sockets = Sockets()
+        self._handed_over = False
         self._stopping = asyncio.Event()
         self._looking: list[asyncio.Task[None]] = []
         self.site: Site
@@ -101,6 +113,8 @@ class Parent:
         Raises:
             OSError: an address cannot be bound.
             ConfigError: a certificate cannot be used.
+            SocketError: what was handed over is of no use.
+            SuccessionError: the gateway that has the sockets keeps them.
             NobodyServesError: the first worker could not start, and has said why.
         """
         loop = asyncio.get_running_loop()
@@ -111,7 +125,9 @@ class Parent:
         try:
             await self._begin_workers()
             if not self._stopping.is_set():
-                self.acceptor.listen(await bind(self.config.listeners))
+                self._sockets = await self._take_sockets()
+                await self.team.have_spools()
+                self.acceptor.listen(self._sockets.terminals)
         except BaseException:
             await self.team.end(0.0)
             raise
@@ -133,12 +149,13 @@ class Parent:
             self.team.begin(range(1, self.config.server.workers))
 
     async def _serve(self, on_ready: OnReady) -> None:
-        socket_path, admin = await self.operators.open(self.config)
+        control, admin = await self.operators.open(self.config, self._sockets.http)
+        self._sockets.http = self.operators.listener
         self._log.events.info(
             "listening",
             sip2=self.acceptor.addresses,
             admin=admin,
-            control=socket_path,
+            control=control,
             workers=self.config.server.workers,
         )
         self._manager.tell("READY=1")
@@ -149,8 +166,7 @@ class Parent:
         await self._stopping.wait()
 
     async def _look(self) -> None:
-        self.team.look()
-        self.team.drop_late(self.config.server.login_timeout_s)
+        self.team.look(self.config.server.login_timeout_s)
         self._log.sum_up()
 
     # Workers -------------------------------------------------------------------------------
@@ -172,6 +188,23 @@ class Parent:
         self._stopping.set()
         return self.config.server.drain_timeout_s + STOP_AFTER_DRAIN_S
 
+    @property
+    def supervisor(self) -> str:
+        """Who starts this gateway again and must not lose sight of it; empty: nobody."""
+        return self._manager.supervisor
+
+    def sockets(self) -> Sequence[socket.socket]:
+        """The sockets that it listens on; none when it has been told to end."""
+        if self._stopping.is_set() or not self.acceptor.listening:
+            return ()
+        return self._sockets.open()
+
+    def hand_over(self, pid: int) -> float:
+        """As `drain`, but process `pid`, which has the sockets, goes on with the terminals."""
+        self._log.events.info("handed_over", to=pid)
+        self._handed_over = True
+        return self.drain()
+
     def reload(self) -> asyncio.Future[Reloaded]:
         """Read the configuration again, and let all workers follow (B66, C48, C113).
 
@@ -191,8 +224,12 @@ class Parent:
         self._reloader.stop()
         self._manager.tell("STOPPING=1")
         self._log.events.info("stopping")
-        self.acceptor.close()
         ending = Ending(self._log)
+        if self._handed_over:
+            for one in self.acceptor.release():
+                one.sock.close()  # its file, if it has one, is the next gateway's
+            await ending.part("control", CONTROL_STOP_S, self.operators.leave_socket())
+        self.acceptor.close()
         within_s = self.config.server.drain_timeout_s + WORKER_STOP_S
         self._operations.end_traces()
         ending.given_up += await self.team.end(within_s)
@@ -229,22 +266,25 @@ def _start(number: int, access: Access, config: Config) -> Process:
     return Process(link, control, process)
 
 
-async def serve_with_workers(config: Config, on_ready: OnReady, access: Access) -> int:
-    """Run a gateway of several processes until it is told to stop; returns the exit status."""
-    loop = asyncio.get_running_loop()
-    loop.set_default_executor(ready_pool(SHARED_THREADS, "sip2gw"))
+async def run_with_workers(
+    config: Config, on_ready: OnReady, access: Access, succession: Succession
+) -> int:
+    """Run a gateway of several processes until it is told to stop; returns the exit status.
+
+    Raises:
+        OSError, ConfigError, SocketError, SuccessionError: see `Parent.run`.
+    """
     # A random secret will do: this process never logs a card.
     redactor = Redactor(os.urandom(32))
     log = open_log(redactor, level=config.log.level, log_format=config.log.format, shared=True)
     try:
-        with told_to(log, loop):
-            given_up = await Parent(config, access, log, Clock()).run(on_ready)
+        with told_to(log, asyncio.get_running_loop()):
+            parent = Parent(config, access, log, Clock(), succession.take)
+            given_up = await parent.run(succession.ready(log, on_ready))
     except NobodyServesError:
         return 1
-    except (OSError, ConfigError) as error:
-        why = why_not_listening(error) if isinstance(error, OSError) else error
-        sys.stderr.write(f"sip2gw: {why}\n")
-        return 1
+    except (OSError, ConfigError, SocketError, SuccessionError):
+        raise
     except Exception as error:
         log.events.critical("crashed", exc_info=error)
         return 1

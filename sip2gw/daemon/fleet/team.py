@@ -27,6 +27,9 @@ from sip2gw.shared.together.parent import Together
 LOOK_EVERY_S = 0.5
 """How often each worker is asked whether it takes its turns."""
 
+EXPECTED_S = 3.0
+"""So long connections wait for a worker that was started, or whose predecessor has ended. One that
+ended before it served is not waited for again."""
 GO_WITHIN_S = 4.0
 """Seconds in which a worker that has closed everything must be gone."""
 FOLLOW_WITHIN_S = 30.0
@@ -79,33 +82,59 @@ class Team:
 
     # Connections ---------------------------------------------------------------------------
 
-    def take(self, arrival: Arrival) -> None:
-        """Hand a connection that was let in to the worker with the fewest, or let it wait."""
-        able = [member for member in self.members if member.takes_turns]
+    def take(self, arrival: Arrival, *, has_waited: bool = False) -> None:
+        """Hand a connection that was let in to the worker with the fewest, or let it wait.
+
+        It also waits for a worker that will serve in a moment, unless it `has_waited` already.
+        Otherwise all terminals of one that has crashed, or all at a start, would go to the others
+        and stay there for days.
+        """
+        able = [one for one in self.members if one.takes_turns]
+        if not (able and has_waited):
+            able += [one for one in self.members if self._is_expected(one)]
         if not able:
             self._waiting.append(arrival)
             return
         fewest = min(able, key=lambda member: member.lines)
-        fewest.hand(next(self._numbers), arrival, self._listeners[arrival.listener])
+        if fewest.takes_turns:
+            self._hand(fewest, arrival)
+        else:
+            fewest.waiting.append(arrival)
+
+    def _hand(self, member: Member, arrival: Arrival) -> None:
+        member.hand(next(self._numbers), arrival, self._listeners[arrival.listener])
+
+    def _is_expected(self, member: Member) -> bool:
+        return not member.serving and self._monotonic() < member.expected_until
 
     def serves(self, member: Member) -> None:
         """Hand over what has waited; a configuration that is new since its start goes first."""
         if member.config is not self._config:
             self._tasks.append(asyncio.get_running_loop().create_task(self._follow(member)))
             return
+        if not member.serving:
+            member.serving = member.has_served = True
+            self._log.events.info("worker_serves", worker=member.number)
         self.served.set()
         self._count()
-        self._log.events.debug("worker_serves", worker=member.number)
         self._joined(member)
+        while member.waiting:
+            self._hand(member, member.waiting.popleft())
         while self._waiting and member.takes_turns:
             self.take(self._waiting.popleft())
 
-    def drop_late(self, login_timeout_s: float) -> None:
-        """Drop connections that have waited for a worker longer than a login may take (C101)."""
-        while self._waiting:
-            if self._monotonic() - self._waiting[0].accepted_at <= login_timeout_s:
-                return
-            self._drop(self._waiting.popleft())
+    def look(self, login_timeout_s: float) -> None:
+        """Find out which workers take their turns, and who has waited too long; to be called every
+        `LOOK_EVERY_S`."""
+        for member in self.members:
+            member.look()
+            if not member.takes_turns and not self._is_expected(member):
+                for arrival in _all_of(member.waiting):
+                    self.take(arrival, has_waited=True)
+        for waiting in (self._waiting, *(member.waiting for member in self.members)):
+            # Longer than a login may take nobody waits for a worker (C101).
+            while waiting and self._monotonic() - waiting[0].accepted_at > login_timeout_s:
+                self._drop(waiting.popleft())
 
     def _drop(self, arrival: Arrival) -> None:
         arrival.sock.close()
@@ -123,7 +152,9 @@ class Team:
     def begin(self, numbers: Iterable[int]) -> None:
         """Start these workers, and replace each as often as it ends."""
         loop = asyncio.get_running_loop()
-        self._tasks += [loop.create_task(self._keep(number)) for number in numbers]
+        for number in numbers:
+            self.members[number].expected_until = self._monotonic() + EXPECTED_S
+            self._tasks.append(loop.create_task(self._keep(number)))
 
     async def _keep(self, number: int) -> None:
         failures = 0
@@ -160,24 +191,22 @@ class Team:
     def _leave(self, member: Member) -> None:
         """Put another in the place of one that has ended, and hand on what it never took."""
         self._ended = merged(self._ended, lasting(member.families))
-        self.members[member.number] = Member(member.number, self, self._together)
+        after = self.members[member.number] = Member(member.number, self, self._together)
+        if member.has_served:
+            after.expected_until = self._monotonic() + EXPECTED_S
         self._count()
         for arrival in member.leave():
             if self._stopping.is_set():
                 self._drop(arrival)
             else:
-                self.take(arrival)
-
-    def look(self) -> None:
-        """Find out which workers take their turns; to be called every `LOOK_EVERY_S`."""
-        for member in self.members:
-            member.look()
+                self.take(arrival, has_waited=True)
 
     async def end(self, within_s: float) -> list[str]:
         """Let all workers end in peace, for at most `within_s`; returns what was given up."""
         self._stopping.set()
-        while self._waiting:
-            self._drop(self._waiting.popleft())
+        for waiting in (self._waiting, *(member.waiting for member in self.members)):
+            for arrival in _all_of(waiting):
+                self._drop(arrival)
         ended = await asyncio.gather(*(self._end(member, within_s) for member in self.members))
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=GO_WITHIN_S)
@@ -204,6 +233,10 @@ class Team:
         await asyncio.gather(*(member.read_numbers() for member in self.members))
         return merged(*(member.families for member in self.members), self._ended)
 
+    async def have_spools(self) -> None:
+        """The gateway before this one has left: let all workers that serve take their spools."""
+        await asyncio.gather(*(one.have_spool() for one in self.members if one.serving))
+
     async def follow(self, config: Config) -> None:
         """Put `config` in force in all workers; one that cannot is replaced.
 
@@ -219,3 +252,10 @@ class Team:
                 member.kill("reload")
                 return
         self.serves(member)
+
+
+def _all_of(waiting: deque[Arrival]) -> list[Arrival]:
+    """What is in `waiting`, which is empty from now on."""
+    found = list(waiting)
+    waiting.clear()
+    return found

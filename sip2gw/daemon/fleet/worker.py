@@ -22,9 +22,11 @@ from sip2gw.daemon.fleet.messages import (
     AnyMessage,
     Arrived,
     Converse,
+    Done,
     End,
     Follow,
     Followed,
+    HaveSpool,
     Look,
     Over,
     Serving,
@@ -134,6 +136,8 @@ class Worker(TerminalSide):
                 return Turn(self.is_ready)
             case Converse() if descriptor is not None:
                 self._converse(socket.socket(fileno=descriptor))
+            case HaveSpool():
+                return self._have_spool()
             case Follow() if descriptor is not None:
                 return self._follow(descriptor)
             case End():
@@ -164,6 +168,10 @@ class Worker(TerminalSide):
         task = asyncio.get_running_loop().create_task(self._control.adopt(line))
         self._adopting.add(task)
         task.add_done_callback(self._adopting.discard)
+
+    async def _have_spool(self) -> Done:
+        await self.have_spool()
+        return Done()
 
     async def _follow(self, descriptor: int) -> Followed:
         config, site, contexts = await asyncio.to_thread(self._prepare, descriptor)
