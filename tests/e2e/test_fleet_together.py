@@ -7,6 +7,7 @@ import asyncio
 import re
 
 import asyncpg
+from desk import ask_09, ask_11, copy
 from harness import CONFIG, HANGS_S, LIBRARY, ask_37, ask_63
 from postgres import running_server
 from proofs import clerk
@@ -18,6 +19,9 @@ SETTINGS = (
     .replace('badges = ["ONBE"], ', 'badges = ["ONBE"], passage_window_s = 600, ', 1)
 )
 PAY = ask_37("1005", "2.50", pin="1005", bk="K1")
+LEND = ask_11("FREE1", "1009", "1009")
+RETURN = ask_09("FREE1")
+WAITING = "SELECT count(*) FROM pg_locks WHERE NOT granted"
 
 
 class Moving:
@@ -60,16 +64,18 @@ async def test_whoever_moves_between_workers_finds_one_gateway(tmp_path):
     with running_server() as server:
         url = server.url(server.make_database())
         config = re.sub(r'url = "sqlite:[^"]*"', lambda _: f'url = "{url}"', SETTINGS)
-        async with GatewayProcess(await prepare(tmp_path, config, LIBRARY)) as gateway:
+        async with GatewayProcess(
+            await prepare(tmp_path, config, [*LIBRARY, copy("FREE1")])
+        ) as gateway:
             await gateway.start()
             async with asyncio.timeout(HANGS_S):
-                while "\nsip2gw_workers 2" not in (await gateway.http("/metrics"))[1]:
+                while "\nsip2gw_workers 2" not in (await gateway.http("/metrics"))[1]:  # noqa: ASYNC110
                     await asyncio.sleep(0.05)
             await one_line_is_left(gateway)
             await one_passage_is_one(gateway)
             await a_pin_is_locked_after_five_failures(gateway)
             await a_terminal_reaches_its_limit_once(gateway)
-            await what_is_under_way_is_paid_once(gateway, url)
+            await what_is_under_way_is_done_once(gateway, url)
 
 
 async def one_line_is_left(gateway):
@@ -112,23 +118,44 @@ async def a_terminal_reaches_its_limit_once(gateway):
     assert len(gateway.events("pin_locked")) == 2
 
 
-async def what_is_under_way_is_paid_once(gateway, url):
-    """B8, B46, C69: the retry comes at another worker while the first is under way."""
-    till = Moving(gateway, "pay-1")
-    await till.move()
+async def under_way(gateway, url, login, table, request):
+    """The answer to a retry at another worker while the request is under way; its terminal has
+    hung up, so that only the store can know."""
+    terminal = Moving(gateway, login)
+    await terminal.move()
     lock = await asyncpg.connect(url)
     try:
         await lock.execute("BEGIN")
-        await lock.execute("LOCK TABLE ledger_entry IN EXCLUSIVE MODE")
-        await till.line.send(PAY)
-        till.line.close()
-        await till.move()
-        await till.line.send(PAY)
-        await asyncio.sleep(0.2)  # so that both wait; without that the test shows less
+        await lock.execute(f"LOCK TABLE {table} IN EXCLUSIVE MODE")
+        await terminal.line.send(request)
+        await waiting(lock, 1)
+        terminal.line.close()
+        await terminal.move()
+        await terminal.line.send(request)
+        await waiting(lock, 2)
         await lock.execute("COMMIT")
     finally:
         await lock.close()
-    assert (await till.line.read()).startswith("38Y")
-    assert (await till.ask(PAY)).startswith("38Y")
+    answer = await terminal.line.read()
+    assert await terminal.ask(request) == answer  # and once more
+    return answer
+
+
+async def waiting(lock, number):
+    """Until so many sessions wait for a lock, or for one that waits."""
+    async with asyncio.timeout(HANGS_S):
+        while await lock.fetchval(WAITING) < number:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+async def what_is_under_way_is_done_once(gateway, url):
+    """B8, B46, C69."""
+    answer = await under_way(gateway, url, "pay-1", "ledger_entry", PAY)
+    assert answer.startswith("38Y")
     payments = await told(gateway, "payment", "list")
     assert [(one["bk"], one["status"]) for one in payments] == [("K1", "booked")]
+
+    answer = await under_way(gateway, url, "kiosk-1", "loan", LEND)
+    assert answer.startswith("121N")  # lent, not renewed
+    answer = await under_way(gateway, url, "kiosk-1", "loan", RETURN)
+    assert answer.startswith("101")
