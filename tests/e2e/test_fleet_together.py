@@ -5,6 +5,7 @@ One start serves all scenes, since it takes longest.
 
 import asyncio
 import re
+from typing import Any
 
 import asyncpg
 from desk import ask_09, ask_11, copy
@@ -29,8 +30,8 @@ class Moving:
 
     def __init__(self, gateway, login):
         self.gateway, self.login = gateway, login
-        self.line = None
-        self.worker = None
+        self.line: Any = None
+        self.worker: Any = None
 
     async def move(self):
         """Log in at another worker; returns the lines that are replaced.
