@@ -119,10 +119,12 @@ def _compare(workload: Workload, one: Path, many: Path, pairs: int, seconds: flo
 def _side(config: Path, workload: Workload) -> Iterator[Side]:
     """A gateway on `config`, warmed up; it may use all cores, as in production."""
     kind = workload.profile
+    log = config.parent / "gateway.log"
+    begun = log.stat().st_size if log.exists() else 0
     with gateway(config, "asyncio") as server:
         wanted = WORKERS if "workers" in config.name else 0
         until = time.monotonic() + STARTED_S
-        while len(_children(server.process.pid, "sip2gw.daemon.fleet")) < wanted:
+        while log.read_bytes()[begun:].count(b'"worker_serves"') < wanted:
             if time.monotonic() > until:
                 raise RuntimeError("the workers did not start")
             time.sleep(0.1)

@@ -27,7 +27,7 @@ from sip2gw.shared.together.parent import Together
 LOOK_EVERY_S = 0.5
 """How often each worker is asked whether it takes its turns."""
 
-EXPECTED_S = 3.0
+EXPECTED_S = 5.0
 """So long connections wait for a worker that was started, or whose predecessor has ended. One that
 ended before it served is not waited for again."""
 GO_WITHIN_S = 4.0
