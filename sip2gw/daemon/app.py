@@ -9,7 +9,7 @@ import resource
 import socket
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
@@ -23,7 +23,6 @@ from sip2gw.backend.factory import (
     Opened,
     open_backend,
     open_library_system,
-    store_file,
     store_name,
 )
 from sip2gw.backend.system import LibrarySystem
@@ -569,13 +568,18 @@ def _why_not_listening(error: OSError) -> str:
     return f"cannot listen: {place}{problem}{to_do.get(error.errno or 0, '')}"
 
 
+def _waiting_for(config: Config) -> AbstractContextManager[None]:
+    """Tell people what takes long."""
+    return telling(sys.stderr.write, f"sip2gw: waiting for the database {store_name(config)}\n")
+
+
 async def _serve(config: Config, on_ready: Callable[[list[str], str], None], access: Access) -> int:
     asyncio.get_running_loop().set_default_executor(ready_pool(SHARED_THREADS, "sip2gw"))
     try:
         async with Succession(config, inherited(), sys.stderr.write) as succession:
-            if store_file(config) is not None:
-                # Two gateways cannot have a file: what can fail is tried before the other leaves.
-                rehearse(config, access)
+            with _waiting_for(config):
+                must_be_free = rehearse(config, access)
+            if must_be_free:
                 await succession.take()
             if signals.stop_was_asked_for():
                 return 0
@@ -593,7 +597,7 @@ async def _run(
     access: Access,
     succession: Succession,
 ) -> int:
-    with telling(sys.stderr.write, f"sip2gw: waiting for the database {store_name(config)}\n"):
+    with _waiting_for(config):
         opened = open_backend(config, "daemon", access)
     redactor = Redactor(opened.store.pin_secret)
     log = open_log(redactor, level=config.log.level, log_format=config.log.format)
