@@ -30,6 +30,8 @@ UNITS = ROOT / "systemd"
 SYSTEMD = Path("/lib/systemd/systemd")
 EXPOSURE_MAX = 1.2
 RESTARTS = 3
+TRIES = 7
+"""More than those after which systemd gives up by default."""
 INSTITUTIONS = ("east", "west")
 STATUS = "9900302.00"
 SECRET = "between us"
@@ -343,6 +345,20 @@ class Proof:
             "reconnects": kiosk.lines - 1,
         }
 
+    async def mistaken(self, place: Place) -> None:
+        """A terminal waits for as long as a wrong configuration takes to be put right."""
+        file = f"/etc/sip2gw/{place.name}.toml"
+        self.machine.run("sed", "-i", 's/kind = "door"/kind = "robot"/', file)
+        said = await asyncio.to_thread(self.machine.systemctl, "restart", place.service)
+        self.report.expect(said.returncode != 0, "started with a wrong configuration")
+        line = Terminal(*await asyncio.open_connection("127.0.0.1", place.sip2))
+        async with asyncio.timeout(60):
+            while int(self.machine.shown(place.service, "NRestarts")) < TRIES:  # noqa: ASYNC110
+                await asyncio.sleep(0.5)
+        self.machine.run("sed", "-i", 's/kind = "robot"/kind = "door"/', file)
+        self.report.expect(await line.ask(f"9300CNkiosk-1|CO{SECRET}|") == "941", "no login")
+        line.close()
+
     def operated(self, place: Place) -> None:
         """Reload, a refused reload, a second start by hand, and the jobs of the timers."""
         self.expect_done(self.machine.systemctl("reload", place.service), "reload")
@@ -393,6 +409,7 @@ def prove() -> Report:
             proof.start(main)
             proof.confined(main)
             asyncio.run(proof.restarts(main))
+            asyncio.run(proof.mistaken(main))
             proof.operated(main)
             for place in several:
                 proof.start(place)
