@@ -309,8 +309,8 @@ class App:
             # Whoever has just left may have had the spool, without which no payment is taken.
             await self.backend.unknown_attempts()
         self.settler.nudge()
-        self.server.start()
         self.acceptor.listen(self._sockets.terminals)
+        self.server.start()
         return self.acceptor.addresses
 
     async def run(self, on_ready: Callable[[list[str], str], None]) -> list[str]:

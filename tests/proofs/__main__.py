@@ -33,6 +33,7 @@ PROGRAMS = (
     "mutants",
     "observe",
     "units",
+    "tls",
 )
 
 
