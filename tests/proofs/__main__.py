@@ -32,6 +32,7 @@ PROGRAMS = (
     "backup",
     "mutants",
     "observe",
+    "units",
     "tls",
 )
 
