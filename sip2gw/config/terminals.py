@@ -1,8 +1,9 @@
-"""`[terminals.X]`: one login each, as written and as used (B12)."""
+"""`[terminals.X]`: one login each, as written and as used (B12, B94, C134)."""
 
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from functools import lru_cache
@@ -37,12 +38,17 @@ class TerminalTable(Section):
         description="Account at the library system, from `backend.sip2.accounts`; unset: the"
         " branch's.",
     )
+    login_required: bool = Field(
+        default=True,
+        description="Whether the terminal must log in. Without a login its address (`networks`) or"
+        " its client certificate (`tls_client_name`) says which terminal it is.",
+    )
     login: Name | None = Field(default=None, repr=False, description="Login (CN); unset: the key.")
     password: SecretStr | None = Field(
         default=None,
         max_length=PASSWORD_CHARACTERS_MAX,
         description="Password (CO) in plain text. Give exactly one of `password`,"
-        " `password_file` and `password_hash`.",
+        " `password_file` and `password_hash`; none is needed without `login_required`.",
     )
     password_file: FileName | None = Field(default=None, description="File with the password.")
     password_hash: SecretStr | None = Field(
@@ -70,15 +76,31 @@ class TerminalTable(Section):
 
     @model_validator(mode="after")
     def _one_password(self) -> TerminalTable:
-        given = (self.password, self.password_file, self.password_hash)
-        if sum(value is not None for value in given) != 1:
+        passwords = (self.password, self.password_file, self.password_hash)
+        given = sum(value is not None for value in passwords)
+        if self.login_required and given != 1:
             raise ValueError("give exactly one of password, password_file and password_hash")
+        if given > 1:
+            raise ValueError("give only one of password, password_file and password_hash")
+        return self
+
+    @model_validator(mode="after")
+    def _known_by_something(self) -> TerminalTable:
+        named = "networks" in self.model_fields_set and self.networks
+        if not self.login_required and not named and self.tls_client_name is None:
+            raise ValueError(
+                "login_required = false needs networks or tls_client_name; name the addresses"
+                " from which only this terminal comes, or the name in its client certificate"
+            )
         return self
 
 
 @dataclass(frozen=True, slots=True)
 class Terminal:
-    """A terminal as the gateway uses it. Exactly one of the password attributes is set."""
+    """A terminal as the gateway uses it.
+
+    Exactly one of the password attributes is set; perhaps none if it need not log in.
+    """
 
     name: str
     """Its key in the file; logs and metrics use it."""
@@ -96,13 +118,16 @@ class Terminal:
     tls_client_name: str | None
     max_connections: int
     """0: no limit other than the caps."""
+    login_required: bool = True
+    """If not, `is_shown_by` says which terminal a new line is (C134)."""
 
     @property
     def admission(self) -> tuple[object, ...]:
-        """What a terminal must show to log in; a line that showed something else is closed
+        """What a terminal must show to be let in; a line that showed something else is closed
         (C101).
         """
         return (
+            self.login_required,
             self.login,
             self.password,
             self.password_hash,
@@ -115,6 +140,11 @@ class Terminal:
         """Whether it may connect from the IP `address`; an unreadable one is refused."""
         ip = _ip(address)
         return ip is not None and any(ip in network for network in self.networks)
+
+    def is_shown_by(self, address: str, names: Collection[str]) -> bool:
+        """Whether a line from `address`, an IP, may be its; `names` are in its certificate."""
+        wanted = self.tls_client_name
+        return self.allows_address(address) and (wanted is None or wanted in names)
 
     def expired_at(self, moment: datetime) -> bool:
         """Whether it may no longer log in at `moment` (aware)."""
@@ -164,6 +194,7 @@ def resolve_terminal(
         expires_at=_first_void_instant(table.expires, zone) if table.expires else None,
         tls_client_name=table.tls_client_name,
         max_connections=_connections(table, profile),
+        login_required=table.login_required,
     )
 
 

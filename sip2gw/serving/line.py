@@ -148,6 +148,8 @@ class TerminalLine(asyncio.Protocol):
             self._handshake = asyncio.get_running_loop().create_task(
                 self._shake_hands(transport, self.conversation, self._tls)
             )
+        else:
+            self._server.gateway.logins.recognise(self.conversation)
 
     async def _shake_hands(
         self, raw: asyncio.Transport, conversation: Conversation, tls: ssl.SSLContext
@@ -162,6 +164,7 @@ class TerminalLine(asyncio.Protocol):
             return
         self._transport = secure
         conversation.client_names = client_names(secure)
+        self._server.gateway.logins.recognise(conversation)
         early, self._early = self._early, b""
         if early:
             self.data_received(early)

@@ -39,6 +39,8 @@ class Site:
     texts: Catalogue
     prelogin: WireFormat
     """How lines look before the login (C73)."""
+    recognised: tuple[KnownTerminal, ...] = ()
+    """Those that need not log in."""
     _expected: dict[str, bool] = field(default_factory=dict, repr=False)
 
     def is_expected(self, address: str) -> bool:
@@ -52,6 +54,19 @@ class Site:
             self._expected[address] = known
         return known
 
+    def recognise(self, address: str, names: frozenset[str]) -> KnownTerminal | None:
+        """The terminal that calls from `address`, if it need not log in (B94, C134).
+
+        Args:
+            address: the IP address of the line.
+            names: those in its client certificate. They go before the address; a certificate with
+                the names of two terminals tells neither.
+        """
+        shown = [one for one in self.recognised if one.terminal.is_shown_by(address, names)]
+        named = [one for one in shown if one.terminal.tls_client_name is not None]
+        found = named or shown
+        return found[0] if len(found) == 1 else None
+
 
 def build_site(config: Config, capabilities: frozenset[Capability]) -> Site:
     """Compile `config` for a backend with `capabilities`."""
@@ -61,6 +76,7 @@ def build_site(config: Config, capabilities: frozenset[Capability]) -> Site:
         config=config,
         by_login={entry.terminal.login: entry for entry in known},
         by_name={entry.terminal.name: entry for entry in known},
+        recognised=tuple(entry for entry in known if not entry.terminal.login_required),
         texts=texts,
         prelogin=WireFormat(),
     )
