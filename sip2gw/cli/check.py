@@ -16,10 +16,12 @@ from sip2gw.cli.common import (
     say,
 )
 from sip2gw.cli.failures import CommandError, UsageError
+from sip2gw.cli.kiosk.options import CaOption, CertOption, KeyOption, TlsOption
 from sip2gw.cli.passwords import PasswordFileOption, PasswordOption, read_password
 from sip2gw.foundation.words import counted
 
 if TYPE_CHECKING:
+    from sip2gw.cli.kiosk.tls import Tls
     from sip2gw.config import Config
 
 
@@ -42,6 +44,10 @@ def check(
     ] = None,
     password: PasswordOption = None,
     password_file: PasswordFileOption = None,
+    tls: TlsOption = False,
+    ca: CaOption = None,
+    cert: CertOption = None,
+    key: KeyOption = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Fail if there is a warning as well.")
     ] = False,
@@ -57,11 +63,18 @@ def check(
     if schema:
         _print_schema()
     elif live is not None:
+        from sip2gw.cli.kiosk.tls import Tls
+
         recognised = False
         if terminal is not None:
             login, password = _credentials(configured(config), terminal)
             recognised = login is None
-        _probe(live, login, read_password(password, password_file), recognised=recognised)
+        _probe(
+            live,
+            Tls.wanted(tls, ca, cert, key),
+            (login, read_password(password, password_file)),
+            recognised=recognised,
+        )
     else:
         _check_site(configured(config), strict=strict)
 
@@ -155,7 +168,9 @@ def _credentials(config: Config, name: str) -> tuple[str | None, str | None]:
     return terminal.login, terminal.password.get_secret_value()
 
 
-def _probe(address: str, login: str | None, password: str | None, *, recognised: bool) -> None:
+def _probe(
+    address: str, tls: Tls | None, login: tuple[str | None, str | None], *, recognised: bool
+) -> None:
     """Log in if a login is given, ask for the status, and report the answers.
 
     Where the gateway must know us as a terminal without a login, `recognised`, it is a failure when
@@ -164,10 +179,11 @@ def _probe(address: str, login: str | None, password: str | None, *, recognised:
     from sip2gw.cli.kiosk.client import Credentials, Kiosk
     from sip2gw.protocol.messages import ALWAYS_SUPPORTED, AcsStatus, ScStatus
 
-    with Kiosk.connect(address) as kiosk:
-        say(f"{address}: connected")
-        if login is not None:
-            kiosk.log_in(Credentials(login, password or ""))
+    with Kiosk.connect(address, tls=tls) as kiosk, kiosk.noticing_tls():
+        say(f"{address}: connected{'' if tls is None else ', with TLS'}")
+        name, password = login
+        if name is not None:
+            kiosk.log_in(Credentials(name, password or ""))
             say("login: accepted")
         status = kiosk.ask(ScStatus())
     if not isinstance(status, AcsStatus):
