@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
-from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from pydantic import Field, SecretStr, model_validator
@@ -20,10 +18,15 @@ from sip2gw.config.types import (
     Network,
     Networks,
     Section,
-    parse_network,
+    networks,
+    within,
 )
 
 PASSWORD_CHARACTERS_MAX = 255
+EVERYWHERE = ("0.0.0.0/0", "::/0")
+NO_ADDRESS = "unix"
+"""Who comes by a Unix socket, and not through a proxy that tells an address, has this in place of
+one."""
 
 
 class TerminalTable(Section):
@@ -55,7 +58,7 @@ class TerminalTable(Section):
         default=None, description="Argon2id hash of the password, made by `sip2gw hash-password`."
     )
     networks: Networks = Field(
-        default=("0.0.0.0/0", "::/0"), description="Networks from which the terminal may connect."
+        default=EVERYWHERE, description="Networks from which the terminal may connect."
     )
     location: Name | None = Field(
         default=None, description="Location (CP) that the terminal must send; unset: any."
@@ -93,6 +96,11 @@ class TerminalTable(Section):
                 " from which only this terminal comes, or the name in its client certificate"
             )
         return self
+
+    @property
+    def is_bound_to_networks(self) -> bool:
+        """Whether it may not come from everywhere."""
+        return set(self.networks) != set(EVERYWHERE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,9 +145,13 @@ class Terminal:
         )
 
     def allows_address(self, address: str) -> bool:
-        """Whether it may connect from the IP `address`; an unreadable one is refused."""
-        ip = _ip(address)
-        return ip is not None and any(ip in network for network in self.networks)
+        """Whether it may connect from the IP `address`; an unreadable one is refused.
+
+        A terminal that is bound to networks cannot come without an address.
+        """
+        if address == NO_ADDRESS:
+            return set(self.networks) == set(networks(EVERYWHERE))
+        return within(address, self.networks)
 
     def is_shown_by(self, address: str, names: Collection[str]) -> bool:
         """Whether a line from `address`, an IP, may be its; `names` are in its certificate."""
@@ -149,16 +161,6 @@ class Terminal:
     def expired_at(self, moment: datetime) -> bool:
         """Whether it may no longer log in at `moment` (aware)."""
         return self.expires_at is not None and moment >= self.expires_at
-
-
-@lru_cache(maxsize=1_000)
-def _ip(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """The IP `address` without its zone, and as IPv4 when it is mapped; None if unreadable."""
-    try:
-        ip = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return None
-    return getattr(ip, "ipv4_mapped", None) or ip
 
 
 def _first_void_instant(until: date, zone: ZoneInfo) -> datetime:
@@ -189,7 +191,7 @@ def resolve_terminal(
         upstream=upstream,
         password=password,
         password_hash=table.password_hash,
-        networks=tuple(parse_network(text) for text in table.networks),
+        networks=networks(table.networks),
         location=table.location,
         expires_at=_first_void_instant(table.expires, zone) if table.expires else None,
         tls_client_name=table.tls_client_name,

@@ -24,7 +24,7 @@ from sip2gw.control.messages import (
     encode,
     read_answer,
 )
-from sip2gw.control.place import connect
+from sip2gw.foundation.unix_socket import connect
 
 CONNECT_WITHIN_S = 5.0
 _CHUNK = 65_536

@@ -28,8 +28,8 @@ from sip2gw.control.messages import (
     encode,
     read_request,
 )
-from sip2gw.control.place import BACKLOG, Place
 from sip2gw.control.tracing import Peer
+from sip2gw.foundation.unix_socket import BACKLOG, Place
 
 PEERS_MAX = 16
 SILENT_MAX_S = 30.0

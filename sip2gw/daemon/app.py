@@ -20,7 +20,7 @@ from sip2gw.backend.base import Access, Backend, BackendError
 from sip2gw.backend.factory import Opened, open_backend, open_library_system, store_name
 from sip2gw.backend.system import LibrarySystem
 from sip2gw.backend.wrappers import Timed
-from sip2gw.config import Config
+from sip2gw.config import Config, ConfigError
 from sip2gw.config.availability import unavailable
 from sip2gw.control.messages import FollowedUp, Reloaded
 from sip2gw.daemon import signals
@@ -53,11 +53,12 @@ from sip2gw.monitoring.telemetry import (
     open_log,
 )
 from sip2gw.monitoring.uncaught import told_to
-from sip2gw.serving import listeners
+from sip2gw.serving.arrivals import Acceptor
 from sip2gw.serving.gateway import Gateway
+from sip2gw.serving.listeners import bind
 from sip2gw.serving.server import TerminalServer
 from sip2gw.serving.site import Site, build_site
-from sip2gw.serving.tls import server_context
+from sip2gw.serving.tls import Contexts, contexts_of
 from sip2gw.shared.state import SharedState
 
 if TYPE_CHECKING:
@@ -138,6 +139,15 @@ class App:
         self.outbox_chore = OutboxChore(store, lambda: self.config, self.metrics, clock, log)
         self.gateway.on_unknown = self.settler.nudge
         self.server = TerminalServer(self.gateway, state)
+        self.acceptor = Acceptor(
+            state.doorkeeper,
+            lambda: self.config.server,
+            lambda: self.site.expected,
+            self.server.take,
+            metrics=self.metrics,
+            log=log,
+            monotonic=clock.monotonic,
+        )
         self.operators = OperatorSide(self, self.server, self.metrics, clock, log)
         self._manager = ServiceManager()
         self._reloader = Reloader(
@@ -247,15 +257,16 @@ class App:
     @property
     def is_ready(self) -> bool:
         """Whether terminals are served and the store works."""
-        return self.server.listening and self.gateway.backend_up
+        return self.acceptor.listening and self.gateway.backend_up
 
     async def start(self) -> list[str]:
         """Serve terminals; returns the addresses on which it listens.
 
         Raises:
             OSError: an address cannot be bound.
+            ConfigError: a certificate cannot be used.
         """
-        tls = server_context(self.config.tls) if self.config.tls is not None else None
+        self.server.contexts = await asyncio.to_thread(contexts_of, self.config)
         await self.gateway.check_backend()
         await self._passwords.recall()
         await self.today_chore.look()
@@ -267,8 +278,9 @@ class App:
         self.settler.start()
         if self.library is not None:
             await self.library.start()
-        await self.server.listen(await listeners.bind(self.config.server.addresses), tls)
-        return self.server.bound_addresses()
+        self.server.start()
+        self.acceptor.listen(await bind(self.config.listeners))
+        return self.acceptor.addresses
 
     async def run(self, on_ready: Callable[[list[str], str], None]) -> list[str]:
         """Serve until SIGTERM or SIGINT; SIGHUP reloads. Returns what had to be abandoned."""
@@ -374,6 +386,7 @@ class App:
         self.log.events.info("stopping")
         for task in self._tasks:
             task.cancel()
+        self.acceptor.close()
         ending, drain_s = Ending(self.log), self.config.server.drain_timeout_s
         await ending.part("requests", drain_s + DRAIN_MARGIN_S, self.server.stop())
         http = asyncio.ensure_future(ending.part("http", HTTP_STOP_S, self.operators.close_http()))
@@ -411,11 +424,13 @@ class App:
         """Open messages of customer support now (C145)."""
         return self.support_chore.look_now()
 
-    def _swap(self, config: Config, site: Site) -> None:
+    def _swap(self, config: Config, site: Site, contexts: Contexts) -> None:
         if config.log != self.config.log:
             self.log.configure(config.log.level, console=is_for_people(config.log.format))
         self.config = config
         self.gateway.site = site
+        # What the new files do not suffice for stays as it is for listeners that still need it.
+        self.server.contexts = {**self.server.contexts, **contexts}
         self.gateway.services.texts = site.texts
         self._pins.rules = _pin_rules(config)
         self.server.refresh_terminals()
@@ -509,8 +524,9 @@ async def _serve(config: Config, on_ready: Callable[[list[str], str], None], acc
     try:
         with told_to(log, asyncio.get_running_loop()):
             given_up = await App(config, opened, log, Clock()).run(on_ready)
-    except OSError as error:
-        sys.stderr.write(f"sip2gw: {_why_not_listening(error)}\n")
+    except (OSError, ConfigError) as error:
+        why = _why_not_listening(error) if isinstance(error, OSError) else error
+        sys.stderr.write(f"sip2gw: {why}\n")
         await opened.store.close()
         return 1
     except Exception as error:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from sip2gw.config import Config
 from sip2gw.control.operations import Daemon, Lines, Operations
-from sip2gw.control.place import Place
 from sip2gw.control.server import ControlServer
 from sip2gw.foundation.clock import Clock
+from sip2gw.foundation.unix_socket import Place
 from sip2gw.monitoring.metrics import Metrics
 from sip2gw.monitoring.telemetry import Log
 from sip2gw.web.process import WebProcess

@@ -23,6 +23,9 @@ from sip2gw.foundation.clock import Clock
 from sip2gw.monitoring.metrics import Metrics
 from sip2gw.monitoring.telemetry import Log
 from sip2gw.serving.site import Site, build_site
+from sip2gw.serving.tls import Contexts, contexts_of
+
+_Read = tuple[Config, Site, Contexts]
 
 
 class Reloader:
@@ -38,7 +41,7 @@ class Reloader:
         self,
         started: Config,
         capabilities: frozenset[Capability],
-        swap: Callable[[Config, Site], None],
+        swap: Callable[[Config, Site, Contexts], None],
         manager: ServiceManager,
         *,
         log: Log,
@@ -98,7 +101,7 @@ class Reloader:
             self._manager.tell("READY=1")
         self._task = self._running = None
 
-    def _read(self) -> tuple[Config, Site] | list[str]:
+    def _read(self) -> _Read | list[str]:
         """In a thread: the new configuration, or why it cannot be used (C48, C113)."""
         try:
             config = load_config(self._path)
@@ -106,18 +109,18 @@ class Reloader:
             if problems:
                 return problems
             config = self._lasting.kept(config)
-            return config, build_site(config, self._capabilities)
+            return config, build_site(config, self._capabilities), contexts_of(config)
         except ConfigError as error:
             return str(error).splitlines()
 
-    def _take(self, found: tuple[Config, Site] | list[str]) -> Reloaded:
+    def _take(self, found: _Read | list[str]) -> Reloaded:
         """In the loop: put it in force, or leave everything as it is."""
         if isinstance(found, list):
             self._log.events.error("reload_failed", problems=found)
             self._metrics.reloaded(self._clock.epoch(), ok=False)
             return Reloaded(found, [])
-        config, site = found
-        self._swap(config, site)
+        config = found[0]
+        self._swap(*found)
         waiting = self._lasting.waiting(config)
         self._log.events.info("reload_done", needs_restart=waiting)
         return Reloaded([], waiting)

@@ -35,7 +35,15 @@ FRAME_REASONS = (
     "not_allowed",
 )
 RESEND_KINDS = ("requested_by_terminal", "requested_by_us", "replayed")
-NEWCOMER_REASONS = ("total", "address", "strangers", "network")
+NEWCOMER_REASONS = ("total", "address", "strangers", "network", "proxy", "header")
+HANDSHAKE_REASONS = (
+    "not_tls",
+    "version",
+    "no_certificate",
+    "bad_certificate",
+    "client_aborted",
+    "timeout",
+)
 OTHER_CURRENCIES = "other"
 """The label for all but the library's own: terminals must not invent labels."""
 
@@ -104,6 +112,7 @@ class Metrics:
         self.foreign_institution = 0
         self.logins: Counter[str] = Counter()
         self.connections_refused: Counter[str] = Counter()
+        self.tls_handshake_failures: Counter[str] = Counter()
         self.terminal_replaced: Counter[str] = Counter()
         self.pin_locks = 0
         self.last_message: dict[str, float] = {}
@@ -315,6 +324,12 @@ class FamilyMaker:
             "Newcomers refused",
             ("reason",),
             _single(m.connections_refused, NEWCOMER_REASONS),
+        )
+        yield _counter(
+            "tls_handshake_failures",
+            "Terminals that were to speak TLS and failed",
+            ("reason",),
+            _single(m.tls_handshake_failures, HANDSHAKE_REASONS),
         )
         yield _counter(
             "terminal_replaced",

@@ -5,6 +5,7 @@ A reload builds a new `Site` and swaps it in (B66).
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from sip2gw.backend.base import Capability
@@ -29,6 +30,24 @@ class KnownTerminal:
         return self is other or self.terminal.admission == other.terminal.admission
 
 
+class Expected:
+    """The addresses from which any of some terminals may come (C100)."""
+
+    def __init__(self, terminals: Collection[Terminal]) -> None:
+        self._terminals = terminals
+        self._known: dict[str, bool] = {}
+
+    def includes(self, address: str) -> bool:
+        """Whether any may come from `address`; others are not even listened to."""
+        known = self._known.get(address)
+        if known is None:
+            if len(self._known) >= ADDRESSES_REMEMBERED_MAX:
+                self._known.clear()
+            known = any(terminal.allows_address(address) for terminal in self._terminals)
+            self._known[address] = known
+        return known
+
+
 @dataclass(frozen=True, slots=True)
 class Site:
     """All terminals of one configuration."""
@@ -39,20 +58,9 @@ class Site:
     texts: Catalogue
     prelogin: WireFormat
     """How lines look before the login (C73)."""
+    expected: Expected = field(repr=False)
     recognised: tuple[KnownTerminal, ...] = ()
     """Those that need not log in."""
-    _expected: dict[str, bool] = field(default_factory=dict, repr=False)
-
-    def is_expected(self, address: str) -> bool:
-        """Whether any terminal may come from `address`; others are not even listened to (C100)."""
-        known = self._expected.get(address)
-        if known is None:
-            if len(self._expected) >= ADDRESSES_REMEMBERED_MAX:
-                self._expected.clear()
-            terminals = (entry.terminal for entry in self.by_login.values())
-            known = any(terminal.allows_address(address) for terminal in terminals)
-            self._expected[address] = known
-        return known
 
     def recognise(self, address: str, names: frozenset[str]) -> KnownTerminal | None:
         """The terminal that calls from `address`, if it need not log in (B94, C134).
@@ -79,4 +87,5 @@ def build_site(config: Config, capabilities: frozenset[Capability]) -> Site:
         recognised=tuple(entry for entry in known if not entry.terminal.login_required),
         texts=texts,
         prelogin=WireFormat(),
+        expected=Expected([entry.terminal for entry in known]),
     )

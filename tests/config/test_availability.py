@@ -21,12 +21,11 @@ def test_the_example_asks_for_nothing_that_is_missing(tmp_path):
 
 
 def test_serve_refuses_it_by_name(tmp_path, capfd):
-    text = CONFIG.replace("[server]", "[server]\nproxy_protocol = true", 1)
-    config = load(tmp_path, text)
+    config = load(tmp_path, with_line("backend", UPSTREAM))
     assert serve(config) == 2
     told = capfd.readouterr().err
     assert str(config.path) in told
-    assert "server.proxy_protocol: is not available in this version" in told
+    assert "backend.sip2: the gateway asks no other library system" in told
 
 
 def test_a_library_system_behind_the_gateway_is_available(tmp_path):
@@ -39,7 +38,6 @@ UPSTREAM = 'sip2 = { address = "127.0.0.1:6002", login = "x" }'
 @pytest.mark.parametrize(
     ("key", "table", "line"),
     [
-        ("server.proxy_networks", "server", 'proxy_networks = ["10.0.0.0/8"]'),
         ("admin.token", "admin", 'token = "hush-hush"'),
         ("admin.token_file", "admin", 'token_file = "token"'),
         ("backend.sip2", "backend", UPSTREAM),
@@ -57,8 +55,6 @@ def test_what_would_have_no_effect_is_refused(tmp_path, key, table, line):
 @pytest.mark.parametrize(
     ("table", "line"),
     [
-        ("server", 'proxy_networks = ["127.0.0.0/8", "::1/128"]'),
-        ("server", "proxy_protocol = false"),
         ("backend", 'kind = "store"'),
         ("support", "enabled = true"),
     ],

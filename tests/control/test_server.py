@@ -33,7 +33,7 @@ from sip2gw.control.messages import (
     encode,
     read_answer,
 )
-from sip2gw.control.place import Place
+from sip2gw.foundation.unix_socket import Place
 
 STATUS = "9900302.00"
 

@@ -585,11 +585,11 @@ def test_what_is_known_of_addresses_is_bounded(tmp_path, monkeypatch):
     monkeypatch.setattr("sip2gw.serving.site.ADDRESSES_REMEMBERED_MAX", 2)
     path = tmp_path / "sip2gw.toml"
     path.write_text(CONFIG.replace('password = "pw"', 'password = "pw"\nnetworks = ["10.0.0.0/8"]'))
-    site = build_site(load_config(path), frozenset())
-    answers = [site.is_expected(address) for address in ("10.0.0.1", "11.0.0.1", "10.0.0.1")]
+    expected = build_site(load_config(path), frozenset()).expected
+    answers = [expected.includes(address) for address in ("10.0.0.1", "11.0.0.1", "10.0.0.1")]
     assert answers == [True, False, True]
-    assert not site.is_expected("12.0.0.1")
-    assert len(site._expected) <= 2
+    assert not expected.includes("12.0.0.1")
+    assert len(expected._known) <= 2
 
 
 # Lines that share a login (C102) ------------------------------------------------------------------
@@ -805,7 +805,7 @@ async def test_whatever_fails_in_a_handshake_the_place_is_free_again(
 ):
     async with running(tmp_path, config=tls_config) as gateway:
         loop = asyncio.get_running_loop()
-        with patch.object(loop, "start_tls", side_effect=error):
+        with patch.object(loop, "connect_accepted_socket", side_effect=error):
             line = await gateway.connect()
             with contextlib.suppress(ConnectionError):
                 assert await line.ended()

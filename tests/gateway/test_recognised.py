@@ -313,3 +313,50 @@ async def test_another_name_ends_the_line(tmp_path, authority):
         gateway.app.config.path.write_text(OVER_TLS.replace('"k1"', '"k3"'))
         await gateway.app.reload()
         assert await line.ended()
+
+
+# Behind a proxy (C132) ----------------------------------------------------------------------------
+
+
+BEHIND = (CONFIG + PROXY.replace(HERE, "192.0.2.7")).replace(
+    'listen = ["127.0.0.1:0"]', 'listen = [{ address = "127.0.0.1:0", proxy = true }]'
+)
+
+
+@pytest.mark.parametrize(
+    ("header", "known"),
+    [
+        ("PROXY TCP4 192.0.2.7 192.0.2.1 4660 6001", True),
+        ("PROXY TCP4 192.0.2.8 192.0.2.1 4660 6001", False),
+        ("PROXY TCP6 ::ffff:192.0.2.7 ::ffff:192.0.2.1 4660 6001", True),
+        ("PROXY UNKNOWN", False),
+    ],
+)
+async def test_the_address_in_the_header_says_who_it_is(tmp_path, header, known):
+    async with running(tmp_path, config=BEHIND) as gateway:
+        line = await gateway.connect()
+        await line.send(header.encode() + b"\r\n")
+        assert ("CQY" in await line.ask(ask_23("1001", "1001"))) is known
+
+
+async def test_the_proxys_own_address_is_not_that_of_who_comes_through_it(tmp_path):
+    config = BEHIND.replace("192.0.2.7", HERE)
+    async with running(tmp_path, config=config) as gateway:
+        line = await gateway.connect()
+        await line.send(b"PROXY TCP4 192.0.2.7 192.0.2.1 4660 6001\r\n")
+        assert "CQY" not in await line.ask(ask_23("1001", "1001"))
+
+
+async def test_who_shows_no_certificate_where_none_is_demanded_is_known_by_address(
+    tmp_path, authority
+):
+    listen = '{ address = "127.0.0.1:0", tls = true, client_certificate = "optional" }'
+    config = OVER_TLS.replace('listen = ["127.0.0.1:0"]', f"listen = [{listen}]")
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    async with running(tmp_path, config=config) as gateway:
+        for address, known in ((HERE, "ezproxy"), (THERE, "")):
+            line = await call(gateway, address, ssl=context)
+            assert (await line.ask(ASK)).startswith("98Y")
+            newest = gateway.app.server._lines[max(gateway.app.server._lines)]
+            assert newest.terminal_name == known

@@ -13,6 +13,7 @@ from sip2gw.config.schema import (
     describe_node,
     member_node,
     resolve,
+    table_in,
 )
 from sip2gw.config.types import RELOAD, ReloadMark
 
@@ -105,7 +106,7 @@ def _table_in(path: str, value: Node, schema: Node) -> tuple[str, Node] | None:
     """The name and node of the table(s) under a key, None for a plain value."""
     node = resolve(value, schema)
     if node.get("type") == "array":
-        path, node = f"{path}[]", resolve(node.get("items", {}), schema)
+        path, node = f"{path}[]", table_in(resolve(node.get("items", {}), schema), schema)
     while member := member_node(node):
         path, node = f"{path}.NAME", resolve(member, schema)
     return (path, node) if "properties" in node else None
