@@ -86,6 +86,14 @@ def warnings(sip2gw: Run, config: Path) -> list[str]:
     return [line.removeprefix("warning: ") for line in told]
 
 
+def test_a_network_that_is_the_world_is_one_warning(sip2gw: Run, config: Path) -> None:
+    before = 'password = "vM2xLq8"\nnetworks = ["10.1.2.3/32"]\n'
+    after = 'login_required = false\nnetworks = ["0.0.0.0/0"]\n'
+    config.write_text(config.read_text().replace(before, after))
+    (told,) = warnings(sip2gw, config)
+    assert "open to every address" in told
+
+
 @pytest.mark.parametrize(
     "kiosk",
     [
@@ -93,6 +101,7 @@ def warnings(sip2gw: Run, config: Path) -> list[str]:
         'login_required = false\nnetworks = ["10.1.2.3/32"]\nmax_connections = 0\n',
         'login_required = false\nnetworks = ["10.1.2.0/24"]\n',
         'login_required = false\nnetworks = ["2001:db8::/64"]\n',
+        'password = "vM2xLq8"\nnetworks = ["10.1.0.0/16"]\n',
     ],
 )
 def test_what_is_as_it_should_be_is_no_warning(sip2gw: Run, config: Path, kiosk: str) -> None:

@@ -140,6 +140,27 @@ async def test_a_line_without_tls_to_a_listener_with_tls(sip2gw, tmp_path, autho
     assert (status, "because it speaks TLS there; add --tls" in said) == (1, True), said
 
 
+async def test_a_line_that_ends_after_an_answer_has_nothing_to_do_with_tls(
+    sip2gw, tmp_path, authority
+):
+    """One wrong login ends it, over TLS and without, even if TLS were spoken there."""
+    script = tmp_path / "wrong.sip"
+    script.write_text("93 CN=kiosk-1 CO=wrong\nexpect 94 ok=0\n99\n")
+    certificate = authority.issue_cert("127.0.0.1")
+    async with serving(tmp_path, certificate, "login_attempts = 1\n") as address:
+        options = ("--script", script, "--tls", "--ca", tmp_path / "ca.pem")
+        result = await asyncio.to_thread(sip2gw, "send", "--to", address, *options)
+    assert (result.status, "closed" in result.err) == (1, True)
+    assert "certificate" not in result.err
+
+
+def test_only_a_line_without_any_answer_is_tried_with_tls(sip2gw, monkeypatch):
+    monkeypatch.setattr("sip2gw.cli.kiosk.client.speaks_tls", lambda *_: True)
+    with answering(b"941\r") as address:
+        result = sip2gw("check", "--live", address, *LOGIN)
+    assert (result.status, "TLS" in result.err) == (1, False), result.err
+
+
 @contextmanager
 def answering(said):
     """Somebody who says `said` to whoever comes, and hangs up."""

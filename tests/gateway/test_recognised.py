@@ -211,6 +211,18 @@ async def test_a_reload_ends_the_lines_of_who_is_known_otherwise(tmp_path, chang
             assert "CQY" in await there.ask(ask_23("1001", "1001"))
 
 
+async def test_a_reload_that_demands_a_login_ends_lines_that_had_none(tmp_path):
+    config = with_keys('password = "pw"')
+    async with running(tmp_path, config=config) as gateway:
+        line = await call(gateway, HERE)
+        assert "CQY" in await line.ask(ask_23("1001", "1001"))
+        gateway.app.config.path.write_text(config.replace("login_required = false\n", ""))
+        await gateway.app.reload()
+        assert await line.ended()
+        again = await call(gateway, HERE)
+        assert await again.ask("9300CNezproxy|COpw|") == "941"
+
+
 async def test_a_reload_that_leaves_its_address_alone_reaches_the_next_request(tmp_path):
     async with running(tmp_path, config=CONFIG + PROXY) as gateway:
         line = await call(gateway, HERE)
