@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
@@ -90,12 +91,13 @@ def _print_schema() -> None:
 def _check_site(config: Config, *, strict: bool) -> None:
     from sip2gw.cli.checking.certificates import about_certificates
     from sip2gw.cli.checking.exposure import about_addresses
+    from sip2gw.cli.checking.listeners import about_listeners
     from sip2gw.cli.checking.terminals import about_terminals
     from sip2gw.config.availability import unavailable
     from sip2gw.config.unsaid import unsaid
     from sip2gw.config.without_effect import without_effect
 
-    problems = unavailable(config)
+    problems = unavailable(config) or _unusable_certificates(config)
     if problems:
         raise UsageError("\n".join(problems))
     say(
@@ -108,6 +110,7 @@ def _check_site(config: Config, *, strict: bool) -> None:
         *without_effect(config),
         *unsaid(config),
         *about_addresses(config),
+        *about_listeners(config),
         *about_certificates(config, now),
         *about_terminals(config, now),
     ]
@@ -116,6 +119,18 @@ def _check_site(config: Config, *, strict: bool) -> None:
     count = len(warnings) + _check_store(config, now)
     if count and strict:
         raise CommandError(f"{counted(count, 'warning')}, and --strict allows none")
+
+
+def _unusable_certificates(config: Config) -> Sequence[str]:
+    """Why the gateway would not start or reload with its certificates."""
+    from sip2gw.config import ConfigError
+    from sip2gw.serving.tls import contexts_of
+
+    try:
+        contexts_of(config)
+    except ConfigError as error:
+        return error.problems
+    return ()
 
 
 def _check_store(config: Config, now: datetime) -> int:

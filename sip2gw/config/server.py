@@ -118,18 +118,18 @@ ListenEntries = Annotated[
 ]
 
 
-_LISTEN = "127.0.0.1:6001"
+LISTEN_DEFAULT = "127.0.0.1:6001"
 
 
 class ServerSection(Section):
     """Connections from terminals (SIP2)."""
 
     listen: ListenEntries = Field(
-        default=(ListenTable(address=_LISTEN),),
+        default=(ListenTable(address=LISTEN_DEFAULT),),
         description='Addresses to listen on: a text, as `"127.0.0.1:6001"`, `"[::1]:6001"` or'
         ' `"unix:PATH"` (a Unix socket for the proxy on this host, for owner and group), or a table'
         " that says more. Texts are TLS when `tls_certificate` is set and no table says `tls`.",
-        json_schema_extra={**NEXT_START, "default": [_LISTEN]},
+        json_schema_extra={**NEXT_START, "default": [LISTEN_DEFAULT]},
     )
     workers: int = Field(
         default=1,

@@ -278,8 +278,8 @@ class App:
         self.settler.start()
         if self.library is not None:
             await self.library.start()
-        self.server.start()
         self.acceptor.listen(await bind(self.config.listeners))
+        self.server.start()
         return self.acceptor.addresses
 
     async def run(self, on_ready: Callable[[list[str], str], None]) -> list[str]:

@@ -92,6 +92,7 @@ class Place:
                 os.fchmod(listener.fileno(), self._mode)
                 with reachable(self.path) as name:
                     listener.bind(name)
+                    os.chmod(name, self._mode)  # the umask may have taken something away
                 self._made = _identity(self.path)
                 listener.listen(BACKLOG)
                 listener.setblocking(False)

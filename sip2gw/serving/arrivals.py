@@ -17,12 +17,14 @@ from sip2gw.config import Listener
 from sip2gw.config.terminals import NO_ADDRESS
 from sip2gw.monitoring.metrics import Metrics
 from sip2gw.monitoring.telemetry import Log
+from sip2gw.monitoring.uncaught import tell
 from sip2gw.protocol.proxy import HEADER_BYTES_MAX, ProxyHeaderError, read_proxy_header
 from sip2gw.serving.listeners import Bound
 from sip2gw.serving.site import Expected
 from sip2gw.shared.doorkeeper import Doorkeeper
 
-BACKLOG = 1024
+BACKLOG = 4_096
+"""As many newcomers may wait in the kernel while the gateway is busy, or starts anew (C133)."""
 RECEIVE_BYTES = 16_384
 """Bytes of a line that wait in the kernel (Linux doubles them), and the most that it hands over at
 once. It limits what all lines together can make us keep (C137). A longer message arrives in parts.
@@ -135,6 +137,7 @@ class Acceptor:
         loop = asyncio.get_running_loop()
         for pause in self._paused.values():
             pause.cancel()
+        self._paused.clear()
         for waiting in list(self._behind.values()):
             self._forget(waiting)
             self._leave(waiting.sock)
@@ -170,8 +173,7 @@ class Acceptor:
         loop = asyncio.get_running_loop()
         loop.remove_reader(bound.sock.fileno())
         self._paused[bound] = loop.call_later(PAUSE_S, self._watch, bound)
-        problem = error.strerror or type(error).__name__
-        self._log.stranger("accept_paused", listener=str(bound), reason=problem)
+        tell(self._log, error, where="accept", listener=str(bound))
 
     def _came(self, sock: socket.socket, peer: str, bound: Bound) -> None:
         if not self._doorkeeper.take_place():
@@ -236,8 +238,13 @@ class Acceptor:
         except ProxyHeaderError:
             self._give_up(waiting, "header_wrong")
             return
-        if not seen:
+        if not seen and waiting.read:
             self._give_up(waiting, "hung_up")
+            return
+        if not seen:
+            # A proxy looks whether we are there; nobody was refused.
+            self._forget(waiting)
+            self._leave(waiting.sock)
             return
         if header is None:
             # All of it belongs to the header. If it stayed in the kernel, the loop would call us

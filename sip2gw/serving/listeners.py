@@ -103,8 +103,6 @@ def _bound(family: int, place: tuple[object, ...]) -> socket.socket:
 
 def keep_alive(sock: socket.socket, idle_s: float) -> None:
     """Let the kernel detect half-open connections after `idle_s` seconds of silence (B14)."""
-    if sock.family not in (socket.AF_INET, socket.AF_INET6):
-        return
-    with contextlib.suppress(OSError):  # the peer may have gone already
+    with contextlib.suppress(OSError):  # the peer may have gone, or come by a Unix socket
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, max(1, int(idle_s)))

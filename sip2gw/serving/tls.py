@@ -52,11 +52,15 @@ def _context(config: Config, asks: ClientCertificate | None) -> ssl.SSLContext:
     try:
         # Without the empty password OpenSSL would ask for one on the terminal.
         context.load_cert_chain(files.certificate, files.key, password="")
-    except (OSError, ValueError):
+    except (OSError, ValueError) as error:
+        if getattr(error, "reason", None) == "KEY_VALUES_MISMATCH":
+            why = "is not the key of tls_certificate"
+        else:
+            why = "cannot be used with tls_certificate"
         raise _unusable(
             config,
-            f"server.tls_certificate: {files.certificate} and tls_key {files.key} cannot be used"
-            " together; name PEM files of a certificate and its own key, unencrypted",
+            f"server.tls_key: {files.key} {why} ({files.certificate}); name unencrypted PEM files"
+            " of a certificate and its own key",
         ) from None
     if asks is not None:
         assert files.client_ca is not None

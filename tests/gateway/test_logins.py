@@ -9,7 +9,7 @@ from unittest.mock import patch
 
 import pytest
 import trustme
-from harness import CONFIG, ask_23, running
+from harness import CONFIG, ask_23, running, settled
 
 from sip2gw.backend.base import BackendError
 from sip2gw.config import load_config
@@ -34,13 +34,6 @@ BACKOFF = CONFIG.replace("login_backoff_s = 0", "login_backoff_s = 60")
 
 def with_keys(text, config=CONFIG):
     return config.replace("[terminals.kiosk-1]", f"[terminals.kiosk-1]\n{text}")
-
-
-async def settled(condition):
-    """Wait until `condition` holds."""
-    async with asyncio.timeout(30):
-        while not condition():  # noqa: ASYNC110 -- nothing tells a test
-            await asyncio.sleep(0)
 
 
 # Guesses (C100) -----------------------------------------------------------------------------------

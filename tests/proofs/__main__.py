@@ -33,6 +33,7 @@ PROGRAMS = (
     "backup",
     "mutants",
     "observe",
+    "tls",
 )
 
 
