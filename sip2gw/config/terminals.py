@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
@@ -127,7 +126,7 @@ class Terminal:
     max_connections: int
     """0: no limit other than the caps."""
     login_required: bool = True
-    """If not, `is_shown_by` says which terminal a new line is (C134)."""
+    """If not, its certificate name or networks say that a new line is its (C134)."""
 
     @property
     def admission(self) -> tuple[object, ...]:
@@ -152,11 +151,6 @@ class Terminal:
         if address == NO_ADDRESS:
             return set(self.networks) == set(networks(EVERYWHERE))
         return within(address, self.networks)
-
-    def is_shown_by(self, address: str, names: Collection[str]) -> bool:
-        """Whether a line from `address`, an IP, may be its; `names` are in its certificate."""
-        wanted = self.tls_client_name
-        return self.allows_address(address) and (wanted is None or wanted in names)
 
     def expired_at(self, moment: datetime) -> bool:
         """Whether it may no longer log in at `moment` (aware)."""

@@ -50,7 +50,7 @@ class LoginDesk:
 
     def recognise(self, conversation: Conversation) -> None:
         """Let a terminal in that need not log in, by its address or certificate (B94, C134)."""
-        known = self._site().recognise(conversation.address, conversation.client_names)
+        known = self._site().recognised.find(conversation.address, conversation.client_names)
         if known is None:
             return
         if known.terminal.expired_at(self._services.clock.now()):

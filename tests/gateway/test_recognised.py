@@ -246,6 +246,16 @@ async def test_an_expired_terminal_is_ended_and_not_known_any_more(tmp_path):
         assert (refused["reason"], refused["terminal"]) == ("expired", "ezproxy")
 
 
+async def test_only_so_many_addresses_are_remembered(tmp_path, monkeypatch):
+    monkeypatch.setattr("sip2gw.serving.site.ADDRESSES_REMEMBERED_MAX", 2)
+    async with running(tmp_path, config=CONFIG + PROXY + SORTER) as gateway:
+        recognised = gateway.app.site.recognised
+        for _ in range(2):
+            found = [recognised.find(address, ()) for address in (HERE, THERE, NOWHERE)]
+            assert [one and one.view.name for one in found] == ["ezproxy", "sorter", None]
+            assert len(recognised._known) <= 2
+
+
 # Known by a client certificate -------------------------------------------------------------------
 
 
@@ -275,6 +285,7 @@ profile = "cash"
 branch = "MAIN"
 login_required = false
 tls_client_name = "k2"
+networks = ["127.0.0.2", "127.0.0.3"]
 """
 OVER_TLS = (CONFIG + PROXY + NAMED).replace("[server]\n", TLS)
 
@@ -292,10 +303,11 @@ def client(authority, *names):
         (HERE, ["k1"], "named"),
         (THERE, ["k1"], "named"),
         (THERE, ["other", "k2"], "two"),
+        (HERE, ["k2"], "ezproxy"),
         (HERE, ["other"], "ezproxy"),
         (THERE, ["other"], None),
         (THERE, ["k1", "k2"], None),
-        (HERE, ["k1", "k2"], None),
+        (HERE, ["k1", "k2"], "named"),
     ],
 )
 async def test_a_certificate_goes_before_an_address(tmp_path, authority, address, names, known):
