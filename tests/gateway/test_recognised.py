@@ -6,7 +6,8 @@ from datetime import timedelta
 
 import pytest
 import trustme
-from harness import CONFIG, Terminal, ask_23, fields, running
+from behind import DIALECTS, behind, in_front
+from harness import CONFIG, LIBRARY, Terminal, ask_23, ask_63, fields, running
 
 from sip2gw.control.messages import Kick, Kicked, ListTerminals, Trace, TraceBegan, TraceEvent
 from sip2gw.protocol.checksum import seal
@@ -254,6 +255,23 @@ async def test_only_so_many_addresses_are_remembered(tmp_path, monkeypatch):
             found = [recognised.find(address, ()) for address in (HERE, THERE, NOWHERE)]
             assert [one and one.view.name for one in found] == ["ezproxy", "sorter", None]
             assert len(recognised._known) <= 2
+
+
+async def test_in_front_of_a_library_system_it_is_answered_by_that_system(tmp_path):
+    """The handlers of that family were chosen when its view was built."""
+    dialect, config = DIALECTS["UTF-8 without checksums"], CONFIG + PROXY
+    async with (
+        behind(tmp_path, dialect, config=CONFIG, records=LIBRARY) as rear,
+        in_front(tmp_path, dialect, rear, config=config, records=LIBRARY) as front,
+    ):
+        for _ in range(2):
+            line = await call(front, HERE)
+            assert "AEAnna Peeters" in await line.ask(ask_63("1001", "1001"))
+            line.close()
+        asked = [one["message"] for one in rear.logged() if one["event"] == "request"]
+        assert asked.count("63") == 2
+        assert asked.count("93") == 1
+        assert front.metrics.logins == {}
 
 
 # Known by a client certificate -------------------------------------------------------------------
