@@ -45,7 +45,7 @@ def test_the_program_knows_the_same_targets():
         ("codec", "serialise"),
         ("proxy", "ip_address"),
         ("configuration", "load_config"),
-        ("json-lines", "import_records"),
+        ("json-lines", "records"),
     ],
 )
 def test_an_error_that_is_not_the_declared_one_is_a_finding(name, broken):

@@ -54,6 +54,8 @@ def follow(name: str, seconds: int, directory: Path) -> None:
     options = {
         "max_total_time": seconds,
         "max_len": INPUT_BYTES_MAX,
+        # A record that is spoiled in many places is refused for the first of them.
+        "mutate_depth": 2,
         "timeout": INPUT_SECONDS_MAX,
         "rss_limit_mb": MEMORY_MIB_MAX,
         "artifact_prefix": f"{directory}/",
