@@ -8,6 +8,7 @@ import errno
 import os
 import socket
 import stat
+import struct
 from contextlib import suppress
 
 import pytest
@@ -120,6 +121,23 @@ async def test_who_hangs_up_before_the_end_of_the_header_is_forgotten(tmp_path):
         line.close()
         await settled(lambda: gateway.metrics.connections_refused == {"header": 1})
         assert gateway.app.acceptor._behind == {}
+        assert gateway.app.state.doorkeeper._lines == 0
+
+
+async def test_a_reset_in_the_middle_of_a_header_frees_the_place(tmp_path):
+    async with running(tmp_path, config=PROXIED) as gateway:
+        acceptor = gateway.app.acceptor
+        line = await gateway.connect()
+        await line.send(NAMED[:20])
+        await settled(lambda: any(one.read for one in acceptor._behind.values()))
+        (waiting,) = acceptor._behind.values()
+        acceptor._read_header(waiting)  # woken for nothing
+        assert list(acceptor._behind.values()) == [waiting]
+        sock = line.writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        line.close()
+        await settled(lambda: not acceptor._behind)
+        assert gateway.metrics.connections_refused == {"header": 1}
         assert gateway.app.state.doorkeeper._lines == 0
 
 
