@@ -147,7 +147,8 @@ class Guesses:
             if crowded:
                 known.turn.release()
 
-        return await Detached(self.left, ended).run(judging)
+        work: Detached[T] = Detached(self.left, ended)
+        return await work.run(judging)
 
     def _begin(
         self, judging: Coroutine[Any, Any, T], known: TerminalGuesses, *, crowded: bool

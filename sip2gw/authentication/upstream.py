@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 from sip2gw.authentication.asking import (
     Asking,
@@ -22,7 +22,8 @@ from sip2gw.authentication.library_pins import LibraryGuess, LibraryPins, Verdic
 from sip2gw.authentication.verification import SlowVerifier
 from sip2gw.backend.base import Backend
 from sip2gw.backend.system import NoAnswerError, NotAskedError
-from sip2gw.handlers.base import Asked, Session
+from sip2gw.foundation.eager import Cancellable
+from sip2gw.handlers.base import Asked, Send, Session
 from sip2gw.model import Card, PatronRecord
 from sip2gw.policy.access import PinState
 from sip2gw.policy.upstream.facts import pin_is_right, says_nothing
@@ -174,9 +175,7 @@ class UpstreamIdentifier(Asking):
         other = self._pins.other_number(number)
         return (number,) if other is None else (number, other)
 
-    async def judge(
-        self, session: Session, number: str, pin: str, send: Callable[[], Awaitable[Response]]
-    ) -> Response | None:
+    async def judge(self, session: Session, number: str, pin: str, send: Send) -> Response | None:
         """Have a request sent that carries a PIN; a no to it may mean the PIN (C155).
 
         If the caller gives up, nothing is sent any more (C98); what was sent counts as a guess.
@@ -356,11 +355,11 @@ class UpstreamIdentifier(Asking):
 
 
 class _Sending:
-    """A request on its way up in a task that outlives whoever asked."""
+    """A request on its way up, which goes no further when whoever asked has gone."""
 
-    def __init__(self, send: Callable[[], Awaitable[Response]]) -> None:
+    def __init__(self, send: Send) -> None:
         self._send = send
-        self._under_way: asyncio.Future[Response] | None = None
+        self._under_way: Cancellable[Response] = Cancellable()
         self._is_over = False
 
     async def answer(self) -> Response:
@@ -371,17 +370,15 @@ class _Sending:
         """
         if self._is_over:
             raise NotAskedError
-        self._under_way = asyncio.ensure_future(self._send())
         try:
-            return await self._under_way
+            return await self._under_way.run(self._send())
         except asyncio.CancelledError:
             raise NoAnswerError from None
 
     def give_up(self) -> None:
         """Nobody waits for it any more."""
         self._is_over = True
-        if self._under_way is not None:
-            self._under_way.cancel()
+        self._under_way.cancel()
 
 
 def deed_verdict(answer: Response, *, is_verified: bool) -> Verdict:

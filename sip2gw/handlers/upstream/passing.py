@@ -9,10 +9,10 @@ from dataclasses import fields, replace
 from functools import partial
 from typing import TypeVar
 
-from sip2gw.handlers.base import Answer, Session
+from sip2gw.handlers.base import Answer, Send, Session
 from sip2gw.handlers.items.circulation import refusal_texts
 from sip2gw.handlers.upstream.behind import identifier_of, library_of
-from sip2gw.handlers.upstream.once import OnceRequest, Send, send_once, sent_beside
+from sip2gw.handlers.upstream.once import OnceRequest, send_once, sent_beside
 from sip2gw.handlers.upstream.turn import AboutItem, wait_for_turn
 from sip2gw.policy.items.decisions import refusal
 from sip2gw.policy.reasons import CirculationReason

@@ -73,10 +73,12 @@ async def pay_once(
     paying = known.under_way(key)
     if paying is None:
         paying = Paying(key)
-        known.begin(paying, _pay(session, request, order, plan, left, seen, paying))
+        outcome = known.begin(paying, _pay(session, request, order, plan, left, seen, paying))
+    else:
+        outcome = paying.work.join()
     paying.waiting += 1
     try:
-        return await asyncio.shield(paying.task)
+        return await outcome
     except HungUpError:
         raise
     except asyncio.CancelledError:
