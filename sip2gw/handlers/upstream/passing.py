@@ -120,9 +120,11 @@ def with_kept_bytes(session: Session, request: AnyRequest) -> AnyRequest:
 
     Numbers and PINs are not among them: what cannot be read is nobody's.
     """
+    if session.link is None or session.link.pending_body.isascii():
+        return request  # nearly always
     names = [field.name for field in fields(request) if field.name not in _IDENTIFYING]
     odd = [name for name in names if NO_CHARACTER in str(getattr(request, name))]
-    if not odd or session.link is None:
+    if not odd:
         return request
     wire = replace(session.terminal.wire, keeps_bytes=True)
     kept = parse_request_body(session.link.pending_body, wire)
