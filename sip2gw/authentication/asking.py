@@ -19,6 +19,7 @@ from sip2gw.model import Card, PatronRecord, copied
 from sip2gw.policy.access import PinState
 from sip2gw.policy.payments import PaymentFacts
 from sip2gw.policy.upstream.fees import fee_list_of
+from sip2gw.policy.upstream.pending import may_owe
 from sip2gw.protocol.messages import (
     PatronInformation,
     PatronInformationResponse,
@@ -85,7 +86,9 @@ class Asking:
         """What an answer that says something tells of the holder, with what we know laid over it
         (C124), and their record."""
         number = request.patron_identifier
-        answer, pending = await as_if_told(session, request, answer)
+        pending: tuple[str, ...] = ()
+        if may_owe(answer):
+            answer, pending = await as_if_told(session, request, answer)
         record = await self._snapshots.of(session, number, ours, answer)
         if pending and record.word is not None:
             record = copied(record, word=replace(record.word, pending=pending))

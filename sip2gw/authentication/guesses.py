@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeVar
@@ -128,27 +128,38 @@ class Guesses:
             await known.turn.acquire()
         return await asyncio.shield(self._begin(judging(), known, crowded=crowded))
 
-    async def judge_elsewhere(
+    def judge_elsewhere(
         self, terminal: str, now: datetime, judging: Coroutine[Any, Any, T]
-    ) -> T:
+    ) -> Awaitable[T]:
         """The same where judging is waiting for somebody else's answer, so no task is needed."""
         known = self.terminals.of(terminal, self.rules.terminal_failures_max)
-        crowded = bool(known.failures) and self._too_many(known, now, known.judged)
-        if crowded:
-            try:
-                await known.turn.acquire()
-            except BaseException:
-                judging.close()
-                raise
+        if known.failures and self._too_many(known, now, known.judged):
+            return self._judge_in_turn(known, judging)
+        return self._judge_detached(known, judging)
+
+    async def _judge_in_turn(self, known: TerminalGuesses, judging: Coroutine[Any, Any, T]) -> T:
+        try:
+            await known.turn.acquire()
+        except BaseException:
+            judging.close()
+            raise
+        return await self._judge_detached(known, judging, then=known.turn.release)
+
+    def _judge_detached(
+        self,
+        known: TerminalGuesses,
+        judging: Coroutine[Any, Any, T],
+        then: Callable[[], None] | None = None,
+    ) -> Awaitable[T]:
         known.judged += 1
 
         def ended() -> None:
             known.judged -= 1
-            if crowded:
-                known.turn.release()
+            if then is not None:
+                then()
 
         work: Detached[T] = Detached(self.left, ended)
-        return await work.run(judging)
+        return work.run(judging)
 
     def _begin(
         self, judging: Coroutine[Any, Any, T], known: TerminalGuesses, *, crowded: bool
