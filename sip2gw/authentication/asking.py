@@ -26,10 +26,13 @@ from sip2gw.protocol.messages import (
     PatronStatusRequest,
     PatronStatusResponse,
 )
-from sip2gw.protocol.timestamps import write_timestamp
+from sip2gw.protocol.timestamps import TimestampCache
 
 Question = PatronStatusRequest | PatronInformation
 LibraryAnswer = PatronStatusResponse | PatronInformationResponse
+
+_DATES = TimestampCache("local")
+"""All questions within a second have the same."""
 
 
 class Asking:
@@ -125,14 +128,15 @@ def question_of(
     library, manner = library_behind(session)
     offered = library.offers(manner.account)
     is_offered = offered is None or PatronInformation.code in offered
+    date = _DATES.render(session.now())
     if not (manner.offers_information and is_offered):
         return PatronStatusRequest(
-            transaction_date=write_timestamp(session.now()),
+            transaction_date=date,
             patron_identifier=number,
             patron_password=pin,
         )
     return PatronInformation(
-        transaction_date=write_timestamp(session.now()),
+        transaction_date=date,
         summary=frozenset({fee_list_of(manner.facts)} if with_fees else ()),
         patron_identifier=number,
         patron_password=pin,
