@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -124,21 +124,29 @@ class Guesses:
         place = await self.terminals.begin(terminal, self._limit(), now.timestamp())
         return await asyncio.shield(self._begin(judging(), place))
 
-    async def judge_elsewhere(
+    def judge_elsewhere(
         self, terminal: str, now: datetime, judging: Coroutine[Any, Any, T]
-    ) -> T:
+    ) -> Awaitable[T]:
         """The same where judging is waiting for somebody else's answer, so no task is needed."""
         known = self.terminals.of(terminal, self.rules.terminal_failures_max)
-        crowded = bool(known.failures) and self._too_many(known, now, known.judged)
-        if crowded:
-            try:
-                await known.turn.acquire()
-            except BaseException:
-                judging.close()
-                raise
+        if known.failures and self._too_many(known, now, known.judged):
+            return self._judge_in_turn(known, judging)
+        return self._judge_detached(known, judging, crowded=False)
+
+    async def _judge_in_turn(self, known: TerminalGuesses, judging: Coroutine[Any, Any, T]) -> T:
+        try:
+            await known.turn.acquire()
+        except BaseException:
+            judging.close()
+            raise
+        return await self._judge_detached(known, judging, crowded=True)
+
+    def _judge_detached(
+        self, known: TerminalGuesses, judging: Coroutine[Any, Any, T], *, crowded: bool
+    ) -> Awaitable[T]:
         known.judged += 1
-        ended = partial(known.end, crowded=crowded)
-        return await Detached(self.left, ended).run(judging)
+        work: Detached[T] = Detached(self.left, partial(known.end, crowded=crowded))
+        return work.run(judging)
 
     def _begin(self, judging: Coroutine[Any, Any, T], place: GuessPlace) -> asyncio.Task[T]:
         begun = asyncio.get_running_loop().create_task(judging)
