@@ -30,6 +30,7 @@ class End:
         """Everything that was told, message by message."""
         self.is_cut = False
         self._asked = {}
+        self._answering: set[asyncio.Task[None]] = set()
 
     def tell(self, message):
         self._send(None, message)
@@ -59,7 +60,12 @@ class End:
             return
         answer = receive(message)
         if number is not None:
-            asyncio.get_running_loop().create_task(other.answer(number, answer))
+            other.begin_to_answer(number, answer)
+
+    def begin_to_answer(self, number, answer):
+        task = asyncio.get_running_loop().create_task(self.answer(number, answer))
+        self._answering.add(task)
+        task.add_done_callback(self._answering.discard)
 
     async def answer(self, number, answer):
         self._send(number, await answer)
@@ -74,6 +80,8 @@ class End:
         for answer in self._asked.values():
             if not answer.done():
                 answer.set_exception(LinkLostError())
+        for task in self._answering:
+            task.cancel()
 
 
 class Line:
