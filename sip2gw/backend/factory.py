@@ -65,18 +65,27 @@ def open_backend(
     return Opened(store, store)
 
 
-def rehearse_file(config: Config, access: Access) -> None:
-    """Look whether a gateway could open the store in a file that `config` names, were it alone.
+def rehearse_opening(config: Config, access: Access) -> bool:
+    """Look whether a gateway could open the store that `config` names; changes nothing.
+
+    Returns:
+        Whether the gateway that runs must have left it first: a file is one gateway's, and a
+        database that has to be brought up to date is not changed under anybody's hands.
 
     Raises:
-        BackendError: it could not; the text says why.
+        BackendError: it could not, whoever leaves; the text says why.
     """
+    if is_postgres(config.store.url):
+        with _driver():
+            from sip2gw.backend.postgres.store import is_older
+        return is_older(_address_of(config), access)
     rehearse_sqlite(
         _file_of(config),
         access=access,
         currency=config.institution.currency,
         pin_secret_file=config.pin_secret_path,
     )
+    return True
 
 
 def open_library_system(

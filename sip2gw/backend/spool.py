@@ -63,6 +63,7 @@ class Spool:
         self._file: int | None = None
         self._slots: dict[str, int] = {}
         """Where each entry lies, by the id of its attempt."""
+        self._free = list(reversed(range(SLOTS)))
 
     def open(self) -> list[UnknownAttempt]:
         """Make the file if need be and lock it for this process; returns its entries.
@@ -77,6 +78,7 @@ class Spool:
             raise SpoolError(f"{self.path}: {error.strerror}") from None
         entries = dict(_entries(content))
         self._slots = {known.id: slot for slot, known in entries.items()}
+        self._free = [slot for slot in reversed(range(SLOTS)) if slot not in entries]
         return list(entries.values())
 
     def put(self, attempt: UnknownAttempt) -> None:
@@ -106,15 +108,19 @@ class Spool:
         entry = _encode((_NAMES[type(attempt)], attempt))
         if len(entry) > SLOT_BYTES - _HEAD.size:
             raise NoRoomError(f"{self.path}: an entry of {len(entry)} bytes does not fit")
-        slot = self._slots.get(attempt.id)
-        if slot is None:
-            taken = set(self._slots.values())
-            slot = next((number for number in range(SLOTS) if number not in taken), None)
-        if slot is None:
-            raise NoRoomError(f"{self.path}: all {SLOTS} slots are taken")
         data = _HEAD.pack(_MARK, len(entry), crc32(entry)) + entry
-        self._write(slot, data.ljust(SLOT_BYTES, b"\0"))
-        self._slots[attempt.id] = slot
+        data = data.ljust(SLOT_BYTES, b"\0")
+        known = self._slots.get(attempt.id)
+        if known is not None:
+            self._write(known, data)
+            return
+        self._write(self._first_free(), data)
+        self._slots[attempt.id] = self._free.pop()
+
+    def _first_free(self) -> int:
+        if not self._free:
+            raise NoRoomError(f"{self.path}: all {SLOTS} slots are taken")
+        return self._free[-1]
 
     def drop(self, attempt_ids: Iterable[str]) -> None:
         """Free the slots of settled attempts; unknown ids do not matter.
@@ -126,7 +132,7 @@ class Spool:
             slot = self._slots.get(attempt_id)
             if slot is not None:
                 self._write(slot, _EMPTY)
-                del self._slots[attempt_id]
+                self._free.append(self._slots.pop(attempt_id))
 
     def take_over(self, path: Path) -> list[UnknownAttempt] | None:
         """Move here what is in the spool at `path`, and remove that; returns what was in it.
@@ -158,11 +164,7 @@ class Spool:
         Raises:
             SpoolError: it could not.
         """
-        taken = set(self._slots.values())
-        free = next((number for number in range(SLOTS) if number not in taken), None)
-        if free is None:
-            raise SpoolError(f"{self.path}: all {SLOTS} slots are taken")
-        self._write(free, _EMPTY)
+        self._write(self._first_free(), _EMPTY)
         self._flush()
 
     def close(self) -> None:

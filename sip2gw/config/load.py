@@ -21,6 +21,7 @@ from sip2gw.config.listeners import Listener, listener_problems, resolve_listene
 from sip2gw.config.outbox import OutboxSection, outbox_problems
 from sip2gw.config.problems import Problems
 from sip2gw.config.profiles import Profile, ProfileTable, resolve_profile
+from sip2gw.config.recognition import ambiguities
 from sip2gw.config.sections import (
     AdminSection,
     BackendSection,
@@ -403,6 +404,8 @@ class _Resolver:
                     password=password,
                     zone=self._zone,
                 )
+        for ambiguity in ambiguities(self._source.terminals):
+            self._problems.add(ambiguity.key, ambiguity.message, got=ambiguity.got)
         return terminals
 
     def _follow(self, where: str, name: str, known: Mapping[str, _T]) -> _T | None:

@@ -9,10 +9,11 @@ import asyncio
 import socket
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 
 from sip2gw.backend.base import Access, BackendError
-from sip2gw.backend.factory import Opened, open_backend, store_file, store_name
+from sip2gw.backend.factory import Opened, open_backend, store_name
 from sip2gw.config import Config, ConfigError
 from sip2gw.config.availability import unavailable
 from sip2gw.control.messages import Reloaded
@@ -209,14 +210,19 @@ def serve(
         return runner.run(_serve(config, on_ready, access))
 
 
+def _waiting_for(config: Config) -> AbstractContextManager[None]:
+    """Tell people what takes long."""
+    return telling(sys.stderr.write, f"sip2gw: waiting for the database {store_name(config)}\n")
+
+
 async def _serve(config: Config, on_ready: OnReady, access: Access) -> int:
     asyncio.get_running_loop().set_default_executor(ready_pool(SHARED_THREADS, "sip2gw"))
     run = _run if config.server.workers == 1 else run_with_workers
     try:
         async with Succession(config, inherited(), sys.stderr.write) as succession:
-            if store_file(config) is not None:
-                # Two gateways cannot have a file: what can fail is tried before the other leaves.
-                rehearse(config, access)
+            with _waiting_for(config):
+                must_be_free = rehearse(config, access)
+            if must_be_free:
                 await succession.take()
             if signals.stop_was_asked_for():
                 return 0
@@ -229,7 +235,7 @@ async def _serve(config: Config, on_ready: OnReady, access: Access) -> int:
 
 
 async def _run(config: Config, on_ready: OnReady, access: Access, succession: Succession) -> int:
-    with telling(sys.stderr.write, f"sip2gw: waiting for the database {store_name(config)}\n"):
+    with _waiting_for(config):
         opened = open_backend(config, "daemon", access)
     redactor = Redactor(opened.store.pin_secret)
     log = open_log(redactor, level=config.log.level, log_format=config.log.format)

@@ -102,7 +102,8 @@ class Metrics:
     def __init__(self) -> None:
         self.connections: Counter[str] = Counter()
         self.requests: Counter[tuple[str, str, str]] = Counter()
-        self.request_seconds: dict[str, Histogram] = {}
+        self.request_seconds: defaultdict[str, Histogram] = defaultdict(Histogram)
+        """By message."""
         self.access_decisions: Counter[tuple[str, str, str, str]] = Counter()
         self.payments: Counter[tuple[str, str]] = Counter()
         self._payment_minor: Counter[tuple[str, str, int]] = Counter()
@@ -175,13 +176,6 @@ class Metrics:
     def per_profile(self) -> Iterable[tuple[tuple[str], float]]:
         """How many terminals each profile has."""
         return [((profile,), count) for profile, count in self._per_profile.items()]
-
-    def timer(self, message: str) -> Histogram:
-        """The latency histogram of requests with code `message`."""
-        timer = self.request_seconds.get(message)
-        if timer is None:
-            timer = self.request_seconds[message] = Histogram()
-        return timer
 
     def backend_timer(self, operation: str) -> Histogram:
         """The latency histogram of one backend operation."""

@@ -154,6 +154,8 @@ class TerminalLine(asyncio.Protocol):
             self.conversation.client_names = client_names(transport)
         if self.conversation.closing:
             self._transport.abort()
+        else:
+            self._server.gateway.logins.recognise(self.conversation)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the terminal (C98).

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from sip2gw.shared.turns import NameTurns
@@ -73,6 +74,14 @@ class PinGuesses:
     def __init__(self, turns: NameTurns | None = None) -> None:
         self.turns = turns or NameTurns()
         self._terminals: dict[str, TerminalGuesses] = {}
+        self.on_unwritten: Callable[[str, int, datetime], None] = lambda name, change, until: None
+        """Called with what another worker says of a patron; see `tell_unwritten`."""
+
+    def tell_unwritten(self, name: str, change: int, until: float) -> None:
+        """Failures of a patron that the store could not count: so many more; 0: none any more.
+
+        They count until `until`, in seconds of the wall clock. Here nobody else needs to know.
+        """
 
     def of(self, terminal: str, failures_max: int) -> TerminalGuesses:
         """The guesses at the terminal of that name; another limit begins a new count."""

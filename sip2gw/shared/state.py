@@ -57,8 +57,8 @@ class SharedState:
         leaves. Otherwise a terminal that keeps reconnecting would have the limit once at each
         worker (C19), and a patron be guessed at by all workers at the same time (C99). Each worker
         has a copy of the failures, to know which answers come late. The store counts the failures
-        of a *patron*; what it could not count, each worker does, and writes it as soon as it can.
-        """
+        of a *patron*. What it could not count, each worker keeps until it can be written, and the
+        others have a copy of the number, so that they lock the patron as well."""
         self.answers = ShownAnswers()
         """Partitioned: the store hears within a second or so what a worker has shown. Until then
         another worker may show it again (C145)."""

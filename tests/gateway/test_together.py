@@ -1,19 +1,21 @@
 """What several workers of one gateway share, with messages in any order (B87, C131)."""
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from harness import NOON
 from together import World, at_once
 
-from sip2gw.backend.base import BackendTimeoutError
+from sip2gw.authentication.guesses import Guesses, PinRules
+from sip2gw.backend.base import BackendError, BackendTimeoutError
 from sip2gw.foundation.link import MESSAGE_BYTES_MAX
-from sip2gw.model import Block, BlockType, Card, PatronRecord
+from sip2gw.model import Block, BlockType, Card, FailedPins, PatronRecord
 from sip2gw.shared.callers import JUDGED_AT_ONCE_MAX
 from sip2gw.shared.door_memory import WRONG_PINS_MAX, Lead
 from sip2gw.shared.pin_guesses import TerminalLimit
 from sip2gw.shared.together import sealing
-from sip2gw.shared.together.courier import LINGER_S
 from sip2gw.shared.together.messages import (
     Admitted,
     Answered,
@@ -552,6 +554,98 @@ class TestPins:
         assert tasks[1].done()
 
 
+class Counts:
+    """Where failures are counted durably, if that works."""
+
+    def __init__(self):
+        self.works = False
+        self.recorded = []
+
+    async def record(self, name, now, failures_max, lock_until):
+        if not self.works:
+            raise BackendError
+        self.recorded.append(name)
+        return len(self.recorded)
+
+    async def clear(self, name):
+        if not self.works:
+            raise BackendError
+        self.recorded.clear()
+
+
+class TestUnwritten:
+    """C99: what the store cannot count, all workers together do."""
+
+    def guesses(self, worker, counts, failures_max=5):
+        rules = PinRules(failures_max=failures_max)
+        pins = worker.state.pin_guesses
+        return Guesses(counts, rules, lambda what, terminal: None, pins, lambda: 0.0)
+
+    async def do(self, world, doing):
+        task = asyncio.create_task(doing)
+        await world.quiet()
+        return task.result()
+
+    async def test_failures_at_several_workers_add_up_to_one_lock(self):
+        world = World()
+        both = [self.guesses(worker, Counts()) for worker in world.workers]
+        for number in range(5):
+            assert not any(one.is_locked("1001", FailedPins(), NOON) for one in both)
+            counting = both[number % 2].count("1001", FailedPins(), NOON, store_away=True)
+            assert await self.do(world, counting) == number + 1
+        assert all(one.is_locked("1001", FailedPins(), NOON) for one in both)
+        assert all(one.has_failed("1001", FailedPins()) for one in both)
+        later = NOON + timedelta(minutes=15)
+        assert not any(one.is_locked("1001", FailedPins(), later) for one in both)
+
+    async def test_a_right_pin_at_any_clears_them_at_all(self):
+        world = World()
+        first, second = (self.guesses(worker, Counts()) for worker in world.workers)
+        await self.do(world, first.count("1001", FailedPins(), NOON, store_away=True))
+        await self.do(world, second.take_back("1001", store_away=True))
+        assert first.unwritten == second.unwritten == {}
+        assert not world.together._unwritten
+
+    async def test_each_worker_writes_its_own_and_then_nobody_counts_them_twice(self, monkeypatch):
+        monkeypatch.setattr("sip2gw.authentication.guesses.WRITE_AGAIN_S", 0.02)
+        world = World()
+        counts = Counts()
+        first, second = (self.guesses(worker, counts) for worker in world.workers)
+        for one in (first, first, second):
+            await self.do(world, one.count("1001", FailedPins(), NOON))
+        assert second.unwritten["1001"].elsewhere == 2
+        counts.works = True
+        while first.writing or second.writing:
+            await asyncio.sleep(0.005)
+            await world.quiet()
+        assert counts.recorded == ["1001"] * 3
+        assert first.unwritten == second.unwritten == {}
+        assert not world.together._unwritten
+
+    async def test_a_new_worker_hears_of_them(self):
+        world = World()
+        first, second = (self.guesses(worker, Counts()) for worker in world.workers)
+        for one in (first, second, second):
+            await self.do(world, one.count("1001", FailedPins(), NOON, store_away=True))
+        world.workers[0].die()
+        new = self.guesses(world.more(), Counts(), failures_max=4)
+        await world.quiet()
+        assert not new.is_locked("1001", FailedPins(), NOON)
+        assert await self.do(world, new.count("1001", FailedPins(), NOON, store_away=True)) == 4
+        assert new.is_locked("1001", FailedPins(), NOON)
+
+    async def test_there_is_an_end_to_what_is_remembered(self, monkeypatch):
+        monkeypatch.setattr("sip2gw.authentication.guesses.UNWRITTEN_PATRONS_MAX", 1)
+        monkeypatch.setattr("sip2gw.shared.together.parent.UNWRITTEN_MAX", 1)
+        world = World()
+        first, second = (self.guesses(worker, Counts()) for worker in world.workers)
+        for patron_id in ("1001", "1002"):
+            await self.do(world, first.count(patron_id, FailedPins(), NOON, store_away=True))
+        assert list(second.unwritten) == ["1001"]
+        assert second.is_locked("1002", FailedPins(), NOON)  # so nobody is guessed at
+        assert list(world.together._unwritten) == ["1002"]
+
+
 class TestDoors:
     """B40, B41, C110, C142."""
 
@@ -631,9 +725,6 @@ class TestDoors:
         answer: Any = world.together.receive(second.side, Asked(LoginFailed("a", 1.0)))
         assert await answer == Answered(1.0)
         assert second.down.said == told.messages
-
-    async def test_what_can_wait_does_not_wait_long(self):
-        assert LINGER_S <= 0.02
 
     async def test_an_admission_anywhere_counts_in_an_emergency(self):
         world = World()

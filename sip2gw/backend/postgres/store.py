@@ -72,12 +72,13 @@ from sip2gw.backend.sql.circulation import queue_values
 from sip2gw.backend.sql.identity import insist_on_currency, pin_secret_in_file, pin_secret_in_store
 from sip2gw.backend.sql.members import activity, guesses, lockout
 from sip2gw.backend.sql.members.blocks import block_values
-from sip2gw.backend.sql.migrate import migrate
+from sip2gw.backend.sql.migrate import migrate, schema_number
 from sip2gw.backend.sql.money import exports
 from sip2gw.backend.sql.money.ledger import refused
 from sip2gw.backend.sql.money.refusals import Refusals, Writing
 from sip2gw.backend.sql.queries import BUMP_VERSION
 from sip2gw.backend.sql.records import membership_of, paid_fee
+from sip2gw.backend.sql.schema import SCHEMA_NUMBER
 from sip2gw.backend.sql.standing import insist_on_standing
 from sip2gw.backend.sql.values import time_text
 from sip2gw.backend.staff import calendar, doors
@@ -630,6 +631,18 @@ def open_postgres(
         timeout_s=timeout_s,
         connections_max=connections_max,
     )
+
+
+def is_older(address: Address, access: Access) -> bool:
+    """Whether the database has to be brought up to date when it is opened. Blocks.
+
+    Raises:
+        BackendError: it cannot be opened; the text says why.
+    """
+    with session_at(address, Session) as session:
+        session.insist_on_server()
+        insist_on_standing(session, _WHERE, access)
+        return 0 < schema_number(session) < SCHEMA_NUMBER
 
 
 _WHERE = "the database of store.url"

@@ -12,7 +12,7 @@ from sip2gw.backend.base import BackendTimeoutError
 from sip2gw.foundation.link import LinkLostError
 from sip2gw.shared.together.messages import Answered, Asked, Message, Question, Told
 
-LINGER_S = 0.01
+LINGER_S = 0.02
 """How long what can wait does. A terminal that moves to another worker is waited for all the
 same (`Settle`), so this is only the time that a crash can forget."""
 TOLD_BYTES_MAX = 48_000

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from sip2gw.backend.base import BackendTimeoutError
 from sip2gw.shared.callers import AddressGuard
@@ -19,6 +20,7 @@ from sip2gw.shared.together.messages import (
     TakePlace,
     TakeTurn,
     TurnOver,
+    Unwritten,
 )
 from sip2gw.shared.turns import NameTurns
 
@@ -121,6 +123,14 @@ class JointGuesses(PinGuesses):
             )
         except BackendTimeoutError:
             return False
+
+    def tell_unwritten(self, name: str, change: int, until: float) -> None:
+        """See `PinGuesses`; said while it is this worker's turn to guess at the patron."""
+        self._courier.tell(Unwritten(name, change, until))
+
+    def take_unwritten(self, told: Unwritten) -> None:
+        """Another worker could not write a failure, or has written it."""
+        self.on_unwritten(told.name, told.change, datetime.fromtimestamp(told.until, UTC))
 
     def take_failed(self, told: PinFailed) -> None:
         """A PIN has failed at another worker."""

@@ -113,6 +113,15 @@ class PinsFailed(Message, frozen=True):
     at: list[float]
 
 
+class Unwritten(Message, frozen=True):
+    """So many more failures of a patron wait to be written, or none (0) any more; to the others."""
+
+    name: str
+    change: int
+    until: float
+    """Seconds of the wall clock."""
+
+
 # Doors -----------------------------------------------------------------------------------------
 
 
@@ -198,6 +207,7 @@ Telling = (
     | TurnOver
     | PinFailed
     | PinsFailed
+    | Unwritten
     | PassageBegan
     | PassagesEnded
     | Led

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any
 
@@ -51,6 +51,7 @@ from sip2gw.shared.together.messages import (
     TakeTurn,
     Told,
     TurnOver,
+    Unwritten,
 )
 from sip2gw.shared.together.sealing import Sealed
 from sip2gw.shared.together.takeover import FarLine, TakeOver
@@ -58,6 +59,8 @@ from sip2gw.shared.turns import NameTurns
 
 PASSAGES_TOLD_S = 3_600.0
 """A new worker hears of passages as old as the longest window that can be configured."""
+UNWRITTEN_MAX = 20_000
+"""Patrons of whose failures a new worker hears that the store could not count."""
 PATRONS_PER_TURN = 200
 """Patrons of whom a new worker hears in one turn of the loop."""
 
@@ -105,6 +108,8 @@ class Together:
         self._guard = AddressGuard(monotonic)
         self._guesses = PinGuesses()
         self._turns = NameTurns()
+        self._unwritten: OrderedDict[str, Unwritten] = OrderedDict()
+        """Failures of patrons that the store could not count, of all workers together."""
         self._passages = ToldPassages()
         self._admissions: ToldAdmissions[Sealed] = ToldAdmissions(Sealed)
         self._lines: TakeOver[Side] = TakeOver()
@@ -121,6 +126,7 @@ class Together:
             PlaceLeft: self._place_left,
             GuessEnded: self._guess_ended,
             TurnOver: self._turn_over,
+            Unwritten: self._not_written,
             PassageBegan: lambda side, told: self._passages.take_began(told),
             PassagesEnded: lambda side, told: self._passages.take_ended(told),
             Led: lambda side, told: self._passages.take_led(told),
@@ -196,6 +202,7 @@ class Together:
     def _known_to_all(self) -> Iterator[Message]:
         for terminal, failures_max, failures in self._guesses.counted():
             yield PinsFailed(terminal, failures_max, list(failures))
+        yield from self._unwritten.values()
         since_s = self._monotonic() - PASSAGES_TOLD_S
         for terminal, card, at_s in self._passages.begun_since(since_s):
             yield PassageBegan(terminal, card, at_s)
@@ -312,6 +319,14 @@ class Together:
             if _took_one(side.turns, name):
                 self._turns.release((name,))
 
+    def _not_written(self, side: Side, told: Unwritten) -> None:
+        known = self._unwritten.pop(told.name, None)
+        failures = told.change + (known.change if known is not None and told.change else 0)
+        if failures > 0:
+            self._unwritten[told.name] = Unwritten(told.name, failures, told.until)
+        if len(self._unwritten) > UNWRITTEN_MAX:
+            self._unwritten.popitem(last=False)
+
     # ---------------------------------------------------------------------------------------
 
     def _do(self, work: Any) -> None:
@@ -321,7 +336,7 @@ class Together:
 
 
 _PASSED_ON = frozenset(
-    {PassageBegan, PassagesEnded, Led, Admitted, Seen, PinSeen, Refused, KnownPatron}
+    {Unwritten, PassageBegan, PassagesEnded, Led, Admitted, Seen, PinSeen, Refused, KnownPatron}
 )
 
 

@@ -29,6 +29,7 @@ from sip2gw.shared.together.messages import (
     Settle,
     Settled,
     Told,
+    Unwritten,
 )
 
 
@@ -54,6 +55,7 @@ class WorkerState(SharedState):
             Replace: lines.take_replace,
             PinFailed: guesses.take_failed,
             PinsFailed: guesses.take_all_failed,
+            Unwritten: guesses.take_unwritten,
             PassageBegan: passages.take_began,
             PassagesEnded: passages.take_ended,
             Led: passages.take_led,
