@@ -76,7 +76,9 @@ class Side:
         return sum(used) * 1e6 / max(1, outcome.requests), share, outcome.errors
 
 
-def measure(url: str, directory: Path, *, pairs: int, seconds: float, patrons: int) -> int:
+def measure(
+    url: str, directory: Path, *, only: Sequence[str], pairs: int, seconds: float, patrons: int
+) -> int:
     """Measure in turn, print; 1 when the goal is missed or an answer was wrong."""
     library = Library(patrons, patrons)
     one = build(library, directory, lambda text: print(text, file=sys.stderr), url)
@@ -84,7 +86,7 @@ def measure(url: str, directory: Path, *, pairs: int, seconds: float, patrons: i
     many.write_text(one.read_text().replace("[server]", f"[server]\nworkers = {WORKERS}"))
     missed = False
     for workload in workloads(library):
-        if workload.name in MEASURED:
+        if workload.name in only:
             missed |= _compare(workload, one, many, pairs, seconds)
     return 1 if missed else 0
 
@@ -142,6 +144,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.workers", description=__doc__)
     parser.add_argument("--pairs", type=int, default=15, help="pairs of runs (default 15)")
     parser.add_argument("--seconds", type=float, default=2.0, help="of one run (default 2)")
+    parser.add_argument("--only", nargs="+", choices=MEASURED, default=MEASURED)
     parser.add_argument("--patrons", type=int, default=400)
     options = parser.parse_args(argv)
     raise_file_limit()
@@ -156,6 +159,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return measure(
             url,
             Path(directory),
+            only=options.only,
             pairs=options.pairs,
             seconds=options.seconds,
             patrons=options.patrons,

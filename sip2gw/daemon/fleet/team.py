@@ -30,7 +30,7 @@ LOOK_EVERY_S = 0.5
 EXPECTED_S = 5.0
 """So long connections wait for a worker that was started, or whose predecessor has ended. One that
 ended before it served is not waited for again."""
-GO_WITHIN_S = 4.0
+GO_WITHIN_S = 2.5
 """Seconds in which a worker that has closed everything must be gone."""
 FOLLOW_WITHIN_S = 30.0
 """A worker that has a new configuration not in force by then is replaced."""
