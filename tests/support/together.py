@@ -30,7 +30,7 @@ class End:
         """Everything that was told, message by message."""
         self.is_cut = False
         self._asked = {}
-        self._answering: set[asyncio.Task[None]] = set()
+        self._answering: set[asyncio.Future[Answered]] = set()
 
     def tell(self, message):
         self._send(None, message)
@@ -63,12 +63,14 @@ class End:
             other.begin_to_answer(number, answer)
 
     def begin_to_answer(self, number, answer):
-        task = asyncio.get_running_loop().create_task(self.answer(number, answer))
-        self._answering.add(task)
-        task.add_done_callback(self._answering.discard)
+        answering = asyncio.ensure_future(answer)
+        self._answering.add(answering)
+        answering.add_done_callback(lambda done: self._answer(number, done))
 
-    async def answer(self, number, answer):
-        self._send(number, await answer)
+    def _answer(self, number, done):
+        self._answering.discard(done)
+        if not done.cancelled():
+            self._send(number, done.result())
 
     def answered(self, number, message):
         if not self._asked[number].done():
@@ -80,8 +82,8 @@ class End:
         for answer in self._asked.values():
             if not answer.done():
                 answer.set_exception(LinkLostError())
-        for task in self._answering:
-            task.cancel()
+        for answering in self._answering:
+            answering.cancel()
 
 
 class Line:
