@@ -240,8 +240,8 @@ class Together:
     async def _settle(self, side: Side, told: Joined, elsewhere: Sequence[Side]) -> None:
         """Let the terminal begin when nothing of its own is under way elsewhere.
 
-        Here nothing bounds the wait: whoever waits does (`TerminalLine.hold`), and a worker that
-        is stuck is killed.
+        Here nothing bounds the wait: whoever waits does (`TerminalLine.hold_next`), and a worker
+        that is stuck is killed.
         """
         asking = [other.courier.ask(Settle(told.terminal)) for other in elsewhere]
         await asyncio.gather(*asking, return_exceptions=True)
