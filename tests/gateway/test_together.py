@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from harness import NOON
+from harness import HANGS_S, NOON
 from together import World, at_once
 
 from sip2gw.authentication.guesses import Guesses, PinRules
@@ -595,8 +595,15 @@ class TestUnwritten:
             assert await self.do(world, counting) == number + 1
         assert all(one.is_locked("1001", FailedPins(), NOON) for one in both)
         assert all(one.has_failed("1001", FailedPins()) for one in both)
-        later = NOON + timedelta(minutes=15)
-        assert not any(one.is_locked("1001", FailedPins(), later) for one in both)
+
+    async def test_they_count_until_a_lock_after_the_last_of_them_would_end(self):
+        world = World()
+        both = [self.guesses(worker, Counts(), failures_max=2) for worker in world.workers]
+        for at, one in zip((NOON, NOON + timedelta(minutes=5)), both, strict=True):
+            await self.do(world, one.count("1001", FailedPins(), at, store_away=True))
+        for minutes, locked in ((19, True), (20, False)):
+            later = NOON + timedelta(minutes=minutes)
+            assert [one.is_locked("1001", FailedPins(), later) for one in both] == [locked] * 2
 
     async def test_a_right_pin_at_any_clears_them_at_all(self):
         world = World()
@@ -621,6 +628,20 @@ class TestUnwritten:
         assert counts.recorded == ["1001"] * 3
         assert first.unwritten == second.unwritten == {}
         assert not world.together._unwritten
+
+    async def test_what_another_worker_has_not_written_still_counts(self, monkeypatch):
+        monkeypatch.setattr("sip2gw.authentication.guesses.WRITE_AGAIN_S", 0.02)
+        world = World()
+        first, second = (self.guesses(worker, Counts()) for worker in world.workers)
+        first._counts.works = True
+        await self.do(world, second.count("1001", FailedPins(), NOON))
+        await self.do(world, first.count("1001", FailedPins(), NOON, store_away=True))
+        async with asyncio.timeout(HANGS_S):
+            while first.writing:
+                await asyncio.sleep(0.005)
+                await world.quiet()
+        assert first.unwritten["1001"].failures == 0
+        assert first.unwritten["1001"].elsewhere == 1
 
     async def test_a_new_worker_hears_of_them(self):
         world = World()

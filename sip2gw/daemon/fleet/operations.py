@@ -127,7 +127,6 @@ class FleetOperations:
 
     def finish(self, given_up: list[str]) -> None:
         """Tell all peers that wait for it that the gateway has stopped."""
-        self.end_traces()
         for peer in self._wait_for_the_end:
             peer.tell(Drained(given_up))
         self._wait_for_the_end.clear()
