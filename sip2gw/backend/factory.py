@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from sip2gw.backend.base import Access, Backend, BackendError, Role
 from sip2gw.backend.library import Library
+from sip2gw.backend.spool import spool_of_worker, spools_beside
 from sip2gw.backend.sqlite.place import beside
 from sip2gw.backend.sqlite.store import open_sqlite, rehearse_sqlite
 from sip2gw.backend.system import LibrarySystem
@@ -43,19 +44,24 @@ class Opened:
     """Our own data: for staff, and for what the gateway looks after by itself."""
 
 
-def open_backend(config: Config, role: Role, access: Access = "write") -> Opened:
+def open_backend(
+    config: Config, role: Role, access: Access = "write", *, worker: int = 0
+) -> Opened:
     """Open what `config` names; `store.url` is `sqlite:FILE` or `postgresql://user@host/database`.
 
     Args:
         role: who opens it.
         access: what may be done to it; only `make` makes a store that is not there.
+        worker: the number of this process among those of a gateway, from 0 on.
 
     Raises:
         BackendError: the URL is not usable or the store cannot be opened; the text says why.
     """
     url = config.store.url
-    open_it = _open_postgres if is_postgres(url) else _open_file
-    store = open_it(config, role, access)
+    if is_postgres(url):
+        store = _open_postgres(config, role, access, worker)
+    else:
+        store = _open_file(config, role, access)
     return Opened(store, store)
 
 
@@ -198,7 +204,7 @@ def _address_of(config: Config) -> Address:
     return Address(config.store.url, None if password is None else password.get_secret_value())
 
 
-def _open_postgres(config: Config, role: Role, access: Access) -> Library:
+def _open_postgres(config: Config, role: Role, access: Access, worker: int) -> Library:
     with _driver():
         from sip2gw.backend.postgres import open_postgres
     password = config.store_password
@@ -209,7 +215,8 @@ def _open_postgres(config: Config, role: Role, access: Access) -> Library:
         access=access,
         currency=config.institution.currency,
         pin_secret_file=config.pin_secret_path,
-        spool_file=config.spool_path,
+        spool_file=spool_of_worker(config.spool_path, worker),
+        spools_left=() if worker else spools_beside(config.spool_path, config.server.workers),
         timeout_s=config.server.request_timeout_s * STORE_SHARE,
     )
 

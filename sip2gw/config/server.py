@@ -127,7 +127,7 @@ class ServerSection(Section):
     listen: ListenEntries = Field(
         default=(ListenTable(address=LISTEN_DEFAULT),),
         description='Addresses to listen on: a text, as `"127.0.0.1:6001"`, `"[::1]:6001"` or'
-        ' `"unix:PATH"` (a Unix socket for the proxy on this host, for owner and group), or a table'
+        ' `"unix:PATH"` (a Unix socket of mode 0660, for the proxy on this host), or a table'
         " that says more. Texts are TLS when `tls_certificate` is set and no table says `tls`.",
         json_schema_extra={**NEXT_START, "default": [LISTEN_DEFAULT]},
     )
@@ -135,7 +135,8 @@ class ServerSection(Section):
         default=1,
         ge=1,
         le=256,
-        description="Number of processes; more than 1 needs PostgreSQL.",
+        description="Number of processes that serve terminals. More than 1 needs PostgreSQL and"
+        " no library system behind the gateway.",
         json_schema_extra=NEXT_START,
     )
     tls_certificate: FileName | None = Field(

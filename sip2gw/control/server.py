@@ -17,6 +17,7 @@ from sip2gw.control.descriptors import Beside, send
 from sip2gw.control.messages import (
     REQUEST_BYTES_MAX,
     Answer,
+    AnyAnswer,
     AnyRequest,
     Draining,
     FollowedUp,
@@ -41,12 +42,14 @@ WRITE_BYTES_MAX = 256 * 1024
 """A peer with this much unread gets only the answers to its requests."""
 
 
+Slow = asyncio.Future[Reloaded] | asyncio.Future[FollowedUp] | asyncio.Future[AnyAnswer]
+"""An answer that takes a while."""
+
+
 class Answering(Protocol):
     """The object that carries out the requests."""
 
-    def answer(
-        self, request: AnyRequest, peer: Peer
-    ) -> Answer | Beside | asyncio.Future[Reloaded] | asyncio.Future[FollowedUp]:
+    def answer(self, request: AnyRequest, peer: Peer) -> Answer | Beside | Slow:
         """Carry out a request; its answer may take a while."""
 
     def forget(self, peer: Peer) -> None:
@@ -160,13 +163,12 @@ class ControlLine(asyncio.Protocol):
                 self._transport.resume_reading()  # to notice a hang-up; requests still wait
             answer.add_done_callback(self._answered)
             return
-        self._streaming = self._streaming or isinstance(answer, Draining | TraceBegan)
         if isinstance(answer, Beside):
             self._hand(answer)
         else:
             self.tell(answer)
 
-    def _answered(self, done: asyncio.Future[Reloaded] | asyncio.Future[FollowedUp]) -> None:
+    def _answered(self, done: Slow) -> None:
         """Send an answer that took a while, and go on with the next request."""
         error = asyncio.CancelledError() if done.cancelled() else done.exception()
         self._answering = False
@@ -186,7 +188,9 @@ class ControlLine(asyncio.Protocol):
         """Send `answer` to the peer, if it is still there."""
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(encode(answer))
-            if isinstance(answer, TraceEnded):
+            if isinstance(answer, Draining | TraceBegan):
+                self._streaming = True
+            elif isinstance(answer, TraceEnded):
                 self._streaming = False
                 self._rearm()
 

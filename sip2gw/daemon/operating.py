@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 from sip2gw.config import Config
+from sip2gw.control.lending import Lender
 from sip2gw.control.operations import Daemon, Lines, Operations
-from sip2gw.control.server import ControlServer
+from sip2gw.control.server import Answering, ControlServer
 from sip2gw.foundation.clock import Clock
 from sip2gw.foundation.unix_socket import Place
 from sip2gw.monitoring.metrics import Metrics
@@ -19,25 +22,43 @@ from sip2gw.monitoring.telemetry import Log
 from sip2gw.web.process import WebProcess
 
 
+class Finishing(Answering, Protocol):
+    """Carries out the requests of operators, until the end."""
+
+    def finish(self, given_up: list[str]) -> None:
+        """Tell the peers that wait for the end what had to be abandoned."""
+
+
+def operations_of(
+    daemon: Daemon,
+    lines: Lines,
+    metrics: Metrics,
+    clock: Clock,
+    note: Callable[..., object],
+    lender: Lender | None = None,
+) -> Operations:
+    """Operations on what this process has; `note` writes to the log what was done."""
+    return Operations(
+        daemon,
+        lines,
+        metrics,
+        clock,
+        later=lambda seconds, what: asyncio.get_running_loop().call_later(seconds, what),
+        note=note,
+        lender=lender,
+    )
+
+
 class OperatorSide:
     """Both interfaces of one gateway."""
 
-    def __init__(
-        self, daemon: Daemon, lines: Lines, metrics: Metrics, clock: Clock, log: Log
-    ) -> None:
+    def __init__(self, operations: Finishing, metrics: Metrics, log: Log) -> None:
         self._log = log
         self._path: Path | None = None
         self._problem = ""
         """The reason, as last logged, why there is no control socket."""
         self._metrics = metrics
-        self._operations = Operations(
-            daemon,
-            lines,
-            metrics,
-            clock,
-            later=lambda seconds, what: asyncio.get_running_loop().call_later(seconds, what),
-            note=log.events.info,
-        )
+        self._operations = operations
         self._control = ControlServer(self._operations)
         self._http = WebProcess(self._control, log, self._count_restart)
 

@@ -8,6 +8,7 @@ import errno
 import os
 import socket
 import stat
+import struct
 from contextlib import suppress
 
 import pytest
@@ -123,6 +124,23 @@ async def test_who_hangs_up_before_the_end_of_the_header_is_forgotten(tmp_path):
         assert gateway.app.state.doorkeeper._lines == 0
 
 
+async def test_a_reset_in_the_middle_of_a_header_frees_the_place(tmp_path):
+    async with running(tmp_path, config=PROXIED) as gateway:
+        acceptor = gateway.app.acceptor
+        line = await gateway.connect()
+        await line.send(NAMED[:20])
+        await settled(lambda: any(one.read for one in acceptor._behind.values()))
+        (waiting,) = acceptor._behind.values()
+        acceptor._read_header(waiting)  # woken for nothing
+        assert list(acceptor._behind.values()) == [waiting]
+        sock = line.writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        line.close()
+        await settled(lambda: not acceptor._behind)
+        assert gateway.metrics.connections_refused == {"header": 1}
+        assert gateway.app.state.doorkeeper._lines == 0
+
+
 async def test_a_proxy_that_only_looks_whether_we_are_there_is_not_refused(tmp_path):
     async with running(tmp_path, config=PROXIED) as gateway:
         line = await gateway.connect()
@@ -166,8 +184,11 @@ async def test_a_half_header_takes_a_place_until_its_time_is_over(tmp_path):
         gateway.clock.advance(gateway.app.config.server.login_timeout_s)
         acceptor._look()
         assert len(acceptor._behind) == 2, "not before it is over"
+        assert acceptor._look_again is not None
+        acceptor._look_again.cancel()
         gateway.clock.advance(1)
         acceptor._look()
+        assert acceptor._look_again is None, "nobody is waiting"
         assert [await closed(half) for half in halves] == [True, True]
         assert gateway.metrics.connections_refused == {"total": 1, "header": 2}
         kiosk = await gateway.connect()
@@ -220,7 +241,9 @@ async def test_a_gateway_that_ends_drops_who_has_not_said_who_it_is(tmp_path):
     async with running(tmp_path, config=PROXIED) as gateway:
         line = await gateway.connect()
         await settled(lambda: gateway.app.acceptor._behind)
+        look = gateway.app.acceptor._look_again
         gateway.app.acceptor.close()
+        assert look.cancelled()
         assert await closed(line)
         assert gateway.app.state.doorkeeper._lines == 0
         assert not gateway.app.is_ready
@@ -299,7 +322,7 @@ async def test_without_descriptors_the_gateway_waits_and_then_goes_on(gateway, m
     kiosk = await gateway.connect()
     assert await kiosk.ask(LOGIN) == "941"
     assert sock.errors == []
-    told = [line for line in gateway.logged() if line["event"] == "resources_exhausted"]
+    told = [line for line in gateway.logged() if line.get("where") == "accept"]
     assert [line["problem"] for line in told] == [
         os.strerror(errno.EMFILE),
         os.strerror(errno.ENOBUFS),
@@ -326,7 +349,10 @@ class Failing:
 async def test_a_paused_listener_is_closed_like_any_other(gateway):
     (bound,) = gateway.app.acceptor._bound
     gateway.app.acceptor._pause(bound, OSError(errno.EMFILE, "none left"))
+    again = gateway.app.acceptor._paused[bound]
+    assert again.when() > asyncio.get_running_loop().time()
     gateway.app.acceptor.close()
+    assert again.cancelled()
     assert gateway.app.acceptor._paused == {}
     assert bound.sock.fileno() == -1
 

@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 from harness import CONFIG, running
 
-from sip2gw.control import operations
+from sip2gw.control import lending
 from sip2gw.control.client import Control, RefusedError
 from sip2gw.control.messages import Lend, Lent, Ping, TakeOver
 from sip2gw.daemon import signals
@@ -132,7 +132,7 @@ async def test_a_gateway_that_systemd_has_started_is_left_to_systemd(gateway, co
 
 
 async def test_more_sockets_than_can_travel_are_not_begun_with(config, monkeypatch):
-    monkeypatch.setattr(operations, "SOCKETS_MAX", 0)
+    monkeypatch.setattr(lending, "SOCKETS_MAX", 0)
     assert "more than 0 sockets; stop it first" in await refusal(config, Lend(file_of(config)))
 
 

@@ -12,6 +12,7 @@ PROGRAMS = (
     "faults",
     "clocks",
     "fuzz",
+    "coverage",
     "dates",
     "garbage",
     "canary",

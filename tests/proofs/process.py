@@ -229,9 +229,24 @@ class GatewayProcess:
     @property
     def http_pid(self) -> int:
         """The process that serves HTTP for it, once it is there."""
-        tasks = Path(f"/proc/{self.pid}/task").iterdir()
-        (pid,) = [int(pid) for task in tasks for pid in (task / "children").read_text().split()]
+        (pid,) = [pid for pid, words in self._children() if "sip2gw.web" in words]
         return pid
+
+    @property
+    def workers(self) -> dict[int, int]:
+        """The processes that serve terminals for it, by their numbers."""
+        return {
+            int(words[words.index("sip2gw.daemon.fleet") + 1]): pid
+            for pid, words in self._children()
+            if "sip2gw.daemon.fleet" in words
+        }
+
+    def _children(self) -> Iterator[tuple[int, list[str]]]:
+        for task in Path(f"/proc/{self.pid}/task").iterdir():
+            for pid in (task / "children").read_text().split():
+                with suppress(OSError):
+                    words = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+                    yield int(pid), words
 
     @property
     def cpu_s(self) -> float:

@@ -122,6 +122,8 @@ class Store(Library):
         """Definitions that were asked for; kept like snapshots."""
         self._unguessed: set[str] = set()
         """Numbers at which no wrong PIN is counted."""
+        self._is_anything_pending: bool | None = None
+        """Whether `pending_fees` has anything for anybody; None: that is to be looked up."""
         self._version = -1
         self._cache_checked = False
         self._flush: asyncio.TimerHandle | None = None
@@ -202,6 +204,15 @@ class Store(Library):
 
     async def pending_fees(self, debtor_id: str) -> Sequence[PendingFee]:
         """What was paid for a patron that the library system was not told yet."""
+        if not self._cache_checked:
+            await self._check_cache()
+        if self._is_anything_pending is None:
+            apart = self._reads.apart
+            found = await self._reads.rows(exports.ANY_PENDING)
+            if not apart:
+                self._is_anything_pending = bool(found)
+        if self._is_anything_pending is False:
+            return ()
         rows = await self._reads.rows(exports.PENDING, (debtor_id,))
         return tuple(map(exports.pending_fee, rows))
 
@@ -267,6 +278,7 @@ class Store(Library):
             self._cache.clear()
             self._memberships.clear()
             self._unguessed.clear()
+            self._is_anything_pending = None
             self._version = version
             self.on_change()
 
@@ -274,6 +286,7 @@ class Store(Library):
         """Something of these patrons, or failures at these numbers, has been written."""
         self._cache.evict(touched)
         self._unguessed.difference_update(touched)
+        self._is_anything_pending = None
 
     def distrust_cache(self) -> None:
         """Look at the store's version again before the next snapshot is given out."""

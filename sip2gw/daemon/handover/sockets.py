@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Collection, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, MutableMapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -56,6 +56,10 @@ class Sockets:
         """All that nobody has closed."""
         known = (*(bound.sock for bound in self.terminals), self.http)
         return [sock for sock in known if sock is not None and sock.fileno() >= 0]
+
+
+TakeSockets = Callable[[], Awaitable[Sockets]]
+"""Where the sockets of a gateway come from, once it can serve."""
 
 
 def inherited(environment: MutableMapping[str, str] = os.environ) -> list[socket.socket]:

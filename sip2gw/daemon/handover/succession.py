@@ -30,6 +30,8 @@ from sip2gw.daemon.handover.sockets import (
     gather,
     insist_on_nothing_left,
 )
+from sip2gw.daemon.process import OnReady
+from sip2gw.monitoring.telemetry import Log
 
 ANSWER_WITHIN_S = 10.0
 LEAVE_WITHIN_S = 5.0
@@ -90,6 +92,17 @@ class Succession:
         if self._turn is not None:
             os.close(self._turn)
             self._turn = None
+
+    def ready(self, log: Log, on_ready: OnReady) -> OnReady:
+        """What to call when this gateway serves: `on_ready`, when the turn has ended."""
+
+        def ready(sip2: list[str], admin: str) -> None:
+            if self.taken_from is not None:
+                log.events.info("taken_over", pid=self.taken_from)
+            self.done()
+            on_ready(sip2, admin)
+
+        return ready
 
     async def take(self) -> Sockets:
         """The sockets of this gateway, after whoever had them has left; the same every time.
