@@ -19,16 +19,20 @@ from sip2gw.model import Card, PatronRecord, copied
 from sip2gw.policy.access import PinState
 from sip2gw.policy.payments import PaymentFacts
 from sip2gw.policy.upstream.fees import fee_list_of
+from sip2gw.policy.upstream.pending import may_owe
 from sip2gw.protocol.messages import (
     PatronInformation,
     PatronInformationResponse,
     PatronStatusRequest,
     PatronStatusResponse,
 )
-from sip2gw.protocol.timestamps import write_timestamp
+from sip2gw.protocol.timestamps import TimestampCache
 
 Question = PatronStatusRequest | PatronInformation
 LibraryAnswer = PatronStatusResponse | PatronInformationResponse
+
+_DATES = TimestampCache("local")
+"""All questions within a second have the same."""
 
 
 class Asking:
@@ -85,7 +89,9 @@ class Asking:
         """What an answer that says something tells of the holder, with what we know laid over it
         (C124), and their record."""
         number = request.patron_identifier
-        answer, pending = await as_if_told(session, request, answer)
+        pending: tuple[str, ...] = ()
+        if may_owe(answer):
+            answer, pending = await as_if_told(session, request, answer)
         record = await self._snapshots.of(session, number, ours, answer)
         if pending and record.word is not None:
             record = copied(record, word=replace(record.word, pending=pending))
@@ -122,14 +128,15 @@ def question_of(
     library, manner = library_behind(session)
     offered = library.offers(manner.account)
     is_offered = offered is None or PatronInformation.code in offered
+    date = _DATES.render(session.now())
     if not (manner.offers_information and is_offered):
         return PatronStatusRequest(
-            transaction_date=write_timestamp(session.now()),
+            transaction_date=date,
             patron_identifier=number,
             patron_password=pin,
         )
     return PatronInformation(
-        transaction_date=write_timestamp(session.now()),
+        transaction_date=date,
         summary=frozenset({fee_list_of(manner.facts)} if with_fees else ()),
         patron_identifier=number,
         patron_password=pin,

@@ -23,7 +23,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -136,7 +136,7 @@ class LibraryPins:
 
     def judge(
         self, guess: LibraryGuess, ask: Ask, recall: Recall | None = None
-    ) -> Coroutine[Any, Any, tuple[PinState, Verdict | None]]:
+    ) -> Awaitable[tuple[PinState, Verdict | None]]:
         """What the PIN is worth, and what `ask` was told; when this returns, a wrong one has been
         counted. Without a verdict the PIN is locked, and nobody was asked.
 
@@ -146,7 +146,7 @@ class LibraryPins:
             LibrarySystemError: the library system failed us.
             BackendError: the store cannot say whether the PIN is locked, so nothing was judged.
         """
-        judging = self._take_turn(guess, ask, recall)
+        judging = self._judge_in_turn(guess, ask, recall)
         return self.guesses.judge_elsewhere(guess.terminal, guess.now, judging)
 
     def _numbers(self, guess: LibraryGuess) -> list[str]:
@@ -157,7 +157,7 @@ class LibraryPins:
             return [number]
         return sorted(name for name in {number, known_as, alias} if name)
 
-    async def _take_turn(
+    async def _judge_in_turn(
         self, guess: LibraryGuess, ask: Ask, recall: Recall | None
     ) -> tuple[PinState, Verdict | None]:
         turns = self.guesses.turns
@@ -167,29 +167,30 @@ class LibraryPins:
             has_waited = await turns.take(names)
             try:
                 # Whoever had the turn before may have been told of another number.
-                if not has_waited or numbers == self._numbers(guess):
-                    counted = _Counted(self, guess, names, numbers)
-                    return await self._judge_in_turn(counted, ask, recall)
+                if has_waited and numbers != self._numbers(guess):
+                    continue
+                counted = _Counted(self, guess, names, numbers)
+                if await counted.are_locked(names):
+                    state, verdict = _LOCKED, None
+                elif recall is not None and (known := recall()) is not None:
+                    return _OK if known.right else _WRONG, known
+                else:
+                    state, verdict = await self._judge_unlocked(counted, ask)
+                self._remember_for_emergencies(counted, state, verdict)
+                return state, verdict
             finally:
                 turns.release(names)
 
-    async def _judge_in_turn(
-        self, counted: _Counted, ask: Ask, recall: Recall | None
-    ) -> tuple[PinState, Verdict | None]:
-        state, verdict = _LOCKED, None
-        if not await counted.are_locked(counted.names):
-            known = recall() if recall is not None else None
-            if known is not None:
-                return _OK if known.right else _WRONG, known
-            state, verdict = await self._judge_unlocked(counted, ask)
-        guess = counted.guess
+    def _remember_for_emergencies(
+        self, counted: _Counted, state: PinState, verdict: Verdict | None
+    ) -> None:
+        """A door without its library system knows what was judged here last (B40)."""
         if verdict is not None and verdict.by_deed:
-            return state, verdict
+            return
         for number in counted.numbers:
             self._admissions.note_pin(number, right=state is _OK)
             if state is _WRONG:
-                self._emergency.note(number, guess.pin, right=False)
-        return state, verdict
+                self._emergency.note(number, counted.guess.pin, right=False)
 
     async def _judge_unlocked(self, counted: _Counted, ask: Ask) -> tuple[PinState, Verdict | None]:
         guess = counted.guess
@@ -226,7 +227,7 @@ class LibraryPins:
             await counted.give_back()
             return _WRONG, verdict
         failures = None if counted_before else await counted.count()
-        self.guesses.note_failure(guess.terminal, guess.now, failures)
+        await self.guesses.note_failure(guess.terminal, guess.now, failures)
         if failures is not None and failures >= self.guesses.rules.failures_max:
             self._forget_deeds(counted)
         elif failures is not None and verdict.by_deed:

@@ -14,7 +14,6 @@ from sip2gw.policy.upstream.fees import fee_list_of
 from sip2gw.policy.upstream.pending import (
     listed_fees,
     lists_fees,
-    may_owe,
     not_entered,
     without_paid,
 )
@@ -38,15 +37,13 @@ async def as_if_told(
     Args:
         session: who asked.
         request: what was asked; its PIN was right, or it had none.
-        answer: one that does not say nothing.
+        answer: one that does not say nothing; only where something may be owed (`may_owe`).
 
     Raises:
         BackendError: our store cannot be read.
     """
     manner, currency = session.terminal.upstream, session.terminal.currency
     assert manner is not None
-    if not may_owe(answer):
-        return answer, ()
     debtor_id = id_in(answer, request.patron_identifier, manner)
     pending = await session.services.backend.pending_fees(debtor_id)
     if not pending:

@@ -8,12 +8,15 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
 
 from sip2gw.authentication.asking import (
     Asking,
     LibraryAnswer,
     Question,
     library_behind,
+    question_of,
     told_nothing,
 )
 from sip2gw.authentication.emergency import EmergencyPins
@@ -22,7 +25,8 @@ from sip2gw.authentication.library_pins import LibraryGuess, LibraryPins, Verdic
 from sip2gw.authentication.verification import SlowVerifier
 from sip2gw.backend.base import Backend
 from sip2gw.backend.system import NoAnswerError, NotAskedError
-from sip2gw.handlers.base import Asked, Session
+from sip2gw.foundation.eager import Cancellable
+from sip2gw.handlers.base import Asked, Send, Session
 from sip2gw.model import Card, PatronRecord
 from sip2gw.policy.access import PinState
 from sip2gw.policy.upstream.facts import pin_is_right, says_nothing
@@ -30,8 +34,6 @@ from sip2gw.policy.upstream.passing import password_word
 from sip2gw.policy.upstream.questions import given_pin, going_up
 from sip2gw.protocol.encoding import is_exact
 from sip2gw.protocol.messages import (
-    PatronInformationResponse,
-    PatronStatusResponse,
     Response,
 )
 from sip2gw.shared.door_memory import Admissions
@@ -109,7 +111,8 @@ class UpstreamIdentifier(Asking):
         session.note_pin(number, _WRONG if pin else _ABSENT)
         if number:
             ours = await self._backend.find_by_card(number)
-            state, answer = await self._judge(session, request, pin, ours, twice=twice)
+            state, verdict = await self._judge(session, request, pin, ours, twice=twice)
+            answer = verdict.answer if verdict is not None else None
             asked = await self._read(session, request, ours, state, answer)
             if state is _OK:
                 if pin is not None:
@@ -126,12 +129,12 @@ class UpstreamIdentifier(Asking):
         self, session: Session, number: str, pin: str | None
     ) -> tuple[PatronRecord | None, Card | None, PinState]:
         """The same as everywhere; an emergency door remembers a PIN that was right (B40)."""
-        record, card, state = await super().identify(session, number, pin)
-        if state is _OK and record is not None:
+        asked = await self.ask(session, question_of(session, number, pin), twice=False)
+        if asked.pin is _OK and asked.record is not None:
             terminal = session.terminal
             if terminal.is_door and terminal.door.emergency_max_age is not None and pin:
-                self._emergency.note(record.id, pin, right=True)
-        return record, card, state
+                self._emergency.note(asked.record.id, pin, right=True)
+        return asked.record, asked.card, asked.pin
 
     async def verify_without_store(
         self, session: Session, record: PatronRecord, number: str, pin: str | None
@@ -174,9 +177,7 @@ class UpstreamIdentifier(Asking):
         other = self._pins.other_number(number)
         return (number,) if other is None else (number, other)
 
-    async def judge(
-        self, session: Session, number: str, pin: str, send: Callable[[], Awaitable[Response]]
-    ) -> Response | None:
+    async def judge(self, session: Session, number: str, pin: str, send: Send) -> Response | None:
         """Have a request sent that carries a PIN; a no to it may mean the PIN (C155).
 
         If the caller gives up, nothing is sent any more (C98); what was sent counts as a guess.
@@ -246,7 +247,7 @@ class UpstreamIdentifier(Asking):
 
     # Asking ---------------------------------------------------------------------------------------
 
-    async def _judge(
+    def _judge(
         self,
         session: Session,
         request: Question,
@@ -254,44 +255,33 @@ class UpstreamIdentifier(Asking):
         ours: PatronRecord | None,
         *,
         twice: bool,
-    ) -> tuple[PinState, LibraryAnswer | None]:
+    ) -> Awaitable[tuple[PinState, Verdict | None]]:
+        """What the PIN is worth and what was answered; without a verdict nobody was asked."""
         number, terminal = request.patron_identifier, session.terminal
         question = None
         if terminal.is_door and not twice:
             question = self._digest("door", terminal.name, number, pin or "")
         if not pin:
-            kept = self._recall(session, question)
-            return _ABSENT, kept or await self._answer(session, request, question)
+            return self._without_pin(session, request, question)
         known_as = ours.id if ours is not None else None
         guess = LibraryGuess(number, known_as, pin, terminal.name, session.services.clock.now())
+        ask = partial(self._answer, session, request, question)
+        recall = partial(self._recall, session, question) if question is not None else None
+        return self._pins.judge(guess, ask, recall)
 
-        async def ask() -> Verdict:
-            return _verdict(await self._answer(session, request, question))
-
-        if question is None:
-            state, verdict = await self._pins.judge(guess, ask)
-            return state, verdict.answer if verdict is not None else None
-
-        def recall() -> Verdict | None:
-            answer = self._recall(session, question)
-            return _verdict(answer) if answer is not None else None
-
-        state, verdict = await self._pins.judge(guess, ask, recall)
-        return state, verdict.answer if verdict is not None else None
-
-    def _recall(self, session: Session, question: bytes | None) -> LibraryAnswer | None:
-        """The answer to the same question at this door a moment ago."""
-        if question is None:
-            return None
-        answer: LibraryAnswer | None = self._questions.recall(
-            question, session.services.clock.monotonic()
-        )
-        return answer
-
-    async def _answer(
+    async def _without_pin(
         self, session: Session, request: Question, question: bytes | None
-    ) -> LibraryAnswer | None:
-        """What the library system says to `request`; None if it cannot be asked that."""
+    ) -> tuple[PinState, Verdict | None]:
+        kept = self._recall(session, question) if question is not None else None
+        return _ABSENT, kept or await self._answer(session, request, question)
+
+    def _recall(self, session: Session, question: bytes) -> Verdict | None:
+        """What was answered to the same question at this door a moment ago."""
+        answer = self._questions.recall(question, session.services.clock.monotonic())
+        return _verdict(answer) if answer is not None else None
+
+    async def _answer(self, session: Session, request: Question, question: bytes | None) -> Verdict:
+        """What the library system says to `request`."""
         library, manner = library_behind(session)
         terminal = session.terminal
         up = going_up(
@@ -302,11 +292,10 @@ class UpstreamIdentifier(Asking):
             knows_fw_b=manner.knows_fw_b,
         )
         if up is None:
-            return None
+            return Verdict(False)  # it cannot be asked that
         # A door keeps no state at the library system, and must not keep a line from others (C122).
         lease = None if terminal.is_door else session.lease
-        answer = await library.ask(manner.account, terminal.name, up, lease)
-        assert isinstance(answer, PatronStatusResponse | PatronInformationResponse)
+        answer: Any = await library.ask(manner.account, terminal.name, up, lease)
         is_known = answer.valid_patron is not False
         if self._unknown or not is_known:
             self._note_card(request.patron_identifier, is_known=is_known)
@@ -314,7 +303,7 @@ class UpstreamIdentifier(Asking):
             window_s = terminal.door_manner.passage_window_s
             now_s = session.services.clock.monotonic()
             self._questions.remember(question, answer, now_s, window_s)
-        return answer
+        return _verdict(answer)
 
     def _note_card(self, number: str, *, is_known: bool) -> None:
         self._unknown.pop(number, None)
@@ -356,11 +345,11 @@ class UpstreamIdentifier(Asking):
 
 
 class _Sending:
-    """A request on its way up in a task that outlives whoever asked."""
+    """A request on its way up, which goes no further when whoever asked has gone."""
 
-    def __init__(self, send: Callable[[], Awaitable[Response]]) -> None:
+    def __init__(self, send: Send) -> None:
         self._send = send
-        self._under_way: asyncio.Future[Response] | None = None
+        self._under_way: Cancellable[Response] = Cancellable()
         self._is_over = False
 
     async def answer(self) -> Response:
@@ -371,17 +360,15 @@ class _Sending:
         """
         if self._is_over:
             raise NotAskedError
-        self._under_way = asyncio.ensure_future(self._send())
         try:
-            return await self._under_way
+            return await self._under_way.run(self._send())
         except asyncio.CancelledError:
             raise NoAnswerError from None
 
     def give_up(self) -> None:
         """Nobody waits for it any more."""
         self._is_over = True
-        if self._under_way is not None:
-            self._under_way.cancel()
+        self._under_way.cancel()
 
 
 def deed_verdict(answer: Response, *, is_verified: bool) -> Verdict:
@@ -394,9 +381,7 @@ def deed_verdict(answer: Response, *, is_verified: bool) -> Verdict:
     return Verdict(is_done, answer=answer, by_deed=True)
 
 
-def _verdict(answer: LibraryAnswer | None) -> Verdict:
-    """What an answer says about the PIN; one that cannot be asked is wrong."""
-    if answer is None:
-        return Verdict(False)
+def _verdict(answer: LibraryAnswer) -> Verdict:
+    """What an answer says about the PIN."""
     right = True if pin_is_right(answer) else False if says_nothing(answer) else None
     return Verdict(right, answer.patron_identifier.strip(), answer)

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
 from typing import TypeVar
 
-from sip2gw.backend.attempts import Settlement, UnknownAttempt, UnknownCirculation, UnknownPayment
+from sip2gw.backend.attempts import (
+    Settlement,
+    UnknownAttempt,
+    UnknownCirculation,
+    UnknownSending,
+)
 from sip2gw.backend.base import (
     HungUpError,
     PaymentOutcome,
@@ -15,6 +21,7 @@ from sip2gw.backend.base import (
     UnavailableError,
 )
 from sip2gw.backend.spool import SLOTS, Spool, SpoolError
+from sip2gw.foundation.eager import Happening
 from sip2gw.foundation.threads import ready_pool
 from sip2gw.policy.reasons import PaymentRefusalReason
 
@@ -60,11 +67,14 @@ def insist_on_notable(doubts: Doubts | None, result: PaymentResult) -> PaymentRe
     return result
 
 
-def _undoes(attempt: UnknownAttempt, ended: UnknownAttempt) -> bool:
-    """Whether `attempt` may hide that `ended` was done, from one who looks after a crash."""
-    if isinstance(attempt, UnknownPayment) or isinstance(ended, UnknownPayment):
-        return False
-    return attempt.item_id == ended.item_id and attempt.code != ended.code
+class _Beginning(Happening):
+    """A request that waits to be written down before it goes up."""
+
+    __slots__ = ("attempt",)
+
+    def __init__(self, attempt: UnknownSending) -> None:
+        super().__init__()
+        self.attempt = attempt
 
 
 class Doubts:
@@ -72,14 +82,17 @@ class Doubts:
 
     Args:
         spool: opened by `open`; used in a thread of its own.
+        left: the spools of workers that there are no longer; what is in them is settled here.
     """
 
-    def __init__(self, spool: Spool) -> None:
+    def __init__(self, spool: Spool, left: Iterable[Path] = ()) -> None:
         self.writable = False
         """Whether an attempt could be noted: else no payment is taken any more."""
         self.problem = "not open"
         """Why it could not."""
         self._spool = spool
+        self._left = list(left)
+        """Not taken over yet."""
         self._known: dict[str, UnknownAttempt] = {}
         self._by_key: dict[Key, UnknownAttempt] = {}
         self._done: dict[Key, UnknownAttempt] = {}
@@ -88,9 +101,12 @@ class Doubts:
         """Noted in memory only."""
         self._begun: set[str] = set()
         """Under way and in the spool, but not in doubt as long as this process lives."""
-        self._beginning: deque[UnknownAttempt] = deque()
-        self._ended: list[UnknownAttempt] = []
-        """In the spool for a moment longer."""
+        self._beginning: dict[str, _Beginning] = {}
+        """By their ids; to be written next."""
+        self._writes_beginnings = False
+        """Whether a write is under way, or begins in this turn of the loop."""
+        self._ended: dict[str, list[UnknownSending]] = {}
+        """By their items; in the spool for a moment longer."""
         self._opened = False
         self._thread = ready_pool(1, "spool")
 
@@ -108,6 +124,8 @@ class Doubts:
             self.problem = str(error)
             return
         self._opened = self.writable = True
+        with suppress(SpoolError):  # `mend` tries again
+            found += self._take_over()
         for attempt in found:
             self._add(attempt)
 
@@ -143,41 +161,61 @@ class Doubts:
         except asyncio.CancelledError:
             await asyncio.wait({writing}, timeout=NOTE_WAIT_S)
 
-    async def begin(self, attempt: UnknownAttempt) -> None:
+    async def begin(self, attempt: UnknownSending) -> None:
         """Write down `attempt` before it is made: it is in doubt if this process ends before `end`.
 
-        Those of several terminals share a wait for the disk.
+        Those of several terminals share a thread and a wait for the disk.
 
         Raises:
             UnavailableError: it is not written down, so it must not be made.
         """
-        if len(self._begun) >= SLOTS // 2 or any(_undoes(attempt, old) for old in self._ended):
+        # What it undoes would be looked for in vain after a crash.
+        undone = self._ended.get(attempt.item_id)
+        hides = undone is not None and any(ended.code != attempt.code for ended in undone)
+        if hides or len(self._begun) >= SLOTS // 2:
             self._drop_ended()
-        self._beginning.append(attempt)
+        beginning = self._beginning[attempt.id] = _Beginning(attempt)
+        if not self._writes_beginnings:
+            self._writes_beginnings = True
+            asyncio.get_running_loop().call_soon(self._write_beginnings)
         try:
-            await self._run(self._put_beginning)
+            await beginning
         except asyncio.CancelledError:
             self.end(attempt)
             raise
         if attempt.id not in self._begun:
             raise UnavailableError(f"no outcome could be noted: {self.problem}")
 
-    def end(self, attempt: UnknownAttempt) -> None:
+    def _write_beginnings(self) -> None:
+        """Write what has come since the last time, as long as something does."""
+        batch, self._beginning = list(self._beginning.values()), {}
+        self._writes_beginnings = bool(batch)
+        if not batch:
+            return
+
+        def written(_: object) -> None:
+            for beginning in batch:
+                beginning.happen()
+            self._write_beginnings()
+
+        attempts = [beginning.attempt for beginning in batch]
+        self._run(self._put_all, attempts).add_done_callback(written)
+
+    def end(self, attempt: UnknownSending) -> None:
         """`attempt` is known to be done or not; nobody waits for the spool."""
-        if attempt in self._beginning:
-            self._beginning.remove(attempt)
+        if self._beginning.pop(attempt.id, None) is not None:
             return
         if attempt.id in self._known:
             self._forget((attempt.id,))
             return
         if not self._ended:
             asyncio.get_running_loop().call_later(ENDED_KEPT_S, self._drop_ended)
-        self._ended.append(attempt)
+        self._ended.setdefault(attempt.item_id, []).append(attempt)
 
     def _drop_ended(self) -> None:
         if self._ended:
-            ended, self._ended = self._ended, []
-            self._run(self._drop, [attempt.id for attempt in ended])
+            ended, self._ended = self._ended, {}
+            self._run(self._drop, [one.id for about in ended.values() for one in about])
 
     def settled(self, settlements: Iterable[Settlement]) -> None:
         """These are settled, durably, in the store; nobody waits for the spool.
@@ -207,7 +245,7 @@ class Doubts:
 
     async def mend(self) -> None:
         """Try again what failed; afterwards `writable` says whether it works."""
-        if self._unwritten or not self.writable:
+        if self._unwritten or not self.writable or self._left:
             unwritten = [self._known[attempt_id] for attempt_id in sorted(self._unwritten)]
             for attempt in await self._run(self._mend, unwritten):
                 self._add(attempt)
@@ -235,15 +273,9 @@ class Doubts:
         else:
             self._unwritten.discard(attempt.id)
 
-    def _put_beginning(self) -> None:
-        """Write what has come since the last time: another call may have written it already."""
-        batch: list[UnknownAttempt] = []
-        while self._beginning:
-            batch.append(self._beginning.popleft())
-        if not batch:
-            return
+    def _put_all(self, attempts: Iterable[UnknownAttempt]) -> None:
         try:
-            noted = self._spool.put_all(batch)
+            noted = self._spool.put_all(attempts)
         except SpoolError as error:
             self._failed(error)
         else:
@@ -267,10 +299,21 @@ class Doubts:
                 self._spool.put(attempt)
                 self._unwritten.discard(attempt.id)
             self._spool.check()
+            found += self._take_over()
         except SpoolError as error:
             self._failed(error)
         else:
             self.writable = True
+        return found
+
+    def _take_over(self) -> list[UnknownAttempt]:
+        """What was in the spools that nobody uses any more; others are tried again."""
+        found: list[UnknownAttempt] = []
+        for path in tuple(self._left):
+            taken = self._spool.take_over(path)
+            if taken is not None:
+                self._left.remove(path)
+                found += taken
         return found
 
     def _failed(self, error: SpoolError) -> None:

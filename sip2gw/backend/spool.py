@@ -63,6 +63,7 @@ class Spool:
         self._file: int | None = None
         self._slots: dict[str, int] = {}
         """Where each entry lies, by the id of its attempt."""
+        self._free = list(reversed(range(SLOTS)))
 
     def open(self) -> list[UnknownAttempt]:
         """Make the file if need be and lock it for this process; returns its entries.
@@ -77,6 +78,7 @@ class Spool:
             raise SpoolError(f"{self.path}: {error.strerror}") from None
         entries = dict(_entries(content))
         self._slots = {known.id: slot for slot, known in entries.items()}
+        self._free = [slot for slot in reversed(range(SLOTS)) if slot not in entries]
         return list(entries.values())
 
     def put(self, attempt: UnknownAttempt) -> None:
@@ -106,15 +108,19 @@ class Spool:
         entry = _encode((_NAMES[type(attempt)], attempt))
         if len(entry) > SLOT_BYTES - _HEAD.size:
             raise NoRoomError(f"{self.path}: an entry of {len(entry)} bytes does not fit")
-        slot = self._slots.get(attempt.id)
-        if slot is None:
-            taken = set(self._slots.values())
-            slot = next((number for number in range(SLOTS) if number not in taken), None)
-        if slot is None:
-            raise NoRoomError(f"{self.path}: all {SLOTS} slots are taken")
         data = _HEAD.pack(_MARK, len(entry), crc32(entry)) + entry
-        self._write(slot, data.ljust(SLOT_BYTES, b"\0"))
-        self._slots[attempt.id] = slot
+        data = data.ljust(SLOT_BYTES, b"\0")
+        known = self._slots.get(attempt.id)
+        if known is not None:
+            self._write(known, data)
+            return
+        self._write(self._first_free(), data)
+        self._slots[attempt.id] = self._free.pop()
+
+    def _first_free(self) -> int:
+        if not self._free:
+            raise NoRoomError(f"{self.path}: all {SLOTS} slots are taken")
+        return self._free[-1]
 
     def drop(self, attempt_ids: Iterable[str]) -> None:
         """Free the slots of settled attempts; unknown ids do not matter.
@@ -126,7 +132,33 @@ class Spool:
             slot = self._slots.get(attempt_id)
             if slot is not None:
                 self._write(slot, _EMPTY)
-                del self._slots[attempt_id]
+                self._free.append(self._slots.pop(attempt_id))
+
+    def take_over(self, path: Path) -> list[UnknownAttempt] | None:
+        """Move here what is in the spool at `path`, and remove that; returns what was in it.
+
+        None: somebody still uses it. After a crash in between an entry is in both; it is then
+        settled twice, which changes nothing.
+
+        Raises:
+            SpoolError: the disk failed, or there is no room; the file stays as it is.
+        """
+        if not path.exists():
+            return []
+        other = Spool(path)
+        try:
+            found = other.open()
+        except SpoolError:
+            return None
+        try:
+            if len(self.put_all(found)) < len(found):
+                raise NoRoomError(f"{self.path}: no room for what is in {path}")
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise SpoolError(f"{path}: {error.strerror}") from None
+        finally:
+            other.close()
+        return found
 
     def check(self) -> None:
         """Prove that an attempt could be noted.
@@ -134,11 +166,7 @@ class Spool:
         Raises:
             SpoolError: it could not.
         """
-        taken = set(self._slots.values())
-        free = next((number for number in range(SLOTS) if number not in taken), None)
-        if free is None:
-            raise SpoolError(f"{self.path}: all {SLOTS} slots are taken")
-        self._write(free, _EMPTY)
+        self._write(self._first_free(), _EMPTY)
         self._flush()
 
     def close(self) -> None:
@@ -180,6 +208,27 @@ def of_row(kind: str, text: str) -> UnknownAttempt:
     if kind not in _KINDS:
         raise ValueError("no such kind of attempt")
     return msgspec.json.decode(text, type=_KINDS[kind])
+
+
+def spool_of_worker(path: Path, worker: int) -> Path:
+    """The spool of a worker of the gateway whose spool is at `path`; that of the first is there."""
+    return path.with_name(f"{path.name}.{worker}") if worker else path
+
+
+def spools_beside(path: Path, first: int = 1) -> list[Path]:
+    """The files that the workers from `first` on have made beside the spool at `path`."""
+    found = []
+    with contextlib.suppress(OSError):
+        for one in path.parent.iterdir():
+            name, _, number = one.name.rpartition(".")
+            if name == path.name and number.isascii() and number.isdigit():
+                found.append((int(number), one))
+    return [one for number, one in sorted(found) if number >= first]
+
+
+def read_spools(path: Path) -> list[UnknownAttempt]:
+    """The entries in the spools of all workers of a gateway that may be running."""
+    return [known for one in (path, *spools_beside(path)) for known in read_spool(one)]
 
 
 def read_spool(path: Path) -> list[UnknownAttempt]:

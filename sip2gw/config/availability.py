@@ -16,12 +16,7 @@ def unavailable(config: Config) -> list[str]:
 
 
 def _lines(config: Config) -> Iterator[str]:
-    server, admin, backend = config.server, config.admin, config.backend
-    if server.workers > 1:
-        yield (
-            f"server.workers: this version runs one process only; got {server.workers}; allowed: 1"
-            " (start several gateways on one database instead)"
-        )
+    admin, backend = config.admin, config.backend
     for key in ("token", "token_file"):
         if getattr(admin, key) is not None:
             yield (

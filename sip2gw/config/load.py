@@ -21,6 +21,7 @@ from sip2gw.config.listeners import Listener, listener_problems, resolve_listene
 from sip2gw.config.outbox import OutboxSection, outbox_problems
 from sip2gw.config.problems import Problems
 from sip2gw.config.profiles import Profile, ProfileTable, resolve_profile
+from sip2gw.config.recognition import ambiguities
 from sip2gw.config.sections import (
     AdminSection,
     BackendSection,
@@ -279,6 +280,14 @@ class _Resolver:
                 got=server.workers,
                 allowed="1, or a postgresql:// address in store.url",
             )
+        if server.workers > 1 and self._source.backend.kind == "sip2":
+            add(
+                "server.workers",
+                "one process asks a library system faster than that answers, and several would"
+                " have to share its connections",
+                got=server.workers,
+                allowed="1",
+            )
         if server.terminal_timeout_s <= server.request_timeout_s:
             add(
                 "server.terminal_timeout_s",
@@ -395,6 +404,8 @@ class _Resolver:
                     password=password,
                     zone=self._zone,
                 )
+        for ambiguity in ambiguities(self._source.terminals):
+            self._problems.add(ambiguity.key, ambiguity.message, got=ambiguity.got)
         return terminals
 
     def _follow(self, where: str, name: str, known: Mapping[str, _T]) -> _T | None:

@@ -105,7 +105,8 @@ class Problems:
             # Never with its value: a misspelt password is a password.
             node, value = {}, None
             known = table_in(node_at(schema, path[:-1]), schema)["properties"]
-            message += meant(str(path[-1]), known) or _belongs(str(path[-1]), schema)
+            # A key of another table is known exactly; one that it resembles may be far from it.
+            message += _belongs(str(path[-1]), schema) or meant(str(path[-1]), known)
             allowed = ", ".join(known)
         elif kind == "value_error" and node.get("type") == "object":
             allowed = ""

@@ -135,7 +135,8 @@ class ServerSection(Section):
         default=1,
         ge=1,
         le=256,
-        description="Number of processes; more than 1 needs PostgreSQL.",
+        description="Number of processes that serve terminals. More than 1 needs PostgreSQL and"
+        " no library system behind the gateway.",
         json_schema_extra=NEXT_START,
     )
     tls_certificate: FileName | None = Field(

@@ -1,4 +1,4 @@
-"""`[terminals.X]`: one login each, as written and as used (B12)."""
+"""`[terminals.X]`: one login each, as written and as used (B12, B94, C134)."""
 
 from __future__ import annotations
 
@@ -40,12 +40,17 @@ class TerminalTable(Section):
         description="Account at the library system, from `backend.sip2.accounts`; unset: the"
         " branch's.",
     )
+    login_required: bool = Field(
+        default=True,
+        description="Whether the terminal must log in. Without a login its address (`networks`) or"
+        " its client certificate (`tls_client_name`) says which terminal it is.",
+    )
     login: Name | None = Field(default=None, repr=False, description="Login (CN); unset: the key.")
     password: SecretStr | None = Field(
         default=None,
         max_length=PASSWORD_CHARACTERS_MAX,
         description="Password (CO) in plain text. Give exactly one of `password`,"
-        " `password_file` and `password_hash`.",
+        " `password_file` and `password_hash`; none is needed without `login_required`.",
     )
     password_file: FileName | None = Field(default=None, description="File with the password.")
     password_hash: SecretStr | None = Field(
@@ -73,9 +78,22 @@ class TerminalTable(Section):
 
     @model_validator(mode="after")
     def _one_password(self) -> TerminalTable:
-        given = (self.password, self.password_file, self.password_hash)
-        if sum(value is not None for value in given) != 1:
+        passwords = (self.password, self.password_file, self.password_hash)
+        given = sum(value is not None for value in passwords)
+        if self.login_required and given != 1:
             raise ValueError("give exactly one of password, password_file and password_hash")
+        if given > 1:
+            raise ValueError("give only one of password, password_file and password_hash")
+        return self
+
+    @model_validator(mode="after")
+    def _known_by_something(self) -> TerminalTable:
+        named = "networks" in self.model_fields_set and self.networks
+        if not self.login_required and not named and self.tls_client_name is None:
+            raise ValueError(
+                "login_required = false needs networks or tls_client_name; name the addresses"
+                " from which only this terminal comes, or the name in its client certificate"
+            )
         return self
 
     @property
@@ -86,7 +104,10 @@ class TerminalTable(Section):
 
 @dataclass(frozen=True, slots=True)
 class Terminal:
-    """A terminal as the gateway uses it. Exactly one of the password attributes is set."""
+    """A terminal as the gateway uses it.
+
+    Exactly one of the password attributes is set; perhaps none if it need not log in.
+    """
 
     name: str
     """Its key in the file; logs and metrics use it."""
@@ -104,13 +125,16 @@ class Terminal:
     tls_client_name: str | None
     max_connections: int
     """0: no limit other than the caps."""
+    login_required: bool = True
+    """If not, its certificate name or networks say that a new line is its (C134)."""
 
     @property
     def admission(self) -> tuple[object, ...]:
-        """What a terminal must show to log in; a line that showed something else is closed
+        """What a terminal must show to be let in; a line that showed something else is closed
         (C101).
         """
         return (
+            self.login_required,
             self.login,
             self.password,
             self.password_hash,
@@ -166,6 +190,7 @@ def resolve_terminal(
         expires_at=_first_void_instant(table.expires, zone) if table.expires else None,
         tls_client_name=table.tls_client_name,
         max_connections=_connections(table, profile),
+        login_required=table.login_required,
     )
 
 

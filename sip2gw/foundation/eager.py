@@ -19,8 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import types
-from collections.abc import Callable, Coroutine, Generator
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
@@ -111,9 +110,11 @@ class OneWait(asyncio.Future[None]):
 
     _then: Callable[[asyncio.Future[Any]], None] | None = None
 
-    def begun(self) -> asyncio.Future[Any]:
+    def begun(self) -> OneWait:
         """What a generator yields in order to wait until this is done, whatever its outcome."""
-        return next(iter(self))
+        # What `await` does, but for two calls; a task that runs the generator insists on it.
+        self._asyncio_future_blocking = True
+        return self
 
     def at_its_end(self, then: Callable[[asyncio.Future[Any]], None]) -> None:
         """Have `then` called by `end`, or in a later turn when the wait ends otherwise, or has."""
@@ -151,18 +152,74 @@ class OneWait(asyncio.Future[None]):
             self.add_done_callback(then)
 
 
-class Detached:
+class Happening:
+    """Something that happens once and for which one coroutine waits; one in a `Detached` goes on
+    waiting after its caller has gone."""
+
+    __slots__ = ("_has_happened", "_wait")
+
+    def __init__(self) -> None:
+        self._has_happened = False
+        self._wait: OneWait | None = None
+
+    def __await__(self) -> Generator[Any, None, None]:
+        while not self._has_happened:
+            wait = self._wait = OneWait()
+            yield wait.begun()
+
+    def happen(self) -> None:
+        """Let whoever waits go on, in a later turn."""
+        self._has_happened = True
+        if self._wait is not None:
+            self._wait.end_later()
+
+
+class Cancellable(Generic[T]):
+    """Work in the caller's own steps that somebody else may cancel, as if it had a task."""
+
+    __slots__ = ("_is_cancelled", "_waits_for")
+
+    def __init__(self) -> None:
+        self._is_cancelled = False
+        self._waits_for: asyncio.Future[Any] | None = None
+
+    @types.coroutine
+    def run(self, work: Coroutine[Any, Any, T]) -> Generator[Any, None, T]:
+        """The result of `work`, or its exception; the caller may only give up in a `Detached`."""
+        try:
+            while True:
+                if self._is_cancelled:
+                    self._is_cancelled = False
+                    self._waits_for = work.throw(asyncio.CancelledError())
+                else:
+                    self._waits_for = work.send(None)
+                yield self._waits_for
+        except StopIteration as end:
+            result: T = end.value
+            return result
+
+    def cancel(self) -> None:
+        """Raise a cancellation in the work where it waits; in a later turn."""
+        self._is_cancelled = True
+        if self._waits_for is not None:
+            self._waits_for.cancel()
+
+
+class Detached(Generic[T]):
     """Work that goes on to its end even if whoever waits for it gives up; it has no task either.
 
-    As long as the caller stays, the work runs in the caller's own steps. `left` holds a future for
-    each whose caller has gone, until it ends; `ended` is called then, and at the end of all others.
+    As long as the caller of `run` stays, the work runs in that caller's own steps. `left` holds a
+    future for each whose caller has gone, until it ends; `ended` is called then, and at the end of
+    all others.
     """
 
-    __slots__ = ("_ended", "_left")
+    __slots__ = ("_ended", "_joined", "_left")
 
     def __init__(self, left: set[asyncio.Future[None]], ended: Callable[[], None]) -> None:
         self._ended = ended
         self._left = left
+        self._joined: asyncio.Future[T] | None = None
+        """Tells the outcome to those who wait besides the caller of `run`."""
 
     @types.coroutine
     def run(self, work: Coroutine[Any, Any, T]) -> Generator[Any, None, T]:
@@ -170,22 +227,32 @@ class Detached:
         has_left = False
         try:
             while True:
-                try:
-                    waits_for = work.send(None)
-                except StopIteration as end:
-                    result: T = end.value
-                    return result
+                waits_for = work.send(None)
                 try:
                     yield waits_for if isinstance(waits_for, OneWait) else _shielded(waits_for)
                 except asyncio.CancelledError:
                     has_left = True
                     self._go_on_alone(work, waits_for)
                     raise
+        except StopIteration as end:
+            return self._tell(end)
+        except BaseException as error:
+            if not has_left:
+                self._fail(error)
+            raise
         finally:
             if not has_left:
                 self._ended()
 
-    def _go_on_alone(self, work: Coroutine[Any, Any, Any], waits_for: Any) -> None:
+    def join(self) -> Awaitable[T]:
+        """The same for one more who waits, before the work has ended; who has joined may give up as
+        well."""
+        if self._joined is None:
+            self._joined = asyncio.get_running_loop().create_future()
+            self._joined.add_done_callback(lambda joined: joined.exception())
+        return asyncio.shield(self._joined)
+
+    def _go_on_alone(self, work: Coroutine[Any, Any, T], waits_for: Any) -> None:
         gone = asyncio.get_running_loop().create_future()
         self._left.add(gone)
 
@@ -194,7 +261,29 @@ class Detached:
             self._ended()
             gone.set_result(None)
 
-        Suspended(_quietly(work, waits_for), None).go_on(then)
+        Suspended(self._rest(work, waits_for), None).go_on(then)
+
+    @types.coroutine
+    def _rest(self, work: Coroutine[Any, Any, T], waits_for: Any) -> Generator[Any, None, None]:
+        """The rest of `work`, whose outcome interests nobody but those who have joined."""
+        try:
+            while True:
+                yield waits_for
+                waits_for = work.send(None)
+        except StopIteration as end:
+            self._tell(end)
+        except (Exception, asyncio.CancelledError) as error:
+            self._fail(error)
+
+    def _tell(self, end: StopIteration) -> T:
+        result: T = end.value
+        if self._joined is not None:
+            self._joined.set_result(result)
+        return result
+
+    def _fail(self, error: BaseException) -> None:
+        if self._joined is not None:
+            self._joined.set_exception(error)
 
 
 def _shielded(waits_for: asyncio.Future[Any] | None) -> asyncio.Future[Any] | None:
@@ -209,15 +298,6 @@ def _shielded(waits_for: asyncio.Future[Any] | None) -> asyncio.Future[Any] | No
 
     waits_for.add_done_callback(done)
     return shield.begun()
-
-
-@types.coroutine
-def _quietly(work: Coroutine[Any, Any, Any], waits_for: Any) -> Generator[Any, None, None]:
-    """The rest of `work`, whose outcome interests nobody any more."""
-    with suppress(Exception):  # StopIteration, too
-        while True:
-            yield waits_for
-            waits_for = work.send(None)
 
 
 async def within(

@@ -122,6 +122,11 @@ class Place:
             pass  # it is alive, but too busy to accept
         raise InUseError(errno.EADDRINUSE, "belongs to a gateway that is running", str(self.path))
 
+    def adopt(self) -> None:
+        """The file there was made by a gateway that left its socket to us, and is ours now."""
+        with suppress(OSError):
+            self._made = _identity(self.path)
+
     def is_ours(self) -> bool:
         """Whether a client that connects there reaches us."""
         with suppress(OSError):

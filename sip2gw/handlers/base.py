@@ -7,7 +7,7 @@ never sees a field code, a position or a checksum.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
@@ -130,6 +130,10 @@ class Asked:
     characters that the library system does not know."""
 
 
+Send = Callable[[], Coroutine[Any, Any, Response]]
+"""Asks a library system; raises its errors."""
+
+
 class LibraryIdentifier(Identifier, Protocol):
     """An `Identifier` that asks a library system, with the terminal's own 23 or 63."""
 
@@ -139,9 +143,7 @@ class LibraryIdentifier(Identifier, Protocol):
         """Send `request` up once, in the account's name, and read the answer."""
         ...
 
-    async def judge(
-        self, session: Session, number: str, pin: str, send: Callable[[], Awaitable[Response]]
-    ) -> Response | None:
+    async def judge(self, session: Session, number: str, pin: str, send: Send) -> Response | None:
         """What `send` is answered to a request that carries the PIN of card `number`; None if
         the PIN is locked, so that nobody was asked, or wrong by the answer's CQ (B74, C155)."""
         ...

@@ -44,6 +44,8 @@ HANDSHAKE_REASONS = (
     "client_aborted",
     "timeout",
 )
+WORKER_ENDS = ("crashed", "stuck", "reload")
+"""Why a worker was replaced: it ended, took no turns, or could not follow a reload."""
 OTHER_CURRENCIES = "other"
 """The label for all but the library's own: terminals must not invent labels."""
 
@@ -100,7 +102,8 @@ class Metrics:
     def __init__(self) -> None:
         self.connections: Counter[str] = Counter()
         self.requests: Counter[tuple[str, str, str]] = Counter()
-        self.request_seconds: dict[str, Histogram] = {}
+        self.request_seconds: defaultdict[str, Histogram] = defaultdict(Histogram)
+        """By message."""
         self.access_decisions: Counter[tuple[str, str, str, str]] = Counter()
         self.payments: Counter[tuple[str, str]] = Counter()
         self._payment_minor: Counter[tuple[str, str, int]] = Counter()
@@ -136,6 +139,10 @@ class Metrics:
         self.outbox_failed: int | None = None
         self.clock_steps = 0
         self.http_restarts = 0
+        self.workers = 1
+        """Of a parent: how many serve terminals now."""
+        self.worker_restarts: Counter[str] = Counter()
+        """Of a parent: by why."""
         self.reload_ok = True
         self.reloaded_at = 0.0
         self._terminals: tuple[str, ...] = ()
@@ -169,13 +176,6 @@ class Metrics:
     def per_profile(self) -> Iterable[tuple[tuple[str], float]]:
         """How many terminals each profile has."""
         return [((profile,), count) for profile, count in self._per_profile.items()]
-
-    def timer(self, message: str) -> Histogram:
-        """The latency histogram of requests with code `message`."""
-        timer = self.request_seconds.get(message)
-        if timer is None:
-            timer = self.request_seconds[message] = Histogram()
-        return timer
 
     def backend_timer(self, operation: str) -> Histogram:
         """The latency histogram of one backend operation."""
@@ -214,6 +214,11 @@ Row = tuple[tuple[str, ...], float]
 Sample = tuple[str, tuple[str, ...], float]
 """What stands behind the family's name, the values of the labels, the value."""
 
+Together = Literal["sum", "max", "min", "latest"]
+"""What a value of all workers is made of the value of each (B87): the `sum` of what each has for
+itself, the `max` or `min` of what each sees of the same, the `latest` of moments, which never go
+back."""
+
 
 class Family(msgspec.Struct, frozen=True):
     """All series of one name, as numbers: what Prometheus calls a metric family.
@@ -228,26 +233,23 @@ class Family(msgspec.Struct, frozen=True):
     labels: tuple[str, ...]
     samples: list[Sample]
     """Each with values for the first of the `labels`, or for all of them."""
+    together: Together = "sum"
 
 
-def _family(
-    kind: Literal["counter", "gauge"],
-    suffix: str,
+def _counter(name: str, text: str, labels: tuple[str, ...], rows: Iterable[Row]) -> Family:
+    samples = [("_total", values, float(value)) for values, value in rows]
+    return Family(f"sip2gw_{name}", "counter", text, labels, samples)
+
+
+def _gauge(
     name: str,
     text: str,
     labels: tuple[str, ...],
     rows: Iterable[Row],
+    together: Together,
 ) -> Family:
-    samples = [(suffix, values, float(value)) for values, value in rows]
-    return Family(name, kind, text, labels, samples)
-
-
-def _counter(name: str, text: str, labels: tuple[str, ...], rows: Iterable[Row]) -> Family:
-    return _family("counter", "_total", f"sip2gw_{name}", text, labels, rows)
-
-
-def _gauge(name: str, text: str, labels: tuple[str, ...], rows: Iterable[Row]) -> Family:
-    return _family("gauge", "", f"sip2gw_{name}", text, labels, rows)
+    samples = [("", values, float(value)) for values, value in rows]
+    return Family(f"sip2gw_{name}", "gauge", text, labels, samples, together)
 
 
 def _histogram(name: str, text: str, label: str, timers: dict[str, Histogram]) -> Family:
@@ -260,9 +262,12 @@ def _histogram(name: str, text: str, label: str, timers: dict[str, Histogram]) -
     return Family(f"sip2gw_{name}", "histogram", text, (label, "le"), samples)
 
 
-def _one(name: str, text: str, value: float | None) -> Family:
-    """A gauge without labels; it has no sample while its value is unknown."""
-    return _gauge(name, text, (), [] if value is None else [((), value)])
+def _one(name: str, text: str, value: float | None, together: Together = "max") -> Family:
+    """A gauge without labels; it has no sample while its value is unknown.
+
+    Such a gauge is mostly about the store, which all workers have in common.
+    """
+    return _gauge(name, text, (), [] if value is None else [((), value)], together)
 
 
 def _with_zeros(counter: Counter[L], known: Iterable[L]) -> Iterable[tuple[L, float]]:
@@ -286,7 +291,8 @@ def _collections() -> Iterator[Family]:
         ("collections", "Number of times this generation was collected", "collections"),
     ):
         rows = [((str(number),), done[key]) for number, done in enumerate(generations)]
-        yield _family("counter", "_total", f"python_gc_{name}", text, ("generation",), rows)
+        samples: list[Sample] = [("_total", values, float(value)) for values, value in rows]
+        yield Family(f"python_gc_{name}", "counter", text, ("generation",), samples)
 
 
 class FamilyMaker:
@@ -316,8 +322,9 @@ class FamilyMaker:
             "Version of the running program",
             ("version",),
             [("_info", (__version__,), 1.0)],
+            "max",
         )
-        yield _gauge("connections", "Open connections", ("profile",), _single(m.connections))
+        yield _gauge("connections", "Open connections", ("profile",), _single(m.connections), "sum")
         yield _counter("logins", "Logins (93)", ("outcome",), _single(m.logins, LOGIN_OUTCOMES))
         yield _counter(
             "connections_refused",
@@ -342,9 +349,14 @@ class FamilyMaker:
             "When the terminal last sent a message; 0: never since the start",
             ("terminal",),
             m.per_terminal(m.last_message),
+            "latest",
         )
         yield _gauge(
-            "terminals_configured", "Terminals that may log in", ("profile",), m.per_profile()
+            "terminals_configured",
+            "Terminals that may log in",
+            ("profile",),
+            m.per_profile(),
+            "max",
         )
 
     def _wire(self) -> Iterator[Family]:
@@ -408,8 +420,10 @@ class FamilyMaker:
             ("operation", "kind"),
             list(m.backend_errors.items()),
         )
-        yield _one("backend_up", "Whether the store worked when last asked", m.backend_up)
-        yield _one("outcome_unknown", "Payments and loans of unknown outcome", m.outcome_unknown)
+        yield _one("backend_up", "Whether the store worked when last asked", m.backend_up, "min")
+        yield _one(
+            "outcome_unknown", "Payments and loans of unknown outcome", m.outcome_unknown, "sum"
+        )
 
     def _upstream(self) -> Iterator[Family]:
         accounts = list(self._metrics.upstream.items())
@@ -418,6 +432,7 @@ class FamilyMaker:
             "Lines to the library system behind the gateway",
             ("account", "state"),
             [((name, state), n) for name, numbers in accounts for state, n in numbers.lines()],
+            "sum",
         )
         yield _counter(
             "upstream_requests",
@@ -440,6 +455,7 @@ class FamilyMaker:
             "Whether the library system is not asked because it does not answer",
             ("account",),
             [((name,), numbers.breaker_open) for name, numbers in accounts],
+            "max",
         )
 
         yield _gauge(
@@ -447,12 +463,14 @@ class FamilyMaker:
             "When the library system last answered anything; 0: not since the start",
             ("account",),
             [((name,), numbers.last_answer) for name, numbers in accounts],
+            "latest",
         )
         yield _gauge(
             "journal_open",
             "Loans and returns taken off line that the library system has yet to hear of",
             ("kind",),
             [((kind,), count) for kind, count in self._metrics.journal_open.items()],
+            "max",
         )
 
     def _support(self) -> Iterator[Family]:
@@ -462,6 +480,7 @@ class FamilyMaker:
             "Open messages of customer support",
             ("type",),
             [((code,), count) for code, count in m.support_open.items()],
+            "max",
         )
         yield _one(
             "support_overdue",
@@ -475,11 +494,13 @@ class FamilyMaker:
             "config_last_reload_successful",
             "Whether the configuration that was read last is in force",
             m.reload_ok,
+            "min",
         )
         yield _one(
             "config_last_reload_timestamp_seconds",
             "When the configuration was last read, at the start or by a reload, valid or not",
             m.reloaded_at,
+            "latest",
         )
         yield _one("store_patrons", "Patrons in the store, counted once an hour", m.patrons)
         yield _one(
@@ -504,4 +525,11 @@ class FamilyMaker:
             "Times that the process for HTTP ended and was started again",
             (),
             [((), m.http_restarts)],
+        )
+        yield _one("workers", "Processes that serve terminals", m.workers)
+        yield _counter(
+            "worker_restarts",
+            "Workers that were replaced, by why",
+            ("reason",),
+            _single(m.worker_restarts, WORKER_ENDS),
         )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from sip2gw.protocol.fields import COMMAND_WIDTH
+from sip2gw.protocol.fields import COMMAND_WIDTH, TAG_WIDTH
 from sip2gw.protocol.layout import layout_of
 from sip2gw.protocol.message import Message
 from sip2gw.protocol.registry import REQUESTS
@@ -92,5 +92,6 @@ def _value(tag: bytes, body: bytes, fields_at: int) -> bytes | None:
         start = body.find(b"|" + tag, fields_at) + 1
         if not start:
             return None
+    start += TAG_WIDTH
     end = body.find(b"|", start)
-    return body[start + len(tag) : end if end >= 0 else len(body)].strip(b" ")
+    return (body[start:end] if end >= 0 else body[start:]).strip(b" ")

@@ -44,7 +44,8 @@ def _write_count(value: int, width: int) -> str:
 
 
 def _read_fixed_count(text: str) -> int:
-    return _read_count(text) or 0
+    # As `_read_count`; it is never long, and a 64 has six.
+    return int(text) if text.isascii() and text.isdecimal() else 0
 
 
 def _read_yes_no_unknown(text: str) -> bool | None:

@@ -24,7 +24,7 @@ from sip2gw.serving.site import Expected
 from sip2gw.shared.doorkeeper import Doorkeeper
 
 BACKLOG = 4_096
-"""As many newcomers may wait in the kernel while the gateway is busy, or starts anew (C133)."""
+"""So many terminals may connect at once, as after a power cut, or wait for a restart (B89)."""
 RECEIVE_BYTES = 16_384
 """Bytes of a line that wait in the kernel (Linux doubles them), and the most that it hands over at
 once. It limits what all lines together can make us keep (C137). A longer message arrives in parts.
@@ -50,6 +50,8 @@ class Arrival:
     listener: Listener
     accepted_at: float
     """On the monotonic clock; its time runs from here."""
+    number: int = 0
+    """Of the connection, where several servers share the numbers; 0: the server gives it one."""
 
 
 class Settings(Protocol):

@@ -7,14 +7,13 @@ them is only used as the terminal would use it, and never shown.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import cast
 
 from sip2gw.authentication.asking import Asking, Question, library_behind, question_of
 from sip2gw.backend.base import Backend
 from sip2gw.backend.system import Lease, LibrarySystem, NotAskedError
-from sip2gw.handlers.base import Asked, Session
+from sip2gw.handlers.base import Asked, Send, Session
 from sip2gw.handlers.upstream.behind import is_offered
 from sip2gw.handlers.upstream.overlay import withheld_fields
 from sip2gw.handlers.upstream.passing import RefusedHereError, pass_on
@@ -101,9 +100,7 @@ class AskedForExplanation(Asking):
         """See `LibraryIdentifier.judge_alone`."""
         return (await self.ask(session, question_of(session, number, pin))).pin
 
-    async def judge(
-        self, session: Session, number: str, pin: str, send: Callable[[], Awaitable[Response]]
-    ) -> Response | None:
+    async def judge(self, session: Session, number: str, pin: str, send: Send) -> Response | None:
         """See `LibraryIdentifier.judge`; the PIN is right unless it is locked."""
         asked = await self.ask(session, question_of(session, number, pin))
         return None if asked.pin is PinState.LOCKED else await send()

@@ -348,7 +348,7 @@ class Gateway:
             terminal, profile = session.terminal.name, session.terminal.profile
             metrics.last_message[terminal] = epoch
         metrics.requests[code, profile, answer.outcome] += 1
-        metrics.timer(code).observe(seconds)
+        metrics.request_seconds[code].observe(seconds)
         log.request(
             RequestLine(
                 time=clock.log_text(epoch),
@@ -361,5 +361,6 @@ class Gateway:
                 duration_us=int(seconds * 1e6),
                 reason=answer.reason,
                 card=log.redactor.pseudonym(answer.card) if answer.card else "",
+                worker=log.worker,
             )
         )

@@ -78,10 +78,12 @@ class TerminalLine(asyncio.Protocol):
         "_frame_started",
         "_opening",
         "_pump_scheduled",
+        "_resting",
         "_server",
         "_shaking_hands",
         "_suspended",
         "_transport",
+        "_until",
         "_writable",
         "conversation",
         "last_heard",
@@ -97,7 +99,9 @@ class TerminalLine(asyncio.Protocol):
         self._server = server
         self._opening: asyncio.Task[Any] | None = None
         self._shaking_hands = False
-        self._suspended: Suspended[Answer] | None = None
+        self._suspended: Suspended[Any] | None = None
+        self._until: asyncio.Future[None] | None = None
+        self._resting: Sequence[asyncio.Future[None]] = ()
         self._transport: asyncio.Transport | None = None
         self._pump_scheduled = False
         self._writable = True
@@ -150,6 +154,8 @@ class TerminalLine(asyncio.Protocol):
             self.conversation.client_names = client_names(transport)
         if self.conversation.closing:
             self._transport.abort()
+        else:
+            self._server.gateway.logins.recognise(self.conversation)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the terminal (C98).
@@ -162,6 +168,7 @@ class TerminalLine(asyncio.Protocol):
         self._server.forget(self)
         if self._suspended is not None:
             self._suspended.cancel(HungUpError())
+        self._rest()
         self._transport = None
 
     def data_received(self, data: bytes) -> None:
@@ -184,6 +191,11 @@ class TerminalLine(asyncio.Protocol):
         self._schedule_pump()
 
     # The conversation ----------------------------------------------------------------------
+
+    @property
+    def address(self) -> str:
+        """The peer's address, once it is known."""
+        return self.conversation.address if self.conversation is not None else ""
 
     @property
     def busy(self) -> bool:
@@ -293,8 +305,7 @@ class TerminalLine(asyncio.Protocol):
             self._deadline = started + self._server.request_timeout_s
             result.go_on(partial(self._resume, conversation, request, started))
             return False
-        self._finish(conversation, request, result, started, out)
-        return True
+        return self._finish(conversation, request, result, started, out)
 
     def _resume(
         self,
@@ -326,7 +337,8 @@ class TerminalLine(asyncio.Protocol):
         answer: Answer,
         started: float,
         out: list[bytes],
-    ) -> None:
+    ) -> bool:
+        """False if the next request has to wait."""
         link, session = conversation.link, conversation.session
         data = link.send(answer.response, answer.written)
         out.append(data)
@@ -336,6 +348,40 @@ class TerminalLine(asyncio.Protocol):
             # Trap: not earlier, because the 94 itself still has the old form of the line (C73).
             link.wire, link.logged_in = session.terminal.wire, True
         self._server.gateway.observe(conversation, request.code, answer, started)
+        return self._until is None or not self._hold_now()
+
+    # Waiting for what another worker still does -------------------------------------------
+
+    def hold_next(self, until: asyncio.Future[None] | None) -> None:
+        """The same as `hold` when the login that is running has its answer; None: do not wait."""
+        self._until = until
+
+    def _hold_now(self) -> bool:
+        until, self._until = self._until, None
+        return until is not None and self.hold(until)
+
+    def hold(self, until: asyncio.Future[None]) -> bool:
+        """Begin no request before `until` is done, or the time for a request is over (C131).
+
+        Returns:
+            Whether there is anything to wait for.
+        """
+        held = start(_patiently(until))
+        if not isinstance(held, Suspended):
+            return False
+        self._suspended = held
+        self._deadline = self._server.monotonic() + self._server.request_timeout_s
+        held.go_on(self._released)
+        return True
+
+    def _released(self, ended: asyncio.CancelledError | None) -> None:
+        if ended is not None:
+            return  # the terminal has hung up
+        self._suspended = None
+        if self.conversation is not None and self.conversation.closing:
+            self.close(self.conversation.closing)
+        else:
+            self._schedule_pump()
 
     def _show(
         self, conversation: Conversation, what: Literal["received", "sent"], frame: bytes
@@ -350,8 +396,24 @@ class TerminalLine(asyncio.Protocol):
 
     # Ending --------------------------------------------------------------------------------
 
+    def at_rest(self) -> asyncio.Future[None]:
+        """Done when the request that is running on this line, which is to close, has ended."""
+        rest = asyncio.get_running_loop().create_future()
+        if self.busy and not self._closed:
+            self._resting = (*self._resting, rest)
+        else:
+            rest.set_result(None)
+        return rest
+
+    def _rest(self) -> None:
+        for rest in self._resting:
+            if not rest.done():
+                rest.set_result(None)
+        self._resting = ()
+
     def close(self, reason: str) -> None:
         """Close as soon as everything written has left."""
+        self._rest()
         if self._transport is None:
             self._end_opening(reason)
         elif not self._transport.is_closing():
@@ -403,3 +465,13 @@ class TerminalLine(asyncio.Protocol):
         if self.conversation.session is None and now - since > server.login_timeout_s:
             return "login_timeout"
         return "idle" if now - self.last_heard > server.idle_timeout_s else None
+
+
+async def _patiently(until: asyncio.Future[None]) -> None:
+    """Wait for `until`, but not beyond the deadline."""
+    try:
+        await until
+    except HungUpError:
+        raise
+    except asyncio.CancelledError:
+        return

@@ -9,9 +9,10 @@ import asyncio
 import contextlib
 import errno
 import socket
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
+from itertools import chain
 
 from sip2gw.config import Address, Listener, UnixAddress
 from sip2gw.foundation.unix_socket import OWNER_AND_GROUP, Place
@@ -33,6 +34,14 @@ class Bound:
             return str(self.listener.address)
         return str(Address(*name[:2]))
 
+    def adopted(self) -> Bound:
+        """The same when whoever made its file has left it to us."""
+        if not isinstance(self.listener.address, UnixAddress):
+            return self
+        place = _place(self.listener.address)
+        place.adopt()
+        return replace(self, place=place)
+
     def close(self) -> None:
         """Close it; the file of a Unix socket goes first, while it is known to be ours."""
         if self.place is not None:
@@ -40,44 +49,67 @@ class Bound:
         self.sock.close()
 
 
-async def bind(listeners: Iterable[Listener]) -> list[Bound]:
-    """Bind sockets for `listeners`: all of them or none. A name may stand for several.
+Handed = Callable[[int, object], socket.socket | None]
+"""A socket of that family that is bound at that place already, and that was handed over to us."""
+
+
+def _none(family: int, place: object) -> None:
+    return None
+
+
+async def bind(listeners: Collection[Listener], handed: Handed = _none) -> list[Bound]:
+    """Sockets for `listeners`, handed over or else bound here: all of them or none.
+
+    A name may stand for several. After a failure nothing stays open of what was found.
 
     Raises:
         OSError: an address cannot be bound; the error's `filename` is that address.
     """
-    bound: list[Bound] = []
+    found: list[list[Bound]] = [[] for _ in listeners]
     try:
-        for listener in listeners:
+        # Port 0 takes any socket of its host, so it must not take what another listener names.
+        pairs = zip(listeners, found, strict=True)
+        for listener, its in sorted(pairs, key=lambda pair: _is_any_port(pair[0])):
             try:
-                await _bind(listener, bound)
+                await _find(listener, its, handed)
             except OSError as error:
                 where = str(listener.address)
                 raise OSError(error.errno, error.strerror, where) from None
     except BaseException:
-        for one in bound:
+        for one in chain(*found):
             one.close()
         raise
-    return bound
+    return list(chain(*found))
 
 
-async def _bind(listener: Listener, bound: list[Bound]) -> None:
+def _is_any_port(listener: Listener) -> bool:
+    return isinstance(listener.address, Address) and listener.address.port == 0
+
+
+async def _find(listener: Listener, found: list[Bound], handed: Handed) -> None:
     address = listener.address
     if isinstance(address, UnixAddress):
-        place = Place(address.path, "server.listen", OWNER_AND_GROUP)
-        bound.append(Bound(await asyncio.to_thread(place.open), listener, place))
+        sock, place = handed(socket.AF_UNIX, str(address.path)), None
+        if sock is None:
+            place = _place(address)
+            sock = await asyncio.to_thread(place.open)
+        found.append(Bound(sock, listener, place))
         return
-    places = await _places(address)
-    for family, place_ in places:
+    alternatives = await places(address)
+    for family, where in alternatives:
         try:
-            bound.append(Bound(_bound(family, place_), listener))
+            found.append(Bound(handed(family, where) or _bound(family, where), listener))
         except OSError as error:
             # A name may also stand for an IPv6 address where the system has no IPv6.
-            if error.errno != errno.EAFNOSUPPORT or len(places) == 1:
+            if error.errno != errno.EAFNOSUPPORT or len(alternatives) == 1:
                 raise
 
 
-async def _places(address: Address) -> Collection[tuple[int, tuple[object, ...]]]:
+def _place(address: UnixAddress) -> Place:
+    return Place(address.path, "server.listen", OWNER_AND_GROUP)
+
+
+async def places(address: Address) -> Collection[tuple[int, tuple[object, ...]]]:
     """The places that `address` stands for; only a name needs a look-up, which may take long."""
     with contextlib.suppress(ValueError):
         numeric = ip_address(address.host)

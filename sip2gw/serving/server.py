@@ -51,6 +51,7 @@ class TerminalServer:
         self._next_backend_check = 0.0
         self._backend_check: asyncio.Task[None] | None = None
         gateway.logins.on_login = self._logged_in
+        self._connected.on_replaced = self._replace
 
     @property
     def config(self) -> Config:
@@ -118,12 +119,12 @@ class TerminalServer:
     def take(self, arrival: Arrival) -> None:
         """Let a terminal that was let in speak, with TLS where its listener has it."""
         keep_alive(arrival.sock, self.config.server.tcp_keepalive_s)
-        line = self.new_line(arrival.address, arrival.accepted_at)
+        line = self.new_line(arrival.address, arrival.accepted_at, arrival.number)
         line.open(arrival.sock, context_for(arrival.listener, self.contexts))
 
-    def new_line(self, address: str, accepted_at: float) -> TerminalLine:
+    def new_line(self, address: str, accepted_at: float, number: int = 0) -> TerminalLine:
         """A line of a terminal that has its place already (`Doorkeeper`), still without socket."""
-        number, limits = next(self._numbers), self.config.server
+        number, limits = number or next(self._numbers), self.config.server
         link = ServerConnection(
             self.gateway.site.prelogin, limits.frame_bytes_max, limits.resend_limit
         )
@@ -204,20 +205,16 @@ class TerminalServer:
         line.terminal_name = terminal.name
         allowed = self.gateway.site.by_name[terminal.name].terminal.max_connections
         for older in self._connected.join(terminal.name, line, allowed):
-            self._replace(older, line)
+            self._replace(terminal.name, older, conversation.address)
+        line.hold_next(self._connected.settled(line))
 
-    def _replace(self, older: TerminalLine, newer: TerminalLine) -> None:
+    def _replace(self, name: str, older: TerminalLine, newer_address: str) -> None:
         """Close `older`, and log a warning if two machines seem to share a login (C102)."""
-        name, now = newer.terminal_name, self.monotonic()
+        now, addresses = self.monotonic(), sorted({older.address, newer_address})
         if now - older.last_heard <= HEARD_WITHIN_S:
             self.gateway.metrics.terminal_replaced[name] += 1
-        if self._replacements.note(name, older.last_heard, now):
-            lines = (line.conversation for line in (older, newer))
-            self.gateway.log.events.warning(
-                "login_shared",
-                terminal=name,
-                addresses=sorted({line.address for line in lines}),
-            )
+        if self._replacements.note(name, older.last_heard, now, addresses):
+            self.gateway.log.events.warning("login_shared", terminal=name, addresses=addresses)
         self._connected.leave(name, older)
         older.close_when_done("replaced")
 

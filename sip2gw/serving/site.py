@@ -48,6 +48,46 @@ class Expected:
         return known
 
 
+class Recognised:
+    """The terminals that need not log in: who calls is told by certificate or address (C134)."""
+
+    def __init__(self, terminals: Collection[KnownTerminal]) -> None:
+        self._by_certificate: dict[str, KnownTerminal] = {}
+        self._by_address: list[KnownTerminal] = []
+        for one in terminals:
+            name = one.terminal.tls_client_name
+            if name is None:
+                self._by_address.append(one)
+            else:
+                self._by_certificate[name] = one
+        self._known: dict[str, KnownTerminal | None] = {}
+
+    def find(self, address: str, names: Collection[str]) -> KnownTerminal | None:
+        """The terminal that calls from `address`, if it is one of these.
+
+        `names` are in the line's certificate, and go before the address. A certificate with the
+        names of two terminals tells neither.
+        """
+        named = [
+            one
+            for name in names
+            if (one := self._by_certificate.get(name)) is not None
+            and one.terminal.allows_address(address)
+        ]
+        if named:
+            return named[0] if len(named) == 1 else None
+        return self._at(address)
+
+    def _at(self, address: str) -> KnownTerminal | None:
+        """Whose `address` is; no two have one (`config.recognition`)."""
+        if address not in self._known:
+            if len(self._known) >= ADDRESSES_REMEMBERED_MAX:
+                self._known.clear()
+            found = (one for one in self._by_address if one.terminal.allows_address(address))
+            self._known[address] = next(found, None)
+        return self._known[address]
+
+
 @dataclass(frozen=True, slots=True)
 class Site:
     """All terminals of one configuration."""
@@ -59,6 +99,7 @@ class Site:
     prelogin: WireFormat
     """How lines look before the login (C73)."""
     expected: Expected = field(repr=False)
+    recognised: Recognised = field(repr=False)
 
 
 def build_site(config: Config, capabilities: frozenset[Capability]) -> Site:
@@ -72,4 +113,5 @@ def build_site(config: Config, capabilities: frozenset[Capability]) -> Site:
         texts=texts,
         prelogin=WireFormat(),
         expected=Expected([entry.terminal for entry in known]),
+        recognised=Recognised([entry for entry in known if not entry.terminal.login_required]),
     )

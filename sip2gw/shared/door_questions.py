@@ -12,7 +12,7 @@ from typing import Any
 QUESTIONS_MAX = 10_000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Answered:
     answer: Any = field(repr=False)
     until_s: float
@@ -40,10 +40,8 @@ class DoorQuestions:
         """Keep `answer` for `window_s` seconds; what is over is forgotten now."""
         self._answered[question] = _Answered(answer, now_s + window_s)
         self._answered.move_to_end(question)
-        while len(self._answered) > QUESTIONS_MAX or self._oldest_until_s() <= now_s:
-            self._answered.popitem(last=False)
-            if not self._answered:
+        while self._answered:
+            oldest = next(iter(self._answered.values()))
+            if oldest.until_s > now_s and len(self._answered) <= QUESTIONS_MAX:
                 return
-
-    def _oldest_until_s(self) -> float:
-        return next(iter(self._answered.values())).until_s
+            self._answered.popitem(last=False)

@@ -7,11 +7,12 @@ what, and what could not be written into the journal yet.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
 from sip2gw.backend.base import PaymentResult
+from sip2gw.foundation.eager import Detached
 
 Key = tuple[str, str, str]
 """Terminal, key and content of a payment: two have it in common only if one repeats the other."""
@@ -22,7 +23,7 @@ class Paying:
     """A payment on its way up."""
 
     key: Key = field(repr=False)
-    task: asyncio.Task[PaymentResult] = field(init=False, repr=False)
+    work: Detached[PaymentResult] = field(init=False, repr=False)
     """Ends when its outcome is known, or noted as unknown."""
     waiting: int = 0
     """How many requests wait for the answer."""
@@ -48,19 +49,21 @@ class Payments:
         """Of payments whose shares are going up just now."""
         self.unwritten: dict[tuple[str, int], Outcome] = {}
         self._under_way: dict[Key, Paying] = {}
+        self._left: set[asyncio.Future[None]] = set()
+        """Of those whose terminal has gone."""
 
     def under_way(self, key: Key) -> Paying | None:
         """The same payment, on its way already."""
         return self._under_way.get(key)
 
-    def begin(self, paying: Paying, work: Coroutine[Any, Any, PaymentResult]) -> None:
-        """From now on `paying` is under way, until `work` has ended."""
+    def begin(
+        self, paying: Paying, work: Coroutine[Any, Any, PaymentResult]
+    ) -> Awaitable[PaymentResult]:
+        """From now on `paying` is under way, until `work` has ended; await its outcome."""
         self._under_way[paying.key] = paying
-        paying.task = asyncio.get_running_loop().create_task(work)
 
-        def end(ended: asyncio.Task[PaymentResult]) -> None:
+        def end() -> None:
             del self._under_way[paying.key]
-            # Its terminal may have gone; the error has been dealt with all the same.
-            _ = ended.cancelled() or ended.exception()
 
-        paying.task.add_done_callback(end)
+        paying.work = Detached(self._left, end)
+        return paying.work.run(work)

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from sip2gw.backend.attempts import UnknownSending
+from sip2gw.foundation.eager import Detached
 from sip2gw.protocol.message import Response
 
 ANSWER_KEPT_S = 60.0
@@ -43,7 +44,7 @@ class Passage:
     """A request on its way up."""
 
     sending: UnknownSending
-    task: asyncio.Task[Response] = field(init=False, repr=False)
+    work: Detached[Response] = field(init=False, repr=False)
     """Ends when its outcome is known, or noted as unknown."""
     waiting: int = 0
     """How many requests wait for the answer."""
@@ -70,27 +71,29 @@ class Sendings:
         self._under_way: dict[Key, Passage] = {}
         self._ids: set[str] = set()
         """Of those under way."""
+        self._left: set[asyncio.Future[None]] = set()
+        """Of those whose asker has gone."""
         self._answered: OrderedDict[Key, _Answered] = OrderedDict()
         self._last: OrderedDict[tuple[str, str], str] = OrderedDict()
         """The last request that may have changed something about an item or a patron."""
 
     # Under way -----------------------------------------------------------------------------
 
-    def begin(self, passage: Passage, sending_it: Coroutine[Any, Any, Response]) -> None:
-        """From now on `passage` is under way, until `sending_it` has ended."""
+    def begin(
+        self, passage: Passage, sending_it: Coroutine[Any, Any, Response]
+    ) -> Awaitable[Response]:
+        """From now on `passage` is under way, until `sending_it` has ended; await its outcome."""
         sending = passage.sending
         key = key_of(sending)
         self._under_way[key] = passage
         self._ids.add(sending.id)
-        passage.task = asyncio.get_running_loop().create_task(sending_it)
 
-        def end(ended: asyncio.Task[Response]) -> None:
+        def end() -> None:
             del self._under_way[key]
             self._ids.discard(sending.id)
-            # Its terminal may have gone; the error has been dealt with all the same.
-            _ = ended.cancelled() or ended.exception()
 
-        passage.task.add_done_callback(end)
+        passage.work = Detached(self._left, end)
+        return passage.work.run(sending_it)
 
     def under_way(self, sending: UnknownSending) -> Passage | None:
         """The same request, sent before and not answered yet."""

@@ -5,16 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
 from sip2gw.backend.base import Begun, PaymentOutcome, PaymentResult, RefusedError
 from sip2gw.backend.library import Library
+from sip2gw.backend.sql.money.exports import ANY_PENDING, PENDING
 from sip2gw.backend.sql.money.ledger import UndoRefusedError
+from sip2gw.backend.sqlite.store import Store
 from sip2gw.model.shares import Debts, Kept, PendingFee, Share
 from sip2gw.policy.reasons import PaymentRefusalReason
 
-from .library import NOW, ZONE, order
+from .library import NOW, ZONE, open_library, order
 
 LATER = NOW + timedelta(minutes=5)
 OF_ANN = Share("P1", "C1", "own", 250, "7", kept=Kept.FEE)
@@ -62,6 +65,47 @@ async def test_a_payment_is_in_the_ledger_and_waits_for_staff(library: Library) 
         ("P2", "head_of_family", 400),
     ]
     assert library.self_check() == []
+
+
+async def test_who_has_heard_that_nothing_waits_hears_when_something_does(
+    library: Library,
+) -> None:
+    assert await library.pending_fees("P1") == ()
+    payment_id = await pay(library, OF_ANN)
+    assert [fee.amount for fee in await library.pending_fees("P1")] == [250]
+    await library.set_exported(payment_id, LATER)
+    library.distrust_cache()
+    assert await library.pending_fees("P1") == ()
+    await pay(library, OF_ANN, key="BK2")
+    assert [fee.amount for fee in await library.pending_fees("P1")] == [250]
+
+
+async def test_another_process_may_have_taken_the_money(store: Store) -> None:
+    assert await store.pending_fees("P1") == ()
+    other = open_library(store.path.parent, role="command")
+    try:
+        await pay(other, OF_ANN)
+    finally:
+        await other.close()
+    store.distrust_cache()
+    assert [fee.amount for fee in await store.pending_fees("P1")] == [250]
+
+
+async def test_while_nothing_waits_for_anybody_nobody_is_looked_up(store: Store) -> None:
+    read, statements = store._reads.rows, []
+
+    async def rows(statement: str, *values: Any) -> list[Any]:
+        statements.append(statement)
+        return await read(statement, *values)
+
+    with patch.object(store._reads, "rows", rows):
+        for patron in ("P1", "P2", "P3"):
+            await store.pending_fees(patron)
+        assert PENDING not in statements
+        assert statements.count(ANY_PENDING) == 1
+        await pay(store, OF_ANN)
+        await store.pending_fees("P2")
+        assert statements.count(PENDING) == 1
 
 
 async def test_one_share_has_the_id_of_its_payment(library: Library) -> None:

@@ -87,7 +87,27 @@ def warnings(sip2gw: Run, config: Path) -> list[str]:
     return [line.removeprefix("warning: ") for line in told]
 
 
-def test_what_is_as_it_should_be_is_no_warning(sip2gw: Run, config: Path) -> None:
+def test_a_network_that_is_the_world_is_one_warning(sip2gw: Run, config: Path) -> None:
+    before = 'password = "vM2xLq8"\nnetworks = ["10.1.2.3/32"]\n'
+    after = 'login_required = false\nnetworks = ["0.0.0.0/0"]\n'
+    config.write_text(config.read_text().replace(before, after))
+    (told,) = warnings(sip2gw, config)
+    assert "open to every address" in told
+
+
+@pytest.mark.parametrize(
+    "kiosk",
+    [
+        'password = "vM2xLq8"\nnetworks = ["10.1.2.3/32"]\n',
+        'login_required = false\nnetworks = ["10.1.2.3/32"]\nmax_connections = 0\n',
+        'login_required = false\nnetworks = ["10.1.2.0/24"]\n',
+        'login_required = false\nnetworks = ["2001:db8::/64"]\n',
+        'password = "vM2xLq8"\nnetworks = ["10.1.0.0/16"]\n',
+    ],
+)
+def test_what_is_as_it_should_be_is_no_warning(sip2gw: Run, config: Path, kiosk: str) -> None:
+    before = 'password = "vM2xLq8"\nnetworks = ["10.1.2.3/32"]\n'
+    config.write_text(config.read_text().replace(before, kiosk))
     assert warnings(sip2gw, config) == []
 
 
@@ -118,6 +138,16 @@ def test_what_is_as_it_should_be_is_no_warning(sip2gw: Run, config: Path) -> Non
             'networks = ["10.1.2.3/32"]\n',
             'networks = ["10.1.2.3/32"]\nmax_connections = 0\n',
             r"terminals\.kiosk-1\.max_connections: one login for several machines, .* its own",
+        ),
+        (
+            'password = "vM2xLq8"\nnetworks = ["10.1.2.3/32"]\n',
+            'login_required = false\nnetworks = ["10.1.0.0/16"]\n',
+            r"terminals\.kiosk-1\.networks: a whole network, .* name the machine's address, or",
+        ),
+        (
+            'password = "vM2xLq8"\nnetworks = ["10.1.2.3/32"]\n',
+            'login_required = false\nnetworks = ["10.1.2.2/31"]\nmax_connections = 0\n',
+            r"terminals\.kiosk-1\.max_connections: one login for several machines",
         ),
         (
             '[terminals.door-1]\nprofile = "entrance"\nbranch = "MAIN"\n',

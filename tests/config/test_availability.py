@@ -1,7 +1,5 @@
 """What this version cannot do yet is refused when it is asked for, never ignored."""
 
-from dataclasses import replace
-
 import pytest
 from harness import CONFIG
 
@@ -68,9 +66,3 @@ def with_line(table, line):
     if heading in CONFIG:
         return CONFIG.replace(heading, f"{heading}{line}\n", 1)
     return f"{CONFIG}\n{heading}{line}\n"
-
-
-def test_several_processes(tmp_path):
-    config = load(tmp_path, CONFIG)
-    several = replace(config, server=config.server.model_copy(update={"workers": 2}))
-    assert "start several gateways" in unavailable(several)[0]

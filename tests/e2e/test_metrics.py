@@ -6,6 +6,7 @@ import re
 from harness import CONFIG, LIBRARY, ask_23, ask_37, ask_63
 from prometheus_client.parser import text_string_to_metric_families
 
+from sip2gw.monitoring.metrics import WORKER_ENDS
 from sip2gw.protocol.registry import REQUESTS
 
 NAMES = {
@@ -71,6 +72,7 @@ REASONS = {
     "system",
 }
 LABELS = {
+    ("sip2gw_worker_restarts", "reason"): set(WORKER_ENDS),
     ("sip2gw_connections", "profile"): PROFILES,
     ("sip2gw_requests", "message"): set(REQUESTS),
     ("sip2gw_requests", "profile"): PROFILES,

@@ -265,7 +265,8 @@ class Judged:
         self.ended += 1
 
     def run(self) -> Coroutine[Any, Any, str]:
-        return Detached(self.left, self.end).run(self.work())
+        self.detached: Detached[str] = Detached(self.left, self.end)
+        return self.detached.run(self.work())
 
 
 @pytest.mark.parametrize("waits", [False, True])
@@ -330,6 +331,45 @@ async def test_when_what_it_waits_for_is_cancelled_so_is_the_caller() -> None:
     await turns(5)
     assert caller.cancelled()
     assert (judged.ended, judged.left) == (1, set())
+
+
+@pytest.mark.parametrize("leaves", [False, True])
+@pytest.mark.parametrize("fails", [False, True])
+async def test_whoever_joins_hears_the_same_though_others_give_up(
+    leaves: bool, fails: bool
+) -> None:
+    judged = Judged()
+    caller = asyncio.create_task(judged.run())
+    await turns(5)
+    joined, gone = (asyncio.ensure_future(judged.detached.join()) for _ in range(2))
+    gone.cancel()
+    if leaves:
+        caller.cancel()
+    await turns(5)
+    if fails:
+        judged.said.set_exception(OSError("broken"))
+        with pytest.raises(OSError, match="broken"):
+            await joined
+    else:
+        judged.said.set_result("right")
+        assert await joined == "right"
+    await asyncio.gather(caller, return_exceptions=True)
+    assert (caller.cancelled(), gone.cancelled(), judged.ended) == (leaves, True, 1)
+
+
+async def test_when_what_it_waits_for_is_cancelled_so_is_who_has_joined() -> None:
+    for leaves in (False, True):
+        judged = Judged()
+        caller = asyncio.create_task(judged.run())
+        await turns(5)
+        joined = asyncio.ensure_future(judged.detached.join())
+        if leaves:
+            caller.cancel()
+        await turns(5)
+        judged.said.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await joined
+        assert judged.ended == 1
 
 
 # Going on where a wait ends ---------------------------------------------------------------------
@@ -409,7 +449,8 @@ async def test_whoever_hangs_up_in_such_a_wait_leaves_the_work_to_its_end():
     """A guess at a library system: its caller goes, its answer comes, and it is counted."""
     question = Question()
     left: set[asyncio.Future[None]] = set()
-    begun = start(Detached(left, lambda: None).run(question.work()))
+    work: Detached[None] = Detached(left, lambda: None)
+    begun = start(work.run(question.work()))
     assert isinstance(begun, Suspended)
     begun.go_on(lambda result: None)
     begun.cancel()

@@ -285,14 +285,14 @@ class TestAddressGuard:
             await guard.take_place("a")
         third = asyncio.create_task(guard.take_place("a"))
         await asyncio.sleep(0)
-        assert guard.note_failure("a", 1.0) == 1.0
+        assert await guard.note_failure("a", 1.0) == 1.0
         assert not await third
         assert not await guard.take_place("a")
         assert await guard.take_place("b")
 
     async def test_answers_are_held_back_longer_up_to_three_steps(self):
         guard = AddressGuard(lambda: 0.0)
-        assert [guard.note_failure("a", 2.0) for _ in range(4)] == [2.0, 4.0, 6.0, 6.0]
+        assert [await guard.note_failure("a", 2.0) for _ in range(4)] == [2.0, 4.0, 6.0, 6.0]
 
     @pytest.mark.parametrize(
         ("later", "step"), [(FAILURES_WINDOW_S - 1, 2), (FAILURES_WINDOW_S, 1)]
@@ -300,15 +300,15 @@ class TestAddressGuard:
     async def test_old_failures_are_forgotten(self, later, step):
         now = [0.0]
         guard = AddressGuard(lambda: now[0])
-        guard.note_failure("a", 1.0)
+        await guard.note_failure("a", 1.0)
         now[0] = later
-        assert guard.note_failure("a", 1.0) == step
+        assert await guard.note_failure("a", 1.0) == step
 
     @pytest.mark.parametrize(("later", "waits"), [(299.0, False), (300.0, True)])
     async def test_after_five_minutes_an_address_may_wait_again(self, later, waits):
         now = [0.0]
         guard = AddressGuard(lambda: now[0])
-        guard.note_failure("a", 1.0)
+        await guard.note_failure("a", 1.0)
         now[0] = later
         for _ in range(2):
             await guard.take_place("a")
@@ -321,7 +321,7 @@ class TestAddressGuard:
         now = [0.0]
         guard = AddressGuard(lambda: now[0])
         for now[0] in (0.0, FAILURES_WINDOW_S - 1):
-            guard.note_failure("a", 1.0)
+            await guard.note_failure("a", 1.0)
         now[0] = FAILURES_WINDOW_S + 1
         for _ in range(2):
             await guard.take_place("a")
@@ -331,7 +331,7 @@ class TestAddressGuard:
         monkeypatch.setattr("sip2gw.shared.callers.ADDRESSES_MAX", 2)
         guard = AddressGuard(lambda: 0.0)
         for address in ("a", "b", "a", "c"):
-            guard.note_failure(address, 1.0)
+            await guard.note_failure(address, 1.0)
         assert set(guard._callers) == {"a", "c"}
 
     async def test_who_gives_up_waiting_loses_no_place_of_others(self):
@@ -364,7 +364,7 @@ class TestAddressGuard:
         guard = AddressGuard(lambda: 0.0)
         await guard.take_place("busy")
         for address in ("b", "c", "d"):
-            guard.note_failure(address, 1.0)
+            await guard.note_failure(address, 1.0)
         assert set(guard._callers) == {"busy", "d"}
         monkeypatch.setattr("sip2gw.shared.callers.ADDRESSES_MAX", 1)
         await guard.take_place("d")

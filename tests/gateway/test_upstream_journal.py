@@ -324,6 +324,7 @@ async def test_where_a_pin_is_demanded_one_that_was_verified_before_will_do(tmp_
         kiosk = await gateway.terminal("secret-1")
         assert (await kiosk.ask(question(more="AD1234|"))).startswith("64")
         library.vanish()
+        await until(lambda: not gateway.app.library.states()[0].open)
         assert (await kiosk.ask(lend(patron="4711"))).startswith("121")
         assert (await kiosk.ask(lend("I2", patron="4712"))).startswith("120")
 

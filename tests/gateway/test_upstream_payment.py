@@ -268,7 +268,7 @@ async def test_a_fault_of_ours_after_it_went_up_is_no_no(tmp_path):
 async def test_a_fault_of_ours_before_that_is(tmp_path):
     async with before(tmp_path) as (gateway, library):
         till = await gateway.terminal("till-1")
-        with patch.object(sharing, "passing_up", side_effect=ZeroDivisionError):
+        with patch.object(sharing, "in_their_manner", side_effect=ZeroDivisionError):
             answer = await till.ask(pay())
         assert answer.startswith("38N")
         assert NOT_SURE not in answer

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 
 STAMP = b"20260102    030405"
 ANSWERS = {
@@ -220,6 +221,7 @@ class HostileLibrary:
     async def __aenter__(self) -> HostileLibrary:
         self._writers: set[asyncio.StreamWriter] = set()
         self._held = asyncio.Event()
+        self._times_gone = 0
         self._endless: set[int] = set()
         """Lines on which nothing but 96 is said any more."""
         await self.listen()
@@ -228,7 +230,7 @@ class HostileLibrary:
     async def listen(self) -> None:
         """Be there (again, on the same port)."""
         self._server = await asyncio.start_server(
-            self._connected, "127.0.0.1", self.port, ssl=self.tls
+            partial(self._connected, self._times_gone), "127.0.0.1", self.port, ssl=self.tls
         )
         self.port = self._server.sockets[0].getsockname()[1]
 
@@ -238,7 +240,8 @@ class HostileLibrary:
         self._held = asyncio.Event()
 
     def vanish(self) -> None:
-        """Stop listening, and hang up on everybody."""
+        """Stop listening, and hang up on everybody, even on who is just coming in."""
+        self._times_gone += 1
         self._server.close()
         for writer in self._writers:
             writer.transport.abort()
@@ -267,13 +270,15 @@ class HostileLibrary:
         for writer in self._writers:
             writer.write(data)
 
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _connected(
+        self, times_gone: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         self.connections += 1
         number = self.connections
         self._writers.add(writer)
         history: deque[bytes] = deque(maxlen=10)
         with suppress(ConnectionError, ssl.SSLError, asyncio.IncompleteReadError):
-            if self.greets == "hangs_up":
+            if self.greets == "hangs_up" or times_gone != self._times_gone:
                 raise ConnectionError
             if self.greets == "banner":
                 writer.write(b"Welcome!\r\n")

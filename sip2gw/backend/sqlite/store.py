@@ -47,7 +47,7 @@ from sip2gw.backend.sql.door_log import FLUSH_AFTER_S, AccessLog
 from sip2gw.backend.sql.identity import insist_on_currency, pin_secret_in_file
 from sip2gw.backend.sql.members import activity, guesses, lockout
 from sip2gw.backend.sql.members.blocks import block_values
-from sip2gw.backend.sql.migrate import migrate
+from sip2gw.backend.sql.migrate import migrate, schema_number
 from sip2gw.backend.sql.money import exports, ledger
 from sip2gw.backend.sql.money.ledger import FindAccount
 from sip2gw.backend.sql.money.refusals import Refusals, Writing
@@ -58,6 +58,7 @@ from sip2gw.backend.sql.records import (
     membership_of,
     paid_fee,
 )
+from sip2gw.backend.sql.schema import SCHEMA_NUMBER
 from sip2gw.backend.sql.standing import insist_on_standing
 from sip2gw.backend.sql.values import time_text
 from sip2gw.backend.sqlite.cache import RecordCache
@@ -121,6 +122,8 @@ class Store(Library):
         """Definitions that were asked for; kept like snapshots."""
         self._unguessed: set[str] = set()
         """Numbers at which no wrong PIN is counted."""
+        self._is_anything_pending: bool | None = None
+        """Whether `pending_fees` has anything for anybody; None: that is to be looked up."""
         self._version = -1
         self._cache_checked = False
         self._flush: asyncio.TimerHandle | None = None
@@ -201,6 +204,15 @@ class Store(Library):
 
     async def pending_fees(self, debtor_id: str) -> Sequence[PendingFee]:
         """What was paid for a patron that the library system was not told yet."""
+        if not self._cache_checked:
+            await self._check_cache()
+        if self._is_anything_pending is None:
+            apart = self._reads.apart
+            found = await self._reads.rows(exports.ANY_PENDING)
+            if not apart:
+                self._is_anything_pending = bool(found)
+        if self._is_anything_pending is False:
+            return ()
         rows = await self._reads.rows(exports.PENDING, (debtor_id,))
         return tuple(map(exports.pending_fee, rows))
 
@@ -266,6 +278,7 @@ class Store(Library):
             self._cache.clear()
             self._memberships.clear()
             self._unguessed.clear()
+            self._is_anything_pending = None
             self._version = version
             self.on_change()
 
@@ -273,6 +286,7 @@ class Store(Library):
         """Something of these patrons, or failures at these numbers, has been written."""
         self._cache.evict(touched)
         self._unguessed.difference_update(touched)
+        self._is_anything_pending = None
 
     def distrust_cache(self) -> None:
         """Look at the store's version again before the next snapshot is given out."""
@@ -640,6 +654,26 @@ def open_sqlite(
         store = Store(place, secret, role=role, lock=lock, records_max=records_max)
         held.pop_all()
         return store
+
+
+def rehearse_sqlite(
+    path: Path, *, access: Access, currency: str, pin_secret_file: Path | None = None
+) -> None:
+    """Look whether `open_sqlite` would open a daemon's store, but for its lock; changes nothing.
+
+    Raises:
+        BackendError: it would not; the text says why.
+    """
+    if access == "make" and not path.exists():
+        return
+    with _telling(path):
+        place = ReadingPlace(path)
+        with closing(connect(place.address)) as connection:
+            insist_on_standing(connection, str(path), access)
+            if access != "make" and schema_number(connection) == SCHEMA_NUMBER:
+                secret_file = pin_secret_file or place.beside(".pin-secret")
+                pin_secret_in_file(connection, secret_file, make=False)
+                insist_on_currency(connection, currency)
 
 
 def _look(place: ReadingPlace, access: Access) -> None:

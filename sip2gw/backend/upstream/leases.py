@@ -36,7 +36,8 @@ def served(job: Job, line: Line, now: float) -> None:
     if job.body.startswith(_END) or line.is_over:
         end(lease)
     elif card or lease.line is line:
-        give(line, lease)
+        if lease.line is not line:
+            give(line, lease)
         lease.card = card or lease.card
         lease.until_s = now + LEASE_S
 

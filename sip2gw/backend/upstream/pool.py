@@ -166,11 +166,10 @@ class Pool:
 
     def _next(self, line: Line, now: float) -> None:
         """`line` is free: send what waits and can be answered in time."""
-        expected_s = self._pace.expected_s(now)
         while (job := self._turns.take()) is not None:
             if job.is_over:
                 continue
-            if can_be_sent(expected_s, job.deadline - now):
+            if can_be_sent(self._pace.expected_s(now), job.deadline - now):
                 self._send(line, job, now)
                 return
             self._fail(job, NotAskedError)

@@ -4,6 +4,7 @@ door in mode `facts` tells is the library system's answer.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from contextlib import suppress
 
 from sip2gw.backend.base import BackendError
@@ -14,23 +15,23 @@ from sip2gw.handlers.upstream.behind import identifier_of, is_offered, refuse_un
 from sip2gw.handlers.upstream.patron import PatronRequest, ask, tell
 
 
-async def patron_status(session: Session, request: PatronRequest) -> Answer:
+def patron_status(session: Session, request: PatronRequest) -> Awaitable[Answer]:
     """Answer a door's 23."""
-    return await _answer(session, request, ours.patron_status)
+    return _answer(session, request, ours.patron_status)
 
 
-async def patron_information(session: Session, request: PatronRequest) -> Answer:
+def patron_information(session: Session, request: PatronRequest) -> Awaitable[Answer]:
     """Answer a door's 63."""
-    return await _answer(session, request, ours.patron_information)
+    return _answer(session, request, ours.patron_information)
 
 
-async def _answer(session: Session, request: PatronRequest, as_ours: Handler) -> Answer:
+def _answer(session: Session, request: PatronRequest, as_ours: Handler) -> Awaitable[Answer]:
     manner = session.terminal.door_manner
     if manner.direction == "out":
-        await _leave(session, request.patron_identifier)
-    elif manner.mode == "facts":
-        return await _tell_facts(session, request)
-    return await as_ours(session, request)
+        return _let_out(session, request, as_ours)
+    if manner.mode == "facts":
+        return _tell_facts(session, request)
+    return as_ours(session, request)
 
 
 async def decide_without_library(
@@ -45,11 +46,13 @@ async def decide_without_library(
     return await ours.decide_without_backend(session, request, error)
 
 
-async def _leave(session: Session, number: str) -> None:
+async def _let_out(session: Session, request: PatronRequest, as_ours: Handler) -> Answer:
     """Who only the library system knows went in under the number that it said (C67, C151)."""
+    number = request.patron_identifier
     if number and session.terminal.counts_inside:
         for known_as in identifier_of(session).numbers_of(number):
             await session.services.backend.leave_branch(session.terminal.branch or "", known_as)
+    return await as_ours(session, request)
 
 
 async def _tell_facts(session: Session, request: PatronRequest) -> Answer:

@@ -71,7 +71,7 @@ async def payment_facts(
     """
     family = session.terminal.presentation.family
     is_own = debtor_card is None or payer.card(debtor_card) is not None
-    if family == "off" or (family == "separate" and is_own):
+    if family == "off" or (family == "separate" and is_own) or not payer.payer_for:
         return PaymentFacts(payer, ())
     asked = [one async for one in debtors_of(session, payer, with_lines=True)]
     _, *debtors = told_apart([payer, *filter(None, asked)])

@@ -48,16 +48,16 @@ async def item(session: Session, request: Hold | ItemInformation | ItemStatusUpd
     return await ask_and_tell(session, request)
 
 
-async def checkout(session: Session, request: Checkout) -> Answer:
+def checkout(session: Session, request: Checkout) -> Awaitable[Answer]:
     """Answer a 11 with a 12; while the library system is away it may be taken off line."""
     kept_back = session.terminal.circulation.not_lent
-    return await claimed(session, request, kept_back, take_off_line)
+    return claimed(session, request, kept_back, take_off_line)
 
 
-async def checkin(session: Session, request: Checkin) -> Answer:
+def checkin(session: Session, request: Checkin) -> Awaitable[Answer]:
     """Answer a 09 with a 10; while the library system is away it may be taken off line."""
     kept_back = session.terminal.circulation.not_taken_back_materials
-    return await claimed(session, request, kept_back, take_off_line)
+    return claimed(session, request, kept_back, take_off_line)
 
 
 async def claimed(

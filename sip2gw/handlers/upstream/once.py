@@ -20,7 +20,7 @@ from sip2gw.backend.base import (
 )
 from sip2gw.backend.ids import new_id
 from sip2gw.backend.system import NotAskedError
-from sip2gw.handlers.base import Session
+from sip2gw.handlers.base import Send, Session
 from sip2gw.handlers.items.circulation import order_key
 from sip2gw.handlers.items.hold import hold_key
 from sip2gw.handlers.upstream.behind import library_of
@@ -29,8 +29,6 @@ from sip2gw.protocol.messages import Checkin, Checkout, Hold, Renew, Request
 from sip2gw.shared.sendings import Passage, effect_of, key_of
 
 OnceRequest = Checkout | Checkin | Renew | Hold
-Send = Callable[[], Awaitable[Response]]
-"""Asks the library system; raises its errors."""
 
 
 async def send_once(
@@ -66,15 +64,17 @@ async def send_once(
         if library.is_away(manner.account):
             raise NotAskedError
         passage = Passage(sending)
-        known.begin(passage, _pass(session, passage, send, ask))
-    return await _wait(session, passage)
+        outcome = known.begin(passage, _pass(session, passage, send, ask))
+    else:
+        outcome = passage.work.join()
+    return await _wait(session, passage, outcome)
 
 
-async def _wait(session: Session, passage: Passage) -> Response:
+async def _wait(session: Session, passage: Passage, outcome: Awaitable[Response]) -> Response:
     """The answer; the request goes on when nobody waits for it any more."""
     passage.waiting += 1
     try:
-        return _copied(await asyncio.shield(passage.task))
+        return _copied(await outcome)
     except HungUpError:
         raise
     except asyncio.CancelledError:

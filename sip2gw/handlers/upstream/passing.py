@@ -9,10 +9,10 @@ from dataclasses import fields, replace
 from functools import partial
 from typing import TypeVar
 
-from sip2gw.handlers.base import Answer, Session
+from sip2gw.handlers.base import Answer, Send, Session
 from sip2gw.handlers.items.circulation import refusal_texts
 from sip2gw.handlers.upstream.behind import identifier_of, library_of
-from sip2gw.handlers.upstream.once import OnceRequest, Send, send_once, sent_beside
+from sip2gw.handlers.upstream.once import OnceRequest, send_once, sent_beside
 from sip2gw.handlers.upstream.turn import AboutItem, wait_for_turn
 from sip2gw.policy.items.decisions import refusal
 from sip2gw.policy.reasons import CirculationReason
@@ -120,9 +120,11 @@ def with_kept_bytes(session: Session, request: AnyRequest) -> AnyRequest:
 
     Numbers and PINs are not among them: what cannot be read is nobody's.
     """
+    if session.link is None or session.link.pending_body.isascii():
+        return request  # nearly always
     names = [field.name for field in fields(request) if field.name not in _IDENTIFYING]
     odd = [name for name in names if NO_CHARACTER in str(getattr(request, name))]
-    if not odd or session.link is None:
+    if not odd:
         return request
     wire = replace(session.terminal.wire, keeps_bytes=True)
     kept = parse_request_body(session.link.pending_body, wire)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from sip2gw.backend.base import (
     BackendError,
@@ -20,11 +20,10 @@ from sip2gw.backend.base import (
 from sip2gw.backend.system import BadAnswerError, NoAnswerError, NotAskedError
 from sip2gw.handlers.base import Session
 from sip2gw.handlers.upstream.behind import library_of
-from sip2gw.handlers.upstream.passing import with_kept_bytes
+from sip2gw.handlers.upstream.passing import in_their_manner, with_kept_bytes
 from sip2gw.model import Minor, Payment, PaymentStatus, format_amount
 from sip2gw.model.shares import Debts, Share
 from sip2gw.policy.reasons import PaymentRefusalReason
-from sip2gw.policy.upstream.passing import Side, passing_up
 from sip2gw.policy.upstream.payments import receipt_of
 from sip2gw.protocol.encoding import storable
 from sip2gw.protocol.messages import FeePaid, FeePaidResponse
@@ -73,10 +72,12 @@ async def pay_once(
     paying = known.under_way(key)
     if paying is None:
         paying = Paying(key)
-        known.begin(paying, _pay(session, request, order, plan, left, seen, paying))
+        outcome = known.begin(paying, _pay(session, request, order, plan, left, seen, paying))
+    else:
+        outcome = paying.work.join()
     paying.waiting += 1
     try:
-        return await asyncio.shield(paying.task)
+        return await outcome
     except HungUpError:
         raise
     except asyncio.CancelledError:
@@ -211,27 +212,15 @@ async def _send(
         NoAnswerError, BadAnswerError: nobody knows.
     """
     library, manner = library_of(session)
-    terminal = session.terminal
-    plain = replace(
-        with_kept_bytes(session, request),
-        patron_identifier=share.card,
-        patron_password=None,
-        debtor=None,
-        currency_type=order.currency,
-        fee_amount=format_amount(share.amount, order.currency),
-        fee_identifier=share.fee_id or None,
-        transaction_id=receipt_of(order.bk, begun.payment_id, position, guarded=manner.guards_bk),
-    )
-    up = passing_up(
-        plain,
-        manner.institution,
-        terminal.branch,
-        Side(terminal.wire.text, terminal.zone, terminal.wire.date_zone),
-        Side(manner.text, terminal.zone, manner.date_zone),
-    )
+    up = in_their_manner(session, with_kept_bytes(session, request))
+    up.patron_identifier, up.patron_password, up.debtor = share.card, None, None
+    up.currency_type = order.currency
+    up.fee_amount = format_amount(share.amount, order.currency)
+    up.fee_identifier = share.fee_id or None
+    up.transaction_id = receipt_of(order.bk, begun.payment_id, position, guarded=manner.guards_bk)
     was_sent, paying.is_sent = paying.is_sent, True
     try:
-        answer = await library.ask(manner.account, terminal.name, up, session.lease)
+        answer = await library.ask(manner.account, session.terminal.name, up, session.lease)
     except NotAskedError:
         paying.is_sent = was_sent
         raise

@@ -6,7 +6,7 @@ Pure, and made for hostile input: whatever stands in a field, a fact is right or
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date
 
 from sip2gw.model import (
@@ -18,6 +18,7 @@ from sip2gw.model import (
     Origin,
     PatronRecord,
     Until,
+    copied,
 )
 from sip2gw.policy.statuses import BLOCKING_STATUSES, NORMAL_STATUS, status_of
 from sip2gw.policy.upstream.denials import about_money
@@ -99,10 +100,8 @@ def read_facts(response: PatronAnswer, rules: FactRules, currency: str, decode: 
     )
 
 
-def _texts(fields: Fields, fact: Fact | None) -> Iterator[str]:
+def _texts(fields: Fields, fact: Fact) -> Iterator[str]:
     """The values of the fact's field that are not empty, cut and trimmed."""
-    if fact is None:
-        return
     for value in fields.values(fact.field):
         text = value[: fact.length].strip()
         if text:
@@ -120,12 +119,12 @@ def _words(fields: Fields, fact: Fact | None) -> Iterator[str]:
 
 
 def _first_word(fields: Fields, fact: Fact | None) -> str | None:
-    return next(_words(fields, fact), None)
+    return next(_words(fields, fact), None) if fact is not None else None
 
 
 def _date(fields: Fields, fact: Fact | None) -> date | None:
     """The date that the fact says; `default` stands for one that cannot be read."""
-    text = next(_texts(fields, fact), None)
+    text = next(_texts(fields, fact), None) if fact is not None else None
     if fact is None or text is None:
         return None
     said = read_date(fact.map.get(text, text), fact.formats)
@@ -180,7 +179,7 @@ def record_of(
         fees=facts.fees,
         payer_for=known.payer_for,
         door_entries=known.door_entries,
-        word=replace(
+        word=copied(
             facts.word,
             # That we know what they do not say.
             until=facts.word.until if until is None else Until.KNOWN,

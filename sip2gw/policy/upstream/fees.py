@@ -86,7 +86,7 @@ def read_lines(fields: Fields, form: FeeFormat, currency: str) -> tuple[FeeLine,
     elif form in _LINE_READERS:
         lines = [_read_line(text, _LINE_READERS[form], currency) for text in fields.values("AV")]
     else:
-        lines = []
+        return ()
     times = Counter(line.id for line in lines if line.id)
     return tuple(replace(line, id="") if times[line.id] > 1 else line for line in lines)
 

@@ -31,7 +31,7 @@ class Pace:
 
     def took(self, seconds: float, now: float) -> None:
         """An answer took so many seconds. One that never came is the breaker's matter."""
-        before_s = self.expected_s(now)
+        before_s = self.usual_s if now - self.seen_at <= FORGOTTEN_AFTER_S else 0.0
         self.usual_s = before_s + WEIGHT * (seconds - before_s) if before_s else seconds
         self.seen_at = now
 

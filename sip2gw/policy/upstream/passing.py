@@ -5,16 +5,15 @@ Rules: B73, B74, C106, C120, C153, C155.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from datetime import tzinfo
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from sip2gw.policy.reasons import CirculationReason
 from sip2gw.policy.upstream.questions import OURS, carried
 from sip2gw.protocol.encoding import TextEncoding, is_exact
 from sip2gw.protocol.layout import layout_of
-from sip2gw.protocol.message import Request, Response
+from sip2gw.protocol.message import Request, Response, copied
 from sip2gw.protocol.registry import REQUESTS
 from sip2gw.protocol.timestamps import DateZone, read_timestamp, write_timestamp
 
@@ -32,8 +31,7 @@ def _said_once(code: str) -> frozenset[str]:
     return OURS | {"AB"} | {field.tag for field in layout_of(REQUESTS[code]).fields}
 
 
-@dataclass(frozen=True, slots=True)
-class Side:
+class Side(NamedTuple):
     """How one side writes: the terminal's, or the account's."""
 
     text: TextEncoding
@@ -63,19 +61,23 @@ def passing_up(
         source: how the terminal writes.
         target: how the account does.
     """
-    changes: dict[str, Any] = {"institution_id": institution}
+    up: Any = copied(request)
+    up.institution_id = institution
     if getattr(request, "current_location", None) == "":
-        changes["current_location"] = branch or ""
+        up.current_location = branch or ""
     for name in _DATES:
         raw = getattr(request, name, None)
         moment = read_timestamp(raw, source.zone) if isinstance(raw, str) else None
         if moment is not None:
             local = moment.astimezone(target.zone)
-            changes[name] = write_timestamp(local, target.date_zone)
-    once = _said_once(request.code)
-    unknown = [field for field in request.extra_fields if field[0] not in once]
-    changes["extra_fields"] = carried(unknown, source.text, target.text)
-    return replace(request, **changes)
+            setattr(up, name, write_timestamp(local, target.date_zone))
+    unknown = request.extra_fields
+    if unknown:
+        once = _said_once(request.code)
+        theirs = [field for field in unknown if field[0] not in once]
+        up.extra_fields = carried(theirs, source.text, target.text)
+    passed: AnyRequest = up
+    return passed
 
 
 def said_material(request: Request, text: TextEncoding) -> str | None:

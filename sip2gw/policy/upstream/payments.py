@@ -164,7 +164,7 @@ def one_after_the_other(shares: Sequence[Share], debts: Mapping[str, Debts]) -> 
         before = now.get(share.debtor_id, Debts())
         if number >= LISTED_MAX:
             before = Debts(before.balance)
-        seen.append(replace(share, before=before))
+        seen.append(copied(share, before=before))
         now[share.debtor_id] = _without(before, share)
     return tuple(seen)
 

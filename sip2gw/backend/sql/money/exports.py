@@ -31,6 +31,9 @@ PENDING = fill(
     same=SAME_PERSON,
 )
 """Also what is being booked just now: nobody pays for it a second time."""
+ANY_PENDING = """
+    SELECT 1 FROM payment_share WHERE kept IS NOT NULL AND exported IS NULL LIMIT 1"""
+"""Without it nothing is pending for anybody."""
 _EXPORTS = """
     SELECT * FROM
         (SELECT p.id AS id, s.position AS position, p.time AS time, p.terminal AS terminal,

@@ -151,7 +151,7 @@ def begin(
     if not isinstance(plan, PaymentRefusalReason):
         added = _add(connection, order, account, plan, texts, debts)
         if added is not None:
-            return WriteResult(added)
+            return _done(added)
     # Held, so that what becomes of it meanwhile is all seen here or not at all.
     statement = queries.PAYMENT_KEY + connection.dialect.for_update
     key = connection.execute(statement, (order.terminal, order.key)).fetchone()
@@ -159,12 +159,18 @@ def begin(
     if isinstance(holder, PaymentResult):
         return WriteResult(holder)
     if holder is not None:
-        return WriteResult(_again(connection, order, holder, plan, debts))
+        return _done(_again(connection, order, holder, plan, debts))
     if isinstance(plan, PaymentRefusalReason):
         return WriteResult(refused(plan))
     connection.execute(queries.FREE_KEY, (order.terminal, order.key))
     added = _add(connection, order, account, plan, texts, debts)
-    return WriteResult(refused(PaymentRefusalReason.SYSTEM) if added is None else added)
+    return _done(refused(PaymentRefusalReason.SYSTEM) if added is None else added)
+
+
+def _done(result: Begun | PaymentResult) -> WriteResult[Begun | PaymentResult]:
+    """`result`, and of whom something is pending now (C124)."""
+    shares = result.shares if isinstance(result, Begun) else ()
+    return WriteResult(result, {share.debtor_id for _, share in shares if share.kept})
 
 
 def _add(
