@@ -100,6 +100,10 @@ class RefusedError(BackendError):
     kind = "conflict"
 
 
+class NotFoundError(RefusedError):
+    """Staff asked for something that is not there."""
+
+
 class Capability(StrEnum):
     """What a backend can do; decides BX and the flags of 98 together with the profile (B13)."""
 

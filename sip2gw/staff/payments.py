@@ -45,13 +45,13 @@ def find_payment(store: Library, payment_id: str) -> Payment:
     """The payment with this id.
 
     Raises:
-        RefusedError: there is no such payment.
+        NotFoundError: there is no such payment.
     """
-    from sip2gw.backend.base import RefusedError
+    from sip2gw.backend.base import NotFoundError
 
     found = store.payment(payment_id)
     if found is None:
-        raise RefusedError(f"no payment has the id {payment_id}; see `payment list`")
+        raise NotFoundError(f"no payment has the id {payment_id}; see `payment list`")
     return found
 
 
