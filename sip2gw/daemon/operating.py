@@ -53,7 +53,7 @@ class OperatorSide:
         if not config.admin.enabled:
             return socket, ""
         try:
-            return socket, await self._http.start(config.admin.address)
+            return socket, await self._http.start(config.admin.address, config.path)
         except OSError:
             await self.close_socket()
             raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import re
 import secrets
@@ -22,6 +23,11 @@ PREFIX = "s2g_"
 """So that scanners for secrets recognise a token."""
 _RANDOM_BYTES = 32
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,50}")
+
+
+def digest_of(token: str) -> str:
+    """What the store has of a token. It is as random as a key, so a fast digest is enough."""
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 class TokenJson(TypedDict):
@@ -68,8 +74,6 @@ async def make_token(
             network is none.
     """
     from sip2gw.backend.base import RefusedError
-    from sip2gw.backend.staff.tokens import digest_of
-
     if not _NAME.fullmatch(name):
         raise RefusedError("the name of a token has 1 to 50 letters, digits and . _ -")
     if name in config.tokens:
@@ -118,8 +122,6 @@ def all_tokens(store: Library, config: Config) -> Iterator[Token]:
 
 def recognised(store: Library, config: Config, token: str) -> Token | None:
     """Whose token this is; None if it is nobody's. Whether it is good now is another question."""
-    from sip2gw.backend.staff.tokens import digest_of
-
     digest = digest_of(token)
     found = None
     for name, one in config.tokens.items():

@@ -141,8 +141,9 @@ class WebProcess:
         self._line: Adopted | None = None
         self._stopping = asyncio.Event()
 
-    async def start(self, address: Address) -> str:
-        """Listen at `address` and start the process; returns the real `host:port`.
+    async def start(self, address: Address, configuration: Path) -> str:
+        """Listen at `address` and start the process, which may read `configuration`; returns the
+        real `host:port`.
 
         From now on clients can connect. They get answers as soon as the process runs, and wait
         while it is restarted.
@@ -155,14 +156,16 @@ class WebProcess:
             self._listener = await asyncio.to_thread(bind, address)
         except OSError as error:
             raise OSError(error.errno, error.strerror, str(address)) from None
-        self._running = asyncio.get_running_loop().create_task(self._keep_running(self._listener))
+        self._running = asyncio.get_running_loop().create_task(
+            self._keep_running(self._listener, configuration)
+        )
         return str(Address(address.host, self._listener.getsockname()[1]))
 
-    async def _keep_running(self, listener: socket.socket) -> None:
+    async def _keep_running(self, listener: socket.socket, configuration: Path) -> None:
         loop, failures = asyncio.get_running_loop(), 0
         while True:
             started = loop.time()
-            status = await self._run(listener)
+            status = await self._run(listener, configuration)
             if self._stopping.is_set():
                 return
             failures = 1 if loop.time() - started >= LIVED_S else failures + 1
@@ -173,11 +176,11 @@ class WebProcess:
                 return
             self._on_restart()
 
-    async def _run(self, listener: socket.socket) -> int | str:
+    async def _run(self, listener: socket.socket, configuration: Path) -> int | str:
         """Run the process once; returns how it ended."""
         problem = ""
         try:
-            self._line = line = await self._begin(listener)
+            self._line = line = await self._begin(listener, configuration)
             if self._stopping.is_set():
                 line.close()
             await line.ended
@@ -187,14 +190,16 @@ class WebProcess:
         status = await asyncio.to_thread(self._reap)
         return problem or status
 
-    async def _begin(self, listener: socket.socket) -> Adopted:
+    async def _begin(self, listener: socket.socket, configuration: Path) -> Adopted:
         loop = asyncio.get_running_loop()
         ours, theirs = socket.socketpair()
         try:
             log, writing = _pipe()
             try:
                 await loop.connect_read_pipe(lambda: LogRelay(self._log), log)
-                self._process = await asyncio.to_thread(_spawn, listener, theirs, writing)
+                self._process = await asyncio.to_thread(
+                    _spawn, listener, theirs, writing, configuration
+                )
             finally:
                 os.close(writing)
             return await self._adopter.adopt(ours)
@@ -233,12 +238,14 @@ def _pipe() -> tuple[FileIO, int]:
     return FileIO(reading, "rb"), writing
 
 
-def _spawn(listener: socket.socket, line: socket.socket, log: int) -> subprocess.Popen[bytes]:
+def _spawn(
+    listener: socket.socket, line: socket.socket, log: int, configuration: Path
+) -> subprocess.Popen[bytes]:
     """Start the process with these descriptors; blocks until the program is loaded."""
     handed = (listener.fileno(), line.fileno())
     path = [str(Path(sip2gw.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
     return subprocess.Popen(  # noqa: S603 -- this very program
-        [sys.executable, "-P", "-m", "sip2gw.web", *map(str, handed)],
+        [sys.executable, "-P", "-m", "sip2gw.web", *map(str, handed), str(configuration)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=log,

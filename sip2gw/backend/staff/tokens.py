@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
@@ -24,11 +23,6 @@ _REMOVE = "DELETE FROM token WHERE name = ?"
 _ALL = f"SELECT {_COLUMNS} FROM token ORDER BY name"  # noqa: S608 -- ours
 _BY_DIGEST = f"SELECT digest, {_COLUMNS} FROM token WHERE digest = ?"  # noqa: S608 -- ours
 _USED = "UPDATE token SET last_used = ? WHERE name = ? AND (last_used IS NULL OR last_used < ?)"
-
-
-def digest_of(token: str) -> str:
-    """What the store has of a token. It is as random as a key, so a fast digest is enough."""
-    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def add_token(connection: Connection, token: Token, digest: str) -> None:
