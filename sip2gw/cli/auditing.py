@@ -10,8 +10,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sip2gw.cli.access import running_command
-from sip2gw.model.rights import Role
-from sip2gw.staff.actions import ACTIONS
 
 if TYPE_CHECKING:
     from sip2gw.backend.library import Library
@@ -50,14 +48,17 @@ def noted(config: Config, store: Library) -> Iterator[None]:
     Raises:
         BackendError: it cannot be written, so nothing is shown and nothing is done.
     """
+    from sip2gw.model.rights import Role
+    from sip2gw.staff.actions import ACTIONS
+
     command = running_command()
     action = ACTIONS.get(command.words)
     if action is None or not action.is_audited or command.access == "rehearse":
         yield
         return
-    from sip2gw.staff.audit import audited, deed_of
+    from sip2gw.staff.audit import act_of, audited
 
-    deed = deed_of(
+    act = act_of(
         command.words,
         command.parameters,
         who=account(),
@@ -66,10 +67,10 @@ def noted(config: Config, store: Library) -> Iterator[None]:
         now=datetime.now(UTC),
     )
     if command.access != "read":
-        with audited(run, store, deed):
+        with audited(run, store, act):
             yield
         return
-    with _open_for_the_log(config) as log, audited(run, log, deed, reads=True):
+    with _open_for_the_log(config) as log, audited(run, log, act, reads=True):
         pass
     yield
 

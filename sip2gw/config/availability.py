@@ -30,8 +30,9 @@ def _lines(config: Config) -> Iterator[str]:
     for key in ("token", "token_file"):
         if getattr(admin, key) is not None:
             yield (
-                f"admin.{key}: a token has a name and a role; write [admin.tokens.NAME] with"
-                ' role = "admin" and token_file, or make one with `sip2gw token add`'
+                f"admin.{key}: a token has a name and a role; leave the key out, and write"
+                ' [admin.tokens.NAME] with role = "admin" and token_file, or make a token with'
+                " `sip2gw token add`"
             )
     if backend.kind == "store" and backend.sip2 is not None:
         yield (

@@ -56,6 +56,10 @@ class Daemon(Protocol):
         """Whether terminals are served and the store works."""
 
     @property
+    def reloads(self) -> int:
+        """How often another configuration has come into force."""
+
+    @property
     def site(self) -> Site:
         """The terminals as they are configured now."""
 
@@ -114,7 +118,6 @@ class Operations:
         self._daemon, self._lines, self._metrics, self._clock = daemon, lines, metrics, clock
         self._families = FamilyMaker(metrics)
         self._later, self._note = later, note
-        self._site, self._reloads = daemon.site, 0
         self._wait_for_the_end: list[Peer] = []
         self._traces: dict[RunningTrace, tuple[str, Timer]] = {}
 
@@ -124,7 +127,7 @@ class Operations:
         """Do what `peer` asks for; returns the first answer, or its future."""
         match request:
             case Ping():
-                return self._alive()
+                return Alive(self._daemon.is_ready, self._daemon.reloads)
             case ReadNumbers():
                 return Numbers(os.getpid(), self._families.families())
             case Reload():
@@ -143,12 +146,6 @@ class Operations:
                 return self._upstream()
             case FollowUp():
                 return self._daemon.follow_up()
-
-    def _alive(self) -> Alive:
-        if self._daemon.site is not self._site:
-            self._site = self._daemon.site
-            self._reloads += 1
-        return Alive(self._daemon.is_ready, self._reloads)
 
     def forget(self, peer: Peer) -> None:
         """Forget a peer that has gone, and end its traces."""

@@ -85,6 +85,8 @@ class App:
 
     def __init__(self, config: Config, opened: Opened, log: Log, clock: Clock) -> None:
         self.config = config
+        self.reloads = 0
+        """How often another configuration has come into force."""
         self.backend = backend = opened.backend
         self.store = store = opened.store
         self.log = log
@@ -415,6 +417,7 @@ class App:
         if config.log != self.config.log:
             self.log.configure(config.log.level, console=is_for_people(config.log.format))
         self.config = config
+        self.reloads += 1
         self.gateway.site = site
         self.gateway.services.texts = site.texts
         self._pins.rules = _pin_rules(config)

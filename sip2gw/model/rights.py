@@ -43,7 +43,7 @@ AuditOutcome = Literal["begun", "done", "refused", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
-class Deed:
+class Act:
     """What somebody is about to read or change."""
 
     time: datetime
@@ -66,5 +66,5 @@ class AuditEntry:
     """A line of the audit log: who read or changed what about whom, from where, and when."""
 
     id: str
-    deed: Deed
+    act: Act
     outcome: AuditOutcome

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from typing_extensions import TypedDict
 
-from sip2gw.model.rights import AuditEntry, Deed
+from sip2gw.model.rights import Act, AuditEntry
 from sip2gw.staff.actions import ACTIONS
 
 if TYPE_CHECKING:
@@ -46,22 +46,22 @@ class AuditJson(TypedDict):
 
 def audit_json(entry: AuditEntry, zone: tzinfo) -> AuditJson:
     """A line of the log; the time is local with its offset."""
-    deed = entry.deed
+    act = entry.act
     return {
         "id": entry.id,
-        "time": deed.time.astimezone(zone).isoformat(),
-        "who": deed.who,
-        "role": deed.role.value,
-        "source": deed.source,
-        "action": deed.action,
-        "object": deed.object,
-        "patron": deed.patron or None,
-        "address": deed.address,
+        "time": act.time.astimezone(zone).isoformat(),
+        "who": act.who,
+        "role": act.role.value,
+        "source": act.source,
+        "action": act.action,
+        "object": act.object,
+        "patron": act.patron or None,
+        "address": act.address,
         "outcome": entry.outcome,
     }
 
 
-def deed_of(
+def act_of(
     action: str,
     parameters: Mapping[str, Any],
     *,
@@ -70,10 +70,10 @@ def deed_of(
     source: Source,
     now: datetime,
     address: str = "",
-) -> Deed:
+) -> Act:
     """What somebody is about to do, as the log says it; `parameters` are those of the command."""
     declared = ACTIONS[action]
-    return Deed(
+    return Act(
         now,
         who,
         role,
@@ -90,8 +90,8 @@ def _text(value: Any) -> str:
 
 
 @contextmanager
-def audited(run: Run, store: Library, deed: Deed, *, reads: bool | None = None) -> Iterator[None]:
-    """Write `deed` down before it is done, and for a change what became of it.
+def audited(run: Run, store: Library, act: Act, *, reads: bool | None = None) -> Iterator[None]:
+    """Write `act` down before it is done, and for a change what became of it.
 
     Args:
         run: does a piece of work of the store's.
@@ -104,11 +104,11 @@ def audited(run: Run, store: Library, deed: Deed, *, reads: bool | None = None) 
     from sip2gw.backend.base import RefusedError
     from sip2gw.backend.touched import noting_touched
 
-    if reads or (reads is None and ACTIONS[deed.action].does == "reads"):
-        run(store.add_audit_entry(deed, "done"))
+    if reads or (reads is None and ACTIONS[act.action].does == "reads"):
+        run(store.add_audit_entry(act, "done"))
         yield
         return
-    entry = run(store.add_audit_entry(deed, "begun"))
+    entry = run(store.add_audit_entry(act, "begun"))
     with noting_touched() as touched:
         try:
             yield

@@ -74,6 +74,7 @@ async def make_token(
             network is none.
     """
     from sip2gw.backend.base import RefusedError
+
     if not _NAME.fullmatch(name):
         raise RefusedError("the name of a token has 1 to 50 letters, digits and . _ -")
     if name in config.tokens:

@@ -71,7 +71,7 @@ class Gateway:
 def runs(code):
     """A process that does something else."""
 
-    def spawn(listener, line, log):
+    def spawn(listener, line, log, configuration):
         return subprocess.Popen(
             [sys.executable, "-c", code, str(line.fileno())], stderr=log, pass_fds=[line.fileno()]
         )
@@ -229,13 +229,13 @@ def sockets():
 def test_the_program_serves_until_the_gateway_has_gone(sockets):
     ours, handed = sockets
     threading.Timer(0.1, ours.shutdown, (socket.SHUT_RDWR,)).start()
-    assert program.main(*handed, CONFIGURATION) == 0
+    assert program.main(handed[0], handed[1], CONFIGURATION) == 0
 
 
 def test_a_package_that_is_missing_is_an_event(sockets, monkeypatch, capfd):
     _, handed = sockets
     monkeypatch.setitem(sys.modules, "sip2gw.web.serving", None)
-    assert program.main(*handed, CONFIGURATION) == 1
+    assert program.main(handed[0], handed[1], CONFIGURATION) == 1
     line = json.loads(capfd.readouterr().err)
     assert (line["event"], line["problem"]) == ("crashed", "cannot import sip2gw.web.serving")
 

@@ -220,7 +220,7 @@ async def test_the_hostile_and_those_who_hang_up_leave_no_trace(capfd, reset):
 
 
 async def test_a_fault_of_ours_is_told_and_answered(capfd, monkeypatch):
-    def fail(ask):
+    def fail(ask, api):
         async def app(scope, receive, send):
             raise KeyError("4711")
 

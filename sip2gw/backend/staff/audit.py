@@ -13,7 +13,7 @@ from sip2gw.backend.database import Connection
 from sip2gw.backend.ids import new_id
 from sip2gw.backend.sql import queries
 from sip2gw.backend.sql.values import moment_value, time_text
-from sip2gw.model.rights import AuditEntry, AuditOutcome, Deed, Role
+from sip2gw.model.rights import Act, AuditEntry, AuditOutcome, Role
 
 _COLUMNS = "id, time, who, role, source, action, object, patron_id, address, outcome"
 _ADD = f"INSERT INTO audit ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 -- ours
@@ -36,19 +36,19 @@ _COUNT = "SELECT COUNT(*) FROM audit WHERE time < ?"
 _FORGET = "DELETE FROM audit WHERE time < ?"
 
 
-def add_entry(connection: Connection, deed: Deed, outcome: AuditOutcome) -> str:
-    """Write down that `deed` is about to be done; returns the entry's id."""
+def add_entry(connection: Connection, act: Act, outcome: AuditOutcome) -> str:
+    """Write down that `act` is about to be done; returns the entry's id."""
     entry_id = new_id()
     values = (
         entry_id,
-        time_text(deed.time),
-        deed.who,
-        deed.role.value,
-        deed.source,
-        deed.action,
-        deed.object,
-        _patron(connection, deed.patron),
-        deed.address,
+        time_text(act.time),
+        act.who,
+        act.role.value,
+        act.source,
+        act.action,
+        act.object,
+        _patron(connection, act.patron),
+        act.address,
         outcome,
     )
     connection.execute(_ADD, values)
@@ -103,10 +103,10 @@ def entries(
         address,
         outcome,
     ) in connection.execute(statement, values):
-        deed = Deed(
+        act = Act(
             moment_value(time), name, Role(role), source, action, about, patron_id or "", address
         )
-        yield AuditEntry(entry_id, deed, outcome)
+        yield AuditEntry(entry_id, act, outcome)
 
 
 def count_forgotten(connection: Connection, before: datetime) -> int:

@@ -17,7 +17,7 @@ from pydantic import BaseModel
 
 from sip2gw.policy.rights import includes
 from sip2gw.staff.actions import ACTIONS, Action
-from sip2gw.staff.audit import audited, deed_of
+from sip2gw.staff.audit import act_of, audited
 from sip2gw.staff.documents import without_persons
 from sip2gw.web.api.desk import Asked
 from sip2gw.web.api.once import KEY_PARAMETER, Keyed, keyed, once
@@ -184,7 +184,7 @@ def _in_the_log(asked: Asked, words: str, action: Action, named: Mapping[str, An
     reads_nothing = action.does == "reads" and not asked.caller.sees_persons
     if not action.is_audited or reads_nothing:
         return nullcontext()
-    deed = deed_of(
+    act = act_of(
         words,
         {**named, ACTIONS[words].object: named.get(action.object)},
         who=asked.caller.token.name,
@@ -193,4 +193,4 @@ def _in_the_log(asked: Asked, words: str, action: Action, named: Mapping[str, An
         now=asked.now,
         address=asked.caller.address,
     )
-    return audited(asked.run, asked.store, deed)
+    return audited(asked.run, asked.store, act)

@@ -36,4 +36,4 @@ def list_audit(
 
 
 def _key(entry: AuditEntry) -> tuple[str, str]:
-    return entry.deed.time.isoformat(timespec="microseconds"), entry.id
+    return entry.act.time.isoformat(timespec="microseconds"), entry.id
