@@ -90,13 +90,13 @@ def _text(value: Any) -> str:
 
 
 @contextmanager
-def audited(run: Run, store: Library, act: Act, *, reads: bool | None = None) -> Iterator[None]:
+def audited(run: Run, store: Library, act: Act) -> Iterator[None]:
     """Write `act` down before it is done, and for a change what became of it.
 
     Args:
         run: does a piece of work of the store's.
         store: has the log.
-        reads: whether nothing is changed; by default as declared.
+        act: of which the log has a line.
 
     Raises:
         BackendError: it cannot be written down, so it must not be done.
@@ -104,7 +104,7 @@ def audited(run: Run, store: Library, act: Act, *, reads: bool | None = None) ->
     from sip2gw.backend.base import RefusedError
     from sip2gw.backend.touched import noting_touched
 
-    if reads or (reads is None and ACTIONS[act.action].does == "reads"):
+    if ACTIONS[act.action].does == "reads":
         run(store.add_audit_entry(act, "done"))
         yield
         return
