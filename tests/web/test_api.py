@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
+from harness import load
 from once import Once
-from orders import decided_by
+from orders import Saying, decided_by, settling
 from typer.testing import CliRunner
 
-from sip2gw.backend.base import BackendError
+from sip2gw.backend.base import BackendError, PaymentOrder
 from sip2gw.backend.factory import open_backend
 from sip2gw.cli.app import app
 from sip2gw.config import Config, load_config
@@ -29,14 +30,16 @@ from sip2gw.control.messages import (
     TerminalState,
     UpstreamStatus,
 )
+from sip2gw.model import PaymentLine
 from sip2gw.model.rights import Role
+from sip2gw.policy.money import PaymentPlan
+from sip2gw.policy.payments import PaymentFacts
 from sip2gw.staff.actions import ACTIONS
 from sip2gw.staff.tokens import make_token
 from sip2gw.web.api import gate
 from sip2gw.web.api.gate import BODY_BYTES_MAX, Api
+from sip2gw.web.api.rates import Rates
 from sip2gw.web.pages import application
-
-from ..backend.library import LIBRARY, ZONE, load, order, pay_fee
 
 CONFIG = """\
 [institution]
@@ -148,6 +151,12 @@ def replace_name(name: str) -> TerminalState:
     return TerminalState(name, "kiosk", "MAIN", False, 0, None, None, 0, None)
 
 
+ZONE = ZoneInfo("Europe/Brussels")
+LIBRARY = [
+    {"kind": "membership", "code": "201", "description": "Adult", "type": 0},
+    {"kind": "patron", "id": "P1", "name": "Ann", "membership": "201", "cards": [{"number": "C1"}]},
+    {"kind": "fee", "id": "F1", "patron": "P1", "amount": "2.50", "created": "2026-02-01"},
+]
 TODAY = datetime.now(ZONE).date().isoformat()
 ROLES = {"ann": "admin", "stef": "staff", "vic": "view", "web": "self"}
 _stores = Once()
@@ -170,15 +179,38 @@ async def client(tmp_path: Path) -> Client:
 async def make_store(config: Config) -> None:
     """The small library, three payments of today, and a token for each role."""
     store = open_backend(config, "command", "make").store
-    assert load(store, *LIBRARY).errors == ()
+    load(store, LIBRARY)
     now = datetime.now(UTC)
     for name, role in ROLES.items():
         _tokens[name] = await make_token(store, config, name, Role(role), now)
     for key in ("K1", "K2", "K3"):
-        bought = replace(order(key, amount=50), now=now)
-        assert (await store.book_payment(decided_by(bought, pay_fee("F1", amount=50)))).payment
+        assert (await store.book_payment(decided_by(half_a_euro(key, now), of_f1))).payment
         now += timedelta(seconds=1)
     await store.close()
+
+
+def half_a_euro(key: str, now: datetime) -> PaymentOrder:
+    """A payment by P1."""
+    return PaymentOrder(
+        terminal="kiosk-1",
+        key=key,
+        content=key,
+        payer_id="P1",
+        amount=50,
+        currency="EUR",
+        payment_type="00",
+        bk=key,
+        now=now,
+        key_expires=now + timedelta(days=30),
+        case=settling(),
+        texts=Saying("Thank you"),
+        card="C1",
+    )
+
+
+def of_f1(facts: PaymentFacts) -> PaymentPlan:
+    """It settles part of F1."""
+    return PaymentPlan((PaymentLine("F1", facts.payer.id, "own", 50),), 0)
 
 
 async def audit(client: Client, query: str = "") -> list[tuple[Any, ...]]:
@@ -247,7 +279,7 @@ async def test_view_sees_no_persons(client) -> None:
 
 
 async def test_a_token_that_asks_too_fast_waits(client, monkeypatch) -> None:
-    monkeypatch.setattr(client.api, "_rates", gate.Rates(2.0, 3.0, lambda: client.time))
+    monkeypatch.setattr(client.api, "_rates", Rates(2.0, 3.0, lambda: client.time))
     got = [(await client("GET", "/terminals", "vic")).status for _ in range(4)]
     assert got == [200, 200, 200, 429]
     assert (await client("GET", "/terminals", "stef")).status == 200
@@ -484,7 +516,7 @@ async def test_without_a_store_it_says_so_and_tries_again(client) -> None:
         ("token list", "/tokens"),
         ("audit --until 2020-01-01", "/audit?until=2020-01-01"),
         ("payment list", "/payments"),
-        ("payment list --patron C1 --since today", f"/payments?patron=C1&since={TODAY}"),
+        (f"payment list --patron C1 --since {TODAY}", f"/payments?patron=C1&since={TODAY}"),
         ("payment show PAYMENT", "/payments/PAYMENT"),
     ],
 )
