@@ -90,13 +90,16 @@ def _text(value: Any) -> str:
 
 
 @contextmanager
-def audited(run: Run, store: Library, act: Act) -> Iterator[None]:
+def audited(
+    run: Run, store: Library, act: Act, refusals: tuple[type[Exception], ...] = ()
+) -> Iterator[None]:
     """Write `act` down before it is done, and for a change what became of it.
 
     Args:
         run: does a piece of work of the store's.
         store: has the log.
         act: of which the log has a line.
+        refusals: errors beside `RefusedError` which say that nothing was done.
 
     Raises:
         BackendError: it cannot be written down, so it must not be done.
@@ -112,7 +115,7 @@ def audited(run: Run, store: Library, act: Act) -> Iterator[None]:
     with noting_touched() as touched:
         try:
             yield
-        except RefusedError:
+        except (RefusedError, *refusals):
             run(store.end_audit_entry(entry, "refused", ()))
             raise
         except Exception:

@@ -193,4 +193,4 @@ def _in_the_log(asked: Asked, words: str, action: Action, named: Mapping[str, An
         now=asked.now,
         address=asked.caller.address,
     )
-    return audited(asked.run, asked.store, act)
+    return audited(asked.run, asked.store, act, (ProblemError,))
