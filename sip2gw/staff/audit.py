@@ -107,6 +107,8 @@ def audited(
     from sip2gw.backend.base import RefusedError
     from sip2gw.backend.touched import noting_touched
 
+    refused = (RefusedError, *refusals)
+
     if ACTIONS[act.action].does == "reads":
         run(store.add_audit_entry(act, "done"))
         yield
@@ -115,7 +117,7 @@ def audited(
     with noting_touched() as touched:
         try:
             yield
-        except (RefusedError, *refusals):
+        except refused:
             run(store.end_audit_entry(entry, "refused", ()))
             raise
         except Exception:

@@ -151,14 +151,15 @@ class Api:
         from sip2gw.staff.tokens import recognised
         from sip2gw.web.api.desk import Caller
 
-        if wait := self._guesses.wait_of(address):
-            raise too_fast(wait)
         try:
             found = await asyncio.to_thread(recognised, desk.store, desk.config, token)
         except BackendError:
             raise unavailable("the store cannot be read; look in the gateway's log") from None
         now = datetime.now(UTC)
         if found is None or not is_good(found, now, address):
+            # A good token never waits for the bad ones: behind a proxy all have one address.
+            if wait := self._guesses.wait_of(address):
+                raise too_fast(wait)
             self._guesses.take(address)
             raise unauthorized("the token is not good here and now", "invalid_token")
         if wait := self._rates.wait_of(found.name):

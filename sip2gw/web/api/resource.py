@@ -160,10 +160,12 @@ def _carried_out(
         named = _named(parameters)
         if not asked.caller.sees_persons and named.get(action.patron):
             raise ProblemError(403, f"{action.patron} needs a token with the role staff")
-        with _in_the_log(asked, words, action, named):
-            told = (
-                once(asked, lambda: endpoint(**parameters)) if is_once else endpoint(**parameters)
-            )
+
+        def do() -> Any:
+            with _in_the_log(asked, words, action, named):
+                return endpoint(**parameters)
+
+        told = once(asked, do) if is_once else do()
         if action.shows_persons and not asked.caller.sees_persons:
             return without_persons(told, kind)
         return told
