@@ -107,8 +107,7 @@ def audited(
     from sip2gw.backend.base import RefusedError
     from sip2gw.backend.touched import noting_touched
 
-    refused = (RefusedError, *refusals)
-
+    refused: tuple[type[Exception], ...] = (RefusedError, *refusals)
     if ACTIONS[act.action].does == "reads":
         run(store.add_audit_entry(act, "done"))
         yield
