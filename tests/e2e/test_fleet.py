@@ -26,13 +26,13 @@ def server():
 
 
 @pytest.fixture
-async def gateway(server, tmp_path):
+async def gateway(server, tmp_path, watch):
     url = f'url = "{server.url(server.make_database())}"'
     config = re.sub(r'url = "sqlite:[^"]*"', lambda _: url, CONFIG)
     file = await prepare(
         tmp_path, config.replace("[server]", "[server]\nworkers = 2") + KIOSKS, LIBRARY
     )
-    async with GatewayProcess(file) as started:
+    async with GatewayProcess(file, program=watch.program()) as started:
         await started.start()
         await becomes(started, "sip2gw_workers", 2)
         yield started
