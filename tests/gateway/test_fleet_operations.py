@@ -120,7 +120,10 @@ async def fleet(tmp_path):
         replace(config, server=config.server.model_copy(update={"workers": 2})),
     )
     gateway = SimpleNamespace(
-        site=build_site(config, frozenset(Capability)), drain=lambda: 25.0, config_file="here"
+        site=build_site(config, frozenset(Capability)),
+        drain=lambda: 25.0,
+        config_file="here",
+        reloads=0,
     )
     noted = []
     operations = FleetOperations(
@@ -134,7 +137,12 @@ async def fleet(tmp_path):
         await house.workers[number].operate(desk)
     await house.until(lambda: all(one.serving for one in house.team.members))
     yield SimpleNamespace(
-        house=house, operations=operations, desks=desks, noted=noted, peer=Peer(operations)
+        house=house,
+        gateway=gateway,
+        operations=operations,
+        desks=desks,
+        noted=noted,
+        peer=Peer(operations),
     )
     operations.end_traces()
     await house.close()
@@ -153,6 +161,11 @@ async def test_it_is_ready_when_the_store_works_for_any_that_takes_its_turns(fle
     assert await fleet.peer.ask(Ping()) == Alive(ready=True)
     second.serving = False
     assert await fleet.peer.ask(Ping()) == Alive(ready=False)
+
+
+async def test_the_process_for_http_learns_of_each_reload(fleet):
+    fleet.gateway.reloads = 2
+    assert await fleet.peer.ask(Ping()) == Alive(ready=True, reloads=2)
 
 
 async def test_there_is_one_page_on_which_no_counter_goes_back(fleet):

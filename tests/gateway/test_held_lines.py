@@ -4,7 +4,7 @@ import asyncio
 from types import SimpleNamespace
 
 import pytest
-from harness import HANGS_S, ask_23
+from harness import CONFIG, HANGS_S, ask_23, running
 
 LOGIN = b"9300CNkiosk-1|COpw|\r"
 
@@ -58,6 +58,25 @@ async def test_a_later_request_waits_for_nothing(gateway, until):
     for _ in range(2):
         assert (await kiosk.ask(ask_23("1001"))).startswith("24")
     assert the_line(gateway)._until is None
+
+
+async def test_a_terminal_that_need_not_log_in_waits_as_well(tmp_path):
+    """B94, C134."""
+    config = CONFIG.replace(
+        '[terminals.kiosk-1]\nprofile = "kiosk"\nbranch = "MAIN"\npassword = "pw"\n',
+        '[terminals.kiosk-1]\nprofile = "kiosk"\nbranch = "MAIN"\n'
+        'login_required = false\nnetworks = ["127.0.0.0/8"]\n',
+    )
+    async with running(tmp_path, config=config) as gateway:
+        until = asyncio.get_running_loop().create_future()
+        gateway.app.server._connected.settled = lambda line: until
+        kiosk = await gateway.connect()
+        await kiosk.send(ask_23("1001"))
+        await turns()
+        assert the_line(gateway).terminal_name == "kiosk-1"
+        assert gateway.metrics.requests["23", "kiosk", "ok"] == 0
+        until.set_result(None)
+        assert (await kiosk.read()).startswith("24")
 
 
 async def test_it_waits_no_longer_than_a_request_may_take(gateway, until):

@@ -97,6 +97,28 @@ class TestTakeOver:
         await world.quiet()
         assert [line.closed_for for line in lines] == [None, None]
 
+    async def test_after_a_reload_another_number_is_allowed(self):
+        world = World(3)
+        lines = [worker.login("auth-1", allowed=0) for worker in world.workers]
+        await world.quiet()
+        lines.append(world.workers[0].login("auth-1", allowed=2))
+        await world.quiet()
+        assert [line.closed_for is None for line in lines] == [False, False, True, True]
+
+    async def test_a_line_that_became_another_terminals_replaces_its_line(self):
+        world = World()
+        first, second = world.workers
+        theirs = first.login("kiosk-2")
+        line = second.login("kiosk-1")
+        await world.quiet()
+        second.state.connected.leave("kiosk-1", line)
+        second.state.connected.join("kiosk-2", line, 1)
+        again = first.login("kiosk-1")
+        await world.quiet()
+        assert theirs.closed_for is not None
+        assert line.closed_for is None
+        assert again.closed_for is None
+
     async def test_a_terminal_that_logs_in_again_on_its_line_keeps_it(self):
         world = World()
         worker = world.workers[0]
@@ -204,6 +226,19 @@ class TestBarrier:
         assert not waits.settled.done()
         second.lines.take_replace(Replace("door-1", waits.number, "192.0.2.3"))
         assert waits.settled.done()
+
+    async def test_a_line_that_logs_in_again_waits_for_its_own_login(self):
+        world = World()
+        first, second = world.workers
+        first.login("door-1").begin()
+        await world.quiet()
+        line = second.login("door-2")
+        second.state.connected.leave("door-2", line)
+        second.state.connected.join("door-1", line, 1)
+        settled = second.state.connected.settled(line)
+        await world.quiet()  # nothing was to be waited for at the first login
+        assert settled is not None
+        assert not settled.done()
 
     async def test_only_requests_on_lines_replaced_until_now_are_waited_for(self):
         worker = World(1).workers[0]

@@ -102,6 +102,8 @@ class Parent:
         self._take_sockets = take_sockets
         self._sockets = Sockets()
         self._handed_over = False
+        self.reloads = 0
+        """How often another configuration has come into force."""
         self._stopping = asyncio.Event()
         self._looking: list[asyncio.Task[None]] = []
         self.site: Site
@@ -215,6 +217,7 @@ class Parent:
         if config.log != self.config.log:
             self._log.configure(config.log.level, console=is_for_people(config.log.format))
         self.config, self.site = config, site
+        self.reloads += 1
         show(config, self.metrics, self._clock)
         await self.team.follow(config)
 
