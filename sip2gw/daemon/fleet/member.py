@@ -218,7 +218,7 @@ class Member:
 
     async def ask_in_time(self, request: Request) -> AnyAnswer | None:
         """Its answer; None if it has none in time, or at all."""
-        if not self.takes_turns:
+        if not self.serving:
             return None
         with suppress(GatewayGoneError, TimeoutError):
             return await asyncio.wait_for(self.ask(request), ANSWER_WITHIN_S)
