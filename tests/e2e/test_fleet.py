@@ -207,3 +207,14 @@ def is_alive(pid):
             return stat.read().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+async def test_without_a_store_it_does_not_start_and_says_why_once(server, tmp_path):
+    config = tmp_path / "sip2gw.toml"
+    text = CONFIG.replace("[server]", "[server]\nworkers = 2")
+    config.write_text(text.replace("sqlite:library.db", server.url("nowhere")))
+    async with GatewayProcess(config) as gateway:
+        await gateway.launch()
+        assert await gateway.ended() == 1
+        (said,) = gateway.other_output
+        assert "nowhere" in said
