@@ -35,6 +35,14 @@ UNEVEN_MAX = 0.2
 CALM_S = 1.5
 """Between two events, besides the time until all workers serve again."""
 SERVE_WITHIN_S = 120.0
+DEBT: dict[str, object] = {
+    "kind": "fee",
+    "id": "DEBT",
+    "patron": "1004",
+    "amount": "100000.00",
+    "created": "2026-01-02",
+    "description": "Enough for all that is paid here",
+}
 
 
 class Stage:
@@ -128,7 +136,7 @@ async def prove(
     )
     config = CONFIG.replace("sqlite:library.db", server.url(database))
     config = config.replace("[server]", f"[server]\nworkers = {workers}") + known
-    file = await prepare(directory, config, LIBRARY)
+    file = await prepare(directory, config, [*LIBRARY, DEBT])
     plan = [kind for kind, times in events.items() for _ in range(times)]
     random.shuffle(plan)
     async with AsyncExitStack() as stack:
