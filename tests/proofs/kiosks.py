@@ -20,6 +20,7 @@ class Kiosk:
     Args:
         connect: opens a line.
         question: the request with that number.
+        pause_s: between an answer and the next request.
     """
 
     def __init__(
@@ -28,7 +29,10 @@ class Kiosk:
         login: str,
         password: str,
         question: Callable[[int], str],
+        *,
+        pause_s: float = PAUSE_S,
     ) -> None:
+        self._pause_s = pause_s
         self._connect, self._question = connect, question
         self._login = f"9300CN{login}|CO{password}|"
         self.answers: dict[int, str] = {}
@@ -48,7 +52,7 @@ class Kiosk:
                 while not until.is_set():
                     self.answers[number] = await line.ask(self._question(number))
                     number = next(numbers)
-                    await asyncio.sleep(PAUSE_S * (1 + number / SLOWER_EVERY))
+                    await asyncio.sleep(self._pause_s * (1 + number / SLOWER_EVERY))
             line.close()
 
     @property
